@@ -1,0 +1,2 @@
+//! agents/agent
+fn main() {}
