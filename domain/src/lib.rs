@@ -1,1 +1,20 @@
-//! domain
+//! What Hansard means, pure and synchronous: identifiers, the action catalogue, the gate that alone can
+//! permit an action, the record configuration, storage targets and the life of a recording.
+//!
+//! Nothing here reads a clock, a network or a database: times arrive as [`Timestamp`], decisions leave as
+//! values that `persistence::Store` applies.
+
+pub mod access_key;
+pub mod actions;
+pub mod agent;
+pub mod audit;
+pub mod clock;
+pub mod expiration;
+pub mod gate;
+pub mod identity;
+pub mod principal;
+pub mod record_config;
+pub mod recording_life;
+pub mod storage_target;
+
+pub use recording::{AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken, Timestamp};

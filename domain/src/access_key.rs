@@ -1,0 +1,80 @@
+//! Access keys: a public id, a secret that signs, and a status.
+
+use std::fmt;
+
+use crate::identity::{AccessKeyId, random_alphanumeric};
+use crate::principal::Principal;
+
+/// The secret half of an access key. It must be recoverable, since a signature is an HMAC; it is stored
+/// sealed and never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKeySecret(String);
+
+impl AccessKeySecret {
+    /// Takes a secret that an operator presets or that the store unsealed.
+    #[must_use]
+    pub fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    /// A fresh secret: 40 random letters and digits (238 bits).
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(random_alphanumeric(40))
+    }
+
+    /// The readable secret: to compute a signature, to seal it, or to show it once.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AccessKeySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessKeySecret")
+    }
+}
+
+/// Whether a key signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessKeyStatus {
+    /// It signs.
+    Active,
+    /// It is refused with `InvalidAccessKeyId.Inactive`.
+    Inactive,
+}
+
+impl AccessKeyStatus {
+    /// The wire's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "Active",
+            Self::Inactive => "Inactive",
+        }
+    }
+
+    /// Reads the wire's word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "Active" => Some(Self::Active),
+            "Inactive" => Some(Self::Inactive),
+            _ => None,
+        }
+    }
+}
+
+/// A key with everything that authentication needs.
+#[derive(Debug, Clone)]
+pub struct AccessKey {
+    /// The public id.
+    pub id: AccessKeyId,
+    /// The secret.
+    pub secret: AccessKeySecret,
+    /// Whether it signs.
+    pub status: AccessKeyStatus,
+    /// Whom it stands for: the account owner or a RAM user.
+    pub principal: Principal,
+}

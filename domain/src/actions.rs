@@ -1,0 +1,181 @@
+//! The action catalogue: everything that can be asked of Hansard, through which door, and what each action
+//! may touch in the store.
+//!
+//! To add an action: a row in [`catalogue!`], the traits for what it touches, its wire structs, one action
+//! file. Dispatch finds actions only through [`find`], so an action without a row cannot be reached.
+
+/// The version of the ecs-workbench product that this deployment speaks.
+pub const WORKBENCH_VERSION: &str = "2022-02-20";
+
+/// The RAM code before the colon of every action of the product.
+pub const RAM_CODE: &str = "ecs-workbench";
+
+/// The way in through which an action is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// The signed RPC wire, version [`WORKBENCH_VERSION`].
+    Wire,
+    /// `/agent/v1`, authenticated by the agent's own key.
+    AgentApi,
+    /// The exchange of a replay ticket and what the replay page then reads.
+    Replay,
+    /// `hansard admin`, on the machine that holds the database.
+    Administration,
+    /// A job of the control plane itself.
+    Job,
+}
+
+/// What an action does to the world, for the catalogue's readers and for audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Changes nothing.
+    Read,
+    /// Changes nothing and names no single resource.
+    List,
+    /// Changes something.
+    Write,
+}
+
+/// One row of the catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CatalogueEntry {
+    /// The action's name, as on the wire.
+    pub name: &'static str,
+    /// The name that policies are asked about, without the RAM code. Usually the same as `name`.
+    pub permission: &'static str,
+    /// The door.
+    pub door: Door,
+    /// What it does.
+    pub access: Access,
+}
+
+impl CatalogueEntry {
+    /// The full action name of a policy: `ecs-workbench:<permission>`.
+    #[must_use]
+    pub fn ram_action(&self) -> String {
+        format!("{RAM_CODE}:{}", self.permission)
+    }
+}
+
+/// Marks a type as an action. Only the catalogue makes them.
+pub trait Action: sealed::Sealed + Send + Sync + 'static {
+    /// Its row.
+    const ENTRY: CatalogueEntry;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// May read the configuration of an instance.
+pub trait ReadsRecordConfig: Action {}
+/// May change the configuration of an instance or of `*`.
+pub trait SavesRecordConfig: ReadsRecordConfig {}
+/// May list recordings.
+pub trait ListsRecordings: Action {}
+/// May find one recording and read its content.
+pub trait ReadsRecording: Action {}
+/// May open a recording, add to it and seal it.
+pub trait WritesRecording: ReadsRecording {}
+/// May create a token with which an agent joins.
+pub trait IssuesJoinToken: Action {}
+/// May list agents.
+pub trait ListsAgents: Action {}
+/// May write an agent's row: enrolment, and when it was last heard.
+pub trait WritesAgent: Action {}
+/// May read and write users, access keys, policies and attachments.
+pub trait AdministersIdentity: Action {}
+/// May close what was abandoned and lower the counters of what expired.
+pub trait SweepsRecordings: Action {}
+
+macro_rules! catalogue {
+    ($( $(#[$doc:meta])* $name:ident as $permission:literal, $door:ident, $access:ident $(, $may:ident)* ; )*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, Copy)]
+            pub enum $name {}
+            impl sealed::Sealed for $name {}
+            impl Action for $name {
+                const ENTRY: CatalogueEntry = CatalogueEntry {
+                    name: stringify!($name),
+                    permission: $permission,
+                    door: Door::$door,
+                    access: Access::$access,
+                };
+            }
+            $( impl $may for $name {} )*
+        )*
+
+        /// Every action, in the catalogue's order.
+        pub const CATALOGUE: &[CatalogueEntry] = &[ $( $name::ENTRY ),* ];
+    };
+}
+
+catalogue! {
+    /// Switches recording on or off for an instance or for `*`.
+    SetInstanceRecordConfig as "SetInstanceRecordConfig", Wire, Write, ReadsRecordConfig, SavesRecordConfig;
+    /// The effective configuration of an instance.
+    GetInstanceRecordConfig as "GetInstanceRecordConfig", Wire, Read, ReadsRecordConfig;
+    /// Recordings, newest first.
+    ListInstanceRecords as "ListInstanceRecords", Wire, List, ListsRecordings;
+    /// Permits one view of one recording and hands out its replay address.
+    ViewInstanceRecords as "ViewInstanceRecords", Wire, Read, ReadsRecording;
+    /// Creates a token with which an agent joins.
+    CreateAgentJoinToken as "CreateAgentJoinToken", Wire, Write, IssuesJoinToken;
+    /// The agents of the account.
+    ListAgents as "ListAgents", Wire, List, ListsAgents;
+
+    /// Makes an agent of a bearer of a join token.
+    EnrolAgent as "EnrolAgent", AgentApi, Write, WritesAgent, ReadsRecordConfig;
+    /// The effective configuration of the agent's own instance, by request or by the link.
+    ReadAgentConfiguration as "ReadAgentConfiguration", AgentApi, Read, ReadsRecordConfig, WritesAgent;
+    /// Opens a recording on the agent's own instance.
+    OpenRecording as "OpenRecording", AgentApi, Write, ReadsRecordConfig, ReadsRecording, WritesRecording, WritesAgent;
+    /// Permits the upload of one evidence object.
+    GrantUpload as "GrantUpload", AgentApi, Write, ReadsRecording, WritesRecording, WritesAgent;
+    /// Claims an uploaded segment for the recording.
+    AcknowledgeSegment as "AcknowledgeSegment", AgentApi, Write, ReadsRecording, WritesRecording, WritesAgent;
+    /// Seals a recording.
+    SealRecording as "SealRecording", AgentApi, Write, ReadsRecording, WritesRecording, WritesAgent;
+
+    /// Exchanges a replay ticket for a replay session, and reads through it. Policy is asked as for a view.
+    ReplayRecording as "ViewInstanceRecords", Replay, Read, ReadsRecording;
+
+    /// Users, access keys, policies and attachments, by `hansard admin`.
+    AdministerIdentity as "AdministerIdentity", Administration, Write, AdministersIdentity, IssuesJoinToken;
+
+    /// Closes abandoned recordings and lowers the counters of expired ones.
+    SweepRecordings as "SweepRecordings", Job, Write, SweepsRecordings;
+}
+
+/// The row of an action that can be asked for on the wire under `version`.
+#[must_use]
+pub fn find(version: &str, name: &str) -> Option<&'static CatalogueEntry> {
+    if version != WORKBENCH_VERSION {
+        return None;
+    }
+    CATALOGUE.iter().find(|entry| entry.door == Door::Wire && entry.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = CATALOGUE.iter().map(|entry| entry.name).collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn only_wire_actions_are_found() {
+        assert!(find(WORKBENCH_VERSION, "ListAgents").is_some());
+        assert!(find(WORKBENCH_VERSION, "SealRecording").is_none());
+        assert!(find(WORKBENCH_VERSION, "AdministerIdentity").is_none());
+        assert!(find("2015-05-01", "ListAgents").is_none());
+        assert!(find(WORKBENCH_VERSION, "listagents").is_none());
+    }
+}

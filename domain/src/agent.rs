@@ -1,0 +1,242 @@
+//! Agents and the tokens with which they join.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::{AccountId, AgentId, InstanceId, Region, Timestamp};
+
+/// What an agent says it can capture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capability {
+    /// `terminal`, `enhanced`, `desktop`, `command`, or a kind that this control plane does not know yet.
+    pub kind: String,
+    /// The kind's own version.
+    pub version: String,
+}
+
+/// An agent that has joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// Its id.
+    pub id: AgentId,
+    /// Its account.
+    pub account: AccountId,
+    /// Its instance.
+    pub instance: InstanceId,
+    /// The instance's region.
+    pub region: Region,
+    /// The raw Ed25519 public key that authenticates its requests (32 bytes).
+    pub authentication_key: Vec<u8>,
+    /// The raw Ed25519 public key that seals its recordings (32 bytes).
+    pub sealing_key: Vec<u8>,
+    /// The instance's host name, as the agent says.
+    pub hostname: String,
+    /// The agent's version, as it says.
+    pub version: String,
+    /// What it can capture.
+    pub capabilities: Vec<Capability>,
+    /// When it joined.
+    pub enrolled_at: Timestamp,
+    /// When it was last heard.
+    pub last_seen_at: Timestamp,
+    /// Set when another agent took its instance over; its requests are refused from then on.
+    pub replaced_at: Option<Timestamp>,
+}
+
+/// Which instances a join token is for: an id, or a pattern with `*` and `?`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstancePattern(String);
+
+/// A pattern that could never be an instance id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("InstanceId must be an instance id such as i-web1, or a pattern of one with '*' and '?'")]
+pub struct InvalidInstancePattern;
+
+impl InstancePattern {
+    /// Checks that it consists of what instance ids and patterns consist of.
+    ///
+    /// # Errors
+    /// [`InvalidInstancePattern`] otherwise.
+    pub fn parse(text: &str) -> Result<Self, InvalidInstancePattern> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'*' | b'?');
+        let is_pattern = text.bytes().any(|b| matches!(b, b'*' | b'?'));
+        let well_formed = (1..=72).contains(&text.len()) && text.bytes().all(allowed);
+        if well_formed && (is_pattern || InstanceId::parse(text).is_ok()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidInstancePattern)
+        }
+    }
+
+    /// Whether it stands for exactly one instance.
+    #[must_use]
+    pub fn as_instance(&self) -> Option<InstanceId> {
+        InstanceId::parse(&self.0).ok()
+    }
+
+    /// Whether `instance` fits.
+    #[must_use]
+    pub fn matches(&self, instance: &InstanceId) -> bool {
+        let (pattern, text) = (self.0.as_bytes(), instance.as_str().as_bytes());
+        let (mut p, mut t, mut resume) = (0, 0, None);
+        while t < text.len() {
+            match pattern.get(p) {
+                Some(b'*') => {
+                    resume = Some((p, t));
+                    p += 1;
+                }
+                Some(&b) if b == b'?' || b == text[t] => {
+                    p += 1;
+                    t += 1;
+                }
+                _ => {
+                    let Some((star, from)) = resume else { return false };
+                    resume = Some((star, from + 1));
+                    p = star + 1;
+                    t = from + 1;
+                }
+            }
+        }
+        pattern[p..].iter().all(|b| *b == b'*')
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for InstancePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A join token's readable form, shown once: `hjt-` and 40 random letters and digits. Stored as a hash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct JoinTokenSecret(String);
+
+impl JoinTokenSecret {
+    /// A fresh token.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(format!("hjt-{}", crate::identity::random_alphanumeric(40)))
+    }
+
+    /// Takes a token that an agent presents.
+    #[must_use]
+    pub fn presented(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The readable moment.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What is stored: lower-case hex SHA-256.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.0.as_bytes()))
+    }
+}
+
+impl fmt::Debug for JoinTokenSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JoinTokenSecret")
+    }
+}
+
+/// How long a join token lives: 1 minute to 7 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JoinTokenLifetime(Duration);
+
+/// The lifetime lies outside what is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a join token lives from 60 to 604800 seconds, not {0}")]
+pub struct JoinTokenLifetimeRefused(pub i64);
+
+impl JoinTokenLifetime {
+    /// Ten minutes.
+    pub const DEFAULT: Self = Self(Duration::from_secs(600));
+
+    /// Checks the range.
+    ///
+    /// # Errors
+    /// [`JoinTokenLifetimeRefused`] outside 60 s to 7 days.
+    pub fn from_seconds(seconds: i64) -> Result<Self, JoinTokenLifetimeRefused> {
+        match u64::try_from(seconds) {
+            Ok(seconds @ 60..=604_800) => Ok(Self(Duration::from_secs(seconds))),
+            _ => Err(JoinTokenLifetimeRefused(seconds)),
+        }
+    }
+
+    /// The moment at which a token made `now` lapses.
+    #[must_use]
+    pub fn counted_from(self, now: Timestamp) -> Timestamp {
+        let millis = i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_millis(now.as_millis().saturating_add(millis))
+    }
+}
+
+/// A join token as it is stored. Single use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinToken {
+    /// The hash of its readable form.
+    pub hash: String,
+    /// The account that an agent joins by it.
+    pub account: AccountId,
+    /// The region that the instance is taken to be in.
+    pub region: Region,
+    /// Which instances it is for.
+    pub instances: InstancePattern,
+    /// Whether it may take over an instance that has a live agent.
+    pub permits_replace: bool,
+    /// Who made it.
+    pub created_by: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it lapses.
+    pub expires_at: Timestamp,
+}
+
+/// Why a join token was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JoinTokenRefused {
+    /// Nobody made it, or it is mistyped.
+    #[error("the join token is not known; create one with `hansard agents token create`")]
+    NotFound,
+    /// Its time is over.
+    #[error("the join token has expired; create a new one")]
+    Expired,
+    /// It was used before.
+    #[error("the join token was used already; a token is good for one enrolment")]
+    Used,
+    /// It is for another instance.
+    #[error("the join token is for another instance id")]
+    InstanceMismatch,
+    /// The instance has an agent, and taking over was not permitted.
+    #[error("the instance already has an agent; enrol with --replace and a token that was created with Replace=true")]
+    AgentAlreadyEnrolled,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_like_globs() {
+        let fits = |pattern: &str, id: &str| InstancePattern::parse(pattern).unwrap().matches(&id.parse().unwrap());
+        assert!(fits("i-web*", "i-web1"));
+        assert!(fits("*", "i-web1"));
+        assert!(fits("i-?eb1", "i-web1"));
+        assert!(fits("i-*b*1", "i-webbbb21"));
+        assert!(!fits("i-web", "i-web1"));
+        assert!(!fits("i-web?", "i-web"));
+        assert!(InstancePattern::parse("web 1").is_err());
+        assert!(InstancePattern::parse("nodash").is_err());
+        assert!(InstancePattern::parse("").is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! Identifiers of people and programs that sign calls.
+
+use std::fmt;
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+
+/// An identifier or name that breaks its rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} must be {rule}")]
+pub struct InvalidName {
+    /// What was being parsed.
+    pub kind: &'static str,
+    /// The rule.
+    pub rule: &'static str,
+}
+
+macro_rules! checked_names {
+    ($( $(#[$doc:meta])* $name:ident, $rule:literal, $check:expr; )*) => { $(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks the rule.
+            ///
+            /// # Errors
+            /// [`InvalidName`] says what is allowed.
+            pub fn parse(text: &str) -> Result<Self, InvalidName> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) { Ok(Self(text.to_owned())) } else {
+                    Err(InvalidName { kind: stringify!($name), rule: $rule })
+                }
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str { &self.0 }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(&self.0) }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = InvalidName;
+            fn from_str(text: &str) -> Result<Self, InvalidName> { Self::parse(text) }
+        }
+    )* };
+}
+
+checked_names! {
+    /// The public half of an access key, as a request names it.
+    AccessKeyId, "1 to 128 letters, digits, '.', '_' or '-'",
+        |t| (1..=128).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    /// A RAM user's id: 18 digits, never reused.
+    UserId, "18 digits", |t| t.len() == 18 && t.bytes().all(|b| b.is_ascii_digit());
+    /// A RAM user's name, unique within its account.
+    UserName, "1 to 64 letters, digits, '.', '_' or '-'",
+        |t| (1..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    /// A policy's name, unique within its account.
+    PolicyName, "1 to 128 letters, digits or '-'",
+        |t| (1..=128).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+}
+
+impl AccessKeyId {
+    /// A fresh id of a long-term key: `LTAI` and 20 random letters and digits.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(format!("LTAI{}", random_alphanumeric(20)))
+    }
+}
+
+impl UserId {
+    /// A fresh id: 18 random digits, the first of which is 2, as the vendor's are.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(format!("2{}", random_digits(17)))
+    }
+}
+
+/// A fresh account id: 16 digits beginning with 1 (DECISIONS I1).
+#[must_use]
+pub fn generate_account_id() -> crate::AccountId {
+    format!("1{}", random_digits(15)).parse().expect("16 digits beginning with 1")
+}
+
+/// `length` random letters and digits from the secure source.
+#[must_use]
+pub fn random_alphanumeric(length: usize) -> String {
+    random_from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", length)
+}
+
+fn random_digits(length: usize) -> String {
+    random_from(b"0123456789", length)
+}
+
+fn random_from(alphabet: &[u8], length: usize) -> String {
+    let source = SystemRandom::new();
+    // Bytes at or above the largest multiple of the alphabet are drawn again, so that no letter is favoured.
+    let limit = 256 - 256 % alphabet.len();
+    let mut text = String::with_capacity(length);
+    let mut bytes = [0_u8; 64];
+    while text.len() < length {
+        source.fill(&mut bytes).expect("the operating system's random source works");
+        for byte in bytes {
+            if usize::from(byte) < limit && text.len() < length {
+                text.push(char::from(alphabet[usize::from(byte) % alphabet.len()]));
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_names_obey_their_rules() {
+        for _ in 0..100 {
+            AccessKeyId::parse(AccessKeyId::generate().as_str()).unwrap();
+            UserId::parse(UserId::generate().as_str()).unwrap();
+            generate_account_id();
+        }
+    }
+
+    #[test]
+    fn names_that_would_confuse_an_arn_are_refused() {
+        for bad in ["", "a b", "a/b", "a:b", "ä", "*", &"x".repeat(65)] {
+            assert!(UserName::parse(bad).is_err(), "{bad}");
+        }
+        assert!(PolicyName::parse("under_score").is_err());
+    }
+}

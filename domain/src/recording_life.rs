@@ -1,0 +1,347 @@
+//! The life of a recording: Open, then Sealed, then Delivered; and how that looks on the wire (DECISIONS F9).
+
+use crate::expiration::ExpirationDays;
+use crate::storage_target::RecordStorageTarget;
+use crate::{AccountId, AgentId, InstanceId, TerminalSessionToken, Timestamp};
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// The exit record arrived: it ended by itself.
+    Exited,
+    /// It was closed without one: the recorder or the agent died, or was cut off.
+    Interrupted {
+        /// Why, in the agent's or the control plane's words.
+        reason: String,
+    },
+}
+
+/// Where a recording stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordingState {
+    /// Segments arrive.
+    Open,
+    /// Nothing has been heard for so long that it is shown as interrupted; the agent may still come back and
+    /// go on.
+    Abandoned {
+        /// When something last arrived; expiry counts from here.
+        last_heard_at: Timestamp,
+    },
+    /// The agent signed the manifest; not every evidence object is known to be in the bucket yet.
+    Sealed {
+        /// When the session ended.
+        ended_at: Timestamp,
+        /// How.
+        end: SessionEnd,
+    },
+    /// Every evidence object is in the bucket and was read back.
+    Delivered {
+        /// When the session ended.
+        ended_at: Timestamp,
+        /// How.
+        end: SessionEnd,
+    },
+}
+
+/// The wire's word for where a recording stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WireStatus {
+    /// The session goes on.
+    Running,
+    /// It ended by itself.
+    Finished,
+    /// It was cut off; what arrived plays.
+    Interrupted,
+    /// Nothing usable arrived.
+    Failed,
+}
+
+impl WireStatus {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What has arrived of a recording's stream so far. A segment is claimed only in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrived {
+    /// How many segments; also the number of the one that is expected next.
+    pub segments: u32,
+    /// Their stored size, in bytes.
+    pub stored_bytes: u64,
+    /// The chain value after the last one.
+    pub chain: recording::ChainValue,
+    /// The time of the last event, since the start.
+    pub last_at: recording::Micros,
+}
+
+/// A recording, as the control plane knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recording {
+    /// Its identifier, and that of its terminal session.
+    pub token: TerminalSessionToken,
+    /// Its account.
+    pub account: AccountId,
+    /// Its instance.
+    pub instance: InstanceId,
+    /// The agent that records it.
+    pub agent: AgentId,
+    /// The kind of capture: `terminal`.
+    pub kind: String,
+    /// Where its objects go.
+    pub target: RecordStorageTarget,
+    /// The folder of its objects below the bucket, without a trailing slash.
+    pub folder: recording::ObjectName,
+    /// SHA-256 of start.json, lower-case hex.
+    pub start_sha256: String,
+    /// When the session started, by the instance's clock as the agent corrected it.
+    pub started_at: Timestamp,
+    /// When the control plane first heard of it.
+    pub opened_at: Timestamp,
+    /// When something last arrived.
+    pub last_heard_at: Timestamp,
+    /// Fixed by the configuration in force when it started.
+    pub expiration: ExpirationDays,
+    /// Where it stands.
+    pub state: RecordingState,
+    /// What has arrived.
+    pub arrived: Arrived,
+}
+
+impl Recording {
+    /// Its length so far, in milliseconds.
+    #[must_use]
+    pub fn duration_millis(&self) -> i64 {
+        match &self.state {
+            RecordingState::Open | RecordingState::Abandoned { .. } => {
+                i64::try_from(self.arrived.last_at.get() / 1_000).unwrap_or(i64::MAX)
+            }
+            RecordingState::Sealed { ended_at, .. } | RecordingState::Delivered { ended_at, .. } => {
+                (ended_at.as_millis() - self.started_at.as_millis()).max(0)
+            }
+        }
+    }
+
+    /// When it becomes hidden; provisional (counted from `now`) while it runs.
+    #[must_use]
+    pub fn expires_at(&self, now: Timestamp) -> Timestamp {
+        match &self.state {
+            RecordingState::Open => self.expiration.counted_from(now),
+            RecordingState::Abandoned { last_heard_at } => self.expiration.counted_from(*last_heard_at),
+            RecordingState::Sealed { ended_at, .. } | RecordingState::Delivered { ended_at, .. } => {
+                self.expiration.counted_from(*ended_at)
+            }
+        }
+    }
+
+    /// Whether it is hidden. A running recording never is.
+    #[must_use]
+    pub fn expired(&self, now: Timestamp) -> bool {
+        self.state != RecordingState::Open && self.expires_at(now) <= now
+    }
+
+    /// The wire's word.
+    #[must_use]
+    pub fn status(&self) -> WireStatus {
+        match &self.state {
+            RecordingState::Open => WireStatus::Running,
+            _ if self.arrived.segments == 0 => WireStatus::Failed,
+            RecordingState::Abandoned { .. } => WireStatus::Interrupted,
+            RecordingState::Sealed { end, .. } | RecordingState::Delivered { end, .. } => match end {
+                SessionEnd::Exited => WireStatus::Finished,
+                SessionEnd::Interrupted { .. } => WireStatus::Interrupted,
+            },
+        }
+    }
+}
+
+/// A decided claim of a segment, for `persistence::Store::apply`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentAcknowledged {
+    /// The recording.
+    pub token: TerminalSessionToken,
+    /// The segment's number.
+    pub number: u32,
+    /// Its stored size in bytes.
+    pub length: u64,
+    /// SHA-256 of its bytes, lower-case hex.
+    pub sha256: String,
+    /// The time of its first event.
+    pub first_at: recording::Micros,
+    /// What has arrived with it.
+    pub arrived: Arrived,
+    /// When it was claimed.
+    pub at: Timestamp,
+}
+
+/// A segment cannot be claimed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SegmentRefused {
+    /// The recording is sealed; nothing can be added.
+    #[error("the recording is sealed; nothing can be added to it")]
+    Sealed,
+    /// Another number is expected.
+    #[error("segment {expected} is expected next, not {offered}")]
+    OutOfOrder {
+        /// The number that is expected.
+        expected: u32,
+        /// The number that was offered.
+        offered: u32,
+    },
+    /// Its chain value does not continue the recording's.
+    #[error("the segment does not continue the chain of the segments before it")]
+    ChainBroken,
+    /// Its times run backwards.
+    #[error("the segment's times run backwards")]
+    TimesRunBackwards,
+}
+
+/// A segment whose stored bytes were read back and checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedSegment {
+    /// Its number.
+    pub number: u32,
+    /// Its stored size in bytes.
+    pub length: u64,
+    /// SHA-256 of its bytes, lower-case hex.
+    pub sha256: String,
+    /// The chain value before it, as its own header says.
+    pub chain_before: recording::ChainValue,
+    /// The chain value after it, computed from its bytes.
+    pub chain_after: recording::ChainValue,
+    /// The time of its first event.
+    pub first_at: recording::Micros,
+    /// The time of its last event.
+    pub last_at: recording::Micros,
+}
+
+/// Decides whether a segment continues its recording.
+///
+/// # Errors
+/// [`SegmentRefused`] says what does not fit. Claiming one that was claimed before is the caller's business: it
+/// compares with what is stored and answers the same again.
+pub fn acknowledge(recording: &Recording, segment: CheckedSegment, now: Timestamp) -> Result<SegmentAcknowledged, SegmentRefused> {
+    match &recording.state {
+        RecordingState::Open | RecordingState::Abandoned { .. } => {}
+        RecordingState::Sealed { .. } | RecordingState::Delivered { .. } => return Err(SegmentRefused::Sealed),
+    }
+    let arrived = &recording.arrived;
+    if segment.number != arrived.segments {
+        return Err(SegmentRefused::OutOfOrder { expected: arrived.segments, offered: segment.number });
+    }
+    if segment.chain_before != arrived.chain {
+        return Err(SegmentRefused::ChainBroken);
+    }
+    if segment.first_at < arrived.last_at || segment.last_at < segment.first_at {
+        return Err(SegmentRefused::TimesRunBackwards);
+    }
+    Ok(SegmentAcknowledged {
+        token: recording.token.clone(),
+        number: segment.number,
+        length: segment.length,
+        sha256: segment.sha256,
+        first_at: segment.first_at,
+        arrived: Arrived {
+            segments: arrived.segments + 1,
+            stored_bytes: arrived.stored_bytes + segment.length,
+            chain: segment.chain_after,
+            last_at: segment.last_at,
+        },
+        at: now,
+    })
+}
+
+/// A decided seal, for `persistence::Store::apply`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingSealed {
+    /// The recording.
+    pub token: TerminalSessionToken,
+    /// When the session ended.
+    pub ended_at: Timestamp,
+    /// How.
+    pub end: SessionEnd,
+    /// SHA-256 of the manifest's bytes, lower-case hex.
+    pub manifest_sha256: String,
+    /// When it was sealed.
+    pub at: Timestamp,
+}
+
+/// A recording cannot be sealed as its manifest asks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SealRefused {
+    /// It was sealed by another manifest.
+    #[error("the recording was sealed before, by another manifest")]
+    AlreadySealed,
+    /// The manifest's segments are not those that arrived.
+    #[error("the manifest lists {listed} segments, and {arrived} arrived")]
+    SegmentsDiffer {
+        /// Segments in the manifest.
+        listed: u32,
+        /// Segments that arrived.
+        arrived: u32,
+    },
+    /// The manifest ends the chain elsewhere.
+    #[error("the manifest's last chain value is not that of the segments which arrived")]
+    ChainDiffers,
+    /// The session would end before it started.
+    #[error("the manifest says that the session ended before it started")]
+    EndsBeforeStart,
+}
+
+/// What a manifest whose signature was checked says about the whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedManifest {
+    /// How many segments it lists.
+    pub segments: u32,
+    /// The chain value after the last one.
+    pub chain: recording::ChainValue,
+    /// When the session ended.
+    pub ended_at: Timestamp,
+    /// How.
+    pub end: SessionEnd,
+    /// SHA-256 of its exact bytes, lower-case hex.
+    pub sha256: String,
+}
+
+/// Decides whether a manifest seals its recording.
+///
+/// # Errors
+/// [`SealRefused`] says what does not fit. The same manifest again is the caller's business, as with segments.
+pub fn seal(recording: &Recording, manifest: CheckedManifest, now: Timestamp) -> Result<RecordingSealed, SealRefused> {
+    match &recording.state {
+        RecordingState::Open | RecordingState::Abandoned { .. } => {}
+        RecordingState::Sealed { .. } | RecordingState::Delivered { .. } => return Err(SealRefused::AlreadySealed),
+    }
+    if manifest.segments != recording.arrived.segments {
+        return Err(SealRefused::SegmentsDiffer { listed: manifest.segments, arrived: recording.arrived.segments });
+    }
+    if manifest.chain != recording.arrived.chain {
+        return Err(SealRefused::ChainDiffers);
+    }
+    if manifest.ended_at < recording.started_at {
+        return Err(SealRefused::EndsBeforeStart);
+    }
+    Ok(RecordingSealed {
+        token: recording.token.clone(),
+        ended_at: manifest.ended_at,
+        end: manifest.end,
+        manifest_sha256: manifest.sha256,
+        at: now,
+    })
+}
+
+/// Every evidence object is in the bucket, for `persistence::Store::apply`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingDelivered {
+    /// The recording.
+    pub token: TerminalSessionToken,
+    /// When that was known.
+    pub at: Timestamp,
+}
