@@ -1,1 +1,31 @@
-//! agents/protocol
+//! What an agent and the control plane say to each other: the bodies of `/agent/v1`, the messages of the link, the token that
+//! proves each request, the signed configuration, the local socket between a person's `record` and the running agent, and the
+//! trait that every kind of capture implements.
+
+pub mod capture;
+pub mod claims;
+pub mod clock;
+pub mod configuration;
+pub mod encoding;
+pub mod enrol;
+pub mod errors;
+pub mod keys;
+pub mod link;
+pub mod local;
+pub mod recordings;
+
+pub use capture::{Capability, Capture};
+pub use claims::{AgentClaims, ClaimsRefused};
+pub use configuration::{ConfigurationRefused, EffectiveConfiguration, SignedConfiguration};
+pub use encoding::{Base64Bytes, InvalidPublicKey, PublicKey};
+pub use errors::{AgentErrorCode, ErrorReply};
+pub use keys::{KeyError, PrivateKey};
+
+/// The path below which every call of the Agent API lies.
+pub const AGENT_API_PREFIX: &str = "/agent/v1";
+
+/// The largest object that one grant may carry.
+pub const MAXIMUM_OBJECT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The largest body of a call (an object's upload is no call).
+pub const MAXIMUM_CALL_BYTES: usize = 1024 * 1024;

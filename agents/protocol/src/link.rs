@@ -1,0 +1,74 @@
+//! `GET /agent/v1/link`: one WebSocket from the agent to the control plane, JSON text frames tagged by `Type`.
+
+use recording::TerminalSessionToken;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::capture::Capability;
+use crate::configuration::SignedConfiguration;
+
+/// How often each side sends a ping.
+pub const PING_EVERY_SECONDS: u64 = 15;
+
+/// A link that was silent for so long is dead.
+pub const SILENT_AFTER_SECONDS: u64 = 45;
+
+/// What the agent says on the link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "Type")]
+pub enum AgentMessage {
+    /// The first message.
+    #[serde(rename = "hello", rename_all = "PascalCase")]
+    Hello {
+        /// The version of the agent program.
+        agent_version: String,
+        /// The kinds of capture this agent offers.
+        capabilities: Vec<Capability>,
+        /// The tokens of the sessions that are open now.
+        #[schema(value_type = Vec<String>)]
+        sessions: Vec<TerminalSessionToken>,
+    },
+    /// A configuration is in force on the instance.
+    #[serde(rename = "configuration-applied", rename_all = "PascalCase")]
+    ConfigurationApplied {
+        /// Its revision.
+        revision: u64,
+    },
+}
+
+/// What the control plane says on the link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "Type")]
+pub enum ServerMessage {
+    /// Apply this configuration.
+    #[serde(rename = "configuration", rename_all = "PascalCase")]
+    Configuration {
+        /// The configuration.
+        configuration: SignedConfiguration,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_tagged_by_type() {
+        let hello = AgentMessage::Hello {
+            agent_version: "0.1.0".into(),
+            capabilities: vec![Capability { kind: "terminal".into(), version: "1".into() }],
+            sessions: vec![],
+        };
+        let text = serde_json::to_string(&hello).unwrap();
+        assert_eq!(
+            text,
+            r#"{"Type":"hello","AgentVersion":"0.1.0","Capabilities":[{"Kind":"terminal","Version":"1"}],"Sessions":[]}"#
+        );
+        assert_eq!(serde_json::from_str::<AgentMessage>(&text).unwrap(), hello);
+        let applied = r#"{"Type":"configuration-applied","Revision":4}"#;
+        assert_eq!(
+            serde_json::from_str::<AgentMessage>(applied).unwrap(),
+            AgentMessage::ConfigurationApplied { revision: 4 }
+        );
+    }
+}

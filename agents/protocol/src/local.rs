@@ -1,0 +1,109 @@
+//! The socket between a person's `record` and the running agent: one JSON line each way. With `recorded` travels the spool file's
+//! descriptor, so that the person's process never needs leave to open the spool.
+
+use serde::{Deserialize, Serialize};
+
+/// The socket's name in the state directory.
+pub const SOCKET_NAME: &str = "agent.sock";
+
+/// The longest line either side accepts.
+pub const MAXIMUM_LINE_BYTES: usize = 256 * 1024;
+
+/// What a local program asks of the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "Type")]
+pub enum LocalRequest {
+    /// A session is about to begin.
+    #[serde(rename = "begin", rename_all = "PascalCase")]
+    Begin {
+        /// The kind of capture: `terminal`.
+        kind: String,
+        /// The command and its arguments, for people to read.
+        command: Vec<String>,
+        /// The terminal's width.
+        columns: u16,
+        /// The terminal's height.
+        rows: u16,
+        /// The terminal's type, as in `TERM`.
+        terminal_type: Option<String>,
+        /// Where the command starts, as the caller claims.
+        working_directory: Option<String>,
+    },
+    /// How is the agent?
+    #[serde(rename = "status")]
+    Status,
+}
+
+/// What the agent answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "Type")]
+pub enum LocalReply {
+    /// Recording is off: run the command unrecorded.
+    #[serde(rename = "not-recorded", rename_all = "PascalCase")]
+    NotRecorded {
+        /// Why, for the person.
+        reason: String,
+    },
+    /// The session must be recorded and cannot be.
+    #[serde(rename = "refused", rename_all = "PascalCase")]
+    Refused {
+        /// Why, for the person.
+        reason: String,
+    },
+    /// The session is recorded into the descriptor that comes along.
+    #[serde(rename = "recorded", rename_all = "PascalCase")]
+    Recorded {
+        /// The session's token.
+        terminal_session_token: String,
+        /// CLOCK_BOOTTIME at the recording's start: time zero of its events.
+        start_boottime_micros: u64,
+    },
+    /// How the agent is.
+    #[serde(rename = "status", rename_all = "PascalCase")]
+    Status {
+        /// Its state.
+        status: Box<LocalStatus>,
+    },
+}
+
+/// The state of a running agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LocalStatus {
+    /// Its process id.
+    pub process_id: u32,
+    /// The state of the link.
+    pub link: LinkState,
+    /// The last error of the link or of delivery, if the last try failed.
+    pub last_error: Option<String>,
+    /// The sessions in the spool.
+    pub sessions: Vec<LocalSession>,
+}
+
+/// Whether the control plane can be heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkState {
+    /// The link is open.
+    Connected,
+    /// It is being opened, or waits for the next try.
+    Connecting,
+}
+
+/// A session in the spool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LocalSession {
+    /// Its token.
+    pub terminal_session_token: String,
+    /// `recording`, `delivering` or `refused`.
+    pub state: String,
+    /// Why the control plane refused it.
+    pub reason: Option<String>,
+    /// Segments cut so far.
+    pub segments: u64,
+    /// Segments acknowledged by the control plane.
+    pub acknowledged: u64,
+    /// Bytes in the spool.
+    pub spool_bytes: u64,
+}
