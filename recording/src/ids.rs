@@ -1,0 +1,258 @@
+//! Identifiers that stand in a recording or on the agent's wire, declared in one list.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Text that is not the identifier it should be. It says what is allowed, and shows the text escaped and cut.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{shown}\" is not {kind}: {allowed}")]
+pub struct InvalidIdentifier {
+    kind: &'static str,
+    allowed: &'static str,
+    shown: String,
+}
+
+impl InvalidIdentifier {
+    fn new(kind: &'static str, allowed: &'static str, text: &str) -> Self {
+        Self { kind, allowed, shown: shown(text) }
+    }
+
+    /// What the text should have been, with its article: "an instance id".
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// What is allowed, in words.
+    #[must_use]
+    pub fn allowed(&self) -> &'static str {
+        self.allowed
+    }
+}
+
+/// A stranger's text for an error message: escaped to printable ASCII, and cut, so that it can neither drive a
+/// terminal nor fill a log.
+pub(crate) fn shown(text: &str) -> String {
+    const MOST: usize = 80;
+    let mut shown: String = text.chars().take(MOST).flat_map(char::escape_default).collect();
+    if text.chars().nth(MOST).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+macro_rules! identifiers {
+    ($($(#[$documentation:meta])+ $name:ident, $kind:literal, $allowed:literal, $accepts:expr;)+) => {$(
+        $(#[$documentation])+
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Accepts the identifier exactly as it prints.
+            ///
+            /// # Errors
+            /// The text is not of this kind; the error says what is allowed.
+            pub fn parse(text: &str) -> Result<Self, InvalidIdentifier> {
+                let accepts: fn(&[u8]) -> bool = $accepts;
+                if accepts(text.as_bytes()) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(InvalidIdentifier::new($kind, $allowed, text))
+                }
+            }
+
+            /// The identifier as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = InvalidIdentifier;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::parse(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidIdentifier;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(identifier: $name) -> Self {
+                identifier.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+    )+};
+}
+
+identifiers! {
+    /// An account. 16 digits beginning with 1 stay exact in every client's JSON numbers.
+    AccountId, "an account id", "it has 16 digits and begins with 1", is_account;
+    /// An instance: a machine whose sessions are recorded.
+    InstanceId, "an instance id", "it is 1 to 8 lower-case letters, a hyphen, and 1 to 60 letters or digits",
+        is_instance;
+    /// A region. It becomes part of host names, so nothing else may stand in it.
+    Region, "a region", "it is two lower-case letters, a hyphen, and 1 to 30 lower-case letters, digits or hyphens",
+        is_region;
+    /// A recorded session. An identifier that is listed and stored in the clear, never a credential.
+    TerminalSessionToken, "a terminal session token", "it has 32 lower-case hexadecimal digits", is_hex_128;
+    /// An enrolled agent.
+    AgentId, "an agent id", "it is agent- and 32 lower-case hexadecimal digits",
+        |text| text.strip_prefix(AGENT_PREFIX.as_bytes()).is_some_and(is_hex_128);
+}
+
+const AGENT_PREFIX: &str = "agent-";
+
+fn is_account(text: &[u8]) -> bool {
+    text.len() == 16 && text[0] == b'1' && text.iter().all(u8::is_ascii_digit)
+}
+
+fn is_instance(text: &[u8]) -> bool {
+    let Some(hyphen) = text.iter().position(|byte| *byte == b'-') else { return false };
+    let (kind, rest) = (&text[..hyphen], &text[hyphen + 1..]);
+    (1..=8).contains(&kind.len())
+        && kind.iter().all(u8::is_ascii_lowercase)
+        && (1..=60).contains(&rest.len())
+        && rest.iter().all(u8::is_ascii_alphanumeric)
+}
+
+fn is_region(text: &[u8]) -> bool {
+    text.len() >= 3
+        && text[..2].iter().all(u8::is_ascii_lowercase)
+        && text[2] == b'-'
+        && (1..=30).contains(&(text.len() - 3))
+        && text[3..].iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
+}
+
+fn is_hex_128(text: &[u8]) -> bool {
+    text.len() == 32 && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+impl TerminalSessionToken {
+    /// A new token of 128 random bits.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(random_hex_128())
+    }
+
+    /// The token of these 128 bits.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(hex::encode(bytes))
+    }
+
+    /// The 128 bits of the token.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(&self.0, &mut bytes).expect("a parsed token has 32 hexadecimal digits");
+        bytes
+    }
+}
+
+impl AgentId {
+    /// A new id of 128 random bits.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(format!("{AGENT_PREFIX}{}", random_hex_128()))
+    }
+}
+
+fn random_hex_128() -> String {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes)
+        .expect("the secure random source of AWS-LC does not fail once it has started");
+    hex::encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_allowed_parses_and_prints_back() {
+        for text in ["1000000000000000", "1234567890123456"] {
+            assert_eq!(AccountId::parse(text).unwrap().to_string(), text);
+        }
+        let longest = format!("abcdefgh-{}", "Z".repeat(60));
+        for text in ["i-bp1xxxxxxxxxxxxx", "eci-0", longest.as_str()] {
+            assert_eq!(InstanceId::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["cn-hangzhou", "us-east-1", "ap-a"] {
+            assert_eq!(Region::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(AgentId::parse(AgentId::generate().as_str()).unwrap().as_str().len(), 38);
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for text in [
+            "",
+            "2000000000000000",
+            "100000000000000",
+            "10000000000000000",
+            "1 00000000000000",
+            "１00000000000",
+        ] {
+            assert!(AccountId::parse(text).is_err(), "{text:?}");
+        }
+        let too_long = format!("i-{}", "a".repeat(61));
+        for text in
+            ["", "i", "i-", "-a", "I-a", "abcdefghi-a", "i-a/b", "i-a-b", "i-..", "i-ä", too_long.as_str()]
+        {
+            assert!(InstanceId::parse(text).is_err(), "{text:?}");
+        }
+        let too_long = format!("cn-{}", "a".repeat(31));
+        for text in ["", "cn-", "c-a", "cn", "cn-A", "cn-a.b", "cn_a", too_long.as_str()] {
+            assert!(Region::parse(text).is_err(), "{text:?}");
+        }
+        let token = "0123456789abcdef0123456789abcdef";
+        for text in [&token[1..], &token.to_uppercase(), "", "0123456789abcdef0123456789abcdeg"] {
+            assert!(TerminalSessionToken::parse(text).is_err(), "{text:?}");
+        }
+        assert!(AgentId::parse(token).is_err());
+        assert!(AgentId::parse("agent-").is_err());
+    }
+
+    #[test]
+    fn an_error_shows_the_text_escaped_and_cut() {
+        let error = InstanceId::parse(&format!("\u{1b}]0;x\u{7}\u{202e}{}", "y".repeat(500)))
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("\"\\u{1b}]0;x\\u{7}\\u{202e}yyy"), "{error}");
+        assert!(error.contains("...\" is not an instance id: it is 1 to 8"), "{error}");
+        assert!(error.len() < 300);
+    }
+
+    #[test]
+    fn documents_are_validated_when_they_are_read() {
+        let token = TerminalSessionToken::generate();
+        let text = serde_json::to_string(&token).unwrap();
+        assert_eq!(serde_json::from_str::<TerminalSessionToken>(&text).unwrap(), token);
+        assert_eq!(TerminalSessionToken::from_bytes(token.to_bytes()), token);
+        let error = serde_json::from_str::<InstanceId>("\"../etc\"").unwrap_err().to_string();
+        assert!(error.contains("is not an instance id"), "{error}");
+        assert_ne!(TerminalSessionToken::generate(), token);
+    }
+}

@@ -1,0 +1,53 @@
+//! The recording format of Hansard: how what a terminal shows is spooled, cut into segments, chained, signed,
+//! verified and played back.
+//!
+//! The crate is a leaf: it reads no clock, opens no file (but [`FolderSource`]) and knows no network, so that an
+//! agent, a control plane and a stranger's program can all use it. `FORMAT.md` beside this source lays every byte
+//! down, so that the format can be written in another language.
+//!
+//! | what | where |
+//! |---|---|
+//! | identifiers that stand in a recording | [`ids`] |
+//! | the names of objects | [`layout`] |
+//! | what was captured | [`event`] |
+//! | raw records on the agent's disk | [`spool`] |
+//! | events as asciicast lines, and back | [`asciicast`] |
+//! | cutting, compressing and reading segments | [`segment`] |
+//! | the hash chain | [`chain`] |
+//! | `start.json` and the manifest with its signature | [`start`], [`manifest`], [`sealing`] |
+//! | proof, and playing back a whole recording | [`verify`](mod@verify), [`replay`] |
+
+pub mod asciicast;
+pub mod chain;
+pub mod event;
+pub mod ids;
+pub mod layout;
+pub mod manifest;
+pub mod replay;
+pub mod sealing;
+pub mod segment;
+pub mod source;
+pub mod spool;
+pub mod start;
+pub mod timestamp;
+pub mod verify;
+
+pub use asciicast::AsciicastHeader;
+pub use chain::{ChainValue, ContentHash};
+pub use event::{ExitStatus, Gap, TerminalEvent, TerminalEventKind, TerminalSize};
+pub use ids::{AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken};
+pub use layout::{EvidenceName, InvalidObjectName, ObjectName, ObjectPrefix, RecordingLocation, Stream};
+pub use manifest::{
+    Manifest, RecordingEnd, SealedManifest, SegmentEntry, StartReference, StreamEntry, StreamTotals, seal,
+};
+pub use replay::{decode_recording, to_asciicast, to_text};
+pub use sealing::{SealingKey, SealingPublicKey};
+pub use segment::{
+    Compressor, CutPolicy, CutterState, DecodedSegment, Segment, SegmentCutter, SegmentError, SegmentHeader,
+    decode_segment,
+};
+pub use source::{FolderSource, MemorySource, ObjectSource};
+pub use spool::{RecordKind, SpoolReader, SpoolRecord, SpoolWriter, Trailing};
+pub use start::{DocumentFormat, InvalidDocument, RecordingKind, Start};
+pub use timestamp::{CivilDate, InvalidTimestamp, Micros, Timestamp};
+pub use verify::{Signer, Verdict, Verification, verify};

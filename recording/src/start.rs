@@ -1,0 +1,131 @@
+//! `start.json`: what is known when a recording begins. Every chain stands on its exact bytes.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::chain::ContentHash;
+use crate::event::TerminalSize;
+use crate::ids::{AccountId, AgentId, InstanceId, TerminalSessionToken};
+use crate::sealing::SealingPublicKey;
+use crate::timestamp::Timestamp;
+
+/// The largest `start.json` or manifest that is read.
+pub const MAX_DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
+
+/// The name and version of the format, as documents carry it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DocumentFormat {
+    /// The first version.
+    #[default]
+    #[serde(rename = "hansard-recording/1")]
+    V1,
+}
+
+/// What kind of session a recording is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingKind {
+    /// A terminal session.
+    Terminal,
+}
+
+/// The contents of `start.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// The format of the document.
+    pub format: DocumentFormat,
+    /// Which recording.
+    pub recording: TerminalSessionToken,
+    /// What it is of.
+    pub kind: RecordingKind,
+    /// The account that the instance belongs to.
+    pub account: AccountId,
+    /// The instance on which it was made.
+    pub instance: InstanceId,
+    /// The agent that made it.
+    pub agent: AgentId,
+    /// The key with which the agent will seal the manifest.
+    pub agent_sealing_key: SealingPublicKey,
+    /// The agent's number for this recording: each agent counts its recordings from 1.
+    pub agent_recording_number: u64,
+    /// The SHA-256 of the manifest that the agent had sealed last when this recording began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_manifest: Option<ContentHash>,
+    /// The revision of the configuration that the recording obeys; 0 when the agent had never seen one.
+    pub configuration_revision: u64,
+    /// When the recording began, by the agent's clock.
+    pub started_at: Timestamp,
+    /// The size of the terminal at the start.
+    pub terminal: TerminalSize,
+    /// The recorded command with its arguments, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// Who the session's user is by the agent's claim. Nobody has proved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_user: Option<String>,
+    /// The kind of terminal (`TERM`), where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<String>,
+    /// The user's shell (`SHELL`), where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shell: Option<String>,
+    /// The version of the agent's program, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<String>,
+}
+
+impl Start {
+    /// The exact bytes of `start.json`. Keep them: chains and manifests are over these bytes, never over a second
+    /// printing.
+    #[must_use]
+    pub fn to_document(&self) -> Vec<u8> {
+        to_document(self)
+    }
+
+    /// Reads a `start.json`.
+    ///
+    /// # Errors
+    /// The bytes are too many, no JSON, or not what a start says.
+    pub fn parse(document: &[u8]) -> Result<Self, InvalidDocument> {
+        parse_document("start.json", document)
+    }
+}
+
+/// A `start.json` or manifest that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidDocument {
+    /// It is larger than any that is read.
+    #[error("the {document} has {length} bytes, more than {MAX_DOCUMENT_BYTES}")]
+    TooLong {
+        /// Which document.
+        document: &'static str,
+        /// Its length.
+        length: usize,
+    },
+    /// It is no JSON, or does not say what it must.
+    #[error("the {document} cannot be read")]
+    Malformed {
+        /// Which document.
+        document: &'static str,
+        /// What was wrong, and where.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+pub(crate) fn to_document(document: &impl Serialize) -> Vec<u8> {
+    let mut bytes =
+        serde_json::to_vec_pretty(document).expect("documents have text keys and values that print");
+    bytes.push(b'\n');
+    bytes
+}
+
+pub(crate) fn parse_document<T: DeserializeOwned>(
+    name: &'static str,
+    document: &[u8],
+) -> Result<T, InvalidDocument> {
+    if document.len() > MAX_DOCUMENT_BYTES {
+        return Err(InvalidDocument::TooLong { document: name, length: document.len() });
+    }
+    serde_json::from_slice(document).map_err(|source| InvalidDocument::Malformed { document: name, source })
+}
