@@ -1,0 +1,215 @@
+import { sanitise } from "./sanitise.ts";
+
+/**
+ * Reads the decoded recording: asciicast v2 lines with the event codes `o` (output), `r` (resize), `m` (marker) and
+ * ours, `b` (exact bytes of an output that is not UTF-8), `g` (gap) and `x` (exit). The player gets output, resizes
+ * and markers, already checked; gaps and the exit are handed to the page.
+ */
+
+/** An event that the player understands. */
+export type PlayedEvent = [milliseconds: number, code: "o" | "r" | "m", content: string];
+
+/** A stretch that the recording says it lacks. */
+export interface Gap {
+  milliseconds: number;
+  reason: string;
+  lostBytes: number | null;
+}
+
+/** A recording, read. */
+export interface Cast {
+  columns: number;
+  rows: number;
+  /** The most rows that the terminal has at any time: what the page makes room for. */
+  mostRows: number;
+  events: PlayedEvent[];
+  gaps: Gap[];
+  /** How the recorded command ended, as the recording words it; null while it says nothing. */
+  exit: string | null;
+  /** The first line that could not be read, if any: nothing after it is played. */
+  damage: { line: number; why: string } | null;
+  /** True where the recording asked for a terminal larger than the page draws. */
+  sizeLimited: boolean;
+  durationMilliseconds: number;
+}
+
+/** The recording cannot be played at all, because its first line is not an asciicast v2 header. */
+export class BadCast extends Error {}
+
+/** The largest terminal that is drawn: a hostile recording must not exhaust the viewer's memory. */
+export const LARGEST_COLUMNS = 1000;
+export const LARGEST_ROWS = 300;
+
+/** Reads a recording piece by piece, as it arrives. */
+export class CastReader {
+  private rest = "";
+  private lineNumber = 0;
+  private headerSeen = false;
+  private previousMilliseconds = 0;
+  private readonly cast: Cast = {
+    columns: 80,
+    rows: 24,
+    mostRows: 24,
+    events: [],
+    gaps: [],
+    exit: null,
+    damage: null,
+    sizeLimited: false,
+    durationMilliseconds: 0,
+  };
+
+  push(text: string): void {
+    const lines = (this.rest + text).split("\n");
+    this.rest = lines.pop() ?? "";
+    for (const line of lines) this.readLine(line);
+  }
+
+  /** The recording, or null when it is empty. */
+  finish(): Cast | null {
+    if (this.rest !== "") this.readLine(this.rest);
+    this.rest = "";
+    if (!this.headerSeen) return null;
+    const { cast } = this;
+    cast.durationMilliseconds = this.previousMilliseconds;
+    const last = cast.events.at(-1);
+    // The player ends at its last event; an empty output holds it open until the recording's own end.
+    if (last !== undefined && last[0] < cast.durationMilliseconds) {
+      cast.events.push([cast.durationMilliseconds, "o", ""]);
+    }
+    return cast;
+  }
+
+  private readLine(line: string): void {
+    this.lineNumber += 1;
+    if (this.cast.damage !== null || line.trim() === "") return;
+    if (!this.headerSeen) {
+      this.readHeader(line);
+      return;
+    }
+    try {
+      this.readEvent(line);
+    } catch (problem) {
+      if (!(problem instanceof BadLine)) throw problem;
+      this.cast.damage = { line: this.lineNumber, why: problem.message };
+    }
+  }
+
+  private readHeader(line: string): void {
+    const header = parseJson(line);
+    if (!isRecord(header)) {
+      throw new BadCast(`Line ${this.lineNumber} of the recording should be an asciicast header, but it is not a JSON object.`);
+    }
+    if (header["version"] !== 2) {
+      throw new BadCast(`The recording's header says version ${JSON.stringify(header["version"])}; this page plays asciicast version 2.`);
+    }
+    const { width, height } = header;
+    if (!isCount(width) || !isCount(height)) {
+      throw new BadCast("The recording's header gives no terminal size: width and height should be whole numbers.");
+    }
+    this.headerSeen = true;
+    // Zero means that the terminal's size was not known; asciinema plays such a recording at 80 x 24.
+    const size = this.limitSize(width || 80, height || 24);
+    this.cast.columns = size.columns;
+    this.cast.rows = size.rows;
+    this.cast.mostRows = size.rows;
+  }
+
+  private readEvent(line: string): void {
+    const event = parseJson(line);
+    if (!Array.isArray(event)) throw new BadLine("it is not a JSON array");
+    const [seconds, code, content] = event as unknown[];
+    if (typeof seconds !== "number" || !Number.isFinite(seconds) || seconds < 0) throw new BadLine("its time is not a number of seconds");
+    if (typeof code !== "string") throw new BadLine("its event code is not text");
+    const milliseconds = seconds * 1000;
+    if (milliseconds < this.previousMilliseconds) throw new BadLine("its time is before that of the line above it");
+    this.readContent(milliseconds, code, content);
+    this.previousMilliseconds = milliseconds;
+  }
+
+  private readContent(milliseconds: number, code: string, content: unknown): void {
+    const { cast } = this;
+    switch (code) {
+      case "o":
+        cast.events.push([milliseconds, "o", withoutBidirectionalControls(asText(code, content))]);
+        return;
+      case "m":
+        cast.events.push([milliseconds, "m", sanitise(asText(code, content))]);
+        return;
+      case "r": {
+        const size = typeof content === "string" ? /^([0-9]{1,9})x([0-9]{1,9})$/.exec(content) : null;
+        if (size === null) throw new BadLine('the content of its "r" event is not a size such as 80x24');
+        const { columns, rows } = this.limitSize(Number(size[1]), Number(size[2]));
+        cast.events.push([milliseconds, "r", `${columns}x${rows}`]);
+        cast.mostRows = Math.max(cast.mostRows, rows);
+        return;
+      }
+      case "g": {
+        const gap = readGap(milliseconds, content);
+        cast.gaps.push(gap);
+        cast.events.push([milliseconds, "m", `gap: ${sanitise(gap.reason)}`]);
+        return;
+      }
+      case "x":
+        cast.exit = typeof content === "string" ? content : JSON.stringify(content) ?? "";
+        return;
+      default:
+        // `b` repeats an output's exact bytes, which the `o` before it already draws; `i` (input) is not played; codes
+        // that this page does not know are ignored, as asciicast asks.
+        return;
+    }
+  }
+
+  private limitSize(columns: number, rows: number): { columns: number; rows: number } {
+    const limited = {
+      columns: Math.min(Math.max(columns, 1), LARGEST_COLUMNS),
+      rows: Math.min(Math.max(rows, 1), LARGEST_ROWS),
+    };
+    if (limited.columns < columns || limited.rows < rows) this.cast.sizeLimited = true;
+    return limited;
+  }
+}
+
+class BadLine extends Error {}
+
+function asText(code: string, content: unknown): string {
+  if (typeof content !== "string") throw new BadLine(`the content of its "${code}" event is not text`);
+  return content;
+}
+
+/**
+ * A terminal gives each of these a cell of its own, but a browser would reorder the line by them: they are shown as
+ * U+FFFD, which takes the same cell.
+ */
+function withoutBidirectionalControls(output: string): string {
+  return output.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+}
+
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A gap's content is a JSON object, or the text of one. A gap is never dropped for being worded oddly. */
+function readGap(milliseconds: number, content: unknown): Gap {
+  const stated = typeof content === "string" ? parseJson(content) ?? content : content;
+  if (!isRecord(stated)) {
+    return { milliseconds, reason: typeof stated === "string" ? stated : "no reason was recorded", lostBytes: null };
+  }
+  const { reason, lost_bytes: lostBytes } = stated;
+  return {
+    milliseconds,
+    reason: typeof reason === "string" ? reason : reason === undefined ? "no reason was recorded" : JSON.stringify(reason),
+    lostBytes: isCount(lostBytes) ? lostBytes : null,
+  };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}

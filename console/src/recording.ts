@@ -1,0 +1,33 @@
+/** What the control plane says about a recording. Everything in it may be text of an agent's making. */
+export interface Recording {
+  instanceId: string;
+  status: string;
+  startTime: string;
+  durationMilliseconds: number | null;
+  expireTime: string;
+  command: string;
+  claimedUser: string;
+}
+
+/** Reads the reply of `GET /replay/v1/recordings/<token>`. A field that is missing is empty, never an exception. */
+export function readRecording(reply: unknown): Recording {
+  const fields = (typeof reply === "object" && reply !== null ? reply : {}) as Record<string, unknown>;
+  return {
+    instanceId: text(fields["InstanceId"]),
+    status: text(fields["Status"]),
+    startTime: text(fields["StartTime"]),
+    durationMilliseconds: count(fields["RecordDurationMillis"]),
+    expireTime: text(fields["ExpireTime"]),
+    command: Array.isArray(fields["Command"]) ? fields["Command"].map(text).join(" ") : text(fields["Command"]),
+    claimedUser: text(fields["ClaimedUser"]),
+  };
+}
+
+function text(value: unknown): string {
+  if (typeof value === "string") return value;
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : "";
+}
+
+function count(value: unknown): number | null {
+  return typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : null;
+}

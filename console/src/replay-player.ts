@@ -1,0 +1,124 @@
+import { create, type Player } from "asciinema-player";
+import type { Cast } from "./cast.ts";
+import { type Timeline, withoutPauses, withPauses } from "./pauses.ts";
+
+const LONGEST_PAUSE_MILLISECONDS = 1000;
+
+/**
+ * The terminal player with the two settings that it can only take when it is made: it is made anew when one changes,
+ * at the same place of the recording. Times are those of the recording, whatever the pauses are shortened to.
+ */
+export class ReplayPlayer {
+  private readonly container: HTMLElement;
+  private readonly cast: Cast;
+  private timeline: Timeline;
+  private player: Player;
+  private speed = 1;
+  private playing = false;
+
+  constructor(container: HTMLElement, cast: Cast) {
+    this.container = container;
+    this.cast = cast;
+    this.timeline = withPauses(cast.events);
+    container.style.setProperty("--terminal-rows", String(cast.mostRows));
+    showPlayback(container, "not-started");
+    const firstOutput = cast.events.find(([, code]) => code === "o")?.[0] ?? 0;
+    this.player = this.createPlayer(`npt:${firstOutput / 1000}`);
+  }
+
+  play(): Promise<unknown> {
+    return this.player.play();
+  }
+
+  pause(): Promise<unknown> {
+    return this.player.pause();
+  }
+
+  /** Draws the screen as it was at this time of the recording. */
+  async seek(recordedMilliseconds: number): Promise<void> {
+    await this.player.seek(this.timeline.toPlayed(recordedMilliseconds) / 1000);
+    if (!this.playing) showPlayback(this.container, "paused");
+  }
+
+  /** Hands the player a key that was pressed while nothing in particular had the focus. */
+  pressKey(key: string, shiftKey: boolean): void {
+    const target = this.container.querySelector<HTMLElement>(".ap-wrapper");
+    target?.focus({ preventScroll: true });
+    target?.dispatchEvent(new KeyboardEvent("keydown", { key, shiftKey, bubbles: true }));
+  }
+
+  currentMilliseconds(): number {
+    return this.timeline.toRecorded(this.player.getCurrentTime() * 1000);
+  }
+
+  durationMilliseconds(): number {
+    return this.cast.durationMilliseconds;
+  }
+
+  changeSpeed(speed: number): Promise<void> {
+    this.speed = speed;
+    return this.recreate(this.timeline);
+  }
+
+  shortenPauses(shorten: boolean): Promise<void> {
+    const { events } = this.cast;
+    return this.recreate(shorten ? withoutPauses(events, LONGEST_PAUSE_MILLISECONDS) : withPauses(events));
+  }
+
+  dispose(): void {
+    this.player.dispose();
+  }
+
+  private async recreate(timeline: Timeline): Promise<void> {
+    const at = this.currentMilliseconds();
+    const { playing } = this;
+    this.player.dispose();
+    this.timeline = timeline;
+    this.player = this.createPlayer();
+    await this.seek(at);
+    if (playing) await this.player.play();
+  }
+
+  private createPlayer(poster?: string): Player {
+    const { columns: cols, rows } = this.cast;
+    const { events } = this.timeline;
+    const player = create({ data: [], parser: () => ({ cols, rows, events }) }, this.container, {
+      cols,
+      rows,
+      fit: "both",
+      controls: true,
+      preload: true,
+      speed: this.speed,
+      theme: "asciinema",
+      ...(poster === undefined ? {} : { poster }),
+    });
+    this.follow(player, "play", "playing");
+    this.follow(player, "pause", "paused");
+    this.follow(player, "ended", "ended");
+    return player;
+  }
+
+  private follow(player: Player, eventName: "play" | "pause" | "ended", playback: Playback): void {
+    player.addEventListener(eventName, () => {
+      this.playing = playback === "playing";
+      showPlayback(this.container, playback);
+    });
+  }
+}
+
+type Playback = "not-started" | "playing" | "paused" | "ended";
+
+function showPlayback(container: HTMLElement, playback: Playback): void {
+  container.dataset["playback"] = playback;
+}
+
+/** False where the browser does not run WebAssembly, which the player's terminal model is written in. */
+export async function browserRunsPlayer(): Promise<boolean> {
+  try {
+    // The shortest module there is: the magic number and the version.
+    await WebAssembly.compile(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]));
+    return true;
+  } catch {
+    return false;
+  }
+}

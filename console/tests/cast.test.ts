@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { BadCast, type Cast, CastReader, LARGEST_COLUMNS, LARGEST_ROWS } from "../src/cast.ts";
+
+const HEADER = '{"version":2,"width":100,"height":30,"timestamp":1763635358}';
+
+function read(...lines: string[]): Cast {
+  const reader = new CastReader();
+  reader.push(lines.map((line) => `${line}\n`).join(""));
+  const cast = reader.finish();
+  assert.notEqual(cast, null);
+  return cast as Cast;
+}
+
+test("output, resizes and markers reach the player in milliseconds", () => {
+  const cast = read(HEADER, '[0.250000,"o","$ "]', '[1.5,"r","120x40"]', '[2,"m","chapter"]');
+  assert.deepEqual([cast.columns, cast.rows], [100, 30]);
+  assert.deepEqual(cast.events, [
+    [250, "o", "$ "],
+    [1500, "r", "120x40"],
+    [2000, "m", "chapter"],
+  ]);
+  assert.equal(cast.durationMilliseconds, 2000);
+  assert.equal(cast.mostRows, 40);
+  assert.equal(cast.damage, null);
+});
+
+test("a recording reads the same however its bytes are split", () => {
+  const whole = `${HEADER}\n[0.1,"o","caf\u00e9"]\n[0.2,"g",{"reason":"spool full","lost_bytes":7}]\n[0.3,"x","0"]\n`;
+  const expected = read(...whole.trimEnd().split("\n"));
+  for (let cut = 0; cut <= whole.length; cut += 1) {
+    const reader = new CastReader();
+    reader.push(whole.slice(0, cut));
+    reader.push(whole.slice(cut));
+    assert.deepEqual(reader.finish(), expected, `cut at ${cut}`);
+  }
+});
+
+test("exact bytes, input and unknown codes are not played", () => {
+  const cast = read(HEADER, '[0,"o","\\ufffd"]', '[0,"b","/w=="]', '[0.1,"i","secret"]', '[0.2,"z",{"any":1}]');
+  assert.deepEqual(
+    cast.events.map(([, code, content]) => [code, content]),
+    [["o", "\ufffd"], ["o", ""]],
+  );
+});
+
+test("a gap is listed and marks the time line", () => {
+  const cast = read(HEADER, '[12,"g",{"reason":"disk full","lost_bytes":4096}]', '[13,"g","{\\"reason\\":\\"as text\\"}"]');
+  assert.deepEqual(cast.gaps, [
+    { milliseconds: 12000, reason: "disk full", lostBytes: 4096 },
+    { milliseconds: 13000, reason: "as text", lostBytes: null },
+  ]);
+  assert.deepEqual(cast.events, [
+    [12000, "m", "gap: disk full"],
+    [13000, "m", "gap: as text"],
+  ]);
+});
+
+test("an oddly worded gap is still a gap", () => {
+  const cast = read(HEADER, '[1,"g",null]', '[2,"g","{"]', '[3,"g",{"reason":{"code":3},"lost_bytes":-1}]');
+  assert.deepEqual(cast.gaps, [
+    { milliseconds: 1000, reason: "no reason was recorded", lostBytes: null },
+    { milliseconds: 2000, reason: "{", lostBytes: null },
+    { milliseconds: 3000, reason: '{"code":3}', lostBytes: null },
+  ]);
+});
+
+test("the exit status holds the player open until the recording's end", () => {
+  const cast = read(HEADER, '[1,"o","bye"]', '[9,"x","130"]');
+  assert.equal(cast.exit, "130");
+  assert.equal(cast.durationMilliseconds, 9000);
+  assert.deepEqual(cast.events.at(-1), [9000, "o", ""]);
+  assert.equal(read(HEADER, '[1,"x",0]').exit, "0");
+});
+
+test("a line that cannot be read ends what is played and is named", () => {
+  for (const [line, why] of [
+    ["[1.0,", /not a JSON array/],
+    ['{"time":1}', /not a JSON array/],
+    ['["1","o","x"]', /time/],
+    ['[-1,"o","x"]', /time/],
+    ['[0.4,"o","x"]', /before that of the line above/],
+    ['[1,7,"x"]', /event code/],
+    ['[1,"o",5]', /"o" event/],
+    ['[1,"r","80"]', /80x24/],
+    ['[1,"r","1e3x20"]', /80x24/],
+  ] as const) {
+    const cast = read(HEADER, '[0.5,"o","kept"]', line, '[2,"o","not shown"]');
+    assert.equal(cast.damage?.line, 3, line);
+    assert.match(cast.damage?.why ?? "", why);
+    assert.deepEqual(cast.events, [[500, "o", "kept"]], line);
+  }
+});
+
+test("bidirectional controls in output take their cell without reordering the line", () => {
+  assert.deepEqual(read(HEADER, '[1,"o","a\\u202eb\\u2069\\u001b[31m"]', '[2,"m","x\\u202e"]').events, [
+    [1000, "o", "a\ufffdb\ufffd\u001b[31m"],
+    [2000, "m", "x\\u{202e}"],
+  ]);
+});
+
+test("a header that is not asciicast version 2 is refused with the reason", () => {
+  for (const [header, why] of [
+    ["<!doctype html>", /not a JSON object/],
+    ["[]", /not a JSON object/],
+    ['{"version":3}', /version 3/],
+    ['{"version":2,"width":"80","height":24}', /terminal size/],
+    ['{"version":2,"width":80.5,"height":24}', /terminal size/],
+    ['{"version":2,"width":-80,"height":24}', /terminal size/],
+  ] as const) {
+    assert.throws(
+      () => read(header),
+      (problem) => problem instanceof BadCast && why.test(problem.message),
+      header,
+    );
+  }
+});
+
+test("an empty recording is null, a header alone has no events", () => {
+  const reader = new CastReader();
+  reader.push("\n\n");
+  assert.equal(reader.finish(), null);
+  assert.deepEqual(read(HEADER).events, []);
+});
+
+test("an unknown size is 80 x 24, an absurd one is limited and said", () => {
+  assert.deepEqual([read('{"version":2,"width":0,"height":0}').columns, read('{"version":2,"width":0,"height":0}').rows], [80, 24]);
+  const cast = read('{"version":2,"width":4000000000,"height":50}', '[1,"r","5x999999999"]');
+  assert.deepEqual([cast.columns, cast.rows, cast.sizeLimited], [LARGEST_COLUMNS, 50, true]);
+  assert.deepEqual(cast.events, [[1000, "r", `5x${LARGEST_ROWS}`]]);
+  assert.equal(read(HEADER).sizeLimited, false);
+});

@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { readRecording } from "../src/recording.ts";
+
+test("the reply's fields are read, and further ones are ignored", () => {
+  assert.deepEqual(
+    readRecording({
+      RequestId: "r",
+      InstanceId: "i-1",
+      Status: "finished",
+      StartTime: "2026-11-20T10:00:00Z",
+      RecordDurationMillis: 1200,
+      ExpireTime: "2026-12-20T10:00:01Z",
+      Command: ["bash", "-l"],
+      ClaimedUser: "root",
+      StoredBytes: 77,
+      Columns: 80,
+    }),
+    {
+      instanceId: "i-1",
+      status: "finished",
+      startTime: "2026-11-20T10:00:00Z",
+      durationMilliseconds: 1200,
+      expireTime: "2026-12-20T10:00:01Z",
+      command: "bash -l",
+      claimedUser: "root",
+    },
+  );
+});
+
+test("a reply of any shape gives a recording, never an exception", () => {
+  for (const reply of [null, 3, "text", [], {}, { Command: { a: 1 }, RecordDurationMillis: "long", InstanceId: ["x"] }]) {
+    const recording = readRecording(reply);
+    assert.equal(recording.instanceId, "");
+    assert.equal(recording.command, "");
+    assert.equal(recording.durationMilliseconds, null);
+  }
+});
