@@ -1,0 +1,214 @@
+//! Where every error meets: [`ActionError`]. The table `openapi::error_codes` maps it to a wire code.
+//!
+//! Handlers return it; the outermost middleware (`gateway::finish`) renders it with the RequestId, in JSON or
+//! XML, and writes an unexpected one's whole chain to the log, never to the caller.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, ResponseError};
+use domain::agent::JoinTokenRefused;
+use domain::gate::Denied;
+use domain::principal::Principal;
+use domain::storage_target::StorageTargetRefused;
+use openapi::error_codes::{ErrorCode, WireError};
+use openapi::replies::{AccessDeniedDetail, ErrorReply};
+use persistence::{ObjectError, StoreError};
+
+use crate::request::RequestId;
+
+/// Why a call was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ActionError {
+    /// The caller broke a rule.
+    #[error("refused: {0}")]
+    Refused(#[from] WireError),
+    /// Policy refused.
+    #[error("denied")]
+    Denied(#[source] Box<Denied>),
+    /// The database.
+    #[error("the database did not do its part")]
+    Store(#[from] StoreError),
+    /// The object store.
+    #[error("the object store did not do its part")]
+    Objects(#[from] ObjectError),
+    /// Something that should not happen.
+    #[error("{step}")]
+    Unexpected {
+        /// What was being done.
+        step: &'static str,
+        /// Why it failed.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl From<ErrorCode> for ActionError {
+    fn from(code: ErrorCode) -> Self {
+        Self::Refused(WireError::new(code))
+    }
+}
+
+impl From<Denied> for ActionError {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(Box::new(denied))
+    }
+}
+
+impl From<StorageTargetRefused> for ActionError {
+    fn from(refused: StorageTargetRefused) -> Self {
+        let code = match &refused {
+            StorageTargetRefused::Format { .. } => ErrorCode::StorageTargetFormat,
+            StorageTargetRefused::BucketName { .. } => ErrorCode::StorageTargetBucketName,
+            StorageTargetRefused::Region { .. } => ErrorCode::StorageTargetRegion,
+            StorageTargetRefused::AccountMismatch { .. } => ErrorCode::StorageTargetAccount,
+        };
+        Self::refused(code, format!("{refused}."))
+    }
+}
+
+impl From<JoinTokenRefused> for ActionError {
+    fn from(refused: JoinTokenRefused) -> Self {
+        let code = match refused {
+            JoinTokenRefused::NotFound => ErrorCode::JoinTokenNotFound,
+            JoinTokenRefused::Expired => ErrorCode::JoinTokenExpired,
+            JoinTokenRefused::Used => ErrorCode::JoinTokenUsed,
+            JoinTokenRefused::InstanceMismatch => ErrorCode::JoinTokenInstanceMismatch,
+            JoinTokenRefused::AgentAlreadyEnrolled => ErrorCode::AgentAlreadyEnrolled,
+        };
+        Self::refused(code, format!("{refused}."))
+    }
+}
+
+impl ActionError {
+    /// A refusal in words that say exactly what was wrong.
+    pub(crate) fn refused(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self::Refused(WireError::with_message(code, message))
+    }
+
+    /// An unexpected error, with the step that failed.
+    pub(crate) fn unexpected(step: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Unexpected { step, source: source.into() }
+    }
+
+    /// How it looks on the wire.
+    pub(crate) fn wire(&self) -> WireError {
+        match self {
+            Self::Refused(wire) => wire.clone(),
+            Self::Denied(_) => ErrorCode::ForbiddenRam.into(),
+            Self::Store(error) => store_error(error),
+            Self::Objects(error) => object_error(error),
+            Self::Unexpected { .. } => ErrorCode::InternalError.into(),
+        }
+    }
+
+    fn access_denied_detail(&self) -> Option<AccessDeniedDetail> {
+        match self {
+            Self::Denied(denied) => Some(access_denied_detail(denied)),
+            _ => None,
+        }
+    }
+
+    /// The whole chain, for the log; `None` when the caller's own mistake is all there is to know.
+    fn chain(&self) -> Option<String> {
+        match self {
+            Self::Refused(_) | Self::Denied(_) => None,
+            Self::Store(_) | Self::Objects(_) | Self::Unexpected { .. } => Some(chain_of(self)),
+        }
+    }
+}
+
+/// An error and all its sources, in one line.
+pub(crate) fn chain_of(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {error}");
+        source = error.source();
+    }
+    text
+}
+
+fn store_error(error: &StoreError) -> WireError {
+    match error {
+        StoreError::Conflict { .. } => ErrorCode::Conflict.into(),
+        StoreError::Unavailable { .. } => ErrorCode::ServiceUnavailable.into(),
+        _ => ErrorCode::InternalError.into(),
+    }
+}
+
+fn object_error(error: &ObjectError) -> WireError {
+    match error {
+        ObjectError::NotFound { .. } => ErrorCode::ObjectNotFound.into(),
+        _ => ErrorCode::ServiceUnavailable.into(),
+    }
+}
+
+/// What the caller may learn about a denial (RAM, "denial on the wire"): never the policy.
+fn access_denied_detail(denied: &Denied) -> AccessDeniedDetail {
+    let (kind, name) = match &denied.principal {
+        Principal::User { user_id, .. } => ("SubUser", user_id.as_str().to_owned()),
+        other => ("Account", other.account().as_str().to_owned()),
+    };
+    AccessDeniedDetail {
+        auth_action: denied.action.clone(),
+        auth_principal_type: kind.to_owned(),
+        auth_principal_owner_id: denied.principal.account().to_string(),
+        auth_principal_display_name: name,
+        policy_type: denied.policy_type.as_str().to_owned(),
+        no_permission_type: if denied.explicit { "ExplicitDeny" } else { "ImplicitDeny" }.to_owned(),
+    }
+}
+
+/// A refusal on its way out: attached to a response, rendered by the outermost middleware.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    /// The code and the message.
+    pub(crate) wire: WireError,
+    /// Why policy refused.
+    pub(crate) detail: Option<AccessDeniedDetail>,
+    /// The chain, for the log.
+    pub(crate) chain: Option<String>,
+}
+
+impl Refusal {
+    /// As it stands in a reply's body.
+    pub(crate) fn body(&self, request_id: &RequestId, host_id: &str) -> ErrorReply {
+        let row = self.wire.code().row();
+        ErrorReply {
+            request_id: request_id.as_str().to_owned(),
+            host_id: host_id.to_owned(),
+            code: self.wire.code_text(),
+            message: self.wire.message(),
+            recommend: row.retry.sentence().to_owned(),
+            success: false,
+            retryable: row.retry.retryable(),
+            access_denied_detail: self.detail.clone(),
+        }
+    }
+}
+
+impl From<WireError> for Refusal {
+    fn from(wire: WireError) -> Self {
+        Self { wire, detail: None, chain: None }
+    }
+}
+
+impl From<&ActionError> for Refusal {
+    fn from(error: &ActionError) -> Self {
+        Self { wire: error.wire(), detail: error.access_denied_detail(), chain: error.chain() }
+    }
+}
+
+impl ResponseError for ActionError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.wire().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::new(self.status_code());
+        response.extensions_mut().insert(Refusal::from(self));
+        response
+    }
+}

@@ -1,0 +1,66 @@
+//! What every request carries, whatever it asks for: its id, and where it came from.
+
+use std::fmt;
+use std::future::{Ready, ready};
+use std::net::IpAddr;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+
+/// The id of one request: an upper-case UUID. The outermost middleware makes it; it is in every reply's
+/// `RequestId` and `x-acs-request-id`, in the audit row and in the log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// A fresh one.
+    #[must_use]
+    pub fn generate() -> Self {
+        let mut buffer = uuid::Uuid::encode_buffer();
+        Self(uuid::Uuid::new_v4().hyphenated().encode_upper(&mut buffer).to_owned())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The id that the outermost middleware gave to this request.
+    #[must_use]
+    pub fn of(request: &HttpRequest) -> Self {
+        request.extensions().get::<Self>().cloned().unwrap_or_else(Self::generate)
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromRequest for RequestId {
+    type Error = std::convert::Infallible;
+    type Future = Ready<Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self::of(request)))
+    }
+}
+
+/// The address of the peer. Trusted proxies are not known yet, so forwarded headers are not believed.
+pub(crate) fn source_address(request: &HttpRequest) -> Option<IpAddr> {
+    request.peer_addr().map(|address| address.ip().to_canonical())
+}
+
+/// The caller's program, as it names itself, cut at 256 characters; control characters become spaces.
+pub(crate) fn user_agent(request: &HttpRequest) -> String {
+    let text = request.headers().get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    text.unwrap_or_default().chars().take(256).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Whether the request came over TLS.
+pub(crate) fn secure_transport(request: &HttpRequest) -> bool {
+    request.app_config().secure()
+}

@@ -1,0 +1,332 @@
+//! Every error code that Hansard answers with, in one table: the code, its HTTP status, its message and what
+//! the caller should do about it. The table is part of the OpenAPI documents.
+
+use std::fmt;
+
+/// What a caller should do with a call that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RetryAdvice {
+    /// The answer will not change.
+    Never,
+    /// Correct the request, or the state it met, and send it again.
+    AfterFix,
+    /// The request was good: sign it anew, with a fresh time and nonce, and send it again.
+    SignAgain,
+    /// Send it again after a pause that grows each time.
+    WithBackoff,
+}
+
+impl RetryAdvice {
+    /// The advice in a sentence, as a reply carries it.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Never => "Do not retry.",
+            Self::AfterFix => "Correct the request before you send it again.",
+            Self::SignAgain => "Sign the request again with the present time and a new nonce, and retry.",
+            Self::WithBackoff => "Retry with growing pauses.",
+        }
+    }
+
+    /// Whether a program can retry without anybody changing anything.
+    #[must_use]
+    pub fn retryable(self) -> bool {
+        matches!(self, Self::SignAgain | Self::WithBackoff)
+    }
+}
+
+/// A way in on which a code can be met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Surface {
+    /// The signed RPC wire.
+    Wire,
+    /// `/agent/v1`.
+    Agent,
+    /// `/replay/v1`.
+    Replay,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodeRow {
+    /// The code on the wire. `<Param>` stands for a parameter's name.
+    pub code: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What to do about it.
+    pub retry: RetryAdvice,
+    /// The message, unless the error brings a more exact one. `<Param>` stands for a parameter's name.
+    pub message: &'static str,
+    /// Where it can be met.
+    pub surfaces: &'static [Surface],
+}
+
+macro_rules! wire_codes {
+    ($( $(#[$doc:meta])* $name:ident => $code:literal, $status:literal, $retry:ident, [$($surface:ident)+], $message:literal; )*) => {
+        /// A code of the table.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ErrorCode {
+            $( $(#[$doc])* $name, )*
+        }
+
+        impl ErrorCode {
+            /// Every code, in the table's order.
+            pub const ALL: &[Self] = &[ $( Self::$name ),* ];
+
+            /// Its row.
+            #[must_use]
+            pub const fn row(self) -> CodeRow {
+                match self {
+                    $( Self::$name => CodeRow {
+                        code: $code,
+                        status: $status,
+                        retry: RetryAdvice::$retry,
+                        message: $message,
+                        surfaces: &[ $( Surface::$surface ),+ ],
+                    }, )*
+                }
+            }
+        }
+    };
+}
+
+wire_codes! {
+    // Who calls.
+    /// The access key does not exist.
+    AccessKeyNotFound => "InvalidAccessKeyId.NotFound", 404, AfterFix, [Wire], "Specified access key is not found.";
+    /// The access key is switched off.
+    AccessKeyInactive => "InvalidAccessKeyId.Inactive", 400, AfterFix, [Wire], "Specified access key is disabled.";
+    /// No usable signature: bearer, anonymous, or half a signature.
+    IncompleteSignature => "IncompleteSignature", 400, AfterFix, [Wire], "The request signature does not conform to Aliyun standards.";
+    /// The signature is another than ours, version 1.0.
+    SignatureMismatchV1 => "SignatureDoesNotMatch", 400, AfterFix, [Wire], "Specified signature is not matched with our calculation. server string to sign is:";
+    /// The signature is another than ours, version 3.
+    SignatureMismatchV3 => "SignatureDoesNotMatch", 400, AfterFix, [Wire], "Specified signature does not match our calculation.";
+    /// The nonce was seen before.
+    SignatureNonceUsed => "SignatureNonceUsed", 400, SignAgain, [Wire], "Specified signature nonce was used already.";
+    /// The time lies outside the window.
+    TimeStampExpired => "InvalidTimeStamp.Expired", 400, SignAgain, [Wire], "Specified time stamp or date value is expired.";
+    /// The time is no time.
+    TimeStampFormat => "InvalidTimeStamp.Format", 400, AfterFix, [Wire], "Specified time stamp or date value is not well formatted.";
+    /// Another signature method or version.
+    SignatureMethod => "InvalidSignatureMethod", 400, AfterFix, [Wire], "Specified signature method is not supported.";
+    /// The session token's time is over.
+    SecurityTokenExpired => "InvalidSecurityToken.Expired", 400, AfterFix, [Wire], "Specified SecurityToken is expired.";
+    /// The session token is not one of ours.
+    SecurityTokenMalformed => "InvalidSecurityToken.Malformed", 400, AfterFix, [Wire], "Specified SecurityToken is malformed.";
+    /// The session token was sent with a key it does not belong to.
+    SecurityTokenMismatch => "InvalidSecurityToken.MismatchWithAccessKey", 400, AfterFix, [Wire], "Specified SecurityToken mismatch with the AccessKey.";
+    /// The body is not the one whose MD5 was sent.
+    ContentMd5NotMatched => "ContentMD5NotMatched", 400, AfterFix, [Wire], "The Content-MD5 that was sent is not that of the body.";
+
+    // What is called.
+    /// The version is unknown.
+    InvalidVersion => "InvalidVersion", 400, AfterFix, [Wire], "Specified parameter Version is not valid.";
+    /// The action is unknown.
+    ActionNotFound => "InvalidAction.NotFound", 404, AfterFix, [Wire Agent Replay], "Specified api is not found, please check your url and method.";
+    /// Neither GET nor POST.
+    UnsupportedHttpMethod => "UnsupportedHTTPMethod", 405, AfterFix, [Wire Agent Replay], "This http method is not supported.";
+    /// Too large.
+    RequestEntityTooLarge => "RequestEntityTooLarge", 413, AfterFix, [Wire Agent Replay], "The request is larger than this server accepts.";
+    /// A mandatory parameter is missing.
+    MissingParameter => "Missing<Param>", 400, AfterFix, [Wire Agent Replay], "<Param> is mandatory for this action.";
+    /// A parameter is not what it should be.
+    InvalidParameter => "Invalid<Param>", 400, AfterFix, [Wire Agent Replay], "The specified parameter <Param> is not valid.";
+    /// The request as a whole cannot be read.
+    MalformedRequest => "InvalidParameter", 400, AfterFix, [Wire Agent Replay], "The request could not be read.";
+
+    // Whether they may.
+    /// Refused by policy.
+    ForbiddenRam => "Forbidden.RAM", 403, AfterFix, [Wire Replay], "User not authorized to operate on the specified resource, or this API doesn't support RAM.";
+
+    // What it means.
+    /// A storage target in another form.
+    StorageTargetFormat => "InvalidRecordStorageTarget.Format", 400, AfterFix, [Wire Agent], "The specified RecordStorageTarget is not valid.";
+    /// A bucket's name against the rules.
+    StorageTargetBucketName => "InvalidRecordStorageTarget.BucketName", 400, AfterFix, [Wire Agent], "The bucket of the specified RecordStorageTarget is not valid.";
+    /// A region against the rules, or two that differ.
+    StorageTargetRegion => "InvalidRecordStorageTarget.Region", 400, AfterFix, [Wire Agent], "The region of the specified RecordStorageTarget is not valid.";
+    /// Another account's target.
+    StorageTargetAccount => "InvalidRecordStorageTarget.AccountMismatch", 400, AfterFix, [Wire Agent], "The specified RecordStorageTarget belongs to another account.";
+    /// There is no such recording for this caller on this instance.
+    RecordingNotFound => "InvalidTerminalSessionToken.NotFound", 404, AfterFix, [Wire Agent Replay], "The specified TerminalSessionToken is not found.";
+    /// The recording's time is over.
+    RecordingExpired => "InstanceRecord.Expired", 403, Never, [Wire Replay], "The recording has expired. Its objects stay in the bucket.";
+    /// Somebody else changed the same thing at the same moment.
+    Conflict => "OperationConflict", 409, WithBackoff, [Wire Agent], "The same resource was changed at the same moment by another call.";
+
+    // Agents.
+    /// The agent's own token cannot be accepted.
+    InvalidAgentToken => "InvalidAgentToken", 401, AfterFix, [Agent], "The bearer token of the agent is not valid.";
+    /// The agent's own token is out of its time: its clock may be off, see Date.
+    AgentTokenExpired => "InvalidAgentToken.Expired", 401, SignAgain, [Agent], "The bearer token of the agent is outside its time. Correct for the Date of this reply and sign again.";
+    /// The agent's own token was used before.
+    AgentTokenUsed => "InvalidAgentToken.Used", 401, SignAgain, [Agent], "The bearer token of the agent was used already.";
+    /// Another agent took the instance over.
+    AgentReplaced => "AgentReplaced", 403, Never, [Agent], "Another agent was enrolled for this instance in the place of this one.";
+    /// An agent asked for what is not its own.
+    AgentForbidden => "Forbidden.Agent", 403, Never, [Agent], "An agent may only touch its own instance.";
+    /// Nobody made the join token.
+    JoinTokenNotFound => "InvalidJoinToken.NotFound", 403, AfterFix, [Agent], "The join token is not known.";
+    /// The join token has lapsed.
+    JoinTokenExpired => "InvalidJoinToken.Expired", 403, AfterFix, [Agent], "The join token has expired.";
+    /// The join token is spent.
+    JoinTokenUsed => "InvalidJoinToken.Used", 403, AfterFix, [Agent], "The join token was used already.";
+    /// The join token is for another instance.
+    JoinTokenInstanceMismatch => "InvalidJoinToken.InstanceMismatch", 403, AfterFix, [Agent], "The join token is for another instance id.";
+    /// The instance has a live agent.
+    AgentAlreadyEnrolled => "AgentAlreadyEnrolled", 409, AfterFix, [Agent], "The instance already has an agent.";
+    /// The same token was opened with other bytes.
+    RecordingConflict => "RecordingConflict", 409, Never, [Agent], "The recording was opened before with another start.json.";
+    /// The recording is sealed.
+    RecordingSealed => "RecordingSealed", 409, Never, [Agent], "The recording is sealed; nothing can be added to it.";
+    /// Another segment is expected.
+    SegmentOutOfOrder => "SegmentOutOfOrder", 409, AfterFix, [Agent], "Another segment is expected next.";
+    /// The segment's own content is wrong.
+    InvalidSegment => "InvalidSegment", 400, Never, [Agent], "The segment cannot be accepted.";
+    /// The manifest does not describe what arrived, or its signature is wrong.
+    InvalidManifest => "InvalidManifest", 400, Never, [Agent], "The manifest cannot be accepted.";
+    /// The upload grant cannot be accepted.
+    InvalidUploadGrant => "InvalidUploadGrant", 403, AfterFix, [Agent], "The upload grant is not valid, or its time is over. Ask for a new one.";
+    /// Other bytes stand under the name.
+    ObjectAlreadyExists => "ObjectAlreadyExists", 409, Never, [Agent], "Another object stands under that name; evidence is written once.";
+    /// The bytes are not those that were announced.
+    ObjectMismatch => "ObjectMismatch", 400, AfterFix, [Agent], "The bytes that arrived are not those of the grant.";
+    /// The object is not there.
+    ObjectNotFound => "ObjectNotFound", 404, AfterFix, [Agent Replay], "The object is not there.";
+
+    // Replay.
+    /// The ticket cannot be accepted.
+    InvalidReplayTicket => "InvalidReplayTicket", 403, AfterFix, [Replay], "The replay address is not valid. Ask ViewInstanceRecords for a new one.";
+    /// The ticket has lapsed.
+    ReplayTicketExpired => "InvalidReplayTicket.Expired", 403, AfterFix, [Replay], "The replay address has expired. Ask ViewInstanceRecords for a new one.";
+    /// The ticket is spent.
+    ReplayTicketUsed => "InvalidReplayTicket.Used", 403, AfterFix, [Replay], "The replay address was used already. Ask ViewInstanceRecords for a new one.";
+    /// There is no replay session.
+    ReplaySessionRequired => "ReplaySessionRequired", 401, AfterFix, [Replay], "There is no replay session, or it has ended. Ask ViewInstanceRecords for a new replay address.";
+
+    // Our own troubles.
+    /// Too many calls.
+    ThrottlingUser => "Throttling.User", 429, WithBackoff, [Wire Agent Replay], "Request was denied due to user flow control.";
+    /// Something unexpected. What it was stands in the log under the RequestId.
+    InternalError => "InternalError", 500, WithBackoff, [Wire Agent Replay], "The request processing has failed due to some unknown error.";
+    /// The database or the object store is away.
+    ServiceUnavailable => "ServiceUnavailable", 503, WithBackoff, [Wire Agent Replay], "The request has failed due to a temporary failure of the server.";
+}
+
+/// A refusal, ready for the wire: a code, for some codes the parameter it is about, and for most a message that
+/// says exactly what was wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WireError {
+    code: ErrorCode,
+    parameter: Option<&'static str>,
+    message: Option<String>,
+}
+
+impl WireError {
+    /// A refusal in the table's own words.
+    #[must_use]
+    pub fn new(code: ErrorCode) -> Self {
+        Self { code, parameter: None, message: None }
+    }
+
+    /// A refusal in more exact words.
+    #[must_use]
+    pub fn with_message(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, parameter: None, message: Some(message.into()) }
+    }
+
+    /// `Missing<Param>`.
+    #[must_use]
+    pub fn missing(parameter: &'static str) -> Self {
+        Self { code: ErrorCode::MissingParameter, parameter: Some(parameter), message: None }
+    }
+
+    /// `Invalid<Param>`; `rule` says what is allowed.
+    #[must_use]
+    pub fn invalid(parameter: &'static str, rule: impl fmt::Display) -> Self {
+        let message = format!("The specified parameter {parameter} is not valid: {rule}.");
+        Self { code: ErrorCode::InvalidParameter, parameter: Some(parameter), message: Some(message) }
+    }
+
+    /// The table's code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// The code as it stands on the wire.
+    #[must_use]
+    pub fn code_text(&self) -> String {
+        self.fill(self.code.row().code)
+    }
+
+    /// The message as it stands on the wire.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match &self.message {
+            Some(message) => message.clone(),
+            None => self.fill(self.code.row().message),
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.code.row().status
+    }
+
+    fn fill(&self, pattern: &str) -> String {
+        pattern.replace("<Param>", self.parameter.unwrap_or("Parameter"))
+    }
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code_text(), self.message())
+    }
+}
+
+impl std::error::Error for WireError {}
+
+impl From<ErrorCode> for WireError {
+    fn from(code: ErrorCode) -> Self {
+        Self::new(code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_parameters_use_the_wires_spelling() {
+        assert_eq!(WireError::missing("InstanceId").code_text(), "MissingInstanceId");
+        assert_eq!(WireError::missing("InstanceId").message(), "InstanceId is mandatory for this action.");
+        let error = WireError::invalid("PageSize", "it must be a whole number from 1 to 100");
+        assert_eq!(error.code_text(), "InvalidPageSize");
+        assert_eq!(error.status(), 400);
+        assert!(error.message().contains("PageSize is not valid: it must be"), "{error}");
+    }
+
+    #[test]
+    fn every_row_is_an_error_with_a_message() {
+        for code in ErrorCode::ALL {
+            let row = code.row();
+            assert!((400..=599).contains(&row.status), "{}", row.code);
+            assert!(!row.message.is_empty() && !row.surfaces.is_empty(), "{}", row.code);
+            assert!(!row.code.contains(' '));
+        }
+    }
+
+    #[test]
+    fn a_code_stands_in_one_row_only() {
+        let mut codes: Vec<_> = ErrorCode::ALL.iter().map(|code| code.row().code).collect();
+        // The two wordings of a wrong signature share their code (contract, section 5.2).
+        codes.retain(|code| *code != "SignatureDoesNotMatch");
+        codes.sort_unstable();
+        let all = codes.len();
+        codes.dedup();
+        assert_eq!(codes.len(), all);
+    }
+}
