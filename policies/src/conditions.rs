@@ -1,0 +1,179 @@
+//! The compiled `Condition` block of a statement, and whether it holds.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::context::{Context, ContextValue};
+use crate::glob::{Glob, LetterCase};
+use crate::keys::{self, About};
+use crate::operators::{Operator, Relation};
+use crate::values::{AddressBlock, Decimal, Instant, ValueType, parse_boolean};
+
+/// A value of the request's context that the operator cannot read. The server made it, so this is a defect there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]
+#[error("the request's value of {key} is not {needs}")]
+pub struct ConditionError {
+    /// The condition key, as the policy spells it.
+    #[serde(serialize_with = "as_text")]
+    pub key: Arc<str>,
+    /// What the operator needs.
+    pub needs: ValueType,
+}
+
+/// Serde can write a shared text only with a feature that would be switched on for the whole workspace.
+pub(crate) fn as_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
+/// What became of a condition block.
+#[derive(Debug)]
+pub(crate) enum Verdict<'a> {
+    Holds,
+    Fails,
+    /// Nothing failed, but at least this test could not be evaluated.
+    Unreadable(&'a KeyTest),
+}
+
+/// All operators, and all keys of each, have to hold.
+#[derive(Debug, Default)]
+pub(crate) struct Conditions(Box<[KeyTest]>);
+
+impl Conditions {
+    pub(crate) fn new(tests: Vec<KeyTest>) -> Self {
+        Self(tests.into())
+    }
+
+    pub(crate) fn evaluate(&self, context: &Context) -> Verdict<'_> {
+        let mut verdict = Verdict::Holds;
+        for test in &self.0 {
+            match test.holds(context) {
+                Some(true) => {}
+                Some(false) => return Verdict::Fails,
+                None => verdict = Verdict::Unreadable(test),
+            }
+        }
+        verdict
+    }
+
+    /// Whether the block could hold for some resource. A test on the caller or the call comes out the same for
+    /// every resource; one on anything else is taken as possibly true.
+    pub(crate) fn could_hold_for_some_resource(&self, context: &Context) -> bool {
+        !self.0.iter().any(|test| test.about == Some(About::Call) && test.holds(context) == Some(false))
+    }
+}
+
+/// One key under one operator.
+#[derive(Debug)]
+pub(crate) struct KeyTest {
+    spelled: Arc<str>,
+    lower: Box<str>,
+    about: Option<About>,
+    needs: ValueType,
+    negated: bool,
+    wanted: Wanted,
+}
+
+/// The policy's values, read once.
+#[derive(Debug)]
+enum Wanted {
+    Text(LetterCase, Box<[Box<str>]>),
+    Like(Box<[Glob]>),
+    Number(Relation, Box<[Decimal<Box<str>>]>),
+    Instant(Relation, Box<[Instant]>),
+    Boolean(bool),
+    Address(Box<[AddressBlock]>),
+}
+
+impl KeyTest {
+    /// Gives the index of the first value that is not of the operator's type, if there is one.
+    pub(crate) fn new(operator: &Operator, key: &str, values: &[&str]) -> Result<Self, usize> {
+        let relation = operator.relation;
+        let wanted = match operator.value_type {
+            ValueType::Text if relation == Relation::Like => {
+                Wanted::Like(values.iter().map(|value| Glob::new(value, LetterCase::Exact)).collect())
+            }
+            ValueType::Text => {
+                Wanted::Text(operator.letters, values.iter().map(|value| (*value).into()).collect())
+            }
+            ValueType::Number => {
+                Wanted::Number(relation, read(values, |v| Decimal::parse(v).map(|decimal| decimal.owned()))?)
+            }
+            ValueType::Instant => Wanted::Instant(relation, read(values, Instant::parse)?),
+            ValueType::Boolean => {
+                Wanted::Boolean(read(values, parse_boolean)?.first().copied().ok_or(0usize)?)
+            }
+            ValueType::Address => Wanted::Address(read(values, AddressBlock::parse)?),
+        };
+        Ok(Self {
+            spelled: key.into(),
+            lower: key.to_ascii_lowercase().into(),
+            about: keys::about(key),
+            needs: operator.value_type,
+            negated: operator.negated,
+            wanted,
+        })
+    }
+
+    pub(crate) fn error(&self) -> ConditionError {
+        ConditionError { key: Arc::clone(&self.spelled), needs: self.needs }
+    }
+
+    /// None if the request's value cannot be read. An absent key fails a positive operator and satisfies a negated
+    /// one, so that Deny with NotIpAddress also stops a caller without address.
+    fn holds(&self, context: &Context) -> Option<bool> {
+        let mut fits = false;
+        let mut unreadable = false;
+        for value in context.values_of_lower(&self.lower) {
+            match self.wanted.fits(value) {
+                Some(fit) => fits |= fit,
+                None => unreadable = true,
+            }
+        }
+        if fits { Some(!self.negated) } else { (!unreadable).then_some(self.negated) }
+    }
+}
+
+fn read<'a, T>(values: &[&'a str], parse: impl Fn(&'a str) -> Option<T>) -> Result<Box<[T]>, usize> {
+    values.iter().enumerate().map(|(index, value)| parse(value).ok_or(index)).collect()
+}
+
+impl Wanted {
+    /// Whether one of the policy's values fits the request's; None if the request's cannot be read.
+    fn fits(&self, value: &ContextValue) -> Option<bool> {
+        Some(match self {
+            Self::Text(LetterCase::Exact, wanted) => wanted.contains(&value.text),
+            Self::Text(LetterCase::Folded, wanted) => {
+                wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(&value.text))
+            }
+            Self::Like(globs) => globs.iter().any(|glob| glob.matches(&value.text)),
+            Self::Number(relation, wanted) => {
+                let found = Decimal::parse(&value.text)?;
+                wanted.iter().any(|wanted| relation.accepts(found.compare(wanted)))
+            }
+            Self::Instant(relation, wanted) => {
+                let found = value.instant?;
+                wanted.iter().any(|wanted| relation.accepts(found.cmp(wanted)))
+            }
+            Self::Boolean(wanted) => parse_boolean(&value.text)? == *wanted,
+            Self::Address(blocks) => {
+                let found = value.address?;
+                blocks.iter().any(|block| block.contains(found))
+            }
+        })
+    }
+}
+
+impl Relation {
+    /// Whether the request's value, which compares so to the policy's, satisfies the relation.
+    fn accepts(self, ordering: Ordering) -> bool {
+        match self {
+            Self::Less => ordering == Ordering::Less,
+            Self::LessOrEqual => ordering != Ordering::Greater,
+            Self::Greater => ordering == Ordering::Greater,
+            Self::GreaterOrEqual => ordering != Ordering::Less,
+            Self::Equal | Self::Like | Self::Within => ordering == Ordering::Equal,
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Patterns with `*` (any run of characters, also none) and `?` (exactly one character), anchored at both ends.
+//! There is no escape.
+//!
+//! INVARIANT: matching never takes more than time linear in the text. A pattern is cut at its stars. The first
+//! and the last piece are compared in place; a piece between two stars is searched leftmost-first, which is always
+//! right because a piece has a fixed number of characters. Short pieces are searched naively (their length bounds
+//! the work for each character), longer ones with a bit-parallel automaton. Nothing is tried twice, nothing
+//! recurses, nothing allocates.
+
+/// Pieces up to this many bytes are searched naively.
+const NAIVE_PIECE_BYTES: usize = 16;
+
+/// Patterns beyond this many bytes are never compiled: the largest document has 6,144 characters of at most 4 bytes.
+pub(crate) const MAX_PATTERN_BYTES: usize = 6_144 * 4;
+
+const MAX_WORDS: usize = MAX_PATTERN_BYTES / 64;
+
+/// Whether letters compare without case (ASCII only).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LetterCase {
+    Exact,
+    Folded,
+}
+
+/// A compiled pattern.
+#[derive(Debug)]
+pub(crate) struct Glob {
+    /// The pattern, in lower case if letters are folded.
+    source: Box<str>,
+    folded: bool,
+    shape: Shape,
+}
+
+#[derive(Debug)]
+enum Shape {
+    /// `*`
+    Any,
+    /// No wildcard at all.
+    Literal,
+    /// `text*`
+    Prefix(usize),
+    /// `?` without any `*`.
+    Fixed(Box<Piece>),
+    /// At least one star, and more than `text*`.
+    Starred(Box<Starred>),
+}
+
+/// What comes before the first star, between stars, and after the last.
+#[derive(Debug)]
+struct Starred {
+    head: Piece,
+    middle: Box<[Piece]>,
+    tail: Piece,
+}
+
+impl Glob {
+    /// # Panics
+    /// Never in this crate: callers refuse patterns beyond [`MAX_PATTERN_BYTES`] before.
+    pub(crate) fn new(pattern: &str, letters: LetterCase) -> Self {
+        assert!(pattern.len() <= MAX_PATTERN_BYTES, "patterns are limited where they are read");
+        let folded = letters == LetterCase::Folded;
+        let source: Box<str> =
+            if folded { pattern.to_ascii_lowercase().into_boxed_str() } else { Box::from(pattern) };
+        let shape = Self::shape(&source, folded);
+        Self { source, folded, shape }
+    }
+
+    fn shape(source: &str, folded: bool) -> Shape {
+        let Some((head, rest)) = source.split_once('*') else {
+            return if source.contains('?') {
+                Shape::Fixed(Box::new(Piece::new(source, folded)))
+            } else {
+                Shape::Literal
+            };
+        };
+        if rest.bytes().all(|byte| byte == b'*') && !head.contains('?') {
+            return if head.is_empty() { Shape::Any } else { Shape::Prefix(head.len()) };
+        }
+        let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
+        Shape::Starred(Box::new(Starred {
+            head: Piece::new(head, folded),
+            middle: middle.split('*').filter(|m| !m.is_empty()).map(|m| Piece::new(m, folded)).collect(),
+            tail: Piece::new(tail, folded),
+        }))
+    }
+
+    /// The pattern as compiled.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The text that this pattern stands for, if it has no wildcard.
+    pub(crate) fn literal(&self) -> Option<&str> {
+        matches!(self.shape, Shape::Literal).then_some(&*self.source)
+    }
+
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        let bytes = text.as_bytes();
+        match &self.shape {
+            Shape::Any => true,
+            Shape::Literal => equal(self.source.as_bytes(), bytes, self.folded),
+            Shape::Prefix(length) => bytes
+                .get(..*length)
+                .is_some_and(|start| equal(&self.source.as_bytes()[..*length], start, self.folded)),
+            Shape::Fixed(piece) => piece.match_from(bytes, 0) == Some(bytes.len()),
+            Shape::Starred(starred) => starred.matches(bytes),
+        }
+    }
+
+    /// Whether some text matches both patterns. Exact; quadratic in the patterns, so not for the deciding path.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let (left, right): (Vec<char>, Vec<char>) =
+            (self.source.chars().collect(), other.source.chars().collect());
+        // reached[j]: after the first i characters of `left` and j of `right`, one text can have matched both.
+        let mut reached = vec![false; right.len() + 1];
+        reached[0] = true;
+        for i in 0..=left.len() {
+            let mut next = vec![false; right.len() + 1];
+            for j in 0..=right.len() {
+                if !reached[j] {
+                    continue;
+                }
+                let (l, r) = (left.get(i), right.get(j));
+                if l == Some(&'*') {
+                    next[j] = true;
+                    if j < right.len() {
+                        reached[j + 1] = true;
+                    }
+                }
+                if r == Some(&'*') {
+                    reached[j + 1] = true;
+                    if i < left.len() {
+                        next[j] = true;
+                    }
+                }
+                if let (Some(l), Some(r)) = (l, r)
+                    && *l != '*'
+                    && *r != '*'
+                    && (l == r || *l == '?' || *r == '?')
+                {
+                    next[j + 1] = true;
+                }
+            }
+            if i == left.len() {
+                return reached[right.len()];
+            }
+            reached = next;
+        }
+        false
+    }
+
+    /// Whether this pattern surely matches every text that `other` matches. False may also mean "not known".
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        // Without `?`, only a star can take the stars and question marks of `other` when they are read as ordinary
+        // characters, and then it takes whatever they stand for.
+        !self.source.contains('?') && self.matches(other.source())
+    }
+}
+
+impl Starred {
+    fn matches(&self, text: &[u8]) -> bool {
+        let Some(mut from) = self.head.match_from(text, 0) else { return false };
+        let Some(until) = self.tail.match_back(text) else { return false };
+        if from > until {
+            return false;
+        }
+        for piece in &self.middle {
+            match piece.find(&text[..until], from) {
+                Some(end) => from = end,
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+/// A run of the pattern without stars; `?` stands for one character.
+#[derive(Debug)]
+struct Piece {
+    bytes: Box<[u8]>,
+    plain: bool,
+    folded: bool,
+    automaton: Option<Box<Automaton>>,
+}
+
+impl Piece {
+    fn new(text: &str, folded: bool) -> Self {
+        let bytes: Box<[u8]> = text.as_bytes().into();
+        let automaton = (bytes.len() > NAIVE_PIECE_BYTES).then(|| Box::new(Automaton::new(&bytes, folded)));
+        Self { plain: !bytes.contains(&b'?'), bytes, folded, automaton }
+    }
+
+    /// Matches at `from`, which is a character boundary; returns where the match ends.
+    fn match_from(&self, text: &[u8], from: usize) -> Option<usize> {
+        if self.plain {
+            let end = from + self.bytes.len();
+            return text.get(from..end).filter(|run| equal(&self.bytes, run, self.folded)).map(|_| end);
+        }
+        let mut at = from;
+        for wanted in &self.bytes {
+            let found = *text.get(at)?;
+            at += 1;
+            if *wanted == b'?' {
+                while text.get(at).copied().is_some_and(is_continuation) {
+                    at += 1;
+                }
+            } else if fold(found, self.folded) != *wanted {
+                return None;
+            }
+        }
+        Some(at)
+    }
+
+    /// Matches the end of `text`; returns where the match begins.
+    fn match_back(&self, text: &[u8]) -> Option<usize> {
+        if self.plain {
+            let start = text.len().checked_sub(self.bytes.len())?;
+            return equal(&self.bytes, &text[start..], self.folded).then_some(start);
+        }
+        let mut at = text.len();
+        for wanted in self.bytes.iter().rev() {
+            at = at.checked_sub(1)?;
+            if *wanted == b'?' {
+                while is_continuation(text[at]) {
+                    at = at.checked_sub(1)?;
+                }
+            } else if fold(text[at], self.folded) != *wanted {
+                return None;
+            }
+        }
+        Some(at)
+    }
+
+    /// The leftmost match that begins at or after `from`; returns where it ends.
+    fn find(&self, text: &[u8], from: usize) -> Option<usize> {
+        if let Some(automaton) = &self.automaton {
+            return automaton.find(text, from);
+        }
+        (from..text.len())
+            .filter(|start| !is_continuation(text[*start]))
+            .find_map(|start| self.match_from(text, start))
+    }
+}
+
+/// Shift-and: one bit for each byte of the piece says whether the text read so far ends with that much of it.
+#[derive(Debug)]
+struct Automaton {
+    words: usize,
+    /// For each of the 256 bytes, the positions that it may stand at.
+    positions: Box<[u64]>,
+    /// The positions of `?`, which stay satisfied while their character's continuation bytes pass.
+    question_marks: Box<[u64]>,
+    last: usize,
+}
+
+impl Automaton {
+    fn new(piece: &[u8], folded: bool) -> Self {
+        let words = piece.len().div_ceil(64);
+        let mut positions = vec![0u64; 256 * words];
+        let mut question_marks = vec![0u64; words];
+        for (position, wanted) in piece.iter().enumerate() {
+            let (word, bit) = (position / 64, 1u64 << (position % 64));
+            if *wanted == b'?' {
+                question_marks[word] |= bit;
+                for byte in (0..=u8::MAX).filter(|byte| !is_continuation(*byte)) {
+                    positions[usize::from(byte) * words + word] |= bit;
+                }
+            } else {
+                positions[usize::from(*wanted) * words + word] |= bit;
+                if folded {
+                    positions[usize::from(wanted.to_ascii_uppercase()) * words + word] |= bit;
+                }
+            }
+        }
+        Self {
+            words,
+            positions: positions.into(),
+            question_marks: question_marks.into(),
+            last: piece.len() - 1,
+        }
+    }
+
+    fn find(&self, text: &[u8], from: usize) -> Option<usize> {
+        let mut space = [0u64; MAX_WORDS];
+        let state = &mut space[..self.words];
+        let (last_word, last_bit) = (self.last / 64, 1u64 << (self.last % 64));
+        for (at, byte) in text.iter().enumerate().skip(from) {
+            let allowed = &self.positions[usize::from(*byte) * self.words..][..self.words];
+            let held = if is_continuation(*byte) { u64::MAX } else { 0 };
+            // The first position can begin anywhere; it asks for a lead byte, so never inside a character.
+            let mut carry = 1;
+            for (word, bits) in state.iter_mut().enumerate() {
+                let before = *bits;
+                *bits =
+                    (((before << 1) | carry) & allowed[word]) | (before & self.question_marks[word] & held);
+                carry = before >> 63;
+            }
+            if state[last_word] & last_bit != 0 {
+                let rest = text[at + 1..].iter().take_while(|byte| is_continuation(**byte)).count();
+                return Some(at + 1 + rest);
+            }
+        }
+        None
+    }
+}
+
+fn is_continuation(byte: u8) -> bool {
+    byte & 0xc0 == 0x80
+}
+
+fn fold(byte: u8, folded: bool) -> u8 {
+    if folded { byte.to_ascii_lowercase() } else { byte }
+}
+
+/// `wanted` is in lower case already when letters are folded.
+fn equal(wanted: &[u8], found: &[u8], folded: bool) -> bool {
+    if folded { wanted.eq_ignore_ascii_case(found) } else { wanted == found }
+}

@@ -1,0 +1,62 @@
+//! The RAM policy language: parse strictly, compile at load, decide with the statement that decided.
+//!
+//! A [`PolicyDocument`] is read by [`PolicyDocument::parse`], which refuses whatever it does not understand and says
+//! where and how to mend it. The documents of one layer are pooled in a [`PolicySet`]; the sets of all layers that
+//! bear on a principal are its [`Layers`]; [`evaluate`] decides a [`Request`]. Deciding reads nothing but its
+//! arguments, allocates nothing, and takes time linear in what is compared.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use policies::{Context, Decision, DocumentKind, Layers, PolicyDocument, PolicySet, Request, evaluate};
+//!
+//! let text = br#"{"Version": "1", "Statement": [{
+//!     "Effect": "Allow",
+//!     "Action": "ecs-workbench:List*",
+//!     "Resource": "*",
+//!     "Condition": {"IpAddress": {"acs:SourceIp": "10.0.0.0/8"}}
+//! }]}"#;
+//! let document = PolicyDocument::parse(text, DocumentKind::Identity)?;
+//! let identity = PolicySet::new(vec![(Arc::from("office-only"), Arc::new(document))]);
+//! let layers = Layers { identity, ..Layers::default() };
+//!
+//! let mut context = Context::new();
+//! context.insert(policies::keys::SOURCE_IP, "10.1.2.3");
+//! let request = Request {
+//!     principal: "acs:ram::1234567890123456:user/alice",
+//!     action: "ecs-workbench:ListInstanceRecords",
+//!     resource: "*",
+//!     context: &context,
+//! };
+//! assert!(evaluate(&layers, &request).is_allow());
+//! # Ok::<(), policies::InvalidPolicy>(())
+//! ```
+//!
+//! Where each rule lives: `json` text, `grammar` elements, `action`, `resource` and `principal` what each compares,
+//! `operators`, `values` and `conditions` the Condition block, `policy_set` one layer, `evaluate` all of them.
+
+mod action;
+mod conditions;
+mod context;
+mod decision;
+mod document;
+mod evaluate;
+mod glob;
+mod grammar;
+mod invalid;
+mod json;
+pub mod keys;
+mod operators;
+mod policy_set;
+mod principal;
+mod resource;
+mod values;
+
+pub use conditions::ConditionError;
+pub use context::{Context, ContextValue};
+pub use decision::{AllowedBy, Decision, DenyReason, Layer, Outcome, PolicyType, StatementId};
+pub use document::{DocumentKind, PolicyDocument};
+pub use evaluate::{Layers, Request, could_deny, evaluate};
+pub use invalid::{InvalidPolicy, Reason};
+pub use policy_set::PolicySet;
+pub use resource::{InvalidResource, ResourcePattern};
+pub use values::ValueType;

@@ -1,0 +1,169 @@
+//! The pooled policies of one layer, with an index by service.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use crate::decision::{Layer, StatementId};
+use crate::document::{Asked, Effect, PolicyDocument, Statement};
+
+use crate::conditions::{ConditionError, Verdict};
+
+/// The named policies of one layer. They are pooled: what counts is the statements, in no order.
+///
+/// Building a set sorts its statements by service, so that statements about other services cost nothing when it
+/// decides. Keep it as long as the principal's policies stay the same.
+#[derive(Debug, Default)]
+pub struct PolicySet {
+    policies: Vec<(Arc<str>, Arc<PolicyDocument>)>,
+    denies: ByService,
+    allows: ByService,
+}
+
+/// Where a statement stands: policy of the set, statement of the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    policy: usize,
+    statement: usize,
+}
+
+/// What a layer on its own says.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Deny(StatementId),
+    UnreadableDeny(StatementId, ConditionError),
+    Allow(StatementId),
+    Nothing,
+}
+
+impl PolicySet {
+    /// Pools named policies. The names stand in decisions; they need not differ.
+    #[must_use]
+    pub fn new(policies: Vec<(Arc<str>, Arc<PolicyDocument>)>) -> Self {
+        Self {
+            denies: ByService::of(&policies, Effect::Deny),
+            allows: ByService::of(&policies, Effect::Allow),
+            policies,
+        }
+    }
+
+    /// The policies of the set.
+    #[must_use]
+    pub fn policies(&self) -> &[(Arc<str>, Arc<PolicyDocument>)] {
+        &self.policies
+    }
+
+    /// Asks every statement that can be about the action.
+    ///
+    /// | a Deny fits | a Deny cannot be read | an Allow fits | the layer says |
+    /// |-------------|-----------------------|---------------|----------------|
+    /// | yes         | any                   | any           | Deny           |
+    /// | no          | yes                   | any           | UnreadableDeny |
+    /// | no          | no                    | yes           | Allow          |
+    /// | no          | no                    | no            | Nothing        |
+    ///
+    /// An Allow whose condition cannot be read does not fit. Among several statements the first of the first policy
+    /// is named.
+    pub(crate) fn ask(&self, layer: Layer, asked: &Asked<'_>) -> Step {
+        let service = asked.action.map(|action| action.service);
+        let mut unreadable = None;
+        for place in self.denies.about(service) {
+            match self.statement(place).applies(asked) {
+                Verdict::Holds => return Step::Deny(self.id(layer, place)),
+                Verdict::Unreadable(test) => unreadable = unreadable.or(Some((place, test))),
+                Verdict::Fails => {}
+            }
+        }
+        if let Some((place, test)) = unreadable {
+            return Step::UnreadableDeny(self.id(layer, place), test.error());
+        }
+        for place in self.allows.about(service) {
+            if let Verdict::Holds = self.statement(place).applies(asked) {
+                return Step::Allow(self.id(layer, place));
+            }
+        }
+        Step::Nothing
+    }
+
+    /// The first Deny statement about the service for which `is_it` holds.
+    pub(crate) fn find_deny(
+        &self,
+        layer: Layer,
+        service: Option<&str>,
+        is_it: impl Fn(&Statement) -> bool,
+    ) -> Option<StatementId> {
+        self.denies
+            .about(service)
+            .find(|place| is_it(self.statement(*place)))
+            .map(|place| self.id(layer, place))
+    }
+
+    fn statement(&self, place: Place) -> &Statement {
+        &self.policies[place.policy].1.statements[place.statement]
+    }
+
+    fn id(&self, layer: Layer, place: Place) -> StatementId {
+        StatementId { layer, policy: Arc::clone(&self.policies[place.policy].0), statement: place.statement }
+    }
+}
+
+/// Statements of one effect, by the service that their actions name.
+#[derive(Debug, Default)]
+struct ByService {
+    /// Sorted by service, in lower case.
+    services: Vec<(Box<str>, Vec<Place>)>,
+    /// Statements with `*`, a wildcard in the service, or NotAction.
+    any_service: Vec<Place>,
+}
+
+impl ByService {
+    fn of(policies: &[(Arc<str>, Arc<PolicyDocument>)], effect: Effect) -> Self {
+        let mut index = Self::default();
+        for (policy, (_, document)) in policies.iter().enumerate() {
+            for (number, statement) in document.statements.iter().enumerate() {
+                let place = Place { policy, statement: number };
+                if statement.effect != effect {
+                    continue;
+                }
+                match statement.actions.services() {
+                    None => index.any_service.push(place),
+                    Some(services) => services.into_iter().for_each(|service| index.add(service, place)),
+                }
+            }
+        }
+        index
+    }
+
+    fn add(&mut self, service: &str, place: Place) {
+        match self.services.binary_search_by(|(present, _)| (**present).cmp(service)) {
+            Ok(at) => {
+                let places = &mut self.services[at].1;
+                // A statement may name a service twice.
+                if places.last() != Some(&place) {
+                    places.push(place);
+                }
+            }
+            Err(at) => self.services.insert(at, (service.into(), vec![place])),
+        }
+    }
+
+    /// The statements that can be about the service, in the order of the set.
+    fn about(&self, service: Option<&str>) -> impl Iterator<Item = Place> {
+        let named: &[Place] = service
+            .and_then(|service| {
+                self.services.binary_search_by(|(present, _)| compare_folded(present, service)).ok()
+            })
+            .map_or(&[], |at| &self.services[at].1);
+        let (mut named, mut any) =
+            (named.iter().copied().peekable(), self.any_service.iter().copied().peekable());
+        std::iter::from_fn(move || match (named.peek(), any.peek()) {
+            (Some(left), Some(right)) if left < right => named.next(),
+            (_, Some(_)) => any.next(),
+            (_, None) => named.next(),
+        })
+    }
+}
+
+/// Compares with a service that is in lower case already.
+fn compare_folded(lower: &str, service: &str) -> Ordering {
+    lower.bytes().cmp(service.bytes().map(|byte| byte.to_ascii_lowercase()))
+}
