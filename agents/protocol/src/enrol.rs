@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use recording::{AccountId, AgentId, InstanceId, Region};
+use recording::{AccountId, AgentId, InstanceId, Region, SealingPublicKey};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -22,7 +22,8 @@ pub struct EnrolRequest {
     /// The key that will prove the agent's requests.
     pub authentication_public_key: PublicKey,
     /// The key that will sign manifests. Never the same as the authentication key.
-    pub sealing_public_key: PublicKey,
+    #[schema(value_type = String, format = Byte)]
+    pub sealing_public_key: SealingPublicKey,
     /// The instance's host name, for people to recognise it by.
     pub hostname: String,
     /// The version of the agent program.

@@ -1,6 +1,7 @@
 //! The socket between a person's `record` and the running agent: one JSON line each way. With `recorded` travels the spool file's
 //! descriptor, so that the person's process never needs leave to open the spool.
 
+use recording::TerminalSessionToken;
 use serde::{Deserialize, Serialize};
 
 /// The socket's name in the state directory.
@@ -25,9 +26,9 @@ pub enum LocalRequest {
         /// The terminal's height.
         rows: u16,
         /// The terminal's type, as in `TERM`.
-        terminal_type: Option<String>,
-        /// Where the command starts, as the caller claims.
-        working_directory: Option<String>,
+        term: Option<String>,
+        /// The person's shell, as in `SHELL`.
+        shell: Option<String>,
     },
     /// How is the agent?
     #[serde(rename = "status")]
@@ -54,9 +55,12 @@ pub enum LocalReply {
     #[serde(rename = "recorded", rename_all = "PascalCase")]
     Recorded {
         /// The session's token.
-        terminal_session_token: String,
+        terminal_session_token: TerminalSessionToken,
         /// CLOCK_BOOTTIME at the recording's start: time zero of its events.
         start_boottime_micros: u64,
+        /// The session ends when less than this is free on the spool's file system, so that what is recorded can still be
+        /// cut and delivered.
+        least_free_bytes: u64,
     },
     /// How the agent is.
     #[serde(rename = "status", rename_all = "PascalCase")]
@@ -95,15 +99,27 @@ pub enum LinkState {
 #[serde(rename_all = "PascalCase")]
 pub struct LocalSession {
     /// Its token.
-    pub terminal_session_token: String,
-    /// `recording`, `delivering` or `refused`.
-    pub state: String,
+    pub terminal_session_token: TerminalSessionToken,
+    /// Where it stands.
+    pub state: SessionState,
     /// Why the control plane refused it.
     pub reason: Option<String>,
     /// Segments cut so far.
-    pub segments: u64,
+    pub segments: u32,
     /// Segments acknowledged by the control plane.
-    pub acknowledged: u64,
+    pub acknowledged: u32,
     /// Bytes in the spool.
     pub spool_bytes: u64,
+}
+
+/// Where a session in the spool stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionState {
+    /// Its recorder lives.
+    Recording,
+    /// It has ended and is on its way.
+    Delivering,
+    /// The control plane refused it for good; its bytes are kept.
+    Refused,
 }
