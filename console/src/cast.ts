@@ -16,6 +16,9 @@ export interface Gap {
   lostBytes: number | null;
 }
 
+/** How the recorded command ended: by itself with a code, by a signal, or in words that this page does not know. */
+export type Exit = { code: number } | { signal: number } | { words: string };
+
 /** A recording, read. */
 export interface Cast {
   columns: number;
@@ -24,8 +27,8 @@ export interface Cast {
   mostRows: number;
   events: PlayedEvent[];
   gaps: Gap[];
-  /** How the recorded command ended, as the recording words it; null while it says nothing. */
-  exit: string | null;
+  /** Null while the recording does not say. */
+  exit: Exit | null;
   /** The first line that could not be read, if any: nothing after it is played. */
   damage: { line: number; why: string } | null;
   /** True where the recording asked for a terminal larger than the page draws. */
@@ -150,7 +153,7 @@ export class CastReader {
         return;
       }
       case "x":
-        cast.exit = typeof content === "string" ? content : JSON.stringify(content) ?? "";
+        cast.exit = readExit(content);
         return;
       default:
         // `b` repeats an output's exact bytes, which the `o` before it already draws; `i` (input) is not played; codes
@@ -194,7 +197,7 @@ function parseJson(line: string): unknown {
 
 /** A gap's content is a JSON object, or the text of one. A gap is never dropped for being worded oddly. */
 function readGap(milliseconds: number, content: unknown): Gap {
-  const stated = typeof content === "string" ? parseJson(content) ?? content : content;
+  const stated = unwrapJson(content);
   if (!isRecord(stated)) {
     return { milliseconds, reason: typeof stated === "string" ? stated : "no reason was recorded", lostBytes: null };
   }
@@ -202,8 +205,22 @@ function readGap(milliseconds: number, content: unknown): Gap {
   return {
     milliseconds,
     reason: typeof reason === "string" ? reason : reason === undefined ? "no reason was recorded" : JSON.stringify(reason),
-    lostBytes: isCount(lostBytes) ? lostBytes : null,
+    // Zero stands for a number that is not known.
+    lostBytes: isCount(lostBytes) && lostBytes > 0 ? lostBytes : null,
   };
+}
+
+/** An exit is a code, or an object that names a code or a signal; either may be the text of its JSON. */
+function readExit(content: unknown): Exit {
+  const stated = unwrapJson(content);
+  if (isCount(stated)) return { code: stated };
+  if (isRecord(stated) && isCount(stated["code"])) return { code: stated["code"] };
+  if (isRecord(stated) && isCount(stated["signal"])) return { signal: stated["signal"] };
+  return { words: typeof stated === "string" ? stated : JSON.stringify(stated) ?? "" };
+}
+
+function unwrapJson(content: unknown): unknown {
+  return typeof content === "string" ? parseJson(content) ?? content : content;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

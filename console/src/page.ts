@@ -1,4 +1,4 @@
-import type { Cast } from "./cast.ts";
+import type { Cast, Exit } from "./cast.ts";
 import { readableBytes, readableDuration, readableInstant, readablePosition } from "./readable.ts";
 import type { Recording } from "./recording.ts";
 import type { ReplayFailure } from "./replay-client.ts";
@@ -80,8 +80,10 @@ export function showNotices(recording: Recording, cast: Cast | null, reload: () 
   list.hidden = notices.length === 0;
 }
 
-function exitSentence(exit: string): string {
-  return /^-?[0-9]+$/.test(exit) ? `The recorded command ended with exit status ${exit}.` : `The recorded command ended: ${sanitise(exit)}.`;
+function exitSentence(exit: Exit): string {
+  if ("code" in exit) return `The recorded command ended with exit status ${exit.code}.`;
+  if ("signal" in exit) return `The recorded command was ended by signal ${exit.signal}.`;
+  return `The recorded command ended: ${sanitise(exit.words)}`;
 }
 
 /** Lists the gaps and says how the command ended. A gap can be gone to where there is something to play. */

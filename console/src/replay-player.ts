@@ -23,7 +23,8 @@ export class ReplayPlayer {
     container.style.setProperty("--terminal-rows", String(cast.mostRows));
     showPlayback(container, "not-started");
     const firstOutput = cast.events.find(([, code]) => code === "o")?.[0] ?? 0;
-    this.player = this.createPlayer(`npt:${firstOutput / 1000}`);
+    // Before it is played, the screen stands just after the first output.
+    this.player = this.createPlayer(`npt:${(firstOutput + 1) / 1000}`);
   }
 
   play(): Promise<unknown> {

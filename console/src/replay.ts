@@ -69,7 +69,7 @@ async function exchange(token: string, ticket: string): Promise<ReplayFailure | 
 
 function showReplay(token: string, recording: Recording, cast: Cast | null): void {
   page.showNotices(recording, cast, () => void load(token, null));
-  if (cast === null || !cast.events.some(([, code]) => code === "o")) {
+  if (cast === null || !cast.events.some(([, code, content]) => code === "o" && content !== "")) {
     page.showNothingPlayable(recording, cast?.gaps.length ?? 0);
     if (cast !== null) page.showOutcome(cast, null);
     page.showState("ready");

@@ -57,20 +57,35 @@ test("a gap is listed and marks the time line", () => {
 });
 
 test("an oddly worded gap is still a gap", () => {
-  const cast = read(HEADER, '[1,"g",null]', '[2,"g","{"]', '[3,"g",{"reason":{"code":3},"lost_bytes":-1}]');
+  const cast = read(HEADER, '[1,"g",null]', '[2,"g","{"]', '[3,"g",{"reason":{"code":3},"lost_bytes":-1}]', '[4,"g",{"reason":"r","lost_bytes":0}]');
   assert.deepEqual(cast.gaps, [
     { milliseconds: 1000, reason: "no reason was recorded", lostBytes: null },
     { milliseconds: 2000, reason: "{", lostBytes: null },
     { milliseconds: 3000, reason: '{"code":3}', lostBytes: null },
+    { milliseconds: 4000, reason: "r", lostBytes: null },
   ]);
 });
 
 test("the exit status holds the player open until the recording's end", () => {
   const cast = read(HEADER, '[1,"o","bye"]', '[9,"x","130"]');
-  assert.equal(cast.exit, "130");
+  assert.deepEqual(cast.exit, { code: 130 });
   assert.equal(cast.durationMilliseconds, 9000);
   assert.deepEqual(cast.events.at(-1), [9000, "o", ""]);
-  assert.equal(read(HEADER, '[1,"x",0]').exit, "0");
+});
+
+test("an exit is a code, a signal or words, as text or as JSON", () => {
+  for (const [content, exit] of [
+    ['"0"', { code: 0 }],
+    ["0", { code: 0 }],
+    ['{"code":3}', { code: 3 }],
+    ['"{\\"code\\":3}"', { code: 3 }],
+    ['{"signal":9}', { signal: 9 }],
+    ['"killed"', { words: "killed" }],
+    ['{"why":1}', { words: '{"why":1}' }],
+    ["null", { words: "null" }],
+  ] as const) {
+    assert.deepEqual(read(HEADER, `[1,"x",${content}]`).exit, exit, content);
+  }
 });
 
 test("a line that cannot be read ends what is played and is named", () => {
