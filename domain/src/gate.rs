@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use policies::{Context, Decision, DenyReason, Layers, Outcome, PolicyType};
+use policies::{Context, Decision, Layers, Outcome, PolicyType, ResourcePattern};
 
 use crate::actions::{Action, CatalogueEntry, Door, RAM_CODE};
 use crate::principal::Principal;
@@ -38,7 +38,9 @@ impl Resource {
     #[must_use]
     pub fn arn(&self, account: &AccountId) -> String {
         match self {
-            Self::Instance { region, instance } => format!("acs:{RAM_CODE}:{region}:{account}:workbench/{instance}"),
+            Self::Instance { region, instance } => {
+                format!("acs:{RAM_CODE}:{region}:{account}:workbench/{instance}")
+            }
             Self::AllInstances { region } => format!("acs:{RAM_CODE}:{region}:{account}:workbench/*"),
             Self::Everything => "*".to_owned(),
         }
@@ -171,7 +173,9 @@ pub fn authorize<A: Action>(
     facts: &RequestFacts,
 ) -> Result<Granted<A>, Denied> {
     let by = match principal {
-        Principal::Account { .. } | Principal::User { .. } => ask_policies(&A::ENTRY, principal, &resource, policies, facts)?,
+        Principal::Account { .. } | Principal::User { .. } => {
+            ask_policies(&A::ENTRY, principal, &resource, policies, facts)?
+        }
         Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. } => {
             fixed_rule(&A::ENTRY, principal, &resource)?
         }
@@ -209,16 +213,14 @@ fn ask_policies(
         Decision::Allow { by } => by.to_string(),
         Decision::Deny(reason) => {
             let explicit = reason.outcome() == Outcome::ExplicitDeny;
-            let by = match &reason {
-                DenyReason::ExplicitDeny { by } | DenyReason::CannotEvaluate { by, .. } => Some(by.to_string()),
-                DenyReason::NothingAllows { .. } => None,
-            };
-            return Err(denied(explicit, reason.policy_type(), by));
+            return Err(denied(explicit, reason.policy_type(), reason.statement().map(ToString::to_string)));
         }
     };
     if resource.covers_many_instances() {
-        if let Some(by) = policies::could_deny_instance(layers, &action, principal.account().as_str()) {
-            return Err(denied(true, by.policy_type(), Some(by.to_string())));
+        let every_instance = format!("acs:{RAM_CODE}:*:{}:workbench/*", principal.account());
+        let every_instance = ResourcePattern::parse(&every_instance).expect("a well-formed ARN pattern");
+        if let Some(by) = policies::could_deny(layers, &request, &every_instance) {
+            return Err(denied(true, by.layer.into(), Some(by.to_string())));
         }
     }
     Ok(by)
@@ -241,8 +243,12 @@ fn context(principal_arn: &str, facts: &RequestFacts) -> Context {
 /// theirs.
 fn fixed_rule(entry: &CatalogueEntry, principal: &Principal, resource: &Resource) -> Result<String, Denied> {
     let permitted = match (principal, entry.door, resource) {
-        (Principal::Agent { instance: own, .. }, Door::AgentApi, Resource::Instance { instance, .. }) => own == instance,
-        (Principal::System { .. }, Door::Job, _) | (Principal::Operator { .. }, Door::Administration, _) => true,
+        (Principal::Agent { instance: own, .. }, Door::AgentApi, Resource::Instance { instance, .. }) => {
+            own == instance
+        }
+        (Principal::System { .. }, Door::Job, _) | (Principal::Operator { .. }, Door::Administration, _) => {
+            true
+        }
         _ => false,
     };
     if permitted {
@@ -261,4 +267,128 @@ fn fixed_rule(entry: &CatalogueEntry, principal: &Principal, resource: &Resource
         policy_type: PolicyType::AccountLevelIdentityBasedPolicy,
         by: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use policies::{DocumentKind, PolicyDocument, PolicySet};
+
+    use super::*;
+    use crate::actions::{
+        GetInstanceRecordConfig, ListInstanceRecords, OpenRecording, SetInstanceRecordConfig,
+        SweepRecordings, ViewInstanceRecords,
+    };
+    use crate::identity::{UserId, UserName};
+
+    fn account() -> AccountId {
+        "1609982529000000".parse().unwrap()
+    }
+
+    fn user() -> Principal {
+        Principal::User {
+            account: account(),
+            user_id: UserId::parse("200000000000000001").unwrap(),
+            user_name: UserName::parse("ana").unwrap(),
+        }
+    }
+
+    fn policies(statements: &str) -> PrincipalPolicies {
+        let text = format!(r#"{{"Version":"1","Statement":[{statements}]}}"#);
+        let document = PolicyDocument::parse(text.as_bytes(), DocumentKind::Identity).unwrap();
+        PrincipalPolicies::new(Layers {
+            identity: PolicySet::new(vec![("test".into(), Arc::new(document))]),
+            ..Layers::default()
+        })
+    }
+
+    fn facts() -> RequestFacts {
+        RequestFacts {
+            now: Timestamp::from_millis(1_790_000_000_000),
+            source_address: Some("10.1.2.3".parse().unwrap()),
+            secure_transport: false,
+            multi_factor: false,
+        }
+    }
+
+    fn instance(id: &str) -> Resource {
+        Resource::Instance { region: "cn-hangzhou".parse().unwrap(), instance: id.parse().unwrap() }
+    }
+
+    fn all() -> Resource {
+        Resource::AllInstances { region: "cn-hangzhou".parse().unwrap() }
+    }
+
+    const ALLOW_ALL: &str = r#"{"Effect":"Allow","Action":"ecs-workbench:*","Resource":"*"}"#;
+
+    #[test]
+    fn the_account_comes_from_the_principal_and_the_statement_is_remembered() {
+        let granted =
+            authorize::<GetInstanceRecordConfig>(&user(), instance("i-1"), &policies(ALLOW_ALL), &facts())
+                .unwrap();
+        assert_eq!(granted.account(), &account());
+        assert_eq!(granted.instance(), Some(&"i-1".parse().unwrap()));
+        assert!(granted.by().ends_with("test#0"), "{}", granted.by());
+    }
+
+    #[test]
+    fn a_star_is_no_way_round_a_deny_of_one_instance() {
+        let deny = r#"{"Effect":"Deny","Action":"*:*InstanceRecord*","Resource":"acs:ecs-workbench:*:*:workbench/i-9*"}"#;
+        let policies = policies(&format!("{ALLOW_ALL},{deny}"));
+        let set = authorize::<SetInstanceRecordConfig>(&user(), all(), &policies, &facts()).unwrap_err();
+        assert!(set.explicit && set.by.unwrap().ends_with("test#1"));
+        authorize::<ListInstanceRecords>(&user(), Resource::Everything, &policies, &facts()).unwrap_err();
+        authorize::<ListInstanceRecords>(&user(), instance("i-1"), &policies, &facts()).unwrap();
+        authorize::<ListInstanceRecords>(&user(), instance("i-90"), &policies, &facts()).unwrap_err();
+    }
+
+    #[test]
+    fn a_deny_elsewhere_leaves_the_star_alone() {
+        let deny = r#"{"Effect":"Deny","Action":"*","Resource":"acs:ecs-workbench:*:1000000000000001:workbench/*"},
+                      {"Effect":"Deny","Action":"*","Resource":"acs:ecs:*:*:instance/*"},
+                      {"Effect":"Deny","Action":"ecs-workbench:View*","Resource":"acs:ecs-workbench:*:*:workbench/*"}"#;
+        let policies = policies(&format!("{ALLOW_ALL},{deny}"));
+        authorize::<SetInstanceRecordConfig>(&user(), all(), &policies, &facts()).unwrap();
+        authorize::<ListInstanceRecords>(&user(), Resource::Everything, &policies, &facts()).unwrap();
+    }
+
+    #[test]
+    fn an_allow_of_one_instance_does_not_cover_the_star() {
+        let policies =
+            policies(r#"{"Effect":"Allow","Action":"*","Resource":"acs:ecs-workbench:*:*:workbench/i-1"}"#);
+        authorize::<ViewInstanceRecords>(&user(), instance("i-1"), &policies, &facts()).unwrap();
+        let denied = authorize::<SetInstanceRecordConfig>(&user(), all(), &policies, &facts()).unwrap_err();
+        assert!(!denied.explicit && denied.by.is_none());
+        authorize::<ListInstanceRecords>(&user(), Resource::Everything, &policies, &facts()).unwrap_err();
+    }
+
+    #[test]
+    fn the_context_keys_are_always_set() {
+        let condition = r#""Condition":{"IpAddress":{"acs:SourceIp":"10.0.0.0/8"},
+            "Bool":{"acs:SecureTransport":"false","acs:MFAPresent":"false"},
+            "StringEquals":{"acs:PrincipalARN":"acs:ram::1609982529000000:user/ana"},
+            "DateGreaterThan":{"acs:CurrentTime":"2026-01-01T00:00:00Z"}}"#;
+        let policies = policies(&format!(r#"{{"Effect":"Allow","Action":"*","Resource":"*",{condition}}}"#));
+        authorize::<GetInstanceRecordConfig>(&user(), instance("i-1"), &policies, &facts()).unwrap();
+        let elsewhere = RequestFacts { source_address: Some("11.1.1.1".parse().unwrap()), ..facts() };
+        authorize::<GetInstanceRecordConfig>(&user(), instance("i-1"), &policies, &elsewhere).unwrap_err();
+    }
+
+    #[test]
+    fn fixed_rules_keep_each_principal_behind_its_own_door() {
+        let agent = Principal::Agent {
+            account: account(),
+            agent: recording::AgentId::generate(),
+            instance: "i-1".parse().unwrap(),
+        };
+        let none = PrincipalPolicies::none();
+        authorize::<OpenRecording>(&agent, instance("i-1"), &none, &facts()).unwrap();
+        authorize::<OpenRecording>(&agent, instance("i-2"), &none, &facts()).unwrap_err();
+        authorize::<SetInstanceRecordConfig>(&agent, instance("i-1"), &none, &facts()).unwrap_err();
+        authorize::<SweepRecordings>(&agent, instance("i-1"), &none, &facts()).unwrap_err();
+        let system = Principal::System { account: account() };
+        authorize::<SweepRecordings>(&system, Resource::Everything, &none, &facts()).unwrap();
+        authorize::<ViewInstanceRecords>(&system, instance("i-1"), &none, &facts()).unwrap_err();
+        // Not even the owner comes in by the agents' door.
+        authorize::<OpenRecording>(&user(), instance("i-1"), &policies(ALLOW_ALL), &facts()).unwrap_err();
+    }
 }

@@ -120,7 +120,7 @@ mod tests {
         for _ in 0..100 {
             AccessKeyId::parse(AccessKeyId::generate().as_str()).unwrap();
             UserId::parse(UserId::generate().as_str()).unwrap();
-            generate_account_id();
+            assert_eq!(generate_account_id().as_str().len(), 16);
         }
     }
 

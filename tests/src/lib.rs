@@ -1,1 +1,15 @@
-//! tests
+//! The harness of the whole-system tests: it starts the real programs, speaks through the vendor's real SDKs,
+//! types at real shells and looks through a real browser. Nothing of ours is mocked.
+//!
+//! Everything here panics with a reason when the world is not as a test needs it.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::disallowed_methods, clippy::print_stderr)]
+
+mod deployment;
+mod instance;
+mod person;
+mod programs;
+
+pub use deployment::{Client, Deployment, DeploymentOptions};
+pub use instance::Instance;
+pub use person::Person;
+pub use programs::{Sdk, asciinema_cat, in_browser, node, program, python, tests_folder, until};

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Installs what the whole-system tests need: Debian packages, the vendor's SDKs, the browser driver.
+# Run by `make test`; safe to run again; does nothing that is already done.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+stamp_dir="$here/.setup"
+mkdir -p "$stamp_dir"
+
+missing=()
+need() { # command-or-file, Debian package
+    if [[ "$1" == /* ]]; then compgen -G "$1" >/dev/null || missing+=("$2"); else command -v "$1" >/dev/null || missing+=("$2"); fi
+}
+need cc gcc
+need "/usr/lib/postgresql/*/bin/initdb" postgresql
+need chromium chromium
+need vim.tiny vim-tiny
+need htop htop
+need less less
+need zstd zstd
+need node nodejs
+need npm npm
+need python3 python3
+need setpriv util-linux
+python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+
+if ((${#missing[@]})); then
+    if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+        echo "installing: ${missing[*]}"
+        apt-get update -qq
+        # policy-rc.d keeps package scripts from starting servers: the tests start their own.
+        guard=/usr/sbin/policy-rc.d
+        if [[ ! -e $guard ]]; then printf '#!/bin/sh\nexit 101\n' >"$guard"; chmod +x "$guard"; trap 'rm -f "$guard"' EXIT; fi
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    else
+        echo "make test: these Debian packages are missing and this user may not install them: ${missing[*]}" >&2
+        exit 1
+    fi
+fi
+
+# The vendor's Python SDKs, asciinema and zstandard, in an environment of their own.
+if ! cmp -s "$here/requirements.txt" "$stamp_dir/requirements.installed"; then
+    rm -rf "$stamp_dir/venv"
+    python3 -m venv "$stamp_dir/venv"
+    "$stamp_dir/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+    cp "$here/requirements.txt" "$stamp_dir/requirements.installed"
+fi
+
+# The vendor's Node SDKs and the browser driver; and what builds the console.
+for folder in "$here/sdk" "$here/../console"; do
+    if ! cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock"; then
+        (cd "$folder" && npm ci --no-audit --no-fund --loglevel=error)
+        cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
+    fi
+done

@@ -1,0 +1,133 @@
+//! A machine with an agent.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::deployment::signal;
+use crate::{Deployment, Person, program, until};
+
+/// An enrolled `hansard-agent` with a state folder of its own, ended when dropped.
+#[derive(Debug)]
+pub struct Instance {
+    /// The instance's id.
+    pub id: String,
+    folder: TempDir,
+    process: Option<Child>,
+}
+
+impl Instance {
+    /// Enrols an agent for `id` with a token that the account's owner makes, and runs it.
+    #[must_use]
+    pub fn enrol(deployment: &Deployment, id: &str) -> Self {
+        let token = deployment.root.json(&["agents", "token", "create", "--instance-id", id, "--ttl", "5m"]);
+        let token = token["Token"].as_str().expect("agents token create gives Token");
+        let folder =
+            tempfile::Builder::new().prefix("hansard-instance-").tempdir().expect("a temporary folder");
+        let mut instance = Self { id: id.to_owned(), folder, process: None };
+        let enrol = ["enrol", "--server", &deployment.root.endpoint, "--token", token, "--instance-id", id];
+        let output = instance.agent(&enrol);
+        assert!(output.status.success(), "enrol: {}", String::from_utf8_lossy(&output.stderr));
+        instance.resume();
+        instance
+    }
+
+    /// Runs its agent (again) and waits until it takes sessions.
+    pub fn resume(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        let log =
+            std::fs::File::options().create(true).append(true).open(self.log_path()).expect("a log file");
+        let mut command = Command::new(program("hansard-agent"));
+        command.arg("run").env("HANSARD_AGENT_STATE_DIR", self.state_folder()).stdin(Stdio::null());
+        self.process =
+            Some(command.stdout(log.try_clone().expect("the log")).stderr(log).spawn().expect("it starts"));
+        let socket = self.state_folder().join("agent.sock");
+        until("the agent listens", || {
+            let ended = self.process.as_mut().expect("started above").try_wait().expect("a child of ours");
+            assert!(ended.is_none(), "hansard-agent run ended at once:\n{}", self.log());
+            std::os::unix::net::UnixStream::connect(&socket).ok()
+        });
+    }
+
+    /// Waits until the agent's applied configuration says whether sessions are recorded.
+    pub fn wait_until_recording_is(&self, on: bool) {
+        until("the configuration reaches the agent", || {
+            let status = self.agent(&["status", "--output", "json"]);
+            let status: serde_json::Value = serde_json::from_slice(&status.stdout).ok()?;
+            (status["Recording"] == on).then_some(())
+        });
+    }
+
+    /// Kills the agent with SIGKILL.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process.kill().expect("it can be killed");
+        process.wait().expect("a child of ours");
+    }
+
+    /// Stops the agent with SIGTERM and gives its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let mut process = self.process.take().expect("it runs");
+        signal(&process, Signal::TERM);
+        until("the agent stops", || process.try_wait().expect("a child of ours")).code()
+    }
+
+    /// Runs `hansard-agent` on its state folder.
+    #[must_use]
+    pub fn agent(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program("hansard-agent"));
+        command.args(arguments).env("HANSARD_AGENT_STATE_DIR", self.state_folder()).stdin(Stdio::null());
+        command.output().expect("hansard-agent starts")
+    }
+
+    /// Somebody at a terminal who runs `hansard-agent record -- command`.
+    #[must_use]
+    pub fn record(&self, command: &[&str]) -> Person {
+        self.record_sized(command, 80, 24)
+    }
+
+    /// The same at a terminal of another size.
+    #[must_use]
+    pub fn record_sized(&self, command: &[&str], columns: u16, rows: u16) -> Person {
+        let agent = program("hansard-agent");
+        let mut line = vec![agent.to_str().expect("a UTF-8 path"), "record", "--"];
+        line.extend(command);
+        let state = self.state_folder();
+        Person::run(
+            &line,
+            &[("HANSARD_AGENT_STATE_DIR", state.to_str().expect("a UTF-8 path"))],
+            columns,
+            rows,
+        )
+    }
+
+    /// The agent's state folder.
+    #[must_use]
+    pub fn state_folder(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// Everything the agent printed.
+    #[must_use]
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.log_path()).unwrap_or_default()).into_owned()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("agent.log")
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            signal(&process, Signal::TERM);
+            let _ = process.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("the agent's log:\n{}", self.log());
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The shape of the house: who may import whom, what the map names, and what may be linked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+use serde::Deserialize;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ stands in the workspace").to_owned()
+}
+
+fn metadata() -> Metadata {
+    MetadataCommand::new().current_dir(root()).exec().expect("cargo metadata runs")
+}
+
+/// What each room may import. A room that is missing here fails the test, so that a new one is a decision.
+fn allowed_edges() -> BTreeMap<&'static str, &'static [&'static str]> {
+    BTreeMap::from([
+        ("policies", &[][..]),
+        ("recording", &[]),
+        ("domain", &["policies", "recording"]),
+        ("openapi", &["domain"]),
+        ("persistence", &["domain", "policies", "recording"]),
+        ("agent-protocol", &["recording"]),
+        ("api", &["openapi", "domain", "policies", "persistence", "recording", "agent-protocol"]),
+        ("capture-terminal", &["agent-protocol", "recording"]),
+        ("hansard-agent", &["agent-protocol", "capture-terminal", "recording"]),
+        ("hansard", &["api", "persistence", "domain", "policies", "recording", "openapi", "agent-protocol"]),
+    ])
+}
+
+/// The edges of `packages` that `allowed` does not name, as `from -> to`.
+fn forbidden_edges(packages: &[(String, Vec<String>)], allowed: &BTreeMap<&str, &[&str]>) -> Vec<String> {
+    let ours: BTreeSet<&str> = packages.iter().map(|(name, _)| name.as_str()).collect();
+    let mut forbidden = Vec::new();
+    for (name, imports) in packages {
+        let Some(may) = allowed.get(name.as_str()) else {
+            forbidden.push(format!("{name} is not in the list of rooms"));
+            continue;
+        };
+        for import in imports.iter().filter(|import| ours.contains(import.as_str())) {
+            if !may.contains(&import.as_str()) {
+                forbidden.push(format!("{name} -> {import}"));
+            }
+        }
+    }
+    forbidden
+}
+
+fn workspace_imports(metadata: &Metadata) -> Vec<(String, Vec<String>)> {
+    let imports = |package: &Package| {
+        let normal = package.dependencies.iter().filter(|edge| edge.kind != DependencyKind::Development);
+        normal.map(|edge| edge.name.clone()).collect()
+    };
+    metadata
+        .workspace_packages()
+        .into_iter()
+        .filter(|package| package.name.as_str() != "whole-system")
+        .map(|package| (package.name.to_string(), imports(package)))
+        .collect()
+}
+
+#[test]
+fn rooms_import_only_what_the_design_allows() {
+    let forbidden = forbidden_edges(&workspace_imports(&metadata()), &allowed_edges());
+    assert!(forbidden.is_empty(), "edges that the design forbids: {forbidden:#?}");
+}
+
+#[test]
+fn a_forbidden_edge_would_be_noticed() {
+    let mut packages = workspace_imports(&metadata());
+    packages
+        .iter_mut()
+        .find(|(name, _)| name == "domain")
+        .expect("domain is a room")
+        .1
+        .push("persistence".into());
+    assert_eq!(forbidden_edges(&packages, &allowed_edges()), ["domain -> persistence"]);
+}
+
+#[test]
+fn the_agent_links_neither_the_web_framework_nor_the_database() {
+    let metadata = metadata();
+    let resolve = metadata.resolve.as_ref().expect("cargo metadata resolves");
+    let names: BTreeMap<_, _> =
+        metadata.packages.iter().map(|package| (&package.id, package.name.as_str())).collect();
+    let agent = metadata
+        .packages
+        .iter()
+        .find(|package| package.name.as_str() == "hansard-agent")
+        .expect("it is there");
+    let (mut seen, mut queue) = (BTreeSet::new(), vec![&agent.id]);
+    while let Some(id) = queue.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        let node = resolve.nodes.iter().find(|node| node.id == *id).expect("every package has a node");
+        let linked = |dep: &&cargo_metadata::NodeDep| {
+            dep.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal)
+        };
+        queue.extend(node.deps.iter().filter(linked).map(|dep| &dep.pkg));
+    }
+    let linked: Vec<_> = seen.into_iter().map(|id| names[id]).collect();
+    for heavy in ["actix-web", "sea-orm", "sqlx-core", "libsqlite3-sys"] {
+        assert!(!linked.contains(&heavy), "hansard-agent links {heavy}");
+    }
+    assert!(linked.contains(&"recording"), "the walk found the agent's own rooms");
+}
+
+/// Paths in backticks, as far as they look like paths of this repository.
+fn named_paths(page: &str) -> Vec<String> {
+    let tops: Vec<String> = std::fs::read_dir(root())
+        .expect("the root can be read")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    page.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| !text.contains(|c: char| c.is_whitespace() || "<>*{}$:=".contains(c)))
+        .filter(|text| {
+            let first = text.split('/').next().unwrap_or_default();
+            let is_file =
+                [".rs", ".md", ".toml", ".json", ".ts", ".py", ".mjs"].iter().any(|end| text.ends_with(end));
+            (text.contains('/') && tops.iter().any(|top| top == first)) || (is_file && text.contains('/'))
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_path_that_the_map_names_exists() {
+    for page in ["ARCHITECTURE.md", "README.md"] {
+        let text = std::fs::read_to_string(root().join(page)).expect("the page is there");
+        let paths = named_paths(&text);
+        assert!(page != "ARCHITECTURE.md" || paths.len() > 20, "{page} names only {} paths", paths.len());
+        let missing: Vec<_> = paths.iter().filter(|path| !root().join(path).exists()).collect();
+        assert!(missing.is_empty(), "{page} names what is not there: {missing:#?}");
+    }
+}
+
+#[test]
+fn a_path_that_is_gone_would_be_noticed() {
+    assert_eq!(named_paths("see `domain/src/gone.rs` and `cargo test`"), ["domain/src/gone.rs"]);
+}
+
+#[derive(Deserialize)]
+struct DenyFile {
+    licenses: Licenses,
+    bans: Bans,
+}
+
+#[derive(Deserialize)]
+struct Licenses {
+    allow: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Bans {
+    deny: Vec<BannedCrate>,
+}
+
+#[derive(Deserialize)]
+struct BannedCrate {
+    #[serde(rename = "crate")]
+    name: String,
+}
+
+fn deny_file() -> DenyFile {
+    let text = std::fs::read_to_string(root().join("deny.toml")).expect("deny.toml is there");
+    toml::from_str(&text).expect("deny.toml is well formed")
+}
+
+fn licence_is_allowed(expression: &str, allowed: &[String]) -> bool {
+    let expression =
+        spdx::Expression::parse_mode(expression, spdx::ParseMode::LAX).expect("an SPDX expression");
+    expression.evaluate(|requirement| allowed.contains(&requirement.to_string()))
+}
+
+#[test]
+fn every_licence_and_source_is_one_that_deny_toml_allows() {
+    let (metadata, deny) = (metadata(), deny_file());
+    let resolve = metadata.resolve.as_ref().expect("cargo metadata resolves");
+    let used: BTreeSet<_> = resolve.nodes.iter().map(|node| &node.id).collect();
+    let mut wrong = Vec::new();
+    for package in metadata.packages.iter().filter(|package| used.contains(&package.id)) {
+        match package.license.as_deref() {
+            Some(licence) if licence_is_allowed(licence, &deny.licenses.allow) => {}
+            Some(licence) => wrong.push(format!("{}: licence {licence}", package.name)),
+            None => wrong.push(format!("{}: no licence expression", package.name)),
+        }
+        if let Some(source) = &package.source
+            && !source.is_crates_io()
+        {
+            wrong.push(format!("{}: source {source}", package.name));
+        }
+        if deny.bans.deny.iter().any(|banned| banned.name == package.name.as_str()) {
+            wrong.push(format!("{}: banned", package.name));
+        }
+    }
+    assert!(wrong.is_empty(), "deny.toml does not allow: {wrong:#?}");
+}
+
+#[test]
+fn a_licence_that_is_not_allowed_would_be_noticed() {
+    let allowed = deny_file().licenses.allow;
+    assert!(licence_is_allowed("GPL-3.0-or-later OR MIT", &allowed));
+    assert!(!licence_is_allowed("GPL-3.0-or-later", &allowed));
+    assert!(!licence_is_allowed("MIT AND AGPL-3.0-only", &allowed));
+}
