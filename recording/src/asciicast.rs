@@ -1,10 +1,19 @@
 //! Terminal events as asciicast v2 lines, and back, without a loss.
+//!
+//! A line is `[S.UUUUUU,"code","text"]` and a line feed. The codes are `o` output, `r` resize (`80x24`), `b` the
+//! exact bytes of the output in the line above in base64, `g` a gap (JSON of [`Gap`]) and `x` the end (`3` for an exit
+//! code, `-9` for a signal).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use crate::event::{TerminalEvent, TerminalSize};
+use crate::event::{ExitStatus, Gap, TerminalEvent, TerminalEventKind, TerminalSize};
+use crate::manifest::StreamTotals;
 use crate::start::Start;
 use crate::timestamp::Micros;
 
@@ -34,38 +43,59 @@ pub struct AsciicastHeader {
 impl AsciicastHeader {
     /// The header of a recording with this start.
     #[must_use]
-    pub fn of(_start: &Start) -> Self {
-        todo!()
+    pub fn of(start: &Start) -> Self {
+        let env = [("SHELL", &start.shell), ("TERM", &start.term)];
+        Self {
+            version: 2,
+            width: start.terminal.columns,
+            height: start.terminal.rows,
+            timestamp: Some(start.started_at.as_millis().div_euclid(1000)),
+            command: start.command.as_ref().map(|words| words.join(" ")),
+            title: None,
+            env: env
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
+                .collect(),
+        }
     }
 
     /// The header's line, with its line feed.
     #[must_use]
     pub fn to_line(&self) -> Vec<u8> {
-        todo!()
+        let mut line = serde_json::to_vec(self).expect("a header has text keys and values that print");
+        line.push(b'\n');
+        line
+    }
+
+    /// The terminal's size at the start.
+    #[must_use]
+    pub fn terminal(&self) -> TerminalSize {
+        TerminalSize { columns: self.width, rows: self.height }
     }
 }
 
-/// A line that is not what this format writes.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line} is not an event of this format: {why}")]
-pub struct InvalidLine {
-    line: u64,
-    why: &'static str,
+/// The size of a terminal as resize events print it: `80x24`.
+impl std::fmt::Display for TerminalSize {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}x{}", self.columns, self.rows)
+    }
 }
 
-/// Writes events as lines. It holds back a character of UTF-8 that is not whole yet until the next output.
+/// Writes events as lines. It holds back a character of UTF-8 that is not whole yet until the next output; the bytes
+/// then stand in that output's line, at that output's time.
 #[derive(Debug, Default)]
 pub struct AsciicastEncoder {
     carried: Vec<u8>,
     last_at: Micros,
+    totals: StreamTotals,
 }
 
 impl AsciicastEncoder {
-    /// An encoder that goes on where another stopped: with the bytes that it held back, and the time of its last
-    /// line.
+    /// An encoder that goes on where another stopped: with the bytes that it held back, the time of the last event it
+    /// took, and what it had counted.
     #[must_use]
-    pub fn resume(carried: &[u8], last_at: Micros) -> Self {
-        Self { carried: carried.to_vec(), last_at }
+    pub fn resume(carried: &[u8], last_at: Micros, totals: StreamTotals) -> Self {
+        Self { carried: carried.to_vec(), last_at, totals }
     }
 
     /// The bytes held back: the beginning of one character, at most three bytes.
@@ -74,26 +104,191 @@ impl AsciicastEncoder {
         &self.carried
     }
 
-    /// The time of the last event that was written.
+    /// The time of the last event that was taken.
     #[must_use]
     pub fn last_at(&self) -> Micros {
         self.last_at
     }
 
-    /// Appends the lines of one event. A time before the last event's counts as the last event's.
-    pub fn event(&mut self, _event: &TerminalEvent, _lines: &mut Vec<u8>) {
-        todo!()
+    /// What was written so far, counted. Bytes held back are not written yet.
+    #[must_use]
+    pub fn totals(&self) -> StreamTotals {
+        self.totals
     }
 
-    /// Appends the lines of output. The fast path of [`AsciicastEncoder::event`].
-    pub fn output(&mut self, _at: Micros, _bytes: &[u8], _lines: &mut Vec<u8>) {
-        todo!()
+    /// Appends the lines of one event. A time before the last event's counts as the last event's.
+    ///
+    /// A gap and an exit first give up waiting for the rest of a character; a resize does not.
+    pub fn event(&mut self, event: &TerminalEvent, lines: &mut Vec<u8>) {
+        match &event.kind {
+            TerminalEventKind::Output(bytes) => self.output(event.at, bytes, lines),
+            TerminalEventKind::Resize(size) => {
+                let at = self.advance(event.at);
+                self.line(at, b'r', &size.to_string(), lines);
+            }
+            TerminalEventKind::Gap(gap) => {
+                self.flush(event.at, lines);
+                let at = self.advance(event.at);
+                self.totals.gaps += 1;
+                self.totals.lost_bytes = self.totals.lost_bytes.saturating_add(gap.lost_bytes);
+                let text = serde_json::to_string(gap).expect("a gap has text keys and values that print");
+                self.line(at, b'g', &text, lines);
+            }
+            TerminalEventKind::Exit(status) => {
+                self.flush(event.at, lines);
+                let at = self.advance(event.at);
+                let text = match status {
+                    ExitStatus::Code(code) => code.to_string(),
+                    ExitStatus::Signal(signal) => format!("-{signal}"),
+                };
+                self.line(at, b'x', &text, lines);
+            }
+        }
+    }
+
+    /// Appends the lines of output: the fast path of [`AsciicastEncoder::event`].
+    pub fn output(&mut self, at: Micros, bytes: &[u8], lines: &mut Vec<u8>) {
+        let at = self.advance(at);
+        let joined;
+        let bytes = if self.carried.is_empty() {
+            bytes
+        } else {
+            let mut whole = std::mem::take(&mut self.carried);
+            whole.extend_from_slice(bytes);
+            joined = whole;
+            &joined
+        };
+        let (text, bytes) = match std::str::from_utf8(bytes) {
+            Ok(text) => (Some(text), bytes),
+            Err(_) => {
+                let (whole, begun) = bytes.split_at(bytes.len() - begun_character(bytes));
+                self.carried.extend_from_slice(begun);
+                (std::str::from_utf8(whole).ok(), whole)
+            }
+        };
+        match text {
+            Some("") => {}
+            Some(text) => self.output_line(at, text, bytes.len(), lines),
+            None => self.inexact(at, bytes, lines),
+        }
     }
 
     /// Appends the bytes held back as they are: nothing will complete them any more.
-    pub fn flush(&mut self, _at: Micros, _lines: &mut Vec<u8>) {
-        todo!()
+    pub fn flush(&mut self, at: Micros, lines: &mut Vec<u8>) {
+        if !self.carried.is_empty() {
+            let at = self.advance(at);
+            let begun = std::mem::take(&mut self.carried);
+            self.inexact(at, &begun, lines);
+        }
     }
+
+    fn advance(&mut self, at: Micros) -> Micros {
+        self.last_at = self.last_at.max(at);
+        self.last_at
+    }
+
+    fn inexact(&mut self, at: Micros, bytes: &[u8], lines: &mut Vec<u8>) {
+        self.output_line(at, &String::from_utf8_lossy(bytes), bytes.len(), lines);
+        write_line(at, b'b', &STANDARD.encode(bytes), lines);
+    }
+
+    fn output_line(&mut self, at: Micros, text: &str, captured_bytes: usize, lines: &mut Vec<u8>) {
+        self.totals.output_bytes += captured_bytes as u64;
+        self.line(at, b'o', text, lines);
+    }
+
+    fn line(&mut self, at: Micros, code: u8, text: &str, lines: &mut Vec<u8>) {
+        self.totals.events += 1;
+        write_line(at, code, text, lines);
+    }
+}
+
+/// How many bytes at the end are the beginning of a character that further bytes could complete: 0 to 3.
+fn begun_character(bytes: &[u8]) -> usize {
+    for length in 1..=bytes.len().min(3) {
+        let end = &bytes[bytes.len() - length..];
+        if !matches!(end[0], 0x80..=0xbf) {
+            let begun = std::str::from_utf8(end).is_err_and(|error| error.error_len().is_none());
+            return if begun { length } else { 0 };
+        }
+    }
+    0
+}
+
+fn write_line(at: Micros, code: u8, text: &str, lines: &mut Vec<u8>) {
+    // Room for the time, the punctuation and a few escapes: a line seldom grows the buffer twice.
+    lines.reserve(text.len() + text.len() / 4 + 40);
+    lines.push(b'[');
+    write_time(at, lines);
+    lines.extend_from_slice(&[b',', b'"', code, b'"', b',', b'"']);
+    write_escaped(text.as_bytes(), lines);
+    lines.extend_from_slice(b"\"]\n");
+}
+
+/// Writes `S.UUUUUU` without going through a float.
+fn write_time(at: Micros, lines: &mut Vec<u8>) {
+    // 2^64 has 20 digits; one more byte is the point.
+    let mut text = [0; 21];
+    let mut place = text.len();
+    let mut rest = at.get();
+    let mut digits = 0;
+    // At least the six decimal places and one digit before the point.
+    while digits < 7 || rest > 0 {
+        if digits == 6 {
+            place -= 1;
+            text[place] = b'.';
+        }
+        place -= 1;
+        text[place] = b"0123456789"[(rest % 10) as usize];
+        rest /= 10;
+        digits += 1;
+    }
+    lines.extend_from_slice(&text[place..]);
+}
+
+/// For each byte: 0 when it stands in a JSON string as it is, else the letter after the backslash (`u` for `\u00XX`).
+const ESCAPES: [u8; 256] = {
+    let mut escapes = [0; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        escapes[byte] = b'u';
+        byte += 1;
+    }
+    escapes[0x08] = b'b';
+    escapes[b'\t' as usize] = b't';
+    escapes[b'\n' as usize] = b'n';
+    escapes[0x0c] = b'f';
+    escapes[b'\r' as usize] = b'r';
+    escapes[b'"' as usize] = b'"';
+    escapes[b'\\' as usize] = b'\\';
+    escapes
+};
+
+/// Writes valid UTF-8 as the inside of a JSON string. Every byte of every recording passes here.
+fn write_escaped(text: &[u8], lines: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut rest = text;
+    while let Some(plain) = rest.iter().position(|byte| ESCAPES[usize::from(*byte)] != 0) {
+        lines.extend_from_slice(&rest[..plain]);
+        let byte = rest[plain];
+        match ESCAPES[usize::from(byte)] {
+            b'u' => {
+                let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
+                lines.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+            }
+            letter => lines.extend_from_slice(&[b'\\', letter]),
+        }
+        rest = &rest[plain + 1..];
+    }
+    lines.extend_from_slice(rest);
+}
+
+/// A line that is not what this format writes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {why}")]
+pub struct InvalidLine {
+    line: u64,
+    why: &'static str,
 }
 
 /// What lines hold.
@@ -103,19 +298,119 @@ pub struct DecodedLines {
     pub header: Option<AsciicastHeader>,
     /// The events in their order.
     pub events: Vec<TerminalEvent>,
+    /// What there is, counted.
+    pub totals: StreamTotals,
 }
+
+#[derive(Deserialize)]
+struct Line<'a>(#[serde(borrow)] &'a RawValue, #[serde(borrow)] Cow<'a, str>, #[serde(borrow)] Cow<'a, str>);
 
 /// Reads lines as [`AsciicastEncoder`] writes them; exact bytes (`b`) replace the output before them.
 ///
 /// # Errors
-/// A line is something else, or its time is before that of the line above it.
-pub fn decode_lines(_text: &[u8]) -> Result<DecodedLines, InvalidLine> {
-    todo!()
+/// A line is something else, its time is before that of the line above it, or exact bytes do not read as the output
+/// before them.
+pub fn decode_lines(text: &[u8]) -> Result<DecodedLines, InvalidLine> {
+    let mut decoded = DecodedLines::default();
+    let Some(text) = text.strip_suffix(b"\n") else {
+        return if text.is_empty() {
+            Ok(decoded)
+        } else {
+            Err(InvalidLine { line: 0, why: "the last line is cut off" })
+        };
+    };
+    let mut exact_may_follow = false;
+    for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
+        let invalid = |why| InvalidLine { line: number, why };
+        if number == 1 && line.first() == Some(&b'{') {
+            let header: AsciicastHeader =
+                serde_json::from_slice(line).map_err(|_| invalid("it is no asciicast header"))?;
+            if header.version != 2 {
+                return Err(invalid("the header is not of asciicast version 2"));
+            }
+            decoded.header = Some(header);
+            continue;
+        }
+        let Line(at, code, text) =
+            serde_json::from_slice(line).map_err(|_| invalid("it is not [time, code, text]"))?;
+        let at =
+            parse_time(at.get()).ok_or_else(|| invalid("its time is not seconds with six decimal places"))?;
+        if decoded.events.last().is_some_and(|last| at < last.at) {
+            return Err(invalid("its time is before that of the line above"));
+        }
+        if code == "b" {
+            let last = decoded.events.last_mut().filter(|last| exact_may_follow && last.at == at);
+            replace_by_exact(last, &text).map_err(invalid)?;
+            exact_may_follow = false;
+        } else {
+            exact_may_follow = code == "o";
+            let kind = parse_kind(&code, text).map_err(invalid)?;
+            decoded.events.push(TerminalEvent { at, kind });
+        }
+    }
+    decoded.totals = count(&decoded.events);
+    Ok(decoded)
 }
 
-/// The size of a terminal as resize events print it: `80x24`.
-impl std::fmt::Display for TerminalSize {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}x{}", self.columns, self.rows)
+fn parse_kind(code: &str, text: Cow<'_, str>) -> Result<TerminalEventKind, &'static str> {
+    match code {
+        "o" => Ok(TerminalEventKind::Output(text.into_owned().into_bytes())),
+        "r" => text
+            .split_once('x')
+            .and_then(|(columns, rows)| {
+                Some(TerminalSize { columns: columns.parse().ok()?, rows: rows.parse().ok()? })
+            })
+            .map(TerminalEventKind::Resize)
+            .ok_or("its size is not columns, x and lines"),
+        "g" => serde_json::from_str::<Gap>(&text)
+            .map(TerminalEventKind::Gap)
+            .map_err(|_| "its text is not the JSON of a gap"),
+        "x" => match text.strip_prefix('-') {
+            Some(signal) => signal.parse().map(ExitStatus::Signal),
+            None => text.parse().map(ExitStatus::Code),
+        }
+        .map(TerminalEventKind::Exit)
+        .map_err(|_| "its text is neither an exit code nor a signal"),
+        _ => Err("its code is unknown"),
     }
+}
+
+/// Exact bytes must read as the output that they replace, so that every player shows what is in evidence.
+fn replace_by_exact(last: Option<&mut TerminalEvent>, text: &str) -> Result<(), &'static str> {
+    let Some(TerminalEvent { kind: TerminalEventKind::Output(shown), .. }) = last else {
+        return Err("it has exact bytes, but no output stands before it at the same time");
+    };
+    let exact = STANDARD.decode(text).map_err(|_| "its exact bytes are not base64")?;
+    if String::from_utf8_lossy(&exact).as_bytes() != shown {
+        return Err("its exact bytes do not read as the output before it");
+    }
+    *shown = exact;
+    Ok(())
+}
+
+/// Reads `S.UUUUUU` without going through a float.
+fn parse_time(text: &str) -> Option<Micros> {
+    let (seconds, microseconds) = text.split_once('.')?;
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if microseconds.len() != 6 || !digits(seconds) || !digits(microseconds) {
+        return None;
+    }
+    let seconds: u64 = seconds.parse().ok()?;
+    Some(Micros::new(seconds.checked_mul(1_000_000)?.checked_add(microseconds.parse().ok()?)?))
+}
+
+fn count(events: &[TerminalEvent]) -> StreamTotals {
+    let mut totals = StreamTotals::default();
+    for event in events {
+        totals.events += 1;
+        match &event.kind {
+            TerminalEventKind::Output(bytes) => totals.output_bytes += bytes.len() as u64,
+            TerminalEventKind::Gap(gap) => {
+                totals.gaps += 1;
+                totals.lost_bytes = totals.lost_bytes.saturating_add(gap.lost_bytes);
+            }
+            TerminalEventKind::Resize(_) | TerminalEventKind::Exit(_) => {}
+        }
+    }
+    totals
 }

@@ -120,6 +120,28 @@ pub struct StreamTotals {
     pub lost_bytes: u64,
 }
 
+impl StreamTotals {
+    /// What was counted since `earlier`.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            events: self.events - earlier.events,
+            output_bytes: self.output_bytes - earlier.output_bytes,
+            gaps: self.gaps - earlier.gaps,
+            lost_bytes: self.lost_bytes - earlier.lost_bytes,
+        }
+    }
+
+    /// Both together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            events: self.events + other.events,
+            output_bytes: self.output_bytes + other.output_bytes,
+            gaps: self.gaps + other.gaps,
+            lost_bytes: self.lost_bytes.saturating_add(other.lost_bytes),
+        }
+    }
+}
+
 impl Manifest {
     /// Reads the exact bytes of a `manifest-NNNN.json`.
     ///

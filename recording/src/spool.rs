@@ -1,8 +1,18 @@
 //! The spool: raw records on the agent's disk, written before anything is shown.
+//!
+//! A record is, in big-endian numbers:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 4 | length of the payload |
+//! | 4 | CRC-32C over all the other bytes of the record, in their order |
+//! | 8 | time in microseconds since the start |
+//! | 1 | kind |
+//! | length | payload |
 
 use std::io::{self, Read, Write};
 
-use crate::event::TerminalEvent;
+use crate::event::{ExitStatus, Gap, TerminalEvent, TerminalEventKind, TerminalSize};
 use crate::timestamp::Micros;
 
 /// Bytes of a record before its payload: length, CRC-32C, time, kind.
@@ -11,6 +21,8 @@ pub const RECORD_HEADER_BYTES: usize = 17;
 /// The longest payload of a record. Longer output is given to the spool in pieces.
 pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
 
+const READ_BYTES: usize = 64 * 1024;
+
 /// What a record holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RecordKind(pub u8);
@@ -18,11 +30,11 @@ pub struct RecordKind(pub u8);
 impl RecordKind {
     /// Bytes of a terminal's output.
     pub const TERMINAL_OUTPUT: Self = Self(1);
-    /// A terminal's new size.
+    /// A terminal's new size: columns and rows, two bytes each.
     pub const TERMINAL_RESIZE: Self = Self(2);
-    /// A gap in what was captured.
+    /// A gap in what was captured: the number of lost bytes in eight bytes, and the reason in UTF-8.
     pub const GAP: Self = Self(3);
-    /// The end of the recorded command.
+    /// The end of the recorded command: 0 and the exit code, or 1 and the signal.
     pub const EXIT: Self = Self(4);
 }
 
@@ -51,7 +63,33 @@ impl SpoolRecord<'_> {
     /// # Errors
     /// The kind is not one of a terminal's, or the payload is not what the kind says.
     pub fn terminal_event(&self) -> Result<TerminalEvent, BadRecord> {
-        todo!()
+        let bad = |why| BadRecord { kind: self.kind.0, why };
+        let kind = match self.kind {
+            RecordKind::TERMINAL_OUTPUT => TerminalEventKind::Output(self.payload.to_vec()),
+            RecordKind::TERMINAL_RESIZE => match *self.payload {
+                [c1, c0, r1, r0] => TerminalEventKind::Resize(TerminalSize {
+                    columns: u16::from_be_bytes([c1, c0]),
+                    rows: u16::from_be_bytes([r1, r0]),
+                }),
+                _ => return Err(bad("a size has four bytes")),
+            },
+            RecordKind::GAP => {
+                let (lost, reason) =
+                    self.payload.split_first_chunk().ok_or_else(|| bad("a gap has eight bytes or more"))?;
+                let reason = std::str::from_utf8(reason).map_err(|_| bad("the reason is not UTF-8"))?;
+                TerminalEventKind::Gap(Gap {
+                    reason: reason.to_owned(),
+                    lost_bytes: u64::from_be_bytes(*lost),
+                })
+            }
+            RecordKind::EXIT => match *self.payload {
+                [0, code] => TerminalEventKind::Exit(ExitStatus::Code(code)),
+                [1, signal] => TerminalEventKind::Exit(ExitStatus::Signal(signal)),
+                _ => return Err(bad("an exit is 0 and a code, or 1 and a signal")),
+            },
+            RecordKind(_) => return Err(bad("this kind is unknown")),
+        };
+        Ok(TerminalEvent { at: self.at, kind })
     }
 }
 
@@ -87,17 +125,42 @@ impl<W: Write> SpoolWriter<W> {
     /// As for [`SpoolWriter::append`]; a payload that is too long is found before anything is written.
     pub fn append_batch<'a>(
         &mut self,
-        _records: impl IntoIterator<Item = SpoolRecord<'a>>,
+        records: impl IntoIterator<Item = SpoolRecord<'a>>,
     ) -> io::Result<u64> {
-        todo!()
+        self.buffer.clear();
+        for record in records {
+            encode_record(&record, &mut self.buffer)?;
+        }
+        self.write_buffer()
     }
 
     /// Appends a terminal event; output that is longer than a record becomes several. Returns the offset of the end.
     ///
     /// # Errors
     /// As for [`SpoolWriter::append`].
-    pub fn append_terminal(&mut self, _event: &TerminalEvent) -> io::Result<u64> {
-        todo!()
+    pub fn append_terminal(&mut self, event: &TerminalEvent) -> io::Result<u64> {
+        let at = event.at;
+        match &event.kind {
+            TerminalEventKind::Output(bytes) => {
+                self.append_batch(bytes.chunks(MAX_PAYLOAD_BYTES).map(|payload| SpoolRecord {
+                    at,
+                    kind: RecordKind::TERMINAL_OUTPUT,
+                    payload,
+                }))
+            }
+            TerminalEventKind::Resize(size) => {
+                let ([c1, c0], [r1, r0]) = (size.columns.to_be_bytes(), size.rows.to_be_bytes());
+                self.append(at, RecordKind::TERMINAL_RESIZE, &[c1, c0, r1, r0])
+            }
+            TerminalEventKind::Gap(gap) => {
+                let payload = [&gap.lost_bytes.to_be_bytes(), gap.reason.as_bytes()].concat();
+                self.append(at, RecordKind::GAP, &payload)
+            }
+            TerminalEventKind::Exit(ExitStatus::Code(code)) => self.append(at, RecordKind::EXIT, &[0, *code]),
+            TerminalEventKind::Exit(ExitStatus::Signal(signal)) => {
+                self.append(at, RecordKind::EXIT, &[1, *signal])
+            }
+        }
     }
 
     /// The offset up to which whole records are written.
@@ -114,6 +177,45 @@ impl<W: Write> SpoolWriter<W> {
     pub fn into_inner(self) -> W {
         self.writer
     }
+
+    fn write_buffer(&mut self) -> io::Result<u64> {
+        if self.failed {
+            return Err(io::Error::other(format!(
+                "an earlier write to the spool has failed; cut it to {} bytes and open it anew",
+                self.good_end
+            )));
+        }
+        self.writer.write_all(&self.buffer).inspect_err(|_| self.failed = true)?;
+        self.good_end += self.buffer.len() as u64;
+        // A session that once showed much does not keep the memory.
+        self.buffer.shrink_to(READ_BYTES);
+        Ok(self.good_end)
+    }
+}
+
+fn encode_record(record: &SpoolRecord<'_>, buffer: &mut Vec<u8>) -> io::Result<()> {
+    if record.payload.len() > MAX_PAYLOAD_BYTES {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("a spool record holds at most {MAX_PAYLOAD_BYTES} bytes, not {}", record.payload.len()),
+        ));
+    }
+    let length =
+        u32::try_from(record.payload.len()).expect("no longer than the longest payload").to_be_bytes();
+    let mut head = [0; 9];
+    head[..8].copy_from_slice(&record.at.get().to_be_bytes());
+    head[8] = record.kind.0;
+    let checksum = checksum(&length, &head, record.payload);
+    buffer.reserve(RECORD_HEADER_BYTES + record.payload.len());
+    buffer.extend_from_slice(&length);
+    buffer.extend_from_slice(&checksum.to_be_bytes());
+    buffer.extend_from_slice(&head);
+    buffer.extend_from_slice(record.payload);
+    Ok(())
+}
+
+fn checksum(length: &[u8], head: &[u8], payload: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(length), head), payload)
 }
 
 /// What stands behind the last good record.
@@ -140,6 +242,12 @@ pub struct SpoolReader<R: Read> {
     good_end: u64,
 }
 
+enum Examined<'a> {
+    Whole(SpoolRecord<'a>, usize),
+    Incomplete,
+    Damaged,
+}
+
 impl<R: Read> SpoolReader<R> {
     /// A reader whose source stands at this offset of the spool, where a record begins.
     pub fn new(reader: R, offset: u64) -> Self {
@@ -151,7 +259,19 @@ impl<R: Read> SpoolReader<R> {
     /// # Errors
     /// The source cannot be read.
     pub fn next_record(&mut self) -> io::Result<Option<SpoolRecord<'_>>> {
-        todo!()
+        while matches!(frame(&self.buffer[self.start..]), Frame::Incomplete) {
+            if !self.fill()? {
+                return Ok(None);
+            }
+        }
+        match examine(&self.buffer[self.start..]) {
+            Examined::Whole(record, length) => {
+                self.start += length;
+                self.good_end += length as u64;
+                Ok(Some(record))
+            }
+            Examined::Incomplete | Examined::Damaged => Ok(None),
+        }
     }
 
     /// The offset behind the last record that was returned: where a reader can resume, and where a torn spool is
@@ -160,8 +280,259 @@ impl<R: Read> SpoolReader<R> {
         self.good_end
     }
 
-    /// What stood behind the last good record when [`SpoolReader::next_record`] last gave `None`.
+    /// What stands behind the last good record. Ask when [`SpoolReader::next_record`] has given `None`.
     pub fn trailing(&self) -> Trailing {
-        todo!()
+        let rest = &self.buffer[self.start..];
+        match examine(rest) {
+            Examined::Whole(..) => Trailing::Nothing,
+            Examined::Incomplete if rest.is_empty() => Trailing::Nothing,
+            Examined::Incomplete => Trailing::Incomplete { bytes: rest.len() as u64 },
+            Examined::Damaged => Trailing::Damaged,
+        }
+    }
+
+    /// Reads more of the source; false when it has no more (yet).
+    fn fill(&mut self) -> io::Result<bool> {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        let filled = self.buffer.len();
+        self.buffer.resize(filled + READ_BYTES, 0);
+        let outcome = loop {
+            match self.reader.read(&mut self.buffer[filled..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => break outcome,
+            }
+        };
+        self.buffer.truncate(filled + *outcome.as_ref().unwrap_or(&0));
+        Ok(outcome? > 0)
+    }
+}
+
+enum Frame {
+    Whole(usize),
+    Incomplete,
+    Damaged,
+}
+
+/// Where the record at the beginning of the bytes ends, by its length alone.
+fn frame(bytes: &[u8]) -> Frame {
+    let Some(length) = bytes.first_chunk() else { return Frame::Incomplete };
+    let length = u32::from_be_bytes(*length) as usize;
+    if length > MAX_PAYLOAD_BYTES {
+        Frame::Damaged
+    } else if bytes.len() < RECORD_HEADER_BYTES + length {
+        Frame::Incomplete
+    } else {
+        Frame::Whole(RECORD_HEADER_BYTES + length)
+    }
+}
+
+fn examine(bytes: &[u8]) -> Examined<'_> {
+    let end = match frame(bytes) {
+        Frame::Whole(end) => end,
+        Frame::Incomplete => return Examined::Incomplete,
+        Frame::Damaged => return Examined::Damaged,
+    };
+    let (head, payload) = bytes[..end].split_at(RECORD_HEADER_BYTES);
+    if checksum(&head[..4], &head[8..], payload).to_be_bytes() != head[4..8] {
+        return Examined::Damaged;
+    }
+    let mut at = [0; 8];
+    at.copy_from_slice(&head[8..16]);
+    let record = SpoolRecord { at: Micros::new(u64::from_be_bytes(at)), kind: RecordKind(head[16]), payload };
+    Examined::Whole(record, end)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::tests::terminal_events;
+
+    fn spool_of(events: &[TerminalEvent]) -> (Vec<u8>, Vec<u64>) {
+        let mut writer = SpoolWriter::new(Vec::new(), 0);
+        let ends = events.iter().map(|event| writer.append_terminal(event).unwrap()).collect();
+        (writer.into_inner(), ends)
+    }
+
+    fn read_all(bytes: &[u8]) -> (Vec<TerminalEvent>, u64, Trailing) {
+        let mut reader = SpoolReader::new(bytes, 0);
+        let mut events = Vec::new();
+        while let Some(record) = reader.next_record().unwrap() {
+            events.push(record.terminal_event().unwrap());
+        }
+        (events, reader.good_end(), reader.trailing())
+    }
+
+    fn sample() -> Vec<TerminalEvent> {
+        vec![
+            TerminalEvent::output(Micros::new(1), "hello \u{1b}[1m\r\n"),
+            TerminalEvent::resize(Micros::new(2), TerminalSize { columns: 300, rows: 65535 }),
+            TerminalEvent::gap(Micros::new(3), "the disk was full", 77),
+            TerminalEvent::output(Micros::new(4), [0, 255, 128]),
+            TerminalEvent::exit(Micros::new(u64::MAX), ExitStatus::Signal(9)),
+        ]
+    }
+
+    #[test]
+    fn a_spool_torn_at_any_byte_keeps_every_whole_record() {
+        let events = sample();
+        let (bytes, ends) = spool_of(&events);
+        for length in 0..=bytes.len() {
+            let whole = ends.iter().filter(|end| **end <= length as u64).count();
+            let (read, good_end, trailing) = read_all(&bytes[..length]);
+            assert_eq!(read, events[..whole]);
+            let expected_end = if whole == 0 { 0 } else { ends[whole - 1] };
+            assert_eq!(good_end, expected_end);
+            let left = length as u64 - expected_end;
+            assert_eq!(
+                trailing,
+                if left == 0 { Trailing::Nothing } else { Trailing::Incomplete { bytes: left } }
+            );
+        }
+    }
+
+    #[test]
+    fn a_flipped_byte_ends_the_spool_before_its_record() {
+        let events = sample();
+        let (bytes, ends) = spool_of(&events);
+        for place in 0..bytes.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[place] ^= flip;
+                let before = ends.iter().filter(|end| **end <= place as u64).count();
+                let (read, good_end, trailing) = read_all(&damaged);
+                assert_eq!(read, events[..before], "byte {place}");
+                assert_eq!(good_end, if before == 0 { 0 } else { ends[before - 1] });
+                assert_ne!(trailing, Trailing::Nothing);
+            }
+        }
+    }
+
+    #[test]
+    fn a_tail_of_zeros_is_damage() {
+        let (mut bytes, ends) = spool_of(&sample());
+        bytes.resize(bytes.len() + 4096, 0);
+        let (read, good_end, trailing) = read_all(&bytes);
+        assert_eq!((read.len(), good_end, trailing), (5, *ends.last().unwrap(), Trailing::Damaged));
+    }
+
+    #[test]
+    fn a_growing_spool_is_read_on() {
+        struct Growing<'a> {
+            bytes: &'a [u8],
+            given: usize,
+            pause: bool,
+        }
+        impl Read for Growing<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.pause = !self.pause;
+                if self.pause || self.given == self.bytes.len() {
+                    return Ok(0);
+                }
+                buffer[0] = self.bytes[self.given];
+                self.given += 1;
+                Ok(1)
+            }
+        }
+        let events = sample();
+        let (bytes, ends) = spool_of(&events);
+        let mut reader = SpoolReader::new(Growing { bytes: &bytes, given: 0, pause: false }, 0);
+        let mut read = Vec::new();
+        for _ in 0..3 * bytes.len() {
+            if let Some(record) = reader.next_record().unwrap() {
+                read.push(record.terminal_event().unwrap());
+                assert_eq!(reader.good_end(), ends[read.len() - 1]);
+            }
+        }
+        assert_eq!(read, events);
+        let mut resumed = SpoolReader::new(&bytes[usize::try_from(ends[2]).unwrap()..], ends[2]);
+        assert_eq!(resumed.next_record().unwrap().unwrap().terminal_event().unwrap(), events[3]);
+        assert_eq!(resumed.good_end(), ends[3]);
+    }
+
+    #[test]
+    fn a_writer_that_failed_writes_no_more() {
+        struct Full(Vec<u8>);
+        impl Write for Full {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let room = 30usize.saturating_sub(self.0.len()).min(bytes.len());
+                self.0.extend_from_slice(&bytes[..room]);
+                if room == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(room) }
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut writer = SpoolWriter::new(Full(Vec::new()), 0);
+        let first = writer.append(Micros::ZERO, RecordKind::TERMINAL_OUTPUT, b"abc").unwrap();
+        assert_eq!(
+            writer.append(Micros::ZERO, RecordKind::EXIT, &[0, 0]).unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
+        let refused = writer.append(Micros::ZERO, RecordKind::EXIT, &[]).unwrap_err().to_string();
+        assert!(refused.contains("cut it to 20 bytes"), "{refused}");
+        assert_eq!(writer.good_end(), first);
+        let (read, good_end, trailing) = read_all(&writer.into_inner().0);
+        assert_eq!((read.len(), good_end, trailing), (1, 20, Trailing::Incomplete { bytes: 10 }));
+    }
+
+    #[test]
+    fn each_batch_is_one_write_and_long_output_is_split() {
+        struct Counting(Vec<usize>);
+        impl Write for Counting {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.push(bytes.len());
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut writer = SpoolWriter::new(Counting(Vec::new()), 0);
+        let long = vec![7; MAX_PAYLOAD_BYTES + 1];
+        writer.append_terminal(&TerminalEvent::output(Micros::ZERO, long.clone())).unwrap();
+        assert_eq!(writer.get_mut().0, [MAX_PAYLOAD_BYTES + 1 + 2 * RECORD_HEADER_BYTES]);
+        let refused = writer.append(Micros::ZERO, RecordKind::TERMINAL_OUTPUT, &long).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+        writer.append(Micros::ZERO, RecordKind::TERMINAL_OUTPUT, b"the writer goes on").unwrap();
+    }
+
+    #[test]
+    fn records_that_hold_something_else_are_refused() {
+        for (kind, payload) in [
+            (0, &b""[..]),
+            (2, b"abc"),
+            (3, b"1234567"),
+            (3, b"12345678\xff"),
+            (4, b""),
+            (4, &[2, 0]),
+            (9, b""),
+        ] {
+            let record = SpoolRecord { at: Micros::ZERO, kind: RecordKind(kind), payload };
+            assert!(record.terminal_event().is_err(), "{kind} {payload:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_spooled_reads_back(events in terminal_events()) {
+            let (bytes, ends) = spool_of(&events);
+            let (read, good_end, trailing) = read_all(&bytes);
+            // Empty output leaves no record.
+            let expected: Vec<_> = events.iter().filter(|event| event.kind != TerminalEventKind::Output(Vec::new())).cloned().collect();
+            prop_assert_eq!(read, expected);
+            prop_assert_eq!((good_end, trailing), (ends.last().copied().unwrap_or(0), Trailing::Nothing));
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut reader = SpoolReader::new(&bytes[..], 0);
+            while let Some(record) = reader.next_record().unwrap() {
+                let _ = record.terminal_event();
+            }
+            prop_assert!(reader.good_end() <= bytes.len() as u64);
+        }
     }
 }
