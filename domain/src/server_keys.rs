@@ -86,7 +86,9 @@ pub enum InvalidServerKeys {
         current: String,
     },
     /// Two purposes share a key.
-    #[error("server keys: [{first}.keys] and [{second}.keys] hold the same key; every key serves one purpose")]
+    #[error(
+        "server keys: [{first}.keys] and [{second}.keys] hold the same key; every key serves one purpose"
+    )]
     Shared {
         /// One section.
         first: Purpose,
@@ -143,9 +145,13 @@ impl ServerKeys {
         // The parser's own message quotes the line, and the line may hold a key: only its number is passed on.
         let file: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             let offset = error.span().map_or(0, |span| span.start).min(text.len());
-            InvalidServerKeys::Syntax { line: text.as_bytes()[..offset].iter().filter(|b| **b == b'\n').count() + 1 }
+            InvalidServerKeys::Syntax {
+                line: text.as_bytes()[..offset].iter().filter(|b| **b == b'\n').count() + 1,
+            }
         })?;
-        if let Some(unknown) = file.keys().find(|key| Purpose::ALL.iter().all(|purpose| purpose.as_str() != *key)) {
+        if let Some(unknown) =
+            file.keys().find(|key| Purpose::ALL.iter().all(|purpose| purpose.as_str() != *key))
+        {
             return Err(InvalidServerKeys::Unknown { place: format!("[{}]", unknown.escape_debug()) });
         }
         let mut rings = BTreeMap::new();
@@ -155,7 +161,11 @@ impl ServerKeys {
         }
         for (index, first) in Purpose::ALL.into_iter().enumerate() {
             for &second in &Purpose::ALL[index + 1..] {
-                if rings[&first].keys.values().any(|key| rings[&second].keys.values().any(|other| other == key)) {
+                if rings[&first]
+                    .keys
+                    .values()
+                    .any(|key| rings[&second].keys.values().any(|other| other == key))
+                {
                     return Err(InvalidServerKeys::Shared { first, second });
                 }
             }
@@ -226,7 +236,11 @@ impl ServerKeys {
         SystemRandom::new().fill(&mut nonce).map_err(|_| SealedRefused::NoRandomness)?;
         let mut sealed = secret.to_vec();
         cipher(key)
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), sealing_context(id, context), &mut sealed)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                sealing_context(id, context),
+                &mut sealed,
+            )
             .map_err(|_| SealedRefused::Malformed)?;
         Ok(format!("{id}.{}{}", hex::encode(nonce), hex::encode(sealed)))
     }
@@ -280,7 +294,10 @@ impl ServerKeys {
         let ring = self.ring(Purpose::Configuration);
         self.key_ids(Purpose::Configuration)
             .into_iter()
-            .map(|id| ConfigurationPublicKey { key_id: id.to_owned(), public_key: public_key(&key_pair(&ring.keys[id])) })
+            .map(|id| ConfigurationPublicKey {
+                key_id: id.to_owned(),
+                public_key: public_key(&key_pair(&ring.keys[id])),
+            })
             .collect()
     }
 
@@ -375,7 +392,9 @@ fn parse_ring(purpose: Purpose, section: &toml::Value) -> Result<Ring, InvalidSe
     let table =
         section.as_table().ok_or_else(|| entry(format!("[{purpose}]"), "a section with current and keys"))?;
     if let Some(unknown) = table.keys().find(|key| !matches!(key.as_str(), "current" | "keys")) {
-        return Err(InvalidServerKeys::Unknown { place: format!("{} in [{purpose}]", unknown.escape_debug()) });
+        return Err(InvalidServerKeys::Unknown {
+            place: format!("{} in [{purpose}]", unknown.escape_debug()),
+        });
     }
     let current = table
         .get("current")
@@ -395,10 +414,9 @@ fn parse_ring(purpose: Purpose, section: &toml::Value) -> Result<Ring, InvalidSe
             return Err(entry(place, "less than 64 letters a-z, digits, '-' and '_'"));
         }
         let mut key = [0_u8; KEY_BYTES];
-        value
-            .as_str()
-            .and_then(|text| hex::decode_to_slice(text, &mut key).ok())
-            .ok_or_else(|| entry(format!("{id} in [{purpose}.keys]"), "64 hex digits in quotes (32 bytes)"))?;
+        value.as_str().and_then(|text| hex::decode_to_slice(text, &mut key).ok()).ok_or_else(|| {
+            entry(format!("{id} in [{purpose}.keys]"), "64 hex digits in quotes (32 bytes)")
+        })?;
         keys.insert(id.clone(), key);
     }
     if !keys.contains_key(&current) {

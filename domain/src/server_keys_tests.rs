@@ -101,17 +101,26 @@ fn each_fault_of_the_file_is_named_and_no_key_is_repeated() {
     for (text, expected) in [
         (String::new(), "section [sealing] is missing"),
         (format!("{good}\n[tickets]\n"), "is not valid TOML"),
-        (format!("{good}\nx = {key}\n"), "line 22 is not valid TOML"),
+        (format!("{good}\nx = {key}\n"), "line 23 is not valid TOML"),
         (format!("{good}\n[more]\n"), "[more] has no meaning"),
         (with("current = \"sealing-", "current = \"sealinG-"), "current in [sealing] must be"),
         (with("current = \"sealing-", "current = \"other-"), "which is not in [sealing.keys]"),
         (with("[sealing]", "[sealing]\nextra = 1"), "extra in [sealing] has no meaning"),
-        (with("[sealing.keys]", &format!("[sealing.keys]\nshort = \"{}\"", &key[1..])), "short in [sealing.keys] must be 64 hex"),
-        (with("[sealing.keys]", &format!("[sealing.keys]\n{key} = \"x\"")), "the id of key"),
-        (with("[sealing.keys]", &format!("[sealing.keys]\nbare = 12{}", "0".repeat(10))), "bare in [sealing.keys] must be"),
         (
-            with("[sealing.keys]", &format!("[sealing.keys]\ntwice = \"{key}\""))
-                .replacen("[tickets.keys]", &format!("[tickets.keys]\ntwice = \"{key}\""), 1),
+            with("[sealing.keys]", &format!("[sealing.keys]\nshort = \"{}\"", &key[1..])),
+            "short in [sealing.keys] must be 64 hex",
+        ),
+        (with("[sealing.keys]", &format!("[sealing.keys]\n{key} = \"x\"")), "the id of key"),
+        (
+            with("[sealing.keys]", &format!("[sealing.keys]\nbare = 12{}", "0".repeat(10))),
+            "bare in [sealing.keys] must be",
+        ),
+        (
+            with("[sealing.keys]", &format!("[sealing.keys]\ntwice = \"{key}\"")).replacen(
+                "[tickets.keys]",
+                &format!("[tickets.keys]\ntwice = \"{key}\""),
+                1,
+            ),
             "hold the same key",
         ),
     ] {

@@ -1,1 +1,78 @@
-//! persistence
+//! What is kept: rows in a database and objects in a store.
+//!
+//! [`Store`] is concrete and runs on SQLite and PostgreSQL. Before a caller is known it answers only what
+//! authentication needs; everything else demands a [`Granted`](domain::gate::Granted) of an action that the
+//! catalogue lets touch it, and takes the account from there. Changes are decided in `domain` and applied by
+//! [`Store::apply`]: the change, its audit row, its counters and its revision in one transaction.
+//!
+//! A grant of an action that may not do something does not compile. An action that lists recordings:
+//!
+//! ```
+//! use domain::actions::ListInstanceRecords;
+//! use domain::gate::Granted;
+//! use persistence::{RecordingQuery, Store};
+//!
+//! async fn list(store: &Store, granted: &Granted<ListInstanceRecords>, query: RecordingQuery) {
+//!     let _ = store.list_recordings(granted, query).await;
+//! }
+//! ```
+//!
+//! The same with the grant of an action that reads configurations only:
+//!
+//! ```compile_fail,E0277
+//! use domain::actions::GetInstanceRecordConfig;
+//! use domain::gate::Granted;
+//! use persistence::{RecordingQuery, Store};
+//!
+//! async fn list(store: &Store, granted: &Granted<GetInstanceRecordConfig>, query: RecordingQuery) {
+//!     let _ = store.list_recordings(granted, query).await;
+//! }
+//! ```
+//!
+//! Changes are told apart in the same way. The grant of a Set applies what a Set decided:
+//!
+//! ```
+//! use domain::actions::SetInstanceRecordConfig;
+//! use domain::audit::AuditEvent;
+//! use domain::gate::Granted;
+//! use domain::record_config::RecordConfigChanged;
+//! use persistence::Store;
+//!
+//! async fn save(store: &Store, granted: &Granted<SetInstanceRecordConfig>, change: RecordConfigChanged, audit: AuditEvent) {
+//!     let _ = store.apply(granted, change, audit).await;
+//! }
+//! ```
+//!
+//! and the grant of a Get does not:
+//!
+//! ```compile_fail,E0277
+//! use domain::actions::GetInstanceRecordConfig;
+//! use domain::audit::AuditEvent;
+//! use domain::gate::Granted;
+//! use domain::record_config::RecordConfigChanged;
+//! use persistence::Store;
+//!
+//! async fn save(store: &Store, granted: &Granted<GetInstanceRecordConfig>, change: RecordConfigChanged, audit: AuditEvent) {
+//!     let _ = store.apply(granted, change, audit).await;
+//! }
+//! ```
+//!
+//! Objects are behind [`ObjectStore`](objects::ObjectStore); [`FolderObjects`](objects::FolderObjects) keeps them
+//! in a folder of this machine.
+
+mod changes;
+mod database;
+mod error;
+mod identity;
+mod lists;
+mod migrations;
+pub mod objects;
+mod rows;
+mod store;
+
+pub use changes::{AgentEnrolled, JoinTokenIssued, Permits, RecordingOpened};
+pub use database::{DatabaseUrl, InvalidDatabaseUrl};
+pub use error::{CorruptRow, StoreError};
+pub use identity::{AccessKeyEntry, KeyOwner, PolicyEntry, User};
+pub use lists::{AgentPage, PageRequest, RecordingPage, RecordingQuery, SegmentRow, Swept};
+pub use store::{Change, NonceClaim, Store};

@@ -1,0 +1,46 @@
+//! Decided changes, and which grants permit them. [`Store::apply`](crate::Store::apply) is the only way in.
+
+use domain::actions::{Action, IssuesJoinToken, SavesRecordConfig, WritesAgent, WritesRecording};
+use domain::agent::{Agent, JoinToken};
+use domain::record_config::RecordConfigChanged;
+use domain::recording_life::{Recording, RecordingDelivered, RecordingSealed, SegmentAcknowledged};
+
+/// A recording that the control plane hears of for the first time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingOpened {
+    /// The recording as it stands: open, with nothing arrived.
+    pub recording: Recording,
+}
+
+/// A join token that an administrator asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinTokenIssued {
+    /// The token, as it is stored.
+    pub token: JoinToken,
+}
+
+/// An agent that presents a join token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentEnrolled {
+    /// The agent as it stands from now on; `enrolled_at` is the moment at which the token is judged.
+    pub agent: Agent,
+    /// [`JoinTokenSecret::hash`](domain::agent::JoinTokenSecret::hash) of what it presented.
+    pub token_hash: String,
+    /// Whether it asks to take over an instance that has an agent.
+    pub replace: bool,
+}
+
+/// A grant of this action permits a change of kind `C`.
+#[diagnostic::on_unimplemented(
+    message = "a grant of `{Self}` does not permit `{C}`",
+    note = "domain/src/actions.rs lists what each action may touch"
+)]
+pub trait Permits<C>: Action {}
+
+impl<A: SavesRecordConfig> Permits<RecordConfigChanged> for A {}
+impl<A: WritesRecording> Permits<RecordingOpened> for A {}
+impl<A: WritesRecording> Permits<SegmentAcknowledged> for A {}
+impl<A: WritesRecording> Permits<RecordingSealed> for A {}
+impl<A: WritesRecording> Permits<RecordingDelivered> for A {}
+impl<A: IssuesJoinToken> Permits<JoinTokenIssued> for A {}
+impl<A: WritesAgent> Permits<AgentEnrolled> for A {}

@@ -1,0 +1,107 @@
+//! What can go wrong with the database.
+
+use std::fmt;
+
+use domain::agent::JoinTokenRefused;
+use sea_orm::{DbErr, SqlErr};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It is not there, or not within reach of the grant: the two are never told apart.
+    #[error("there is no such {what}")]
+    NotFound {
+        /// What was looked for, in a word: `user`, `policy`, `recording`.
+        what: &'static str,
+    },
+    /// Something else was first: another change of the same configuration, a name that is taken.
+    #[error("{what}: {why}")]
+    Conflict {
+        /// What the conflict is about, in a word.
+        what: &'static str,
+        /// What stands in the way.
+        why: &'static str,
+    },
+    /// The change names another account or instance than the grant does; a fault of the program.
+    #[error("the {what} lies outside what was granted")]
+    OutsideGrant {
+        /// What lies outside.
+        what: &'static str,
+    },
+    /// The NextToken was not issued for this list.
+    #[error("NextToken was not issued for this list; take it from the reply before and repeat its other parameters")]
+    InvalidPageToken,
+    /// The join token does not permit this enrolment.
+    #[error(transparent)]
+    JoinTokenRefused(#[from] JoinTokenRefused),
+    /// A policy document is not valid.
+    #[error("the policy document is not valid")]
+    InvalidPolicy(#[source] policies::InvalidPolicy),
+    /// A stored row cannot be read back.
+    #[error("a stored row cannot be read back")]
+    CorruptRow(#[from] CorruptRow),
+    /// The database cannot be reached or does not answer as it should.
+    #[error("the database could not {step}")]
+    Unavailable {
+        /// What was being done.
+        step: &'static str,
+        /// The driver's own error.
+        #[source]
+        source: DbErr,
+    },
+    /// The deployment's keys could not seal or unseal a secret.
+    #[error("a secret of {what} could not be sealed or unsealed with the server keys")]
+    Keys {
+        /// Whose secret.
+        what: String,
+        /// Why.
+        #[source]
+        source: domain::server_keys::SealedRefused,
+    },
+    /// The task that did the work was ended before it was finished, because the program is stopping.
+    #[error("the program is stopping; nothing is known about the change")]
+    Stopping,
+}
+
+/// A stored row that this program cannot have written: it was damaged, edited by hand, or comes from a newer
+/// version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorruptRow {
+    /// The table.
+    pub table: &'static str,
+    /// The column whose value does not make sense.
+    pub column: &'static str,
+    /// The row's key.
+    pub id: String,
+    /// What is wrong with the value; never the value itself, which may be a secret.
+    pub why: String,
+}
+
+impl CorruptRow {
+    pub(crate) fn new(table: &'static str, column: &'static str, id: impl fmt::Display, why: impl fmt::Display) -> Self {
+        Self { table, column, id: id.to_string(), why: why.to_string() }
+    }
+}
+
+impl fmt::Display for CorruptRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "table {}, column {}, row {}: {}", self.table, self.column, self.id, self.why)
+    }
+}
+
+impl std::error::Error for CorruptRow {}
+
+impl StoreError {
+    /// Wraps the driver's error, with the step that failed.
+    pub(crate) fn at(step: &'static str) -> impl FnOnce(DbErr) -> Self {
+        move |source| Self::Unavailable { step, source }
+    }
+
+    /// As [`StoreError::at`], but a broken uniqueness rule is a conflict about `what`.
+    pub(crate) fn unique(what: &'static str, why: &'static str, step: &'static str) -> impl FnOnce(DbErr) -> Self {
+        move |source| match source.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => Self::Conflict { what, why },
+            _ => Self::Unavailable { step, source },
+        }
+    }
+}

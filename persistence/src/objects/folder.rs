@@ -1,0 +1,4 @@
+//! Objects in a folder of this machine.
+/// A folder.
+#[derive(Debug)]
+pub struct FolderObjects;

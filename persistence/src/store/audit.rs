@@ -1,0 +1,2 @@
+//! The audit writer.
+pub(super) struct AuditWriter;
