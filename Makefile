@@ -1,0 +1,41 @@
+# Two commands do all the set-up on a fresh machine with Rust: `make run` and `make test`.
+
+CARGO ?= cargo
+DATA_DIR ?= ./hansard-data
+target = $(shell $(CARGO) metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+
+.PHONY: run test test-rust test-console test-deep bench documents help
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST)
+
+run: ## build and start everything on embedded defaults: SQLite, a folder for objects, this machine as an instance
+	$(CARGO) build --locked --workspace --bins
+	exec $(target)/debug/hansard serve --with-local-agent --data-dir $(DATA_DIR)
+
+test: ## everything: formatting, lints, unit, property, PostgreSQL, SDK, shell and browser tests
+	tests/setup.sh
+	$(MAKE) test-console
+	$(MAKE) test-rust
+
+test-rust:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) build --locked --workspace --all-targets
+	$(CARGO) test --locked --workspace
+
+test-console: ## the console's own tests, and that console/dist is what its source builds to
+	cd console && npm run check && npm test && npm run build
+	git diff --exit-code -- console/dist
+	@test -z "$$(git status --porcelain -- console/dist)" || { echo "console/dist holds files that are not committed" >&2; exit 1; }
+
+test-deep: ## what takes longer: many more cases of every property
+	tests/setup.sh
+	PROPTEST_CASES=20000 $(CARGO) test --locked --workspace --lib --tests -- --skip whole_system
+
+bench: ## the measurements; tests/bench/README.md says what they mean
+	tests/setup.sh
+	tests/bench/run.sh
+
+documents: ## write the generated OpenAPI documents anew
+	HANSARD_WRITE_DOCUMENTS=1 $(CARGO) test --locked -p openapi -p api document

@@ -1,0 +1,58 @@
+// Opens a replay address in Debian's chromium, goes to the end of the recording and prints what the page shows, as one
+// JSON line: {state, address, lines, status, title, failure, command, gaps, exit, problems}.
+//
+//     node replay.mjs ADDRESS [SCREENSHOT]
+
+import { chromium } from 'playwright-core';
+
+const [address, screenshot] = process.argv.slice(2);
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: [
+    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync',
+  ],
+});
+try {
+  const page = await (await browser.newContext({ viewport: { width: 1280, height: 960 } })).newPage();
+  // Whatever the browser complains about: script errors, refused content, failed requests of the page's own.
+  const problems = [];
+  page.on('pageerror', (error) => problems.push(`error: ${error.message}`));
+  page.on('console', (message) => {
+    if (message.type() === 'error') problems.push(`console: ${message.text()}`);
+  });
+  await page.goto(address);
+  await page.waitForFunction(() => (document.documentElement.dataset.state ?? 'loading') !== 'loading');
+  const state = await page.evaluate(() => document.documentElement.dataset.state);
+  let lines = [];
+  if (state === 'ready' && await page.locator('#player').isVisible()) {
+    await page.evaluate(() => globalThis.hansardReplay.seek(globalThis.hansardReplay.durationMilliseconds()));
+    const read = () => page.$$eval('#player .ap-line', (found) => found.map((line) => line.textContent.trimEnd()));
+    // The screen is drawn frame by frame: it stands when two frames in a row show the same, and something.
+    let before;
+    do {
+      before = JSON.stringify(lines);
+      await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+      lines = await read();
+    } while (JSON.stringify(lines) !== before || lines.every((line) => line === ''));
+  }
+  const text = async (selector) => {
+    const found = page.locator(selector);
+    return (await found.count()) > 0 && (await found.first().isVisible()) ? (await found.first().innerText()).trim() : null;
+  };
+  const shown = {
+    state, lines, problems,
+    address: page.url(),
+    title: await text('#title'),
+    status: await text('#status'),
+    facts: await text('#facts'),
+    failure: await text('#failure-message'),
+    command: await text('#open-command'),
+    gaps: await text('#gap-list'),
+    exit: await text('#exit'),
+  };
+  if (screenshot) await page.screenshot({ path: screenshot, fullPage: true });
+  console.log(JSON.stringify(shown));
+} finally {
+  await browser.close();
+}

@@ -1,0 +1,81 @@
+//! Whatever dies or is away: no byte that somebody saw is lost.
+
+use whole_system::{Deployment, Instance};
+
+fn stage(id: &str) -> (Deployment, Instance) {
+    let deployment = Deployment::start();
+    deployment.record_everything();
+    let instance = Instance::enrol(&deployment, id);
+    instance.wait_until_recording_is(true);
+    (deployment, instance)
+}
+
+fn exact_bytes(deployment: &Deployment, status: &str) -> Vec<u8> {
+    let record = deployment.root.one_recording(status);
+    let token = record["TerminalSessionToken"].as_str().unwrap();
+    let file = deployment.scratch().join("exact.txt");
+    let out = file.to_str().unwrap();
+    let _ = deployment.root.stdout(&["recordings", "export", token, "--format", "txt", "--out", out]);
+    let verified = deployment.root.stdout(&["recordings", "verify", token]);
+    assert!(verified.contains("complete"), "{verified}");
+    std::fs::read(file).unwrap()
+}
+
+#[test]
+fn a_control_plane_that_is_away_costs_time_and_no_bytes() {
+    let (mut deployment, instance) = stage("i-away");
+    deployment.kill();
+    let mut person = instance.record(&["bash", "--norc", "-i"]);
+    person.sees("$ ");
+    person.types("echo recorded while it was a''way; exit\r");
+    assert!(person.leaves().success());
+    assert!(String::from_utf8_lossy(&person.shown()).contains("was away"));
+    deployment.resume();
+    assert_eq!(exact_bytes(&deployment, "finished"), person.shown());
+}
+
+#[test]
+fn an_agent_that_is_killed_leaves_a_spool_that_the_next_start_delivers() {
+    let (deployment, mut instance) = stage("i-killed");
+    let mut person = instance.record(&["bash", "--norc", "-i"]);
+    person.sees("$ ");
+    person.types("echo be''fore\r");
+    person.sees("before\r\n");
+    instance.kill();
+    // The session goes on without its agent.
+    person.types("echo be''tween\r");
+    person.sees("between\r\n");
+    instance.resume();
+    person.types("echo af''ter; exit\r");
+    assert!(person.leaves().success());
+    assert_eq!(exact_bytes(&deployment, "finished"), person.shown());
+}
+
+#[test]
+fn a_recorder_that_is_killed_leaves_an_interrupted_recording_that_plays() {
+    let (deployment, instance) = stage("i-cut");
+    let mut person = instance.record(&["bash", "--norc", "-c", "echo shown before the cut; sleep 1000"]);
+    person.sees("before the cut\r\n");
+    let recorder = std::process::Command::new("pgrep")
+        .args(["-P", &person.process_id().to_string(), "-f", "hansard-agent record"])
+        .output()
+        .unwrap();
+    let recorder = String::from_utf8(recorder.stdout).unwrap();
+    let recorder = recorder.split_whitespace().next().map_or(person.process_id().to_string(), str::to_owned);
+    assert!(std::process::Command::new("kill").args(["-KILL", &recorder]).status().unwrap().success());
+    assert!(!person.leaves().success());
+    let recorded = exact_bytes(&deployment, "interrupted");
+    assert!(String::from_utf8_lossy(&recorded).contains("shown before the cut"));
+}
+
+#[test]
+fn both_away_and_the_machine_restarted_still_delivers() {
+    let (mut deployment, mut instance) = stage("i-both");
+    deployment.kill();
+    let mut person = instance.record(&["sh", "-c", "echo kept in the spool"]);
+    assert!(person.leaves().success());
+    instance.kill();
+    deployment.resume();
+    instance.resume();
+    assert_eq!(exact_bytes(&deployment, "finished"), person.shown());
+}

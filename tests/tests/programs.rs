@@ -1,0 +1,134 @@
+//! Real programs on a recorded terminal: what the person saw is what the recording holds, byte for byte.
+
+use whole_system::{Deployment, Instance, Person, asciinema_cat};
+
+struct Stage {
+    deployment: Deployment,
+    instance: Instance,
+}
+
+impl Stage {
+    fn new(id: &str) -> Self {
+        let deployment = Deployment::start();
+        deployment.record_everything();
+        let instance = Instance::enrol(&deployment, id);
+        instance.wait_until_recording_is(true);
+        Self { deployment, instance }
+    }
+
+    /// Waits for the one recording and gives its exact bytes.
+    fn recorded(&self, status: &str) -> Vec<u8> {
+        let record = self.deployment.root.one_recording(status);
+        let token = record["TerminalSessionToken"].as_str().unwrap();
+        let file = self.deployment.scratch().join("exact.txt");
+        let out = file.to_str().unwrap();
+        let _ = self.deployment.root.stdout(&["recordings", "export", token, "--format", "txt", "--out", out]);
+        let cast = self.deployment.scratch().join("whole.cast");
+        let out = cast.to_str().unwrap();
+        let _ = self.deployment.root.stdout(&["recordings", "export", token, "--format", "cast", "--out", out]);
+        let verified = self.deployment.root.stdout(&["recordings", "verify", token]);
+        assert!(verified.contains("complete"), "{verified}");
+        let bytes = std::fs::read(file).unwrap();
+        if std::str::from_utf8(&bytes).is_ok() && bytes.len() < 1 << 20 {
+            assert_eq!(asciinema_cat(&cast), bytes, "asciinema plays the same");
+        }
+        bytes
+    }
+
+    fn finished_as(&self, person: &Person) {
+        let (recorded, shown) = (self.recorded("finished"), person.shown());
+        assert_eq!(recorded.len(), shown.len());
+        assert!(recorded == shown, "the recording differs from what was shown");
+    }
+}
+
+#[test]
+fn control_c_interrupts_and_the_shell_goes_on() {
+    let stage = Stage::new("i-ctrlc");
+    let mut person = stage.instance.record(&["bash", "--norc", "-i"]);
+    person.sees("$ ");
+    person.types("echo be''gun; sleep 1000\r");
+    person.sees("begun\r\n");
+    person.types("\u{3}");
+    person.types("echo still here $?\r");
+    person.sees("still here 130");
+    person.types("kill -TERM $$; kill -KILL $$\r");
+    assert_eq!(person.leaves().code(), Some(128 + 9), "a signal passes as the shell would show it");
+    stage.finished_as(&person);
+}
+
+#[test]
+fn an_editor_a_pager_and_a_monitor_are_recorded() {
+    let stage = Stage::new("i-screens");
+    let file = stage.deployment.scratch().join("note.txt");
+    let mut person = stage.instance.record(&["bash", "--norc", "-i"]);
+    person.sees("$ ");
+    person.types(&format!("vim.tiny -u NONE {}\r", file.display()));
+    person.sees("note.txt");
+    person.types("iwritten in vim – ✓\u{1b}:wq\r");
+    person.sees_times("$ ", 2);
+    person.types("seq 500 | less\r");
+    person.sees("23\r\n");
+    person.types("G");
+    person.sees("500");
+    person.types("q");
+    person.types("htop\r");
+    person.sees("Load average");
+    person.types("q");
+    person.types("echo all''done\r");
+    person.sees("alldone");
+    person.types("exit\r");
+    assert!(person.leaves().success());
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "written in vim – ✓\n");
+    stage.finished_as(&person);
+}
+
+#[test]
+fn a_character_split_across_reads_is_kept_whole() {
+    let stage = Stage::new("i-utf8");
+    // Each byte of ✓ and of an emoji is its own write, and a lone half stands at the end.
+    let script = r"for b in '\342' '\234' '\223' '\360' '\237' '\232' '\200' '\n' '\342' '\234'; do printf $b; sleep 0.05; done";
+    let mut person = stage.instance.record(&["sh", "-c", script]);
+    assert!(person.leaves().success());
+    let shown = person.shown();
+    assert!(shown.starts_with("✓🚀".as_bytes()), "{shown:?}");
+    stage.finished_as(&person);
+}
+
+#[test]
+fn random_bytes_are_recorded_exactly() {
+    let stage = Stage::new("i-random");
+    let mut person = stage.instance.record(&["sh", "-c", "stty raw; head -c 3000000 /dev/urandom"]);
+    assert!(person.leaves().success());
+    assert_eq!(person.shown().len(), 3_000_000);
+    stage.finished_as(&person);
+}
+
+#[test]
+fn a_hundred_megabytes_pass() {
+    let stage = Stage::new("i-large");
+    let file = stage.deployment.scratch().join("large.log");
+    let line = "2026-11-20T10:00:00Z \u{1b}[32mINFO\u{1b}[0m request served – 200 OK, id ";
+    let mut text = String::with_capacity(105_000_000);
+    for number in 0_u64.. {
+        text.push_str(line);
+        text.push_str(&(number.wrapping_mul(0x9E37_79B9_7F4A_7C15)).to_string());
+        text.push('\n');
+        if text.len() >= 100_000_000 {
+            break;
+        }
+    }
+    std::fs::write(&file, &text).unwrap();
+    let mut person = stage.instance.record(&["cat", file.to_str().unwrap()]);
+    assert!(person.leaves().success());
+    assert_eq!(person.shown().len(), text.len() + text.matches('\n').count(), "the terminal adds a return to each line");
+    stage.finished_as(&person);
+}
+
+#[test]
+fn a_command_that_is_not_there_says_so() {
+    let stage = Stage::new("i-missing");
+    let mut person = stage.instance.record(&["no-such-command-here"]);
+    assert_eq!(person.leaves().code(), Some(127));
+    assert!(String::from_utf8_lossy(&person.shown()).contains("no-such-command-here"));
+}
