@@ -1,0 +1,264 @@
+//! The recorder's side of the spool: append before anything is shown, on stable storage within half a second.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use agent_protocol::capture::CaptureError;
+use agent_protocol::clock;
+use recording::{ExitStatus, Micros, RecordKind, SpoolWriter, TerminalEvent, TerminalSize};
+use rustix::fd::{AsFd, BorrowedFd};
+
+/// Half of the promised 500 ms: the other half is for the disk.
+const SYNC_AFTER: Duration = Duration::from_millis(250);
+
+/// Appends a session's records. Any failure is final: the caller ends the session.
+pub(crate) struct Spooler {
+    writer: SpoolWriter<File>,
+    start_boottime_micros: u64,
+    syncer: Syncer,
+}
+
+impl Spooler {
+    pub(crate) fn new(spool: File, start_boottime_micros: u64, least_free_bytes: u64) -> io::Result<Self> {
+        let good_end = spool.metadata()?.len();
+        let syncer = Syncer::start(spool.try_clone()?, least_free_bytes)?;
+        Ok(Spooler { writer: SpoolWriter::new(spool, good_end), start_boottime_micros, syncer })
+    }
+
+    fn now(&self) -> Micros {
+        Micros::new(clock::boottime_micros().saturating_sub(self.start_boottime_micros))
+    }
+
+    /// Keeps output. Only then may it be shown.
+    pub(crate) fn output(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
+        self.append(RecordKind::TERMINAL_OUTPUT, bytes)
+    }
+
+    fn append(&mut self, kind: RecordKind, payload: &[u8]) -> Result<(), CaptureError> {
+        let at = self.now();
+        self.writer.append(at, kind, payload).map_err(|error| lost("written", &error))?;
+        self.syncer.dirty();
+        Ok(())
+    }
+
+    pub(crate) fn resize(&mut self, size: TerminalSize) -> Result<(), CaptureError> {
+        self.append_event(&TerminalEvent::resize(self.now(), size))
+    }
+
+    /// The last record, and everything on stable storage.
+    pub(crate) fn exit(mut self, status: ExitStatus) -> Result<(), CaptureError> {
+        self.append_event(&TerminalEvent::exit(self.now(), status))?;
+        self.syncer.stop();
+        self.check()?;
+        self.writer.get_mut().sync_data().map_err(|error| lost("synced", &error))
+    }
+
+    fn append_event(&mut self, event: &TerminalEvent) -> Result<(), CaptureError> {
+        self.writer.append_terminal(event).map_err(|error| lost("written", &error))?;
+        self.syncer.dirty();
+        Ok(())
+    }
+
+    /// Readable when the spool has failed behind the caller's back.
+    pub(crate) fn failure_fd(&self) -> BorrowedFd<'_> {
+        self.syncer.failed.as_fd()
+    }
+
+    /// Whether a sync has failed, or too little space is left.
+    pub(crate) fn check(&self) -> Result<(), CaptureError> {
+        match &self.syncer.state().failure {
+            Some(reason) => Err(CaptureError::Lost { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Leaves the reason of a failure in the spool, where that is still possible: a torn record is cut off first.
+    pub(crate) fn give_up(mut self, reason: &str) {
+        self.syncer.stop();
+        let at = self.now();
+        let good_end = self.writer.good_end();
+        let file = self.writer.into_inner();
+        let leave_reason = || -> io::Result<()> {
+            file.set_len(good_end)?;
+            let mut writer = SpoolWriter::new(&file, good_end);
+            writer.append_terminal(&TerminalEvent::gap(at, reason, 0))?;
+            file.sync_data()
+        };
+        // Without it the recording ends as interrupted all the same, only without the reason.
+        let _ = leave_reason();
+    }
+}
+
+fn lost(step: &str, error: &io::Error) -> CaptureError {
+    CaptureError::Lost { reason: format!("the spool could not be {step}: {error}") }
+}
+
+/// The thread that brings records to stable storage.
+struct Syncer {
+    shared: Arc<Shared>,
+    failed: UnixStream,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: Mutex<SyncState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct SyncState {
+    dirty: bool,
+    stop: bool,
+    failure: Option<String>,
+}
+
+impl Syncer {
+    fn start(spool: File, least_free_bytes: u64) -> io::Result<Self> {
+        let (failed, mut fails) = UnixStream::pair()?;
+        let shared = Arc::new(Shared { state: Mutex::new(SyncState::default()), changed: Condvar::new() });
+        let theirs = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("sync".to_owned()).spawn(move || {
+            if let Err(reason) = sync_until_stopped(&spool, least_free_bytes, &theirs) {
+                lock(&theirs.state).failure = Some(reason);
+                // The session looks at the failure when this is readable; if nobody reads, the session is over.
+                let _ = fails.write_all(b"!");
+            }
+        })?;
+        Ok(Syncer { shared, failed, thread: Some(thread) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, SyncState> {
+        lock(&self.shared.state)
+    }
+
+    fn dirty(&self) {
+        let mut state = self.state();
+        if !state.dirty {
+            state.dirty = true;
+            self.shared.changed.notify_one();
+        }
+    }
+
+    fn stop(&mut self) {
+        self.state().stop = true;
+        self.shared.changed.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn lock(state: &Mutex<SyncState>) -> MutexGuard<'_, SyncState> {
+    // The state is three plain values; a panic elsewhere leaves them whole.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn sync_until_stopped(spool: &File, least_free_bytes: u64, shared: &Shared) -> Result<(), String> {
+    let mut state = lock(&shared.state);
+    loop {
+        while !state.dirty && !state.stop {
+            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        // Records that come in the meantime go to the disk with the first one.
+        let stopped =
+            |state: &mut SyncState| !state.stop;
+        state = shared.changed.wait_timeout_while(state, SYNC_AFTER, stopped).unwrap_or_else(PoisonError::into_inner).0;
+        if state.stop {
+            return Ok(());
+        }
+        state.dirty = false;
+        drop(state);
+        spool.sync_data().map_err(|error| format!("the spool could not be synced: {error}"))?;
+        check_free_space(spool, least_free_bytes)?;
+        state = lock(&shared.state);
+    }
+}
+
+fn check_free_space(spool: &File, least_free_bytes: u64) -> Result<(), String> {
+    // Where the file system does not say, its own "no space left" will.
+    let Ok(file_system) = rustix::fs::fstatvfs(spool) else { return Ok(()) };
+    let free = file_system.f_bavail.saturating_mul(file_system.f_frsize);
+    if free < least_free_bytes {
+        return Err(format!("only {free} bytes are free for the spool, {least_free_bytes} are needed"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::path::PathBuf;
+
+    use recording::SpoolReader;
+
+    use super::*;
+
+    struct Temporary(PathBuf);
+
+    impl Temporary {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("hansard-{name}-{}", std::process::id()));
+            Temporary(path)
+        }
+
+        fn open(&self) -> File {
+            OpenOptions::new().create(true).append(true).read(true).open(&self.0).unwrap()
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    fn events(path: &Temporary) -> Vec<TerminalEvent> {
+        let mut reader = SpoolReader::new(File::open(&path.0).unwrap(), 0);
+        let mut events = Vec::new();
+        while let Some(record) = reader.next_record().unwrap() {
+            events.push(record.terminal_event().unwrap());
+        }
+        events
+    }
+
+    #[test]
+    fn records_end_with_the_exit() {
+        let path = Temporary::new("records");
+        let mut spooler = Spooler::new(path.open(), clock::boottime_micros(), 0).unwrap();
+        spooler.output(b"hello").unwrap();
+        spooler.resize(TerminalSize { columns: 100, rows: 30 }).unwrap();
+        spooler.exit(ExitStatus::Code(3)).unwrap();
+        let events = events(&path);
+        assert_eq!(events.len(), 3);
+        assert_eq!(events[2].kind, recording::TerminalEventKind::Exit(ExitStatus::Code(3)));
+        assert!(events.windows(2).all(|pair| pair[0].at <= pair[1].at));
+    }
+
+    #[test]
+    fn too_little_space_is_noticed_and_its_reason_is_kept() {
+        let path = Temporary::new("space");
+        let mut spooler = Spooler::new(path.open(), clock::boottime_micros(), u64::MAX).unwrap();
+        spooler.output(b"hello").unwrap();
+        let failure = spooler.failure_fd();
+        let mut fds = [rustix::event::PollFd::from_borrowed_fd(failure, rustix::event::PollFlags::IN)];
+        assert_eq!(rustix::event::poll(&mut fds, None).unwrap(), 1);
+        let Err(CaptureError::Lost { reason }) = spooler.check() else { panic!("no failure") };
+        assert!(reason.contains("bytes are free"), "{reason}");
+        spooler.give_up(&reason);
+        let events = events(&path);
+        assert_eq!(events.len(), 2);
+        let recording::TerminalEventKind::Gap(gap) = &events[1].kind else { panic!("{events:?}") };
+        assert_eq!(gap.reason, reason);
+    }
+}
