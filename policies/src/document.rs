@@ -121,8 +121,9 @@ impl Statement {
             Effect::Allow => resources.cover_for_allow(asked.resource),
             Effect::Deny => resources.cover_for_deny(asked.resource),
         };
-        let fits = self.actions.cover(asked.action)
-            && self.resources.as_ref().is_none_or(resource_fits)
+        // The resource first: among statements about one service it is what tells them apart soonest.
+        let fits = self.resources.as_ref().is_none_or(resource_fits)
+            && self.actions.cover(asked.action)
             && self.principals_fit(asked.principal);
         if fits { self.conditions.evaluate(asked.context) } else { Verdict::Fails }
     }

@@ -314,5 +314,8 @@ fn fold(byte: u8, folded: bool) -> u8 {
 
 /// `wanted` is in lower case already when letters are folded.
 fn equal(wanted: &[u8], found: &[u8], folded: bool) -> bool {
-    if folded { wanted.eq_ignore_ascii_case(found) } else { wanted == found }
+    wanted == found || folded && wanted.eq_ignore_ascii_case(found)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// The meaning of a pattern, written as its definition: slow, and obviously right.
+fn reference(pattern: &[char], text: &[char]) -> bool {
+    // after[j]: the pattern so far matches the first j characters.
+    let mut after = vec![false; text.len() + 1];
+    after[0] = true;
+    for wanted in pattern {
+        let mut next = vec![false; text.len() + 1];
+        for j in 0..=text.len() {
+            next[j] = match wanted {
+                '*' => after[..=j].contains(&true),
+                '?' => j > 0 && after[j - 1],
+                plain => j > 0 && after[j - 1] && text[j - 1] == *plain,
+            };
+        }
+        after = next;
+    }
+    after[text.len()]
+}
+
+fn agrees(pattern: &str, text: &str) -> (bool, bool) {
+    let chars = |text: &str| text.chars().collect::<Vec<_>>();
+    (Glob::new(pattern, LetterCase::Exact).matches(text), reference(&chars(pattern), &chars(text)))
+}
+
+fn matches(pattern: &str, text: &str) -> bool {
+    Glob::new(pattern, LetterCase::Exact).matches(text)
+}
+
+#[test]
+fn wildcards_mean_what_they_say() {
+    for (pattern, text, expected) in [
+        ("", "", true),
+        ("", "a", false),
+        ("*", "", true),
+        ("**", "a", true),
+        ("?", "", false),
+        ("?", "é", true),
+        ("?", "😀", true),
+        ("??", "😀", false),
+        ("*?", "", false),
+        ("a*", "a", true),
+        ("*a", "ba", true),
+        ("a*a", "a", false),
+        ("a*b*c", "a-b-b-c", true),
+        ("a*b?c*", "abxbyc", true),
+        ("*é?*", "aé😀", true),
+        ("workbench/*", "workbench/a/b", true),
+    ] {
+        assert_eq!(matches(pattern, text), expected, "{pattern:?} against {text:?}");
+    }
+    let folded = Glob::new("ECS*:List?", LetterCase::Folded);
+    assert!(folded.matches("ecs-workbench:LISTx") && !folded.matches("ecs:List"));
+}
+
+#[test]
+fn a_bomb_takes_linear_time() {
+    // With backtracking each of these would outlive the machine; tried at every place, the long pieces would take
+    // minutes in a test build.
+    let text = "a".repeat(200_000);
+    for pattern in ["a*".repeat(3_000) + "b", "*a?".repeat(2_000) + "b", format!("*{}b*", "a?".repeat(3_000))]
+    {
+        assert!(!matches(&pattern, &text));
+        assert!(matches(&pattern, &format!("{text}b")));
+    }
+}
+
+fn wild() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(vec!["a", "b", "é", "😀", "*", "?", "?", "ab"]), 0..12)
+        .prop_map(|pieces| pieces.concat())
+}
+
+/// One long piece between stars, so that the automaton runs, some of it over more than one word.
+fn wild_long() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(vec!["a", "a", "a", "b", "é", "?"]), 17..90)
+        .prop_map(|pieces| format!("*{}*", pieces.concat()))
+}
+
+fn plain(length: impl Into<prop::collection::SizeRange>) -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(vec!["a", "a", "a", "b", "é", "😀", "*", "?"]), length)
+        .prop_map(|pieces| pieces.concat())
+}
+
+/// Every text over two letters of at most `length` characters.
+fn texts(length: usize) -> Vec<String> {
+    let mut all = vec![String::new()];
+    let mut start = 0;
+    for _ in 0..length {
+        let end = all.len();
+        for index in start..end {
+            for letter in ["a", "b"] {
+                all.push(format!("{}{letter}", all[index]));
+            }
+        }
+        start = end;
+    }
+    all
+}
+
+fn short_pattern() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(vec!["a", "b", "*", "?"]), 0..5)
+        .prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn agrees_with_the_definition(pattern in wild(), text in plain(0..20)) {
+        let (ours, theirs) = agrees(&pattern, &text);
+        prop_assert_eq!(ours, theirs, "{:?} against {:?}", pattern, text);
+    }
+
+    #[test]
+    fn agrees_with_the_definition_on_long_pieces(pattern in wild_long(), before in plain(0..90), after in plain(0..9)) {
+        // The pattern's own text, with its wildcards filled in, makes hits likely.
+        let filled = pattern.replace('*', "").replace('?', "😀");
+        let beheaded: String = filled.chars().skip(1).collect();
+        for text in [format!("{before}{filled}{after}"), format!("{before}{after}"), format!("{before}{beheaded}")] {
+            let (ours, theirs) = agrees(&pattern, &text);
+            prop_assert_eq!(ours, theirs, "{:?} against {:?}", &pattern, text);
+        }
+    }
+
+    #[test]
+    fn folding_is_lower_case_on_both_sides(pattern in "[aAbB*?]{0,8}", text in "[aAbB]{0,12}") {
+        let folded = Glob::new(&pattern, LetterCase::Folded).matches(&text);
+        prop_assert_eq!(folded, matches(&pattern.to_ascii_lowercase(), &text.to_ascii_lowercase()));
+    }
+
+    #[test]
+    fn folding_works_in_the_automaton(pattern in "[aAbB?]{17,80}", before in "[aAbB]{0,30}") {
+        let starred = format!("*{pattern}*");
+        let text = before + &pattern.replace('?', "x").to_ascii_uppercase();
+        prop_assert!(Glob::new(&starred, LetterCase::Folded).matches(&text));
+    }
+
+    #[test]
+    fn overlap_is_exact(left in short_pattern(), right in short_pattern()) {
+        // Two patterns of at most four characters that share a text share one of at most eight.
+        let (l, r) = (Glob::new(&left, LetterCase::Exact), Glob::new(&right, LetterCase::Exact));
+        let shared = texts(8).into_iter().find(|text| l.matches(text) && r.matches(text));
+        prop_assert_eq!(l.overlaps(&r), shared.is_some(), "{:?} and {:?}: {:?}", left, right, shared);
+        prop_assert_eq!(l.overlaps(&r), r.overlaps(&l));
+    }
+
+    #[test]
+    fn what_covers_matches_everything_that_is_covered(left in short_pattern(), right in short_pattern()) {
+        let (l, r) = (Glob::new(&left, LetterCase::Exact), Glob::new(&right, LetterCase::Exact));
+        if l.covers(&r) {
+            let missed = texts(7).into_iter().find(|text| r.matches(text) && !l.matches(text));
+            prop_assert_eq!(missed, None, "{:?} does not cover {:?}", left, right);
+        }
+    }
+}
