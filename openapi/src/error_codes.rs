@@ -1,6 +1,7 @@
 //! Every error code that Hansard answers with, in one table: the code, its HTTP status, its message and what
 //! the caller should do about it. The table is part of the OpenAPI documents.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// What a caller should do with a call that was refused.
@@ -219,7 +220,7 @@ wire_codes! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireError {
     code: ErrorCode,
-    parameter: Option<&'static str>,
+    parameter: Option<Cow<'static, str>>,
     message: Option<String>,
 }
 
@@ -238,13 +239,14 @@ impl WireError {
 
     /// `Missing<Param>`.
     #[must_use]
-    pub fn missing(parameter: &'static str) -> Self {
-        Self { code: ErrorCode::MissingParameter, parameter: Some(parameter), message: None }
+    pub fn missing(parameter: impl Into<Cow<'static, str>>) -> Self {
+        Self { code: ErrorCode::MissingParameter, parameter: Some(parameter.into()), message: None }
     }
 
     /// `Invalid<Param>`; `rule` says what is allowed.
     #[must_use]
-    pub fn invalid(parameter: &'static str, rule: impl fmt::Display) -> Self {
+    pub fn invalid(parameter: impl Into<Cow<'static, str>>, rule: impl fmt::Display) -> Self {
+        let parameter = parameter.into();
         let message = format!("The specified parameter {parameter} is not valid: {rule}.");
         Self { code: ErrorCode::InvalidParameter, parameter: Some(parameter), message: Some(message) }
     }
@@ -277,7 +279,7 @@ impl WireError {
     }
 
     fn fill(&self, pattern: &str) -> String {
-        pattern.replace("<Param>", self.parameter.unwrap_or("Parameter"))
+        pattern.replace("<Param>", self.parameter.as_deref().unwrap_or("Parameter"))
     }
 }
 

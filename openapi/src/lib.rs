@@ -1,6 +1,9 @@
 //! The wire: request and reply structs, the table of error codes, and the OpenAPI documents made from them.
 
+pub mod documents;
 pub mod error_codes;
+pub mod parameters;
 pub mod replies;
+pub mod workbench;
 
 pub use error_codes::{ErrorCode, WireError};

@@ -1,0 +1,300 @@
+//! The OpenAPI document of ecs-workbench 2022-02-20, made from the wire structs and the table of error codes.
+//! `openapi/ecs-workbench-2022-02-20.json` is this document, committed; a test fails when the two differ.
+
+use domain::actions::WORKBENCH_VERSION;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::extensions::ExtensionsBuilder;
+use utoipa::openapi::path::{
+    HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder,
+};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{Components, ComponentsBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    Content, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required,
+    ResponseBuilder, Server,
+};
+
+use crate::error_codes::{ErrorCode, Surface};
+use crate::replies::ErrorReply;
+use crate::workbench::{
+    CreateAgentJoinTokenReply, CreateAgentJoinTokenRequest, GetInstanceRecordConfigReply,
+    GetInstanceRecordConfigRequest, ListAgentsReply, ListAgentsRequest, ListInstanceRecordsReply,
+    ListInstanceRecordsRequest, SetInstanceRecordConfigReply, SetInstanceRecordConfigRequest,
+    ViewInstanceRecordsReply, ViewInstanceRecordsRequest,
+};
+
+/// Under this name a document carries its table of error codes, and an operation the codes it can answer with.
+pub const ERROR_CODES_EXTENSION: &str = "x-error-codes";
+
+/// What any call can be answered with, whatever its action.
+const EVERY_CALL: &[ErrorCode] = &[
+    ErrorCode::AccessKeyNotFound,
+    ErrorCode::AccessKeyInactive,
+    ErrorCode::IncompleteSignature,
+    ErrorCode::SignatureMismatchV3,
+    ErrorCode::SignatureNonceUsed,
+    ErrorCode::TimeStampExpired,
+    ErrorCode::TimeStampFormat,
+    ErrorCode::SignatureMethod,
+    ErrorCode::SecurityTokenExpired,
+    ErrorCode::SecurityTokenMalformed,
+    ErrorCode::SecurityTokenMismatch,
+    ErrorCode::ContentMd5NotMatched,
+    ErrorCode::InvalidVersion,
+    ErrorCode::ActionNotFound,
+    ErrorCode::UnsupportedHttpMethod,
+    ErrorCode::RequestEntityTooLarge,
+    ErrorCode::MalformedRequest,
+    ErrorCode::ForbiddenRam,
+    ErrorCode::ThrottlingUser,
+    ErrorCode::InternalError,
+    ErrorCode::ServiceUnavailable,
+];
+
+const STORAGE_TARGET: &[ErrorCode] = &[
+    ErrorCode::StorageTargetFormat,
+    ErrorCode::StorageTargetBucketName,
+    ErrorCode::StorageTargetRegion,
+    ErrorCode::StorageTargetAccount,
+    ErrorCode::Conflict,
+];
+
+/// The document.
+#[must_use]
+pub fn workbench() -> OpenApi {
+    let mut document = Builder { components: Components::new(), paths: PathsBuilder::new() };
+    document.operation::<SetInstanceRecordConfigRequest, SetInstanceRecordConfigReply>(
+        "SetInstanceRecordConfig",
+        "Switches recording on or off.",
+        STORAGE_TARGET,
+    );
+    document.operation::<GetInstanceRecordConfigRequest, GetInstanceRecordConfigReply>(
+        "GetInstanceRecordConfig",
+        "The configuration that holds for an instance.",
+        &[],
+    );
+    document.operation::<ListInstanceRecordsRequest, ListInstanceRecordsReply>(
+        "ListInstanceRecords",
+        "Recordings, newest first.",
+        &[],
+    );
+    document.operation::<ViewInstanceRecordsRequest, ViewInstanceRecordsReply>(
+        "ViewInstanceRecords",
+        "Permits one view of one recording and hands out its replay address.",
+        &[ErrorCode::RecordingNotFound, ErrorCode::RecordingExpired],
+    );
+    document.operation::<CreateAgentJoinTokenRequest, CreateAgentJoinTokenReply>(
+        "CreateAgentJoinToken",
+        "Creates a token with which one agent joins.",
+        &[],
+    );
+    document.operation::<ListAgentsRequest, ListAgentsReply>("ListAgents", "The agents of the account.", &[]);
+    document.finish()
+}
+
+/// The document as text: what is committed, and what `hansard openapi` prints.
+#[must_use]
+pub fn workbench_text() -> String {
+    text_of(&workbench())
+}
+
+/// A document as it is committed: indented, with a newline at its end.
+#[must_use]
+pub fn text_of(document: &OpenApi) -> String {
+    let mut text =
+        document.to_pretty_json().expect("a document of strings, numbers and maps with string keys prints");
+    text.push('\n');
+    text
+}
+
+/// The table of error codes of one way in, as a document carries it.
+#[must_use]
+pub fn error_table(surface: Surface) -> Value {
+    let rows = ErrorCode::ALL.iter().map(|code| code.row()).filter(|row| row.surfaces.contains(&surface));
+    rows.map(|row| {
+        json!({
+            "Code": row.code,
+            "HttpStatus": row.status,
+            "Message": row.message,
+            "Recommend": row.retry.sentence(),
+            "Retryable": row.retry.retryable(),
+        })
+    })
+    .collect()
+}
+
+struct Builder {
+    components: Components,
+    paths: PathsBuilder,
+}
+
+impl Builder {
+    fn operation<Asked: ToSchema, Answered: ToSchema>(
+        &mut self,
+        name: &str,
+        summary: &str,
+        own_codes: &[ErrorCode],
+    ) {
+        let schema = Asked::schema();
+        let codes = codes_of(&schema, own_codes);
+        self.schema_of::<Answered>();
+        self.schema_of::<ErrorReply>();
+        // The parameters are one schema; as such they stand in the operation, the only place that uses them.
+        let body = RequestBodyBuilder::new()
+            .description(Some(
+                "In the form body or in the query; a name that is in both counts as in the body.",
+            ))
+            .content("application/x-www-form-urlencoded", ContentBuilder::new().schema(Some(schema)).build())
+            .required(Some(Required::False))
+            .build();
+        let operation = OperationBuilder::new()
+            .operation_id(Some(name))
+            .summary(Some(summary))
+            .tag("ecs-workbench")
+            .parameter(header("x-acs-action", name, "The action. Signed."))
+            .parameter(header("x-acs-version", WORKBENCH_VERSION, "The version. Signed."))
+            .request_body(Some(body))
+            .response("200", response::<Answered>("Done."))
+            .response("default", response::<ErrorReply>("Refused, or failed; nothing was changed."))
+            .extensions(Some(ExtensionsBuilder::new().add(ERROR_CODES_EXTENSION, codes).build()))
+            .build();
+        // RPC has one path. The fragment, which is never sent, tells the actions apart in this document.
+        let path = format!("/#Action={name}");
+        let paths = std::mem::take(&mut self.paths);
+        self.paths = paths.path(path, PathItem::new(HttpMethod::Post, operation));
+    }
+
+    fn schema_of<T: ToSchema>(&mut self) {
+        let mut inner = Vec::new();
+        T::schemas(&mut inner);
+        inner.push((T::name().into_owned(), T::schema()));
+        self.components.schemas.extend(inner);
+    }
+
+    fn finish(self) -> OpenApi {
+        let authorization = ApiKeyValue::with_description(
+            "Authorization",
+            "ACS3-HMAC-SHA256 Credential=..,SignedHeaders=..,Signature=.. (signature V3); signature V1 (HMAC-SHA1) in \
+             the parameters is accepted too.",
+        );
+        let components = ComponentsBuilder::from(self.components)
+            .security_scheme("signature", SecurityScheme::ApiKey(ApiKey::Header(authorization)))
+            .build();
+        let mut document = OpenApiBuilder::new()
+            .info(
+                InfoBuilder::new()
+                    .title("Hansard: ecs-workbench")
+                    .version(WORKBENCH_VERSION)
+                    .description(Some(
+                        "Records what people do on instances, and lets the right people find and replay it. \
+                         Wire-compatible with ecs-workbench: every call is a signed GET or POST of `/`.",
+                    ))
+                    .license(Some(
+                        LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build(),
+                    ))
+                    .build(),
+            )
+            .servers(Some([Server::new("/")]))
+            .paths(self.paths.build())
+            .components(Some(components))
+            .security(Some([SecurityRequirement::new("signature", Vec::<String>::new())]))
+            .build();
+        document.extensions =
+            Some(ExtensionsBuilder::new().add(ERROR_CODES_EXTENSION, error_table(Surface::Wire)).build());
+        document
+    }
+}
+
+/// Every code that an operation can answer with: those of every call, its own, and two for each parameter.
+fn codes_of(request: &RefOr<Schema>, own: &[ErrorCode]) -> Value {
+    let mut codes: Vec<String> =
+        EVERY_CALL.iter().chain(own).map(|code| code.row().code.to_owned()).collect();
+    if let RefOr::T(Schema::Object(object)) = request {
+        let required = object.required.iter().map(String::as_str);
+        // Recording cannot be switched on with nowhere to go, so that this one can be found missing too.
+        let target =
+            object.properties.keys().map(String::as_str).filter(|name| *name == "RecordStorageTarget");
+        codes.extend(required.chain(target).map(|name| format!("Missing{name}")));
+        codes.extend(object.properties.keys().map(|name| format!("Invalid{name}")));
+    }
+    codes.sort_unstable();
+    codes.dedup();
+    codes.into()
+}
+
+fn header(name: &str, value: &str, description: &str) -> utoipa::openapi::path::Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::True)
+        .description(Some(description))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).enum_values(Some([value])).build()))
+        .build()
+}
+
+fn response<T: ToSchema>(description: &str) -> utoipa::openapi::Response {
+    let content = || -> Content {
+        let schema = Ref::from_schema_name(T::name());
+        ContentBuilder::new().schema(Some(RefOr::Ref::<Schema>(schema))).build()
+    };
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/json;charset=utf-8", content())
+        .content("text/xml;charset=utf-8", content())
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_action_of_the_wire_is_in_the_document() {
+        let document = serde_json::to_value(workbench()).unwrap();
+        let wire =
+            domain::actions::CATALOGUE.iter().filter(|entry| entry.door == domain::actions::Door::Wire);
+        let mut expected: Vec<_> = wire.map(|entry| entry.name).collect();
+        let paths = document["paths"].as_object().unwrap();
+        let mut found: Vec<_> =
+            paths.values().map(|item| item["post"]["operationId"].as_str().unwrap()).collect();
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn operations_list_the_codes_of_their_parameters() {
+        let document = serde_json::to_value(workbench()).unwrap();
+        let codes = &document["paths"]["/#Action=SetInstanceRecordConfig"]["post"][ERROR_CODES_EXTENSION];
+        let codes: Vec<_> = codes.as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+        for code in [
+            "MissingEnabled",
+            "InvalidEnabled",
+            "MissingRecordStorageTarget",
+            "InvalidExpirationDays",
+            "Forbidden.RAM",
+        ] {
+            assert!(codes.contains(&code), "{code}");
+        }
+        assert!(!codes.contains(&"MissingExpirationDays"));
+        let table = document[ERROR_CODES_EXTENSION].as_array().unwrap();
+        assert!(table.iter().any(|row| row["Code"] == "SignatureNonceUsed" && row["HttpStatus"] == 400));
+        assert!(!table.iter().any(|row| row["Code"] == "SegmentOutOfOrder"));
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let text = workbench_text();
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        let mut references = 0;
+        for reference in text.split("\"#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(schemas.contains_key(name), "{name}");
+            references += 1;
+        }
+        assert!(references >= 12);
+    }
+}
