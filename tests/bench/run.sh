@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# The measurements of `make bench`.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$here/../.."
+for tool in wrk script; do
+    command -v "$tool" >/dev/null || { echo "make bench needs $tool (Debian packages: wrk bsdutils)" >&2; exit 1; }
+done
+cargo build --locked --release -p hansard -p hansard-agent
+cargo build --locked --release -p whole-system --example hello
+target=$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+export HANSARD_BIN="$target/release"
+python="$here/../.setup/venv/bin/python"
+"$python" "$here/gateway.py"
+"$python" "$here/memory.py"
+"$python" "$here/record.py"
