@@ -91,11 +91,11 @@ pub struct AsciicastEncoder {
 }
 
 impl AsciicastEncoder {
-    /// An encoder that goes on where another stopped: with the bytes that it held back, the time of the last event it
-    /// took, and what it had counted.
+    /// An encoder that goes on where another stopped: with the bytes that it held back, and the time of the last
+    /// event it took.
     #[must_use]
-    pub fn resume(carried: &[u8], last_at: Micros, totals: StreamTotals) -> Self {
-        Self { carried: carried.to_vec(), last_at, totals }
+    pub fn resume(carried: &[u8], last_at: Micros) -> Self {
+        Self { carried: carried.to_vec(), last_at, totals: StreamTotals::default() }
     }
 
     /// The bytes held back: the beginning of one character, at most three bytes.
@@ -110,10 +110,9 @@ impl AsciicastEncoder {
         self.last_at
     }
 
-    /// What was written so far, counted. Bytes held back are not written yet.
-    #[must_use]
-    pub fn totals(&self) -> StreamTotals {
-        self.totals
+    /// What was written since the last time it was asked, counted. Bytes held back are not written yet.
+    pub fn take_totals(&mut self) -> StreamTotals {
+        std::mem::take(&mut self.totals)
     }
 
     /// Appends the lines of one event. A time before the last event's counts as the last event's.
@@ -413,4 +412,131 @@ fn count(events: &[TerminalEvent]) -> StreamTotals {
         }
     }
     totals
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines_of(events: &[TerminalEvent]) -> String {
+        let mut encoder = AsciicastEncoder::default();
+        let mut lines = Vec::new();
+        for event in events {
+            encoder.event(event, &mut lines);
+        }
+        encoder.flush(encoder.last_at(), &mut lines);
+        String::from_utf8(lines).unwrap()
+    }
+
+    fn at(microseconds: u64) -> Micros {
+        Micros::new(microseconds)
+    }
+
+    #[test]
+    fn each_kind_of_event_has_its_line() {
+        let events = [
+            TerminalEvent::output(at(0), "a\"\\\u{8}\t\n\u{c}\r\u{1b}\u{7f}\u{0}\u{2028}€"),
+            TerminalEvent::resize(at(1), TerminalSize { columns: 100, rows: 30 }),
+            TerminalEvent::gap(at(1_000_000), "a \"full\" disk", 5),
+            TerminalEvent::exit(at(61_000_001), ExitStatus::Code(3)),
+        ];
+        let expected = concat!(
+            "[0.000000,\"o\",\"a\\\"\\\\\\b\\t\\n\\f\\r\\u001b\u{7f}\\u0000\u{2028}€\"]\n",
+            "[0.000001,\"r\",\"100x30\"]\n",
+            "[1.000000,\"g\",\"{\\\"reason\\\":\\\"a \\\\\\\"full\\\\\\\" disk\\\",\\\"lost_bytes\\\":5}\"]\n",
+            "[61.000001,\"x\",\"3\"]\n",
+        );
+        assert_eq!(lines_of(&events), expected);
+        assert_eq!(decode_lines(expected.as_bytes()).unwrap().events, events);
+    }
+
+    #[test]
+    fn a_character_split_across_reads_waits_also_over_a_resize() {
+        let size = TerminalSize { columns: 1, rows: 2 };
+        let events = [
+            TerminalEvent::output(at(1), b"a\xf0\x9d"),
+            TerminalEvent::output(at(2), b"\x84"),
+            TerminalEvent::resize(at(3), size),
+            TerminalEvent::output(at(4), b"\x9eb"),
+        ];
+        assert_eq!(
+            lines_of(&events),
+            "[0.000001,\"o\",\"a\"]\n[0.000003,\"r\",\"1x2\"]\n[0.000004,\"o\",\"𝄞b\"]\n"
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_kept_beside_it() {
+        let events = [
+            TerminalEvent::output(at(7), b"a\xffb\xe2\x82"),
+            TerminalEvent::exit(at(9), ExitStatus::Signal(9)),
+        ];
+        let lines = lines_of(&events);
+        let expected = concat!(
+            "[0.000007,\"o\",\"a\u{fffd}b\"]\n[0.000007,\"b\",\"Yf9i\"]\n",
+            "[0.000009,\"o\",\"\u{fffd}\"]\n[0.000009,\"b\",\"4oI=\"]\n[0.000009,\"x\",\"-9\"]\n",
+        );
+        assert_eq!(lines, expected);
+        let decoded = decode_lines(lines.as_bytes()).unwrap();
+        assert_eq!(decoded.events[0], TerminalEvent::output(at(7), b"a\xffb"));
+        assert_eq!(decoded.events[1], TerminalEvent::output(at(9), b"\xe2\x82"));
+        assert_eq!(decoded.totals, StreamTotals { events: 3, output_bytes: 5, gaps: 0, lost_bytes: 0 });
+    }
+
+    #[test]
+    fn times_are_printed_whole() {
+        for (microseconds, text) in [
+            (0, "0.000000"),
+            (999_999, "0.999999"),
+            (1_000_000, "1.000000"),
+            (10_000_001, "10.000001"),
+            (9_007_199_254_740_993, "9007199254.740993"),
+            (u64::MAX, "18446744073709.551615"),
+        ] {
+            let mut printed = Vec::new();
+            write_time(at(microseconds), &mut printed);
+            assert_eq!(printed, text.as_bytes());
+            assert_eq!(at(microseconds).to_string(), text);
+            assert_eq!(parse_time(text), Some(at(microseconds)));
+        }
+        for text in [
+            "",
+            "1",
+            "1.",
+            "1.0",
+            "1.0000000",
+            ".000000",
+            "-1.000000",
+            "1e3",
+            "+1.000000",
+            "18446744073709.551616",
+        ] {
+            assert_eq!(parse_time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_that_nobody_wrote_are_refused_with_their_number() {
+        let good = "[1.000000,\"o\",\"a\"]\n";
+        for (line, why) in [
+            ("[0.999999,\"o\",\"a\"]\n", "its time is before"),
+            ("[1.0,\"o\",\"a\"]\n", "six decimal places"),
+            ("[1.000000,\"q\",\"a\"]\n", "code is unknown"),
+            ("[1.000000,\"r\",\"80\"]\n", "its size"),
+            ("[1.000000,\"x\",\"256\"]\n", "exit code"),
+            ("[1.000000,\"g\",\"{}\"]\n", "gap"),
+            ("[1.000000,\"b\",\"Yg==\"]\n", "do not read as"),
+            ("[1.000001,\"b\",\"YQ==\"]\n", "no output stands before"),
+            ("[1.000000,\"b\",\"*\"]\n", "not base64"),
+            ("[1.000000,\"o\"]\n", "not [time, code, text]"),
+            ("[1.000000,\"o\",\"a\",1]\n", "not [time, code, text]"),
+            ("{\"version\":2,\"width\":1,\"height\":1}\n", "not [time, code, text]"),
+            ("\n", "not [time, code, text]"),
+        ] {
+            let error = decode_lines(format!("{good}{line}").as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("line 2: ") && error.contains(why), "{line} {error}");
+        }
+        assert!(decode_lines(b"[1.000000,\"o\",\"a\"]").is_err(), "a line without its end");
+        assert!(decode_lines(b"{\"version\":3,\"width\":1,\"height\":1}\n").is_err(), "another version");
+    }
 }

@@ -102,48 +102,8 @@ impl TerminalEvent {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use proptest::prelude::*;
-
+mod tests {
     use super::*;
-
-    /// Events as a terminal could give them: any bytes, pieces of UTF-8 split anywhere, resizes and gaps, at times
-    /// that never decrease, and perhaps an exit.
-    pub(crate) fn terminal_events() -> impl Strategy<Value = Vec<TerminalEvent>> {
-        let output = prop_oneof![
-            3 => proptest::collection::vec(any::<u8>(), 0..40),
-            3 => "(\\PC|[\u{0}-\u{1f}\u{7f}\"\\\\\u{2028}€𝄞é]){0,20}".prop_map(String::into_bytes),
-            // A text of many long characters, cut at any byte: neighbours complete each other or do not.
-            3 => ("[€𝄞éa]{1,12}", 0usize..40, any::<bool>()).prop_map(|(text, place, head)| {
-                let bytes = text.into_bytes();
-                let place = place.min(bytes.len());
-                if head { bytes[..place].to_vec() } else { bytes[place..].to_vec() }
-            }),
-        ];
-        let kind = prop_oneof![
-            12 => output.prop_map(TerminalEventKind::Output),
-            1 => (any::<u16>(), any::<u16>())
-                .prop_map(|(columns, rows)| TerminalEventKind::Resize(TerminalSize { columns, rows })),
-            1 => (any::<String>(), any::<u64>())
-                .prop_map(|(reason, lost_bytes)| TerminalEventKind::Gap(Gap { reason, lost_bytes })),
-        ];
-        let exit =
-            prop_oneof![any::<u8>().prop_map(ExitStatus::Code), any::<u8>().prop_map(ExitStatus::Signal),];
-        (proptest::collection::vec((0u64..3_000_000, kind), 0..60), proptest::option::of(exit)).prop_map(
-            |(steps, exit)| {
-                let mut at = 0;
-                let mut events: Vec<_> = steps
-                    .into_iter()
-                    .map(|(pause, kind)| {
-                        at += pause;
-                        TerminalEvent { at: Micros::new(at), kind }
-                    })
-                    .collect();
-                events.extend(exit.map(|status| TerminalEvent::exit(Micros::new(at), status)));
-                events
-            },
-        )
-    }
 
     #[test]
     fn an_exit_is_a_code_or_a_signal() {

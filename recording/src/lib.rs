@@ -32,22 +32,22 @@ pub mod start;
 pub mod timestamp;
 pub mod verify;
 
-pub use asciicast::AsciicastHeader;
-pub use chain::{ChainValue, ContentHash};
+pub use asciicast::{AsciicastEncoder, AsciicastHeader, DecodedLines, InvalidLine, decode_lines};
+pub use chain::{ChainValue, ContentHash, InvalidHash};
 pub use event::{ExitStatus, Gap, TerminalEvent, TerminalEventKind, TerminalSize};
 pub use ids::{AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken};
 pub use layout::{EvidenceName, InvalidObjectName, ObjectName, ObjectPrefix, RecordingLocation, Stream};
 pub use manifest::{
     Manifest, RecordingEnd, SealedManifest, SegmentEntry, StartReference, StreamEntry, StreamTotals, seal,
 };
-pub use replay::{decode_recording, to_asciicast, to_text};
-pub use sealing::{SealingKey, SealingPublicKey};
+pub use replay::{DecodedRecording, RecordingReader, ReplayError, decode_recording, to_asciicast, to_text};
+pub use sealing::{InvalidSealingKey, SIGNATURE_BYTES, SealingKey, SealingPublicKey};
 pub use segment::{
     Compressor, CutPolicy, CutterState, DecodedSegment, Segment, SegmentCutter, SegmentError, SegmentHeader,
     decode_segment,
 };
 pub use source::{FolderSource, MemorySource, ObjectSource};
-pub use spool::{RecordKind, SpoolReader, SpoolRecord, SpoolWriter, Trailing};
+pub use spool::{BadRecord, RecordKind, SpoolReader, SpoolRecord, SpoolWriter, Trailing};
 pub use start::{DocumentFormat, InvalidDocument, RecordingKind, Start};
 pub use timestamp::{CivilDate, InvalidTimestamp, Micros, Timestamp};
 pub use verify::{Signer, Verdict, Verification, verify};

@@ -121,16 +121,6 @@ pub struct StreamTotals {
 }
 
 impl StreamTotals {
-    /// What was counted since `earlier`.
-    pub(crate) fn since(self, earlier: Self) -> Self {
-        Self {
-            events: self.events - earlier.events,
-            output_bytes: self.output_bytes - earlier.output_bytes,
-            gaps: self.gaps - earlier.gaps,
-            lost_bytes: self.lost_bytes - earlier.lost_bytes,
-        }
-    }
-
     /// Both together.
     pub(crate) fn plus(self, other: Self) -> Self {
         Self {

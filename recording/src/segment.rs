@@ -187,7 +187,7 @@ impl SegmentCutter {
         Self {
             policy,
             header: None,
-            encoder: AsciicastEncoder::resume(&state.carried, state.last_at, state.totals),
+            encoder: AsciicastEncoder::resume(&state.carried, state.last_at),
             terminal: state.terminal,
             lines: Vec::new(),
             spooled_bytes: 0,
@@ -284,7 +284,7 @@ impl SegmentCutter {
             return Err(SegmentError::TooLong { length: bytes.len() });
         }
         let sha256 = ContentHash::of(&bytes);
-        let totals = self.encoder.totals();
+        let totals = self.encoder.take_totals();
         let segment = Segment {
             stream: header.stream,
             number: header.number,
@@ -294,7 +294,7 @@ impl SegmentCutter {
             first_at,
             last_at,
             terminal: header.terminal,
-            totals: totals.since(self.state.totals),
+            totals,
             bytes,
         };
         self.state = CutterState {
@@ -305,7 +305,7 @@ impl SegmentCutter {
             terminal: self.terminal,
             last_at: self.encoder.last_at(),
             carried: self.encoder.carried().to_vec(),
-            totals,
+            totals: self.state.totals.plus(totals),
         };
         self.header = None;
         self.lines.clear();

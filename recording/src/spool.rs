@@ -345,10 +345,7 @@ fn examine(bytes: &[u8]) -> Examined<'_> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::event::tests::terminal_events;
 
     fn spool_of(events: &[TerminalEvent]) -> (Vec<u8>, Vec<u64>) {
         let mut writer = SpoolWriter::new(Vec::new(), 0);
@@ -512,27 +509,6 @@ mod tests {
         ] {
             let record = SpoolRecord { at: Micros::ZERO, kind: RecordKind(kind), payload };
             assert!(record.terminal_event().is_err(), "{kind} {payload:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_spooled_reads_back(events in terminal_events()) {
-            let (bytes, ends) = spool_of(&events);
-            let (read, good_end, trailing) = read_all(&bytes);
-            // Empty output leaves no record.
-            let expected: Vec<_> = events.iter().filter(|event| event.kind != TerminalEventKind::Output(Vec::new())).cloned().collect();
-            prop_assert_eq!(read, expected);
-            prop_assert_eq!((good_end, trailing), (ends.last().copied().unwrap_or(0), Trailing::Nothing));
-        }
-
-        #[test]
-        fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let mut reader = SpoolReader::new(&bytes[..], 0);
-            while let Some(record) = reader.next_record().unwrap() {
-                let _ = record.terminal_event();
-            }
-            prop_assert!(reader.good_end() <= bytes.len() as u64);
         }
     }
 }

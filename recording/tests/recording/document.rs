@@ -1,0 +1,1 @@
+//! FORMAT.md is checked.

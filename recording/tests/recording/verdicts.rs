@@ -1,0 +1,217 @@
+//! What `verify` says of recordings that somebody made otherwise, with good signatures or without.
+
+use recording::{
+    EvidenceName, ExitStatus, FolderSource, Manifest, MemorySource, Micros, ObjectName, RecordingEnd, SealingKey,
+    Segment, SegmentEntry, Signer, StreamEntry, TerminalEvent, TerminalSize, Verdict, Verification, seal, verify,
+};
+
+use crate::sealed::{cut, key, manifest, put, put_sealed, record, sample_events, start};
+
+fn name(text: &str) -> ObjectName {
+    ObjectName::parse(text).unwrap()
+}
+
+fn inconsistent(verification: &Verification, object: &str, why: &str) {
+    let Verdict::Inconsistent { object: found, why: said } = &verification.verdict else {
+        panic!("{verification:?}");
+    };
+    assert!(found == object && said.contains(why), "{verification:?}");
+}
+
+fn prefix(verification: &Verification, up_to: Option<u64>, why: &str) {
+    let Verdict::ProvenPrefix { up_to: found, why: said } = &verification.verdict else {
+        panic!("{verification:?}");
+    };
+    assert!(*found == up_to.map(Micros::new) && said.contains(why), "{verification:?}");
+}
+
+/// The sample with its manifest changed and signed again with the agent's key, as an agent could lie.
+fn signed_again(change: impl FnOnce(&mut Manifest)) -> Verification {
+    let mut source = record(&sample_events(), &[2, 4]);
+    let mut manifest = Manifest::parse(&source.objects[&name("manifest-0000.json")]).unwrap();
+    change(&mut manifest);
+    put_sealed(&mut source, 0, &seal(&manifest, &key()));
+    verify(&source, None).unwrap()
+}
+
+#[test]
+fn a_whole_recording_is_complete_and_its_signer_is_trusted_only_when_the_caller_says_so() {
+    let source = record(&sample_events(), &[2, 4]);
+    for (trust, expected) in
+        [(None, false), (Some(vec![key().public_key()]), true), (Some(vec![SealingKey::generate().public_key()]), false)]
+    {
+        let verification = verify(&source, trust.as_deref()).unwrap();
+        assert_eq!(verification.verdict, Verdict::Complete { manifest: 0 });
+        assert_eq!((verification.segments, verification.totals.events, verification.totals.gaps), (3, 6, 1));
+        assert_eq!(verification.end, Some(RecordingEnd::Exited(ExitStatus::Code(3))));
+        let Signer::Agent { agent, key, trusted } = verification.signer else { panic!("nobody has signed") };
+        assert_eq!((agent, key, trusted), (start().agent, crate::sealed::key().public_key(), expected));
+    }
+}
+
+#[test]
+fn a_recording_verifies_from_a_folder_too() {
+    let source = record(&sample_events(), &[2, 4]);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("terminal")).unwrap();
+    for (name, bytes) in &source.objects {
+        std::fs::write(folder.path().join(name.as_str()), bytes).unwrap();
+    }
+    assert_eq!(verify(&FolderSource::new(folder.path()), None).unwrap(), verify(&source, None).unwrap());
+}
+
+#[test]
+fn without_a_manifest_nothing_is_signed() {
+    let mut source = record(&sample_events(), &[2, 4]);
+    source.objects.retain(|name, _| !name.as_str().starts_with("manifest"));
+    let verification = verify(&source, None).unwrap();
+    prefix(&verification, Some(61_000_001), "nothing is signed");
+    assert_eq!((verification.signer, verification.segments), (Signer::Nobody, 3));
+    source.objects.get_mut(&name("terminal/000000.cast.zst")).unwrap()[80] ^= 1;
+    assert!(matches!(verify(&source, None).unwrap().verdict, Verdict::Inconsistent { .. }));
+}
+
+#[test]
+fn a_missing_segment_leaves_a_proven_prefix() {
+    let mut source = record(&sample_events(), &[2, 4]);
+    source.objects.remove(&name("terminal/000001.cast.zst"));
+    let verification = verify(&source, None).unwrap();
+    prefix(&verification, Some(250_500), "terminal/000001.cast.zst is missing");
+    assert_eq!(verification.segments, 1);
+}
+
+#[test]
+fn objects_that_a_recording_does_not_have_are_reported() {
+    let mut source = record(&sample_events(), &[2, 4]);
+    for extra in ["notes.txt", "terminal/000009.cast", "manifest-0000.countersig", "derived/0000-1/index"] {
+        source.objects.insert(name(extra), b"x".to_vec());
+    }
+    let verification = verify(&source, None).unwrap();
+    assert_eq!(verification.verdict, Verdict::Complete { manifest: 0 });
+    assert_eq!(verification.unexpected, ["manifest-0000.countersig", "notes.txt", "terminal/000009.cast"]);
+    let strange = source.objects[&name("terminal/000000.cast.zst")].clone();
+    source.objects.insert(name("terminal/000003.cast.zst"), strange);
+    inconsistent(&verify(&source, None).unwrap(), "terminal/000003.cast.zst", "another place");
+}
+
+#[test]
+fn another_key_cannot_seal_the_recording() {
+    let mut source = record(&sample_events(), &[2, 4]);
+    let manifest = Manifest::parse(&source.objects[&name("manifest-0000.json")]).unwrap();
+    put_sealed(&mut source, 0, &seal(&manifest, &SealingKey::generate()));
+    inconsistent(&verify(&source, None).unwrap(), "manifest-0000.sig", "no signature of manifest-0000.json");
+}
+
+#[test]
+fn a_signed_manifest_must_agree_with_everything() {
+    let object = "manifest-0000.json";
+    inconsistent(&signed_again(|it| it.number = 1), object, "its number");
+    inconsistent(&signed_again(|it| it.start.length += 1), object, "start.json");
+    inconsistent(&signed_again(|it| it.agent_recording_number += 1), object, "recording number");
+    inconsistent(&signed_again(|it| it.streams.push(it.streams[0].clone())), object, "twice");
+    inconsistent(&signed_again(|it| it.streams[0].segments[1].length += 1), object, "chain");
+    inconsistent(&signed_again(|it| drop(it.streams[0].segments.remove(0))), object, "without a hole");
+    inconsistent(&signed_again(|it| it.streams[0].final_chain = it.streams[0].segments[0].chain), object, "last chain");
+    inconsistent(&signed_again(|it| it.streams[0].totals.events += 1), object, "counts");
+    inconsistent(&signed_again(|it| it.duration = Micros::new(61_000_000)), object, "duration");
+    inconsistent(&signed_again(|it| it.end = RecordingEnd::Exited(ExitStatus::Code(0))), object, "its end");
+    let interrupted = RecordingEnd::Interrupted { reason: "no".to_owned() };
+    inconsistent(&signed_again(|it| it.end = interrupted), object, "its end");
+    let segment = "terminal/000001.cast.zst";
+    inconsistent(&signed_again(|it| it.streams[0].segments[1].last_at = Micros::new(1)), segment, "times");
+    let shorter = signed_again(|it| {
+        let segments = &mut it.streams[0].segments;
+        segments.pop();
+        it.streams[0].final_chain = segments.last().unwrap().chain;
+    });
+    prefix(&shorter, Some(2_000_000), "terminal/000002.cast.zst is in no manifest");
+}
+
+/// The sample as far as its first segments, sealed so, and then as a whole.
+fn sealed_twice() -> (MemorySource, Vec<Segment>) {
+    let document = start().to_document();
+    let (segments, state) = cut(&document, &sample_events(), &[2, 4]);
+    let mut source = record(&sample_events(), &[2, 4]);
+    let whole = state.stream_entry(segments.iter().map(Segment::entry).collect());
+    let early = StreamEntry {
+        segments: vec![segments[0].entry()],
+        final_chain: segments[0].chain_after,
+        totals: segments[0].totals,
+        ..whole.clone()
+    };
+    let mut first = manifest(0, &document, &[], early);
+    first.duration = segments[0].last_at;
+    put_sealed(&mut source, 0, &seal(&first, &key()));
+    put_sealed(&mut source, 1, &seal(&manifest(1, &document, &sample_events(), whole), &key()));
+    (source, segments)
+}
+
+#[test]
+fn the_highest_manifest_wins_when_it_includes_the_earlier() {
+    let (mut source, segments) = sealed_twice();
+    assert_eq!(verify(&source, None).unwrap().verdict, Verdict::Complete { manifest: 1 });
+
+    let document = start().to_document();
+    let other = SegmentEntry { length: 1, ..segments[0].entry() };
+    let chain = recording::ChainValue::first(&document, segments[0].stream).next(0, 1, &other.sha256);
+    let fork = StreamEntry {
+        stream: segments[0].stream,
+        segments: vec![SegmentEntry { chain, ..other }],
+        final_chain: chain,
+        totals: segments[0].totals,
+    };
+    put_sealed(&mut source, 2, &seal(&manifest(2, &document, &[], fork), &key()));
+    inconsistent(&verify(&source, None).unwrap(), "manifest-0002.json", "leaves out segments of manifest-0001.json");
+}
+
+#[test]
+fn a_manifest_that_is_missing_is_said() {
+    let (whole, _) = sealed_twice();
+    for (removed, why) in [
+        ("manifest-0001.sig", "manifest-0001.sig is missing"),
+        ("manifest-0001.json", "manifest-0001.json is missing"),
+        ("manifest-0000.sig", "manifest-0000.sig is missing"),
+    ] {
+        let mut source = whole.clone();
+        source.objects.remove(&name(removed));
+        let verification = verify(&source, None).unwrap();
+        let Verdict::ProvenPrefix { why: said, .. } = &verification.verdict else { panic!("{verification:?}") };
+        assert!(said.contains(why), "{said}");
+        assert_ne!(verification.signer, Signer::Nobody);
+    }
+    let mut source = whole;
+    source.objects.retain(|name, _| !name.as_str().starts_with("manifest-0000"));
+    prefix(&verify(&source, None).unwrap(), Some(61_000_001), "a manifest before manifest-0001.json is missing");
+}
+
+#[test]
+fn a_command_ends_once() {
+    let twice = [
+        TerminalEvent::exit(Micros::new(1), ExitStatus::Code(0)),
+        TerminalEvent::exit(Micros::new(2), ExitStatus::Code(1)),
+    ];
+    inconsistent(&verify(&record(&twice, &[]), None).unwrap(), "terminal/000000.cast.zst", "a second time");
+}
+
+#[test]
+fn what_a_stranger_wrote_is_escaped() {
+    let mut source = MemorySource::default();
+    put(&mut source, EvidenceName::Start, "{\"format\":\"\u{9b}2J\\u001b[2J\"}".as_bytes());
+    let Verdict::Inconsistent { why, .. } = verify(&source, None).unwrap().verdict else { panic!("it is no start") };
+    assert!(why.chars().all(|character| matches!(character, ' '..='~')) && why.contains("unknown variant"), "{why}");
+}
+
+#[test]
+fn the_size_of_the_terminal_goes_through_all_segments() {
+    let size = TerminalSize { columns: 1, rows: 1 };
+    let events = [TerminalEvent::resize(Micros::new(1), size), TerminalEvent::output(Micros::new(2), "a")];
+    let whole = record(&events, &[0]);
+    assert_eq!(verify(&whole, None).unwrap().verdict, Verdict::Complete { manifest: 0 });
+    // The second segment of another recording with the same start, whose first did not resize.
+    let events = [TerminalEvent::output(Micros::new(1), "b"), TerminalEvent::output(Micros::new(2), "a")];
+    let mut mixed = whole.clone();
+    let second = name("terminal/000001.cast.zst");
+    mixed.objects.insert(second.clone(), record(&events, &[0]).objects[&second].clone());
+    mixed.objects.retain(|name, _| !name.as_str().starts_with("manifest"));
+    inconsistent(&verify(&mixed, None).unwrap(), "terminal/000001.cast.zst", "another chain");
+}
