@@ -292,6 +292,6 @@ pub(crate) fn signal(process: &Child, signal: Signal) {
     let _ = kill_process(pid, signal);
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port()
 }

@@ -4,11 +4,13 @@
 //! Everything here panics with a reason when the world is not as a test needs it.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::disallowed_methods, clippy::print_stderr)]
 
+mod database;
 mod deployment;
 mod instance;
 mod person;
 mod programs;
 
+pub use database::PostgreSql;
 pub use deployment::{Client, Deployment, DeploymentOptions};
 pub use instance::Instance;
 pub use person::Person;

@@ -133,7 +133,7 @@ impl Drop for Person {
 
 /// The lines that `bytes` leave on a terminal, without trailing blanks.
 #[must_use]
-pub fn screen_of(bytes: &[u8], columns: u16, rows: u16) -> Vec<String> {
+fn screen_of(bytes: &[u8], columns: u16, rows: u16) -> Vec<String> {
     let mut terminal =
         avt::Terminal::new(usize::from(columns), usize::from(rows)).expect("a size above zero");
     terminal.feed(String::from_utf8_lossy(bytes).as_ref());

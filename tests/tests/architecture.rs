@@ -1,4 +1,5 @@
 //! The shape of the house: who may import whom, what the map names, and what may be linked.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

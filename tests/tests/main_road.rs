@@ -1,5 +1,6 @@
 //! The whole road once: switch recording on by the vendor's SDK, record a real bash, list it, open it, replay it in
 //! a browser and in a terminal, export and verify it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::Command;
 
@@ -73,7 +74,8 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
     assert_eq!(page["state"], "ready", "{page}");
     assert_eq!(page["problems"], json!([]), "the browser complains of nothing");
     assert!(!page["address"].as_str().unwrap().contains('#'), "the secret leaves the address bar");
-    let on_page: Vec<_> = page["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    let on_page: Vec<_> =
+        page["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
     let on_screen = person.screen();
     assert!(on_screen.iter().any(|line| line.contains("grün ✓ 42")), "{on_screen:#?}");
     assert_eq!(on_page, on_screen, "the page shows what the person saw");
@@ -92,7 +94,12 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
 
     // The evidence lies in the folder, and the segments are an ordinary asciicast file to ordinary tools.
     let bucket = format!("workbench-record-{}-default", deployment.account());
-    let find = Command::new("find").arg(deployment.data_folder()).args(["-path", &format!("*{bucket}*"), "-type", "f"]);
+    let find = Command::new("find").arg(deployment.data_folder()).args([
+        "-path",
+        &format!("*{bucket}*"),
+        "-type",
+        "f",
+    ]);
     let found = { find }.output().unwrap();
     let files: Vec<_> = String::from_utf8(found.stdout).unwrap().lines().map(str::to_owned).collect();
     for name in ["start.json", "manifest-0000.json", "manifest-0000.sig", "terminal/000000.cast.zst"] {
@@ -101,7 +108,11 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
     let mut segments: Vec<_> = files.iter().filter(|file| file.ends_with(".cast.zst")).collect();
     segments.sort();
     let joined = deployment.scratch().join("joined.cast.zst");
-    std::fs::write(&joined, segments.iter().flat_map(|file| std::fs::read(file).unwrap()).collect::<Vec<_>>()).unwrap();
+    std::fs::write(
+        &joined,
+        segments.iter().flat_map(|file| std::fs::read(file).unwrap()).collect::<Vec<_>>(),
+    )
+    .unwrap();
     let plain = Command::new("zstd").arg("-dc").arg(&joined).output().unwrap();
     let cast = deployment.scratch().join("joined.cast");
     std::fs::write(&cast, &plain.stdout).unwrap();
@@ -114,7 +125,8 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
     std::fs::write(segments[0], bytes).unwrap();
     let verified = deployment.root.run(&["recordings", "verify", &token]);
     assert!(!verified.status.success());
-    let said = String::from_utf8_lossy(&verified.stdout).into_owned() + &String::from_utf8_lossy(&verified.stderr);
+    let said =
+        String::from_utf8_lossy(&verified.stdout).into_owned() + &String::from_utf8_lossy(&verified.stderr);
     assert!(said.contains("000000"), "{said}");
 }
 
@@ -143,7 +155,10 @@ fn the_embedded_default_records_this_machine() {
     });
     // Without a terminal at all, as a script would run it.
     let output = run(&["record", "--", "sh", "-c", "echo from a script"]);
-    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("from a script"), "{output:?}");
+    assert!(
+        output.status.success() && String::from_utf8_lossy(&output.stdout).contains("from a script"),
+        "{output:?}"
+    );
     let record = deployment.root.one_recording("finished");
     assert_eq!(record["InstanceId"], id.as_str());
     assert_eq!(deployment.stop(), Some(0), "SIGTERM drains and exits 0:\n{}", deployment.log());

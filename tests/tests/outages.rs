@@ -1,4 +1,5 @@
 //! Whatever dies or is away: no byte that somebody saw is lost.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use whole_system::{Deployment, Instance};
 

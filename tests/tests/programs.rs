@@ -1,4 +1,5 @@
 //! Real programs on a recorded terminal: what the person saw is what the recording holds, byte for byte.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use whole_system::{Deployment, Instance, Person, asciinema_cat};
 
@@ -22,10 +23,12 @@ impl Stage {
         let token = record["TerminalSessionToken"].as_str().unwrap();
         let file = self.deployment.scratch().join("exact.txt");
         let out = file.to_str().unwrap();
-        let _ = self.deployment.root.stdout(&["recordings", "export", token, "--format", "txt", "--out", out]);
+        let _ =
+            self.deployment.root.stdout(&["recordings", "export", token, "--format", "txt", "--out", out]);
         let cast = self.deployment.scratch().join("whole.cast");
         let out = cast.to_str().unwrap();
-        let _ = self.deployment.root.stdout(&["recordings", "export", token, "--format", "cast", "--out", out]);
+        let _ =
+            self.deployment.root.stdout(&["recordings", "export", token, "--format", "cast", "--out", out]);
         let verified = self.deployment.root.stdout(&["recordings", "verify", token]);
         assert!(verified.contains("complete"), "{verified}");
         let bytes = std::fs::read(file).unwrap();
@@ -121,7 +124,11 @@ fn a_hundred_megabytes_pass() {
     std::fs::write(&file, &text).unwrap();
     let mut person = stage.instance.record(&["cat", file.to_str().unwrap()]);
     assert!(person.leaves().success());
-    assert_eq!(person.shown().len(), text.len() + text.matches('\n').count(), "the terminal adds a return to each line");
+    assert_eq!(
+        person.shown().len(),
+        text.len() + text.matches('\n').count(),
+        "the terminal adds a return to each line"
+    );
     stage.finished_as(&person);
 }
 

@@ -1,4 +1,5 @@
 //! The vendor's unmodified SDKs: each sets, gets, lists and is refused in a way that it understands.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use serde_json::{Value, json};
 use whole_system::{Client, Deployment, Sdk};
@@ -21,22 +22,36 @@ fn every_sdk_calls_every_recording_action() {
         });
         let outcome = sdk.call(root, "SetInstanceRecordConfig", &set);
         let reply = &outcome["reply"];
-        assert_eq!((&reply["Root"], &reply["Success"], &reply["Code"]), (&json!(true), &json!(true), &json!("OK")), "{sdk:?} {outcome}");
+        assert_eq!(
+            (&reply["Root"], &reply["Success"], &reply["Code"]),
+            (&json!(true), &json!(true), &json!("OK")),
+            "{sdk:?} {outcome}"
+        );
 
         let outcome = sdk.call(root, "GetInstanceRecordConfig", &json!({"InstanceId": instance}));
         let config = &outcome["reply"]["Root"];
         assert_eq!(config["RecordStorageTarget"], target.as_str(), "{sdk:?} {outcome}");
-        assert_eq!((&config["ExpirationDays"], &config["ParentId"]), (&json!(30), &json!(account)), "{sdk:?} {outcome}");
+        assert_eq!(
+            (&config["ExpirationDays"], &config["ParentId"]),
+            (&json!(30), &json!(account)),
+            "{sdk:?} {outcome}"
+        );
 
-        let outcome = sdk.call(root, "ListInstanceRecords", &json!({"InstanceId": instance, "PageNumber": 1, "PageSize": 5}));
+        let outcome = sdk.call(
+            root,
+            "ListInstanceRecords",
+            &json!({"InstanceId": instance, "PageNumber": 1, "PageSize": 5}),
+        );
         assert_eq!(outcome["reply"]["Root"], json!({"TotalCount": 0, "RecordList": []}), "{sdk:?} {outcome}");
 
         // Refusals arrive as the SDK's own exceptions, with the code and the RequestId.
-        let view = json!({"InstanceId": instance, "TerminalSessionToken": "00000000000000000000000000000000"});
+        let view =
+            json!({"InstanceId": instance, "TerminalSessionToken": "00000000000000000000000000000000"});
         let outcome = sdk.call(root, "ViewInstanceRecords", &view);
         assert_eq!(code(&outcome), "InvalidTerminalSessionToken.NotFound", "{sdk:?} {outcome}");
 
-        let outcome = sdk.call(root, "SetInstanceRecordConfig", &json!({"InstanceId": instance, "Enabled": false}));
+        let outcome =
+            sdk.call(root, "SetInstanceRecordConfig", &json!({"InstanceId": instance, "Enabled": false}));
         assert_eq!(outcome["reply"]["Root"], true, "{sdk:?} {outcome}");
         let outcome = sdk.call(root, "GetInstanceRecordConfig", &json!({"InstanceId": instance}));
         assert!(outcome["reply"].get("Root").is_none_or(Value::is_null), "{sdk:?} {outcome}");
@@ -54,7 +69,10 @@ fn every_sdk_understands_why_it_was_refused() {
     for sdk in Sdk::ALL {
         let outcome = sdk.call(&wrong_secret, "GetInstanceRecordConfig", &json!({"InstanceId": "i-1"}));
         // aliyun-python-sdk-core and pop-core recognise a wrong secret by the string to sign that we echo.
-        assert!(matches!(code(&outcome), "SignatureDoesNotMatch" | "InvalidAccessKeySecret"), "{sdk:?} {outcome}");
+        assert!(
+            matches!(code(&outcome), "SignatureDoesNotMatch" | "InvalidAccessKeySecret"),
+            "{sdk:?} {outcome}"
+        );
         assert!(!outcome.to_string().contains("whole-system-test-root-secret"), "{outcome}");
 
         let outcome = sdk.call(&wrong_key, "GetInstanceRecordConfig", &json!({"InstanceId": "i-1"}));
@@ -71,7 +89,11 @@ fn every_sdk_understands_why_it_was_refused() {
             assert_eq!(detail["AuthPrincipalType"], "SubUser", "{outcome}");
         }
 
-        let outcome = sdk.call(&deployment.root, "SetInstanceRecordConfig", &json!({"Enabled": true, "InstanceId": "not an id"}));
+        let outcome = sdk.call(
+            &deployment.root,
+            "SetInstanceRecordConfig",
+            &json!({"Enabled": true, "InstanceId": "not an id"}),
+        );
         assert_eq!(code(&outcome), "InvalidInstanceId", "{sdk:?} {outcome}");
         let outcome = sdk.call(&deployment.root, "GetInstanceRecordConfig", &json!({}));
         assert_eq!(code(&outcome), "MissingInstanceId", "{sdk:?} {outcome}");
