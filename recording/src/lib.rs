@@ -12,13 +12,15 @@
 //! | what was captured | [`event`] |
 //! | raw records on the agent's disk | [`spool`] |
 //! | events as asciicast lines, and back | [`asciicast`] |
-//! | cutting, compressing and reading segments | [`segment`] |
+//! | cutting and compressing segments | [`cutter`] |
+//! | segments as they are stored, and reading them | [`segment`] |
 //! | the hash chain | [`chain`] |
 //! | `start.json` and the manifest with its signature | [`start`], [`manifest`], [`sealing`] |
 //! | proof, and playing back a whole recording | [`verify`](mod@verify), [`replay`] |
 
 pub mod asciicast;
 pub mod chain;
+pub mod cutter;
 pub mod event;
 pub mod ids;
 pub mod layout;
@@ -34,6 +36,7 @@ pub mod verify;
 
 pub use asciicast::{AsciicastEncoder, AsciicastHeader, DecodedLines, InvalidLine, decode_lines};
 pub use chain::{ChainValue, ContentHash, InvalidHash};
+pub use cutter::{Compressor, CutPolicy, CutterState, Segment, SegmentCutter};
 pub use event::{ExitStatus, Gap, TerminalEvent, TerminalEventKind, TerminalSize};
 pub use ids::{AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken};
 pub use layout::{EvidenceName, InvalidObjectName, ObjectName, ObjectPrefix, RecordingLocation, Stream};
@@ -42,10 +45,7 @@ pub use manifest::{
 };
 pub use replay::{DecodedRecording, RecordingReader, ReplayError, decode_recording, to_asciicast, to_text};
 pub use sealing::{InvalidSealingKey, SIGNATURE_BYTES, SealingKey, SealingPublicKey};
-pub use segment::{
-    Compressor, CutPolicy, CutterState, DecodedSegment, Segment, SegmentCutter, SegmentError, SegmentHeader,
-    decode_segment,
-};
+pub use segment::{DecodedSegment, SegmentError, SegmentHeader, decode_segment};
 pub use source::{FolderSource, MemorySource, ObjectSource};
 pub use spool::{BadRecord, RecordKind, SpoolReader, SpoolRecord, SpoolWriter, Trailing};
 pub use start::{DocumentFormat, InvalidDocument, RecordingKind, Start};
