@@ -1,11 +1,14 @@
 // Opens a replay address in Debian's chromium, goes to the end of the recording and prints what the page shows, as one
 // JSON line: {state, address, lines, status, title, failure, command, gaps, exit, problems}.
 //
-//     node replay.mjs ADDRESS [SCREENSHOT]
+//     node replay.mjs ADDRESS
+//
+// HANSARD_TEST_SCREENSHOT names a file that keeps a picture of a page that plays.
 
 import { chromium } from 'playwright-core';
 
-const [address, screenshot] = process.argv.slice(2);
+const [address] = process.argv.slice(2);
+const screenshot = process.env.HANSARD_TEST_SCREENSHOT;
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   args: [
@@ -51,7 +54,7 @@ try {
     gaps: await text('#gap-list'),
     exit: await text('#exit'),
   };
-  if (screenshot) await page.screenshot({ path: screenshot, fullPage: true });
+  if (screenshot && state === 'ready') await page.screenshot({ path: screenshot, fullPage: true });
   console.log(JSON.stringify(shown));
 } finally {
   await browser.close();

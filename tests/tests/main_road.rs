@@ -68,9 +68,7 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
     assert_eq!(typed["reply"]["Root"], true, "{typed}");
     let opened = Sdk::OpenapiClient.call(&deployment.root, "ViewInstanceRecords", &view);
     let address = opened["reply"]["ReplayUrl"].as_str().unwrap_or_else(|| panic!("{opened}"));
-    let picture = std::env::var("HANSARD_TEST_SCREENSHOT").ok();
-    let arguments: Vec<_> = [Some(address), picture.as_deref()].into_iter().flatten().collect();
-    let page = in_browser("replay.mjs", &arguments);
+    let page = in_browser("replay.mjs", &[address]);
     assert_eq!(page["state"], "ready", "{page}");
     assert_eq!(page["problems"], json!([]), "the browser complains of nothing");
     assert!(!page["address"].as_str().unwrap().contains('#'), "the secret leaves the address bar");
@@ -94,13 +92,9 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
 
     // The evidence lies in the folder, and the segments are an ordinary asciicast file to ordinary tools.
     let bucket = format!("workbench-record-{}-default", deployment.account());
-    let find = Command::new("find").arg(deployment.data_folder()).args([
-        "-path",
-        &format!("*{bucket}*"),
-        "-type",
-        "f",
-    ]);
-    let found = { find }.output().unwrap();
+    let mut find = Command::new("find");
+    find.arg(deployment.data_folder()).args(["-path", &format!("*{bucket}*"), "-type", "f"]);
+    let found = find.output().unwrap();
     let files: Vec<_> = String::from_utf8(found.stdout).unwrap().lines().map(str::to_owned).collect();
     for name in ["start.json", "manifest-0000.json", "manifest-0000.sig", "terminal/000000.cast.zst"] {
         assert!(files.iter().any(|file| file.ends_with(&format!("{token}/{name}"))), "{name} in {files:#?}");

@@ -1,0 +1,199 @@
+//! The life of a recording and the meaning of a Set, by their decisions alone.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use domain::actions::SetInstanceRecordConfig;
+use domain::expiration::ExpirationDays;
+use domain::gate::{Granted, PrincipalPolicies, RequestFacts, Resource, authorize};
+use domain::principal::Principal;
+use domain::record_config::{
+    DesiredRecordConfig, EffectiveRecordConfig, InstanceSelector, RecordConfig, change,
+};
+use domain::recording_life::{
+    Arrived, CheckedManifest, CheckedSegment, Recording, RecordingState, SealRefused, SegmentRefused,
+    SessionEnd, WireStatus, acknowledge, seal,
+};
+use domain::storage_target::RecordStorageTarget;
+use domain::{AccountId, Timestamp};
+use recording::{ChainValue, Micros};
+
+const START: i64 = 1_790_000_000_000;
+const DAY: i64 = 86_400_000;
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn account() -> AccountId {
+    "1609982529000000".parse().unwrap()
+}
+
+fn target(custom: &str) -> RecordStorageTarget {
+    let text = format!("acs:oss:cn-beijing:{0}:workbench-record-{0}-{custom}/record", account());
+    RecordStorageTarget::parse(&text, &account()).unwrap()
+}
+
+fn chain(byte: u8) -> ChainValue {
+    ChainValue::from_bytes([byte; 32])
+}
+
+fn open() -> Recording {
+    Recording {
+        token: recording::TerminalSessionToken::generate(),
+        account: account(),
+        instance: "i-1".parse().unwrap(),
+        agent: recording::AgentId::generate(),
+        kind: "terminal".into(),
+        target: target("a"),
+        folder: recording::ObjectName::parse("record/2026/11/20/i-1/t").unwrap(),
+        start_sha256: "00".repeat(32),
+        started_at: at(START),
+        opened_at: at(START + 10),
+        last_heard_at: at(START + 10),
+        expiration: ExpirationDays::new(7).unwrap(),
+        state: RecordingState::Open,
+        arrived: Arrived { segments: 0, stored_bytes: 0, chain: chain(0), last_at: Micros::new(0) },
+    }
+}
+
+fn segment(number: u32) -> CheckedSegment {
+    let byte = u8::try_from(number).unwrap();
+    CheckedSegment {
+        number,
+        length: 100,
+        sha256: "11".repeat(32),
+        chain_before: chain(byte),
+        chain_after: chain(byte + 1),
+        first_at: Micros::new(u64::from(number) * 1_000_000),
+        last_at: Micros::new(u64::from(number) * 1_000_000 + 500_000),
+    }
+}
+
+fn with_segments(count: u32) -> Recording {
+    let mut recording = open();
+    for number in 0..count {
+        recording.arrived = acknowledge(&recording, segment(number), at(START + 1_000)).unwrap().arrived;
+    }
+    recording
+}
+
+fn manifest(segments: u32, end: SessionEnd) -> CheckedManifest {
+    CheckedManifest {
+        segments,
+        chain: chain(u8::try_from(segments).unwrap()),
+        ended_at: at(START + 60_000),
+        end,
+        sha256: "22".repeat(32),
+    }
+}
+
+#[test]
+fn segments_are_claimed_in_order_and_continue_the_chain() {
+    let recording = with_segments(2);
+    assert_eq!((recording.arrived.segments, recording.arrived.stored_bytes), (2, 200));
+    let refuse = |segment| acknowledge(&recording, segment, at(START)).unwrap_err();
+    assert_eq!(refuse(segment(3)), SegmentRefused::OutOfOrder { expected: 2, offered: 3 });
+    assert_eq!(refuse(segment(1)), SegmentRefused::OutOfOrder { expected: 2, offered: 1 });
+    assert_eq!(refuse(CheckedSegment { chain_before: chain(9), ..segment(2) }), SegmentRefused::ChainBroken);
+    let back = CheckedSegment { first_at: Micros::new(1), ..segment(2) };
+    assert_eq!(refuse(back), SegmentRefused::TimesRunBackwards);
+}
+
+#[test]
+fn a_seal_must_fit_what_arrived_and_ends_everything() {
+    let mut recording = with_segments(2);
+    let refuse = |recording: &Recording, manifest| seal(recording, manifest, at(START)).unwrap_err();
+    assert_eq!(
+        refuse(&recording, manifest(3, SessionEnd::Exited)),
+        SealRefused::SegmentsDiffer { listed: 3, arrived: 2 }
+    );
+    let other = CheckedManifest { chain: chain(7), ..manifest(2, SessionEnd::Exited) };
+    assert_eq!(refuse(&recording, other), SealRefused::ChainDiffers);
+    let early = CheckedManifest { ended_at: at(START - 1), ..manifest(2, SessionEnd::Exited) };
+    assert_eq!(refuse(&recording, early), SealRefused::EndsBeforeStart);
+
+    let sealed = seal(&recording, manifest(2, SessionEnd::Exited), at(START + 61_000)).unwrap();
+    recording.state = RecordingState::Delivered { ended_at: sealed.ended_at, end: sealed.end };
+    assert_eq!(refuse(&recording, manifest(2, SessionEnd::Exited)), SealRefused::AlreadySealed);
+    assert_eq!(acknowledge(&recording, segment(2), at(START)).unwrap_err(), SegmentRefused::Sealed);
+}
+
+#[test]
+fn the_wires_words_follow_the_state() {
+    let mut recording = with_segments(1);
+    assert_eq!(recording.status(), WireStatus::Running);
+    assert_eq!(recording.duration_millis(), 500);
+    recording.state = RecordingState::Abandoned { last_heard_at: at(START + 5_000) };
+    assert_eq!(recording.status(), WireStatus::Interrupted);
+    recording.state = RecordingState::Delivered { ended_at: at(START + 60_000), end: SessionEnd::Exited };
+    assert_eq!((recording.status(), recording.duration_millis()), (WireStatus::Finished, 60_000));
+    let cut = SessionEnd::Interrupted { reason: "the recorder died".into() };
+    recording.state = RecordingState::Delivered { ended_at: at(START + 60_000), end: cut };
+    assert_eq!(recording.status(), WireStatus::Interrupted);
+    recording.arrived.segments = 0;
+    assert_eq!(recording.status(), WireStatus::Failed);
+}
+
+#[test]
+fn expiry_counts_from_the_end_and_a_running_recording_never_expires() {
+    let mut recording = with_segments(1);
+    assert!(!recording.expired(at(START + 1_000 * DAY)));
+    let ended_at = at(START + DAY);
+    recording.state = RecordingState::Delivered { ended_at, end: SessionEnd::Exited };
+    assert_eq!(recording.expires_at(at(START)), at(START + 8 * DAY));
+    assert!(!recording.expired(at(START + 8 * DAY - 1)));
+    assert!(recording.expired(at(START + 8 * DAY)));
+}
+
+fn granted() -> Granted<SetInstanceRecordConfig> {
+    let owner = Principal::Account { account: account() };
+    let layers = policies::Layers { owner: true, ..Default::default() };
+    let facts =
+        RequestFacts { now: at(START), source_address: None, secure_transport: false, multi_factor: false };
+    let all = Resource::AllInstances { region: "cn-hangzhou".parse().unwrap() };
+    authorize(&owner, all, &PrincipalPolicies::new(layers), &facts).unwrap()
+}
+
+fn desired(enabled: bool, target: Option<RecordStorageTarget>, days: Option<i64>) -> DesiredRecordConfig {
+    let expiration = days.map(|days| ExpirationDays::new(days).unwrap());
+    DesiredRecordConfig { selector: InstanceSelector::All, enabled, target, expiration }
+}
+
+fn set(current: Option<&RecordConfig>, desired: DesiredRecordConfig) -> RecordConfig {
+    change(&granted(), current, desired, Some(&target("default")), at(START)).unwrap().after
+}
+
+#[test]
+fn an_omitted_target_keeps_the_selectors_own_then_takes_the_default() {
+    let first = set(None, desired(true, None, None));
+    assert_eq!(first.target, Some(target("default")));
+    assert_eq!((first.expiration, first.revision), (ExpirationDays::DEFAULT, 1));
+    let second = set(Some(&first), desired(true, Some(target("own")), Some(30)));
+    let third = set(Some(&second), desired(true, None, None));
+    assert_eq!(third.target, Some(target("own")), "kept");
+    assert_eq!(third.expiration, ExpirationDays::DEFAULT, "an omitted ExpirationDays means 7, each time");
+    assert_eq!(third.revision, 3);
+    let refused = change(&granted(), None, desired(true, None, None), None, at(START)).unwrap_err();
+    assert!(refused.to_string().contains("RecordStorageTarget"));
+}
+
+#[test]
+fn switching_off_stores_what_it_names() {
+    let off = set(None, desired(false, Some(target("later")), Some(3)));
+    assert!(!off.enabled);
+    assert_eq!((off.target.clone(), off.expiration.get()), (Some(target("later")), 3));
+    assert_eq!(set(Some(&off), desired(true, None, None)).target, Some(target("later")));
+    assert_eq!(set(None, desired(false, None, None)).target, None, "off needs no target");
+}
+
+#[test]
+fn the_instances_own_configuration_wins_on_or_off() {
+    let all = set(None, desired(true, None, None));
+    let own =
+        RecordConfig { selector: InstanceSelector::parse("i-1").unwrap(), enabled: false, ..all.clone() };
+    let asked = own.selector.clone();
+    let effective = EffectiveRecordConfig::of(Some(own), Some(all.clone()));
+    assert!(!effective.enabled() && !effective.inherited(&asked));
+    let effective = EffectiveRecordConfig::of(None, Some(all));
+    assert!(effective.enabled() && effective.inherited(&asked));
+    assert!(!EffectiveRecordConfig::of(None, None).enabled());
+}
