@@ -218,7 +218,9 @@ pub enum JoinTokenRefused {
     #[error("the join token is for another instance id")]
     InstanceMismatch,
     /// The instance has an agent, and taking over was not permitted.
-    #[error("the instance already has an agent; enrol with --replace and a token that was created with Replace=true")]
+    #[error(
+        "the instance already has an agent; enrol with --replace and a token that was created with Replace=true"
+    )]
     AgentAlreadyEnrolled,
 }
 
@@ -228,7 +230,8 @@ mod tests {
 
     #[test]
     fn patterns_match_like_globs() {
-        let fits = |pattern: &str, id: &str| InstancePattern::parse(pattern).unwrap().matches(&id.parse().unwrap());
+        let fits =
+            |pattern: &str, id: &str| InstancePattern::parse(pattern).unwrap().matches(&id.parse().unwrap());
         assert!(fits("i-web*", "i-web1"));
         assert!(fits("*", "i-web1"));
         assert!(fits("i-?eb1", "i-web1"));

@@ -18,4 +18,6 @@ pub mod recording_life;
 pub mod server_keys;
 pub mod storage_target;
 
-pub use recording::{AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken, Timestamp};
+pub use recording::{
+    AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken, Timestamp,
+};

@@ -227,10 +227,16 @@ pub struct CheckedSegment {
 /// # Errors
 /// [`SegmentRefused`] says what does not fit. Claiming one that was claimed before is the caller's business: it
 /// compares with what is stored and answers the same again.
-pub fn acknowledge(recording: &Recording, segment: CheckedSegment, now: Timestamp) -> Result<SegmentAcknowledged, SegmentRefused> {
+pub fn acknowledge(
+    recording: &Recording,
+    segment: CheckedSegment,
+    now: Timestamp,
+) -> Result<SegmentAcknowledged, SegmentRefused> {
     match &recording.state {
         RecordingState::Open | RecordingState::Abandoned { .. } => {}
-        RecordingState::Sealed { .. } | RecordingState::Delivered { .. } => return Err(SegmentRefused::Sealed),
+        RecordingState::Sealed { .. } | RecordingState::Delivered { .. } => {
+            return Err(SegmentRefused::Sealed);
+        }
     }
     let arrived = &recording.arrived;
     if segment.number != arrived.segments {
@@ -314,13 +320,22 @@ pub struct CheckedManifest {
 ///
 /// # Errors
 /// [`SealRefused`] says what does not fit. The same manifest again is the caller's business, as with segments.
-pub fn seal(recording: &Recording, manifest: CheckedManifest, now: Timestamp) -> Result<RecordingSealed, SealRefused> {
+pub fn seal(
+    recording: &Recording,
+    manifest: CheckedManifest,
+    now: Timestamp,
+) -> Result<RecordingSealed, SealRefused> {
     match &recording.state {
         RecordingState::Open | RecordingState::Abandoned { .. } => {}
-        RecordingState::Sealed { .. } | RecordingState::Delivered { .. } => return Err(SealRefused::AlreadySealed),
+        RecordingState::Sealed { .. } | RecordingState::Delivered { .. } => {
+            return Err(SealRefused::AlreadySealed);
+        }
     }
     if manifest.segments != recording.arrived.segments {
-        return Err(SealRefused::SegmentsDiffer { listed: manifest.segments, arrived: recording.arrived.segments });
+        return Err(SealRefused::SegmentsDiffer {
+            listed: manifest.segments,
+            arrived: recording.arrived.segments,
+        });
     }
     if manifest.chain != recording.arrived.chain {
         return Err(SealRefused::ChainDiffers);

@@ -27,7 +27,9 @@ impl BucketName {
         if name.ends_with('-') {
             return refuse("a bucket's name does not end with '-'");
         }
-        let Some((owner, custom)) = name.strip_prefix("workbench-record-").and_then(|rest| rest.split_once('-')) else {
+        let Some((owner, custom)) =
+            name.strip_prefix("workbench-record-").and_then(|rest| rest.split_once('-'))
+        else {
             return refuse("the bucket must be named workbench-record-<account id>-<custom>");
         };
         let Ok(owner) = owner.parse::<AccountId>() else {
@@ -222,7 +224,10 @@ mod tests {
             ("acs:oss:cn-beijing:1609982529000000:workbench-record-1609982529000000-A".into(), "BucketName"),
             (format!("acs:oss:cn-beijing:1609982529000000:{bucket}{}", "x".repeat(63)), "BucketName"),
             (format!("acs:oss:cn-beijing:1609982529000001:{bucket}"), "AccountMismatch"),
-            ("acs:oss:cn-beijing:1609982529000000:workbench-record-1609982529000001-demo".into(), "AccountMismatch"),
+            (
+                "acs:oss:cn-beijing:1609982529000000:workbench-record-1609982529000001-demo".into(),
+                "AccountMismatch",
+            ),
         ] {
             let refused = parse(&text).expect_err(&text);
             assert!(format!("{refused:?}").starts_with(expected), "{text}: {refused:?}");
