@@ -1,12 +1,19 @@
 //! Hansard's HTTP side: the gateway that reads and authenticates RPC calls, the one road that dispatches them,
 //! one file per action, the agents' API, replay, and the jobs of the control plane.
 
-pub(crate) mod agent_api;
-pub(crate) mod errors;
-pub(crate) mod jobs;
-pub(crate) mod links;
-pub(crate) mod replay;
-pub(crate) mod request;
+mod actions;
+pub mod agent_api;
+mod dispatch;
+mod documents;
+mod errors;
+pub mod gateway;
+mod jobs;
+mod links;
+mod replay;
+mod request;
+mod serve;
+mod signed_tokens;
 mod state;
 
+pub use serve::serve;
 pub use state::{ApiSettings, Hansard, HansardParts};

@@ -41,7 +41,6 @@ const EVERY_CALL: &[ErrorCode] = &[
     ErrorCode::SecurityTokenExpired,
     ErrorCode::SecurityTokenMalformed,
     ErrorCode::SecurityTokenMismatch,
-    ErrorCode::ContentMd5NotMatched,
     ErrorCode::InvalidVersion,
     ErrorCode::ActionNotFound,
     ErrorCode::UnsupportedHttpMethod,

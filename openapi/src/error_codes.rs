@@ -117,8 +117,6 @@ wire_codes! {
     SecurityTokenMalformed => "InvalidSecurityToken.Malformed", 400, AfterFix, [Wire], "Specified SecurityToken is malformed.";
     /// The session token was sent with a key it does not belong to.
     SecurityTokenMismatch => "InvalidSecurityToken.MismatchWithAccessKey", 400, AfterFix, [Wire], "Specified SecurityToken mismatch with the AccessKey.";
-    /// The body is not the one whose MD5 was sent.
-    ContentMd5NotMatched => "ContentMD5NotMatched", 400, AfterFix, [Wire], "The Content-MD5 that was sent is not that of the body.";
 
     // What is called.
     /// The version is unknown.

@@ -104,8 +104,8 @@ pub struct AgentItem {
     pub agent_version: String,
     /// What it can capture.
     pub capabilities: Vec<AgentCapability>,
-    /// `enrolled`, or `replaced` when another agent took its instance over.
-    #[schema(example = "enrolled")]
+    /// `online` when it was heard within the last minute, else `offline`.
+    #[schema(example = "online")]
     pub status: String,
     /// When it joined.
     #[schema(example = "2023-04-10T12:41:28Z")]

@@ -1,0 +1,95 @@
+//! The actions of the wire, one file each: what the call is about, what it does, and how it fails.
+
+mod create_agent_join_token;
+mod get_instance_record_config;
+mod list_agents;
+mod list_instance_records;
+mod set_instance_record_config;
+mod view_instance_records;
+
+use domain::actions as catalogue;
+use domain::record_config::InstanceSelector;
+use domain::{InstanceId, InvalidIdentifier, Timestamp};
+use openapi::error_codes::WireError;
+use persistence::PageRequest;
+
+use crate::dispatch::Registered;
+
+/// Every action that dispatch can call.
+pub(crate) const REGISTRY: &[Registered] = &[
+    Registered::new::<catalogue::SetInstanceRecordConfig>(),
+    Registered::new::<catalogue::GetInstanceRecordConfig>(),
+    Registered::new::<catalogue::ListInstanceRecords>(),
+    Registered::new::<catalogue::ViewInstanceRecords>(),
+    Registered::new::<catalogue::CreateAgentJoinToken>(),
+    Registered::new::<catalogue::ListAgents>(),
+];
+
+/// Reads an InstanceId that names one instance.
+fn one_instance(text: &str) -> Result<InstanceId, WireError> {
+    InstanceId::parse(text).map_err(|error| invalid("InstanceId", &error))
+}
+
+/// Reads an InstanceId that may be `*`.
+fn selector(text: &str) -> Result<InstanceSelector, WireError> {
+    InstanceSelector::parse(text).map_err(|error| WireError::invalid("InstanceId", format_args!("it is *, or {}", rule(&error))))
+}
+
+fn invalid(parameter: &'static str, error: &InvalidIdentifier) -> WireError {
+    WireError::invalid(parameter, format_args!("it is {}: {}", error.kind(), rule(error)))
+}
+
+fn rule(error: &InvalidIdentifier) -> &'static str {
+    let allowed = error.allowed();
+    allowed.strip_prefix("it is ").unwrap_or(allowed)
+}
+
+/// The wire's form of a time.
+fn wire_time(at: Timestamp) -> String {
+    at.to_rfc3339_seconds()
+}
+
+/// The wire's counts are 32 bits wide.
+fn wire_count(count: u64) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// Which page is wanted. The first page is read as the beginning of the whole list, so that its reply can say how to
+/// go on from it.
+fn page(number: Option<i32>, size: Option<i32>, next_token: Option<String>) -> Result<PageRequest, WireError> {
+    let whole = |parameter, value: Option<i32>, default| match value {
+        None => Ok(default),
+        Some(value) => u32::try_from(value).map_err(|_| WireError::invalid(parameter, "it is a whole number from 1")),
+    };
+    let number = whole("PageNumber", number, 1)?;
+    let size = whole("PageSize", size, openapi::workbench::DEFAULT_PAGE_SIZE)?;
+    match (number, next_token) {
+        (1, token) => Ok(PageRequest::After { token, size }),
+        (_, None) => Ok(PageRequest::Number { number, size }),
+        (_, Some(_)) => Err(WireError::invalid("NextToken", "it goes on from an earlier page, so PageNumber is left out with it")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_asked_for_by_number_or_by_token() {
+        let token = || Some("t".to_owned());
+        assert_eq!(page(None, None, None), Ok(PageRequest::After { token: None, size: 10 }));
+        assert_eq!(page(Some(1), Some(3), token()), Ok(PageRequest::After { token: token(), size: 3 }));
+        assert_eq!(page(Some(2), Some(3), None), Ok(PageRequest::Number { number: 2, size: 3 }));
+        assert_eq!(page(Some(2), None, token()).unwrap_err().code_text(), "InvalidNextToken");
+    }
+
+    #[test]
+    fn a_bad_instance_is_named_and_ruled() {
+        let error = one_instance("nodash").unwrap_err();
+        assert_eq!(error.code_text(), "InvalidInstanceId");
+        assert!(error.message().contains("it is an instance id: 1 to 8 lower-case letters"), "{error}");
+        assert!(one_instance("*").is_err());
+        assert!(selector("*").is_ok() && selector("i-abc").is_ok());
+        assert!(selector("").unwrap_err().message().contains("it is *, or 1 to 8"));
+    }
+}

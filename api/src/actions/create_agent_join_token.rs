@@ -1,0 +1,62 @@
+//! CreateAgentJoinToken: a token with which one agent joins, shown once.
+
+use domain::actions::CreateAgentJoinToken;
+use domain::agent::{InstancePattern, JoinToken, JoinTokenLifetime, JoinTokenSecret};
+use domain::gate::{Granted, Resource};
+use openapi::error_codes::WireError;
+use openapi::workbench::{CreateAgentJoinTokenReply, CreateAgentJoinTokenRequest, Envelope};
+use persistence::JoinTokenIssued;
+
+use super::wire_time;
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for CreateAgentJoinToken {
+    type Request = CreateAgentJoinTokenRequest;
+    type Reply = CreateAgentJoinTokenReply;
+
+    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        match pattern(asked)?.as_instance() {
+            Some(instance) => call.instance(instance).await,
+            // A pattern could name any instance, so it is asked about as all of them are.
+            None => Ok(Resource::AllInstances { region: call.hansard.settings.region.clone() }),
+        }
+    }
+
+    async fn run(call: &Call<'_>, granted: Granted<Self>, asked: Self::Request) -> Result<Done<Self::Reply>, ActionError> {
+        let lifetime = match asked.ttl_seconds {
+            None => JoinTokenLifetime::DEFAULT,
+            Some(seconds) => JoinTokenLifetime::from_seconds(seconds)
+                .map_err(|_| WireError::invalid("TtlSeconds", "it is a whole number from 60 to 604800"))?,
+        };
+        let region = match granted.resource() {
+            Resource::Instance { region, .. } | Resource::AllInstances { region } => region.clone(),
+            Resource::Everything => call.hansard.settings.region.clone(),
+        };
+        let secret = JoinTokenSecret::generate();
+        let token = JoinToken {
+            hash: secret.hash(),
+            account: granted.account().clone(),
+            region,
+            instances: pattern(&asked)?,
+            permits_replace: asked.replace.unwrap_or(false),
+            created_by: granted.principal().arn(),
+            created_at: call.arrived_at,
+            expires_at: lifetime.counted_from(call.arrived_at),
+        };
+        let expires_at = token.expires_at;
+        let how = if token.permits_replace { "replace" } else { "" };
+        call.hansard.store.apply(&granted, JoinTokenIssued { token }, call.audit_of_change(&granted, how)).await?;
+        Ok(Done::changed(CreateAgentJoinTokenReply {
+            envelope: Envelope::ok(call.request_id.as_str()),
+            root: true,
+            token: secret.reveal().to_owned(),
+            token_expire_time: wire_time(expires_at),
+        }))
+    }
+}
+
+fn pattern(asked: &CreateAgentJoinTokenRequest) -> Result<InstancePattern, WireError> {
+    let rule = "it is an instance id such as i-web1, or a pattern of one with * and ?";
+    InstancePattern::parse(&asked.instance_id).map_err(|_| WireError::invalid("InstanceId", rule))
+}

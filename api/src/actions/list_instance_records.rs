@@ -1,0 +1,81 @@
+//! ListInstanceRecords: recordings of one instance or of all, newest first.
+
+use domain::actions::ListInstanceRecords;
+use domain::gate::{Granted, Resource};
+use domain::record_config::InstanceSelector;
+use domain::recording_life::{Recording, RecordingState, SessionEnd, WireStatus};
+use openapi::error_codes::WireError;
+use openapi::workbench::{Envelope, ListInstanceRecordsReply, ListInstanceRecordsRequest, RecordItem, RecordPage};
+use persistence::{RecordingQuery, StoreError};
+
+use super::{page, selector, wire_count, wire_time};
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for ListInstanceRecords {
+    type Request = ListInstanceRecordsRequest;
+    type Reply = ListInstanceRecordsReply;
+
+    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        match asked.instance_id.as_deref().map(selector).transpose()? {
+            Some(InstanceSelector::One(instance)) => call.instance(instance).await,
+            Some(InstanceSelector::All) | None => Ok(Resource::Everything),
+        }
+    }
+
+    async fn run(call: &Call<'_>, granted: Granted<Self>, asked: Self::Request) -> Result<Done<Self::Reply>, ActionError> {
+        let query = RecordingQuery {
+            include_expired: asked.include_expired.unwrap_or(false),
+            page: page(asked.page_number, asked.page_size, asked.next_token)?,
+            now: call.arrived_at,
+        };
+        let page = call.hansard.store.list_recordings(&granted, query).await.map_err(refused)?;
+        Ok(Done::read(ListInstanceRecordsReply {
+            envelope: Envelope::ok(call.request_id.as_str()),
+            root: RecordPage {
+                total_count: wire_count(page.total_count),
+                record_list: page.recordings.iter().map(|recording| item(call, recording)).collect(),
+            },
+            next_token: page.next_token,
+        }))
+    }
+}
+
+fn refused(error: StoreError) -> ActionError {
+    match error {
+        StoreError::InvalidPageToken => {
+            WireError::invalid("NextToken", "it is the NextToken of an earlier reply to the same list").into()
+        }
+        other => other.into(),
+    }
+}
+
+fn item(call: &Call<'_>, recording: &Recording) -> RecordItem {
+    let path = format!("view/instance/record/replay/{}", recording.token);
+    RecordItem {
+        // 16 digits beginning with 1 (DECISIONS I1): exact in 64 bits and in every client's numbers.
+        account_id: recording.account.as_str().parse().unwrap_or_default(),
+        expire_time: wire_time(recording.expires_at(call.arrived_at)),
+        gmt_create: wire_time(recording.started_at),
+        instance_id: recording.instance.to_string(),
+        instance_record_url: call.hansard.settings.public_address(&path),
+        record_duration_millis: recording.duration_millis(),
+        status: recording.status().as_str().to_owned(),
+        status_reason: status_reason(recording),
+        terminal_session_token: recording.token.to_string(),
+    }
+}
+
+/// Why a recording is interrupted or failed.
+fn status_reason(recording: &Recording) -> Option<String> {
+    if !matches!(recording.status(), WireStatus::Interrupted | WireStatus::Failed) {
+        return None;
+    }
+    Some(match &recording.state {
+        RecordingState::Open | RecordingState::Abandoned { .. } => "nothing has been heard of the agent since".to_owned(),
+        RecordingState::Sealed { end, .. } | RecordingState::Delivered { end, .. } => match end {
+            SessionEnd::Interrupted { reason } => reason.clone(),
+            SessionEnd::Exited => "the session ended before anything was recorded".to_owned(),
+        },
+    })
+}

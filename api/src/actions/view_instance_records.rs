@@ -1,0 +1,41 @@
+//! ViewInstanceRecords: permits one view of one recording and hands out its replay address.
+
+use domain::TerminalSessionToken;
+use domain::actions::ViewInstanceRecords;
+use domain::gate::{Granted, Resource};
+use openapi::error_codes::ErrorCode;
+use openapi::workbench::{Envelope, ViewInstanceRecordsReply, ViewInstanceRecordsRequest};
+
+use super::{one_instance, wire_time};
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+use crate::replay::tickets;
+
+impl RpcAction for ViewInstanceRecords {
+    type Request = ViewInstanceRecordsRequest;
+    type Reply = ViewInstanceRecordsReply;
+
+    /// The instance that the caller names, before anything is looked up by the token: a 404 tells nothing about what
+    /// the caller may not see (DECISIONS I4).
+    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        call.instance(one_instance(&asked.instance_id)?).await
+    }
+
+    async fn run(call: &Call<'_>, granted: Granted<Self>, asked: Self::Request) -> Result<Done<Self::Reply>, ActionError> {
+        // A text that is no token, a token of nobody, of another instance or of another account: one answer.
+        let not_found = ErrorCode::RecordingNotFound;
+        let token = TerminalSessionToken::parse(&asked.terminal_session_token).map_err(|_| not_found)?;
+        let recording = call.hansard.store.find_recording(&granted, &token).await?.ok_or(not_found)?;
+        if recording.expired(call.arrived_at) {
+            return Err(ErrorCode::RecordingExpired.into());
+        }
+        let replay = tickets::issue(call.hansard, granted.principal(), &recording)?;
+        let reply = ViewInstanceRecordsReply {
+            envelope: Envelope::ok(call.request_id.as_str()),
+            root: true,
+            replay_url: replay.url,
+            replay_url_expire_time: wire_time(replay.expires_at),
+        };
+        Ok(Done::read(reply).about(&token, "ticket"))
+    }
+}

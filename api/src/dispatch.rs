@@ -1,0 +1,268 @@
+//! The one road of every RPC call: find the action, read its parameters, locate what it is about, ask the gate, run
+//! it, write one final audit row, reply. No action can leave it: an action is a type of the catalogue, only the gate
+//! makes its grant, and the store demands that grant.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+
+use actix_web::HttpResponse;
+use domain::actions::{self, Action};
+use domain::audit::{AuditDecision, AuditEvent};
+use domain::gate::{self, Granted, RequestFacts, Resource};
+use domain::identity::AccessKeyId;
+use domain::principal::Principal;
+use domain::{InstanceId, Timestamp};
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+use openapi::error_codes::{ErrorCode, WireError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use validator::Validate;
+
+use crate::actions::REGISTRY;
+use crate::errors::{ActionError, Refusal};
+use crate::gateway::finish::panicked;
+use crate::gateway::parameters::shown;
+use crate::gateway::render::{self, Format};
+use crate::request::RequestId;
+use crate::state::Hansard;
+
+/// An authenticated call.
+pub(crate) struct Call<'h> {
+    /// The control plane.
+    pub(crate) hansard: &'h Hansard,
+    /// The call's id.
+    pub(crate) request_id: RequestId,
+    /// When it arrived: its one present moment.
+    pub(crate) arrived_at: Timestamp,
+    /// Who calls.
+    pub(crate) principal: Principal,
+    /// The key that signed.
+    pub(crate) access_key_id: AccessKeyId,
+    /// Where it came from.
+    pub(crate) source_address: Option<IpAddr>,
+    /// Whether it came over TLS.
+    pub(crate) secure_transport: bool,
+    /// The caller's program, as it names itself.
+    pub(crate) user_agent: String,
+    /// How the reply is written.
+    pub(crate) format: Format,
+}
+
+/// One action of the wire. Implemented for the catalogue's own types, so that nothing outside it can be one.
+pub(crate) trait RpcAction: Action + Sized {
+    /// Its parameters.
+    type Request: DeserializeOwned + Validate;
+    /// Its reply.
+    type Reply: Serialize;
+
+    /// Says what the call is about, from its parameters alone or from where the instance is known to be.
+    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError>;
+
+    /// Does it.
+    async fn run(call: &Call<'_>, granted: Granted<Self>, asked: Self::Request) -> Result<Done<Self::Reply>, ActionError>;
+}
+
+/// What an action did.
+pub(crate) struct Done<R> {
+    reply: R,
+    audited: bool,
+    recording: Option<String>,
+    how: &'static str,
+}
+
+impl<R> Done<R> {
+    /// It changed nothing; dispatch writes the audit row.
+    pub(crate) fn read(reply: R) -> Self {
+        Self { reply, audited: false, recording: None, how: "" }
+    }
+
+    /// It changed something, and the audit row went with the change.
+    pub(crate) fn changed(reply: R) -> Self {
+        Self { audited: true, ..Self::read(reply) }
+    }
+
+    /// The audit row names the recording and how it was looked at.
+    pub(crate) fn about(self, recording: impl ToString, how: &'static str) -> Self {
+        Self { recording: Some(recording.to_string()), how, ..self }
+    }
+}
+
+impl Call<'_> {
+    /// What the call brings to a decision.
+    fn facts(&self) -> RequestFacts {
+        RequestFacts {
+            now: self.arrived_at,
+            source_address: self.source_address,
+            secure_transport: self.secure_transport,
+            multi_factor: false,
+        }
+    }
+
+    /// The instance as a resource: in the region where it is stored, else in the deployment's (DECISIONS I3).
+    pub(crate) async fn instance(&self, instance: InstanceId) -> Result<Resource, ActionError> {
+        let stored = self.hansard.store.instance_region(self.principal.account(), &instance).await?;
+        Ok(Resource::Instance { region: stored.unwrap_or_else(|| self.hansard.settings.region.clone()), instance })
+    }
+
+    /// The audit row of a change that is permitted and succeeds, for the change's own transaction.
+    pub(crate) fn audit_of_change<A: Action>(&self, granted: &Granted<A>, how: &str) -> AuditEvent {
+        AuditEvent { how: how.to_owned(), ..self.audit(A::ENTRY.name, &located(granted), allowed(granted), "OK") }
+    }
+
+    fn audit(&self, action: &str, resource: &str, decision: AuditDecision, result: &str) -> AuditEvent {
+        AuditEvent {
+            request_id: self.request_id.as_str().to_owned(),
+            at: self.arrived_at,
+            account: self.principal.account().clone(),
+            principal: self.principal.arn(),
+            access_key_id: Some(self.access_key_id.as_str().to_owned()),
+            action: action.to_owned(),
+            resource: resource.to_owned(),
+            decision,
+            result: result.to_owned(),
+            source_address: self.source_address,
+            user_agent: self.user_agent.clone(),
+            recording: None,
+            how: String::new(),
+        }
+    }
+
+    /// Writes the audit row of a refused or failed call, and gives the refusal back. Were the row lost, the caller is
+    /// told that and not the refusal.
+    async fn refuse(&self, action: &str, resource: &str, decision: AuditDecision, error: ActionError) -> ActionError {
+        let row = self.audit(action, resource, decision, &error.wire().code_text());
+        match self.hansard.store.record_audit(row).await {
+            Ok(()) => error,
+            Err(lost) => lost.into(),
+        }
+    }
+}
+
+fn located<A: Action>(granted: &Granted<A>) -> String {
+    granted.resource().arn(granted.account())
+}
+
+fn allowed<A: Action>(granted: &Granted<A>) -> AuditDecision {
+    AuditDecision::Allowed { by: granted.by().to_owned() }
+}
+
+/// How an action is called, whatever its types.
+type Runner = for<'c> fn(&'c Call<'c>, &'c BTreeMap<String, String>) -> LocalBoxFuture<'c, Result<HttpResponse, ActionError>>;
+
+/// An action that dispatch can call. Its name comes from the catalogue.
+pub(crate) struct Registered {
+    pub(crate) name: &'static str,
+    runner: Runner,
+}
+
+impl Registered {
+    /// Registers an action of the catalogue.
+    pub(crate) const fn new<A: RpcAction>() -> Self {
+        Self { name: A::ENTRY.name, runner: |call, parameters| Box::pin(road::<A>(call, parameters)) }
+    }
+}
+
+/// Answers an authenticated call.
+pub(crate) async fn dispatch(
+    call: &Call<'_>,
+    version: Result<&str, WireError>,
+    action: Result<&str, WireError>,
+    parameters: &BTreeMap<String, String>,
+) -> Result<HttpResponse, ActionError> {
+    match find(version, action.as_deref()) {
+        Ok(found) => (found.runner)(call, parameters).await,
+        Err(error) => {
+            let asked = action.map(shown).unwrap_or_default();
+            Err(call.refuse(&asked, "", AuditDecision::NotAsked, error.into()).await)
+        }
+    }
+}
+
+/// Finds an action: version first, then the name (DECISIONS G1), and only in the catalogue.
+fn find(version: Result<&str, WireError>, action: Result<&str, &WireError>) -> Result<&'static Registered, WireError> {
+    let version = version?;
+    if version != actions::WORKBENCH_VERSION {
+        return Err(ErrorCode::InvalidVersion.into());
+    }
+    let entry = actions::find(version, action.map_err(Clone::clone)?).ok_or(ErrorCode::ActionNotFound)?;
+    REGISTRY.iter().find(|registered| registered.name == entry.name).ok_or_else(|| ErrorCode::ActionNotFound.into())
+}
+
+async fn road<A: RpcAction>(call: &Call<'_>, parameters: &BTreeMap<String, String>) -> Result<HttpResponse, ActionError> {
+    let name = A::ENTRY.name;
+    let asked = match openapi::parameters::read::<A::Request>(parameters) {
+        Ok(asked) => asked,
+        Err(error) => return Err(call.refuse(name, "", AuditDecision::NotAsked, error.into()).await),
+    };
+    let resource = match A::locate(call, &asked).await {
+        Ok(resource) => resource,
+        Err(error) => return Err(call.refuse(name, "", AuditDecision::NotAsked, error).await),
+    };
+    let policies = call.hansard.store.policies_of(&call.principal).await?;
+    let granted: Granted<A> = match gate::authorize(&call.principal, resource, &policies, &call.facts()) {
+        Ok(granted) => granted,
+        Err(denied) => {
+            let (resource, decision) = (denied.resource.clone(), AuditDecision::Denied { by: denied.by.clone() });
+            return Err(call.refuse(name, &resource, decision, denied.into()).await);
+        }
+    };
+    let (resource, decision) = (located(&granted), allowed(&granted));
+    // A panic is an outcome like any other, so that it does not cost the audit row.
+    let outcome = AssertUnwindSafe(A::run(call, granted, asked)).catch_unwind().await;
+    let done = match outcome.unwrap_or_else(|panic| Err(ActionError::from(panicked(&*panic)))) {
+        Ok(done) => done,
+        Err(error) => return Err(call.refuse(name, &resource, decision, error).await),
+    };
+    let reply = render::success(call.format, name, &done.reply)?;
+    if !done.audited {
+        let row = call.audit(name, &resource, decision, "OK");
+        let row = AuditEvent { recording: done.recording, how: done.how.to_owned(), ..row };
+        call.hansard.store.record_audit(row).await?;
+    }
+    Ok(reply)
+}
+
+impl From<Refusal> for ActionError {
+    fn from(refusal: Refusal) -> Self {
+        Self::unexpected("an action panicked", refusal.chain.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::actions::{CATALOGUE, Door, WORKBENCH_VERSION};
+
+    use super::*;
+
+    #[test]
+    fn every_action_of_the_wire_is_registered() {
+        for entry in CATALOGUE.iter().filter(|entry| entry.door == Door::Wire) {
+            assert!(find(Ok(WORKBENCH_VERSION), Ok(entry.name)).is_ok_and(|found| found.name == entry.name), "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_the_catalogue_cannot_be_reached() {
+        for registered in REGISTRY {
+            let row = actions::find(WORKBENCH_VERSION, registered.name).expect("a registered action has its row");
+            assert_eq!(row.door, Door::Wire);
+        }
+        let refused = |version, action| find(Ok(version), Ok(action)).err().map(|error| error.code());
+        for entry in CATALOGUE.iter().filter(|entry| entry.door != Door::Wire) {
+            assert_eq!(refused(WORKBENCH_VERSION, entry.name), Some(ErrorCode::ActionNotFound), "{}", entry.name);
+        }
+        for other in ["", "LoginInstance", "listagents", "ListAgents ", "Nothing"] {
+            assert_eq!(refused(WORKBENCH_VERSION, other), Some(ErrorCode::ActionNotFound), "{other:?}");
+        }
+        assert_eq!(refused("2015-05-01", "ListAgents"), Some(ErrorCode::InvalidVersion));
+        assert_eq!(refused("", "Nothing"), Some(ErrorCode::InvalidVersion));
+    }
+
+    #[test]
+    fn a_missing_version_is_told_before_a_missing_action() {
+        let error = find(Err(WireError::missing("Version")), Err(&WireError::missing("Action"))).err();
+        assert_eq!(error.map(|error| error.code_text()).as_deref(), Some("MissingVersion"));
+    }
+}

@@ -1,0 +1,88 @@
+//! What describes and watches the service: its OpenAPI documents, Swagger UI from the program itself, and `/healthz`.
+
+use std::sync::Arc;
+
+use actix_web::http::header;
+use actix_web::web::{self, Data, Path, ServiceConfig};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use openapi::error_codes::ErrorCode;
+use serde_json::json;
+use utoipa_swagger_ui::{Config, Url};
+
+use crate::agent_api;
+use crate::errors::ActionError;
+use crate::state::Hansard;
+
+/// The document of the RPC wire.
+const WORKBENCH: &str = "/openapi.json";
+/// The document of the agents' API.
+const AGENT: &str = "/openapi/agent-v1.json";
+
+/// Swagger UI loads nothing from elsewhere. It styles its own elements, hence the exception.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+     img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+/// Registers the documents, Swagger UI and `/healthz`.
+pub(crate) fn configure(config: &mut ServiceConfig) {
+    let urls = [Url::new("ecs-workbench 2022-02-20", WORKBENCH), Url::new("agent API v1", AGENT)];
+    let texts = Texts { workbench: openapi::documents::workbench_text().into(), agent: agent_api::document().into() };
+    config
+        .app_data(Data::from(Arc::new(Config::new(urls))))
+        .app_data(Data::new(texts))
+        .route(WORKBENCH, web::get().to(workbench))
+        .route(AGENT, web::get().to(agent))
+        .route("/docs", web::get().to(swagger_without_slash))
+        .route("/docs/{file:.*}", web::get().to(swagger))
+        .route("/healthz", web::get().to(healthz));
+}
+
+/// The documents, printed once.
+struct Texts {
+    workbench: web::Bytes,
+    agent: web::Bytes,
+}
+
+async fn workbench(texts: Data<Texts>) -> HttpResponse {
+    guarded().content_type("application/json").body(texts.workbench.clone())
+}
+
+async fn agent(texts: Data<Texts>) -> HttpResponse {
+    guarded().content_type("application/json").body(texts.agent.clone())
+}
+
+/// The page's own links are relative, so that it must be opened with the slash; nothing here redirects.
+async fn swagger_without_slash() -> HttpResponse {
+    guarded()
+        .content_type("text/html; charset=utf-8")
+        .body("<!DOCTYPE html><title>Hansard</title><p>The API's documents are at <a href=\"/docs/\">/docs/</a>.")
+}
+
+async fn swagger(file: Path<String>, config: Data<Config<'static>>) -> Result<HttpResponse, ActionError> {
+    let found = utoipa_swagger_ui::serve(&file, config.into_inner())
+        .map_err(|error| ActionError::unexpected("could not serve Swagger UI", error.to_string()))?
+        .ok_or(ErrorCode::ActionNotFound)?;
+    let mut response = guarded();
+    if found.gzpipped {
+        response.insert_header((header::CONTENT_ENCODING, "gzip"));
+    }
+    Ok(response.content_type(found.content_type).body(found.bytes.into_owned()))
+}
+
+fn guarded() -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"));
+    response
+}
+
+/// 200 while it serves: the database answers.
+async fn healthz(hansard: Data<Hansard>) -> Result<HttpResponse, ActionError> {
+    hansard.store.ping().await.map_err(|error| {
+        let chain = crate::errors::chain_of(&error);
+        tracing::warn!(chain, "the database does not answer");
+        ErrorCode::ServiceUnavailable
+    })?;
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(json!({ "Status": "ok" })))
+}

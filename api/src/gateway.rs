@@ -1,0 +1,45 @@
+//! The way in of the RPC wire: read, authenticate, dispatch, reply. `/` takes every call, by GET and POST.
+
+mod authenticate;
+pub(crate) mod finish;
+pub mod parameters;
+mod read;
+pub(crate) mod render;
+pub mod signature;
+
+use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+
+use crate::dispatch::{self, Call};
+use crate::errors::ActionError;
+use crate::request::{self, RequestId};
+use crate::state::Hansard;
+use render::Format;
+
+/// Registers `/`.
+pub(crate) fn configure(config: &mut ServiceConfig) {
+    config.service(resource("/").route(to(answer)));
+}
+
+/// Answers one RPC call. An error is rendered by [`finish`], in the format that was asked for.
+async fn answer(http: HttpRequest, payload: Payload, hansard: Data<Hansard>) -> Result<HttpResponse, ActionError> {
+    let arrived_at = hansard.now();
+    let signed = read::read(&http, payload, hansard.settings.call_limit_bytes).await?;
+    let parameters = parameters::Channel::merged(&signed.query, &signed.form);
+    let format = Format::of(parameters.get("Format").map(String::as_str));
+    http.extensions_mut().insert(format);
+    let claim = signature::Claim::read(&signed)?;
+    let authenticated = authenticate::authenticate(&hansard, &claim, arrived_at).await?;
+    let call = Call {
+        hansard: &hansard,
+        request_id: RequestId::of(&http),
+        arrived_at,
+        principal: authenticated.principal,
+        access_key_id: authenticated.access_key_id,
+        source_address: request::source_address(&http),
+        secure_transport: request::secure_transport(&http),
+        user_agent: request::user_agent(&http),
+        format,
+    };
+    dispatch::dispatch(&call, claim.version(), claim.action(), &parameters).await
+}

@@ -1,0 +1,159 @@
+//! The outermost middleware. It gives every request its id, renders every refusal, also those of the web framework,
+//! in the contract's shape, catches panics, and writes one line to the log. It logs no query string, ever.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
+use futures_util::FutureExt as _;
+use openapi::error_codes::{ErrorCode, WireError};
+
+use super::render::{self, Format};
+use crate::errors::{ActionError, Refusal};
+use crate::request::RequestId;
+use crate::state::Hansard;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-acs-request-id");
+
+/// Wraps everything that the server answers.
+pub(crate) async fn finish(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let began = Instant::now();
+    let request_id = RequestId::generate();
+    request.extensions_mut().insert(request_id.clone());
+    let line = Line { request_id, method: request.method().to_string(), path: request.path().to_owned(), began };
+    let host_id = request.app_data::<Data<Hansard>>().map(|hansard| hansard.settings.host_id.clone()).unwrap_or_default();
+
+    let outcome = AssertUnwindSafe(async move { next.call(request).await }).catch_unwind().await;
+    let response = match outcome {
+        Ok(Ok(response)) => response.map_into_boxed_body(),
+        Ok(Err(error)) => {
+            let refusal = refusal_of(&error.error_response(), Some(&error)).unwrap_or_else(|| ErrorCode::InternalError.into());
+            return Err(line.broken(&refusal, &host_id));
+        }
+        Err(panic) => return Err(line.broken(&panicked(&*panic), &host_id)),
+    };
+    Ok(line.finished(response, &host_id))
+}
+
+/// What a panic is to the caller and to the log.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Refusal {
+    let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let chain = Some(format!("panic: {}", message.unwrap_or("of another type than text")));
+    Refusal { chain, ..ErrorCode::InternalError.into() }
+}
+
+/// What the log says about a request.
+struct Line {
+    request_id: RequestId,
+    method: String,
+    path: String,
+    began: Instant,
+}
+
+impl Line {
+    fn finished(&self, mut response: ServiceResponse, host_id: &str) -> ServiceResponse {
+        // Those who render their own refusals have put the id in already.
+        if response.headers().contains_key(&REQUEST_ID) {
+            self.write(response.status(), None);
+            return response;
+        }
+        if let Some(refusal) = refusal_of(response.response(), response.response().error()) {
+            let format = response.request().extensions().get::<Format>().copied().unwrap_or_default();
+            let mut rendered = self.rendered(format, &refusal, host_id);
+            self.write(rendered.status(), Some(&refusal));
+            // What a resource demands of all its replies, such as never to be cached, holds for refusals too.
+            for (name, value) in response.headers() {
+                if !rendered.headers().contains_key(name) {
+                    rendered.headers_mut().append(name.clone(), value.clone());
+                }
+            }
+            return response.into_response(rendered);
+        }
+        self.write(response.status(), None);
+        self.sign(response.response_mut());
+        response
+    }
+
+    /// A request of which nothing but the refusal is left.
+    fn broken(&self, refusal: &Refusal, host_id: &str) -> Error {
+        let rendered = self.rendered(Format::Json, refusal, host_id);
+        self.write(rendered.status(), Some(refusal));
+        Broken(std::cell::RefCell::new(Some(rendered))).into()
+    }
+
+    fn rendered(&self, format: Format, refusal: &Refusal, host_id: &str) -> HttpResponse {
+        let mut rendered = render::refusal(format, refusal, &self.request_id, host_id);
+        self.sign(&mut rendered);
+        rendered
+    }
+
+    fn sign(&self, response: &mut HttpResponse) {
+        if let Ok(id) = HeaderValue::from_str(self.request_id.as_str()) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+    }
+
+    fn write(&self, status: StatusCode, refusal: Option<&Refusal>) {
+        let Self { request_id, method, path, began } = self;
+        let millis = u64::try_from(began.elapsed().max(Duration::ZERO).as_millis()).unwrap_or(u64::MAX);
+        let status = status.as_u16();
+        let code = refusal.map(|refusal| refusal.wire.code_text()).unwrap_or_default();
+        // A path may hold anything that its sender liked; escaped it cannot forge lines.
+        let path = path.escape_debug();
+        match refusal.and_then(|refusal| refusal.chain.as_deref()) {
+            Some(chain) => tracing::error!(%request_id, method, %path, status, code, millis, chain, "failed"),
+            None => tracing::info!(%request_id, method, %path, status, code, millis, "answered"),
+        }
+    }
+}
+
+/// The refusal that a response stands for; `None` for one that is no error.
+fn refusal_of(response: &HttpResponse, error: Option<&Error>) -> Option<Refusal> {
+    if let Some(refusal) = response.extensions().get::<Refusal>() {
+        return Some(refusal.clone());
+    }
+    let status = response.status();
+    let code = match status.as_u16() {
+        ..400 => return None,
+        404 => ErrorCode::ActionNotFound,
+        405 => ErrorCode::UnsupportedHttpMethod,
+        413 | 414 | 431 => ErrorCode::RequestEntityTooLarge,
+        429 => ErrorCode::ThrottlingUser,
+        503 => ErrorCode::ServiceUnavailable,
+        400..500 => ErrorCode::MalformedRequest,
+        _ => ErrorCode::InternalError,
+    };
+    let chain = status.is_server_error().then(|| error.map_or_else(|| "a reply without a reason".to_owned(), ToString::to_string));
+    Some(Refusal { chain, ..WireError::new(code).into() })
+}
+
+/// Carries a finished response through the framework's error path.
+#[derive(Debug)]
+struct Broken(std::cell::RefCell<Option<HttpResponse>>);
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the request could not be answered")
+    }
+}
+
+impl ResponseError for Broken {
+    fn error_response(&self) -> HttpResponse {
+        self.0.take().unwrap_or_else(|| HttpResponse::new(StatusCode::INTERNAL_SERVER_ERROR))
+    }
+}
+
+/// Answers what no resource answers.
+pub(crate) async fn nothing_here() -> Result<HttpResponse, ActionError> {
+    Err(ErrorCode::ActionNotFound.into())
+}

@@ -1,0 +1,141 @@
+//! Parameters as they arrive in a query or in a form body: decoded strictly, each name once.
+
+use std::collections::BTreeMap;
+
+use openapi::error_codes::{ErrorCode, WireError};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What stays as it is in the signatures' percent-encoding: letters, digits and these four.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The signatures' percent-encoding.
+pub(crate) fn encode(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// The parameters of one channel, in the order in which they arrived.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Channel(Vec<(String, String)>);
+
+impl Channel {
+    /// Decodes `a=1&b=2`. `+` is a space.
+    ///
+    /// # Errors
+    /// Broken percent-encoding, invalid UTF-8, and a name that comes twice (DECISIONS G2). `place` says where.
+    pub fn parse(raw: &[u8], place: &'static str) -> Result<Self, WireError> {
+        let refuse = |what: String| WireError::with_message(ErrorCode::MalformedRequest, format!("The {place} {what}."));
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for pair in raw.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
+                Some(at) => (&pair[..at], &pair[at + 1..]),
+                None => (pair, &pair[pair.len()..]),
+            };
+            let decode = |raw| decode(raw).map_err(|what| refuse(what.to_owned()));
+            let (name, value) = (decode(name)?, decode(value)?);
+            if !seen.insert(name.clone()) {
+                return Err(refuse(format!("names the parameter {} more than once", shown(&name))));
+            }
+            pairs.push((name, value));
+        }
+        Ok(Self(pairs))
+    }
+
+    /// The value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(candidate, _)| candidate == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The parameters of a call: those of the query and those of the body, which win (contract, section 4.2).
+    #[must_use]
+    pub fn merged(query: &Self, form: &Self) -> BTreeMap<String, String> {
+        query.0.iter().chain(&form.0).cloned().collect()
+    }
+}
+
+fn decode(raw: &[u8]) -> Result<String, &'static str> {
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let [high, low, after @ ..] = rest else { return Err("has a % that no two hexadecimal digits follow") };
+                let (Some(high), Some(low)) = (hexadecimal(*high), hexadecimal(*low)) else {
+                    return Err("has a % that no two hexadecimal digits follow");
+                };
+                rest = after;
+                high << 4 | low
+            }
+            other => *other,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8")
+}
+
+fn hexadecimal(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+/// A stranger's text for an error: escaped to printable ASCII, and cut.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(64).flat_map(char::escape_default).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(raw: &str) -> Vec<(String, String)> {
+        Channel::parse(raw.as_bytes(), "query").unwrap().0
+    }
+
+    #[test]
+    fn every_clients_spelling_is_decoded() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(parse("A=a+b%2Bc%2Ad~e%2Ff%25g&Empty="), [pair("A", "a b+c*d~e/f%g"), pair("Empty", "")]);
+        assert_eq!(parse("A=!'()*/?:@,$&&B"), [pair("A", "!'()*/?:@,$"), pair("B", "")]);
+        assert_eq!(parse("A=%e4%BD%a0&%41%3D=x=1"), [pair("A", "你"), pair("A=", "x=1")]);
+        assert_eq!(parse(""), []);
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_refused() {
+        for (raw, what) in [
+            (&b"A=%"[..], "two hexadecimal digits"),
+            (b"A=%2", "two hexadecimal digits"),
+            (b"A=%zz", "two hexadecimal digits"),
+            (b"A=%+1", "two hexadecimal digits"),
+            (b"A=%ff", "not UTF-8"),
+            (b"A=\xff", "not UTF-8"),
+            (b"%C0%80=1", "not UTF-8"),
+            (b"A=%ED%A0%80", "not UTF-8"),
+            (b"A=1&B=2&A=1", "names the parameter A more than once"),
+            (b"A=1&%41=2", "names the parameter A more than once"),
+        ] {
+            let error = Channel::parse(raw, "query").expect_err("refused");
+            assert_eq!((error.code_text().as_str(), error.status()), ("InvalidParameter", 400));
+            assert!(error.message().contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn encoding_leaves_only_the_unreserved() {
+        assert_eq!(encode("aZ09-_.~ *+/!'()%你"), "aZ09-_.~%20%2A%2B%2F%21%27%28%29%25%E4%BD%A0");
+    }
+
+    #[test]
+    fn the_body_wins() {
+        let query = Channel::parse(b"A=query&B=b", "query").unwrap();
+        let form = Channel::parse(b"A=form&C=c", "body").unwrap();
+        let merged = Channel::merged(&query, &form);
+        assert_eq!(merged.into_iter().map(|(_, value)| value).collect::<Vec<_>>(), ["form", "b", "c"]);
+    }
+}

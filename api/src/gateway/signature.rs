@@ -1,0 +1,236 @@
+//! Who signed a request, and whether they did: RPC signatures V3 (ACS3-HMAC-SHA256) and V1 (HMAC-SHA1), as the
+//! vendor's SDKs make them (contract, section 4). Pure: the clock, the secret and the request are arguments.
+//!
+//! [`Claim::read`] finds out what a request claims; the checks that follow are called one by one, in the order of
+//! DECISIONS G1.
+
+mod v1;
+mod v3;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use domain::Timestamp;
+use domain::access_key::AccessKeySecret;
+use openapi::error_codes::{ErrorCode, WireError};
+
+use super::parameters::Channel;
+
+/// How far a request's time may lie from ours, either way.
+pub const WINDOW_MILLIS: i64 = 15 * 60 * 1_000;
+
+/// The longest nonce that is accepted. SDKs send 32 or 64 characters.
+const NONCE_MAX_CHARACTERS: usize = 256;
+
+/// Longer strings to sign are not repeated in the refusal.
+const ECHO_MAX_BYTES: usize = 64 * 1024;
+
+/// The one action whose parameters hold passwords and private keys: its string to sign is never repeated.
+const NEVER_ECHOED: &str = "LoginInstance";
+
+/// A request as it was signed.
+#[derive(Debug, Clone, Default)]
+pub struct SignedRequest {
+    /// `GET` or `POST`.
+    pub method: String,
+    /// The path as sent.
+    pub path: String,
+    /// The parameters of the query.
+    pub query: Channel,
+    /// The parameters of a form body; none when the body is something else.
+    pub form: Channel,
+    /// The headers in the order in which they came; names in lower case, values as sent.
+    pub headers: Vec<(String, String)>,
+    /// The body as it arrived, de-chunked.
+    pub body: Vec<u8>,
+}
+
+impl SignedRequest {
+    /// The values of a header, stripped at both ends.
+    fn header_values<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'r str> {
+        self.headers.iter().filter(move |(candidate, _)| candidate == name).map(|(_, value)| strip(value))
+    }
+
+    /// The value of a header that may come once.
+    fn header(&self, name: &'static str) -> Result<Option<&str>, WireError> {
+        let mut values = self.header_values(name);
+        let first = values.next();
+        match values.next() {
+            None => Ok(first),
+            Some(_) => Err(WireError::with_message(
+                ErrorCode::MalformedRequest,
+                format!("The header {name} was sent more than once."),
+            )),
+        }
+    }
+
+    /// A parameter; the body's wins over the query's.
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.form.get(name).or_else(|| self.query.get(name))
+    }
+}
+
+/// The white space that HTTP allows around a header's value.
+fn strip(value: &str) -> &str {
+    value.trim_matches([' ', '\t'])
+}
+
+/// The signature versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// `ACS3-HMAC-SHA256` in the header Authorization.
+    V3,
+    /// HMAC-SHA1 in the parameter Signature.
+    V1,
+}
+
+/// What a request says about itself, not believed yet.
+#[derive(Debug)]
+pub struct Claim<'r> {
+    request: &'r SignedRequest,
+    scheme: Scheme,
+    access_key_id: &'r str,
+    date: &'r str,
+    nonce: &'r str,
+    signature: &'r str,
+    security_token: Option<&'r str>,
+    /// V3 only: the names of the signed headers, as sent.
+    signed_headers: &'r str,
+    /// V3 only: the announced SHA-256 of the body.
+    body_sha256: &'r str,
+}
+
+impl<'r> Claim<'r> {
+    /// Finds the signature, and everything without which it could not be one.
+    ///
+    /// # Errors
+    /// Bearer and anonymous requests, other algorithms, and incomplete signatures.
+    pub fn read(request: &'r SignedRequest) -> Result<Self, WireError> {
+        let authorization = request.header("authorization")?;
+        let claim = match authorization {
+            Some(authorization) if authorization.starts_with("ACS3-") => v3::read(request, authorization)?,
+            _ if request.parameter("AccessKeyId").is_some() || request.parameter("Signature").is_some() => v1::read(request)?,
+            _ => return Err(unsigned(request, authorization)),
+        };
+        if claim.nonce.is_empty() || claim.nonce.chars().count() > NONCE_MAX_CHARACTERS {
+            return Err(WireError::invalid("SignatureNonce", "it has 1 to 256 characters"));
+        }
+        Ok(claim)
+    }
+
+    /// The key that is said to have signed.
+    #[must_use]
+    pub fn access_key_id(&self) -> &'r str {
+        self.access_key_id
+    }
+
+    /// The text that makes this request unique among those of its key.
+    #[must_use]
+    pub fn nonce(&self) -> &'r str {
+        self.nonce
+    }
+
+    /// Whether the request's time lies within the window around `now`; gives that time.
+    ///
+    /// # Errors
+    /// Another form than `YYYY-MM-DDTHH:MM:SSZ`, or outside the window.
+    pub fn check_date(&self, now: Timestamp) -> Result<Timestamp, WireError> {
+        let date = Timestamp::parse_rfc3339_seconds(self.date).map_err(|_| ErrorCode::TimeStampFormat)?;
+        if (now.as_millis() - date.as_millis()).abs() > WINDOW_MILLIS {
+            return Err(ErrorCode::TimeStampExpired.into());
+        }
+        Ok(date)
+    }
+
+    /// Whether the body is the one that was signed. V1 signs a form body's parameters and no other body.
+    ///
+    /// # Errors
+    /// Another body.
+    pub fn check_body(&self) -> Result<(), WireError> {
+        match self.scheme {
+            Scheme::V1 => Ok(()),
+            Scheme::V3 => v3::check_body(self),
+        }
+    }
+
+    /// Whether the secret made the signature.
+    ///
+    /// # Errors
+    /// It did not; the message repeats what should have been signed, where that holds no secrets.
+    pub fn check_signature(&self, secret: &AccessKeySecret) -> Result<(), WireError> {
+        match self.scheme {
+            Scheme::V1 => v1::check_signature(self, secret),
+            Scheme::V3 => v3::check_signature(self, secret),
+        }
+    }
+
+    /// Whether the session token, where one was sent, belongs to the key. Every key is a long-term key so far, and
+    /// no token belongs to one.
+    ///
+    /// # Errors
+    /// There is a token.
+    pub fn check_security_token(&self) -> Result<(), WireError> {
+        match self.security_token {
+            None => Ok(()),
+            Some(token) if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Err(ErrorCode::SecurityTokenMalformed.into())
+            }
+            Some(_) => Err(ErrorCode::SecurityTokenMismatch.into()),
+        }
+    }
+
+    /// The version that is asked for. Of a V1 request only a parameter says so, since nothing signs its headers.
+    ///
+    /// # Errors
+    /// It is missing, or a header and a parameter differ.
+    pub fn version(&self) -> Result<&'r str, WireError> {
+        self.asked("x-acs-version", "Version")
+    }
+
+    /// The action that is asked for, found as the version is.
+    ///
+    /// # Errors
+    /// It is missing, or a header and a parameter differ.
+    pub fn action(&self) -> Result<&'r str, WireError> {
+        self.asked("x-acs-action", "Action")
+    }
+
+    fn asked(&self, header: &'static str, parameter: &'static str) -> Result<&'r str, WireError> {
+        let in_parameters = self.request.parameter(parameter);
+        if self.scheme == Scheme::V1 {
+            return in_parameters.ok_or_else(|| WireError::missing(parameter));
+        }
+        let in_header = self.request.header(header)?.ok_or_else(|| WireError::missing(parameter))?;
+        match in_parameters {
+            Some(other) if other != in_header => Err(WireError::invalid(
+                parameter,
+                format_args!("the header {header} and the parameter {parameter} differ"),
+            )),
+            _ => Ok(in_header),
+        }
+    }
+
+    /// Whether what was signed may be repeated to the caller.
+    fn may_echo(&self, text: &str) -> bool {
+        let login = |name: Option<&str>| name.is_some_and(|name| name.eq_ignore_ascii_case(NEVER_ECHOED));
+        let asked = login(self.request.parameter("Action")) || self.request.header_values("x-acs-action").any(|name| login(Some(name)));
+        !asked && text.len() <= ECHO_MAX_BYTES
+    }
+}
+
+/// Compares without telling by its duration where the two differ.
+fn equal(ours: &str, theirs: &str) -> bool {
+    verify_slices_are_equal(ours.as_bytes(), theirs.as_bytes()).is_ok()
+}
+
+fn incomplete(what: impl std::fmt::Display) -> WireError {
+    let message = format!("The request signature does not conform to Aliyun standards: {what}.");
+    WireError::with_message(ErrorCode::IncompleteSignature, message)
+}
+
+fn unsigned(request: &SignedRequest, authorization: Option<&str>) -> WireError {
+    let bearer = request.header_values("x-acs-bearer-token").next().is_some() || request.parameter("BearerToken").is_some();
+    incomplete(match authorization {
+        _ if bearer => "bearer tokens are not accepted; sign with an access key",
+        Some(_) => "the header Authorization must begin with ACS3-HMAC-SHA256",
+        None => "the request is not signed; sign with an access key, signature V3 or V1",
+    })
+}

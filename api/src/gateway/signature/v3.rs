@@ -1,0 +1,156 @@
+//! ACS3-HMAC-SHA256 (contract, section 4.1).
+
+use aws_lc_rs::{digest, hmac};
+use domain::access_key::AccessKeySecret;
+use openapi::error_codes::{ErrorCode, WireError};
+
+use super::{Claim, Scheme, SignedRequest, equal, incomplete};
+use crate::gateway::parameters::{encode, shown};
+
+const ALGORITHM: &str = "ACS3-HMAC-SHA256";
+
+/// These decide what a request means and when; unsigned they would mean nothing.
+const MANDATORY: [&str; 6] =
+    ["host", "x-acs-date", "x-acs-action", "x-acs-version", "x-acs-content-sha256", "x-acs-signature-nonce"];
+
+pub(super) fn read<'r>(request: &'r SignedRequest, authorization: &'r str) -> Result<Claim<'r>, WireError> {
+    let (algorithm, fields) = authorization.split_once(' ').unwrap_or((authorization, ""));
+    if algorithm != ALGORITHM {
+        return Err(ErrorCode::SignatureMethod.into());
+    }
+    let mut found = [None; 3];
+    for field in fields.split(',') {
+        let field = field.trim();
+        let slot = match field.split_once('=') {
+            Some(("Credential", value)) => Some((0, value)),
+            Some(("SignedHeaders", value)) => Some((1, value)),
+            Some(("Signature", value)) => Some((2, value)),
+            _ => None,
+        };
+        let Some((slot, value)) = slot else {
+            return Err(incomplete("Authorization has a field other than Credential, SignedHeaders and Signature"));
+        };
+        if found[slot].replace(value).is_some() {
+            return Err(incomplete("Authorization has a field twice"));
+        }
+    }
+    let [Some(access_key_id), Some(signed_headers), Some(signature)] = found else {
+        return Err(incomplete("Authorization lacks Credential, SignedHeaders or Signature"));
+    };
+    check_signed_headers(request, signed_headers)?;
+    if request.header("x-acs-accesskey-id")?.is_some_and(|id| id != access_key_id) {
+        return Err(incomplete("x-acs-accesskey-id and the Credential of Authorization differ"));
+    }
+    let mandatory = |name| request.header(name)?.ok_or_else(|| incomplete(format_args!("the header {name} is missing")));
+    Ok(Claim {
+        request,
+        scheme: Scheme::V3,
+        access_key_id,
+        date: mandatory("x-acs-date")?,
+        nonce: mandatory("x-acs-signature-nonce")?,
+        signature,
+        security_token: request.header("x-acs-security-token")?,
+        signed_headers,
+        body_sha256: mandatory("x-acs-content-sha256")?,
+    })
+}
+
+/// What must be signed is signed, and what is said to be signed is there.
+fn check_signed_headers(request: &SignedRequest, signed_headers: &str) -> Result<(), WireError> {
+    let mut names: Vec<&str> = signed_headers.split(';').collect();
+    for name in &names {
+        if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(incomplete("SignedHeaders must be in lower case"));
+        }
+        if request.header_values(name).next().is_none() {
+            return Err(incomplete(format_args!("SignedHeaders names {}, which was not sent", shown(name))));
+        }
+    }
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    if names.len() != all {
+        return Err(incomplete("SignedHeaders names a header twice"));
+    }
+    let present = request.headers.iter().map(|(name, _)| name.as_str()).filter(|name| name.starts_with("x-acs-"));
+    for name in MANDATORY.into_iter().chain(present) {
+        if names.binary_search(&name).is_err() {
+            return Err(incomplete(format_args!("the header {} must be sent and signed", shown(name))));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_body(claim: &Claim<'_>) -> Result<(), WireError> {
+    let ours = sha256(&claim.request.body);
+    if equal(&ours, claim.body_sha256) {
+        return Ok(());
+    }
+    Err(WireError::with_message(
+        ErrorCode::SignatureMismatchV3,
+        format!("Specified signature does not match our calculation. The body that arrived has the x-acs-content-sha256:{ours}"),
+    ))
+}
+
+pub(super) fn check_signature(claim: &Claim<'_>, secret: &AccessKeySecret) -> Result<(), WireError> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes());
+    let mut first = None;
+    for canonical in candidates(claim) {
+        let to_sign = format!("{ALGORITHM}\n{}", sha256(canonical.as_bytes()));
+        if equal(&hex::encode(hmac::sign(&key, to_sign.as_bytes())), claim.signature) {
+            return Ok(());
+        }
+        first.get_or_insert((canonical, to_sign));
+    }
+    let message = ErrorCode::SignatureMismatchV3.row().message;
+    Err(WireError::with_message(
+        ErrorCode::SignatureMismatchV3,
+        match first {
+            // A session token is a secret; the canonical request would show it.
+            Some((canonical, to_sign)) if claim.may_echo(&canonical) && claim.security_token.is_none() => {
+                format!("{message} server string to sign is:{to_sign}\nserver canonical request is:{canonical}")
+            }
+            _ => format!("{message} server string to sign is: not shown"),
+        },
+    ))
+}
+
+/// The canonical requests that clients make of this request. They differ in whether names of the query are encoded
+/// and in how several headers of one name are joined; of nearly every request there is only one.
+fn candidates(claim: &Claim<'_>) -> Vec<String> {
+    let request = claim.request;
+    let mut pairs: Vec<(&str, &str)> = request.query.iter().collect();
+    pairs.sort_unstable();
+    let raw = query(&pairs, str::to_owned);
+    let encoded = query(&pairs, encode);
+    // Unencoded, such a name could pass for another name and value than those that were signed.
+    let ambiguous = pairs.iter().any(|(name, _)| name.chars().any(|c| c == '&' || c == '=' || c.is_control()));
+    let mut queries = if ambiguous { vec![encoded] } else { vec![raw, encoded] };
+    queries.dedup();
+    let mut headers = vec![headers(claim, ","), headers(claim, ", ")];
+    headers.dedup();
+    let (method, path) = (&request.method, &request.path);
+    let (signed, hash) = (claim.signed_headers, claim.body_sha256);
+    queries
+        .iter()
+        .flat_map(|query| headers.iter().map(move |headers| format!("{method}\n{path}\n{query}\n{headers}\n{signed}\n{hash}")))
+        .collect()
+}
+
+fn query(pairs: &[(&str, &str)], name_as: impl Fn(&str) -> String) -> String {
+    let pairs: Vec<_> = pairs.iter().map(|(name, value)| format!("{}={}", name_as(name), encode(value))).collect();
+    pairs.join("&")
+}
+
+fn headers(claim: &Claim<'_>, between: &str) -> String {
+    let line = |name| {
+        let mut values: Vec<_> = claim.request.header_values(name).collect();
+        values.sort_unstable();
+        format!("{name}:{}\n", values.join(between))
+    };
+    claim.signed_headers.split(';').map(line).collect()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(digest::digest(&digest::SHA256, bytes))
+}
