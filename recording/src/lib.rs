@@ -2,8 +2,8 @@
 //! verified and played back.
 //!
 //! The crate is a leaf: it reads no clock, opens no file (but [`FolderSource`]) and knows no network, so that an
-//! agent, a control plane and a stranger's program can all use it. `FORMAT.md` beside this source lays every byte
-//! down, so that the format can be written in another language.
+//! agent, a control plane and a stranger's program can all use it. The page below the table, `FORMAT.md`, lays every
+//! byte down, so that the format can be written in another language.
 //!
 //! | what | where |
 //! |---|---|
@@ -17,6 +17,8 @@
 //! | the hash chain | [`chain`] |
 //! | `start.json` and the manifest with its signature | [`start`], [`manifest`], [`sealing`] |
 //! | proof, and playing back a whole recording | [`verify`](mod@verify), [`replay`] |
+//!
+#![doc = include_str!("../FORMAT.md")]
 
 pub mod asciicast;
 pub mod chain;

@@ -81,10 +81,21 @@ fn begun(bytes: &[u8]) -> usize {
         .rev()
         .find(|length| {
             let end = &bytes[bytes.len() - length..];
-            let completions = [&[0x80][..], &[0xbf], &[0x80, 0x80], &[0xbf, 0x80], &[0x80, 0x80, 0x80], &[0xbf, 0x80, 0x80], &[0x90, 0x80, 0x80], &[0xa0, 0x80], &[0x9f, 0x80]];
+            let completions = [
+                &[0x80][..],
+                &[0xbf],
+                &[0x80, 0x80],
+                &[0xbf, 0x80],
+                &[0x80, 0x80, 0x80],
+                &[0xbf, 0x80, 0x80],
+                &[0x90, 0x80, 0x80],
+                &[0xa0, 0x80],
+                &[0x9f, 0x80],
+            ];
             std::str::from_utf8(end).is_err()
                 && completions.iter().any(|completion| {
-                    std::str::from_utf8(&[end, completion].concat()).is_ok_and(|text| text.chars().count() == 1)
+                    std::str::from_utf8(&[end, completion].concat())
+                        .is_ok_and(|text| text.chars().count() == 1)
                 })
         })
         .unwrap_or(0)

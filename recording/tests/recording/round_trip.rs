@@ -15,7 +15,10 @@ fn check_asciicast(file: &[u8]) {
     assert!(text.ends_with('\n'));
     let mut lines = text.lines();
     let header: serde_json::Value = serde_json::from_str(lines.next().unwrap()).unwrap();
-    assert_eq!((&header["version"], &header["width"], &header["height"]), (&2.into(), &80.into(), &24.into()));
+    assert_eq!(
+        (&header["version"], &header["width"], &header["height"]),
+        (&2.into(), &80.into(), &24.into())
+    );
     assert_eq!(header["timestamp"], 1_700_103_579);
     let mut last = 0.0;
     for line in lines {

@@ -1,10 +1,10 @@
 //! Whole sealed recordings, made as an agent makes them.
 
 use recording::{
-    AccountId, AgentId, Compressor, CutPolicy, CutterState, DocumentFormat, EvidenceName, InstanceId, Manifest,
-    MemorySource, Micros, RecordingEnd, RecordingKind, SealedManifest, SealingKey, Segment, SegmentCutter, Start,
-    StartReference, StreamEntry, TerminalEvent, TerminalEventKind, TerminalSessionToken, TerminalSize, Timestamp,
-    seal,
+    AccountId, AgentId, Compressor, CutPolicy, CutterState, DocumentFormat, EvidenceName, InstanceId,
+    Manifest, MemorySource, Micros, RecordingEnd, RecordingKind, SealedManifest, SealingKey, Segment,
+    SegmentCutter, Start, StartReference, StreamEntry, TerminalEvent, TerminalEventKind,
+    TerminalSessionToken, TerminalSize, Timestamp, seal,
 };
 
 pub(crate) fn key() -> SealingKey {
@@ -34,7 +34,11 @@ pub(crate) fn start() -> Start {
 }
 
 /// Cuts after the events with these places, each time going on in a new cutter as after a restart.
-pub(crate) fn cut(start_document: &[u8], events: &[TerminalEvent], cuts: &[usize]) -> (Vec<Segment>, CutterState) {
+pub(crate) fn cut(
+    start_document: &[u8],
+    events: &[TerminalEvent],
+    cuts: &[usize],
+) -> (Vec<Segment>, CutterState) {
     let mut compressor = Compressor::new().unwrap();
     let mut cutter = SegmentCutter::new(&start(), start_document, CutPolicy::default());
     let mut segments: Vec<Segment> = Vec::new();
@@ -53,7 +57,12 @@ pub(crate) fn cut(start_document: &[u8], events: &[TerminalEvent], cuts: &[usize
     (segments, cutter.state().clone())
 }
 
-pub(crate) fn manifest(number: u32, start_document: &[u8], events: &[TerminalEvent], stream: StreamEntry) -> Manifest {
+pub(crate) fn manifest(
+    number: u32,
+    start_document: &[u8],
+    events: &[TerminalEvent],
+    stream: StreamEntry,
+) -> Manifest {
     let start = start();
     let exit = events.iter().find_map(|event| match event.kind {
         TerminalEventKind::Exit(status) => Some(RecordingEnd::Exited(status)),
