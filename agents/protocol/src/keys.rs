@@ -31,6 +31,19 @@ pub enum KeyError {
     NotEd25519,
 }
 
+/// A PKCS#8 document as PEM. A secret: for a file of mode 0600 only.
+pub fn to_pem(pkcs8: &[u8]) -> String {
+    format!("{BEGIN}\n{}\n{END}\n", STANDARD.encode(pkcs8))
+}
+
+/// The PKCS#8 document in a PEM file.
+pub fn from_pem(text: &str) -> Result<Vec<u8>, KeyError> {
+    let body =
+        text.trim().strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END)).ok_or(KeyError::NotPem)?;
+    let compact: String = body.split_ascii_whitespace().collect();
+    STANDARD.decode(compact).map_err(|_| KeyError::NotPem)
+}
+
 impl PrivateKey {
     /// A new key.
     pub fn generate() -> Result<PrivateKey, KeyError> {
@@ -41,20 +54,14 @@ impl PrivateKey {
 
     /// Reads a key from PEM.
     pub fn from_pem(text: &str) -> Result<PrivateKey, KeyError> {
-        let body = text
-            .trim()
-            .strip_prefix(BEGIN)
-            .and_then(|rest| rest.strip_suffix(END))
-            .ok_or(KeyError::NotPem)?;
-        let compact: String = body.split_ascii_whitespace().collect();
-        let pkcs8 = STANDARD.decode(compact).map_err(|_| KeyError::NotPem)?;
+        let pkcs8 = from_pem(text)?;
         let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|_| KeyError::NotEd25519)?;
         Ok(PrivateKey { pkcs8, pair })
     }
 
     /// The key as PEM. A secret: for a file of mode 0600 only.
     pub fn to_pem(&self) -> String {
-        format!("{BEGIN}\n{}\n{END}\n", STANDARD.encode(&self.pkcs8))
+        to_pem(&self.pkcs8)
     }
 
     /// The public half.

@@ -145,7 +145,8 @@ impl Input {
     }
 
     fn is_stopped_within(&self, pause: Duration) -> bool {
-        let timeout = Timespec { tv_sec: pause.as_secs().cast_signed(), tv_nsec: pause.subsec_nanos().into() };
+        let timeout =
+            Timespec { tv_sec: pause.as_secs().cast_signed(), tv_nsec: pause.subsec_nanos().into() };
         let mut fds = [PollFd::new(&self.stopped, PollFlags::IN)];
         // Any answer but "nothing happened" ends the thread.
         !matches!(poll(&mut fds, Some(&timeout)), Ok(0) | Err(Errno::INTR))

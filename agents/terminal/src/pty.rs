@@ -91,9 +91,8 @@ fn spawn(
 pub fn run_as_session_leader(command: &[OsString]) -> u8 {
     let Some((program, arguments)) = command.split_first() else { return 126 };
     let stdin = io::stdin();
-    let ready = rustix::process::setsid()
-        .map(drop)
-        .and_then(|()| rustix::process::ioctl_tiocsctty(stdin.as_fd()));
+    let ready =
+        rustix::process::setsid().map(drop).and_then(|()| rustix::process::ioctl_tiocsctty(stdin.as_fd()));
     let error = match ready {
         Ok(()) => Command::new(program).args(arguments).exec(),
         Err(errno) => errno.into(),

@@ -112,7 +112,9 @@ impl Relay<'_> {
             let ready = match poll(watched, timeout.map(timespec).as_ref()) {
                 Ok(ready) => ready,
                 Err(Errno::INTR) => continue,
-                Err(error) => return Err(CaptureError::Start { step: "wait for the terminal", source: error.into() }),
+                Err(error) => {
+                    return Err(CaptureError::Start { step: "wait for the terminal", source: error.into() });
+                }
             };
             let [signalled, failed, readable] = fds.map(|fd| !fd.revents().is_empty());
 
@@ -162,7 +164,8 @@ impl Relay<'_> {
             .map_err(|source| CaptureError::Start { step: "wait for the command", source })?;
         if let Some(status) = status {
             // Linux gives every ended process a code of 8 bits or a signal.
-            let status = ExitStatus::from_parts(status.code(), status.signal()).unwrap_or(ExitStatus::Code(u8::MAX));
+            let status =
+                ExitStatus::from_parts(status.code(), status.signal()).unwrap_or(ExitStatus::Code(u8::MAX));
             self.exited = Some((status, Instant::now()));
         }
         Ok(())
@@ -257,14 +260,17 @@ fn read_burst(master: &OwnedFd, buffer: &mut [u8]) -> Result<Burst, CaptureError
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
                 let mut fds = [PollFd::new(master, PollFlags::IN)];
-                let more = bytes >= BULK_BYTES && matches!(poll(&mut fds, Some(&timespec(MERGE_WITHIN))), Ok(1));
+                let more =
+                    bytes >= BULK_BYTES && matches!(poll(&mut fds, Some(&timespec(MERGE_WITHIN))), Ok(1));
                 if !more {
                     return Ok(Burst { bytes, closed: false });
                 }
             }
             Err(error) => {
                 let source = io::Error::from(error);
-                return Err(CaptureError::Lost { reason: format!("the command's terminal cannot be read: {source}") });
+                return Err(CaptureError::Lost {
+                    reason: format!("the command's terminal cannot be read: {source}"),
+                });
             }
         }
     }

@@ -3,8 +3,8 @@
 use agent_protocol::capture::{Pushed, Segmenter};
 use recording::spool::BadRecord;
 use recording::{
-    Compressor, CutPolicy, CutterState, Micros, RecordKind, Segment, SegmentCutter, SegmentEntry, SegmentError,
-    SpoolRecord, Start, StreamEntry, TerminalEvent, TerminalEventKind,
+    Compressor, CutPolicy, CutterState, Micros, RecordKind, Segment, SegmentCutter, SegmentEntry,
+    SegmentError, SpoolRecord, Start, StreamEntry, TerminalEvent, TerminalEventKind,
 };
 
 pub(crate) struct TerminalSegmenter {

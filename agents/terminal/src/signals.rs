@@ -67,7 +67,8 @@ mod tests {
     fn a_raised_signal_is_taken_once() {
         let signals = Signals::register().unwrap();
         signal_hook::low_level::raise(SIGWINCH).unwrap();
-        let mut fds = [rustix::event::PollFd::from_borrowed_fd(signals.as_fd(), rustix::event::PollFlags::IN)];
+        let mut fds =
+            [rustix::event::PollFd::from_borrowed_fd(signals.as_fd(), rustix::event::PollFlags::IN)];
         assert_eq!(rustix::event::poll(&mut fds, None).unwrap(), 1);
         assert!(signals.take().contains(&SIGWINCH));
         assert!(!signals.take().contains(&SIGWINCH));

@@ -171,9 +171,12 @@ fn sync_until_stopped(spool: &File, least_free_bytes: u64, shared: &Shared) -> R
             state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         // Records that come in the meantime go to the disk with the first one.
-        let stopped =
-            |state: &mut SyncState| !state.stop;
-        state = shared.changed.wait_timeout_while(state, SYNC_AFTER, stopped).unwrap_or_else(PoisonError::into_inner).0;
+        let stopped = |state: &mut SyncState| !state.stop;
+        state = shared
+            .changed
+            .wait_timeout_while(state, SYNC_AFTER, stopped)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
         if state.stop {
             return Ok(());
         }

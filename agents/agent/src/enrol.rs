@@ -1,0 +1,93 @@
+//! `hansard-agent enrol`.
+
+use std::path::Path;
+
+use agent_protocol::capture::Capability;
+use agent_protocol::enrol::{EnrolReply, EnrolRequest};
+
+use crate::client::{CallError, ControlPlane};
+use crate::identity::{self, Identity, Keys};
+use crate::settings::EnrolOptions;
+use crate::state_directory::StateDirectory;
+use crate::{AGENT_VERSION, captures, run};
+
+/// Enrols this instance and keeps what the control plane answered.
+pub(crate) fn enrol(state_dir: &Path, options: EnrolOptions) -> Result<(), String> {
+    let join_token = options.join_token()?;
+    let directory = StateDirectory::create(state_dir)?;
+    let _lock = directory.lock()?;
+    if let Some(known) = Identity::find(&directory)?
+        && !options.replace
+    {
+        return Err(format!(
+            "{} is enrolled already, as {} of instance {} at {}; --replace enrols it anew",
+            state_dir.display(),
+            known.agent_id,
+            known.instance_id,
+            known.server_url
+        ));
+    }
+
+    let keys = Keys::generate()?;
+    let request = EnrolRequest {
+        join_token,
+        instance_id: options.instance_id.clone(),
+        authentication_public_key: keys.authentication.public_key(),
+        sealing_public_key: keys.sealing.public_key(),
+        hostname: hostname(),
+        agent_version: AGENT_VERSION.to_owned(),
+        capabilities: capabilities(),
+        replace: options.replace,
+    };
+    let control_plane = ControlPlane::new(options.server.clone(), None)?;
+    let reply: EnrolReply =
+        run::runtime()?.block_on(control_plane.post("/enrol", &request)).map_err(explain)?;
+
+    if reply.instance_id != options.instance_id {
+        return Err(format!(
+            "the control plane enrolled instance {}, not {}: nothing was kept",
+            reply.instance_id, options.instance_id
+        ));
+    }
+    let identity = Identity {
+        agent_id: reply.agent_id,
+        account_id: reply.account_id,
+        instance_id: reply.instance_id,
+        region: reply.region,
+        server_url: options.server,
+        server_keys: reply.server_keys,
+    };
+    identity
+        .believe(&reply.configuration)
+        .map_err(|error| format!("the control plane's first configuration is not believed: {error}"))?;
+    // The identity last: without it the directory is not enrolled, whatever else lies there.
+    keys.store(&directory)?;
+    identity::store_configuration(&directory, &reply.configuration)?;
+    identity.store(&directory)?;
+    crate::say(&format!(
+        "enrolled as {} for instance {} at {}; `hansard-agent run` starts the agent",
+        identity.agent_id, identity.instance_id, identity.server_url
+    ));
+    Ok(())
+}
+
+/// What this agent offers to record.
+pub(crate) fn capabilities() -> Vec<Capability> {
+    captures().iter().map(|capture| capture.capability()).collect()
+}
+
+fn explain(error: CallError) -> String {
+    match &error {
+        CallError::Refused { code, .. } if code == "AgentAlreadyEnrolled" => {
+            format!("{error} (--replace with a join token that permits it takes its place)")
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn hostname() -> String {
+    // Only for people to recognise the instance by.
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
+}

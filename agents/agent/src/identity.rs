@@ -1,0 +1,124 @@
+//! Who this agent is: ids, the control plane's address and pinned keys, and the agent's own two keys.
+
+use agent_protocol::configuration::{EffectiveConfiguration, SignedConfiguration};
+use agent_protocol::enrol::ServerKey;
+use agent_protocol::keys::{self, PrivateKey};
+use recording::{AccountId, AgentId, InstanceId, Region, SealingKey};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::durable;
+use crate::state_directory::{PRIVATE_MODE, PUBLIC_MODE, StateDirectory};
+
+const IDENTITY: &str = "agent.json";
+const CONFIGURATION: &str = "configuration.json";
+const AUTHENTICATION_KEY: &str = "authentication.key";
+const SEALING_KEY: &str = "sealing.key";
+
+/// `agent.json`: nothing in it is secret, and `record` reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Identity {
+    pub(crate) agent_id: AgentId,
+    pub(crate) account_id: AccountId,
+    pub(crate) instance_id: InstanceId,
+    pub(crate) region: Region,
+    pub(crate) server_url: Url,
+    pub(crate) server_keys: Vec<ServerKey>,
+}
+
+impl Identity {
+    /// `None` when the state directory is not enrolled.
+    pub(crate) fn find(directory: &StateDirectory) -> Result<Option<Identity>, String> {
+        let path = directory.file(IDENTITY);
+        durable::find_json(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
+    }
+
+    pub(crate) fn get(directory: &StateDirectory) -> Result<Identity, String> {
+        Identity::find(directory)?.ok_or_else(|| {
+            format!(
+                "this instance is not enrolled: there is no {IDENTITY} in {}; `hansard-agent enrol` makes it",
+                directory.path().display()
+            )
+        })
+    }
+
+    pub(crate) fn store(&self, directory: &StateDirectory) -> Result<(), String> {
+        let path = directory.file(IDENTITY);
+        durable::write_json(&path, self, PUBLIC_MODE)
+            .map_err(|error| format!("{} cannot be written: {error}", path.display()))
+    }
+
+    /// Checks that a configuration is signed by a pinned key and meant for this agent.
+    pub(crate) fn believe(&self, signed: &SignedConfiguration) -> Result<EffectiveConfiguration, String> {
+        let configuration = signed.verify(&self.server_keys).map_err(|error| error.to_string())?;
+        configuration
+            .check_meant_for(&self.agent_id, &self.instance_id)
+            .map_err(|error| error.to_string())?;
+        Ok(configuration)
+    }
+
+    /// The configuration on the disk, if there is one; it is believed no more than one from the network.
+    pub(crate) fn stored_configuration(
+        &self,
+        directory: &StateDirectory,
+    ) -> Result<Option<EffectiveConfiguration>, String> {
+        let path = directory.file(CONFIGURATION);
+        let signed: Option<SignedConfiguration> = durable::find_json(&path)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        signed
+            .map(|signed| self.believe(&signed))
+            .transpose()
+            .map_err(|error| format!("{} is not believed: {error}", path.display()))
+    }
+}
+
+/// Keeps a configuration that was believed.
+pub(crate) fn store_configuration(
+    directory: &StateDirectory,
+    signed: &SignedConfiguration,
+) -> Result<(), String> {
+    let path = directory.file(CONFIGURATION);
+    durable::write_json(&path, signed, PUBLIC_MODE)
+        .map_err(|error| format!("{} cannot be written: {error}", path.display()))
+}
+
+/// The agent's two keys: one proves requests, the other seals recordings.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    pub(crate) authentication: PrivateKey,
+    pub(crate) sealing: SealingKey,
+}
+
+impl Keys {
+    pub(crate) fn generate() -> Result<Keys, String> {
+        let authentication = PrivateKey::generate().map_err(|error| error.to_string())?;
+        Ok(Keys { authentication, sealing: SealingKey::generate() })
+    }
+
+    pub(crate) fn store(&self, directory: &StateDirectory) -> Result<(), String> {
+        for (name, pem) in [
+            (AUTHENTICATION_KEY, self.authentication.to_pem()),
+            (SEALING_KEY, keys::to_pem(&self.sealing.to_pkcs8())),
+        ] {
+            let path = directory.file(name);
+            durable::write(&path, pem.as_bytes(), PRIVATE_MODE)
+                .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn load(directory: &StateDirectory) -> Result<Keys, String> {
+        let read = |name: &str| {
+            let path = directory.file(name);
+            std::fs::read_to_string(&path)
+                .map_err(|error| format!("{} cannot be read: {error}", path.display()))
+        };
+        let bad = |name: &str, why: String| format!("{} is no key: {why}", directory.file(name).display());
+        let authentication = PrivateKey::from_pem(&read(AUTHENTICATION_KEY)?)
+            .map_err(|error| bad(AUTHENTICATION_KEY, error.to_string()))?;
+        let der = keys::from_pem(&read(SEALING_KEY)?).map_err(|error| bad(SEALING_KEY, error.to_string()))?;
+        let sealing = SealingKey::from_pkcs8(&der).map_err(|error| bad(SEALING_KEY, error.to_string()))?;
+        Ok(Keys { authentication, sealing })
+    }
+}

@@ -1,0 +1,313 @@
+//! The thread that makes segments of spools, and manifests of what has ended. One zstd context serves all sessions.
+
+use std::fs::File;
+use std::io::{self, Seek as _, SeekFrom};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use agent_protocol::capture::{Pushed, Segmenter};
+use agent_protocol::clock;
+use recording::{
+    Compressor, DocumentFormat, ExitStatus, Manifest, Micros, RecordingEnd, Segment, SpoolReader,
+    StartReference, Trailing,
+};
+use rustix::fs::FlockOperation;
+
+use super::Agent;
+use super::session::{CutRecord, Session};
+use crate::chain;
+
+/// How often live spools are looked at. While no session lives, the thread sleeps.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long a session that went wrong (a full disk, mostly) is left in peace.
+const PAUSE_AFTER_TROUBLE: Duration = Duration::from_secs(2);
+
+enum Order {
+    Follow(Arc<Session>),
+    Stop,
+}
+
+/// Gives sessions to the thread.
+#[derive(Clone)]
+pub(super) struct Cutter {
+    orders: Sender<Order>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Cutter {
+    pub(super) fn start(agent: Arc<Agent>) -> Result<Cutter, String> {
+        let (orders, inbox) = mpsc::channel();
+        let compressor = Compressor::new().map_err(|error| format!("zstd cannot start: {error}"))?;
+        let thread = thread::Builder::new()
+            .name("cutter".to_owned())
+            .spawn(move || work(&agent, &inbox, compressor))
+            .map_err(|error| format!("the cutter's thread cannot start: {error}"))?;
+        Ok(Cutter { orders, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// Cuts this session from now on, to its end.
+    pub(super) fn follow(&self, session: Arc<Session>) {
+        // The thread ends only after `stop`, when nothing is followed any more.
+        let _ = self.orders.send(Order::Follow(session));
+    }
+
+    /// Ends the thread between two steps.
+    pub(super) fn stop(&self) {
+        let _ = self.orders.send(Order::Stop);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic there has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(agent: &Agent, inbox: &Receiver<Order>, mut compressor: Compressor) {
+    let mut tails: Vec<Tail> = Vec::new();
+    loop {
+        let order = if tails.is_empty() {
+            inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            inbox.recv_timeout(LOOK_EVERY)
+        };
+        match order {
+            Ok(Order::Follow(session)) => match Tail::open(agent, session) {
+                Ok(tail) => tails.push(tail),
+                Err((session, why)) => {
+                    tracing::error!(session = %session.token(), "the session cannot be cut: {why}");
+                    session.progress().trouble = Some(why);
+                }
+            },
+            Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        tails.retain_mut(|tail| tail.advance(agent, &mut compressor));
+    }
+}
+
+/// One spool being followed.
+struct Tail {
+    session: Arc<Session>,
+    file: File,
+    segmenter: Box<dyn Segmenter>,
+    /// Up to where records have been given to the segmenter.
+    offset: u64,
+    last_at: Micros,
+    exit: Option<ExitStatus>,
+    last_gap: Option<String>,
+    finished: bool,
+    /// A segment that is cut but could not be kept yet.
+    pending: Option<Segment>,
+    not_before: Option<Instant>,
+}
+
+impl Tail {
+    fn open(agent: &Agent, session: Arc<Session>) -> Result<Tail, (Arc<Session>, String)> {
+        match Self::try_open(agent, &session) {
+            Ok(tail) => Ok(tail),
+            Err(why) => Err((session, why)),
+        }
+    }
+
+    fn try_open(agent: &Agent, session: &Arc<Session>) -> Result<Tail, String> {
+        if session.start.agent != agent.identity.agent_id {
+            return Err(format!(
+                "it was recorded by {}, before this instance was enrolled anew",
+                session.start.agent
+            ));
+        }
+        let capture = agent
+            .capture(&session.note.kind)
+            .ok_or_else(|| format!("this agent has no capture of kind {:?}", session.note.kind))?;
+        let path = session.spool_path();
+        let file =
+            File::open(&path).map_err(|error| format!("{} cannot be opened: {error}", path.display()))?;
+        let last =
+            session.cut_records().map_err(|error| format!("its segments cannot be read: {error}"))?.pop();
+        let offset = last.as_ref().map_or(0, |record| record.spool_end);
+        let last_at = last.as_ref().map_or(Micros::ZERO, |record| record.state.last_at);
+        let exit = last.as_ref().and_then(|record| record.exit);
+        let last_gap = last.as_ref().and_then(|record| record.last_gap.clone());
+        let segmenter =
+            capture.segmenter(&session.start, &session.start_document, last.map(|record| record.state));
+        Ok(Tail {
+            session: Arc::clone(session),
+            file,
+            segmenter,
+            offset,
+            last_at,
+            exit,
+            last_gap,
+            finished: false,
+            pending: None,
+            not_before: None,
+        })
+    }
+
+    /// Does what there is to do. False: the session needs no more cutting.
+    fn advance(&mut self, agent: &Agent, compressor: &mut Compressor) -> bool {
+        if self.not_before.is_some_and(|at| Instant::now() < at) {
+            return true;
+        }
+        match self.step(agent, compressor) {
+            Ok(done) => {
+                if self.not_before.take().is_some() {
+                    self.session.progress().trouble = None;
+                }
+                !done
+            }
+            Err(error) => {
+                let why = chain(error.as_ref());
+                if self.not_before.is_none() {
+                    tracing::warn!(session = %self.session.token(), "cutting will be tried again: {why}");
+                }
+                self.session.progress().trouble = Some(why);
+                self.not_before = Some(Instant::now() + PAUSE_AFTER_TROUBLE);
+                true
+            }
+        }
+    }
+
+    fn step(
+        &mut self,
+        agent: &Agent,
+        compressor: &mut Compressor,
+    ) -> Result<bool, Box<dyn std::error::Error>> {
+        self.keep_pending()?;
+        if !self.finished {
+            // Asked before reading: what a dead recorder wrote is all there already.
+            let recorder_lives = self.recorder_lives()?;
+            let trailing = self.read_on(compressor)?;
+            if self.exit.is_none() && recorder_lives {
+                let now = clock::boottime_micros().saturating_sub(self.session.note.start_boottime_micros);
+                if self.segmenter.due(Micros::new(now)) {
+                    self.pending = self.segmenter.cut(compressor)?;
+                    self.keep_pending()?;
+                }
+                return Ok(false);
+            }
+            if self.exit.is_none() && trailing == Trailing::Damaged {
+                let reason = format!("the spool is damaged at byte {}", self.offset);
+                let length = self.file.metadata()?.len();
+                self.segmenter.push_gap(self.last_at, &reason, length.saturating_sub(self.offset));
+                self.last_gap = Some(reason);
+                self.offset = length;
+            }
+            self.pending = self.segmenter.finish(compressor)?;
+            self.finished = true;
+            self.keep_pending()?;
+        }
+        self.seal(agent)?;
+        Ok(true)
+    }
+
+    /// The recorder holds the spool's lock as long as it lives.
+    fn recorder_lives(&self) -> io::Result<bool> {
+        match rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => {
+                rustix::fs::flock(&self.file, FlockOperation::Unlock)?;
+                Ok(false)
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives the segmenter every whole record there is, and cuts on the way.
+    fn read_on(&mut self, compressor: &mut Compressor) -> Result<Trailing, Box<dyn std::error::Error>> {
+        if self.exit.is_some() || self.file.metadata()?.len() == self.offset {
+            return Ok(Trailing::Nothing);
+        }
+        self.file.seek(SeekFrom::Start(self.offset))?;
+        let mut reader = SpoolReader::new(self.file.try_clone()?, self.offset);
+        loop {
+            let Some(record) = reader.next_record()? else { return Ok(reader.trailing()) };
+            self.last_at = self.last_at.max(record.at);
+            match self.segmenter.push(&record) {
+                Ok(Pushed::Content) => {}
+                Ok(Pushed::Gap(reason)) => self.last_gap = Some(reason),
+                Ok(Pushed::Exit(status)) => self.exit = Some(status),
+                Err(bad) => {
+                    // Its checksum is right, so a recorder of another version wrote it. It is said, not passed over.
+                    let (at, lost) = (record.at, record.payload.len() as u64);
+                    self.segmenter.push_gap(at, &bad.to_string(), lost);
+                }
+            }
+            self.offset = reader.good_end();
+            if self.exit.is_some() {
+                return Ok(Trailing::Nothing);
+            }
+            // By the records' own time: what is caught up after a pause is cut as it would have been.
+            if self.segmenter.due(self.last_at) {
+                self.pending = self.segmenter.cut(compressor)?;
+                self.keep_pending()?;
+            }
+        }
+    }
+
+    fn keep_pending(&mut self) -> io::Result<()> {
+        if let Some(segment) = &self.pending {
+            let record = CutRecord {
+                entry: segment.entry(),
+                chain_before: segment.chain_before,
+                spool_end: self.offset,
+                state: self.segmenter.state().clone(),
+                exit: self.exit,
+                last_gap: self.last_gap.clone(),
+            };
+            self.session.keep_segment(&segment.bytes, &record)?;
+            self.pending = None;
+        }
+        Ok(())
+    }
+
+    /// Makes the manifest. The ledger is held meanwhile, so that each manifest names the one before.
+    fn seal(&self, agent: &Agent) -> Result<(), Box<dyn std::error::Error>> {
+        let session = &self.session;
+        let entries = session.cut_records()?.into_iter().map(|record| record.entry).collect();
+        let mut ledger = agent.ledger.lock();
+        let sealed = match session.find_manifest()? {
+            Some(sealed) => sealed,
+            None => {
+                let manifest = Manifest {
+                    format: DocumentFormat::V1,
+                    number: 0,
+                    recording: session.token().clone(),
+                    start: StartReference::of(&session.start_document),
+                    agent: session.start.agent.clone(),
+                    agent_recording_number: session.start.agent_recording_number,
+                    previous_manifest: ledger.last_manifest,
+                    started_at: session.start.started_at,
+                    ended_at: session.start.started_at.plus(self.last_at.as_duration()),
+                    duration: self.last_at,
+                    end: self.end(),
+                    streams: vec![self.segmenter.stream_entry(entries)],
+                };
+                let sealed = recording::seal(&manifest, &agent.sealing);
+                session.keep_manifest(&sealed)?;
+                sealed
+            }
+        };
+        ledger.last_manifest = Some(sealed.sha256());
+        agent.ledger.store(&ledger)?;
+        drop(ledger);
+        session.progress().sealed = true;
+        session.changed.notify_one();
+        tracing::info!(session = %session.token(), "the recording is sealed");
+        Ok(())
+    }
+
+    fn end(&self) -> RecordingEnd {
+        match self.exit {
+            Some(status) => RecordingEnd::Exited(status),
+            None => RecordingEnd::Interrupted {
+                reason: self
+                    .last_gap
+                    .clone()
+                    .unwrap_or_else(|| "the recorder ended before the command did".to_owned()),
+            },
+        }
+    }
+}

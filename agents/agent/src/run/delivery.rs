@@ -1,0 +1,192 @@
+//! Delivery of one session: open, each segment under its grant, seal, erase. Every step may be repeated; it is woken by a notice and
+//! by a timer, and gives up only when the control plane says that no later try can succeed. Even then nothing is erased.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_protocol::recordings::{
+    GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest, SegmentReply,
+    SegmentRequest,
+};
+use recording::{ContentHash, EvidenceName};
+
+use super::Agent;
+use super::backoff::Backoff;
+use super::session::{CutRecord, Session};
+use crate::client::CallError;
+
+/// How often a session is looked at without a notice.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+enum DeliveryError {
+    #[error("{step}: {source}")]
+    Call { step: &'static str, source: CallError },
+    #[error("the spool cannot be used: {0}")]
+    Spool(#[from] std::io::Error),
+}
+
+impl DeliveryError {
+    fn is_final(&self) -> bool {
+        matches!(self, DeliveryError::Call { source, .. } if source.is_final())
+    }
+}
+
+fn at(step: &'static str) -> impl Fn(CallError) -> DeliveryError {
+    move |source| DeliveryError::Call { step, source }
+}
+
+/// Delivers a session to its end.
+pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
+    let mut backoff = Backoff::new();
+    let mut opened = false;
+    let mut link_opened = agent.link_opened.subscribe();
+    loop {
+        match deliver_what_is_there(&agent, &session, &mut opened).await {
+            Ok(true) => {
+                agent.sessions.remove(&session);
+                tracing::info!(session = %session.token(), "the recording is delivered");
+                return;
+            }
+            Ok(false) => {
+                backoff.reset();
+                tokio::select! {
+                    () = session.changed.notified() => {}
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                }
+            }
+            Err(error) if error.is_final() => {
+                tracing::error!(
+                    session = %session.token(),
+                    "the control plane will not have the recording; it is kept and tried again at the next start: {error}"
+                );
+                session.refuse(&error.to_string());
+                return;
+            }
+            Err(error) => {
+                let wait = backoff.next();
+                tracing::warn!(session = %session.token(), wait = ?wait, "delivery will be tried again: {error}");
+                session.progress().trouble = Some(error.to_string());
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    _ = link_opened.changed() => {}
+                }
+            }
+        }
+    }
+}
+
+/// True when the session is delivered whole and erased.
+async fn deliver_what_is_there(
+    agent: &Agent,
+    session: &Arc<Session>,
+    opened: &mut bool,
+) -> Result<bool, DeliveryError> {
+    if !*opened {
+        open(agent, session).await?;
+        *opened = true;
+    }
+    loop {
+        let progress = session.progress().clone();
+        if progress.acknowledged < progress.segments {
+            deliver_segment(agent, session, progress.acknowledged).await?;
+            session.progress().trouble = None;
+        } else if progress.sealed {
+            seal(agent, session).await?;
+            on_disk(session, |session| session.erase()).await?;
+            return Ok(true);
+        } else {
+            return Ok(false);
+        }
+    }
+}
+
+async fn open(agent: &Agent, session: &Session) -> Result<(), DeliveryError> {
+    let request = OpenRecordingRequest {
+        terminal_session_token: session.token().clone(),
+        kind: session.note.kind.clone(),
+        start: session.start_document.clone().into(),
+    };
+    let reply: OpenRecordingReply =
+        agent.control_plane.post("/recordings", &request).await.map_err(at("opening the recording"))?;
+    tracing::debug!(session = %session.token(), prefix = reply.object_prefix, "the recording is open");
+    Ok(())
+}
+
+async fn deliver_segment(agent: &Agent, session: &Arc<Session>, number: u32) -> Result<(), DeliveryError> {
+    let (record, bytes) =
+        on_disk(session, move |session| Ok((session.cut_record(number)?, session.segment_bytes(number)?)))
+            .await?;
+    check_kept_bytes(&record, &bytes)?;
+    let stream = record.state.stream;
+    let call = format!("/recordings/{}", session.token());
+    let grant_request = GrantRequest {
+        object_name: EvidenceName::Segment { stream, number }.to_string(),
+        length: record.entry.length,
+        sha256: record.entry.sha256,
+    };
+    let granted: GrantReply = agent
+        .control_plane
+        .post(&format!("{call}/grants"), &grant_request)
+        .await
+        .map_err(at("asking for a grant"))?;
+    agent.control_plane.put(&granted.grant, bytes).await.map_err(at("uploading a segment"))?;
+    let segment = SegmentRequest {
+        stream: stream.name().to_owned(),
+        number,
+        length: record.entry.length,
+        sha256: record.entry.sha256,
+        chain_before: record.chain_before,
+        chain_after: record.entry.chain,
+        first_at_micros: record.entry.first_at.get(),
+        last_at_micros: record.entry.last_at.get(),
+    };
+    let reply: SegmentReply = agent
+        .control_plane
+        .post(&format!("{call}/segments"), &segment)
+        .await
+        .map_err(at("reporting a segment"))?;
+    if reply.acknowledged < number {
+        let why = format!("segment {number} was reported, {} acknowledged", reply.acknowledged);
+        return Err(at("reporting a segment")(CallError::Unexpected { status: 200, why }));
+    }
+    // INVARIANT: only here, after the acknowledgement, is anything erased: it was the only copy.
+    on_disk(session, move |session| session.erase_segment(&record)).await
+}
+
+/// A disk that changed the bytes must not have them sealed as if they were right.
+fn check_kept_bytes(record: &CutRecord, bytes: &[u8]) -> Result<(), DeliveryError> {
+    if ContentHash::of(bytes) == record.entry.sha256 {
+        return Ok(());
+    }
+    let why = format!("segment {} was changed on the disk since it was cut", record.entry.number);
+    Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why).into())
+}
+
+async fn seal(agent: &Agent, session: &Arc<Session>) -> Result<(), DeliveryError> {
+    let manifest = on_disk(session, |session| session.find_manifest()).await?;
+    let Some(manifest) = manifest else {
+        let why = "the manifest is gone";
+        return Err(std::io::Error::new(std::io::ErrorKind::NotFound, why).into());
+    };
+    let request =
+        SealRequest { manifest: manifest.bytes.into(), signature: manifest.signature.to_vec().into() };
+    let call = format!("/recordings/{}/seal", session.token());
+    let reply: SealReply =
+        agent.control_plane.post(&call, &request).await.map_err(at("sealing the recording"))?;
+    tracing::debug!(session = %session.token(), status = reply.status, "the control plane closed the recording");
+    Ok(())
+}
+
+/// Runs file work where it may take its time.
+async fn on_disk<T: Send + 'static>(
+    session: &Arc<Session>,
+    work: impl FnOnce(&Session) -> std::io::Result<T> + Send + 'static,
+) -> Result<T, DeliveryError> {
+    let session = Arc::clone(session);
+    match tokio::task::spawn_blocking(move || work(&session)).await {
+        Ok(done) => Ok(done?),
+        Err(error) => Err(std::io::Error::other(error).into()),
+    }
+}

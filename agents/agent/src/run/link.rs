@@ -1,0 +1,148 @@
+//! The link: one WebSocket to the control plane, over which configurations are pushed. When it is lost it is dialled again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_protocol::configuration::{ConfigurationReply, SignedConfiguration};
+use agent_protocol::link::{AgentMessage, PING_EVERY_SECONDS, SILENT_AFTER_SECONDS, ServerMessage};
+use futures_util::{SinkExt as _, StreamExt as _};
+use reqwest::Upgraded;
+use reqwest::header::{
+    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+use super::Agent;
+use super::backoff::Backoff;
+use crate::{AGENT_VERSION, chain, enrol};
+
+const LARGEST_MESSAGE_BYTES: usize = 1024 * 1024;
+/// A link that lived so long was a good one: the next dial comes soon.
+const GOOD_AFTER: Duration = Duration::from_secs(60);
+
+/// Holds the link for as long as the agent runs.
+pub(super) async fn hold(agent: Arc<Agent>) {
+    let mut backoff = Backoff::new();
+    loop {
+        let dialled = Instant::now();
+        let why = match dial(&agent).await {
+            Ok(link) => {
+                tracing::info!("the link is open");
+                agent.sessions.link_is_open();
+                agent.link_opened.send_modify(|opened| *opened += 1);
+                match talk(&agent, link).await {
+                    Ok(()) => "the control plane closed the link".to_owned(),
+                    Err(why) => why,
+                }
+            }
+            Err(why) => why,
+        };
+        if dialled.elapsed() > GOOD_AFTER {
+            backoff.reset();
+        }
+        let wait = backoff.next();
+        tracing::warn!(wait = ?wait, "the link is down: {why}");
+        agent.sessions.link_is_down(&why);
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Opens the WebSocket over the same HTTP client as every call, so that there is one TLS configuration.
+async fn dial(agent: &Agent) -> Result<WebSocketStream<Upgraded>, String> {
+    let key = generate_key();
+    let mut headers = HeaderMap::new();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::try_from(&key).map_err(|error| error.to_string())?);
+    let response = agent.control_plane.open_link(headers).await.map_err(|error| error.to_string())?;
+    let expected = derive_accept_key(key.as_bytes());
+    if response
+        .headers()
+        .get(SEC_WEBSOCKET_ACCEPT)
+        .is_none_or(|accept| accept.as_bytes() != expected.as_bytes())
+    {
+        return Err("the control plane's answer to the WebSocket handshake is wrong".to_owned());
+    }
+    let upgraded = response.upgrade().await.map_err(|error| chain(&error.without_url()))?;
+    let limits = WebSocketConfig::default()
+        .max_message_size(Some(LARGEST_MESSAGE_BYTES))
+        .max_frame_size(Some(LARGEST_MESSAGE_BYTES))
+        .read_buffer_size(4096)
+        .write_buffer_size(0);
+    Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(limits)).await)
+}
+
+async fn talk(agent: &Arc<Agent>, mut link: WebSocketStream<Upgraded>) -> Result<(), String> {
+    let hello = AgentMessage::Hello {
+        agent_version: AGENT_VERSION.to_owned(),
+        capabilities: enrol::capabilities(),
+        sessions: agent.sessions.open_tokens(),
+    };
+    say(&mut link, &hello).await?;
+    // What changed while the link was down.
+    let reply: ConfigurationReply =
+        agent.control_plane.get("/configuration").await.map_err(|error| error.to_string())?;
+    obey(agent, &mut link, reply.configuration).await?;
+
+    let mut ping = interval(Duration::from_secs(PING_EVERY_SECONDS));
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let silent = Duration::from_secs(SILENT_AFTER_SECONDS);
+    let mut heard = Instant::now();
+    loop {
+        tokio::select! {
+            message = link.next() => {
+                heard = Instant::now();
+                match message {
+                    None | Some(Ok(Message::Close(_))) => return Ok(()),
+                    Some(Ok(Message::Text(text))) => match serde_json::from_str(text.as_str()) {
+                        Ok(ServerMessage::Configuration { configuration }) => obey(agent, &mut link, configuration).await?,
+                        // A newer control plane may say more than this agent knows.
+                        Err(error) => tracing::warn!("a message on the link is not understood: {error}"),
+                    },
+                    // Pings are answered by the library.
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Err(chain(&error)),
+                }
+            }
+            _ = ping.tick() => {
+                if heard.elapsed() > silent {
+                    return Err(format!("the control plane was silent for {} s", silent.as_secs()));
+                }
+                link.send(Message::Ping(Bytes::new())).await.map_err(|error| chain(&error))?;
+            }
+        }
+    }
+}
+
+async fn say(link: &mut WebSocketStream<Upgraded>, message: &AgentMessage) -> Result<(), String> {
+    let text = serde_json::to_string(message).map_err(|error| error.to_string())?;
+    link.send(Message::text(text)).await.map_err(|error| chain(&error))
+}
+
+/// Puts a configuration in force and says so. One that is not believed is logged and changes nothing.
+async fn obey(
+    agent: &Arc<Agent>,
+    link: &mut WebSocketStream<Upgraded>,
+    signed: SignedConfiguration,
+) -> Result<(), String> {
+    let applying = Arc::clone(agent);
+    let applied = tokio::task::spawn_blocking(move || {
+        applying.configuration.apply(&applying.directory, &applying.identity, &signed)
+    })
+    .await
+    .map_err(|error| error.to_string())?;
+    match applied {
+        Ok(revision) => say(link, &AgentMessage::ConfigurationApplied { revision }).await,
+        Err(why) => {
+            tracing::error!("a configuration is not obeyed: {why}");
+            Ok(())
+        }
+    }
+}

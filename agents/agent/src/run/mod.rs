@@ -1,0 +1,143 @@
+//! `hansard-agent run`: the agent itself.
+
+mod backoff;
+mod begin;
+mod configuration;
+mod cutting;
+mod delivery;
+mod ledger;
+mod link;
+mod session;
+mod sessions;
+mod socket;
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use agent_protocol::Capture;
+use recording::SealingKey;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::captures;
+use crate::client::{ControlPlane, Credentials};
+use crate::identity::{Identity, Keys};
+use crate::settings::RunOptions;
+use crate::state_directory::StateDirectory;
+
+use configuration::AppliedConfiguration;
+use cutting::Cutter;
+use ledger::Ledger;
+use sessions::Sessions;
+
+pub(crate) use session::list_spool;
+
+/// Everything the running agent's parts share.
+struct Agent {
+    directory: StateDirectory,
+    identity: Identity,
+    sealing: SealingKey,
+    captures: Vec<Box<dyn Capture>>,
+    configuration: AppliedConfiguration,
+    ledger: Ledger,
+    sessions: Sessions,
+    control_plane: ControlPlane,
+    minimum_free_bytes: u64,
+    /// Grows each time the link opens: whoever waits for the control plane tries at once.
+    link_opened: watch::Sender<u64>,
+}
+
+impl Agent {
+    fn load(directory: StateDirectory, options: &RunOptions) -> Result<Agent, String> {
+        let identity = Identity::get(&directory)?;
+        let keys = Keys::load(&directory)?;
+        let credentials = Credentials { agent_id: identity.agent_id.clone(), key: keys.authentication };
+        let control_plane = ControlPlane::new(identity.server_url.clone(), Some(credentials))?;
+        let configuration = AppliedConfiguration::load(&directory, &identity);
+        let ledger = Ledger::load(&directory, &identity.agent_id)?;
+        Ok(Agent {
+            directory,
+            identity,
+            sealing: keys.sealing,
+            captures: captures(),
+            configuration,
+            ledger,
+            sessions: Sessions::default(),
+            control_plane,
+            minimum_free_bytes: options.minimum_free_bytes,
+            link_opened: watch::Sender::new(0),
+        })
+    }
+
+    fn capture(&self, kind: &str) -> Option<&dyn Capture> {
+        self.captures.iter().find(|capture| capture.capability().kind == kind).map(AsRef::as_ref)
+    }
+}
+
+/// One thread runs everything that waits; files and compression have threads of their own when there is work.
+pub(crate) fn runtime() -> Result<Runtime, String> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(8)
+        .build()
+        .map_err(|error| format!("the agent's runtime cannot start: {error}"))
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub(crate) fn run(state_dir: &Path, options: &RunOptions) -> Result<(), String> {
+    log_to_stderr(&options.log)?;
+    // Before anything is made there: a mistyped directory stays untouched.
+    Identity::get(&StateDirectory::at(state_dir))?;
+    let directory = StateDirectory::create(state_dir)?;
+    let _lock = directory.lock()?;
+    let agent = Arc::new(Agent::load(directory, options)?);
+    runtime()?.block_on(serve(agent))
+}
+
+async fn serve(agent: Arc<Agent>) -> Result<(), String> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| format!("SIGTERM: {error}"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("SIGINT: {error}"))?;
+
+    let cutter = Cutter::start(Arc::clone(&agent))?;
+    let found = session::take_up(&agent.directory.spool())?;
+    agent.ledger.reconcile(&found)?;
+    let listener = socket::listen(&agent.directory)?;
+    tracing::info!(
+        agent = %agent.identity.agent_id,
+        instance = %agent.identity.instance_id,
+        server = %agent.identity.server_url,
+        sessions = found.len(),
+        "the agent runs"
+    );
+    for session in found {
+        begin::register(&agent, &cutter, session);
+    }
+    let link = tokio::spawn(link::hold(Arc::clone(&agent)));
+    let accept = tokio::spawn(socket::accept(Arc::clone(&agent), listener, cutter.clone()));
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("the agent stops; open sessions record on and are taken up at the next start");
+    accept.abort();
+    socket::remove(&agent.directory);
+    link.abort();
+    // What is cut is on the disk; what is not is in the spool.
+    tokio::task::spawn_blocking(move || cutter.stop())
+        .await
+        .map_err(|error| format!("the cutter did not stop: {error}"))
+}
+
+fn log_to_stderr(filter: &str) -> Result<(), String> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    Ok(())
+}

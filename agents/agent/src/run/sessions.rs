@@ -1,0 +1,74 @@
+//! The sessions the running agent knows.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use agent_protocol::local::{LinkState, LocalSession, LocalStatus};
+use recording::TerminalSessionToken;
+
+use super::session::Session;
+
+/// All sessions in the spool, and how the link stands.
+#[derive(Default)]
+pub(super) struct Sessions {
+    known: Mutex<BTreeMap<TerminalSessionToken, Arc<Session>>>,
+    link: Mutex<Link>,
+}
+
+#[derive(Default)]
+struct Link {
+    connected: bool,
+    trouble: Option<String>,
+}
+
+impl Sessions {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<TerminalSessionToken, Arc<Session>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn link(&self) -> MutexGuard<'_, Link> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, session: &Arc<Session>) {
+        self.known().insert(session.token().clone(), Arc::clone(session));
+    }
+
+    pub(super) fn remove(&self, session: &Session) {
+        self.known().remove(session.token());
+    }
+
+    /// The tokens of the sessions that are being recorded.
+    pub(super) fn open_tokens(&self) -> Vec<TerminalSessionToken> {
+        let known = self.known();
+        known
+            .values()
+            .filter(|session| !session.progress().sealed)
+            .map(|session| session.token().clone())
+            .collect()
+    }
+
+    pub(super) fn link_is_open(&self) {
+        *self.link() = Link { connected: true, trouble: None };
+    }
+
+    pub(super) fn link_is_down(&self, why: &str) {
+        *self.link() = Link { connected: false, trouble: Some(why.to_owned()) };
+    }
+
+    /// For `status`; the sessions only for those who may see them.
+    pub(super) fn status(&self, with_sessions: bool) -> LocalStatus {
+        let sessions: Vec<LocalSession> = if with_sessions {
+            self.known().values().map(|session| session.describe()).collect()
+        } else {
+            Vec::new()
+        };
+        let link = self.link();
+        LocalStatus {
+            process_id: std::process::id(),
+            link: if link.connected { LinkState::Connected } else { LinkState::Connecting },
+            last_error: link.trouble.clone(),
+            sessions,
+        }
+    }
+}

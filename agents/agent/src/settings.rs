@@ -1,0 +1,218 @@
+//! The command line and the environment: everything this program is told from outside enters here.
+
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use recording::InstanceId;
+use url::Url;
+
+/// The hidden command that becomes the recorded command.
+pub(crate) const PTY_CHILD: &str = "pty-child";
+
+const DEFAULT_MINIMUM_FREE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Records what happens on this instance for the Hansard control plane.
+#[derive(Debug, Parser)]
+#[command(name = "hansard-agent", version)]
+pub(crate) struct Arguments {
+    /// Where keys, configuration and spool are kept.
+    #[arg(
+        long,
+        global = true,
+        env = "HANSARD_AGENT_STATE_DIR",
+        default_value = "/var/lib/hansard-agent",
+        value_name = "DIR"
+    )]
+    pub(crate) state_dir: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: CommandLine,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CommandLine {
+    /// Make this instance's agent known to the control plane, with a join token.
+    Enrol(EnrolOptions),
+    /// Run the agent: hold the link, cut and deliver what is recorded.
+    Run(RunOptions),
+    /// Record a command's terminal session; without a command, a shell.
+    Record(RecordOptions),
+    /// Record a shell: the same as `record` without a command.
+    Shell,
+    /// Show how the agent stands: identity, configuration, link, sessions in the spool.
+    Status(StatusOptions),
+    /// Become a command on the terminal that is standard input.
+    #[command(name = PTY_CHILD, hide = true)]
+    PtyChild {
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct EnrolOptions {
+    /// The address of the control plane, such as https://hansard.example.org.
+    #[arg(long, value_parser = parse_server)]
+    pub(crate) server: Url,
+    /// The join token. Other users can see arguments; --token-file and the variable keep it to yourself.
+    #[arg(
+        long,
+        env = "HANSARD_AGENT_JOIN_TOKEN",
+        hide_env_values = true,
+        required_unless_present = "token_file"
+    )]
+    token: Option<String>,
+    /// A file with the join token; - reads standard input.
+    #[arg(long, conflicts_with = "token", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The instance this agent runs on.
+    #[arg(long, value_parser = |text: &str| InstanceId::parse(text))]
+    pub(crate) instance_id: InstanceId,
+    /// Take the place of an agent that is enrolled already. The join token must permit it.
+    #[arg(long)]
+    pub(crate) replace: bool,
+}
+
+impl std::fmt::Debug for EnrolOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EnrolOptions")
+            .field("server", &self.server.as_str())
+            .field("instance_id", &self.instance_id)
+            .field("replace", &self.replace)
+            .finish_non_exhaustive()
+    }
+}
+
+impl EnrolOptions {
+    /// The join token, wherever it stands.
+    pub(crate) fn join_token(&self) -> Result<String, String> {
+        const LONGEST: u64 = 4096;
+        let text = match (&self.token, &self.token_file) {
+            (Some(token), _) => token.clone(),
+            (None, Some(file)) => {
+                let shown =
+                    if file == Path::new("-") { "standard input".into() } else { file.display().to_string() };
+                let mut text = String::new();
+                let read = if file == Path::new("-") {
+                    std::io::stdin().take(LONGEST).read_to_string(&mut text)
+                } else {
+                    std::fs::File::open(file).and_then(|file| file.take(LONGEST).read_to_string(&mut text))
+                };
+                read.map_err(|error| format!("the join token could not be read from {shown}: {error}"))?;
+                text
+            }
+            (None, None) => String::new(),
+        };
+        let token = text.trim();
+        if token.is_empty() {
+            return Err("the join token is empty; `hansard agents token create` makes one".to_owned());
+        }
+        Ok(token.to_owned())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunOptions {
+    /// Refuse new sessions when less than this is free on the spool's file system; running ones end at a quarter of it.
+    #[arg(long, env = "HANSARD_AGENT_MINIMUM_FREE_BYTES", default_value_t = DEFAULT_MINIMUM_FREE_BYTES, value_name = "BYTES")]
+    pub(crate) minimum_free_bytes: u64,
+    /// What is logged to standard error: a level, or levels by module.
+    #[arg(long, env = "HANSARD_AGENT_LOG", default_value = "info", value_name = "FILTER", value_parser = parse_filter)]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordOptions {
+    /// Do not say that the session is recorded.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// The command and its arguments.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+impl RecordOptions {
+    /// A shell.
+    pub(crate) fn shell() -> Self {
+        RecordOptions { quiet: false, command: Vec::new() }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusOptions {
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// The environment of a session that becomes part of its recording or its default command.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SessionEnvironment {
+    pub(crate) shell: Option<OsString>,
+    pub(crate) term: Option<OsString>,
+}
+
+impl SessionEnvironment {
+    /// As this process has it.
+    #[allow(clippy::disallowed_methods)] // this is the one configuration module
+    pub(crate) fn of_this_process() -> Self {
+        let find = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        SessionEnvironment { shell: find("SHELL"), term: find("TERM") }
+    }
+}
+
+fn parse_server(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text)
+        .map_err(|error| format!("not an address such as https://hansard.example.org: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("the scheme {} is neither http nor https", url.scheme()));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("the address has no host".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("the address must not carry a user name or password".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("the address must not carry a query or fragment".to_owned());
+    }
+    Ok(url)
+}
+
+fn parse_filter(text: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn servers_are_plain_addresses() {
+        assert!(parse_server("http://127.0.0.1:8080").is_ok());
+        assert!(parse_server("https://hansard.example.org/below").is_ok());
+        for bad in ["ftp://x", "x", "http://", "http://user:secret@x", "http://x?y", "http://x#y"] {
+            assert!(parse_server(bad).is_err(), "{bad}");
+        }
+        assert!(!parse_server("http://user:secret@x").unwrap_err().contains("secret"));
+    }
+}

@@ -1,0 +1,143 @@
+//! `hansard-agent status`.
+
+use std::path::Path;
+
+use agent_protocol::configuration::EffectiveConfiguration;
+use agent_protocol::local::{LinkState, LocalReply, LocalRequest, LocalSession, LocalStatus, SessionState};
+use recording::TerminalSessionToken;
+use serde::Serialize;
+
+use crate::identity::Identity;
+use crate::settings::Output;
+use crate::state_directory::StateDirectory;
+use crate::{local_socket, run, say};
+
+/// What `--output json` prints.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Status {
+    identity: Identity,
+    configuration: Option<EffectiveConfiguration>,
+    /// Why there is none.
+    configuration_error: Option<String>,
+    /// Nothing when no agent runs.
+    running: Option<LocalStatus>,
+    /// What lies in the spool while no agent runs.
+    waiting: Vec<WaitingSession>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct WaitingSession {
+    terminal_session_token: TerminalSessionToken,
+    spool_bytes: u64,
+}
+
+/// Prints how the agent stands.
+pub(crate) fn status(state_dir: &Path, output: Output) -> Result<(), String> {
+    let directory = StateDirectory::at(state_dir);
+    let identity = Identity::get(&directory)?;
+    let (configuration, configuration_error) = match identity.stored_configuration(&directory) {
+        Ok(configuration) => (configuration, None),
+        Err(why) => (None, Some(why)),
+    };
+    let running = ask(&directory)?;
+    let waiting = if running.is_some() {
+        Vec::new()
+    } else {
+        run::list_spool(&directory.spool())?
+            .into_iter()
+            .map(|(terminal_session_token, spool_bytes)| WaitingSession {
+                terminal_session_token,
+                spool_bytes,
+            })
+            .collect()
+    };
+    let status = Status { identity, configuration, configuration_error, running, waiting };
+    match output {
+        Output::Json => {
+            let text = serde_json::to_string_pretty(&status).map_err(|error| error.to_string())?;
+            say(&text);
+        }
+        Output::Table => print_table(&status),
+    }
+    Ok(())
+}
+
+fn ask(directory: &StateDirectory) -> Result<Option<LocalStatus>, String> {
+    let cannot = |error: std::io::Error| format!("the agent cannot be asked: {error}");
+    let Some(stream) = local_socket::connect(directory).map_err(cannot)? else { return Ok(None) };
+    match local_socket::ask(&stream, &LocalRequest::Status).map_err(cannot)? {
+        (LocalReply::Status { status }, _) => Ok(Some(*status)),
+        _ => Err("the agent's answer is not one to a question for its status".to_owned()),
+    }
+}
+
+fn print_table(status: &Status) {
+    let identity = &status.identity;
+    say(&format!("agent          {}", identity.agent_id));
+    say(&format!(
+        "instance       {} (account {}, {})",
+        identity.instance_id, identity.account_id, identity.region
+    ));
+    say(&format!("server         {}", identity.server_url));
+    say(&format!("recording      {}", describe_configuration(status)));
+    match &status.running {
+        None => {
+            say("agent process  not running");
+            for session in &status.waiting {
+                say(&format!(
+                    "session        {}  waiting for an agent, {} bytes",
+                    session.terminal_session_token, session.spool_bytes
+                ));
+            }
+        }
+        Some(running) => {
+            say(&format!("agent process  {}", running.process_id));
+            let link = match running.link {
+                LinkState::Connected => "open",
+                LinkState::Connecting => "down, being dialled",
+            };
+            say(&format!("link           {link}{}", because(running.last_error.as_deref())));
+            for session in &running.sessions {
+                say(&format!("session        {}", describe_session(session)));
+            }
+        }
+    }
+}
+
+fn describe_configuration(status: &Status) -> String {
+    match (&status.configuration, &status.configuration_error) {
+        (Some(configuration), _) => match &configuration.recording {
+            Some(recording) => format!(
+                "on, to {} for {} days (set for {}, revision {})",
+                recording.record_storage_target,
+                recording.expiration_days,
+                recording.selector,
+                configuration.revision
+            ),
+            None => format!("off (revision {})", configuration.revision),
+        },
+        (None, why) => format!("not known{}: sessions are recorded by the defaults", because(why.as_deref())),
+    }
+}
+
+fn describe_session(session: &LocalSession) -> String {
+    let state = match session.state {
+        SessionState::Recording => "recording",
+        SessionState::Delivering => "being delivered",
+        SessionState::Refused => "refused",
+    };
+    format!(
+        "{}  {state}, {} of {} segments delivered, {} bytes{}",
+        session.terminal_session_token,
+        session.acknowledged,
+        session.segments,
+        session.spool_bytes,
+        because(session.reason.as_deref())
+    )
+}
+
+fn because(reason: Option<&str>) -> String {
+    reason.map(|reason| format!(" ({reason})")).unwrap_or_default()
+}
