@@ -130,3 +130,29 @@ fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     bytes.copy_from_slice(context.finish().as_ref());
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_print_and_parse_in_one_spelling() {
+        let hash = ContentHash::of(b"abc");
+        let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!((hash.to_string().as_str(), ContentHash::parse(text)), (text, Ok(hash)));
+        for other in [&text.to_uppercase(), &text[1..], &format!("{text}0"), "", "xyz"] {
+            assert!(ContentHash::parse(other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn every_part_of_a_link_counts() {
+        let first = ChainValue::first(b"{}", Stream::Terminal);
+        let object = ContentHash::of(b"object");
+        let link = first.next(0, 6, &object);
+        assert_ne!(link, first.next(1, 6, &object));
+        assert_ne!(link, first.next(0, 7, &object));
+        assert_ne!(link, first.next(0, 6, &ContentHash::of(b"Object")));
+        assert_ne!(link, ChainValue::first(b"{ }", Stream::Terminal).next(0, 6, &object));
+    }
+}

@@ -153,3 +153,55 @@ impl From<SealingPublicKey> for String {
         key.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_signs_the_same_after_it_was_kept() {
+        let key = SealingKey::generate();
+        let kept = SealingKey::from_pkcs8(&key.to_pkcs8()).unwrap();
+        assert_eq!(kept.public_key(), key.public_key());
+        let signature = kept.sign(b"file");
+        assert!(key.public_key().verifies(b"file", &signature));
+        assert!(!key.public_key().verifies(b"File", &signature));
+        assert!(!key.public_key().verifies(b"file", &signature[1..]));
+        assert!(!SealingKey::generate().public_key().verifies(b"file", &signature));
+    }
+
+    #[test]
+    fn the_test_vector_of_rfc_8032_holds() {
+        let bytes = |text: &str| hex::decode(text).unwrap();
+        let seed = bytes("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
+        let key = SealingKey::from_seed(&seed.try_into().unwrap());
+        let public = bytes("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+        assert_eq!(key.public_key().as_bytes(), public.as_slice());
+        let signature = "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b";
+        assert_eq!(hex::encode(key.sign(b"")), signature);
+    }
+
+    #[test]
+    fn the_private_half_never_prints() {
+        let seed = [0xa5; 32];
+        let key = SealingKey::from_seed(&seed);
+        let printed = format!("{key:?}");
+        assert!(printed.contains(&key.public_key().to_string()));
+        assert!(
+            !printed.contains("a5a5") && !printed.contains("165, 165") && !printed.contains("paWl"),
+            "{printed}"
+        );
+        let error = SealingKey::from_pkcs8(&seed).unwrap_err().to_string();
+        assert!(error.contains("not an Ed25519 key"), "{error}");
+    }
+
+    #[test]
+    fn a_public_key_is_32_bytes_in_base64() {
+        let key = SealingKey::generate().public_key();
+        assert_eq!(SealingPublicKey::parse(&key.to_string()).unwrap(), key);
+        for text in ["", "AAAA", &key.to_string()[1..], &format!("{key}="), "\u{1b}[2J"] {
+            let error = SealingPublicKey::parse(text).unwrap_err().to_string();
+            assert!(error.contains("is not a sealing public key") && !error.contains('\u{1b}'), "{error}");
+        }
+    }
+}
