@@ -269,6 +269,8 @@ pub fn acknowledge(
 pub struct RecordingSealed {
     /// The recording.
     pub token: TerminalSessionToken,
+    /// How many segments had arrived when it was decided; one that comes between makes it be decided anew.
+    pub segments: u32,
     /// When the session ended.
     pub ended_at: Timestamp,
     /// How.
@@ -345,6 +347,7 @@ pub fn seal(
     }
     Ok(RecordingSealed {
         token: recording.token.clone(),
+        segments: manifest.segments,
         ended_at: manifest.ended_at,
         end: manifest.end,
         manifest_sha256: manifest.sha256,
