@@ -196,11 +196,11 @@ wire_codes! {
 
     // Replay.
     /// The ticket cannot be accepted.
-    InvalidReplayTicket => "InvalidReplayTicket", 403, AfterFix, [Replay], "The replay address is not valid. Ask ViewInstanceRecords for a new one.";
+    InvalidReplayTicket => "InvalidReplayTicket", 401, AfterFix, [Replay], "The replay address is not valid. Ask ViewInstanceRecords for a new one.";
     /// The ticket has lapsed.
-    ReplayTicketExpired => "InvalidReplayTicket.Expired", 403, AfterFix, [Replay], "The replay address has expired. Ask ViewInstanceRecords for a new one.";
+    ReplayTicketExpired => "InvalidReplayTicket.Expired", 401, AfterFix, [Replay], "The replay address has expired. Ask ViewInstanceRecords for a new one.";
     /// The ticket is spent.
-    ReplayTicketUsed => "InvalidReplayTicket.Used", 403, AfterFix, [Replay], "The replay address was used already. Ask ViewInstanceRecords for a new one.";
+    ReplayTicketUsed => "InvalidReplayTicket.Used", 401, AfterFix, [Replay], "The replay address was used already. Ask ViewInstanceRecords for a new one.";
     /// There is no replay session.
     ReplaySessionRequired => "ReplaySessionRequired", 401, AfterFix, [Replay], "There is no replay session, or it has ended. Ask ViewInstanceRecords for a new replay address.";
 
