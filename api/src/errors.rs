@@ -14,7 +14,8 @@ use domain::principal::Principal;
 use domain::storage_target::StorageTargetRefused;
 use openapi::error_codes::{ErrorCode, WireError};
 use openapi::replies::{AccessDeniedDetail, ErrorReply};
-use persistence::{ObjectError, StoreError};
+use persistence::StoreError;
+use persistence::objects::ObjectError;
 
 use crate::request::RequestId;
 
@@ -133,7 +134,7 @@ pub(crate) fn chain_of(error: &dyn Error) -> String {
 fn store_error(error: &StoreError) -> WireError {
     match error {
         StoreError::Conflict { .. } => ErrorCode::Conflict.into(),
-        StoreError::Unavailable { .. } => ErrorCode::ServiceUnavailable.into(),
+        StoreError::Unavailable { .. } | StoreError::Stopping => ErrorCode::ServiceUnavailable.into(),
         _ => ErrorCode::InternalError.into(),
     }
 }
@@ -192,6 +193,12 @@ impl Refusal {
 impl From<WireError> for Refusal {
     fn from(wire: WireError) -> Self {
         Self { wire, detail: None, chain: None }
+    }
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        WireError::new(code).into()
     }
 }
 

@@ -11,25 +11,25 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 /// The id of one request: an upper-case UUID. The outermost middleware makes it; it is in every reply's
 /// `RequestId` and `x-acs-request-id`, in the audit row and in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RequestId(String);
+pub(crate) struct RequestId(String);
 
 impl RequestId {
     /// A fresh one.
     #[must_use]
-    pub fn generate() -> Self {
+    pub(crate) fn generate() -> Self {
         let mut buffer = uuid::Uuid::encode_buffer();
         Self(uuid::Uuid::new_v4().hyphenated().encode_upper(&mut buffer).to_owned())
     }
 
     /// The text.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The id that the outermost middleware gave to this request.
     #[must_use]
-    pub fn of(request: &HttpRequest) -> Self {
+    pub(crate) fn of(request: &HttpRequest) -> Self {
         request.extensions().get::<Self>().cloned().unwrap_or_else(Self::generate)
     }
 }

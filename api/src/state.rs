@@ -5,7 +5,8 @@ use std::sync::Arc;
 use domain::clock::Clock;
 use domain::server_keys::ServerKeys;
 use domain::{Region, Timestamp};
-use persistence::{ObjectStore, Store};
+use persistence::Store;
+use persistence::objects::ObjectStore;
 use url::Url;
 
 use crate::links::Links;
