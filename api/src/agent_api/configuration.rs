@@ -1,0 +1,142 @@
+//! The effective configuration of an agent: built from what stands in the database, signed by the control plane.
+
+use actix_web::HttpResponse;
+use agent_protocol::capture::Capability;
+use agent_protocol::configuration::{
+    CONFIGURATION_SIGNATURE_CONTEXT, CaptureDelegation, ConfigurationReply, FailurePolicy,
+    RecordingConfiguration,
+};
+use agent_protocol::enrol::ServerKey;
+use agent_protocol::{EffectiveConfiguration, PublicKey, SignedConfiguration};
+use domain::actions::{ReadAgentConfiguration, ReadsRecordConfig};
+use domain::agent::Agent;
+use domain::expiration::ExpirationDays;
+use domain::gate::Granted;
+use domain::record_config::{EffectiveRecordConfig, InstanceSelector};
+use domain::storage_target::RecordStorageTarget;
+
+use super::call::{AgentCall, Answer};
+use super::refusal::AgentRefusal;
+use crate::Hansard;
+
+/// The kinds of capture that this control plane can take in, with the versions it reads.
+const KNOWN_CAPTURES: &[(&str, &str)] = &[("terminal", "1")];
+
+/// `GET /agent/v1/configuration`
+pub(crate) async fn get(call: AgentCall) -> HttpResponse {
+    call.run::<ReadAgentConfiguration, _>(None, async |call, granted| {
+        let configuration = signed(&call.hansard, granted, &call.agent).await?;
+        call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
+        Ok(Answer::read(ConfigurationReply { request_id: call.envelope.id(), configuration }))
+    })
+    .await
+}
+
+/// The configuration in force for `agent`, signed.
+///
+/// The revision is read first: should the configuration change between the two reads, the newer content goes out
+/// under the older number, and the change's own push follows with the newer one.
+pub(crate) async fn signed<A: ReadsRecordConfig>(
+    hansard: &Hansard,
+    granted: &Granted<A>,
+    agent: &Agent,
+) -> Result<SignedConfiguration, AgentRefusal> {
+    let revision = hansard.store.configuration_revision(granted.account()).await?;
+    let effective = hansard
+        .store
+        .effective_record_config(granted, &InstanceSelector::One(agent.instance.clone()))
+        .await?;
+    let default_target = default_target(hansard, agent);
+    let configuration = EffectiveConfiguration {
+        agent_id: agent.id.clone(),
+        account_id: agent.account.clone(),
+        instance_id: agent.instance.clone(),
+        region: agent.region.clone(),
+        revision: u64::try_from(revision).unwrap_or(0),
+        issued_time: hansard.now().to_rfc3339_millis(),
+        recording: recording_of(&effective),
+        captures: delegated(&agent.capabilities),
+        default_record_storage_target: default_target.map(|target| target.to_string()).unwrap_or_default(),
+        default_expiration_days: u32::from(ExpirationDays::DEFAULT.get()),
+    };
+    let payload = serde_json::to_vec(&configuration).map_err(AgentRefusal::internal)?;
+    let signer = hansard.keys.configuration_signer();
+    let signature = signer.sign(&[CONFIGURATION_SIGNATURE_CONTEXT, &payload].concat());
+    Ok(SignedConfiguration {
+        key_id: signer.key_id().to_owned(),
+        payload: payload.into(),
+        signature: signature.to_vec().into(),
+    })
+}
+
+/// The keys that an agent pins when it enrols: every one that may sign a configuration from now on.
+pub(crate) fn server_keys(hansard: &Hansard) -> Vec<ServerKey> {
+    let keys = hansard.keys.configuration_public_keys();
+    keys.into_iter()
+        .map(|key| ServerKey { key_id: key.key_id, public_key: PublicKey(key.public_key) })
+        .collect()
+}
+
+/// Where recordings go when nothing was configured; `None` where the deployment has no default.
+pub(crate) fn default_target(hansard: &Hansard, agent: &Agent) -> Option<RecordStorageTarget> {
+    hansard
+        .settings
+        .default_target
+        .then(|| RecordStorageTarget::deployment_default(&hansard.settings.region, &agent.account))
+}
+
+fn recording_of(effective: &EffectiveRecordConfig) -> Option<RecordingConfiguration> {
+    let config = effective.config.as_ref().filter(|config| config.enabled)?;
+    // Enabled implies a target (domain::record_config::change refuses anything else).
+    let target = config.target.as_ref()?;
+    Some(RecordingConfiguration {
+        record_storage_target: target.to_string(),
+        expiration_days: u32::from(config.expiration.get()),
+        selector: config.selector.as_str().to_owned(),
+    })
+}
+
+/// Delegates by capability: what the agent announced and this control plane can take in.
+fn delegated(capabilities: &[domain::agent::Capability]) -> Vec<CaptureDelegation> {
+    capabilities
+        .iter()
+        .filter(|capability| {
+            KNOWN_CAPTURES.contains(&(capability.kind.as_str(), capability.version.as_str()))
+        })
+        .map(|capability| CaptureDelegation {
+            kind: capability.kind.clone(),
+            failure_policy: FailurePolicy::Strict,
+        })
+        .collect()
+}
+
+/// What an agent announces, as it is stored.
+pub(crate) fn announced(capabilities: Vec<Capability>) -> Vec<domain::agent::Capability> {
+    capabilities
+        .into_iter()
+        .map(|Capability { kind, version }| domain::agent::Capability { kind, version })
+        .collect()
+}
+
+/// Whether this control plane delegated `kind` to the agent.
+pub(crate) fn is_delegated(agent: &Agent, kind: &str) -> bool {
+    delegated(&agent.capabilities).iter().any(|capture| capture.kind == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_kinds_and_versions_are_delegated() {
+        let capability = |kind: &str, version: &str| domain::agent::Capability {
+            kind: kind.into(),
+            version: version.into(),
+        };
+        let announced =
+            [capability("terminal", "1"), capability("terminal", "2"), capability("enhanced", "1")];
+        let kinds: Vec<_> = delegated(&announced).into_iter().map(|capture| capture.kind).collect();
+        assert_eq!(kinds, ["terminal"]);
+        assert!(delegated(&[capability("desktop", "1")]).is_empty());
+    }
+}

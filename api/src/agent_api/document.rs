@@ -1,0 +1,411 @@
+//! The OpenAPI document of the agent API, made from the wire structs of `agent_protocol` and its table of error codes.
+//! `openapi/agent-v1.json` is this document, committed; a test fails when the two differ.
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use agent_protocol::configuration::ConfigurationReply;
+use agent_protocol::enrol::{EnrolReply, EnrolRequest};
+use agent_protocol::link::{AgentMessage, ServerMessage};
+use agent_protocol::recordings::{
+    GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest, SegmentReply,
+    SegmentRequest,
+};
+use agent_protocol::{AgentErrorCode, EffectiveConfiguration, ErrorReply};
+use openapi::documents::{ERROR_CODES_EXTENSION, text_of};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::extensions::ExtensionsBuilder;
+use utoipa::openapi::path::{
+    HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItem, PathsBuilder,
+};
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::schema::{Components, ComponentsBuilder, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Response,
+    ResponseBuilder, Server,
+};
+
+use super::grants::GRANT_HEADER;
+use super::uploads::UploadReply;
+
+/// What an agent's author reads before the calls.
+const DESCRIPTION: &str = include_str!("document.md");
+/// The recording format, whole: the only other thing that an agent's author needs.
+const FORMAT: &str = include_str!("../../../recording/FORMAT.md");
+
+const JSON: &str = "application/json;charset=utf-8";
+const AGENT_TOKEN: &str = "agent-token";
+
+/// What any authenticated call can be answered with.
+const EVERY_CALL: &[AgentErrorCode] = &[
+    AgentErrorCode::InvalidRequest,
+    AgentErrorCode::RequestEntityTooLarge,
+    AgentErrorCode::InvalidAgentToken,
+    AgentErrorCode::AgentTokenExpired,
+    AgentErrorCode::AgentTokenReplayed,
+    AgentErrorCode::AgentNotFound,
+    AgentErrorCode::Throttling,
+    AgentErrorCode::InternalError,
+    AgentErrorCode::ServiceUnavailable,
+];
+
+/// What a call without an agent's token can be answered with, whatever it asks.
+const EVERY_OPEN_CALL: &[AgentErrorCode] = &[
+    AgentErrorCode::InvalidRequest,
+    AgentErrorCode::RequestEntityTooLarge,
+    AgentErrorCode::Throttling,
+    AgentErrorCode::InternalError,
+    AgentErrorCode::ServiceUnavailable,
+];
+
+/// The document as text: what is committed, what is served, and what `hansard openapi` prints.
+#[must_use]
+pub fn document() -> String {
+    text_of(&build())
+}
+
+pub(super) async fn get() -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "application/json")).body(document())
+}
+
+fn build() -> OpenApi {
+    let mut document = Builder { components: Components::new(), paths: PathsBuilder::new() };
+    document.enrol();
+    document.configuration();
+    document.link();
+    document.recordings();
+    document.upload();
+    document.schema_of::<EffectiveConfiguration>();
+    document.schema_of::<AgentMessage>();
+    document.schema_of::<ServerMessage>();
+    document.finish()
+}
+
+struct Builder {
+    components: Components,
+    paths: PathsBuilder,
+}
+
+/// One call.
+struct Call {
+    method: HttpMethod,
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    description: &'static str,
+    parameters: Vec<Parameter>,
+    body: Option<RequestBody>,
+    success: (&'static str, Response),
+    authenticated: bool,
+    codes: &'static [AgentErrorCode],
+}
+
+impl Builder {
+    fn enrol(&mut self) {
+        let call = Call {
+            method: HttpMethod::Post,
+            path: "/agent/v1/enrol",
+            id: "enrol",
+            summary: "The bearer of a join token becomes an agent.",
+            description: "The only call that needs no agent token. The join token is used up when, and only when, the call succeeds: a \
+                 repeated call after a lost reply answers `InvalidJoinToken.Used`, and the administrator makes another token.",
+            parameters: vec![],
+            body: Some(self.request::<EnrolRequest>()),
+            success: ("200", self.reply::<EnrolReply>("The agent is enrolled.")),
+            authenticated: false,
+            codes: &[
+                AgentErrorCode::JoinTokenNotFound,
+                AgentErrorCode::JoinTokenExpired,
+                AgentErrorCode::JoinTokenUsed,
+                AgentErrorCode::JoinTokenInstanceMismatch,
+                AgentErrorCode::AgentAlreadyEnrolled,
+            ],
+        };
+        self.add(call);
+    }
+
+    fn configuration(&mut self) {
+        let call = Call {
+            method: HttpMethod::Get,
+            path: "/agent/v1/configuration",
+            id: "getConfiguration",
+            summary: "The configuration in force, signed.",
+            description: "The payload is the JSON of an `EffectiveConfiguration`, in base64.",
+            parameters: vec![],
+            body: None,
+            success: ("200", self.reply::<ConfigurationReply>("The configuration.")),
+            authenticated: true,
+            codes: &[],
+        };
+        self.add(call);
+    }
+
+    fn link(&mut self) {
+        let call = Call {
+            method: HttpMethod::Get,
+            path: "/agent/v1/link",
+            id: "openLink",
+            summary: "A WebSocket over which the configuration is pushed.",
+            description: "The agent sends `AgentMessage`, the control plane `ServerMessage`, each as JSON in a text frame.",
+            parameters: vec![],
+            body: None,
+            success: (
+                "101",
+                ResponseBuilder::new().description("The connection is a WebSocket from here on.").build(),
+            ),
+            authenticated: true,
+            codes: &[],
+        };
+        self.add(call);
+    }
+
+    fn recordings(&mut self) {
+        let open = Call {
+            method: HttpMethod::Post,
+            path: "/agent/v1/recordings",
+            id: "openRecording",
+            summary: "Opens a recording.",
+            description: "The control plane stores `start.json` and says where the recording goes.",
+            parameters: vec![],
+            body: Some(self.request::<OpenRecordingRequest>()),
+            success: ("200", self.reply::<OpenRecordingReply>("The recording is known.")),
+            authenticated: true,
+            codes: &[AgentErrorCode::InvalidStart, AgentErrorCode::RecordingConflict],
+        };
+        let grant = Call {
+            method: HttpMethod::Post,
+            path: "/agent/v1/recordings/{token}/grants",
+            id: "grantUpload",
+            summary: "Permits the upload of one segment.",
+            description: "For exactly these bytes, for 10 minutes. Only segments need grants.",
+            parameters: vec![token()],
+            body: Some(self.request::<GrantRequest>()),
+            success: ("200", self.reply::<GrantReply>("How to write the object.")),
+            authenticated: true,
+            codes: &[
+                AgentErrorCode::RecordingNotFound,
+                AgentErrorCode::RecordingSealed,
+                AgentErrorCode::InvalidObjectName,
+            ],
+        };
+        let acknowledge = Call {
+            method: HttpMethod::Post,
+            path: "/agent/v1/recordings/{token}/segments",
+            id: "acknowledgeSegment",
+            summary: "The recording claims an uploaded segment.",
+            description: "In order. Once it is answered with 200 the segment is safe, and the agent may erase its copy.",
+            parameters: vec![token()],
+            body: Some(self.request::<SegmentRequest>()),
+            success: ("200", self.reply::<SegmentReply>("The segment is safe.")),
+            authenticated: true,
+            codes: &[
+                AgentErrorCode::RecordingNotFound,
+                AgentErrorCode::RecordingSealed,
+                AgentErrorCode::ObjectNotFound,
+                AgentErrorCode::SegmentOutOfOrder,
+                AgentErrorCode::InvalidSegment,
+            ],
+        };
+        let seal = Call {
+            method: HttpMethod::Post,
+            path: "/agent/v1/recordings/{token}/seal",
+            id: "sealRecording",
+            summary: "Closes a recording with the agent's signed manifest.",
+            description: "`Status` is `finished` when the command ended, `interrupted` when the recording broke off, `failed` when it has \
+                 no segment.",
+            parameters: vec![token()],
+            body: Some(self.request::<SealRequest>()),
+            success: ("200", self.reply::<SealReply>("The recording is closed.")),
+            authenticated: true,
+            codes: &[
+                AgentErrorCode::RecordingNotFound,
+                AgentErrorCode::RecordingSealed,
+                AgentErrorCode::InvalidManifest,
+            ],
+        };
+        for call in [open, grant, acknowledge, seal] {
+            self.add(call);
+        }
+    }
+
+    fn upload(&mut self) {
+        let bytes = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::Custom("binary".to_owned())));
+        let body = RequestBodyBuilder::new()
+            .description(Some("Exactly the bytes of the grant."))
+            .content("application/octet-stream", ContentBuilder::new().schema(Some(bytes.build())).build())
+            .required(Some(Required::True))
+            .build();
+        let call = Call {
+            method: HttpMethod::Put,
+            path: "/agent/v1/uploads/{token}/{name}",
+            id: "upload",
+            summary: "Takes the bytes of one segment.",
+            description: "Where a grant's `Url` leads when the object store takes nothing from outside. Go by the grant's `Method`, `Url` and \
+                 `Headers`, and do not build this address. The same bytes again are answered with 200.",
+            parameters: vec![
+                token(),
+                parameter("name", ParameterIn::Path, "The object's name below the recording's folder."),
+                parameter(GRANT_HEADER, ParameterIn::Header, "As the grant's `Headers` gave it."),
+            ],
+            body: Some(body),
+            success: ("200", self.reply::<UploadReply>("The object is stored.")),
+            authenticated: false,
+            codes: &[
+                AgentErrorCode::AgentNotFound,
+                AgentErrorCode::InvalidGrant,
+                AgentErrorCode::ObjectMismatch,
+                AgentErrorCode::ObjectAlreadyExists,
+            ],
+        };
+        self.add(call);
+    }
+
+    fn add(&mut self, call: Call) {
+        let common = if call.authenticated { EVERY_CALL } else { EVERY_OPEN_CALL };
+        let codes: Vec<&str> = common.iter().chain(call.codes).map(|code| code.code()).collect();
+        let security = if call.authenticated {
+            SecurityRequirement::new(AGENT_TOKEN, Vec::<String>::new())
+        } else {
+            SecurityRequirement::default()
+        };
+        let mut operation = OperationBuilder::new()
+            .operation_id(Some(call.id))
+            .summary(Some(call.summary))
+            .description(Some(call.description))
+            .request_body(call.body)
+            .response(call.success.0, call.success.1)
+            .response("default", self.reply::<ErrorReply>("Refused, or failed."))
+            .security(security)
+            .extensions(Some(ExtensionsBuilder::new().add(ERROR_CODES_EXTENSION, codes).build()));
+        for parameter in call.parameters {
+            operation = operation.parameter(parameter);
+        }
+        let paths = std::mem::take(&mut self.paths);
+        self.paths = paths.path(call.path, PathItem::new(call.method, operation.build()));
+    }
+
+    fn request<T: ToSchema>(&mut self) -> RequestBody {
+        self.schema_of::<T>();
+        RequestBodyBuilder::new()
+            .content("application/json", content_of::<T>())
+            .required(Some(Required::True))
+            .build()
+    }
+
+    fn reply<T: ToSchema>(&mut self, description: &str) -> Response {
+        self.schema_of::<T>();
+        ResponseBuilder::new().description(description).content(JSON, content_of::<T>()).build()
+    }
+
+    fn schema_of<T: ToSchema>(&mut self) {
+        let mut inner = Vec::new();
+        T::schemas(&mut inner);
+        inner.push((T::name().into_owned(), T::schema()));
+        self.components.schemas.extend(inner);
+    }
+
+    fn finish(self) -> OpenApi {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some("EdDSA by the agent's authentication key, bound to method, path and body; see \"Proving a request\"."))
+            .build();
+        let components = ComponentsBuilder::from(self.components)
+            .security_scheme(AGENT_TOKEN, SecurityScheme::Http(scheme))
+            .build();
+        let license = LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build();
+        let info = InfoBuilder::new()
+            .title("Hansard: agent API")
+            .version("1.0")
+            .description(Some(format!("{DESCRIPTION}{FORMAT}")))
+            .license(Some(license))
+            .build();
+        let mut document = OpenApiBuilder::new()
+            .info(info)
+            .servers(Some([Server::new("/")]))
+            .paths(self.paths.build())
+            .components(Some(components))
+            .build();
+        document.extensions =
+            Some(ExtensionsBuilder::new().add(ERROR_CODES_EXTENSION, error_table()).build());
+        document
+    }
+}
+
+fn content_of<T: ToSchema>() -> utoipa::openapi::Content {
+    ContentBuilder::new().schema(Some(RefOr::Ref::<Schema>(Ref::from_schema_name(T::name())))).build()
+}
+
+fn token() -> Parameter {
+    parameter("token", ParameterIn::Path, "The TerminalSessionToken.")
+}
+
+fn parameter(name: &str, place: ParameterIn, description: &str) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(Required::True)
+        .description(Some(description))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).build()))
+        .build()
+}
+
+fn error_table() -> Value {
+    let row = |code: &AgentErrorCode| json!({ "Code": code.code(), "HttpStatus": code.status(), "Retryable": code.retryable() });
+    AgentErrorCode::ALL.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/agent-v1.json");
+
+    #[test]
+    fn the_committed_document_is_the_compiled_one() {
+        let committed = std::fs::read_to_string(COMMITTED).unwrap();
+        assert!(
+            committed == document(),
+            "openapi/agent-v1.json is out of date; write it again with: \
+             cargo test -p api --lib write_the_agent_document -- --ignored"
+        );
+    }
+
+    #[test]
+    #[ignore = "writes the committed document"]
+    fn write_the_agent_document() {
+        std::fs::write(COMMITTED, document()).unwrap();
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let text = document();
+        let value: Value = serde_json::from_str(&text).unwrap();
+        let schemas = value["components"]["schemas"].as_object().unwrap();
+        let mut references = 0;
+        for reference in text.split("\"#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(schemas.contains_key(name), "{name}");
+            references += 1;
+        }
+        assert!(references >= 20, "{references}");
+    }
+
+    #[test]
+    fn every_code_of_the_table_is_met_somewhere() {
+        let value = serde_json::to_value(build()).unwrap();
+        let mut met: Vec<String> = vec!["NotFound".to_owned(), "MethodNotAllowed".to_owned()];
+        for item in value["paths"].as_object().unwrap().values() {
+            for operation in item.as_object().unwrap().values() {
+                let codes = operation[ERROR_CODES_EXTENSION].as_array().unwrap();
+                met.extend(codes.iter().map(|code| code.as_str().unwrap().to_owned()));
+            }
+        }
+        for code in AgentErrorCode::ALL {
+            assert!(met.iter().any(|met| met == code.code()), "{}", code.code());
+        }
+    }
+}

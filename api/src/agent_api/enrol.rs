@@ -1,0 +1,127 @@
+//! `POST /agent/v1/enrol`: the bearer of a join token becomes an agent. The only call without an agent's token.
+
+use actix_web::dev::Payload;
+use actix_web::web::{self, Data};
+use actix_web::{HttpRequest, HttpResponse};
+use agent_protocol::MAXIMUM_CALL_BYTES;
+use agent_protocol::enrol::{EnrolReply, EnrolRequest};
+use domain::AgentId;
+use domain::actions::{Action as _, EnrolAgent};
+use domain::agent::{Agent, JoinTokenRefused, JoinTokenSecret};
+use domain::audit::AuditDecision;
+use domain::gate::{self, PrincipalPolicies, Resource};
+use persistence::{AgentEnrolled, StoreError};
+
+use super::refusal::AgentRefusal;
+use super::reply::{self, Envelope};
+use super::{body, call, configuration};
+use crate::Hansard;
+
+/// The longest host name, version or capability that is stored.
+const TEXT_LIMIT: usize = 255;
+/// The most capabilities that an agent may announce.
+const CAPABILITY_LIMIT: usize = 32;
+
+pub(crate) async fn post(
+    request: HttpRequest,
+    payload: web::Payload,
+    hansard: Data<Hansard>,
+) -> HttpResponse {
+    let envelope = Envelope::of(&request, &hansard);
+    match enrol(&hansard, &envelope, &mut payload.into_inner()).await {
+        Ok(enrolled) => reply::ok(&envelope, &enrolled),
+        Err(refusal) => {
+            tracing::info!(request_id = %envelope.request_id, code = refusal.code.code(), "an enrolment was refused");
+            reply::refused(&envelope, &refusal)
+        }
+    }
+}
+
+async fn enrol(
+    hansard: &Hansard,
+    envelope: &Envelope,
+    payload: &mut Payload,
+) -> Result<EnrolReply, AgentRefusal> {
+    let body = body::read(payload, MAXIMUM_CALL_BYTES).await?;
+    let asked: EnrolRequest = body::parse(&body)?;
+    check_shape(&asked)?;
+
+    let presented = JoinTokenSecret::presented(&asked.join_token);
+    let token = hansard.store.find_join_token(&presented).await?.ok_or(JoinTokenRefused::NotFound)?;
+    let now = envelope.arrived_at;
+    let agent = Agent {
+        id: AgentId::generate(),
+        account: token.account.clone(),
+        instance: asked.instance_id,
+        region: token.region.clone(),
+        authentication_key: asked.authentication_public_key.as_bytes().to_vec(),
+        sealing_key: asked.sealing_public_key.as_bytes().to_vec(),
+        hostname: asked.hostname,
+        version: asked.agent_version,
+        capabilities: configuration::announced(asked.capabilities),
+        enrolled_at: now,
+        last_seen_at: now,
+        replaced_at: None,
+    };
+
+    let principal = call::principal_of(&agent);
+    let resource = Resource::Instance { region: agent.region.clone(), instance: agent.instance.clone() };
+    let granted = gate::authorize::<EnrolAgent>(
+        &principal,
+        resource.clone(),
+        &PrincipalPolicies::none(),
+        &envelope.facts(),
+    )?;
+    let by = || AuditDecision::Allowed { by: granted.by().to_owned() };
+    let how = if asked.replace { "replace" } else { "" };
+    let audit = |result: &str| {
+        envelope.audit_event(&principal, EnrolAgent::ENTRY.name, &resource, by(), result, None, how)
+    };
+
+    let change = AgentEnrolled { agent: agent.clone(), token_hash: presented.hash(), replace: asked.replace };
+    match hansard.store.apply(&granted, change, audit("OK")).await {
+        Ok(()) => {}
+        // The token names an account, so the refusal is a row of that account's audit.
+        Err(StoreError::JoinTokenRefused(refused)) => {
+            let refusal = AgentRefusal::from(refused);
+            hansard.store.record_audit(audit(refusal.code.code())).await?;
+            return Err(refusal);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    hansard.links.close_replaced(&agent);
+    tracing::info!(request_id = %envelope.request_id, agent = %agent.id, instance = %agent.instance, "an agent was enrolled");
+    Ok(EnrolReply {
+        request_id: envelope.id(),
+        agent_id: agent.id.clone(),
+        account_id: agent.account.clone(),
+        instance_id: agent.instance.clone(),
+        region: agent.region.clone(),
+        server_keys: configuration::server_keys(hansard),
+        configuration: configuration::signed(hansard, &granted, &agent).await?,
+    })
+}
+
+fn check_shape(asked: &EnrolRequest) -> Result<(), AgentRefusal> {
+    let invalid = |what: &str| Err(AgentRefusal::invalid_request(what));
+    if asked.authentication_public_key.as_bytes() == asked.sealing_public_key.as_bytes() {
+        return invalid("AuthenticationPublicKey and SealingPublicKey must be two different keys");
+    }
+    if asked.join_token.is_empty() || asked.join_token.len() > TEXT_LIMIT {
+        return invalid("JoinToken must be the token that CreateAgentJoinToken printed");
+    }
+    let text_fits = |text: &str| text.len() <= TEXT_LIMIT && !text.chars().any(char::is_control);
+    if !text_fits(&asked.hostname) || !text_fits(&asked.agent_version) {
+        return invalid("Hostname and AgentVersion have at most 255 bytes and no control characters");
+    }
+    if asked.capabilities.len() > CAPABILITY_LIMIT {
+        return invalid("Capabilities has at most 32 entries");
+    }
+    let named = |text: &str| !text.is_empty() && text_fits(text);
+    if !asked.capabilities.iter().all(|capability| named(&capability.kind) && named(&capability.version)) {
+        return invalid(
+            "each of Capabilities needs a Kind and a Version of 1 to 255 bytes without control characters",
+        );
+    }
+    Ok(())
+}

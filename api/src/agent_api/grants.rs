@@ -1,0 +1,123 @@
+//! `POST /agent/v1/recordings/{token}/grants`: permission to write one segment, with its length and hash fixed.
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpResponse;
+use actix_web::web::Path;
+use agent_protocol::recordings::{Grant, GrantReply, GrantRequest};
+use agent_protocol::{AGENT_API_PREFIX, AgentErrorCode, MAXIMUM_OBJECT_BYTES};
+use domain::actions::GrantUpload;
+use domain::recording_life::Recording;
+use domain::{AccountId, AgentId, InstanceId, Region, TerminalSessionToken, Timestamp};
+use persistence::objects::WriteGrant;
+use recording::{ContentHash, EvidenceName, Stream};
+use serde::{Deserialize, Serialize};
+
+use super::call::{AgentCall, Answer};
+use super::place;
+use super::refusal::AgentRefusal;
+use crate::signed_tokens::{self, Purpose};
+
+/// How long a grant holds.
+const GRANT_MILLIS: i64 = 10 * 60 * 1_000;
+
+/// How far ahead of the next expected segment one may be uploaded.
+const AHEAD: u32 = 1_024;
+
+/// The header that carries a grant.
+pub(crate) const GRANT_HEADER: &str = "x-hansard-upload-grant";
+
+/// What an upload through the control plane may write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UploadGrant {
+    pub(crate) account: AccountId,
+    pub(crate) region: Region,
+    pub(crate) instance: InstanceId,
+    pub(crate) agent: AgentId,
+    pub(crate) recording: TerminalSessionToken,
+    pub(crate) evidence: EvidenceName,
+    pub(crate) bucket: String,
+    pub(crate) object: recording::ObjectName,
+    pub(crate) length: u64,
+    pub(crate) sha256: ContentHash,
+}
+
+impl Purpose for UploadGrant {
+    const AUDIENCE: &'static str = "hansard-upload";
+}
+
+pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
+    let token = place::token(&path);
+    call.run::<GrantUpload, _>(token.as_ref().ok().cloned(), async |call, granted| {
+        let asked: GrantRequest = call.parse()?;
+        let recording = place::own_recording(call, granted, &token?).await?;
+        let evidence = check(call, &recording, &asked)?;
+        let name = place::object(&recording, evidence)?;
+        let bucket = recording.target.bucket();
+        let expires_at = Timestamp::from_millis(call.now().as_millis() + GRANT_MILLIS);
+        let objects = &call.hansard.objects;
+        let grant = match objects
+            .write_grant(bucket, &name, asked.length, asked.sha256.as_bytes(), expires_at)
+            .await?
+        {
+            WriteGrant::Presigned { url, headers, expires_at } => grant(url, headers, expires_at),
+            WriteGrant::ThroughControlPlane => {
+                let upload = UploadGrant {
+                    account: recording.account.clone(),
+                    region: call.agent.region.clone(),
+                    instance: recording.instance.clone(),
+                    agent: call.agent.id.clone(),
+                    recording: recording.token.clone(),
+                    evidence,
+                    bucket: bucket.as_str().to_owned(),
+                    object: name,
+                    length: asked.length,
+                    sha256: asked.sha256,
+                };
+                let secret = signed_tokens::issue(&call.hansard.keys, upload, expires_at)
+                    .map_err(AgentRefusal::internal)?;
+                let url = format!("{AGENT_API_PREFIX}/uploads/{}/{evidence}", recording.token);
+                grant(url, BTreeMap::from([(GRANT_HEADER.to_owned(), secret)]), expires_at)
+            }
+        };
+        call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
+        Ok(Answer::read(GrantReply { request_id: call.envelope.id(), grant }))
+    })
+    .await
+}
+
+fn grant(url: String, headers: BTreeMap<String, String>, expires_at: Timestamp) -> Grant {
+    Grant { method: "PUT".to_owned(), url, headers, expire_time: expires_at.to_rfc3339_seconds() }
+}
+
+/// Only a segment needs a grant: `start.json` and the manifest travel in the calls that check them.
+fn check(
+    call: &AgentCall,
+    recording: &Recording,
+    asked: &GrantRequest,
+) -> Result<EvidenceName, AgentRefusal> {
+    let refuse = |message: String| Err(AgentRefusal::new(AgentErrorCode::InvalidObjectName, message));
+    let Some(evidence) = EvidenceName::parse(&asked.object_name) else {
+        return refuse("ObjectName must name a segment, such as terminal/000000.cast.zst".to_owned());
+    };
+    let EvidenceName::Segment { stream: Stream::Terminal, number } = evidence else {
+        return refuse(
+            "a grant is for a segment; start.json and the manifest travel in the calls that open and seal"
+                .to_owned(),
+        );
+    };
+    let most = MAXIMUM_OBJECT_BYTES.min(call.hansard.settings.segment_limit_bytes as u64);
+    if !(1..=most).contains(&asked.length) {
+        return refuse(format!("Length must be from 1 to {most} bytes, not {}", asked.length));
+    }
+    if !place::is_open(recording) {
+        return Err(place::sealed());
+    }
+    if number > recording.arrived.segments.saturating_add(AHEAD) {
+        return refuse(format!(
+            "segment {} is expected next; {number} is too far ahead",
+            recording.arrived.segments
+        ));
+    }
+    Ok(evidence)
+}

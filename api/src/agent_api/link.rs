@@ -1,0 +1,292 @@
+//! `GET /agent/v1/link`: the WebSocket over which the configuration is pushed.
+
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use actix_ws::{AggregatedMessage, CloseCode, CloseReason, Session};
+use agent_protocol::AgentErrorCode;
+use agent_protocol::link::{AgentMessage, PING_EVERY_SECONDS, SILENT_AFTER_SECONDS, ServerMessage};
+use domain::actions::{Action as _, ReadAgentConfiguration};
+use domain::agent::Agent;
+use domain::audit::AuditDecision;
+use domain::gate::Granted;
+use futures_util::StreamExt as _;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+
+use super::call::LinkCall;
+use super::configuration;
+use super::refusal::AgentRefusal;
+use super::reply;
+use crate::Hansard;
+use crate::errors::chain_of;
+use crate::links::{LinkClosed, OpenLink};
+
+/// The largest message that an agent may send.
+const MESSAGE_LIMIT_BYTES: usize = 256 * 1024;
+/// How soon an agent must say hello.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// How soon a push that failed is tried again.
+const PUSH_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+pub(crate) async fn get(LinkCall(call): LinkCall, request: HttpRequest, payload: Payload) -> HttpResponse {
+    // A browser always names its origin on a WebSocket, and no browser is an agent (DECISIONS P3).
+    if request.headers().contains_key(header::ORIGIN) {
+        return reply::refused(
+            &call.envelope,
+            &AgentRefusal::invalid_request("the link is for agents, not for browsers"),
+        );
+    }
+    let granted = match call.grant::<ReadAgentConfiguration>() {
+        Ok(granted) => granted,
+        Err(denied) => return reply::refused(&call.envelope, &denied.into()),
+    };
+    let (mut response, session, messages) = match actix_ws::handle(&request, payload) {
+        Ok(opened) => opened,
+        Err(error) => {
+            let refusal = AgentRefusal::invalid_request(format!("this is no WebSocket handshake: {error}"));
+            return call.refuse(&ReadAgentConfiguration::ENTRY, allowed(&granted), None, refusal).await;
+        }
+    };
+    if let Err(error) = call.hansard.store.record_audit(call.audit(&granted, None, "link")).await {
+        return reply::refused(&call.envelope, &error.into());
+    }
+    let messages = messages
+        .max_frame_size(MESSAGE_LIMIT_BYTES)
+        .aggregate_continuations()
+        .max_continuation_size(MESSAGE_LIMIT_BYTES);
+    reply::identify(&call.envelope, response.headers_mut());
+    let hansard = call.hansard.clone();
+    let agent = call.agent;
+    actix_web::rt::spawn(async move {
+        let open = hansard.links.open(&agent);
+        let link = Link { hansard: &hansard, granted: &granted, agent: agent.clone(), session, pushed: None };
+        link.run(open, messages).await;
+    });
+    response
+}
+
+fn allowed(granted: &Granted<ReadAgentConfiguration>) -> AuditDecision {
+    AuditDecision::Allowed { by: granted.by().to_owned() }
+}
+
+/// One open link.
+struct Link<'a> {
+    hansard: &'a Data<Hansard>,
+    granted: &'a Granted<ReadAgentConfiguration>,
+    agent: Agent,
+    session: Session,
+    /// The revision that was pushed last; nothing before the agent said hello.
+    pushed: Option<i64>,
+}
+
+/// How a link ends.
+enum End {
+    /// The agent closed it, or its network did.
+    Gone,
+    /// This side closes it, with a reason for the agent.
+    Close(CloseCode, &'static str),
+}
+
+/// Something that ends the link, or nothing.
+type Step = Result<(), End>;
+
+impl Link<'_> {
+    async fn run(mut self, mut open: OpenLink<'_>, mut messages: actix_ws::AggregatedMessageStream) {
+        tracing::info!(agent = %self.agent.id, instance = %self.agent.instance, "an agent's link is open");
+        let end = loop {
+            if let Err(end) = self.converse(&mut open, &mut messages).await {
+                break end;
+            }
+        };
+        // Out of the registry before the agent can learn of the end and dial again.
+        drop(open);
+        match end {
+            End::Gone => tracing::info!(agent = %self.agent.id, "an agent's link is gone"),
+            End::Close(code, why) => {
+                tracing::info!(agent = %self.agent.id, why, "an agent's link is closed");
+                let reason = CloseReason { code, description: Some(why.to_owned()) };
+                // The agent may be gone already.
+                let _ = self.session.close(Some(reason)).await;
+            }
+        }
+    }
+
+    async fn converse(
+        &mut self,
+        open: &mut OpenLink<'_>,
+        messages: &mut actix_ws::AggregatedMessageStream,
+    ) -> Step {
+        let mut revisions = self.hansard.store.subscribe_revisions();
+        let ping_every = Duration::from_secs(PING_EVERY_SECONDS);
+        let mut pings = interval_at(Instant::now() + ping_every, ping_every);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let opened = Instant::now();
+        let mut heard = opened;
+        let mut push_at: Option<Instant> = None;
+        loop {
+            let dead_at = heard + Duration::from_secs(SILENT_AFTER_SECONDS);
+            let push_due = push_at.unwrap_or(dead_at);
+            tokio::select! {
+                message = messages.next() => {
+                    heard = Instant::now();
+                    if self.receive(message).await? {
+                        push_at = Some(heard);
+                    }
+                }
+                changed = revisions.changed() => {
+                    // The sender lives as long as the store does.
+                    if changed.is_ok() && self.pushed.is_some() {
+                        push_at = Some(Instant::now());
+                    }
+                }
+                () = sleep_until(push_due), if push_at.is_some() => {
+                    push_at = match self.push().await {
+                        Ok(()) => None,
+                        Err(PushFailed::Ended(end)) => return Err(end),
+                        Err(PushFailed::Later(refusal)) => {
+                            tracing::warn!(agent = %self.agent.id, chain = %chain_of(&refusal), "a configuration could not be pushed; it is tried again");
+                            Some(Instant::now() + PUSH_AGAIN_AFTER)
+                        }
+                    };
+                }
+                _ = pings.tick() => self.ping(heard).await?,
+                why = open.closed() => return Err(closing(why)),
+                () = sleep_until(dead_at) => return Err(End::Close(CloseCode::Away, "nothing was heard for 45 s")),
+                () = sleep_until(opened + HELLO_WITHIN), if self.pushed.is_none() && push_at.is_none() => {
+                    return Err(End::Close(CloseCode::Policy, "the first message must be hello, within 10 s"));
+                }
+            }
+        }
+    }
+
+    /// Takes one message; `true` when the configuration is to be pushed.
+    async fn receive(
+        &mut self,
+        message: Option<Result<AggregatedMessage, actix_ws::ProtocolError>>,
+    ) -> Result<bool, End> {
+        match message {
+            None | Some(Ok(AggregatedMessage::Close(_))) => Err(End::Gone),
+            Some(Err(error)) => {
+                tracing::info!(agent = %self.agent.id, %error, "an agent's link broke");
+                Err(End::Close(CloseCode::Protocol, "the frames cannot be read"))
+            }
+            Some(Ok(AggregatedMessage::Ping(bytes))) => {
+                self.session.pong(&bytes).await.map_err(|_| End::Gone)?;
+                Ok(false)
+            }
+            Some(Ok(AggregatedMessage::Pong(_))) => Ok(false),
+            Some(Ok(AggregatedMessage::Binary(_))) => {
+                Err(End::Close(CloseCode::Unsupported, "messages are JSON in text frames"))
+            }
+            Some(Ok(AggregatedMessage::Text(text))) => self.understand(&text).await,
+        }
+    }
+
+    async fn understand(&mut self, text: &str) -> Result<bool, End> {
+        match serde_json::from_str::<AgentMessage>(text) {
+            Ok(AgentMessage::Hello { agent_version, capabilities, sessions }) => {
+                tracing::debug!(agent = %self.agent.id, sessions = sessions.len(), "an agent says hello");
+                self.agent.capabilities = configuration::announced(capabilities);
+                let (store, now) = (&self.hansard.store, self.hansard.now());
+                let described = store
+                    .describe_agent(
+                        self.granted,
+                        &self.agent.id,
+                        &agent_version,
+                        &self.agent.capabilities,
+                        now,
+                    )
+                    .await;
+                if let Err(error) = described {
+                    // The row only tells people; the link works without it.
+                    tracing::warn!(agent = %self.agent.id, chain = %chain_of(&error), "what an agent says of itself could not be noted");
+                }
+                Ok(true)
+            }
+            Ok(AgentMessage::ConfigurationApplied { revision }) => {
+                tracing::debug!(agent = %self.agent.id, revision, "an agent applied a configuration");
+                Ok(false)
+            }
+            // An agent one minor version ahead may say more than is understood here; what is no JSON object with a
+            // Type is no message at all.
+            Err(_) if has_type(text) => Ok(false),
+            Err(_) => Err(End::Close(CloseCode::Invalid, "a message must be a JSON object with a Type")),
+        }
+    }
+
+    /// Pushes the configuration unless the agent has this revision already.
+    async fn push(&mut self) -> Result<(), PushFailed> {
+        let later = |error: persistence::StoreError| PushFailed::Later(error.into());
+        let revision = self.hansard.store.configuration_revision(&self.agent.account).await.map_err(later)?;
+        if self.pushed == Some(revision) {
+            return Ok(());
+        }
+        let configuration = configuration::signed(self.hansard, self.granted, &self.agent)
+            .await
+            .map_err(PushFailed::Later)?;
+        let message = serde_json::to_string(&ServerMessage::Configuration { configuration })
+            .map_err(|error| PushFailed::Later(AgentRefusal::internal(error)))?;
+        self.session.text(message).await.map_err(|_| PushFailed::Ended(End::Gone))?;
+        self.pushed = Some(revision);
+        Ok(())
+    }
+
+    /// Pings, notes that the agent was heard, and notices that another replica enrolled a newcomer in its place.
+    async fn ping(&mut self, heard: Instant) -> Step {
+        self.session.ping(b"").await.map_err(|_| End::Gone)?;
+        if heard.elapsed() > Duration::from_secs(PING_EVERY_SECONDS) {
+            return Ok(());
+        }
+        let store = &self.hansard.store;
+        let noted = async {
+            store.mark_agent_seen(self.granted, &self.agent.id, self.hansard.now()).await?;
+            store.find_agent(&self.agent.id).await
+        };
+        match noted.await {
+            Ok(Some(agent)) if agent.replaced_at.is_none() => Ok(()),
+            Ok(_) => Err(closing(LinkClosed::Replaced)),
+            Err(error) => {
+                tracing::warn!(agent = %self.agent.id, chain = %chain_of(&error), "that an agent was heard could not be noted");
+                Ok(())
+            }
+        }
+    }
+}
+
+enum PushFailed {
+    Ended(End),
+    Later(AgentRefusal),
+}
+
+fn closing(why: LinkClosed) -> End {
+    match why {
+        LinkClosed::Superseded => End::Close(CloseCode::Policy, "the agent opened another link"),
+        LinkClosed::Replaced => End::Close(CloseCode::Policy, AgentErrorCode::AgentNotFound.code()),
+        LinkClosed::Stopping => End::Close(CloseCode::Restart, "the control plane stops; dial again"),
+    }
+}
+
+fn has_type(text: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Typed {
+        #[serde(rename = "Type")]
+        kind: String,
+    }
+    serde_json::from_str::<Typed>(text)
+        .is_ok_and(|typed| !matches!(typed.kind.as_str(), "hello" | "configuration-applied"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_another_type_is_passed_over_but_a_broken_one_is_not() {
+        assert!(has_type(r#"{"Type":"from-the-future","A":1}"#));
+        assert!(!has_type(r#"{"Type":"hello"}"#));
+        assert!(!has_type("[]"));
+        assert!(!has_type("hello"));
+    }
+}

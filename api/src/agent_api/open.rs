@@ -1,0 +1,204 @@
+//! `POST /agent/v1/recordings`: the control plane hears of a recording. Its `start.json` becomes an object before
+//! the recording becomes a row.
+
+use actix_web::HttpResponse;
+use actix_web::web::Bytes;
+use agent_protocol::AgentErrorCode;
+use agent_protocol::recordings::{OpenRecordingReply, OpenRecordingRequest};
+use domain::actions::OpenRecording;
+use domain::agent::Agent;
+use domain::expiration::ExpirationDays;
+use domain::gate::Granted;
+use domain::record_config::InstanceSelector;
+use domain::recording_life::{Arrived, Recording, RecordingState};
+use domain::storage_target::RecordStorageTarget;
+use persistence::objects::ObjectError;
+use persistence::{RecordingOpened, StoreError};
+use recording::{
+    ChainValue, ContentHash, EvidenceName, Micros, ObjectPrefix, RecordingKind, RecordingLocation, Start,
+    Stream,
+};
+
+use super::call::{AgentCall, Answer};
+use super::configuration;
+use super::refusal::AgentRefusal;
+
+/// The largest `start.json` that is taken: room for a command line as long as an operating system allows.
+const START_LIMIT_BYTES: usize = 512 * 1024;
+
+pub(crate) async fn post(call: AgentCall) -> HttpResponse {
+    let asked = call.parse::<OpenRecordingRequest>();
+    let token = asked.as_ref().ok().map(|asked| asked.terminal_session_token.clone());
+    call.run::<OpenRecording, _>(token, async |call, granted| {
+        let asked = asked?;
+        let start = check_start(&call.agent, &asked)?;
+        let document = asked.start.0;
+        if let Some(known) = call.hansard.store.find_recording(granted, &start.recording).await? {
+            return reopen(call, &known, document).await;
+        }
+        open(call, granted, &start, document).await
+    })
+    .await
+}
+
+/// Everything that `start.json` says about who records where must be what is known of the agent.
+fn check_start(agent: &Agent, asked: &OpenRecordingRequest) -> Result<Start, AgentRefusal> {
+    let refuse = |message: &str| Err(AgentRefusal::new(AgentErrorCode::InvalidStart, message));
+    if asked.kind != "terminal" {
+        return refuse("Kind must be terminal");
+    }
+    if !configuration::is_delegated(agent, &asked.kind) {
+        return refuse(
+            "the kind terminal was not delegated to this agent: it must announce terminal, version 1, among its capabilities",
+        );
+    }
+    let document = asked.start.as_slice();
+    if document.len() > START_LIMIT_BYTES {
+        return refuse("start.json has more than 524288 bytes");
+    }
+    let start = match Start::parse(document) {
+        Ok(start) => start,
+        Err(error) => return refuse(&crate::errors::chain_of(&error)),
+    };
+    let RecordingKind::Terminal = start.kind;
+    if start.recording != asked.terminal_session_token {
+        return refuse("start.json: recording is not TerminalSessionToken");
+    }
+    if start.account != agent.account {
+        return refuse("start.json: account is not the agent's account");
+    }
+    if start.instance != agent.instance {
+        return refuse("start.json: instance is not the agent's instance");
+    }
+    if start.agent != agent.id {
+        return refuse("start.json: agent is not the agent that calls");
+    }
+    if start.agent_sealing_key.as_bytes().as_slice() != agent.sealing_key {
+        return refuse("start.json: agent_sealing_key is not the sealing key that the agent enrolled with");
+    }
+    Ok(start)
+}
+
+async fn open(
+    call: &AgentCall,
+    granted: &Granted<OpenRecording>,
+    start: &Start,
+    document: Vec<u8>,
+) -> Result<Answer<OpenRecordingReply>, AgentRefusal> {
+    let (target, expiration) = destination(call, granted, start).await?;
+    let prefix = match target.prefix() {
+        Some(prefix) => Some(ObjectPrefix::parse(prefix.as_str()).map_err(AgentRefusal::internal)?),
+        None => None,
+    };
+    let place =
+        RecordingLocation::new(prefix.as_ref(), start.started_at, &call.agent.instance, &start.recording);
+    let recording = Recording {
+        token: start.recording.clone(),
+        account: call.agent.account.clone(),
+        instance: call.agent.instance.clone(),
+        agent: call.agent.id.clone(),
+        kind: "terminal".to_owned(),
+        target,
+        folder: place.folder().clone(),
+        start_sha256: ContentHash::of(&document).to_string(),
+        started_at: start.started_at,
+        opened_at: call.now(),
+        last_heard_at: call.now(),
+        expiration,
+        state: RecordingState::Open,
+        arrived: Arrived {
+            segments: 0,
+            stored_bytes: 0,
+            chain: ChainValue::first(&document, Stream::Terminal),
+            last_at: Micros::ZERO,
+        },
+    };
+    // The object first: a row without its start.json could not be replayed, an object without a row harms nobody.
+    store_start(call, &recording, document).await?;
+    let reply = reply(call, &recording);
+    let audit = call.audit(granted, Some(&recording.token), "");
+    match call.hansard.store.apply(granted, RecordingOpened { recording: recording.clone() }, audit).await {
+        Ok(()) => {}
+        // Either the same call, sent twice at once, or a token that another instance has taken.
+        Err(StoreError::Conflict { .. }) => {
+            return match call.hansard.store.find_recording(granted, &recording.token).await? {
+                Some(known) if same(call, &known, &recording.start_sha256) => Ok(Answer::read(reply)),
+                _ => Err(conflict()),
+            };
+        }
+        Err(error) => return Err(error.into()),
+    }
+    call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
+    Ok(Answer::changed(reply))
+}
+
+/// The same call again: the same answer, and `start.json` is there afterwards. Other bytes are refused.
+async fn reopen(
+    call: &AgentCall,
+    known: &Recording,
+    document: Vec<u8>,
+) -> Result<Answer<OpenRecordingReply>, AgentRefusal> {
+    if !same(call, known, &ContentHash::of(&document).to_string()) {
+        return Err(conflict());
+    }
+    store_start(call, known, document).await?;
+    Ok(Answer::read(reply(call, known)))
+}
+
+fn same(call: &AgentCall, known: &Recording, start_sha256: &str) -> bool {
+    known.agent == call.agent.id && known.start_sha256 == start_sha256
+}
+
+fn conflict() -> AgentRefusal {
+    AgentRefusal::new(
+        AgentErrorCode::RecordingConflict,
+        "the TerminalSessionToken stands for another start.json already; make a new token",
+    )
+}
+
+async fn store_start(call: &AgentCall, recording: &Recording, document: Vec<u8>) -> Result<(), AgentRefusal> {
+    let name = super::place::object(recording, EvidenceName::Start)?;
+    match call.hansard.objects.put_once(recording.target.bucket(), &name, Bytes::from(document)).await {
+        Ok(_) => Ok(()),
+        Err(ObjectError::AlreadyExists { .. }) => Err(conflict()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where the recording goes and how long it stays visible: by the configuration that stands now, or the
+/// deployment's defaults when the agent had never seen one (DECISIONS N3).
+///
+/// A session that began while the control plane was away may arrive after recording was switched off, or on
+/// elsewhere: it is taken in all the same, since what was captured must not be lost.
+async fn destination(
+    call: &AgentCall,
+    granted: &Granted<OpenRecording>,
+    start: &Start,
+) -> Result<(RecordStorageTarget, ExpirationDays), AgentRefusal> {
+    let selector = InstanceSelector::One(call.agent.instance.clone());
+    let effective = call.hansard.store.effective_record_config(granted, &selector).await?.config;
+    let default_target = configuration::default_target(&call.hansard, &call.agent);
+    let obeyed = effective.as_ref().filter(|_| start.configuration_revision > 0);
+    let configured = obeyed.and_then(|config| config.target.clone());
+    let target = configured
+        .or(default_target)
+        .or_else(|| effective.as_ref().and_then(|config| config.target.clone()))
+        .ok_or_else(|| {
+            AgentRefusal::new(
+                AgentErrorCode::ServiceUnavailable,
+                "nothing says where recordings go: the account has no RecordStorageTarget and this deployment has no default one",
+            )
+        })?;
+    let expiration =
+        obeyed.filter(|config| config.enabled).map_or(ExpirationDays::DEFAULT, |config| config.expiration);
+    Ok((target, expiration))
+}
+
+fn reply(call: &AgentCall, recording: &Recording) -> OpenRecordingReply {
+    OpenRecordingReply {
+        request_id: call.envelope.id(),
+        terminal_session_token: recording.token.clone(),
+        record_storage_target: recording.target.to_string(),
+        object_prefix: format!("{}/", recording.folder),
+    }
+}

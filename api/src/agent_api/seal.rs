@@ -1,0 +1,217 @@
+//! `POST /agent/v1/recordings/{token}/seal`: the agent's signed manifest closes the recording.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Bytes, Path};
+use agent_protocol::AgentErrorCode;
+use agent_protocol::recordings::{SealReply, SealRequest};
+use domain::actions::SealRecording;
+use domain::agent::Agent;
+use domain::gate::Granted;
+use domain::recording_life::{
+    self, CheckedManifest, Recording, RecordingDelivered, RecordingState, SessionEnd,
+};
+use persistence::objects::ObjectError;
+use persistence::{SegmentRow, StoreError};
+use recording::{
+    ContentHash, EvidenceName, Manifest, RecordingEnd, SealingPublicKey, Start, Stream, StreamEntry,
+    TerminalEventKind,
+};
+
+use super::call::{AgentCall, Answer};
+use super::place;
+use super::refusal::AgentRefusal;
+
+/// The longest reason of an interruption that is kept.
+const REASON_LIMIT: usize = 1_000;
+
+pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
+    let token = place::token(&path);
+    call.run::<SealRecording, _>(token.as_ref().ok().cloned(), async |call, granted| {
+        let asked: SealRequest = call.parse()?;
+        let recording = place::own_recording(call, granted, &token?).await?;
+        call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
+        let (manifest, signature) = (Bytes::from(asked.manifest.0), Bytes::from(asked.signature.0));
+        let sealed = seal(call, granted, recording, &manifest, &signature).await?;
+        deliver(call, granted, &sealed, manifest, signature).await
+    })
+    .await
+}
+
+/// Checks the manifest and seals the recording with it, unless the same manifest did so before.
+async fn seal(
+    call: &AgentCall,
+    granted: &Granted<SealRecording>,
+    recording: Recording,
+    manifest: &Bytes,
+    signature: &[u8],
+) -> Result<Recording, AgentRefusal> {
+    check_signature(&call.agent, manifest, signature)?;
+    let token = recording.token.clone();
+    let sha256 = ContentHash::of(manifest).to_string();
+    if place::is_open(&recording) {
+        let start = read_start(call, &recording).await?;
+        let claimed = call.hansard.store.list_segments(granted, &token).await?;
+        let checked = check_manifest(&call.agent, &recording, &start, &claimed, manifest)?;
+        let change = recording_life::seal(&recording, checked, call.now())?;
+        if change.end == SessionEnd::Exited {
+            check_exit_record(call, &recording).await?;
+        }
+        let audit = call.audit(granted, Some(&token), "seal");
+        match call.hansard.store.apply(granted, change, audit).await {
+            // On a conflict something else was first: the comparison below says whether it was this manifest.
+            Ok(()) | Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match call.hansard.store.find_manifest_sha256(granted, &token).await? {
+        Some(sealed_by) if sealed_by == sha256 => place::own_recording(call, granted, &token).await,
+        Some(_) => Err(sealed_by_another()),
+        None => Err(AgentRefusal::new(
+            AgentErrorCode::ServiceUnavailable,
+            "the recording changed at the same moment; try again",
+        )),
+    }
+}
+
+/// Writes the manifest and its signature. The agent repeats the call until this is done, so that a control plane
+/// that stops between the seal and here loses nothing.
+async fn deliver(
+    call: &AgentCall,
+    granted: &Granted<SealRecording>,
+    recording: &Recording,
+    manifest: Bytes,
+    signature: Bytes,
+) -> Result<Answer<SealReply>, AgentRefusal> {
+    for (evidence, bytes) in
+        [(EvidenceName::Manifest(0), manifest), (EvidenceName::ManifestSignature(0), signature)]
+    {
+        let name = place::object(recording, evidence)?;
+        match call.hansard.objects.put_once(recording.target.bucket(), &name, bytes).await {
+            Ok(_) => {}
+            Err(ObjectError::AlreadyExists { .. }) => return Err(sealed_by_another()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let reply = SealReply { request_id: call.envelope.id(), status: recording.status().as_str().to_owned() };
+    if matches!(recording.state, RecordingState::Delivered { .. }) {
+        return Ok(Answer::read(reply));
+    }
+    let change = RecordingDelivered { token: recording.token.clone(), at: call.now() };
+    let audit = call.audit(granted, Some(&recording.token), "deliver");
+    match call.hansard.store.apply(granted, change, audit).await {
+        Ok(()) => Ok(Answer::changed(reply)),
+        // The same call, sent twice at once: the other one delivered.
+        Err(StoreError::Conflict { .. }) => Ok(Answer::read(reply)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn check_signature(agent: &Agent, manifest: &[u8], signature: &[u8]) -> Result<(), AgentRefusal> {
+    let key: [u8; 32] = agent.sealing_key.as_slice().try_into().map_err(AgentRefusal::internal)?;
+    if SealingPublicKey::from_bytes(key).verifies(manifest, signature) {
+        Ok(())
+    } else {
+        Err(invalid("Signature is not that of the agent's sealing key over exactly the bytes of Manifest"))
+    }
+}
+
+/// `start.json` as it is stored; what the manifest repeats of it is compared.
+async fn read_start(call: &AgentCall, recording: &Recording) -> Result<(Start, u64), AgentRefusal> {
+    let name = place::object(recording, EvidenceName::Start)?;
+    let document = call.hansard.objects.get(recording.target.bucket(), &name).await?;
+    if ContentHash::of(&document).to_string() != recording.start_sha256 {
+        return Err(AgentRefusal::internal(format!("the stored {name} is not the one that was opened")));
+    }
+    let start = Start::parse(&document).map_err(AgentRefusal::internal)?;
+    Ok((start, document.len() as u64))
+}
+
+fn check_manifest(
+    agent: &Agent,
+    recording: &Recording,
+    (start, start_length): &(Start, u64),
+    claimed: &[SegmentRow],
+    document: &[u8],
+) -> Result<CheckedManifest, AgentRefusal> {
+    let manifest = Manifest::parse(document).map_err(|error| invalid(crate::errors::chain_of(&error)))?;
+    let reference = &manifest.start;
+    for (agrees, what) in [
+        (manifest.number == 0, "number must be 0"),
+        (manifest.recording == recording.token, "recording is not the one in the path"),
+        (manifest.agent == agent.id, "agent is not the agent that calls"),
+        (reference.name == "start.json", "start.name must be start.json"),
+        (
+            reference.sha256.to_string() == recording.start_sha256,
+            "start.sha256 is not that of the recording's start.json",
+        ),
+        (reference.length == *start_length, "start.length is not that of the recording's start.json"),
+        (manifest.started_at == start.started_at, "started_at is not that of start.json"),
+        (
+            manifest.agent_recording_number == start.agent_recording_number,
+            "agent_recording_number is not that of start.json",
+        ),
+    ] {
+        if !agrees {
+            return Err(invalid(format!("manifest: {what}")));
+        }
+    }
+    let [stream] = manifest.streams.as_slice() else {
+        return Err(invalid("manifest: streams must have exactly one entry, for terminal"));
+    };
+    if stream.stream != Stream::Terminal {
+        return Err(invalid("manifest: streams must have exactly one entry, for terminal"));
+    }
+    check_segments(stream, claimed)?;
+    Ok(CheckedManifest {
+        segments: u32::try_from(stream.segments.len()).unwrap_or(u32::MAX),
+        chain: stream.final_chain,
+        ended_at: manifest.ended_at,
+        end: match manifest.end {
+            RecordingEnd::Exited(_) => SessionEnd::Exited,
+            RecordingEnd::Interrupted { reason } => {
+                SessionEnd::Interrupted { reason: reason.chars().take(REASON_LIMIT).collect() }
+            }
+        },
+        sha256: ContentHash::of(document).to_string(),
+    })
+}
+
+/// A session is finished only when its exit record arrived (DECISIONS F9): it stands in the last segment.
+async fn check_exit_record(call: &AgentCall, recording: &Recording) -> Result<(), AgentRefusal> {
+    let missing = || invalid("manifest: end is exited, but the last segment holds no exit record");
+    let number = recording.arrived.segments.checked_sub(1).ok_or_else(missing)?;
+    let name = place::object(recording, EvidenceName::Segment { stream: Stream::Terminal, number })?;
+    let bytes = call.hansard.objects.get(recording.target.bucket(), &name).await?;
+    // Decompressing a megabyte belongs off the threads that answer calls.
+    let decoded = tokio::task::spawn_blocking(move || recording::decode_segment(&bytes)).await;
+    let decoded = decoded.map_err(AgentRefusal::internal)?.map_err(AgentRefusal::internal)?;
+    let exited = decoded.events.iter().any(|event| matches!(event.kind, TerminalEventKind::Exit(_)));
+    if exited { Ok(()) } else { Err(missing()) }
+}
+
+/// Every listed segment is the claimed one. How many there are is compared by `recording_life::seal`.
+fn check_segments(stream: &StreamEntry, claimed: &[SegmentRow]) -> Result<(), AgentRefusal> {
+    for (listed, row) in stream.segments.iter().zip(claimed) {
+        let same = listed.number == row.number
+            && listed.length == row.length
+            && listed.sha256.to_string() == row.sha256
+            && listed.chain == row.chain_after
+            && listed.first_at == row.first_at
+            && listed.last_at == row.last_at;
+        if !same {
+            return Err(invalid(format!(
+                "manifest: segment {} is not the one that was acknowledged",
+                row.number
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn invalid(message: impl Into<String>) -> AgentRefusal {
+    AgentRefusal::new(AgentErrorCode::InvalidManifest, message)
+}
+
+fn sealed_by_another() -> AgentRefusal {
+    AgentRefusal::new(AgentErrorCode::RecordingSealed, "the recording was sealed before, by another manifest")
+}

@@ -1,0 +1,167 @@
+//! `POST /agent/v1/recordings/{token}/segments`: the recording claims an uploaded segment.
+//!
+//! INVARIANT: a segment is acknowledged only after its stored bytes were read back, hashed and decoded and the claim
+//! is committed. The agent erases its spool on the acknowledgement, so an early one destroys the only copy.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Bytes, Path};
+use agent_protocol::recordings::{SegmentReply, SegmentRequest};
+use agent_protocol::{AgentErrorCode, MAXIMUM_OBJECT_BYTES};
+use domain::actions::AcknowledgeSegment;
+use domain::gate::Granted;
+use domain::recording_life::{self, CheckedSegment, Recording};
+use persistence::StoreError;
+use persistence::objects::ObjectError;
+use recording::{ContentHash, EvidenceName, Micros, Stream};
+
+use super::call::{AgentCall, Answer};
+use super::place;
+use super::refusal::AgentRefusal;
+
+pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
+    let token = place::token(&path);
+    call.run::<AcknowledgeSegment, _>(token.as_ref().ok().cloned(), async |call, granted| {
+        let asked: SegmentRequest = call.parse()?;
+        if Stream::from_name(&asked.stream) != Some(Stream::Terminal) {
+            return Err(AgentRefusal::invalid_request("Stream must be terminal"));
+        }
+        let token = token?;
+        let recording = place::own_recording(call, granted, &token).await?;
+        call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
+        if asked.number < recording.arrived.segments {
+            return again(call, granted, &recording, &asked).await;
+        }
+        let checked = check(call, &recording, &asked).await?;
+        let change = recording_life::acknowledge(&recording, checked, call.now())?;
+        let audit = call.audit(granted, Some(&token), "");
+        match call.hansard.store.apply(granted, change, audit).await {
+            Ok(()) => Ok(Answer::changed(reply(call, asked.number))),
+            // The same call, sent twice at once: the other one won.
+            Err(StoreError::Conflict { .. }) => {
+                let recording = place::own_recording(call, granted, &token).await?;
+                again(call, granted, &recording, &asked).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    })
+    .await
+}
+
+fn reply(call: &AgentCall, number: u32) -> SegmentReply {
+    SegmentReply { request_id: call.envelope.id(), acknowledged: number }
+}
+
+/// A segment that was claimed before: the same one gets the same answer.
+async fn again(
+    call: &AgentCall,
+    granted: &Granted<AcknowledgeSegment>,
+    recording: &Recording,
+    asked: &SegmentRequest,
+) -> Result<Answer<SegmentReply>, AgentRefusal> {
+    let claimed = call.hansard.store.list_segments(granted, &recording.token).await?;
+    match claimed.iter().find(|row| row.number == asked.number) {
+        Some(row) if row.sha256 == asked.sha256.to_string() && row.chain_after == asked.chain_after => {
+            Ok(Answer::read(reply(call, asked.number)))
+        }
+        Some(_) => Err(invalid(format!("segment {} was claimed before, with other bytes", asked.number))),
+        None => Err(recording_life::SegmentRefused::OutOfOrder {
+            expected: recording.arrived.segments,
+            offered: asked.number,
+        }
+        .into()),
+    }
+}
+
+/// Reads the stored object back and checks that it is what the agent says, and a segment of this recording.
+async fn check(
+    call: &AgentCall,
+    recording: &Recording,
+    asked: &SegmentRequest,
+) -> Result<CheckedSegment, AgentRefusal> {
+    // Known to be refused without reading anything.
+    if !place::is_open(recording) {
+        return Err(place::sealed());
+    }
+    if asked.number != recording.arrived.segments {
+        let (expected, offered) = (recording.arrived.segments, asked.number);
+        return Err(recording_life::SegmentRefused::OutOfOrder { expected, offered }.into());
+    }
+    let bytes = read_back(call, recording, asked).await?;
+    let expected = asked.clone();
+    let token = recording.token.clone();
+    // Hashing and decompressing a megabyte belongs off the threads that answer calls.
+    tokio::task::spawn_blocking(move || check_bytes(&bytes, &token, &expected))
+        .await
+        .map_err(AgentRefusal::internal)?
+}
+
+async fn read_back(
+    call: &AgentCall,
+    recording: &Recording,
+    asked: &SegmentRequest,
+) -> Result<Bytes, AgentRefusal> {
+    let absent = || {
+        AgentRefusal::new(
+            AgentErrorCode::ObjectNotFound,
+            "the segment's object is not there; upload it, then ask again",
+        )
+    };
+    let name =
+        place::object(recording, EvidenceName::Segment { stream: Stream::Terminal, number: asked.number })?;
+    let (objects, bucket) = (&call.hansard.objects, recording.target.bucket());
+    let head = objects.head(bucket, &name).await?.ok_or_else(absent)?;
+    if head.length != asked.length || head.length > MAXIMUM_OBJECT_BYTES {
+        return Err(invalid(format!("the stored object has {} bytes, not {}", head.length, asked.length)));
+    }
+    match objects.get(bucket, &name).await {
+        Ok(bytes) => Ok(bytes),
+        Err(ObjectError::NotFound { .. }) => Err(absent()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn check_bytes(
+    bytes: &[u8],
+    token: &domain::TerminalSessionToken,
+    asked: &SegmentRequest,
+) -> Result<CheckedSegment, AgentRefusal> {
+    let sha256 = ContentHash::of(bytes);
+    if sha256 != asked.sha256 {
+        return Err(invalid("the stored object's SHA-256 is not Sha256"));
+    }
+    let decoded =
+        recording::decode_segment(bytes).map_err(|error| invalid(crate::errors::chain_of(&error)))?;
+    let header = &decoded.header;
+    if header.recording != *token {
+        return Err(invalid("the segment's header names another recording"));
+    }
+    if header.stream != Stream::Terminal || header.number != asked.number {
+        return Err(invalid("the segment's header names another stream or number"));
+    }
+    if header.chain_before != asked.chain_before {
+        return Err(invalid("the segment's header has another chain value than ChainBefore"));
+    }
+    let chain_after = header.chain_before.next(asked.number, bytes.len() as u64, &sha256);
+    if chain_after != asked.chain_after {
+        return Err(invalid("ChainAfter is not the chain value that follows from the segment's bytes"));
+    }
+    let last_at = decoded.events.last().map_or(header.first_at, |event| event.at);
+    if header.first_at != Micros::new(asked.first_at_micros) || last_at != Micros::new(asked.last_at_micros) {
+        return Err(invalid(
+            "FirstAtMicros and LastAtMicros are not the times of the segment's first and last events",
+        ));
+    }
+    Ok(CheckedSegment {
+        number: asked.number,
+        length: bytes.len() as u64,
+        sha256: sha256.to_string(),
+        chain_before: header.chain_before,
+        chain_after,
+        first_at: header.first_at,
+        last_at,
+    })
+}
+
+fn invalid(message: impl Into<String>) -> AgentRefusal {
+    AgentRefusal::new(AgentErrorCode::InvalidSegment, message)
+}

@@ -1,0 +1,167 @@
+//! `PUT /agent/v1/uploads/{token}/{name}`: the bytes of one segment, through the control plane. The grant is the only
+//! credential: it names one object, its length and its hash. It travels in a header, because addresses are logged.
+
+use actix_web::http::header;
+use actix_web::web::{Bytes, BytesMut, Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use agent_protocol::AgentErrorCode;
+use domain::actions::{Action as _, GrantUpload};
+use domain::audit::AuditDecision;
+use domain::gate::{self, PrincipalPolicies, Resource};
+use domain::principal::Principal;
+use domain::storage_target::BucketName;
+use futures_util::StreamExt as _;
+use persistence::objects::ObjectError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::grants::{GRANT_HEADER, UploadGrant};
+use super::refusal::AgentRefusal;
+use super::reply::{self, Envelope};
+use crate::Hansard;
+use crate::signed_tokens::{self, TokenRefused};
+
+/// The object is stored.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct UploadReply {
+    /// The request's id.
+    pub(crate) request_id: String,
+}
+
+pub(crate) async fn put(
+    request: HttpRequest,
+    path: Path<(String, String)>,
+    payload: Payload,
+    hansard: Data<Hansard>,
+) -> HttpResponse {
+    let envelope = Envelope::of(&request, &hansard);
+    match upload(&hansard, &envelope, &request, &path, payload).await {
+        Ok(()) => reply::ok(&envelope, &UploadReply { request_id: envelope.id() }),
+        Err(refusal) => reply::refused(&envelope, &refusal),
+    }
+}
+
+async fn upload(
+    hansard: &Hansard,
+    envelope: &Envelope,
+    request: &HttpRequest,
+    path: &(String, String),
+    payload: Payload,
+) -> Result<(), AgentRefusal> {
+    let grant = read_grant(hansard, envelope, request)?;
+    if (grant.recording.as_str(), grant.evidence.to_string()) != (path.0.as_str(), path.1.clone()) {
+        return Err(invalid_grant("the grant is for another object; ask for one for this object"));
+    }
+    let agent = hansard.store.find_agent(&grant.agent).await?;
+    if agent.is_none_or(|agent| agent.replaced_at.is_some()) {
+        return Err(AgentRefusal::new(
+            AgentErrorCode::AgentNotFound,
+            "the agent of this grant was replaced; enrol it again",
+        ));
+    }
+    let principal = Principal::Agent {
+        account: grant.account.clone(),
+        agent: grant.agent.clone(),
+        instance: grant.instance.clone(),
+    };
+    let resource = Resource::Instance { region: grant.region.clone(), instance: grant.instance.clone() };
+    let granted = gate::authorize::<GrantUpload>(
+        &principal,
+        resource.clone(),
+        &PrincipalPolicies::none(),
+        &envelope.facts(),
+    )?;
+
+    let outcome = store(hansard, request, &grant, payload).await;
+    let result = outcome.as_ref().map_or_else(|refusal| refusal.code.code(), |()| "OK");
+    let by = AuditDecision::Allowed { by: granted.by().to_owned() };
+    let row = envelope.audit_event(
+        &principal,
+        GrantUpload::ENTRY.name,
+        &resource,
+        by,
+        result,
+        Some(&grant.recording),
+        "upload",
+    );
+    hansard.store.record_audit(row).await?;
+    outcome
+}
+
+fn read_grant(
+    hansard: &Hansard,
+    envelope: &Envelope,
+    request: &HttpRequest,
+) -> Result<UploadGrant, AgentRefusal> {
+    let secret = request.headers().get(GRANT_HEADER).and_then(|value| value.to_str().ok());
+    let secret = secret.ok_or_else(|| {
+        invalid_grant("the header of the grant is missing; send Headers as they were given")
+    })?;
+    signed_tokens::read(&hansard.keys, secret, envelope.arrived_at).map_err(|refused| match refused {
+        TokenRefused::Invalid => {
+            invalid_grant("the grant is not one of this control plane's; ask for a new one")
+        }
+        TokenRefused::Expired => invalid_grant("the grant's time is over; ask for a new one"),
+    })
+}
+
+fn invalid_grant(message: &str) -> AgentRefusal {
+    AgentRefusal::new(AgentErrorCode::InvalidGrant, message)
+}
+
+async fn store(
+    hansard: &Hansard,
+    request: &HttpRequest,
+    grant: &UploadGrant,
+    payload: Payload,
+) -> Result<(), AgentRefusal> {
+    let bytes = receive(request, grant, payload).await?;
+    let bucket = BucketName::parse(&grant.bucket, &grant.account).map_err(AgentRefusal::internal)?;
+    match hansard.objects.put_once(&bucket, &grant.object, bytes).await {
+        Ok(_) => Ok(()),
+        Err(ObjectError::AlreadyExists { .. }) => Err(AgentRefusal::new(
+            AgentErrorCode::ObjectAlreadyExists,
+            "other bytes stand under this name; a segment keeps its bytes once it was granted",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads exactly what was granted, hashing as it comes, and stops at the first byte too many.
+async fn receive(
+    request: &HttpRequest,
+    grant: &UploadGrant,
+    mut payload: Payload,
+) -> Result<Bytes, AgentRefusal> {
+    let mismatch = |message: String| AgentRefusal::new(AgentErrorCode::ObjectMismatch, message);
+    let wrong_length =
+        || mismatch(format!("the body must have exactly the {} bytes of the grant", grant.length));
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|announced| announced != grant.length) {
+        return Err(wrong_length());
+    }
+    // The grant's length was checked against the limit when it was made.
+    let mut bytes = BytesMut::with_capacity(usize::try_from(grant.length).unwrap_or(0));
+    let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| {
+            mismatch("the body did not arrive whole".to_owned()).caused_by(error.to_string())
+        })?;
+        if (bytes.len() + chunk.len()) as u64 > grant.length {
+            return Err(wrong_length());
+        }
+        hash.update(&chunk);
+        bytes.extend_from_slice(&chunk);
+    }
+    if bytes.len() as u64 != grant.length {
+        return Err(wrong_length());
+    }
+    if hash.finish().as_ref() != grant.sha256.as_bytes() {
+        return Err(mismatch("the body's SHA-256 is not that of the grant".to_owned()));
+    }
+    Ok(bytes.freeze())
+}

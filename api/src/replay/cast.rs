@@ -1,0 +1,148 @@
+//! `GET /replay/v1/recordings/{token}/cast` and `.../text`: the decoded recording, segment by segment, so that a long
+//! one needs no more memory than a short one. A running recording plays what has arrived.
+
+use std::io;
+
+use actix_web::http::header;
+use actix_web::web::{Bytes, Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use domain::TerminalSessionToken;
+use domain::recording_life::Recording;
+use futures_util::{Stream as FutureStream, StreamExt as _, stream};
+use persistence::SegmentRow;
+use recording::{ContentHash, DecodedSegment, EvidenceName, Stream, TerminalEventKind};
+
+use super::objects;
+use super::viewing::{Seen, Viewing};
+use crate::Hansard;
+use crate::errors::{ActionError, chain_of};
+
+/// How many segments are read ahead of the one that is being sent.
+const READ_AHEAD: usize = 2;
+
+/// What is made of a segment.
+#[derive(Debug, Clone, Copy)]
+enum Rendering {
+    /// Its lines, as they are.
+    Cast,
+    /// The exact bytes that the terminal was given.
+    Text,
+}
+
+pub(crate) async fn get_cast(
+    request: HttpRequest,
+    path: Path<String>,
+    hansard: Data<Hansard>,
+) -> Result<HttpResponse, ActionError> {
+    let viewing = Viewing::by_session(&request, &hansard, &path)?;
+    viewing
+        .look("replay", async |viewing, seen| {
+            play(viewing, seen, Rendering::Cast, "application/x-asciicast").await
+        })
+        .await
+}
+
+pub(crate) async fn get_text(
+    request: HttpRequest,
+    path: Path<String>,
+    hansard: Data<Hansard>,
+) -> Result<HttpResponse, ActionError> {
+    let viewing = Viewing::by_session(&request, &hansard, &path)?;
+    // Raw output drives a terminal, so it is never offered as something to look at.
+    viewing
+        .look("download", async |viewing, seen| {
+            play(viewing, seen, Rendering::Text, "application/octet-stream").await
+        })
+        .await
+}
+
+async fn play(
+    viewing: &Viewing,
+    seen: &Seen,
+    rendering: Rendering,
+    content_type: &str,
+) -> Result<HttpResponse, ActionError> {
+    let mut rows =
+        viewing.hansard.store.list_segments(&seen.granted, &seen.recording.token).await?.into_iter();
+    // The first segment decides between a reply and an error; later ones can only break the reply off.
+    let first = match rows.next() {
+        Some(row) => Some(render(viewing.hansard.clone(), seen.recording.clone(), row, rendering).await?),
+        None => None,
+    };
+    let rest = follow(viewing.hansard.clone(), seen.recording.clone(), rows, rendering);
+    let body = stream::iter(first.map(Ok)).chain(rest);
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, content_type))
+        .insert_header((header::CONTENT_DISPOSITION, "attachment"))
+        .streaming(body))
+}
+
+fn follow(
+    hansard: Data<Hansard>,
+    recording: Recording,
+    rows: impl Iterator<Item = SegmentRow> + 'static,
+    rendering: Rendering,
+) -> impl FutureStream<Item = Result<Bytes, io::Error>> {
+    stream::iter(rows)
+        .map(move |row| {
+            let (hansard, recording) = (hansard.clone(), recording.clone());
+            async move {
+                let (token, number) = (recording.token.clone(), row.number);
+                render(hansard, recording, row, rendering).await.map_err(|error| {
+                    tracing::error!(recording = %token, segment = number, chain = %chain_of(&error), "a replay broke off");
+                    io::Error::other("a segment could not be read")
+                })
+            }
+        })
+        .buffered(READ_AHEAD)
+}
+
+async fn render(
+    hansard: Data<Hansard>,
+    recording: Recording,
+    row: SegmentRow,
+    rendering: Rendering,
+) -> Result<Bytes, ActionError> {
+    let evidence = EvidenceName::Segment { stream: Stream::Terminal, number: row.number };
+    let bytes = objects::read(&hansard, &recording, evidence).await?;
+    let token = recording.token.clone();
+    // Decompressing a megabyte belongs off the threads that answer calls.
+    tokio::task::spawn_blocking(move || {
+        Ok(Bytes::from(match rendering {
+            Rendering::Cast => decode(&bytes, &token, &row)?.text,
+            Rendering::Text => output_of(decode(&bytes, &token, &row)?),
+        }))
+    })
+    .await
+    .map_err(|error| ActionError::unexpected("decode a segment", error))?
+}
+
+/// Decodes what is still exactly what was claimed.
+fn decode(
+    bytes: &[u8],
+    token: &TerminalSessionToken,
+    row: &SegmentRow,
+) -> Result<DecodedSegment, ActionError> {
+    let changed = |why: &str| {
+        ActionError::unexpected("play a segment", format!("segment {} of {token}: {why}", row.number))
+    };
+    if ContentHash::of(bytes).to_string() != row.sha256 {
+        return Err(changed("its stored bytes are not those that were acknowledged"));
+    }
+    let decoded = recording::decode_segment(bytes)
+        .map_err(|error| ActionError::unexpected("decode a segment", error))?;
+    if decoded.header.recording != *token || decoded.header.number != row.number {
+        return Err(changed("its header names another place"));
+    }
+    Ok(decoded)
+}
+
+fn output_of(segment: DecodedSegment) -> Vec<u8> {
+    let mut output = Vec::new();
+    for event in segment.events {
+        if let TerminalEventKind::Output(bytes) = event.kind {
+            output.extend_from_slice(&bytes);
+        }
+    }
+    output
+}

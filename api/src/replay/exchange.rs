@@ -1,0 +1,111 @@
+//! `POST /replay/v1/recordings/{token}/exchange`: a ticket becomes a session, once.
+
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt as _;
+use openapi::error_codes::{ErrorCode, WireError};
+use persistence::NonceClaim;
+use serde::{Deserialize, Serialize};
+
+use super::session;
+use super::tickets::{self, Ticket};
+use super::viewing::{Viewing, parse_token};
+use crate::Hansard;
+use crate::errors::ActionError;
+use crate::signed_tokens::{self, TokenRefused};
+
+/// A ticket is a few hundred bytes.
+const BODY_LIMIT_BYTES: usize = 16 * 1024;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ExchangeRequest {
+    ticket: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ExchangeReply {
+    request_id: String,
+    /// When the session ends.
+    expire_time: String,
+}
+
+pub(crate) async fn post(
+    request: HttpRequest,
+    path: Path<String>,
+    payload: Payload,
+    hansard: Data<Hansard>,
+) -> Result<HttpResponse, ActionError> {
+    let token = parse_token(&path)?;
+    check_origin(request.headers(), &hansard)?;
+    let asked: ExchangeRequest = read_body(request.headers(), payload).await?;
+    let ticket: Ticket = signed_tokens::read(&hansard.keys, &asked.ticket, hansard.now()).map_err(
+        |refused| match refused {
+            TokenRefused::Invalid => ErrorCode::InvalidReplayTicket,
+            TokenRefused::Expired => ErrorCode::ReplayTicketExpired,
+        },
+    )?;
+    if ticket.viewer.recording != token {
+        return Err(ErrorCode::InvalidReplayTicket.into());
+    }
+    let now = hansard.now();
+    let claim = NonceClaim { hash: ticket.nonce_hash(), expires_at: Ticket::remembered_until(now), now };
+    if !hansard.store.claim_nonce(claim).await? {
+        return Err(ErrorCode::ReplayTicketUsed.into());
+    }
+    let viewing = Viewing::new(&request, &hansard, ticket.viewer)?;
+    viewing
+        .look("exchange", async |viewing, seen| {
+            let expires_at = tickets::lapse(&seen.recording, now, session::SESSION_MILLIS);
+            let cookie = session::cookie(&viewing.hansard, viewing.viewer().clone(), now, expires_at)?;
+            Ok(HttpResponse::Ok().cookie(cookie).json(ExchangeReply {
+                request_id: viewing.request_id.as_str().to_owned(),
+                expire_time: expires_at.to_rfc3339_seconds(),
+            }))
+        })
+        .await
+}
+
+/// Only our own pages may exchange in a browser; programs name no origin.
+fn check_origin(headers: &HeaderMap, hansard: &Hansard) -> Result<(), ActionError> {
+    let foreign = || {
+        ActionError::refused(
+            ErrorCode::MalformedRequest,
+            "The exchange is for pages of this deployment only.",
+        )
+    };
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return if matches!(site.as_bytes(), b"same-origin" | b"none") { Ok(()) } else { Err(foreign()) };
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let ours = hansard.settings.public_url.origin().ascii_serialization();
+    if origin.as_bytes() == ours.as_bytes() { Ok(()) } else { Err(foreign()) }
+}
+
+async fn read_body(headers: &HeaderMap, mut payload: Payload) -> Result<ExchangeRequest, ActionError> {
+    let media_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_json =
+        media_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+    if !is_json {
+        // A form of another site can send anything but this.
+        return Err(ActionError::refused(
+            ErrorCode::MalformedRequest,
+            "The exchange takes a JSON object in application/json.",
+        ));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| {
+            ActionError::refused(ErrorCode::MalformedRequest, "The body did not arrive whole.")
+        })?;
+        if body.len() + chunk.len() > BODY_LIMIT_BYTES {
+            return Err(ErrorCode::RequestEntityTooLarge.into());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    // The parser's words could repeat the ticket, so they are not passed on.
+    serde_json::from_slice(&body).map_err(|_| WireError::missing("Ticket").into())
+}

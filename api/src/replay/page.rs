@@ -1,0 +1,76 @@
+//! The replay page and its assets, built from `console` and embedded in the program.
+
+use actix_web::http::header::{self, EntityTag, IfNoneMatch};
+use actix_web::web::{self, Header, Path, ServiceConfig};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use openapi::error_codes::ErrorCode;
+use rust_embed::{Embed, EmbeddedFile};
+
+use super::PAGE_PATH;
+use crate::errors::ActionError;
+
+#[derive(Embed)]
+#[folder = "../console/dist"]
+struct Console;
+
+/// What the page may load: only what this server sends. The player's terminal model is WebAssembly inside its script.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; \
+     font-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+pub(super) fn configure(app: &mut ServiceConfig) {
+    app.route(&format!("/{PAGE_PATH}/{{token}}"), web::get().to(page));
+    app.route("/assets/{name}", web::get().to(asset));
+}
+
+/// The same page for every token, so that it tells nobody which recordings there are.
+async fn page() -> Result<HttpResponse, ActionError> {
+    let file = Console::get("replay.html")
+        .ok_or_else(|| ActionError::unexpected("show the replay page", "it is not built in"))?;
+    Ok(guarded(HttpResponse::Ok())
+        .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
+        .insert_header((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(file.data))
+}
+
+/// Names of assets carry a hash of their content, so a browser may keep them for ever.
+async fn asset(name: Path<String>, known: Header<IfNoneMatch>) -> Result<HttpResponse, ActionError> {
+    let file = Console::get(&format!("assets/{name}")).ok_or(ErrorCode::ActionNotFound)?;
+    let content_type = content_type(&name).ok_or(ErrorCode::ActionNotFound)?;
+    let tag = tag(&file);
+    let unchanged = match &known.0 {
+        IfNoneMatch::Any => false,
+        IfNoneMatch::Items(tags) => tags.iter().any(|known| known.weak_eq(&tag)),
+    };
+    let mut reply = guarded(if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() });
+    reply
+        .insert_header((header::ETAG, header::ETag(tag)))
+        .insert_header((header::CACHE_CONTROL, "public, max-age=31536000, immutable"))
+        .insert_header((header::CONTENT_TYPE, content_type));
+    Ok(if unchanged { reply.finish() } else { reply.body(file.data) })
+}
+
+fn guarded(mut reply: HttpResponseBuilder) -> HttpResponseBuilder {
+    reply
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .insert_header(("cross-origin-opener-policy", "same-origin"))
+        .insert_header(("cross-origin-resource-policy", "same-origin"));
+    reply
+}
+
+fn tag(file: &EmbeddedFile) -> EntityTag {
+    EntityTag::new_strong(hex::encode(file.metadata.sha256_hash()))
+}
+
+fn content_type(name: &str) -> Option<&'static str> {
+    Some(match name.rsplit_once('.')?.1 {
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "woff2" => "font/woff2",
+        "wasm" => "application/wasm",
+        _ => return None,
+    })
+}

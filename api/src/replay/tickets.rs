@@ -1,0 +1,118 @@
+//! Replay tickets: short-lived, good once, for one recording and one viewer. ViewInstanceRecords hands them out, in
+//! the fragment of an address, so that they reach no log and no Referer.
+
+use aws_lc_rs::digest;
+use domain::identity::{UserId, UserName};
+use domain::principal::Principal;
+use domain::recording_life::{Recording, RecordingState};
+use domain::{AccountId, InstanceId, TerminalSessionToken, Timestamp};
+use openapi::error_codes::ErrorCode;
+use serde::{Deserialize, Serialize};
+
+use super::PAGE_PATH;
+use crate::Hansard;
+use crate::errors::ActionError;
+use crate::signed_tokens::{self, Purpose};
+
+/// How long a ticket holds.
+const TICKET_MILLIS: i64 = 300_000;
+
+/// The address that a viewer opens.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ReplayUrl {
+    /// The page, with the ticket in its fragment: a credential until it is used or lapses.
+    pub(crate) url: String,
+    /// When the ticket lapses.
+    pub(crate) expires_at: Timestamp,
+}
+
+/// Whose eyes, for which recording: what tickets and sessions say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Viewer {
+    pub(crate) recording: TerminalSessionToken,
+    pub(crate) instance: InstanceId,
+    account: AccountId,
+    /// The RAM user's id and name; absent for the account's owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<(String, String)>,
+}
+
+impl Viewer {
+    fn of(principal: &Principal, recording: &Recording) -> Result<Self, ActionError> {
+        let user = match principal {
+            Principal::Account { .. } => None,
+            Principal::User { user_id, user_name, .. } => {
+                Some((user_id.as_str().to_owned(), user_name.as_str().to_owned()))
+            }
+            Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. } => {
+                return Err(ErrorCode::ForbiddenRam.into());
+            }
+        };
+        let account = principal.account().clone();
+        Ok(Self { recording: recording.token.clone(), instance: recording.instance.clone(), account, user })
+    }
+
+    /// The caller to whom the ticket was given.
+    pub(crate) fn principal(&self) -> Result<Principal, ActionError> {
+        let account = self.account.clone();
+        let Some((id, name)) = &self.user else { return Ok(Principal::Account { account }) };
+        let unreadable = |error| ActionError::unexpected("read the viewer of a replay token", error);
+        let user_id = UserId::parse(id).map_err(unreadable)?;
+        let user_name = UserName::parse(name).map_err(unreadable)?;
+        Ok(Principal::User { account, user_id, user_name })
+    }
+}
+
+/// A ticket's claims.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ticket {
+    jti: String,
+    pub(crate) viewer: Viewer,
+}
+
+impl Purpose for Ticket {
+    const AUDIENCE: &'static str = "hansard-replay-ticket";
+}
+
+impl Ticket {
+    /// By what its single use is remembered.
+    pub(crate) fn nonce_hash(&self) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(
+            digest::digest(&digest::SHA256, format!("replay-ticket\0{}", self.jti).as_bytes()).as_ref(),
+        );
+        hash
+    }
+
+    /// Until when its single use is remembered: longer than any ticket made before `now` holds.
+    pub(crate) fn remembered_until(now: Timestamp) -> Timestamp {
+        Timestamp::from_millis(now.as_millis() + 2 * TICKET_MILLIS)
+    }
+}
+
+/// A ticket for `principal` to see `recording`, in an address that can be opened in a browser. The caller has
+/// been permitted to see it and it has not expired.
+pub(crate) fn issue(
+    hansard: &Hansard,
+    principal: &Principal,
+    recording: &Recording,
+) -> Result<ReplayUrl, ActionError> {
+    let viewer = Viewer::of(principal, recording)?;
+    let expires_at = lapse(recording, hansard.now(), TICKET_MILLIS);
+    let ticket = Ticket { jti: uuid::Uuid::new_v4().simple().to_string(), viewer };
+    let signed = signed_tokens::issue(&hansard.keys, ticket, expires_at)
+        .map_err(|error| ActionError::unexpected("sign a replay ticket", error))?;
+    let page = hansard.settings.public_address(&format!("{PAGE_PATH}/{}", recording.token));
+    Ok(ReplayUrl { url: format!("{page}#ticket={signed}"), expires_at })
+}
+
+/// `millis` from now, or when the recording expires if that is sooner.
+pub(crate) fn lapse(recording: &Recording, now: Timestamp, millis: i64) -> Timestamp {
+    let latest = Timestamp::from_millis(now.as_millis() + millis);
+    match recording.state {
+        RecordingState::Open => latest,
+        RecordingState::Abandoned { .. }
+        | RecordingState::Sealed { .. }
+        | RecordingState::Delivered { .. } => latest.min(recording.expires_at(now)),
+    }
+}

@@ -1,0 +1,160 @@
+//! One look at a recording: who looks, whether policy lets them still, whether it has expired, and the audit row.
+//! Nothing of a recording leaves this server by replay on another way.
+
+use std::net::IpAddr;
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use domain::actions::{Action as _, ReplayRecording};
+use domain::audit::{AuditDecision, AuditEvent};
+use domain::gate::{self, Granted, RequestFacts, Resource};
+use domain::principal::Principal;
+use domain::recording_life::Recording;
+use domain::{TerminalSessionToken, Timestamp};
+use openapi::error_codes::ErrorCode;
+
+use super::session;
+use super::tickets::Viewer;
+use crate::Hansard;
+use crate::errors::ActionError;
+use crate::request::{self, RequestId};
+
+/// A viewer's request, authenticated by a ticket or by a session.
+pub(crate) struct Viewing {
+    pub(crate) hansard: Data<Hansard>,
+    pub(crate) request_id: RequestId,
+    pub(crate) now: Timestamp,
+    viewer: Viewer,
+    principal: Principal,
+    facts: RequestFacts,
+    source_address: Option<IpAddr>,
+    user_agent: String,
+}
+
+/// What a look found: the recording, and the permission to read it.
+pub(crate) struct Seen {
+    pub(crate) granted: Granted<ReplayRecording>,
+    pub(crate) recording: Recording,
+}
+
+impl Viewing {
+    /// A request that is authenticated by its session cookie.
+    pub(crate) fn by_session(
+        request: &HttpRequest,
+        hansard: &Data<Hansard>,
+        token: &str,
+    ) -> Result<Self, ActionError> {
+        let token = parse_token(token)?;
+        let session = session::read(request, hansard, &token)?;
+        Self::new(request, hansard, session.viewer)
+    }
+
+    /// A request of a viewer whose ticket or session was checked.
+    pub(crate) fn new(
+        request: &HttpRequest,
+        hansard: &Data<Hansard>,
+        viewer: Viewer,
+    ) -> Result<Self, ActionError> {
+        let principal = viewer.principal()?;
+        let now = hansard.now();
+        let source_address = request::source_address(request);
+        let secure_transport = request::secure_transport(request);
+        Ok(Self {
+            hansard: hansard.clone(),
+            request_id: RequestId::of(request),
+            now,
+            viewer,
+            principal,
+            facts: RequestFacts { now, source_address, secure_transport, multi_factor: false },
+            source_address,
+            user_agent: request::user_agent(request),
+        })
+    }
+
+    /// The viewer, for a new session.
+    pub(crate) fn viewer(&self) -> &Viewer {
+        &self.viewer
+    }
+
+    /// Looks: asks policy, finds the recording, checks that it has not expired, does the work, writes the audit
+    /// row, and only then lets the reply go. A reply with a stream has sent nothing by then.
+    pub(crate) async fn look(
+        self,
+        how: &'static str,
+        work: impl AsyncFnOnce(&Self, &Seen) -> Result<HttpResponse, ActionError>,
+    ) -> Result<HttpResponse, ActionError> {
+        let resource = self.resource().await?;
+        let policies = self.hansard.store.policies_of(&self.principal).await?;
+        let granted = match gate::authorize::<ReplayRecording>(
+            &self.principal,
+            resource.clone(),
+            &policies,
+            &self.facts,
+        ) {
+            Ok(granted) => granted,
+            Err(denied) => {
+                let decision = AuditDecision::Denied { by: denied.by.clone() };
+                let error = ActionError::from(denied);
+                self.record(&resource, decision, &error.wire().code_text(), how).await?;
+                return Err(error);
+            }
+        };
+        let decision = AuditDecision::Allowed { by: granted.by().to_owned() };
+        let outcome = match self.find(granted).await {
+            Ok(seen) => work(&self, &seen).await,
+            Err(error) => Err(error),
+        };
+        let result = match &outcome {
+            Ok(_) => "OK".to_owned(),
+            Err(error) => error.wire().code_text(),
+        };
+        self.record(&resource, decision, &result, how).await?;
+        outcome
+    }
+
+    async fn resource(&self) -> Result<Resource, ActionError> {
+        let store = &self.hansard.store;
+        let region = store.instance_region(self.principal.account(), &self.viewer.instance).await?;
+        let region = region.unwrap_or_else(|| self.hansard.settings.region.clone());
+        Ok(Resource::Instance { region, instance: self.viewer.instance.clone() })
+    }
+
+    async fn find(&self, granted: Granted<ReplayRecording>) -> Result<Seen, ActionError> {
+        let found = self.hansard.store.find_recording(&granted, &self.viewer.recording).await?;
+        let recording = found.ok_or(ErrorCode::RecordingNotFound)?;
+        if recording.expired(self.now) {
+            return Err(ErrorCode::RecordingExpired.into());
+        }
+        Ok(Seen { granted, recording })
+    }
+
+    async fn record(
+        &self,
+        resource: &Resource,
+        decision: AuditDecision,
+        result: &str,
+        how: &str,
+    ) -> Result<(), ActionError> {
+        let event = AuditEvent {
+            request_id: self.request_id.as_str().to_owned(),
+            at: self.now,
+            account: self.principal.account().clone(),
+            principal: self.principal.arn(),
+            access_key_id: None,
+            action: ReplayRecording::ENTRY.name.to_owned(),
+            resource: resource.arn(self.principal.account()),
+            decision,
+            result: result.to_owned(),
+            source_address: self.source_address,
+            user_agent: self.user_agent.clone(),
+            recording: Some(self.viewer.recording.to_string()),
+            how: how.to_owned(),
+        };
+        Ok(self.hansard.store.record_audit(event).await?)
+    }
+}
+
+/// The token of a path. What is no token names no recording that anybody has a session for.
+pub(crate) fn parse_token(text: &str) -> Result<TerminalSessionToken, ActionError> {
+    TerminalSessionToken::parse(text).map_err(|_| ErrorCode::RecordingNotFound.into())
+}
