@@ -28,7 +28,7 @@ pub(super) struct Asked {
 /// How a session begins, if it does.
 pub(super) enum Beginning {
     /// It is recorded: the session, and its spool with the recorder's lock on it.
-    Recorded(Session, File),
+    Recorded(Box<Session>, File),
     /// It is not, and this is the answer.
     Answered(LocalReply),
 }
@@ -63,7 +63,7 @@ pub(super) fn begin(agent: &Agent, asked: Asked) -> Beginning {
     }
     let revision = configuration.map_or(0, |configuration| configuration.revision);
     match create(agent, asked, revision) {
-        Ok((session, spool)) => Beginning::Recorded(session, spool),
+        Ok((session, spool)) => Beginning::Recorded(Box::new(session), spool),
         Err(error) => refuse(format!("the recording cannot be kept: {error}")),
     }
 }

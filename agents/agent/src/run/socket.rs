@@ -107,7 +107,7 @@ fn answer(agent: &Agent, stream: &UnixStream) -> std::io::Result<Option<Session>
                     if let Err(error) = local_socket::send(stream, &reply, Some(&spool)) {
                         tracing::warn!(session = %session.token(), "nobody heard that the session begins: {error}");
                     }
-                    Ok(Some(session))
+                    Ok(Some(*session))
                 }
             }
         }

@@ -1,0 +1,202 @@
+//! An instance: a state directory, an agent that is started and killed, and people who record.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use recording::TerminalSessionToken;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::control_plane::{ControlPlane, INSTANCE, JOIN_TOKEN};
+use crate::person::Person;
+
+pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_hansard-agent");
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Looks until it finds something; a test that waits too long fails and says for what.
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+pub(crate) struct Instance {
+    pub(crate) control_plane: ControlPlane,
+    folder: TempDir,
+    agent: Option<Agent>,
+    run_arguments: Vec<String>,
+}
+
+struct Agent {
+    process: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Instance {
+    /// A control plane, and an instance that is not enrolled.
+    pub(crate) fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        Instance { control_plane: ControlPlane::start(), folder, agent: None, run_arguments: Vec::new() }
+    }
+
+    /// An enrolled instance whose agent runs.
+    pub(crate) fn running() -> Self {
+        let mut instance = Instance::new();
+        instance.enrol();
+        instance.start_agent();
+        instance
+    }
+
+    pub(crate) fn with_run_arguments(mut self, arguments: &[&str]) -> Self {
+        self.run_arguments = arguments.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.state_dir().join("spool")
+    }
+
+    /// The agent program on this instance, with nothing else of this process's environment that it could take for its own.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(AGENT);
+        command
+            .arg("--state-dir")
+            .arg(self.state_dir())
+            .args(arguments)
+            .env_remove("HANSARD_AGENT_STATE_DIR")
+            .env_remove("HANSARD_AGENT_JOIN_TOKEN")
+            .env_remove("HTTP_PROXY")
+            .env_remove("http_proxy");
+        command
+    }
+
+    pub(crate) fn enrol(&self) {
+        let output = self
+            .command(&["enrol", "--server", self.control_plane.address(), "--instance-id", INSTANCE])
+            .env("HANSARD_AGENT_JOIN_TOKEN", JOIN_TOKEN)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+
+    /// Starts the agent and waits until it answers.
+    pub(crate) fn start_agent(&mut self) {
+        assert!(self.agent.is_none());
+        let mut arguments = vec!["run".to_owned()];
+        arguments.extend(self.run_arguments.iter().cloned());
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let mut process =
+            self.command(&arguments).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let stderr = BufReader::new(process.stderr.take().unwrap());
+        let lines = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let mut lines = lines.lock().unwrap();
+                lines.push_str(&line);
+                lines.push('\n');
+            }
+        });
+        self.agent = Some(Agent { process, log });
+        eventually("the agent answers", || self.status()["Running"].is_object().then_some(()));
+    }
+
+    /// kill -9.
+    pub(crate) fn kill_agent(&mut self) {
+        let mut agent = self.agent.take().unwrap();
+        agent.process.kill().unwrap();
+        agent.process.wait().unwrap();
+    }
+
+    /// SIGTERM, and the exit code.
+    pub(crate) fn stop_agent(&mut self) -> Option<i32> {
+        let mut agent = self.agent.take().unwrap();
+        let pid = rustix::process::Pid::from_child(&agent.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        eventually("the agent stops", || agent.process.try_wait().unwrap()).code()
+    }
+
+    pub(crate) fn agent_pid(&self) -> u32 {
+        self.agent.as_ref().unwrap().process.id()
+    }
+
+    pub(crate) fn agent_log(&self) -> String {
+        self.agent.as_ref().unwrap().log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn status(&self) -> Value {
+        let output = self.command(&["status", "--output", "json"]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Records a command that nobody types to. Gives its output and the session's token.
+    pub(crate) fn record(&self, command: &[&str]) -> (Output, TerminalSessionToken) {
+        let output = self.record_with_input(command, Stdio::null());
+        let token = token_in(&text(&output.stderr)).unwrap_or_else(|| panic!("{}", text(&output.stderr)));
+        (output, token)
+    }
+
+    pub(crate) fn record_with_input(&self, command: &[&str], input: Stdio) -> Output {
+        self.command(&["record", "--"]).args(command).stdin(input).output().unwrap()
+    }
+
+    /// A person at a terminal who records a command.
+    pub(crate) fn person(&self, command: &[&str]) -> Person {
+        let mut arguments = vec!["record", "--"];
+        arguments.extend(command);
+        Person::at_terminal(&self.command(&arguments))
+    }
+
+    /// What still lies in the spool.
+    pub(crate) fn spooled(&self) -> Vec<PathBuf> {
+        std::fs::read_dir(self.spool()).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    pub(crate) fn session_folder(&self, token: &TerminalSessionToken) -> PathBuf {
+        self.spool().join(token.as_str())
+    }
+
+    /// Everything was delivered, and nothing is left.
+    pub(crate) fn spool_is_empty(&self) {
+        eventually("the spool is empty", || self.spooled().is_empty().then_some(()));
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(mut agent) = self.agent.take() {
+            let _ = agent.process.kill();
+            let _ = agent.process.wait();
+            if std::thread::panicking() {
+                eprintln!("the agent's log:\n{}", agent.log.lock().unwrap());
+            }
+        }
+    }
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The token that `record` tells the person.
+pub(crate) fn token_in(text: &str) -> Option<TerminalSessionToken> {
+    let rest = text.split("recording this session as ").nth(1)?;
+    TerminalSessionToken::parse(rest.get(..32)?).ok()
+}
+
+pub(crate) fn length_of(path: &Path) -> u64 {
+    std::fs::metadata(path).unwrap().len()
+}

@@ -1,0 +1,440 @@
+//! A control plane in this process. It checks everything an agent sends as the Agent API demands: tokens, order, hashes, chains,
+//! signatures, and at the end the whole recording.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::BufReader;
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use agent_protocol::configuration::{
+    CaptureDelegation, ConfigurationReply, EffectiveConfiguration, FailurePolicy, RecordingConfiguration,
+};
+use agent_protocol::enrol::{EnrolReply, EnrolRequest, ServerKey};
+use agent_protocol::link::{AgentMessage, ServerMessage};
+use agent_protocol::recordings::{
+    Grant, GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest, SegmentReply,
+    SegmentRequest,
+};
+use agent_protocol::{AgentClaims, AgentErrorCode, ErrorReply, PrivateKey, SignedConfiguration, clock};
+use recording::{
+    AccountId, AgentId, ChainValue, ContentHash, InstanceId, Manifest, MemorySource, ObjectName, RecordingEnd, Region, Start,
+    Stream, TerminalSessionToken, Verdict,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
+use time::macros::format_description;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
+
+use crate::bench::eventually;
+use crate::http::{self, Request};
+
+pub(crate) const JOIN_TOKEN: &str = "join-me";
+pub(crate) const INSTANCE: &str = "i-one";
+
+type Answer = Result<String, (AgentErrorCode, Option<u32>)>;
+
+#[derive(Default)]
+pub(crate) struct Recording {
+    pub(crate) start_document: Vec<u8>,
+    pub(crate) segments: Vec<SegmentRequest>,
+    pub(crate) objects: MemorySource,
+    pub(crate) sealed: bool,
+}
+
+impl Recording {
+    pub(crate) fn start(&self) -> Start {
+        Start::parse(&self.start_document).unwrap()
+    }
+
+    pub(crate) fn manifest(&self) -> Manifest {
+        Manifest::parse(&self.objects.objects[&name("manifest-0000.json")]).unwrap()
+    }
+
+    pub(crate) fn end(&self) -> RecordingEnd {
+        self.manifest().end
+    }
+
+    /// Every event, after the whole recording was verified.
+    pub(crate) fn events(&self) -> Vec<recording::TerminalEvent> {
+        let verification = recording::verify(&self.objects, Some(&[self.start().agent_sealing_key])).unwrap();
+        assert_eq!(verification.verdict, Verdict::Complete { manifest: 0 });
+        assert!(matches!(verification.signer, recording::Signer::Agent { trusted: true, .. }));
+        recording::decode_recording(&self.objects).unwrap().events
+    }
+
+    /// Every byte that was output.
+    pub(crate) fn output(&self) -> Vec<u8> {
+        let mut output = Vec::new();
+        for event in self.events() {
+            if let recording::TerminalEventKind::Output(bytes) = event.kind {
+                output.extend_from_slice(&bytes);
+            }
+        }
+        output
+    }
+}
+
+pub(crate) struct State {
+    server_key: PrivateKey,
+    enrolled: Option<(AgentId, EnrolRequest)>,
+    tokens_seen: HashSet<String>,
+    revision: u64,
+    pub(crate) recording_on: bool,
+    /// Connections are closed without an answer.
+    pub(crate) away: bool,
+    /// Every new recording is refused for good.
+    pub(crate) refuses_recordings: bool,
+    /// Its clock, seconds ahead of the real one.
+    pub(crate) clock_ahead: i64,
+    /// Configurations are signed with a key that was never pinned.
+    pub(crate) forges_configurations: bool,
+    pub(crate) applied_revisions: Vec<u64>,
+    pub(crate) recordings: BTreeMap<TerminalSessionToken, Recording>,
+    grants: BTreeMap<String, (TerminalSessionToken, GrantRequest)>,
+}
+
+#[derive(Clone)]
+pub(crate) struct ControlPlane {
+    address: String,
+    state: Arc<Mutex<State>>,
+}
+
+impl ControlPlane {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let state = State {
+            server_key: PrivateKey::generate().unwrap(),
+            enrolled: None,
+            tokens_seen: HashSet::new(),
+            revision: 1,
+            recording_on: true,
+            away: false,
+            refuses_recordings: false,
+            clock_ahead: 0,
+            forges_configurations: false,
+            applied_revisions: Vec::new(),
+            recordings: BTreeMap::new(),
+            grants: BTreeMap::new(),
+        };
+        let plane = ControlPlane { address, state: Arc::new(Mutex::new(state)) };
+        let serving = plane.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let serving = serving.clone();
+                std::thread::spawn(move || serving.serve(stream));
+            }
+        });
+        plane
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Changes the configuration; open links hear of it.
+    pub(crate) fn configure(&self, change: impl FnOnce(&mut State)) -> u64 {
+        let mut state = self.state();
+        change(&mut state);
+        state.revision += 1;
+        state.revision
+    }
+
+    /// Waits until the recording of this token is sealed, and gives it.
+    pub(crate) fn sealed(&self, token: &TerminalSessionToken) -> Recording {
+        eventually("the recording is sealed", || {
+            let mut state = self.state();
+            state.recordings.get(token).is_some_and(|recording| recording.sealed).then(|| {
+                // Taken out: a test looks at each recording once.
+                state.recordings.remove(token).unwrap()
+            })
+        })
+    }
+
+    fn serve(&self, stream: TcpStream) {
+        let mut writer = stream.try_clone().unwrap();
+        let mut reader = BufReader::new(stream);
+        while let Ok(Some(request)) = http::read_request(&mut reader) {
+            if self.state().away {
+                return;
+            }
+            let date = self.date();
+            let answer = self.answer(&request);
+            if request.path == "/agent/v1/link" && answer.is_ok() {
+                self.hold_link(&request, writer);
+                return;
+            }
+            let written = match answer {
+                Ok(body) => http::write_reply(&mut writer, 200, &date, &body),
+                Err((code, expected_number)) => {
+                    let reply = ErrorReply {
+                        request_id: "r".into(),
+                        host_id: "h".into(),
+                        code: code.code().into(),
+                        message: format!("{} {}", request.method, request.path),
+                        success: false,
+                        retryable: code.retryable(),
+                        expected_number,
+                    };
+                    http::write_reply(&mut writer, code.status(), &date, &serde_json::to_string(&reply).unwrap())
+                }
+            };
+            if written.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn now_millis(&self) -> i64 {
+        clock::wall_millis() + self.state().clock_ahead * 1000
+    }
+
+    fn date(&self) -> String {
+        let now = OffsetDateTime::from_unix_timestamp(self.now_millis() / 1000).unwrap();
+        let shape = format_description!(
+            "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+        );
+        now.format(shape).unwrap()
+    }
+
+    fn answer(&self, request: &Request) -> Answer {
+        let path: Vec<&str> = request.path.trim_start_matches("/agent/v1/").split('/').collect();
+        if (request.method.as_str(), path.as_slice()) == ("POST", &["enrol"]) {
+            return self.enrol(parse(request)?);
+        }
+        if let ("PUT", ["uploads", grant]) = (request.method.as_str(), path.as_slice()) {
+            return self.upload(grant, &request.body);
+        }
+        self.authenticate(request)?;
+        match (request.method.as_str(), path.as_slice()) {
+            ("GET", ["configuration"]) => {
+                let configuration = self.configuration();
+                print(&ConfigurationReply { request_id: "r".into(), configuration })
+            }
+            ("GET", ["link"]) => Ok(String::new()),
+            ("POST", ["recordings"]) => self.open(parse(request)?),
+            ("POST", ["recordings", token, what]) => {
+                let token = TerminalSessionToken::parse(token).unwrap();
+                match *what {
+                    "grants" => self.grant(token, parse(request)?),
+                    "segments" => self.segment(&token, parse(request)?),
+                    "seal" => self.seal(&token, parse(request)?),
+                    _ => Err((AgentErrorCode::NotFound, None)),
+                }
+            }
+            _ => Err((AgentErrorCode::NotFound, None)),
+        }
+    }
+
+    fn authenticate(&self, request: &Request) -> Result<(), (AgentErrorCode, Option<u32>)> {
+        let refused = (AgentErrorCode::InvalidAgentToken, None);
+        let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).ok_or(refused)?;
+        let now = self.now_millis();
+        let mut state = self.state();
+        let (agent_id, enrolled) = state.enrolled.as_ref().ok_or((AgentErrorCode::AgentNotFound, None))?;
+        if AgentClaims::agent_id(token).map_err(|_| refused)? != *agent_id {
+            return Err((AgentErrorCode::AgentNotFound, None));
+        }
+        let key = enrolled.authentication_public_key;
+        let claims = AgentClaims::verify(token, &key, &request.method, &request.path, &request.body, now)
+            .map_err(|error| match error {
+                agent_protocol::ClaimsRefused::Expired => (AgentErrorCode::AgentTokenExpired, None),
+                _ => refused,
+            })?;
+        if !state.tokens_seen.insert(claims.jti) {
+            return Err((AgentErrorCode::AgentTokenReplayed, None));
+        }
+        Ok(())
+    }
+
+    fn configuration(&self) -> SignedConfiguration {
+        let state = self.state();
+        let (agent_id, _) = state.enrolled.as_ref().unwrap();
+        let configuration = EffectiveConfiguration {
+            agent_id: agent_id.clone(),
+            account_id: AccountId::parse("1000000000000001").unwrap(),
+            instance_id: InstanceId::parse(INSTANCE).unwrap(),
+            region: Region::parse("cn-hangzhou").unwrap(),
+            revision: state.revision,
+            issued_time: "2026-01-01T00:00:00.000Z".into(),
+            recording: state.recording_on.then(|| RecordingConfiguration {
+                record_storage_target: "bucket".into(),
+                expiration_days: 7,
+                selector: "*".into(),
+            }),
+            captures: vec![CaptureDelegation { kind: "terminal".into(), failure_policy: FailurePolicy::Strict }],
+            default_record_storage_target: "default".into(),
+            default_expiration_days: 7,
+        };
+        let forger = PrivateKey::generate().unwrap();
+        let key = if state.forges_configurations { &forger } else { &state.server_key };
+        SignedConfiguration::sign(&configuration, "k1", key.pair()).unwrap()
+    }
+
+    fn enrol(&self, request: EnrolRequest) -> Answer {
+        if request.join_token != JOIN_TOKEN {
+            return Err((AgentErrorCode::JoinTokenNotFound, None));
+        }
+        if self.state().enrolled.is_some() && !request.replace {
+            return Err((AgentErrorCode::AgentAlreadyEnrolled, None));
+        }
+        let agent_id = AgentId::generate();
+        let instance_id = request.instance_id.clone();
+        self.state().enrolled = Some((agent_id.clone(), request));
+        let public_key = self.state().server_key.public_key();
+        print(&EnrolReply {
+            request_id: "r".into(),
+            agent_id,
+            account_id: AccountId::parse("1000000000000001").unwrap(),
+            instance_id,
+            region: Region::parse("cn-hangzhou").unwrap(),
+            server_keys: vec![ServerKey { key_id: "k1".into(), public_key }],
+            configuration: self.configuration(),
+        })
+    }
+
+    fn open(&self, request: OpenRecordingRequest) -> Answer {
+        let mut state = self.state();
+        if state.refuses_recordings {
+            return Err((AgentErrorCode::InvalidStart, None));
+        }
+        let start = Start::parse(request.start.as_slice()).unwrap();
+        let (agent_id, enrolled) = state.enrolled.as_ref().unwrap();
+        if start.agent != *agent_id || start.agent_sealing_key != enrolled.sealing_public_key {
+            return Err((AgentErrorCode::InvalidStart, None));
+        }
+        let token = request.terminal_session_token;
+        assert_eq!(start.recording, token);
+        let recording = state.recordings.entry(token.clone()).or_insert_with(|| {
+            let mut recording = Recording { start_document: request.start.0.clone(), ..Recording::default() };
+            recording.objects.objects.insert(name("start.json"), request.start.0.clone());
+            recording
+        });
+        if recording.start_document != request.start.0 {
+            return Err((AgentErrorCode::RecordingConflict, None));
+        }
+        print(&OpenRecordingReply {
+            request_id: "r".into(),
+            terminal_session_token: token,
+            record_storage_target: "bucket".into(),
+            object_prefix: "x".into(),
+        })
+    }
+
+    fn grant(&self, token: TerminalSessionToken, request: GrantRequest) -> Answer {
+        let mut state = self.state();
+        assert!(request.length <= agent_protocol::MAXIMUM_OBJECT_BYTES);
+        let grant = format!("grant-{}", state.grants.len());
+        state.grants.insert(grant.clone(), (token, request));
+        print(&GrantReply {
+            request_id: "r".into(),
+            grant: Grant {
+                method: "PUT".into(),
+                url: format!("/agent/v1/uploads/{grant}"),
+                headers: BTreeMap::new(),
+                expire_time: "2026-01-01T00:00:00.000Z".into(),
+            },
+        })
+    }
+
+    fn upload(&self, grant: &str, body: &[u8]) -> Answer {
+        let mut state = self.state();
+        let (token, request) = state.grants.get(grant).cloned().ok_or((AgentErrorCode::InvalidGrant, None))?;
+        if request.length != body.len() as u64 || request.sha256 != ContentHash::of(body) {
+            return Err((AgentErrorCode::ObjectMismatch, None));
+        }
+        let recording = state.recordings.get_mut(&token).unwrap();
+        let object = recording.objects.objects.entry(name(&request.object_name)).or_insert_with(|| body.to_vec());
+        if object != body {
+            return Err((AgentErrorCode::ObjectAlreadyExists, None));
+        }
+        Ok(String::new())
+    }
+
+    fn segment(&self, token: &TerminalSessionToken, request: SegmentRequest) -> Answer {
+        let mut state = self.state();
+        let recording = state.recordings.get_mut(token).ok_or((AgentErrorCode::RecordingNotFound, None))?;
+        let next = u32::try_from(recording.segments.len()).unwrap();
+        if request.number < next {
+            assert_eq!(recording.segments[request.number as usize], request, "a segment changed after its acknowledgement");
+        } else if request.number > next {
+            return Err((AgentErrorCode::SegmentOutOfOrder, Some(next)));
+        } else {
+            let object = &recording.objects.objects[&name(&format!("terminal/{next:06}.cast.zst"))];
+            assert_eq!(ContentHash::of(object), request.sha256);
+            let before = recording
+                .segments
+                .last()
+                .map_or_else(|| ChainValue::first(&recording.start_document, Stream::Terminal), |last| last.chain_after);
+            assert_eq!(request.chain_before, before);
+            assert_eq!(request.chain_after, before.next(next, request.length, &request.sha256));
+            recording::decode_segment(object).unwrap();
+            recording.segments.push(request.clone());
+        }
+        print(&SegmentReply { request_id: "r".into(), acknowledged: request.number })
+    }
+
+    fn seal(&self, token: &TerminalSessionToken, request: SealRequest) -> Answer {
+        let mut state = self.state();
+        let recording = state.recordings.get_mut(token).ok_or((AgentErrorCode::RecordingNotFound, None))?;
+        recording.objects.objects.insert(name("manifest-0000.json"), request.manifest.0);
+        recording.objects.objects.insert(name("manifest-0000.sig"), request.signature.0);
+        recording.sealed = true;
+        print(&SealReply { request_id: "r".into(), status: "finished".into() })
+    }
+
+    fn hold_link(&self, request: &Request, mut stream: TcpStream) {
+        let accept = derive_accept_key(request.header("sec-websocket-key").unwrap().as_bytes());
+        let reply = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        std::io::Write::write_all(&mut stream, reply.as_bytes()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let mut link = WebSocket::from_raw_socket(stream, Role::Server, None);
+        let mut pushed = self.state().revision;
+        loop {
+            let (away, revision) = (self.state().away, self.state().revision);
+            if away {
+                return;
+            }
+            if revision != pushed {
+                let message = ServerMessage::Configuration { configuration: self.configuration() };
+                if link.send(Message::text(serde_json::to_string(&message).unwrap())).is_err() {
+                    return;
+                }
+                pushed = revision;
+            }
+            match link.read() {
+                Ok(Message::Text(text)) => {
+                    if let AgentMessage::ConfigurationApplied { revision } = serde_json::from_str(&text).unwrap() {
+                        self.state().applied_revisions.push(revision);
+                    }
+                }
+                Ok(_) => {}
+                Err(tungstenite::Error::Io(error))
+                    if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn name(text: &str) -> ObjectName {
+    ObjectName::parse(text).unwrap()
+}
+
+fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, (AgentErrorCode, Option<u32>)> {
+    serde_json::from_slice(&request.body).map_err(|_| (AgentErrorCode::InvalidRequest, None))
+}
+
+fn print(reply: &impl Serialize) -> Answer {
+    Ok(serde_json::to_string(reply).unwrap())
+}

@@ -1,0 +1,260 @@
+//! What dies, and what is lost by it: nothing that was shown.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use recording::{ExitStatus, RecordingEnd, TerminalEventKind};
+use rustix::process::Signal;
+
+use crate::bench::{Instance, eventually, length_of, text, token_in};
+
+#[test]
+fn a_recorder_that_is_killed_leaves_all_it_showed() {
+    let instance = Instance::running();
+    let mut person =
+        instance.person(&["sh", "-c", "i=0; while :; do i=$((i+1)); echo line-$i; sleep 0.01; done"]);
+    person.sees("line-50\r");
+    let token = person.token();
+    person.signals(Signal::KILL);
+    person.ends();
+    let recording = instance.control_plane.sealed(&token);
+    let RecordingEnd::Interrupted { reason } = recording.end() else { panic!("{:?}", recording.end()) };
+    assert!(reason.contains("recorder ended"), "{reason}");
+    let recorded = text(&recording.output());
+    let shown = person.screen();
+    let last = shown.trim_end().lines().last().unwrap().trim().to_owned();
+    assert!(recorded.contains(&last), "{last:?} was shown, but only recorded:\n{recorded}");
+    instance.spool_is_empty();
+}
+
+#[test]
+fn an_agent_that_is_killed_delivers_at_its_next_start() {
+    let mut instance = Instance::running();
+    let mut person = instance.person(&["bash", "--norc", "--noprofile"]);
+    person.sees("ready> ");
+    let token = person.token();
+    person.types("echo before the kill\r");
+    person.sees("\nbefore the kill");
+    instance.kill_agent();
+    person.types("echo without an agent\r");
+    person.sees("\nwithout an agent");
+    instance.start_agent();
+    person.types("echo with the next agent\r");
+    person.sees("\nwith the next agent");
+    // A second one dies with the session ended but nothing of that end delivered.
+    instance.kill_agent();
+    person.types("exit 9\r");
+    person.ends_with(9);
+    instance.start_agent();
+    let recording = instance.control_plane.sealed(&token);
+    assert_eq!(recording.end(), RecordingEnd::Exited(ExitStatus::Code(9)));
+    let recorded = text(&recording.output());
+    for line in ["\nbefore the kill", "\nwithout an agent", "\nwith the next agent"] {
+        assert!(recorded.contains(line), "{recorded}");
+    }
+    instance.spool_is_empty();
+}
+
+#[test]
+fn kills_at_any_moment_of_cutting_and_delivery_lose_nothing() {
+    let mut instance = Instance::running();
+    let mut recorder = instance
+        .command(&["record", "--", "sh", "-c", "seq 600000; sleep 0.3; seq 100000"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut shown = recorder.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut shown, &mut bytes).unwrap();
+        bytes
+    });
+    let mut kills = 0;
+    while recorder.try_wait().unwrap().is_none() || kills < 6 {
+        std::thread::sleep(std::time::Duration::from_millis(90));
+        instance.kill_agent();
+        instance.start_agent();
+        kills += 1;
+    }
+    let shown = reader.join().unwrap();
+    let token = token_in(&std::io::read_to_string(recorder.stderr.take().unwrap()).unwrap()).unwrap();
+    let recording = instance.control_plane.sealed(&token);
+    assert!(recording.output() == shown, "the recording differs from what was shown");
+    instance.spool_is_empty();
+}
+
+#[test]
+fn a_control_plane_that_is_away_costs_time_only() {
+    let mut instance = Instance::running();
+    instance.control_plane.state().away = true;
+    let (output, token) = instance.record(&["seq", "1000"]);
+    assert!(output.status.success());
+    eventually("the manifest waits in the spool", || {
+        instance.session_folder(&token).join("manifest-0000.json").exists().then_some(())
+    });
+    // A stop and a start meanwhile change nothing.
+    assert_eq!(instance.stop_agent(), Some(0));
+    instance.start_agent();
+    let (_, second) = instance.record(&["echo", "second"]);
+    assert_eq!(instance.status()["Running"]["Sessions"].as_array().unwrap().len(), 2);
+    assert!(instance.control_plane.state().recordings.is_empty());
+    instance.control_plane.state().away = false;
+    assert!(instance.control_plane.sealed(&token).output() == output.stdout);
+    instance.control_plane.sealed(&second);
+    instance.spool_is_empty();
+}
+
+#[test]
+fn an_agent_that_never_saw_a_configuration_records() {
+    let mut instance = Instance::new();
+    instance.enrol();
+    std::fs::remove_file(instance.state_dir().join("configuration.json")).unwrap();
+    instance.control_plane.state().away = true;
+    instance.start_agent();
+    let (_, token) = instance.record(&["true"]);
+    instance.control_plane.state().away = false;
+    let recording = instance.control_plane.sealed(&token);
+    assert_eq!(recording.start().configuration_revision, 0);
+}
+
+#[test]
+fn without_an_agent_nothing_runs_that_must_be_recorded() {
+    let mut instance = Instance::running();
+    instance.kill_agent();
+    let output = instance.record_with_input(&["echo", "ran"], Stdio::null());
+    assert_eq!(output.status.code(), Some(125));
+    assert_eq!(text(&output.stdout), "");
+    assert!(text(&output.stderr).contains("no agent is running"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_spool_that_is_too_small_refuses_before_and_not_after() {
+    let mut instance = Instance::new().with_run_arguments(&["--minimum-free-bytes", "9000000000000000000"]);
+    instance.enrol();
+    instance.start_agent();
+    let output = instance.record_with_input(&["echo", "ran"], Stdio::null());
+    assert_eq!(output.status.code(), Some(125));
+    assert_eq!(text(&output.stdout), "");
+    let message = text(&output.stderr);
+    assert!(message.contains("refused: only") && message.contains("bytes are free"), "{message}");
+    assert!(instance.spooled().is_empty());
+}
+
+#[test]
+fn a_spool_that_cannot_be_written_ends_the_session_with_the_reason() {
+    let instance = Instance::running();
+    // A limit on the size of files stops the recorder's writes as a full disk does.
+    let recorder = instance.command(&["record", "--", "sh", "-c", "trap '' XFSZ; seq 100000; sleep 1000"]);
+    let output = std::process::Command::new("bash")
+        .args(["-c", "ulimit -f 100; exec \"$@\"", "bash"])
+        .arg(recorder.get_program())
+        .args(recorder.get_args())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(125));
+    let message = text(&output.stderr);
+    assert!(message.contains("recording cannot be kept") && message.contains("File too large"), "{message}");
+    let token = token_in(&message).unwrap();
+    let recording = instance.control_plane.sealed(&token);
+    let RecordingEnd::Interrupted { reason } = recording.end() else { panic!("{:?}", recording.end()) };
+    assert!(reason.contains("the spool could not be written"), "{reason}");
+    assert!(recording.events().iter().any(|event| matches!(event.kind, TerminalEventKind::Gap(_))));
+    // Everything that was shown is there.
+    assert!(recording.output().starts_with(&output.stdout));
+    assert!(output.stdout.len() > 50_000);
+}
+
+#[test]
+fn a_torn_or_damaged_tail_is_cut_and_said() {
+    let mut instance = Instance::running();
+    let tear = |instance: &mut Instance, tail: &[u8]| {
+        let mut person = instance.person(&["sh", "-c", "echo shown; sleep 1000"]);
+        person.sees("shown");
+        let token = person.token();
+        instance.kill_agent();
+        person.signals(Signal::KILL);
+        person.ends();
+        let spool = instance.session_folder(&token).join("terminal.spool");
+        OpenOptions::new().append(true).open(&spool).unwrap().write_all(tail).unwrap();
+        assert!(length_of(&spool) > 0);
+        instance.start_agent();
+        instance.control_plane.sealed(&token)
+    };
+    // The beginning of a record: it was never shown, so nothing is missing.
+    let torn = tear(&mut instance, &[200, 0, 0]);
+    assert!(text(&torn.output()).starts_with("shown"));
+    assert!(torn.events().iter().all(|event| !matches!(event.kind, TerminalEventKind::Gap(_))));
+    let damaged = tear(&mut instance, &[9, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    assert!(text(&damaged.output()).starts_with("shown"));
+    let gaps: Vec<_> = damaged
+        .events()
+        .into_iter()
+        .filter_map(|event| match event.kind {
+            TerminalEventKind::Gap(gap) => Some(gap),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert!(gaps[0].lost_bytes >= 26 && gaps[0].reason.contains("damaged"), "{gaps:?}");
+}
+
+#[test]
+fn a_final_refusal_erases_nothing_and_is_tried_again_at_the_next_start() {
+    let mut instance = Instance::running();
+    instance.control_plane.state().refuses_recordings = true;
+    let (output, token) = instance.record(&["echo", "kept"]);
+    eventually("the refusal is known", || {
+        let status = instance.status();
+        let session = status["Running"]["Sessions"].get(0)?.clone();
+        (session["State"] == "refused" && session["Reason"].as_str()?.contains("InvalidStart")).then_some(())
+    });
+    let folder = instance.session_folder(&token);
+    eventually("it is cut and sealed all the same", || folder.join("manifest-0000.json").exists().then_some(()));
+    assert!(folder.join("refused.json").exists() && folder.join("terminal.spool").exists());
+    instance.stop_agent();
+    instance.control_plane.state().refuses_recordings = false;
+    instance.start_agent();
+    assert!(instance.control_plane.sealed(&token).output() == output.stdout);
+    instance.spool_is_empty();
+}
+
+#[test]
+fn a_changed_segment_is_not_passed_off_as_the_cut_one() {
+    let mut instance = Instance::running();
+    instance.control_plane.state().away = true;
+    let (_, token) = instance.record(&["seq", "1000"]);
+    let folder = instance.session_folder(&token);
+    eventually("it is cut", || folder.join("manifest-0000.json").exists().then_some(()));
+    instance.stop_agent();
+    let segment = folder.join("segments/000000.cast.zst");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    instance.control_plane.state().away = false;
+    instance.start_agent();
+    eventually("the change is said", || {
+        instance.agent_log().contains("was changed on the disk since it was cut").then_some(())
+    });
+    assert!(segment.exists());
+}
+
+#[test]
+fn an_idle_agent_is_small() {
+    let instance = Instance::running();
+    eventually("the link is open", || (instance.status()["Running"]["Link"] == "connected").then_some(()));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", instance.agent_pid())).unwrap();
+    let resident: u64 = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .unwrap()
+        .parse()
+        .unwrap();
+    eprintln!("an idle agent has {resident} KiB resident");
+    assert!(resident < 64 * 1024, "{resident} KiB");
+}

@@ -1,0 +1,10 @@
+//! The agent program as it is: the real binary, real pseudo-terminals, real shells. Only the control plane is played here, as
+//! strictly as the Agent API says, so that the agent can be tested without a server; the whole-system tests use the real one.
+
+mod bench;
+mod control_plane;
+mod enrolment;
+mod faults;
+mod http;
+mod person;
+mod sessions;

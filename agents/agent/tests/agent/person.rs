@@ -1,0 +1,117 @@
+//! A person at a terminal: a pseudo-terminal whose other end runs a command of the agent program.
+
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use recording::TerminalSessionToken;
+use rustix::pty::OpenptFlags;
+use rustix::termios::{Termios, Winsize};
+
+use crate::bench::{AGENT, eventually, text, token_in};
+
+pub(crate) struct Person {
+    terminal: std::fs::File,
+    /// Kept open, so that the terminal's settings can be looked at after the end.
+    other_end: std::fs::File,
+    screen: Arc<Mutex<Vec<u8>>>,
+    process: Child,
+}
+
+impl Person {
+    /// Runs a command as a shell in a terminal window would: its own session, this its controlling terminal.
+    pub(crate) fn at_terminal(command: &Command) -> Self {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let terminal = rustix::pty::openpt(flags).unwrap();
+        rustix::pty::grantpt(&terminal).unwrap();
+        rustix::pty::unlockpt(&terminal).unwrap();
+        let other_end = rustix::pty::ioctl_tiocgptpeer(&terminal, flags).unwrap();
+        let size = Winsize { ws_col: 80, ws_row: 24, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&terminal, size).unwrap();
+
+        let stdio = || Stdio::from(other_end.try_clone().unwrap());
+        let process = Command::new(AGENT)
+            .args(["pty-child", "--"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env_remove("HANSARD_AGENT_STATE_DIR")
+            .env("TERM", "xterm-256color")
+            .env("PS1", "ready> ")
+            .stdin(stdio())
+            .stdout(stdio())
+            .stderr(stdio())
+            .spawn()
+            .unwrap();
+
+        let terminal = std::fs::File::from(terminal);
+        let screen = Arc::new(Mutex::new(Vec::new()));
+        let (mut reader, shown) = (terminal.try_clone().unwrap(), Arc::clone(&screen));
+        std::thread::spawn(move || {
+            let mut buffer = [0; 65536];
+            while let Ok(read) = reader.read(&mut buffer) {
+                if read == 0 {
+                    return;
+                }
+                shown.lock().unwrap().extend_from_slice(&buffer[..read]);
+            }
+        });
+        Person { terminal, other_end: other_end.into(), screen, process }
+    }
+
+    pub(crate) fn types(&mut self, keys: &str) {
+        self.terminal.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Everything that was ever shown.
+    pub(crate) fn screen(&self) -> String {
+        text(&self.screen.lock().unwrap())
+    }
+
+    pub(crate) fn sees(&self, what: &str) {
+        let screen = || self.screen();
+        let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            eventually(&format!("{what:?} is shown"), || screen().contains(what).then_some(()));
+        }));
+        assert!(seen.is_ok(), "{what:?} was never shown, but:\n{}", self.screen());
+    }
+
+    pub(crate) fn token(&self) -> TerminalSessionToken {
+        eventually("the session's token is shown", || token_in(&self.screen()))
+    }
+
+    pub(crate) fn resizes(&self, columns: u16, rows: u16) {
+        let size = Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&self.terminal, size).unwrap();
+    }
+
+    pub(crate) fn settings(&self) -> Termios {
+        rustix::termios::tcgetattr(&self.other_end).unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.process)
+    }
+
+    pub(crate) fn signals(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(self.pid(), signal).unwrap();
+    }
+
+    pub(crate) fn ends(&mut self) -> ExitStatus {
+        let process = &mut self.process;
+        let status = eventually("the session ends", || process.try_wait().unwrap());
+        status
+    }
+
+    /// The end, and then all that was shown: output may still be on its way from the terminal to the eye.
+    pub(crate) fn ends_with(&mut self, code: i32) {
+        let status = self.ends();
+        assert_eq!(status.code(), Some(code), "{status:?}; shown:\n{}", self.screen());
+    }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,214 @@
+//! Recorded sessions: what is shown is what is recorded, byte for byte, and the command cannot tell the difference.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use recording::{ExitStatus, RecordingEnd, TerminalEventKind, TerminalSize};
+use rustix::process::Signal;
+use rustix::termios::LocalModes;
+
+use crate::bench::{Instance, eventually, text};
+
+#[test]
+fn a_shell_is_recorded_as_the_person_saw_it() {
+    let instance = Instance::running();
+    let mut person = instance.person(&["bash", "--norc", "--noprofile"]);
+    let before = person.settings().local_modes;
+    person.sees("ready> ");
+    let token = person.token();
+    assert!(!person.settings().local_modes.contains(LocalModes::ECHO), "the outer terminal is raw meanwhile");
+    person.types("echo one-$((1+1))-three; tty; stty size\r");
+    person.sees("one-2-three");
+    person.sees("24 80");
+    person.types("echo $HANSARD_TERMINAL_SESSION_TOKEN\r");
+    person.sees(&format!("\n{token}"));
+    // Ctrl-C ends the sleep, not the session.
+    person.types("sleep 1000\r");
+    person.sees("sleep 1000\r\n");
+    person.types("\u{3}");
+    person.types("echo still here\r");
+    person.sees("\nstill here");
+    person.types("exit 42\r");
+    person.ends_with(42);
+    assert_eq!(person.settings().local_modes, before);
+
+    let recording = instance.control_plane.sealed(&token);
+    assert_eq!(recording.end(), RecordingEnd::Exited(ExitStatus::Code(42)));
+    let shown = person.screen();
+    let (_, after_notice) = shown.split_once(token.as_str()).unwrap();
+    assert_eq!(text(&recording.output()), after_notice.trim_start_matches("\r\n"));
+    let start = recording.start();
+    assert_eq!(start.command.unwrap(), ["bash", "--norc", "--noprofile"]);
+    assert_eq!(start.terminal, TerminalSize { columns: 80, rows: 24 });
+    assert!(start.claimed_user.unwrap().contains("uid "));
+    instance.spool_is_empty();
+}
+
+#[test]
+fn a_new_size_reaches_command_and_recording() {
+    let instance = Instance::running();
+    let mut person = instance.person(&["bash", "--norc", "--noprofile"]);
+    person.sees("ready> ");
+    person.resizes(123, 45);
+    person.types("until stty size | grep '45 123'; do :; done\r");
+    person.sees("\n45 123");
+    person.types("exit\r");
+    person.ends_with(0);
+    let recording = instance.control_plane.sealed(&person.token());
+    let resize = TerminalEventKind::Resize(TerminalSize { columns: 123, rows: 45 });
+    assert!(recording.events().iter().any(|event| event.kind == resize));
+}
+
+#[test]
+fn exit_codes_and_signals_pass() {
+    let instance = Instance::running();
+    for (script, code, end) in [
+        ("exit 0", 0, ExitStatus::Code(0)),
+        ("exit 255", 255, ExitStatus::Code(255)),
+        ("kill -TERM $$", 128 + 15, ExitStatus::Signal(15)),
+        ("kill -KILL $$", 128 + 9, ExitStatus::Signal(9)),
+    ] {
+        let (output, token) = instance.record(&["sh", "-c", script]);
+        assert_eq!(output.status.code(), Some(code), "{script}");
+        assert_eq!(instance.control_plane.sealed(&token).end(), RecordingEnd::Exited(end), "{script}");
+    }
+}
+
+#[test]
+fn a_command_that_cannot_run_says_so_as_shells_do() {
+    let instance = Instance::running();
+    let (output, token) = instance.record(&["/no/such/command"]);
+    assert_eq!(output.status.code(), Some(127));
+    assert!(text(&output.stdout).contains("/no/such/command"), "{}", text(&output.stdout));
+    assert_eq!(text(&instance.control_plane.sealed(&token).output()), text(&output.stdout));
+    let (output, _) = instance.record(&["/etc/passwd"]);
+    assert_eq!(output.status.code(), Some(126));
+}
+
+#[test]
+fn every_byte_is_kept_whatever_it_is() {
+    let instance = Instance::running();
+    // Random bytes, and characters that fall across every read.
+    let script = "stty raw; head -c 3000000 /dev/urandom; for i in $(seq 20000); do printf 'ä€𝄞'; done";
+    let (output, token) = instance.record(&["sh", "-c", script]);
+    assert_eq!(output.stdout.len(), 3_000_000 + 20_000 * 9);
+    let recording = instance.control_plane.sealed(&token);
+    assert!(recording.output() == output.stdout, "the recording differs from what was shown");
+    assert!(recording.segments.len() >= 3, "{} segments", recording.segments.len());
+}
+
+#[test]
+fn the_tail_of_bulk_output_is_not_lost() {
+    let instance = Instance::running();
+    for _ in 0..5 {
+        let (output, token) = instance.record(&["sh", "-c", "seq 100000; printf the-very-end"]);
+        assert!(output.stdout.ends_with(b"100000\r\nthe-very-end"));
+        assert!(instance.control_plane.sealed(&token).output() == output.stdout);
+    }
+}
+
+#[test]
+fn a_background_process_that_holds_the_terminal_does_not_hold_the_session() {
+    let instance = Instance::running();
+    let started = std::time::Instant::now();
+    let (output, _) = instance.record(&["sh", "-c", "trap '' HUP; sleep 1000 & echo started; exit 3"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(text(&output.stdout), "started\r\n");
+    let (output, _) = instance.record(&["sh", "-c", "trap '' HUP; yes & exit 4"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(started.elapsed() < std::time::Duration::from_secs(15));
+}
+
+#[test]
+fn a_pipe_that_ends_ends_every_reader() {
+    let instance = Instance::running();
+    let mut process = instance
+        .command(&["record", "--quiet", "--", "sh", "-c", "cat; echo between; cat; echo done"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    process.stdin.take().unwrap().write_all(b"one\ntwo").unwrap();
+    let output = process.wait_with_output().unwrap();
+    // Not echoed: it was not typed at a terminal.
+    assert_eq!(text(&output.stdout), "one\r\ntwobetween\r\ndone\r\n");
+    assert!(output.status.success());
+}
+
+#[test]
+fn full_screen_programs_work() {
+    let instance = Instance::running();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("text");
+    let mut person = instance.person(&["vim", "-u", "NONE", "-i", "NONE", "-n", file.to_str().unwrap()]);
+    person.sees("[New");
+    person.types("ihello from vim\u{1b}:wq\r");
+    person.ends_with(0);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "hello from vim\n");
+
+    let mut person = instance.person(&["less", file.to_str().unwrap()]);
+    person.sees("hello from vim");
+    person.types("q");
+    person.ends_with(0);
+    let recording = instance.control_plane.sealed(&person.token());
+    assert!(text(&recording.output()).contains("hello from vim"));
+}
+
+#[test]
+fn a_closed_window_ends_the_session_and_its_recording_in_order() {
+    let instance = Instance::running();
+    let mut person = instance.person(&["bash", "--norc", "--noprofile", "-c", "echo up; exec sleep 1000"]);
+    person.sees("up");
+    person.signals(Signal::HUP);
+    person.ends_with(128 + 1);
+    let recording = instance.control_plane.sealed(&person.token());
+    assert_eq!(recording.end(), RecordingEnd::Exited(ExitStatus::Signal(1)));
+
+    let mut person = instance.person(&["sh", "-c", "trap '' HUP TERM; echo up; while :; do sleep 0.1; done"]);
+    person.sees("up");
+    person.signals(Signal::TERM);
+    person.ends_with(128 + 9);
+}
+
+#[test]
+fn recordings_are_numbered_and_name_the_one_before() {
+    let mut instance = Instance::running();
+    let first = instance.record(&["true"]).1;
+    let first = instance.control_plane.sealed(&first);
+    instance.spool_is_empty();
+    instance.kill_agent();
+    instance.start_agent();
+    let second = instance.record(&["true"]).1;
+    let second = instance.control_plane.sealed(&second);
+    assert_eq!(first.start().agent_recording_number, 1);
+    assert_eq!(first.manifest().previous_manifest, None);
+    assert_eq!(second.start().agent_recording_number, 2);
+    let manifest = recording::ObjectName::parse("manifest-0000.json").unwrap();
+    let hash = recording::ContentHash::of(&first.objects.objects[&manifest]);
+    assert_eq!(second.manifest().previous_manifest, Some(hash));
+    assert_eq!(second.start().previous_manifest, Some(hash));
+}
+
+#[test]
+fn many_sessions_at_once_are_all_delivered() {
+    let instance = Instance::running();
+    let tokens: Vec<_> = std::thread::scope(|scope| {
+        let recorders: Vec<_> = (0..8)
+            .map(|number| {
+                let instance = &instance;
+                scope.spawn(move || instance.record(&["sh", "-c", &format!("echo session {number}")]).1)
+            })
+            .collect();
+        recorders.into_iter().map(|recorder| recorder.join().unwrap()).collect()
+    });
+    let mut numbers: Vec<_> = tokens
+        .iter()
+        .map(|token| instance.control_plane.sealed(token).start().agent_recording_number)
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=8).collect::<Vec<_>>());
+    instance.spool_is_empty();
+    eventually("no session is known", || {
+        instance.status()["Running"]["Sessions"].as_array().unwrap().is_empty().then_some(())
+    });
+}
