@@ -1,11 +1,42 @@
 //! Which database, and how it is connected to.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
 
-/// The address of a database: `sqlite:<path>`, `sqlite::memory:` or `postgres://...`. Its `Debug` and `Display` hide
-/// the password.
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
+    DbBackend, DbErr, IsolationLevel, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait,
+};
+use sea_orm_migration::MigratorTrait;
+
+use crate::StoreError;
+use crate::migrations::Migrator;
+
+/// Connections that read, with SQLite.
+const SQLITE_READERS: u32 = 4;
+/// Connections of one replica, with PostgreSQL.
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// How long a statement waits for a connection before the database counts as unavailable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long SQLite waits for another process (`hansard admin`) that is writing.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// What the migrations of concurrently starting replicas take turns by.
+const MIGRATION_LOCK: i64 = 0x4861_6e73_6172_6431;
+
+/// The address of a database: `sqlite:<file>` or `postgres://...`. Its `Debug` shows no password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct DatabaseUrl(String);
+pub struct DatabaseUrl(Address);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Address {
+    Sqlite(PathBuf),
+    Postgres(String),
+}
 
 /// The address is of no database that this program can use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,28 +49,222 @@ impl DatabaseUrl {
     /// Reads an address.
     ///
     /// # Errors
-    /// [`InvalidDatabaseUrl`].
+    /// [`InvalidDatabaseUrl`]; it never repeats the address, which may hold a password.
     pub fn parse(text: &str) -> Result<Self, InvalidDatabaseUrl> {
-        todo!()
+        let refuse = |why| InvalidDatabaseUrl { why };
+        if text.starts_with("sqlite:") {
+            if text.contains(":memory:") || text.contains("mode=memory") {
+                return Err(refuse("a database in memory would lose recordings; name a file"));
+            }
+            if text.contains('?') {
+                return Err(refuse("SQLite takes no parameters here"));
+            }
+            let options =
+                SqliteConnectOptions::from_str(text).map_err(|_| refuse("the file's name is malformed"))?;
+            let file = options.get_filename();
+            if file.as_os_str().is_empty() {
+                return Err(refuse("the file's name is missing"));
+            }
+            return Ok(Self::sqlite_file(file));
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            PgConnectOptions::from_str(text).map_err(|_| refuse("it is malformed"))?;
+            return Ok(Self(Address::Postgres(text.to_owned())));
+        }
+        Err(refuse("it names another kind of database"))
     }
 
     /// The SQLite database in this file, which is made when it is not there.
     #[must_use]
-    pub fn sqlite_file(path: &std::path::Path) -> Self {
-        todo!()
+    pub fn sqlite_file(path: &Path) -> Self {
+        Self(Address::Sqlite(path.to_owned()))
     }
 
     /// Whether it is SQLite.
     #[must_use]
     pub fn is_sqlite(&self) -> bool {
-        todo!()
+        matches!(self.0, Address::Sqlite(_))
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = InvalidDatabaseUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDatabaseUrl> {
+        Self::parse(text)
     }
 }
 
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+        match &self.0 {
+            Address::Sqlite(file) => write!(f, "sqlite:{}", file.display()),
+            Address::Postgres(url) => {
+                // Everything before the host may be a credential, everything after '?' too.
+                let place = url.split_once("://").map_or("", |(_, rest)| rest);
+                let place = place.split('?').next().unwrap_or_default();
+                let place = place.rsplit_once('@').map_or(place, |(_, host)| host);
+                write!(f, "postgres://{place}")
+            }
+        }
     }
 }
 
-pub(crate) struct Connections;
+/// The connections to one database. SQLite has one that writes, so that writers queue here instead of colliding
+/// there, and a few that read; with PostgreSQL one pool does both.
+pub(crate) struct Connections {
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+}
+
+impl Connections {
+    pub(crate) async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let connections = match &url.0 {
+            Address::Sqlite(file) => {
+                make_private(file).map_err(StoreError::at("make the database file"))?;
+                let writer = connect(sqlite(file, 1, |options| {
+                    // FULL, because what is committed is evidence: it must survive the loss of power.
+                    options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
+                }))
+                .await?;
+                let reader =
+                    connect(sqlite(file, SQLITE_READERS, |options| options.pragma("query_only", "ON")))
+                        .await?;
+                Self { writer, reader }
+            }
+            Address::Postgres(url) => {
+                let mut options = ConnectOptions::new(url);
+                options
+                    .max_connections(POSTGRES_CONNECTIONS)
+                    .test_before_acquire_if_idle_for(Duration::from_secs(10))
+                    .set_application_name("hansard");
+                let pool = connect(quiet(options)).await?;
+                Self { writer: pool.clone(), reader: pool }
+            }
+        };
+        connections.migrate().await?;
+        Ok(connections)
+    }
+
+    /// Every migration that is missing, in one transaction; replicas that start together take turns.
+    async fn migrate(&self) -> Result<(), StoreError> {
+        let failed = || StoreError::at("bring its tables up to date");
+        let transaction = self.begin_write().await?;
+        if self.backend() == DbBackend::Postgres {
+            let lock = Statement::from_sql_and_values(
+                DbBackend::Postgres,
+                "SELECT pg_advisory_xact_lock($1)",
+                [MIGRATION_LOCK.into()],
+            );
+            transaction.execute_raw(lock).await.map_err(failed())?;
+        }
+        Migrator::up(&transaction, None).await.map_err(failed())?;
+        transaction.commit().await.map_err(failed())
+    }
+
+    pub(crate) fn backend(&self) -> DbBackend {
+        self.writer.get_database_backend()
+    }
+
+    /// For single statements that read.
+    pub(crate) fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// For single statements that write, each a transaction of its own.
+    pub(crate) fn writer(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    pub(crate) async fn begin_write(&self) -> Result<DatabaseTransaction, StoreError> {
+        let options = TransactionOptions {
+            // Locks at once: a transaction that first reads and then wants to write could lose to another process.
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        self.writer.begin_with_options(options).await.map_err(StoreError::at("begin a transaction"))
+    }
+
+    /// Statements that see one and the same moment.
+    pub(crate) async fn begin_snapshot(&self) -> Result<DatabaseTransaction, StoreError> {
+        let options = match self.backend() {
+            DbBackend::Sqlite => TransactionOptions::default(),
+            _ => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                ..TransactionOptions::default()
+            },
+        };
+        self.reader.begin_with_options(options).await.map_err(StoreError::at("begin a transaction"))
+    }
+}
+
+fn sqlite(
+    file: &Path,
+    connections: u32,
+    also: impl Fn(SqliteConnectOptions) -> SqliteConnectOptions + Send + Sync + 'static,
+) -> ConnectOptions {
+    let file = file.to_owned();
+    let mut options = ConnectOptions::new("sqlite:");
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .test_before_acquire(false)
+        .map_sqlx_sqlite_opts(move |options| {
+            also(
+                options.filename(&file).create_if_missing(true).foreign_keys(true).busy_timeout(BUSY_TIMEOUT),
+            )
+        });
+    quiet(options)
+}
+
+/// Statements may hold secrets, and belong in no log.
+fn quiet(mut options: ConnectOptions) -> ConnectOptions {
+    options.acquire_timeout(ACQUIRE_TIMEOUT).connect_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
+    options.record_stmt_in_spans(false);
+    options
+}
+
+async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, StoreError> {
+    Database::connect(options).await.map_err(StoreError::at("be connected to"))
+}
+
+/// A new database file is for its owner alone; SQLite gives the files beside it the same mode.
+fn make_private(file: &Path) -> Result<(), DbErr> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(DbErr::Conn(RuntimeErr::Internal(format!("{}: {error}", file.display())))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_or_refused_and_show_no_password() {
+        let file = DatabaseUrl::parse("sqlite:///var/lib/hansard/hansard.db").unwrap();
+        assert_eq!(file, DatabaseUrl::sqlite_file(Path::new("/var/lib/hansard/hansard.db")));
+        assert!(DatabaseUrl::parse("sqlite:hansard.db").unwrap().is_sqlite());
+        let remote = DatabaseUrl::parse("postgres://me:pa%40ss@db.example:5433/hansard?options=x").unwrap();
+        assert_eq!(format!("{remote:?}"), "postgres://db.example:5433/hansard");
+        assert!(!remote.is_sqlite());
+        for bad in [
+            "",
+            "hansard.db",
+            "sqlite::memory:",
+            "sqlite:",
+            "sqlite:a?mode=ro",
+            "mysql://h/d",
+            "postgres://h:x/d",
+        ] {
+            let refused = DatabaseUrl::parse(bad).expect_err(bad).to_string();
+            assert!(refused.contains("database URL"), "{refused}");
+        }
+    }
+}

@@ -29,7 +29,9 @@ pub enum StoreError {
         what: &'static str,
     },
     /// The NextToken was not issued for this list.
-    #[error("NextToken was not issued for this list; take it from the reply before and repeat its other parameters")]
+    #[error(
+        "NextToken was not issued for this list; take it from the reply before and repeat its other parameters"
+    )]
     InvalidPageToken,
     /// The join token does not permit this enrolment.
     #[error(transparent)]
@@ -73,14 +75,8 @@ pub struct CorruptRow {
     pub column: &'static str,
     /// The row's key.
     pub id: String,
-    /// What is wrong with the value; never the value itself, which may be a secret.
+    /// What is wrong with the value.
     pub why: String,
-}
-
-impl CorruptRow {
-    pub(crate) fn new(table: &'static str, column: &'static str, id: impl fmt::Display, why: impl fmt::Display) -> Self {
-        Self { table, column, id: id.to_string(), why: why.to_string() }
-    }
 }
 
 impl fmt::Display for CorruptRow {
@@ -98,9 +94,25 @@ impl StoreError {
     }
 
     /// As [`StoreError::at`], but a broken uniqueness rule is a conflict about `what`.
-    pub(crate) fn unique(what: &'static str, why: &'static str, step: &'static str) -> impl FnOnce(DbErr) -> Self {
+    pub(crate) fn unique(
+        what: &'static str,
+        why: &'static str,
+        step: &'static str,
+    ) -> impl FnOnce(DbErr) -> Self {
         move |source| match source.sql_err() {
             Some(SqlErr::UniqueConstraintViolation(_)) => Self::Conflict { what, why },
+            _ => Self::Unavailable { step, source },
+        }
+    }
+
+    /// As [`StoreError::at`], but a row that something refers to is a conflict about `what`.
+    pub(crate) fn referenced(
+        what: &'static str,
+        why: &'static str,
+        step: &'static str,
+    ) -> impl FnOnce(DbErr) -> Self {
+        move |source| match source.sql_err() {
+            Some(SqlErr::ForeignKeyConstraintViolation(_)) => Self::Conflict { what, why },
             _ => Self::Unavailable { step, source },
         }
     }

@@ -67,6 +67,7 @@ mod identity;
 mod lists;
 mod migrations;
 pub mod objects;
+mod pages;
 mod rows;
 mod store;
 

@@ -1,1 +1,44 @@
-//! Migrations.
+//! How the tables came to be. A migration is named by the moment it was written, and once released never changed.
+//!
+//! Times are epoch milliseconds in BIGINT everywhere: databases truncate their own timestamps differently.
+
+mod m20261120_110000_identity;
+mod m20261120_110100_calls;
+mod m20261120_110200_agents;
+mod m20261120_110300_recordings;
+
+use sea_orm_migration::prelude::*;
+
+pub(crate) struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261120_110000_identity::Migration),
+            Box::new(m20261120_110100_calls::Migration),
+            Box::new(m20261120_110200_agents::Migration),
+            Box::new(m20261120_110300_recordings::Migration),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_moments_and_stand_in_order() {
+        let names: Vec<String> =
+            Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+        for name in &names {
+            let (moment, what) = (&name[..16], &name[16..]);
+            assert!(moment.starts_with("m20") && moment.as_bytes()[9] == b'_', "{name}");
+            assert!(moment.bytes().filter(u8::is_ascii_digit).count() == 14 && what.len() > 2, "{name}");
+        }
+        let mut ordered = names.clone();
+        ordered.sort();
+        ordered.dedup_by_key(|name| name[..16].to_owned());
+        assert_eq!(names, ordered, "each later than the one before, no moment twice");
+    }
+}

@@ -1,4 +1,183 @@
-//! Objects in a folder of this machine.
-/// A folder.
-#[derive(Debug)]
-pub struct FolderObjects;
+//! Objects in a folder of this machine: a bucket is a folder below the root, an object a file below its bucket.
+//!
+//! Nothing leaves this machine. What was acknowledged survives the loss of power, as far as the disk keeps what it
+//! says is written.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::Timestamp;
+use domain::storage_target::BucketName;
+use recording::ObjectName;
+
+use super::folder_io::{Fault, FolderIo, UNFINISHED};
+use super::{ListedObject, ObjectError, ObjectHead, ObjectStore, PutOutcome, WriteGrant};
+
+/// The longest name of a file that common file systems take, in bytes.
+const COMPONENT_MAX_BYTES: usize = 255;
+
+/// A folder of objects. Cloning it is cheap.
+#[derive(Clone)]
+pub struct FolderObjects {
+    root: PathBuf,
+    io: Arc<FolderIo>,
+}
+
+impl FolderObjects {
+    /// Opens the folder, which is made when it is not there, and removes what writes that were cut off left behind.
+    ///
+    /// # Errors
+    /// [`ObjectError::Unavailable`].
+    pub fn open(root: &Path) -> Result<Self, ObjectError> {
+        let opened = FolderIo::open(root).and_then(|io| io.remove_leftovers().map(|removed| (io, removed)));
+        let (io, removed) = opened.map_err(|fault| match fault {
+            Fault::Io { step, source } => {
+                ObjectError::Unavailable { step, place: root.display().to_string(), source }
+            }
+            fault => ObjectError::Unavailable {
+                step: "open",
+                place: root.display().to_string(),
+                source: std::io::Error::other(format!("{fault:?}")),
+            },
+        })?;
+        if removed > 0 {
+            tracing::info!(removed, root = %root.display(), "removed what interrupted writes left behind");
+        }
+        Ok(Self { root: root.to_owned(), io: Arc::new(io) })
+    }
+
+    /// Runs `work` where it may block.
+    async fn run<T: Send + 'static>(
+        &self,
+        bucket: &BucketName,
+        name: &ObjectName,
+        work: impl FnOnce(&FolderIo, &[&str]) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, ObjectError> {
+        check_name(bucket, name)?;
+        let io = Arc::clone(&self.io);
+        let path = format!("{bucket}/{name}");
+        let done = tokio::task::spawn_blocking(move || {
+            let components: Vec<&str> = path.split('/').collect();
+            work(&io, &components)
+        });
+        let result = match done.await {
+            Ok(result) => result,
+            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+            Err(ended) => Err(Fault::Io { step: "finish work on", source: std::io::Error::other(ended) }),
+        };
+        result.map_err(|fault| error(bucket, name, fault))
+    }
+}
+
+impl fmt::Debug for FolderObjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FolderObjects").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl ObjectStore for FolderObjects {
+    async fn put_once(
+        &self,
+        bucket: &BucketName,
+        name: &ObjectName,
+        bytes: Bytes,
+    ) -> Result<PutOutcome, ObjectError> {
+        self.run(bucket, name, move |io, path| io.put_once(path, &bytes)).await
+    }
+
+    async fn get(&self, bucket: &BucketName, name: &ObjectName) -> Result<Bytes, ObjectError> {
+        self.run(bucket, name, |io, path| io.read(path, None)).await.map(Bytes::from)
+    }
+
+    async fn get_range(
+        &self,
+        bucket: &BucketName,
+        name: &ObjectName,
+        range: Range<u64>,
+    ) -> Result<Bytes, ObjectError> {
+        self.run(bucket, name, move |io, path| io.read(path, Some(range))).await.map(Bytes::from)
+    }
+
+    async fn head(&self, bucket: &BucketName, name: &ObjectName) -> Result<Option<ObjectHead>, ObjectError> {
+        match self.run(bucket, name, |io, path| io.length(path)).await {
+            Ok(length) => Ok(Some(ObjectHead { length })),
+            Err(ObjectError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn list(&self, bucket: &BucketName, prefix: &str) -> Result<Vec<ListedObject>, ObjectError> {
+        let io = Arc::clone(&self.io);
+        let (folder, begins) = (bucket.as_str().to_owned(), prefix.to_owned());
+        let unavailable =
+            |step, source| ObjectError::Unavailable { step, place: format!("{bucket}/{prefix}"), source };
+        let listed = tokio::task::spawn_blocking(move || io.list(&folder, &begins))
+            .await
+            .map_err(|ended| unavailable("list", std::io::Error::other(ended)))?;
+        match listed {
+            Ok(objects) => Ok(objects),
+            Err(Fault::NotFound) => Ok(Vec::new()),
+            Err(Fault::Io { step, source }) => Err(unavailable(step, source)),
+            Err(fault) => Err(unavailable("list", std::io::Error::other(format!("{fault:?}")))),
+        }
+    }
+
+    async fn delete(&self, bucket: &BucketName, name: &ObjectName) -> Result<(), ObjectError> {
+        match self.run(bucket, name, |io, path| io.delete(path)).await {
+            Ok(()) | Err(ObjectError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn write_grant(
+        &self,
+        bucket: &BucketName,
+        name: &ObjectName,
+        _length: u64,
+        _sha256: &[u8; 32],
+        _expires_at: Timestamp,
+    ) -> Result<WriteGrant, ObjectError> {
+        check_name(bucket, name)?;
+        Ok(WriteGrant::ThroughControlPlane)
+    }
+}
+
+/// What an object's name allows and a file's does not.
+fn check_name(bucket: &BucketName, name: &ObjectName) -> Result<(), ObjectError> {
+    let unusable = |why| Err(ObjectError::UnusableName { bucket: bucket.clone(), name: name.clone(), why });
+    for component in name.components() {
+        if component.len() > COMPONENT_MAX_BYTES {
+            return unusable("a part between slashes has more than 255 bytes");
+        }
+        if component == UNFINISHED {
+            return unusable(
+                "a part between slashes is the name of this store's own folder of unfinished writes",
+            );
+        }
+        // An ObjectName has none of these; a second look costs nothing, and everything rests on it.
+        if matches!(component, "" | "." | "..") || component.contains('\0') {
+            return unusable("a part between slashes is empty, '.', '..', or has a NUL");
+        }
+    }
+    Ok(())
+}
+
+fn error(bucket: &BucketName, name: &ObjectName, fault: Fault) -> ObjectError {
+    let (bucket, name) = (bucket.clone(), name.clone());
+    match fault {
+        Fault::NotFound => ObjectError::NotFound { bucket, name },
+        Fault::OtherBytes => ObjectError::AlreadyExists { bucket, name },
+        Fault::Unusable { why } => ObjectError::UnusableName { bucket, name, why },
+        Fault::OutsideRange { range, length } => {
+            ObjectError::OutsideRange { bucket, name, start: range.start, end: range.end, length }
+        }
+        Fault::Io { step, source } => {
+            ObjectError::Unavailable { step, place: format!("{bucket}/{name}"), source }
+        }
+    }
+}

@@ -1,1 +1,351 @@
-//! io
+//! The folder store's blocking half.
+//!
+//! Every path is walked from the root's descriptor one component at a time, never through a symbolic link, so that
+//! neither a name nor somebody who plants a link leads out of the root.
+//!
+//! A write is: a file in the bucket's folder of unfinished writes, its bytes, fsync, a hard link under the object's
+//! name (which fails when the name is taken: that is the put-once), removal of the first name, fsync of the object's
+//! folder. A reader sees nothing or everything. The writer holds a lock on its unfinished file, which dies with it:
+//! what lies there unlocked is a leftover. There is one such folder for each bucket, and not a temporary name beside
+//! each object, so that looking for leftovers does not mean walking over every object there is.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use recording::ObjectName;
+use rustix::fs::{
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, linkat, mkdirat, openat, statat, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::{ListedObject, PutOutcome};
+
+/// The folder of unfinished writes, directly below the bucket.
+pub(super) const UNFINISHED: &str = ".hansard-unfinished";
+const FOLDER_MODE: Mode = Mode::RWXU;
+const FILE_MODE: Mode = Mode::from_bits_retain(0o600);
+/// How deep folders are walked when listing; an object's name has at most 1,023 bytes, so at most 512 components.
+const DEEPEST: usize = 600;
+
+/// What went wrong, before it is said about which object.
+#[derive(Debug)]
+pub(super) enum Fault {
+    NotFound,
+    OtherBytes,
+    Unusable { why: &'static str },
+    OutsideRange { range: Range<u64>, length: u64 },
+    Io { step: &'static str, source: io::Error },
+}
+
+fn fault(step: &'static str) -> impl FnOnce(Errno) -> Fault {
+    move |errno| match errno {
+        Errno::NOENT => Fault::NotFound,
+        Errno::LOOP | Errno::NOTDIR => Fault::Unusable { why: "a part of it is a file or a symbolic link" },
+        Errno::NAMETOOLONG => Fault::Unusable { why: "it is longer than the file system allows" },
+        errno => Fault::Io { step, source: errno.into() },
+    }
+}
+
+fn io_fault(step: &'static str) -> impl FnOnce(io::Error) -> Fault {
+    move |source| Fault::Io { step, source }
+}
+
+pub(super) struct FolderIo {
+    root: File,
+    /// Held while folders are made and fsynced into their parents: whoever finds a folder that another write made
+    /// must not be done before that one is durable.
+    making_folders: Mutex<()>,
+}
+
+impl FolderIo {
+    pub(super) fn open(root: &Path) -> Result<Self, Fault> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(io_fault("make"))?;
+        let root = File::open(root).map_err(io_fault("open"))?;
+        if !root.metadata().map_err(io_fault("open"))?.is_dir() {
+            return Err(Fault::Io { step: "open", source: Errno::NOTDIR.into() });
+        }
+        Ok(Self { root, making_folders: Mutex::new(()) })
+    }
+
+    pub(super) fn put_once(&self, path: &[&str], bytes: &[u8]) -> Result<PutOutcome, Fault> {
+        let ((name, folders), bucket) =
+            path.split_last().zip(path.first()).ok_or(Fault::Unusable { why: "it is empty" })?;
+        let folder = self.make_folders(folders)?;
+        // Mostly it is new, but a repeated upload is not worth a second file.
+        if let Some(outcome) = compare(&folder, name, bytes)? {
+            return Ok(outcome);
+        }
+        let unfinished = Unfinished::write(self.make_folders(&[bucket, UNFINISHED])?, bytes)?;
+        match linkat(&unfinished.folder, unfinished.name.as_str(), &folder, *name, AtFlags::empty()) {
+            Ok(()) => {
+                drop(unfinished);
+                sync(&folder)?;
+                Ok(PutOutcome::Stored)
+            }
+            Err(Errno::EXIST) => {
+                drop(unfinished);
+                compare(&folder, name, bytes)?
+                    .ok_or_else(|| Fault::Io { step: "write", source: Errno::NOENT.into() })
+            }
+            Err(errno) => Err(fault("name")(errno)),
+        }
+    }
+
+    pub(super) fn read(&self, path: &[&str], range: Option<Range<u64>>) -> Result<Vec<u8>, Fault> {
+        let mut file = self.open_object(path)?;
+        let length = file.metadata().map_err(io_fault("read"))?.len();
+        let Some(range) = range else {
+            let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+            file.read_to_end(&mut bytes).map_err(io_fault("read"))?;
+            return Ok(bytes);
+        };
+        if range.start > range.end || range.end > length {
+            return Err(Fault::OutsideRange { range, length });
+        }
+        let wanted = usize::try_from(range.end - range.start)
+            .map_err(|_| Fault::OutsideRange { range: range.clone(), length })?;
+        let mut bytes = vec![0; wanted];
+        file.read_exact_at(&mut bytes, range.start).map_err(io_fault("read"))?;
+        Ok(bytes)
+    }
+
+    pub(super) fn length(&self, path: &[&str]) -> Result<u64, Fault> {
+        Ok(self.open_object(path)?.metadata().map_err(io_fault("read"))?.len())
+    }
+
+    pub(super) fn delete(&self, path: &[&str]) -> Result<(), Fault> {
+        let (name, folders) = path.split_last().ok_or(Fault::NotFound)?;
+        let folder = self.open_folders(folders)?;
+        let is_object = statat(&folder, *name, AtFlags::SYMLINK_NOFOLLOW).map_err(fault("delete"))?;
+        if FileType::from_raw_mode(is_object.st_mode) != FileType::RegularFile {
+            return Err(Fault::NotFound);
+        }
+        unlinkat(&folder, *name, AtFlags::empty()).map_err(fault("delete"))?;
+        sync(&folder)
+    }
+
+    /// All objects of a bucket whose names begin with `prefix`, in the order of their bytes.
+    pub(super) fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<ListedObject>, Fault> {
+        let mut found = Vec::new();
+        // Only the folder that the prefix lies in needs to be walked.
+        let inside = prefix.rsplit_once('/').map_or("", |(folders, _)| folders);
+        if inside
+            .split('/')
+            .any(|component| matches!(component, "." | ".." | UNFINISHED) || component.contains('\0'))
+        {
+            return Ok(found);
+        }
+        let mut path = vec![bucket];
+        if !inside.is_empty() {
+            path.extend(inside.split('/'));
+        }
+        if path.contains(&"") {
+            return Ok(found);
+        }
+        let folder = match self.open_folders(&path) {
+            Ok(folder) => folder,
+            Err(Fault::NotFound | Fault::Unusable { .. }) => return Ok(found),
+            Err(fault) => return Err(fault),
+        };
+        let above = if inside.is_empty() { String::new() } else { format!("{inside}/") };
+        walk(&folder, &above, 0, &mut |name, length| {
+            if name.starts_with(prefix)
+                && let Ok(name) = ObjectName::parse(name)
+            {
+                found.push(ListedObject { name, length });
+            }
+        })?;
+        found.sort_by(|a, b| a.name.as_str().as_bytes().cmp(b.name.as_str().as_bytes()));
+        Ok(found)
+    }
+
+    /// Removes unfinished writes whose writers are gone; says how many.
+    pub(super) fn remove_leftovers(&self) -> Result<usize, Fault> {
+        let mut removed = 0;
+        for bucket in names_in(&self.root)? {
+            let folder = match self.open_folders(&[&bucket, UNFINISHED]) {
+                Ok(folder) => folder,
+                Err(Fault::NotFound | Fault::Unusable { .. }) => continue,
+                Err(fault) => return Err(fault),
+            };
+            for name in names_in(&folder)? {
+                let Some(file) = open_regular(&folder, &name)? else { continue };
+                if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                    unlinkat(&folder, name.as_str(), AtFlags::empty()).map_err(fault("clean up"))?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    fn open_object(&self, path: &[&str]) -> Result<File, Fault> {
+        let (name, folders) = path.split_last().ok_or(Fault::NotFound)?;
+        let folder = self.open_folders(folders).map_err(absent_if_unusable)?;
+        open_regular(&folder, name)?.ok_or(Fault::NotFound)
+    }
+
+    fn open_folders(&self, path: &[&str]) -> Result<File, Fault> {
+        let mut folder = open_folder(&self.root, ".").map_err(fault("open"))?;
+        for component in path {
+            folder = open_folder(&folder, component).map_err(fault("open"))?;
+        }
+        Ok(folder)
+    }
+
+    fn make_folders(&self, path: &[&str]) -> Result<File, Fault> {
+        let _turn = self.making_folders.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folder = open_folder(&self.root, ".").map_err(fault("open"))?;
+        for component in path {
+            let inner = match open_folder(&folder, component) {
+                Ok(inner) => inner,
+                Err(Errno::NOENT) => {
+                    match mkdirat(&folder, *component, FOLDER_MODE) {
+                        // Another process may have made it between the two calls.
+                        Ok(()) | Err(Errno::EXIST) => {}
+                        Err(errno) => return Err(fault("make a folder for")(errno)),
+                    }
+                    sync(&folder)?;
+                    open_folder(&folder, component).map_err(fault("open"))?
+                }
+                Err(errno) => return Err(fault("open")(errno)),
+            };
+            folder = inner;
+        }
+        Ok(folder)
+    }
+}
+
+/// An unfinished write. Its first name goes with this value; what was linked under another name stays.
+struct Unfinished {
+    folder: File,
+    name: String,
+    locked: File,
+}
+
+impl Unfinished {
+    fn write(folder: File, bytes: &[u8]) -> Result<Self, Fault> {
+        let name = domain::identity::random_alphanumeric(20);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(&folder, name.as_str(), flags, FILE_MODE).map_err(fault("write"))?;
+        let mut unfinished = Self { folder, name, locked: File::from(file) };
+        flock(&unfinished.locked, FlockOperation::NonBlockingLockExclusive).map_err(fault("write"))?;
+        unfinished.locked.write_all(bytes).map_err(io_fault("write"))?;
+        unfinished.locked.sync_all().map_err(io_fault("write"))?;
+        Ok(unfinished)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // What cannot be removed now is a leftover for the next start.
+        let _ = unlinkat(&self.folder, self.name.as_str(), AtFlags::empty());
+    }
+}
+
+fn open_folder(parent: &File, name: &str) -> Result<File, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(parent, name, flags, Mode::empty()).map(File::from)
+}
+
+/// A regular file, and nothing that only looks like one; `None` when it is anything else or not there.
+fn open_regular(folder: &File, name: &str) -> Result<Option<File>, Fault> {
+    // Without NONBLOCK, opening a pipe that somebody planted would wait for ever.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match openat(folder, name, flags, Mode::empty()) {
+        Ok(file) => {
+            let file = File::from(file);
+            let is_file = file.metadata().map_err(io_fault("read"))?.is_file();
+            Ok(is_file.then_some(file))
+        }
+        Err(Errno::NOENT | Errno::LOOP | Errno::NAMETOOLONG) => Ok(None),
+        Err(errno) => Err(fault("open")(errno)),
+    }
+}
+
+/// Whether the name is taken, and by what. That the same bytes are there is said only once it is durable: the write
+/// that brought them may still be on its way.
+fn compare(folder: &File, name: &str, bytes: &[u8]) -> Result<Option<PutOutcome>, Fault> {
+    match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(fault("read")(errno)),
+        Ok(_) => {}
+    }
+    let Some(mut file) = open_regular(folder, name)? else {
+        return Err(Fault::Unusable { why: "a folder or a symbolic link has its name" });
+    };
+    let length = file.metadata().map_err(io_fault("read"))?.len();
+    if length != bytes.len() as u64 {
+        return Err(Fault::OtherBytes);
+    }
+    let mut stored = Vec::with_capacity(bytes.len());
+    file.read_to_end(&mut stored).map_err(io_fault("read"))?;
+    if stored != bytes {
+        return Err(Fault::OtherBytes);
+    }
+    sync(folder)?;
+    Ok(Some(PutOutcome::AlreadyThere))
+}
+
+fn sync(folder: &File) -> Result<(), Fault> {
+    folder.sync_all().map_err(io_fault("make durable"))
+}
+
+/// To whoever reads, an object below a file is as absent as any other.
+fn absent_if_unusable(fault: Fault) -> Fault {
+    match fault {
+        Fault::Unusable { .. } => Fault::NotFound,
+        other => other,
+    }
+}
+
+type Visit<'a> = dyn FnMut(&str, u64) + 'a;
+
+/// Every object below a folder; `above` is the folder's own name with a slash, or nothing.
+fn walk(folder: &File, above: &str, depth: usize, visit: &mut Visit<'_>) -> Result<(), Fault> {
+    if depth > DEEPEST {
+        return Ok(());
+    }
+    for name in names_in(folder)? {
+        if name == UNFINISHED {
+            continue;
+        }
+        let path = format!("{above}{name}");
+        let stat = match statat(folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            // It went away while we looked.
+            Err(Errno::NOENT) => continue,
+            Err(errno) => return Err(fault("list")(errno)),
+        };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => visit(&path, u64::try_from(stat.st_size).unwrap_or(0)),
+            FileType::Directory => {
+                let inner = match open_folder(folder, &name) {
+                    Ok(inner) => inner,
+                    Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => continue,
+                    Err(errno) => return Err(fault("list")(errno)),
+                };
+                walk(&inner, &format!("{path}/"), depth + 1, visit)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What lies directly in a folder, but for names that are no text: none of ours.
+fn names_in(folder: &File) -> Result<Vec<String>, Fault> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(folder).map_err(fault("list"))? {
+        let entry = entry.map_err(fault("list"))?;
+        match entry.file_name().to_str() {
+            Ok("." | "..") | Err(_) => {}
+            Ok(name) => names.push(name.to_owned()),
+        }
+    }
+    Ok(names)
+}

@@ -133,7 +133,12 @@ pub trait ObjectStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`ObjectError::AlreadyExists`] when other bytes have the name.
-    async fn put_once(&self, bucket: &BucketName, name: &ObjectName, bytes: Bytes) -> Result<PutOutcome, ObjectError>;
+    async fn put_once(
+        &self,
+        bucket: &BucketName,
+        name: &ObjectName,
+        bytes: Bytes,
+    ) -> Result<PutOutcome, ObjectError>;
 
     /// Reads an object whole.
     ///
@@ -145,7 +150,12 @@ pub trait ObjectStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`ObjectError::NotFound`]; [`ObjectError::OutsideRange`] when not all of them are there.
-    async fn get_range(&self, bucket: &BucketName, name: &ObjectName, range: Range<u64>) -> Result<Bytes, ObjectError>;
+    async fn get_range(
+        &self,
+        bucket: &BucketName,
+        name: &ObjectName,
+        range: Range<u64>,
+    ) -> Result<Bytes, ObjectError>;
 
     /// Whether an object is there, and how large it is.
     ///

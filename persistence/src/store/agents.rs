@@ -1,33 +1,81 @@
 //! Reading agents, and noting that one was heard.
 
-use domain::agent::Capability;
 use domain::actions::{ListsAgents, WritesAgent};
+use domain::agent::Capability;
 use domain::gate::Granted;
 use domain::{AgentId, Timestamp};
 
-use super::Store;
+use super::{Revision, Scope, Store};
+use crate::pages::{Cursor, Slice, next_token};
+use crate::rows::agent_rows;
 use crate::{AgentPage, PageRequest, StoreError};
+
+/// How often an agent's row is written because it was heard.
+const SEEN_AT_MOST_EVERY_MILLIS: i64 = 5_000;
 
 impl Store {
     /// A part of the list of the agents that have not been replaced, the latest to join first.
     ///
     /// # Errors
     /// [`StoreError::InvalidPageToken`].
-    pub async fn list_agents<A: ListsAgents>(&self, granted: &Granted<A>, page: PageRequest) -> Result<AgentPage, StoreError> {
-        todo!()
+    pub async fn list_agents<A: ListsAgents>(
+        &self,
+        granted: &Granted<A>,
+        page: PageRequest,
+    ) -> Result<AgentPage, StoreError> {
+        let Scope { account, instance } = Scope::of(granted);
+        let of_instance = instance.as_ref().map_or("*", |instance| instance.as_str());
+        let question = format!("agents {account} {of_instance}");
+        let slice = Slice::of(&page, &question)?;
+        let snapshot = self.inner.connections.begin_snapshot().await?;
+        let mut agents = agent_rows::list(&snapshot, &account, instance.as_ref(), &slice).await?;
+        let total_count = agent_rows::count(&snapshot, &account, instance.as_ref()).await?;
+        snapshot.commit().await.map_err(StoreError::at("end a read"))?;
+        let more = slice.cut(&mut agents);
+        let next_token = agents.last().filter(|_| more).map(|last| {
+            let cursor = Cursor { at: last.enrolled_at.as_millis(), id: last.id.to_string() };
+            next_token(&question, &cursor)
+        });
+        Ok(AgentPage { agents, total_count, next_token })
     }
 
     /// Notes that an agent of the grant's instance was heard. Cheap to call often: the row is written at most once
     /// in five seconds.
-    pub async fn mark_agent_seen<A: WritesAgent>(&self, granted: &Granted<A>, agent: &AgentId, at: Timestamp) -> Result<(), StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn mark_agent_seen<A: WritesAgent>(
+        &self,
+        granted: &Granted<A>,
+        agent: &AgentId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Scope { account, instance } = Scope::of(granted);
+        let writer = self.inner.connections.writer();
+        agent_rows::mark_seen(writer, &account, instance.as_ref(), agent, at, SEEN_AT_MOST_EVERY_MILLIS).await
     }
 
     /// Notes what an agent of the grant's instance says about itself when it greets.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    pub async fn describe_agent<A: WritesAgent>(&self, granted: &Granted<A>, agent: &AgentId, version: &str, capabilities: &[Capability], at: Timestamp) -> Result<(), StoreError> {
-        todo!()
+    pub async fn describe_agent<A: WritesAgent>(
+        &self,
+        granted: &Granted<A>,
+        agent: &AgentId,
+        version: &str,
+        capabilities: &[Capability],
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Scope { account, instance } = Scope::of(granted);
+        let (owner, agent) = (account.clone(), agent.clone());
+        let (version, capabilities) = (version.to_owned(), capabilities.to_vec());
+        self.transact(account, Revision::Kept, None, move |transaction| {
+            Box::pin(async move {
+                let instance = instance.as_ref();
+                agent_rows::describe(transaction, &owner, instance, &agent, &version, &capabilities, at).await
+            })
+        })
+        .await
     }
 }

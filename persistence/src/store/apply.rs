@@ -1,35 +1,243 @@
 //! Applying decisions.
 
+use domain::agent::JoinTokenRefused;
 use domain::audit::AuditEvent;
 use domain::gate::Granted;
+use domain::record_config::RecordConfigChanged;
+use domain::recording_life::{RecordingDelivered, RecordingSealed, RecordingState, SegmentAcknowledged};
+use sea_orm::DatabaseTransaction;
 
-use super::Store;
-use crate::StoreError;
+use super::{Revision, Scope, Store, Work};
 use crate::changes::Permits;
+use crate::rows::recording_rows::{self, StoredRecording, fixed_expiry};
+use crate::rows::{
+    agent_rows, counter_rows, instance_rows, join_token_rows, record_config_rows, segment_rows,
+};
+use crate::{AgentEnrolled, JoinTokenIssued, RecordingOpened, StoreError};
 
 /// A decided change that the store knows how to apply.
-pub trait Change: Send + 'static {}
+pub trait Change: sealed::Write {}
 
-impl Change for domain::record_config::RecordConfigChanged {}
-impl Change for domain::recording_life::SegmentAcknowledged {}
-impl Change for domain::recording_life::RecordingSealed {}
-impl Change for domain::recording_life::RecordingDelivered {}
-impl Change for crate::RecordingOpened {}
-impl Change for crate::JoinTokenIssued {}
-impl Change for crate::AgentEnrolled {}
+impl<C: sealed::Write> Change for C {}
+
+mod sealed {
+    use super::{DatabaseTransaction, Revision, Scope, Work};
+
+    /// How a change is written; only this file knows.
+    pub trait Write: Send + Sized + 'static {
+        #[allow(private_interfaces)]
+        const REVISION: Revision;
+
+        #[allow(private_interfaces)]
+        fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()>;
+    }
+}
 
 impl Store {
     /// Applies a decision: the change, its audit row, its counters and its revision, in one transaction.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when something else changed first, so that the decision must be made anew;
-    /// [`StoreError::NotFound`]; [`StoreError::JoinTokenRefused`]; nothing is changed then, and no audit row is
+    /// [`StoreError::NotFound`]; [`StoreError::JoinTokenRefused`]. Nothing is changed then, and no audit row is
     /// written.
-    pub async fn apply<A, C>(&self, granted: &Granted<A>, change: C, audit: AuditEvent) -> Result<(), StoreError>
+    pub async fn apply<A, C>(
+        &self,
+        granted: &Granted<A>,
+        change: C,
+        audit: AuditEvent,
+    ) -> Result<(), StoreError>
     where
         A: Permits<C>,
         C: Change,
     {
-        todo!()
+        let scope = Scope::of(granted);
+        if audit.account != scope.account {
+            return Err(StoreError::OutsideGrant { what: "audit row" });
+        }
+        self.transact(scope.account.clone(), C::REVISION, Some(audit), move |transaction| {
+            change.write(scope, transaction)
+        })
+        .await
     }
+}
+
+#[allow(private_interfaces)]
+impl sealed::Write for RecordConfigChanged {
+    const REVISION: Revision = Revision::Bumped;
+
+    fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
+        Box::pin(async move {
+            scope.admits_selector(&self.after.selector)?;
+            if self.after.account != scope.account {
+                return Err(StoreError::OutsideGrant { what: "RecordConfig" });
+            }
+            record_config_rows::compare_and_swap(transaction, self.expected_revision, &self.after).await
+        })
+    }
+}
+
+#[allow(private_interfaces)]
+impl sealed::Write for RecordingOpened {
+    const REVISION: Revision = Revision::Kept;
+
+    fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
+        Box::pin(async move {
+            let recording = self.recording;
+            scope.admits("recording", &recording.account, &recording.instance)?;
+            let stored = StoredRecording { recording, manifest_sha256: None, counted: true };
+            recording_rows::insert(transaction, &stored).await?;
+            counter_rows::add(transaction, &scope.account, &stored.recording.instance, 1, 1).await
+        })
+    }
+}
+
+#[allow(private_interfaces)]
+impl sealed::Write for SegmentAcknowledged {
+    const REVISION: Revision = Revision::Kept;
+
+    fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
+        Box::pin(async move {
+            let mut stored =
+                recording_rows::get_locked(transaction, &scope.account, scope.instance.as_ref(), &self.token)
+                    .await?;
+            still_growing(&stored)?;
+            if stored.recording.arrived.segments != self.number {
+                return Err(StoreError::Conflict {
+                    what: "segment",
+                    why: "another segment was claimed first",
+                });
+            }
+            segment_rows::insert(transaction, &self).await?;
+            let recording = &mut stored.recording;
+            recording.arrived = self.arrived;
+            recording.last_heard_at = self.at;
+            // What was given up for lost goes on.
+            recording.state = RecordingState::Open;
+            save(transaction, stored, self.at).await
+        })
+    }
+}
+
+#[allow(private_interfaces)]
+impl sealed::Write for RecordingSealed {
+    const REVISION: Revision = Revision::Kept;
+
+    fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
+        Box::pin(async move {
+            let mut stored =
+                recording_rows::get_locked(transaction, &scope.account, scope.instance.as_ref(), &self.token)
+                    .await?;
+            still_growing(&stored)?;
+            if stored.recording.arrived.segments != self.segments {
+                return Err(StoreError::Conflict {
+                    what: "recording",
+                    why: "a segment was claimed meanwhile",
+                });
+            }
+            stored.manifest_sha256 = Some(self.manifest_sha256);
+            stored.recording.last_heard_at = self.at;
+            stored.recording.state = RecordingState::Sealed { ended_at: self.ended_at, end: self.end };
+            save(transaction, stored, self.at).await
+        })
+    }
+}
+
+#[allow(private_interfaces)]
+impl sealed::Write for RecordingDelivered {
+    const REVISION: Revision = Revision::Kept;
+
+    fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
+        Box::pin(async move {
+            let mut stored =
+                recording_rows::get_locked(transaction, &scope.account, scope.instance.as_ref(), &self.token)
+                    .await?;
+            stored.recording.state = match stored.recording.state {
+                RecordingState::Sealed { ended_at, end } | RecordingState::Delivered { ended_at, end } => {
+                    RecordingState::Delivered { ended_at, end }
+                }
+                RecordingState::Open | RecordingState::Abandoned { .. } => {
+                    return Err(StoreError::Conflict { what: "recording", why: "it is not sealed" });
+                }
+            };
+            save(transaction, stored, self.at).await
+        })
+    }
+}
+
+#[allow(private_interfaces)]
+impl sealed::Write for JoinTokenIssued {
+    const REVISION: Revision = Revision::Kept;
+
+    fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
+        Box::pin(async move {
+            let granted_instance = scope.instance.as_ref();
+            let wider =
+                granted_instance.is_some_and(|granted| self.token.instances.as_str() != granted.as_str());
+            if self.token.account != scope.account || wider {
+                return Err(StoreError::OutsideGrant { what: "join token" });
+            }
+            join_token_rows::insert(transaction, &self.token).await
+        })
+    }
+}
+
+#[allow(private_interfaces)]
+impl sealed::Write for AgentEnrolled {
+    const REVISION: Revision = Revision::Bumped;
+
+    fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
+        Box::pin(async move {
+            let agent = self.agent;
+            let now = agent.enrolled_at;
+            scope.admits("agent", &agent.account, &agent.instance)?;
+            let stored = join_token_rows::find_locked(transaction, &self.token_hash).await?;
+            let stored = stored.ok_or(JoinTokenRefused::NotFound)?;
+            let token = stored.token;
+            if stored.used {
+                return Err(JoinTokenRefused::Used.into());
+            }
+            if token.expires_at <= now {
+                return Err(JoinTokenRefused::Expired.into());
+            }
+            if token.account != agent.account
+                || token.region != agent.region
+                || !token.instances.matches(&agent.instance)
+            {
+                return Err(JoinTokenRefused::InstanceMismatch.into());
+            }
+            instance_rows::put(transaction, &agent.account, &agent.instance, &agent.region, now).await?;
+            let had_agent = agent_rows::retire(transaction, &agent.account, &agent.instance, now).await?;
+            if had_agent && !(self.replace && token.permits_replace) {
+                return Err(JoinTokenRefused::AgentAlreadyEnrolled.into());
+            }
+            join_token_rows::mark_used(transaction, &self.token_hash, now).await?;
+            agent_rows::insert(transaction, &agent).await
+        })
+    }
+}
+
+fn still_growing(stored: &StoredRecording) -> Result<(), StoreError> {
+    match stored.recording.state {
+        RecordingState::Open | RecordingState::Abandoned { .. } => Ok(()),
+        RecordingState::Sealed { .. } | RecordingState::Delivered { .. } => {
+            Err(StoreError::Conflict { what: "recording", why: "it is sealed" })
+        }
+    }
+}
+
+/// Saves a changed recording. One that a sweep took out of the counter, and that is visible again, is counted again.
+async fn save(
+    transaction: &DatabaseTransaction,
+    mut stored: StoredRecording,
+    now: domain::Timestamp,
+) -> Result<(), StoreError> {
+    let visible = fixed_expiry(&stored.recording).is_none_or(|expires_at| expires_at > now);
+    let returns = visible && !stored.counted;
+    stored.counted |= visible;
+    recording_rows::save(transaction, &stored).await?;
+    if returns {
+        let recording = &stored.recording;
+        counter_rows::add(transaction, &recording.account, &recording.instance, 1, 0).await?;
+    }
+    Ok(())
 }

@@ -1,15 +1,19 @@
 //! What authentication asks, before it is known who calls.
 
-use domain::access_key::{AccessKey, AccessKeySecret};
+use domain::access_key::{AccessKey, AccessKeySecret, AccessKeyStatus};
 use domain::agent::{Agent, JoinToken, JoinTokenSecret};
-use domain::audit::AuditEvent;
 use domain::gate::PrincipalPolicies;
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use domain::{AccountId, AgentId, InstanceId, Region, Timestamp};
+use policies::{Layers, PolicySet};
 
-use super::Store;
-use crate::StoreError;
+use super::{Revision, Store};
+use crate::rows::access_key_rows::{self, StoredKey};
+use crate::rows::{
+    account_rows, agent_rows, instance_rows, join_token_rows, nonce_rows, policy_rows, user_rows,
+};
+use crate::{CorruptRow, StoreError};
 
 /// Something that may be used once: a request's nonce, an agent's or a ticket's `jti`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +28,11 @@ pub struct NonceClaim {
 
 impl Store {
     /// The accounts of this deployment, by id.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
     pub async fn accounts(&self) -> Result<Vec<AccountId>, StoreError> {
-        todo!()
+        account_rows::all(self.inner.connections.reader()).await
     }
 
     /// Makes sure that the account is there and that its owner has this access key with this secret. The key's
@@ -33,43 +40,147 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the key's id stands for somebody else.
-    pub async fn ensure_root(&self, account: &AccountId, key: &AccessKeyId, secret: &AccessKeySecret, now: Timestamp) -> Result<(), StoreError> {
-        todo!()
+    pub async fn ensure_root(
+        &self,
+        account: &AccountId,
+        key: &AccessKeyId,
+        secret: &AccessKeySecret,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let found = access_key_rows::find(self.inner.connections.reader(), key).await?;
+        if let Some(stored) = &found {
+            if stored.account != *account || stored.user.is_some() {
+                return Err(StoreError::Conflict {
+                    what: "access key",
+                    why: "its id stands for somebody else",
+                });
+            }
+            if self.unsealed(stored)?.reveal() == secret.reveal() {
+                return Ok(());
+            }
+        }
+        let sealed_secret = self.sealed(key, secret)?;
+        let (owner, id) = (account.clone(), key.clone());
+        self.transact(account.clone(), Revision::Bumped, None, move |transaction| {
+            Box::pin(async move {
+                account_rows::ensure(transaction, &owner, now).await?;
+                if found.is_some() {
+                    return access_key_rows::set_sealed_secret(transaction, &owner, &id, &sealed_secret)
+                        .await;
+                }
+                let status = AccessKeyStatus::Active;
+                let key =
+                    StoredKey { id, account: owner, user: None, sealed_secret, status, created_at: now };
+                access_key_rows::insert(transaction, &key).await
+            })
+        })
+        .await
     }
 
     /// The access key with its secret unsealed.
+    ///
+    /// # Errors
+    /// [`StoreError::Keys`] when the server keys do not open its secret.
     pub async fn find_access_key(&self, id: &AccessKeyId) -> Result<Option<AccessKey>, StoreError> {
-        todo!()
+        let reader = self.inner.connections.reader();
+        let Some(stored) = access_key_rows::find(reader, id).await? else { return Ok(None) };
+        let secret = self.unsealed(&stored)?;
+        let account = stored.account;
+        let principal = match &stored.user {
+            None => Principal::Account { account },
+            Some(user_id) => {
+                let user = user_rows::find_by_id(reader, &account, user_id.as_str()).await?;
+                // Its user was deleted between the two reads, and the key with it.
+                let Some(user) = user else { return Ok(None) };
+                Principal::User { account, user_id: user.id, user_name: user.name }
+            }
+        };
+        Ok(Some(AccessKey { id: stored.id, secret, status: stored.status, principal }))
     }
 
     /// Claims a nonce; committed when it returns. `false`: it was claimed before and has not lapsed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; the call must then be refused.
     pub async fn claim_nonce(&self, claim: NonceClaim) -> Result<bool, StoreError> {
-        todo!()
+        let NonceClaim { hash, expires_at, now } = claim;
+        nonce_rows::claim(self.inner.connections.writer(), hash, expires_at, now).await
     }
 
     /// The agent with this id, replaced ones too.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
     pub async fn find_agent(&self, id: &AgentId) -> Result<Option<Agent>, StoreError> {
-        todo!()
+        agent_rows::find(self.inner.connections.reader(), id).await
     }
 
     /// The join token that is stored for what an agent presents. Whether it is still good is decided when the
     /// enrolment is applied.
-    pub async fn find_join_token(&self, presented: &JoinTokenSecret) -> Result<Option<JoinToken>, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn find_join_token(
+        &self,
+        presented: &JoinTokenSecret,
+    ) -> Result<Option<JoinToken>, StoreError> {
+        let found = join_token_rows::find(self.inner.connections.reader(), &presented.hash()).await?;
+        Ok(found.map(|stored| stored.token))
     }
 
     /// The policies that decide for this caller.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`] when one of them cannot be read: it might deny, so that nothing can be decided.
     pub async fn policies_of(&self, principal: &Principal) -> Result<PrincipalPolicies, StoreError> {
-        todo!()
+        match principal {
+            Principal::Account { .. } => {
+                Ok(PrincipalPolicies::new(Layers { owner: true, ..Layers::default() }))
+            }
+            Principal::User { account, user_id, .. } => {
+                let documents =
+                    policy_rows::of_user(self.inner.connections.reader(), account, user_id).await?;
+                let identity = PolicySet::new(documents);
+                Ok(PrincipalPolicies::new(Layers { identity, ..Layers::default() }))
+            }
+            Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. } => {
+                Ok(PrincipalPolicies::none())
+            }
+        }
     }
 
     /// The region of an instance that an agent has joined from.
-    pub async fn instance_region(&self, account: &AccountId, instance: &InstanceId) -> Result<Option<Region>, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn instance_region(
+        &self,
+        account: &AccountId,
+        instance: &InstanceId,
+    ) -> Result<Option<Region>, StoreError> {
+        instance_rows::region(self.inner.connections.reader(), account, instance).await
     }
 
-    /// Writes the final row of a call that changed nothing; committed when it returns.
-    pub async fn record_audit(&self, event: AuditEvent) -> Result<(), StoreError> {
-        todo!()
+    pub(super) fn sealed(&self, key: &AccessKeyId, secret: &AccessKeySecret) -> Result<String, StoreError> {
+        let keys = |source| StoreError::Keys { what: key.to_string(), source };
+        self.inner.keys.seal(&sealing_context(key), secret.reveal().as_bytes()).map_err(keys)
     }
+
+    fn unsealed(&self, stored: &StoredKey) -> Result<AccessKeySecret, StoreError> {
+        let keys = |source| StoreError::Keys { what: stored.id.to_string(), source };
+        let secret =
+            self.inner.keys.open(&sealing_context(&stored.id), &stored.sealed_secret).map_err(keys)?;
+        let secret = String::from_utf8(secret).map_err(|_| CorruptRow {
+            table: "access_keys",
+            column: "sealed_secret",
+            id: stored.id.to_string(),
+            why: "what was sealed is no text".to_owned(),
+        })?;
+        Ok(AccessKeySecret::new(secret))
+    }
+}
+
+/// So that a sealed secret cannot be moved to another key.
+fn sealing_context(id: &AccessKeyId) -> String {
+    format!("access_keys:{id}")
 }

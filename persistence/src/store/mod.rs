@@ -10,14 +10,23 @@ mod recordings;
 mod revisions;
 mod sweep;
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
+use domain::audit::AuditEvent;
+use domain::gate::Granted;
+use domain::record_config::InstanceSelector;
 use domain::server_keys::ServerKeys;
+use domain::{AccountId, InstanceId};
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 pub use apply::Change;
 pub use before_principal::NonceClaim;
 
 use crate::database::Connections;
+use crate::rows::revision_rows;
 use crate::{DatabaseUrl, StoreError};
 
 /// The database. Cloning it is cheap; all clones share their connections.
@@ -33,13 +42,66 @@ struct Inner {
     revisions: revisions::Revisions,
 }
 
+/// What a transaction does, before its audit row is written and it is committed.
+type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Whether a change is one that replicas and agents have to hear of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Revision {
+    Bumped,
+    Kept,
+}
+
+/// What of a grant the rows are found by.
+#[derive(Debug, Clone)]
+pub(crate) struct Scope {
+    account: AccountId,
+    instance: Option<InstanceId>,
+}
+
+impl Scope {
+    fn of<A: domain::actions::Action>(granted: &Granted<A>) -> Self {
+        Self { account: granted.account().clone(), instance: granted.instance().cloned() }
+    }
+
+    /// Refuses what is about another account or instance than the grant is.
+    fn admits(
+        &self,
+        what: &'static str,
+        account: &AccountId,
+        instance: &InstanceId,
+    ) -> Result<(), StoreError> {
+        let same_instance = self.instance.as_ref().is_none_or(|granted| granted == instance);
+        if *account == self.account && same_instance {
+            Ok(())
+        } else {
+            Err(StoreError::OutsideGrant { what })
+        }
+    }
+
+    /// Refuses another instance than the granted one, and `*` where one instance was granted.
+    fn admits_selector(&self, selector: &InstanceSelector) -> Result<(), StoreError> {
+        match (&self.instance, selector) {
+            (None, _) => Ok(()),
+            (Some(granted), InstanceSelector::One(asked)) if granted == asked => Ok(()),
+            (Some(_), _) => Err(StoreError::OutsideGrant { what: "InstanceId" }),
+        }
+    }
+}
+
 impl Store {
     /// Connects and brings the schema up to date.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn connect(url: DatabaseUrl, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
-        todo!()
+        let connections = Connections::open(&url).await?;
+        let revision = revision_rows::of_all(connections.reader()).await?;
+        let audit = audit::AuditWriter::new();
+        let inner =
+            Arc::new(Inner { connections, keys, audit, revisions: revisions::Revisions::at(revision) });
+        revisions::watch_other_replicas(&inner);
+        Ok(Self { inner })
     }
 
     /// Whether the database answers.
@@ -47,6 +109,49 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn ping(&self) -> Result<(), StoreError> {
-        todo!()
+        let answers = StoreError::at("answer");
+        self.inner.connections.reader().execute_unprepared("SELECT 1").await.map(drop).map_err(answers)
+    }
+
+    /// Runs `work` in one transaction with what must go with it. It goes on to its end though the caller gives up
+    /// waiting, as a server does whose client hangs up: half a commit is no state to be left in.
+    async fn transact<T, W>(
+        &self,
+        account: AccountId,
+        revision: Revision,
+        audit: Option<AuditEvent>,
+        work: W,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        let running = tokio::spawn(async move {
+            let transaction = inner.connections.begin_write().await?;
+            let made = work(&transaction).await?;
+            if revision == Revision::Bumped {
+                revision_rows::bump(&transaction, &account).await?;
+            }
+            match audit {
+                Some(event) => inner.audit.append_and_commit(transaction, event).await?,
+                None => transaction.commit().await.map_err(StoreError::at("commit"))?,
+            }
+            if revision == Revision::Bumped {
+                inner.revisions.look_now();
+            }
+            Ok(made)
+        });
+        match running.await {
+            Ok(result) => result,
+            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+            Err(_) => Err(StoreError::Stopping),
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("backend", &self.inner.connections.backend()).finish_non_exhaustive()
     }
 }

@@ -6,14 +6,70 @@ use domain::Timestamp;
 use domain::actions::SweepsRecordings;
 use domain::gate::Granted;
 
-use super::Store;
+use super::{Revision, Store};
+use crate::rows::{account_rows, counter_rows, join_token_rows, nonce_rows, recording_list_rows};
 use crate::{StoreError, Swept};
+
+/// How long a lapsed join token is kept, so that its bearer is told that it lapsed and not that it never was.
+const LAPSED_TOKENS_KEPT: Duration = Duration::from_secs(7 * 86_400);
 
 impl Store {
     /// Marks as abandoned what has been silent for `abandoned_after` and whose agent has been silent as long, takes
     /// what has expired out of the counters, and removes what has lapsed. It may run at any time and as often as one
-    /// likes.
-    pub async fn sweep<A: SweepsRecordings>(&self, granted: &Granted<A>, now: Timestamp, abandoned_after: Duration) -> Result<Swept, StoreError> {
-        todo!()
+    /// likes, in any number of replicas.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such account.
+    pub async fn sweep<A: SweepsRecordings>(
+        &self,
+        granted: &Granted<A>,
+        now: Timestamp,
+        abandoned_after: Duration,
+    ) -> Result<Swept, StoreError> {
+        let account = granted.account();
+        let silent_since = now.minus(abandoned_after);
+        let owner = account.clone();
+        let abandoned = self
+            .transact(account.clone(), Revision::Kept, None, move |transaction| {
+                Box::pin(async move {
+                    account_rows::lock(transaction, &owner).await?;
+                    recording_list_rows::abandon(transaction, &owner, silent_since).await
+                })
+            })
+            .await?;
+        let mut swept = Swept { abandoned, ..Swept::default() };
+        let mut more = true;
+        while more {
+            let owner = account.clone();
+            let (expired, left) = self
+                .transact(account.clone(), Revision::Kept, None, move |transaction| {
+                    Box::pin(async move {
+                        account_rows::lock(transaction, &owner).await?;
+                        let (of_instances, more) =
+                            recording_list_rows::uncount_expired(transaction, &owner, now).await?;
+                        for (instance, expired) in &of_instances {
+                            counter_rows::add(transaction, &owner, instance, -expired, 0).await?;
+                        }
+                        Ok((of_instances.values().sum::<i64>(), more))
+                    })
+                })
+                .await?;
+            swept.expired += expired.unsigned_abs();
+            more = left;
+        }
+        swept.purged = self.purge(now).await?;
+        Ok(swept)
+    }
+
+    async fn purge(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let writer = self.inner.connections.writer();
+        let mut purged = join_token_rows::purge(writer, now.minus(LAPSED_TOKENS_KEPT)).await?;
+        loop {
+            let (nonces, more) = nonce_rows::purge_batch(writer, now).await?;
+            purged += nonces;
+            if !more {
+                return Ok(purged);
+            }
+        }
     }
 }

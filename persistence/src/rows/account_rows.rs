@@ -1,0 +1,63 @@
+//! Table `accounts`.
+
+use domain::{AccountId, Timestamp};
+use sea_orm::sea_query::{LockType, OnConflict};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryOrder, QuerySelect};
+
+use super::Reading;
+use crate::StoreError;
+
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "accounts")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub account_id: String,
+        pub created_at: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub(crate) async fn ensure(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let model =
+        row::ActiveModel { account_id: Set(account.as_str().to_owned()), created_at: Set(now.as_millis()) };
+    row::Entity::insert(model)
+        .on_conflict(OnConflict::column(row::Column::AccountId).do_nothing().to_owned())
+        .exec_without_returning(connection)
+        .await
+        .map_err(StoreError::at("make an account"))?;
+    Ok(())
+}
+
+pub(crate) async fn all(connection: &impl ConnectionTrait) -> Result<Vec<AccountId>, StoreError> {
+    let rows = row::Entity::find()
+        .order_by_asc(row::Column::AccountId)
+        .all(connection)
+        .await
+        .map_err(StoreError::at("list accounts"))?;
+    let read = |model: row::Model| {
+        Reading { table: "accounts", id: &model.account_id }.text("account_id", &model.account_id)
+    };
+    Ok(rows.into_iter().map(read).collect::<Result<_, _>>()?)
+}
+
+/// Makes concurrent transactions about the whole account take turns.
+pub(crate) async fn lock(transaction: &DatabaseTransaction, account: &AccountId) -> Result<(), StoreError> {
+    row::Entity::find_by_id(account.as_str())
+        .lock(LockType::NoKeyUpdate)
+        .one(transaction)
+        .await
+        .map_err(StoreError::at("lock an account"))?
+        .map(drop)
+        .ok_or(StoreError::NotFound { what: "account" })
+}

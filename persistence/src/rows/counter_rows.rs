@@ -1,0 +1,89 @@
+//! Table `recording_counters`: how many recordings there are, for each instance and for the whole account.
+//!
+//! `visible` still counts what has expired since the last sweep; whoever reads it subtracts that (DECISIONS F10).
+
+use domain::{AccountId, InstanceId};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseTransaction, EntityTrait};
+
+use super::Reading;
+use crate::StoreError;
+
+/// Stands for the whole account in the place of an instance.
+const WHOLE_ACCOUNT: &str = "*";
+
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "recording_counters")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub account_id: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub instance_id: String,
+        pub visible: i64,
+        pub total: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The two numbers of one counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counter {
+    pub(crate) visible: u64,
+    pub(crate) total: u64,
+}
+
+/// Adds to the counter of the instance, then to that of the account; always in this order, so that no two
+/// transactions wait for each other.
+pub(crate) async fn add(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    instance: &InstanceId,
+    visible: i64,
+    total: i64,
+) -> Result<(), StoreError> {
+    for counted in [instance.as_str(), WHOLE_ACCOUNT] {
+        let model = row::ActiveModel {
+            account_id: Set(account.as_str().to_owned()),
+            instance_id: Set(counted.to_owned()),
+            visible: Set(visible),
+            total: Set(total),
+        };
+        let more = |column, number: i64| Expr::col((row::Entity, column)).add(number);
+        let conflict = OnConflict::columns([row::Column::AccountId, row::Column::InstanceId])
+            .value(row::Column::Visible, more(row::Column::Visible, visible))
+            .value(row::Column::Total, more(row::Column::Total, total))
+            .to_owned();
+        row::Entity::insert(model)
+            .on_conflict(conflict)
+            .exec_without_returning(transaction)
+            .await
+            .map_err(StoreError::at("count recordings"))?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn read(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    instance: Option<&InstanceId>,
+) -> Result<Counter, StoreError> {
+    let counted = instance.map_or(WHOLE_ACCOUNT, InstanceId::as_str);
+    let found = row::Entity::find_by_id((account.as_str().to_owned(), counted.to_owned()))
+        .one(connection)
+        .await
+        .map_err(StoreError::at("read a counter"))?;
+    let Some(model) = found else { return Ok(Counter::default()) };
+    let id = format!("{} {}", model.account_id, model.instance_id);
+    let reading = Reading { table: "recording_counters", id: &id };
+    Ok(Counter {
+        visible: reading.number("visible", model.visible)?,
+        total: reading.number("total", model.total)?,
+    })
+}

@@ -1,0 +1,123 @@
+//! Table `join_tokens`, by the hash of what is presented.
+
+use domain::Timestamp;
+use domain::agent::{InstancePattern, JoinToken};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
+    QuerySelect,
+};
+
+use super::{Reading, column_text};
+use crate::{CorruptRow, StoreError};
+
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "join_tokens")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub hash: String,
+        pub account_id: String,
+        pub region: String,
+        pub instances: String,
+        pub permits_replace: bool,
+        pub created_by: String,
+        pub created_at: i64,
+        pub expires_at: i64,
+        pub used_at: Option<i64>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// A stored token, and whether it was used.
+pub(crate) struct StoredToken {
+    pub(crate) token: JoinToken,
+    pub(crate) used: bool,
+}
+
+pub(crate) async fn insert(connection: &impl ConnectionTrait, token: &JoinToken) -> Result<(), StoreError> {
+    let model = row::ActiveModel {
+        hash: Set(token.hash.clone()),
+        account_id: Set(token.account.as_str().to_owned()),
+        region: Set(token.region.as_str().to_owned()),
+        instances: Set(token.instances.as_str().to_owned()),
+        permits_replace: Set(token.permits_replace),
+        created_by: Set(column_text(&token.created_by)),
+        created_at: Set(token.created_at.as_millis()),
+        expires_at: Set(token.expires_at.as_millis()),
+        used_at: Set(None),
+    };
+    row::Entity::insert(model).exec_without_returning(connection).await.map(drop).map_err(StoreError::unique(
+        "join token",
+        "the same token exists",
+        "write a join token",
+    ))
+}
+
+pub(crate) async fn find(
+    connection: &impl ConnectionTrait,
+    hash: &str,
+) -> Result<Option<StoredToken>, StoreError> {
+    let found =
+        row::Entity::find_by_id(hash).one(connection).await.map_err(StoreError::at("read a join token"))?;
+    Ok(found.map(from_row).transpose()?)
+}
+
+/// As [`find`], and nobody else uses it until the transaction ends.
+pub(crate) async fn find_locked(
+    transaction: &DatabaseTransaction,
+    hash: &str,
+) -> Result<Option<StoredToken>, StoreError> {
+    let found = row::Entity::find_by_id(hash)
+        .lock_exclusive()
+        .one(transaction)
+        .await
+        .map_err(StoreError::at("read a join token"))?;
+    Ok(found.map(from_row).transpose()?)
+}
+
+pub(crate) async fn mark_used(
+    transaction: &DatabaseTransaction,
+    hash: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    row::Entity::update_many()
+        .col_expr(row::Column::UsedAt, Expr::value(now.as_millis()))
+        .filter(row::Column::Hash.eq(hash))
+        .exec(transaction)
+        .await
+        .map(drop)
+        .map_err(StoreError::at("use a join token"))
+}
+
+/// Removes those that lapsed before `before`.
+pub(crate) async fn purge(connection: &impl ConnectionTrait, before: Timestamp) -> Result<u64, StoreError> {
+    let purged = row::Entity::delete_many()
+        .filter(row::Column::ExpiresAt.lte(before.as_millis()))
+        .exec(connection)
+        .await
+        .map_err(StoreError::at("purge join tokens"))?;
+    Ok(purged.rows_affected)
+}
+
+fn from_row(model: row::Model) -> Result<StoredToken, CorruptRow> {
+    let reading = Reading { table: "join_tokens", id: &model.hash };
+    let token = JoinToken {
+        account: reading.text("account_id", &model.account_id)?,
+        region: reading.text("region", &model.region)?,
+        instances: InstancePattern::parse(&model.instances)
+            .map_err(|why| reading.corrupt("instances", why))?,
+        permits_replace: model.permits_replace,
+        created_at: Timestamp::from_millis(model.created_at),
+        expires_at: Timestamp::from_millis(model.expires_at),
+        created_by: model.created_by,
+        hash: model.hash,
+    };
+    Ok(StoredToken { token, used: model.used_at.is_some() })
+}

@@ -1,0 +1,248 @@
+//! Table `recordings`, one row at a time. `recording_list_rows.rs` shares the entity and reads many.
+
+use domain::expiration::ExpirationDays;
+use domain::recording_life::{Arrived, Recording, RecordingState, SessionEnd};
+use domain::storage_target::RecordStorageTarget;
+use domain::{AccountId, InstanceId, TerminalSessionToken, Timestamp};
+use recording::{ChainValue, Micros};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
+    QueryFilter, QuerySelect, Select,
+};
+
+use super::{Reading, column_number, column_text};
+use crate::{CorruptRow, StoreError};
+
+pub(super) mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "recordings")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub token: String,
+        pub account_id: String,
+        pub instance_id: String,
+        pub agent_id: String,
+        pub kind: String,
+        pub target: String,
+        pub folder: String,
+        pub start_sha256: String,
+        pub started_at: i64,
+        pub opened_at: i64,
+        pub last_heard_at: i64,
+        pub expiration_days: i64,
+        pub state: String,
+        pub ended_at: Option<i64>,
+        pub end_kind: Option<String>,
+        pub end_reason: Option<String>,
+        pub manifest_sha256: Option<String>,
+        pub segments: i64,
+        pub stored_bytes: i64,
+        pub chain: String,
+        pub last_at_micros: i64,
+        pub expires_at: Option<i64>,
+        pub counted: bool,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub(super) const OPEN: &str = "open";
+pub(super) const ABANDONED: &str = "abandoned";
+const SEALED: &str = "sealed";
+const DELIVERED: &str = "delivered";
+const EXITED: &str = "exited";
+const INTERRUPTED: &str = "interrupted";
+
+/// A recording with what only its row knows.
+pub(crate) struct StoredRecording {
+    pub(crate) recording: Recording,
+    /// The manifest that sealed it.
+    pub(crate) manifest_sha256: Option<String>,
+    /// Whether `recording_counters.visible` counts it.
+    pub(crate) counted: bool,
+}
+
+pub(super) fn of_account(account: &AccountId, instance: Option<&InstanceId>) -> Select<row::Entity> {
+    let select = row::Entity::find().filter(row::Column::AccountId.eq(account.as_str()));
+    match instance {
+        Some(instance) => select.filter(row::Column::InstanceId.eq(instance.as_str())),
+        None => select,
+    }
+}
+
+pub(crate) async fn find(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    instance: Option<&InstanceId>,
+    token: &TerminalSessionToken,
+) -> Result<Option<StoredRecording>, StoreError> {
+    let found = of_account(account, instance)
+        .filter(row::Column::Token.eq(token.as_str()))
+        .one(connection)
+        .await
+        .map_err(StoreError::at("read a recording"))?;
+    Ok(found.map(from_row).transpose()?)
+}
+
+/// The recording, which nobody else changes until the transaction ends.
+pub(crate) async fn get_locked(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    instance: Option<&InstanceId>,
+    token: &TerminalSessionToken,
+) -> Result<StoredRecording, StoreError> {
+    let found = of_account(account, instance)
+        .filter(row::Column::Token.eq(token.as_str()))
+        .lock_exclusive()
+        .one(transaction)
+        .await
+        .map_err(StoreError::at("read a recording"))?;
+    Ok(from_row(found.ok_or(StoreError::NotFound { what: "recording" })?)?)
+}
+
+pub(crate) async fn insert(
+    transaction: &DatabaseTransaction,
+    recording: &StoredRecording,
+) -> Result<(), StoreError> {
+    row::Entity::insert(to_row(recording).into_active_model())
+        .exec_without_returning(transaction)
+        .await
+        .map(drop)
+        .map_err(StoreError::unique("recording", "its token is taken already", "open a recording"))
+}
+
+/// Writes what changes in the life of a recording; what it was opened with stays.
+pub(crate) async fn save(
+    transaction: &DatabaseTransaction,
+    recording: &StoredRecording,
+) -> Result<(), StoreError> {
+    let model = to_row(recording);
+    let saved = row::Entity::update_many()
+        .set(row::ActiveModel {
+            last_heard_at: Set(model.last_heard_at),
+            state: Set(model.state),
+            ended_at: Set(model.ended_at),
+            end_kind: Set(model.end_kind),
+            end_reason: Set(model.end_reason),
+            manifest_sha256: Set(model.manifest_sha256),
+            segments: Set(model.segments),
+            stored_bytes: Set(model.stored_bytes),
+            chain: Set(model.chain),
+            last_at_micros: Set(model.last_at_micros),
+            expires_at: Set(model.expires_at),
+            counted: Set(model.counted),
+            ..Default::default()
+        })
+        .filter(row::Column::AccountId.eq(model.account_id))
+        .filter(row::Column::Token.eq(model.token))
+        .exec(transaction)
+        .await
+        .map_err(StoreError::at("write a recording"))?;
+    if saved.rows_affected == 1 { Ok(()) } else { Err(StoreError::NotFound { what: "recording" }) }
+}
+
+/// When a recording in this state becomes hidden; `None` while it runs.
+pub(crate) fn fixed_expiry(recording: &Recording) -> Option<Timestamp> {
+    match recording.state {
+        RecordingState::Open => None,
+        // The moment that is passed counts only while it is open.
+        _ => Some(recording.expires_at(recording.last_heard_at)),
+    }
+}
+
+fn to_row(stored: &StoredRecording) -> row::Model {
+    let recording = &stored.recording;
+    let (state, ended) = match &recording.state {
+        RecordingState::Open => (OPEN, None),
+        RecordingState::Abandoned { .. } => (ABANDONED, None),
+        RecordingState::Sealed { ended_at, end } => (SEALED, Some((ended_at, end))),
+        RecordingState::Delivered { ended_at, end } => (DELIVERED, Some((ended_at, end))),
+    };
+    let (end_kind, end_reason) = match ended {
+        None => (None, None),
+        Some((_, SessionEnd::Exited)) => (Some(EXITED), None),
+        Some((_, SessionEnd::Interrupted { reason })) => (Some(INTERRUPTED), Some(column_text(reason))),
+    };
+    row::Model {
+        token: recording.token.as_str().to_owned(),
+        account_id: recording.account.as_str().to_owned(),
+        instance_id: recording.instance.as_str().to_owned(),
+        agent_id: recording.agent.as_str().to_owned(),
+        kind: column_text(&recording.kind),
+        target: recording.target.to_string(),
+        folder: recording.folder.as_str().to_owned(),
+        start_sha256: recording.start_sha256.clone(),
+        started_at: recording.started_at.as_millis(),
+        opened_at: recording.opened_at.as_millis(),
+        last_heard_at: recording.last_heard_at.as_millis(),
+        expiration_days: i64::from(recording.expiration.get()),
+        state: state.to_owned(),
+        ended_at: ended.map(|(at, _)| at.as_millis()),
+        end_kind: end_kind.map(str::to_owned),
+        end_reason,
+        manifest_sha256: stored.manifest_sha256.clone(),
+        segments: i64::from(recording.arrived.segments),
+        stored_bytes: column_number(recording.arrived.stored_bytes),
+        chain: recording.arrived.chain.to_string(),
+        last_at_micros: column_number(recording.arrived.last_at.get()),
+        expires_at: fixed_expiry(recording).map(Timestamp::as_millis),
+        counted: stored.counted,
+    }
+}
+
+pub(super) fn from_row(model: row::Model) -> Result<StoredRecording, CorruptRow> {
+    let reading = Reading { table: "recordings", id: &model.token };
+    let state = read_state(&reading, &model)?;
+    let account: AccountId = reading.text("account_id", &model.account_id)?;
+    let recording = Recording {
+        token: reading.text("token", &model.token)?,
+        instance: reading.text("instance_id", &model.instance_id)?,
+        agent: reading.text("agent_id", &model.agent_id)?,
+        target: RecordStorageTarget::parse(&model.target, &account)
+            .map_err(|why| reading.corrupt("target", why))?,
+        folder: reading.text("folder", &model.folder)?,
+        started_at: Timestamp::from_millis(model.started_at),
+        opened_at: Timestamp::from_millis(model.opened_at),
+        last_heard_at: Timestamp::from_millis(model.last_heard_at),
+        expiration: ExpirationDays::new(model.expiration_days)
+            .map_err(|why| reading.corrupt("expiration_days", why))?,
+        state,
+        arrived: Arrived {
+            segments: reading.number("segments", model.segments)?,
+            stored_bytes: reading.number("stored_bytes", model.stored_bytes)?,
+            chain: ChainValue::parse(&model.chain).map_err(|why| reading.corrupt("chain", why))?,
+            last_at: Micros::new(reading.number("last_at_micros", model.last_at_micros)?),
+        },
+        kind: model.kind,
+        start_sha256: model.start_sha256,
+        account,
+    };
+    Ok(StoredRecording { recording, manifest_sha256: model.manifest_sha256, counted: model.counted })
+}
+
+fn read_state(reading: &Reading<'_>, model: &row::Model) -> Result<RecordingState, CorruptRow> {
+    let ended = || {
+        let ended_at =
+            model.ended_at.ok_or_else(|| reading.corrupt("ended_at", "a sealed recording has ended"))?;
+        let end = match (model.end_kind.as_deref(), &model.end_reason) {
+            (Some(EXITED), None) => SessionEnd::Exited,
+            (Some(INTERRUPTED), Some(reason)) => SessionEnd::Interrupted { reason: reason.clone() },
+            _ => return Err(reading.corrupt("end_kind", "it does not say how a sealed recording ended")),
+        };
+        Ok((Timestamp::from_millis(ended_at), end))
+    };
+    match model.state.as_str() {
+        OPEN => Ok(RecordingState::Open),
+        ABANDONED => {
+            Ok(RecordingState::Abandoned { last_heard_at: Timestamp::from_millis(model.last_heard_at) })
+        }
+        SEALED => ended().map(|(ended_at, end)| RecordingState::Sealed { ended_at, end }),
+        DELIVERED => ended().map(|(ended_at, end)| RecordingState::Delivered { ended_at, end }),
+        _ => Err(reading.corrupt("state", "it is no state of a recording")),
+    }
+}
