@@ -1,2 +1,80 @@
-//! cli
-fn main() {}
+//! The `hansard` program: the control plane, its administration beside the database, and a client of its API.
+
+mod admin;
+mod arguments;
+mod client;
+mod commands;
+mod deployment;
+mod environment;
+mod failure;
+mod player;
+mod private_file;
+mod reply;
+mod root_key;
+mod sanitise;
+mod serve;
+mod settings;
+mod signing;
+mod table;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tokio::runtime::{Builder, Runtime};
+
+use arguments::{Arguments, Command};
+use environment::Environment;
+use failure::{Failure, chain};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments.command, &Environment::read()) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            terminal::complain(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Runs a command and gives its exit code.
+fn run(command: &Command, environment: &Environment) -> Result<u8, Failure> {
+    match command {
+        Command::Openapi(arguments) => commands::openapi::run(arguments)?,
+        Command::LocalAgent(arguments) => {
+            return Err(serve::become_agent(arguments, environment.names_for_the_server()));
+        }
+        Command::Serve(arguments) => serve::run(arguments, environment, &several_threads()?)?,
+        Command::Admin(arguments) => admin::run(arguments, environment, &one_thread()?)?,
+        Command::Agents(arguments) => {
+            one_thread()?.block_on(commands::agents::run(arguments, environment))?;
+        }
+        Command::Call(arguments) => one_thread()?.block_on(commands::call::run(arguments, environment))?,
+        Command::Recordings(arguments) => {
+            return commands::recordings::run(arguments, environment, &one_thread()?);
+        }
+    }
+    Ok(0)
+}
+
+/// What a client and an administrator need.
+fn one_thread() -> Result<Runtime, Failure> {
+    started(Builder::new_current_thread())
+}
+
+/// What a server needs.
+fn several_threads() -> Result<Runtime, Failure> {
+    started(Builder::new_multi_thread())
+}
+
+fn started(mut builder: Builder) -> Result<Runtime, Failure> {
+    // The tree holds two cryptographic libraries; rustls must be told which one, once.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        return Err(Failure::failed("TLS was set up twice"));
+    }
+    builder
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("the program cannot start its threads: {}", chain(&error))))
+}

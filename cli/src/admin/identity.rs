@@ -1,0 +1,282 @@
+//! Users, access keys, policies and the account.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use domain::access_key::AccessKeyStatus;
+use domain::identity::{AccessKeyId, PolicyName, UserName};
+use persistence::{AccessKeyEntry, KeyOwner, PolicyEntry, Store, User};
+use serde_json::{Value, json};
+
+use super::{Operator, refused};
+use crate::arguments::{
+    AccessKeyCommand, AccountCommand, AdminCommand, KeyOwnerArguments, Output, PolicyCommand, UserCommand,
+};
+use crate::deployment::DataDirectory;
+use crate::failure::Failure;
+use crate::table::{Table, facts};
+use crate::{root_key, terminal};
+
+/// The largest policy document that is read from a file; the language itself allows far less.
+const POLICY_LIMIT_BYTES: u64 = 1024 * 1024;
+
+pub(super) async fn run(
+    command: &AdminCommand,
+    output: Output,
+    store: &Store,
+    operator: &Operator,
+    data: &DataDirectory,
+) -> Result<(), Failure> {
+    let session = Session { output, store, operator };
+    match command {
+        AdminCommand::User(command) => session.user(command).await,
+        AdminCommand::AccessKey(command) => session.access_key(command, data).await,
+        AdminCommand::Policy(command) => session.policy(command).await,
+        AdminCommand::Account(AccountCommand::Show) => session.account(data).await,
+        AdminCommand::ServerKeys(_) => Ok(()),
+    }
+}
+
+struct Session<'a> {
+    output: Output,
+    store: &'a Store,
+    operator: &'a Operator,
+}
+
+impl Session<'_> {
+    async fn user(&self, command: &UserCommand) -> Result<(), Failure> {
+        let granted = &self.operator.granted;
+        match command {
+            UserCommand::Create { name } => {
+                let audit = self.operator.audit("user create", format!("user/{name}"));
+                let user =
+                    self.store.create_user(granted, name, self.operator.now, audit).await.map_err(refused)?;
+                self.one(&user_json(&user))
+            }
+            UserCommand::List => {
+                let users = self.store.list_users(granted).await.map_err(refused)?;
+                if self.output == Output::Json {
+                    return terminal::print_json(&users.iter().map(user_json).collect());
+                }
+                let mut table = Table::new(&["NAME", "ID", "CREATED"]);
+                for user in users {
+                    table.row([user.name.as_str(), user.id.as_str(), &user.created_at.to_rfc3339_seconds()]);
+                }
+                terminal::print(&table.to_text())
+            }
+            UserCommand::Delete { name } => {
+                let audit = self.operator.audit("user delete", format!("user/{name}"));
+                self.store.delete_user(granted, name, audit).await.map_err(refused)?;
+                self.one(&json!({ "UserName": name.as_str(), "Deleted": true }))
+            }
+        }
+    }
+
+    async fn access_key(&self, command: &AccessKeyCommand, data: &DataDirectory) -> Result<(), Failure> {
+        match command {
+            AccessKeyCommand::Create { owner } => self.create_access_key(owner).await,
+            AccessKeyCommand::List => self.list_access_keys().await,
+            AccessKeyCommand::SetStatus { id, status } => self.set_access_key_status(id, *status).await,
+            AccessKeyCommand::Delete { id } => self.delete_access_key(id, data).await,
+        }
+    }
+
+    async fn create_access_key(&self, owner: &KeyOwnerArguments) -> Result<(), Failure> {
+        let owner = match &owner.user {
+            Some(user) => KeyOwner::User(user.clone()),
+            None => KeyOwner::Root,
+        };
+        let audit = self.operator.audit("access-key create", owner_resource(&owner));
+        let (id, secret) = self
+            .store
+            .create_access_key(&self.operator.granted, &owner, self.operator.now, audit)
+            .await
+            .map_err(refused)?;
+        if self.output == Output::Table {
+            terminal::note("the secret is shown this once:");
+        }
+        self.one(&json!({
+            "AccessKeyId": id.as_str(),
+            "AccessKeySecret": secret.reveal(),
+            "Owner": owner_text(&owner),
+        }))
+    }
+
+    async fn list_access_keys(&self) -> Result<(), Failure> {
+        let keys = self.store.list_access_keys(&self.operator.granted).await.map_err(refused)?;
+        if self.output == Output::Json {
+            return terminal::print_json(&keys.iter().map(access_key_json).collect());
+        }
+        let mut table = Table::new(&["ACCESS KEY", "OWNER", "STATUS", "CREATED"]);
+        for key in keys {
+            let created = key.created_at.to_rfc3339_seconds();
+            table.row([key.id.as_str(), &owner_text(&key.owner), key.status.as_str(), &created]);
+        }
+        terminal::print(&table.to_text())
+    }
+
+    async fn set_access_key_status(&self, id: &AccessKeyId, status: AccessKeyStatus) -> Result<(), Failure> {
+        let audit = self.operator.audit("access-key set-status", format!("access-key/{id}"));
+        let granted = &self.operator.granted;
+        self.store.set_access_key_status(granted, id, status, audit).await.map_err(refused)?;
+        self.one(&json!({ "AccessKeyId": id.as_str(), "Status": status.as_str() }))
+    }
+
+    /// A deleted key that is kept in the data directory is forgotten there too; otherwise the next start would bring
+    /// it back.
+    async fn delete_access_key(&self, id: &AccessKeyId, data: &DataDirectory) -> Result<(), Failure> {
+        let audit = self.operator.audit("access-key delete", format!("access-key/{id}"));
+        self.store.delete_access_key(&self.operator.granted, id, audit).await.map_err(refused)?;
+        let path = data.root_access_key();
+        if root_key::find(&path)?.is_some_and(|kept| kept.access_key_id == *id) {
+            std::fs::remove_file(&path).map_err(|error| {
+                Failure::failed(format!(
+                    "the key is deleted, and {} cannot be removed: {error}; remove it, or the next start brings the \
+                     key back",
+                    path.display()
+                ))
+            })?;
+        }
+        self.one(&json!({ "AccessKeyId": id.as_str(), "Deleted": true }))
+    }
+
+    async fn policy(&self, command: &PolicyCommand) -> Result<(), Failure> {
+        let (store, granted, operator) = (self.store, &self.operator.granted, self.operator);
+        match command {
+            PolicyCommand::Put { name, file } => {
+                let document = read_document(file)?;
+                let audit = operator.audit("policy put", format!("policy/{name}"));
+                store.put_policy(granted, name, &document, operator.now, audit).await.map_err(refused)?;
+                self.one(&json!({ "PolicyName": name.as_str() }))
+            }
+            PolicyCommand::List => self.list_policies().await,
+            PolicyCommand::Show { name } => self.show_policy(name).await,
+            PolicyCommand::Delete { name } => {
+                let audit = operator.audit("policy delete", format!("policy/{name}"));
+                store.delete_policy(granted, name, audit).await.map_err(refused)?;
+                self.one(&json!({ "PolicyName": name.as_str(), "Deleted": true }))
+            }
+            PolicyCommand::Attach { name, user } => {
+                let audit = operator.audit("policy attach", attachment(name, user));
+                store.attach_policy(granted, user, name, audit).await.map_err(refused)?;
+                self.one(&json!({ "PolicyName": name.as_str(), "UserName": user.as_str(), "Attached": true }))
+            }
+            PolicyCommand::Detach { name, user } => {
+                let audit = operator.audit("policy detach", attachment(name, user));
+                store.detach_policy(granted, user, name, audit).await.map_err(refused)?;
+                self.one(
+                    &json!({ "PolicyName": name.as_str(), "UserName": user.as_str(), "Attached": false }),
+                )
+            }
+        }
+    }
+
+    async fn list_policies(&self) -> Result<(), Failure> {
+        let policies = self.store.list_policies(&self.operator.granted).await.map_err(refused)?;
+        if self.output == Output::Json {
+            return terminal::print_json(&policies.iter().map(policy_json).collect());
+        }
+        let mut table = Table::new(&["POLICY", "ATTACHED TO", "CHANGED"]);
+        for policy in policies {
+            let users: Vec<_> = policy.attached_to.iter().map(UserName::as_str).collect();
+            table.row([policy.name.as_str(), &users.join(", "), &policy.changed_at.to_rfc3339_seconds()]);
+        }
+        terminal::print(&table.to_text())
+    }
+
+    async fn show_policy(&self, name: &PolicyName) -> Result<(), Failure> {
+        let policies = self.store.list_policies(&self.operator.granted).await.map_err(refused)?;
+        let policy = policies
+            .into_iter()
+            .find(|policy| policy.name == *name)
+            .ok_or_else(|| Failure::not_found(format!("there is no policy {name}")))?;
+        if self.output == Output::Json {
+            return terminal::print_json(&policy_json(&policy));
+        }
+        terminal::print(&format!("{}\n", crate::sanitise::sanitised_lines(policy.document.trim_end())))
+    }
+
+    async fn account(&self, data: &DataDirectory) -> Result<(), Failure> {
+        let account = self.operator.granted.account();
+        let users = self.store.list_users(&self.operator.granted).await.map_err(refused)?.len();
+        let keys = self.store.list_access_keys(&self.operator.granted).await.map_err(refused)?.len();
+        let kept = root_key::find(&data.root_access_key())?.filter(|root| root.account == *account);
+        let mut shown = json!({ "AccountId": account.as_str(), "Users": users, "AccessKeys": keys });
+        if let Some(root) = kept {
+            shown["RootAccessKeyId"] = json!(root.access_key_id.as_str());
+            shown["RootAccessKeyFile"] = json!(data.root_access_key().display().to_string());
+        }
+        self.one(&shown)
+    }
+
+    /// Prints one thing: its members in a column, or as JSON.
+    fn one(&self, thing: &Value) -> Result<(), Failure> {
+        if self.output == Output::Json {
+            return terminal::print_json(thing);
+        }
+        let members = thing.as_object().into_iter().flatten().map(|(name, value)| {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            (name.as_str(), value)
+        });
+        terminal::print(&facts(members))
+    }
+}
+
+fn attachment(policy: &PolicyName, user: &UserName) -> String {
+    format!("policy/{policy} user/{user}")
+}
+
+fn owner_resource(owner: &KeyOwner) -> String {
+    match owner {
+        KeyOwner::Root => "root".to_owned(),
+        KeyOwner::User(user) => format!("user/{user}"),
+    }
+}
+
+fn owner_text(owner: &KeyOwner) -> String {
+    match owner {
+        KeyOwner::Root => "root".to_owned(),
+        KeyOwner::User(user) => user.to_string(),
+    }
+}
+
+fn user_json(user: &User) -> Value {
+    json!({
+        "UserName": user.name.as_str(),
+        "UserId": user.id.as_str(),
+        "CreateDate": user.created_at.to_rfc3339_seconds(),
+    })
+}
+
+fn access_key_json(key: &AccessKeyEntry) -> Value {
+    json!({
+        "AccessKeyId": key.id.as_str(),
+        "Owner": owner_text(&key.owner),
+        "Status": key.status.as_str(),
+        "CreateDate": key.created_at.to_rfc3339_seconds(),
+    })
+}
+
+fn policy_json(policy: &PolicyEntry) -> Value {
+    json!({
+        "PolicyName": policy.name.as_str(),
+        "PolicyDocument": policy.document,
+        "CreateDate": policy.created_at.to_rfc3339_seconds(),
+        "UpdateDate": policy.changed_at.to_rfc3339_seconds(),
+        "AttachedTo": policy.attached_to.iter().map(UserName::as_str).collect::<Vec<_>>(),
+    })
+}
+
+fn read_document(file: &Path) -> Result<String, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::usage(format!("the policy document {} cannot be read: {error}", file.display()))
+    };
+    let mut text = String::new();
+    if file == Path::new("-") {
+        std::io::stdin().lock().take(POLICY_LIMIT_BYTES).read_to_string(&mut text).map_err(failed)?;
+    } else {
+        let opened = std::fs::File::open(file).map_err(failed)?;
+        opened.take(POLICY_LIMIT_BYTES).read_to_string(&mut text).map_err(failed)?;
+    }
+    Ok(text)
+}

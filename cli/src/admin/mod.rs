@@ -1,0 +1,105 @@
+//! `hansard admin`: identity, directly in the database. It asks the gate as an operator, like every other caller.
+
+mod identity;
+mod server_keys;
+
+use std::sync::Arc;
+
+use domain::actions::{Action as _, AdministerIdentity};
+use domain::audit::{AuditDecision, AuditEvent};
+use domain::clock::{Clock as _, SystemClock};
+use domain::gate::{Granted, PrincipalPolicies, RequestFacts, Resource, authorize};
+use domain::principal::Principal;
+use domain::{AccountId, Timestamp};
+use persistence::{Store, StoreError};
+use tokio::runtime::Runtime;
+
+use crate::arguments::{AdminArguments, AdminCommand};
+use crate::deployment::{DataDirectory, connect, server_keys};
+use crate::environment::Environment;
+use crate::failure::{Failure, chain};
+use crate::settings::Settings;
+
+/// Runs the command.
+///
+/// # Errors
+/// A setting is bad, the database cannot be reached, or it refuses.
+pub(crate) fn run(
+    arguments: &AdminArguments,
+    environment: &Environment,
+    runtime: &Runtime,
+) -> Result<(), Failure> {
+    if let AdminCommand::ServerKeys(command) = &arguments.command {
+        return server_keys::run(command, arguments.output);
+    }
+    let settings = Settings::resolve(&arguments.store.flags(), arguments.store.config(), environment)?;
+    runtime.block_on(async {
+        let data = DataDirectory::open(&settings)?;
+        let keys = Arc::new(server_keys(&settings, &data, false)?);
+        let store = connect(&settings, &data, &keys).await?;
+        let account = account(&store, arguments.account_id.as_ref()).await?;
+        let operator = Operator::new(account, SystemClock.now())?;
+        identity::run(&arguments.command, arguments.output, &store, &operator, &data).await
+    })
+}
+
+/// The account that the command works on.
+async fn account(store: &Store, named: Option<&AccountId>) -> Result<AccountId, Failure> {
+    let accounts = store.accounts().await.map_err(refused)?;
+    match (named, accounts.as_slice()) {
+        (Some(named), known) if known.contains(named) => Ok(named.clone()),
+        (Some(named), _) => Err(Failure::usage(format!("there is no account {named}"))),
+        (None, [only]) => Ok(only.clone()),
+        (None, []) => Err(Failure::failed("there is no account yet; start `hansard serve` once")),
+        (None, several) => {
+            let ids: Vec<_> = several.iter().map(AccountId::as_str).collect();
+            Err(Failure::usage(format!(
+                "there are several accounts, name one with --account-id: {}",
+                ids.join(", ")
+            )))
+        }
+    }
+}
+
+/// The line for what the store refused.
+fn refused(error: StoreError) -> Failure {
+    match error {
+        StoreError::NotFound { .. } => Failure::not_found(chain(&error)),
+        _ => Failure::failed(chain(&error)),
+    }
+}
+
+/// Somebody at the database, with the gate's permission.
+struct Operator {
+    granted: Granted<AdministerIdentity>,
+    now: Timestamp,
+}
+
+impl Operator {
+    fn new(account: AccountId, now: Timestamp) -> Result<Self, Failure> {
+        let principal = Principal::Operator { account };
+        let facts = RequestFacts { now, source_address: None, secure_transport: true, multi_factor: false };
+        let granted = authorize(&principal, Resource::Everything, &PrincipalPolicies::none(), &facts)
+            .map_err(|denied| Failure::failed(denied.to_string()))?;
+        Ok(Self { granted, now })
+    }
+
+    /// The audit row of a change: what was done (`user create`) to what (`user/ana`).
+    fn audit(&self, how: &str, resource: String) -> AuditEvent {
+        AuditEvent {
+            request_id: uuid::Uuid::new_v4().to_string().to_uppercase(),
+            at: self.now,
+            account: self.granted.account().clone(),
+            principal: self.granted.principal().arn(),
+            access_key_id: None,
+            action: AdministerIdentity::ENTRY.name.to_owned(),
+            resource,
+            decision: AuditDecision::Allowed { by: self.granted.by().to_owned() },
+            result: "OK".to_owned(),
+            source_address: None,
+            user_agent: concat!("hansard admin/", env!("CARGO_PKG_VERSION")).to_owned(),
+            recording: None,
+            how: how.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! One file per subcommand of the client.
+
+pub(crate) mod agents;
+pub(crate) mod call;
+pub(crate) mod openapi;
+pub(crate) mod recordings;
+pub(crate) mod replay_session;
+pub(crate) mod verify;

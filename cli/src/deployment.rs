@@ -1,0 +1,154 @@
+//! What `serve` and `admin` share: the data directory, the server keys, the database.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use domain::server_keys::ServerKeys;
+use persistence::{DatabaseUrl, Store};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::failure::{Failure, chain};
+use crate::private_file::{self, Existing};
+use crate::settings::Settings;
+
+/// The places in a data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct DataDirectory {
+    folder: PathBuf,
+}
+
+impl DataDirectory {
+    /// The directory, made if it is not there, by its full path.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(crate) fn create(settings: &Settings) -> Result<Self, Failure> {
+        private_file::make_folder(&settings.data_dir)?;
+        Self::at(&settings.data_dir)
+    }
+
+    /// The directory of a deployment that was started before.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub(crate) fn open(settings: &Settings) -> Result<Self, Failure> {
+        if settings.data_dir.is_dir() {
+            return Self::at(&settings.data_dir);
+        }
+        Err(Failure::usage(format!(
+            "there is no data directory {}; name it with --data-dir, or start `hansard serve` once",
+            settings.data_dir.display()
+        )))
+    }
+
+    fn at(path: &Path) -> Result<Self, Failure> {
+        let folder = path
+            .canonicalize()
+            .map_err(|error| Failure::usage(format!("the data directory {}: {error}", path.display())))?;
+        Ok(Self { folder })
+    }
+
+    /// The directory itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The embedded database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.join("hansard.db")
+    }
+
+    /// The folder store.
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.folder.join("objects")
+    }
+
+    /// The root access key, where it was generated.
+    pub(crate) fn root_access_key(&self) -> PathBuf {
+        self.folder.join("root-access-key.toml")
+    }
+
+    /// The state directory of the local agent.
+    pub(crate) fn agent(&self) -> PathBuf {
+        self.folder.join("agent")
+    }
+
+    /// Keeps a second server from the same data. The lock lasts as long as the value.
+    ///
+    /// # Errors
+    /// Another server holds it.
+    pub(crate) fn lock(&self) -> Result<File, Failure> {
+        let path = self.folder.join("serve.lock");
+        let failed = |error| Failure::failed(format!("{} cannot be locked: {error}", path.display()));
+        let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(Failure::failed(format!(
+                "another `hansard serve` uses the data directory {}; stop it, or name another with --data-dir",
+                self.folder.display()
+            ))),
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+}
+
+/// Where the keys are kept.
+pub(crate) fn server_keys_path(settings: &Settings, data: &DataDirectory) -> PathBuf {
+    settings.server_keys.clone().unwrap_or_else(|| data.path().join("server-keys.toml"))
+}
+
+/// Reads the server keys. `serve` makes them at its first start, beside SQLite only.
+///
+/// # Errors
+/// They cannot be read, or they are not there and may not be made.
+pub(crate) fn server_keys(
+    settings: &Settings,
+    data: &DataDirectory,
+    make: bool,
+) -> Result<ServerKeys, Failure> {
+    let path = server_keys_path(settings, data);
+    if let Some(text) = private_file::find(&path, "server keys")? {
+        return ServerKeys::parse(&text)
+            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())));
+    }
+    let embedded = settings.database_url.as_ref().is_none_or(DatabaseUrl::is_sqlite);
+    if !make || !embedded {
+        return Err(Failure::usage(format!(
+            "there are no server keys at {}; {}",
+            path.display(),
+            if embedded {
+                "start `hansard serve` once"
+            } else {
+                "`hansard admin server-keys generate FILE` makes them"
+            }
+        )));
+    }
+    if settings.database_url.is_none() && data.database().exists() {
+        // New keys could open nothing of what the database holds.
+        return Err(Failure::usage(format!(
+            "the server keys {} are gone, and the database {} needs them; put them back from a copy",
+            path.display(),
+            data.database().display()
+        )));
+    }
+    let keys = ServerKeys::generate().map_err(Failure::failed)?;
+    private_file::write(&path, &keys.to_file_text(), Existing::Refuse)?;
+    Ok(keys)
+}
+
+/// Opens the database and brings it up to date.
+///
+/// # Errors
+/// It cannot be reached.
+pub(crate) async fn connect(
+    settings: &Settings,
+    data: &DataDirectory,
+    keys: &Arc<ServerKeys>,
+) -> Result<Store, Failure> {
+    let url = settings.database_url.clone().unwrap_or_else(|| DatabaseUrl::sqlite_file(&data.database()));
+    let shown = format!("{url:?}");
+    Store::connect(url, Arc::clone(keys))
+        .await
+        .map_err(|error| Failure::failed(format!("the database {shown}: {}", chain(&error))))
+}

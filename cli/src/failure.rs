@@ -1,0 +1,102 @@
+//! How a command fails: one line for a person, one exit code for a script.
+
+use std::fmt;
+
+use crate::sanitise::sanitised;
+
+/// The exit codes of `hansard`. `--help` states them too.
+pub(crate) mod exit_code {
+    /// The server refused, or something failed on the way.
+    pub(crate) const FAILED: u8 = 1;
+    /// The command line or a setting is wrong. The argument parser uses the same number.
+    pub(crate) const USAGE: u8 = 2;
+    /// `verify`: what is there agrees, but not all is there.
+    pub(crate) const PROVEN_PREFIX: u8 = 3;
+    /// `verify`: something contradicts the rest.
+    pub(crate) const INCONSISTENT: u8 = 4;
+    /// `verify --trust`: the recording agrees with itself, and a key that is not trusted signed it.
+    pub(crate) const UNTRUSTED: u8 = 5;
+}
+
+/// A failed command. What it prints is one line that has passed the sanitiser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    message: String,
+    exit_code: u8,
+    not_found: bool,
+}
+
+impl Failure {
+    /// Something failed, or the server refused.
+    pub(crate) fn failed(message: impl fmt::Display) -> Self {
+        Self { message: one_line(&message.to_string()), exit_code: exit_code::FAILED, not_found: false }
+    }
+
+    /// The command line or a setting is wrong.
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self { message: one_line(&message.to_string()), exit_code: exit_code::USAGE, not_found: false }
+    }
+
+    /// The server answered that there is no such thing.
+    pub(crate) fn not_found(message: impl fmt::Display) -> Self {
+        Self { not_found: true, ..Self::failed(message) }
+    }
+
+    /// Whether the server answered that there is no such thing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.not_found
+    }
+
+    /// What the process answers its caller.
+    pub(crate) fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+
+    /// The line.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Lines are joined by a space, everything else that could drive a terminal is shown escaped.
+fn one_line(text: &str) -> String {
+    let joined: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    sanitised(&joined.join(" ")).into_owned()
+}
+
+/// An error and its sources in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(next) = source {
+        let more = next.to_string();
+        // Some libraries repeat their source in their own message.
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = next.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_one_harmless_line() {
+        let failure = Failure::failed("first\n  second \u{1b}[31m\u{202e}");
+        assert_eq!(failure.message(), "first second \\u{1b}[31m\\u{202e}");
+        assert_eq!(failure.exit_code(), 1);
+        assert_eq!(Failure::usage("x").exit_code(), 2);
+    }
+}

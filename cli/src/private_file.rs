@@ -1,0 +1,148 @@
+//! Files that only their owner may read: keys and what they protect.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// A file that is there stays, and that is a failure.
+    Refuse,
+    /// A file that is there is replaced.
+    Replace,
+}
+
+/// Writes a file of mode 0600, whole or not at all, and on stable storage when it returns.
+///
+/// # Errors
+/// It cannot be written, or it exists and may not be replaced.
+pub(crate) fn write(path: &Path, text: &str, existing: Existing) -> Result<(), Failure> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::failed(format!("{} exists already", path.display())),
+        _ => Failure::failed(format!("{} cannot be written: {error}", path.display())),
+    };
+    let name = path.file_name().ok_or_else(|| Failure::usage(format!("{} names no file", path.display())))?;
+    let folder = folder_of(path);
+    let mut partial = name.to_owned();
+    partial.push(format!(".{}.partial", std::process::id()));
+    let partial = folder.join(partial);
+    let written = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        match existing {
+            // A link, unlike a rename, does not replace.
+            Existing::Refuse => fs::hard_link(&partial, path).and_then(|()| fs::remove_file(&partial))?,
+            Existing::Replace => fs::rename(&partial, path)?,
+        }
+        File::open(&folder)?.sync_all()
+    })();
+    if written.is_err() {
+        // Nobody will miss the piece; what failed above is what counts.
+        let _ = fs::remove_file(&partial);
+    }
+    written.map_err(failed)
+}
+
+/// Reads a file; `None` when there is none. `what` names it in messages.
+///
+/// # Errors
+/// It cannot be read, or others than its owner and group can read or change it.
+pub(crate) fn find(path: &Path, what: &str) -> Result<Option<String>, Failure> {
+    let failed =
+        |error: io::Error| Failure::usage(format!("the {what} {} cannot be read: {error}", path.display()));
+    let permissions = match fs::metadata(path) {
+        Ok(metadata) => metadata.permissions(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    if permissions.mode() & 0o027 != 0 {
+        return Err(Failure::usage(format!(
+            "the {what} {} may be read or changed by others (mode {:04o}); run: chmod 600 {}",
+            path.display(),
+            permissions.mode() & 0o7777,
+            path.display()
+        )));
+    }
+    fs::read_to_string(path).map(Some).map_err(failed)
+}
+
+/// Makes a folder of mode 0700, with the folders above it; one that is there stays as it is.
+///
+/// # Errors
+/// It cannot be made, or something else has its name.
+pub(crate) fn make_folder(path: &Path) -> Result<(), Failure> {
+    let failed =
+        |error: io::Error| Failure::usage(format!("the folder {} cannot be made: {error}", path.display()));
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder_of(path)).map_err(failed)?;
+    match fs::create_dir(path) {
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn what_is_written_is_private_and_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        assert_eq!(find(&file, "key").unwrap(), None);
+        write(&file, "one", Existing::Refuse).unwrap();
+        assert_eq!((mode(&file), find(&file, "key").unwrap().as_deref()), (0o600, Some("one")));
+        let refused = write(&file, "two", Existing::Refuse).unwrap_err();
+        assert!(refused.message().ends_with("key exists already"), "{refused}");
+        write(&file, "two", Existing::Replace).unwrap();
+        assert_eq!((mode(&file), find(&file, "key").unwrap().as_deref()), (0o600, Some("two")));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no pieces are left");
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        write(&file, "one", Existing::Refuse).unwrap();
+        for (bits, accepted) in [(0o644, false), (0o660, false), (0o602, false), (0o640, true), (0o400, true)]
+        {
+            fs::set_permissions(&file, Permissions::from_mode(bits)).unwrap();
+            assert_eq!(find(&file, "key").is_ok(), accepted, "{bits:o}");
+        }
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        let message = find(&file, "server keys").unwrap_err().message().to_owned();
+        assert!(message.contains("(mode 0644); run: chmod 600"), "{message}");
+    }
+
+    #[test]
+    fn folders_are_made_private_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join("a/b");
+        make_folder(&made).unwrap();
+        assert_eq!(mode(&made), 0o700);
+        fs::set_permissions(&made, Permissions::from_mode(0o750)).unwrap();
+        make_folder(&made).unwrap();
+        assert_eq!(mode(&made), 0o750);
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert!(make_folder(&folder.path().join("file")).is_err());
+    }
+}

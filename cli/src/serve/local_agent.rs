@@ -1,0 +1,312 @@
+//! The agent for this machine: enrolled when it is not, run, restarted when it ends, and ended with the server.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use domain::actions::{Action as _, AdministerIdentity};
+use domain::agent::{InstancePattern, JoinToken, JoinTokenLifetime, JoinTokenSecret};
+use domain::audit::{AuditDecision, AuditEvent};
+use domain::clock::{Clock as _, SystemClock};
+use domain::gate::{PrincipalPolicies, RequestFacts, Resource, authorize};
+use domain::principal::Principal;
+use domain::{AccountId, AgentId, InstanceId, Region};
+use persistence::{JoinTokenIssued, Store};
+use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
+use serde::Deserialize;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use url::Url;
+
+use crate::arguments::LocalAgentArguments;
+use crate::failure::{Failure, chain};
+use crate::settings::Settings;
+
+/// The shortest and the longest wait before the agent is started again.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// An agent that ran so long starts again without having waited for it.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// How long the agent may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The agent program: as set, else beside this one.
+///
+/// # Errors
+/// It is not there.
+pub(super) fn program(settings: &Settings) -> Result<PathBuf, Failure> {
+    let program = match &settings.local_agent_program {
+        Some(program) => program.clone(),
+        None => std::env::current_exe()
+            .map_err(|error| Failure::failed(format!("this program does not know where it is: {error}")))?
+            .with_file_name("hansard-agent"),
+    };
+    program.canonicalize().map_err(|error| {
+        Failure::usage(format!(
+            "the agent program {} is not there ({error}); build it, name it with --local-agent-program, or start \
+             without --with-local-agent",
+            program.display()
+        ))
+    })
+}
+
+/// What is needed to look after it.
+pub(super) struct LocalAgent {
+    pub(super) program: PathBuf,
+    pub(super) state_dir: PathBuf,
+    /// Where the agent reaches this server.
+    pub(super) server: Url,
+    pub(super) instance: InstanceId,
+    pub(super) region: Region,
+    pub(super) account: AccountId,
+    pub(super) store: Store,
+}
+
+/// What of `agent.json` matters here.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct EnrolledAs {
+    agent_id: AgentId,
+    server_url: String,
+}
+
+impl LocalAgent {
+    /// Enrols and runs the agent until `stopping` says so. `ready` is called once, when it has been started or the
+    /// first try has failed.
+    pub(super) async fn supervise(self, stopping: watch::Receiver<bool>, ready: impl FnOnce()) {
+        let mut ready = Some(ready);
+        let mut wait = BACKOFF.0;
+        while !*stopping.borrow() {
+            let since = Instant::now();
+            let outcome = match self.enrol_if_needed(&stopping).await {
+                Ok(()) => self.run_once(&stopping, &mut ready).await,
+                Err(failure) => Err(failure),
+            };
+            if let Some(ready) = ready.take() {
+                ready();
+            }
+            if *stopping.borrow() {
+                break;
+            }
+            match outcome {
+                Ok(status) => tracing::warn!(%status, "the local agent ended; it is started again"),
+                Err(failure) => tracing::error!("the local agent: {failure}"),
+            }
+            wait = if since.elapsed() > STEADY { BACKOFF.0 } else { (wait * 2).min(BACKOFF.1) };
+            let _ = until_stopping(&stopping, tokio::time::sleep(wait)).await;
+        }
+    }
+
+    /// Runs it until it ends or shall end.
+    async fn run_once(
+        &self,
+        stopping: &watch::Receiver<bool>,
+        ready: &mut Option<impl FnOnce()>,
+    ) -> Result<std::process::ExitStatus, Failure> {
+        let mut child = self.spawn(&["run"], None)?;
+        tracing::info!(program = %self.program.display(), instance = %self.instance, "the local agent is started");
+        let socket = self.state_dir.join(agent_protocol::local::SOCKET_NAME);
+        // The commands that are shown work once the agent listens; one that never does must not hide them.
+        let listens = async {
+            let give_up = Instant::now() + Duration::from_secs(5);
+            while Instant::now() < give_up && !can_be_reached(&socket) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let listened = tokio::select! {
+            () = listens => None,
+            ended = self.ended(&mut child, stopping) => Some(ended),
+        };
+        if let Some(ready) = ready.take() {
+            ready();
+        }
+        match listened {
+            Some(ended) => ended,
+            None => self.ended(&mut child, stopping).await,
+        }
+    }
+
+    /// Waits for its end, and asks for it when the server stops.
+    async fn ended(
+        &self,
+        child: &mut Child,
+        stopping: &watch::Receiver<bool>,
+    ) -> Result<std::process::ExitStatus, Failure> {
+        let lost = |error: std::io::Error| Failure::failed(format!("its end cannot be waited for: {error}"));
+        if let Some(ended) = until_stopping(stopping, child.wait()).await {
+            return ended.map_err(lost);
+        }
+        if let Some(process) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+            // It may have ended by itself meanwhile; it is still ours until it is waited for.
+            let _ = kill_process(process, Signal::TERM);
+        }
+        match tokio::time::timeout(END_TIMEOUT, child.wait()).await {
+            Ok(ended) => ended.map_err(lost),
+            Err(_) => {
+                tracing::warn!("the local agent did not end in time and is killed; its spool stays");
+                child.kill().await.map_err(lost)?;
+                child.wait().await.map_err(lost)
+            }
+        }
+    }
+
+    /// Enrols it when the state directory holds no agent that this deployment knows.
+    async fn enrol_if_needed(&self, stopping: &watch::Receiver<bool>) -> Result<(), Failure> {
+        if self.is_enrolled().await? {
+            return Ok(());
+        }
+        let token = self.join_token().await?;
+        let server = self.server.as_str().trim_end_matches('/');
+        let arguments = ["enrol", "--server", server, "--instance-id", self.instance.as_str(), "--replace"];
+        let mut child = self.spawn(&arguments, Some(&token))?;
+        let status = self.ended(&mut child, stopping).await?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(Failure::failed(format!("it cannot be enrolled ({status}); its own message stands above")))
+        }
+    }
+
+    async fn is_enrolled(&self) -> Result<bool, Failure> {
+        let path = self.state_dir.join("agent.json");
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(Failure::failed(format!("{} cannot be read: {error}", path.display()))),
+        };
+        let enrolled: EnrolledAs = serde_json::from_slice(&text).map_err(|error| {
+            Failure::failed(format!("{} is not an agent's identity: {error}", path.display()))
+        })?;
+        if enrolled.server_url.trim_end_matches('/') != self.server.as_str().trim_end_matches('/') {
+            tracing::warn!(
+                enrolled_at = %enrolled.server_url,
+                serving_at = %self.server,
+                "the local agent was enrolled at another address and will not find this server; serve at that address \
+                 again, or move {} away to enrol it anew",
+                self.state_dir.display()
+            );
+        }
+        let known =
+            self.store.find_agent(&enrolled.agent_id).await.map_err(|error| {
+                Failure::failed(format!("the agent cannot be looked up: {}", chain(&error)))
+            })?;
+        Ok(known.is_some_and(|agent| agent.replaced_at.is_none() && agent.account == self.account))
+    }
+
+    /// A join token for this one instance, made as an operator would.
+    async fn join_token(&self) -> Result<JoinTokenSecret, Failure> {
+        let now = SystemClock.now();
+        let principal = Principal::Operator { account: self.account.clone() };
+        let facts = RequestFacts { now, source_address: None, secure_transport: true, multi_factor: false };
+        let resource = Resource::Instance { region: self.region.clone(), instance: self.instance.clone() };
+        let arn = resource.arn(&self.account);
+        let granted =
+            authorize::<AdministerIdentity>(&principal, resource, &PrincipalPolicies::none(), &facts)
+                .map_err(|denied| Failure::failed(denied.to_string()))?;
+        let secret = JoinTokenSecret::generate();
+        let token = JoinToken {
+            hash: secret.hash(),
+            account: self.account.clone(),
+            region: self.region.clone(),
+            instances: InstancePattern::parse(self.instance.as_str()).map_err(Failure::failed)?,
+            permits_replace: true,
+            created_by: principal.arn(),
+            created_at: now,
+            expires_at: JoinTokenLifetime::DEFAULT.counted_from(now),
+        };
+        let audit = AuditEvent {
+            request_id: uuid::Uuid::new_v4().to_string().to_uppercase(),
+            at: now,
+            account: self.account.clone(),
+            principal: principal.arn(),
+            access_key_id: None,
+            action: AdministerIdentity::ENTRY.name.to_owned(),
+            resource: arn,
+            decision: AuditDecision::Allowed { by: granted.by().to_owned() },
+            result: "OK".to_owned(),
+            source_address: None,
+            user_agent: concat!("hansard serve/", env!("CARGO_PKG_VERSION")).to_owned(),
+            recording: None,
+            how: "local agent join token".to_owned(),
+        };
+        self.store
+            .apply(&granted, JoinTokenIssued { token }, audit)
+            .await
+            .map_err(|error| Failure::failed(format!("no join token can be made: {}", chain(&error))))?;
+        Ok(secret)
+    }
+
+    /// Starts the agent program by way of this one, so that it ends with the server whatever ends the server.
+    fn spawn(&self, arguments: &[&str], token: Option<&JoinTokenSecret>) -> Result<Child, Failure> {
+        let mut command = Command::new("/proc/self/exe");
+        command
+            .arg("local-agent")
+            .arg("--server")
+            .arg(std::process::id().to_string())
+            .arg("--")
+            .arg(&self.program)
+            .args(arguments)
+            .arg("--state-dir")
+            .arg(&self.state_dir)
+            .stdin(Stdio::null())
+            // Ctrl-C reaches the server, which ends the agent in its own time.
+            .process_group(0)
+            .kill_on_drop(true);
+        if let Some(token) = token {
+            // Other users can read arguments, but not a process's environment.
+            command.env("HANSARD_AGENT_JOIN_TOKEN", token.reveal());
+        }
+        command.spawn().map_err(|error| {
+            Failure::failed(format!("{} cannot be started: {error}", self.program.display()))
+        })
+    }
+}
+
+/// The future's result, or nothing when the server stops first.
+async fn until_stopping<T>(stopping: &watch::Receiver<bool>, future: impl Future<Output = T>) -> Option<T> {
+    let mut stopping = stopping.clone();
+    tokio::select! {
+        done = future => Some(done),
+        _ = stopping.wait_for(|stopping| *stopping) => None,
+    }
+}
+
+fn can_be_reached(socket: &Path) -> bool {
+    // Long paths do not fit a socket address; such an agent counts as started when the time is over.
+    std::os::unix::net::UnixStream::connect(socket).is_ok()
+}
+
+/// `hansard local-agent`: asks the kernel to end this process with the server, then becomes the agent.
+///
+/// # Errors
+/// The agent cannot be started.
+pub(crate) fn become_agent(
+    arguments: &LocalAgentArguments,
+    foreign: impl Iterator<Item = String>,
+) -> Failure {
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::TERM)) {
+        return Failure::failed(format!("the agent cannot be tied to the server: {error}"));
+    }
+    // The server may have ended before the line above.
+    if getppid().is_none_or(|parent| parent.as_raw_nonzero().get() != arguments.server) {
+        return Failure::failed("the server that started this agent has ended");
+    }
+    let Some((program, rest)) = arguments.command.split_first() else {
+        return Failure::usage("there is no agent program to become");
+    };
+    let mut command = std::process::Command::new(program);
+    command.args(rest);
+    // The server's settings and keys are none of the agent's business, and no proxy stands before this machine.
+    for variable in foreign.map(OsString::from).chain(PROXIES.iter().map(OsString::from)) {
+        command.env_remove(variable);
+    }
+    let error = command.exec();
+    Failure::failed(format!("{} cannot be started: {error}", PathBuf::from(program).display()))
+}
+
+const PROXIES: [&str; 6] =
+    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];

@@ -1,0 +1,190 @@
+//! `hansard serve`: the control plane, and perhaps an agent beside it.
+
+mod local_agent;
+mod logging;
+mod welcome;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use api::{ApiSettings, HansardParts};
+use domain::clock::{Clock as _, SystemClock};
+use persistence::objects::FolderObjects;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{LocalSet, spawn_local};
+use url::Url;
+
+use crate::arguments::ServeArguments;
+use crate::deployment::{DataDirectory, connect, server_keys};
+use crate::environment::Environment;
+use crate::failure::{Failure, chain};
+use crate::root_key;
+use crate::settings::Settings;
+use local_agent::LocalAgent;
+use welcome::Welcome;
+
+pub(crate) use local_agent::become_agent;
+
+/// Runs the command until it is told to stop.
+///
+/// # Errors
+/// A setting is bad, or something that the server needs cannot be had.
+pub(crate) fn run(
+    arguments: &ServeArguments,
+    environment: &Environment,
+    runtime: &Runtime,
+) -> Result<(), Failure> {
+    let settings = Settings::resolve(&arguments.flags(), arguments.store.config(), environment)?;
+    let program = settings.with_local_agent.then(|| local_agent::program(&settings)).transpose()?;
+    logging::start(&settings)?;
+    // An address that is taken leaves nothing behind.
+    let listener = listen(settings.listen)?;
+    let data = DataDirectory::create(&settings)?;
+    let _lock = data.lock()?;
+    // What answers calls runs on threads of its own. Here is where the jobs and the agent are looked after, on the
+    // main thread, which lives as long as the process.
+    LocalSet::new().block_on(runtime, serve(arguments, settings, program, &data, listener))
+}
+
+async fn serve(
+    arguments: &ServeArguments,
+    settings: Settings,
+    program: Option<std::path::PathBuf>,
+    data: &DataDirectory,
+    listener: TcpListener,
+) -> Result<(), Failure> {
+    let signals = (handle(SignalKind::terminate())?, handle(SignalKind::interrupt())?);
+    let keys = Arc::new(server_keys(&settings, data, true)?);
+    let store = connect(&settings, data, &keys).await?;
+    let root = root_key::ensure(settings.root.clone(), data, &store, SystemClock.now()).await?;
+    let objects = FolderObjects::open(&data.objects())
+        .map_err(|error| Failure::failed(format!("the folder store: {}", chain(&error))))?;
+    let local = local_url(listener.local_addr().map_err(|error| cannot_listen(settings.listen, &error))?)?;
+    let public = settings.public_url.clone().unwrap_or_else(|| local.clone());
+    let welcome = Welcome::new(data, &root, &local, &settings.local_instance_id, program.as_deref());
+    let parts = HansardParts {
+        store: store.clone(),
+        objects: Arc::new(objects),
+        clock: Arc::new(SystemClock),
+        keys,
+        settings: ApiSettings::new(public, settings.region.clone()),
+    };
+    tracing::info!(
+        listen = %local,
+        public_url = %parts.settings.public_url,
+        data = %data.path().display(),
+        account = %root.account(),
+        "serving"
+    );
+    let (stop, stopping) = watch::channel(false);
+    let stop = Arc::new(stop);
+    spawn_local(pass_on(signals, Arc::clone(&stop)));
+    let show = arguments.print_credentials;
+    let agent = program.map(|program| LocalAgent {
+        program,
+        state_dir: data.agent(),
+        server: local,
+        instance: settings.local_instance_id.clone(),
+        region: settings.region.clone(),
+        account: root.account().clone(),
+        store,
+    });
+    let beside = spawn_local(async move {
+        match agent {
+            Some(agent) => agent.supervise(stopping, move || welcome.show(show)).await,
+            None => welcome.show(show),
+        }
+    });
+    let mut asked = stop.subscribe();
+    let shutdown = async move {
+        // The sender lives until the server has ended, and a task that panicked has ended too.
+        let _ = asked.wait_for(|asked| *asked).await;
+        tracing::info!("stopping");
+        // The agent ends first, while the server still takes what it delivers.
+        let _ = beside.await;
+    };
+    let served = api::serve(parts, listener, shutdown).await;
+    stop.send_replace(true);
+    served.map_err(|error| Failure::failed(format!("the server ended: {error}")))?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .map_err(|error| cannot_listen(address, &error))
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => Failure::failed(format!(
+            "the address {address} is in use by another program; choose another with --listen, such as --listen \
+             127.0.0.1:{}",
+            address.port().checked_add(1).unwrap_or(8080)
+        )),
+        io::ErrorKind::PermissionDenied => Failure::failed(format!(
+            "the address {address} may not be used: ports below 1024 need privileges; choose another with --listen"
+        )),
+        _ => Failure::failed(format!("the address {address} cannot be listened on: {error}")),
+    }
+}
+
+/// How this machine itself reaches the server.
+fn local_url(address: SocketAddr) -> Result<Url, Failure> {
+    let host = match address.ip() {
+        IpAddr::V4(any) if any.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(any) if any.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        host => host,
+    };
+    let text = format!("http://{}", SocketAddr::new(host, address.port()));
+    text.parse().map_err(|error| Failure::failed(format!("{text} is not an address: {error}")))
+}
+
+fn handle(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::failed(format!("signals cannot be handled: {error}")))
+}
+
+/// The first signal asks for an orderly end, the second one does not wait for it.
+async fn pass_on((mut terminate, mut interrupt): (Signal, Signal), stop: Arc<watch::Sender<bool>>) {
+    for first in [true, false] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if first {
+            stop.send_replace(true);
+        }
+    }
+    tracing::warn!("ended at once by a second signal");
+    std::process::exit(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_use_is_one_clear_line() {
+        let taken = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = taken.local_addr().unwrap();
+        let failure = listen(address).unwrap_err();
+        let expected =
+            format!("the address {address} is in use by another program; choose another with --listen");
+        assert!(failure.message().starts_with(&expected), "{failure}");
+    }
+
+    #[test]
+    fn the_local_address_can_be_dialled() {
+        for (listen, dialled) in [
+            ("0.0.0.0:8080", "http://127.0.0.1:8080/"),
+            ("[::]:8080", "http://[::1]:8080/"),
+            ("10.0.0.1:80", "http://10.0.0.1/"),
+        ] {
+            assert_eq!(local_url(listen.parse().unwrap()).unwrap().as_str(), dialled);
+        }
+    }
+}

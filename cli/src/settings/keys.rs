@@ -1,0 +1,65 @@
+//! The one list of settings: a key's name gives its flag, its variable and its place in the file.
+
+/// A setting.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// `data-dir`: with `--` the flag, as it is the key in the file.
+    pub(crate) name: &'static str,
+    /// Whether it is set on the command line too. Secrets are not: others see a command line.
+    pub(crate) has_flag: bool,
+    /// Whether its value may be repeated in a message.
+    pub(crate) secret: bool,
+}
+
+impl Key {
+    const fn plain(name: &'static str) -> Self {
+        Self { name, has_flag: true, secret: false }
+    }
+
+    /// `HANSARD_DATA_DIR`.
+    pub(crate) fn variable(&self) -> String {
+        format!("HANSARD_{}", self.name.to_uppercase().replace('-', "_"))
+    }
+}
+
+pub(crate) const DATA_DIR: Key = Key::plain("data-dir");
+pub(crate) const LISTEN: Key = Key::plain("listen");
+pub(crate) const DATABASE_URL: Key = Key { name: "database-url", has_flag: true, secret: true };
+pub(crate) const PUBLIC_URL: Key = Key::plain("public-url");
+pub(crate) const REGION: Key = Key::plain("region");
+pub(crate) const SERVER_KEYS: Key = Key::plain("server-keys");
+pub(crate) const WITH_LOCAL_AGENT: Key = Key::plain("with-local-agent");
+pub(crate) const LOCAL_AGENT_PROGRAM: Key = Key::plain("local-agent-program");
+pub(crate) const LOCAL_INSTANCE_ID: Key = Key::plain("local-instance-id");
+pub(crate) const LOG_FORMAT: Key = Key::plain("log-format");
+pub(crate) const LOG_FILTER: Key = Key::plain("log-filter");
+pub(crate) const ROOT_ACCOUNT_ID: Key = Key { name: "root-account-id", has_flag: false, secret: false };
+pub(crate) const ROOT_ACCESS_KEY_ID: Key = Key { name: "root-access-key-id", has_flag: false, secret: false };
+pub(crate) const ROOT_ACCESS_KEY_SECRET: Key =
+    Key { name: "root-access-key-secret", has_flag: false, secret: true };
+
+/// Every setting.
+pub(crate) const SETTING_KEYS: &[&Key] = &[
+    &DATA_DIR,
+    &LISTEN,
+    &DATABASE_URL,
+    &PUBLIC_URL,
+    &REGION,
+    &SERVER_KEYS,
+    &WITH_LOCAL_AGENT,
+    &LOCAL_AGENT_PROGRAM,
+    &LOCAL_INSTANCE_ID,
+    &LOG_FORMAT,
+    &LOG_FILTER,
+    &ROOT_ACCOUNT_ID,
+    &ROOT_ACCESS_KEY_ID,
+    &ROOT_ACCESS_KEY_SECRET,
+];
+
+/// Where the file of settings is, when no `--config` says so. It is no setting itself.
+pub(crate) const CONFIG_VARIABLE: &str = "HANSARD_CONFIG";
+
+/// Variables that other programs of ours read, and the client half of this one.
+pub(crate) fn is_foreign(variable: &str) -> bool {
+    variable == "HANSARD_ENDPOINT" || variable.starts_with("HANSARD_AGENT_")
+}

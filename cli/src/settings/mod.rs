@@ -1,0 +1,153 @@
+//! The settings of `serve` and `admin`: flags, then `HANSARD_*` variables, then the file, then defaults
+//! (DECISIONS G5). Every value is checked wherever it stands, also where a stronger one hides it.
+
+mod file;
+pub(crate) mod keys;
+mod sources;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use domain::access_key::AccessKeySecret;
+use domain::identity::AccessKeyId;
+use domain::{AccountId, InstanceId, Region};
+use persistence::DatabaseUrl;
+use url::Url;
+
+use crate::environment::Environment;
+use crate::failure::Failure;
+
+pub(crate) use keys::Key;
+use sources::Sources;
+
+/// How the server logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The root account and its access key, as an operator presets them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RootPreset {
+    /// The account.
+    pub(crate) account: AccountId,
+    /// The key's id.
+    pub(crate) access_key_id: AccessKeyId,
+    /// The key's secret.
+    pub(crate) access_key_secret: AccessKeySecret,
+}
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Where everything lies that the embedded default keeps.
+    pub(crate) data_dir: PathBuf,
+    /// Where the server listens.
+    pub(crate) listen: SocketAddr,
+    /// The database, when it is not SQLite in the data directory. It may hold a password.
+    pub(crate) database_url: Option<DatabaseUrl>,
+    /// The address that others reach the server by, when it is not that of `listen`.
+    pub(crate) public_url: Option<Url>,
+    /// The region of instances that nothing else places.
+    pub(crate) region: Region,
+    /// The file of server keys, when it is not in the data directory.
+    pub(crate) server_keys: Option<PathBuf>,
+    /// Whether an agent for this machine runs beside the server.
+    pub(crate) with_local_agent: bool,
+    /// The agent program, when it is not beside this one.
+    pub(crate) local_agent_program: Option<PathBuf>,
+    /// The id of this machine as an instance.
+    pub(crate) local_instance_id: InstanceId,
+    /// How the server logs.
+    pub(crate) log_format: LogFormat,
+    /// What the server logs, in the words of tracing's filter.
+    pub(crate) log_filter: String,
+    /// The root account, where it is preset.
+    pub(crate) root: Option<RootPreset>,
+}
+
+impl Settings {
+    /// Reads all sources. `flags` are the settings that stand on the command line; `config` is its `--config`.
+    ///
+    /// # Errors
+    /// An unknown key or variable, or a bad value, by name and with what is allowed.
+    pub(crate) fn resolve(
+        flags: &[(&Key, String)],
+        config: Option<&Path>,
+        environment: &Environment,
+    ) -> Result<Self, Failure> {
+        let sources = Sources::gather(flags, config, environment)?;
+        let root = root_preset(&sources)?;
+        let settings = Self {
+            data_dir: sources.get(&keys::DATA_DIR, values::path)?.unwrap_or_else(|| "hansard-data".into()),
+            listen: sources
+                .get(&keys::LISTEN, values::listen)?
+                .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            database_url: sources.get(&keys::DATABASE_URL, values::database)?,
+            public_url: sources.get(&keys::PUBLIC_URL, values::public_url)?,
+            region: match sources.get(&keys::REGION, values::region)? {
+                Some(region) => region,
+                None => Region::parse(DEFAULT_REGION).expect("the default is a region"),
+            },
+            server_keys: sources.get(&keys::SERVER_KEYS, values::path)?,
+            with_local_agent: sources.get(&keys::WITH_LOCAL_AGENT, values::switch)?.unwrap_or(false),
+            local_agent_program: sources.get(&keys::LOCAL_AGENT_PROGRAM, values::path)?,
+            local_instance_id: match sources.get(&keys::LOCAL_INSTANCE_ID, values::instance)? {
+                Some(instance) => instance,
+                None => InstanceId::parse(DEFAULT_INSTANCE).expect("the default is an instance id"),
+            },
+            log_format: sources.get(&keys::LOG_FORMAT, values::log_format)?.unwrap_or(LogFormat::Human),
+            log_filter: sources.get(&keys::LOG_FILTER, values::log_filter)?.unwrap_or_else(|| "info".into()),
+            root,
+        };
+        if settings.server_keys.is_none()
+            && settings.database_url.as_ref().is_some_and(|url| !url.is_sqlite())
+        {
+            return Err(Failure::usage(
+                "server-keys is not set: with a database other than SQLite, --server-keys (or HANSARD_SERVER_KEYS) \
+                 must name the key file, the same for every replica; \
+                 `hansard admin server-keys generate FILE` makes one",
+            ));
+        }
+        Ok(settings)
+    }
+}
+
+/// The deployment's region where none is set.
+pub(crate) const DEFAULT_REGION: &str = "cn-hangzhou";
+
+/// This machine's instance id where none is set.
+pub(crate) const DEFAULT_INSTANCE: &str = "i-local";
+
+/// All three of the root's settings, or none.
+fn root_preset(sources: &Sources) -> Result<Option<RootPreset>, Failure> {
+    let account = sources.get(&keys::ROOT_ACCOUNT_ID, values::account)?;
+    let id = sources.get(&keys::ROOT_ACCESS_KEY_ID, values::access_key_id)?;
+    let secret = sources.get(&keys::ROOT_ACCESS_KEY_SECRET, values::access_key_secret)?;
+    let missing: Vec<_> = [
+        (account.is_none(), keys::ROOT_ACCOUNT_ID),
+        (id.is_none(), keys::ROOT_ACCESS_KEY_ID),
+        (secret.is_none(), keys::ROOT_ACCESS_KEY_SECRET),
+    ]
+    .into_iter()
+    .filter_map(|(missing, key)| missing.then(|| key.variable()))
+    .collect();
+    match (account, id, secret) {
+        (Some(account), Some(access_key_id), Some(access_key_secret)) => {
+            Ok(Some(RootPreset { account, access_key_id, access_key_secret }))
+        }
+        (None, None, None) => Ok(None),
+        _ => Err(Failure::usage(format!(
+            "the root account is preset by all three of HANSARD_ROOT_ACCOUNT_ID, HANSARD_ROOT_ACCESS_KEY_ID and \
+             HANSARD_ROOT_ACCESS_KEY_SECRET, or by none; not set: {}",
+            missing.join(", ")
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+use std::io::Write as _;
+
+use super::keys::{DATA_DIR, DATABASE_URL, LISTEN, PUBLIC_URL, REGION, SERVER_KEYS};
+use super::*;
+
+fn resolve(
+    flags: &[(&Key, &str)],
+    variables: &[(&str, &str)],
+    file: Option<&str>,
+) -> Result<Settings, Failure> {
+    let flags: Vec<_> = flags.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+    let mut on_disk = tempfile::Builder::new().prefix("settings").suffix(".toml").tempfile().unwrap();
+    on_disk.write_all(file.unwrap_or_default().as_bytes()).unwrap();
+    Settings::resolve(&flags, file.map(|_| on_disk.path()), &Environment::of(variables))
+}
+
+fn refusal(flags: &[(&Key, &str)], variables: &[(&str, &str)], file: Option<&str>) -> String {
+    let failure = resolve(flags, variables, file).unwrap_err();
+    assert_eq!(failure.exit_code(), 2, "{failure}");
+    failure.message().to_owned()
+}
+
+#[test]
+fn defaults_need_nothing() {
+    let settings = resolve(&[], &[], None).unwrap();
+    assert_eq!(settings.data_dir, Path::new("hansard-data"));
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.region.as_str(), "cn-hangzhou");
+    assert_eq!(settings.local_instance_id.as_str(), "i-local");
+    assert_eq!((settings.with_local_agent, settings.root), (false, None));
+}
+
+#[test]
+fn flags_are_stronger_than_variables_than_the_file_than_defaults() {
+    let file = "data-dir = \"file\"\nregion = \"cn-file\"\nlisten = \"127.0.0.1:1\"\n";
+    let variables = [("HANSARD_DATA_DIR", "variable"), ("HANSARD_REGION", "cn-variable")];
+    let settings = resolve(&[(&DATA_DIR, "flag")], &variables, Some(file)).unwrap();
+    assert_eq!(settings.data_dir, Path::new("flag"));
+    assert_eq!(settings.region.as_str(), "cn-variable");
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:1");
+    assert_eq!(settings.log_filter, "info");
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    let settings = resolve(&[], &[("HANSARD_REGION", "")], Some("region = \"cn-file\"")).unwrap();
+    assert_eq!(settings.region.as_str(), "cn-file");
+}
+
+#[test]
+fn the_file_can_be_named_by_a_variable() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"region = \"cn-named\"").unwrap();
+    let path = file.path().to_str().unwrap().to_owned();
+    let settings = Settings::resolve(&[], None, &Environment::of(&[("HANSARD_CONFIG", &path)])).unwrap();
+    assert_eq!(settings.region.as_str(), "cn-named");
+    let missing = refusal(&[], &[("HANSARD_CONFIG", "/nowhere/at-all.toml")], None);
+    assert!(missing.contains("/nowhere/at-all.toml cannot be read"), "{missing}");
+}
+
+#[test]
+fn unknown_names_are_refused_by_name() {
+    let message = refusal(&[], &[("HANSARD_LISTEN_ON", "x")], None);
+    assert!(message.starts_with("unknown variable HANSARD_LISTEN_ON; the variables are"), "{message}");
+    let message = refusal(&[], &[], Some("region = \"cn-a\"\nregoin = \"cn-a\""));
+    assert!(message.contains("line 2: unknown key \"regoin\""), "{message}");
+}
+
+#[test]
+fn variables_of_the_client_and_the_agent_are_not_ours() {
+    let others = [("HANSARD_ENDPOINT", "x"), ("HANSARD_AGENT_STATE_DIR", "/x"), ("HANSARDX", "y")];
+    resolve(&[], &others, None).unwrap();
+}
+
+#[test]
+fn bad_values_say_where_they_stand_and_what_is_allowed() {
+    for (message, expected) in [
+        (
+            refusal(&[(&LISTEN, "8080")], &[], None),
+            "--listen: the value \"8080\" is not allowed: it is an IP address",
+        ),
+        (
+            refusal(&[], &[("HANSARD_REGION", "CN")], None),
+            "HANSARD_REGION: the value \"CN\" is not allowed: a region:",
+        ),
+        (
+            refusal(&[], &[], Some("\nlog-format = \"xml\"")),
+            "line 2: log-format: the value \"xml\" is not allowed",
+        ),
+        (refusal(&[(&PUBLIC_URL, "https://h/x")], &[], None), "--public-url: the value"),
+        (refusal(&[(&PUBLIC_URL, "ftp://h")], &[], None), "it is http:// or https://"),
+        (refusal(&[(&DATA_DIR, "")], &[], None), "--data-dir"),
+        (refusal(&[], &[("HANSARD_WITH_LOCAL_AGENT", "yes")], None), "it is true or false"),
+        (refusal(&[], &[("HANSARD_LOCAL_INSTANCE_ID", "me")], None), "an instance id: it is 1 to 8"),
+        (refusal(&[], &[("HANSARD_LOG_FILTER", "a=b=c")], None), "HANSARD_LOG_FILTER"),
+    ] {
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_bad_value_is_found_behind_a_stronger_one() {
+    let message = refusal(&[(&REGION, "cn-flag")], &[], Some("region = \"nowhere\""));
+    assert!(message.contains("line 1: region"), "{message}");
+}
+
+#[test]
+fn secrets_are_never_repeated() {
+    let message = refusal(&[(&DATABASE_URL, "mysql://user:hunter2@host/x")], &[], None);
+    assert!(message.contains("--database-url") && !message.contains("hunter2"), "{message}");
+    let message = refusal(&[], &[("HANSARD_ROOT_ACCESS_KEY_SECRET", "hunter2")], None);
+    assert!(message.contains("HANSARD_ROOT_ACCESS_KEY_SECRET") && !message.contains("hunter2"), "{message}");
+    let root = [
+        ("HANSARD_ROOT_ACCOUNT_ID", "1000000000000001"),
+        ("HANSARD_ROOT_ACCESS_KEY_ID", "LTAIroot"),
+        ("HANSARD_ROOT_ACCESS_KEY_SECRET", "hunter2hunter2"),
+    ];
+    let flags = [(&DATABASE_URL, "postgres://me:hunter2@localhost/x"), (&SERVER_KEYS, "keys.toml")];
+    let settings = resolve(&flags, &root, None).unwrap();
+    assert!(!format!("{settings:?}").contains("hunter2"), "{settings:?}");
+}
+
+#[test]
+fn the_root_is_preset_whole_or_not_at_all() {
+    let message = refusal(&[], &[("HANSARD_ROOT_ACCESS_KEY_ID", "LTAIroot")], None);
+    assert!(
+        message.ends_with("not set: HANSARD_ROOT_ACCOUNT_ID, HANSARD_ROOT_ACCESS_KEY_SECRET"),
+        "{message}"
+    );
+    for (name, bad) in [
+        ("HANSARD_ROOT_ACCOUNT_ID", "2000000000000001"),
+        ("HANSARD_ROOT_ACCESS_KEY_ID", "a b"),
+        ("HANSARD_ROOT_ACCESS_KEY_SECRET", "with a space in it"),
+    ] {
+        assert!(refusal(&[], &[(name, bad)], None).starts_with(name));
+    }
+}
+
+#[test]
+fn other_databases_need_a_key_file() {
+    let postgres = "postgres://hansard@localhost/hansard";
+    let message = refusal(&[(&DATABASE_URL, postgres)], &[], None);
+    assert!(message.starts_with("server-keys is not set"), "{message}");
+    resolve(&[(&DATABASE_URL, postgres)], &[("HANSARD_SERVER_KEYS", "keys.toml")], None).unwrap();
+}

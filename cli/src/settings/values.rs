@@ -1,0 +1,95 @@
+//! What each setting accepts. A refusal says what is allowed, without the value itself.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use domain::access_key::AccessKeySecret;
+use domain::identity::AccessKeyId;
+use domain::{AccountId, InstanceId, InvalidIdentifier, Region};
+use persistence::DatabaseUrl;
+use url::Url;
+
+use super::LogFormat;
+
+fn allowed(error: InvalidIdentifier) -> String {
+    format!("{}: {}", error.kind(), error.allowed())
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.contains('\0') {
+        return Err("it is a path and not empty".into());
+    }
+    Ok(text.into())
+}
+
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "it is an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".into())
+}
+
+/// The reader's own words never repeat the address, which may hold a password.
+pub(super) fn database(text: &str) -> Result<DatabaseUrl, String> {
+    DatabaseUrl::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn public_url(text: &str) -> Result<Url, String> {
+    const ALLOWED: &str = "it is http:// or https:// with a host and perhaps a port, such as https://hansard.example.com, \
+                           without a path, a query or a user";
+    let url: Url = text.parse().map_err(|_| ALLOWED.to_owned())?;
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.host().is_some()
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if plain { Ok(url) } else { Err(ALLOWED.into()) }
+}
+
+pub(super) fn region(text: &str) -> Result<Region, String> {
+    Region::parse(text).map_err(allowed)
+}
+
+pub(super) fn instance(text: &str) -> Result<InstanceId, String> {
+    InstanceId::parse(text).map_err(allowed)
+}
+
+pub(super) fn account(text: &str) -> Result<AccountId, String> {
+    AccountId::parse(text).map_err(allowed)
+}
+
+pub(super) fn access_key_id(text: &str) -> Result<AccessKeyId, String> {
+    AccessKeyId::parse(text).map_err(|error| format!("it is {}", error.rule))
+}
+
+pub(super) fn access_key_secret(text: &str) -> Result<AccessKeySecret, String> {
+    if (8..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(AccessKeySecret::new(text.to_owned()))
+    } else {
+        Err("it is 8 to 128 visible ASCII characters without spaces".into())
+    }
+}
+
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("it is true or false".into()),
+    }
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "human" => Ok(LogFormat::Human),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("it is human or json".into()),
+    }
+}
+
+pub(super) fn log_filter(text: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => {
+            Err("it is a level (error, warn, info, debug, trace) or a list such as info,api=debug".into())
+        }
+    }
+}

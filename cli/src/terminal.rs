@@ -1,0 +1,50 @@
+//! What commands print. Standard output carries results, standard error everything that is said about them.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
+
+use std::io::{self, Write as _};
+
+use serde_json::Value;
+
+use crate::failure::{Failure, chain};
+use crate::sanitise::{sanitised, sanitised_json};
+
+/// Prints a result as it is; the caller has sanitised what others supplied.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// Prints a result in bytes.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| cannot_write(&error))
+}
+
+/// Prints JSON, indented, with everything escaped that could drive a terminal.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(chain(&error)))?;
+    print(&format!("{}\n", sanitised_json(&text)))
+}
+
+/// Says something beside the result.
+pub(crate) fn note(text: &str) {
+    eprintln!("{}", sanitised(text));
+}
+
+/// Says why the command failed.
+pub(crate) fn complain(failure: &Failure) {
+    eprintln!("error: {}", failure.message());
+}
+
+/// A result that cannot be written is a failure; also when its reader has left, since scripts look at exit codes.
+pub(crate) fn cannot_write(error: &io::Error) -> Failure {
+    Failure::failed(format!("standard output cannot be written: {error}"))
+}
