@@ -13,13 +13,13 @@ use agent_protocol::configuration::{
 use agent_protocol::enrol::{EnrolReply, EnrolRequest, ServerKey};
 use agent_protocol::link::{AgentMessage, ServerMessage};
 use agent_protocol::recordings::{
-    Grant, GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest, SegmentReply,
-    SegmentRequest,
+    Grant, GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest,
+    SegmentReply, SegmentRequest,
 };
 use agent_protocol::{AgentClaims, AgentErrorCode, ErrorReply, PrivateKey, SignedConfiguration, clock};
 use recording::{
-    AccountId, AgentId, ChainValue, ContentHash, InstanceId, Manifest, MemorySource, ObjectName, RecordingEnd, Region, Start,
-    Stream, TerminalSessionToken, Verdict,
+    AccountId, AgentId, ChainValue, ContentHash, InstanceId, Manifest, MemorySource, ObjectName,
+    RecordingEnd, Region, Start, Stream, TerminalSessionToken, Verdict,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -184,7 +184,12 @@ impl ControlPlane {
                         retryable: code.retryable(),
                         expected_number,
                     };
-                    http::write_reply(&mut writer, code.status(), &date, &serde_json::to_string(&reply).unwrap())
+                    http::write_reply(
+                        &mut writer,
+                        code.status(),
+                        &date,
+                        &serde_json::to_string(&reply).unwrap(),
+                    )
                 }
             };
             if written.is_err() {
@@ -236,7 +241,8 @@ impl ControlPlane {
 
     fn authenticate(&self, request: &Request) -> Result<(), (AgentErrorCode, Option<u32>)> {
         let refused = (AgentErrorCode::InvalidAgentToken, None);
-        let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).ok_or(refused)?;
+        let token =
+            request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).ok_or(refused)?;
         let now = self.now_millis();
         let mut state = self.state();
         let (agent_id, enrolled) = state.enrolled.as_ref().ok_or((AgentErrorCode::AgentNotFound, None))?;
@@ -270,7 +276,10 @@ impl ControlPlane {
                 expiration_days: 7,
                 selector: "*".into(),
             }),
-            captures: vec![CaptureDelegation { kind: "terminal".into(), failure_policy: FailurePolicy::Strict }],
+            captures: vec![CaptureDelegation {
+                kind: "terminal".into(),
+                failure_policy: FailurePolicy::Strict,
+            }],
             default_record_storage_target: "default".into(),
             default_expiration_days: 7,
         };
@@ -347,12 +356,14 @@ impl ControlPlane {
 
     fn upload(&self, grant: &str, body: &[u8]) -> Answer {
         let mut state = self.state();
-        let (token, request) = state.grants.get(grant).cloned().ok_or((AgentErrorCode::InvalidGrant, None))?;
+        let (token, request) =
+            state.grants.get(grant).cloned().ok_or((AgentErrorCode::InvalidGrant, None))?;
         if request.length != body.len() as u64 || request.sha256 != ContentHash::of(body) {
             return Err((AgentErrorCode::ObjectMismatch, None));
         }
         let recording = state.recordings.get_mut(&token).unwrap();
-        let object = recording.objects.objects.entry(name(&request.object_name)).or_insert_with(|| body.to_vec());
+        let object =
+            recording.objects.objects.entry(name(&request.object_name)).or_insert_with(|| body.to_vec());
         if object != body {
             return Err((AgentErrorCode::ObjectAlreadyExists, None));
         }
@@ -364,16 +375,19 @@ impl ControlPlane {
         let recording = state.recordings.get_mut(token).ok_or((AgentErrorCode::RecordingNotFound, None))?;
         let next = u32::try_from(recording.segments.len()).unwrap();
         if request.number < next {
-            assert_eq!(recording.segments[request.number as usize], request, "a segment changed after its acknowledgement");
+            assert_eq!(
+                recording.segments[request.number as usize], request,
+                "a segment changed after its acknowledgement"
+            );
         } else if request.number > next {
             return Err((AgentErrorCode::SegmentOutOfOrder, Some(next)));
         } else {
             let object = &recording.objects.objects[&name(&format!("terminal/{next:06}.cast.zst"))];
             assert_eq!(ContentHash::of(object), request.sha256);
-            let before = recording
-                .segments
-                .last()
-                .map_or_else(|| ChainValue::first(&recording.start_document, Stream::Terminal), |last| last.chain_after);
+            let before = recording.segments.last().map_or_else(
+                || ChainValue::first(&recording.start_document, Stream::Terminal),
+                |last| last.chain_after,
+            );
             assert_eq!(request.chain_before, before);
             assert_eq!(request.chain_after, before.next(next, request.length, &request.sha256));
             recording::decode_segment(object).unwrap();
@@ -401,7 +415,10 @@ impl ControlPlane {
         let mut link = WebSocket::from_raw_socket(stream, Role::Server, None);
         let mut pushed = self.state().revision;
         loop {
-            let (away, revision) = (self.state().away, self.state().revision);
+            let (away, revision) = {
+                let state = self.state();
+                (state.away, state.revision)
+            };
             if away {
                 return;
             }
@@ -414,13 +431,18 @@ impl ControlPlane {
             }
             match link.read() {
                 Ok(Message::Text(text)) => {
-                    if let AgentMessage::ConfigurationApplied { revision } = serde_json::from_str(&text).unwrap() {
+                    if let AgentMessage::ConfigurationApplied { revision } =
+                        serde_json::from_str(&text).unwrap()
+                    {
                         self.state().applied_revisions.push(revision);
                     }
                 }
                 Ok(_) => {}
                 Err(tungstenite::Error::Io(error))
-                    if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+                    if matches!(
+                        error.kind(),
+                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                    ) => {}
                 Err(_) => return,
             }
         }

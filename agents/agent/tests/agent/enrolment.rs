@@ -32,8 +32,7 @@ fn the_join_token_comes_from_wherever_it_is_safe() {
     let instance = Instance::new();
     let server = instance.control_plane.address().to_owned();
     let enrol = ["enrol", "--server", &server, "--instance-id", INSTANCE, "--token-file", "-"];
-    let mut process =
-        instance.command(&enrol).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut process = instance.command(&enrol).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     writeln!(process.stdin.take().unwrap(), "{JOIN_TOKEN}").unwrap();
     let output = process.wait_with_output().unwrap();
     assert!(output.status.success());

@@ -34,14 +34,14 @@ fn an_agent_that_is_killed_delivers_at_its_next_start() {
     let mut person = instance.person(&["bash", "--norc", "--noprofile"]);
     person.sees("ready> ");
     let token = person.token();
-    person.types("echo before the kill\r");
-    person.sees("\nbefore the kill");
+    person.types("echo before-$((1+1))-kill\r");
+    person.sees("before-2-kill");
     instance.kill_agent();
-    person.types("echo without an agent\r");
-    person.sees("\nwithout an agent");
+    person.types("echo without-$((1+1))-agent\r");
+    person.sees("without-2-agent");
     instance.start_agent();
-    person.types("echo with the next agent\r");
-    person.sees("\nwith the next agent");
+    person.types("echo next-$((1+1))-agent\r");
+    person.sees("next-2-agent");
     // A second one dies with the session ended but nothing of that end delivered.
     instance.kill_agent();
     person.types("exit 9\r");
@@ -50,7 +50,7 @@ fn an_agent_that_is_killed_delivers_at_its_next_start() {
     let recording = instance.control_plane.sealed(&token);
     assert_eq!(recording.end(), RecordingEnd::Exited(ExitStatus::Code(9)));
     let recorded = text(&recording.output());
-    for line in ["\nbefore the kill", "\nwithout an agent", "\nwith the next agent"] {
+    for line in ["before-2-kill", "without-2-agent", "next-2-agent"] {
         assert!(recorded.contains(line), "{recorded}");
     }
     instance.spool_is_empty();
@@ -188,7 +188,10 @@ fn a_torn_or_damaged_tail_is_cut_and_said() {
     let torn = tear(&mut instance, &[200, 0, 0]);
     assert!(text(&torn.output()).starts_with("shown"));
     assert!(torn.events().iter().all(|event| !matches!(event.kind, TerminalEventKind::Gap(_))));
-    let damaged = tear(&mut instance, &[9, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let damaged = tear(
+        &mut instance,
+        &[9, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+    );
     assert!(text(&damaged.output()).starts_with("shown"));
     let gaps: Vec<_> = damaged
         .events()
@@ -213,7 +216,9 @@ fn a_final_refusal_erases_nothing_and_is_tried_again_at_the_next_start() {
         (session["State"] == "refused" && session["Reason"].as_str()?.contains("InvalidStart")).then_some(())
     });
     let folder = instance.session_folder(&token);
-    eventually("it is cut and sealed all the same", || folder.join("manifest-0000.json").exists().then_some(()));
+    eventually("it is cut and sealed all the same", || {
+        folder.join("manifest-0000.json").exists().then_some(())
+    });
     assert!(folder.join("refused.json").exists() && folder.join("terminal.spool").exists());
     instance.stop_agent();
     instance.control_plane.state().refuses_recordings = false;

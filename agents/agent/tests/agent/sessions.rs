@@ -20,14 +20,14 @@ fn a_shell_is_recorded_as_the_person_saw_it() {
     person.types("echo one-$((1+1))-three; tty; stty size\r");
     person.sees("one-2-three");
     person.sees("24 80");
-    person.types("echo $HANSARD_TERMINAL_SESSION_TOKEN\r");
-    person.sees(&format!("\n{token}"));
+    person.types("echo \"<$HANSARD_TERMINAL_SESSION_TOKEN>\"\r");
+    person.sees(&format!("<{token}>"));
     // Ctrl-C ends the sleep, not the session.
     person.types("sleep 1000\r");
     person.sees("sleep 1000\r\n");
     person.types("\u{3}");
-    person.types("echo still here\r");
-    person.sees("\nstill here");
+    person.types("echo still-$((3+4))-here\r");
+    person.sees("still-7-here");
     person.types("exit 42\r");
     person.ends_with(42);
     assert_eq!(person.settings().local_modes, before);
@@ -50,8 +50,8 @@ fn a_new_size_reaches_command_and_recording() {
     let mut person = instance.person(&["bash", "--norc", "--noprofile"]);
     person.sees("ready> ");
     person.resizes(123, 45);
-    person.types("until stty size | grep '45 123'; do :; done\r");
-    person.sees("\n45 123");
+    person.types("until [ \"$(stty size)\" = '45 123' ]; do :; done; echo size-$((1+1))-new\r");
+    person.sees("size-2-new");
     person.types("exit\r");
     person.ends_with(0);
     let recording = instance.control_plane.sealed(&person.token());
