@@ -1,6 +1,8 @@
 //! The agent program as it is: the real binary, real pseudo-terminals, real shells. Only the control plane is played here, as
 //! strictly as the Agent API says, so that the agent can be tested without a server; the whole-system tests use the real one.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests and what serves only them")]
+
 mod bench;
 mod control_plane;
 mod enrolment;

@@ -98,11 +98,10 @@ impl Person {
 
     pub(crate) fn ends(&mut self) -> ExitStatus {
         let process = &mut self.process;
-        let status = eventually("the session ends", || process.try_wait().unwrap());
-        status
+        eventually("the session ends", || process.try_wait().unwrap())
     }
 
-    /// The end, and then all that was shown: output may still be on its way from the terminal to the eye.
+    /// The end, with this exit code.
     pub(crate) fn ends_with(&mut self, code: i32) {
         let status = self.ends();
         assert_eq!(status.code(), Some(code), "{status:?}; shown:\n{}", self.screen());
