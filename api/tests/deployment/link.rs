@@ -1,0 +1,200 @@
+//! The link: the configuration is pushed at once and within a second of a change; a link ends when it should.
+
+use std::time::{Duration, Instant};
+
+use agent_protocol::enrol::ServerKey;
+use agent_protocol::link::ServerMessage;
+use agent_protocol::{EffectiveConfiguration, SignedConfiguration};
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::recording_agent::TestAgent;
+use crate::running::{Answer, Running};
+
+const PATH: &str = "/agent/v1/link";
+
+struct DialledLink {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pinned: Vec<ServerKey>,
+}
+
+impl DialledLink {
+    async fn dial(running: &Running, agent: &TestAgent) -> Self {
+        let mut request = running.url(PATH).replace("http://", "ws://").into_client_request().unwrap();
+        let bearer = format!("Bearer {}", agent.token(running, "GET", PATH, b""));
+        request.headers_mut().insert("authorization", bearer.parse().unwrap());
+        let (socket, response) = connect_async(request).await.unwrap();
+        assert!(response.headers().contains_key("x-acs-request-id"));
+        Self { socket, pinned: serde_json::from_value(agent.enrolled["ServerKeys"].clone()).unwrap() }
+    }
+
+    async fn say(&mut self, message: serde_json::Value) {
+        self.socket.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    async fn hello(&mut self, kinds: &[&str]) {
+        let capabilities: Vec<_> = kinds.iter().map(|kind| json!({"Kind": kind, "Version": "1"})).collect();
+        let hello =
+            json!({"Type": "hello", "AgentVersion": "0.2.0", "Capabilities": capabilities, "Sessions": []});
+        self.say(hello).await;
+    }
+
+    /// The next message that is no ping.
+    async fn next(&mut self) -> Option<Message> {
+        loop {
+            match tokio::time::timeout(Duration::from_secs(10), self.socket.next()).await.expect("a message")
+            {
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(message)) => return Some(message),
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    async fn configuration(&mut self) -> EffectiveConfiguration {
+        let Some(Message::Text(text)) = self.next().await else { panic!("no configuration") };
+        let ServerMessage::Configuration { configuration } = serde_json::from_str(&text).unwrap();
+        SignedConfiguration::verify(&configuration, &self.pinned).unwrap()
+    }
+
+    async fn close_code(&mut self) -> Option<CloseCode> {
+        match self.next().await {
+            Some(Message::Close(frame)) => frame.map(|frame| frame.code),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+async fn linked() -> (Running, TestAgent, DialledLink) {
+    let running = Running::start().await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let mut link = DialledLink::dial(&running, &agent).await;
+    link.hello(&["terminal"]).await;
+    (running, agent, link)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_configuration_comes_at_once_and_within_a_second_of_each_change() {
+    let (running, _, mut link) = linked().await;
+    let first = link.configuration().await;
+    assert_eq!(first.recording, None);
+    link.say(json!({"Type": "configuration-applied", "Revision": first.revision})).await;
+    // From a version that does not exist yet.
+    link.say(json!({"Type": "something-new", "Value": 1})).await;
+    let mut revision = first.revision;
+    for (instance, days) in [("*", "30"), ("i-web1", "5"), ("i-web1", "6")] {
+        let changed = Instant::now();
+        running.record(instance, days).await;
+        let pushed = link.configuration().await;
+        assert!(changed.elapsed() < Duration::from_secs(1), "{:?}", changed.elapsed());
+        assert!(pushed.revision > revision);
+        revision = pushed.revision;
+        let recording = pushed.recording.unwrap();
+        assert_eq!(
+            (recording.selector.as_str(), recording.expiration_days.to_string().as_str()),
+            (instance, days)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_made_by_another_process_comes_too() {
+    let (running, _, mut link) = linked().await;
+    link.configuration().await;
+    let other = running.another().await;
+    let changed = Instant::now();
+    other.record("*", "30").await;
+    let pushed = link.configuration().await;
+    assert!(changed.elapsed() < Duration::from_millis(1_500), "{:?}", changed.elapsed());
+    assert_eq!(pushed.recording.unwrap().expiration_days, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_greeting_announces_is_delegated() {
+    let (_running, _, mut link) = linked().await;
+    assert_eq!(link.configuration().await.captures.len(), 1);
+    link.hello(&["desktop"]).await;
+    drop(link);
+    let (running, agent, mut link) = linked().await;
+    link.configuration().await;
+    let mut newer = DialledLink::dial(&running, &agent).await;
+    newer.hello(&["desktop"]).await;
+    assert_eq!(newer.configuration().await.captures, []);
+    let listed = running.call("ListAgents", &[]).await.ok();
+    assert_eq!(listed["Root"]["AgentList"][0]["AgentVersion"], "0.2.0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connected_agent_is_online_and_a_newer_link_closes_the_older() {
+    let (running, agent, mut link) = linked().await;
+    link.configuration().await;
+    running.advance_seconds(3_600);
+    let status =
+        async || running.call("ListAgents", &[]).await.ok()["Root"]["AgentList"][0]["Status"].clone();
+    assert_eq!(status().await, "online");
+    let mut newer = DialledLink::dial(&running, &agent).await;
+    newer.hello(&["terminal"]).await;
+    newer.configuration().await;
+    assert_eq!(link.close_code().await, Some(CloseCode::Policy));
+    assert_eq!(status().await, "online");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_agent_is_cut_off() {
+    let (running, agent, mut link) = linked().await;
+    link.configuration().await;
+    TestAgent::enrol_with(&running, "i-web1", true).await;
+    assert_eq!(link.close_code().await, Some(CloseCode::Policy));
+    let mut request = running.url(PATH).replace("http://", "ws://").into_client_request().unwrap();
+    let bearer = format!("Bearer {}", agent.token(&running, "GET", PATH, b""));
+    request.headers_mut().insert("authorization", bearer.parse().unwrap());
+    assert!(connect_async(request).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopping_server_says_goodbye_to_its_links() {
+    let (running, agent, mut link) = linked().await;
+    link.configuration().await;
+    let stopping = Instant::now();
+    let running =
+        tokio::task::spawn_blocking(move || tokio::runtime::Handle::current().block_on(running.restart()))
+            .await
+            .unwrap();
+    assert!(stopping.elapsed() < Duration::from_secs(5), "{:?}", stopping.elapsed());
+    assert_eq!(link.close_code().await, Some(CloseCode::Restart));
+    let mut again = DialledLink::dial(&running, &agent).await;
+    again.hello(&["terminal"]).await;
+    again.configuration().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_and_browsers_are_turned_away() {
+    let (running, agent, mut link) = linked().await;
+    link.configuration().await;
+    link.socket.send(Message::text("nonsense")).await.unwrap();
+    assert_eq!(link.close_code().await, Some(CloseCode::Invalid));
+    let mut link = DialledLink::dial(&running, &agent).await;
+    link.socket.send(Message::binary(vec![1])).await.unwrap();
+    assert_eq!(link.close_code().await, Some(CloseCode::Unsupported));
+    let mut link = DialledLink::dial(&running, &agent).await;
+    link.socket.send(Message::text(" ".repeat(300_000))).await.unwrap();
+    assert!(!matches!(link.next().await, Some(Message::Text(_))));
+
+    // No WebSocket at all, and one that a page of some site opened.
+    assert_eq!(agent.get(&running, PATH).await.refusal(), (400, "InvalidRequest"));
+    let request = running
+        .http
+        .get(running.url(PATH))
+        .bearer_auth(agent.token(&running, "GET", PATH, b""))
+        .header("origin", "https://evil.example")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    assert_eq!(Answer::of(request.send().await.unwrap()).await.refusal(), (400, "InvalidRequest"));
+}

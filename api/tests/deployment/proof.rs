@@ -1,0 +1,104 @@
+//! Proving a request: the right key, time, method, path and body, once (DECISIONS N2).
+
+use agent_protocol::{AgentClaims, PrivateKey};
+use domain::AgentId;
+use domain::clock::Clock as _;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::recording_agent::TestAgent;
+use crate::running::{Answer, Running};
+
+const PATH: &str = "/agent/v1/configuration";
+
+async fn get_with(running: &Running, path: &str, token: &str) -> Answer {
+    Answer::of(running.http.get(running.url(path)).bearer_auth(token).send().await.unwrap()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_good_once() {
+    let running = Running::start().await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let token = agent.token(&running, "GET", PATH, b"");
+    get_with(&running, PATH, &token).await.ok();
+    let answer = get_with(&running, PATH, &token).await;
+    assert_eq!(answer.refusal(), (401, "InvalidAgentToken.Replayed"));
+    // Signed anew, the same call is answered.
+    assert_eq!(answer.body["Retryable"], true);
+    // Another process over the same database remembers.
+    let running = running.restart().await;
+    assert_eq!(get_with(&running, PATH, &token).await.refusal(), (401, "InvalidAgentToken.Replayed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_holds_for_its_own_request() {
+    let running = Running::start().await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let other_path = agent.token(&running, "GET", "/agent/v1/link", b"");
+    assert_eq!(get_with(&running, PATH, &other_path).await.refusal(), (401, "InvalidAgentToken"));
+    let with_query = agent.token(&running, "GET", PATH, b"");
+    assert_eq!(
+        get_with(&running, &format!("{PATH}?a=1"), &with_query).await.refusal(),
+        (401, "InvalidAgentToken")
+    );
+    let signed_query = agent.token(&running, "GET", &format!("{PATH}?a=1"), b"");
+    get_with(&running, &format!("{PATH}?a=1"), &signed_query).await.ok();
+    let other_method = agent.token(&running, "POST", PATH, b"");
+    assert_eq!(get_with(&running, PATH, &other_method).await.refusal(), (401, "InvalidAgentToken"));
+
+    let body = json!({"TerminalSessionToken": "0".repeat(32), "Kind": "terminal", "Start": ""}).to_string();
+    let token = agent.token(&running, "POST", "/agent/v1/recordings", body.as_bytes());
+    let altered = body.replace("terminal", "Terminal");
+    let request = running.http.post(running.url("/agent/v1/recordings")).bearer_auth(&token).body(altered);
+    assert_eq!(Answer::of(request.send().await.unwrap()).await.refusal(), (401, "InvalidAgentToken"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_pinned_key_of_a_known_agent_proves() {
+    let running = Running::start().await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let stranger = PrivateKey::generate().unwrap();
+    let claims = || AgentClaims::new("GET", PATH, b"", running.clock.now().as_millis()).unwrap();
+    let forged = claims().sign(&agent.id, &stranger).unwrap();
+    assert_eq!(get_with(&running, PATH, &forged).await.refusal(), (401, "InvalidAgentToken"));
+    let unknown = claims().sign(&AgentId::generate(), &agent.key).unwrap();
+    assert_eq!(get_with(&running, PATH, &unknown).await.refusal(), (401, "AgentNotFound"));
+    for nonsense in ["", "a.b.c", "Bearer", &"x".repeat(5_000)] {
+        assert_eq!(
+            get_with(&running, PATH, nonsense).await.refusal(),
+            (401, "InvalidAgentToken"),
+            "{nonsense:.20}"
+        );
+    }
+    let without = Answer::of(running.http.get(running.url(PATH)).send().await.unwrap()).await;
+    assert_eq!(without.refusal(), (401, "InvalidAgentToken"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_wrong_is_corrected_by_the_replys_date() {
+    let running = Running::start().await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let late = running.clock.now().as_millis() - 3_600_000;
+    let token = AgentClaims::new("GET", PATH, b"", late).unwrap().sign(&agent.id, &agent.key).unwrap();
+    let answer = get_with(&running, PATH, &token).await;
+    assert_eq!(answer.refusal(), (401, "InvalidAgentToken.Expired"));
+    assert_eq!(answer.body["Retryable"], true);
+    // 1764000000 is Mon, 24 Nov 2025 16:00:00 UTC: the time by which the token was judged, not this machine's.
+    assert_eq!(answer.header("date"), "Mon, 24 Nov 2025 16:00:00 GMT");
+    assert_eq!(agent.get(&running, PATH).await.header("date"), "Mon, 24 Nov 2025 16:00:00 GMT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_call_is_answered_in_the_contracts_shape() {
+    let running = Running::start().await;
+    let send = async |method: Method, path: &str, body: Vec<u8>| {
+        let request = running.http.request(method, running.url(path)).body(body);
+        Answer::of(request.send().await.unwrap()).await
+    };
+    assert_eq!(send(Method::GET, "/agent/v1/nothing", vec![]).await.refusal(), (404, "NotFound"));
+    assert_eq!(send(Method::GET, "/agent/v1/enrol", vec![]).await.refusal(), (405, "MethodNotAllowed"));
+    let large = send(Method::POST, "/agent/v1/enrol", vec![b' '; 1024 * 1024 + 1]).await;
+    assert_eq!(large.refusal(), (413, "RequestEntityTooLarge"));
+    let document = send(Method::GET, "/agent/v1/openapi.json", vec![]).await.ok();
+    assert_eq!(document["info"]["title"], "Hansard: agent API");
+}

@@ -1,0 +1,268 @@
+//! Replay: a ticket is good once, a session for one recording; policy and expiry are asked at every step.
+
+use recording::ExitStatus;
+use reqwest::header::{CONTENT_TYPE, COOKIE, ORIGIN};
+use serde_json::json;
+
+use crate::recording_agent::{Session, TestAgent, object_name};
+use crate::running::{Answer, Running};
+use crate::viewer::{Viewer, exchange, ticket, view};
+
+const MAY_VIEW: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"ecs-workbench:ViewInstanceRecords","Resource":"*"}]}"#;
+const MAY_NOT: &str =
+    r#"{"Version":"1","Statement":[{"Effect":"Deny","Action":"ecs-workbench:*","Resource":"*"}]}"#;
+
+async fn recorded(exit: Option<ExitStatus>) -> (Running, TestAgent, Session) {
+    let running = Running::start().await;
+    running.record("*", "1").await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let session = agent.record(&running, &[b"hello\r\n", b"\x1b[1mbye\xff\r\n"], exit).await;
+    (running, agent, session)
+}
+
+async fn finished() -> (Running, TestAgent, Session) {
+    recorded(Some(ExitStatus::Code(0))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_reads_what_was_recorded() {
+    let (running, _, session) = finished().await;
+    let viewer = Viewer::open(&running, &running.root, &session).await;
+    for below in ["", "/"] {
+        let facts = viewer.get(&running, below).await.ok();
+        assert_eq!(facts["InstanceId"], "i-web1");
+        assert_eq!(facts["Status"], "finished");
+        assert_eq!(facts["StartTime"], "2025-11-24T16:00:00Z");
+        assert_eq!(facts["RecordDurationMillis"], 2_000);
+        assert_eq!(facts["ExpireTime"], "2025-11-25T16:00:02Z");
+        assert_eq!(facts["ClaimedUser"], "ana");
+        // As the agent said it; the page escapes.
+        assert_eq!(facts["Command"], json!(["bash", "-c", "echo \u{1b}[31m<b>"]));
+    }
+    let cast = String::from_utf8(viewer.bytes(&running, "/cast").await).unwrap();
+    let lines: Vec<_> = cast.lines().collect();
+    assert!(lines[0].starts_with(r#"{"version":2,"width":80,"height":24"#), "{}", lines[0]);
+    assert_eq!(lines[1], r#"[0.000000,"o","hello\r\n"]"#);
+    assert_eq!(lines.last().unwrap(), &r#"[2.000000,"x","0"]"#);
+    assert_eq!(viewer.bytes(&running, "/text").await, b"hello\r\n\x1b[1mbye\xff\r\n");
+
+    let listed = viewer.get(&running, "/objects").await.ok();
+    let names: Vec<_> =
+        listed["Objects"].as_array().unwrap().iter().map(|object| object["Name"].as_str().unwrap()).collect();
+    let segments: Vec<_> = session.segments.iter().map(object_name).collect();
+    let mut expected: Vec<&str> = vec!["start.json"];
+    expected.extend(segments.iter().map(String::as_str));
+    expected.extend(["manifest-0000.json", "manifest-0000.sig"]);
+    assert_eq!(names, expected);
+    assert_eq!(viewer.bytes(&running, "/objects/start.json").await, session.document);
+    for segment in &session.segments {
+        assert_eq!(
+            viewer.bytes(&running, &format!("/objects/{}", object_name(segment))).await,
+            segment.bytes
+        );
+    }
+    for name in ["start.jso", "terminal/000099.cast.zst", "../start.json", "%2e%2e/x", "manifest-0001.json"] {
+        let answer = viewer.get(&running, &format!("/objects/{name}")).await;
+        assert_eq!(answer.status, 404, "{name}: {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_recording_plays_what_has_arrived() {
+    let running = Running::start().await;
+    running.record("*", "1").await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let session = agent.session(&running, &[b"one", b"two"], None);
+    agent.open(&running, &session).await.ok();
+    let viewer = Viewer::open(&running, &running.root, &session).await;
+    assert_eq!(viewer.bytes(&running, "/cast").await, b"");
+    agent.deliver(&running, &session, 0).await;
+    assert_eq!(viewer.bytes(&running, "/text").await, b"one");
+    // Uploaded, but not claimed: no part of the recording.
+    let grant =
+        agent.grant(&running, &session, "terminal/000001.cast.zst", &session.segments[1].bytes).await.ok();
+    crate::recording_agent::upload(&running, &grant["Grant"], &session.segments[1].bytes).await.ok();
+    assert_eq!(viewer.bytes(&running, "/text").await, b"one");
+    assert_eq!(viewer.get(&running, "/objects/terminal/000001.cast.zst").await.status, 404);
+    // A running recording never expires; the viewer's session does.
+    running.advance_seconds(3_599);
+    assert_eq!(viewer.get(&running, "").await.ok()["Status"], "running");
+    running.advance_seconds(1);
+    assert_eq!(viewer.get(&running, "").await.refusal(), (401, "ReplaySessionRequired"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_is_good_once_for_its_recording_in_its_time() {
+    let (running, agent, session) = finished().await;
+    let good = ticket(&running, &running.root, &session).await;
+    assert_eq!(exchange(&running, &session, &good).await.status, 200);
+    assert_eq!(exchange(&running, &session, &good).await.refusal(), (401, "InvalidReplayTicket.Used"));
+    let running = running.restart().await;
+    assert_eq!(exchange(&running, &session, &good).await.refusal(), (401, "InvalidReplayTicket.Used"));
+
+    let other = agent.record(&running, &[b"other"], None).await;
+    let foreign = ticket(&running, &running.root, &other).await;
+    assert_eq!(exchange(&running, &session, &foreign).await.refusal(), (401, "InvalidReplayTicket"));
+    // Refused for the wrong recording, it is not used up.
+    assert_eq!(exchange(&running, &other, &foreign).await.status, 200);
+    for nonsense in ["", "a.b.c", &format!("{good}x")] {
+        assert_eq!(exchange(&running, &session, nonsense).await.refusal(), (401, "InvalidReplayTicket"));
+    }
+    let late = ticket(&running, &running.root, &session).await;
+    running.advance_seconds(300);
+    assert_eq!(exchange(&running, &session, &late).await.refusal(), (401, "InvalidReplayTicket.Expired"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cookie_is_out_of_reach_and_for_one_recording() {
+    let (running, agent, session) = finished().await;
+    let viewer = Viewer::open(&running, &running.root, &session).await;
+    let attributes: Vec<_> = viewer.set_cookie.split("; ").skip(1).collect();
+    let path = format!("Path=/replay/v1/recordings/{}", session.token());
+    for attribute in ["HttpOnly", "SameSite=Strict", &path, "Max-Age=3600"] {
+        assert!(attributes.contains(&attribute), "{attribute}: {attributes:?}");
+    }
+    // Should a browser send it elsewhere all the same, it opens nothing.
+    let other = agent.record(&running, &[b"other"], None).await;
+    let request = running.http.get(running.url(&format!("/replay/v1/recordings/{}", other.token())));
+    let answer = Answer::of(request.header(COOKIE, &viewer.cookie).send().await.unwrap()).await;
+    assert_eq!(answer.refusal(), (401, "ReplaySessionRequired"));
+    // A ticket is no session, and a session no ticket.
+    let fresh = ticket(&running, &running.root, &session).await;
+    let url = running.url(&format!("/replay/v1/recordings/{}", session.token()));
+    let request = running.http.get(&url).header(COOKIE, format!("hansard_replay={fresh}"));
+    assert_eq!(Answer::of(request.send().await.unwrap()).await.refusal(), (401, "ReplaySessionRequired"));
+    let cookie = viewer.cookie.split_once('=').unwrap().1;
+    assert_eq!(exchange(&running, &session, cookie).await.refusal(), (401, "InvalidReplayTicket"));
+    let without = Answer::of(running.http.get(&url).send().await.unwrap()).await;
+    assert_eq!(without.refusal(), (401, "ReplaySessionRequired"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_recording_is_closed_on_every_path_and_keeps_its_objects() {
+    let (running, _, session) = finished().await;
+    let unused = ticket(&running, &running.root, &session).await;
+    // The day is over two seconds after it began; both are still good then.
+    running.advance_seconds(86_400 - 100);
+    let viewer = Viewer::open(&running, &running.root, &session).await;
+    assert!(viewer.set_cookie.contains("Max-Age=102"), "{}", viewer.set_cookie);
+    let late = ticket(&running, &running.root, &session).await;
+    running.advance_seconds(103);
+    // The session ended with the recording.
+    for below in ["", "/cast", "/text", "/objects", "/objects/start.json"] {
+        assert_eq!(viewer.get(&running, below).await.refusal(), (401, "ReplaySessionRequired"), "{below}");
+    }
+    for lapsed in [unused, late] {
+        assert_eq!(
+            exchange(&running, &session, &lapsed).await.refusal(),
+            (401, "InvalidReplayTicket.Expired")
+        );
+    }
+    assert_eq!(view(&running, &running.root, &session).await.refusal(), (403, "InstanceRecord.Expired"));
+    let stored = crate::running::files(&running.objects_folder());
+    assert!(stored.keys().any(|name| name.ends_with("manifest-0000.sig")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_outlives_its_recordings_end_meets_the_expiry() {
+    let running = Running::start().await;
+    running.record("*", "1").await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let session = agent.session(&running, &[b"one"], None);
+    agent.open(&running, &session).await.ok();
+    agent.deliver(&running, &session, 0).await;
+    // The agent delivers its end late: it lies almost a day back.
+    running.advance_seconds(86_400 - 1_000);
+    let viewer = Viewer::open(&running, &running.root, &session).await;
+    let unused = ticket(&running, &running.root, &session).await;
+    agent.seal(&running, &session).await.ok();
+    running.advance_seconds(200);
+    assert_eq!(viewer.get(&running, "").await.ok()["Status"], "interrupted");
+    running.advance_seconds(900);
+    for below in ["", "/", "/cast", "/text", "/objects", "/objects/start.json"] {
+        assert_eq!(viewer.get(&running, below).await.refusal(), (403, "InstanceRecord.Expired"), "{below}");
+    }
+    assert_eq!(exchange(&running, &session, &unused).await.refusal(), (401, "InvalidReplayTicket.Expired"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policy_is_asked_at_the_exchange_and_at_every_read() {
+    let (running, _, session) = finished().await;
+    let ana = running.user("ana", MAY_VIEW).await;
+    let before = ticket(&running, &ana, &session).await;
+    let viewer = Viewer::open(&running, &ana, &session).await;
+    viewer.get(&running, "").await.ok();
+    running.policy("ana", MAY_NOT).await;
+    let answer = exchange(&running, &session, &before).await;
+    assert_eq!(answer.refusal(), (403, "Forbidden.RAM"));
+    assert_eq!(answer.body["AccessDeniedDetail"]["NoPermissionType"], "ExplicitDeny");
+    assert_eq!(answer.header("set-cookie"), "");
+    for below in ["", "/cast", "/text", "/objects", "/objects/start.json"] {
+        assert_eq!(viewer.get(&running, below).await.refusal(), (403, "Forbidden.RAM"), "{below}");
+    }
+    running.policy("ana", MAY_VIEW).await;
+    viewer.get(&running, "").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_reply_is_kept_or_guessed_and_no_other_site_exchanges() {
+    let (running, _, session) = finished().await;
+    let viewer = Viewer::open(&running, &running.root, &session).await;
+    let private = |answer: &Answer| {
+        assert_eq!(answer.header("cache-control"), "no-store", "{answer:?}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer");
+        assert!(answer.header("content-security-policy").contains("sandbox"));
+    };
+    for below in ["", "/cast", "/text", "/objects", "/objects/start.json", "/objects/none"] {
+        private(&viewer.get(&running, below).await);
+    }
+    let fresh = ticket(&running, &running.root, &session).await;
+    let url = running.url(&format!("/replay/v1/recordings/{}/exchange", session.token()));
+    let body = json!({"Ticket": fresh}).to_string();
+    let plain = running.http.post(&url).header(CONTENT_TYPE, "text/plain").body(body.clone());
+    assert_eq!(Answer::of(plain.send().await.unwrap()).await.status, 400);
+    let json = || running.http.post(&url).header(CONTENT_TYPE, "application/json").body(body.clone());
+    let foreign = json().header(ORIGIN, "https://evil.example");
+    assert_eq!(Answer::of(foreign.send().await.unwrap()).await.status, 400);
+    let cross = json().header("sec-fetch-site", "cross-site");
+    assert_eq!(Answer::of(cross.send().await.unwrap()).await.status, 400);
+    let ours = Answer::of(json().header(ORIGIN, &running.address).send().await.unwrap()).await;
+    private(&ours);
+    assert_eq!(ours.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_is_the_same_for_everybody_and_loads_only_from_here() {
+    let running = Running::start().await;
+    let get = async |path: &str| running.http.get(running.url(path)).send().await.unwrap();
+    let page = get(&format!("/view/instance/record/replay/{}", "0".repeat(32))).await;
+    assert_eq!(page.status(), 200);
+    let header = |name: &str| page.headers()[name].to_str().unwrap().to_owned();
+    let policy = header("content-security-policy");
+    for directive in [
+        "default-src 'none'",
+        "script-src 'self' 'wasm-unsafe-eval'",
+        "frame-ancestors 'none'",
+        "connect-src 'self'",
+    ] {
+        assert!(policy.contains(directive), "{policy}");
+    }
+    assert!(!policy.contains("unsafe-inline"));
+    assert_eq!(header("referrer-policy"), "no-referrer");
+    assert_eq!(header("cache-control"), "no-store");
+    let text = page.text().await.unwrap();
+    let assets: Vec<_> = text.split('"').filter(|part| part.starts_with("/assets/")).collect();
+    assert!(assets.len() >= 3, "{assets:?}");
+    for asset in assets {
+        let first = get(asset).await;
+        assert_eq!(first.status(), 200, "{asset}");
+        assert!(first.headers()["cache-control"].to_str().unwrap().contains("immutable"));
+        let tag = first.headers()["etag"].clone();
+        let again = running.http.get(running.url(asset)).header("if-none-match", tag).send().await.unwrap();
+        assert_eq!(again.status(), 304, "{asset}");
+    }
+    for path in ["/assets/none.js", "/assets/..%2freplay.html", "/assets/"] {
+        assert_eq!(get(path).await.status(), 404, "{path}");
+    }
+}

@@ -1,0 +1,316 @@
+//! A running control plane, and its signed RPC wire as one user calls it.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+
+use api::{ApiSettings, HansardParts};
+use aws_lc_rs::{digest, hmac};
+use domain::access_key::AccessKeySecret;
+use domain::actions::AdministerIdentity;
+use domain::audit::{AuditDecision, AuditEvent};
+use domain::clock::{Clock as _, ManualClock};
+use domain::gate::{self, Granted, PrincipalPolicies, RequestFacts, Resource};
+use domain::identity::{AccessKeyId, PolicyName, UserName};
+use domain::principal::Principal;
+use domain::server_keys::ServerKeys;
+use domain::{AccountId, Timestamp};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use persistence::objects::FolderObjects;
+use persistence::{DatabaseUrl, KeyOwner, Store};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// An access key.
+#[derive(Clone)]
+pub(crate) struct Key {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+}
+
+/// A reply of any of the server's surfaces.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let bytes = response.bytes().await.unwrap();
+        let body = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into());
+        Self { status, headers, body }
+    }
+
+    /// The code of a refusal, with its status.
+    pub(crate) fn refusal(&self) -> (u16, &str) {
+        assert_eq!(self.body["Success"], Value::Bool(false), "{self:?}");
+        assert_eq!(
+            self.body["RequestId"].as_str(),
+            self.headers["x-acs-request-id"].to_str().ok(),
+            "{self:?}"
+        );
+        assert!(self.body["HostId"].is_string() && self.body["Message"].is_string(), "{self:?}");
+        (self.status, self.body["Code"].as_str().unwrap())
+    }
+
+    #[track_caller]
+    pub(crate) fn ok(self) -> Value {
+        assert_eq!(self.status, 200, "{self:?}");
+        assert!(self.headers.contains_key("x-acs-request-id"), "{self:?}");
+        self.body
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// A control plane that runs until it is dropped.
+pub(crate) struct Running {
+    pub(crate) address: String,
+    pub(crate) account: AccountId,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) store: Store,
+    pub(crate) root: Key,
+    pub(crate) http: reqwest::Client,
+    keys: Arc<ServerKeys>,
+    folder: Arc<TempDir>,
+    stop: Option<oneshot::Sender<()>>,
+    server: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Running {
+    pub(crate) async fn start() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let keys = Arc::new(ServerKeys::generate().unwrap());
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_764_000_000_000)));
+        let root = Key { id: "LTAIroot".into(), secret: "root-secret".into() };
+        let account: AccountId = "1000000000000001".parse().unwrap();
+        Self::start_on(folder, keys, clock, account, root).await
+    }
+
+    /// Another process over the same data: stopped in order, started again.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.halt();
+        let (folder, keys, clock) = (self.folder.clone(), self.keys.clone(), self.clock.clone());
+        Self::start_on(folder, keys, clock, self.account.clone(), self.root.clone()).await
+    }
+
+    /// A second process beside this one, over the same data.
+    pub(crate) async fn another(&self) -> Self {
+        let (folder, keys, clock) = (self.folder.clone(), self.keys.clone(), self.clock.clone());
+        Self::start_on(folder, keys, clock, self.account.clone(), self.root.clone()).await
+    }
+
+    async fn start_on(
+        folder: Arc<TempDir>,
+        keys: Arc<ServerKeys>,
+        clock: Arc<ManualClock>,
+        account: AccountId,
+        root: Key,
+    ) -> Self {
+        let store =
+            Store::connect(DatabaseUrl::sqlite_file(&folder.path().join("hansard.sqlite")), keys.clone())
+                .await
+                .unwrap();
+        let (id, secret) = (AccessKeyId::parse(&root.id).unwrap(), AccessKeySecret::new(root.secret.clone()));
+        store.ensure_root(&account, &id, &secret, clock.now()).await.unwrap();
+        let objects = FolderObjects::open(&folder.path().join("objects")).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let mut settings = ApiSettings::new(address.parse().unwrap(), "cn-hangzhou".parse().unwrap());
+        settings.workers = Some(1);
+        let parts = HansardParts {
+            store: store.clone(),
+            objects: Arc::new(objects),
+            clock: clock.clone(),
+            keys: keys.clone(),
+            settings,
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = std::thread::spawn(move || {
+            let served = api::serve(parts, listener, async {
+                let _ = stopped.await;
+            });
+            actix_web::rt::System::new().block_on(served).unwrap();
+        });
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self {
+            address,
+            account,
+            clock,
+            store,
+            root,
+            http,
+            keys,
+            folder,
+            stop: Some(stop),
+            server: Some(server),
+        }
+    }
+
+    fn halt(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(server) = self.server.take() {
+            server.join().unwrap();
+        }
+    }
+
+    pub(crate) fn objects_folder(&self) -> std::path::PathBuf {
+        self.folder.path().join("objects")
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.address)
+    }
+
+    /// Calls an action as the account's owner.
+    pub(crate) async fn call(&self, action: &str, parameters: &[(&str, &str)]) -> Answer {
+        self.call_as(&self.root, action, parameters).await
+    }
+
+    /// Calls an action, signed by version 3.
+    pub(crate) async fn call_as(&self, key: &Key, action: &str, parameters: &[(&str, &str)]) -> Answer {
+        let encode = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
+        let body: Vec<_> =
+            parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+        let body = body.join("&");
+        let hash = hex::encode(digest::digest(&digest::SHA256, body.as_bytes()));
+        let host = self.address.strip_prefix("http://").unwrap().to_owned();
+        let headers = BTreeMap::from([
+            ("content-type", "application/x-www-form-urlencoded".to_owned()),
+            ("host", host),
+            ("x-acs-action", action.to_owned()),
+            ("x-acs-content-sha256", hash.clone()),
+            ("x-acs-date", self.clock.now().to_rfc3339_seconds()),
+            ("x-acs-signature-nonce", uuid::Uuid::new_v4().simple().to_string()),
+            ("x-acs-version", "2022-02-20".to_owned()),
+        ]);
+        let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        let names = headers.keys().copied().collect::<Vec<_>>().join(";");
+        let canonical = format!("POST\n/\n\n{lines}\n{names}\n{hash}");
+        let to_sign = format!(
+            "ACS3-HMAC-SHA256\n{}",
+            hex::encode(digest::digest(&digest::SHA256, canonical.as_bytes()))
+        );
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.secret.as_bytes()), to_sign.as_bytes());
+        let authorization = format!(
+            "ACS3-HMAC-SHA256 Credential={},SignedHeaders={names},Signature={}",
+            key.id,
+            hex::encode(tag)
+        );
+        let mut request = self.http.post(self.url("/")).header("authorization", authorization).body(body);
+        for (name, value) in headers.iter().filter(|(name, _)| **name != "host") {
+            request = request.header(*name, value);
+        }
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    pub(crate) async fn record(&self, instance: &str, days: &str) {
+        let parameters = [("InstanceId", instance), ("Enabled", "true"), ("ExpirationDays", days)];
+        self.call("SetInstanceRecordConfig", &parameters).await.ok();
+    }
+
+    pub(crate) async fn join_token(&self, instance: &str, replace: bool) -> String {
+        let replace = if replace { "true" } else { "false" };
+        let reply =
+            self.call("CreateAgentJoinToken", &[("InstanceId", instance), ("Replace", replace)]).await.ok();
+        reply["Token"].as_str().unwrap().to_owned()
+    }
+
+    /// `Status` of the instance's newest recording.
+    pub(crate) async fn newest_status(&self, instance: &str) -> String {
+        let reply = self.call("ListInstanceRecords", &[("InstanceId", instance)]).await.ok();
+        reply["Root"]["RecordList"][0]["Status"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn advance_seconds(&self, seconds: i64) {
+        self.clock.advance_millis(seconds * 1_000);
+    }
+
+    /// A RAM user that may do what `document` says, with an access key.
+    pub(crate) async fn user(&self, name: &str, document: &str) -> Key {
+        let granted = self.administer();
+        let user = UserName::parse(name).unwrap();
+        self.store.create_user(&granted, &user, self.clock.now(), self.audit()).await.unwrap();
+        self.policy(name, document).await;
+        let policy = PolicyName::parse(name).unwrap();
+        self.store.attach_policy(&granted, &user, &policy, self.audit()).await.unwrap();
+        let owner = KeyOwner::User(user);
+        let (id, secret) =
+            self.store.create_access_key(&granted, &owner, self.clock.now(), self.audit()).await.unwrap();
+        Key { id: id.as_str().to_owned(), secret: secret.reveal().to_owned() }
+    }
+
+    /// Gives a policy another document.
+    pub(crate) async fn policy(&self, name: &str, document: &str) {
+        let policy = PolicyName::parse(name).unwrap();
+        self.store
+            .put_policy(&self.administer(), &policy, document, self.clock.now(), self.audit())
+            .await
+            .unwrap();
+    }
+
+    fn administer(&self) -> Granted<AdministerIdentity> {
+        let principal = Principal::Operator { account: self.account.clone() };
+        let facts = RequestFacts {
+            now: self.clock.now(),
+            source_address: None,
+            secure_transport: true,
+            multi_factor: false,
+        };
+        gate::authorize(&principal, Resource::Everything, &PrincipalPolicies::none(), &facts).unwrap()
+    }
+
+    fn audit(&self) -> AuditEvent {
+        AuditEvent {
+            request_id: uuid::Uuid::new_v4().to_string(),
+            at: self.clock.now(),
+            account: self.account.clone(),
+            principal: "test".into(),
+            access_key_id: None,
+            action: "AdministerIdentity".into(),
+            resource: "*".into(),
+            decision: AuditDecision::NotAsked,
+            result: "OK".into(),
+            source_address: None,
+            user_agent: "test".into(),
+            recording: None,
+            how: String::new(),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+/// Every file below `folder`, by its path from there.
+pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut pending = vec![folder.to_owned()];
+    while let Some(here) = pending.pop() {
+        for entry in std::fs::read_dir(here).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}

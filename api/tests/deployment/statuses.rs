@@ -1,0 +1,111 @@
+//! Where a recording stands, as ListInstanceRecords shows it (DECISIONS F9), and where it goes.
+
+use recording::ExitStatus;
+
+use crate::recording_agent::TestAgent;
+use crate::running::Running;
+
+async fn started() -> (Running, TestAgent) {
+    let running = Running::start().await;
+    running.record("*", "3").await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    (running, agent)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ends_by_itself_goes_from_running_to_finished() {
+    let (running, agent) = started().await;
+    let session = agent.session(&running, &[b"a", b"b"], Some(ExitStatus::Code(3)));
+    agent.open(&running, &session).await.ok();
+    assert_eq!(running.newest_status("i-web1").await, "running");
+    for number in 0..session.segments.len() {
+        agent.deliver(&running, &session, number).await;
+        assert_eq!(running.newest_status("i-web1").await, "running");
+    }
+    assert_eq!(agent.seal(&running, &session).await.ok()["Status"], "finished");
+    let listed = running.call("ListInstanceRecords", &[]).await.ok();
+    let record = &listed["Root"]["RecordList"][0];
+    assert_eq!(
+        (record["Status"].as_str(), record["RecordDurationMillis"].as_i64()),
+        (Some("finished"), Some(2_000))
+    );
+    assert_eq!(record["GmtCreate"], "2025-11-24T16:00:00Z");
+    assert_eq!(record["ExpireTime"], "2025-11-27T16:00:02Z");
+    assert_eq!(listed["Root"]["TotalCount"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_breaks_off_is_interrupted_and_one_without_content_failed() {
+    let (running, agent) = started().await;
+    agent.record(&running, &[b"a"], None).await;
+    assert_eq!(running.newest_status("i-web1").await, "interrupted");
+    running.advance_seconds(1);
+    let empty = agent.session(&running, &[], None);
+    agent.open(&running, &empty).await.ok();
+    assert_eq!(agent.seal(&running, &empty).await.ok()["Status"], "failed");
+    assert_eq!(running.newest_status("i-web1").await, "failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_one_is_interrupted_until_its_agent_comes_back() {
+    let (running, agent) = started().await;
+    let session = agent.session(&running, &[b"a", b"b"], Some(ExitStatus::Code(0)));
+    agent.open(&running, &session).await.ok();
+    agent.deliver(&running, &session, 0).await;
+    running.advance_seconds(601);
+    // The first sweep runs when the server starts.
+    let running = running.restart().await;
+    let abandoned = async {
+        while running.newest_status("i-web1").await != "interrupted" {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), abandoned).await.expect("the sweep marks it");
+    agent.deliver(&running, &session, 1).await;
+    agent.deliver(&running, &session, 2).await;
+    assert_eq!(agent.seal(&running, &session).await.ok()["Status"], "finished");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_goes_where_the_configuration_says_and_keeps_its_days() {
+    let (running, agent) = started().await;
+    let target = "acs:oss:cn-beijing:1000000000000001:workbench-record-1000000000000001-own/audit/x";
+    let parameters = [
+        ("InstanceId", "i-web1"),
+        ("Enabled", "true"),
+        ("RecordStorageTarget", target),
+        ("ExpirationDays", "5"),
+    ];
+    running.call("SetInstanceRecordConfig", &parameters).await.ok();
+    let session = agent.session(&running, &[b"a"], None);
+    let opened = agent.open(&running, &session).await.ok();
+    assert_eq!(opened["RecordStorageTarget"], target);
+    assert_eq!(opened["ObjectPrefix"], format!("audit/x/2025/11/24/i-web1/{}/", session.token()));
+
+    // A later change concerns later recordings only.
+    let other = "acs:oss:cn-beijing:1000000000000001:workbench-record-1000000000000001-other";
+    let parameters = [
+        ("InstanceId", "i-web1"),
+        ("Enabled", "true"),
+        ("RecordStorageTarget", other),
+        ("ExpirationDays", "9"),
+    ];
+    running.call("SetInstanceRecordConfig", &parameters).await.ok();
+    assert_eq!(agent.open(&running, &session).await.ok()["RecordStorageTarget"], target);
+    agent.deliver(&running, &session, 0).await;
+    agent.seal(&running, &session).await.ok();
+    let listed = running.call("ListInstanceRecords", &[]).await.ok();
+    assert_eq!(listed["Root"]["RecordList"][0]["ExpireTime"], "2025-11-29T16:00:01Z");
+
+    // Switched off while a session went on without the control plane: what was captured is taken in all the same.
+    running.call("SetInstanceRecordConfig", &[("InstanceId", "i-web1"), ("Enabled", "false")]).await.ok();
+    let late = agent.session(&running, &[b"b"], None);
+    assert_eq!(agent.open(&running, &late).await.ok()["RecordStorageTarget"], other);
+    // Made before the agent had seen any configuration.
+    let mut early = agent.session(&running, &[], None).start;
+    early.configuration_revision = 0;
+    let opened = agent.open_with(&running, &early.recording, &early.to_document()).await.ok();
+    let default_target =
+        "acs:oss:cn-hangzhou:1000000000000001:workbench-record-1000000000000001-default/record";
+    assert_eq!(opened["RecordStorageTarget"], default_target);
+}
