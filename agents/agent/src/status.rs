@@ -17,6 +17,8 @@ use crate::{local_socket, run, say};
 #[serde(rename_all = "PascalCase")]
 struct Status {
     identity: Identity,
+    /// Whether sessions are recorded; nothing when no configuration is known.
+    recording: Option<bool>,
     configuration: Option<EffectiveConfiguration>,
     /// Why there is none.
     configuration_error: Option<String>,
@@ -53,7 +55,8 @@ pub(crate) fn status(state_dir: &Path, output: Output) -> Result<(), String> {
             })
             .collect()
     };
-    let status = Status { identity, configuration, configuration_error, running, waiting };
+    let recording = configuration.as_ref().map(|configuration| configuration.recording.is_some());
+    let status = Status { identity, recording, configuration, configuration_error, running, waiting };
     match output {
         Output::Json => {
             let text = serde_json::to_string_pretty(&status).map_err(|error| error.to_string())?;

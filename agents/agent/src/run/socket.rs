@@ -1,13 +1,16 @@
 //! The agent's end of the local socket.
 
+use std::collections::BTreeMap;
 use std::fs::Permissions;
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use agent_protocol::local::{LocalReply, LocalRequest, SOCKET_NAME};
+use agent_protocol::local::{LocalReply, LocalRequest, MAXIMUM_LINE_BYTES, SOCKET_NAME};
 use recording::TerminalSize;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
@@ -20,15 +23,18 @@ use crate::{durable, local_socket};
 
 /// Everybody on the instance may ask; the kernel says who asks.
 const SOCKET_MODE: u32 = 0o666;
-/// More at once wait.
-const MOST_AT_ONCE: usize = 4;
+/// How many requests are answered at once; more wait.
+const MOST_WORKERS: usize = 4;
+/// How many connections one user may hold.
+const MOST_OF_ONE_USER: usize = 64;
+/// A request that takes longer to arrive is not waited for.
+const REQUEST_WITHIN: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_TROUBLE: Duration = Duration::from_millis(100);
 
 /// Listens in the state directory. The state lock is held, so a socket that lies there is nobody's.
 pub(super) fn listen(directory: &StateDirectory) -> Result<UnixListener, String> {
-    let cannot = |error: std::io::Error| {
-        format!("the socket in {} cannot be made: {error}", directory.path().display())
-    };
+    let cannot =
+        |error: io::Error| format!("the socket in {} cannot be made: {error}", directory.path().display());
     durable::remove(&directory.file(SOCKET_NAME)).map_err(cannot)?;
     let (_folder, path) = directory.socket().map_err(cannot)?;
     let listener = UnixListener::bind(&path).map_err(cannot)?;
@@ -46,40 +52,119 @@ pub(super) fn remove(directory: &StateDirectory) {
 
 /// Answers until the agent stops.
 pub(super) async fn accept(agent: Arc<Agent>, listener: UnixListener, cutter: Cutter) {
-    let places = Arc::new(Semaphore::new(MOST_AT_ONCE));
+    let workers = Arc::new(Semaphore::new(MOST_WORKERS));
+    let callers = Arc::new(Callers::default());
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let stream = match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
-            Ok(stream) => stream,
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!("a local connection failed: {error}");
                 tokio::time::sleep(PAUSE_AFTER_TROUBLE).await;
                 continue;
             }
         };
-        let (agent, cutter) = (Arc::clone(&agent), cutter.clone());
+        let Ok(peer) = rustix::net::sockopt::socket_peercred(&stream) else { continue };
+        let user_id = peer.uid.as_raw();
+        // Nobody can keep others from recording by holding connections: theirs are closed, unanswered.
+        let Some(caller) = callers.admit(user_id) else { continue };
+        let (agent, cutter, workers) = (Arc::clone(&agent), cutter.clone(), Arc::clone(&workers));
         tokio::spawn(async move {
-            let asking = Arc::clone(&agent);
-            let answered = tokio::task::spawn_blocking(move || answer(&asking, &stream)).await;
-            drop(place);
-            match answered {
-                Ok(Ok(Some(session))) => begin::register(&agent, &cutter, session),
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => tracing::warn!("a local request failed: {error}"),
-                Err(error) => tracing::error!("a local request was not answered: {error}"),
+            if let Err(error) = serve(&agent, &cutter, &workers, stream, user_id).await {
+                tracing::warn!(user_id, "a local request failed: {error}");
             }
+            drop(caller);
         });
+    }
+}
+
+/// Reads one request without holding a worker, then answers it on one.
+async fn serve(
+    agent: &Arc<Agent>,
+    cutter: &Cutter,
+    workers: &Semaphore,
+    mut stream: tokio::net::UnixStream,
+    user_id: u32,
+) -> io::Result<()> {
+    let line = tokio::time::timeout(REQUEST_WITHIN, read_line(&mut stream)).await??;
+    if line.is_empty() {
+        // Somebody only looked whether an agent listens.
+        return Ok(());
+    }
+    let request: LocalRequest =
+        serde_json::from_slice(&line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let _worker = workers.acquire().await.map_err(io::Error::other)?;
+    let stream = stream.into_std()?;
+    let answering = Arc::clone(agent);
+    let begun = tokio::task::spawn_blocking(move || answer(&answering, &stream, request, user_id))
+        .await
+        .map_err(io::Error::other)??;
+    if let Some(session) = begun {
+        begin::register(agent, cutter, session);
+    }
+    Ok(())
+}
+
+async fn read_line(stream: &mut tokio::net::UnixStream) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut limited = BufReader::new(stream).take(MAXIMUM_LINE_BYTES as u64);
+    limited.read_until(b'\n', &mut line).await?;
+    if line.last().is_some_and(|last| *last != b'\n') {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the request is not whole, or too long"));
+    }
+    Ok(line)
+}
+
+/// How many connections each user has.
+#[derive(Default)]
+struct Callers {
+    connections: Mutex<BTreeMap<u32, usize>>,
+}
+
+/// One connection; it is counted until this is dropped.
+struct Caller {
+    callers: Arc<Callers>,
+    user_id: u32,
+}
+
+impl Callers {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, usize>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admit(self: &Arc<Self>, user_id: u32) -> Option<Caller> {
+        let mut connections = self.lock();
+        let held = connections.entry(user_id).or_default();
+        if *held >= MOST_OF_ONE_USER {
+            return None;
+        }
+        *held += 1;
+        Some(Caller { callers: Arc::clone(self), user_id })
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let mut connections = self.callers.lock();
+        if let Some(held) = connections.get_mut(&self.user_id) {
+            *held -= 1;
+            if *held == 0 {
+                connections.remove(&self.user_id);
+            }
+        }
     }
 }
 
 /// Answers one request. A session that was begun is returned even if nobody heard the answer: it has a number, so it is delivered,
 /// as interrupted, and leaves no hole.
-fn answer(agent: &Agent, stream: &UnixStream) -> std::io::Result<Option<Session>> {
+fn answer(
+    agent: &Agent,
+    stream: &UnixStream,
+    request: LocalRequest,
+    user_id: u32,
+) -> io::Result<Option<Session>> {
     stream.set_nonblocking(false)?;
     local_socket::set_patience(stream)?;
-    let peer = rustix::net::sockopt::socket_peercred(stream)?;
-    let user_id = peer.uid.as_raw();
-    match local_socket::read_request(stream)? {
+    match request {
         LocalRequest::Status => {
             let ours = rustix::process::geteuid().as_raw();
             let status = agent.sessions.status(user_id == 0 || user_id == ours);

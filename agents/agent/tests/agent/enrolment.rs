@@ -1,7 +1,8 @@
 //! Enrolment, the link and the configuration.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use crate::bench::{Instance, eventually, text};
@@ -129,6 +130,27 @@ fn a_wrong_clock_stops_nothing() {
     instance.start_agent();
     let (_, token) = instance.record(&["true"]);
     instance.control_plane.sealed(&token);
+}
+
+#[test]
+fn nonsense_on_the_socket_disturbs_nobody() {
+    let instance = Instance::running();
+    let socket = instance.state_dir().join("agent.sock");
+    let connect = || UnixStream::connect(&socket).unwrap();
+    // Held open, without a word, for as long as the test takes.
+    let silent: Vec<UnixStream> = (0..30).map(|_| connect()).collect();
+    for line in [&b"{}\n"[..], b"begin\n", b"{\"Type\":\"status\"", b"\n", &vec![b'x'; 300_000]] {
+        let mut stream = connect();
+        // The agent may have closed it before all was written.
+        let _ = stream.write_all(line);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert!(answer.is_empty());
+    }
+    let (_, token) = instance.record(&["true"]);
+    instance.control_plane.sealed(&token);
+    drop(silent);
 }
 
 #[test]
