@@ -32,7 +32,8 @@ fn one_instance(text: &str) -> Result<InstanceId, WireError> {
 
 /// Reads an InstanceId that may be `*`.
 fn selector(text: &str) -> Result<InstanceSelector, WireError> {
-    InstanceSelector::parse(text).map_err(|error| WireError::invalid("InstanceId", format_args!("it is *, or {}", rule(&error))))
+    InstanceSelector::parse(text)
+        .map_err(|error| WireError::invalid("InstanceId", format_args!("it is *, or {}", rule(&error))))
 }
 
 fn invalid(parameter: &'static str, error: &InvalidIdentifier) -> WireError {
@@ -56,17 +57,26 @@ fn wire_count(count: u64) -> i32 {
 
 /// Which page is wanted. The first page is read as the beginning of the whole list, so that its reply can say how to
 /// go on from it.
-fn page(number: Option<i32>, size: Option<i32>, next_token: Option<String>) -> Result<PageRequest, WireError> {
+fn page(
+    number: Option<i32>,
+    size: Option<i32>,
+    next_token: Option<String>,
+) -> Result<PageRequest, WireError> {
     let whole = |parameter, value: Option<i32>, default| match value {
         None => Ok(default),
-        Some(value) => u32::try_from(value).map_err(|_| WireError::invalid(parameter, "it is a whole number from 1")),
+        Some(value) => {
+            u32::try_from(value).map_err(|_| WireError::invalid(parameter, "it is a whole number from 1"))
+        }
     };
     let number = whole("PageNumber", number, 1)?;
     let size = whole("PageSize", size, openapi::workbench::DEFAULT_PAGE_SIZE)?;
     match (number, next_token) {
         (1, token) => Ok(PageRequest::After { token, size }),
         (_, None) => Ok(PageRequest::Number { number, size }),
-        (_, Some(_)) => Err(WireError::invalid("NextToken", "it goes on from an earlier page, so PageNumber is left out with it")),
+        (_, Some(_)) => Err(WireError::invalid(
+            "NextToken",
+            "it goes on from an earlier page, so PageNumber is left out with it",
+        )),
     }
 }
 

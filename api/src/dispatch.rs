@@ -61,7 +61,11 @@ pub(crate) trait RpcAction: Action + Sized {
     async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError>;
 
     /// Does it.
-    async fn run(call: &Call<'_>, granted: Granted<Self>, asked: Self::Request) -> Result<Done<Self::Reply>, ActionError>;
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError>;
 }
 
 /// What an action did.
@@ -103,12 +107,18 @@ impl Call<'_> {
     /// The instance as a resource: in the region where it is stored, else in the deployment's (DECISIONS I3).
     pub(crate) async fn instance(&self, instance: InstanceId) -> Result<Resource, ActionError> {
         let stored = self.hansard.store.instance_region(self.principal.account(), &instance).await?;
-        Ok(Resource::Instance { region: stored.unwrap_or_else(|| self.hansard.settings.region.clone()), instance })
+        Ok(Resource::Instance {
+            region: stored.unwrap_or_else(|| self.hansard.settings.region.clone()),
+            instance,
+        })
     }
 
     /// The audit row of a change that is permitted and succeeds, for the change's own transaction.
     pub(crate) fn audit_of_change<A: Action>(&self, granted: &Granted<A>, how: &str) -> AuditEvent {
-        AuditEvent { how: how.to_owned(), ..self.audit(A::ENTRY.name, &located(granted), allowed(granted), "OK") }
+        AuditEvent {
+            how: how.to_owned(),
+            ..self.audit(A::ENTRY.name, &located(granted), allowed(granted), "OK")
+        }
     }
 
     fn audit(&self, action: &str, resource: &str, decision: AuditDecision, result: &str) -> AuditEvent {
@@ -131,7 +141,13 @@ impl Call<'_> {
 
     /// Writes the audit row of a refused or failed call, and gives the refusal back. Were the row lost, the caller is
     /// told that and not the refusal.
-    async fn refuse(&self, action: &str, resource: &str, decision: AuditDecision, error: ActionError) -> ActionError {
+    async fn refuse(
+        &self,
+        action: &str,
+        resource: &str,
+        decision: AuditDecision,
+        error: ActionError,
+    ) -> ActionError {
         let row = self.audit(action, resource, decision, &error.wire().code_text());
         match self.hansard.store.record_audit(row).await {
             Ok(()) => error,
@@ -149,7 +165,10 @@ fn allowed<A: Action>(granted: &Granted<A>) -> AuditDecision {
 }
 
 /// How an action is called, whatever its types.
-type Runner = for<'c> fn(&'c Call<'c>, &'c BTreeMap<String, String>) -> LocalBoxFuture<'c, Result<HttpResponse, ActionError>>;
+type Runner = for<'c> fn(
+    &'c Call<'c>,
+    &'c BTreeMap<String, String>,
+) -> LocalBoxFuture<'c, Result<HttpResponse, ActionError>>;
 
 /// An action that dispatch can call. Its name comes from the catalogue.
 pub(crate) struct Registered {
@@ -181,16 +200,25 @@ pub(crate) async fn dispatch(
 }
 
 /// Finds an action: version first, then the name (DECISIONS G1), and only in the catalogue.
-fn find(version: Result<&str, WireError>, action: Result<&str, &WireError>) -> Result<&'static Registered, WireError> {
+fn find(
+    version: Result<&str, WireError>,
+    action: Result<&str, &WireError>,
+) -> Result<&'static Registered, WireError> {
     let version = version?;
     if version != actions::WORKBENCH_VERSION {
         return Err(ErrorCode::InvalidVersion.into());
     }
     let entry = actions::find(version, action.map_err(Clone::clone)?).ok_or(ErrorCode::ActionNotFound)?;
-    REGISTRY.iter().find(|registered| registered.name == entry.name).ok_or_else(|| ErrorCode::ActionNotFound.into())
+    REGISTRY
+        .iter()
+        .find(|registered| registered.name == entry.name)
+        .ok_or_else(|| ErrorCode::ActionNotFound.into())
 }
 
-async fn road<A: RpcAction>(call: &Call<'_>, parameters: &BTreeMap<String, String>) -> Result<HttpResponse, ActionError> {
+async fn road<A: RpcAction>(
+    call: &Call<'_>,
+    parameters: &BTreeMap<String, String>,
+) -> Result<HttpResponse, ActionError> {
     let name = A::ENTRY.name;
     let asked = match openapi::parameters::read::<A::Request>(parameters) {
         Ok(asked) => asked,
@@ -204,7 +232,8 @@ async fn road<A: RpcAction>(call: &Call<'_>, parameters: &BTreeMap<String, Strin
     let granted: Granted<A> = match gate::authorize(&call.principal, resource, &policies, &call.facts()) {
         Ok(granted) => granted,
         Err(denied) => {
-            let (resource, decision) = (denied.resource.clone(), AuditDecision::Denied { by: denied.by.clone() });
+            let (resource, decision) =
+                (denied.resource.clone(), AuditDecision::Denied { by: denied.by.clone() });
             return Err(call.refuse(name, &resource, decision, denied.into()).await);
         }
     };
@@ -239,19 +268,29 @@ mod tests {
     #[test]
     fn every_action_of_the_wire_is_registered() {
         for entry in CATALOGUE.iter().filter(|entry| entry.door == Door::Wire) {
-            assert!(find(Ok(WORKBENCH_VERSION), Ok(entry.name)).is_ok_and(|found| found.name == entry.name), "{}", entry.name);
+            assert!(
+                find(Ok(WORKBENCH_VERSION), Ok(entry.name)).is_ok_and(|found| found.name == entry.name),
+                "{}",
+                entry.name
+            );
         }
     }
 
     #[test]
     fn what_is_not_in_the_catalogue_cannot_be_reached() {
         for registered in REGISTRY {
-            let row = actions::find(WORKBENCH_VERSION, registered.name).expect("a registered action has its row");
+            let row =
+                actions::find(WORKBENCH_VERSION, registered.name).expect("a registered action has its row");
             assert_eq!(row.door, Door::Wire);
         }
         let refused = |version, action| find(Ok(version), Ok(action)).err().map(|error| error.code());
         for entry in CATALOGUE.iter().filter(|entry| entry.door != Door::Wire) {
-            assert_eq!(refused(WORKBENCH_VERSION, entry.name), Some(ErrorCode::ActionNotFound), "{}", entry.name);
+            assert_eq!(
+                refused(WORKBENCH_VERSION, entry.name),
+                Some(ErrorCode::ActionNotFound),
+                "{}",
+                entry.name
+            );
         }
         for other in ["", "LoginInstance", "listagents", "ListAgents ", "Nothing"] {
             assert_eq!(refused(WORKBENCH_VERSION, other), Some(ErrorCode::ActionNotFound), "{other:?}");

@@ -25,15 +25,16 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 /// Registers the documents, Swagger UI and `/healthz`.
 pub(crate) fn configure(config: &mut ServiceConfig) {
     let urls = [Url::new("ecs-workbench 2022-02-20", WORKBENCH), Url::new("agent API v1", AGENT)];
-    let texts = Texts { workbench: openapi::documents::workbench_text().into(), agent: agent_api::document().into() };
+    let texts =
+        Texts { workbench: openapi::documents::workbench_text().into(), agent: agent_api::document().into() };
     config
         .app_data(Data::from(Arc::new(Config::new(urls))))
         .app_data(Data::new(texts))
-        .route(WORKBENCH, web::get().to(workbench))
-        .route(AGENT, web::get().to(agent))
-        .route("/docs", web::get().to(swagger_without_slash))
-        .route("/docs/{file:.*}", web::get().to(swagger))
-        .route("/healthz", web::get().to(healthz));
+        .service(web::resource(WORKBENCH).route(web::get().to(workbench)))
+        .service(web::resource(AGENT).route(web::get().to(agent)))
+        .service(web::resource("/docs").route(web::get().to(swagger_without_slash)))
+        .service(web::resource("/docs/{file:.*}").route(web::get().to(swagger)))
+        .service(web::resource("/healthz").route(web::get().to(healthz)));
 }
 
 /// The documents, printed once.
@@ -52,9 +53,9 @@ async fn agent(texts: Data<Texts>) -> HttpResponse {
 
 /// The page's own links are relative, so that it must be opened with the slash; nothing here redirects.
 async fn swagger_without_slash() -> HttpResponse {
-    guarded()
-        .content_type("text/html; charset=utf-8")
-        .body("<!DOCTYPE html><title>Hansard</title><p>The API's documents are at <a href=\"/docs/\">/docs/</a>.")
+    guarded().content_type("text/html; charset=utf-8").body(
+        "<!DOCTYPE html><title>Hansard</title><p>The API's documents are at <a href=\"/docs/\">/docs/</a>.",
+    )
 }
 
 async fn swagger(file: Path<String>, config: Data<Config<'static>>) -> Result<HttpResponse, ActionError> {

@@ -22,7 +22,11 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
 }
 
 /// Answers one RPC call. An error is rendered by [`finish`], in the format that was asked for.
-async fn answer(http: HttpRequest, payload: Payload, hansard: Data<Hansard>) -> Result<HttpResponse, ActionError> {
+async fn answer(
+    http: HttpRequest,
+    payload: Payload,
+    hansard: Data<Hansard>,
+) -> Result<HttpResponse, ActionError> {
     let arrived_at = hansard.now();
     let signed = read::read(&http, payload, hansard.settings.call_limit_bytes).await?;
     let parameters = parameters::Channel::merged(&signed.query, &signed.form);

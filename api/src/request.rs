@@ -56,7 +56,8 @@ pub(crate) fn source_address(request: &HttpRequest) -> Option<IpAddr> {
 
 /// The caller's program, as it names itself, cut at 256 characters; control characters become spaces.
 pub(crate) fn user_agent(request: &HttpRequest) -> String {
-    let text = request.headers().get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let text =
+        request.headers().get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
     text.unwrap_or_default().chars().take(256).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

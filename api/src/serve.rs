@@ -25,7 +25,11 @@ const DRAIN_SECONDS: u64 = 20;
 ///
 /// # Errors
 /// The listener cannot be used, or the server failed.
-pub async fn serve(parts: HansardParts, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+pub async fn serve(
+    parts: HansardParts,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
     let workers = parts.settings.workers;
     let hansard = Data::new(Hansard::new(parts));
     let app_state = hansard.clone();

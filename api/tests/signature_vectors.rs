@@ -64,7 +64,8 @@ impl From<&Sent> for Raw {
 impl Raw {
     fn read(&self) -> Result<SignedRequest, WireError> {
         let content_type = self.headers.iter().find(|(name, _)| name == "content-type");
-        let form = content_type.is_some_and(|(_, value)| value.starts_with(b"application/x-www-form-urlencoded"));
+        let form =
+            content_type.is_some_and(|(_, value)| value.starts_with(b"application/x-www-form-urlencoded"));
         let malformed = |_| WireError::new(ErrorCode::MalformedRequest);
         let text = |(name, value): &(String, Vec<u8>)| -> Result<(String, String), WireError> {
             Ok((name.clone(), String::from_utf8(value.clone()).map_err(malformed)?))
@@ -120,7 +121,12 @@ fn the_42_signed_requests_verify() {
         assert!(claim.version().is_ok_and(|version| version == "2022-02-20"), "{}", vector.name);
         assert!(claim.action().is_ok(), "{}", vector.name);
         let other = AccessKeySecret::new(format!("{}x", secret.reveal()));
-        assert_eq!(verify(&request, &other, signed_at()).unwrap_err().code_text(), "SignatureDoesNotMatch", "{}", vector.name);
+        assert_eq!(
+            verify(&request, &other, signed_at()).unwrap_err().code_text(),
+            "SignatureDoesNotMatch",
+            "{}",
+            vector.name
+        );
         verified += 1;
     }
     assert_eq!(verified, 42);
@@ -132,7 +138,12 @@ fn the_3_unsigned_requests_are_refused() {
     for vector in vectors().into_iter().filter(|vector| vector.expected_signature.is_none()) {
         let request = Raw::from(&vector.request).read().unwrap();
         let error = Claim::read(&request).unwrap_err();
-        assert_eq!((error.code_text().as_str(), error.status()), ("IncompleteSignature", 400), "{}", vector.name);
+        assert_eq!(
+            (error.code_text().as_str(), error.status()),
+            ("IncompleteSignature", 400),
+            "{}",
+            vector.name
+        );
         refused += 1;
     }
     assert_eq!(refused, 3);
@@ -146,14 +157,25 @@ fn session_tokens_must_be_signed_and_are_refused() {
         let request = raw.read().unwrap();
         let claim = Claim::read(&request).unwrap();
         claim.check_signature(&secret).unwrap();
-        assert_eq!(claim.check_security_token().unwrap_err().code_text(), "InvalidSecurityToken.MismatchWithAccessKey");
+        assert_eq!(
+            claim.check_security_token().unwrap_err().code_text(),
+            "InvalidSecurityToken.MismatchWithAccessKey"
+        );
         if vector.signature_version == "V3" {
             let mut unsigned = raw.clone();
             for (_, value) in unsigned.headers.iter_mut().filter(|(name, _)| name == "authorization") {
-                *value = String::from_utf8(value.clone()).unwrap().replace("x-acs-security-token;", "").into_bytes();
+                *value = String::from_utf8(value.clone())
+                    .unwrap()
+                    .replace("x-acs-security-token;", "")
+                    .into_bytes();
             }
             let unsigned = unsigned.read().unwrap();
-            assert_eq!(Claim::read(&unsigned).unwrap_err().code_text(), "IncompleteSignature", "{}", vector.name);
+            assert_eq!(
+                Claim::read(&unsigned).unwrap_err().code_text(),
+                "IncompleteSignature",
+                "{}",
+                vector.name
+            );
         }
         seen += 1;
     }
@@ -164,12 +186,18 @@ fn session_tokens_must_be_signed_and_are_refused() {
 fn the_window_is_a_quarter_of_an_hour_either_way() {
     for (vector, secret) in signed() {
         let request = Raw::from(&vector.request).read().unwrap();
-        let at = |offset: i64| verify(&request, &secret, Timestamp::from_millis(signed_at().as_millis() + offset));
+        let at =
+            |offset: i64| verify(&request, &secret, Timestamp::from_millis(signed_at().as_millis() + offset));
         for inside in [-WINDOW_MILLIS, -WINDOW_MILLIS + 1, 0, WINDOW_MILLIS] {
             at(inside).unwrap_or_else(|error| panic!("{} at {inside}: {error}", vector.name));
         }
         for outside in [-WINDOW_MILLIS - 1, WINDOW_MILLIS + 1, 365 * 86_400_000] {
-            assert_eq!(at(outside).unwrap_err().code_text(), "InvalidTimeStamp.Expired", "{} at {outside}", vector.name);
+            assert_eq!(
+                at(outside).unwrap_err().code_text(),
+                "InvalidTimeStamp.Expired",
+                "{} at {outside}",
+                vector.name
+            );
         }
     }
 }
@@ -231,7 +259,10 @@ fn variants(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         let removed = [&bytes[..at], &bytes[at + 1..]].concat();
         let doubled = [&bytes[..=at], &bytes[at..]].concat();
         let byte = bytes[at];
-        [byte ^ 1, byte ^ 0x20, byte.wrapping_add(1), b'&', b'=', 0xff].map(with).into_iter().chain([removed, doubled])
+        [byte ^ 1, byte ^ 0x20, byte.wrapping_add(1), b'&', b'=', 0xff]
+            .map(with)
+            .into_iter()
+            .chain([removed, doubled])
     })
 }
 
@@ -247,7 +278,11 @@ fn a_request_fails_when_one_byte_of_what_is_signed_changes() {
             if meaning(&request, version) == unchanged {
                 return;
             }
-            assert!(verify(&request, &secret, signed_at()).is_err(), "{}: {what} was changed to {request:?}", vector.name);
+            assert!(
+                verify(&request, &secret, signed_at()).is_err(),
+                "{}: {what} was changed to {request:?}",
+                vector.name
+            );
             tried += 1;
         };
         for method in ["GET", "POST", "get", "PUT", ""] {
@@ -259,8 +294,14 @@ fn a_request_fails_when_one_byte_of_what_is_signed_changes() {
         for body in variants(&original.body) {
             check(Raw { body, ..original.clone() }, "body");
         }
-        check(Raw { query: [&original.query[..], b"&Extra=1"].concat(), ..original.clone() }, "query, by a parameter");
-        check(Raw { body: [&original.body[..], b"&Extra=1"].concat(), ..original.clone() }, "body, by a parameter");
+        check(
+            Raw { query: [&original.query[..], b"&Extra=1"].concat(), ..original.clone() },
+            "query, by a parameter",
+        );
+        check(
+            Raw { body: [&original.body[..], b"&Extra=1"].concat(), ..original.clone() },
+            "body, by a parameter",
+        );
         if version == "V3" {
             check(Raw { path: "/x".to_owned(), ..original.clone() }, "path");
             let signed_headers = signed_headers(&original);
@@ -303,8 +344,10 @@ fn one_parameter_cannot_be_made_to_look_like_two() {
     pairs.sort_unstable();
     let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
     let (last_name, last_value) = pairs.pop().unwrap();
-    let swallowed: Vec<_> = pairs.iter().map(|(name, value)| format!("{name}={}", canonical(value))).collect();
-    raw.query = format!("{}={}", encode(&format!("{}&{last_name}", swallowed.join("&"))), encode(last_value)).into_bytes();
+    let swallowed: Vec<_> =
+        pairs.iter().map(|(name, value)| format!("{name}={}", canonical(value))).collect();
+    raw.query = format!("{}={}", encode(&format!("{}&{last_name}", swallowed.join("&"))), encode(last_value))
+        .into_bytes();
     let request = raw.read().unwrap();
     assert_eq!(request.query.iter().count(), 1);
     assert_eq!(verify(&request, &secret, signed_at()).unwrap_err().code_text(), "SignatureDoesNotMatch");
@@ -312,7 +355,10 @@ fn one_parameter_cannot_be_made_to_look_like_two() {
 
 fn canonical(value: &str) -> String {
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    value.bytes().map(|byte| if unreserved(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    value
+        .bytes()
+        .map(|byte| if unreserved(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 #[test]
@@ -377,7 +423,10 @@ fn other_algorithms_and_half_signatures_are_named() {
         Claim::read(&request).unwrap_err().code_text()
     };
     assert_eq!(with("SignatureMethod=HMAC-SHA1", "SignatureMethod=SHA256withRSA"), "InvalidSignatureMethod");
-    assert_eq!(with("SignatureMethod=HMAC-SHA1", "SignatureMethod=HMAC-SHA1&SignatureType=PRIVATEKEY"), "InvalidSignatureMethod");
+    assert_eq!(
+        with("SignatureMethod=HMAC-SHA1", "SignatureMethod=HMAC-SHA1&SignatureType=PRIVATEKEY"),
+        "InvalidSignatureMethod"
+    );
     assert_eq!(with("SignatureVersion=1.0", "SignatureVersion=2.0"), "InvalidSignatureVersion");
     assert_eq!(with("SignatureVersion=1.0", "A=b"), "MissingSignatureVersion");
     assert_eq!(with("Timestamp=", "A="), "MissingTimestamp");
@@ -388,7 +437,14 @@ fn other_algorithms_and_half_signatures_are_named() {
 #[test]
 fn times_in_other_forms_are_refused() {
     let (vector, _) = signed().find(|(vector, _)| vector.name == "py3-set-basic").unwrap();
-    for bad in ["", "2026-01-02 03:04:05", "2026-01-02T03:04:05+00:00", "2026-01-02T03:04:05.000Z", "2026-13-02T03:04:05Z", "1767323045"] {
+    for bad in [
+        "",
+        "2026-01-02 03:04:05",
+        "2026-01-02T03:04:05+00:00",
+        "2026-01-02T03:04:05.000Z",
+        "2026-13-02T03:04:05Z",
+        "1767323045",
+    ] {
         let mut raw = Raw::from(&vector.request);
         for (_, value) in raw.headers.iter_mut().filter(|(name, _)| name == "x-acs-date") {
             *value = bad.as_bytes().to_vec();

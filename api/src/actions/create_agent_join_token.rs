@@ -23,7 +23,11 @@ impl RpcAction for CreateAgentJoinToken {
         }
     }
 
-    async fn run(call: &Call<'_>, granted: Granted<Self>, asked: Self::Request) -> Result<Done<Self::Reply>, ActionError> {
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
         let lifetime = match asked.ttl_seconds {
             None => JoinTokenLifetime::DEFAULT,
             Some(seconds) => JoinTokenLifetime::from_seconds(seconds)
@@ -46,7 +50,10 @@ impl RpcAction for CreateAgentJoinToken {
         };
         let expires_at = token.expires_at;
         let how = if token.permits_replace { "replace" } else { "" };
-        call.hansard.store.apply(&granted, JoinTokenIssued { token }, call.audit_of_change(&granted, how)).await?;
+        call.hansard
+            .store
+            .apply(&granted, JoinTokenIssued { token }, call.audit_of_change(&granted, how))
+            .await?;
         Ok(Done::changed(CreateAgentJoinTokenReply {
             envelope: Envelope::ok(call.request_id.as_str()),
             root: true,

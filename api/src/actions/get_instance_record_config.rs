@@ -3,7 +3,9 @@
 use domain::actions::GetInstanceRecordConfig;
 use domain::gate::{Granted, Resource};
 use domain::record_config::{InstanceSelector, RecordConfig};
-use openapi::workbench::{Envelope, GetInstanceRecordConfigReply, GetInstanceRecordConfigRequest, RecordConfigRoot};
+use openapi::workbench::{
+    Envelope, GetInstanceRecordConfigReply, GetInstanceRecordConfigRequest, RecordConfigRoot,
+};
 
 use super::selector;
 use crate::dispatch::{Call, Done, RpcAction};
@@ -16,11 +18,17 @@ impl RpcAction for GetInstanceRecordConfig {
     async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
         match selector(&asked.instance_id)? {
             InstanceSelector::One(instance) => call.instance(instance).await,
-            InstanceSelector::All => Ok(Resource::AllInstances { region: call.hansard.settings.region.clone() }),
+            InstanceSelector::All => {
+                Ok(Resource::AllInstances { region: call.hansard.settings.region.clone() })
+            }
         }
     }
 
-    async fn run(call: &Call<'_>, granted: Granted<Self>, asked: Self::Request) -> Result<Done<Self::Reply>, ActionError> {
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
         let selector = selector(&asked.instance_id)?;
         let effective = call.hansard.store.effective_record_config(&granted, &selector).await?;
         let was_set = effective.config.is_some();

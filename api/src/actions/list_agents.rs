@@ -5,7 +5,9 @@ use std::time::Duration;
 use domain::actions::ListAgents;
 use domain::agent::Agent;
 use domain::gate::{Granted, Resource};
-use openapi::workbench::{AgentCapability, AgentItem, AgentPage, Envelope, ListAgentsReply, ListAgentsRequest};
+use openapi::workbench::{
+    AgentCapability, AgentItem, AgentPage, Envelope, ListAgentsReply, ListAgentsRequest,
+};
 
 use super::{page, wire_count, wire_time};
 use crate::dispatch::{Call, Done, RpcAction};
@@ -22,8 +24,13 @@ impl RpcAction for ListAgents {
         Ok(Resource::Everything)
     }
 
-    async fn run(call: &Call<'_>, granted: Granted<Self>, asked: Self::Request) -> Result<Done<Self::Reply>, ActionError> {
-        let page = call.hansard.store.list_agents(&granted, page(asked.page_number, asked.page_size, None)?).await?;
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let page =
+            call.hansard.store.list_agents(&granted, page(asked.page_number, asked.page_size, None)?).await?;
         Ok(Done::read(ListAgentsReply {
             envelope: Envelope::ok(call.request_id.as_str()),
             root: AgentPage {
@@ -46,7 +53,10 @@ fn item(call: &Call<'_>, agent: &Agent) -> AgentItem {
         capabilities: agent
             .capabilities
             .iter()
-            .map(|capability| AgentCapability { kind: capability.kind.clone(), version: capability.version.clone() })
+            .map(|capability| AgentCapability {
+                kind: capability.kind.clone(),
+                version: capability.version.clone(),
+            })
             .collect(),
         status: if online { "online" } else { "offline" }.to_owned(),
         enrol_time: wire_time(agent.enrolled_at),

@@ -5,7 +5,9 @@ use domain::gate::{Granted, Resource};
 use domain::record_config::InstanceSelector;
 use domain::recording_life::{Recording, RecordingState, SessionEnd, WireStatus};
 use openapi::error_codes::WireError;
-use openapi::workbench::{Envelope, ListInstanceRecordsReply, ListInstanceRecordsRequest, RecordItem, RecordPage};
+use openapi::workbench::{
+    Envelope, ListInstanceRecordsReply, ListInstanceRecordsRequest, RecordItem, RecordPage,
+};
 use persistence::{RecordingQuery, StoreError};
 
 use super::{page, selector, wire_count, wire_time};
@@ -23,7 +25,11 @@ impl RpcAction for ListInstanceRecords {
         }
     }
 
-    async fn run(call: &Call<'_>, granted: Granted<Self>, asked: Self::Request) -> Result<Done<Self::Reply>, ActionError> {
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
         let query = RecordingQuery {
             include_expired: asked.include_expired.unwrap_or(false),
             page: page(asked.page_number, asked.page_size, asked.next_token)?,
@@ -72,7 +78,9 @@ fn status_reason(recording: &Recording) -> Option<String> {
         return None;
     }
     Some(match &recording.state {
-        RecordingState::Open | RecordingState::Abandoned { .. } => "nothing has been heard of the agent since".to_owned(),
+        RecordingState::Open | RecordingState::Abandoned { .. } => {
+            "nothing has been heard of the agent since".to_owned()
+        }
         RecordingState::Sealed { end, .. } | RecordingState::Delivered { end, .. } => match end {
             SessionEnd::Interrupted { reason } => reason.clone(),
             SessionEnd::Exited => "the session ended before anything was recorded".to_owned(),

@@ -25,11 +25,17 @@ impl RpcAction for SetInstanceRecordConfig {
         match selector(&asked.instance_id)? {
             InstanceSelector::One(instance) => call.instance(instance).await,
             // The gate refuses it too when an explicit Deny could match one instance (DECISIONS I4).
-            InstanceSelector::All => Ok(Resource::AllInstances { region: call.hansard.settings.region.clone() }),
+            InstanceSelector::All => {
+                Ok(Resource::AllInstances { region: call.hansard.settings.region.clone() })
+            }
         }
     }
 
-    async fn run(call: &Call<'_>, granted: Granted<Self>, asked: Self::Request) -> Result<Done<Self::Reply>, ActionError> {
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
         let desired = desired(&granted, &asked)?;
         let settings = &call.hansard.settings;
         let default = settings
@@ -38,8 +44,14 @@ impl RpcAction for SetInstanceRecordConfig {
         let how = if desired.enabled { "on" } else { "off" };
         for attempt in 1.. {
             let current = call.hansard.store.own_record_config(&granted, &desired.selector).await?;
-            let change = record_config::change(&granted, current.as_ref(), desired.clone(), default.as_ref(), call.arrived_at)
-                .map_err(|_| WireError::missing("RecordStorageTarget"))?;
+            let change = record_config::change(
+                &granted,
+                current.as_ref(),
+                desired.clone(),
+                default.as_ref(),
+                call.arrived_at,
+            )
+            .map_err(|_| WireError::missing("RecordStorageTarget"))?;
             match call.hansard.store.apply(&granted, change, call.audit_of_change(&granted, how)).await {
                 Err(StoreError::Conflict { .. }) if attempt < ATTEMPTS => {}
                 outcome => {
@@ -73,9 +85,17 @@ fn desired(
     }
     let expiration = match asked.expiration_days {
         Some(days) => Some(ExpirationDays::new(days.into()).map_err(|_| {
-            WireError::invalid("ExpirationDays", format_args!("it is a whole number from 1 to {}", ExpirationDays::MAX))
+            WireError::invalid(
+                "ExpirationDays",
+                format_args!("it is a whole number from 1 to {}", ExpirationDays::MAX),
+            )
         })?),
         None => None,
     };
-    Ok(DesiredRecordConfig { selector: selector(&asked.instance_id)?, enabled: asked.enabled, target, expiration })
+    Ok(DesiredRecordConfig {
+        selector: selector(&asked.instance_id)?,
+        enabled: asked.enabled,
+        target,
+        expiration,
+    })
 }

@@ -21,7 +21,11 @@ impl RpcAction for ViewInstanceRecords {
         call.instance(one_instance(&asked.instance_id)?).await
     }
 
-    async fn run(call: &Call<'_>, granted: Granted<Self>, asked: Self::Request) -> Result<Done<Self::Reply>, ActionError> {
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
         // A text that is no token, a token of nobody, of another instance or of another account: one answer.
         let not_found = ErrorCode::RecordingNotFound;
         let token = TerminalSessionToken::parse(&asked.terminal_session_token).map_err(|_| not_found)?;

@@ -23,7 +23,11 @@ pub(super) struct Authenticated {
     pub(super) access_key_id: AccessKeyId,
 }
 
-pub(super) async fn authenticate(hansard: &Hansard, claim: &Claim<'_>, now: Timestamp) -> Result<Authenticated, ActionError> {
+pub(super) async fn authenticate(
+    hansard: &Hansard,
+    claim: &Claim<'_>,
+    now: Timestamp,
+) -> Result<Authenticated, ActionError> {
     // What cannot be a key id is not found either.
     let id = AccessKeyId::parse(claim.access_key_id()).map_err(|_| ErrorCode::AccessKeyNotFound)?;
     let key = hansard.store.find_access_key(&id).await?.ok_or(ErrorCode::AccessKeyNotFound)?;
@@ -35,7 +39,8 @@ pub(super) async fn authenticate(hansard: &Hansard, claim: &Claim<'_>, now: Time
     claim.check_signature(&key.secret)?;
     claim.check_security_token()?;
     // Only now: otherwise anybody could burn the nonces of somebody else's requests.
-    let nonce = NonceClaim { hash: nonce_hash(&id, claim.nonce()), expires_at: date.plus(NONCE_KEPT_FOR), now };
+    let nonce =
+        NonceClaim { hash: nonce_hash(&id, claim.nonce()), expires_at: date.plus(NONCE_KEPT_FOR), now };
     if !hansard.store.claim_nonce(nonce).await? {
         return Err(ErrorCode::SignatureNonceUsed.into());
     }

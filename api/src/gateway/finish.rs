@@ -30,14 +30,19 @@ pub(crate) async fn finish(
     let began = Instant::now();
     let request_id = RequestId::generate();
     request.extensions_mut().insert(request_id.clone());
-    let line = Line { request_id, method: request.method().to_string(), path: request.path().to_owned(), began };
-    let host_id = request.app_data::<Data<Hansard>>().map(|hansard| hansard.settings.host_id.clone()).unwrap_or_default();
+    let line =
+        Line { request_id, method: request.method().to_string(), path: request.path().to_owned(), began };
+    let host_id = request
+        .app_data::<Data<Hansard>>()
+        .map(|hansard| hansard.settings.host_id.clone())
+        .unwrap_or_default();
 
     let outcome = AssertUnwindSafe(async move { next.call(request).await }).catch_unwind().await;
     let response = match outcome {
         Ok(Ok(response)) => response.map_into_boxed_body(),
         Ok(Err(error)) => {
-            let refusal = refusal_of(&error.error_response(), Some(&error)).unwrap_or_else(|| ErrorCode::InternalError.into());
+            let refusal = refusal_of(&error.error_response(), Some(&error))
+                .unwrap_or_else(|| ErrorCode::InternalError.into());
             return Err(line.broken(&refusal, &host_id));
         }
         Err(panic) => return Err(line.broken(&panicked(&*panic), &host_id)),
@@ -47,7 +52,8 @@ pub(crate) async fn finish(
 
 /// What a panic is to the caller and to the log.
 pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Refusal {
-    let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let message =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let chain = Some(format!("panic: {}", message.unwrap_or("of another type than text")));
     Refusal { chain, ..ErrorCode::InternalError.into() }
 }
@@ -133,7 +139,9 @@ fn refusal_of(response: &HttpResponse, error: Option<&Error>) -> Option<Refusal>
         400..500 => ErrorCode::MalformedRequest,
         _ => ErrorCode::InternalError,
     };
-    let chain = status.is_server_error().then(|| error.map_or_else(|| "a reply without a reason".to_owned(), ToString::to_string));
+    let chain = status
+        .is_server_error()
+        .then(|| error.map_or_else(|| "a reply without a reason".to_owned(), ToString::to_string));
     Some(Refusal { chain, ..WireError::new(code).into() })
 }
 

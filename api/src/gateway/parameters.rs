@@ -23,7 +23,9 @@ impl Channel {
     /// # Errors
     /// Broken percent-encoding, invalid UTF-8, and a name that comes twice (DECISIONS G2). `place` says where.
     pub fn parse(raw: &[u8], place: &'static str) -> Result<Self, WireError> {
-        let refuse = |what: String| WireError::with_message(ErrorCode::MalformedRequest, format!("The {place} {what}."));
+        let refuse = |what: String| {
+            WireError::with_message(ErrorCode::MalformedRequest, format!("The {place} {what}."))
+        };
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut seen = std::collections::HashSet::new();
         for pair in raw.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
@@ -67,7 +69,9 @@ fn decode(raw: &[u8]) -> Result<String, &'static str> {
         bytes.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let [high, low, after @ ..] = rest else { return Err("has a % that no two hexadecimal digits follow") };
+                let [high, low, after @ ..] = rest else {
+                    return Err("has a % that no two hexadecimal digits follow");
+                };
                 let (Some(high), Some(low)) = (hexadecimal(*high), hexadecimal(*low)) else {
                     return Err("has a % that no two hexadecimal digits follow");
                 };
@@ -136,6 +140,6 @@ mod tests {
         let query = Channel::parse(b"A=query&B=b", "query").unwrap();
         let form = Channel::parse(b"A=form&C=c", "body").unwrap();
         let merged = Channel::merged(&query, &form);
-        assert_eq!(merged.into_iter().map(|(_, value)| value).collect::<Vec<_>>(), ["form", "b", "c"]);
+        assert_eq!(merged.into_values().collect::<Vec<_>>(), ["form", "b", "c"]);
     }
 }

@@ -21,15 +21,19 @@ const DRAIN_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-pub(super) async fn read(http: &HttpRequest, payload: Payload, limit: usize) -> Result<SignedRequest, WireError> {
+pub(super) async fn read(
+    http: &HttpRequest,
+    payload: Payload,
+    limit: usize,
+) -> Result<SignedRequest, WireError> {
     let query = Channel::parse(http.query_string().as_bytes(), "query");
     // Whatever is refused from here on is refused in the format that was asked for.
     if let Ok(query) = &query {
         http.extensions_mut().insert(Format::of(query.get("Format")));
     }
-    let body = tokio::time::timeout(BODY_TIMEOUT, read_body(payload, limit))
-        .await
-        .map_err(|_| WireError::with_message(ErrorCode::MalformedRequest, "The body did not arrive in time."))??;
+    let body = tokio::time::timeout(BODY_TIMEOUT, read_body(payload, limit)).await.map_err(|_| {
+        WireError::with_message(ErrorCode::MalformedRequest, "The body did not arrive in time.")
+    })??;
     if !matches!(*http.method(), Method::GET | Method::POST) {
         return Err(ErrorCode::UnsupportedHttpMethod.into());
     }
@@ -48,7 +52,8 @@ async fn read_body(mut payload: Payload, limit: usize) -> Result<Vec<u8>, WireEr
     let mut body = Vec::new();
     let mut total = 0_usize;
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| WireError::with_message(ErrorCode::MalformedRequest, "The body broke off."))?;
+        let chunk =
+            chunk.map_err(|_| WireError::with_message(ErrorCode::MalformedRequest, "The body broke off."))?;
         total = total.saturating_add(chunk.len());
         if total <= limit {
             body.extend_from_slice(&chunk);
@@ -66,7 +71,9 @@ async fn read_body(mut payload: Payload, limit: usize) -> Result<Vec<u8>, WireEr
 /// Whether the body holds parameters. Any other body is signed and otherwise ignored.
 fn is_form(http: &HttpRequest) -> bool {
     let content_type = http.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    content_type.and_then(|value| value.split(';').next()).is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM))
+    content_type
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM))
 }
 
 fn headers(http: &HttpRequest) -> Result<Vec<(String, String)>, WireError> {

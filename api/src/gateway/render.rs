@@ -37,7 +37,11 @@ impl Format {
         }
     }
 
-    fn text(self, root: &str, reply: &impl Serialize) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    fn text(
+        self,
+        root: &str,
+        reply: &impl Serialize,
+    ) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
         match self {
             Self::Json => Ok(serde_json::to_vec(reply)?),
             Self::Xml => xml(root, &serde_json::to_value(reply)?),
@@ -46,7 +50,11 @@ impl Format {
 }
 
 /// A call that was done.
-pub(crate) fn success(format: Format, action: &str, reply: &impl Serialize) -> Result<HttpResponse, ActionError> {
+pub(crate) fn success(
+    format: Format,
+    action: &str,
+    reply: &impl Serialize,
+) -> Result<HttpResponse, ActionError> {
     let body = format
         .text(&format!("{action}Response"), reply)
         .map_err(|source| ActionError::unexpected("could not write a reply", source))?;
@@ -54,7 +62,12 @@ pub(crate) fn success(format: Format, action: &str, reply: &impl Serialize) -> R
 }
 
 /// A call that was not.
-pub(crate) fn refusal(format: Format, refusal: &Refusal, request_id: &RequestId, host_id: &str) -> HttpResponse {
+pub(crate) fn refusal(
+    format: Format,
+    refusal: &Refusal,
+    request_id: &RequestId,
+    host_id: &str,
+) -> HttpResponse {
     let status = StatusCode::from_u16(refusal.wire.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let reply = refusal.body(request_id, host_id);
     // A struct of strings and booleans can always be written; were it not so, the status still says enough.
@@ -112,7 +125,8 @@ mod tests {
     #[test]
     fn lists_repeat_their_name() {
         let value = json!({ "A": [{ "B": 1 }, { "B": true }], "C": [], "D": null, "E": "x" });
-        let expected = r#"<?xml version="1.0" encoding="UTF-8"?><Root><A><B>1</B></A><A><B>true</B></A><E>x</E></Root>"#;
+        let expected =
+            r#"<?xml version="1.0" encoding="UTF-8"?><Root><A><B>1</B></A><A><B>true</B></A><E>x</E></Root>"#;
         assert_eq!(text(&value), expected);
     }
 

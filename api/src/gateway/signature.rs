@@ -107,7 +107,9 @@ impl<'r> Claim<'r> {
         let authorization = request.header("authorization")?;
         let claim = match authorization {
             Some(authorization) if authorization.starts_with("ACS3-") => v3::read(request, authorization)?,
-            _ if request.parameter("AccessKeyId").is_some() || request.parameter("Signature").is_some() => v1::read(request)?,
+            _ if request.parameter("AccessKeyId").is_some() || request.parameter("Signature").is_some() => {
+                v1::read(request)?
+            }
             _ => return Err(unsigned(request, authorization)),
         };
         if claim.nonce.is_empty() || claim.nonce.chars().count() > NONCE_MAX_CHARACTERS {
@@ -211,7 +213,8 @@ impl<'r> Claim<'r> {
     /// Whether what was signed may be repeated to the caller.
     fn may_echo(&self, text: &str) -> bool {
         let login = |name: Option<&str>| name.is_some_and(|name| name.eq_ignore_ascii_case(NEVER_ECHOED));
-        let asked = login(self.request.parameter("Action")) || self.request.header_values("x-acs-action").any(|name| login(Some(name)));
+        let asked = login(self.request.parameter("Action"))
+            || self.request.header_values("x-acs-action").any(|name| login(Some(name)));
         !asked && text.len() <= ECHO_MAX_BYTES
     }
 }
@@ -227,7 +230,8 @@ fn incomplete(what: impl std::fmt::Display) -> WireError {
 }
 
 fn unsigned(request: &SignedRequest, authorization: Option<&str>) -> WireError {
-    let bearer = request.header_values("x-acs-bearer-token").next().is_some() || request.parameter("BearerToken").is_some();
+    let bearer = request.header_values("x-acs-bearer-token").next().is_some()
+        || request.parameter("BearerToken").is_some();
     incomplete(match authorization {
         _ if bearer => "bearer tokens are not accepted; sign with an access key",
         Some(_) => "the header Authorization must begin with ACS3-HMAC-SHA256",

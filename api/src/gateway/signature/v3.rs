@@ -28,7 +28,9 @@ pub(super) fn read<'r>(request: &'r SignedRequest, authorization: &'r str) -> Re
             _ => None,
         };
         let Some((slot, value)) = slot else {
-            return Err(incomplete("Authorization has a field other than Credential, SignedHeaders and Signature"));
+            return Err(incomplete(
+                "Authorization has a field other than Credential, SignedHeaders and Signature",
+            ));
         };
         if found[slot].replace(value).is_some() {
             return Err(incomplete("Authorization has a field twice"));
@@ -41,7 +43,8 @@ pub(super) fn read<'r>(request: &'r SignedRequest, authorization: &'r str) -> Re
     if request.header("x-acs-accesskey-id")?.is_some_and(|id| id != access_key_id) {
         return Err(incomplete("x-acs-accesskey-id and the Credential of Authorization differ"));
     }
-    let mandatory = |name| request.header(name)?.ok_or_else(|| incomplete(format_args!("the header {name} is missing")));
+    let mandatory =
+        |name| request.header(name)?.ok_or_else(|| incomplete(format_args!("the header {name} is missing")));
     Ok(Claim {
         request,
         scheme: Scheme::V3,
@@ -72,7 +75,8 @@ fn check_signed_headers(request: &SignedRequest, signed_headers: &str) -> Result
     if names.len() != all {
         return Err(incomplete("SignedHeaders names a header twice"));
     }
-    let present = request.headers.iter().map(|(name, _)| name.as_str()).filter(|name| name.starts_with("x-acs-"));
+    let present =
+        request.headers.iter().map(|(name, _)| name.as_str()).filter(|name| name.starts_with("x-acs-"));
     for name in MANDATORY.into_iter().chain(present) {
         if names.binary_search(&name).is_err() {
             return Err(incomplete(format_args!("the header {} must be sent and signed", shown(name))));
@@ -88,7 +92,9 @@ pub(super) fn check_body(claim: &Claim<'_>) -> Result<(), WireError> {
     }
     Err(WireError::with_message(
         ErrorCode::SignatureMismatchV3,
-        format!("Specified signature does not match our calculation. The body that arrived has the x-acs-content-sha256:{ours}"),
+        format!(
+            "Specified signature does not match our calculation. The body that arrived has the x-acs-content-sha256:{ours}"
+        ),
     ))
 }
 
@@ -108,7 +114,9 @@ pub(super) fn check_signature(claim: &Claim<'_>, secret: &AccessKeySecret) -> Re
         match first {
             // A session token is a secret; the canonical request would show it.
             Some((canonical, to_sign)) if claim.may_echo(&canonical) && claim.security_token.is_none() => {
-                format!("{message} server string to sign is:{to_sign}\nserver canonical request is:{canonical}")
+                format!(
+                    "{message} server string to sign is:{to_sign}\nserver canonical request is:{canonical}"
+                )
             }
             _ => format!("{message} server string to sign is: not shown"),
         },
@@ -124,7 +132,8 @@ fn candidates(claim: &Claim<'_>) -> Vec<String> {
     let raw = query(&pairs, str::to_owned);
     let encoded = query(&pairs, encode);
     // Unencoded, such a name could pass for another name and value than those that were signed.
-    let ambiguous = pairs.iter().any(|(name, _)| name.chars().any(|c| c == '&' || c == '=' || c.is_control()));
+    let ambiguous =
+        pairs.iter().any(|(name, _)| name.chars().any(|c| c == '&' || c == '=' || c.is_control()));
     let mut queries = if ambiguous { vec![encoded] } else { vec![raw, encoded] };
     queries.dedup();
     let mut headers = vec![headers(claim, ","), headers(claim, ", ")];
@@ -133,12 +142,17 @@ fn candidates(claim: &Claim<'_>) -> Vec<String> {
     let (signed, hash) = (claim.signed_headers, claim.body_sha256);
     queries
         .iter()
-        .flat_map(|query| headers.iter().map(move |headers| format!("{method}\n{path}\n{query}\n{headers}\n{signed}\n{hash}")))
+        .flat_map(|query| {
+            headers
+                .iter()
+                .map(move |headers| format!("{method}\n{path}\n{query}\n{headers}\n{signed}\n{hash}"))
+        })
         .collect()
 }
 
 fn query(pairs: &[(&str, &str)], name_as: impl Fn(&str) -> String) -> String {
-    let pairs: Vec<_> = pairs.iter().map(|(name, value)| format!("{}={}", name_as(name), encode(value))).collect();
+    let pairs: Vec<_> =
+        pairs.iter().map(|(name, value)| format!("{}={}", name_as(name), encode(value))).collect();
     pairs.join("&")
 }
 
