@@ -1,6 +1,7 @@
 //! What `serve` and `admin` share: the data directory, the server keys, the database.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,7 +82,7 @@ impl DataDirectory {
     pub(crate) fn lock(&self) -> Result<File, Failure> {
         let path = self.folder.join("serve.lock");
         let failed = |error| Failure::failed(format!("{} cannot be locked: {error}", path.display()));
-        let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
+        let file = File::options().create(true).append(true).mode(0o600).open(&path).map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(file),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Failure::failed(format!(

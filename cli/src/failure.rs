@@ -42,6 +42,11 @@ impl Failure {
         Self { not_found: true, ..Self::failed(message) }
     }
 
+    /// Whoever read the output has left, as `head` does. There is nobody to tell.
+    pub(crate) fn reader_left() -> Self {
+        Self::failed("")
+    }
+
     /// Whether the server answered that there is no such thing.
     pub(crate) fn is_not_found(&self) -> bool {
         self.not_found

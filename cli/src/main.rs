@@ -21,14 +21,30 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use clap::error::ErrorKind;
 use tokio::runtime::{Builder, Runtime};
 
 use arguments::{Arguments, Command};
 use environment::Environment;
-use failure::{Failure, chain};
+use failure::{Failure, chain, exit_code};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(said) if !said.use_stderr() => {
+            return if said.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::from(exit_code::FAILED) };
+        }
+        Err(said) if said.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // Nothing was asked for, so the whole help is the answer; that it cannot be shown changes nothing.
+            let _ = said.print();
+            return ExitCode::from(exit_code::USAGE);
+        }
+        Err(refused) => {
+            let failure = misused(&refused.render().to_string());
+            terminal::complain(&failure);
+            return ExitCode::from(failure.exit_code());
+        }
+    };
     match run(&arguments.command, &Environment::read()) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
@@ -36,6 +52,14 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// The parser's explanation in one line, without the usage that `--help` shows.
+fn misused(explanation: &str) -> Failure {
+    let first = explanation.split("\n\nUsage:").next().unwrap_or_default();
+    let first = first.split("\n\nFor more information").next().unwrap_or_default();
+    let first = first.strip_prefix("error: ").unwrap_or(first).trim_end();
+    Failure::usage(format!("{first}\n(--help says more)"))
 }
 
 /// Runs a command and gives its exit code.

@@ -41,10 +41,15 @@ pub(crate) fn note(text: &str) {
 
 /// Says why the command failed.
 pub(crate) fn complain(failure: &Failure) {
-    eprintln!("error: {}", failure.message());
+    if !failure.message().is_empty() {
+        eprintln!("error: {}", failure.message());
+    }
 }
 
-/// A result that cannot be written is a failure; also when its reader has left, since scripts look at exit codes.
+/// The failure of a result that cannot be written.
 pub(crate) fn cannot_write(error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Failure::reader_left();
+    }
     Failure::failed(format!("standard output cannot be written: {error}"))
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use recording::asciicast::DecodedLines;
 use recording::{Micros, TerminalEvent, TerminalEventKind, TerminalSize};
 
+use crate::terminal;
 use keyboard::{Keyboard, Request};
 use painter::Painter;
 
@@ -57,6 +58,11 @@ pub(crate) fn play(recorded: &DecodedLines, playback: Playback) -> io::Result<Pl
     });
     let view = if interactive { view_size() } else { None };
     if let Some(view) = view {
+        if view.columns < size.columns || view.rows < size.rows {
+            terminal::note(&format!(
+                "the recording is {size} and this terminal {view}: what does not fit is cut off"
+            ));
+        }
         // What stands on the screen goes to the viewer's history.
         out.write_all("\n".repeat(view.rows.into()).as_bytes())?;
     }

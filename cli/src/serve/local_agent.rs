@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use agent_protocol::local::{LocalRequest, SOCKET_NAME};
 use domain::actions::{Action as _, AdministerIdentity};
 use domain::agent::{InstancePattern, JoinToken, JoinTokenLifetime, JoinTokenSecret};
 use domain::audit::{AuditDecision, AuditEvent};
@@ -17,6 +18,8 @@ use domain::{AccountId, AgentId, InstanceId, Region};
 use persistence::{JoinTokenIssued, Store};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use serde::Deserialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use url::Url;
@@ -109,11 +112,11 @@ impl LocalAgent {
     ) -> Result<std::process::ExitStatus, Failure> {
         let mut child = self.spawn(&["run"], None)?;
         tracing::info!(program = %self.program.display(), instance = %self.instance, "the local agent is started");
-        let socket = self.state_dir.join(agent_protocol::local::SOCKET_NAME);
+        let socket = self.state_dir.join(SOCKET_NAME);
         // The commands that are shown work once the agent listens; one that never does must not hide them.
         let listens = async {
             let give_up = Instant::now() + Duration::from_secs(5);
-            while Instant::now() < give_up && !can_be_reached(&socket) {
+            while Instant::now() < give_up && !answers(&socket).await {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
@@ -257,6 +260,8 @@ impl LocalAgent {
             .process_group(0)
             .kill_on_drop(true);
         if let Some(token) = token {
+            // What it says on success is for whoever enrols by hand.
+            command.stdout(Stdio::null());
             // Other users can read arguments, but not a process's environment.
             command.env("HANSARD_AGENT_JOIN_TOKEN", token.reveal());
         }
@@ -275,9 +280,17 @@ async fn until_stopping<T>(stopping: &watch::Receiver<bool>, future: impl Future
     }
 }
 
-fn can_be_reached(socket: &Path) -> bool {
-    // Long paths do not fit a socket address; such an agent counts as started when the time is over.
-    std::os::unix::net::UnixStream::connect(socket).is_ok()
+/// Whether the agent answers on its socket.
+async fn answers(socket: &Path) -> bool {
+    let asked = async {
+        // A path that is too long for a socket's address counts as no answer.
+        let mut stream = UnixStream::connect(socket).await?;
+        let mut request = serde_json::to_vec(&LocalRequest::Status)?;
+        request.push(b'\n');
+        stream.write_all(&request).await?;
+        stream.read_u8().await
+    };
+    matches!(tokio::time::timeout(Duration::from_secs(1), asked).await, Ok(Ok(_)))
 }
 
 /// `hansard local-agent`: asks the kernel to end this process with the server, then becomes the agent.

@@ -59,7 +59,13 @@ pub(crate) const SETTING_KEYS: &[&Key] = &[
 /// Where the file of settings is, when no `--config` says so. It is no setting itself.
 pub(crate) const CONFIG_VARIABLE: &str = "HANSARD_CONFIG";
 
-/// Variables that other programs of ours read, and the client half of this one.
-pub(crate) fn is_foreign(variable: &str) -> bool {
-    variable == "HANSARD_ENDPOINT" || variable.starts_with("HANSARD_AGENT_")
+/// Variables that begin as ours do and are not for the server: the client's, the agent's, the tests', and those that
+/// Kubernetes sets in every pod beside a service named hansard.
+pub(crate) fn is_foreign(variable: &str, value: &str) -> bool {
+    variable == "HANSARD_ENDPOINT"
+        || ["HANSARD_AGENT_", "HANSARD_TEST_", "HANSARD_SERVICE_"]
+            .iter()
+            .any(|begin| variable.starts_with(begin))
+        || variable.starts_with("HANSARD_PORT_")
+        || (variable == "HANSARD_PORT" && value.contains("://"))
 }

@@ -101,7 +101,9 @@ impl Settings {
                 None => InstanceId::parse(DEFAULT_INSTANCE).expect("the default is an instance id"),
             },
             log_format: sources.get(&keys::LOG_FORMAT, values::log_format)?.unwrap_or(LogFormat::Human),
-            log_filter: sources.get(&keys::LOG_FILTER, values::log_filter)?.unwrap_or_else(|| "info".into()),
+            log_filter: sources
+                .get(&keys::LOG_FILTER, values::log_filter)?
+                .unwrap_or_else(|| DEFAULT_LOG_FILTER.into()),
             root,
         };
         if settings.server_keys.is_none()
@@ -119,6 +121,9 @@ impl Settings {
 
 /// The deployment's region where none is set.
 pub(crate) const DEFAULT_REGION: &str = "cn-hangzhou";
+
+/// What is logged where nothing else is set: what libraries say at each start is left out.
+const DEFAULT_LOG_FILTER: &str = "info,actix_server=warn,sea_orm_migration=warn";
 
 /// This machine's instance id where none is set.
 pub(crate) const DEFAULT_INSTANCE: &str = "i-local";

@@ -33,7 +33,8 @@ impl Sources {
     ) -> Result<Self, Failure> {
         let mut variables = Vec::new();
         for name in environment.names("HANSARD_") {
-            if name == CONFIG_VARIABLE || keys::is_foreign(name) {
+            let value = environment.get(name)?;
+            if name == CONFIG_VARIABLE || keys::is_foreign(name, value.unwrap_or_default()) {
                 continue;
             }
             let Some(key) = SETTING_KEYS.iter().find(|key| key.variable() == name) else {
@@ -43,7 +44,7 @@ impl Sources {
                     known.join(", ")
                 )));
             };
-            if let Some(value) = environment.get(name)? {
+            if let Some(value) = value {
                 variables.push((*key, value.to_owned()));
             }
         }

@@ -1,0 +1,128 @@
+//! The client commands against a running server.
+
+use serde_json::Value;
+
+use crate::deployment::{Server, hansard, stderr};
+
+#[test]
+fn any_action_can_be_called_and_lists_are_tables_or_json() {
+    let server = Server::start(&[]);
+    let (account, ..) = server.root();
+    let set = server.as_root(&[
+        "call",
+        "SetInstanceRecordConfig",
+        "Enabled=true",
+        "InstanceId=*",
+        "ExpirationDays=9",
+    ]);
+    assert!(set.status.success(), "{}", stderr(&set));
+    let get = server.as_root(&["call", "GetInstanceRecordConfig", "InstanceId=i-web1"]);
+    let get: Value = serde_json::from_slice(&get.stdout).unwrap();
+    assert_eq!((&get["Root"]["ExpirationDays"], &get["Root"]["ParentId"]), (&9.into(), &account.into()));
+
+    let listed = server.as_root(&["recordings", "ls", "--output", "json"]);
+    assert_eq!(serde_json::from_slice::<Value>(&listed.stdout).unwrap(), Value::Array(vec![]));
+    let listed =
+        server.as_root(&["recordings", "ls", "--all", "--include-expired", "--instance-id", "i-web1"]);
+    let table = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(table, "TOKEN  INSTANCE  STATUS  STARTED  LENGTH  EXPIRES\n");
+    let agents = server.as_root(&["agents", "ls"]);
+    assert!(String::from_utf8(agents.stdout).unwrap().starts_with("INSTANCE  AGENT"));
+
+    let token = server.as_root(&[
+        "agents",
+        "token",
+        "create",
+        "--instance-id",
+        "i-*",
+        "--ttl",
+        "5m",
+        "--output",
+        "json",
+    ]);
+    let token: Value = serde_json::from_slice(&token.stdout).unwrap();
+    assert!(token["Token"].as_str().unwrap().starts_with("hjt-"), "{token}");
+    assert_eq!(token["InstanceId"], "i-*");
+}
+
+#[test]
+fn refusals_are_one_line_with_code_message_and_request() {
+    let server = Server::start(&[]);
+    let token = "ab".repeat(16);
+    for (arguments, expected) in [
+        (&["call", "NoSuchAction"][..], "NoSuchAction: InvalidAction.NotFound: "),
+        (&["call", "SetInstanceRecordConfig"][..], "MissingEnabled"),
+        (&["call", "GetInstanceRecordConfig", "InstanceId=../etc"][..], "InvalidInstanceId"),
+        (&["recordings", "open", &token][..], "there is no recording"),
+        (
+            &["recordings", "play", &token, "--instance-id", "i-web1"][..],
+            "InvalidTerminalSessionToken.NotFound",
+        ),
+        (&["recordings", "export", &token, "--format", "cast"][..], "there is no recording"),
+        (&["recordings", "verify", &token][..], "there is no recording"),
+        (&["agents", "token", "create", "--instance-id", "i-a", "--ttl", "1s"][..], "InvalidTtlSeconds"),
+    ] {
+        let output = server.as_root(arguments);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.starts_with("error: ") && said.contains(expected), "{arguments:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+    let (_, id, secret) = server.root();
+    let output = server.as_key(&id, &format!("{secret}x"), &["agents", "ls"]);
+    assert!(stderr(&output).contains("SignatureDoesNotMatch"), "{}", stderr(&output));
+    let output = server.as_key("LTAInobody", &secret, &["agents", "ls"]);
+    assert!(stderr(&output).contains("InvalidAccessKeyId.NotFound"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_server_that_is_not_there_or_not_ours_is_named() {
+    let client = |endpoint: &str| {
+        hansard(&["agents", "ls"])
+            .env("HANSARD_ENDPOINT", endpoint)
+            .env("ALIBABA_CLOUD_ACCESS_KEY_ID", "a")
+            .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "b")
+            .output()
+            .unwrap()
+    };
+    // Nothing listens on a port that was just given back.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = client(&format!("http://{nobody}"));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).starts_with(&format!("error: no answer from http://{nobody} (")),
+        "{}",
+        stderr(&output)
+    );
+
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    let serving = std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        let (mut stream, _) = other.accept().unwrap();
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).unwrap();
+        stream
+            .write_all(b"HTTP/1.1 502 Bad\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>")
+            .unwrap();
+    });
+    let output = client(&format!("http://{address}"));
+    serving.join().unwrap();
+    assert!(stderr(&output).contains("not one of a Hansard server"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_documents_are_those_that_the_server_serves() {
+    let server = Server::start(&[]);
+    for (arguments, path) in
+        [(&["openapi"][..], "/openapi.json"), (&["openapi", "--agent"][..], "/openapi/agent-v1.json")]
+    {
+        let printed = hansard(arguments).output().unwrap();
+        let printed: Value = serde_json::from_slice(&printed.stdout).unwrap();
+        let reply = server.get(path).unwrap();
+        let served: Value = serde_json::from_str(reply.split_once("\r\n\r\n").unwrap().1).unwrap();
+        assert_eq!(printed, served, "{path}");
+        assert!(printed["openapi"].as_str().unwrap().starts_with("3."));
+    }
+}

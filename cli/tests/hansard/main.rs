@@ -1,0 +1,14 @@
+//! The real `hansard` program: started, asked, refused and stopped.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test may panic and say why"
+)]
+
+mod administration;
+mod calls;
+mod deployment;
+mod local_agent;
+mod refusals;
+mod starting;

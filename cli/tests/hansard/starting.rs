@@ -1,0 +1,90 @@
+//! Starting and stopping the server.
+
+use rustix::process::Signal;
+
+use crate::deployment::{Server, hansard, mode, stderr};
+
+#[test]
+fn the_first_start_makes_private_files_and_shows_no_secret_outside_a_terminal() {
+    let mut server = Server::start(&[]);
+    let (account, id, secret) = server.root();
+    for (name, expected) in [
+        ("", 0o700),
+        ("hansard.db", 0o600),
+        ("server-keys.toml", 0o600),
+        ("root-access-key.toml", 0o600),
+        ("objects", 0o700),
+    ] {
+        assert_eq!(mode(&server.data().join(name)), expected, "{name}");
+    }
+    let printed = server.printed();
+    assert!(printed.contains(&account) && printed.contains(&format!("ACCESS_KEY_ID={id}")), "{printed}");
+    assert!(printed.contains("Nothing leaves this machine"), "{printed}");
+    assert!(!printed.contains(&secret) && !server.log().contains(&secret), "the secret is nowhere");
+
+    assert_eq!(server.stop(Signal::TERM).code(), Some(0), "{}", server.log());
+    server.resume(&["--print-credentials"]);
+    assert_eq!(server.root().2, secret, "the key is kept");
+    let printed = server.printed();
+    assert!(printed.contains(&format!("export ALIBABA_CLOUD_ACCESS_KEY_SECRET={secret}")), "{printed}");
+    assert!(!server.log().contains(&secret), "the secret is in no log");
+    assert_eq!(server.stop(Signal::INT).code(), Some(0), "{}", server.log());
+}
+
+#[test]
+fn a_second_server_is_kept_from_the_data_and_from_the_address() {
+    let server = Server::start(&[]);
+    let data = server.data();
+    let data = data.to_str().unwrap();
+    let other = hansard(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data]).output().unwrap();
+    assert_eq!(other.status.code(), Some(1));
+    assert!(
+        stderr(&other).contains("error: another `hansard serve` uses the data directory"),
+        "{}",
+        stderr(&other)
+    );
+
+    let elsewhere = server.folder.path().join("elsewhere");
+    let listen = server.address.to_string();
+    let arguments = ["serve", "--listen", &listen, "--data-dir", elsewhere.to_str().unwrap()];
+    let other = hansard(&arguments).output().unwrap();
+    assert_eq!(other.status.code(), Some(1));
+    assert!(stderr(&other).contains(&format!("error: the address {listen} is in use")), "{}", stderr(&other));
+    assert!(!elsewhere.exists(), "nothing is left behind");
+}
+
+#[test]
+fn a_preset_root_signs_and_is_not_written_down() {
+    let preset = [
+        ("HANSARD_ROOT_ACCOUNT_ID", "1000000000000001"),
+        ("HANSARD_ROOT_ACCESS_KEY_ID", "LTAIpreset"),
+        ("HANSARD_ROOT_ACCESS_KEY_SECRET", "preset-secret-+/="),
+    ];
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let lines: Vec<_> = preset
+        .iter()
+        .map(|(name, value)| {
+            format!("{} = \"{value}\"", name.trim_start_matches("HANSARD_").to_lowercase().replace('_', "-"))
+        })
+        .collect();
+    std::fs::write(file.path(), lines.join("\n")).unwrap();
+    let server = Server::start(&["--config", file.path().to_str().unwrap()]);
+    let output = server.as_key(preset[1].1, preset[2].1, &["call", "ListAgents"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(!server.data().join("root-access-key.toml").exists());
+    assert_eq!(server.admin(&["account", "show"])["AccountId"], preset[0].1);
+}
+
+#[test]
+fn lost_server_keys_are_not_made_anew_over_a_database_that_needs_them() {
+    let mut server = Server::start(&[]);
+    server.stop(Signal::TERM);
+    std::fs::remove_file(server.data().join("server-keys.toml")).unwrap();
+    let data = server.data();
+    let output = hansard(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("put them back from a copy"), "{}", stderr(&output));
+    assert!(!server.data().join("server-keys.toml").exists());
+}
