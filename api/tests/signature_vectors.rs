@@ -1,6 +1,8 @@
 //! The verifier against 45 requests of the vendor's own SDKs, read off the wire: the signed ones verify, each fails
 //! when one byte of what is signed changes, and the unsigned ones are refused.
 
+#![allow(clippy::unwrap_used, reason = "in a test program an unwrap is a check")]
+
 use api::gateway::parameters::Channel;
 use api::gateway::signature::{Claim, SignedRequest, WINDOW_MILLIS};
 use domain::Timestamp;

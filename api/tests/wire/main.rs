@@ -1,5 +1,7 @@
 //! The RPC wire, from outside: the real server, a real SQLite database, real HTTP.
 
+#![allow(clippy::unwrap_used, reason = "in a test program an unwrap is a check")]
+
 mod actions;
 mod authentication;
 mod documents;
