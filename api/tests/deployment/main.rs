@@ -1,6 +1,10 @@
 //! Agents and replay against a running control plane: SQLite in a temporary folder, objects in another, real HTTP, real
 //! WebSockets, and an agent that is written here from the wire structs and the recording crate alone.
 
+// What cannot go on in a helper is a failed test.
+#![allow(clippy::unwrap_used)]
+
+mod audit;
 mod delivery;
 mod enrolment;
 mod link;

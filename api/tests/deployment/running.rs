@@ -261,6 +261,13 @@ impl Running {
             .unwrap();
     }
 
+    /// Everything that was written down, the oldest first.
+    pub(crate) async fn audit_rows(&self) -> Vec<AuditEvent> {
+        let mut rows = self.store.latest_audit_events(&self.administer(), 1_000).await.unwrap();
+        rows.reverse();
+        rows
+    }
+
     fn administer(&self) -> Granted<AdministerIdentity> {
         let principal = Principal::Operator { account: self.account.clone() };
         let facts = RequestFacts {
