@@ -119,22 +119,6 @@ pub(crate) async fn latest(
     Ok(rows.into_iter().map(from_row).collect::<Result<_, _>>()?)
 }
 
-/// Every row of one writer, in order, with its link.
-#[cfg(test)]
-pub(crate) async fn of_writer(
-    connection: &impl ConnectionTrait,
-    writer_id: &str,
-) -> Result<Vec<(Link, AuditEvent)>, StoreError> {
-    let rows = row::Entity::find()
-        .filter(row::Column::WriterId.eq(writer_id))
-        .order_by_asc(row::Column::Sequence)
-        .all(connection)
-        .await
-        .map_err(StoreError::at("read audit rows"))?;
-    let read = |model: row::Model| Ok((link(&model)?, from_row(model)?));
-    rows.into_iter().map(read).collect()
-}
-
 /// What of the decision stands in which column.
 pub(crate) fn decision_columns(decision: &AuditDecision) -> (&'static str, Option<&str>) {
     match decision {

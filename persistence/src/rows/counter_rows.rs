@@ -2,6 +2,8 @@
 //!
 //! `visible` still counts what has expired since the last sweep; whoever reads it subtracts that (DECISIONS F10).
 
+use std::collections::BTreeMap;
+
 use domain::{AccountId, InstanceId};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseTransaction, EntityTrait};
@@ -39,34 +41,46 @@ pub(crate) struct Counter {
     pub(crate) total: u64,
 }
 
-/// Adds to the counter of the instance, then to that of the account; always in this order, so that no two
-/// transactions wait for each other.
+/// Adds to the counters of instances (visible, total), and the sum to that of the account.
+///
+/// Always in this order, the instances' by id and the account's last: transactions that add to the same counters then
+/// wait for one another, and never in a circle.
 pub(crate) async fn add(
     transaction: &DatabaseTransaction,
     account: &AccountId,
-    instance: &InstanceId,
-    visible: i64,
-    total: i64,
+    of_instances: &BTreeMap<InstanceId, (i64, i64)>,
 ) -> Result<(), StoreError> {
-    for counted in [instance.as_str(), WHOLE_ACCOUNT] {
-        let model = row::ActiveModel {
-            account_id: Set(account.as_str().to_owned()),
-            instance_id: Set(counted.to_owned()),
-            visible: Set(visible),
-            total: Set(total),
-        };
-        let more = |column, number: i64| Expr::col((row::Entity, column)).add(number);
-        let conflict = OnConflict::columns([row::Column::AccountId, row::Column::InstanceId])
-            .value(row::Column::Visible, more(row::Column::Visible, visible))
-            .value(row::Column::Total, more(row::Column::Total, total))
-            .to_owned();
-        row::Entity::insert(model)
-            .on_conflict(conflict)
-            .exec_without_returning(transaction)
-            .await
-            .map_err(StoreError::at("count recordings"))?;
+    let mut sum = (0, 0);
+    for (instance, more) in of_instances {
+        add_to(transaction, account, instance.as_str(), *more).await?;
+        sum = (sum.0 + more.0, sum.1 + more.1);
     }
-    Ok(())
+    if of_instances.is_empty() { Ok(()) } else { add_to(transaction, account, WHOLE_ACCOUNT, sum).await }
+}
+
+async fn add_to(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    counted: &str,
+    (visible, total): (i64, i64),
+) -> Result<(), StoreError> {
+    let model = row::ActiveModel {
+        account_id: Set(account.as_str().to_owned()),
+        instance_id: Set(counted.to_owned()),
+        visible: Set(visible),
+        total: Set(total),
+    };
+    let more = |column, number: i64| Expr::col((row::Entity, column)).add(number);
+    let conflict = OnConflict::columns([row::Column::AccountId, row::Column::InstanceId])
+        .value(row::Column::Visible, more(row::Column::Visible, visible))
+        .value(row::Column::Total, more(row::Column::Total, total))
+        .to_owned();
+    row::Entity::insert(model)
+        .on_conflict(conflict)
+        .exec_without_returning(transaction)
+        .await
+        .map(drop)
+        .map_err(StoreError::at("count recordings"))
 }
 
 pub(crate) async fn read(

@@ -86,7 +86,8 @@ impl sealed::Write for RecordingOpened {
             scope.admits("recording", &recording.account, &recording.instance)?;
             let stored = StoredRecording { recording, manifest_sha256: None, counted: true };
             recording_rows::insert(transaction, &stored).await?;
-            counter_rows::add(transaction, &scope.account, &stored.recording.instance, 1, 1).await
+            counter_rows::add(transaction, &scope.account, &[(stored.recording.instance, (1, 1))].into())
+                .await
         })
     }
 }
@@ -237,7 +238,8 @@ async fn save(
     recording_rows::save(transaction, &stored).await?;
     if returns {
         let recording = &stored.recording;
-        counter_rows::add(transaction, &recording.account, &recording.instance, 1, 0).await?;
+        counter_rows::add(transaction, &recording.account, &[(recording.instance.clone(), (1, 0))].into())
+            .await?;
     }
     Ok(())
 }

@@ -47,9 +47,9 @@ impl Store {
                         account_rows::lock(transaction, &owner).await?;
                         let (of_instances, more) =
                             recording_list_rows::uncount_expired(transaction, &owner, now).await?;
-                        for (instance, expired) in &of_instances {
-                            counter_rows::add(transaction, &owner, instance, -expired, 0).await?;
-                        }
+                        let fewer =
+                            of_instances.iter().map(|(instance, expired)| (instance.clone(), (-expired, 0)));
+                        counter_rows::add(transaction, &owner, &fewer.collect()).await?;
                         Ok((of_instances.values().sum::<i64>(), more))
                     })
                 })

@@ -1,0 +1,127 @@
+//! Audit rows: committed, linked, and never changed.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use domain::audit::AuditDecision;
+use sea_orm::{ConnectionTrait, Statement};
+
+use crate::harness::{World, account, as_operator, event, on_both, other_account};
+
+on_both!(
+    an_event_reads_back_as_it_was_written,
+    what_a_database_cannot_keep_is_replaced,
+    rows_are_append_only,
+    concurrent_writers_leave_no_hole_and_no_fork,
+    a_refused_change_takes_no_number,
+);
+
+/// Computes every chain again from the rows, by the rule that stands above the writer.
+pub(crate) async fn assert_chains_are_whole(world: &World) {
+    let raw = world.database.raw().await;
+    let all = Statement::from_string(
+        raw.get_database_backend(),
+        "SELECT * FROM audit_events ORDER BY writer_id, sequence",
+    );
+    let mut last: Option<(String, i64, Vec<u8>)> = None;
+    for row in raw.query_all_raw(all).await.unwrap() {
+        let text = |column: &str| row.try_get::<Option<String>>("", column).unwrap();
+        let writer = text("writer_id").unwrap();
+        let sequence: i64 = row.try_get("", "sequence").unwrap();
+        let (before, chain) = match last {
+            Some((same, before, chain)) if same == writer => (before, chain),
+            _ => {
+                let mut first = Context::new(&SHA256);
+                first.update(b"hansard-audit-v1");
+                first.update(writer.as_bytes());
+                (0, first.finish().as_ref().to_vec())
+            }
+        };
+        assert_eq!(sequence, before + 1, "a hole before {writer} {sequence}");
+        let mut link = Context::new(&SHA256);
+        link.update(b"hansard-audit-v1");
+        link.update(&chain);
+        link.update(&u64::try_from(sequence).unwrap().to_be_bytes());
+        let time: i64 = row.try_get("", "at").unwrap();
+        for column in [
+            "request_id",
+            "at",
+            "account_id",
+            "principal",
+            "access_key_id",
+            "action",
+            "resource",
+            "decision",
+            "decided_by",
+            "result",
+            "source_address",
+            "user_agent",
+            "recording",
+            "how",
+        ] {
+            let field = if column == "at" { Some(time.to_string()) } else { text(column) };
+            let length = field.as_ref().map_or(u32::MAX, |text| u32::try_from(text.len()).unwrap());
+            link.update(&length.to_be_bytes());
+            link.update(field.unwrap_or_default().as_bytes());
+        }
+        let chain = link.finish().as_ref().to_vec();
+        assert_eq!(text("chain").unwrap(), hex::encode(&chain), "{writer} {sequence}");
+        last = Some((writer, sequence, chain));
+    }
+}
+
+async fn an_event_reads_back_as_it_was_written(world: World) {
+    let mut denied = event(&account(), "ViewInstanceRecords");
+    denied.decision = AuditDecision::Denied { by: Some("policy/statement".to_owned()) };
+    denied.source_address = Some("2001:db8::1".parse().unwrap());
+    denied.recording = Some("ab".repeat(16));
+    let mut unasked = event(&account(), "Nonsense");
+    unasked.decision = AuditDecision::NotAsked;
+    unasked.access_key_id = None;
+    unasked.source_address = None;
+    for written in [&denied, &unasked, &event(&other_account(), "ListAgents")] {
+        world.store.record_audit(written.clone()).await.unwrap();
+    }
+    let read = world.store.latest_audit_events(&as_operator(&account()), 2).await.unwrap();
+    assert_eq!(read, [unasked, denied]);
+    assert_chains_are_whole(&world).await;
+}
+
+async fn what_a_database_cannot_keep_is_replaced(world: World) {
+    let mut odd = event(&account(), "A\0B");
+    odd.user_agent = "'; DROP TABLE audit_events; --\u{202e}\u{1f600}".to_owned();
+    world.store.record_audit(odd.clone()).await.unwrap();
+    let read = world.store.latest_audit_events(&as_operator(&account()), 1).await.unwrap();
+    assert_eq!((read[0].action.as_str(), &read[0].user_agent), ("A\u{fffd}B", &odd.user_agent));
+    assert_chains_are_whole(&world).await;
+}
+
+async fn rows_are_append_only(world: World) {
+    world.store.record_audit(event(&account(), "ListAgents")).await.unwrap();
+    let raw = world.database.raw().await;
+    for statement in ["UPDATE audit_events SET result = 'x'", "DELETE FROM audit_events"] {
+        let refused = raw.execute_unprepared(statement).await.expect_err(statement).to_string();
+        assert!(refused.contains("append-only"), "{refused}");
+    }
+}
+
+async fn concurrent_writers_leave_no_hole_and_no_fork(world: World) {
+    let replica = world.replica().await;
+    let mut writers = tokio::task::JoinSet::new();
+    for number in 0..60 {
+        let store = if number % 3 == 0 { replica.clone() } else { world.store.clone() };
+        writers.spawn(async move { store.record_audit(event(&account(), "ListAgents")).await });
+    }
+    for written in writers.join_all().await {
+        written.unwrap();
+    }
+    assert_eq!(world.count("audit_events", "action = 'ListAgents'").await, 60);
+    assert_chains_are_whole(&world).await;
+}
+
+async fn a_refused_change_takes_no_number(world: World) {
+    let agent = world.agent(&account(), "web1");
+    let token = world.join_token(&account(), "i-web2", false).await;
+    world.try_enrol(&agent, &token, false).await.expect_err("the token is for another instance");
+    world.store.record_audit(event(&account(), "EnrolAgent")).await.unwrap();
+    assert_eq!(world.count("audit_events", "action = 'EnrolAgent'").await, 1);
+    assert_chains_are_whole(&world).await;
+}

@@ -1,0 +1,106 @@
+//! Nonces and access keys: what authentication asks.
+
+use std::time::{Duration, Instant};
+
+use domain::access_key::{AccessKeySecret, AccessKeyStatus};
+use domain::identity::AccessKeyId;
+use domain::principal::Principal;
+use domain::server_keys::ServerKeys;
+use persistence::{NonceClaim, Store, StoreError};
+
+use crate::harness::{World, account, at, on_both, other_account};
+
+on_both!(
+    of_concurrent_claims_one_is_fresh,
+    a_lapsed_nonce_is_fresh_again,
+    a_root_key_is_found_with_its_secret,
+    a_preset_root_is_kept_or_refused,
+    other_server_keys_open_no_secret,
+    the_database_answers,
+    a_call_that_is_given_up_is_done_whole,
+);
+
+fn claim(number: u8, now: i64) -> NonceClaim {
+    NonceClaim { hash: [number; 32], expires_at: at(now + 1_000), now: at(now) }
+}
+
+async fn of_concurrent_claims_one_is_fresh(world: World) {
+    let replica = world.replica().await;
+    for number in 0..10 {
+        let mut claims = tokio::task::JoinSet::new();
+        for claimant in 0..8 {
+            let store = if claimant % 2 == 0 { world.store.clone() } else { replica.clone() };
+            claims.spawn(async move { store.claim_nonce(claim(number, 0)).await.unwrap() });
+        }
+        let fresh = claims.join_all().await.into_iter().filter(|fresh| *fresh).count();
+        assert_eq!(fresh, 1, "nonce {number}");
+    }
+}
+
+async fn a_lapsed_nonce_is_fresh_again(world: World) {
+    assert!(world.store.claim_nonce(claim(1, 0)).await.unwrap());
+    assert!(!world.store.claim_nonce(claim(1, 999)).await.unwrap());
+    assert!(world.store.claim_nonce(claim(1, 1_000)).await.unwrap());
+    assert!(!world.store.claim_nonce(claim(1, 1_500)).await.unwrap());
+    world.store.claim_nonce(claim(2, 0)).await.unwrap();
+    assert_eq!(world.count("nonces", "1 = 1").await, 2);
+    let swept = world.sweep(&account(), 1_500, Duration::from_secs(60)).await;
+    assert_eq!((swept.purged, world.count("nonces", "1 = 1").await), (1, 1));
+    assert!(!world.store.claim_nonce(claim(1, 1_600)).await.unwrap(), "the purge left what has not lapsed");
+}
+
+async fn a_root_key_is_found_with_its_secret(world: World) {
+    let id = AccessKeyId::parse("root-key").unwrap();
+    let key = world.store.find_access_key(&id).await.unwrap().unwrap();
+    assert_eq!(key.secret.reveal(), "root-secret");
+    assert_eq!(key.status, AccessKeyStatus::Active);
+    assert_eq!(key.principal, Principal::Account { account: account() });
+    assert_eq!(
+        world.store.find_access_key(&AccessKeyId::parse("nobody").unwrap()).await.unwrap().map(|k| k.id),
+        None
+    );
+    assert_eq!(world.count("access_keys", "sealed_secret LIKE '%root-secret%'").await, 0);
+    assert_eq!(world.store.accounts().await.unwrap(), [account(), other_account()]);
+}
+
+async fn a_preset_root_is_kept_or_refused(world: World) {
+    let id = AccessKeyId::parse("root-key").unwrap();
+    let before = world.store.configuration_revision(&account()).await.unwrap();
+    let same = AccessKeySecret::new("root-secret".to_owned());
+    world.store.ensure_root(&account(), &id, &same, at(5)).await.unwrap();
+    assert_eq!(world.store.configuration_revision(&account()).await.unwrap(), before, "nothing changed");
+    let new = AccessKeySecret::new("another".to_owned());
+    world.store.ensure_root(&account(), &id, &new, at(5)).await.unwrap();
+    assert_eq!(world.store.find_access_key(&id).await.unwrap().unwrap().secret.reveal(), "another");
+    let refused = world.store.ensure_root(&other_account(), &id, &new, at(5)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { what: "access key", .. })), "{refused:?}");
+}
+
+async fn other_server_keys_open_no_secret(world: World) {
+    let keys = std::sync::Arc::new(ServerKeys::generate().unwrap());
+    let store = Store::connect(world.database.parsed(), keys).await.unwrap();
+    let refused = store.find_access_key(&AccessKeyId::parse("root-key").unwrap()).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Keys { .. }), "{refused:?}");
+}
+
+async fn the_database_answers(world: World) {
+    world.store.ping().await.unwrap();
+    assert!(format!("{:?}", world.store).contains("backend"));
+}
+
+/// A client that hangs up must not leave half a call behind.
+async fn a_call_that_is_given_up_is_done_whole(world: World) {
+    for number in 0..20_u64 {
+        let store = world.store.clone();
+        let event = crate::harness::event(&account(), "GivenUp");
+        let _ = tokio::time::timeout(Duration::from_micros(number * 50), store.record_audit(event)).await;
+    }
+    // What follows is linked to whatever was committed, without a hole.
+    world.store.record_audit(crate::harness::event(&account(), "Last")).await.unwrap();
+    let since = Instant::now();
+    while world.count("audit_events", "action = 'GivenUp'").await < 19 {
+        assert!(since.elapsed() < Duration::from_secs(10), "what had begun was not finished");
+        tokio::task::yield_now().await;
+    }
+    crate::audit::assert_chains_are_whole(&world).await;
+}

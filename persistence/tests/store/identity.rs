@@ -1,0 +1,173 @@
+//! Users, access keys and policies.
+
+use domain::access_key::AccessKeyStatus;
+use domain::actions::{GetInstanceRecordConfig, SetInstanceRecordConfig};
+use domain::gate::{RequestFacts, Resource, authorize};
+use domain::identity::{PolicyName, UserName};
+use domain::principal::Principal;
+use persistence::{KeyOwner, StoreError};
+
+use crate::harness::{World, account, as_operator, at, event, on_both, other_account};
+
+on_both!(
+    a_user_with_a_key_and_a_policy_may_what_the_policy_says,
+    keys_are_listed_switched_and_deleted,
+    a_deleted_user_is_gone_with_all_that_was_its_own,
+    names_that_are_taken_or_unknown_are_said_to_be,
+    every_change_is_audited_and_bumps_the_revision,
+    another_accounts_people_are_out_of_reach,
+);
+
+const READ_ONLY: &str = r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "ecs-workbench:Get*", "Resource": "*"}]}"#;
+
+fn user(name: &str) -> UserName {
+    UserName::parse(name).unwrap()
+}
+
+fn policy(name: &str) -> PolicyName {
+    PolicyName::parse(name).unwrap()
+}
+
+fn audit() -> domain::audit::AuditEvent {
+    event(&account(), "AdministerIdentity")
+}
+
+async fn a_user_with_a_key_and_a_policy_may_what_the_policy_says(world: World) {
+    let (store, operator) = (&world.store, as_operator(&account()));
+    let made = store.create_user(&operator, &user("ana"), at(1), audit()).await.unwrap();
+    let (id, secret) =
+        store.create_access_key(&operator, &KeyOwner::User(user("ana")), at(2), audit()).await.unwrap();
+    let key = store.find_access_key(&id).await.unwrap().unwrap();
+    assert_eq!(key.secret, secret);
+    let expected = Principal::User { account: account(), user_id: made.id, user_name: user("ana") };
+    assert_eq!(key.principal, expected);
+    let facts =
+        RequestFacts { now: at(0), source_address: None, secure_transport: true, multi_factor: false };
+    let before = store.policies_of(&key.principal).await.unwrap();
+    let region = crate::harness::region();
+    let all = || Resource::AllInstances { region: region.clone() };
+    assert!(authorize::<GetInstanceRecordConfig>(&key.principal, all(), &before, &facts).is_err());
+    store.put_policy(&operator, &policy("read-only"), READ_ONLY, at(3), audit()).await.unwrap();
+    for _ in 0..2 {
+        store.attach_policy(&operator, &user("ana"), &policy("read-only"), audit()).await.unwrap();
+    }
+    let with = store.policies_of(&key.principal).await.unwrap();
+    assert!(authorize::<GetInstanceRecordConfig>(&key.principal, all(), &with, &facts).is_ok());
+    assert!(authorize::<SetInstanceRecordConfig>(&key.principal, all(), &with, &facts).is_err());
+    let listed = store.list_policies(&operator).await.unwrap();
+    assert_eq!((listed[0].document.as_str(), &listed[0].attached_to), (READ_ONLY, &vec![user("ana")]));
+    store.detach_policy(&operator, &user("ana"), &policy("read-only"), audit()).await.unwrap();
+    let without = store.policies_of(&key.principal).await.unwrap();
+    assert!(authorize::<GetInstanceRecordConfig>(&key.principal, all(), &without, &facts).is_err());
+    let owner = Principal::Account { account: account() };
+    let owners = store.policies_of(&owner).await.unwrap();
+    assert!(authorize::<SetInstanceRecordConfig>(&owner, all(), &owners, &facts).is_ok());
+}
+
+async fn keys_are_listed_switched_and_deleted(world: World) {
+    let (store, operator) = (&world.store, as_operator(&account()));
+    store.create_user(&operator, &user("ana"), at(1), audit()).await.unwrap();
+    let (anas, _) =
+        store.create_access_key(&operator, &KeyOwner::User(user("ana")), at(2), audit()).await.unwrap();
+    let (roots, _) = store.create_access_key(&operator, &KeyOwner::Root, at(3), audit()).await.unwrap();
+    let listed = store.list_access_keys(&operator).await.unwrap();
+    let seen: Vec<_> =
+        listed.iter().map(|key| (key.id.as_str(), key.owner.clone(), key.created_at)).collect();
+    assert_eq!(
+        seen,
+        [
+            ("root-key", KeyOwner::Root, at(0)),
+            (anas.as_str(), KeyOwner::User(user("ana")), at(2)),
+            (roots.as_str(), KeyOwner::Root, at(3)),
+        ]
+    );
+    store.set_access_key_status(&operator, &anas, AccessKeyStatus::Inactive, audit()).await.unwrap();
+    assert_eq!(store.find_access_key(&anas).await.unwrap().unwrap().status, AccessKeyStatus::Inactive);
+    store.delete_access_key(&operator, &anas, audit()).await.unwrap();
+    assert!(store.find_access_key(&anas).await.unwrap().is_none());
+    for refused in [
+        store.delete_access_key(&operator, &anas, audit()).await,
+        store.set_access_key_status(&operator, &anas, AccessKeyStatus::Active, audit()).await,
+    ] {
+        assert!(matches!(refused, Err(StoreError::NotFound { what: "access key" })), "{refused:?}");
+    }
+}
+
+async fn a_deleted_user_is_gone_with_all_that_was_its_own(world: World) {
+    let (store, operator) = (&world.store, as_operator(&account()));
+    let first = store.create_user(&operator, &user("ana"), at(1), audit()).await.unwrap();
+    let (key, _) =
+        store.create_access_key(&operator, &KeyOwner::User(user("ana")), at(2), audit()).await.unwrap();
+    store.put_policy(&operator, &policy("read-only"), READ_ONLY, at(3), audit()).await.unwrap();
+    store.attach_policy(&operator, &user("ana"), &policy("read-only"), audit()).await.unwrap();
+    let attached = store.delete_policy(&operator, &policy("read-only"), audit()).await;
+    assert!(matches!(attached, Err(StoreError::Conflict { what: "policy", .. })), "{attached:?}");
+    store.delete_user(&operator, &user("ana"), audit()).await.unwrap();
+    assert!(store.find_access_key(&key).await.unwrap().is_none());
+    assert_eq!(store.list_users(&operator).await.unwrap(), []);
+    // Her successor of the same name has another id and nothing of hers.
+    let second = store.create_user(&operator, &user("ana"), at(4), audit()).await.unwrap();
+    assert_ne!(first.id, second.id);
+    assert_eq!(store.list_policies(&operator).await.unwrap()[0].attached_to, []);
+    store.delete_policy(&operator, &policy("read-only"), audit()).await.unwrap();
+    assert!(store.list_policies(&operator).await.unwrap().is_empty());
+}
+
+async fn names_that_are_taken_or_unknown_are_said_to_be(world: World) {
+    let (store, operator) = (&world.store, as_operator(&account()));
+    store.create_user(&operator, &user("ana"), at(1), audit()).await.unwrap();
+    let taken = store.create_user(&operator, &user("ana"), at(1), audit()).await;
+    assert!(matches!(taken, Err(StoreError::Conflict { what: "user", .. })), "{taken:?}");
+    let not_found = |result: Result<(), StoreError>, wanted: &str| match result {
+        Err(StoreError::NotFound { what }) => assert_eq!(what, wanted),
+        other => panic!("{wanted}: {other:?}"),
+    };
+    not_found(store.delete_user(&operator, &user("bo"), audit()).await, "user");
+    let key = store.create_access_key(&operator, &KeyOwner::User(user("bo")), at(1), audit()).await;
+    not_found(key.map(drop), "user");
+    not_found(store.attach_policy(&operator, &user("ana"), &policy("none"), audit()).await, "policy");
+    not_found(store.attach_policy(&operator, &user("bo"), &policy("none"), audit()).await, "user");
+    not_found(store.detach_policy(&operator, &user("ana"), &policy("none"), audit()).await, "attachment");
+    not_found(store.delete_policy(&operator, &policy("none"), audit()).await, "policy");
+    let invalid = store.put_policy(&operator, &policy("bad"), r#"{"Version": "2"}"#, at(1), audit()).await;
+    assert!(matches!(invalid, Err(StoreError::InvalidPolicy(_))), "{invalid:?}");
+    assert!(store.list_policies(&operator).await.unwrap().is_empty());
+}
+
+async fn every_change_is_audited_and_bumps_the_revision(world: World) {
+    let (store, operator) = (&world.store, as_operator(&account()));
+    let before = store.configuration_revision(&account()).await.unwrap();
+    store.create_user(&operator, &user("ana"), at(1), audit()).await.unwrap();
+    let (key, _) =
+        store.create_access_key(&operator, &KeyOwner::User(user("ana")), at(1), audit()).await.unwrap();
+    store.set_access_key_status(&operator, &key, AccessKeyStatus::Inactive, audit()).await.unwrap();
+    store.put_policy(&operator, &policy("read-only"), READ_ONLY, at(1), audit()).await.unwrap();
+    store.put_policy(&operator, &policy("read-only"), READ_ONLY, at(2), audit()).await.unwrap();
+    store.attach_policy(&operator, &user("ana"), &policy("read-only"), audit()).await.unwrap();
+    store.detach_policy(&operator, &user("ana"), &policy("read-only"), audit()).await.unwrap();
+    store.delete_policy(&operator, &policy("read-only"), audit()).await.unwrap();
+    store.delete_access_key(&operator, &key, audit()).await.unwrap();
+    store.delete_user(&operator, &user("ana"), audit()).await.unwrap();
+    store.delete_user(&operator, &user("ana"), audit()).await.expect_err("it is gone");
+    assert_eq!(store.configuration_revision(&account()).await.unwrap(), before + 10);
+    assert_eq!(world.count("audit_events", "action = 'AdministerIdentity'").await, 10);
+}
+
+async fn another_accounts_people_are_out_of_reach(world: World) {
+    let (store, operator, stranger) = (&world.store, as_operator(&account()), as_operator(&other_account()));
+    store.create_user(&operator, &user("ana"), at(1), audit()).await.unwrap();
+    let (key, _) =
+        store.create_access_key(&operator, &KeyOwner::User(user("ana")), at(2), audit()).await.unwrap();
+    store.put_policy(&operator, &policy("read-only"), READ_ONLY, at(3), audit()).await.unwrap();
+    let audit = || event(&other_account(), "AdministerIdentity");
+    assert!(store.list_users(&stranger).await.unwrap().is_empty());
+    assert!(store.list_policies(&stranger).await.unwrap().is_empty());
+    assert_eq!(store.list_access_keys(&stranger).await.unwrap().len(), 1, "its own root's");
+    assert!(store.delete_user(&stranger, &user("ana"), audit()).await.is_err());
+    assert!(store.delete_access_key(&stranger, &key, audit()).await.is_err());
+    assert!(store.delete_policy(&stranger, &policy("read-only"), audit()).await.is_err());
+    // The same names may be taken there.
+    store.create_user(&stranger, &user("ana"), at(1), audit()).await.unwrap();
+    let refused = store.attach_policy(&stranger, &user("ana"), &policy("read-only"), audit()).await;
+    assert!(matches!(refused, Err(StoreError::NotFound { what: "policy" })), "{refused:?}");
+}

@@ -1,0 +1,145 @@
+//! Pages of recordings.
+
+use domain::actions::ListInstanceRecords;
+use domain::recording_life::Recording;
+use persistence::{PageRequest, RecordingQuery, StoreError};
+
+use crate::harness::{DAY, World, account, at, instance, on_both, other_account, owner, resource_of};
+
+on_both!(
+    pages_by_number_and_by_token_are_the_same_list,
+    what_has_expired_is_hidden_unless_asked_for,
+    a_next_token_serves_its_own_list_only,
+    deep_pages_are_found_in_an_index,
+);
+
+fn number(number: u32, size: u32) -> PageRequest {
+    PageRequest::Number { number, size }
+}
+
+async fn pages_by_number_and_by_token_are_the_same_list(world: World) {
+    let (web1, web2) = (world.enrol(&account(), "web1").await, world.enrol(&account(), "web2").await);
+    let stranger = world.enrol(&other_account(), "web1").await;
+    let mut expected: Vec<Recording> = Vec::new();
+    for index in 0..23 {
+        // Several begin at the same moment, so that the token decides.
+        let agent = if index % 3 == 0 { &web2 } else { &web1 };
+        expected.push(world.open(agent, 1_000 + (index / 4) * 10, 7).await);
+        world.open(&stranger, 1_000 + index, 7).await;
+    }
+    expected.sort_by(|a, b| (b.started_at, b.token.as_str()).cmp(&(a.started_at, a.token.as_str())));
+    for of in [None, Some(instance("web2"))] {
+        let wanted: Vec<_> =
+            expected.iter().filter(|r| of.as_ref().is_none_or(|only| r.instance == *only)).cloned().collect();
+        let mut by_number = Vec::new();
+        for page in 1.. {
+            let read = world.list(&account(), of.as_ref(), 2_000, false, number(page, 5)).await;
+            assert_eq!(read.total_count, wanted.len() as u64, "page {page}");
+            if read.recordings.is_empty() {
+                assert_eq!(read.next_token, None);
+                break;
+            }
+            by_number.extend(read.recordings);
+        }
+        assert_eq!(by_number, wanted);
+        let mut by_token = Vec::new();
+        let mut token = None;
+        loop {
+            let page = PageRequest::After { token, size: 4 };
+            let read = world.list(&account(), of.as_ref(), 2_000, false, page).await;
+            assert_eq!(read.total_count, wanted.len() as u64);
+            by_token.extend(read.recordings);
+            token = read.next_token;
+            if token.is_none() {
+                break;
+            }
+        }
+        assert_eq!(by_token, wanted);
+    }
+    let exact = world.list(&account(), None, 2_000, false, number(1, 23)).await;
+    assert_eq!((exact.recordings.len(), exact.next_token), (23, None), "nothing follows the last");
+}
+
+async fn what_has_expired_is_hidden_unless_asked_for(world: World) {
+    let agent = world.enrol(&account(), "web1").await;
+    let short = world.open(&agent, 10, 1).await;
+    let long = world.open(&agent, 20, 3).await;
+    let running = world.open(&agent, 30, 1).await;
+    for sealed in [&short, &long] {
+        world.seal(&agent, &sealed.token, 0, 100, 100).await.unwrap();
+    }
+    let tokens = async |now: i64, all: bool| {
+        let page = world.list(&account(), Some(&agent.instance), now, all, number(1, 10)).await;
+        assert_eq!(page.total_count, page.recordings.len() as u64, "at {now}");
+        page.recordings.into_iter().map(|recording| recording.token).collect::<Vec<_>>()
+    };
+    let (short, long, running) = (short.token, long.token, running.token);
+    assert_eq!(tokens(100 + DAY - 1, false).await, [running.clone(), long.clone(), short.clone()]);
+    assert_eq!(tokens(100 + DAY, false).await, [running.clone(), long.clone()]);
+    assert_eq!(tokens(100 + DAY, true).await, [running.clone(), long.clone(), short.clone()]);
+    assert_eq!(
+        world.sweep(&account(), 100 + DAY, std::time::Duration::from_secs(1_000_000)).await.expired,
+        1
+    );
+    assert_eq!(tokens(100 + DAY, false).await, [running.clone(), long.clone()]);
+    assert_eq!(tokens(100 + 3 * DAY, false).await, [running.clone()], "one that runs never expires");
+    assert_eq!(tokens(100 + 3 * DAY, true).await, [running, long, short]);
+}
+
+async fn a_next_token_serves_its_own_list_only(world: World) {
+    let agent = world.enrol(&account(), "web1").await;
+    for started in 0..3 {
+        world.open(&agent, started, 7).await;
+    }
+    let token =
+        world.list(&account(), None, 10, false, number(1, 2)).await.next_token.expect("a third follows");
+    let ask = async |of: Option<&str>, other: bool, include_expired: bool, token: &str| {
+        let of = of.map(instance);
+        let asker = if other { other_account() } else { account() };
+        let granted = owner::<ListInstanceRecords>(&asker, resource_of(of.as_ref()));
+        let page = PageRequest::After { token: Some(token.to_owned()), size: 2 };
+        world.store.list_recordings(&granted, RecordingQuery { include_expired, page, now: at(10) }).await
+    };
+    assert_eq!(ask(None, false, false, &token).await.unwrap().recordings.len(), 1);
+    for refused in [
+        ask(Some("web1"), false, false, &token).await,
+        ask(None, true, false, &token).await,
+        ask(None, false, true, &token).await,
+        ask(None, false, false, "").await,
+        ask(None, false, false, "nonsense").await,
+        ask(None, false, false, &token[2..]).await,
+    ] {
+        assert!(matches!(refused, Err(StoreError::InvalidPageToken)), "{refused:?}");
+    }
+}
+
+/// The plan of the list's inner query names the index that was made for it.
+async fn deep_pages_are_found_in_an_index(world: World) {
+    use sea_orm::{ConnectionTrait, DbBackend, Statement};
+
+    let raw = world.database.raw().await;
+    let (explain, columns) = match raw.get_database_backend() {
+        DbBackend::Sqlite => ("EXPLAIN QUERY PLAN", "detail"),
+        _ => {
+            // An empty table is read whole, whatever indexes it has, unless that is made unattractive.
+            raw.execute_unprepared("SET enable_seqscan = off").await.unwrap();
+            raw.execute_unprepared("SET enable_sort = off").await.unwrap();
+            raw.execute_unprepared("SET enable_bitmapscan = off").await.unwrap();
+            ("EXPLAIN", "QUERY PLAN")
+        }
+    };
+    for (of, index) in
+        [("", "recordings_newest"), ("AND instance_id = 'i-web1'", "recordings_newest_of_instance")]
+    {
+        let query = format!(
+            "{explain} SELECT token FROM recordings WHERE account_id = 'a' {of} AND (expires_at IS NULL OR expires_at > 5) \
+             AND started_at <= 7 AND (started_at < 7 OR token < 'x') ORDER BY started_at DESC, token DESC LIMIT 11"
+        );
+        let rows =
+            raw.query_all_raw(Statement::from_string(raw.get_database_backend(), query)).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.try_get("", columns).unwrap()).collect();
+        let plan = plan.join("\n");
+        assert!(plan.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == index), "{plan}");
+        assert!(!plan.to_uppercase().contains("TEMP B-TREE"), "{plan}");
+    }
+}

@@ -1,0 +1,15 @@
+//! The store on real databases: every test runs on SQLite and on PostgreSQL.
+
+mod agents;
+mod audit;
+mod calls;
+mod configuration;
+mod corrupt_rows;
+mod counters;
+mod harness;
+mod identity;
+mod lists;
+mod postgres;
+mod recordings;
+mod schema;
+mod sweeps;

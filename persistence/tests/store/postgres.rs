@@ -1,0 +1,139 @@
+//! A throwaway PostgreSQL, made from the server programs that are installed: one for each process that asks, one
+//! database for each test.
+//!
+//! A small shell runs it and reads its own standard input, which ends when this process does, however it ends. Then
+//! it stops the server by its process id and removes the folder, so that nothing is left behind.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use sea_orm::{ConnectOptions, ConnectionTrait, Database};
+
+/// What to do where there is none: the tests must not pass by not running.
+const MISSING: &str = "these tests need PostgreSQL's server programs, which are not installed; \
+                       on Debian: apt-get install postgresql";
+
+const SCRIPT: &str = r#"
+trap '' INT TERM HUP
+folder=$(mktemp -d "${0}/hansard-postgres-XXXXXX") || exit 1
+"$1/initdb" -D "$folder/data" -A trust -U postgres --locale=C.UTF-8 --no-sync > "$folder/initdb.log" 2>&1 || {
+    cat "$folder/initdb.log" >&2; rm -rf "$folder"; exit 1; }
+"$1/postgres" -D "$folder/data" -F -k "$folder" -c listen_addresses='' -c max_connections=300 \
+    -c full_page_writes=off -c synchronous_commit=$2 < /dev/null > "$folder/postgres.log" 2>&1 &
+server=$!
+echo "$folder"
+cat > /dev/null
+kill -QUIT $server 2> /dev/null
+wait $server
+rm -rf "$folder"
+"#;
+
+struct Server {
+    folder: PathBuf,
+    databases: AtomicU32,
+    // Kept for its standard input.
+    _supervisor: Child,
+}
+
+static SERVER: OnceLock<Server> = OnceLock::new();
+
+/// The address of a new, empty database.
+pub(crate) async fn new_database() -> String {
+    let server = SERVER.get_or_init(|| start("off"));
+    let name = format!("test_{}", server.databases.fetch_add(1, Ordering::Relaxed));
+    let administration = connect_when_ready(server).await;
+    administration
+        .execute_unprepared(&format!("CREATE DATABASE {name} STRATEGY FILE_COPY"))
+        .await
+        .expect("a database can be made");
+    administration.close().await.expect("the connection closes");
+    address(&server.folder, &name)
+}
+
+fn address(folder: &Path, database: &str) -> String {
+    format!("postgres://postgres@localhost/{database}?host={}", folder.display())
+}
+
+fn start(synchronous_commit: &str) -> Server {
+    let programs = server_programs().expect(MISSING);
+    // The server refuses to run as root; its account must be able to reach the folder.
+    let is_root = output_of("id", &["-u"]).trim() == "0";
+    let mut command = if is_root {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "sh"]);
+        command
+    } else {
+        Command::new("sh")
+    };
+    let temporary = if is_root { PathBuf::from("/tmp") } else { std::env::temp_dir() };
+    command.arg("-c").arg(SCRIPT).arg(&temporary).arg(&programs).arg(synchronous_commit).current_dir("/");
+    let mut supervisor = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a shell (and setpriv, as root) runs");
+    let mut folder = String::new();
+    let output = supervisor.stdout.take().expect("it was piped");
+    BufReader::new(output).read_line(&mut folder).expect("the shell prints text");
+    assert!(!folder.trim().is_empty(), "PostgreSQL could not be started; what it said stands above");
+    Server { folder: PathBuf::from(folder.trim()), databases: AtomicU32::new(0), _supervisor: supervisor }
+}
+
+async fn connect_when_ready(server: &Server) -> sea_orm::DatabaseConnection {
+    let since = Instant::now();
+    loop {
+        let mut options = ConnectOptions::new(address(&server.folder, "postgres"));
+        options.max_connections(1).sqlx_logging(false);
+        match Database::connect(options).await {
+            Ok(connection) => return connection,
+            Err(error) => {
+                let log = std::fs::read_to_string(server.folder.join("postgres.log")).unwrap_or_default();
+                assert!(
+                    since.elapsed() < Duration::from_secs(60),
+                    "PostgreSQL does not answer: {error}\n{log}"
+                );
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// The folder of `initdb` and `postgres`, of the newest version that is installed.
+fn server_programs() -> Option<PathBuf> {
+    let version = |path: &PathBuf| path.parent()?.file_name()?.to_str()?.parse::<u32>().ok();
+    let mut folders: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .filter(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
+        .collect();
+    folders.sort_by_key(version);
+    let on_path = || {
+        let found = output_of("sh", &["-c", "command -v initdb"]);
+        Path::new(found.trim()).canonicalize().ok()?.parent().map(Path::to_owned)
+    };
+    folders.pop().or_else(on_path)
+}
+
+fn output_of(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().expect("a usual program runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The address of a database on a server that commits durably, as in production; for measuring.
+#[allow(dead_code)]
+pub(crate) async fn new_durable_database() -> String {
+    static DURABLE: OnceLock<Server> = OnceLock::new();
+    let server = DURABLE.get_or_init(|| start("on"));
+    connect_when_ready(server)
+        .await
+        .execute_unprepared("CREATE DATABASE durable")
+        .await
+        .expect("it can be made");
+    address(&server.folder, "durable")
+}
