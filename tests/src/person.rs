@@ -11,6 +11,9 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::{deployment, until};
 
+/// How `record` says, before anything else, that it records.
+const ANNOUNCEMENT: &[u8] = b"hansard-agent: recording this session as ";
+
 /// A program on a pseudo-terminal of its own, what it has shown, and a keyboard.
 #[derive(Debug)]
 pub struct Person {
@@ -91,10 +94,19 @@ impl Person {
         });
     }
 
-    /// The lines of the screen, as a terminal of this size shows them now.
+    /// Every byte of what was recorded: all but the line in which `record` announces that it records.
+    #[must_use]
+    pub fn shown_of_the_program(&self) -> Vec<u8> {
+        let shown = self.shown();
+        assert!(shown.starts_with(ANNOUNCEMENT), "no announcement before {:?}", self.tail());
+        let end = shown.windows(2).position(|window| window == b"\r\n").expect("the announcement is a line");
+        shown[end + 2..].to_vec()
+    }
+
+    /// The lines of a screen of this size after what was recorded.
     #[must_use]
     pub fn screen(&self) -> Vec<String> {
-        screen_of(&self.shown(), self.size.0, self.size.1)
+        screen_of(&self.shown_of_the_program(), self.size.0, self.size.1)
     }
 
     /// Waits until the program ends and everything it showed has arrived.

@@ -47,7 +47,7 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
     person.resizes(90, 28);
     person.types("tput cols; exit 7\r");
     assert_eq!(person.leaves().code(), Some(7), "the exit code passes");
-    let shown = person.shown();
+    let shown = person.shown_of_the_program();
     assert!(String::from_utf8_lossy(&shown).contains("90\r\n"), "the size passes");
 
     let record = deployment.root.one_recording("finished");

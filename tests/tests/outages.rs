@@ -32,7 +32,7 @@ fn a_control_plane_that_is_away_costs_time_and_no_bytes() {
     assert!(person.leaves().success());
     assert!(String::from_utf8_lossy(&person.shown()).contains("was away"));
     deployment.resume();
-    assert_eq!(exact_bytes(&deployment, "finished"), person.shown());
+    assert_eq!(exact_bytes(&deployment, "finished"), person.shown_of_the_program());
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn an_agent_that_is_killed_leaves_a_spool_that_the_next_start_delivers() {
     instance.resume();
     person.types("echo af''ter; exit\r");
     assert!(person.leaves().success());
-    assert_eq!(exact_bytes(&deployment, "finished"), person.shown());
+    assert_eq!(exact_bytes(&deployment, "finished"), person.shown_of_the_program());
 }
 
 #[test]
@@ -78,5 +78,5 @@ fn both_away_and_the_machine_restarted_still_delivers() {
     instance.kill();
     deployment.resume();
     instance.resume();
-    assert_eq!(exact_bytes(&deployment, "finished"), person.shown());
+    assert_eq!(exact_bytes(&deployment, "finished"), person.shown_of_the_program());
 }

@@ -39,7 +39,7 @@ impl Stage {
     }
 
     fn finished_as(&self, person: &Person) {
-        let (recorded, shown) = (self.recorded("finished"), person.shown());
+        let (recorded, shown) = (self.recorded("finished"), person.shown_of_the_program());
         assert_eq!(recorded.len(), shown.len());
         assert!(recorded == shown, "the recording differs from what was shown");
     }
@@ -93,7 +93,7 @@ fn a_character_split_across_reads_is_kept_whole() {
     let script = r"for b in '\342' '\234' '\223' '\360' '\237' '\232' '\200' '\n' '\342' '\234'; do printf $b; sleep 0.05; done";
     let mut person = stage.instance.record(&["sh", "-c", script]);
     assert!(person.leaves().success());
-    let shown = person.shown();
+    let shown = person.shown_of_the_program();
     assert!(shown.starts_with("✓🚀".as_bytes()), "{shown:?}");
     stage.finished_as(&person);
 }
@@ -103,7 +103,7 @@ fn random_bytes_are_recorded_exactly() {
     let stage = Stage::new("i-random");
     let mut person = stage.instance.record(&["sh", "-c", "stty raw; head -c 3000000 /dev/urandom"]);
     assert!(person.leaves().success());
-    assert_eq!(person.shown().len(), 3_000_000);
+    assert_eq!(person.shown_of_the_program().len(), 3_000_000);
     stage.finished_as(&person);
 }
 
@@ -125,7 +125,7 @@ fn a_hundred_megabytes_pass() {
     let mut person = stage.instance.record(&["cat", file.to_str().unwrap()]);
     assert!(person.leaves().success());
     assert_eq!(
-        person.shown().len(),
+        person.shown_of_the_program().len(),
         text.len() + text.matches('\n').count(),
         "the terminal adds a return to each line"
     );
