@@ -72,6 +72,8 @@ pub(crate) struct ControlPlane {
 
 impl ControlPlane {
     pub(crate) fn new(server: Url, credentials: Option<Credentials>) -> Result<Self, String> {
+        // Other crates of the build may bring a second library, and then none is the default. The first caller wins.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             // The link's upgrade exists in HTTP/1.1 only, and calls are few.

@@ -43,7 +43,10 @@ impl AppliedConfiguration {
                     ConfigurationRefused::Older { offered: offered.revision, applied: applied.revision };
                 return Err(older.to_string());
             }
-            if offered == *applied {
+            // The same again, signed anew.
+            if offered
+                == (EffectiveConfiguration { issued_time: offered.issued_time.clone(), ..applied.clone() })
+            {
                 return Ok(offered.revision);
             }
         }

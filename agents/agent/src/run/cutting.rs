@@ -21,6 +21,8 @@ use crate::chain;
 
 /// How often live spools are looked at. While no session lives, the thread sleeps.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How much of one spool is read before the others get their turn.
+const MOST_AT_ONCE_BYTES: u64 = 8 * 1024 * 1024;
 /// How long a session that went wrong (a full disk, mostly) is left in peace.
 const PAUSE_AFTER_TROUBLE: Duration = Duration::from_secs(2);
 
@@ -66,11 +68,12 @@ impl Cutter {
 
 fn work(agent: &Agent, inbox: &Receiver<Order>, mut compressor: Compressor) {
     let mut tails: Vec<Tail> = Vec::new();
+    let mut look_after = LOOK_EVERY;
     loop {
         let order = if tails.is_empty() {
             inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
-            inbox.recv_timeout(LOOK_EVERY)
+            inbox.recv_timeout(look_after)
         };
         match order {
             Ok(Order::Follow(session)) => match Tail::open(agent, session) {
@@ -83,8 +86,34 @@ fn work(agent: &Agent, inbox: &Receiver<Order>, mut compressor: Compressor) {
             Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        tails.retain_mut(|tail| tail.advance(agent, &mut compressor));
+        look_after = LOOK_EVERY;
+        tails.retain_mut(|tail| match tail.advance(agent, &mut compressor) {
+            Next::Nothing => false,
+            Next::LookLater => true,
+            Next::LookNow => {
+                look_after = Duration::ZERO;
+                true
+            }
+        });
     }
+}
+
+/// What a session needs after a step.
+enum Next {
+    /// It is sealed.
+    Nothing,
+    /// It may grow.
+    LookLater,
+    /// There is more of it already.
+    LookNow,
+}
+
+/// Where reading a spool stopped.
+enum Reached {
+    /// At the end of what is whole, and what stands behind it.
+    End(Trailing),
+    /// Somewhere before, to give others their turn.
+    Limit,
 }
 
 /// One spool being followed.
@@ -146,17 +175,17 @@ impl Tail {
         })
     }
 
-    /// Does what there is to do. False: the session needs no more cutting.
-    fn advance(&mut self, agent: &Agent, compressor: &mut Compressor) -> bool {
+    /// Does what there is to do.
+    fn advance(&mut self, agent: &Agent, compressor: &mut Compressor) -> Next {
         if self.not_before.is_some_and(|at| Instant::now() < at) {
-            return true;
+            return Next::LookLater;
         }
         match self.step(agent, compressor) {
-            Ok(done) => {
+            Ok(next) => {
                 if self.not_before.take().is_some() {
                     self.session.progress().trouble = None;
                 }
-                !done
+                next
             }
             Err(error) => {
                 let why = chain(error.as_ref());
@@ -165,7 +194,7 @@ impl Tail {
                 }
                 self.session.progress().trouble = Some(why);
                 self.not_before = Some(Instant::now() + PAUSE_AFTER_TROUBLE);
-                true
+                Next::LookLater
             }
         }
     }
@@ -174,33 +203,44 @@ impl Tail {
         &mut self,
         agent: &Agent,
         compressor: &mut Compressor,
-    ) -> Result<bool, Box<dyn std::error::Error>> {
+    ) -> Result<Next, Box<dyn std::error::Error>> {
         self.keep_pending()?;
         if !self.finished {
             // Asked before reading: what a dead recorder wrote is all there already.
             let recorder_lives = self.recorder_lives()?;
-            let trailing = self.read_on(compressor)?;
+            let Reached::End(trailing) = self.read_on(compressor)? else { return Ok(Next::LookNow) };
             if self.exit.is_none() && recorder_lives {
-                let now = clock::boottime_micros().saturating_sub(self.session.note.start_boottime_micros);
-                if self.segmenter.due(Micros::new(now)) {
-                    self.pending = self.segmenter.cut(compressor)?;
-                    self.keep_pending()?;
-                }
-                return Ok(false);
+                self.cut_by_the_clock(compressor)?;
+                return Ok(Next::LookLater);
             }
             if self.exit.is_none() && trailing == Trailing::Damaged {
-                let reason = format!("the spool is damaged at byte {}", self.offset);
-                let length = self.file.metadata()?.len();
-                self.segmenter.push_gap(self.last_at, &reason, length.saturating_sub(self.offset));
-                self.last_gap = Some(reason);
-                self.offset = length;
+                self.say_what_is_damaged()?;
             }
             self.pending = self.segmenter.finish(compressor)?;
             self.finished = true;
             self.keep_pending()?;
         }
         self.seal(agent)?;
-        Ok(true)
+        Ok(Next::Nothing)
+    }
+
+    /// A segment may be old enough although nothing was printed since.
+    fn cut_by_the_clock(&mut self, compressor: &mut Compressor) -> Result<(), Box<dyn std::error::Error>> {
+        let now = clock::boottime_micros().saturating_sub(self.session.note.start_boottime_micros);
+        if self.segmenter.due(Micros::new(now)) {
+            self.pending = self.segmenter.cut(compressor)?;
+            self.keep_pending()?;
+        }
+        Ok(())
+    }
+
+    fn say_what_is_damaged(&mut self) -> io::Result<()> {
+        let reason = format!("the spool is damaged at byte {}", self.offset);
+        let length = self.file.metadata()?.len();
+        self.segmenter.push_gap(self.last_at, &reason, length.saturating_sub(self.offset));
+        self.last_gap = Some(reason);
+        self.offset = length;
+        Ok(())
     }
 
     /// The recorder holds the spool's lock as long as it lives.
@@ -215,15 +255,19 @@ impl Tail {
         }
     }
 
-    /// Gives the segmenter every whole record there is, and cuts on the way.
-    fn read_on(&mut self, compressor: &mut Compressor) -> Result<Trailing, Box<dyn std::error::Error>> {
+    /// Gives the segmenter the whole records there are, and cuts on the way.
+    fn read_on(&mut self, compressor: &mut Compressor) -> Result<Reached, Box<dyn std::error::Error>> {
         if self.exit.is_some() || self.file.metadata()?.len() == self.offset {
-            return Ok(Trailing::Nothing);
+            return Ok(Reached::End(Trailing::Nothing));
         }
+        let limit = self.offset.saturating_add(MOST_AT_ONCE_BYTES);
         self.file.seek(SeekFrom::Start(self.offset))?;
         let mut reader = SpoolReader::new(self.file.try_clone()?, self.offset);
         loop {
-            let Some(record) = reader.next_record()? else { return Ok(reader.trailing()) };
+            if self.offset >= limit {
+                return Ok(Reached::Limit);
+            }
+            let Some(record) = reader.next_record()? else { return Ok(Reached::End(reader.trailing())) };
             self.last_at = self.last_at.max(record.at);
             match self.segmenter.push(&record) {
                 Ok(Pushed::Content) => {}
@@ -237,7 +281,7 @@ impl Tail {
             }
             self.offset = reader.good_end();
             if self.exit.is_some() {
-                return Ok(Trailing::Nothing);
+                return Ok(Reached::End(Trailing::Nothing));
             }
             // By the records' own time: what is caught up after a pause is cut as it would have been.
             if self.segmenter.due(self.last_at) {

@@ -43,7 +43,12 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
     let mut opened = false;
     let mut link_opened = agent.link_opened.subscribe();
     loop {
-        match deliver_what_is_there(&agent, &session, &mut opened).await {
+        let delivered = {
+            // The semaphore is never closed; without a place the delivery would still be right.
+            let _place = agent.deliveries.acquire().await;
+            deliver_what_is_there(&agent, &session, &mut opened).await
+        };
+        match delivered {
             Ok(true) => {
                 agent.sessions.remove(&session);
                 tracing::info!(session = %session.token(), "the recording is delivered");

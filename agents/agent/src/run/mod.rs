@@ -19,7 +19,7 @@ use agent_protocol::Capture;
 use recording::SealingKey;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::captures;
 use crate::client::{ControlPlane, Credentials};
@@ -34,6 +34,8 @@ use sessions::Sessions;
 
 pub(crate) use session::list_spool;
 
+const MOST_DELIVERIES: usize = 8;
+
 /// Everything the running agent's parts share.
 struct Agent {
     directory: StateDirectory,
@@ -45,6 +47,8 @@ struct Agent {
     sessions: Sessions,
     control_plane: ControlPlane,
     minimum_free_bytes: u64,
+    /// How many sessions are delivered at once: a long outage must not end in a stampede.
+    deliveries: Semaphore,
     /// Grows each time the link opens: whoever waits for the control plane tries at once.
     link_opened: watch::Sender<u64>,
 }
@@ -67,6 +71,7 @@ impl Agent {
             sessions: Sessions::default(),
             control_plane,
             minimum_free_bytes: options.minimum_free_bytes,
+            deliveries: Semaphore::new(MOST_DELIVERIES),
             link_opened: watch::Sender::new(0),
         })
     }

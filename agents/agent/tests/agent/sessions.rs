@@ -1,13 +1,16 @@
 //! Recorded sessions: what is shown is what is recorded, byte for byte, and the command cannot tell the difference.
 
+use std::fs::Permissions;
 use std::io::Write as _;
-use std::process::Stdio;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
 
 use recording::{ExitStatus, RecordingEnd, TerminalEventKind, TerminalSize};
 use rustix::process::Signal;
 use rustix::termios::LocalModes;
 
-use crate::bench::{Instance, eventually, text};
+use crate::bench::{AGENT, Instance, eventually, text, token_in};
 
 #[test]
 fn a_shell_is_recorded_as_the_person_saw_it() {
@@ -211,4 +214,44 @@ fn many_sessions_at_once_are_all_delivered() {
     eventually("no session is known", || {
         instance.status()["Running"]["Sessions"].as_array().unwrap().is_empty().then_some(())
     });
+}
+
+#[test]
+fn people_without_rights_can_be_recorded_and_cannot_see_the_spool() {
+    const NOBODY: u32 = 65534;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can become somebody else");
+        return;
+    }
+    let instance = Instance::running();
+    // A copy that nobody may run, on a path that nobody may pass.
+    let folder =
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir_in("/tmp").unwrap();
+    let program = folder.path().join("hansard-agent");
+    std::fs::copy(AGENT, &program).unwrap();
+    std::fs::set_permissions(instance.state_dir().parent().unwrap(), Permissions::from_mode(0o711)).unwrap();
+    let run = |arguments: &[&str]| {
+        Command::new(&program)
+            .arg("--state-dir")
+            .arg(instance.state_dir())
+            .args(arguments)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .output()
+            .unwrap()
+    };
+    let output = run(&["record", "--", "id", "-u"]);
+    assert_eq!(text(&output.stdout), "65534\r\n", "{}", text(&output.stderr));
+    let token = token_in(&text(&output.stderr)).unwrap();
+    let recording = instance.control_plane.sealed(&token);
+    assert!(recording.start().claimed_user.unwrap().ends_with("(uid 65534)"));
+
+    let spool = instance.spool();
+    let output = run(&["record", "--quiet", "--", "ls", spool.to_str().unwrap()]);
+    assert!(text(&output.stdout).contains("Permission denied"), "{}", text(&output.stdout));
+    let status = run(&["status", "--output", "json"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["Running"]["Sessions"], serde_json::json!([]));
 }
