@@ -24,6 +24,7 @@ import pathlib
 import pty
 import queue
 import secrets
+import select
 import socket
 import struct
 import sys
@@ -52,7 +53,6 @@ class Refused(Exception):
     def __init__(self, status, reply):
         super().__init__(f"{reply.get('Code')}: {reply.get('Message')} (RequestId {reply.get('RequestId')})")
         self.code, self.retryable = reply.get("Code"), reply.get("Retryable", False) or status >= 500
-        self.expected_number = reply.get("ExpectedNumber")
 
 
 def sha256(data):
@@ -123,16 +123,15 @@ class ControlPlane:
         return f"{signed}.{web_base64(self.key.sign(signed.encode()))}"
 
     def call(self, method, path, body=None):
-        """One call, repeated while that can help; each attempt is signed anew."""
+        """One call, repeated while that can help."""
+        return self.patiently(lambda: self.call_once(method, path, body))
+
+    def call_once(self, method, path, body=None):
         data = b"" if body is None else json.dumps(body).encode()
-
-        def attempt():
-            headers = {"Content-Type": "application/json"} if data else {}
-            if self.key:
-                headers["Authorization"] = f"Bearer {self.token(method, path, data)}"
-            return self.send(method, self.server + path, headers, data or None)
-
-        return self.patiently(attempt)
+        headers = {"Content-Type": "application/json"} if data else {}
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.token(method, path, data)}"
+        return self.send(method, self.server + path, headers, data or None)
 
     def upload(self, grant, data):
         url = urllib.parse.urljoin(self.server + "/", grant["Url"])
@@ -144,8 +143,7 @@ class ControlPlane:
             try:
                 return attempt()
             except Refused as refused:
-                # What is expected next is the caller's to obey; everything else that is retryable is repeated as it is.
-                if not refused.retryable or refused.expected_number is not None or time.monotonic() > give_up:
+                if not refused.retryable or time.monotonic() > give_up:
                     raise
             except OSError:
                 if time.monotonic() > give_up:
@@ -319,13 +317,14 @@ class Delivery(threading.Thread):
             self.failure = failure
 
     def deliver(self, data, entry, chain_before):
+        """Grant, upload, acknowledge: when one of them fails, all of them are repeated, with the same bytes."""
         path = f"/agent/v1/recordings/{self.token}"
         name = f"terminal/{entry['number']:06}.cast.zst"
-        granted = self.control_plane.call("POST", f"{path}/grants", {
+        granted = self.control_plane.call_once("POST", f"{path}/grants", {
             "ObjectName": name, "Length": entry["length"], "Sha256": entry["sha256"],
         })
         self.control_plane.upload(granted["Grant"], data)
-        self.control_plane.call("POST", f"{path}/segments", {
+        self.control_plane.call_once("POST", f"{path}/segments", {
             "Stream": "terminal", "Number": entry["number"], "Length": entry["length"], "Sha256": entry["sha256"],
             "ChainBefore": chain_before, "ChainAfter": entry["chain"],
             "FirstAtMicros": entry["first_at"], "LastAtMicros": entry["last_at"],
@@ -368,9 +367,6 @@ class Recording:
 
     def output(self, data):
         self.segments.output(self.now(), data)
-        self.cut_when_due()
-
-    def cut_when_due(self):
         if self.segments.due(self.now()):
             self.cut()
 
@@ -468,6 +464,9 @@ def run_command(options, recording):
 
     def printed():
         while True:
+            if not select.select([terminal], [], [], 1)[0]:
+                yield b""  # Nothing was printed; what is old enough is cut all the same.
+                continue
             try:
                 piece = os.read(terminal, 65536)
             except OSError:  # Linux says EIO when the last program has closed the terminal.
