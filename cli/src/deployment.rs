@@ -26,7 +26,11 @@ impl DataDirectory {
     /// It cannot be made.
     pub(crate) fn create(settings: &Settings) -> Result<Self, Failure> {
         private_file::make_folder(&settings.data_dir)?;
-        Self::at(&settings.data_dir)
+        let data = Self::at(&settings.data_dir)?;
+        if private_file::others_may_write(data.path()) {
+            tracing::warn!(data = %data.path().display(), "others may write to the data directory; run: chmod 700 on it");
+        }
+        Ok(data)
     }
 
     /// The directory of a deployment that was started before.

@@ -89,6 +89,11 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Whether others than the owner may make and remove files in a folder.
+pub(crate) fn others_may_write(folder: &Path) -> bool {
+    fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & 0o022 != 0)
+}
+
 fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

@@ -64,6 +64,11 @@ async fn serve(
         .map_err(|error| Failure::failed(format!("the folder store: {}", chain(&error))))?;
     let local = local_url(listener.local_addr().map_err(|error| cannot_listen(settings.listen, &error))?)?;
     let public = settings.public_url.clone().unwrap_or_else(|| local.clone());
+    if settings.public_url.is_none() && settings.listen.ip().is_unspecified() {
+        tracing::warn!(
+            "replay addresses name this machine only; --public-url says by which address others reach it"
+        );
+    }
     let welcome = Welcome::new(data, &root, &local, &settings.local_instance_id, program.as_deref());
     let parts = HansardParts {
         store: store.clone(),

@@ -16,7 +16,7 @@ fn any_action_can_be_called_and_lists_are_tables_or_json() {
         "ExpirationDays=9",
     ]);
     assert!(set.status.success(), "{}", stderr(&set));
-    let get = server.as_root(&["call", "GetInstanceRecordConfig", "InstanceId=i-web1"]);
+    let get = server.as_root(&["call", "GetInstanceRecordConfig", "InstanceId=i-web1", "--output", "json"]);
     let get: Value = serde_json::from_slice(&get.stdout).unwrap();
     assert_eq!((&get["Root"]["ExpirationDays"], &get["Root"]["ParentId"]), (&9.into(), &account.into()));
 

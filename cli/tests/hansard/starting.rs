@@ -32,6 +32,18 @@ fn the_first_start_makes_private_files_and_shows_no_secret_outside_a_terminal() 
 }
 
 #[test]
+fn the_log_can_be_json() {
+    let mut server = Server::start(&["--log-format", "json", "--log-filter", "info"]);
+    server.stop(Signal::TERM);
+    let log = server.log();
+    for line in log.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        assert!(entry["level"].is_string() && entry["timestamp"].is_string(), "{line}");
+    }
+    assert!(log.contains("\"message\":\"stopped\""), "{log}");
+}
+
+#[test]
 fn a_second_server_is_kept_from_the_data_and_from_the_address() {
     let server = Server::start(&[]);
     let data = server.data();

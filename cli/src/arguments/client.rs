@@ -1,0 +1,225 @@
+//! The command lines of the client.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use domain::agent::InstancePattern;
+use domain::{InstanceId, TerminalSessionToken};
+
+use super::Output;
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentsArguments {
+    /// How results are printed.
+    #[arg(long, value_enum, default_value_t = Output::Table, global = true)]
+    pub(crate) output: Output,
+    #[command(subcommand)]
+    pub(crate) command: AgentsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentsCommand {
+    /// List agents.
+    #[command(alias = "list")]
+    Ls,
+    /// Tokens with which agents join.
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Create a token that is good for one enrolment. It is shown this once.
+    Create {
+        /// The instance that may join, or a pattern of ids with * and ?.
+        #[arg(long, value_name = "PATTERN", value_parser = InstancePattern::parse)]
+        instance_id: InstancePattern,
+        /// How long it lives: 90s, 5m, 2h or 1d.
+        #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
+        ttl: Duration,
+        /// Let the agent take over an instance that has an agent.
+        #[arg(long)]
+        replace: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CallArguments {
+    /// The action, such as GetInstanceRecordConfig.
+    #[arg(value_parser = parse_action)]
+    pub(crate) action: String,
+    /// Parameters. Name=@FILE takes the text of a file; Name=@@text is @text.
+    #[arg(value_name = "NAME=VALUE")]
+    pub(crate) parameters: Vec<String>,
+    /// As the other commands have it; a reply is JSON in any case.
+    #[arg(long = "output", value_name = "OUTPUT", value_parser = ["json"])]
+    _output: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordingsArguments {
+    /// How results are printed.
+    #[arg(long, value_enum, default_value_t = Output::Table, global = true)]
+    pub(crate) output: Output,
+    #[command(subcommand)]
+    pub(crate) command: RecordingsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecordingsCommand {
+    /// List recordings, newest first.
+    #[command(alias = "list")]
+    Ls(ListArguments),
+    /// Print an address that opens the recording in a browser, once.
+    Open(RecordingArguments),
+    /// Play a recording in this terminal: space pauses, q leaves.
+    Play(PlayArguments),
+    /// Write a recording to a file or to standard output.
+    Export(ExportArguments),
+    /// Check that a recording is complete and unchanged.
+    ///
+    /// Exit codes: 0 complete (with --trust: by a trusted signer); 1 it could not be checked; 3 a proven prefix: what
+    /// is there agrees, but not all is there; 4 inconsistent; 5 with --trust: complete or a prefix, but not by a
+    /// trusted signer.
+    Verify(VerifyArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArguments {
+    /// Only those of this instance.
+    #[arg(long, value_name = "ID")]
+    pub(crate) instance_id: Option<InstanceId>,
+    /// Expired ones too.
+    #[arg(long)]
+    pub(crate) include_expired: bool,
+    /// How many at once, 1 to 100.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) page_size: Option<u32>,
+    /// Which page, from 1.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) page_number: Option<u32>,
+    /// All pages.
+    #[arg(long, conflicts_with = "page_number")]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordingArguments {
+    /// The recording's TerminalSessionToken.
+    pub(crate) token: TerminalSessionToken,
+    /// Its instance; without it the recording is looked for in the list.
+    #[arg(long, value_name = "ID")]
+    pub(crate) instance_id: Option<InstanceId>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlayArguments {
+    #[command(flatten)]
+    pub(crate) recording: RecordingArguments,
+    /// How many times faster than it happened.
+    #[arg(long, value_name = "TIMES", default_value = "1", value_parser = parse_speed)]
+    pub(crate) speed: f64,
+    /// The longest pause that is kept, such as 2s.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) idle_limit: Option<Duration>,
+    /// Give the recorded bytes to this terminal as they are. They may drive it in any way.
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+/// What `export` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// asciicast v2, which asciinema plays.
+    Cast,
+    /// The exact bytes that the terminal was given.
+    Txt,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    #[command(flatten)]
+    pub(crate) recording: RecordingArguments,
+    /// What to write.
+    #[arg(long, value_enum)]
+    pub(crate) format: ExportFormat,
+    /// The file to write; it is replaced whole, or not at all. Without it: standard output. A terminal is shown
+    /// control characters escaped.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// A recording's TerminalSessionToken, or a folder that holds its objects (start.json, terminal/, ...).
+    #[arg(value_name = "TOKEN|FOLDER")]
+    pub(crate) subject: String,
+    /// The recording's instance; without it the recording is looked for in the list.
+    #[arg(long, value_name = "ID")]
+    pub(crate) instance_id: Option<InstanceId>,
+    /// File of trusted sealing keys, one in base64 a line; # begins a comment.
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) trust: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OpenapiArguments {
+    /// The document of the agents' API instead.
+    #[arg(long)]
+    pub(crate) agent: bool,
+}
+
+/// The name of an action goes into a header.
+fn parse_action(text: &str) -> Result<String, String> {
+    let named = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if named { Ok(text.to_owned()) } else { Err("an action's name is letters and digits".into()) }
+}
+
+/// `90s`, `5m`, `2h`, `1d`, or seconds without a unit.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    const ALLOWED: &str = "it is a whole number and s, m, h or d, such as 90s, 5m, 2h or 1d";
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b's') => (&text[..text.len() - 1], 1),
+        Some(b'm') => (&text[..text.len() - 1], 60),
+        Some(b'h') => (&text[..text.len() - 1], 3600),
+        Some(b'd') => (&text[..text.len() - 1], 86_400),
+        _ => (text, 1),
+    };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(ALLOWED.into());
+    }
+    let seconds = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or(ALLOWED)?;
+    Ok(Duration::from_secs(seconds))
+}
+
+fn parse_speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(speed),
+        _ => Err("it is a number above 0, such as 2 or 0.5".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        for (text, seconds) in [("90s", 90), ("5m", 300), ("2h", 7200), ("1d", 86_400), ("7", 7)] {
+            assert_eq!(parse_duration(text).unwrap().as_secs(), seconds, "{text}");
+        }
+        for text in ["", "m", "-5m", "5 m", "5x", "1.5h", "99999999999999999999d", "5ä"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_speed_moves_forward() {
+        assert!((parse_speed("0.5").unwrap() - 0.5).abs() < f64::EPSILON);
+        for text in ["0", "-1", "inf", "NaN", "fast"] {
+            assert!(parse_speed(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The command line.
+
+mod client;
+mod server;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub(crate) use client::{
+    AgentsArguments, AgentsCommand, CallArguments, ExportArguments, ExportFormat, ListArguments,
+    OpenapiArguments, PlayArguments, RecordingArguments, RecordingsArguments, RecordingsCommand,
+    TokenCommand, VerifyArguments,
+};
+pub(crate) use server::{
+    AccessKeyCommand, AccountCommand, AdminArguments, AdminCommand, KeyOwnerArguments, LocalAgentArguments,
+    PolicyCommand, ServeArguments, ServerKeysCommand, UserCommand,
+};
+
+/// Records what people do on instances, and lets the right people find and replay it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hansard",
+    version,
+    max_term_width = 110,
+    after_help = "\
+As a client, hansard reads ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET, for temporary keys \
+ALIBABA_CLOUD_SECURITY_TOKEN, and HANSARD_ENDPOINT (default http://127.0.0.1:8080).
+
+Exit codes: 0 done; 1 the server refused, or something failed; 2 the command line or a setting is wrong. \
+`recordings verify` has more, see its --help."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the control plane.
+    Serve(ServeArguments),
+    /// Manage users, access keys, policies and server keys, directly in the database.
+    Admin(AdminArguments),
+    /// List agents, and create the tokens with which they join.
+    Agents(AgentsArguments),
+    /// Call any action of the API, signed.
+    Call(CallArguments),
+    /// Find, watch, export and verify recordings.
+    Recordings(RecordingsArguments),
+    /// Print the OpenAPI document of the API.
+    Openapi(OpenapiArguments),
+    /// Become the local agent, and end when the server ends.
+    #[command(hide = true)]
+    LocalAgent(LocalAgentArguments),
+}
+
+/// How a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Table,
+    /// For programs; the names of the wire.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::settings;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_with_a_flag_is_a_flag_of_serve() {
+        let command = Arguments::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        for key in settings::keys::SETTING_KEYS {
+            let is_flag = serve.get_arguments().any(|argument| argument.get_long() == Some(key.name));
+            assert_eq!(is_flag, key.has_flag, "--{}", key.name);
+        }
+        let line = [
+            "hansard",
+            "serve",
+            "--data-dir=d",
+            "--listen=l",
+            "--database-url=u",
+            "--public-url=p",
+            "--region=r",
+            "--server-keys=k",
+            "--with-local-agent",
+            "--local-agent-program=a",
+            "--local-instance-id=i",
+            "--log-format=f",
+            "--log-filter=g",
+        ];
+        let Command::Serve(arguments) = Arguments::parse_from(line).command else { panic!("it is serve") };
+        let mut given: Vec<_> = arguments.flags().iter().map(|(key, _)| key.name).collect();
+        let mut expected: Vec<_> =
+            settings::keys::SETTING_KEYS.iter().filter(|key| key.has_flag).map(|key| key.name).collect();
+        given.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(given, expected);
+    }
+}

@@ -1,0 +1,280 @@
+//! The command lines of `serve` and `admin`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use domain::AccountId;
+use domain::access_key::AccessKeyStatus;
+use domain::identity::{AccessKeyId, PolicyName, UserName};
+use domain::server_keys::Purpose;
+
+use super::Output;
+use crate::settings::{self, Key};
+
+/// Where the data is: what `serve` and `admin` share.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArguments {
+    /// TOML file of settings, named as the flags are; also HANSARD_CONFIG.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Where the embedded default keeps everything [default: ./hansard-data].
+    #[arg(long, value_name = "DIR", global = true)]
+    data_dir: Option<String>,
+    /// sqlite:FILE or postgres://USER:PASSWORD@HOST/DATABASE [default: SQLite in the data directory].
+    #[arg(long, value_name = "URL", global = true)]
+    database_url: Option<String>,
+    /// File of server keys; needed with PostgreSQL [default: server-keys.toml in the data directory].
+    #[arg(long, value_name = "FILE", global = true)]
+    server_keys: Option<String>,
+    /// Region of instances that nothing else places [default: cn-hangzhou].
+    #[arg(long, value_name = "REGION", global = true)]
+    region: Option<String>,
+}
+
+impl StoreArguments {
+    /// The `--config` file.
+    pub(crate) fn config(&self) -> Option<&std::path::Path> {
+        self.config.as_deref()
+    }
+
+    /// The settings that stand on the command line.
+    pub(crate) fn flags(&self) -> Vec<(&'static Key, String)> {
+        given([
+            (&settings::keys::DATA_DIR, &self.data_dir),
+            (&settings::keys::DATABASE_URL, &self.database_url),
+            (&settings::keys::SERVER_KEYS, &self.server_keys),
+            (&settings::keys::REGION, &self.region),
+        ])
+    }
+}
+
+fn given<const N: usize>(flags: [(&'static Key, &Option<String>); N]) -> Vec<(&'static Key, String)> {
+    flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
+}
+
+/// Every flag is also a variable (--data-dir is HANSARD_DATA_DIR) and a key of the settings file (data-dir). A flag is
+/// stronger than a variable, and a variable stronger than the file.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The root account is preset by HANSARD_ROOT_ACCOUNT_ID, HANSARD_ROOT_ACCESS_KEY_ID and \
+HANSARD_ROOT_ACCESS_KEY_SECRET, all three or none; otherwise it is generated once and kept in the data directory.")]
+pub(crate) struct ServeArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    /// Address and port to listen on [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// The address by which others reach the server [default: http:// and the listening address].
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Run an agent for this machine beside the server.
+    #[arg(long)]
+    with_local_agent: bool,
+    /// The agent program [default: hansard-agent beside this program].
+    #[arg(long, value_name = "FILE")]
+    local_agent_program: Option<String>,
+    /// This machine's instance id [default: i-local].
+    #[arg(long, value_name = "ID")]
+    local_instance_id: Option<String>,
+    /// human or json [default: human].
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// What is logged: error, warn, info, debug, trace, or a list such as info,api=debug [default: info].
+    #[arg(long, value_name = "FILTER")]
+    log_filter: Option<String>,
+    /// Show the root access key's secret although standard output is no terminal.
+    #[arg(long)]
+    pub(crate) print_credentials: bool,
+}
+
+impl ServeArguments {
+    /// The settings that stand on the command line.
+    pub(crate) fn flags(&self) -> Vec<(&'static Key, String)> {
+        let with_local_agent = self.with_local_agent.then(|| "true".to_owned());
+        let mut flags = self.store.flags();
+        flags.extend(given([
+            (&settings::keys::LISTEN, &self.listen),
+            (&settings::keys::PUBLIC_URL, &self.public_url),
+            (&settings::keys::WITH_LOCAL_AGENT, &with_local_agent),
+            (&settings::keys::LOCAL_AGENT_PROGRAM, &self.local_agent_program),
+            (&settings::keys::LOCAL_INSTANCE_ID, &self.local_instance_id),
+            (&settings::keys::LOG_FORMAT, &self.log_format),
+            (&settings::keys::LOG_FILTER, &self.log_filter),
+        ]));
+        flags
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AdminArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    /// How results are printed.
+    #[arg(long, value_enum, default_value_t = Output::Table, global = true)]
+    pub(crate) output: Output,
+    /// The account, where the database holds several.
+    #[arg(long, value_name = "ID", global = true, value_parser = AccountId::parse)]
+    pub(crate) account_id: Option<AccountId>,
+    #[command(subcommand)]
+    pub(crate) command: AdminCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// RAM users.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Access keys of users and of the account's root.
+    #[command(subcommand)]
+    AccessKey(AccessKeyCommand),
+    /// RAM policies, and who has them.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// The account.
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// The file of server keys; the database is not opened.
+    #[command(subcommand)]
+    ServerKeys(ServerKeysCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Create a user.
+    Create {
+        /// The user's name.
+        name: UserName,
+    },
+    /// List users.
+    #[command(alias = "ls")]
+    List,
+    /// Delete a user with its access keys and attachments.
+    Delete {
+        /// The user's name.
+        name: UserName,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccessKeyCommand {
+    /// Create an access key. Its secret is shown this once.
+    Create {
+        #[command(flatten)]
+        owner: KeyOwnerArguments,
+    },
+    /// List access keys.
+    #[command(alias = "ls")]
+    List,
+    /// Switch an access key on or off.
+    SetStatus {
+        /// The access key's id.
+        id: AccessKeyId,
+        /// Active or Inactive.
+        #[arg(value_parser = parse_status)]
+        status: AccessKeyStatus,
+    },
+    /// Delete an access key.
+    Delete {
+        /// The access key's id.
+        id: AccessKeyId,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct KeyOwnerArguments {
+    /// A key of this user.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<UserName>,
+    /// A key of the account's root.
+    #[arg(long)]
+    pub(crate) root: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Create a policy from a JSON document, or give an existing one a new document.
+    Put {
+        /// The policy's name.
+        name: PolicyName,
+        /// The document; - reads standard input.
+        file: PathBuf,
+    },
+    /// List policies.
+    #[command(alias = "ls")]
+    List,
+    /// Print a policy's document.
+    Show {
+        /// The policy's name.
+        name: PolicyName,
+    },
+    /// Delete a policy that nobody has.
+    Delete {
+        /// The policy's name.
+        name: PolicyName,
+    },
+    /// Attach a policy to a user.
+    Attach {
+        /// The policy's name.
+        name: PolicyName,
+        /// The user.
+        #[arg(long, value_name = "NAME")]
+        user: UserName,
+    },
+    /// Detach a policy from a user.
+    Detach {
+        /// The policy's name.
+        name: PolicyName,
+        /// The user.
+        #[arg(long, value_name = "NAME")]
+        user: UserName,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountCommand {
+    /// Show the account.
+    Show,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServerKeysCommand {
+    /// Make a new file of server keys (mode 0600).
+    Generate {
+        /// The file; it must not exist.
+        file: PathBuf,
+    },
+    /// Add a fresh current key for one purpose, or for all; older keys still open what they made.
+    Rotate {
+        /// The file.
+        file: PathBuf,
+        /// sealing, tickets or configuration.
+        #[arg(long, value_parser = parse_purpose)]
+        purpose: Option<Purpose>,
+    },
+    /// Show the ids of the keys, never the keys.
+    Show {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LocalAgentArguments {
+    /// The server's process id.
+    #[arg(long)]
+    pub(crate) server: i32,
+    /// The agent program and its arguments.
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+fn parse_status(text: &str) -> Result<AccessKeyStatus, String> {
+    AccessKeyStatus::parse(text).ok_or_else(|| "it is Active or Inactive".into())
+}
+
+fn parse_purpose(text: &str) -> Result<Purpose, String> {
+    let known = Purpose::ALL.into_iter().find(|purpose| purpose.as_str() == text);
+    known.ok_or_else(|| "it is sealing, tickets or configuration".into())
+}
