@@ -3,6 +3,7 @@
 
 mod actions;
 pub mod agent_api;
+mod connection;
 mod dispatch;
 mod documents;
 mod errors;

@@ -208,13 +208,22 @@ fn garbage_instead_of_http_closes_the_connection() {
         "POST / HTTP/1.1\r\ncontent-length: [0-9+-]{1,25}\r\n\r\n.{0,20}".prop_map(String::into_bytes),
     ];
     throw(&garbage, 1_000, |bytes| raw(&service, &bytes));
+    for (bytes, status) in
+        [("\0\0\0\r\n\r\n", 400), ("GET / HTTP/9.9\r\n\r\n", 400), ("GET / HTTP/1.1\r\na b: c\r\n\r\n", 400)]
+    {
+        let reply = Reply::parse(&exchange(service.address, bytes.as_bytes()).unwrap()).unwrap();
+        assert_eq!(reply.refusal(), (status, "InvalidParameter".to_owned()), "{bytes:?}");
+    }
     // A head larger than any head is.
     let mut head = b"GET / HTTP/1.1\r\nhost: x\r\n".to_vec();
     for number in 0..20_000 {
         head.extend_from_slice(format!("x-header-{number}: value\r\n").as_bytes());
     }
-    raw(&service, &head);
-    raw(&service, format!("GET /?{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(300_000)).as_bytes());
+    let long = format!("GET /?{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(300_000)).into_bytes();
+    for bytes in [head, long] {
+        let reply = Reply::parse(&exchange(service.address, &bytes).unwrap()).unwrap();
+        assert_eq!(reply.refusal(), (413, "RequestEntityTooLarge".to_owned()));
+    }
     still_serves(&service, &before);
 }
 
@@ -230,7 +239,13 @@ fn raw(service: &Service, bytes: &[u8]) {
         assert!(!hung, "the connection hung after {:?}", String::from_utf8_lossy(bytes));
     }
     if let Some(reply) = Reply::parse(&reply) {
-        assert!(reply.status < 500, "{:?}: {reply:?}", String::from_utf8_lossy(bytes));
+        check(&reply, &String::from_utf8_lossy(bytes));
+        // Also what never was HTTP is refused in the contract's shape.
+        assert!(
+            reply.header("x-acs-request-id").is_some(),
+            "{:?}: {reply:?}",
+            String::from_utf8_lossy(bytes)
+        );
     }
 }
 

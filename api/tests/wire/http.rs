@@ -109,7 +109,16 @@ impl Reply {
             line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
         };
         let headers: Vec<_> = lines.map(header).collect::<Option<_>>()?;
-        Some(Self { status, headers, text: String::from_utf8_lossy(&bytes[end + 4..]).into_owned() })
+        let mut body = &bytes[end + 4..];
+        // Changed bytes can make two requests of one; this is the reply to the first.
+        let length = headers
+            .iter()
+            .find(|(name, _)| name == "content-length")
+            .and_then(|(_, value)| value.parse().ok());
+        if let Some(length) = length.filter(|length| *length < body.len()) {
+            body = &body[..length];
+        }
+        Some(Self { status, headers, text: String::from_utf8_lossy(body).into_owned() })
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
