@@ -53,10 +53,12 @@ fn given<const N: usize>(flags: [(&'static Key, &Option<String>); N]) -> Vec<(&'
     flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
 }
 
-/// Every flag is also a variable (--data-dir is HANSARD_DATA_DIR) and a key of the settings file (data-dir). A flag is
-/// stronger than a variable, and a variable stronger than the file.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Every flag is also a variable (--data-dir is HANSARD_DATA_DIR) and a key of the settings file (data-dir = \"...\"). \
+A flag is stronger than a variable, and a variable stronger than the file.
+
+\
 The root account is preset by HANSARD_ROOT_ACCOUNT_ID, HANSARD_ROOT_ACCESS_KEY_ID and \
 HANSARD_ROOT_ACCESS_KEY_SECRET, all three or none; otherwise it is generated once and kept in the data directory.")]
 pub(crate) struct ServeArguments {
