@@ -23,8 +23,10 @@ export class ReplayPlayer {
     container.style.setProperty("--terminal-rows", String(cast.mostRows));
     showPlayback(container, "not-started");
     const firstOutput = cast.events.find(([, code]) => code === "o")?.[0] ?? 0;
-    // Before it is played, the screen stands just after the first output.
-    this.player = this.createPlayer(`npt:${(firstOutput + 1) / 1000}`);
+    this.player = this.createPlayer();
+    // Before it is played, the screen stands just after the first output. Not by the player's own poster: player 3.17
+    // feeds the poster's events to the screen and then loses them at the first seek.
+    void this.player.seek(this.timeline.toPlayed(firstOutput + 1) / 1000);
   }
 
   play(): Promise<unknown> {
@@ -80,7 +82,7 @@ export class ReplayPlayer {
     if (playing) await this.player.play();
   }
 
-  private createPlayer(poster?: string): Player {
+  private createPlayer(): Player {
     const { columns: cols, rows } = this.cast;
     const { events } = this.timeline;
     const player = create({ data: [], parser: () => ({ cols, rows, events }) }, this.container, {
@@ -91,7 +93,6 @@ export class ReplayPlayer {
       preload: true,
       speed: this.speed,
       theme: "asciinema",
-      ...(poster === undefined ? {} : { poster }),
     });
     this.follow(player, "play", "playing");
     this.follow(player, "pause", "paused");
