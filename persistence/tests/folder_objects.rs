@@ -1,5 +1,8 @@
 //! The folder store: written once, whole or not at all, and never outside its folder.
 
+// Clippy's own exception for tests does not reach the functions that tests share.
+#![allow(clippy::unwrap_used)]
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;

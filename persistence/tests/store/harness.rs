@@ -29,6 +29,8 @@ use recording::{ChainValue, Micros, ObjectName};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use tempfile::TempDir;
 
+use crate::postgres::{FAST, new_database};
+
 /// Where time begins in these tests.
 pub(crate) const START: i64 = 1_700_000_000_000;
 pub(crate) const DAY: i64 = 86_400_000;
@@ -75,7 +77,7 @@ impl TestDatabase {
                 let url = format!("sqlite:{}", folder.path().join("hansard.db").display());
                 Self { url, backend, _folder: Some(folder) }
             }
-            Backend::Postgres => Self { url: crate::postgres::new_database().await, backend, _folder: None },
+            Backend::Postgres => Self { url: new_database(FAST).await, backend, _folder: None },
         }
     }
 

@@ -1,5 +1,8 @@
 //! The store on real databases: every test runs on SQLite and on PostgreSQL.
 
+// Clippy's own exception for tests does not reach the functions that tests share.
+#![allow(clippy::unwrap_used)]
+
 mod agents;
 mod audit;
 mod calls;

@@ -22,8 +22,7 @@ trap '' INT TERM HUP
 folder=$(mktemp -d "${0}/hansard-postgres-XXXXXX") || exit 1
 "$1/initdb" -D "$folder/data" -A trust -U postgres --locale=C.UTF-8 --no-sync > "$folder/initdb.log" 2>&1 || {
     cat "$folder/initdb.log" >&2; rm -rf "$folder"; exit 1; }
-"$1/postgres" -D "$folder/data" -F -k "$folder" -c listen_addresses='' -c max_connections=300 \
-    -c full_page_writes=off -c synchronous_commit=$2 < /dev/null > "$folder/postgres.log" 2>&1 &
+"$1/postgres" -D "$folder/data" -k "$folder" -c listen_addresses='' -c max_connections=300 $2 < /dev/null > "$folder/postgres.log" 2>&1 &
 server=$!
 echo "$folder"
 cat > /dev/null
@@ -41,9 +40,12 @@ struct Server {
 
 static SERVER: OnceLock<Server> = OnceLock::new();
 
-/// The address of a new, empty database.
-pub(crate) async fn new_database() -> String {
-    let server = SERVER.get_or_init(|| start("off"));
+/// Settings of a server whose data nobody will miss.
+pub(crate) const FAST: &str = "-F -c full_page_writes=off -c synchronous_commit=off";
+
+/// The address of a new, empty database. The first call's settings are those of the server.
+pub(crate) async fn new_database(settings: &str) -> String {
+    let server = SERVER.get_or_init(|| start(settings));
     let name = format!("test_{}", server.databases.fetch_add(1, Ordering::Relaxed));
     let administration = connect_when_ready(server).await;
     administration
@@ -58,7 +60,7 @@ fn address(folder: &Path, database: &str) -> String {
     format!("postgres://postgres@localhost/{database}?host={}", folder.display())
 }
 
-fn start(synchronous_commit: &str) -> Server {
+fn start(settings: &str) -> Server {
     let programs = server_programs().expect(MISSING);
     // The server refuses to run as root; its account must be able to reach the folder.
     let is_root = output_of("id", &["-u"]).trim() == "0";
@@ -70,7 +72,7 @@ fn start(synchronous_commit: &str) -> Server {
         Command::new("sh")
     };
     let temporary = if is_root { PathBuf::from("/tmp") } else { std::env::temp_dir() };
-    command.arg("-c").arg(SCRIPT).arg(&temporary).arg(&programs).arg(synchronous_commit).current_dir("/");
+    command.arg("-c").arg(SCRIPT).arg(&temporary).arg(&programs).arg(settings).current_dir("/");
     let mut supervisor = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -123,17 +125,4 @@ fn server_programs() -> Option<PathBuf> {
 fn output_of(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().expect("a usual program runs");
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// The address of a database on a server that commits durably, as in production; for measuring.
-#[allow(dead_code)]
-pub(crate) async fn new_durable_database() -> String {
-    static DURABLE: OnceLock<Server> = OnceLock::new();
-    let server = DURABLE.get_or_init(|| start("on"));
-    connect_when_ready(server)
-        .await
-        .execute_unprepared("CREATE DATABASE durable")
-        .await
-        .expect("it can be made");
-    address(&server.folder, "durable")
 }
