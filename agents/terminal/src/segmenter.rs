@@ -7,8 +7,33 @@ use recording::{
     SegmentError, SpoolRecord, Start, StreamEntry, TerminalEvent, TerminalEventKind,
 };
 
+/// After so many segments they become longer: each such step doubles the time they span.
+const SEGMENTS_OF_A_STEP: u32 = 250;
+/// No step beyond this one doubles it again: segments of about four hours.
+const LAST_STEP: u32 = 10;
+/// Random bytes double when they are written as lines; an object may have 8 MiB.
+const MOST_SPOOLED_BYTES: u64 = 2 * 1024 * 1024;
+
 pub(crate) struct TerminalSegmenter {
     cutter: SegmentCutter,
+    policy: CutPolicy,
+}
+
+/// The policy for a segment. The manifest lists every segment and travels in one call of at most 1 MiB, which 2,500 segments fill:
+/// ten hours of a program that never stops printing, if all were alike. With the steps they last for weeks.
+fn policy_for(number: u32, policy: CutPolicy) -> CutPolicy {
+    let step = (number / SEGMENTS_OF_A_STEP).min(LAST_STEP);
+    if step == 0 {
+        return policy;
+    }
+    CutPolicy {
+        most_spooled_bytes: policy
+            .most_spooled_bytes
+            .saturating_mul(2)
+            .min(MOST_SPOOLED_BYTES.max(policy.most_spooled_bytes)),
+        longest: policy.longest.saturating_mul(1 << step),
+        ..policy
+    }
 }
 
 impl TerminalSegmenter {
@@ -19,10 +44,21 @@ impl TerminalSegmenter {
         policy: CutPolicy,
     ) -> Self {
         let cutter = match resume {
-            Some(state) => SegmentCutter::resume(state, policy),
+            Some(state) => {
+                let policy = policy_for(state.next_number, policy);
+                SegmentCutter::resume(state, policy)
+            }
             None => SegmentCutter::new(start, start_document, policy),
         };
-        TerminalSegmenter { cutter }
+        TerminalSegmenter { cutter, policy }
+    }
+
+    /// Goes on with longer segments where a step begins.
+    fn lengthen(&mut self) {
+        let number = self.cutter.state().next_number;
+        if number > 0 && number.is_multiple_of(SEGMENTS_OF_A_STEP) {
+            self.cutter = SegmentCutter::resume(self.cutter.state().clone(), policy_for(number, self.policy));
+        }
     }
 }
 
@@ -50,7 +86,12 @@ impl Segmenter for TerminalSegmenter {
     }
 
     fn cut(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {
-        self.cutter.cut(compressor)
+        let segment = self.cutter.cut(compressor)?;
+        if segment.is_some() {
+            // Only right after a cut does the state say everything.
+            self.lengthen();
+        }
+        Ok(segment)
     }
 
     fn finish(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {
@@ -63,5 +104,103 @@ impl Segmenter for TerminalSegmenter {
 
     fn stream_entry(&self, segments: Vec<SegmentEntry>) -> StreamEntry {
         self.cutter.stream_entry(segments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use recording::{
+        AccountId, AgentId, DocumentFormat, InstanceId, RecordingKind, SealingKey, TerminalSessionToken,
+        TerminalSize, Timestamp, decode_segment,
+    };
+
+    use super::*;
+
+    fn start() -> Start {
+        Start {
+            format: DocumentFormat::V1,
+            recording: TerminalSessionToken::generate(),
+            kind: RecordingKind::Terminal,
+            account: AccountId::parse("1000000000000001").unwrap(),
+            instance: InstanceId::parse("i-one").unwrap(),
+            agent: AgentId::generate(),
+            agent_sealing_key: SealingKey::from_seed(&[1; 32]).public_key(),
+            agent_recording_number: 1,
+            previous_manifest: None,
+            configuration_revision: 1,
+            started_at: Timestamp::from_millis(0),
+            terminal: TerminalSize { columns: 80, rows: 24 },
+            command: None,
+            claimed_user: None,
+            term: None,
+            shell: None,
+            agent_version: None,
+        }
+    }
+
+    fn output_of(segment: &Segment) -> Vec<u8> {
+        let mut output = Vec::new();
+        for event in decode_segment(&segment.bytes).unwrap().events {
+            if let TerminalEventKind::Output(bytes) = event.kind {
+                output.extend_from_slice(&bytes);
+            }
+        }
+        output
+    }
+
+    #[test]
+    fn a_month_of_output_fits_into_one_manifest() {
+        let start = start();
+        let mut segmenter = TerminalSegmenter::new(&start, &start.to_document(), None, CutPolicy::default());
+        let mut compressor = Compressor::new().unwrap();
+        let mut expected = Vec::new();
+        let mut output = Vec::new();
+        let mut segments = 0;
+        // One byte a second, and three bytes make a character, so that a cut nearly always falls inside one.
+        for second in 0..30 * 24 * 3600_u64 {
+            let at = Micros::from(Duration::from_secs(second));
+            let payload = &"€".as_bytes()[(second % 3) as usize..][..1];
+            segmenter.push(&SpoolRecord { at, kind: RecordKind::TERMINAL_OUTPUT, payload }).unwrap();
+            expected.extend_from_slice(payload);
+            if !segmenter.due(at) {
+                continue;
+            }
+            let segment = segmenter.cut(&mut compressor).unwrap().unwrap();
+            assert_eq!(segment.number, segments);
+            segments += 1;
+            output.extend(output_of(&segment));
+        }
+        let last = segmenter.finish(&mut compressor).unwrap().unwrap();
+        output.extend(output_of(&last));
+        assert!(output == expected);
+        assert!((250..2_500).contains(&segments), "{segments} segments");
+        assert_eq!(segmenter.state().next_number, segments + 1);
+    }
+
+    #[test]
+    fn every_kind_of_record_is_told() {
+        let start = start();
+        let mut segmenter = TerminalSegmenter::new(&start, &start.to_document(), None, CutPolicy::default());
+        let mut spool = Vec::new();
+        let mut writer = recording::SpoolWriter::new(&mut spool, 0);
+        let at = Micros::new(1);
+        for event in [
+            TerminalEvent::output(at, *b"x"),
+            TerminalEvent::gap(at, "why", 3),
+            TerminalEvent::exit(at, recording::ExitStatus::Code(2)),
+        ] {
+            writer.append_terminal(&event).unwrap();
+        }
+        let mut reader = recording::SpoolReader::new(spool.as_slice(), 0);
+        let mut told = Vec::new();
+        while let Some(record) = reader.next_record().unwrap() {
+            told.push(segmenter.push(&record).unwrap());
+        }
+        let exit = Pushed::Exit(recording::ExitStatus::Code(2));
+        assert_eq!(told, [Pushed::Content, Pushed::Gap("why".into()), exit]);
+        let nonsense = SpoolRecord { at, kind: RecordKind(99), payload: b"?" };
+        assert!(segmenter.push(&nonsense).is_err());
     }
 }
