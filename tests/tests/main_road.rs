@@ -76,7 +76,10 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
         page["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
     let on_screen = person.screen();
     assert!(on_screen.iter().any(|line| line.contains("grün ✓ 42")), "{on_screen:#?}");
+    // The player keeps the rows of the larger size below the screen, empty.
+    let (on_page, below) = on_page.split_at(on_screen.len());
     assert_eq!(on_page, on_screen, "the page shows what the person saw");
+    assert!(below.iter().all(|line| line.is_empty()), "{below:#?}");
 
     // The address worked once.
     let again = in_browser("replay.mjs", &[address]);
