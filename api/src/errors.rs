@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
-use domain::agent::JoinTokenRefused;
 use domain::gate::Denied;
 use domain::principal::Principal;
 use domain::storage_target::StorageTargetRefused;
@@ -63,19 +62,6 @@ impl From<StorageTargetRefused> for ActionError {
             StorageTargetRefused::BucketName { .. } => ErrorCode::StorageTargetBucketName,
             StorageTargetRefused::Region { .. } => ErrorCode::StorageTargetRegion,
             StorageTargetRefused::AccountMismatch { .. } => ErrorCode::StorageTargetAccount,
-        };
-        Self::refused(code, format!("{refused}."))
-    }
-}
-
-impl From<JoinTokenRefused> for ActionError {
-    fn from(refused: JoinTokenRefused) -> Self {
-        let code = match refused {
-            JoinTokenRefused::NotFound => ErrorCode::JoinTokenNotFound,
-            JoinTokenRefused::Expired => ErrorCode::JoinTokenExpired,
-            JoinTokenRefused::Used => ErrorCode::JoinTokenUsed,
-            JoinTokenRefused::InstanceMismatch => ErrorCode::JoinTokenInstanceMismatch,
-            JoinTokenRefused::AgentAlreadyEnrolled => ErrorCode::AgentAlreadyEnrolled,
         };
         Self::refused(code, format!("{refused}."))
     }

@@ -280,7 +280,7 @@ mod tests {
         assert!(!codes.contains(&"MissingExpirationDays"));
         let table = document[ERROR_CODES_EXTENSION].as_array().unwrap();
         assert!(table.iter().any(|row| row["Code"] == "SignatureNonceUsed" && row["HttpStatus"] == 400));
-        assert!(!table.iter().any(|row| row["Code"] == "SegmentOutOfOrder"));
+        assert!(!table.iter().any(|row| row["Code"] == "InvalidReplayTicket.Used"));
     }
 
     #[test]

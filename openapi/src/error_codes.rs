@@ -1,5 +1,6 @@
 //! Every error code that Hansard answers with, in one table: the code, its HTTP status, its message and what
-//! the caller should do about it. The table is part of the OpenAPI documents.
+//! the caller should do about it. The table is part of the OpenAPI document. What agents and the control plane say to
+//! each other has its own table, in `agents/protocol`, which agents link too.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -41,8 +42,6 @@ impl RetryAdvice {
 pub enum Surface {
     /// The signed RPC wire.
     Wire,
-    /// `/agent/v1`.
-    Agent,
     /// `/replay/v1`.
     Replay,
 }
@@ -122,17 +121,17 @@ wire_codes! {
     /// The version is unknown.
     InvalidVersion => "InvalidVersion", 400, AfterFix, [Wire], "Specified parameter Version is not valid.";
     /// The action is unknown.
-    ActionNotFound => "InvalidAction.NotFound", 404, AfterFix, [Wire Agent Replay], "Specified api is not found, please check your url and method.";
+    ActionNotFound => "InvalidAction.NotFound", 404, AfterFix, [Wire Replay], "Specified api is not found, please check your url and method.";
     /// Neither GET nor POST.
-    UnsupportedHttpMethod => "UnsupportedHTTPMethod", 405, AfterFix, [Wire Agent Replay], "This http method is not supported.";
+    UnsupportedHttpMethod => "UnsupportedHTTPMethod", 405, AfterFix, [Wire Replay], "This http method is not supported.";
     /// Too large.
-    RequestEntityTooLarge => "RequestEntityTooLarge", 413, AfterFix, [Wire Agent Replay], "The request is larger than this server accepts.";
+    RequestEntityTooLarge => "RequestEntityTooLarge", 413, AfterFix, [Wire Replay], "The request is larger than this server accepts.";
     /// A mandatory parameter is missing.
-    MissingParameter => "Missing<Param>", 400, AfterFix, [Wire Agent Replay], "<Param> is mandatory for this action.";
+    MissingParameter => "Missing<Param>", 400, AfterFix, [Wire Replay], "<Param> is mandatory for this action.";
     /// A parameter is not what it should be.
-    InvalidParameter => "Invalid<Param>", 400, AfterFix, [Wire Agent Replay], "The specified parameter <Param> is not valid.";
+    InvalidParameter => "Invalid<Param>", 400, AfterFix, [Wire Replay], "The specified parameter <Param> is not valid.";
     /// The request as a whole cannot be read.
-    MalformedRequest => "InvalidParameter", 400, AfterFix, [Wire Agent Replay], "The request could not be read.";
+    MalformedRequest => "InvalidParameter", 400, AfterFix, [Wire Replay], "The request could not be read.";
 
     // Whether they may.
     /// Refused by policy.
@@ -140,61 +139,23 @@ wire_codes! {
 
     // What it means.
     /// A storage target in another form.
-    StorageTargetFormat => "InvalidRecordStorageTarget.Format", 400, AfterFix, [Wire Agent], "The specified RecordStorageTarget is not valid.";
+    StorageTargetFormat => "InvalidRecordStorageTarget.Format", 400, AfterFix, [Wire], "The specified RecordStorageTarget is not valid.";
     /// A bucket's name against the rules.
-    StorageTargetBucketName => "InvalidRecordStorageTarget.BucketName", 400, AfterFix, [Wire Agent], "The bucket of the specified RecordStorageTarget is not valid.";
+    StorageTargetBucketName => "InvalidRecordStorageTarget.BucketName", 400, AfterFix, [Wire], "The bucket of the specified RecordStorageTarget is not valid.";
     /// A region against the rules, or two that differ.
-    StorageTargetRegion => "InvalidRecordStorageTarget.Region", 400, AfterFix, [Wire Agent], "The region of the specified RecordStorageTarget is not valid.";
+    StorageTargetRegion => "InvalidRecordStorageTarget.Region", 400, AfterFix, [Wire], "The region of the specified RecordStorageTarget is not valid.";
     /// Another account's target.
-    StorageTargetAccount => "InvalidRecordStorageTarget.AccountMismatch", 400, AfterFix, [Wire Agent], "The specified RecordStorageTarget belongs to another account.";
+    StorageTargetAccount => "InvalidRecordStorageTarget.AccountMismatch", 400, AfterFix, [Wire], "The specified RecordStorageTarget belongs to another account.";
     /// There is no such recording for this caller on this instance.
-    RecordingNotFound => "InvalidTerminalSessionToken.NotFound", 404, AfterFix, [Wire Agent Replay], "The specified TerminalSessionToken is not found.";
+    RecordingNotFound => "InvalidTerminalSessionToken.NotFound", 404, AfterFix, [Wire Replay], "The specified TerminalSessionToken is not found.";
     /// The recording's time is over.
     RecordingExpired => "InstanceRecord.Expired", 403, Never, [Wire Replay], "The recording has expired. Its objects stay in the bucket.";
     /// Somebody else changed the same thing at the same moment.
-    Conflict => "OperationConflict", 409, WithBackoff, [Wire Agent], "The same resource was changed at the same moment by another call.";
-
-    // Agents.
-    /// The agent's own token cannot be accepted.
-    InvalidAgentToken => "InvalidAgentToken", 401, AfterFix, [Agent], "The bearer token of the agent is not valid.";
-    /// The agent's own token is out of its time: its clock may be off, see Date.
-    AgentTokenExpired => "InvalidAgentToken.Expired", 401, SignAgain, [Agent], "The bearer token of the agent is outside its time. Correct for the Date of this reply and sign again.";
-    /// The agent's own token was used before.
-    AgentTokenUsed => "InvalidAgentToken.Used", 401, SignAgain, [Agent], "The bearer token of the agent was used already.";
-    /// Another agent took the instance over.
-    AgentReplaced => "AgentReplaced", 403, Never, [Agent], "Another agent was enrolled for this instance in the place of this one.";
-    /// An agent asked for what is not its own.
-    AgentForbidden => "Forbidden.Agent", 403, Never, [Agent], "An agent may only touch its own instance.";
-    /// Nobody made the join token.
-    JoinTokenNotFound => "InvalidJoinToken.NotFound", 403, AfterFix, [Agent], "The join token is not known.";
-    /// The join token has lapsed.
-    JoinTokenExpired => "InvalidJoinToken.Expired", 403, AfterFix, [Agent], "The join token has expired.";
-    /// The join token is spent.
-    JoinTokenUsed => "InvalidJoinToken.Used", 403, AfterFix, [Agent], "The join token was used already.";
-    /// The join token is for another instance.
-    JoinTokenInstanceMismatch => "InvalidJoinToken.InstanceMismatch", 403, AfterFix, [Agent], "The join token is for another instance id.";
-    /// The instance has a live agent.
-    AgentAlreadyEnrolled => "AgentAlreadyEnrolled", 409, AfterFix, [Agent], "The instance already has an agent.";
-    /// The same token was opened with other bytes.
-    RecordingConflict => "RecordingConflict", 409, Never, [Agent], "The recording was opened before with another start.json.";
-    /// The recording is sealed.
-    RecordingSealed => "RecordingSealed", 409, Never, [Agent], "The recording is sealed; nothing can be added to it.";
-    /// Another segment is expected.
-    SegmentOutOfOrder => "SegmentOutOfOrder", 409, AfterFix, [Agent], "Another segment is expected next.";
-    /// The segment's own content is wrong.
-    InvalidSegment => "InvalidSegment", 400, Never, [Agent], "The segment cannot be accepted.";
-    /// The manifest does not describe what arrived, or its signature is wrong.
-    InvalidManifest => "InvalidManifest", 400, Never, [Agent], "The manifest cannot be accepted.";
-    /// The upload grant cannot be accepted.
-    InvalidUploadGrant => "InvalidUploadGrant", 403, AfterFix, [Agent], "The upload grant is not valid, or its time is over. Ask for a new one.";
-    /// Other bytes stand under the name.
-    ObjectAlreadyExists => "ObjectAlreadyExists", 409, Never, [Agent], "Another object stands under that name; evidence is written once.";
-    /// The bytes are not those that were announced.
-    ObjectMismatch => "ObjectMismatch", 400, AfterFix, [Agent], "The bytes that arrived are not those of the grant.";
-    /// The object is not there.
-    ObjectNotFound => "ObjectNotFound", 404, AfterFix, [Agent Replay], "The object is not there.";
+    Conflict => "OperationConflict", 409, WithBackoff, [Wire], "The same resource was changed at the same moment by another call.";
 
     // Replay.
+    /// The object is not there.
+    ObjectNotFound => "ObjectNotFound", 404, AfterFix, [Replay], "The object is not there.";
     /// The ticket cannot be accepted.
     InvalidReplayTicket => "InvalidReplayTicket", 401, AfterFix, [Replay], "The replay address is not valid. Ask ViewInstanceRecords for a new one.";
     /// The ticket has lapsed.
@@ -206,11 +167,11 @@ wire_codes! {
 
     // Our own troubles.
     /// Too many calls.
-    ThrottlingUser => "Throttling.User", 429, WithBackoff, [Wire Agent Replay], "Request was denied due to user flow control.";
+    ThrottlingUser => "Throttling.User", 429, WithBackoff, [Wire Replay], "Request was denied due to user flow control.";
     /// Something unexpected. What it was stands in the log under the RequestId.
-    InternalError => "InternalError", 500, WithBackoff, [Wire Agent Replay], "The request processing has failed due to some unknown error.";
+    InternalError => "InternalError", 500, WithBackoff, [Wire Replay], "The request processing has failed due to some unknown error.";
     /// The database or the object store is away.
-    ServiceUnavailable => "ServiceUnavailable", 503, WithBackoff, [Wire Agent Replay], "The request has failed due to a temporary failure of the server.";
+    ServiceUnavailable => "ServiceUnavailable", 503, WithBackoff, [Wire Replay], "The request has failed due to a temporary failure of the server.";
 }
 
 /// A refusal, ready for the wire: a code, for some codes the parameter it is about, and for most a message that

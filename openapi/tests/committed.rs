@@ -1,7 +1,7 @@
 //! The committed document is the compiled one. After a change of the wire run
 //! `UPDATE_OPENAPI=1 cargo test -p openapi --test committed` and commit the difference.
 
-const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/ecs-workbench-2022-02-20.json");
+const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ecs-workbench-2022-02-20.json");
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a test program's own switch, not a setting of the product")]

@@ -1,9 +1,10 @@
 //! The outermost middleware. It gives every request its id, renders every refusal, also those of the web framework,
-//! in the contract's shape, catches panics, and writes one line to the log. It logs no query string, ever.
+//! in the contract's shape, catches panics, and writes one line to the log. The line names the resource by its pattern:
+//! queries, and the paths of upload grants, hold secrets.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -30,8 +31,7 @@ pub(crate) async fn finish(
     let began = Instant::now();
     let request_id = RequestId::generate();
     request.extensions_mut().insert(request_id.clone());
-    let line =
-        Line { request_id, method: request.method().to_string(), path: request.path().to_owned(), began };
+    let line = Line { request_id, method: request.method().to_string(), began };
     let host_id = request
         .app_data::<Data<Hansard>>()
         .map(|hansard| hansard.settings.host_id.clone())
@@ -62,21 +62,21 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Refusal {
 struct Line {
     request_id: RequestId,
     method: String,
-    path: String,
     began: Instant,
 }
 
 impl Line {
     fn finished(&self, mut response: ServiceResponse, host_id: &str) -> ServiceResponse {
+        let resource = response.request().match_pattern();
         // Those who render their own refusals have put the id in already.
         if response.headers().contains_key(&REQUEST_ID) {
-            self.write(response.status(), None);
+            self.write(resource.as_deref(), response.status(), None);
             return response;
         }
         if let Some(refusal) = refusal_of(response.response(), response.response().error()) {
             let format = response.request().extensions().get::<Format>().copied().unwrap_or_default();
             let mut rendered = self.rendered(format, &refusal, host_id);
-            self.write(rendered.status(), Some(&refusal));
+            self.write(resource.as_deref(), rendered.status(), Some(&refusal));
             // What a resource demands of all its replies, such as never to be cached, holds for refusals too.
             for (name, value) in response.headers() {
                 if !rendered.headers().contains_key(name) {
@@ -85,7 +85,7 @@ impl Line {
             }
             return response.into_response(rendered);
         }
-        self.write(response.status(), None);
+        self.write(resource.as_deref(), response.status(), None);
         self.sign(response.response_mut());
         response
     }
@@ -93,7 +93,7 @@ impl Line {
     /// A request of which nothing but the refusal is left.
     fn broken(&self, refusal: &Refusal, host_id: &str) -> Error {
         let rendered = self.rendered(Format::Json, refusal, host_id);
-        self.write(rendered.status(), Some(refusal));
+        self.write(None, rendered.status(), Some(refusal));
         Broken(std::cell::RefCell::new(Some(rendered))).into()
     }
 
@@ -109,16 +109,16 @@ impl Line {
         }
     }
 
-    fn write(&self, status: StatusCode, refusal: Option<&Refusal>) {
-        let Self { request_id, method, path, began } = self;
-        let millis = u64::try_from(began.elapsed().max(Duration::ZERO).as_millis()).unwrap_or(u64::MAX);
-        let status = status.as_u16();
+    fn write(&self, resource: Option<&str>, status: StatusCode, refusal: Option<&Refusal>) {
+        let Self { request_id, method, began } = self;
+        let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (resource, status) = (resource.unwrap_or("none"), status.as_u16());
         let code = refusal.map(|refusal| refusal.wire.code_text()).unwrap_or_default();
-        // A path may hold anything that its sender liked; escaped it cannot forge lines.
-        let path = path.escape_debug();
         match refusal.and_then(|refusal| refusal.chain.as_deref()) {
-            Some(chain) => tracing::error!(%request_id, method, %path, status, code, millis, chain, "failed"),
-            None => tracing::info!(%request_id, method, %path, status, code, millis, "answered"),
+            Some(chain) => {
+                tracing::error!(%request_id, method, resource, status, code, millis, chain, "failed")
+            }
+            None => tracing::info!(%request_id, method, resource, status, code, millis, "answered"),
         }
     }
 }
@@ -164,4 +164,66 @@ impl ResponseError for Broken {
 /// Answers what no resource answers.
 pub(crate) async fn nothing_here() -> Result<HttpResponse, ActionError> {
     Err(ErrorCode::ActionNotFound.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::dev::Service;
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, call_service, init_service, read_body};
+    use actix_web::{App, web};
+    use serde_json::Value;
+
+    use super::*;
+
+    async fn panics() -> HttpResponse {
+        panic!("the secret reason")
+    }
+
+    async fn fails() -> Result<HttpResponse, ActionError> {
+        Err(ActionError::unexpected("could not do it", "the secret reason"))
+    }
+
+    async fn takes_json(_: web::Json<Value>) -> HttpResponse {
+        HttpResponse::Ok().finish()
+    }
+
+    async fn bare() -> HttpResponse {
+        HttpResponse::BadGateway().body("the secret reason")
+    }
+
+    fn check(head: (u16, Option<&HeaderValue>), body: &[u8], status: u16, code: &str) {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        assert_eq!((head.0, body["Code"].as_str()), (status, Some(code)));
+        assert_eq!(head.1.and_then(|id| id.to_str().ok()), body["RequestId"].as_str());
+        assert!(!body.to_string().contains("secret"), "{body}");
+    }
+
+    #[actix_web::test]
+    async fn whatever_happens_the_reply_has_the_contracts_shape_and_no_reason() {
+        let app = App::new()
+            .wrap(from_fn(finish))
+            .service(web::resource("/panics").route(web::get().to(panics)))
+            .service(web::resource("/fails").route(web::get().to(fails)))
+            .service(web::resource("/json").route(web::post().to(takes_json)))
+            .service(web::resource("/bare").route(web::get().to(bare)))
+            .default_service(web::to(nothing_here));
+        let app = init_service(app).await;
+        for (request, status, code) in [
+            (TestRequest::get().uri("/fails"), 500, "InternalError"),
+            (TestRequest::get().uri("/bare"), 500, "InternalError"),
+            (TestRequest::post().uri("/json").set_payload("{"), 400, "InvalidParameter"),
+            (TestRequest::get().uri("/json"), 405, "UnsupportedHTTPMethod"),
+            (TestRequest::get().uri("/elsewhere"), 404, "InvalidAction.NotFound"),
+        ] {
+            let response = call_service(&app, request.to_request()).await;
+            let head = (response.status().as_u16(), response.headers().get(&REQUEST_ID).cloned());
+            check((head.0, head.1.as_ref()), &read_body(response).await, status, code);
+        }
+        let error = app.call(TestRequest::get().uri("/panics").to_request()).await.map(|_| ()).unwrap_err();
+        let response = error.error_response();
+        let head = (response.status().as_u16(), response.headers().get(&REQUEST_ID).cloned());
+        let body = actix_web::body::to_bytes(response.into_body()).await.unwrap();
+        check((head.0, head.1.as_ref()), &body, 500, "InternalError");
+    }
 }

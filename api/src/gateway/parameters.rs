@@ -1,6 +1,7 @@
 //! Parameters as they arrive in a query or in a form body: decoded strictly, each name once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 
 use openapi::error_codes::{ErrorCode, WireError};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,9 +14,16 @@ pub(crate) fn encode(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// The parameters of one channel, in the order in which they arrived.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The parameters of one channel, in the order in which they arrived. Debug shows their names alone: LoginInstance
+/// sends passwords as parameters.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Channel(Vec<(String, String)>);
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
 
 impl Channel {
     /// Decodes `a=1&b=2`. `+` is a space.
@@ -27,7 +35,7 @@ impl Channel {
             WireError::with_message(ErrorCode::MalformedRequest, format!("The {place} {what}."))
         };
         let mut pairs: Vec<(String, String)> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         for pair in raw.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
                 Some(at) => (&pair[..at], &pair[at + 1..]),

@@ -7,6 +7,8 @@
 mod v1;
 mod v3;
 
+use std::fmt;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use domain::Timestamp;
 use domain::access_key::AccessKeySecret;
@@ -26,8 +28,8 @@ const ECHO_MAX_BYTES: usize = 64 * 1024;
 /// The one action whose parameters hold passwords and private keys: its string to sign is never repeated.
 const NEVER_ECHOED: &str = "LoginInstance";
 
-/// A request as it was signed.
-#[derive(Debug, Clone, Default)]
+/// A request as it was signed. Debug shows neither values nor the body, which may be secrets.
+#[derive(Clone, Default)]
 pub struct SignedRequest {
     /// `GET` or `POST`.
     pub method: String,
@@ -41,6 +43,17 @@ pub struct SignedRequest {
     pub headers: Vec<(String, String)>,
     /// The body as it arrived, de-chunked.
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for SignedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedRequest")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("query", &self.query)
+            .field("form", &self.form)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SignedRequest {
@@ -83,7 +96,6 @@ pub enum Scheme {
 }
 
 /// What a request says about itself, not believed yet.
-#[derive(Debug)]
 pub struct Claim<'r> {
     request: &'r SignedRequest,
     scheme: Scheme,
@@ -96,6 +108,17 @@ pub struct Claim<'r> {
     signed_headers: &'r str,
     /// V3 only: the announced SHA-256 of the body.
     body_sha256: &'r str,
+}
+
+impl fmt::Debug for Claim<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scheme, access_key_id, date, .. } = self;
+        f.debug_struct("Claim")
+            .field("scheme", scheme)
+            .field("access_key_id", access_key_id)
+            .field("date", date)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'r> Claim<'r> {
@@ -224,7 +247,7 @@ fn equal(ours: &str, theirs: &str) -> bool {
     verify_slices_are_equal(ours.as_bytes(), theirs.as_bytes()).is_ok()
 }
 
-fn incomplete(what: impl std::fmt::Display) -> WireError {
+fn incomplete(what: impl fmt::Display) -> WireError {
     let message = format!("The request signature does not conform to Aliyun standards: {what}.");
     WireError::with_message(ErrorCode::IncompleteSignature, message)
 }

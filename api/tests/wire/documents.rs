@@ -8,7 +8,7 @@ fn the_committed_document_is_served() {
     let service = Service::start();
     let reply = Request::new("GET", "/openapi.json").send(service.address);
     assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
-    assert_eq!(reply.text, include_str!("../../../openapi/openapi/ecs-workbench-2022-02-20.json"));
+    assert_eq!(reply.text, include_str!("../../../openapi/ecs-workbench-2022-02-20.json"));
     let reply = Request::new("GET", "/openapi/agent-v1.json").send(service.address);
     assert!(reply.json()["paths"].as_object().is_some_and(|paths| !paths.is_empty()), "{reply:?}");
 }

@@ -105,7 +105,7 @@ pub struct ViewInstanceRecordsRequest {
 }
 
 /// One view is permitted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ViewInstanceRecordsReply {
     /// RequestId, Code, Message, Success.
@@ -118,4 +118,13 @@ pub struct ViewInstanceRecordsReply {
     /// Until when the address can be opened.
     #[schema(example = "2023-04-10T12:46:28Z")]
     pub replay_url_expire_time: String,
+}
+
+impl std::fmt::Debug for ViewInstanceRecordsReply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ViewInstanceRecordsReply")
+            .field("envelope", &self.envelope)
+            .field("replay_url_expire_time", &self.replay_url_expire_time)
+            .finish_non_exhaustive()
+    }
 }
