@@ -240,8 +240,7 @@ async fn an_unfinished_write_is_never_seen_and_goes_at_the_next_start() {
 #[tokio::test]
 async fn a_write_that_fails_leaves_nothing() {
     if rustix::process::geteuid().is_root() {
-        // Root may write anywhere, so a full disk has to do: /dev/full does not take part in links, a small tmpfs
-        // needs a mount. A file in the way of the folder fails at the same place for everybody.
+        // Modes do not hold root back; a file in the way of the folder does.
         let world = World::new();
         world.put("a", b"1").await.unwrap();
         std::fs::remove_dir(world.in_bucket(UNFINISHED)).unwrap();
@@ -347,6 +346,17 @@ fn a_root_that_is_a_file_is_refused() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, b"x").unwrap();
-    let refused = FolderObjects::open(&file).unwrap_err();
-    assert!(matches!(refused, ObjectError::Unavailable { .. }), "{refused:?}");
+    for refused in [file.clone(), file.join("below")] {
+        let refused = FolderObjects::open(&refused).unwrap_err();
+        assert!(matches!(refused, ObjectError::Unavailable { .. }), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_root_is_made_with_all_that_is_missing_above_it() {
+    let folder = TempDir::new().unwrap();
+    FolderObjects::open(&folder.path().join("a/b/c")).unwrap();
+    FolderObjects::open(&folder.path().join("a/b/c")).unwrap();
+    let mode = std::fs::metadata(folder.path().join("a/b/c")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
 }

@@ -63,7 +63,7 @@ pub(super) struct FolderIo {
 
 impl FolderIo {
     pub(super) fn open(root: &Path) -> Result<Self, Fault> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(io_fault("make"))?;
+        make_durable_folder(root).map_err(io_fault("make"))?;
         let root = File::open(root).map_err(io_fault("open"))?;
         if !root.metadata().map_err(io_fault("open"))?.is_dir() {
             return Err(Fault::Io { step: "open", source: Errno::NOTDIR.into() });
@@ -245,6 +245,22 @@ impl Drop for Unfinished {
         // What cannot be removed now is a leftover for the next start.
         let _ = unlinkat(&self.folder, self.name.as_str(), AtFlags::empty());
     }
+}
+
+/// Makes a folder with all that are missing above it, each fsynced into the one above.
+fn make_durable_folder(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().unwrap_or(Path::new(""));
+    make_durable_folder(above)?;
+    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+        // Another process may have made it just now.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        made => made?,
+    }
+    let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+    File::open(above)?.sync_all()
 }
 
 fn open_folder(parent: &File, name: &str) -> Result<File, Errno> {

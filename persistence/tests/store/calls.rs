@@ -98,7 +98,7 @@ async fn a_call_that_is_given_up_is_done_whole(world: World) {
     // What follows is linked to whatever was committed, without a hole.
     world.store.record_audit(crate::harness::event(&account(), "Last")).await.unwrap();
     let since = Instant::now();
-    while world.count("audit_events", "action = 'GivenUp'").await < 19 {
+    while world.count("audit_events", "action = 'GivenUp'").await < 20 {
         assert!(since.elapsed() < Duration::from_secs(10), "what had begun was not finished");
         tokio::task::yield_now().await;
     }
