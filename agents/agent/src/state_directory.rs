@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use agent_protocol::local::SOCKET_NAME;
@@ -34,16 +34,18 @@ impl StateDirectory {
         StateDirectory { path: path.to_owned() }
     }
 
-    /// Makes it, with the spool, and gives both their modes.
+    /// Makes what is missing of it. What is there keeps its mode, but must be nobody else's to change.
     pub(crate) fn create(path: &Path) -> Result<Self, String> {
         let directory = StateDirectory::at(path);
-        let make = |folder: &Path, mode: u32| {
-            DirBuilder::new().recursive(true).mode(mode).create(folder)?;
-            fs::set_permissions(folder, fs::Permissions::from_mode(mode))
-        };
-        make(path, STATE_MODE)
-            .and_then(|()| make(&directory.spool(), PRIVATE_FOLDER_MODE))
-            .map_err(|error| format!("the state directory {} cannot be used: {error}", path.display()))?;
+        for (folder, mode) in [(path.to_owned(), STATE_MODE), (directory.spool(), PRIVATE_FOLDER_MODE)] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(mode)
+                .create(&folder)
+                .and_then(|()| fs::metadata(&folder))
+                .map_err(|error| format!("the state directory {} cannot be used: {error}", folder.display()))
+                .and_then(|metadata| check_owner(&folder, &metadata))?;
+        }
         Ok(directory)
     }
 
@@ -87,8 +89,28 @@ impl StateDirectory {
     }
 }
 
+fn check_owner(folder: &Path, metadata: &fs::Metadata) -> Result<(), String> {
+    const OTHERS_MAY_WRITE: u32 = 0o022;
+    let (owner, ours) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner != ours {
+        return Err(format!(
+            "{} belongs to user {owner}, and this program runs as user {ours}",
+            folder.display()
+        ));
+    }
+    if metadata.mode() & OTHERS_MAY_WRITE != 0 {
+        return Err(format!(
+            "{} may be changed by others; `chmod go-w` it or choose another",
+            folder.display()
+        ));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -99,5 +121,15 @@ mod tests {
         assert!(directory.lock().unwrap_err().contains("another hansard-agent is running"));
         drop(held);
         directory.lock().unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_can_change_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        let refused = StateDirectory::create(folder.path()).unwrap_err();
+        assert!(refused.contains("may be changed by others"), "{refused}");
+        let mode = fs::metadata(folder.path()).unwrap().mode() & 0o7777;
+        assert_eq!(mode, 0o1777, "what is there keeps its mode");
     }
 }

@@ -24,7 +24,7 @@ use crate::{AGENT_VERSION, chain, enrol};
 
 const LARGEST_MESSAGE_BYTES: usize = 1024 * 1024;
 /// A link that lived so long was a good one: the next dial comes soon.
-const GOOD_AFTER: Duration = Duration::from_secs(60);
+const GOOD_AFTER: Duration = Duration::from_secs(10);
 
 /// Holds the link for as long as the agent runs.
 pub(super) async fn hold(agent: Arc<Agent>) {

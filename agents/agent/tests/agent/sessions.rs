@@ -143,7 +143,12 @@ fn full_screen_programs_work() {
     let instance = Instance::running();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("text");
-    let mut person = instance.person(&["vim", "-u", "NONE", "-i", "NONE", "-n", file.to_str().unwrap()]);
+    // Debian's small one or the large one.
+    let vim = ["vim.tiny", "vim"]
+        .into_iter()
+        .find(|name| Command::new(name).arg("--version").output().is_ok())
+        .expect("these tests need vim (apt-get install vim-tiny)");
+    let mut person = instance.person(&[vim, "-u", "NONE", "-i", "NONE", "-n", file.to_str().unwrap()]);
     person.sees("[New");
     person.types("ihello from vim\u{1b}:wq\r");
     person.ends_with(0);
@@ -155,6 +160,11 @@ fn full_screen_programs_work() {
     person.ends_with(0);
     let recording = instance.control_plane.sealed(&person.token());
     assert!(text(&recording.output()).contains("hello from vim"));
+
+    let mut person = instance.person(&["htop"]);
+    person.sees("Load average");
+    person.types("q");
+    person.ends_with(0);
 }
 
 #[test]
