@@ -7,7 +7,7 @@ use domain::{AccountId, InstanceId, Timestamp};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    QueryOrder, QuerySelect, Select,
 };
 
 use super::recording_rows::{ABANDONED, OPEN, from_row, of_account, row};
@@ -27,6 +27,29 @@ pub(crate) async fn list(
     visible_at: Option<Timestamp>,
     slice: &Slice,
 ) -> Result<Vec<Recording>, StoreError> {
+    let tokens: Vec<String> = tokens_of_slice(account, instance, visible_at, slice)
+        .into_tuple()
+        .all(connection)
+        .await
+        .map_err(StoreError::at("list recordings"))?;
+    if tokens.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut rows = with_tokens(&tokens).all(connection).await.map_err(StoreError::at("list recordings"))?;
+    rows.sort_by(|a, b| (b.started_at, &b.token).cmp(&(a.started_at, &a.token)));
+    let mut recordings = Vec::with_capacity(rows.len());
+    for model in rows {
+        recordings.push(from_row(model)?.recording);
+    }
+    Ok(recordings)
+}
+
+fn tokens_of_slice(
+    account: &AccountId,
+    instance: Option<&InstanceId>,
+    visible_at: Option<Timestamp>,
+    slice: &Slice,
+) -> Select<row::Entity> {
     let mut select = of_account(account, instance);
     if let Some(now) = visible_at {
         let runs = row::Column::ExpiresAt.is_null();
@@ -37,32 +60,19 @@ pub(crate) async fn list(
         let further = Condition::any().add(row::Column::StartedAt.lt(*at)).add(row::Column::Token.lt(id));
         select = select.filter(row::Column::StartedAt.lte(*at)).filter(further);
     }
-    let tokens: Vec<String> = select
+    select
         .select_only()
         .column(row::Column::Token)
         .order_by_desc(row::Column::StartedAt)
         .order_by_desc(row::Column::Token)
         .offset(slice.offset)
         .limit(slice.limit)
-        .into_tuple()
-        .all(connection)
-        .await
-        .map_err(StoreError::at("list recordings"))?;
-    if tokens.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = of_account(account, instance)
-        .filter(row::Column::Token.is_in(tokens))
-        .order_by_desc(row::Column::StartedAt)
-        .order_by_desc(row::Column::Token)
-        .all(connection)
-        .await
-        .map_err(StoreError::at("list recordings"))?;
-    let mut recordings = Vec::with_capacity(rows.len());
-    for model in rows {
-        recordings.push(from_row(model)?.recording);
-    }
-    Ok(recordings)
+}
+
+/// The rows of tokens that were just found within an account. Neither the account nor an order is asked for again:
+/// SQLite would then walk over the whole account instead of looking up the tokens.
+fn with_tokens(tokens: &[String]) -> Select<row::Entity> {
+    row::Entity::find().filter(row::Column::Token.is_in(tokens))
 }
 
 /// How many recordings the counters still count as visible though they have expired.
@@ -130,11 +140,48 @@ pub(crate) async fn uncount_expired(
     if !expired.is_empty() {
         row::Entity::update_many()
             .col_expr(row::Column::Counted, Expr::value(false))
-            .filter(row::Column::AccountId.eq(account.as_str()))
+            // As in with_tokens.
             .filter(row::Column::Token.is_in(expired.into_iter().map(|(token, _)| token)))
             .exec(transaction)
             .await
             .map_err(StoreError::at("count expired recordings"))?;
     }
     Ok((of_instances, more))
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{Database, DbBackend, QueryTrait, Statement};
+    use sea_orm_migration::MigratorTrait;
+
+    use super::*;
+
+    /// SQLite's plan for the very statements that `list` makes.
+    #[tokio::test]
+    async fn a_page_costs_one_walk_in_an_index_and_its_own_rows() {
+        let database = Database::connect("sqlite::memory:").await.unwrap();
+        crate::migrations::Migrator::up(&database, None).await.unwrap();
+        let plan = async |statement: Statement| {
+            let explain = Statement { sql: format!("EXPLAIN QUERY PLAN {}", statement.sql), ..statement };
+            let rows = database.query_all_raw(explain).await.unwrap();
+            rows.iter().map(|row| row.try_get::<String>("", "detail").unwrap()).collect::<Vec<_>>()
+        };
+        let account = "1609982529000000".parse().unwrap();
+        let instance: InstanceId = "i-web1".parse().unwrap();
+        let after = Cursor { at: 5, id: "ab".to_owned() };
+        for (of, index, columns) in [
+            (None, "recordings_newest", "account_id=?"),
+            (Some(&instance), "recordings_newest_of_instance", "account_id=? AND instance_id=?"),
+        ] {
+            for (after, seek) in [(None, ""), (Some(after.clone()), " AND started_at<?")] {
+                let slice = Slice { after, offset: 1_000, limit: 101 };
+                let select = tokens_of_slice(&account, of, Some(Timestamp::from_millis(9)), &slice);
+                let expected = format!("SEARCH recordings USING COVERING INDEX {index} ({columns}{seek})");
+                assert_eq!(plan(select.build(DbBackend::Sqlite)).await, [expected]);
+            }
+        }
+        let tokens: Vec<String> = (0..101).map(|number| number.to_string()).collect();
+        let expected = "SEARCH recordings USING INDEX sqlite_autoindex_recordings_1 (token=?)";
+        assert_eq!(plan(with_tokens(&tokens).build(DbBackend::Sqlite)).await, [expected]);
+    }
 }

@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use domain::audit::AuditDecision;
 use sea_orm::{ConnectionTrait, Statement};
 
-use crate::harness::{World, account, as_operator, event, on_both, other_account};
+use crate::harness::{Backend, World, account, as_operator, event, on_both, other_account};
 
 on_both!(
     an_event_reads_back_as_it_was_written,
@@ -12,6 +12,7 @@ on_both!(
     rows_are_append_only,
     concurrent_writers_leave_no_hole_and_no_fork,
     a_refused_change_takes_no_number,
+    lost_connections_leave_no_hole,
 );
 
 /// Computes every chain again from the rows, by the rule that stands above the writer.
@@ -123,5 +124,35 @@ async fn a_refused_change_takes_no_number(world: World) {
     world.try_enrol(&agent, &token, false).await.expect_err("the token is for another instance");
     world.store.record_audit(event(&account(), "EnrolAgent")).await.unwrap();
     assert_eq!(world.count("audit_events", "action = 'EnrolAgent'").await, 1);
+    assert_chains_are_whole(&world).await;
+}
+
+/// Whether a commit that was cut off took place, nobody can say but the database; so it is asked.
+async fn lost_connections_leave_no_hole(world: World) {
+    if world.database.backend == Backend::Sqlite {
+        // A file has no connection to lose.
+        return;
+    }
+    let raw = world.database.raw().await;
+    let mut lost = 0;
+    for round in 0..10 {
+        let mut writers = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let store = world.store.clone();
+            writers.spawn(async move { store.record_audit(event(&account(), "ListAgents")).await });
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(round * 3)).await;
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        raw.execute_unprepared(others).await.unwrap();
+        lost += writers.join_all().await.iter().filter(|written| written.is_err()).count();
+    }
+    assert!(lost > 0, "no connection was lost while it was needed");
+    // It recovers by itself, once what is left of the dead connections has been thrown away.
+    let mut failures = 0;
+    while let Err(error) = world.store.record_audit(event(&account(), "Last")).await {
+        failures += 1;
+        assert!(failures < 100, "{error:?}");
+    }
     assert_chains_are_whole(&world).await;
 }
