@@ -8,27 +8,26 @@ use std::future::Future;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
-use agent_protocol::{AgentClaims, AgentErrorCode, MAXIMUM_CALL_BYTES, PublicKey};
+use agent_protocol::MAXIMUM_CALL_BYTES;
 use domain::actions::{Action, CatalogueEntry};
 use domain::agent::Agent;
 use domain::audit::{AuditDecision, AuditEvent};
 use domain::gate::{self, Granted, PrincipalPolicies, Resource};
 use domain::principal::Principal;
 use domain::{TerminalSessionToken, Timestamp};
-use persistence::NonceClaim;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::proof;
 use super::refusal::AgentRefusal;
 use super::reply::{self, Envelope};
 use crate::Hansard;
 
-/// How long a used `jti` is remembered beyond its token's end: the leeway that tokens from a fast clock get, and
-/// some room for the clocks of replicas.
-const NONCE_MARGIN_MILLIS: i64 = 60_000;
+/// The largest body of a seal: a manifest of 8 MiB in base64, and the names around it.
+const MAXIMUM_SEAL_BYTES: usize = 12 * 1024 * 1024;
 
 /// An authenticated call of an agent.
 pub(crate) struct AgentCall {
@@ -38,6 +37,10 @@ pub(crate) struct AgentCall {
     pub(crate) body: Bytes,
     principal: Principal,
 }
+
+/// An authenticated call with room for a manifest: a session of days has tens of thousands of segments, and must be
+/// sealed all the same.
+pub(crate) struct SealCall(pub(crate) AgentCall);
 
 /// An authenticated call whose body is not read: it becomes a WebSocket.
 pub(crate) struct LinkCall(pub(crate) AgentCall);
@@ -145,73 +148,22 @@ impl AgentCall {
         self.envelope.audit_event(&self.principal, entry.name, &resource, decision, result, recording, how)
     }
 
-    /// Authenticates a call whose body is read; `method` and path count as they were sent.
-    async fn of(request: HttpRequest, mut payload: Payload) -> Result<Self, Refused> {
-        let (hansard, envelope) = arrive(&request)?;
-        let most = MAXIMUM_CALL_BYTES.min(hansard.settings.call_limit_bytes);
-        let body = super::body::read(&mut payload, most)
-            .await
-            .map_err(|refusal| Refused::before(&envelope, refusal))?;
-        Self::authenticate(hansard, envelope, &request, body).await
-    }
-
-    /// Authenticates what arrived (DECISIONS N2): the agent that `kid` names, its pinned key, the method, the path
-    /// as sent, the body's hash, the time, and last the single use.
-    async fn authenticate(
-        hansard: Data<Hansard>,
-        envelope: Envelope,
-        request: &HttpRequest,
-        body: Bytes,
-    ) -> Result<Self, Refused> {
-        match Self::check(&hansard, &envelope, request, &body).await {
-            Ok(agent) => {
+    /// Authenticates a call and reads its body, of at most `most` bytes; nothing is read for a link.
+    async fn of(request: HttpRequest, payload: Option<Payload>, most: usize) -> Result<Self, Refused> {
+        let hansard =
+            request.app_data::<Data<Hansard>>().expect("every app of this server carries Hansard").clone();
+        let envelope = Envelope::of(&request, &hansard);
+        match proof::prove(&hansard, envelope.arrived_at, &request, payload, most).await {
+            Ok((agent, body)) => {
                 let principal = principal_of(&agent);
                 Ok(Self { hansard, envelope, agent, body, principal })
             }
-            Err(refusal) => Err(Refused::before(&envelope, refusal)),
+            Err(refusal) => {
+                let (request_id, code) = (&envelope.request_id, refusal.code.code());
+                tracing::info!(%request_id, code, "a call of an agent was not authenticated");
+                Err(Refused { envelope, refusal })
+            }
         }
-    }
-
-    async fn check(
-        hansard: &Hansard,
-        envelope: &Envelope,
-        request: &HttpRequest,
-        body: &[u8],
-    ) -> Result<Agent, AgentRefusal> {
-        let token = bearer_token(request)?;
-        let agent_id = AgentClaims::agent_id(token)?;
-        let unknown = || {
-            AgentRefusal::new(
-                AgentErrorCode::AgentNotFound,
-                "the agent is not enrolled here, or was replaced; enrol it again",
-            )
-        };
-        let agent = hansard.store.find_agent(&agent_id).await?.ok_or_else(unknown)?;
-        let key = PublicKey::try_from(agent.authentication_key.as_slice()).map_err(AgentRefusal::internal)?;
-        let now = envelope.arrived_at;
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        let claims =
-            AgentClaims::verify(token, &key, request.method().as_str(), path, body, now.as_millis())?;
-        // Only somebody who holds the key learns that the agent was replaced.
-        if agent.replaced_at.is_some() {
-            return Err(unknown());
-        }
-        if claims.jti.is_empty() || claims.jti.len() > 128 {
-            return Err(AgentRefusal::new(
-                AgentErrorCode::InvalidAgentToken,
-                "jti must have 1 to 128 characters",
-            ));
-        }
-        let expires_at =
-            Timestamp::from_millis(claims.exp.saturating_mul(1_000).saturating_add(NONCE_MARGIN_MILLIS));
-        let claim = NonceClaim { hash: nonce_hash(&agent, &claims.jti), expires_at, now };
-        if !hansard.store.claim_nonce(claim).await? {
-            return Err(AgentRefusal::new(
-                AgentErrorCode::AgentTokenReplayed,
-                "the agent token was used before; sign each request anew",
-            ));
-        }
-        Ok(agent)
     }
 }
 
@@ -224,58 +176,34 @@ pub(crate) fn principal_of(agent: &Agent) -> Principal {
     }
 }
 
-fn nonce_hash(agent: &Agent, jti: &str) -> [u8; 32] {
-    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    for part in ["agent-jti", "\0", agent.id.as_str(), "\0", jti] {
-        context.update(part.as_bytes());
-    }
-    let mut hash = [0; 32];
-    hash.copy_from_slice(context.finish().as_ref());
-    hash
-}
-
-fn bearer_token(request: &HttpRequest) -> Result<&str, AgentRefusal> {
-    request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .map(str::trim)
-        .filter(|token| !token.is_empty() && token.len() <= 4_096)
-        .ok_or_else(|| {
-            AgentRefusal::new(
-                AgentErrorCode::InvalidAgentToken,
-                "the header Authorization: Bearer <agent token> is missing",
-            )
-        })
-}
-
-fn arrive(request: &HttpRequest) -> Result<(Data<Hansard>, Envelope), Refused> {
-    let hansard =
-        request.app_data::<Data<Hansard>>().expect("every app of this server carries Hansard").clone();
-    let envelope = Envelope::of(request, &hansard);
-    Ok((hansard, envelope))
-}
+type Authenticating<T> = Pin<Box<dyn Future<Output = Result<T, Refused>>>>;
 
 impl FromRequest for AgentCall {
     type Error = Refused;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Refused>>>>;
+    type Future = Authenticating<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        Box::pin(Self::of(request.clone(), payload.take()))
+        Box::pin(Self::of(request.clone(), Some(payload.take()), MAXIMUM_CALL_BYTES))
+    }
+}
+
+impl FromRequest for SealCall {
+    type Error = Refused;
+    type Future = Authenticating<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async { AgentCall::of(request, Some(payload), MAXIMUM_SEAL_BYTES).await.map(Self) })
     }
 }
 
 impl FromRequest for LinkCall {
     type Error = Refused;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Refused>>>>;
+    type Future = Authenticating<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
-        Box::pin(async move {
-            let (hansard, envelope) = arrive(&request)?;
-            AgentCall::authenticate(hansard, envelope, &request, Bytes::new()).await.map(Self)
-        })
+        Box::pin(async { AgentCall::of(request, None, 0).await.map(Self) })
     }
 }
 
@@ -283,13 +211,6 @@ impl FromRequest for LinkCall {
 pub(crate) struct Refused {
     envelope: Envelope,
     refusal: AgentRefusal,
-}
-
-impl Refused {
-    fn before(envelope: &Envelope, refusal: AgentRefusal) -> Self {
-        tracing::info!(request_id = %envelope.request_id, code = refusal.code.code(), "a call of an agent was refused before it was authenticated");
-        Self { envelope: envelope.clone(), refusal }
-    }
 }
 
 impl fmt::Debug for Refused {

@@ -25,29 +25,27 @@ const KNOWN_CAPTURES: &[(&str, &str)] = &[("terminal", "1")];
 /// `GET /agent/v1/configuration`
 pub(crate) async fn get(call: AgentCall) -> HttpResponse {
     call.run::<ReadAgentConfiguration, _>(None, async |call, granted| {
-        let configuration = signed(&call.hansard, granted, &call.agent).await?;
+        let configuration = sign(&call.hansard, &effective(&call.hansard, granted, &call.agent).await?)?;
         call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
         Ok(Answer::read(ConfigurationReply { request_id: call.envelope.id(), configuration }))
     })
     .await
 }
 
-/// The configuration in force for `agent`, signed.
+/// The configuration in force for `agent`.
 ///
 /// The revision is read first: should the configuration change between the two reads, the newer content goes out
 /// under the older number, and the change's own push follows with the newer one.
-pub(crate) async fn signed<A: ReadsRecordConfig>(
+pub(crate) async fn effective<A: ReadsRecordConfig>(
     hansard: &Hansard,
     granted: &Granted<A>,
     agent: &Agent,
-) -> Result<SignedConfiguration, AgentRefusal> {
+) -> Result<EffectiveConfiguration, AgentRefusal> {
     let revision = hansard.store.configuration_revision(granted.account()).await?;
-    let effective = hansard
-        .store
-        .effective_record_config(granted, &InstanceSelector::One(agent.instance.clone()))
-        .await?;
+    let selector = InstanceSelector::One(agent.instance.clone());
+    let effective = hansard.store.effective_record_config(granted, &selector).await?;
     let default_target = default_target(hansard, agent);
-    let configuration = EffectiveConfiguration {
+    Ok(EffectiveConfiguration {
         agent_id: agent.id.clone(),
         account_id: agent.account.clone(),
         instance_id: agent.instance.clone(),
@@ -58,8 +56,15 @@ pub(crate) async fn signed<A: ReadsRecordConfig>(
         captures: delegated(&agent.capabilities),
         default_record_storage_target: default_target.map(|target| target.to_string()).unwrap_or_default(),
         default_expiration_days: u32::from(ExpirationDays::DEFAULT.get()),
-    };
-    let payload = serde_json::to_vec(&configuration).map_err(AgentRefusal::internal)?;
+    })
+}
+
+/// Signs a configuration with the deployment's current key.
+pub(crate) fn sign(
+    hansard: &Hansard,
+    configuration: &EffectiveConfiguration,
+) -> Result<SignedConfiguration, AgentRefusal> {
+    let payload = serde_json::to_vec(configuration).map_err(AgentRefusal::internal)?;
     let signer = hansard.keys.configuration_signer();
     let signature = signer.sign(&[CONFIGURATION_SIGNATURE_CONTEXT, &payload].concat());
     Ok(SignedConfiguration {
@@ -67,6 +72,17 @@ pub(crate) async fn signed<A: ReadsRecordConfig>(
         payload: payload.into(),
         signature: signature.to_vec().into(),
     })
+}
+
+/// Whether two configurations ask for the same, whenever they were made. The revision counts every change of the
+/// account; most of them concern other instances, or no agent at all.
+pub(crate) fn ask_for_the_same(one: &EffectiveConfiguration, other: &EffectiveConfiguration) -> bool {
+    let asked = |configuration: &EffectiveConfiguration| EffectiveConfiguration {
+        revision: 0,
+        issued_time: String::new(),
+        ..configuration.clone()
+    };
+    asked(one) == asked(other)
 }
 
 /// The keys that an agent pins when it enrols: every one that may sign a configuration from now on.

@@ -91,6 +91,7 @@ async fn enrol(
     }
     hansard.links.close_replaced(&agent);
     tracing::info!(request_id = %envelope.request_id, agent = %agent.id, instance = %agent.instance, "an agent was enrolled");
+    let in_force = configuration::effective(hansard, &granted, &agent).await?;
     Ok(EnrolReply {
         request_id: envelope.id(),
         agent_id: agent.id.clone(),
@@ -98,7 +99,7 @@ async fn enrol(
         instance_id: agent.instance.clone(),
         region: agent.region.clone(),
         server_keys: configuration::server_keys(hansard),
-        configuration: configuration::signed(hansard, &granted, &agent).await?,
+        configuration: configuration::sign(hansard, &in_force)?,
     })
 }
 

@@ -6,13 +6,14 @@ use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use actix_ws::{AggregatedMessage, CloseCode, CloseReason, Session};
-use agent_protocol::AgentErrorCode;
 use agent_protocol::link::{AgentMessage, PING_EVERY_SECONDS, SILENT_AFTER_SECONDS, ServerMessage};
+use agent_protocol::{AgentErrorCode, EffectiveConfiguration};
 use domain::actions::{Action as _, ReadAgentConfiguration};
 use domain::agent::Agent;
 use domain::audit::AuditDecision;
 use domain::gate::Granted;
 use futures_util::StreamExt as _;
+use persistence::StoreError;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::call::LinkCall;
@@ -77,8 +78,8 @@ struct Link<'a> {
     granted: &'a Granted<ReadAgentConfiguration>,
     agent: Agent,
     session: Session,
-    /// The revision that was pushed last; nothing before the agent said hello.
-    pushed: Option<i64>,
+    /// What was pushed last; nothing before the agent said hello.
+    pushed: Option<EffectiveConfiguration>,
 }
 
 /// How a link ends.
@@ -216,42 +217,48 @@ impl Link<'_> {
         }
     }
 
-    /// Pushes the configuration unless the agent has this revision already.
+    /// Pushes the configuration unless the agent was told the same already.
     async fn push(&mut self) -> Result<(), PushFailed> {
-        let later = |error: persistence::StoreError| PushFailed::Later(error.into());
-        let revision = self.hansard.store.configuration_revision(&self.agent.account).await.map_err(later)?;
-        if self.pushed == Some(revision) {
+        if self.was_replaced().await.map_err(|error| PushFailed::Later(error.into()))? {
+            return Err(PushFailed::Ended(closing(LinkClosed::Replaced)));
+        }
+        let in_force = configuration::effective(self.hansard, self.granted, &self.agent);
+        let in_force = in_force.await.map_err(PushFailed::Later)?;
+        if self.pushed.as_ref().is_some_and(|pushed| configuration::ask_for_the_same(pushed, &in_force)) {
             return Ok(());
         }
-        let configuration = configuration::signed(self.hansard, self.granted, &self.agent)
-            .await
-            .map_err(PushFailed::Later)?;
+        let configuration = configuration::sign(self.hansard, &in_force).map_err(PushFailed::Later)?;
         let message = serde_json::to_string(&ServerMessage::Configuration { configuration })
             .map_err(|error| PushFailed::Later(AgentRefusal::internal(error)))?;
         self.session.text(message).await.map_err(|_| PushFailed::Ended(End::Gone))?;
-        self.pushed = Some(revision);
+        self.pushed = Some(in_force);
         Ok(())
     }
 
-    /// Pings, notes that the agent was heard, and notices that another replica enrolled a newcomer in its place.
+    /// Pings, and notes that the agent was heard.
     async fn ping(&mut self, heard: Instant) -> Step {
         self.session.ping(b"").await.map_err(|_| End::Gone)?;
         if heard.elapsed() > Duration::from_secs(PING_EVERY_SECONDS) {
             return Ok(());
         }
-        let store = &self.hansard.store;
         let noted = async {
-            store.mark_agent_seen(self.granted, &self.agent.id, self.hansard.now()).await?;
-            store.find_agent(&self.agent.id).await
+            self.hansard.store.mark_agent_seen(self.granted, &self.agent.id, self.hansard.now()).await?;
+            self.was_replaced().await
         };
         match noted.await {
-            Ok(Some(agent)) if agent.replaced_at.is_none() => Ok(()),
-            Ok(_) => Err(closing(LinkClosed::Replaced)),
+            Ok(false) => Ok(()),
+            Ok(true) => Err(closing(LinkClosed::Replaced)),
             Err(error) => {
                 tracing::warn!(agent = %self.agent.id, chain = %chain_of(&error), "that an agent was heard could not be noted");
                 Ok(())
             }
         }
+    }
+
+    /// Whether a newcomer took this agent's place, through another replica.
+    async fn was_replaced(&self) -> Result<bool, StoreError> {
+        let agent = self.hansard.store.find_agent(&self.agent.id).await?;
+        Ok(agent.is_none_or(|agent| agent.replaced_at.is_some()))
     }
 }
 

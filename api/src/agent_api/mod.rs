@@ -9,6 +9,7 @@ mod grants;
 mod link;
 mod open;
 mod place;
+mod proof;
 mod refusal;
 mod reply;
 mod seal;

@@ -33,6 +33,7 @@ pub(crate) async fn post(call: AgentCall) -> HttpResponse {
         let asked = asked?;
         let start = check_start(&call.agent, &asked)?;
         let document = asked.start.0;
+        call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
         if let Some(known) = call.hansard.store.find_recording(granted, &start.recording).await? {
             return reopen(call, &known, document).await;
         }
@@ -128,7 +129,6 @@ async fn open(
         }
         Err(error) => return Err(error.into()),
     }
-    call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
     Ok(Answer::changed(reply))
 }
 

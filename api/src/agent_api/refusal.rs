@@ -10,6 +10,9 @@ use domain::recording_life::{SealRefused, SegmentRefused};
 use persistence::StoreError;
 use persistence::objects::ObjectError;
 
+/// The most characters of a message.
+const MESSAGE_LIMIT: usize = 500;
+
 /// A refused call. Its `Display` is what the agent reads; the cause is for the log alone.
 #[derive(Debug)]
 pub(crate) struct AgentRefusal {
@@ -20,8 +23,21 @@ pub(crate) struct AgentRefusal {
 }
 
 impl AgentRefusal {
-    pub(crate) fn new(code: AgentErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), expected_number: None, cause: None }
+    /// Parsers repeat what they could not read, so the message is cut and what could drive a terminal is escaped.
+    pub(crate) fn new(code: AgentErrorCode, message: impl AsRef<str>) -> Self {
+        let mut characters = message.as_ref().chars();
+        let mut message = String::new();
+        for character in characters.by_ref().take(MESSAGE_LIMIT) {
+            if character.is_control() || is_directional(character) {
+                message.extend(character.escape_unicode());
+            } else {
+                message.push(character);
+            }
+        }
+        if characters.next().is_some() {
+            message.push_str("...");
+        }
+        Self { code, message, expected_number: None, cause: None }
     }
 
     pub(crate) fn caused_by(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -29,7 +45,7 @@ impl AgentRefusal {
         self
     }
 
-    pub(crate) fn invalid_request(message: impl Into<String>) -> Self {
+    pub(crate) fn invalid_request(message: impl AsRef<str>) -> Self {
         Self::new(AgentErrorCode::InvalidRequest, message)
     }
 
@@ -41,6 +57,11 @@ impl AgentRefusal {
         )
         .caused_by(cause)
     }
+}
+
+/// Controls of the writing direction, which could make a message read as another one.
+fn is_directional(character: char) -> bool {
+    matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Display for AgentRefusal {
@@ -166,6 +187,13 @@ mod tests {
         let refusal = AgentRefusal::internal("the disk of host db-7 is full");
         assert!(!refusal.to_string().contains("db-7"));
         assert!(crate::errors::chain_of(&refusal).contains("db-7"));
+    }
+
+    #[test]
+    fn a_message_is_short_and_drives_no_terminal() {
+        let refusal = AgentRefusal::invalid_request(format!("\u{1b}[2J\u{202e}{}", "x".repeat(10_000)));
+        assert!(refusal.message.starts_with("\\u{1b}[2J\\u{202e}x"), "{}", refusal.message);
+        assert!(refusal.message.len() < 600 && refusal.message.ends_with("x..."));
     }
 
     #[test]

@@ -17,14 +17,14 @@ use recording::{
     TerminalEventKind,
 };
 
-use super::call::{AgentCall, Answer};
+use super::call::{AgentCall, Answer, SealCall};
 use super::place;
 use super::refusal::AgentRefusal;
 
 /// The longest reason of an interruption that is kept.
 const REASON_LIMIT: usize = 1_000;
 
-pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
+pub(crate) async fn post(SealCall(call): SealCall, path: Path<String>) -> HttpResponse {
     let token = place::token(&path);
     call.run::<SealRecording, _>(token.as_ref().ok().cloned(), async |call, granted| {
         let asked: SealRequest = call.parse()?;
@@ -208,7 +208,7 @@ fn check_segments(stream: &StreamEntry, claimed: &[SegmentRow]) -> Result<(), Ag
     Ok(())
 }
 
-fn invalid(message: impl Into<String>) -> AgentRefusal {
+fn invalid(message: impl AsRef<str>) -> AgentRefusal {
     AgentRefusal::new(AgentErrorCode::InvalidManifest, message)
 }
 

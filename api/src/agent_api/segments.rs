@@ -162,6 +162,6 @@ fn check_bytes(
     })
 }
 
-fn invalid(message: impl Into<String>) -> AgentRefusal {
+fn invalid(message: impl AsRef<str>) -> AgentRefusal {
     AgentRefusal::new(AgentErrorCode::InvalidSegment, message)
 }

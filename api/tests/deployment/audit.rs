@@ -7,7 +7,8 @@ use crate::running::Running;
 use crate::viewer::{Viewer, exchange, ticket};
 
 const MAY_VIEW: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"ecs-workbench:ViewInstanceRecords","Resource":"*"}]}"#;
-const MAY_NOT: &str = r#"{"Version":"1","Statement":[{"Effect":"Deny","Action":"ecs-workbench:*","Resource":"*"}]}"#;
+const MAY_NOT: &str =
+    r#"{"Version":"1","Statement":[{"Effect":"Deny","Action":"ecs-workbench:*","Resource":"*"}]}"#;
 
 /// Rows of these actions in their order, as action, result and how.
 async fn rows(running: &Running, actions: &[&str]) -> Vec<(String, String, String)> {
@@ -32,7 +33,14 @@ async fn every_call_of_an_agent_is_one_row_and_no_row_holds_a_credential() {
     next["Number"] = 1.into();
     assert_eq!(agent.acknowledge(&running, &session, &next).await.status, 409);
 
-    let actions = ["EnrolAgent", "ReadAgentConfiguration", "OpenRecording", "GrantUpload", "AcknowledgeSegment", "SealRecording"];
+    let actions = [
+        "EnrolAgent",
+        "ReadAgentConfiguration",
+        "OpenRecording",
+        "GrantUpload",
+        "AcknowledgeSegment",
+        "SealRecording",
+    ];
     let expected = [
         row("EnrolAgent", "OK", ""),
         row("ReadAgentConfiguration", "OK", ""),
@@ -94,7 +102,8 @@ async fn every_look_at_a_recording_says_who_what_how_and_from_where() {
         .into_iter()
         .filter(|row| row.principal == "acs:ram::1000000000000001:user/ana" && row.recording.is_some())
         .collect();
-    let seen: Vec<_> = rows.iter().map(|row| (row.action.as_str(), row.result.as_str(), row.how.as_str())).collect();
+    let seen: Vec<_> =
+        rows.iter().map(|row| (row.action.as_str(), row.result.as_str(), row.how.as_str())).collect();
     assert_eq!(
         seen,
         [

@@ -80,6 +80,17 @@ async fn repeated_at_once_a_claim_counts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn repeated_at_once_a_seal_counts_once() {
+    let (running, agent, session) = started(&[b"a"], EXITED).await;
+    for number in 0..session.segments.len() {
+        agent.deliver(&running, &session, number).await;
+    }
+    let (one, other) = tokio::join!(agent.seal(&running, &session), agent.seal(&running, &session));
+    assert_eq!((&one.ok()["Status"], &other.ok()["Status"]), (&json!("finished"), &json!("finished")));
+    assert_eq!(running.newest_status("i-web1").await, "finished");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_must_agree_with_the_agent() {
     let (running, agent, session) = started(&[], None).await;
     let stranger = TestAgent::enrol(&running, "i-web2").await;

@@ -47,7 +47,7 @@ impl DialledLink {
     /// The next message that is no ping.
     async fn next(&mut self) -> Option<Message> {
         loop {
-            match tokio::time::timeout(Duration::from_secs(10), self.socket.next()).await.expect("a message")
+            match tokio::time::timeout(Duration::from_secs(20), self.socket.next()).await.expect("a message")
             {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(message)) => return Some(message),
@@ -86,6 +86,9 @@ async fn the_configuration_comes_at_once_and_within_a_second_of_each_change() {
     link.say(json!({"Type": "configuration-applied", "Revision": first.revision})).await;
     // From a version that does not exist yet.
     link.say(json!({"Type": "something-new", "Value": 1})).await;
+    // Changes that concern others are not pushed: each configuration below is the next message.
+    TestAgent::enrol(&running, "i-other").await;
+    running.record("i-other", "9").await;
     let mut revision = first.revision;
     for (instance, days) in [("*", "30"), ("i-web1", "5"), ("i-web1", "6")] {
         let changed = Instant::now();
@@ -197,4 +200,27 @@ async fn nonsense_and_browsers_are_turned_away() {
         .header("sec-websocket-version", "13")
         .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
     assert_eq!(Answer::of(request.send().await.unwrap()).await.refusal(), (400, "InvalidRequest"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_falls_silent_and_one_that_never_greets_are_closed() {
+    let (running, agent, mut silent) = linked().await;
+    silent.configuration().await;
+    let stranger = TestAgent::enrol(&running, "i-web2").await;
+    let mut mute = DialledLink::dial(&running, &stranger).await;
+    let opened = Instant::now();
+    assert_eq!(mute.close_code().await, Some(CloseCode::Policy));
+    assert!(opened.elapsed() < Duration::from_secs(12), "{:?}", opened.elapsed());
+    // Pings are answered only while somebody reads.
+    tokio::time::sleep(Duration::from_secs(46).saturating_sub(opened.elapsed())).await;
+    // The client answers the pings that it finds waiting, on a connection that is gone, so it may miss the reason.
+    assert!(matches!(silent.next().await, None | Some(Message::Close(_))));
+    running.advance_seconds(3_600);
+    let listed = running.call("ListAgents", &[]).await.ok();
+    let statuses: Vec<_> =
+        listed["Root"]["AgentList"].as_array().unwrap().iter().map(|agent| &agent["Status"]).collect();
+    assert_eq!(statuses, ["offline", "offline"]);
+    let mut again = DialledLink::dial(&running, &agent).await;
+    again.hello(&["terminal"]).await;
+    again.configuration().await;
 }

@@ -7,6 +7,7 @@
 mod audit;
 mod delivery;
 mod enrolment;
+mod hostile;
 mod link;
 mod proof;
 mod recording_agent;

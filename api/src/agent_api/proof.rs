@@ -1,0 +1,119 @@
+//! Authentication of an agent's request (DECISIONS N2): the agent that `kid` names, its pinned key, the method, the path
+//! as sent, the time, the body, and last the single use.
+
+use actix_web::HttpRequest;
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::web::Bytes;
+use agent_protocol::{AgentClaims, AgentErrorCode, ClaimsRefused, PublicKey};
+use aws_lc_rs::digest;
+use domain::Timestamp;
+use domain::agent::Agent;
+use persistence::NonceClaim;
+
+use super::body;
+use super::refusal::AgentRefusal;
+use crate::Hansard;
+
+/// How long a used `jti` is remembered beyond its token's end: the leeway that tokens from a fast clock get, and
+/// some room for the clocks of replicas.
+const NONCE_MARGIN_MILLIS: i64 = 60_000;
+/// The longest `jti`.
+const NONCE_LIMIT: usize = 128;
+/// The longest token that is looked at.
+const TOKEN_LIMIT: usize = 4_096;
+
+/// Proves who asks, and reads the body. It is read only for somebody who holds an agent's key: strangers cannot make
+/// the server hold megabytes for them.
+pub(super) async fn prove(
+    hansard: &Hansard,
+    now: Timestamp,
+    request: &HttpRequest,
+    payload: Option<Payload>,
+    most: usize,
+) -> Result<(Agent, Bytes), AgentRefusal> {
+    let token = bearer_token(request)?;
+    let agent_id = AgentClaims::agent_id(token)?;
+    let agent = hansard.store.find_agent(&agent_id).await?.ok_or_else(unknown)?;
+    let key = PublicKey::try_from(agent.authentication_key.as_slice()).map_err(AgentRefusal::internal)?;
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let verify = |body: &[u8]| {
+        AgentClaims::verify(token, &key, request.method().as_str(), path, body, now.as_millis())
+    };
+
+    // The body is compared last of all, so that any other refusal is known without it.
+    match verify(b"") {
+        Ok(_) | Err(ClaimsRefused::OtherRequest { what: "body" }) => {}
+        Err(refused) => return Err(refused.into()),
+    }
+    // Only somebody who holds the key learns that the agent was replaced.
+    if agent.replaced_at.is_some() {
+        return Err(unknown());
+    }
+    let body = match payload {
+        Some(mut payload) => body::read(&mut payload, most).await?,
+        None => Bytes::new(),
+    };
+    let claims = verify(&body)?;
+    claim(hansard, &agent, &claims, now).await?;
+    Ok((agent, body))
+}
+
+/// A token is good once, whichever replica it is shown to.
+async fn claim(
+    hansard: &Hansard,
+    agent: &Agent,
+    claims: &AgentClaims,
+    now: Timestamp,
+) -> Result<(), AgentRefusal> {
+    if !(1..=NONCE_LIMIT).contains(&claims.jti.len()) {
+        let message = format!("jti must have 1 to {NONCE_LIMIT} characters");
+        return Err(AgentRefusal::new(AgentErrorCode::InvalidAgentToken, message));
+    }
+    let expires_at = claims.exp.saturating_mul(1_000).saturating_add(NONCE_MARGIN_MILLIS);
+    let claim = NonceClaim {
+        hash: nonce_hash(agent, &claims.jti),
+        expires_at: Timestamp::from_millis(expires_at),
+        now,
+    };
+    if hansard.store.claim_nonce(claim).await? {
+        return Ok(());
+    }
+    Err(AgentRefusal::new(
+        AgentErrorCode::AgentTokenReplayed,
+        "the agent token was used before; sign each request anew",
+    ))
+}
+
+fn unknown() -> AgentRefusal {
+    AgentRefusal::new(
+        AgentErrorCode::AgentNotFound,
+        "the agent is not enrolled here, or was replaced; enrol it again",
+    )
+}
+
+fn nonce_hash(agent: &Agent, jti: &str) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in ["agent-jti", "\0", agent.id.as_str(), "\0", jti] {
+        context.update(part.as_bytes());
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
+}
+
+fn bearer_token(request: &HttpRequest) -> Result<&str, AgentRefusal> {
+    request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .map(str::trim)
+        .filter(|token| !token.is_empty() && token.len() <= TOKEN_LIMIT)
+        .ok_or_else(|| {
+            AgentRefusal::new(
+                AgentErrorCode::InvalidAgentToken,
+                "the header Authorization: Bearer <agent token> is missing",
+            )
+        })
+}
