@@ -1,0 +1,169 @@
+//! What was acknowledged before a SIGKILL is there afterwards, and nothing is there in part.
+//!
+//! The writer is this very program, run again for one of the ignored tests below in a folder of its own.
+
+// Clippy's own exception for tests does not reach the functions that tests share.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::Timestamp;
+use domain::actions::AdministerIdentity;
+use domain::audit::{AuditDecision, AuditEvent};
+use domain::gate::{PrincipalPolicies, RequestFacts, Resource, authorize};
+use domain::principal::Principal;
+use domain::server_keys::ServerKeys;
+use domain::storage_target::BucketName;
+use persistence::objects::{FolderObjects, ObjectStore};
+use persistence::{DatabaseUrl, NonceClaim, Store};
+use recording::ObjectName;
+
+/// Without this file where it runs, a writer does nothing: somebody has asked for all ignored tests.
+const MARK: &str = "write-here-until-killed";
+
+fn bucket() -> BucketName {
+    BucketName::parse("workbench-record-1609982529000000-a", &"1609982529000000".parse().unwrap()).unwrap()
+}
+
+/// Its bytes follow from its number, and no two have the same length.
+fn object(number: usize) -> Bytes {
+    Bytes::from(vec![u8::try_from(number % 251).unwrap(); 1_000 + number * 97])
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000)
+}
+
+fn claim(number: usize) -> NonceClaim {
+    let mut hash = [0; 32];
+    hash[..8].copy_from_slice(&(number as u64).to_be_bytes());
+    NonceClaim { hash, expires_at: Timestamp::from_millis(1_700_000_900_000), now: now() }
+}
+
+fn event(number: usize) -> AuditEvent {
+    AuditEvent {
+        request_id: number.to_string(),
+        at: now(),
+        account: "1609982529000000".parse().unwrap(),
+        principal: String::new(),
+        access_key_id: None,
+        action: "ListAgents".to_owned(),
+        resource: "*".to_owned(),
+        decision: AuditDecision::NotAsked,
+        result: "OK".to_owned(),
+        source_address: None,
+        user_agent: String::new(),
+        recording: None,
+        how: String::new(),
+    }
+}
+
+/// The line that says that a step is done for good; the harness prints before it, perhaps on the same line.
+fn acknowledge(number: usize) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "\ndone {number}").unwrap();
+    out.flush().unwrap();
+}
+
+/// Runs an ignored test in `folder` and kills it once it has acknowledged `enough`; gives what it acknowledged.
+fn kill_after(test: &str, folder: &Path, enough: usize) -> BTreeSet<usize> {
+    std::fs::write(folder.join(MARK), "").unwrap();
+    let mut writer = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(writer.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut acknowledged = BTreeSet::new();
+    for line in lines {
+        acknowledged.extend(line.strip_prefix("done ").and_then(|number| number.parse::<usize>().ok()));
+        if acknowledged.len() == enough {
+            // SIGKILL. What it wrote to the pipe until then is still read.
+            writer.kill().unwrap();
+        }
+    }
+    writer.wait().unwrap();
+    assert!(acknowledged.len() >= enough, "the writer ended by itself after {}", acknowledged.len());
+    acknowledged
+}
+
+#[tokio::test]
+async fn an_acknowledged_object_is_whole_after_a_kill() {
+    let folder = tempfile::TempDir::new().unwrap();
+    for round in 0..5 {
+        let acknowledged = kill_after("writes_objects_until_it_is_killed", folder.path(), 15 + round * 7);
+        let objects = FolderObjects::open(folder.path()).unwrap();
+        let listed = objects.list(&bucket(), "").await.unwrap();
+        let mut whole = BTreeSet::new();
+        for found in listed {
+            let number: usize = found.name.as_str().rsplit('/').next().unwrap().parse().unwrap();
+            assert_eq!(objects.get(&bucket(), &found.name).await.unwrap(), object(number), "{}", found.name);
+            whole.insert(number);
+        }
+        assert!(acknowledged.is_subset(&whole), "lost: {:?}", acknowledged.difference(&whole));
+        let unfinished = folder.path().join(bucket().as_str()).join(".hansard-unfinished");
+        assert_eq!(std::fs::read_dir(unfinished).unwrap().count(), 0);
+    }
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, in a folder of its own, until it is killed"]
+async fn writes_objects_until_it_is_killed() {
+    if !Path::new(MARK).exists() {
+        return;
+    }
+    let objects = FolderObjects::open(Path::new(".")).unwrap();
+    for number in 0..100_000 {
+        let name = ObjectName::parse(&format!("record/{}/{number}", number % 3)).unwrap();
+        objects.put_once(&bucket(), &name, object(number)).await.unwrap();
+        acknowledge(number);
+    }
+}
+
+#[tokio::test]
+async fn a_committed_call_is_there_after_a_kill() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut expected = BTreeSet::new();
+    for round in 0..3 {
+        expected.extend(kill_after("commits_calls_until_it_is_killed", folder.path(), 20 + round * 9));
+        let url = DatabaseUrl::sqlite_file(&folder.path().join("hansard.db"));
+        let store = Store::connect(url, Arc::new(ServerKeys::generate().unwrap())).await.unwrap();
+        let principal = Principal::Operator { account: "1609982529000000".parse().unwrap() };
+        let facts =
+            RequestFacts { now: now(), source_address: None, secure_transport: true, multi_factor: false };
+        let policies = PrincipalPolicies::none();
+        let granted =
+            authorize::<AdministerIdentity>(&principal, Resource::Everything, &policies, &facts).unwrap();
+        let kept = store.latest_audit_events(&granted, 1_000_000).await.unwrap();
+        let kept: BTreeSet<usize> = kept.iter().map(|event| event.request_id.parse().unwrap()).collect();
+        assert!(expected.is_subset(&kept), "lost: {:?}", expected.difference(&kept));
+        for number in &expected {
+            assert!(
+                !store.claim_nonce(claim(*number)).await.unwrap(),
+                "the nonce of call {number} is fresh again"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, in a folder of its own, until it is killed"]
+async fn commits_calls_until_it_is_killed() {
+    if !Path::new(MARK).exists() {
+        return;
+    }
+    let url = DatabaseUrl::sqlite_file(Path::new("hansard.db"));
+    let store = Store::connect(url, Arc::new(ServerKeys::generate().unwrap())).await.unwrap();
+    for number in 0..100_000 {
+        if store.claim_nonce(claim(number)).await.unwrap() {
+            store.record_audit(event(number)).await.unwrap();
+            acknowledge(number);
+        }
+    }
+}
