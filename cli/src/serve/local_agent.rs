@@ -185,12 +185,17 @@ impl LocalAgent {
             Failure::failed(format!("{} is not an agent's identity: {error}", path.display()))
         })?;
         if enrolled.server_url.trim_end_matches('/') != self.server.as_str().trim_end_matches('/') {
+            let (before, now) = (&enrolled.server_url, &self.server);
+            if self.spool_is_empty() {
+                tracing::info!(%before, %now, "the server's address has changed; the local agent is enrolled anew");
+                return Ok(false);
+            }
+            // Enrolled anew, it could no longer deliver what it has recorded.
             tracing::warn!(
-                enrolled_at = %enrolled.server_url,
-                serving_at = %self.server,
-                "the local agent was enrolled at another address and will not find this server; serve at that address \
-                 again, or move {} away to enrol it anew",
-                self.state_dir.display()
+                %before,
+                %now,
+                "the local agent still has recordings for the address at which it was enrolled; serve there once more, \
+                 and it delivers them"
             );
         }
         let known =
@@ -198,6 +203,13 @@ impl LocalAgent {
                 Failure::failed(format!("the agent cannot be looked up: {}", chain(&error)))
             })?;
         Ok(known.is_some_and(|agent| agent.replaced_at.is_none() && agent.account == self.account))
+    }
+
+    fn spool_is_empty(&self) -> bool {
+        match std::fs::read_dir(self.state_dir.join("spool")) {
+            Ok(mut sessions) => sessions.next().is_none(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        }
     }
 
     /// A join token for this one instance, made as an operator would.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use api::{ApiSettings, HansardParts};
 use domain::clock::{Clock as _, SystemClock};
 use persistence::objects::FolderObjects;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -40,6 +41,7 @@ pub(crate) fn run(
     let settings = Settings::resolve(&arguments.flags(), arguments.store.config(), environment)?;
     let program = settings.with_local_agent.then(|| local_agent::program(&settings)).transpose()?;
     logging::start(&settings)?;
+    raise_file_limit();
     // An address that is taken leaves nothing behind.
     let listener = listen(settings.listen)?;
     let data = DataDirectory::create(&settings)?;
@@ -116,6 +118,15 @@ async fn serve(
     served.map_err(|error| Failure::failed(format!("the server ended: {error}")))?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Each connection is an open file, and the usual soft limit of 1024 is there for programs of another age.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Without it the server serves all the same, up to the limit that it has.
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "the limit on open files stays as it is");
+    }
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
