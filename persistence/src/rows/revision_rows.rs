@@ -45,14 +45,16 @@ pub(crate) async fn of_account(
     Ok(found.map_or(0, |model| model.revision))
 }
 
-/// Grows with every change of any account, since no account is ever removed. One row an account: cheap to add up.
+/// Grows with every change of any account, since no account is ever removed.
 pub(crate) async fn of_all(connection: &impl ConnectionTrait) -> Result<i64, StoreError> {
-    let revisions: Vec<i64> = row::Entity::find()
+    // PostgreSQL adds BIGINTs up to a NUMERIC.
+    let sum = Expr::col(row::Column::Revision).sum().cast_as("bigint");
+    let found: Option<Option<i64>> = row::Entity::find()
         .select_only()
-        .column(row::Column::Revision)
+        .column_as(sum, "revisions")
         .into_tuple()
-        .all(connection)
+        .one(connection)
         .await
         .map_err(StoreError::at("read the revisions"))?;
-    Ok(revisions.into_iter().sum())
+    Ok(found.flatten().unwrap_or(0))
 }
