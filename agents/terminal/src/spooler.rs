@@ -15,10 +15,15 @@ use rustix::fd::{AsFd, BorrowedFd};
 /// Half of the promised 500 ms: the other half is for the disk.
 const SYNC_AFTER: Duration = Duration::from_millis(250);
 
+/// Bulk output fills a disk faster than it is synced: so often the free space is looked at besides.
+const CHECK_EVERY_BYTES: u64 = 64 * 1024;
+
 /// Appends a session's records. Any failure is final: the caller ends the session.
 pub(crate) struct Spooler {
     writer: SpoolWriter<File>,
     start_boottime_micros: u64,
+    least_free_bytes: u64,
+    checked_at: u64,
     syncer: Syncer,
 }
 
@@ -26,7 +31,13 @@ impl Spooler {
     pub(crate) fn new(spool: File, start_boottime_micros: u64, least_free_bytes: u64) -> io::Result<Self> {
         let good_end = spool.metadata()?.len();
         let syncer = Syncer::start(spool.try_clone()?, least_free_bytes)?;
-        Ok(Spooler { writer: SpoolWriter::new(spool, good_end), start_boottime_micros, syncer })
+        Ok(Spooler {
+            writer: SpoolWriter::new(spool, good_end),
+            start_boottime_micros,
+            least_free_bytes,
+            checked_at: good_end,
+            syncer,
+        })
     }
 
     fn now(&self) -> Micros {
@@ -40,8 +51,13 @@ impl Spooler {
 
     fn append(&mut self, kind: RecordKind, payload: &[u8]) -> Result<(), CaptureError> {
         let at = self.now();
-        self.writer.append(at, kind, payload).map_err(|error| lost("written", &error))?;
+        let end = self.writer.append(at, kind, payload).map_err(|error| lost("written", &error))?;
         self.syncer.dirty();
+        if end - self.checked_at >= CHECK_EVERY_BYTES {
+            self.checked_at = end;
+            check_free_space(self.writer.get_mut(), self.least_free_bytes)
+                .map_err(|reason| CaptureError::Lost { reason })?;
+        }
         Ok(())
     }
 
@@ -246,6 +262,14 @@ mod tests {
         assert_eq!(events.len(), 3);
         assert_eq!(events[2].kind, recording::TerminalEventKind::Exit(ExitStatus::Code(3)));
         assert!(events.windows(2).all(|pair| pair[0].at <= pair[1].at));
+    }
+
+    #[test]
+    fn bulk_output_does_not_outrun_the_check_of_free_space() {
+        let path = Temporary::new("bulk");
+        let mut spooler = Spooler::new(path.open(), clock::boottime_micros(), u64::MAX).unwrap();
+        let refused = (0..100).find_map(|_| spooler.output(&[b'x'; 4096]).err());
+        assert!(matches!(refused, Some(CaptureError::Lost { reason }) if reason.contains("bytes are free")));
     }
 
     #[test]

@@ -71,6 +71,7 @@ fn work(agent: &Agent, inbox: &Receiver<Order>, mut compressor: Compressor) {
     let mut look_after = LOOK_EVERY;
     loop {
         let order = if tails.is_empty() {
+            agent.reserve.hold();
             inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
             inbox.recv_timeout(look_after)
@@ -114,6 +115,10 @@ enum Reached {
     End(Trailing),
     /// Somewhere before, to give others their turn.
     Limit,
+}
+
+fn is_full_disk(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
 }
 
 /// One spool being followed.
@@ -189,6 +194,9 @@ impl Tail {
             }
             Err(error) => {
                 let why = chain(error.as_ref());
+                if is_full_disk(error.as_ref()) {
+                    agent.reserve.release();
+                }
                 if self.not_before.is_none() {
                     tracing::warn!(session = %self.session.token(), "cutting will be tried again: {why}");
                 }

@@ -51,6 +51,7 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
         match delivered {
             Ok(true) => {
                 agent.sessions.remove(&session);
+                agent.reserve.hold();
                 tracing::info!(session = %session.token(), "the recording is delivered");
                 return;
             }

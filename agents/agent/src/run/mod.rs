@@ -7,6 +7,7 @@ mod cutting;
 mod delivery;
 mod ledger;
 mod link;
+mod reserve;
 mod session;
 mod sessions;
 mod socket;
@@ -30,6 +31,7 @@ use crate::state_directory::StateDirectory;
 use configuration::AppliedConfiguration;
 use cutting::Cutter;
 use ledger::Ledger;
+use reserve::Reserve;
 use sessions::Sessions;
 
 pub(crate) use session::list_spool;
@@ -47,6 +49,7 @@ struct Agent {
     sessions: Sessions,
     control_plane: ControlPlane,
     minimum_free_bytes: u64,
+    reserve: Reserve,
     /// How many sessions are delivered at once: a long outage must not end in a stampede.
     deliveries: Semaphore,
     /// Grows each time the link opens: whoever waits for the control plane tries at once.
@@ -61,6 +64,7 @@ impl Agent {
         let control_plane = ControlPlane::new(identity.server_url.clone(), Some(credentials))?;
         let configuration = AppliedConfiguration::load(&directory, &identity);
         let ledger = Ledger::load(&directory, &identity.agent_id)?;
+        let reserve = Reserve::new(&directory, options.minimum_free_bytes);
         Ok(Agent {
             directory,
             identity,
@@ -71,6 +75,7 @@ impl Agent {
             sessions: Sessions::default(),
             control_plane,
             minimum_free_bytes: options.minimum_free_bytes,
+            reserve,
             deliveries: Semaphore::new(MOST_DELIVERIES),
             link_opened: watch::Sender::new(0),
         })

@@ -1,6 +1,7 @@
 //! An instance: a state directory, an agent that is started and killed, and people who record.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -33,6 +34,7 @@ pub(crate) struct Instance {
     folder: TempDir,
     agent: Option<Agent>,
     run_arguments: Vec<String>,
+    mounted: bool,
 }
 
 struct Agent {
@@ -44,7 +46,13 @@ impl Instance {
     /// A control plane, and an instance that is not enrolled.
     pub(crate) fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        Instance { control_plane: ControlPlane::start(), folder, agent: None, run_arguments: Vec::new() }
+        Instance {
+            control_plane: ControlPlane::start(),
+            folder,
+            agent: None,
+            run_arguments: Vec::new(),
+            mounted: false,
+        }
     }
 
     /// An enrolled instance whose agent runs.
@@ -53,6 +61,19 @@ impl Instance {
         instance.enrol();
         instance.start_agent();
         instance
+    }
+
+    /// Puts the state directory on a file system of so many bytes. Only root can; who cannot gets nothing.
+    pub(crate) fn on_small_disk(mut self, bytes: u64) -> Option<Self> {
+        let state = self.state_dir();
+        std::fs::DirBuilder::new().mode(0o711).create(&state).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes},mode=711"), "hansard-test"])
+            .arg(&state)
+            .output()
+            .is_ok_and(|output| output.status.success());
+        self.mounted = mounted;
+        mounted.then_some(self)
     }
 
     pub(crate) fn with_run_arguments(mut self, arguments: &[&str]) -> Self {
@@ -183,6 +204,9 @@ impl Drop for Instance {
             if std::thread::panicking() {
                 eprintln!("the agent's log:\n{}", agent.log.lock().unwrap());
             }
+        }
+        if self.mounted {
+            let _ = Command::new("umount").arg("--lazy").arg(self.state_dir()).status();
         }
     }
 }

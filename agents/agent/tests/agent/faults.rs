@@ -147,9 +147,9 @@ fn a_spool_that_is_too_small_refuses_before_and_not_after() {
 fn a_spool_that_cannot_be_written_ends_the_session_with_the_reason() {
     let instance = Instance::running();
     // A limit on the size of files stops the recorder's writes as a full disk does.
-    let recorder = instance.command(&["record", "--", "sh", "-c", "trap '' XFSZ; seq 100000; sleep 1000"]);
+    let recorder = instance.command(&["record", "--", "sh", "-c", "trap '' XFSZ; seq 400000; sleep 1000"]);
     let output = std::process::Command::new("bash")
-        .args(["-c", "ulimit -f 100; exec \"$@\"", "bash"])
+        .args(["-c", "ulimit -f 1000; exec \"$@\"", "bash"])
         .arg(recorder.get_program())
         .args(recorder.get_args())
         .stdin(Stdio::null())
@@ -165,7 +165,60 @@ fn a_spool_that_cannot_be_written_ends_the_session_with_the_reason() {
     assert!(recording.events().iter().any(|event| matches!(event.kind, TerminalEventKind::Gap(_))));
     // Everything that was shown is there.
     assert!(recording.output().starts_with(&output.stdout));
-    assert!(output.stdout.len() > 50_000);
+    assert!(output.stdout.len() > 500_000);
+}
+
+const MEBIBYTE: u64 = 1024 * 1024;
+
+#[test]
+fn a_full_disk_ends_the_session_while_it_can_still_be_delivered() {
+    let Some(instance) = Instance::new().on_small_disk(12 * MEBIBYTE) else {
+        eprintln!("skipped: no file system can be mounted here");
+        return;
+    };
+    let mut instance = instance.with_run_arguments(&["--minimum-free-bytes", "8000000"]);
+    instance.enrol();
+    instance.start_agent();
+    for _ in 0..2 {
+        instance.control_plane.state().away = true;
+        let (output, token) = instance.record(&["yes", "bulk output"]);
+        assert_eq!(output.status.code(), Some(125));
+        let message = text(&output.stderr);
+        assert!(message.contains("bytes are free for the spool"), "{message}");
+        assert!(output.stdout.len() as u64 > 4 * MEBIBYTE, "{} bytes", output.stdout.len());
+        let refused = instance.record_with_input(&["echo", "ran"], Stdio::null());
+        assert_eq!((refused.status.code(), refused.stdout.len()), (Some(125), 0));
+
+        instance.control_plane.state().away = false;
+        let recording = instance.control_plane.sealed(&token);
+        assert!(matches!(recording.end(), RecordingEnd::Interrupted { .. }));
+        assert!(recording.output().starts_with(&output.stdout));
+        instance.spool_is_empty();
+    }
+}
+
+#[test]
+fn a_disk_that_others_fill_does_not_keep_what_is_recorded() {
+    let Some(instance) = Instance::new().on_small_disk(12 * MEBIBYTE) else {
+        eprintln!("skipped: no file system can be mounted here");
+        return;
+    };
+    let mut instance = instance.with_run_arguments(&["--minimum-free-bytes", "4000000"]);
+    instance.enrol();
+    instance.start_agent();
+    let mut person = instance.person(&["bash", "--norc", "--noprofile"]);
+    person.sees("ready> ");
+    person.types("seq 100000; echo last-$((1+1))-line\r");
+    person.sees("last-2-line");
+    // Somebody else takes everything that is left.
+    let filler = std::fs::File::create(instance.state_dir().join("filler")).unwrap();
+    let mut filler = std::io::BufWriter::with_capacity(1, filler);
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    person.types("echo nothing more fits\r");
+    person.ends_with(125);
+    person.sees("recording cannot be kept");
+    let recording = instance.control_plane.sealed(&person.token());
+    assert!(text(&recording.output()).contains("last-2-line"));
 }
 
 #[test]
