@@ -7,6 +7,7 @@ mod authentication;
 mod documents;
 mod hostile;
 mod http;
+mod lifecycle;
 mod policies;
 mod service;
 mod shapes;

@@ -337,15 +337,27 @@ impl Service {
     }
 }
 
-impl Drop for Service {
-    fn drop(&mut self) {
+impl Service {
+    /// Tells the server to stop, and does not wait for it.
+    pub(crate) fn stop(&mut self) {
         drop(self.stop.take());
+    }
+
+    /// Waits for the server's end.
+    pub(crate) fn join(&mut self) {
         if let Some(serving) = self.serving.take() {
             let ended = serving.join();
             if !std::thread::panicking() {
                 ended.expect("the server ends in order");
             }
         }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop();
+        self.join();
     }
 }
 
