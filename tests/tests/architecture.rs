@@ -120,10 +120,11 @@ fn named_paths(page: &str) -> Vec<String> {
         .step_by(2)
         .filter(|text| !text.contains(|c: char| c.is_whitespace() || "<>*{}$:=".contains(c)))
         .filter(|text| {
-            let first = text.split('/').next().unwrap_or_default();
+            // A path that begins with a slash is one of the wire.
+            let first = text.split('/').next().filter(|first| !first.is_empty());
             let is_file =
                 [".rs", ".md", ".toml", ".json", ".ts", ".py", ".mjs"].iter().any(|end| text.ends_with(end));
-            (text.contains('/') && tops.iter().any(|top| top == first)) || (is_file && text.contains('/'))
+            first.is_some_and(|first| text.contains('/') && (is_file || tops.iter().any(|top| top == first)))
         })
         .map(str::to_owned)
         .collect()
