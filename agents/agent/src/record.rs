@@ -87,6 +87,7 @@ fn begin(
             token: terminal_session_token,
             spool,
             start_boottime_micros,
+            terminal: size,
             least_free_bytes,
             command: command.to_vec(),
         })),

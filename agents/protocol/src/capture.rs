@@ -6,7 +6,7 @@ use std::io;
 
 use recording::{
     Compressor, CutterState, ExitStatus, Micros, Segment, SegmentEntry, SegmentError, SpoolRecord, Start,
-    Stream, StreamEntry, TerminalSessionToken,
+    Stream, StreamEntry, TerminalSessionToken, TerminalSize,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -53,6 +53,8 @@ pub struct CaptureSession {
     pub spool: File,
     /// CLOCK_BOOTTIME at time zero of the recording.
     pub start_boottime_micros: u64,
+    /// The terminal's size as `start.json` has it.
+    pub terminal: TerminalSize,
     /// The session ends when less than this is free on the spool's file system.
     pub least_free_bytes: u64,
     /// The command and its arguments; never empty.

@@ -7,7 +7,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use agent_protocol::capture::{CaptureError, CaptureSession};
-use recording::ExitStatus;
+use recording::{ExitStatus, TerminalSize};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -43,7 +43,7 @@ pub(crate) fn run(launcher: &[OsString], session: CaptureSession) -> Result<Exit
 
     let environment = (SESSION_VARIABLE, session.token.as_str());
     let PtyCommand { master, child } =
-        pty::start(launcher, &session.command, environment, person.settings(), person.size())?;
+        pty::start(launcher, &session.command, environment, person.settings(), session.terminal)?;
     let raw = person.raw().map_err(start_error("set up the terminal"))?;
     let input = person
         .input
@@ -60,8 +60,10 @@ pub(crate) fn run(launcher: &[OsString], session: CaptureSession) -> Result<Exit
         exited: None,
         kill_at: None,
         shows: true,
+        size: session.terminal,
     };
-    let ended = relay.pass_on(&master, &mut spooler);
+    // The window may have changed while the agent was asked, when nobody listened yet.
+    let ended = relay.take_size(&master, &mut spooler).and_then(|()| relay.pass_on(&master, &mut spooler));
     drop(input);
     // The hang-up of the terminal reaches whatever still runs on it.
     drop(master);
@@ -87,6 +89,7 @@ struct Relay<'a> {
     exited: Option<(ExitStatus, Instant)>,
     kill_at: Option<Instant>,
     shows: bool,
+    size: TerminalSize,
 }
 
 /// What a read of the command's terminal gave.
@@ -182,13 +185,7 @@ impl Relay<'_> {
     fn handle_signals(&mut self, master: &OwnedFd, spooler: &mut Spooler) -> Result<(), CaptureError> {
         for signal in self.signals.take() {
             match signal {
-                SIGWINCH => {
-                    let size = self.person.size();
-                    // First spooled: what is drawn for the new size must not come before it.
-                    spooler.resize(size)?;
-                    // If it fails the terminal is closed, which the next read will tell.
-                    let _ = pty::set_size(master, size);
-                }
+                SIGWINCH => self.take_size(master, spooler)?,
                 SIGHUP => self.pass_signal(master, Signal::HUP),
                 SIGINT => self.pass_signal(master, Signal::INT),
                 SIGQUIT => self.pass_signal(master, Signal::QUIT),
@@ -200,6 +197,19 @@ impl Relay<'_> {
                 }
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Gives the command's terminal the size of the person's.
+    fn take_size(&mut self, master: &OwnedFd, spooler: &mut Spooler) -> Result<(), CaptureError> {
+        let size = self.person.size();
+        if size != self.size {
+            self.size = size;
+            // First spooled: what is drawn for the new size must not come before it.
+            spooler.resize(size)?;
+            // If it fails the terminal is closed, which the next read will tell.
+            let _ = pty::set_size(master, size);
         }
         Ok(())
     }
