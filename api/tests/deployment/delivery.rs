@@ -67,6 +67,46 @@ async fn every_call_may_be_repeated_also_to_another_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn opened_twice_at_once_it_is_one_recording() {
+    let (running, agent, _) = started(&[], None).await;
+    let session = agent.session(&running, &[b"a"], None);
+    let (one, other) = tokio::join!(agent.open(&running, &session), agent.open(&running, &session));
+    assert_eq!(one.ok()["ObjectPrefix"], other.ok()["ObjectPrefix"]);
+    let listed = running.call("ListInstanceRecords", &[("InstanceId", "i-web1")]).await.ok();
+    assert_eq!(listed["Root"]["TotalCount"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_store_that_is_away_costs_time_only() {
+    let (running, agent, session) = started(&[b"a"], None).await;
+    let grant = agent
+        .grant(&running, &session, &object_name(&session.segments[0]), &session.segments[0].bytes)
+        .await
+        .ok();
+    let there = running.objects_folder().join("workbench-record-1000000000000001-default");
+    let away = there.with_extension("away");
+    std::fs::rename(&there, &away).unwrap();
+    std::fs::write(&there, b"a file in the bucket's place").unwrap();
+    let unopened = agent.session(&running, &[], None);
+    for answer in [
+        upload(&running, &grant["Grant"], &session.segments[0].bytes).await,
+        agent.acknowledge(&running, &session, &claim(&session.segments[0])).await,
+        agent.open(&running, &unopened).await,
+    ] {
+        assert!(answer.refusal().0 >= 500, "{answer:?}");
+        assert_eq!(answer.body["Retryable"], true);
+        let message = answer.body["Message"].as_str().unwrap();
+        assert!(!message.contains("workbench-record"), "the store's own words: {message}");
+    }
+    std::fs::remove_file(&there).unwrap();
+    std::fs::rename(&away, &there).unwrap();
+    upload(&running, &grant["Grant"], &session.segments[0].bytes).await.ok();
+    agent.deliver(&running, &session, 0).await;
+    agent.open(&running, &unopened).await.ok();
+    assert_eq!(agent.seal(&running, &session).await.ok()["Status"], "interrupted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn repeated_at_once_a_claim_counts_once() {
     let (running, agent, session) = started(&[b"a"], None).await;
     put(&running, &agent, &session, 0).await;

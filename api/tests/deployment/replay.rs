@@ -205,6 +205,20 @@ async fn policy_is_asked_at_the_exchange_and_at_every_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_user_sees_nothing_any_more() {
+    let (running, _, session) = finished().await;
+    let ana = running.user("ana", MAY_VIEW).await;
+    let unused = ticket(&running, &ana, &session).await;
+    let viewer = Viewer::open(&running, &ana, &session).await;
+    running.delete_user("ana").await;
+    assert_eq!(viewer.get(&running, "/cast").await.refusal(), (403, "Forbidden.RAM"));
+    assert_eq!(exchange(&running, &session, &unused).await.refusal(), (403, "Forbidden.RAM"));
+    // Another user of the same name is somebody else.
+    running.user("ana", MAY_VIEW).await;
+    assert_eq!(viewer.get(&running, "/cast").await.refusal(), (403, "Forbidden.RAM"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_reply_is_kept_or_guessed_and_no_other_site_exchanges() {
     let (running, _, session) = finished().await;
     let viewer = Viewer::open(&running, &running.root, &session).await;

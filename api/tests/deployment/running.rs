@@ -252,6 +252,11 @@ impl Running {
         Key { id: id.as_str().to_owned(), secret: secret.reveal().to_owned() }
     }
 
+    pub(crate) async fn delete_user(&self, name: &str) {
+        let user = UserName::parse(name).unwrap();
+        self.store.delete_user(&self.administer(), &user, self.audit()).await.unwrap();
+    }
+
     /// Gives a policy another document.
     pub(crate) async fn policy(&self, name: &str, document: &str) {
         let policy = PolicyName::parse(name).unwrap();
