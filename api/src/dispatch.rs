@@ -190,13 +190,12 @@ pub(crate) async fn dispatch(
     action: Result<&str, WireError>,
     parameters: &BTreeMap<String, String>,
 ) -> Result<HttpResponse, ActionError> {
-    let region_id = parameters.get("RegionId").map(|region| shown(region)).unwrap_or_default();
-    let asked = action.as_deref().map(shown).unwrap_or_default();
-    let (request_id, principal) = (&call.request_id, &call.principal);
-    tracing::info!(%request_id, %principal, action = asked, region_id, "called");
     match find(version, action.as_deref()) {
         Ok(found) => (found.runner)(call, parameters).await,
-        Err(error) => Err(call.refuse(&asked, "", AuditDecision::NotAsked, error.into()).await),
+        Err(error) => {
+            let asked = action.map(shown).unwrap_or_default();
+            Err(call.refuse(&asked, "", AuditDecision::NotAsked, error.into()).await)
+        }
     }
 }
 

@@ -34,6 +34,12 @@ async fn answer(
     http.extensions_mut().insert(format);
     let claim = signature::Claim::read(&signed)?;
     let authenticated = authenticate::authenticate(&hansard, &claim, arrived_at).await?;
+    // RegionId selects nothing; here it is recorded.
+    http.extensions_mut().insert(finish::Asked {
+        principal: authenticated.principal.arn(),
+        action: claim.action().map(parameters::shown).unwrap_or_default(),
+        region_id: parameters.get("RegionId").map(|region| parameters::shown(region)).unwrap_or_default(),
+    });
     let call = Call {
         hansard: &hansard,
         request_id: RequestId::of(&http),

@@ -23,6 +23,17 @@ use crate::state::Hansard;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-acs-request-id");
 
+/// What an authenticated call asked for, for the log.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// Who.
+    pub(crate) principal: String,
+    /// Which action.
+    pub(crate) action: String,
+    /// The region that the caller named.
+    pub(crate) region_id: String,
+}
+
 /// Wraps everything that the server answers.
 pub(crate) async fn finish(
     request: ServiceRequest,
@@ -68,15 +79,17 @@ struct Line {
 impl Line {
     fn finished(&self, mut response: ServiceResponse, host_id: &str) -> ServiceResponse {
         let resource = response.request().match_pattern();
+        let asked = response.request().extensions().get::<Asked>().cloned();
+        let about = About { resource: resource.as_deref(), asked: asked.as_ref() };
         // Those who render their own refusals have put the id in already.
         if response.headers().contains_key(&REQUEST_ID) {
-            self.write(resource.as_deref(), response.status(), None);
+            self.write(&about, response.status(), None);
             return response;
         }
         if let Some(refusal) = refusal_of(response.response(), response.response().error()) {
             let format = response.request().extensions().get::<Format>().copied().unwrap_or_default();
             let mut rendered = self.rendered(format, &refusal, host_id);
-            self.write(resource.as_deref(), rendered.status(), Some(&refusal));
+            self.write(&about, rendered.status(), Some(&refusal));
             // What a resource demands of all its replies, such as never to be cached, holds for refusals too.
             for (name, value) in response.headers() {
                 if !rendered.headers().contains_key(name) {
@@ -85,7 +98,7 @@ impl Line {
             }
             return response.into_response(rendered);
         }
-        self.write(resource.as_deref(), response.status(), None);
+        self.write(&about, response.status(), None);
         self.sign(response.response_mut());
         response
     }
@@ -93,7 +106,7 @@ impl Line {
     /// A request of which nothing but the refusal is left.
     fn broken(&self, refusal: &Refusal, host_id: &str) -> Error {
         let rendered = self.rendered(Format::Json, refusal, host_id);
-        self.write(None, rendered.status(), Some(refusal));
+        self.write(&About::default(), rendered.status(), Some(refusal));
         Broken(std::cell::RefCell::new(Some(rendered))).into()
     }
 
@@ -109,18 +122,34 @@ impl Line {
         }
     }
 
-    fn write(&self, resource: Option<&str>, status: StatusCode, refusal: Option<&Refusal>) {
+    fn write(&self, about: &About<'_>, status: StatusCode, refusal: Option<&Refusal>) {
         let Self { request_id, method, began } = self;
         let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (resource, status) = (resource.unwrap_or("none"), status.as_u16());
+        let (resource, status) = (about.resource.unwrap_or("none"), status.as_u16());
         let code = refusal.map(|refusal| refusal.wire.code_text()).unwrap_or_default();
-        match refusal.and_then(|refusal| refusal.chain.as_deref()) {
+        let chain = refusal.and_then(|refusal| refusal.chain.as_deref());
+        let (principal, action, region_id) = about
+            .asked
+            .map(|asked| (&*asked.principal, &*asked.action, &*asked.region_id))
+            .unwrap_or_default();
+        match chain {
             Some(chain) => {
-                tracing::error!(%request_id, method, resource, status, code, millis, chain, "failed")
+                tracing::error!(%request_id, method, resource, principal, action, status, code, millis, chain, "failed");
+            }
+            None if about.asked.is_some() => {
+                tracing::info!(%request_id, method, principal, action, region_id, status, code, millis, "answered");
             }
             None => tracing::info!(%request_id, method, resource, status, code, millis, "answered"),
         }
     }
+}
+
+/// What a line of the log is about.
+#[derive(Default)]
+struct About<'a> {
+    /// The pattern of the resource.
+    resource: Option<&'a str>,
+    asked: Option<&'a Asked>,
 }
 
 /// The refusal that a response stands for; `None` for one that is no error.

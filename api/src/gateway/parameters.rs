@@ -9,6 +9,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 /// What stays as it is in the signatures' percent-encoding: letters, digits and these four.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
+/// More parameters than this are refused before anybody spends time on sorting them; the largest action has about 60.
+const MOST_PARAMETERS: usize = 4_096;
+
 /// The signatures' percent-encoding.
 pub(crate) fn encode(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
@@ -45,6 +48,9 @@ impl Channel {
             let (name, value) = (decode(name)?, decode(value)?);
             if !seen.insert(name.clone()) {
                 return Err(refuse(format!("names the parameter {} more than once", shown(&name))));
+            }
+            if pairs.len() == MOST_PARAMETERS {
+                return Err(refuse(format!("has more than {MOST_PARAMETERS} parameters")));
             }
             pairs.push((name, value));
         }
@@ -136,6 +142,14 @@ mod tests {
             assert_eq!((error.code_text().as_str(), error.status()), ("InvalidParameter", 400));
             assert!(error.message().contains(what), "{error}");
         }
+    }
+
+    #[test]
+    fn there_is_a_most_of_parameters() {
+        let many = |count| (0..count).map(|number| format!("a{number}=1")).collect::<Vec<_>>().join("&");
+        assert!(Channel::parse(many(MOST_PARAMETERS).as_bytes(), "body").is_ok());
+        let error = Channel::parse(many(MOST_PARAMETERS + 1).as_bytes(), "body").expect_err("refused");
+        assert!(error.message().contains("more than 4096 parameters"), "{error}");
     }
 
     #[test]
