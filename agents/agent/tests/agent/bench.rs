@@ -224,3 +224,10 @@ pub(crate) fn token_in(text: &str) -> Option<TerminalSessionToken> {
 pub(crate) fn length_of(path: &Path) -> u64 {
     std::fs::metadata(path).unwrap().len()
 }
+
+/// Fails a test that only root can run, unless it was said that such tests are to be left out.
+#[allow(clippy::disallowed_methods, reason = "a setting of the tests alone")]
+pub(crate) fn without_root(why: &str) {
+    let left_out = std::env::var_os("HANSARD_TEST_WITHOUT_ROOT").is_some();
+    assert!(left_out, "{why}: run as root, or set HANSARD_TEST_WITHOUT_ROOT=1 to leave such tests out");
+}

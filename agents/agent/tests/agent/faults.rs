@@ -7,7 +7,7 @@ use std::process::Stdio;
 use recording::{ExitStatus, RecordingEnd, TerminalEventKind};
 use rustix::process::Signal;
 
-use crate::bench::{Instance, eventually, length_of, text, token_in};
+use crate::bench::{Instance, eventually, length_of, text, token_in, without_root};
 
 #[test]
 fn a_recorder_that_is_killed_leaves_all_it_showed() {
@@ -173,8 +173,7 @@ const MEBIBYTE: u64 = 1024 * 1024;
 #[test]
 fn a_full_disk_ends_the_session_while_it_can_still_be_delivered() {
     let Some(instance) = Instance::new().on_small_disk(12 * MEBIBYTE) else {
-        eprintln!("skipped: no file system can be mounted here");
-        return;
+        return without_root("a file system of a known size must be mounted");
     };
     let mut instance = instance.with_run_arguments(&["--minimum-free-bytes", "8000000"]);
     instance.enrol();
@@ -200,8 +199,7 @@ fn a_full_disk_ends_the_session_while_it_can_still_be_delivered() {
 #[test]
 fn a_disk_that_others_fill_does_not_keep_what_is_recorded() {
     let Some(instance) = Instance::new().on_small_disk(12 * MEBIBYTE) else {
-        eprintln!("skipped: no file system can be mounted here");
-        return;
+        return without_root("a file system of a known size must be mounted");
     };
     let mut instance = instance.with_run_arguments(&["--minimum-free-bytes", "4000000"]);
     instance.enrol();

@@ -10,7 +10,7 @@ use recording::{ExitStatus, RecordingEnd, TerminalEventKind, TerminalSize};
 use rustix::process::Signal;
 use rustix::termios::LocalModes;
 
-use crate::bench::{AGENT, Instance, eventually, text, token_in};
+use crate::bench::{AGENT, Instance, eventually, text, token_in, without_root};
 
 #[test]
 fn a_shell_is_recorded_as_the_person_saw_it() {
@@ -230,8 +230,7 @@ fn many_sessions_at_once_are_all_delivered() {
 fn people_without_rights_can_be_recorded_and_cannot_see_the_spool() {
     const NOBODY: u32 = 65534;
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can become somebody else");
-        return;
+        return without_root("only root can become somebody else");
     }
     let instance = Instance::running();
     // A copy that nobody may run, on a path that nobody may pass.
