@@ -93,7 +93,8 @@ async fn an_object_store_that_is_away_costs_time_only() {
         agent.acknowledge(&running, &session, &claim(&session.segments[0])).await,
         agent.open(&running, &unopened).await,
     ] {
-        assert!(answer.refusal().0 >= 500, "{answer:?}");
+        let (_, code) = answer.refusal();
+        assert!(["InternalError", "ServiceUnavailable", "ObjectNotFound"].contains(&code), "{answer:?}");
         assert_eq!(answer.body["Retryable"], true);
         let message = answer.body["Message"].as_str().unwrap();
         assert!(!message.contains("workbench-record"), "the store's own words: {message}");
