@@ -38,4 +38,5 @@ bench: ## the measurements; tests/bench/README.md says what they mean
 	tests/bench/run.sh
 
 documents: ## write the generated OpenAPI documents anew
-	HANSARD_WRITE_DOCUMENTS=1 $(CARGO) test --locked -p openapi -p api document
+	UPDATE_OPENAPI=1 $(CARGO) test --locked -p openapi --test committed
+	UPDATE_OPENAPI=1 $(CARGO) test --locked -p api --lib document
