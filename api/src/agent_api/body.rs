@@ -1,5 +1,7 @@
 //! Reading the body of a call: never more than allowed, and strictly what it should be.
 
+use std::time::Duration;
+
 use actix_web::dev::Payload;
 use actix_web::web::{Bytes, BytesMut};
 use agent_protocol::AgentErrorCode;
@@ -8,20 +10,56 @@ use serde::de::DeserializeOwned;
 
 use super::refusal::AgentRefusal;
 
-/// Reads at most `most` bytes.
-pub(crate) async fn read(payload: &mut Payload, most: usize) -> Result<Bytes, AgentRefusal> {
+/// How long a body may take to arrive. Whoever is slower only holds a connection.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(300);
+
+/// A body that does not arrive as it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotReceived {
+    /// It is longer than it may be.
+    TooLong,
+    /// The connection broke, or the framing is wrong.
+    Broken,
+    /// It took too long.
+    TooSlow,
+}
+
+/// Receives a body of at most `most` bytes, shows each piece to `look` as it comes, and stops at the first byte too
+/// many.
+pub(crate) async fn receive(
+    payload: &mut Payload,
+    most: usize,
+    mut look: impl FnMut(&[u8]),
+) -> Result<Bytes, NotReceived> {
     let mut body = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| {
-            AgentRefusal::invalid_request("the body did not arrive whole").caused_by(error.to_string())
-        })?;
-        if body.len() + chunk.len() > most {
-            let message = format!("the body has more than the {most} bytes that are accepted here");
-            return Err(AgentRefusal::new(AgentErrorCode::RequestEntityTooLarge, message));
+    let all = async {
+        while let Some(piece) = payload.next().await {
+            let piece = piece.map_err(|_| NotReceived::Broken)?;
+            if body.len() + piece.len() > most {
+                return Err(NotReceived::TooLong);
+            }
+            look(&piece);
+            body.extend_from_slice(&piece);
         }
-        body.extend_from_slice(&chunk);
-    }
+        Ok(())
+    };
+    tokio::time::timeout(ARRIVES_WITHIN, all).await.unwrap_or(Err(NotReceived::TooSlow))?;
     Ok(body.freeze())
+}
+
+/// Reads a call's body of at most `most` bytes.
+pub(crate) async fn read(payload: &mut Payload, most: usize) -> Result<Bytes, AgentRefusal> {
+    receive(payload, most, |_| {}).await.map_err(|not_received| match not_received {
+        NotReceived::TooLong => {
+            let message = format!("the body has more than the {most} bytes that are accepted here");
+            AgentRefusal::new(AgentErrorCode::RequestEntityTooLarge, message)
+        }
+        NotReceived::Broken => AgentRefusal::invalid_request("the body did not arrive whole"),
+        NotReceived::TooSlow => AgentRefusal::new(
+            AgentErrorCode::ServiceUnavailable,
+            "the body took too long to arrive; try again",
+        ),
+    })
 }
 
 /// Reads the body as JSON. Unknown fields are ignored: an agent one minor version ahead may send them.

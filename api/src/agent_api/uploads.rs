@@ -2,7 +2,7 @@
 //! credential: it names one object, its length and its hash. It travels in a header, because addresses are logged.
 
 use actix_web::http::header;
-use actix_web::web::{Bytes, BytesMut, Data, Path, Payload};
+use actix_web::web::{Bytes, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use agent_protocol::AgentErrorCode;
 use domain::actions::{Action as _, GrantUpload};
@@ -10,11 +10,11 @@ use domain::audit::AuditDecision;
 use domain::gate::{self, PrincipalPolicies, Resource};
 use domain::principal::Principal;
 use domain::storage_target::BucketName;
-use futures_util::StreamExt as _;
 use persistence::objects::ObjectError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::body::{self, NotReceived};
 use super::grants::{GRANT_HEADER, UploadGrant};
 use super::refusal::AgentRefusal;
 use super::reply::{self, Envelope};
@@ -132,7 +132,7 @@ async fn store(
 async fn receive(
     request: &HttpRequest,
     grant: &UploadGrant,
-    mut payload: Payload,
+    payload: Payload,
 ) -> Result<Bytes, AgentRefusal> {
     let mismatch = |message: String| AgentRefusal::new(AgentErrorCode::ObjectMismatch, message);
     let wrong_length =
@@ -145,23 +145,19 @@ async fn receive(
         return Err(wrong_length());
     }
     // The grant's length was checked against the limit when it was made.
-    let mut bytes = BytesMut::with_capacity(usize::try_from(grant.length).unwrap_or(0));
+    let most = usize::try_from(grant.length).map_err(AgentRefusal::internal)?;
     let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| {
-            mismatch("the body did not arrive whole".to_owned()).caused_by(error.to_string())
-        })?;
-        if (bytes.len() + chunk.len()) as u64 > grant.length {
-            return Err(wrong_length());
-        }
-        hash.update(&chunk);
-        bytes.extend_from_slice(&chunk);
-    }
-    if bytes.len() as u64 != grant.length {
+    let received = body::receive(&mut payload.into_inner(), most, |piece| hash.update(piece)).await;
+    let bytes = received.map_err(|not_received| match not_received {
+        NotReceived::TooLong => wrong_length(),
+        NotReceived::Broken => mismatch("the body did not arrive whole".to_owned()),
+        NotReceived::TooSlow => mismatch("the body took too long to arrive".to_owned()),
+    })?;
+    if bytes.len() != most {
         return Err(wrong_length());
     }
     if hash.finish().as_ref() != grant.sha256.as_bytes() {
         return Err(mismatch("the body's SHA-256 is not that of the grant".to_owned()));
     }
-    Ok(bytes.freeze())
+    Ok(bytes)
 }
