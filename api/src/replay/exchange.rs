@@ -3,13 +3,14 @@
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use domain::Timestamp;
 use futures_util::StreamExt as _;
 use openapi::error_codes::{ErrorCode, WireError};
 use persistence::NonceClaim;
 use serde::{Deserialize, Serialize};
 
 use super::session;
-use super::tickets::{self, Ticket};
+use super::tickets::Ticket;
 use super::viewing::{Viewing, parse_token};
 use crate::Hansard;
 use crate::errors::ActionError;
@@ -57,8 +58,8 @@ pub(crate) async fn post(
     }
     let viewing = Viewing::new(&request, &hansard, ticket.viewer)?;
     viewing
-        .look("exchange", async |viewing, seen| {
-            let expires_at = tickets::lapse(&seen.recording, now, session::SESSION_MILLIS);
+        .look("exchange", async |viewing, _| {
+            let expires_at = Timestamp::from_millis(now.as_millis() + session::SESSION_MILLIS);
             let cookie = session::cookie(&viewing.hansard, viewing.viewer().clone(), now, expires_at)?;
             Ok(HttpResponse::Ok().cookie(cookie).json(ExchangeReply {
                 request_id: viewing.request_id.as_str().to_owned(),

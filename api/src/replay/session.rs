@@ -13,7 +13,7 @@ use crate::Hansard;
 use crate::errors::ActionError;
 use crate::signed_tokens::{self, Purpose};
 
-/// How long a session lasts at most.
+/// How long a session lasts. It may outlive its recording: what has expired is refused as such at every read.
 pub(crate) const SESSION_MILLIS: i64 = 3_600_000;
 
 const COOKIE: &str = "hansard_replay";

@@ -4,7 +4,7 @@
 use aws_lc_rs::digest;
 use domain::identity::{UserId, UserName};
 use domain::principal::Principal;
-use domain::recording_life::{Recording, RecordingState};
+use domain::recording_life::Recording;
 use domain::{AccountId, InstanceId, TerminalSessionToken, Timestamp};
 use openapi::error_codes::ErrorCode;
 use serde::{Deserialize, Serialize};
@@ -98,21 +98,10 @@ pub(crate) fn issue(
     recording: &Recording,
 ) -> Result<ReplayUrl, ActionError> {
     let viewer = Viewer::of(principal, recording)?;
-    let expires_at = lapse(recording, hansard.now(), TICKET_MILLIS);
+    let expires_at = Timestamp::from_millis(hansard.now().as_millis() + TICKET_MILLIS);
     let ticket = Ticket { jti: uuid::Uuid::new_v4().simple().to_string(), viewer };
     let signed = signed_tokens::issue(&hansard.keys, ticket, expires_at)
         .map_err(|error| ActionError::unexpected("sign a replay ticket", error))?;
     let page = hansard.settings.public_address(&format!("{PAGE_PATH}/{}", recording.token));
     Ok(ReplayUrl { url: format!("{page}#ticket={signed}"), expires_at })
-}
-
-/// `millis` from now, or when the recording expires if that is sooner.
-pub(crate) fn lapse(recording: &Recording, now: Timestamp, millis: i64) -> Timestamp {
-    let latest = Timestamp::from_millis(now.as_millis() + millis);
-    match recording.state {
-        RecordingState::Open => latest,
-        RecordingState::Abandoned { .. }
-        | RecordingState::Sealed { .. }
-        | RecordingState::Delivered { .. } => latest.min(recording.expires_at(now)),
-    }
 }
