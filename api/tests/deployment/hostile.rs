@@ -144,3 +144,22 @@ async fn only_a_seal_may_be_large_and_only_an_agent_may_send_it() {
         Err(error) => assert!(error.is_request() || error.is_body(), "{error:?}"),
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_learns_the_time_also_from_a_refused_large_seal() {
+    let running = Running::start().await;
+    running.record("*", "7").await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let session = agent.session(&running, &[b"a"], None);
+    agent.open(&running, &session).await.ok();
+    let body = json!({"Manifest": "A".repeat(6 * 1024 * 1024), "Signature": "AAAA"}).to_string();
+    for _ in 0..5 {
+        let token = agent.token(&running, "POST", &session.path("seal"), body.as_bytes());
+        running.advance_seconds(120);
+        let request =
+            running.http.post(running.url(&session.path("seal"))).bearer_auth(token).body(body.clone());
+        let answer = Answer::of(request.send().await.unwrap()).await;
+        assert_eq!(answer.refusal(), (401, "InvalidAgentToken.Expired"));
+        assert!(answer.headers.contains_key("date"));
+    }
+}
