@@ -31,7 +31,7 @@ test-console: ## the console's own tests, and that console/dist is what its sour
 
 test-deep: ## what takes longer: many more cases of every property
 	tests/setup.sh
-	PROPTEST_CASES=20000 $(CARGO) test --locked --workspace --lib --tests -- --skip whole_system
+	PROPTEST_CASES=20000 HANSARD_TEST_FUZZ_SECONDS=600 $(CARGO) test --locked --workspace --exclude whole-system --lib --tests
 
 bench: ## the measurements; tests/bench/README.md says what they mean
 	tests/setup.sh

@@ -31,13 +31,13 @@ try {
   if (state === 'ready' && await page.locator('#player').isVisible()) {
     await page.evaluate(() => globalThis.hansardReplay.seek(globalThis.hansardReplay.durationMilliseconds()));
     const read = () => page.$$eval('#player .ap-line', (found) => found.map((line) => line.textContent.trimEnd()));
-    // The screen is drawn frame by frame: it stands when two frames in a row show the same, and something.
-    let before;
-    do {
-      before = JSON.stringify(lines);
+    // The screen is drawn frame by frame: it stands when several frames in a row show the same.
+    for (let same = 0, before = ''; same < 5; ) {
       await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
       lines = await read();
-    } while (JSON.stringify(lines) !== before || lines.every((line) => line === ''));
+      same = JSON.stringify(lines) === before ? same + 1 : 0;
+      before = JSON.stringify(lines);
+    }
   }
   const text = async (selector) => {
     const found = page.locator(selector);

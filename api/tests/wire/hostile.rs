@@ -13,8 +13,13 @@ use crate::http::{Reply, Request, exchange};
 use crate::service::Service;
 use crate::signing::{Call, encode};
 
-/// Each test throws things for so long, or as many as it has.
-const BUDGET: Duration = Duration::from_secs(8);
+/// Each test throws things for so long, or as many as it has; `make test-deep` sets a time, and throws all the while.
+#[allow(clippy::disallowed_methods, reason = "a test program's own switch, not a setting of the product")]
+fn budget() -> (Duration, Option<u32>) {
+    let seconds =
+        std::env::var("HANSARD_TEST_FUZZ_SECONDS").ok().map(|text| text.parse().expect("whole seconds"));
+    seconds.map_or((Duration::from_secs(8), None), |seconds| (Duration::from_secs(seconds), Some(u32::MAX)))
+}
 
 fn runner(cases: u32) -> TestRunner {
     TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
@@ -22,7 +27,9 @@ fn runner(cases: u32) -> TestRunner {
 
 /// Runs cases until the budget is used up.
 fn throw<S: Strategy>(strategy: &S, cases: u32, mut check: impl FnMut(S::Value)) {
-    let deadline = Instant::now() + BUDGET;
+    let (budget, deep) = budget();
+    let deadline = Instant::now() + budget;
+    let cases = deep.unwrap_or(cases);
     let mut runner = runner(cases);
     for _ in 0..cases {
         if Instant::now() > deadline {

@@ -126,7 +126,7 @@ fn a_cell_takes_its_width_whatever_stands_in_it() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(300)))]
 
     #[test]
     fn whatever_a_recording_holds_only_text_colours_and_moves_come_out(
