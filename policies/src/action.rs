@@ -79,6 +79,8 @@ impl ActionPattern {
 pub(crate) struct Actions {
     pub(crate) negated: bool,
     pub(crate) patterns: Box<[ActionPattern]>,
+    /// The patterns as the policy spells them.
+    pub(crate) spelled: Box<[Box<str>]>,
 }
 
 impl Actions {

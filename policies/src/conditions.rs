@@ -45,6 +45,10 @@ impl Conditions {
         Self(tests.into())
     }
 
+    pub(crate) fn tests(&self) -> &[KeyTest] {
+        &self.0
+    }
+
     pub(crate) fn evaluate(&self, context: &Context) -> Verdict<'_> {
         let mut verdict = Verdict::Holds;
         for test in &self.0 {
@@ -70,15 +74,17 @@ pub(crate) struct KeyTest {
     spelled: Arc<str>,
     lower: Box<str>,
     about: Option<About>,
-    needs: ValueType,
-    negated: bool,
+    operator: &'static Operator,
+    /// As the policy spells them.
+    values: Box<[Box<str>]>,
     wanted: Wanted,
 }
 
 /// The policy's values, read once.
 #[derive(Debug)]
 enum Wanted {
-    Text(LetterCase, Box<[Box<str>]>),
+    /// The values as they are spelled.
+    Text(LetterCase),
     Like(Box<[Glob]>),
     Number(Relation, Box<[Decimal<Box<str>>]>),
     Instant(Relation, Box<[Instant]>),
@@ -88,15 +94,13 @@ enum Wanted {
 
 impl KeyTest {
     /// Gives the index of the first value that is not of the operator's type, if there is one.
-    pub(crate) fn new(operator: &Operator, key: &str, values: &[&str]) -> Result<Self, usize> {
+    pub(crate) fn new(operator: &'static Operator, key: &str, values: &[&str]) -> Result<Self, usize> {
         let relation = operator.relation;
         let wanted = match operator.value_type {
             ValueType::Text if relation == Relation::Like => {
                 Wanted::Like(values.iter().map(|value| Glob::new(value, LetterCase::Exact)).collect())
             }
-            ValueType::Text => {
-                Wanted::Text(operator.letters, values.iter().map(|value| (*value).into()).collect())
-            }
+            ValueType::Text => Wanted::Text(operator.letters),
             ValueType::Number => {
                 Wanted::Number(relation, read(values, |v| Decimal::parse(v).map(|decimal| decimal.owned()))?)
             }
@@ -110,28 +114,48 @@ impl KeyTest {
             spelled: key.into(),
             lower: key.to_ascii_lowercase().into(),
             about: keys::about(key),
-            needs: operator.value_type,
-            negated: operator.negated,
+            operator,
+            values: values.iter().map(|value| (*value).into()).collect(),
             wanted,
         })
     }
 
     pub(crate) fn error(&self) -> ConditionError {
-        ConditionError { key: Arc::clone(&self.spelled), needs: self.needs }
+        ConditionError { key: Arc::clone(&self.spelled), needs: self.operator.value_type }
+    }
+
+    /// The key, as the policy spells it.
+    pub(crate) fn key(&self) -> &str {
+        &self.spelled
+    }
+
+    /// The key in lower case.
+    pub(crate) fn lower_key(&self) -> &str {
+        &self.lower
+    }
+
+    pub(crate) fn operator(&self) -> &'static Operator {
+        self.operator
+    }
+
+    /// The values, as the policy spells them.
+    pub(crate) fn values(&self) -> &[Box<str>] {
+        &self.values
     }
 
     /// None if the request's value cannot be read. An absent key fails a positive operator and satisfies a negated
     /// one, so that Deny with NotIpAddress also stops a caller without address.
-    fn holds(&self, context: &Context) -> Option<bool> {
+    pub(crate) fn holds(&self, context: &Context) -> Option<bool> {
         let mut fits = false;
         let mut unreadable = false;
         for value in context.values_of_lower(&self.lower) {
-            match self.wanted.fits(value) {
+            match self.wanted.fits(&self.values, value) {
                 Some(fit) => fits |= fit,
                 None => unreadable = true,
             }
         }
-        if fits { Some(!self.negated) } else { (!unreadable).then_some(self.negated) }
+        let negated = self.operator.negated;
+        if fits { Some(!negated) } else { (!unreadable).then_some(negated) }
     }
 }
 
@@ -141,11 +165,11 @@ fn read<'a, T>(values: &[&'a str], parse: impl Fn(&'a str) -> Option<T>) -> Resu
 
 impl Wanted {
     /// Whether one of the policy's values fits the request's; None if the request's cannot be read.
-    fn fits(&self, value: &ContextValue) -> Option<bool> {
+    fn fits(&self, spelled: &[Box<str>], value: &ContextValue) -> Option<bool> {
         Some(match self {
-            Self::Text(LetterCase::Exact, wanted) => wanted.contains(&value.text),
-            Self::Text(LetterCase::Folded, wanted) => {
-                wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(&value.text))
+            Self::Text(LetterCase::Exact) => spelled.contains(&value.text),
+            Self::Text(LetterCase::Folded) => {
+                spelled.iter().any(|wanted| wanted.eq_ignore_ascii_case(&value.text))
             }
             Self::Like(globs) => globs.iter().any(|glob| glob.matches(&value.text)),
             Self::Number(relation, wanted) => {

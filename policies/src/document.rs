@@ -5,7 +5,7 @@ use crate::conditions::{Conditions, Verdict};
 use crate::context::Context;
 use crate::grammar;
 use crate::invalid::{Fault, InvalidPolicy, Reason};
-use crate::principal::PrincipalPattern;
+use crate::principal::Principals;
 use crate::resource::{ResourceName, Resources};
 
 /// What a document is for. It decides the elements and the length that it may have.
@@ -66,7 +66,7 @@ impl PolicyDocument {
 }
 
 /// UTF-8 of a length that the kind of document may have.
-fn check_text(text: &[u8], kind: DocumentKind) -> Result<&str, Fault> {
+pub(crate) fn check_text(text: &[u8], kind: DocumentKind) -> Result<&str, Fault> {
     let limit = kind.max_characters();
     let too_long = |found: usize, least: &str| {
         let message = format!(
@@ -101,7 +101,7 @@ pub(crate) struct Statement {
     /// None in a trust policy, whose resource is the role that it belongs to.
     pub(crate) resources: Option<Resources>,
     /// None except in a trust policy.
-    pub(crate) principals: Option<Box<[PrincipalPattern]>>,
+    pub(crate) principals: Option<Principals>,
     pub(crate) conditions: Conditions,
 }
 
@@ -117,20 +117,21 @@ pub(crate) struct Asked<'a> {
 impl Statement {
     /// Whether the statement applies to the request.
     pub(crate) fn applies(&self, asked: &Asked<'_>) -> Verdict<'_> {
-        let resource_fits = |resources: &Resources| match self.effect {
-            Effect::Allow => resources.cover_for_allow(asked.resource),
-            Effect::Deny => resources.cover_for_deny(asked.resource),
-        };
         // The resource first: among statements about one service it is what tells them apart soonest.
-        let fits = self.resources.as_ref().is_none_or(resource_fits)
+        let fits = self.resource_fits(asked.resource)
             && self.actions.cover(asked.action)
             && self.principals_fit(asked.principal);
         if fits { self.conditions.evaluate(asked.context) } else { Verdict::Fails }
     }
 
-    fn principals_fit(&self, principal: &str) -> bool {
-        self.principals
-            .as_ref()
-            .is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(principal)))
+    pub(crate) fn resource_fits(&self, resource: ResourceName<'_>) -> bool {
+        self.resources.as_ref().is_none_or(|resources| match self.effect {
+            Effect::Allow => resources.cover_for_allow(resource),
+            Effect::Deny => resources.cover_for_deny(resource),
+        })
+    }
+
+    pub(crate) fn principals_fit(&self, principal: &str) -> bool {
+        self.principals.as_ref().is_none_or(|principals| principals.include(principal))
     }
 }

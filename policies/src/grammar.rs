@@ -1,60 +1,65 @@
 //! From the JSON tree to compiled statements. Every element is named exactly; anything else is refused.
+//!
+//! INVARIANT: what cannot be read leaves a fault behind. Reading goes on after one, so that an author sees all of
+//! them at once; but a document with any fault is refused as a whole, and the first one is the refusal.
 
 use crate::action::{ActionPattern, Actions};
 use crate::conditions::{Conditions, KeyTest};
 use crate::document::{DocumentKind, Effect, Statement};
 use crate::invalid::{Fault, Path, Reason};
-use crate::json::{self, Member, Node, Value};
+use crate::json::{self, MAX_DEPTH, Member, Node, Value};
 use crate::keys;
 use crate::operators::{self, Operator};
-use crate::principal::{PrincipalKind, PrincipalPattern};
+use crate::principal::{PrincipalKind, PrincipalPattern, Principals};
 use crate::resource::{ResourcePattern, Resources};
 use crate::values::ValueType;
 
-type Found<T> = Result<T, Fault>;
+/// What was made of a text.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// The JSON tree; None if the text is not JSON.
+    pub(crate) root: Option<Node>,
+    /// The statements in their order; None for one that could not be read as a whole.
+    pub(crate) statements: Vec<Option<Statement>>,
+    /// All that is wrong, in the order in which it was met.
+    pub(crate) faults: Vec<Fault>,
+}
 
-pub(crate) fn read(text: &str, kind: DocumentKind) -> Found<Box<[Statement]>> {
-    let root = json::read(text)?;
-    let path = Path::default();
-    let members = object(&root, &path, "a policy", "{\"Version\": \"1\", \"Statement\": [...]}")?;
-    let mut version = None;
-    let mut statement = None;
-    for member in members {
-        match &*member.name {
-            "Version" => version = Some(&member.value),
-            "Statement" => statement = Some(&member.value),
-            _ => return Err(unknown_element(member, &path, &["Version", "Statement"])),
-        }
+/// Reads a document that has to be right as a whole.
+pub(crate) fn read(text: &str, kind: DocumentKind) -> Result<Box<[Statement]>, Fault> {
+    let reading = read_all(text, kind);
+    if let Some(first) = reading.faults.into_iter().next() {
+        return Err(first);
     }
-    check_version(version.ok_or_else(|| missing(&root, &path, "Version", "add \"Version\": \"1\""))?, &path)?;
-    let statement = statement
-        .ok_or_else(|| missing(&root, &path, "Statement", "add a list with at least one statement"))?;
-    let path = path.child("Statement");
-    match &statement.value {
-        // A single value equals a one-element list wherever a list is allowed.
-        Value::Object(_) => Ok(Box::new([read_statement(statement, &path, kind)?])),
-        Value::List(entries) if entries.is_empty() => {
-            Err(fault(Reason::EmptyList, statement, &path, "Statement is empty; add at least one statement"))
+    // By the invariant nothing is missing here. If it were, a statement would vanish, so look all the same.
+    match reading.statements.into_iter().collect::<Option<Box<[Statement]>>>() {
+        Some(statements) if !statements.is_empty() => Ok(statements),
+        _ => {
+            let message = "the document has a statement that cannot be read; check it";
+            Err(Fault::new(Reason::MissingElement, 0, String::new(), message))
         }
-        Value::List(entries) => entries
-            .iter()
-            .enumerate()
-            .map(|(index, entry)| read_statement(entry, &path.child(index.to_string()), kind))
-            .collect(),
-        _ => Err(mismatch(statement, &path, "Statement", "a list of statements")),
     }
 }
 
-fn check_version(version: &Node, path: &Path) -> Found<()> {
-    let path = path.child("Version");
-    match &version.value {
-        Value::Text(text) if text == "1" => Ok(()),
-        Value::Text(text) => {
-            let message = format!("Version is {text:?}; RAM has only the version \"1\"");
-            Err(fault(Reason::InvalidVersion, version, &path, message))
+/// Reads on after each fault.
+pub(crate) fn read_all(text: &str, kind: DocumentKind) -> Reading {
+    let mut faults = Vec::new();
+    match json::read(text, MAX_DEPTH, &mut faults) {
+        Err(fault) => {
+            faults.push(fault);
+            Reading { root: None, statements: Vec::new(), faults }
         }
-        _ => Err(mismatch(version, &path, "Version", "the string \"1\", in quotes")),
+        Ok(root) => {
+            let mut reader = Reader { kind, faults };
+            let statements = reader.document(&root).unwrap_or_default();
+            Reading { root: Some(root), statements, faults: reader.faults }
+        }
     }
+}
+
+struct Reader {
+    kind: DocumentKind,
+    faults: Vec<Fault>,
 }
 
 /// The elements that a statement may have, and those that it has.
@@ -67,182 +72,354 @@ struct Elements<'a> {
     condition: Option<&'a Node>,
 }
 
-fn read_statement(node: &Node, path: &Path, kind: DocumentKind) -> Found<Statement> {
-    let elements = elements(node, path, kind)?;
-    let effect = elements
-        .effect
-        .ok_or_else(|| missing(node, path, "Effect", "add \"Effect\": \"Allow\" or \"Effect\": \"Deny\""))?;
-    let effect = read_effect(effect, &path.child("Effect"))?;
-    let action = elements.action.ok_or_else(|| missing(node, path, "Action", "add Action or NotAction"))?;
-    let actions = read_actions(action, &path.child(&*action.name))?;
-    let (resources, principals) = if kind == DocumentKind::Trust {
-        let principal = elements.principal.ok_or_else(|| {
-            missing(
+impl Reader {
+    /// Keeps what was read, or the fault for which it was not.
+    fn keep<T>(&mut self, read: Result<T, Fault>) -> Option<T> {
+        read.map_err(|fault| self.faults.push(fault)).ok()
+    }
+
+    /// Leaves a fault behind.
+    fn refuse<T>(&mut self, fault: Fault) -> Option<T> {
+        self.faults.push(fault);
+        None
+    }
+
+    fn document(&mut self, root: &Node) -> Option<Vec<Option<Statement>>> {
+        let path = Path::default();
+        let members =
+            self.keep(object(root, &path, "a policy", "{\"Version\": \"1\", \"Statement\": [...]}"))?;
+        let mut version = None;
+        let mut statement = None;
+        for member in members {
+            match &*member.name {
+                "Version" => version = Some(&member.value),
+                "Statement" => statement = Some(&member.value),
+                _ => self.faults.push(unknown_element(member, &path, &["Version", "Statement"])),
+            }
+        }
+        match version {
+            Some(version) => self.version(version, &path),
+            None => self.faults.push(missing(root, &path, "Version", "add \"Version\": \"1\"")),
+        }
+        let Some(statement) = statement else {
+            return self.refuse(missing(root, &path, "Statement", "add a list with at least one statement"));
+        };
+        let path = path.child("Statement");
+        match &statement.value {
+            // A single value equals a one-element list wherever a list is allowed.
+            Value::Object(_) => Some(vec![self.statement(statement, &path)]),
+            Value::List(entries) if entries.is_empty() => self.refuse(fault(
+                Reason::EmptyList,
+                statement,
+                &path,
+                "Statement is empty; add at least one statement",
+            )),
+            Value::List(entries) => Some(
+                entries
+                    .iter()
+                    .enumerate()
+                    .map(|(index, entry)| self.statement(entry, &path.child(index.to_string())))
+                    .collect(),
+            ),
+            _ => self.refuse(mismatch(statement, &path, "Statement", "a list of statements")),
+        }
+    }
+
+    fn version(&mut self, version: &Node, path: &Path) {
+        let path = path.child("Version");
+        match &version.value {
+            Value::Text(text) if text == "1" => {}
+            Value::Text(text) => {
+                let message = format!("Version is {text:?}; RAM has only the version \"1\"");
+                self.faults.push(fault(Reason::InvalidVersion, version, &path, message));
+            }
+            _ => self.faults.push(mismatch(version, &path, "Version", "the string \"1\", in quotes")),
+        }
+    }
+
+    fn statement(&mut self, node: &Node, path: &Path) -> Option<Statement> {
+        let elements = self.elements(node, path)?;
+        let effect = match elements.effect {
+            Some(effect) => self.effect(effect, &path.child("Effect")),
+            None => self.refuse(missing(
                 node,
                 path,
-                "Principal",
-                "add whom the role trusts, such as {\"RAM\": \"acs:ram::<account-id>:root\"}",
-            )
-        })?;
-        (None, Some(read_principals(principal, &path.child("Principal"))?))
-    } else {
-        let resource = elements.resource.ok_or_else(|| {
-            missing(node, path, "Resource", "add Resource, with * for every resource, or NotResource")
-        })?;
-        (Some(read_resources(resource, &path.child(&*resource.name))?), None)
-    };
-    let conditions = match elements.condition {
-        Some(condition) => read_conditions(condition, &path.child("Condition"))?,
-        None => Conditions::default(),
-    };
-    Ok(Statement { effect, actions, resources, principals, conditions })
-}
-
-fn elements<'a>(node: &'a Node, path: &Path, kind: DocumentKind) -> Found<Elements<'a>> {
-    const KNOWN: [&str; 7] =
-        ["Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "Condition"];
-    let mut elements = Elements::default();
-    for member in object(node, path, "a statement", "{\"Effect\": ..., \"Action\": ..., \"Resource\": ...}")?
-    {
-        let refuse = |reason, message: String| {
-            Err(Fault::new(reason, member.at, path.child(&*member.name).pointer(), message))
+                "Effect",
+                "add \"Effect\": \"Allow\" or \"Effect\": \"Deny\"",
+            )),
         };
-        let pair = match &*member.name {
-            "Effect" => {
-                elements.effect = Some(&member.value);
-                continue;
-            }
-            "Condition" => {
-                elements.condition = Some(&member.value);
-                continue;
-            }
-            "Principal" if kind == DocumentKind::Trust => {
-                elements.principal = Some(&member.value);
-                continue;
-            }
-            "Principal" => {
-                let message = "Principal belongs into the trust policy of a role; this policy applies to whom it is attached; remove it";
-                return refuse(Reason::ElementNotAllowedHere, message.to_owned());
-            }
-            "Resource" | "NotResource" if kind == DocumentKind::Trust => {
-                let message = format!(
-                    "{} does not belong into a trust policy, which is about its own role; remove it",
-                    member.name
-                );
-                return refuse(Reason::ElementNotAllowedHere, message);
-            }
-            "Action" | "NotAction" => &mut elements.action,
-            "Resource" | "NotResource" => &mut elements.resource,
-            _ => return Err(unknown_element(member, path, &KNOWN)),
+        let actions = match elements.action {
+            Some(action) => self.actions(action, &path.child(&*action.name)),
+            None => self.refuse(missing(node, path, "Action", "add Action or NotAction")),
         };
-        if let Some(first) = pair {
-            let message = format!("{} and {} exclude each other; keep one of them", first.name, member.name);
-            return refuse(Reason::ConflictingElements, message);
-        }
-        *pair = Some(member);
+        let about = if self.kind == DocumentKind::Trust {
+            match elements.principal {
+                Some(principal) => {
+                    self.principals(principal, &path.child("Principal")).map(|read| (None, Some(read)))
+                }
+                None => self.refuse(missing(
+                    node,
+                    path,
+                    "Principal",
+                    "add whom the role trusts, such as {\"RAM\": \"acs:ram::<account-id>:root\"}",
+                )),
+            }
+        } else {
+            match elements.resource {
+                Some(resource) => {
+                    self.resources(resource, &path.child(&*resource.name)).map(|read| (Some(read), None))
+                }
+                None => self.refuse(missing(
+                    node,
+                    path,
+                    "Resource",
+                    "add Resource, with * for every resource, or NotResource",
+                )),
+            }
+        };
+        let conditions = match elements.condition {
+            Some(condition) => self.conditions(condition, &path.child("Condition")),
+            None => Some(Conditions::default()),
+        };
+        let (resources, principals) = about?;
+        Some(Statement { effect: effect?, actions: actions?, resources, principals, conditions: conditions? })
     }
-    Ok(elements)
-}
 
-fn read_effect(node: &Node, path: &Path) -> Found<Effect> {
-    match &node.value {
-        Value::Text(text) if text == "Allow" => Ok(Effect::Allow),
-        Value::Text(text) if text == "Deny" => Ok(Effect::Deny),
-        Value::Text(text) => {
-            let message = format!("Effect is {text:?}; write exactly \"Allow\" or \"Deny\"");
-            Err(fault(Reason::InvalidEffect, node, path, message))
+    fn elements<'a>(&mut self, node: &'a Node, path: &Path) -> Option<Elements<'a>> {
+        const KNOWN: [&str; 7] =
+            ["Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "Condition"];
+        const FORM: &str = "{\"Effect\": ..., \"Action\": ..., \"Resource\": ...}";
+        let members = self.keep(object(node, path, "a statement", FORM))?;
+        let mut elements = Elements::default();
+        for member in members {
+            let refusal = |reason, message: String| named_fault(reason, member, path, message);
+            let pair = match &*member.name {
+                "Effect" => {
+                    elements.effect = Some(&member.value);
+                    continue;
+                }
+                "Condition" => {
+                    elements.condition = Some(&member.value);
+                    continue;
+                }
+                "Principal" if self.kind == DocumentKind::Trust => {
+                    elements.principal = Some(&member.value);
+                    continue;
+                }
+                "Principal" => {
+                    let message = "Principal belongs into the trust policy of a role; this policy applies to whom it is attached; remove it";
+                    self.faults.push(refusal(Reason::ElementNotAllowedHere, message.to_owned()));
+                    continue;
+                }
+                "Resource" | "NotResource" if self.kind == DocumentKind::Trust => {
+                    let message = format!(
+                        "{} does not belong into a trust policy, which is about its own role; remove it",
+                        member.name
+                    );
+                    self.faults.push(refusal(Reason::ElementNotAllowedHere, message));
+                    continue;
+                }
+                "Action" | "NotAction" => &mut elements.action,
+                "Resource" | "NotResource" => &mut elements.resource,
+                _ => {
+                    self.faults.push(unknown_element(member, path, &KNOWN));
+                    continue;
+                }
+            };
+            match pair {
+                Some(first) => {
+                    let message =
+                        format!("{} and {} exclude each other; keep one of them", first.name, member.name);
+                    self.faults.push(refusal(Reason::ConflictingElements, message));
+                }
+                None => *pair = Some(member),
+            }
         }
-        _ => Err(mismatch(node, path, "Effect", "\"Allow\" or \"Deny\"")),
+        Some(elements)
     }
-}
 
-fn read_actions(member: &Member, path: &Path) -> Found<Actions> {
-    let patterns = strings(&member.value, path, &member.name)?
-        .into_iter()
-        .map(|entry| {
+    fn effect(&mut self, node: &Node, path: &Path) -> Option<Effect> {
+        match &node.value {
+            Value::Text(text) if text == "Allow" => Some(Effect::Allow),
+            Value::Text(text) if text == "Deny" => Some(Effect::Deny),
+            Value::Text(text) => {
+                let message = format!("Effect is {text:?}; write exactly \"Allow\" or \"Deny\"");
+                self.refuse(fault(Reason::InvalidEffect, node, path, message))
+            }
+            _ => self.refuse(mismatch(node, path, "Effect", "\"Allow\" or \"Deny\"")),
+        }
+    }
+
+    fn actions(&mut self, member: &Member, path: &Path) -> Option<Actions> {
+        let entries = self.strings(&member.value, path, &member.name)?;
+        let patterns = self.each(&entries, |entry| {
             ActionPattern::parse(entry.text)
                 .map_err(|message| Fault::new(Reason::InvalidAction, entry.at, entry.pointer(path), message))
-        })
-        .collect::<Found<_>>()?;
-    Ok(Actions { negated: member.name == "NotAction", patterns })
-}
+        })?;
+        Some(Actions { negated: member.name == "NotAction", patterns, spelled: spelled(&entries) })
+    }
 
-fn read_resources(member: &Member, path: &Path) -> Found<Resources> {
-    let patterns = strings(&member.value, path, &member.name)?
-        .into_iter()
-        .map(|entry| {
+    fn resources(&mut self, member: &Member, path: &Path) -> Option<Resources> {
+        let entries = self.strings(&member.value, path, &member.name)?;
+        let patterns = self.each(&entries, |entry| {
             ResourcePattern::parse(entry.text)
                 .map_err(|error| Fault::new(error.reason, entry.at, entry.pointer(path), error.to_string()))
-        })
-        .collect::<Found<_>>()?;
-    Ok(Resources { negated: member.name == "NotResource", patterns })
-}
-
-fn read_principals(node: &Node, path: &Path) -> Found<Box<[PrincipalPattern]>> {
-    const FORM: &str = "{\"RAM\": ...}, {\"Service\": ...} or {\"Federated\": ...}";
-    if matches!(&node.value, Value::Text(text) if text == "*") {
-        let message = format!("a role must not trust everybody; write {FORM}");
-        return Err(fault(Reason::InvalidPrincipal, node, path, message));
+        })?;
+        Some(Resources { negated: member.name == "NotResource", patterns, spelled: spelled(&entries) })
     }
-    let mut patterns = Vec::new();
-    for member in object(node, path, "Principal", FORM)? {
-        let Some(kind) = PrincipalKind::named(&member.name) else {
-            return Err(unknown_element(member, path, &["RAM", "Service", "Federated"]));
-        };
-        let path = path.child(&*member.name);
-        for entry in strings(&member.value, &path, &member.name)? {
-            let pattern = PrincipalPattern::parse(kind, entry.text).map_err(|message| {
-                Fault::new(Reason::InvalidPrincipal, entry.at, entry.pointer(&path), message)
-            })?;
-            patterns.push(pattern);
+
+    fn principals(&mut self, node: &Node, path: &Path) -> Option<Principals> {
+        const FORM: &str = "{\"RAM\": ...}, {\"Service\": ...} or {\"Federated\": ...}";
+        if matches!(&node.value, Value::Text(text) if text == "*") {
+            let message = format!("a role must not trust everybody; write {FORM}");
+            return self.refuse(fault(Reason::InvalidPrincipal, node, path, message));
         }
+        let members = self.keep(object(node, path, "Principal", FORM))?;
+        if members.is_empty() {
+            let message = format!("Principal names nobody; write {FORM}");
+            return self.refuse(fault(Reason::InvalidPrincipal, node, path, message));
+        }
+        let (mut patterns, mut texts) = (Vec::new(), Vec::new());
+        let mut whole = true;
+        for member in members {
+            let Some(kind) = PrincipalKind::named(&member.name) else {
+                self.faults.push(unknown_element(member, path, &["RAM", "Service", "Federated"]));
+                whole = false;
+                continue;
+            };
+            let path = path.child(&*member.name);
+            let read = self.strings(&member.value, &path, &member.name).and_then(|entries| {
+                texts.extend(spelled(&entries));
+                self.each::<_, Vec<_>>(&entries, |entry| {
+                    PrincipalPattern::parse(kind, entry.text).map_err(|message| {
+                        Fault::new(Reason::InvalidPrincipal, entry.at, entry.pointer(&path), message)
+                    })
+                })
+            });
+            match read {
+                Some(read) => patterns.extend(read),
+                None => whole = false,
+            }
+        }
+        whole.then(|| Principals { patterns: patterns.into(), spelled: texts.into() })
     }
-    if patterns.is_empty() {
-        return Err(fault(
-            Reason::InvalidPrincipal,
-            node,
-            path,
-            format!("Principal names nobody; write {FORM}"),
-        ));
-    }
-    Ok(patterns.into())
-}
 
-fn read_conditions(node: &Node, path: &Path) -> Found<Conditions> {
-    const FORM: &str = "{operator: {key: values}}";
-    let operators = object(node, path, "Condition", FORM)?;
-    if operators.is_empty() {
-        let message =
-            "Condition is empty, so the statement would hold without condition; fill it or remove it";
-        return Err(fault(Reason::EmptyCondition, node, path, message));
+    fn conditions(&mut self, node: &Node, path: &Path) -> Option<Conditions> {
+        let operators = self.keep(object(node, path, "Condition", "{operator: {key: values}}"))?;
+        if operators.is_empty() {
+            let message =
+                "Condition is empty, so the statement would hold without condition; fill it or remove it";
+            return self.refuse(fault(Reason::EmptyCondition, node, path, message));
+        }
+        let mut tests = Vec::new();
+        let mut whole = true;
+        for member in operators {
+            match self.operator(member, path) {
+                Some(read) => tests.extend(read),
+                None => whole = false,
+            }
+        }
+        whole.then(|| Conditions::new(tests))
     }
-    let mut tests = Vec::new();
-    for member in operators {
-        let path = path.child(&*member.name);
+
+    fn operator(&mut self, member: &Member, path: &Path) -> Option<Vec<KeyTest>> {
         let Some(operator) = operators::named(&member.name) else {
             let message = format!(
                 "RAM has no condition operator {:?}; {}",
                 member.name,
                 operators::hint_for_unknown(&member.name)
             );
-            return Err(Fault::new(Reason::InvalidConditionOperator, member.at, path.pointer(), message));
+            return self.refuse(named_fault(Reason::InvalidConditionOperator, member, path, message));
         };
-        let keys = object(&member.value, &path, operator.name, "{key: values}")?;
+        let path = path.child(&*member.name);
+        let keys = self.keep(object(&member.value, &path, operator.name, "{key: values}"))?;
         if keys.is_empty() {
             let message = format!("{} has no key; add one or remove the operator", operator.name);
-            return Err(fault(Reason::EmptyCondition, &member.value, &path, message));
+            return self.refuse(fault(Reason::EmptyCondition, &member.value, &path, message));
         }
+        let mut tests = Vec::new();
+        let mut whole = true;
         for (index, key) in keys.iter().enumerate() {
-            check_key(key, &keys[..index], &path)?;
-            tests.push(read_test(operator, key, &path.child(&*key.name))?);
+            let checked = self.keep(check_key(key, &keys[..index], &path));
+            match checked.and_then(|()| self.test(operator, key, &path.child(&*key.name))) {
+                Some(test) => tests.push(test),
+                None => whole = false,
+            }
+        }
+        whole.then_some(tests)
+    }
+
+    fn test(&mut self, operator: &'static Operator, key: &Member, path: &Path) -> Option<KeyTest> {
+        let entries = self.strings(&key.value, path, &key.name)?;
+        if operator.value_type == ValueType::Boolean && entries.len() > 1 {
+            let message = "Bool takes one value only; keep \"true\" or \"false\"";
+            return self.refuse(fault(Reason::MultipleBooleanValues, &key.value, path, message));
+        }
+        let values: Vec<&str> = entries.iter().map(|entry| entry.text).collect();
+        let unreadable = |entry: &Entry<'_>| {
+            let form = match operator.value_type {
+                ValueType::Text => "text",
+                ValueType::Number => "a decimal number such as 10 or -2.5",
+                ValueType::Instant => "a date and time with offset such as 2026-03-01T17:00:00+08:00",
+                ValueType::Boolean => "true or false",
+                ValueType::Address => "an address or block such as 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32",
+            };
+            let message = format!("{} cannot read {:?}; write {form}", operator.name, entry.text);
+            Fault::new(Reason::InvalidConditionValue, entry.at, entry.pointer(path), message)
+        };
+        match KeyTest::new(operator, &key.name, &values) {
+            Ok(test) => Some(test),
+            Err(first) => {
+                // The first is at `first`; the others are asked one by one.
+                for (entry, value) in entries.iter().zip(&values).skip(first) {
+                    if KeyTest::new(operator, &key.name, &[*value]).is_err() {
+                        self.faults.push(unreadable(entry));
+                    }
+                }
+                None
+            }
         }
     }
-    Ok(Conditions::new(tests))
+
+    /// Compiles every entry. All faults are kept; a list with one is none.
+    fn each<'a, T, List: FromIterator<T>>(
+        &mut self,
+        entries: &[Entry<'a>],
+        compile: impl Fn(&Entry<'a>) -> Result<T, Fault>,
+    ) -> Option<List> {
+        let compiled: Vec<Option<T>> = entries.iter().map(|entry| self.keep(compile(entry))).collect();
+        compiled.into_iter().collect()
+    }
+
+    fn strings<'a>(&mut self, node: &'a Node, path: &Path, element: &str) -> Option<Vec<Entry<'a>>> {
+        match &node.value {
+            Value::Text(text) => Some(vec![Entry { text, at: node.at, index: None }]),
+            Value::List(entries) if entries.is_empty() => {
+                let message = format!("the list of {element} is empty; add an entry");
+                self.refuse(fault(Reason::EmptyList, node, path, message))
+            }
+            Value::List(entries) => {
+                let texts: Vec<Option<Entry<'a>>> = entries
+                    .iter()
+                    .enumerate()
+                    .map(|(index, entry)| match &entry.value {
+                        Value::Text(text) => Some(Entry { text, at: entry.at, index: Some(index) }),
+                        _ => {
+                            let path = path.child(index.to_string());
+                            self.refuse(mismatch(entry, &path, element, "a string in quotes"))
+                        }
+                    })
+                    .collect();
+                texts.into_iter().collect()
+            }
+            _ => self.refuse(mismatch(node, path, element, "a string in quotes, or a list of them")),
+        }
+    }
 }
 
-fn check_key(key: &Member, earlier: &[Member], path: &Path) -> Found<()> {
+fn check_key(key: &Member, earlier: &[Member], path: &Path) -> Result<(), Fault> {
     let name = &*key.name;
-    let refuse = |reason, message| Err(Fault::new(reason, key.at, path.child(name).pointer(), message));
+    let refuse = |reason, message: String| Err(named_fault(reason, key, path, message));
     let well_formed = name.split_once(':').is_some_and(|(service, rest)| {
         let code = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         // Blanks are fine in the name of a tag and nowhere else.
@@ -275,37 +452,16 @@ fn check_key(key: &Member, earlier: &[Member], path: &Path) -> Found<()> {
     Ok(())
 }
 
-fn read_test(operator: &Operator, key: &Member, path: &Path) -> Found<KeyTest> {
-    let entries = strings(&key.value, path, &key.name)?;
-    if operator.value_type == ValueType::Boolean && entries.len() > 1 {
-        let message = "Bool takes one value only; keep \"true\" or \"false\"";
-        return Err(fault(Reason::MultipleBooleanValues, &key.value, path, message));
-    }
-    let values: Vec<&str> = entries.iter().map(|entry| entry.text).collect();
-    KeyTest::new(operator, &key.name, &values).map_err(|index| {
-        let entry = &entries[index];
-        let form = match operator.value_type {
-            ValueType::Text => "text",
-            ValueType::Number => "a decimal number such as 10 or -2.5",
-            ValueType::Instant => "a date and time with offset such as 2026-03-01T17:00:00+08:00",
-            ValueType::Boolean => "true or false",
-            ValueType::Address => "an address or block such as 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32",
-        };
-        let message = format!("{} cannot read {:?}; write {form}", operator.name, entry.text);
-        Fault::new(Reason::InvalidConditionValue, entry.at, entry.pointer(path), message)
-    })
-}
-
 /// One string of an element that takes a string or a list of strings.
-struct Entry<'a> {
-    text: &'a str,
-    at: usize,
+pub(crate) struct Entry<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) at: usize,
     /// Its place in the list; None for a single string.
-    index: Option<usize>,
+    pub(crate) index: Option<usize>,
 }
 
 impl Entry<'_> {
-    fn pointer(&self, element: &Path) -> String {
+    pub(crate) fn pointer(&self, element: &Path) -> String {
         match self.index {
             Some(index) => element.child(index.to_string()).pointer(),
             None => element.pointer(),
@@ -313,27 +469,11 @@ impl Entry<'_> {
     }
 }
 
-fn strings<'a>(node: &'a Node, path: &Path, element: &str) -> Found<Vec<Entry<'a>>> {
-    let wanted = "a string in quotes, or a list of them";
-    match &node.value {
-        Value::Text(text) => Ok(vec![Entry { text, at: node.at, index: None }]),
-        Value::List(entries) if entries.is_empty() => {
-            let message = format!("the list of {element} is empty; add an entry");
-            Err(fault(Reason::EmptyList, node, path, message))
-        }
-        Value::List(entries) => entries
-            .iter()
-            .enumerate()
-            .map(|(index, entry)| match &entry.value {
-                Value::Text(text) => Ok(Entry { text, at: entry.at, index: Some(index) }),
-                _ => Err(mismatch(entry, &path.child(index.to_string()), element, "a string in quotes")),
-            })
-            .collect(),
-        _ => Err(mismatch(node, path, element, wanted)),
-    }
+fn spelled(entries: &[Entry<'_>]) -> Box<[Box<str>]> {
+    entries.iter().map(|entry| entry.text.into()).collect()
 }
 
-fn object<'a>(node: &'a Node, path: &Path, what: &str, form: &str) -> Found<&'a [Member]> {
+fn object<'a>(node: &'a Node, path: &Path, what: &str, form: &str) -> Result<&'a [Member], Fault> {
     match &node.value {
         Value::Object(members) => Ok(members),
         _ => Err(mismatch(node, path, what, &format!("an object, {form}"))),
@@ -342,6 +482,11 @@ fn object<'a>(node: &'a Node, path: &Path, what: &str, form: &str) -> Found<&'a 
 
 fn fault(reason: Reason, node: &Node, path: &Path, message: impl Into<String>) -> Fault {
     Fault::new(reason, node.at, path.pointer(), message)
+}
+
+/// A fault that is about the name of a member.
+fn named_fault(reason: Reason, member: &Member, path: &Path, message: String) -> Fault {
+    Fault::new(reason, member.at, path.child(&*member.name).pointer(), message)
 }
 
 fn mismatch(node: &Node, path: &Path, what: &str, wanted: &str) -> Fault {
@@ -367,5 +512,5 @@ fn unknown_element(member: &Member, path: &Path, known: &[&str]) -> Fault {
         }
     };
     let message = format!("RAM has no element {name:?}; {hint}");
-    Fault::new(Reason::UnknownElement, member.at, path.child(name).pointer(), message)
+    named_fault(Reason::UnknownElement, member, path, message)
 }

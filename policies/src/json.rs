@@ -48,9 +48,13 @@ impl Node {
     }
 }
 
-/// Reads exactly one JSON value.
-pub(crate) fn read(text: &str) -> Result<Node, Fault> {
-    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, path: Path::default() };
+/// Reads exactly one JSON value, nested at most `max_depth` levels.
+///
+/// A duplicate name does not end the reading: it goes to `duplicates`, and the first of the two is kept. Whoever
+/// finds something there has to refuse the text.
+pub(crate) fn read(text: &str, max_depth: usize, duplicates: &mut Vec<Fault>) -> Result<Node, Fault> {
+    let mut reader =
+        Reader { text, bytes: text.as_bytes(), at: 0, path: Path::default(), max_depth, duplicates };
     if text.starts_with('\u{feff}') {
         return Err(reader.fault(
             Reason::ByteOrderMark,
@@ -84,6 +88,8 @@ struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     path: Path,
+    max_depth: usize,
+    duplicates: &'a mut Vec<Fault>,
 }
 
 impl Reader<'_> {
@@ -128,8 +134,9 @@ impl Reader<'_> {
     fn value(&mut self, depth: usize) -> Result<Node, Fault> {
         let at = self.at;
         let value = match self.peek() {
-            Some(b'{' | b'[') if depth > MAX_DEPTH => {
-                let message = format!("nested deeper than {MAX_DEPTH} levels; a policy needs at most 6");
+            Some(b'{' | b'[') if depth > self.max_depth => {
+                let message =
+                    format!("nested deeper than {} levels; a policy needs at most 6", self.max_depth);
                 return Err(self.fault(Reason::TooDeep, at, message));
             }
             Some(b'{') => self.object(depth)?,
@@ -224,9 +231,10 @@ impl Reader<'_> {
             }
             let name = self.string()?;
             self.path.push(name.clone());
-            if members.iter().any(|member| member.name == name) {
+            let duplicate = members.iter().any(|member| member.name == name);
+            if duplicate {
                 let message = format!("{name:?} stands twice in one object; keep one of them");
-                return Err(self.fault(Reason::DuplicateElement, at, message));
+                self.duplicates.push(self.fault(Reason::DuplicateElement, at, message));
             }
             self.skip_blanks();
             if self.peek() != Some(b':') {
@@ -235,7 +243,9 @@ impl Reader<'_> {
             self.at += 1;
             self.skip_blanks();
             let value = self.value(depth + 1)?;
-            members.push(Member { name, at, value });
+            if !duplicate {
+                members.push(Member { name, at, value });
+            }
             self.path.pop();
             self.skip_blanks();
             match self.peek() {

@@ -2,6 +2,9 @@
 //! is a silent hole; so an `acs:` key that is not in this table is refused. Other prefixes belong to the products,
 //! which set what they like.
 
+use crate::values::ValueType;
+use crate::vocabulary::{KeyFacts, Presence};
+
 /// Server time of the request.
 pub const CURRENT_TIME: &str = "acs:CurrentTime";
 /// Whether the request came over TLS.
@@ -36,6 +39,30 @@ const NAMED: [(&str, About); 8] = [
 
 /// Keys that end in the name of a tag.
 const TAGGED: [(&str, About); 2] = [("acs:RequestTag/", About::Call), ("acs:ResourceTag/", About::Resource)];
+
+/// The known keys with the type of their values, and whether every request carries them.
+pub(crate) fn facts<'a>() -> impl Iterator<Item = KeyFacts<'a>> {
+    let named = NAMED.iter().map(|(name, _)| {
+        let value_type = match *name {
+            CURRENT_TIME => ValueType::Instant,
+            SECURE_TRANSPORT | MFA_PRESENT => ValueType::Boolean,
+            SOURCE_IP => ValueType::Address,
+            _ => ValueType::Text,
+        };
+        // The caller's address is set at best effort only.
+        let presence = match *name {
+            CURRENT_TIME | SECURE_TRANSPORT | MFA_PRESENT | PRINCIPAL_ARN => Presence::Always,
+            _ => Presence::Sometimes,
+        };
+        KeyFacts { name, value_type, presence }
+    });
+    let tagged = TAGGED.iter().map(|(name, _)| KeyFacts {
+        name,
+        value_type: ValueType::Text,
+        presence: Presence::Sometimes,
+    });
+    named.chain(tagged)
+}
 
 /// What the key is about, if it is a known one; letters compare without case.
 pub(crate) fn about(key: &str) -> Option<About> {

@@ -35,6 +35,7 @@
 //! `operators`, `values` and `conditions` the Condition block, `policy_set` one layer, `evaluate` all of them.
 
 mod action;
+mod check;
 mod conditions;
 mod context;
 mod decision;
@@ -50,7 +51,9 @@ mod policy_set;
 mod principal;
 mod resource;
 mod values;
+mod vocabulary;
 
+pub use check::{Finding, Lint, Rule, Severity, check};
 pub use conditions::ConditionError;
 pub use context::{Context, ContextValue};
 pub use decision::{AllowedBy, Decision, DenyReason, Layer, Outcome, PolicyType, StatementId};
@@ -60,3 +63,4 @@ pub use invalid::{InvalidPolicy, Reason};
 pub use policy_set::PolicySet;
 pub use resource::{InvalidResource, ResourcePattern};
 pub use values::ValueType;
+pub use vocabulary::{Presence, Vocabulary};

@@ -13,6 +13,20 @@ pub(crate) enum PrincipalPattern {
     Exactly(Box<str>),
 }
 
+/// `Principal` of a statement.
+#[derive(Debug)]
+pub(crate) struct Principals {
+    pub(crate) patterns: Box<[PrincipalPattern]>,
+    /// The principals as the policy spells them.
+    pub(crate) spelled: Box<[Box<str>]>,
+}
+
+impl Principals {
+    pub(crate) fn include(&self, principal: &str) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(principal))
+    }
+}
+
 /// The three elements that a `Principal` object may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PrincipalKind {

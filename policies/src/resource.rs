@@ -117,8 +117,19 @@ impl ResourcePattern {
         }
     }
 
+    /// The patterns of ram-code, region, account and relative-id; None for `*`.
+    pub(crate) fn parts(&self) -> Option<[&Glob; 4]> {
+        match &self.0 {
+            Shape::Any => None,
+            Shape::Arn(globs) => {
+                let [relative, service, account, region] = &**globs;
+                Some([service, region, account, relative])
+            }
+        }
+    }
+
     /// Whether this pattern surely covers every resource of `other`. False may also mean "not known".
-    fn covers(&self, other: &Self) -> bool {
+    pub(crate) fn covers(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (Shape::Any, _) => true,
             (Shape::Arn(_), Shape::Any) => false,
@@ -134,6 +145,8 @@ impl ResourcePattern {
 pub(crate) struct Resources {
     pub(crate) negated: bool,
     pub(crate) patterns: Box<[ResourcePattern]>,
+    /// The patterns as the policy spells them.
+    pub(crate) spelled: Box<[Box<str>]>,
 }
 
 impl Resources {

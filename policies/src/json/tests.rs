@@ -2,6 +2,13 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// What a reader of documents sees: the first thing that is wrong.
+fn read(text: &str) -> Result<Node, Fault> {
+    let mut duplicates = Vec::new();
+    let node = super::read(text, MAX_DEPTH, &mut duplicates);
+    duplicates.into_iter().next().map_or(node, Err)
+}
+
 fn refused(text: &str) -> (Reason, usize, String) {
     let fault = read(text).map(|_| ()).expect_err(text);
     (fault.reason, fault.at, fault.pointer)

@@ -1,0 +1,117 @@
+//! What a deployment knows beside the language itself: its actions, what each is asked on, and its condition keys.
+//!
+//! This crate knows no product. Whoever does passes its table in, so that mis-spelt actions and keys are found.
+
+use crate::keys;
+use crate::resource::{InvalidResource, ResourcePattern};
+use crate::values::ValueType;
+
+/// The actions and condition keys of the products that a deployment serves.
+#[derive(Debug, Default)]
+pub struct Vocabulary {
+    actions: Vec<KnownAction>,
+    keys: Vec<KnownKey>,
+}
+
+/// An action that exists.
+#[derive(Debug)]
+pub(crate) struct KnownAction {
+    pub(crate) name: Box<str>,
+    /// It is asked on `*`.
+    pub(crate) on_all: bool,
+    /// The names that it is asked on.
+    pub(crate) resources: Vec<ResourcePattern>,
+}
+
+/// Whether a request always carries a condition key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Presence {
+    /// Every request carries it.
+    Always,
+    /// Some requests carry it.
+    Sometimes,
+}
+
+#[derive(Debug)]
+struct KnownKey {
+    /// A name that ends in `/` stands for every key that begins with it.
+    name: Box<str>,
+    value_type: ValueType,
+    presence: Presence,
+}
+
+/// What is known of a key that stands in a policy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyFacts<'a> {
+    /// As documented; for a key that ends in a free name, the part before it.
+    pub(crate) name: &'a str,
+    pub(crate) value_type: ValueType,
+    pub(crate) presence: Presence,
+}
+
+impl Vocabulary {
+    /// Knows only what the language itself brings: the `acs:` keys.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an action, `<ram-code>:<action-name>`, with what it is asked on: `*`, resource patterns, or both.
+    ///
+    /// # Errors
+    /// Refuses a text of `resources` that is no resource pattern.
+    pub fn with_action(mut self, name: &str, resources: &[&str]) -> Result<Self, InvalidResource> {
+        let mut action = KnownAction { name: name.into(), on_all: false, resources: Vec::new() };
+        for resource in resources {
+            if *resource == "*" {
+                action.on_all = true;
+            } else {
+                action.resources.push(ResourcePattern::parse(resource)?);
+            }
+        }
+        self.actions.push(action);
+        Ok(self)
+    }
+
+    /// Adds a condition key. A name that ends in `/`, such as `ecs-workbench:InstanceTag/`, stands for all keys that
+    /// begin with it.
+    #[must_use]
+    pub fn with_key(mut self, name: &str, value_type: ValueType, presence: Presence) -> Self {
+        self.keys.push(KnownKey { name: name.into(), value_type, presence });
+        self
+    }
+
+    pub(crate) fn actions(&self) -> &[KnownAction] {
+        &self.actions
+    }
+
+    /// Whether the table has actions of the service; letters compare without case.
+    pub(crate) fn knows_service(&self, service: &str) -> bool {
+        self.services().any(|known| known.eq_ignore_ascii_case(service))
+    }
+
+    pub(crate) fn services(&self) -> impl Iterator<Item = &str> {
+        self.actions.iter().filter_map(|action| action.name.split_once(':').map(|(service, _)| service))
+    }
+
+    pub(crate) fn key(&self, key: &str) -> Option<KeyFacts<'_>> {
+        let own = self.keys.iter().map(|known| KeyFacts {
+            name: &known.name,
+            value_type: known.value_type,
+            presence: known.presence,
+        });
+        own.chain(keys::facts()).find(|facts| {
+            let begins =
+                key.get(..facts.name.len()).is_some_and(|start| start.eq_ignore_ascii_case(facts.name));
+            begins && (key.len() == facts.name.len()) != facts.name.ends_with('/')
+        })
+    }
+
+    /// The names of all keys of a prefix, for messages.
+    pub(crate) fn keys_of(&self, prefix: &str) -> Vec<&str> {
+        let of_prefix = |name: &str| {
+            name.split_once(':').is_some_and(|(service, _)| service.eq_ignore_ascii_case(prefix))
+        };
+        self.keys.iter().map(|known| &*known.name).filter(|name| of_prefix(name)).collect()
+    }
+}

@@ -1,0 +1,403 @@
+//! What the linter finds, where, how grave it is; and that it agrees with the reader about what is refused.
+
+use base64::Engine;
+use policies::{
+    DocumentKind, Finding, Lint, PolicyDocument, Presence, Reason, Rule, Severity, ValueType, Vocabulary,
+    check,
+};
+use proptest::prelude::*;
+use serde_json::Value;
+
+fn vocabulary() -> Vocabulary {
+    let instance = "acs:ecs-workbench:*:*:workbench/*";
+    [
+        ("ecs-workbench:SetInstanceRecordConfig", &[instance][..]),
+        ("ecs-workbench:GetInstanceRecordConfig", &[instance]),
+        ("ecs-workbench:ViewInstanceRecords", &[instance]),
+        ("ecs-workbench:ListInstanceRecords", &["*", instance]),
+        ("ecs-workbench:ListAgents", &["*"]),
+    ]
+    .into_iter()
+    .try_fold(Vocabulary::new(), |vocabulary, (name, forms)| vocabulary.with_action(name, forms))
+    .expect("resource patterns")
+    .with_key("ecs-workbench:SessionOwner", ValueType::Text, Presence::Sometimes)
+    .with_key("ecs-workbench:InstanceTag/", ValueType::Text, Presence::Sometimes)
+    .with_key("ecs-workbench:RecordingAge", ValueType::Number, Presence::Always)
+}
+
+fn findings_of(text: &str, kind: DocumentKind) -> Vec<Finding> {
+    check(text.as_bytes(), kind, &vocabulary())
+}
+
+/// Lint and pointer below the statement, for one statement of an identity policy.
+#[track_caller]
+fn finds(statement: &str, expected: &[(Lint, Severity, &str)]) {
+    let text = format!(r#"{{"Version": "1", "Statement": [{statement}]}}"#);
+    let found = findings_of(&text, DocumentKind::Identity);
+    let short: Vec<(Rule, Severity, &str)> = found
+        .iter()
+        .map(|finding| {
+            let pointer = finding.pointer.strip_prefix("/Statement/0").unwrap_or(&finding.pointer);
+            (finding.rule, finding.severity, pointer)
+        })
+        .collect();
+    let expected: Vec<_> =
+        expected.iter().map(|(lint, severity, pointer)| (Rule::Lint(*lint), *severity, *pointer)).collect();
+    assert_eq!(short, expected, "{text}\n{found:#?}");
+    assert!(
+        found.iter().all(|finding| !finding.message.is_empty() && !finding.mend.is_empty()),
+        "{found:#?}"
+    );
+}
+
+use Lint::*;
+use Severity::{Error, GeneralWarning, SecurityWarning, Suggestion};
+
+#[test]
+fn a_plain_policy_has_no_findings() {
+    finds(
+        r#"{"Effect": "Allow", "Action": ["ecs-workbench:ListInstanceRecords", "ecs-workbench:Get*"], "Resource": "*",
+            "Condition": {"IpAddress": {"acs:SourceIp": ["10.0.0.0/8", "2001:db8::/32"]}, "Bool": {"acs:MFAPresent": "true"}}}"#,
+        &[],
+    );
+    finds(
+        r#"{"Effect": "Deny", "NotAction": "ecs-workbench:*", "Resource": "*", "Condition": {"NotIpAddress": {"acs:SourceIp": "10.0.0.0/8"}}}"#,
+        &[],
+    );
+    finds(
+        r#"{"Effect": "Allow", "Action": "ecs-workbench:ViewInstanceRecords", "Resource": "acs:ecs-workbench:*:1234567890123456:workbench/i-1*",
+            "Condition": {"StringEquals": {"ecs-workbench:InstanceTag/team": "dev"}, "NumericLessThan": {"ecs-workbench:RecordingAge": "30"}}}"#,
+        &[],
+    );
+}
+
+#[test]
+fn what_is_too_broad() {
+    finds(
+        r#"{"Effect": "Allow", "Action": "*", "Resource": "*"}"#,
+        &[(AllowsEverything, SecurityWarning, "")],
+    );
+    finds(
+        r#"{"Effect": "Allow", "Action": "*:*", "Resource": ["acs:*:*:*:*"]}"#,
+        &[(AllowsEverything, SecurityWarning, "")],
+    );
+    finds(r#"{"Effect": "Deny", "Action": "*", "Resource": "*"}"#, &[(DeniesEverything, GeneralWarning, "")]);
+    finds(
+        r#"{"Effect": "Allow", "NotAction": "ram:*", "Resource": "*"}"#,
+        &[(AllowNotAction, SecurityWarning, "/NotAction")],
+    );
+    finds(
+        r#"{"Effect": "Allow", "Action": "ecs-workbench:View*", "NotResource": "acs:ecs-workbench:*:*:workbench/i-1"}"#,
+        &[(AllowNotResource, SecurityWarning, "/NotResource")],
+    );
+    finds(
+        r#"{"Effect": "Deny", "Action": "ecs-workbench:View*", "NotResource": "acs:ecs-workbench:*:*:workbench/i-1"}"#,
+        &[(NotResourceUsed, Suggestion, "/NotResource")],
+    );
+    // A control policy has to allow all that it does not take away.
+    let text = r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}"#;
+    assert_eq!(findings_of(text, DocumentKind::Control), []);
+}
+
+#[test]
+fn actions() {
+    finds(
+        r#"{"Effect": "Allow", "Action": ["ecs-workbench:ListInstanceRecord", "ECS-workbench:listAgents", "ecs-workbench:Veiw*", "other:Any"], "Resource": "*"}"#,
+        &[
+            (UnknownAction, GeneralWarning, "/Action/0"),
+            (ActionCase, Suggestion, "/Action/1"),
+            (UnknownAction, GeneralWarning, "/Action/2"),
+        ],
+    );
+    let text = r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "ecs-workbench:ListInstanceRecord", "Resource": "*"}]}"#;
+    let found = findings_of(text, DocumentKind::Identity);
+    assert_eq!(found[0].mend, "write ecs-workbench:ListInstanceRecords if that is meant");
+    finds(
+        r#"{"Effect": "Allow", "Action": ["ecs-workbench:Get*", "ecs-workbench:get*", "ecs-workbench:GetInstanceRecordConfig"], "Resource": "*"}"#,
+        &[(DuplicateValue, Suggestion, "/Action/1"), (RedundantEntry, Suggestion, "/Action/2")],
+    );
+}
+
+#[test]
+fn resources() {
+    finds(
+        r#"{"Effect": "Allow", "Action": "ecs-workbench:View*", "Resource": ["acs:ecs-workbench:*:*:workbench/${acs:PrincipalARN}",
+            "acs:ecs-workbench:*:me:workbench/i-2", "acs:ecs-workbench:*:*:workbench/i-1"]}"#,
+        &[(PolicyVariable, GeneralWarning, "/Resource/0"), (AccountForm, GeneralWarning, "/Resource/1")],
+    );
+    finds(
+        r#"{"Effect": "Allow", "Action": "ecs-workbench:View*", "Resource": ["acs:ECS-Workbench:*:*:workbench/*", "acs:ecs-workbench:*:*:workbench/i-1", "acs:ecs-workbench:*:*:workbench/*"]}"#,
+        &[(ResourceCase, GeneralWarning, "/Resource/0"), (RedundantEntry, Suggestion, "/Resource/1")],
+    );
+}
+
+#[test]
+fn lists_are_asked_on_the_star() {
+    let arn = r#""Resource": "acs:ecs-workbench:*:*:workbench/i-1"}"#;
+    finds(
+        &format!(r#"{{"Effect": "Deny", "Action": "ecs-workbench:ListInstanceRecords", {arn}"#),
+        &[(DenyListOnArn, SecurityWarning, "/Action")],
+    );
+    finds(
+        &format!(r#"{{"Effect": "Deny", "Action": ["ecs-workbench:*", "ecs:ListThings"], {arn}"#),
+        &[(DenyListOnArn, GeneralWarning, "/Action/0"), (DenyListOnArn, SecurityWarning, "/Action/1")],
+    );
+    finds(&format!(r#"{{"Effect": "Deny", "Action": "ecs-workbench:View*", {arn}"#), &[]);
+    finds(
+        &format!(r#"{{"Effect": "Allow", "Action": "ecs-workbench:ListAgents", {arn}"#),
+        &[(NeverMatches, GeneralWarning, "")],
+    );
+    finds(
+        r#"{"Effect": "Allow", "Action": "ecs-workbench:View*", "Resource": "acs:ecs:*:*:instance/*"}"#,
+        &[(NeverMatches, GeneralWarning, "")],
+    );
+}
+
+#[test]
+fn conditions() {
+    let with = |effect: &str, condition: &str| {
+        format!(
+            r#"{{"Effect": "{effect}", "Action": "ecs-workbench:View*", "Resource": "*", "Condition": {condition}}}"#
+        )
+    };
+    for (effect, condition, expected) in [
+        (
+            "Allow",
+            r#"{"StringNotEquals": {"acs:SourceVpc": "vpc-1"}}"#,
+            &[(NegatedOperatorOnAllow, SecurityWarning, "/Condition/StringNotEquals/acs:SourceVpc")][..],
+        ),
+        ("Deny", r#"{"StringNotEquals": {"acs:SourceVpc": "vpc-1"}}"#, &[]),
+        (
+            "Allow",
+            r#"{"NotIpAddress": {"acs:SourceIp": "10.0.0.1/8"}}"#,
+            &[
+                (NegatedOperatorOnAllow, SecurityWarning, "/Condition/NotIpAddress/acs:SourceIp"),
+                (CidrHostBits, GeneralWarning, "/Condition/NotIpAddress/acs:SourceIp"),
+            ],
+        ),
+        (
+            "Deny",
+            r#"{"IpAddress": {"acs:sourceip": ["192.0.2.7/32", "2001:db8::1/32", "192.0.2.7/32"]}}"#,
+            &[
+                (KeyCase, Suggestion, "/Condition/IpAddress/acs:sourceip"),
+                (CidrHostBits, GeneralWarning, "/Condition/IpAddress/acs:sourceip/1"),
+                (DuplicateValue, Suggestion, "/Condition/IpAddress/acs:sourceip/2"),
+            ],
+        ),
+        (
+            "Allow",
+            r#"{"StringLike": {"acs:PrincipalARN": "acs:ram::*:user/${name}"}}"#,
+            &[(PolicyVariable, GeneralWarning, "/Condition/StringLike/acs:PrincipalARN")],
+        ),
+        (
+            "Allow",
+            r#"{"StringEquals": {"acs:PrincipalARN": "acs:ram::*:user/al"}}"#,
+            &[(WildcardInExactValue, GeneralWarning, "/Condition/StringEquals/acs:PrincipalARN")],
+        ),
+        (
+            "Allow",
+            r#"{"StringEquals": {"ecs-workbench:SesionOwner": "al"}}"#,
+            &[(UnknownConditionKey, GeneralWarning, "/Condition/StringEquals/ecs-workbench:SesionOwner")],
+        ),
+        (
+            "Deny",
+            r#"{"StringEquals": {"oss:Prefix": "al"}}"#,
+            &[(UnknownConditionKey, SecurityWarning, "/Condition/StringEquals/oss:Prefix")],
+        ),
+        (
+            "Deny",
+            r#"{"StringEquals": {"acs:SourceIp": "10.0.0.1"}, "NumericLessThan": {"acs:CurrentTime": "3"}}"#,
+            &[
+                (KeyOfOtherType, GeneralWarning, "/Condition/StringEquals/acs:SourceIp"),
+                (KeyOfOtherType, SecurityWarning, "/Condition/NumericLessThan/acs:CurrentTime"),
+            ],
+        ),
+        ("Deny", r#"{"Bool": {"acs:MFAPresent": "false"}}"#, &[]),
+        (
+            "Allow",
+            r#"{"StringEquals": {"acs:SourceVpc": ["a", "b"]}, "StringLike": {"acs:sourcevpc": "c*"}}"#,
+            &[
+                (NeverMatches, GeneralWarning, "/Condition/StringEquals/acs:SourceVpc"),
+                (KeyCase, Suggestion, "/Condition/StringLike/acs:sourcevpc"),
+            ],
+        ),
+        (
+            "Allow",
+            r#"{"StringEquals": {"acs:SourceVpc": ["a", "cb"]}, "StringLike": {"acs:SourceVpc": "c*"}}"#,
+            &[],
+        ),
+        (
+            "Allow",
+            r#"{"DateGreaterThan": {"acs:CurrentTime": "2026-01-01T08:00:00+08:00"}, "DateLessThan": {"acs:CurrentTime": "2026-01-01T00:00:00Z"}}"#,
+            &[(NeverMatches, GeneralWarning, "/Condition/DateGreaterThan/acs:CurrentTime")],
+        ),
+        (
+            "Allow",
+            r#"{"DateGreaterThanEquals": {"acs:CurrentTime": "2026-01-01T08:00:00+08:00"}, "DateLessThanEquals": {"acs:CurrentTime": "2026-01-01T00:00:00Z"}}"#,
+            &[],
+        ),
+        (
+            "Allow",
+            r#"{"NumericGreaterThan": {"ecs-workbench:RecordingAge": ["10", "3"]}, "NumericLessThan": {"ecs-workbench:RecordingAge": "3.5"}}"#,
+            &[],
+        ),
+    ] {
+        finds(&with(effect, condition), expected);
+    }
+}
+
+#[test]
+fn statements_beside_each_other() {
+    let text = r#"{"Version": "1", "Statement": [
+        {"Effect": "Allow", "Action": "ecs-workbench:View*", "Resource": "acs:ecs-workbench:*:*:workbench/i-1"},
+        {"Effect": "Allow", "Action": "ecs-workbench:*", "Resource": "*"},
+        {"Effect": "Allow", "Action": "ecs-workbench:*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "ecs-workbench:Set*", "Resource": "*", "Condition": {"Bool": {"acs:MFAPresent": "false"}}},
+        {"Effect": "Allow", "Action": "ram:Get*", "Resource": "*"},
+        {"Effect": "Deny", "NotAction": "ecs-workbench:*", "Resource": "*"}
+    ]}"#;
+    let found: Vec<(Rule, String)> = findings_of(text, DocumentKind::Identity)
+        .into_iter()
+        .map(|finding| (finding.rule, finding.pointer))
+        .collect();
+    let expected = [
+        (RedundantStatement, "/Statement/0"),
+        (RedundantStatement, "/Statement/2"),
+        (AlwaysDenied, "/Statement/4"),
+    ];
+    assert_eq!(found, expected.map(|(lint, pointer)| (Rule::Lint(lint), pointer.to_owned())));
+}
+
+#[test]
+fn other_kinds_and_forms() {
+    let bare = r#"{"Version": "1", "Statement": {"Effect": "Allow", "Action": "ecs-workbench:View*", "Resource": "*"}}"#;
+    let found = findings_of(bare, DocumentKind::Identity);
+    assert_eq!(found.iter().map(|f| f.rule).collect::<Vec<_>>(), [Rule::Lint(BareStatement)]);
+    let trust = r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": ["sts:AssumeRole", "ecs:Run*"],
+        "Principal": {"RAM": "acs:ram::1234567890123456:root"}}]}"#;
+    let found = findings_of(trust, DocumentKind::Trust);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!((found[0].rule, &*found[0].pointer), (Rule::Lint(NeverMatches), "/Statement/0/Action/1"));
+    assert_eq!((found[0].line, found[0].column), (1, 81));
+}
+
+#[test]
+fn all_errors_are_found_in_one_run_with_their_places() {
+    let text = r#"{
+  "Version": "2012-10-17",
+  "Id": "x",
+  "Statement": [
+    {"Sid": "a", "Effect": "allow", "Action": ["List*", "ecs:*", "a:b:c"], "Resource": "arn:aws:s3:::x"},
+    {"Effect": "Deny", "Effect": "Allow", "Action": "*", "Resource": "acs:oss:*",
+     "Condition": {"Null": {"a:b": "true"}, "IpAddress": {"acs:SourceIp": ["10.0.0.0/33", "::1", "host"]}, "Bool": {"Plain": "maybe"}}},
+    "x",
+    {"Effect": "Allow", "Action": "*", "Resource": "*"}
+  ]
+}"#;
+    let found = findings_of(text, DocumentKind::Identity);
+    let short: Vec<(String, usize, usize)> =
+        found.iter().map(|f| (f.rule.to_string(), f.line, f.column)).collect();
+    let expected = [
+        ("InvalidVersion", 2, 14),
+        ("UnknownElement", 3, 3),
+        ("UnknownElement", 5, 6),
+        ("InvalidEffect", 5, 28),
+        ("InvalidAction", 5, 48),
+        ("InvalidAction", 5, 66),
+        ("InvalidArnPrefix", 5, 88),
+        ("DuplicateElement", 6, 24),
+        ("InvalidArn", 6, 70),
+        ("InvalidConditionOperator", 7, 20),
+        ("InvalidConditionValue", 7, 76),
+        ("InvalidConditionValue", 7, 98),
+        ("InvalidConditionKey", 7, 117),
+        ("DataTypeMismatch", 8, 5),
+        // The statement without error is looked at all the same.
+        ("AllowsEverything", 9, 5),
+    ];
+    assert_eq!(short, expected.map(|(rule, line, column)| (rule.to_owned(), line, column)), "{found:#?}");
+    assert!(
+        found[..14].iter().all(|finding| finding.severity == Error && !finding.mend.is_empty()),
+        "{found:#?}"
+    );
+    let json = serde_json::to_value(&found[14]).expect("serialisable");
+    assert_eq!(json["severity"], "Security Warning");
+    assert_eq!(json["rule"], "AllowsEverything");
+    assert!(
+        found[0].to_string().starts_with("2:14: Error InvalidVersion: Version is \"2012-10-17\"; "),
+        "{}",
+        found[0]
+    );
+}
+
+#[test]
+fn the_published_documents_are_judged_as_the_reader_judges_them() {
+    let cases: Vec<Value> =
+        serde_json::from_str(include_str!("vectors/invalid_policies.json")).expect("a list of cases");
+    for case in &cases {
+        let kind = match case.get("kind").and_then(Value::as_str) {
+            Some("session") => DocumentKind::Session,
+            Some("trust") => DocumentKind::Trust,
+            _ => DocumentKind::Identity,
+        };
+        let bytes = match (&case["document_b64"], &case["document_text"]) {
+            (Value::String(encoded), _) => {
+                base64::engine::general_purpose::STANDARD.decode(encoded).expect("base64")
+            }
+            (_, Value::String(text)) => text.as_bytes().to_vec(),
+            _ => case["document"].to_string().into_bytes(),
+        };
+        let refused = PolicyDocument::parse(&bytes, kind).expect_err("refused");
+        let found = check(&bytes, kind, &vocabulary());
+        assert!(
+            found.iter().any(|finding| finding.severity == Error
+                && finding.rule == Rule::Refused(refused.reason)
+                && finding.pointer == refused.pointer),
+            "{case}: {found:#?}"
+        );
+    }
+    let cases: Vec<Value> =
+        serde_json::from_str(include_str!("vectors/decision_vectors.json")).expect("a list of cases");
+    for case in &cases {
+        for document in case["policies"].as_array().expect("policies") {
+            let found = check(document.to_string().as_bytes(), DocumentKind::Identity, &vocabulary());
+            assert!(found.iter().all(|finding| finding.severity != Error), "{case}: {found:#?}");
+        }
+    }
+}
+
+proptest! {
+    /// Documents of nearly right pieces: an Error is found exactly if the reader refuses.
+    #[test]
+    fn errors_are_found_exactly_in_what_is_refused(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                r#""Effect": "Allow""#, r#""Effect": "Deny""#, r#""Effect": 1"#, r#""Action": "*""#, r#""Action": ["a:b", "a:*"]"#,
+                r#""NotAction": "a"}"#, r#""Resource": "*""#, r#""Resource": ["acs:a:b:c:d", "acs:a"]"#, r#""NotResource": "acs:a:::d""#,
+                r#""Condition": {}"#, r#""Condition": {"Bool": {"acs:MFAPresent": "true"}}"#,
+                r#""Condition": {"Bool": {"acs:MFAPresent": ["true"], "acs:mfapresent": "x"}}"#, r#""Principal": {"RAM": "acs:ram::1:root"}"#,
+            ]),
+            0..6,
+        ),
+        kind in prop::sample::select(vec![DocumentKind::Identity, DocumentKind::Trust]),
+    ) {
+        let text = format!(r#"{{"Version": "1", "Statement": [{{{}}}]}}"#, pieces.join(", "));
+        let found = check(text.as_bytes(), kind, &vocabulary());
+        let errors: Vec<&Finding> = found.iter().filter(|finding| finding.severity == Error).collect();
+        match PolicyDocument::parse(text.as_bytes(), kind) {
+            Ok(_) => prop_assert!(errors.is_empty(), "{text}\n{errors:#?}"),
+            Err(refused) => prop_assert!(
+                errors.iter().any(|finding| finding.rule == Rule::Refused(refused.reason)
+                    && (finding.line, finding.column) == (refused.line, refused.column)),
+                "{text}\n{refused}\n{errors:#?}"
+            ),
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic_the_linter(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let found = check(&bytes, DocumentKind::Identity, &vocabulary());
+        prop_assert_eq!(found[0].severity, Error);
+        prop_assert!(matches!(found[0].rule, Rule::Refused(reason) if reason != Reason::MissingElement));
+    }
+}
