@@ -288,6 +288,16 @@ impl ServerKeys {
         ConfigurationSigner { key_id: id.to_owned(), pair: key_pair(seed) }
     }
 
+    /// All signers of configurations, the current one first. Each signs, because an agent may know only an older one.
+    #[must_use]
+    pub fn configuration_signers(&self) -> Vec<ConfigurationSigner> {
+        let ring = self.ring(Purpose::Configuration);
+        self.key_ids(Purpose::Configuration)
+            .into_iter()
+            .map(|id| ConfigurationSigner { key_id: id.to_owned(), pair: key_pair(&ring.keys[id]) })
+            .collect()
+    }
+
     /// The public keys of all signers of configurations, the current one first: what an agent pins.
     #[must_use]
     pub fn configuration_public_keys(&self) -> Vec<ConfigurationPublicKey> {

@@ -172,16 +172,24 @@ class ControlPlane:
             self.skew = email.utils.parsedate_to_datetime(date).timestamp() - time.time()
 
 
+def verifies(key, signature, payload):
+    try:
+        signed = b"hansard-configuration-v1\0" + payload
+        Ed25519PublicKey.from_public_bytes(key).verify(base64.b64decode(signature), signed)
+        return True
+    except InvalidSignature:
+        return False
+
+
 def configuration_of(signed, agent):
-    """Checks a SignedConfiguration and reads its payload."""
+    """Looks for a signature by a pinned key and reads the payload."""
     keys = {key["KeyId"]: base64.b64decode(key["PublicKey"]) for key in agent["ServerKeys"]}
     payload = base64.b64decode(signed["Payload"])
-    try:
-        key = Ed25519PublicKey.from_public_bytes(keys[signed["KeyId"]])
-        key.verify(base64.b64decode(signed["Signature"]), b"hansard-configuration-v1\0" + payload)
-    except (KeyError, InvalidSignature):
-        raise SystemExit("agent: the configuration is not signed by a key that was pinned at enrolment") from None
+    if not any(verifies(keys[by["KeyId"]], by["Signature"], payload) for by in signed["Signatures"] if by["KeyId"] in keys):
+        raise SystemExit("agent: the configuration is not signed by a pinned key")
     configuration = json.loads(payload)
+    if not configuration["ServerKeys"]:
+        raise SystemExit("agent: the configuration names no keys that sign the next one")
     if (configuration["AgentId"], configuration["InstanceId"]) != (agent["AgentId"], agent["InstanceId"]):
         raise SystemExit("agent: the configuration is meant for another agent")
     return configuration
@@ -213,10 +221,12 @@ def current_configuration(state, agent, control_plane):
         return configuration_of(kept, agent)
     finally:
         control_plane.patience = 60
-    newest = configuration_of(asked, agent)
-    if newest["Revision"] < configuration_of(kept, agent)["Revision"]:
-        return configuration_of(kept, agent)
+    newest, before = configuration_of(asked, agent), configuration_of(kept, agent)
+    if newest["Revision"] < before["Revision"] and newest["IssuedTime"] <= before["IssuedTime"]:
+        return before
     state.write("configuration.json", json.dumps(asked).encode())
+    agent["ServerKeys"] = newest["ServerKeys"]
+    state.write("agent.json", json.dumps(agent).encode())
     return newest
 
 

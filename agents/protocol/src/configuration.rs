@@ -1,21 +1,32 @@
 //! The effective configuration of one agent: signed by the control plane, pushed over the link, kept on the instance's disk.
 
 use aws_lc_rs::signature::Ed25519KeyPair;
-use recording::{AccountId, AgentId, InstanceId, Region};
+use recording::{AccountId, AgentId, InstanceId, Region, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::encoding::Base64Bytes;
 use crate::enrol::ServerKey;
 
-/// A configuration as it travels and as it is kept: the signature is over exactly the payload's bytes.
+/// A configuration as it travels and as it is kept: each signature is over exactly the payload's bytes.
+///
+/// Every key of the control plane signs, so that an agent which knows only an older one believes it too, and learns the newer ones from
+/// the payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct SignedConfiguration {
-    /// Which of the server's keys signed.
-    pub key_id: String,
     /// The JSON bytes of an `EffectiveConfiguration`.
     pub payload: Base64Bytes,
+    /// One signature by each of the control plane's keys. One by a pinned key is enough.
+    pub signatures: Vec<ConfigurationSignature>,
+}
+
+/// One key's signature of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ConfigurationSignature {
+    /// Which of the control plane's keys signed.
+    pub key_id: String,
     /// The Ed25519 signature over "hansard-configuration-v1", a zero byte and the payload's bytes.
     pub signature: Base64Bytes,
 }
@@ -39,10 +50,12 @@ pub struct EffectiveConfiguration {
     /// The region of the instance.
     #[schema(value_type = String)]
     pub region: Region,
-    /// Grows with every change; an older one is never applied over a newer one.
+    /// Grows with every change, unless the control plane's database was restored from a copy.
     pub revision: u64,
-    /// When the control plane signed it, RFC 3339.
+    /// When the control plane signed it, RFC 3339 in UTC with milliseconds.
     pub issued_time: String,
+    /// The keys that sign configurations from now on: the agent pins them in the place of those that it had pinned.
+    pub server_keys: Vec<ServerKey>,
     /// What to record; nothing when recording is off.
     pub recording: Option<RecordingConfiguration>,
     /// The kinds of capture delegated to this agent, of those it announced.
@@ -96,13 +109,13 @@ pub struct ConfigurationReply {
 /// Why a signed configuration is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigurationRefused {
-    /// None of the pinned keys has this id.
-    #[error("configuration is signed by key {key_id:?}, which is not among the keys pinned at enrolment")]
+    /// None of the pinned keys has signed.
+    #[error("the configuration is signed by the keys {key_ids:?}, and none of them is pinned")]
     UnknownKey {
-        /// The key it names.
-        key_id: String,
+        /// The keys it names.
+        key_ids: Vec<String>,
     },
-    /// The signature does not fit the payload.
+    /// No signature by a pinned key fits the payload.
     #[error("the configuration's signature does not verify")]
     BadSignature,
     /// The payload is no `EffectiveConfiguration`.
@@ -121,8 +134,13 @@ pub enum ConfigurationRefused {
         /// What it should say.
         expected: String,
     },
+    /// It names no keys: obeyed, it would be the last one.
+    #[error("the configuration names no keys that sign the next one")]
+    NoServerKeys,
     /// It is older than the one in force.
-    #[error("configuration revision {offered} is older than revision {applied}, which is in force")]
+    #[error(
+        "configuration revision {offered} is older than revision {applied}, which is in force, and was not issued later"
+    )]
     Older {
         /// The revision offered.
         offered: u64,
@@ -132,33 +150,44 @@ pub enum ConfigurationRefused {
 }
 
 impl SignedConfiguration {
-    /// Signs a configuration (the control plane's side).
+    /// Signs a configuration with each of these keys (the control plane's side).
     pub fn sign(
         configuration: &EffectiveConfiguration,
-        key_id: &str,
-        key: &Ed25519KeyPair,
+        keys: &[(&str, &Ed25519KeyPair)],
     ) -> Result<SignedConfiguration, serde_json::Error> {
         let payload = serde_json::to_vec(configuration)?;
-        let signature = key.sign(&[CONFIGURATION_SIGNATURE_CONTEXT, &payload].concat()).as_ref().to_vec();
-        Ok(SignedConfiguration {
-            key_id: key_id.to_owned(),
-            payload: payload.into(),
-            signature: signature.into(),
-        })
+        let signed = [CONFIGURATION_SIGNATURE_CONTEXT, &payload].concat();
+        let signatures = keys
+            .iter()
+            .map(|(key_id, key)| ConfigurationSignature {
+                key_id: (*key_id).to_owned(),
+                signature: key.sign(&signed).as_ref().to_vec().into(),
+            })
+            .collect();
+        Ok(SignedConfiguration { payload: payload.into(), signatures })
     }
 
-    /// Checks the signature against the pinned keys and reads the payload (the agent's side).
+    /// Looks for a signature by a pinned key and reads the payload (the agent's side).
     pub fn verify(&self, keys: &[ServerKey]) -> Result<EffectiveConfiguration, ConfigurationRefused> {
-        let key = keys
-            .iter()
-            .find(|key| key.key_id == self.key_id)
-            .ok_or_else(|| ConfigurationRefused::UnknownKey { key_id: self.key_id.clone() })?;
         let signed = [CONFIGURATION_SIGNATURE_CONTEXT, self.payload.as_slice()].concat();
-        if !key.public_key.verifies(&signed, self.signature.as_slice()) {
+        let mut pinned = self
+            .signatures
+            .iter()
+            .filter_map(|by| Some((by, keys.iter().find(|key| key.key_id == by.key_id)?)))
+            .peekable();
+        if pinned.peek().is_none() {
+            let key_ids = self.signatures.iter().map(|by| by.key_id.clone()).collect();
+            return Err(ConfigurationRefused::UnknownKey { key_ids });
+        }
+        if !pinned.any(|(by, key)| key.public_key.verifies(&signed, by.signature.as_slice())) {
             return Err(ConfigurationRefused::BadSignature);
         }
-        serde_json::from_slice(self.payload.as_slice())
-            .map_err(|error| ConfigurationRefused::BadPayload { why: error.to_string() })
+        let configuration: EffectiveConfiguration = serde_json::from_slice(self.payload.as_slice())
+            .map_err(|error| ConfigurationRefused::BadPayload { why: error.to_string() })?;
+        if configuration.server_keys.is_empty() {
+            return Err(ConfigurationRefused::NoServerKeys);
+        }
+        Ok(configuration)
     }
 }
 
@@ -184,6 +213,18 @@ impl EffectiveConfiguration {
         Ok(())
     }
 
+    /// Refuses this one in the place of `applied` if it is older: of a lower revision, and not issued later either. A control plane
+    /// whose database was restored counts its revisions from the copy on, but its clock goes on.
+    pub fn check_not_older_than(&self, applied: &EffectiveConfiguration) -> Result<(), ConfigurationRefused> {
+        let issued = |configuration: &EffectiveConfiguration| {
+            Timestamp::parse_rfc3339_millis(&configuration.issued_time).ok()
+        };
+        if self.revision < applied.revision && issued(self) <= issued(applied) {
+            return Err(ConfigurationRefused::Older { offered: self.revision, applied: applied.revision });
+        }
+        Ok(())
+    }
+
     /// The failure policy of a kind of capture, if it is delegated to this agent.
     pub fn failure_policy_of(&self, kind: &str) -> Option<FailurePolicy> {
         self.captures.iter().find(|capture| capture.kind == kind).map(|capture| capture.failure_policy)
@@ -193,6 +234,7 @@ impl EffectiveConfiguration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encoding::PublicKey;
     use crate::keys::PrivateKey;
 
     fn configuration() -> EffectiveConfiguration {
@@ -203,6 +245,7 @@ mod tests {
             region: Region::parse("cn-hangzhou").unwrap(),
             revision: 3,
             issued_time: "2026-01-02T03:04:05.000Z".into(),
+            server_keys: vec![ServerKey { key_id: "k1".into(), public_key: PublicKey([1; 32]) }],
             recording: Some(RecordingConfiguration {
                 record_storage_target: "oss://bucket".into(),
                 expiration_days: 30,
@@ -224,7 +267,7 @@ mod tests {
     #[test]
     fn what_was_signed_is_read_back() {
         let key = PrivateKey::generate().unwrap();
-        let signed = SignedConfiguration::sign(&configuration(), "k1", key.pair()).unwrap();
+        let signed = SignedConfiguration::sign(&configuration(), &[("k1", key.pair())]).unwrap();
         let text = serde_json::to_string(&signed).unwrap();
         let signed: SignedConfiguration = serde_json::from_str(&text).unwrap();
         let read = signed.verify(&pinned(&key)).unwrap();
@@ -236,15 +279,15 @@ mod tests {
     #[test]
     fn a_change_of_any_byte_is_noticed() {
         let key = PrivateKey::generate().unwrap();
-        let signed = SignedConfiguration::sign(&configuration(), "k1", key.pair()).unwrap();
+        let signed = SignedConfiguration::sign(&configuration(), &[("k1", key.pair())]).unwrap();
         for at in 0..signed.payload.0.len() {
             let mut changed = signed.clone();
             changed.payload.0[at] ^= 1;
             assert_eq!(changed.verify(&pinned(&key)), Err(ConfigurationRefused::BadSignature), "byte {at}");
         }
-        for at in 0..signed.signature.0.len() {
+        for at in 0..signed.signatures[0].signature.0.len() {
             let mut changed = signed.clone();
-            changed.signature.0[at] ^= 1;
+            changed.signatures[0].signature.0[at] ^= 1;
             assert_eq!(changed.verify(&pinned(&key)), Err(ConfigurationRefused::BadSignature), "byte {at}");
         }
     }
@@ -253,13 +296,52 @@ mod tests {
     fn only_pinned_keys_count() {
         let key = PrivateKey::generate().unwrap();
         let stranger = PrivateKey::generate().unwrap();
-        let signed = SignedConfiguration::sign(&configuration(), "k1", stranger.pair()).unwrap();
+        let signed = SignedConfiguration::sign(&configuration(), &[("k1", stranger.pair())]).unwrap();
         assert_eq!(signed.verify(&pinned(&key)), Err(ConfigurationRefused::BadSignature));
-        let signed = SignedConfiguration::sign(&configuration(), "k2", key.pair()).unwrap();
+        let signed = SignedConfiguration::sign(&configuration(), &[("k2", key.pair())]).unwrap();
         assert_eq!(
             signed.verify(&pinned(&key)),
-            Err(ConfigurationRefused::UnknownKey { key_id: "k2".into() })
+            Err(ConfigurationRefused::UnknownKey { key_ids: vec!["k2".into()] })
         );
+    }
+
+    #[test]
+    fn one_signature_by_a_pinned_key_is_enough() {
+        let (new, old) = (PrivateKey::generate().unwrap(), PrivateKey::generate().unwrap());
+        let signed =
+            SignedConfiguration::sign(&configuration(), &[("k2", new.pair()), ("k1", old.pair())]).unwrap();
+        assert_eq!(signed.verify(&pinned(&old)), Ok(configuration()));
+        let stranger = PrivateKey::generate().unwrap();
+        assert_eq!(signed.verify(&pinned(&stranger)), Err(ConfigurationRefused::BadSignature));
+    }
+
+    #[test]
+    fn a_configuration_without_keys_would_be_the_last() {
+        let key = PrivateKey::generate().unwrap();
+        let last = EffectiveConfiguration { server_keys: vec![], ..configuration() };
+        let signed = SignedConfiguration::sign(&last, &[("k1", key.pair())]).unwrap();
+        assert_eq!(signed.verify(&pinned(&key)), Err(ConfigurationRefused::NoServerKeys));
+    }
+
+    #[test]
+    fn a_lower_revision_counts_when_it_was_issued_later() {
+        let applied = configuration();
+        let offered = |revision, issued: &str| EffectiveConfiguration {
+            revision,
+            issued_time: issued.into(),
+            ..configuration()
+        };
+        for (revision, issued) in [
+            (4, "2026-01-02T03:04:04.000Z"),
+            (3, "2026-01-02T03:04:05.000Z"),
+            (2, "2026-01-02T03:04:05.001Z"),
+        ] {
+            assert_eq!(offered(revision, issued).check_not_older_than(&applied), Ok(()), "{issued}");
+        }
+        for issued in ["2026-01-02T03:04:05.000Z", "2026-01-02T03:04:04.999Z", "tomorrow"] {
+            let refused = offered(2, issued).check_not_older_than(&applied);
+            assert_eq!(refused, Err(ConfigurationRefused::Older { offered: 2, applied: 3 }), "{issued}");
+        }
     }
 
     #[test]

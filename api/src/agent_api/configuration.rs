@@ -3,8 +3,8 @@
 use actix_web::HttpResponse;
 use agent_protocol::capture::Capability;
 use agent_protocol::configuration::{
-    CONFIGURATION_SIGNATURE_CONTEXT, CaptureDelegation, ConfigurationReply, FailurePolicy,
-    RecordingConfiguration,
+    CONFIGURATION_SIGNATURE_CONTEXT, CaptureDelegation, ConfigurationReply, ConfigurationSignature,
+    FailurePolicy, RecordingConfiguration,
 };
 use agent_protocol::enrol::ServerKey;
 use agent_protocol::{EffectiveConfiguration, PublicKey, SignedConfiguration};
@@ -52,6 +52,7 @@ pub(crate) async fn effective<A: ReadsRecordConfig>(
         region: agent.region.clone(),
         revision: u64::try_from(revision).unwrap_or(0),
         issued_time: hansard.now().to_rfc3339_millis(),
+        server_keys: server_keys(hansard),
         recording: recording_of(&effective),
         captures: delegated(&agent.capabilities),
         default_record_storage_target: default_target.map(|target| target.to_string()).unwrap_or_default(),
@@ -59,19 +60,22 @@ pub(crate) async fn effective<A: ReadsRecordConfig>(
     })
 }
 
-/// Signs a configuration with the deployment's current key.
+/// Signs a configuration with each of the deployment's keys: an agent that was away during a rotation knows only older ones.
 pub(crate) fn sign(
     hansard: &Hansard,
     configuration: &EffectiveConfiguration,
 ) -> Result<SignedConfiguration, AgentRefusal> {
     let payload = serde_json::to_vec(configuration).map_err(AgentRefusal::internal)?;
-    let signer = hansard.keys.configuration_signer();
-    let signature = signer.sign(&[CONFIGURATION_SIGNATURE_CONTEXT, &payload].concat());
-    Ok(SignedConfiguration {
-        key_id: signer.key_id().to_owned(),
-        payload: payload.into(),
-        signature: signature.to_vec().into(),
-    })
+    let signed = [CONFIGURATION_SIGNATURE_CONTEXT, &payload].concat();
+    let signers = hansard.keys.configuration_signers();
+    let signatures = signers
+        .iter()
+        .map(|signer| ConfigurationSignature {
+            key_id: signer.key_id().to_owned(),
+            signature: signer.sign(&signed).to_vec().into(),
+        })
+        .collect();
+    Ok(SignedConfiguration { payload: payload.into(), signatures })
 }
 
 /// Whether two configurations ask for the same, whenever they were made. The revision counts every change of the
@@ -85,7 +89,7 @@ pub(crate) fn ask_for_the_same(one: &EffectiveConfiguration, other: &EffectiveCo
     asked(one) == asked(other)
 }
 
-/// The keys that an agent pins when it enrols: every one that may sign a configuration from now on.
+/// The keys that an agent pins, when it enrols and with each configuration: every one that may sign one from now on.
 pub(crate) fn server_keys(hansard: &Hansard) -> Vec<ServerKey> {
     let keys = hansard.keys.configuration_public_keys();
     keys.into_iter()

@@ -133,11 +133,10 @@ async fn obey(
     signed: SignedConfiguration,
 ) -> Result<(), String> {
     let applying = Arc::clone(agent);
-    let applied = tokio::task::spawn_blocking(move || {
-        applying.configuration.apply(&applying.directory, &applying.identity, &signed)
-    })
-    .await
-    .map_err(|error| error.to_string())?;
+    let applied =
+        tokio::task::spawn_blocking(move || applying.configuration.apply(&applying.directory, &signed))
+            .await
+            .map_err(|error| error.to_string())?;
     match applied {
         Ok(revision) => say(link, &AgentMessage::ConfigurationApplied { revision }).await,
         Err(why) => {

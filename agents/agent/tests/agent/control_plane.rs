@@ -79,7 +79,8 @@ impl Recording {
 }
 
 pub(crate) struct State {
-    server_key: PrivateKey,
+    /// The ring of keys that sign configurations, the newest first.
+    pub(crate) server_keys: Vec<(String, PrivateKey)>,
     enrolled: Option<(AgentId, EnrolRequest)>,
     tokens_seen: HashSet<String>,
     revision: u64,
@@ -97,6 +98,15 @@ pub(crate) struct State {
     grants: BTreeMap<String, (TerminalSessionToken, GrantRequest)>,
 }
 
+impl State {
+    fn public_keys(&self) -> Vec<ServerKey> {
+        self.server_keys
+            .iter()
+            .map(|(id, key)| ServerKey { key_id: id.clone(), public_key: key.public_key() })
+            .collect()
+    }
+}
+
 #[derive(Clone)]
 pub(crate) struct ControlPlane {
     address: String,
@@ -108,7 +118,7 @@ impl ControlPlane {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let state = State {
-            server_key: PrivateKey::generate().unwrap(),
+            server_keys: vec![("k1".into(), PrivateKey::generate().unwrap())],
             enrolled: None,
             tokens_seen: HashSet::new(),
             revision: 1,
@@ -271,6 +281,7 @@ impl ControlPlane {
             region: Region::parse("cn-hangzhou").unwrap(),
             revision: state.revision,
             issued_time: "2026-01-01T00:00:00.000Z".into(),
+            server_keys: state.public_keys(),
             recording: state.recording_on.then(|| RecordingConfiguration {
                 record_storage_target: "bucket".into(),
                 expiration_days: 7,
@@ -284,8 +295,12 @@ impl ControlPlane {
             default_expiration_days: 7,
         };
         let forger = PrivateKey::generate().unwrap();
-        let key = if state.forges_configurations { &forger } else { &state.server_key };
-        SignedConfiguration::sign(&configuration, "k1", key.pair()).unwrap()
+        let signers: Vec<_> = state
+            .server_keys
+            .iter()
+            .map(|(id, key)| (id.as_str(), if state.forges_configurations { &forger } else { key }.pair()))
+            .collect();
+        SignedConfiguration::sign(&configuration, &signers).unwrap()
     }
 
     fn enrol(&self, request: EnrolRequest) -> Answer {
@@ -298,14 +313,14 @@ impl ControlPlane {
         let agent_id = AgentId::generate();
         let instance_id = request.instance_id.clone();
         self.state().enrolled = Some((agent_id.clone(), request));
-        let public_key = self.state().server_key.public_key();
+        let server_keys = self.state().public_keys();
         print(&EnrolReply {
             request_id: "r".into(),
             agent_id,
             account_id: AccountId::parse("1000000000000001").unwrap(),
             instance_id,
             region: Region::parse("cn-hangzhou").unwrap(),
-            server_keys: vec![ServerKey { key_id: "k1".into(), public_key }],
+            server_keys,
             configuration: self.configuration(),
         })
     }

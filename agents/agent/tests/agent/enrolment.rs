@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
+use agent_protocol::PrivateKey;
+
 use crate::bench::{Instance, eventually, text};
 use crate::control_plane::{INSTANCE, JOIN_TOKEN};
 
@@ -119,6 +121,33 @@ fn a_configuration_of_another_signer_is_not_obeyed() {
     });
     let (_, token) = instance.record(&["true"]);
     instance.control_plane.state().forges_configurations = false;
+    instance.control_plane.sealed(&token);
+}
+
+#[test]
+fn keys_of_the_control_plane_can_be_changed() {
+    let mut instance = Instance::running();
+    let applied = |instance: &Instance, revision: u64| {
+        eventually("the change is applied", || {
+            instance.control_plane.state().applied_revisions.contains(&revision).then_some(())
+        });
+    };
+    for (id, off) in [("k2", true), ("k3", false)] {
+        let revision = instance.control_plane.configure(|state| {
+            state.server_keys.insert(0, (id.into(), PrivateKey::generate().unwrap()));
+            state.recording_on = !off;
+        });
+        applied(&instance, revision);
+        // The old key leaves the ring.
+        let revision = instance.control_plane.configure(|state| state.server_keys.truncate(1));
+        applied(&instance, revision);
+        // A restart, and `record` without an agent, go by the keys that are pinned now.
+        instance.stop_agent();
+        let output = instance.record_with_input(&["true"], Stdio::null());
+        assert_eq!(output.status.code(), Some(if off { 0 } else { 125 }), "{}", text(&output.stderr));
+        instance.start_agent();
+    }
+    let (_, token) = instance.record(&["true"]);
     instance.control_plane.sealed(&token);
 }
 
