@@ -12,7 +12,7 @@ use domain::audit::{AuditDecision, AuditEvent};
 use domain::gate::{self, Granted, RequestFacts, Resource};
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
-use domain::{InstanceId, Timestamp};
+use domain::{InstanceId, TerminalSessionToken, Timestamp};
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use openapi::error_codes::{ErrorCode, WireError};
@@ -59,6 +59,11 @@ pub(crate) trait RpcAction: Action + Sized {
 
     /// Says what the call is about, from its parameters alone or from where the instance is known to be.
     async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError>;
+
+    /// The recording that the call names, for the audit row of a refusal too.
+    fn recording(_: &Self::Request) -> Option<TerminalSessionToken> {
+        None
+    }
 
     /// Does it.
     async fn run(
@@ -141,18 +146,26 @@ impl Call<'_> {
 
     /// Writes the audit row of a refused or failed call, and gives the refusal back. Were the row lost, the caller is
     /// told that and not the refusal.
-    async fn refuse(
-        &self,
-        action: &str,
-        resource: &str,
-        decision: AuditDecision,
-        error: ActionError,
-    ) -> ActionError {
-        let row = self.audit(action, resource, decision, &error.wire().code_text());
+    async fn refuse(&self, action: &str, about: &About, error: ActionError) -> ActionError {
+        let row = self.audit(action, &about.resource, about.decision.clone(), &error.wire().code_text());
+        let row = AuditEvent { recording: about.recording.clone(), ..row };
         match self.hansard.store.record_audit(row).await {
             Ok(()) => error,
             Err(lost) => lost.into(),
         }
+    }
+}
+
+/// What is known of a call at some point of the road, for its audit row.
+struct About {
+    resource: String,
+    decision: AuditDecision,
+    recording: Option<String>,
+}
+
+impl About {
+    fn nothing() -> Self {
+        Self { resource: String::new(), decision: AuditDecision::NotAsked, recording: None }
     }
 }
 
@@ -194,7 +207,7 @@ pub(crate) async fn dispatch(
         Ok(found) => (found.runner)(call, parameters).await,
         Err(error) => {
             let asked = action.map(shown).unwrap_or_default();
-            Err(call.refuse(&asked, "", AuditDecision::NotAsked, error.into()).await)
+            Err(call.refuse(&asked, &About::nothing(), error.into()).await)
         }
     }
 }
@@ -220,33 +233,43 @@ async fn road<A: RpcAction>(
     parameters: &BTreeMap<String, String>,
 ) -> Result<HttpResponse, ActionError> {
     let name = A::ENTRY.name;
+    let mut about = About::nothing();
     let asked = match openapi::parameters::read::<A::Request>(parameters) {
         Ok(asked) => asked,
-        Err(error) => return Err(call.refuse(name, "", AuditDecision::NotAsked, error.into()).await),
+        Err(error) => return Err(call.refuse(name, &about, error.into()).await),
     };
+    about.recording = A::recording(&asked).map(|token| token.to_string());
     let resource = match A::locate(call, &asked).await {
         Ok(resource) => resource,
-        Err(error) => return Err(call.refuse(name, "", AuditDecision::NotAsked, error).await),
+        Err(error) => return Err(call.refuse(name, &about, error).await),
     };
-    let policies = call.hansard.store.policies_of(&call.principal).await?;
+    about.resource = resource.arn(call.principal.account());
+    let policies = match call.hansard.store.policies_of(&call.principal).await {
+        Ok(policies) => policies,
+        Err(error) => return Err(call.refuse(name, &about, error.into()).await),
+    };
     let granted: Granted<A> = match gate::authorize(&call.principal, resource, &policies, &call.facts()) {
         Ok(granted) => granted,
         Err(denied) => {
-            let (resource, decision) =
-                (denied.resource.clone(), AuditDecision::Denied { by: denied.by.clone() });
-            return Err(call.refuse(name, &resource, decision, denied.into()).await);
+            about.decision = AuditDecision::Denied { by: denied.by.clone() };
+            return Err(call.refuse(name, &about, denied.into()).await);
         }
     };
-    let (resource, decision) = (located(&granted), allowed(&granted));
+    about.decision = allowed(&granted);
     // A panic is an outcome like any other, so that it does not cost the audit row.
     let outcome = AssertUnwindSafe(A::run(call, granted, asked)).catch_unwind().await;
     let done = match outcome.unwrap_or_else(|panic| Err(ActionError::from(panicked(&*panic)))) {
         Ok(done) => done,
-        Err(error) => return Err(call.refuse(name, &resource, decision, error).await),
+        Err(error) => return Err(call.refuse(name, &about, error).await),
     };
-    let reply = render::success(call.format, name, &done.reply)?;
+    let reply = match render::success(call.format, name, &done.reply) {
+        Ok(reply) => reply,
+        // The row of a change stands already, and says that it was done.
+        Err(error) if done.audited => return Err(error),
+        Err(error) => return Err(call.refuse(name, &about, error).await),
+    };
     if !done.audited {
-        let row = call.audit(name, &resource, decision, "OK");
+        let row = call.audit(name, &about.resource, about.decision, "OK");
         let row = AuditEvent { recording: done.recording, how: done.how.to_owned(), ..row };
         call.hansard.store.record_audit(row).await?;
     }

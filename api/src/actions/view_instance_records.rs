@@ -21,6 +21,10 @@ impl RpcAction for ViewInstanceRecords {
         call.instance(one_instance(&asked.instance_id)?).await
     }
 
+    fn recording(asked: &Self::Request) -> Option<TerminalSessionToken> {
+        TerminalSessionToken::parse(&asked.terminal_session_token).ok()
+    }
+
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,

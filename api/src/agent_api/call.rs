@@ -18,10 +18,11 @@ use domain::audit::{AuditDecision, AuditEvent};
 use domain::gate::{self, Granted, PrincipalPolicies, Resource};
 use domain::principal::Principal;
 use domain::{TerminalSessionToken, Timestamp};
+use persistence::StoreError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::proof;
+use super::proof::{self, NotProven};
 use super::refusal::AgentRefusal;
 use super::reply::{self, Envelope};
 use crate::Hansard;
@@ -85,8 +86,22 @@ impl AgentCall {
         self.audit_event(&A::ENTRY, decision, "OK", recording, how)
     }
 
-    /// Runs the work of action `A` on the agent's own instance: gate, work, audit, reply.
-    pub(crate) async fn run<A: Action, R: Serialize>(
+    /// Runs the work of action `A` on the agent's own instance: gate, work, audit, reply. It goes on to its end though
+    /// the agent hangs up, so that no object stands in the bucket without its row.
+    pub(crate) async fn run<A: Action, R: Serialize + 'static>(
+        self,
+        recording: Option<TerminalSessionToken>,
+        work: impl AsyncFnOnce(&Self, &Granted<A>) -> Result<Answer<R>, AgentRefusal> + 'static,
+    ) -> HttpResponse {
+        match actix_web::rt::spawn(self.run_to_its_end(recording, work)).await {
+            Ok(response) => response,
+            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+            // Only the runtime that stops ends it otherwise, and then nobody is there to read this.
+            Err(_) => HttpResponse::ServiceUnavailable().finish(),
+        }
+    }
+
+    async fn run_to_its_end<A: Action, R: Serialize>(
         self,
         recording: Option<TerminalSessionToken>,
         work: impl AsyncFnOnce(&Self, &Granted<A>) -> Result<Answer<R>, AgentRefusal>,
@@ -158,13 +173,41 @@ impl AgentCall {
                 let principal = principal_of(&agent);
                 Ok(Self { hansard, envelope, agent, body, principal })
             }
-            Err(refusal) => {
+            Err(NotProven { refusal, signed_by }) => {
                 let (request_id, code) = (&envelope.request_id, refusal.code.code());
                 tracing::info!(%request_id, code, "a call of an agent was not authenticated");
+                let written = match signed_by {
+                    Some(agent) => record_refusal(&hansard, &envelope, &request, &agent, code).await,
+                    None => Ok(()),
+                };
+                // A refusal that cannot be written down must not look like a final answer.
+                let refusal = written.map_or_else(AgentRefusal::from, |()| refusal);
                 Err(Refused { envelope, refusal })
             }
         }
     }
+}
+
+/// The action that a resource stands for. Each resource of the agent API carries it, so that a call which is refused
+/// before its handler has it in its audit row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ActionOf(pub(crate) &'static CatalogueEntry);
+
+/// The audit row of a call that the agent's key had signed and that was refused all the same.
+async fn record_refusal(
+    hansard: &Hansard,
+    envelope: &Envelope,
+    request: &HttpRequest,
+    agent: &Agent,
+    result: &str,
+) -> Result<(), StoreError> {
+    let action = request.app_data::<ActionOf>().map_or("", |ActionOf(entry)| entry.name);
+    let recording =
+        request.match_info().get("token").and_then(|token| TerminalSessionToken::parse(token).ok());
+    let resource = Resource::Instance { region: agent.region.clone(), instance: agent.instance.clone() };
+    let (principal, decision) = (principal_of(agent), AuditDecision::NotAsked);
+    let row = envelope.audit_event(&principal, action, &resource, decision, result, recording.as_ref(), "");
+    hansard.store.record_audit(row).await
 }
 
 /// Who an agent is to the gate.

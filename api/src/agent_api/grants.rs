@@ -48,7 +48,7 @@ impl Purpose for UploadGrant {
 
 pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
     let token = place::token(&path);
-    call.run::<GrantUpload, _>(token.as_ref().ok().cloned(), async |call, granted| {
+    call.run::<GrantUpload, _>(token.as_ref().ok().cloned(), async move |call, granted| {
         let asked: GrantRequest = call.parse()?;
         let recording = place::own_recording(call, granted, &token?).await?;
         let evidence = check(call, &recording, &asked)?;

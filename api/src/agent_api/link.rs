@@ -34,14 +34,15 @@ const PUSH_AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub(crate) async fn get(LinkCall(call): LinkCall, request: HttpRequest, payload: Payload) -> HttpResponse {
     // A browser always names its origin on a WebSocket, and no browser is an agent (DECISIONS P3).
     if request.headers().contains_key(header::ORIGIN) {
-        return reply::refused(
-            &call.envelope,
-            &AgentRefusal::invalid_request("the link is for agents, not for browsers"),
-        );
+        let refusal = AgentRefusal::invalid_request("the link is for agents, not for browsers");
+        return call.refuse(&ReadAgentConfiguration::ENTRY, AuditDecision::NotAsked, None, refusal).await;
     }
     let granted = match call.grant::<ReadAgentConfiguration>() {
         Ok(granted) => granted,
-        Err(denied) => return reply::refused(&call.envelope, &denied.into()),
+        Err(denied) => {
+            let decision = AuditDecision::Denied { by: denied.by.clone() };
+            return call.refuse(&ReadAgentConfiguration::ENTRY, decision, None, denied.into()).await;
+        }
     };
     let (mut response, session, messages) = match actix_ws::handle(&request, payload) {
         Ok(opened) => opened,

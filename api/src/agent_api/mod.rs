@@ -19,25 +19,37 @@ mod uploads;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use agent_protocol::{AGENT_API_PREFIX, AgentErrorCode};
+use domain::actions::{
+    AcknowledgeSegment, Action as _, GrantUpload, OpenRecording, ReadAgentConfiguration, SealRecording,
+};
 
 pub use document::document;
 
 use crate::Hansard;
+use call::ActionOf;
 use refusal::AgentRefusal;
 use reply::Envelope;
 
 /// Adds the routes of the agent API.
 pub(crate) fn configure(app: &mut ServiceConfig) {
     let resource = |path: &str| web::resource(path.to_owned()).default_service(web::to(no_such_method));
+    let of = |path: &str, action| resource(path).app_data(ActionOf(action));
     app.service(
         web::scope(AGENT_API_PREFIX)
             .service(resource("/enrol").route(web::post().to(enrol::post)))
-            .service(resource("/configuration").route(web::get().to(configuration::get)))
-            .service(resource("/link").route(web::get().to(link::get)))
-            .service(resource("/recordings").route(web::post().to(open::post)))
-            .service(resource("/recordings/{token}/grants").route(web::post().to(grants::post)))
-            .service(resource("/recordings/{token}/segments").route(web::post().to(segments::post)))
-            .service(resource("/recordings/{token}/seal").route(web::post().to(seal::post)))
+            .service(
+                of("/configuration", &ReadAgentConfiguration::ENTRY).route(web::get().to(configuration::get)),
+            )
+            .service(of("/link", &ReadAgentConfiguration::ENTRY).route(web::get().to(link::get)))
+            .service(of("/recordings", &OpenRecording::ENTRY).route(web::post().to(open::post)))
+            .service(
+                of("/recordings/{token}/grants", &GrantUpload::ENTRY).route(web::post().to(grants::post)),
+            )
+            .service(
+                of("/recordings/{token}/segments", &AcknowledgeSegment::ENTRY)
+                    .route(web::post().to(segments::post)),
+            )
+            .service(of("/recordings/{token}/seal", &SealRecording::ENTRY).route(web::post().to(seal::post)))
             .service(resource("/uploads/{token}/{name:.*}").route(web::put().to(uploads::put)))
             .service(resource("/openapi.json").route(web::get().to(document::get)))
             .default_service(web::to(no_such_call)),

@@ -29,7 +29,7 @@ const START_LIMIT_BYTES: usize = 512 * 1024;
 pub(crate) async fn post(call: AgentCall) -> HttpResponse {
     let asked = call.parse::<OpenRecordingRequest>();
     let token = asked.as_ref().ok().map(|asked| asked.terminal_session_token.clone());
-    call.run::<OpenRecording, _>(token, async |call, granted| {
+    call.run::<OpenRecording, _>(token, async move |call, granted| {
         let asked = asked?;
         let start = check_start(&call.agent, &asked)?;
         let document = asked.start.0;

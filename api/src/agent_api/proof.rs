@@ -23,6 +23,19 @@ const NONCE_LIMIT: usize = 128;
 /// The longest token that is looked at.
 const TOKEN_LIMIT: usize = 4_096;
 
+/// A call that was refused.
+pub(super) struct NotProven {
+    pub(super) refusal: AgentRefusal,
+    /// The agent, when its key had signed: then the refusal is a row of the audit.
+    pub(super) signed_by: Option<Box<Agent>>,
+}
+
+impl<E: Into<AgentRefusal>> From<E> for NotProven {
+    fn from(refusal: E) -> Self {
+        Self { refusal: refusal.into(), signed_by: None }
+    }
+}
+
 /// Proves who asks, and reads the body. It is read only for somebody who holds an agent's key: strangers cannot make
 /// the server hold megabytes for them.
 pub(super) async fn prove(
@@ -31,7 +44,7 @@ pub(super) async fn prove(
     request: &HttpRequest,
     payload: Option<Payload>,
     most: usize,
-) -> Result<(Agent, Bytes), AgentRefusal> {
+) -> Result<(Agent, Bytes), NotProven> {
     let token = bearer_token(request)?;
     let agent_id = AgentClaims::agent_id(token)?;
     let agent = hansard.store.find_agent(&agent_id).await?.ok_or_else(unknown)?;
@@ -47,16 +60,21 @@ pub(super) async fn prove(
         Err(refused) => return Err(refused.into()),
     }
     // Only somebody who holds the key learns that the agent was replaced.
-    if agent.replaced_at.is_some() {
-        return Err(unknown());
-    }
     let body = match payload {
-        Some(mut payload) => body::read(&mut payload, most).await?,
-        None => Bytes::new(),
+        _ if agent.replaced_at.is_some() => Err(unknown()),
+        Some(mut payload) => body::read(&mut payload, most).await,
+        None => Ok(Bytes::new()),
     };
+    let body = match body {
+        Ok(body) => body,
+        Err(refusal) => return Err(NotProven { refusal, signed_by: Some(Box::new(agent)) }),
+    };
+    // Another body than the signed one: whose it is, nobody knows.
     let claims = verify(&body)?;
-    claim(hansard, &agent, &claims, now).await?;
-    Ok((agent, body))
+    match claim(hansard, &agent, &claims, now).await {
+        Ok(()) => Ok((agent, body)),
+        Err(refusal) => Err(NotProven { refusal, signed_by: Some(Box::new(agent)) }),
+    }
 }
 
 /// A token is good once, whichever replica it is shown to.

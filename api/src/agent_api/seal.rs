@@ -26,7 +26,7 @@ const REASON_LIMIT: usize = 1_000;
 
 pub(crate) async fn post(SealCall(call): SealCall, path: Path<String>) -> HttpResponse {
     let token = place::token(&path);
-    call.run::<SealRecording, _>(token.as_ref().ok().cloned(), async |call, granted| {
+    call.run::<SealRecording, _>(token.as_ref().ok().cloned(), async move |call, granted| {
         let asked: SealRequest = call.parse()?;
         let recording = place::own_recording(call, granted, &token?).await?;
         call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;

@@ -20,7 +20,7 @@ use super::refusal::AgentRefusal;
 
 pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
     let token = place::token(&path);
-    call.run::<AcknowledgeSegment, _>(token.as_ref().ok().cloned(), async |call, granted| {
+    call.run::<AcknowledgeSegment, _>(token.as_ref().ok().cloned(), async move |call, granted| {
         let asked: SegmentRequest = call.parse()?;
         if Stream::from_name(&asked.stream) != Some(Stream::Terminal) {
             return Err(AgentRefusal::invalid_request("Stream must be terminal"));

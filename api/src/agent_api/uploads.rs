@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use agent_protocol::AgentErrorCode;
 use domain::actions::{Action as _, GrantUpload};
 use domain::audit::AuditDecision;
-use domain::gate::{self, PrincipalPolicies, Resource};
+use domain::gate::{self, Granted, PrincipalPolicies, Resource};
 use domain::principal::Principal;
 use domain::storage_target::BucketName;
 use persistence::objects::ObjectError;
@@ -43,50 +43,78 @@ pub(crate) async fn put(
 }
 
 async fn upload(
-    hansard: &Hansard,
+    hansard: &Data<Hansard>,
     envelope: &Envelope,
     request: &HttpRequest,
     path: &(String, String),
     payload: Payload,
 ) -> Result<(), AgentRefusal> {
     let grant = read_grant(hansard, envelope, request)?;
-    if (grant.recording.as_str(), grant.evidence.to_string()) != (path.0.as_str(), path.1.clone()) {
-        return Err(invalid_grant("the grant is for another object; ask for one for this object"));
-    }
-    let agent = hansard.store.find_agent(&grant.agent).await?;
-    if agent.is_none_or(|agent| agent.replaced_at.is_some()) {
-        return Err(AgentRefusal::new(
-            AgentErrorCode::AgentNotFound,
-            "the agent of this grant was replaced; enrol it again",
-        ));
-    }
-    let principal = Principal::Agent {
+    // From here on the grant says whose the call is, and every end of it is a row.
+    let (permitted, bytes) = match permit(hansard, envelope, &grant, path).await {
+        Ok(granted) => {
+            let decision = AuditDecision::Allowed { by: granted.by().to_owned() };
+            (decision, receive(request, &grant, payload).await)
+        }
+        Err((decision, refusal)) => (decision, Err(refusal)),
+    };
+    let (hansard, envelope) = (hansard.clone(), envelope.clone());
+    // A task of its own: a client that hangs up once its bytes are here must not leave an object without its row.
+    let finished = tokio::spawn(async move {
+        let outcome = match bytes {
+            Ok(bytes) => store(&hansard, &grant, bytes).await,
+            Err(refusal) => Err(refusal),
+        };
+        let result = outcome.as_ref().map_or_else(|refusal| refusal.code.code(), |()| "OK");
+        let row = envelope.audit_event(
+            &principal_of(&grant),
+            GrantUpload::ENTRY.name,
+            &resource_of(&grant),
+            permitted,
+            result,
+            Some(&grant.recording),
+            "upload",
+        );
+        hansard.store.record_audit(row).await?;
+        outcome
+    });
+    finished.await.map_err(AgentRefusal::internal)?
+}
+
+fn principal_of(grant: &UploadGrant) -> Principal {
+    Principal::Agent {
         account: grant.account.clone(),
         agent: grant.agent.clone(),
         instance: grant.instance.clone(),
-    };
-    let resource = Resource::Instance { region: grant.region.clone(), instance: grant.instance.clone() };
-    let granted = gate::authorize::<GrantUpload>(
-        &principal,
-        resource.clone(),
-        &PrincipalPolicies::none(),
-        &envelope.facts(),
-    )?;
+    }
+}
 
-    let outcome = store(hansard, request, &grant, payload).await;
-    let result = outcome.as_ref().map_or_else(|refusal| refusal.code.code(), |()| "OK");
-    let by = AuditDecision::Allowed { by: granted.by().to_owned() };
-    let row = envelope.audit_event(
-        &principal,
-        GrantUpload::ENTRY.name,
-        &resource,
-        by,
-        result,
-        Some(&grant.recording),
-        "upload",
-    );
-    hansard.store.record_audit(row).await?;
-    outcome
+fn resource_of(grant: &UploadGrant) -> Resource {
+    Resource::Instance { region: grant.region.clone(), instance: grant.instance.clone() }
+}
+
+/// Whether the grant still holds, for this object.
+async fn permit(
+    hansard: &Hansard,
+    envelope: &Envelope,
+    grant: &UploadGrant,
+    path: &(String, String),
+) -> Result<Granted<GrantUpload>, (AuditDecision, AgentRefusal)> {
+    let not_asked = |refusal| (AuditDecision::NotAsked, refusal);
+    if (grant.recording.as_str(), grant.evidence.to_string()) != (path.0.as_str(), path.1.clone()) {
+        let message = "the grant is for another object; ask for one for this object";
+        return Err(not_asked(invalid_grant(message)));
+    }
+    let agent = hansard.store.find_agent(&grant.agent).await.map_err(|error| not_asked(error.into()))?;
+    if agent.is_none_or(|agent| agent.replaced_at.is_some()) {
+        return Err(not_asked(AgentRefusal::new(
+            AgentErrorCode::AgentNotFound,
+            "the agent of this grant was replaced; enrol it again",
+        )));
+    }
+    let (principal, resource) = (principal_of(grant), resource_of(grant));
+    gate::authorize(&principal, resource, &PrincipalPolicies::none(), &envelope.facts())
+        .map_err(|denied| (AuditDecision::Denied { by: denied.by.clone() }, denied.into()))
 }
 
 fn read_grant(
@@ -110,13 +138,7 @@ fn invalid_grant(message: &str) -> AgentRefusal {
     AgentRefusal::new(AgentErrorCode::InvalidGrant, message)
 }
 
-async fn store(
-    hansard: &Hansard,
-    request: &HttpRequest,
-    grant: &UploadGrant,
-    payload: Payload,
-) -> Result<(), AgentRefusal> {
-    let bytes = receive(request, grant, payload).await?;
+async fn store(hansard: &Hansard, grant: &UploadGrant, bytes: Bytes) -> Result<(), AgentRefusal> {
     let bucket = BucketName::parse(&grant.bucket, &grant.account).map_err(AgentRefusal::internal)?;
     match hansard.objects.put_once(&bucket, &grant.object, bytes).await {
         Ok(_) => Ok(()),

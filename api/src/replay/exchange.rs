@@ -48,15 +48,18 @@ pub(crate) async fn post(
             TokenRefused::Expired => ErrorCode::ReplayTicketExpired,
         },
     )?;
-    if ticket.viewer.recording != token {
-        return Err(ErrorCode::InvalidReplayTicket.into());
-    }
     let now = hansard.now();
     let claim = NonceClaim { hash: ticket.nonce_hash(), expires_at: Ticket::remembered_until(now), now };
-    if !hansard.store.claim_nonce(claim).await? {
-        return Err(ErrorCode::ReplayTicketUsed.into());
-    }
     let viewing = Viewing::new(&request, &hansard, ticket.viewer)?;
+    // The ticket is genuine: whoever holds it, the row says that it was shown.
+    if viewing.viewer().recording != token {
+        return Err(viewing.refuse("exchange", ErrorCode::InvalidReplayTicket.into()).await);
+    }
+    match hansard.store.claim_nonce(claim).await {
+        Ok(true) => {}
+        Ok(false) => return Err(viewing.refuse("exchange", ErrorCode::ReplayTicketUsed.into()).await),
+        Err(error) => return Err(viewing.refuse("exchange", error.into()).await),
+    }
     viewing
         .look("exchange", async |viewing, _| {
             let expires_at = Timestamp::from_millis(now.as_millis() + session::SESSION_MILLIS);

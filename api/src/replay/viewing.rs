@@ -10,7 +10,7 @@ use domain::audit::{AuditDecision, AuditEvent};
 use domain::gate::{self, Granted, RequestFacts, Resource};
 use domain::principal::Principal;
 use domain::recording_life::Recording;
-use domain::{TerminalSessionToken, Timestamp};
+use domain::{Region, TerminalSessionToken, Timestamp};
 use openapi::error_codes::ErrorCode;
 
 use super::session;
@@ -83,26 +83,23 @@ impl Viewing {
         how: &'static str,
         work: impl AsyncFnOnce(&Self, &Seen) -> Result<HttpResponse, ActionError>,
     ) -> Result<HttpResponse, ActionError> {
-        let resource = self.resource().await?;
-        let policies = self.hansard.store.policies_of(&self.principal).await?;
-        let granted = match gate::authorize::<ReplayRecording>(
-            &self.principal,
-            resource.clone(),
-            &policies,
-            &self.facts,
-        ) {
-            Ok(granted) => granted,
-            Err(denied) => {
-                let decision = AuditDecision::Denied { by: denied.by.clone() };
-                let error = ActionError::from(denied);
-                self.record(&resource, decision, &error.wire().code_text(), how).await?;
-                return Err(error);
+        let (resource, found) = match self.resource().await {
+            Ok(resource) => (resource.clone(), self.permit(resource).await),
+            Err(error) => {
+                let nowhere = self.instance_in(self.hansard.settings.region.clone());
+                (nowhere, Err((AuditDecision::NotAsked, error)))
             }
         };
-        let decision = AuditDecision::Allowed { by: granted.by().to_owned() };
-        let outcome = match self.find(granted).await {
-            Ok(seen) => work(&self, &seen).await,
-            Err(error) => Err(error),
+        let (decision, outcome) = match found {
+            Err((decision, error)) => (decision, Err(error)),
+            Ok(granted) => {
+                let decision = AuditDecision::Allowed { by: granted.by().to_owned() };
+                let outcome = match self.find(granted).await {
+                    Ok(seen) => work(&self, &seen).await,
+                    Err(error) => Err(error),
+                };
+                (decision, outcome)
+            }
         };
         let result = match &outcome {
             Ok(_) => "OK".to_owned(),
@@ -112,11 +109,32 @@ impl Viewing {
         outcome
     }
 
+    /// Writes the audit row of a look that was refused before policy was asked, and gives the refusal back.
+    pub(crate) async fn refuse(&self, how: &str, error: ActionError) -> ActionError {
+        let resource =
+            self.resource().await.unwrap_or_else(|_| self.instance_in(self.hansard.settings.region.clone()));
+        let recorded = self.record(&resource, AuditDecision::NotAsked, &error.wire().code_text(), how).await;
+        recorded.err().unwrap_or(error)
+    }
+
+    async fn permit(
+        &self,
+        resource: Resource,
+    ) -> Result<Granted<ReplayRecording>, (AuditDecision, ActionError)> {
+        let policies = self.hansard.store.policies_of(&self.principal).await;
+        let policies = policies.map_err(|error| (AuditDecision::NotAsked, error.into()))?;
+        gate::authorize(&self.principal, resource, &policies, &self.facts)
+            .map_err(|denied| (AuditDecision::Denied { by: denied.by.clone() }, denied.into()))
+    }
+
     async fn resource(&self) -> Result<Resource, ActionError> {
         let store = &self.hansard.store;
         let region = store.instance_region(self.principal.account(), &self.viewer.instance).await?;
-        let region = region.unwrap_or_else(|| self.hansard.settings.region.clone());
-        Ok(Resource::Instance { region, instance: self.viewer.instance.clone() })
+        Ok(self.instance_in(region.unwrap_or_else(|| self.hansard.settings.region.clone())))
+    }
+
+    fn instance_in(&self, region: Region) -> Resource {
+        Resource::Instance { region, instance: self.viewer.instance.clone() }
     }
 
     async fn find(&self, granted: Granted<ReplayRecording>) -> Result<Seen, ActionError> {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod audit;
+mod audit_refusals;
 mod delivery;
 mod enrolment;
 mod hostile;
