@@ -105,7 +105,7 @@ pub struct Recording {
     pub started_at: Timestamp,
     /// When the control plane first heard of it.
     pub opened_at: Timestamp,
-    /// When something last arrived.
+    /// When something last arrived: of a sealed recording, its seal.
     pub last_heard_at: Timestamp,
     /// Fixed by the configuration in force when it started.
     pub expiration: ExpirationDays,
@@ -136,9 +136,16 @@ impl Recording {
             RecordingState::Open => self.expiration.counted_from(now),
             RecordingState::Abandoned { last_heard_at } => self.expiration.counted_from(*last_heard_at),
             RecordingState::Sealed { ended_at, .. } | RecordingState::Delivered { ended_at, .. } => {
-                self.expiration.counted_from(*ended_at)
+                self.expiration.counted_from(self.bounded_end(*ended_at))
             }
         }
+    }
+
+    /// The end that expiry counts from. The agent's clock says when a session ended, and an instance without a good
+    /// one would have its recordings expire at once or never; so the end lies between the first that the control
+    /// plane heard of the recording and its seal.
+    fn bounded_end(&self, claimed: Timestamp) -> Timestamp {
+        claimed.min(self.last_heard_at).max(self.opened_at)
     }
 
     /// Whether it is hidden. A running recording never is.

@@ -138,10 +138,26 @@ fn expiry_counts_from_the_end_and_a_running_recording_never_expires() {
     let mut recording = with_segments(1);
     assert!(!recording.expired(at(START + 1_000 * DAY)));
     let ended_at = at(START + DAY);
+    recording.last_heard_at = ended_at;
     recording.state = RecordingState::Delivered { ended_at, end: SessionEnd::Exited };
     assert_eq!(recording.expires_at(at(START)), at(START + 8 * DAY));
     assert!(!recording.expired(at(START + 8 * DAY - 1)));
     assert!(recording.expired(at(START + 8 * DAY)));
+}
+
+#[test]
+fn expiry_counts_from_an_end_that_the_control_plane_can_vouch_for() {
+    let mut recording = with_segments(1);
+    recording.opened_at = at(START + DAY);
+    recording.last_heard_at = at(START + 2 * DAY);
+    let mut expires_at = |claimed| {
+        recording.state = RecordingState::Sealed { ended_at: at(claimed), end: SessionEnd::Exited };
+        assert_eq!(recording.duration_millis(), (claimed - START).max(0), "what the agent says is shown");
+        recording.expires_at(at(START))
+    };
+    assert_eq!(expires_at(START + DAY + 5), at(START + 8 * DAY + 5));
+    assert_eq!(expires_at(0), at(START + 8 * DAY), "a dead clock does not hide it at once");
+    assert_eq!(expires_at(START + 9_000 * DAY), at(START + 9 * DAY), "nor does a fast one keep it for ever");
 }
 
 fn granted() -> Granted<SetInstanceRecordConfig> {

@@ -34,7 +34,8 @@ async fn a_viewer_reads_what_was_recorded() {
         assert_eq!(facts["Status"], "finished");
         assert_eq!(facts["StartTime"], "2025-11-24T16:00:00Z");
         assert_eq!(facts["RecordDurationMillis"], 2_000);
-        assert_eq!(facts["ExpireTime"], "2025-11-25T16:00:02Z");
+        // It was sealed at once: no later end than that counts.
+        assert_eq!(facts["ExpireTime"], "2025-11-25T16:00:00Z");
         assert_eq!(facts["ClaimedUser"], "ana");
         // As the agent said it; the page escapes.
         assert_eq!(facts["Command"], json!(["bash", "-c", "echo \u{1b}[31m<b>"]));
@@ -141,11 +142,11 @@ async fn the_cookie_is_out_of_reach_and_for_one_recording() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_recording_is_closed_on_every_path_and_keeps_its_objects() {
     let (running, _, session) = finished().await;
-    // It expires a day and two seconds after it began.
+    // It expires a day after it began: it was sealed at once.
     running.advance_seconds(86_400 - 100);
     let viewer = Viewer::open(&running, &running.root, &session).await;
     let unused = ticket(&running, &running.root, &session).await;
-    running.advance_seconds(101);
+    running.advance_seconds(99);
     viewer.get(&running, "").await.ok();
     running.advance_seconds(1);
     for below in ["", "/", "/cast", "/text", "/objects", "/objects/start.json"] {

@@ -22,6 +22,7 @@ async fn a_session_that_ends_by_itself_goes_from_running_to_finished() {
         agent.deliver(&running, &session, number).await;
         assert_eq!(running.newest_status("i-web1").await, "running");
     }
+    running.advance_seconds(2);
     assert_eq!(agent.seal(&running, &session).await.ok()["Status"], "finished");
     let listed = running.call("ListInstanceRecords", &[]).await.ok();
     let record = &listed["Root"]["RecordList"][0];
@@ -44,6 +45,25 @@ async fn one_that_breaks_off_is_interrupted_and_one_without_content_failed() {
     agent.open(&running, &empty).await.ok();
     assert_eq!(agent.seal(&running, &empty).await.ok()["Status"], "failed");
     assert_eq!(running.newest_status("i-web1").await, "failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fast_clock_on_the_instance_keeps_no_recording_for_ever() {
+    let (running, agent) = started().await;
+    let mut session = agent.session(&running, &[b"a"], None);
+    session.manifest.ended_at = domain::Timestamp::parse_rfc3339_seconds("2055-11-24T16:00:00Z").unwrap();
+    agent.open(&running, &session).await.ok();
+    agent.deliver(&running, &session, 0).await;
+    running.advance_seconds(5);
+    agent.seal(&running, &session).await.ok();
+    let listed = running.call("ListInstanceRecords", &[]).await.ok();
+    let record = &listed["Root"]["RecordList"][0];
+    assert_eq!(record["ExpireTime"], "2025-11-27T16:00:05Z");
+    // What it claims is shown.
+    assert_eq!(record["RecordDurationMillis"], 946_684_800_000_i64);
+    running.advance_seconds(3 * 86_400);
+    let listed = running.call("ListInstanceRecords", &[]).await.ok();
+    assert_eq!(listed["Root"]["TotalCount"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,6 +113,7 @@ async fn a_recording_goes_where_the_configuration_says_and_keeps_its_days() {
     running.call("SetInstanceRecordConfig", &parameters).await.ok();
     assert_eq!(agent.open(&running, &session).await.ok()["RecordStorageTarget"], target);
     agent.deliver(&running, &session, 0).await;
+    running.advance_seconds(1);
     agent.seal(&running, &session).await.ok();
     let listed = running.call("ListInstanceRecords", &[]).await.ok();
     assert_eq!(listed["Root"]["RecordList"][0]["ExpireTime"], "2025-11-29T16:00:01Z");
