@@ -22,7 +22,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn asked(&self) -> Asked<'a> {
+    pub(crate) fn asked(&self) -> Asked<'a> {
         Asked {
             principal: self.principal,
             action: ActionName::split(self.action),
@@ -50,7 +50,7 @@ pub struct Layers {
 }
 
 impl Layers {
-    fn owner_of(&self, principal: &str, resource: ResourceName<'_>) -> bool {
+    pub(crate) fn owner_of(&self, principal: &str, resource: ResourceName<'_>) -> bool {
         let Some(account) = account_owned_by(principal).filter(|_| self.owner) else { return false };
         match resource {
             // The account in a request may be left out or be `*`; the server fills in the caller's own.

@@ -41,6 +41,7 @@ mod context;
 mod decision;
 mod document;
 mod evaluate;
+mod explain;
 mod glob;
 mod grammar;
 mod invalid;
@@ -50,6 +51,7 @@ mod operators;
 mod policy_set;
 mod principal;
 mod resource;
+mod simulate;
 mod values;
 mod vocabulary;
 
@@ -59,8 +61,15 @@ pub use context::{Context, ContextValue};
 pub use decision::{AllowedBy, Decision, DenyReason, Layer, Outcome, PolicyType, StatementId};
 pub use document::{DocumentKind, PolicyDocument};
 pub use evaluate::{Layers, Request, could_deny, evaluate};
+pub use explain::{
+    ElementExplanation, Explanation, KeyExplanation, KeyResult, LayerAnswer, LayerExplanation,
+    NEAREST_STATEMENTS, StatementExplanation, explain,
+};
 pub use invalid::{InvalidPolicy, Reason};
 pub use policy_set::PolicySet;
 pub use resource::{InvalidResource, ResourcePattern};
+pub use simulate::{
+    Answer, MAX_SIMULATED_REQUESTS, NamedContext, Questions, Simulation, TooManyQuestions, simulate,
+};
 pub use values::ValueType;
 pub use vocabulary::{Presence, Vocabulary};
