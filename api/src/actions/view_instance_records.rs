@@ -37,7 +37,7 @@ impl RpcAction for ViewInstanceRecords {
         if recording.expired(call.arrived_at) {
             return Err(ErrorCode::RecordingExpired.into());
         }
-        let replay = tickets::issue(call.hansard, granted.principal(), &recording)?;
+        let replay = tickets::issue(call.hansard, granted.principal(), &call.access_key_id, &recording)?;
         let reply = ViewInstanceRecordsReply {
             envelope: Envelope::ok(call.request_id.as_str()),
             root: true,

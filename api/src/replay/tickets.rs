@@ -2,7 +2,7 @@
 //! the fragment of an address, so that they reach no log and no Referer.
 
 use aws_lc_rs::digest;
-use domain::identity::{UserId, UserName};
+use domain::identity::{AccessKeyId, UserId, UserName};
 use domain::principal::Principal;
 use domain::recording_life::Recording;
 use domain::{AccountId, InstanceId, TerminalSessionToken, Timestamp};
@@ -32,13 +32,19 @@ pub(crate) struct Viewer {
     pub(crate) recording: TerminalSessionToken,
     pub(crate) instance: InstanceId,
     account: AccountId,
+    /// The key that asked for the ticket: when it is taken away, what it opened is closed.
+    access_key: String,
     /// The RAM user's id and name; absent for the account's owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user: Option<(String, String)>,
 }
 
 impl Viewer {
-    fn of(principal: &Principal, recording: &Recording) -> Result<Self, ActionError> {
+    fn of(
+        principal: &Principal,
+        access_key: &AccessKeyId,
+        recording: &Recording,
+    ) -> Result<Self, ActionError> {
         let user = match principal {
             Principal::Account { .. } => None,
             Principal::User { user_id, user_name, .. } => {
@@ -48,8 +54,19 @@ impl Viewer {
                 return Err(ErrorCode::ForbiddenRam.into());
             }
         };
-        let account = principal.account().clone();
-        Ok(Self { recording: recording.token.clone(), instance: recording.instance.clone(), account, user })
+        Ok(Self {
+            recording: recording.token.clone(),
+            instance: recording.instance.clone(),
+            account: principal.account().clone(),
+            access_key: access_key.as_str().to_owned(),
+            user,
+        })
+    }
+
+    /// The key that asked for the ticket.
+    pub(crate) fn access_key(&self) -> Result<AccessKeyId, ActionError> {
+        AccessKeyId::parse(&self.access_key)
+            .map_err(|error| ActionError::unexpected("read the viewer of a replay token", error))
     }
 
     /// The caller to whom the ticket was given.
@@ -95,9 +112,10 @@ impl Ticket {
 pub(crate) fn issue(
     hansard: &Hansard,
     principal: &Principal,
+    access_key: &AccessKeyId,
     recording: &Recording,
 ) -> Result<ReplayUrl, ActionError> {
-    let viewer = Viewer::of(principal, recording)?;
+    let viewer = Viewer::of(principal, access_key, recording)?;
     let expires_at = Timestamp::from_millis(hansard.now().as_millis() + TICKET_MILLIS);
     let ticket = Ticket { jti: uuid::Uuid::new_v4().simple().to_string(), viewer };
     let signed = signed_tokens::issue(&hansard.keys, ticket, expires_at)

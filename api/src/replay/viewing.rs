@@ -5,9 +5,11 @@ use std::net::IpAddr;
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use domain::access_key::AccessKeyStatus;
 use domain::actions::{Action as _, ReplayRecording};
 use domain::audit::{AuditDecision, AuditEvent};
 use domain::gate::{self, Granted, RequestFacts, Resource};
+use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use domain::recording_life::Recording;
 use domain::{Region, TerminalSessionToken, Timestamp};
@@ -26,6 +28,7 @@ pub(crate) struct Viewing {
     pub(crate) now: Timestamp,
     viewer: Viewer,
     principal: Principal,
+    access_key: AccessKeyId,
     facts: RequestFacts,
     source_address: Option<IpAddr>,
     user_agent: String,
@@ -55,7 +58,7 @@ impl Viewing {
         hansard: &Data<Hansard>,
         viewer: Viewer,
     ) -> Result<Self, ActionError> {
-        let principal = viewer.principal()?;
+        let (principal, access_key) = (viewer.principal()?, viewer.access_key()?);
         let now = hansard.now();
         let source_address = request::source_address(request);
         let secure_transport = request::secure_transport(request);
@@ -65,6 +68,7 @@ impl Viewing {
             now,
             viewer,
             principal,
+            access_key,
             facts: RequestFacts { now, source_address, secure_transport, multi_factor: false },
             source_address,
             user_agent: request::user_agent(request),
@@ -121,10 +125,25 @@ impl Viewing {
         &self,
         resource: Resource,
     ) -> Result<Granted<ReplayRecording>, (AuditDecision, ActionError)> {
+        let not_asked = |error| (AuditDecision::NotAsked, error);
+        self.check_access_key().await.map_err(not_asked)?;
         let policies = self.hansard.store.policies_of(&self.principal).await;
-        let policies = policies.map_err(|error| (AuditDecision::NotAsked, error.into()))?;
+        let policies = policies.map_err(|error| not_asked(error.into()))?;
         gate::authorize(&self.principal, resource, &policies, &self.facts)
             .map_err(|denied| (AuditDecision::Denied { by: denied.by.clone() }, denied.into()))
+    }
+
+    /// Whether the key that asked for the ticket still signs, for the same caller. A key that is switched off or
+    /// deleted, as one is whose secret has leaked, ends what was opened with it.
+    async fn check_access_key(&self) -> Result<(), ActionError> {
+        let key = self.hansard.store.find_access_key(&self.access_key).await?;
+        let signs =
+            key.is_some_and(|key| key.status == AccessKeyStatus::Active && key.principal == self.principal);
+        if signs {
+            return Ok(());
+        }
+        let message = "The access key that asked for this replay does not sign any more.";
+        Err(ActionError::refused(ErrorCode::ForbiddenRam, message))
     }
 
     async fn resource(&self) -> Result<Resource, ActionError> {
@@ -158,7 +177,7 @@ impl Viewing {
             at: self.now,
             account: self.principal.account().clone(),
             principal: self.principal.arn(),
-            access_key_id: None,
+            access_key_id: Some(self.access_key.as_str().to_owned()),
             action: ReplayRecording::ENTRY.name.to_owned(),
             resource: resource.arn(self.principal.account()),
             decision,

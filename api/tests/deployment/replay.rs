@@ -1,5 +1,7 @@
 //! Replay: a ticket is good once, a session for one recording; policy and expiry are asked at every step.
 
+use domain::access_key::AccessKeyStatus;
+use domain::audit::AuditDecision;
 use recording::ExitStatus;
 use reqwest::header::{CONTENT_TYPE, COOKIE, ORIGIN};
 use serde_json::json;
@@ -208,6 +210,28 @@ async fn a_deleted_user_sees_nothing_any_more() {
     // Another user of the same name is somebody else.
     running.user("ana", MAY_VIEW).await;
     assert_eq!(viewer.get(&running, "/cast").await.refusal(), (403, "Forbidden.RAM"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_taken_away_closes_what_it_opened() {
+    let (running, _, session) = finished().await;
+    let ana = running.user("ana", MAY_VIEW).await;
+    let unused = ticket(&running, &ana, &session).await;
+    let viewer = Viewer::open(&running, &ana, &session).await;
+    let row = running.audit_rows().await.pop().unwrap();
+    assert_eq!(row.access_key_id.as_deref(), Some(ana.id.as_str()), "the row says which key opened it");
+
+    running.switch_key(&ana, AccessKeyStatus::Inactive).await;
+    for below in ["", "/cast", "/objects/start.json"] {
+        assert_eq!(viewer.get(&running, below).await.refusal(), (403, "Forbidden.RAM"), "{below}");
+    }
+    assert_eq!(exchange(&running, &session, &unused).await.refusal(), (403, "Forbidden.RAM"));
+    let row = running.audit_rows().await.pop().unwrap();
+    assert_eq!((row.decision, row.how.as_str()), (AuditDecision::NotAsked, "exchange"));
+    running.switch_key(&ana, AccessKeyStatus::Active).await;
+    viewer.get(&running, "").await.ok();
+    running.delete_key(&ana).await;
+    assert_eq!(viewer.get(&running, "").await.refusal(), (403, "Forbidden.RAM"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

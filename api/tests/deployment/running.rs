@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use api::{ApiSettings, HansardParts};
 use aws_lc_rs::{digest, hmac};
-use domain::access_key::AccessKeySecret;
+use domain::access_key::{AccessKeySecret, AccessKeyStatus};
 use domain::actions::AdministerIdentity;
 use domain::audit::{AuditDecision, AuditEvent};
 use domain::clock::{Clock as _, ManualClock};
@@ -250,6 +250,16 @@ impl Running {
         let (id, secret) =
             self.store.create_access_key(&granted, &owner, self.clock.now(), self.audit()).await.unwrap();
         Key { id: id.as_str().to_owned(), secret: secret.reveal().to_owned() }
+    }
+
+    pub(crate) async fn switch_key(&self, key: &Key, status: AccessKeyStatus) {
+        let id = AccessKeyId::parse(&key.id).unwrap();
+        self.store.set_access_key_status(&self.administer(), &id, status, self.audit()).await.unwrap();
+    }
+
+    pub(crate) async fn delete_key(&self, key: &Key) {
+        let id = AccessKeyId::parse(&key.id).unwrap();
+        self.store.delete_access_key(&self.administer(), &id, self.audit()).await.unwrap();
     }
 
     pub(crate) async fn delete_user(&self, name: &str) {
