@@ -4,6 +4,7 @@
 mod actions;
 pub mod agent_api;
 mod connection;
+mod decoding;
 mod dispatch;
 mod documents;
 mod errors;

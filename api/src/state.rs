@@ -9,6 +9,7 @@ use persistence::Store;
 use persistence::objects::ObjectStore;
 use url::Url;
 
+use crate::decoding::Decoding;
 use crate::links::Links;
 
 /// Settings of the API. The program that serves reads them from flags, environment and file; nothing here does.
@@ -86,6 +87,8 @@ pub struct Hansard {
     pub settings: ApiSettings,
     /// The agents that are connected to this replica.
     pub(crate) links: Links,
+    /// The turns that decodes of segments take.
+    pub(crate) decoding: Decoding,
 }
 
 impl Hansard {
@@ -93,7 +96,7 @@ impl Hansard {
     #[must_use]
     pub fn new(parts: HansardParts) -> Self {
         let HansardParts { store, objects, clock, keys, settings } = parts;
-        Self { store, objects, clock, keys, settings, links: Links::default() }
+        Self { store, objects, clock, keys, settings, links: Links::default(), decoding: Decoding::default() }
     }
 
     /// The present moment.

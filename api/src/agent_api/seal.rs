@@ -182,11 +182,13 @@ async fn check_exit_record(call: &AgentCall, recording: &Recording) -> Result<()
     let number = recording.arrived.segments.checked_sub(1).ok_or_else(missing)?;
     let name = place::object(recording, EvidenceName::Segment { stream: Stream::Terminal, number })?;
     let bytes = call.hansard.objects.get(recording.target.bucket(), &name).await?;
-    // Decompressing a megabyte belongs off the threads that answer calls.
-    let decoded = tokio::task::spawn_blocking(move || recording::decode_segment(&bytes)).await;
-    let decoded = decoded.map_err(AgentRefusal::internal)?.map_err(AgentRefusal::internal)?;
-    let exited = decoded.events.iter().any(|event| matches!(event.kind, TerminalEventKind::Exit(_)));
-    if exited { Ok(()) } else { Err(missing()) }
+    let has_exit = move || {
+        let decoded = recording::decode_segment(&bytes)?;
+        Ok(decoded.events.iter().any(|event| matches!(event.kind, TerminalEventKind::Exit(_))))
+    };
+    let exited: Result<bool, recording::SegmentError> =
+        call.hansard.decoding.run(has_exit).await.map_err(AgentRefusal::internal)?;
+    if exited.map_err(AgentRefusal::internal)? { Ok(()) } else { Err(missing()) }
 }
 
 /// Every listed segment is the claimed one. How many there are is compared by `recording_life::seal`.

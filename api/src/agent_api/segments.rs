@@ -89,10 +89,8 @@ async fn check(
     let bytes = read_back(call, recording, asked).await?;
     let expected = asked.clone();
     let token = recording.token.clone();
-    // Hashing and decompressing a megabyte belongs off the threads that answer calls.
-    tokio::task::spawn_blocking(move || check_bytes(&bytes, &token, &expected))
-        .await
-        .map_err(AgentRefusal::internal)?
+    let checked = call.hansard.decoding.run(move || check_bytes(&bytes, &token, &expected)).await;
+    checked.map_err(AgentRefusal::internal)?
 }
 
 async fn read_back(

@@ -106,15 +106,14 @@ async fn render(
     let evidence = EvidenceName::Segment { stream: Stream::Terminal, number: row.number };
     let bytes = objects::read(&hansard, &recording, evidence).await?;
     let token = recording.token.clone();
-    // Decompressing a megabyte belongs off the threads that answer calls.
-    tokio::task::spawn_blocking(move || {
+    let rendered = move || {
         Ok(Bytes::from(match rendering {
             Rendering::Cast => decode(&bytes, &token, &row)?.text,
             Rendering::Text => output_of(decode(&bytes, &token, &row)?),
         }))
-    })
-    .await
-    .map_err(|error| ActionError::unexpected("decode a segment", error))?
+    };
+    let rendered = hansard.decoding.run(rendered).await;
+    rendered.map_err(|error| ActionError::unexpected("decode a segment", error))?
 }
 
 /// Decodes what is still exactly what was claimed.
