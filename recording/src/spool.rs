@@ -23,6 +23,9 @@ pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
 
 const READ_BYTES: usize = 64 * 1024;
 
+/// How many bytes are looked at, and looked at again under a checksum, before a search behind damage is given up.
+const MOST_EFFORT_BYTES: usize = 256 * 1024 * 1024;
+
 /// What a record holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RecordKind(pub u8);
@@ -36,6 +39,11 @@ impl RecordKind {
     pub const GAP: Self = Self(3);
     /// The end of the recorded command: 0 and the exit code, or 1 and the signal.
     pub const EXIT: Self = Self(4);
+
+    /// Whether it is one of these.
+    fn is_known(self) -> bool {
+        (Self::TERMINAL_OUTPUT.0..=Self::EXIT.0).contains(&self.0)
+    }
 }
 
 /// One record of a spool.
@@ -228,7 +236,7 @@ pub enum Trailing {
         /// How many bytes of it there are so far.
         bytes: u64,
     },
-    /// Bytes that are no record: the checksum or the length is wrong. Nothing behind them can be read.
+    /// Bytes that are no record: the checksum or the length is wrong. See [`SpoolReader::pass_over_damage`].
     Damaged,
 }
 
@@ -272,6 +280,86 @@ impl<R: Read> SpoolReader<R> {
             }
             Examined::Incomplete | Examined::Damaged => Ok(None),
         }
+    }
+
+    /// Looks behind damage for the next whole record of a known kind, and stands before it. Gives how many bytes are
+    /// passed over; `None` when no record is found (yet), after which this reader is of no more use.
+    ///
+    /// Where the damaged record itself says how long it is, that is tried first: what a person printed may look like a
+    /// record.
+    ///
+    /// # Errors
+    /// The source cannot be read.
+    pub fn pass_over_damage(&mut self) -> io::Result<Option<u64>> {
+        if !self.has(RECORD_HEADER_BYTES)? {
+            return Ok(None);
+        }
+        if let Some(length) = self.stated_length() {
+            if self.record_stands(length)? {
+                return Ok(Some(self.pass_over(length)));
+            }
+            if self.buffer.len() - self.start == length {
+                // It is the last one so far, and what stands inside it is no record of its own.
+                return Ok(None);
+            }
+        }
+        let mut passed = 0;
+        let mut effort = MOST_EFFORT_BYTES;
+        loop {
+            passed += self.pass_over(1);
+            if !self.has(RECORD_HEADER_BYTES)? {
+                return Ok(None);
+            }
+            let kind = RecordKind(self.buffer[self.start + RECORD_HEADER_BYTES - 1]);
+            let mut cost = 1;
+            if let Some(length) = self.stated_length().filter(|_| kind.is_known()) {
+                if self.record_stands(0)? {
+                    return Ok(Some(passed));
+                }
+                cost = length;
+            }
+            let Some(left) = effort.checked_sub(cost) else { return Ok(None) };
+            effort = left;
+        }
+    }
+
+    fn pass_over(&mut self, bytes: usize) -> u64 {
+        self.start += bytes;
+        self.good_end += bytes as u64;
+        bytes as u64
+    }
+
+    /// How long the record here would be by its own words, if they make sense.
+    fn stated_length(&self) -> Option<usize> {
+        let length = u32::from_be_bytes(*self.buffer[self.start..].first_chunk()?) as usize;
+        (length <= MAX_PAYLOAD_BYTES).then_some(RECORD_HEADER_BYTES + length)
+    }
+
+    /// Whether a whole record stands so many bytes further on.
+    fn record_stands(&mut self, further: usize) -> io::Result<bool> {
+        if !self.has(further + RECORD_HEADER_BYTES)? {
+            return Ok(false);
+        }
+        loop {
+            match examine(&self.buffer[self.start + further..]) {
+                Examined::Whole(..) => return Ok(true),
+                Examined::Damaged => return Ok(false),
+                Examined::Incomplete => {}
+            }
+            if !self.fill()? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Reads on until so many bytes are there; false when the source has no more (yet).
+    fn has(&mut self, bytes: usize) -> io::Result<bool> {
+        while self.buffer.len() - self.start < bytes {
+            if !self.fill()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The offset behind the last record that was returned: where a reader can resume, and where a torn spool is
@@ -413,6 +501,74 @@ mod tests {
         bytes.resize(bytes.len() + 4096, 0);
         let (read, good_end, trailing) = read_all(&bytes);
         assert_eq!((read.len(), good_end, trailing), (5, *ends.last().unwrap(), Trailing::Damaged));
+    }
+
+    /// What is read when damage is passed over, and the bytes that were.
+    fn read_past_damage(bytes: &[u8]) -> (Vec<TerminalEvent>, Vec<u64>) {
+        let mut reader = SpoolReader::new(bytes, 0);
+        let (mut events, mut passed) = (Vec::new(), Vec::new());
+        loop {
+            while let Some(record) = reader.next_record().unwrap() {
+                events.push(record.terminal_event().unwrap());
+            }
+            if reader.trailing() == Trailing::Nothing {
+                assert_eq!(reader.good_end(), bytes.len() as u64);
+                return (events, passed);
+            }
+            match reader.pass_over_damage().unwrap() {
+                Some(bytes) => passed.push(bytes),
+                None => return (events, passed),
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_damaged_record_is_lost() {
+        let events = sample();
+        let (bytes, ends) = spool_of(&events);
+        // The last record has none behind it to go on with.
+        for place in 0..usize::try_from(ends[3]).unwrap() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[place] ^= flip;
+                let hit = ends.iter().filter(|end| **end <= place as u64).count();
+                let before = if hit == 0 { 0 } else { ends[hit - 1] };
+                let mut expected = events.clone();
+                expected.remove(hit);
+                assert_eq!(read_past_damage(&damaged), (expected, vec![ends[hit] - before]), "byte {place}");
+            }
+        }
+        let mut end = bytes.clone();
+        *end.last_mut().unwrap() ^= 1;
+        assert_eq!(read_past_damage(&end), (events[..4].to_vec(), vec![]));
+    }
+
+    #[test]
+    fn a_long_hole_is_passed_over() {
+        let events = sample();
+        let (bytes, _) = spool_of(&events);
+        for filler in [0_u8, 1, 0xff] {
+            let hole = vec![filler; 3 * MAX_PAYLOAD_BYTES];
+            let (read, passed) = read_past_damage(&[&bytes, &hole[..], &bytes].concat());
+            // A hole of zeros looks like the beginning of the record behind it.
+            assert_eq!(read.len(), 2 * events.len(), "{filler}");
+            assert_eq!(passed.iter().sum::<u64>(), hole.len() as u64);
+        }
+    }
+
+    #[test]
+    fn what_was_printed_is_not_taken_for_a_record() {
+        let (forged, _) = spool_of(&[TerminalEvent::exit(Micros::new(1), ExitStatus::Code(0))]);
+        let events =
+            [TerminalEvent::output(Micros::new(1), forged), TerminalEvent::output(Micros::new(2), "next")];
+        let (bytes, ends) = spool_of(&events);
+        for place in [4, 16, usize::try_from(ends[0]).unwrap() - 1] {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 1;
+            assert_eq!(read_past_damage(&damaged), (events[1..].to_vec(), vec![ends[0]]));
+            let alone = &damaged[..usize::try_from(ends[0]).unwrap()];
+            assert_eq!(read_past_damage(alone), (vec![], vec![]));
+        }
     }
 
     #[test]
