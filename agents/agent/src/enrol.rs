@@ -28,6 +28,15 @@ pub(crate) fn enrol(state_dir: &Path, options: EnrolOptions) -> Result<(), Strin
         ));
     }
 
+    let waiting = run::waiting_sessions(&directory.spool())?;
+    if waiting > 0 && !options.abandon_spool {
+        return Err(format!(
+            "{waiting} sessions in {} are not delivered yet, and a new agent cannot deliver what another recorded; `hansard-agent run` \
+             delivers them, or --abandon-spool sets them aside",
+            directory.spool().display()
+        ));
+    }
+
     let keys = Keys::generate()?;
     let request = EnrolRequest {
         join_token,
@@ -60,10 +69,15 @@ pub(crate) fn enrol(state_dir: &Path, options: EnrolOptions) -> Result<(), Strin
     identity
         .believe(&reply.configuration)
         .map_err(|error| format!("the control plane's first configuration is not believed: {error}"))?;
-    // The identity last: without it the directory is not enrolled, whatever else lies there.
-    keys.store(&directory)?;
-    identity::store_configuration(&directory, &reply.configuration)?;
+    // With the identity the enrolment is done: whatever is cut off before leaves the agent that was, or none.
+    keys.store_for(&identity.agent_id, &directory)?;
+    if waiting > 0 {
+        let aside = directory.set_spool_aside(&identity.agent_id)?;
+        crate::say(&format!("{waiting} sessions of the agent before were set aside in {}", aside.display()));
+    }
     identity.store(&directory)?;
+    Keys::settle(&identity.agent_id, &directory)?;
+    identity::store_configuration(&directory, &reply.configuration)?;
     crate::say(&format!(
         "enrolled as {} for instance {} at {}; `hansard-agent run` starts the agent",
         identity.agent_id, identity.instance_id, identity.server_url

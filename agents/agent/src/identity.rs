@@ -13,7 +13,7 @@ use crate::state_directory::{PRIVATE_MODE, PUBLIC_MODE, StateDirectory};
 const IDENTITY: &str = "agent.json";
 const CONFIGURATION: &str = "configuration.json";
 const AUTHENTICATION_KEY: &str = "authentication.key";
-const SEALING_KEY: &str = "sealing.key";
+pub(crate) const SEALING_KEY: &str = "sealing.key";
 
 /// `agent.json`: nothing in it is secret, and `record` reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +83,11 @@ pub(crate) fn store_configuration(
         .map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }
 
+/// Where a key lies until its agent is enrolled.
+fn new_key(name: &str, agent_id: &AgentId) -> String {
+    format!("{name}.{agent_id}")
+}
+
 /// The agent's two keys: one proves requests, the other seals recordings.
 #[derive(Debug)]
 pub(crate) struct Keys {
@@ -96,19 +101,37 @@ impl Keys {
         Ok(Keys { authentication, sealing: SealingKey::generate() })
     }
 
-    pub(crate) fn store(&self, directory: &StateDirectory) -> Result<(), String> {
+    /// Keeps the keys of an agent that is being enrolled. They count from the moment its identity is stored: until then the keys
+    /// of the agent before it stay as they are, because whatever it recorded can be sealed with nothing else.
+    pub(crate) fn store_for(&self, agent_id: &AgentId, directory: &StateDirectory) -> Result<(), String> {
         for (name, pem) in [
             (AUTHENTICATION_KEY, self.authentication.to_pem()),
             (SEALING_KEY, keys::to_pem(&self.sealing.to_pkcs8())),
         ] {
-            let path = directory.file(name);
+            let path = directory.file(&new_key(name, agent_id));
             durable::write(&path, pem.as_bytes(), PRIVATE_MODE)
                 .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
         }
         Ok(())
     }
 
-    pub(crate) fn load(directory: &StateDirectory) -> Result<Keys, String> {
+    /// Gives the keys of the agent that is enrolled now their place. An enrolment that was cut off is completed here.
+    pub(crate) fn settle(agent_id: &AgentId, directory: &StateDirectory) -> Result<(), String> {
+        for name in [AUTHENTICATION_KEY, SEALING_KEY] {
+            let new = directory.file(&new_key(name, agent_id));
+            match std::fs::rename(&new, directory.file(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(format!("{} cannot be put in its place: {error}", new.display()));
+                }
+                _ => {}
+            }
+        }
+        durable::sync_folder(directory.path())
+            .map_err(|error| format!("{} cannot be synced: {error}", directory.path().display()))
+    }
+
+    pub(crate) fn load(agent_id: &AgentId, directory: &StateDirectory) -> Result<Keys, String> {
+        Keys::settle(agent_id, directory)?;
         let read = |name: &str| {
             let path = directory.file(name);
             std::fs::read_to_string(&path)
@@ -120,5 +143,42 @@ impl Keys {
         let der = keys::from_pem(&read(SEALING_KEY)?).map_err(|error| bad(SEALING_KEY, error.to_string()))?;
         let sealing = SealingKey::from_pkcs8(&der).map_err(|error| bad(SEALING_KEY, error.to_string()))?;
         Ok(Keys { authentication, sealing })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_enrolment_that_is_cut_off_leaves_an_agent_with_its_own_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = StateDirectory::create(&folder.path().join("state")).unwrap();
+        let enrolled = || {
+            let identity = Identity {
+                agent_id: AgentId::generate(),
+                account_id: AccountId::parse("1000000000000001").unwrap(),
+                instance_id: InstanceId::parse("i-one").unwrap(),
+                region: Region::parse("cn-hangzhou").unwrap(),
+                server_url: "http://localhost".parse().unwrap(),
+                server_keys: vec![],
+            };
+            (identity, Keys::generate().unwrap())
+        };
+        let sealing_key_of_the_enrolled = || {
+            let identity = Identity::get(&directory).unwrap();
+            Keys::load(&identity.agent_id, &directory).unwrap().sealing.public_key()
+        };
+        let (first, first_keys) = enrolled();
+        first_keys.store_for(&first.agent_id, &directory).unwrap();
+        first.store(&directory).unwrap();
+        assert_eq!(sealing_key_of_the_enrolled(), first_keys.sealing.public_key());
+
+        let (second, second_keys) = enrolled();
+        second_keys.store_for(&second.agent_id, &directory).unwrap();
+        assert_eq!(sealing_key_of_the_enrolled(), first_keys.sealing.public_key());
+        second.store(&directory).unwrap();
+        assert_eq!(sealing_key_of_the_enrolled(), second_keys.sealing.public_key());
+        assert_eq!(sealing_key_of_the_enrolled(), second_keys.sealing.public_key());
     }
 }

@@ -72,6 +72,9 @@ pub(crate) struct EnrolOptions {
     /// Take the place of an agent that is enrolled already. The join token must permit it.
     #[arg(long)]
     pub(crate) replace: bool,
+    /// Set sessions aside that are not delivered yet. They are kept, with the key that seals them, but no agent delivers them.
+    #[arg(long)]
+    pub(crate) abandon_spool: bool,
 }
 
 impl std::fmt::Debug for EnrolOptions {
@@ -80,6 +83,7 @@ impl std::fmt::Debug for EnrolOptions {
             .field("server", &self.server.as_str())
             .field("instance_id", &self.instance_id)
             .field("replace", &self.replace)
+            .field("abandon_spool", &self.abandon_spool)
             .finish_non_exhaustive()
     }
 }

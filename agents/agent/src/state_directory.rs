@@ -7,8 +7,12 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use agent_protocol::local::SOCKET_NAME;
+use recording::AgentId;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
+
+use crate::durable;
+use crate::identity::SEALING_KEY;
 
 /// Passable but not listable: people who record must reach the socket and the signed configuration. The spool and the keys are their
 /// owner's alone.
@@ -59,6 +63,22 @@ impl StateDirectory {
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// Makes room for the spool of the agent that is about to be enrolled, and returns where the sessions in it lie now. The key that
+    /// seals them is copied there first.
+    pub(crate) fn set_spool_aside(&self, next_agent: &AgentId) -> Result<PathBuf, String> {
+        let aside = self.file(&format!("spool-before-{next_agent}"));
+        let cannot = |error: io::Error| format!("the spool cannot be set aside: {error}");
+        match fs::read(self.file(SEALING_KEY)) {
+            Ok(key) => durable::write(&self.spool().join(SEALING_KEY), &key, PRIVATE_MODE).map_err(cannot)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(cannot(error)),
+        }
+        fs::rename(self.spool(), &aside).map_err(cannot)?;
+        DirBuilder::new().mode(PRIVATE_FOLDER_MODE).create(self.spool()).map_err(cannot)?;
+        durable::sync_folder(&self.path).map_err(cannot)?;
+        Ok(aside)
     }
 
     /// Keeps other agents away as long as the lock lives.

@@ -130,6 +130,7 @@ fn describe_session(session: &LocalSession) -> String {
         SessionState::Recording => "recording",
         SessionState::Delivering => "being delivered",
         SessionState::Refused => "refused",
+        SessionState::Damaged => "damaged",
     };
     format!(
         "{}  {state}, {} of {} segments delivered, {} bytes{}",

@@ -120,6 +120,8 @@ pub enum SessionState {
     Recording,
     /// It has ended and is on its way.
     Delivering,
-    /// The control plane refused it for good; its bytes are kept.
+    /// The control plane refused it; its bytes are kept.
     Refused,
+    /// It was delivered, but not all of its spool could be read; what was captured is kept.
+    Damaged,
 }

@@ -162,6 +162,14 @@ impl LocalAgent {
         if self.is_enrolled().await? {
             return Ok(());
         }
+        if !self.spool_is_empty() {
+            let spool = self.state_dir.join("spool");
+            return Err(Failure::failed(format!(
+                "this deployment does not know the agent whose recordings wait in {}, and another cannot deliver them; serve with the \
+                 database it was enrolled in, or set them aside with `hansard-agent enrol --abandon-spool`",
+                spool.display()
+            )));
+        }
         let token = self.join_token().await?;
         let server = self.server.as_str().trim_end_matches('/');
         let arguments = ["enrol", "--server", server, "--instance-id", self.instance.as_str(), "--replace"];
@@ -207,7 +215,13 @@ impl LocalAgent {
 
     fn spool_is_empty(&self) -> bool {
         match std::fs::read_dir(self.state_dir.join("spool")) {
-            Ok(mut sessions) => sessions.next().is_none(),
+            // What begins with a dot never began, or is delivered; so is what was damaged.
+            Ok(sessions) => {
+                sessions.flatten().all(|entry| {
+                let name = entry.file_name();
+                [&b"."[..], b"damaged-"].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix))
+            })
+            }
             Err(error) => error.kind() == std::io::ErrorKind::NotFound,
         }
     }

@@ -121,6 +121,14 @@ fn is_full_disk(error: &(dyn std::error::Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
 }
 
+/// A place in a live spool that cannot be read.
+#[derive(Debug, Clone, Copy)]
+struct Damage {
+    offset: u64,
+    /// When something behind it was looked for in vain, and how long the spool was then.
+    searched: Option<(Instant, u64)>,
+}
+
 /// One spool being followed.
 struct Tail {
     session: Arc<Session>,
@@ -132,6 +140,10 @@ struct Tail {
     exit: Option<ExitStatus>,
     last_gap: Option<String>,
     finished: bool,
+    /// Where the spool cannot be read while its recorder lives.
+    damage: Option<Damage>,
+    /// Some of the spool could not be read.
+    damaged: bool,
     /// A segment that is cut but could not be kept yet.
     pending: Option<Segment>,
     not_before: Option<Instant>,
@@ -164,6 +176,7 @@ impl Tail {
         let last_at = last.as_ref().map_or(Micros::ZERO, |record| record.state.last_at);
         let exit = last.as_ref().and_then(|record| record.exit);
         let last_gap = last.as_ref().and_then(|record| record.last_gap.clone());
+        let damaged = last.as_ref().is_some_and(|record| record.damaged);
         let segmenter =
             capture.segmenter(&session.start, &session.start_document, last.map(|record| record.state));
         Ok(Tail {
@@ -175,6 +188,8 @@ impl Tail {
             exit,
             last_gap,
             finished: false,
+            damage: None,
+            damaged,
             pending: None,
             not_before: None,
         })
@@ -217,12 +232,12 @@ impl Tail {
             // Asked before reading: what a dead recorder wrote is all there already.
             let recorder_lives = self.recorder_lives()?;
             let Reached::End(trailing) = self.read_on(compressor)? else { return Ok(Next::LookNow) };
+            if self.exit.is_none() && self.pass_over_damage(trailing, recorder_lives)? {
+                return Ok(Next::LookNow);
+            }
             if self.exit.is_none() && recorder_lives {
                 self.cut_by_the_clock(compressor)?;
                 return Ok(Next::LookLater);
-            }
-            if self.exit.is_none() && trailing == Trailing::Damaged {
-                self.say_what_is_damaged()?;
             }
             self.pending = self.segmenter.finish(compressor)?;
             self.finished = true;
@@ -242,13 +257,62 @@ impl Tail {
         Ok(())
     }
 
-    fn say_what_is_damaged(&mut self) -> io::Result<()> {
-        let reason = format!("the spool is damaged at byte {}", self.offset);
+    /// Goes on behind damage: what cannot be read becomes a gap, and everything behind it is kept. True when there is more to read.
+    fn pass_over_damage(&mut self, trailing: Trailing, recorder_lives: bool) -> io::Result<bool> {
+        let found = match trailing {
+            Trailing::Nothing => false,
+            // While it lives the recorder may be about to write the rest. Afterwards it is a torn tail, unless its length lies.
+            Trailing::Incomplete { .. } => !recorder_lives,
+            Trailing::Damaged => true,
+        };
+        if !found {
+            self.damage = None;
+            return Ok(false);
+        }
         let length = self.file.metadata()?.len();
-        self.segmenter.push_gap(self.last_at, &reason, length.saturating_sub(self.offset));
+        if recorder_lives {
+            match self.damage.filter(|damage| damage.offset == self.offset) {
+                // Seen once, it may be a write that is not whole yet.
+                None => {
+                    self.damage = Some(Damage { offset: self.offset, searched: None });
+                    return Ok(false);
+                }
+                Some(Damage { searched: Some((at, so_far)), .. })
+                    if so_far == length || at.elapsed() < PAUSE_AFTER_TROUBLE =>
+                {
+                    return Ok(false);
+                }
+                Some(_) => {}
+            }
+        }
+        let reason = format!("the spool is damaged at byte {}", self.offset);
+        self.file.seek(SeekFrom::Start(self.offset))?;
+        let mut reader = SpoolReader::new(self.file.try_clone()?, self.offset);
+        if let Some(passed_over) = reader.pass_over_damage()? {
+            tracing::warn!(session = %self.session.token(), "{reason}: {passed_over} bytes are passed over");
+            self.lose(reason, passed_over);
+            return Ok(true);
+        }
+        if recorder_lives {
+            if self.damage.is_none_or(|damage| damage.searched.is_none()) {
+                tracing::warn!(session = %self.session.token(), "{reason}, and nothing behind it can be read yet");
+            }
+            self.session.progress().trouble = Some(reason);
+            self.damage = Some(Damage { offset: self.offset, searched: Some((Instant::now(), length)) });
+        } else if trailing == Trailing::Damaged {
+            tracing::warn!(session = %self.session.token(), "{reason}, and nothing behind it can be read");
+            self.lose(reason, length.saturating_sub(self.offset));
+        }
+        Ok(false)
+    }
+
+    /// Notes a gap for bytes of the spool that cannot be read. The spool is kept for whoever can.
+    fn lose(&mut self, reason: String, bytes: u64) {
+        self.segmenter.push_gap(self.last_at, &reason, bytes);
         self.last_gap = Some(reason);
-        self.offset = length;
-        Ok(())
+        self.offset += bytes;
+        self.damage = None;
+        self.damaged = true;
     }
 
     /// The recorder holds the spool's lock as long as it lives.
@@ -308,6 +372,7 @@ impl Tail {
                 state: self.segmenter.state().clone(),
                 exit: self.exit,
                 last_gap: self.last_gap.clone(),
+                damaged: self.damaged,
             };
             self.session.keep_segment(&segment.bytes, &record)?;
             self.pending = None;

@@ -34,7 +34,7 @@ use ledger::Ledger;
 use reserve::Reserve;
 use sessions::Sessions;
 
-pub(crate) use session::list_spool;
+pub(crate) use session::{list_spool, waiting_sessions};
 
 const MOST_DELIVERIES: usize = 8;
 
@@ -59,7 +59,7 @@ struct Agent {
 impl Agent {
     fn load(directory: StateDirectory, options: &RunOptions) -> Result<Agent, String> {
         let identity = Identity::get(&directory)?;
-        let keys = Keys::load(&directory)?;
+        let keys = Keys::load(&identity.agent_id, &directory)?;
         let credentials = Credentials { agent_id: identity.agent_id.clone(), key: keys.authentication };
         let control_plane = ControlPlane::new(identity.server_url.clone(), Some(credentials))?;
         let configuration = AppliedConfiguration::load(&directory, &identity);

@@ -24,6 +24,8 @@ const SEGMENTS: &str = "segments";
 const MANIFEST: &str = "manifest-0000.json";
 const SIGNATURE: &str = "manifest-0000.sig";
 const REFUSAL: &str = "refused.json";
+/// A delivered session's folder is renamed so when some of its spool could not be read: somebody may want to look at the raw bytes.
+const DAMAGED_PREFIX: &str = "damaged-";
 /// A finished session's folder is renamed so before it is erased: half of a session must never look like one.
 const DONE_PREFIX: &str = ".done-";
 
@@ -53,6 +55,9 @@ pub(super) struct CutRecord {
     /// The reason of the last gap so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last_gap: Option<String>,
+    /// Some of the spool up to here could not be read: it is never erased.
+    #[serde(default)]
+    pub(super) damaged: bool,
 }
 
 /// `refused.json`, for people.
@@ -203,21 +208,23 @@ impl Session {
 
     /// Erases what was acknowledged: the segment, and the spool that went into it.
     pub(super) fn erase_segment(&self, record: &CutRecord) -> io::Result<()> {
-        let path = self.segment_path(record.entry.number);
-        durable::remove(&path)?;
-        let spool = OpenOptions::new().write(true).open(self.spool_path())?;
-        let punched = rustix::fs::fallocate(
-            &spool,
-            FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
-            0,
-            record.spool_end.max(1),
-        );
-        match punched {
-            // Where files cannot have holes, the spool goes at the session's end.
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
-            Err(error) => return Err(error.into()),
-        }
+        durable::remove(&self.segment_path(record.entry.number))?;
+        // From here on there is nothing to deliver it from again, whatever becomes of the spool.
         self.progress().acknowledged = record.entry.number + 1;
+        if record.damaged {
+            return Ok(());
+        }
+        let punched = OpenOptions::new().write(true).open(self.spool_path()).and_then(|spool| {
+            let holes = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            match rustix::fs::fallocate(&spool, holes, 0, record.spool_end.max(1)) {
+                // Where files cannot have holes, the spool goes at the session's end.
+                Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+                punched => Ok(punched?),
+            }
+        });
+        if let Err(error) = punched {
+            tracing::warn!(session = %self.token(), "delivered bytes of the spool stay until the session's end: {error}");
+        }
         Ok(())
     }
 
@@ -245,9 +252,15 @@ impl Session {
         self.progress().refused = Some(reason.to_owned());
     }
 
-    /// Erases a session that is delivered whole.
+    /// Erases a session that is delivered whole, or sets it aside if its spool was damaged.
     pub(super) fn erase(&self) -> io::Result<()> {
         let Some(spool) = self.folder.parent() else { return Ok(()) };
+        if self.cut_records()?.iter().any(|record| record.damaged) {
+            let aside = spool.join(format!("{DAMAGED_PREFIX}{}", self.token()));
+            tracing::warn!(session = %self.token(), "the damaged spool is kept in {}", aside.display());
+            fs::rename(&self.folder, aside)?;
+            return durable::sync_folder(spool);
+        }
         let done = spool.join(format!("{DONE_PREFIX}{}", self.token()));
         match fs::rename(&self.folder, &done) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -312,6 +325,9 @@ pub(super) fn take_up(spool: &Path) -> Result<Vec<Session>, String> {
                 .map_err(|error| format!("{} cannot be removed: {error}", folder.display()))?;
             continue;
         }
+        if name.starts_with(DAMAGED_PREFIX) {
+            continue;
+        }
         match Session::open(&folder) {
             Ok(session) if session.token().as_str() == name => sessions.push(session),
             Ok(session) => {
@@ -326,13 +342,40 @@ pub(super) fn take_up(spool: &Path) -> Result<Vec<Session>, String> {
 
 /// For `status` while no agent runs: what lies in the spool, by the names of the folders.
 pub(crate) fn list_spool(spool: &Path) -> Result<Vec<(TerminalSessionToken, u64)>, String> {
+    list(spool, "")
+}
+
+/// For `status`: what was delivered although some of its spool could not be read.
+pub(super) fn list_damaged(spool: &Path) -> Result<Vec<LocalSession>, String> {
+    let sessions = list(spool, DAMAGED_PREFIX)?.into_iter().map(|(token, spool_bytes)| LocalSession {
+        state: SessionState::Damaged,
+        reason: Some(format!("delivered; what could not be read is kept in {DAMAGED_PREFIX}{token}")),
+        terminal_session_token: token,
+        segments: 0,
+        acknowledged: 0,
+        spool_bytes,
+    });
+    Ok(sessions.collect())
+}
+
+fn list(spool: &Path, prefix: &str) -> Result<Vec<(TerminalSessionToken, u64)>, String> {
     Ok(folders(spool)?
         .into_iter()
         .filter_map(|folder| {
-            let token = TerminalSessionToken::parse(&folder.file_name()?.to_string_lossy()).ok()?;
+            let name = folder.file_name()?.to_string_lossy().into_owned();
+            let token = TerminalSessionToken::parse(name.strip_prefix(prefix)?).ok()?;
             Some((token, allocated_bytes(&folder)))
         })
         .collect())
+}
+
+/// Whether anything in the spool is a session, or may be one: all that is neither half made nor delivered.
+pub(crate) fn waiting_sessions(spool: &Path) -> Result<usize, String> {
+    let passing = |folder: &PathBuf| {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        [durable::TEMPORARY_PREFIX, DONE_PREFIX, DAMAGED_PREFIX].iter().any(|prefix| name.starts_with(prefix))
+    };
+    Ok(folders(spool)?.iter().filter(|folder| !passing(folder)).count())
 }
 
 fn folders(spool: &Path) -> Result<Vec<PathBuf>, String> {
@@ -346,4 +389,68 @@ fn folders(spool: &Path) -> Result<Vec<PathBuf>, String> {
     }
     folders.sort();
     Ok(folders)
+}
+
+#[cfg(test)]
+mod tests {
+    use recording::{
+        AccountId, AgentId, Compressor, CutPolicy, InstanceId, Micros, RecordingKind, SealingKey,
+        SegmentCutter, TerminalSize, Timestamp,
+    };
+
+    use super::*;
+
+    fn start() -> Start {
+        Start {
+            format: recording::DocumentFormat::V1,
+            recording: TerminalSessionToken::generate(),
+            kind: RecordingKind::Terminal,
+            account: AccountId::parse("1000000000000001").unwrap(),
+            instance: InstanceId::parse("i-one").unwrap(),
+            agent: AgentId::generate(),
+            agent_sealing_key: SealingKey::generate().public_key(),
+            agent_recording_number: 1,
+            previous_manifest: None,
+            configuration_revision: 0,
+            started_at: Timestamp::from_millis(0),
+            terminal: TerminalSize { columns: 80, rows: 24 },
+            command: None,
+            claimed_user: None,
+            term: None,
+            shell: None,
+            agent_version: None,
+        }
+    }
+
+    /// A session with one segment that is cut.
+    fn with_segment(spool: &Path) -> (Session, CutRecord) {
+        let note = Note { kind: "terminal".into(), start_boottime_micros: 0 };
+        let (session, _) = Session::create(spool, start(), note).unwrap();
+        let mut cutter = SegmentCutter::new(&session.start, &session.start_document, CutPolicy::default());
+        cutter.push_output(Micros::new(1), b"x");
+        let segment = cutter.cut(&mut Compressor::new().unwrap()).unwrap().unwrap();
+        let record = CutRecord {
+            entry: segment.entry(),
+            chain_before: segment.chain_before,
+            spool_end: 18,
+            state: cutter.state().clone(),
+            exit: None,
+            last_gap: None,
+            damaged: false,
+        };
+        session.keep_segment(&segment.bytes, &record).unwrap();
+        (session, record)
+    }
+
+    #[test]
+    fn an_acknowledged_segment_is_done_with_although_its_spool_cannot_be_freed() {
+        let spool = tempfile::tempdir().unwrap();
+        let (session, record) = with_segment(spool.path());
+        // A folder in its place cannot be opened for writing by anyone.
+        fs::remove_file(session.spool_path()).unwrap();
+        fs::create_dir(session.spool_path()).unwrap();
+        session.erase_segment(&record).unwrap();
+        assert_eq!(session.progress().acknowledged, 1);
+        assert!(!session.segment_path(0).exists());
+    }
 }

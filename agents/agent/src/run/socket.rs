@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use super::Agent;
 use super::begin::{self, Asked, Beginning};
 use super::cutting::Cutter;
-use super::session::Session;
+use super::session::{self, Session};
 use crate::state_directory::StateDirectory;
 use crate::{durable, local_socket};
 
@@ -167,7 +167,12 @@ fn answer(
     match request {
         LocalRequest::Status => {
             let ours = rustix::process::geteuid().as_raw();
-            let status = agent.sessions.status(user_id == 0 || user_id == ours);
+            let may_see = user_id == 0 || user_id == ours;
+            let mut status = agent.sessions.status(may_see);
+            if may_see {
+                let damaged = session::list_damaged(&agent.directory.spool()).map_err(io::Error::other)?;
+                status.sessions.extend(damaged);
+            }
             local_socket::send(stream, &LocalReply::Status { status: Box::new(status) }, None)?;
             Ok(None)
         }

@@ -52,6 +52,35 @@ fn the_join_token_comes_from_wherever_it_is_safe() {
 }
 
 #[test]
+fn sessions_that_wait_are_not_stranded_by_a_new_enrolment() {
+    let mut instance = Instance::running();
+    instance.control_plane.state().away = true;
+    let (_, token) = instance.record(&["echo", "kept"]);
+    instance.stop_agent();
+    instance.control_plane.state().away = false;
+    let server = instance.control_plane.address().to_owned();
+    let enrol = ["enrol", "--server", &server, "--instance-id", INSTANCE, "--token", JOIN_TOKEN, "--replace"];
+    let refused = instance.command(&enrol).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("--abandon-spool sets them aside"), "{}", text(&refused.stderr));
+    let key = std::fs::read(instance.state_dir().join("sealing.key")).unwrap();
+
+    let enrolled = instance.command(&enrol).arg("--abandon-spool").output().unwrap();
+    assert!(enrolled.status.success(), "{}", text(&enrolled.stderr));
+    assert!(text(&enrolled.stdout).contains("1 sessions of the agent before"), "{}", text(&enrolled.stdout));
+    let aside = std::fs::read_dir(instance.state_dir())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.file_name().unwrap().to_string_lossy().starts_with("spool-before-agent-"))
+        .unwrap();
+    assert!(aside.join(token.as_str()).join("terminal.spool").exists());
+    assert_eq!(std::fs::read(aside.join("sealing.key")).unwrap(), key);
+    instance.start_agent();
+    let (_, token) = instance.record(&["true"]);
+    instance.control_plane.sealed(&token);
+}
+
+#[test]
 fn what_cannot_be_enrolled_is_said_in_one_line_and_changes_nothing() {
     let instance = Instance::new();
     let server = instance.control_plane.address().to_owned();

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::process::Stdio;
 
 use recording::{ExitStatus, RecordingEnd, TerminalEventKind};
@@ -254,6 +255,54 @@ fn a_torn_or_damaged_tail_is_cut_and_said() {
         .collect();
     assert_eq!(gaps.len(), 1, "{gaps:?}");
     assert!(gaps[0].lost_bytes >= 26 && gaps[0].reason.contains("damaged"), "{gaps:?}");
+}
+
+#[test]
+fn what_stands_behind_damage_is_delivered_and_the_damaged_spool_is_kept() {
+    let mut instance = Instance::running();
+    let mut person = instance.person(&["bash", "--norc", "--noprofile"]);
+    person.sees("ready> ");
+    let token = person.token();
+    instance.kill_agent();
+    person.types("echo before-$((1+1))-damage\r");
+    person.sees("before-2-damage");
+    let spool = instance.session_folder(&token).join("terminal.spool");
+    let damaged_at = length_of(&spool);
+    person.types("echo lost-$((1+1))-forever\r");
+    person.sees("lost-2-forever");
+    // One flipped bit, in a payload.
+    let file = OpenOptions::new().read(true).write(true).open(&spool).unwrap();
+    let mut byte = [0];
+    let at = damaged_at + recording::spool::RECORD_HEADER_BYTES as u64;
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    instance.start_agent();
+    person.types("echo after-$((1+1))-damage\r");
+    person.sees("after-2-damage");
+    person.types("exit 3\r");
+    person.ends_with(3);
+    let recording = instance.control_plane.sealed(&token);
+    assert_eq!(recording.end(), RecordingEnd::Exited(ExitStatus::Code(3)));
+    let recorded = text(&recording.output());
+    assert!(recorded.contains("before-2-damage") && recorded.contains("after-2-damage"), "{recorded}");
+    let gaps =
+        recording.events().iter().filter(|event| matches!(event.kind, TerminalEventKind::Gap(_))).count();
+    assert_eq!(gaps, 1);
+    let kept = instance.spool().join(format!("damaged-{token}"));
+    eventually("the damaged spool is set aside", || kept.join("terminal.spool").exists().then_some(()));
+    let look = |place: u64, length: usize| {
+        let mut bytes = vec![0; length];
+        std::fs::File::open(kept.join("terminal.spool")).unwrap().read_exact_at(&mut bytes, place).unwrap();
+        bytes
+    };
+    assert_eq!(look(at, 1), [byte[0] ^ 1], "the raw bytes are still there");
+    instance.stop_agent();
+    instance.start_agent();
+    let session = instance.status()["Running"]["Sessions"][0].clone();
+    assert_eq!(
+        (session["State"].as_str(), session["TerminalSessionToken"].as_str()),
+        (Some("damaged"), Some(token.as_str()))
+    );
 }
 
 #[test]
