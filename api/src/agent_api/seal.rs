@@ -31,31 +31,36 @@ pub(crate) async fn post(SealCall(call): SealCall, path: Path<String>) -> HttpRe
         let recording = place::own_recording(call, granted, &token?).await?;
         call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
         let (manifest, signature) = (Bytes::from(asked.manifest.0), Bytes::from(asked.signature.0));
-        let sealed = seal(call, granted, recording, &manifest, &signature).await?;
-        deliver(call, granted, &sealed, manifest, signature).await
+        let sealed = seal(call, granted, recording, manifest, signature).await?;
+        deliver(call, granted, &sealed).await
     })
     .await
 }
 
-/// Checks the manifest and seals the recording with it, unless the same manifest did so before.
+/// Checks the manifest, writes it, and seals the recording with it, unless the same manifest did so before.
+///
+/// INVARIANT: a recording that is sealed has its manifest in the bucket. Were it the other way round, a bucket that is
+/// away would leave a recording that nobody can verify, and an agent that may erase what it was made from.
 async fn seal(
     call: &AgentCall,
     granted: &Granted<SealRecording>,
     recording: Recording,
-    manifest: &Bytes,
-    signature: &[u8],
+    manifest: Bytes,
+    signature: Bytes,
 ) -> Result<Recording, AgentRefusal> {
-    check_signature(&call.agent, manifest, signature)?;
+    check_signature(&call.agent, &manifest, &signature)?;
     let token = recording.token.clone();
-    let sha256 = ContentHash::of(manifest).to_string();
+    let sha256 = ContentHash::of(&manifest).to_string();
     if place::is_open(&recording) {
         let start = read_start(call, &recording).await?;
         let claimed = call.hansard.store.list_segments(granted, &token).await?;
-        let checked = check_manifest(&call.agent, &recording, &start, &claimed, manifest)?;
+        let checked = check_manifest(&call.agent, &recording, &start, &claimed, &manifest)?;
         let change = recording_life::seal(&recording, checked, call.now())?;
         if change.end == SessionEnd::Exited {
             check_exit_record(call, &recording).await?;
         }
+        store(call, &recording, EvidenceName::Manifest(0), manifest).await?;
+        store(call, &recording, EvidenceName::ManifestSignature(0), signature).await?;
         let audit = call.audit(granted, Some(&token), "seal");
         match call.hansard.store.apply(granted, change, audit).await {
             // On a conflict something else was first: the comparison below says whether it was this manifest.
@@ -73,25 +78,26 @@ async fn seal(
     }
 }
 
-/// Writes the manifest and its signature. The agent repeats the call until this is done, so that a control plane
-/// that stops between the seal and here loses nothing.
+async fn store(
+    call: &AgentCall,
+    recording: &Recording,
+    evidence: EvidenceName,
+    bytes: Bytes,
+) -> Result<(), AgentRefusal> {
+    let name = place::object(recording, evidence)?;
+    match call.hansard.objects.put_once(recording.target.bucket(), &name, bytes).await {
+        Ok(_) => Ok(()),
+        Err(ObjectError::AlreadyExists { .. }) => Err(sealed_by_another()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Notes that all evidence is in the bucket. The agent repeats the call until this is done.
 async fn deliver(
     call: &AgentCall,
     granted: &Granted<SealRecording>,
     recording: &Recording,
-    manifest: Bytes,
-    signature: Bytes,
 ) -> Result<Answer<SealReply>, AgentRefusal> {
-    for (evidence, bytes) in
-        [(EvidenceName::Manifest(0), manifest), (EvidenceName::ManifestSignature(0), signature)]
-    {
-        let name = place::object(recording, evidence)?;
-        match call.hansard.objects.put_once(recording.target.bucket(), &name, bytes).await {
-            Ok(_) => {}
-            Err(ObjectError::AlreadyExists { .. }) => return Err(sealed_by_another()),
-            Err(error) => return Err(error.into()),
-        }
-    }
     let reply = SealReply { request_id: call.envelope.id(), status: recording.status().as_str().to_owned() };
     if matches!(recording.state, RecordingState::Delivered { .. }) {
         return Ok(Answer::read(reply));

@@ -343,3 +343,25 @@ async fn a_replaced_agent_and_a_stranger_cannot_touch_a_recording() {
     let answer = agent.acknowledge(&running, &session, &claim(&session.segments[0])).await;
     assert_eq!(answer.refusal(), (401, "AgentNotFound"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_is_not_sealed_before_its_manifest_is_in_the_bucket() {
+    let running = Running::start().await;
+    running.record("*", "7").await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let session = agent.session(&running, &[b"a"], None);
+    agent.open(&running, &session).await.ok();
+    agent.deliver(&running, &session, 0).await;
+    // Something is in the way of the manifest.
+    let stored = files(&running.objects_folder());
+    let start = stored.keys().find(|name| name.ends_with("/start.json")).unwrap();
+    for name in ["manifest-0000.json", "manifest-0000.sig"] {
+        let in_the_way = running.objects_folder().join(start.replace("start.json", name));
+        std::fs::create_dir(&in_the_way).unwrap();
+        assert_eq!(agent.seal(&running, &session).await.status, 500);
+        assert_eq!(running.newest_status("i-web1").await, "running", "{name}");
+        std::fs::remove_dir(&in_the_way).unwrap();
+    }
+    assert_eq!(agent.seal(&running, &session).await.ok()["Status"], "interrupted");
+    assert_eq!(agent.seal(&running, &session).await.ok()["Status"], "interrupted");
+}
