@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 use super::body::{self, NotReceived};
 use super::grants::{GRANT_HEADER, UploadGrant};
+use super::place;
 use super::refusal::AgentRefusal;
 use super::reply::{self, Envelope};
 use crate::Hansard;
@@ -51,18 +52,18 @@ async fn upload(
 ) -> Result<(), AgentRefusal> {
     let grant = read_grant(hansard, envelope, request)?;
     // From here on the grant says whose the call is, and every end of it is a row.
-    let (permitted, bytes) = match permit(hansard, envelope, &grant, path).await {
+    let (decision, received) = match permit(hansard, envelope, &grant, path).await {
         Ok(granted) => {
             let decision = AuditDecision::Allowed { by: granted.by().to_owned() };
-            (decision, receive(request, &grant, payload).await)
+            (decision, receive(request, &grant, payload).await.map(|bytes| (granted, bytes)))
         }
         Err((decision, refusal)) => (decision, Err(refusal)),
     };
     let (hansard, envelope) = (hansard.clone(), envelope.clone());
     // A task of its own: a client that hangs up once its bytes are here must not leave an object without its row.
     let finished = tokio::spawn(async move {
-        let outcome = match bytes {
-            Ok(bytes) => store(&hansard, &grant, bytes).await,
+        let outcome = match received {
+            Ok((granted, bytes)) => store(&hansard, &granted, &grant, bytes).await,
             Err(refusal) => Err(refusal),
         };
         let result = outcome.as_ref().map_or_else(|refusal| refusal.code.code(), |()| "OK");
@@ -70,7 +71,7 @@ async fn upload(
             &principal_of(&grant),
             GrantUpload::ENTRY.name,
             &resource_of(&grant),
-            permitted,
+            decision,
             result,
             Some(&grant.recording),
             "upload",
@@ -138,7 +139,17 @@ fn invalid_grant(message: &str) -> AgentRefusal {
     AgentRefusal::new(AgentErrorCode::InvalidGrant, message)
 }
 
-async fn store(hansard: &Hansard, grant: &UploadGrant, bytes: Bytes) -> Result<(), AgentRefusal> {
+async fn store(
+    hansard: &Hansard,
+    granted: &Granted<GrantUpload>,
+    grant: &UploadGrant,
+    bytes: Bytes,
+) -> Result<(), AgentRefusal> {
+    // A grant may outlive the seal, and nothing may be added to what is sealed.
+    let recording = hansard.store.find_recording(granted, &grant.recording).await?;
+    if !recording.as_ref().is_some_and(place::is_open) {
+        return Err(place::sealed());
+    }
     let bucket = BucketName::parse(&grant.bucket, &grant.account).map_err(AgentRefusal::internal)?;
     match hansard.objects.put_once(&bucket, &grant.object, bytes).await {
         Ok(_) => Ok(()),

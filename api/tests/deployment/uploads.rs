@@ -139,3 +139,17 @@ async fn a_grant_dies_with_its_agents_place() {
     TestAgent::enrol_with(&running, "i-web1", true).await;
     assert_eq!(upload(&running, &grant, &session.segments[0].bytes).await.refusal(), (401, "AgentNotFound"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_does_not_outlive_the_seal() {
+    let running = Running::start().await;
+    let (agent, session) = opened(&running).await;
+    agent.deliver(&running, &session, 0).await;
+    agent.deliver(&running, &session, 1).await;
+    let late = agent.grant(&running, &session, "terminal/000002.cast.zst", b"late").await.ok();
+    let sealed = agent.seal(&running, &session).await;
+    assert_eq!(sealed.status, 200, "{sealed:?}");
+    let before = files(&running.objects_folder());
+    assert_eq!(upload(&running, &late["Grant"], b"late").await.refusal(), (409, "RecordingSealed"));
+    assert_eq!(files(&running.objects_folder()), before);
+}
