@@ -12,7 +12,7 @@ use crate::operators::{Operator, Relation};
 use crate::values::{AddressBlock, Decimal, Instant, ValueType, parse_boolean};
 
 /// A value of the request's context that the operator cannot read. The server made it, so this is a defect there.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error, Serialize)]
 #[error("the request's value of {key} is not {needs}")]
 pub struct ConditionError {
     /// The condition key, as the policy spells it.

@@ -94,7 +94,7 @@ impl fmt::Display for AllowedBy {
 }
 
 /// Why a request is denied.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error, Serialize)]
 pub enum DenyReason {
     /// A Deny statement fits.
     #[error("denied by {by}")]

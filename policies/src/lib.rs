@@ -39,6 +39,7 @@ mod check;
 mod conditions;
 mod context;
 mod decision;
+mod diff;
 mod document;
 mod evaluate;
 mod explain;
@@ -59,6 +60,7 @@ pub use check::{Finding, Lint, Rule, Severity, check};
 pub use conditions::ConditionError;
 pub use context::{Context, ContextValue};
 pub use decision::{AllowedBy, Decision, DenyReason, Layer, Outcome, PolicyType, StatementId};
+pub use diff::{Difference, Direction, Gap, MAX_DIFFERENCE_STEPS, MAX_LISTED_GAPS, Verdict, Witness, diff};
 pub use document::{DocumentKind, PolicyDocument};
 pub use evaluate::{Layers, Request, could_deny, evaluate};
 pub use explain::{

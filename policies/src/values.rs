@@ -72,6 +72,46 @@ impl<'a> Decimal<&'a str> {
 }
 
 impl<Text: AsRef<str>> Decimal<Text> {
+    /// The shortest spelling.
+    pub(crate) fn text(&self) -> String {
+        self.spelled("", self.fraction.as_ref())
+    }
+
+    fn spelled(&self, before: &str, fraction: &str) -> String {
+        let sign = if self.negative { "-" } else { "" };
+        let whole = format!("{before}{}", self.whole.as_ref());
+        let whole = if whole.is_empty() { "0" } else { &*whole };
+        let dot = if fraction.is_empty() { "" } else { "." };
+        format!("{sign}{whole}{dot}{fraction}")
+    }
+
+    /// A number between this one and a greater one.
+    pub(crate) fn between<Other: AsRef<str>>(&self, greater: &Decimal<Other>) -> String {
+        let digits = self.fraction.as_ref().len().max(greater.fraction.as_ref().len());
+        // One more digit than both have: the smallest step away from zero stays short of the neighbour.
+        let step = |fraction: &str| format!("{fraction:0<digits$}1");
+        let greater_is_zero = greater.whole.as_ref().is_empty() && greater.fraction.as_ref().is_empty();
+        if !self.negative {
+            self.spelled("", &step(self.fraction.as_ref()))
+        } else if greater.negative {
+            greater.spelled("", &step(greater.fraction.as_ref()))
+        } else if greater_is_zero {
+            format!("-0.{}", step(""))
+        } else {
+            "0".to_owned()
+        }
+    }
+
+    /// A number less, or greater, than this one.
+    pub(crate) fn beyond(&self, less: bool) -> String {
+        match (less, self.negative) {
+            // Another digit in front takes it farther from zero.
+            (true, true) | (false, false) => self.spelled("1", self.fraction.as_ref()),
+            (true, false) => "-1".to_owned(),
+            (false, true) => "0".to_owned(),
+        }
+    }
+
     pub(crate) fn compare<Other: AsRef<str>>(&self, other: &Decimal<Other>) -> Ordering {
         let (mine, theirs) = (self.whole.as_ref(), other.whole.as_ref());
         let size = mine
@@ -245,6 +285,20 @@ mod tests {
             ["", "-", ".5", "5.", "1e3", "+1", " 1", "1 ", "1,5", "0x10", "--1", "1.2.3", "１", "NaN"]
         {
             assert!(Decimal::parse(refused).is_none(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn neighbours_of_decimals_lie_where_they_should() {
+        let all = ["-10", "-2", "-1.99", "-0.01", "0", "0.001", "7", "7.5", "123456789012345678901234567890"];
+        for pair in all.windows(2) {
+            let [low, high] = [pair[0], pair[1]].map(|text| Decimal::parse(text).expect(text));
+            let middle = low.between(&high);
+            assert_eq!(compare(pair[0], &middle), Ordering::Less, "{pair:?}: {middle}");
+            assert_eq!(compare(&middle, pair[1]), Ordering::Less, "{pair:?}: {middle}");
+            assert_eq!(compare(&low.beyond(true), pair[0]), Ordering::Less);
+            assert_eq!(compare(&low.beyond(false), pair[0]), Ordering::Greater);
+            assert_eq!(compare(&low.text(), pair[0]), Ordering::Equal);
         }
     }
 
