@@ -10,8 +10,11 @@ use serde::de::DeserializeOwned;
 
 use super::refusal::AgentRefusal;
 
-/// How long a body may take to arrive. Whoever is slower only holds a connection.
-const ARRIVES_WITHIN: Duration = Duration::from_secs(300);
+/// How long the body of somebody who proved to be an agent may take to arrive: a slow network is no reason to lose a
+/// segment. Whoever is slower only holds a connection.
+pub(crate) const OF_AN_AGENT: Duration = Duration::from_secs(300);
+/// How long a body may take whose sender nobody knows yet.
+pub(crate) const OF_A_STRANGER: Duration = Duration::from_secs(20);
 
 /// A body that does not arrive as it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +27,12 @@ pub(crate) enum NotReceived {
     TooSlow,
 }
 
-/// Receives a body of at most `most` bytes, shows each piece to `look` as it comes, and stops at the first byte too
+/// Receives a body of at most `most` bytes that arrives `within` this time, shows each piece to `look` as it comes, and stops at the first byte too
 /// many.
 pub(crate) async fn receive(
     payload: &mut Payload,
     most: usize,
+    within: Duration,
     mut look: impl FnMut(&[u8]),
 ) -> Result<Bytes, NotReceived> {
     let mut body = BytesMut::new();
@@ -43,13 +47,17 @@ pub(crate) async fn receive(
         }
         Ok(())
     };
-    tokio::time::timeout(ARRIVES_WITHIN, all).await.unwrap_or(Err(NotReceived::TooSlow))?;
+    tokio::time::timeout(within, all).await.unwrap_or(Err(NotReceived::TooSlow))?;
     Ok(body.freeze())
 }
 
-/// Reads a call's body of at most `most` bytes.
-pub(crate) async fn read(payload: &mut Payload, most: usize) -> Result<Bytes, AgentRefusal> {
-    receive(payload, most, |_| {}).await.map_err(|not_received| match not_received {
+/// Reads a call's body of at most `most` bytes that arrives `within` this time.
+pub(crate) async fn read(
+    payload: &mut Payload,
+    most: usize,
+    within: Duration,
+) -> Result<Bytes, AgentRefusal> {
+    receive(payload, most, within, |_| {}).await.map_err(|not_received| match not_received {
         NotReceived::TooLong => {
             let message = format!("the body has more than the {most} bytes that are accepted here");
             AgentRefusal::new(AgentErrorCode::RequestEntityTooLarge, message)
@@ -66,4 +74,24 @@ pub(crate) async fn read(payload: &mut Payload, most: usize) -> Result<Bytes, Ag
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AgentRefusal> {
     serde_json::from_slice(body)
         .map_err(|error| AgentRefusal::invalid_request(format!("the body cannot be read: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::error::PayloadError;
+    use futures_util::stream;
+
+    use super::*;
+
+    /// One piece, and then nothing for ever.
+    fn stalled() -> Payload {
+        let first = stream::iter([Ok::<_, PayloadError>(Bytes::from_static(b"{"))]);
+        Payload::Stream { payload: Box::pin(first.chain(stream::pending())) }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_stalls_is_given_up() {
+        let refusal = read(&mut stalled(), 100, Duration::from_millis(20)).await.unwrap_err();
+        assert_eq!(refusal.code, AgentErrorCode::ServiceUnavailable);
+    }
 }

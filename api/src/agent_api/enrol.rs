@@ -42,7 +42,7 @@ async fn enrol(
     envelope: &Envelope,
     payload: &mut Payload,
 ) -> Result<EnrolReply, AgentRefusal> {
-    let body = body::read(payload, MAXIMUM_CALL_BYTES).await?;
+    let body = body::read(payload, MAXIMUM_CALL_BYTES, body::OF_A_STRANGER).await?;
     let asked: EnrolRequest = body::parse(&body)?;
     check_shape(&asked)?;
 

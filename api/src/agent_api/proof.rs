@@ -62,7 +62,7 @@ pub(super) async fn prove(
     // Only somebody who holds the key learns that the agent was replaced.
     let body = match payload {
         _ if agent.replaced_at.is_some() => Err(unknown()),
-        Some(mut payload) => body::read(&mut payload, most).await,
+        Some(mut payload) => body::read(&mut payload, most, body::OF_AN_AGENT).await,
         None => Ok(Bytes::new()),
     };
     let body = match body {

@@ -180,7 +180,8 @@ async fn receive(
     // The grant's length was checked against the limit when it was made.
     let most = usize::try_from(grant.length).map_err(AgentRefusal::internal)?;
     let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    let received = body::receive(&mut payload.into_inner(), most, |piece| hash.update(piece)).await;
+    let received =
+        body::receive(&mut payload.into_inner(), most, body::OF_AN_AGENT, |piece| hash.update(piece)).await;
     let bytes = received.map_err(|not_received| match not_received {
         NotReceived::TooLong => wrong_length(),
         NotReceived::Broken => mismatch("the body did not arrive whole".to_owned()),

@@ -1,5 +1,8 @@
 //! `POST /replay/v1/recordings/{token}/exchange`: a ticket becomes a session, once.
 
+use std::time::Duration;
+
+use actix_web::dev;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -18,6 +21,9 @@ use crate::signed_tokens::{self, TokenRefused};
 
 /// A ticket is a few hundred bytes.
 const BODY_LIMIT_BYTES: usize = 16 * 1024;
+
+/// A body that has not arrived by then will not.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -41,7 +47,7 @@ pub(crate) async fn post(
 ) -> Result<HttpResponse, ActionError> {
     let token = parse_token(&path)?;
     check_origin(request.headers(), &hansard)?;
-    let asked: ExchangeRequest = read_body(request.headers(), payload).await?;
+    let asked: ExchangeRequest = read_body(request.headers(), payload.into_inner(), BODY_TIMEOUT).await?;
     let ticket: Ticket = signed_tokens::read(&hansard.keys, &asked.ticket, hansard.now()).map_err(
         |refused| match refused {
             TokenRefused::Invalid => ErrorCode::InvalidReplayTicket,
@@ -88,7 +94,11 @@ fn check_origin(headers: &HeaderMap, hansard: &Hansard) -> Result<(), ActionErro
     if origin.as_bytes() == ours.as_bytes() { Ok(()) } else { Err(foreign()) }
 }
 
-async fn read_body(headers: &HeaderMap, mut payload: Payload) -> Result<ExchangeRequest, ActionError> {
+async fn read_body(
+    headers: &HeaderMap,
+    mut payload: dev::Payload,
+    within: Duration,
+) -> Result<ExchangeRequest, ActionError> {
     let media_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_json =
@@ -101,15 +111,43 @@ async fn read_body(headers: &HeaderMap, mut payload: Payload) -> Result<Exchange
         ));
     }
     let mut body = Vec::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| {
-            ActionError::refused(ErrorCode::MalformedRequest, "The body did not arrive whole.")
-        })?;
-        if body.len() + chunk.len() > BODY_LIMIT_BYTES {
-            return Err(ErrorCode::RequestEntityTooLarge.into());
+    let whole = async {
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| {
+                ActionError::refused(ErrorCode::MalformedRequest, "The body did not arrive whole.")
+            })?;
+            if body.len() + chunk.len() > BODY_LIMIT_BYTES {
+                return Err(ErrorCode::RequestEntityTooLarge.into());
+            }
+            body.extend_from_slice(&chunk);
         }
-        body.extend_from_slice(&chunk);
-    }
+        Ok(())
+    };
+    tokio::time::timeout(within, whole).await.unwrap_or_else(|_| {
+        Err(ActionError::refused(ErrorCode::MalformedRequest, "The body did not arrive in time."))
+    })?;
     // The parser's words could repeat the ticket, so they are not passed on.
     serde_json::from_slice(&body).map_err(|_| WireError::missing("Ticket").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::error::PayloadError;
+    use actix_web::http::header::HeaderValue;
+    use actix_web::web::Bytes;
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_stalls_is_given_up() {
+        let first = stream::iter([Ok::<_, PayloadError>(Bytes::from_static(b"{"))]);
+        let payload: dev::Payload =
+            dev::Payload::Stream { payload: Box::pin(first.chain(stream::pending())) };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let outcome = read_body(&headers, payload, Duration::from_millis(20)).await;
+        let Err(refused) = outcome else { panic!("it was read") };
+        assert_eq!(refused.wire().code(), ErrorCode::MalformedRequest);
+    }
 }
