@@ -15,7 +15,7 @@ import time
 import urllib.request
 import uuid
 
-BIN = pathlib.Path(os.environ["HANSARD_BIN"])
+BIN = pathlib.Path(os.environ["BENCHMARK_PROGRAMS"])
 ACCOUNT = "1609982529000000"
 KEY_ID, KEY_SECRET = "LTAIbenchmarkRoot", "benchmark-root-secret-0123456789abcdef"
 
@@ -66,7 +66,13 @@ class Deployment:
         command = [BIN / "hansard", "serve", "--data-dir", self.folder / "data", "--listen", f"127.0.0.1:{self.port}"]
         self.log = open(self.folder / "serve.log", "wb")
         self.process = subprocess.Popen(command, env=self.environment, stdout=self.log, stderr=self.log)
-        until("the server serves", lambda: self.http_ok("/healthz"))
+
+        def serves():
+            if self.process.poll() is not None:
+                raise SystemExit((self.folder / "serve.log").read_text())
+            return self.http_ok("/healthz")
+
+        until("the server serves", serves)
         self.children = []
         return self
 

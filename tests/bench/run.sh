@@ -9,7 +9,7 @@ done
 cargo build --locked --release -p hansard -p hansard-agent
 cargo build --locked --release -p whole-system --example hello
 target=$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-export HANSARD_BIN="$target/release"
+export BENCHMARK_PROGRAMS="$target/release"
 python="$here/../.setup/venv/bin/python"
 "$python" "$here/gateway.py"
 "$python" "$here/memory.py"
