@@ -19,8 +19,9 @@ pub(crate) struct Node {
 #[derive(Debug)]
 pub(crate) enum Value {
     Null,
-    Boolean,
-    Number,
+    Boolean(bool),
+    /// As it is spelled.
+    Number(String),
     Text(String),
     List(Vec<Node>),
     Object(Vec<Member>),
@@ -39,8 +40,8 @@ impl Node {
     pub(crate) fn type_name(&self) -> &'static str {
         match self.value {
             Value::Null => "null",
-            Value::Boolean => "a bare true or false",
-            Value::Number => "a number",
+            Value::Boolean(_) => "a bare true or false",
+            Value::Number(_) => "a number",
             Value::Text(_) => "a string",
             Value::List(_) => "a list",
             Value::Object(_) => "an object",
@@ -143,8 +144,8 @@ impl Reader<'_> {
             Some(b'[') => self.list(depth)?,
             Some(b'"') => Value::Text(self.string()?),
             Some(b'-' | b'0'..=b'9') => self.number()?,
-            Some(b't') => self.word("true", Value::Boolean)?,
-            Some(b'f') => self.word("false", Value::Boolean)?,
+            Some(b't') => self.word("true", Value::Boolean(true))?,
+            Some(b'f') => self.word("false", Value::Boolean(false))?,
             Some(b'n') => self.word("null", Value::Null)?,
             _ => return Err(self.unexpected("a value")),
         };
@@ -160,6 +161,7 @@ impl Reader<'_> {
     }
 
     fn number(&mut self) -> Result<Value, Fault> {
+        let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
@@ -179,7 +181,7 @@ impl Reader<'_> {
             }
             self.digits()?;
         }
-        Ok(Value::Number)
+        Ok(Value::Number(self.text[start..self.at].to_owned()))
     }
 
     fn digits(&mut self) -> Result<(), Fault> {
@@ -356,6 +358,41 @@ fn printable(character: char) -> String {
     } else {
         format!("'{character}'")
     }
+}
+
+/// The shortest text of a value.
+pub(crate) fn write(node: &Node) -> String {
+    match &node.value {
+        Value::Null => "null".to_owned(),
+        Value::Boolean(value) => value.to_string(),
+        Value::Number(spelled) => spelled.clone(),
+        Value::Text(text) => quote(text),
+        Value::List(entries) => format!("[{}]", entries.iter().map(write).collect::<Vec<_>>().join(",")),
+        Value::Object(members) => {
+            let written =
+                members.iter().map(|member| format!("{}:{}", quote(&member.name), write(&member.value)));
+            format!("{{{}}}", written.collect::<Vec<_>>().join(","))
+        }
+    }
+}
+
+/// A string in quotes. Only what has to be escaped is.
+pub(crate) fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            c if c < ' ' => quoted.push_str(&format!("\\u{:04x}", c as u32)),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ mod policy_set;
 mod principal;
 mod resource;
 mod simulate;
+pub mod testing;
 mod values;
 mod vocabulary;
 

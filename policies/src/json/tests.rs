@@ -81,7 +81,11 @@ proptest! {
         let text = pieces.concat();
         let other = serde_json::from_str::<serde_json::Value>(&text);
         match read(&text) {
-            Ok(_) => prop_assert!(other.is_ok(), "{text:?} is not JSON"),
+            Ok(node) => {
+                prop_assert!(other.is_ok(), "{text:?} is not JSON");
+                let written = write(&node);
+                prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&written).ok(), other.ok(), "{}", written);
+            }
             Err(fault) if fault.reason == Reason::NotJson => {
                 prop_assert!(other.is_err(), "{text:?} is JSON, but: {}", fault.message);
             }
