@@ -7,9 +7,9 @@ use agent_protocol::MAXIMUM_CALL_BYTES;
 use agent_protocol::enrol::{EnrolReply, EnrolRequest};
 use domain::AgentId;
 use domain::actions::{Action as _, EnrolAgent};
-use domain::agent::{Agent, JoinTokenRefused, JoinTokenSecret};
-use domain::audit::AuditDecision;
-use domain::gate::{self, PrincipalPolicies, Resource};
+use domain::agent::{Agent, JoinToken, JoinTokenRefused, JoinTokenSecret};
+use domain::audit::{AuditDecision, AuditEvent};
+use domain::gate::{self, Granted, PrincipalPolicies, Resource};
 use persistence::{AgentEnrolled, StoreError};
 
 use super::refusal::AgentRefusal;
@@ -79,18 +79,31 @@ async fn enrol(
     };
 
     let change = AgentEnrolled { agent: agent.clone(), token_hash: presented.hash(), replace: asked.replace };
-    match hansard.store.apply(&granted, change, audit("OK")).await {
-        Ok(()) => {}
+    let agent = match hansard.store.apply(&granted, change, audit("OK")).await {
+        Ok(()) => {
+            hansard.links.close_replaced(&agent);
+            tracing::info!(request_id = %envelope.request_id, agent = %agent.id, instance = %agent.instance, "an agent was enrolled");
+            agent
+        }
         // The token names an account, so the refusal is a row of that account's audit.
         Err(StoreError::JoinTokenRefused(refused)) => {
-            let refusal = AgentRefusal::from(refused);
-            hansard.store.record_audit(audit(refusal.code.code())).await?;
-            return Err(refusal);
+            match enrolled_before(hansard, &granted, &presented, &token, &agent, refused).await? {
+                Some(enrolled) => {
+                    let principal = call::principal_of(&enrolled);
+                    let row =
+                        AuditEvent { principal: principal.arn(), how: "again".to_owned(), ..audit("OK") };
+                    hansard.store.record_audit(row).await?;
+                    enrolled
+                }
+                None => {
+                    let refusal = AgentRefusal::from(refused);
+                    hansard.store.record_audit(audit(refusal.code.code())).await?;
+                    return Err(refusal);
+                }
+            }
         }
         Err(error) => return Err(error.into()),
-    }
-    hansard.links.close_replaced(&agent);
-    tracing::info!(request_id = %envelope.request_id, agent = %agent.id, instance = %agent.instance, "an agent was enrolled");
+    };
     let in_force = configuration::effective(hansard, &granted, &agent).await?;
     Ok(EnrolReply {
         request_id: envelope.id(),
@@ -101,6 +114,28 @@ async fn enrol(
         server_keys: configuration::server_keys(hansard),
         configuration: configuration::sign(hansard, &in_force)?,
     })
+}
+
+/// The agent that the same call made before, when its reply was lost: the same token, while it lasts, for the same
+/// instance with the same keys. Whoever has the token's secret and asks for other keys finds it used.
+async fn enrolled_before(
+    hansard: &Hansard,
+    granted: &Granted<EnrolAgent>,
+    presented: &JoinTokenSecret,
+    token: &JoinToken,
+    asking: &Agent,
+    refused: JoinTokenRefused,
+) -> Result<Option<Agent>, AgentRefusal> {
+    if refused != JoinTokenRefused::Used || token.expires_at <= asking.enrolled_at {
+        return Ok(None);
+    }
+    let enrolled = hansard.store.find_agent_enrolled_with(granted, presented).await?;
+    Ok(enrolled.filter(|enrolled| {
+        enrolled.replaced_at.is_none()
+            && enrolled.instance == asking.instance
+            && enrolled.authentication_key == asking.authentication_key
+            && enrolled.sealing_key == asking.sealing_key
+    }))
 }
 
 fn check_shape(asked: &EnrolRequest) -> Result<(), AgentRefusal> {

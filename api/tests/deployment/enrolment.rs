@@ -74,6 +74,42 @@ async fn a_join_token_is_good_for_one_agent_of_its_instances_in_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_enrolment_whose_reply_was_lost_is_answered_again() {
+    let running = Running::start().await;
+    let (key, sealing) = keys();
+    let token = running.join_token("i-web*", false).await;
+    let body = enrolment(&token, "i-web1", &key, &sealing, false);
+    let first = send_enrolment(&running, &body).await.ok();
+    running.advance_seconds(60);
+    let again = send_enrolment(&running, &body).await.ok();
+    assert_eq!((&first["AgentId"], &first["ServerKeys"]), (&again["AgentId"], &again["ServerKeys"]));
+    let listed = running.call("ListAgents", &[]).await.ok();
+    assert_eq!(listed["Root"]["AgentList"].as_array().unwrap().len(), 1);
+    let row = running.audit_rows().await.into_iter().rfind(|row| row.action == "EnrolAgent").unwrap();
+    assert_eq!((row.result.as_str(), row.how.as_str()), ("OK", "again"));
+    assert!(row.principal.ends_with(first["AgentId"].as_str().unwrap()), "{}", row.principal);
+
+    // Other keys, or another instance: the token is used.
+    let used = (403, "InvalidJoinToken.Used".to_owned());
+    let (other_key, other_sealing) = keys();
+    for body in [
+        enrolment(&token, "i-web1", &other_key, &sealing, false),
+        enrolment(&token, "i-web1", &key, &other_sealing, false),
+        enrolment(&token, "i-web2", &key, &sealing, false),
+    ] {
+        assert_eq!(refused(&running, &body).await, used, "{body}");
+    }
+    // Nor is a replaced agent called back, nor one by a token whose time is over.
+    TestAgent::enrol_with(&running, "i-web1", true).await;
+    assert_eq!(refused(&running, &body).await, used);
+    let late = running.join_token("i-web3", false).await;
+    let body = enrolment(&late, "i-web3", &key, &sealing, false);
+    send_enrolment(&running, &body).await.ok();
+    running.advance_seconds(601);
+    assert_eq!(refused(&running, &body).await, used);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_enrolments_with_one_token_at_once_make_one_agent() {
     let running = Running::start().await;
     let token = running.join_token("*", false).await;

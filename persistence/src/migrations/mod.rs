@@ -6,6 +6,7 @@ mod m20261120_110000_identity;
 mod m20261120_110100_calls;
 mod m20261120_110200_agents;
 mod m20261120_110300_recordings;
+mod m20261120_122500_join_tokens_used_by;
 
 use sea_orm_migration::prelude::*;
 
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_110100_calls::Migration),
             Box::new(m20261120_110200_agents::Migration),
             Box::new(m20261120_110300_recordings::Migration),
+            Box::new(m20261120_122500_join_tokens_used_by::Migration),
         ]
     }
 }

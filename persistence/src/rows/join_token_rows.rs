@@ -1,7 +1,7 @@
 //! Table `join_tokens`, by the hash of what is presented.
 
-use domain::Timestamp;
 use domain::agent::{InstancePattern, JoinToken};
+use domain::{AgentId, Timestamp};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
@@ -27,6 +27,7 @@ mod row {
         pub created_at: i64,
         pub expires_at: i64,
         pub used_at: Option<i64>,
+        pub used_by: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -39,6 +40,8 @@ mod row {
 pub(crate) struct StoredToken {
     pub(crate) token: JoinToken,
     pub(crate) used: bool,
+    /// The agent that it made.
+    pub(crate) used_by: Option<AgentId>,
 }
 
 pub(crate) async fn insert(connection: &impl ConnectionTrait, token: &JoinToken) -> Result<(), StoreError> {
@@ -52,6 +55,7 @@ pub(crate) async fn insert(connection: &impl ConnectionTrait, token: &JoinToken)
         created_at: Set(token.created_at.as_millis()),
         expires_at: Set(token.expires_at.as_millis()),
         used_at: Set(None),
+        used_by: Set(None),
     };
     row::Entity::insert(model).exec_without_returning(connection).await.map(drop).map_err(StoreError::unique(
         "join token",
@@ -85,10 +89,12 @@ pub(crate) async fn find_locked(
 pub(crate) async fn mark_used(
     transaction: &DatabaseTransaction,
     hash: &str,
+    agent: &AgentId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     row::Entity::update_many()
         .col_expr(row::Column::UsedAt, Expr::value(now.as_millis()))
+        .col_expr(row::Column::UsedBy, Expr::value(agent.as_str()))
         .filter(row::Column::Hash.eq(hash))
         .exec(transaction)
         .await
@@ -108,6 +114,7 @@ pub(crate) async fn purge(connection: &impl ConnectionTrait, before: Timestamp) 
 
 fn from_row(model: row::Model) -> Result<StoredToken, CorruptRow> {
     let reading = Reading { table: "join_tokens", id: &model.hash };
+    let used_by = model.used_by.as_deref().map(|agent| reading.text("used_by", agent)).transpose()?;
     let token = JoinToken {
         account: reading.text("account_id", &model.account_id)?,
         region: reading.text("region", &model.region)?,
@@ -119,5 +126,5 @@ fn from_row(model: row::Model) -> Result<StoredToken, CorruptRow> {
         created_by: model.created_by,
         hash: model.hash,
     };
-    Ok(StoredToken { token, used: model.used_at.is_some() })
+    Ok(StoredToken { token, used: model.used_at.is_some(), used_by })
 }

@@ -1,13 +1,13 @@
 //! Reading agents, and noting that one was heard.
 
 use domain::actions::{ListsAgents, WritesAgent};
-use domain::agent::Capability;
+use domain::agent::{Agent, Capability, JoinTokenSecret};
 use domain::gate::Granted;
 use domain::{AgentId, Timestamp};
 
 use super::{Revision, Scope, Store};
 use crate::pages::{Cursor, Slice, next_token};
-use crate::rows::agent_rows;
+use crate::rows::{agent_rows, join_token_rows};
 use crate::{AgentPage, PageRequest, StoreError};
 
 /// How often an agent's row is written because it was heard.
@@ -77,5 +77,21 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// The agent of the grant's instance that was enrolled with this join token, also when it was replaced since.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn find_agent_enrolled_with<A: WritesAgent>(
+        &self,
+        granted: &Granted<A>,
+        presented: &JoinTokenSecret,
+    ) -> Result<Option<Agent>, StoreError> {
+        let reader = self.inner.connections.reader();
+        let token = join_token_rows::find(reader, &presented.hash()).await?;
+        let Some(id) = token.and_then(|token| token.used_by) else { return Ok(None) };
+        let (scope, agent) = (Scope::of(granted), agent_rows::find(reader, &id).await?);
+        Ok(agent.filter(|agent| scope.admits("agent", &agent.account, &agent.instance).is_ok()))
     }
 }

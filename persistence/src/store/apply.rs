@@ -211,7 +211,7 @@ impl sealed::Write for AgentEnrolled {
             if had_agent && !(self.replace && token.permits_replace) {
                 return Err(JoinTokenRefused::AgentAlreadyEnrolled.into());
             }
-            join_token_rows::mark_used(transaction, &self.token_hash, now).await?;
+            join_token_rows::mark_used(transaction, &self.token_hash, &agent.id, now).await?;
             agent_rows::insert(transaction, &agent).await
         })
     }

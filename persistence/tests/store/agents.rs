@@ -1,6 +1,6 @@
 //! Agents and the tokens by which they join.
 
-use domain::actions::{CreateAgentJoinToken, ListAgents, ReadAgentConfiguration};
+use domain::actions::{CreateAgentJoinToken, EnrolAgent, ListAgents, ReadAgentConfiguration};
 use domain::agent::{Capability, InstancePattern, JoinToken, JoinTokenRefused, JoinTokenSecret};
 use domain::gate::Resource;
 use persistence::{JoinTokenIssued, PageRequest, StoreError};
@@ -51,7 +51,14 @@ async fn each_fault_of_a_token_has_its_own_refusal(world: World) {
     let mut late = agent.clone();
     late.enrolled_at = at(DAY);
     assert_eq!(refusal(world.try_enrol(&late, &token, false).await), JoinTokenRefused::Expired);
+    let enrolled_with = async |asking| {
+        let granted = as_agent::<EnrolAgent>(asking);
+        world.store.find_agent_enrolled_with(&granted, &token).await.unwrap()
+    };
+    assert_eq!(enrolled_with(&agent).await, None);
     world.try_enrol(&agent, &token, false).await.unwrap();
+    assert_eq!(enrolled_with(&agent).await, Some(agent.clone()));
+    assert_eq!(enrolled_with(&world.agent(&account(), "web2")).await, None, "of another instance");
     let again = world.try_enrol(&world.agent(&account(), "web2"), &token, false).await;
     assert_eq!(refusal(again), JoinTokenRefused::Used);
     assert_eq!(world.count("agents", "1 = 1").await, 1);

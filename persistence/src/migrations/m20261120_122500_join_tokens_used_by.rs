@@ -1,0 +1,14 @@
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::string_null;
+
+#[derive(DeriveMigrationName)]
+pub(super) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // The agent that it made; unknown of tokens that were used before this was kept.
+        let used_by = Table::alter().table("join_tokens").add_column(string_null("used_by")).to_owned();
+        manager.alter_table(used_by).await
+    }
+}
