@@ -43,6 +43,7 @@ mod diff;
 mod document;
 mod evaluate;
 mod explain;
+mod format;
 mod glob;
 mod grammar;
 mod invalid;
@@ -68,6 +69,7 @@ pub use explain::{
     ElementExplanation, Explanation, KeyExplanation, KeyResult, LayerAnswer, LayerExplanation,
     NEAREST_STATEMENTS, StatementExplanation, explain,
 };
+pub use format::format;
 pub use invalid::{InvalidPolicy, Reason};
 pub use policy_set::PolicySet;
 pub use resource::{InvalidResource, ResourcePattern};

@@ -270,7 +270,7 @@ fn texts(alphabet: &str, longest: usize) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     /// Exhaustive over small alphabets: whatever differs there is found, and whatever is found is real.
     #[test]
