@@ -11,7 +11,7 @@ REQUESTS_PER_ROUND = 60_000
 
 SCRIPT = """
 local requests = {}
-for request in io.open("%s", "rb"):read("*a"):gmatch("(.-)\\0") do requests[#requests + 1] = request end
+for request in io.open("%s", "rb"):read("*a"):gmatch("(.-)\\1") do requests[#requests + 1] = request end
 local next_one = 0
 request = function()
   next_one = next_one + 1
@@ -44,7 +44,7 @@ def main():
                 requests = deployment.folder / "requests"
                 body = "InstanceId=i-bench1"
                 made = (signed_request(deployment.port, "GetInstanceRecordConfig", body) for _ in range(REQUESTS_PER_ROUND))
-                requests.write_text("".join(request + "\0" for request in made), newline="")
+                requests.write_text("".join(request + "\1" for request in made), newline="")
                 script = deployment.folder / "signed.lua"
                 script.write_text(SCRIPT % requests)
                 rounds["hello"].append(wrk(port, hello.pid))
