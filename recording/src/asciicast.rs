@@ -182,7 +182,7 @@ impl AsciicastEncoder {
     }
 
     fn advance(&mut self, at: Micros) -> Micros {
-        self.last_at = self.last_at.max(at);
+        self.last_at = self.last_at.max(at).min(Micros::LATEST);
         self.last_at
     }
 
@@ -310,6 +310,11 @@ struct Line<'a>(#[serde(borrow)] &'a RawValue, #[serde(borrow)] Cow<'a, str>, #[
 /// A line is something else, its time is before that of the line above it, or exact bytes do not read as the output
 /// before them.
 pub fn decode_lines(text: &[u8]) -> Result<DecodedLines, InvalidLine> {
+    decode_events(text, usize::MAX)
+}
+
+/// The same, of no more than so many events.
+pub(crate) fn decode_events(text: &[u8], most: usize) -> Result<DecodedLines, InvalidLine> {
     let mut decoded = DecodedLines::default();
     let Some(text) = text.strip_suffix(b"\n") else {
         return if text.is_empty() {
@@ -343,6 +348,9 @@ pub fn decode_lines(text: &[u8]) -> Result<DecodedLines, InvalidLine> {
             exact_may_follow = false;
         } else {
             exact_may_follow = code == "o";
+            if decoded.events.len() == most {
+                return Err(invalid("there are more events than a segment may have"));
+            }
             let kind = parse_kind(&code, text).map_err(invalid)?;
             decoded.events.push(TerminalEvent { at, kind });
         }
@@ -395,7 +403,8 @@ fn parse_time(text: &str) -> Option<Micros> {
         return None;
     }
     let seconds: u64 = seconds.parse().ok()?;
-    Some(Micros::new(seconds.checked_mul(1_000_000)?.checked_add(microseconds.parse().ok()?)?))
+    let time = Micros::new(seconds.checked_mul(1_000_000)?.checked_add(microseconds.parse().ok()?)?);
+    (time <= Micros::LATEST).then_some(time)
 }
 
 fn count(events: &[TerminalEvent]) -> StreamTotals {
@@ -491,7 +500,7 @@ mod tests {
             (1_000_000, "1.000000"),
             (10_000_001, "10.000001"),
             (9_007_199_254_740_993, "9007199254.740993"),
-            (u64::MAX, "18446744073709.551615"),
+            (Micros::LATEST.get(), "9223372036854.775807"),
         ] {
             let mut printed = Vec::new();
             write_time(at(microseconds), &mut printed);

@@ -12,12 +12,19 @@ use crate::event::{TerminalEvent, TerminalEventKind, TerminalSize};
 use crate::ids::TerminalSessionToken;
 use crate::layout::Stream;
 use crate::manifest::{SegmentEntry, StreamEntry, StreamTotals};
-use crate::segment::{MAX_SEGMENT_BYTES, SegmentError, SegmentHeader};
+use crate::segment::{MAX_SEGMENT_BYTES, MAX_SEGMENT_EVENTS, SegmentError, SegmentHeader};
 use crate::spool::{BadRecord, RECORD_HEADER_BYTES, RecordKind, SpoolRecord};
 use crate::start::Start;
 use crate::timestamp::Micros;
 
 const LEVEL: i32 = 3;
+
+/// A segment is full when its lines have so many bytes, whatever the policy says. The longest record may still be added:
+/// as lines it has six times its bytes, and at most twice when it is no text.
+const FULL_LINES_BYTES: usize = 16 * 1024 * 1024;
+
+/// A segment is full with so many events. One record more, and the rest of a character at the end, still fit.
+const FULL_EVENTS: usize = MAX_SEGMENT_EVENTS - 4;
 
 /// What a cutter's buffer may keep between segments.
 const IDLE_BYTES: usize = 64 * 1024;
@@ -143,6 +150,8 @@ pub struct SegmentCutter {
     terminal: TerminalSize,
     lines: Vec<u8>,
     spooled_bytes: u64,
+    /// The events in the lines, or more.
+    events: usize,
     /// The times of the first and the last of the lines.
     times: Option<(Micros, Micros)>,
 }
@@ -174,6 +183,7 @@ impl SegmentCutter {
             terminal: state.terminal,
             lines: Vec::new(),
             spooled_bytes: 0,
+            events: 0,
             times: None,
             state,
         }
@@ -184,14 +194,18 @@ impl SegmentCutter {
     /// One event's output should be no longer than [`crate::spool::MAX_PAYLOAD_BYTES`], so that no segment grows
     /// beyond [`MAX_SEGMENT_BYTES`].
     pub fn push(&mut self, event: &TerminalEvent) {
-        match &event.kind {
+        let payload_bytes = match &event.kind {
             TerminalEventKind::Output(bytes) => return self.push_output(event.at, bytes),
-            TerminalEventKind::Resize(size) => self.terminal = *size,
-            TerminalEventKind::Gap(_) | TerminalEventKind::Exit(_) => {}
-        }
+            TerminalEventKind::Resize(size) => {
+                self.terminal = *size;
+                4
+            }
+            TerminalEventKind::Gap(gap) => 8 + gap.reason.len(),
+            TerminalEventKind::Exit(_) => 2,
+        };
         let before = self.lines.len();
         self.encoder.event(event, &mut self.lines);
-        self.note(before, 0);
+        self.note(before, payload_bytes);
     }
 
     /// Takes output: the fast path of [`SegmentCutter::push`].
@@ -206,7 +220,7 @@ impl SegmentCutter {
     /// # Errors
     /// The record is not a terminal's.
     pub fn push_record(&mut self, record: &SpoolRecord<'_>) -> Result<(), BadRecord> {
-        if record.kind == RecordKind::TERMINAL_OUTPUT {
+        if record.kind == RecordKind::TERMINAL_OUTPUT && record.at <= Micros::LATEST {
             self.push_output(record.at, record.payload);
         } else {
             self.push(&record.terminal_event()?);
@@ -216,6 +230,8 @@ impl SegmentCutter {
 
     fn note(&mut self, lines_before: usize, payload_bytes: usize) {
         self.spooled_bytes += (RECORD_HEADER_BYTES + payload_bytes) as u64;
+        // With what a character that was not whole before may have added.
+        self.events += 2;
         if self.lines.len() > lines_before {
             let at = self.encoder.last_at();
             self.times = Some((self.times.map_or(at, |(first, _)| first), at));
@@ -231,7 +247,10 @@ impl SegmentCutter {
     /// Whether a segment is to be cut before anything more is pushed.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.times.is_some() && self.spooled_bytes >= self.policy.most_spooled_bytes
+        self.times.is_some()
+            && (self.spooled_bytes >= self.policy.most_spooled_bytes
+                || self.lines.len() >= FULL_LINES_BYTES
+                || self.events >= FULL_EVENTS)
     }
 
     /// When the segment will be old enough to be cut; `None` while there is nothing to cut.
@@ -295,6 +314,7 @@ impl SegmentCutter {
         // A session that once showed much does not keep the memory while it is idle.
         self.lines.shrink_to(IDLE_BYTES);
         self.spooled_bytes = 0;
+        self.events = 0;
         self.times = None;
         Ok(Some(segment))
     }
@@ -393,6 +413,43 @@ pub(crate) mod tests {
         assert!(cutter.is_full() && cutter.due(seconds(214)));
         let second = cutter.cut(&mut compressor).unwrap().unwrap();
         assert_eq!((second.number, second.chain_before), (1, first.chain_after));
+    }
+
+    /// Pushes until the cutter says that it is full, and gives the segment as it is read back.
+    fn filled(push: impl Fn(&mut SegmentCutter, u64)) -> crate::segment::DecodedSegment {
+        let patient = CutPolicy { most_spooled_bytes: u64::MAX, ..CutPolicy::default() };
+        let mut cutter = SegmentCutter { policy: patient, ..cutter() };
+        let mut pushed = 0;
+        while !cutter.is_full() {
+            push(&mut cutter, pushed);
+            pushed += 1;
+            assert!(pushed < 1_000_000);
+        }
+        decode_segment(&cutter.finish(&mut Compressor::new().unwrap()).unwrap().unwrap().bytes).unwrap()
+    }
+
+    #[test]
+    fn a_segment_is_full_before_it_is_too_large_to_be_read() {
+        let many = filled(|cutter, number| cutter.push_output(Micros::new(number), b"x"));
+        assert!(many.events.len() > MAX_SEGMENT_EVENTS / 3);
+        let large = filled(|cutter, number| cutter.push_output(Micros::new(number), &vec![1; 1024 * 1024]));
+        assert!(large.text.len() > FULL_LINES_BYTES);
+        let exact = filled(|cutter, number| {
+            cutter.push_output(Micros::new(number), &[[0x80; 1024], [1; 1024]].concat());
+        });
+        assert!(exact.text.len() > FULL_LINES_BYTES);
+    }
+
+    #[test]
+    fn everything_that_is_pushed_counts() {
+        let mut cutter = cutter();
+        let reason = "x".repeat(crate::spool::MAX_REASON_BYTES);
+        let mut pushed = 0;
+        while !cutter.is_full() {
+            cutter.push(&TerminalEvent::gap(seconds(1), reason.clone(), 0));
+            pushed += 1;
+            assert!(pushed <= 1024, "{} bytes of lines are no full segment", cutter.lines.len());
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::io::{self, Read as _};
 
-use crate::asciicast::{AsciicastHeader, InvalidLine, decode_lines};
+use crate::asciicast::{AsciicastHeader, InvalidLine, decode_events};
 use crate::chain::ChainValue;
 use crate::event::{TerminalEvent, TerminalSize};
 use crate::ids::TerminalSessionToken;
@@ -13,7 +13,10 @@ use crate::manifest::StreamTotals;
 use crate::timestamp::Micros;
 
 /// The most bytes that a segment may have when it is decompressed.
-pub const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
+pub const MAX_TEXT_BYTES: usize = 24 * 1024 * 1024;
+
+/// The most events that a segment may have: a few stored bytes could say millions, and each takes memory where it is read.
+pub const MAX_SEGMENT_EVENTS: usize = 200_000;
 
 /// The most bytes that a stored segment may have.
 pub const MAX_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
@@ -164,14 +167,15 @@ pub enum SegmentError {
 /// Reads a stored segment. It needs nothing but the object.
 ///
 /// # Errors
-/// The object is no segment, is damaged, or is larger than [`MAX_TEXT_BYTES`] when it is decompressed.
+/// The object is no segment, is damaged, is larger than [`MAX_TEXT_BYTES`] when it is decompressed, or has more than
+/// [`MAX_SEGMENT_EVENTS`] events.
 pub fn decode_segment(object: &[u8]) -> Result<DecodedSegment, SegmentError> {
     if object.len() > MAX_SEGMENT_BYTES {
         return Err(SegmentError::TooLong { length: object.len() });
     }
     let (header, skip) = SegmentHeader::parse(object)?;
     let text = decompress(&object[skip..])?;
-    let lines = decode_lines(&text).map_err(SegmentError::Lines)?;
+    let lines = decode_events(&text, MAX_SEGMENT_EVENTS).map_err(SegmentError::Lines)?;
     let disagrees = |why| Err(SegmentError::Disagrees { why });
     if lines.events.first().map(|event| event.at) != Some(header.first_at) {
         return disagrees("the time of the first event");
@@ -202,7 +206,7 @@ fn decompress(frame: &[u8]) -> Result<Vec<u8>, SegmentError> {
     }
     let mut text = Vec::new();
     let decoder = zstd::stream::read::Decoder::with_buffer(frame).and_then(|mut decoder| {
-        decoder.window_log_max(MAX_TEXT_BYTES.ilog2())?;
+        decoder.window_log_max(MAX_TEXT_BYTES.next_power_of_two().ilog2())?;
         Ok(decoder.single_frame())
     });
     decoder
@@ -247,6 +251,20 @@ mod tests {
             assert!(error.contains(why), "{why}: {error}");
         }
         assert!(matches!(decode_segment(&vec![0; MAX_SEGMENT_BYTES + 1]), Err(SegmentError::TooLong { .. })));
+    }
+
+    #[test]
+    fn a_segment_has_so_many_events_and_no_more() {
+        let header = "{\"version\":2,\"width\":80,\"height\":24}\n";
+        for (events, fits) in [(MAX_SEGMENT_EVENTS, true), (MAX_SEGMENT_EVENTS + 1, false)] {
+            let lines = format!("{header}{}", "[1.000000,\"o\",\"\"]\n".repeat(events));
+            let decoded = decode_segment(&with_frame(&zstd::bulk::compress(lines.as_bytes(), 3).unwrap()));
+            assert_eq!(decoded.is_ok(), fits);
+            if let Err(error) = decoded {
+                let SegmentError::Lines(line) = error else { panic!("{error}") };
+                assert!(line.to_string().contains("more events"), "{line}");
+            }
+        }
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::timestamp::Micros;
 /// Bytes of a record before its payload: length, CRC-32C, time, kind.
 pub const RECORD_HEADER_BYTES: usize = 17;
 
+/// The longest reason of a gap.
+pub const MAX_REASON_BYTES: usize = 1024;
+
 /// The longest payload of a record. Longer output is given to the spool in pieces.
 pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
 
@@ -72,6 +75,9 @@ impl SpoolRecord<'_> {
     /// The kind is not one of a terminal's, or the payload is not what the kind says.
     pub fn terminal_event(&self) -> Result<TerminalEvent, BadRecord> {
         let bad = |why| BadRecord { kind: self.kind.0, why };
+        if self.at > Micros::LATEST {
+            return Err(bad("no session lasts so long"));
+        }
         let kind = match self.kind {
             RecordKind::TERMINAL_OUTPUT => TerminalEventKind::Output(self.payload.to_vec()),
             RecordKind::TERMINAL_RESIZE => match *self.payload {
@@ -84,6 +90,9 @@ impl SpoolRecord<'_> {
             RecordKind::GAP => {
                 let (lost, reason) =
                     self.payload.split_first_chunk().ok_or_else(|| bad("a gap has eight bytes or more"))?;
+                if reason.len() > MAX_REASON_BYTES {
+                    return Err(bad("the reason is too long"));
+                }
                 let reason = std::str::from_utf8(reason).map_err(|_| bad("the reason is not UTF-8"))?;
                 TerminalEventKind::Gap(Gap {
                     reason: reason.to_owned(),
@@ -456,7 +465,7 @@ mod tests {
             TerminalEvent::resize(Micros::new(2), TerminalSize { columns: 300, rows: 65535 }),
             TerminalEvent::gap(Micros::new(3), "the disk was full", 77),
             TerminalEvent::output(Micros::new(4), [0, 255, 128]),
-            TerminalEvent::exit(Micros::new(u64::MAX), ExitStatus::Signal(9)),
+            TerminalEvent::exit(Micros::LATEST, ExitStatus::Signal(9)),
         ]
     }
 
@@ -661,10 +670,14 @@ mod tests {
             (3, b"12345678\xff"),
             (4, b""),
             (4, &[2, 0]),
+            (3, &[b'x'; 8 + MAX_REASON_BYTES + 1]),
             (9, b""),
         ] {
             let record = SpoolRecord { at: Micros::ZERO, kind: RecordKind(kind), payload };
             assert!(record.terminal_event().is_err(), "{kind} {payload:?}");
         }
+        let at = Micros::new(Micros::LATEST.get() + 1);
+        let late = SpoolRecord { at, kind: RecordKind::EXIT, payload: &[0, 0] };
+        assert!(late.terminal_event().is_err());
     }
 }

@@ -172,6 +172,9 @@ impl fmt::Display for CivilDate {
 pub struct Micros(u64);
 
 impl Micros {
+    /// The latest time that a recording may have: what fits into a signed number, as databases have them.
+    pub const LATEST: Self = Self(i64::MAX as u64);
+
     /// The start itself.
     pub const ZERO: Self = Self(0);
 

@@ -44,6 +44,7 @@ VERSION = "python-0.1.0"
 FORMAT = "hansard-recording/1"
 STREAM = b"terminal"
 CAPTURED_BYTES = 1024 * 1024
+MOST_LINES = 100_000
 FIRST_SECONDS, LATER_SECONDS = 5, 15
 
 
@@ -279,7 +280,8 @@ class Segments:
 
     def due(self, at):
         longest = (FIRST_SECONDS if self.number == 0 else LATER_SECONDS) * 1_000_000
-        return self.first_at is not None and (self.captured >= CAPTURED_BYTES or at - self.first_at >= longest)
+        full = self.captured >= CAPTURED_BYTES or len(self.lines) >= MOST_LINES
+        return self.first_at is not None and (full or at - self.first_at >= longest)
 
     def cut(self):
         """The next segment as its object's bytes and its entry in the manifest; None when nothing happened."""

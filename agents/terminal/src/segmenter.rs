@@ -64,7 +64,7 @@ impl TerminalSegmenter {
 
 impl Segmenter for TerminalSegmenter {
     fn push(&mut self, record: &SpoolRecord<'_>) -> Result<Pushed, BadRecord> {
-        if record.kind == RecordKind::TERMINAL_OUTPUT {
+        if record.kind == RecordKind::TERMINAL_OUTPUT && record.at <= Micros::LATEST {
             self.cutter.push_output(record.at, record.payload);
             return Ok(Pushed::Content);
         }
