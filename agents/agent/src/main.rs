@@ -5,6 +5,7 @@ mod durable;
 mod enrol;
 mod identity;
 mod local_socket;
+mod logging;
 mod record;
 mod run;
 mod settings;

@@ -11,6 +11,7 @@ use url::Url;
 /// The hidden command that becomes the recorded command.
 pub(crate) const PTY_CHILD: &str = "pty-child";
 
+const DEFAULT_MOST_SESSIONS_OF_A_USER: usize = 64;
 const DEFAULT_MINIMUM_FREE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Records what happens on this instance for the Hansard control plane.
@@ -121,6 +122,9 @@ pub(crate) struct RunOptions {
     /// Refuse new sessions when less than this is free on the spool's file system; running ones end at a quarter of it.
     #[arg(long, env = "HANSARD_AGENT_MINIMUM_FREE_BYTES", default_value_t = DEFAULT_MINIMUM_FREE_BYTES, value_name = "BYTES")]
     pub(crate) minimum_free_bytes: u64,
+    /// How many sessions one user may have recorded at once; root may have any number.
+    #[arg(long, env = "HANSARD_AGENT_MOST_SESSIONS_OF_A_USER", default_value_t = DEFAULT_MOST_SESSIONS_OF_A_USER, value_name = "NUMBER")]
+    pub(crate) most_sessions_of_a_user: usize,
     /// What is logged to standard error: a level, or levels by module.
     #[arg(long, env = "HANSARD_AGENT_LOG", default_value = "info", value_name = "FILTER", value_parser = parse_filter)]
     pub(crate) log: String,

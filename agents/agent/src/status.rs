@@ -131,6 +131,7 @@ fn describe_session(session: &LocalSession) -> String {
         SessionState::Delivering => "being delivered",
         SessionState::Refused => "refused",
         SessionState::Damaged => "damaged",
+        SessionState::Unreadable => "unreadable",
     };
     format!(
         "{}  {state}, {} of {} segments delivered, {} bytes{}",

@@ -124,4 +124,6 @@ pub enum SessionState {
     Refused,
     /// It was delivered, but not all of its spool could be read; what was captured is kept.
     Damaged,
+    /// Its files in the spool cannot be read; they are left alone.
+    Unreadable,
 }

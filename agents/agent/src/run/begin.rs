@@ -14,6 +14,8 @@ use super::delivery;
 use super::session::{Note, Session};
 use crate::AGENT_VERSION;
 
+const ROOT: u32 = 0;
+
 /// What `record` asked for.
 pub(super) struct Asked {
     pub(super) kind: String,
@@ -57,6 +59,13 @@ pub(super) fn begin(agent: &Agent, asked: Asked) -> Beginning {
     }
     if agent.capture(&asked.kind).is_none() {
         return refuse(format!("this agent has no capture of kind {:?}", asked.kind));
+    }
+    // Each costs descriptors and space that others need too.
+    if asked.user_id != ROOT && agent.sessions.open_of(asked.user_id) >= agent.most_sessions_of_a_user {
+        return refuse(format!(
+            "user {} has {} sessions that are being recorded, and may have no more",
+            asked.user_id, agent.most_sessions_of_a_user
+        ));
     }
     if let Err(why) = check_free_space(agent) {
         return refuse(why);
@@ -103,7 +112,11 @@ fn create(agent: &Agent, asked: Asked, revision: u64) -> std::io::Result<(Sessio
         shell: asked.shell,
         agent_version: Some(AGENT_VERSION.to_owned()),
     };
-    let note = Note { kind: asked.kind, start_boottime_micros: clock::boottime_micros() };
+    let note = Note {
+        kind: asked.kind,
+        start_boottime_micros: clock::boottime_micros(),
+        user_id: Some(asked.user_id),
+    };
     let (session, spool) = Session::create(&agent.directory.spool(), start, note)?;
     // The number is taken by the session's folder. If noting that fails, the next start reads it from there.
     ledger.next_recording_number += 1;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -25,6 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const MOST_AT_ONCE_BYTES: u64 = 8 * 1024 * 1024;
 /// How long a session that went wrong (a full disk, mostly) is left in peace.
 const PAUSE_AFTER_TROUBLE: Duration = Duration::from_secs(2);
+/// How long a session whose files cannot be opened is left in peace.
+const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 enum Order {
     Follow(Arc<Session>),
@@ -44,7 +47,13 @@ impl Cutter {
         let compressor = Compressor::new().map_err(|error| format!("zstd cannot start: {error}"))?;
         let thread = thread::Builder::new()
             .name("cutter".to_owned())
-            .spawn(move || work(&agent, &inbox, compressor))
+            .spawn(move || {
+                if panic::catch_unwind(AssertUnwindSafe(|| work(&agent, &inbox, compressor))).is_err() {
+                    // Without it nothing is cut any more, and nobody would notice. Whoever started the agent starts it again.
+                    tracing::error!("the cutter failed unexpectedly: the agent ends");
+                    std::process::exit(1);
+                }
+            })
             .map_err(|error| format!("the cutter's thread cannot start: {error}"))?;
         Ok(Cutter { orders, thread: Arc::new(Mutex::new(Some(thread))) })
     }
@@ -68,34 +77,82 @@ impl Cutter {
 
 fn work(agent: &Agent, inbox: &Receiver<Order>, mut compressor: Compressor) {
     let mut tails: Vec<Tail> = Vec::new();
+    let mut unopened: Vec<Unopened> = Vec::new();
     let mut look_after = LOOK_EVERY;
     loop {
-        let order = if tails.is_empty() {
+        let order = if !tails.is_empty() {
+            inbox.recv_timeout(look_after)
+        } else if !unopened.is_empty() {
+            inbox.recv_timeout(OPEN_AGAIN_AFTER)
+        } else {
             agent.reserve.hold();
             inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            inbox.recv_timeout(look_after)
         };
         match order {
-            Ok(Order::Follow(session)) => match Tail::open(agent, session) {
-                Ok(tail) => tails.push(tail),
-                Err((session, why)) => {
-                    tracing::error!(session = %session.token(), "the session cannot be cut: {why}");
-                    session.progress().trouble = Some(why);
-                }
-            },
+            Ok(Order::Follow(session)) => unopened.push(Unopened { session, not_before: None }),
             Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {}
         }
+        unopened.retain_mut(|unopened| match unopened.open(agent) {
+            Some(tail) => {
+                tails.push(tail);
+                false
+            }
+            None => true,
+        });
         look_after = LOOK_EVERY;
-        tails.retain_mut(|tail| match tail.advance(agent, &mut compressor) {
-            Next::Nothing => false,
-            Next::LookLater => true,
-            Next::LookNow => {
-                look_after = Duration::ZERO;
-                true
+        tails.retain_mut(|tail| {
+            // What one session does to the cutter must not end the others.
+            let next = panic::catch_unwind(AssertUnwindSafe(|| tail.advance(agent, &mut compressor)));
+            match next {
+                Ok(Next::Nothing) => false,
+                Ok(Next::LookLater) => true,
+                Ok(Next::LookNow) => {
+                    look_after = Duration::ZERO;
+                    true
+                }
+                Err(_) => {
+                    let why =
+                        "cutting it failed unexpectedly; it is begun again from the last segment".to_owned();
+                    tracing::error!(session = %tail.session.token(), "{why}");
+                    tail.session.progress().trouble = Some(why);
+                    let session = Arc::clone(&tail.session);
+                    unopened.push(Unopened { session, not_before: Some(Instant::now() + OPEN_AGAIN_AFTER) });
+                    false
+                }
             }
         });
+    }
+}
+
+/// A session that is not followed yet.
+struct Unopened {
+    session: Arc<Session>,
+    /// When it is tried again, after it could not be opened.
+    not_before: Option<Instant>,
+}
+
+impl Unopened {
+    fn open(&mut self, agent: &Agent) -> Option<Tail> {
+        if self.not_before.is_some_and(|at| Instant::now() < at) {
+            return None;
+        }
+        match Tail::open(agent, &self.session) {
+            Ok(tail) => {
+                if self.not_before.is_some() {
+                    self.session.progress().trouble = None;
+                }
+                Some(tail)
+            }
+            Err(why) => {
+                if self.not_before.is_none() {
+                    tracing::error!(session = %self.session.token(), "the session cannot be cut, and is tried again: {why}");
+                }
+                self.session.progress().trouble = Some(why);
+                self.not_before = Some(Instant::now() + OPEN_AGAIN_AFTER);
+                None
+            }
+        }
     }
 }
 
@@ -150,14 +207,7 @@ struct Tail {
 }
 
 impl Tail {
-    fn open(agent: &Agent, session: Arc<Session>) -> Result<Tail, (Arc<Session>, String)> {
-        match Self::try_open(agent, &session) {
-            Ok(tail) => Ok(tail),
-            Err(why) => Err((session, why)),
-        }
-    }
-
-    fn try_open(agent: &Agent, session: &Arc<Session>) -> Result<Tail, String> {
+    fn open(agent: &Agent, session: &Arc<Session>) -> Result<Tail, String> {
         if session.start.agent != agent.identity.agent_id {
             return Err(format!(
                 "it was recorded by {}, before this instance was enrolled anew",
@@ -340,15 +390,16 @@ impl Tail {
                 return Ok(Reached::Limit);
             }
             let Some(record) = reader.next_record()? else { return Ok(Reached::End(reader.trailing())) };
-            self.last_at = self.last_at.max(record.at);
+            if record.at <= Micros::LATEST {
+                self.last_at = self.last_at.max(record.at);
+            }
             match self.segmenter.push(&record) {
                 Ok(Pushed::Content) => {}
                 Ok(Pushed::Gap(reason)) => self.last_gap = Some(reason),
                 Ok(Pushed::Exit(status)) => self.exit = Some(status),
                 Err(bad) => {
                     // Its checksum is right, so a recorder of another version wrote it. It is said, not passed over.
-                    let (at, lost) = (record.at, record.payload.len() as u64);
-                    self.segmenter.push_gap(at, &bad.to_string(), lost);
+                    self.segmenter.push_gap(self.last_at, &bad.to_string(), record.payload.len() as u64);
                 }
             }
             self.offset = reader.good_end();
@@ -407,7 +458,7 @@ impl Tail {
                 sealed
             }
         };
-        ledger.last_manifest = Some(sealed.sha256());
+        ledger.follow(&sealed);
         agent.ledger.store(&ledger)?;
         drop(ledger);
         session.progress().sealed = true;

@@ -12,21 +12,21 @@ mod session;
 mod sessions;
 mod socket;
 
-use std::io::IsTerminal as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use agent_protocol::Capture;
 use recording::SealingKey;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
-use crate::captures;
 use crate::client::{ControlPlane, Credentials};
 use crate::identity::{Identity, Keys};
 use crate::settings::RunOptions;
 use crate::state_directory::StateDirectory;
+use crate::{captures, logging};
 
 use configuration::AppliedConfiguration;
 use cutting::Cutter;
@@ -49,6 +49,7 @@ struct Agent {
     sessions: Sessions,
     control_plane: ControlPlane,
     minimum_free_bytes: u64,
+    most_sessions_of_a_user: usize,
     reserve: Reserve,
     /// How many sessions are delivered at once: a long outage must not end in a stampede.
     deliveries: Semaphore,
@@ -75,6 +76,7 @@ impl Agent {
             sessions: Sessions::default(),
             control_plane,
             minimum_free_bytes: options.minimum_free_bytes,
+            most_sessions_of_a_user: options.most_sessions_of_a_user,
             reserve,
             deliveries: Semaphore::new(MOST_DELIVERIES),
             link_opened: watch::Sender::new(0),
@@ -97,7 +99,8 @@ pub(crate) fn runtime() -> Result<Runtime, String> {
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(state_dir: &Path, options: &RunOptions) -> Result<(), String> {
-    log_to_stderr(&options.log)?;
+    logging::start(&options.log)?;
+    take_all_descriptors();
     // Before anything is made there: a mistyped directory stays untouched.
     Identity::get(&StateDirectory::at(state_dir))?;
     let directory = StateDirectory::create(state_dir)?;
@@ -111,7 +114,8 @@ async fn serve(agent: Arc<Agent>) -> Result<(), String> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("SIGINT: {error}"))?;
 
     let cutter = Cutter::start(Arc::clone(&agent))?;
-    let found = session::take_up(&agent.directory.spool())?;
+    let session::TakenUp { sessions: found, unreadable } = session::take_up(&agent.directory.spool())?;
+    agent.sessions.leave_alone(unreadable);
     agent.ledger.reconcile(&found)?;
     let listener = socket::listen(&agent.directory)?;
     tracing::info!(
@@ -141,13 +145,10 @@ async fn serve(agent: Arc<Agent>) -> Result<(), String> {
         .map_err(|error| format!("the cutter did not stop: {error}"))
 }
 
-fn log_to_stderr(filter: &str) -> Result<(), String> {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
-    Ok(())
+/// Every session holds a file open. Many systems give a program few descriptors unless it asks for more.
+fn take_all_descriptors() {
+    let limits = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits }) {
+        tracing::warn!("no more files can be open than {:?}: {error}", limits.current);
+    }
 }

@@ -37,6 +37,9 @@ pub(super) struct Note {
     pub(super) kind: String,
     /// CLOCK_BOOTTIME at time zero. It means something only as long as the recorder lives.
     pub(super) start_boottime_micros: u64,
+    /// Whose session it is, as the kernel says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) user_id: Option<u32>,
 }
 
 /// What stands beside each cut segment. It outlives the segment's bytes, because the manifest needs it.
@@ -252,6 +255,15 @@ impl Session {
         self.progress().refused = Some(reason.to_owned());
     }
 
+    /// Notes that the control plane has it after all.
+    pub(super) fn accept(&self) {
+        if self.progress().refused.take().is_some()
+            && let Err(error) = durable::remove(&self.folder.join(REFUSAL))
+        {
+            tracing::warn!(session = %self.token(), "the refusal could not be taken back: {error}");
+        }
+    }
+
     /// Erases a session that is delivered whole, or sets it aside if its spool was damaged.
     pub(super) fn erase(&self) -> io::Result<()> {
         let Some(spool) = self.folder.parent() else { return Ok(()) };
@@ -315,9 +327,17 @@ fn allocated_bytes(folder: &Path) -> u64 {
         .sum()
 }
 
+/// What lies in the spool when the agent starts.
+pub(super) struct TakenUp {
+    pub(super) sessions: Vec<Session>,
+    /// What is left alone because it cannot be read, for `status`.
+    pub(super) unreadable: Vec<LocalSession>,
+}
+
 /// Opens every session in the spool, clears what was never begun or is done, and leaves alone what it cannot read.
-pub(super) fn take_up(spool: &Path) -> Result<Vec<Session>, String> {
+pub(super) fn take_up(spool: &Path) -> Result<TakenUp, String> {
     let mut sessions = Vec::new();
+    let mut unreadable = Vec::new();
     for folder in folders(spool)? {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with(durable::TEMPORARY_PREFIX) || name.starts_with(DONE_PREFIX) {
@@ -333,11 +353,23 @@ pub(super) fn take_up(spool: &Path) -> Result<Vec<Session>, String> {
             Ok(session) => {
                 tracing::error!("{} holds session {}; it is left alone", folder.display(), session.token());
             }
-            Err(why) => tracing::error!("{why}; the session is left alone"),
+            Err(why) => {
+                tracing::error!("{why}; the session is left alone");
+                if let Ok(terminal_session_token) = TerminalSessionToken::parse(&name) {
+                    unreadable.push(LocalSession {
+                        terminal_session_token,
+                        state: SessionState::Unreadable,
+                        reason: Some(why),
+                        segments: 0,
+                        acknowledged: 0,
+                        spool_bytes: allocated_bytes(&folder),
+                    });
+                }
+            }
         }
     }
     sessions.sort_by_key(|session| session.start.agent_recording_number);
-    Ok(sessions)
+    Ok(TakenUp { sessions, unreadable })
 }
 
 /// For `status` while no agent runs: what lies in the spool, by the names of the folders.
@@ -424,7 +456,7 @@ mod tests {
 
     /// A session with one segment that is cut.
     fn with_segment(spool: &Path) -> (Session, CutRecord) {
-        let note = Note { kind: "terminal".into(), start_boottime_micros: 0 };
+        let note = Note { kind: "terminal".into(), start_boottime_micros: 0, user_id: None };
         let (session, _) = Session::create(spool, start(), note).unwrap();
         let mut cutter = SegmentCutter::new(&session.start, &session.start_document, CutPolicy::default());
         cutter.push_output(Micros::new(1), b"x");

@@ -12,6 +12,8 @@ use super::session::Session;
 #[derive(Default)]
 pub(super) struct Sessions {
     known: Mutex<BTreeMap<TerminalSessionToken, Arc<Session>>>,
+    /// What lies in the spool and cannot be read.
+    unreadable: Mutex<Vec<LocalSession>>,
     link: Mutex<Link>,
 }
 
@@ -32,6 +34,18 @@ impl Sessions {
 
     pub(super) fn add(&self, session: &Arc<Session>) {
         self.known().insert(session.token().clone(), Arc::clone(session));
+    }
+
+    pub(super) fn leave_alone(&self, unreadable: Vec<LocalSession>) {
+        *self.unreadable.lock().unwrap_or_else(PoisonError::into_inner) = unreadable;
+    }
+
+    /// How many sessions of this user are being recorded.
+    pub(super) fn open_of(&self, user_id: u32) -> usize {
+        let known = self.known();
+        let open =
+            |session: &&Arc<Session>| session.note.user_id == Some(user_id) && !session.progress().sealed;
+        known.values().filter(open).count()
     }
 
     pub(super) fn remove(&self, session: &Session) {
@@ -59,7 +73,8 @@ impl Sessions {
     /// For `status`; the sessions only for those who may see them.
     pub(super) fn status(&self, with_sessions: bool) -> LocalStatus {
         let sessions: Vec<LocalSession> = if with_sessions {
-            self.known().values().map(|session| session.describe()).collect()
+            let unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            self.known().values().map(|session| session.describe()).chain(unreadable).collect()
         } else {
             Vec::new()
         };

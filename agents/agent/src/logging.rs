@@ -1,0 +1,118 @@
+//! The agent's log: lines on standard error. The control plane and those who record supply much of what is logged, so every line
+//! passes a sanitiser: the formatter passes escape sequences in displayed fields on as they are.
+
+use std::fmt::Write as _;
+use std::io::{self, Write, stderr};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Logs what the filter lets through from now on.
+pub(crate) fn start(filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(Sanitising(stderr))
+        // The formatter's colours could not be told from escape sequences in the fields.
+        .with_ansi(false)
+        .with_target(false)
+        .init();
+    Ok(())
+}
+
+/// Writes what has passed the sanitiser.
+struct Sanitising<F>(F);
+
+struct Line<W>(W);
+
+impl<'a, W: Write, F: Fn() -> W + 'a> MakeWriter<'a> for Sanitising<F> {
+    type Writer = Line<W>;
+
+    fn make_writer(&'a self) -> Line<W> {
+        Line((self.0)())
+    }
+}
+
+/// The formatter hands over an event whole, in one write.
+impl<W: Write> Write for Line<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        // One line for one event: a line feed that somebody supplied would make another.
+        let mut line = sanitised(text.strip_suffix('\n').unwrap_or(&text));
+        line.push('\n');
+        self.0.write_all(line.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+fn sanitised(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_unsafe(character) {
+            // Writing to a string cannot fail.
+            let _ = write!(shown, "{}", character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// Whether a character could drive a terminal, turn the order of a text round, break a line unseen or hide: C0, DEL, C1,
+/// bidirectional controls, line separators, and characters without width.
+fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_others_supplied_cannot_drive_the_terminal_that_shows_the_log() {
+        const HOSTILE: &str = "a\u{1b}]0;x\u{7}\u{9b}2J\u{202e}\u{200b}b\nc";
+        let kept = Kept::default();
+        let out = kept.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(Sanitising(move || out.clone())).with_ansi(false).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let error = io::Error::other(HOSTILE);
+            tracing::warn!(shown = %HOSTILE, debugged = ?HOSTILE, plain = HOSTILE, "said: {HOSTILE}: {error}");
+        });
+        let log = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert!(log.contains("said: a") && log.lines().count() == 1, "{log:?}");
+        assert!(!log.trim_end().chars().any(is_unsafe), "{log:?}");
+    }
+}
