@@ -33,7 +33,7 @@ pub(crate) enum CallError {
     Unreachable(String),
     /// It said no.
     #[error("the control plane refused: {code}: {message}")]
-    Refused { status: u16, code: String, message: String, retryable: bool },
+    Refused { status: u16, code: String, message: String, retryable: bool, expected_number: Option<u32> },
     /// It said something else.
     #[error("the control plane answered {status}, but not as an agent expects: {why}")]
     Unexpected { status: u16, why: String },
@@ -43,12 +43,24 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
-    /// Whether no later try of the same can succeed.
+    /// Whether the control plane says that no later try of the same can succeed.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, CallError::Refused { retryable: false, .. })
     }
 
-    fn has_code(&self, wanted: AgentErrorCode) -> bool {
+    /// The segment that the control plane expects next, if it says so.
+    pub(crate) fn expected_number(&self) -> Option<u32> {
+        match self {
+            CallError::Refused { expected_number, .. }
+                if self.has_code(AgentErrorCode::SegmentOutOfOrder) =>
+            {
+                *expected_number
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn has_code(&self, wanted: AgentErrorCode) -> bool {
         matches!(self, CallError::Refused { code, .. } if code == wanted.code())
     }
 }
@@ -255,6 +267,7 @@ async fn refused(response: Response) -> Result<Response, CallError> {
             code: printable(&reply.code),
             message: printable(&reply.message),
             retryable: reply.retryable || status >= 500,
+            expected_number: reply.expected_number,
         }),
         // A proxy, or a store: never a reason to give up a recording.
         Err(_) => {

@@ -17,12 +17,16 @@ pub struct ErrorReply {
     pub message: String,
     /// Always false.
     pub success: bool,
-    /// Whether the same request may succeed later.
-    #[serde(default)]
+    /// Whether the same request may succeed later; where nothing is said, it may.
+    #[serde(default = "retryable_unless_said")]
     pub retryable: bool,
     /// With `SegmentOutOfOrder`: the number that is expected next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_number: Option<u32>,
+}
+
+fn retryable_unless_said() -> bool {
+    true
 }
 
 macro_rules! agent_error_codes {
@@ -120,6 +124,18 @@ agent_error_codes! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_said_to_be_final_is_final() {
+        let reply = |retryable: &str| {
+            let text = format!(
+                r#"{{"RequestId":"r","HostId":"h","Code":"New","Message":"m","Success":false{retryable}}}"#
+            );
+            serde_json::from_str::<ErrorReply>(&text).unwrap().retryable
+        };
+        assert!(reply("") && reply(r#","Retryable":true"#));
+        assert!(!reply(r#","Retryable":false"#));
+    }
 
     #[test]
     fn every_code_is_found_again() {

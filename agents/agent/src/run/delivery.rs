@@ -1,9 +1,10 @@
 //! Delivery of one session: open, each segment under its grant, seal, erase. Every step may be repeated; it is woken by a notice and
-//! by a timer, and gives up only when the control plane says that no later try can succeed. Even then nothing is erased.
+//! by a timer. When the control plane says that no later try can succeed, tries become rare, because a control plane can be mended.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_protocol::AgentErrorCode;
 use agent_protocol::recordings::{
     GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest, SegmentReply,
     SegmentRequest,
@@ -18,6 +19,9 @@ use crate::client::CallError;
 /// How often a session is looked at without a notice.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
+/// How often a session is tried that the control plane will not have.
+const TRY_REFUSED_EVERY: Duration = Duration::from_secs(3600);
+
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
 enum DeliveryError {
@@ -29,7 +33,12 @@ enum DeliveryError {
 
 impl DeliveryError {
     fn is_final(&self) -> bool {
-        matches!(self, DeliveryError::Call { source, .. } if source.is_final())
+        matches!(self, DeliveryError::Call { source, .. } if source.is_final() && !self.is_forgotten())
+    }
+
+    /// The control plane does not know the recording any more: its database was restored. It is to be opened again.
+    fn is_forgotten(&self) -> bool {
+        matches!(self, DeliveryError::Call { source, .. } if source.has_code(AgentErrorCode::RecordingNotFound))
     }
 }
 
@@ -57,6 +66,7 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
             }
             Ok(false) => {
                 backoff.reset();
+                session.accept();
                 tokio::select! {
                     () = session.changed.notified() => {}
                     () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -65,12 +75,16 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
             Err(error) if error.is_final() => {
                 tracing::error!(
                     session = %session.token(),
-                    "the control plane will not have the recording; it is kept and tried again at the next start: {error}"
+                    "the control plane will not have the recording; it is kept, and tried again now and then: {error}"
                 );
                 session.refuse(&error.to_string());
-                return;
+                tokio::select! {
+                    () = tokio::time::sleep(TRY_REFUSED_EVERY) => {}
+                    _ = link_opened.changed() => {}
+                }
             }
             Err(error) => {
+                opened &= !error.is_forgotten();
                 let wait = backoff.next();
                 tracing::warn!(session = %session.token(), wait = ?wait, "delivery will be tried again: {error}");
                 session.progress().trouble = Some(error.to_string());
@@ -138,8 +152,27 @@ async fn deliver_segment(agent: &Agent, session: &Arc<Session>, number: u32) -> 
         .await
         .map_err(at("asking for a grant"))?;
     agent.control_plane.put(&granted.grant, bytes).await.map_err(at("uploading a segment"))?;
+    if let Err(error) = report(agent, session, &record).await {
+        let Some(expected) = error.expected_number().filter(|expected| *expected < number) else {
+            return Err(at("reporting a segment")(error));
+        };
+        // It forgot segments that it had acknowledged: its database was restored. Their objects are where they were.
+        tracing::warn!(session = %session.token(), "segments from {expected} on are reported once more");
+        for forgotten in expected..number {
+            let forgotten = on_disk(session, move |session| session.cut_record(forgotten)).await?;
+            report(agent, session, &forgotten).await.map_err(at("reporting a segment once more"))?;
+        }
+        report(agent, session, &record).await.map_err(at("reporting a segment"))?;
+    }
+    // INVARIANT: only here, after the acknowledgement, is anything erased: it was the only copy.
+    on_disk(session, move |session| session.erase_segment(&record)).await
+}
+
+/// Says that a segment's object is there.
+async fn report(agent: &Agent, session: &Session, record: &CutRecord) -> Result<(), CallError> {
+    let number = record.entry.number;
     let segment = SegmentRequest {
-        stream: stream.name().to_owned(),
+        stream: record.state.stream.name().to_owned(),
         number,
         length: record.entry.length,
         sha256: record.entry.sha256,
@@ -148,17 +181,13 @@ async fn deliver_segment(agent: &Agent, session: &Arc<Session>, number: u32) -> 
         first_at_micros: record.entry.first_at.get(),
         last_at_micros: record.entry.last_at.get(),
     };
-    let reply: SegmentReply = agent
-        .control_plane
-        .post(&format!("{call}/segments"), &segment)
-        .await
-        .map_err(at("reporting a segment"))?;
+    let call = format!("/recordings/{}/segments", session.token());
+    let reply: SegmentReply = agent.control_plane.post(&call, &segment).await?;
     if reply.acknowledged < number {
         let why = format!("segment {number} was reported, {} acknowledged", reply.acknowledged);
-        return Err(at("reporting a segment")(CallError::Unexpected { status: 200, why }));
+        return Err(CallError::Unexpected { status: 200, why });
     }
-    // INVARIANT: only here, after the acknowledgement, is anything erased: it was the only copy.
-    on_disk(session, move |session| session.erase_segment(&record)).await
+    Ok(())
 }
 
 /// A disk that changed the bytes must not have them sealed as if they were right.

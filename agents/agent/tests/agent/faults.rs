@@ -328,6 +328,89 @@ fn a_final_refusal_erases_nothing_and_is_tried_again_at_the_next_start() {
 }
 
 #[test]
+fn a_refused_session_is_tried_again_when_the_link_opens() {
+    let instance = Instance::running();
+    instance.control_plane.state().refuses_recordings = true;
+    let (output, token) = instance.record(&["echo", "kept"]);
+    let refused = instance.session_folder(&token).join("refused.json");
+    eventually("the refusal is known", || refused.exists().then_some(()));
+    instance.control_plane.state().refuses_recordings = false;
+    instance.control_plane.state().away = true;
+    eventually("the link is down", || (instance.status()["Running"]["Link"] != "connected").then_some(()));
+    instance.control_plane.state().away = false;
+    assert!(instance.control_plane.sealed(&token).output() == output.stdout);
+    instance.spool_is_empty();
+}
+
+#[test]
+fn a_control_plane_that_was_restored_is_told_again_what_it_forgot() {
+    let instance = Instance::running();
+    let mut person = instance.person(&["bash", "--norc", "--noprofile"]);
+    person.sees("ready> ");
+    let token = person.token();
+    let acknowledged = |at_least: usize| {
+        eventually("segments are acknowledged", || {
+            let state = instance.control_plane.state();
+            state.recordings.get(&token).is_some_and(|known| known.segments.len() >= at_least).then_some(())
+        });
+    };
+    person.types("seq 500000; echo first-$((1+1))-part\r");
+    person.sees("first-2-part");
+    acknowledged(3);
+    instance.control_plane.state().recordings.get_mut(&token).unwrap().segments.truncate(1);
+    person.types("seq 400000; echo second-$((1+1))-part\r");
+    person.sees("second-2-part");
+    acknowledged(4);
+    person.types("exit 0\r");
+    person.ends_with(0);
+    let recorded = text(&instance.control_plane.sealed(&token).output());
+    assert!(recorded.contains("first-2-part") && recorded.contains("second-2-part"));
+    instance.spool_is_empty();
+}
+
+#[test]
+fn a_session_that_cannot_be_opened_or_read_is_shown_and_disturbs_no_other() {
+    let mut instance = Instance::running();
+    instance.control_plane.state().away = true;
+    let mut people: Vec<_> =
+        (0..2).map(|_| instance.person(&["sh", "-c", "echo shown; sleep 1000"])).collect();
+    let tokens: Vec<_> = people
+        .iter_mut()
+        .map(|person| {
+            person.sees("shown");
+            person.token()
+        })
+        .collect();
+    instance.kill_agent();
+    for mut person in people {
+        person.signals(Signal::KILL);
+        person.ends();
+    }
+    let spool = instance.session_folder(&tokens[0]).join("terminal.spool");
+    let elsewhere = instance.state_dir().join("elsewhere");
+    std::fs::rename(&spool, &elsewhere).unwrap();
+    let note = instance.session_folder(&tokens[1]).join("session.json");
+    std::fs::write(&note, "{").unwrap();
+    instance.control_plane.state().away = false;
+    instance.start_agent();
+    let shown = |token: &recording::TerminalSessionToken| {
+        let status = instance.status();
+        let sessions = status["Running"]["Sessions"].as_array().unwrap().clone();
+        sessions.into_iter().find(|session| session["TerminalSessionToken"] == token.as_str()).unwrap()
+    };
+    eventually("both are shown", || {
+        let reason = |token| shown(token)["Reason"].as_str().unwrap_or_default().to_owned();
+        (reason(&tokens[0]).contains("cannot be opened") && reason(&tokens[1]).contains("session.json"))
+            .then_some(())
+    });
+    assert_eq!(shown(&tokens[1])["State"], "unreadable");
+    let (_, other) = instance.record(&["true"]);
+    instance.control_plane.sealed(&other);
+    std::fs::rename(&elsewhere, &spool).unwrap();
+    assert!(text(&instance.control_plane.sealed(&tokens[0]).output()).contains("shown"));
+}
+
+#[test]
 fn a_changed_segment_is_not_passed_off_as_the_cut_one() {
     let mut instance = Instance::running();
     instance.control_plane.state().away = true;
