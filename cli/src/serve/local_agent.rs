@@ -216,12 +216,10 @@ impl LocalAgent {
     fn spool_is_empty(&self) -> bool {
         match std::fs::read_dir(self.state_dir.join("spool")) {
             // What begins with a dot never began, or is delivered; so is what was damaged.
-            Ok(sessions) => {
-                sessions.flatten().all(|entry| {
+            Ok(sessions) => sessions.flatten().all(|entry| {
                 let name = entry.file_name();
                 [&b"."[..], b"damaged-"].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix))
-            })
-            }
+            }),
             Err(error) => error.kind() == std::io::ErrorKind::NotFound,
         }
     }
