@@ -11,6 +11,7 @@ mod errors;
 pub mod gateway;
 mod jobs;
 mod links;
+mod repeats;
 mod replay;
 mod request;
 mod serve;

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::decoding::Decoding;
 use crate::links::Links;
+use crate::repeats::Repeats;
 
 /// Settings of the API. The program that serves reads them from flags, environment and file; nothing here does.
 #[derive(Debug, Clone)]
@@ -89,6 +90,8 @@ pub struct Hansard {
     pub(crate) links: Links,
     /// The turns that decodes of segments take.
     pub(crate) decoding: Decoding,
+    /// Refused enrolments that are written down already.
+    pub(crate) refused_enrolments: Repeats,
 }
 
 impl Hansard {
@@ -96,7 +99,16 @@ impl Hansard {
     #[must_use]
     pub fn new(parts: HansardParts) -> Self {
         let HansardParts { store, objects, clock, keys, settings } = parts;
-        Self { store, objects, clock, keys, settings, links: Links::default(), decoding: Decoding::default() }
+        Self {
+            store,
+            objects,
+            clock,
+            keys,
+            settings,
+            links: Links::default(),
+            decoding: Decoding::default(),
+            refused_enrolments: Repeats::default(),
+        }
     }
 
     /// The present moment.

@@ -97,7 +97,11 @@ async fn enrol(
                 }
                 None => {
                     let refusal = AgentRefusal::from(refused);
-                    hansard.store.record_audit(audit(refusal.code.code())).await?;
+                    // A token that is spent authenticates nobody, and must not fill the audit.
+                    let code = refusal.code.code();
+                    if hansard.refused_enrolments.is_first(&format!("{code} {}", presented.hash()), now) {
+                        hansard.store.record_audit(audit(code)).await?;
+                    }
                     return Err(refusal);
                 }
             }

@@ -80,6 +80,29 @@ async fn a_refused_enrolment_is_a_row_of_the_tokens_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_spent_token_cannot_fill_the_audit() {
+    let running = Running::start().await;
+    TestAgent::enrol(&running, "i-web1").await;
+    let token = running.join_token("i-web1", false).await;
+    let (key, sealing) = (agent_protocol::PrivateKey::generate().unwrap(), recording::SealingKey::generate());
+    let body = crate::recording_agent::enrolment(&token, "i-web1", &key, &sealing, false);
+    let refused = async |times, status| {
+        for _ in 0..times {
+            assert_eq!(crate::recording_agent::send_enrolment(&running, &body).await.status, status);
+        }
+        rows(&running, &["EnrolAgent"]).await.split_off(1)
+    };
+    let taken = row("EnrolAgent", "AgentAlreadyEnrolled", "");
+    assert_eq!(refused(5, 409).await, std::slice::from_ref(&taken), "one row a minute");
+    running.advance_seconds(60);
+    assert_eq!(refused(5, 409).await, [taken.clone(), taken.clone()]);
+    running.advance_seconds(600);
+    // Another code is another matter.
+    let expired = row("EnrolAgent", "InvalidJoinToken.Expired", "");
+    assert_eq!(refused(5, 403).await, [taken.clone(), taken, expired]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_look_at_a_recording_says_who_what_how_and_from_where() {
     let running = Running::start().await;
     running.record("*", "7").await;
