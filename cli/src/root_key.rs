@@ -46,7 +46,8 @@ struct KeptText {
 /// Finds or makes the root, and makes sure that the database knows it.
 ///
 /// # Errors
-/// The kept file is malformed, or the database refuses.
+/// The kept file is malformed, the database refuses, or it holds other accounts only: a second account would hide what
+/// was recorded for the first.
 pub(crate) async fn ensure(
     preset: Option<RootPreset>,
     data: &DataDirectory,
@@ -54,22 +55,20 @@ pub(crate) async fn ensure(
     now: Timestamp,
 ) -> Result<RootKey, Failure> {
     let path = data.root_access_key();
+    let known = store.accounts().await.map_err(|error| Failure::failed(chain(&error)))?;
     let root = match preset {
         Some(preset) => RootKey::Preset(preset),
         None => match find(&path)? {
             Some(kept) => RootKey::Kept(kept),
-            None => match store
-                .accounts()
-                .await
-                .map_err(|error| Failure::failed(chain(&error)))?
-                .into_iter()
-                .next()
-            {
-                Some(account) => return Ok(RootKey::Elsewhere(account)),
+            None => match known.first() {
+                Some(account) => return Ok(RootKey::Elsewhere(account.clone())),
                 None => RootKey::Kept(generate(&path)?),
             },
         },
     };
+    if !known.is_empty() && !known.contains(root.account()) {
+        return Err(of_another_account(&root, &known, &path));
+    }
     if let RootKey::Preset(key) | RootKey::Kept(key) = &root {
         store
             .ensure_root(&key.account, &key.access_key_id, &key.access_key_secret, now)
@@ -77,6 +76,22 @@ pub(crate) async fn ensure(
             .map_err(|error| Failure::failed(format!("the root access key: {}", chain(&error))))?;
     }
     Ok(root)
+}
+
+fn of_another_account(root: &RootKey, known: &[AccountId], path: &Path) -> Failure {
+    let known: Vec<_> = known.iter().map(AccountId::as_str).collect();
+    let (account, known) = (root.account(), known.join(", "));
+    Failure::usage(match root {
+        RootKey::Kept(_) => format!(
+            "{} is of the account {account}, but the database holds {known}; move the file away, or name another \
+             database or --data-dir",
+            path.display()
+        ),
+        RootKey::Preset(_) | RootKey::Elsewhere(_) => format!(
+            "the root account is preset as {account}, but the database holds {known}; set HANSARD_ROOT_ACCOUNT_ID \
+             to that, or name another database or --data-dir"
+        ),
+    })
 }
 
 /// Reads the kept key; `None` when there is none.

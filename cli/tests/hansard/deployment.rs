@@ -72,11 +72,43 @@ impl Server {
         });
     }
 
+    /// Starts another one on the same data, which must end by itself.
+    pub(crate) fn refuses_to_start(&self, arguments: &[&str]) -> Output {
+        let mut command = hansard(&["serve", "--listen", "127.0.0.1:0", "--data-dir"]);
+        command.arg(self.data()).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let give_up = Instant::now() + Duration::from_secs(30);
+        while process.try_wait().unwrap().is_none() {
+            if Instant::now() > give_up {
+                process.kill().unwrap();
+                panic!("it serves: {}", stderr(&process.wait_with_output().unwrap()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        process.wait_with_output().unwrap()
+    }
+
     /// Asks it to stop and gives how it ended.
     pub(crate) fn stop(&mut self, signal: Signal) -> ExitStatus {
-        let mut process = self.process.take().unwrap();
-        kill_process(Pid::from_child(&process), signal).unwrap();
-        until("the server stops", || process.try_wait().unwrap())
+        self.signal(signal);
+        self.ended()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.process.as_ref().unwrap()), signal).unwrap();
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        let status = self.process.as_mut().unwrap().try_wait().unwrap()?;
+        self.process = None;
+        Some(status)
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        until("the server stops", || self.has_ended())
     }
 
     pub(crate) fn data(&self) -> PathBuf {

@@ -11,4 +11,5 @@ mod calls;
 mod deployment;
 mod local_agent;
 mod refusals;
+mod roots;
 mod starting;

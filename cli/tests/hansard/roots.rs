@@ -1,0 +1,49 @@
+//! A preset root over a database that is there already.
+
+use std::path::Path;
+
+use rustix::process::Signal;
+
+use crate::deployment::{Server, stderr};
+
+/// A settings file that presets the root, and its path.
+fn preset(folder: &Path, account: &str, key: &str) -> String {
+    let path = folder.join(format!("{account}-{key}.toml"));
+    let text = format!(
+        "root-account-id = \"{account}\"\nroot-access-key-id = \"{key}\"\nroot-access-key-secret = \"s-{key}\"\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_preset_of_another_account_is_refused() {
+    let mut server = Server::start(&[]);
+    let (account, id, secret) = server.root();
+    server.stop(Signal::TERM);
+    let other = preset(server.folder.path(), "1000000000000009", "LTAIother");
+    let output = server.refuses_to_start(&["--config", &other]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for part in ["1000000000000009", account.as_str(), "HANSARD_ROOT_ACCOUNT_ID", "--data-dir"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    // Nothing of the other account was made.
+    assert_eq!(server.admin(&["account", "show"])["AccountId"], account.as_str());
+    server.resume(&[]);
+    assert!(server.as_key(&id, &secret, &["agents", "ls"]).status.success());
+}
+
+#[test]
+fn a_kept_key_of_another_account_is_refused() {
+    let mut server = Server::start(&[]);
+    let mut other = Server::start(&[]);
+    server.stop(Signal::TERM);
+    other.stop(Signal::TERM);
+    let file = "root-access-key.toml";
+    std::fs::copy(other.data().join(file), server.data().join(file)).unwrap();
+    let said = stderr(&server.refuses_to_start(&[]));
+    assert!(said.contains(file) && said.contains("holds"), "{said}");
+    assert_eq!(server.admin(&["account", "show"])["Users"], 0, "there is one account");
+}
