@@ -78,6 +78,16 @@ pub(crate) async fn ensure(
     Ok(root)
 }
 
+/// The root's other access keys that still sign. A key does not end by presetting another one.
+///
+/// # Errors
+/// The database refuses.
+pub(crate) async fn others(root: &RootKey, store: &Store) -> Result<Vec<AccessKeyId>, Failure> {
+    let (RootKey::Preset(own) | RootKey::Kept(own)) = root else { return Ok(Vec::new()) };
+    let keys = store.active_root_keys(&own.account).await.map_err(|error| Failure::failed(chain(&error)))?;
+    Ok(keys.into_iter().filter(|id| *id != own.access_key_id).collect())
+}
+
 fn of_another_account(root: &RootKey, known: &[AccountId], path: &Path) -> Failure {
     let known: Vec<_> = known.iter().map(AccountId::as_str).collect();
     let (account, known) = (root.account(), known.join(", "));

@@ -62,6 +62,13 @@ async fn serve(
     let keys = Arc::new(server_keys(&settings, data, true)?);
     let store = connect(&settings, data, &keys).await?;
     let root = root_key::ensure(settings.root.clone(), data, &store, SystemClock.now()).await?;
+    for other in root_key::others(&root, &store).await? {
+        let data = welcome::quoted(data.path());
+        tracing::warn!(
+            "the root has another access key that signs, {other}; unless somebody needs it: hansard admin access-key \
+             delete {other} --data-dir {data}"
+        );
+    }
     let objects = FolderObjects::open(&data.objects())
         .map_err(|error| Failure::failed(format!("the folder store: {}", chain(&error))))?;
     let local = local_url(listener.local_addr().map_err(|error| cannot_listen(settings.listen, &error))?)?;

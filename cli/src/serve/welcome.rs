@@ -124,7 +124,7 @@ impl Welcome {
 }
 
 /// A word for a shell.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) {

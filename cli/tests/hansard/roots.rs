@@ -47,3 +47,29 @@ fn a_kept_key_of_another_account_is_refused() {
     assert!(said.contains(file) && said.contains("holds"), "{said}");
     assert_eq!(server.admin(&["account", "show"])["Users"], 0, "there is one account");
 }
+
+#[test]
+fn an_older_root_key_that_still_signs_is_named_at_each_start() {
+    let mut server = Server::start(&[]);
+    let (account, generated, secret) = server.root();
+    assert!(!server.log().contains("access-key delete"), "{}", server.log());
+    let asked_to_delete = |server: &Server, id: &str| {
+        let line = format!("admin access-key delete {id} --data-dir {}", server.data().display());
+        server.log().matches(&line).count()
+    };
+    server.stop(Signal::TERM);
+    server.resume(&["--config", &preset(server.folder.path(), &account, "LTAIone")]);
+    assert_eq!((asked_to_delete(&server, &generated), asked_to_delete(&server, "LTAIone")), (1, 0));
+
+    server.stop(Signal::TERM);
+    let two = preset(server.folder.path(), &account, "LTAItwo");
+    server.resume(&["--config", &two]);
+    assert_eq!((asked_to_delete(&server, &generated), asked_to_delete(&server, "LTAIone")), (2, 1));
+    assert!(server.as_key(&generated, &secret, &["agents", "ls"]).status.success(), "it still signs");
+
+    server.admin(&["access-key", "delete", &generated]);
+    server.admin(&["access-key", "set-status", "LTAIone", "Inactive"]);
+    server.stop(Signal::TERM);
+    server.resume(&["--config", &two]);
+    assert_eq!((asked_to_delete(&server, &generated), asked_to_delete(&server, "LTAIone")), (2, 1));
+}
