@@ -2,6 +2,7 @@
 
 mod local_agent;
 mod logging;
+mod stopping;
 mod welcome;
 
 use std::io;
@@ -13,7 +14,6 @@ use domain::clock::{Clock as _, SystemClock};
 use persistence::objects::FolderObjects;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 use url::Url;
@@ -25,6 +25,7 @@ use crate::failure::{Failure, chain};
 use crate::root_key;
 use crate::settings::Settings;
 use local_agent::LocalAgent;
+use stopping::Signals;
 use welcome::Welcome;
 
 pub(crate) use local_agent::become_agent;
@@ -58,7 +59,7 @@ async fn serve(
     data: &DataDirectory,
     listener: TcpListener,
 ) -> Result<(), Failure> {
-    let signals = (handle(SignalKind::terminate())?, handle(SignalKind::interrupt())?);
+    let signals = Signals::handle()?;
     let keys = Arc::new(server_keys(&settings, data, true)?);
     let store = connect(&settings, data, &keys).await?;
     let root = root_key::ensure(settings.root.clone(), data, &store, SystemClock.now()).await?;
@@ -95,7 +96,7 @@ async fn serve(
     );
     let (stop, stopping) = watch::channel(false);
     let stop = Arc::new(stop);
-    spawn_local(pass_on(signals, Arc::clone(&stop)));
+    spawn_local(signals.pass_on(Arc::clone(&stop)));
     let show = arguments.print_credentials;
     let agent = program.map(|program| LocalAgent {
         program,
@@ -165,25 +166,6 @@ fn local_url(address: SocketAddr) -> Result<Url, Failure> {
     };
     let text = format!("http://{}", SocketAddr::new(host, address.port()));
     text.parse().map_err(|error| Failure::failed(format!("{text} is not an address: {error}")))
-}
-
-fn handle(kind: SignalKind) -> Result<Signal, Failure> {
-    signal(kind).map_err(|error| Failure::failed(format!("signals cannot be handled: {error}")))
-}
-
-/// The first signal asks for an orderly end, the second one does not wait for it.
-async fn pass_on((mut terminate, mut interrupt): (Signal, Signal), stop: Arc<watch::Sender<bool>>) {
-    for first in [true, false] {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        if first {
-            stop.send_replace(true);
-        }
-    }
-    tracing::warn!("ended at once by a second signal");
-    std::process::exit(1);
 }
 
 #[cfg(test)]

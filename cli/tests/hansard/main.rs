@@ -13,3 +13,4 @@ mod local_agent;
 mod refusals;
 mod roots;
 mod starting;
+mod stopping;

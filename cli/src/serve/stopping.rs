@@ -1,0 +1,123 @@
+//! The signals that end the server: the first asks for an orderly end, and only an impatient person hurries it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::failure::Failure;
+
+/// Signals this close together are one request: `timeout`, a shell and a supervisor may each pass the same one on, to
+/// the process and to its group.
+const ONE_INTERRUPT: Duration = Duration::from_millis(250);
+/// As [`ONE_INTERRUPT`], for a signal that programs send.
+const ONE_TERMINATION: Duration = Duration::from_secs(5);
+
+/// What is listened for.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Terminate,
+    Interrupt,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Nothing,
+    Hurry,
+}
+
+/// When the first signal of each kind came.
+#[derive(Debug, Default)]
+struct Heard {
+    terminated: Option<Instant>,
+    interrupted: Option<Instant>,
+}
+
+impl Heard {
+    fn hear(&mut self, kind: Kind, now: Instant) -> Asked {
+        let stopping = self.terminated.is_some() || self.interrupted.is_some();
+        let (first, one_request) = match kind {
+            Kind::Terminate => (&mut self.terminated, ONE_TERMINATION),
+            Kind::Interrupt => (&mut self.interrupted, ONE_INTERRUPT),
+        };
+        match *first {
+            Some(first) if now.duration_since(first) > one_request => Asked::Hurry,
+            Some(_) => Asked::Nothing,
+            None => {
+                *first = Some(now);
+                if stopping { Asked::Nothing } else { Asked::Stop }
+            }
+        }
+    }
+}
+
+impl Signals {
+    /// Takes them over from the system, whose own answer is to end the process.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub(super) fn handle() -> Result<Self, Failure> {
+        let handle = |kind| {
+            signal(kind).map_err(|error| Failure::failed(format!("signals cannot be handled: {error}")))
+        };
+        Ok(Self { terminate: handle(SignalKind::terminate())?, interrupt: handle(SignalKind::interrupt())? })
+    }
+
+    /// Asks for the orderly end, and ends the process when it is hurried.
+    pub(super) async fn pass_on(mut self, stop: Arc<watch::Sender<bool>>) {
+        let mut heard = Heard::default();
+        loop {
+            let kind = tokio::select! {
+                _ = self.terminate.recv() => Kind::Terminate,
+                _ = self.interrupt.recv() => Kind::Interrupt,
+            };
+            match heard.hear(kind, Instant::now()) {
+                Asked::Stop => {
+                    stop.send_replace(true);
+                }
+                Asked::Nothing => tracing::info!("stopping already; a second interrupt ends at once"),
+                Asked::Hurry => {
+                    tracing::warn!("ended at once by a second signal");
+                    std::process::exit(1);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_second_request_hurries() {
+        use Asked::{Hurry, Nothing, Stop};
+        use Kind::{Interrupt, Terminate};
+        for signals in [
+            &[
+                (Terminate, 0, Stop),
+                (Terminate, 1, Nothing),
+                (Terminate, 5000, Nothing),
+                (Terminate, 5001, Hurry),
+            ][..],
+            &[(Interrupt, 0, Stop), (Interrupt, 2, Nothing), (Interrupt, 400, Hurry)],
+            &[(Terminate, 0, Stop), (Interrupt, 9000, Nothing), (Interrupt, 9400, Hurry)],
+            &[(Interrupt, 0, Stop), (Terminate, 9000, Nothing), (Terminate, 9001, Nothing)],
+        ] {
+            let (start, mut heard) = (Instant::now(), Heard::default());
+            for (kind, at, asked) in signals {
+                let now = start + Duration::from_millis(*at);
+                assert_eq!(heard.hear(*kind, now), *asked, "{signals:?}: {kind:?} at {at}");
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What ends the server, and what hurries it. The local agent here is a script that takes its time to end, so that
+//! there is something to wait for.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use rustix::process::Signal;
+
+use crate::deployment::{Server, until};
+
+/// A server whose agent ends when the file `may-end` is in the folder.
+fn slow_to_end(folder: &Path) -> Server {
+    let path = folder.join("agent");
+    let text = format!(
+        "#!/bin/sh\ncd '{}'\n[ \"$1\" = run ] || exit 0\ntrap 'touch asked' TERM\ntouch started\n\
+         while [ -e started ] && ! [ -e may-end ]; do sleep 0.05; done\ntouch ended\n",
+        folder.display()
+    );
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let server = Server::start(&["--with-local-agent", "--local-agent-program", path.to_str().unwrap()]);
+    until("the agent runs", || folder.join("started").exists().then_some(()));
+    server
+}
+
+#[test]
+fn a_second_sigterm_close_behind_the_first_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = slow_to_end(folder.path());
+    server.signal(Signal::TERM);
+    until("the agent is asked to end", || folder.path().join("asked").exists().then_some(()));
+    server.signal(Signal::TERM);
+    // An interrupt that comes along with it hurries nothing either: it is the first of its kind.
+    server.signal(Signal::INT);
+    until("the log says that the server stops already", || {
+        server.log().contains("stopping already").then_some(())
+    });
+    std::fs::write(folder.path().join("may-end"), "").unwrap();
+    assert_eq!(server.ended().code(), Some(0), "{}", server.log());
+    assert!(folder.path().join("ended").exists(), "the agent came to its end");
+    assert!(server.log().contains("stopped"), "{}", server.log());
+}
+
+#[test]
+fn a_second_interrupt_hurries() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = slow_to_end(folder.path());
+    server.signal(Signal::INT);
+    until("the agent is asked to end", || folder.path().join("asked").exists().then_some(()));
+    // What a program sends twice at once counts as one; a person is slower.
+    let mut interrupts = 0;
+    let status = until("the server ends at once", || {
+        interrupts += 1;
+        server.signal(Signal::INT);
+        server.has_ended()
+    });
+    assert_eq!(status.code(), Some(1), "{}", server.log());
+    assert!(interrupts > 0 && server.log().contains("ended at once by a second signal"), "{}", server.log());
+}
