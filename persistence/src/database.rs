@@ -3,10 +3,12 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
     DbBackend, DbErr, IsolationLevel, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions,
@@ -133,6 +135,7 @@ impl Connections {
                 Self { writer, reader }
             }
             Address::Postgres(url) => {
+                dial(url).await?;
                 let mut options = ConnectOptions::new(url);
                 options
                     .max_connections(POSTGRES_CONNECTIONS)
@@ -227,6 +230,28 @@ fn quiet(mut options: ConnectOptions) -> ConnectOptions {
     options
 }
 
+/// One plain connection. A pool tries again and again until its time is up, and then says only that it is; this says at
+/// once why a server cannot be reached or does not let us in. What passes by itself, such as a server that is still
+/// starting, is left to the pool.
+async fn dial(url: &str) -> Result<(), StoreError> {
+    let failed = |error| StoreError::at("be connected to")(DbErr::Conn(error));
+    let options =
+        PgConnectOptions::from_str(url).map_err(|error| failed(RuntimeErr::SqlxError(Arc::new(error))))?;
+    match tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect()).await {
+        Ok(Ok(connection)) => {
+            // It has served its purpose; that it does not part politely changes nothing.
+            let _ = connection.close().await;
+            Ok(())
+        }
+        Ok(Err(sqlx::Error::Database(error))) if error.is_transient_in_connect_phase() => Ok(()),
+        Ok(Err(error)) => Err(failed(RuntimeErr::SqlxError(Arc::new(error)))),
+        Err(_) => {
+            let seconds = ACQUIRE_TIMEOUT.as_secs();
+            Err(failed(RuntimeErr::Internal(format!("no answer within {seconds} s"))))
+        }
+    }
+}
+
 async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, StoreError> {
     Database::connect(options).await.map_err(StoreError::at("be connected to"))
 }
@@ -266,5 +291,22 @@ mod tests {
             let refused = DatabaseUrl::parse(bad).expect_err(bad).to_string();
             assert!(refused.contains("database URL"), "{refused}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_told_at_once_and_by_its_cause() {
+        // Nothing listens on a port that was just given back.
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let url = DatabaseUrl::parse(&format!("postgres://me:hunter2@{nobody}/hansard")).unwrap();
+        let opened = tokio::time::timeout(ACQUIRE_TIMEOUT / 2, Connections::open(&url)).await;
+        let refused = opened.expect("it is told at once").err().unwrap();
+        let mut said = refused.to_string();
+        let mut source = std::error::Error::source(&refused);
+        while let Some(error) = source {
+            said = format!("{said}: {error}");
+            source = error.source();
+        }
+        assert!(said.contains("Connection refused"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
     }
 }
