@@ -132,13 +132,17 @@ struct Text<'p>(&'p str);
 impl Text<'_> {
     /// Digits, with a minus sign where that makes sense; no plus sign, no spaces.
     fn whole_number(&self, least: i64, most: i64) -> Result<i64, ReadError> {
-        let digits = self.0.strip_prefix('-').unwrap_or(self.0);
-        let well_formed = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        well_formed
-            .then(|| self.0.parse::<i64>().ok())
-            .flatten()
-            .filter(|number| (least..=most).contains(number))
-            .ok_or_else(|| de::Error::custom(format_args!("it is a whole number from {least} to {most}")))
+        let digits = self.0.strip_prefix('-');
+        let (negative, digits) = (digits.is_some(), digits.unwrap_or(self.0));
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(de::Error::custom("it is a whole number"));
+        }
+        // What the field can hold is no rule of the parameter, and is not named.
+        let number = self.0.parse::<i64>().ok().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| {
+            let way = if negative { "small" } else { "large" };
+            de::Error::custom(format_args!("it is a whole number, and this one is too {way}"))
+        })
     }
 }
 
@@ -264,6 +268,31 @@ mod tests {
                 read::<ListInstanceRecordsRequest>(&two).unwrap_err().code_text(),
                 "InvalidPageNumber"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_no_whole_number_is_told_so_and_not_what_fits_the_machine() {
+        for text in ["7.5", "1e3", "+1", " 1", "", "-", "seven", "0x10"] {
+            let refused =
+                set(&[("Enabled", "true"), ("InstanceId", "*"), ("ExpirationDays", text)]).unwrap_err();
+            assert_eq!(
+                refused.message(),
+                "The specified parameter ExpirationDays is not valid: it is a whole number.",
+                "{text}"
+            );
+        }
+        for (text, way) in [
+            ("2147483648", "large"),
+            ("99999999999999999999", "large"),
+            ("-2147483649", "small"),
+            ("-99999999999999999999", "small"),
+        ] {
+            let refused = read::<ListInstanceRecordsRequest>(&parameters(&[("PageSize", text)])).unwrap_err();
+            let expected = format!(
+                "The specified parameter PageSize is not valid: it is a whole number, and this one is too {way}."
+            );
+            assert_eq!(refused.message(), expected);
         }
     }
 }
