@@ -11,6 +11,7 @@ use url::{Host, Url};
 use domain::actions::WORKBENCH_VERSION;
 use domain::clock::{Clock, SystemClock};
 use domain::identity::random_alphanumeric;
+use openapi::replies::AccessDeniedDetail;
 
 use crate::environment::Environment;
 use crate::failure::{Failure, chain};
@@ -279,8 +280,16 @@ fn refusal(what: &str, status: StatusCode, header_id: Option<String>, text: &[u8
     };
     let message = member("Message").unwrap_or_default();
     let id = member("RequestId").or(header_id).unwrap_or_else(|| "unknown".into());
-    let line = format!("{what}: {code}: {message} (HTTP {}, RequestId {id})", status.as_u16());
+    let denied = denial(&reply).unwrap_or_default();
+    let line = format!("{what}: {code}: {message}{denied} (HTTP {}, RequestId {id})", status.as_u16());
     if status == StatusCode::NOT_FOUND { Failure::not_found(line) } else { Failure::failed(line) }
+}
+
+/// What was denied to whom, where the server says so. The line is sanitised as a whole.
+fn denial(reply: &Value) -> Option<String> {
+    let detail: AccessDeniedDetail = serde_json::from_value(reply.get("AccessDeniedDetail")?.clone()).ok()?;
+    let AccessDeniedDetail { auth_action, auth_principal_display_name, no_permission_type, .. } = detail;
+    Some(format!(" [{auth_action} for {auth_principal_display_name}: {no_permission_type}]"))
 }
 
 #[cfg(test)]
@@ -330,6 +339,16 @@ mod tests {
         assert_eq!(
             failure.message(),
             "ListAgents: Forbidden.RAM: You may not.\\u{1b}[2J (HTTP 403, RequestId R-1)"
+        );
+        let text = br#"{"Code":"Forbidden.RAM","Message":"No.","RequestId":"R-2","AccessDeniedDetail":{
+            "AuthAction":"ecs-workbench:ListAgents","AuthPrincipalType":"SubUser","AuthPrincipalOwnerId":"1",
+            "AuthPrincipalDisplayName":"20\u001b[2J","PolicyType":"AccountLevelIdentityBasedPolicy",
+            "NoPermissionType":"ImplicitDeny"}}"#;
+        let failure = refusal("ListAgents", StatusCode::FORBIDDEN, None, text);
+        assert_eq!(
+            failure.message(),
+            "ListAgents: Forbidden.RAM: No. [ecs-workbench:ListAgents for 20\\u{1b}[2J: ImplicitDeny] (HTTP 403, \
+             RequestId R-2)"
         );
         let failure = refusal("ListAgents", StatusCode::BAD_GATEWAY, None, b"<html>");
         assert!(
