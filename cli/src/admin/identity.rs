@@ -64,12 +64,39 @@ impl Session<'_> {
                 }
                 terminal::print(&table.to_text())
             }
-            UserCommand::Delete { name } => {
+            UserCommand::Delete { name, force } => {
                 let audit = self.operator.audit("user delete", format!("user/{name}"));
-                self.store.delete_user(granted, name, audit).await.map_err(refused)?;
+                if *force {
+                    self.store.delete_user(granted, name, audit).await.map_err(refused)?;
+                } else {
+                    self.refuse_to_delete_with_belongings(name).await?;
+                    // Asked again there, for what somebody adds meanwhile.
+                    self.store.delete_bare_user(granted, name, audit).await.map_err(refused)?;
+                }
                 self.one(&json!({ "UserName": name.as_str(), "Deleted": true }))
             }
         }
+    }
+
+    /// As RAM does: what a user has is taken from it by name, not by the way.
+    async fn refuse_to_delete_with_belongings(&self, name: &UserName) -> Result<(), Failure> {
+        let granted = &self.operator.granted;
+        let keys = self.store.list_access_keys(granted).await.map_err(refused)?;
+        let policies = self.store.list_policies(granted).await.map_err(refused)?;
+        let keys = keys.iter().filter(|key| key.owner == KeyOwner::User(name.clone()));
+        let policies = policies.iter().filter(|policy| policy.attached_to.contains(name));
+        let held: Vec<_> = keys
+            .map(|key| format!("access key {}", key.id))
+            .chain(policies.map(|policy| format!("policy {}", policy.name)))
+            .collect();
+        if held.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::failed(format!(
+            "DeleteConflict: the user {name} has {}; delete its access keys and detach its policies first, or \
+             --force does both",
+            held.join(", ")
+        )))
     }
 
     async fn access_key(&self, command: &AccessKeyCommand, data: &DataDirectory) -> Result<(), Failure> {

@@ -151,10 +151,13 @@ pub(crate) enum UserCommand {
     /// List users.
     #[command(alias = "ls")]
     List,
-    /// Delete a user with its access keys and attachments.
+    /// Delete a user that has no access keys and no policies.
     Delete {
         /// The user's name.
         name: UserName,
+        /// Delete its access keys and detach its policies, too.
+        #[arg(long)]
+        force: bool,
     },
 }
 

@@ -36,10 +36,21 @@ fn a_user_may_do_what_its_policies_say_while_it_has_them() {
     let output = as_ana(&["agents", "ls"]);
     assert!(stderr(&output).contains("InvalidAccessKeyId.Inactive"), "{}", stderr(&output));
     server.admin(&["access-key", "set-status", id, "Active"]);
+    let held = server.try_admin(&["user", "delete", "ana"]);
+    assert_eq!(held.status.code(), Some(1));
+    let expected = format!(
+        "error: DeleteConflict: the user ana has access key {id}, policy may-list; delete its access keys"
+    );
+    assert!(stderr(&held).starts_with(&expected), "{}", stderr(&held));
     server.admin(&["policy", "detach", "may-list", "--user", "ana"]);
-    assert!(stderr(&as_ana(&["agents", "ls"])).contains("Forbidden.RAM"));
+    let said = stderr(&as_ana(&["agents", "ls"]));
+    let user = user["UserId"].as_str().unwrap();
+    assert!(said.contains("Forbidden.RAM"), "{said}");
+    assert!(said.contains(&format!("[ecs-workbench:ListAgents for {user}: ImplicitDeny]")), "{said}");
     server.admin(&["policy", "delete", "may-list"]);
-    server.admin(&["user", "delete", "ana"]);
+    assert_eq!(server.try_admin(&["user", "delete", "ana"]).status.code(), Some(1), "it has its key");
+    assert!(stderr(&as_ana(&["agents", "ls"])).contains("Forbidden.RAM"), "which still signs");
+    server.admin(&["user", "delete", "ana", "--force"]);
     let output = as_ana(&["agents", "ls"]);
     assert!(stderr(&output).contains("InvalidAccessKeyId.NotFound"), "{}", stderr(&output));
 }

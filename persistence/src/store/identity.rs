@@ -71,6 +71,35 @@ impl Store {
         .await
     }
 
+    /// Deletes a user that has neither access keys nor policies.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] when it has some.
+    pub async fn delete_bare_user<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        name: &UserName,
+        audit: AuditEvent,
+    ) -> Result<(), StoreError> {
+        let (account, name) = (granted.account().clone(), name.clone());
+        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+            Box::pin(async move {
+                let user = user_rows::get_by_name(transaction, &account, &name).await?;
+                let keys = access_key_rows::list(transaction, &account).await?;
+                let attachments = policy_rows::attachments(transaction, &account).await?;
+                let has_keys = keys.iter().any(|key| key.user.as_ref() == Some(&user.id));
+                if has_keys || attachments.iter().any(|(attached, _)| attached == user.id.as_str()) {
+                    return Err(StoreError::Conflict {
+                        what: "user",
+                        why: "it has access keys or attached policies",
+                    });
+                }
+                user_rows::delete(transaction, &account, &user.id).await
+            })
+        })
+        .await
+    }
+
     /// Makes an access key. The secret can be read here and never again.
     ///
     /// # Errors
