@@ -208,6 +208,9 @@ pub enum SegmentRefused {
     /// Its times run backwards.
     #[error("the segment's times run backwards")]
     TimesRunBackwards,
+    /// Its times lie beyond what is kept, which no session reaches.
+    #[error("the segment's times are beyond 9223372036854775807 microseconds")]
+    TimesTooLate,
 }
 
 /// A segment whose stored bytes were read back and checked.
@@ -254,6 +257,10 @@ pub fn acknowledge(
     }
     if segment.first_at < arrived.last_at || segment.last_at < segment.first_at {
         return Err(SegmentRefused::TimesRunBackwards);
+    }
+    // A database keeps signed numbers: another time would be stored than the manifest will name.
+    if i64::try_from(segment.last_at.get()).is_err() {
+        return Err(SegmentRefused::TimesTooLate);
     }
     Ok(SegmentAcknowledged {
         token: recording.token.clone(),

@@ -96,6 +96,9 @@ fn segments_are_claimed_in_order_and_continue_the_chain() {
     assert_eq!(refuse(CheckedSegment { chain_before: chain(9), ..segment(2) }), SegmentRefused::ChainBroken);
     let back = CheckedSegment { first_at: Micros::new(1), ..segment(2) };
     assert_eq!(refuse(back), SegmentRefused::TimesRunBackwards);
+    let far = |last_at| CheckedSegment { last_at: Micros::new(last_at), ..segment(2) };
+    assert_eq!(refuse(far(i64::MAX as u64 + 1)), SegmentRefused::TimesTooLate);
+    acknowledge(&recording, far(i64::MAX as u64), at(START)).unwrap();
 }
 
 #[test]

@@ -117,9 +117,9 @@ impl From<SegmentRefused> for AgentRefusal {
             SegmentRefused::OutOfOrder { expected, .. } => {
                 (AgentErrorCode::SegmentOutOfOrder, Some(expected))
             }
-            SegmentRefused::ChainBroken | SegmentRefused::TimesRunBackwards => {
-                (AgentErrorCode::InvalidSegment, None)
-            }
+            SegmentRefused::ChainBroken
+            | SegmentRefused::TimesRunBackwards
+            | SegmentRefused::TimesTooLate => (AgentErrorCode::InvalidSegment, None),
         };
         Self { expected_number, ..Self::new(code, refused.to_string()) }
     }
