@@ -11,7 +11,7 @@ help: ## this list
 
 run: ## build and start everything on embedded defaults: SQLite, a folder for objects, this machine as an instance
 	$(CARGO) build --locked --workspace --bins
-	exec $(target)/debug/hansard serve --with-local-agent --data-dir $(DATA_DIR)
+	exec "$(target)/debug/hansard" serve --with-local-agent --data-dir "$(DATA_DIR)"
 
 test: ## everything: formatting, lints, unit, property, PostgreSQL, SDK, shell and browser tests
 	tests/setup.sh
