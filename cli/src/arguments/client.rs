@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use domain::agent::InstancePattern;
+use domain::agent::{InstancePattern, JoinTokenLifetime};
 use domain::{InstanceId, TerminalSessionToken};
 
 use super::Output;
@@ -36,8 +36,8 @@ pub(crate) enum TokenCommand {
         /// The instance that may join, or a pattern of ids with * and ?.
         #[arg(long, value_name = "PATTERN", value_parser = InstancePattern::parse)]
         instance_id: InstancePattern,
-        /// How long it lives: 90s, 5m, 2h or 1d.
-        #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
+        /// How long it lives: 90s, 5m, 2h or 1d; at least 60s, at most 7d.
+        #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_token_lifetime)]
         ttl: Duration,
         /// Let the agent take over an instance that has an agent.
         #[arg(long)]
@@ -119,7 +119,7 @@ pub(crate) struct PlayArguments {
     #[command(flatten)]
     pub(crate) recording: RecordingArguments,
     /// How many times faster than it happened.
-    #[arg(long, value_name = "TIMES", default_value = "1", value_parser = parse_speed)]
+    #[arg(long, value_name = "TIMES", default_value = "1", value_parser = parse_speed, allow_negative_numbers = true)]
     pub(crate) speed: f64,
     /// The longest pause that is kept, such as 2s.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -194,6 +194,14 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds))
 }
 
+/// What the server accepts, checked here so that the flag is named.
+fn parse_token_lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = parse_duration(text)?;
+    let accepted =
+        i64::try_from(lifetime.as_secs()).is_ok_and(|it| JoinTokenLifetime::from_seconds(it).is_ok());
+    if accepted { Ok(lifetime) } else { Err("it is 60s to 7d".into()) }
+}
+
 fn parse_speed(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(speed),
@@ -212,6 +220,16 @@ mod tests {
         }
         for text in ["", "m", "-5m", "5 m", "5x", "1.5h", "99999999999999999999d", "5ä"] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_lives_a_minute_to_a_week() {
+        for text in ["60s", "1m", "7d", "604800"] {
+            assert!(parse_token_lifetime(text).is_ok(), "{text}");
+        }
+        for text in ["0", "59s", "8d", "604801"] {
+            assert_eq!(parse_token_lifetime(text).unwrap_err(), "it is 60s to 7d", "{text}");
         }
     }
 

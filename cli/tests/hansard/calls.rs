@@ -60,7 +60,6 @@ fn refusals_are_one_line_with_code_message_and_request() {
         ),
         (&["recordings", "export", &token, "--format", "cast"][..], "there is no recording"),
         (&["recordings", "verify", &token][..], "there is no recording"),
-        (&["agents", "token", "create", "--instance-id", "i-a", "--ttl", "1s"][..], "InvalidTtlSeconds"),
     ] {
         let output = server.as_root(arguments);
         let said = stderr(&output);
@@ -110,6 +109,26 @@ fn a_server_that_is_not_there_or_not_ours_is_named() {
     let output = client(&format!("http://{address}"));
     serving.join().unwrap();
     assert!(stderr(&output).contains("not one of a Hansard server"), "{}", stderr(&output));
+}
+
+#[test]
+fn flags_out_of_range_are_named_before_anything_is_asked() {
+    let token = "ab".repeat(16);
+    for (arguments, expected) in [
+        (
+            &["agents", "token", "create", "--instance-id", "i-a", "--ttl", "0"][..],
+            "'--ttl <TIME>': it is 60s to 7d",
+        ),
+        (
+            &["agents", "token", "create", "--instance-id", "i-a", "--ttl", "8d"],
+            "'--ttl <TIME>': it is 60s to 7d",
+        ),
+        (&["recordings", "play", &token, "--speed", "-1"], "'--speed <TIMES>': it is a number above 0"),
+    ] {
+        let output = hansard(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
+    }
 }
 
 #[test]
