@@ -1,6 +1,6 @@
 //! What `serve` and `admin` share: the data directory, the server keys, the database.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +12,9 @@ use rustix::fs::{FlockOperation, flock};
 use crate::failure::{Failure, chain};
 use crate::private_file::{self, Existing};
 use crate::settings::Settings;
+
+/// What a running server holds.
+const LOCK_NAME: &str = "serve.lock";
 
 /// The places in a data directory.
 #[derive(Debug, Clone)]
@@ -41,6 +44,7 @@ impl DataDirectory {
         if settings.data_dir.is_dir() {
             return Self::at(&settings.data_dir);
         }
+        private_file::refuse_other_than_folder(&settings.data_dir)?;
         Err(Failure::usage(format!(
             "there is no data directory {}; name it with --data-dir, or start `hansard serve` once",
             settings.data_dir.display()
@@ -52,6 +56,19 @@ impl DataDirectory {
             .canonicalize()
             .map_err(|error| Failure::usage(format!("the data directory {}: {error}", path.display())))?;
         Ok(Self { folder })
+    }
+
+    /// Removes the directory again when nothing but the lock is in it: a start that failed leaves nothing behind. What
+    /// else is there stays, and so does the directory.
+    pub(crate) fn remove_if_unused(&self) {
+        let only_the_lock = |mut entries: fs::ReadDir| {
+            entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == LOCK_NAME))
+        };
+        if fs::read_dir(&self.folder).is_ok_and(only_the_lock) {
+            // What cannot be removed harms nobody; why the start failed is what counts.
+            let _ = fs::remove_file(self.folder.join(LOCK_NAME));
+            let _ = fs::remove_dir(&self.folder);
+        }
     }
 
     /// The directory itself.
@@ -84,7 +101,7 @@ impl DataDirectory {
     /// # Errors
     /// Another server holds it.
     pub(crate) fn lock(&self) -> Result<File, Failure> {
-        let path = self.folder.join("serve.lock");
+        let path = self.folder.join(LOCK_NAME);
         let failed = |error| Failure::failed(format!("{} cannot be locked: {error}", path.display()));
         let file = File::options().create(true).append(true).mode(0o600).open(&path).map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -81,12 +81,24 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), Failure> {
     if path.is_dir() {
         return Ok(());
     }
+    refuse_other_than_folder(path)?;
     fs::create_dir_all(folder_of(path)).map_err(failed)?;
     match fs::create_dir(path) {
         Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Refuses what has the name of a folder and is none.
+///
+/// # Errors
+/// It is there, and no folder.
+pub(crate) fn refuse_other_than_folder(path: &Path) -> Result<(), Failure> {
+    if path.exists() && !path.is_dir() {
+        return Err(Failure::usage(format!("{} is no folder", path.display())));
+    }
+    Ok(())
 }
 
 /// Whether others than the owner may make and remove files in a folder.
@@ -148,6 +160,7 @@ mod tests {
         make_folder(&made).unwrap();
         assert_eq!(mode(&made), 0o750);
         fs::write(folder.path().join("file"), "").unwrap();
-        assert!(make_folder(&folder.path().join("file")).is_err());
+        let refused = make_folder(&folder.path().join("file")).unwrap_err();
+        assert!(refused.message().ends_with("/file is no folder"), "{refused}");
     }
 }

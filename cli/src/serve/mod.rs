@@ -45,11 +45,16 @@ pub(crate) fn run(
     raise_file_limit();
     // An address that is taken leaves nothing behind.
     let listener = listen(settings.listen)?;
+    let new = !settings.data_dir.exists();
     let data = DataDirectory::create(&settings)?;
     let _lock = data.lock()?;
     // What answers calls runs on threads of its own. Here is where the jobs and the agent are looked after, on the
     // main thread, which lives as long as the process.
-    LocalSet::new().block_on(runtime, serve(arguments, settings, program, &data, listener))
+    let served = LocalSet::new().block_on(runtime, serve(arguments, settings, program, &data, listener));
+    if served.is_err() && new {
+        data.remove_if_unused();
+    }
+    served
 }
 
 async fn serve(
