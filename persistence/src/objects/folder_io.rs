@@ -9,6 +9,7 @@
 //! what lies there unlocked is a leftover. There is one such folder for each bucket, and not a temporary name beside
 //! each object, so that looking for leftovers does not mean walking over every object there is.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
@@ -28,6 +29,8 @@ use super::{ListedObject, PutOutcome};
 pub(super) const UNFINISHED: &str = ".hansard-unfinished";
 const FOLDER_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::from_bits_retain(0o600);
+/// How many folders are remembered as durable; then all are looked at anew.
+const MOST_DURABLE_FOLDERS: usize = 10_000;
 /// How deep folders are walked when listing; an object's name has at most 1,023 bytes, so at most 512 components.
 const DEEPEST: usize = 600;
 
@@ -56,9 +59,9 @@ fn io_fault(step: &'static str) -> impl FnOnce(io::Error) -> Fault {
 
 pub(super) struct FolderIo {
     root: File,
-    /// Held while folders are made and fsynced into their parents: whoever finds a folder that another write made
-    /// must not be done before that one is durable.
-    making_folders: Mutex<()>,
+    /// The folders that this process knows to be durable, by their paths. It is held while folders are made and fsynced
+    /// into their parents: whoever finds a folder that another write made must not be done before that one is durable.
+    durable_folders: Mutex<HashSet<String>>,
 }
 
 impl FolderIo {
@@ -68,7 +71,7 @@ impl FolderIo {
         if !root.metadata().map_err(io_fault("open"))?.is_dir() {
             return Err(Fault::Io { step: "open", source: Errno::NOTDIR.into() });
         }
-        Ok(Self { root, making_folders: Mutex::new(()) })
+        Ok(Self { root, durable_folders: Mutex::default() })
     }
 
     pub(super) fn put_once(&self, path: &[&str], bytes: &[u8]) -> Result<PutOutcome, Fault> {
@@ -198,11 +201,22 @@ impl FolderIo {
     }
 
     fn make_folders(&self, path: &[&str]) -> Result<File, Fault> {
-        let _turn = self.making_folders.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut durable = self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if durable.len() > MOST_DURABLE_FOLDERS {
+            durable.clear();
+        }
         let mut folder = open_folder(&self.root, ".").map_err(fault("open"))?;
+        let mut walked = String::new();
         for component in path {
+            walked.push('/');
+            walked.push_str(component);
             let inner = match open_folder(&folder, component) {
-                Ok(inner) => inner,
+                Ok(inner) if durable.contains(&walked) => inner,
+                // Whoever made it may have died before it was durable.
+                Ok(inner) => {
+                    sync(&folder)?;
+                    inner
+                }
                 Err(Errno::NOENT) => {
                     match mkdirat(&folder, *component, FOLDER_MODE) {
                         // Another process may have made it between the two calls.
@@ -214,6 +228,9 @@ impl FolderIo {
                 }
                 Err(errno) => return Err(fault("open")(errno)),
             };
+            if !durable.contains(&walked) {
+                durable.insert(walked.clone());
+            }
             folder = inner;
         }
         Ok(folder)
@@ -364,4 +381,28 @@ fn names_in(folder: &File) -> Result<Vec<String>, Fault> {
         }
     }
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_stood_there_before_is_made_durable_once() {
+        let root = tempfile::tempdir().unwrap();
+        // As a process leaves it that dies between making the folder and its fsync.
+        std::fs::create_dir_all(root.path().join("bucket/a")).unwrap();
+        let io = FolderIo::open(root.path()).unwrap();
+        let durable = || {
+            let mut folders: Vec<_> = io.durable_folders.lock().unwrap().iter().cloned().collect();
+            folders.sort();
+            folders
+        };
+        assert!(durable().is_empty(), "what was found is not trusted");
+        io.put_once(&["bucket", "a", "b", "object"], b"x").unwrap();
+        let expected = ["/bucket", "/bucket/.hansard-unfinished", "/bucket/a", "/bucket/a/b"];
+        assert_eq!(durable(), expected);
+        io.put_once(&["bucket", "a", "b", "other"], b"y").unwrap();
+        assert_eq!(durable(), expected);
+    }
 }
