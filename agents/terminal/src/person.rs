@@ -3,7 +3,8 @@
 use std::io::{self, Stdin, Stdout};
 
 use recording::TerminalSize;
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::termios::{self, OptionalActions, Termios};
 
@@ -14,12 +15,21 @@ const SIZE_WITHOUT_TERMINAL: TerminalSize = TerminalSize { columns: 80, rows: 24
 pub struct PersonTerminal {
     pub(crate) input: Stdin,
     pub(crate) output: Stdout,
+    /// The output once more, for writing without waiting.
+    unblocked: Option<OwnedFd>,
 }
 
 impl PersonTerminal {
     /// This process's own.
     pub fn of_this_process() -> Self {
-        PersonTerminal { input: io::stdin(), output: io::stdout() }
+        let output = io::stdout();
+        let unblocked = reopen_without_blocking(&output);
+        PersonTerminal { input: io::stdin(), output, unblocked }
+    }
+
+    /// Where [`PersonTerminal::show_some`] writes.
+    pub(crate) fn shown_on(&self) -> BorrowedFd<'_> {
+        self.unblocked.as_ref().map_or_else(|| self.output.as_fd(), AsFd::as_fd)
     }
 
     /// The terminal's size; 80 by 24 where there is no terminal or it has no size.
@@ -46,25 +56,29 @@ impl PersonTerminal {
         Ok(Some(RawMode { terminal: self, saved }))
     }
 
-    /// Writes all of it, waiting where the terminal is slow.
-    pub(crate) fn show(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match rustix::io::write(self.output.as_fd(), bytes) {
-                Ok(written) => bytes = &bytes[written..],
-                Err(Errno::INTR) => {}
-                // Somebody made the shared terminal non-blocking: wait for room.
-                Err(Errno::AGAIN) => {
-                    let mut fds = [rustix::event::PollFd::new(&self.output, rustix::event::PollFlags::OUT)];
-                    match rustix::event::poll(&mut fds, None) {
-                        Ok(_) | Err(Errno::INTR) => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                Err(error) => return Err(error.into()),
-            }
+    /// Writes as much of it as there is room for now; 0 when there is none.
+    pub(crate) fn show_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        match rustix::io::write(self.shown_on(), bytes) {
+            Ok(written) => Ok(written),
+            // Somebody may have made the shared terminal non-blocking, too.
+            Err(Errno::INTR | Errno::AGAIN) => Ok(0),
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
+}
+
+/// Opens a terminal or pipe once more. To make it non-blocking as it is would make it so for everybody who shares it. What cannot be
+/// opened is written to as it is, and then a person who stops the output stops the recorder; a file never stops it.
+fn reopen_without_blocking(output: &Stdout) -> Option<OwnedFd> {
+    let is_pipe = || {
+        rustix::fs::fstat(output).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
+    };
+    if !termios::isatty(output) && !is_pipe() {
+        return None;
+    }
+    let path = format!("/proc/self/fd/{}", output.as_fd().as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).ok()
 }
 
 /// Restores the terminal's settings when it is dropped.

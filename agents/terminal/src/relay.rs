@@ -136,7 +136,7 @@ impl Relay<'_> {
                 quiet = burst.bytes == 0;
                 if burst.bytes > 0 {
                     spooler.output(&buffer[..burst.bytes])?;
-                    self.show(&buffer[..burst.bytes], master);
+                    self.show(&buffer[..burst.bytes], master, spooler)?;
                 }
             }
             if let Some((status, since)) = self.exited
@@ -174,12 +174,55 @@ impl Relay<'_> {
         Ok(())
     }
 
-    fn show(&mut self, bytes: &[u8], master: &OwnedFd) {
-        if self.shows && self.person.show(bytes).is_err() {
-            // Nobody looks any more. As when a terminal window is closed, the command is told, and recorded to its end.
-            self.shows = false;
-            self.pass_signal(master, Signal::HUP);
+    /// Shows all of it. A person may stop the output for as long as they like: meanwhile signals are handled, and so is a spool that
+    /// fails.
+    fn show(
+        &mut self,
+        mut bytes: &[u8],
+        master: &OwnedFd,
+        spooler: &mut Spooler,
+    ) -> Result<(), CaptureError> {
+        while self.shows && !bytes.is_empty() {
+            match self.person.show_some(bytes) {
+                Ok(0) => self.wait_for_room(master, spooler)?,
+                Ok(shown) => bytes = &bytes[shown..],
+                Err(_) => {
+                    // Nobody looks any more. As when a terminal window is closed, the command is told, and recorded to its end.
+                    self.shows = false;
+                    self.pass_signal(master, Signal::HUP);
+                }
+            }
         }
+        Ok(())
+    }
+
+    fn wait_for_room(&mut self, master: &OwnedFd, spooler: &mut Spooler) -> Result<(), CaptureError> {
+        let until_kill = self.kill_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let mut fds = [
+            PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(spooler.failure_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.person.shown_on(), PollFlags::OUT),
+        ];
+        match poll(&mut fds, until_kill.map(timespec).as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => {
+                return Err(CaptureError::Start { step: "wait for the terminal", source: error.into() });
+            }
+        }
+        let [signalled, failed, _] = fds.map(|fd| !fd.revents().is_empty());
+        if failed {
+            spooler.check()?;
+        }
+        if signalled {
+            self.handle_signals(master, spooler)?;
+        }
+        self.reap()?;
+        if self.kill_at.is_some_and(|at| at <= Instant::now()) {
+            // Whoever asked for the end does not wait for a person who does not look.
+            self.shows = false;
+        }
+        self.kill_when_due(master);
+        Ok(())
     }
 
     fn handle_signals(&mut self, master: &OwnedFd, spooler: &mut Spooler) -> Result<(), CaptureError> {

@@ -328,6 +328,37 @@ fn a_final_refusal_erases_nothing_and_is_tried_again_at_the_next_start() {
 }
 
 #[test]
+fn a_person_who_stops_the_output_does_not_stop_the_recorder() {
+    let instance = Instance::running();
+    let mut recorder = instance
+        .command(&["record", "--", "yes", "output that nobody reads"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let spooled = eventually("output is spooled", || {
+        let folder = instance.spooled().into_iter().next()?;
+        let spool = folder.join("terminal.spool");
+        (spool.exists() && length_of(&spool) > 60_000).then_some(spool)
+    });
+    // The pipe is full: nothing more is read of the command until somebody reads.
+    let mut before = 0;
+    eventually("the recorder waits", || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let now = length_of(&spooled);
+        (std::mem::replace(&mut before, now) == now).then_some(())
+    });
+    let pid = rustix::process::Pid::from_child(&recorder);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    let ended = eventually("the recorder ends", || recorder.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(128 + 15));
+    let said = std::io::read_to_string(recorder.stderr.take().unwrap()).unwrap();
+    let recording = instance.control_plane.sealed(&token_in(&said).unwrap());
+    assert_eq!(recording.end(), RecordingEnd::Exited(ExitStatus::Signal(15)));
+}
+
+#[test]
 fn a_refused_session_is_tried_again_when_the_link_opens() {
     let instance = Instance::running();
     instance.control_plane.state().refuses_recordings = true;
