@@ -145,10 +145,13 @@ pub(crate) struct ExportArguments {
     /// What to write.
     #[arg(long, value_enum)]
     pub(crate) format: ExportFormat,
-    /// The file to write; it is replaced whole, or not at all. Without it: standard output. A terminal is shown
-    /// control characters escaped.
+    /// The file to write, whole or not at all. Without it: standard output. A terminal is shown control characters
+    /// escaped.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Replace the file if it is there.
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! `hansard recordings`: find, watch and export.
 
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -146,13 +146,16 @@ fn watch(cast: &[u8], wanted: &PlayArguments) -> Result<(), Failure> {
 }
 
 async fn write_export(client: &Client, wanted: &ExportArguments) -> Result<(), Failure> {
+    if let Some(file) = wanted.out.as_ref().filter(|file| !wanted.force && file.exists()) {
+        return Err(exists_already(file));
+    }
     let session = ReplaySession::open(client, &wanted.recording).await?;
     let below = match wanted.format {
         ExportFormat::Cast => "cast",
         ExportFormat::Txt => "text",
     };
     match &wanted.out {
-        Some(file) => download(&session, below, file).await,
+        Some(file) => download(&session, below, file, wanted.force).await,
         None => {
             let bytes = session.bytes("the recording", below).await?;
             if !std::io::stdout().is_terminal() {
@@ -167,28 +170,55 @@ async fn write_export(client: &Client, wanted: &ExportArguments) -> Result<(), F
     }
 }
 
-/// Writes beside the file and renames, so that a download that breaks off replaces nothing.
-async fn download(session: &ReplaySession<'_>, below: &str, file: &Path) -> Result<(), Failure> {
+/// Writes beside the file and gives it its name at the end, so that a download that breaks off replaces nothing.
+async fn download(
+    session: &ReplaySession<'_>,
+    below: &str,
+    file: &Path,
+    replace: bool,
+) -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| Failure::failed(format!("{} cannot be written: {error}", file.display()));
     let name = file.file_name().ok_or_else(|| Failure::usage(format!("{} names no file", file.display())))?;
     let mut partial = name.to_owned();
-    partial.push(".partial");
+    partial.push(format!(".{}.partial", std::process::id()));
     let partial = file.with_file_name(partial);
     let mut reply = session.get("the recording", below).await?;
-    let mut out = File::create(&partial).await.map_err(failed)?;
+    let mut out = File::create_new(&partial).await.map_err(failed)?;
     let written = async {
         while let Some(piece) = reply.chunk().await.map_err(|error| broke_off("the recording", &error))? {
             out.write_all(&piece).await.map_err(failed)?;
         }
         out.sync_all().await.map_err(failed)?;
-        tokio::fs::rename(&partial, file).await.map_err(failed)
+        match name_it(&partial, file, replace) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(exists_already(file)),
+            named => named.map_err(failed),
+        }
     }
     .await;
     if written.is_err() {
         remove(&partial).await;
     }
     written
+}
+
+fn exists_already(file: &Path) -> Failure {
+    Failure::failed(format!("{} exists already; --force replaces it", file.display()))
+}
+
+/// Gives the finished file its name.
+fn name_it(partial: &Path, file: &Path, replace: bool) -> std::io::Result<()> {
+    if replace {
+        return std::fs::rename(partial, file);
+    }
+    // A link, unlike a rename, does not replace. Some file systems have none.
+    match std::fs::hard_link(partial, file) {
+        Ok(()) => std::fs::remove_file(partial),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists || file.exists() => {
+            Err(ErrorKind::AlreadyExists.into())
+        }
+        Err(_) => std::fs::rename(partial, file),
+    }
 }
 
 /// A piece of a file that nobody wants. That it cannot be removed is not worth a second error.
@@ -199,6 +229,20 @@ async fn remove(partial: &PathBuf) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_exported_file_replaces_another_only_when_told_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (partial, file) = (folder.path().join("a.partial"), folder.path().join("a"));
+        std::fs::write(&partial, "one").unwrap();
+        name_it(&partial, &file, false).unwrap();
+        std::fs::write(&partial, "two").unwrap();
+        assert_eq!(name_it(&partial, &file, false).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "one");
+        name_it(&partial, &file, true).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "two");
+        assert!(!partial.exists());
+    }
 
     #[test]
     fn a_table_shows_what_others_supplied_escaped() {

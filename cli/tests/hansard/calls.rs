@@ -68,6 +68,12 @@ fn refusals_are_one_line_with_code_message_and_request() {
         assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
+    let file = server.file("kept.txt", "kept");
+    let export = ["recordings", "export", &token, "--format", "txt", "--out", &file, "--force"];
+    let said = stderr(&server.as_root(&export[..7]));
+    assert!(said.contains("/kept.txt exists already; --force replaces it"), "{said}");
+    assert!(stderr(&server.as_root(&export)).contains("there is no recording"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept", "an export that fails replaces nothing");
     let (_, id, secret) = server.root();
     let output = server.as_key(&id, &format!("{secret}x"), &["agents", "ls"]);
     assert!(stderr(&output).contains("SignatureDoesNotMatch"), "{}", stderr(&output));
