@@ -34,6 +34,7 @@ const EVERY_CALL: &[ErrorCode] = &[
     ErrorCode::AccessKeyInactive,
     ErrorCode::IncompleteSignature,
     ErrorCode::SignatureMismatchV3,
+    ErrorCode::ContentMd5NotMatched,
     ErrorCode::SignatureNonceUsed,
     ErrorCode::TimeStampExpired,
     ErrorCode::TimeStampFormat,

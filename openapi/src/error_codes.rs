@@ -102,6 +102,8 @@ wire_codes! {
     SignatureMismatchV1 => "SignatureDoesNotMatch", 400, AfterFix, [Wire], "Specified signature is not matched with our calculation. server string to sign is:";
     /// The signature is another than ours, version 3.
     SignatureMismatchV3 => "SignatureDoesNotMatch", 400, AfterFix, [Wire], "Specified signature does not match our calculation.";
+    /// The body is not the one whose Content-MD5 was sent.
+    ContentMd5NotMatched => "ContentMD5NotMatched", 400, AfterFix, [Wire], "Your request md5 value is not matched what we calculated.";
     /// The nonce was seen before.
     SignatureNonceUsed => "SignatureNonceUsed", 400, SignAgain, [Wire], "Specified signature nonce was used already.";
     /// The time lies outside the window.

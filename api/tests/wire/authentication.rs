@@ -295,3 +295,22 @@ fn the_string_to_sign_stands_behind_the_first_colon() {
         assert!(!reply.text.contains("hunter2") && !reply.text.contains("Password"), "{reply:?}");
     }
 }
+
+#[test]
+fn a_content_md5_that_is_sent_must_be_that_of_the_body() {
+    let service = Service::start();
+    // Of "InstanceId=i-one", by another program.
+    let right = get(&service).header("content-md5", "9S/4K/69tgTZFsxmcHOOYg==");
+    v1(&service, &right).done();
+    let right = Call { nonce: "another".to_owned(), ..right };
+    v3(&service, &right).done();
+    let refused = (400, "ContentMD5NotMatched".to_owned());
+    for wrong in ["1B2M2Y8AsgTpgAmY7PhCfg==", "", "?"] {
+        let wrong = get(&service).header("content-md5", wrong);
+        assert_eq!(v1(&service, &wrong).refusal(), refused);
+        assert_eq!(v3(&service, &wrong).refusal(), refused);
+        // Nothing was claimed: the request was damaged on its way, and is sent again as it was.
+        let sound = Call { headers: Vec::new(), ..wrong };
+        v3(&service, &sound).done();
+    }
+}
