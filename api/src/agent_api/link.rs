@@ -171,8 +171,8 @@ impl Link<'_> {
         match message {
             None | Some(Ok(AggregatedMessage::Close(_))) => Err(End::Gone),
             Some(Err(error)) => {
-                tracing::info!(agent = %self.agent.id, %error, "an agent's link broke");
-                Err(End::Close(CloseCode::Protocol, "the frames cannot be read"))
+                tracing::debug!(agent = %self.agent.id, %error, "an agent's link can be read no further");
+                Err(unreadable(&error))
             }
             Some(Ok(AggregatedMessage::Ping(bytes))) => {
                 self.session.pong(&bytes).await.map_err(|_| End::Gone)?;
@@ -268,6 +268,14 @@ enum PushFailed {
     Later(AgentRefusal),
 }
 
+/// A connection that ended is no fault of the frames: an agent that stops, or whose machine does, says no more.
+fn unreadable(error: &actix_ws::ProtocolError) -> End {
+    match error {
+        actix_ws::ProtocolError::Io(_) => End::Gone,
+        _ => End::Close(CloseCode::Protocol, "the frames cannot be read"),
+    }
+}
+
 fn closing(why: LinkClosed) -> End {
     match why {
         LinkClosed::Superseded => End::Close(CloseCode::Policy, "the agent opened another link"),
@@ -289,6 +297,16 @@ fn has_type(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_that_ended_is_told_from_frames_that_cannot_be_read() {
+        let ended = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+        assert!(matches!(unreadable(&actix_ws::ProtocolError::Io(ended)), End::Gone));
+        assert!(matches!(
+            unreadable(&actix_ws::ProtocolError::BadOpCode),
+            End::Close(CloseCode::Protocol, _)
+        ));
+    }
 
     #[test]
     fn a_message_of_another_type_is_passed_over_but_a_broken_one_is_not() {
