@@ -219,7 +219,8 @@ pub enum JoinTokenRefused {
     InstanceMismatch,
     /// The instance has an agent, and taking over was not permitted.
     #[error(
-        "the instance already has an agent; enrol with --replace and a token that was created with Replace=true"
+        "the instance already has an agent; to take its place, enrol with --replace and a token of `hansard agents \
+         token create --instance-id ID --replace`"
     )]
     AgentAlreadyEnrolled,
 }
@@ -227,6 +228,13 @@ pub enum JoinTokenRefused {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_that_is_taken_names_the_command_that_frees_it() {
+        let said = JoinTokenRefused::AgentAlreadyEnrolled.to_string();
+        assert!(said.contains("`hansard agents token create --instance-id ID --replace`"), "{said}");
+        assert!(said.contains("enrol with --replace"), "{said}");
+    }
 
     #[test]
     fn patterns_match_like_globs() {

@@ -5,7 +5,7 @@ use std::path::Path;
 use agent_protocol::capture::Capability;
 use agent_protocol::enrol::{EnrolReply, EnrolRequest};
 
-use crate::client::{CallError, ControlPlane};
+use crate::client::ControlPlane;
 use crate::identity::{self, Identity, Keys};
 use crate::settings::EnrolOptions;
 use crate::state_directory::StateDirectory;
@@ -49,8 +49,9 @@ pub(crate) fn enrol(state_dir: &Path, options: EnrolOptions) -> Result<(), Strin
         replace: options.replace,
     };
     let control_plane = ControlPlane::new(options.server.clone(), None)?;
-    let reply: EnrolReply =
-        run::runtime()?.block_on(control_plane.post("/enrol", &request)).map_err(explain)?;
+    let reply: EnrolReply = run::runtime()?
+        .block_on(control_plane.post("/enrol", &request))
+        .map_err(|error| error.to_string())?;
 
     if reply.instance_id != options.instance_id {
         return Err(format!(
@@ -88,15 +89,6 @@ pub(crate) fn enrol(state_dir: &Path, options: EnrolOptions) -> Result<(), Strin
 /// What this agent offers to record.
 pub(crate) fn capabilities() -> Vec<Capability> {
     captures().iter().map(|capture| capture.capability()).collect()
-}
-
-fn explain(error: CallError) -> String {
-    match &error {
-        CallError::Refused { code, .. } if code == "AgentAlreadyEnrolled" => {
-            format!("{error} (--replace with a join token that permits it takes its place)")
-        }
-        _ => error.to_string(),
-    }
 }
 
 fn hostname() -> String {
