@@ -29,6 +29,10 @@ enum DeliveryError {
     Call { step: &'static str, source: CallError },
     #[error("the spool cannot be used: {0}")]
     Spool(#[from] std::io::Error),
+    #[error(
+        "segment {number} was changed on the disk since it was cut: it cannot be delivered, and the session stays in the spool"
+    )]
+    Changed { number: u32 },
 }
 
 impl DeliveryError {
@@ -82,6 +86,12 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
                     () = tokio::time::sleep(TRY_REFUSED_EVERY) => {}
                     _ = link_opened.changed() => {}
                 }
+            }
+            Err(error @ DeliveryError::Changed { .. }) => {
+                // Trying again mends no disk; somebody may put the right bytes back.
+                tracing::error!(session = %session.token(), "{error}");
+                session.progress().trouble = Some(error.to_string());
+                tokio::time::sleep(TRY_REFUSED_EVERY).await;
             }
             Err(error) => {
                 opened &= !error.is_forgotten();
@@ -195,8 +205,7 @@ fn check_kept_bytes(record: &CutRecord, bytes: &[u8]) -> Result<(), DeliveryErro
     if ContentHash::of(bytes) == record.entry.sha256 {
         return Ok(());
     }
-    let why = format!("segment {} was changed on the disk since it was cut", record.entry.number);
-    Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why).into())
+    Err(DeliveryError::Changed { number: record.entry.number })
 }
 
 async fn seal(agent: &Agent, session: &Arc<Session>) -> Result<(), DeliveryError> {

@@ -459,6 +459,8 @@ fn a_changed_segment_is_not_passed_off_as_the_cut_one() {
     eventually("the change is said", || {
         instance.agent_log().contains("was changed on the disk since it was cut").then_some(())
     });
+    let session = instance.status()["Running"]["Sessions"][0].clone();
+    assert!(session["Reason"].as_str().unwrap().contains("stays in the spool"), "{session}");
     assert!(segment.exists());
 }
 
