@@ -1,10 +1,11 @@
-//! A server that stops: what is in flight is answered, what is idle is closed, and nothing new is taken.
+//! A server that stops, or loses its database: what is in flight is answered, what is idle is closed, nothing new is
+//! taken; and without a database every call says so.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::http::{Reply, exchange};
+use crate::http::{Reply, Request, exchange};
 use crate::service::Service;
 use crate::signing::Call;
 
@@ -72,4 +73,30 @@ fn one_connection_carries_many_calls() {
         };
         whole.done();
     }
+}
+
+#[test]
+fn without_its_database_the_server_says_so_and_may_be_asked_again() {
+    let service = Service::start();
+    service.call("ListAgents", &[]).done();
+    service.lose_database();
+    for parameters in [&[][..], &[("Format", "XML")]] {
+        let reply = service.call("ListAgents", parameters);
+        assert_eq!(reply.status, 503, "{reply:?}");
+        for text in ["ServiceUnavailable", "RequestId", "HostId", "Retry with growing pauses"] {
+            assert!(reply.text.contains(text), "{text}: {reply:?}");
+        }
+        for text in ["sql", "SQL", "hansard.db", "database disk"] {
+            assert!(!reply.text.contains(text), "{text}: {reply:?}");
+        }
+    }
+    assert_eq!(service.call("ListAgents", &[]).refusal(), (503, "ServiceUnavailable".to_owned()));
+    // An agent reads the same, and that it helps to try again.
+    let body = r#"{"JoinToken":"hjt-a","InstanceId":"i-one","AuthenticationPublicKey":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
+        "SealingPublicKey":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=","Hostname":"h","AgentVersion":"1","Capabilities":[],"Replace":false}"#;
+    let mut enrolment = Request::new("POST", "/agent/v1/enrol").header("content-type", "application/json");
+    enrolment.body = body.as_bytes().to_vec();
+    let reply = enrolment.send(service.address);
+    assert_eq!(reply.refusal(), (503, "ServiceUnavailable".to_owned()));
+    assert_eq!(reply.json()["Retryable"], true);
 }

@@ -1,6 +1,7 @@
 //! The real server on a real SQLite database in a temporary folder, with a clock that stands still.
 
 use std::future::Future;
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -338,6 +339,17 @@ impl Service {
 }
 
 impl Service {
+    /// Takes the database away under the running server: what stands in its files is no database any more.
+    pub(crate) fn lose_database(&self) {
+        for name in ["hansard.db-wal", "hansard.db-shm", "hansard.db"] {
+            let file = self.deployment.folder.path().join(name);
+            // Written over and not cut: the server has these bytes mapped.
+            let length = std::fs::metadata(&file).unwrap().len();
+            let mut file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+            file.write_all(&vec![0xa5; usize::try_from(length).unwrap()]).unwrap();
+        }
+    }
+
     /// Tells the server to stop, and does not wait for it.
     pub(crate) fn stop(&mut self) {
         drop(self.stop.take());
