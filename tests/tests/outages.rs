@@ -1,7 +1,7 @@
 //! Whatever dies or is away: no byte that somebody saw is lost.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use whole_system::{Deployment, Instance};
+use whole_system::{Deployment, Instance, program};
 
 fn stage(id: &str) -> (Deployment, Instance) {
     let deployment = Deployment::start();
@@ -79,4 +79,20 @@ fn both_away_and_the_machine_restarted_still_delivers() {
     deployment.resume();
     instance.resume();
     assert_eq!(exact_bytes(&deployment, "finished"), person.shown_of_the_program());
+}
+
+#[test]
+fn an_agent_follows_a_control_plane_that_changes_its_keys() {
+    let (mut deployment, instance) = stage("i-rotated");
+    for (round, on) in [(1, false), (2, true)] {
+        assert_eq!(deployment.stop(), Some(0));
+        let keys = deployment.data_folder().join("server-keys.toml");
+        let rotate = ["admin", "server-keys", "rotate", keys.to_str().unwrap()];
+        let output = std::process::Command::new(program("hansard")).args(rotate).output().unwrap();
+        assert!(output.status.success(), "round {round}: {}", String::from_utf8_lossy(&output.stderr));
+        deployment.resume();
+        let enabled = if on { "Enabled=true" } else { "Enabled=false" };
+        let _ = deployment.root.call("SetInstanceRecordConfig", &[enabled, "InstanceId=*", "ExpirationDays=7"]);
+        instance.wait_until_recording_is(on);
+    }
 }
