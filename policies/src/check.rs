@@ -77,6 +77,8 @@ pub enum Lint {
     PolicyVariable,
     /// `*` or `?` in a value that is compared exactly.
     WildcardInExactValue,
+    /// Letters beyond a to z in a value that is compared without case.
+    LettersNotFolded,
     /// A condition key that nobody is known to set.
     UnknownConditionKey,
     /// A key under an operator for another type of value.

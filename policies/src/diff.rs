@@ -210,8 +210,15 @@ impl<'a> Comparison<'a> {
 
     /// Takes down that only `side` allows the request, as the real decision confirms it.
     fn gap(&mut self, side: usize, asked: &Asked, keys: Vec<(String, String)>, everywhere: bool) {
+        // The key is the principal under another name.
+        let named = keys.iter().find(|(key, value)| {
+            key.eq_ignore_ascii_case(crate::keys::PRINCIPAL_ARN) && value.starts_with("acs:ram:")
+        });
         let witness = Witness {
-            principal: asked.principal.clone(),
+            principal: match named {
+                Some((_, name)) if self.layer != Layer::Trust => name.clone(),
+                _ => asked.principal.clone(),
+            },
             action: asked.action.clone(),
             resource: asked.resource.clone(),
             condition_keys: keys,

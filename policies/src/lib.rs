@@ -33,6 +33,11 @@
 //!
 //! Where each rule lives: `json` text, `grammar` elements, `action`, `resource` and `principal` what each compares,
 //! `operators`, `values` and `conditions` the Condition block, `policy_set` one layer, `evaluate` all of them.
+//!
+//! For those who write policies: [`check`] finds mistakes, [`explain`] says why, [`simulate`] asks a matrix of
+//! questions, [`diff`] compares what two sets allow, [`format`](format()) spells canonically, [`testing`] runs cases. They
+//! ask the compiled statements that [`evaluate`] asks, so they cannot disagree with it; what a deployment's actions
+//! and keys are, they are told in a [`Vocabulary`]. `schema/ram-policy.schema.json` is for editors.
 
 mod action;
 mod check;

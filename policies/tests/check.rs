@@ -1,12 +1,15 @@
 //! What the linter finds, where, how grave it is; and that it agrees with the reader about what is refused.
 
+use std::sync::Arc;
+
 use base64::Engine;
+use policies::testing::run_cases;
 use policies::{
-    DocumentKind, Finding, Lint, PolicyDocument, Presence, Reason, Rule, Severity, ValueType, Vocabulary,
-    check,
+    DocumentKind, Finding, Lint, PolicyDocument, PolicySet, Presence, Reason, Rule, Severity, ValueType,
+    Verdict, Vocabulary, check, diff, format,
 };
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn vocabulary() -> Vocabulary {
     let instance = "acs:ecs-workbench:*:*:workbench/*";
@@ -93,6 +96,15 @@ fn what_is_too_broad() {
     finds(
         r#"{"Effect": "Deny", "Action": "ecs-workbench:View*", "NotResource": "acs:ecs-workbench:*:*:workbench/i-1"}"#,
         &[(NotResourceUsed, Suggestion, "/NotResource")],
+    );
+    // An operation that is asked on * is still denied, or not denied.
+    finds(
+        r#"{"Effect": "Deny", "Action": "*", "NotResource": "acs:*:*:*:*"}"#,
+        &[(NotResourceUsed, Suggestion, "/NotResource")],
+    );
+    finds(
+        r#"{"Effect": "Deny", "Action": "*", "Resource": "acs:*:*:*:*"}"#,
+        &[(DenyListOnArn, GeneralWarning, "/Action")],
     );
     // A control policy has to allow all that it does not take away.
     let text = r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}"#;
@@ -193,6 +205,11 @@ fn conditions() {
             "Allow",
             r#"{"StringEquals": {"acs:PrincipalARN": "acs:ram::*:user/al"}}"#,
             &[(WildcardInExactValue, GeneralWarning, "/Condition/StringEquals/acs:PrincipalARN")],
+        ),
+        (
+            "Allow",
+            r#"{"StringEqualsIgnoreCase": {"acs:SourceVpc": ["vpc", "\u00c9"]}}"#,
+            &[(LettersNotFolded, GeneralWarning, "/Condition/StringEqualsIgnoreCase/acs:SourceVpc/1")],
         ),
         (
             "Allow",
@@ -362,6 +379,105 @@ fn the_published_documents_are_judged_as_the_reader_judges_them() {
         for document in case["policies"].as_array().expect("policies") {
             let found = check(document.to_string().as_bytes(), DocumentKind::Identity, &vocabulary());
             assert!(found.iter().all(|finding| finding.severity != Error), "{case}: {found:#?}");
+        }
+    }
+}
+
+fn statement() -> impl Strategy<Value = Value> {
+    let some = |values: &[&str]| {
+        let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+        prop::collection::vec(prop::sample::select(values), 1..3)
+    };
+    (
+        prop::sample::select(vec!["Allow", "Deny"]),
+        prop::sample::select(vec!["Action", "Action", "NotAction"]),
+        some(&["*", "a:*", "a:b*", "A:bc", "*:b?", "b:c"]),
+        prop::sample::select(vec!["Resource", "Resource", "NotResource"]),
+        some(&["*", "acs:*:*:*:*", "acs:a:*:*:x*", "acs:a:*:1:x?", "acs:a:b:1:xy"]),
+        prop::sample::select(vec![
+            json!(null),
+            json!({"Bool": {"k:b": "true"}}),
+            json!({"Bool": {"K:b": "true"}, "StringEquals": {"k:t": ["x", "y"]}}),
+            json!({"StringLike": {"k:t": "z*"}, "StringEquals": {"k:t": ["x", "y"]}}),
+            json!({"NumericGreaterThan": {"k:n": ["3", "1"]}, "NumericLessThanEquals": {"k:n": ["0", "1"]}}),
+            json!({"NumericGreaterThanEquals": {"k:n": "-1"}, "NumericLessThanEquals": {"k:n": "-1.0"}}),
+        ]),
+    )
+        .prop_map(|(effect, action, actions, resource, resources, condition)| {
+            let mut statement = json!({"Effect": effect, action: actions, resource: resources});
+            if !condition.is_null() {
+                statement["Condition"] = condition;
+            }
+            statement
+        })
+}
+
+/// Both say the same.
+fn equal(left: &[Value], right: &[Value]) -> Result<(), String> {
+    let set = |statements: &[Value]| {
+        let text = json!({"Version": "1", "Statement": statements}).to_string();
+        let document = PolicyDocument::parse(text.as_bytes(), DocumentKind::Identity).expect("valid");
+        PolicySet::new(vec![(Arc::from("p"), Arc::new(document))])
+    };
+    let difference = diff(&set(left), &set(right), &Vocabulary::new());
+    let same = difference.only_a.verdict == Verdict::Nothing && difference.only_b.verdict == Verdict::Nothing;
+    if same { Ok(()) } else { Err(format!("{difference}{left:?}\n{right:?}")) }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// What is called superfluous can be removed, and nothing changes.
+    #[test]
+    fn what_is_called_superfluous_is(statements in prop::collection::vec(statement(), 2..5)) {
+        let text = json!({"Version": "1", "Statement": statements}).to_string();
+        for finding in check(text.as_bytes(), DocumentKind::Identity, &Vocabulary::new()) {
+            let Rule::Lint(lint) = finding.rule else { panic!("{finding}") };
+            let mut steps = finding.pointer.split('/').skip(2);
+            let place: usize = steps.next().and_then(|step| step.parse().ok()).expect("a statement");
+            let mut without = statements.clone();
+            match lint {
+                RedundantStatement | AlwaysDenied | NeverMatches => drop(without.remove(place)),
+                RedundantEntry | DuplicateValue => {
+                    let (element, entry) = (steps.next().expect("an element"), steps.next().expect("an entry"));
+                    let list = without[place][element].as_array_mut().expect("a list");
+                    drop(list.remove(entry.parse().expect("a place")));
+                }
+                _ => continue,
+            }
+            if let Err(wrong) = equal(&statements, &without) {
+                prop_assert!(false, "{finding}\n{wrong}");
+            }
+        }
+    }
+
+    /// Documents with some bytes replaced, removed or doubled: no tool panics.
+    #[test]
+    fn no_mutation_panics_a_tool(
+        statements in prop::collection::vec(statement(), 1..4),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0u8..4, any::<u8>()), 1..5),
+    ) {
+        let mut text = json!([{"document": {"Version": "1", "Statement": statements}}]).to_string().into_bytes();
+        for (place, change, byte) in changes {
+            let at = place.index(text.len());
+            match change {
+                0 => text[at] = byte,
+                1 if text.len() > 1 => drop(text.remove(at)),
+                2 => text.insert(at, text[at]),
+                _ => text.insert(at, b"{}[]\",:\\*?0"[usize::from(byte) % 11]),
+            }
+        }
+        let document = text.get(13..text.len().saturating_sub(2)).unwrap_or_default();
+        for kind in [DocumentKind::Identity, DocumentKind::Trust] {
+            for finding in check(document, kind, &vocabulary()) {
+                prop_assert!(finding.line >= 1 && finding.column >= 1 && !finding.message.is_empty());
+            }
+            if let Ok(formatted) = format(document, kind) {
+                prop_assert!(PolicyDocument::parse(formatted.as_bytes(), kind).is_ok());
+            }
+        }
+        if let Ok(report) = run_cases(&text) {
+            prop_assert_eq!(report.results.len(), report.passed() + report.failed());
         }
     }
 }

@@ -149,6 +149,14 @@ impl Linter<'_> {
                 let mend = format!("use {like} if * and ? are meant as wildcards");
                 self.mark(Severity::GeneralWarning, Lint::WildcardInExactValue, site, message, mend);
             }
+            if operator.letters == LetterCase::Folded && !value.is_ascii() {
+                let message = format!(
+                    "{} folds the letters a to z only; other letters of {value:?} are compared with case",
+                    operator.name
+                );
+                let mend = "list the spellings that are meant";
+                self.mark(Severity::GeneralWarning, Lint::LettersNotFolded, site, message, mend);
+            }
             if operator.value_type == ValueType::Address
                 && let Some(network) = without_host_bits(value)
             {

@@ -27,12 +27,14 @@ impl Linter<'_> {
             ActionPattern::Of { service, name } => [service, name].iter().all(|glob| is_star(glob)),
         });
         let resources = statement.resources.as_ref();
-        let every_resource = resources.is_some_and(|resources| {
-            resources.patterns.iter().any(|pattern| match pattern.parts() {
-                None => true,
-                Some(parts) => parts.iter().all(|glob| is_star(glob)),
-            })
+        // `*` itself is what an operation without a resource is asked on; no resource name covers that.
+        let star = resources
+            .is_some_and(|resources| resources.patterns.iter().any(|pattern| pattern.parts().is_none()));
+        let every_name = resources.is_some_and(|resources| {
+            let all = |parts: [&Glob; 4]| parts.iter().all(|glob| is_star(glob));
+            resources.patterns.iter().any(|pattern| pattern.parts().is_some_and(all))
         });
+        let every_resource = star || every_name && statement.effect == Effect::Allow;
         if actions.negated && every_action {
             let message = "NotAction leaves out every action, so the statement never matches";
             let mend = "name the actions that are meant in Action";
