@@ -92,7 +92,8 @@ fn an_agent_follows_a_control_plane_that_changes_its_keys() {
         assert!(output.status.success(), "round {round}: {}", String::from_utf8_lossy(&output.stderr));
         deployment.resume();
         let enabled = if on { "Enabled=true" } else { "Enabled=false" };
-        let _ = deployment.root.call("SetInstanceRecordConfig", &[enabled, "InstanceId=*", "ExpirationDays=7"]);
+        let _ =
+            deployment.root.call("SetInstanceRecordConfig", &[enabled, "InstanceId=*", "ExpirationDays=7"]);
         instance.wait_until_recording_is(on);
     }
 }
