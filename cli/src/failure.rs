@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sanitise::sanitised;
+use recording::sanitise::sanitised;
 
 /// The exit codes of `hansard`. `--help` states them too.
 pub(crate) mod exit_code {

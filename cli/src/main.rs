@@ -11,7 +11,6 @@ mod player;
 mod private_file;
 mod reply;
 mod root_key;
-mod sanitise;
 mod serve;
 mod settings;
 mod signing;

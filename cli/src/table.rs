@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::sanitise::sanitised;
+use recording::sanitise::sanitised;
 
 /// Rows under a heading.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use serde_json::Value;
 
 use crate::failure::{Failure, chain};
-use crate::sanitise::{sanitised, sanitised_json};
+use recording::sanitise::{sanitised, sanitised_json};
 
 /// Prints a result as it is; the caller has sanitised what others supplied.
 ///

@@ -28,6 +28,7 @@ pub mod ids;
 pub mod layout;
 pub mod manifest;
 pub mod replay;
+pub mod sanitise;
 pub mod sealing;
 pub mod segment;
 pub mod source;

@@ -1,9 +1,9 @@
 //! The agent's log: lines on standard error. The control plane and those who record supply much of what is logged, so every line
 //! passes a sanitiser: the formatter passes escape sequences in displayed fields on as they are.
 
-use std::fmt::Write as _;
 use std::io::{self, Write, stderr};
 
+use recording::sanitise::sanitised;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -38,7 +38,7 @@ impl<W: Write> Write for Line<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         // One line for one event: a line feed that somebody supplied would make another.
-        let mut line = sanitised(text.strip_suffix('\n').unwrap_or(&text));
+        let mut line = sanitised(text.strip_suffix('\n').unwrap_or(&text)).into_owned();
         line.push('\n');
         self.0.write_all(line.as_bytes())?;
         Ok(event.len())
@@ -49,40 +49,11 @@ impl<W: Write> Write for Line<W> {
     }
 }
 
-fn sanitised(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if is_unsafe(character) {
-            // Writing to a string cannot fail.
-            let _ = write!(shown, "{}", character.escape_unicode());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
-
-/// Whether a character could drive a terminal, turn the order of a text round, break a line unseen or hide: C0, DEL, C1,
-/// bidirectional controls, line separators, and characters without width.
-fn is_unsafe(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
+
+    use recording::sanitise::is_unsafe;
 
     use super::*;
 

@@ -1,5 +1,6 @@
 //! How a call of an agent fails: a code of the agent API's table, words for people, and the cause for the log.
 
+use recording::sanitise::is_unsafe;
 use std::error::Error;
 use std::fmt;
 
@@ -28,7 +29,7 @@ impl AgentRefusal {
         let mut characters = message.as_ref().chars();
         let mut message = String::new();
         for character in characters.by_ref().take(MESSAGE_LIMIT) {
-            if character.is_control() || is_directional(character) {
+            if is_unsafe(character) {
                 message.extend(character.escape_unicode());
             } else {
                 message.push(character);
@@ -57,11 +58,6 @@ impl AgentRefusal {
         )
         .caused_by(cause)
     }
-}
-
-/// Controls of the writing direction, which could make a message read as another one.
-fn is_directional(character: char) -> bool {
-    matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Display for AgentRefusal {

@@ -220,7 +220,7 @@ impl Session<'_> {
         if self.output == Output::Json {
             return terminal::print_json(&policy_json(&policy));
         }
-        terminal::print(&format!("{}\n", crate::sanitise::sanitised_lines(policy.document.trim_end())))
+        terminal::print(&format!("{}\n", recording::sanitise::sanitised_lines(policy.document.trim_end())))
     }
 
     async fn account(&self, data: &DataDirectory) -> Result<(), Failure> {

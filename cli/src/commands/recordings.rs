@@ -21,9 +21,9 @@ use crate::commands::verify;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::player::{Playback, play};
-use crate::sanitise::{sanitised, sanitised_json, sanitised_lines};
 use crate::table::{Table, readable_millis};
 use crate::{reply, terminal};
+use recording::sanitise::{sanitised, sanitised_json, sanitised_lines};
 
 /// Runs the command and gives its exit code.
 ///

@@ -12,7 +12,7 @@ use recording::TerminalSize;
 use unicode_width::UnicodeWidthChar as _;
 
 use super::utf8::Utf8Stream;
-use crate::sanitise::is_unsafe;
+use recording::sanitise::is_unsafe;
 
 /// The most columns and rows of a model. A recording may claim 65535 of each, which would fill the memory.
 const MOST_CELLS_A_SIDE: u16 = 1000;

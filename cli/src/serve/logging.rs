@@ -7,8 +7,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::failure::Failure;
-use crate::sanitise::{sanitised, sanitised_json};
 use crate::settings::{LogFormat, Settings};
+use recording::sanitise::{sanitised, sanitised_json};
 
 /// Starts logging.
 ///
@@ -72,7 +72,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::sanitise::is_unsafe;
+    use recording::sanitise::is_unsafe;
 
     const HOSTILE: &str = "a\u{1b}]0;x\u{7}\u{9b}2J\u{202e}\u{200b}b\nc";
 

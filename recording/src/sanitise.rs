@@ -1,12 +1,13 @@
-//! The one sanitiser (DECISIONS P1): no string that a session, an agent or a server supplied reaches a terminal
-//! before it has passed here.
+//! The one sanitiser: no string that a session, an agent or a server supplied reaches a terminal or a log before it
+//! has passed here.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Whether a character could drive a terminal, turn the order of a text round, break a line unseen or hide:
 /// C0, DEL, C1, bidirectional controls, line separators, and characters without width.
-pub(crate) fn is_unsafe(character: char) -> bool {
+#[must_use]
+pub fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
@@ -23,18 +24,24 @@ pub(crate) fn is_unsafe(character: char) -> bool {
 }
 
 /// The text with every unsafe character shown as `\u{1b}`; `\n`, `\r` and `\t` by their short names.
-pub(crate) fn sanitised(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn sanitised(text: &str) -> Cow<'_, str> {
     escaped(text, is_unsafe)
 }
 
 /// As [`sanitised`], for text of many lines: line feeds and tabs stay.
-pub(crate) fn sanitised_lines(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn sanitised_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |character| !matches!(character, '\n' | '\t') && is_unsafe(character))
 }
 
 /// JSON text with every unsafe character inside its strings as `\u001b`. Outside of strings JSON has only
 /// white space of that kind, and it stays.
-pub(crate) fn sanitised_json(json: &str) -> String {
+///
+/// # Panics
+/// Never: writing to a string cannot fail.
+#[must_use]
+pub fn sanitised_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for character in json.chars() {
         if matches!(character, '\n' | '\t' | '\r') || !is_unsafe(character) {
