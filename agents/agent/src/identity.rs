@@ -63,13 +63,21 @@ impl Identity {
         &self,
         directory: &StateDirectory,
     ) -> Result<Option<EffectiveConfiguration>, String> {
+        Ok(self.stored_signed_configuration(directory)?.map(|(configuration, _)| configuration))
+    }
+
+    /// The same, with what the control plane signed.
+    pub(crate) fn stored_signed_configuration(
+        &self,
+        directory: &StateDirectory,
+    ) -> Result<Option<(EffectiveConfiguration, SignedConfiguration)>, String> {
         let path = directory.file(CONFIGURATION);
         let signed: Option<SignedConfiguration> = durable::find_json(&path)
             .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
         signed
-            .map(|signed| self.believe(&signed))
+            .map(|signed| Ok((self.believe(&signed)?, signed)))
             .transpose()
-            .map_err(|error| format!("{} is not believed: {error}", path.display()))
+            .map_err(|error: String| format!("{} is not believed: {error}", path.display()))
     }
 }
 

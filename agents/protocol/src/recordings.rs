@@ -6,6 +6,7 @@ use recording::{ChainValue, ContentHash, TerminalSessionToken};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::configuration::SignedConfiguration;
 use crate::encoding::Base64Bytes;
 
 /// `POST /agent/v1/recordings`.
@@ -19,6 +20,10 @@ pub struct OpenRecordingRequest {
     pub kind: String,
     /// The exact bytes of `start.json`.
     pub start: Base64Bytes,
+    /// The configuration that was in force when the session began, as the control plane signed it; absent when none was known. It
+    /// fixes the target and the days, however late the recording is opened and whatever was set since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<SignedConfiguration>,
 }
 
 /// The recording is known; its objects may be delivered.

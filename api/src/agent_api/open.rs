@@ -3,8 +3,8 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Bytes;
-use agent_protocol::AgentErrorCode;
 use agent_protocol::recordings::{OpenRecordingReply, OpenRecordingRequest};
+use agent_protocol::{AgentErrorCode, SignedConfiguration};
 use domain::actions::OpenRecording;
 use domain::agent::Agent;
 use domain::expiration::ExpirationDays;
@@ -32,12 +32,14 @@ pub(crate) async fn post(call: AgentCall) -> HttpResponse {
     call.run::<OpenRecording, _>(token, async move |call, granted| {
         let asked = asked?;
         let start = check_start(&call.agent, &asked)?;
+        let fixed =
+            asked.configuration.as_ref().and_then(|signed| destination_at_start(call, &start, signed));
         let document = asked.start.0;
         call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
         if let Some(known) = call.hansard.store.find_recording(granted, &start.recording).await? {
             return reopen(call, &known, document).await;
         }
-        open(call, granted, &start, document).await
+        open(call, granted, &start, fixed, document).await
     })
     .await
 }
@@ -84,9 +86,13 @@ async fn open(
     call: &AgentCall,
     granted: &Granted<OpenRecording>,
     start: &Start,
+    fixed: Option<Destination>,
     document: Vec<u8>,
 ) -> Result<Answer<OpenRecordingReply>, AgentRefusal> {
-    let (target, expiration) = destination(call, granted, start).await?;
+    let (target, expiration) = match fixed {
+        Some(fixed) => fixed,
+        None => destination(call, granted, start).await?,
+    };
     let prefix = match target.prefix() {
         Some(prefix) => Some(ObjectPrefix::parse(prefix.as_str()).map_err(AgentRefusal::internal)?),
         None => None,
@@ -165,8 +171,26 @@ async fn store_start(call: &AgentCall, recording: &Recording, document: Vec<u8>)
     }
 }
 
-/// Where the recording goes and how long it stays visible: by the configuration that stands now, or the
-/// deployment's defaults when the agent had never seen one (DECISIONS N3).
+/// Where a recording goes and how long it stays visible.
+type Destination = (RecordStorageTarget, ExpirationDays);
+
+/// By the configuration that was in force when the session began (contract, section 0): the agent shows it with our own
+/// signature. `None` when it is not ours (any more), or not the one that `start.json` names.
+fn destination_at_start(
+    call: &AgentCall,
+    start: &Start,
+    signed: &SignedConfiguration,
+) -> Option<Destination> {
+    let configuration = signed.verify(&configuration::server_keys(&call.hansard)).ok()?;
+    configuration.check_meant_for(&call.agent.id, &call.agent.instance).ok()?;
+    let recording =
+        configuration.recording.filter(|_| configuration.revision == start.configuration_revision)?;
+    let target = RecordStorageTarget::parse(&recording.record_storage_target, &call.agent.account).ok()?;
+    Some((target, ExpirationDays::new(i64::from(recording.expiration_days)).ok()?))
+}
+
+/// Without such a configuration: by the one that stands now, or the deployment's defaults when the agent had never
+/// seen one (DECISIONS N3).
 ///
 /// A session that began while the control plane was away may arrive after recording was switched off, or on
 /// elsewhere: it is taken in all the same, since what was captured must not be lost.
@@ -174,7 +198,7 @@ async fn destination(
     call: &AgentCall,
     granted: &Granted<OpenRecording>,
     start: &Start,
-) -> Result<(RecordStorageTarget, ExpirationDays), AgentRefusal> {
+) -> Result<Destination, AgentRefusal> {
     let selector = InstanceSelector::One(call.agent.instance.clone());
     let effective = call.hansard.store.effective_record_config(granted, &selector).await?.config;
     let default_target = configuration::default_target(&call.hansard, &call.agent);

@@ -1,6 +1,10 @@
 //! Where a recording stands, as ListInstanceRecords shows it (DECISIONS F9), and where it goes.
 
+use agent_protocol::{EffectiveConfiguration, SignedConfiguration};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use recording::ExitStatus;
+use serde_json::{Value, json};
 
 use crate::recording_agent::TestAgent;
 use crate::running::Running;
@@ -117,6 +121,40 @@ async fn a_recording_goes_where_the_configuration_says_and_keeps_its_days() {
     agent.seal(&running, &session).await.ok();
     let listed = running.call("ListInstanceRecords", &[]).await.ok();
     assert_eq!(listed["Root"]["RecordList"][0]["ExpireTime"], "2025-11-29T16:00:01Z");
+
+    // What was in force when the session began is what counts, however late it is opened: we signed it.
+    let signed = agent.get(&running, "/agent/v1/configuration").await.ok()["Configuration"].clone();
+    let seen: EffectiveConfiguration = serde_json::from_value::<SignedConfiguration>(signed.clone())
+        .map(|signed| serde_json::from_slice(signed.payload.as_slice()).unwrap())
+        .unwrap();
+    running
+        .call(
+            "SetInstanceRecordConfig",
+            &[("InstanceId", "i-web1"), ("Enabled", "true"), ("RecordStorageTarget", target)],
+        )
+        .await
+        .ok();
+    let open = async |revision: u64, signed: &Value| {
+        let mut start = agent.session(&running, &[b"c"], None).start;
+        start.configuration_revision = revision;
+        let body = json!({
+            "TerminalSessionToken": start.recording, "Kind": "terminal", "Configuration": signed,
+            "Start": STANDARD.encode(start.to_document()),
+        });
+        agent.post(&running, "/agent/v1/recordings", &body).await.ok()["RecordStorageTarget"].clone()
+    };
+    assert_eq!(open(seen.revision, &signed).await, other, "the target that was in force");
+    assert_eq!(open(seen.revision + 1, &signed).await, target, "another revision than start.json names");
+    let mut forged = signed.clone();
+    forged["Signatures"][0]["Signature"] = STANDARD.encode([7; 64]).into();
+    assert_eq!(open(seen.revision, &forged).await, target, "not signed by us");
+    running
+        .call(
+            "SetInstanceRecordConfig",
+            &[("InstanceId", "i-web1"), ("Enabled", "true"), ("RecordStorageTarget", other)],
+        )
+        .await
+        .ok();
 
     // Switched off while a session went on without the control plane: what was captured is taken in all the same.
     running.call("SetInstanceRecordConfig", &[("InstanceId", "i-web1"), ("Enabled", "false")]).await.ok();

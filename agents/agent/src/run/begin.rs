@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::sync::Arc;
 
 use agent_protocol::clock;
+use agent_protocol::configuration::{EffectiveConfiguration, SignedConfiguration};
 use agent_protocol::local::LocalReply;
 use recording::{RecordingKind, Start, TerminalSessionToken, TerminalSize, Timestamp};
 use rustix::fs::FlockOperation;
@@ -42,7 +43,7 @@ pub(super) fn begin(agent: &Agent, asked: Asked) -> Beginning {
 
     // Never having seen a configuration is no reason not to record: the control plane uses the deployment's defaults.
     let configuration = agent.configuration.current();
-    if let Some(configuration) = &configuration {
+    if let Some((configuration, _)) = &configuration {
         let instance = &configuration.instance_id;
         let revision = configuration.revision;
         if configuration.recording.is_none() {
@@ -70,8 +71,7 @@ pub(super) fn begin(agent: &Agent, asked: Asked) -> Beginning {
     if let Err(why) = check_free_space(agent) {
         return refuse(why);
     }
-    let revision = configuration.map_or(0, |configuration| configuration.revision);
-    match create(agent, asked, revision) {
+    match create(agent, asked, configuration) {
         Ok((session, spool)) => Beginning::Recorded(Box::new(session), spool),
         Err(error) => refuse(format!("the recording cannot be kept: {error}")),
     }
@@ -91,7 +91,13 @@ fn check_free_space(agent: &Agent) -> Result<(), String> {
     Ok(())
 }
 
-fn create(agent: &Agent, asked: Asked, revision: u64) -> std::io::Result<(Session, File)> {
+fn create(
+    agent: &Agent,
+    asked: Asked,
+    configuration: Option<(EffectiveConfiguration, SignedConfiguration)>,
+) -> std::io::Result<(Session, File)> {
+    let (revision, configuration) =
+        configuration.map_or((0, None), |(configuration, signed)| (configuration.revision, Some(signed)));
     let mut ledger = agent.ledger.lock();
     let start = Start {
         format: recording::DocumentFormat::V1,
@@ -116,6 +122,7 @@ fn create(agent: &Agent, asked: Asked, revision: u64) -> std::io::Result<(Sessio
         kind: asked.kind,
         start_boottime_micros: clock::boottime_micros(),
         user_id: Some(asked.user_id),
+        configuration,
     };
     let (session, spool) = Session::create(&agent.directory.spool(), start, note)?;
     // The number is taken by the session's folder. If noting that fails, the next start reads it from there.

@@ -15,14 +15,14 @@ pub(super) struct AppliedConfiguration {
 struct InForce {
     /// With the keys that are pinned now.
     identity: Identity,
-    current: Option<EffectiveConfiguration>,
+    current: Option<(EffectiveConfiguration, SignedConfiguration)>,
 }
 
 impl AppliedConfiguration {
     /// From the disk. One that cannot be read or believed is as good as none: sessions are recorded by the defaults, and the control
     /// plane soon sends another.
     pub(super) fn load(directory: &StateDirectory, identity: &Identity) -> Self {
-        let current = identity.stored_configuration(directory).unwrap_or_else(|why| {
+        let current = identity.stored_signed_configuration(directory).unwrap_or_else(|why| {
             tracing::warn!("{why}");
             None
         });
@@ -33,8 +33,8 @@ impl AppliedConfiguration {
         self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The one in force now.
-    pub(super) fn current(&self) -> Option<EffectiveConfiguration> {
+    /// The one in force now, with what the control plane signed.
+    pub(super) fn current(&self) -> Option<(EffectiveConfiguration, SignedConfiguration)> {
         self.in_force().current.clone()
     }
 
@@ -46,7 +46,7 @@ impl AppliedConfiguration {
     ) -> Result<u64, String> {
         let mut in_force = self.in_force();
         let offered = in_force.identity.believe(signed)?;
-        if let Some(applied) = in_force.current.as_ref() {
+        if let Some((applied, _)) = in_force.current.as_ref() {
             offered.check_not_older_than(applied).map_err(|error| error.to_string())?;
             // The same again, signed anew.
             if offered
@@ -72,7 +72,7 @@ impl AppliedConfiguration {
             "a configuration is in force"
         );
         let revision = offered.revision;
-        in_force.current = Some(offered);
+        in_force.current = Some((offered, signed.clone()));
         Ok(revision)
     }
 }
@@ -140,13 +140,13 @@ mod tests {
     fn a_configuration_outlives_a_restart_and_never_grows_older() {
         let bench = bench();
         let applied = AppliedConfiguration::load(&bench.directory, &bench.identity);
-        assert_eq!(applied.current(), None);
+        assert!(applied.current().is_none());
         let apply = |signed: &SignedConfiguration| applied.apply(&bench.directory, signed);
         assert_eq!(apply(&bench.signed(5, |_| {})), Ok(5));
         assert_eq!(apply(&bench.signed(5, |_| {})), Ok(5));
         assert!(apply(&bench.signed(4, |_| {})).unwrap_err().contains("older"));
         let again = AppliedConfiguration::load(&bench.directory, &bench.identity);
-        assert_eq!(again.current().map(|configuration| configuration.revision), Some(5));
+        assert_eq!(again.current().map(|(configuration, _)| configuration.revision), Some(5));
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
         let later =
             bench.signed(3, |configuration| configuration.issued_time = "2026-01-01T00:00:00.001Z".into());
         assert_eq!(apply(&later), Ok(3));
-        assert_eq!(applied.current().map(|configuration| configuration.revision), Some(3));
+        assert_eq!(applied.current().map(|(configuration, _)| configuration.revision), Some(3));
     }
 
     #[test]
@@ -206,6 +206,6 @@ mod tests {
         let mut forged = bench.signed(1, |_| {});
         forged.payload.0[0] ^= 1;
         assert!(apply(&forged).unwrap_err().contains("signature"));
-        assert_eq!(applied.current(), None);
+        assert!(applied.current().is_none());
     }
 }

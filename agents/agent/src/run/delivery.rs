@@ -137,6 +137,7 @@ async fn open(agent: &Agent, session: &Session) -> Result<(), DeliveryError> {
         terminal_session_token: session.token().clone(),
         kind: session.note.kind.clone(),
         start: session.start_document.clone().into(),
+        configuration: session.note.configuration.clone(),
     };
     let reply: OpenRecordingReply =
         agent.control_plane.post("/recordings", &request).await.map_err(at("opening the recording"))?;

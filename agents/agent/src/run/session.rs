@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use agent_protocol::configuration::SignedConfiguration;
 use agent_protocol::local::{LocalSession, SessionState};
 use recording::sealing::SIGNATURE_BYTES;
 use recording::{
@@ -40,6 +41,9 @@ pub(super) struct Note {
     /// Whose session it is, as the kernel says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) user_id: Option<u32>,
+    /// The configuration by which it was begun, as the control plane signed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) configuration: Option<SignedConfiguration>,
 }
 
 /// What stands beside each cut segment. It outlives the segment's bytes, because the manifest needs it.
@@ -456,7 +460,8 @@ mod tests {
 
     /// A session with one segment that is cut.
     fn with_segment(spool: &Path) -> (Session, CutRecord) {
-        let note = Note { kind: "terminal".into(), start_boottime_micros: 0, user_id: None };
+        let note =
+            Note { kind: "terminal".into(), start_boottime_micros: 0, user_id: None, configuration: None };
         let (session, _) = Session::create(spool, start(), note).unwrap();
         let mut cutter = SegmentCutter::new(&session.start, &session.start_document, CutPolicy::default());
         cutter.push_output(Micros::new(1), b"x");

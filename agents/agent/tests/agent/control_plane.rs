@@ -337,6 +337,8 @@ impl ControlPlane {
         }
         let token = request.terminal_session_token;
         assert_eq!(start.recording, token);
+        // What was in force when the session began goes with it.
+        assert_eq!(start.configuration_revision > 0, request.configuration.is_some());
         let recording = state.recordings.entry(token.clone()).or_insert_with(|| {
             let mut recording = Recording { start_document: request.start.0.clone(), ..Recording::default() };
             recording.objects.objects.insert(name("start.json"), request.start.0.clone());
