@@ -16,6 +16,9 @@ pub(crate) const OF_AN_AGENT: Duration = Duration::from_secs(300);
 /// How long a body may take whose sender nobody knows yet.
 pub(crate) const OF_A_STRANGER: Duration = Duration::from_secs(20);
 
+/// How much of a body that is too long is still read away.
+const DISCARDED_AT_MOST: usize = 16 * 1024 * 1024;
+
 /// A body that does not arrive as it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotReceived {
@@ -27,8 +30,8 @@ pub(crate) enum NotReceived {
     TooSlow,
 }
 
-/// Receives a body of at most `most` bytes that arrives `within` this time, shows each piece to `look` as it comes, and stops at the first byte too
-/// many.
+/// Receives a body of at most `most` bytes that arrives `within` this time, shows each piece to `look` as it comes, and keeps
+/// nothing from the first byte too many on.
 pub(crate) async fn receive(
     payload: &mut Payload,
     most: usize,
@@ -47,8 +50,15 @@ pub(crate) async fn receive(
         }
         Ok(())
     };
-    tokio::time::timeout(within, all).await.unwrap_or(Err(NotReceived::TooSlow))?;
-    Ok(body.freeze())
+    match tokio::time::timeout(within, all).await.unwrap_or(Err(NotReceived::TooSlow)) {
+        Ok(()) => Ok(body.freeze()),
+        Err(not_received) => {
+            if not_received == NotReceived::TooLong {
+                discard(payload, DISCARDED_AT_MOST, OF_A_STRANGER).await;
+            }
+            Err(not_received)
+        }
+    }
 }
 
 /// Reads a call's body of at most `most` bytes that arrives `within` this time.
@@ -68,6 +78,20 @@ pub(crate) async fn read(
             "the body took too long to arrive; try again",
         ),
     })
+}
+
+/// Reads away a body of at most `most` bytes, keeping nothing: a sender that still writes when the connection closes
+/// might not hear why it was refused.
+pub(crate) async fn discard(payload: &mut Payload, most: usize, within: Duration) {
+    let mut left = most;
+    let all = async {
+        while let Some(Ok(piece)) = payload.next().await {
+            let Some(after) = left.checked_sub(piece.len()) else { return };
+            left = after;
+        }
+    };
+    // Whoever is slower hears nothing, and has lost nothing by it.
+    let _ = tokio::time::timeout(within, all).await;
 }
 
 /// Reads the body as JSON. Unknown fields are ignored: an agent one minor version ahead may send them.
