@@ -21,6 +21,7 @@ need node nodejs
 need npm npm
 need python3 python3
 need setpriv util-linux
+need pgrep procps
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 
 if ((${#missing[@]})); then
@@ -36,6 +37,12 @@ if ((${#missing[@]})); then
         exit 1
     fi
 fi
+
+# What builds the console wants a newer Node than Debian 12 has.
+node -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' || {
+    echo "make test: Node.js 20.19 or newer is needed, and this is $(node --version)" >&2
+    exit 1
+}
 
 # The vendor's Python SDKs, asciinema and zstandard, in an environment of their own.
 if ! cmp -s "$here/requirements.txt" "$stamp_dir/requirements.installed"; then
