@@ -1,7 +1,6 @@
 //! How the local agent is looked after. The agent here is a script that writes down how it was started: what is
 //! tested is the one who starts it. The whole-system tests run the real agent.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, test_kill_process};
@@ -17,8 +16,13 @@ fn script(folder: &Path, stays: &str) -> PathBuf {
          \"$notes/processes\"; cp \"$notes/processes\" \"$notes/processes.new\"; {stays}; fi\n",
         folder.display()
     );
-    std::fs::write(&path, text).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(path.with_extension("text"), text).unwrap();
+    // Put there by a process of its own: what this one had open for writing could not be run as long as a child of
+    // another test, between its fork and its exec, had it too.
+    let mut install = std::process::Command::new("install");
+    assert!(
+        install.args(["-m", "755"]).arg(path.with_extension("text")).arg(&path).status().unwrap().success()
+    );
     path
 }
 

@@ -1,7 +1,6 @@
 //! What ends the server, and what hurries it. The local agent here is a script that takes its time to end, so that
 //! there is something to wait for.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rustix::process::Signal;
@@ -16,8 +15,13 @@ fn slow_to_end(folder: &Path) -> Server {
          while [ -e started ] && ! [ -e may-end ]; do sleep 0.05; done\ntouch ended\n",
         folder.display()
     );
-    std::fs::write(&path, text).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(path.with_extension("text"), text).unwrap();
+    // Put there by a process of its own: what this one had open for writing could not be run as long as a child of
+    // another test, between its fork and its exec, had it too.
+    let mut install = std::process::Command::new("install");
+    assert!(
+        install.args(["-m", "755"]).arg(path.with_extension("text")).arg(&path).status().unwrap().success()
+    );
     let server = Server::start(&["--with-local-agent", "--local-agent-program", path.to_str().unwrap()]);
     until("the agent runs", || folder.join("started").exists().then_some(()));
     server

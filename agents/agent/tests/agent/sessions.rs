@@ -237,7 +237,9 @@ fn people_without_rights_can_be_recorded_and_cannot_see_the_spool() {
     let folder =
         tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir_in("/tmp").unwrap();
     let program = folder.path().join("hansard-agent");
-    std::fs::copy(AGENT, &program).unwrap();
+    // By a process of its own: a copy that this one had open for writing could not be run as long as a child of
+    // another test, between its fork and its exec, had it too.
+    assert!(Command::new("cp").arg(AGENT).arg(&program).status().unwrap().success());
     std::fs::set_permissions(instance.state_dir().parent().unwrap(), Permissions::from_mode(0o711)).unwrap();
     let run = |arguments: &[&str]| {
         Command::new(&program)
