@@ -15,8 +15,10 @@ use persistence::PageRequest;
 
 use crate::dispatch::Registered;
 
-/// Every action that dispatch can call.
-pub(crate) const REGISTRY: &[Registered] = &[
+/// Every action that dispatch can call, in one list for each product or part of it.
+pub(crate) const REGISTRY: &[&[Registered]] = &[WORKBENCH];
+
+const WORKBENCH: &[Registered] = &[
     Registered::new::<catalogue::SetInstanceRecordConfig>(),
     Registered::new::<catalogue::GetInstanceRecordConfig>(),
     Registered::new::<catalogue::ListInstanceRecords>(),

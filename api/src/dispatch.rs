@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 
 use actix_web::HttpResponse;
-use domain::actions::{self, Action};
+use domain::actions::{self, Action, CatalogueEntry, Product};
 use domain::audit::{AuditDecision, AuditEvent};
 use domain::gate::{self, Granted, RequestFacts, Resource};
 use domain::identity::AccessKeyId;
@@ -185,14 +185,14 @@ type Runner = for<'c> fn(
 
 /// An action that dispatch can call. Its name comes from the catalogue.
 pub(crate) struct Registered {
-    pub(crate) name: &'static str,
+    pub(crate) entry: CatalogueEntry,
     runner: Runner,
 }
 
 impl Registered {
     /// Registers an action of the catalogue.
     pub(crate) const fn new<A: RpcAction>() -> Self {
-        Self { name: A::ENTRY.name, runner: |call, parameters| Box::pin(road::<A>(call, parameters)) }
+        Self { entry: A::ENTRY, runner: |call, parameters| Box::pin(road::<A>(call, parameters)) }
     }
 }
 
@@ -218,13 +218,14 @@ fn find(
     action: Result<&str, &WireError>,
 ) -> Result<&'static Registered, WireError> {
     let version = version?;
-    if version != actions::WORKBENCH_VERSION {
+    if Product::of_version(version).is_none() {
         return Err(ErrorCode::InvalidVersion.into());
     }
     let entry = actions::find(version, action.map_err(Clone::clone)?).ok_or(ErrorCode::ActionNotFound)?;
     REGISTRY
         .iter()
-        .find(|registered| registered.name == entry.name)
+        .flat_map(|of_product| of_product.iter())
+        .find(|registered| registered.entry == *entry)
         .ok_or_else(|| ErrorCode::ActionNotFound.into())
 }
 
@@ -284,41 +285,36 @@ impl From<Refusal> for ActionError {
 
 #[cfg(test)]
 mod tests {
-    use domain::actions::{CATALOGUE, Door, WORKBENCH_VERSION};
+    use domain::actions::{CATALOGUE, Door};
 
     use super::*;
 
     #[test]
     fn every_action_of_the_wire_is_registered() {
         for entry in CATALOGUE.iter().filter(|entry| entry.door == Door::Wire) {
-            assert!(
-                find(Ok(WORKBENCH_VERSION), Ok(entry.name)).is_ok_and(|found| found.name == entry.name),
-                "{}",
-                entry.name
-            );
+            let found = find(Ok(entry.product.version()), Ok(entry.name));
+            assert!(found.is_ok_and(|found| found.entry == *entry), "{}", entry.name);
         }
     }
 
     #[test]
     fn what_is_not_in_the_catalogue_cannot_be_reached() {
-        for registered in REGISTRY {
-            let row =
-                actions::find(WORKBENCH_VERSION, registered.name).expect("a registered action has its row");
-            assert_eq!(row.door, Door::Wire);
+        for registered in REGISTRY.iter().flat_map(|of_product| of_product.iter()) {
+            let entry = registered.entry;
+            let row = actions::find(entry.product.version(), entry.name);
+            assert_eq!(row.expect("a registered action has its row").door, Door::Wire);
         }
         let refused = |version, action| find(Ok(version), Ok(action)).err().map(|error| error.code());
+        let workbench = Product::Workbench.version();
         for entry in CATALOGUE.iter().filter(|entry| entry.door != Door::Wire) {
-            assert_eq!(
-                refused(WORKBENCH_VERSION, entry.name),
-                Some(ErrorCode::ActionNotFound),
-                "{}",
-                entry.name
-            );
+            let code = refused(entry.product.version(), entry.name);
+            assert_eq!(code, Some(ErrorCode::ActionNotFound), "{}", entry.name);
         }
         for other in ["", "LoginInstance", "listagents", "ListAgents ", "Nothing"] {
-            assert_eq!(refused(WORKBENCH_VERSION, other), Some(ErrorCode::ActionNotFound), "{other:?}");
+            assert_eq!(refused(workbench, other), Some(ErrorCode::ActionNotFound), "{other:?}");
         }
-        assert_eq!(refused("2015-05-01", "ListAgents"), Some(ErrorCode::InvalidVersion));
+        assert_eq!(refused(Product::Ram.version(), "ListAgents"), Some(ErrorCode::ActionNotFound));
+        assert_eq!(refused("2015-05-02", "ListAgents"), Some(ErrorCode::InvalidVersion));
         assert_eq!(refused("", "Nothing"), Some(ErrorCode::InvalidVersion));
     }
 

@@ -1,10 +1,13 @@
 //! What describes and watches the service: its OpenAPI documents, Swagger UI from the program itself, and `/healthz`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix_web::http::header;
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpResponse, HttpResponseBuilder};
+use domain::actions::Product;
+use openapi::documents::{document_text, file_name};
 use openapi::error_codes::ErrorCode;
 use serde_json::json;
 use utoipa_swagger_ui::{Config, Url};
@@ -13,8 +16,10 @@ use crate::agent_api;
 use crate::errors::ActionError;
 use crate::state::Hansard;
 
-/// The document of the RPC wire.
+/// The document of ecs-workbench, which is the API's heart; those of all products lie below `/openapi/`.
 const WORKBENCH: &str = "/openapi.json";
+/// The document of a product of the wire, by its file's name.
+const PRODUCT: &str = "/openapi/{file}";
 /// The document of the agents' API.
 const AGENT: &str = "/openapi/agent-v1.json";
 
@@ -24,14 +29,26 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 
 /// Registers the documents, Swagger UI and `/healthz`.
 pub(crate) fn configure(config: &mut ServiceConfig) {
-    let urls = [Url::new("ecs-workbench 2022-02-20", WORKBENCH), Url::new("agent API v1", AGENT)];
-    let texts =
-        Texts { workbench: openapi::documents::workbench_text().into(), agent: agent_api::document().into() };
+    let urls = [
+        Url::new("ecs-workbench 2022-02-20", "/openapi/ecs-workbench-2022-02-20.json"),
+        Url::new("RAM 2015-05-01", "/openapi/ram-2015-05-01.json"),
+        Url::new("STS 2015-04-01", "/openapi/sts-2015-04-01.json"),
+        Url::new("agent API v1", AGENT),
+    ];
+    let texts = Texts {
+        products: Product::ALL
+            .iter()
+            .copied()
+            .map(|product| (file_name(product), document_text(product).into()))
+            .collect(),
+        agent: agent_api::document().into(),
+    };
     config
         .app_data(Data::from(Arc::new(Config::new(urls))))
         .app_data(Data::new(texts))
         .service(web::resource(WORKBENCH).route(web::get().to(workbench)))
         .service(web::resource(AGENT).route(web::get().to(agent)))
+        .service(web::resource(PRODUCT).route(web::get().to(product)))
         .service(web::resource("/docs").route(web::get().to(swagger_without_slash)))
         .service(web::resource("/docs/{file:.*}").route(web::get().to(swagger)))
         .service(web::resource("/healthz").route(web::get().to(healthz)));
@@ -39,12 +56,24 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
 
 /// The documents, printed once.
 struct Texts {
-    workbench: web::Bytes,
+    /// By the name of the file.
+    products: BTreeMap<&'static str, web::Bytes>,
     agent: web::Bytes,
 }
 
-async fn workbench(texts: Data<Texts>) -> HttpResponse {
-    guarded().content_type("application/json").body(texts.workbench.clone())
+impl Texts {
+    fn of(&self, file: &str) -> Result<HttpResponse, ActionError> {
+        let text = self.products.get(file).ok_or(ErrorCode::ActionNotFound)?;
+        Ok(guarded().content_type("application/json").body(text.clone()))
+    }
+}
+
+async fn workbench(texts: Data<Texts>) -> Result<HttpResponse, ActionError> {
+    texts.of(file_name(Product::Workbench))
+}
+
+async fn product(file: Path<String>, texts: Data<Texts>) -> Result<HttpResponse, ActionError> {
+    texts.of(&file)
 }
 
 async fn agent(texts: Data<Texts>) -> HttpResponse {

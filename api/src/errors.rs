@@ -8,7 +8,9 @@ use std::fmt::Write as _;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
+use domain::actions::Product;
 use domain::gate::Denied;
+use domain::identity::IdentityRefused;
 use domain::principal::Principal;
 use domain::storage_target::StorageTargetRefused;
 use openapi::error_codes::{ErrorCode, WireError};
@@ -82,7 +84,10 @@ impl ActionError {
     pub(crate) fn wire(&self) -> WireError {
         match self {
             Self::Refused(wire) => wire.clone(),
-            Self::Denied(_) => ErrorCode::ForbiddenRam.into(),
+            Self::Denied(denied) => match denied.product {
+                Product::Workbench => ErrorCode::ForbiddenRam.into(),
+                Product::Ram | Product::Sts => ErrorCode::NoPermission.into(),
+            },
             Self::Store(error) => store_error(error),
             Self::Objects(error) => object_error(error),
             Self::Unexpected { .. } => ErrorCode::InternalError.into(),
@@ -120,9 +125,24 @@ pub(crate) fn chain_of(error: &dyn Error) -> String {
 fn store_error(error: &StoreError) -> WireError {
     match error {
         StoreError::Conflict { .. } => ErrorCode::Conflict.into(),
+        StoreError::Identity(refused) => identity_refused(refused),
+        StoreError::InvalidPolicy(why) => {
+            WireError::about(ErrorCode::InvalidRamParameter, "PolicyGrammar", format!("{why}."))
+        }
         StoreError::Unavailable { .. } | StoreError::Stopping => ErrorCode::ServiceUnavailable.into(),
         _ => ErrorCode::InternalError.into(),
     }
+}
+
+/// What the identity store refused, in RAM's codes.
+fn identity_refused(refused: &IdentityRefused) -> WireError {
+    let (code, what) = match refused {
+        IdentityRefused::NotExist { entity, .. } => (ErrorCode::EntityNotExist, entity.code()),
+        IdentityRefused::AlreadyExists { entity, .. } => (ErrorCode::EntityAlreadyExists, entity.code()),
+        IdentityRefused::LimitExceeded { code, .. } => (ErrorCode::LimitExceeded, *code),
+        IdentityRefused::DeleteConflict { code, .. } => (ErrorCode::DeleteConflict, *code),
+    };
+    WireError::about(code, what, format!("{refused}."))
 }
 
 fn object_error(error: &ObjectError) -> WireError {
@@ -136,6 +156,9 @@ fn object_error(error: &ObjectError) -> WireError {
 fn access_denied_detail(denied: &Denied) -> AccessDeniedDetail {
     let (kind, name) = match &denied.principal {
         Principal::User { user_id, .. } => ("SubUser", user_id.as_str().to_owned()),
+        Principal::AssumedRole { role_name, session_name, .. } => {
+            ("AssumedRoleUser", format!("{role_name}:{session_name}"))
+        }
         other => ("Account", other.account().as_str().to_owned()),
     };
     AccessDeniedDetail {

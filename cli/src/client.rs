@@ -8,7 +8,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use url::{Host, Url};
 
-use domain::actions::WORKBENCH_VERSION;
+use domain::actions::{self, Product};
 use domain::clock::{Clock, SystemClock};
 use domain::identity::random_alphanumeric;
 use openapi::replies::AccessDeniedDetail;
@@ -170,7 +170,7 @@ impl Client {
             ("x-acs-content-sha256", content_sha256.as_str()),
             ("x-acs-date", date.as_str()),
             ("x-acs-signature-nonce", nonce.as_str()),
-            ("x-acs-version", WORKBENCH_VERSION),
+            ("x-acs-version", version_of(action)),
         ];
         if let Some(token) = &self.credentials.security_token {
             headers.push(("x-acs-accesskey-id", &self.credentials.access_key_id));
@@ -240,6 +240,13 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+/// The version under which the action is known; of a name that none has, the server of recordings is asked, which says
+/// that there is no such action.
+fn version_of(action: &str) -> &'static str {
+    let product = Product::ALL.iter().find(|product| actions::find(product.version(), action).is_some());
+    product.unwrap_or(&Product::Workbench).version()
 }
 
 /// A form body of these parameters, in their order.

@@ -4,16 +4,52 @@
 //! To add an action: a row in [`catalogue!`], the traits for what it touches, its wire structs, one action
 //! file. Dispatch finds actions only through [`find`], so an action without a row cannot be reached.
 
-/// The version of the ecs-workbench product that this deployment speaks.
-pub const WORKBENCH_VERSION: &str = "2022-02-20";
+/// A product of the wire: a version that calls name, and the RAM code before the colon of its actions in policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Product {
+    /// Session recording, and what this deployment adds to it.
+    Workbench,
+    /// Users, groups, roles and policies.
+    Ram,
+    /// Sessions of roles.
+    Sts,
+}
 
-/// The RAM code before the colon of every action of the product.
-pub const RAM_CODE: &str = "ecs-workbench";
+impl Product {
+    /// Every product that this deployment speaks.
+    pub const ALL: &[Self] = &[Self::Workbench, Self::Ram, Self::Sts];
+
+    /// The version by which a call names the product; no two products share one.
+    #[must_use]
+    pub const fn version(self) -> &'static str {
+        match self {
+            Self::Workbench => "2022-02-20",
+            Self::Ram => "2015-05-01",
+            Self::Sts => "2015-04-01",
+        }
+    }
+
+    /// The RAM code: what stands before the colon of its actions, and second in its ARNs.
+    #[must_use]
+    pub const fn ram_code(self) -> &'static str {
+        match self {
+            Self::Workbench => "ecs-workbench",
+            Self::Ram => "ram",
+            Self::Sts => "sts",
+        }
+    }
+
+    /// The product with this version.
+    #[must_use]
+    pub fn of_version(version: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|product| product.version() == version)
+    }
+}
 
 /// The way in through which an action is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Door {
-    /// The signed RPC wire, version [`WORKBENCH_VERSION`].
+    /// The signed RPC wire, under the version of the action's product.
     Wire,
     /// `/agent/v1`, authenticated by the agent's own key.
     AgentApi,
@@ -39,6 +75,8 @@ pub enum Access {
 /// One row of the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CatalogueEntry {
+    /// The product it belongs to.
+    pub product: Product,
     /// The action's name, as on the wire.
     pub name: &'static str,
     /// The name that policies are asked about, without the RAM code. Usually the same as `name`.
@@ -50,10 +88,10 @@ pub struct CatalogueEntry {
 }
 
 impl CatalogueEntry {
-    /// The full action name of a policy: `ecs-workbench:<permission>`.
+    /// The full action name of a policy: `<ram-code>:<permission>`.
     #[must_use]
     pub fn ram_action(&self) -> String {
-        format!("{RAM_CODE}:{}", self.permission)
+        format!("{}:{}", self.product.ram_code(), self.permission)
     }
 }
 
@@ -83,13 +121,15 @@ pub trait IssuesJoinToken: Action {}
 pub trait ListsAgents: Action {}
 /// May write an agent's row: enrolment, and when it was last heard.
 pub trait WritesAgent: Action {}
-/// May read and write users, access keys, policies and attachments.
-pub trait AdministersIdentity: Action {}
+/// May read users, groups, roles, policies and what is attached to whom.
+pub trait ReadsIdentity: Action {}
+/// May write users, access keys, groups, roles, policies and attachments.
+pub trait AdministersIdentity: ReadsIdentity {}
 /// May close what was abandoned and lower the counters of what expired.
 pub trait SweepsRecordings: Action {}
 
 macro_rules! catalogue {
-    ($( $(#[$doc:meta])* $name:ident as $permission:literal, $door:ident, $access:ident $(, $may:ident)* ; )*) => {
+    ($( $(#[$doc:meta])* $name:ident as $product:ident $permission:literal, $door:ident, $access:ident $(, $may:ident)* ; )*) => {
         $(
             $(#[$doc])*
             #[derive(Debug, Clone, Copy)]
@@ -97,6 +137,7 @@ macro_rules! catalogue {
             impl sealed::Sealed for $name {}
             impl Action for $name {
                 const ENTRY: CatalogueEntry = CatalogueEntry {
+                    product: Product::$product,
                     name: stringify!($name),
                     permission: $permission,
                     door: Door::$door,
@@ -113,48 +154,46 @@ macro_rules! catalogue {
 
 catalogue! {
     /// Switches recording on or off for an instance or for `*`.
-    SetInstanceRecordConfig as "SetInstanceRecordConfig", Wire, Write, ReadsRecordConfig, SavesRecordConfig;
+    SetInstanceRecordConfig as Workbench "SetInstanceRecordConfig", Wire, Write, ReadsRecordConfig, SavesRecordConfig;
     /// The effective configuration of an instance.
-    GetInstanceRecordConfig as "GetInstanceRecordConfig", Wire, Read, ReadsRecordConfig;
+    GetInstanceRecordConfig as Workbench "GetInstanceRecordConfig", Wire, Read, ReadsRecordConfig;
     /// Recordings, newest first.
-    ListInstanceRecords as "ListInstanceRecords", Wire, List, ListsRecordings;
+    ListInstanceRecords as Workbench "ListInstanceRecords", Wire, List, ListsRecordings;
     /// Permits one view of one recording and hands out its replay address.
-    ViewInstanceRecords as "ViewInstanceRecords", Wire, Read, ReadsRecording;
+    ViewInstanceRecords as Workbench "ViewInstanceRecords", Wire, Read, ReadsRecording;
     /// Creates a token with which an agent joins.
-    CreateAgentJoinToken as "CreateAgentJoinToken", Wire, Write, IssuesJoinToken;
+    CreateAgentJoinToken as Workbench "CreateAgentJoinToken", Wire, Write, IssuesJoinToken;
     /// The agents of the account.
-    ListAgents as "ListAgents", Wire, List, ListsAgents;
+    ListAgents as Workbench "ListAgents", Wire, List, ListsAgents;
 
     /// Makes an agent of a bearer of a join token.
-    EnrolAgent as "EnrolAgent", AgentApi, Write, WritesAgent, ReadsRecordConfig;
+    EnrolAgent as Workbench "EnrolAgent", AgentApi, Write, WritesAgent, ReadsRecordConfig;
     /// The effective configuration of the agent's own instance, by request or by the link.
-    ReadAgentConfiguration as "ReadAgentConfiguration", AgentApi, Read, ReadsRecordConfig, WritesAgent;
+    ReadAgentConfiguration as Workbench "ReadAgentConfiguration", AgentApi, Read, ReadsRecordConfig, WritesAgent;
     /// Opens a recording on the agent's own instance.
-    OpenRecording as "OpenRecording", AgentApi, Write, ReadsRecordConfig, ReadsRecording, WritesRecording, WritesAgent;
+    OpenRecording as Workbench "OpenRecording", AgentApi, Write, ReadsRecordConfig, ReadsRecording, WritesRecording, WritesAgent;
     /// Permits the upload of one evidence object.
-    GrantUpload as "GrantUpload", AgentApi, Write, ReadsRecording, WritesRecording, WritesAgent;
+    GrantUpload as Workbench "GrantUpload", AgentApi, Write, ReadsRecording, WritesRecording, WritesAgent;
     /// Claims an uploaded segment for the recording.
-    AcknowledgeSegment as "AcknowledgeSegment", AgentApi, Write, ReadsRecording, WritesRecording, WritesAgent;
+    AcknowledgeSegment as Workbench "AcknowledgeSegment", AgentApi, Write, ReadsRecording, WritesRecording, WritesAgent;
     /// Seals a recording.
-    SealRecording as "SealRecording", AgentApi, Write, ReadsRecording, WritesRecording, WritesAgent;
+    SealRecording as Workbench "SealRecording", AgentApi, Write, ReadsRecording, WritesRecording, WritesAgent;
 
     /// Exchanges a replay ticket for a replay session, and reads through it. Policy is asked as for a view.
-    ReplayRecording as "ViewInstanceRecords", Replay, Read, ReadsRecording;
+    ReplayRecording as Workbench "ViewInstanceRecords", Replay, Read, ReadsRecording;
 
     /// Users, access keys, policies and attachments, by `hansard admin`.
-    AdministerIdentity as "AdministerIdentity", Administration, Write, AdministersIdentity, IssuesJoinToken;
+    AdministerIdentity as Workbench "AdministerIdentity", Administration, Write, ReadsIdentity, AdministersIdentity, IssuesJoinToken;
 
     /// Closes abandoned recordings and lowers the counters of expired ones.
-    SweepRecordings as "SweepRecordings", Job, Write, SweepsRecordings;
+    SweepRecordings as Workbench "SweepRecordings", Job, Write, SweepsRecordings;
 }
 
 /// The row of an action that can be asked for on the wire under `version`.
 #[must_use]
 pub fn find(version: &str, name: &str) -> Option<&'static CatalogueEntry> {
-    if version != WORKBENCH_VERSION {
-        return None;
-    }
-    CATALOGUE.iter().find(|entry| entry.door == Door::Wire && entry.name == name)
+    let product = Product::of_version(version)?;
+    CATALOGUE.iter().find(|entry| entry.door == Door::Wire && entry.product == product && entry.name == name)
 }
 
 #[cfg(test)]
@@ -172,10 +211,12 @@ mod tests {
 
     #[test]
     fn only_wire_actions_are_found() {
-        assert!(find(WORKBENCH_VERSION, "ListAgents").is_some());
-        assert!(find(WORKBENCH_VERSION, "SealRecording").is_none());
-        assert!(find(WORKBENCH_VERSION, "AdministerIdentity").is_none());
-        assert!(find("2015-05-01", "ListAgents").is_none());
-        assert!(find(WORKBENCH_VERSION, "listagents").is_none());
+        let workbench = Product::Workbench.version();
+        assert!(find(workbench, "ListAgents").is_some());
+        assert!(find(workbench, "SealRecording").is_none());
+        assert!(find(workbench, "AdministerIdentity").is_none());
+        assert!(find(Product::Ram.version(), "ListAgents").is_none());
+        assert!(find("2015-05-02", "ListAgents").is_none());
+        assert!(find(workbench, "listagents").is_none());
     }
 }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use policies::{Context, Decision, Layers, Outcome, PolicyType, ResourcePattern};
 
-use crate::actions::{Action, CatalogueEntry, Door, RAM_CODE};
+use crate::actions::{Action, CatalogueEntry, Door, Product};
+use crate::identity::{GroupName, PolicyKind, PolicyRef, RoleName, UserName};
 use crate::principal::Principal;
 use crate::{AccountId, InstanceId, Region, Timestamp};
 
@@ -31,25 +32,80 @@ pub enum Resource {
     },
     /// `*`: an operation without an instance, such as an unfiltered list.
     Everything,
+    /// Things of the identity store, all of which the caller must be allowed: a user, or a user and the policy that
+    /// is attached to it.
+    Identity(Vec<IdentityResource>),
+}
+
+/// One thing of the identity store, as policies are asked about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentityResource {
+    /// `user/<name>`.
+    User(UserName),
+    /// `user/*`: all users.
+    Users,
+    /// `group/<name>`.
+    Group(GroupName),
+    /// `group/*`: all groups.
+    Groups,
+    /// `role/<name>`.
+    Role(RoleName),
+    /// `role/*`: all roles.
+    Roles,
+    /// `policy/<name>`, of the account or of the system.
+    Policy(PolicyRef),
+    /// `policy/*`: all policies.
+    Policies,
+}
+
+impl IdentityResource {
+    fn arn(&self, account: &AccountId) -> String {
+        let ram = Product::Ram.ram_code();
+        match self {
+            Self::User(name) => format!("acs:{ram}::{account}:user/{name}"),
+            Self::Users => format!("acs:{ram}::{account}:user/*"),
+            Self::Group(name) => format!("acs:{ram}::{account}:group/{name}"),
+            Self::Groups => format!("acs:{ram}::{account}:group/*"),
+            Self::Role(name) => format!("acs:{ram}::{account}:role/{name}"),
+            Self::Roles => format!("acs:{ram}::{account}:role/*"),
+            Self::Policy(PolicyRef { kind: PolicyKind::Custom, name }) => {
+                format!("acs:{ram}::{account}:policy/{name}")
+            }
+            Self::Policy(PolicyRef { kind: PolicyKind::System, name }) => {
+                format!("acs:{ram}::system:policy/{name}")
+            }
+            Self::Policies => format!("acs:{ram}::{account}:policy/*"),
+        }
+    }
 }
 
 impl Resource {
-    /// The ARN that policies are asked about.
+    /// The ARNs that policies are asked about; each must be allowed.
     #[must_use]
-    pub fn arn(&self, account: &AccountId) -> String {
+    pub fn arns(&self, account: &AccountId) -> Vec<String> {
+        let workbench = Product::Workbench.ram_code();
         match self {
             Self::Instance { region, instance } => {
-                format!("acs:{RAM_CODE}:{region}:{account}:workbench/{instance}")
+                vec![format!("acs:{workbench}:{region}:{account}:workbench/{instance}")]
             }
-            Self::AllInstances { region } => format!("acs:{RAM_CODE}:{region}:{account}:workbench/*"),
-            Self::Everything => "*".to_owned(),
+            Self::AllInstances { region } => {
+                vec![format!("acs:{workbench}:{region}:{account}:workbench/*")]
+            }
+            Self::Everything => vec!["*".to_owned()],
+            Self::Identity(things) => things.iter().map(|thing| thing.arn(account)).collect(),
         }
+    }
+
+    /// What it is about in one text, for audit: the ARN, `*`, or several ARNs with a blank between.
+    #[must_use]
+    pub fn arn(&self, account: &AccountId) -> String {
+        self.arns(account).join(" ")
     }
 
     /// Whether a denial for any single instance must refuse the whole (DECISIONS I4).
     fn covers_many_instances(&self) -> bool {
         match self {
-            Self::Instance { .. } => false,
+            Self::Instance { .. } | Self::Identity(_) => false,
             Self::AllInstances { .. } | Self::Everything => true,
         }
     }
@@ -132,7 +188,7 @@ impl<A: Action> Granted<A> {
     pub fn instance(&self) -> Option<&InstanceId> {
         match &self.resource {
             Resource::Instance { instance, .. } => Some(instance),
-            Resource::AllInstances { .. } | Resource::Everything => None,
+            Resource::AllInstances { .. } | Resource::Everything | Resource::Identity(_) => None,
         }
     }
 
@@ -147,9 +203,11 @@ impl<A: Action> Granted<A> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{principal} may not do {action} on {resource}")]
 pub struct Denied {
-    /// `ecs-workbench:<Action>`.
+    /// The product whose words the refusal is told in.
+    pub product: Product,
+    /// `<ram-code>:<permission>`.
     pub action: String,
-    /// The ARN, or `*`.
+    /// The ARN, or `*`: of several, the one that was refused.
     pub resource: String,
     /// The caller.
     pub principal: Principal,
@@ -173,7 +231,7 @@ pub fn authorize<A: Action>(
     facts: &RequestFacts,
 ) -> Result<Granted<A>, Denied> {
     let by = match principal {
-        Principal::Account { .. } | Principal::User { .. } => {
+        Principal::Account { .. } | Principal::User { .. } | Principal::AssumedRole { .. } => {
             ask_policies(&A::ENTRY, principal, &resource, policies, facts)?
         }
         Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. } => {
@@ -191,38 +249,52 @@ fn ask_policies(
     facts: &RequestFacts,
 ) -> Result<String, Denied> {
     let action = entry.ram_action();
-    let arn = resource.arn(principal.account());
-    let denied = |explicit, policy_type, by: Option<String>| Denied {
+    let denied = |resource: &str, explicit, policy_type, by: Option<String>| Denied {
+        product: entry.product,
         action: action.clone(),
-        resource: arn.clone(),
+        resource: resource.to_owned(),
         principal: principal.clone(),
         explicit,
         policy_type,
         by,
     };
+    let arns = resource.arns(principal.account());
     if !matches!(entry.door, Door::Wire | Door::Replay) {
-        return Err(denied(false, PolicyType::AccountLevelIdentityBasedPolicy, Some("rule:door".to_owned())));
+        let rule = Some("rule:door".to_owned());
+        return Err(denied(&arns.join(" "), false, PolicyType::AccountLevelIdentityBasedPolicy, rule));
     }
-    let principal_arn = principal.arn();
+    let principal_arn = principal.policy_arn();
     let context = context(&principal_arn, facts);
-    let request =
-        policies::Request { principal: &principal_arn, action: &action, resource: &arn, context: &context };
     let layers = &policies.0;
-    let decision = policies::evaluate(layers, &request);
-    let by = match decision {
-        Decision::Allow { by } => by.to_string(),
-        Decision::Deny(reason) => {
-            let explicit = reason.outcome() == Outcome::ExplicitDeny;
-            return Err(denied(explicit, reason.policy_type(), reason.statement().map(ToString::to_string)));
+    let mut allowed_by = None;
+    for arn in &arns {
+        let request = policies::Request {
+            principal: &principal_arn,
+            action: &action,
+            resource: arn,
+            context: &context,
+        };
+        match policies::evaluate(layers, &request) {
+            // Of several, the first is what the call is about.
+            Decision::Allow { by } => allowed_by = allowed_by.or_else(|| Some(by.to_string())),
+            Decision::Deny(reason) => {
+                let explicit = reason.outcome() == Outcome::ExplicitDeny;
+                let by = reason.statement().map(ToString::to_string);
+                return Err(denied(arn, explicit, reason.policy_type(), by));
+            }
         }
-    };
-    if resource.covers_many_instances() {
-        let every_instance = format!("acs:{RAM_CODE}:*:{}:workbench/*", principal.account());
-        let every_instance = ResourcePattern::parse(&every_instance).expect("a well-formed ARN pattern");
-        if let Some(by) = policies::could_deny(layers, &request, &every_instance) {
-            return Err(denied(true, by.layer.into(), Some(by.to_string())));
+        if resource.covers_many_instances() {
+            let every_instance =
+                format!("acs:{}:*:{}:workbench/*", Product::Workbench.ram_code(), principal.account());
+            let every_instance = ResourcePattern::parse(&every_instance).expect("a well-formed ARN pattern");
+            if let Some(by) = policies::could_deny(layers, &request, &every_instance) {
+                return Err(denied(arn, true, by.layer.into(), Some(by.to_string())));
+            }
         }
     }
+    // A call about nothing at all is nobody's to permit.
+    let by =
+        allowed_by.ok_or_else(|| denied("", false, PolicyType::AccountLevelIdentityBasedPolicy, None))?;
     Ok(by)
 }
 
@@ -260,6 +332,7 @@ fn fixed_rule(entry: &CatalogueEntry, principal: &Principal, resource: &Resource
         .to_owned());
     }
     Err(Denied {
+        product: entry.product,
         action: entry.ram_action(),
         resource: resource.arn(principal.account()),
         principal: principal.clone(),

@@ -60,6 +60,203 @@ checked_names! {
     /// A policy's name, unique within its account.
     PolicyName, "1 to 128 letters, digits or '-'",
         |t| (1..=128).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    /// A group's id: 18 digits, never reused.
+    GroupId, "18 digits", |t| t.len() == 18 && t.bytes().all(|b| b.is_ascii_digit());
+    /// A group's name, unique within its account.
+    GroupName, "1 to 64 letters, digits, '.', '_' or '-'",
+        |t| (1..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    /// A role's id: 18 digits, never reused.
+    RoleId, "18 digits", |t| t.len() == 18 && t.bytes().all(|b| b.is_ascii_digit());
+    /// A role's name, unique within its account; no underscore, as in the vendor's SDK.
+    RoleName, "1 to 64 letters, digits, '.' or '-'",
+        |t| (1..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b));
+    /// What the caller of AssumeRole calls the session.
+    RoleSessionName, "2 to 64 letters, digits, '.', '@', '-' or '_'",
+        |t| (2..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b".@-_".contains(&b));
+}
+
+/// What the vendor publishes as the most of each thing (RAM.md, section 8).
+pub mod limits {
+    /// RAM users of one account.
+    pub const USERS: u64 = 5_000;
+    /// Groups of one account.
+    pub const GROUPS: u64 = 300;
+    /// Roles of one account.
+    pub const ROLES: u64 = 1_000;
+    /// Groups that one user is in.
+    pub const GROUPS_OF_USER: u64 = 10;
+    /// Access keys of one user.
+    pub const ACCESS_KEYS_OF_USER: u64 = 2;
+    /// Custom policies of one account.
+    pub const CUSTOM_POLICIES: u64 = 1_500;
+    /// Versions of one custom policy that stand at once.
+    pub const POLICY_VERSIONS: u64 = 5;
+    /// System policies attached to one user, group or role.
+    pub const ATTACHED_SYSTEM_POLICIES: u64 = 20;
+    /// Custom policies attached to one user, group or role.
+    pub const ATTACHED_CUSTOM_POLICIES: u64 = 10;
+}
+
+/// A kind of thing in the identity store, by the name that error codes give it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Entity {
+    /// A RAM user.
+    User,
+    /// An access key of a user.
+    AccessKey,
+    /// The console password of a user.
+    LoginProfile,
+    /// A group.
+    Group,
+    /// A user's membership in a group.
+    Membership,
+    /// A role.
+    Role,
+    /// A policy.
+    Policy,
+    /// A version of a custom policy.
+    PolicyVersion,
+    /// A policy's attachment to a user, a group or a role.
+    Attachment,
+}
+
+impl Entity {
+    /// What stands behind `EntityNotExist.` and its kin on the wire.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::User => "User",
+            Self::AccessKey => "User.AccessKey",
+            Self::LoginProfile => "User.LoginProfile",
+            Self::Group => "Group",
+            Self::Membership => "User.Group",
+            Self::Role => "Role",
+            Self::Policy => "Policy",
+            Self::PolicyVersion => "Policy.Version",
+            Self::Attachment => "Policy.Attachment",
+        }
+    }
+
+    /// In a word, for messages.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::AccessKey => "access key",
+            Self::LoginProfile => "login profile",
+            Self::Group => "group",
+            Self::Membership => "membership of the user in the group",
+            Self::Role => "role",
+            Self::Policy => "policy",
+            Self::PolicyVersion => "policy version",
+            Self::Attachment => "attachment of the policy",
+        }
+    }
+}
+
+/// A change of the identity store that its rules refuse. Nothing is changed then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityRefused {
+    /// It is not there.
+    #[error("there is no such {}: {name}", entity.noun())]
+    NotExist {
+        /// What was looked for.
+        entity: Entity,
+        /// As the caller named it.
+        name: String,
+    },
+    /// It is there already.
+    #[error("there is such a {} already: {name}", entity.noun())]
+    AlreadyExists {
+        /// What was to be made.
+        entity: Entity,
+        /// As the caller named it.
+        name: String,
+    },
+    /// There are as many as there may be.
+    #[error("there may be at most {limit} {what}")]
+    LimitExceeded {
+        /// What stands behind `LimitExceeded.` on the wire: `User`, `User.AccessKey`, `Policy.Version`.
+        code: &'static str,
+        /// The plural, with what it is counted by: `access keys of one user`.
+        what: &'static str,
+        /// The most.
+        limit: u64,
+    },
+    /// Something still depends on it.
+    #[error("the {} cannot be deleted: {why}", entity.noun())]
+    DeleteConflict {
+        /// What was to be deleted.
+        entity: Entity,
+        /// What stands behind `DeleteConflict.` on the wire: `User.AccessKey`, `Policy.User`.
+        code: &'static str,
+        /// What is in the way, and what to do first.
+        why: String,
+    },
+}
+
+/// Whose a policy is: the deployment's own, which nobody changes, or the account's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PolicyKind {
+    /// Ready-made (`crate::system_policies`), the same in every account.
+    System,
+    /// Of the account.
+    Custom,
+}
+
+impl PolicyKind {
+    /// The wire's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "System",
+            Self::Custom => "Custom",
+        }
+    }
+}
+
+impl std::str::FromStr for PolicyKind {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        match text {
+            "System" => Ok(Self::System),
+            "Custom" => Ok(Self::Custom),
+            _ => Err(InvalidName { kind: "PolicyType", rule: "System or Custom" }),
+        }
+    }
+}
+
+/// A policy by its kind and name: the two together are unique within an account.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PolicyRef {
+    /// Whose it is.
+    pub kind: PolicyKind,
+    /// Its name.
+    pub name: PolicyName,
+}
+
+/// To whom policies are attached.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum AttachmentTarget {
+    /// A RAM user.
+    User(UserId),
+    /// A group, for all its members.
+    Group(GroupId),
+    /// A role, for its sessions.
+    Role(RoleId),
+}
+
+impl AttachmentTarget {
+    /// The id, unique among all three kinds.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::User(id) => id.as_str(),
+            Self::Group(id) => id.as_str(),
+            Self::Role(id) => id.as_str(),
+        }
+    }
 }
 
 impl AccessKeyId {
@@ -75,6 +272,22 @@ impl UserId {
     #[must_use]
     pub fn generate() -> Self {
         Self(format!("2{}", random_digits(17)))
+    }
+}
+
+impl GroupId {
+    /// A fresh id: 18 random digits, the first of which is 4, so that it is no user's and no role's.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(format!("4{}", random_digits(17)))
+    }
+}
+
+impl RoleId {
+    /// A fresh id: 18 random digits, the first of which is 3, as the vendor's are.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(format!("3{}", random_digits(17)))
     }
 }
 
@@ -120,6 +333,8 @@ mod tests {
         for _ in 0..100 {
             AccessKeyId::parse(AccessKeyId::generate().as_str()).unwrap();
             UserId::parse(UserId::generate().as_str()).unwrap();
+            GroupId::parse(GroupId::generate().as_str()).unwrap();
+            RoleId::parse(RoleId::generate().as_str()).unwrap();
             assert_eq!(generate_account_id().as_str().len(), 16);
         }
     }
@@ -130,5 +345,7 @@ mod tests {
             assert!(UserName::parse(bad).is_err(), "{bad}");
         }
         assert!(PolicyName::parse("under_score").is_err());
+        assert!(RoleName::parse("under_score").is_err() && RoleName::parse("a.b-c").is_ok());
+        assert!(RoleSessionName::parse("a").is_err() && RoleSessionName::parse("ana@example").is_ok());
     }
 }

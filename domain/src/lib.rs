@@ -17,6 +17,7 @@ pub mod record_config;
 pub mod recording_life;
 pub mod server_keys;
 pub mod storage_target;
+pub mod system_policies;
 
 pub use recording::{
     AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken, Timestamp,

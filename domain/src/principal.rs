@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::identity::{UserId, UserName};
+use crate::identity::{RoleId, RoleName, RoleSessionName, UserId, UserName};
 use crate::{AccountId, AgentId, InstanceId};
 
 /// An authenticated caller.
@@ -21,6 +21,17 @@ pub enum Principal {
         user_id: UserId,
         /// Its name, as in its ARN.
         user_name: UserName,
+    },
+    /// A session of a role.
+    AssumedRole {
+        /// The account that the role belongs to.
+        account: AccountId,
+        /// The role's id.
+        role_id: RoleId,
+        /// The role's name, as in its ARN.
+        role_name: RoleName,
+        /// The session's name, as whoever assumed the role gave it.
+        session_name: RoleSessionName,
     },
     /// The agent of one instance.
     Agent {
@@ -50,22 +61,37 @@ impl Principal {
         match self {
             Self::Account { account }
             | Self::User { account, .. }
+            | Self::AssumedRole { account, .. }
             | Self::Agent { account, .. }
             | Self::System { account }
             | Self::Operator { account } => account,
         }
     }
 
-    /// The ARN that policies see as `acs:PrincipalARN`. Agents, jobs and operators are decided by fixed rules;
-    /// theirs only name them in audit.
+    /// The ARN that names the caller in replies and in audit; a role's session is named with its session name.
+    /// Agents, jobs and operators are decided by fixed rules; theirs only name them in audit.
     #[must_use]
     pub fn arn(&self) -> String {
         match self {
             Self::Account { account } => format!("acs:ram::{account}:root"),
             Self::User { account, user_name, .. } => format!("acs:ram::{account}:user/{user_name}"),
+            Self::AssumedRole { account, role_name, session_name, .. } => {
+                format!("acs:ram::{account}:role/{role_name}/{session_name}")
+            }
             Self::Agent { account, agent, .. } => format!("acs:ecs-workbench::{account}:agent/{agent}"),
             Self::System { account } => format!("acs:ecs-workbench::{account}:system"),
             Self::Operator { account } => format!("acs:ecs-workbench::{account}:operator"),
+        }
+    }
+}
+
+impl Principal {
+    /// The ARN that policies see as `acs:PrincipalARN`: of a role's session it is the role's (RAM.md, section 4).
+    #[must_use]
+    pub fn policy_arn(&self) -> String {
+        match self {
+            Self::AssumedRole { account, role_name, .. } => format!("acs:ram::{account}:role/{role_name}"),
+            _ => self.arn(),
         }
     }
 }

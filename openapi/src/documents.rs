@@ -1,7 +1,11 @@
-//! The OpenAPI document of ecs-workbench 2022-02-20, made from the wire structs and the table of error codes.
-//! `openapi/ecs-workbench-2022-02-20.json` is this document, committed; a test fails when the two differ.
+//! The OpenAPI documents, one for each product and version, made from the wire structs and the table of error codes.
+//! `openapi/ecs-workbench-2022-02-20.json` and its kin are these documents, committed; a test fails when they differ.
 
-use domain::actions::WORKBENCH_VERSION;
+mod ram;
+mod sts;
+mod workbench;
+
+use domain::actions::Product;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::extensions::ExtensionsBuilder;
@@ -18,12 +22,6 @@ use utoipa::openapi::{
 
 use crate::error_codes::{ErrorCode, Surface};
 use crate::replies::ErrorReply;
-use crate::workbench::{
-    CreateAgentJoinTokenReply, CreateAgentJoinTokenRequest, GetInstanceRecordConfigReply,
-    GetInstanceRecordConfigRequest, ListAgentsReply, ListAgentsRequest, ListInstanceRecordsReply,
-    ListInstanceRecordsRequest, SetInstanceRecordConfigReply, SetInstanceRecordConfigRequest,
-    ViewInstanceRecordsReply, ViewInstanceRecordsRequest,
-};
 
 /// Under this name a document carries its table of error codes, and an operation the codes it can answer with.
 pub const ERROR_CODES_EXTENSION: &str = "x-error-codes";
@@ -47,57 +45,37 @@ const EVERY_CALL: &[ErrorCode] = &[
     ErrorCode::UnsupportedHttpMethod,
     ErrorCode::RequestEntityTooLarge,
     ErrorCode::MalformedRequest,
-    ErrorCode::ForbiddenRam,
     ErrorCode::ThrottlingUser,
     ErrorCode::InternalError,
     ErrorCode::ServiceUnavailable,
 ];
 
-const STORAGE_TARGET: &[ErrorCode] = &[
-    ErrorCode::StorageTargetFormat,
-    ErrorCode::StorageTargetBucketName,
-    ErrorCode::StorageTargetRegion,
-    ErrorCode::StorageTargetAccount,
-    ErrorCode::Conflict,
-];
-
-/// The document.
+/// The document of a product.
 #[must_use]
-pub fn workbench() -> OpenApi {
-    let mut document = Builder { components: Components::new(), paths: PathsBuilder::new() };
-    document.operation::<SetInstanceRecordConfigRequest, SetInstanceRecordConfigReply>(
-        "SetInstanceRecordConfig",
-        "Switches recording on or off.",
-        STORAGE_TARGET,
-    );
-    document.operation::<GetInstanceRecordConfigRequest, GetInstanceRecordConfigReply>(
-        "GetInstanceRecordConfig",
-        "The configuration that holds for an instance.",
-        &[],
-    );
-    document.operation::<ListInstanceRecordsRequest, ListInstanceRecordsReply>(
-        "ListInstanceRecords",
-        "Recordings, newest first.",
-        &[],
-    );
-    document.operation::<ViewInstanceRecordsRequest, ViewInstanceRecordsReply>(
-        "ViewInstanceRecords",
-        "Permits one view of one recording and hands out its replay address.",
-        &[ErrorCode::RecordingNotFound, ErrorCode::RecordingExpired],
-    );
-    document.operation::<CreateAgentJoinTokenRequest, CreateAgentJoinTokenReply>(
-        "CreateAgentJoinToken",
-        "Creates a token with which one agent joins.",
-        &[],
-    );
-    document.operation::<ListAgentsRequest, ListAgentsReply>("ListAgents", "The agents of the account.", &[]);
+pub fn document(product: Product) -> OpenApi {
+    let mut document = Builder { product, components: Components::new(), paths: PathsBuilder::new() };
+    match product {
+        Product::Workbench => workbench::operations(&mut document),
+        Product::Ram => ram::operations(&mut document),
+        Product::Sts => sts::operations(&mut document),
+    }
     document.finish()
 }
 
-/// The document as text: what is committed, and what `hansard openapi` prints.
+/// A product's document as text: what is committed, and what `hansard openapi` prints.
 #[must_use]
-pub fn workbench_text() -> String {
-    text_of(&workbench())
+pub fn document_text(product: Product) -> String {
+    text_of(&document(product))
+}
+
+/// Under this name a product's document is committed and served.
+#[must_use]
+pub fn file_name(product: Product) -> &'static str {
+    match product {
+        Product::Workbench => "ecs-workbench-2022-02-20.json",
+        Product::Ram => "ram-2015-05-01.json",
+        Product::Sts => "sts-2015-04-01.json",
+    }
 }
 
 /// A document as it is committed: indented, with a newline at its end.
@@ -126,6 +104,7 @@ pub fn error_table(surface: Surface) -> Value {
 }
 
 struct Builder {
+    product: Product,
     components: Components,
     paths: PathsBuilder,
 }
@@ -138,7 +117,7 @@ impl Builder {
         own_codes: &[ErrorCode],
     ) {
         let schema = Asked::schema();
-        let codes = codes_of(&schema, own_codes);
+        let codes = codes_of(self.product, &schema, own_codes);
         self.schema_of::<Answered>();
         self.schema_of::<ErrorReply>();
         // The parameters are one schema; as such they stand in the operation, the only place that uses them.
@@ -152,9 +131,9 @@ impl Builder {
         let operation = OperationBuilder::new()
             .operation_id(Some(name))
             .summary(Some(summary))
-            .tag("ecs-workbench")
+            .tag(self.product.ram_code())
             .parameter(header("x-acs-action", name, "The action. Signed."))
-            .parameter(header("x-acs-version", WORKBENCH_VERSION, "The version. Signed."))
+            .parameter(header("x-acs-version", self.product.version(), "The version. Signed."))
             .request_body(Some(body))
             .response("200", response::<Answered>("Done."))
             .response("default", response::<ErrorReply>("Refused, or failed; nothing was changed."))
@@ -185,12 +164,9 @@ impl Builder {
         let mut document = OpenApiBuilder::new()
             .info(
                 InfoBuilder::new()
-                    .title("Hansard: ecs-workbench")
-                    .version(WORKBENCH_VERSION)
-                    .description(Some(
-                        "Records what people do on instances, and lets the right people find and replay it. \
-                         Wire-compatible with ecs-workbench: every call is a signed GET or POST of `/`.",
-                    ))
+                    .title(format!("Hansard: {}", self.product.ram_code()))
+                    .version(self.product.version())
+                    .description(Some(description(self.product)))
                     .license(Some(
                         LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build(),
                     ))
@@ -207,10 +183,31 @@ impl Builder {
     }
 }
 
+fn description(product: Product) -> &'static str {
+    match product {
+        Product::Workbench => {
+            "Records what people do on instances, and lets the right people find and replay it. \
+             Wire-compatible with ecs-workbench: every call is a signed GET or POST of `/`."
+        }
+        Product::Ram => {
+            "Users, groups, roles and policies: who may do what. Wire-compatible with RAM: every call is a signed GET \
+             or POST of `/`."
+        }
+        Product::Sts => {
+            "Sessions of roles, and who the caller is. Wire-compatible with STS: every call is a signed GET or POST \
+             of `/`."
+        }
+    }
+}
+
 /// Every code that an operation can answer with: those of every call, its own, and two for each parameter.
-fn codes_of(request: &RefOr<Schema>, own: &[ErrorCode]) -> Value {
+fn codes_of(product: Product, request: &RefOr<Schema>, own: &[ErrorCode]) -> Value {
+    let denied = match product {
+        Product::Workbench => ErrorCode::ForbiddenRam,
+        Product::Ram | Product::Sts => ErrorCode::NoPermission,
+    };
     let mut codes: Vec<String> =
-        EVERY_CALL.iter().chain(own).map(|code| code.row().code.to_owned()).collect();
+        EVERY_CALL.iter().chain([&denied]).chain(own).map(|code| code.row().code.to_owned()).collect();
     if let RefOr::T(Schema::Object(object)) = request {
         let required = object.required.iter().map(String::as_str);
         // Recording cannot be switched on with nowhere to go, so that this one can be found missing too.
@@ -252,21 +249,24 @@ mod tests {
 
     #[test]
     fn every_action_of_the_wire_is_in_the_document() {
-        let document = serde_json::to_value(workbench()).unwrap();
-        let wire =
-            domain::actions::CATALOGUE.iter().filter(|entry| entry.door == domain::actions::Door::Wire);
-        let mut expected: Vec<_> = wire.map(|entry| entry.name).collect();
-        let paths = document["paths"].as_object().unwrap();
-        let mut found: Vec<_> =
-            paths.values().map(|item| item["post"]["operationId"].as_str().unwrap()).collect();
-        expected.sort_unstable();
-        found.sort_unstable();
-        assert_eq!(found, expected);
+        for product in Product::ALL.iter().copied() {
+            let document = serde_json::to_value(document(product)).unwrap();
+            let wire = domain::actions::CATALOGUE
+                .iter()
+                .filter(|entry| entry.product == product && entry.door == domain::actions::Door::Wire);
+            let mut expected: Vec<_> = wire.map(|entry| entry.name).collect();
+            let paths = document["paths"].as_object().unwrap();
+            let mut found: Vec<_> =
+                paths.values().map(|item| item["post"]["operationId"].as_str().unwrap()).collect();
+            expected.sort_unstable();
+            found.sort_unstable();
+            assert_eq!(found, expected);
+        }
     }
 
     #[test]
     fn operations_list_the_codes_of_their_parameters() {
-        let document = serde_json::to_value(workbench()).unwrap();
+        let document = serde_json::to_value(document(Product::Workbench)).unwrap();
         let codes = &document["paths"]["/#Action=SetInstanceRecordConfig"]["post"][ERROR_CODES_EXTENSION];
         let codes: Vec<_> = codes.as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
         for code in [
@@ -286,15 +286,23 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let text = workbench_text();
-        let document: Value = serde_json::from_str(&text).unwrap();
-        let schemas = document["components"]["schemas"].as_object().unwrap();
+        let mut references = 0;
+        for product in Product::ALL.iter().copied() {
+            references += references_that_lead_somewhere(&document_text(product));
+        }
+        assert!(references >= 12);
+    }
+
+    fn references_that_lead_somewhere(text: &str) -> usize {
+        let document: Value = serde_json::from_str(text).unwrap();
+        let none = serde_json::Map::new();
+        let schemas = document["components"]["schemas"].as_object().unwrap_or(&none);
         let mut references = 0;
         for reference in text.split("\"#/components/schemas/").skip(1) {
             let name = reference.split('"').next().unwrap();
             assert!(schemas.contains_key(name), "{name}");
             references += 1;
         }
-        assert!(references >= 12);
+        references
     }
 }

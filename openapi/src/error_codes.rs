@@ -139,6 +139,21 @@ wire_codes! {
     /// Refused by policy.
     ForbiddenRam => "Forbidden.RAM", 403, AfterFix, [Wire Replay], "User not authorized to operate on the specified resource, or this API doesn't support RAM.";
 
+    /// Refused by policy, in the words of RAM and STS.
+    NoPermission => "NoPermission", 403, AfterFix, [Wire], "You are not authorized to do this action. You should be authorized by RAM.";
+
+    // The identity store. `<Param>` stands for a kind of thing: `User`, `User.AccessKey`, `Policy.Version`.
+    /// It is not there.
+    EntityNotExist => "EntityNotExist.<Param>", 404, AfterFix, [Wire], "The specified <Param> does not exist.";
+    /// It is there already.
+    EntityAlreadyExists => "EntityAlreadyExists.<Param>", 409, AfterFix, [Wire], "The specified <Param> exists already.";
+    /// There are as many as there may be.
+    LimitExceeded => "LimitExceeded.<Param>", 409, AfterFix, [Wire], "The most of <Param> has been reached.";
+    /// Something depends on it.
+    DeleteConflict => "DeleteConflict.<Param>", 409, AfterFix, [Wire], "The specified <Param> is still in use.";
+    /// A parameter of RAM or STS is not what it should be.
+    InvalidRamParameter => "InvalidParameter.<Param>", 400, AfterFix, [Wire], "The specified parameter <Param> is not valid.";
+
     // What it means.
     /// A storage target in another form.
     StorageTargetFormat => "InvalidRecordStorageTarget.Format", 400, AfterFix, [Wire], "The specified RecordStorageTarget is not valid.";
@@ -210,6 +225,12 @@ impl WireError {
         let parameter = parameter.into();
         let message = format!("The specified parameter {parameter} is not valid: {rule}.");
         Self { code: ErrorCode::InvalidParameter, parameter: Some(parameter), message: Some(message) }
+    }
+
+    /// A code whose `<Param>` is `what`, in exact words.
+    #[must_use]
+    pub fn about(code: ErrorCode, what: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { code, parameter: Some(what.into()), message: Some(message.into()) }
     }
 
     /// The table's code.

@@ -22,7 +22,7 @@ pub struct ErrorReply {
     pub success: bool,
     /// Whether the same call may succeed later although nobody changes anything.
     pub retryable: bool,
-    /// Why policy refused; only with `Forbidden.RAM`.
+    /// Why policy refused; only with `Forbidden.RAM` and `NoPermission`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub access_denied_detail: Option<AccessDeniedDetail>,
@@ -35,11 +35,11 @@ pub struct AccessDeniedDetail {
     /// The action that was asked for.
     #[schema(example = "ecs-workbench:ViewInstanceRecords")]
     pub auth_action: String,
-    /// `SubUser` for a RAM user, `Account` for the account's owner.
+    /// `SubUser` for a RAM user, `AssumedRoleUser` for a session of a role, `Account` for the account's owner.
     pub auth_principal_type: String,
     /// The account.
     pub auth_principal_owner_id: String,
-    /// The user's id.
+    /// The user's id; of a session, `<role name>:<session name>`.
     pub auth_principal_display_name: String,
     /// The kind of policy that decided.
     #[schema(example = "AccountLevelIdentityBasedPolicy")]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use domain::agent::JoinTokenRefused;
+use domain::identity::IdentityRefused;
 use sea_orm::{DbErr, SqlErr};
 
 /// Why the store did not do what it was asked.
@@ -33,6 +34,9 @@ pub enum StoreError {
         "NextToken was not issued for this list; take it from the reply before and repeat its other parameters"
     )]
     InvalidPageToken,
+    /// A rule of the identity store refuses the change.
+    #[error(transparent)]
+    Identity(#[from] IdentityRefused),
     /// The join token does not permit this enrolment.
     #[error(transparent)]
     JoinTokenRefused(#[from] JoinTokenRefused),
@@ -101,6 +105,17 @@ impl StoreError {
     ) -> impl FnOnce(DbErr) -> Self {
         move |source| match source.sql_err() {
             Some(SqlErr::UniqueConstraintViolation(_)) => Self::Conflict { what, why },
+            _ => Self::Unavailable { step, source },
+        }
+    }
+
+    /// As [`StoreError::at`], but a broken uniqueness rule is what `refused` says.
+    pub(crate) fn taken(
+        refused: impl FnOnce() -> IdentityRefused,
+        step: &'static str,
+    ) -> impl FnOnce(DbErr) -> Self {
+        move |source| match source.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => refused().into(),
             _ => Self::Unavailable { step, source },
         }
     }

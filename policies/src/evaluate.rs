@@ -53,8 +53,9 @@ impl Layers {
     pub(crate) fn owner_of(&self, principal: &str, resource: ResourceName<'_>) -> bool {
         let Some(account) = account_owned_by(principal).filter(|_| self.owner) else { return false };
         match resource {
-            // The account in a request may be left out or be `*`; the server fills in the caller's own.
-            ResourceName::Arn([_, _, of, _]) => of == account || of.is_empty() || of == "*",
+            // The account in a request may be left out or be `*`; the server fills in the caller's own. `system` is
+            // where ready-made policies stand, which are every account's to attach.
+            ResourceName::Arn([_, _, of, _]) => of == account || of.is_empty() || of == "*" || of == "system",
             ResourceName::All => true,
             ResourceName::Malformed => false,
         }

@@ -35,7 +35,7 @@ impl RpcAction for CreateAgentJoinToken {
         };
         let region = match granted.resource() {
             Resource::Instance { region, .. } | Resource::AllInstances { region } => region.clone(),
-            Resource::Everything => call.hansard.settings.region.clone(),
+            Resource::Everything | Resource::Identity(_) => call.hansard.settings.region.clone(),
         };
         let secret = JoinTokenSecret::generate();
         let token = JoinToken {

@@ -151,6 +151,7 @@ impl From<StoreError> for AgentRefusal {
             | StoreError::OutsideGrant { .. }
             | StoreError::InvalidPageToken
             | StoreError::InvalidPolicy(_)
+            | StoreError::Identity(_)
             | StoreError::CorruptRow(_)
             | StoreError::Keys { .. } => Self::internal(error),
         }

@@ -50,7 +50,11 @@ impl Viewer {
             Principal::User { user_id, user_name, .. } => {
                 Some((user_id.as_str().to_owned(), user_name.as_str().to_owned()))
             }
-            Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. } => {
+            // A role's session holds no ticket yet: what opened it could not be asked for again.
+            Principal::AssumedRole { .. }
+            | Principal::Agent { .. }
+            | Principal::System { .. }
+            | Principal::Operator { .. } => {
                 return Err(ErrorCode::ForbiddenRam.into());
             }
         };

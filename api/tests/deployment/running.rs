@@ -245,7 +245,7 @@ impl Running {
         self.store.create_user(&granted, &user, self.clock.now(), self.audit()).await.unwrap();
         self.policy(name, document).await;
         let policy = PolicyName::parse(name).unwrap();
-        self.store.attach_policy(&granted, &user, &policy, self.audit()).await.unwrap();
+        self.store.attach_policy(&granted, &user, &policy, self.clock.now(), self.audit()).await.unwrap();
         let owner = KeyOwner::User(user);
         let (id, secret) =
             self.store.create_access_key(&granted, &owner, self.clock.now(), self.audit()).await.unwrap();

@@ -9,6 +9,15 @@ fn the_committed_document_is_served() {
     let reply = Request::new("GET", "/openapi.json").send(service.address);
     assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
     assert_eq!(reply.text, include_str!("../../../openapi/ecs-workbench-2022-02-20.json"));
+    for (file, committed) in [
+        ("ecs-workbench-2022-02-20.json", include_str!("../../../openapi/ecs-workbench-2022-02-20.json")),
+        ("ram-2015-05-01.json", include_str!("../../../openapi/ram-2015-05-01.json")),
+        ("sts-2015-04-01.json", include_str!("../../../openapi/sts-2015-04-01.json")),
+    ] {
+        let reply = Request::new("GET", &format!("/openapi/{file}")).send(service.address);
+        assert_eq!((reply.status, reply.text.as_str()), (200, committed), "{file}");
+    }
+    assert_eq!(Request::new("GET", "/openapi/none.json").send(service.address).status, 404);
     let reply = Request::new("GET", "/openapi/agent-v1.json").send(service.address);
     assert!(reply.json()["paths"].as_object().is_some_and(|paths| !paths.is_empty()), "{reply:?}");
 }
@@ -22,9 +31,11 @@ fn swagger_ui_comes_from_the_program_and_loads_nothing_from_elsewhere() {
     assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self';"), "{policy}");
     assert!(!page.text.contains("https://"), "{}", page.text);
     let initializer = Request::new("GET", "/docs/swagger-initializer.js").send(service.address);
-    assert!(
-        initializer.text.contains("/openapi.json") && initializer.text.contains("/openapi/agent-v1.json")
-    );
+    for file in
+        ["ecs-workbench-2022-02-20.json", "ram-2015-05-01.json", "sts-2015-04-01.json", "agent-v1.json"]
+    {
+        assert!(initializer.text.contains(&format!("/openapi/{file}")), "{file}");
+    }
     for file in ["swagger-ui.css", "swagger-ui-bundle.js"] {
         assert!(page.text.contains(file));
         assert_eq!(Request::new("GET", &format!("/docs/{file}")).send(service.address).status, 200, "{file}");

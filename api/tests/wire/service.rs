@@ -209,7 +209,10 @@ impl Service {
                     .put_policy(&granted, &policy, document, self.now(), self.event("PutPolicy"))
                     .await
                     .unwrap();
-                self.store.attach_policy(&granted, &user, &policy, self.event("AttachPolicy")).await.unwrap();
+                self.store
+                    .attach_policy(&granted, &user, &policy, self.now(), self.event("AttachPolicy"))
+                    .await
+                    .unwrap();
             }
             let owner = KeyOwner::User(user);
             let (id, secret) = self

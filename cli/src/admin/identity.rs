@@ -185,7 +185,7 @@ impl Session<'_> {
             }
             PolicyCommand::Attach { name, user } => {
                 let audit = operator.audit("policy attach", attachment(name, user));
-                store.attach_policy(granted, user, name, audit).await.map_err(refused)?;
+                store.attach_policy(granted, user, name, operator.now, audit).await.map_err(refused)?;
                 self.one(&json!({ "PolicyName": name.as_str(), "UserName": user.as_str(), "Attached": true }))
             }
             PolicyCommand::Detach { name, user } => {

@@ -9,6 +9,7 @@ use domain::actions::{Action as _, AdministerIdentity};
 use domain::audit::{AuditDecision, AuditEvent};
 use domain::clock::{Clock as _, SystemClock};
 use domain::gate::{Granted, PrincipalPolicies, RequestFacts, Resource, authorize};
+use domain::identity::IdentityRefused;
 use domain::principal::Principal;
 use domain::{AccountId, Timestamp};
 use persistence::{Store, StoreError};
@@ -64,7 +65,9 @@ async fn account(store: &Store, named: Option<&AccountId>) -> Result<AccountId, 
 /// The line for what the store refused.
 fn refused(error: StoreError) -> Failure {
     match error {
-        StoreError::NotFound { .. } => Failure::not_found(chain(&error)),
+        StoreError::NotFound { .. } | StoreError::Identity(IdentityRefused::NotExist { .. }) => {
+            Failure::not_found(chain(&error))
+        }
         _ => Failure::failed(chain(&error)),
     }
 }

@@ -169,9 +169,25 @@ pub(crate) struct VerifyArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct OpenapiArguments {
-    /// The document of the agents' API instead.
+    /// Which API the document is of.
+    #[arg(value_enum, default_value_t = Document::Workbench)]
+    pub(crate) document: Document,
+    /// The document of the agents' API: the same as `agent`.
     #[arg(long)]
     pub(crate) agent: bool,
+}
+
+/// An API that has a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Document {
+    /// Session recording: ecs-workbench 2022-02-20.
+    Workbench,
+    /// Users, groups, roles and policies: RAM 2015-05-01.
+    Ram,
+    /// Sessions of roles: STS 2015-04-01.
+    Sts,
+    /// What agents speak.
+    Agent,
 }
 
 /// The name of an action goes into a header.

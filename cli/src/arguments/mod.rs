@@ -6,7 +6,7 @@ mod server;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use client::{
-    AgentsArguments, AgentsCommand, CallArguments, ExportArguments, ExportFormat, ListArguments,
+    AgentsArguments, AgentsCommand, CallArguments, Document, ExportArguments, ExportFormat, ListArguments,
     OpenapiArguments, PlayArguments, RecordingArguments, RecordingsArguments, RecordingsCommand,
     TokenCommand, VerifyArguments,
 };

@@ -7,6 +7,7 @@ mod m20261120_110100_calls;
 mod m20261120_110200_agents;
 mod m20261120_110300_recordings;
 mod m20261120_122500_join_tokens_used_by;
+mod m20261124_110000_identity_store;
 
 use sea_orm_migration::prelude::*;
 
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_110200_agents::Migration),
             Box::new(m20261120_110300_recordings::Migration),
             Box::new(m20261120_122500_join_tokens_used_by::Migration),
+            Box::new(m20261124_110000_identity_store::Migration),
         ]
     }
 }

@@ -7,8 +7,10 @@
 pub(crate) mod access_key_rows;
 pub(crate) mod account_rows;
 pub(crate) mod agent_rows;
+pub(crate) mod attachment_rows;
 pub(crate) mod audit_rows;
 pub(crate) mod counter_rows;
+pub(crate) mod group_member_rows;
 pub(crate) mod instance_rows;
 pub(crate) mod join_token_rows;
 pub(crate) mod nonce_rows;

@@ -1,20 +1,17 @@
-//! Tables `policies` and `policy_attachments`.
+//! Tables `policies` and `policy_versions`: the account's own policies. A version is never changed; its number is
+//! never used twice.
 
-use std::sync::Arc;
-
-use domain::identity::{PolicyName, UserId};
+use domain::identity::{Entity as Thing, IdentityRefused, PolicyName};
 use domain::{AccountId, Timestamp};
-use policies::{DocumentKind, PolicyDocument};
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait,
 };
 
 use super::Reading;
 use crate::{CorruptRow, StoreError};
 
-mod row {
+pub(super) mod row {
     use sea_orm::entity::prelude::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -24,7 +21,9 @@ mod row {
         pub account_id: String,
         #[sea_orm(primary_key, auto_increment = false)]
         pub name: String,
-        pub document: String,
+        pub description: String,
+        pub default_version: i64,
+        pub last_version: i64,
         pub created_at: i64,
         pub changed_at: i64,
     }
@@ -35,18 +34,20 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-mod attachment {
+pub(super) mod version {
     use sea_orm::entity::prelude::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-    #[sea_orm(table_name = "policy_attachments")]
+    #[sea_orm(table_name = "policy_versions")]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
         pub account_id: String,
         #[sea_orm(primary_key, auto_increment = false)]
-        pub user_id: String,
-        #[sea_orm(primary_key, auto_increment = false)]
         pub policy_name: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub version: i64,
+        pub document: String,
+        pub created_at: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -55,37 +56,121 @@ mod attachment {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// A policy's text.
+/// A policy without its versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoredPolicy {
     pub(crate) name: PolicyName,
-    pub(crate) document: String,
+    pub(crate) description: String,
+    /// The version that decides.
+    pub(crate) default_version: u32,
+    /// The highest number that was ever used.
+    pub(crate) last_version: u32,
     pub(crate) created_at: Timestamp,
     pub(crate) changed_at: Timestamp,
 }
 
-pub(crate) async fn put(
+/// One version of a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredVersion {
+    pub(crate) version: u32,
+    pub(crate) document: String,
+    pub(crate) created_at: Timestamp,
+}
+
+/// Makes a policy with its first version.
+pub(crate) async fn insert(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     name: &PolicyName,
+    description: &str,
     document: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let model = row::ActiveModel {
         account_id: Set(account.as_str().to_owned()),
         name: Set(name.as_str().to_owned()),
-        document: Set(document.to_owned()),
+        description: Set(super::column_text(description)),
+        default_version: Set(1),
+        last_version: Set(1),
         created_at: Set(now.as_millis()),
         changed_at: Set(now.as_millis()),
     };
-    let conflict = OnConflict::columns([row::Column::AccountId, row::Column::Name])
-        .update_columns([row::Column::Document, row::Column::ChangedAt])
-        .to_owned();
+    let taken = || IdentityRefused::AlreadyExists { entity: Thing::Policy, name: name.to_string() };
     row::Entity::insert(model)
-        .on_conflict(conflict)
         .exec_without_returning(connection)
         .await
-        .map(drop)
-        .map_err(StoreError::at("write a policy"))
+        .map_err(StoreError::taken(taken, "write a policy"))?;
+    insert_version(
+        connection,
+        account,
+        name,
+        &StoredVersion { version: 1, document: document.to_owned(), created_at: now },
+    )
+    .await
+}
+
+pub(crate) async fn insert_version(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    name: &PolicyName,
+    made: &StoredVersion,
+) -> Result<(), StoreError> {
+    let model = version::ActiveModel {
+        account_id: Set(account.as_str().to_owned()),
+        policy_name: Set(name.as_str().to_owned()),
+        version: Set(made.version.into()),
+        document: Set(made.document.clone()),
+        created_at: Set(made.created_at.as_millis()),
+    };
+    version::Entity::insert(model).exec_without_returning(connection).await.map(drop).map_err(
+        StoreError::unique("policy", "another version was made at the same moment", "write a policy version"),
+    )
+}
+
+/// The policy, kept from other writers until the transaction ends.
+pub(crate) async fn get_locked(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    name: &PolicyName,
+) -> Result<StoredPolicy, StoreError> {
+    // SQLite has one writer at a time; its builder leaves the lock out.
+    let found = row::Entity::find_by_id(key(account, name))
+        .lock_exclusive()
+        .one(connection)
+        .await
+        .map_err(StoreError::at("read a policy"))?;
+    found.map(from_row).transpose()?.ok_or_else(|| absent(name))
+}
+
+pub(crate) async fn find(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    name: &PolicyName,
+) -> Result<Option<StoredPolicy>, StoreError> {
+    let found = row::Entity::find_by_id(key(account, name))
+        .one(connection)
+        .await
+        .map_err(StoreError::at("read a policy"))?;
+    Ok(found.map(from_row).transpose()?)
+}
+
+/// Writes what changed of a policy: its description, which version decides, the highest number, when.
+pub(crate) async fn save(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    policy: &StoredPolicy,
+) -> Result<(), StoreError> {
+    let saved = row::Entity::update_many()
+        .col_expr(row::Column::Description, Expr::value(super::column_text(&policy.description)))
+        .col_expr(row::Column::DefaultVersion, Expr::value(i64::from(policy.default_version)))
+        .col_expr(row::Column::LastVersion, Expr::value(i64::from(policy.last_version)))
+        .col_expr(row::Column::ChangedAt, Expr::value(policy.changed_at.as_millis()))
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .filter(row::Column::Name.eq(policy.name.as_str()))
+        .exec(connection)
+        .await
+        .map_err(StoreError::at("write a policy"))?;
+    if saved.rows_affected == 0 { Err(absent(&policy.name)) } else { Ok(()) }
 }
 
 pub(crate) async fn list(
@@ -98,133 +183,102 @@ pub(crate) async fn list(
         .all(connection)
         .await
         .map_err(StoreError::at("list policies"))?;
-    let read = |model: row::Model| -> Result<StoredPolicy, CorruptRow> {
-        let id = format!("{} {}", model.account_id, model.name);
-        Ok(StoredPolicy {
-            name: Reading { table: "policies", id: &id }.text("name", &model.name)?,
-            document: model.document,
-            created_at: Timestamp::from_millis(model.created_at),
-            changed_at: Timestamp::from_millis(model.changed_at),
-        })
-    };
-    Ok(rows.into_iter().map(read).collect::<Result<_, _>>()?)
+    Ok(rows.into_iter().map(from_row).collect::<Result<_, _>>()?)
 }
 
-pub(crate) async fn exists(
+/// The versions of a policy that stand, the oldest first.
+pub(crate) async fn versions(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     name: &PolicyName,
-) -> Result<bool, StoreError> {
-    let key = (account.as_str().to_owned(), name.as_str().to_owned());
-    let found =
-        row::Entity::find_by_id(key).one(connection).await.map_err(StoreError::at("read a policy"))?;
-    Ok(found.is_some())
+) -> Result<Vec<StoredVersion>, StoreError> {
+    let rows = version::Entity::find()
+        .filter(version::Column::AccountId.eq(account.as_str()))
+        .filter(version::Column::PolicyName.eq(name.as_str()))
+        .order_by_asc(version::Column::Version)
+        .all(connection)
+        .await
+        .map_err(StoreError::at("list the versions of a policy"))?;
+    Ok(rows.into_iter().map(version_from_row).collect::<Result<_, _>>()?)
 }
 
-/// Deletes a policy that is attached to nobody.
+/// One version, if it stands.
+pub(crate) async fn find_version(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    name: &PolicyName,
+    number: u32,
+) -> Result<Option<StoredVersion>, StoreError> {
+    let key = (account.as_str().to_owned(), name.as_str().to_owned(), i64::from(number));
+    let found = version::Entity::find_by_id(key)
+        .one(connection)
+        .await
+        .map_err(StoreError::at("read a policy version"))?;
+    Ok(found.map(version_from_row).transpose()?)
+}
+
+pub(crate) async fn delete_version(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    name: &PolicyName,
+    number: u32,
+) -> Result<(), StoreError> {
+    let key = (account.as_str().to_owned(), name.as_str().to_owned(), i64::from(number));
+    let deleted = version::Entity::delete_by_id(key)
+        .exec(connection)
+        .await
+        .map_err(StoreError::at("delete a policy version"))?;
+    if deleted.rows_affected > 0 {
+        return Ok(());
+    }
+    Err(IdentityRefused::NotExist { entity: Thing::PolicyVersion, name: format!("v{number}") }.into())
+}
+
+/// Deletes a policy with its versions. What is attached to somebody stays, and the caller is told.
 pub(crate) async fn delete(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     name: &PolicyName,
 ) -> Result<(), StoreError> {
-    let deleted = row::Entity::delete_by_id((account.as_str().to_owned(), name.as_str().to_owned()))
+    version::Entity::delete_many()
+        .filter(version::Column::AccountId.eq(account.as_str()))
+        .filter(version::Column::PolicyName.eq(name.as_str()))
+        .exec(connection)
+        .await
+        .map_err(StoreError::at("delete the versions of a policy"))?;
+    let deleted = row::Entity::delete_by_id(key(account, name))
         .exec(connection)
         .await
         .map_err(StoreError::referenced("policy", "it is attached; detach it first", "delete a policy"))?;
-    if deleted.rows_affected == 0 { Err(StoreError::NotFound { what: "policy" }) } else { Ok(()) }
+    if deleted.rows_affected == 0 { Err(absent(name)) } else { Ok(()) }
 }
 
-/// The compiled documents of a user. One that cannot be read is an error, not an absence: it might deny.
-pub(crate) async fn of_user(
-    connection: &impl ConnectionTrait,
-    account: &AccountId,
-    user: &UserId,
-) -> Result<Vec<(Arc<str>, Arc<PolicyDocument>)>, StoreError> {
-    let attached = attachment::Entity::find()
-        .select_only()
-        .column(attachment::Column::PolicyName)
-        .filter(attachment::Column::AccountId.eq(account.as_str()))
-        .filter(attachment::Column::UserId.eq(user.as_str()))
-        .into_query();
-    let rows = row::Entity::find()
-        .filter(row::Column::AccountId.eq(account.as_str()))
-        .filter(row::Column::Name.in_subquery(attached))
-        .order_by_asc(row::Column::Name)
-        .all(connection)
-        .await
-        .map_err(StoreError::at("read the policies of a user"))?;
-    let compile = |model: row::Model| {
-        let document =
-            PolicyDocument::parse(model.document.as_bytes(), DocumentKind::Identity).map_err(|why| {
-                CorruptRow {
-                    table: "policies",
-                    column: "document",
-                    id: format!("{} {}", model.account_id, model.name),
-                    why: why.to_string(),
-                }
-            })?;
-        Ok((Arc::from(model.name), Arc::new(document)))
-    };
-    rows.into_iter().map(compile).collect()
+fn key(account: &AccountId, name: &PolicyName) -> (String, String) {
+    (account.as_str().to_owned(), name.as_str().to_owned())
 }
 
-pub(crate) async fn attach(
-    connection: &impl ConnectionTrait,
-    account: &AccountId,
-    user: &UserId,
-    policy: &PolicyName,
-) -> Result<(), StoreError> {
-    let model = attachment::ActiveModel {
-        account_id: Set(account.as_str().to_owned()),
-        user_id: Set(user.as_str().to_owned()),
-        policy_name: Set(policy.as_str().to_owned()),
-    };
-    let key = [attachment::Column::AccountId, attachment::Column::UserId, attachment::Column::PolicyName];
-    attachment::Entity::insert(model)
-        .on_conflict(OnConflict::columns(key).do_nothing().to_owned())
-        .exec_without_returning(connection)
-        .await
-        .map(drop)
-        .map_err(StoreError::at("attach a policy"))
+fn absent(name: &PolicyName) -> StoreError {
+    IdentityRefused::NotExist { entity: Thing::Policy, name: name.to_string() }.into()
 }
 
-pub(crate) async fn detach(
-    connection: &impl ConnectionTrait,
-    account: &AccountId,
-    user: &UserId,
-    policy: &PolicyName,
-) -> Result<(), StoreError> {
-    let key = (account.as_str().to_owned(), user.as_str().to_owned(), policy.as_str().to_owned());
-    let detached = attachment::Entity::delete_by_id(key)
-        .exec(connection)
-        .await
-        .map_err(StoreError::at("detach a policy"))?;
-    if detached.rows_affected == 0 { Err(StoreError::NotFound { what: "attachment" }) } else { Ok(()) }
+fn from_row(model: row::Model) -> Result<StoredPolicy, CorruptRow> {
+    let id = format!("{} {}", model.account_id, model.name);
+    let reading = Reading { table: "policies", id: &id };
+    Ok(StoredPolicy {
+        name: reading.text("name", &model.name)?,
+        description: model.description,
+        default_version: reading.number("default_version", model.default_version)?,
+        last_version: reading.number("last_version", model.last_version)?,
+        created_at: Timestamp::from_millis(model.created_at),
+        changed_at: Timestamp::from_millis(model.changed_at),
+    })
 }
 
-pub(crate) async fn detach_all(
-    connection: &impl ConnectionTrait,
-    account: &AccountId,
-    user: &UserId,
-) -> Result<(), StoreError> {
-    attachment::Entity::delete_many()
-        .filter(attachment::Column::AccountId.eq(account.as_str()))
-        .filter(attachment::Column::UserId.eq(user.as_str()))
-        .exec(connection)
-        .await
-        .map(drop)
-        .map_err(StoreError::at("detach a user's policies"))
-}
-
-/// Every (user id, policy name) of the account.
-pub(crate) async fn attachments(
-    connection: &impl ConnectionTrait,
-    account: &AccountId,
-) -> Result<Vec<(String, String)>, StoreError> {
-    let rows = attachment::Entity::find()
-        .filter(attachment::Column::AccountId.eq(account.as_str()))
-        .all(connection)
-        .await
-        .map_err(StoreError::at("list attachments"))?;
-    Ok(rows.into_iter().map(|model| (model.user_id, model.policy_name)).collect())
+fn version_from_row(model: version::Model) -> Result<StoredVersion, CorruptRow> {
+    let id = format!("{} {} {}", model.account_id, model.policy_name, model.version);
+    Ok(StoredVersion {
+        version: Reading { table: "policy_versions", id: &id }.number("version", model.version)?,
+        document: model.document,
+        created_at: Timestamp::from_millis(model.created_at),
+    })
 }

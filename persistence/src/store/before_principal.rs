@@ -3,7 +3,7 @@
 use domain::access_key::{AccessKey, AccessKeySecret, AccessKeyStatus};
 use domain::agent::{Agent, JoinToken, JoinTokenSecret};
 use domain::gate::PrincipalPolicies;
-use domain::identity::AccessKeyId;
+use domain::identity::{AccessKeyId, AttachmentTarget};
 use domain::principal::Principal;
 use domain::{AccountId, AgentId, InstanceId, Region, Timestamp};
 use policies::{Layers, PolicySet};
@@ -11,7 +11,7 @@ use policies::{Layers, PolicySet};
 use super::{Revision, Store};
 use crate::rows::access_key_rows::{self, StoredKey};
 use crate::rows::{
-    account_rows, agent_rows, instance_rows, join_token_rows, nonce_rows, policy_rows, user_rows,
+    account_rows, agent_rows, attachment_rows, instance_rows, join_token_rows, nonce_rows, user_rows,
 };
 use crate::{CorruptRow, StoreError};
 
@@ -148,15 +148,25 @@ impl Store {
                 Ok(PrincipalPolicies::new(Layers { owner: true, ..Layers::default() }))
             }
             Principal::User { account, user_id, .. } => {
-                let documents =
-                    policy_rows::of_user(self.inner.connections.reader(), account, user_id).await?;
-                let identity = PolicySet::new(documents);
-                Ok(PrincipalPolicies::new(Layers { identity, ..Layers::default() }))
+                self.identity_policies(account, &AttachmentTarget::User(user_id.clone())).await
+            }
+            Principal::AssumedRole { account, role_id, .. } => {
+                self.identity_policies(account, &AttachmentTarget::Role(role_id.clone())).await
             }
             Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. } => {
                 Ok(PrincipalPolicies::none())
             }
         }
+    }
+
+    async fn identity_policies(
+        &self,
+        account: &AccountId,
+        target: &AttachmentTarget,
+    ) -> Result<PrincipalPolicies, StoreError> {
+        let reader = self.inner.connections.reader();
+        let identity = PolicySet::new(attachment_rows::documents_of(reader, account, target).await?);
+        Ok(PrincipalPolicies::new(Layers { identity, ..Layers::default() }))
     }
 
     /// The region of an instance that an agent has joined from.

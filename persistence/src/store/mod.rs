@@ -1,14 +1,16 @@
 //! The store: one transaction for each decision, and reads that stay inside their grant.
 
+mod access_keys;
 mod agents;
 mod apply;
 mod audit;
 mod before_principal;
 mod configuration;
-mod identity;
+mod policies;
 mod recordings;
 mod revisions;
 mod sweep;
+mod users;
 
 use std::fmt;
 use std::future::Future;

@@ -118,9 +118,9 @@ async fn a_damaged_key_or_policy_is_named(world: World) {
     let policy = PolicyName::parse("deny").unwrap();
     let document = r#"{"Version": "1", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}"#;
     store.put_policy(&operator, &policy, document, at(3), audit()).await.unwrap();
-    store.attach_policy(&operator, &ana, &policy, audit()).await.unwrap();
-    world.database.execute("UPDATE policies SET document = '{}'").await;
-    named(store.policies_of(&principal).await, "policies", "document", &format!("{} deny", account()));
+    store.attach_policy(&operator, &ana, &policy, at(4), audit()).await.unwrap();
+    world.database.execute("UPDATE policy_versions SET document = '{}'").await;
+    named(store.policies_of(&principal).await, "policy_versions", "document", &format!("{} deny", account()));
     // A secret that was moved from another key does not open.
     let sealed = "(SELECT sealed_secret FROM access_keys WHERE access_key_id = 'root-key')";
     world

@@ -3,7 +3,7 @@
 use domain::access_key::AccessKeyStatus;
 use domain::actions::{GetInstanceRecordConfig, SetInstanceRecordConfig};
 use domain::gate::{RequestFacts, Resource, authorize};
-use domain::identity::{PolicyName, UserName};
+use domain::identity::{IdentityRefused, PolicyName, UserName};
 use domain::principal::Principal;
 use persistence::{KeyOwner, StoreError};
 
@@ -49,7 +49,7 @@ async fn a_user_with_a_key_and_a_policy_may_what_the_policy_says(world: World) {
     assert!(authorize::<GetInstanceRecordConfig>(&key.principal, all(), &before, &facts).is_err());
     store.put_policy(&operator, &policy("read-only"), READ_ONLY, at(3), audit()).await.unwrap();
     for _ in 0..2 {
-        store.attach_policy(&operator, &user("ana"), &policy("read-only"), audit()).await.unwrap();
+        store.attach_policy(&operator, &user("ana"), &policy("read-only"), at(4), audit()).await.unwrap();
     }
     let with = store.policies_of(&key.principal).await.unwrap();
     assert!(authorize::<GetInstanceRecordConfig>(&key.principal, all(), &with, &facts).is_ok());
@@ -99,7 +99,7 @@ async fn a_deleted_user_is_gone_with_all_that_was_its_own(world: World) {
     let (key, _) =
         store.create_access_key(&operator, &KeyOwner::User(user("ana")), at(2), audit()).await.unwrap();
     store.put_policy(&operator, &policy("read-only"), READ_ONLY, at(3), audit()).await.unwrap();
-    store.attach_policy(&operator, &user("ana"), &policy("read-only"), audit()).await.unwrap();
+    store.attach_policy(&operator, &user("ana"), &policy("read-only"), at(4), audit()).await.unwrap();
     let attached = store.delete_policy(&operator, &policy("read-only"), audit()).await;
     assert!(matches!(attached, Err(StoreError::Conflict { what: "policy", .. })), "{attached:?}");
     store.delete_user(&operator, &user("ana"), audit()).await.unwrap();
@@ -120,14 +120,20 @@ async fn names_that_are_taken_or_unknown_are_said_to_be(world: World) {
     assert!(matches!(taken, Err(StoreError::Conflict { what: "user", .. })), "{taken:?}");
     let not_found = |result: Result<(), StoreError>, wanted: &str| match result {
         Err(StoreError::NotFound { what }) => assert_eq!(what, wanted),
+        Err(StoreError::Identity(IdentityRefused::NotExist { entity, .. })) => {
+            assert_eq!(entity.noun(), wanted);
+        }
         other => panic!("{wanted}: {other:?}"),
     };
     not_found(store.delete_user(&operator, &user("bo"), audit()).await, "user");
     let key = store.create_access_key(&operator, &KeyOwner::User(user("bo")), at(1), audit()).await;
     not_found(key.map(drop), "user");
-    not_found(store.attach_policy(&operator, &user("ana"), &policy("none"), audit()).await, "policy");
-    not_found(store.attach_policy(&operator, &user("bo"), &policy("none"), audit()).await, "user");
-    not_found(store.detach_policy(&operator, &user("ana"), &policy("none"), audit()).await, "attachment");
+    not_found(store.attach_policy(&operator, &user("ana"), &policy("none"), at(4), audit()).await, "policy");
+    not_found(store.attach_policy(&operator, &user("bo"), &policy("none"), at(4), audit()).await, "user");
+    not_found(
+        store.detach_policy(&operator, &user("ana"), &policy("none"), audit()).await,
+        "attachment of the policy",
+    );
     not_found(store.delete_policy(&operator, &policy("none"), audit()).await, "policy");
     let invalid = store.put_policy(&operator, &policy("bad"), r#"{"Version": "2"}"#, at(1), audit()).await;
     assert!(matches!(invalid, Err(StoreError::InvalidPolicy(_))), "{invalid:?}");
@@ -143,7 +149,7 @@ async fn every_change_is_audited_and_bumps_the_revision(world: World) {
     store.set_access_key_status(&operator, &key, AccessKeyStatus::Inactive, audit()).await.unwrap();
     store.put_policy(&operator, &policy("read-only"), READ_ONLY, at(1), audit()).await.unwrap();
     store.put_policy(&operator, &policy("read-only"), READ_ONLY, at(2), audit()).await.unwrap();
-    store.attach_policy(&operator, &user("ana"), &policy("read-only"), audit()).await.unwrap();
+    store.attach_policy(&operator, &user("ana"), &policy("read-only"), at(4), audit()).await.unwrap();
     store.detach_policy(&operator, &user("ana"), &policy("read-only"), audit()).await.unwrap();
     store.delete_policy(&operator, &policy("read-only"), audit()).await.unwrap();
     store.delete_access_key(&operator, &key, audit()).await.unwrap();
@@ -168,6 +174,6 @@ async fn another_accounts_people_are_out_of_reach(world: World) {
     assert!(store.delete_policy(&stranger, &policy("read-only"), audit()).await.is_err());
     // The same names may be taken there.
     store.create_user(&stranger, &user("ana"), at(1), audit()).await.unwrap();
-    let refused = store.attach_policy(&stranger, &user("ana"), &policy("read-only"), audit()).await;
+    let refused = store.attach_policy(&stranger, &user("ana"), &policy("read-only"), at(4), audit()).await;
     assert!(matches!(refused, Err(StoreError::NotFound { what: "policy" })), "{refused:?}");
 }

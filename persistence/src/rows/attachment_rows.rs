@@ -1,0 +1,286 @@
+//! Table `attachments`: which policies a user, a group or a role has.
+
+use std::sync::Arc;
+
+use domain::identity::{
+    AttachmentTarget, Entity as Thing, IdentityRefused, PolicyKind, PolicyName, PolicyRef,
+};
+use domain::{AccountId, Timestamp, system_policies};
+use policies::{DocumentKind, PolicyDocument};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait,
+};
+
+use super::policy_rows::{row as policy, version};
+use super::{Reading, group_member_rows};
+use crate::{CorruptRow, StoreError};
+
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "attachments")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub account_id: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub target_id: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub policy_kind: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub policy_name: String,
+        pub user_id: Option<String>,
+        pub group_id: Option<String>,
+        pub role_id: Option<String>,
+        pub custom_policy: Option<String>,
+        pub attached_at: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// One policy of one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attachment {
+    pub(crate) target: AttachmentTarget,
+    pub(crate) policy: PolicyRef,
+    pub(crate) attached_at: Timestamp,
+}
+
+/// Compiled documents with the names that decisions give them.
+pub(crate) type NamedDocuments = Vec<(Arc<str>, Arc<PolicyDocument>)>;
+
+/// Attaches; the caller has seen that policy and target are there. Attached already: refused.
+pub(crate) async fn insert(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    attachment: &Attachment,
+) -> Result<(), StoreError> {
+    let Attachment { target, policy, attached_at } = attachment;
+    let id = |is_it| Set(if is_it { Some(target.id().to_owned()) } else { None });
+    let model = row::ActiveModel {
+        account_id: Set(account.as_str().to_owned()),
+        target_id: Set(target.id().to_owned()),
+        policy_kind: Set(policy.kind.as_str().to_owned()),
+        policy_name: Set(policy.name.as_str().to_owned()),
+        user_id: id(matches!(target, AttachmentTarget::User(_))),
+        group_id: id(matches!(target, AttachmentTarget::Group(_))),
+        role_id: id(matches!(target, AttachmentTarget::Role(_))),
+        custom_policy: Set((policy.kind == PolicyKind::Custom).then(|| policy.name.as_str().to_owned())),
+        attached_at: Set(attached_at.as_millis()),
+    };
+    let key =
+        [row::Column::AccountId, row::Column::TargetId, row::Column::PolicyKind, row::Column::PolicyName];
+    let inserted = row::Entity::insert(model)
+        .on_conflict(OnConflict::columns(key).do_nothing().to_owned())
+        .exec_without_returning(connection)
+        .await
+        .map_err(StoreError::referenced(
+            "attachment",
+            "the policy or its target was deleted at the same moment",
+            "attach a policy",
+        ))?;
+    if inserted > 0 {
+        return Ok(());
+    }
+    Err(IdentityRefused::AlreadyExists { entity: Thing::Attachment, name: policy.name.to_string() }.into())
+}
+
+/// Detaches.
+pub(crate) async fn delete(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    target: &AttachmentTarget,
+    policy: &PolicyRef,
+) -> Result<(), StoreError> {
+    let key = (
+        account.as_str().to_owned(),
+        target.id().to_owned(),
+        policy.kind.as_str().to_owned(),
+        policy.name.as_str().to_owned(),
+    );
+    let deleted =
+        row::Entity::delete_by_id(key).exec(connection).await.map_err(StoreError::at("detach a policy"))?;
+    if deleted.rows_affected > 0 {
+        return Ok(());
+    }
+    Err(IdentityRefused::NotExist { entity: Thing::Attachment, name: policy.name.to_string() }.into())
+}
+
+/// Detaches everything of one target.
+pub(crate) async fn delete_of_target(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    target: &AttachmentTarget,
+) -> Result<(), StoreError> {
+    row::Entity::delete_many()
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .filter(row::Column::TargetId.eq(target.id()))
+        .exec(connection)
+        .await
+        .map(drop)
+        .map_err(StoreError::at("detach all policies"))
+}
+
+/// What one target has, by kind and name.
+pub(crate) async fn of_target(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    target: &AttachmentTarget,
+) -> Result<Vec<Attachment>, StoreError> {
+    read(connection, of_account(account).filter(row::Column::TargetId.eq(target.id()))).await
+}
+
+/// Who has one policy.
+pub(crate) async fn of_policy(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    policy: &PolicyRef,
+) -> Result<Vec<Attachment>, StoreError> {
+    let of_policy = of_account(account)
+        .filter(row::Column::PolicyKind.eq(policy.kind.as_str()))
+        .filter(row::Column::PolicyName.eq(policy.name.as_str()));
+    read(connection, of_policy).await
+}
+
+/// Everything that is attached in the account.
+pub(crate) async fn all(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+) -> Result<Vec<Attachment>, StoreError> {
+    read(connection, of_account(account)).await
+}
+
+/// The deciding documents of a user, its own and those of its groups, or of a role. One that cannot be read is an
+/// error, not an absence: it might deny.
+pub(crate) async fn documents_of(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    target: &AttachmentTarget,
+) -> Result<NamedDocuments, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Attached {
+        policy_kind: String,
+        policy_name: String,
+        document: Option<String>,
+    }
+    let mut bearers = sea_orm::Condition::any().add(row::Column::TargetId.eq(target.id()));
+    if let AttachmentTarget::User(user) = target {
+        bearers = bearers
+            .add(row::Column::TargetId.in_subquery(group_member_rows::groups_of(account, user).into_query()));
+    }
+    let same_policy = policy::Column::AccountId
+        .into_expr()
+        .eq(row::Column::AccountId.into_expr())
+        .and(policy::Column::Name.into_expr().eq(row::Column::CustomPolicy.into_expr()));
+    let deciding = version::Column::AccountId
+        .into_expr()
+        .eq(policy::Column::AccountId.into_expr())
+        .and(version::Column::PolicyName.into_expr().eq(policy::Column::Name.into_expr()))
+        .and(version::Column::Version.into_expr().eq(policy::Column::DefaultVersion.into_expr()));
+    let mut query = of_account(account)
+        .filter(bearers)
+        .select_only()
+        .distinct()
+        .column(row::Column::PolicyKind)
+        .column(row::Column::PolicyName)
+        .column(version::Column::Document)
+        .order_by_asc(row::Column::PolicyKind)
+        .order_by_asc(row::Column::PolicyName)
+        .into_query();
+    query.join(sea_orm::JoinType::LeftJoin, policy::Entity, same_policy).join(
+        sea_orm::JoinType::LeftJoin,
+        version::Entity,
+        deciding,
+    );
+    let statement = connection.get_database_backend().build(&query);
+    let attached = Attached::find_by_statement(statement)
+        .all(connection)
+        .await
+        .map_err(StoreError::at("read the policies of a principal"))?;
+    let mut documents = Vec::with_capacity(attached.len());
+    for Attached { policy_kind, policy_name, document } in attached {
+        let corrupt = |why: String| CorruptRow {
+            table: "attachments",
+            column: "policy_name",
+            id: format!("{account} {} {policy_kind} {policy_name}", target.id()),
+            why,
+        };
+        let text = match (policy_kind.parse(), document) {
+            (Ok(PolicyKind::System), _) => system_policies::find(&policy_name)
+                .map(|policy| policy.document.to_owned())
+                .ok_or_else(|| corrupt("there is no such system policy".to_owned()))?,
+            (Ok(PolicyKind::Custom), Some(document)) => document,
+            (Ok(PolicyKind::Custom), None) => {
+                return Err(corrupt("the policy has no deciding version".to_owned()).into());
+            }
+            (Err(error), _) => return Err(corrupt(error.to_string()).into()),
+        };
+        let document =
+            PolicyDocument::parse(text.as_bytes(), DocumentKind::Identity).map_err(|why| CorruptRow {
+                table: "policy_versions",
+                column: "document",
+                id: format!("{account} {policy_name}"),
+                why: why.to_string(),
+            })?;
+        documents.push((Arc::from(policy_name), Arc::new(document)));
+    }
+    Ok(documents)
+}
+
+fn of_account(account: &AccountId) -> sea_orm::Select<row::Entity> {
+    row::Entity::find().filter(row::Column::AccountId.eq(account.as_str()))
+}
+
+async fn read(
+    connection: &impl ConnectionTrait,
+    select: sea_orm::Select<row::Entity>,
+) -> Result<Vec<Attachment>, StoreError> {
+    let rows = select
+        .order_by_asc(row::Column::PolicyKind)
+        .order_by_asc(row::Column::PolicyName)
+        .order_by_asc(row::Column::TargetId)
+        .all(connection)
+        .await
+        .map_err(StoreError::at("list attachments"))?;
+    Ok(rows.into_iter().map(from_row).collect::<Result<_, _>>()?)
+}
+
+fn from_row(model: row::Model) -> Result<Attachment, CorruptRow> {
+    let id = format!("{} {} {}", model.account_id, model.target_id, model.policy_name);
+    let reading = Reading { table: "attachments", id: &id };
+    let target = match (&model.user_id, &model.group_id, &model.role_id) {
+        (Some(user), None, None) => AttachmentTarget::User(reading.text("user_id", user)?),
+        (None, Some(group), None) => AttachmentTarget::Group(reading.text("group_id", group)?),
+        (None, None, Some(role)) => AttachmentTarget::Role(reading.text("role_id", role)?),
+        _ => return Err(reading.corrupt("target_id", "it is not one user, group or role")),
+    };
+    let policy = PolicyRef {
+        kind: reading.text("policy_kind", &model.policy_kind)?,
+        name: reading.text::<PolicyName>("policy_name", &model.policy_name)?,
+    };
+    Ok(Attachment { target, policy, attached_at: Timestamp::from_millis(model.attached_at) })
+}
+
+/// Whether anything is attached to the target.
+pub(crate) async fn has_any(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    target: &AttachmentTarget,
+) -> Result<bool, StoreError> {
+    let found = of_account(account)
+        .filter(row::Column::TargetId.eq(target.id()))
+        .select_only()
+        .column_as(Expr::val(1), "one")
+        .limit(1)
+        .into_tuple::<i32>()
+        .one(connection)
+        .await
+        .map_err(StoreError::at("look for attachments"))?;
+    Ok(found.is_some())
+}
