@@ -11,9 +11,12 @@ use crate::conditions::{ConditionError, Verdict};
 /// The named policies of one layer. They are pooled: what counts is the statements, in no order.
 ///
 /// Building a set sorts its statements by service, so that statements about other services cost nothing when it
-/// decides. Keep it as long as the principal's policies stay the same.
+/// decides. Keep it as long as the principal's policies stay the same; a clone is the same set and costs nothing.
+#[derive(Clone, Debug, Default)]
+pub struct PolicySet(Arc<Pooled>);
+
 #[derive(Debug, Default)]
-pub struct PolicySet {
+struct Pooled {
     policies: Vec<(Arc<str>, Arc<PolicyDocument>)>,
     denies: ByService,
     allows: ByService,
@@ -39,17 +42,17 @@ impl PolicySet {
     /// Pools named policies. The names stand in decisions; they need not differ.
     #[must_use]
     pub fn new(policies: Vec<(Arc<str>, Arc<PolicyDocument>)>) -> Self {
-        Self {
+        Self(Arc::new(Pooled {
             denies: ByService::of(&policies, Effect::Deny),
             allows: ByService::of(&policies, Effect::Allow),
             policies,
-        }
+        }))
     }
 
     /// The policies of the set.
     #[must_use]
     pub fn policies(&self) -> &[(Arc<str>, Arc<PolicyDocument>)] {
-        &self.policies
+        &self.0.policies
     }
 
     /// Asks every statement that can be about the action.
@@ -66,7 +69,7 @@ impl PolicySet {
     pub(crate) fn ask(&self, layer: Layer, asked: &Asked<'_>) -> Step {
         let service = asked.action.map(|action| action.service);
         let mut unreadable = None;
-        for place in self.denies.about(service) {
+        for place in self.0.denies.about(service) {
             match self.statement(place).applies(asked) {
                 Verdict::Holds => return Step::Deny(self.id(layer, place)),
                 Verdict::Unreadable(test) => unreadable = unreadable.or(Some((place, test))),
@@ -76,7 +79,7 @@ impl PolicySet {
         if let Some((place, test)) = unreadable {
             return Step::UnreadableDeny(self.id(layer, place), test.error());
         }
-        for place in self.allows.about(service) {
+        for place in self.0.allows.about(service) {
             if let Verdict::Holds = self.statement(place).applies(asked) {
                 return Step::Allow(self.id(layer, place));
             }
@@ -91,18 +94,23 @@ impl PolicySet {
         service: Option<&str>,
         is_it: impl Fn(&Statement) -> bool,
     ) -> Option<StatementId> {
-        self.denies
+        self.0
+            .denies
             .about(service)
             .find(|place| is_it(self.statement(*place)))
             .map(|place| self.id(layer, place))
     }
 
     fn statement(&self, place: Place) -> &Statement {
-        &self.policies[place.policy].1.statements[place.statement]
+        &self.0.policies[place.policy].1.statements[place.statement]
     }
 
     fn id(&self, layer: Layer, place: Place) -> StatementId {
-        StatementId { layer, policy: Arc::clone(&self.policies[place.policy].0), statement: place.statement }
+        StatementId {
+            layer,
+            policy: Arc::clone(&self.0.policies[place.policy].0),
+            statement: place.statement,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use domain::access_key::AccessKeyStatus;
 use domain::actions::{GetInstanceRecordConfig, SetInstanceRecordConfig};
 use domain::gate::{RequestFacts, Resource, authorize};
-use domain::identity::{IdentityRefused, PolicyName, UserName};
+use domain::identity::{Entity, IdentityRefused, PolicyName, UserName};
 use domain::principal::Principal;
 use persistence::{KeyOwner, StoreError};
 
@@ -175,5 +175,9 @@ async fn another_accounts_people_are_out_of_reach(world: World) {
     // The same names may be taken there.
     store.create_user(&stranger, &user("ana"), at(1), audit()).await.unwrap();
     let refused = store.attach_policy(&stranger, &user("ana"), &policy("read-only"), at(4), audit()).await;
-    assert!(matches!(refused, Err(StoreError::NotFound { what: "policy" })), "{refused:?}");
+    let absent = matches!(
+        &refused,
+        Err(StoreError::Identity(IdentityRefused::NotExist { entity: Entity::Policy, .. }))
+    );
+    assert!(absent, "{refused:?}");
 }
