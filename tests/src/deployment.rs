@@ -24,17 +24,22 @@ pub struct Client {
     pub access_key_id: String,
     /// The access key secret.
     pub access_key_secret: String,
+    /// The token of a temporary key.
+    pub security_token: Option<String>,
 }
 
 impl Client {
     /// The environment that SDK scripts and `hansard` read as a client.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let mut environment = vec![
             ("HANSARD_ENDPOINT", self.endpoint.clone()),
             ("ALIBABA_CLOUD_ACCESS_KEY_ID", self.access_key_id.clone()),
             ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", self.access_key_secret.clone()),
-        ]
+        ];
+        let token = self.security_token.iter();
+        environment.extend(token.map(|token| ("ALIBABA_CLOUD_SECURITY_TOKEN", token.clone())));
+        environment
     }
 
     /// Runs `hansard` with these credentials.
@@ -119,6 +124,7 @@ impl Deployment {
             endpoint: format!("http://{address}"),
             access_key_id: "LTAIwholeSystemTestRoot".into(),
             access_key_secret: "whole-system-test-root-secret-0123456789".into(),
+            security_token: None,
         };
         let folder = tempfile::Builder::new().prefix("hansard-test-").tempdir().expect("a temporary folder");
         let mut deployment = Self { root, folder, options, address, process: None };
@@ -237,6 +243,7 @@ impl Deployment {
             endpoint: self.root.endpoint.clone(),
             access_key_id: text("AccessKeyId"),
             access_key_secret: text("AccessKeySecret"),
+            security_token: None,
         }
     }
 

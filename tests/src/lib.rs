@@ -6,12 +6,14 @@
 
 mod database;
 mod deployment;
+mod identity;
 mod instance;
 mod person;
 mod programs;
 
 pub use database::PostgreSql;
 pub use deployment::{Client, Deployment, DeploymentOptions};
+pub use identity::IdentitySdk;
 pub use instance::Instance;
 pub use person::Person;
 pub use programs::{Sdk, asciinema_cat, in_browser, node, program, python, tests_folder, until};
