@@ -4,6 +4,7 @@ mod create_agent_join_token;
 mod get_instance_record_config;
 mod list_agents;
 mod list_instance_records;
+mod ram;
 mod set_instance_record_config;
 mod view_instance_records;
 
@@ -16,7 +17,7 @@ use persistence::PageRequest;
 use crate::dispatch::Registered;
 
 /// Every action that dispatch can call, in one list for each product or part of it.
-pub(crate) const REGISTRY: &[&[Registered]] = &[WORKBENCH];
+pub(crate) const REGISTRY: &[&[Registered]] = &[WORKBENCH, ram::USERS];
 
 const WORKBENCH: &[Registered] = &[
     Registered::new::<catalogue::SetInstanceRecordConfig>(),

@@ -237,7 +237,9 @@ async fn road<A: RpcAction>(
     let mut about = About::nothing();
     let asked = match openapi::parameters::read::<A::Request>(parameters) {
         Ok(asked) => asked,
-        Err(error) => return Err(call.refuse(name, &about, error.into()).await),
+        Err(error) => {
+            return Err(call.refuse(name, &about, error.in_words_of(A::ENTRY.product).into()).await);
+        }
     };
     about.recording = A::recording(&asked).map(|token| token.to_string());
     let resource = match A::locate(call, &asked).await {

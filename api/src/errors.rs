@@ -129,6 +129,9 @@ fn store_error(error: &StoreError) -> WireError {
         StoreError::InvalidPolicy(why) => {
             WireError::about(ErrorCode::InvalidRamParameter, "PolicyGrammar", format!("{why}."))
         }
+        StoreError::InvalidMarker => {
+            WireError::about(ErrorCode::InvalidRamParameter, "Marker", format!("{error}."))
+        }
         StoreError::Unavailable { .. } | StoreError::Stopping => ErrorCode::ServiceUnavailable.into(),
         _ => ErrorCode::InternalError.into(),
     }

@@ -185,6 +185,12 @@ catalogue! {
     /// Users, access keys, policies and attachments, by `hansard admin`.
     AdministerIdentity as Workbench "AdministerIdentity", Administration, Write, ReadsIdentity, AdministersIdentity, IssuesJoinToken;
 
+    // RAM: users, access keys, groups.
+    /// One user.
+    GetUser as Ram "GetUser", Wire, Read, ReadsIdentity;
+    /// The users of the account, by name.
+    ListUsers as Ram "ListUsers", Wire, List, ReadsIdentity;
+
     /// Closes abandoned recordings and lowers the counters of expired ones.
     SweepRecordings as Workbench "SweepRecordings", Job, Write, SweepsRecordings;
 }

@@ -40,6 +40,8 @@ pub enum Resource {
 /// One thing of the identity store, as policies are asked about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdentityResource {
+    /// `root`: the account's owner, who has access keys too.
+    Owner,
     /// `user/<name>`.
     User(UserName),
     /// `user/*`: all users.
@@ -59,9 +61,22 @@ pub enum IdentityResource {
 }
 
 impl IdentityResource {
+    /// What it is, in a word.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Owner => "account's owner",
+            Self::User(_) | Self::Users => "user",
+            Self::Group(_) | Self::Groups => "group",
+            Self::Role(_) | Self::Roles => "role",
+            Self::Policy(_) | Self::Policies => "policy",
+        }
+    }
+
     fn arn(&self, account: &AccountId) -> String {
         let ram = Product::Ram.ram_code();
         match self {
+            Self::Owner => format!("acs:{ram}::{account}:root"),
             Self::User(name) => format!("acs:{ram}::{account}:user/{name}"),
             Self::Users => format!("acs:{ram}::{account}:user/*"),
             Self::Group(name) => format!("acs:{ram}::{account}:group/{name}"),

@@ -214,7 +214,11 @@ fn codes_of(product: Product, request: &RefOr<Schema>, own: &[ErrorCode]) -> Val
         let target =
             object.properties.keys().map(String::as_str).filter(|name| *name == "RecordStorageTarget");
         codes.extend(required.chain(target).map(|name| format!("Missing{name}")));
-        codes.extend(object.properties.keys().map(|name| format!("Invalid{name}")));
+        let wrong = match product {
+            Product::Workbench => "Invalid",
+            Product::Ram | Product::Sts => "InvalidParameter.",
+        };
+        codes.extend(object.properties.keys().map(|name| format!("{wrong}{name}")));
     }
     codes.sort_unstable();
     codes.dedup();

@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use domain::actions::Product;
+
 /// What a caller should do with a call that was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RetryAdvice {
@@ -233,6 +235,18 @@ impl WireError {
         Self { code, parameter: Some(what.into()), message: Some(message.into()) }
     }
 
+    /// The same in the words of a product: what is `Invalid<Param>` elsewhere is `InvalidParameter.<Param>` in RAM and
+    /// STS.
+    #[must_use]
+    pub fn in_words_of(self, product: Product) -> Self {
+        match (product, self.code) {
+            (Product::Ram | Product::Sts, ErrorCode::InvalidParameter) => {
+                Self { code: ErrorCode::InvalidRamParameter, ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// The table's code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
@@ -291,6 +305,16 @@ mod tests {
         assert_eq!(error.code_text(), "InvalidPageSize");
         assert_eq!(error.status(), 400);
         assert!(error.message().contains("PageSize is not valid: it must be"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_parameter_is_told_in_the_words_of_its_product() {
+        let error = || WireError::invalid("UserName", "it must be short");
+        assert_eq!(error().in_words_of(Product::Workbench).code_text(), "InvalidUserName");
+        let ram = error().in_words_of(Product::Ram);
+        assert_eq!((ram.code_text().as_str(), ram.status()), ("InvalidParameter.UserName", 400));
+        assert_eq!(ram.message(), error().message());
+        assert_eq!(WireError::missing("UserName").in_words_of(Product::Sts).code_text(), "MissingUserName");
     }
 
     #[test]

@@ -34,6 +34,11 @@ pub enum StoreError {
         "NextToken was not issued for this list; take it from the reply before and repeat its other parameters"
     )]
     InvalidPageToken,
+    /// The Marker was not issued for this list.
+    #[error(
+        "Marker was not issued for this list; take it from the reply before and repeat its other parameters"
+    )]
+    InvalidMarker,
     /// A rule of the identity store refuses the change.
     #[error(transparent)]
     Identity(#[from] IdentityRefused),

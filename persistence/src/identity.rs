@@ -11,8 +11,42 @@ pub struct User {
     pub id: UserId,
     /// Its name, unique within the account.
     pub name: UserName,
+    /// What is noted about it.
+    pub profile: UserProfile,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it was last changed.
+    pub changed_at: Timestamp,
+    /// When it last signed in to the console.
+    pub last_login_at: Option<Timestamp>,
+}
+
+/// What is noted about a user. Nothing of it decides anything; each may be empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserProfile {
+    /// The name that people see.
+    pub display_name: String,
+    /// The number of a mobile phone.
+    pub mobile_phone: String,
+    /// The address of a mailbox.
+    pub email: String,
+    /// Whatever else.
+    pub comments: String,
+}
+
+/// A user that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewUser {
+    /// Its name.
+    pub name: UserName,
+    /// What is noted about it.
+    pub profile: UserProfile,
+}
+
+impl From<&UserName> for NewUser {
+    fn from(name: &UserName) -> Self {
+        Self { name: name.clone(), profile: UserProfile::default() }
+    }
 }
 
 /// Whom an access key stands for.

@@ -61,7 +61,8 @@ pub(crate) fn next_token(question: &str, cursor: &Cursor) -> String {
     hex::encode(bytes)
 }
 
-fn read_token(token: &str, question: &str) -> Result<Cursor, StoreError> {
+/// The place after which the token goes on.
+pub(crate) fn read_token(token: &str, question: &str) -> Result<Cursor, StoreError> {
     let bytes = hex::decode(token).map_err(|_| StoreError::InvalidPageToken)?;
     let (head, id) = bytes.split_at_checked(HEAD_BYTES).ok_or(StoreError::InvalidPageToken)?;
     let (digest, at) = head[1..].split_at(DIGEST_BYTES);

@@ -150,6 +150,7 @@ impl From<StoreError> for AgentRefusal {
             StoreError::NotFound { .. }
             | StoreError::OutsideGrant { .. }
             | StoreError::InvalidPageToken
+            | StoreError::InvalidMarker
             | StoreError::InvalidPolicy(_)
             | StoreError::Identity(_)
             | StoreError::CorruptRow(_)

@@ -1,6 +1,10 @@
-//! The operations of RAM.
+//! The operations of RAM, one file for each part.
+
+mod users;
 
 use super::Builder;
 
 /// All of them.
-pub(super) fn operations(_document: &mut Builder) {}
+pub(super) fn operations(document: &mut Builder) {
+    users::operations(document);
+}

@@ -16,7 +16,7 @@ impl Store {
     /// Makes an access key. The secret can be read here and never again.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] when there is no such user.
+    /// [`StoreError::Identity`] when there is no such user.
     pub async fn create_access_key<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,

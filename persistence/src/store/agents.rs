@@ -23,7 +23,7 @@ impl Store {
         granted: &Granted<A>,
         page: PageRequest,
     ) -> Result<AgentPage, StoreError> {
-        let Scope { account, instance } = Scope::of(granted);
+        let Scope { account, instance, .. } = Scope::of(granted);
         let of_instance = instance.as_ref().map_or("*", |instance| instance.as_str());
         let question = format!("agents {account} {of_instance}");
         let slice = Slice::of(&page, &question)?;
@@ -50,7 +50,7 @@ impl Store {
         agent: &AgentId,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let Scope { account, instance } = Scope::of(granted);
+        let Scope { account, instance, .. } = Scope::of(granted);
         let writer = self.inner.connections.writer();
         agent_rows::mark_seen(writer, &account, instance.as_ref(), agent, at, SEEN_AT_MOST_EVERY_MILLIS).await
     }
@@ -67,7 +67,7 @@ impl Store {
         capabilities: &[Capability],
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let Scope { account, instance } = Scope::of(granted);
+        let Scope { account, instance, .. } = Scope::of(granted);
         let (owner, agent) = (account.clone(), agent.clone());
         let (version, capabilities) = (version.to_owned(), capabilities.to_vec());
         self.transact(account, Revision::Kept, None, move |transaction| {

@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use domain::audit::AuditEvent;
-use domain::gate::Granted;
+use domain::gate::{Granted, IdentityResource, Resource};
 use domain::record_config::InstanceSelector;
 use domain::server_keys::ServerKeys;
 use domain::{AccountId, InstanceId};
@@ -59,11 +59,16 @@ enum Revision {
 pub(crate) struct Scope {
     account: AccountId,
     instance: Option<InstanceId>,
+    resource: Resource,
 }
 
 impl Scope {
     fn of<A: domain::actions::Action>(granted: &Granted<A>) -> Self {
-        Self { account: granted.account().clone(), instance: granted.instance().cloned() }
+        Self {
+            account: granted.account().clone(),
+            instance: granted.instance().cloned(),
+            resource: granted.resource().clone(),
+        }
     }
 
     /// Refuses what is about another account or instance than the grant is.
@@ -88,6 +93,17 @@ impl Scope {
             (Some(granted), InstanceSelector::One(asked)) if granted == asked => Ok(()),
             (Some(_), _) => Err(StoreError::OutsideGrant { what: "InstanceId" }),
         }
+    }
+
+    /// Refuses a thing of the identity store that the grant does not name. One of everything, as `hansard admin` has,
+    /// names all.
+    fn admits_identity(&self, thing: &IdentityResource) -> Result<(), StoreError> {
+        let admitted = match &self.resource {
+            Resource::Everything => true,
+            Resource::Identity(granted) => granted.contains(thing),
+            Resource::Instance { .. } | Resource::AllInstances { .. } => false,
+        };
+        if admitted { Ok(()) } else { Err(StoreError::OutsideGrant { what: thing.kind() }) }
     }
 }
 

@@ -123,7 +123,7 @@ impl Store {
     /// Attaches a policy of the account to a user; attached already, it stays so.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] when there is no such user, [`StoreError::Identity`] when there is no such policy.
+    /// [`StoreError::Identity`] when there is no such user, or when there is no such policy.
     pub async fn attach_policy<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -151,7 +151,7 @@ impl Store {
     /// Detaches a policy of the account from a user.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] when there is no such user, [`StoreError::Identity`] when it is not attached.
+    /// [`StoreError::Identity`] when there is no such user, or when it is not attached.
     pub async fn detach_policy<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,

@@ -20,7 +20,7 @@ impl Store {
         granted: &Granted<A>,
         query: RecordingQuery,
     ) -> Result<RecordingPage, StoreError> {
-        let Scope { account, instance } = Scope::of(granted);
+        let Scope { account, instance, .. } = Scope::of(granted);
         let of_instance = instance.as_ref().map_or("*", |instance| instance.as_str());
         let question = format!("recordings {account} {of_instance} {}", query.include_expired);
         let slice = Slice::of(&query.page, &question)?;
@@ -94,7 +94,7 @@ impl Store {
         granted: &Granted<A>,
         token: &TerminalSessionToken,
     ) -> Result<Option<recording_rows::StoredRecording>, StoreError> {
-        let Scope { account, instance } = Scope::of(granted);
+        let Scope { account, instance, .. } = Scope::of(granted);
         recording_rows::find(self.inner.connections.reader(), &account, instance.as_ref(), token).await
     }
 }

@@ -5,27 +5,37 @@ use std::collections::BTreeMap;
 use domain::Timestamp;
 use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
-use domain::gate::Granted;
+use domain::gate::{Granted, IdentityResource};
 use domain::identity::{AttachmentTarget, UserId, UserName};
 
-use super::{Revision, Store};
+use super::{Revision, Scope, Store};
+use crate::markers::NameSlice;
 use crate::rows::{access_key_rows, attachment_rows, user_rows};
-use crate::{StoreError, User};
+use crate::{MarkerPage, MarkerRequest, NewUser, StoreError, User};
 
 impl Store {
     /// Makes a user.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the name is taken.
+    /// [`StoreError::Identity`] when the name is taken.
     pub async fn create_user<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
-        name: &UserName,
+        new: impl Into<NewUser>,
         now: Timestamp,
         audit: AuditEvent,
     ) -> Result<User, StoreError> {
         let account = granted.account().clone();
-        let user = User { id: UserId::generate(), name: name.clone(), created_at: now };
+        let NewUser { name, profile } = new.into();
+        Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
+        let user = User {
+            id: UserId::generate(),
+            name,
+            profile,
+            created_at: now,
+            changed_at: now,
+            last_login_at: None,
+        };
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 user_rows::insert(transaction, &account, &user).await?;
@@ -43,10 +53,38 @@ impl Store {
         user_rows::list(self.inner.connections.reader(), granted.account()).await
     }
 
+    /// One user.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when it is not there; [`StoreError::OutsideGrant`].
+    pub async fn user<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        name: &UserName,
+    ) -> Result<User, StoreError> {
+        Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
+        user_rows::get_by_name(self.inner.connections.reader(), granted.account(), name).await
+    }
+
+    /// A part of the list of users, by name.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidMarker`]; [`StoreError::OutsideGrant`] when the grant is not for all users.
+    pub async fn page_of_users<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        page: &MarkerRequest,
+    ) -> Result<MarkerPage<User>, StoreError> {
+        Scope::of(granted).admits_identity(&IdentityResource::Users)?;
+        let slice = NameSlice::of(page, "users")?;
+        let users = user_rows::slice(self.inner.connections.reader(), granted.account(), &slice).await?;
+        Ok(slice.page(users, |user| user.name.to_string()))
+    }
+
     /// Deletes a user with its access keys and attachments.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
+    /// [`StoreError::Identity`] when it is not there.
     pub async fn delete_user<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -69,7 +107,7 @@ impl Store {
     /// Deletes a user that has neither access keys nor policies.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] when it has some.
+    /// [`StoreError::Identity`] when it is not there; [`StoreError::Conflict`] when it has some.
     pub async fn delete_bare_user<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,

@@ -1,0 +1,34 @@
+//! GetUser: one user, or the caller.
+
+use domain::actions::GetUser;
+use domain::gate::{Granted, IdentityResource, Resource};
+use openapi::ram::{GetUserReply, GetUserRequest, UserItem};
+
+use super::{caller_or, list_users};
+use crate::actions::wire_time;
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for GetUser {
+    type Request = GetUserRequest;
+    type Reply = GetUserReply;
+
+    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        let name = caller_or(call, asked.user_name.as_deref())?;
+        Ok(Resource::Identity(vec![IdentityResource::User(name)]))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let name = caller_or(call, asked.user_name.as_deref())?;
+        let user = call.hansard.store.user(&granted, &name).await?;
+        let last_login_date = user.last_login_at.map(wire_time);
+        Ok(Done::read(GetUserReply {
+            request_id: call.request_id.to_string(),
+            user: UserItem { last_login_date, ..list_users::item(&user) },
+        }))
+    }
+}

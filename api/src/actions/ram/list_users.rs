@@ -1,0 +1,50 @@
+//! ListUsers: the users of the account, by name.
+
+use domain::actions::ListUsers;
+use domain::gate::{Granted, IdentityResource, Resource};
+use openapi::ram::{ListUsersReply, ListUsersRequest, UserItem, UserList};
+use persistence::User;
+
+use super::paging::page;
+use crate::actions::wire_time;
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for ListUsers {
+    type Request = ListUsersRequest;
+    type Reply = ListUsersReply;
+
+    async fn locate(_: &Call<'_>, _: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(Resource::Identity(vec![IdentityResource::Users]))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let page = page(asked.marker, asked.max_items)?;
+        let page = call.hansard.store.page_of_users(&granted, &page).await?;
+        Ok(Done::read(ListUsersReply {
+            request_id: call.request_id.to_string(),
+            is_truncated: page.marker.is_some(),
+            marker: page.marker,
+            users: UserList { user: page.items.iter().map(item).collect() },
+        }))
+    }
+}
+
+/// A user as lists show it.
+pub(super) fn item(user: &User) -> UserItem {
+    UserItem {
+        user_id: user.id.to_string(),
+        user_name: user.name.to_string(),
+        display_name: user.profile.display_name.clone(),
+        mobile_phone: user.profile.mobile_phone.clone(),
+        email: user.profile.email.clone(),
+        comments: user.profile.comments.clone(),
+        create_date: wire_time(user.created_at),
+        update_date: wire_time(user.changed_at),
+        last_login_date: None,
+    }
+}

@@ -1,0 +1,21 @@
+//! Requests and replies of RAM 2015-05-01, as they stand on the wire. One file per kind of thing. Results stand beside
+//! RequestId; there is no envelope.
+
+mod users;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+pub use users::{GetUserReply, GetUserRequest, ListUsersReply, ListUsersRequest, UserItem, UserList};
+
+/// How many entries a list shows unless asked otherwise.
+pub const DEFAULT_MAX_ITEMS: u32 = 100;
+
+/// The reply of an action that has nothing else to tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DoneReply {
+    /// The call's id: an upper-case UUID, also in the header `x-acs-request-id`.
+    #[schema(example = "473469C7-AA6F-4DC5-B3DB-A3DC0DE30E47")]
+    pub request_id: String,
+}

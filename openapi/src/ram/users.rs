@@ -1,0 +1,90 @@
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use validator::Validate;
+
+/// Asks for one user.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetUserRequest {
+    /// The user; omitted by a user, it means the caller.
+    #[schema(nullable = false, example = "ana")]
+    pub user_name: Option<String>,
+}
+
+/// One user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetUserReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The user.
+    pub user: UserItem,
+}
+
+/// Lists the users of the account, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListUsersRequest {
+    /// Where the page before ended, from its reply.
+    #[schema(nullable = false)]
+    #[validate(length(min = 1, max = 512, message = "it is the Marker of an earlier reply"))]
+    pub marker: Option<String>,
+    /// How many entries a page shows.
+    #[schema(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    #[validate(range(min = 1, max = 1000, message = "it is a whole number from 1 to 1000"))]
+    pub max_items: Option<i32>,
+}
+
+/// A page of users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListUsersReply {
+    /// The call's id.
+    pub request_id: String,
+    /// Whether more follow.
+    pub is_truncated: bool,
+    /// Where this page ends; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub marker: Option<String>,
+    /// The users of this page.
+    pub users: UserList,
+}
+
+/// Users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct UserList {
+    /// The users, by name.
+    pub user: Vec<UserItem>,
+}
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct UserItem {
+    /// The id: 18 digits, never reused.
+    #[schema(example = "200000000000000001")]
+    pub user_id: String,
+    /// The name, unique within the account.
+    #[schema(example = "ana")]
+    pub user_name: String,
+    /// The name that people see.
+    pub display_name: String,
+    /// The number of a mobile phone.
+    pub mobile_phone: String,
+    /// The address of a mailbox.
+    pub email: String,
+    /// What is noted about the user.
+    pub comments: String,
+    /// When it was made.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub create_date: String,
+    /// When it was last changed.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub update_date: String,
+    /// When it last signed in to the console; absent when it never did, and in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub last_login_date: Option<String>,
+}
