@@ -33,7 +33,7 @@ impl<'a> Request<'a> {
 }
 
 /// All policies that bear on a principal.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Layers {
     /// The principal is the account owner, `acs:ram::<account>:root`, proven as such. It has full control of the
     /// account's own resources and no other.

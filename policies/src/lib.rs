@@ -46,6 +46,7 @@ mod context;
 mod decision;
 mod diff;
 mod document;
+mod drafts;
 mod evaluate;
 mod explain;
 mod format;
@@ -62,6 +63,7 @@ mod simulate;
 pub mod testing;
 mod values;
 mod vocabulary;
+mod written;
 
 pub use check::{Finding, Lint, Rule, Severity, check};
 pub use conditions::ConditionError;
@@ -69,6 +71,7 @@ pub use context::{Context, ContextValue};
 pub use decision::{AllowedBy, Decision, DenyReason, Layer, Outcome, PolicyType, StatementId};
 pub use diff::{Difference, Direction, Gap, MAX_DIFFERENCE_STEPS, MAX_LISTED_GAPS, Verdict, Witness, diff};
 pub use document::{DocumentKind, PolicyDocument};
+pub use drafts::{Draft, Drafts, InvalidDraft};
 pub use evaluate::{Layers, Request, could_deny, evaluate};
 pub use explain::{
     ElementExplanation, Explanation, KeyExplanation, KeyResult, LayerAnswer, LayerExplanation,

@@ -115,7 +115,7 @@ impl PolicySet {
 }
 
 /// Statements of one effect, by the service that their actions name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct ByService {
     /// Sorted by service, in lower case.
     services: Vec<(Box<str>, Vec<Place>)>,

@@ -23,15 +23,16 @@ use std::sync::Arc;
 use base64::Engine;
 use serde::Serialize;
 
-use crate::context::{Context, ContextValue};
+use crate::context::Context;
 use crate::decision::Outcome;
 use crate::document::{DocumentKind, PolicyDocument};
 use crate::evaluate::{Layers, Request};
 use crate::explain::{Explanation, explain};
-use crate::invalid::{Fault, InvalidPolicy, Reason};
+use crate::invalid::{Fault, InvalidPolicy, Path, Reason};
 use crate::json::{self, MAX_DEPTH, Node, Value};
 use crate::policy_set::PolicySet;
 use crate::principal::account_owned_by;
+use crate::written;
 
 /// Documents stand three levels deep in a file of cases.
 const MAX_FILE_DEPTH: usize = MAX_DEPTH + 4;
@@ -198,7 +199,12 @@ fn decide(case: &Node) -> Result<Outcomes, String> {
             .and_then(as_text)
             .ok_or_else(|| format!("no {name} in the request, or no string"))
     };
-    let context = context(member(request, "context"))?;
+    let context = match member(request, "context") {
+        None => Context::new(),
+        Some(node) => {
+            written::context(node, &Path::default(), "the context").map_err(|fault| fault.message)?
+        }
+    };
     let (principal, action, resource) = (text("principal")?, text("action")?, text("resource")?);
     let layers = layers(case, principal)?;
     let explanation = explain(&layers, &Request { principal, action, resource, context: &context });
@@ -265,28 +271,6 @@ fn set(name: &str, documents: &[Node], kind: DocumentKind) -> Result<PolicySet, 
         }
     };
     Ok(PolicySet::new(documents.iter().enumerate().map(read).collect::<Result<_, String>>()?))
-}
-
-fn context(node: Option<&Node>) -> Result<Context, String> {
-    let mut context = Context::new();
-    let Some(node) = node else { return Ok(context) };
-    let Value::Object(members) = &node.value else {
-        return Err(format!("context is {}; write an object of strings", node.type_name()));
-    };
-    for member in members {
-        let one = |node: &Node| match &node.value {
-            Value::Text(text) => Ok(ContextValue::from(&**text)),
-            Value::Number(spelled) => Ok(ContextValue::from(&**spelled)),
-            Value::Boolean(value) => Ok(ContextValue::from(*value)),
-            _ => Err(format!("{} of the context is {}; write a string", member.name, node.type_name())),
-        };
-        let values = match &member.value.value {
-            Value::List(entries) => entries.iter().map(one).collect::<Result<Vec<_>, _>>()?,
-            _ => vec![one(&member.value)?],
-        };
-        context.insert_all(&member.name, values);
-    }
-    Ok(context)
 }
 
 /// A case whose document has to be refused.

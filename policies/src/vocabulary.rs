@@ -2,6 +2,7 @@
 //!
 //! This crate knows no product. Whoever does passes its table in, so that mis-spelt actions and keys are found.
 
+use crate::action::{ActionName, ActionPattern};
 use crate::keys;
 use crate::resource::{InvalidResource, ResourcePattern};
 use crate::values::ValueType;
@@ -79,6 +80,16 @@ impl Vocabulary {
     pub fn with_key(mut self, name: &str, value_type: ValueType, presence: Presence) -> Self {
         self.keys.push(KnownKey { name: name.into(), value_type, presence });
         self
+    }
+
+    /// The known actions that fit a pattern, such as `ecs-workbench:List*`, in the order of the table.
+    ///
+    /// # Errors
+    /// The pattern is neither `*` nor `<ram-code>:<action-name>`; the message says how to mend it.
+    pub fn actions_that_fit(&self, pattern: &str) -> Result<Vec<&str>, String> {
+        let pattern = ActionPattern::parse(pattern)?;
+        let names = self.actions.iter().map(|action| &*action.name);
+        Ok(names.filter(|name| pattern.matches(ActionName::split(name))).collect())
     }
 
     pub(crate) fn actions(&self) -> &[KnownAction] {

@@ -98,7 +98,9 @@ impl Linter<'_> {
             let number = |glob: &Glob| {
                 glob.source().bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'*' | b'?'))
             };
-            if !number(account) && !account.source().contains("${") {
+            // Ready-made policies stand in no account.
+            let ready_made = service.literal() == Some("ram") && account.source() == "system";
+            if !number(account) && !ready_made && !account.source().contains("${") {
                 self.mark(
                     Severity::GeneralWarning,
                     Lint::AccountForm,
