@@ -256,6 +256,21 @@ pub fn authorize<A: Action>(
     Ok(Granted { principal: principal.clone(), resource, by, action: PhantomData })
 }
 
+/// What policies say of an action, in the same words as [`authorize`], without permitting it: for those who ask what
+/// somebody could do.
+///
+/// # Errors
+/// As [`authorize`].
+pub fn would_permit(
+    entry: &CatalogueEntry,
+    principal: &Principal,
+    resource: &Resource,
+    policies: &PrincipalPolicies,
+    facts: &RequestFacts,
+) -> Result<String, Denied> {
+    ask_policies(entry, principal, resource, policies, facts)
+}
+
 fn ask_policies(
     entry: &CatalogueEntry,
     principal: &Principal,

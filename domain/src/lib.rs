@@ -18,6 +18,7 @@ pub mod recording_life;
 pub mod server_keys;
 pub mod storage_target;
 pub mod system_policies;
+pub mod vocabulary;
 
 pub use recording::{
     AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken, Timestamp,

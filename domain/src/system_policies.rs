@@ -36,6 +36,46 @@ pub const ALL: &[SystemPolicy] = &[
         description: "Every call of ecs-workbench.",
         document: include_str!("../../policies/system/AliyunECSWorkbenchFullAccess.json"),
     },
+    SystemPolicy {
+        name: "AliyunECSWorkbenchReadOnlyAccess",
+        description: "Sees configurations, recordings and agents, and changes nothing; not the audit trail.",
+        document: include_str!("../../policies/system/AliyunECSWorkbenchReadOnlyAccess.json"),
+    },
+    SystemPolicy {
+        name: "AliyunRAMFullAccess",
+        description: "Manages users, groups, roles, policies and access keys.",
+        document: include_str!("../../policies/system/AliyunRAMFullAccess.json"),
+    },
+    SystemPolicy {
+        name: "AliyunRAMReadOnlyAccess",
+        description: "Sees users, groups, roles and policies, and changes nothing.",
+        document: include_str!("../../policies/system/AliyunRAMReadOnlyAccess.json"),
+    },
+    SystemPolicy {
+        name: "AliyunSTSAssumeRoleAccess",
+        description: "Assumes every role whose trust policy permits it.",
+        document: include_str!("../../policies/system/AliyunSTSAssumeRoleAccess.json"),
+    },
+    SystemPolicy {
+        name: "HansardAgentEnrolmentAccess",
+        description: "Makes the tokens with which agents join, and sees which agents there are.",
+        document: include_str!("../../policies/system/HansardAgentEnrolmentAccess.json"),
+    },
+    SystemPolicy {
+        name: "HansardAuditorAccess",
+        description: "Sees everything, recordings, policies and the audit trail too, and changes nothing.",
+        document: include_str!("../../policies/system/HansardAuditorAccess.json"),
+    },
+    SystemPolicy {
+        name: "HansardOperatorAccess",
+        description: "Works on instances and sees how they are recorded, but no recording.",
+        document: include_str!("../../policies/system/HansardOperatorAccess.json"),
+    },
+    SystemPolicy {
+        name: "HansardOwnSessionsAccess",
+        description: "Works on instances, and sees the recordings of its own sessions and no others.",
+        document: include_str!("../../policies/system/HansardOwnSessionsAccess.json"),
+    },
 ];
 
 /// The ready-made policy of this name; letters count.

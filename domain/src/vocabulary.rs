@@ -1,0 +1,220 @@
+//! What those who write policies have to know of this deployment: its actions, what each is asked on, and its condition
+//! keys. The linter finds mis-spelt names by it, and the authorization matrix has a row for each line of it.
+
+use policies::{Presence, ValueType, Vocabulary};
+
+use crate::actions::{CATALOGUE, CatalogueEntry, Door};
+
+/// A form of resource name that an action is asked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// One instance.
+    Instance,
+    /// Every instance at once: `*` as an InstanceId.
+    AllInstances,
+    /// `*`: an operation without a resource of its own.
+    Everything,
+    /// One user.
+    User,
+    /// All users.
+    Users,
+    /// One group.
+    Group,
+    /// All groups.
+    Groups,
+    /// One role.
+    Role,
+    /// All roles.
+    Roles,
+    /// One policy, of the account or ready-made.
+    Policy,
+    /// All policies.
+    Policies,
+}
+
+impl Form {
+    /// The names of this form, as a pattern for any account.
+    #[must_use]
+    pub fn pattern(self) -> &'static str {
+        match self {
+            Self::Instance | Self::AllInstances => "acs:ecs-workbench:*:*:workbench/*",
+            Self::Everything => "*",
+            Self::User | Self::Users => "acs:ram:*:*:user/*",
+            Self::Group | Self::Groups => "acs:ram:*:*:group/*",
+            Self::Role | Self::Roles => "acs:ram:*:*:role/*",
+            Self::Policy | Self::Policies => "acs:ram:*:*:policy/*",
+        }
+    }
+}
+
+/// What one action is asked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AskedOn {
+    /// The action, `<ram-code>:<permission>`.
+    pub action: &'static str,
+    /// The alternatives, by what the call names. Of one with several forms each must be allowed.
+    pub alternatives: &'static [&'static [Form]],
+}
+
+use Form::{AllInstances, Everything, Group, Groups, Instance, Policies, Policy, Role, Roles, User, Users};
+
+macro_rules! asked_on {
+    ($( $action:literal: $( $form:ident $(& $and:ident)* )|+ ; )*) => {
+        &[ $( AskedOn { action: $action, alternatives: &[ $( &[ $form $(, $and)* ] ),+ ] } ),* ]
+    };
+}
+
+/// What the actions of the wire are asked on.
+const ASKED_ON: &[AskedOn] = asked_on! {
+    "ecs-workbench:SetInstanceRecordConfig": Instance | AllInstances;
+    "ecs-workbench:GetInstanceRecordConfig": Instance | AllInstances;
+    "ecs-workbench:ListInstanceRecords": Instance | Everything;
+    "ecs-workbench:ViewInstanceRecords": Instance;
+    "ecs-workbench:CreateAgentJoinToken": Instance | AllInstances;
+    "ecs-workbench:ListAgents": Everything;
+    "ecs-workbench:ValidatePolicy": Everything;
+    "ecs-workbench:SimulatePolicy": Everything | User | Group | Role;
+    "ecs-workbench:ListAuditEvents": Everything;
+
+    "ram:CreateUser": Users;
+    "ram:GetUser": User;
+    "ram:UpdateUser": User;
+    "ram:ListUsers": Users;
+    "ram:DeleteUser": User;
+    "ram:CreateLoginProfile": User;
+    "ram:GetLoginProfile": User;
+    "ram:UpdateLoginProfile": User;
+    "ram:DeleteLoginProfile": User;
+    "ram:CreateAccessKey": User;
+    "ram:ListAccessKeys": User;
+    "ram:UpdateAccessKey": User;
+    "ram:DeleteAccessKey": User;
+    "ram:GetAccessKeyLastUsed": User;
+
+    "ram:CreateGroup": Groups;
+    "ram:GetGroup": Group;
+    "ram:UpdateGroup": Group;
+    "ram:ListGroups": Groups;
+    "ram:DeleteGroup": Group;
+    "ram:AddUserToGroup": User & Group;
+    "ram:RemoveUserFromGroup": User & Group;
+    "ram:ListUsersForGroup": Group;
+    "ram:ListGroupsForUser": User;
+
+    "ram:CreateRole": Roles;
+    "ram:GetRole": Role;
+    "ram:UpdateRole": Role;
+    "ram:ListRoles": Roles;
+    "ram:DeleteRole": Role;
+
+    "ram:CreatePolicy": Policies;
+    "ram:GetPolicy": Policy;
+    "ram:ListPolicies": Policies;
+    "ram:DeletePolicy": Policy;
+    "ram:CreatePolicyVersion": Policy;
+    "ram:ListPolicyVersions": Policy;
+    "ram:GetPolicyVersion": Policy;
+    "ram:SetDefaultPolicyVersion": Policy;
+    "ram:DeletePolicyVersion": Policy;
+    "ram:AttachPolicyToUser": User & Policy;
+    "ram:AttachPolicyToGroup": Group & Policy;
+    "ram:AttachPolicyToRole": Role & Policy;
+    "ram:DetachPolicyFromUser": User & Policy;
+    "ram:DetachPolicyFromGroup": Group & Policy;
+    "ram:DetachPolicyFromRole": Role & Policy;
+    "ram:ListPoliciesForUser": User;
+    "ram:ListPoliciesForGroup": Group;
+    "ram:ListPoliciesForRole": Role;
+    "ram:ListEntitiesForPolicy": Policy;
+    "ram:DecodeDiagnosticMessage": Everything;
+
+    "sts:AssumeRole": Role;
+    "sts:GetCallerIdentity": Everything;
+};
+
+/// Actions of the vendor's products that policies name and that this deployment does not answer. They are no mistakes.
+const ELSEWHERE: &[AskedOn] = asked_on! {
+    "ecs-workbench:LoginInstance": Instance;
+    "ecs-workbench:LoginECSInstance": Instance;
+    "ecs-workbench:ListTerminalCommands": Instance;
+    "ecs-workbench:EndSessions": Everything;
+    "ecs-workbench:ChatMessages": Everything;
+    "ram:CreateServiceLinkedRole": Everything;
+    "sts:AssumeRoleWithSAML": Role;
+    "sts:AssumeRoleWithOIDC": Role;
+};
+
+/// What an action of the wire is asked on; none for an action that comes by another door.
+#[must_use]
+pub fn asked_on(entry: &CatalogueEntry) -> Option<&'static AskedOn> {
+    let action = entry.ram_action();
+    ASKED_ON.iter().find(|asked| entry.door == Door::Wire && asked.action == action)
+}
+
+/// The actions and condition keys of this deployment.
+///
+/// # Panics
+/// Never: a test reads every pattern of every form.
+#[must_use]
+pub fn vocabulary() -> Vocabulary {
+    let answered = CATALOGUE.iter().filter_map(asked_on);
+    let mut vocabulary = Vocabulary::new();
+    for AskedOn { action, alternatives } in answered.chain(ELSEWHERE) {
+        let mut patterns: Vec<&str> = Vec::new();
+        for form in alternatives.iter().copied().flatten() {
+            if !patterns.contains(&form.pattern()) {
+                patterns.push(form.pattern());
+            }
+        }
+        vocabulary = vocabulary.with_action(action, &patterns).expect("every form has a well-formed pattern");
+    }
+    KEYS.iter().fold(vocabulary, |vocabulary, (name, value_type)| {
+        vocabulary.with_key(name, *value_type, Presence::Sometimes)
+    })
+}
+
+/// The condition keys beside those of the prefix `acs:`. One that ends in `/` stands for all that begin with it.
+const KEYS: &[(&str, ValueType)] = &[
+    ("ecs-workbench:SessionOwner", ValueType::Text),
+    ("ecs-workbench:InstanceTag/", ValueType::Text),
+    ("ecs-workbench:RecordingAge", ValueType::Number),
+    ("ecs-workbench:CaptureKind", ValueType::Text),
+    ("ram:ServiceName", ValueType::Text),
+    ("sts:ExternalId", ValueType::Text),
+    ("sts:SourceIdentity", ValueType::Text),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_action_of_the_wire_has_its_line() {
+        for entry in CATALOGUE.iter().filter(|entry| entry.door == Door::Wire) {
+            assert!(asked_on(entry).is_some(), "{} needs a line in ASKED_ON", entry.ram_action());
+        }
+        // What policies are asked at another door they are asked at the wire's too.
+        for entry in CATALOGUE.iter().filter(|entry| entry.door == Door::Replay) {
+            assert!(ASKED_ON.iter().any(|asked| asked.action == entry.ram_action()));
+        }
+    }
+
+    #[test]
+    fn no_action_stands_twice() {
+        let mut actions: Vec<&str> = ASKED_ON.iter().chain(ELSEWHERE).map(|asked| asked.action).collect();
+        actions.sort_unstable();
+        let all = actions.len();
+        actions.dedup();
+        assert_eq!(actions.len(), all);
+    }
+
+    #[test]
+    fn the_vocabulary_knows_what_is_answered_and_what_the_vendor_has() {
+        let known = vocabulary();
+        let fits = |pattern| known.actions_that_fit(pattern).unwrap();
+        assert_eq!(fits("ecs-workbench:listagents"), ["ecs-workbench:ListAgents"]);
+        assert_eq!(fits("ecs-workbench:LoginInstance").len(), 1);
+        assert!(fits("ecs-workbench:SealRecording").is_empty(), "an agent's door is no policy's business");
+        assert!(fits("ecs-workbench:*").len() > 6);
+    }
+}
