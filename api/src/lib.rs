@@ -11,6 +11,7 @@ mod errors;
 pub mod gateway;
 mod jobs;
 mod links;
+pub mod policy_tools;
 mod repeats;
 mod replay;
 mod request;

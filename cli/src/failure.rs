@@ -12,6 +12,10 @@ pub(crate) mod exit_code {
     pub(crate) const USAGE: u8 = 2;
     /// `verify`: what is there agrees, but not all is there.
     pub(crate) const PROVEN_PREFIX: u8 = 3;
+    /// `policy diff`: the two differ.
+    pub(crate) const DIFFERENT: u8 = 1;
+    /// `policy diff`: whether the two differ is unknown.
+    pub(crate) const UNKNOWN: u8 = 3;
     /// `verify`: something contradicts the rest.
     pub(crate) const INCONSISTENT: u8 = 4;
     /// `verify --trust`: the recording agrees with itself, and a key that is not trusted signed it.

@@ -74,6 +74,7 @@ fn run(command: &Command, environment: &Environment) -> Result<u8, Failure> {
             one_thread()?.block_on(commands::agents::run(arguments, environment))?;
         }
         Command::Call(arguments) => one_thread()?.block_on(commands::call::run(arguments, environment))?,
+        Command::Policy(arguments) => return commands::policy::run(arguments, environment),
         Command::Recordings(arguments) => {
             return commands::recordings::run(arguments, environment, &one_thread()?);
         }

@@ -1,6 +1,7 @@
 //! Requests and replies of ecs-workbench 2022-02-20, as they stand on the wire. One file per kind of thing.
 
 mod agents;
+mod policies;
 mod record_config;
 mod records;
 
@@ -10,6 +11,11 @@ use utoipa::ToSchema;
 pub use agents::{
     AgentCapability, AgentItem, AgentPage, CreateAgentJoinTokenReply, CreateAgentJoinTokenRequest,
     ListAgentsReply, ListAgentsRequest,
+};
+pub use policies::{
+    ExplainedCondition, ExplainedElement, ExplainedLayer, ExplainedStatement, PolicyExplanation,
+    PolicyFinding, PolicyFindings, PolicySimulation, PolicyStatement, SimulatePolicyReply,
+    SimulatePolicyRequest, SimulatedAnswer, ValidatePolicyReply, ValidatePolicyRequest,
 };
 pub use record_config::{
     GetInstanceRecordConfigReply, GetInstanceRecordConfigRequest, RecordConfigRoot,

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod client;
+mod policy;
 mod server;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -9,6 +10,10 @@ pub(crate) use client::{
     AgentsArguments, AgentsCommand, CallArguments, Document, ExportArguments, ExportFormat, ListArguments,
     OpenapiArguments, PlayArguments, RecordingArguments, RecordingsArguments, RecordingsCommand,
     TokenCommand, VerifyArguments,
+};
+pub(crate) use policy::{
+    CheckArguments, DiffArguments, ExplainArguments, FmtArguments, PolicyArguments, PolicyToolCommand,
+    SimulateArguments, SubjectArguments, TestArguments,
 };
 pub(crate) use server::{
     AccessKeyCommand, AccountCommand, AdminArguments, AdminCommand, KeyOwnerArguments, LocalAgentArguments,
@@ -26,7 +31,7 @@ As a client, hansard reads ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY
 ALIBABA_CLOUD_SECURITY_TOKEN, and HANSARD_ENDPOINT (default http://127.0.0.1:8080).
 
 Exit codes: 0 done; 1 the server refused, or something failed; 2 the command line or a setting is wrong. \
-`recordings verify` has more, see its --help."
+`recordings verify` and `policy diff` have more, see their --help."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -45,6 +50,8 @@ pub(crate) enum Command {
     Call(CallArguments),
     /// Find, watch, export and verify recordings.
     Recordings(RecordingsArguments),
+    /// Check, try, explain, compare, test and format policies.
+    Policy(PolicyArguments),
     /// Print the OpenAPI document of the API.
     Openapi(OpenapiArguments),
     /// Become the local agent, and end when the server ends.

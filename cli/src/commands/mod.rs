@@ -3,6 +3,7 @@
 pub(crate) mod agents;
 pub(crate) mod call;
 pub(crate) mod openapi;
+pub(crate) mod policy;
 pub(crate) mod recordings;
 pub(crate) mod replay_session;
 pub(crate) mod verify;

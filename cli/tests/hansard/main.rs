@@ -10,6 +10,7 @@ mod administration;
 mod calls;
 mod deployment;
 mod local_agent;
+mod policy;
 mod refusals;
 mod roots;
 mod starting;
