@@ -84,5 +84,5 @@ pub use resource::{InvalidResource, ResourcePattern};
 pub use simulate::{
     Answer, MAX_SIMULATED_REQUESTS, NamedContext, Questions, Simulation, TooManyQuestions, simulate,
 };
-pub use values::ValueType;
+pub use values::{AddressBlock, ValueType};
 pub use vocabulary::{Presence, Vocabulary};

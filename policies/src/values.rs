@@ -189,13 +189,27 @@ fn fraction_of_second(bytes: &[u8]) -> Option<(u32, &[u8])> {
 
 /// An address block; a single address is a block of one. Host bits are masked away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AddressBlock {
-    V4 { network: u32, mask: u32 },
-    V6 { network: u128, mask: u128 },
+pub enum AddressBlock {
+    /// A block of IPv4 addresses, and of the IPv6 addresses that are mapped to them.
+    V4 {
+        /// The first address.
+        network: u32,
+        /// The bits that all have in common.
+        mask: u32,
+    },
+    /// A block of IPv6 addresses.
+    V6 {
+        /// The first address.
+        network: u128,
+        /// The bits that all have in common.
+        mask: u128,
+    },
 }
 
 impl AddressBlock {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    /// Reads `10.0.0.0/8`, `2001:db8::/32` or one address; `None` when it is neither.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let (address, length) = match text.split_once('/') {
             Some((address, length)) => (address, Some(prefix_length(length)?)),
             None => (text, None),
@@ -228,8 +242,10 @@ impl AddressBlock {
         Some(Self::V6 { network: address.to_bits() & mask, mask })
     }
 
-    /// `address` is canonical: an IPv4-mapped one is IPv4. The two families never fit each other.
-    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+    /// Whether the block holds `address`, which is canonical: an IPv4-mapped one is IPv4. The two families never fit
+    /// each other.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
         match (self, address) {
             (Self::V4 { network, mask }, IpAddr::V4(address)) => address.to_bits() & mask == *network,
             (Self::V6 { network, mask }, IpAddr::V6(address)) => address.to_bits() & mask == *network,
