@@ -1,8 +1,14 @@
 //! What is written down about every call.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use crate::{AccountId, Timestamp};
+
+/// The account of the deployment itself. Nobody can have it: to it belong the events about callers whose account
+/// nobody knows. No account reads them; operators do, beside the database.
+pub static DEPLOYMENT_ACCOUNT: LazyLock<AccountId> =
+    LazyLock::new(|| AccountId::parse("1000000000000000").expect("it is an account id"));
 
 /// How the gate decided, as audit keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +28,8 @@ pub enum AuditDecision {
 }
 
 /// One final row about one authenticated call, append-only. It never holds a secret, a token that is a
-/// credential, or a query string.
+/// credential, or a query string. Calls that were refused before anybody was authenticated, and those that were
+/// throttled, are counted for a minute and are one event together: its `how` says how many they were.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEvent {
     /// The call's RequestId.

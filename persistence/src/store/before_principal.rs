@@ -2,6 +2,7 @@
 
 use domain::access_key::{AccessKey, AccessKeySecret, AccessKeyStatus};
 use domain::agent::{Agent, JoinToken, JoinTokenSecret};
+use domain::audit::DEPLOYMENT_ACCOUNT;
 use domain::gate::PrincipalPolicies;
 use domain::identity::{AccessKeyId, AttachmentTarget};
 use domain::principal::Principal;
@@ -39,7 +40,7 @@ impl Store {
     /// status is left as it is.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the key's id stands for somebody else.
+    /// [`StoreError::Conflict`] when the key's id stands for somebody else, or the account's for the deployment.
     pub async fn ensure_root(
         &self,
         account: &AccountId,
@@ -47,6 +48,10 @@ impl Store {
         secret: &AccessKeySecret,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        if *account == *DEPLOYMENT_ACCOUNT {
+            let why = "its id is kept for the deployment itself";
+            return Err(StoreError::Conflict { what: "account", why });
+        }
         let found = access_key_rows::find(self.inner.connections.reader(), key).await?;
         if let Some(stored) = &found {
             if stored.account != *account || stored.user.is_some() {

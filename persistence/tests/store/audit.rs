@@ -1,7 +1,7 @@
 //! Audit rows: committed, linked, and never changed.
 
 use aws_lc_rs::digest::{Context, SHA256};
-use domain::audit::AuditDecision;
+use domain::audit::{AuditDecision, DEPLOYMENT_ACCOUNT};
 use sea_orm::{ConnectionTrait, Statement};
 
 use crate::harness::{Backend, World, account, as_operator, event, on_both, other_account};
@@ -9,6 +9,7 @@ use crate::harness::{Backend, World, account, as_operator, event, on_both, other
 on_both!(
     an_event_reads_back_as_it_was_written,
     what_a_database_cannot_keep_is_replaced,
+    what_nobody_did_is_read_as_the_deployments_alone,
     rows_are_append_only,
     concurrent_writers_leave_no_hole_and_no_fork,
     a_refused_change_takes_no_number,
@@ -92,6 +93,20 @@ async fn what_a_database_cannot_keep_is_replaced(world: World) {
     world.store.record_audit(odd.clone()).await.unwrap();
     let read = world.store.latest_audit_events(&as_operator(&account()), 1).await.unwrap();
     assert_eq!((read[0].action.as_str(), &read[0].user_agent), ("A\u{fffd}B", &odd.user_agent));
+    assert_chains_are_whole(&world).await;
+}
+
+async fn what_nobody_did_is_read_as_the_deployments_alone(world: World) {
+    let strangers = event(&DEPLOYMENT_ACCOUNT, "");
+    world.store.record_audit(event(&account(), "ListAgents")).await.unwrap();
+    world.store.record_audit(strangers.clone()).await.unwrap();
+    for account in [account(), other_account()] {
+        let read = world.store.latest_audit_events(&as_operator(&account), 10).await.unwrap();
+        assert!(!read.contains(&strangers), "{read:?}");
+    }
+    let read = world.store.latest_audit_events(&as_operator(&DEPLOYMENT_ACCOUNT), 10).await.unwrap();
+    assert_eq!(read, [strangers]);
+    assert!(!world.store.accounts().await.unwrap().contains(&DEPLOYMENT_ACCOUNT));
     assert_chains_are_whole(&world).await;
 }
 

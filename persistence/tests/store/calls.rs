@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use domain::access_key::{AccessKeySecret, AccessKeyStatus};
+use domain::audit::DEPLOYMENT_ACCOUNT;
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use domain::server_keys::ServerKeys;
@@ -72,6 +73,8 @@ async fn a_preset_root_is_kept_or_refused(world: World) {
     let new = AccessKeySecret::new("another".to_owned());
     world.store.ensure_root(&account(), &id, &new, at(5)).await.unwrap();
     assert_eq!(world.store.find_access_key(&id).await.unwrap().unwrap().secret.reveal(), "another");
+    let refused = world.store.ensure_root(&DEPLOYMENT_ACCOUNT, &id, &new, at(5)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { what: "account", .. })), "{refused:?}");
     let refused = world.store.ensure_root(&other_account(), &id, &new, at(5)).await;
     assert!(matches!(refused, Err(StoreError::Conflict { what: "access key", .. })), "{refused:?}");
 }
