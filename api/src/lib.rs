@@ -18,6 +18,8 @@ mod request;
 mod serve;
 mod signed_tokens;
 mod state;
+mod trusted_proxies;
 
 pub use serve::serve;
 pub use state::{ApiSettings, Hansard, HansardParts};
+pub use trusted_proxies::{InvalidTrustedProxies, TrustedProxies};

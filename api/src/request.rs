@@ -6,7 +6,11 @@ use std::net::IpAddr;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
+use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
+
+use crate::state::Hansard;
+use crate::trusted_proxies::{Source, TrustedProxies};
 
 /// The id of one request: an upper-case UUID. The outermost middleware makes it; it is in every reply's
 /// `RequestId` and `x-acs-request-id`, in the audit row and in the log.
@@ -49,9 +53,9 @@ impl FromRequest for RequestId {
     }
 }
 
-/// The address of the peer. Trusted proxies are not known yet, so forwarded headers are not believed.
+/// The address that the request comes from: the peer's, or what trusted proxies say.
 pub(crate) fn source_address(request: &HttpRequest) -> Option<IpAddr> {
-    request.peer_addr().map(|address| address.ip().to_canonical())
+    source(request).address
 }
 
 /// The caller's program, as it names itself, cut at 256 characters; control characters become spaces.
@@ -61,7 +65,16 @@ pub(crate) fn user_agent(request: &HttpRequest) -> String {
     text.unwrap_or_default().chars().take(256).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Whether the request came over TLS.
+/// Whether the request came over TLS, to us or to trusted proxies.
 pub(crate) fn secure_transport(request: &HttpRequest) -> bool {
-    request.app_config().secure()
+    source(request).secure_transport
+}
+
+fn source(request: &HttpRequest) -> Source {
+    let peer = request.peer_addr().map(|address| address.ip());
+    let secure = request.app_config().secure();
+    match request.app_data::<Data<Hansard>>() {
+        Some(hansard) => hansard.settings.trusted_proxies.source(peer, secure, request.headers()),
+        None => TrustedProxies::default().source(peer, secure, request.headers()),
+    }
 }

@@ -12,6 +12,7 @@ use url::Url;
 use crate::decoding::Decoding;
 use crate::links::Links;
 use crate::repeats::Repeats;
+use crate::trusted_proxies::TrustedProxies;
 
 /// Settings of the API. The program that serves reads them from flags, environment and file; nothing here does.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct ApiSettings {
     pub segment_limit_bytes: usize,
     /// How many threads answer calls; `None` takes one per processor.
     pub workers: Option<usize>,
+    /// Whose word is taken for where a request comes from.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl ApiSettings {
@@ -38,7 +41,8 @@ impl ApiSettings {
     /// The largest upload of a segment unless set otherwise: 8 MiB.
     pub const SEGMENT_LIMIT_BYTES: usize = 8 * 1024 * 1024;
 
-    /// Settings with every default, for a deployment that is reached at `public_url`. Its host is `HostId`.
+    /// Settings with every default, for a deployment that is reached at `public_url`. Its host is `HostId`; no proxy is
+    /// trusted.
     #[must_use]
     pub fn new(public_url: Url, region: Region) -> Self {
         let host_id = public_url.host_str().unwrap_or("localhost").to_owned();
@@ -50,6 +54,7 @@ impl ApiSettings {
             call_limit_bytes: Self::CALL_LIMIT_BYTES,
             segment_limit_bytes: Self::SEGMENT_LIMIT_BYTES,
             workers: None,
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 

@@ -9,6 +9,7 @@ mod hostile;
 mod http;
 mod lifecycle;
 mod policies;
+mod proxies;
 mod service;
 mod shapes;
 mod signing;

@@ -42,7 +42,7 @@ struct Deployment {
     folder: TempDir,
     keys: Arc<ServerKeys>,
     clock: Arc<ManualClock>,
-    default_target: bool,
+    adjust: Box<dyn Fn(&mut ApiSettings) + Send + Sync>,
 }
 
 /// A running server.
@@ -57,22 +57,23 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn start() -> Self {
-        Self::of(true)
+        Self::adjusted(|_| {})
     }
 
     /// A deployment that has no storage target of its own.
     pub(crate) fn without_default_target() -> Self {
-        Self::of(false)
+        Self::adjusted(|settings| settings.default_target = false)
     }
 
-    fn of(default_target: bool) -> Self {
+    /// A deployment with other settings than the defaults.
+    pub(crate) fn adjusted(adjust: impl Fn(&mut ApiSettings) + Send + Sync + 'static) -> Self {
         let now = Timestamp::parse_rfc3339_seconds(NOW).unwrap();
         let deployment = Deployment {
             runtime: Runtime::new().unwrap(),
             folder: tempfile::tempdir().unwrap(),
             keys: Arc::new(ServerKeys::generate().unwrap()),
             clock: Arc::new(ManualClock::at(now)),
-            default_target,
+            adjust: Box::new(adjust),
         };
         Self::replica(Arc::new(deployment))
     }
@@ -98,11 +99,8 @@ impl Service {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let public_url = format!("http://{address}").parse().unwrap();
-        let settings = ApiSettings {
-            workers: Some(2),
-            default_target: deployment.default_target,
-            ..ApiSettings::new(public_url, region())
-        };
+        let mut settings = ApiSettings { workers: Some(2), ..ApiSettings::new(public_url, region()) };
+        (deployment.adjust)(&mut settings);
         let parts = HansardParts {
             store: store.clone(),
             objects: Arc::new(FolderObjects::open(&deployment.folder.path().join("objects")).unwrap()),
