@@ -19,6 +19,7 @@ use persistence::StoreError;
 use persistence::objects::ObjectError;
 
 use crate::request::RequestId;
+use crate::throttle::Throttled;
 
 /// Why a call was not done.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,9 @@ pub(crate) enum ActionError {
     /// Policy refused.
     #[error("denied")]
     Denied(#[source] Box<Denied>),
+    /// The caller calls too often.
+    #[error("throttled")]
+    Throttled(Throttled),
     /// The database.
     #[error("the database did not do its part")]
     Store(#[from] StoreError),
@@ -57,6 +61,12 @@ impl From<Denied> for ActionError {
     }
 }
 
+impl From<Throttled> for ActionError {
+    fn from(throttled: Throttled) -> Self {
+        Self::Throttled(throttled)
+    }
+}
+
 impl From<StorageTargetRefused> for ActionError {
     fn from(refused: StorageTargetRefused) -> Self {
         let code = match &refused {
@@ -80,6 +90,14 @@ impl ActionError {
         Self::Unexpected { step, source: source.into() }
     }
 
+    /// Whether the caller is at fault, and not the server.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Denied(_) | Self::Throttled(_) => true,
+            Self::Store(_) | Self::Objects(_) | Self::Unexpected { .. } => false,
+        }
+    }
+
     /// How it looks on the wire.
     pub(crate) fn wire(&self) -> WireError {
         match self {
@@ -88,6 +106,7 @@ impl ActionError {
                 Product::Workbench => ErrorCode::ForbiddenRam.into(),
                 Product::Ram | Product::Sts => ErrorCode::NoPermission.into(),
             },
+            Self::Throttled(_) => ErrorCode::ThrottlingUser.into(),
             Self::Store(error) => store_error(error),
             Self::Objects(error) => object_error(error),
             Self::Unexpected { .. } => ErrorCode::InternalError.into(),
@@ -104,7 +123,7 @@ impl ActionError {
     /// The whole chain, for the log; `None` when the caller's own mistake is all there is to know.
     fn chain(&self) -> Option<String> {
         match self {
-            Self::Refused(_) | Self::Denied(_) => None,
+            Self::Refused(_) | Self::Denied(_) | Self::Throttled(_) => None,
             Self::Store(_) | Self::Objects(_) | Self::Unexpected { .. } => Some(chain_of(self)),
         }
     }
@@ -183,6 +202,8 @@ pub(crate) struct Refusal {
     pub(crate) detail: Option<AccessDeniedDetail>,
     /// The chain, for the log.
     pub(crate) chain: Option<String>,
+    /// When to call again, of a caller that was throttled.
+    pub(crate) throttled: Option<Throttled>,
 }
 
 impl Refusal {
@@ -204,7 +225,7 @@ impl Refusal {
 
 impl From<WireError> for Refusal {
     fn from(wire: WireError) -> Self {
-        Self { wire, detail: None, chain: None }
+        Self { wire, detail: None, chain: None, throttled: None }
     }
 }
 
@@ -216,7 +237,11 @@ impl From<ErrorCode> for Refusal {
 
 impl From<&ActionError> for Refusal {
     fn from(error: &ActionError) -> Self {
-        Self { wire: error.wire(), detail: error.access_denied_detail(), chain: error.chain() }
+        let throttled = match error {
+            ActionError::Throttled(throttled) => Some(*throttled),
+            _ => None,
+        };
+        Self { wire: error.wire(), detail: error.access_denied_detail(), chain: error.chain(), throttled }
     }
 }
 

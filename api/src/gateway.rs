@@ -14,6 +14,9 @@ use crate::dispatch::{self, Call};
 use crate::errors::ActionError;
 use crate::request::{self, RequestId};
 use crate::state::Hansard;
+use crate::stranger::Stranger;
+use crate::tally::Alike;
+use crate::throttle::Throttled;
 use render::Format;
 
 /// Registers `/`.
@@ -28,18 +31,27 @@ async fn answer(
     hansard: Data<Hansard>,
 ) -> Result<HttpResponse, ActionError> {
     let arrived_at = hansard.now();
-    let signed = read::read(&http, payload, hansard.settings.call_limit_bytes).await?;
+    let (stranger, limit) = (Stranger::of(&http, &hansard), hansard.settings.call_limit_bytes);
+    if let Err(throttled) = stranger.admit() {
+        read::discard(&http, payload, limit).await;
+        return Err(throttled.into());
+    }
+    let signed = read::read(&http, payload, limit).await.map_err(|error| stranger.refuse(error))?;
     let parameters = parameters::Channel::merged(&signed.query, &signed.form);
     let format = Format::of(parameters.get("Format").map(String::as_str));
     http.extensions_mut().insert(format);
-    let claim = signature::Claim::read(&signed)?;
-    let authenticated = authenticate::authenticate(&hansard, &claim, arrived_at).await?;
+    let claim = signature::Claim::read(&signed).map_err(|error| stranger.refuse(error))?;
+    let authenticated = authenticate::authenticate(&hansard, &claim, arrived_at, &stranger).await?;
     // RegionId selects nothing; here it is recorded.
     http.extensions_mut().insert(finish::Asked {
         principal: authenticated.principal.arn(),
         action: claim.action().map(parameters::shown).unwrap_or_default(),
         region_id: parameters.get("RegionId").map(|region| parameters::shown(region)).unwrap_or_default(),
     });
+    if let Err(throttled) = hansard.throttle.by_principal(&authenticated.principal) {
+        stranger.count(Alike::principal(&authenticated.principal), Throttled::CODE);
+        return Err(throttled.into());
+    }
     let call = Call {
         hansard: &hansard,
         request_id: RequestId::of(&http),

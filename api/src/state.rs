@@ -11,7 +11,8 @@ use url::Url;
 
 use crate::decoding::Decoding;
 use crate::links::Links;
-use crate::repeats::Repeats;
+use crate::tally::Tally;
+use crate::throttle::{Throttle, ThrottleLimits};
 use crate::trusted_proxies::TrustedProxies;
 
 /// Settings of the API. The program that serves reads them from flags, environment and file; nothing here does.
@@ -33,6 +34,8 @@ pub struct ApiSettings {
     pub workers: Option<usize>,
     /// Whose word is taken for where a request comes from.
     pub trusted_proxies: TrustedProxies,
+    /// How often callers may call.
+    pub throttle: ThrottleLimits,
 }
 
 impl ApiSettings {
@@ -42,7 +45,7 @@ impl ApiSettings {
     pub const SEGMENT_LIMIT_BYTES: usize = 8 * 1024 * 1024;
 
     /// Settings with every default, for a deployment that is reached at `public_url`. Its host is `HostId`; no proxy is
-    /// trusted.
+    /// trusted, and nobody is throttled.
     #[must_use]
     pub fn new(public_url: Url, region: Region) -> Self {
         let host_id = public_url.host_str().unwrap_or("localhost").to_owned();
@@ -55,6 +58,7 @@ impl ApiSettings {
             segment_limit_bytes: Self::SEGMENT_LIMIT_BYTES,
             workers: None,
             trusted_proxies: TrustedProxies::default(),
+            throttle: ThrottleLimits::default(),
         }
     }
 
@@ -95,8 +99,10 @@ pub struct Hansard {
     pub(crate) links: Links,
     /// The turns that decodes of segments take.
     pub(crate) decoding: Decoding,
-    /// Refused enrolments that are written down already.
-    pub(crate) refused_enrolments: Repeats,
+    /// How often callers may call.
+    pub(crate) throttle: Throttle,
+    /// What is counted for the audit.
+    pub(crate) tally: Tally,
 }
 
 impl Hansard {
@@ -104,6 +110,7 @@ impl Hansard {
     #[must_use]
     pub fn new(parts: HansardParts) -> Self {
         let HansardParts { store, objects, clock, keys, settings } = parts;
+        let throttle = Throttle::new(&settings.throttle, &clock);
         Self {
             store,
             objects,
@@ -112,7 +119,8 @@ impl Hansard {
             settings,
             links: Links::default(),
             decoding: Decoding::default(),
-            refused_enrolments: Repeats::default(),
+            throttle,
+            tally: Tally::default(),
         }
     }
 

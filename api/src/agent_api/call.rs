@@ -26,6 +26,7 @@ use super::proof::{self, NotProven};
 use super::refusal::AgentRefusal;
 use super::reply::{self, Envelope};
 use crate::Hansard;
+use crate::stranger::Stranger;
 
 /// The largest body of a seal: a manifest of 8 MiB in base64, and the names around it.
 const MAXIMUM_SEAL_BYTES: usize = 12 * 1024 * 1024;
@@ -173,11 +174,16 @@ impl AgentCall {
                 let principal = principal_of(&agent);
                 Ok(Self { hansard, envelope, agent, body, principal })
             }
-            Err(NotProven { refusal, signed_by }) => {
+            Err(NotProven { refusal, signed_by, account }) => {
                 let (request_id, code) = (&envelope.request_id, refusal.code.code());
                 tracing::info!(%request_id, code, "a call of an agent was not authenticated");
                 let written = match signed_by {
                     Some(agent) => record_refusal(&hansard, &envelope, &request, &agent, code).await,
+                    None if refusal.code.status() < 500 => {
+                        let action = action_of(&request);
+                        Stranger::of(&request, &hansard).count_refusal(account.as_ref(), action, code);
+                        Ok(())
+                    }
                     None => Ok(()),
                 };
                 // A refusal that cannot be written down must not look like a final answer.
@@ -193,6 +199,11 @@ impl AgentCall {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ActionOf(pub(crate) &'static CatalogueEntry);
 
+/// The action that a request asks for by its resource.
+fn action_of(request: &HttpRequest) -> &'static str {
+    request.app_data::<ActionOf>().map_or("", |ActionOf(entry)| entry.name)
+}
+
 /// The audit row of a call that the agent's key had signed and that was refused all the same.
 async fn record_refusal(
     hansard: &Hansard,
@@ -201,7 +212,7 @@ async fn record_refusal(
     agent: &Agent,
     result: &str,
 ) -> Result<(), StoreError> {
-    let action = request.app_data::<ActionOf>().map_or("", |ActionOf(entry)| entry.name);
+    let action = action_of(request);
     let recording =
         request.match_info().get("token").and_then(|token| TerminalSessionToken::parse(token).ok());
     let resource = Resource::Instance { region: agent.region.clone(), instance: agent.instance.clone() };

@@ -5,17 +5,18 @@ use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use agent_protocol::MAXIMUM_CALL_BYTES;
 use agent_protocol::enrol::{EnrolReply, EnrolRequest};
-use domain::AgentId;
 use domain::actions::{Action as _, EnrolAgent};
 use domain::agent::{Agent, JoinToken, JoinTokenRefused, JoinTokenSecret};
 use domain::audit::{AuditDecision, AuditEvent};
 use domain::gate::{self, Granted, PrincipalPolicies, Resource};
+use domain::{AccountId, AgentId};
 use persistence::{AgentEnrolled, StoreError};
 
 use super::refusal::AgentRefusal;
 use super::reply::{self, Envelope};
 use super::{body, call, configuration};
 use crate::Hansard;
+use crate::stranger::Stranger;
 
 /// The longest host name, version or capability that is stored.
 const TEXT_LIMIT: usize = 255;
@@ -28,10 +29,21 @@ pub(crate) async fn post(
     hansard: Data<Hansard>,
 ) -> HttpResponse {
     let envelope = Envelope::of(&request, &hansard);
-    match enrol(&hansard, &envelope, &mut payload.into_inner()).await {
+    let stranger = Stranger::of(&request, &hansard);
+    let mut payload = payload.into_inner();
+    if let Err(throttled) = stranger.admit() {
+        body::discard(&mut payload, MAXIMUM_CALL_BYTES, body::OF_A_STRANGER).await;
+        return reply::refused(&envelope, &throttled.into());
+    }
+    let mut account = None;
+    match enrol(&hansard, &envelope, &mut payload, &mut account).await {
         Ok(enrolled) => reply::ok(&envelope, &enrolled),
         Err(refusal) => {
             tracing::info!(request_id = %envelope.request_id, code = refusal.code.code(), "an enrolment was refused");
+            // A token that is spent authenticates nobody, and must not fill the audit.
+            if refusal.code.status() < 500 {
+                stranger.count_refusal(account.as_ref(), EnrolAgent::ENTRY.name, refusal.code.code());
+            }
             reply::refused(&envelope, &refusal)
         }
     }
@@ -41,6 +53,7 @@ async fn enrol(
     hansard: &Hansard,
     envelope: &Envelope,
     payload: &mut Payload,
+    account: &mut Option<AccountId>,
 ) -> Result<EnrolReply, AgentRefusal> {
     let body = body::read(payload, MAXIMUM_CALL_BYTES, body::OF_A_STRANGER).await?;
     let asked: EnrolRequest = body::parse(&body)?;
@@ -48,6 +61,8 @@ async fn enrol(
 
     let presented = JoinTokenSecret::presented(&asked.join_token);
     let token = hansard.store.find_join_token(&presented).await?.ok_or(JoinTokenRefused::NotFound)?;
+    // The token names an account, so that a refusal is that account's to know.
+    *account = Some(token.account.clone());
     let now = envelope.arrived_at;
     let agent = Agent {
         id: AgentId::generate(),
@@ -74,36 +89,24 @@ async fn enrol(
     )?;
     let by = || AuditDecision::Allowed { by: granted.by().to_owned() };
     let how = if asked.replace { "replace" } else { "" };
-    let audit = |result: &str| {
-        envelope.audit_event(&principal, EnrolAgent::ENTRY.name, &resource, by(), result, None, how)
-    };
+    let audit = || envelope.audit_event(&principal, EnrolAgent::ENTRY.name, &resource, by(), "OK", None, how);
 
     let change = AgentEnrolled { agent: agent.clone(), token_hash: presented.hash(), replace: asked.replace };
-    let agent = match hansard.store.apply(&granted, change, audit("OK")).await {
+    let agent = match hansard.store.apply(&granted, change, audit()).await {
         Ok(()) => {
             hansard.links.close_replaced(&agent);
             tracing::info!(request_id = %envelope.request_id, agent = %agent.id, instance = %agent.instance, "an agent was enrolled");
             agent
         }
-        // The token names an account, so the refusal is a row of that account's audit.
         Err(StoreError::JoinTokenRefused(refused)) => {
             match enrolled_before(hansard, &granted, &presented, &token, &agent, refused).await? {
                 Some(enrolled) => {
                     let principal = call::principal_of(&enrolled);
-                    let row =
-                        AuditEvent { principal: principal.arn(), how: "again".to_owned(), ..audit("OK") };
+                    let row = AuditEvent { principal: principal.arn(), how: "again".to_owned(), ..audit() };
                     hansard.store.record_audit(row).await?;
                     enrolled
                 }
-                None => {
-                    let refusal = AgentRefusal::from(refused);
-                    // A token that is spent authenticates nobody, and must not fill the audit.
-                    let code = refusal.code.code();
-                    if hansard.refused_enrolments.is_first(&format!("{code} {}", presented.hash()), now) {
-                        hansard.store.record_audit(audit(code)).await?;
-                    }
-                    return Err(refusal);
-                }
+                None => return Err(refused.into()),
             }
         }
         Err(error) => return Err(error.into()),

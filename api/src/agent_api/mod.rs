@@ -1,6 +1,6 @@
 //! `/agent/v1`: how agents enrol, learn their configuration, and deliver recordings (DECISIONS N1 to N4).
 
-mod body;
+pub(crate) mod body;
 mod call;
 mod configuration;
 mod document;

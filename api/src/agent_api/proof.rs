@@ -7,8 +7,8 @@ use actix_web::http::header;
 use actix_web::web::Bytes;
 use agent_protocol::{AgentClaims, AgentErrorCode, ClaimsRefused, PublicKey};
 use aws_lc_rs::digest;
-use domain::Timestamp;
 use domain::agent::Agent;
+use domain::{AccountId, Timestamp};
 use persistence::NonceClaim;
 
 use super::body;
@@ -28,11 +28,23 @@ pub(super) struct NotProven {
     pub(super) refusal: AgentRefusal,
     /// The agent, when its key had signed: then the refusal is a row of the audit.
     pub(super) signed_by: Option<Box<Agent>>,
+    /// The account of the agent that the token names, whoever made it: to it belongs what is counted.
+    pub(super) account: Option<AccountId>,
 }
 
 impl<E: Into<AgentRefusal>> From<E> for NotProven {
     fn from(refusal: E) -> Self {
-        Self { refusal: refusal.into(), signed_by: None }
+        Self { refusal: refusal.into(), signed_by: None, account: None }
+    }
+}
+
+impl NotProven {
+    fn of_account(refusal: impl Into<AgentRefusal>, agent: &Agent) -> Self {
+        Self { account: Some(agent.account.clone()), ..refusal.into().into() }
+    }
+
+    fn signed_by(refusal: AgentRefusal, agent: Agent) -> Self {
+        Self { refusal, account: None, signed_by: Some(Box::new(agent)) }
     }
 }
 
@@ -62,7 +74,7 @@ pub(super) async fn prove(
             if let (ClaimsRefused::Expired, Some(mut payload)) = (&refused, payload) {
                 body::discard(&mut payload, most, body::OF_A_STRANGER).await;
             }
-            return Err(refused.into());
+            return Err(NotProven::of_account(refused, &agent));
         }
     }
     // Only somebody who holds the key learns that the agent was replaced.
@@ -73,13 +85,13 @@ pub(super) async fn prove(
     };
     let body = match body {
         Ok(body) => body,
-        Err(refusal) => return Err(NotProven { refusal, signed_by: Some(Box::new(agent)) }),
+        Err(refusal) => return Err(NotProven::signed_by(refusal, agent)),
     };
     // Another body than the signed one: whose it is, nobody knows.
-    let claims = verify(&body)?;
+    let claims = verify(&body).map_err(|refused| NotProven::of_account(refused, &agent))?;
     match claim(hansard, &agent, &claims, now).await {
         Ok(()) => Ok((agent, body)),
-        Err(refusal) => Err(NotProven { refusal, signed_by: Some(Box::new(agent)) }),
+        Err(refusal) => Err(NotProven::signed_by(refusal, agent)),
     }
 }
 

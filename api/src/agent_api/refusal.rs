@@ -11,6 +11,8 @@ use domain::recording_life::{SealRefused, SegmentRefused};
 use persistence::StoreError;
 use persistence::objects::ObjectError;
 
+use crate::throttle::Throttled;
+
 /// The most characters of a message.
 const MESSAGE_LIMIT: usize = 500;
 
@@ -20,6 +22,7 @@ pub(crate) struct AgentRefusal {
     pub(crate) code: AgentErrorCode,
     pub(crate) message: String,
     pub(crate) expected_number: Option<u32>,
+    pub(crate) throttled: Option<Throttled>,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -38,7 +41,7 @@ impl AgentRefusal {
         if characters.next().is_some() {
             message.push_str("...");
         }
-        Self { code, message, expected_number: None, cause: None }
+        Self { code, message, expected_number: None, throttled: None, cause: None }
     }
 
     pub(crate) fn caused_by(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -69,6 +72,13 @@ impl fmt::Display for AgentRefusal {
 impl Error for AgentRefusal {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
+    }
+}
+
+impl From<Throttled> for AgentRefusal {
+    fn from(throttled: Throttled) -> Self {
+        let message = "too many calls from this address; try again after the pause that Retry-After names";
+        Self { throttled: Some(throttled), ..Self::new(AgentErrorCode::Throttling, message) }
     }
 }
 

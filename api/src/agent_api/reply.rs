@@ -17,6 +17,7 @@ use super::refusal::AgentRefusal;
 use crate::Hansard;
 use crate::errors::chain_of;
 use crate::request::{self, RequestId};
+use crate::throttle::Throttled;
 
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-acs-request-id");
 
@@ -99,7 +100,11 @@ pub(crate) fn refused(envelope: &Envelope, refusal: &AgentRefusal) -> HttpRespon
     if status.is_server_error() {
         tracing::error!(request_id = %envelope.request_id, chain = %chain_of(refusal), "a call of an agent failed");
     }
-    start(envelope, status).json(ErrorReply {
+    let mut response = start(envelope, status);
+    for header in refusal.throttled.into_iter().flat_map(Throttled::headers) {
+        response.insert_header(header);
+    }
+    response.json(ErrorReply {
         request_id: envelope.id(),
         host_id: envelope.host_id.clone(),
         code: refusal.code.code().to_owned(),

@@ -21,6 +21,7 @@ use super::refusal::AgentRefusal;
 use super::reply::{self, Envelope};
 use crate::Hansard;
 use crate::signed_tokens::{self, TokenRefused};
+use crate::stranger::Stranger;
 
 /// The object is stored.
 #[derive(Debug, Serialize, ToSchema)]
@@ -50,7 +51,9 @@ async fn upload(
     path: &(String, String),
     payload: Payload,
 ) -> Result<(), AgentRefusal> {
-    let grant = read_grant(hansard, envelope, request)?;
+    let grant = read_grant(hansard, envelope, request).inspect_err(|refusal| {
+        Stranger::of(request, hansard).count_refusal(None, "", refusal.code.code());
+    })?;
     // From here on the grant says whose the call is, and every end of it is a row.
     let (decision, received) = match permit(hansard, envelope, &grant, path).await {
         Ok(granted) => {

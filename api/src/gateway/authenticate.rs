@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use domain::Timestamp;
-use domain::access_key::AccessKeyStatus;
+use domain::access_key::{AccessKey, AccessKeyStatus};
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use openapi::error_codes::ErrorCode;
@@ -13,6 +13,7 @@ use persistence::NonceClaim;
 use super::signature::Claim;
 use crate::errors::ActionError;
 use crate::state::Hansard;
+use crate::stranger::Stranger;
 
 /// How long a nonce is remembered beyond its request's time (DECISIONS G1): the whole window, three times.
 const NONCE_KEPT_FOR: Duration = Duration::from_secs(45 * 60);
@@ -27,10 +28,26 @@ pub(super) async fn authenticate(
     hansard: &Hansard,
     claim: &Claim<'_>,
     now: Timestamp,
+    stranger: &Stranger<'_>,
 ) -> Result<Authenticated, ActionError> {
     // What cannot be a key id is not found either.
-    let id = AccessKeyId::parse(claim.access_key_id()).map_err(|_| ErrorCode::AccessKeyNotFound)?;
-    let key = hansard.store.find_access_key(&id).await?.ok_or(ErrorCode::AccessKeyNotFound)?;
+    let not_found = || stranger.refuse(ErrorCode::AccessKeyNotFound);
+    let id = AccessKeyId::parse(claim.access_key_id()).map_err(|_| not_found())?;
+    let key = hansard.store.find_access_key(&id).await?.ok_or_else(not_found)?;
+    // Whoever it is, the key says of which account.
+    check(hansard, claim, now, &key)
+        .await
+        .map_err(|error| stranger.refuse_key(key.principal.account(), &id, error))?;
+    Ok(Authenticated { principal: key.principal, access_key_id: id })
+}
+
+/// Everything that must hold of a claim to be the key's.
+async fn check(
+    hansard: &Hansard,
+    claim: &Claim<'_>,
+    now: Timestamp,
+    key: &AccessKey,
+) -> Result<(), ActionError> {
     if key.status != AccessKeyStatus::Active {
         return Err(ErrorCode::AccessKeyInactive.into());
     }
@@ -40,11 +57,11 @@ pub(super) async fn authenticate(
     claim.check_security_token()?;
     // Only now: otherwise anybody could burn the nonces of somebody else's requests.
     let nonce =
-        NonceClaim { hash: nonce_hash(&id, claim.nonce()), expires_at: date.plus(NONCE_KEPT_FOR), now };
+        NonceClaim { hash: nonce_hash(&key.id, claim.nonce()), expires_at: date.plus(NONCE_KEPT_FOR), now };
     if !hansard.store.claim_nonce(nonce).await? {
         return Err(ErrorCode::SignatureNonceUsed.into());
     }
-    Ok(Authenticated { principal: key.principal, access_key_id: id })
+    Ok(())
 }
 
 /// SHA-256 of the key id and the nonce. No key id holds a zero byte, so that no two pairs run together.

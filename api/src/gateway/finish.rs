@@ -136,6 +136,10 @@ impl Line {
             Some(chain) => {
                 tracing::error!(%request_id, method, resource, principal, action, status, code, millis, chain, "failed");
             }
+            // Who calls too often must not fill the log too; the audit has their number.
+            None if status == 429 => {
+                tracing::debug!(%request_id, method, principal, action, status, code, millis, "answered");
+            }
             None if about.asked.is_some() => {
                 tracing::info!(%request_id, method, principal, action, region_id, status, code, millis, "answered");
             }

@@ -11,6 +11,7 @@ use openapi::error_codes::{ErrorCode, WireError};
 use super::parameters::Channel;
 use super::render::Format;
 use super::signature::SignedRequest;
+use crate::agent_api::body;
 
 /// A body that has not arrived by then will not.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -26,11 +27,7 @@ pub(super) async fn read(
     payload: Payload,
     limit: usize,
 ) -> Result<SignedRequest, WireError> {
-    let query = Channel::parse(http.query_string().as_bytes(), "query");
-    // Whatever is refused from here on is refused in the format that was asked for.
-    if let Ok(query) = &query {
-        http.extensions_mut().insert(Format::of(query.get("Format")));
-    }
+    let query = read_query(http);
     let body = tokio::time::timeout(BODY_TIMEOUT, read_body(payload, limit)).await.map_err(|_| {
         WireError::with_message(ErrorCode::MalformedRequest, "The body did not arrive in time.")
     })??;
@@ -46,6 +43,20 @@ pub(super) async fn read(
         headers: headers(http)?,
         body,
     })
+}
+
+/// The parameters of the query. Whatever is refused from here on is refused in the format that it asks for.
+fn read_query(http: &HttpRequest) -> Result<Channel, WireError> {
+    let query = Channel::parse(http.query_string().as_bytes(), "query")?;
+    http.extensions_mut().insert(Format::of(query.get("Format")));
+    Ok(query)
+}
+
+/// Reads away a call that is not looked at, so that its sender hears why, in the format that its query asks for.
+pub(super) async fn discard(http: &HttpRequest, payload: Payload, limit: usize) {
+    // One that cannot be read asks for no format.
+    let _ = read_query(http);
+    body::discard(&mut payload.into_inner(), limit, BODY_TIMEOUT).await;
 }
 
 async fn read_body(mut payload: Payload, limit: usize) -> Result<Vec<u8>, WireError> {

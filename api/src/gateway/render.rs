@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::errors::{ActionError, Refusal};
 use crate::request::RequestId;
+use crate::throttle::Throttled;
 
 /// The format of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,7 +73,11 @@ pub(crate) fn refusal(
     let reply = refusal.body(request_id, host_id);
     // A struct of strings and booleans can always be written; were it not so, the status still says enough.
     let body = format.text("Error", &reply).unwrap_or_default();
-    response(status, format, body)
+    let mut response = response(status, format, body);
+    for (name, value) in refusal.throttled.into_iter().flat_map(Throttled::headers) {
+        response.headers_mut().insert(name, value);
+    }
+    response
 }
 
 fn response(status: StatusCode, format: Format, body: Vec<u8>) -> HttpResponse {

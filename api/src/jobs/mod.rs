@@ -1,6 +1,7 @@
 //! The jobs of the control plane. They are idempotent and take no input; a round that failed is made good by the next.
 
 mod sweep;
+mod tallies;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::Hansard;
 
-/// How often a job runs.
+/// How often the sweep runs, and what is idle is forgotten.
 const EVERY: Duration = Duration::from_secs(30);
 
 /// The running jobs.
@@ -19,32 +20,51 @@ const EVERY: Duration = Duration::from_secs(30);
 pub(crate) struct Jobs {
     stop: watch::Sender<bool>,
     sweeper: JoinHandle<()>,
+    teller: JoinHandle<()>,
 }
 
 impl Jobs {
     /// Starts the jobs; each runs at once, then by its timer.
     pub(crate) fn start(hansard: Data<Hansard>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let sweeper = tokio::spawn(run(hansard.into_inner(), stopped));
-        Self { stop, sweeper }
+        let hansard = hansard.into_inner();
+        let sweeper = tokio::spawn(sweep(Arc::clone(&hansard), stopped.clone()));
+        let teller = tokio::spawn(tell(hansard, stopped));
+        Self { stop, sweeper, teller }
     }
 
-    /// Lets what is running end, and starts nothing more.
+    /// Lets what is running end, and starts nothing more. No call is answered any more by now.
     pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         if let Err(error) = self.sweeper.await {
             tracing::error!(%error, "the sweeper did not end in order");
         }
+        if let Err(error) = self.teller.await {
+            tracing::error!(%error, "the job that writes counts down did not end in order");
+        }
     }
 }
 
-async fn run(hansard: Arc<Hansard>, mut stopped: watch::Receiver<bool>) {
+async fn sweep(hansard: Arc<Hansard>, mut stopped: watch::Receiver<bool>) {
     loop {
         sweep::sweep(&hansard).await;
+        hansard.throttle.forget_the_idle();
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             // An error means that the sender is gone, and with it everybody who could say stop.
             _ = stopped.wait_for(|stop| *stop) => return,
         }
     }
+}
+
+async fn tell(hansard: Arc<Hansard>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tallies::write_due(&hansard).await;
+        tokio::select! {
+            () = tokio::time::sleep(tallies::EVERY) => {}
+            () = hansard.tally.minute_is_over() => {}
+            _ = stopped.wait_for(|stop| *stop) => break,
+        }
+    }
+    tallies::write_all(&hansard).await;
 }

@@ -6,7 +6,7 @@ use actix_web::dev;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use domain::Timestamp;
+use domain::{TerminalSessionToken, Timestamp};
 use futures_util::StreamExt as _;
 use openapi::error_codes::{ErrorCode, WireError};
 use persistence::NonceClaim;
@@ -16,8 +16,10 @@ use super::session;
 use super::tickets::Ticket;
 use super::viewing::{Viewing, parse_token};
 use crate::Hansard;
+use crate::agent_api::body;
 use crate::errors::ActionError;
 use crate::signed_tokens::{self, TokenRefused};
+use crate::stranger::Stranger;
 
 /// A ticket is a few hundred bytes.
 const BODY_LIMIT_BYTES: usize = 16 * 1024;
@@ -45,15 +47,14 @@ pub(crate) async fn post(
     payload: Payload,
     hansard: Data<Hansard>,
 ) -> Result<HttpResponse, ActionError> {
-    let token = parse_token(&path)?;
-    check_origin(request.headers(), &hansard)?;
-    let asked: ExchangeRequest = read_body(request.headers(), payload.into_inner(), BODY_TIMEOUT).await?;
-    let ticket: Ticket = signed_tokens::read(&hansard.keys, &asked.ticket, hansard.now()).map_err(
-        |refused| match refused {
-            TokenRefused::Invalid => ErrorCode::InvalidReplayTicket,
-            TokenRefused::Expired => ErrorCode::ReplayTicketExpired,
-        },
-    )?;
+    let stranger = Stranger::of(&request, &hansard);
+    let mut payload = payload.into_inner();
+    if let Err(throttled) = stranger.admit() {
+        body::discard(&mut payload, BODY_LIMIT_BYTES, BODY_TIMEOUT).await;
+        return Err(throttled.into());
+    }
+    let shown = show(&request, &path, payload, &hansard).await;
+    let (token, ticket) = shown.map_err(|error| stranger.refuse(error))?;
     let now = hansard.now();
     let claim = NonceClaim { hash: ticket.nonce_hash(), expires_at: Ticket::remembered_until(now), now };
     let viewing = Viewing::new(&request, &hansard, ticket.viewer)?;
@@ -76,6 +77,26 @@ pub(crate) async fn post(
             }))
         })
         .await
+}
+
+/// The recording of the path, and the ticket of the body, which is one of ours and has not lapsed.
+async fn show(
+    request: &HttpRequest,
+    path: &str,
+    payload: dev::Payload,
+    hansard: &Hansard,
+) -> Result<(TerminalSessionToken, Ticket), ActionError> {
+    let token = parse_token(path)?;
+    check_origin(request.headers(), hansard)?;
+    let asked = read_body(request.headers(), payload, BODY_TIMEOUT).await?;
+    let ticket =
+        signed_tokens::read(&hansard.keys, &asked.ticket, hansard.now()).map_err(
+            |refused| match refused {
+                TokenRefused::Invalid => ErrorCode::InvalidReplayTicket,
+                TokenRefused::Expired => ErrorCode::ReplayTicketExpired,
+            },
+        )?;
+    Ok((token, ticket))
 }
 
 /// Only our own pages may exchange in a browser; programs name no origin.

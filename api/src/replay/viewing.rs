@@ -20,6 +20,7 @@ use super::tickets::Viewer;
 use crate::Hansard;
 use crate::errors::ActionError;
 use crate::request::{self, RequestId};
+use crate::stranger::Stranger;
 
 /// A viewer's request, authenticated by a ticket or by a session.
 pub(crate) struct Viewing {
@@ -47,8 +48,9 @@ impl Viewing {
         hansard: &Data<Hansard>,
         token: &str,
     ) -> Result<Self, ActionError> {
-        let token = parse_token(token)?;
-        let session = session::read(request, hansard, &token)?;
+        let read = |token| session::read(request, hansard, &token);
+        let session = parse_token(token).and_then(read);
+        let session = session.map_err(|error| Stranger::of(request, hansard).refuse(error))?;
         Self::new(request, hansard, session.viewer)
     }
 

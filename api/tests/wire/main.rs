@@ -13,3 +13,4 @@ mod proxies;
 mod service;
 mod shapes;
 mod signing;
+mod throttling;

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use api::{ApiSettings, HansardParts};
 use domain::actions::{Action, AdministerIdentity, EnrolAgent, OpenRecording};
 use domain::agent::{Agent, Capability, InstancePattern, JoinToken, JoinTokenSecret};
-use domain::audit::{AuditDecision, AuditEvent};
+use domain::audit::{AuditDecision, AuditEvent, DEPLOYMENT_ACCOUNT};
 use domain::clock::{Clock as _, ManualClock};
 use domain::expiration::ExpirationDays;
 use domain::gate::{self, Granted, PrincipalPolicies, RequestFacts, Resource};
@@ -168,12 +168,22 @@ impl Service {
         self.wait(self.store.latest_audit_events(&granted, count)).unwrap()
     }
 
+    /// The latest audit rows of the deployment itself, the newest first.
+    pub(crate) fn audit_of_nobody(&self) -> Vec<AuditEvent> {
+        let granted = self.operator_of(DEPLOYMENT_ACCOUNT.clone());
+        self.wait(self.store.latest_audit_events(&granted, 1_000)).unwrap()
+    }
+
     fn facts(&self) -> RequestFacts {
         RequestFacts { now: self.now(), source_address: None, secure_transport: false, multi_factor: false }
     }
 
     pub(crate) fn operator(&self) -> Granted<AdministerIdentity> {
-        let operator = Principal::Operator { account: account() };
+        self.operator_of(account())
+    }
+
+    fn operator_of(&self, account: AccountId) -> Granted<AdministerIdentity> {
+        let operator = Principal::Operator { account };
         gate::authorize(&operator, Resource::Everything, &PrincipalPolicies::none(), &self.facts()).unwrap()
     }
 

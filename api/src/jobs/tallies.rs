@@ -1,0 +1,37 @@
+//! Writes what was counted ([`crate::tally`]): within seconds after its minute is over, and all of it at the end.
+
+use std::time::Duration;
+
+use crate::Hansard;
+use crate::errors::chain_of;
+use crate::tally::Counts;
+
+/// How often it is looked whether a minute is over in which nothing was counted since.
+pub(super) const EVERY: Duration = Duration::from_secs(5);
+
+/// Writes what is due. What cannot be written is kept for the next round.
+pub(super) async fn write_due(hansard: &Hansard) {
+    let unwritten = write(hansard, hansard.tally.take_due(hansard.now())).await;
+    hansard.tally.give_back(unwritten);
+}
+
+/// Writes everything.
+pub(super) async fn write_all(hansard: &Hansard) {
+    let unwritten = write(hansard, hansard.tally.take_all()).await;
+    if !unwritten.is_empty() {
+        tracing::error!(events = unwritten.len(), "refusals that were counted are lost");
+    }
+}
+
+/// Writes each count, and gives back what was not written: after the first that fails, none is tried.
+async fn write(hansard: &Hansard, mut counts: Counts) -> Counts {
+    while let Some(alike) = counts.keys().next().cloned() {
+        let Some(count) = counts.get(&alike) else { break };
+        if let Err(error) = hansard.store.record_audit(count.event(&alike)).await {
+            tracing::warn!(chain = %chain_of(&error), "counted refusals could not be written down yet");
+            break;
+        }
+        counts.remove(&alike);
+    }
+    counts
+}

@@ -1,0 +1,245 @@
+//! Who calls too often is told so and when to call again, before it costs anything; and what is refused to callers whom
+//! nobody knows is counted, and is one event for each source and minute (DECISIONS A1).
+
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use api::{RateLimit, ThrottleLimits, TrustedProxies};
+use domain::audit::{AuditDecision, AuditEvent};
+use serde_json::json;
+
+use crate::http::{Reply, Request};
+use crate::service::{ACCOUNT, Service};
+use crate::signing::{Call, Key};
+
+const ALL: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+const GET: (&str, &[(&str, &str)]) = ("GetInstanceRecordConfig", &[("InstanceId", "i-one")]);
+
+fn limit(per_second: u32, burst: u32) -> Option<RateLimit> {
+    NonZeroU32::new(per_second)
+        .zip(NonZeroU32::new(burst))
+        .map(|(per_second, burst)| RateLimit { per_second, burst })
+}
+
+fn limited(throttle: ThrottleLimits) -> Service {
+    Service::adjusted(move |settings| {
+        settings.throttle = throttle;
+        settings.trusted_proxies = TrustedProxies::parse("127.0.0.1").unwrap();
+    })
+}
+
+fn assert_throttled(reply: &Reply, code: &str, millis: &str, seconds: &str) {
+    assert_eq!(reply.refusal(), (429, code.to_owned()), "{reply:?}");
+    assert_eq!(reply.header("x-acs-retry-after"), Some(millis), "{reply:?}");
+    assert_eq!(reply.header("retry-after"), Some(seconds), "{reply:?}");
+    assert_eq!(reply.json()["Retryable"], true, "{reply:?}");
+}
+
+/// What the event says of how many there were, and from where.
+fn told(event: &AuditEvent) -> (&str, &str, String) {
+    let source = event.source_address.map(|address| address.to_string()).unwrap_or_default();
+    (&event.result, &event.how, source)
+}
+
+fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// From this address, by way of the trusted proxy that the test is.
+fn from(address: &str, request: Request) -> Request {
+    request.header("x-forwarded-for", address)
+}
+
+#[test]
+fn a_principal_that_calls_too_often_hears_when_to_call_again_and_nobody_else_does() {
+    let mut service = limited(ThrottleLimits { principal: limit(2, 3), ..ThrottleLimits::default() });
+    let (busy, calm) = (service.user("busy", &[ALL]), service.user("calm", &[ALL]));
+    for _ in 0..3 {
+        let reply = service.call_as(&busy, GET.0, GET.1);
+        reply.done();
+        // Any reply with this header is a throttled one to the vendor's SDKs.
+        assert_eq!(reply.header("x-acs-retry-after"), None);
+    }
+    assert_throttled(&service.call_as(&busy, GET.0, GET.1), "Throttling.User", "500", "1");
+    let xml = service.call_as(&busy, GET.0, &[("InstanceId", "i-one"), ("Format", "XML")]);
+    assert_eq!((xml.status, xml.header("x-acs-retry-after")), (429, Some("500")), "{xml:?}");
+    assert!(xml.text.contains("<Code>Throttling.User</Code>"), "{xml:?}");
+    service.call_as(&calm, GET.0, GET.1).done();
+    service.call(GET.0, GET.1).done();
+    // Wherever it calls from.
+    let elsewhere = Call::new(GET.0, GET.1, service.now()).signed_v3(&busy, service.address);
+    assert_throttled(&from("198.51.100.1", elsewhere).send(service.address), "Throttling.User", "500", "1");
+
+    service.pass_millis(499);
+    assert_throttled(&service.call_as(&busy, GET.0, GET.1), "Throttling.User", "1", "1");
+    service.pass_millis(1);
+    service.call_as(&busy, GET.0, GET.1).done();
+    assert_throttled(&service.call_as(&busy, GET.0, GET.1), "Throttling.User", "500", "1");
+
+    // Five of them, one row, and not before its minute is over.
+    let rows = |service: &Service| -> Vec<AuditEvent> {
+        service.audit(1_000).into_iter().filter(|row| row.result == "Throttling.User").collect()
+    };
+    assert_eq!(rows(&service), []);
+    service.stop();
+    service.join();
+    let row = rows(&service).pop().unwrap();
+    assert_eq!(told(&row), ("Throttling.User", "5 refused: Throttling.User 5", "127.0.0.1".to_owned()));
+    assert_eq!(row.principal, format!("acs:ram::{ACCOUNT}:user/busy"));
+    assert_eq!((rows(&service).len(), row.decision), (1, AuditDecision::NotAsked));
+    assert_eq!(service.audit_of_nobody(), []);
+}
+
+#[test]
+fn a_minute_that_is_over_is_written_while_the_server_goes_on() {
+    let service = limited(ThrottleLimits { principal: limit(1, 1), ..ThrottleLimits::default() });
+    let refused = |times| {
+        service.call(GET.0, GET.1).done();
+        for _ in 0..times {
+            assert_eq!(service.call(GET.0, GET.1).refusal(), (429, "Throttling.User".to_owned()));
+        }
+    };
+    let hows = || -> Vec<String> {
+        let rows = service.audit(1_000).into_iter().filter(|row| row.result == "Throttling.User");
+        rows.map(|row| row.how).collect()
+    };
+    refused(3);
+    service.pass_millis(60_000);
+    refused(2);
+    let written = until("the first minute is written", || Some(hows()).filter(|hows| !hows.is_empty()));
+    assert_eq!(written, ["3 refused: Throttling.User 3"]);
+    // Nothing more is counted, and so it is found by the timer.
+    service.pass_millis(60_000);
+    let written = until("the second minute is written", || Some(hows()).filter(|hows| hows.len() > 1));
+    assert_eq!(written, ["2 refused: Throttling.User 2", "3 refused: Throttling.User 3"]);
+}
+
+#[test]
+fn an_address_that_calls_too_often_is_refused_at_every_open_door_before_anything_else() {
+    let service = limited(ThrottleLimits { address: limit(1, 3), ..ThrottleLimits::default() });
+    let address = service.address;
+    let signed = || Call::new(GET.0, GET.1, service.now()).signed_v3(&service.root, address);
+    let exchange = || {
+        let mut request =
+            Request::new("POST", "/replay/v1/recordings/00000000000000000000000000000000/exchange")
+                .header("content-type", "application/json");
+        request.body = br#"{"Ticket":"a.b.c"}"#.to_vec();
+        request
+    };
+    let enrolment = || {
+        let mut request = Request::new("POST", "/agent/v1/enrol").header("content-type", "application/json");
+        request.body = b"{}".to_vec();
+        request
+    };
+    // They share one allowance.
+    from("198.51.100.1", signed()).send(address).done();
+    assert_eq!(
+        from("198.51.100.1", exchange()).send(address).refusal(),
+        (401, "InvalidReplayTicket".to_owned())
+    );
+    assert_eq!(from("198.51.100.1", enrolment()).send(address).refusal(), (400, "InvalidRequest".to_owned()));
+    let refuse = |from_there: &str| {
+        for (request, code) in
+            [(signed(), "Throttling.User"), (exchange(), "Throttling.User"), (enrolment(), "Throttling")]
+        {
+            assert_throttled(&from(from_there, request).send(address), code, "1000", "1");
+        }
+    };
+    refuse("198.51.100.1");
+    // In the format that was asked for, whatever else is wrong, and whatever its body is.
+    let mut large = Request::new("POST", "/?Format=XML&Action=Nonsense");
+    large.body = vec![b'x'; 900_000];
+    let reply = from("198.51.100.1", large).send(address);
+    assert_eq!((reply.status, reply.header("retry-after")), (429, Some("1")), "{reply:?}");
+    assert!(reply.text.contains("<Code>Throttling.User</Code>"), "{reply:?}");
+    // An address of the same /64 is the same caller; another is not.
+    for _ in 0..3 {
+        from("2001:db8::1", signed()).send(address).done();
+    }
+    refuse("2001:db8::ffff");
+    from("2001:db8:0:1::1", signed()).send(address).done();
+    // Not a door: nothing is guessed there.
+    assert_eq!(from("198.51.100.1", Request::new("GET", "/healthz")).send(address).status, 200);
+
+    // No database is asked, or this would be 503.
+    service.lose_database();
+    refuse("198.51.100.1");
+    service.pass_millis(1_000);
+    assert_eq!(from("198.51.100.1", signed()).send(address).status, 503);
+}
+
+#[test]
+fn refusals_of_strangers_are_one_event_for_each_source_and_of_the_account_that_they_named() {
+    let mut service = limited(ThrottleLimits::default());
+    let address = service.address;
+    let before = service.audit(1_000).len();
+    let call = || Call::new(GET.0, GET.1, service.now());
+    let nobody = Key { id: "LTAInobody-planted".to_owned(), secret: "planted-secret".to_owned() };
+    for _ in 0..3 {
+        let reply = from("198.51.100.1", call().signed_v3(&nobody, address)).send(address);
+        assert_eq!(reply.refusal(), (404, "InvalidAccessKeyId.NotFound".to_owned()));
+    }
+    let unsigned = from("198.51.100.1", Request::new("GET", "/?Action=planted-action")).send(address);
+    assert_eq!(unsigned.refusal(), (400, "IncompleteSignature".to_owned()));
+    let mut exchange =
+        Request::new("POST", "/replay/v1/recordings/00000000000000000000000000000000/exchange")
+            .header("content-type", "application/json");
+    exchange.body = br#"{"Ticket":"planted-ticket"}"#.to_vec();
+    assert_eq!(from("198.51.100.1", exchange).send(address).refusal().1, "InvalidReplayTicket");
+    let facts = Request::new("GET", "/replay/v1/recordings/00000000000000000000000000000000");
+    assert_eq!(from("198.51.100.1", facts).send(address).refusal().1, "ReplaySessionRequired");
+    let configuration =
+        Request::new("GET", "/agent/v1/configuration").header("authorization", "Bearer planted-token");
+    assert_eq!(from("198.51.100.2", configuration).send(address).refusal().0, 401);
+
+    // A key that is known names its account: a wrong secret, a request that was sent before.
+    let forged = Key { secret: "planted-wrong".to_owned(), ..service.root.clone() };
+    for _ in 0..2 {
+        let reply = from("198.51.100.1", call().signed_v3(&forged, address)).send(address);
+        assert_eq!(reply.refusal().1, "SignatureDoesNotMatch");
+    }
+    let good = call().signed_v3(&service.root, address);
+    good.send(address).done();
+    assert_eq!(from("198.51.100.1", good).send(address).refusal().1, "SignatureNonceUsed");
+
+    assert_eq!((service.audit_of_nobody().len(), service.audit(1_000).len()), (0, before + 1));
+    service.stop();
+    service.join();
+    let mut strangers = service.audit_of_nobody();
+    strangers.sort_by_key(|event| event.source_address);
+    let told_of: Vec<_> = strangers.iter().map(told).collect();
+    let how = "6 refused: InvalidAccessKeyId.NotFound 3, IncompleteSignature 1, InvalidReplayTicket 1, \
+               ReplaySessionRequired 1";
+    assert_eq!(
+        told_of,
+        [
+            ("InvalidAccessKeyId.NotFound", how, "198.51.100.1".to_owned()),
+            ("InvalidAgentToken", "1 refused: InvalidAgentToken 1", "198.51.100.2".to_owned()),
+        ]
+    );
+    let rows = service.audit(1_000);
+    let named: Vec<_> =
+        rows.iter().filter(|row| row.access_key_id.is_some() && row.action.is_empty()).collect();
+    assert_eq!(named.len(), 1, "{rows:?}");
+    assert_eq!(
+        told(named[0]),
+        (
+            "SignatureDoesNotMatch",
+            "3 refused: SignatureDoesNotMatch 2, SignatureNonceUsed 1",
+            "198.51.100.1".to_owned()
+        )
+    );
+    assert_eq!(named[0].access_key_id.as_deref(), Some(service.root.id.as_str()));
+    assert_eq!((named[0].principal.as_str(), rows.len()), ("", before + 2));
+    // What strangers wrote stands nowhere.
+    for event in strangers.iter().chain(&rows) {
+        assert!(!json!(format!("{event:?}")).to_string().contains("planted"), "{event:?}");
+    }
+}
