@@ -85,6 +85,22 @@ pub(crate) struct ServeArguments {
     /// What is logged: error, warn, info, debug, trace, or a list such as info,api=debug [default: info].
     #[arg(long, value_name = "FILTER")]
     log_filter: Option<String>,
+    /// Addresses or address blocks of proxies in front, parted by commas; of nobody else X-Forwarded-For and
+    /// X-Forwarded-Proto are read [default: none].
+    #[arg(long, value_name = "LIST")]
+    trusted_proxies: Option<String>,
+    /// Calls per second from one source address, 0 for no limit [default: 1000].
+    #[arg(long, value_name = "NUMBER")]
+    address_rate: Option<String>,
+    /// Calls at once from one source address, after a pause [default: 5000].
+    #[arg(long, value_name = "NUMBER")]
+    address_burst: Option<String>,
+    /// Calls per second of one principal, 0 for no limit [default: 200].
+    #[arg(long, value_name = "NUMBER")]
+    principal_rate: Option<String>,
+    /// Calls at once of one principal, after a pause [default: 2000].
+    #[arg(long, value_name = "NUMBER")]
+    principal_burst: Option<String>,
     /// Show the root access key's secret although standard output is no terminal.
     #[arg(long)]
     pub(crate) print_credentials: bool,
@@ -103,6 +119,11 @@ impl ServeArguments {
             (&settings::keys::LOCAL_INSTANCE_ID, &self.local_instance_id),
             (&settings::keys::LOG_FORMAT, &self.log_format),
             (&settings::keys::LOG_FILTER, &self.log_filter),
+            (&settings::keys::TRUSTED_PROXIES, &self.trusted_proxies),
+            (&settings::keys::ADDRESS_RATE, &self.address_rate),
+            (&settings::keys::ADDRESS_BURST, &self.address_burst),
+            (&settings::keys::PRINCIPAL_RATE, &self.principal_rate),
+            (&settings::keys::PRINCIPAL_BURST, &self.principal_burst),
         ]));
         flags
     }

@@ -90,7 +90,11 @@ async fn serve(
         objects: Arc::new(objects),
         clock: Arc::new(SystemClock),
         keys,
-        settings: ApiSettings::new(public, settings.region.clone()),
+        settings: ApiSettings {
+            trusted_proxies: settings.trusted_proxies.clone(),
+            throttle: settings.throttle,
+            ..ApiSettings::new(public, settings.region.clone())
+        },
     };
     tracing::info!(
         listen = %local,

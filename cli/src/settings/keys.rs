@@ -33,6 +33,11 @@ pub(crate) const LOCAL_AGENT_PROGRAM: Key = Key::plain("local-agent-program");
 pub(crate) const LOCAL_INSTANCE_ID: Key = Key::plain("local-instance-id");
 pub(crate) const LOG_FORMAT: Key = Key::plain("log-format");
 pub(crate) const LOG_FILTER: Key = Key::plain("log-filter");
+pub(crate) const TRUSTED_PROXIES: Key = Key::plain("trusted-proxies");
+pub(crate) const ADDRESS_RATE: Key = Key::plain("address-rate");
+pub(crate) const ADDRESS_BURST: Key = Key::plain("address-burst");
+pub(crate) const PRINCIPAL_RATE: Key = Key::plain("principal-rate");
+pub(crate) const PRINCIPAL_BURST: Key = Key::plain("principal-burst");
 pub(crate) const ROOT_ACCOUNT_ID: Key = Key { name: "root-account-id", has_flag: false, secret: false };
 pub(crate) const ROOT_ACCESS_KEY_ID: Key = Key { name: "root-access-key-id", has_flag: false, secret: false };
 pub(crate) const ROOT_ACCESS_KEY_SECRET: Key =
@@ -51,6 +56,11 @@ pub(crate) const SETTING_KEYS: &[&Key] = &[
     &LOCAL_INSTANCE_ID,
     &LOG_FORMAT,
     &LOG_FILTER,
+    &TRUSTED_PROXIES,
+    &ADDRESS_RATE,
+    &ADDRESS_BURST,
+    &PRINCIPAL_RATE,
+    &PRINCIPAL_BURST,
     &ROOT_ACCOUNT_ID,
     &ROOT_ACCESS_KEY_ID,
     &ROOT_ACCESS_KEY_SECRET,

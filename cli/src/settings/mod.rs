@@ -7,8 +7,10 @@ mod sources;
 mod values;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use api::{RateLimit, ThrottleLimits, TrustedProxies};
 use domain::access_key::AccessKeySecret;
 use domain::identity::AccessKeyId;
 use domain::{AccountId, InstanceId, Region};
@@ -66,6 +68,10 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     /// What the server logs, in the words of tracing's filter.
     pub(crate) log_filter: String,
+    /// The proxies in front, whose word is taken for where a call comes from.
+    pub(crate) trusted_proxies: TrustedProxies,
+    /// How often callers may call.
+    pub(crate) throttle: ThrottleLimits,
     /// The root account, where it is preset.
     pub(crate) root: Option<RootPreset>,
 }
@@ -104,6 +110,18 @@ impl Settings {
             log_filter: sources
                 .get(&keys::LOG_FILTER, values::log_filter)?
                 .unwrap_or_else(|| DEFAULT_LOG_FILTER.into()),
+            trusted_proxies: sources
+                .get(&keys::TRUSTED_PROXIES, values::trusted_proxies)?
+                .unwrap_or_default(),
+            throttle: ThrottleLimits {
+                address: limit(&sources, &keys::ADDRESS_RATE, &keys::ADDRESS_BURST, DEFAULT_ADDRESS_LIMIT)?,
+                principal: limit(
+                    &sources,
+                    &keys::PRINCIPAL_RATE,
+                    &keys::PRINCIPAL_BURST,
+                    DEFAULT_PRINCIPAL_LIMIT,
+                )?,
+            },
             root,
         };
         if settings.server_keys.is_none()
@@ -127,6 +145,25 @@ const DEFAULT_LOG_FILTER: &str = "info,actix_server=warn,sea_orm_migration=warn"
 
 /// This machine's instance id where none is set.
 pub(crate) const DEFAULT_INSTANCE: &str = "i-local";
+
+/// What one address may do where nothing else is set: many callers may share it.
+const DEFAULT_ADDRESS_LIMIT: (u32, u32) = (1_000, 5_000);
+
+/// What one principal may do where nothing else is set: more than people and their programs ask for, less than
+/// a program in a circle does.
+const DEFAULT_PRINCIPAL_LIMIT: (u32, u32) = (200, 2_000);
+
+/// A rate with its burst, by default those of `default`; a rate of 0 is no limit.
+fn limit(
+    sources: &Sources,
+    rate: &Key,
+    burst: &Key,
+    (default_rate, default_burst): (u32, u32),
+) -> Result<Option<RateLimit>, Failure> {
+    let rate = sources.get(rate, values::rate)?.unwrap_or(NonZeroU32::new(default_rate));
+    let burst = sources.get(burst, values::burst)?.or(NonZeroU32::new(default_burst));
+    Ok(rate.zip(burst).map(|(per_second, burst)| RateLimit { per_second, burst }))
+}
 
 /// All three of the root's settings, or none.
 fn root_preset(sources: &Sources) -> Result<Option<RootPreset>, Failure> {

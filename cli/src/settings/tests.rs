@@ -28,6 +28,25 @@ fn defaults_need_nothing() {
     assert_eq!(settings.region.as_str(), "cn-hangzhou");
     assert_eq!(settings.local_instance_id.as_str(), "i-local");
     assert_eq!((settings.with_local_agent, settings.root), (false, None));
+    assert_eq!(settings.trusted_proxies, TrustedProxies::default());
+    assert_eq!(rates(&settings.throttle), (Some((1_000, 5_000)), Some((200, 2_000))));
+}
+
+/// A rate and its burst.
+type Numbers = Option<(u32, u32)>;
+
+fn rates(limits: &ThrottleLimits) -> (Numbers, Numbers) {
+    let numbers = |limit: RateLimit| (limit.per_second.get(), limit.burst.get());
+    (limits.address.map(numbers), limits.principal.map(numbers))
+}
+
+#[test]
+fn a_rate_of_nothing_is_no_limit_and_each_number_stands_alone() {
+    let variables = [("HANSARD_PRINCIPAL_BURST", "7"), ("HANSARD_ADDRESS_RATE", "0")];
+    let file = "principal-rate = \"3\"\naddress-burst = \"9\"\ntrusted-proxies = \"10.0.0.1, fd00::/8\"\n";
+    let settings = resolve(&[], &variables, Some(file)).unwrap();
+    assert_eq!(rates(&settings.throttle), (None, Some((3, 7))));
+    assert_eq!(settings.trusted_proxies, TrustedProxies::parse("10.0.0.1,fd00::/8").unwrap());
 }
 
 #[test]
@@ -96,6 +115,12 @@ fn bad_values_say_where_they_stand_and_what_is_allowed() {
         (refusal(&[], &[("HANSARD_WITH_LOCAL_AGENT", "yes")], None), "it is true or false"),
         (refusal(&[], &[("HANSARD_LOCAL_INSTANCE_ID", "me")], None), "an instance id: it is 1 to 8"),
         (refusal(&[], &[("HANSARD_LOG_FILTER", "a=b=c")], None), "HANSARD_LOG_FILTER"),
+        (refusal(&[], &[("HANSARD_TRUSTED_PROXIES", "proxy")], None), "it is a list of addresses"),
+        (refusal(&[], &[("HANSARD_TRUSTED_PROXIES", "::/0")], None), "let each caller choose"),
+        (refusal(&[], &[("HANSARD_ADDRESS_RATE", "-1")], None), "0 for no limit"),
+        (refusal(&[], &[("HANSARD_ADDRESS_RATE", "1000001")], None), "up to 1000000"),
+        (refusal(&[], &[("HANSARD_PRINCIPAL_BURST", "0")], None), "from 1 to 1000000"),
+        (refusal(&[], &[("HANSARD_PRINCIPAL_BURST", "+5")], None), "from 1 to 1000000"),
     ] {
         assert!(message.contains(expected), "{message}");
     }
@@ -132,6 +157,7 @@ fn the_root_is_preset_whole_or_not_at_all() {
     );
     for (name, bad) in [
         ("HANSARD_ROOT_ACCOUNT_ID", "2000000000000001"),
+        ("HANSARD_ROOT_ACCOUNT_ID", "1000000000000000"),
         ("HANSARD_ROOT_ACCESS_KEY_ID", "a b"),
         ("HANSARD_ROOT_ACCESS_KEY_SECRET", "with a space in it"),
     ] {

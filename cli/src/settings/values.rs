@@ -1,9 +1,12 @@
 //! What each setting accepts. A refusal says what is allowed, without the value itself.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use api::TrustedProxies;
 use domain::access_key::AccessKeySecret;
+use domain::audit::DEPLOYMENT_ACCOUNT;
 use domain::identity::AccessKeyId;
 use domain::{AccountId, InstanceId, InvalidIdentifier, Region};
 use persistence::DatabaseUrl;
@@ -54,7 +57,11 @@ pub(super) fn instance(text: &str) -> Result<InstanceId, String> {
 }
 
 pub(super) fn account(text: &str) -> Result<AccountId, String> {
-    AccountId::parse(text).map_err(allowed)
+    let account = AccountId::parse(text).map_err(allowed)?;
+    if account == *DEPLOYMENT_ACCOUNT {
+        return Err("this account id is kept for the deployment itself; choose another".into());
+    }
+    Ok(account)
 }
 
 pub(super) fn access_key_id(text: &str) -> Result<AccessKeyId, String> {
@@ -75,6 +82,32 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
         "false" => Ok(false),
         _ => Err("it is true or false".into()),
     }
+}
+
+pub(super) fn trusted_proxies(text: &str) -> Result<TrustedProxies, String> {
+    TrustedProxies::parse(text).map_err(|error| error.to_string())
+}
+
+/// Calls per second; `None` is no limit.
+pub(super) fn rate(text: &str) -> Result<Option<NonZeroU32>, String> {
+    whole_number(text).map(NonZeroU32::new).ok_or_else(|| {
+        format!("it is a whole number of calls per second up to {MOST_CALLS}, and 0 for no limit")
+    })
+}
+
+pub(super) fn burst(text: &str) -> Result<NonZeroU32, String> {
+    whole_number(text)
+        .and_then(NonZeroU32::new)
+        .ok_or_else(|| format!("it is a whole number of calls from 1 to {MOST_CALLS}"))
+}
+
+/// More than this is no limit, and is written as 0.
+const MOST_CALLS: u32 = 1_000_000;
+
+/// Digits only.
+fn whole_number(text: &str) -> Option<u32> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| digits && *number <= MOST_CALLS)
 }
 
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
