@@ -66,6 +66,7 @@ try {
       request_id: error.requestId ?? data.RequestId,
       detail: error.accessDeniedDetail ?? data.AccessDeniedDetail,
       class: error.name,
+      retry_after: error.retryAfter,
     },
   }));
 }

@@ -4,7 +4,7 @@
 
 SDK is one of typed, typed-async, typed-v1, legacy-post, legacy-get. The key and the address come from
 ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and HANSARD_ENDPOINT. The outcome is
-{"reply": ...} or {"error": {"code", "status", "message", "request_id", "detail"}}; the program exits 0 for both,
+{"reply": ...} or {"error": {"code", "status", "message", "request_id", "detail", ...}}; the program exits 0 for both,
 so that a crash inside the SDK is told apart.
 """
 
@@ -49,6 +49,7 @@ def typed(action, parameters, asynchronous=False, signature_algorithm=None):
                 "request_id": getattr(error, "request_id", None) or data.get("RequestId"),
                 "detail": getattr(error, "access_denied_detail", None),
                 "class": type(error).__name__,
+                "retry_after": getattr(error, "retry_after", None),
             }
         }
     return {"reply": reply.body.to_map(), "status": reply.status_code}
