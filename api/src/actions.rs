@@ -3,6 +3,7 @@
 mod create_agent_join_token;
 mod get_instance_record_config;
 mod list_agents;
+mod list_audit_events;
 mod list_instance_records;
 mod ram;
 mod set_instance_record_config;
@@ -12,9 +13,10 @@ use domain::actions as catalogue;
 use domain::record_config::InstanceSelector;
 use domain::{InstanceId, InvalidIdentifier, Timestamp};
 use openapi::error_codes::WireError;
-use persistence::PageRequest;
+use persistence::{PageRequest, StoreError};
 
 use crate::dispatch::Registered;
+use crate::errors::ActionError;
 
 /// Every action that dispatch can call, in one list for each product or part of it.
 pub(crate) const REGISTRY: &[&[Registered]] = &[WORKBENCH, ram::USERS];
@@ -26,6 +28,7 @@ const WORKBENCH: &[Registered] = &[
     Registered::new::<catalogue::ViewInstanceRecords>(),
     Registered::new::<catalogue::CreateAgentJoinToken>(),
     Registered::new::<catalogue::ListAgents>(),
+    Registered::new::<catalogue::ListAuditEvents>(),
 ];
 
 /// Reads an InstanceId that names one instance.
@@ -51,6 +54,16 @@ fn rule(error: &InvalidIdentifier) -> &'static str {
 /// The wire's form of a time.
 fn wire_time(at: Timestamp) -> String {
     at.to_rfc3339_seconds()
+}
+
+/// A list's own refusals.
+fn list_refused(error: StoreError) -> ActionError {
+    match error {
+        StoreError::InvalidPageToken => {
+            WireError::invalid("NextToken", "it is the NextToken of an earlier reply to the same list").into()
+        }
+        other => other.into(),
+    }
 }
 
 /// The wire's counts are 32 bits wide.

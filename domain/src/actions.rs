@@ -128,6 +128,9 @@ pub trait AdministersIdentity: ReadsIdentity {}
 /// May close what was abandoned and lower the counters of what expired.
 pub trait SweepsRecordings: Action {}
 
+/// May read what the account's audit trail holds.
+pub trait ReadsAuditTrail: Action {}
+
 macro_rules! catalogue {
     ($( $(#[$doc:meta])* $name:ident as $product:ident $permission:literal, $door:ident, $access:ident $(, $may:ident)* ; )*) => {
         $(
@@ -165,6 +168,8 @@ catalogue! {
     CreateAgentJoinToken as Workbench "CreateAgentJoinToken", Wire, Write, IssuesJoinToken;
     /// The agents of the account.
     ListAgents as Workbench "ListAgents", Wire, List, ListsAgents;
+    /// What was asked of the account, by whom and with what outcome, newest first.
+    ListAuditEvents as Workbench "ListAuditEvents", Wire, List, ReadsAuditTrail;
 
     /// Makes an agent of a bearer of a join token.
     EnrolAgent as Workbench "EnrolAgent", AgentApi, Write, WritesAgent, ReadsRecordConfig;
@@ -183,7 +188,7 @@ catalogue! {
     ReplayRecording as Workbench "ViewInstanceRecords", Replay, Read, ReadsRecording;
 
     /// Users, access keys, policies and attachments, by `hansard admin`.
-    AdministerIdentity as Workbench "AdministerIdentity", Administration, Write, ReadsIdentity, AdministersIdentity, IssuesJoinToken;
+    AdministerIdentity as Workbench "AdministerIdentity", Administration, Write, ReadsIdentity, AdministersIdentity, IssuesJoinToken, ReadsAuditTrail;
 
     // RAM: users, access keys, groups.
     /// One user.

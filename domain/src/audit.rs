@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
-use crate::{AccountId, Timestamp};
+use crate::actions::RAM_CODE;
+use crate::{AccountId, InstanceId, Timestamp};
 
 /// The account of the deployment itself. Nobody can have it: to it belong the events about callers whose account
 /// nobody knows. No account reads them; operators do, beside the database.
@@ -59,4 +60,46 @@ pub struct AuditEvent {
     /// How a recording was looked at (`ticket`, `exchange`, `replay`, `download`), or another short word about
     /// the call; empty otherwise.
     pub how: String,
+}
+
+impl AuditEvent {
+    /// The one instance that the event is about: the one that its resource names in the event's own account. It
+    /// follows from the row alone, so that whoever checks the trail can derive it again.
+    #[must_use]
+    pub fn instance(&self) -> Option<InstanceId> {
+        instance_of(&self.resource, self.account.as_str())
+    }
+}
+
+/// As [`AuditEvent::instance`], of a row's texts.
+#[must_use]
+pub fn instance_of(resource: &str, account: &str) -> Option<InstanceId> {
+    let rest = resource.strip_prefix("acs:")?.strip_prefix(RAM_CODE)?.strip_prefix(':')?;
+    let (_region, rest) = rest.split_once(':')?;
+    InstanceId::parse(rest.strip_prefix(account)?.strip_prefix(":workbench/")?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_instance_is_the_one_that_the_resource_names() {
+        let of =
+            |resource: &str| instance_of(resource, "1609982529000000").map(|instance| instance.to_string());
+        let one = of("acs:ecs-workbench:cn-hangzhou:1609982529000000:workbench/i-web1");
+        assert_eq!(one.as_deref(), Some("i-web1"));
+        for other in [
+            "",
+            "*",
+            "user/ana",
+            "acs:ecs-workbench:cn-hangzhou:1609982529000000:workbench/*",
+            "acs:ecs-workbench:cn-hangzhou:1609982529000001:workbench/i-web1",
+            "acs:ecs-workbench:cn-hangzhou:1609982529000000:workbench/i-web1/x",
+            "acs:ram::1609982529000000:user/i-web1",
+            "acs:ecs-workbench:1609982529000000:workbench/i-web1",
+        ] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 
@@ -311,6 +312,22 @@ impl ServerKeys {
             .collect()
     }
 
+    /// The current signer of what vouches for the audit trail. Its key is derived from the current key of
+    /// [`Purpose::Configuration`], of which it has the id: what one signs the other never takes for its own, and a key
+    /// file of before audit was signed goes on to serve.
+    #[must_use]
+    pub fn audit_signer(&self) -> AuditSigner {
+        let (id, seed) = self.ring(Purpose::Configuration).current();
+        AuditSigner { key_id: id.to_owned(), pair: key_pair(&audit_seed(seed)) }
+    }
+
+    /// The raw public key of the signer of the audit trail with this id; `None` when its key was taken out of the file.
+    #[must_use]
+    pub fn audit_public_key(&self, key_id: &str) -> Option<[u8; 32]> {
+        let seed = self.ring(Purpose::Configuration).keys.get(key_id)?;
+        Some(public_key(&key_pair(&audit_seed(seed))))
+    }
+
     fn ring(&self, purpose: Purpose) -> &Ring {
         self.rings.get(&purpose).expect("every purpose has its keys")
     }
@@ -359,6 +376,33 @@ impl fmt::Debug for ConfigurationSigner {
     }
 }
 
+/// Signs what vouches for the audit trail. Its `Debug` shows the key's id only.
+pub struct AuditSigner {
+    key_id: String,
+    pair: Ed25519KeyPair,
+}
+
+impl AuditSigner {
+    /// The id of the key.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    /// An Ed25519 signature of exactly these bytes.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        let signature = self.pair.sign(message);
+        signature.as_ref().try_into().expect("an Ed25519 signature has 64 bytes")
+    }
+}
+
+impl fmt::Debug for AuditSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditSigner").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
+
 /// A public key that verifies the configurations of agents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigurationPublicKey {
@@ -366,6 +410,11 @@ pub struct ConfigurationPublicKey {
     pub key_id: String,
     /// The raw Ed25519 public key.
     pub public_key: [u8; 32],
+}
+
+fn audit_seed(seed: &[u8; KEY_BYTES]) -> [u8; KEY_BYTES] {
+    let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, seed), b"hansard-audit-signer-v1");
+    derived.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
 }
 
 fn key_pair(seed: &[u8; KEY_BYTES]) -> Ed25519KeyPair {

@@ -130,3 +130,17 @@ fn each_fault_of_the_file_is_named_and_no_key_is_repeated() {
         assert!(!chain.contains(&key[..40]), "{chain} repeats a key");
     }
 }
+
+#[test]
+fn audit_is_signed_by_a_key_of_its_own_that_older_key_files_have_too() {
+    let old = keys();
+    let signer = old.audit_signer();
+    let signature = signer.sign(b"anchor");
+    let new = old.rotated(Purpose::Configuration).unwrap();
+    let public = new.audit_public_key(signer.key_id()).unwrap();
+    UnparsedPublicKey::new(&ED25519, public).verify(b"anchor", &signature).unwrap();
+    assert_ne!(public, old.configuration_signer().public_key());
+    assert_ne!(new.audit_signer().key_id(), signer.key_id());
+    assert_eq!(old.audit_public_key(new.audit_signer().key_id()), None);
+    assert!(format!("{signer:?}").contains(signer.key_id()));
+}

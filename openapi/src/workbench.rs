@@ -1,6 +1,7 @@
 //! Requests and replies of ecs-workbench 2022-02-20, as they stand on the wire. One file per kind of thing.
 
 mod agents;
+mod audit;
 mod policies;
 mod record_config;
 mod records;
@@ -12,6 +13,7 @@ pub use agents::{
     AgentCapability, AgentItem, AgentPage, CreateAgentJoinTokenReply, CreateAgentJoinTokenRequest,
     ListAgentsReply, ListAgentsRequest,
 };
+pub use audit::{AuditEventItem, AuditEventPage, ListAuditEventsReply, ListAuditEventsRequest};
 pub use policies::{
     ExplainedCondition, ExplainedElement, ExplainedLayer, ExplainedStatement, PolicyExplanation,
     PolicyFinding, PolicyFindings, PolicySimulation, PolicyStatement, SimulatePolicyReply,

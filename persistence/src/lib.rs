@@ -60,6 +60,7 @@
 //! Objects are behind [`ObjectStore`](objects::ObjectStore); [`FolderObjects`](objects::FolderObjects) keeps them
 //! in a folder of this machine.
 
+mod audit;
 mod changes;
 mod database;
 mod error;
@@ -72,10 +73,17 @@ mod pages;
 mod rows;
 mod store;
 
+pub use audit::log::AuditLogError;
+pub use audit::verify::{
+    AuditFault, AuditFinding, AuditVerdict, AuditVerification, CheckedFiles, CheckedWriter,
+};
 pub use changes::{AgentEnrolled, JoinTokenIssued, Permits, RecordingOpened};
 pub use database::{DatabaseUrl, InvalidDatabaseUrl};
 pub use error::{CorruptRow, StoreError};
 pub use identity::{AccessKeyEntry, KeyOwner, NewUser, PolicyEntry, User, UserProfile};
-pub use lists::{AgentPage, PageRequest, RecordingPage, RecordingQuery, SegmentRow, Swept};
+pub use lists::{
+    AgentPage, AuditFilter, AuditPage, AuditQuery, DecisionKind, PageRequest, RecordingPage, RecordingQuery,
+    SegmentRow, Swept,
+};
 pub use markers::{MarkerPage, MarkerRequest};
-pub use store::{Change, NonceClaim, Store};
+pub use store::{AuditExport, AuditExportError, Change, NonceClaim, Store};

@@ -2,6 +2,7 @@
 
 use domain::Timestamp;
 use domain::agent::Agent;
+use domain::audit::AuditEvent;
 use domain::recording_life::Recording;
 
 /// Which part of a list is wanted.
@@ -63,6 +64,53 @@ pub struct AgentPage {
     /// How many the whole list has, exactly.
     pub total_count: u64,
     /// For [`PageRequest::After`]; `None` when nothing follows.
+    pub next_token: Option<String>,
+}
+
+/// How a call was decided, without by what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecisionKind {
+    /// It was permitted.
+    Allowed,
+    /// It was refused by policy.
+    Denied,
+    /// It was refused before a policy was asked.
+    NotAsked,
+}
+
+/// Which audit events are wanted; what is `None` selects nothing. The account and the instance come from the grant.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AuditFilter {
+    /// Of this caller, by its whole ARN.
+    pub principal: Option<String>,
+    /// Of this action, by its whole name.
+    pub action: Option<String>,
+    /// About exactly this resource.
+    pub resource: Option<String>,
+    /// Decided in this way.
+    pub decision: Option<DecisionKind>,
+    /// Of calls that arrived at this moment or later.
+    pub from: Option<Timestamp>,
+    /// Of calls that arrived before this moment.
+    pub until: Option<Timestamp>,
+}
+
+/// A question about the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// Which events.
+    pub filter: AuditFilter,
+    /// Which part.
+    pub page: PageRequest,
+}
+
+/// A part of the audit trail, the newest first. How many events there are in all is not said: a trail only grows, and
+/// to count it would cost more with every call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditPage {
+    /// The events.
+    pub events: Vec<AuditEvent>,
+    /// Where the page ends; `None` when nothing follows.
     pub next_token: Option<String>,
 }
 

@@ -4,13 +4,12 @@ use domain::actions::ListInstanceRecords;
 use domain::gate::{Granted, Resource};
 use domain::record_config::InstanceSelector;
 use domain::recording_life::{Recording, RecordingState, SessionEnd, WireStatus};
-use openapi::error_codes::WireError;
 use openapi::workbench::{
     Envelope, ListInstanceRecordsReply, ListInstanceRecordsRequest, RecordItem, RecordPage,
 };
-use persistence::{RecordingQuery, StoreError};
+use persistence::RecordingQuery;
 
-use super::{page, selector, wire_count, wire_time};
+use super::{list_refused, page, selector, wire_count, wire_time};
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
 
@@ -35,7 +34,7 @@ impl RpcAction for ListInstanceRecords {
             page: page(asked.page_number, asked.page_size, asked.next_token)?,
             now: call.arrived_at,
         };
-        let page = call.hansard.store.list_recordings(&granted, query).await.map_err(refused)?;
+        let page = call.hansard.store.list_recordings(&granted, query).await.map_err(list_refused)?;
         Ok(Done::read(ListInstanceRecordsReply {
             envelope: Envelope::ok(call.request_id.as_str()),
             root: RecordPage {
@@ -44,15 +43,6 @@ impl RpcAction for ListInstanceRecords {
             },
             next_token: page.next_token,
         }))
-    }
-}
-
-fn refused(error: StoreError) -> ActionError {
-    match error {
-        StoreError::InvalidPageToken => {
-            WireError::invalid("NextToken", "it is the NextToken of an earlier reply to the same list").into()
-        }
-        other => other.into(),
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test program an unwrap is a check")]
 
 mod actions;
+mod audit_trail;
 mod authentication;
 mod documents;
 mod hostile;

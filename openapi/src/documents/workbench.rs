@@ -4,9 +4,10 @@ use super::Builder;
 use crate::error_codes::ErrorCode;
 use crate::workbench::{
     CreateAgentJoinTokenReply, CreateAgentJoinTokenRequest, GetInstanceRecordConfigReply,
-    GetInstanceRecordConfigRequest, ListAgentsReply, ListAgentsRequest, ListInstanceRecordsReply,
-    ListInstanceRecordsRequest, SetInstanceRecordConfigReply, SetInstanceRecordConfigRequest,
-    ViewInstanceRecordsReply, ViewInstanceRecordsRequest,
+    GetInstanceRecordConfigRequest, ListAgentsReply, ListAgentsRequest, ListAuditEventsReply,
+    ListAuditEventsRequest, ListInstanceRecordsReply, ListInstanceRecordsRequest,
+    SetInstanceRecordConfigReply, SetInstanceRecordConfigRequest, ViewInstanceRecordsReply,
+    ViewInstanceRecordsRequest,
 };
 
 const STORAGE_TARGET: &[ErrorCode] = &[
@@ -45,4 +46,9 @@ pub(super) fn operations(document: &mut Builder) {
         &[],
     );
     document.operation::<ListAgentsRequest, ListAgentsReply>("ListAgents", "The agents of the account.", &[]);
+    document.operation::<ListAuditEventsRequest, ListAuditEventsReply>(
+        "ListAuditEvents",
+        "What was asked of the account, by whom and with what outcome, newest first.",
+        &[],
+    );
 }

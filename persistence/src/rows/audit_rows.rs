@@ -1,16 +1,18 @@
 //! Table `audit_events`: append-only, one hash chain for each writer.
 
+use domain::Timestamp;
 use domain::audit::{AuditDecision, AuditEvent};
-use domain::{AccountId, Timestamp};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
     QueryOrder, QuerySelect,
 };
 
 use super::{Reading, column_number};
+use crate::audit::chain::Link;
+use crate::audit::{ChainedEvent, WrittenEvent, hex_32};
 use crate::{CorruptRow, StoreError};
 
-mod row {
+pub(super) mod row {
     use sea_orm::entity::prelude::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -35,6 +37,7 @@ mod row {
         pub user_agent: String,
         pub recording: Option<String>,
         pub how: String,
+        pub instance_id: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -43,42 +46,35 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-const ALLOWED: &str = "allowed";
-const DENIED: &str = "denied";
-const NOT_ASKED: &str = "not-asked";
-
-/// A link of a writer's chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Link {
-    pub(crate) sequence: u64,
-    pub(crate) chain: [u8; 32],
-}
+pub(super) const ALLOWED: &str = "allowed";
+pub(super) const DENIED: &str = "denied";
+pub(super) const NOT_ASKED: &str = "not-asked";
 
 pub(crate) async fn insert(
     transaction: &DatabaseTransaction,
     writer_id: &str,
     link: Link,
-    event: &AuditEvent,
+    event: WrittenEvent,
 ) -> Result<(), StoreError> {
-    let (decision, decided_by) = decision_columns(&event.decision);
     let model = row::ActiveModel {
         writer_id: Set(writer_id.to_owned()),
         sequence: Set(column_number(link.sequence)),
         chain: Set(hex::encode(link.chain)),
-        request_id: Set(event.request_id.clone()),
-        at: Set(event.at.as_millis()),
-        account_id: Set(event.account.as_str().to_owned()),
-        principal: Set(event.principal.clone()),
-        access_key_id: Set(event.access_key_id.clone()),
-        action: Set(event.action.clone()),
-        resource: Set(event.resource.clone()),
-        decision: Set(decision.to_owned()),
-        decided_by: Set(decided_by.map(str::to_owned)),
-        result: Set(event.result.clone()),
-        source_address: Set(event.source_address.map(|address| address.to_string())),
-        user_agent: Set(event.user_agent.clone()),
-        recording: Set(event.recording.clone()),
-        how: Set(event.how.clone()),
+        request_id: Set(event.request_id),
+        at: Set(event.at),
+        account_id: Set(event.account_id),
+        principal: Set(event.principal),
+        access_key_id: Set(event.access_key_id),
+        action: Set(event.action),
+        resource: Set(event.resource),
+        decision: Set(event.decision),
+        decided_by: Set(event.decided_by),
+        result: Set(event.result),
+        source_address: Set(event.source_address),
+        user_agent: Set(event.user_agent),
+        recording: Set(event.recording),
+        how: Set(event.how),
+        instance_id: Set(event.instance_id),
     };
     row::Entity::insert(model)
         .exec_without_returning(transaction)
@@ -99,24 +95,89 @@ pub(crate) async fn last_link(
         .one(connection)
         .await
         .map_err(StoreError::at("read an audit row"))?;
-    Ok(found.map(|model| link(&model)).transpose()?)
+    let Some(model) = found else { return Ok(None) };
+    let id = format!("{} {}", model.writer_id, model.sequence);
+    let reading = Reading { table: "audit_events", id: &id };
+    let chain = hex_32(&model.chain).ok_or_else(|| reading.corrupt("chain", "it is no chain value"))?;
+    Ok(Some(Link { sequence: reading.number("sequence", model.sequence)?, chain }))
 }
 
-/// The latest rows of an account, the newest first.
-pub(crate) async fn latest(
+/// The number of the last row of a writer; 0 when it has none.
+pub(crate) async fn last_sequence(
     connection: &impl ConnectionTrait,
-    account: &AccountId,
-    limit: u64,
-) -> Result<Vec<AuditEvent>, StoreError> {
-    let rows = row::Entity::find()
-        .filter(row::Column::AccountId.eq(account.as_str()))
-        .order_by_desc(row::Column::At)
+    writer_id: &str,
+) -> Result<u64, StoreError> {
+    let found: Option<i64> = row::Entity::find()
+        .select_only()
+        .column(row::Column::Sequence)
+        .filter(row::Column::WriterId.eq(writer_id))
         .order_by_desc(row::Column::Sequence)
+        .limit(1)
+        .into_tuple()
+        .one(connection)
+        .await
+        .map_err(StoreError::at("read an audit row"))?;
+    Ok(found.map_or(0, i64::unsigned_abs))
+}
+
+/// Rows of one writer from a place on, in their order, as they are.
+pub(crate) async fn of_writer(
+    connection: &impl ConnectionTrait,
+    writer_id: &str,
+    after: i64,
+    limit: u64,
+) -> Result<Vec<ChainedEvent>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::WriterId.eq(writer_id))
+        .filter(row::Column::Sequence.gt(after))
+        .order_by_asc(row::Column::Sequence)
         .limit(limit)
         .all(connection)
         .await
         .map_err(StoreError::at("read audit rows"))?;
-    Ok(rows.into_iter().map(from_row).collect::<Result<_, _>>()?)
+    Ok(rows.into_iter().map(chained).collect())
+}
+
+/// The chain values that stand at these places, with the places; what is not there is left out.
+pub(crate) async fn chains_at(
+    connection: &impl ConnectionTrait,
+    places: &[(String, u64)],
+) -> Result<Vec<(String, u64, String)>, StoreError> {
+    let mut any = Condition::any();
+    for (writer_id, sequence) in places {
+        let here = Condition::all()
+            .add(row::Column::WriterId.eq(writer_id))
+            .add(row::Column::Sequence.eq(column_number(*sequence)));
+        any = any.add(here);
+    }
+    let rows: Vec<(String, i64, String)> = row::Entity::find()
+        .select_only()
+        .column(row::Column::WriterId)
+        .column(row::Column::Sequence)
+        .column(row::Column::Chain)
+        .filter(any)
+        .into_tuple()
+        .all(connection)
+        .await
+        .map_err(StoreError::at("read audit rows"))?;
+    Ok(rows.into_iter().map(|(writer, sequence, chain)| (writer, sequence.unsigned_abs(), chain)).collect())
+}
+
+/// The next writer by its id that has rows, so that all are found by one step in the index each.
+pub(crate) async fn writer_after(
+    connection: &impl ConnectionTrait,
+    writer_id: &str,
+) -> Result<Option<String>, StoreError> {
+    row::Entity::find()
+        .select_only()
+        .column(row::Column::WriterId)
+        .filter(row::Column::WriterId.gt(writer_id))
+        .order_by_asc(row::Column::WriterId)
+        .limit(1)
+        .into_tuple()
+        .one(connection)
+        .await
+        .map_err(StoreError::at("find an audit writer"))
 }
 
 /// What of the decision stands in which column.
@@ -128,15 +189,33 @@ pub(crate) fn decision_columns(decision: &AuditDecision) -> (&'static str, Optio
     }
 }
 
-fn link(model: &row::Model) -> Result<Link, CorruptRow> {
-    let id = format!("{} {}", model.writer_id, model.sequence);
-    let reading = Reading { table: "audit_events", id: &id };
-    let mut chain = [0; 32];
-    hex::decode_to_slice(&model.chain, &mut chain).map_err(|why| reading.corrupt("chain", why))?;
-    Ok(Link { sequence: reading.number("sequence", model.sequence)?, chain })
+fn chained(model: row::Model) -> ChainedEvent {
+    ChainedEvent {
+        writer_id: model.writer_id,
+        // A negative one was never written; as its own opposite it stands out of order.
+        sequence: model.sequence.unsigned_abs(),
+        chain: model.chain,
+        event: WrittenEvent {
+            request_id: model.request_id,
+            at: model.at,
+            account_id: model.account_id,
+            principal: model.principal,
+            access_key_id: model.access_key_id,
+            action: model.action,
+            resource: model.resource,
+            decision: model.decision,
+            decided_by: model.decided_by,
+            result: model.result,
+            source_address: model.source_address,
+            user_agent: model.user_agent,
+            recording: model.recording,
+            how: model.how,
+            instance_id: model.instance_id,
+        },
+    }
 }
 
-fn from_row(model: row::Model) -> Result<AuditEvent, CorruptRow> {
+pub(super) fn from_row(model: row::Model) -> Result<AuditEvent, CorruptRow> {
     let id = format!("{} {}", model.writer_id, model.sequence);
     let reading = Reading { table: "audit_events", id: &id };
     let decision = match (model.decision.as_str(), model.decided_by) {

@@ -1,38 +1,104 @@
-//! The one serial audit writer of this start of this replica (DECISIONS A2).
-//!
-//! It takes the sequence numbers, without holes, and links every row to the one before:
-//! `chain_0 = SHA-256("hansard-audit-v1" ‖ writer id)`, `chain_n = SHA-256("hansard-audit-v1" ‖ chain_(n-1) ‖
-//! u64be n ‖ fields)`, where a field is `u32be length ‖ bytes` and one that is absent is `u32be 0xFFFFFFFF`.
+//! The one serial audit writer of this start of this replica (DECISIONS A2). It takes the sequence numbers, without
+//! holes, and links every row to the one before (`audit::chain`).
 
-use aws_lc_rs::digest::{Context, SHA256};
+use std::sync::OnceLock;
+
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use domain::actions::AdministersIdentity;
+use domain::actions::{AdministersIdentity, ReadsAuditTrail};
 use domain::audit::AuditEvent;
 use domain::gate::Granted;
-use sea_orm::DatabaseTransaction;
-use tokio::sync::Mutex;
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use tokio::sync::{Mutex, Notify};
 
 use super::Store;
-use crate::StoreError;
-use crate::rows::audit_rows::{self, Link};
-use crate::rows::column_text;
-
-const DOMAIN: &[u8] = b"hansard-audit-v1";
+use crate::audit::WrittenEvent;
+use crate::audit::chain::{Link, first_link, next_link};
+use crate::pages::{Slice, next_token};
+use crate::rows::{audit_list_rows, audit_rows, audit_writer_rows};
+use crate::{AuditFilter, AuditPage, AuditQuery, PageRequest, StoreError};
 
 pub(super) struct AuditWriter {
-    writer_id: String,
-    /// The last link that is known to be committed; `None` when a commit ended in doubt, and the database has to be
-    /// asked.
-    head: Mutex<Option<Link>>,
+    chain: Mutex<OwnChain>,
+    /// The folder that the rows are exported to, once it is open.
+    pub(super) origin: OnceLock<String>,
+    /// Told of each row that was committed.
+    pub(super) written: Notify,
+}
+
+/// The chain that is written now.
+pub(super) struct OwnChain {
+    pub(super) writer_id: String,
+    head: Head,
+    /// The last anchor: its number and its hash. `None` when it has to be asked for.
+    pub(super) last_anchor: Option<(u64, [u8; 32])>,
+    /// Whether the chain has ended; a row after that begins another.
+    pub(super) ended: bool,
+    /// Chains that were given up because somebody else wrote to them, with their last genuine links.
+    pub(super) given_up: Vec<(String, Link)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Head {
+    /// The last link that is known to be committed.
+    Known(Link),
+    /// A commit ended in doubt: only the database knows whether `tried` followed `last`.
+    InDoubt { last: Link, tried: Link },
+}
+
+impl OwnChain {
+    fn fresh() -> Self {
+        let mut id = [0_u8; 16];
+        SystemRandom::new().fill(&mut id).expect("the operating system's random source works");
+        let writer_id = hex::encode(id);
+        let head = Head::Known(first_link(&writer_id));
+        Self { writer_id, head, last_anchor: Some((0, [0; 32])), ended: false, given_up: Vec::new() }
+    }
+
+    /// Begins another chain.
+    fn restart(&mut self) -> Link {
+        let given_up = std::mem::take(&mut self.given_up);
+        *self = Self { given_up, ..Self::fresh() };
+        first_link(&self.writer_id)
+    }
+
+    /// The last link. A chain that is not as this writer left it is given up: what was forged there shall not become
+    /// part of what goes on.
+    pub(super) async fn head(&mut self, connection: &impl ConnectionTrait) -> Result<Link, StoreError> {
+        let (last, tried) = match self.head {
+            Head::Known(last) => return Ok(last),
+            Head::InDoubt { last, tried } => (last, tried),
+        };
+        let found = match audit_rows::last_link(connection, &self.writer_id).await {
+            Err(StoreError::CorruptRow(_)) => None,
+            found => Some(found?.unwrap_or_else(|| first_link(&self.writer_id))),
+        };
+        match found {
+            Some(found) if found == last || found == tried => {
+                self.head = Head::Known(found);
+                Ok(found)
+            }
+            _ => {
+                tracing::error!(
+                    writer = %self.writer_id,
+                    row = last.sequence,
+                    "somebody else wrote to this control plane's audit chain; it ends at this row, and another begins. \
+                     hansard audit verify names what was forged"
+                );
+                self.given_up.push((self.writer_id.clone(), last));
+                Ok(self.restart())
+            }
+        }
+    }
 }
 
 impl AuditWriter {
     pub(super) fn new() -> Self {
-        let mut id = [0_u8; 16];
-        SystemRandom::new().fill(&mut id).expect("the operating system's random source works");
-        let writer_id = hex::encode(id);
-        let head = first_link(&writer_id);
-        Self { writer_id, head: Mutex::new(Some(head)) }
+        Self { chain: Mutex::new(OwnChain::fresh()), origin: OnceLock::new(), written: Notify::new() }
+    }
+
+    /// The chain, for as long as nobody shall write to it.
+    pub(super) async fn chain(&self) -> tokio::sync::MutexGuard<'_, OwnChain> {
+        self.chain.lock().await
     }
 
     /// Writes the transaction's last row and commits it. Callers take turns here, each with its transaction at hand:
@@ -42,19 +108,21 @@ impl AuditWriter {
         transaction: DatabaseTransaction,
         event: AuditEvent,
     ) -> Result<(), StoreError> {
-        let event = storable(event);
-        let mut head = self.head.lock().await;
-        // Taken out while it is in doubt: whatever goes wrong from here to the commit leaves None behind.
-        let last = match head.take() {
-            Some(last) => last,
-            None => audit_rows::last_link(&transaction, &self.writer_id)
-                .await?
-                .unwrap_or_else(|| first_link(&self.writer_id)),
-        };
-        let link = next_link(last, &event);
-        audit_rows::insert(&transaction, &self.writer_id, link, &event).await?;
+        let event = WrittenEvent::of(&event);
+        let mut own = self.chain.lock().await;
+        let last = if own.ended { own.restart() } else { own.head(&transaction).await? };
+        let tried = next_link(last, &event);
+        // Whatever goes wrong from here to the commit leaves the doubt behind.
+        own.head = Head::InDoubt { last, tried };
+        if tried.sequence == 1 {
+            let origin = self.origin.get().map(String::as_str);
+            audit_writer_rows::register(&transaction, &own.writer_id, origin, event.at).await?;
+        }
+        audit_rows::insert(&transaction, &own.writer_id, tried, event).await?;
         transaction.commit().await.map_err(StoreError::at("commit"))?;
-        *head = Some(link);
+        own.head = Head::Known(tried);
+        drop(own);
+        self.written.notify_one();
         Ok(())
     }
 }
@@ -71,75 +139,36 @@ impl Store {
         .await
     }
 
+    /// The audit trail of the account, or of the granted instance, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidPageToken`], [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn list_audit_events<A: ReadsAuditTrail>(
+        &self,
+        granted: &Granted<A>,
+        query: &AuditQuery,
+    ) -> Result<AuditPage, StoreError> {
+        let (account, instance) = (granted.account(), granted.instance());
+        let question = format!("audit {account} {instance:?} {:?}", query.filter);
+        let slice = Slice::of(&query.page, &question)?;
+        let reader = self.inner.connections.reader();
+        let mut rows = audit_list_rows::list(reader, account, instance, &query.filter, &slice).await?;
+        let more = slice.cut(&mut rows);
+        let next_token = rows.last().filter(|_| more).map(|(cursor, _)| next_token(&question, cursor));
+        Ok(AuditPage { events: rows.into_iter().map(|(_, event)| event).collect(), next_token })
+    }
+
     /// The latest audit rows of the account, the newest first.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
-    pub async fn latest_audit_events<A: AdministersIdentity>(
+    pub async fn latest_audit_events<A: AdministersIdentity + ReadsAuditTrail>(
         &self,
         granted: &Granted<A>,
         limit: u32,
     ) -> Result<Vec<AuditEvent>, StoreError> {
-        audit_rows::latest(self.inner.connections.reader(), granted.account(), u64::from(limit)).await
+        let page = PageRequest::Number { number: 1, size: limit };
+        let query = AuditQuery { filter: AuditFilter::default(), page };
+        Ok(self.list_audit_events(granted, &query).await?.events)
     }
-}
-
-/// The event as the database can keep it; the chain is over what is kept.
-fn storable(event: AuditEvent) -> AuditEvent {
-    AuditEvent {
-        request_id: column_text(&event.request_id),
-        principal: column_text(&event.principal),
-        access_key_id: event.access_key_id.as_deref().map(column_text),
-        action: column_text(&event.action),
-        resource: column_text(&event.resource),
-        result: column_text(&event.result),
-        user_agent: column_text(&event.user_agent),
-        recording: event.recording.as_deref().map(column_text),
-        how: column_text(&event.how),
-        ..event
-    }
-}
-
-fn first_link(writer_id: &str) -> Link {
-    let mut context = Context::new(&SHA256);
-    context.update(DOMAIN);
-    context.update(writer_id.as_bytes());
-    Link { sequence: 0, chain: finish(context) }
-}
-
-fn next_link(last: Link, event: &AuditEvent) -> Link {
-    let sequence = last.sequence + 1;
-    let mut context = Context::new(&SHA256);
-    context.update(DOMAIN);
-    context.update(&last.chain);
-    context.update(&sequence.to_be_bytes());
-    let (decision, decided_by) = audit_rows::decision_columns(&event.decision);
-    let at = event.at.as_millis().to_string();
-    let address = event.source_address.map(|address| address.to_string());
-    let fields = [
-        Some(event.request_id.as_str()),
-        Some(at.as_str()),
-        Some(event.account.as_str()),
-        Some(event.principal.as_str()),
-        event.access_key_id.as_deref(),
-        Some(event.action.as_str()),
-        Some(event.resource.as_str()),
-        Some(decision),
-        decided_by,
-        Some(event.result.as_str()),
-        address.as_deref(),
-        Some(event.user_agent.as_str()),
-        event.recording.as_deref(),
-        Some(event.how.as_str()),
-    ];
-    for field in fields {
-        let length = field.map_or(u32::MAX, |text| u32::try_from(text.len()).unwrap_or(u32::MAX - 1));
-        context.update(&length.to_be_bytes());
-        context.update(field.unwrap_or_default().as_bytes());
-    }
-    Link { sequence, chain: finish(context) }
-}
-
-fn finish(context: Context) -> [u8; 32] {
-    context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

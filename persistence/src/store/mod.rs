@@ -4,6 +4,9 @@ mod access_keys;
 mod agents;
 mod apply;
 mod audit;
+mod audit_anchors;
+mod audit_export;
+mod audit_verify;
 mod before_principal;
 mod configuration;
 mod policies;
@@ -25,6 +28,7 @@ use domain::{AccountId, InstanceId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 pub use apply::Change;
+pub use audit_export::{AuditExport, AuditExportError};
 pub use before_principal::NonceClaim;
 
 use crate::database::Connections;
@@ -41,6 +45,8 @@ struct Inner {
     connections: Connections,
     keys: Arc<ServerKeys>,
     audit: audit::AuditWriter,
+    anchored: audit_anchors::Anchored,
+    exports: audit_export::Exports,
     revisions: revisions::Revisions,
 }
 
@@ -115,9 +121,14 @@ impl Store {
     pub async fn connect(url: DatabaseUrl, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
         let connections = Connections::open(&url).await?;
         let revision = revision_rows::of_all(connections.reader()).await?;
-        let audit = audit::AuditWriter::new();
-        let inner =
-            Arc::new(Inner { connections, keys, audit, revisions: revisions::Revisions::at(revision) });
+        let inner = Arc::new(Inner {
+            connections,
+            keys,
+            audit: audit::AuditWriter::new(),
+            anchored: audit_anchors::Anchored::default(),
+            exports: audit_export::Exports::default(),
+            revisions: revisions::Revisions::at(revision),
+        });
         revisions::watch_other_replicas(&inner);
         Ok(Self { inner })
     }

@@ -5,6 +5,9 @@
 
 mod agents;
 mod audit;
+mod audit_export;
+mod audit_list;
+mod audit_verify;
 mod calls;
 mod configuration;
 mod corrupt_rows;

@@ -1,0 +1,61 @@
+//! The hash chain of one writer.
+//!
+//! `chain_0 = SHA-256("hansard-audit-v1" ‖ writer id)`, `chain_n = SHA-256("hansard-audit-v1" ‖ chain_(n-1) ‖
+//! u64be n ‖ fields)`, where a field is `u32be length ‖ bytes` and one that is absent is `u32be 0xFFFFFFFF`.
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::WrittenEvent;
+
+const DOMAIN: &[u8] = b"hansard-audit-v1";
+
+/// A link of a writer's chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) sequence: u64,
+    pub(crate) chain: [u8; 32],
+}
+
+/// Where a chain begins, before its first row.
+pub(crate) fn first_link(writer_id: &str) -> Link {
+    let mut context = Context::new(&SHA256);
+    context.update(DOMAIN);
+    context.update(writer_id.as_bytes());
+    Link { sequence: 0, chain: finish(context) }
+}
+
+/// The link that a row makes after the one before. What the row itself says of its place and its chain is not asked.
+pub(crate) fn next_link(last: Link, event: &WrittenEvent) -> Link {
+    let sequence = last.sequence + 1;
+    let mut context = Context::new(&SHA256);
+    context.update(DOMAIN);
+    context.update(&last.chain);
+    context.update(&sequence.to_be_bytes());
+    let at = event.at.to_string();
+    let fields = [
+        Some(event.request_id.as_str()),
+        Some(at.as_str()),
+        Some(event.account_id.as_str()),
+        Some(event.principal.as_str()),
+        event.access_key_id.as_deref(),
+        Some(event.action.as_str()),
+        Some(event.resource.as_str()),
+        Some(event.decision.as_str()),
+        event.decided_by.as_deref(),
+        Some(event.result.as_str()),
+        event.source_address.as_deref(),
+        Some(event.user_agent.as_str()),
+        event.recording.as_deref(),
+        Some(event.how.as_str()),
+    ];
+    for field in fields {
+        let length = field.map_or(u32::MAX, |text| u32::try_from(text.len()).unwrap_or(u32::MAX - 1));
+        context.update(&length.to_be_bytes());
+        context.update(field.unwrap_or_default().as_bytes());
+    }
+    Link { sequence, chain: finish(context) }
+}
+
+fn finish(context: Context) -> [u8; 32] {
+    context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
+}

@@ -1,0 +1,376 @@
+//! The check of chains and anchors, wherever they were read from. It keeps a little for each writer and nothing for
+//! each row.
+
+mod files;
+
+use std::collections::BTreeMap;
+
+use domain::Timestamp;
+use domain::server_keys::ServerKeys;
+
+pub use files::CheckedFiles;
+
+use super::ChainedEvent;
+use super::anchor::{Anchor, Signed, SignedAnchor};
+use super::chain::{Link, first_link, next_link};
+
+/// Findings beyond this number are counted and not kept.
+const MOST_FINDINGS: usize = 1_000;
+/// A row that is so much older than the newest of all stands in no anchor only if something is wrong. Calls do not
+/// last that long, and anchors are written once a minute.
+pub(crate) const ANCHORED_WITHIN_MILLIS: i64 = 60 * 60 * 1_000;
+
+/// What a check came to, worse ones later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AuditVerdict {
+    /// Everything agrees, and signed anchors vouch for all but the newest rows.
+    Whole,
+    /// The chains agree, and nobody vouches for some of the older rows.
+    Unanchored,
+    /// Something was changed, removed or added.
+    Inconsistent,
+}
+
+/// What is wrong at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditFault {
+    /// The row's texts and its place do not give its chain value: it was changed, moved or put in.
+    Changed,
+    /// Rows are not there, from the place through this number.
+    Missing {
+        /// The last of them.
+        through: u64,
+    },
+    /// The end of a chain is not there, from the place through this number.
+    TailMissing {
+        /// The last that is vouched for.
+        through: u64,
+    },
+    /// Nothing is left of a writer.
+    WriterMissing,
+    /// The chain was computed anew: it is not the one that was vouched for.
+    Rewritten,
+    /// The row stands behind the signed end of its chain.
+    AfterEnd,
+    /// The row's instance is not the one that follows from its resource.
+    Instance,
+    /// An anchor is missing, malformed or not genuine.
+    Anchor,
+    /// A line of a file is no line of an audit log, or stands where it cannot.
+    Line,
+    /// No anchor vouches for rows that are old enough for one.
+    Unanchored,
+}
+
+impl AuditFault {
+    /// In a word, for programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "Changed",
+            Self::Missing { .. } => "Missing",
+            Self::TailMissing { .. } => "TailMissing",
+            Self::WriterMissing => "WriterMissing",
+            Self::Rewritten => "Rewritten",
+            Self::AfterEnd => "AfterEnd",
+            Self::Instance => "Instance",
+            Self::Anchor => "Anchor",
+            Self::Line => "Line",
+            Self::Unanchored => "Unanchored",
+        }
+    }
+
+    fn verdict(self) -> AuditVerdict {
+        match self {
+            Self::Unanchored => AuditVerdict::Unanchored,
+            _ => AuditVerdict::Inconsistent,
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditFinding {
+    /// Whose chain; `None` where that cannot be said.
+    pub writer_id: Option<String>,
+    /// Which row, or with [`AuditFault::Anchor`] which anchor; 0 where there is none.
+    pub number: u64,
+    /// What is wrong.
+    pub fault: AuditFault,
+    /// The same in a sentence.
+    pub why: String,
+}
+
+/// What was found of one writer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedWriter {
+    /// Its id.
+    pub writer_id: String,
+    /// How many rows it has.
+    pub rows: u64,
+    /// Its first row: the number and the time of the call.
+    pub first: Option<(u64, Timestamp)>,
+    /// Its last row.
+    pub last: Option<(u64, Timestamp)>,
+    /// Up to which row signed anchors vouch for it.
+    pub anchored: u64,
+    /// What it came to.
+    pub verdict: AuditVerdict,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditVerification {
+    /// Every writer, by its id.
+    pub writers: Vec<CheckedWriter>,
+    /// What is wrong.
+    pub findings: Vec<AuditFinding>,
+    /// How many more findings there are.
+    pub findings_left_off: u64,
+    /// How many anchors were read.
+    pub anchors: u64,
+    /// How many of them were signed with a key that is not at hand, so that nothing can be said of them.
+    pub unknown_signatures: u64,
+}
+
+impl AuditVerification {
+    /// What it came to as a whole.
+    #[must_use]
+    pub fn verdict(&self) -> AuditVerdict {
+        let writers = self.writers.iter().map(|writer| writer.verdict);
+        let findings = self.findings.iter().map(|finding| finding.fault.verdict());
+        writers.chain(findings).max().unwrap_or(AuditVerdict::Whole)
+    }
+}
+
+/// Collects what is wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    kept: Vec<AuditFinding>,
+    left_off: u64,
+    verdicts: BTreeMap<String, AuditVerdict>,
+}
+
+impl Findings {
+    pub(crate) fn add(&mut self, writer_id: Option<&str>, number: u64, fault: AuditFault, why: String) {
+        if let Some(writer_id) = writer_id {
+            let verdict = self.verdicts.entry(writer_id.to_owned()).or_insert(AuditVerdict::Whole);
+            *verdict = fault.verdict().max(*verdict);
+        }
+        if self.kept.len() < MOST_FINDINGS {
+            let writer_id = writer_id.map(str::to_owned);
+            self.kept.push(AuditFinding { writer_id, number, fault, why });
+        } else {
+            self.left_off += 1;
+        }
+    }
+}
+
+/// One writer's chain, row by row.
+#[derive(Debug)]
+pub(crate) struct ChainCheck {
+    writer_id: String,
+    rows: u64,
+    first: Option<(u64, i64)>,
+    last: Option<(u64, i64)>,
+    /// The number of the last row, of the database or of a file.
+    before: u64,
+    /// The link that the next row follows; `None` when it is not known, behind a hole.
+    base: Option<Link>,
+    /// Behind which row the chain has ended.
+    end: Option<u64>,
+    /// Up to which row it is vouched for, and what lies beyond: the first row, the earliest time, how many.
+    anchored: u64,
+    beyond: Option<(u64, i64, u64)>,
+}
+
+impl ChainCheck {
+    /// Of a whole chain.
+    pub(crate) fn new(writer_id: &str, anchored: u64, end: Option<u64>) -> Self {
+        Self {
+            writer_id: writer_id.to_owned(),
+            rows: 0,
+            first: None,
+            last: None,
+            before: 0,
+            base: Some(first_link(writer_id)),
+            end,
+            anchored,
+            beyond: None,
+        }
+    }
+
+    /// Of a chain whose beginning may lie elsewhere.
+    fn from_row(row: &ChainedEvent) -> Self {
+        let mut check = Self::new(&row.writer_id, 0, None);
+        if row.sequence > 1 {
+            check.before = row.sequence - 1;
+            check.base = None;
+        }
+        check
+    }
+
+    pub(crate) fn last_row(&self) -> u64 {
+        self.last.map_or(0, |(number, _)| number)
+    }
+
+    fn last_link(&self) -> Option<Link> {
+        self.base.filter(|_| self.rows > 0)
+    }
+
+    /// The next row.
+    pub(crate) fn row(&mut self, row: &ChainedEvent, findings: &mut Findings) {
+        let (writer, number) = (Some(self.writer_id.as_str()), row.sequence);
+        if number <= self.before {
+            let why = format!("row {number} stands behind row {}", self.before);
+            findings.add(writer, number, AuditFault::Line, why);
+            return;
+        }
+        if number > self.before + 1 {
+            let (from, through) = (self.before + 1, number - 1);
+            let why = match from == through {
+                true => format!("row {from} is missing"),
+                false => format!("rows {from} to {through} are missing"),
+            };
+            findings.add(writer, from, AuditFault::Missing { through }, why);
+            self.base = None;
+        }
+        let follows = self.base.map(|base| next_link(base, &row.event));
+        let link = row.link();
+        if link.is_none() || follows.is_some_and(|follows| Some(follows) != link) {
+            let why = format!(
+                "row {number} was changed, moved or put in: its texts and its place do not give its chain value"
+            );
+            findings.add(writer, number, AuditFault::Changed, why);
+        }
+        if row.event.instance_id != row.event.derived_instance() {
+            let why = format!("row {number} is filed under another instance than its resource names");
+            findings.add(writer, number, AuditFault::Instance, why);
+        }
+        if let Some(end) = self.end.filter(|end| number > *end) {
+            let why = format!("row {number} was added: its writer had ended, and said so, with row {end}");
+            findings.add(writer, number, AuditFault::AfterEnd, why);
+        }
+        let at = row.event.at;
+        self.rows += 1;
+        self.first.get_or_insert((number, at));
+        self.last = Some((number, at));
+        self.before = number;
+        self.base = link;
+        if number > self.anchored {
+            let (first, earliest, count) = self.beyond.unwrap_or((number, at, 0));
+            self.beyond = Some((first, earliest.min(at), count + 1));
+        }
+    }
+
+    /// Somebody vouches for the chain up to this row.
+    fn anchor(&mut self, sequence: u64) {
+        self.anchored = self.anchored.max(sequence);
+        self.beyond = self.beyond.filter(|_| self.last_row() > self.anchored);
+    }
+
+    /// Somebody vouches for a row that is not there.
+    pub(crate) fn reaches(&self, sequence: u64, who: &str, findings: &mut Findings) {
+        let last = self.last_row();
+        if sequence <= last {
+            return;
+        }
+        let writer = Some(self.writer_id.as_str());
+        if self.rows == 0 {
+            let why = format!("all rows of this writer are missing: {who} speaks of {sequence}");
+            findings.add(writer, 0, AuditFault::WriterMissing, why);
+        } else {
+            let why = format!("rows {} to {sequence} are missing at the end: {who} speaks of them", last + 1);
+            findings.add(writer, last + 1, AuditFault::TailMissing { through: sequence }, why);
+        }
+    }
+
+    /// The newest time of its rows.
+    pub(crate) fn newest(&self) -> i64 {
+        self.last.map_or(i64::MIN, |(_, at)| at)
+    }
+
+    /// Says what nobody vouches for, given the newest time of all.
+    pub(crate) fn check_anchored(&self, newest: i64, findings: &mut Findings) {
+        let Some((first, earliest, count)) = self.beyond else { return };
+        if earliest >= newest.saturating_sub(ANCHORED_WITHIN_MILLIS) {
+            return;
+        }
+        let why = format!("no signed anchor vouches for {count} rows from row {first} on");
+        findings.add(Some(&self.writer_id), first, AuditFault::Unanchored, why);
+    }
+}
+
+/// The anchors of one writer, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct AnchorCheck {
+    last: Option<(u64, [u8; 32])>,
+}
+
+impl AnchorCheck {
+    /// The next anchor, if it says something. `whole`: the first must have the number 1.
+    pub(crate) fn anchor(
+        &mut self,
+        signed: &SignedAnchor,
+        whole: bool,
+        keys: Option<&ServerKeys>,
+        findings: &mut Findings,
+    ) -> Option<(Anchor, Signed)> {
+        let (writer, number) = (Some(signed.writer_id.as_str()), signed.number);
+        let mut wrong = |number, why| findings.add(writer, number, AuditFault::Anchor, why);
+        let before = self.last.or(whole.then_some((0, [0; 32])));
+        self.last = Some((number, signed.hash()));
+        let Some(anchor) = signed.read() else {
+            wrong(number, format!("anchor {number} was changed: its text is not that of this anchor"));
+            return None;
+        };
+        let standing = signed.check(keys);
+        if standing == Signed::No {
+            wrong(number, format!("anchor {number} was not signed by this deployment"));
+            return None;
+        }
+        match before {
+            Some((before, _)) if number <= before => {
+                wrong(number, format!("anchor {number} stands behind anchor {before}"));
+            }
+            Some((before, _)) if number > before + 1 => {
+                let (from, through) = (before + 1, number - 1);
+                wrong(from, format!("anchors {from} to {through} are missing"));
+            }
+            Some((_, hash)) if anchor.previous != hash => {
+                wrong(number, format!("anchor {number} follows another anchor than the one before it"));
+            }
+            _ => {}
+        }
+        Some((anchor, standing))
+    }
+}
+
+/// Puts a result together.
+pub(crate) fn verification(
+    chains: Vec<ChainCheck>,
+    findings: Findings,
+    anchors: u64,
+    unknown_signatures: u64,
+) -> AuditVerification {
+    let place = |(number, at)| (number, Timestamp::from_millis(at));
+    let verdict = |writer_id: &str| findings.verdicts.get(writer_id).copied().unwrap_or(AuditVerdict::Whole);
+    let writers = chains
+        .into_iter()
+        .map(|chain| CheckedWriter {
+            verdict: verdict(&chain.writer_id),
+            rows: chain.rows,
+            first: chain.first.map(place),
+            last: chain.last.map(place),
+            anchored: chain.anchored.min(chain.last_row()),
+            writer_id: chain.writer_id,
+        })
+        .collect();
+    AuditVerification {
+        writers,
+        findings: findings.kept,
+        findings_left_off: findings.left_off,
+        anchors,
+        unknown_signatures,
+    }
+}

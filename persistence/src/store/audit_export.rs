@@ -1,0 +1,209 @@
+//! Exporting: every row and every anchor as a line of a file (`audit::log`).
+//!
+//! Each control plane exports the rows of its own writer, those of earlier starts on the same folder, and those of
+//! writers that have no folder of their own: `hansard admin`, control planes that export nothing, and whatever was
+//! written before there were exports. With several replicas each row so stands in the files of one of them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use domain::Timestamp;
+
+use super::Store;
+use crate::StoreError;
+use crate::audit::line::Line;
+use crate::audit::log::{AuditLog, AuditLogError};
+use crate::rows::audit_writer_rows::{Exported, ExportedWriter};
+use crate::rows::{audit_anchor_rows, audit_rows, audit_writer_rows};
+
+/// Rows that are read, written and made durable at once.
+const BATCH: u64 = 1_000;
+/// The same for anchors, which are longer.
+const ANCHOR_BATCH: u64 = 100;
+
+/// Where exports stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditExport {
+    /// Nothing is exported.
+    Off,
+    /// The last round wrote everything.
+    Current,
+    /// The last round failed; the rows are in the database and will follow.
+    Behind,
+}
+
+/// Why a round of exports wrote less than everything.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditExportError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The files.
+    #[error(transparent)]
+    Log(#[from] AuditLogError),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Exports {
+    log: OnceLock<Arc<Mutex<AuditLog>>>,
+    one_at_a_time: tokio::sync::Mutex<()>,
+    behind: AtomicBool,
+}
+
+impl Store {
+    /// Opens the folder that audit rows are exported to. To be called once, before the first row is written.
+    ///
+    /// # Errors
+    /// [`AuditExportError::Log`]: another control plane exports there, or it cannot be read or written.
+    pub async fn open_audit_log(&self, folder: &Path) -> Result<(), AuditExportError> {
+        let folder = folder.to_owned();
+        let log = blocking(move || AuditLog::open(&folder)).await??;
+        // Whoever opens a second folder goes on with the first.
+        let _ = self.inner.audit.origin.set(log.origin().to_owned());
+        let _ = self.inner.exports.log.set(Arc::new(Mutex::new(log)));
+        Ok(())
+    }
+
+    /// Returns when something was written since it last returned.
+    pub async fn audit_written(&self) {
+        self.inner.audit.written.notified().await;
+    }
+
+    /// Where exports stand.
+    #[must_use]
+    pub fn audit_export(&self) -> AuditExport {
+        match (self.inner.exports.log.get(), self.inner.exports.behind.load(Ordering::Relaxed)) {
+            (None, _) => AuditExport::Off,
+            (Some(_), false) => AuditExport::Current,
+            (Some(_), true) => AuditExport::Behind,
+        }
+    }
+
+    /// Writes what is not yet in the files. Says how many lines that were. Idempotent; a round that failed is made good
+    /// by the next.
+    ///
+    /// # Errors
+    /// [`AuditExportError`]; what was written before it stays.
+    pub async fn export_audit(&self, now: Timestamp) -> Result<u64, AuditExportError> {
+        let exports = &self.inner.exports;
+        let Some(log) = exports.log.get() else { return Ok(0) };
+        let _turn = exports.one_at_a_time.lock().await;
+        let exported = self.export_to(log, now).await;
+        exports.behind.store(exported.is_err(), Ordering::Relaxed);
+        exported
+    }
+
+    async fn export_to(&self, log: &Arc<Mutex<AuditLog>>, now: Timestamp) -> Result<u64, AuditExportError> {
+        let connections = &self.inner.connections;
+        let origin = locked(log, |log| log.origin().to_owned());
+        if audit_writer_rows::any_without_origin(connections.reader()).await? {
+            audit_writer_rows::take_on(connections.writer(), &origin).await?;
+        }
+        // Read before the rows: whatever these anchors speak of is committed, and so stands in the files before them.
+        let writers = audit_writer_rows::to_export(connections.reader(), &origin).await?;
+        let mut lines = 0;
+        for writer in &writers {
+            lines += self.export_events(log, writer, now).await?;
+        }
+        for writer in &writers {
+            lines += self.export_anchors(log, writer, now).await?;
+        }
+        self.finish(log, &writers, now).await?;
+        Ok(lines)
+    }
+
+    async fn export_events(
+        &self,
+        log: &Arc<Mutex<AuditLog>>,
+        writer: &ExportedWriter,
+        now: Timestamp,
+    ) -> Result<u64, AuditExportError> {
+        let (mut after, mut lines) = (position(log, writer).events, 0);
+        // What follows the head that was seen is for the next round, or one writer could keep all others waiting.
+        while after < writer.head.events {
+            let reader = self.inner.connections.reader();
+            let rows = audit_rows::of_writer(reader, &writer.writer_id, column(after), BATCH).await?;
+            let Some(last) = rows.last().map(|row| row.sequence) else { break };
+            lines += rows.len() as u64;
+            write(log, rows.into_iter().map(Line::Event).collect(), now).await?;
+            after = last;
+        }
+        Ok(lines)
+    }
+
+    async fn export_anchors(
+        &self,
+        log: &Arc<Mutex<AuditLog>>,
+        writer: &ExportedWriter,
+        now: Timestamp,
+    ) -> Result<u64, AuditExportError> {
+        let (mut after, mut lines) = (position(log, writer).anchors, 0);
+        while after < writer.head.anchors {
+            let reader = self.inner.connections.reader();
+            let mut rows =
+                audit_anchor_rows::of_writer(reader, &writer.writer_id, column(after), ANCHOR_BATCH).await?;
+            rows.retain(|anchor| anchor.number <= writer.head.anchors);
+            let Some(last) = rows.last().map(|row| row.number) else { break };
+            lines += rows.len() as u64;
+            write(log, rows.into_iter().map(Line::Anchor).collect(), now).await?;
+            after = last;
+        }
+        Ok(lines)
+    }
+
+    /// Finished writers that were written whole are not looked at again.
+    async fn finish(
+        &self,
+        log: &Arc<Mutex<AuditLog>>,
+        writers: &[ExportedWriter],
+        now: Timestamp,
+    ) -> Result<(), AuditExportError> {
+        let whole = |writer: &&ExportedWriter| {
+            let position = position(log, writer);
+            writer.closed && position.events >= writer.head.events && position.anchors >= writer.head.anchors
+        };
+        let finished: Vec<_> = writers.iter().filter(whole).collect();
+        if finished.is_empty() {
+            return Ok(());
+        }
+        for writer in &finished {
+            let position = position(log, writer);
+            audit_writer_rows::exported(self.inner.connections.writer(), &writer.writer_id, position, now)
+                .await?;
+        }
+        let finished: BTreeSet<String> = finished.iter().map(|writer| writer.writer_id.clone()).collect();
+        let log = Arc::clone(log);
+        Ok(blocking(move || locked(&log, |log| log.settle(|writer_id| !finished.contains(writer_id))))
+            .await??)
+    }
+}
+
+/// How far a writer was exported: by the files, or by the database where the files no longer remember it.
+fn position(log: &Arc<Mutex<AuditLog>>, writer: &ExportedWriter) -> Exported {
+    let of_files = locked(log, |log| log.position(&writer.writer_id));
+    Exported {
+        events: of_files.events.max(writer.exported.events),
+        anchors: of_files.anchors.max(writer.exported.anchors),
+    }
+}
+
+async fn write(log: &Arc<Mutex<AuditLog>>, lines: Vec<Line>, now: Timestamp) -> Result<(), AuditExportError> {
+    let log = Arc::clone(log);
+    Ok(blocking(move || locked(&log, |log| log.append(&lines, now))).await??)
+}
+
+fn locked<T>(log: &Mutex<AuditLog>, work: impl FnOnce(&mut AuditLog) -> T) -> T {
+    // Lengths and positions change only after a batch is whole, so a panic elsewhere leaves nothing half-done.
+    work(&mut log.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn column(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Files are written where waiting for them holds up nobody.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Stopping)
+}
