@@ -9,6 +9,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use domain::actions::Product;
 use openapi::documents::{document_text, file_name};
 use openapi::error_codes::ErrorCode;
+use persistence::AuditExport;
 use serde_json::json;
 use utoipa_swagger_ui::{Config, Url};
 
@@ -107,12 +108,19 @@ fn guarded() -> HttpResponseBuilder {
     response
 }
 
-/// 200 while it serves: the database answers.
+/// 200 while it serves: the database answers. `AuditExport` says whether exported audit files are up to date: `ok`,
+/// `behind` while they cannot be written (calls go on, for the rows are in the database), or `off`.
 async fn healthz(hansard: Data<Hansard>) -> Result<HttpResponse, ActionError> {
     hansard.store.ping().await.map_err(|error| {
         let chain = crate::errors::chain_of(&error);
         tracing::warn!(chain, "the database does not answer");
         ErrorCode::ServiceUnavailable
     })?;
-    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(json!({ "Status": "ok" })))
+    let audit_export = match hansard.store.audit_export() {
+        AuditExport::Off => "off",
+        AuditExport::Current => "ok",
+        AuditExport::Behind => "behind",
+    };
+    let health = json!({ "Status": "ok", "AuditExport": audit_export });
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(health))
 }

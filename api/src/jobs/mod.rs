@@ -1,5 +1,6 @@
 //! The jobs of the control plane. They are idempotent and take no input; a round that failed is made good by the next.
 
+mod audit;
 mod sweep;
 mod tallies;
 
@@ -21,6 +22,8 @@ pub(crate) struct Jobs {
     stop: watch::Sender<bool>,
     sweeper: JoinHandle<()>,
     teller: JoinHandle<()>,
+    auditor: JoinHandle<()>,
+    stop_auditor: watch::Sender<bool>,
 }
 
 impl Jobs {
@@ -28,9 +31,12 @@ impl Jobs {
     pub(crate) fn start(hansard: Data<Hansard>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let hansard = hansard.into_inner();
+        // The auditor is stopped after the others, so that it also exports what these write at their end.
+        let (stop_auditor, auditor_stopped) = watch::channel(false);
         let sweeper = tokio::spawn(sweep(Arc::clone(&hansard), stopped.clone()));
-        let teller = tokio::spawn(tell(hansard, stopped));
-        Self { stop, sweeper, teller }
+        let teller = tokio::spawn(tell(Arc::clone(&hansard), stopped));
+        let auditor = tokio::spawn(audit::run(hansard, auditor_stopped));
+        Self { stop, sweeper, teller, auditor, stop_auditor }
     }
 
     /// Lets what is running end, and starts nothing more. No call is answered any more by now.
@@ -41,6 +47,10 @@ impl Jobs {
         }
         if let Err(error) = self.teller.await {
             tracing::error!(%error, "the job that writes counts down did not end in order");
+        }
+        self.stop_auditor.send_replace(true);
+        if let Err(error) = self.auditor.await {
+            tracing::error!(%error, "the audit trail was not ended in order");
         }
     }
 }
