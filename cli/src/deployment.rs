@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::failure::{Failure, chain};
 use crate::private_file::{self, Existing};
-use crate::settings::Settings;
+use crate::settings::{AuditLogSetting, Settings};
 
 /// What a running server holds.
 const LOCK_NAME: &str = "serve.lock";
@@ -89,6 +89,15 @@ impl DataDirectory {
     /// The root access key, where it was generated.
     pub(crate) fn root_access_key(&self) -> PathBuf {
         self.folder.join("root-access-key.toml")
+    }
+
+    /// Where the audit trail is exported to; `None` when it is not.
+    pub(crate) fn audit_log(&self, settings: &Settings) -> Option<PathBuf> {
+        match &settings.audit_log {
+            AuditLogSetting::Default => Some(self.folder.join("audit")),
+            AuditLogSetting::Folder(folder) => Some(folder.clone()),
+            AuditLogSetting::Off => None,
+        }
     }
 
     /// The state directory of the local agent.

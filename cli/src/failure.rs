@@ -10,7 +10,7 @@ pub(crate) mod exit_code {
     pub(crate) const FAILED: u8 = 1;
     /// The command line or a setting is wrong. The argument parser uses the same number.
     pub(crate) const USAGE: u8 = 2;
-    /// `verify`: what is there agrees, but not all is there.
+    /// `verify`: what is there agrees, but not all is there, or nobody vouches for it.
     pub(crate) const PROVEN_PREFIX: u8 = 3;
     /// `policy diff`: the two differ.
     pub(crate) const DIFFERENT: u8 = 1;

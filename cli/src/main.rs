@@ -64,6 +64,7 @@ fn misused(explanation: &str) -> Failure {
 /// Runs a command and gives its exit code.
 fn run(command: &Command, environment: &Environment) -> Result<u8, Failure> {
     match command {
+        Command::Audit(arguments) => return commands::audit::run(arguments, environment, &one_thread()?),
         Command::Openapi(arguments) => commands::openapi::run(arguments)?,
         Command::LocalAgent(arguments) => {
             return Err(serve::become_agent(arguments, environment.names_for_the_server()));

@@ -33,7 +33,7 @@ pub(super) async fn run(
         AdminCommand::AccessKey(command) => session.access_key(command, data).await,
         AdminCommand::Policy(command) => session.policy(command).await,
         AdminCommand::Account(AccountCommand::Show) => session.account(data).await,
-        AdminCommand::ServerKeys(_) => Ok(()),
+        AdminCommand::ServerKeys(_) | AdminCommand::Audit(_) => Ok(()),
     }
 }
 

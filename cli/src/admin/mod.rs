@@ -1,5 +1,6 @@
 //! `hansard admin`: identity, directly in the database. It asks the gate as an operator, like every other caller.
 
+mod audit;
 mod identity;
 mod server_keys;
 
@@ -11,7 +12,7 @@ use domain::clock::{Clock as _, SystemClock};
 use domain::gate::{Granted, PrincipalPolicies, RequestFacts, Resource, authorize};
 use domain::identity::IdentityRefused;
 use domain::principal::Principal;
-use domain::{AccountId, Timestamp};
+use domain::{AccountId, InstanceId, Region, Timestamp};
 use persistence::{Store, StoreError};
 use tokio::runtime::Runtime;
 
@@ -20,6 +21,7 @@ use crate::deployment::{DataDirectory, connect, server_keys};
 use crate::environment::Environment;
 use crate::failure::{Failure, chain};
 use crate::settings::Settings;
+use crate::terminal;
 
 /// Runs the command.
 ///
@@ -40,7 +42,20 @@ pub(crate) fn run(
         let store = connect(&settings, &data, &keys).await?;
         let account = account(&store, arguments.account_id.as_ref()).await?;
         let operator = Operator::new(account, SystemClock.now())?;
-        identity::run(&arguments.command, arguments.output, &store, &operator, &data).await
+        let done = match &arguments.command {
+            AdminCommand::Audit(list) => {
+                audit::run(list, arguments.output, &store, &operator, &settings.region).await
+            }
+            command => identity::run(command, arguments.output, &store, &operator, &data).await,
+        };
+        // What was done stands, and a control plane vouches for it within the minute if this cannot.
+        if let Err(error) = store.end_audit(SystemClock.now()).await {
+            terminal::note(&format!(
+                "the audit chain of this command could not be signed: {}",
+                chain(&error)
+            ));
+        }
+        done
     })
 }
 
@@ -85,6 +100,20 @@ impl Operator {
         let granted = authorize(&principal, Resource::Everything, &PrincipalPolicies::none(), &facts)
             .map_err(|denied| Failure::failed(denied.to_string()))?;
         Ok(Self { granted, now })
+    }
+
+    /// The same permission for one instance, or for all.
+    fn granted_on(
+        &self,
+        instance: Option<&InstanceId>,
+        region: &Region,
+    ) -> Result<Granted<AdministerIdentity>, Failure> {
+        let Some(instance) = instance.cloned() else { return Ok(self.granted.clone()) };
+        let resource = Resource::Instance { region: region.clone(), instance };
+        let facts =
+            RequestFacts { now: self.now, source_address: None, secure_transport: true, multi_factor: false };
+        authorize(self.granted.principal(), resource, &PrincipalPolicies::none(), &facts)
+            .map_err(|denied| Failure::failed(denied.to_string()))
     }
 
     /// The audit row of a change: what was done (`user create`) to what (`user/ana`).

@@ -1,11 +1,13 @@
 //! The command line.
 
+mod audit;
 mod client;
 mod policy;
 mod server;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub(crate) use audit::{AuditArguments, AuditCommand, AuditListArguments, AuditVerifyArguments};
 pub(crate) use client::{
     AgentsArguments, AgentsCommand, CallArguments, Document, ExportArguments, ExportFormat, ListArguments,
     OpenapiArguments, PlayArguments, RecordingArguments, RecordingsArguments, RecordingsCommand,
@@ -31,7 +33,7 @@ As a client, hansard reads ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY
 ALIBABA_CLOUD_SECURITY_TOKEN, and HANSARD_ENDPOINT (default http://127.0.0.1:8080).
 
 Exit codes: 0 done; 1 the server refused, or something failed; 2 the command line or a setting is wrong. \
-`recordings verify` and `policy diff` have more, see their --help."
+`recordings verify`, `audit verify` and `policy diff` have more, see their --help."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -52,6 +54,8 @@ pub(crate) enum Command {
     Recordings(RecordingsArguments),
     /// Check, try, explain, compare, test and format policies.
     Policy(PolicyArguments),
+    /// Read, and verify, what was asked of the account and by whom.
+    Audit(AuditArguments),
     /// Print the OpenAPI document of the API.
     Openapi(OpenapiArguments),
     /// Become the local agent, and end when the server ends.
@@ -95,6 +99,7 @@ mod tests {
             "--listen=l",
             "--database-url=u",
             "--public-url=p",
+            "--audit-log-dir=a",
             "--region=r",
             "--server-keys=k",
             "--with-local-agent",

@@ -9,7 +9,7 @@ use domain::access_key::AccessKeyStatus;
 use domain::identity::{AccessKeyId, PolicyName, UserName};
 use domain::server_keys::Purpose;
 
-use super::Output;
+use super::{AuditListArguments, Output};
 use crate::settings::{self, Key};
 
 /// Where the data is: what `serve` and `admin` share.
@@ -70,6 +70,9 @@ pub(crate) struct ServeArguments {
     /// The address by which others reach the server [default: http:// and the listening address].
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// Folder that the audit trail is exported to as JSON lines, or off [default: audit in the data directory].
+    #[arg(long, value_name = "DIR")]
+    audit_log_dir: Option<String>,
     /// Run an agent for this machine beside the server.
     #[arg(long)]
     with_local_agent: bool,
@@ -114,6 +117,7 @@ impl ServeArguments {
         flags.extend(given([
             (&settings::keys::LISTEN, &self.listen),
             (&settings::keys::PUBLIC_URL, &self.public_url),
+            (&settings::keys::AUDIT_LOG_DIR, &self.audit_log_dir),
             (&settings::keys::WITH_LOCAL_AGENT, &with_local_agent),
             (&settings::keys::LOCAL_AGENT_PROGRAM, &self.local_agent_program),
             (&settings::keys::LOCAL_INSTANCE_ID, &self.local_instance_id),
@@ -157,6 +161,8 @@ pub(crate) enum AdminCommand {
     /// The account.
     #[command(subcommand)]
     Account(AccountCommand),
+    /// List the audit trail, the newest first, without a server.
+    Audit(AuditListArguments),
     /// The file of server keys; the database is not opened.
     #[command(subcommand)]
     ServerKeys(ServerKeysCommand),

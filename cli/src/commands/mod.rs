@@ -1,6 +1,8 @@
 //! One file per subcommand of the client.
 
 pub(crate) mod agents;
+pub(crate) mod audit;
+mod audit_verify;
 pub(crate) mod call;
 pub(crate) mod openapi;
 pub(crate) mod policy;

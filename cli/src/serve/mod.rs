@@ -67,6 +67,11 @@ async fn serve(
     let signals = Signals::handle()?;
     let keys = Arc::new(server_keys(&settings, data, true)?);
     let store = connect(&settings, data, &keys).await?;
+    if let Some(folder) = data.audit_log(&settings) {
+        store.open_audit_log(&folder).await.map_err(|error| {
+            Failure::failed(format!("{}; --audit-log-dir names another folder, or off", chain(&error)))
+        })?;
+    }
     let root = root_key::ensure(settings.root.clone(), data, &store, SystemClock.now()).await?;
     for other in root_key::others(&root, &store).await? {
         let data = welcome::quoted(data.path());

@@ -26,6 +26,7 @@ pub(crate) const DATA_DIR: Key = Key::plain("data-dir");
 pub(crate) const LISTEN: Key = Key::plain("listen");
 pub(crate) const DATABASE_URL: Key = Key { name: "database-url", has_flag: true, secret: true };
 pub(crate) const PUBLIC_URL: Key = Key::plain("public-url");
+pub(crate) const AUDIT_LOG_DIR: Key = Key::plain("audit-log-dir");
 pub(crate) const REGION: Key = Key::plain("region");
 pub(crate) const SERVER_KEYS: Key = Key::plain("server-keys");
 pub(crate) const WITH_LOCAL_AGENT: Key = Key::plain("with-local-agent");
@@ -49,6 +50,7 @@ pub(crate) const SETTING_KEYS: &[&Key] = &[
     &LISTEN,
     &DATABASE_URL,
     &PUBLIC_URL,
+    &AUDIT_LOG_DIR,
     &REGION,
     &SERVER_KEYS,
     &WITH_LOCAL_AGENT,

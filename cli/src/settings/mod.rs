@@ -43,6 +43,17 @@ pub(crate) struct RootPreset {
     pub(crate) access_key_secret: AccessKeySecret,
 }
 
+/// Where the audit trail is exported to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AuditLogSetting {
+    /// `audit` in the data directory.
+    Default,
+    /// Nowhere.
+    Off,
+    /// This folder.
+    Folder(PathBuf),
+}
+
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -54,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) database_url: Option<DatabaseUrl>,
     /// The address that others reach the server by, when it is not that of `listen`.
     pub(crate) public_url: Option<Url>,
+    /// Where the audit trail is exported to.
+    pub(crate) audit_log: AuditLogSetting,
     /// The region of instances that nothing else places.
     pub(crate) region: Region,
     /// The file of server keys, when it is not in the data directory.
@@ -94,6 +107,9 @@ impl Settings {
                 .get(&keys::LISTEN, values::listen)?
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             database_url: sources.get(&keys::DATABASE_URL, values::database)?,
+            audit_log: sources
+                .get(&keys::AUDIT_LOG_DIR, values::audit_log)?
+                .unwrap_or(AuditLogSetting::Default),
             public_url: sources.get(&keys::PUBLIC_URL, values::public_url)?,
             region: match sources.get(&keys::REGION, values::region)? {
                 Some(region) => region,

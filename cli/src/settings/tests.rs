@@ -1,6 +1,6 @@
 use std::io::Write as _;
 
-use super::keys::{DATA_DIR, DATABASE_URL, LISTEN, PUBLIC_URL, REGION, SERVER_KEYS};
+use super::keys::{AUDIT_LOG_DIR, DATA_DIR, DATABASE_URL, LISTEN, PUBLIC_URL, REGION, SERVER_KEYS};
 use super::*;
 
 fn resolve(
@@ -58,6 +58,18 @@ fn flags_are_stronger_than_variables_than_the_file_than_defaults() {
     assert_eq!(settings.region.as_str(), "cn-variable");
     assert_eq!(settings.listen.to_string(), "127.0.0.1:1");
     assert!(settings.log_filter.starts_with("info,"));
+}
+
+#[test]
+fn the_audit_trail_goes_to_the_data_directory_or_elsewhere_or_nowhere() {
+    let folder = |flags: &[(&Key, &str)], variables: &[(&str, &str)]| {
+        resolve(flags, variables, None).unwrap().audit_log
+    };
+    assert_eq!(folder(&[], &[]), AuditLogSetting::Default);
+    assert_eq!(folder(&[], &[("HANSARD_AUDIT_LOG_DIR", "off")]), AuditLogSetting::Off);
+    let elsewhere = folder(&[(&AUDIT_LOG_DIR, "/var/log/hansard")], &[("HANSARD_AUDIT_LOG_DIR", "off")]);
+    assert_eq!(elsewhere, AuditLogSetting::Folder("/var/log/hansard".into()));
+    assert!(refusal(&[(&AUDIT_LOG_DIR, "")], &[], None).contains("it is the path of a folder, or off"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use domain::{AccountId, InstanceId, InvalidIdentifier, Region};
 use persistence::DatabaseUrl;
 use url::Url;
 
-use super::LogFormat;
+use super::{AuditLogSetting, LogFormat};
 
 fn allowed(error: InvalidIdentifier) -> String {
     format!("{}: {}", error.kind(), error.allowed())
@@ -23,6 +23,13 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
         return Err("it is a path and not empty".into());
     }
     Ok(text.into())
+}
+
+pub(super) fn audit_log(text: &str) -> Result<AuditLogSetting, String> {
+    match text {
+        "off" => Ok(AuditLogSetting::Off),
+        _ => path(text).map(AuditLogSetting::Folder).map_err(|_| "it is the path of a folder, or off".into()),
+    }
 }
 
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {

@@ -1,0 +1,98 @@
+//! The command lines of `audit`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use domain::{InstanceId, Timestamp};
+
+use super::Output;
+use super::server::StoreArguments;
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArguments {
+    /// How results are printed.
+    #[arg(long, value_enum, default_value_t = Output::Table, global = true)]
+    pub(crate) output: Output,
+    #[command(subcommand)]
+    pub(crate) command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// List events, newest first.
+    #[command(alias = "list")]
+    Ls(AuditListArguments),
+    /// Check that nothing in the audit trail was changed, removed or added; directly in the database.
+    ///
+    /// Every chain is computed again and held against the signed anchors, and against the exported files where there
+    /// are some.
+    ///
+    /// Exit codes: 0 whole; 1 it could not be checked; 3 the chains agree, and no signed anchor vouches for some rows
+    /// that are old enough for one; 4 something was changed, removed or added.
+    Verify(Box<AuditVerifyArguments>),
+}
+
+/// Which events; all that are given must fit.
+#[derive(Debug, Args)]
+pub(crate) struct AuditListArguments {
+    /// Only events about this instance.
+    #[arg(long, value_name = "ID")]
+    pub(crate) instance_id: Option<InstanceId>,
+    /// Only of this caller: its whole ARN.
+    #[arg(long, value_name = "ARN")]
+    pub(crate) principal: Option<String>,
+    /// Only of this action.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) action: Option<String>,
+    /// Only about exactly this resource.
+    #[arg(long, value_name = "ARN")]
+    pub(crate) resource: Option<String>,
+    /// Only calls that were decided in this way.
+    #[arg(long, value_name = "DECISION", value_parser = ["Allowed", "Denied", "NotAsked"])]
+    pub(crate) decision: Option<String>,
+    /// Only calls that arrived at this moment or later, such as 2023-11-16T02:59:39Z.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) start_time: Option<Timestamp>,
+    /// Only calls that arrived before this moment.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) end_time: Option<Timestamp>,
+    /// How many at once, 1 to 100 [default: 10].
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) page_size: Option<u32>,
+    /// Where an earlier page ended.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) next_token: Option<String>,
+    /// All pages.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditVerifyArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    /// Check these exported files and not the database. The server keys are asked where they are; without them no
+    /// signature can be checked.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "audit_log_dir")]
+    pub(crate) file: Vec<PathBuf>,
+    /// Hold the database against the files of this folder, or of none with off [default: audit in the data directory].
+    #[arg(long, value_name = "DIR")]
+    audit_log_dir: Option<String>,
+}
+
+impl AuditVerifyArguments {
+    /// The settings that stand on the command line.
+    pub(crate) fn flags(&self) -> Vec<(&'static crate::settings::Key, String)> {
+        let mut flags = self.store.flags();
+        flags.extend(
+            self.audit_log_dir.iter().map(|folder| (&crate::settings::keys::AUDIT_LOG_DIR, folder.clone())),
+        );
+        flags
+    }
+}
+
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse_rfc3339_seconds(text)
+        .map_err(|_| "it is a time in UTC such as 2023-11-16T02:59:39Z".to_owned())
+}
