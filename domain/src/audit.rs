@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
-use crate::actions::RAM_CODE;
+use crate::actions::Product;
 use crate::{AccountId, InstanceId, Timestamp};
 
 /// The account of the deployment itself. Nobody can have it: to it belong the events about callers whose account
@@ -74,7 +74,8 @@ impl AuditEvent {
 /// As [`AuditEvent::instance`], of a row's texts.
 #[must_use]
 pub fn instance_of(resource: &str, account: &str) -> Option<InstanceId> {
-    let rest = resource.strip_prefix("acs:")?.strip_prefix(RAM_CODE)?.strip_prefix(':')?;
+    let rest =
+        resource.strip_prefix("acs:")?.strip_prefix(Product::Workbench.ram_code())?.strip_prefix(':')?;
     let (_region, rest) = rest.split_once(':')?;
     InstanceId::parse(rest.strip_prefix(account)?.strip_prefix(":workbench/")?).ok()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Folder, USER, allow, document, json_of, policy, stdout, vectors};
+use super::{Folder, USER, allow, json_of, policy, stdout, vectors};
 use crate::deployment::stderr;
 
 #[test]
