@@ -140,7 +140,8 @@ pub(crate) struct AdminArguments {
     /// How results are printed.
     #[arg(long, value_enum, default_value_t = Output::Table, global = true)]
     pub(crate) output: Output,
-    /// The account, where the database holds several.
+    /// The account, where the database holds several. `audit` also takes 1000000000000000, the deployment itself: what
+    /// was refused to callers whose account nobody knows, counted by source address and minute.
     #[arg(long, value_name = "ID", global = true, value_parser = AccountId::parse)]
     pub(crate) account_id: Option<AccountId>,
     #[command(subcommand)]

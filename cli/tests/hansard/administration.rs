@@ -105,6 +105,33 @@ fn a_deleted_root_key_does_not_come_back() {
 }
 
 #[test]
+fn an_operator_reads_what_strangers_were_refused_and_no_account_does() {
+    let mut server = Server::start(&[]);
+    for _ in 0..3 {
+        let output = server.as_key("LTAInobody", "a-wrong-secret", &["agents", "ls"]);
+        assert!(stderr(&output).contains("InvalidAccessKeyId.NotFound"), "{}", stderr(&output));
+    }
+    // It is written when its minute is over, and all of it at an orderly end.
+    assert!(server.stop(rustix::process::Signal::TERM).success());
+    let strangers = server.admin(&["audit", "--account-id", "1000000000000000"]);
+    let refused: u64 = strangers
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| {
+            assert_eq!(event["Result"], "InvalidAccessKeyId.NotFound", "{event}");
+            assert_eq!(event["SourceAddress"], "127.0.0.1", "{event}");
+            event["How"].as_str().and_then(|how| how.split(' ').next()).unwrap().parse::<u64>().unwrap()
+        })
+        .sum();
+    assert_eq!(refused, 3, "{strangers}");
+    let own = server.admin(&["audit", "--all"]).to_string();
+    assert!(!own.contains("InvalidAccessKeyId.NotFound"), "{own}");
+    let elsewhere = server.try_admin(&["user", "list", "--account-id", "1000000000000000"]);
+    assert!(stderr(&elsewhere).contains("there is no account"), "{}", stderr(&elsewhere));
+}
+
+#[test]
 fn server_keys_are_made_rotated_and_never_shown() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.toml");
