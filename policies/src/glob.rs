@@ -5,7 +5,9 @@
 //! and the last piece are compared in place; a piece between two stars is searched leftmost-first, which is always
 //! right because a piece has a fixed number of characters. Short pieces are searched naively (their length bounds
 //! the work for each character), longer ones with a bit-parallel automaton. Nothing is tried twice, nothing
-//! recurses, nothing allocates.
+//! recurses, nothing allocates. The steps are counted ([`work`]), and bounded in the tests and by the fuzzer.
+
+use crate::work;
 
 /// Pieces up to this many bytes are searched naively.
 const NAIVE_PIECE_BYTES: usize = 16;
@@ -193,15 +195,18 @@ impl Piece {
     /// Matches at `from`, which is a character boundary; returns where the match ends.
     fn match_from(&self, text: &[u8], from: usize) -> Option<usize> {
         if self.plain {
+            work::add(self.bytes.len());
             let end = from + self.bytes.len();
             return text.get(from..end).filter(|run| equal(&self.bytes, run, self.folded)).map(|_| end);
         }
         let mut at = from;
         for wanted in &self.bytes {
+            work::add(1);
             let found = *text.get(at)?;
             at += 1;
             if *wanted == b'?' {
                 while text.get(at).copied().is_some_and(is_continuation) {
+                    work::add(1);
                     at += 1;
                 }
             } else if fold(found, self.folded) != *wanted {
@@ -214,14 +219,17 @@ impl Piece {
     /// Matches the end of `text`; returns where the match begins.
     fn match_back(&self, text: &[u8]) -> Option<usize> {
         if self.plain {
+            work::add(self.bytes.len());
             let start = text.len().checked_sub(self.bytes.len())?;
             return equal(&self.bytes, &text[start..], self.folded).then_some(start);
         }
         let mut at = text.len();
         for wanted in self.bytes.iter().rev() {
+            work::add(1);
             at = at.checked_sub(1)?;
             if *wanted == b'?' {
                 while is_continuation(text[at]) {
+                    work::add(1);
                     at = at.checked_sub(1)?;
                 }
             } else if fold(text[at], self.folded) != *wanted {
@@ -237,6 +245,7 @@ impl Piece {
             return automaton.find(text, from);
         }
         (from..text.len())
+            .inspect(|_| work::add(1))
             .filter(|start| !is_continuation(text[*start]))
             .find_map(|start| self.match_from(text, start))
     }
@@ -281,10 +290,12 @@ impl Automaton {
     }
 
     fn find(&self, text: &[u8], from: usize) -> Option<usize> {
+        work::add(MAX_WORDS);
         let mut space = [0u64; MAX_WORDS];
         let state = &mut space[..self.words];
         let (last_word, last_bit) = (self.last / 64, 1u64 << (self.last % 64));
         for (at, byte) in text.iter().enumerate().skip(from) {
+            work::add(self.words);
             let allowed = &self.positions[usize::from(*byte) * self.words..][..self.words];
             let held = if is_continuation(*byte) { u64::MAX } else { 0 };
             // The first position can begin anywhere; it asks for a lead byte, so never inside a character.
@@ -315,6 +326,17 @@ fn fold(byte: u8, folded: bool) -> u8 {
 /// `wanted` is in lower case already when letters are folded.
 fn equal(wanted: &[u8], found: &[u8], folded: bool) -> bool {
     wanted == found || folded && wanted.eq_ignore_ascii_case(found)
+}
+
+/// The most steps that matching the pattern against the text may take: for each byte of the text as many as the naive
+/// search or the longest automaton needs, and for the pattern alone what its pieces need to be begun.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn most_steps(pattern: &str, text: &str) -> u64 {
+    let longest = pattern.split('*').map(str::len).max().unwrap_or(0);
+    let each_byte =
+        if longest > NAIVE_PIECE_BYTES { longest.div_ceil(64) } else { 0 } + NAIVE_PIECE_BYTES + 1;
+    let begun = MAX_WORDS / NAIVE_PIECE_BYTES + 4;
+    ((text.len() + 1) * each_byte + (pattern.len() + 1) * begun) as u64
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@
 //! positions. This one refuses duplicate keys, lone surrogates, NUL and trailing text, and keeps the byte offset
 //! of every value.
 
+use std::collections::HashSet;
+
 use crate::invalid::{Fault, Path, Reason};
+use crate::work;
 
 /// The grammar needs six levels; anything deeper than this is refused before it is read.
 pub(crate) const MAX_DEPTH: usize = 12;
@@ -95,6 +98,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn peek(&self) -> Option<u8> {
+        work::add(1);
         self.bytes.get(self.at).copied()
     }
 
@@ -220,6 +224,7 @@ impl Reader<'_> {
     fn object(&mut self, depth: usize) -> Result<Value, Fault> {
         self.at += 1;
         let mut members: Vec<Member> = Vec::new();
+        let mut names = Names::default();
         self.skip_blanks();
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -233,7 +238,7 @@ impl Reader<'_> {
             }
             let name = self.string()?;
             self.path.push(name.clone());
-            let duplicate = members.iter().any(|member| member.name == name);
+            let duplicate = names.hold(&members, &name);
             if duplicate {
                 let message = format!("{name:?} stands twice in one object; keep one of them");
                 self.duplicates.push(self.fault(Reason::DuplicateElement, at, message));
@@ -345,6 +350,29 @@ impl Reader<'_> {
             self.at += 1;
         }
         Ok(code)
+    }
+}
+
+/// Looking through a handful of names beats hashing; looking through thousands would take a file of cases quadratic
+/// time.
+const FEW_NAMES: usize = 16;
+
+/// The names of an object with more members than a handful.
+#[derive(Default)]
+struct Names(HashSet<String>);
+
+impl Names {
+    /// Whether the name stands among the members already. It has to be asked for each of them, in their order.
+    fn hold(&mut self, members: &[Member], name: &str) -> bool {
+        if members.len() < FEW_NAMES {
+            work::add(members.len());
+            return members.iter().any(|member| member.name == name);
+        }
+        if self.0.is_empty() {
+            self.0.extend(members.iter().map(|member| member.name.clone()));
+        }
+        work::add(1);
+        !self.0.insert(name.to_owned())
     }
 }
 

@@ -50,6 +50,8 @@ mod drafts;
 mod evaluate;
 mod explain;
 mod format;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod glob;
 mod grammar;
 mod invalid;
@@ -64,6 +66,7 @@ pub mod testing;
 mod values;
 mod vocabulary;
 mod written;
+mod work;
 
 pub use check::{Finding, Lint, Rule, Severity, check};
 pub use conditions::ConditionError;

@@ -118,7 +118,8 @@ impl fmt::Display for CaseResult {
 /// Refuses a file that is no list of cases in JSON. A case that is malformed fails.
 pub fn run_cases(text: &[u8]) -> Result<TestReport, InvalidPolicy> {
     let cases = read(text).map_err(|fault| fault.in_text(text))?;
-    let results = cases.iter().enumerate().map(|(index, case)| run(text, index, case)).collect();
+    let mut lines = Lines { text, at: 0, line: 1 };
+    let results = cases.iter().enumerate().map(|(index, case)| run(lines.of(case.at), index, case)).collect();
     Ok(TestReport { results })
 }
 
@@ -149,7 +150,23 @@ struct Outcomes {
     explanation: Option<Box<Explanation>>,
 }
 
-fn run(file: &[u8], index: usize, case: &Node) -> CaseResult {
+/// Counts lines on from the case before, so that a long file is looked through once.
+struct Lines<'a> {
+    text: &'a [u8],
+    at: usize,
+    line: usize,
+}
+
+impl Lines<'_> {
+    /// The line of an offset that does not lie before the last one asked for.
+    fn of(&mut self, at: usize) -> usize {
+        self.line += self.text[self.at..at].iter().filter(|byte| **byte == b'\n').count();
+        self.at = at;
+        self.line
+    }
+}
+
+fn run(line: usize, index: usize, case: &Node) -> CaseResult {
     let text = |name: &str| member(case, name).and_then(as_text).unwrap_or_default().to_owned();
     let id = match member(case, "id").map(|id| &id.value) {
         Some(Value::Text(id)) => id.clone(),
@@ -168,7 +185,7 @@ fn run(file: &[u8], index: usize, case: &Node) -> CaseResult {
     CaseResult {
         id,
         note: if note.is_empty() { text("reason") } else { note },
-        line: Fault::new(Reason::NotJson, case.at, String::new(), "").in_text(file).line,
+        line,
         ambiguous: matches!(member(case, "ambiguous").map(|node| &node.value), Some(Value::Boolean(true))),
         agrees,
         expected,

@@ -68,6 +68,60 @@ fn a_bomb_takes_linear_time() {
     }
 }
 
+/// Matches, and holds the steps against the bound.
+fn within_steps(pattern: &str, text: &str) -> bool {
+    let glob = Glob::new(pattern, LetterCase::Exact);
+    let (matches, steps) = work::count(|| glob.matches(text));
+    let most = most_steps(pattern, text);
+    assert!(steps <= most, "{steps} steps, at most {most}: {pattern:?} against {} bytes", text.len());
+    matches
+}
+
+#[test]
+fn a_bomb_takes_twice_the_steps_for_twice_the_text() {
+    for pattern in [
+        "*a".repeat(1_000) + "b",
+        "*a?".repeat(700),
+        "*aaaaaaaaaaaaaaab".repeat(100),
+        "*aaaaaaaaaaaaaaaaaab".repeat(100),
+    ] {
+        let steps = |length: usize| work::count(|| matches(&pattern, &"a".repeat(length))).1;
+        let (once, twice) = (steps(20_000), steps(40_000));
+        assert!(once > 0 && twice <= 2 * once + 24 * pattern.len() as u64, "{once} and {twice}: {pattern}");
+        assert!(!within_steps(&pattern, &("a".repeat(40_000) + "cc")));
+    }
+}
+
+#[test]
+fn a_search_that_tries_again_would_be_noticed() {
+    // The textbook matcher goes back to every star in turn: cubic here, so that the bound is passed at once.
+    fn textbook(pattern: &[u8], text: &[u8]) -> bool {
+        work::add(1);
+        match (pattern.split_first(), text.split_first()) {
+            (None, _) => text.is_empty(),
+            (Some((b'*', rest)), None) => textbook(rest, text),
+            (Some((b'*', rest)), Some((_, after))) => textbook(rest, text) || textbook(pattern, after),
+            (Some((wanted, rest)), Some((found, after))) => wanted == found && textbook(rest, after),
+            (Some(_), None) => false,
+        }
+    }
+    let (pattern, text) = ("*a*a*a*b", "a".repeat(60));
+    let (matches, steps) = work::count(|| textbook(pattern.as_bytes(), text.as_bytes()));
+    assert!(!matches && steps > most_steps(pattern, &text));
+    assert!(!within_steps(pattern, &text));
+}
+
+/// A short run between stars, again and again: the shapes that make a matcher go back.
+fn bomb() -> impl Strategy<Value = String> {
+    let run = prop::collection::vec(prop::sample::select(vec!["a", "a", "a", "?", "é", "b"]), 1..40);
+    (run, 1usize..120, prop::sample::select(vec!["", "b", "?", "*"])).prop_map(|(run, times, end)| {
+        let run = run.concat();
+        // A pattern is never longer than a document.
+        let times = times.min(4_000 / run.len()).max(1);
+        format!("{}{end}", format!("*{run}").repeat(times))
+    })
+}
+
 fn wild() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(vec!["a", "b", "é", "😀", "*", "?", "?", "ab"]), 0..12)
         .prop_map(|pieces| pieces.concat())
@@ -153,6 +207,25 @@ proptest! {
         if l.covers(&r) {
             let missed = texts(7).into_iter().find(|text| r.matches(text) && !l.matches(text));
             prop_assert_eq!(missed, None, "{:?} does not cover {:?}", left, right);
+        }
+    }
+}
+
+// A tenth of the cases: each is many times as long as the others.
+proptest! {
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(2_000) / 10, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_pattern_takes_more_than_linear_time(
+        bomb in bomb(),
+        wild in wild(),
+        letter in prop::sample::select(vec!["a", "ab", "aé", "😀"]),
+        length in 0usize..1_000,
+        end in plain(0..6),
+    ) {
+        let text = letter.repeat(length) + &end;
+        for pattern in [&bomb, &format!("{wild}{bomb}{wild}")] {
+            within_steps(pattern, &text);
         }
     }
 }

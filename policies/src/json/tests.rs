@@ -66,7 +66,53 @@ fn escapes_and_pairs_become_their_characters() {
     assert!(matches!(&entries[0].value, Value::Text(text) if text == "\"\\/\u{8}\u{c}\n\r\té😀é😀"));
 }
 
+/// Looking at a byte is a step, and so is comparing a name: no text takes more of them than this.
+fn most_steps(text: &str) -> u64 {
+    (text.len() * 8 + 64) as u64
+}
+
+#[test]
+fn a_name_that_stands_twice_is_found_among_many() {
+    for count in [2, FEW_NAMES, FEW_NAMES + 1, 100] {
+        let members: Vec<String> = (0..count).map(|number| format!("\"m{number}\":0")).collect();
+        assert!(read(&format!("{{{}}}", members.join(","))).is_ok());
+        for twice in [0, count / 2, count - 1] {
+            let text = format!("{{{},\"m{twice}\":0}}", members.join(","));
+            assert_eq!(refused(&text).0, Reason::DuplicateElement, "{twice} of {count}");
+        }
+    }
+}
+
+#[test]
+fn no_text_takes_more_than_linear_time() {
+    let names: Vec<String> = (0..50_000).map(|number| format!("\"{number}\":0")).collect();
+    for text in [
+        format!("{{{}}}", names.join(",")),
+        format!("[{}]", vec!["[[]]"; 50_000].join(",")),
+        format!("[{}", "{\"a\":".repeat(50_000)),
+        format!("\"{}\"", "\\u00e9".repeat(50_000)),
+        " ".repeat(100_000) + "1" + &" ".repeat(100_000),
+        "1".repeat(100_000) + "." + &"1".repeat(100_000),
+    ] {
+        let (_, steps) = work::count(|| read(&text).is_ok());
+        assert!(steps <= most_steps(&text), "{steps} steps for {} bytes of {:.20}", text.len(), text);
+    }
+}
+
 proptest! {
+    #[test]
+    fn random_texts_take_linear_time(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec!["{", "}", "[", "]", ",", "\"a\":", "\"b\":", "\"\":{", "[[", "1", "\"\"", "\\"]),
+            0..600,
+        ),
+        times in 1usize..20,
+    ) {
+        let text = pieces.concat().repeat(times);
+        let (_, steps) = work::count(|| read(&text).is_ok());
+        prop_assert!(steps <= most_steps(&text), "{steps} steps for {} bytes", text.len());
+    }
+
     /// Texts made of JSON's own pieces, so that many are nearly valid.
     #[test]
     fn what_is_accepted_is_json_and_what_is_called_no_json_is_none(
