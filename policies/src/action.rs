@@ -1,6 +1,7 @@
 //! Actions, `<ram-code>:<action-name>`, and patterns for them. Letters compare without case.
 
 use crate::glob::{Glob, LetterCase};
+use crate::memory::Held;
 
 /// The action of a request, cut at its colon.
 #[derive(Clone, Copy, Debug)]
@@ -94,5 +95,20 @@ impl Actions {
             return None;
         }
         self.patterns.iter().map(ActionPattern::service).collect()
+    }
+}
+
+impl Held for Actions {
+    fn held(&self) -> usize {
+        self.patterns.held() + self.spelled.held()
+    }
+}
+
+impl Held for ActionPattern {
+    fn held(&self) -> usize {
+        match self {
+            Self::Any => 0,
+            Self::Of { service, name } => service.held() + name.held(),
+        }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::context::{Context, ContextValue};
 use crate::glob::{Glob, LetterCase};
 use crate::keys::{self, About};
+use crate::memory::{Held, flat};
 use crate::operators::{Operator, Relation};
 use crate::values::{AddressBlock, Decimal, Instant, ValueType, parse_boolean};
 
@@ -198,6 +199,30 @@ impl Relation {
             Self::Greater => ordering == Ordering::Greater,
             Self::GreaterOrEqual => ordering != Ordering::Less,
             Self::Equal | Self::Like | Self::Within => ordering == Ordering::Equal,
+        }
+    }
+}
+
+impl Held for Conditions {
+    fn held(&self) -> usize {
+        self.0.held()
+    }
+}
+
+impl Held for KeyTest {
+    fn held(&self) -> usize {
+        self.spelled.held() + self.lower.held() + self.values.held() + self.wanted.held()
+    }
+}
+
+impl Held for Wanted {
+    fn held(&self) -> usize {
+        match self {
+            Self::Text(_) | Self::Boolean(_) => 0,
+            Self::Like(globs) => globs.held(),
+            Self::Number(_, numbers) => numbers.held(),
+            Self::Instant(_, instants) => flat(instants),
+            Self::Address(blocks) => flat(blocks),
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::conditions::{Conditions, Verdict};
 use crate::context::Context;
 use crate::grammar;
 use crate::invalid::{Fault, InvalidPolicy, Reason};
+use crate::memory::Held;
 use crate::principal::Principals;
 use crate::resource::{ResourceName, Resources};
 
@@ -56,6 +57,12 @@ impl PolicyDocument {
     #[must_use]
     pub fn kind(&self) -> DocumentKind {
         self.kind
+    }
+
+    /// How many bytes of memory it takes, about.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.statements.held()
     }
 
     /// How many statements it has; at least one.
@@ -112,6 +119,12 @@ pub(crate) struct Asked<'a> {
     pub(crate) action: Option<ActionName<'a>>,
     pub(crate) resource: ResourceName<'a>,
     pub(crate) context: &'a Context,
+}
+
+impl Held for Statement {
+    fn held(&self) -> usize {
+        self.actions.held() + self.resources.held() + self.principals.held() + self.conditions.held()
+    }
 }
 
 impl Statement {

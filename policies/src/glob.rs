@@ -7,6 +7,7 @@
 //! the work for each character), longer ones with a bit-parallel automaton. Nothing is tried twice, nothing
 //! recurses, nothing allocates. The steps are counted ([`work`]), and bounded in the tests and by the fuzzer.
 
+use crate::memory::{Held, boxed, flat};
 use crate::work;
 
 /// Pieces up to this many bytes are searched naively.
@@ -312,6 +313,35 @@ impl Automaton {
             }
         }
         None
+    }
+}
+
+impl Held for Glob {
+    fn held(&self) -> usize {
+        let shape = match &self.shape {
+            Shape::Any | Shape::Literal | Shape::Prefix(_) => 0,
+            Shape::Fixed(piece) => boxed(&**piece),
+            Shape::Starred(starred) => boxed(&**starred),
+        };
+        self.source.held() + shape
+    }
+}
+
+impl Held for Starred {
+    fn held(&self) -> usize {
+        self.head.held() + self.middle.held() + self.tail.held()
+    }
+}
+
+impl Held for Piece {
+    fn held(&self) -> usize {
+        flat(&self.bytes) + self.automaton.as_deref().map_or(0, boxed)
+    }
+}
+
+impl Held for Automaton {
+    fn held(&self) -> usize {
+        flat(&self.positions) + flat(&self.question_marks)
     }
 }
 

@@ -57,6 +57,7 @@ mod grammar;
 mod invalid;
 mod json;
 pub mod keys;
+mod memory;
 mod operators;
 mod policy_set;
 mod principal;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::decision::{Layer, StatementId};
 use crate::document::{Asked, Effect, PolicyDocument, Statement};
+use crate::memory::{Held, flat};
 
 use crate::conditions::{ConditionError, Verdict};
 
@@ -53,6 +54,13 @@ impl PolicySet {
     #[must_use]
     pub fn policies(&self) -> &[(Arc<str>, Arc<PolicyDocument>)] {
         &self.0.policies
+    }
+
+    /// How many bytes of memory the set takes, about, without its documents.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let Pooled { policies, denies, allows } = &*self.0;
+        size_of::<Pooled>() + size_of_val(&**policies) + denies.held() + allows.held()
     }
 
     /// Asks every statement that can be about the action.
@@ -123,6 +131,13 @@ struct ByService {
     any_service: Vec<Place>,
 }
 
+impl Held for ByService {
+    fn held(&self) -> usize {
+        let places = self.services.iter().map(|(service, places)| service.held() + flat(places));
+        flat(&self.services) + flat(&self.any_service) + places.sum::<usize>()
+    }
+}
+
 impl ByService {
     fn of(policies: &[(Arc<str>, Arc<PolicyDocument>)], effect: Effect) -> Self {
         let mut index = Self::default();
@@ -138,6 +153,10 @@ impl ByService {
                 }
             }
         }
+        // Sets are kept for long.
+        index.services.iter_mut().for_each(|(_, places)| places.shrink_to_fit());
+        index.services.shrink_to_fit();
+        index.any_service.shrink_to_fit();
         index
     }
 

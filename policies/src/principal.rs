@@ -1,5 +1,7 @@
 //! The principals that a trust policy names.
 
+use crate::memory::Held;
+
 /// One principal of a trust policy.
 #[derive(Debug)]
 pub(crate) enum PrincipalPattern {
@@ -127,5 +129,20 @@ pub(crate) fn account_owned_by(principal: &str) -> Option<&str> {
     match split(principal) {
         Some((account, "root")) if principal.starts_with("acs:ram:") => Some(account),
         _ => None,
+    }
+}
+
+impl Held for Principals {
+    fn held(&self) -> usize {
+        self.patterns.held() + self.spelled.held()
+    }
+}
+
+impl Held for PrincipalPattern {
+    fn held(&self) -> usize {
+        match self {
+            Self::Account(text) | Self::Exactly(text) => text.held(),
+            Self::User { account, name } | Self::Role { account, name } => account.held() + name.held(),
+        }
     }
 }

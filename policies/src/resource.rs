@@ -6,6 +6,7 @@
 
 use crate::glob::{Glob, LetterCase, MAX_PATTERN_BYTES};
 use crate::invalid::Reason;
+use crate::memory::Held;
 
 /// The resource of a request. Wildcard characters in it are ordinary characters.
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +172,21 @@ impl Resources {
             !self.patterns.iter().any(|pattern| pattern.covers(range))
         } else {
             self.patterns.iter().any(|pattern| pattern.overlaps(range))
+        }
+    }
+}
+
+impl Held for Resources {
+    fn held(&self) -> usize {
+        self.patterns.held() + self.spelled.held()
+    }
+}
+
+impl Held for ResourcePattern {
+    fn held(&self) -> usize {
+        match &self.0 {
+            Shape::Any => 0,
+            Shape::Arn(globs) => globs.held(),
         }
     }
 }

@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::Serialize;
 use time::{Date, Month, Time, UtcOffset};
 
+use crate::memory::Held;
+
 /// The type that a condition operator compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum ValueType {
@@ -43,6 +45,12 @@ pub(crate) struct Decimal<Text> {
     whole: Text,
     /// Without trailing zeros.
     fraction: Text,
+}
+
+impl Held for Decimal<Box<str>> {
+    fn held(&self) -> usize {
+        self.whole.held() + self.fraction.held()
+    }
 }
 
 impl<'a> Decimal<&'a str> {
