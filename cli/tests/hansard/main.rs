@@ -7,6 +7,7 @@
 )]
 
 mod administration;
+mod audit;
 mod calls;
 mod deployment;
 mod local_agent;

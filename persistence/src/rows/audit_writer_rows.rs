@@ -179,17 +179,22 @@ pub(crate) async fn to_export(
         .all(connection)
         .await
         .map_err(StoreError::at("find audit writers"))?;
+    // All anchors before all rows: whatever an anchor speaks of was committed before it, and is seen here too.
+    let mut anchors = Vec::with_capacity(rows.len());
+    for model in &rows {
+        let last = audit_anchor_rows::last(connection, &model.writer_id).await?;
+        anchors.push(last.map_or(0, |anchor| anchor.number));
+    }
     let mut writers = Vec::with_capacity(rows.len());
-    for model in rows {
+    for (model, anchors) in rows.into_iter().zip(anchors) {
         let events = audit_rows::last_sequence(connection, &model.writer_id).await?;
-        let anchors = audit_anchor_rows::last(connection, &model.writer_id).await?;
         writers.push(ExportedWriter {
             closed: model.closed_at.is_some(),
             exported: Exported {
                 events: model.exported_events.unsigned_abs(),
                 anchors: model.exported_anchors.unsigned_abs(),
             },
-            head: Exported { events, anchors: anchors.map_or(0, |anchor| anchor.number) },
+            head: Exported { events, anchors },
             writer_id: model.writer_id,
         });
     }

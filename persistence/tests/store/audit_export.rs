@@ -20,6 +20,7 @@ on_both!(
     what_a_killed_one_left_the_next_exports,
     a_lost_state_costs_nothing,
     a_day_has_its_file_and_the_link_follows,
+    whoever_follows_the_link_sees_every_line,
     each_replica_exports_its_own_rows_and_one_takes_the_rest,
     a_folder_has_one_writer,
     what_cannot_be_written_follows_later,
@@ -229,6 +230,42 @@ async fn a_day_has_its_file_and_the_link_follows(world: World) {
     record(&store, 10).await;
     store.export_audit(at(3 * DAY)).await.unwrap();
     assert!(fs::read_to_string(folder.join("events.log")).unwrap().contains("\"Sequence\":6,"));
+}
+
+/// What ends when the test does, however it ends.
+struct Follower(std::process::Child);
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn whoever_follows_the_link_sees_every_line(world: World) {
+    let (kept, folder) = folder();
+    let store = exporting(&world, &folder).await;
+    let followed = kept.path().join("followed");
+    let mut tail = std::process::Command::new("tail");
+    // By polling, as tail itself chooses for links.
+    tail.args(["-n", "+1", "-s", "0.05", "-F", "---disable-inotify"]).arg(folder.join("events.log"));
+    tail.stdout(fs::File::create(&followed).unwrap()).stderr(std::process::Stdio::null());
+    let _follower = Follower(tail.spawn().expect("tail is there"));
+    for day in 0..4 {
+        for number in 0..3 {
+            record(&store, number).await;
+            store.export_audit(at(day * DAY)).await.unwrap();
+        }
+        let mut expected = Vec::new();
+        for file in files(&folder) {
+            expected.extend(fs::read(file).unwrap());
+        }
+        let give_up = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while fs::read(&followed).unwrap() != expected {
+            assert!(std::time::Instant::now() < give_up, "tail saw {:?}", fs::read_to_string(&followed));
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
 }
 
 async fn each_replica_exports_its_own_rows_and_one_takes_the_rest(world: World) {

@@ -1,0 +1,283 @@
+//! Planted secrets, searched for wherever something is written down: logs at the finest level, audit rows, exported
+//! files, error replies, and the raw bytes of the database.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use whole_system::{Client, Deployment, DeploymentOptions, Instance, Sdk, until};
+
+/// The program that the proxy says is calling; unlike a secret it is kept.
+const USER_AGENT: &str = "planted-user-agent/0.1";
+
+/// Requests and replies that went through a proxy.
+#[derive(Clone, Default)]
+struct Overheard(Arc<Mutex<Vec<(String, String)>>>);
+
+impl Overheard {
+    /// A proxy before the deployment, which keeps what it hears and changes the User-Agent of requests.
+    fn before(deployment: &Deployment) -> (Self, String) {
+        let overheard = Self::default();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let server = deployment.root.endpoint.strip_prefix("http://").unwrap().to_owned();
+        let kept = overheard.clone();
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                let (server, kept) = (server.clone(), kept.clone());
+                std::thread::spawn(move || {
+                    if let Some(pair) = pass_on(connection.unwrap(), &server) {
+                        kept.0.lock().unwrap().push(pair);
+                    }
+                });
+            }
+        });
+        (overheard, address)
+    }
+
+    fn all(&self) -> Vec<(String, String)> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// The signatures of all requests.
+    fn signatures(&self) -> Vec<String> {
+        let of_request = |(request, _): &(String, String)| {
+            let signature = request.split_once("Signature=")?.1;
+            Some(signature.split(['&', ' ', '\r', '\n']).next()?.to_owned())
+        };
+        self.all().iter().filter_map(of_request).filter(|signature| signature.len() > 20).collect()
+    }
+}
+
+/// One request and its reply; the connection ends then.
+fn pass_on(mut client: TcpStream, server: &str) -> Option<(String, String)> {
+    let mut request = Vec::new();
+    let mut buffer = [0; 4096];
+    let (head, body) = loop {
+        let read = client.read(&mut buffer).ok()?;
+        request.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&request).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+            });
+            if body.len() >= length.unwrap_or(0) {
+                break (head.to_owned(), body.to_owned());
+            }
+        }
+        if read == 0 {
+            return None;
+        }
+    };
+    // Nobody signs the User-Agent. Without Connection: close the reply's end could not be told.
+    let changed = |line: &&str| {
+        let name = line.split(':').next().unwrap_or_default();
+        !name.eq_ignore_ascii_case("user-agent") && !name.eq_ignore_ascii_case("connection")
+    };
+    let head: Vec<_> = head.split("\r\n").filter(changed).collect();
+    let head = format!("{}\r\nUser-Agent: {USER_AGENT}\r\nConnection: close\r\n\r\n", head.join("\r\n"));
+    let mut upstream = TcpStream::connect(server).ok()?;
+    upstream.write_all((head.clone() + &body).as_bytes()).ok()?;
+    let mut reply = Vec::new();
+    upstream.read_to_end(&mut reply).ok()?;
+    client.write_all(&reply).ok()?;
+    Some((head + &body, String::from_utf8_lossy(&reply).into_owned()))
+}
+
+/// Whether bytes hold a secret, as it is or as a query or a form writes it.
+fn holds(bytes: &[u8], secret: &str) -> bool {
+    let encoded = secret.replace('%', "%25").replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    [secret, &encoded].iter().any(|form| bytes.windows(form.len()).any(|window| window == form.as_bytes()))
+}
+
+/// Every file below a folder but those that are there to hold secrets.
+fn files(folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.file_name().unwrap() != "server-keys.toml" {
+            found.insert(path.display().to_string(), std::fs::read(&path).unwrap_or_default());
+        }
+    }
+}
+
+#[test]
+fn no_secret_is_written_down_anywhere() {
+    let arguments = vec!["--log-filter".to_owned(), "trace".to_owned()];
+    let mut deployment = Deployment::start_with(DeploymentOptions { arguments, ..Default::default() });
+    let (overheard, proxy) = Overheard::before(&deployment);
+    let through = |client: &Client| Client { endpoint: proxy.clone(), ..client.clone() };
+    let root = through(&deployment.root);
+    let mut secrets: BTreeMap<String, String> = BTreeMap::new();
+    let mut plant = |what: &str, secret: &str| {
+        assert!(secret.len() > 10, "{what} is too short to search for: {secret}");
+        secrets.insert(format!("{what} ({})", secrets.len()), secret.to_owned());
+    };
+    plant("the root's secret", &deployment.root.access_key_secret);
+
+    // Calls that succeed, in the query, the form and the headers, by both signatures; and calls that are refused.
+    deployment.record_everything();
+    let user =
+        deployment.user("ana", &json!([{"Effect": "Deny", "Action": "ecs-workbench:*", "Resource": "*"}]));
+    plant("a user's secret", &user.access_key_secret);
+    let ana = through(&user);
+    let stranger =
+        Client { access_key_secret: "planted-wrong-secret-0123456789".into(), ..through(&deployment.root) };
+    plant("a wrong secret", &stranger.access_key_secret);
+    for sdk in [Sdk::Typed, Sdk::TypedV1, Sdk::LegacyGet, Sdk::LegacyPost] {
+        let get = json!({"InstanceId": "i-secret1"});
+        let done = sdk.call(&root, "GetInstanceRecordConfig", &get);
+        assert_eq!(done["reply"]["Root"]["InstanceId"], "*", "{done}");
+        let denied = sdk.call(&ana, "GetInstanceRecordConfig", &get);
+        assert_eq!(denied["error"]["code"], "Forbidden.RAM", "{denied}");
+        let wrong = sdk.call(&stranger, "GetInstanceRecordConfig", &get);
+        assert_eq!(wrong["error"]["code"], "SignatureDoesNotMatch", "{wrong}");
+    }
+    // Actions with a password in the query and in the form, whether they are there or not, signed and not.
+    for (number, sdk) in [Sdk::LegacyGet, Sdk::LegacyPost].into_iter().enumerate() {
+        for action in ["LoginInstance", "CreateLoginProfile"] {
+            let password = format!("Planted.Password.{action}.{number}");
+            plant("a password", &password);
+            let asked = json!({"InstanceId": "i-secret1", "UserName": "ana", "Username": "root", "Password": password,
+                               "Host": "i-secret1", "PasswordResetRequired": "false"});
+            let refused = sdk.call(&root, action, &asked);
+            assert!(refused["error"]["code"].is_string(), "{refused}");
+        }
+    }
+    let host = proxy.strip_prefix("http://").unwrap();
+    let raw = |request: String| {
+        let mut connection = TcpStream::connect(host).unwrap();
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut reply = String::new();
+        connection.read_to_string(&mut reply).unwrap();
+        reply
+    };
+    plant("a password of a stranger", "Planted.Unsigned.Query");
+    plant("a password of a stranger", "Planted.Unsigned.Form");
+    let target = "/?Action=LoginInstance&Version=2022-02-20&Password=";
+    raw(format!("GET {target}Planted.Unsigned.Query HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    let form = "Action=LoginInstance&Version=2022-02-20&Password=Planted.Unsigned.Form";
+    let kind = "Content-Type: application/x-www-form-urlencoded";
+    raw(format!("POST / HTTP/1.1\r\nHost: {host}\r\n{kind}\r\nContent-Length: {}\r\n\r\n{form}", form.len()));
+    // A security token, which is none.
+    plant("a security token", "planted-security-token-0123456789");
+    let mut command = std::process::Command::new(whole_system::program("hansard"));
+    command.args(["call", "ListAgents"]).envs(root.environment());
+    let output =
+        command.env("ALIBABA_CLOUD_SECURITY_TOKEN", "planted-security-token-0123456789").output().unwrap();
+    assert!(!output.status.success());
+
+    // A token with which an agent joins, used, used again, and one that never was.
+    let token = root.json(&["agents", "token", "create", "--instance-id", "i-secret1", "--ttl", "5m"]);
+    let token = token["Token"].as_str().unwrap();
+    plant("an unused join token", token);
+    plant("an invented join token", "hjt-00112233445566778899aabbccddeeff00112233");
+    for token in [token, "hjt-00112233445566778899aabbccddeeff00112233"] {
+        let body = json!({"Token": token, "InstanceId": "i-other"}).to_string();
+        raw(format!(
+            "POST /agent/v1/enrol HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+    }
+    let instance = Instance::enrol(&deployment, "i-secret2");
+    instance.wait_until_recording_is(true);
+    let mut person = instance.record(&["sh", "-c", "echo recorded"]);
+    assert!(person.leaves().success());
+    let record = deployment.root.one_recording("finished");
+    let recording = record["TerminalSessionToken"].as_str().unwrap();
+
+    // A replay ticket, used, used again, and one that never was; and the cookie that it is exchanged for.
+    let opened = root.json(&["recordings", "open", recording]);
+    let ticket = opened["ReplayUrl"].as_str().unwrap().split_once("#ticket=").unwrap().1.to_owned();
+    plant("a replay ticket", &ticket);
+    plant("an invented replay ticket", "planted.replay.ticket.0123456789");
+    for (ticket, expected) in [
+        (ticket.as_str(), "HTTP/1.1 200"),
+        (&ticket, "HTTP/1.1 401"),
+        ("planted.replay.ticket.0123456789", "HTTP/1.1 401"),
+    ] {
+        let body = json!({"Ticket": ticket}).to_string();
+        let reply = raw(format!(
+            "POST /replay/v1/recordings/{recording}/exchange HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        assert!(reply.starts_with(expected), "{reply}");
+        if let Some((_, cookie)) = reply.split_once("set-cookie: ") {
+            let cookie = cookie.split(';').next().unwrap().to_owned();
+            plant("a replay cookie", cookie.split_once('=').unwrap().1);
+            for path in ["", "/cast", "/objects/none"] {
+                raw(format!(
+                    "GET /replay/v1/recordings/{recording}{path} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\n\r\n"
+                ));
+            }
+        }
+    }
+    let keys = std::fs::read_to_string(deployment.data_folder().join("server-keys.toml")).unwrap();
+    for key in keys.split('"').filter(|text| text.len() == 64) {
+        plant("a server key", key);
+    }
+    let signatures = overheard.signatures();
+    assert!(signatures.len() >= 16, "{signatures:?}");
+    for signature in signatures {
+        plant("a signature", &signature);
+    }
+
+    // Everything that is written down.
+    let listed = root.stdout(&["audit", "ls", "--all", "--output", "json"]);
+    until("everything is exported", || {
+        let exported = std::fs::read_to_string(deployment.data_folder().join("audit/events.log")).ok()?;
+        exported.contains("\"Action\":\"ListAuditEvents\"").then_some(())
+    });
+    let mut places: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    // Also what is not yet in the database's own file.
+    files(&deployment.data_folder(), &mut places);
+    assert_eq!(deployment.stop(), Some(0));
+    let mut after = BTreeMap::new();
+    files(&deployment.data_folder(), &mut after);
+    places.extend(after.into_iter().map(|(name, bytes)| (format!("{name}, stopped"), bytes)));
+    places.insert("the log".into(), deployment.log().into_bytes());
+    places.insert("audit ls".into(), listed.into_bytes());
+    places.insert("hansard call".into(), [output.stdout, output.stderr].concat());
+    let refused = |(_, reply): &(String, String)| !reply.starts_with("HTTP/1.1 200");
+    let errors: Vec<_> = overheard.all().into_iter().filter(refused).collect();
+    assert!(errors.len() >= 16, "{} refusals", errors.len());
+    for (number, (request, reply)) in errors.into_iter().enumerate() {
+        let line =
+            request.lines().next().unwrap_or_default().split('?').next().unwrap_or_default().to_owned();
+        places.insert(format!("error reply {number} to {line}"), reply.into_bytes());
+    }
+    let mut leaks = Vec::new();
+    for (place, bytes) in &places {
+        for (what, secret) in &secrets {
+            if holds(bytes, secret) {
+                leaks.push(format!("{what} in {place}"));
+            }
+        }
+    }
+    assert!(leaks.is_empty(), "{leaks:#?}");
+
+    // What is kept is found in the same way, so that the search above would have found the rest.
+    let kept_in = |what: &str, end: &str| {
+        let place = places.iter().find(|(name, _)| name.ends_with(end)).unwrap_or_else(|| panic!("{end}"));
+        assert!(holds(place.1, what), "{what} is not in {}", place.0);
+    };
+    for end in ["hansard.db, stopped", "events.log, stopped", "audit ls"] {
+        kept_in(USER_AGENT, end);
+        kept_in(&user.access_key_id, end);
+        kept_in("LoginInstance", end);
+    }
+    kept_in("TRACE", "the log");
+    kept_in(deployment.account(), "the log");
+}
+
+#[test]
+fn a_secret_is_found_as_it_is_and_as_a_form_writes_it() {
+    assert!(holds(b"...a+b/c=...", "a+b/c=") && holds(b"...a%2Bb%2Fc%3D&", "a+b/c="));
+    assert!(!holds(b"a+b/c", "a+b/c=") && !holds(b"", "a"));
+}
