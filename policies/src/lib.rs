@@ -66,8 +66,8 @@ mod simulate;
 pub mod testing;
 mod values;
 mod vocabulary;
-mod written;
 mod work;
+mod written;
 
 pub use check::{Finding, Lint, Rule, Severity, check};
 pub use conditions::ConditionError;
