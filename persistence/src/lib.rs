@@ -62,6 +62,7 @@
 
 mod audit;
 mod changes;
+mod compiled_policies;
 mod database;
 mod error;
 mod identity;

@@ -6,7 +6,7 @@ use domain::identity::{
     AttachmentTarget, Entity as Thing, IdentityRefused, PolicyKind, PolicyName, PolicyRef,
 };
 use domain::{AccountId, Timestamp, system_policies};
-use policies::{DocumentKind, PolicyDocument};
+use policies::DocumentKind;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
@@ -15,6 +15,7 @@ use sea_orm::{
 
 use super::policy_rows::{row as policy, version};
 use super::{Reading, group_member_rows};
+use crate::compiled_policies::{CompiledPolicies, NamedDocuments};
 use crate::{CorruptRow, StoreError};
 
 mod row {
@@ -51,9 +52,6 @@ pub(crate) struct Attachment {
     pub(crate) policy: PolicyRef,
     pub(crate) attached_at: Timestamp,
 }
-
-/// Compiled documents with the names that decisions give them.
-pub(crate) type NamedDocuments = Vec<(Arc<str>, Arc<PolicyDocument>)>;
 
 /// Attaches; the caller has seen that policy and target are there. Attached already: refused.
 pub(crate) async fn insert(
@@ -160,6 +158,7 @@ pub(crate) async fn all(
 /// error, not an absence: it might deny.
 pub(crate) async fn documents_of(
     connection: &impl ConnectionTrait,
+    compiled: &CompiledPolicies,
     account: &AccountId,
     target: &AttachmentTarget,
 ) -> Result<NamedDocuments, StoreError> {
@@ -221,14 +220,13 @@ pub(crate) async fn documents_of(
             }
             (Err(error), _) => return Err(corrupt(error.to_string()).into()),
         };
-        let document =
-            PolicyDocument::parse(text.as_bytes(), DocumentKind::Identity).map_err(|why| CorruptRow {
-                table: "policy_versions",
-                column: "document",
-                id: format!("{account} {policy_name}"),
-                why: why.to_string(),
-            })?;
-        documents.push((Arc::from(policy_name), Arc::new(document)));
+        let document = compiled.document(text, DocumentKind::Identity).map_err(|why| CorruptRow {
+            table: "policy_versions",
+            column: "document",
+            id: format!("{account} {policy_name}"),
+            why: why.to_string(),
+        })?;
+        documents.push((Arc::from(policy_name), document));
     }
     Ok(documents)
 }

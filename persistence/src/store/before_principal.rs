@@ -7,7 +7,7 @@ use domain::gate::PrincipalPolicies;
 use domain::identity::{AccessKeyId, AttachmentTarget};
 use domain::principal::Principal;
 use domain::{AccountId, AgentId, InstanceId, Region, Timestamp};
-use policies::{Layers, PolicySet};
+use policies::Layers;
 
 use super::{Revision, Store};
 use crate::rows::access_key_rows::{self, StoredKey};
@@ -170,7 +170,9 @@ impl Store {
         target: &AttachmentTarget,
     ) -> Result<PrincipalPolicies, StoreError> {
         let reader = self.inner.connections.reader();
-        let identity = PolicySet::new(attachment_rows::documents_of(reader, account, target).await?);
+        let compiled = &self.inner.compiled;
+        let documents = attachment_rows::documents_of(reader, compiled, account, target).await?;
+        let identity = compiled.set(documents);
         Ok(PrincipalPolicies::new(Layers { identity, ..Layers::default() }))
     }
 

@@ -31,6 +31,7 @@ pub use apply::Change;
 pub use audit_export::{AuditExport, AuditExportError};
 pub use before_principal::NonceClaim;
 
+use crate::compiled_policies::CompiledPolicies;
 use crate::database::Connections;
 use crate::rows::revision_rows;
 use crate::{DatabaseUrl, StoreError};
@@ -44,6 +45,7 @@ pub struct Store {
 struct Inner {
     connections: Connections,
     keys: Arc<ServerKeys>,
+    compiled: CompiledPolicies,
     audit: audit::AuditWriter,
     anchored: audit_anchors::Anchored,
     exports: audit_export::Exports,
@@ -124,6 +126,7 @@ impl Store {
         let inner = Arc::new(Inner {
             connections,
             keys,
+            compiled: CompiledPolicies::new(),
             audit: audit::AuditWriter::new(),
             anchored: audit_anchors::Anchored::default(),
             exports: audit_export::Exports::default(),

@@ -5,7 +5,7 @@ use domain::actions::{GetInstanceRecordConfig, SetInstanceRecordConfig};
 use domain::gate::{RequestFacts, Resource, authorize};
 use domain::identity::{Entity, IdentityRefused, PolicyName, UserName};
 use domain::principal::Principal;
-use persistence::{KeyOwner, StoreError};
+use persistence::{KeyOwner, Store, StoreError};
 
 use crate::harness::{World, account, as_operator, at, event, on_both, other_account};
 
@@ -16,6 +16,7 @@ on_both!(
     names_that_are_taken_or_unknown_are_said_to_be,
     every_change_is_audited_and_bumps_the_revision,
     another_accounts_people_are_out_of_reach,
+    a_policy_that_was_changed_or_taken_bites_at_the_very_next_call,
 );
 
 const READ_ONLY: &str = r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "ecs-workbench:Get*", "Resource": "*"}]}"#;
@@ -188,4 +189,48 @@ async fn another_accounts_people_are_out_of_reach(world: World) {
         ),
         "{refused:?}"
     );
+}
+
+/// Compiled policies are kept from call to call, here and in a replica; what they are found by is the text in the row.
+async fn a_policy_that_was_changed_or_taken_bites_at_the_very_next_call(world: World) {
+    let (store, operator) = (&world.store, as_operator(&account()));
+    let replica = world.replica().await;
+    store.create_user(&operator, &user("ana"), at(1), audit()).await.unwrap();
+    let (id, _) =
+        store.create_access_key(&operator, &KeyOwner::User(user("ana")), at(2), audit()).await.unwrap();
+    let ana = store.find_access_key(&id).await.unwrap().unwrap().principal;
+    let facts =
+        RequestFacts { now: at(0), source_address: None, secure_transport: true, multi_factor: false };
+    let may = async |store: &Store| {
+        let policies = store.policies_of(&ana).await.unwrap();
+        let all = Resource::AllInstances { region: crate::harness::region() };
+        authorize::<GetInstanceRecordConfig>(&ana, all, &policies, &facts).is_ok()
+    };
+    let expect = async |expected: bool, when: &str| {
+        // Twice, so that what the first call kept is what the second one finds.
+        for round in 0..2 {
+            for (place, store) in [("here", store), ("in the replica", &replica)] {
+                assert_eq!(may(store).await, expected, "{when}, {place}, round {round}");
+            }
+        }
+    };
+    let deny = READ_ONLY.replace("Allow", "Deny");
+    expect(false, "without policies").await;
+    store.put_policy(&operator, &policy("read"), READ_ONLY, at(3), audit()).await.unwrap();
+    store.attach_policy(&operator, &user("ana"), &policy("read"), at(4), audit()).await.unwrap();
+    expect(true, "attached").await;
+    store.put_policy(&operator, &policy("read"), &deny, at(5), audit()).await.unwrap();
+    expect(false, "changed to deny").await;
+    store.put_policy(&operator, &policy("read"), READ_ONLY, at(6), audit()).await.unwrap();
+    expect(true, "changed back").await;
+    // The very text that allows, under another name beside one that denies.
+    store.put_policy(&operator, &policy("other"), &deny, at(7), audit()).await.unwrap();
+    store.attach_policy(&operator, &user("ana"), &policy("other"), at(8), audit()).await.unwrap();
+    expect(false, "denied by another policy").await;
+    replica.detach_policy(&operator, &user("ana"), &policy("other"), audit()).await.unwrap();
+    expect(true, "the other detached").await;
+    replica.detach_policy(&operator, &user("ana"), &policy("read"), audit()).await.unwrap();
+    expect(false, "all detached").await;
+    store.delete_policy(&operator, &policy("read"), audit()).await.unwrap();
+    expect(false, "deleted").await;
 }

@@ -1,0 +1,316 @@
+//! Compiled policies that are kept from call to call, so that a call costs no parsing.
+//!
+//! INVARIANT: what is kept is found by the whole text of a document, never by its name or by time. The rows are read
+//! at every call; a text that was changed, detached or deleted is asked for no more at the very next one, and finds
+//! nothing that it could be mistaken for (DECISIONS I5).
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use policies::{DocumentKind, InvalidPolicy, PolicyDocument, PolicySet};
+
+/// What a call knows a document by beside its text.
+pub(crate) type NamedDocuments = Vec<(Arc<str>, Arc<PolicyDocument>)>;
+
+/// How much memory documents take at most, and as much again sets.
+const KEPT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Compiled documents by their text, and sets by the documents in them.
+pub(crate) struct CompiledPolicies {
+    documents: Mutex<Kept<(DocumentKind, Box<str>), Arc<PolicyDocument>>>,
+    sets: Mutex<Kept<Same, PolicySet>>,
+}
+
+impl CompiledPolicies {
+    pub(crate) fn new() -> Self {
+        Self::within(KEPT_BYTES)
+    }
+
+    fn within(bytes: usize) -> Self {
+        Self { documents: Mutex::new(Kept::within(bytes)), sets: Mutex::new(Kept::within(bytes)) }
+    }
+
+    /// The document of a text.
+    ///
+    /// # Errors
+    /// As [`PolicyDocument::parse`], each time anew.
+    pub(crate) fn document(
+        &self,
+        text: String,
+        kind: DocumentKind,
+    ) -> Result<Arc<PolicyDocument>, InvalidPolicy> {
+        let key = (kind, text.into_boxed_str());
+        if let Some(kept) = lock(&self.documents).get(&key) {
+            return Ok(kept);
+        }
+        // Parsed without the lock. Two calls may both do it; the first that comes back is what both take.
+        let parsed = Arc::new(PolicyDocument::parse(key.1.as_bytes(), kind)?);
+        let bytes = parsed.memory() + key.1.len();
+        let (document, discarded) = lock(&self.documents).keep(key, parsed, bytes);
+        // Given up without the lock as well.
+        drop(discarded);
+        Ok(document)
+    }
+
+    /// The set of these documents, in this order under these names.
+    pub(crate) fn set(&self, documents: NamedDocuments) -> PolicySet {
+        let key = Same(documents);
+        if let Some(kept) = lock(&self.sets).get(&key) {
+            return kept;
+        }
+        let set = PolicySet::new(key.0.clone());
+        // A set keeps its documents, also when they are not kept on their own any more.
+        let documents = key.0.iter().map(|(name, document)| name.len() + document.memory());
+        let bytes = set.memory() + size_of_val(&*key.0) + documents.sum::<usize>();
+        let (set, discarded) = lock(&self.sets).keep(key, set, bytes);
+        drop(discarded);
+        set
+    }
+}
+
+/// Nothing that is done under these locks can leave anything half done.
+fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The very same documents, told by where they stand in memory: whoever keeps this keeps them there.
+struct Same(NamedDocuments);
+
+impl PartialEq for Same {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |((name, document), (other_name, other)): (&(_, _), &(_, _))| {
+            name == other_name && Arc::ptr_eq(document, other)
+        };
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(same)
+    }
+}
+
+impl Eq for Same {}
+
+impl Hash for Same {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.len().hash(state);
+        for (name, document) in &self.0 {
+            name.hash(state);
+            Arc::as_ptr(document).hash(state);
+        }
+    }
+}
+
+/// Values up to a limit of bytes. There are two generations: what is asked for stays in the younger one, or comes back
+/// into it; when that has reached half of the limit it becomes the older one, and what nobody asked for since is gone.
+struct Kept<Key, Value> {
+    limit: usize,
+    young: Generation<Key, Value>,
+    old: Generation<Key, Value>,
+}
+
+struct Generation<Key, Value> {
+    values: HashMap<Key, (Value, usize)>,
+    bytes: usize,
+}
+
+impl<Key, Value> Default for Generation<Key, Value> {
+    fn default() -> Self {
+        Self { values: HashMap::new(), bytes: 0 }
+    }
+}
+
+impl<Key: Hash + Eq, Value: Clone> Kept<Key, Value> {
+    fn within(limit: usize) -> Self {
+        Self { limit, young: Generation::default(), old: Generation::default() }
+    }
+
+    fn get(&mut self, key: &Key) -> Option<Value> {
+        if let Some((value, _)) = self.young.values.get(key) {
+            return Some(value.clone());
+        }
+        let (key, (value, bytes)) = self.old.values.remove_entry(key)?;
+        self.old.bytes -= bytes;
+        // Making room may discard what is left of the older generation; it is small against a parse.
+        let _ = self.put(key, value.clone(), bytes);
+        Some(value)
+    }
+
+    /// Keeps a value, or finds the one that is kept already. Gives what is not kept any longer, to be dropped.
+    fn keep(&mut self, key: Key, value: Value, bytes: usize) -> (Value, Option<Generation<Key, Value>>) {
+        if let Some(kept) = self.get(&key) {
+            return (kept, None);
+        }
+        // The table has room for twice its entries at times.
+        let bytes = bytes + 2 * size_of::<(Key, (Value, usize))>();
+        (value.clone(), self.put(key, value, bytes))
+    }
+
+    fn put(&mut self, key: Key, value: Value, bytes: usize) -> Option<Generation<Key, Value>> {
+        if bytes > self.limit / 2 {
+            return None;
+        }
+        let full = self.young.bytes + bytes > self.limit / 2;
+        let discarded = full.then(|| {
+            let young = std::mem::take(&mut self.young);
+            std::mem::replace(&mut self.old, young)
+        });
+        self.young.bytes += bytes;
+        self.young.values.insert(key, (value, bytes));
+        discarded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use policies::{Context, Layers, Request, evaluate};
+
+    use super::*;
+
+    fn text(effect: &str, action: &str) -> String {
+        format!(
+            r#"{{"Version": "1", "Statement": [{{"Effect": "{effect}", "Action": "{action}", "Resource": "*"}}]}}"#
+        )
+    }
+
+    fn identity(kept: &CompiledPolicies, text: &str) -> Arc<PolicyDocument> {
+        kept.document(text.to_owned(), DocumentKind::Identity).unwrap()
+    }
+
+    fn bytes<Key, Value>(kept: &Mutex<Kept<Key, Value>>) -> usize {
+        let kept = lock(kept);
+        for generation in [&kept.young, &kept.old] {
+            assert_eq!(generation.bytes, generation.values.values().map(|(_, bytes)| bytes).sum::<usize>());
+        }
+        kept.young.bytes + kept.old.bytes
+    }
+
+    #[test]
+    fn the_same_text_is_the_same_document_and_any_other_is_another() {
+        let kept = CompiledPolicies::new();
+        let allow = text("Allow", "a:b");
+        let first = identity(&kept, &allow);
+        assert!(Arc::ptr_eq(&first, &identity(&kept, &allow)));
+        // One blank, one letter, the case of a letter, the order of elements: each is a document of its own.
+        for other in [
+            format!("{allow} "),
+            allow.replace("a:b", "a:c"),
+            allow.replace("a:b", "a:B"),
+            allow.replace("Allow", "Deny"),
+        ] {
+            let other = identity(&kept, &other);
+            assert!(!Arc::ptr_eq(&first, &other));
+        }
+        let session = kept.document(allow.clone(), DocumentKind::Session).unwrap();
+        assert_eq!((first.kind(), session.kind()), (DocumentKind::Identity, DocumentKind::Session));
+        assert!(!Arc::ptr_eq(&first, &session));
+        assert!(Arc::ptr_eq(&first, &identity(&kept, &allow)));
+    }
+
+    #[test]
+    fn a_text_that_is_refused_is_refused_each_time() {
+        let kept = CompiledPolicies::new();
+        for _ in 0..2 {
+            assert!(kept.document("{}".to_owned(), DocumentKind::Identity).is_err());
+        }
+        assert_eq!(bytes(&kept.documents), 0);
+    }
+
+    #[test]
+    fn a_set_is_the_same_for_the_same_names_and_documents_only() {
+        let kept = CompiledPolicies::new();
+        let (allow, deny) = (identity(&kept, &text("Allow", "*")), identity(&kept, &text("Deny", "*")));
+        let (one, two): (Arc<str>, Arc<str>) = (Arc::from("one"), Arc::from("two"));
+        let named =
+            |name: &Arc<str>, document: &Arc<PolicyDocument>| (Arc::clone(name), Arc::clone(document));
+        let lists = [
+            vec![],
+            vec![named(&one, &allow)],
+            vec![named(&two, &allow)],
+            vec![named(&one, &deny)],
+            vec![named(&one, &allow), named(&two, &deny)],
+            vec![named(&two, &deny), named(&one, &allow)],
+            vec![named(&one, &allow), named(&two, &allow)],
+        ];
+        let decide = |set: &PolicySet| {
+            let layers = Layers { identity: set.clone(), ..Layers::default() };
+            let context = Context::new();
+            let request = Request { principal: "nobody", action: "a:b", resource: "*", context: &context };
+            evaluate(&layers, &request)
+        };
+        for _ in 0..2 {
+            for list in &lists {
+                assert_eq!(decide(&kept.set(list.clone())), decide(&PolicySet::new(list.clone())));
+            }
+        }
+        assert_eq!(lock(&kept.sets).young.values.len(), lists.len());
+        // Another text of the same meaning is another document, and its set another set.
+        let blank = identity(&kept, &(text("Allow", "*") + " "));
+        kept.set(vec![named(&one, &blank)]);
+        assert_eq!(lock(&kept.sets).young.values.len(), lists.len() + 1);
+    }
+
+    #[test]
+    fn no_more_is_kept_than_the_limit_and_what_is_used_stays() {
+        let limit = 64 * 1024;
+        let kept = CompiledPolicies::within(limit);
+        let often = text("Allow", "often:*");
+        let first = identity(&kept, &often);
+        let mut seen = HashSet::new();
+        for number in 0..500 {
+            let other = identity(&kept, &text("Allow", &format!("a:b{number}")));
+            kept.set(vec![(Arc::from("policy"), Arc::clone(&other))]);
+            assert!(bytes(&kept.documents) <= limit && bytes(&kept.sets) <= limit, "after {number}");
+            assert!(Arc::ptr_eq(&first, &identity(&kept, &often)), "what is asked for stays, after {number}");
+            seen.insert(Arc::as_ptr(&other));
+        }
+        let left = lock(&kept.documents).young.values.len() + lock(&kept.documents).old.values.len();
+        assert!((10..300).contains(&left), "{left} documents are left of 501");
+        // One that was not asked for again is gone: only we still have it.
+        let rare = text("Allow", "rare:*");
+        let rarely = identity(&kept, &rare);
+        for number in 0..500 {
+            identity(&kept, &text("Deny", &format!("a:b{number}")));
+        }
+        assert_eq!(Arc::strong_count(&rarely), 1);
+        assert!(!Arc::ptr_eq(&rarely, &identity(&kept, &rare)));
+    }
+
+    #[test]
+    fn what_is_larger_than_the_room_is_made_and_not_kept() {
+        let kept = CompiledPolicies::within(1_000);
+        let large = text("Allow", &"a:*".replace('*', &"long*".repeat(100)));
+        let document = identity(&kept, &large);
+        assert_eq!(document.statement_count(), 1);
+        assert_eq!(kept.set(vec![(Arc::from("large"), document)]).policies().len(), 1);
+        assert_eq!((bytes(&kept.documents), bytes(&kept.sets)), (0, 0));
+    }
+
+    #[test]
+    fn many_at_once_get_what_they_asked_for() {
+        let kept = CompiledPolicies::within(32 * 1024);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let kept = &kept;
+                scope.spawn(move || {
+                    for number in 0..400 {
+                        let effect = if number % 2 == 0 { "Allow" } else { "Deny" };
+                        let document =
+                            identity(kept, &text(effect, &format!("a:b{}", (number + thread) % 60)));
+                        let set = kept.set(vec![(Arc::from("policy"), document)]);
+                        let layers = Layers { identity: set, ..Layers::default() };
+                        let context = Context::new();
+                        let action = format!("a:b{}", (number + thread) % 60);
+                        let request = Request {
+                            principal: "nobody",
+                            action: &action,
+                            resource: "*",
+                            context: &context,
+                        };
+                        assert_eq!(evaluate(&layers, &request).is_allow(), effect == "Allow");
+                    }
+                });
+            }
+        });
+        assert!(bytes(&kept.documents) <= 32 * 1024 && bytes(&kept.sets) <= 32 * 1024);
+    }
+}
