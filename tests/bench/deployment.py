@@ -18,6 +18,7 @@ import uuid
 BIN = pathlib.Path(os.environ["BENCHMARK_PROGRAMS"])
 ACCOUNT = "1609982529000000"
 KEY_ID, KEY_SECRET = "LTAIbenchmarkRoot", "benchmark-root-secret-0123456789abcdef"
+ROOT_KEY = (KEY_ID, KEY_SECRET)
 
 
 def free_port():
@@ -94,6 +95,21 @@ class Deployment:
         command = [BIN / "hansard", *arguments, "--output", "json"]
         return json.loads(subprocess.check_output(command, env=self.client_environment))
 
+    def admin(self, *arguments):
+        command = [BIN / "hansard", "admin", *arguments, "--data-dir", self.folder / "data", "--output", "json"]
+        return json.loads(subprocess.check_output(command, env=self.environment))
+
+    def user(self, name, policies):
+        """A RAM user with these documents attached; gives the id and the secret of its access key."""
+        self.admin("user", "create", name)
+        for number, document in enumerate(policies):
+            file = self.folder / "policy.json"
+            file.write_text(json.dumps(document))
+            self.admin("policy", "put", f"{name}-{number}", file)
+            self.admin("policy", "attach", f"{name}-{number}", "--user", name)
+        key = self.admin("access-key", "create", "--user", name)
+        return key["AccessKeyId"], key["AccessKeySecret"]
+
     def call(self, action, *parameters):
         command = [BIN / "hansard", "call", action, *parameters]
         return json.loads(subprocess.check_output(command, env=self.client_environment))
@@ -118,8 +134,9 @@ class Deployment:
         return process, environment
 
 
-def signed_request(port, action, body):
-    """One V3-signed request as raw HTTP text."""
+def signed_request(port, key, action, body):
+    """One V3-signed request as raw HTTP text; key is the id and the secret."""
+    key_id, secret = key
     payload = hashlib.sha256(body.encode()).hexdigest()
     headers = {
         "content-type": "application/x-www-form-urlencoded",
@@ -133,8 +150,8 @@ def signed_request(port, action, body):
     names = ";".join(headers)
     canonical = "\n".join(["POST", "/", "", *(f"{n}:{v}" for n, v in headers.items()), "", names, payload])
     to_sign = "ACS3-HMAC-SHA256\n" + hashlib.sha256(canonical.encode()).hexdigest()
-    signature = hmac.new(KEY_SECRET.encode(), to_sign.encode(), hashlib.sha256).hexdigest()
-    authorization = f"ACS3-HMAC-SHA256 Credential={KEY_ID},SignedHeaders={names},Signature={signature}"
+    signature = hmac.new(secret.encode(), to_sign.encode(), hashlib.sha256).hexdigest()
+    authorization = f"ACS3-HMAC-SHA256 Credential={key_id},SignedHeaders={names},Signature={signature}"
     lines = [f"{n}: {v}" for n, v in headers.items()] + [
         f"Authorization: {authorization}",
         f"Content-Length: {len(body)}",

@@ -1,11 +1,13 @@
-"""Signed, audited GetInstanceRecordConfig beside actix-web's plain JSON hello; see README.md."""
+"""Signed, audited GetInstanceRecordConfig of the account owner and of a RAM user beside actix-web's plain JSON hello; see
+README.md."""
 
 import re
 import subprocess
 
-from deployment import BIN, Deployment, cpu_seconds, free_port, median, signed_request, until
+from deployment import ACCOUNT, BIN, ROOT_KEY, Deployment, cpu_seconds, free_port, median, signed_request
 
 ROUNDS, SECONDS, CONNECTIONS = 5, 4, 32
+POLICIES, STATEMENTS = 10, 5
 # More than any round can use; running out would replay nonces, and wrk counts those replies as errors.
 REQUESTS_PER_ROUND = 60_000
 
@@ -33,27 +35,61 @@ def wrk(port, pid, script=None):
     return done / SECONDS, (cpu_seconds(pid) - before) / done * 1e6, p99
 
 
+def statement(number):
+    """As in policies/benches/workload: half are about the same service and other instances, half about other services;
+    one in five is a Deny that does not fit; only the last one allows, under one condition."""
+    if number == POLICIES * STATEMENTS - 1:
+        resource, condition = "workbench/i-bench*", {"IpAddress": {"acs:SourceIp": "127.0.0.0/8"}}
+        actions = "ecs-workbench:Get*"
+        return {"Effect": "Allow", "Action": actions, "Resource": arn("ecs-workbench", resource), "Condition": condition}
+    effect = "Deny" if number % 5 == 0 else "Allow"
+    if number % 2 == 0:
+        actions = ["ecs-workbench:List*", "ecs-workbench:Get*"]
+        return {"Effect": effect, "Action": actions, "Resource": arn("ecs-workbench", f"workbench/i-team{number}*")}
+    service = ["ecs", "oss", "rds", "slb", "vpc", "ram", "kms", "log"][number // 2 % 8]
+    return {"Effect": effect, "Action": f"{service}:Describe*", "Resource": arn(service, "*")}
+
+
+def arn(service, resource):
+    return f"acs:{service}:*:{ACCOUNT}:{resource}"
+
+
+def policies():
+    starts = range(0, POLICIES * STATEMENTS, STATEMENTS)
+    return [{"Version": "1", "Statement": [statement(start + n) for n in range(STATEMENTS)]} for start in starts]
+
+
+def script(deployment, key):
+    """A script for wrk with requests of their own for one round."""
+    requests, path = deployment.folder / "requests", deployment.folder / "signed.lua"
+    made = (
+        signed_request(deployment.port, key, "GetInstanceRecordConfig", "InstanceId=i-bench1")
+        for _ in range(REQUESTS_PER_ROUND)
+    )
+    requests.write_text("".join(request + "\1" for request in made), newline="")
+    path.write_text(SCRIPT % requests)
+    return path
+
+
 def main():
     port = free_port()
     hello = subprocess.Popen([BIN / "examples" / "hello", f"127.0.0.1:{port}"])
     try:
         with Deployment() as deployment:
             deployment.call("SetInstanceRecordConfig", "InstanceId=*", "Enabled=true")
-            rounds = {"hello": [], "signed": []}
+            user_key = deployment.user("reader", policies())
+            rounds = {"hello": [], "root": [], "user": []}
             for _ in range(ROUNDS):
-                requests = deployment.folder / "requests"
-                body = "InstanceId=i-bench1"
-                made = (signed_request(deployment.port, "GetInstanceRecordConfig", body) for _ in range(REQUESTS_PER_ROUND))
-                requests.write_text("".join(request + "\1" for request in made), newline="")
-                script = deployment.folder / "signed.lua"
-                script.write_text(SCRIPT % requests)
                 rounds["hello"].append(wrk(port, hello.pid))
-                rounds["signed"].append(wrk(deployment.port, deployment.process.pid, script))
-        print("gateway: medians of five rounds, alternating")
+                for name, key in [("root", ROOT_KEY), ("user", user_key)]:
+                    made = script(deployment, key)
+                    rounds[name].append(wrk(deployment.port, deployment.process.pid, made))
+        print(f"gateway: medians of five rounds, alternating; the user has {POLICIES} policies of {STATEMENTS} statements")
         medians = {name: [median(column) for column in zip(*values)] for name, values in rounds.items()}
         for name, (rate, cpu, p99) in medians.items():
             print(f"  {name:<7} {rate:>10.0f} requests/s   {cpu:>8.1f} µs CPU/request   p99 {p99:>8.2f} ms")
-        print(f"  signed / hello: {medians['signed'][0] / medians['hello'][0]:.3f} of the requests")
+        print(f"  root / hello: {medians['root'][0] / medians['hello'][0]:.3f} of the requests")
+        print(f"  user / root:  {medians['user'][0] / medians['root'][0]:.3f} of the requests")
     finally:
         hello.terminate()
         hello.wait()
