@@ -263,7 +263,10 @@ mod tests {
             assert!(Arc::ptr_eq(&first, &identity(&kept, &often)), "what is asked for stays, after {number}");
             seen.insert(Arc::as_ptr(&other));
         }
-        let left = lock(&kept.documents).young.values.len() + lock(&kept.documents).old.values.len();
+        let left = {
+            let documents = lock(&kept.documents);
+            documents.young.values.len() + documents.old.values.len()
+        };
         assert!((10..300).contains(&left), "{left} documents are left of 501");
         // One that was not asked for again is gone: only we still have it.
         let rare = text("Allow", "rare:*");
