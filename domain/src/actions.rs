@@ -85,6 +85,9 @@ pub struct CatalogueEntry {
     pub door: Door,
     /// What it does.
     pub access: Access,
+    /// Whether a policy has to allow it. What anybody who signs may ask is decided by a fixed rule, and audited as all
+    /// else is.
+    pub needs_permission: bool,
 }
 
 impl CatalogueEntry {
@@ -125,6 +128,8 @@ pub trait WritesAgent: Action {}
 pub trait ReadsIdentity: Action {}
 /// May write users, access keys, groups, roles, policies and attachments.
 pub trait AdministersIdentity: ReadsIdentity {}
+/// May start a session of the role that the grant is about.
+pub trait StartsRoleSession: Action {}
 /// May close what was abandoned and lower the counters of what expired.
 pub trait SweepsRecordings: Action {}
 
@@ -132,7 +137,7 @@ pub trait SweepsRecordings: Action {}
 pub trait ReadsAuditTrail: Action {}
 
 macro_rules! catalogue {
-    ($( $(#[$doc:meta])* $name:ident as $product:ident $permission:literal, $door:ident, $access:ident $(, $may:ident)* ; )*) => {
+    ($( $(#[$doc:meta])* $name:ident as $product:ident $permission:literal $(without $free:ident)?, $door:ident, $access:ident $(, $may:ident)* ; )*) => {
         $(
             $(#[$doc])*
             #[derive(Debug, Clone, Copy)]
@@ -145,6 +150,7 @@ macro_rules! catalogue {
                     permission: $permission,
                     door: Door::$door,
                     access: Access::$access,
+                    needs_permission: { let free: &[&str] = &[$(stringify!($free))?]; free.is_empty() },
                 };
             }
             $( impl $may for $name {} )*

@@ -8,12 +8,21 @@ use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use policies::{Context, Decision, Layers, Outcome, PolicyType, ResourcePattern};
+use policies::{
+    Context, ContextValue, Decision, Layers, Outcome, PolicySet, PolicyType, ResourcePattern, StatementId,
+    keys,
+};
 
 use crate::actions::{Action, CatalogueEntry, Door, Product};
 use crate::identity::{GroupName, PolicyKind, PolicyRef, RoleName, UserName};
 use crate::principal::Principal;
+use crate::role::AssumableRole;
 use crate::{AccountId, InstanceId, Region, Timestamp};
+
+/// The condition key of AssumeRole's ExternalId.
+const EXTERNAL_ID: &str = "sts:ExternalId";
+/// The condition key of AssumeRole's SourceIdentity.
+const SOURCE_IDENTITY: &str = "sts:SourceIdentity";
 
 /// What an action is asked about. The account of its ARN is the caller's own (DECISIONS I3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +63,8 @@ pub enum IdentityResource {
     Role(RoleName),
     /// `role/*`: all roles.
     Roles,
+    /// `role/<name>` of the role that a session is to be of, in the role's own account.
+    AssumableRole(AssumableRole),
     /// `policy/<name>`, of the account or of the system.
     Policy(PolicyRef),
     /// `policy/*`: all policies.
@@ -68,7 +79,7 @@ impl IdentityResource {
             Self::Owner => "account's owner",
             Self::User(_) | Self::Users => "user",
             Self::Group(_) | Self::Groups => "group",
-            Self::Role(_) | Self::Roles => "role",
+            Self::Role(_) | Self::Roles | Self::AssumableRole(_) => "role",
             Self::Policy(_) | Self::Policies => "policy",
         }
     }
@@ -83,6 +94,7 @@ impl IdentityResource {
             Self::Groups => format!("acs:{ram}::{account}:group/*"),
             Self::Role(name) => format!("acs:{ram}::{account}:role/{name}"),
             Self::Roles => format!("acs:{ram}::{account}:role/*"),
+            Self::AssumableRole(role) => role.arn.to_string(),
             Self::Policy(PolicyRef { kind: PolicyKind::Custom, name }) => {
                 format!("acs:{ram}::{account}:policy/{name}")
             }
@@ -117,6 +129,16 @@ impl Resource {
         self.arns(account).join(" ")
     }
 
+    /// The role that a session is to be of, where the call is about one.
+    #[must_use]
+    pub fn assumable_role(&self) -> Option<&AssumableRole> {
+        let Self::Identity(things) = self else { return None };
+        things.iter().find_map(|thing| match thing {
+            IdentityResource::AssumableRole(role) => Some(role),
+            _ => None,
+        })
+    }
+
     /// Whether a denial for any single instance must refuse the whole (DECISIONS I4).
     fn covers_many_instances(&self) -> bool {
         match self {
@@ -148,6 +170,12 @@ impl PrincipalPolicies {
     #[must_use]
     pub fn new(layers: Layers) -> Self {
         Self(Arc::new(layers))
+    }
+
+    /// The same with the trust policy of the role that is to be assumed, which must then allow it too.
+    #[must_use]
+    pub fn with_trust(self, trust: PolicySet) -> Self {
+        Self::new(Layers { trust: Some(trust), ..Arc::unwrap_or_clone(self.0) })
     }
 
     /// For principals that fixed rules decide.
@@ -230,8 +258,12 @@ pub struct Denied {
     pub explicit: bool,
     /// Which kind of policy decided.
     pub policy_type: PolicyType,
-    /// The statement that decided. For audit and for those who may explain; never for the caller.
+    /// The statement or fixed rule that decided. For audit and for those who may explain; never for the caller.
     pub by: Option<String>,
+    /// The statement, where it was one.
+    pub statement: Option<Box<StatementId>>,
+    /// What conditions were asked about: every key of the request with its values.
+    pub context: Vec<(String, Vec<String>)>,
 }
 
 /// Asks whether `principal` may do `A` on `resource`.
@@ -279,22 +311,27 @@ fn ask_policies(
     facts: &RequestFacts,
 ) -> Result<String, Denied> {
     let action = entry.ram_action();
-    let denied = |resource: &str, explicit, policy_type, by: Option<String>| Denied {
+    let principal_arn = principal.policy_arn();
+    let context = context(&principal_arn, resource, facts);
+    let denied = |resource: &str, explicit, policy_type, statement: Option<StatementId>| Denied {
         product: entry.product,
         action: action.clone(),
         resource: resource.to_owned(),
         principal: principal.clone(),
         explicit,
         policy_type,
-        by,
+        by: statement.as_ref().map(ToString::to_string),
+        statement: statement.map(Box::new),
+        context: shown(&context),
     };
     let arns = resource.arns(principal.account());
     if !matches!(entry.door, Door::Wire | Door::Replay) {
-        let rule = Some("rule:door".to_owned());
-        return Err(denied(&arns.join(" "), false, PolicyType::AccountLevelIdentityBasedPolicy, rule));
+        let nothing = denied(&arns.join(" "), false, PolicyType::AccountLevelIdentityBasedPolicy, None);
+        return Err(Denied { by: Some("rule:door".to_owned()), ..nothing });
     }
-    let principal_arn = principal.policy_arn();
-    let context = context(&principal_arn, facts);
+    if !entry.needs_permission {
+        return Ok("rule:needs-no-permission".to_owned());
+    }
     let layers = &policies.0;
     let mut allowed_by = None;
     for arn in &arns {
@@ -309,16 +346,15 @@ fn ask_policies(
             Decision::Allow { by } => allowed_by = allowed_by.or_else(|| Some(by.to_string())),
             Decision::Deny(reason) => {
                 let explicit = reason.outcome() == Outcome::ExplicitDeny;
-                let by = reason.statement().map(ToString::to_string);
-                return Err(denied(arn, explicit, reason.policy_type(), by));
+                return Err(denied(arn, explicit, reason.policy_type(), reason.statement().cloned()));
             }
         }
-        if resource.covers_many_instances() {
+        if entry.product == Product::Workbench && resource.covers_many_instances() {
             let every_instance =
                 format!("acs:{}:*:{}:workbench/*", Product::Workbench.ram_code(), principal.account());
             let every_instance = ResourcePattern::parse(&every_instance).expect("a well-formed ARN pattern");
             if let Some(by) = policies::could_deny(layers, &request, &every_instance) {
-                return Err(denied(arn, true, by.layer.into(), Some(by.to_string())));
+                return Err(denied(arn, true, by.layer.into(), Some(by)));
             }
         }
     }
@@ -328,8 +364,8 @@ fn ask_policies(
     Ok(by)
 }
 
-/// The context keys that are set on every request (RAM.md, section 4, "always").
-fn context(principal_arn: &str, facts: &RequestFacts) -> Context {
+/// The context keys that are set on every request (RAM.md, section 4, "always"), and those of AssumeRole.
+fn context(principal_arn: &str, resource: &Resource, facts: &RequestFacts) -> Context {
     let mut context = Context::new();
     context.insert("acs:CurrentTime", facts.now.to_rfc3339_seconds());
     context.insert("acs:SecureTransport", facts.secure_transport.to_string());
@@ -338,7 +374,34 @@ fn context(principal_arn: &str, facts: &RequestFacts) -> Context {
     if let Some(address) = facts.source_address {
         context.insert("acs:SourceIp", address.to_canonical().to_string());
     }
+    if let Some(role) = resource.assumable_role() {
+        if let Some(external_id) = &role.external_id {
+            context.insert(EXTERNAL_ID, external_id.as_str());
+        }
+        if let Some(source_identity) = &role.source_identity {
+            context.insert(SOURCE_IDENTITY, source_identity.as_str());
+        }
+    }
     context
+}
+
+/// A context as texts, its keys in the spelling that people know.
+fn shown(context: &Context) -> Vec<(String, Vec<String>)> {
+    let spelled = [
+        keys::CURRENT_TIME,
+        keys::SECURE_TRANSPORT,
+        keys::SOURCE_IP,
+        keys::MFA_PRESENT,
+        keys::PRINCIPAL_ARN,
+        EXTERNAL_ID,
+        SOURCE_IDENTITY,
+    ];
+    let key = |lower: &str| {
+        let known = spelled.into_iter().find(|known| known.eq_ignore_ascii_case(lower));
+        known.unwrap_or(lower).to_owned()
+    };
+    let texts = |values: &[ContextValue]| values.iter().map(|value| value.text().to_owned()).collect();
+    context.iter().map(|(lower, values)| (key(lower), texts(values))).collect()
 }
 
 /// Agents may do what comes through their door, on their own instance; jobs and operators what comes through
@@ -369,6 +432,8 @@ fn fixed_rule(entry: &CatalogueEntry, principal: &Principal, resource: &Resource
         explicit: false,
         policy_type: PolicyType::AccountLevelIdentityBasedPolicy,
         by: None,
+        statement: None,
+        context: Vec::new(),
     })
 }
 

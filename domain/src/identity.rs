@@ -73,6 +73,12 @@ checked_names! {
     /// What the caller of AssumeRole calls the session.
     RoleSessionName, "2 to 64 letters, digits, '.', '@', '-' or '_'",
         |t| (2..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b".@-_".contains(&b));
+    /// What the caller of AssumeRole proves its trust relation with: `sts:ExternalId`.
+    ExternalId, "2 to 1224 letters, digits, or any of _ + = , . @ : / -",
+        |t| (2..=1_224).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b));
+    /// Who stands behind a session of a role, as the first caller of AssumeRole says: `sts:SourceIdentity`.
+    SourceIdentity, "2 to 64 letters, digits, '.', '@', '-', '_' or '='",
+        |t| (2..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b".@-_=".contains(&b));
 }
 
 /// What the vendor publishes as the most of each thing (RAM.md, section 8).
@@ -265,6 +271,18 @@ impl AccessKeyId {
     pub fn generate() -> Self {
         Self(format!("LTAI{}", random_alphanumeric(20)))
     }
+
+    /// A fresh id of a role session's key: `STS.` and 24 random letters and digits.
+    #[must_use]
+    pub fn generate_for_session() -> Self {
+        Self(format!("{SESSION_KEY}{}", random_alphanumeric(24)))
+    }
+
+    /// Whether it looks like the id of a role session's key.
+    #[must_use]
+    pub fn is_of_session(&self) -> bool {
+        self.0.starts_with(SESSION_KEY)
+    }
 }
 
 impl UserId {
@@ -290,6 +308,9 @@ impl RoleId {
         Self(format!("3{}", random_digits(17)))
     }
 }
+
+/// How the id of a role session's key begins.
+const SESSION_KEY: &str = "STS.";
 
 /// A fresh account id: 16 digits beginning with 1 (DECISIONS I1).
 #[must_use]
@@ -332,6 +353,8 @@ mod tests {
     fn generated_names_obey_their_rules() {
         for _ in 0..100 {
             AccessKeyId::parse(AccessKeyId::generate().as_str()).unwrap();
+            let session = AccessKeyId::parse(AccessKeyId::generate_for_session().as_str()).unwrap();
+            assert!(session.is_of_session() && !AccessKeyId::generate().is_of_session());
             UserId::parse(UserId::generate().as_str()).unwrap();
             GroupId::parse(GroupId::generate().as_str()).unwrap();
             RoleId::parse(RoleId::generate().as_str()).unwrap();

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod principal;
 pub mod record_config;
 pub mod recording_life;
+pub mod role;
 pub mod server_keys;
 pub mod storage_target;
 pub mod system_policies;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::identity::{RoleId, RoleName, RoleSessionName, UserId, UserName};
+use crate::identity::{AccessKeyId, RoleId, RoleName, RoleSessionName, UserId, UserName};
 use crate::{AccountId, AgentId, InstanceId};
 
 /// An authenticated caller.
@@ -32,6 +32,8 @@ pub enum Principal {
         role_name: RoleName,
         /// The session's name, as whoever assumed the role gave it.
         session_name: RoleSessionName,
+        /// The session's own key: by it the session, and the policy that narrows it, is found.
+        session_key: AccessKeyId,
     },
     /// The agent of one instance.
     Agent {

@@ -1,8 +1,9 @@
-//! Users, access keys and policies, as administration sees them.
+//! Users, access keys, roles and policies, as administration sees them.
 
 use domain::Timestamp;
-use domain::access_key::AccessKeyStatus;
-use domain::identity::{AccessKeyId, PolicyName, UserId, UserName};
+use domain::access_key::{AccessKeySecret, AccessKeyStatus};
+use domain::identity::{AccessKeyId, PolicyName, RoleId, RoleName, RoleSessionName, UserId, UserName};
+use domain::role::{MaxSessionDuration, SecurityToken};
 
 /// A RAM user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,4 +85,71 @@ pub struct PolicyEntry {
     pub changed_at: Timestamp,
     /// The users it is attached to, by name.
     pub attached_to: Vec<UserName>,
+}
+
+/// A role that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRole {
+    /// Its name.
+    pub name: RoleName,
+    /// What it is for.
+    pub description: String,
+    /// Who may assume it.
+    pub trust_policy: String,
+    /// How long its sessions last at most.
+    pub max_session_duration: MaxSessionDuration,
+}
+
+/// A role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// Its id, never reused.
+    pub id: RoleId,
+    /// Its name, unique within the account.
+    pub name: RoleName,
+    /// What it is for, in its maker's words.
+    pub description: String,
+    /// Who may assume it, as the document was given.
+    pub trust_policy: String,
+    /// How long its sessions last at most.
+    pub max_session_duration: MaxSessionDuration,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub changed_at: Timestamp,
+}
+
+/// What is to change of a role; what is `None` stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RoleChange {
+    /// Who may assume it from now on.
+    pub trust_policy: Option<String>,
+    /// Its description.
+    pub description: Option<String>,
+    /// How long its sessions last at most.
+    pub max_session_duration: Option<MaxSessionDuration>,
+}
+
+/// A session of a role that somebody was permitted to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRoleSession {
+    /// What its starter calls it.
+    pub name: RoleSessionName,
+    /// The document that narrows it, checked already.
+    pub policy: Option<String>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// What a session signs and is known by. Only here can secret and token be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionCredentials {
+    /// The role's id.
+    pub role: RoleId,
+    /// The public half of its key.
+    pub key: AccessKeyId,
+    /// The secret that signs.
+    pub secret: AccessKeySecret,
+    /// What goes with every call.
+    pub token: SecurityToken,
 }

@@ -81,7 +81,10 @@ pub use audit::verify::{
 pub use changes::{AgentEnrolled, JoinTokenIssued, Permits, RecordingOpened};
 pub use database::{DatabaseUrl, InvalidDatabaseUrl};
 pub use error::{CorruptRow, StoreError};
-pub use identity::{AccessKeyEntry, KeyOwner, NewUser, PolicyEntry, User, UserProfile};
+pub use identity::{
+    AccessKeyEntry, KeyOwner, NewRole, NewRoleSession, NewUser, PolicyEntry, Role, RoleChange,
+    SessionCredentials, User, UserProfile,
+};
 pub use lists::{
     AgentPage, AuditFilter, AuditPage, AuditQuery, DecisionKind, PageRequest, RecordingPage, RecordingQuery,
     SegmentRow, Swept,

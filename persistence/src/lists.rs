@@ -140,6 +140,6 @@ pub struct Swept {
     pub abandoned: u64,
     /// Recordings that had expired since the last sweep.
     pub expired: u64,
-    /// Lapsed nonces and join tokens that were removed.
+    /// Lapsed nonces, join tokens and sessions of roles that were removed.
     pub purged: u64,
 }

@@ -54,7 +54,7 @@ async fn check(
     let date = claim.check_date(now)?;
     claim.check_body()?;
     claim.check_signature(&key.secret)?;
-    claim.check_security_token()?;
+    claim.check_security_token(key.session.as_ref(), now)?;
     // Only now: otherwise anybody could burn the nonces of somebody else's requests.
     let nonce =
         NonceClaim { hash: nonce_hash(&key.id, claim.nonce()), expires_at: date.plus(NONCE_KEPT_FOR), now };

@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::Timestamp;
 use domain::access_key::AccessKeySecret;
+use domain::role::{SecurityToken, SessionValidity};
 use md5::{Digest as _, Md5};
 use openapi::error_codes::{ErrorCode, WireError};
 
@@ -197,18 +198,29 @@ impl<'r> Claim<'r> {
         }
     }
 
-    /// Whether the session token, where one was sent, belongs to the key. Every key is a long-term key so far, and
-    /// no token belongs to one.
+    /// Whether the token is that of the key's session, and the session lasts. A long-term key, whose `session` is `None`,
+    /// has no token.
     ///
     /// # Errors
-    /// There is a token.
-    pub fn check_security_token(&self) -> Result<(), WireError> {
-        match self.security_token {
-            None => Ok(()),
+    /// There is no token, none that could be one, that of another key, or one whose session has ended.
+    pub fn check_security_token(
+        &self,
+        session: Option<&SessionValidity>,
+        now: Timestamp,
+    ) -> Result<(), WireError> {
+        let token = match self.security_token {
+            None if session.is_none() => return Ok(()),
+            None => return Err(WireError::missing("SecurityToken")),
             Some(token) if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Err(ErrorCode::SecurityTokenMalformed.into())
+                return Err(ErrorCode::SecurityTokenMalformed.into());
             }
-            Some(_) => Err(ErrorCode::SecurityTokenMismatch.into()),
+            Some(token) => SecurityToken::presented(token),
+        };
+        match session {
+            Some(session) if !session.has_token(&token) => Err(ErrorCode::SecurityTokenMismatch.into()),
+            Some(session) if session.expired(now) => Err(ErrorCode::SecurityTokenExpired.into()),
+            Some(_) => Ok(()),
+            None => Err(ErrorCode::SecurityTokenMismatch.into()),
         }
     }
 

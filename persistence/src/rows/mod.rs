@@ -22,6 +22,8 @@ pub(crate) mod record_config_rows;
 pub(crate) mod recording_list_rows;
 pub(crate) mod recording_rows;
 pub(crate) mod revision_rows;
+pub(crate) mod role_rows;
+pub(crate) mod role_session_rows;
 pub(crate) mod segment_rows;
 pub(crate) mod user_rows;
 

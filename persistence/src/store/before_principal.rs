@@ -9,7 +9,7 @@ use domain::principal::Principal;
 use domain::{AccountId, AgentId, InstanceId, Region, Timestamp};
 use policies::Layers;
 
-use super::{Revision, Store};
+use super::{Revision, Store, role_sessions};
 use crate::rows::access_key_rows::{self, StoredKey};
 use crate::rows::{
     account_rows, agent_rows, attachment_rows, instance_rows, join_token_rows, nonce_rows, user_rows,
@@ -92,12 +92,18 @@ impl Store {
         Ok(keys.into_iter().filter(of_the_root).map(|key| key.id).collect())
     }
 
-    /// The access key with its secret unsealed.
+    /// The access key with its secret unsealed: a long-term one, or that of a role's session, also of one that has
+    /// ended.
     ///
     /// # Errors
     /// [`StoreError::Keys`] when the server keys do not open its secret.
     pub async fn find_access_key(&self, id: &AccessKeyId) -> Result<Option<AccessKey>, StoreError> {
         let reader = self.inner.connections.reader();
+        if id.is_of_session()
+            && let Some(key) = self.find_session_key(id).await?
+        {
+            return Ok(Some(key));
+        }
         let Some(stored) = access_key_rows::find(reader, id).await? else { return Ok(None) };
         let secret = self.unsealed(&stored)?;
         let account = stored.account;
@@ -110,7 +116,7 @@ impl Store {
                 Principal::User { account, user_id: user.id, user_name: user.name }
             }
         };
-        Ok(Some(AccessKey { id: stored.id, secret, status: stored.status, principal }))
+        Ok(Some(AccessKey { id: stored.id, secret, status: stored.status, principal, session: None }))
     }
 
     /// Claims a nonce; committed when it returns. `false`: it was claimed before and has not lapsed.
@@ -155,8 +161,11 @@ impl Store {
             Principal::User { account, user_id, .. } => {
                 self.identity_policies(account, &AttachmentTarget::User(user_id.clone())).await
             }
-            Principal::AssumedRole { account, role_id, .. } => {
-                self.identity_policies(account, &AttachmentTarget::Role(role_id.clone())).await
+            Principal::AssumedRole { account, role_id, session_key, .. } => {
+                let (reader, target) =
+                    (self.inner.connections.reader(), AttachmentTarget::Role(role_id.clone()));
+                let layers = role_sessions::layers_of(reader, account, &target, session_key).await?;
+                Ok(PrincipalPolicies::new(layers))
             }
             Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. } => {
                 Ok(PrincipalPolicies::none())

@@ -12,6 +12,8 @@ mod configuration;
 mod policies;
 mod recordings;
 mod revisions;
+mod role_sessions;
+mod roles;
 mod sweep;
 mod users;
 

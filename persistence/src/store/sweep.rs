@@ -7,11 +7,16 @@ use domain::actions::SweepsRecordings;
 use domain::gate::Granted;
 
 use super::{Revision, Store};
-use crate::rows::{account_rows, counter_rows, join_token_rows, nonce_rows, recording_list_rows};
+use crate::rows::{
+    account_rows, counter_rows, join_token_rows, nonce_rows, recording_list_rows, role_session_rows,
+};
 use crate::{StoreError, Swept};
 
 /// How long a lapsed join token is kept, so that its bearer is told that it lapsed and not that it never was.
 const LAPSED_TOKENS_KEPT: Duration = Duration::from_secs(7 * 86_400);
+
+/// How long an ended session of a role is kept, so that its bearer is told that it expired.
+const ENDED_SESSIONS_KEPT: Duration = Duration::from_secs(86_400);
 
 impl Store {
     /// Marks as abandoned what has been silent for `abandoned_after` and whose agent has been silent as long, takes
@@ -65,9 +70,11 @@ impl Store {
         let writer = self.inner.connections.writer();
         let mut purged = join_token_rows::purge(writer, now.minus(LAPSED_TOKENS_KEPT)).await?;
         loop {
-            let (nonces, more) = nonce_rows::purge_batch(writer, now).await?;
-            purged += nonces;
-            if !more {
+            let (nonces, more_nonces) = nonce_rows::purge_batch(writer, now).await?;
+            let (sessions, more_sessions) =
+                role_session_rows::purge_batch(writer, now.minus(ENDED_SESSIONS_KEPT)).await?;
+            purged += nonces + sessions;
+            if !more_nonces && !more_sessions {
                 return Ok(purged);
             }
         }

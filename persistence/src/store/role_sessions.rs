@@ -1,0 +1,166 @@
+//! Sessions of roles: who may start one, starting it, and what its key stands for.
+
+use std::sync::Arc;
+
+use domain::access_key::{AccessKey, AccessKeySecret, AccessKeyStatus};
+use domain::actions::StartsRoleSession;
+use domain::audit::AuditEvent;
+use domain::gate::Granted;
+use domain::identity::{AccessKeyId, AttachmentTarget, RoleSessionName, SourceIdentity};
+use domain::principal::Principal;
+use domain::role::{RoleArn, SecurityToken, SessionValidity};
+use domain::{AccountId, Timestamp};
+use policies::{DocumentKind, Layers, PolicyDocument, PolicySet};
+use sea_orm::ConnectionTrait;
+
+use super::{Revision, Store};
+use crate::rows::role_session_rows::{self, StoredSession};
+use crate::rows::{attachment_rows, role_rows};
+use crate::{CorruptRow, NewRoleSession, Role, SessionCredentials, StoreError};
+
+impl Store {
+    /// The role that an ARN names, before it is known whether the caller may assume it, with its trust policy ready to
+    /// be asked.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`] when its trust policy cannot be read: it might deny, so that nothing can be decided.
+    pub async fn find_assumable_role(&self, arn: &RoleArn) -> Result<Option<(Role, PolicySet)>, StoreError> {
+        let found = role_rows::find(self.inner.connections.reader(), &arn.account, &arn.name).await?;
+        let Some(role) = found else { return Ok(None) };
+        let trust =
+            PolicyDocument::parse(role.trust_policy.as_bytes(), DocumentKind::Trust).map_err(|why| {
+                CorruptRow {
+                    table: "roles",
+                    column: "trust_policy",
+                    id: role.id.to_string(),
+                    why: why.to_string(),
+                }
+            })?;
+        let trust = PolicySet::new(vec![(Arc::from(role.name.as_str()), Arc::new(trust))]);
+        Ok(Some((role, trust)))
+    }
+
+    /// What a caller that is itself a session was started with: it stays the same in every session that it starts.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn source_identity_of(
+        &self,
+        principal: &Principal,
+    ) -> Result<Option<SourceIdentity>, StoreError> {
+        let Principal::AssumedRole { session_key, .. } = principal else { return Ok(None) };
+        let session = role_session_rows::find(self.inner.connections.reader(), session_key).await?;
+        Ok(session.and_then(|session| session.source_identity))
+    }
+
+    /// Starts a session of the role that the grant is about, in the role's own account. The secret and the token can be
+    /// read here and never again.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when there is no such role any more; [`StoreError::OutsideGrant`] when the grant is
+    /// about no role.
+    pub async fn start_role_session<A: StartsRoleSession>(
+        &self,
+        granted: &Granted<A>,
+        new: NewRoleSession,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<SessionCredentials, StoreError> {
+        let Some(assumable) = granted.resource().assumable_role() else {
+            return Err(StoreError::OutsideGrant { what: "role" });
+        };
+        let name = assumable.arn.name.clone();
+        let Some(role) = assumable.id.clone() else { return Err(role_rows::absent(&name)) };
+        let (key, secret) = (AccessKeyId::generate_for_session(), AccessKeySecret::generate());
+        let token = SecurityToken::generate();
+        let sealed_secret = self.inner.keys.seal(&sealing_context(&key), secret.reveal().as_bytes());
+        let session = StoredSession {
+            key: key.clone(),
+            account: assumable.arn.account.clone(),
+            role: role.clone(),
+            name: new.name,
+            sealed_secret: sealed_secret
+                .map_err(|source| StoreError::Keys { what: key.to_string(), source })?,
+            token_hash: token.hash(),
+            policy: new.policy,
+            source_identity: assumable.source_identity.clone(),
+            assumed_by: granted.principal().arn(),
+            created_at: now,
+            expires_at: new.expires_at,
+        };
+        let account = granted.account().clone();
+        self.transact(account, Revision::Kept, Some(audit), move |transaction| {
+            Box::pin(async move {
+                if role_rows::find_by_id(transaction, &session.account, &session.role).await?.is_none() {
+                    return Err(role_rows::absent(&name));
+                }
+                role_session_rows::insert(transaction, session).await
+            })
+        })
+        .await?;
+        Ok(SessionCredentials { role, key, secret, token })
+    }
+
+    /// The key of a session with its secret unsealed. Whether the session has ended is for the caller to see.
+    pub(super) async fn find_session_key(&self, id: &AccessKeyId) -> Result<Option<AccessKey>, StoreError> {
+        let reader = self.inner.connections.reader();
+        let Some(session) = role_session_rows::find(reader, id).await? else { return Ok(None) };
+        let role = role_rows::find_by_id(reader, &session.account, &session.role).await?;
+        // It was deleted between the two reads, and the session with it.
+        let Some(role) = role else { return Ok(None) };
+        let secret = self.inner.keys.open(&sealing_context(id), &session.sealed_secret);
+        let secret = secret.map_err(|source| StoreError::Keys { what: id.to_string(), source })?;
+        let secret = String::from_utf8(secret)
+            .map_err(|_| corrupt(id, "sealed_secret", "what was sealed is no text"))?;
+        let validity = SessionValidity { token_hash: session.token_hash, expires_at: session.expires_at };
+        let principal = Principal::AssumedRole {
+            account: session.account,
+            role_id: role.id,
+            role_name: role.name,
+            session_name: session.name,
+            session_key: session.key.clone(),
+        };
+        Ok(Some(AccessKey {
+            id: session.key,
+            secret: AccessKeySecret::new(secret),
+            status: AccessKeyStatus::Active,
+            principal,
+            session: Some(validity),
+        }))
+    }
+}
+
+/// The layers of a session: what its role has now, narrowed by the policy that it was started with.
+pub(super) async fn layers_of(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    target: &AttachmentTarget,
+    key: &AccessKeyId,
+) -> Result<Layers, StoreError> {
+    let identity = PolicySet::new(attachment_rows::documents_of(connection, account, target).await?);
+    let session = match role_session_rows::find(connection, key).await? {
+        // It has ended, and what has ended may do nothing.
+        None => Some(PolicySet::default()),
+        Some(StoredSession { policy: None, .. }) => None,
+        Some(StoredSession { policy: Some(document), name, .. }) => {
+            Some(session_policy(key, &name, &document)?)
+        }
+    };
+    Ok(Layers { session, identity, ..Layers::default() })
+}
+
+/// One that cannot be read is an error, not an absence: it might deny.
+fn session_policy(key: &AccessKeyId, name: &RoleSessionName, text: &str) -> Result<PolicySet, StoreError> {
+    let document = PolicyDocument::parse(text.as_bytes(), DocumentKind::Session)
+        .map_err(|why| corrupt(key, "session_policy", &why.to_string()))?;
+    Ok(PolicySet::new(vec![(Arc::from(name.as_str()), Arc::new(document))]))
+}
+
+fn corrupt(key: &AccessKeyId, column: &'static str, why: &str) -> CorruptRow {
+    CorruptRow { table: "role_sessions", column, id: key.to_string(), why: why.to_owned() }
+}
+
+/// So that a sealed secret cannot be moved to another session.
+fn sealing_context(id: &AccessKeyId) -> String {
+    format!("role_sessions:{id}")
+}

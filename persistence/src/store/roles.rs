@@ -1,0 +1,159 @@
+//! Administration of roles. Every change bumps the account's revision.
+
+use domain::Timestamp;
+use domain::actions::{AdministersIdentity, ReadsIdentity};
+use domain::audit::AuditEvent;
+use domain::gate::{Granted, IdentityResource};
+use domain::identity::{AttachmentTarget, Entity, IdentityRefused, RoleId, RoleName, limits};
+use policies::{DocumentKind, PolicyDocument};
+
+use super::{Revision, Scope, Store};
+use crate::markers::NameSlice;
+use crate::rows::{account_rows, attachment_rows, role_rows, role_session_rows};
+use crate::{MarkerPage, MarkerRequest, NewRole, Role, RoleChange, StoreError};
+
+impl Store {
+    /// Makes a role.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidPolicy`] says what is wrong with the trust policy, and where; [`StoreError::Identity`] when
+    /// the name is taken or there are as many roles as there may be; [`StoreError::OutsideGrant`].
+    pub async fn create_role<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        new: NewRole,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<Role, StoreError> {
+        Scope::of(granted).admits_identity(&IdentityResource::Role(new.name.clone()))?;
+        check_trust_policy(&new.trust_policy)?;
+        let account = granted.account().clone();
+        let role = Role {
+            id: RoleId::generate(),
+            name: new.name,
+            description: new.description,
+            trust_policy: new.trust_policy,
+            max_session_duration: new.max_session_duration,
+            created_at: now,
+            changed_at: now,
+        };
+        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+            Box::pin(async move {
+                // Those who make roles take turns, so that no two of them find room for the last one.
+                account_rows::lock(transaction, &account).await?;
+                if role_rows::count(transaction, &account).await? >= limits::ROLES {
+                    let what = "roles of one account";
+                    return Err(
+                        IdentityRefused::LimitExceeded { code: "Role", what, limit: limits::ROLES }.into()
+                    );
+                }
+                role_rows::insert(transaction, &account, &role).await?;
+                Ok(role)
+            })
+        })
+        .await
+    }
+
+    /// One role.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when there is no such role; [`StoreError::OutsideGrant`].
+    pub async fn role<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        name: &RoleName,
+    ) -> Result<Role, StoreError> {
+        Scope::of(granted).admits_identity(&IdentityResource::Role(name.clone()))?;
+        let found = role_rows::find(self.inner.connections.reader(), granted.account(), name).await?;
+        found.ok_or_else(|| role_rows::absent(name))
+    }
+
+    /// A part of the roles, by name.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidMarker`]; [`StoreError::OutsideGrant`] when the grant is not for all roles.
+    pub async fn list_roles<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        page: &MarkerRequest,
+    ) -> Result<MarkerPage<Role>, StoreError> {
+        Scope::of(granted).admits_identity(&IdentityResource::Roles)?;
+        let slice = NameSlice::of(page, "roles")?;
+        let roles = role_rows::list(self.inner.connections.reader(), granted.account(), &slice).await?;
+        Ok(slice.page(roles, |role| role.name.to_string()))
+    }
+
+    /// Changes a role. What its sessions may is not frozen in them; what a trust policy says counts at the next
+    /// AssumeRole.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidPolicy`]; [`StoreError::Identity`] when there is no such role.
+    pub async fn update_role<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        name: &RoleName,
+        change: RoleChange,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<Role, StoreError> {
+        Scope::of(granted).admits_identity(&IdentityResource::Role(name.clone()))?;
+        if let Some(document) = &change.trust_policy {
+            check_trust_policy(document)?;
+        }
+        let (account, name) = (granted.account().clone(), name.clone());
+        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+            Box::pin(async move {
+                let role = role_rows::get_locked(transaction, &account, &name).await?;
+                let role = Role {
+                    trust_policy: change.trust_policy.unwrap_or(role.trust_policy),
+                    description: change.description.unwrap_or(role.description),
+                    max_session_duration: change.max_session_duration.unwrap_or(role.max_session_duration),
+                    changed_at: now,
+                    ..role
+                };
+                role_rows::save(transaction, &account, &role).await?;
+                Ok(role)
+            })
+        })
+        .await
+    }
+
+    /// Deletes a role that has no policies, and ends its sessions.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when there is no such role, and while policies are attached to it.
+    pub async fn delete_role<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        name: &RoleName,
+        audit: AuditEvent,
+    ) -> Result<(), StoreError> {
+        Scope::of(granted).admits_identity(&IdentityResource::Role(name.clone()))?;
+        let (account, name) = (granted.account().clone(), name.clone());
+        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+            Box::pin(async move {
+                let role = role_rows::get_locked(transaction, &account, &name).await?;
+                let target = AttachmentTarget::Role(role.id.clone());
+                let attached = attachment_rows::of_target(transaction, &account, &target).await?;
+                if !attached.is_empty() {
+                    let why = format!("policies are attached to it ({}); detach them first", attached.len());
+                    return Err(IdentityRefused::DeleteConflict {
+                        entity: Entity::Role,
+                        code: "Role.Policy",
+                        why,
+                    }
+                    .into());
+                }
+                role_session_rows::delete_of_role(transaction, &account, &role.id).await?;
+                role_rows::delete(transaction, &account, &role).await
+            })
+        })
+        .await
+    }
+}
+
+fn check_trust_policy(document: &str) -> Result<(), StoreError> {
+    PolicyDocument::parse(document.as_bytes(), DocumentKind::Trust)
+        .map(drop)
+        .map_err(StoreError::InvalidPolicy)
+}
