@@ -7,6 +7,7 @@ mod list_audit_events;
 mod list_instance_records;
 mod ram;
 mod set_instance_record_config;
+mod sts;
 mod view_instance_records;
 
 use domain::actions as catalogue;
@@ -19,7 +20,7 @@ use crate::dispatch::Registered;
 use crate::errors::ActionError;
 
 /// Every action that dispatch can call, in one list for each product or part of it.
-pub(crate) const REGISTRY: &[&[Registered]] = &[WORKBENCH, ram::USERS];
+pub(crate) const REGISTRY: &[&[Registered]] = &[WORKBENCH, ram::USERS, ram::ROLES, sts::ALL];
 
 const WORKBENCH: &[Registered] = &[
     Registered::new::<catalogue::SetInstanceRecordConfig>(),

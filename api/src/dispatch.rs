@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use actix_web::HttpResponse;
 use domain::actions::{self, Action, CatalogueEntry, Product};
 use domain::audit::{AuditDecision, AuditEvent};
-use domain::gate::{self, Granted, RequestFacts, Resource};
+use domain::gate::{self, Granted, PrincipalPolicies, RequestFacts, Resource};
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use domain::{InstanceId, TerminalSessionToken, Timestamp};
@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use validator::Validate;
 
 use crate::actions::REGISTRY;
+use crate::diagnostics::Denial;
 use crate::errors::{ActionError, Refusal};
 use crate::gateway::finish::panicked;
 use crate::gateway::parameters::shown;
@@ -63,6 +64,11 @@ pub(crate) trait RpcAction: Action + Sized {
     /// The recording that the call names, for the audit row of a refusal too.
     fn recording(_: &Self::Request) -> Option<TerminalSessionToken> {
         None
+    }
+
+    /// The policies that decide: the caller's, and where the call is about somebody else's too, those.
+    async fn policies(call: &Call<'_>, _: &Resource) -> Result<PrincipalPolicies, ActionError> {
+        Ok(call.hansard.store.policies_of(&call.principal).await?)
     }
 
     /// Does it.
@@ -247,15 +253,16 @@ async fn road<A: RpcAction>(
         Err(error) => return Err(call.refuse(name, &about, error).await),
     };
     about.resource = resource.arn(call.principal.account());
-    let policies = match call.hansard.store.policies_of(&call.principal).await {
+    let policies = match A::policies(call, &resource).await {
         Ok(policies) => policies,
-        Err(error) => return Err(call.refuse(name, &about, error.into()).await),
+        Err(error) => return Err(call.refuse(name, &about, error).await),
     };
     let granted: Granted<A> = match gate::authorize(&call.principal, resource, &policies, &call.facts()) {
         Ok(granted) => granted,
         Err(denied) => {
             about.decision = AuditDecision::Denied { by: denied.by.clone() };
-            return Err(call.refuse(name, &about, denied.into()).await);
+            let denial = Denial::sealed(denied, &call.hansard.keys);
+            return Err(call.refuse(name, &about, denial.into()).await);
         }
     };
     about.decision = allowed(&granted);

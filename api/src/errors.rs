@@ -11,13 +11,13 @@ use actix_web::{HttpResponse, ResponseError};
 use domain::actions::Product;
 use domain::gate::Denied;
 use domain::identity::IdentityRefused;
-use domain::principal::Principal;
 use domain::storage_target::StorageTargetRefused;
 use openapi::error_codes::{ErrorCode, WireError};
 use openapi::replies::{AccessDeniedDetail, ErrorReply};
 use persistence::StoreError;
 use persistence::objects::ObjectError;
 
+use crate::diagnostics::Denial;
 use crate::request::RequestId;
 use crate::throttle::Throttled;
 
@@ -29,7 +29,7 @@ pub(crate) enum ActionError {
     Refused(#[from] WireError),
     /// Policy refused.
     #[error("denied")]
-    Denied(#[source] Box<Denied>),
+    Denied(#[source] Box<Denial>),
     /// The caller calls too often.
     #[error("throttled")]
     Throttled(Throttled),
@@ -57,7 +57,13 @@ impl From<ErrorCode> for ActionError {
 
 impl From<Denied> for ActionError {
     fn from(denied: Denied) -> Self {
-        Self::Denied(Box::new(denied))
+        Denial::from(denied).into()
+    }
+}
+
+impl From<Denial> for ActionError {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(Box::new(denial))
     }
 }
 
@@ -102,7 +108,7 @@ impl ActionError {
     pub(crate) fn wire(&self) -> WireError {
         match self {
             Self::Refused(wire) => wire.clone(),
-            Self::Denied(denied) => match denied.product {
+            Self::Denied(denial) => match denial.denied.product {
                 Product::Workbench => ErrorCode::ForbiddenRam.into(),
                 Product::Ram | Product::Sts => ErrorCode::NoPermission.into(),
             },
@@ -115,7 +121,7 @@ impl ActionError {
 
     fn access_denied_detail(&self) -> Option<AccessDeniedDetail> {
         match self {
-            Self::Denied(denied) => Some(access_denied_detail(denied)),
+            Self::Denied(denial) => Some(denial.detail()),
             _ => None,
         }
     }
@@ -171,25 +177,6 @@ fn object_error(error: &ObjectError) -> WireError {
     match error {
         ObjectError::NotFound { .. } => ErrorCode::ObjectNotFound.into(),
         _ => ErrorCode::ServiceUnavailable.into(),
-    }
-}
-
-/// What the caller may learn about a denial (RAM, "denial on the wire"): never the policy.
-fn access_denied_detail(denied: &Denied) -> AccessDeniedDetail {
-    let (kind, name) = match &denied.principal {
-        Principal::User { user_id, .. } => ("SubUser", user_id.as_str().to_owned()),
-        Principal::AssumedRole { role_name, session_name, .. } => {
-            ("AssumedRoleUser", format!("{role_name}:{session_name}"))
-        }
-        other => ("Account", other.account().as_str().to_owned()),
-    };
-    AccessDeniedDetail {
-        auth_action: denied.action.clone(),
-        auth_principal_type: kind.to_owned(),
-        auth_principal_owner_id: denied.principal.account().to_string(),
-        auth_principal_display_name: name,
-        policy_type: denied.policy_type.as_str().to_owned(),
-        no_permission_type: if denied.explicit { "ExplicitDeny" } else { "ImplicitDeny" }.to_owned(),
     }
 }
 

@@ -5,6 +5,7 @@ mod actions;
 pub mod agent_api;
 mod connection;
 mod decoding;
+mod diagnostics;
 mod dispatch;
 mod documents;
 mod errors;

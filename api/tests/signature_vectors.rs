@@ -7,6 +7,7 @@ use api::gateway::parameters::Channel;
 use api::gateway::signature::{Claim, SignedRequest, WINDOW_MILLIS};
 use domain::Timestamp;
 use domain::access_key::AccessKeySecret;
+use domain::role::{SecurityToken, SessionValidity};
 use openapi::error_codes::{ErrorCode, WireError};
 use serde::Deserialize;
 
@@ -152,17 +153,25 @@ fn the_3_unsigned_requests_are_refused() {
 }
 
 #[test]
-fn session_tokens_must_be_signed_and_are_refused() {
+fn session_tokens_must_be_signed_and_belong_to_their_session() {
     let mut seen = 0;
     for (vector, secret) in signed().filter(|(vector, _)| vector.security_token.is_some()) {
         let raw = Raw::from(&vector.request);
         let request = raw.read().unwrap();
         let claim = Claim::read(&request).unwrap();
         claim.check_signature(&secret).unwrap();
-        assert_eq!(
-            claim.check_security_token().unwrap_err().code_text(),
-            "InvalidSecurityToken.MismatchWithAccessKey"
-        );
+        let refusal = |session: Option<&SessionValidity>, now| {
+            claim.check_security_token(session, now).unwrap_err().code_text()
+        };
+        let sent = SecurityToken::presented(vector.security_token.as_deref().unwrap());
+        let expires_at = Timestamp::from_millis(signed_at().as_millis() + 1);
+        let session = SessionValidity { token_hash: sent.hash(), expires_at };
+        claim.check_security_token(Some(&session), signed_at()).unwrap();
+        assert_eq!(refusal(Some(&session), expires_at), "InvalidSecurityToken.Expired");
+        let other = SessionValidity { token_hash: SecurityToken::generate().hash(), expires_at };
+        assert_eq!(refusal(Some(&other), signed_at()), "InvalidSecurityToken.MismatchWithAccessKey");
+        // A long-term key has no token.
+        assert_eq!(refusal(None, signed_at()), "InvalidSecurityToken.MismatchWithAccessKey");
         if vector.signature_version == "V3" {
             let mut unsigned = raw.clone();
             for (_, value) in unsigned.headers.iter_mut().filter(|(name, _)| name == "authorization") {
@@ -182,6 +191,23 @@ fn session_tokens_must_be_signed_and_are_refused() {
         seen += 1;
     }
     assert!(seen >= 5, "{seen}");
+}
+
+#[test]
+fn a_session_without_its_token_is_told_so() {
+    let session = SessionValidity { token_hash: SecurityToken::generate().hash(), expires_at: signed_at() };
+    for (vector, _) in signed().filter(|(vector, _)| vector.security_token.is_none()) {
+        let request = Raw::from(&vector.request).read().unwrap();
+        let claim = Claim::read(&request).unwrap();
+        claim.check_security_token(None, signed_at()).unwrap();
+        let refused = claim.check_security_token(Some(&session), signed_at()).unwrap_err();
+        assert_eq!(
+            (refused.code_text().as_str(), refused.status()),
+            ("MissingSecurityToken", 400),
+            "{}",
+            vector.name
+        );
+    }
 }
 
 #[test]

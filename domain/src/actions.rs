@@ -177,6 +177,24 @@ catalogue! {
     /// What was asked of the account, by whom and with what outcome, newest first.
     ListAuditEvents as Workbench "ListAuditEvents", Wire, List, ReadsAuditTrail;
 
+    // RAM: roles. STS.
+    /// Makes a role, with the policy that says who may assume it.
+    CreateRole as Ram "CreateRole", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// One role.
+    GetRole as Ram "GetRole", Wire, Read, ReadsIdentity;
+    /// Changes who may assume a role, for how long, or its description.
+    UpdateRole as Ram "UpdateRole", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// The roles of the account, by name.
+    ListRoles as Ram "ListRoles", Wire, List, ReadsIdentity;
+    /// Deletes a role that has no policies, and ends its sessions.
+    DeleteRole as Ram "DeleteRole", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// Opens what a denial sealed: why it was denied.
+    DecodeDiagnosticMessage as Ram "DecodeDiagnosticMessage", Wire, Read;
+    /// Starts a session of a role.
+    AssumeRole as Sts "AssumeRole", Wire, Write, StartsRoleSession;
+    /// Who the caller is.
+    GetCallerIdentity as Sts "GetCallerIdentity" without permission, Wire, Read;
+
     /// Makes an agent of a bearer of a join token.
     EnrolAgent as Workbench "EnrolAgent", AgentApi, Write, WritesAgent, ReadsRecordConfig;
     /// The effective configuration of the agent's own instance, by request or by the link.
@@ -224,6 +242,13 @@ mod tests {
         let all = names.len();
         names.dedup();
         assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn who_one_is_everybody_may_ask_and_nothing_else() {
+        let free: Vec<_> = CATALOGUE.iter().filter(|entry| !entry.needs_permission).collect();
+        assert_eq!(free.iter().map(|entry| entry.name).collect::<Vec<_>>(), ["GetCallerIdentity"]);
+        assert!(free.iter().all(|entry| entry.door == Door::Wire && entry.access == Access::Read));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod error_codes;
 pub mod parameters;
 pub mod ram;
 pub mod replies;
+pub mod sts;
 pub mod workbench;
 
 pub use error_codes::{ErrorCode, WireError};

@@ -46,4 +46,8 @@ pub struct AccessDeniedDetail {
     pub policy_type: String,
     /// `ImplicitDeny` or `ExplicitDeny`.
     pub no_permission_type: String,
+    /// Why, sealed: DecodeDiagnosticMessage opens it for those of the account who may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "AQ5zZWFsaW5nLTBhMWIyYzNk...")]
+    pub encoded_diagnostic_message: Option<String>,
 }

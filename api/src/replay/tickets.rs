@@ -2,7 +2,7 @@
 //! the fragment of an address, so that they reach no log and no Referer.
 
 use aws_lc_rs::digest;
-use domain::identity::{AccessKeyId, UserId, UserName};
+use domain::identity::{AccessKeyId, RoleId, RoleName, RoleSessionName, UserId, UserName};
 use domain::principal::Principal;
 use domain::recording_life::Recording;
 use domain::{AccountId, InstanceId, TerminalSessionToken, Timestamp};
@@ -34,9 +34,12 @@ pub(crate) struct Viewer {
     account: AccountId,
     /// The key that asked for the ticket: when it is taken away, what it opened is closed.
     access_key: String,
-    /// The RAM user's id and name; absent for the account's owner.
+    /// The RAM user's id and name; absent for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user: Option<(String, String)>,
+    /// The role's id and name, and the session's name; absent for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    role: Option<(String, String, String)>,
 }
 
 impl Viewer {
@@ -45,16 +48,16 @@ impl Viewer {
         access_key: &AccessKeyId,
         recording: &Recording,
     ) -> Result<Self, ActionError> {
-        let user = match principal {
-            Principal::Account { .. } => None,
+        let (user, role) = match principal {
+            Principal::Account { .. } => (None, None),
             Principal::User { user_id, user_name, .. } => {
-                Some((user_id.as_str().to_owned(), user_name.as_str().to_owned()))
+                (Some((user_id.to_string(), user_name.to_string())), None)
             }
-            // A role's session holds no ticket yet: what opened it could not be asked for again.
-            Principal::AssumedRole { .. }
-            | Principal::Agent { .. }
-            | Principal::System { .. }
-            | Principal::Operator { .. } => {
+            // The ticket names the session's key: when the session ends, what it opened is closed.
+            Principal::AssumedRole { role_id, role_name, session_name, .. } => {
+                (None, Some((role_id.to_string(), role_name.to_string(), session_name.to_string())))
+            }
+            Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. } => {
                 return Err(ErrorCode::ForbiddenRam.into());
             }
         };
@@ -64,6 +67,7 @@ impl Viewer {
             account: principal.account().clone(),
             access_key: access_key.as_str().to_owned(),
             user,
+            role,
         })
     }
 
@@ -76,8 +80,17 @@ impl Viewer {
     /// The caller to whom the ticket was given.
     pub(crate) fn principal(&self) -> Result<Principal, ActionError> {
         let account = self.account.clone();
-        let Some((id, name)) = &self.user else { return Ok(Principal::Account { account }) };
         let unreadable = |error| ActionError::unexpected("read the viewer of a replay token", error);
+        if let Some((id, name, session)) = &self.role {
+            return Ok(Principal::AssumedRole {
+                account,
+                role_id: RoleId::parse(id).map_err(unreadable)?,
+                role_name: RoleName::parse(name).map_err(unreadable)?,
+                session_name: RoleSessionName::parse(session).map_err(unreadable)?,
+                session_key: self.access_key()?,
+            });
+        }
+        let Some((id, name)) = &self.user else { return Ok(Principal::Account { account }) };
         let user_id = UserId::parse(id).map_err(unreadable)?;
         let user_name = UserName::parse(name).map_err(unreadable)?;
         Ok(Principal::User { account, user_id, user_name })

@@ -18,6 +18,7 @@ use openapi::error_codes::ErrorCode;
 use super::session;
 use super::tickets::Viewer;
 use crate::Hansard;
+use crate::diagnostics::Denial;
 use crate::errors::ActionError;
 use crate::request::{self, RequestId};
 use crate::stranger::Stranger;
@@ -131,16 +132,21 @@ impl Viewing {
         self.check_access_key().await.map_err(not_asked)?;
         let policies = self.hansard.store.policies_of(&self.principal).await;
         let policies = policies.map_err(|error| not_asked(error.into()))?;
-        gate::authorize(&self.principal, resource, &policies, &self.facts)
-            .map_err(|denied| (AuditDecision::Denied { by: denied.by.clone() }, denied.into()))
+        gate::authorize(&self.principal, resource, &policies, &self.facts).map_err(|denied| {
+            let decision = AuditDecision::Denied { by: denied.by.clone() };
+            (decision, Denial::sealed(denied, &self.hansard.keys).into())
+        })
     }
 
     /// Whether the key that asked for the ticket still signs, for the same caller. A key that is switched off or
-    /// deleted, as one is whose secret has leaked, ends what was opened with it.
+    /// deleted, as one is whose secret has leaked, ends what was opened with it; so does the end of a role's session.
     async fn check_access_key(&self) -> Result<(), ActionError> {
         let key = self.hansard.store.find_access_key(&self.access_key).await?;
-        let signs =
-            key.is_some_and(|key| key.status == AccessKeyStatus::Active && key.principal == self.principal);
+        let signs = key.is_some_and(|key| {
+            key.status == AccessKeyStatus::Active
+                && key.principal == self.principal
+                && key.session.is_none_or(|session| !session.expired(self.now))
+        });
         if signs {
             return Ok(());
         }

@@ -1,11 +1,21 @@
 //! Requests and replies of RAM 2015-05-01, as they stand on the wire. One file per kind of thing. Results stand beside
 //! RequestId; there is no envelope.
 
+mod diagnostics;
+mod roles;
 mod users;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use diagnostics::{
+    AuthCondition, AuthPrincipal, DecodeDiagnosticMessageReply, DecodeDiagnosticMessageRequest,
+    DecodedDiagnosticMessage, MatchedPolicy,
+};
+pub use roles::{
+    CreateRoleRequest, DeleteRoleRequest, GetRoleRequest, ListRolesReply, ListRolesRequest, RoleItem,
+    RoleList, RoleReply, UpdateRoleRequest,
+};
 pub use users::{GetUserReply, GetUserRequest, ListUsersReply, ListUsersRequest, UserItem, UserList};
 
 /// How many entries a list shows unless asked otherwise.

@@ -1,8 +1,14 @@
 //! The actions of RAM, one file each.
 
+mod create_role;
+mod decode_diagnostic_message;
+mod delete_role;
+mod get_role;
 mod get_user;
+mod list_roles;
 mod list_users;
 pub(super) mod paging;
+mod update_role;
 
 use domain::actions as catalogue;
 use domain::identity::{InvalidName, UserName};
@@ -15,14 +21,24 @@ use crate::dispatch::{Call, Registered};
 pub(super) const USERS: &[Registered] =
     &[Registered::new::<catalogue::GetUser>(), Registered::new::<catalogue::ListUsers>()];
 
+/// Roles, and why something was denied.
+pub(super) const ROLES: &[Registered] = &[
+    Registered::new::<catalogue::CreateRole>(),
+    Registered::new::<catalogue::GetRole>(),
+    Registered::new::<catalogue::UpdateRole>(),
+    Registered::new::<catalogue::ListRoles>(),
+    Registered::new::<catalogue::DeleteRole>(),
+    Registered::new::<catalogue::DecodeDiagnosticMessage>(),
+];
+
 /// `InvalidParameter.<Param>`; `rule` says what is allowed.
-fn invalid(parameter: &'static str, rule: impl std::fmt::Display) -> WireError {
+pub(super) fn invalid(parameter: &'static str, rule: impl std::fmt::Display) -> WireError {
     let message = format!("The specified parameter {parameter} is not valid: {rule}.");
     WireError::about(ErrorCode::InvalidRamParameter, parameter, message)
 }
 
 /// Reads a name or an id.
-fn name<T: std::str::FromStr<Err = InvalidName>>(
+pub(super) fn name<T: std::str::FromStr<Err = InvalidName>>(
     parameter: &'static str,
     text: &str,
 ) -> Result<T, WireError> {

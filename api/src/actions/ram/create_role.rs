@@ -1,0 +1,83 @@
+//! CreateRole: a role, with the policy that says who may assume it.
+
+use domain::AccountId;
+use domain::actions::CreateRole;
+use domain::gate::{Granted, IdentityResource, Resource};
+use domain::role::{MaxSessionDuration, RoleArn};
+use openapi::error_codes::WireError;
+use openapi::ram::{CreateRoleRequest, RoleItem, RoleReply};
+use persistence::{NewRole, Role};
+
+use super::{invalid, name};
+use crate::actions::wire_time;
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for CreateRole {
+    type Request = CreateRoleRequest;
+    type Reply = RoleReply;
+
+    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(Resource::Identity(vec![IdentityResource::Role(name("RoleName", &asked.role_name)?)]))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        without_tags(asked.tag.as_deref())?;
+        let longest = asked.max_session_duration.map(|seconds| longest("MaxSessionDuration", seconds));
+        let new = NewRole {
+            name: name("RoleName", &asked.role_name)?,
+            description: asked.description.unwrap_or_default(),
+            trust_policy: asked.assume_role_policy_document,
+            max_session_duration: longest.transpose()?.unwrap_or(MaxSessionDuration::DEFAULT),
+        };
+        let audit = call.audit_of_change(&granted, "");
+        let role = call.hansard.store.create_role(&granted, new, call.arrived_at, audit).await?;
+        Ok(Done::changed(reply(call, &granted, &role)))
+    }
+}
+
+/// A role with all there is to tell.
+pub(super) fn reply<A: domain::actions::Action>(
+    call: &Call<'_>,
+    granted: &Granted<A>,
+    role: &Role,
+) -> RoleReply {
+    let item = item(granted.account(), role);
+    let assume_role_policy_document = Some(role.trust_policy.clone());
+    RoleReply {
+        request_id: call.request_id.to_string(),
+        role: RoleItem { assume_role_policy_document, ..item },
+    }
+}
+
+/// A role as lists show it.
+pub(super) fn item(account: &AccountId, role: &Role) -> RoleItem {
+    let arn = RoleArn { account: account.clone(), name: role.name.clone() };
+    RoleItem {
+        role_id: role.id.to_string(),
+        role_name: role.name.to_string(),
+        arn: arn.to_string(),
+        description: role.description.clone(),
+        assume_role_policy_document: None,
+        max_session_duration: role.max_session_duration.seconds().into(),
+        create_date: wire_time(role.created_at),
+        update_date: wire_time(role.changed_at),
+    }
+}
+
+/// Reads how long sessions last at most.
+pub(super) fn longest(parameter: &'static str, seconds: i64) -> Result<MaxSessionDuration, WireError> {
+    MaxSessionDuration::from_seconds(seconds).map_err(|rule| invalid(parameter, rule))
+}
+
+/// A tag that is not kept, or a filter that is not applied, would mislead whoever sent it.
+pub(super) fn without_tags(tag: Option<&str>) -> Result<(), WireError> {
+    match tag {
+        None | Some("" | "[]") => Ok(()),
+        Some(_) => Err(invalid("Tag", "roles have no tags here; leave it out")),
+    }
+}

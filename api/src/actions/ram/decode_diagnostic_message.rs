@@ -1,0 +1,73 @@
+//! DecodeDiagnosticMessage: opens what a denial of the caller's own account sealed.
+
+use domain::actions::DecodeDiagnosticMessage;
+use domain::gate::{Granted, Resource};
+use domain::identity::PolicyKind;
+use domain::system_policies;
+use openapi::ram::{
+    AuthCondition, AuthPrincipal, DecodeDiagnosticMessageReply, DecodeDiagnosticMessageRequest,
+    DecodedDiagnosticMessage, MatchedPolicy,
+};
+use policies::PolicyType;
+
+use super::invalid;
+use crate::diagnostics::Diagnostics;
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for DecodeDiagnosticMessage {
+    type Request = DecodeDiagnosticMessageRequest;
+    type Reply = DecodeDiagnosticMessageReply;
+
+    /// What is inside names resources and people of the whole account.
+    async fn locate(_: &Call<'_>, _: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(Resource::Everything)
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let message = asked.encoded_diagnostic_message.trim();
+        let opened = Diagnostics::open(&call.hansard.keys, granted.account(), message)
+            .map_err(|error| invalid("EncodedDiagnosticMessage", error))?;
+        let matched_policies = matched(&opened);
+        Ok(Done::read(DecodeDiagnosticMessageReply {
+            request_id: call.request_id.to_string(),
+            decoded_diagnostic_message: DecodedDiagnosticMessage {
+                explicit_deny: opened.explicit,
+                no_permission_policy_type: opened.policy_type,
+                auth_action: opened.action,
+                auth_resource: opened.resource,
+                auth_principal: AuthPrincipal {
+                    auth_principal_type: opened.caller_kind,
+                    auth_principal_owner_id: granted.account().to_string(),
+                    auth_principal_display_name: opened.caller_name,
+                },
+                auth_conditions: opened.context.into_iter().map(condition).collect(),
+                matched_policies,
+            },
+        }))
+    }
+}
+
+fn condition((condition_key, condition_values): (String, Vec<String>)) -> AuthCondition {
+    AuthCondition { condition_key, condition_values }
+}
+
+fn matched(opened: &Diagnostics) -> Vec<MatchedPolicy> {
+    let Some((policy, statement)) = &opened.statement else { return Vec::new() };
+    let own = opened.policy_type == PolicyType::AccountLevelIdentityBasedPolicy.as_str();
+    let kind = match system_policies::find(policy) {
+        Some(_) => PolicyKind::System,
+        None => PolicyKind::Custom,
+    };
+    vec![MatchedPolicy {
+        policy_identifier: policy.clone(),
+        policy_type: if own { kind.as_str().to_owned() } else { opened.policy_type.clone() },
+        effect: "Deny".to_owned(),
+        attached_scope: "Account".to_owned(),
+        statement: i32::try_from(*statement).unwrap_or(i32::MAX),
+    }]
+}

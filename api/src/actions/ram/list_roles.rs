@@ -1,0 +1,36 @@
+//! ListRoles: the roles of the account, by name.
+
+use domain::actions::ListRoles;
+use domain::gate::{Granted, IdentityResource, Resource};
+use openapi::ram::{ListRolesReply, ListRolesRequest, RoleList};
+
+use super::create_role;
+use super::paging::page;
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for ListRoles {
+    type Request = ListRolesRequest;
+    type Reply = ListRolesReply;
+
+    async fn locate(_: &Call<'_>, _: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(Resource::Identity(vec![IdentityResource::Roles]))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        create_role::without_tags(asked.tag.as_deref())?;
+        let page = page(asked.marker, asked.max_items)?;
+        let page = call.hansard.store.list_roles(&granted, &page).await?;
+        let items = page.items.iter().map(|role| create_role::item(granted.account(), role));
+        Ok(Done::read(ListRolesReply {
+            request_id: call.request_id.to_string(),
+            is_truncated: page.marker.is_some(),
+            roles: RoleList { role: items.collect() },
+            marker: page.marker,
+        }))
+    }
+}

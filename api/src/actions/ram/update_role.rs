@@ -1,0 +1,38 @@
+//! UpdateRole: who may assume a role, for how long, or what it is for.
+
+use domain::actions::UpdateRole;
+use domain::gate::{Granted, IdentityResource, Resource};
+use openapi::ram::{RoleReply, UpdateRoleRequest};
+use persistence::RoleChange;
+
+use super::{create_role, name};
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for UpdateRole {
+    type Request = UpdateRoleRequest;
+    type Reply = RoleReply;
+
+    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(Resource::Identity(vec![IdentityResource::Role(name("RoleName", &asked.role_name)?)]))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let longest = asked
+            .new_max_session_duration
+            .map(|seconds| create_role::longest("NewMaxSessionDuration", seconds));
+        let change = RoleChange {
+            trust_policy: asked.new_assume_role_policy_document,
+            description: asked.new_description,
+            max_session_duration: longest.transpose()?,
+        };
+        let role = name("RoleName", &asked.role_name)?;
+        let audit = call.audit_of_change(&granted, "");
+        let role = call.hansard.store.update_role(&granted, &role, change, call.arrived_at, audit).await?;
+        Ok(Done::changed(create_role::reply(call, &granted, &role)))
+    }
+}

@@ -1,0 +1,46 @@
+//! GetCallerIdentity: who the caller is. Whoever signs may ask.
+
+use domain::actions::GetCallerIdentity;
+use domain::gate::{Granted, Resource};
+use domain::principal::Principal;
+use openapi::sts::{GetCallerIdentityReply, GetCallerIdentityRequest};
+
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for GetCallerIdentity {
+    type Request = GetCallerIdentityRequest;
+    type Reply = GetCallerIdentityReply;
+
+    async fn locate(_: &Call<'_>, _: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(Resource::Everything)
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        _: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let principal = granted.principal();
+        let account_id = principal.account().to_string();
+        let (kind, principal_id, user_id, role_id) = match principal {
+            Principal::User { user_id, .. } => {
+                ("RAMUser", user_id.to_string(), Some(user_id.to_string()), None)
+            }
+            Principal::AssumedRole { role_id, session_name, .. } => {
+                let id = format!("{role_id}:{session_name}");
+                ("AssumedRoleUser", id, None, Some(role_id.to_string()))
+            }
+            _ => ("Account", account_id.clone(), Some(account_id.clone()), None),
+        };
+        Ok(Done::read(GetCallerIdentityReply {
+            request_id: call.request_id.to_string(),
+            identity_type: kind.to_owned(),
+            account_id,
+            arn: principal.arn(),
+            principal_id,
+            user_id,
+            role_id,
+        }))
+    }
+}

@@ -1,0 +1,84 @@
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use validator::Validate;
+
+/// Asks why something was denied.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DecodeDiagnosticMessageRequest {
+    /// The message of a denial in this account, as its AccessDeniedDetail carries it.
+    pub encoded_diagnostic_message: String,
+}
+
+/// Why it was denied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DecodeDiagnosticMessageReply {
+    /// The call's id.
+    pub request_id: String,
+    /// What was sealed when it was denied.
+    pub decoded_diagnostic_message: DecodedDiagnosticMessage,
+}
+
+/// A denial, as it was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DecodedDiagnosticMessage {
+    /// Whether a statement denied it; otherwise none allowed it.
+    pub explicit_deny: bool,
+    /// The kind of policy that decided.
+    #[schema(example = "AccountLevelIdentityBasedPolicy")]
+    pub no_permission_policy_type: String,
+    /// The action.
+    #[schema(example = "ecs-workbench:ViewInstanceRecords")]
+    pub auth_action: String,
+    /// The resource: an ARN, or `*`.
+    pub auth_resource: String,
+    /// Who asked.
+    pub auth_principal: AuthPrincipal,
+    /// Every condition key of the request.
+    pub auth_conditions: Vec<AuthCondition>,
+    /// The policy that denied; empty when none allowed it.
+    pub matched_policies: Vec<MatchedPolicy>,
+}
+
+/// Who was denied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct AuthPrincipal {
+    /// `SubUser`, `AssumedRoleUser` or `Account`.
+    pub auth_principal_type: String,
+    /// The account.
+    pub auth_principal_owner_id: String,
+    /// The user's id; of a session, `<role name>:<session name>`.
+    pub auth_principal_display_name: String,
+}
+
+/// A condition key with what it held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct AuthCondition {
+    /// The key.
+    #[schema(example = "acs:SourceIp")]
+    pub condition_key: String,
+    /// Its values.
+    pub condition_values: Vec<String>,
+}
+
+/// A policy that decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct MatchedPolicy {
+    /// The policy's name; of a trust policy the role's, of a session's policy the session's.
+    pub policy_identifier: String,
+    /// `Custom` or `System`; for other than a principal's own policies, their kind.
+    pub policy_type: String,
+    /// What it said.
+    #[schema(example = "Deny")]
+    pub effect: String,
+    /// Where it applies.
+    #[schema(example = "Account")]
+    pub attached_scope: String,
+    /// Which of its statements, from 0.
+    pub statement: i32,
+}

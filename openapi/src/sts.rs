@@ -1,0 +1,116 @@
+//! Requests and replies of STS 2015-04-01, as they stand on the wire. Results stand beside RequestId; there is no
+//! envelope.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use validator::Validate;
+
+/// Starts a session of a role.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct AssumeRoleRequest {
+    /// The role, of this account or of another of this deployment.
+    #[schema(example = "acs:ram::1609982529000000:role/auditor")]
+    pub role_arn: String,
+    /// What the caller calls the session; it stands in the session's ARN.
+    #[schema(example = "ana", pattern = "^[A-Za-z0-9.@_-]{2,64}$")]
+    pub role_session_name: String,
+    /// How many seconds it lasts: 900 to the role's most. Omitted: 3600.
+    #[schema(nullable = false, minimum = 900, maximum = 43200, default = 3600)]
+    pub duration_seconds: Option<i64>,
+    /// A policy that narrows this session: it may what both its role's policies and this one allow. 2,048 characters.
+    #[schema(nullable = false)]
+    pub policy: Option<String>,
+    /// What the role's trust policy may ask for as `sts:ExternalId`.
+    #[schema(nullable = false, pattern = "^[A-Za-z0-9_+=,.@:/-]{2,1224}$")]
+    pub external_id: Option<String>,
+    /// Who stands behind the session; `sts:SourceIdentity`. It stays the same in every session that this one starts.
+    #[schema(nullable = false, pattern = "^[A-Za-z0-9.@_=-]{2,64}$")]
+    pub source_identity: Option<String>,
+}
+
+/// A session has begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct AssumeRoleReply {
+    /// The call's id.
+    pub request_id: String,
+    /// Who calls with these credentials.
+    pub assumed_role_user: AssumedRoleUser,
+    /// What signs its calls.
+    pub credentials: Credentials,
+    /// Who stands behind the session; absent when nobody said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub source_identity: Option<String>,
+}
+
+/// A session of a role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct AssumedRoleUser {
+    /// Its ARN.
+    #[schema(example = "acs:ram::1609982529000000:role/auditor/ana")]
+    pub arn: String,
+    /// The role's id and the session's name.
+    #[schema(example = "300000000000000001:ana")]
+    pub assumed_role_id: String,
+}
+
+/// Credentials of a session. They are shown once.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Credentials {
+    /// The key's id.
+    #[schema(example = "STS.0123456789abcdefghijABCD")]
+    pub access_key_id: String,
+    /// The key's secret.
+    pub access_key_secret: String,
+    /// Goes with every call.
+    pub security_token: String,
+    /// When the session ends.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub expiration: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("access_key_id", &self.access_key_id)
+            .field("expiration", &self.expiration)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Asks who calls.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetCallerIdentityRequest {}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetCallerIdentityReply {
+    /// The call's id.
+    pub request_id: String,
+    /// `Account`, `RAMUser` or `AssumedRoleUser`.
+    #[schema(example = "RAMUser")]
+    pub identity_type: String,
+    /// The account.
+    #[schema(example = "1609982529000000")]
+    pub account_id: String,
+    /// The caller's ARN; of a session, with its name.
+    pub arn: String,
+    /// The account's or the user's id; of a session `<role id>:<session name>`.
+    pub principal_id: String,
+    /// The account's or the user's id; absent for sessions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub user_id: Option<String>,
+    /// The role's id; only for sessions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub role_id: Option<String>,
+}
