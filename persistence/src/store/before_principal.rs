@@ -164,7 +164,9 @@ impl Store {
             Principal::AssumedRole { account, role_id, session_key, .. } => {
                 let (reader, target) =
                     (self.inner.connections.reader(), AttachmentTarget::Role(role_id.clone()));
-                let layers = role_sessions::layers_of(reader, account, &target, session_key).await?;
+                let layers =
+                    role_sessions::layers_of(reader, &self.inner.compiled, account, &target, session_key)
+                        .await?;
                 Ok(PrincipalPolicies::new(layers))
             }
             Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. } => {

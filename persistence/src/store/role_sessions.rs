@@ -14,6 +14,7 @@ use policies::{DocumentKind, Layers, PolicyDocument, PolicySet};
 use sea_orm::ConnectionTrait;
 
 use super::{Revision, Store};
+use crate::compiled_policies::CompiledPolicies;
 use crate::rows::role_session_rows::{self, StoredSession};
 use crate::rows::{attachment_rows, role_rows};
 use crate::{CorruptRow, NewRoleSession, Role, SessionCredentials, StoreError};
@@ -133,11 +134,12 @@ impl Store {
 /// The layers of a session: what its role has now, narrowed by the policy that it was started with.
 pub(super) async fn layers_of(
     connection: &impl ConnectionTrait,
+    compiled: &CompiledPolicies,
     account: &AccountId,
     target: &AttachmentTarget,
     key: &AccessKeyId,
 ) -> Result<Layers, StoreError> {
-    let identity = PolicySet::new(attachment_rows::documents_of(connection, account, target).await?);
+    let identity = compiled.set(attachment_rows::documents_of(connection, compiled, account, target).await?);
     let session = match role_session_rows::find(connection, key).await? {
         // It has ended, and what has ended may do nothing.
         None => Some(PolicySet::default()),
