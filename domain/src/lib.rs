@@ -12,6 +12,7 @@ pub mod clock;
 pub mod expiration;
 pub mod gate;
 pub mod identity;
+pub mod password;
 pub mod principal;
 pub mod record_config;
 pub mod recording_life;
