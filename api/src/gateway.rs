@@ -9,6 +9,7 @@ pub mod signature;
 
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use domain::actions::Product;
 
 use crate::dispatch::{self, Call};
 use crate::errors::ActionError;
@@ -42,6 +43,8 @@ async fn answer(
     http.extensions_mut().insert(format);
     let claim = signature::Claim::read(&signed).map_err(|error| stranger.refuse(error))?;
     let authenticated = authenticate::authenticate(&hansard, &claim, arrived_at, &stranger).await?;
+    let product = claim.version().ok().and_then(Product::of_version);
+    hansard.store.note_key_used(&authenticated.access_key_id, arrived_at, product);
     // RegionId selects nothing; here it is recorded.
     http.extensions_mut().insert(finish::Asked {
         principal: authenticated.principal.arn(),

@@ -215,10 +215,52 @@ catalogue! {
     AdministerIdentity as Workbench "AdministerIdentity", Administration, Write, ReadsIdentity, AdministersIdentity, IssuesJoinToken, ReadsAuditTrail;
 
     // RAM: users, access keys, groups.
+    /// Makes a user.
+    CreateUser as Ram "CreateUser", Wire, Write, ReadsIdentity, AdministersIdentity;
     /// One user.
     GetUser as Ram "GetUser", Wire, Read, ReadsIdentity;
+    /// Changes a user's name and what is noted about it.
+    UpdateUser as Ram "UpdateUser", Wire, Write, ReadsIdentity, AdministersIdentity;
     /// The users of the account, by name.
     ListUsers as Ram "ListUsers", Wire, List, ReadsIdentity;
+    /// Deletes a user that has nothing any more.
+    DeleteUser as Ram "DeleteUser", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// Gives a user a password for the console.
+    CreateLoginProfile as Ram "CreateLoginProfile", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// How a user signs in to the console.
+    GetLoginProfile as Ram "GetLoginProfile", Wire, Read, ReadsIdentity;
+    /// Changes how a user signs in to the console.
+    UpdateLoginProfile as Ram "UpdateLoginProfile", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// Takes the console from a user.
+    DeleteLoginProfile as Ram "DeleteLoginProfile", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// Makes an access key, whose secret is shown once.
+    CreateAccessKey as Ram "CreateAccessKey", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// The access keys of a user.
+    ListAccessKeys as Ram "ListAccessKeys", Wire, List, ReadsIdentity;
+    /// Switches an access key on or off.
+    UpdateAccessKey as Ram "UpdateAccessKey", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// Deletes an access key.
+    DeleteAccessKey as Ram "DeleteAccessKey", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// When an access key last signed.
+    GetAccessKeyLastUsed as Ram "GetAccessKeyLastUsed", Wire, Read, ReadsIdentity;
+    /// Makes a group.
+    CreateGroup as Ram "CreateGroup", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// One group.
+    GetGroup as Ram "GetGroup", Wire, Read, ReadsIdentity;
+    /// Changes a group's name and what is noted about it.
+    UpdateGroup as Ram "UpdateGroup", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// The groups of the account, by name.
+    ListGroups as Ram "ListGroups", Wire, List, ReadsIdentity;
+    /// Deletes a group that nobody is in and nothing is attached to.
+    DeleteGroup as Ram "DeleteGroup", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// Puts a user into a group.
+    AddUserToGroup as Ram "AddUserToGroup", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// Takes a user out of a group.
+    RemoveUserFromGroup as Ram "RemoveUserFromGroup", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// The users that are in a group, by name.
+    ListUsersForGroup as Ram "ListUsersForGroup", Wire, List, ReadsIdentity;
+    /// The groups that a user is in.
+    ListGroupsForUser as Ram "ListGroupsForUser", Wire, List, ReadsIdentity;
 
     /// Closes abandoned recordings and lowers the counters of expired ones.
     SweepRecordings as Workbench "SweepRecordings", Job, Write, SweepsRecordings;

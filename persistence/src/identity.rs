@@ -2,7 +2,11 @@
 
 use domain::Timestamp;
 use domain::access_key::{AccessKeySecret, AccessKeyStatus};
-use domain::identity::{AccessKeyId, PolicyName, RoleId, RoleName, RoleSessionName, UserId, UserName};
+use domain::gate::IdentityResource;
+use domain::identity::{
+    AccessKeyId, GroupId, GroupName, PolicyName, RoleId, RoleName, RoleSessionName, UserId, UserName,
+};
+use domain::password::PasswordHash;
 use domain::role::{MaxSessionDuration, SecurityToken};
 
 /// A RAM user.
@@ -35,6 +39,21 @@ pub struct UserProfile {
     pub comments: String,
 }
 
+/// What shall be otherwise about a user; what is `None` stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserChange {
+    /// Another name.
+    pub name: Option<UserName>,
+    /// Another name for people to see.
+    pub display_name: Option<String>,
+    /// Another number.
+    pub mobile_phone: Option<String>,
+    /// Another address.
+    pub email: Option<String>,
+    /// Another note.
+    pub comments: Option<String>,
+}
+
 /// A user that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewUser {
@@ -59,6 +78,17 @@ pub enum KeyOwner {
     User(UserName),
 }
 
+impl KeyOwner {
+    /// As policies are asked about it.
+    #[must_use]
+    pub fn resource(&self) -> IdentityResource {
+        match self {
+            Self::Root => IdentityResource::Owner,
+            Self::User(name) => IdentityResource::User(name.clone()),
+        }
+    }
+}
+
 /// An access key without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessKeyEntry {
@@ -70,6 +100,72 @@ pub struct AccessKeyEntry {
     pub status: AccessKeyStatus,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it last signed; `None` when it never did. Up to a few seconds behind.
+    pub last_used: Option<AccessKeyUse>,
+}
+
+/// A moment at which an access key signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessKeyUse {
+    /// When.
+    pub at: Timestamp,
+    /// The RAM code of the product that was called; `None` when the call named none that is known.
+    pub service: Option<String>,
+}
+
+/// How a user signs in to the console. Its password is never read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginProfile {
+    /// Whether the next sign-in has to choose another password.
+    pub password_reset_required: bool,
+    /// Whether signing in needs a second factor.
+    pub mfa_bind_required: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// How a user shall sign in to the console; what is `None` stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LoginProfileChange {
+    /// The hash of another password.
+    pub password: Option<PasswordHash>,
+    /// Whether the next sign-in has to choose another password.
+    pub password_reset_required: Option<bool>,
+    /// Whether signing in needs a second factor.
+    pub mfa_bind_required: Option<bool>,
+}
+
+/// A group of users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its id, never reused.
+    pub id: GroupId,
+    /// Its name, unique within the account.
+    pub name: GroupName,
+    /// What is noted about it.
+    pub comments: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub changed_at: Timestamp,
+}
+
+/// What shall be otherwise about a group; what is `None` stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GroupChange {
+    /// Another name.
+    pub name: Option<GroupName>,
+    /// Another note.
+    pub comments: Option<String>,
+}
+
+/// Something with the moment at which a user came into a group: the user, or the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined<T> {
+    /// The user or the group.
+    pub what: T,
+    /// When.
+    pub joined_at: Timestamp,
 }
 
 /// A policy and who has it.

@@ -82,8 +82,9 @@ pub use changes::{AgentEnrolled, JoinTokenIssued, Permits, RecordingOpened};
 pub use database::{DatabaseUrl, InvalidDatabaseUrl};
 pub use error::{CorruptRow, StoreError};
 pub use identity::{
-    AccessKeyEntry, KeyOwner, NewRole, NewRoleSession, NewUser, PolicyEntry, Role, RoleChange,
-    SessionCredentials, User, UserProfile,
+    AccessKeyEntry, AccessKeyUse, Group, GroupChange, Joined, KeyOwner, LoginProfile, LoginProfileChange,
+    NewRole, NewRoleSession, NewUser, PolicyEntry, Role, RoleChange, SessionCredentials, User, UserChange,
+    UserProfile,
 };
 pub use lists::{
     AgentPage, AuditFilter, AuditPage, AuditQuery, DecisionKind, PageRequest, RecordingPage, RecordingQuery,

@@ -1,6 +1,7 @@
 //! The jobs of the control plane. They are idempotent and take no input; a round that failed is made good by the next.
 
 mod audit;
+mod key_usage;
 mod sweep;
 mod tallies;
 
@@ -15,6 +16,8 @@ use crate::Hansard;
 
 /// How often the sweep runs, and what is idle is forgotten.
 const EVERY: Duration = Duration::from_secs(30);
+/// How often it is written down when access keys last signed.
+const KEY_USAGE_EVERY: Duration = Duration::from_secs(5);
 
 /// The running jobs.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ pub(crate) struct Jobs {
     stop: watch::Sender<bool>,
     sweeper: JoinHandle<()>,
     teller: JoinHandle<()>,
+    key_usage: JoinHandle<()>,
     auditor: JoinHandle<()>,
     stop_auditor: watch::Sender<bool>,
 }
@@ -34,9 +38,10 @@ impl Jobs {
         // The auditor is stopped after the others, so that it also exports what these write at their end.
         let (stop_auditor, auditor_stopped) = watch::channel(false);
         let sweeper = tokio::spawn(sweep(Arc::clone(&hansard), stopped.clone()));
-        let teller = tokio::spawn(tell(Arc::clone(&hansard), stopped));
+        let teller = tokio::spawn(tell(Arc::clone(&hansard), stopped.clone()));
+        let key_usage = tokio::spawn(write_key_usage(Arc::clone(&hansard), stopped));
         let auditor = tokio::spawn(audit::run(hansard, auditor_stopped));
-        Self { stop, sweeper, teller, auditor, stop_auditor }
+        Self { stop, sweeper, teller, key_usage, auditor, stop_auditor }
     }
 
     /// Lets what is running end, and starts nothing more. No call is answered any more by now.
@@ -47,6 +52,9 @@ impl Jobs {
         }
         if let Err(error) = self.teller.await {
             tracing::error!(%error, "the job that writes counts down did not end in order");
+        }
+        if let Err(error) = self.key_usage.await {
+            tracing::error!(%error, "the job that notes the use of access keys did not end in order");
         }
         self.stop_auditor.send_replace(true);
         if let Err(error) = self.auditor.await {
@@ -77,4 +85,16 @@ async fn tell(hansard: Arc<Hansard>, mut stopped: watch::Receiver<bool>) {
         }
     }
     tallies::write_all(&hansard).await;
+}
+
+/// Once more at the end, for the calls that were answered last.
+async fn write_key_usage(hansard: Arc<Hansard>, mut stopped: watch::Receiver<bool>) {
+    let mut stops = false;
+    while !stops {
+        tokio::select! {
+            () = tokio::time::sleep(KEY_USAGE_EVERY) => {}
+            _ = stopped.wait_for(|stop| *stop) => stops = true,
+        }
+        key_usage::write(&hansard).await;
+    }
 }

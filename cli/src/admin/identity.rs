@@ -82,19 +82,21 @@ impl Session<'_> {
     async fn refuse_to_delete_with_belongings(&self, name: &UserName) -> Result<(), Failure> {
         let granted = &self.operator.granted;
         let keys = self.store.list_access_keys(granted).await.map_err(refused)?;
+        let groups = self.store.groups_of_user(granted, name).await.map_err(refused)?;
         let policies = self.store.list_policies(granted).await.map_err(refused)?;
         let keys = keys.iter().filter(|key| key.owner == KeyOwner::User(name.clone()));
         let policies = policies.iter().filter(|policy| policy.attached_to.contains(name));
         let held: Vec<_> = keys
             .map(|key| format!("access key {}", key.id))
+            .chain(groups.iter().map(|group| format!("membership in {}", group.what.name)))
             .chain(policies.map(|policy| format!("policy {}", policy.name)))
             .collect();
         if held.is_empty() {
             return Ok(());
         }
         Err(Failure::failed(format!(
-            "DeleteConflict: the user {name} has {}; delete its access keys and detach its policies first, or \
-             --force does both",
+            "DeleteConflict: the user {name} has {}; delete its access keys, take it out of its groups and detach \
+             its policies first, or --force does it all",
             held.join(", ")
         )))
     }

@@ -179,11 +179,11 @@ pub(crate) enum UserCommand {
     /// List users.
     #[command(alias = "ls")]
     List,
-    /// Delete a user that has no access keys and no policies.
+    /// Delete a user that has no access keys and no policies and is in no group.
     Delete {
         /// The user's name.
         name: UserName,
-        /// Delete its access keys and detach its policies, too.
+        /// Delete its access keys, take it out of its groups and detach its policies, too.
         #[arg(long)]
         force: bool,
     },

@@ -64,7 +64,7 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
     server.admin(&["policy", "put", "held", &good]);
     server.admin(&["policy", "attach", "held", "--user", "ana"]);
     for (arguments, code, expected) in [
-        (&["user", "create", "ana"][..], 1, "there is a user of this name"),
+        (&["user", "create", "ana"][..], 1, "there is such a user already: ana"),
         (&["user", "create", "a b"][..], 2, "letters, digits"),
         (&["user", "delete", "nobody"][..], 1, "no such user"),
         (&["policy", "put", "bad", &malformed][..], 1, "line 2"),

@@ -1,5 +1,8 @@
 //! The operations of RAM, one file for each part.
 
+mod access_keys;
+mod groups;
+mod login_profiles;
 mod roles;
 mod users;
 
@@ -9,4 +12,7 @@ use super::Builder;
 pub(super) fn operations(document: &mut Builder) {
     users::operations(document);
     roles::operations(document);
+    login_profiles::operations(document);
+    access_keys::operations(document);
+    groups::operations(document);
 }

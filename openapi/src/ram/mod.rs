@@ -1,22 +1,43 @@
 //! Requests and replies of RAM 2015-05-01, as they stand on the wire. One file per kind of thing. Results stand beside
 //! RequestId; there is no envelope.
 
+mod access_keys;
 mod diagnostics;
+mod groups;
+mod login_profiles;
 mod roles;
 mod users;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use access_keys::{
+    AccessKeyItem, AccessKeyLastUsed, AccessKeyList, CreateAccessKeyReply, CreateAccessKeyRequest,
+    CreatedAccessKey, DeleteAccessKeyRequest, GetAccessKeyLastUsedReply, GetAccessKeyLastUsedRequest,
+    ListAccessKeysReply, ListAccessKeysRequest, UpdateAccessKeyRequest,
+};
 pub use diagnostics::{
     AuthCondition, AuthPrincipal, DecodeDiagnosticMessageReply, DecodeDiagnosticMessageRequest,
     DecodedDiagnosticMessage, MatchedPolicy,
+};
+pub use groups::{
+    AddUserToGroupRequest, CreateGroupRequest, DeleteGroupRequest, GetGroupRequest, GroupItem, GroupList,
+    GroupReply, ListGroupsForUserReply, ListGroupsForUserRequest, ListGroupsReply, ListGroupsRequest,
+    ListUsersForGroupReply, ListUsersForGroupRequest, MemberItem, MemberList, MembershipItem, MembershipList,
+    RemoveUserFromGroupRequest, UpdateGroupRequest,
+};
+pub use login_profiles::{
+    CreateLoginProfileRequest, DeleteLoginProfileRequest, GetLoginProfileRequest, LoginProfileItem,
+    LoginProfileReply, UpdateLoginProfileRequest,
 };
 pub use roles::{
     CreateRoleRequest, DeleteRoleRequest, GetRoleRequest, ListRolesReply, ListRolesRequest, RoleItem,
     RoleList, RoleReply, UpdateRoleRequest,
 };
-pub use users::{GetUserReply, GetUserRequest, ListUsersReply, ListUsersRequest, UserItem, UserList};
+pub use users::{
+    CreateUserRequest, DeleteUserRequest, GetUserRequest, ListUsersReply, ListUsersRequest,
+    UpdateUserRequest, UserItem, UserList, UserReply,
+};
 
 /// How many entries a list shows unless asked otherwise.
 pub const DEFAULT_MAX_ITEMS: u32 = 100;

@@ -2,6 +2,41 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+/// Makes a user.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreateUserRequest {
+    /// Its name: 1 to 64 letters, digits, `.`, `_` or `-`.
+    #[schema(example = "ana")]
+    pub user_name: String,
+    /// The name that people see.
+    #[schema(nullable = false)]
+    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    pub display_name: Option<String>,
+    /// The number of a mobile phone; nothing is sent to it.
+    #[schema(nullable = false)]
+    #[validate(length(max = 32, message = "it has at most 32 characters"))]
+    pub mobile_phone: Option<String>,
+    /// The address of a mailbox; nothing is sent to it.
+    #[schema(nullable = false)]
+    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    pub email: Option<String>,
+    /// What is noted about the user.
+    #[schema(nullable = false)]
+    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    pub comments: Option<String>,
+}
+
+/// One user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct UserReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The user.
+    pub user: UserItem,
+}
+
 /// Asks for one user.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -11,14 +46,32 @@ pub struct GetUserRequest {
     pub user_name: Option<String>,
 }
 
-/// One user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// Changes a user. What is omitted stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
-pub struct GetUserReply {
-    /// The call's id.
-    pub request_id: String,
+pub struct UpdateUserRequest {
     /// The user.
-    pub user: UserItem,
+    #[schema(example = "ana")]
+    pub user_name: String,
+    /// Another name. The user keeps its id and all that it has; the caller must be allowed under both names.
+    #[schema(nullable = false)]
+    pub new_user_name: Option<String>,
+    /// Another name for people to see.
+    #[schema(nullable = false)]
+    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    pub new_display_name: Option<String>,
+    /// Another number.
+    #[schema(nullable = false)]
+    #[validate(length(max = 32, message = "it has at most 32 characters"))]
+    pub new_mobile_phone: Option<String>,
+    /// Another address.
+    #[schema(nullable = false)]
+    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    pub new_email: Option<String>,
+    /// Another note.
+    #[schema(nullable = false)]
+    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    pub new_comments: Option<String>,
 }
 
 /// Lists the users of the account, by name.
@@ -49,6 +102,15 @@ pub struct ListUsersReply {
     pub marker: Option<String>,
     /// The users of this page.
     pub users: UserList,
+}
+
+/// Deletes a user that has neither access keys nor policies and is in no group.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeleteUserRequest {
+    /// The user.
+    #[schema(example = "ana")]
+    pub user_name: String,
 }
 
 /// Users.

@@ -1,8 +1,15 @@
 //! Table `group_members`: which users are in which groups.
 
-use domain::AccountId;
-use domain::identity::UserId;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect, Select};
+use std::collections::BTreeMap;
+
+use domain::identity::{Entity as Thing, GroupId, IdentityRefused, UserId};
+use domain::{AccountId, Timestamp};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
+    Select,
+};
+
+use crate::StoreError;
 
 mod row {
     use sea_orm::entity::prelude::*;
@@ -26,9 +33,119 @@ mod row {
 
 /// The ids of the groups that a user is in, as a subquery.
 pub(crate) fn groups_of(account: &AccountId, user: &UserId) -> Select<row::Entity> {
-    row::Entity::find()
-        .select_only()
-        .column(row::Column::GroupId)
+    of_user(account, user).select_only().column(row::Column::GroupId)
+}
+
+/// The ids of the users that are in a group, as a subquery.
+pub(crate) fn users_of(account: &AccountId, group: &GroupId) -> Select<row::Entity> {
+    of_group(account, group).select_only().column(row::Column::UserId)
+}
+
+/// Puts a user into a group; `what` is for the refusal when it is in there.
+pub(crate) async fn insert(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    (group, user): (&GroupId, &UserId),
+    what: String,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let model = row::ActiveModel {
+        account_id: Set(account.as_str().to_owned()),
+        group_id: Set(group.as_str().to_owned()),
+        user_id: Set(user.as_str().to_owned()),
+        joined_at: Set(now.as_millis()),
+    };
+    let taken = || IdentityRefused::AlreadyExists { entity: Thing::Membership, name: what };
+    row::Entity::insert(model)
+        .exec_without_returning(connection)
+        .await
+        .map(drop)
+        .map_err(StoreError::taken(taken, "put a user into a group"))
+}
+
+/// Takes a user out of a group; says whether it was in there.
+pub(crate) async fn delete(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    (group, user): (&GroupId, &UserId),
+) -> Result<bool, StoreError> {
+    let deleted = row::Entity::delete_many()
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .filter(row::Column::GroupId.eq(group.as_str()))
+        .filter(row::Column::UserId.eq(user.as_str()))
+        .exec(connection)
+        .await
+        .map_err(StoreError::at("take a user out of a group"))?;
+    Ok(deleted.rows_affected > 0)
+}
+
+/// Takes a user out of all its groups.
+pub(crate) async fn delete_of_user(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    user: &UserId,
+) -> Result<(), StoreError> {
+    row::Entity::delete_many()
         .filter(row::Column::AccountId.eq(account.as_str()))
         .filter(row::Column::UserId.eq(user.as_str()))
+        .exec(connection)
+        .await
+        .map(drop)
+        .map_err(StoreError::at("take a user out of its groups"))
+}
+
+/// In how many groups a user is.
+pub(crate) async fn count_of_user(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    user: &UserId,
+) -> Result<u64, StoreError> {
+    of_user(account, user).count(connection).await.map_err(StoreError::at("count the groups of a user"))
+}
+
+/// How many users are in a group.
+pub(crate) async fn count_of_group(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    group: &GroupId,
+) -> Result<u64, StoreError> {
+    of_group(account, group).count(connection).await.map_err(StoreError::at("count the users of a group"))
+}
+
+/// When a user came into each of its groups, by the group's id.
+pub(crate) async fn joined_by_group(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    user: &UserId,
+) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+    let rows =
+        of_user(account, user).all(connection).await.map_err(StoreError::at("list the groups of a user"))?;
+    Ok(rows.into_iter().map(|model| (model.group_id, Timestamp::from_millis(model.joined_at))).collect())
+}
+
+/// When each of these users came into the group, by the user's id.
+pub(crate) async fn joined_by_user(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    group: &GroupId,
+    users: impl Iterator<Item = &str>,
+) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+    let rows = of_group(account, group)
+        .filter(row::Column::UserId.is_in(users))
+        .all(connection)
+        .await
+        .map_err(StoreError::at("list the users of a group"))?;
+    Ok(rows.into_iter().map(|model| (model.user_id, Timestamp::from_millis(model.joined_at))).collect())
+}
+
+fn of_user(account: &AccountId, user: &UserId) -> Select<row::Entity> {
+    row::Entity::find()
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .filter(row::Column::UserId.eq(user.as_str()))
+}
+
+fn of_group(account: &AccountId, group: &GroupId) -> Select<row::Entity> {
+    row::Entity::find()
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .filter(row::Column::GroupId.eq(group.as_str()))
 }

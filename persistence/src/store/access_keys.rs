@@ -1,22 +1,24 @@
 //! Administration of access keys. Every change bumps the account's revision.
 
-use domain::Timestamp;
 use domain::access_key::{AccessKeySecret, AccessKeyStatus};
 use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::Granted;
-use domain::identity::AccessKeyId;
+use domain::identity::{AccessKeyId, Entity, IdentityRefused, limits};
+use domain::{AccountId, Timestamp};
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
-use super::{Revision, Store};
+use super::{Revision, Scope, Store};
 use crate::rows::access_key_rows::{self, StoredKey};
-use crate::rows::user_rows;
+use crate::rows::{account_rows, user_rows};
 use crate::{AccessKeyEntry, KeyOwner, StoreError};
 
 impl Store {
     /// Makes an access key. The secret can be read here and never again.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when there is no such user.
+    /// [`StoreError::Identity`] when there is no such user, or it has as many keys as it may have;
+    /// [`StoreError::OutsideGrant`].
     pub async fn create_access_key<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -25,18 +27,38 @@ impl Store {
         audit: AuditEvent,
     ) -> Result<(AccessKeyId, AccessKeySecret), StoreError> {
         let (account, owner) = (granted.account().clone(), owner.clone());
+        Scope::of(granted).admits_identity(&owner.resource())?;
         let (id, secret) = (AccessKeyId::generate(), AccessKeySecret::generate());
         let (key_id, sealed_secret) = (id.clone(), self.sealed(&id, &secret)?);
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
+                // Counted under a lock, so that two creators do not both take the last place.
                 let user = match &owner {
-                    KeyOwner::Root => None,
+                    KeyOwner::Root => {
+                        account_rows::lock(transaction, &account).await?;
+                        None
+                    }
                     KeyOwner::User(name) => {
-                        Some(user_rows::get_by_name(transaction, &account, name).await?.id)
+                        Some(user_rows::get_locked(transaction, &account, name).await?.id)
                     }
                 };
+                let has = access_key_rows::count_of_owner(transaction, &account, user.as_ref()).await?;
+                if has >= limits::ACCESS_KEYS_OF_USER {
+                    let (code, what) =
+                        ("User.AccessKey", "access keys of one user or of the account's owner");
+                    let limit = limits::ACCESS_KEYS_OF_USER;
+                    return Err(IdentityRefused::LimitExceeded { code, what, limit }.into());
+                }
                 let status = AccessKeyStatus::Active;
-                let key = StoredKey { id: key_id, account, user, sealed_secret, status, created_at: now };
+                let key = StoredKey {
+                    id: key_id,
+                    account,
+                    user,
+                    sealed_secret,
+                    status,
+                    created_at: now,
+                    last_used: None,
+                };
                 access_key_rows::insert(transaction, &key).await
             })
         })
@@ -54,21 +76,55 @@ impl Store {
     ) -> Result<Vec<AccessKeyEntry>, StoreError> {
         let names = self.user_names(granted).await?;
         let keys = access_key_rows::list(self.inner.connections.reader(), granted.account()).await?;
-        let entry = |key: StoredKey| {
+        let listed = |key: StoredKey| {
             let owner = match &key.user {
                 None => KeyOwner::Root,
                 // A user that was made or deleted between the two reads is not listed.
                 Some(id) => KeyOwner::User(names.get(id.as_str())?.clone()),
             };
-            Some(AccessKeyEntry { id: key.id, owner, status: key.status, created_at: key.created_at })
+            Some(entry(key, owner))
         };
-        Ok(keys.into_iter().filter_map(entry).collect())
+        Ok(keys.into_iter().filter_map(listed).collect())
     }
 
-    /// Switches an access key on or off.
+    /// The access keys of one user, or of the account's owner, the oldest first.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
+    /// [`StoreError::Identity`] when there is no such user; [`StoreError::OutsideGrant`].
+    pub async fn access_keys_of<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        owner: &KeyOwner,
+    ) -> Result<Vec<AccessKeyEntry>, StoreError> {
+        let (account, reader) = (granted.account(), self.inner.connections.reader());
+        Scope::of(granted).admits_identity(&owner.resource())?;
+        let user = match owner {
+            KeyOwner::Root => None,
+            KeyOwner::User(name) => Some(user_rows::get_by_name(reader, account, name).await?.id),
+        };
+        let keys = access_key_rows::of_owner(reader, account, user.as_ref()).await?;
+        Ok(keys.into_iter().map(|key| entry(key, owner.clone())).collect())
+    }
+
+    /// One access key, of somebody that the grant names.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when there is no such key, or it is somebody else's.
+    pub async fn access_key<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        id: &AccessKeyId,
+    ) -> Result<AccessKeyEntry, StoreError> {
+        let reader = self.inner.connections.reader();
+        let found = access_key_rows::find(reader, id).await?;
+        let found = found.filter(|key| key.account == *granted.account());
+        within(reader, &Scope::of(granted), found, id).await
+    }
+
+    /// Switches an access key on or off, of somebody that the grant names.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when there is no such key, or it is somebody else's.
     pub async fn set_access_key_status<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -76,27 +132,68 @@ impl Store {
         status: AccessKeyStatus,
         audit: AuditEvent,
     ) -> Result<(), StoreError> {
-        let (account, id) = (granted.account().clone(), id.clone());
+        let (account, id, scope) = (granted.account().clone(), id.clone(), Scope::of(granted));
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
-            Box::pin(async move { access_key_rows::set_status(transaction, &account, &id, status).await })
+            Box::pin(async move {
+                locked_within(transaction, &account, &scope, &id).await?;
+                access_key_rows::set_status(transaction, &account, &id, status).await
+            })
         })
         .await
     }
 
-    /// Deletes an access key.
+    /// Deletes an access key of somebody that the grant names.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
+    /// [`StoreError::Identity`] when there is no such key, or it is somebody else's.
     pub async fn delete_access_key<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
         id: &AccessKeyId,
         audit: AuditEvent,
     ) -> Result<(), StoreError> {
-        let (account, id) = (granted.account().clone(), id.clone());
+        let (account, id, scope) = (granted.account().clone(), id.clone(), Scope::of(granted));
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
-            Box::pin(async move { access_key_rows::delete(transaction, &account, &id).await })
+            Box::pin(async move {
+                locked_within(transaction, &account, &scope, &id).await?;
+                access_key_rows::delete(transaction, &account, &id).await
+            })
         })
         .await
     }
+}
+
+async fn locked_within(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    scope: &Scope,
+    id: &AccessKeyId,
+) -> Result<(), StoreError> {
+    let found = access_key_rows::find_locked(transaction, account, id).await?;
+    within(transaction, scope, found, id).await.map(drop)
+}
+
+/// The key, if there is one and the grant names its owner. Whose it is otherwise, the caller does not learn.
+async fn within(
+    connection: &impl ConnectionTrait,
+    scope: &Scope,
+    found: Option<StoredKey>,
+    id: &AccessKeyId,
+) -> Result<AccessKeyEntry, StoreError> {
+    let absent = || IdentityRefused::NotExist { entity: Entity::AccessKey, name: id.to_string() };
+    let key = found.ok_or_else(absent)?;
+    let owner = match &key.user {
+        None => KeyOwner::Root,
+        Some(user) => {
+            let user = user_rows::find_by_id(connection, &key.account, user.as_str()).await?;
+            KeyOwner::User(user.ok_or_else(absent)?.name)
+        }
+    };
+    scope.admits_identity(&owner.resource()).map_err(|_| absent())?;
+    Ok(entry(key, owner))
+}
+
+fn entry(key: StoredKey, owner: KeyOwner) -> AccessKeyEntry {
+    let StoredKey { id, status, created_at, last_used, .. } = key;
+    AccessKeyEntry { id, owner, status, created_at, last_used }
 }

@@ -74,8 +74,15 @@ impl Store {
                         .await;
                 }
                 let status = AccessKeyStatus::Active;
-                let key =
-                    StoredKey { id, account: owner, user: None, sealed_secret, status, created_at: now };
+                let key = StoredKey {
+                    id,
+                    account: owner,
+                    user: None,
+                    sealed_secret,
+                    status,
+                    created_at: now,
+                    last_used: None,
+                };
                 access_key_rows::insert(transaction, &key).await
             })
         })

@@ -9,6 +9,9 @@ mod audit_export;
 mod audit_verify;
 mod before_principal;
 mod configuration;
+mod groups;
+mod key_usage;
+mod login_profiles;
 mod policies;
 mod recordings;
 mod revisions;
@@ -52,6 +55,7 @@ struct Inner {
     anchored: audit_anchors::Anchored,
     exports: audit_export::Exports,
     revisions: revisions::Revisions,
+    key_usage: key_usage::KeyUsage,
 }
 
 /// What a transaction does, before its audit row is written and it is committed.
@@ -133,6 +137,7 @@ impl Store {
             anchored: audit_anchors::Anchored::default(),
             exports: audit_export::Exports::default(),
             revisions: revisions::Revisions::at(revision),
+            key_usage: key_usage::KeyUsage::default(),
         });
         revisions::watch_other_replicas(&inner);
         Ok(Self { inner })

@@ -2,22 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use domain::Timestamp;
 use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::{AttachmentTarget, UserId, UserName};
+use domain::identity::{AttachmentTarget, Entity, IdentityRefused, UserId, UserName, limits};
+use domain::{AccountId, Timestamp};
+use sea_orm::DatabaseTransaction;
 
 use super::{Revision, Scope, Store};
 use crate::markers::NameSlice;
-use crate::rows::{access_key_rows, attachment_rows, user_rows};
-use crate::{MarkerPage, MarkerRequest, NewUser, StoreError, User};
+use crate::rows::{
+    access_key_rows, account_rows, attachment_rows, group_member_rows, login_profile_rows, user_rows,
+};
+use crate::{MarkerPage, MarkerRequest, NewUser, StoreError, User, UserChange};
 
 impl Store {
     /// Makes a user.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when the name is taken.
+    /// [`StoreError::Identity`] when the name is taken or there are as many users as there may be;
+    /// [`StoreError::OutsideGrant`].
     pub async fn create_user<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -38,19 +42,17 @@ impl Store {
         };
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
+                // Counted under a lock, so that two creators do not both take the last place.
+                account_rows::lock(transaction, &account).await?;
+                if user_rows::count(transaction, &account).await? >= limits::USERS {
+                    let (code, what) = ("User", "users of one account");
+                    return Err(IdentityRefused::LimitExceeded { code, what, limit: limits::USERS }.into());
+                }
                 user_rows::insert(transaction, &account, &user).await?;
                 Ok(user)
             })
         })
         .await
-    }
-
-    /// All users, by name.
-    ///
-    /// # Errors
-    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
-    pub async fn list_users<A: ReadsIdentity>(&self, granted: &Granted<A>) -> Result<Vec<User>, StoreError> {
-        user_rows::list(self.inner.connections.reader(), granted.account()).await
     }
 
     /// One user.
@@ -81,10 +83,59 @@ impl Store {
         Ok(slice.page(users, |user| user.name.to_string()))
     }
 
-    /// Deletes a user with its access keys and attachments.
+    /// All users, by name.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when it is not there.
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn list_users<A: ReadsIdentity>(&self, granted: &Granted<A>) -> Result<Vec<User>, StoreError> {
+        user_rows::list(self.inner.connections.reader(), granted.account()).await
+    }
+
+    /// Changes a user. With another name it keeps its id and all that it has; the grant must be for both names.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when it is not there, or the other name is taken; [`StoreError::OutsideGrant`].
+    pub async fn update_user<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        name: &UserName,
+        change: UserChange,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<User, StoreError> {
+        let (account, name, scope) = (granted.account().clone(), name.clone(), Scope::of(granted));
+        scope.admits_identity(&IdentityResource::User(name.clone()))?;
+        if let Some(another) = &change.name {
+            scope.admits_identity(&IdentityResource::User(another.clone()))?;
+        }
+        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+            Box::pin(async move {
+                let mut user = user_rows::get_locked(transaction, &account, &name).await?;
+                let UserChange { name, display_name, mobile_phone, email, comments } = change;
+                user.name = name.unwrap_or(user.name);
+                let profile = &mut user.profile;
+                for (value, changed) in [
+                    (&mut profile.display_name, display_name),
+                    (&mut profile.mobile_phone, mobile_phone),
+                    (&mut profile.email, email),
+                    (&mut profile.comments, comments),
+                ] {
+                    if let Some(changed) = changed {
+                        *value = changed;
+                    }
+                }
+                user.changed_at = now;
+                user_rows::save(transaction, &account, &user).await?;
+                Ok(user)
+            })
+        })
+        .await
+    }
+
+    /// Deletes a user with its access keys, its login profile, its memberships and its attachments.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when it is not there; [`StoreError::OutsideGrant`].
     pub async fn delete_user<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -92,22 +143,24 @@ impl Store {
         audit: AuditEvent,
     ) -> Result<(), StoreError> {
         let (account, name) = (granted.account().clone(), name.clone());
+        Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                let user = user_rows::get_by_name(transaction, &account, &name).await?;
+                let user = user_rows::get_locked(transaction, &account, &name).await?;
                 access_key_rows::delete_of_user(transaction, &account, &user.id).await?;
+                group_member_rows::delete_of_user(transaction, &account, &user.id).await?;
                 let target = AttachmentTarget::User(user.id.clone());
                 attachment_rows::delete_of_target(transaction, &account, &target).await?;
-                user_rows::delete(transaction, &account, &user.id).await
+                delete_with_login_profile(transaction, &account, &user.id).await
             })
         })
         .await
     }
 
-    /// Deletes a user that has neither access keys nor policies.
+    /// Deletes a user that has neither access keys nor policies and is in no group. Its login profile goes with it.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when it is not there; [`StoreError::Conflict`] when it has some.
+    /// [`StoreError::Identity`] when it is not there, or has some; [`StoreError::OutsideGrant`].
     pub async fn delete_bare_user<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -115,20 +168,27 @@ impl Store {
         audit: AuditEvent,
     ) -> Result<(), StoreError> {
         let (account, name) = (granted.account().clone(), name.clone());
+        Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                let user = user_rows::get_by_name(transaction, &account, &name).await?;
-                let keys = access_key_rows::list(transaction, &account).await?;
+                // Whoever would give it something refers to its row, and waits.
+                let user = user_rows::get_locked(transaction, &account, &name).await?;
                 let target = AttachmentTarget::User(user.id.clone());
-                let has_policies = attachment_rows::has_any(transaction, &account, &target).await?;
-                let has_keys = keys.iter().any(|key| key.user.as_ref() == Some(&user.id));
-                if has_keys || has_policies {
-                    return Err(StoreError::Conflict {
-                        what: "user",
-                        why: "it has access keys or attached policies",
-                    });
+                let has = if access_key_rows::count_of_owner(transaction, &account, Some(&user.id)).await? > 0
+                {
+                    Some(("User.AccessKey", "it has access keys; delete them first"))
+                } else if group_member_rows::count_of_user(transaction, &account, &user.id).await? > 0 {
+                    Some(("User.Group", "it is in groups; take it out of them first"))
+                } else if attachment_rows::has_any(transaction, &account, &target).await? {
+                    Some(("User.Policy", "policies are attached to it; detach them first"))
+                } else {
+                    None
+                };
+                if let Some((code, why)) = has {
+                    let (entity, why) = (Entity::User, why.to_owned());
+                    return Err(IdentityRefused::DeleteConflict { entity, code, why }.into());
                 }
-                user_rows::delete(transaction, &account, &user.id).await
+                delete_with_login_profile(transaction, &account, &user.id).await
             })
         })
         .await
@@ -142,4 +202,13 @@ impl Store {
         let users = self.list_users(granted).await?;
         Ok(users.into_iter().map(|user| (user.id.as_str().to_owned(), user.name)).collect())
     }
+}
+
+async fn delete_with_login_profile(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    user: &UserId,
+) -> Result<(), StoreError> {
+    login_profile_rows::delete(transaction, account, user).await?;
+    user_rows::delete(transaction, account, user).await
 }

@@ -90,7 +90,13 @@ async fn keys_are_listed_switched_and_deleted(world: World) {
         store.delete_access_key(&operator, &anas, audit()).await,
         store.set_access_key_status(&operator, &anas, AccessKeyStatus::Active, audit()).await,
     ] {
-        assert!(matches!(refused, Err(StoreError::NotFound { what: "access key" })), "{refused:?}");
+        assert!(
+            matches!(
+                refused,
+                Err(StoreError::Identity(IdentityRefused::NotExist { entity: Entity::AccessKey, .. }))
+            ),
+            "{refused:?}"
+        );
     }
 }
 
@@ -126,7 +132,6 @@ async fn names_that_are_taken_or_unknown_are_said_to_be(world: World) {
         "{taken:?}"
     );
     let not_found = |result: Result<(), StoreError>, wanted: &str| match result {
-        Err(StoreError::NotFound { what }) => assert_eq!(what, wanted),
         Err(StoreError::Identity(IdentityRefused::NotExist { entity, .. })) => {
             assert_eq!(entity.noun(), wanted);
         }

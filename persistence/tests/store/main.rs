@@ -3,6 +3,7 @@
 // Clippy's own exception for tests does not reach the functions that tests share.
 #![allow(clippy::unwrap_used)]
 
+mod access_keys;
 mod agents;
 mod audit;
 mod audit_export;
@@ -12,6 +13,7 @@ mod calls;
 mod configuration;
 mod corrupt_rows;
 mod counters;
+mod groups;
 mod harness;
 mod identity;
 mod lists;
@@ -19,3 +21,4 @@ mod postgres;
 mod recordings;
 mod schema;
 mod sweeps;
+mod users;

@@ -2,7 +2,7 @@
 
 use domain::actions::GetUser;
 use domain::gate::{Granted, IdentityResource, Resource};
-use openapi::ram::{GetUserReply, GetUserRequest, UserItem};
+use openapi::ram::{GetUserRequest, UserItem, UserReply};
 
 use super::{caller_or, list_users};
 use crate::actions::wire_time;
@@ -11,7 +11,7 @@ use crate::errors::ActionError;
 
 impl RpcAction for GetUser {
     type Request = GetUserRequest;
-    type Reply = GetUserReply;
+    type Reply = UserReply;
 
     async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
         let name = caller_or(call, asked.user_name.as_deref())?;
@@ -26,7 +26,7 @@ impl RpcAction for GetUser {
         let name = caller_or(call, asked.user_name.as_deref())?;
         let user = call.hansard.store.user(&granted, &name).await?;
         let last_login_date = user.last_login_at.map(wire_time);
-        Ok(Done::read(GetUserReply {
+        Ok(Done::read(UserReply {
             request_id: call.request_id.to_string(),
             user: UserItem { last_login_date, ..list_users::item(&user) },
         }))

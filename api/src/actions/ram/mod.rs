@@ -1,25 +1,74 @@
 //! The actions of RAM, one file each.
 
+mod add_user_to_group;
+mod create_access_key;
+mod create_group;
+mod create_login_profile;
 mod create_role;
+mod create_user;
 mod decode_diagnostic_message;
+mod delete_access_key;
+mod delete_group;
+mod delete_login_profile;
 mod delete_role;
+mod delete_user;
+mod get_access_key_last_used;
+mod get_group;
+mod get_login_profile;
 mod get_role;
 mod get_user;
+mod list_access_keys;
+mod list_groups;
+mod list_groups_for_user;
 mod list_roles;
 mod list_users;
+mod list_users_for_group;
 pub(super) mod paging;
+mod remove_user_from_group;
+mod update_access_key;
+mod update_group;
+mod update_login_profile;
 mod update_role;
+mod update_user;
 
+use actix_web::web;
 use domain::actions as catalogue;
+use domain::gate::{IdentityResource, Resource};
 use domain::identity::{InvalidName, UserName};
+use domain::password::{Password, PasswordHash};
 use domain::principal::Principal;
 use openapi::error_codes::{ErrorCode, WireError};
+use persistence::KeyOwner;
 
 use crate::dispatch::{Call, Registered};
+use crate::errors::ActionError;
 
 /// Users, their access keys and passwords, groups and who is in them.
-pub(super) const USERS: &[Registered] =
-    &[Registered::new::<catalogue::GetUser>(), Registered::new::<catalogue::ListUsers>()];
+pub(super) const USERS: &[Registered] = &[
+    Registered::new::<catalogue::CreateUser>(),
+    Registered::new::<catalogue::GetUser>(),
+    Registered::new::<catalogue::UpdateUser>(),
+    Registered::new::<catalogue::ListUsers>(),
+    Registered::new::<catalogue::DeleteUser>(),
+    Registered::new::<catalogue::CreateLoginProfile>(),
+    Registered::new::<catalogue::GetLoginProfile>(),
+    Registered::new::<catalogue::UpdateLoginProfile>(),
+    Registered::new::<catalogue::DeleteLoginProfile>(),
+    Registered::new::<catalogue::CreateAccessKey>(),
+    Registered::new::<catalogue::ListAccessKeys>(),
+    Registered::new::<catalogue::UpdateAccessKey>(),
+    Registered::new::<catalogue::DeleteAccessKey>(),
+    Registered::new::<catalogue::GetAccessKeyLastUsed>(),
+    Registered::new::<catalogue::CreateGroup>(),
+    Registered::new::<catalogue::GetGroup>(),
+    Registered::new::<catalogue::UpdateGroup>(),
+    Registered::new::<catalogue::ListGroups>(),
+    Registered::new::<catalogue::DeleteGroup>(),
+    Registered::new::<catalogue::AddUserToGroup>(),
+    Registered::new::<catalogue::RemoveUserFromGroup>(),
+    Registered::new::<catalogue::ListUsersForGroup>(),
+    Registered::new::<catalogue::ListGroupsForUser>(),
+];
 
 /// Roles, and why something was denied.
 pub(super) const ROLES: &[Registered] = &[
@@ -52,4 +101,26 @@ fn caller_or(call: &Call<'_>, user_name: Option<&str>) -> Result<UserName, WireE
         (None, Principal::User { user_name, .. }) => Ok(user_name.clone()),
         (None, _) => Err(WireError::missing("UserName")),
     }
+}
+
+/// Whose access keys a call is about; one that names no user means the caller.
+fn key_owner(call: &Call<'_>, user_name: Option<&str>) -> Result<KeyOwner, WireError> {
+    match (user_name, &call.principal) {
+        (None, Principal::Account { .. }) => Ok(KeyOwner::Root),
+        (user_name, _) => caller_or(call, user_name).map(KeyOwner::User),
+    }
+}
+
+/// A user and a group, both of which a call about a membership is about.
+fn membership(user: &str, group: &str) -> Result<Resource, ActionError> {
+    let user = IdentityResource::User(name("UserName", user)?);
+    let group = IdentityResource::Group(name("GroupName", group)?);
+    Ok(Resource::Identity(vec![user, group]))
+}
+
+/// The hash of a new password. It takes long by intent, so that it is made where blocking is allowed.
+async fn hashed(password: &str) -> Result<PasswordHash, ActionError> {
+    let password: Password = name("Password", password)?;
+    let hashed = web::block(move || password.hash()).await;
+    hashed.map_err(|error| ActionError::unexpected("a password could not be hashed", error))
 }

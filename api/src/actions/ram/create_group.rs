@@ -1,0 +1,32 @@
+//! CreateGroup: makes a group.
+
+use domain::actions::CreateGroup;
+use domain::gate::{Granted, IdentityResource, Resource};
+use openapi::ram::{CreateGroupRequest, GroupReply};
+
+use super::list_groups::item;
+use super::name;
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for CreateGroup {
+    type Request = CreateGroupRequest;
+    type Reply = GroupReply;
+
+    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(Resource::Identity(vec![IdentityResource::Group(name("GroupName", &asked.group_name)?)]))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let group = name("GroupName", &asked.group_name)?;
+        let comments = asked.comments.unwrap_or_default();
+        let audit = call.audit_of_change(&granted, "");
+        let group =
+            call.hansard.store.create_group(&granted, &group, comments, call.arrived_at, audit).await?;
+        Ok(Done::changed(GroupReply { request_id: call.request_id.to_string(), group: item(&group) }))
+    }
+}

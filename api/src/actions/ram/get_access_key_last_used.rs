@@ -1,0 +1,35 @@
+//! GetAccessKeyLastUsed: when an access key last signed, to within a few seconds.
+
+use domain::actions::GetAccessKeyLastUsed;
+use domain::gate::{Granted, Resource};
+use openapi::ram::{AccessKeyLastUsed, GetAccessKeyLastUsedReply, GetAccessKeyLastUsedRequest};
+
+use super::{key_owner, name};
+use crate::actions::wire_time;
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for GetAccessKeyLastUsed {
+    type Request = GetAccessKeyLastUsedRequest;
+    type Reply = GetAccessKeyLastUsedReply;
+
+    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(Resource::Identity(vec![key_owner(call, asked.user_name.as_deref())?.resource()]))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let key = name("UserAccessKeyId", &asked.user_access_key_id)?;
+        let key = call.hansard.store.access_key(&granted, &key).await?;
+        Ok(Done::read(GetAccessKeyLastUsedReply {
+            request_id: call.request_id.to_string(),
+            access_key_last_used: AccessKeyLastUsed {
+                last_used_date: key.last_used.as_ref().map(|used| wire_time(used.at)),
+                service_name: key.last_used.and_then(|used| used.service),
+            },
+        }))
+    }
+}

@@ -1,0 +1,42 @@
+//! GetLoginProfile: how a user signs in to the console.
+
+use domain::actions::GetLoginProfile;
+use domain::gate::{Granted, IdentityResource, Resource};
+use domain::identity::UserName;
+use openapi::ram::{GetLoginProfileRequest, LoginProfileItem, LoginProfileReply};
+use persistence::LoginProfile;
+
+use super::name;
+use crate::actions::wire_time;
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for GetLoginProfile {
+    type Request = GetLoginProfileRequest;
+    type Reply = LoginProfileReply;
+
+    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(Resource::Identity(vec![IdentityResource::User(name("UserName", &asked.user_name)?)]))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let user = name("UserName", &asked.user_name)?;
+        let profile = call.hansard.store.login_profile(&granted, &user).await?;
+        let login_profile = item(&user, &profile);
+        Ok(Done::read(LoginProfileReply { request_id: call.request_id.to_string(), login_profile }))
+    }
+}
+
+/// A login profile as replies show it.
+pub(super) fn item(user: &UserName, profile: &LoginProfile) -> LoginProfileItem {
+    LoginProfileItem {
+        user_name: user.to_string(),
+        password_reset_required: profile.password_reset_required,
+        mfa_bind_required: profile.mfa_bind_required,
+        create_date: wire_time(profile.created_at),
+    }
+}

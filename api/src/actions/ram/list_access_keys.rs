@@ -1,0 +1,41 @@
+//! ListAccessKeys: the access keys of a user.
+
+use domain::actions::ListAccessKeys;
+use domain::gate::{Granted, Resource};
+use openapi::ram::{AccessKeyItem, AccessKeyList, ListAccessKeysReply, ListAccessKeysRequest};
+use persistence::AccessKeyEntry;
+
+use super::key_owner;
+use crate::actions::wire_time;
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for ListAccessKeys {
+    type Request = ListAccessKeysRequest;
+    type Reply = ListAccessKeysReply;
+
+    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(Resource::Identity(vec![key_owner(call, asked.user_name.as_deref())?.resource()]))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let owner = key_owner(call, asked.user_name.as_deref())?;
+        let keys = call.hansard.store.access_keys_of(&granted, &owner).await?;
+        Ok(Done::read(ListAccessKeysReply {
+            request_id: call.request_id.to_string(),
+            access_keys: AccessKeyList { access_key: keys.iter().map(item).collect() },
+        }))
+    }
+}
+
+fn item(key: &AccessKeyEntry) -> AccessKeyItem {
+    AccessKeyItem {
+        access_key_id: key.id.to_string(),
+        status: key.status.as_str().to_owned(),
+        create_date: wire_time(key.created_at),
+    }
+}

@@ -1,0 +1,32 @@
+//! UpdateAccessKey: switches an access key on or off.
+
+use domain::access_key::AccessKeyStatus;
+use domain::actions::UpdateAccessKey;
+use domain::gate::{Granted, Resource};
+use openapi::ram::{DoneReply, UpdateAccessKeyRequest};
+
+use super::{invalid, key_owner, name};
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for UpdateAccessKey {
+    type Request = UpdateAccessKeyRequest;
+    type Reply = DoneReply;
+
+    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(Resource::Identity(vec![key_owner(call, asked.user_name.as_deref())?.resource()]))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let key = name("UserAccessKeyId", &asked.user_access_key_id)?;
+        let status = AccessKeyStatus::parse(&asked.status)
+            .ok_or_else(|| invalid("Status", "it is Active or Inactive"))?;
+        let audit = call.audit_of_change(&granted, status.as_str());
+        call.hansard.store.set_access_key_status(&granted, &key, status, audit).await?;
+        Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
+    }
+}

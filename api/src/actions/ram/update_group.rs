@@ -1,0 +1,42 @@
+//! UpdateGroup: changes a group's name and what is noted about it.
+
+use domain::actions::UpdateGroup;
+use domain::gate::{Granted, IdentityResource, Resource};
+use domain::identity::GroupName;
+use openapi::error_codes::WireError;
+use openapi::ram::{GroupReply, UpdateGroupRequest};
+use persistence::GroupChange;
+
+use super::list_groups::item;
+use super::name;
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for UpdateGroup {
+    type Request = UpdateGroupRequest;
+    type Reply = GroupReply;
+
+    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        // Under both names, as a user's change of name.
+        let mut groups = vec![IdentityResource::Group(name("GroupName", &asked.group_name)?)];
+        groups.extend(new_name(asked)?.map(IdentityResource::Group));
+        groups.dedup();
+        Ok(Resource::Identity(groups))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let group = name("GroupName", &asked.group_name)?;
+        let change = GroupChange { name: new_name(&asked)?, comments: asked.new_comments };
+        let audit = call.audit_of_change(&granted, "");
+        let group = call.hansard.store.update_group(&granted, &group, change, call.arrived_at, audit).await?;
+        Ok(Done::changed(GroupReply { request_id: call.request_id.to_string(), group: item(&group) }))
+    }
+}
+
+fn new_name(asked: &UpdateGroupRequest) -> Result<Option<GroupName>, WireError> {
+    asked.new_group_name.as_deref().map(|text| name("NewGroupName", text)).transpose()
+}

@@ -1,0 +1,39 @@
+//! UpdateLoginProfile: changes how a user signs in to the console.
+
+use domain::actions::UpdateLoginProfile;
+use domain::gate::{Granted, IdentityResource, Resource};
+use openapi::ram::{DoneReply, UpdateLoginProfileRequest};
+use persistence::LoginProfileChange;
+
+use super::{hashed, name};
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for UpdateLoginProfile {
+    type Request = UpdateLoginProfileRequest;
+    type Reply = DoneReply;
+
+    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(Resource::Identity(vec![IdentityResource::User(name("UserName", &asked.user_name)?)]))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let user = name("UserName", &asked.user_name)?;
+        let password = match &asked.password {
+            Some(password) => Some(hashed(password).await?),
+            None => None,
+        };
+        let change = LoginProfileChange {
+            password,
+            password_reset_required: asked.password_reset_required,
+            mfa_bind_required: asked.mfa_bind_required,
+        };
+        let audit = call.audit_of_change(&granted, "");
+        call.hansard.store.update_login_profile(&granted, &user, change, call.arrived_at, audit).await?;
+        Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
+    }
+}

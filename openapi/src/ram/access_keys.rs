@@ -1,0 +1,149 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use validator::Validate;
+
+/// Makes an access key.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreateAccessKeyRequest {
+    /// The user; omitted, it means the caller: a user itself, or the account's owner.
+    #[schema(nullable = false, example = "ana")]
+    pub user_name: Option<String>,
+}
+
+/// The new key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreateAccessKeyReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The key. Its secret is shown this once.
+    pub access_key: CreatedAccessKey,
+}
+
+/// An access key with its secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreatedAccessKey {
+    /// The public half.
+    pub access_key_id: String,
+    /// The secret half. It is shown this once and cannot be read again.
+    pub access_key_secret: String,
+    /// `Active`.
+    pub status: String,
+    /// When it was made.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub create_date: String,
+}
+
+/// Lists the access keys of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListAccessKeysRequest {
+    /// The user; omitted, it means the caller: a user itself, or the account's owner.
+    #[schema(nullable = false, example = "ana")]
+    pub user_name: Option<String>,
+}
+
+/// The keys of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListAccessKeysReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The keys.
+    pub access_keys: AccessKeyList,
+}
+
+/// Access keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct AccessKeyList {
+    /// The keys, the oldest first.
+    pub access_key: Vec<AccessKeyItem>,
+}
+
+/// An access key without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct AccessKeyItem {
+    /// The public half.
+    pub access_key_id: String,
+    /// `Active` or `Inactive`.
+    pub status: String,
+    /// When it was made.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub create_date: String,
+}
+
+/// Switches an access key on or off.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct UpdateAccessKeyRequest {
+    /// The public half of the key.
+    #[schema(example = "LTAI5tExample")]
+    pub user_access_key_id: String,
+    /// `Active` or `Inactive`.
+    #[schema(pattern = "^(Active|Inactive)$")]
+    pub status: String,
+    /// The user; omitted, it means the caller: a user itself, or the account's owner.
+    #[schema(nullable = false, example = "ana")]
+    pub user_name: Option<String>,
+}
+
+/// Deletes an access key.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeleteAccessKeyRequest {
+    /// The public half of the key.
+    #[schema(example = "LTAI5tExample")]
+    pub user_access_key_id: String,
+    /// The user; omitted, it means the caller: a user itself, or the account's owner.
+    #[schema(nullable = false, example = "ana")]
+    pub user_name: Option<String>,
+}
+
+/// Asks when an access key last signed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetAccessKeyLastUsedRequest {
+    /// The public half of the key.
+    #[schema(example = "LTAI5tExample")]
+    pub user_access_key_id: String,
+    /// The user; omitted, it means the caller: a user itself, or the account's owner.
+    #[schema(nullable = false, example = "ana")]
+    pub user_name: Option<String>,
+}
+
+/// When a key last signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetAccessKeyLastUsedReply {
+    /// The call's id.
+    pub request_id: String,
+    /// When, and for what.
+    pub access_key_last_used: AccessKeyLastUsed,
+}
+
+/// When a key last signed a call that was authenticated. It is written down every 5 seconds, so that it is up to that far
+/// behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct AccessKeyLastUsed {
+    /// When; absent when it never did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "2023-04-10T12:41:28Z")]
+    pub last_used_date: Option<String>,
+    /// The product that was called, by its RAM code; absent when it never did, or called none that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "ecs-workbench")]
+    pub service_name: Option<String>,
+}
+
+impl fmt::Debug for CreatedAccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreatedAccessKey").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
+    }
+}

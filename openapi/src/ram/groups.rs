@@ -1,0 +1,241 @@
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use validator::Validate;
+
+/// Makes a group.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreateGroupRequest {
+    /// Its name: 1 to 64 letters, digits, `.`, `_` or `-`.
+    #[schema(example = "operators")]
+    pub group_name: String,
+    /// What is noted about the group.
+    #[schema(nullable = false)]
+    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    pub comments: Option<String>,
+}
+
+/// One group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct GroupReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The group.
+    pub group: GroupItem,
+}
+
+/// Asks for one group.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetGroupRequest {
+    /// The group.
+    #[schema(example = "operators")]
+    pub group_name: String,
+}
+
+/// Changes a group. What is omitted stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct UpdateGroupRequest {
+    /// The group.
+    #[schema(example = "operators")]
+    pub group_name: String,
+    /// Another name. The group keeps its id and all that it has; the caller must be allowed under both names.
+    #[schema(nullable = false)]
+    pub new_group_name: Option<String>,
+    /// Another note.
+    #[schema(nullable = false)]
+    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    pub new_comments: Option<String>,
+}
+
+/// Lists the groups of the account, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListGroupsRequest {
+    /// Where the page before ended, from its reply.
+    #[schema(nullable = false)]
+    #[validate(length(min = 1, max = 512, message = "it is the Marker of an earlier reply"))]
+    pub marker: Option<String>,
+    /// How many entries a page shows.
+    #[schema(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    #[validate(range(min = 1, max = 1000, message = "it is a whole number from 1 to 1000"))]
+    pub max_items: Option<i32>,
+}
+
+/// A page of groups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListGroupsReply {
+    /// The call's id.
+    pub request_id: String,
+    /// Whether more follow.
+    pub is_truncated: bool,
+    /// Where this page ends; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub marker: Option<String>,
+    /// The groups of this page.
+    pub groups: GroupList,
+}
+
+/// Groups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct GroupList {
+    /// The groups, by name.
+    pub group: Vec<GroupItem>,
+}
+
+/// A group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct GroupItem {
+    /// The id: 18 digits, never reused.
+    #[schema(example = "400000000000000001")]
+    pub group_id: String,
+    /// The name, unique within the account.
+    #[schema(example = "operators")]
+    pub group_name: String,
+    /// What is noted about the group.
+    pub comments: String,
+    /// When it was made.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub create_date: String,
+    /// When it was last changed.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub update_date: String,
+}
+
+/// Deletes a group that nobody is in and no policy is attached to.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeleteGroupRequest {
+    /// The group.
+    #[schema(example = "operators")]
+    pub group_name: String,
+}
+
+/// Puts a user into a group.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct AddUserToGroupRequest {
+    /// The user.
+    #[schema(example = "ana")]
+    pub user_name: String,
+    /// The group.
+    #[schema(example = "operators")]
+    pub group_name: String,
+}
+
+/// Takes a user out of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct RemoveUserFromGroupRequest {
+    /// The user.
+    #[schema(example = "ana")]
+    pub user_name: String,
+    /// The group.
+    #[schema(example = "operators")]
+    pub group_name: String,
+}
+
+/// Lists the users that are in a group, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListUsersForGroupRequest {
+    /// The group.
+    #[schema(example = "operators")]
+    pub group_name: String,
+    /// Where the page before ended, from its reply.
+    #[schema(nullable = false)]
+    #[validate(length(min = 1, max = 512, message = "it is the Marker of an earlier reply"))]
+    pub marker: Option<String>,
+    /// How many entries a page shows.
+    #[schema(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    #[validate(range(min = 1, max = 1000, message = "it is a whole number from 1 to 1000"))]
+    pub max_items: Option<i32>,
+}
+
+/// A page of the users that are in a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListUsersForGroupReply {
+    /// The call's id.
+    pub request_id: String,
+    /// Whether more follow.
+    pub is_truncated: bool,
+    /// Where this page ends; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub marker: Option<String>,
+    /// The users of this page.
+    pub users: MemberList,
+}
+
+/// Users that are in a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct MemberList {
+    /// The users, by name.
+    pub user: Vec<MemberItem>,
+}
+
+/// A user that is in a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct MemberItem {
+    /// The name.
+    #[schema(example = "ana")]
+    pub user_name: String,
+    /// The name that people see.
+    pub display_name: String,
+    /// When it came in.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub join_date: String,
+}
+
+/// Lists the groups that a user is in.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListGroupsForUserRequest {
+    /// The user.
+    #[schema(example = "ana")]
+    pub user_name: String,
+}
+
+/// The groups that a user is in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListGroupsForUserReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The groups.
+    pub groups: MembershipList,
+}
+
+/// Groups that a user is in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct MembershipList {
+    /// The groups, by name.
+    pub group: Vec<MembershipItem>,
+}
+
+/// A group that a user is in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct MembershipItem {
+    /// The id: 18 digits, never reused.
+    #[schema(example = "400000000000000001")]
+    pub group_id: String,
+    /// The name.
+    #[schema(example = "operators")]
+    pub group_name: String,
+    /// What is noted about the group.
+    pub comments: String,
+    /// When the user came in.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub join_date: String,
+}

@@ -1,0 +1,127 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use validator::Validate;
+
+/// Gives a user a password for the console.
+#[derive(Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreateLoginProfileRequest {
+    /// The user.
+    #[schema(example = "ana")]
+    pub user_name: String,
+    /// The password: 8 to 32 characters, none of them a control character.
+    pub password: String,
+    /// Whether the next sign-in has to choose another password.
+    #[schema(nullable = false)]
+    pub password_reset_required: Option<bool>,
+    /// Whether signing in needs a second factor.
+    #[serde(rename = "MFABindRequired")]
+    #[schema(nullable = false)]
+    pub mfa_bind_required: Option<bool>,
+}
+
+/// Asks how a user signs in to the console.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetLoginProfileRequest {
+    /// The user.
+    #[schema(example = "ana")]
+    pub user_name: String,
+}
+
+/// Changes how a user signs in to the console. What is omitted stays as it is.
+#[derive(Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct UpdateLoginProfileRequest {
+    /// The user.
+    #[schema(example = "ana")]
+    pub user_name: String,
+    /// Another password: 8 to 32 characters, none of them a control character.
+    #[schema(nullable = false)]
+    pub password: Option<String>,
+    /// Whether the next sign-in has to choose another password.
+    #[schema(nullable = false)]
+    pub password_reset_required: Option<bool>,
+    /// Whether signing in needs a second factor.
+    #[serde(rename = "MFABindRequired")]
+    #[schema(nullable = false)]
+    pub mfa_bind_required: Option<bool>,
+}
+
+/// Takes the console from a user.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeleteLoginProfileRequest {
+    /// The user.
+    #[schema(example = "ana")]
+    pub user_name: String,
+}
+
+/// How a user signs in to the console.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct LoginProfileReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The login profile.
+    pub login_profile: LoginProfileItem,
+}
+
+/// How a user signs in to the console; its password is never shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct LoginProfileItem {
+    /// The user.
+    #[schema(example = "ana")]
+    pub user_name: String,
+    /// Whether the next sign-in has to choose another password.
+    pub password_reset_required: bool,
+    /// Whether signing in needs a second factor.
+    #[serde(rename = "MFABindRequired")]
+    pub mfa_bind_required: bool,
+    /// When it was made.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub create_date: String,
+}
+
+impl fmt::Debug for CreateLoginProfileRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateLoginProfileRequest")
+            .field("user_name", &self.user_name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for UpdateLoginProfileRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpdateLoginProfileRequest")
+            .field("user_name", &self.user_name)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_printed() {
+        let user_name = || "ana".to_owned();
+        let create = CreateLoginProfileRequest {
+            user_name: user_name(),
+            password: "correct horse".to_owned(),
+            password_reset_required: None,
+            mfa_bind_required: None,
+        };
+        let update = UpdateLoginProfileRequest {
+            user_name: user_name(),
+            password: Some("correct horse".to_owned()),
+            password_reset_required: None,
+            mfa_bind_required: None,
+        };
+        let printed = format!("{create:?} {update:?}");
+        assert!(printed.contains("ana") && !printed.contains("horse"), "{printed}");
+    }
+}

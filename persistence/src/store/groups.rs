@@ -1,0 +1,266 @@
+//! Administration of groups and of who is in them. Every change bumps the account's revision.
+
+use domain::Timestamp;
+use domain::actions::{AdministersIdentity, ReadsIdentity};
+use domain::audit::AuditEvent;
+use domain::gate::{Granted, IdentityResource};
+use domain::identity::{AttachmentTarget, Entity, GroupId, GroupName, IdentityRefused, UserName, limits};
+
+use super::{Revision, Scope, Store};
+use crate::markers::NameSlice;
+use crate::rows::{account_rows, attachment_rows, group_member_rows, group_rows, user_rows};
+use crate::{Group, GroupChange, Joined, MarkerPage, MarkerRequest, StoreError, User};
+
+impl Store {
+    /// Makes a group.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when the name is taken or there are as many groups as there may be;
+    /// [`StoreError::OutsideGrant`].
+    pub async fn create_group<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        name: &GroupName,
+        comments: String,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<Group, StoreError> {
+        let account = granted.account().clone();
+        Scope::of(granted).admits_identity(&IdentityResource::Group(name.clone()))?;
+        let (id, name) = (GroupId::generate(), name.clone());
+        let group = Group { id, name, comments, created_at: now, changed_at: now };
+        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+            Box::pin(async move {
+                // Counted under a lock, so that two creators do not both take the last place.
+                account_rows::lock(transaction, &account).await?;
+                if group_rows::count(transaction, &account).await? >= limits::GROUPS {
+                    let (code, what) = ("Group", "groups of one account");
+                    return Err(IdentityRefused::LimitExceeded { code, what, limit: limits::GROUPS }.into());
+                }
+                group_rows::insert(transaction, &account, &group).await?;
+                Ok(group)
+            })
+        })
+        .await
+    }
+
+    /// One group.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when it is not there; [`StoreError::OutsideGrant`].
+    pub async fn group<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        name: &GroupName,
+    ) -> Result<Group, StoreError> {
+        Scope::of(granted).admits_identity(&IdentityResource::Group(name.clone()))?;
+        group_rows::get_by_name(self.inner.connections.reader(), granted.account(), name).await
+    }
+
+    /// A part of the list of groups, by name.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidMarker`]; [`StoreError::OutsideGrant`] when the grant is not for all groups.
+    pub async fn page_of_groups<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        page: &MarkerRequest,
+    ) -> Result<MarkerPage<Group>, StoreError> {
+        Scope::of(granted).admits_identity(&IdentityResource::Groups)?;
+        let slice = NameSlice::of(page, "groups")?;
+        let groups = group_rows::slice(self.inner.connections.reader(), granted.account(), &slice).await?;
+        Ok(slice.page(groups, |group| group.name.to_string()))
+    }
+
+    /// Changes a group. With another name it keeps its id and all that it has; the grant must be for both names.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when it is not there, or the other name is taken; [`StoreError::OutsideGrant`].
+    pub async fn update_group<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        name: &GroupName,
+        change: GroupChange,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<Group, StoreError> {
+        let (account, name, scope) = (granted.account().clone(), name.clone(), Scope::of(granted));
+        scope.admits_identity(&IdentityResource::Group(name.clone()))?;
+        if let Some(another) = &change.name {
+            scope.admits_identity(&IdentityResource::Group(another.clone()))?;
+        }
+        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+            Box::pin(async move {
+                let was = group_rows::get_locked(transaction, &account, &name).await?;
+                let group = Group {
+                    name: change.name.unwrap_or(was.name),
+                    comments: change.comments.unwrap_or(was.comments),
+                    changed_at: now,
+                    ..was
+                };
+                group_rows::save(transaction, &account, &group).await?;
+                Ok(group)
+            })
+        })
+        .await
+    }
+
+    /// Deletes a group that nobody is in and no policy is attached to.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when it is not there, or somebody or something is; [`StoreError::OutsideGrant`].
+    pub async fn delete_group<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        name: &GroupName,
+        audit: AuditEvent,
+    ) -> Result<(), StoreError> {
+        let (account, name) = (granted.account().clone(), name.clone());
+        Scope::of(granted).admits_identity(&IdentityResource::Group(name.clone()))?;
+        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+            Box::pin(async move {
+                // Whoever would come in or attach something refers to its row, and waits.
+                let group = group_rows::get_locked(transaction, &account, &name).await?;
+                let target = AttachmentTarget::Group(group.id.clone());
+                let has = if group_member_rows::count_of_group(transaction, &account, &group.id).await? > 0 {
+                    Some(("Group.User", "users are in it; take them out first"))
+                } else if attachment_rows::has_any(transaction, &account, &target).await? {
+                    Some(("Group.Policy", "policies are attached to it; detach them first"))
+                } else {
+                    None
+                };
+                if let Some((code, why)) = has {
+                    let (entity, why) = (Entity::Group, why.to_owned());
+                    return Err(IdentityRefused::DeleteConflict { entity, code, why }.into());
+                }
+                group_rows::delete(transaction, &account, &group.id).await
+            })
+        })
+        .await
+    }
+
+    /// Puts a user into a group.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when either is not there, the user is in it, or is in as many groups as it may be;
+    /// [`StoreError::OutsideGrant`] when the grant is not for both.
+    pub async fn add_user_to_group<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        user: &UserName,
+        group: &GroupName,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<(), StoreError> {
+        let account = granted.account().clone();
+        let (user, group) = both(granted, user, group)?;
+        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+            Box::pin(async move {
+                // The user first, here and wherever both are locked. Its groups are counted under its lock.
+                let user = user_rows::get_locked(transaction, &account, &user).await?;
+                let group = group_rows::get_locked(transaction, &account, &group).await?;
+                let joined = group_member_rows::joined_by_group(transaction, &account, &user.id).await?;
+                let what = format!("{} in {}", user.name, group.name);
+                if joined.contains_key(group.id.as_str()) {
+                    let entity = Entity::Membership;
+                    return Err(IdentityRefused::AlreadyExists { entity, name: what }.into());
+                }
+                if joined.len() as u64 >= limits::GROUPS_OF_USER {
+                    let (code, what, limit) = ("User.Group", "groups of one user", limits::GROUPS_OF_USER);
+                    return Err(IdentityRefused::LimitExceeded { code, what, limit }.into());
+                }
+                group_member_rows::insert(transaction, &account, (&group.id, &user.id), what, now).await
+            })
+        })
+        .await
+    }
+
+    /// Takes a user out of a group.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when either is not there, or the user is not in it; [`StoreError::OutsideGrant`] when
+    /// the grant is not for both.
+    pub async fn remove_user_from_group<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        user: &UserName,
+        group: &GroupName,
+        audit: AuditEvent,
+    ) -> Result<(), StoreError> {
+        let account = granted.account().clone();
+        let (user, group) = both(granted, user, group)?;
+        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+            Box::pin(async move {
+                let user = user_rows::get_by_name(transaction, &account, &user).await?;
+                let group = group_rows::get_by_name(transaction, &account, &group).await?;
+                if group_member_rows::delete(transaction, &account, (&group.id, &user.id)).await? {
+                    return Ok(());
+                }
+                let name = format!("{} in {}", user.name, group.name);
+                Err(IdentityRefused::NotExist { entity: Entity::Membership, name }.into())
+            })
+        })
+        .await
+    }
+
+    /// A part of the list of the users that are in a group, by name.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when there is no such group; [`StoreError::InvalidMarker`];
+    /// [`StoreError::OutsideGrant`].
+    pub async fn page_of_group_members<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        group: &GroupName,
+        page: &MarkerRequest,
+    ) -> Result<MarkerPage<Joined<User>>, StoreError> {
+        let (account, reader) = (granted.account(), self.inner.connections.reader());
+        Scope::of(granted).admits_identity(&IdentityResource::Group(group.clone()))?;
+        let group = group_rows::get_by_name(reader, account, group).await?;
+        let slice = NameSlice::of(page, format!("users of {}", group.id))?;
+        let users = user_rows::slice_of_group(reader, account, &group.id, &slice).await?;
+        let MarkerPage { items, marker } = slice.page(users, |user| user.name.to_string());
+        let ids = items.iter().map(|user| user.id.as_str());
+        let joined = group_member_rows::joined_by_user(reader, account, &group.id, ids).await?;
+        // Who left between the reads is not listed.
+        let member = |user: User| {
+            let joined_at = *joined.get(user.id.as_str())?;
+            Some(Joined { what: user, joined_at })
+        };
+        Ok(MarkerPage { items: items.into_iter().filter_map(member).collect(), marker })
+    }
+
+    /// The groups that a user is in, by name.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when there is no such user; [`StoreError::OutsideGrant`].
+    pub async fn groups_of_user<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        user: &UserName,
+    ) -> Result<Vec<Joined<Group>>, StoreError> {
+        let (account, reader) = (granted.account(), self.inner.connections.reader());
+        Scope::of(granted).admits_identity(&IdentityResource::User(user.clone()))?;
+        let user = user_rows::get_by_name(reader, account, user).await?;
+        let groups = group_rows::of_user(reader, account, &user.id).await?;
+        let joined = group_member_rows::joined_by_group(reader, account, &user.id).await?;
+        // What the user left between the reads is not listed.
+        let membership = |group: Group| {
+            let joined_at = *joined.get(group.id.as_str())?;
+            Some(Joined { what: group, joined_at })
+        };
+        Ok(groups.into_iter().filter_map(membership).collect())
+    }
+}
+
+/// A user and a group, both within the grant.
+fn both<A: AdministersIdentity>(
+    granted: &Granted<A>,
+    user: &UserName,
+    group: &GroupName,
+) -> Result<(UserName, GroupName), StoreError> {
+    let scope = Scope::of(granted);
+    scope.admits_identity(&IdentityResource::User(user.clone()))?;
+    scope.admits_identity(&IdentityResource::Group(group.clone()))?;
+    Ok((user.clone(), group.clone()))
+}
