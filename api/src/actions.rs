@@ -20,7 +20,7 @@ use crate::dispatch::Registered;
 use crate::errors::ActionError;
 
 /// Every action that dispatch can call, in one list for each product or part of it.
-pub(crate) const REGISTRY: &[&[Registered]] = &[WORKBENCH, ram::USERS, ram::ROLES, sts::ALL];
+pub(crate) const REGISTRY: &[&[Registered]] = &[WORKBENCH, ram::USERS, ram::ROLES, ram::POLICIES, sts::ALL];
 
 const WORKBENCH: &[Registered] = &[
     Registered::new::<catalogue::SetInstanceRecordConfig>(),

@@ -16,6 +16,7 @@ use openapi::error_codes::{ErrorCode, WireError};
 use openapi::replies::{AccessDeniedDetail, ErrorReply};
 use persistence::StoreError;
 use persistence::objects::ObjectError;
+use policies::Reason;
 
 use crate::diagnostics::Denial;
 use crate::request::RequestId;
@@ -130,6 +131,7 @@ impl ActionError {
     fn chain(&self) -> Option<String> {
         match self {
             Self::Refused(_) | Self::Denied(_) | Self::Throttled(_) => None,
+            Self::Store(error) if is_the_callers_own(error) => None,
             Self::Store(_) | Self::Objects(_) | Self::Unexpected { .. } => Some(chain_of(self)),
         }
     }
@@ -152,7 +154,8 @@ fn store_error(error: &StoreError) -> WireError {
         StoreError::Conflict { .. } => ErrorCode::Conflict.into(),
         StoreError::Identity(refused) => identity_refused(refused),
         StoreError::InvalidPolicy(why) => {
-            WireError::about(ErrorCode::InvalidRamParameter, "PolicyGrammar", format!("{why}."))
+            let what = if why.reason == Reason::TooLong { "PolicySize" } else { "PolicyGrammar" };
+            WireError::about(ErrorCode::InvalidRamParameter, what, format!("{why}."))
         }
         StoreError::InvalidMarker => {
             WireError::about(ErrorCode::InvalidRamParameter, "Marker", format!("{error}."))
@@ -160,6 +163,18 @@ fn store_error(error: &StoreError) -> WireError {
         StoreError::Unavailable { .. } | StoreError::Stopping => ErrorCode::ServiceUnavailable.into(),
         _ => ErrorCode::InternalError.into(),
     }
+}
+
+/// Whether a rule was broken that the caller can read about in the reply; nothing is wrong with the database then.
+fn is_the_callers_own(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Identity(_)
+            | StoreError::InvalidPolicy(_)
+            | StoreError::InvalidMarker
+            | StoreError::InvalidPageToken
+            | StoreError::Conflict { .. }
+    )
 }
 
 /// What the identity store refused, in RAM's codes.

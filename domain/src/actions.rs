@@ -264,6 +264,46 @@ catalogue! {
 
     /// Closes abandoned recordings and lowers the counters of expired ones.
     SweepRecordings as Workbench "SweepRecordings", Job, Write, SweepsRecordings;
+
+    // RAM: policies.
+    /// Makes a policy of the account.
+    CreatePolicy as Ram "CreatePolicy", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// A policy with its deciding document.
+    GetPolicy as Ram "GetPolicy", Wire, Read, ReadsIdentity;
+    /// Policies of the account and of the system.
+    ListPolicies as Ram "ListPolicies", Wire, List, ReadsIdentity;
+    /// Deletes a policy of the account that nobody has.
+    DeletePolicy as Ram "DeletePolicy", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// Gives a policy another version.
+    CreatePolicyVersion as Ram "CreatePolicyVersion", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// The versions of a policy.
+    ListPolicyVersions as Ram "ListPolicyVersions", Wire, Read, ReadsIdentity;
+    /// One version of a policy.
+    GetPolicyVersion as Ram "GetPolicyVersion", Wire, Read, ReadsIdentity;
+    /// Makes another version of a policy the deciding one.
+    SetDefaultPolicyVersion as Ram "SetDefaultPolicyVersion", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// Deletes a version of a policy that does not decide.
+    DeletePolicyVersion as Ram "DeletePolicyVersion", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// Attaches a policy to a user.
+    AttachPolicyToUser as Ram "AttachPolicyToUser", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// Attaches a policy to a group.
+    AttachPolicyToGroup as Ram "AttachPolicyToGroup", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// Attaches a policy to a role.
+    AttachPolicyToRole as Ram "AttachPolicyToRole", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// Detaches a policy from a user.
+    DetachPolicyFromUser as Ram "DetachPolicyFromUser", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// Detaches a policy from a group.
+    DetachPolicyFromGroup as Ram "DetachPolicyFromGroup", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// Detaches a policy from a role.
+    DetachPolicyFromRole as Ram "DetachPolicyFromRole", Wire, Write, ReadsIdentity, AdministersIdentity;
+    /// The policies that a user has.
+    ListPoliciesForUser as Ram "ListPoliciesForUser", Wire, Read, ReadsIdentity;
+    /// The policies that a group has.
+    ListPoliciesForGroup as Ram "ListPoliciesForGroup", Wire, Read, ReadsIdentity;
+    /// The policies that a role has.
+    ListPoliciesForRole as Ram "ListPoliciesForRole", Wire, Read, ReadsIdentity;
+    /// Who has a policy.
+    ListEntitiesForPolicy as Ram "ListEntitiesForPolicy", Wire, Read, ReadsIdentity;
 }
 
 /// The row of an action that can be asked for on the wire under `version`.

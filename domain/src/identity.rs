@@ -122,8 +122,14 @@ pub enum Entity {
     Policy,
     /// A version of a custom policy.
     PolicyVersion,
-    /// A policy's attachment to a user, a group or a role.
-    Attachment,
+    /// A control policy, which no call of the wire reaches.
+    ControlPolicy,
+    /// A policy's attachment to a user.
+    UserPolicy,
+    /// A policy's attachment to a group.
+    GroupPolicy,
+    /// A policy's attachment to a role.
+    RolePolicy,
 }
 
 impl Entity {
@@ -139,7 +145,10 @@ impl Entity {
             Self::Role => "Role",
             Self::Policy => "Policy",
             Self::PolicyVersion => "Policy.Version",
-            Self::Attachment => "Policy.Attachment",
+            Self::ControlPolicy => "ControlPolicy",
+            Self::UserPolicy => "User.Policy",
+            Self::GroupPolicy => "Group.Policy",
+            Self::RolePolicy => "Role.Policy",
         }
     }
 
@@ -155,7 +164,10 @@ impl Entity {
             Self::Role => "role",
             Self::Policy => "policy",
             Self::PolicyVersion => "policy version",
-            Self::Attachment => "attachment of the policy",
+            Self::ControlPolicy => "control policy",
+            Self::UserPolicy => "attachment of the policy to the user",
+            Self::GroupPolicy => "attachment of the policy to the group",
+            Self::RolePolicy => "attachment of the policy to the role",
         }
     }
 }
@@ -261,6 +273,16 @@ impl AttachmentTarget {
             Self::User(id) => id.as_str(),
             Self::Group(id) => id.as_str(),
             Self::Role(id) => id.as_str(),
+        }
+    }
+
+    /// What a policy's attachment to it is.
+    #[must_use]
+    pub fn attachment(&self) -> Entity {
+        match self {
+            Self::User(_) => Entity::UserPolicy,
+            Self::Group(_) => Entity::GroupPolicy,
+            Self::Role(_) => Entity::RolePolicy,
         }
     }
 }

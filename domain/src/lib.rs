@@ -13,6 +13,8 @@ pub mod expiration;
 pub mod gate;
 pub mod identity;
 pub mod password;
+pub mod policy_bearer;
+pub mod policy_version;
 pub mod principal;
 pub mod record_config;
 pub mod recording_life;

@@ -1,7 +1,12 @@
 //! The ready-made policies under `policies/system`: the same in every account, changed by no call, versioned with the
 //! program.
 
+use crate::Timestamp;
 use crate::identity::{InvalidName, PolicyName};
+
+/// When they are said to have been made and changed: when the first of them were written, since replies have to name
+/// some moment, and the same in every account.
+pub const WRITTEN_AT: Timestamp = Timestamp::from_millis(1_795_478_400_000);
 
 /// One ready-made policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

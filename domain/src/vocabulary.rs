@@ -107,7 +107,7 @@ const ASKED_ON: &[AskedOn] = asked_on! {
     "ram:ListRoles": Roles;
     "ram:DeleteRole": Role;
 
-    "ram:CreatePolicy": Policies;
+    "ram:CreatePolicy": Policy;
     "ram:GetPolicy": Policy;
     "ram:ListPolicies": Policies;
     "ram:DeletePolicy": Policy;

@@ -7,6 +7,7 @@ use domain::identity::{
     AccessKeyId, GroupId, GroupName, PolicyName, RoleId, RoleName, RoleSessionName, UserId, UserName,
 };
 use domain::password::PasswordHash;
+use domain::policy_version::PolicyVersionId;
 use domain::role::{MaxSessionDuration, SecurityToken};
 
 /// A RAM user.
@@ -179,8 +180,14 @@ pub struct PolicyEntry {
     pub created_at: Timestamp,
     /// When it was last put.
     pub changed_at: Timestamp,
+    /// The version that decides.
+    pub default_version: PolicyVersionId,
     /// The users it is attached to, by name.
     pub attached_to: Vec<UserName>,
+    /// The groups it is attached to, by name.
+    pub attached_to_groups: Vec<GroupName>,
+    /// The roles it is attached to, by name.
+    pub attached_to_roles: Vec<RoleName>,
 }
 
 /// A role that is to be made.

@@ -71,6 +71,7 @@ mod markers;
 mod migrations;
 pub mod objects;
 mod pages;
+mod policy_entries;
 mod rows;
 mod store;
 
@@ -91,4 +92,8 @@ pub use lists::{
     SegmentRow, Swept,
 };
 pub use markers::{MarkerPage, MarkerRequest};
-pub use store::{AuditExport, AuditExportError, Change, NonceClaim, Store};
+pub use policy_entries::{
+    AttachedPolicy, BearingGroup, BearingRole, BearingUser, ControlPolicy, PolicyBearers, PolicySummary,
+    PolicyVersion,
+};
+pub use store::{AuditExport, AuditExportError, Change, NewPolicyVersion, NonceClaim, Store};

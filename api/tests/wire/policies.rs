@@ -1,5 +1,6 @@
 //! RAM users: what policy permits, what it refuses, and what the refused may learn (DECISIONS I4).
 
+use domain::identity::{PolicyName, UserName};
 use serde_json::{Value, json};
 
 use crate::http::Reply;
@@ -172,7 +173,7 @@ fn what_policy_takes_away_is_gone_at_the_next_call() {
     let get = || service.call_as(&user, "GetInstanceRecordConfig", &[("InstanceId", "i-one")]);
     get().done();
     let granted = service.operator();
-    let (name, policy) = ("leaver".parse().unwrap(), "leaver-0".parse().unwrap());
+    let (name, policy): (UserName, PolicyName) = ("leaver".parse().unwrap(), "leaver-0".parse().unwrap());
     service.wait(service.store.detach_policy(&granted, &name, &policy, service.event("Detach"))).unwrap();
     forbidden(&get());
 }

@@ -1,24 +1,18 @@
-//! Users, access keys, policies and the account.
-
-use std::io::Read as _;
-use std::path::Path;
+//! Users, access keys and the account.
 
 use domain::access_key::AccessKeyStatus;
-use domain::identity::{AccessKeyId, PolicyName, UserName};
-use persistence::{AccessKeyEntry, KeyOwner, PolicyEntry, Store, User};
+use domain::identity::{AccessKeyId, UserName};
+use persistence::{AccessKeyEntry, KeyOwner, Store, User};
 use serde_json::{Value, json};
 
 use super::{Operator, refused};
 use crate::arguments::{
-    AccessKeyCommand, AccountCommand, AdminCommand, KeyOwnerArguments, Output, PolicyCommand, UserCommand,
+    AccessKeyCommand, AccountCommand, AdminCommand, KeyOwnerArguments, Output, UserCommand,
 };
 use crate::deployment::DataDirectory;
 use crate::failure::Failure;
 use crate::table::{Table, facts};
 use crate::{root_key, terminal};
-
-/// The largest policy document that is read from a file; the language itself allows far less.
-const POLICY_LIMIT_BYTES: u64 = 1024 * 1024;
 
 pub(super) async fn run(
     command: &AdminCommand,
@@ -32,15 +26,17 @@ pub(super) async fn run(
         AdminCommand::User(command) => session.user(command).await,
         AdminCommand::AccessKey(command) => session.access_key(command, data).await,
         AdminCommand::Policy(command) => session.policy(command).await,
+        AdminCommand::ControlPolicy(command) => session.control_policy(command).await,
         AdminCommand::Account(AccountCommand::Show) => session.account(data).await,
         AdminCommand::ServerKeys(_) | AdminCommand::Audit(_) => Ok(()),
     }
 }
 
-struct Session<'a> {
-    output: Output,
-    store: &'a Store,
-    operator: &'a Operator,
+/// One command, on whose database, by whom, and how its result is printed.
+pub(super) struct Session<'a> {
+    pub(super) output: Output,
+    pub(super) store: &'a Store,
+    pub(super) operator: &'a Operator,
 }
 
 impl Session<'_> {
@@ -169,62 +165,6 @@ impl Session<'_> {
         self.one(&json!({ "AccessKeyId": id.as_str(), "Deleted": true }))
     }
 
-    async fn policy(&self, command: &PolicyCommand) -> Result<(), Failure> {
-        let (store, granted, operator) = (self.store, &self.operator.granted, self.operator);
-        match command {
-            PolicyCommand::Put { name, file } => {
-                let document = read_document(file)?;
-                let audit = operator.audit("policy put", format!("policy/{name}"));
-                store.put_policy(granted, name, &document, operator.now, audit).await.map_err(refused)?;
-                self.one(&json!({ "PolicyName": name.as_str() }))
-            }
-            PolicyCommand::List => self.list_policies().await,
-            PolicyCommand::Show { name } => self.show_policy(name).await,
-            PolicyCommand::Delete { name } => {
-                let audit = operator.audit("policy delete", format!("policy/{name}"));
-                store.delete_policy(granted, name, audit).await.map_err(refused)?;
-                self.one(&json!({ "PolicyName": name.as_str(), "Deleted": true }))
-            }
-            PolicyCommand::Attach { name, user } => {
-                let audit = operator.audit("policy attach", attachment(name, user));
-                store.attach_policy(granted, user, name, operator.now, audit).await.map_err(refused)?;
-                self.one(&json!({ "PolicyName": name.as_str(), "UserName": user.as_str(), "Attached": true }))
-            }
-            PolicyCommand::Detach { name, user } => {
-                let audit = operator.audit("policy detach", attachment(name, user));
-                store.detach_policy(granted, user, name, audit).await.map_err(refused)?;
-                self.one(
-                    &json!({ "PolicyName": name.as_str(), "UserName": user.as_str(), "Attached": false }),
-                )
-            }
-        }
-    }
-
-    async fn list_policies(&self) -> Result<(), Failure> {
-        let policies = self.store.list_policies(&self.operator.granted).await.map_err(refused)?;
-        if self.output == Output::Json {
-            return terminal::print_json(&policies.iter().map(policy_json).collect());
-        }
-        let mut table = Table::new(&["POLICY", "ATTACHED TO", "CHANGED"]);
-        for policy in policies {
-            let users: Vec<_> = policy.attached_to.iter().map(UserName::as_str).collect();
-            table.row([policy.name.as_str(), &users.join(", "), &policy.changed_at.to_rfc3339_seconds()]);
-        }
-        terminal::print(&table.to_text())
-    }
-
-    async fn show_policy(&self, name: &PolicyName) -> Result<(), Failure> {
-        let policies = self.store.list_policies(&self.operator.granted).await.map_err(refused)?;
-        let policy = policies
-            .into_iter()
-            .find(|policy| policy.name == *name)
-            .ok_or_else(|| Failure::not_found(format!("there is no policy {name}")))?;
-        if self.output == Output::Json {
-            return terminal::print_json(&policy_json(&policy));
-        }
-        terminal::print(&format!("{}\n", recording::sanitise::sanitised_lines(policy.document.trim_end())))
-    }
-
     async fn account(&self, data: &DataDirectory) -> Result<(), Failure> {
         let account = self.operator.granted.account();
         let users = self.store.list_users(&self.operator.granted).await.map_err(refused)?.len();
@@ -239,7 +179,7 @@ impl Session<'_> {
     }
 
     /// Prints one thing: its members in a column, or as JSON.
-    fn one(&self, thing: &Value) -> Result<(), Failure> {
+    pub(super) fn one(&self, thing: &Value) -> Result<(), Failure> {
         if self.output == Output::Json {
             return terminal::print_json(thing);
         }
@@ -249,10 +189,6 @@ impl Session<'_> {
         });
         terminal::print(&facts(members))
     }
-}
-
-fn attachment(policy: &PolicyName, user: &UserName) -> String {
-    format!("policy/{policy} user/{user}")
 }
 
 fn owner_resource(owner: &KeyOwner) -> String {
@@ -284,28 +220,4 @@ fn access_key_json(key: &AccessKeyEntry) -> Value {
         "Status": key.status.as_str(),
         "CreateDate": key.created_at.to_rfc3339_seconds(),
     })
-}
-
-fn policy_json(policy: &PolicyEntry) -> Value {
-    json!({
-        "PolicyName": policy.name.as_str(),
-        "PolicyDocument": policy.document,
-        "CreateDate": policy.created_at.to_rfc3339_seconds(),
-        "UpdateDate": policy.changed_at.to_rfc3339_seconds(),
-        "AttachedTo": policy.attached_to.iter().map(UserName::as_str).collect::<Vec<_>>(),
-    })
-}
-
-fn read_document(file: &Path) -> Result<String, Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::usage(format!("the policy document {} cannot be read: {error}", file.display()))
-    };
-    let mut text = String::new();
-    if file == Path::new("-") {
-        std::io::stdin().lock().take(POLICY_LIMIT_BYTES).read_to_string(&mut text).map_err(failed)?;
-    } else {
-        let opened = std::fs::File::open(file).map_err(failed)?;
-        opened.take(POLICY_LIMIT_BYTES).read_to_string(&mut text).map_err(failed)?;
-    }
-    Ok(text)
 }

@@ -1,7 +1,9 @@
 //! `hansard admin`: identity, directly in the database. It asks the gate as an operator, like every other caller.
 
 mod audit;
+mod control_policies;
 mod identity;
+mod policies;
 mod server_keys;
 
 use std::sync::Arc;

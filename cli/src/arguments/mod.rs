@@ -1,5 +1,6 @@
 //! The command line.
 
+mod admin_policies;
 mod audit;
 mod client;
 mod policy;
@@ -7,6 +8,7 @@ mod server;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub(crate) use admin_policies::{ControlPolicyCommand, PolicyCommand};
 pub(crate) use audit::{AuditArguments, AuditCommand, AuditListArguments, AuditVerifyArguments};
 pub(crate) use client::{
     AgentsArguments, AgentsCommand, CallArguments, Document, ExportArguments, ExportFormat, ListArguments,
@@ -19,7 +21,7 @@ pub(crate) use policy::{
 };
 pub(crate) use server::{
     AccessKeyCommand, AccountCommand, AdminArguments, AdminCommand, KeyOwnerArguments, LocalAgentArguments,
-    PolicyCommand, ServeArguments, ServerKeysCommand, UserCommand,
+    ServeArguments, ServerKeysCommand, UserCommand,
 };
 
 /// Records what people do on instances, and lets the right people find and replay it.

@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 
 use domain::AccountId;
 use domain::access_key::AccessKeyStatus;
-use domain::identity::{AccessKeyId, PolicyName, UserName};
+use domain::identity::{AccessKeyId, UserName};
 use domain::server_keys::Purpose;
 
-use super::{AuditListArguments, Output};
+use super::{AuditListArguments, ControlPolicyCommand, Output, PolicyCommand};
 use crate::settings::{self, Key};
 
 /// Where the data is: what `serve` and `admin` share.
@@ -159,6 +159,9 @@ pub(crate) enum AdminCommand {
     /// RAM policies, and who has them.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// What users and roles may do at most, whatever their policies say.
+    #[command(subcommand)]
+    ControlPolicy(ControlPolicyCommand),
     /// The account.
     #[command(subcommand)]
     Account(AccountCommand),
@@ -223,46 +226,6 @@ pub(crate) struct KeyOwnerArguments {
     /// A key of the account's root.
     #[arg(long)]
     pub(crate) root: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PolicyCommand {
-    /// Create a policy from a JSON document, or give an existing one a new document.
-    Put {
-        /// The policy's name.
-        name: PolicyName,
-        /// The document; - reads standard input.
-        file: PathBuf,
-    },
-    /// List policies.
-    #[command(alias = "ls")]
-    List,
-    /// Print a policy's document.
-    Show {
-        /// The policy's name.
-        name: PolicyName,
-    },
-    /// Delete a policy that nobody has.
-    Delete {
-        /// The policy's name.
-        name: PolicyName,
-    },
-    /// Attach a policy to a user.
-    Attach {
-        /// The policy's name.
-        name: PolicyName,
-        /// The user.
-        #[arg(long, value_name = "NAME")]
-        user: UserName,
-    },
-    /// Detach a policy from a user.
-    Detach {
-        /// The policy's name.
-        name: PolicyName,
-        /// The user.
-        #[arg(long, value_name = "NAME")]
-        user: UserName,
-    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@
     reason = "a test may panic and say why"
 )]
 
+mod admin_policies;
 mod administration;
 mod audit;
 mod calls;

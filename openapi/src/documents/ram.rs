@@ -3,6 +3,7 @@
 mod access_keys;
 mod groups;
 mod login_profiles;
+mod policies;
 mod roles;
 mod users;
 
@@ -15,4 +16,5 @@ pub(super) fn operations(document: &mut Builder) {
     login_profiles::operations(document);
     access_keys::operations(document);
     groups::operations(document);
+    policies::operations(document);
 }

@@ -2,9 +2,11 @@
 //! RequestId; there is no envelope.
 
 mod access_keys;
+mod attachments;
 mod diagnostics;
 mod groups;
 mod login_profiles;
+mod policies;
 mod roles;
 mod users;
 
@@ -15,6 +17,12 @@ pub use access_keys::{
     AccessKeyItem, AccessKeyLastUsed, AccessKeyList, CreateAccessKeyReply, CreateAccessKeyRequest,
     CreatedAccessKey, DeleteAccessKeyRequest, GetAccessKeyLastUsedReply, GetAccessKeyLastUsedRequest,
     ListAccessKeysReply, ListAccessKeysRequest, UpdateAccessKeyRequest,
+};
+pub use attachments::{
+    AttachedPoliciesReply, AttachedPolicyItem, AttachedPolicyList, BearingGroupItem, BearingGroupList,
+    BearingRoleItem, BearingRoleList, BearingUserItem, BearingUserList, ListEntitiesForPolicyReply,
+    ListPoliciesForGroupRequest, ListPoliciesForRoleRequest, ListPoliciesForUserRequest,
+    PolicyOfGroupRequest, PolicyOfRoleRequest, PolicyOfUserRequest,
 };
 pub use diagnostics::{
     AuthCondition, AuthPrincipal, DecodeDiagnosticMessageReply, DecodeDiagnosticMessageRequest,
@@ -29,6 +37,12 @@ pub use groups::{
 pub use login_profiles::{
     CreateLoginProfileRequest, DeleteLoginProfileRequest, GetLoginProfileRequest, LoginProfileItem,
     LoginProfileReply, UpdateLoginProfileRequest,
+};
+pub use policies::{
+    CreatePolicyReply, CreatePolicyRequest, CreatePolicyVersionRequest, CreatedPolicyItem,
+    DeletePolicyRequest, GetPolicyReply, GetPolicyVersionRequest, ListPoliciesReply, ListPoliciesRequest,
+    ListPolicyVersionsReply, PolicyItem, PolicyList, PolicyRequest, PolicyVersionItem, PolicyVersionList,
+    PolicyVersionReply, PolicyVersionRequest,
 };
 pub use roles::{
     CreateRoleRequest, DeleteRoleRequest, GetRoleRequest, ListRolesReply, ListRolesRequest, RoleItem,

@@ -1,10 +1,9 @@
 //! Table `attachments`: which policies a user, a group or a role has.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::identity::{
-    AttachmentTarget, Entity as Thing, IdentityRefused, PolicyKind, PolicyName, PolicyRef,
-};
+use domain::identity::{AttachmentTarget, IdentityRefused, PolicyKind, PolicyName, PolicyRef};
 use domain::{AccountId, Timestamp, system_policies};
 use policies::DocumentKind;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
@@ -44,6 +43,9 @@ mod row {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// The table's name, for those who join with it.
+pub(super) const TABLE: &str = "attachments";
 
 /// One policy of one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +88,7 @@ pub(crate) async fn insert(
     if inserted > 0 {
         return Ok(());
     }
-    Err(IdentityRefused::AlreadyExists { entity: Thing::Attachment, name: policy.name.to_string() }.into())
+    Err(IdentityRefused::AlreadyExists { entity: target.attachment(), name: policy.name.to_string() }.into())
 }
 
 /// Detaches.
@@ -107,7 +109,7 @@ pub(crate) async fn delete(
     if deleted.rows_affected > 0 {
         return Ok(());
     }
-    Err(IdentityRefused::NotExist { entity: Thing::Attachment, name: policy.name.to_string() }.into())
+    Err(IdentityRefused::NotExist { entity: target.attachment(), name: policy.name.to_string() }.into())
 }
 
 /// Detaches everything of one target.
@@ -134,24 +136,25 @@ pub(crate) async fn of_target(
     read(connection, of_account(account).filter(row::Column::TargetId.eq(target.id()))).await
 }
 
-/// Who has one policy.
-pub(crate) async fn of_policy(
+/// How many users, groups and roles have each of these policies; those that nobody has are left out.
+pub(crate) async fn counts(
     connection: &impl ConnectionTrait,
     account: &AccountId,
-    policy: &PolicyRef,
-) -> Result<Vec<Attachment>, StoreError> {
-    let of_policy = of_account(account)
-        .filter(row::Column::PolicyKind.eq(policy.kind.as_str()))
-        .filter(row::Column::PolicyName.eq(policy.name.as_str()));
-    read(connection, of_policy).await
-}
-
-/// Everything that is attached in the account.
-pub(crate) async fn all(
-    connection: &impl ConnectionTrait,
-    account: &AccountId,
-) -> Result<Vec<Attachment>, StoreError> {
-    read(connection, of_account(account)).await
+    kind: PolicyKind,
+    names: impl IntoIterator<Item = &PolicyName>,
+) -> Result<BTreeMap<String, u64>, StoreError> {
+    let counted: Vec<(String, i64)> = of_account(account)
+        .filter(row::Column::PolicyKind.eq(kind.as_str()))
+        .filter(row::Column::PolicyName.is_in(names.into_iter().map(PolicyName::as_str)))
+        .select_only()
+        .column(row::Column::PolicyName)
+        .column_as(row::Column::TargetId.count(), "attached")
+        .group_by(row::Column::PolicyName)
+        .into_tuple()
+        .all(connection)
+        .await
+        .map_err(StoreError::at("count attachments"))?;
+    Ok(counted.into_iter().map(|(name, count)| (name, u64::try_from(count).unwrap_or(0))).collect())
 }
 
 /// The deciding documents of a user, its own and those of its groups, or of a role. One that cannot be read is an

@@ -2,10 +2,12 @@
 //! never used twice.
 
 use domain::identity::{Entity as Thing, IdentityRefused, PolicyName};
+use domain::policy_version::PolicyVersionId;
 use domain::{AccountId, Timestamp};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 
 use super::Reading;
@@ -62,9 +64,9 @@ pub(crate) struct StoredPolicy {
     pub(crate) name: PolicyName,
     pub(crate) description: String,
     /// The version that decides.
-    pub(crate) default_version: u32,
+    pub(crate) default_version: PolicyVersionId,
     /// The highest number that was ever used.
-    pub(crate) last_version: u32,
+    pub(crate) last_version: PolicyVersionId,
     pub(crate) created_at: Timestamp,
     pub(crate) changed_at: Timestamp,
 }
@@ -72,7 +74,7 @@ pub(crate) struct StoredPolicy {
 /// One version of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoredVersion {
-    pub(crate) version: u32,
+    pub(crate) version: PolicyVersionId,
     pub(crate) document: String,
     pub(crate) created_at: Timestamp,
 }
@@ -104,7 +106,7 @@ pub(crate) async fn insert(
         connection,
         account,
         name,
-        &StoredVersion { version: 1, document: document.to_owned(), created_at: now },
+        &StoredVersion { version: PolicyVersionId::FIRST, document: document.to_owned(), created_at: now },
     )
     .await
 }
@@ -118,7 +120,7 @@ pub(crate) async fn insert_version(
     let model = version::ActiveModel {
         account_id: Set(account.as_str().to_owned()),
         policy_name: Set(name.as_str().to_owned()),
-        version: Set(made.version.into()),
+        version: Set(made.version.number().into()),
         document: Set(made.document.clone()),
         created_at: Set(made.created_at.as_millis()),
     };
@@ -162,8 +164,8 @@ pub(crate) async fn save(
 ) -> Result<(), StoreError> {
     let saved = row::Entity::update_many()
         .col_expr(row::Column::Description, Expr::value(super::column_text(&policy.description)))
-        .col_expr(row::Column::DefaultVersion, Expr::value(i64::from(policy.default_version)))
-        .col_expr(row::Column::LastVersion, Expr::value(i64::from(policy.last_version)))
+        .col_expr(row::Column::DefaultVersion, Expr::value(i64::from(policy.default_version.number())))
+        .col_expr(row::Column::LastVersion, Expr::value(i64::from(policy.last_version.number())))
         .col_expr(row::Column::ChangedAt, Expr::value(policy.changed_at.as_millis()))
         .filter(row::Column::AccountId.eq(account.as_str()))
         .filter(row::Column::Name.eq(policy.name.as_str()))
@@ -184,6 +186,50 @@ pub(crate) async fn list(
         .await
         .map_err(StoreError::at("list policies"))?;
     Ok(rows.into_iter().map(from_row).collect::<Result<_, _>>()?)
+}
+
+/// At most `limit` policies whose names come after this one, by name.
+pub(crate) async fn page(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    after: Option<&PolicyName>,
+    limit: u64,
+) -> Result<Vec<StoredPolicy>, StoreError> {
+    let mut select = row::Entity::find().filter(row::Column::AccountId.eq(account.as_str()));
+    if let Some(after) = after {
+        select = select.filter(row::Column::Name.gt(after.as_str()));
+    }
+    let rows = select
+        .order_by_asc(row::Column::Name)
+        .limit(limit)
+        .all(connection)
+        .await
+        .map_err(StoreError::at("list policies"))?;
+    Ok(rows.into_iter().map(from_row).collect::<Result<_, _>>()?)
+}
+
+/// Those of these names that are there.
+pub(crate) async fn named(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    names: impl IntoIterator<Item = &PolicyName>,
+) -> Result<Vec<StoredPolicy>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .filter(row::Column::Name.is_in(names.into_iter().map(PolicyName::as_str)))
+        .all(connection)
+        .await
+        .map_err(StoreError::at("read policies"))?;
+    Ok(rows.into_iter().map(from_row).collect::<Result<_, _>>()?)
+}
+
+/// How many policies the account has.
+pub(crate) async fn count(connection: &impl ConnectionTrait, account: &AccountId) -> Result<u64, StoreError> {
+    row::Entity::find()
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .count(connection)
+        .await
+        .map_err(StoreError::at("count policies"))
 }
 
 /// The versions of a policy that stand, the oldest first.
@@ -207,9 +253,9 @@ pub(crate) async fn find_version(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     name: &PolicyName,
-    number: u32,
+    id: PolicyVersionId,
 ) -> Result<Option<StoredVersion>, StoreError> {
-    let key = (account.as_str().to_owned(), name.as_str().to_owned(), i64::from(number));
+    let key = (account.as_str().to_owned(), name.as_str().to_owned(), i64::from(id.number()));
     let found = version::Entity::find_by_id(key)
         .one(connection)
         .await
@@ -221,9 +267,9 @@ pub(crate) async fn delete_version(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     name: &PolicyName,
-    number: u32,
+    id: PolicyVersionId,
 ) -> Result<(), StoreError> {
-    let key = (account.as_str().to_owned(), name.as_str().to_owned(), i64::from(number));
+    let key = (account.as_str().to_owned(), name.as_str().to_owned(), i64::from(id.number()));
     let deleted = version::Entity::delete_by_id(key)
         .exec(connection)
         .await
@@ -231,7 +277,7 @@ pub(crate) async fn delete_version(
     if deleted.rows_affected > 0 {
         return Ok(());
     }
-    Err(IdentityRefused::NotExist { entity: Thing::PolicyVersion, name: format!("v{number}") }.into())
+    Err(IdentityRefused::NotExist { entity: Thing::PolicyVersion, name: id.to_string() }.into())
 }
 
 /// Deletes a policy with its versions. What is attached to somebody stays, and the caller is told.
@@ -267,8 +313,8 @@ fn from_row(model: row::Model) -> Result<StoredPolicy, CorruptRow> {
     Ok(StoredPolicy {
         name: reading.text("name", &model.name)?,
         description: model.description,
-        default_version: reading.number("default_version", model.default_version)?,
-        last_version: reading.number("last_version", model.last_version)?,
+        default_version: version_id(&reading, "default_version", model.default_version)?,
+        last_version: version_id(&reading, "last_version", model.last_version)?,
         created_at: Timestamp::from_millis(model.created_at),
         changed_at: Timestamp::from_millis(model.changed_at),
     })
@@ -277,8 +323,17 @@ fn from_row(model: row::Model) -> Result<StoredPolicy, CorruptRow> {
 fn version_from_row(model: version::Model) -> Result<StoredVersion, CorruptRow> {
     let id = format!("{} {} {}", model.account_id, model.policy_name, model.version);
     Ok(StoredVersion {
-        version: Reading { table: "policy_versions", id: &id }.number("version", model.version)?,
+        version: version_id(&Reading { table: "policy_versions", id: &id }, "version", model.version)?,
         document: model.document,
         created_at: Timestamp::from_millis(model.created_at),
     })
+}
+
+fn version_id(
+    reading: &Reading<'_>,
+    column: &'static str,
+    number: i64,
+) -> Result<PolicyVersionId, CorruptRow> {
+    let id = PolicyVersionId::new(reading.number(column, number)?);
+    id.ok_or_else(|| reading.corrupt(column, "versions are counted from 1"))
 }

@@ -12,7 +12,8 @@ use policies::Layers;
 use super::{Revision, Store, role_sessions};
 use crate::rows::access_key_rows::{self, StoredKey};
 use crate::rows::{
-    account_rows, agent_rows, attachment_rows, instance_rows, join_token_rows, nonce_rows, user_rows,
+    account_rows, agent_rows, attachment_rows, control_policy_rows, instance_rows, join_token_rows,
+    nonce_rows, user_rows,
 };
 use crate::{CorruptRow, StoreError};
 
@@ -161,37 +162,28 @@ impl Store {
     /// # Errors
     /// [`StoreError::CorruptRow`] when one of them cannot be read: it might deny, so that nothing can be decided.
     pub async fn policies_of(&self, principal: &Principal) -> Result<PrincipalPolicies, StoreError> {
-        match principal {
+        let (reader, compiled) = (self.inner.connections.reader(), &self.inner.compiled);
+        let (account, mut layers) = match principal {
             Principal::Account { .. } => {
-                Ok(PrincipalPolicies::new(Layers { owner: true, ..Layers::default() }))
-            }
-            Principal::User { account, user_id, .. } => {
-                self.identity_policies(account, &AttachmentTarget::User(user_id.clone())).await
-            }
-            Principal::AssumedRole { account, role_id, session_key, .. } => {
-                let (reader, target) =
-                    (self.inner.connections.reader(), AttachmentTarget::Role(role_id.clone()));
-                let layers =
-                    role_sessions::layers_of(reader, &self.inner.compiled, account, &target, session_key)
-                        .await?;
-                Ok(PrincipalPolicies::new(layers))
+                return Ok(PrincipalPolicies::new(Layers { owner: true, ..Layers::default() }));
             }
             Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. } => {
-                Ok(PrincipalPolicies::none())
+                return Ok(PrincipalPolicies::none());
             }
-        }
-    }
-
-    async fn identity_policies(
-        &self,
-        account: &AccountId,
-        target: &AttachmentTarget,
-    ) -> Result<PrincipalPolicies, StoreError> {
-        let reader = self.inner.connections.reader();
-        let compiled = &self.inner.compiled;
-        let documents = attachment_rows::documents_of(reader, compiled, account, target).await?;
-        let identity = compiled.set(documents);
-        Ok(PrincipalPolicies::new(Layers { identity, ..Layers::default() }))
+            Principal::User { account, user_id, .. } => {
+                let target = AttachmentTarget::User(user_id.clone());
+                let documents = attachment_rows::documents_of(reader, compiled, account, &target).await?;
+                (account, Layers { identity: compiled.set(documents), ..Layers::default() })
+            }
+            Principal::AssumedRole { account, role_id, session_key, .. } => {
+                let target = AttachmentTarget::Role(role_id.clone());
+                let layers =
+                    role_sessions::layers_of(reader, compiled, account, &target, session_key).await?;
+                (account, layers)
+            }
+        };
+        layers.control = control_policy_rows::levels_of(reader, compiled, account).await?;
+        Ok(PrincipalPolicies::new(layers))
     }
 
     /// The region of an instance that an agent has joined from.

@@ -3,16 +3,19 @@
 mod access_keys;
 mod agents;
 mod apply;
+mod attachments;
 mod audit;
 mod audit_anchors;
 mod audit_export;
 mod audit_verify;
 mod before_principal;
 mod configuration;
+mod control_policies;
 mod groups;
 mod key_usage;
 mod login_profiles;
 mod policies;
+mod policy_versions;
 mod recordings;
 mod revisions;
 mod role_sessions;
@@ -35,6 +38,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 pub use apply::Change;
 pub use audit_export::{AuditExport, AuditExportError};
 pub use before_principal::NonceClaim;
+pub use policy_versions::NewPolicyVersion;
 
 use crate::compiled_policies::CompiledPolicies;
 use crate::database::Connections;

@@ -1,57 +1,139 @@
-//! Administration of the account's policies and of who has which. Every change bumps the account's revision.
+//! The account's policies. Every change bumps its revision.
 
-use domain::Timestamp;
-use domain::actions::{AdministersIdentity, ReadsIdentity};
+use std::collections::BTreeMap;
+
+use domain::actions::{Action, AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
-use domain::gate::Granted;
-use domain::identity::{AttachmentTarget, PolicyKind, PolicyName, PolicyRef, UserName, limits};
+use domain::gate::{Granted, IdentityResource};
+use domain::identity::{
+    Entity as Thing, IdentityRefused, PolicyKind, PolicyName, PolicyRef, UserName, limits,
+};
+use domain::policy_version::PolicyVersionId;
+use domain::system_policies::{self, SystemPolicy};
+use domain::{AccountId, Timestamp};
 use policies::{DocumentKind, PolicyDocument};
-use sea_orm::DatabaseTransaction;
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
-use super::{Revision, Store};
-use crate::rows::attachment_rows::{self, Attachment};
-use crate::rows::policy_rows::{self, StoredVersion};
-use crate::rows::user_rows;
-use crate::{CorruptRow, PolicyEntry, StoreError};
+use super::{Revision, Scope, Store, policy_versions};
+use crate::pages::{Cursor, next_token, read_token};
+use crate::rows::policy_rows::{self, StoredPolicy};
+use crate::rows::{account_rows, attachment_rows, column_text, policy_bearer_rows};
+use crate::{
+    CorruptRow, MarkerPage, MarkerRequest, PolicyBearers, PolicyEntry, PolicySummary, PolicyVersion,
+    StoreError,
+};
 
 impl Store {
-    /// Makes a policy, or gives an existing one a new deciding version. Of the versions that do not decide, the oldest
-    /// makes room where there are as many as there may be.
+    /// Makes a policy with its first version.
     ///
     /// # Errors
-    /// [`StoreError::InvalidPolicy`] says what is wrong with the document, and where.
-    pub async fn put_policy<A: AdministersIdentity>(
+    /// [`StoreError::InvalidPolicy`] says what is wrong with the document, and where; [`StoreError::Identity`] when the
+    /// name is taken or there are as many policies as there may be.
+    pub async fn create_policy<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
         name: &PolicyName,
+        description: &str,
         document: &str,
         now: Timestamp,
         audit: AuditEvent,
-    ) -> Result<(), StoreError> {
-        PolicyDocument::parse(document.as_bytes(), DocumentKind::Identity)
-            .map_err(StoreError::InvalidPolicy)?;
-        let (account, name, document) = (granted.account().clone(), name.clone(), document.to_owned());
+    ) -> Result<PolicySummary, StoreError> {
+        let policy = PolicyRef::from(name);
+        admits(granted, &[IdentityResource::Policy(policy.clone())])?;
+        checked(document)?;
+        let account = granted.account().clone();
+        let (description, document) = (column_text(description), document.to_owned());
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                if policy_rows::find(transaction, &account, &name).await?.is_none() {
-                    return policy_rows::insert(transaction, &account, &name, "", &document, now).await;
-                }
-                let mut policy = policy_rows::get_locked(transaction, &account, &name).await?;
-                let standing = policy_rows::versions(transaction, &account, &name).await?;
-                let excess = (standing.len() as u64 + 1).saturating_sub(limits::POLICY_VERSIONS);
-                let spare = standing.iter().filter(|version| version.version != policy.default_version);
-                for version in spare.take(usize::try_from(excess).unwrap_or(usize::MAX)) {
-                    policy_rows::delete_version(transaction, &account, &name, version.version).await?;
-                }
-                policy.last_version += 1;
-                policy.default_version = policy.last_version;
-                policy.changed_at = now;
-                let made = StoredVersion { version: policy.last_version, document, created_at: now };
-                policy_rows::insert_version(transaction, &account, &name, &made).await?;
-                policy_rows::save(transaction, &account, &policy).await
+                account_rows::lock(transaction, &account).await?;
+                insert(transaction, &account, &policy.name, &description, &document, now).await?;
+                Ok(PolicySummary {
+                    policy,
+                    description,
+                    default_version: PolicyVersionId::FIRST,
+                    attachment_count: 0,
+                    created_at: now,
+                    changed_at: now,
+                })
             })
         })
         .await
+    }
+
+    /// A policy with the version that decides.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when it is not there.
+    pub async fn policy<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        policy: &PolicyRef,
+    ) -> Result<(PolicySummary, PolicyVersion), StoreError> {
+        admits(granted, &[IdentityResource::Policy(policy.clone())])?;
+        let account = granted.account();
+        let snapshot = self.inner.connections.begin_snapshot().await?;
+        let counts = attachment_rows::counts(&snapshot, account, policy.kind, [&policy.name]).await?;
+        match policy.kind {
+            PolicyKind::System => {
+                let found = system_policy(&policy.name)?;
+                Ok((summary_of_system(found, &counts)?, policy_versions::of_system(found)))
+            }
+            PolicyKind::Custom => {
+                let stored = get(&snapshot, account, &policy.name).await?;
+                let version = policy_versions::deciding(&snapshot, account, &stored).await?;
+                Ok((summary(stored, &counts), version))
+            }
+        }
+    }
+
+    /// A part of the policies that can be attached in the account, of one kind or of both: those of the system first,
+    /// then by name.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidMarker`]; [`StoreError::OutsideGrant`] when the grant is not for all policies.
+    pub async fn page_of_policies<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        kind: Option<PolicyKind>,
+        page: &MarkerRequest,
+    ) -> Result<MarkerPage<PolicySummary>, StoreError> {
+        admits(granted, &[IdentityResource::Policies])?;
+        let account = granted.account();
+        let question = format!("policies {}", kind.map_or("of both kinds", PolicyKind::as_str));
+        let after = place(page.marker.as_deref(), &question)?;
+        let size = usize::try_from(page.max_items).unwrap_or(usize::MAX);
+        let goes_on_in_custom = matches!(&after, Some((PolicyKind::Custom, _)));
+        let after = after.as_ref().map(|(_, name)| name);
+        let wanted = |asked| kind.is_none_or(|only| only == asked);
+        let mut items = Vec::new();
+        let snapshot = self.inner.connections.begin_snapshot().await?;
+        if wanted(PolicyKind::System) && !goes_on_in_custom {
+            let after = after.map_or("", PolicyName::as_str);
+            let found = system_policies::ALL.iter().filter(|policy| policy.name > after).take(size + 1);
+            let found: Vec<_> = found.collect();
+            let names: Vec<_> = found.iter().map(|policy| name_of(policy)).collect::<Result<_, _>>()?;
+            let counts = attachment_rows::counts(&snapshot, account, PolicyKind::System, &names).await?;
+            for policy in found {
+                items.push(summary_of_system(policy, &counts)?);
+            }
+        }
+        if wanted(PolicyKind::Custom) && items.len() <= size {
+            let rest = (size + 1 - items.len()) as u64;
+            let found =
+                policy_rows::page(&snapshot, account, after.filter(|_| goes_on_in_custom), rest).await?;
+            let names = found.iter().map(|policy| &policy.name);
+            let counts = attachment_rows::counts(&snapshot, account, PolicyKind::Custom, names).await?;
+            items.extend(found.into_iter().map(|policy| summary(policy, &counts)));
+        }
+        let more = items.len() > size;
+        items.truncate(size);
+        let last = items.last().filter(|_| more);
+        let marker = last.map(|last| {
+            let PolicyRef { kind, name } = &last.policy;
+            let at = i64::from(*kind == PolicyKind::Custom);
+            next_token(&question, &Cursor { at, id: name.to_string() })
+        });
+        Ok(MarkerPage { items, marker })
     }
 
     /// All policies of the account with their deciding documents, by name.
@@ -63,33 +145,23 @@ impl Store {
         granted: &Granted<A>,
     ) -> Result<Vec<PolicyEntry>, StoreError> {
         let account = granted.account();
-        let names = self.user_names(granted).await?;
-        let reader = self.inner.connections.reader();
-        let attachments = attachment_rows::all(reader, account).await?;
+        let snapshot = self.inner.connections.begin_snapshot().await?;
+        let mut bearers =
+            policy_bearer_rows::of_policies(&snapshot, account, PolicyKind::Custom, None).await?;
         let mut entries = Vec::new();
-        for policy in policy_rows::list(reader, account).await? {
-            let number = policy.default_version;
-            let version = policy_rows::find_version(reader, account, &policy.name, number).await?;
-            let missing = || CorruptRow {
-                table: "policies",
-                column: "default_version",
-                id: format!("{account} {}", policy.name),
-                why: format!("there is no version {number}"),
-            };
-            let mut attached_to: Vec<UserName> = attachments
-                .iter()
-                .filter(|attached| {
-                    attached.policy.kind == PolicyKind::Custom && attached.policy.name == policy.name
-                })
-                .filter_map(|attached| names.get(attached.target.id()).cloned())
-                .collect();
-            attached_to.sort();
+        for policy in policy_rows::list(&snapshot, account).await? {
+            let version = policy_versions::deciding(&snapshot, account, &policy).await?;
+            let PolicyBearers { users, groups, roles } =
+                bearers.remove(policy.name.as_str()).unwrap_or_default();
             entries.push(PolicyEntry {
-                document: version.ok_or_else(missing)?.document,
                 name: policy.name,
+                document: version.document,
                 created_at: policy.created_at,
                 changed_at: policy.changed_at,
-                attached_to,
+                default_version: version.id,
+                attached_to: users.into_iter().map(|user| user.name).collect::<Vec<UserName>>(),
+                attached_to_groups: groups.into_iter().map(|group| group.name).collect(),
+                attached_to_roles: roles.into_iter().map(|role| role.name).collect(),
             });
         }
         Ok(entries)
@@ -98,84 +170,184 @@ impl Store {
     /// Deletes a policy with all its versions.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when it is not there; [`StoreError::Conflict`] while it is attached.
+    /// [`StoreError::Identity`] when it is not there, and while it is attached.
     pub async fn delete_policy<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
         name: &PolicyName,
         audit: AuditEvent,
     ) -> Result<(), StoreError> {
-        let (account, name) = (granted.account().clone(), name.clone());
+        self.remove_policy(granted, name, true, audit).await
+    }
+
+    /// Deletes a policy that has no version but the one that decides.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when it is not there, while it is attached, and when it has other versions.
+    pub async fn delete_bare_policy<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        name: &PolicyName,
+        audit: AuditEvent,
+    ) -> Result<(), StoreError> {
+        self.remove_policy(granted, name, false, audit).await
+    }
+
+    async fn remove_policy<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        name: &PolicyName,
+        with_versions: bool,
+        audit: AuditEvent,
+    ) -> Result<(), StoreError> {
+        let policy = PolicyRef::from(name);
+        admits(granted, &[IdentityResource::Policy(policy.clone())])?;
+        let account = granted.account().clone();
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                policy_rows::get_locked(transaction, &account, &name).await?;
-                let policy = PolicyRef { kind: PolicyKind::Custom, name };
-                if !attachment_rows::of_policy(transaction, &account, &policy).await?.is_empty() {
-                    let why = "it is attached; detach it first";
-                    return Err(StoreError::Conflict { what: "policy", why });
+                account_rows::lock(transaction, &account).await?;
+                policy_rows::get_locked(transaction, &account, &policy.name).await?;
+                nobody_has(transaction, &account, &policy).await?;
+                let versions = policy_rows::versions(transaction, &account, &policy.name).await?.len();
+                if versions > 1 && !with_versions {
+                    let why = format!(
+                        "it has {} versions that do not decide; delete them first, or with it by CascadingDelete",
+                        versions - 1
+                    );
+                    return Err(delete_conflict("Policy.Version", why));
                 }
                 policy_rows::delete(transaction, &account, &policy.name).await
             })
         })
         .await
     }
+}
 
-    /// Attaches a policy of the account to a user; attached already, it stays so.
-    ///
-    /// # Errors
-    /// [`StoreError::Identity`] when there is no such user, or when there is no such policy.
-    pub async fn attach_policy<A: AdministersIdentity>(
-        &self,
-        granted: &Granted<A>,
-        user: &UserName,
-        policy: &PolicyName,
-        now: Timestamp,
-        audit: AuditEvent,
-    ) -> Result<(), StoreError> {
-        let (account, user, policy) = (granted.account().clone(), user.clone(), policy.clone());
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
-            Box::pin(async move {
-                let (target, policy) = both(transaction, &account, &user, policy).await?;
-                policy_rows::get_locked(transaction, &account, &policy.name).await?;
-                let has = attachment_rows::of_target(transaction, &account, &target).await?;
-                if has.iter().any(|attached| attached.policy == policy) {
-                    return Ok(());
-                }
-                let attachment = Attachment { target, policy, attached_at: now };
-                attachment_rows::insert(transaction, &account, &attachment).await
-            })
-        })
-        .await
+/// Refuses what the grant does not name.
+pub(super) fn admits<A: Action>(granted: &Granted<A>, things: &[IdentityResource]) -> Result<(), StoreError> {
+    let scope = Scope::of(granted);
+    things.iter().try_for_each(|thing| scope.admits_identity(thing))
+}
+
+/// Where a list of policies goes on: after this one.
+fn place(marker: Option<&str>, question: &str) -> Result<Option<(PolicyKind, PolicyName)>, StoreError> {
+    let Some(marker) = marker else { return Ok(None) };
+    let Cursor { at, id } = read_token(marker, question).map_err(|_| StoreError::InvalidMarker)?;
+    let kind = if at == 0 { PolicyKind::System } else { PolicyKind::Custom };
+    Ok(Some((kind, PolicyName::parse(&id).map_err(|_| StoreError::InvalidMarker)?)))
+}
+
+/// A document as it may be stored.
+pub(super) fn checked(document: &str) -> Result<(), StoreError> {
+    PolicyDocument::parse(document.as_bytes(), DocumentKind::Identity)
+        .map(drop)
+        .map_err(StoreError::InvalidPolicy)
+}
+
+/// Makes a policy where there is room for one more; the account is locked.
+pub(super) async fn insert(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    name: &PolicyName,
+    description: &str,
+    document: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if policy_rows::find(transaction, account, name).await?.is_some() {
+        let entity = Thing::Policy;
+        return Err(IdentityRefused::AlreadyExists { entity, name: name.to_string() }.into());
     }
+    if policy_rows::count(transaction, account).await? >= limits::CUSTOM_POLICIES {
+        let what = "custom policies of one account";
+        return Err(
+            IdentityRefused::LimitExceeded { code: "Policy", what, limit: limits::CUSTOM_POLICIES }.into()
+        );
+    }
+    policy_rows::insert(transaction, account, name, description, document, now).await
+}
 
-    /// Detaches a policy of the account from a user.
-    ///
-    /// # Errors
-    /// [`StoreError::Identity`] when there is no such user, or when it is not attached.
-    pub async fn detach_policy<A: AdministersIdentity>(
-        &self,
-        granted: &Granted<A>,
-        user: &UserName,
-        policy: &PolicyName,
-        audit: AuditEvent,
-    ) -> Result<(), StoreError> {
-        let (account, user, policy) = (granted.account().clone(), user.clone(), policy.clone());
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
-            Box::pin(async move {
-                let (target, policy) = both(transaction, &account, &user, policy).await?;
-                attachment_rows::delete(transaction, &account, &target, &policy).await
-            })
-        })
-        .await
+pub(super) async fn get(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    name: &PolicyName,
+) -> Result<StoredPolicy, StoreError> {
+    policy_rows::find(connection, account, name).await?.ok_or_else(|| no_policy(name))
+}
+
+pub(super) fn system_policy(name: &PolicyName) -> Result<&'static SystemPolicy, StoreError> {
+    system_policies::find(name.as_str()).ok_or_else(|| no_policy(name))
+}
+
+fn no_policy(name: &PolicyName) -> StoreError {
+    IdentityRefused::NotExist { entity: Thing::Policy, name: name.to_string() }.into()
+}
+
+fn delete_conflict(code: &'static str, why: String) -> StoreError {
+    IdentityRefused::DeleteConflict { entity: Thing::Policy, code, why }.into()
+}
+
+/// Refuses when somebody has the policy, and names who does.
+async fn nobody_has(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    policy: &PolicyRef,
+) -> Result<(), StoreError> {
+    let mut all =
+        policy_bearer_rows::of_policies(transaction, account, policy.kind, Some(&policy.name)).await?;
+    let PolicyBearers { users, groups, roles } = all.remove(policy.name.as_str()).unwrap_or_default();
+    let users = users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>();
+    let groups = groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>();
+    let roles = roles.iter().map(|role| role.name.as_str()).collect::<Vec<_>>();
+    let kinds = [
+        ("Policy.User", "users", users),
+        ("Policy.Group", "groups", groups),
+        ("Policy.Role", "roles", roles),
+    ];
+    match kinds.into_iter().find(|(_, _, names)| !names.is_empty()) {
+        None => Ok(()),
+        Some((code, kind, names)) => {
+            let shown = names.iter().take(NAMED_IN_A_CONFLICT).copied().collect::<Vec<_>>().join(", ");
+            let more = names.len().saturating_sub(NAMED_IN_A_CONFLICT);
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            Err(delete_conflict(code, format!("it is attached to the {kind} {shown}{more}; detach it first")))
+        }
     }
 }
 
-async fn both(
-    transaction: &DatabaseTransaction,
-    account: &domain::AccountId,
-    user: &UserName,
-    policy: PolicyName,
-) -> Result<(AttachmentTarget, PolicyRef), StoreError> {
-    let user = user_rows::get_by_name(transaction, account, user).await?;
-    Ok((AttachmentTarget::User(user.id), PolicyRef { kind: PolicyKind::Custom, name: policy }))
+/// So many of those who have a policy are named when it cannot be deleted.
+const NAMED_IN_A_CONFLICT: usize = 5;
+
+fn summary(stored: StoredPolicy, counts: &BTreeMap<String, u64>) -> PolicySummary {
+    PolicySummary {
+        attachment_count: counts.get(stored.name.as_str()).copied().unwrap_or(0),
+        policy: PolicyRef { kind: PolicyKind::Custom, name: stored.name },
+        description: stored.description,
+        default_version: stored.default_version,
+        created_at: stored.created_at,
+        changed_at: stored.changed_at,
+    }
+}
+
+fn summary_of_system(
+    policy: &SystemPolicy,
+    counts: &BTreeMap<String, u64>,
+) -> Result<PolicySummary, StoreError> {
+    Ok(PolicySummary {
+        policy: PolicyRef { kind: PolicyKind::System, name: name_of(policy)? },
+        description: policy.description.to_owned(),
+        default_version: PolicyVersionId::FIRST,
+        attachment_count: counts.get(policy.name).copied().unwrap_or(0),
+        created_at: system_policies::WRITTEN_AT,
+        changed_at: system_policies::WRITTEN_AT,
+    })
+}
+
+fn name_of(policy: &SystemPolicy) -> Result<PolicyName, StoreError> {
+    let corrupt = |why: domain::identity::InvalidName| CorruptRow {
+        table: "system policies",
+        column: "name",
+        id: policy.name.to_owned(),
+        why: why.to_string(),
+    };
+    Ok(policy.policy_name().map_err(corrupt)?)
 }

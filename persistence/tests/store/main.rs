@@ -17,6 +17,7 @@ mod groups;
 mod harness;
 mod identity;
 mod lists;
+mod policies;
 mod postgres;
 mod recordings;
 mod schema;

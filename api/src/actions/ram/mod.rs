@@ -1,30 +1,51 @@
 //! The actions of RAM, one file each.
 
 mod add_user_to_group;
+mod attach_policy_to_group;
+mod attach_policy_to_role;
+mod attach_policy_to_user;
+mod attachment;
 mod create_access_key;
 mod create_group;
 mod create_login_profile;
+mod create_policy;
+mod create_policy_version;
 mod create_role;
 mod create_user;
 mod decode_diagnostic_message;
 mod delete_access_key;
 mod delete_group;
 mod delete_login_profile;
+mod delete_policy;
+mod delete_policy_version;
 mod delete_role;
 mod delete_user;
+mod detach_policy_from_group;
+mod detach_policy_from_role;
+mod detach_policy_from_user;
 mod get_access_key_last_used;
 mod get_group;
 mod get_login_profile;
+mod get_policy;
+mod get_policy_version;
 mod get_role;
 mod get_user;
 mod list_access_keys;
+mod list_entities_for_policy;
 mod list_groups;
 mod list_groups_for_user;
+mod list_policies;
+mod list_policies_for_group;
+mod list_policies_for_role;
+mod list_policies_for_user;
+mod list_policy_versions;
 mod list_roles;
 mod list_users;
 mod list_users_for_group;
 pub(super) mod paging;
+mod policy;
 mod remove_user_from_group;
+mod set_default_policy_version;
 mod update_access_key;
 mod update_group;
 mod update_login_profile;
@@ -78,6 +99,29 @@ pub(super) const ROLES: &[Registered] = &[
     Registered::new::<catalogue::ListRoles>(),
     Registered::new::<catalogue::DeleteRole>(),
     Registered::new::<catalogue::DecodeDiagnosticMessage>(),
+];
+
+/// Policies, their versions, and who has them.
+pub(super) const POLICIES: &[Registered] = &[
+    Registered::new::<catalogue::CreatePolicy>(),
+    Registered::new::<catalogue::GetPolicy>(),
+    Registered::new::<catalogue::ListPolicies>(),
+    Registered::new::<catalogue::DeletePolicy>(),
+    Registered::new::<catalogue::CreatePolicyVersion>(),
+    Registered::new::<catalogue::ListPolicyVersions>(),
+    Registered::new::<catalogue::GetPolicyVersion>(),
+    Registered::new::<catalogue::SetDefaultPolicyVersion>(),
+    Registered::new::<catalogue::DeletePolicyVersion>(),
+    Registered::new::<catalogue::AttachPolicyToUser>(),
+    Registered::new::<catalogue::AttachPolicyToGroup>(),
+    Registered::new::<catalogue::AttachPolicyToRole>(),
+    Registered::new::<catalogue::DetachPolicyFromUser>(),
+    Registered::new::<catalogue::DetachPolicyFromGroup>(),
+    Registered::new::<catalogue::DetachPolicyFromRole>(),
+    Registered::new::<catalogue::ListPoliciesForUser>(),
+    Registered::new::<catalogue::ListPoliciesForGroup>(),
+    Registered::new::<catalogue::ListPoliciesForRole>(),
+    Registered::new::<catalogue::ListEntitiesForPolicy>(),
 ];
 
 /// `InvalidParameter.<Param>`; `rule` says what is allowed.

@@ -1,0 +1,30 @@
+//! AttachPolicyToRole: attaches a policy to a role.
+
+use domain::actions::AttachPolicyToRole;
+use domain::gate::{Granted, Resource};
+use domain::policy_bearer::PolicyBearer;
+use openapi::ram::{DoneReply, PolicyOfRoleRequest};
+
+use super::{attachment, name, policy};
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for AttachPolicyToRole {
+    type Request = PolicyOfRoleRequest;
+    type Reply = DoneReply;
+
+    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        let bearer = PolicyBearer::Role(name("RoleName", &asked.role_name)?);
+        Ok(attachment::located(&bearer, &policy::policy(&asked.policy_type, &asked.policy_name)?))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let bearer = PolicyBearer::Role(name("RoleName", &asked.role_name)?);
+        let policy = policy::policy(&asked.policy_type, &asked.policy_name)?;
+        attachment::attach(call, &granted, bearer, policy).await
+    }
+}

@@ -1,0 +1,43 @@
+//! CreatePolicy: a policy of the account, with its first version.
+
+use domain::actions::CreatePolicy;
+use domain::gate::{Granted, Resource};
+use openapi::ram::{CreatePolicyReply, CreatePolicyRequest, CreatedPolicyItem};
+
+use super::policy;
+use crate::actions::wire_time;
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for CreatePolicy {
+    type Request = CreatePolicyRequest;
+    type Reply = CreatePolicyReply;
+
+    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(policy::located(policy::custom(&asked.policy_name)?))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let name = policy::custom(&asked.policy_name)?.name;
+        let description = asked.description.unwrap_or_default();
+        let audit = call.audit_of_change(&granted, "");
+        let store = &call.hansard.store;
+        let made = store
+            .create_policy(&granted, &name, &description, &asked.policy_document, call.arrived_at, audit)
+            .await?;
+        Ok(Done::changed(CreatePolicyReply {
+            request_id: call.request_id.to_string(),
+            policy: CreatedPolicyItem {
+                policy_name: made.policy.name.to_string(),
+                policy_type: made.policy.kind.as_str().to_owned(),
+                description: made.description,
+                default_version: made.default_version.to_string(),
+                create_date: wire_time(made.created_at),
+            },
+        }))
+    }
+}

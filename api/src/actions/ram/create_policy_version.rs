@@ -1,0 +1,51 @@
+//! CreatePolicyVersion: another version of a policy, which decides at once or not.
+
+use domain::actions::CreatePolicyVersion;
+use domain::gate::{Granted, Resource};
+use openapi::error_codes::WireError;
+use openapi::ram::{CreatePolicyVersionRequest, PolicyVersionReply};
+use persistence::NewPolicyVersion;
+
+use super::{invalid, policy};
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for CreatePolicyVersion {
+    type Request = CreatePolicyVersionRequest;
+    type Reply = PolicyVersionReply;
+
+    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(policy::located(policy::custom(&asked.policy_name)?))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let name = policy::custom(&asked.policy_name)?.name;
+        let how = NewPolicyVersion {
+            as_default: asked.set_as_default.unwrap_or(false),
+            rotate: rotates(asked.rotate_strategy.as_deref())?,
+        };
+        let seen = policy::seen(call, &granted, &name).await?;
+        let audit = call.audit_of_change(&granted, "");
+        let (store, document) = (&call.hansard.store, &asked.policy_document);
+        let made =
+            store.create_policy_version(&granted, &name, document, how, seen, call.arrived_at, audit).await?;
+        Ok(Done::changed(PolicyVersionReply {
+            request_id: call.request_id.to_string(),
+            policy_version: policy::version_item(made),
+        }))
+    }
+}
+
+fn rotates(strategy: Option<&str>) -> Result<bool, WireError> {
+    match strategy {
+        None | Some("None") => Ok(false),
+        Some("DeleteOldestNonDefaultVersionWhenLimitExceeded") => Ok(true),
+        Some(_) => {
+            Err(invalid("RotateStrategy", "it is None or DeleteOldestNonDefaultVersionWhenLimitExceeded"))
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! DetachPolicyFromUser: detaches a policy from a user.
+
+use domain::actions::DetachPolicyFromUser;
+use domain::gate::{Granted, Resource};
+use domain::policy_bearer::PolicyBearer;
+use openapi::ram::{DoneReply, PolicyOfUserRequest};
+
+use super::{attachment, name, policy};
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for DetachPolicyFromUser {
+    type Request = PolicyOfUserRequest;
+    type Reply = DoneReply;
+
+    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        let bearer = PolicyBearer::User(name("UserName", &asked.user_name)?);
+        Ok(attachment::located(&bearer, &policy::policy(&asked.policy_type, &asked.policy_name)?))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let bearer = PolicyBearer::User(name("UserName", &asked.user_name)?);
+        let policy = policy::policy(&asked.policy_type, &asked.policy_name)?;
+        attachment::detach(call, &granted, bearer, policy).await
+    }
+}

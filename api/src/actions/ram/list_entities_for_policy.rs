@@ -1,0 +1,69 @@
+//! ListEntitiesForPolicy: who has a policy.
+
+use domain::AccountId;
+use domain::actions::ListEntitiesForPolicy;
+use domain::gate::{Granted, Resource};
+use openapi::ram::{
+    BearingGroupItem, BearingGroupList, BearingRoleItem, BearingRoleList, BearingUserItem, BearingUserList,
+    ListEntitiesForPolicyReply, PolicyRequest,
+};
+use persistence::{BearingGroup, BearingRole, BearingUser};
+
+use super::policy;
+use crate::actions::wire_time;
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for ListEntitiesForPolicy {
+    type Request = PolicyRequest;
+    type Reply = ListEntitiesForPolicyReply;
+
+    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(policy::located(policy::policy(&asked.policy_type, &asked.policy_name)?))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let policy = policy::policy(&asked.policy_type, &asked.policy_name)?;
+        let bearers = call.hansard.store.bearers_of_policy(&granted, &policy).await?;
+        let account = granted.account();
+        Ok(Done::read(ListEntitiesForPolicyReply {
+            request_id: call.request_id.to_string(),
+            users: BearingUserList { user: bearers.users.into_iter().map(user).collect() },
+            groups: BearingGroupList { group: bearers.groups.into_iter().map(group).collect() },
+            roles: BearingRoleList {
+                role: bearers.roles.into_iter().map(|bearing| role(account, bearing)).collect(),
+            },
+        }))
+    }
+}
+
+fn user(bearing: BearingUser) -> BearingUserItem {
+    BearingUserItem {
+        user_id: bearing.id.to_string(),
+        user_name: bearing.name.to_string(),
+        display_name: bearing.display_name,
+        attach_date: wire_time(bearing.attached_at),
+    }
+}
+
+fn group(bearing: BearingGroup) -> BearingGroupItem {
+    BearingGroupItem {
+        group_name: bearing.name.to_string(),
+        comments: bearing.comments,
+        attach_date: wire_time(bearing.attached_at),
+    }
+}
+
+fn role(account: &AccountId, bearing: BearingRole) -> BearingRoleItem {
+    BearingRoleItem {
+        role_id: bearing.id.to_string(),
+        arn: format!("acs:ram::{account}:role/{}", bearing.name),
+        role_name: bearing.name.to_string(),
+        description: bearing.description,
+        attach_date: wire_time(bearing.attached_at),
+    }
+}

@@ -1,0 +1,190 @@
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use validator::Validate;
+
+/// Names a policy and a user: to attach it, or to detach it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyOfUserRequest {
+    /// `Custom` or `System`.
+    #[schema(example = "Custom", pattern = "^(System|Custom)$")]
+    pub policy_type: String,
+    /// The policy's name.
+    #[schema(example = "read-only")]
+    pub policy_name: String,
+    /// The user's name.
+    pub user_name: String,
+}
+
+/// Asks for the policies of one user.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListPoliciesForUserRequest {
+    /// The user's name.
+    pub user_name: String,
+}
+
+/// Names a policy and a group: to attach it, or to detach it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyOfGroupRequest {
+    /// `Custom` or `System`.
+    #[schema(example = "Custom", pattern = "^(System|Custom)$")]
+    pub policy_type: String,
+    /// The policy's name.
+    #[schema(example = "read-only")]
+    pub policy_name: String,
+    /// The group's name.
+    pub group_name: String,
+}
+
+/// Asks for the policies of one group.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListPoliciesForGroupRequest {
+    /// The group's name.
+    pub group_name: String,
+}
+
+/// Names a policy and a role: to attach it, or to detach it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyOfRoleRequest {
+    /// `Custom` or `System`.
+    #[schema(example = "Custom", pattern = "^(System|Custom)$")]
+    pub policy_type: String,
+    /// The policy's name.
+    #[schema(example = "read-only")]
+    pub policy_name: String,
+    /// The role's name.
+    pub role_name: String,
+}
+
+/// Asks for the policies of one role.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListPoliciesForRoleRequest {
+    /// The role's name.
+    pub role_name: String,
+}
+
+/// The policies that somebody has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct AttachedPoliciesReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The policies.
+    pub policies: AttachedPolicyList,
+}
+
+/// Policies that somebody has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct AttachedPolicyList {
+    /// The policies, by type and name. What a user has through its groups is not among its own.
+    pub policy: Vec<AttachedPolicyItem>,
+}
+
+/// A policy that somebody has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct AttachedPolicyItem {
+    /// Its name.
+    #[schema(example = "read-only")]
+    pub policy_name: String,
+    /// `Custom` or `System`.
+    #[schema(example = "Custom")]
+    pub policy_type: String,
+    /// What it is for.
+    pub description: String,
+    /// The version that decides.
+    #[schema(example = "v1")]
+    pub default_version: String,
+    /// Since when it is attached.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub attach_date: String,
+}
+
+/// Who has a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListEntitiesForPolicyReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The users that have it themselves.
+    pub users: BearingUserList,
+    /// The groups that have it for their members.
+    pub groups: BearingGroupList,
+    /// The roles that have it for their sessions.
+    pub roles: BearingRoleList,
+}
+
+/// Users that have a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct BearingUserList {
+    /// The users, by name.
+    pub user: Vec<BearingUserItem>,
+}
+
+/// Groups that have a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct BearingGroupList {
+    /// The groups, by name.
+    pub group: Vec<BearingGroupItem>,
+}
+
+/// Roles that have a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct BearingRoleList {
+    /// The roles, by name.
+    pub role: Vec<BearingRoleItem>,
+}
+
+/// A user that has a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct BearingUserItem {
+    /// Its id.
+    pub user_id: String,
+    /// Its name.
+    pub user_name: String,
+    /// The name that people see.
+    pub display_name: String,
+    /// Since when it has the policy.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub attach_date: String,
+}
+
+/// A group that has a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct BearingGroupItem {
+    /// Its name.
+    pub group_name: String,
+    /// What is noted about the group.
+    pub comments: String,
+    /// Since when it has the policy.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub attach_date: String,
+}
+
+/// A role that has a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct BearingRoleItem {
+    /// Its id.
+    pub role_id: String,
+    /// Its name.
+    pub role_name: String,
+    /// Its ARN.
+    pub arn: String,
+    /// What it is for.
+    pub description: String,
+    /// Since when it has the policy.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub attach_date: String,
+}

@@ -1,0 +1,239 @@
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use validator::Validate;
+
+/// Makes a policy of the account.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreatePolicyRequest {
+    /// Its name: 1 to 128 letters, digits or `-`.
+    #[schema(example = "read-only", pattern = r"^[A-Za-z0-9-]{1,128}$")]
+    pub policy_name: String,
+    /// The document: at most 6,144 characters.
+    pub policy_document: String,
+    /// What it is for.
+    #[schema(nullable = false)]
+    #[validate(length(max = 1024, message = "it has at most 1024 characters"))]
+    pub description: Option<String>,
+}
+
+/// The policy that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreatePolicyReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The policy.
+    pub policy: CreatedPolicyItem,
+}
+
+/// A policy that was just made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreatedPolicyItem {
+    /// Its name.
+    pub policy_name: String,
+    /// Always `Custom`.
+    pub policy_type: String,
+    /// What it is for.
+    pub description: String,
+    /// The version that decides: `v1`.
+    pub default_version: String,
+    /// When it was made.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub create_date: String,
+}
+
+/// Names a policy of the account or of the system.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyRequest {
+    /// `Custom` or `System`.
+    #[schema(example = "Custom", pattern = "^(System|Custom)$")]
+    pub policy_type: String,
+    /// The policy's name.
+    #[schema(example = "read-only")]
+    pub policy_name: String,
+}
+
+/// A policy with its deciding document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetPolicyReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The policy.
+    pub policy: PolicyItem,
+    /// The version that decides, with the document.
+    pub default_policy_version: PolicyVersionItem,
+}
+
+/// Lists policies of the account and of the system.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListPoliciesRequest {
+    /// Only those of this type, `Custom` or `System`. Omitted: both, those of the system first.
+    #[schema(nullable = false, pattern = "^(System|Custom)$")]
+    pub policy_type: Option<String>,
+    /// Where the page before ended, from its reply.
+    #[schema(nullable = false)]
+    #[validate(length(min = 1, max = 512, message = "it is the Marker of an earlier reply"))]
+    pub marker: Option<String>,
+    /// How many entries a page shows.
+    #[schema(nullable = false, minimum = 1, maximum = 1000, default = 100)]
+    #[validate(range(min = 1, max = 1000, message = "it is a whole number from 1 to 1000"))]
+    pub max_items: Option<i32>,
+}
+
+/// A page of policies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListPoliciesReply {
+    /// The call's id.
+    pub request_id: String,
+    /// Whether more follow.
+    pub is_truncated: bool,
+    /// Where this page ends; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub marker: Option<String>,
+    /// The policies of this page.
+    pub policies: PolicyList,
+}
+
+/// Policies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyList {
+    /// The policies, by type and name.
+    pub policy: Vec<PolicyItem>,
+}
+
+/// A policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyItem {
+    /// Its name, unique among those of its type.
+    #[schema(example = "read-only")]
+    pub policy_name: String,
+    /// `Custom` or `System`.
+    #[schema(example = "Custom")]
+    pub policy_type: String,
+    /// What it is for.
+    pub description: String,
+    /// The version that decides.
+    #[schema(example = "v1")]
+    pub default_version: String,
+    /// How many users, groups and roles have it.
+    pub attachment_count: i32,
+    /// When it was made.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub create_date: String,
+    /// When it was last changed.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub update_date: String,
+}
+
+/// Deletes a policy of the account that nobody has.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeletePolicyRequest {
+    /// The policy's name.
+    #[schema(example = "read-only")]
+    pub policy_name: String,
+    /// Whether its versions that do not decide are deleted with it. Omitted: false, and it may have none.
+    #[schema(nullable = false, default = false)]
+    pub cascading_delete: Option<bool>,
+}
+
+/// Gives a policy another version.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreatePolicyVersionRequest {
+    /// The policy's name.
+    #[schema(example = "read-only")]
+    pub policy_name: String,
+    /// The document: at most 6,144 characters.
+    pub policy_document: String,
+    /// Whether the new version decides from now on. Omitted: false.
+    #[schema(nullable = false, default = false)]
+    pub set_as_default: Option<bool>,
+    /// Whether the oldest version that does not decide makes room, where there are five. Omitted: `None`.
+    #[schema(
+        nullable = false,
+        default = "None",
+        pattern = "^(None|DeleteOldestNonDefaultVersionWhenLimitExceeded)$"
+    )]
+    pub rotate_strategy: Option<String>,
+}
+
+/// One version of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyVersionReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The version.
+    pub policy_version: PolicyVersionItem,
+}
+
+/// The versions of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListPolicyVersionsReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The versions.
+    pub policy_versions: PolicyVersionList,
+}
+
+/// Versions of one policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyVersionList {
+    /// The versions, the oldest first.
+    pub policy_version: Vec<PolicyVersionItem>,
+}
+
+/// A version of a policy. It is never changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyVersionItem {
+    /// `v` and a number that is used once.
+    #[schema(example = "v1")]
+    pub version_id: String,
+    /// Whether it decides.
+    pub is_default_version: bool,
+    /// The document, as it was given.
+    pub policy_document: String,
+    /// When it was made.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub create_date: String,
+}
+
+/// Asks for one version of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetPolicyVersionRequest {
+    /// `Custom` or `System`.
+    #[schema(example = "Custom", pattern = "^(System|Custom)$")]
+    pub policy_type: String,
+    /// The policy's name.
+    #[schema(example = "read-only")]
+    pub policy_name: String,
+    /// The version.
+    #[schema(example = "v2")]
+    pub version_id: String,
+}
+
+/// Names one version of a policy of the account.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyVersionRequest {
+    /// The policy's name.
+    #[schema(example = "read-only")]
+    pub policy_name: String,
+    /// The version.
+    #[schema(example = "v2")]
+    pub version_id: String,
+}

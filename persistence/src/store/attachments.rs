@@ -1,0 +1,153 @@
+//! Who has which policies. Every change bumps the account's revision.
+
+use domain::Timestamp;
+use domain::actions::{AdministersIdentity, ReadsIdentity};
+use domain::audit::AuditEvent;
+use domain::gate::{Granted, IdentityResource};
+use domain::identity::{AttachmentTarget, IdentityRefused, PolicyKind, PolicyRef, limits};
+use domain::policy_bearer::PolicyBearer;
+use domain::policy_version::PolicyVersionId;
+
+use super::policies::{admits, get, system_policy};
+use super::{Revision, Store};
+use crate::rows::attachment_rows::{self, Attachment};
+use crate::rows::{account_rows, policy_bearer_rows, policy_rows};
+use crate::{AttachedPolicy, PolicyBearers, StoreError};
+
+impl Store {
+    /// Attaches a policy to a user, a group or a role.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when one of the two is not there, when it is attached already, and when they have as
+    /// many as they may have.
+    pub async fn attach_policy<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        bearer: impl Into<PolicyBearer>,
+        policy: impl Into<PolicyRef>,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<(), StoreError> {
+        let (account, bearer, policy) = (granted.account().clone(), bearer.into(), policy.into());
+        admits(granted, &[bearer.resource(), IdentityResource::Policy(policy.clone())])?;
+        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+            Box::pin(async move {
+                account_rows::lock(transaction, &account).await?;
+                let target = policy_bearer_rows::target(transaction, &account, &bearer).await?;
+                match policy.kind {
+                    PolicyKind::Custom => get(transaction, &account, &policy.name).await.map(drop)?,
+                    PolicyKind::System => system_policy(&policy.name).map(drop)?,
+                }
+                let has = attachment_rows::of_target(transaction, &account, &target).await?;
+                let of_kind =
+                    has.iter().filter(|attached| attached.policy.kind == policy.kind).count() as u64;
+                if has.iter().all(|attached| attached.policy != policy) {
+                    room_for_one_more(&target, policy.kind, of_kind)?;
+                }
+                attachment_rows::insert(
+                    transaction,
+                    &account,
+                    &Attachment { target, policy, attached_at: now },
+                )
+                .await
+            })
+        })
+        .await
+    }
+
+    /// Detaches a policy from a user, a group or a role.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when they are not there, and when it is not attached.
+    pub async fn detach_policy<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        bearer: impl Into<PolicyBearer>,
+        policy: impl Into<PolicyRef>,
+        audit: AuditEvent,
+    ) -> Result<(), StoreError> {
+        let (account, bearer, policy) = (granted.account().clone(), bearer.into(), policy.into());
+        admits(granted, &[bearer.resource(), IdentityResource::Policy(policy.clone())])?;
+        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+            Box::pin(async move {
+                account_rows::lock(transaction, &account).await?;
+                let target = policy_bearer_rows::target(transaction, &account, &bearer).await?;
+                attachment_rows::delete(transaction, &account, &target, &policy).await
+            })
+        })
+        .await
+    }
+
+    /// What a user, a group or a role itself has, by kind and name. What a user has through its groups is not in it.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when they are not there.
+    pub async fn policies_attached_to<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        bearer: &PolicyBearer,
+    ) -> Result<Vec<AttachedPolicy>, StoreError> {
+        admits(granted, &[bearer.resource()])?;
+        let account = granted.account();
+        let snapshot = self.inner.connections.begin_snapshot().await?;
+        let target = policy_bearer_rows::target(&snapshot, account, bearer).await?;
+        let attached = attachment_rows::of_target(&snapshot, account, &target).await?;
+        let custom = attached.iter().filter(|attached| attached.policy.kind == PolicyKind::Custom);
+        let stored =
+            policy_rows::named(&snapshot, account, custom.map(|attached| &attached.policy.name)).await?;
+        let shown = |Attachment { policy, attached_at, .. }| -> Result<AttachedPolicy, StoreError> {
+            let (description, default_version) = match policy.kind {
+                PolicyKind::System => {
+                    (system_policy(&policy.name)?.description.to_owned(), PolicyVersionId::FIRST)
+                }
+                PolicyKind::Custom => {
+                    let found = stored.iter().find(|stored| stored.name == policy.name);
+                    let found = found.ok_or(StoreError::NotFound { what: "policy" })?;
+                    (found.description.clone(), found.default_version)
+                }
+            };
+            Ok(AttachedPolicy { policy, description, default_version, attached_at })
+        };
+        attached.into_iter().map(shown).collect()
+    }
+
+    /// Who has a policy.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when there is no such policy.
+    pub async fn bearers_of_policy<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        policy: &PolicyRef,
+    ) -> Result<PolicyBearers, StoreError> {
+        admits(granted, &[IdentityResource::Policy(policy.clone())])?;
+        let account = granted.account();
+        let snapshot = self.inner.connections.begin_snapshot().await?;
+        match policy.kind {
+            PolicyKind::Custom => get(&snapshot, account, &policy.name).await.map(drop)?,
+            PolicyKind::System => system_policy(&policy.name).map(drop)?,
+        }
+        let mut found =
+            policy_bearer_rows::of_policies(&snapshot, account, policy.kind, Some(&policy.name)).await?;
+        Ok(found.remove(policy.name.as_str()).unwrap_or_default())
+    }
+}
+
+fn room_for_one_more(
+    target: &AttachmentTarget,
+    kind: PolicyKind,
+    attached: u64,
+) -> Result<(), IdentityRefused> {
+    let (what, limit) = match kind {
+        PolicyKind::System => {
+            ("system policies attached to one user, group or role", limits::ATTACHED_SYSTEM_POLICIES)
+        }
+        PolicyKind::Custom => {
+            ("custom policies attached to one user, group or role", limits::ATTACHED_CUSTOM_POLICIES)
+        }
+    };
+    if attached < limit {
+        return Ok(());
+    }
+    Err(IdentityRefused::LimitExceeded { code: target.attachment().code(), what, limit })
+}

@@ -1,0 +1,90 @@
+//! Control policies: what the users and roles of an account may do at most. Every change bumps its revision.
+
+use domain::Timestamp;
+use domain::actions::{AdministersIdentity, ReadsIdentity};
+use domain::audit::AuditEvent;
+use domain::gate::Granted;
+use domain::identity::PolicyName;
+use policies::{DocumentKind, PolicyDocument};
+
+use super::{Revision, Store};
+use crate::rows::{account_rows, control_policy_rows};
+use crate::{ControlPolicy, StoreError};
+
+impl Store {
+    /// Puts a control policy on a level, over the one of the same name that was put last at `seen`; over `None` it is
+    /// new.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidPolicy`] says what is wrong with the document, and where; [`StoreError::Conflict`] when
+    /// somebody else put or deleted it meanwhile.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is a fact of the command, and none belongs to another"
+    )]
+    pub async fn put_control_policy<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        name: &PolicyName,
+        level: u32,
+        document: &str,
+        seen: Option<Timestamp>,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<(), StoreError> {
+        PolicyDocument::parse(document.as_bytes(), DocumentKind::Control)
+            .map_err(StoreError::InvalidPolicy)?;
+        let account = granted.account().clone();
+        let policy = ControlPolicy {
+            name: name.clone(),
+            level,
+            document: document.to_owned(),
+            created_at: now,
+            changed_at: now,
+        };
+        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+            Box::pin(async move {
+                account_rows::lock(transaction, &account).await?;
+                let present = control_policy_rows::list(transaction, &account).await?;
+                let present = present.into_iter().find(|present| present.name == policy.name);
+                if present.map(|present| present.changed_at) != seen {
+                    let why = "somebody else changed it meanwhile; look at it and try again";
+                    return Err(StoreError::Conflict { what: "control policy", why });
+                }
+                control_policy_rows::put(transaction, &account, &policy).await
+            })
+        })
+        .await
+    }
+
+    /// The control policies of the account, by level and name.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn control_policies<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+    ) -> Result<Vec<ControlPolicy>, StoreError> {
+        control_policy_rows::list(self.inner.connections.reader(), granted.account()).await
+    }
+
+    /// Deletes a control policy.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when it is not there.
+    pub async fn delete_control_policy<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        name: &PolicyName,
+        audit: AuditEvent,
+    ) -> Result<(), StoreError> {
+        let (account, name) = (granted.account().clone(), name.clone());
+        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+            Box::pin(async move {
+                account_rows::lock(transaction, &account).await?;
+                control_policy_rows::delete(transaction, &account, &name).await
+            })
+        })
+        .await
+    }
+}
