@@ -61,6 +61,7 @@ mod memory;
 mod operators;
 mod policy_set;
 mod principal;
+mod reach;
 mod resource;
 mod simulate;
 pub mod testing;
@@ -84,6 +85,7 @@ pub use explain::{
 pub use format::format;
 pub use invalid::{InvalidPolicy, Reason};
 pub use policy_set::PolicySet;
+pub use reach::{Comparison, KeyComparison, Reach, allows_for_every_resource, reach};
 pub use resource::{InvalidResource, ResourcePattern};
 pub use simulate::{
     Answer, MAX_SIMULATED_REQUESTS, NamedContext, Questions, Simulation, TooManyQuestions, simulate,
