@@ -9,13 +9,16 @@ use std::panic::AssertUnwindSafe;
 use actix_web::HttpResponse;
 use domain::actions::{self, Action, CatalogueEntry, Product};
 use domain::audit::{AuditDecision, AuditEvent};
-use domain::gate::{self, Granted, PrincipalPolicies, RequestFacts, Resource};
+use domain::gate::{
+    self, Candidates, Granted, InstanceFacts, Listing, PrincipalPolicies, RequestFacts, Resource,
+};
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use domain::{InstanceId, TerminalSessionToken, Timestamp};
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use openapi::error_codes::{ErrorCode, WireError};
+use persistence::StoreError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use validator::Validate;
@@ -117,11 +120,41 @@ impl Call<'_> {
 
     /// The instance as a resource: in the region where it is stored, else in the deployment's (DECISIONS I3).
     pub(crate) async fn instance(&self, instance: InstanceId) -> Result<Resource, ActionError> {
-        let stored = self.hansard.store.instance_region(self.principal.account(), &instance).await?;
-        Ok(Resource::Instance {
-            region: stored.unwrap_or_else(|| self.hansard.settings.region.clone()),
-            instance,
-        })
+        Ok(Resource::Instance(self.instance_facts(instance).await?))
+    }
+
+    /// The instance, as policies are asked about it.
+    pub(crate) async fn instance_facts(&self, instance: InstanceId) -> Result<InstanceFacts, ActionError> {
+        let elsewhere = &self.hansard.settings.region;
+        Ok(self.hansard.store.instance_facts(self.principal.account(), instance, elsewhere).await?)
+    }
+
+    /// The rows of a list as a resource: those of one instance, or of all.
+    pub(crate) async fn list(
+        &self,
+        of: Option<InstanceId>,
+        recordings: bool,
+    ) -> Result<Resource, ActionError> {
+        let of = match of {
+            Some(instance) => Some(self.instance_facts(instance).await?),
+            None => None,
+        };
+        let region = self.hansard.settings.region.clone();
+        Ok(Resource::List(Listing { of, region, recordings, candidates: Candidates::default() }))
+    }
+
+    /// A list with what the caller's policies tell apart among its rows; anything else as it is.
+    async fn with_candidates(
+        &self,
+        entry: &CatalogueEntry,
+        resource: Resource,
+        policies: &PrincipalPolicies,
+    ) -> Result<Resource, StoreError> {
+        let Resource::List(mut listing) = resource else { return Ok(resource) };
+        let needs = gate::list_needs(entry, &self.principal, &listing, policies);
+        let of = listing.of.as_ref().map(|of| &of.instance);
+        listing.candidates = self.hansard.store.list_candidates(self.principal.account(), of, needs).await?;
+        Ok(Resource::List(listing))
     }
 
     /// The audit row of a change that is permitted and succeeds, for the change's own transaction.
@@ -256,6 +289,10 @@ async fn road<A: RpcAction>(
     let policies = match A::policies(call, &resource).await {
         Ok(policies) => policies,
         Err(error) => return Err(call.refuse(name, &about, error).await),
+    };
+    let resource = match call.with_candidates(&A::ENTRY, resource, &policies).await {
+        Ok(resource) => resource,
+        Err(error) => return Err(call.refuse(name, &about, error.into()).await),
     };
     let granted: Granted<A> = match gate::authorize(&call.principal, resource, &policies, &call.facts()) {
         Ok(granted) => granted,

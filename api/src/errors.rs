@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 use domain::actions::Product;
-use domain::gate::Denied;
+use domain::gate::{Denied, Told};
 use domain::identity::IdentityRefused;
 use domain::storage_target::StorageTargetRefused;
 use openapi::error_codes::{ErrorCode, WireError};
@@ -64,7 +64,10 @@ impl From<Denied> for ActionError {
 
 impl From<Denial> for ActionError {
     fn from(denial: Denial) -> Self {
-        Self::Denied(Box::new(denial))
+        match denial.denied.told {
+            Told::NoSuchRecording => ErrorCode::RecordingNotFound.into(),
+            Told::Denial | Told::TooWide(_) => Self::Denied(Box::new(denial)),
+        }
     }
 }
 
@@ -109,10 +112,16 @@ impl ActionError {
     pub(crate) fn wire(&self) -> WireError {
         match self {
             Self::Refused(wire) => wire.clone(),
-            Self::Denied(denial) => match denial.denied.product {
-                Product::Workbench => ErrorCode::ForbiddenRam.into(),
-                Product::Ram | Product::Sts => ErrorCode::NoPermission.into(),
-            },
+            Self::Denied(denial) => {
+                let code = match denial.denied.product {
+                    Product::Workbench => ErrorCode::ForbiddenRam,
+                    Product::Ram | Product::Sts => ErrorCode::NoPermission,
+                };
+                match &denial.denied.told {
+                    Told::TooWide(why) => WireError::with_message(code, why.as_str()),
+                    Told::Denial | Told::NoSuchRecording => code.into(),
+                }
+            }
             Self::Throttled(_) => ErrorCode::ThrottlingUser.into(),
             Self::Store(error) => store_error(error),
             Self::Objects(error) => object_error(error),

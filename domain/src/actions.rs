@@ -130,6 +130,8 @@ pub trait ReadsIdentity: Action {}
 pub trait AdministersIdentity: ReadsIdentity {}
 /// May start a session of the role that the grant is about.
 pub trait StartsRoleSession: Action {}
+/// May tag instances, and list them with their tags.
+pub trait TagsInstances: Action {}
 /// May close what was abandoned and lower the counters of what expired.
 pub trait SweepsRecordings: Action {}
 
@@ -212,7 +214,7 @@ catalogue! {
     ReplayRecording as Workbench "ViewInstanceRecords", Replay, Read, ReadsRecording;
 
     /// Users, access keys, policies and attachments, by `hansard admin`.
-    AdministerIdentity as Workbench "AdministerIdentity", Administration, Write, ReadsIdentity, AdministersIdentity, IssuesJoinToken, ReadsAuditTrail;
+    AdministerIdentity as Workbench "AdministerIdentity", Administration, Write, ReadsIdentity, AdministersIdentity, IssuesJoinToken, ReadsAuditTrail, TagsInstances;
 
     // RAM: users, access keys, groups.
     /// Makes a user.

@@ -4,17 +4,23 @@
 //! (DECISIONS I3). Accounts and RAM users are decided by their policies; agents, jobs and operators by the
 //! fixed rules in [`fixed_rule`].
 
+mod lists;
+
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use policies::{
-    Context, ContextValue, Decision, Layers, Outcome, PolicySet, PolicyType, ResourcePattern, StatementId,
-    keys,
+use policies::{Context, ContextValue, Decision, Layers, Outcome, PolicySet, PolicyType, StatementId, keys};
+
+pub use lists::{
+    Admitted, Candidates, ListNeeds, ListScope, Listing, MAX_LISTED_INSTANCES, MAX_LISTED_OWNERS, OwnerClass,
+    RowClass, list_needs,
 };
 
 use crate::actions::{Action, CatalogueEntry, Door, Product};
+use crate::condition_keys::{self, RecordingFacts};
 use crate::identity::{GroupName, PolicyKind, PolicyRef, RoleName, UserName};
+use crate::instance_tags::InstanceTags;
 use crate::principal::Principal;
 use crate::role::AssumableRole;
 use crate::{AccountId, InstanceId, Region, Timestamp};
@@ -23,17 +29,44 @@ use crate::{AccountId, InstanceId, Region, Timestamp};
 const EXTERNAL_ID: &str = "sts:ExternalId";
 /// The condition key of AssumeRole's SourceIdentity.
 const SOURCE_IDENTITY: &str = "sts:SourceIdentity";
+/// An instance, as policies are asked about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceFacts {
+    /// The region where it is stored; unknown ones take the deployment's region.
+    pub region: Region,
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its tags.
+    pub tags: InstanceTags,
+}
+
+impl InstanceFacts {
+    /// An instance without tags, for principals that fixed rules decide: those ask for no tag.
+    #[must_use]
+    pub fn untagged(region: Region, instance: InstanceId) -> Self {
+        Self { region, instance, tags: InstanceTags::default() }
+    }
+
+    fn arn(&self, account: &AccountId) -> String {
+        let Self { region, instance, .. } = self;
+        format!("acs:{}:{region}:{account}:workbench/{instance}", Product::Workbench.ram_code())
+    }
+}
 
 /// What an action is asked about. The account of its ARN is the caller's own (DECISIONS I3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resource {
-    /// One instance, in the region where it is stored; unknown ones take the deployment's region.
-    Instance {
-        /// The instance's region.
-        region: Region,
-        /// The instance.
-        instance: InstanceId,
+    /// One instance.
+    Instance(InstanceFacts),
+    /// One recording of an instance, found within the account and the instance; `None` when there is no such one.
+    Recording {
+        /// The instance that the caller names.
+        of: InstanceFacts,
+        /// The recording.
+        found: Option<RecordingFacts>,
     },
+    /// The rows of a list, those of one instance or of all.
+    List(Listing),
     /// `*` in SetInstanceRecordConfig: every instance, `...:workbench/*`.
     AllInstances {
         /// The deployment's region.
@@ -112,13 +145,13 @@ impl Resource {
     pub fn arns(&self, account: &AccountId) -> Vec<String> {
         let workbench = Product::Workbench.ram_code();
         match self {
-            Self::Instance { region, instance } => {
-                vec![format!("acs:{workbench}:{region}:{account}:workbench/{instance}")]
+            Self::Instance(of) | Self::Recording { of, .. } | Self::List(Listing { of: Some(of), .. }) => {
+                vec![of.arn(account)]
             }
             Self::AllInstances { region } => {
                 vec![format!("acs:{workbench}:{region}:{account}:workbench/*")]
             }
-            Self::Everything => vec!["*".to_owned()],
+            Self::Everything | Self::List(Listing { of: None, .. }) => vec!["*".to_owned()],
             Self::Identity(things) => things.iter().map(|thing| thing.arn(account)).collect(),
         }
     }
@@ -142,7 +175,9 @@ impl Resource {
     /// Whether a denial for any single instance must refuse the whole (DECISIONS I4).
     fn covers_many_instances(&self) -> bool {
         match self {
-            Self::Instance { .. } | Self::Identity(_) => false,
+            Self::Instance(_) | Self::Recording { .. } | Self::Identity(_) => false,
+            // A list leaves out what is denied.
+            Self::List(_) => false,
             Self::AllInstances { .. } | Self::Everything => true,
         }
     }
@@ -191,6 +226,7 @@ impl PrincipalPolicies {
 pub struct Granted<A: Action> {
     principal: Principal,
     resource: Resource,
+    scope: Option<ListScope>,
     by: String,
     action: PhantomData<A>,
 }
@@ -201,6 +237,7 @@ impl<A: Action> Clone for Granted<A> {
         Self {
             principal: self.principal.clone(),
             resource: self.resource.clone(),
+            scope: self.scope.clone(),
             by: self.by.clone(),
             action: PhantomData,
         }
@@ -230,9 +267,16 @@ impl<A: Action> Granted<A> {
     #[must_use]
     pub fn instance(&self) -> Option<&InstanceId> {
         match &self.resource {
-            Resource::Instance { instance, .. } => Some(instance),
+            Resource::Instance(of) | Resource::Recording { of, .. } => Some(&of.instance),
+            Resource::List(listing) => listing.of.as_ref().map(|of| &of.instance),
             Resource::AllInstances { .. } | Resource::Everything | Resource::Identity(_) => None,
         }
+    }
+
+    /// Which rows a list may show; `None` when no list was asked for.
+    #[must_use]
+    pub fn list_scope(&self) -> Option<&ListScope> {
+        self.scope.as_ref()
     }
 
     /// The statement or fixed rule that permitted it, for audit.
@@ -264,9 +308,25 @@ pub struct Denied {
     pub statement: Option<Box<StatementId>>,
     /// What conditions were asked about: every key of the request with its values.
     pub context: Vec<(String, Vec<String>)>,
+    /// What the caller is told.
+    pub told: Told,
+}
+
+/// What the caller is told of a denial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// That it is denied.
+    Denial,
+    /// That there is no such recording: on this instance the caller may learn which tokens there are not, so a denial
+    /// that only this recording meets would tell that it is there (DECISIONS I4).
+    NoSuchRecording,
+    /// That the list is too wide for what its policies ask of each row, and what to do about it.
+    TooWide(String),
 }
 
 /// Asks whether `principal` may do `A` on `resource`.
+///
+/// A list is permitted when some row of it could be shown, and then carries which ([`Granted::list_scope`]).
 ///
 /// # Errors
 /// [`Denied`] when a policy refuses or none allows; for `*`, also when an explicit Deny of the caller could
@@ -277,15 +337,43 @@ pub fn authorize<A: Action>(
     policies: &PrincipalPolicies,
     facts: &RequestFacts,
 ) -> Result<Granted<A>, Denied> {
+    let mut scope = None;
     let by = match principal {
         Principal::Account { .. } | Principal::User { .. } | Principal::AssumedRole { .. } => {
-            ask_policies(&A::ENTRY, principal, &resource, policies, facts)?
+            if let Resource::List(listing) = &resource {
+                let (admitted, by) = lists::admit(&A::ENTRY, principal, listing, policies, facts)?;
+                scope = Some(admitted);
+                by
+            } else {
+                would_permit(&A::ENTRY, principal, &resource, policies, facts)?
+            }
         }
         Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. } => {
             fixed_rule(&A::ENTRY, principal, &resource)?
         }
     };
-    Ok(Granted { principal: principal.clone(), resource, by, action: PhantomData })
+    Ok(Granted { principal: principal.clone(), resource, scope, by, action: PhantomData })
+}
+
+/// A recording that is there is decided by what it is. When that is a denial, the caller is told what it would be told
+/// if there were no such recording: a denial where the instance alone is denied, and otherwise that there is none.
+fn ask_about_recording(
+    entry: &CatalogueEntry,
+    principal: &Principal,
+    recording: &Resource,
+    of: &InstanceFacts,
+    policies: &PrincipalPolicies,
+    facts: &RequestFacts,
+) -> Result<String, Denied> {
+    let denied = match ask_policies(entry, principal, recording, policies, facts) {
+        Ok(by) => return Ok(by),
+        Err(denied) => denied,
+    };
+    let absent = Resource::Recording { of: of.clone(), found: None };
+    match ask_policies(entry, principal, &absent, policies, facts) {
+        Ok(_) => Err(Denied { told: Told::NoSuchRecording, ..denied }),
+        Err(told) => Err(Denied { by: denied.by, ..told }),
+    }
 }
 
 /// What policies say of an action, in the same words as [`authorize`], without permitting it: for those who ask what
@@ -300,7 +388,13 @@ pub fn would_permit(
     policies: &PrincipalPolicies,
     facts: &RequestFacts,
 ) -> Result<String, Denied> {
-    ask_policies(entry, principal, resource, policies, facts)
+    match resource {
+        Resource::List(listing) => lists::admit(entry, principal, listing, policies, facts).map(|(_, by)| by),
+        Resource::Recording { of, found: Some(_) } => {
+            ask_about_recording(entry, principal, resource, of, policies, facts)
+        }
+        _ => ask_policies(entry, principal, resource, policies, facts),
+    }
 }
 
 fn ask_policies(
@@ -312,7 +406,7 @@ fn ask_policies(
 ) -> Result<String, Denied> {
     let action = entry.ram_action();
     let principal_arn = principal.policy_arn();
-    let context = context(&principal_arn, resource, facts);
+    let context = context(principal, &principal_arn, resource, facts);
     let denied = |resource: &str, explicit, policy_type, statement: Option<StatementId>| Denied {
         product: entry.product,
         action: action.clone(),
@@ -323,6 +417,7 @@ fn ask_policies(
         by: statement.as_ref().map(ToString::to_string),
         statement: statement.map(Box::new),
         context: shown(&context),
+        told: Told::Denial,
     };
     let arns = resource.arns(principal.account());
     if !matches!(entry.door, Door::Wire | Door::Replay) {
@@ -350,9 +445,12 @@ fn ask_policies(
             }
         }
         if entry.product == Product::Workbench && resource.covers_many_instances() {
-            let every_instance =
-                format!("acs:{}:*:{}:workbench/*", Product::Workbench.ram_code(), principal.account());
-            let every_instance = ResourcePattern::parse(&every_instance).expect("a well-formed ARN pattern");
+            if !policies::allows_for_every_resource(layers, &request) {
+                let by = Some("rule:condition-of-each-instance".to_owned());
+                let nothing = denied(arn, false, PolicyType::AccountLevelIdentityBasedPolicy, None);
+                return Err(Denied { by, ..nothing });
+            }
+            let every_instance = lists::every_instance(principal.account());
             if let Some(by) = policies::could_deny(layers, &request, &every_instance) {
                 return Err(denied(arn, true, by.layer.into(), Some(by)));
             }
@@ -364,8 +462,8 @@ fn ask_policies(
     Ok(by)
 }
 
-/// The context keys that are set on every request (RAM.md, section 4, "always"), and those of AssumeRole.
-fn context(principal_arn: &str, resource: &Resource, facts: &RequestFacts) -> Context {
+/// The context keys that are set on every request (RAM.md, section 4, "always"), of AssumeRole, and of the resource.
+fn context(principal: &Principal, principal_arn: &str, resource: &Resource, facts: &RequestFacts) -> Context {
     let mut context = Context::new();
     context.insert("acs:CurrentTime", facts.now.to_rfc3339_seconds());
     context.insert("acs:SecureTransport", facts.secure_transport.to_string());
@@ -382,6 +480,17 @@ fn context(principal_arn: &str, resource: &Resource, facts: &RequestFacts) -> Co
             context.insert(SOURCE_IDENTITY, source_identity.as_str());
         }
     }
+    match resource {
+        Resource::Instance(of)
+        | Resource::Recording { of, .. }
+        | Resource::List(Listing { of: Some(of), .. }) => {
+            condition_keys::insert_tags(&mut context, &of.tags);
+        }
+        _ => {}
+    }
+    if let Resource::Recording { found: Some(recording), .. } = resource {
+        condition_keys::insert_recording(&mut context, recording, principal, facts.now);
+    }
     context
 }
 
@@ -395,6 +504,9 @@ fn shown(context: &Context) -> Vec<(String, Vec<String>)> {
         keys::PRINCIPAL_ARN,
         EXTERNAL_ID,
         SOURCE_IDENTITY,
+        condition_keys::SESSION_OWNER,
+        condition_keys::RECORDING_AGE,
+        condition_keys::CAPTURE_KIND,
     ];
     let key = |lower: &str| {
         let known = spelled.into_iter().find(|known| known.eq_ignore_ascii_case(lower));
@@ -408,8 +520,8 @@ fn shown(context: &Context) -> Vec<(String, Vec<String>)> {
 /// theirs.
 fn fixed_rule(entry: &CatalogueEntry, principal: &Principal, resource: &Resource) -> Result<String, Denied> {
     let permitted = match (principal, entry.door, resource) {
-        (Principal::Agent { instance: own, .. }, Door::AgentApi, Resource::Instance { instance, .. }) => {
-            own == instance
+        (Principal::Agent { instance: own, .. }, Door::AgentApi, Resource::Instance(of)) => {
+            *own == of.instance
         }
         (Principal::System { .. }, Door::Job, _) | (Principal::Operator { .. }, Door::Administration, _) => {
             true
@@ -434,6 +546,7 @@ fn fixed_rule(entry: &CatalogueEntry, principal: &Principal, resource: &Resource
         by: None,
         statement: None,
         context: Vec::new(),
+        told: Told::Denial,
     })
 }
 
@@ -479,7 +592,7 @@ mod tests {
     }
 
     fn instance(id: &str) -> Resource {
-        Resource::Instance { region: "cn-hangzhou".parse().unwrap(), instance: id.parse().unwrap() }
+        Resource::Instance(InstanceFacts::untagged("cn-hangzhou".parse().unwrap(), id.parse().unwrap()))
     }
 
     fn all() -> Resource {
@@ -527,6 +640,105 @@ mod tests {
         let denied = authorize::<SetInstanceRecordConfig>(&user(), all(), &policies, &facts()).unwrap_err();
         assert!(!denied.explicit && denied.by.is_none());
         authorize::<ListInstanceRecords>(&user(), Resource::Everything, &policies, &facts()).unwrap_err();
+    }
+
+    fn tagged(id: &str, tag: Option<(&str, &str)>) -> InstanceFacts {
+        let tags = tag.map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap()));
+        let tags = InstanceTags::of(tags);
+        InstanceFacts { region: "cn-hangzhou".parse().unwrap(), instance: id.parse().unwrap(), tags }
+    }
+
+    #[test]
+    fn tags_are_asked_of_one_instance_and_a_star_is_no_way_round_them() {
+        let set = |resource, statements: &str| {
+            authorize::<SetInstanceRecordConfig>(&user(), resource, &policies(statements), &facts()).is_ok()
+        };
+        let one = |tag| Resource::Instance(tagged("i-1", tag));
+        let deny = r#"{"Effect":"Deny","Action":"*","Resource":"*",
+            "Condition":{"StringEquals":{"ecs-workbench:InstanceTag/Env":"prod"}}}"#;
+        let careful = format!("{ALLOW_ALL},{deny}");
+        assert!(!set(one(Some(("env", "prod"))), &careful), "keys compare without case");
+        assert!(set(one(Some(("env", "Prod"))), &careful), "values do not");
+        assert!(set(one(None), &careful));
+        assert!(!set(all(), &careful), "an instance could have the tag");
+        // Granted where the tag is not there, as every negated operator is (RAM.md, section 4), but not for all at once.
+        let allow = r#"{"Effect":"Allow","Action":"*","Resource":"*",
+            "Condition":{"StringNotEquals":{"ecs-workbench:InstanceTag/env":"prod"}}}"#;
+        assert!(set(one(None), allow) && set(one(Some(("env", "test"))), allow));
+        assert!(!set(one(Some(("env", "prod"))), allow));
+        assert!(!set(all(), allow));
+        assert!(set(all(), &format!("{allow},{ALLOW_ALL}")));
+    }
+
+    fn recording(owner: Option<&Principal>, age_days: i64) -> RecordingFacts {
+        let now = facts().now.as_millis();
+        RecordingFacts {
+            token: crate::TerminalSessionToken::generate(),
+            started_at: Timestamp::from_millis(now - age_days * condition_keys::DAY_MILLIS),
+            owner: owner.and_then(condition_keys::SessionOwner::of),
+            kind: "terminal".to_owned(),
+        }
+    }
+
+    fn view(found: Option<RecordingFacts>, statements: &str) -> Result<Granted<ViewInstanceRecords>, Denied> {
+        let resource = Resource::Recording { of: tagged("i-1", None), found };
+        authorize(&user(), resource, &policies(statements), &facts())
+    }
+
+    #[test]
+    fn a_denied_recording_is_told_as_one_that_is_not_there() {
+        let other = Principal::Account { account: account() };
+        let (own, foreign) = (recording(Some(&user()), 1), recording(Some(&other), 1));
+        // Own sessions only: without a recording of one's own, nothing is allowed on the instance.
+        let self_only = r#"{"Effect":"Allow","Action":"*","Resource":"*",
+            "Condition":{"StringEquals":{"ecs-workbench:SessionOwner":"self"}}}"#;
+        assert!(view(Some(own.clone()), self_only).is_ok());
+        let absent = view(None, self_only).unwrap_err();
+        assert_eq!(absent.told, Told::Denial);
+        for denied in [Some(foreign.clone()), Some(recording(None, 1))] {
+            assert_eq!(view(denied, self_only).unwrap_err(), absent);
+        }
+        // Everything but the old: the instance is allowed, so that what is denied is not found.
+        let recent = format!(
+            r#"{ALLOW_ALL},{{"Effect":"Deny","Action":"*","Resource":"*",
+            "Condition":{{"NumericGreaterThanEquals":{{"ecs-workbench:RecordingAge":"30"}}}}}}"#
+        );
+        assert!(view(Some(recording(None, 29)), &recent).is_ok());
+        assert!(view(None, &recent).is_ok(), "and then the store finds nothing");
+        let old = view(Some(recording(None, 30)), &recent).unwrap_err();
+        assert_eq!(old.told, Told::NoSuchRecording);
+        assert!(old.by.unwrap().ends_with("test#1"), "audit has the true reason");
+    }
+
+    #[test]
+    fn audit_has_the_reason_that_the_caller_is_not_told() {
+        let deny_foreign = r#"{"Effect":"Deny","Action":"*","Resource":"*",
+            "Condition":{"StringEquals":{"ecs-workbench:CaptureKind":"terminal"}}}"#;
+        let absent = view(None, deny_foreign).unwrap_err();
+        let found = view(Some(recording(None, 0)), deny_foreign).unwrap_err();
+        assert!(!absent.explicit && absent.by.is_none());
+        assert!(found.by.as_ref().unwrap().ends_with("test#0"));
+        assert_eq!(Denied { by: None, ..found }, absent, "but for that, it is the same");
+    }
+
+    #[test]
+    fn an_absent_owner_fails_positive_operators_and_fits_negated_ones() {
+        let statement = |effect: &str, operator: &str| {
+            format!(
+                r#"{{"Effect":"{effect}","Action":"*","Resource":"*",
+                "Condition":{{"{operator}":{{"ecs-workbench:SessionOwner":"self"}}}}}}"#
+            )
+        };
+        let other = Principal::Account { account: account() };
+        let allowed = |statements: &str| {
+            [recording(Some(&user()), 0), recording(Some(&other), 0), recording(None, 0)]
+                .map(|found| view(Some(found), statements).is_ok())
+        };
+        assert_eq!(allowed(&statement("Allow", "StringEquals")), [true, false, false]);
+        assert_eq!(allowed(&statement("Allow", "StringNotEquals")), [false, true, true]);
+        let but = |deny: String| format!("{ALLOW_ALL},{deny}");
+        assert_eq!(allowed(&but(statement("Deny", "StringEquals"))), [false, true, true]);
+        assert_eq!(allowed(&but(statement("Deny", "StringNotEquals"))), [true, false, false]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The life of a recording: Open, then Sealed, then Delivered; and how that looks on the wire (DECISIONS F9).
 
+use crate::condition_keys::{RecordingFacts, SessionOwner};
 use crate::expiration::ExpirationDays;
 use crate::storage_target::RecordStorageTarget;
 use crate::{AccountId, AgentId, InstanceId, TerminalSessionToken, Timestamp};
@@ -95,6 +96,10 @@ pub struct Recording {
     pub agent: AgentId,
     /// The kind of capture: `terminal`.
     pub kind: String,
+    /// Who opened the session, where a signed call proves it (DECISIONS I6).
+    pub owner: Option<SessionOwner>,
+    /// Who the session's user is by the agent's claim. No decision looks at it.
+    pub claimed_owner: Option<String>,
     /// Where its objects go.
     pub target: RecordStorageTarget,
     /// The folder of its objects below the bucket, without a trailing slash.
@@ -116,6 +121,17 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// What policies can ask about it.
+    #[must_use]
+    pub fn facts(&self) -> RecordingFacts {
+        RecordingFacts {
+            token: self.token.clone(),
+            started_at: self.started_at,
+            owner: self.owner.clone(),
+            kind: self.kind.clone(),
+        }
+    }
+
     /// Its length so far, in milliseconds.
     #[must_use]
     pub fn duration_millis(&self) -> i64 {

@@ -4,6 +4,7 @@
 use policies::{Presence, ValueType, Vocabulary};
 
 use crate::actions::{CATALOGUE, CatalogueEntry, Door};
+use crate::condition_keys;
 
 /// A form of resource name that an action is asked on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -175,10 +176,10 @@ pub fn vocabulary() -> Vocabulary {
 
 /// The condition keys beside those of the prefix `acs:`. One that ends in `/` stands for all that begin with it.
 const KEYS: &[(&str, ValueType)] = &[
-    ("ecs-workbench:SessionOwner", ValueType::Text),
-    ("ecs-workbench:InstanceTag/", ValueType::Text),
-    ("ecs-workbench:RecordingAge", ValueType::Number),
-    ("ecs-workbench:CaptureKind", ValueType::Text),
+    (condition_keys::SESSION_OWNER, ValueType::Text),
+    (condition_keys::INSTANCE_TAG, ValueType::Text),
+    (condition_keys::RECORDING_AGE, ValueType::Number),
+    (condition_keys::CAPTURE_KIND, ValueType::Text),
     ("ram:ServiceName", ValueType::Text),
     ("sts:ExternalId", ValueType::Text),
     ("sts:SourceIdentity", ValueType::Text),

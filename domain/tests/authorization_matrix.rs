@@ -12,7 +12,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::actions::{CATALOGUE, CatalogueEntry, Door};
-use domain::gate::{IdentityResource, PrincipalPolicies, RequestFacts, Resource, would_permit};
+use domain::gate::{
+    IdentityResource, InstanceFacts, PrincipalPolicies, RequestFacts, Resource, would_permit,
+};
 use domain::identity::{PolicyKind, PolicyRef, UserId};
 use domain::principal::Principal;
 use domain::vocabulary::{Form, asked_on};
@@ -74,7 +76,7 @@ fn resource(forms: &[Form]) -> Resource {
     };
     let region = "cn-hangzhou".parse().unwrap();
     match forms {
-        [Form::Instance] => Resource::Instance { region, instance: "i-one".parse().unwrap() },
+        [Form::Instance] => Resource::Instance(InstanceFacts::untagged(region, "i-one".parse().unwrap())),
         [Form::AllInstances] => Resource::AllInstances { region },
         [Form::Everything] => Resource::Everything,
         things => Resource::Identity(things.iter().map(identity).collect()),

@@ -43,6 +43,8 @@ fn open() -> Recording {
         instance: "i-1".parse().unwrap(),
         agent: recording::AgentId::generate(),
         kind: "terminal".into(),
+        owner: None,
+        claimed_owner: None,
         target: target("a"),
         folder: recording::ObjectName::parse("record/2026/11/20/i-1/t").unwrap(),
         start_sha256: "00".repeat(32),

@@ -66,6 +66,7 @@ mod compiled_policies;
 mod database;
 mod error;
 mod identity;
+mod instances;
 mod lists;
 mod markers;
 mod migrations;
@@ -87,6 +88,7 @@ pub use identity::{
     NewRole, NewRoleSession, NewUser, PolicyEntry, Role, RoleChange, SessionCredentials, User, UserChange,
     UserProfile,
 };
+pub use instances::InstanceEntry;
 pub use lists::{
     AgentPage, AuditFilter, AuditPage, AuditQuery, DecisionKind, PageRequest, RecordingPage, RecordingQuery,
     SegmentRow, Swept,

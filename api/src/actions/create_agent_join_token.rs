@@ -2,7 +2,7 @@
 
 use domain::actions::CreateAgentJoinToken;
 use domain::agent::{InstancePattern, JoinToken, JoinTokenLifetime, JoinTokenSecret};
-use domain::gate::{Granted, Resource};
+use domain::gate::{Granted, InstanceFacts, Resource};
 use openapi::error_codes::WireError;
 use openapi::workbench::{CreateAgentJoinTokenReply, CreateAgentJoinTokenRequest, Envelope};
 use persistence::JoinTokenIssued;
@@ -34,8 +34,10 @@ impl RpcAction for CreateAgentJoinToken {
                 .map_err(|_| WireError::invalid("TtlSeconds", "it is a whole number from 60 to 604800"))?,
         };
         let region = match granted.resource() {
-            Resource::Instance { region, .. } | Resource::AllInstances { region } => region.clone(),
-            Resource::Everything | Resource::Identity(_) => call.hansard.settings.region.clone(),
+            Resource::Instance(InstanceFacts { region, .. }) | Resource::AllInstances { region } => {
+                region.clone()
+            }
+            _ => call.hansard.settings.region.clone(),
         };
         let secret = JoinTokenSecret::generate();
         let token = JoinToken {

@@ -20,8 +20,8 @@ impl RpcAction for ListAgents {
     type Request = ListAgentsRequest;
     type Reply = ListAgentsReply;
 
-    async fn locate(_: &Call<'_>, _: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(Resource::Everything)
+    async fn locate(call: &Call<'_>, _: &Self::Request) -> Result<Resource, ActionError> {
+        call.list(None, false).await
     }
 
     async fn run(

@@ -19,8 +19,8 @@ impl RpcAction for ListInstanceRecords {
 
     async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
         match asked.instance_id.as_deref().map(selector).transpose()? {
-            Some(InstanceSelector::One(instance)) => call.instance(instance).await,
-            Some(InstanceSelector::All) | None => Ok(Resource::Everything),
+            Some(InstanceSelector::One(instance)) => call.list(Some(instance), true).await,
+            Some(InstanceSelector::All) | None => call.list(None, true).await,
         }
     }
 

@@ -15,10 +15,19 @@ impl RpcAction for ViewInstanceRecords {
     type Request = ViewInstanceRecordsRequest;
     type Reply = ViewInstanceRecordsReply;
 
-    /// The instance that the caller names, before anything is looked up by the token: a 404 tells nothing about what
-    /// the caller may not see (DECISIONS I4).
+    /// The instance that the caller names, with what policies can ask about the recording. Where the instance is
+    /// denied, so is whatever token is named on it; where only the recording is, it is not found, as any text that
+    /// is no token there: neither tells what the caller may not see (DECISIONS I4).
     async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        call.instance(one_instance(&asked.instance_id)?).await
+        let of = call.instance_facts(one_instance(&asked.instance_id)?).await?;
+        let found = match Self::recording(asked) {
+            Some(token) => {
+                let account = call.principal.account();
+                call.hansard.store.recording_facts(account, &of.instance, &token).await?
+            }
+            None => None,
+        };
+        Ok(Resource::Recording { of, found })
     }
 
     fn recording(asked: &Self::Request) -> Option<TerminalSessionToken> {

@@ -15,7 +15,7 @@ use agent_protocol::MAXIMUM_CALL_BYTES;
 use domain::actions::{Action, CatalogueEntry};
 use domain::agent::Agent;
 use domain::audit::{AuditDecision, AuditEvent};
-use domain::gate::{self, Granted, PrincipalPolicies, Resource};
+use domain::gate::{self, Granted, InstanceFacts, PrincipalPolicies, Resource};
 use domain::principal::Principal;
 use domain::{TerminalSessionToken, Timestamp};
 use persistence::StoreError;
@@ -131,8 +131,10 @@ impl AgentCall {
 
     /// Asks the gate whether this agent may do `A` on its own instance.
     pub(crate) fn grant<A: Action>(&self) -> Result<Granted<A>, gate::Denied> {
-        let resource =
-            Resource::Instance { region: self.agent.region.clone(), instance: self.agent.instance.clone() };
+        let resource = Resource::Instance(InstanceFacts::untagged(
+            self.agent.region.clone(),
+            self.agent.instance.clone(),
+        ));
         gate::authorize::<A>(&self.principal, resource, &PrincipalPolicies::none(), &self.envelope.facts())
     }
 
@@ -159,8 +161,10 @@ impl AgentCall {
         recording: Option<&TerminalSessionToken>,
         how: &str,
     ) -> AuditEvent {
-        let resource =
-            Resource::Instance { region: self.agent.region.clone(), instance: self.agent.instance.clone() };
+        let resource = Resource::Instance(InstanceFacts::untagged(
+            self.agent.region.clone(),
+            self.agent.instance.clone(),
+        ));
         self.envelope.audit_event(&self.principal, entry.name, &resource, decision, result, recording, how)
     }
 
@@ -215,7 +219,7 @@ async fn record_refusal(
     let action = action_of(request);
     let recording =
         request.match_info().get("token").and_then(|token| TerminalSessionToken::parse(token).ok());
-    let resource = Resource::Instance { region: agent.region.clone(), instance: agent.instance.clone() };
+    let resource = Resource::Instance(InstanceFacts::untagged(agent.region.clone(), agent.instance.clone()));
     let (principal, decision) = (principal_of(agent), AuditDecision::NotAsked);
     let row = envelope.audit_event(&principal, action, &resource, decision, result, recording.as_ref(), "");
     hansard.store.record_audit(row).await

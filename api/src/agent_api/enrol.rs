@@ -8,7 +8,7 @@ use agent_protocol::enrol::{EnrolReply, EnrolRequest};
 use domain::actions::{Action as _, EnrolAgent};
 use domain::agent::{Agent, JoinToken, JoinTokenRefused, JoinTokenSecret};
 use domain::audit::{AuditDecision, AuditEvent};
-use domain::gate::{self, Granted, PrincipalPolicies, Resource};
+use domain::gate::{self, Granted, InstanceFacts, PrincipalPolicies, Resource};
 use domain::{AccountId, AgentId};
 use persistence::{AgentEnrolled, StoreError};
 
@@ -80,7 +80,7 @@ async fn enrol(
     };
 
     let principal = call::principal_of(&agent);
-    let resource = Resource::Instance { region: agent.region.clone(), instance: agent.instance.clone() };
+    let resource = Resource::Instance(InstanceFacts::untagged(agent.region.clone(), agent.instance.clone()));
     let granted = gate::authorize::<EnrolAgent>(
         &principal,
         resource.clone(),

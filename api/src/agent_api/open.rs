@@ -105,6 +105,9 @@ async fn open(
         instance: call.agent.instance.clone(),
         agent: call.agent.id.clone(),
         kind: "terminal".to_owned(),
+        // A signed call to LoginInstance proves an owner; what the agent says is kept apart (DECISIONS I6).
+        owner: None,
+        claimed_owner: start.claimed_user.clone(),
         target,
         folder: place.folder().clone(),
         start_sha256: ContentHash::of(&document).to_string(),

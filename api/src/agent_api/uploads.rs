@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use agent_protocol::AgentErrorCode;
 use domain::actions::{Action as _, GrantUpload};
 use domain::audit::AuditDecision;
-use domain::gate::{self, Granted, PrincipalPolicies, Resource};
+use domain::gate::{self, Granted, InstanceFacts, PrincipalPolicies, Resource};
 use domain::principal::Principal;
 use domain::storage_target::BucketName;
 use persistence::objects::ObjectError;
@@ -94,7 +94,7 @@ fn principal_of(grant: &UploadGrant) -> Principal {
 }
 
 fn resource_of(grant: &UploadGrant) -> Resource {
-    Resource::Instance { region: grant.region.clone(), instance: grant.instance.clone() }
+    Resource::Instance(InstanceFacts::untagged(grant.region.clone(), grant.instance.clone()))
 }
 
 /// Whether the grant still holds, for this object.

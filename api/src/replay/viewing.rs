@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use domain::access_key::AccessKeyStatus;
 use domain::actions::{Action as _, ReplayRecording};
 use domain::audit::{AuditDecision, AuditEvent};
-use domain::gate::{self, Granted, RequestFacts, Resource};
+use domain::gate::{self, Denied, Granted, InstanceFacts, RequestFacts, Resource, Told};
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use domain::recording_life::Recording;
@@ -134,6 +134,8 @@ impl Viewing {
         let policies = policies.map_err(|error| not_asked(error.into()))?;
         gate::authorize(&self.principal, resource, &policies, &self.facts).map_err(|denied| {
             let decision = AuditDecision::Denied { by: denied.by.clone() };
+            // Whoever has a ticket knows the recording: a permission that is lost is told as what it is.
+            let denied = Denied { told: Told::Denial, ..denied };
             (decision, Denial::sealed(denied, &self.hansard.keys).into())
         })
     }
@@ -155,13 +157,15 @@ impl Viewing {
     }
 
     async fn resource(&self) -> Result<Resource, ActionError> {
-        let store = &self.hansard.store;
-        let region = store.instance_region(self.principal.account(), &self.viewer.instance).await?;
-        Ok(self.instance_in(region.unwrap_or_else(|| self.hansard.settings.region.clone())))
+        let (store, account) = (&self.hansard.store, self.principal.account());
+        let instance = &self.viewer.instance;
+        let of = store.instance_facts(account, instance.clone(), &self.hansard.settings.region).await?;
+        let found = store.recording_facts(account, instance, &self.viewer.recording).await?;
+        Ok(Resource::Recording { of, found })
     }
 
     fn instance_in(&self, region: Region) -> Resource {
-        Resource::Instance { region, instance: self.viewer.instance.clone() }
+        Resource::Instance(InstanceFacts::untagged(region, self.viewer.instance.clone()))
     }
 
     async fn find(&self, granted: Granted<ReplayRecording>) -> Result<Seen, ActionError> {

@@ -1,7 +1,7 @@
 //! Replay: a ticket is good once, a session for one recording; policy and expiry are asked at every step.
 
 use domain::access_key::AccessKeyStatus;
-use domain::audit::AuditDecision;
+use domain::audit::{AuditDecision, AuditEvent};
 use recording::ExitStatus;
 use reqwest::header::{CONTENT_TYPE, COOKIE, ORIGIN};
 use serde_json::json;
@@ -11,6 +11,8 @@ use crate::running::{Answer, Running};
 use crate::viewer::{Viewer, exchange, ticket, view};
 
 const MAY_VIEW: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"ecs-workbench:ViewInstanceRecords","Resource":"*"}]}"#;
+const MAY_VIEW_NO_TERMINAL: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"ecs-workbench:ViewInstanceRecords","Resource":"*"},
+    {"Effect":"Deny","Action":"*","Resource":"*","Condition":{"StringEquals":{"ecs-workbench:CaptureKind":"terminal"}}}]}"#;
 const MAY_NOT: &str =
     r#"{"Version":"1","Statement":[{"Effect":"Deny","Action":"ecs-workbench:*","Resource":"*"}]}"#;
 
@@ -194,6 +196,29 @@ async fn policy_is_asked_at_the_exchange_and_at_every_read() {
     for below in ["", "/cast", "/text", "/objects", "/objects/start.json"] {
         assert_eq!(viewer.get(&running, below).await.refusal(), (403, "Forbidden.RAM"), "{below}");
     }
+    running.policy("ana", MAY_VIEW).await;
+    viewer.get(&running, "").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_policy_takes_away_is_closed_to_its_viewer() {
+    let (running, _, session) = finished().await;
+    let ana = running.user("ana", MAY_VIEW).await;
+    let before = ticket(&running, &ana, &session).await;
+    let viewer = Viewer::open(&running, &ana, &session).await;
+    viewer.get(&running, "").await.ok();
+    // The instance is still allowed, what was recorded on it is not.
+    running.policy("ana", MAY_VIEW_NO_TERMINAL).await;
+    for below in ["", "/cast", "/objects/start.json"] {
+        assert_eq!(viewer.get(&running, below).await.refusal(), (403, "Forbidden.RAM"), "{below}");
+    }
+    let denied = |row: AuditEvent| matches!(row.decision, AuditDecision::Denied { by: Some(_) });
+    assert!(denied(running.audit_rows().await.pop().unwrap()));
+    assert_eq!(exchange(&running, &session, &before).await.refusal(), (403, "Forbidden.RAM"));
+    // Without a ticket that knows it, it is as if there were no such recording.
+    let view = view(&running, &ana, &session).await;
+    assert_eq!(view.refusal(), (404, "InvalidTerminalSessionToken.NotFound"));
+    assert!(denied(running.audit_rows().await.pop().unwrap()));
     running.policy("ana", MAY_VIEW).await;
     viewer.get(&running, "").await.ok();
 }

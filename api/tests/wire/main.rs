@@ -5,6 +5,7 @@
 mod actions;
 mod audit_trail;
 mod authentication;
+mod conditions;
 mod documents;
 mod hostile;
 mod http;

@@ -94,20 +94,21 @@ fn all_is_no_way_round_a_deny_on_one() {
 }
 
 #[test]
-fn an_unfiltered_list_is_all_or_nothing() {
+fn a_list_is_of_one_instance_or_of_those_that_policies_admit() {
     let service = Service::start();
     let agent = service.agent("i-one");
     service.recording(&agent, 1_000);
     let list = |key, parameters| service.call_as(key, "ListInstanceRecords", parameters);
     let one = service.user("one", &[&policy(&[statement("Allow", "ecs-workbench:List*", &arn("i-one"))])]);
     assert_eq!(list(&one, &[("InstanceId", "i-one")]).done()["Root"]["TotalCount"], 1);
-    forbidden(&list(&one, &[]));
-    forbidden(&list(&one, &[("InstanceId", "*")]));
+    assert_eq!(list(&one, &[]).done()["Root"]["TotalCount"], 1);
+    assert_eq!(list(&one, &[("InstanceId", "*")]).done()["Root"]["TotalCount"], 1);
     forbidden(&list(&one, &[("InstanceId", "i-two")]));
     let all = policy(&[statement("Allow", "ecs-workbench:List*", "*")]);
     let but = policy(&[statement("Deny", "ecs-workbench:List*", &arn("i-secret"))]);
     let most = service.user("most", &[&all, &but]);
-    forbidden(&list(&most, &[]));
+    assert_eq!(list(&most, &[]).done()["Root"]["TotalCount"], 1);
+    forbidden(&list(&most, &[("InstanceId", "i-secret")]));
     list(&most, &[("InstanceId", "i-one")]).done();
     let everyone = service.user("everyone", &[&all]);
     assert_eq!(list(&everyone, &[]).done()["Root"]["TotalCount"], 1);
@@ -130,7 +131,11 @@ fn a_view_is_decided_before_the_token_is_looked_up() {
     // Where the caller may not look, a token that is there and one that is not answer alike ...
     let mut answers = Vec::new();
     for token in [token.as_str(), "0123456789abcdef0123456789abcdef", "nonsense"] {
-        answers.push(forbidden(&view("i-secret", token)));
+        let mut answer = forbidden(&view("i-secret", token));
+        // What is sealed is sealed anew each time; its length tells nothing either.
+        let sealed = &mut answer["EncodedDiagnosticMessage"];
+        *sealed = sealed.as_str().unwrap().len().into();
+        answers.push(answer);
     }
     answers.dedup();
     assert_eq!(answers.len(), 1);

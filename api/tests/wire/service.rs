@@ -11,8 +11,9 @@ use domain::actions::{Action, AdministerIdentity, EnrolAgent, OpenRecording};
 use domain::agent::{Agent, Capability, InstancePattern, JoinToken, JoinTokenSecret};
 use domain::audit::{AuditDecision, AuditEvent, DEPLOYMENT_ACCOUNT};
 use domain::clock::{Clock as _, ManualClock};
+use domain::condition_keys::SessionOwner;
 use domain::expiration::ExpirationDays;
-use domain::gate::{self, Granted, PrincipalPolicies, RequestFacts, Resource};
+use domain::gate::{self, Granted, InstanceFacts, PrincipalPolicies, RequestFacts, Resource};
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use domain::recording_life::{
@@ -275,12 +276,22 @@ impl Service {
             agent: agent.id.clone(),
             instance: agent.instance.clone(),
         };
-        let resource = Resource::Instance { region: region(), instance: agent.instance.clone() };
+        let resource = Resource::Instance(InstanceFacts::untagged(region(), agent.instance.clone()));
         gate::authorize(&principal, resource, &PrincipalPolicies::none(), &self.facts()).unwrap()
     }
 
     /// A running recording that `agent` started `ago_millis` before now.
     pub(crate) fn recording(&self, agent: &Agent, ago_millis: i64) -> TerminalSessionToken {
+        self.owned_recording(agent, ago_millis, None)
+    }
+
+    /// The same, of a session that `owner` opened.
+    pub(crate) fn owned_recording(
+        &self,
+        agent: &Agent,
+        ago_millis: i64,
+        owner: Option<SessionOwner>,
+    ) -> TerminalSessionToken {
         let token = TerminalSessionToken::generate();
         let started_at = Timestamp::from_millis(self.now().as_millis() - ago_millis);
         let recording = Recording {
@@ -289,6 +300,8 @@ impl Service {
             instance: agent.instance.clone(),
             agent: agent.id.clone(),
             kind: "terminal".to_owned(),
+            owner,
+            claimed_owner: Some("somebody".to_owned()),
             target: RecordStorageTarget::deployment_default(&region(), &account()),
             folder: recording::ObjectName::parse(&format!("record/2026/01/02/{}/{token}", agent.instance))
                 .unwrap(),

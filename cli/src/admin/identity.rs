@@ -28,7 +28,7 @@ pub(super) async fn run(
         AdminCommand::Policy(command) => session.policy(command).await,
         AdminCommand::ControlPolicy(command) => session.control_policy(command).await,
         AdminCommand::Account(AccountCommand::Show) => session.account(data).await,
-        AdminCommand::ServerKeys(_) | AdminCommand::Audit(_) => Ok(()),
+        AdminCommand::ServerKeys(_) | AdminCommand::Audit(_) | AdminCommand::Instance(_) => Ok(()),
     }
 }
 

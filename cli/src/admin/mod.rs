@@ -3,6 +3,7 @@
 mod audit;
 mod control_policies;
 mod identity;
+mod instances;
 mod policies;
 mod server_keys;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use domain::actions::{Action as _, AdministerIdentity};
 use domain::audit::{AuditDecision, AuditEvent, DEPLOYMENT_ACCOUNT};
 use domain::clock::{Clock as _, SystemClock};
-use domain::gate::{Granted, PrincipalPolicies, RequestFacts, Resource, authorize};
+use domain::gate::{Granted, InstanceFacts, PrincipalPolicies, RequestFacts, Resource, authorize};
 use domain::identity::IdentityRefused;
 use domain::principal::Principal;
 use domain::{AccountId, InstanceId, Region, Timestamp};
@@ -51,6 +52,9 @@ pub(crate) fn run(
         let done = match &arguments.command {
             AdminCommand::Audit(list) => {
                 audit::run(list, arguments.output, &store, &operator, &settings.region).await
+            }
+            AdminCommand::Instance(command) => {
+                instances::run(command, arguments.output, &store, &operator).await
             }
             command => identity::run(command, arguments.output, &store, &operator, &data).await,
         };
@@ -115,7 +119,7 @@ impl Operator {
         region: &Region,
     ) -> Result<Granted<AdministerIdentity>, Failure> {
         let Some(instance) = instance.cloned() else { return Ok(self.granted.clone()) };
-        let resource = Resource::Instance { region: region.clone(), instance };
+        let resource = Resource::Instance(InstanceFacts::untagged(region.clone(), instance));
         let facts =
             RequestFacts { now: self.now, source_address: None, secure_transport: true, multi_factor: false };
         authorize(self.granted.principal(), resource, &PrincipalPolicies::none(), &facts)

@@ -20,8 +20,8 @@ pub(crate) use policy::{
     SimulateArguments, SubjectArguments, TestArguments,
 };
 pub(crate) use server::{
-    AccessKeyCommand, AccountCommand, AdminArguments, AdminCommand, KeyOwnerArguments, LocalAgentArguments,
-    ServeArguments, ServerKeysCommand, UserCommand,
+    AccessKeyCommand, AccountCommand, AdminArguments, AdminCommand, InstanceCommand, KeyOwnerArguments,
+    LocalAgentArguments, ServeArguments, ServerKeysCommand, UserCommand,
 };
 
 /// Records what people do on instances, and lets the right people find and replay it.

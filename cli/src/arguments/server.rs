@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use domain::AccountId;
 use domain::access_key::AccessKeyStatus;
 use domain::identity::{AccessKeyId, UserName};
+use domain::instance_tags::{TagKey, TagValue};
 use domain::server_keys::Purpose;
+use domain::{AccountId, InstanceId};
 
 use super::{AuditListArguments, ControlPolicyCommand, Output, PolicyCommand};
 use crate::settings::{self, Key};
@@ -162,6 +163,9 @@ pub(crate) enum AdminCommand {
     /// What users and roles may do at most, whatever their policies say.
     #[command(subcommand)]
     ControlPolicy(ControlPolicyCommand),
+    /// Instances and their tags.
+    #[command(subcommand)]
+    Instance(InstanceCommand),
     /// The account.
     #[command(subcommand)]
     Account(AccountCommand),
@@ -229,6 +233,25 @@ pub(crate) struct KeyOwnerArguments {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum InstanceCommand {
+    /// Set and remove tags of an instance, for conditions on ecs-workbench:InstanceTag/KEY. Keys differ in more than
+    /// case.
+    Tag {
+        /// The instance; an agent need not have joined from it yet.
+        instance: InstanceId,
+        /// Tags to set.
+        #[arg(value_name = "KEY=VALUE", value_parser = parse_tag)]
+        tags: Vec<(TagKey, TagValue)>,
+        /// A tag to remove; may be given several times.
+        #[arg(long, value_name = "KEY")]
+        remove: Vec<TagKey>,
+    },
+    /// List instances with their tags.
+    #[command(alias = "ls")]
+    List,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum AccountCommand {
     /// Show the account.
     Show,
@@ -264,6 +287,12 @@ pub(crate) struct LocalAgentArguments {
     /// The agent program and its arguments.
     #[arg(last = true, required = true)]
     pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+fn parse_tag(text: &str) -> Result<(TagKey, TagValue), String> {
+    let (key, value) = text.split_once('=').ok_or("it is KEY=VALUE")?;
+    let key = TagKey::parse(key).map_err(|error| error.to_string())?;
+    Ok((key, TagValue::parse(value).map_err(|error| error.to_string())?))
 }
 
 fn parse_status(text: &str) -> Result<AccessKeyStatus, String> {

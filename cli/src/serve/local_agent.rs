@@ -12,7 +12,7 @@ use domain::actions::{Action as _, AdministerIdentity};
 use domain::agent::{InstancePattern, JoinToken, JoinTokenLifetime, JoinTokenSecret};
 use domain::audit::{AuditDecision, AuditEvent};
 use domain::clock::{Clock as _, SystemClock};
-use domain::gate::{PrincipalPolicies, RequestFacts, Resource, authorize};
+use domain::gate::{InstanceFacts, PrincipalPolicies, RequestFacts, Resource, authorize};
 use domain::principal::Principal;
 use domain::{AccountId, AgentId, InstanceId, Region};
 use persistence::{JoinTokenIssued, Store};
@@ -229,7 +229,8 @@ impl LocalAgent {
         let now = SystemClock.now();
         let principal = Principal::Operator { account: self.account.clone() };
         let facts = RequestFacts { now, source_address: None, secure_transport: true, multi_factor: false };
-        let resource = Resource::Instance { region: self.region.clone(), instance: self.instance.clone() };
+        let resource =
+            Resource::Instance(InstanceFacts::untagged(self.region.clone(), self.instance.clone()));
         let arn = resource.arn(&self.account);
         let granted =
             authorize::<AdministerIdentity>(&principal, resource, &PrincipalPolicies::none(), &facts)

@@ -9,6 +9,7 @@ mod m20261120_110300_recordings;
 mod m20261120_122500_join_tokens_used_by;
 mod m20261124_110000_identity_store;
 mod m20261124_120000_audit_trail;
+mod m20261124_130000_condition_keys;
 
 use sea_orm_migration::prelude::*;
 
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_122500_join_tokens_used_by::Migration),
             Box::new(m20261124_110000_identity_store::Migration),
             Box::new(m20261124_120000_audit_trail::Migration),
+            Box::new(m20261124_130000_condition_keys::Migration),
         ]
     }
 }

@@ -1,6 +1,7 @@
 //! Tables `agents` and `agent_capabilities`.
 
 use domain::agent::{Agent, Capability};
+use domain::gate::ListScope;
 use domain::{AccountId, AgentId, InstanceId, Timestamp};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
@@ -75,9 +76,10 @@ pub(crate) async fn list(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     instance: Option<&InstanceId>,
+    scope: &ListScope,
     slice: &Slice,
 ) -> Result<Vec<Agent>, StoreError> {
-    let mut select = of_account(account, instance);
+    let mut select = admitted(of_account(account, instance), scope);
     if let Some(Cursor { at, id }) = &slice.after {
         let same_moment =
             Condition::all().add(row::Column::EnrolledAt.eq(*at)).add(row::Column::AgentId.lt(id));
@@ -98,8 +100,17 @@ pub(crate) async fn count(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     instance: Option<&InstanceId>,
+    scope: &ListScope,
 ) -> Result<u64, StoreError> {
-    of_account(account, instance).count(connection).await.map_err(StoreError::at("count agents"))
+    let select = admitted(of_account(account, instance), scope);
+    select.count(connection).await.map_err(StoreError::at("count agents"))
+}
+
+/// The agents of the instances that policies admit. No condition asks anything else of an agent.
+fn admitted(select: Select<row::Entity>, scope: &ListScope) -> Select<row::Entity> {
+    let ListScope::Some(admitted) = scope else { return select };
+    let instances = admitted.iter().filter_map(|one| one.instances.as_ref()).flatten();
+    select.filter(row::Column::InstanceId.is_in(instances.map(InstanceId::as_str)))
 }
 
 fn of_account(account: &AccountId, instance: Option<&InstanceId>) -> Select<row::Entity> {

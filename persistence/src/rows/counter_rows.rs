@@ -2,14 +2,16 @@
 //!
 //! `visible` still counts what has expired since the last sweep; whoever reads it subtracts that (DECISIONS F10).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{AccountId, InstanceId};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseTransaction, EntityTrait};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
+};
 
 use super::Reading;
-use crate::StoreError;
+use crate::{CorruptRow, StoreError};
 
 /// Stands for the whole account in the place of an instance.
 const WHOLE_ACCOUNT: &str = "*";
@@ -83,6 +85,27 @@ async fn add_to(
         .map_err(StoreError::at("count recordings"))
 }
 
+/// The counters of several instances, added up.
+pub(crate) async fn read_sum(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    instances: &BTreeSet<&InstanceId>,
+) -> Result<Counter, StoreError> {
+    let counters = row::Entity::find()
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .filter(row::Column::InstanceId.is_in(instances.iter().map(|instance| instance.as_str())))
+        .all(connection)
+        .await
+        .map_err(StoreError::at("read counters"))?;
+    let mut sum = Counter::default();
+    for model in counters {
+        let counter = from_row(&model)?;
+        sum.visible += counter.visible;
+        sum.total += counter.total;
+    }
+    Ok(sum)
+}
+
 pub(crate) async fn read(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -93,7 +116,10 @@ pub(crate) async fn read(
         .one(connection)
         .await
         .map_err(StoreError::at("read a counter"))?;
-    let Some(model) = found else { return Ok(Counter::default()) };
+    Ok(found.as_ref().map(from_row).transpose()?.unwrap_or_default())
+}
+
+fn from_row(model: &row::Model) -> Result<Counter, CorruptRow> {
     let id = format!("{} {}", model.account_id, model.instance_id);
     let reading = Reading { table: "recording_counters", id: &id };
     Ok(Counter {

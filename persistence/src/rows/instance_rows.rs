@@ -2,7 +2,9 @@
 
 use domain::{AccountId, InstanceId, Region, Timestamp};
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use super::Reading;
 use crate::StoreError;
@@ -49,6 +51,27 @@ pub(crate) async fn put(
         .await
         .map_err(StoreError::at("write an instance"))?;
     Ok(())
+}
+
+/// Instances with their regions, by id.
+pub(crate) async fn list(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    limit: u64,
+) -> Result<Vec<(InstanceId, Region)>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .order_by_asc(row::Column::InstanceId)
+        .limit(limit)
+        .all(connection)
+        .await
+        .map_err(StoreError::at("list instances"))?;
+    let read = |model: row::Model| {
+        let id = format!("{} {}", model.account_id, model.instance_id);
+        let reading = Reading { table: "instances", id: &id };
+        Ok((reading.text("instance_id", &model.instance_id)?, reading.text("region", &model.region)?))
+    };
+    rows.into_iter().map(read).collect()
 }
 
 pub(crate) async fn region(

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use domain::condition_keys::SessionOwner;
 use domain::recording_life::Recording;
 use domain::{AccountId, InstanceId, Timestamp};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, Select,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
 use super::recording_rows::{ABANDONED, OPEN, from_row, of_account, row};
+use super::recording_scope::{self, Listed};
 use super::{Reading, agent_rows};
 use crate::StoreError;
 use crate::pages::{Cursor, Slice};
@@ -23,11 +25,12 @@ const SWEEP_BATCH: u64 = 500;
 pub(crate) async fn list(
     connection: &impl ConnectionTrait,
     account: &AccountId,
-    instance: Option<&InstanceId>,
+    listed: &Listed<'_>,
     visible_at: Option<Timestamp>,
     slice: &Slice,
 ) -> Result<Vec<Recording>, StoreError> {
-    let tokens: Vec<String> = tokens_of_slice(account, instance, visible_at, slice)
+    let backend = connection.get_database_backend();
+    let tokens: Vec<String> = tokens_of_slice(account, listed, visible_at, slice, backend)
         .into_tuple()
         .all(connection)
         .await
@@ -46,15 +49,12 @@ pub(crate) async fn list(
 
 fn tokens_of_slice(
     account: &AccountId,
-    instance: Option<&InstanceId>,
+    listed: &Listed<'_>,
     visible_at: Option<Timestamp>,
     slice: &Slice,
+    backend: DbBackend,
 ) -> Select<row::Entity> {
-    let mut select = of_account(account, instance);
-    if let Some(now) = visible_at {
-        let runs = row::Column::ExpiresAt.is_null();
-        select = select.filter(Condition::any().add(runs).add(row::Column::ExpiresAt.gt(now.as_millis())));
-    }
+    let mut select = shown(account, listed, visible_at, backend);
     if let Some(Cursor { at, id }) = &slice.after {
         // The first condition is what an index can seek to.
         let further = Condition::any().add(row::Column::StartedAt.lt(*at)).add(row::Column::Token.lt(id));
@@ -69,6 +69,61 @@ fn tokens_of_slice(
         .limit(slice.limit)
 }
 
+/// The recordings that a list holds.
+fn shown(
+    account: &AccountId,
+    listed: &Listed<'_>,
+    visible_at: Option<Timestamp>,
+    backend: DbBackend,
+) -> Select<row::Entity> {
+    let mut select = of_account(account, listed.instance);
+    if let Some(now) = visible_at {
+        let runs = row::Column::ExpiresAt.is_null();
+        select = select.filter(Condition::any().add(runs).add(row::Column::ExpiresAt.gt(now.as_millis())));
+    }
+    match recording_scope::condition(listed, backend) {
+        Some(admitted) => select.filter(admitted),
+        None => select,
+    }
+}
+
+/// How many recordings a list holds, row by row: for what no counter counts.
+pub(crate) async fn count(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    listed: &Listed<'_>,
+    visible_at: Option<Timestamp>,
+) -> Result<u64, StoreError> {
+    shown(account, listed, visible_at, connection.get_database_backend())
+        .count(connection)
+        .await
+        .map_err(StoreError::at("count recordings"))
+}
+
+/// The proven owners of recordings, by id and ARN.
+pub(crate) async fn owners(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    instance: Option<&InstanceId>,
+    limit: u64,
+) -> Result<Vec<SessionOwner>, StoreError> {
+    let found: Vec<(String, String)> = of_account(account, instance)
+        .filter(row::Column::SessionOwner.is_not_null())
+        .filter(row::Column::SessionOwnerId.is_not_null())
+        .select_only()
+        .column(row::Column::SessionOwnerId)
+        .column(row::Column::SessionOwner)
+        .distinct()
+        .order_by_asc(row::Column::SessionOwnerId)
+        .order_by_asc(row::Column::SessionOwner)
+        .limit(limit)
+        .into_tuple()
+        .all(connection)
+        .await
+        .map_err(StoreError::at("list owners"))?;
+    Ok(found.into_iter().map(|(id, arn)| SessionOwner { arn, id }).collect())
+}
+
 /// The rows of tokens that were just found within an account. Neither the account nor an order is asked for again:
 /// SQLite would then walk over the whole account instead of looking up the tokens.
 fn with_tokens(tokens: &[String]) -> Select<row::Entity> {
@@ -79,10 +134,11 @@ fn with_tokens(tokens: &[String]) -> Select<row::Entity> {
 pub(crate) async fn count_expired(
     connection: &impl ConnectionTrait,
     account: &AccountId,
-    instance: Option<&InstanceId>,
+    listed: &Listed<'_>,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    of_account(account, instance)
+    // Since the last sweep: few, whatever instances they are of.
+    shown(account, &Listed { few: false, ..*listed }, None, connection.get_database_backend())
         .filter(row::Column::Counted.eq(true))
         .filter(row::Column::ExpiresAt.lte(now.as_millis()))
         .count(connection)
@@ -151,10 +207,16 @@ pub(crate) async fn uncount_expired(
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{Database, DbBackend, QueryTrait, Statement};
+    use domain::gate::{Admitted, ListScope, OwnerClass, RowClass};
+    use sea_orm::{Database, QueryTrait, Statement};
     use sea_orm_migration::MigratorTrait;
 
     use super::*;
+
+    fn all_of(instance: Option<&InstanceId>) -> Listed<'_> {
+        let (scope, now) = (&ListScope::All, Timestamp::from_millis(9));
+        Listed { instance, scope, caller: None, now, few: false }
+    }
 
     /// SQLite's plan for the very statements that `list` makes.
     #[tokio::test]
@@ -175,10 +237,44 @@ mod tests {
         ] {
             for (after, seek) in [(None, ""), (Some(after.clone()), " AND started_at<?")] {
                 let slice = Slice { after, offset: 1_000, limit: 101 };
-                let select = tokens_of_slice(&account, of, Some(Timestamp::from_millis(9)), &slice);
+                let listed = all_of(of);
+                let now = Some(Timestamp::from_millis(9));
+                let select = tokens_of_slice(&account, &listed, now, &slice, DbBackend::Sqlite);
                 let expected = format!("SEARCH recordings USING COVERING INDEX {index} ({columns}{seek})");
                 assert_eq!(plan(select.build(DbBackend::Sqlite)).await, [expected]);
             }
+        }
+        // What policies ask of a row is in the index too, and what they ask of its owner is an index's beginning.
+        let newest = "SEARCH recordings USING COVERING INDEX recordings_newest (account_id=?)";
+        let of_owner = "SEARCH recordings USING COVERING INDEX recordings_of_owner (account_id=? AND session_owner_id=?)";
+        let by_instance = "SEARCH recordings USING COVERING INDEX recordings_newest_of_instance (account_id=? AND instance_id=?)";
+        let caller = SessionOwner { arn: "acs:ram::1:user/ana".to_owned(), id: "user/1".to_owned() };
+        let class = |owner, ages| RowClass { owner, kind: Some("terminal"), ages };
+        let own = Some(OwnerClass::Others { but: Vec::new(), own: true });
+        let others = Some(OwnerClass::Others { but: vec!["acs:ram::1:user/ben".to_owned()], own: false });
+        let instances = || Some(["i-web1", "i-web2"].map(|name| name.parse().unwrap()).into());
+        let some =
+            |instances, rows: Option<Vec<RowClass>>| ListScope::Some(vec![Admitted { instances, rows }]);
+        for (scope, few, expected) in [
+            (some(instances(), None), false, vec![newest]),
+            (some(instances(), None), true, vec![by_instance, "USE TEMP B-TREE FOR ORDER BY"]),
+            (some(None, Some(vec![class(own.clone(), None)])), false, vec![of_owner]),
+            (some(instances(), Some(vec![class(own, Some((2, Some(5))))])), false, vec![of_owner]),
+            (
+                some(instances(), Some(vec![class(others, None), class(None, Some((2, None)))])),
+                false,
+                vec![newest],
+            ),
+        ] {
+            let slice = Slice { after: None, offset: 0, limit: 11 };
+            let now = Timestamp::from_millis(9);
+            let listed = Listed { scope: &scope, caller: Some(&caller), few, ..all_of(None) };
+            let select = tokens_of_slice(&account, &listed, Some(now), &slice, DbBackend::Sqlite);
+            assert_eq!(plan(select.build(DbBackend::Sqlite)).await, expected, "{scope:?}");
+            let counted = shown(&account, &listed, Some(now), DbBackend::Sqlite)
+                .select_only()
+                .expr(Expr::cust("COUNT(*)"));
+            assert_eq!(plan(counted.build(DbBackend::Sqlite)).await, expected[..1], "{scope:?}");
         }
         let tokens: Vec<String> = (0..101).map(|number| number.to_string()).collect();
         let expected = "SEARCH recordings USING INDEX sqlite_autoindex_recordings_1 (token=?)";

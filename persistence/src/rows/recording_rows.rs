@@ -1,5 +1,6 @@
 //! Table `recordings`, one row at a time. `recording_list_rows.rs` shares the entity and reads many.
 
+use domain::condition_keys::SessionOwner;
 use domain::expiration::ExpirationDays;
 use domain::recording_life::{Arrived, Recording, RecordingState, SessionEnd};
 use domain::storage_target::RecordStorageTarget;
@@ -43,6 +44,9 @@ pub(super) mod row {
         pub last_at_micros: i64,
         pub expires_at: Option<i64>,
         pub counted: bool,
+        pub session_owner: Option<String>,
+        pub session_owner_id: Option<String>,
+        pub claimed_owner: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -192,6 +196,9 @@ fn to_row(stored: &StoredRecording) -> row::Model {
         last_at_micros: column_number(recording.arrived.last_at.get()),
         expires_at: fixed_expiry(recording).map(Timestamp::as_millis),
         counted: stored.counted,
+        session_owner: recording.owner.as_ref().map(|owner| owner.arn.clone()),
+        session_owner_id: recording.owner.as_ref().map(|owner| owner.id.clone()),
+        claimed_owner: recording.claimed_owner.as_deref().map(column_text),
     }
 }
 
@@ -199,7 +206,14 @@ pub(super) fn from_row(model: row::Model) -> Result<StoredRecording, CorruptRow>
     let reading = Reading { table: "recordings", id: &model.token };
     let state = read_state(&reading, &model)?;
     let account: AccountId = reading.text("account_id", &model.account_id)?;
+    let owner = match (model.session_owner, model.session_owner_id) {
+        (Some(arn), Some(id)) => Some(SessionOwner { arn, id }),
+        (None, None) => None,
+        _ => return Err(reading.corrupt("session_owner", "an owner has an ARN and an id")),
+    };
     let recording = Recording {
+        owner,
+        claimed_owner: model.claimed_owner,
         token: reading.text("token", &model.token)?,
         instance: reading.text("instance_id", &model.instance_id)?,
         agent: reading.text("agent_id", &model.agent_id)?,

@@ -24,12 +24,13 @@ impl Store {
         page: PageRequest,
     ) -> Result<AgentPage, StoreError> {
         let Scope { account, instance, .. } = Scope::of(granted);
+        let scope = granted.list_scope().ok_or(StoreError::OutsideGrant { what: "list" })?;
         let of_instance = instance.as_ref().map_or("*", |instance| instance.as_str());
         let question = format!("agents {account} {of_instance}");
         let slice = Slice::of(&page, &question)?;
         let snapshot = self.inner.connections.begin_snapshot().await?;
-        let mut agents = agent_rows::list(&snapshot, &account, instance.as_ref(), &slice).await?;
-        let total_count = agent_rows::count(&snapshot, &account, instance.as_ref()).await?;
+        let mut agents = agent_rows::list(&snapshot, &account, instance.as_ref(), scope, &slice).await?;
+        let total_count = agent_rows::count(&snapshot, &account, instance.as_ref(), scope).await?;
         snapshot.commit().await.map_err(StoreError::at("end a read"))?;
         let more = slice.cut(&mut agents);
         let next_token = agents.last().filter(|_| more).map(|last| {

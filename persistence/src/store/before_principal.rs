@@ -6,14 +6,13 @@ use domain::audit::DEPLOYMENT_ACCOUNT;
 use domain::gate::PrincipalPolicies;
 use domain::identity::{AccessKeyId, AttachmentTarget};
 use domain::principal::Principal;
-use domain::{AccountId, AgentId, InstanceId, Region, Timestamp};
+use domain::{AccountId, AgentId, Timestamp};
 use policies::Layers;
 
 use super::{Revision, Store, role_sessions};
 use crate::rows::access_key_rows::{self, StoredKey};
 use crate::rows::{
-    account_rows, agent_rows, attachment_rows, control_policy_rows, instance_rows, join_token_rows,
-    nonce_rows, user_rows,
+    account_rows, agent_rows, attachment_rows, control_policy_rows, join_token_rows, nonce_rows, user_rows,
 };
 use crate::{CorruptRow, StoreError};
 
@@ -184,18 +183,6 @@ impl Store {
         };
         layers.control = control_policy_rows::levels_of(reader, compiled, account).await?;
         Ok(PrincipalPolicies::new(layers))
-    }
-
-    /// The region of an instance that an agent has joined from.
-    ///
-    /// # Errors
-    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
-    pub async fn instance_region(
-        &self,
-        account: &AccountId,
-        instance: &InstanceId,
-    ) -> Result<Option<Region>, StoreError> {
-        instance_rows::region(self.inner.connections.reader(), account, instance).await
     }
 
     pub(super) fn sealed(&self, key: &AccessKeyId, secret: &AccessKeySecret) -> Result<String, StoreError> {

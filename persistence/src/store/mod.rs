@@ -11,7 +11,9 @@ mod audit_verify;
 mod before_principal;
 mod configuration;
 mod control_policies;
+mod facts;
 mod groups;
+mod instances;
 mod key_usage;
 mod login_profiles;
 mod policies;
@@ -119,7 +121,10 @@ impl Scope {
         let admitted = match &self.resource {
             Resource::Everything => true,
             Resource::Identity(granted) => granted.contains(thing),
-            Resource::Instance { .. } | Resource::AllInstances { .. } => false,
+            Resource::Instance(_)
+            | Resource::Recording { .. }
+            | Resource::List(_)
+            | Resource::AllInstances { .. } => false,
         };
         if admitted { Ok(()) } else { Err(StoreError::OutsideGrant { what: thing.kind() }) }
     }

@@ -1,12 +1,17 @@
 //! Reading recordings, always within the grant's account and, where it names one, its instance.
 
-use domain::TerminalSessionToken;
+use std::collections::BTreeSet;
+
 use domain::actions::{ListsRecordings, ReadsRecording};
-use domain::gate::Granted;
+use domain::condition_keys::SessionOwner;
+use domain::gate::{Granted, ListScope, Resource};
+use domain::principal::Principal;
 use domain::recording_life::Recording;
+use domain::{InstanceId, TerminalSessionToken};
 
 use super::{Scope, Store};
 use crate::pages::{Cursor, Slice, next_token};
+use crate::rows::recording_scope::Listed;
 use crate::rows::{counter_rows, recording_list_rows, recording_rows, segment_rows};
 use crate::{RecordingPage, RecordingQuery, SegmentRow, StoreError};
 
@@ -21,22 +26,40 @@ impl Store {
         query: RecordingQuery,
     ) -> Result<RecordingPage, StoreError> {
         let Scope { account, instance, .. } = Scope::of(granted);
+        let scope = granted.list_scope().ok_or(StoreError::OutsideGrant { what: "list" })?;
+        let caller = SessionOwner::of(granted.principal());
         let of_instance = instance.as_ref().map_or("*", |instance| instance.as_str());
+        // Policies are no part of it: they are asked anew for each page.
         let question = format!("recordings {account} {of_instance} {}", query.include_expired);
         let slice = Slice::of(&query.page, &question)?;
         let visible_at = (!query.include_expired).then_some(query.now);
-        // One moment for all three, so that the number is that of the list.
+        // One moment for all of it, so that the number is that of the list.
         let snapshot = self.inner.connections.begin_snapshot().await?;
+        let counter = match (scope, whole_instances(scope)) {
+            (ListScope::All, _) => Some(counter_rows::read(&snapshot, &account, instance.as_ref()).await?),
+            (ListScope::Some(_), Some(instances)) => {
+                Some(counter_rows::read_sum(&snapshot, &account, &instances).await?)
+            }
+            (ListScope::Some(_), None) => None,
+        };
+        let few = match (scope, counter) {
+            (ListScope::Some(_), Some(admitted)) => {
+                let whole = counter_rows::read(&snapshot, &account, None).await?;
+                are_few(&slice, admitted.total, whole.total)
+            }
+            _ => false,
+        };
+        let (instance, caller, now) = (instance.as_ref(), caller.as_ref(), query.now);
+        let listed = Listed { instance, scope, caller, now, few };
         let mut recordings =
-            recording_list_rows::list(&snapshot, &account, instance.as_ref(), visible_at, &slice).await?;
-        let counter = counter_rows::read(&snapshot, &account, instance.as_ref()).await?;
-        let total_count = match visible_at {
-            None => counter.total,
-            Some(now) => {
-                let expired =
-                    recording_list_rows::count_expired(&snapshot, &account, instance.as_ref(), now).await?;
+            recording_list_rows::list(&snapshot, &account, &listed, visible_at, &slice).await?;
+        let total_count = match (counter, visible_at) {
+            (Some(counter), None) => counter.total,
+            (Some(counter), Some(now)) => {
+                let expired = recording_list_rows::count_expired(&snapshot, &account, &listed, now).await?;
                 counter.visible.saturating_sub(expired)
             }
+            (None, _) => recording_list_rows::count(&snapshot, &account, &listed, visible_at).await?,
         };
         snapshot.commit().await.map_err(StoreError::at("end a read"))?;
         let more = slice.cut(&mut recordings);
@@ -94,7 +117,34 @@ impl Store {
         granted: &Granted<A>,
         token: &TerminalSessionToken,
     ) -> Result<Option<recording_rows::StoredRecording>, StoreError> {
+        // Of a caller whom policies decide, the gate has to have seen the very recording.
+        match (granted.principal(), granted.resource()) {
+            (Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. }, _) => {}
+            (_, Resource::Recording { found: Some(found), .. }) if found.token == *token => {}
+            (_, Resource::Recording { .. }) => return Ok(None),
+            _ => return Err(StoreError::OutsideGrant { what: "recording" }),
+        }
         let Scope { account, instance, .. } = Scope::of(granted);
         recording_rows::find(self.inner.connections.reader(), &account, instance.as_ref(), token).await
     }
+}
+
+/// The admitted instances, when all of each is admitted.
+fn whole_instances(scope: &ListScope) -> Option<BTreeSet<&InstanceId>> {
+    let ListScope::Some(admitted) = scope else { return None };
+    let mut instances = BTreeSet::new();
+    for one in admitted {
+        if one.rows.is_some() {
+            return None;
+        }
+        instances.extend(one.instances.as_ref()?);
+    }
+    Some(instances)
+}
+
+/// Whether reading and sorting all admitted recordings is less than walking through the account's until the slice is
+/// full, were they spread evenly.
+fn are_few(slice: &Slice, admitted: u64, whole: u64) -> bool {
+    let wanted = u128::from(slice.offset.saturating_add(slice.limit));
+    u128::from(admitted) * u128::from(admitted) < wanted * u128::from(whole)
 }

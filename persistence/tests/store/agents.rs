@@ -2,11 +2,12 @@
 
 use domain::actions::{CreateAgentJoinToken, EnrolAgent, ListAgents, ReadAgentConfiguration};
 use domain::agent::{Capability, InstancePattern, JoinToken, JoinTokenRefused, JoinTokenSecret};
-use domain::gate::Resource;
+use domain::{InstanceId, Region};
 use persistence::{JoinTokenIssued, PageRequest, StoreError};
 
 use crate::harness::{
-    DAY, World, account, as_agent, at, event, instance, on_both, other_account, owner, region, resource_of,
+    DAY, World, account, as_agent, at, event, instance, list_of, on_both, other_account, owner, region,
+    resource_of,
 };
 
 on_both!(
@@ -28,11 +29,16 @@ fn refusal(result: Result<(), StoreError>) -> JoinTokenRefused {
 }
 
 async fn an_agent_is_read_back_and_its_instance_has_a_region(world: World) {
-    assert_eq!(world.store.instance_region(&account(), &instance("web1")).await.unwrap(), None);
+    let elsewhere: Region = "cn-beijing".parse().unwrap();
+    let (ours, theirs) = (account(), other_account());
+    let region_of = async |account, instance: &InstanceId| {
+        world.store.instance_facts(account, instance.clone(), &elsewhere).await.unwrap().region
+    };
+    assert_eq!(region_of(&ours, &instance("web1")).await, elsewhere);
     let agent = world.enrol(&account(), "web1").await;
     assert_eq!(world.store.find_agent(&agent.id).await.unwrap(), Some(agent.clone()));
-    assert_eq!(world.store.instance_region(&account(), &agent.instance).await.unwrap(), Some(region()));
-    assert_eq!(world.store.instance_region(&other_account(), &agent.instance).await.unwrap(), None);
+    assert_eq!(region_of(&ours, &agent.instance).await, region());
+    assert_eq!(region_of(&theirs, &agent.instance).await, elsewhere);
     assert_eq!(world.store.find_agent(&world.agent(&account(), "web1").id).await.unwrap(), None);
 }
 
@@ -99,7 +105,7 @@ async fn taking_over_needs_a_token_that_permits_it(world: World) {
         world.store.find_agent(&first.id).await.unwrap().unwrap().replaced_at,
         Some(second.enrolled_at)
     );
-    let granted = owner::<ListAgents>(&account(), Resource::Everything);
+    let granted = owner::<ListAgents>(&account(), list_of(None));
     let listed =
         world.store.list_agents(&granted, PageRequest::Number { number: 1, size: 10 }).await.unwrap();
     assert_eq!((listed.agents, listed.total_count), (vec![second], 1));
@@ -126,7 +132,7 @@ async fn agents_are_listed_within_the_grant(world: World) {
     }
     world.enrol(&other_account(), "web0").await;
     expected.sort_by(|a, b| (b.enrolled_at, b.id.as_str()).cmp(&(a.enrolled_at, a.id.as_str())));
-    let granted = owner::<ListAgents>(&account(), Resource::Everything);
+    let granted = owner::<ListAgents>(&account(), list_of(None));
     let mut page = PageRequest::After { token: None, size: 2 };
     let mut listed = Vec::new();
     loop {
@@ -139,7 +145,7 @@ async fn agents_are_listed_within_the_grant(world: World) {
     assert_eq!(listed, expected);
     let second = world.store.list_agents(&granted, PageRequest::Number { number: 2, size: 2 }).await.unwrap();
     assert_eq!(second.agents, expected[2..4]);
-    let one = owner::<ListAgents>(&account(), resource_of(Some(&instance("web3"))));
+    let one = owner::<ListAgents>(&account(), list_of(Some(&instance("web3"))));
     let only = world.store.list_agents(&one, PageRequest::Number { number: 1, size: 10 }).await.unwrap();
     assert_eq!((only.agents.len(), only.total_count), (1, 1));
     assert_eq!(only.agents[0].instance, instance("web3"));

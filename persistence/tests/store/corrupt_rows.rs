@@ -1,6 +1,6 @@
 //! A row that makes no sense is an error that names it, and never a guess.
 
-use domain::actions::{GetInstanceRecordConfig, SetInstanceRecordConfig, ViewInstanceRecords};
+use domain::actions::{GetInstanceRecordConfig, SetInstanceRecordConfig};
 use domain::expiration::ExpirationDays;
 use domain::gate::Resource;
 use domain::identity::{AccessKeyId, PolicyName, UserName};
@@ -8,7 +8,7 @@ use domain::record_config::{InstanceSelector, RecordConfig, RecordConfigChanged}
 use domain::storage_target::RecordStorageTarget;
 use persistence::{CorruptRow, KeyOwner, StoreError};
 
-use crate::harness::{World, account, as_operator, at, event, on_both, owner, region};
+use crate::harness::{World, account, as_operator, at, event, on_both, owner, region, view};
 
 on_both!(
     a_damaged_recording_is_named,
@@ -30,7 +30,6 @@ fn named<T: std::fmt::Debug>(result: Result<T, StoreError>, table: &str, column:
 
 async fn a_damaged_recording_is_named(world: World) {
     let agent = world.enrol(&account(), "web1").await;
-    let view = owner::<ViewInstanceRecords>(&account(), Resource::Everything);
     for (column, damage) in [
         ("state", "state = 'lost'"),
         ("target", "target = 'acs:oss:cn-hangzhou:1609982529000001:b/p'"),
@@ -41,9 +40,11 @@ async fn a_damaged_recording_is_named(world: World) {
         ("ended_at", "state = 'sealed'"),
         ("end_kind", "state = 'sealed', ended_at = 5"),
         ("end_kind", "state = 'sealed', ended_at = 5, end_kind = 'interrupted'"),
+        ("session_owner", "session_owner = 'acs:ram::1609982529000000:user/ana'"),
         ("agent_id", "agent_id = agent_id, last_at_micros = -3, instance_id = instance_id"),
     ] {
         let opened = world.open(&agent, 10, 7).await;
+        let view = view(&opened);
         world.acknowledge(&agent, &opened.token, 0, 11).await.unwrap();
         world
             .database
@@ -60,6 +61,7 @@ async fn a_damaged_recording_is_named(world: World) {
         named(listed, "recordings", column, opened.token.as_str());
     }
     let opened = world.open(&agent, 10, 7).await;
+    let view = view(&opened);
     world.acknowledge(&agent, &opened.token, 0, 11).await.unwrap();
     world
         .database
@@ -100,7 +102,7 @@ async fn a_damaged_agent_or_token_is_named(world: World) {
     world.database.execute(&format!("UPDATE agents SET sealing_key = {short}")).await;
     named(world.store.find_agent(&agent.id).await, "agents", "sealing_key", agent.id.as_str());
     world.database.execute("UPDATE instances SET region = 'Nowhere'").await;
-    let region = world.store.instance_region(&account(), &agent.instance).await;
+    let region = world.store.instance_facts(&account(), agent.instance.clone(), &region()).await;
     named(region, "instances", "region", &format!("{} i-web1", account()));
     let token = world.join_token(&account(), "*", false).await;
     world.database.execute("UPDATE join_tokens SET instances = 'a b'").await;

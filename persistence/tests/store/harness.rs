@@ -10,8 +10,11 @@ use domain::actions::{
 };
 use domain::agent::{Agent, Capability, InstancePattern, JoinToken, JoinTokenSecret};
 use domain::audit::{AuditDecision, AuditEvent};
+use domain::condition_keys::SessionOwner;
 use domain::expiration::ExpirationDays;
-use domain::gate::{Granted, PrincipalPolicies, RequestFacts, Resource, authorize};
+use domain::gate::{
+    Candidates, Granted, InstanceFacts, Listing, PrincipalPolicies, RequestFacts, Resource, authorize,
+};
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use domain::recording_life::{
@@ -189,6 +192,20 @@ impl World {
         recording
     }
 
+    /// Opens a recording of a session with a proven owner.
+    pub(crate) async fn open_owned(
+        &self,
+        agent: &Agent,
+        started_at: i64,
+        owner: Option<SessionOwner>,
+    ) -> Recording {
+        let recording = Recording { owner, ..recording(agent, started_at, 3) };
+        let change = RecordingOpened { recording: recording.clone() };
+        let granted = as_agent::<OpenRecording>(agent);
+        self.store.apply(&granted, change, event(&agent.account, "OpenRecording")).await.unwrap();
+        recording
+    }
+
     pub(crate) async fn acknowledge(
         &self,
         agent: &Agent,
@@ -228,9 +245,7 @@ impl World {
     }
 
     pub(crate) async fn find(&self, recording: &Recording) -> Option<Recording> {
-        let resource = Resource::Instance { region: region(), instance: recording.instance.clone() };
-        let granted = owner::<ViewInstanceRecords>(&recording.account, resource);
-        self.store.find_recording(&granted, &recording.token).await.unwrap()
+        self.store.find_recording(&view(recording), &recording.token).await.unwrap()
     }
 
     pub(crate) async fn sweep(
@@ -250,7 +265,7 @@ impl World {
         include_expired: bool,
         page: PageRequest,
     ) -> RecordingPage {
-        let granted = owner::<ListInstanceRecords>(account, resource_of(of));
+        let granted = owner::<ListInstanceRecords>(account, list_of(of));
         self.store
             .list_recordings(&granted, RecordingQuery { include_expired, page, now: at(now) })
             .await
@@ -269,9 +284,25 @@ impl World {
 
 pub(crate) fn resource_of(of: Option<&InstanceId>) -> Resource {
     match of {
-        Some(instance) => Resource::Instance { region: region(), instance: instance.clone() },
+        Some(instance) => Resource::Instance(InstanceFacts::untagged(region(), instance.clone())),
         None => Resource::Everything,
     }
+}
+
+/// A list, of one instance or of all.
+pub(crate) fn list_of(of: Option<&InstanceId>) -> Resource {
+    Resource::List(Listing {
+        of: of.map(|instance| InstanceFacts::untagged(region(), instance.clone())),
+        region: region(),
+        recordings: true,
+        candidates: Candidates::default(),
+    })
+}
+
+/// The owner's view of a recording.
+pub(crate) fn view(recording: &Recording) -> Granted<ViewInstanceRecords> {
+    let of = InstanceFacts::untagged(region(), recording.instance.clone());
+    owner(&recording.account, Resource::Recording { of, found: Some(recording.facts()) })
 }
 
 pub(crate) fn recording(agent: &Agent, started_at: i64, days: i64) -> Recording {
@@ -281,6 +312,8 @@ pub(crate) fn recording(agent: &Agent, started_at: i64, days: i64) -> Recording 
         instance: agent.instance.clone(),
         agent: agent.id.clone(),
         kind: "terminal".to_owned(),
+        owner: None,
+        claimed_owner: None,
         target: RecordStorageTarget::deployment_default(&region(), &agent.account),
         folder: ObjectName::parse("record/2023/11/14/x").unwrap(),
         start_sha256: "cd".repeat(32),
@@ -333,7 +366,7 @@ pub(crate) fn event(account: &AccountId, action: &str) -> AuditEvent {
     }
 }
 
-fn facts() -> RequestFacts {
+pub(crate) fn facts() -> RequestFacts {
     RequestFacts { now: at(0), source_address: None, secure_transport: true, multi_factor: false }
 }
 

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use domain::AccountId;
 use domain::actions::{AcknowledgeSegment, OpenRecording, SealRecording, ViewInstanceRecords};
+use domain::condition_keys::RecordingFacts;
+use domain::gate::{InstanceFacts, Resource};
 use domain::recording_life::{RecordingDelivered, RecordingState, SessionEnd};
 use persistence::{RecordingOpened, StoreError};
 
 use crate::harness::{
-    DAY, World, account, as_agent, at, event, instance, on_both, other_account, owner, recording,
-    resource_of, segment,
+    DAY, World, account, as_agent, at, event, instance, on_both, other_account, owner, recording, region,
+    resource_of, segment, view,
 };
 
 on_both!(
@@ -32,7 +35,7 @@ async fn a_recording_lives_from_open_to_delivered(world: World) {
     }
     let found = world.find(&opened).await.unwrap();
     assert_eq!((found.arrived.segments, found.arrived.stored_bytes, found.last_heard_at), (3, 300, at(22)));
-    let view = owner::<ViewInstanceRecords>(&account(), resource_of(Some(&agent.instance)));
+    let view = view(&opened);
     let segments = world.store.list_segments(&view, &opened.token).await.unwrap();
     assert_eq!(segments.iter().map(|segment| segment.number).collect::<Vec<_>>(), [0, 1, 2]);
     let claimed = segment(&opened.token, 2, 22);
@@ -131,10 +134,17 @@ async fn another_account_or_instance_finds_nothing(world: World) {
     world.acknowledge(&agent, &opened.token, 0, 20).await.unwrap();
     let neighbour = world.enrol(&account(), "web2").await;
     let stranger = world.enrol(&other_account(), "web1").await;
+    let view_of = |account: &AccountId, name: &str, found: Option<RecordingFacts>| {
+        let of = InstanceFacts::untagged(region(), instance(name));
+        owner::<ViewInstanceRecords>(account, Resource::Recording { of, found })
+    };
+    let another = world.open(&agent, 10, 7).await;
     for granted in [
-        owner::<ViewInstanceRecords>(&account(), resource_of(Some(&instance("web2")))),
-        owner::<ViewInstanceRecords>(&other_account(), resource_of(Some(&instance("web1")))),
-        owner::<ViewInstanceRecords>(&other_account(), resource_of(None)),
+        view_of(&account(), "web2", Some(opened.facts())),
+        view_of(&other_account(), "web1", Some(opened.facts())),
+        // The gate has not seen this recording, but none or another.
+        view_of(&account(), "web1", None),
+        view_of(&account(), "web1", Some(another.facts())),
     ] {
         assert_eq!(world.store.find_recording(&granted, &opened.token).await.unwrap(), None);
         assert_eq!(world.store.list_segments(&granted, &opened.token).await.unwrap(), []);
@@ -145,8 +155,12 @@ async fn another_account_or_instance_finds_nothing(world: World) {
         let sealed = world.seal(outsider, &opened.token, 1, 40, 50).await;
         assert!(matches!(sealed, Err(StoreError::NotFound { what: "recording" })), "{sealed:?}");
     }
-    let whole = owner::<ViewInstanceRecords>(&account(), resource_of(None));
-    assert!(world.store.find_recording(&whole, &opened.token).await.unwrap().is_some());
+    for wide in [resource_of(None), resource_of(Some(&instance("web1")))] {
+        let granted = owner::<ViewInstanceRecords>(&account(), wide);
+        let found = world.store.find_recording(&granted, &opened.token).await;
+        assert!(matches!(found, Err(StoreError::OutsideGrant { what: "recording" })), "{found:?}");
+    }
+    assert!(world.find(&opened).await.is_some());
 }
 
 async fn a_recording_is_opened_inside_the_grant_and_once(world: World) {

@@ -54,7 +54,7 @@ async fn many_expired_recordings_take_several_transactions(world: World) {
          INSERT INTO recordings SELECT substr('00000000000000000000000000000000' || i, -32), account_id, instance_id, \
          agent_id, kind, target, folder, start_sha256, started_at, opened_at, last_heard_at, expiration_days, state, \
          ended_at, end_kind, end_reason, manifest_sha256, segments, stored_bytes, chain, last_at_micros, expires_at, \
-         counted FROM recordings, n WHERE token = '{}'",
+         counted, session_owner, session_owner_id, claimed_owner FROM recordings, n WHERE token = '{}'",
         opened.token
     );
     let copies = if world.database.url.starts_with("postgres") {

@@ -1,0 +1,152 @@
+//! The condition keys of `ecs-workbench`: what policies can ask about an instance and about a recording beside their
+//! names.
+//!
+//! | key                                 | value                                     | set when                          |
+//! |-------------------------------------|-------------------------------------------|-----------------------------------|
+//! | `ecs-workbench:InstanceTag/<key>`   | text: that tag of the instance            | the call names one instance       |
+//! | `ecs-workbench:SessionOwner`        | ARN of the owner; `self` too when it calls | a recording whose owner is proven |
+//! | `ecs-workbench:RecordingAge`        | whole days since the session began        | a recording                       |
+//! | `ecs-workbench:CaptureKind`         | `terminal`                                | a recording                       |
+//!
+//! In a list each row has its own values. What type each value is, the authors' tools have from `vocabulary`.
+
+use policies::{Context, ContextValue};
+
+use crate::instance_tags::InstanceTags;
+use crate::principal::Principal;
+use crate::{TerminalSessionToken, Timestamp};
+
+/// The beginning of a tag's key; the rest is the key of the tag.
+pub const INSTANCE_TAG: &str = "ecs-workbench:InstanceTag/";
+/// Who opened the recorded session.
+pub const SESSION_OWNER: &str = "ecs-workbench:SessionOwner";
+/// How long ago the recorded session began.
+pub const RECORDING_AGE: &str = "ecs-workbench:RecordingAge";
+/// What kind of session was recorded.
+pub const CAPTURE_KIND: &str = "ecs-workbench:CaptureKind";
+
+/// The kinds of capture that a recording can have.
+pub const CAPTURE_KINDS: &[&str] = &["terminal"];
+
+/// What [`SESSION_OWNER`] says beside the ARN when the caller is the owner.
+pub const SELF: &str = "self";
+
+/// A day, in milliseconds.
+pub const DAY_MILLIS: i64 = 86_400_000;
+
+/// Who opened a session, proven by a signed call (DECISIONS I6). What an agent claims is never one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SessionOwner {
+    /// The ARN that the owner had then.
+    pub arn: String,
+    /// Who it is, whatever name it has: a name can be given to somebody else, an id never.
+    pub id: String,
+}
+
+impl SessionOwner {
+    /// The caller as an owner; `None` of those who open no sessions.
+    #[must_use]
+    pub fn of(principal: &Principal) -> Option<Self> {
+        let id = match principal {
+            Principal::Account { .. } => "root".to_owned(),
+            Principal::User { user_id, .. } => format!("user/{user_id}"),
+            Principal::AssumedRole { role_id, session_name, .. } => format!("role/{role_id}/{session_name}"),
+            Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. } => return None,
+        };
+        Some(Self { arn: principal.arn(), id })
+    }
+}
+
+/// What policies can ask about one recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingFacts {
+    /// Which one.
+    pub token: TerminalSessionToken,
+    /// When the session began.
+    pub started_at: Timestamp,
+    /// Who opened the session, where that is proven.
+    pub owner: Option<SessionOwner>,
+    /// The kind of capture.
+    pub kind: String,
+}
+
+/// How old a recording is, in whole days. One from an instance whose clock is ahead is new.
+#[must_use]
+pub fn age_days(started_at: Timestamp, now: Timestamp) -> i64 {
+    now.as_millis().saturating_sub(started_at.as_millis()).max(0) / DAY_MILLIS
+}
+
+pub(crate) fn insert_tags(context: &mut Context, tags: &InstanceTags) {
+    for (key, value) in tags.iter() {
+        context.insert(&format!("{INSTANCE_TAG}{}", key.as_str()), value.as_str());
+    }
+}
+
+pub(crate) fn insert_owner(context: &mut Context, arn: &str, own: bool) {
+    let values = [Some(arn), own.then_some(SELF)];
+    context.insert_all(SESSION_OWNER, values.into_iter().flatten().map(ContextValue::from));
+}
+
+pub(crate) fn insert_age(context: &mut Context, days: i64) {
+    context.insert(RECORDING_AGE, days);
+}
+
+pub(crate) fn insert_kind(context: &mut Context, kind: &str) {
+    context.insert(CAPTURE_KIND, kind);
+}
+
+pub(crate) fn insert_recording(
+    context: &mut Context,
+    recording: &RecordingFacts,
+    caller: &Principal,
+    now: Timestamp,
+) {
+    if let Some(owner) = &recording.owner {
+        let own = SessionOwner::of(caller).is_some_and(|caller| caller.id == owner.id);
+        insert_owner(context, &owner.arn, own);
+    }
+    insert_age(context, age_days(recording.started_at, now));
+    insert_kind(context, &recording.kind);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_whole_and_never_negative() {
+        let at = Timestamp::from_millis;
+        for (elapsed, days) in
+            [(-DAY_MILLIS * 3, 0), (0, 0), (DAY_MILLIS - 1, 0), (DAY_MILLIS, 1), (DAY_MILLIS * 8 - 1, 7)]
+        {
+            assert_eq!(age_days(at(1_000), at(1_000 + elapsed)), days, "{elapsed}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_somebody_else_was_given_makes_no_owner() {
+        let user = |id: &str, name: &str| Principal::User {
+            account: "1609982529000000".parse().unwrap(),
+            user_id: id.parse().unwrap(),
+            user_name: name.parse().unwrap(),
+        };
+        let (first, second) = (user("200000000000000001", "ana"), user("200000000000000002", "ana"));
+        let renamed = user("200000000000000001", "bob");
+        let recording = RecordingFacts {
+            token: TerminalSessionToken::generate(),
+            started_at: Timestamp::from_millis(0),
+            owner: SessionOwner::of(&first),
+            kind: "terminal".to_owned(),
+        };
+        let values = |caller: &Principal| {
+            let mut context = Context::new();
+            insert_recording(&mut context, &recording, caller, Timestamp::from_millis(5));
+            let values = context.values(SESSION_OWNER).iter();
+            values.map(|value| value.text().to_owned()).collect::<Vec<_>>()
+        };
+        let arn = first.arn();
+        assert_eq!(values(&first), [arn.clone(), SELF.to_owned()]);
+        assert_eq!(values(&renamed), [arn.clone(), SELF.to_owned()]);
+        assert_eq!(values(&second), [arn]);
+    }
+}

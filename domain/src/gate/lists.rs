@@ -1,0 +1,410 @@
+//! Lists: which rows the caller's policies admit, as conditions that a query can take (DECISIONS I4).
+//!
+//! Every case that the policies can tell apart is asked of the evaluator itself, so that a list shows a row exactly
+//! when a call about that row alone would be allowed. The cases: each instance, where the policies name instances or
+//! ask for tags; and of the recordings on it, each owner, kind and span of ages that a condition can tell from others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use policies::{Comparison, Context, Decision, KeyComparison, Request, ResourcePattern};
+
+use super::{Denied, InstanceFacts, PrincipalPolicies, RequestFacts, Resource, Told};
+use crate::actions::{CatalogueEntry, Product};
+use crate::condition_keys::{
+    self, CAPTURE_KIND, CAPTURE_KINDS, DAY_MILLIS, INSTANCE_TAG, RECORDING_AGE, SELF, SESSION_OWNER,
+    SessionOwner,
+};
+use crate::principal::Principal;
+use crate::{AccountId, InstanceId, Region};
+
+/// The most instances among which a list is searched for those that policies admit.
+pub const MAX_LISTED_INSTANCES: usize = 10_000;
+
+/// The most owners whose names a list compares with patterns.
+pub const MAX_LISTED_OWNERS: usize = 1_000;
+
+/// The most decisions that a list takes: each is some microseconds.
+const MAX_DECISIONS: usize = 50_000;
+
+/// What a list is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// The instance that the caller names.
+    pub of: Option<InstanceFacts>,
+    /// The deployment's region.
+    pub region: Region,
+    /// Whether the rows are recordings, which have an owner, an age and a kind.
+    pub recordings: bool,
+    /// What [`list_needs`] asks for.
+    pub candidates: Candidates,
+}
+
+/// What is stored of the rows of a list. One more than the most stands for too many.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Candidates {
+    /// Every instance of the account.
+    pub instances: Vec<InstanceFacts>,
+    /// Every owner of recordings of the account, or of the instance that the caller names.
+    pub owners: Vec<SessionOwner>,
+}
+
+/// What of the rows the policies tell apart, so that it has to be read before they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ListNeeds {
+    /// The instances of the account.
+    pub instances: bool,
+    /// Their tags, too.
+    pub tags: bool,
+    /// The owners of recordings.
+    pub owners: bool,
+}
+
+/// Which rows of a list may be shown, within the account and the instance of the grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListScope {
+    /// All.
+    All,
+    /// Those that one of these admits; none when there is none.
+    Some(Vec<Admitted>),
+}
+
+/// Rows that may be shown: of these instances those of these classes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    /// The instances; `None` is any.
+    pub instances: Option<BTreeSet<InstanceId>>,
+    /// The classes; `None` is any row.
+    pub rows: Option<Vec<RowClass>>,
+}
+
+/// Recordings that policies do not tell apart. `None` is any.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowClass {
+    /// Whose.
+    pub owner: Option<OwnerClass>,
+    /// Of which kind.
+    pub kind: Option<&'static str>,
+    /// From how many days of age to how many, both included; without an end where it has none.
+    pub ages: Option<(i64, Option<i64>)>,
+}
+
+/// Owners that policies do not tell apart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OwnerClass {
+    /// No proven owner.
+    Nobody,
+    /// The owner with this ARN, who is the caller or is not.
+    Named {
+        /// The ARN as it is stored.
+        arn: String,
+        /// Whether it is the caller.
+        own: bool,
+    },
+    /// Owners with other ARNs, who are the caller or are not.
+    Others {
+        /// The ARNs that are meant elsewhere.
+        but: Vec<String>,
+        /// Whether it is the caller.
+        own: bool,
+    },
+}
+
+/// What has to be read of the rows before [`super::authorize`] can decide about the list.
+#[must_use]
+pub fn list_needs(
+    entry: &CatalogueEntry,
+    principal: &Principal,
+    listing: &Listing,
+    policies: &PrincipalPolicies,
+) -> ListNeeds {
+    if policies.0.owner {
+        return ListNeeds::default();
+    }
+    let (action, range) = (entry.ram_action(), every_instance(principal.account()));
+    let reach = policies::reach(&policies.0, &action, &range);
+    let tags = reach.comparisons.iter().any(is_about_a_tag);
+    let unnamed = listing.of.is_none();
+    ListNeeds {
+        instances: unnamed && (reach.tells_apart || tags),
+        tags: unnamed && tags,
+        owners: listing.recordings && reach.comparisons.iter().any(needs_owners),
+    }
+}
+
+/// Every instance of the account, wherever it is.
+pub(super) fn every_instance(account: &AccountId) -> ResourcePattern {
+    let text = format!("acs:{}:*:{account}:workbench/*", Product::Workbench.ram_code());
+    ResourcePattern::parse(&text).expect("a well-formed ARN pattern")
+}
+
+fn is_about_a_tag(found: &KeyComparison<'_>) -> bool {
+    found.key.get(..INSTANCE_TAG.len()).is_some_and(|start| start.eq_ignore_ascii_case(INSTANCE_TAG))
+}
+
+fn is_about(found: &KeyComparison<'_>, key: &str) -> bool {
+    found.key.eq_ignore_ascii_case(key)
+}
+
+/// Which names fit a pattern, or a name in any case, is seen from the names that there are.
+fn needs_owners(found: &KeyComparison<'_>) -> bool {
+    is_about(found, SESSION_OWNER) && matches!(found.comparison, Comparison::Pattern | Comparison::Folded)
+}
+
+/// Decides about a list: which rows it may show, and the statement that admits the first of them.
+///
+/// Where no row is admitted, and none could be, the denial is that of the list as a whole.
+pub(super) fn admit(
+    entry: &CatalogueEntry,
+    principal: &Principal,
+    listing: &Listing,
+    policies: &PrincipalPolicies,
+    facts: &RequestFacts,
+) -> Result<(ListScope, String), Denied> {
+    let whole = listing.of.clone().map_or(Resource::Everything, Resource::Instance);
+    let (action, arn) = (entry.ram_action(), principal.policy_arn());
+    let base = super::context(principal, &arn, &whole, facts);
+    let decide = |resource: &str, context: &Context| {
+        let request = Request { principal: &arn, action: &action, resource, context };
+        match policies::evaluate(&policies.0, &request) {
+            Decision::Allow { by } => Some(by.to_string()),
+            Decision::Deny(_) => None,
+        }
+    };
+    if policies.0.owner {
+        let by = super::ask_policies(entry, principal, &whole, policies, facts)?;
+        return Ok((ListScope::All, by));
+    }
+    let too_wide = |why: String| Denied {
+        product: entry.product,
+        action: action.clone(),
+        resource: whole.arn(principal.account()),
+        principal: principal.clone(),
+        explicit: false,
+        policy_type: policies::PolicyType::AccountLevelIdentityBasedPolicy,
+        by: Some("rule:list-too-wide".to_owned()),
+        statement: None,
+        context: super::shown(&base),
+        told: Told::TooWide(why),
+    };
+    let range = every_instance(principal.account());
+    let reach = policies::reach(&policies.0, &action, &range);
+    let needs = list_needs(entry, principal, listing, policies);
+    let classes = if listing.recordings {
+        row_classes(&reach.comparisons, needs.owners, listing, principal).map_err(&too_wide)?
+    } else {
+        vec![RowClass { owner: None, kind: None, ages: None }]
+    };
+    let contexts: Vec<Context> = classes.iter().map(|class| class.context(&base)).collect();
+    // What the policies do not tell apart is decided on one instance that stands for all.
+    let stand_in = [listing.of.clone().unwrap_or_else(|| {
+        let any = InstanceId::parse("i-any").expect("a well-formed instance id");
+        InstanceFacts::untagged(listing.region.clone(), any)
+    })];
+    let instances = if needs.instances { listing.candidates.instances.as_slice() } else { &stand_in };
+    if instances.len() > MAX_LISTED_INSTANCES || instances.len() * classes.len() > MAX_DECISIONS {
+        return Err(too_wide(format!(
+            "Your policies tell more rows of this list apart than are searched at once ({MAX_LISTED_INSTANCES} \
+             instances, {MAX_DECISIONS} decisions); name one InstanceId."
+        )));
+    }
+    let mut by = None;
+    let mut groups: BTreeMap<Vec<bool>, BTreeSet<InstanceId>> = BTreeMap::new();
+    for of in instances {
+        let name = of.arn(principal.account());
+        let admitted: Vec<bool> = contexts
+            .iter()
+            .map(|context| {
+                let found = if needs.tags {
+                    let mut context = context.clone();
+                    condition_keys::insert_tags(&mut context, &of.tags);
+                    decide(&name, &context)
+                } else {
+                    decide(&name, context)
+                };
+                let is_admitted = found.is_some();
+                by = by.take().or(found);
+                is_admitted
+            })
+            .collect();
+        if admitted.contains(&true) {
+            groups.entry(admitted).or_default().insert(of.instance.clone());
+        }
+    }
+    let Some(by) = by else {
+        // An empty list for those who may see some row of it, were it there.
+        let name = whole.arn(principal.account());
+        let possible = contexts.iter().find_map(|context| decide(&name, context));
+        return match possible.or_else(|| decide(&name, &base)) {
+            Some(by) => Ok((ListScope::Some(Vec::new()), by)),
+            None => super::ask_policies(entry, principal, &whole, policies, facts)
+                .map(|by| (ListScope::Some(Vec::new()), by)),
+        };
+    };
+    let admitted: Vec<Admitted> = groups
+        .into_iter()
+        .map(|(admitted, names)| Admitted {
+            instances: needs.instances.then_some(names),
+            rows: together(&classes, &admitted),
+        })
+        .collect();
+    let all = admitted.iter().any(|one| one.instances.is_none() && one.rows.is_none());
+    Ok((if all { ListScope::All } else { ListScope::Some(admitted) }, by))
+}
+
+/// The recordings that these comparisons can tell apart: every combination of owner, kind and span of ages.
+fn row_classes(
+    comparisons: &[KeyComparison<'_>],
+    by_stored_owner: bool,
+    listing: &Listing,
+    caller: &Principal,
+) -> Result<Vec<RowClass>, String> {
+    let about = |key| comparisons.iter().filter(move |found| is_about(found, key));
+    let owners: Vec<Option<OwnerClass>> = if about(SESSION_OWNER).next().is_none() {
+        vec![None]
+    } else if by_stored_owner {
+        stored_owners(&listing.candidates.owners, caller)?.into_iter().map(Some).collect()
+    } else {
+        named_owners(about(SESSION_OWNER)).into_iter().map(Some).collect()
+    };
+    let kinds: Vec<Option<&'static str>> = if about(CAPTURE_KIND).next().is_none() {
+        vec![None]
+    } else {
+        CAPTURE_KINDS.iter().copied().map(Some).collect()
+    };
+    let ages = spans_of_ages(about(RECORDING_AGE))?;
+    let mut classes = Vec::new();
+    for owner in &owners {
+        for kind in &kinds {
+            for span in &ages {
+                classes.push(RowClass { owner: owner.clone(), kind: *kind, ages: *span });
+            }
+        }
+    }
+    Ok(classes)
+}
+
+/// Owners by the names that policies spell out; whatever others there are fare alike.
+fn named_owners<'a>(comparisons: impl Iterator<Item = &'a KeyComparison<'a>>) -> Vec<OwnerClass> {
+    let exact = comparisons.filter(|found| found.comparison == Comparison::Exact);
+    let names: BTreeSet<String> =
+        exact.flat_map(|found| found.values).map(ToString::to_string).filter(|name| name != SELF).collect();
+    let mut classes = vec![OwnerClass::Nobody];
+    for own in [true, false] {
+        classes.extend(names.iter().map(|arn| OwnerClass::Named { arn: arn.clone(), own }));
+        classes.push(OwnerClass::Others { but: names.iter().cloned().collect(), own });
+    }
+    classes
+}
+
+/// Owners one by one, and the caller, who may yet own something.
+fn stored_owners(stored: &[SessionOwner], caller: &Principal) -> Result<Vec<OwnerClass>, String> {
+    if stored.len() > MAX_LISTED_OWNERS {
+        return Err(format!(
+            "Your policies compare {SESSION_OWNER} with patterns, and the recordings have more than \
+             {MAX_LISTED_OWNERS} owners; name one InstanceId, or compare with StringEquals."
+        ));
+    }
+    let caller = SessionOwner::of(caller);
+    let own = |owner: &SessionOwner| caller.as_ref().is_some_and(|caller| caller.id == owner.id);
+    let named = stored
+        .iter()
+        .chain(&caller)
+        .map(|owner| OwnerClass::Named { arn: owner.arn.clone(), own: own(owner) });
+    let named: BTreeSet<OwnerClass> = named.collect();
+    Ok([OwnerClass::Nobody].into_iter().chain(named).collect())
+}
+
+/// From, and up to, how many days of age.
+type Ages = Option<(i64, Option<i64>)>;
+
+/// The spans of whole days that these comparisons cannot tell apart within.
+fn spans_of_ages<'a>(comparisons: impl Iterator<Item = &'a KeyComparison<'a>>) -> Result<Vec<Ages>, String> {
+    let mut beginnings = BTreeSet::from([0]);
+    let mut compared = false;
+    for found in comparisons {
+        compared = true;
+        match found.comparison {
+            Comparison::Number | Comparison::Exact | Comparison::Folded => {
+                beginnings.extend(found.values.iter().flat_map(|value| changes_at(value)));
+            }
+            // No number is a date, a Boolean or an address: all ages fare alike.
+            Comparison::Other => {}
+            Comparison::Pattern => {
+                return Err(format!(
+                    "Your policies compare {RECORDING_AGE} with patterns, which a list cannot be searched by; \
+                     name one recording, or compare with Numeric operators."
+                ));
+            }
+        }
+    }
+    if !compared {
+        return Ok(vec![None]);
+    }
+    let ends = beginnings.iter().skip(1).map(|next| Some(next - 1)).chain([None]);
+    Ok(beginnings.iter().copied().zip(ends).map(Some).collect())
+}
+
+/// The whole numbers, from 1, at which a comparison with this decimal number may come out otherwise than with the
+/// number before. A text that is no number equals no age.
+fn changes_at(decimal: &str) -> impl Iterator<Item = i64> {
+    /// No recording is older: times are milliseconds in 64 bits.
+    const OLDEST: i64 = i64::MAX / DAY_MILLIS;
+    let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
+    let exact = fraction.bytes().all(|digit| digit == b'0');
+    // A number too large to read lies beyond every age, one below zero before every.
+    let whole = whole.parse::<i64>().ok().filter(|whole| (0..=OLDEST).contains(whole));
+    let negative = decimal.starts_with('-');
+    let whole = whole.filter(|_| !negative || exact);
+    let at = whole.filter(|whole| exact && *whole > 0);
+    [at, whole.map(|whole| whole + 1)].into_iter().flatten()
+}
+
+impl RowClass {
+    /// The keys of a recording of this class.
+    fn context(&self, base: &Context) -> Context {
+        let mut context = base.clone();
+        match &self.owner {
+            None | Some(OwnerClass::Nobody) => {}
+            Some(OwnerClass::Named { arn, own }) => condition_keys::insert_owner(&mut context, arn, *own),
+            Some(OwnerClass::Others { but, own }) => {
+                // Longer than all of them, so it is none of them.
+                let length = but.iter().map(String::len).max().unwrap_or(0);
+                condition_keys::insert_owner(&mut context, &"x".repeat(length + SELF.len() + 1), *own);
+            }
+        }
+        if let Some((from, _)) = self.ages {
+            condition_keys::insert_age(&mut context, from);
+        }
+        if let Some(kind) = self.kind {
+            condition_keys::insert_kind(&mut context, kind);
+        }
+        context
+    }
+}
+
+/// The admitted classes, with spans that meet as one; `None` when all are admitted.
+fn together(classes: &[RowClass], admitted: &[bool]) -> Option<Vec<RowClass>> {
+    if !admitted.contains(&false) {
+        return None;
+    }
+    let mut together: Vec<RowClass> = Vec::new();
+    // The spans of one owner and kind stand one behind the other.
+    for (class, _) in classes.iter().zip(admitted).filter(|(_, admitted)| **admitted) {
+        let meets = together.last_mut().filter(|last| last.owner == class.owner && last.kind == class.kind);
+        match (meets, class.ages) {
+            (Some(RowClass { ages: Some((_, to @ Some(_))), .. }), Some((from, until)))
+                if *to == Some(from - 1) =>
+            {
+                *to = until;
+            }
+            _ => together.push(class.clone()),
+        }
+    }
+    for class in &mut together {
+        class.ages = class.ages.filter(|ages| *ages != (0, None));
+    }
+    Some(together)
+}
+
+#[cfg(test)]
+mod tests;

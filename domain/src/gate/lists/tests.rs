@@ -1,0 +1,206 @@
+use std::sync::Arc;
+
+use policies::{DocumentKind, Layers, PolicyDocument, PolicySet};
+
+use super::super::{Granted, Resource, authorize};
+use super::*;
+use crate::Timestamp;
+use crate::actions::{Action as _, ListAgents, ListInstanceRecords};
+use crate::identity::UserId;
+use crate::instance_tags::InstanceTags;
+
+const ALLOW_ALL: &str = r#"{"Effect":"Allow","Action":"ecs-workbench:*","Resource":"*"}"#;
+
+fn account() -> AccountId {
+    "1609982529000000".parse().unwrap()
+}
+
+fn user() -> Principal {
+    Principal::User {
+        account: account(),
+        user_id: UserId::parse("200000000000000001").unwrap(),
+        user_name: "ana".parse().unwrap(),
+    }
+}
+
+fn policies(statements: &str) -> PrincipalPolicies {
+    let text = format!(r#"{{"Version":"1","Statement":[{statements}]}}"#);
+    let document = PolicyDocument::parse(text.as_bytes(), DocumentKind::Identity).unwrap();
+    PrincipalPolicies::new(Layers {
+        identity: PolicySet::new(vec![("test".into(), Arc::new(document))]),
+        ..Layers::default()
+    })
+}
+
+fn facts() -> RequestFacts {
+    RequestFacts {
+        now: Timestamp::from_millis(1_790_000_000_000),
+        source_address: None,
+        secure_transport: true,
+        multi_factor: false,
+    }
+}
+
+fn region() -> Region {
+    "cn-hangzhou".parse().unwrap()
+}
+
+fn instance(id: &str, tag: Option<(&str, &str)>) -> InstanceFacts {
+    let tags = tag.map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap()));
+    InstanceFacts { region: region(), instance: id.parse().unwrap(), tags: InstanceTags::of(tags) }
+}
+
+fn listing(of: Option<InstanceFacts>, instances: &[InstanceFacts]) -> Listing {
+    let candidates = Candidates { instances: instances.to_vec(), owners: Vec::new() };
+    Listing { of, region: region(), recordings: true, candidates }
+}
+
+fn list(statements: &str, listing: &Listing) -> Result<Granted<ListInstanceRecords>, Denied> {
+    authorize(&user(), Resource::List(listing.clone()), &policies(statements), &facts())
+}
+
+fn scope(statements: &str, listing: &Listing) -> ListScope {
+    list(statements, listing).unwrap().list_scope().unwrap().clone()
+}
+
+fn needs(statements: &str, of: Option<InstanceFacts>) -> ListNeeds {
+    list_needs(&ListInstanceRecords::ENTRY, &user(), &listing(of, &[]), &policies(statements))
+}
+
+fn conditional(effect: &str, resource: &str, condition: &str) -> String {
+    format!(r#"{{"Effect":"{effect}","Action":"*","Resource":"{resource}","Condition":{{{condition}}}}}"#)
+}
+
+#[test]
+fn what_tells_nothing_apart_needs_nothing_read() {
+    for everything in [
+        ALLOW_ALL.to_owned(),
+        r#"{"Effect":"Allow","Action":"*","Resource":"acs:ecs-workbench:*:*:workbench/*"}"#.to_owned(),
+        format!("{ALLOW_ALL},{}", conditional("Deny", "acs:oss:*:*:b", r#""StringEquals":{"a:b":"c"}"#)),
+    ] {
+        assert_eq!(needs(&everything, None), ListNeeds::default(), "{everything}");
+        assert_eq!(scope(&everything, &listing(None, &[])), ListScope::All, "{everything}");
+    }
+    let own = conditional("Allow", "*", r#""StringEquals":{"ecs-workbench:SessionOwner":"self"}"#);
+    assert_eq!(needs(&own, None), ListNeeds::default());
+    let owner = Some(OwnerClass::Others { but: Vec::new(), own: true });
+    let rows = Some(vec![RowClass { owner, kind: None, ages: None }]);
+    assert_eq!(scope(&own, &listing(None, &[])), ListScope::Some(vec![Admitted { instances: None, rows }]));
+}
+
+#[test]
+fn instances_and_their_tags_are_read_when_policies_name_them() {
+    let deny = r#"{"Effect":"Deny","Action":"*","Resource":"acs:ecs-workbench:*:*:workbench/i-2"}"#;
+    let but = format!("{ALLOW_ALL},{deny}");
+    assert_eq!(needs(&but, None), ListNeeds { instances: true, ..ListNeeds::default() });
+    assert_eq!(needs(&but, Some(instance("i-1", None))), ListNeeds::default());
+    let stored = [instance("i-1", None), instance("i-2", None), instance("i-3", Some(("env", "prod")))];
+    let named = |names: &[&str]| {
+        let instances = Some(names.iter().map(|name| name.parse().unwrap()).collect());
+        ListScope::Some(vec![Admitted { instances, rows: None }])
+    };
+    assert_eq!(scope(&but, &listing(None, &stored)), named(&["i-1", "i-3"]));
+    let tagged =
+        conditional("Allow", "*", r#""StringEquals":{"ecs-workbench:InstanceTag/ENV":["prod","x"]}"#);
+    let tags = ListNeeds { instances: true, tags: true, owners: false };
+    assert_eq!(needs(&tagged, None), tags);
+    assert_eq!(scope(&tagged, &listing(None, &stored)), named(&["i-3"]));
+    assert_eq!(scope(&tagged, &listing(Some(stored[2].clone()), &[])), ListScope::All);
+    list(&tagged, &listing(Some(stored[0].clone()), &[])).unwrap_err();
+    list(&tagged, &listing(None, &stored[..2])).unwrap_err();
+}
+
+#[test]
+fn agents_have_no_owner_age_or_kind() {
+    let own = conditional("Allow", "*", r#""StringEquals":{"ecs-workbench:SessionOwner":"self"}"#);
+    let agents = Listing { recordings: false, ..listing(None, &[]) };
+    let ask = |statements: &str| {
+        authorize::<ListAgents>(&user(), Resource::List(agents.clone()), &policies(statements), &facts())
+    };
+    ask(&own).unwrap_err();
+    let others = conditional("Allow", "*", r#""StringNotLike":{"ecs-workbench:SessionOwner":"s*"}"#);
+    assert_eq!(ask(&others).unwrap().list_scope(), Some(&ListScope::All));
+}
+
+#[test]
+fn nothing_to_show_is_an_empty_list_for_those_who_could_see_something_and_else_a_denial() {
+    let stored = [instance("i-1", None)];
+    let deny = r#"{"Effect":"Deny","Action":"*","Resource":"acs:ecs-workbench:*:*:workbench/i-1"}"#;
+    assert_eq!(scope(&format!("{ALLOW_ALL},{deny}"), &listing(None, &stored)), ListScope::Some(Vec::new()));
+    let elsewhere = r#"{"Effect":"Allow","Action":"*","Resource":"acs:ecs-workbench:*:*:workbench/i-2"}"#;
+    let denied = list(elsewhere, &listing(None, &stored)).unwrap_err();
+    assert_eq!((denied.resource.as_str(), denied.explicit, denied.told), ("*", false, Told::Denial));
+    let whole = r#"{"Effect":"Deny","Action":"*","Resource":"*"}"#;
+    assert!(list(&format!("{ALLOW_ALL},{whole}"), &listing(None, &stored)).unwrap_err().explicit);
+    // On the named instance every recording is denied, and that there are some is not told.
+    let kinds = conditional("Deny", "*", r#""StringEquals":{"ecs-workbench:CaptureKind":"terminal"}"#);
+    let named = listing(Some(stored[0].clone()), &[]);
+    assert_eq!(scope(&format!("{ALLOW_ALL},{kinds}"), &named), ListScope::Some(Vec::new()));
+}
+
+#[test]
+fn ages_become_spans_of_days() {
+    let spans = |condition: &str| {
+        let allow = conditional("Allow", "*", condition);
+        match scope(&allow, &listing(None, &[])) {
+            ListScope::All => None,
+            ListScope::Some(admitted) => {
+                let rows = admitted.into_iter().flat_map(|one| one.rows.unwrap());
+                Some(rows.map(|class| class.ages.unwrap()).collect::<Vec<_>>())
+            }
+        }
+    };
+    let age = |operator: &str, values: &str| {
+        spans(&format!(r#""{operator}":{{"ecs-workbench:RecordingAge":{values}}}"#))
+    };
+    assert_eq!(age("NumericLessThan", r#""7""#), Some(vec![(0, Some(6))]));
+    assert_eq!(age("NumericLessThanEquals", r#""7""#), Some(vec![(0, Some(7))]));
+    assert_eq!(age("NumericLessThan", r#""6.5""#), Some(vec![(0, Some(6))]));
+    assert_eq!(age("NumericGreaterThan", r#""007.0""#), Some(vec![(8, None)]));
+    assert_eq!(age("NumericNotEquals", r#"["3","5"]"#), Some(vec![(0, Some(2)), (4, Some(4)), (6, None)]));
+    assert_eq!(age("StringEquals", r#"["3","03","x"]"#), Some(vec![(3, Some(3))]));
+    assert_eq!(age("NumericGreaterThan", r#""-1""#), None);
+    assert_eq!(age("NumericGreaterThan", r#""-0.5""#), None);
+    assert_eq!(age("NumericLessThan", r#""99999999999999999999999""#), None);
+    assert_eq!(age("NumericGreaterThanEquals", r#""0""#), None);
+    // A span that lies between two statements is one.
+    let early = conditional("Allow", "*", r#""NumericLessThan":{"ecs-workbench:RecordingAge":"3"}"#);
+    let late = conditional("Allow", "*", r#""NumericGreaterThanEquals":{"ecs-workbench:RecordingAge":"3"}"#);
+    assert_eq!(scope(&format!("{early},{late}"), &listing(None, &[])), ListScope::All);
+}
+
+#[test]
+fn what_cannot_become_a_query_is_refused_with_a_way_out() {
+    let told = |statements: &str, listing: &Listing| match list(statements, listing).unwrap_err().told {
+        Told::TooWide(why) => why,
+        other => panic!("{other:?}"),
+    };
+    let patterns = conditional("Allow", "*", r#""StringLike":{"ecs-workbench:RecordingAge":"1*"}"#);
+    assert!(told(&patterns, &listing(None, &[])).contains("compare with Numeric operators"));
+    let like = conditional("Allow", "*", r#""StringLike":{"ecs-workbench:SessionOwner":"*user/a*"}"#);
+    assert!(needs(&like, None).owners);
+    let mut crowded = listing(None, &[]);
+    crowded.candidates.owners = (0..=MAX_LISTED_OWNERS)
+        .map(|number| SessionOwner { arn: format!("acs:ram::1:user/{number}"), id: format!("user/{number}") })
+        .collect();
+    assert!(told(&like, &crowded).contains("name one InstanceId"));
+    let part = r#"{"Effect":"Allow","Action":"*","Resource":"acs:ecs-workbench:*:*:workbench/i-1*"}"#;
+    let many: Vec<_> =
+        (0..=MAX_LISTED_INSTANCES).map(|number| instance(&format!("i-{number}"), None)).collect();
+    assert!(told(part, &listing(None, &many)).contains("name one InstanceId"));
+    assert!(list(part, &listing(None, &many[1..])).is_ok());
+}
+
+#[test]
+fn owners_are_told_apart_by_name_and_by_being_the_caller() {
+    let colleague = "acs:ram::1609982529000000:user/ben";
+    let condition = format!(r#""StringEquals":{{"ecs-workbench:SessionOwner":["self","{colleague}"]}}"#);
+    let ListScope::Some(admitted) = scope(&conditional("Allow", "*", &condition), &listing(None, &[])) else {
+        panic!("not all");
+    };
+    let owners: Vec<_> =
+        admitted[0].rows.iter().flatten().map(|class| class.owner.clone().unwrap()).collect();
+    let named = |own| OwnerClass::Named { arn: colleague.to_owned(), own };
+    let others = OwnerClass::Others { but: vec![colleague.to_owned()], own: true };
+    assert_eq!(owners, [named(true), others, named(false)]);
+}

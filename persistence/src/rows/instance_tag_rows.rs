@@ -1,0 +1,113 @@
+//! Table `instance_tags`.
+
+use std::collections::BTreeMap;
+
+use domain::instance_tags::{InstanceTags, TagKey, TagValue};
+use domain::{AccountId, InstanceId};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
+    QueryOrder, Select,
+};
+
+use super::Reading;
+use crate::{CorruptRow, StoreError};
+
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "instance_tags")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub account_id: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub instance_id: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub tag_key: String,
+        pub tag_value: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub(crate) async fn of_instance(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    instance: &InstanceId,
+) -> Result<InstanceTags, StoreError> {
+    let rows = of_account(account)
+        .filter(row::Column::InstanceId.eq(instance.as_str()))
+        .order_by_asc(row::Column::TagKey)
+        .all(connection)
+        .await
+        .map_err(StoreError::at("read tags"))?;
+    let tags: Vec<_> = rows.iter().map(read).collect::<Result<_, _>>()?;
+    Ok(InstanceTags::of(tags.into_iter().map(|(_, key, value)| (key, value))))
+}
+
+pub(crate) async fn all(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+) -> Result<BTreeMap<InstanceId, InstanceTags>, StoreError> {
+    let rows = of_account(account)
+        .order_by_asc(row::Column::InstanceId)
+        .order_by_asc(row::Column::TagKey)
+        .all(connection)
+        .await
+        .map_err(StoreError::at("read tags"))?;
+    let mut tags: BTreeMap<InstanceId, Vec<(TagKey, TagValue)>> = BTreeMap::new();
+    for model in &rows {
+        let (instance, key, value) = read(model)?;
+        tags.entry(instance).or_default().push((key, value));
+    }
+    Ok(tags.into_iter().map(|(instance, tags)| (instance, InstanceTags::of(tags))).collect())
+}
+
+/// Writes all tags of an instance in the place of those that it had.
+pub(crate) async fn put(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    instance: &InstanceId,
+    tags: &InstanceTags,
+) -> Result<(), StoreError> {
+    row::Entity::delete_many()
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .filter(row::Column::InstanceId.eq(instance.as_str()))
+        .exec(transaction)
+        .await
+        .map_err(StoreError::at("write tags"))?;
+    let rows: Vec<_> = tags
+        .iter()
+        .map(|(key, value)| row::ActiveModel {
+            account_id: Set(account.as_str().to_owned()),
+            instance_id: Set(instance.as_str().to_owned()),
+            tag_key: Set(key.as_str().to_owned()),
+            tag_value: Set(value.as_str().to_owned()),
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    row::Entity::insert_many(rows)
+        .exec_without_returning(transaction)
+        .await
+        .map(drop)
+        .map_err(StoreError::at("write tags"))
+}
+
+fn of_account(account: &AccountId) -> Select<row::Entity> {
+    row::Entity::find().filter(row::Column::AccountId.eq(account.as_str()))
+}
+
+fn read(model: &row::Model) -> Result<(InstanceId, TagKey, TagValue), CorruptRow> {
+    let id = format!("{} {} {}", model.account_id, model.instance_id, model.tag_key);
+    let reading = Reading { table: "instance_tags", id: &id };
+    Ok((
+        reading.text("instance_id", &model.instance_id)?,
+        reading.text("tag_key", &model.tag_key)?,
+        reading.text("tag_value", &model.tag_value)?,
+    ))
+}

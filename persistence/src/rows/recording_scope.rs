@@ -1,0 +1,103 @@
+//! The rows that policies admit to a list, as conditions on table `recordings`.
+
+use domain::condition_keys::{DAY_MILLIS, SessionOwner};
+use domain::gate::{Admitted, ListScope, OwnerClass, RowClass};
+use domain::{InstanceId, Timestamp};
+use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
+use sea_orm::{ColumnTrait, Condition, DbBackend};
+
+use super::recording_rows::row;
+
+/// Which recordings a list is about, beside its account.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listed<'a> {
+    /// Those of this instance.
+    pub(crate) instance: Option<&'a InstanceId>,
+    /// Those that policies admit.
+    pub(crate) scope: &'a ListScope,
+    /// Who asks, as an owner.
+    pub(crate) caller: Option<&'a SessionOwner>,
+    /// The moment from which ages count.
+    pub(crate) now: Timestamp,
+    /// The recordings of the admitted instances are few beside the account's: they are looked up instance by instance.
+    pub(crate) few: bool,
+}
+
+/// `None` when all are admitted.
+pub(crate) fn condition(listed: &Listed<'_>, backend: DbBackend) -> Option<Condition> {
+    let ListScope::Some(admitted) = listed.scope else { return None };
+    let mut any = Condition::any();
+    if admitted.is_empty() {
+        return Some(any.add(Expr::val(false)));
+    }
+    for one in admitted {
+        let mut all = Condition::all();
+        if let Some(instances) = &one.instances {
+            let column = if listed.few { Expr::col(row::Column::InstanceId) } else { no_index(backend) };
+            all = all.add(column.is_in(instances.iter().map(InstanceId::as_str)));
+        }
+        if let Some(rows) = &one.rows {
+            let classes = rows.iter().map(|class| class_condition(class, listed));
+            all = all.add(classes.fold(Condition::any(), Condition::add));
+        }
+        any = any.add(all);
+    }
+    let Some(caller) = listed.caller.filter(|_| admitted.iter().all(only_own)) else { return Some(any) };
+    // Said once more where an index can seek to it.
+    Some(Condition::all().add(row::Column::SessionOwnerId.eq(caller.id.as_str())).add(any))
+}
+
+/// SQLite takes an index on the instance whenever it can, and then reads and sorts every row of all these instances,
+/// though the newest few are wanted.
+fn no_index(backend: DbBackend) -> SimpleExpr {
+    let column = Expr::col(row::Column::InstanceId);
+    if backend == DbBackend::Sqlite { Expr::cust_with_expr("+?", column) } else { column }
+}
+
+fn only_own(admitted: &Admitted) -> bool {
+    let own = |class: &RowClass| {
+        matches!(
+            class.owner,
+            Some(OwnerClass::Named { own: true, .. } | OwnerClass::Others { own: true, .. })
+        )
+    };
+    admitted.rows.as_ref().is_some_and(|rows| rows.iter().all(own))
+}
+
+fn class_condition(class: &RowClass, listed: &Listed<'_>) -> Condition {
+    let mut all = Condition::all();
+    let belongs = |all: Condition, own: bool| match (listed.caller, own) {
+        (Some(caller), true) => all.add(row::Column::SessionOwnerId.eq(caller.id.as_str())),
+        (Some(caller), false) => all.add(row::Column::SessionOwnerId.ne(caller.id.as_str())),
+        (None, true) => all.add(Expr::val(false)),
+        (None, false) => all,
+    };
+    match &class.owner {
+        None => {}
+        Some(OwnerClass::Nobody) => all = all.add(row::Column::SessionOwnerId.is_null()),
+        Some(OwnerClass::Named { arn, own }) => {
+            all = belongs(all.add(row::Column::SessionOwner.eq(arn.as_str())), *own);
+        }
+        Some(OwnerClass::Others { but, own }) => {
+            all = belongs(all.add(row::Column::SessionOwnerId.is_not_null()), *own);
+            if !but.is_empty() {
+                all = all.add(row::Column::SessionOwner.is_not_in(but));
+            }
+        }
+    }
+    if let Some(kind) = class.kind {
+        all = all.add(row::Column::Kind.eq(kind));
+    }
+    if let Some((from, to)) = class.ages {
+        let now = listed.now.as_millis();
+        let back = |days: i64| now.saturating_sub(days.saturating_mul(DAY_MILLIS));
+        // What an instance's fast clock dates into the future has no age yet.
+        if from > 0 {
+            all = all.add(row::Column::StartedAt.lte(back(from)));
+        }
+        if let Some(to) = to {
+            all = all.add(row::Column::StartedAt.gt(back(to.saturating_add(1))));
+        }
+    }
+    all
+}
