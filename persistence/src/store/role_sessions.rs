@@ -10,7 +10,7 @@ use domain::identity::{AccessKeyId, AttachmentTarget, RoleSessionName, SourceIde
 use domain::principal::Principal;
 use domain::role::{RoleArn, SecurityToken, SessionValidity};
 use domain::{AccountId, Timestamp};
-use policies::{DocumentKind, Layers, PolicyDocument, PolicySet};
+use policies::{DocumentKind, Layers, PolicySet};
 use sea_orm::ConnectionTrait;
 
 use super::{Revision, Store};
@@ -28,16 +28,15 @@ impl Store {
     pub async fn find_assumable_role(&self, arn: &RoleArn) -> Result<Option<(Role, PolicySet)>, StoreError> {
         let found = role_rows::find(self.inner.connections.reader(), &arn.account, &arn.name).await?;
         let Some(role) = found else { return Ok(None) };
+        let compiled = &self.inner.compiled;
         let trust =
-            PolicyDocument::parse(role.trust_policy.as_bytes(), DocumentKind::Trust).map_err(|why| {
-                CorruptRow {
-                    table: "roles",
-                    column: "trust_policy",
-                    id: role.id.to_string(),
-                    why: why.to_string(),
-                }
+            compiled.document(role.trust_policy.clone(), DocumentKind::Trust).map_err(|why| CorruptRow {
+                table: "roles",
+                column: "trust_policy",
+                id: role.id.to_string(),
+                why: why.to_string(),
             })?;
-        let trust = PolicySet::new(vec![(Arc::from(role.name.as_str()), Arc::new(trust))]);
+        let trust = compiled.set(vec![(Arc::from(role.name.as_str()), trust)]);
         Ok(Some((role, trust)))
     }
 
@@ -145,17 +144,23 @@ pub(super) async fn layers_of(
         None => Some(PolicySet::default()),
         Some(StoredSession { policy: None, .. }) => None,
         Some(StoredSession { policy: Some(document), name, .. }) => {
-            Some(session_policy(key, &name, &document)?)
+            Some(session_policy(compiled, key, &name, document)?)
         }
     };
     Ok(Layers { session, identity, ..Layers::default() })
 }
 
 /// One that cannot be read is an error, not an absence: it might deny.
-fn session_policy(key: &AccessKeyId, name: &RoleSessionName, text: &str) -> Result<PolicySet, StoreError> {
-    let document = PolicyDocument::parse(text.as_bytes(), DocumentKind::Session)
+fn session_policy(
+    compiled: &CompiledPolicies,
+    key: &AccessKeyId,
+    name: &RoleSessionName,
+    text: String,
+) -> Result<PolicySet, StoreError> {
+    let document = compiled
+        .document(text, DocumentKind::Session)
         .map_err(|why| corrupt(key, "session_policy", &why.to_string()))?;
-    Ok(PolicySet::new(vec![(Arc::from(name.as_str()), Arc::new(document))]))
+    Ok(compiled.set(vec![(Arc::from(name.as_str()), document)]))
 }
 
 fn corrupt(key: &AccessKeyId, column: &'static str, why: &str) -> CorruptRow {
