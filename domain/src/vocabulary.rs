@@ -15,6 +15,8 @@ pub enum Form {
     AllInstances,
     /// `*`: an operation without a resource of its own.
     Everything,
+    /// The account's owner.
+    Owner,
     /// One user.
     User,
     /// All users.
@@ -40,6 +42,7 @@ impl Form {
         match self {
             Self::Instance | Self::AllInstances => "acs:ecs-workbench:*:*:workbench/*",
             Self::Everything => "*",
+            Self::Owner => "acs:ram:*:*:root",
             Self::User | Self::Users => "acs:ram:*:*:user/*",
             Self::Group | Self::Groups => "acs:ram:*:*:group/*",
             Self::Role | Self::Roles => "acs:ram:*:*:role/*",
@@ -57,7 +60,9 @@ pub struct AskedOn {
     pub alternatives: &'static [&'static [Form]],
 }
 
-use Form::{AllInstances, Everything, Group, Groups, Instance, Policies, Policy, Role, Roles, User, Users};
+use Form::{
+    AllInstances, Everything, Group, Groups, Instance, Owner, Policies, Policy, Role, Roles, User, Users,
+};
 
 macro_rules! asked_on {
     ($( $action:literal: $( $form:ident $(& $and:ident)* )|+ ; )*) => {
@@ -86,11 +91,11 @@ const ASKED_ON: &[AskedOn] = asked_on! {
     "ram:GetLoginProfile": User;
     "ram:UpdateLoginProfile": User;
     "ram:DeleteLoginProfile": User;
-    "ram:CreateAccessKey": User;
-    "ram:ListAccessKeys": User;
-    "ram:UpdateAccessKey": User;
-    "ram:DeleteAccessKey": User;
-    "ram:GetAccessKeyLastUsed": User;
+    "ram:CreateAccessKey": User | Owner;
+    "ram:ListAccessKeys": User | Owner;
+    "ram:UpdateAccessKey": User | Owner;
+    "ram:DeleteAccessKey": User | Owner;
+    "ram:GetAccessKeyLastUsed": User | Owner;
 
     "ram:CreateGroup": Groups;
     "ram:GetGroup": Group;

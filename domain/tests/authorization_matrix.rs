@@ -61,6 +61,7 @@ fn columns() -> Vec<Column> {
 
 fn resource(forms: &[Form]) -> Resource {
     let identity = |form: &Form| match form {
+        Form::Owner => IdentityResource::Owner,
         Form::User => IdentityResource::User("ben".parse().unwrap()),
         Form::Users => IdentityResource::Users,
         Form::Group => IdentityResource::Group("ops".parse().unwrap()),
@@ -88,6 +89,7 @@ fn shown(forms: &[Form]) -> String {
         Form::Instance => "an instance",
         Form::AllInstances => "all instances",
         Form::Everything => "*",
+        Form::Owner => "the owner",
         Form::User => "a user",
         Form::Users => "all users",
         Form::Group => "a group",
