@@ -7,7 +7,9 @@ mod list_audit_events;
 mod list_instance_records;
 mod ram;
 mod set_instance_record_config;
+mod simulate_policy;
 mod sts;
+mod validate_policy;
 mod view_instance_records;
 
 use domain::actions as catalogue;
@@ -30,6 +32,8 @@ const WORKBENCH: &[Registered] = &[
     Registered::new::<catalogue::CreateAgentJoinToken>(),
     Registered::new::<catalogue::ListAgents>(),
     Registered::new::<catalogue::ListAuditEvents>(),
+    Registered::new::<catalogue::ValidatePolicy>(),
+    Registered::new::<catalogue::SimulatePolicy>(),
 ];
 
 /// Reads an InstanceId that names one instance.

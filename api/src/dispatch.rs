@@ -109,7 +109,7 @@ impl<R> Done<R> {
 
 impl Call<'_> {
     /// What the call brings to a decision.
-    fn facts(&self) -> RequestFacts {
+    pub(crate) fn facts(&self) -> RequestFacts {
         RequestFacts {
             now: self.arrived_at,
             source_address: self.source_address,

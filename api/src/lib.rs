@@ -4,7 +4,6 @@
 mod actions;
 pub mod agent_api;
 mod connection;
-mod decoding;
 mod diagnostics;
 mod dispatch;
 mod documents;
@@ -23,6 +22,7 @@ mod stranger;
 mod tally;
 mod throttle;
 mod trusted_proxies;
+mod turns;
 
 pub use serve::serve;
 pub use state::{ApiSettings, Hansard, HansardParts};

@@ -220,3 +220,37 @@ fn condition(key: &KeyExplanation) -> ExplainedCondition {
 fn count(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use policies::Layers;
+
+    use super::*;
+
+    fn questions(count: usize) -> SimulationQuestions {
+        SimulationQuestions {
+            principal: ANYBODY.to_owned(),
+            actions: vec!["a:b".to_owned(); count],
+            resources: vec!["*".to_owned()],
+            contexts: vec![NamedContext::default()],
+            explain: false,
+        }
+    }
+
+    #[test]
+    fn a_simulation_ends_when_nobody_waits_for_it() {
+        let asked = std::cell::Cell::new(0);
+        let wanted = || {
+            asked.set(asked.get() + 1);
+            asked.get() <= 3
+        };
+        assert_eq!(simulate(&Layers::default(), questions(10), 10, wanted), Err(NotSimulated::Stopped));
+        assert_eq!(asked.get(), 4, "it does not go on");
+    }
+
+    #[test]
+    fn too_many_questions_are_refused_before_any_is_answered() {
+        let refused = simulate(&Layers::default(), questions(11), 10, || panic!("it has begun"));
+        assert_eq!(refused, Err(NotSimulated::TooManyQuestions { asked: 11, most: 10 }));
+    }
+}

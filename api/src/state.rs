@@ -9,11 +9,11 @@ use persistence::Store;
 use persistence::objects::ObjectStore;
 use url::Url;
 
-use crate::decoding::Decoding;
 use crate::links::Links;
 use crate::tally::Tally;
 use crate::throttle::{Throttle, ThrottleLimits};
 use crate::trusted_proxies::TrustedProxies;
+use crate::turns::Turns;
 
 /// Settings of the API. The program that serves reads them from flags, environment and file; nothing here does.
 #[derive(Debug, Clone)]
@@ -98,7 +98,9 @@ pub struct Hansard {
     /// The agents that are connected to this replica.
     pub(crate) links: Links,
     /// The turns that decodes of segments take.
-    pub(crate) decoding: Decoding,
+    pub(crate) decoding: Turns,
+    /// The turns that checks and simulations of policies take.
+    pub(crate) simulating: Turns,
     /// How often callers may call.
     pub(crate) throttle: Throttle,
     /// What is counted for the audit.
@@ -118,7 +120,8 @@ impl Hansard {
             keys,
             settings,
             links: Links::default(),
-            decoding: Decoding::default(),
+            decoding: Turns::default(),
+            simulating: Turns::default(),
             throttle,
             tally: Tally::default(),
         }

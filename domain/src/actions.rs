@@ -179,6 +179,11 @@ catalogue! {
     /// What was asked of the account, by whom and with what outcome, newest first.
     ListAuditEvents as Workbench "ListAuditEvents", Wire, List, ReadsAuditTrail;
 
+    /// Looks for mistakes in a policy document.
+    ValidatePolicy as Workbench "ValidatePolicy", Wire, Read;
+    /// What somebody could do by its policies, or what documents would permit.
+    SimulatePolicy as Workbench "SimulatePolicy", Wire, Read, ReadsIdentity;
+
     // RAM: roles. STS.
     /// Makes a role, with the policy that says who may assume it.
     CreateRole as Ram "CreateRole", Wire, Write, ReadsIdentity, AdministersIdentity;

@@ -213,6 +213,12 @@ impl PrincipalPolicies {
         Self::new(Layers { trust: Some(trust), ..Arc::unwrap_or_clone(self.0) })
     }
 
+    /// What decides.
+    #[must_use]
+    pub fn layers(&self) -> &Layers {
+        &self.0
+    }
+
     /// For principals that fixed rules decide.
     #[must_use]
     pub fn none() -> Self {

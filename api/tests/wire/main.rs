@@ -11,6 +11,7 @@ mod hostile;
 mod http;
 mod lifecycle;
 mod policies;
+mod policy_tools;
 mod proxies;
 mod service;
 mod shapes;

@@ -6,8 +6,8 @@ use crate::workbench::{
     CreateAgentJoinTokenReply, CreateAgentJoinTokenRequest, GetInstanceRecordConfigReply,
     GetInstanceRecordConfigRequest, ListAgentsReply, ListAgentsRequest, ListAuditEventsReply,
     ListAuditEventsRequest, ListInstanceRecordsReply, ListInstanceRecordsRequest,
-    SetInstanceRecordConfigReply, SetInstanceRecordConfigRequest, ViewInstanceRecordsReply,
-    ViewInstanceRecordsRequest,
+    SetInstanceRecordConfigReply, SetInstanceRecordConfigRequest, SimulatePolicyReply, SimulatePolicyRequest,
+    ValidatePolicyReply, ValidatePolicyRequest, ViewInstanceRecordsReply, ViewInstanceRecordsRequest,
 };
 
 const STORAGE_TARGET: &[ErrorCode] = &[
@@ -50,5 +50,15 @@ pub(super) fn operations(document: &mut Builder) {
         "ListAuditEvents",
         "What was asked of the account, by whom and with what outcome, newest first.",
         &[],
+    );
+    document.operation::<ValidatePolicyRequest, ValidatePolicyReply>(
+        "ValidatePolicy",
+        "Looks for mistakes in a policy document, with their places and how to mend them.",
+        &[],
+    );
+    document.operation::<SimulatePolicyRequest, SimulatePolicyReply>(
+        "SimulatePolicy",
+        "What a stored principal could do, or what draft documents would permit, and why.",
+        &[ErrorCode::NoPermission, ErrorCode::EntityNotExist],
     );
 }

@@ -22,6 +22,7 @@ mod recordings;
 mod revisions;
 mod role_sessions;
 mod roles;
+mod simulations;
 mod sweep;
 mod users;
 

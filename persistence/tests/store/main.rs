@@ -23,5 +23,6 @@ mod postgres;
 mod recordings;
 mod schema;
 mod scoped_lists;
+mod simulations;
 mod sweeps;
 mod users;

@@ -1,25 +1,26 @@
-//! Decoding of segments, a few at a time. A few kilobytes can decode to megabytes of events, so what limits the memory
-//! is how many are decoded at once, not how many calls there are.
+//! Work that takes long or much memory, a few at a time and off the threads that answer calls. What limits it is how
+//! much is done at once, not how many calls there are: a few kilobytes of a segment can decode to megabytes of events,
+//! and a few policies can be asked thousands of questions.
 
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
-/// How many segments are decoded at once.
+/// How many take their turn at once.
 const AT_ONCE: usize = 4;
 
-/// The turns that decodes take.
+/// The turns that one kind of work takes.
 #[derive(Debug, Clone)]
-pub(crate) struct Decoding(Arc<Semaphore>);
+pub(crate) struct Turns(Arc<Semaphore>);
 
-impl Default for Decoding {
+impl Default for Turns {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(AT_ONCE)))
     }
 }
 
-impl Decoding {
+impl Turns {
     /// Runs `work` off the threads that answer calls, when its turn has come. The turn is kept until the work is done,
     /// also when the caller is gone by then.
     pub(crate) async fn run<T: Send + 'static>(
@@ -43,32 +44,32 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn no_more_than_a_few_are_decoded_at_once_though_their_callers_leave() {
-        let decoding = Decoding::default();
+    async fn no_more_than_a_few_are_worked_on_at_once_though_their_callers_leave() {
+        let turns = Turns::default();
         let (began, begins) = mpsc::channel();
         let (finish, finishes) = mpsc::channel::<()>();
         let finishes = Arc::new(Mutex::new(finishes));
         let mut callers = Vec::new();
         for _ in 0..3 * AT_ONCE {
-            let (decoding, began, finishes) = (decoding.clone(), began.clone(), finishes.clone());
+            let (turns, began, finishes) = (turns.clone(), began.clone(), finishes.clone());
             callers.push(tokio::spawn(async move {
                 let work = move || {
                     began.send(()).unwrap();
                     finishes.lock().unwrap().recv().unwrap();
                 };
-                decoding.run(work).await.unwrap();
+                turns.run(work).await.unwrap();
             }));
         }
         for _ in 0..AT_ONCE {
             begins.recv().unwrap();
         }
-        assert_eq!(decoding.0.available_permits(), 0);
+        assert_eq!(turns.0.available_permits(), 0);
         // Those who leave do not give their turn away: what they asked for still takes memory.
         for caller in callers.drain(..AT_ONCE) {
             caller.abort();
             let _ = caller.await;
         }
-        assert_eq!(decoding.0.available_permits(), 0);
+        assert_eq!(turns.0.available_permits(), 0);
         assert!(begins.try_recv().is_err(), "nothing more has begun");
         drop(callers);
         for _ in 0..AT_ONCE {

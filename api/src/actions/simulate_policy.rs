@@ -1,0 +1,222 @@
+//! SimulatePolicy: what a stored principal could do, or what draft documents would permit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use domain::AccountId;
+use domain::actions::{
+    Action, CatalogueEntry, ListPoliciesForGroup, ListPoliciesForRole, ListPoliciesForUser, SimulatePolicy,
+};
+use domain::gate::{self, Granted, Resource};
+use domain::policy_bearer::PolicyBearer;
+use domain::vocabulary::vocabulary;
+use openapi::error_codes::WireError;
+use openapi::workbench::{Envelope, PolicySimulation, SimulatePolicyReply, SimulatePolicyRequest};
+use policies::{Context, Draft, Drafts, Layers, NamedContext};
+
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+use crate::policy_tools::{self, ANYBODY, NotSimulated, SimulationQuestions};
+
+/// So many questions are answered by one call.
+const MOST_QUESTIONS: usize = 10_000;
+/// So many of them with an explanation, which is much longer.
+const MOST_EXPLAINED: usize = 100;
+/// As many identity policies as a user can have attached itself.
+const MOST_DRAFTS: usize = 30;
+/// The longest action and resource, in bytes.
+const LONGEST_NAME: usize = 1_024;
+/// A simulation that takes longer is given up: large policies with many questions.
+const LONGEST: Duration = Duration::from_secs(10);
+
+impl RpcAction for SimulatePolicy {
+    type Request = SimulatePolicyRequest;
+    type Reply = SimulatePolicyReply;
+
+    /// The principal whose stored policies are asked; drafts are about nothing that is here.
+    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        Ok(match stored(call.principal.account(), asked)? {
+            Some(bearer) => Resource::Identity(vec![bearer.resource()]),
+            None => Resource::Everything,
+        })
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let bearer = stored(granted.account(), &asked)?;
+        let present = match &bearer {
+            Some(bearer) => {
+                may_read_policies(call, &granted, bearer).await?;
+                Some(call.hansard.store.policies_of_bearer(&granted, bearer).await?.layers().clone())
+            }
+            None => None,
+        };
+        let asked_as = asked_as(granted.account(), &asked, bearer.as_ref());
+        let wanted = Wanted::default();
+        let goes_on = Arc::clone(&wanted.0);
+        let work = move || simulated(&asked, asked_as, present, || goes_on.load(Ordering::Relaxed));
+        let outcome = tokio::time::timeout(LONGEST, call.hansard.simulating.run(work)).await;
+        let too_long = || {
+            let rule =
+                format!("the answers take more than {} s; ask fewer questions at once", LONGEST.as_secs());
+            WireError::invalid("Actions", rule)
+        };
+        let root = outcome
+            .map_err(|_| too_long())?
+            .map_err(|panic| ActionError::unexpected("a simulation ended early", panic))??;
+        Ok(Done::read(SimulatePolicyReply { envelope: Envelope::ok(call.request_id.as_str()), root }))
+    }
+}
+
+/// Tells the work when its caller has left or has waited long enough.
+struct Wanted(Arc<AtomicBool>);
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What a simulation says of stored policies is what they say. Whoever may not list them must not learn it here, and a
+/// permission for all of ecs-workbench is none to read who may do what.
+async fn may_read_policies(
+    call: &Call<'_>,
+    granted: &Granted<SimulatePolicy>,
+    bearer: &PolicyBearer,
+) -> Result<(), ActionError> {
+    let list: &CatalogueEntry = match bearer {
+        PolicyBearer::User(_) => &ListPoliciesForUser::ENTRY,
+        PolicyBearer::Group(_) => &ListPoliciesForGroup::ENTRY,
+        PolicyBearer::Role(_) => &ListPoliciesForRole::ENTRY,
+    };
+    let policies = call.hansard.store.policies_of(&call.principal).await?;
+    gate::would_permit(list, &call.principal, granted.resource(), &policies, &call.facts())?;
+    Ok(())
+}
+
+/// The stored principal that is named, by its ARN or by what follows the account in it.
+fn stored(account: &AccountId, asked: &SimulatePolicyRequest) -> Result<Option<PolicyBearer>, WireError> {
+    let Some(text) = &asked.stored_principal else { return Ok(None) };
+    let wrong = || {
+        let rule = "it is user/<name>, group/<name> or role/<name> of your own account, or the ARN of one";
+        WireError::invalid("StoredPrincipal", rule)
+    };
+    let own = format!("acs:ram::{account}:");
+    let relative = text.strip_prefix(&own).unwrap_or(text);
+    let (kind, name) = relative.split_once('/').ok_or_else(wrong)?;
+    let bearer = match kind {
+        "user" => name.parse().ok().map(PolicyBearer::User),
+        "group" => name.parse().ok().map(PolicyBearer::Group),
+        "role" => name.parse().ok().map(PolicyBearer::Role),
+        _ => None,
+    };
+    bearer.map(Some).ok_or_else(wrong)
+}
+
+/// The ARN as which the questions are asked.
+fn asked_as(account: &AccountId, asked: &SimulatePolicyRequest, bearer: Option<&PolicyBearer>) -> String {
+    match (&asked.principal, bearer) {
+        (Some(principal), _) => principal.clone(),
+        (None, Some(PolicyBearer::User(name))) => format!("acs:ram::{account}:user/{name}"),
+        (None, Some(PolicyBearer::Role(name))) => format!("acs:ram::{account}:role/{name}"),
+        (None, Some(PolicyBearer::Group(_)) | None) => ANYBODY.to_owned(),
+    }
+}
+
+fn simulated(
+    asked: &SimulatePolicyRequest,
+    principal: String,
+    present: Option<Layers>,
+    wanted: impl Fn() -> bool,
+) -> Result<PolicySimulation, WireError> {
+    let drafts = drafts(asked)?;
+    let refused = |refused: policies::InvalidDraft| {
+        let parameter = refused.name.split('[').next().unwrap_or_default().to_owned();
+        WireError::invalid(parameter, refused)
+    };
+    let layers = match present {
+        Some(present) => drafts.beside(present),
+        None => drafts.layers(&principal),
+    }
+    .map_err(refused)?;
+    let actions = policy_tools::expanded(&names("Actions", &asked.actions)?, &vocabulary())
+        .map_err(|wrong| WireError::invalid("Actions", wrong))?;
+    let resources = match &asked.resources {
+        Some(resources) => names("Resources", resources)?,
+        None => vec!["*".to_owned()],
+    };
+    let contexts = contexts(asked)?;
+    let explain = asked.explain.unwrap_or(false);
+    let most = if explain { MOST_EXPLAINED } else { MOST_QUESTIONS };
+    let questions = SimulationQuestions { principal, actions, resources, contexts, explain };
+    policy_tools::simulate(&layers, questions, most, wanted).map_err(|refused| match refused {
+        NotSimulated::TooManyQuestions { .. } | NotSimulated::Stopped => {
+            WireError::invalid("Actions", refused)
+        }
+    })
+}
+
+fn drafts(asked: &SimulatePolicyRequest) -> Result<Drafts, WireError> {
+    let one = |name: &str, text: &Option<String>| {
+        text.as_ref().map(|text| Draft { name: name.to_owned(), text: text.clone().into_bytes() })
+    };
+    Ok(Drafts {
+        identity: documents("PolicyDocuments", asked.policy_documents.as_deref())?,
+        session: one("SessionPolicy", &asked.session_policy),
+        control: documents("ControlPolicies", asked.control_policies.as_deref())?,
+        trust: one("TrustPolicy", &asked.trust_policy),
+    })
+}
+
+fn documents(parameter: &'static str, text: Option<&str>) -> Result<Vec<Draft>, WireError> {
+    let Some(text) = text else { return Ok(Vec::new()) };
+    let documents = strings(parameter, text)?;
+    if documents.len() > MOST_DRAFTS {
+        return Err(WireError::invalid(parameter, format_args!("it has at most {MOST_DRAFTS} documents")));
+    }
+    let named = documents.into_iter().enumerate();
+    Ok(named
+        .map(|(index, text)| Draft { name: format!("{parameter}[{index}]"), text: text.into_bytes() })
+        .collect())
+}
+
+/// Actions or resources: at least one, none of them long.
+fn names(parameter: &'static str, text: &str) -> Result<Vec<String>, WireError> {
+    let names = strings(parameter, text)?;
+    if names.is_empty() || names.iter().any(|name| name.is_empty() || name.len() > LONGEST_NAME) {
+        let rule = format!("it has at least one string, and each has 1 to {LONGEST_NAME} bytes");
+        return Err(WireError::invalid(parameter, rule));
+    }
+    Ok(names)
+}
+
+fn strings(parameter: &'static str, text: &str) -> Result<Vec<String>, WireError> {
+    serde_json::from_str(text)
+        .map_err(|error| WireError::invalid(parameter, format_args!("it is a JSON list of strings: {error}")))
+}
+
+fn contexts(asked: &SimulatePolicyRequest) -> Result<Vec<NamedContext>, WireError> {
+    match (&asked.context, &asked.contexts) {
+        (Some(_), Some(_)) => Err(WireError::invalid("Contexts", "it stands in the place of Context")),
+        (None, Some(several)) => match NamedContext::all_from_json(several.as_bytes()) {
+            Ok(named) if !named.is_empty() => Ok(named),
+            Ok(_) => Err(WireError::invalid("Contexts", "it has at least one context")),
+            Err(refused) => Err(WireError::invalid("Contexts", refused)),
+        },
+        (Some(one), None) => match Context::from_json(one.as_bytes()) {
+            Ok(context) => Ok(vec![NamedContext { name: String::new(), context }]),
+            Err(refused) => Err(WireError::invalid("Context", refused)),
+        },
+        (None, None) => Ok(vec![NamedContext::default()]),
+    }
+}
