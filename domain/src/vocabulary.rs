@@ -36,6 +36,25 @@ pub enum Form {
 }
 
 impl Form {
+    /// In words, for tables.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Instance => "an instance",
+            Self::AllInstances => "all instances",
+            Self::Everything => "*",
+            Self::Owner => "the owner",
+            Self::User => "a user",
+            Self::Users => "all users",
+            Self::Group => "a group",
+            Self::Groups => "all groups",
+            Self::Role => "a role",
+            Self::Roles => "all roles",
+            Self::Policy => "a policy",
+            Self::Policies => "all policies",
+        }
+    }
+
     /// The names of this form, as a pattern for any account.
     #[must_use]
     pub fn pattern(self) -> &'static str {
@@ -80,9 +99,9 @@ const ASKED_ON: &[AskedOn] = asked_on! {
     "ecs-workbench:ListAgents": Everything;
     "ecs-workbench:ValidatePolicy": Everything;
     "ecs-workbench:SimulatePolicy": Everything | User | Group | Role;
-    "ecs-workbench:ListAuditEvents": Everything;
+    "ecs-workbench:ListAuditEvents": Instance | Everything;
 
-    "ram:CreateUser": Users;
+    "ram:CreateUser": User;
     "ram:GetUser": User;
     "ram:UpdateUser": User;
     "ram:ListUsers": Users;
@@ -97,7 +116,7 @@ const ASKED_ON: &[AskedOn] = asked_on! {
     "ram:DeleteAccessKey": User | Owner;
     "ram:GetAccessKeyLastUsed": User | Owner;
 
-    "ram:CreateGroup": Groups;
+    "ram:CreateGroup": Group;
     "ram:GetGroup": Group;
     "ram:UpdateGroup": Group;
     "ram:ListGroups": Groups;
@@ -107,7 +126,7 @@ const ASKED_ON: &[AskedOn] = asked_on! {
     "ram:ListUsersForGroup": Group;
     "ram:ListGroupsForUser": User;
 
-    "ram:CreateRole": Roles;
+    "ram:CreateRole": Role;
     "ram:GetRole": Role;
     "ram:UpdateRole": Role;
     "ram:ListRoles": Roles;
@@ -177,6 +196,11 @@ pub fn vocabulary() -> Vocabulary {
     KEYS.iter().fold(vocabulary, |vocabulary, (name, value_type)| {
         vocabulary.with_key(name, *value_type, Presence::Sometimes)
     })
+}
+
+/// The names of the condition keys beside those of the prefix `acs:`.
+pub fn keys() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|(name, _)| *name)
 }
 
 /// The condition keys beside those of the prefix `acs:`. One that ends in `/` stands for all that begin with it.

@@ -85,21 +85,7 @@ fn resource(forms: &[Form]) -> Resource {
 }
 
 fn shown(forms: &[Form]) -> String {
-    let name = |form: &Form| match form {
-        Form::Instance => "an instance",
-        Form::AllInstances => "all instances",
-        Form::Everything => "*",
-        Form::Owner => "the owner",
-        Form::User => "a user",
-        Form::Users => "all users",
-        Form::Group => "a group",
-        Form::Groups => "all groups",
-        Form::Role => "a role",
-        Form::Roles => "all roles",
-        Form::Policy => "a policy",
-        Form::Policies => "all policies",
-    };
-    forms.iter().map(name).collect::<Vec<_>>().join(" and ")
+    forms.iter().map(|form| form.in_words()).collect::<Vec<_>>().join(" and ")
 }
 
 /// `allow`, `own` where it depends on the session being the caller's, `deny` by a statement, `-` where nothing allows it.

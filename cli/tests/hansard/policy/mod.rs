@@ -4,6 +4,7 @@ mod broken;
 mod cases;
 mod documents;
 mod questions;
+mod stored;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,35 @@
+//! `docs/policies.md` says of each action what it is asked on, names every condition key and every ready-made policy.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::Path;
+
+use domain::actions::{CATALOGUE, Door};
+use domain::system_policies;
+use domain::vocabulary::{Form, asked_on, keys};
+
+#[test]
+fn the_page_for_authors_says_what_the_program_does() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policies.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    for entry in CATALOGUE.iter().filter(|entry| entry.door == Door::Wire) {
+        let forms = asked_on(entry).unwrap().alternatives.iter().map(|forms| {
+            let names: Vec<&str> = forms.iter().copied().map(name).collect();
+            names.join(" and ")
+        });
+        let row = format!("| `{}` | {} |", entry.ram_action(), forms.collect::<Vec<_>>().join(" or "));
+        assert!(page.contains(&row), "docs/policies.md lacks the row: {row}");
+    }
+    for key in keys() {
+        assert!(page.contains(&format!("`{key}")), "docs/policies.md lacks the condition key {key}");
+    }
+    for policy in system_policies::ALL {
+        assert!(page.contains(&format!("`{}`", policy.name)), "docs/policies.md lacks {}", policy.name);
+    }
+}
+
+fn name(form: Form) -> &'static str {
+    match form {
+        Form::Everything => "`*`",
+        other => other.in_words(),
+    }
+}
