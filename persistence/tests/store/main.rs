@@ -21,6 +21,7 @@ mod lists;
 mod policies;
 mod postgres;
 mod recordings;
+mod roles;
 mod schema;
 mod scoped_lists;
 mod simulations;
