@@ -13,6 +13,7 @@ const parameters = JSON.parse(parametersJson);
 const endpoint = new URL(process.env.HANSARD_ENDPOINT);
 const accessKeyId = process.env.ALIBABA_CLOUD_ACCESS_KEY_ID;
 const accessKeySecret = process.env.ALIBABA_CLOUD_ACCESS_KEY_SECRET;
+const securityToken = process.env.ALIBABA_CLOUD_SECURITY_TOKEN;
 const version = '2022-02-20';
 
 const params = {
@@ -23,7 +24,7 @@ const params = {
 async function openapiClient(signatureAlgorithm) {
   const { default: Client, Config, OpenApiRequest, Params } = require('@alicloud/openapi-client');
   const { RuntimeOptions } = require('@alicloud/tea-util');
-  const config = new Config({ accessKeyId, accessKeySecret, endpoint: endpoint.host, protocol: 'HTTP', signatureAlgorithm });
+  const config = new Config({ accessKeyId, accessKeySecret, securityToken, endpoint: endpoint.host, protocol: 'HTTP', signatureAlgorithm });
   const client = new Client(config);
   const reply = await client.callApi(new Params(params), new OpenApiRequest({ body: parameters }), new RuntimeOptions({}));
   return reply.body;
@@ -32,7 +33,7 @@ async function openapiClient(signatureAlgorithm) {
 async function openapiCore() {
   const { default: Client, $OpenApiUtil } = require('@alicloud/openapi-core');
   const { RuntimeOptions } = require('@darabonba/typescript');
-  const config = new $OpenApiUtil.Config({ accessKeyId, accessKeySecret, endpoint: endpoint.host, protocol: 'HTTP' });
+  const config = new $OpenApiUtil.Config({ accessKeyId, accessKeySecret, securityToken, endpoint: endpoint.host, protocol: 'HTTP' });
   const client = new Client(config);
   const request = new $OpenApiUtil.OpenApiRequest({ body: parameters });
   const reply = await client.callApi(new $OpenApiUtil.Params(params), request, new RuntimeOptions({}));
@@ -41,7 +42,7 @@ async function openapiCore() {
 
 async function popCore(method) {
   const { RPCClient } = require('@alicloud/pop-core');
-  const client = new RPCClient({ accessKeyId, accessKeySecret, endpoint: endpoint.origin, apiVersion: version });
+  const client = new RPCClient({ accessKeyId, accessKeySecret, securityToken, endpoint: endpoint.origin, apiVersion: version });
   return client.request(action, parameters, { method, formatParams: false });
 }
 

@@ -3,7 +3,8 @@
     call.py SDK ACTION PARAMETERS_JSON
 
 SDK is one of typed, typed-async, typed-v1, legacy-post, legacy-get. The key and the address come from
-ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and HANSARD_ENDPOINT. The outcome is
+ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET, for temporary keys ALIBABA_CLOUD_SECURITY_TOKEN, and
+HANSARD_ENDPOINT. The outcome is
 {"reply": ...} or {"error": {"code", "status", "message", "request_id", "detail", ...}}; the program exits 0 for both,
 so that a crash inside the SDK is told apart.
 """
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 ENDPOINT = urlsplit(os.environ["HANSARD_ENDPOINT"])
 KEY_ID = os.environ["ALIBABA_CLOUD_ACCESS_KEY_ID"]
 KEY_SECRET = os.environ["ALIBABA_CLOUD_ACCESS_KEY_SECRET"]
+TOKEN = os.environ.get("ALIBABA_CLOUD_SECURITY_TOKEN")
 
 
 def typed(action, parameters, asynchronous=False, signature_algorithm=None):
@@ -26,7 +28,13 @@ def typed(action, parameters, asynchronous=False, signature_algorithm=None):
     from alibabacloud_tea_openapi.models import Config
     from darabonba.runtime import RuntimeOptions
 
-    config = Config(access_key_id=KEY_ID, access_key_secret=KEY_SECRET, endpoint=ENDPOINT.netloc, protocol="http")
+    config = Config(
+        access_key_id=KEY_ID,
+        access_key_secret=KEY_SECRET,
+        security_token=TOKEN,
+        endpoint=ENDPOINT.netloc,
+        protocol="http",
+    )
     if signature_algorithm:
         config.signature_algorithm = signature_algorithm
     client = Client(config)
@@ -57,10 +65,14 @@ def typed(action, parameters, asynchronous=False, signature_algorithm=None):
 
 def legacy(action, parameters, method):
     from aliyunsdkcore.acs_exception.exceptions import ServerException
+    from aliyunsdkcore.auth.credentials import StsTokenCredential
     from aliyunsdkcore.client import AcsClient
     from aliyunsdkcore.request import CommonRequest
 
-    client = AcsClient(KEY_ID, KEY_SECRET, "cn-hangzhou")
+    if TOKEN:
+        client = AcsClient(region_id="cn-hangzhou", credential=StsTokenCredential(KEY_ID, KEY_SECRET, TOKEN))
+    else:
+        client = AcsClient(KEY_ID, KEY_SECRET, "cn-hangzhou")
     request = CommonRequest(domain=ENDPOINT.netloc, version="2022-02-20", action_name=action)
     request.set_protocol_type("http")
     request.set_method(method)

@@ -7,7 +7,7 @@ use reqwest::header::{CONTENT_TYPE, COOKIE, ORIGIN};
 use serde_json::json;
 
 use crate::recording_agent::{Session, TestAgent, object_name};
-use crate::running::{Answer, Running};
+use crate::running::{Answer, Key, Running};
 use crate::viewer::{Viewer, exchange, ticket, view};
 
 const MAY_VIEW: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"ecs-workbench:ViewInstanceRecords","Resource":"*"}]}"#;
@@ -257,6 +257,71 @@ async fn a_key_that_is_taken_away_closes_what_it_opened() {
     viewer.get(&running, "").await.ok();
     running.delete_key(&ana).await;
     assert_eq!(viewer.get(&running, "").await.refusal(), (403, "Forbidden.RAM"));
+}
+
+/// A session of a role that may view, started by a user who may do nothing else.
+async fn role_session(running: &Running) -> Key {
+    const RAM: &str = "2015-05-01";
+    let account = &running.account;
+    let trust = format!(
+        r#"{{"Version":"1","Statement":[{{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{{"RAM":"acs:ram::{account}:root"}}}}]}}"#
+    );
+    let may_assume =
+        r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}]}"#;
+    let (root, ana) = (&running.root, running.user("ana", may_assume).await);
+    let role = [("RoleName", "viewer"), ("AssumeRolePolicyDocument", trust.as_str())];
+    let policy = [("PolicyName", "viewer"), ("PolicyDocument", MAY_VIEW)];
+    let attached = [("PolicyName", "viewer"), ("PolicyType", "Custom"), ("RoleName", "viewer")];
+    running.call_version(root, RAM, "CreateRole", &role).await.ok();
+    running.call_version(root, RAM, "CreatePolicy", &policy).await.ok();
+    running.call_version(root, RAM, "AttachPolicyToRole", &attached).await.ok();
+    let arn = format!("acs:ram::{account}:role/viewer");
+    let asked = [("RoleArn", arn.as_str()), ("RoleSessionName", "ana"), ("DurationSeconds", "900")];
+    let started = running.call_version(&ana, "2015-04-01", "AssumeRole", &asked).await.ok();
+    let text = |field: &str| started["Credentials"][field].as_str().unwrap().to_owned();
+    Key { id: text("AccessKeyId"), secret: text("AccessKeySecret"), token: Some(text("SecurityToken")) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_roles_session_closes_what_it_opened() {
+    let (running, _, session) = finished().await;
+    let key = role_session(&running).await;
+    let unused = ticket(&running, &key, &session).await;
+    let viewer = Viewer::open(&running, &key, &session).await;
+    viewer.get(&running, "/cast").await;
+    let row = running.audit_rows().await.pop().unwrap();
+    assert_eq!(row.access_key_id.as_deref(), Some(key.id.as_str()), "the row says which key opened it");
+    assert!(row.principal.ends_with(":role/viewer/ana"), "{}", row.principal);
+
+    running.policy("viewer", MAY_NOT).await;
+    let answer = viewer.get(&running, "").await;
+    assert_eq!(answer.refusal(), (403, "Forbidden.RAM"));
+    let detail = &answer.body["AccessDeniedDetail"];
+    assert_eq!(detail["AuthPrincipalDisplayName"], "viewer:ana");
+    assert!(detail["EncodedDiagnosticMessage"].is_string(), "{detail}");
+    running.policy("viewer", MAY_VIEW).await;
+    // The ticket lapses before the session does, so this one is opened now.
+    assert_eq!(exchange(&running, &session, &unused).await.status, 200);
+    running.advance_seconds(899);
+    viewer.get(&running, "").await.ok();
+    running.advance_seconds(1);
+    for below in ["", "/cast", "/objects/start.json"] {
+        assert_eq!(viewer.get(&running, below).await.refusal(), (403, "Forbidden.RAM"), "{below}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_role_closes_what_its_sessions_opened() {
+    let (running, _, session) = finished().await;
+    let key = role_session(&running).await;
+    let unused = ticket(&running, &key, &session).await;
+    let viewer = Viewer::open(&running, &key, &session).await;
+    let (root, ram) = (&running.root, "2015-05-01");
+    let detached = [("PolicyName", "viewer"), ("PolicyType", "Custom"), ("RoleName", "viewer")];
+    running.call_version(root, ram, "DetachPolicyFromRole", &detached).await.ok();
+    running.call_version(root, ram, "DeleteRole", &[("RoleName", "viewer")]).await.ok();
+    assert_eq!(viewer.get(&running, "/cast").await.refusal(), (403, "Forbidden.RAM"));
+    assert_eq!(exchange(&running, &session, &unused).await.refusal(), (403, "Forbidden.RAM"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

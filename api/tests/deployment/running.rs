@@ -30,6 +30,8 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 pub(crate) struct Key {
     pub(crate) id: String,
     pub(crate) secret: String,
+    /// Of a role's session.
+    pub(crate) token: Option<String>,
 }
 
 /// A reply of any of the server's surfaces.
@@ -92,7 +94,7 @@ impl Running {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let keys = Arc::new(ServerKeys::generate().unwrap());
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_764_000_000_000)));
-        let root = Key { id: "LTAIroot".into(), secret: "root-secret".into() };
+        let root = Key { id: "LTAIroot".into(), secret: "root-secret".into(), token: None };
         let account: AccountId = "1000000000000001".parse().unwrap();
         Self::start_on(folder, keys, clock, account, root).await
     }
@@ -181,21 +183,36 @@ impl Running {
 
     /// Calls an action, signed by version 3.
     pub(crate) async fn call_as(&self, key: &Key, action: &str, parameters: &[(&str, &str)]) -> Answer {
+        self.call_version(key, "2022-02-20", action, parameters).await
+    }
+
+    /// Calls an action of the product with this version.
+    pub(crate) async fn call_version(
+        &self,
+        key: &Key,
+        version: &str,
+        action: &str,
+        parameters: &[(&str, &str)],
+    ) -> Answer {
         let encode = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
         let body: Vec<_> =
             parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
         let body = body.join("&");
         let hash = hex::encode(digest::digest(&digest::SHA256, body.as_bytes()));
         let host = self.address.strip_prefix("http://").unwrap().to_owned();
-        let headers = BTreeMap::from([
+        let mut headers = BTreeMap::from([
             ("content-type", "application/x-www-form-urlencoded".to_owned()),
             ("host", host),
             ("x-acs-action", action.to_owned()),
             ("x-acs-content-sha256", hash.clone()),
             ("x-acs-date", self.clock.now().to_rfc3339_seconds()),
             ("x-acs-signature-nonce", uuid::Uuid::new_v4().simple().to_string()),
-            ("x-acs-version", "2022-02-20".to_owned()),
+            ("x-acs-version", version.to_owned()),
         ]);
+        if let Some(token) = &key.token {
+            headers.insert("x-acs-accesskey-id", key.id.clone());
+            headers.insert("x-acs-security-token", token.clone());
+        }
         let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
         let names = headers.keys().copied().collect::<Vec<_>>().join(";");
         let canonical = format!("POST\n/\n\n{lines}\n{names}\n{hash}");
@@ -249,7 +266,7 @@ impl Running {
         let owner = KeyOwner::User(user);
         let (id, secret) =
             self.store.create_access_key(&granted, &owner, self.clock.now(), self.audit()).await.unwrap();
-        Key { id: id.as_str().to_owned(), secret: secret.reveal().to_owned() }
+        Key { id: id.as_str().to_owned(), secret: secret.reveal().to_owned(), token: None }
     }
 
     pub(crate) async fn switch_key(&self, key: &Key, status: AccessKeyStatus) {

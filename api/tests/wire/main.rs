@@ -14,6 +14,7 @@ mod policies;
 mod policy_tools;
 mod proxies;
 mod service;
+mod sessions;
 mod shapes;
 mod signing;
 mod throttling;
