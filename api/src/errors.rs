@@ -118,7 +118,7 @@ impl ActionError {
                     Product::Ram | Product::Sts => ErrorCode::NoPermission,
                 };
                 match &denial.denied.told {
-                    Told::TooWide(why) => WireError::with_message(code, why.as_str()),
+                    Told::TooWide(why) => WireError::with_message(code, why.to_string()),
                     Told::Denial | Told::NoSuchRecording => code.into(),
                 }
             }

@@ -14,7 +14,7 @@ use policies::{Context, ContextValue, Decision, Layers, Outcome, PolicySet, Poli
 
 pub use lists::{
     Admitted, Candidates, ListNeeds, ListScope, Listing, MAX_LISTED_INSTANCES, MAX_LISTED_OWNERS, OwnerClass,
-    RowClass, list_needs,
+    RowClass, TooWide, list_needs,
 };
 
 use crate::actions::{Action, CatalogueEntry, Door, Product};
@@ -319,7 +319,7 @@ pub struct Denied {
 }
 
 /// What the caller is told of a denial.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
     /// That it is denied.
     Denial,
@@ -327,7 +327,7 @@ pub enum Told {
     /// that only this recording meets would tell that it is there (DECISIONS I4).
     NoSuchRecording,
     /// That the list is too wide for what its policies ask of each row, and what to do about it.
-    TooWide(String),
+    TooWide(TooWide),
 }
 
 /// Asks whether `principal` may do `A` on `resource`.

@@ -129,7 +129,7 @@ async fn fill(url: &str) {
     let series = |count: u32| {
         format!("WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {count} - 1)")
     };
-    let agent = hex("i % 1000");
+    let agent = format!("'agent-' || {}", hex("(i % 1000)"));
     for statement in [
         format!(
             "{} INSERT INTO instances SELECT '{ACCOUNT}', 'i-' || i, 'cn-hangzhou', 0 FROM n",

@@ -109,6 +109,29 @@ pub enum OwnerClass {
     },
 }
 
+/// What policies ask of the rows of a list that it cannot be searched by, and what to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TooWide {
+    /// More rows are told apart than are searched at once.
+    #[error(
+        "Your policies tell more rows of this list apart than are searched at once ({MAX_LISTED_INSTANCES} instances, \
+         {MAX_DECISIONS} decisions); name one InstanceId."
+    )]
+    Rows,
+    /// Too many owners are compared with patterns.
+    #[error(
+        "Your policies compare {SESSION_OWNER} with patterns, and the recordings have more than {MAX_LISTED_OWNERS} \
+         owners; name one InstanceId, or compare with StringEquals."
+    )]
+    Owners,
+    /// Ages are compared with patterns.
+    #[error(
+        "Your policies compare {RECORDING_AGE} with patterns, which no list can be searched by; name one recording, or \
+         compare with Numeric operators."
+    )]
+    Ages,
+}
+
 /// What has to be read of the rows before [`super::authorize`] can decide about the list.
 #[must_use]
 pub fn list_needs(
@@ -174,7 +197,7 @@ pub(super) fn admit(
         let by = super::ask_policies(entry, principal, &whole, policies, facts)?;
         return Ok((ListScope::All, by));
     }
-    let too_wide = |why: String| Denied {
+    let too_wide = |why| Denied {
         product: entry.product,
         action: action.clone(),
         resource: whole.arn(principal.account()),
@@ -202,10 +225,7 @@ pub(super) fn admit(
     })];
     let instances = if needs.instances { listing.candidates.instances.as_slice() } else { &stand_in };
     if instances.len() > MAX_LISTED_INSTANCES || instances.len() * classes.len() > MAX_DECISIONS {
-        return Err(too_wide(format!(
-            "Your policies tell more rows of this list apart than are searched at once ({MAX_LISTED_INSTANCES} \
-             instances, {MAX_DECISIONS} decisions); name one InstanceId."
-        )));
+        return Err(too_wide(TooWide::Rows));
     }
     let mut by = None;
     let mut groups: BTreeMap<Vec<bool>, BTreeSet<InstanceId>> = BTreeMap::new();
@@ -257,7 +277,7 @@ fn row_classes(
     by_stored_owner: bool,
     listing: &Listing,
     caller: &Principal,
-) -> Result<Vec<RowClass>, String> {
+) -> Result<Vec<RowClass>, TooWide> {
     let about = |key| comparisons.iter().filter(move |found| is_about(found, key));
     let owners: Vec<Option<OwnerClass>> = if about(SESSION_OWNER).next().is_none() {
         vec![None]
@@ -297,12 +317,9 @@ fn named_owners<'a>(comparisons: impl Iterator<Item = &'a KeyComparison<'a>>) ->
 }
 
 /// Owners one by one, and the caller, who may yet own something.
-fn stored_owners(stored: &[SessionOwner], caller: &Principal) -> Result<Vec<OwnerClass>, String> {
+fn stored_owners(stored: &[SessionOwner], caller: &Principal) -> Result<Vec<OwnerClass>, TooWide> {
     if stored.len() > MAX_LISTED_OWNERS {
-        return Err(format!(
-            "Your policies compare {SESSION_OWNER} with patterns, and the recordings have more than \
-             {MAX_LISTED_OWNERS} owners; name one InstanceId, or compare with StringEquals."
-        ));
+        return Err(TooWide::Owners);
     }
     let caller = SessionOwner::of(caller);
     let own = |owner: &SessionOwner| caller.as_ref().is_some_and(|caller| caller.id == owner.id);
@@ -318,7 +335,7 @@ fn stored_owners(stored: &[SessionOwner], caller: &Principal) -> Result<Vec<Owne
 type Ages = Option<(i64, Option<i64>)>;
 
 /// The spans of whole days that these comparisons cannot tell apart within.
-fn spans_of_ages<'a>(comparisons: impl Iterator<Item = &'a KeyComparison<'a>>) -> Result<Vec<Ages>, String> {
+fn spans_of_ages<'a>(comparisons: impl Iterator<Item = &'a KeyComparison<'a>>) -> Result<Vec<Ages>, TooWide> {
     let mut beginnings = BTreeSet::from([0]);
     let mut compared = false;
     for found in comparisons {
@@ -329,12 +346,7 @@ fn spans_of_ages<'a>(comparisons: impl Iterator<Item = &'a KeyComparison<'a>>) -
             }
             // No number is a date, a Boolean or an address: all ages fare alike.
             Comparison::Other => {}
-            Comparison::Pattern => {
-                return Err(format!(
-                    "Your policies compare {RECORDING_AGE} with patterns, which a list cannot be searched by; \
-                     name one recording, or compare with Numeric operators."
-                ));
-            }
+            Comparison::Pattern => return Err(TooWide::Ages),
         }
     }
     if !compared {

@@ -33,7 +33,10 @@ pub(crate) fn condition(listed: &Listed<'_>, backend: DbBackend) -> Option<Condi
     for one in admitted {
         let mut all = Condition::all();
         if let Some(instances) = &one.instances {
-            let column = if listed.few { Expr::col(row::Column::InstanceId) } else { no_index(backend) };
+            let column = Expr::col(row::Column::InstanceId);
+            // SQLite does not know how many there are. Left alone it may read and sort every row of these instances
+            // though the newest few are wanted, or walk through the account's though there are but a few of them.
+            let column = if listed.few { column } else { without_index(column, backend) };
             all = all.add(column.is_in(instances.iter().map(InstanceId::as_str)));
         }
         if let Some(rows) = &one.rows {
@@ -47,10 +50,8 @@ pub(crate) fn condition(listed: &Listed<'_>, backend: DbBackend) -> Option<Condi
     Some(Condition::all().add(row::Column::SessionOwnerId.eq(caller.id.as_str())).add(any))
 }
 
-/// SQLite takes an index on the instance whenever it can, and then reads and sorts every row of all these instances,
-/// though the newest few are wanted.
-fn no_index(backend: DbBackend) -> SimpleExpr {
-    let column = Expr::col(row::Column::InstanceId);
+/// The column such that SQLite does not take an index for it. PostgreSQL knows better.
+pub(super) fn without_index(column: SimpleExpr, backend: DbBackend) -> SimpleExpr {
     if backend == DbBackend::Sqlite { Expr::cust_with_expr("+?", column) } else { column }
 }
 

@@ -172,7 +172,7 @@ fn ages_become_spans_of_days() {
 #[test]
 fn what_cannot_become_a_query_is_refused_with_a_way_out() {
     let told = |statements: &str, listing: &Listing| match list(statements, listing).unwrap_err().told {
-        Told::TooWide(why) => why,
+        Told::TooWide(why) => why.to_string(),
         other => panic!("{other:?}"),
     };
     let patterns = conditional("Allow", "*", r#""StringLike":{"ecs-workbench:RecordingAge":"1*"}"#);
