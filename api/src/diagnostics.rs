@@ -10,8 +10,8 @@ use domain::server_keys::ServerKeys;
 use openapi::replies::AccessDeniedDetail;
 use serde::{Deserialize, Serialize};
 
-/// The first byte of a message.
-const VERSION: u8 = 1;
+/// How a message begins; its Base64 begins with `AQ`, as the vendor's does.
+const VERSION: [u8; 2] = [1, 0];
 
 /// What was sealed here is shorter.
 const MAX_CHARACTERS: usize = 16 * 1024;
@@ -124,7 +124,8 @@ impl Diagnostics {
         let sealed = keys.seal(&context(account), &text).ok()?;
         // Of the sealed text's two parts the second is hexadecimal, which takes twice the room.
         let (key_id, rest) = sealed.split_once('.')?;
-        let mut bytes = vec![VERSION, u8::try_from(key_id.len()).ok()?];
+        let mut bytes = VERSION.to_vec();
+        bytes.push(u8::try_from(key_id.len()).ok()?);
         bytes.extend_from_slice(key_id.as_bytes());
         bytes.extend(hex::decode(rest).ok()?);
         Some(STANDARD.encode(bytes))
@@ -140,7 +141,7 @@ impl Diagnostics {
             return Err(InvalidDiagnostics);
         }
         let bytes = STANDARD.decode(message).map_err(|_| InvalidDiagnostics)?;
-        let [VERSION, length, rest @ ..] = &bytes[..] else { return Err(InvalidDiagnostics) };
+        let Some([length, rest @ ..]) = bytes.strip_prefix(&VERSION) else { return Err(InvalidDiagnostics) };
         let (key_id, sealed) = rest.split_at_checked(usize::from(*length)).ok_or(InvalidDiagnostics)?;
         let key_id = std::str::from_utf8(key_id).map_err(|_| InvalidDiagnostics)?;
         let text = keys
@@ -217,7 +218,8 @@ mod tests {
         // What was sealed for another purpose is no message either.
         let secret = keys.seal("access_keys:x", b"{}").unwrap();
         let (id, rest) = secret.split_once('.').unwrap();
-        let mut other = vec![VERSION, u8::try_from(id.len()).unwrap()];
+        let mut other = VERSION.to_vec();
+        other.push(u8::try_from(id.len()).unwrap());
         other.extend_from_slice(id.as_bytes());
         other.extend(hex::decode(rest).unwrap());
         assert!(Diagnostics::open(&keys, &account('0'), &STANDARD.encode(other)).is_err());
