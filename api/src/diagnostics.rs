@@ -114,7 +114,7 @@ impl Diagnostics {
             resource: denied.resource.clone(),
             caller_kind: caller.kind.to_owned(),
             caller_name: caller.display_name,
-            context: denied.context.clone(),
+            context: denied.context.to_vec(),
             statement: denied.statement.as_ref().map(|by| (by.policy.to_string(), by.statement)),
         }
     }

@@ -159,7 +159,7 @@ pub struct Denied {
     /// The statement, where it was one.
     pub statement: Option<Box<StatementId>>,
     /// What conditions were asked about: every key of the request with its values.
-    pub context: Vec<(String, Vec<String>)>,
+    pub context: Box<[(String, Vec<String>)]>,
     /// What the caller is told.
     pub told: Told,
 }
@@ -347,7 +347,7 @@ fn context(principal: &Principal, principal_arn: &str, resource: &Resource, fact
 }
 
 /// A context as texts, its keys in the spelling that people know.
-fn shown(context: &Context) -> Vec<(String, Vec<String>)> {
+fn shown(context: &Context) -> Box<[(String, Vec<String>)]> {
     let spelled = [
         keys::CURRENT_TIME,
         keys::SECURE_TRANSPORT,
@@ -397,7 +397,7 @@ fn fixed_rule(entry: &CatalogueEntry, principal: &Principal, resource: &Resource
         policy_type: PolicyType::AccountLevelIdentityBasedPolicy,
         by: None,
         statement: None,
-        context: Vec::new(),
+        context: Box::default(),
         told: Told::Denial,
     })
 }
