@@ -147,7 +147,7 @@ async fn fill(url: &str) {
         ),
         format!(
             "{} INSERT INTO recordings SELECT {token}, '{ACCOUNT}', 'i-' || (i % 1000), {agent}, 'terminal', \
-             'acs:oss:cn-hangzhou:{ACCOUNT}:workbench-record-{ACCOUNT}-x/record', 'record/x', '', {NOW} - i * 25000, 0, 0, 30, 'open', \
+             'acs:oss:cn-hangzhou:{ACCOUNT}:workbench-record-{ACCOUNT}-x/record', 'record/x', '', {NOW} - 25000 * CAST(i AS BIGINT), 0, 0, 30, 'open', \
              NULL, NULL, NULL, NULL, 0, 0, '{zeros}', 0, NULL, {yes}, 'acs:ram::{ACCOUNT}:user/u' || (i % 2000), \
              'user/' || (200000000000000000 + i % 2000), NULL FROM n",
             series(100_000),
