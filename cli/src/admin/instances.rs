@@ -29,7 +29,7 @@ pub(super) async fn run(
                 );
             }
             let shown = shown(&standing);
-            terminal::print(&facts([("InstanceId", instance.to_string()), ("Tags", shown)].into_iter()))
+            terminal::print(&facts([("InstanceId", instance.to_string()), ("Tags", shown)]))
         }
         InstanceCommand::List => {
             let instances = store.list_instances(granted).await.map_err(refused)?;
