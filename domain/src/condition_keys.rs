@@ -50,7 +50,8 @@ impl SessionOwner {
         let id = match principal {
             Principal::Account { .. } => "root".to_owned(),
             Principal::User { user_id, .. } => format!("user/{user_id}"),
-            Principal::AssumedRole { role_id, session_name, .. } => format!("role/{role_id}/{session_name}"),
+            // By its key: whoever assumes the role chooses the name of the session, somebody else's too.
+            Principal::AssumedRole { role_id, session_key, .. } => format!("role/{role_id}/{session_key}"),
             Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. } => return None,
         };
         Some(Self { arn: principal.arn(), id })

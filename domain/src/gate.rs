@@ -14,8 +14,8 @@ use std::sync::Arc;
 use policies::{Context, ContextValue, Decision, Layers, Outcome, PolicySet, PolicyType, StatementId, keys};
 
 pub use lists::{
-    Admitted, Candidates, ListNeeds, ListScope, Listing, MAX_LISTED_INSTANCES, MAX_LISTED_OWNERS, OwnerClass,
-    RowClass, TooWide, list_needs,
+    Admitted, Candidates, ListNeeds, ListScope, Listing, MAX_LISTED_CLASSES, MAX_LISTED_INSTANCES,
+    MAX_LISTED_OWNERS, OwnerClass, RowClass, TooWide, list_needs,
 };
 
 pub use resource::{IdentityResource, InstanceFacts, Resource};

@@ -21,7 +21,11 @@ use crate::{AccountId, InstanceId, Region};
 pub const MAX_LISTED_INSTANCES: usize = 10_000;
 
 /// The most owners whose names a list compares with patterns.
-pub const MAX_LISTED_OWNERS: usize = 1_000;
+pub const MAX_LISTED_OWNERS: usize = 300;
+
+/// The most classes of recordings that a list tells apart, and that its query then names. Each takes a context of its
+/// own in memory; and of a condition in SQL, SQLite reads no more than 1,000 levels.
+pub const MAX_LISTED_CLASSES: usize = 400;
 
 /// The most decisions that a list takes: each is some microseconds.
 const MAX_DECISIONS: usize = 50_000;
@@ -115,7 +119,8 @@ pub enum TooWide {
     /// More rows are told apart than are searched at once.
     #[error(
         "Your policies tell more rows of this list apart than are searched at once ({MAX_LISTED_INSTANCES} instances, \
-         {MAX_DECISIONS} decisions); name one InstanceId."
+         {MAX_LISTED_CLASSES} combinations of owner, kind and age, {MAX_DECISIONS} decisions); name one InstanceId, or \
+         let the policies name fewer."
     )]
     Rows,
     /// Too many owners are compared with patterns.
@@ -267,6 +272,10 @@ pub(super) fn admit(
             rows: together(&classes, &admitted),
         })
         .collect();
+    let named: usize = admitted.iter().map(|one| one.rows.as_ref().map_or(1, Vec::len)).sum();
+    if named > MAX_LISTED_CLASSES {
+        return Err(too_wide(TooWide::Rows));
+    }
     let all = admitted.iter().any(|one| one.instances.is_none() && one.rows.is_none());
     Ok((if all { ListScope::All } else { ListScope::Some(admitted) }, by))
 }
@@ -284,7 +293,7 @@ fn row_classes(
     } else if by_stored_owner {
         stored_owners(&listing.candidates.owners, caller)?.into_iter().map(Some).collect()
     } else {
-        named_owners(about(SESSION_OWNER)).into_iter().map(Some).collect()
+        named_owners(about(SESSION_OWNER))?.into_iter().map(Some).collect()
     };
     let kinds: Vec<Option<&'static str>> = if about(CAPTURE_KIND).next().is_none() {
         vec![None]
@@ -292,6 +301,9 @@ fn row_classes(
         CAPTURE_KINDS.iter().copied().map(Some).collect()
     };
     let ages = spans_of_ages(about(RECORDING_AGE))?;
+    if owners.len().saturating_mul(kinds.len()).saturating_mul(ages.len()) > MAX_LISTED_CLASSES {
+        return Err(TooWide::Rows);
+    }
     let mut classes = Vec::new();
     for owner in &owners {
         for kind in &kinds {
@@ -304,16 +316,21 @@ fn row_classes(
 }
 
 /// Owners by the names that policies spell out; whatever others there are fare alike.
-fn named_owners<'a>(comparisons: impl Iterator<Item = &'a KeyComparison<'a>>) -> Vec<OwnerClass> {
+fn named_owners<'a>(
+    comparisons: impl Iterator<Item = &'a KeyComparison<'a>>,
+) -> Result<Vec<OwnerClass>, TooWide> {
     let exact = comparisons.filter(|found| found.comparison == Comparison::Exact);
     let names: BTreeSet<String> =
         exact.flat_map(|found| found.values).map(ToString::to_string).filter(|name| name != SELF).collect();
+    if names.len() > MAX_LISTED_CLASSES / 2 {
+        return Err(TooWide::Rows);
+    }
     let mut classes = vec![OwnerClass::Nobody];
     for own in [true, false] {
         classes.extend(names.iter().map(|arn| OwnerClass::Named { arn: arn.clone(), own }));
         classes.push(OwnerClass::Others { but: names.iter().cloned().collect(), own });
     }
-    classes
+    Ok(classes)
 }
 
 /// Owners one by one, and the caller, who may yet own something.

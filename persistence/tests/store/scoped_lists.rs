@@ -7,8 +7,8 @@ use domain::actions::{Action as _, ListAgents, ListInstanceRecords};
 use domain::agent::Agent;
 use domain::condition_keys::SessionOwner;
 use domain::gate::{
-    Denied, Granted, InstanceFacts, Listing, PrincipalPolicies, RequestFacts, Resource, Told, authorize,
-    list_needs,
+    Denied, Granted, InstanceFacts, Listing, MAX_LISTED_CLASSES, PrincipalPolicies, RequestFacts, Resource,
+    Told, authorize, list_needs,
 };
 use domain::identity::UserId;
 use domain::principal::Principal;
@@ -29,6 +29,7 @@ on_both!(
     counts_follow_expiry_and_sweeps,
     ages_move_on_between_pages,
     agents_of_admitted_instances,
+    as_many_classes_as_there_may_be_are_one_query,
 );
 
 const NOW: i64 = 10 * DAY;
@@ -465,4 +466,24 @@ async fn agents_of_admitted_instances(world: World) {
     let page = PageRequest::Number { number: 1, size: 10 };
     let refused = world.store.list_agents(&wide, page).await;
     assert!(matches!(refused, Err(persistence::StoreError::OutsideGrant { what: "list" })), "{refused:?}");
+}
+
+/// As deep a condition as a list ever asks of the database: SQLite refuses one of a thousand levels.
+async fn as_many_classes_as_there_may_be_are_one_query(world: World) {
+    let mut draw = Draw(5);
+    rows(&world, &mut draw, 20).await;
+    let names: Vec<String> =
+        (0..(MAX_LISTED_CLASSES - 3) / 2).map(|number| format!(r#""u{number}""#)).collect();
+    let condition = format!(r#""StringEquals":{{"ecs-workbench:SessionOwner":[{}]}}"#, names.join(","));
+    let narrowed = policies(&format!(
+        "{},{}",
+        statement("Allow", EVERYTHING, &condition),
+        statement("Allow", &named("web1"), "")
+    ));
+    let (tokens, total) = listed(&world, &user(9, "zoe"), &narrowed, None, NOW, true).await.unwrap();
+    assert_eq!(tokens.len() as u64, total);
+    let more = format!(r#""StringEquals":{{"ecs-workbench:SessionOwner":[{},"v","w"]}}"#, names.join(","));
+    let refused =
+        listed(&world, &user(9, "zoe"), &policies(&statement("Allow", EVERYTHING, &more)), None, NOW, true);
+    assert!(matches!(refused.await.unwrap_err().told, Told::TooWide(_)));
 }

@@ -189,6 +189,18 @@ fn what_cannot_become_a_query_is_refused_with_a_way_out() {
         (0..=MAX_LISTED_INSTANCES).map(|number| instance(&format!("i-{number}"), None)).collect();
     assert!(told(part, &listing(None, &many)).contains("name one InstanceId"));
     assert!(list(part, &listing(None, &many[1..])).is_ok());
+    // What multiplies is refused before it is built.
+    let texts = |count: usize| (0..count).map(|n| format!(r#""{n}""#)).collect::<Vec<_>>().join(",");
+    let combined = |owners: usize, ages: usize| {
+        let (owners, ages) = (texts(owners), texts(ages));
+        let condition = format!(
+            r#""StringEquals":{{"ecs-workbench:SessionOwner":[{owners}]}},"NumericEquals":{{"ecs-workbench:RecordingAge":[{ages}]}}"#
+        );
+        conditional("Allow", "*", &condition)
+    };
+    assert!(told(&combined(300, 300), &listing(None, &[])).contains("let the policies name fewer"));
+    assert!(told(&combined(300, 1), &listing(None, &[])).contains("let the policies name fewer"));
+    assert!(list(&combined(9, 9), &listing(None, &[])).is_ok());
 }
 
 #[test]
