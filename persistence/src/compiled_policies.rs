@@ -16,9 +16,12 @@ pub(crate) type NamedDocuments = Vec<(Arc<str>, Arc<PolicyDocument>)>;
 /// How much memory documents take at most, and as much again sets.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
+/// The whole text of a document, and what it is for.
+type Text = (DocumentKind, Box<str>);
+
 /// Compiled documents by their text, and sets by the documents in them.
 pub(crate) struct CompiledPolicies {
-    documents: Mutex<Kept<(DocumentKind, Box<str>), Arc<PolicyDocument>>>,
+    documents: Mutex<Kept<Text, Arc<PolicyDocument>>>,
     sets: Mutex<Kept<Same, PolicySet>>,
 }
 

@@ -483,7 +483,7 @@ async fn as_many_classes_as_there_may_be_are_one_query(world: World) {
     let (tokens, total) = listed(&world, &user(9, "zoe"), &narrowed, None, NOW, true).await.unwrap();
     assert_eq!(tokens.len() as u64, total);
     let more = format!(r#""StringEquals":{{"ecs-workbench:SessionOwner":[{},"v","w"]}}"#, names.join(","));
-    let refused =
-        listed(&world, &user(9, "zoe"), &policies(&statement("Allow", EVERYTHING, &more)), None, NOW, true);
-    assert!(matches!(refused.await.unwrap_err().told, Told::TooWide(_)));
+    let more = policies(&statement("Allow", EVERYTHING, &more));
+    let refused = listed(&world, &user(9, "zoe"), &more, None, NOW, true).await;
+    assert!(matches!(refused.unwrap_err().told, Told::TooWide(_)));
 }
