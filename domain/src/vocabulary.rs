@@ -194,7 +194,12 @@ pub fn vocabulary() -> Vocabulary {
         vocabulary = vocabulary.with_action(action, &patterns).expect("every form has a well-formed pattern");
     }
     KEYS.iter().fold(vocabulary, |vocabulary, (name, value_type)| {
-        vocabulary.with_key(name, *value_type, Presence::Sometimes)
+        // The owner's ARN, and that it is oneself.
+        if *name == condition_keys::SESSION_OWNER {
+            vocabulary.with_key_of_several(name, *value_type, Presence::Sometimes)
+        } else {
+            vocabulary.with_key(name, *value_type, Presence::Sometimes)
+        }
     })
 }
 
@@ -236,6 +241,20 @@ mod tests {
         let all = actions.len();
         actions.dedup();
         assert_eq!(actions.len(), all);
+    }
+
+    /// One's own session has its owner's ARN and `self` at once.
+    #[test]
+    fn conditions_that_the_two_values_of_an_owner_satisfy_never_count_as_contradiction() {
+        let findings = |key: &str| {
+            let text = format!(
+                r#"{{"Version": "1", "Statement": [{{"Effect": "Allow", "Action": "ecs-workbench:ViewInstanceRecords", "Resource": "*",
+                   "Condition": {{"StringEquals": {{"{key}": "self"}}, "StringLike": {{"{key}": "acs:ram::*:user/dev-*"}}}}}}]}}"#
+            );
+            policies::check(text.as_bytes(), policies::DocumentKind::Identity, &vocabulary())
+        };
+        assert_eq!(findings(condition_keys::SESSION_OWNER), []);
+        assert_eq!(findings(condition_keys::CAPTURE_KIND).len(), 1, "no kind is two things");
     }
 
     #[test]

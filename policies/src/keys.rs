@@ -54,12 +54,13 @@ pub(crate) fn facts<'a>() -> impl Iterator<Item = KeyFacts<'a>> {
             CURRENT_TIME | SECURE_TRANSPORT | MFA_PRESENT | PRINCIPAL_ARN => Presence::Always,
             _ => Presence::Sometimes,
         };
-        KeyFacts { name, value_type, presence }
+        KeyFacts { name, value_type, presence, several: false }
     });
     let tagged = TAGGED.iter().map(|(name, _)| KeyFacts {
         name,
         value_type: ValueType::Text,
         presence: Presence::Sometimes,
+        several: false,
     });
     named.chain(tagged)
 }

@@ -39,6 +39,7 @@ struct KnownKey {
     name: Box<str>,
     value_type: ValueType,
     presence: Presence,
+    several: bool,
 }
 
 /// What is known of a key that stands in a policy.
@@ -48,6 +49,8 @@ pub(crate) struct KeyFacts<'a> {
     pub(crate) name: &'a str,
     pub(crate) value_type: ValueType,
     pub(crate) presence: Presence,
+    /// One request may carry several values of it.
+    pub(crate) several: bool,
 }
 
 impl Vocabulary {
@@ -74,11 +77,19 @@ impl Vocabulary {
         Ok(self)
     }
 
-    /// Adds a condition key. A name that ends in `/`, such as `ecs-workbench:InstanceTag/`, stands for all keys that
-    /// begin with it.
+    /// Adds a condition key of which a request carries one value at most. A name that ends in `/`, such as
+    /// `ecs-workbench:InstanceTag/`, stands for all keys that begin with it.
     #[must_use]
     pub fn with_key(mut self, name: &str, value_type: ValueType, presence: Presence) -> Self {
-        self.keys.push(KnownKey { name: name.into(), value_type, presence });
+        self.keys.push(KnownKey { name: name.into(), value_type, presence, several: false });
+        self
+    }
+
+    /// Adds a condition key of which one request may carry several values, so that tests of it that no single value
+    /// satisfies may hold together. Otherwise as [`Vocabulary::with_key`].
+    #[must_use]
+    pub fn with_key_of_several(mut self, name: &str, value_type: ValueType, presence: Presence) -> Self {
+        self.keys.push(KnownKey { name: name.into(), value_type, presence, several: true });
         self
     }
 
@@ -110,12 +121,18 @@ impl Vocabulary {
             name: &known.name,
             value_type: known.value_type,
             presence: known.presence,
+            several: known.several,
         });
         own.chain(keys::facts()).find(|facts| {
             let begins =
                 key.get(..facts.name.len()).is_some_and(|start| start.eq_ignore_ascii_case(facts.name));
             begins && (key.len() == facts.name.len()) != facts.name.ends_with('/')
         })
+    }
+
+    /// Whether a request carries one value of the key at most. Of a key that nobody told of, nothing is known.
+    pub(crate) fn has_one_value(&self, key: &str) -> bool {
+        self.key(key).is_some_and(|facts| !facts.several)
     }
 
     /// The names of all keys of a prefix, for messages.

@@ -23,7 +23,7 @@ fn vocabulary() -> Vocabulary {
     .into_iter()
     .try_fold(Vocabulary::new(), |vocabulary, (name, forms)| vocabulary.with_action(name, forms))
     .expect("resource patterns")
-    .with_key("ecs-workbench:SessionOwner", ValueType::Text, Presence::Sometimes)
+    .with_key_of_several("ecs-workbench:SessionOwner", ValueType::Text, Presence::Sometimes)
     .with_key("ecs-workbench:InstanceTag/", ValueType::Text, Presence::Sometimes)
     .with_key("ecs-workbench:RecordingAge", ValueType::Number, Presence::Always)
 }
@@ -237,6 +237,25 @@ fn conditions() {
                 (NeverMatches, GeneralWarning, "/Condition/StringEquals/acs:SourceVpc"),
                 (KeyCase, Suggestion, "/Condition/StringLike/acs:sourcevpc"),
             ],
+        ),
+        // A request may carry several owners of a session, and who knows how many values of a key that is not known.
+        (
+            "Allow",
+            r#"{"StringEquals": {"ecs-workbench:SessionOwner": "self"}, "StringLike": {"ecs-workbench:SessionOwner": "acs:ram::*:user/dev-*"}}"#,
+            &[],
+        ),
+        (
+            "Deny",
+            r#"{"StringEquals": {"oss:Prefix": "a"}, "StringLike": {"oss:Prefix": "b*"}}"#,
+            &[
+                (UnknownConditionKey, SecurityWarning, "/Condition/StringEquals/oss:Prefix"),
+                (UnknownConditionKey, SecurityWarning, "/Condition/StringLike/oss:Prefix"),
+            ],
+        ),
+        (
+            "Allow",
+            r#"{"StringEquals": {"ecs-workbench:InstanceTag/a": "x"}, "StringLike": {"ecs-workbench:InstanceTag/a": "y*"}}"#,
+            &[(NeverMatches, GeneralWarning, "/Condition/StringEquals/ecs-workbench:InstanceTag~1a")],
         ),
         (
             "Allow",
