@@ -133,6 +133,47 @@ fn conditions_make_it_a_bound_and_the_witness_carries_the_keys() {
     assert!(compare(mixed, mixed).only_b.bounds[0].starts_with("k:n is compared in several ways"));
 }
 
+/// `self` and the owner's ARN are two values of one request: A allows it, B never does.
+#[test]
+fn that_a_key_has_one_value_is_a_bound_where_it_matters_also_without_any_difference() {
+    let allow = |condition: &str| {
+        format!(r#"{{"Effect": "Allow", "Action": "a:b", "Resource": "*", "Condition": {{{condition}}}}}"#)
+    };
+    let a = allow(r#""StringEquals": {"KEY": "self"}, "StringLike": {"KEY": "acs:*"}"#);
+    let b = allow(r#""StringEquals": {"KEY": "nobody"}, "StringLike": {"KEY": "acs:*"}"#);
+    let (a, b) = (a.as_str(), b.as_str());
+    let mut context = Context::new();
+    context.insert_all("k:owner", ["self", "acs:ram::1:user/al"].map(Into::into));
+    let request =
+        Request { principal: "acs:ram::1:user/al", action: "a:b", resource: "*", context: &context };
+    assert!(evaluate(&layers(&a.replace("KEY", "k:owner")), &request).is_allow());
+    assert!(!evaluate(&layers(&b.replace("KEY", "k:owner")), &request).is_allow());
+
+    let bounds = |key: &str, vocabulary: &Vocabulary| {
+        let [a, b] = [a, b].map(|statements| identity(&statements.replace("KEY", key)));
+        let difference = diff(&a, &b, vocabulary);
+        assert_eq!(difference.only_a.verdict, Verdict::Nothing, "{difference}");
+        assert_eq!(difference.only_a.bounds, difference.only_b.bounds);
+        let text = difference.to_string();
+        assert!(difference.only_a.bounds.iter().all(|bound| text.contains(bound)), "{text}");
+        difference.only_a.bounds
+    };
+    let with = Vocabulary::new().with_key("k:one", ValueType::Text, Presence::Sometimes).with_key_of_several(
+        "k:many",
+        ValueType::Text,
+        Presence::Sometimes,
+    );
+    let bound = |key: &str| format!("{key} is taken to have one value; a product may set several");
+    assert_eq!(bounds("k:owner", &with), [bound("k:owner")], "nobody told of it");
+    assert_eq!(bounds("k:many", &with), [bound("k:many")]);
+    assert_eq!(bounds("k:one", &with), [""; 0]);
+    assert_eq!(bounds("acs:PrincipalARN", &with), [""; 0]);
+
+    // One test, in whatever statements it stands, sees no difference between one value and several.
+    let one = allow(r#""StringLike": {"k:owner": ["a*", "b*"]}"#);
+    assert!(compare(&one, &format!("{one}, {one}")).only_b.bounds.is_empty());
+}
+
 #[test]
 fn unconditional_differences_beside_conditional_statements_depend_on_nothing() {
     let a =

@@ -49,6 +49,11 @@ pub(super) fn classes(
         if !complete {
             bounds.push(format!("{name} is compared in several ways; not all of its values were tried"));
         }
+        // Alike tests hold or fail together whatever the number of values.
+        let differ = tests.iter().any(|(_, test)| !same_test(test, tests[0].1));
+        if differ && !vocabulary.has_one_value(name) {
+            bounds.push(format!("{name} is taken to have one value; a product may set several"));
+        }
         let always = vocabulary.key(name).is_some_and(|facts| facts.presence == Presence::Always);
         let absent = (!always).then_some(None);
         let mut of_key: Vec<(Bits, Option<String>)> = Vec::new();
@@ -87,6 +92,10 @@ pub(super) fn classes(
         classes = joined;
     }
     Ok(Contexts { classes, bounds })
+}
+
+fn same_test(left: &KeyTest, right: &KeyTest) -> bool {
+    left.operator() == right.operator() && left.values() == right.values()
 }
 
 /// Values of a key of which every class has one, and whether that is so. Values of several types cannot be ordered
