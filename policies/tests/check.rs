@@ -155,6 +155,24 @@ fn lists_are_asked_on_the_star() {
         &[(DenyListOnArn, GeneralWarning, "/Action/0"), (DenyListOnArn, SecurityWarning, "/Action/1")],
     );
     finds(&format!(r#"{{"Effect": "Deny", "Action": "ecs-workbench:View*", {arn}"#), &[]);
+    // What NotAction does not leave out it takes in.
+    finds(
+        &format!(r#"{{"Effect": "Deny", "NotAction": "ecs-workbench:View*", {arn}"#),
+        &[(DenyListOnArn, GeneralWarning, "/NotAction")],
+    );
+    for (left_out, resource) in [
+        (r#"["ecs-workbench:View*", "ecs-workbench:List*"]"#, "acs:ecs-workbench:*:*:workbench/i-1"),
+        (r#""ecs-workbench:View*""#, "acs:ecs:*:*:instance/*"),
+        (r#""ecs-workbench:View*""#, "*"),
+    ] {
+        let statement = format!(r#"{{"Effect": "Deny", "NotAction": {left_out}, "Resource": "{resource}"}}"#);
+        finds(&statement, &[]);
+    }
+    let list = format!(
+        r#"{{"Version": "1", "Statement": [{{"Effect": "Deny", "Action": "ecs-workbench:ListInstanceRecords", {arn}]}}"#
+    );
+    let message = &findings_of(&list, DocumentKind::Identity)[0].message;
+    assert!(message.ends_with("does not refuse as a whole"), "{message}");
     finds(
         &format!(r#"{{"Effect": "Allow", "Action": "ecs-workbench:ListAgents", {arn}"#),
         &[(NeverMatches, GeneralWarning, "")],

@@ -3,6 +3,7 @@
 use crate::action::{ActionName, ActionPattern};
 use crate::document::{Effect, Statement};
 use crate::glob::{Glob, LetterCase};
+use crate::resource::Resources;
 
 use super::sites::{ElementSites, StatementSites};
 use super::{Lint, Linter, Severity, cover};
@@ -158,9 +159,12 @@ impl Linter<'_> {
 
     /// What the actions of a statement are asked on, against its resources.
     pub(super) fn reach(&mut self, statement: &Statement, sites: &StatementSites) {
-        let (Some(resources), false) = (&statement.resources, statement.actions.negated) else { return };
+        let Some(resources) = &statement.resources else { return };
         if resources.negated || resources.patterns.iter().any(|pattern| pattern.parts().is_none()) {
             return;
+        }
+        if statement.actions.negated {
+            return self.reach_of_the_others(statement, resources, sites);
         }
         let mut nothing = true;
         for ((pattern, spelled), site) in
@@ -191,11 +195,8 @@ impl Linter<'_> {
                 } else {
                     Severity::GeneralWarning
                 };
-                let message = format!(
-                    "{spelled:?} takes in an operation that is asked on *, which a Deny on a resource name does not stop"
-                );
-                let mend = "deny it on \"Resource\": \"*\" in a statement of its own";
-                self.mark(severity, Lint::DenyListOnArn, site, message, mend);
+                let message = format!("{spelled:?} takes in an operation {ASKED_ON_STAR}");
+                self.mark(severity, Lint::DenyListOnArn, site, message, DENY_ON_STAR);
             }
         }
         if nothing {
@@ -208,7 +209,31 @@ impl Linter<'_> {
             );
         }
     }
+
+    /// A Deny with NotAction takes in the operations on `*` of the products whose resources it names, unless it leaves
+    /// them out.
+    fn reach_of_the_others(&mut self, statement: &Statement, resources: &Resources, sites: &StatementSites) {
+        let of_a_named_product = |action: &str| {
+            resources.patterns.iter().filter_map(|pattern| pattern.parts()).any(|[code, ..]| {
+                ActionName::split(action).is_some_and(|action| code.matches(action.service))
+            })
+        };
+        let listing = self.vocabulary.actions().iter().find(|action| {
+            action.on_all
+                && of_a_named_product(&action.name)
+                && statement.actions.cover(ActionName::split(&action.name))
+        });
+        if let (Effect::Deny, Some(listing)) = (statement.effect, listing) {
+            let message = format!("NotAction takes in {}, an operation {ASKED_ON_STAR}", listing.name);
+            let (severity, place) = (Severity::GeneralWarning, &sites.actions.name);
+            self.mark(severity, Lint::DenyListOnArn, place, message, DENY_ON_STAR);
+        }
+    }
 }
+
+/// What is wrong, and how it is mended, with a Deny of an operation that is asked on `*`. Of some, it leaves rows out.
+const ASKED_ON_STAR: &str = "that is asked on *, which a Deny on a resource name does not refuse as a whole";
+const DENY_ON_STAR: &str = "deny it on \"Resource\": \"*\" in a statement of its own";
 
 /// By its name, an operation that lists and so has no resource of its own.
 fn looks_like_a_list(pattern: &ActionPattern) -> bool {
