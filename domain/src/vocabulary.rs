@@ -169,6 +169,30 @@ const ELSEWHERE: &[AskedOn] = asked_on! {
     "sts:AssumeRoleWithOIDC": Role;
 };
 
+/// The rest of the vendor's RAM. Of these it is known only that they are asked on something of RAM.
+const ELSEWHERE_IN_RAM: &[&str] = &[
+    "ram:BindMFADevice",
+    "ram:ChangePassword",
+    "ram:ClearAccountAlias",
+    "ram:CreateVirtualMFADevice",
+    "ram:DeleteServiceLinkedRole",
+    "ram:DeleteVirtualMFADevice",
+    "ram:GetAccountAlias",
+    "ram:GetPasswordPolicy",
+    "ram:GetSecurityPreference",
+    "ram:GetServiceLinkedRoleTemplate",
+    "ram:GetUserMFAInfo",
+    "ram:ListTagResources",
+    "ram:ListVirtualMFADevices",
+    "ram:SetAccountAlias",
+    "ram:SetPasswordPolicy",
+    "ram:SetSecurityPreference",
+    "ram:TagResources",
+    "ram:UnbindMFADevice",
+    "ram:UntagResources",
+    "ram:UpdatePolicyDescription",
+];
+
 /// What an action of the wire is asked on; none for an action that comes by another door.
 #[must_use]
 pub fn asked_on(entry: &CatalogueEntry) -> Option<&'static AskedOn> {
@@ -192,6 +216,9 @@ pub fn vocabulary() -> Vocabulary {
             }
         }
         vocabulary = vocabulary.with_action(action, &patterns).expect("every form has a well-formed pattern");
+    }
+    for action in ELSEWHERE_IN_RAM {
+        vocabulary = vocabulary.with_action(action, &["acs:ram:*:*:*"]).expect("a well-formed pattern");
     }
     KEYS.iter().fold(vocabulary, |vocabulary, (name, value_type)| {
         // The owner's ARN, and that it is oneself.
@@ -236,11 +263,30 @@ mod tests {
 
     #[test]
     fn no_action_stands_twice() {
-        let mut actions: Vec<&str> = ASKED_ON.iter().chain(ELSEWHERE).map(|asked| asked.action).collect();
+        let asked = ASKED_ON.iter().chain(ELSEWHERE).map(|asked| asked.action);
+        let mut actions: Vec<&str> = asked.chain(ELSEWHERE_IN_RAM.iter().copied()).collect();
         actions.sort_unstable();
         let all = actions.len();
         actions.dedup();
         assert_eq!(actions.len(), all);
+    }
+
+    #[test]
+    fn no_action_of_the_vendor_s_ram_is_taken_for_a_mistake() {
+        for action in
+            ["ram:ChangePassword", "ram:BindMFADevice", "ram:ListTagResources", "ram:SetPasswordPolicy"]
+        {
+            for effect in ["Allow", "Deny"] {
+                for resource in ["*", "acs:ram:*:*:user/ana", "acs:ram:*:*:mfa/*"] {
+                    let text = format!(
+                        r#"{{"Version": "1", "Statement": [{{"Effect": "{effect}", "Action": "{action}", "Resource": "{resource}"}}]}}"#
+                    );
+                    let findings =
+                        policies::check(text.as_bytes(), policies::DocumentKind::Identity, &vocabulary());
+                    assert_eq!(findings, [], "{text}");
+                }
+            }
+        }
     }
 
     /// One's own session has its owner's ARN and `self` at once.
