@@ -120,6 +120,10 @@ fn trust_of_the_account() -> PolicySet {
 }
 
 fn allowed_for_own_sessions(entry: &CatalogueEntry, forms: &[Form], column: &Column) -> bool {
+    // It is about no session, and what the trust layer refuses is not asked here.
+    if entry.ram_action() == "sts:AssumeRole" {
+        return false;
+    }
     let mut context = Context::new();
     context.insert("ecs-workbench:SessionOwner", "self");
     let (principal, action) = (column.principal.arn(), entry.ram_action());
@@ -238,10 +242,11 @@ fn nobody_who_only_looks_can_change_anything() {
             for forms in asked_on(entry).unwrap().alternatives {
                 let cell = cell(entry, forms, &column);
                 match column.name.as_str() {
-                    "AccountOwner" => assert!(
-                        (cell == "allow") != (entry.ram_action() == "sts:AssumeRole"),
-                        "the owner may all but assume a role: {entry:?}"
-                    ),
+                    "AccountOwner" => {
+                        let assumes = entry.ram_action() == "sts:AssumeRole";
+                        let promised = if assumes { "-" } else { "allow" };
+                        assert_eq!(cell, promised, "the owner may all but assume a role: {entry:?}");
+                    }
                     "HansardAuditorAccess" => {
                         assert_eq!(cell == "-", entry.access == Access::Write, "{entry:?}");
                     }
