@@ -172,7 +172,7 @@ fn lists_are_asked_on_the_star() {
         r#"{{"Version": "1", "Statement": [{{"Effect": "Deny", "Action": "ecs-workbench:ListInstanceRecords", {arn}]}}"#
     );
     let message = &findings_of(&list, DocumentKind::Identity)[0].message;
-    assert!(message.ends_with("does not refuse as a whole"), "{message}");
+    assert!(message.ends_with("need not refuse as a whole"), "{message}");
     finds(
         &format!(r#"{{"Effect": "Allow", "Action": "ecs-workbench:ListAgents", {arn}"#),
         &[(NeverMatches, GeneralWarning, "")],

@@ -231,8 +231,9 @@ impl Linter<'_> {
     }
 }
 
-/// What is wrong, and how it is mended, with a Deny of an operation that is asked on `*`. Of some, it leaves rows out.
-const ASKED_ON_STAR: &str = "that is asked on *, which a Deny on a resource name does not refuse as a whole";
+/// What is wrong, and how it is mended, with a Deny of an operation that is asked on `*`. Of a list it may leave rows
+/// out, so that it does stop something.
+const ASKED_ON_STAR: &str = "that is asked on *, which a Deny on a resource name need not refuse as a whole";
 const DENY_ON_STAR: &str = "deny it on \"Resource\": \"*\" in a statement of its own";
 
 /// By its name, an operation that lists and so has no resource of its own.
