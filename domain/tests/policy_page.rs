@@ -26,6 +26,9 @@ fn the_page_for_authors_says_what_the_program_does() {
     for key in keys() {
         assert!(page.contains(&format!("`{key}")), "docs/policies.md lacks the condition key {key}");
     }
+    let steps = "10,000,000";
+    assert_eq!(steps.replace(',', ""), policies::MAX_DIFFERENCE_STEPS.to_string());
+    assert!(page.contains(&format!("Past {steps} steps it says `unknown`")));
     for policy in system_policies::ALL {
         assert!(page.contains(&format!("`{}`", policy.name)), "docs/policies.md lacks {}", policy.name);
     }

@@ -34,7 +34,7 @@ pub(crate) enum PolicyToolCommand {
     /// Say what B allows that A does not, and the reverse, each with a request that shows it.
     ///
     /// Exact over actions and resources; where conditions make it a bound, it says so. Exit codes: 0 no difference;
-    /// 1 they differ; 2 a file cannot be read or is refused; 3 unknown, since the comparison grew too large.
+    /// 1 they differ; 2 a file cannot be read or is refused; 3 unknown, since the comparison grew past 10,000,000 steps.
     Diff(DiffArguments),
     /// Run cases from files; the last line is `N passed, N failed`.
     ///

@@ -124,6 +124,11 @@ fn diff_says_unknown_instead_of_running_on() {
     assert!(said.contains("unknown whether B allows what A does not: "), "{said} {}", stderr(&output));
     let found = said.contains(" on acs:ecs-workbench:");
     assert_eq!(output.status.code(), Some(if found { 1 } else { 3 }), "{said}");
+
+    let help = stdout(&policy(&["diff", "--help"]));
+    let words: Vec<&str> = help.split_whitespace().collect();
+    assert!(words.join(" ").contains("3 unknown, since the comparison grew past 10,000,000 steps"), "{help}");
+    assert_eq!(policies::MAX_DIFFERENCE_STEPS, 10_000_000);
 }
 
 #[test]
