@@ -270,6 +270,37 @@ fn policies_are_attached_to_and_detached_from_users_groups_and_roles() {
 }
 
 #[test]
+fn nothing_is_attached_within_a_resource_group() {
+    let deployment = Deployment::start();
+    let _ = bare_user(&deployment, "ana");
+    let mut root = IdentitySdk::of(&deployment.root);
+    root.ok("CreateGroup", &json!({"GroupName": "crew"}));
+    let trust = json!({"Version": "1", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": {"RAM": format!("acs:ram::{}:root", deployment.account())}}]});
+    root.ok("CreateRole", &json!({"RoleName": "deploy", "AssumeRolePolicyDocument": trust.to_string()}));
+    for (kind, name) in [("User", "ana"), ("Group", "crew"), ("Role", "deploy")] {
+        let named = format!("{kind}Name");
+        let mut asked = json!({"PolicyType": "System", "PolicyName": "AdministratorAccess", &named: name});
+        let has = |root: &mut IdentitySdk| {
+            let listed = root.ok(&format!("ListPoliciesFor{kind}"), &json!({&named: name}));
+            names(&listed["Policies"]["Policy"]).contains(&"AdministratorAccess")
+        };
+        for (action, before) in [("AttachPolicyTo", false), ("DetachPolicyFrom", true)] {
+            let action = format!("{action}{kind}");
+            asked["ResourceGroupId"] = json!("rg-1");
+            let outcome = root.call(&action, &asked);
+            assert_eq!(outcome["error"]["code"], "InvalidParameter.ResourceGroupId", "{outcome}");
+            let message = outcome["error"]["message"].as_str().unwrap();
+            assert!(message.contains("there are no resource groups here; leave it out"), "{message}");
+            assert_eq!(has(&mut root), before, "{action}");
+            asked["ResourceGroupId"] = json!("");
+            root.ok(&action, &asked);
+            assert_eq!(has(&mut root), !before, "{action}");
+        }
+    }
+}
+
+#[test]
 fn a_user_has_at_most_ten_policies_of_the_account() {
     let deployment = Deployment::start();
     let _ = bare_user(&deployment, "ana");

@@ -14,6 +14,9 @@ pub struct PolicyOfUserRequest {
     pub policy_name: String,
     /// The user's name.
     pub user_name: String,
+    /// Refused: there are no resource groups here.
+    #[schema(nullable = false)]
+    pub resource_group_id: Option<String>,
 }
 
 /// Asks for the policies of one user.
@@ -36,6 +39,9 @@ pub struct PolicyOfGroupRequest {
     pub policy_name: String,
     /// The group's name.
     pub group_name: String,
+    /// Refused: there are no resource groups here.
+    #[schema(nullable = false)]
+    pub resource_group_id: Option<String>,
 }
 
 /// Asks for the policies of one group.
@@ -58,6 +64,9 @@ pub struct PolicyOfRoleRequest {
     pub policy_name: String,
     /// The role's name.
     pub role_name: String,
+    /// Refused: there are no resource groups here.
+    #[schema(nullable = false)]
+    pub resource_group_id: Option<String>,
 }
 
 /// Asks for the policies of one role.

@@ -15,7 +15,8 @@ impl RpcAction for AttachPolicyToRole {
 
     async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
         let bearer = PolicyBearer::Role(name("RoleName", &asked.role_name)?);
-        Ok(attachment::located(&bearer, &policy::policy(&asked.policy_type, &asked.policy_name)?))
+        let policy = policy::policy(&asked.policy_type, &asked.policy_name)?;
+        attachment::located(&bearer, &policy, asked.resource_group_id.as_deref())
     }
 
     async fn run(

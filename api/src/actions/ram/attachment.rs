@@ -7,13 +7,26 @@ use domain::policy_bearer::PolicyBearer;
 use openapi::ram::{AttachedPoliciesReply, AttachedPolicyItem, AttachedPolicyList, DoneReply};
 use persistence::AttachedPolicy;
 
+use super::invalid;
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done};
 use crate::errors::ActionError;
 
 /// Whoever attaches or detaches must be allowed both: the one who has the policy, and the policy.
-pub(super) fn located(bearer: &PolicyBearer, policy: &PolicyRef) -> Resource {
-    Resource::Identity(vec![bearer.resource(), IdentityResource::Policy(policy.clone())])
+pub(super) fn located(
+    bearer: &PolicyBearer,
+    policy: &PolicyRef,
+    resource_group: Option<&str>,
+) -> Result<Resource, ActionError> {
+    // An attachment that is meant for one group would hold for the whole account.
+    match resource_group {
+        None | Some("") => {}
+        Some(_) => {
+            let rule = "there are no resource groups here; leave it out";
+            return Err(invalid("ResourceGroupId", rule).into());
+        }
+    }
+    Ok(Resource::Identity(vec![bearer.resource(), IdentityResource::Policy(policy.clone())]))
 }
 
 pub(super) async fn attach<A: AdministersIdentity>(
