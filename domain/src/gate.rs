@@ -23,7 +23,7 @@ pub use resource::{IdentityResource, InstanceFacts, Resource};
 use crate::actions::{Action, CatalogueEntry, Door, Product};
 use crate::condition_keys;
 use crate::principal::Principal;
-use crate::{AccountId, InstanceId, Timestamp};
+use crate::{AccountId, InstanceId, Timestamp, vocabulary};
 
 /// The condition key of AssumeRole's ExternalId.
 const EXTERNAL_ID: &str = "sts:ExternalId";
@@ -296,7 +296,7 @@ fn ask_policies(
                 return Err(denied(arn, explicit, reason.policy_type(), reason.statement().cloned()));
             }
         }
-        if entry.product == Product::Workbench && resource.covers_many_instances() {
+        if resource.covers_many_instances() && vocabulary::is_about_instances(entry) {
             if !policies::allows_for_every_resource(layers, &request) {
                 let by = Some("rule:condition-of-each-instance".to_owned());
                 let nothing = denied(arn, false, PolicyType::AccountLevelIdentityBasedPolicy, None);

@@ -89,14 +89,14 @@ macro_rules! asked_on {
     };
 }
 
-/// What the actions of the wire are asked on.
+/// What the actions of the wire are asked on. A list is asked on the instance of each of its rows too.
 const ASKED_ON: &[AskedOn] = asked_on! {
     "ecs-workbench:SetInstanceRecordConfig": Instance | AllInstances;
     "ecs-workbench:GetInstanceRecordConfig": Instance | AllInstances;
     "ecs-workbench:ListInstanceRecords": Instance | Everything;
     "ecs-workbench:ViewInstanceRecords": Instance;
     "ecs-workbench:CreateAgentJoinToken": Instance | AllInstances;
-    "ecs-workbench:ListAgents": Everything;
+    "ecs-workbench:ListAgents": Instance | Everything;
     "ecs-workbench:ValidatePolicy": Everything;
     "ecs-workbench:SimulatePolicy": Everything | User | Group | Role;
     "ecs-workbench:ListAuditEvents": Instance | Everything;
@@ -198,6 +198,17 @@ const ELSEWHERE_IN_RAM: &[&str] = &[
 pub fn asked_on(entry: &CatalogueEntry) -> Option<&'static AskedOn> {
     let action = entry.ram_action();
     ASKED_ON.iter().find(|asked| entry.door == Door::Wire && asked.action == action)
+}
+
+/// Whether an action is about instances, or shows something of them: so that who asks about all of them asks about each.
+pub(crate) fn is_about_instances(entry: &CatalogueEntry) -> bool {
+    let action = entry.ram_action();
+    let asked = ASKED_ON.iter().find(|asked| asked.action == action);
+    // What has no line here could be about anything.
+    asked.is_none_or(|asked| {
+        let mut forms = asked.alternatives.iter().copied().flatten();
+        forms.any(|form| matches!(form, Instance | AllInstances))
+    })
 }
 
 /// The actions and condition keys of this deployment.

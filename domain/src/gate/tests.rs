@@ -4,7 +4,8 @@ use policies::{DocumentKind, PolicyDocument, PolicySet};
 
 use super::*;
 use crate::actions::{
-    GetInstanceRecordConfig, ListInstanceRecords, OpenRecording, SetInstanceRecordConfig, SweepRecordings,
+    GetCallerIdentity, GetInstanceRecordConfig, ListAgents, ListAuditEvents, ListInstanceRecords,
+    OpenRecording, SetInstanceRecordConfig, SimulatePolicy, SweepRecordings, ValidatePolicy,
     ViewInstanceRecords,
 };
 use crate::condition_keys::RecordingFacts;
@@ -70,6 +71,20 @@ fn a_star_is_no_way_round_a_deny_of_one_instance() {
     authorize::<ListInstanceRecords>(&user(), Resource::Everything, &policies, &facts()).unwrap_err();
     authorize::<ListInstanceRecords>(&user(), instance("i-1"), &policies, &facts()).unwrap();
     authorize::<ListInstanceRecords>(&user(), instance("i-90"), &policies, &facts()).unwrap_err();
+}
+
+#[test]
+fn a_deny_of_one_instance_does_not_meet_what_is_about_none() {
+    let deny =
+        r#"{"Effect":"Deny","Action":"ecs-workbench:*","Resource":"acs:ecs-workbench:*:*:workbench/i-9"}"#;
+    let policies = policies(&format!("{ALLOW_ALL},{deny}"));
+    authorize::<ValidatePolicy>(&user(), Resource::Everything, &policies, &facts()).unwrap();
+    authorize::<SimulatePolicy>(&user(), Resource::Everything, &policies, &facts()).unwrap();
+    authorize::<GetCallerIdentity>(&user(), Resource::Everything, &policies, &facts()).unwrap();
+    // What changes or shows all of them does meet it.
+    authorize::<SetInstanceRecordConfig>(&user(), all(), &policies, &facts()).unwrap_err();
+    authorize::<ListAgents>(&user(), Resource::Everything, &policies, &facts()).unwrap_err();
+    authorize::<ListAuditEvents>(&user(), Resource::Everything, &policies, &facts()).unwrap_err();
 }
 
 #[test]
