@@ -307,7 +307,13 @@ async fn road<A: RpcAction>(
     let outcome = AssertUnwindSafe(A::run(call, granted, asked)).catch_unwind().await;
     let done = match outcome.unwrap_or_else(|panic| Err(ActionError::from(panicked(&*panic)))) {
         Ok(done) => done,
-        Err(error) => return Err(call.refuse(name, &about, error).await),
+        Err(error) => {
+            // An action can ask for a second permission.
+            if let ActionError::Denied(denial) = &error {
+                about.decision = AuditDecision::Denied { by: denial.denied.by.clone() };
+            }
+            return Err(call.refuse(name, &about, error).await);
+        }
     };
     let reply = match render::success(call.format, name, &done.reply) {
         Ok(reply) => reply,

@@ -8,13 +8,14 @@ use domain::AccountId;
 use domain::actions::{
     Action, CatalogueEntry, ListPoliciesForGroup, ListPoliciesForRole, ListPoliciesForUser, SimulatePolicy,
 };
-use domain::gate::{self, Granted, Resource};
+use domain::gate::{self, Denied, Granted, Resource};
 use domain::policy_bearer::PolicyBearer;
 use domain::vocabulary::vocabulary;
 use openapi::error_codes::WireError;
 use openapi::workbench::{Envelope, PolicySimulation, SimulatePolicyReply, SimulatePolicyRequest};
 use policies::{Context, Draft, Drafts, Layers, NamedContext};
 
+use crate::diagnostics::Denial;
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_tools::{self, ANYBODY, NotSimulated, SimulationQuestions};
@@ -100,8 +101,12 @@ async fn may_read_policies(
         PolicyBearer::Role(_) => &ListPoliciesForRole::ENTRY,
     };
     let policies = call.hansard.store.policies_of(&call.principal).await?;
-    gate::would_permit(list, &call.principal, granted.resource(), &policies, &call.facts())?;
-    Ok(())
+    let asked = gate::would_permit(list, &call.principal, granted.resource(), &policies, &call.facts());
+    asked.map(drop).map_err(|denied| {
+        // The call stays one of ecs-workbench, whose words its refusals are told in.
+        let denied = Denied { product: SimulatePolicy::ENTRY.product, ..denied };
+        Denial::sealed(denied, &call.hansard.keys).into()
+    })
 }
 
 /// The stored principal that is named, by its ARN or by what follows the account in it.

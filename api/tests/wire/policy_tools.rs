@@ -1,5 +1,6 @@
 //! ValidatePolicy and SimulatePolicy: what they say, to whom, and what they refuse.
 
+use domain::audit::AuditDecision;
 use serde_json::{Value, json};
 
 use crate::service::{ACCOUNT, Service};
@@ -168,17 +169,33 @@ fn who_may_not_read_somebodys_policies_cannot_simulate_them() {
     let drafter = service.user("drafter", &[&policy(json!([allow("ecs-workbench:SimulatePolicy", "*")]))]);
     let asked = |of: &'static str| [("StoredPrincipal", of), ("Actions", r#"["a:b"]"#)];
     for (key, who, of, code) in [
-        (&workbench, "full", "user/ana", "NoPermission"),
-        (&drafter, "drafter", "user/ana", "NoPermission"),
+        (&workbench, "full", "user/ana", "Forbidden.RAM"),
+        (&drafter, "drafter", "user/ana", "Forbidden.RAM"),
         // Somebody who is not there is refused in the same words.
-        (&workbench, "full", "user/nobody", "NoPermission"),
+        (&workbench, "full", "user/nobody", "Forbidden.RAM"),
         (&reader, "reader", "user/full", "Forbidden.RAM"),
         (&reader, "reader", "user/nobody", "Forbidden.RAM"),
         (&reader, "reader", "group/a", "Forbidden.RAM"),
     ] {
         let reply = service.call_as(key, SIMULATE, &asked(of));
         assert_eq!(reply.refusal(), (403, code.to_owned()), "{who} {of}: {reply:?}");
+        let detail = &reply.json()["AccessDeniedDetail"];
+        assert!(detail["EncodedDiagnosticMessage"].is_string(), "{who} {of}: {detail}");
+        let second = who != "reader";
+        assert_eq!(detail["AuthAction"] == "ram:ListPoliciesForUser", second, "{who} {of}: {detail}");
+        let row = service.audit(1).remove(0);
+        assert_eq!((row.action.as_str(), row.result.as_str()), (SIMULATE, code), "{who} {of}");
+        assert_eq!(row.decision, AuditDecision::Denied { by: None }, "{who} {of}");
     }
+    // The statement that refused the second permission is audited.
+    let denied = [allow("*", "*"), json!({"Effect": "Deny", "Action": "ram:List*", "Resource": "*"})];
+    let denied = service.user("denied", &[&policy(json!(denied))]);
+    let reply = service.call_as(&denied, SIMULATE, &asked("user/ana"));
+    assert_eq!(reply.refusal(), (403, "Forbidden.RAM".to_owned()));
+    let AuditDecision::Denied { by: Some(by) } = service.audit(1).remove(0).decision else {
+        panic!("denied")
+    };
+    assert!(by.ends_with("denied-0#1"), "{by}");
     service.call_as(&reader, SIMULATE, &asked("user/ana")).done();
     let absent = service.call_as(&reader, SIMULATE, &asked("user/a-nobody"));
     assert_eq!(absent.refusal(), (404, "EntityNotExist.User".to_owned()));
