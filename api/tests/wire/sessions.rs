@@ -279,6 +279,17 @@ fn what_is_wrong_with_a_start_is_said() {
         let reply = assume(&service, &ana, "reader", &[(name, value)]);
         assert_eq!(reply.refusal(), refused(400, code), "{name}={value}");
     }
+    // What is wrong by itself is said whether the caller may or not; what depends on the role, only to those who may.
+    let nobody = service.user("nobody", &[]);
+    for (name, value, expected) in [
+        ("RoleSessionName", "a", refused(400, "InvalidParameter.RoleSessionName")),
+        ("Policy", "{", refused(400, "InvalidParameter.PolicyGrammar")),
+        ("SourceIdentity", "a b", refused(400, "InvalidParameter.SourceIdentity")),
+        ("DurationSeconds", "3601", refused(403, "NoPermission")),
+    ] {
+        let reply = assume(&service, &nobody, "reader", &[(name, value)]);
+        assert_eq!(reply.refusal(), expected, "{name}={value}");
+    }
     let grammar = assume(&service, &ana, "reader", &[("Policy", "{\n  \"Version\": 1 }")]);
     let message = grammar.json()["Message"].as_str().unwrap().to_owned();
     assert!(message.contains("line 2, column 14"), "{message}");

@@ -22,6 +22,10 @@ impl RpcAction for AssumeRole {
     /// The role, in its own account. Whether it is there is told only to those who are permitted to assume it.
     async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
         let arn = RoleArn::parse(&asked.role_arn).map_err(|rule| invalid("RoleArn", rule))?;
+        let _: RoleSessionName = name("RoleSessionName", &asked.role_session_name)?;
+        if let Some(document) = &asked.policy {
+            PolicyDocument::parse(document.as_bytes(), DocumentKind::Session).map_err(bad_policy)?;
+        }
         let external_id = asked.external_id.as_deref().map(|text| name("ExternalId", text)).transpose()?;
         let found = call.hansard.store.find_assumable_role(&arn).await?;
         let source_identity = source_identity(call, asked.source_identity.as_deref()).await?;
@@ -63,9 +67,6 @@ impl RpcAction for AssumeRole {
         };
         let duration = SessionDuration::from_seconds(asked.duration_seconds, longest)
             .map_err(|rule| invalid("DurationSeconds", rule))?;
-        if let Some(document) = &asked.policy {
-            PolicyDocument::parse(document.as_bytes(), DocumentKind::Session).map_err(bad_policy)?;
-        }
         let expires_at = duration.counted_from(call.arrived_at);
         let new = NewRoleSession { name: session_name.clone(), policy: asked.policy, expires_at };
         let how = role.source_identity.as_ref().map(|who| format!("source identity {who}"));
