@@ -103,6 +103,11 @@ fn policies_are_made_shown_listed_and_deleted() {
             json!({"PolicyName": "lists", "PolicyType": "custom"}),
             refused(400, "InvalidParameter.PolicyType"),
         ),
+        (
+            "CreatePolicy",
+            json!({"PolicyName": "AdministratorAccess", "PolicyDocument": text}),
+            refused(409, "EntityAlreadyExists.Policy"),
+        ),
         ("ListPolicies", json!({"Marker": "nonsense"}), refused(400, "InvalidParameter.Marker")),
         ("ListPolicies", json!({"MaxItems": 1001}), refused(400, "InvalidParameter.MaxItems")),
         ("DeletePolicy", json!({"PolicyName": "AdministratorAccess"}), refused(404, "EntityNotExist.Policy")),

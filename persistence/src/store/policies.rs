@@ -253,7 +253,9 @@ pub(super) async fn insert(
     document: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    if policy_rows::find(transaction, account, name).await?.is_some() {
+    // Of two policies with one name nobody could tell which a list, a denial or an audit row means.
+    let is_of_the_system = system_policies::find(name.as_str()).is_some();
+    if is_of_the_system || policy_rows::find(transaction, account, name).await?.is_some() {
         let entity = Thing::Policy;
         return Err(IdentityRefused::AlreadyExists { entity, name: name.to_string() }.into());
     }

@@ -163,6 +163,14 @@ async fn a_policy_has_at_most_five_versions_and_never_the_same_number_twice(worl
     let invalid =
         store.create_policy(&operator, &policy("q"), "", r#"{"Version": "1"}"#, at(1), audit()).await;
     assert!(matches!(invalid, Err(StoreError::InvalidPolicy(_))), "{invalid:?}");
+    // A name of the system is taken, however the policy would come to be.
+    let taken = policy("AdministratorAccess");
+    let made = store.create_policy(&operator, &taken, "", READ, at(9), audit()).await;
+    let put = store.put_policy(&operator, &taken, READ, at(9), audit()).await;
+    for refused in [refused(made), refused(put)] {
+        assert!(matches!(refused, IdentityRefused::AlreadyExists { .. }), "{refused:?}");
+    }
+    assert_eq!(world.count("policies", "name = 'AdministratorAccess'").await, 0);
 }
 
 async fn a_policy_that_somebody_has_is_not_deleted(world: World) {
@@ -271,7 +279,7 @@ async fn what_cannot_be_attached_or_detached_is_told_in_its_own_code(world: Worl
 
 async fn policies_are_listed_in_pages_those_of_the_system_first(world: World) {
     let (store, operator) = (&world.store, as_operator(&account()));
-    for name in ["b", "a", "AdministratorAccess"] {
+    for name in ["b", "a", "Administrator"] {
         store.create_policy(&operator, &policy(name), name, READ, at(1), audit()).await.unwrap();
     }
     let [ana, ..] = people(&world).await;
