@@ -105,6 +105,12 @@ fn policies_are_made_shown_listed_and_deleted() {
         ),
         (
             "CreatePolicy",
+            json!({"PolicyName": "tagged", "PolicyDocument": text, "Tag": [{"Key": "a", "Value": "b"}]}),
+            refused(400, "InvalidParameter.Tag"),
+        ),
+        ("ListPolicies", json!({"Tag": [{"Key": "a"}]}), refused(400, "InvalidParameter.Tag")),
+        (
+            "CreatePolicy",
             json!({"PolicyName": "AdministratorAccess", "PolicyDocument": text}),
             refused(409, "EntityAlreadyExists.Policy"),
         ),

@@ -160,6 +160,17 @@ fn what_is_wrong_with_a_role_is_said() {
             with("Tag", json!([{"Key": "a", "Value": "b"}])),
             refused(400, "InvalidParameter.Tag"),
         ),
+        (
+            "CreateRole",
+            with("AllowConsoleLogin", json!(true)),
+            refused(400, "InvalidParameter.AllowConsoleLogin"),
+        ),
+        (
+            "UpdateRole",
+            json!({"RoleName": "auditor", "NewAllowConsoleLogin": true}),
+            refused(400, "InvalidParameter.NewAllowConsoleLogin"),
+        ),
+        ("ListRoles", json!({"Tag": [{"Key": "a"}]}), refused(400, "InvalidParameter.Tag")),
         ("GetRole", json!({"RoleName": "nobody"}), refused(404, "EntityNotExist.Role")),
         ("UpdateRole", json!({"RoleName": "nobody"}), refused(404, "EntityNotExist.Role")),
         (
@@ -178,6 +189,7 @@ fn what_is_wrong_with_a_role_is_said() {
     ] {
         assert_eq!(root.refusal(action, &asked), expected, "{action} {asked}");
     }
+    root.ok("UpdateRole", &json!({"RoleName": "auditor", "NewAllowConsoleLogin": false}));
     let wildcard = root.call("CreateRole", &with("AssumeRolePolicyDocument", json!(trust("*"))));
     let message = wildcard["error"]["message"].as_str().unwrap();
     assert!(message.contains("line 1, column ") && message.contains("/Principal"), "{wildcard}");

@@ -15,6 +15,9 @@ pub struct CreatePolicyRequest {
     #[schema(nullable = false)]
     #[validate(length(max = 1024, message = "it has at most 1024 characters"))]
     pub description: Option<String>,
+    /// Refused: policies have no tags here.
+    #[schema(nullable = false)]
+    pub tag: Option<String>,
 }
 
 /// The policy that was made.
@@ -83,6 +86,9 @@ pub struct ListPoliciesRequest {
     #[schema(nullable = false, minimum = 1, maximum = 1000, default = 100)]
     #[validate(range(min = 1, max = 1000, message = "it is a whole number from 1 to 1000"))]
     pub max_items: Option<i32>,
+    /// Refused: policies have no tags here.
+    #[schema(nullable = false)]
+    pub tag: Option<String>,
 }
 
 /// A page of policies.

@@ -23,6 +23,9 @@ pub struct CreateRoleRequest {
         message = "it is a whole number of seconds from 3600 to 43200"
     ))]
     pub max_session_duration: Option<i64>,
+    /// Refused when true: roles cannot sign in to a console here.
+    #[schema(nullable = false, default = false)]
+    pub allow_console_login: Option<bool>,
     /// Refused: roles have no tags here.
     #[schema(nullable = false)]
     pub tag: Option<String>,
@@ -59,6 +62,9 @@ pub struct UpdateRoleRequest {
         message = "it is a whole number of seconds from 3600 to 43200"
     ))]
     pub new_max_session_duration: Option<i64>,
+    /// Refused when true: roles cannot sign in to a console here.
+    #[schema(nullable = false, default = false)]
+    pub new_allow_console_login: Option<bool>,
 }
 
 /// Lists the roles of the account, by name.

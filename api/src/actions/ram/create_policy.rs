@@ -4,7 +4,7 @@ use domain::actions::CreatePolicy;
 use domain::gate::{Granted, Resource};
 use openapi::ram::{CreatePolicyReply, CreatePolicyRequest, CreatedPolicyItem};
 
-use super::policy;
+use super::{policy, without_tags};
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
@@ -14,6 +14,7 @@ impl RpcAction for CreatePolicy {
     type Reply = CreatePolicyReply;
 
     async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        without_tags(asked.tag.as_deref())?;
         Ok(policy::located(policy::custom(&asked.policy_name)?))
     }
 

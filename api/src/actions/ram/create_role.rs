@@ -8,7 +8,7 @@ use openapi::error_codes::WireError;
 use openapi::ram::{CreateRoleRequest, RoleItem, RoleReply};
 use persistence::{NewRole, Role};
 
-use super::{invalid, name};
+use super::{invalid, name, without_tags};
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
@@ -18,6 +18,8 @@ impl RpcAction for CreateRole {
     type Reply = RoleReply;
 
     async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        without_tags(asked.tag.as_deref())?;
+        without_console("AllowConsoleLogin", asked.allow_console_login)?;
         Ok(Resource::Identity(vec![IdentityResource::Role(name("RoleName", &asked.role_name)?)]))
     }
 
@@ -26,7 +28,6 @@ impl RpcAction for CreateRole {
         granted: Granted<Self>,
         asked: Self::Request,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        without_tags(asked.tag.as_deref())?;
         let longest = asked.max_session_duration.map(|seconds| longest("MaxSessionDuration", seconds));
         let new = NewRole {
             name: name("RoleName", &asked.role_name)?,
@@ -74,10 +75,10 @@ pub(super) fn longest(parameter: &'static str, seconds: i64) -> Result<MaxSessio
     MaxSessionDuration::from_seconds(seconds).map_err(|rule| invalid(parameter, rule))
 }
 
-/// A tag that is not kept, or a filter that is not applied, would mislead whoever sent it.
-pub(super) fn without_tags(tag: Option<&str>) -> Result<(), WireError> {
-    match tag {
-        None | Some("" | "[]") => Ok(()),
-        Some(_) => Err(invalid("Tag", "roles have no tags here; leave it out")),
+/// Nobody signs in to a console here, as a role or otherwise.
+pub(super) fn without_console(parameter: &'static str, allowed: Option<bool>) -> Result<(), WireError> {
+    match allowed {
+        None | Some(false) => Ok(()),
+        Some(true) => Err(invalid(parameter, "roles cannot sign in to a console here; leave it out")),
     }
 }

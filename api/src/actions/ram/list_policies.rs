@@ -5,7 +5,7 @@ use domain::gate::{Granted, IdentityResource, Resource};
 use openapi::ram::{ListPoliciesReply, ListPoliciesRequest, PolicyList};
 
 use super::paging::page;
-use super::{name, policy};
+use super::{name, policy, without_tags};
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
 
@@ -13,7 +13,8 @@ impl RpcAction for ListPolicies {
     type Request = ListPoliciesRequest;
     type Reply = ListPoliciesReply;
 
-    async fn locate(_: &Call<'_>, _: &Self::Request) -> Result<Resource, ActionError> {
+    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        without_tags(asked.tag.as_deref())?;
         Ok(Resource::Identity(vec![IdentityResource::Policies]))
     }
 

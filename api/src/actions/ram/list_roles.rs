@@ -4,8 +4,8 @@ use domain::actions::ListRoles;
 use domain::gate::{Granted, IdentityResource, Resource};
 use openapi::ram::{ListRolesReply, ListRolesRequest, RoleList};
 
-use super::create_role;
 use super::paging::page;
+use super::{create_role, without_tags};
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
 
@@ -13,7 +13,8 @@ impl RpcAction for ListRoles {
     type Request = ListRolesRequest;
     type Reply = ListRolesReply;
 
-    async fn locate(_: &Call<'_>, _: &Self::Request) -> Result<Resource, ActionError> {
+    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        without_tags(asked.tag.as_deref())?;
         Ok(Resource::Identity(vec![IdentityResource::Roles]))
     }
 
@@ -22,7 +23,6 @@ impl RpcAction for ListRoles {
         granted: Granted<Self>,
         asked: Self::Request,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        create_role::without_tags(asked.tag.as_deref())?;
         let page = page(asked.marker, asked.max_items)?;
         let page = call.hansard.store.list_roles(&granted, &page).await?;
         let items = page.items.iter().map(|role| create_role::item(granted.account(), role));

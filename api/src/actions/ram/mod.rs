@@ -138,6 +138,14 @@ pub(super) fn name<T: std::str::FromStr<Err = InvalidName>>(
     text.parse().map_err(|error: InvalidName| invalid(parameter, format_args!("it is {}", error.rule)))
 }
 
+/// A tag that is not kept, or a filter that is not applied, would mislead whoever sent it.
+fn without_tags(tag: Option<&str>) -> Result<(), WireError> {
+    match tag {
+        None | Some("" | "[]") => Ok(()),
+        Some(_) => Err(invalid("Tag", "roles and policies have no tags here; leave it out")),
+    }
+}
+
 /// The user that a call names; a user that names none means itself.
 fn caller_or(call: &Call<'_>, user_name: Option<&str>) -> Result<UserName, WireError> {
     match (user_name, &call.principal) {

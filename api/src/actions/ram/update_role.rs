@@ -14,6 +14,7 @@ impl RpcAction for UpdateRole {
     type Reply = RoleReply;
 
     async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        create_role::without_console("NewAllowConsoleLogin", asked.new_allow_console_login)?;
         Ok(Resource::Identity(vec![IdentityResource::Role(name("RoleName", &asked.role_name)?)]))
     }
 
