@@ -16,8 +16,8 @@ use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{Components, ComponentsBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Content, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required,
-    ResponseBuilder, Server,
+    Content, ContentBuilder, HeaderBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
+    Required, ResponseBuilder, Server,
 };
 
 use crate::error_codes::{ErrorCode, Surface};
@@ -136,6 +136,7 @@ impl Builder {
             .parameter(header("x-acs-version", self.product.version(), "The version. Signed."))
             .request_body(Some(body))
             .response("200", response::<Answered>("Done."))
+            .response("429", throttled())
             .response("default", response::<ErrorReply>("Refused, or failed; nothing was changed."))
             .extensions(Some(ExtensionsBuilder::new().add(ERROR_CODES_EXTENSION, codes).build()))
             .build();
@@ -247,6 +248,23 @@ fn response<T: ToSchema>(description: &str) -> utoipa::openapi::Response {
         .build()
 }
 
+/// A refusal that says when to call again.
+fn throttled() -> utoipa::openapi::Response {
+    let whole_number = |description: &str| {
+        HeaderBuilder::new()
+            .description(Some(description))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).build()))
+            .build()
+    };
+    let mut refused = response::<ErrorReply>("Too many calls; nothing was changed.");
+    refused.headers.insert(
+        "x-acs-retry-after".to_owned(),
+        whole_number("After so many milliseconds the same call is let through.").into(),
+    );
+    refused.headers.insert("Retry-After".to_owned(), whole_number("The same in seconds, rounded up.").into());
+    refused
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,6 +301,9 @@ mod tests {
             assert!(codes.contains(&code), "{code}");
         }
         assert!(!codes.contains(&"MissingExpirationDays"));
+        let throttled =
+            &document["paths"]["/#Action=SetInstanceRecordConfig"]["post"]["responses"]["429"]["headers"];
+        assert!(throttled["x-acs-retry-after"].is_object() && throttled["Retry-After"].is_object());
         let table = document[ERROR_CODES_EXTENSION].as_array().unwrap();
         assert!(table.iter().any(|row| row["Code"] == "SignatureNonceUsed" && row["HttpStatus"] == 400));
         assert!(!table.iter().any(|row| row["Code"] == "InvalidReplayTicket.Used"));

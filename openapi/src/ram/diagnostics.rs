@@ -79,6 +79,6 @@ pub struct MatchedPolicy {
     /// Where it applies.
     #[schema(example = "Account")]
     pub attached_scope: String,
-    /// Which of its statements, from 0.
+    /// Which of its statements, from 0. The vendor's SDKs have no place for it and leave it out.
     pub statement: i32,
 }
