@@ -8,8 +8,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use serde_json::json;
-use whole_system::{Client, Deployment, DeploymentOptions, Instance, Sdk, until};
+use serde_json::{Value, json};
+use whole_system::{Client, Deployment, DeploymentOptions, IdentitySdk, Instance, Sdk, until};
 
 /// The program that the proxy says is calling; unlike a secret it is kept.
 const USER_AGENT: &str = "planted-user-agent/0.1";
@@ -111,6 +111,21 @@ fn files(folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
     }
 }
 
+/// Secrets are ASCII; they stand in raw bytes as they are, whatever is around them.
+fn texts(places: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, String> {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    places.into_iter().map(|(place, bytes)| (place, text(bytes))).collect()
+}
+
+/// Which secret stands where.
+fn leaks(places: &BTreeMap<String, String>, secrets: &BTreeMap<String, String>) -> Vec<String> {
+    let in_place = |(place, text): (&String, &String)| {
+        let found = secrets.iter().filter(|(_, secret)| holds(text, secret));
+        found.map(|(what, _)| format!("{what} in {place}")).collect::<Vec<_>>()
+    };
+    places.iter().flat_map(in_place).collect()
+}
+
 #[test]
 fn no_secret_is_written_down_anywhere() {
     let arguments = vec!["--log-filter".to_owned(), "trace".to_owned()];
@@ -176,6 +191,41 @@ fn no_secret_is_written_down_anywhere() {
     let output =
         command.env("ALIBABA_CLOUD_SECURITY_TOKEN", "planted-security-token-0123456789").output().unwrap();
     assert!(!output.status.success());
+
+    // Passwords, an access key, and a session of a role with its token.
+    let mut identity = IdentitySdk::of(&root);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    for (action, password) in
+        [("CreateLoginProfile", "Planted.Password.First"), ("UpdateLoginProfile", "Planted.Password.Second")]
+    {
+        plant("a password that was set", password);
+        identity.ok(action, &json!({"UserName": "ana", "Password": password}));
+    }
+    let made = identity.ok("CreateAccessKey", &json!({"UserName": "ana"}))["AccessKey"].clone();
+    plant("the secret of a key", &text(&made["AccessKeySecret"]));
+    let trust = json!({"Version": "1", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": {"RAM": format!("acs:ram::{}:root", deployment.account())}}]});
+    let role = json!({"RoleName": "secretive", "AssumeRolePolicyDocument": trust.to_string()});
+    let arn = text(&identity.ok("CreateRole", &role)["Role"]["Arn"]);
+    let assumer = deployment
+        .user("assumer", &json!([{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]));
+    plant("a user's secret", &assumer.access_key_secret);
+    let started = IdentitySdk::of(&through(&assumer))
+        .ok("AssumeRole", &json!({"RoleArn": arn, "RoleSessionName": "planted"}))["Credentials"]
+        .clone();
+    let session = Client {
+        access_key_id: text(&started["AccessKeyId"]),
+        access_key_secret: text(&started["AccessKeySecret"]),
+        security_token: Some(text(&started["SecurityToken"])),
+        ..root.clone()
+    };
+    plant("a session's secret", &session.access_key_secret);
+    plant("a session's token", &text(&started["SecurityToken"]));
+    // The token is sent, permitted and denied.
+    let mut as_session = IdentitySdk::of(&session);
+    as_session.ok("GetCallerIdentity", &json!({}));
+    assert_eq!(as_session.refusal("ListUsers", &json!({})).1, "NoPermission");
+    drop((identity, as_session));
 
     // A token with which an agent joins, used, used again, and one that never was.
     let token = root.json(&["agents", "token", "create", "--instance-id", "i-secret1", "--ttl", "5m"]);
@@ -256,20 +306,18 @@ fn no_secret_is_written_down_anywhere() {
             request.lines().next().unwrap_or_default().split('?').next().unwrap_or_default().to_owned();
         places.insert(format!("error reply {number} to {line}"), reply.into_bytes());
     }
-    let mut leaks = Vec::new();
-    // Secrets are ASCII; they stand in raw bytes as they are, whatever is around them.
-    let places: BTreeMap<String, String> = places
-        .into_iter()
-        .map(|(place, bytes)| (place, String::from_utf8_lossy(&bytes).into_owned()))
-        .collect();
-    for (place, text) in &places {
-        for (what, secret) in &secrets {
-            if holds(text, secret) {
-                leaks.push(format!("{what} in {place}"));
-            }
-        }
-    }
+    let places = texts(places);
+    let leaks = leaks(&places, &secrets);
     assert!(leaks.is_empty(), "{leaks:#?}");
+
+    // The same search finds every one of them where it does stand, below the folder that was searched.
+    let leaked = deployment.data_folder().join("audit/leaked");
+    let all: Vec<&str> = secrets.values().map(String::as_str).collect();
+    std::fs::write(&leaked, [b"\xff\0".as_slice(), all.join("\n").as_bytes()].concat()).unwrap();
+    let mut bitten = BTreeMap::new();
+    files(&deployment.data_folder(), &mut bitten);
+    let expected = secrets.keys().map(|what| format!("{what} in {}", leaked.display()));
+    assert_eq!(self::leaks(&texts(bitten), &secrets), expected.collect::<Vec<_>>());
 
     // What is kept is found in the same way, so that the search above would have found the rest.
     let kept_in = |what: &str, place: &str| {
