@@ -181,8 +181,8 @@ pub enum Told {
 /// A list is permitted when some row of it could be shown, and then carries which ([`Granted::list_scope`]).
 ///
 /// # Errors
-/// [`Denied`] when a policy refuses or none allows; for `*`, also when an explicit Deny of the caller could
-/// match a single instance, so that `*` is no way round it.
+/// [`Denied`] when a policy refuses or none allows; of an action about instances, for `*` also when an explicit Deny of
+/// the caller could match a single instance, so that `*` is no way round it.
 pub fn authorize<A: Action>(
     principal: &Principal,
     resource: Resource,
