@@ -101,6 +101,8 @@ pub struct Hansard {
     pub(crate) decoding: Turns,
     /// The turns that checks and simulations of policies take.
     pub(crate) simulating: Turns,
+    /// The turns that hashes of new passwords take.
+    pub(crate) hashing: Turns,
     /// How often callers may call.
     pub(crate) throttle: Throttle,
     /// What is counted for the audit.
@@ -122,6 +124,7 @@ impl Hansard {
             links: Links::default(),
             decoding: Turns::default(),
             simulating: Turns::default(),
+            hashing: Turns::default(),
             throttle,
             tally: Tally::default(),
         }

@@ -1,6 +1,6 @@
 //! Work that takes long or much memory, a few at a time and off the threads that answer calls. What limits it is how
 //! much is done at once, not how many calls there are: a few kilobytes of a segment can decode to megabytes of events,
-//! and a few policies can be asked thousands of questions.
+//! a few policies can be asked thousands of questions, and one password takes megabytes to hash.
 
 use std::sync::Arc;
 

@@ -24,7 +24,7 @@ impl RpcAction for CreateLoginProfile {
         asked: Self::Request,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let user = name("UserName", &asked.user_name)?;
-        let password = hashed(&asked.password).await?;
+        let password = hashed(call, &asked.password).await?;
         let profile = LoginProfile {
             password_reset_required: asked.password_reset_required.unwrap_or(false),
             mfa_bind_required: asked.mfa_bind_required.unwrap_or(false),

@@ -52,7 +52,6 @@ mod update_login_profile;
 mod update_role;
 mod update_user;
 
-use actix_web::web;
 use domain::actions as catalogue;
 use domain::gate::{IdentityResource, Resource};
 use domain::identity::{InvalidName, UserName};
@@ -170,9 +169,10 @@ fn membership(user: &str, group: &str) -> Result<Resource, ActionError> {
     Ok(Resource::Identity(vec![user, group]))
 }
 
-/// The hash of a new password. It takes long by intent, so that it is made where blocking is allowed.
-async fn hashed(password: &str) -> Result<PasswordHash, ActionError> {
+/// The hash of a new password. It takes long and much memory by intent, so that it is made a few at a time, where
+/// blocking is allowed.
+async fn hashed(call: &Call<'_>, password: &str) -> Result<PasswordHash, ActionError> {
     let password: Password = name("Password", password)?;
-    let hashed = web::block(move || password.hash()).await;
+    let hashed = call.hansard.hashing.run(move || password.hash()).await;
     hashed.map_err(|error| ActionError::unexpected("a password could not be hashed", error))
 }

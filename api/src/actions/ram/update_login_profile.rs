@@ -24,7 +24,7 @@ impl RpcAction for UpdateLoginProfile {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let user = name("UserName", &asked.user_name)?;
         let password = match &asked.password {
-            Some(password) => Some(hashed(password).await?),
+            Some(password) => Some(hashed(call, password).await?),
             None => None,
         };
         let change = LoginProfileChange {
