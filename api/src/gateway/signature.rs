@@ -29,8 +29,9 @@ const NONCE_MAX_CHARACTERS: usize = 256;
 /// Longer strings to sign are not repeated in the refusal.
 const ECHO_MAX_BYTES: usize = 64 * 1024;
 
-/// The one action whose parameters hold passwords and private keys: its string to sign is never repeated.
-const NEVER_ECHOED: &str = "LoginInstance";
+/// The actions whose parameters hold passwords, private keys or words that a role's owner shared: their strings to sign
+/// are never repeated.
+const NEVER_ECHOED: [&str; 4] = ["LoginInstance", "CreateLoginProfile", "UpdateLoginProfile", "AssumeRole"];
 
 /// A request as it was signed. Debug shows neither values nor the body, which may be secrets.
 #[derive(Clone, Default)]
@@ -255,12 +256,12 @@ impl<'r> Claim<'r> {
         }
     }
 
-    /// Whether what was signed may be repeated to the caller.
+    /// Whether what was signed may be repeated to the caller. A session's token is a secret, and it would be shown.
     fn may_echo(&self, text: &str) -> bool {
-        let login = |name: Option<&str>| name.is_some_and(|name| name.eq_ignore_ascii_case(NEVER_ECHOED));
-        let asked = login(self.request.parameter("Action"))
-            || self.request.header_values("x-acs-action").any(|name| login(Some(name)));
-        !asked && text.len() <= ECHO_MAX_BYTES
+        let secret = |name: &str| NEVER_ECHOED.iter().any(|never| never.eq_ignore_ascii_case(name));
+        let asked = self.request.parameter("Action").is_some_and(secret)
+            || self.request.header_values("x-acs-action").any(secret);
+        !asked && self.security_token.is_none() && text.len() <= ECHO_MAX_BYTES
     }
 }
 

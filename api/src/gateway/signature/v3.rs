@@ -112,8 +112,7 @@ pub(super) fn check_signature(claim: &Claim<'_>, secret: &AccessKeySecret) -> Re
     Err(WireError::with_message(
         ErrorCode::SignatureMismatchV3,
         match first {
-            // A session token is a secret; the canonical request would show it.
-            Some((canonical, to_sign)) if claim.may_echo(&canonical) && claim.security_token.is_none() => {
+            Some((canonical, to_sign)) if claim.may_echo(&canonical) => {
                 format!(
                     "{message} server string to sign is:{to_sign}\nserver canonical request is:{canonical}"
                 )
