@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
-/// Starts a session of a role.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+/// Starts a session of a role. Debug does not show ExternalId, which is a word that two parties share.
+#[derive(Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AssumeRoleRequest {
     /// The role, of this account or of another of this deployment.
@@ -73,6 +73,17 @@ pub struct Credentials {
     /// When the session ends.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub expiration: String,
+}
+
+impl fmt::Debug for AssumeRoleRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AssumeRoleRequest")
+            .field("role_arn", &self.role_arn)
+            .field("role_session_name", &self.role_session_name)
+            .field("duration_seconds", &self.duration_seconds)
+            .field("source_identity", &self.source_identity)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Credentials {
