@@ -50,7 +50,8 @@ impl Store {
         let transaction = inner.connections.begin_write().await?;
         let mut own = inner.audit.chain().await;
         let head = own.head(&transaction).await?;
-        if own.ended || (end && head.sequence == 0) {
+        // Nothing to end, unless a chain that was given up still waits for its last word.
+        if own.ended || (end && head.sequence == 0 && own.given_up.is_empty()) {
             return Ok(());
         }
         for (writer_id, last) in &own.given_up {

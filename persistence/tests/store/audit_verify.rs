@@ -23,6 +23,7 @@ on_both!(
     rows_that_nobody_vouches_for_are_named,
     rows_behind_the_end_are_named,
     a_running_writer_does_not_take_over_what_was_forged,
+    a_chain_that_was_given_up_is_signed_off_at_the_end_too,
     a_control_plane_that_starts_vouches_for_those_before_it,
     only_what_moved_is_anchored,
 );
@@ -411,6 +412,17 @@ async fn a_running_writer_does_not_take_over_what_was_forged(world: World) {
     assert_eq!(about(&found, &third), []);
     let of_third = found.writers.iter().find(|writer| writer.writer_id == third).unwrap();
     assert_eq!((of_third.rows, of_third.anchored), (1, 1));
+}
+
+async fn a_chain_that_was_given_up_is_signed_off_at_the_end_too(world: World) {
+    let (other, _, second) = trail(&world).await;
+    forge_next(&world, &second).await;
+    other.record_audit(event(&account(), "ListAgents")).await.unwrap_err();
+    // It stops before another row begins another chain.
+    other.end_audit(at(9_000)).await.unwrap();
+    let found = verify(&world).await;
+    assert_eq!(about(&found, &second), [(AuditFault::AfterEnd, 4)]);
+    assert_eq!(found.findings.len(), 1, "{:?}", found.findings);
 }
 
 async fn a_control_plane_that_starts_vouches_for_those_before_it(world: World) {
