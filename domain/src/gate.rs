@@ -228,6 +228,26 @@ fn ask_about_recording(
     }
 }
 
+/// A role of another account is decided by its trust policy too. When that is a denial, the caller is told what it would
+/// be told if there were no such role: how another account's role trusts, and whether it is there, is not for it to know.
+fn ask_about_foreign_role(
+    entry: &CatalogueEntry,
+    principal: &Principal,
+    role: &Resource,
+    policies: &PrincipalPolicies,
+    facts: &RequestFacts,
+) -> Result<String, Denied> {
+    let denied = match ask_policies(entry, principal, role, policies, facts) {
+        Ok(by) => return Ok(by),
+        Err(denied) => denied,
+    };
+    let trusts_nobody = policies.clone().with_trust(PolicySet::default());
+    match ask_policies(entry, principal, role, &trusts_nobody, facts) {
+        Ok(_) => Err(denied),
+        Err(told) => Err(Denied { by: denied.by, ..told }),
+    }
+}
+
 /// What policies say of an action, in the same words as [`authorize`], without permitting it: for those who ask what
 /// somebody could do.
 ///
@@ -244,6 +264,9 @@ pub fn would_permit(
         Resource::List(listing) => lists::admit(entry, principal, listing, policies, facts).map(|(_, by)| by),
         Resource::Recording { of, found: Some(_) } => {
             ask_about_recording(entry, principal, resource, of, policies, facts)
+        }
+        _ if resource.assumable_role().is_some_and(|role| role.arn.account != *principal.account()) => {
+            ask_about_foreign_role(entry, principal, resource, policies, facts)
         }
         _ => ask_policies(entry, principal, resource, policies, facts),
     }

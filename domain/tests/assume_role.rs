@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use domain::actions::{AssumeRole, DecodeDiagnosticMessage, GetCallerIdentity, GetRole};
-use domain::gate::{IdentityResource, PrincipalPolicies, RequestFacts, Resource, authorize};
+use domain::gate::{Denied, IdentityResource, PrincipalPolicies, RequestFacts, Resource, authorize};
 use domain::identity::{RoleId, UserId, UserName};
 use domain::principal::Principal;
 use domain::role::{AssumableRole, MaxSessionDuration, RoleArn};
@@ -105,6 +105,35 @@ fn a_role_of_another_account_is_asked_about_as_that_accounts() {
 }
 
 #[test]
+#[test]
+fn whoever_is_denied_a_role_of_another_account_learns_nothing_of_its_trust() {
+    let deny = TRUSTS_THE_ACCOUNT.replace("Allow", "Deny");
+    let own_sides = [
+        policies(MAY_ASSUME),
+        policies(ALLOW_ALL),
+        policies(&MAY_ASSUME.replace("Allow", "Deny")),
+        PrincipalPolicies::none(),
+    ];
+    for own in own_sides {
+        let ask = |trust| {
+            let asked = own.clone().with_trust(trust);
+            authorize::<AssumeRole>(&user(), role("1000000000000001"), &asked, &facts()).unwrap_err()
+        };
+        let absent = ask(PolicySet::default());
+        let denying = ask(trust(&format!("{TRUSTS_THE_ACCOUNT},{deny}")));
+        let of_somebody_else =
+            ask(trust(&TRUSTS_THE_ACCOUNT.replace("1609982529000000", "1000000000000002")));
+        for denied in [&denying, &of_somebody_else] {
+            let told = Denied { by: absent.by.clone(), ..denied.clone() };
+            assert_eq!(told, absent);
+        }
+        if !absent.explicit {
+            // What audit keeps is what decided.
+            assert_eq!(denying.by.as_deref(), Some("AssumeRolePolicy auditor#1"));
+        }
+    }
+}
+
 fn the_accounts_owner_assumes_no_role() {
     let owner = Principal::Account { account: account() };
     let layers = Layers { owner: true, ..Layers::default() };
