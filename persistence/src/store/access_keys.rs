@@ -69,12 +69,13 @@ impl Store {
     /// All access keys of the account, the oldest first.
     ///
     /// # Errors
-    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    /// [`StoreError::OutsideGrant`] when the grant is not for everything.
     pub async fn list_access_keys<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
     ) -> Result<Vec<AccessKeyEntry>, StoreError> {
         let names = self.user_names(granted).await?;
+        Scope::of(granted).admits_everything("access keys")?;
         let keys = access_key_rows::list(self.inner.connections.reader(), granted.account()).await?;
         let listed = |key: StoredKey| {
             let owner = match &key.user {

@@ -7,7 +7,7 @@ use domain::gate::Granted;
 use domain::identity::PolicyName;
 use policies::{DocumentKind, PolicyDocument};
 
-use super::{Revision, Store};
+use super::{Revision, Scope, Store};
 use crate::rows::{account_rows, control_policy_rows};
 use crate::{ControlPolicy, StoreError};
 
@@ -17,7 +17,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InvalidPolicy`] says what is wrong with the document, and where; [`StoreError::Conflict`] when
-    /// somebody else put or deleted it meanwhile.
+    /// somebody else put or deleted it meanwhile; [`StoreError::OutsideGrant`] when the grant is not for everything.
     #[allow(
         clippy::too_many_arguments,
         reason = "each is a fact of the command, and none belongs to another"
@@ -32,6 +32,7 @@ impl Store {
         now: Timestamp,
         audit: AuditEvent,
     ) -> Result<(), StoreError> {
+        Scope::of(granted).admits_everything("control policies")?;
         PolicyDocument::parse(document.as_bytes(), DocumentKind::Control)
             .map_err(StoreError::InvalidPolicy)?;
         let account = granted.account().clone();
@@ -60,24 +61,26 @@ impl Store {
     /// The control policies of the account, by level and name.
     ///
     /// # Errors
-    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    /// [`StoreError::OutsideGrant`] when the grant is not for everything.
     pub async fn control_policies<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
     ) -> Result<Vec<ControlPolicy>, StoreError> {
+        Scope::of(granted).admits_everything("control policies")?;
         control_policy_rows::list(self.inner.connections.reader(), granted.account()).await
     }
 
     /// Deletes a control policy.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when it is not there.
+    /// [`StoreError::Identity`] when it is not there; [`StoreError::OutsideGrant`] when the grant is not for everything.
     pub async fn delete_control_policy<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
         name: &PolicyName,
         audit: AuditEvent,
     ) -> Result<(), StoreError> {
+        Scope::of(granted).admits_everything("control policies")?;
         let (account, name) = (granted.account().clone(), name.clone());
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {

@@ -129,6 +129,14 @@ impl Scope {
         };
         if admitted { Ok(()) } else { Err(StoreError::OutsideGrant { what: thing.kind() }) }
     }
+
+    /// Refuses a grant of anything less than everything, which is what those have who administer beside the server.
+    fn admits_everything(&self, what: &'static str) -> Result<(), StoreError> {
+        match &self.resource {
+            Resource::Everything => Ok(()),
+            _ => Err(StoreError::OutsideGrant { what }),
+        }
+    }
 }
 
 impl Store {

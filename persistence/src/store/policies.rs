@@ -139,11 +139,12 @@ impl Store {
     /// All policies of the account with their deciding documents, by name.
     ///
     /// # Errors
-    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    /// [`StoreError::OutsideGrant`] when the grant is not for everything.
     pub async fn list_policies<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
     ) -> Result<Vec<PolicyEntry>, StoreError> {
+        Scope::of(granted).admits_everything("policies")?;
         let account = granted.account();
         let snapshot = self.inner.connections.begin_snapshot().await?;
         let mut bearers =

@@ -86,8 +86,9 @@ impl Store {
     /// All users, by name.
     ///
     /// # Errors
-    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    /// [`StoreError::OutsideGrant`] when the grant is not for everything.
     pub async fn list_users<A: ReadsIdentity>(&self, granted: &Granted<A>) -> Result<Vec<User>, StoreError> {
+        Scope::of(granted).admits_everything("users")?;
         user_rows::list(self.inner.connections.reader(), granted.account()).await
     }
 

@@ -1,13 +1,13 @@
 //! Users, access keys and policies.
 
 use domain::access_key::AccessKeyStatus;
-use domain::actions::{GetInstanceRecordConfig, SetInstanceRecordConfig};
-use domain::gate::{RequestFacts, Resource, authorize};
+use domain::actions::{CreateUser, GetInstanceRecordConfig, GetUser, SetInstanceRecordConfig};
+use domain::gate::{IdentityResource, RequestFacts, Resource, authorize};
 use domain::identity::{Entity, IdentityRefused, PolicyName, UserName};
 use domain::principal::Principal;
 use persistence::{KeyOwner, Store, StoreError};
 
-use crate::harness::{World, account, as_operator, at, event, on_both, other_account};
+use crate::harness::{World, account, as_operator, at, event, on_both, other_account, owner};
 
 on_both!(
     a_user_with_a_key_and_a_policy_may_what_the_policy_says,
@@ -16,6 +16,7 @@ on_both!(
     names_that_are_taken_or_unknown_are_said_to_be,
     every_change_is_audited_and_bumps_the_revision,
     another_accounts_people_are_out_of_reach,
+    lists_of_everything_need_a_grant_for_everything,
     a_policy_that_was_changed_or_taken_bites_at_the_very_next_call,
 );
 
@@ -173,6 +174,24 @@ async fn every_change_is_audited_and_bumps_the_revision(world: World) {
     store.delete_user(&operator, &user("ana"), audit()).await.expect_err("it is gone");
     assert_eq!(store.configuration_revision(&account()).await.unwrap(), before + 10);
     assert_eq!(world.count("audit_events", "action = 'AdministerIdentity'").await, 10);
+}
+
+async fn lists_of_everything_need_a_grant_for_everything(world: World) {
+    let store = &world.store;
+    let ana = || Resource::Identity(vec![IdentityResource::User("ana".parse().unwrap())]);
+    let reads = owner::<GetUser>(&account(), ana());
+    let writes = owner::<CreateUser>(&account(), ana());
+    let name = PolicyName::parse("guard").unwrap();
+    for refused in [
+        store.list_users(&reads).await.map(drop),
+        store.list_policies(&reads).await.map(drop),
+        store.list_access_keys(&reads).await.map(drop),
+        store.control_policies(&reads).await.map(drop),
+        store.put_control_policy(&writes, &name, 0, READ_ONLY, None, at(1), audit()).await,
+        store.delete_control_policy(&writes, &name, audit()).await,
+    ] {
+        assert!(matches!(refused, Err(StoreError::OutsideGrant { .. })), "{refused:?}");
+    }
 }
 
 async fn another_accounts_people_are_out_of_reach(world: World) {
