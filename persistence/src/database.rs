@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::audit::DEPLOYMENT_ACCOUNT;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
@@ -14,10 +15,11 @@ use sea_orm::{
     DbBackend, DbErr, IsolationLevel, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions,
     TransactionTrait,
 };
-use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::{MigratorTrait, SchemaManager};
 
 use crate::StoreError;
 use crate::migrations::Migrator;
+use crate::rows::account_rows;
 
 /// Connections that read, with SQLite.
 const SQLITE_READERS: u32 = 4;
@@ -161,8 +163,27 @@ impl Connections {
             );
             transaction.execute_raw(lock).await.map_err(failed())?;
         }
+        self.refuse_the_deployments_account(&transaction).await?;
         Migrator::up(&transaction, None).await.map_err(failed())?;
         transaction.commit().await.map_err(failed())
+    }
+
+    /// An earlier version took the id for anybody's. It is refused before anything is changed, so that the version before
+    /// still starts.
+    async fn refuse_the_deployments_account(
+        &self,
+        transaction: &DatabaseTransaction,
+    ) -> Result<(), StoreError> {
+        let tables = SchemaManager::new(transaction);
+        if tables.has_table("accounts").await.map_err(StoreError::at("look at its tables"))?
+            && account_rows::exists(transaction, &DEPLOYMENT_ACCOUNT).await?
+        {
+            let why = "1000000000000000 is kept for the deployment itself, and its owner would read what is written \
+                       down about strangers; make another account with the version before, and delete this one's rows, \
+                       last that of the table accounts";
+            return Err(StoreError::Conflict { what: "account", why });
+        }
+        Ok(())
     }
 
     pub(crate) fn backend(&self) -> DbBackend {

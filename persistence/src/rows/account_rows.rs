@@ -39,6 +39,15 @@ pub(crate) async fn ensure(
     Ok(())
 }
 
+/// Whether the deployment has this account.
+pub(crate) async fn exists(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+) -> Result<bool, StoreError> {
+    let found = row::Entity::find_by_id(account.as_str()).one(connection).await;
+    found.map(|found| found.is_some()).map_err(StoreError::at("look for an account"))
+}
+
 pub(crate) async fn all(connection: &impl ConnectionTrait) -> Result<Vec<AccountId>, StoreError> {
     let rows = row::Entity::find()
         .order_by_asc(row::Column::AccountId)

@@ -143,7 +143,7 @@ impl Store {
     /// Connects and brings the schema up to date.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`]; [`StoreError::Conflict`] when somebody has the account of the deployment itself.
     pub async fn connect(url: DatabaseUrl, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
         let connections = Connections::open(&url).await?;
         let revision = revision_rows::of_all(connections.reader()).await?;

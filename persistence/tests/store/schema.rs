@@ -6,7 +6,11 @@ use persistence::{DatabaseUrl, Store, StoreError};
 
 use crate::harness::{Backend, TestDatabase, World, on_both};
 
-on_both!(a_second_start_finds_everything_in_place, times_are_whole_numbers_and_nothing_else);
+on_both!(
+    a_second_start_finds_everything_in_place,
+    nobody_starts_where_somebody_has_the_deployments_account,
+    times_are_whole_numbers_and_nothing_else,
+);
 
 async fn a_second_start_finds_everything_in_place(world: World) {
     let before = world.count("seaql_migrations", "1 = 1").await;
@@ -14,6 +18,17 @@ async fn a_second_start_finds_everything_in_place(world: World) {
     let again = world.replica().await;
     assert_eq!(again.accounts().await.unwrap().len(), 2);
     assert_eq!(world.count("seaql_migrations", "1 = 1").await, before);
+}
+
+async fn nobody_starts_where_somebody_has_the_deployments_account(world: World) {
+    world
+        .database
+        .execute("INSERT INTO accounts (account_id, created_at) VALUES ('1000000000000000', 1)")
+        .await;
+    let keys = Arc::new(domain::server_keys::ServerKeys::generate().unwrap());
+    let refused = Store::connect(world.database.parsed(), keys).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Conflict { what: "account", .. }), "{refused:?}");
+    assert!(refused.to_string().contains("1000000000000000"), "{refused}");
 }
 
 async fn times_are_whole_numbers_and_nothing_else(world: World) {
