@@ -63,6 +63,16 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
+    /// The same with more said in `how`, such as the id of what the call made.
+    #[must_use]
+    pub fn with_more(mut self, said: &str) -> Self {
+        if !self.how.is_empty() {
+            self.how.push_str(", ");
+        }
+        self.how.push_str(said);
+        self
+    }
+
     /// The one instance that the event is about: the one that its resource names in the event's own account. It
     /// follows from the row alone, so that whoever checks the trail can derive it again.
     #[must_use]

@@ -30,6 +30,7 @@ impl Store {
         Scope::of(granted).admits_identity(&owner.resource())?;
         let (id, secret) = (AccessKeyId::generate(), AccessKeySecret::generate());
         let (key_id, sealed_secret) = (id.clone(), self.sealed(&id, &secret)?);
+        let audit = audit.with_more(id.as_str());
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 // Counted under a lock, so that two creators do not both take the last place.
@@ -74,8 +75,8 @@ impl Store {
         &self,
         granted: &Granted<A>,
     ) -> Result<Vec<AccessKeyEntry>, StoreError> {
-        let names = self.user_names(granted).await?;
         Scope::of(granted).admits_everything("access keys")?;
+        let names = self.user_names(granted).await?;
         let keys = access_key_rows::list(self.inner.connections.reader(), granted.account()).await?;
         let listed = |key: StoredKey| {
             let owner = match &key.user {

@@ -101,24 +101,31 @@ impl AuditWriter {
         self.chain.lock().await
     }
 
-    /// Writes the transaction's last row and commits it. Callers take turns here, each with its transaction at hand:
+    /// Writes the transaction's last rows and commits it. Callers take turns here, each with its transaction at hand:
     /// whoever is inside needs nothing that somebody outside holds.
     pub(super) async fn append_and_commit(
         &self,
         transaction: DatabaseTransaction,
-        event: AuditEvent,
+        events: &[AuditEvent],
     ) -> Result<(), StoreError> {
-        let event = WrittenEvent::of(&event);
         let mut own = self.chain.lock().await;
         let last = if own.ended { own.restart() } else { own.head(&transaction).await? };
-        let tried = next_link(last, &event);
-        // Whatever goes wrong from here to the commit leaves the doubt behind.
+        let mut tried = last;
+        let links = events.iter().map(|event| {
+            let event = WrittenEvent::of(event);
+            tried = next_link(tried, &event);
+            (tried, event)
+        });
+        let links: Vec<_> = links.collect();
+        // Whatever goes wrong from here to the commit leaves the doubt behind: all of them are there, or none.
         own.head = Head::InDoubt { last, tried };
-        if tried.sequence == 1 {
-            let origin = self.origin.get().map(String::as_str);
-            audit_writer_rows::register(&transaction, &own.writer_id, origin, event.at).await?;
+        for (link, event) in links {
+            if link.sequence == 1 {
+                let origin = self.origin.get().map(String::as_str);
+                audit_writer_rows::register(&transaction, &own.writer_id, origin, event.at).await?;
+            }
+            audit_rows::insert(&transaction, &own.writer_id, link, event).await?;
         }
-        audit_rows::insert(&transaction, &own.writer_id, tried, event).await?;
         transaction.commit().await.map_err(StoreError::at("commit"))?;
         own.head = Head::Known(tried);
         drop(own);

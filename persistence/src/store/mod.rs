@@ -176,7 +176,23 @@ impl Store {
         &self,
         account: AccountId,
         revision: Revision,
-        audit: Option<AuditEvent>,
+        audit: impl IntoIterator<Item = AuditEvent>,
+        work: W,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Send + 'static,
+    {
+        let audit: Vec<_> = audit.into_iter().collect();
+        self.transact_telling(account, revision, move |_| audit, work).await
+    }
+
+    /// As [`Store::transact`], where what is written down about the change is known when `work` has made it.
+    async fn transact_telling<T, W>(
+        &self,
+        account: AccountId,
+        revision: Revision,
+        audit: impl FnOnce(&T) -> Vec<AuditEvent> + Send + 'static,
         work: W,
     ) -> Result<T, StoreError>
     where
@@ -190,9 +206,11 @@ impl Store {
             if revision == Revision::Bumped {
                 revision_rows::bump(&transaction, &account).await?;
             }
-            match audit {
-                Some(event) => inner.audit.append_and_commit(transaction, event).await?,
-                None => transaction.commit().await.map_err(StoreError::at("commit"))?,
+            let events = audit(&made);
+            if events.is_empty() {
+                transaction.commit().await.map_err(StoreError::at("commit"))?;
+            } else {
+                inner.audit.append_and_commit(transaction, &events).await?;
             }
             if revision == Revision::Bumped {
                 inner.revisions.look_now();

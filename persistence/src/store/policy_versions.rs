@@ -120,7 +120,8 @@ impl Store {
         admits(granted, &[IdentityResource::Policy(name.into())])?;
         checked(document)?;
         let (account, name, document) = (granted.account().clone(), name.clone(), document.to_owned());
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        let audit = |made: &PolicyVersion| vec![audit.with_more(&made.id.to_string())];
+        self.transact_telling(account.clone(), Revision::Bumped, audit, move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let policy = policy_rows::get_locked(transaction, &account, &name).await?;

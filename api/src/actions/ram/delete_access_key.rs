@@ -2,6 +2,7 @@
 
 use domain::actions::DeleteAccessKey;
 use domain::gate::{Granted, Resource};
+use domain::identity::AccessKeyId;
 use openapi::ram::{DeleteAccessKeyRequest, DoneReply};
 
 use super::{key_owner, name};
@@ -21,8 +22,8 @@ impl RpcAction for DeleteAccessKey {
         granted: Granted<Self>,
         asked: Self::Request,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let key = name("UserAccessKeyId", &asked.user_access_key_id)?;
-        let audit = call.audit_of_change(&granted, "");
+        let key: AccessKeyId = name("UserAccessKeyId", &asked.user_access_key_id)?;
+        let audit = call.audit_of_change(&granted, key.as_str());
         call.hansard.store.delete_access_key(&granted, &key, audit).await?;
         Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
     }

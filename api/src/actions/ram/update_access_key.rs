@@ -3,6 +3,7 @@
 use domain::access_key::AccessKeyStatus;
 use domain::actions::UpdateAccessKey;
 use domain::gate::{Granted, Resource};
+use domain::identity::AccessKeyId;
 use openapi::ram::{DoneReply, UpdateAccessKeyRequest};
 
 use super::{invalid, key_owner, name};
@@ -22,10 +23,10 @@ impl RpcAction for UpdateAccessKey {
         granted: Granted<Self>,
         asked: Self::Request,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let key = name("UserAccessKeyId", &asked.user_access_key_id)?;
+        let key: AccessKeyId = name("UserAccessKeyId", &asked.user_access_key_id)?;
         let status = AccessKeyStatus::parse(&asked.status)
             .ok_or_else(|| invalid("Status", "it is Active or Inactive"))?;
-        let audit = call.audit_of_change(&granted, status.as_str());
+        let audit = call.audit_of_change(&granted, key.as_str()).with_more(status.as_str());
         call.hansard.store.set_access_key_status(&granted, &key, status, audit).await?;
         Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
     }
