@@ -172,6 +172,8 @@ pub struct AssumableRole {
     pub arn: RoleArn,
     /// Its id; `None` when there is no such role.
     pub id: Option<RoleId>,
+    /// When it was changed last before it was asked whether it may be assumed; `None` when there is no such role.
+    pub changed_at: Option<Timestamp>,
     /// How long its sessions last at most.
     pub max_session_duration: MaxSessionDuration,
     /// `sts:ExternalId`, where the caller names one.

@@ -57,6 +57,7 @@ fn role(account: &str) -> Resource {
     Resource::Identity(vec![IdentityResource::AssumableRole(AssumableRole {
         arn: RoleArn::parse(&format!("acs:ram::{account}:role/auditor")).unwrap(),
         id: Some(RoleId::parse("300000000000000001").unwrap()),
+        changed_at: Some(Timestamp::from_millis(1_780_000_000_000)),
         max_session_duration: MaxSessionDuration::DEFAULT,
         external_id: None,
         source_identity: None,
@@ -105,7 +106,6 @@ fn a_role_of_another_account_is_asked_about_as_that_accounts() {
 }
 
 #[test]
-#[test]
 fn whoever_is_denied_a_role_of_another_account_learns_nothing_of_its_trust() {
     let deny = TRUSTS_THE_ACCOUNT.replace("Allow", "Deny");
     let own_sides = [
@@ -134,6 +134,7 @@ fn whoever_is_denied_a_role_of_another_account_learns_nothing_of_its_trust() {
     }
 }
 
+#[test]
 fn the_accounts_owner_assumes_no_role() {
     let owner = Principal::Account { account: account() };
     let layers = Layers { owner: true, ..Layers::default() };

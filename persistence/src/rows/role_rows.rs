@@ -86,6 +86,22 @@ pub(crate) async fn find_by_id(
     Ok(found.map(from_row).transpose()?)
 }
 
+/// The role, kept from being changed or deleted until the transaction ends.
+pub(crate) async fn find_kept(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    id: &RoleId,
+) -> Result<Option<Role>, StoreError> {
+    // SQLite has one writer at a time; its builder leaves the lock out.
+    let found = of_account(account)
+        .filter(row::Column::RoleId.eq(id.as_str()))
+        .lock_shared()
+        .one(transaction)
+        .await
+        .map_err(StoreError::at("read a role"))?;
+    Ok(found.map(from_row).transpose()?)
+}
+
 /// The role, kept from other writers, and from new sessions, until the transaction ends.
 pub(crate) async fn get_locked(
     transaction: &DatabaseTransaction,

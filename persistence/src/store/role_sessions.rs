@@ -57,8 +57,8 @@ impl Store {
     /// read here and never again.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when there is no such role any more; [`StoreError::OutsideGrant`] when the grant is
-    /// about no role.
+    /// [`StoreError::Identity`] when there is no such role any more; [`StoreError::Conflict`] when it was changed after
+    /// the grant was asked for; [`StoreError::OutsideGrant`] when the grant is about no role.
     pub async fn start_role_session<A: StartsRoleSession>(
         &self,
         granted: &Granted<A>,
@@ -88,11 +88,15 @@ impl Store {
             created_at: now,
             expires_at: new.expires_at,
         };
-        let account = granted.account().clone();
+        let (account, judged_at) = (granted.account().clone(), assumable.changed_at);
         self.transact(account, Revision::Kept, Some(audit), move |transaction| {
             Box::pin(async move {
-                if role_rows::find_by_id(transaction, &session.account, &session.role).await?.is_none() {
-                    return Err(role_rows::absent(&name));
+                let found = role_rows::find_kept(transaction, &session.account, &session.role).await?;
+                let role = found.ok_or_else(|| role_rows::absent(&name))?;
+                // Whoever was told that the trust policy is another by now must not see a session that it refuses.
+                if Some(role.changed_at) != judged_at {
+                    let why = "it was changed meanwhile; try again";
+                    return Err(StoreError::Conflict { what: "role", why });
                 }
                 role_session_rows::insert(transaction, session).await
             })

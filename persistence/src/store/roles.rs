@@ -108,7 +108,8 @@ impl Store {
                     trust_policy: change.trust_policy.unwrap_or(role.trust_policy),
                     description: change.description.unwrap_or(role.description),
                     max_session_duration: change.max_session_duration.unwrap_or(role.max_session_duration),
-                    changed_at: now,
+                    // Never twice the same: a session starts only from the state that was asked about.
+                    changed_at: now.max(Timestamp::from_millis(role.changed_at.as_millis() + 1)),
                     ..role
                 };
                 role_rows::save(transaction, &account, &role).await?;

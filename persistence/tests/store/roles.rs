@@ -22,6 +22,7 @@ on_both!(
     a_session_may_what_its_role_may_now_and_its_own_policy_allows,
     deleting_a_role_ends_its_sessions,
     a_session_of_another_accounts_role_belongs_to_that_account,
+    no_session_starts_from_a_trust_policy_that_was_replaced,
     ended_sessions_are_kept_for_a_day,
     a_grant_for_one_role_reaches_no_other,
     damaged_rows_are_said_to_be_damaged,
@@ -70,6 +71,7 @@ fn may_assume(of: &AccountId, role: &Role) -> Granted<AssumeRole> {
     let role = AssumableRole {
         arn: RoleArn { account: of.clone(), name: role.name.clone() },
         id: Some(role.id.clone()),
+        changed_at: Some(role.changed_at),
         max_session_duration: role.max_session_duration,
         external_id: None,
         source_identity: Some("ana".parse().unwrap()),
@@ -269,6 +271,21 @@ async fn a_session_of_another_accounts_role_belongs_to_that_account(world: World
     // The row about it stands in the trail of the account that asked.
     let row = format!("account_id = '{}'", account());
     assert_eq!(world.count("audit_events", &row).await, 1);
+}
+
+async fn no_session_starts_from_a_trust_policy_that_was_replaced(world: World) {
+    let operator = as_operator(&account());
+    let role = made(&world, &account(), "auditor").await;
+    let granted = may_assume(&account(), &role);
+    let narrowed = TRUST.replace("Allow", "Deny");
+    let change = || RoleChange { trust_policy: Some(narrowed.clone()), ..RoleChange::default() };
+    // Within the same millisecond too.
+    let changed = world.store.update_role(&operator, &role.name, change(), at(1), audit()).await.unwrap();
+    let refused = world.store.start_role_session(&granted, session(None), at(2), audit()).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { what: "role", .. })), "{refused:?}");
+    assert_eq!(world.count("role_sessions", "1 = 1").await, 0);
+    // Who was asked about what stands now is let in.
+    started(&world, &changed, None).await;
 }
 
 async fn ended_sessions_are_kept_for_a_day(world: World) {

@@ -30,9 +30,11 @@ impl RpcAction for AssumeRole {
         let found = call.hansard.store.find_assumable_role(&arn).await?;
         let source_identity = source_identity(call, asked.source_identity.as_deref()).await?;
         let max_session_duration = found.as_ref().map(|(role, _)| role.max_session_duration);
+        let changed_at = found.as_ref().map(|(role, _)| role.changed_at);
         let role = AssumableRole {
             arn,
             id: found.map(|(role, _)| role.id),
+            changed_at,
             max_session_duration: max_session_duration.unwrap_or(MaxSessionDuration::DEFAULT),
             external_id,
             source_identity,
