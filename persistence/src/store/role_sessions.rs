@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::access_key::{AccessKey, AccessKeySecret, AccessKeyStatus};
 use domain::actions::StartsRoleSession;
-use domain::audit::AuditEvent;
+use domain::audit::{AuditDecision, AuditEvent};
 use domain::gate::Granted;
 use domain::identity::{AccessKeyId, AttachmentTarget, RoleSessionName, SourceIdentity};
 use domain::principal::Principal;
@@ -54,7 +54,8 @@ impl Store {
     }
 
     /// Starts a session of the role that the grant is about, in the role's own account. The secret and the token can be
-    /// read here and never again.
+    /// read here and never again. What is written down about it says whose the session is: its name, its key's id and
+    /// its source identity. It is written down in the role's account too, where that is another one.
     ///
     /// # Errors
     /// [`StoreError::Identity`] when there is no such role any more; [`StoreError::Conflict`] when it was changed after
@@ -88,8 +89,16 @@ impl Store {
             created_at: now,
             expires_at: new.expires_at,
         };
+        let audit = audit.with_more(&told(&session));
+        let foreign = assumable.arn.account != *granted.account();
+        let at_the_role = foreign.then(|| AuditEvent {
+            account: assumable.arn.account.clone(),
+            // The names of the caller's own policies are not for the other account to read.
+            decision: AuditDecision::Allowed { by: "rule:trust-policy".to_owned() },
+            ..audit.clone()
+        });
         let (account, judged_at) = (granted.account().clone(), assumable.changed_at);
-        self.transact(account, Revision::Kept, Some(audit), move |transaction| {
+        self.transact(account, Revision::Kept, [audit].into_iter().chain(at_the_role), move |transaction| {
             Box::pin(async move {
                 let found = role_rows::find_kept(transaction, &session.account, &session.role).await?;
                 let role = found.ok_or_else(|| role_rows::absent(&name))?;
@@ -165,6 +174,15 @@ fn session_policy(
         .document(text, DocumentKind::Session)
         .map_err(|why| corrupt(key, "session_policy", &why.to_string()))?;
     Ok(compiled.set(vec![(Arc::from(name.as_str()), document)]))
+}
+
+/// Whose a session is, for those who look for what its key did.
+fn told(session: &StoredSession) -> String {
+    let mut told = format!("session {}, key {}", session.name, session.key);
+    if let Some(who) = &session.source_identity {
+        told.push_str(&format!(", source identity {who}"));
+    }
+    told
 }
 
 fn corrupt(key: &AccessKeyId, column: &'static str, why: &str) -> CorruptRow {

@@ -22,6 +22,7 @@ on_both!(
     a_session_may_what_its_role_may_now_and_its_own_policy_allows,
     deleting_a_role_ends_its_sessions,
     a_session_of_another_accounts_role_belongs_to_that_account,
+    the_trail_says_whose_a_session_is,
     no_session_starts_from_a_trust_policy_that_was_replaced,
     ended_sessions_are_kept_for_a_day,
     a_grant_for_one_role_reaches_no_other,
@@ -268,9 +269,30 @@ async fn a_session_of_another_accounts_role_belongs_to_that_account(world: World
     let credentials = world.store.start_role_session(&granted, session(None), at(2), audit()).await.unwrap();
     let principal = principal_of(&world, &credentials).await;
     assert_eq!(principal.account(), &other_account());
-    // The row about it stands in the trail of the account that asked.
-    let row = format!("account_id = '{}'", account());
+    // The row about it stands in the trail of the account that asked, and in that of the role's.
+    let by = granted.by();
+    let row = format!("account_id = '{}' AND how LIKE 'session %' AND decided_by = '{by}'", account());
+    let audit = domain::audit::AuditEvent {
+        decision: domain::audit::AuditDecision::Allowed { by: by.to_owned() },
+        ..audit()
+    };
+    world.store.start_role_session(&granted, session(None), at(2), audit).await.unwrap();
     assert_eq!(world.count("audit_events", &row).await, 1);
+    let there = format!("account_id = '{}' AND how LIKE 'session %'", other_account());
+    assert_eq!(world.count("audit_events", &there).await, 2);
+    // Which of the caller's policies allowed it is not told there.
+    assert_eq!(world.count("audit_events", &format!("{there} AND decided_by = '{by}'")).await, 0);
+    crate::audit::assert_chains_are_whole(&world).await;
+}
+
+async fn the_trail_says_whose_a_session_is(world: World) {
+    let role = made(&world, &account(), "auditor").await;
+    let credentials = started(&world, &role, None).await;
+    let how = format!("session ana@example, key {}, source identity ana", credentials.key);
+    assert_eq!(world.count("audit_events", &format!("how = '{how}'")).await, 1);
+    for secret in [credentials.secret.reveal(), credentials.token.reveal()] {
+        assert_eq!(world.count("audit_events", &format!("how LIKE '%{secret}%'")).await, 0);
+    }
 }
 
 async fn no_session_starts_from_a_trust_policy_that_was_replaced(world: World) {

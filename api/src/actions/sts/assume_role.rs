@@ -71,8 +71,7 @@ impl RpcAction for AssumeRole {
             .map_err(|rule| invalid("DurationSeconds", rule))?;
         let expires_at = duration.counted_from(call.arrived_at);
         let new = NewRoleSession { name: session_name.clone(), policy: asked.policy, expires_at };
-        let how = role.source_identity.as_ref().map(|who| format!("source identity {who}"));
-        let audit = call.audit_of_change(&granted, &how.unwrap_or_default());
+        let audit = call.audit_of_change(&granted, "");
         let started = call.hansard.store.start_role_session(&granted, new, call.arrived_at, audit).await?;
         Ok(Done::changed(AssumeRoleReply {
             request_id: call.request_id.to_string(),
