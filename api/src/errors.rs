@@ -21,6 +21,7 @@ use policies::Reason;
 use crate::diagnostics::Denial;
 use crate::request::RequestId;
 use crate::throttle::Throttled;
+use crate::turns::NoTurn;
 
 /// Why a call was not done.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,13 @@ impl From<Denial> for ActionError {
 impl From<Throttled> for ActionError {
     fn from(throttled: Throttled) -> Self {
         Self::Throttled(throttled)
+    }
+}
+
+impl From<NoTurn> for ActionError {
+    fn from(none: NoTurn) -> Self {
+        let message = format!("Too much of this kind is being worked on: {none}.");
+        Self::refused(ErrorCode::ServiceUnavailable, message)
     }
 }
 

@@ -3,12 +3,41 @@
 //! a few policies can be asked thousands of questions, and one password takes megabytes to hash.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
 
 /// How many take their turn at once.
 const AT_ONCE: usize = 4;
+/// How long a call waits for its turn that rather hears that there is none.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// No turn came soon enough: others' work is in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no turn came in time")]
+pub(crate) struct NoTurn;
+
+/// A turn of one's own, until it is used or dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Turn {
+    /// Runs `work` off the threads that answer calls. The turn is kept until the work is done, also when the caller is
+    /// gone by then.
+    pub(crate) async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        tokio::task::spawn_blocking(move || {
+            let _turn = self;
+            work()
+        })
+        .await
+    }
+}
 
 /// The turns that one kind of work takes.
 #[derive(Debug, Clone)]
@@ -27,12 +56,20 @@ impl Turns {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
-        let turn = Arc::clone(&self.0).acquire_owned().await.expect("the semaphore is never closed");
-        tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            work()
-        })
-        .await
+        self.turn().await.run(work).await
+    }
+
+    /// A turn, for those who rather hear that there is none than wait for long.
+    ///
+    /// # Errors
+    /// None came within `patience`.
+    pub(crate) async fn turn_within(&self, patience: Duration) -> Result<Turn, NoTurn> {
+        tokio::time::timeout(patience, self.turn()).await.map_err(|_| NoTurn)
+    }
+
+    async fn turn(&self) -> Turn {
+        let permit = Arc::clone(&self.0).acquire_owned().await.expect("the semaphore is never closed");
+        Turn { _permit: permit }
     }
 }
 
@@ -79,5 +116,17 @@ mod tests {
         for _ in 0..2 * AT_ONCE {
             finish.send(()).unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_want_to_wait_for_long_is_told_that_there_is_no_turn() {
+        let turns = Turns::default();
+        let mut taken = Vec::new();
+        for _ in 0..AT_ONCE {
+            taken.push(turns.turn_within(PATIENCE).await.unwrap());
+        }
+        assert_eq!(turns.turn_within(Duration::ZERO).await.map(drop), Err(NoTurn));
+        drop(taken);
+        assert_eq!(turns.turn_within(Duration::ZERO).await.map(drop), Ok(()));
     }
 }

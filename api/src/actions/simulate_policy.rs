@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use domain::AccountId;
 use domain::actions::{
-    Action, CatalogueEntry, ListPoliciesForGroup, ListPoliciesForRole, ListPoliciesForUser, SimulatePolicy,
+    Action, CatalogueEntry, GetPolicy, ListPoliciesForGroup, ListPoliciesForRole, ListPoliciesForUser,
+    SimulatePolicy,
 };
-use domain::gate::{self, Denied, Granted, Resource};
+use domain::gate::{self, Denied, Granted, IdentityResource, Resource};
 use domain::policy_bearer::PolicyBearer;
 use domain::vocabulary::vocabulary;
 use openapi::error_codes::WireError;
@@ -19,6 +20,7 @@ use crate::diagnostics::Denial;
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_tools::{self, ANYBODY, NotSimulated, SimulationQuestions};
+use crate::turns::PATIENCE;
 
 /// So many questions are answered by one call.
 const MOST_QUESTIONS: usize = 10_000;
@@ -60,7 +62,9 @@ impl RpcAction for SimulatePolicy {
         let wanted = Wanted::default();
         let goes_on = Arc::clone(&wanted.0);
         let work = move || simulated(&asked, asked_as, present, || goes_on.load(Ordering::Relaxed));
-        let outcome = tokio::time::timeout(LONGEST, call.hansard.simulating.run(work)).await;
+        // The time that others' simulations take is not this call's.
+        let turn = call.hansard.simulating.turn_within(PATIENCE).await?;
+        let outcome = tokio::time::timeout(LONGEST, turn.run(work)).await;
         let too_long = || {
             let rule =
                 format!("the answers take more than {} s; ask fewer questions at once", LONGEST.as_secs());
@@ -88,8 +92,8 @@ impl Drop for Wanted {
     }
 }
 
-/// What a simulation says of stored policies is what they say. Whoever may not list them must not learn it here, and a
-/// permission for all of ecs-workbench is none to read who may do what.
+/// What a simulation says of stored policies is what they say. Whoever may not list and read them must not learn it here,
+/// and a permission for all of ecs-workbench is none to read who may do what.
 async fn may_read_policies(
     call: &Call<'_>,
     granted: &Granted<SimulatePolicy>,
@@ -100,13 +104,18 @@ async fn may_read_policies(
         PolicyBearer::Group(_) => &ListPoliciesForGroup::ENTRY,
         PolicyBearer::Role(_) => &ListPoliciesForRole::ENTRY,
     };
+    // Answers name statements, of the policies of groups and of control policies too.
+    let all = Resource::Identity(vec![IdentityResource::Policies]);
     let policies = call.hansard.store.policies_of(&call.principal).await?;
-    let asked = gate::would_permit(list, &call.principal, granted.resource(), &policies, &call.facts());
-    asked.map(drop).map_err(|denied| {
-        // The call stays one of ecs-workbench, whose words its refusals are told in.
-        let denied = Denied { product: SimulatePolicy::ENTRY.product, ..denied };
-        Denial::sealed(denied, &call.hansard.keys).into()
-    })
+    for (entry, resource) in [(list, granted.resource()), (&GetPolicy::ENTRY, &all)] {
+        let asked = gate::would_permit(entry, &call.principal, resource, &policies, &call.facts());
+        asked.map_err(|denied| {
+            // The call stays one of ecs-workbench, whose words its refusals are told in.
+            let denied = Denied { product: SimulatePolicy::ENTRY.product, ..denied };
+            Denial::sealed(denied, &call.hansard.keys)
+        })?;
+    }
+    Ok(())
 }
 
 /// The stored principal that is named, by its ARN or by what follows the account in it.

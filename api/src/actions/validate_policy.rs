@@ -10,6 +10,7 @@ use policies::{DocumentKind, Severity, check};
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_tools;
+use crate::turns::PATIENCE;
 
 impl RpcAction for ValidatePolicy {
     type Request = ValidatePolicyRequest;
@@ -29,6 +30,8 @@ impl RpcAction for ValidatePolicy {
         let findings = call
             .hansard
             .simulating
+            .turn_within(PATIENCE)
+            .await?
             .run(checked)
             .await
             .map_err(|panic| ActionError::unexpected("a check of a policy ended early", panic))?;

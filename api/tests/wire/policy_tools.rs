@@ -164,7 +164,19 @@ fn who_may_not_read_somebodys_policies_cannot_simulate_them() {
     let reader = policy(json!([
         allow("ecs-workbench:SimulatePolicy", &format!("acs:ram:*:{ACCOUNT}:user/a*")),
         allow("ram:ListPoliciesForUser", &format!("acs:ram:*:{ACCOUNT}:user/a*")),
+        allow("ram:GetPolicy", "*"),
     ]));
+    // Names of policies are less than what stands in them.
+    let lister = policy(json!([
+        allow("ecs-workbench:SimulatePolicy", "*"),
+        allow("ram:ListPoliciesForUser", "*"),
+        allow("ram:GetPolicy", &format!("acs:ram:*:{ACCOUNT}:policy/ana-0")),
+    ]));
+    let lister = service.user("lister", &[&lister]);
+    let reply =
+        service.call_as(&lister, SIMULATE, &[("StoredPrincipal", "user/ana"), ("Actions", r#"["a:b"]"#)]);
+    assert_eq!(reply.refusal(), (403, "Forbidden.RAM".to_owned()));
+    assert_eq!(reply.json()["AccessDeniedDetail"]["AuthAction"], "ram:GetPolicy");
     let reader = service.user("reader", &[&reader]);
     let drafter = service.user("drafter", &[&policy(json!([allow("ecs-workbench:SimulatePolicy", "*")]))]);
     let asked = |of: &'static str| [("StoredPrincipal", of), ("Actions", r#"["a:b"]"#)];
