@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
-/// Starts a session of a role. Debug does not show ExternalId, which is a word that two parties share.
+/// Starts a session of a role.
 #[derive(Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AssumeRoleRequest {
@@ -75,6 +75,7 @@ pub struct Credentials {
     pub expiration: String,
 }
 
+// By hand, because ExternalId is a word that two parties share.
 impl fmt::Debug for AssumeRoleRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AssumeRoleRequest")
