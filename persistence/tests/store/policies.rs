@@ -314,7 +314,7 @@ async fn policies_are_listed_in_pages_those_of_the_system_first(world: World) {
             found.map(|policy| policy.attachment_count)
         };
         if kind != Some(PolicyKind::System) {
-            assert_eq!((count("a"), count("b"), count("AdministratorAccess")), (Some(1), Some(0), Some(0)));
+            assert_eq!((count("a"), count("b"), count("Administrator")), (Some(1), Some(0), Some(0)));
         }
     }
 }
