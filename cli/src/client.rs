@@ -288,7 +288,9 @@ fn refusal(what: &str, status: StatusCode, header_id: Option<String>, text: &[u8
     let message = member("Message").unwrap_or_default();
     let id = member("RequestId").or(header_id).unwrap_or_else(|| "unknown".into());
     let denied = denial(&reply).unwrap_or_default();
-    let line = format!("{what}: {code}: {message}{denied} (HTTP {}, RequestId {id})", status.as_u16());
+    let why =
+        sealed_reason(&reply).map(|sealed| format!(" EncodedDiagnosticMessage={sealed}")).unwrap_or_default();
+    let line = format!("{what}: {code}: {message}{denied} (HTTP {}, RequestId {id}){why}", status.as_u16());
     if status == StatusCode::NOT_FOUND { Failure::not_found(line) } else { Failure::failed(line) }
 }
 
@@ -297,6 +299,11 @@ fn denial(reply: &Value) -> Option<String> {
     let detail: AccessDeniedDetail = serde_json::from_value(reply.get("AccessDeniedDetail")?.clone()).ok()?;
     let AccessDeniedDetail { auth_action, auth_principal_display_name, no_permission_type, .. } = detail;
     Some(format!(" [{auth_action} for {auth_principal_display_name}: {no_permission_type}]"))
+}
+
+/// What an administrator gives to DecodeDiagnosticMessage, at the end of the line, ready to be pasted.
+fn sealed_reason(reply: &Value) -> Option<&str> {
+    reply.get("AccessDeniedDetail")?.get("EncodedDiagnosticMessage")?.as_str()
 }
 
 #[cfg(test)]
@@ -350,12 +357,12 @@ mod tests {
         let text = br#"{"Code":"Forbidden.RAM","Message":"No.","RequestId":"R-2","AccessDeniedDetail":{
             "AuthAction":"ecs-workbench:ListAgents","AuthPrincipalType":"SubUser","AuthPrincipalOwnerId":"1",
             "AuthPrincipalDisplayName":"20\u001b[2J","PolicyType":"AccountLevelIdentityBasedPolicy",
-            "NoPermissionType":"ImplicitDeny"}}"#;
+            "NoPermissionType":"ImplicitDeny","EncodedDiagnosticMessage":"AQBx+/="}}"#;
         let failure = refusal("ListAgents", StatusCode::FORBIDDEN, None, text);
         assert_eq!(
             failure.message(),
             "ListAgents: Forbidden.RAM: No. [ecs-workbench:ListAgents for 20\\u{1b}[2J: ImplicitDeny] (HTTP 403, \
-             RequestId R-2)"
+             RequestId R-2) EncodedDiagnosticMessage=AQBx+/="
         );
         let failure = refusal("ListAgents", StatusCode::BAD_GATEWAY, None, b"<html>");
         assert!(
