@@ -2,9 +2,10 @@
 
 CARGO ?= cargo
 DATA_DIR ?= ./hansard-data
+DENY = tests/.setup/cargo-deny/bin/cargo-deny
 target = $(shell $(CARGO) metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
-.PHONY: run test test-rust test-console test-deep bench documents help
+.PHONY: run check test test-rust test-console test-deep bench documents help
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST)
@@ -12,6 +13,11 @@ help: ## this list
 run: ## build and start everything on embedded defaults: SQLite, a folder for objects, this machine as an instance
 	$(CARGO) build --locked --workspace --bins
 	exec "$(target)/debug/hansard" serve --with-local-agent --data-dir "$(DATA_DIR)"
+
+check: ## the inner loop: formatting, lints, unit tests
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --locked --workspace --lib --bins
 
 test: ## everything: formatting, lints, unit, property, PostgreSQL, SDK, shell and browser tests
 	tests/setup.sh
@@ -21,6 +27,8 @@ test: ## everything: formatting, lints, unit, property, PostgreSQL, SDK, shell a
 test-rust:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(DENY) --locked check bans licenses sources
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 	$(CARGO) build --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace
 

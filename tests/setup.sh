@@ -22,6 +22,8 @@ need npm npm
 need python3 python3
 need setpriv util-linux
 need pgrep procps
+need scp openssh-client
+need git git
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 
 if ((${#missing[@]})); then
@@ -59,3 +61,11 @@ for folder in "$here/sdk" "$here/../console"; do
         cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
     fi
 done
+
+# What reads deny.toml. Without optimisation it is built in a third of the time.
+deny_version=0.20.2
+if [[ $("$stamp_dir/cargo-deny/bin/cargo-deny" --version 2>/dev/null) != "cargo-deny $deny_version" ]]; then
+    CARGO_TARGET_DIR="$stamp_dir/cargo-deny/target" cargo install --quiet --locked --debug \
+        --root "$stamp_dir/cargo-deny" --version "$deny_version" cargo-deny
+    rm -rf "$stamp_dir/cargo-deny/target"
+fi

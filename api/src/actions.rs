@@ -10,6 +10,7 @@ mod set_instance_record_config;
 mod simulate_policy;
 mod sts;
 mod validate_policy;
+mod verify_agent_recordings;
 mod view_instance_records;
 
 use domain::actions as catalogue;
@@ -32,6 +33,7 @@ const WORKBENCH: &[Registered] = &[
     Registered::new::<catalogue::CreateAgentJoinToken>(),
     Registered::new::<catalogue::ListAgents>(),
     Registered::new::<catalogue::ListAuditEvents>(),
+    Registered::new::<catalogue::VerifyAgentRecordings>(),
     Registered::new::<catalogue::ValidatePolicy>(),
     Registered::new::<catalogue::SimulatePolicy>(),
 ];

@@ -15,6 +15,7 @@ use utoipa_swagger_ui::{Config, Url};
 
 use crate::agent_api;
 use crate::errors::ActionError;
+use crate::http::shared_bytes::SharedBytes;
 use crate::state::Hansard;
 
 /// The document of ecs-workbench, which is the API's heart; those of all products lie below `/openapi/`.
@@ -65,7 +66,7 @@ struct Texts {
 impl Texts {
     fn of(&self, file: &str) -> Result<HttpResponse, ActionError> {
         let text = self.products.get(file).ok_or(ErrorCode::ActionNotFound)?;
-        Ok(guarded().content_type("application/json").body(text.clone()))
+        Ok(guarded().content_type("application/json").body(SharedBytes::from(text.clone())))
     }
 }
 
@@ -78,7 +79,7 @@ async fn product(file: Path<String>, texts: Data<Texts>) -> Result<HttpResponse,
 }
 
 async fn agent(texts: Data<Texts>) -> HttpResponse {
-    guarded().content_type("application/json").body(texts.agent.clone())
+    guarded().content_type("application/json").body(SharedBytes::from(texts.agent.clone()))
 }
 
 /// The page's own links are relative, so that it must be opened with the slash; nothing here redirects.
@@ -96,7 +97,7 @@ async fn swagger(file: Path<String>, config: Data<Config<'static>>) -> Result<Ht
     if found.gzpipped {
         response.insert_header((header::CONTENT_ENCODING, "gzip"));
     }
-    Ok(response.content_type(found.content_type).body(found.bytes.into_owned()))
+    Ok(response.content_type(found.content_type).body(SharedBytes::from(found.bytes)))
 }
 
 fn guarded() -> HttpResponseBuilder {

@@ -3,10 +3,13 @@
 //! Handlers return it; the outermost middleware (`gateway::finish`) renders it with the RequestId, in JSON or
 //! XML, and writes an unexpected one's whole chain to the log, never to the caller.
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use domain::actions::Product;
 use domain::gate::{Denied, Told};
@@ -15,13 +18,15 @@ use domain::storage_target::StorageTargetRefused;
 use openapi::error_codes::{ErrorCode, WireError};
 use openapi::replies::{AccessDeniedDetail, ErrorReply};
 use persistence::StoreError;
-use persistence::objects::ObjectError;
+use persistence::objects::{ObjectError, TargetUnusable};
 use policies::Reason;
 
 use crate::diagnostics::Denial;
-use crate::request::RequestId;
-use crate::throttle::Throttled;
-use crate::turns::NoTurn;
+use crate::http::request::RequestId;
+use crate::limits::room::NoRoom;
+use crate::limits::throttle::Throttled;
+use crate::limits::turns::NoTurn;
+use crate::road::CallError;
 
 /// Why a call was not done.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +40,9 @@ pub(crate) enum ActionError {
     /// The caller calls too often.
     #[error("throttled")]
     Throttled(Throttled),
+    /// Too much is held for callers whom nobody knows yet.
+    #[error("no room")]
+    NoRoom(#[from] NoRoom),
     /// The database.
     #[error("the database did not do its part")]
     Store(#[from] StoreError),
@@ -88,13 +96,46 @@ impl From<NoTurn> for ActionError {
 impl From<StorageTargetRefused> for ActionError {
     fn from(refused: StorageTargetRefused) -> Self {
         let code = match &refused {
-            StorageTargetRefused::Format { .. } => ErrorCode::StorageTargetFormat,
-            StorageTargetRefused::BucketName { .. } => ErrorCode::StorageTargetBucketName,
+            StorageTargetRefused::Format { .. } | StorageTargetRefused::UnusablePrefix { .. } => {
+                ErrorCode::StorageTargetFormat
+            }
+            StorageTargetRefused::BucketName { .. } | StorageTargetRefused::UnusableBucket { .. } => {
+                ErrorCode::StorageTargetBucketName
+            }
             StorageTargetRefused::Region { .. } => ErrorCode::StorageTargetRegion,
             StorageTargetRefused::AccountMismatch { .. } => ErrorCode::StorageTargetAccount,
         };
         Self::refused(code, format!("{refused}."))
     }
+}
+
+impl From<TargetUnusable> for ActionError {
+    fn from(unusable: TargetUnusable) -> Self {
+        match unusable {
+            TargetUnusable::Refused(refused) => refused.into(),
+            TargetUnusable::Unreachable(_) => {
+                tracing::warn!(chain = %chain_of(&unusable), "a storage target that somebody wants cannot be written to");
+                Self::refused(ErrorCode::StorageTargetUnreachable, format!("{unusable}."))
+            }
+        }
+    }
+}
+
+impl CallError for ActionError {
+    fn code(&self) -> String {
+        self.wire().code_text()
+    }
+
+    fn panicked(panic: &(dyn Any + Send)) -> Self {
+        Self::unexpected("the work panicked", text_of_panic(panic))
+    }
+}
+
+/// What a panic says.
+pub(crate) fn text_of_panic(panic: &(dyn Any + Send)) -> String {
+    let message =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panic: {}", message.unwrap_or("of another type than text"))
 }
 
 impl ActionError {
@@ -111,7 +152,7 @@ impl ActionError {
     /// Whether the caller is at fault, and not the server.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::Denied(_) | Self::Throttled(_) => true,
+            Self::Refused(_) | Self::Denied(_) | Self::Throttled(_) | Self::NoRoom(_) => true,
             Self::Store(_) | Self::Objects(_) | Self::Unexpected { .. } => false,
         }
     }
@@ -131,6 +172,10 @@ impl ActionError {
                 }
             }
             Self::Throttled(_) => ErrorCode::ThrottlingUser.into(),
+            Self::NoRoom(why) => {
+                let message = format!("There is no room for the body: {why}; try again in a second.");
+                WireError::with_message(ErrorCode::ServiceUnavailable, message)
+            }
             Self::Store(error) => store_error(error),
             Self::Objects(error) => object_error(error),
             Self::Unexpected { .. } => ErrorCode::InternalError.into(),
@@ -147,7 +192,7 @@ impl ActionError {
     /// The whole chain, for the log; `None` when the caller's own mistake is all there is to know.
     fn chain(&self) -> Option<String> {
         match self {
-            Self::Refused(_) | Self::Denied(_) | Self::Throttled(_) => None,
+            Self::Refused(_) | Self::Denied(_) | Self::Throttled(_) | Self::NoRoom(_) => None,
             Self::Store(error) if is_the_callers_own(error) => None,
             Self::Store(_) | Self::Objects(_) | Self::Unexpected { .. } => Some(chain_of(self)),
         }
@@ -223,9 +268,20 @@ pub(crate) struct Refusal {
     pub(crate) chain: Option<String>,
     /// When to call again, of a caller that was throttled.
     pub(crate) throttled: Option<Throttled>,
+    /// When to call again, of another one.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Refusal {
+    /// The headers that say when to call again.
+    pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        match (self.throttled, self.retry_after) {
+            (Some(throttled), _) => throttled.headers().into(),
+            (None, Some(pause)) => vec![(header::RETRY_AFTER, pause.as_secs().max(1).into())],
+            (None, None) => Vec::new(),
+        }
+    }
+
     /// As it stands in a reply's body.
     pub(crate) fn body(&self, request_id: &RequestId, host_id: &str) -> ErrorReply {
         let row = self.wire.code().row();
@@ -244,7 +300,7 @@ impl Refusal {
 
 impl From<WireError> for Refusal {
     fn from(wire: WireError) -> Self {
-        Self { wire, detail: None, chain: None, throttled: None }
+        Self { wire, detail: None, chain: None, throttled: None, retry_after: None }
     }
 }
 
@@ -260,7 +316,14 @@ impl From<&ActionError> for Refusal {
             ActionError::Throttled(throttled) => Some(*throttled),
             _ => None,
         };
-        Self { wire: error.wire(), detail: error.access_denied_detail(), chain: error.chain(), throttled }
+        let retry_after = matches!(error, ActionError::NoRoom(_)).then_some(NoRoom::TRY_AGAIN_AFTER);
+        Self {
+            wire: error.wire(),
+            detail: error.access_denied_detail(),
+            chain: error.chain(),
+            throttled,
+            retry_after,
+        }
     }
 }
 

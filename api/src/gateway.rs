@@ -6,6 +6,7 @@ pub mod parameters;
 mod read;
 pub(crate) mod render;
 pub mod signature;
+mod throttled;
 
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
@@ -13,12 +14,13 @@ use domain::actions::Product;
 
 use crate::dispatch::{self, Call};
 use crate::errors::ActionError;
-use crate::request::{self, RequestId};
+use crate::http::body;
+use crate::road::stranger::Stranger;
+use crate::road::{Arrival, Caller};
 use crate::state::Hansard;
-use crate::stranger::Stranger;
-use crate::tally::Alike;
-use crate::throttle::Throttled;
+use authenticate::Authenticated;
 use render::Format;
+use signature::Scheme;
 
 /// Registers `/`.
 pub(crate) fn configure(config: &mut ServiceConfig) {
@@ -31,18 +33,55 @@ async fn answer(
     payload: Payload,
     hansard: Data<Hansard>,
 ) -> Result<HttpResponse, ActionError> {
-    let arrived_at = hansard.now();
-    let (stranger, limit) = (Stranger::of(&http, &hansard), hansard.settings.call_limit_bytes);
-    if let Err(throttled) = stranger.admit() {
-        read::discard(&http, payload, limit).await;
-        return Err(throttled.into());
+    let arrival = Arrival::of(&http);
+    let arrived_at = arrival.at;
+    let (stranger, mut payload) = (Stranger::new(arrival.clone(), &hansard), payload.into_inner());
+    let mut signed = read::head(&http).map_err(|error| stranger.refuse(error))?;
+    let has_form = body::follows(&http) && read::is_form(&http);
+    let said_by_head = match signature::scheme_in_head(&signed).map_err(|error| stranger.refuse(error))? {
+        Some(Scheme::V3) => true,
+        // It signs the parameters of a form.
+        Some(Scheme::V1) => !has_form,
+        None => false,
+    };
+    let mut in_flight = None;
+    let proven = if said_by_head {
+        // Only for somebody who holds a key a body is read.
+        let claim = signature::Claim::read(&signed).map_err(|error| stranger.refuse(error))?;
+        let proven = authenticate::prove(&hansard, &claim, arrived_at, &stranger).await?;
+        let refuse = |error| stranger.refuse_key(proven.account(), proven.id(), error);
+        if body::follows(&http) {
+            let body = read::body(&http, &mut payload, &hansard, proven.principal()).await;
+            let (body, held) = body.map_err(refuse)?;
+            in_flight = Some(held);
+            signed = signed.with_body(body, has_form).map_err(|error| refuse(error.into()))?;
+        }
+        Some(proven)
+    } else {
+        None
+    };
+    let mut held = None;
+    if proven.is_none() && has_form {
+        // What was made of the head is not held beside it while a stranger takes time.
+        drop(signed);
+        let form = read::strangers_form(&http, arrival.source_address, &mut payload, &hansard).await;
+        let (form, hold) = form.map_err(|error| stranger.refuse(error))?;
+        held = Some(hold);
+        let whole = read::head(&http).and_then(|head| head.with_body(form, true));
+        signed = whole.map_err(|error| stranger.refuse(error))?;
     }
-    let signed = read::read(&http, payload, limit).await.map_err(|error| stranger.refuse(error))?;
+    if let Some(format) = signed.form.get("Format") {
+        http.extensions_mut().insert(Format::of(Some(format)));
+    }
+    let claim = signature::Claim::read(&signed).map_err(|error| stranger.refuse(error))?;
+    let proven = match proven {
+        Some(proven) => proven,
+        None => authenticate::prove(&hansard, &claim, arrived_at, &stranger).await?,
+    };
+    drop(held);
+    let authenticated = authenticate::admit(&hansard, &claim, proven, arrived_at, &stranger).await?;
     let parameters = parameters::Channel::merged(&signed.query, &signed.form);
     let format = Format::of(parameters.get("Format").map(String::as_str));
-    http.extensions_mut().insert(format);
-    let claim = signature::Claim::read(&signed).map_err(|error| stranger.refuse(error))?;
-    let authenticated = authenticate::authenticate(&hansard, &claim, arrived_at, &stranger).await?;
     let product = claim.version().ok().and_then(Product::of_version);
     hansard.store.note_key_used(&authenticated.access_key_id, arrived_at, product);
     // RegionId selects nothing; here it is recorded.
@@ -51,20 +90,11 @@ async fn answer(
         action: claim.action().map(parameters::shown).unwrap_or_default(),
         region_id: parameters.get("RegionId").map(|region| parameters::shown(region)).unwrap_or_default(),
     });
-    if let Err(throttled) = hansard.throttle.by_principal(&authenticated.principal) {
-        stranger.count(Alike::principal(&authenticated.principal), Throttled::CODE);
-        return Err(throttled.into());
-    }
-    let call = Call {
-        hansard: &hansard,
-        request_id: RequestId::of(&http),
-        arrived_at,
-        principal: authenticated.principal,
-        access_key_id: authenticated.access_key_id,
-        source_address: request::source_address(&http),
-        secure_transport: request::secure_transport(&http),
-        user_agent: request::user_agent(&http),
-        format,
-    };
-    dispatch::dispatch(&call, claim.version(), claim.action(), &parameters).await
+    let Authenticated { principal, access_key_id } = authenticated;
+    let caller = Caller { arrival, principal, access_key: Some(access_key_id) };
+    caller.admit(&hansard)?;
+    let call = Call { hansard: &hansard, caller, format };
+    let outcome = dispatch::dispatch(&call, claim.version(), claim.action(), &parameters).await;
+    drop(in_flight);
+    outcome
 }

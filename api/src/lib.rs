@@ -1,30 +1,29 @@
-//! Hansard's HTTP side: the gateway that reads and authenticates RPC calls, the one road that dispatches them,
-//! one file per action, the agents' API, replay, and the jobs of the control plane.
+//! Hansard's HTTP side: the doors (the gateway that reads and authenticates RPC calls, with one file per action; the agents'
+//! API; replay), the one road of the calls that come to them, what callers can take, and the jobs of the control plane.
 
 mod actions;
 pub mod agent_api;
-mod connection;
+mod continuity;
 mod diagnostics;
 mod dispatch;
 mod documents;
 mod errors;
+mod evidence;
 pub mod gateway;
+mod http;
 mod jobs;
+mod limits;
 mod links;
-mod network;
+mod policy_findings;
 pub mod policy_tools;
 mod replay;
-mod request;
+mod road;
 mod serve;
 mod signed_tokens;
 mod state;
-mod stranger;
-mod tally;
-mod throttle;
-mod trusted_proxies;
-mod turns;
 
+pub use http::trusted_proxies::{InvalidTrustedProxies, TrustedProxies};
+pub use limits::connections::ConnectionLimits;
+pub use limits::throttle::{RateLimit, ThrottleLimits};
 pub use serve::serve;
 pub use state::{ApiSettings, Hansard, HansardParts};
-pub use throttle::{RateLimit, ThrottleLimits};
-pub use trusted_proxies::{InvalidTrustedProxies, TrustedProxies};

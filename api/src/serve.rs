@@ -1,12 +1,14 @@
 //! The running server.
 
 use std::future::{Future, ready};
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::num::NonZero;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::{HttpService, Protocol, Request};
+use actix_http::{Extensions, HttpService, Protocol, Request};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::dev::AppConfig;
@@ -14,11 +16,16 @@ use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, Error};
+use openapi::error_codes::{ErrorCode, WireError};
 use tokio::sync::Notify;
 
-use crate::connection::Shaped;
+use crate::errors::{ActionError, Refusal};
 use crate::gateway::finish::{finish, nothing_here};
+use crate::http::connection::{Refuse, Shaped, whole_reply};
+use crate::http::request::RequestId;
 use crate::jobs::Jobs;
+use crate::limits::connections::Peer;
+use crate::limits::tally::{Alike, Instance};
 use crate::state::{Hansard, HansardParts};
 use crate::{agent_api, documents, gateway, replay};
 
@@ -26,6 +33,9 @@ use crate::{agent_api, documents, gateway, replay};
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept, as the vendor's gateway does.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
+/// How long a connection is kept after a reply whose request was not read to its end, so that its sender, who may
+/// still write, hears the reply instead of finding the connection reset. What it writes is read away.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long calls in flight may take once the server was told to stop.
 const DRAIN_SECONDS: u64 = 20;
 
@@ -44,8 +54,10 @@ pub async fn serve(
     let stopping = Arc::new(Notify::new());
     let (state, signal) = (hansard.clone(), stopping.clone());
     let mut server = Server::build().shutdown_timeout(DRAIN_SECONDS).disable_signals();
-    if let Some(workers) = workers {
-        server = server.workers(workers);
+    let workers = workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
+    server = server.workers(workers);
+    if let Some(most) = hansard.settings.connections.accepted {
+        server = server.max_concurrent_connections(most.get().div_ceil(workers));
     }
     let server =
         server.listen("hansard", listener, move || connections(state.clone(), address, signal.clone()))?;
@@ -79,6 +91,7 @@ fn connections(
     InitError = (),
 > {
     let host_id: Arc<str> = state.settings.host_id.as_str().into();
+    let (door, refuse) = (state.clone(), refuse_malformed(state.clone()));
     let app = App::new()
         .app_data(state)
         .wrap(from_fn(finish))
@@ -89,6 +102,10 @@ fn connections(
     let http = HttpService::build()
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(UNREAD_TIMEOUT)
+        .on_connect_ext(|stream: &Shaped<TcpStream>, data: &mut Extensions| {
+            data.insert(stream.slot().clone());
+        })
         .local_addr(address)
         .graceful_shutdown_signal(move || {
             let stopping = stopping.clone();
@@ -103,9 +120,55 @@ fn connections(
             tracing::debug!(%error, "a connection keeps its delay");
         }
         let peer = stream.peer_addr().ok();
-        ready(Ok((Shaped::new(stream, host_id.clone(), peer), Protocol::Http1, peer)))
+        let address = peer.map(|peer| peer.ip().to_canonical());
+        let Ok(slot) = door.connections.open(door.peer(address)) else {
+            turn_away(stream, address, &door);
+            return ready(Err(io::Error::from(io::ErrorKind::ConnectionRefused).into()));
+        };
+        let patience = door.settings.reply_patience;
+        let shaped = Shaped::new(stream, host_id.clone(), address, refuse.clone(), patience, slot);
+        ready(Ok((shaped, Protocol::Http1, peer)))
     })
     .and_then(http)
+}
+
+impl Hansard {
+    fn peer(&self, address: Option<IpAddr>) -> Peer {
+        match address {
+            Some(address) if self.settings.trusted_proxies.trusts(address) => Peer::TrustedProxy,
+            address => Peer::Caller(address),
+        }
+    }
+}
+
+/// What is no HTTP counts like every other call, and is counted and not written down one by one.
+fn refuse_malformed(hansard: Data<Hansard>) -> Refuse {
+    Rc::new(move |peer, request_id, refusal| {
+        let throttled = hansard.throttle.by_address(peer).err();
+        let refusal = throttled.map_or(refusal, |throttled| Refusal::from(&ActionError::from(throttled)));
+        count(&hansard, peer, request_id, &refusal);
+        refusal
+    })
+}
+
+/// Tells a connection for which there is no room, as far as it can be told without waiting for it.
+fn turn_away(stream: TcpStream, peer: Option<IpAddr>, hansard: &Hansard) {
+    let request_id = RequestId::generate();
+    let message = "There are too many connections; try again in a second.";
+    let error = WireError::with_message(ErrorCode::ServiceUnavailable, message);
+    let refusal = Refusal { retry_after: Some(Duration::from_secs(1)), ..error.into() };
+    count(hansard, peer, &request_id, &refusal);
+    let reply = whole_reply(&refusal, &request_id, &hansard.settings.host_id, None);
+    // Whoever does not take it finds the connection closed. Nothing is waited for: the stream does not block.
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write(&reply);
+    }
+}
+
+fn count(hansard: &Hansard, peer: Option<IpAddr>, request_id: &RequestId, refusal: &Refusal) {
+    let code = refusal.wire.code_text();
+    let call = Instance { request_id, source_address: peer, at: hansard.now(), code: &code };
+    hansard.tally.count(Alike::strangers(peer), &call);
 }
 
 /// Every resource of the server.

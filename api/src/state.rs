@@ -1,6 +1,7 @@
 //! What every part of the running control plane shares.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::clock::Clock;
 use domain::server_keys::ServerKeys;
@@ -9,11 +10,14 @@ use persistence::Store;
 use persistence::objects::ObjectStore;
 use url::Url;
 
+use crate::http::trusted_proxies::TrustedProxies;
+use crate::limits::connections::{ConnectionLimits, Connections};
+use crate::limits::in_flight::InFlight;
+use crate::limits::tally::Tally;
+use crate::limits::throttle::{Throttle, ThrottleLimits};
+use crate::limits::turns::Turns;
+use crate::limits::unproven::Unproven;
 use crate::links::Links;
-use crate::tally::Tally;
-use crate::throttle::{Throttle, ThrottleLimits};
-use crate::trusted_proxies::TrustedProxies;
-use crate::turns::Turns;
 
 /// Settings of the API. The program that serves reads them from flags, environment and file; nothing here does.
 #[derive(Debug, Clone)]
@@ -36,6 +40,12 @@ pub struct ApiSettings {
     pub trusted_proxies: TrustedProxies,
     /// How often callers may call.
     pub throttle: ThrottleLimits,
+    /// How many connections may be open.
+    pub connections: ConnectionLimits,
+    /// For how long nothing at all of a reply need be taken, before its connection is closed.
+    pub reply_patience: Duration,
+    /// How soon an agent must take what is written to its link, and how soon the connection must end after it.
+    pub link_patience: Duration,
 }
 
 impl ApiSettings {
@@ -43,9 +53,13 @@ impl ApiSettings {
     pub const CALL_LIMIT_BYTES: usize = 1024 * 1024;
     /// The largest upload of a segment unless set otherwise: 8 MiB.
     pub const SEGMENT_LIMIT_BYTES: usize = 8 * 1024 * 1024;
+    /// For how long nothing of a reply need be taken unless set otherwise: a minute.
+    pub const REPLY_PATIENCE: Duration = Duration::from_secs(60);
+    /// How soon an agent must take what is written to its link unless set otherwise: 10 s.
+    pub const LINK_PATIENCE: Duration = Duration::from_secs(10);
 
     /// Settings with every default, for a deployment that is reached at `public_url`. Its host is `HostId`; no proxy is
-    /// trusted, and nobody is throttled.
+    /// trusted, nobody is throttled, and any number of connections may be open.
     #[must_use]
     pub fn new(public_url: Url, region: Region) -> Self {
         let host_id = public_url.host_str().unwrap_or("localhost").to_owned();
@@ -59,6 +73,9 @@ impl ApiSettings {
             workers: None,
             trusted_proxies: TrustedProxies::default(),
             throttle: ThrottleLimits::default(),
+            connections: ConnectionLimits::default(),
+            reply_patience: Self::REPLY_PATIENCE,
+            link_patience: Self::LINK_PATIENCE,
         }
     }
 
@@ -99,14 +116,24 @@ pub struct Hansard {
     pub(crate) links: Links,
     /// The turns that decodes of segments take.
     pub(crate) decoding: Turns,
-    /// The turns that checks and simulations of policies take.
+    /// The turns that simulations of policies, and checks of policies that are not written, take.
     pub(crate) simulating: Turns,
+    /// The turns that checks of agents' recordings take.
+    pub(crate) verifying: Turns,
+    /// The turns that checks of policies take which are written: they wait for nobody's simulation.
+    pub(crate) checking: Turns,
     /// The turns that hashes of new passwords take.
     pub(crate) hashing: Turns,
     /// How often callers may call.
     pub(crate) throttle: Throttle,
     /// What is counted for the audit.
     pub(crate) tally: Tally,
+    /// What is held for callers whom nobody knows yet.
+    pub(crate) unproven: Arc<Unproven>,
+    /// What is received of callers who are known.
+    pub(crate) in_flight: Arc<InFlight>,
+    /// The connections that are open.
+    pub(crate) connections: Arc<Connections>,
 }
 
 impl Hansard {
@@ -115,6 +142,8 @@ impl Hansard {
     pub fn new(parts: HansardParts) -> Self {
         let HansardParts { store, objects, clock, keys, settings } = parts;
         let throttle = Throttle::new(&settings.throttle, &clock);
+        let unproven = Arc::<Unproven>::default();
+        let connections = Arc::new(Connections::new(settings.connections, unproven.clone()));
         Self {
             store,
             objects,
@@ -124,9 +153,14 @@ impl Hansard {
             links: Links::default(),
             decoding: Turns::default(),
             simulating: Turns::default(),
+            verifying: Turns::default(),
+            checking: Turns::default(),
             hashing: Turns::default(),
             throttle,
             tally: Tally::default(),
+            unproven,
+            in_flight: Arc::default(),
+            connections,
         }
     }
 

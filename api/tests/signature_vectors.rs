@@ -516,3 +516,25 @@ fn times_in_other_forms_are_refused() {
         assert_eq!(error.code_text(), "InvalidTimeStamp.Format", "{bad:?}");
     }
 }
+
+#[test]
+fn the_content_type_of_every_body_is_signed() {
+    let (mut with, mut without) = (0, 0);
+    for (vector, secret) in signed().filter(|(vector, _)| vector.signature_version == "V3") {
+        let mut raw = Raw::from(&vector.request);
+        let bodiless = raw.body.is_empty();
+        assert!(bodiless || signed_headers(&raw).contains(&"content-type".to_owned()), "{}", vector.name);
+        for (_, value) in raw.headers.iter_mut().filter(|(name, _)| name == "authorization") {
+            *value = String::from_utf8(value.clone()).unwrap().replace("content-type;", "").into_bytes();
+        }
+        let error = verify(&raw.read().unwrap(), &secret, signed_at()).err().map(|error| error.code_text());
+        if bodiless {
+            assert_ne!(error.as_deref(), Some("IncompleteSignature"), "{}", vector.name);
+            without += 1;
+        } else {
+            assert_eq!(error.as_deref(), Some("IncompleteSignature"), "{}", vector.name);
+            with += 1;
+        }
+    }
+    assert!(with >= 10 && without >= 1, "{with} {without}");
+}

@@ -11,6 +11,7 @@ use url::{Host, Url};
 use domain::actions::{self, Product};
 use domain::clock::{Clock, SystemClock};
 use domain::identity::random_alphanumeric;
+use openapi::error_codes::ErrorCode;
 use openapi::replies::AccessDeniedDetail;
 
 use crate::environment::Environment;
@@ -218,7 +219,14 @@ impl Client {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = request.send().await.map_err(|error| {
+            // Whoever was reached and gave no head broke off what it had begun.
+            if error.is_connect() || error.is_timeout() {
+                self.unreachable(&error)
+            } else {
+                broke_off(what, &error)
+            }
+        })?;
         refuse_errors(what, response).await
     }
 
@@ -231,6 +239,12 @@ impl Client {
             "no answer from {endpoint} ({cause}); is it running, and is HANSARD_ENDPOINT right?"
         ))
     }
+}
+
+/// The line for an answer that stopped in the middle.
+pub(crate) fn broke_off(what: &str, error: &reqwest::Error) -> Failure {
+    let line = format!("{what} broke off: {}", chain(error));
+    if error.is_timeout() { Failure::failed(line) } else { Failure::broke_off(line) }
 }
 
 /// The innermost reason, which is the one that a person can act on.
@@ -291,7 +305,13 @@ fn refusal(what: &str, status: StatusCode, header_id: Option<String>, text: &[u8
     let why =
         sealed_reason(&reply).map(|sealed| format!(" EncodedDiagnosticMessage={sealed}")).unwrap_or_default();
     let line = format!("{what}: {code}: {message}{denied} (HTTP {}, RequestId {id}){why}", status.as_u16());
-    if status == StatusCode::NOT_FOUND { Failure::not_found(line) } else { Failure::failed(line) }
+    if code == ErrorCode::EvidenceChanged.row().code {
+        Failure::evidence_changed(line)
+    } else if status == StatusCode::NOT_FOUND {
+        Failure::not_found(line)
+    } else {
+        Failure::failed(line)
+    }
 }
 
 /// What was denied to whom, where the server says so. The line is sanitised as a whole.

@@ -168,7 +168,7 @@ pub(crate) fn server_keys(
     Ok(keys)
 }
 
-/// Opens the database and brings it up to date.
+/// Opens the database of the server, which makes it when it is not there and brings it up to date.
 ///
 /// # Errors
 /// It cannot be reached.
@@ -177,9 +177,31 @@ pub(crate) async fn connect(
     data: &DataDirectory,
     keys: &Arc<ServerKeys>,
 ) -> Result<Store, Failure> {
-    let url = settings.database_url.clone().unwrap_or_else(|| DatabaseUrl::sqlite_file(&data.database()));
-    let shown = format!("{url:?}");
-    Store::connect(url, Arc::clone(keys))
-        .await
-        .map_err(|error| Failure::failed(format!("the database {shown}: {}", chain(&error))))
+    let url = database_url(settings, data);
+    let opened = Store::connect(url.clone(), Arc::clone(keys)).await;
+    opened.map_err(|error| about_database(&url, &chain(&error)))
+}
+
+/// Opens the database beside the server: a mistyped name makes none, and a newer program changes none.
+///
+/// # Errors
+/// It is not there or of another version, or cannot be reached.
+pub(crate) async fn connect_existing(
+    settings: &Settings,
+    data: &DataDirectory,
+    keys: &Arc<ServerKeys>,
+) -> Result<Store, Failure> {
+    let url = database_url(settings, data);
+    let opened = Store::connect_existing(url.clone(), Arc::clone(keys)).await;
+    opened.map_err(|error| about_database(&url, &chain(&error)))
+}
+
+/// Which database, by the settings.
+pub(crate) fn database_url(settings: &Settings, data: &DataDirectory) -> DatabaseUrl {
+    settings.database_url.clone().unwrap_or_else(|| DatabaseUrl::sqlite_file(&data.database()))
+}
+
+/// What is wrong with a database, with its address; that shows no password.
+fn about_database(url: &DatabaseUrl, why: &str) -> Failure {
+    Failure::failed(format!("the database {url:?}: {why}"))
 }

@@ -10,16 +10,22 @@ pub(crate) mod exit_code {
     pub(crate) const FAILED: u8 = 1;
     /// The command line or a setting is wrong. The argument parser uses the same number.
     pub(crate) const USAGE: u8 = 2;
-    /// `verify`: what is there agrees, but not all is there, or nobody vouches for it.
+    /// `recordings verify`: something is missing, or it is not sealed.
     pub(crate) const PROVEN_PREFIX: u8 = 3;
     /// `policy diff`: the two differ.
     pub(crate) const DIFFERENT: u8 = 1;
     /// `policy diff`: whether the two differ is unknown.
     pub(crate) const UNKNOWN: u8 = 3;
-    /// `verify`: something contradicts the rest.
+    /// `recordings verify`: something contradicts the rest, or it is not the recording that was asked for.
     pub(crate) const INCONSISTENT: u8 = 4;
-    /// `verify --trust`: the recording agrees with itself, and a key that is not trusted signed it.
+    /// `recordings verify`: the signer's key is not trusted for this agent, instance and account.
     pub(crate) const UNTRUSTED: u8 = 5;
+    /// `recordings verify`: all is there, and on the way something was lost.
+    pub(crate) const COMPLETE_WITH_LOSS: u8 = 6;
+    /// `recordings verify`: all is there, and the command's end is not.
+    pub(crate) const INTERRUPTED: u8 = 7;
+    /// `recordings verify`: it is sealed, and has no segment.
+    pub(crate) const EMPTY: u8 = 8;
 }
 
 /// A failed command. What it prints is one line that has passed the sanitiser.
@@ -27,23 +33,45 @@ pub(crate) mod exit_code {
 pub(crate) struct Failure {
     message: String,
     exit_code: u8,
-    not_found: bool,
+    told: Told,
+}
+
+/// What the server told, where a command does something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    /// There is no such thing.
+    NotFound,
+    /// The stored bytes are not those that were taken in.
+    EvidenceChanged,
+    /// Nothing any more: the reply broke off.
+    BrokeOff,
 }
 
 impl Failure {
     /// Something failed, or the server refused.
     pub(crate) fn failed(message: impl fmt::Display) -> Self {
-        Self { message: one_line(&message.to_string()), exit_code: exit_code::FAILED, not_found: false }
+        Self { message: one_line(&message.to_string()), exit_code: exit_code::FAILED, told: Told::Nothing }
     }
 
     /// The command line or a setting is wrong.
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
-        Self { message: one_line(&message.to_string()), exit_code: exit_code::USAGE, not_found: false }
+        Self { message: one_line(&message.to_string()), exit_code: exit_code::USAGE, told: Told::Nothing }
     }
 
     /// The server answered that there is no such thing.
     pub(crate) fn not_found(message: impl fmt::Display) -> Self {
-        Self { not_found: true, ..Self::failed(message) }
+        Self { told: Told::NotFound, ..Self::failed(message) }
+    }
+
+    /// The server answered that what is stored is not what it took in.
+    pub(crate) fn evidence_changed(message: impl fmt::Display) -> Self {
+        Self { told: Told::EvidenceChanged, ..Self::failed(message) }
+    }
+
+    /// The reply broke off.
+    pub(crate) fn broke_off(message: impl fmt::Display) -> Self {
+        Self { told: Told::BrokeOff, ..Self::failed(message) }
     }
 
     /// Whoever read the output has left, as `head` does. There is nobody to tell.
@@ -53,7 +81,17 @@ impl Failure {
 
     /// Whether the server answered that there is no such thing.
     pub(crate) fn is_not_found(&self) -> bool {
-        self.not_found
+        self.told == Told::NotFound
+    }
+
+    /// Whether the server answered that what is stored is not what it took in.
+    pub(crate) fn is_evidence_changed(&self) -> bool {
+        self.told == Told::EvidenceChanged
+    }
+
+    /// Whether the reply broke off.
+    pub(crate) fn is_broken_off(&self) -> bool {
+        self.told == Told::BrokeOff
     }
 
     /// What the process answers its caller.

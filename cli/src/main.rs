@@ -8,6 +8,7 @@ mod deployment;
 mod environment;
 mod failure;
 mod player;
+mod policy_findings;
 mod private_file;
 mod reply;
 mod root_key;

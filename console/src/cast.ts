@@ -2,8 +2,8 @@ import { sanitise } from "./sanitise.ts";
 
 /**
  * Reads the decoded recording: asciicast v2 lines with the event codes `o` (output), `r` (resize), `m` (marker) and
- * ours, `b` (exact bytes of an output that is not UTF-8), `g` (gap) and `x` (exit). The player gets output, resizes
- * and markers, already checked; gaps and the exit are handed to the page.
+ * ours, `b` (exact bytes of an output that is not UTF-8), `e` (that output went to standard error), `g` (gap) and `x`
+ * (exit). The player gets output, resizes and markers, already checked; gaps and the exit are handed to the page.
  */
 
 /** An event that the player understands. */
@@ -156,8 +156,8 @@ export class CastReader {
         cast.exit = readExit(content);
         return;
       default:
-        // `b` repeats an output's exact bytes, which the `o` before it already draws; `i` (input) is not played; codes
-        // that this page does not know are ignored, as asciicast asks.
+        // `b` repeats an output's exact bytes, and `e` says that it went to standard error: the `o` before them already
+        // draws it. `i` (input) is not played; codes that this page does not know are ignored, as asciicast asks.
         return;
     }
   }

@@ -50,6 +50,7 @@ export function showRecording(recording: Recording, token: string): void {
     ...instantFact(recording.status === "running" ? "Expires (provisional)" : "Expires", recording.expireTime),
     ...fact("Recorded user (claimed)", sanitise(recording.claimedUser)),
     ...fact("Command", sanitise(recording.command), "code"),
+    ...fact("Recorder", sanitise(recording.recorder)),
     ...tokenFact(token),
   );
   facts.hidden = false;

@@ -7,6 +7,8 @@ export interface Recording {
   expireTime: string;
   command: string;
   claimedUser: string;
+  /** Who ran the process that captured it, and what that means. */
+  recorder: string;
 }
 
 /** Reads the reply of `GET /replay/v1/recordings/<token>`. A field that is missing is empty, never an exception. */
@@ -20,7 +22,16 @@ export function readRecording(reply: unknown): Recording {
     expireTime: text(fields["ExpireTime"]),
     command: Array.isArray(fields["Command"]) ? fields["Command"].map(text).join(" ") : text(fields["Command"]),
     claimedUser: text(fields["ClaimedUser"]),
+    recorder: recorderSentence(text(fields["Recorder"])),
   };
+}
+
+/** A recording that does not say who recorded it counts as recorded by the recorded user's own process. */
+function recorderSentence(recorder: string): string {
+  if (recorder === "" || recorder === "same-user") {
+    return "same-user: recorded by the recorded user's own process, which could have ended, altered or invented it";
+  }
+  return `${recorder}: this page does not know what that means`;
 }
 
 function text(value: unknown): string {

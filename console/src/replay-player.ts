@@ -85,9 +85,8 @@ export class ReplayPlayer {
   private createPlayer(): Player {
     const { columns: cols, rows } = this.cast;
     const { events } = this.timeline;
+    // The size is told with the recording and not as an option: an option would win over every resize that follows.
     const player = create({ data: [], parser: () => ({ cols, rows, events }) }, this.container, {
-      cols,
-      rows,
       fit: "both",
       controls: true,
       preload: true,

@@ -44,6 +44,16 @@ test("exact bytes, input and unknown codes are not played", () => {
   );
 });
 
+test("output to standard error is played like any other", () => {
+  const cast = read(HEADER, '[0,"o","out\\n"]', '[1,"o","\\ufffd"]', '[1,"b","/w=="]', '[1,"e",""]', '[2,"o","more"]');
+  assert.deepEqual(cast.events, [
+    [0, "o", "out\n"],
+    [1000, "o", "\ufffd"],
+    [2000, "o", "more"],
+  ]);
+  assert.equal(cast.damage, null);
+});
+
 test("a gap is listed and marks the time line", () => {
   const cast = read(HEADER, '[12,"g",{"reason":"disk full","lost_bytes":4096}]', '[13,"g","{\\"reason\\":\\"as text\\"}"]');
   assert.deepEqual(cast.gaps, [

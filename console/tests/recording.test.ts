@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readRecording } from "../src/recording.ts";
 
+const SAME_USER = "same-user: recorded by the recorded user's own process, which could have ended, altered or invented it";
+
 test("the reply's fields are read, and further ones are ignored", () => {
   assert.deepEqual(
     readRecording({
@@ -13,6 +15,7 @@ test("the reply's fields are read, and further ones are ignored", () => {
       ExpireTime: "2026-12-20T10:00:01Z",
       Command: ["bash", "-l"],
       ClaimedUser: "root",
+      Recorder: "same-user",
       StoredBytes: 77,
       Columns: 80,
     }),
@@ -24,6 +27,7 @@ test("the reply's fields are read, and further ones are ignored", () => {
       expireTime: "2026-12-20T10:00:01Z",
       command: "bash -l",
       claimedUser: "root",
+      recorder: SAME_USER,
     },
   );
 });
@@ -34,5 +38,6 @@ test("a reply of any shape gives a recording, never an exception", () => {
     assert.equal(recording.instanceId, "");
     assert.equal(recording.command, "");
     assert.equal(recording.durationMilliseconds, null);
+    assert.equal(recording.recorder, SAME_USER, "what is not said is not taken for better");
   }
 });

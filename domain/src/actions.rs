@@ -1,7 +1,7 @@
 //! The action catalogue: everything that can be asked of Hansard, through which door, and what each action
 //! may touch in the store.
 //!
-//! To add an action: a row in [`catalogue!`], the traits for what it touches, its wire structs, one action
+//! To add an action: a row in `catalogue!`, the traits for what it touches, its wire structs, one action
 //! file. Dispatch finds actions only through [`find`], so an action without a row cannot be reached.
 
 /// A product of the wire: a version that calls name, and the RAM code before the colon of its actions in policies.
@@ -135,6 +135,11 @@ pub trait TagsInstances: Action {}
 /// May close what was abandoned and lower the counters of what expired.
 pub trait SweepsRecordings: Action {}
 
+/// May read what ties an agent's recordings to each other, and what the audit trail says of their openings and seals.
+pub trait ChecksRecordings: Action {}
+/// May note which recordings are missing.
+pub trait NotesMissingRecordings: ChecksRecordings {}
+
 /// May read what the account's audit trail holds.
 pub trait ReadsAuditTrail: Action {}
 
@@ -178,6 +183,9 @@ catalogue! {
     ListAgents as Workbench "ListAgents", Wire, List, ListsAgents;
     /// What was asked of the account, by whom and with what outcome, newest first.
     ListAuditEvents as Workbench "ListAuditEvents", Wire, List, ReadsAuditTrail;
+
+    /// Which recordings of its agents are missing.
+    VerifyAgentRecordings as Workbench "VerifyAgentRecordings", Wire, Read, ChecksRecordings;
 
     /// Looks for mistakes in a policy document.
     ValidatePolicy as Workbench "ValidatePolicy", Wire, Read;
@@ -271,6 +279,9 @@ catalogue! {
 
     /// Closes abandoned recordings and lowers the counters of expired ones.
     SweepRecordings as Workbench "SweepRecordings", Job, Write, SweepsRecordings;
+
+    /// Looks for recordings that are missing, and tells of them once.
+    CheckAgentRecordings as Workbench "CheckAgentRecordings", Job, Write, ChecksRecordings, NotesMissingRecordings;
 
     // RAM: policies.
     /// Makes a policy of the account.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use recording::{Enrolment, SealingPublicKey, TrustedKey};
+
 use crate::{AccountId, AgentId, InstanceId, Region, Timestamp};
 
 /// What an agent says it can capture.
@@ -41,6 +43,24 @@ pub struct Agent {
     pub last_seen_at: Timestamp,
     /// Set when another agent took its instance over; its requests are refused from then on.
     pub replaced_at: Option<Timestamp>,
+}
+
+impl Agent {
+    /// Its sealing key, and for what that is trusted; `None` when it is no key.
+    #[must_use]
+    pub fn trusted_key(&self) -> Option<TrustedKey> {
+        let key = self.sealing_key.as_slice().try_into().ok()?;
+        Some(TrustedKey {
+            key: SealingPublicKey::from_bytes(key),
+            enrolment: Some(Enrolment {
+                agent: self.id.clone(),
+                account: self.account.clone(),
+                instance: self.instance.clone(),
+                from: self.enrolled_at,
+                until: self.replaced_at,
+            }),
+        })
+    }
 }
 
 /// Which instances a join token is for: an id, or a pattern with `*` and `?`.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use crate::actions::Product;
+use crate::principal::Principal;
 use crate::{AccountId, InstanceId, Timestamp};
 
 /// The account of the deployment itself. Nobody can have it: to it belong the events about callers whose account
@@ -62,7 +63,71 @@ pub struct AuditEvent {
     pub how: String,
 }
 
+/// Who did something, when, and from where: what all events of one call have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditOrigin {
+    /// [`AuditEvent::request_id`].
+    pub request_id: String,
+    /// [`AuditEvent::at`].
+    pub at: Timestamp,
+    /// [`AuditEvent::account`].
+    pub account: AccountId,
+    /// [`AuditEvent::principal`].
+    pub principal: String,
+    /// [`AuditEvent::access_key_id`].
+    pub access_key_id: Option<String>,
+    /// [`AuditEvent::source_address`].
+    pub source_address: Option<IpAddr>,
+    /// [`AuditEvent::user_agent`].
+    pub user_agent: String,
+}
+
+impl AuditOrigin {
+    /// Of what this principal did, where no address, program and key are known: a job's, or that of a program on the
+    /// server's own machine.
+    #[must_use]
+    pub fn new(request_id: String, at: Timestamp, principal: &Principal) -> Self {
+        Self {
+            request_id,
+            at,
+            account: principal.account().clone(),
+            principal: principal.arn(),
+            access_key_id: None,
+            source_address: None,
+            user_agent: String::new(),
+        }
+    }
+}
+
 impl AuditEvent {
+    /// The event of an action on a resource, an ARN or `*`, that ended with `result`: `OK` or an error's code.
+    #[must_use]
+    pub fn new(
+        origin: AuditOrigin,
+        action: &str,
+        resource: String,
+        decision: AuditDecision,
+        result: &str,
+    ) -> Self {
+        let AuditOrigin { request_id, at, account, principal, access_key_id, source_address, user_agent } =
+            origin;
+        Self {
+            request_id,
+            at,
+            account,
+            principal,
+            access_key_id,
+            action: action.to_owned(),
+            resource,
+            decision,
+            result: result.to_owned(),
+            source_address,
+            user_agent,
+            recording: None,
+            how: String::new(),
+        }
+    }
+
     /// The same with more said in `how`, such as the id of what the call made.
     #[must_use]
     pub fn with_more(mut self, said: &str) -> Self {

@@ -1,16 +1,18 @@
-//! The condition keys of `ecs-workbench`: what policies can ask about an instance and about a recording beside their
-//! names.
+//! What policies can ask about an instance and about a recording beside their names, and what AssumeRole brings.
 //!
 //! | key                                 | value                                     | set when                          |
 //! |-------------------------------------|-------------------------------------------|-----------------------------------|
 //! | `ecs-workbench:InstanceTag/<key>`   | text: that tag of the instance            | the call names one instance       |
+//! | `acs:ResourceTag/<key>`             | the same, by the name of every product    | the same                          |
 //! | `ecs-workbench:SessionOwner`        | ARN of the owner; `self` too when it calls | a recording whose owner is proven |
 //! | `ecs-workbench:RecordingAge`        | whole days since the session began        | a recording                       |
 //! | `ecs-workbench:CaptureKind`         | `terminal`                                | a recording                       |
 //!
-//! In a list each row has its own values. What type each value is, the authors' tools have from `vocabulary`.
+//! In a list each row has its own values. The table of all keys, for the authors' tools, is in `vocabulary`.
 
+use policies::keys::RESOURCE_TAG;
 use policies::{Context, ContextValue};
+use recording::CaptureKind;
 
 use crate::instance_tags::InstanceTags;
 use crate::principal::Principal;
@@ -18,15 +20,16 @@ use crate::{TerminalSessionToken, Timestamp};
 
 /// The beginning of a tag's key; the rest is the key of the tag.
 pub const INSTANCE_TAG: &str = "ecs-workbench:InstanceTag/";
+/// AssumeRole's ExternalId.
+pub const EXTERNAL_ID: &str = "sts:ExternalId";
+/// AssumeRole's SourceIdentity.
+pub const SOURCE_IDENTITY: &str = "sts:SourceIdentity";
 /// Who opened the recorded session.
 pub const SESSION_OWNER: &str = "ecs-workbench:SessionOwner";
 /// How long ago the recorded session began.
 pub const RECORDING_AGE: &str = "ecs-workbench:RecordingAge";
 /// What kind of session was recorded.
 pub const CAPTURE_KIND: &str = "ecs-workbench:CaptureKind";
-
-/// The kinds of capture that a recording can have.
-pub const CAPTURE_KINDS: &[&str] = &["terminal"];
 
 /// What [`SESSION_OWNER`] says beside the ARN when the caller is the owner.
 pub const SELF: &str = "self";
@@ -68,7 +71,7 @@ pub struct RecordingFacts {
     /// Who opened the session, where that is proven.
     pub owner: Option<SessionOwner>,
     /// The kind of capture.
-    pub kind: String,
+    pub kind: CaptureKind,
 }
 
 /// How old a recording is, in whole days. One from an instance whose clock is ahead is new.
@@ -79,8 +82,17 @@ pub fn age_days(started_at: Timestamp, now: Timestamp) -> i64 {
 
 pub(crate) fn insert_tags(context: &mut Context, tags: &InstanceTags) {
     for (key, value) in tags.iter() {
-        context.insert(&format!("{INSTANCE_TAG}{}", key.as_str()), value.as_str());
+        for name in [INSTANCE_TAG, RESOURCE_TAG] {
+            context.insert(&format!("{name}{}", key.as_str()), value.as_str());
+        }
     }
+}
+
+/// Whether a key is about a tag of the instance.
+pub(crate) fn is_about_a_tag(key: &str) -> bool {
+    [INSTANCE_TAG, RESOURCE_TAG]
+        .iter()
+        .any(|name| key.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
 }
 
 pub(crate) fn insert_owner(context: &mut Context, arn: &str, own: bool) {
@@ -92,8 +104,8 @@ pub(crate) fn insert_age(context: &mut Context, days: i64) {
     context.insert(RECORDING_AGE, days);
 }
 
-pub(crate) fn insert_kind(context: &mut Context, kind: &str) {
-    context.insert(CAPTURE_KIND, kind);
+pub(crate) fn insert_kind(context: &mut Context, kind: CaptureKind) {
+    context.insert(CAPTURE_KIND, kind.as_str());
 }
 
 pub(crate) fn insert_recording(
@@ -107,7 +119,7 @@ pub(crate) fn insert_recording(
         insert_owner(context, &owner.arn, own);
     }
     insert_age(context, age_days(recording.started_at, now));
-    insert_kind(context, &recording.kind);
+    insert_kind(context, recording.kind);
 }
 
 #[cfg(test)]
@@ -137,7 +149,7 @@ mod tests {
             token: TerminalSessionToken::generate(),
             started_at: Timestamp::from_millis(0),
             owner: SessionOwner::of(&first),
-            kind: "terminal".to_owned(),
+            kind: CaptureKind::Terminal,
         };
         let values = |caller: &Principal| {
             let mut context = Context::new();

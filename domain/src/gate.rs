@@ -2,7 +2,7 @@
 //!
 //! Four callers ask it: dispatch, the replay exchange, the agent API, and jobs with `hansard admin`
 //! (DECISIONS I3). Accounts and RAM users are decided by their policies; agents, jobs and operators by the
-//! fixed rules in [`fixed_rule`].
+//! fixed rules in `fixed_rule`.
 
 mod lists;
 mod resource;
@@ -22,14 +22,11 @@ pub use resource::{IdentityResource, InstanceFacts, Resource};
 
 use crate::actions::{Action, CatalogueEntry, Door, Product};
 use crate::condition_keys;
+use crate::identity::AccessKeyId;
 use crate::principal::Principal;
 use crate::{AccountId, InstanceId, Timestamp, vocabulary};
 
-/// The condition key of AssumeRole's ExternalId.
-const EXTERNAL_ID: &str = "sts:ExternalId";
-/// The condition key of AssumeRole's SourceIdentity.
-const SOURCE_IDENTITY: &str = "sts:SourceIdentity";
-/// What the request itself brings to a decision; from it come the context keys that are always set.
+/// What the request itself brings to a decision; from it come the context keys that are about the caller and the call.
 #[derive(Debug, Clone)]
 pub struct RequestFacts {
     /// The server's time of the request: `acs:CurrentTime`.
@@ -40,6 +37,25 @@ pub struct RequestFacts {
     pub secure_transport: bool,
     /// Whether the caller signed in with a second factor: `acs:MFAPresent`.
     pub multi_factor: bool,
+    /// The key that signed it: `acs:AccessId`.
+    pub access_key: Option<AccessKeyId>,
+    /// The caller's program, where it names itself: `acs:UserAgent`.
+    pub user_agent: Option<String>,
+}
+
+impl RequestFacts {
+    /// Of what comes over no network: a job's work, an operator's at the database.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        Self {
+            now,
+            source_address: None,
+            secure_transport: true,
+            multi_factor: false,
+            access_key: None,
+            user_agent: None,
+        }
+    }
 }
 
 /// The policies of one principal, as the store found them.
@@ -337,22 +353,28 @@ fn ask_policies(
     Ok(by)
 }
 
-/// The context keys that are set on every request (RAM.md, section 4, "always"), of AssumeRole, and of the resource.
+/// The context keys of the caller and the call, of AssumeRole, and of the resource.
 fn context(principal: &Principal, principal_arn: &str, resource: &Resource, facts: &RequestFacts) -> Context {
     let mut context = Context::new();
-    context.insert("acs:CurrentTime", facts.now.to_rfc3339_seconds());
-    context.insert("acs:SecureTransport", facts.secure_transport.to_string());
-    context.insert("acs:MFAPresent", facts.multi_factor.to_string());
-    context.insert("acs:PrincipalARN", principal_arn);
+    context.insert(keys::CURRENT_TIME, facts.now.to_rfc3339_seconds());
+    context.insert(keys::SECURE_TRANSPORT, facts.secure_transport.to_string());
+    context.insert(keys::MFA_PRESENT, facts.multi_factor.to_string());
+    context.insert(keys::PRINCIPAL_ARN, principal_arn);
     if let Some(address) = facts.source_address {
-        context.insert("acs:SourceIp", address.to_canonical().to_string());
+        context.insert(keys::SOURCE_IP, address.to_canonical().to_string());
+    }
+    if let Some(key) = &facts.access_key {
+        context.insert(keys::ACCESS_ID, key.as_str());
+    }
+    if let Some(program) = &facts.user_agent {
+        context.insert(keys::USER_AGENT, program.as_str());
     }
     if let Some(role) = resource.assumable_role() {
         if let Some(external_id) = &role.external_id {
-            context.insert(EXTERNAL_ID, external_id.as_str());
+            context.insert(condition_keys::EXTERNAL_ID, external_id.as_str());
         }
         if let Some(source_identity) = &role.source_identity {
-            context.insert(SOURCE_IDENTITY, source_identity.as_str());
+            context.insert(condition_keys::SOURCE_IDENTITY, source_identity.as_str());
         }
     }
     match resource {
@@ -371,24 +393,8 @@ fn context(principal: &Principal, principal_arn: &str, resource: &Resource, fact
 
 /// A context as texts, its keys in the spelling that people know.
 fn shown(context: &Context) -> Box<[(String, Vec<String>)]> {
-    let spelled = [
-        keys::CURRENT_TIME,
-        keys::SECURE_TRANSPORT,
-        keys::SOURCE_IP,
-        keys::MFA_PRESENT,
-        keys::PRINCIPAL_ARN,
-        EXTERNAL_ID,
-        SOURCE_IDENTITY,
-        condition_keys::SESSION_OWNER,
-        condition_keys::RECORDING_AGE,
-        condition_keys::CAPTURE_KIND,
-    ];
-    let key = |lower: &str| {
-        let known = spelled.into_iter().find(|known| known.eq_ignore_ascii_case(lower));
-        known.unwrap_or(lower).to_owned()
-    };
     let texts = |values: &[ContextValue]| values.iter().map(|value| value.text().to_owned()).collect();
-    context.iter().map(|(lower, values)| (key(lower), texts(values))).collect()
+    context.iter().map(|(lower, values)| (vocabulary::spelled(lower), texts(values))).collect()
 }
 
 /// Agents may do what comes through their door, on their own instance; jobs and operators what comes through

@@ -1,5 +1,5 @@
 //! Tags of instances: what an administrator says about an instance, for conditions of policies
-//! (`ecs-workbench:InstanceTag/<key>`).
+//! (`acs:ResourceTag/<key>`, and `ecs-workbench:InstanceTag/<key>` as its other name).
 
 use std::collections::BTreeMap;
 

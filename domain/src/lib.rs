@@ -19,12 +19,15 @@ pub mod policy_bearer;
 pub mod policy_version;
 pub mod principal;
 pub mod record_config;
+pub mod recording_continuity;
 pub mod recording_life;
 pub mod role;
 pub mod server_keys;
 pub mod storage_target;
 pub mod system_policies;
+pub mod unclaimed;
 pub mod vocabulary;
+pub mod waiting;
 
 pub use recording::{
     AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken, Timestamp,

@@ -1,5 +1,7 @@
 //! The life of a recording: Open, then Sealed, then Delivered; and how that looks on the wire (DECISIONS F9).
 
+use recording::{CaptureKind, ChainValue, Micros, Stream};
+
 use crate::condition_keys::{RecordingFacts, SessionOwner};
 use crate::expiration::ExpirationDays;
 use crate::storage_target::RecordStorageTarget;
@@ -70,17 +72,60 @@ impl WireStatus {
     }
 }
 
-/// What has arrived of a recording's stream so far. A segment is claimed only in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What has arrived of a recording so far, of all its streams together.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Arrived {
+    /// How many segments.
+    pub segments: u32,
+    /// Their stored size, in bytes.
+    pub stored_bytes: u64,
+    /// The time of the last event, since the start.
+    pub last_at: Micros,
+}
+
+/// What has arrived of one stream of a recording so far. A segment is claimed only in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArrivedStream {
+    /// Which stream.
+    pub stream: Stream,
     /// How many segments; also the number of the one that is expected next.
     pub segments: u32,
     /// Their stored size, in bytes.
     pub stored_bytes: u64,
     /// The chain value after the last one.
-    pub chain: recording::ChainValue,
+    pub chain: ChainValue,
     /// The time of the last event, since the start.
-    pub last_at: recording::Micros,
+    pub last_at: Micros,
+}
+
+impl ArrivedStream {
+    /// The streams that a recording with these exact bytes of `start.json` can have, before anything has arrived: those whose
+    /// segments this version understands, since it reads each before it claims it.
+    #[must_use]
+    pub fn of_new_recording(start_document: &[u8]) -> Vec<Self> {
+        let understood = Stream::NAMED.into_iter().filter(|stream| stream.is_understood());
+        understood
+            .map(|stream| Self {
+                stream,
+                segments: 0,
+                stored_bytes: 0,
+                chain: ChainValue::first(start_document, stream),
+                last_at: Micros::ZERO,
+            })
+            .collect()
+    }
+}
+
+impl Arrived {
+    /// What has arrived once this segment is claimed.
+    #[must_use]
+    pub fn with(self, claimed: &SegmentAcknowledged) -> Self {
+        Self {
+            segments: self.segments.saturating_add(1),
+            stored_bytes: self.stored_bytes.saturating_add(claimed.length),
+            last_at: self.last_at.max(claimed.arrived.last_at),
+        }
+    }
 }
 
 /// A recording, as the control plane knows it.
@@ -94,19 +139,21 @@ pub struct Recording {
     pub instance: InstanceId,
     /// The agent that records it.
     pub agent: AgentId,
-    /// The kind of capture: `terminal`.
-    pub kind: String,
+    /// What it is of.
+    pub kind: CaptureKind,
     /// Who opened the session, where a signed call proves it (DECISIONS I6).
     pub owner: Option<SessionOwner>,
     /// Who the session's user is by the agent's claim. No decision looks at it.
     pub claimed_owner: Option<String>,
+    /// Who ran the process that captured it.
+    pub recorder: recording::Recorder,
     /// Where its objects go.
     pub target: RecordStorageTarget,
     /// The folder of its objects below the bucket, without a trailing slash.
     pub folder: recording::ObjectName,
     /// SHA-256 of start.json, lower-case hex.
     pub start_sha256: String,
-    /// When the session started, by the instance's clock as the agent corrected it.
+    /// When the session started, by the instance's clock as the agent corrected it. It is a claim, and kept as such.
     pub started_at: Timestamp,
     /// When the control plane first heard of it.
     pub opened_at: Timestamp,
@@ -121,14 +168,22 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// When it started as far as anybody but the agent is concerned: no session started after the control plane heard
+    /// of it. By this moment lists are sorted, folders are named, and policies judge its age; a claim of the year 9999
+    /// stays on top of no list and under no age for ever.
+    #[must_use]
+    pub fn listed_at(&self) -> Timestamp {
+        self.started_at.min(self.opened_at)
+    }
+
     /// What policies can ask about it.
     #[must_use]
     pub fn facts(&self) -> RecordingFacts {
         RecordingFacts {
             token: self.token.clone(),
-            started_at: self.started_at,
+            started_at: self.listed_at(),
             owner: self.owner.clone(),
-            kind: self.kind.clone(),
+            kind: self.kind,
         }
     }
 
@@ -197,9 +252,9 @@ pub struct SegmentAcknowledged {
     /// SHA-256 of its bytes, lower-case hex.
     pub sha256: String,
     /// The time of its first event.
-    pub first_at: recording::Micros,
-    /// What has arrived with it.
-    pub arrived: Arrived,
+    pub first_at: Micros,
+    /// What has arrived of its stream with it.
+    pub arrived: ArrivedStream,
     /// When it was claimed.
     pub at: Timestamp,
 }
@@ -239,22 +294,23 @@ pub struct CheckedSegment {
     /// SHA-256 of its bytes, lower-case hex.
     pub sha256: String,
     /// The chain value before it, as its own header says.
-    pub chain_before: recording::ChainValue,
+    pub chain_before: ChainValue,
     /// The chain value after it, computed from its bytes.
-    pub chain_after: recording::ChainValue,
+    pub chain_after: ChainValue,
     /// The time of its first event.
-    pub first_at: recording::Micros,
+    pub first_at: Micros,
     /// The time of its last event.
-    pub last_at: recording::Micros,
+    pub last_at: Micros,
 }
 
-/// Decides whether a segment continues its recording.
+/// Decides whether a segment continues its stream.
 ///
 /// # Errors
 /// [`SegmentRefused`] says what does not fit. Claiming one that was claimed before is the caller's business: it
 /// compares with what is stored and answers the same again.
 pub fn acknowledge(
     recording: &Recording,
+    arrived: &ArrivedStream,
     segment: CheckedSegment,
     now: Timestamp,
 ) -> Result<SegmentAcknowledged, SegmentRefused> {
@@ -264,7 +320,6 @@ pub fn acknowledge(
             return Err(SegmentRefused::Sealed);
         }
     }
-    let arrived = &recording.arrived;
     if segment.number != arrived.segments {
         return Err(SegmentRefused::OutOfOrder { expected: arrived.segments, offered: segment.number });
     }
@@ -284,7 +339,8 @@ pub fn acknowledge(
         length: segment.length,
         sha256: segment.sha256,
         first_at: segment.first_at,
-        arrived: Arrived {
+        arrived: ArrivedStream {
+            stream: arrived.stream,
             segments: arrived.segments + 1,
             stored_bytes: arrived.stored_bytes + segment.length,
             chain: segment.chain_after,
@@ -299,7 +355,7 @@ pub fn acknowledge(
 pub struct RecordingSealed {
     /// The recording.
     pub token: TerminalSessionToken,
-    /// How many segments had arrived when it was decided; one that comes between makes it be decided anew.
+    /// How many segments of all streams had arrived when it was decided; one that comes between makes it be decided anew.
     pub segments: u32,
     /// When the session ended.
     pub ended_at: Timestamp,
@@ -318,16 +374,23 @@ pub enum SealRefused {
     #[error("the recording was sealed before, by another manifest")]
     AlreadySealed,
     /// The manifest's segments are not those that arrived.
-    #[error("the manifest lists {listed} segments, and {arrived} arrived")]
+    #[error("the manifest lists {listed} segments of the stream {stream}, and {arrived} arrived")]
     SegmentsDiffer {
+        /// Of which stream.
+        stream: Stream,
         /// Segments in the manifest.
         listed: u32,
         /// Segments that arrived.
         arrived: u32,
     },
     /// The manifest ends the chain elsewhere.
-    #[error("the manifest's last chain value is not that of the segments which arrived")]
-    ChainDiffers,
+    #[error(
+        "the manifest's last chain value of the stream {stream} is not that of the segments which arrived"
+    )]
+    ChainDiffers {
+        /// Of which stream.
+        stream: Stream,
+    },
     /// The session would end before it started.
     #[error("the manifest says that the session ended before it started")]
     EndsBeforeStart,
@@ -336,10 +399,8 @@ pub enum SealRefused {
 /// What a manifest whose signature was checked says about the whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedManifest {
-    /// How many segments it lists.
-    pub segments: u32,
-    /// The chain value after the last one.
-    pub chain: recording::ChainValue,
+    /// Its streams, each once.
+    pub streams: Vec<CheckedStream>,
     /// When the session ended.
     pub ended_at: Timestamp,
     /// How.
@@ -348,12 +409,24 @@ pub struct CheckedManifest {
     pub sha256: String,
 }
 
-/// Decides whether a manifest seals its recording.
+/// What a manifest says about one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedStream {
+    /// Which stream.
+    pub stream: Stream,
+    /// How many segments it lists.
+    pub segments: u32,
+    /// The chain value after the last one.
+    pub chain: ChainValue,
+}
+
+/// Decides whether a manifest seals its recording, of whose streams this has arrived.
 ///
 /// # Errors
 /// [`SealRefused`] says what does not fit. The same manifest again is the caller's business, as with segments.
 pub fn seal(
     recording: &Recording,
+    arrived: &[ArrivedStream],
     manifest: CheckedManifest,
     now: Timestamp,
 ) -> Result<RecordingSealed, SealRefused> {
@@ -363,21 +436,29 @@ pub fn seal(
             return Err(SealRefused::AlreadySealed);
         }
     }
-    if manifest.segments != recording.arrived.segments {
-        return Err(SealRefused::SegmentsDiffer {
-            listed: manifest.segments,
-            arrived: recording.arrived.segments,
-        });
+    for stream in arrived {
+        let stream_of = |listed: &&CheckedStream| listed.stream == stream.stream;
+        let listed = manifest.streams.iter().find(stream_of);
+        let (segments, chain) = listed.map_or((0, stream.chain), |listed| (listed.segments, listed.chain));
+        if segments != stream.segments {
+            let (stream, arrived) = (stream.stream, stream.segments);
+            return Err(SealRefused::SegmentsDiffer { stream, listed: segments, arrived });
+        }
+        if chain != stream.chain {
+            return Err(SealRefused::ChainDiffers { stream: stream.stream });
+        }
     }
-    if manifest.chain != recording.arrived.chain {
-        return Err(SealRefused::ChainDiffers);
+    let has_arrived = |stream: Stream| arrived.iter().any(|arrived| arrived.stream == stream);
+    if let Some(other) = manifest.streams.iter().find(|listed| !has_arrived(listed.stream)) {
+        let (stream, listed) = (other.stream, other.segments);
+        return Err(SealRefused::SegmentsDiffer { stream, listed, arrived: 0 });
     }
     if manifest.ended_at < recording.started_at {
         return Err(SealRefused::EndsBeforeStart);
     }
     Ok(RecordingSealed {
         token: recording.token.clone(),
-        segments: manifest.segments,
+        segments: recording.arrived.segments,
         ended_at: manifest.ended_at,
         end: manifest.end,
         manifest_sha256: manifest.sha256,

@@ -66,8 +66,7 @@ pub struct RecordStorageTarget {
     prefix: Option<ObjectName>,
 }
 
-/// Why a storage target was refused. The variants are the last parts of the wire codes
-/// `InvalidRecordStorageTarget.*` (DECISIONS G3).
+/// Why a storage target was refused. Each variant has one of the wire codes `InvalidRecordStorageTarget.*` (DECISIONS G3).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StorageTargetRefused {
     /// It is not of the form `acs:oss:<region>:<account>:<bucket>/<prefix>`.
@@ -79,6 +78,18 @@ pub enum StorageTargetRefused {
     /// The bucket's name breaks a rule.
     #[error("RecordStorageTarget: {why}")]
     BucketName {
+        /// The rule that was broken.
+        why: &'static str,
+    },
+    /// The store cannot keep such a bucket.
+    #[error("RecordStorageTarget: the bucket cannot be used in this store: {why}")]
+    UnusableBucket {
+        /// The rule that was broken.
+        why: &'static str,
+    },
+    /// The store cannot keep objects under such a prefix.
+    #[error("RecordStorageTarget: the prefix cannot be used in this store: {why}")]
+    UnusablePrefix {
         /// The rule that was broken.
         why: &'static str,
     },

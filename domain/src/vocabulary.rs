@@ -1,10 +1,13 @@
 //! What those who write policies have to know of this deployment: its actions, what each is asked on, and its condition
 //! keys. The linter finds mis-spelt names by it, and the authorization matrix has a row for each line of it.
 
-use policies::{Presence, ValueType, Vocabulary};
+mod condition_keys;
+
+use policies::Vocabulary;
+
+pub use condition_keys::{CONDITION_KEYS, ConditionKey, SetBy, spelled};
 
 use crate::actions::{CATALOGUE, CatalogueEntry, Door};
-use crate::condition_keys;
 
 /// A form of resource name that an action is asked on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,6 +103,7 @@ const ASKED_ON: &[AskedOn] = asked_on! {
     "ecs-workbench:ValidatePolicy": Everything;
     "ecs-workbench:SimulatePolicy": Everything | User | Group | Role;
     "ecs-workbench:ListAuditEvents": Instance | Everything;
+    "ecs-workbench:VerifyAgentRecordings": Instance | Everything;
 
     "ram:CreateUser": User;
     "ram:GetUser": User;
@@ -200,6 +204,11 @@ pub fn asked_on(entry: &CatalogueEntry) -> Option<&'static AskedOn> {
     ASKED_ON.iter().find(|asked| entry.door == Door::Wire && asked.action == action)
 }
 
+/// What the actions that are answered here are asked on.
+fn answered() -> impl Iterator<Item = &'static AskedOn> {
+    CATALOGUE.iter().filter_map(asked_on)
+}
+
 /// Whether an action is about instances, or shows something of them: so that who asks about all of them asks about each.
 pub(crate) fn is_about_instances(entry: &CatalogueEntry) -> bool {
     let action = entry.ram_action();
@@ -217,9 +226,8 @@ pub(crate) fn is_about_instances(entry: &CatalogueEntry) -> bool {
 /// Never: a test reads every pattern of every form.
 #[must_use]
 pub fn vocabulary() -> Vocabulary {
-    let answered = CATALOGUE.iter().filter_map(asked_on);
     let mut vocabulary = Vocabulary::new();
-    for AskedOn { action, alternatives } in answered.chain(ELSEWHERE) {
+    for AskedOn { action, alternatives } in answered().chain(ELSEWHERE) {
         let mut patterns: Vec<&str> = Vec::new();
         for form in alternatives.iter().copied().flatten() {
             if !patterns.contains(&form.pattern()) {
@@ -231,35 +239,27 @@ pub fn vocabulary() -> Vocabulary {
     for action in ELSEWHERE_IN_RAM {
         vocabulary = vocabulary.with_action(action, &["acs:ram:*:*:*"]).expect("a well-formed pattern");
     }
-    KEYS.iter().fold(vocabulary, |vocabulary, (name, value_type)| {
-        // The owner's ARN, and that it is oneself.
-        if *name == condition_keys::SESSION_OWNER {
-            vocabulary.with_key_of_several(name, *value_type, Presence::Sometimes)
-        } else {
-            vocabulary.with_key(name, *value_type, Presence::Sometimes)
-        }
-    })
+    CONDITION_KEYS.iter().fold(
+        vocabulary,
+        |vocabulary, ConditionKey { name, value_type, several, set_by }| {
+            let presence = set_by.presence();
+            let vocabulary = if *several {
+                vocabulary.with_key_of_several(name, *value_type, presence)
+            } else {
+                vocabulary.with_key(name, *value_type, presence)
+            };
+            match set_by.actions() {
+                Some(actions) => vocabulary.set_by(actions),
+                None => vocabulary,
+            }
+        },
+    )
 }
-
-/// The names of the condition keys beside those of the prefix `acs:`.
-pub fn keys() -> impl Iterator<Item = &'static str> {
-    KEYS.iter().map(|(name, _)| *name)
-}
-
-/// The condition keys beside those of the prefix `acs:`. One that ends in `/` stands for all that begin with it.
-const KEYS: &[(&str, ValueType)] = &[
-    (condition_keys::SESSION_OWNER, ValueType::Text),
-    (condition_keys::INSTANCE_TAG, ValueType::Text),
-    (condition_keys::RECORDING_AGE, ValueType::Number),
-    (condition_keys::CAPTURE_KIND, ValueType::Text),
-    ("ram:ServiceName", ValueType::Text),
-    ("sts:ExternalId", ValueType::Text),
-    ("sts:SourceIdentity", ValueType::Text),
-];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::condition_keys;
 
     #[test]
     fn every_action_of_the_wire_has_its_line() {
@@ -312,6 +312,47 @@ mod tests {
         };
         assert_eq!(findings(condition_keys::SESSION_OWNER), []);
         assert_eq!(findings(condition_keys::CAPTURE_KIND).len(), 1, "no kind is two things");
+    }
+
+    #[test]
+    fn a_condition_that_no_call_here_brings_is_a_security_finding() {
+        let never_set = |effect: &str, action: &str, key: &str| {
+            let text = format!(
+                r#"{{"Version": "1", "Statement": [{{"Effect": "{effect}", "Action": "{action}", "Resource": "*",
+                   "Condition": {{"StringEquals": {{"{key}": "x"}}}}}}]}}"#
+            );
+            let found = policies::check(text.as_bytes(), policies::DocumentKind::Identity, &vocabulary());
+            found.iter().any(|finding| {
+                finding.rule == policies::Rule::Lint(policies::Lint::ConditionKeyNeverSet)
+                    && finding.severity == policies::Severity::SecurityWarning
+            })
+        };
+        for (action, key, never) in [
+            ("ecs-workbench:GetInstanceRecordConfig", "acs:ResourceTag/env", false),
+            ("ecs-workbench:ListAgents", "acs:ResourceTag/env", false),
+            ("ecs-workbench:ValidatePolicy", "acs:ResourceTag/env", true),
+            ("ram:*", "acs:ResourceTag/env", true),
+            ("ram:*", "ecs-workbench:InstanceTag/env", true),
+            ("*", "acs:RequestTag/env", true),
+            ("*", "acs:SourceVpc", true),
+            ("*", "acs:PrincipalRDId", true),
+            ("ram:*", "acs:UserAgent", false),
+            ("sts:AssumeRole", "acs:AccessId", false),
+            ("oss:*", "acs:AccessId", true),
+            ("oss:*", "acs:UserAgent", true),
+            ("oss:*", "acs:PrincipalARN", false),
+            ("oss:*", "acs:SourceIp", false),
+            ("ecs-workbench:ViewInstanceRecords", "ecs-workbench:SessionOwner", false),
+            ("ecs-workbench:ListAgents", "ecs-workbench:SessionOwner", true),
+            ("sts:AssumeRole", "sts:ExternalId", false),
+            ("sts:GetCallerIdentity", "sts:ExternalId", true),
+            ("ram:CreateServiceLinkedRole", "ram:ServiceName", false),
+            ("ram:CreateRole", "ram:ServiceName", true),
+        ] {
+            for effect in ["Allow", "Deny"] {
+                assert_eq!(never_set(effect, action, key), never, "{effect} {action} {key}");
+            }
+        }
     }
 
     #[test]

@@ -35,10 +35,9 @@ fn policies(statements: &str) -> PrincipalPolicies {
 
 fn facts() -> RequestFacts {
     RequestFacts {
-        now: Timestamp::from_millis(1_790_000_000_000),
         source_address: Some("10.1.2.3".parse().unwrap()),
         secure_transport: false,
-        multi_factor: false,
+        ..RequestFacts::at(Timestamp::from_millis(1_790_000_000_000))
     }
 }
 

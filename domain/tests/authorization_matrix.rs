@@ -91,10 +91,9 @@ fn shown(forms: &[Form]) -> String {
 /// `allow`, `own` where it depends on the session being the caller's, `deny` by a statement, `-` where nothing allows it.
 fn cell(entry: &CatalogueEntry, forms: &[Form], column: &Column) -> &'static str {
     let facts = RequestFacts {
-        now: Timestamp::parse_rfc3339_seconds("2026-11-24T12:00:00Z").unwrap(),
         source_address: Some("10.1.2.3".parse().unwrap()),
-        secure_transport: true,
         multi_factor: true,
+        ..RequestFacts::at(Timestamp::parse_rfc3339_seconds("2026-11-24T12:00:00Z").unwrap())
     };
     let mut layers = column.layers.clone();
     if entry.ram_action() == "sts:AssumeRole" {

@@ -9,12 +9,13 @@ use domain::record_config::{
     DesiredRecordConfig, EffectiveRecordConfig, InstanceSelector, RecordConfig, change,
 };
 use domain::recording_life::{
-    Arrived, CheckedManifest, CheckedSegment, Recording, RecordingState, SealRefused, SegmentRefused,
-    SessionEnd, WireStatus, acknowledge, seal,
+    Arrived, ArrivedStream, CheckedManifest, CheckedSegment, CheckedStream, Recording, RecordingState,
+    SealRefused, SegmentRefused, SessionEnd, WireStatus, acknowledge, seal,
 };
 use domain::storage_target::RecordStorageTarget;
+use domain::unclaimed::{AgentLimitReached, UnclaimedObject};
 use domain::{AccountId, Timestamp};
-use recording::{ChainValue, Micros};
+use recording::{ChainValue, EvidenceName, Micros, Stream};
 
 const START: i64 = 1_790_000_000_000;
 const DAY: i64 = 86_400_000;
@@ -42,9 +43,10 @@ fn open() -> Recording {
         account: account(),
         instance: "i-1".parse().unwrap(),
         agent: recording::AgentId::generate(),
-        kind: "terminal".into(),
+        kind: recording::CaptureKind::Terminal,
         owner: None,
         claimed_owner: None,
+        recorder: recording::Recorder::SameUser,
         target: target("a"),
         folder: recording::ObjectName::parse("record/2026/11/20/i-1/t").unwrap(),
         start_sha256: "00".repeat(32),
@@ -53,8 +55,12 @@ fn open() -> Recording {
         last_heard_at: at(START + 10),
         expiration: ExpirationDays::new(7).unwrap(),
         state: RecordingState::Open,
-        arrived: Arrived { segments: 0, stored_bytes: 0, chain: chain(0), last_at: Micros::new(0) },
+        arrived: Arrived::default(),
     }
+}
+
+fn stream(stream: Stream) -> ArrivedStream {
+    ArrivedStream { stream, segments: 0, stored_bytes: 0, chain: chain(0), last_at: Micros::ZERO }
 }
 
 fn segment(number: u32) -> CheckedSegment {
@@ -70,18 +76,23 @@ fn segment(number: u32) -> CheckedSegment {
     }
 }
 
-fn with_segments(count: u32) -> Recording {
-    let mut recording = open();
+fn with_segments(count: u32) -> (Recording, ArrivedStream) {
+    let (mut recording, mut terminal) = (open(), stream(Stream::Terminal));
     for number in 0..count {
-        recording.arrived = acknowledge(&recording, segment(number), at(START + 1_000)).unwrap().arrived;
+        let claimed = acknowledge(&recording, &terminal, segment(number), at(START + 1_000)).unwrap();
+        recording.arrived = recording.arrived.with(&claimed);
+        terminal = claimed.arrived;
     }
-    recording
+    (recording, terminal)
+}
+
+fn listed(stream: Stream, segments: u32) -> CheckedStream {
+    CheckedStream { stream, segments, chain: chain(u8::try_from(segments).unwrap()) }
 }
 
 fn manifest(segments: u32, end: SessionEnd) -> CheckedManifest {
     CheckedManifest {
-        segments,
-        chain: chain(u8::try_from(segments).unwrap()),
+        streams: vec![listed(Stream::Terminal, segments)],
         ended_at: at(START + 60_000),
         end,
         sha256: "22".repeat(32),
@@ -90,9 +101,9 @@ fn manifest(segments: u32, end: SessionEnd) -> CheckedManifest {
 
 #[test]
 fn segments_are_claimed_in_order_and_continue_the_chain() {
-    let recording = with_segments(2);
+    let (recording, terminal) = with_segments(2);
     assert_eq!((recording.arrived.segments, recording.arrived.stored_bytes), (2, 200));
-    let refuse = |segment| acknowledge(&recording, segment, at(START)).unwrap_err();
+    let refuse = |segment| acknowledge(&recording, &terminal, segment, at(START)).unwrap_err();
     assert_eq!(refuse(segment(3)), SegmentRefused::OutOfOrder { expected: 2, offered: 3 });
     assert_eq!(refuse(segment(1)), SegmentRefused::OutOfOrder { expected: 2, offered: 1 });
     assert_eq!(refuse(CheckedSegment { chain_before: chain(9), ..segment(2) }), SegmentRefused::ChainBroken);
@@ -100,31 +111,48 @@ fn segments_are_claimed_in_order_and_continue_the_chain() {
     assert_eq!(refuse(back), SegmentRefused::TimesRunBackwards);
     let far = |last_at| CheckedSegment { last_at: Micros::new(last_at), ..segment(2) };
     assert_eq!(refuse(far(i64::MAX as u64 + 1)), SegmentRefused::TimesTooLate);
-    acknowledge(&recording, far(i64::MAX as u64), at(START)).unwrap();
+    acknowledge(&recording, &terminal, far(i64::MAX as u64), at(START)).unwrap();
 }
 
 #[test]
 fn a_seal_must_fit_what_arrived_and_ends_everything() {
-    let mut recording = with_segments(2);
-    let refuse = |recording: &Recording, manifest| seal(recording, manifest, at(START)).unwrap_err();
+    let (mut recording, terminal) = with_segments(2);
+    let arrived = [terminal.clone(), stream(Stream::Events)];
+    let refuse =
+        |recording: &Recording, manifest| seal(recording, &arrived, manifest, at(START)).unwrap_err();
     assert_eq!(
         refuse(&recording, manifest(3, SessionEnd::Exited)),
-        SealRefused::SegmentsDiffer { listed: 3, arrived: 2 }
+        SealRefused::SegmentsDiffer { stream: Stream::Terminal, listed: 3, arrived: 2 }
     );
-    let other = CheckedManifest { chain: chain(7), ..manifest(2, SessionEnd::Exited) };
-    assert_eq!(refuse(&recording, other), SealRefused::ChainDiffers);
+    let of = |streams| CheckedManifest { streams, ..manifest(2, SessionEnd::Exited) };
+    let other = CheckedStream { chain: chain(7), ..listed(Stream::Terminal, 2) };
+    assert_eq!(refuse(&recording, of(vec![other])), SealRefused::ChainDiffers { stream: Stream::Terminal });
+    // A stream that arrived and is left out, one that did not arrive, and one that nobody here understands.
+    let (stream, audio) = (Stream::Terminal, Stream::parse("audio").unwrap());
+    assert_eq!(refuse(&recording, of(vec![])), SealRefused::SegmentsDiffer { stream, listed: 0, arrived: 2 });
+    for stream in [Stream::Events, audio] {
+        let more = of(vec![listed(Stream::Terminal, 2), listed(stream, 1)]);
+        assert_eq!(refuse(&recording, more), SealRefused::SegmentsDiffer { stream, listed: 1, arrived: 0 });
+    }
+    let unknown = of(vec![listed(Stream::Terminal, 2), listed(audio, 0)]);
+    assert!(matches!(refuse(&recording, unknown), SealRefused::SegmentsDiffer { .. }));
+    let none = of(vec![listed(Stream::Terminal, 2), listed(Stream::Events, 0)]);
+    seal(&recording, &arrived, none, at(START)).unwrap();
     let early = CheckedManifest { ended_at: at(START - 1), ..manifest(2, SessionEnd::Exited) };
     assert_eq!(refuse(&recording, early), SealRefused::EndsBeforeStart);
 
-    let sealed = seal(&recording, manifest(2, SessionEnd::Exited), at(START + 61_000)).unwrap();
+    let sealed = seal(&recording, &arrived, manifest(2, SessionEnd::Exited), at(START + 61_000)).unwrap();
     recording.state = RecordingState::Delivered { ended_at: sealed.ended_at, end: sealed.end };
     assert_eq!(refuse(&recording, manifest(2, SessionEnd::Exited)), SealRefused::AlreadySealed);
-    assert_eq!(acknowledge(&recording, segment(2), at(START)).unwrap_err(), SegmentRefused::Sealed);
+    assert_eq!(
+        acknowledge(&recording, &terminal, segment(2), at(START)).unwrap_err(),
+        SegmentRefused::Sealed
+    );
 }
 
 #[test]
 fn the_wires_words_follow_the_state() {
-    let mut recording = with_segments(1);
+    let mut recording = with_segments(1).0;
     assert_eq!(recording.status(), WireStatus::Running);
     assert_eq!(recording.duration_millis(), 500);
     recording.state = RecordingState::Abandoned { last_heard_at: at(START + 5_000) };
@@ -140,7 +168,7 @@ fn the_wires_words_follow_the_state() {
 
 #[test]
 fn expiry_counts_from_the_end_and_a_running_recording_never_expires() {
-    let mut recording = with_segments(1);
+    let mut recording = with_segments(1).0;
     assert!(!recording.expired(at(START + 1_000 * DAY)));
     let ended_at = at(START + DAY);
     recording.last_heard_at = ended_at;
@@ -152,7 +180,7 @@ fn expiry_counts_from_the_end_and_a_running_recording_never_expires() {
 
 #[test]
 fn expiry_counts_from_an_end_that_the_control_plane_can_vouch_for() {
-    let mut recording = with_segments(1);
+    let mut recording = with_segments(1).0;
     recording.opened_at = at(START + DAY);
     recording.last_heard_at = at(START + 2 * DAY);
     let mut expires_at = |claimed| {
@@ -165,11 +193,31 @@ fn expiry_counts_from_an_end_that_the_control_plane_can_vouch_for() {
     assert_eq!(expires_at(START + 9_000 * DAY), at(START + 9 * DAY), "nor does a fast one keep it for ever");
 }
 
+#[test]
+fn an_agent_has_1024_open_recordings_and_256_mebibytes_unclaimed() {
+    assert_eq!(AgentLimitReached::check_open_recordings(1_023), Ok(()));
+    let refused = AgentLimitReached::check_open_recordings(1_024);
+    assert_eq!(refused, Err(AgentLimitReached::OpenRecordings));
+    let recording = open();
+    let evidence = EvidenceName::Segment { stream: Stream::Terminal, number: 0 };
+    let object = |length| UnclaimedObject {
+        bucket: recording.target.bucket().clone(),
+        name: recording.folder.clone(),
+        agent: recording.agent.clone(),
+        recording: recording.token.clone(),
+        evidence,
+        length,
+    };
+    let most = 256 * 1024 * 1024;
+    assert_eq!(AgentLimitReached::check_unclaimed(most - 100_000, &object(100_000)), Ok(()));
+    let refused = AgentLimitReached::check_unclaimed(most - 99_999, &object(100_000));
+    assert_eq!(refused, Err(AgentLimitReached::UnclaimedBytes));
+}
+
 fn granted() -> Granted<SetInstanceRecordConfig> {
     let owner = Principal::Account { account: account() };
     let layers = policies::Layers { owner: true, ..Default::default() };
-    let facts =
-        RequestFacts { now: at(START), source_address: None, secure_transport: false, multi_factor: false };
+    let facts = RequestFacts { secure_transport: false, ..RequestFacts::at(at(START)) };
     let all = Resource::AllInstances { region: "cn-hangzhou".parse().unwrap() };
     authorize(&owner, all, &PrincipalPolicies::new(layers), &facts).unwrap()
 }

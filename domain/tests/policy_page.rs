@@ -5,7 +5,7 @@ use std::path::Path;
 
 use domain::actions::{CATALOGUE, Door};
 use domain::system_policies;
-use domain::vocabulary::{Form, asked_on, keys};
+use domain::vocabulary::{CONDITION_KEYS, Form, asked_on};
 
 #[test]
 fn the_page_for_authors_says_what_the_program_does() {
@@ -23,9 +23,15 @@ fn the_page_for_authors_says_what_the_program_does() {
     let table = page.split_once("| action | asked on |\n|---|---|\n").unwrap().1;
     let rows = table.lines().take_while(|line| line.starts_with('|')).count();
     assert_eq!(rows, CATALOGUE.iter().filter(|entry| entry.door == Door::Wire).count());
-    for key in keys() {
-        assert!(page.contains(&format!("`{key}")), "docs/policies.md lacks the condition key {key}");
+    let table = page.split_once("| key | value | set by |\n|---|---|---|\n").unwrap().1;
+    let rows: Vec<&str> = table.lines().take_while(|line| line.starts_with('|')).collect();
+    for key in CONDITION_KEYS {
+        let begins = format!("| `{}{}` | ", key.name, if key.name.ends_with('/') { "<key>" } else { "" });
+        let ends = format!(" | {} |", key.set_by.in_words());
+        let found = rows.iter().any(|row| row.starts_with(&begins) && row.ends_with(&ends));
+        assert!(found, "docs/policies.md lacks the row {begins}...{ends}");
     }
+    assert_eq!(rows.len(), CONDITION_KEYS.len());
     let steps = "10,000,000";
     assert_eq!(steps.replace(',', ""), policies::MAX_DIFFERENCE_STEPS.to_string());
     assert!(page.contains(&format!("Past {steps} steps it says `unknown`")));

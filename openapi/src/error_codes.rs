@@ -163,6 +163,8 @@ wire_codes! {
     StorageTargetBucketName => "InvalidRecordStorageTarget.BucketName", 400, AfterFix, [Wire], "The bucket of the specified RecordStorageTarget is not valid.";
     /// A region against the rules, or two that differ.
     StorageTargetRegion => "InvalidRecordStorageTarget.Region", 400, AfterFix, [Wire], "The region of the specified RecordStorageTarget is not valid.";
+    /// A target that the object store cannot write to now.
+    StorageTargetUnreachable => "InvalidRecordStorageTarget.Unreachable", 400, AfterFix, [Wire], "The specified RecordStorageTarget cannot be written to.";
     /// Another account's target.
     StorageTargetAccount => "InvalidRecordStorageTarget.AccountMismatch", 400, AfterFix, [Wire], "The specified RecordStorageTarget belongs to another account.";
     /// There is no such recording for this caller on this instance.
@@ -175,6 +177,8 @@ wire_codes! {
     // Replay.
     /// The object is not there.
     ObjectNotFound => "ObjectNotFound", 404, AfterFix, [Replay], "The object is not there.";
+    /// The stored bytes are not those that the recording took in.
+    EvidenceChanged => "InstanceRecord.EvidenceChanged", 409, Never, [Replay], "The stored object is not the one that the recording consists of: it was changed or replaced in the bucket.";
     /// The ticket cannot be accepted.
     InvalidReplayTicket => "InvalidReplayTicket", 401, AfterFix, [Replay], "The replay address is not valid. Ask ViewInstanceRecords for a new one.";
     /// The ticket has lapsed.

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use crate::workbench::PolicyFinding;
+
 /// Starts a session of a role.
 #[derive(Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -45,6 +47,10 @@ pub struct AssumeRoleReply {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub source_identity: Option<String>,
+    /// What there is to say about the Policy that narrows the session, as ValidatePolicy says it; absent when the call gave none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub findings: Option<Vec<PolicyFinding>>,
 }
 
 /// A session of a role.

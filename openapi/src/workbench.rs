@@ -2,6 +2,7 @@
 
 mod agents;
 mod audit;
+mod continuity;
 mod policies;
 mod record_config;
 mod records;
@@ -14,6 +15,10 @@ pub use agents::{
     ListAgentsReply, ListAgentsRequest,
 };
 pub use audit::{AuditEventItem, AuditEventPage, ListAuditEventsReply, ListAuditEventsRequest};
+pub use continuity::{
+    CheckedAgentItem, CheckedAgents, MissingRecordingItem, VerifyAgentRecordingsReply,
+    VerifyAgentRecordingsRequest,
+};
 pub use policies::{
     ExplainedCondition, ExplainedElement, ExplainedLayer, ExplainedStatement, PolicyExplanation,
     PolicyFinding, PolicyFindings, PolicySimulation, PolicyStatement, SimulatePolicyReply,
@@ -25,7 +30,7 @@ pub use record_config::{
 };
 pub use records::{
     ListInstanceRecordsReply, ListInstanceRecordsRequest, RecordItem, RecordPage, ViewInstanceRecordsReply,
-    ViewInstanceRecordsRequest,
+    ViewInstanceRecordsRequest, WaitingItem,
 };
 
 /// What every successful reply begins with.

@@ -90,12 +90,7 @@ async fn report(name: &str, what: &str, store: &Store, caller: &Principal, polic
         if needs != ListNeeds::default() {
             asked.candidates = store.list_candidates(&account(), None, needs).await.unwrap();
         }
-        let facts = RequestFacts {
-            now: Timestamp::from_millis(NOW),
-            source_address: None,
-            secure_transport: true,
-            multi_factor: false,
-        };
+        let facts = RequestFacts::at(Timestamp::from_millis(NOW));
         let granted =
             authorize::<ListInstanceRecords>(caller, Resource::List(asked), policies, &facts).unwrap();
         deciding += began.elapsed();
@@ -149,7 +144,7 @@ async fn fill(url: &str) {
             "{} INSERT INTO recordings SELECT {token}, '{ACCOUNT}', 'i-' || (i % 1000), {agent}, 'terminal', \
              'acs:oss:cn-hangzhou:{ACCOUNT}:workbench-record-{ACCOUNT}-x/record', 'record/x', '', {NOW} - 25000 * CAST(i AS BIGINT), 0, 0, 30, 'open', \
              NULL, NULL, NULL, NULL, 0, 0, '{zeros}', 0, NULL, {yes}, 'acs:ram::{ACCOUNT}:user/u' || (i % 2000), \
-             'user/' || (200000000000000000 + i % 2000), NULL FROM n",
+             'user/' || (200000000000000000 + i % 2000), NULL, {NOW} - 25000 * CAST(i AS BIGINT) FROM n",
             series(100_000),
             zeros = "0".repeat(64),
             yes = if postgres { "true" } else { "1" }

@@ -1,15 +1,30 @@
 //! Decided changes, and which grants permit them. [`Store::apply`](crate::Store::apply) is the only way in.
 
+use domain::Timestamp;
 use domain::actions::{Action, IssuesJoinToken, SavesRecordConfig, WritesAgent, WritesRecording};
 use domain::agent::{Agent, JoinToken};
 use domain::record_config::RecordConfigChanged;
-use domain::recording_life::{Recording, RecordingDelivered, RecordingSealed, SegmentAcknowledged};
+use domain::recording_life::{
+    ArrivedStream, Recording, RecordingDelivered, RecordingSealed, SegmentAcknowledged,
+};
+use domain::unclaimed::UnclaimedObject;
 
 /// A recording that the control plane hears of for the first time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingOpened {
     /// The recording as it stands: open, with nothing arrived.
     pub recording: Recording,
+    /// Its streams, with nothing arrived.
+    pub streams: Vec<ArrivedStream>,
+}
+
+/// An agent is permitted to upload one object, which counts as unclaimed until its recording claims it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadPermitted {
+    /// The object.
+    pub object: UnclaimedObject,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A join token that an administrator asked for.
@@ -39,6 +54,7 @@ pub trait Permits<C>: Action {}
 
 impl<A: SavesRecordConfig> Permits<RecordConfigChanged> for A {}
 impl<A: WritesRecording> Permits<RecordingOpened> for A {}
+impl<A: WritesRecording> Permits<UploadPermitted> for A {}
 impl<A: WritesRecording> Permits<SegmentAcknowledged> for A {}
 impl<A: WritesRecording> Permits<RecordingSealed> for A {}
 impl<A: WritesRecording> Permits<RecordingDelivered> for A {}

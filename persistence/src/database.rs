@@ -1,5 +1,6 @@
 //! Which database, and how it is connected to.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,10 +13,10 @@ use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynch
 use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
-    DbBackend, DbErr, IsolationLevel, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait,
+    DbBackend, DbErr, EntityTrait, IsolationLevel, RuntimeErr, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait,
 };
-use sea_orm_migration::{MigratorTrait, SchemaManager};
+use sea_orm_migration::{MigratorTrait, SchemaManager, seaql_migrations};
 
 use crate::StoreError;
 use crate::migrations::Migrator;
@@ -78,7 +79,7 @@ impl DatabaseUrl {
         Err(refuse("it names another kind of database"))
     }
 
-    /// The SQLite database in this file, which is made when it is not there.
+    /// The SQLite database in this file.
     #[must_use]
     pub fn sqlite_file(path: &Path) -> Self {
         Self(Address::Sqlite(path.to_owned()))
@@ -122,33 +123,50 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
+    /// Makes the database when it is not there, and brings its tables up to date.
     pub(crate) async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         let connections = match &url.0 {
             Address::Sqlite(file) => {
                 make_private(file).map_err(StoreError::at("make the database file"))?;
                 let writer = connect(sqlite(file, 1, |options| {
-                    // FULL, because what is committed is evidence: it must survive the loss of power.
-                    options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
+                    durable(options).create_if_missing(true).journal_mode(SqliteJournalMode::Wal)
                 }))
                 .await?;
-                let reader =
-                    connect(sqlite(file, SQLITE_READERS, |options| options.pragma("query_only", "ON")))
-                        .await?;
-                Self { writer, reader }
+                Self { writer, reader: sqlite_reader(file).await? }
             }
-            Address::Postgres(url) => {
-                dial(url).await?;
-                let mut options = ConnectOptions::new(url);
-                options
-                    .max_connections(POSTGRES_CONNECTIONS)
-                    .test_before_acquire_if_idle_for(Duration::from_secs(10))
-                    .set_application_name("hansard");
-                let pool = connect(quiet(options)).await?;
-                Self { writer: pool.clone(), reader: pool }
-            }
+            Address::Postgres(url) => Self::postgres(url).await?,
         };
         connections.migrate().await?;
         Ok(connections)
+    }
+
+    /// Takes the database as it is: one that is not there is not made, and one of another version is not changed.
+    pub(crate) async fn open_existing(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        match &url.0 {
+            Address::Sqlite(file) => {
+                refuse_no_file(file)?;
+                // It writes nothing, whosever file this is.
+                let reader = sqlite_reader(file).await?;
+                refuse_other_version(&reader).await?;
+                Ok(Self { writer: connect(sqlite(file, 1, durable)).await?, reader })
+            }
+            Address::Postgres(url) => {
+                let connections = Self::postgres(url).await?;
+                refuse_other_version(connections.reader()).await?;
+                Ok(connections)
+            }
+        }
+    }
+
+    async fn postgres(url: &str) -> Result<Self, StoreError> {
+        dial(url).await?;
+        let mut options = ConnectOptions::new(url);
+        options
+            .max_connections(POSTGRES_CONNECTIONS)
+            .test_before_acquire_if_idle_for(Duration::from_secs(10))
+            .set_application_name("hansard");
+        let pool = connect(quiet(options)).await?;
+        Ok(Self { writer: pool.clone(), reader: pool })
     }
 
     /// Every migration that is missing, in one transaction; replicas that start together take turns.
@@ -237,11 +255,53 @@ fn sqlite(
         .max_lifetime(None::<Duration>)
         .test_before_acquire(false)
         .map_sqlx_sqlite_opts(move |options| {
-            also(
-                options.filename(&file).create_if_missing(true).foreign_keys(true).busy_timeout(BUSY_TIMEOUT),
-            )
+            let options = options.filename(&file).create_if_missing(false);
+            also(options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT))
         });
     quiet(options)
+}
+
+async fn sqlite_reader(file: &Path) -> Result<DatabaseConnection, StoreError> {
+    connect(sqlite(file, SQLITE_READERS, |options| options.pragma("query_only", "ON"))).await
+}
+
+/// What is committed is evidence: it must survive the loss of power.
+fn durable(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options.synchronous(SqliteSynchronous::Full)
+}
+
+fn refuse_no_file(file: &Path) -> Result<(), StoreError> {
+    match std::fs::metadata(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(StoreError::UnfitDatabase {
+            why: "there is no such file, and only `hansard serve` makes one; name another database, or put this one \
+                  back from a copy",
+        }),
+        // The driver says what else is wrong with it.
+        _ => Ok(()),
+    }
+}
+
+/// What migrates is the server: a command beside it could change the tables under a server of another version.
+async fn refuse_other_version(reader: &DatabaseConnection) -> Result<(), StoreError> {
+    let failed = || StoreError::at("look at its tables");
+    let mut applied = BTreeSet::new();
+    if SchemaManager::new(reader).has_table("seaql_migrations").await.map_err(failed())? {
+        let rows = seaql_migrations::Entity::find().all(reader).await.map_err(failed())?;
+        applied.extend(rows.into_iter().map(|row| row.version));
+    }
+    let known: BTreeSet<String> =
+        Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+    let why = if applied.is_empty() {
+        "it holds no tables of a control plane; name another database, or start `hansard serve` on this one once"
+    } else if !applied.is_subset(&known) {
+        "its tables are those of a later version; take the program of that version"
+    } else if applied != known {
+        "its tables are those of an earlier version; start `hansard serve` of this version once, which brings them \
+         up to date, or take the program of that version"
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::UnfitDatabase { why })
 }
 
 /// Statements may hold secrets, and belong in no log.

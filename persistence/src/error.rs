@@ -4,6 +4,7 @@ use std::fmt;
 
 use domain::agent::JoinTokenRefused;
 use domain::identity::IdentityRefused;
+use domain::unclaimed::AgentLimitReached;
 use sea_orm::{DbErr, SqlErr};
 
 /// Why the store did not do what it was asked.
@@ -45,6 +46,9 @@ pub enum StoreError {
     /// The join token does not permit this enrolment.
     #[error(transparent)]
     JoinTokenRefused(#[from] JoinTokenRefused),
+    /// An agent has as much lying about as it may have.
+    #[error(transparent)]
+    AgentLimit(#[from] AgentLimitReached),
     /// A policy document is not valid.
     #[error("the policy document is not valid")]
     InvalidPolicy(#[source] policies::InvalidPolicy),
@@ -68,6 +72,12 @@ pub enum StoreError {
         /// Why.
         #[source]
         source: domain::server_keys::SealedRefused,
+    },
+    /// The database is none that can be used as it is, and it was not to be made or changed.
+    #[error("{why}")]
+    UnfitDatabase {
+        /// What is wrong with it, and what to do.
+        why: &'static str,
     },
     /// The task that did the work was ended before it was finished, because the program is stopping.
     #[error("the program is stopping; nothing is known about the change")]

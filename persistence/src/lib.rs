@@ -63,6 +63,7 @@
 mod audit;
 mod changes;
 mod compiled_policies;
+mod continuity;
 mod database;
 mod error;
 mod identity;
@@ -76,11 +77,16 @@ mod policy_entries;
 mod rows;
 mod store;
 
-pub use audit::log::AuditLogError;
+pub use audit::days::{ArchivedDays, InvalidDays};
+pub use audit::kept_anchors::KeptAnchors;
+pub use audit::log::{AuditFolder, AuditLogError};
 pub use audit::verify::{
     AuditFault, AuditFinding, AuditVerdict, AuditVerification, CheckedFiles, CheckedWriter,
 };
-pub use changes::{AgentEnrolled, JoinTokenIssued, Permits, RecordingOpened};
+pub use changes::{AgentEnrolled, JoinTokenIssued, Permits, RecordingOpened, UploadPermitted};
+pub use continuity::{
+    AgentRows, ContinuityChange, ContinuityRows, MissingCounts, MissingOfAgent, RecordingLink, RecordingRow,
+};
 pub use database::{DatabaseUrl, InvalidDatabaseUrl};
 pub use error::{CorruptRow, StoreError};
 pub use identity::{
@@ -98,4 +104,7 @@ pub use policy_entries::{
     AttachedPolicy, BearingGroup, BearingRole, BearingUser, ControlPolicy, PolicyBearers, PolicySummary,
     PolicyVersion,
 };
-pub use store::{AuditExport, AuditExportError, Change, NewPolicyVersion, NonceClaim, Store};
+pub use store::{
+    AuditExport, AuditExportError, AuditExports, Change, HeldAgainst, KeepAnchorsError, ListsWaiting,
+    NewPolicyVersion, NonceClaim, PutAway, Store,
+};

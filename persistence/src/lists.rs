@@ -117,6 +117,8 @@ pub struct AuditPage {
 /// A claimed segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentRow {
+    /// Its stream.
+    pub stream: recording::Stream,
     /// Its number, from 0.
     pub number: u32,
     /// Its stored size in bytes.

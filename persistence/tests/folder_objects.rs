@@ -2,7 +2,9 @@
 
 // Clippy's own exception for tests does not reach the functions that tests share.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "the store itself is tested here")]
 
+use std::fs::File;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +15,9 @@ use domain::storage_target::BucketName;
 use persistence::objects::{FolderObjects, ObjectError, ObjectStore, PutOutcome, WriteGrant};
 use recording::ObjectName;
 use tempfile::TempDir;
+
+/// Longer than any object here.
+const MOST: usize = 1024 * 1024;
 
 const UNFINISHED: &str = ".hansard-unfinished";
 
@@ -50,7 +55,7 @@ impl World {
     }
 
     async fn get(&self, text: &str) -> Result<Bytes, ObjectError> {
-        self.objects.get(&bucket(), &name(text)).await
+        self.objects.get(&bucket(), &name(text), MOST).await
     }
 
     async fn listed(&self, prefix: &str) -> Vec<String> {
@@ -59,8 +64,21 @@ impl World {
     }
 
     fn unfinished(&self) -> usize {
-        std::fs::read_dir(self.in_bucket(UNFINISHED)).map_or(0, Iterator::count)
+        std::fs::read_dir(self.root().join(UNFINISHED)).map_or(0, Iterator::count)
     }
+}
+
+#[tokio::test]
+async fn what_is_longer_than_the_reader_takes_is_not_read() {
+    let world = World::new();
+    world.put("a", b"12345").await.unwrap();
+    let read = async |most| world.objects.get(&bucket(), &name("a"), most).await;
+    assert_eq!(read(5).await.unwrap(), "12345");
+    assert!(matches!(read(4).await.unwrap_err(), ObjectError::TooLong { most: 4, .. }));
+    // Four tebibytes that take no room.
+    File::options().write(true).open(world.in_bucket("a")).unwrap().set_len(4 << 40).unwrap();
+    assert!(matches!(read(MOST).await.unwrap_err(), ObjectError::TooLong { .. }));
+    assert!(matches!(world.put("a", b"12345").await.unwrap_err(), ObjectError::AlreadyExists { .. }));
 }
 
 #[tokio::test]
@@ -79,7 +97,7 @@ async fn an_object_is_written_once_and_read_back() {
     assert_eq!(mode & 0o777, 0o600);
     // Another process sees the same.
     let again = FolderObjects::open(&world.root()).unwrap();
-    assert_eq!(again.get(&bucket(), &name("record/2026/a.zst")).await.unwrap(), "hello");
+    assert_eq!(again.get(&bucket(), &name("record/2026/a.zst"), MOST).await.unwrap(), "hello");
 }
 
 #[tokio::test]
@@ -185,7 +203,7 @@ async fn of_concurrent_writes_of_one_name_exactly_one_wins() {
             let fair = matches!(result, Ok(PutOutcome::Stored) | Err(ObjectError::AlreadyExists { .. }));
             assert!(fair, "{result:?}");
         }
-        assert_eq!(world.objects.get(&bucket(), &object).await.unwrap(), vec![winners[0]; 10_000]);
+        assert_eq!(world.objects.get(&bucket(), &object, MOST).await.unwrap(), vec![winners[0]; 10_000]);
     }
     assert_eq!(world.unfinished(), 0);
 }
@@ -208,15 +226,15 @@ async fn of_concurrent_writes_of_the_same_bytes_all_succeed() {
 async fn an_unfinished_write_is_never_seen_and_goes_at_the_next_start() {
     let world = World::new();
     world.put("a", b"whole").await.unwrap();
-    std::fs::write(world.in_bucket(UNFINISHED).join("torn"), b"tor").unwrap();
+    std::fs::write(world.root().join(UNFINISHED).join("torn"), b"tor").unwrap();
     assert_eq!(world.listed("").await, ["a 5"]);
     // No object can have its name.
-    let refused = world.objects.get(&bucket(), &name(".hansard-unfinished/torn")).await.unwrap_err();
+    let refused = world.objects.get(&bucket(), &name(".hansard-unfinished/torn"), MOST).await.unwrap_err();
     assert!(matches!(refused, ObjectError::UnusableName { .. }), "{refused:?}");
     let refused = world.put(".hansard-unfinished/x", b"1").await.unwrap_err();
     assert!(matches!(refused, ObjectError::UnusableName { .. }), "{refused:?}");
     // One that another process is still writing is left alone: flock holds its lock on the file.
-    let busy = world.in_bucket(UNFINISHED).join("busy");
+    let busy = world.root().join(UNFINISHED).join("busy");
     std::fs::write(&busy, b"bus").unwrap();
     let mut writer = Command::new("flock")
         .arg(&busy)
@@ -228,7 +246,7 @@ async fn an_unfinished_write_is_never_seen_and_goes_at_the_next_start() {
     let mut said = [0; 7];
     std::io::Read::read_exact(writer.stdout.as_mut().unwrap(), &mut said).unwrap();
     FolderObjects::open(&world.root()).unwrap();
-    assert!(busy.exists() && !world.in_bucket(UNFINISHED).join("torn").exists());
+    assert!(busy.exists() && !world.root().join(UNFINISHED).join("torn").exists());
     drop(writer.stdin.take());
     writer.wait().unwrap();
     FolderObjects::open(&world.root()).unwrap();
@@ -243,17 +261,17 @@ async fn a_write_that_fails_leaves_nothing() {
         // Modes do not hold root back; a file in the way of the folder does.
         let world = World::new();
         world.put("a", b"1").await.unwrap();
-        std::fs::remove_dir(world.in_bucket(UNFINISHED)).unwrap();
-        std::fs::write(world.in_bucket(UNFINISHED), b"in the way").unwrap();
+        std::fs::remove_dir(world.root().join(UNFINISHED)).unwrap();
+        std::fs::write(world.root().join(UNFINISHED), b"in the way").unwrap();
         assert!(world.put("b", b"2").await.is_err());
         assert_eq!(world.listed("").await, ["a 1"]);
-        std::fs::remove_file(world.in_bucket(UNFINISHED)).unwrap();
+        std::fs::remove_file(world.root().join(UNFINISHED)).unwrap();
         assert_eq!(world.put("b", b"2").await.unwrap(), PutOutcome::Stored);
     } else {
         let world = World::new();
         world.put("a", b"1").await.unwrap();
         let closed =
-            |mode| std::fs::set_permissions(world.in_bucket(UNFINISHED), PermissionsExt::from_mode(mode));
+            |mode| std::fs::set_permissions(world.root().join(UNFINISHED), PermissionsExt::from_mode(mode));
         closed(0o500).unwrap();
         assert!(matches!(world.put("b", b"2").await, Err(ObjectError::Unavailable { .. })));
         closed(0o700).unwrap();
@@ -288,7 +306,7 @@ async fn no_link_leads_out_of_the_folder() {
     let linked = BucketName::parse("workbench-record-1609982529000000-linked", &account).unwrap();
     symlink(&outside, world.root().join(linked.as_str())).unwrap();
     assert!(world.objects.put_once(&linked, &name("x"), Bytes::from_static(b"evil")).await.is_err());
-    assert!(world.objects.get(&linked, &name("secret")).await.is_err());
+    assert!(world.objects.get(&linked, &name("secret"), MOST).await.is_err());
     assert!(world.objects.list(&linked, "").await.unwrap().is_empty());
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
 }

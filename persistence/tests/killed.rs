@@ -4,6 +4,7 @@
 
 // Clippy's own exception for tests does not reach the functions that tests share.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "the store itself is tested here")]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -103,11 +104,16 @@ async fn an_acknowledged_object_is_whole_after_a_kill() {
         let mut whole = BTreeSet::new();
         for found in listed {
             let number: usize = found.name.as_str().rsplit('/').next().unwrap().parse().unwrap();
-            assert_eq!(objects.get(&bucket(), &found.name).await.unwrap(), object(number), "{}", found.name);
+            assert_eq!(
+                objects.get(&bucket(), &found.name, 1 << 20).await.unwrap(),
+                object(number),
+                "{}",
+                found.name
+            );
             whole.insert(number);
         }
         assert!(acknowledged.is_subset(&whole), "lost: {:?}", acknowledged.difference(&whole));
-        let unfinished = folder.path().join(bucket().as_str()).join(".hansard-unfinished");
+        let unfinished = folder.path().join(".hansard-unfinished");
         assert_eq!(std::fs::read_dir(unfinished).unwrap().count(), 0);
     }
 }
@@ -135,8 +141,7 @@ async fn a_committed_call_is_there_after_a_kill() {
         let url = DatabaseUrl::sqlite_file(&folder.path().join("hansard.db"));
         let store = Store::connect(url, Arc::new(ServerKeys::generate().unwrap())).await.unwrap();
         let principal = Principal::Operator { account: "1609982529000000".parse().unwrap() };
-        let facts =
-            RequestFacts { now: now(), source_address: None, secure_transport: true, multi_factor: false };
+        let facts = RequestFacts::at(now());
         let policies = PrincipalPolicies::none();
         let granted =
             authorize::<AdministerIdentity>(&principal, Resource::Everything, &policies, &facts).unwrap();

@@ -81,6 +81,10 @@ pub enum Lint {
     LettersNotFolded,
     /// A condition key that nobody is known to set.
     UnknownConditionKey,
+    /// A condition key that no action of the statement sets.
+    ConditionKeyNeverSet,
+    /// A Condition without any operator.
+    EmptyCondition,
     /// A key under an operator for another type of value.
     KeyOfOtherType,
     /// A condition key in other letters than documented.

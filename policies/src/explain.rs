@@ -1,7 +1,7 @@
 //! Why a request is decided as it is: layer by layer the statement that decided, and for a denial the statements
 //! that come nearest, with what failed in each.
 //!
-//! It asks the compiled statements that [`evaluate`](crate::evaluate) asks, so the two cannot disagree.
+//! It asks the compiled statements that [`evaluate`](crate::evaluate()) asks, so the two cannot disagree.
 
 mod text;
 
@@ -30,7 +30,7 @@ pub struct Explanation {
     pub resource: String,
     /// The context of the request; keys in lower case.
     pub context: BTreeMap<String, Vec<String>>,
-    /// The decision of [`evaluate`](crate::evaluate).
+    /// The decision of [`evaluate`](crate::evaluate()).
     pub decision: Decision,
     /// The layers in the order in which they are asked; empty if the account owner was let through without.
     pub layers: Vec<LayerExplanation>,

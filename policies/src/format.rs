@@ -2,7 +2,8 @@
 //!
 //! Elements come in the order in which the grammar names them, operators in the published order, keys by name. The
 //! order of statements and of list entries is the author's and stays. A list of one string becomes the string, and
-//! a single statement a list, as the vendor's own samples have it. None of that has any influence on decisions.
+//! a single statement a list, as the vendor's own samples have it; an empty Condition goes. None of that has any
+//! influence on decisions.
 
 use crate::document::{DocumentKind, PolicyDocument, check_text};
 use crate::invalid::InvalidPolicy;
@@ -134,7 +135,7 @@ fn canonical(root: &Node, statement_in_list: bool) -> Piece {
 fn statement(node: &Node) -> Piece {
     const ORDER: [&str; 7] =
         ["Effect", "Principal", "Action", "NotAction", "Resource", "NotResource", "Condition"];
-    Piece::Object(ordered(node, &rank(&ORDER), |member, value| match member {
+    let mut elements = ordered(node, &rank(&ORDER), |member, value| match member {
         "Principal" => {
             Piece::Object(ordered(value, &rank(&["RAM", "Service", "Federated"]), |_, names| strings(names)))
         }
@@ -146,7 +147,10 @@ fn statement(node: &Node) -> Piece {
             }))
         }
         _ => strings(value),
-    }))
+    });
+    // An empty Condition is no condition.
+    elements.retain(|(_, piece)| !matches!(piece, Piece::Object(members) if members.is_empty()));
+    Piece::Object(elements)
 }
 
 /// The place of a name in a list of names.

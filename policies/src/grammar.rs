@@ -304,13 +304,9 @@ impl Reader {
         whole.then(|| Principals { patterns: patterns.into(), spelled: texts.into() })
     }
 
+    /// An empty block is no condition: the vendor's own editor writes it.
     fn conditions(&mut self, node: &Node, path: &Path) -> Option<Conditions> {
         let operators = self.keep(object(node, path, "Condition", "{operator: {key: values}}"))?;
-        if operators.is_empty() {
-            let message =
-                "Condition is empty, so the statement would hold without condition; fill it or remove it";
-            return self.refuse(fault(Reason::EmptyCondition, node, path, message));
-        }
         let mut tests = Vec::new();
         let mut whole = true;
         for member in operators {
@@ -444,7 +440,7 @@ fn check_key(key: &Member, earlier: &[Member], path: &Path) -> Result<(), Fault>
     let ours = name.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("acs:"));
     if ours && keys::about(name).is_none() {
         let message = format!(
-            "nothing ever sets the key {name:?}, so it would be a silent hole; the acs: keys are {}",
+            "nobody publishes the key {name:?}, so it would be a silent hole; the acs: keys are {}",
             keys::all()
         );
         return refuse(Reason::UnknownConditionKey, message);

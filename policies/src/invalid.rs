@@ -52,13 +52,13 @@ pub enum Reason {
     InvalidArn,
     /// A principal is not one identity, account, service or provider.
     InvalidPrincipal,
-    /// A `Condition` block, or an operator in it, is empty.
+    /// An operator of a `Condition` block is empty.
     EmptyCondition,
     /// RAM has no condition operator of this name.
     InvalidConditionOperator,
     /// A condition key is not of the form `<ram-code>:<name>`.
     InvalidConditionKey,
-    /// A key of the `acs:` prefix that nothing ever sets.
+    /// A key of the `acs:` prefix that nobody publishes.
     UnknownConditionKey,
     /// The same condition key in two spellings under one operator.
     DuplicateConditionKey,

@@ -1,6 +1,8 @@
-//! The condition keys of the `acs:` prefix. Field reports show a mis-spelt one accepted and never enforced, which
-//! is a silent hole; so an `acs:` key that is not in this table is refused. Other prefixes belong to the products,
-//! which set what they like.
+//! The condition keys of the `acs:` prefix: those that the vendor publishes for any product. Field reports show a
+//! mis-spelt one accepted and never enforced, which is a silent hole; so an `acs:` key that is not in this table is
+//! refused. Other prefixes belong to the products, which set what they like.
+//!
+//! Which actions set each, a deployment says in its [`Vocabulary`](crate::Vocabulary).
 
 use crate::values::ValueType;
 use crate::vocabulary::{KeyFacts, Presence};
@@ -25,64 +27,71 @@ pub(crate) enum About {
     Resource,
 }
 
-/// Keys of one exact name.
-const NAMED: [(&str, About); 8] = [
-    (CURRENT_TIME, About::Call),
-    (SECURE_TRANSPORT, About::Call),
-    (SOURCE_IP, About::Call),
-    (MFA_PRESENT, About::Call),
-    (PRINCIPAL_ARN, About::Call),
-    ("acs:PrincipalRDId", About::Call),
-    ("acs:PrincipalRDPath", About::Call),
-    ("acs:SourceVpc", About::Call),
+/// The caller's program, as it names itself.
+pub const USER_AGENT: &str = "acs:UserAgent";
+/// The id of the access key that signed.
+pub const ACCESS_ID: &str = "acs:AccessId";
+/// The beginning of the keys of the resource's tags; the rest is the key of the tag.
+pub const RESOURCE_TAG: &str = "acs:ResourceTag/";
+/// The beginning of the keys of the tags that a request gives; the rest is the key of the tag.
+pub const REQUEST_TAG: &str = "acs:RequestTag/";
+/// The resource directory of the principal.
+pub const PRINCIPAL_RD_ID: &str = "acs:PrincipalRDId";
+/// The place of the principal in its resource directory.
+pub const PRINCIPAL_RD_PATH: &str = "acs:PrincipalRDPath";
+/// The virtual network that the call comes from.
+pub const SOURCE_VPC: &str = "acs:SourceVpc";
+
+/// The published keys. A name that ends in `/` stands for every key that begins with it.
+const PUBLISHED: [(&str, About, ValueType); 12] = [
+    (CURRENT_TIME, About::Call, ValueType::Instant),
+    (SECURE_TRANSPORT, About::Call, ValueType::Boolean),
+    (SOURCE_IP, About::Call, ValueType::Address),
+    (MFA_PRESENT, About::Call, ValueType::Boolean),
+    (PRINCIPAL_ARN, About::Call, ValueType::Text),
+    (PRINCIPAL_RD_ID, About::Call, ValueType::Text),
+    (PRINCIPAL_RD_PATH, About::Call, ValueType::Text),
+    (SOURCE_VPC, About::Call, ValueType::Text),
+    (USER_AGENT, About::Call, ValueType::Text),
+    (ACCESS_ID, About::Call, ValueType::Text),
+    (REQUEST_TAG, About::Call, ValueType::Text),
+    (RESOURCE_TAG, About::Resource, ValueType::Text),
 ];
 
-/// Keys that end in the name of a tag.
-const TAGGED: [(&str, About); 2] = [("acs:RequestTag/", About::Call), ("acs:ResourceTag/", About::Resource)];
+/// The published keys with the type of their values. A name that ends in `/` stands for every key that begins with it.
+pub fn published() -> impl Iterator<Item = (&'static str, ValueType)> {
+    PUBLISHED.iter().map(|(name, _, value_type)| (*name, *value_type))
+}
 
-/// The known keys with the type of their values, and whether every request carries them.
+/// What is known of the published keys wherever policies are asked: the type of their values, and that every request
+/// carries some of them.
 pub(crate) fn facts<'a>() -> impl Iterator<Item = KeyFacts<'a>> {
-    let named = NAMED.iter().map(|(name, _)| {
-        let value_type = match *name {
-            CURRENT_TIME => ValueType::Instant,
-            SECURE_TRANSPORT | MFA_PRESENT => ValueType::Boolean,
-            SOURCE_IP => ValueType::Address,
-            _ => ValueType::Text,
-        };
+    published().map(|(name, value_type)| {
         // The caller's address is set at best effort only.
-        let presence = match *name {
+        let presence = match name {
             CURRENT_TIME | SECURE_TRANSPORT | MFA_PRESENT | PRINCIPAL_ARN => Presence::Always,
             _ => Presence::Sometimes,
         };
-        KeyFacts { name, value_type, presence, several: false }
-    });
-    let tagged = TAGGED.iter().map(|(name, _)| KeyFacts {
-        name,
-        value_type: ValueType::Text,
-        presence: Presence::Sometimes,
-        several: false,
-    });
-    named.chain(tagged)
+        KeyFacts { name, value_type, presence, several: false, setters: None }
+    })
 }
 
-/// What the key is about, if it is a known one; letters compare without case.
+/// Whether a name of a table, which may stand for all that begin with it, stands for this key; letters compare without
+/// case.
+pub(crate) fn stands_for(name: &str, key: &str) -> bool {
+    let begins = key.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    begins && (key.len() == name.len()) != name.ends_with('/')
+}
+
+/// What the key is about, if it is a published one.
 pub(crate) fn about(key: &str) -> Option<About> {
-    let named = NAMED.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
-    let tagged = || {
-        TAGGED.iter().find(|(prefix, _)| {
-            key.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-                && key.len() > prefix.len()
-        })
-    };
-    named.or_else(tagged).map(|(_, about)| *about)
+    PUBLISHED.iter().find(|(name, ..)| stands_for(name, key)).map(|(_, about, _)| *about)
 }
 
-/// The names of all known keys, for messages.
+/// The names of all published keys, for messages.
 pub(crate) fn all() -> String {
-    let names: Vec<String> = NAMED
-        .iter()
-        .map(|(name, _)| (*name).to_owned())
-        .chain(TAGGED.iter().map(|(prefix, _)| format!("{prefix}<key>")))
-        .collect();
+    let name =
+        |(name, _): (&str, _)| if name.ends_with('/') { format!("{name}<key>") } else { name.to_owned() };
+    let names: Vec<String> = published().map(name).collect();
     names.join(", ")
 }

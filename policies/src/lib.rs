@@ -2,7 +2,7 @@
 //!
 //! A [`PolicyDocument`] is read by [`PolicyDocument::parse`], which refuses whatever it does not understand and says
 //! where and how to mend it. The documents of one layer are pooled in a [`PolicySet`]; the sets of all layers that
-//! bear on a principal are its [`Layers`]; [`evaluate`] decides a [`Request`]. Deciding reads nothing but its
+//! bear on a principal are its [`Layers`]; [`evaluate`](evaluate()) decides a [`Request`]. Deciding reads nothing but its
 //! arguments, allocates nothing, and takes time linear in what is compared.
 //!
 //! ```
@@ -34,9 +34,9 @@
 //! Where each rule lives: `json` text, `grammar` elements, `action`, `resource` and `principal` what each compares,
 //! `operators`, `values` and `conditions` the Condition block, `policy_set` one layer, `evaluate` all of them.
 //!
-//! For those who write policies: [`check`] finds mistakes, [`explain`] says why, [`simulate`] asks a matrix of
-//! questions, [`diff`] compares what two sets allow, [`format`](format()) spells canonically, [`testing`] runs cases. They
-//! ask the compiled statements that [`evaluate`] asks, so they cannot disagree with it; what a deployment's actions
+//! For those who write policies: [`check`](check()) finds mistakes, [`explain`](explain()) says why, [`simulate`](simulate()) asks a matrix of
+//! questions, [`diff`](diff()) compares what two sets allow, [`format`](format()) spells canonically, [`testing`] runs cases. They
+//! ask the compiled statements that [`evaluate`](evaluate()) asks, so they cannot disagree with it; what a deployment's actions
 //! and keys are, they are told in a [`Vocabulary`]. `schema/ram-policy.schema.json` is for editors.
 
 mod action;

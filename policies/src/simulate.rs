@@ -52,7 +52,7 @@ pub struct Answer {
     pub resource: String,
     /// The name of the context.
     pub context: String,
-    /// The decision, as [`evaluate`](crate::evaluate) makes it.
+    /// The decision, as [`evaluate`](crate::evaluate()) makes it.
     pub decision: Decision,
     /// Condition keys that bear on the question and that its context does not have. With them the answer may differ.
     pub absent_keys: Vec<String>,

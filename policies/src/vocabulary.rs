@@ -40,6 +40,8 @@ struct KnownKey {
     value_type: ValueType,
     presence: Presence,
     several: bool,
+    /// The actions whose requests carry it; None where nothing is known of that.
+    setters: Option<Box<[Box<str>]>>,
 }
 
 /// What is known of a key that stands in a policy.
@@ -51,6 +53,8 @@ pub(crate) struct KeyFacts<'a> {
     pub(crate) presence: Presence,
     /// One request may carry several values of it.
     pub(crate) several: bool,
+    /// The actions whose requests carry it; None where nothing is known of that.
+    pub(crate) setters: Option<&'a [Box<str>]>,
 }
 
 impl Vocabulary {
@@ -78,18 +82,32 @@ impl Vocabulary {
     }
 
     /// Adds a condition key of which a request carries one value at most. A name that ends in `/`, such as
-    /// `ecs-workbench:InstanceTag/`, stands for all keys that begin with it.
+    /// `ecs-workbench:InstanceTag/`, stands for all keys that begin with it. Of an `acs:` key, this says how it is with
+    /// this deployment.
     #[must_use]
-    pub fn with_key(mut self, name: &str, value_type: ValueType, presence: Presence) -> Self {
-        self.keys.push(KnownKey { name: name.into(), value_type, presence, several: false });
-        self
+    pub fn with_key(self, name: &str, value_type: ValueType, presence: Presence) -> Self {
+        self.with(name, value_type, presence, false)
     }
 
     /// Adds a condition key of which one request may carry several values, so that tests of it that no single value
     /// satisfies may hold together. Otherwise as [`Vocabulary::with_key`].
     #[must_use]
-    pub fn with_key_of_several(mut self, name: &str, value_type: ValueType, presence: Presence) -> Self {
-        self.keys.push(KnownKey { name: name.into(), value_type, presence, several: true });
+    pub fn with_key_of_several(self, name: &str, value_type: ValueType, presence: Presence) -> Self {
+        self.with(name, value_type, presence, true)
+    }
+
+    fn with(mut self, name: &str, value_type: ValueType, presence: Presence, several: bool) -> Self {
+        self.keys.push(KnownKey { name: name.into(), value_type, presence, several, setters: None });
+        self
+    }
+
+    /// Says which actions set the condition key that was added last: requests for no other action carry it. Unless this
+    /// is said, any action may.
+    #[must_use]
+    pub fn set_by<'a>(mut self, actions: impl IntoIterator<Item = &'a str>) -> Self {
+        if let Some(key) = self.keys.last_mut() {
+            key.setters = Some(actions.into_iter().map(Into::into).collect());
+        }
         self
     }
 
@@ -122,12 +140,9 @@ impl Vocabulary {
             value_type: known.value_type,
             presence: known.presence,
             several: known.several,
+            setters: known.setters.as_deref(),
         });
-        own.chain(keys::facts()).find(|facts| {
-            let begins =
-                key.get(..facts.name.len()).is_some_and(|start| start.eq_ignore_ascii_case(facts.name));
-            begins && (key.len() == facts.name.len()) != facts.name.ends_with('/')
-        })
+        own.chain(keys::facts()).find(|facts| keys::stands_for(facts.name, key))
     }
 
     /// Whether a request carries one value of the key at most. Of a key that nobody told of, nothing is known.

@@ -385,6 +385,12 @@ fn all_errors_are_found_in_one_run_with_their_places() {
 }
 
 #[test]
+fn an_empty_condition_is_no_condition() {
+    let with = r#"{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {}}"#;
+    finds(with, &[(AllowsEverything, SecurityWarning, ""), (EmptyCondition, Suggestion, "/Condition")]);
+}
+
+#[test]
 fn the_published_documents_are_judged_as_the_reader_judges_them() {
     let cases: Vec<Value> =
         serde_json::from_str(include_str!("vectors/invalid_policies.json")).expect("a list of cases");

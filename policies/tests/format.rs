@@ -41,6 +41,15 @@ fn elements_come_in_their_order_and_short_lists_on_one_line() {
 }
 
 #[test]
+fn an_empty_condition_says_nothing_and_goes() {
+    let with =
+        r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"a:b","Resource":"*","Condition":{}}]}"#;
+    let without = with.replace(r#","Condition":{}"#, "");
+    let formatted = |text: &str| format(text.as_bytes(), DocumentKind::Identity).expect("valid");
+    assert_eq!(formatted(with), formatted(&without));
+}
+
+#[test]
 fn a_long_list_has_an_entry_on_each_line() {
     let actions: Vec<String> = (0..9).map(|n| format!("ecs-workbench:Action{n}")).collect();
     let text = format!(

@@ -44,7 +44,10 @@ fn deciding_allocates_nothing() {
             "NumericLessThan": {"ecs-workbench:Minutes": "30.5"},
             "StringNotLike": {"acs:PrincipalARN": "*?a long piece, for the automaton?*"},
             "StringEqualsIgnoreCase": {"acs:ResourceTag/team": "DEV"},
+            "StringLike": {"acs:UserAgent": "*Chrome/1??.*"},
+            "StringNotEquals": {"acs:AccessId": "LTAIexample"},
             "Bool": {"acs:MFAPresent": "true"}}},
+        {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*", "Condition": {}},
         {"Effect": "Deny", "Action": "*:Delete*", "NotResource": "acs:ecs-workbench:*:*:*spare?this*one*"},
         {"Effect": "Deny", "Action": "ecs-workbench:Set*", "Resource": "*",
          "Condition": {"NumericGreaterThan": {"ecs-workbench:Broken": "1"}}}]}"#;
@@ -66,6 +69,8 @@ fn deciding_allocates_nothing() {
         ("ecs-workbench:Broken", "not a number"),
         ("acs:PrincipalARN", "acs:ram::1234567890123456:user/alice"),
         ("acs:ResourceTag/team", "dev"),
+        ("acs:UserAgent", "Mozilla/5.0 (X11; Linux x86_64) Chrome/130.0 Safari/537.36"),
+        ("acs:AccessId", "LTAI0123456789"),
         ("acs:MFAPresent", "True"),
     ] {
         context.insert(key, value);

@@ -138,7 +138,6 @@ fn operators_of_other_engines_are_named_with_what_to_write_instead() {
 fn conditions() {
     use Reason::*;
     for (condition, reason, pointer, advice) in [
-        ("{}", EmptyCondition, "", "without condition"),
         ("[]", DataTypeMismatch, "", "an object"),
         (r#"{"Bool": {}}"#, EmptyCondition, "/Bool", "has no key"),
         (r#"{"Bool": "true"}"#, DataTypeMismatch, "/Bool", "{key: values}"),

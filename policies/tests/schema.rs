@@ -132,6 +132,10 @@ fn the_lists_of_names_are_those_of_the_reader() {
     for (key, valid) in keys.iter().map(|key| (key.as_str().expect("a name"), true)).chain([
         ("acs:requesttag/a b", true),
         ("ACS:sourceIP", true),
+        ("acs:useragent", true),
+        ("acs:AccessID", true),
+        ("acs:AccessIds", false),
+        ("acs:UserAgent/x", false),
         ("acs:SourceIP6", false),
         ("acs:ResourceTag/", false),
         ("other:any/x", true),
@@ -173,6 +177,7 @@ proptest! {
             json!({"StringLike": {"acs:SourceVpc": ["x", ""]}}), json!({"StringLike": {"acs:SourceVpc": []}}), json!({"Null": {"a:b": "true"}}),
             json!({"IpAddress": {"acs:SourceIp": ["::ffff:10.0.0.0/104", "1.2.3.4/32", "::", "2001:db8::/0"]}, "NumericEquals": {"k:k": ["-0.5", "007"]}}),
             json!({"DateLessThan": {"acs:CurrentTime": "2026-02-01T00:00:00.5+08:00"}, "DateEquals": {"ACS:currenttime": "0000-12-31T23:59:59Z"}}),
+            json!({}), json!({"Bool": {}}), json!({"StringNotEquals": {"acs:AccessId": "x"}}),
             json!({"StringEquals": {"acs:ResourceTag/any / name": "x", "ecs_x:tag/a b": "y", "a:b:c": "z"}}),
         ])),
         bare in any::<bool>(),

@@ -3,8 +3,8 @@
 use divan::Bencher;
 use divan::counter::BytesCount;
 use recording::{
-    AccountId, AgentId, AsciicastEncoder, Compressor, CutPolicy, DocumentFormat, InstanceId, Micros,
-    RecordKind, RecordingKind, SealingKey, Segment, SegmentCutter, SpoolReader, SpoolRecord, SpoolWriter,
+    AccountId, AgentId, AsciicastEncoder, CaptureKind, Compressor, CutPolicy, DocumentFormat, InstanceId,
+    Micros, RecordKind, Recorder, SealingKey, Segment, SegmentCutter, SpoolReader, SpoolRecord, SpoolWriter,
     Start, TerminalSessionToken, TerminalSize, Timestamp, decode_segment,
 };
 
@@ -75,7 +75,7 @@ fn cutter() -> SegmentCutter {
     let start = Start {
         format: DocumentFormat::V1,
         recording: TerminalSessionToken::generate(),
-        kind: RecordingKind::Terminal,
+        kind: CaptureKind::Terminal,
         account: AccountId::parse("1234567890123456").expect("an account"),
         instance: InstanceId::parse("i-example").expect("an instance"),
         agent: AgentId::generate(),
@@ -83,8 +83,9 @@ fn cutter() -> SegmentCutter {
         agent_recording_number: 1,
         previous_manifest: None,
         configuration_revision: 1,
+        recorder: Recorder::SameUser,
         started_at: Timestamp::from_millis(1_700_103_579_123),
-        terminal: TerminalSize { columns: 80, rows: 24 },
+        terminal: Some(TerminalSize { columns: 80, rows: 24 }),
         command: None,
         claimed_user: None,
         term: None,
@@ -150,7 +151,7 @@ fn encode(bencher: Bencher<'_, '_>) {
             }
             encoder.output(at, read, &mut lines);
         }
-        encoder.take_totals()
+        encoder.totals()
     });
 }
 

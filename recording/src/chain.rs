@@ -5,7 +5,7 @@ use std::fmt;
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
-use crate::layout::Stream;
+use crate::stream::Stream;
 
 const DOMAIN: &[u8] = b"hansard-chain-v1";
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{InstanceId, TerminalSessionToken};
+use crate::stream::Stream;
 use crate::timestamp::{CivilDate, Timestamp};
 
 /// Text that cannot name an object.
@@ -153,54 +154,13 @@ macro_rules! text_conversions {
 
 text_conversions!(ObjectName, ObjectPrefix);
 
-/// A stream of a recording: what was captured in one way, with a chain of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stream {
-    /// What a terminal showed, as asciicast lines.
-    Terminal,
-}
-
-impl Stream {
-    /// Every stream that this version knows.
-    pub const ALL: [Self; 1] = [Self::Terminal];
-
-    /// The stream's name: its folder, and a part of its chain.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Terminal => "terminal",
-        }
-    }
-
-    /// What the names of the stream's segments end with, after the number.
-    #[must_use]
-    pub const fn extension(self) -> &'static str {
-        match self {
-            Self::Terminal => ".cast.zst",
-        }
-    }
-
-    /// The stream of this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|stream| stream.name() == name)
-    }
-}
-
-impl fmt::Display for Stream {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
 /// An object of a recording that is evidence. It prints as the part of its name below the recording's folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum EvidenceName {
     /// `start.json`
     Start,
-    /// `terminal/000000.cast.zst`
+    /// `terminal/000000.cast.zst`, or of another stream its folder, the number and its extension.
     Segment {
         /// The stream that the segment is a part of.
         stream: Stream,
@@ -219,20 +179,41 @@ impl EvidenceName {
     pub fn parse(text: &str) -> Option<Self> {
         let parsed = if text == "start.json" {
             Self::Start
-        } else if let Some(rest) = text.strip_prefix("manifest-") {
-            let (number, extension) = rest.split_once('.')?;
+        } else if let Some((folder, file)) = text.split_once('/') {
+            let stream = Stream::parse(folder).ok()?;
+            Self::Segment { stream, number: file.strip_suffix(stream.extension())?.parse().ok()? }
+        } else {
+            let (number, extension) = text.strip_prefix("manifest-")?.split_once('.')?;
             match extension {
                 "json" => Self::Manifest(number.parse().ok()?),
                 "sig" => Self::ManifestSignature(number.parse().ok()?),
                 _ => return None,
             }
-        } else {
-            let (folder, file) = text.split_once('/')?;
-            let stream = Stream::from_name(folder)?;
-            Self::Segment { stream, number: file.strip_suffix(stream.extension())?.parse().ok()? }
         };
         // Only the canonical spelling names an object: not +1, 1 or 0000001.
         (parsed.to_string() == text).then_some(parsed)
+    }
+
+    /// Whether an object of this name, below the recording's folder, is evidence of a kind that this version does not check:
+    /// a countersignature, a head, a hold, or what tells of a deletion.
+    #[must_use]
+    pub fn is_reserved(text: &str) -> bool {
+        // Only the canonical spelling, as in `parse`.
+        let numbered = |rest: &str, least: usize, extensions: &[&str]| {
+            rest.split_once('.').is_some_and(|(number, extension)| {
+                extensions.contains(&extension)
+                    && number.parse::<u32>().is_ok_and(|parsed| format!("{parsed:0least$}") == number)
+            })
+        };
+        if let Some(rest) = text.strip_prefix("manifest-") {
+            numbered(rest, 4, &["countersig"])
+        } else if let Some(rest) = text.strip_prefix("heads/") {
+            numbered(rest, 6, &["json", "countersig", "proof"])
+        } else if let Some(rest) = text.strip_prefix("holds/") {
+            numbered(rest, 4, &["json", "sig"])
+        } else {
+            matches!(text, "tombstone.json" | "tombstone.sig")
+        }
     }
 
     /// The part of the object's name below the recording's folder.
@@ -276,15 +257,15 @@ pub struct RecordingLocation {
 }
 
 impl RecordingLocation {
-    /// The place of a recording that started on the UTC day of `started_at`.
+    /// The place of a recording of the UTC day of `at`: the earlier of its claimed start and its arrival.
     #[must_use]
     pub fn new(
         prefix: Option<&ObjectPrefix>,
-        started_at: Timestamp,
+        at: Timestamp,
         instance: &InstanceId,
         token: &TerminalSessionToken,
     ) -> Self {
-        let day: CivilDate = started_at.date();
+        let day: CivilDate = at.date();
         let below = format!("{day}/{instance}/{token}");
         let folder = match prefix {
             Some(prefix) => format!("{prefix}/{below}"),
@@ -397,6 +378,10 @@ mod tests {
             "start.json",
             "terminal/000000.cast.zst",
             "terminal/1000000.cast.zst",
+            "events/000000.jsonl.zst",
+            "desktop/000000.segment",
+            "audio/000012.segment",
+            "manifest-0000/000000.segment",
             "manifest-0000.json",
             "manifest-12345.sig",
         ] {
@@ -409,7 +394,12 @@ mod tests {
             "terminal/+00000.cast.zst",
             "terminal/0000000.cast.zst",
             "terminal/000000.cast",
-            "events/000000.jsonl.zst",
+            "terminal/000000.segment",
+            "events/000000.cast.zst",
+            "audio/000000.zst",
+            "Audio/000000.segment",
+            "derived/000000.segment",
+            "heads/000000.segment",
             "manifest-0.json",
             "manifest-0000.countersig",
             "manifest-0000.json.sig",
@@ -417,6 +407,36 @@ mod tests {
             "terminal/99999999999.cast.zst",
         ] {
             assert_eq!(EvidenceName::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_later_evidence_are_reserved_in_one_spelling() {
+        for text in [
+            "manifest-0000.countersig",
+            "heads/000000.json",
+            "heads/1000000.countersig",
+            "heads/000001.proof",
+            "holds/0000.json",
+            "holds/0001.sig",
+            "tombstone.json",
+            "tombstone.sig",
+        ] {
+            assert!(EvidenceName::is_reserved(text) && EvidenceName::parse(text).is_none(), "{text}");
+        }
+        for text in [
+            "manifest-0.countersig",
+            "manifest-0000.proof",
+            "heads/0.json",
+            "heads/000000.sig",
+            "heads/000000",
+            "holds/+000.json",
+            "holds/0000.countersig",
+            "tombstone.json.sig",
+            "start.json",
+            "notes.txt",
+        ] {
+            assert!(!EvidenceName::is_reserved(text), "{text}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The recording format of Hansard: how what a terminal shows is spooled, cut into segments, chained, signed,
+//! The recording format of Hansard: how what is captured is spooled, cut into segments, chained, signed,
 //! verified and played back.
 //!
 //! The crate is a leaf: it reads no clock, opens no file (but [`FolderSource`]) and knows no network, so that an
@@ -8,49 +8,67 @@
 //! | what | where |
 //! |---|---|
 //! | identifiers that stand in a recording | [`ids`] |
+//! | what a recording is of, and what data it has | [`kind`], [`stream`] |
 //! | the names of objects | [`layout`] |
-//! | what was captured | [`event`] |
 //! | raw records on the agent's disk | [`spool`] |
-//! | events as asciicast lines, and back | [`asciicast`] |
-//! | cutting and compressing segments | [`cutter`] |
-//! | segments as they are stored, and reading them | [`segment`] |
+//! | segments as they are stored | [`segment`] |
 //! | the hash chain | [`chain`] |
-//! | `start.json` and the manifest with its signature | [`start`], [`manifest`], [`sealing`] |
-//! | proof, and playing back a whole recording | [`verify`](mod@verify), [`replay`] |
+//! | `start.json` and the manifest with its signature | [`start`], [`manifest`], [`end`], [`sealing`] |
+//! | what the segments of a stream hold | [`content`] |
+//! | the stream `terminal`: what was captured, asciicast lines, cutting, playing back | [`terminal`] |
+//! | the stream `events` | [`events`] |
+//! | which sealing keys are trusted, for whose recordings | [`trust`] |
+//! | proof | [`verify`](mod@verify) |
 //!
 #![doc = include_str!("../FORMAT.md")]
 
-pub mod asciicast;
 pub mod chain;
-pub mod cutter;
-pub mod event;
+pub mod content;
+pub mod end;
+pub mod events;
 pub mod ids;
+pub mod kind;
 pub mod layout;
 pub mod manifest;
-pub mod replay;
 pub mod sanitise;
 pub mod sealing;
 pub mod segment;
 pub mod source;
 pub mod spool;
 pub mod start;
+pub mod stream;
+pub mod terminal;
 pub mod timestamp;
+pub mod trust;
 pub mod verify;
 
-pub use asciicast::{AsciicastEncoder, AsciicastHeader, DecodedLines, InvalidLine, decode_lines};
 pub use chain::{ChainValue, ContentHash, InvalidHash};
-pub use cutter::{Compressor, CutPolicy, CutterState, Segment, SegmentCutter};
-pub use event::{ExitStatus, Gap, TerminalEvent, TerminalEventKind, TerminalSize};
+pub use content::{CheckedContent, check_segment};
+pub use end::{ExitStatus, RecordingEnd};
 pub use ids::{AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken};
-pub use layout::{EvidenceName, InvalidObjectName, ObjectName, ObjectPrefix, RecordingLocation, Stream};
+pub use kind::{CaptureKind, UnknownCaptureKind};
+pub use layout::{EvidenceName, InvalidObjectName, ObjectName, ObjectPrefix, RecordingLocation};
 pub use manifest::{
-    Manifest, RecordingEnd, SealedManifest, SegmentEntry, StartReference, StreamEntry, StreamTotals, seal,
+    Manifest, SealedBy, SealedManifest, SegmentEntry, StartReference, StreamEntry, Totals, seal,
 };
-pub use replay::{DecodedRecording, RecordingReader, ReplayError, decode_recording, to_asciicast, to_text};
 pub use sealing::{InvalidSealingKey, SIGNATURE_BYTES, SealingKey, SealingPublicKey};
-pub use segment::{DecodedSegment, SegmentError, SegmentHeader, decode_segment};
+pub use segment::{Compressor, InvalidLine, Segment, SegmentError, SegmentHeader};
 pub use source::{FolderSource, MemorySource, ObjectSource};
-pub use spool::{BadRecord, RecordKind, SpoolReader, SpoolRecord, SpoolWriter, Trailing};
-pub use start::{DocumentFormat, InvalidDocument, RecordingKind, Start};
+pub use spool::{
+    BadRecord, DamageSearch, RecordKind, Searched, SpoolReader, SpoolRecord, SpoolWriter, Trailing,
+};
+pub use start::{DocumentFormat, InvalidDocument, Recorder, Start, UnknownRecorder};
+pub use stream::{InvalidStreamName, Stream, StreamName};
+pub use terminal::TerminalTotals;
+pub use terminal::asciicast::{AsciicastEncoder, AsciicastHeader, Carried, DecodedLines, decode_lines};
+pub use terminal::cutter::{CutPolicy, CutterState, SegmentCutter};
+pub use terminal::event::{Gap, TerminalEvent, TerminalEventKind, TerminalSize};
+pub use terminal::replay::{
+    DecodedRecording, RecordingReader, ReplayError, decode_recording, to_asciicast, to_text,
+};
+pub use terminal::segment::{DecodedSegment, decode_segment};
 pub use timestamp::{CivilDate, InvalidTimestamp, Micros, Timestamp};
-pub use verify::{Signer, Verdict, Verification, verify};
+pub use trust::{Enrolment, InvalidTrustedKeys, TrustedKey, TrustedKeys};
+pub use verify::{
+    Expected, Integrity, Signer, Standing, StreamVerification, Trust, Verdict, Verification, verify,
+};

@@ -1,13 +1,18 @@
 //! The manifest: what a recording consists of, sealed by the agent's signature over its exact bytes.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use crate::chain::{ChainValue, ContentHash};
-use crate::event::ExitStatus;
+use crate::end::RecordingEnd;
 use crate::ids::{AgentId, TerminalSessionToken};
-use crate::layout::Stream;
 use crate::sealing::{SIGNATURE_BYTES, SealingKey};
 use crate::start::{DocumentFormat, InvalidDocument, parse_document, to_document};
+use crate::stream::Stream;
 use crate::timestamp::{Micros, Timestamp};
 
 /// The contents of `manifest-NNNN.json`.
@@ -38,6 +43,9 @@ pub struct Manifest {
     pub end: RecordingEnd,
     /// Its streams, each at most once.
     pub streams: Vec<StreamEntry>,
+    /// Reserved: who sealed it in place of its agent, with the control plane's statement. This version cannot check that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_by: Option<SealedBy>,
 }
 
 /// What a manifest says of `start.json`.
@@ -63,21 +71,8 @@ impl StartReference {
     }
 }
 
-/// How a recording ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RecordingEnd {
-    /// The recorded command ended.
-    Exited(ExitStatus),
-    /// The recording broke off before the command ended.
-    Interrupted {
-        /// Why, in words for a reader.
-        reason: String,
-    },
-}
-
 /// One stream in a manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StreamEntry {
     /// Which stream.
     pub stream: Stream,
@@ -87,7 +82,7 @@ pub struct StreamEntry {
     pub final_chain: ChainValue,
     /// What the segments hold together.
     #[serde(flatten)]
-    pub totals: StreamTotals,
+    pub totals: Totals,
 }
 
 /// One segment in a manifest.
@@ -107,30 +102,188 @@ pub struct SegmentEntry {
     pub last_at: Micros,
 }
 
-/// What segments hold: counted as they are cut, and compared when they are verified.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StreamTotals {
-    /// Events of all kinds. Output and its exact bytes (`o` and `b`) are one.
-    pub events: u64,
-    /// Bytes of output as they were captured.
-    pub output_bytes: u64,
-    /// Gaps.
-    pub gaps: u64,
-    /// Bytes that the gaps say are lost.
-    pub lost_bytes: u64,
-}
+/// What a stream's segments hold, counted as they are cut, and compared when they are verified.
+///
+/// The names belong to the stream; in every stream that counts them, `events` are what happened and `gaps` are holes.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Totals(BTreeMap<String, u64>);
 
-impl StreamTotals {
+impl Totals {
+    /// These counts by their names.
+    pub fn new<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> Self {
+        Self(counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect())
+    }
+
+    /// One count; 0 when it is not told.
+    #[must_use]
+    pub fn get(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or(0)
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.get("events")
+    }
+
+    /// Holes.
+    #[must_use]
+    pub fn gaps(&self) -> u64 {
+        self.get("gaps")
+    }
+
     /// Both together.
-    pub(crate) fn plus(self, other: Self) -> Self {
-        Self {
-            events: self.events + other.events,
-            output_bytes: self.output_bytes + other.output_bytes,
-            gaps: self.gaps + other.gaps,
-            lost_bytes: self.lost_bytes.saturating_add(other.lost_bytes),
+    #[must_use]
+    pub fn plus(mut self, other: &Self) -> Self {
+        for (name, count) in &other.0 {
+            let sum = self.0.entry(name.clone()).or_default();
+            *sum = sum.saturating_add(*count);
         }
+        self
+    }
+
+    /// Whether these say the same of each of the counted names; where nothing was counted, that there is nothing.
+    pub(crate) fn agrees_with(&self, counted: &Self) -> bool {
+        if counted.0.is_empty() {
+            return self.0.values().all(|count| *count == 0);
+        }
+        counted.0.iter().all(|(name, count)| self.0.get(name) == Some(count))
     }
 }
+
+/// The most counts of a stream, and the longest name of one: a few bytes could name very many.
+const MAX_COUNTS: usize = 32;
+const MAX_COUNT_NAME_BYTES: usize = 40;
+
+/// A member that may be a count. What is none is passed over without being kept.
+struct Count(Option<u64>);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyValue;
+
+        impl<'de> Visitor<'de> for AnyValue {
+            type Value = Count;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a count, or a member that is none")
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Count, E> {
+                Ok(Count(Some(value)))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Count, E> {
+                Ok(Count(None))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Count, E> {
+                Ok(Count(None))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Count, E> {
+                Ok(Count(None))
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Count, E> {
+                Ok(Count(None))
+            }
+
+            fn visit_unit<E>(self) -> Result<Count, E> {
+                Ok(Count(None))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Count, A::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Count(None))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Count, A::Error> {
+                while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Count(None))
+            }
+        }
+
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
+/// By hand: what a stream counts stands beside its other members, and members that are not known must take no memory.
+impl<'de> Deserialize<'de> for StreamEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = StreamEntry;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("what a manifest says of a stream")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<StreamEntry, A::Error> {
+                let (mut stream, mut segments, mut final_chain) = (None, None, None);
+                let mut totals = BTreeMap::new();
+                while let Some(name) = members.next_key::<String>()? {
+                    let twice = match name.as_str() {
+                        "stream" => stream.replace(members.next_value()?).is_some(),
+                        "segments" => segments.replace(members.next_value()?).is_some(),
+                        "final_chain" => final_chain.replace(members.next_value()?).is_some(),
+                        _ => match members.next_value::<Count>()? {
+                            Count(Some(count)) if name.len() <= MAX_COUNT_NAME_BYTES => {
+                                totals.insert(name.clone(), count).is_some()
+                            }
+                            // Of these alone it is known that they are counts, in whatever stream.
+                            Count(_) if matches!(name.as_str(), "events" | "gaps") => {
+                                return Err(Error::custom(format_args!("{name} is no count")));
+                            }
+                            Count(_) => false,
+                        },
+                    };
+                    if twice {
+                        return Err(Error::custom(format_args!(
+                            "a stream says twice what it has of {name:?}"
+                        )));
+                    }
+                    if totals.len() > MAX_COUNTS {
+                        return Err(Error::custom("a stream has more counts than any"));
+                    }
+                }
+                Ok(StreamEntry {
+                    stream: stream.ok_or_else(|| Error::missing_field("stream"))?,
+                    segments: segments.ok_or_else(|| Error::missing_field("segments"))?,
+                    final_chain: final_chain.ok_or_else(|| Error::missing_field("final_chain"))?,
+                    totals: Totals(totals),
+                })
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// What stands in a manifest as [`Manifest::sealed_by`]: its text, since this version does not understand it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SealedBy(Box<RawValue>);
+
+impl SealedBy {
+    /// This JSON.
+    ///
+    /// # Errors
+    /// The text is no JSON.
+    pub fn new(json: String) -> Result<Self, serde_json::Error> {
+        RawValue::from_string(json).map(Self)
+    }
+}
+
+impl PartialEq for SealedBy {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl Eq for SealedBy {}
 
 impl Manifest {
     /// Reads the exact bytes of a `manifest-NNNN.json`.

@@ -1,15 +1,14 @@
-//! Segments: one object each, which stands alone, and which together are one asciicast file.
+//! Segments: one object each, which says whose it is. What it holds belongs to its stream.
 //!
-//! An object is a skippable frame with a [`SegmentHeader`], and one zstd frame with lines of [`crate::asciicast`].
+//! An object is a skippable frame of zstd with a [`SegmentHeader`], and behind it the stream's own bytes.
 
+use std::fmt;
 use std::io::{self, Read as _};
 
-use crate::asciicast::{AsciicastHeader, InvalidLine, decode_events};
-use crate::chain::ChainValue;
-use crate::event::{TerminalEvent, TerminalSize};
+use crate::chain::{ChainValue, ContentHash};
 use crate::ids::TerminalSessionToken;
-use crate::layout::Stream;
-use crate::manifest::StreamTotals;
+use crate::manifest::{SegmentEntry, Totals};
+use crate::stream::Stream;
 use crate::timestamp::Micros;
 
 /// The most bytes that a segment may have when it is decompressed.
@@ -21,17 +20,29 @@ pub const MAX_SEGMENT_EVENTS: usize = 200_000;
 /// The most bytes that a stored segment may have.
 pub const MAX_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 
+/// The most bytes that a stream's own part of the header may have.
+pub const MAX_PRELUDE_BYTES: usize = 4096;
+
+const LEVEL: i32 = 3;
+
 /// A skippable frame's magic number and length.
 const SKIPPABLE_BYTES: usize = 8;
 
 /// 0x184D2A50, as zstd writes it: the lowest byte first.
 const SKIPPABLE_MAGIC: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
 
-/// The format's name and, in its last byte, the version of the header.
-const HEADER_MAGIC: &[u8; 8] = b"hansard\x01";
+/// The format's name. The version of the header is the byte behind it.
+const HEADER_NAME: [u8; 7] = *b"hansard";
 
-/// A header without the stream's name.
-const FIXED_HEADER_BYTES: usize = 73;
+/// The size of the terminal stood in the middle of it, and nothing else of any stream.
+const VERSION_1: u8 = 1;
+/// What belongs to the stream stands at the end, behind its length.
+const VERSION_2: u8 = 2;
+
+/// A header of version 1 without the stream's name.
+const FIXED_BYTES_1: usize = 73;
+/// A header of version 2 without the stream's name and prelude.
+const FIXED_BYTES_2: usize = 71;
 
 /// The skippable frame with which every segment begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,34 +55,37 @@ pub struct SegmentHeader {
     pub number: u32,
     /// The time of its first event.
     pub first_at: Micros,
-    /// The size of the terminal before its first event.
-    pub terminal: TerminalSize,
     /// The chain before it.
     pub chain_before: ChainValue,
+    /// What the stream says of itself before its first event; at most [`MAX_PRELUDE_BYTES`].
+    pub prelude: Vec<u8>,
 }
 
 impl SegmentHeader {
-    /// The whole skippable frame.
+    /// The whole skippable frame, with a header of version 2.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {
         let name = self.stream.name().as_bytes();
-        let content = FIXED_HEADER_BYTES + name.len();
+        let content = FIXED_BYTES_2 + name.len() + self.prelude.len();
         let mut frame = Vec::with_capacity(SKIPPABLE_BYTES + content);
         frame.extend_from_slice(&SKIPPABLE_MAGIC);
         frame.extend_from_slice(&u32::try_from(content).expect("a header has about 80 bytes").to_le_bytes());
-        frame.extend_from_slice(HEADER_MAGIC);
+        frame.extend_from_slice(&HEADER_NAME);
+        frame.push(VERSION_2);
         frame.extend_from_slice(&self.recording.to_bytes());
         frame.extend_from_slice(&self.number.to_be_bytes());
         frame.extend_from_slice(&self.first_at.get().to_be_bytes());
-        frame.extend_from_slice(&self.terminal.columns.to_be_bytes());
-        frame.extend_from_slice(&self.terminal.rows.to_be_bytes());
         frame.extend_from_slice(self.chain_before.as_bytes());
         frame.push(u8::try_from(name.len()).expect("the names of streams are short"));
         frame.extend_from_slice(name);
+        let prelude = u16::try_from(self.prelude.len()).expect("preludes are short");
+        frame.extend_from_slice(&prelude.to_be_bytes());
+        frame.extend_from_slice(&self.prelude);
         frame
     }
 
-    /// Reads the header of a stored segment, and nothing else of it. Returns how long the skippable frame is, too.
+    /// Reads the header of a stored segment, of either version, and nothing else of it. Returns how long the skippable frame
+    /// is, too.
     ///
     /// # Errors
     /// The bytes do not begin with such a frame.
@@ -82,25 +96,42 @@ impl SegmentHeader {
                 return Some(Err("it does not begin with a skippable frame"));
             }
             let content = u32::from_le_bytes(take(&mut rest)?) as usize;
-            if take(&mut rest)? != *HEADER_MAGIC {
-                return Some(Err("the skippable frame is not of this format and version"));
+            if take(&mut rest)? != HEADER_NAME {
+                return Some(Err("the skippable frame is not of this format"));
+            }
+            let [version] = take(&mut rest)?;
+            if !matches!(version, VERSION_1 | VERSION_2) {
+                return Some(Err("the skippable frame is of a later version of the format"));
             }
             let recording = TerminalSessionToken::from_bytes(take(&mut rest)?);
             let number = u32::from_be_bytes(take(&mut rest)?);
             let first_at = Micros::new(u64::from_be_bytes(take(&mut rest)?));
-            let columns = u16::from_be_bytes(take(&mut rest)?);
-            let rows = u16::from_be_bytes(take(&mut rest)?);
+            let mut prelude = if version == VERSION_1 { take::<4>(&mut rest)?.to_vec() } else { Vec::new() };
             let chain_before = ChainValue::from_bytes(take(&mut rest)?);
             let [name] = take(&mut rest)?;
-            if content != FIXED_HEADER_BYTES + usize::from(name) {
+            let Some(stream) = std::str::from_utf8(take_slice(&mut rest, name.into())?)
+                .ok()
+                .and_then(|name| Stream::parse(name).ok())
+            else {
+                return Some(Err("its stream has no name that a stream can have"));
+            };
+            let fixed = if version == VERSION_1 {
+                if stream != Stream::Terminal {
+                    return Some(Err("a header of version 1 is a terminal's"));
+                }
+                FIXED_BYTES_1
+            } else {
+                let length = u16::from_be_bytes(take(&mut rest)?);
+                if usize::from(length) > MAX_PRELUDE_BYTES {
+                    return Some(Err("what belongs to its stream is too long"));
+                }
+                prelude = take_slice(&mut rest, length.into())?.to_vec();
+                FIXED_BYTES_2 + prelude.len()
+            };
+            if content != fixed + usize::from(name) {
                 return Some(Err("its length is wrong"));
             }
-            let name = rest.get(..usize::from(name))?;
-            let Some(stream) = std::str::from_utf8(name).ok().and_then(Stream::from_name) else {
-                return Some(Err("its stream is unknown"));
-            };
-            let terminal = TerminalSize { columns, rows };
-            let header = Self { recording, stream, number, first_at, terminal, chain_before };
+            let header = Self { recording, stream, number, first_at, chain_before, prelude };
             Some(Ok((header, SKIPPABLE_BYTES + content)))
         };
         header().unwrap_or(Err("it is cut off")).map_err(|why| SegmentError::Header { why })
@@ -114,19 +145,62 @@ fn take<const LENGTH: usize>(rest: &mut &[u8]) -> Option<[u8; LENGTH]> {
     Some(*taken)
 }
 
-/// A segment, read back.
+fn take_slice<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, behind) = rest.split_at_checked(length)?;
+    *rest = behind;
+    Some(taken)
+}
+
+/// One segment as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DecodedSegment {
+pub struct Segment {
     /// Its header.
     pub header: SegmentHeader,
-    /// Its decompressed lines: a piece of the asciicast file.
-    pub text: Vec<u8>,
-    /// The asciicast header, in a stream's first segment.
-    pub asciicast_header: Option<AsciicastHeader>,
-    /// Its events.
-    pub events: Vec<TerminalEvent>,
-    /// What it holds, counted.
-    pub totals: StreamTotals,
+    /// The exact bytes of the object.
+    pub bytes: Vec<u8>,
+    /// The SHA-256 of `bytes`.
+    pub sha256: ContentHash,
+    /// The chain after it.
+    pub chain_after: ChainValue,
+    /// The time of its last event.
+    pub last_at: Micros,
+    /// What it holds.
+    pub totals: Totals,
+}
+
+impl Segment {
+    /// The segment with this header, and these bytes of its stream behind it.
+    ///
+    /// # Errors
+    /// It would be longer than [`MAX_SEGMENT_BYTES`].
+    pub fn new(
+        header: SegmentHeader,
+        content: &[u8],
+        last_at: Micros,
+        totals: Totals,
+    ) -> Result<Self, SegmentError> {
+        let mut bytes = header.to_frame();
+        bytes.extend_from_slice(content);
+        if bytes.len() > MAX_SEGMENT_BYTES {
+            return Err(SegmentError::TooLong { length: bytes.len() });
+        }
+        let sha256 = ContentHash::of(&bytes);
+        let chain_after = header.chain_before.next(header.number, bytes.len() as u64, &sha256);
+        Ok(Self { header, bytes, sha256, chain_after, last_at, totals })
+    }
+
+    /// What the manifest says of it.
+    #[must_use]
+    pub fn entry(&self) -> SegmentEntry {
+        SegmentEntry {
+            number: self.header.number,
+            length: self.bytes.len() as u64,
+            sha256: self.sha256,
+            chain: self.chain_after,
+            first_at: self.header.first_at,
+            last_at: self.last_at,
+        }
+    }
 }
 
 /// A segment that cannot be read, or cannot be cut.
@@ -143,6 +217,14 @@ pub enum SegmentError {
     Header {
         /// What is wrong with it.
         why: &'static str,
+    },
+    /// It is a segment of another stream than was asked for.
+    #[error("the segment is of the stream {found}, not {expected}")]
+    OtherStream {
+        /// The stream that its header names.
+        found: Stream,
+        /// The stream that was asked for.
+        expected: Stream,
     },
     /// The compressed frame is damaged, is followed by something else, or is too large.
     #[error("the segment's compressed frame cannot be read: {why}")]
@@ -164,36 +246,58 @@ pub enum SegmentError {
     Compress(#[source] io::Error),
 }
 
-/// Reads a stored segment. It needs nothing but the object.
-///
-/// # Errors
-/// The object is no segment, is damaged, is larger than [`MAX_TEXT_BYTES`] when it is decompressed, or has more than
-/// [`MAX_SEGMENT_EVENTS`] events.
-pub fn decode_segment(object: &[u8]) -> Result<DecodedSegment, SegmentError> {
+/// A line that is not what its stream writes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {why}")]
+pub struct InvalidLine {
+    /// Its number, from 1; 0 for the whole.
+    pub(crate) line: u64,
+    pub(crate) why: &'static str,
+}
+
+/// One zstd context, for all sessions of a worker.
+pub struct Compressor {
+    context: zstd::bulk::Compressor<'static>,
+}
+
+impl Compressor {
+    /// A context at level 3 with checksums.
+    ///
+    /// # Errors
+    /// zstd cannot make a context: memory is short.
+    pub fn new() -> io::Result<Self> {
+        let mut context = zstd::bulk::Compressor::new(LEVEL)?;
+        context.include_checksum(true)?;
+        context.include_contentsize(true)?;
+        Ok(Self { context })
+    }
+
+    /// One zstd frame with this text.
+    ///
+    /// # Errors
+    /// zstd fails: memory is short.
+    pub fn compress(&mut self, text: &[u8]) -> Result<Vec<u8>, SegmentError> {
+        self.context.compress(text).map_err(SegmentError::Compress)
+    }
+}
+
+impl fmt::Debug for Compressor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Compressor").finish_non_exhaustive()
+    }
+}
+
+/// The header of a stored segment of this stream, and the text of the one zstd frame behind it.
+pub(crate) fn decode_text(object: &[u8], expected: Stream) -> Result<(SegmentHeader, Vec<u8>), SegmentError> {
     if object.len() > MAX_SEGMENT_BYTES {
         return Err(SegmentError::TooLong { length: object.len() });
     }
     let (header, skip) = SegmentHeader::parse(object)?;
+    if header.stream != expected {
+        return Err(SegmentError::OtherStream { found: header.stream, expected });
+    }
     let text = decompress(&object[skip..])?;
-    let lines = decode_events(&text, MAX_SEGMENT_EVENTS).map_err(SegmentError::Lines)?;
-    let disagrees = |why| Err(SegmentError::Disagrees { why });
-    if lines.events.first().map(|event| event.at) != Some(header.first_at) {
-        return disagrees("the time of the first event");
-    }
-    match (&lines.header, header.number) {
-        (Some(asciicast), 0) if asciicast.terminal() == header.terminal => {}
-        (Some(_), 0) => return disagrees("the size of the terminal"),
-        (None, 0) => return disagrees("the first segment has no asciicast header"),
-        (Some(_), _) => return disagrees("it is not the first segment and has an asciicast header"),
-        (None, _) => {}
-    }
-    Ok(DecodedSegment {
-        header,
-        text,
-        asciicast_header: lines.header,
-        events: lines.events,
-        totals: lines.totals,
-    })
+    Ok((header, text))
 }
 
 /// Decompresses exactly one frame, with nothing behind it.
@@ -221,56 +325,66 @@ fn decompress(frame: &[u8]) -> Result<Vec<u8>, SegmentError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cutter::Compressor;
-    use crate::cutter::tests::cutter;
 
-    /// A segment of this compressed frame, with a header that fits.
-    fn with_frame(frame: &[u8]) -> Vec<u8> {
-        let mut cutter = cutter();
-        cutter.push_output(Micros::new(1_000_000), b"a");
-        let whole = cutter.cut(&mut Compressor::new().unwrap()).unwrap().unwrap().bytes;
-        let (header, length) = SegmentHeader::parse(&whole).unwrap();
-        assert_eq!(header.to_frame(), whole[..length]);
-        [&whole[..length], frame].concat()
+    fn header(stream: Stream, prelude: &[u8]) -> SegmentHeader {
+        SegmentHeader {
+            recording: TerminalSessionToken::from_bytes([1; 16]),
+            stream,
+            number: 3,
+            first_at: Micros::new(7),
+            chain_before: ChainValue::from_bytes([9; 32]),
+            prelude: prelude.to_vec(),
+        }
     }
 
     #[test]
-    fn bombs_and_strange_frames_are_refused() {
-        let bomb = zstd::bulk::compress(&vec![b'\n'; MAX_TEXT_BYTES + 1], 3).unwrap();
-        let good = zstd::bulk::compress(b"[1.000000,\"o\",\"a\"]\n", 3).unwrap();
-        for (frame, why) in [
-            (bomb, "holds more than"),
-            ([good.clone(), good.clone()].concat(), "bytes stand behind it"),
-            (b"".to_vec(), "frame"),
-            (b"not zstd".to_vec(), "frame"),
-            (good[..good.len() - 1].to_vec(), "frame"),
-            (zstd::bulk::compress(b"", 3).unwrap(), "time of the first event"),
-            (good, "no asciicast header"),
+    fn a_header_reads_back_and_stands_alone() {
+        let unknown = Stream::parse("audio").unwrap();
+        for (stream, prelude) in [
+            (Stream::Terminal, &[0, 80, 0, 24][..]),
+            (Stream::Events, &[]),
+            (unknown, &[7; MAX_PRELUDE_BYTES]),
         ] {
-            let error = decode_segment(&with_frame(&frame)).unwrap_err().to_string();
-            assert!(error.contains(why), "{why}: {error}");
+            let header = header(stream, prelude);
+            let mut object = header.to_frame();
+            let length = object.len();
+            object.extend_from_slice(b"whatever belongs to the stream");
+            assert_eq!(SegmentHeader::parse(&object).unwrap(), (header, length));
+            assert!(zstd::stream::decode_all(&object[..length]).unwrap().is_empty(), "zstd passes over it");
         }
-        assert!(matches!(decode_segment(&vec![0; MAX_SEGMENT_BYTES + 1]), Err(SegmentError::TooLong { .. })));
+        assert!(SegmentHeader::parse(&header(unknown, &[7; MAX_PRELUDE_BYTES + 1]).to_frame()).is_err());
     }
 
     #[test]
-    fn a_segment_has_so_many_events_and_no_more() {
-        let header = "{\"version\":2,\"width\":80,\"height\":24}\n";
-        for (events, fits) in [(MAX_SEGMENT_EVENTS, true), (MAX_SEGMENT_EVENTS + 1, false)] {
-            let lines = format!("{header}{}", "[1.000000,\"o\",\"\"]\n".repeat(events));
-            let decoded = decode_segment(&with_frame(&zstd::bulk::compress(lines.as_bytes(), 3).unwrap()));
-            assert_eq!(decoded.is_ok(), fits);
-            if let Err(error) = decoded {
-                let SegmentError::Lines(line) = error else { panic!("{error}") };
-                assert!(line.to_string().contains("more events"), "{line}");
-            }
-        }
+    fn a_header_of_version_1_has_the_terminals_size_as_its_prelude() {
+        let new = header(Stream::Terminal, &[0, 80, 0, 24]);
+        let mut old = Vec::new();
+        old.extend_from_slice(&SKIPPABLE_MAGIC);
+        old.extend_from_slice(&81u32.to_le_bytes());
+        old.extend_from_slice(b"hansard\x01");
+        old.extend_from_slice(&[1; 16]);
+        old.extend_from_slice(&3u32.to_be_bytes());
+        old.extend_from_slice(&7u64.to_be_bytes());
+        old.extend_from_slice(&[0, 80, 0, 24]);
+        old.extend_from_slice(&[9; 32]);
+        old.push(8);
+        old.extend_from_slice(b"terminal");
+        assert_eq!(SegmentHeader::parse(&old).unwrap(), (new, 89));
+        old.truncate(81);
+        old.extend_from_slice(b"desktop!");
+        assert!(SegmentHeader::parse(&old).is_err());
+        old.truncate(80);
+        old.extend_from_slice(b"\x07desktop");
+        old[4] = 80;
+        assert!(SegmentHeader::parse(&old).unwrap_err().to_string().contains("a terminal's"));
     }
 
     #[test]
     fn other_skippable_frames_are_no_header() {
-        let whole = with_frame(b"");
-        for (place, value) in [(0, 0x51), (4, 82), (15, 2), (80, 9), (81, b'T')] {
+        let whole = header(Stream::Terminal, &[0, 80, 0, 24]).to_frame();
+        for (place, value) in
+            [(0, 0x51), (4, 82), (14, b'D'), (15, 3), (76, 9), (77, b'T'), (86, 3), (85, 99)]
+        {
             let mut other = whole.clone();
             other[place] = value;
             assert!(matches!(SegmentHeader::parse(&other), Err(SegmentError::Header { .. })), "byte {place}");

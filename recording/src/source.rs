@@ -19,7 +19,8 @@ pub trait ObjectSource {
     /// The bytes of an object.
     ///
     /// # Errors
-    /// It cannot be read; [`io::ErrorKind::NotFound`] when it is not there.
+    /// It cannot be read; [`io::ErrorKind::NotFound`] when it is not there, [`io::ErrorKind::InvalidData`] when whoever
+    /// keeps it says that its bytes are not those that were taken in.
     fn read(&self, name: &ObjectName) -> io::Result<Vec<u8>>;
 }
 

@@ -10,10 +10,18 @@
 //! | 1 | kind |
 //! | length | payload |
 
+mod damage;
+mod giving_up;
+
 use std::io::{self, Read, Write};
 
-use crate::event::{ExitStatus, Gap, TerminalEvent, TerminalEventKind, TerminalSize};
+pub use giving_up::{LONGEST_GIVING_UP_BYTES, find_giving_up};
+
+use crate::end::ExitStatus;
+use crate::terminal::event::{Gap, TerminalEvent, TerminalEventKind, TerminalSize};
 use crate::timestamp::Micros;
+
+pub use damage::{DamageSearch, Searched};
 
 /// Bytes of a record before its payload: length, CRC-32C, time, kind.
 pub const RECORD_HEADER_BYTES: usize = 17;
@@ -25,9 +33,6 @@ pub const MAX_REASON_BYTES: usize = 1024;
 pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
 
 const READ_BYTES: usize = 64 * 1024;
-
-/// How many bytes are looked at, and looked at again under a checksum, before a search behind damage is given up.
-const MOST_EFFORT_BYTES: usize = 256 * 1024 * 1024;
 
 /// What a record holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,10 +47,12 @@ impl RecordKind {
     pub const GAP: Self = Self(3);
     /// The end of the recorded command: 0 and the exit code, or 1 and the signal.
     pub const EXIT: Self = Self(4);
+    /// Bytes that went to a standard error which is no terminal.
+    pub const ERROR_OUTPUT: Self = Self(5);
 
     /// Whether it is one of these.
     fn is_known(self) -> bool {
-        (Self::TERMINAL_OUTPUT.0..=Self::EXIT.0).contains(&self.0)
+        (Self::TERMINAL_OUTPUT.0..=Self::ERROR_OUTPUT.0).contains(&self.0)
     }
 }
 
@@ -80,6 +87,7 @@ impl SpoolRecord<'_> {
         }
         let kind = match self.kind {
             RecordKind::TERMINAL_OUTPUT => TerminalEventKind::Output(self.payload.to_vec()),
+            RecordKind::ERROR_OUTPUT => TerminalEventKind::ErrorOutput(self.payload.to_vec()),
             RecordKind::TERMINAL_RESIZE => match *self.payload {
                 [c1, c0, r1, r0] => TerminalEventKind::Resize(TerminalSize {
                     columns: u16::from_be_bytes([c1, c0]),
@@ -112,8 +120,9 @@ impl SpoolRecord<'_> {
 
 /// Appends records to a spool; each record, or each batch, is one write.
 ///
-/// After a failed write the file may end with a torn record, and what follows a torn record is lost to readers: the
-/// writer therefore refuses to go on until the file has been cut at [`SpoolWriter::good_end`] and opened anew.
+/// After a failed write the file may end with a torn record, and readers take what follows it for damage: the writer
+/// therefore refuses to go on until the file has been cut at [`SpoolWriter::good_end`] and opened anew. Where the file
+/// cannot be cut, one record may still follow: see [`find_giving_up`].
 #[derive(Debug)]
 pub struct SpoolWriter<W: Write> {
     writer: W,
@@ -157,14 +166,16 @@ impl<W: Write> SpoolWriter<W> {
     /// As for [`SpoolWriter::append`].
     pub fn append_terminal(&mut self, event: &TerminalEvent) -> io::Result<u64> {
         let at = event.at;
+        let mut output = |kind, bytes: &[u8]| {
+            self.append_batch(bytes.chunks(MAX_PAYLOAD_BYTES).map(|payload| SpoolRecord {
+                at,
+                kind,
+                payload,
+            }))
+        };
         match &event.kind {
-            TerminalEventKind::Output(bytes) => {
-                self.append_batch(bytes.chunks(MAX_PAYLOAD_BYTES).map(|payload| SpoolRecord {
-                    at,
-                    kind: RecordKind::TERMINAL_OUTPUT,
-                    payload,
-                }))
-            }
+            TerminalEventKind::Output(bytes) => output(RecordKind::TERMINAL_OUTPUT, bytes),
+            TerminalEventKind::ErrorOutput(bytes) => output(RecordKind::ERROR_OUTPUT, bytes),
             TerminalEventKind::Resize(size) => {
                 let ([c1, c0], [r1, r0]) = (size.columns.to_be_bytes(), size.rows.to_be_bytes());
                 self.append(at, RecordKind::TERMINAL_RESIZE, &[c1, c0, r1, r0])
@@ -245,7 +256,7 @@ pub enum Trailing {
         /// How many bytes of it there are so far.
         bytes: u64,
     },
-    /// Bytes that are no record: the checksum or the length is wrong. See [`SpoolReader::pass_over_damage`].
+    /// Bytes that are no record: the checksum or the length is wrong. See [`DamageSearch`].
     Damaged,
 }
 
@@ -256,6 +267,8 @@ pub struct SpoolReader<R: Read> {
     reader: R,
     buffer: Vec<u8>,
     start: usize,
+    /// The length of the record that ends at `start`.
+    last_length: usize,
     good_end: u64,
 }
 
@@ -268,7 +281,7 @@ enum Examined<'a> {
 impl<R: Read> SpoolReader<R> {
     /// A reader whose source stands at this offset of the spool, where a record begins.
     pub fn new(reader: R, offset: u64) -> Self {
-        Self { reader, buffer: Vec::new(), start: 0, good_end: offset }
+        Self { reader, buffer: Vec::new(), start: 0, last_length: 0, good_end: offset }
     }
 
     /// The next record; `None` when there is no further whole record (yet).
@@ -284,6 +297,7 @@ impl<R: Read> SpoolReader<R> {
         match examine(&self.buffer[self.start..]) {
             Examined::Whole(record, length) => {
                 self.start += length;
+                self.last_length = length;
                 self.good_end += length as u64;
                 Ok(Some(record))
             }
@@ -291,84 +305,9 @@ impl<R: Read> SpoolReader<R> {
         }
     }
 
-    /// Looks behind damage for the next whole record of a known kind, and stands before it. Gives how many bytes are
-    /// passed over; `None` when no record is found (yet), after which this reader is of no more use.
-    ///
-    /// Where the damaged record itself says how long it is, that is tried first: what a person printed may look like a
-    /// record.
-    ///
-    /// # Errors
-    /// The source cannot be read.
-    pub fn pass_over_damage(&mut self) -> io::Result<Option<u64>> {
-        if !self.has(RECORD_HEADER_BYTES)? {
-            return Ok(None);
-        }
-        if let Some(length) = self.stated_length() {
-            if self.record_stands(length)? {
-                return Ok(Some(self.pass_over(length)));
-            }
-            if self.buffer.len() - self.start == length {
-                // It is the last one so far, and what stands inside it is no record of its own.
-                return Ok(None);
-            }
-        }
-        let mut passed = 0;
-        let mut effort = MOST_EFFORT_BYTES;
-        loop {
-            passed += self.pass_over(1);
-            if !self.has(RECORD_HEADER_BYTES)? {
-                return Ok(None);
-            }
-            let kind = RecordKind(self.buffer[self.start + RECORD_HEADER_BYTES - 1]);
-            let mut cost = 1;
-            if let Some(length) = self.stated_length().filter(|_| kind.is_known()) {
-                if self.record_stands(0)? {
-                    return Ok(Some(passed));
-                }
-                cost = length;
-            }
-            let Some(left) = effort.checked_sub(cost) else { return Ok(None) };
-            effort = left;
-        }
-    }
-
-    fn pass_over(&mut self, bytes: usize) -> u64 {
-        self.start += bytes;
-        self.good_end += bytes as u64;
-        bytes as u64
-    }
-
-    /// How long the record here would be by its own words, if they make sense.
-    fn stated_length(&self) -> Option<usize> {
-        let length = u32::from_be_bytes(*self.buffer[self.start..].first_chunk()?) as usize;
-        (length <= MAX_PAYLOAD_BYTES).then_some(RECORD_HEADER_BYTES + length)
-    }
-
-    /// Whether a whole record stands so many bytes further on.
-    fn record_stands(&mut self, further: usize) -> io::Result<bool> {
-        if !self.has(further + RECORD_HEADER_BYTES)? {
-            return Ok(false);
-        }
-        loop {
-            match examine(&self.buffer[self.start + further..]) {
-                Examined::Whole(..) => return Ok(true),
-                Examined::Damaged => return Ok(false),
-                Examined::Incomplete => {}
-            }
-            if !self.fill()? {
-                return Ok(false);
-            }
-        }
-    }
-
-    /// Reads on until so many bytes are there; false when the source has no more (yet).
-    fn has(&mut self, bytes: usize) -> io::Result<bool> {
-        while self.buffer.len() - self.start < bytes {
-            if !self.fill()? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// The bytes of the record that [`SpoolReader::next_record`] has just given; none at any other time.
+    pub fn last_record(&self) -> &[u8] {
+        &self.buffer[self.start - self.last_length..self.start]
     }
 
     /// The offset behind the last record that was returned: where a reader can resume, and where a torn spool is
@@ -388,10 +327,16 @@ impl<R: Read> SpoolReader<R> {
         }
     }
 
+    /// The bytes behind the last good record, as far as they were read. Ask as for [`SpoolReader::trailing`].
+    pub fn rest(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
     /// Reads more of the source; false when it has no more (yet).
     fn fill(&mut self) -> io::Result<bool> {
         self.buffer.drain(..self.start);
         self.start = 0;
+        self.last_length = 0;
         let filled = self.buffer.len();
         self.buffer.resize(filled + READ_BYTES, 0);
         let outcome = loop {

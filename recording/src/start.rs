@@ -1,12 +1,15 @@
 //! `start.json`: what is known when a recording begins. Every chain stands on its exact bytes.
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::ContentHash;
-use crate::event::TerminalSize;
 use crate::ids::{AccountId, AgentId, InstanceId, TerminalSessionToken};
+use crate::kind::CaptureKind;
 use crate::sealing::SealingPublicKey;
+use crate::terminal::event::TerminalSize;
 use crate::timestamp::Timestamp;
 
 /// The largest `start.json` or manifest that is read.
@@ -21,12 +24,58 @@ pub enum DocumentFormat {
     V1,
 }
 
-/// What kind of session a recording is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RecordingKind {
-    /// A terminal session.
-    Terminal,
+/// Who runs the process that captures: how far that process is out of the recorded user's reach.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recorder {
+    /// The recorded user's own process. A recording that says nothing counts as this.
+    #[default]
+    SameUser,
+}
+
+impl Recorder {
+    /// Every value.
+    pub const ALL: [Self; 1] = [Self::SameUser];
+
+    /// The value as `start.json` and the wire write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SameUser => "same-user",
+        }
+    }
+
+    /// What it means for whoever looks at the recording, in one sentence without an end mark.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::SameUser => {
+                "recorded by the recorded user's own process, which could have ended, altered or invented it"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Recorder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// Text that is no [`Recorder`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{shown}\" is no recorder that this version knows; it knows same-user")]
+pub struct UnknownRecorder {
+    shown: String,
+}
+
+impl std::str::FromStr for Recorder {
+    type Err = UnknownRecorder;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.into_iter().find(|recorder| recorder.as_str() == text);
+        known.ok_or_else(|| UnknownRecorder { shown: crate::ids::shown(text) })
+    }
 }
 
 /// The contents of `start.json`.
@@ -37,7 +86,7 @@ pub struct Start {
     /// Which recording.
     pub recording: TerminalSessionToken,
     /// What it is of.
-    pub kind: RecordingKind,
+    pub kind: CaptureKind,
     /// The account that the instance belongs to.
     pub account: AccountId,
     /// The instance on which it was made.
@@ -53,10 +102,14 @@ pub struct Start {
     pub previous_manifest: Option<ContentHash>,
     /// The revision of the configuration that the recording obeys; 0 when the agent had never seen one.
     pub configuration_revision: u64,
+    /// Who runs the process that captures.
+    #[serde(default)]
+    pub recorder: Recorder,
     /// When the recording began, by the agent's clock.
     pub started_at: Timestamp,
-    /// The size of the terminal at the start.
-    pub terminal: TerminalSize,
+    /// The size of the terminal at the start; `None` where there is no terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<TerminalSize>,
     /// The recorded command with its arguments, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,

@@ -1,39 +1,80 @@
 //! Proof: whether a recording is what its agent sealed.
 
+mod expected;
+mod standing;
+mod verdict;
+mod walk;
+
 use std::collections::BTreeSet;
 use std::io;
 
 use crate::chain::{ChainValue, ContentHash};
-use crate::event::{ExitStatus, TerminalEventKind, TerminalSize};
-use crate::ids::AgentId;
-use crate::layout::{EvidenceName, Stream};
-use crate::manifest::{Manifest, RecordingEnd, SegmentEntry, StartReference, StreamEntry, StreamTotals};
-use crate::sealing::SealingPublicKey;
-use crate::segment::{DecodedSegment, decode_segment};
+use crate::end::RecordingEnd;
+use crate::layout::EvidenceName;
+use crate::manifest::{Manifest, StartReference, Totals};
 use crate::source::ObjectSource;
 use crate::start::Start;
-use crate::timestamp::Micros;
+use crate::stream::Stream;
+use crate::timestamp::{Micros, Timestamp};
+use walk::Walk;
 
-/// What was found out about a recording.
+pub use expected::Expected;
+pub use standing::{Signer, Standing, Trust};
+pub use verdict::Verdict;
+
+/// The most streams that a manifest may list: each is looked for in all others and in all that is there.
+const MAX_STREAMS: usize = 64;
+
+/// What was found out about a recording. [`Verification::verdict`] says what it comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
-    /// Whether it is complete.
-    pub verdict: Verdict,
-    /// Who sealed it.
-    pub signer: Signer,
-    /// How many segments agree with the chain from the start on.
-    pub segments: u64,
-    /// What those segments hold.
-    pub totals: StreamTotals,
+    /// Whether all of it is there and agrees, whoever made it.
+    pub integrity: Integrity,
+    /// What its `start.json` says; `None` when there is none that can be read.
+    pub start: Option<Start>,
+    /// Whose recording it is; `None` when there is no `start.json` that can be read.
+    pub signer: Option<Signer>,
+    /// What there is of each stream.
+    pub streams: Vec<StreamVerification>,
     /// How the recording ended, by a manifest whose signature is good.
     pub end: Option<RecordingEnd>,
     /// Objects that a recording does not have, by their names below its folder. They prove and disprove nothing.
     pub unexpected: Vec<String>,
+    /// Evidence of later versions, by its name below the recording's folder. This version does not check it.
+    pub not_understood: Vec<String>,
 }
 
-/// Whether a recording is complete.
+/// What there is of one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub struct StreamVerification {
+    /// Which stream.
+    pub stream: Stream,
+    /// How many segments agree with the chain from the start on. Of a stream that is not understood, that and the manifest is
+    /// all that was compared.
+    pub segments: u64,
+    /// What those segments hold; of a stream that is not understood, what the manifest says.
+    pub totals: Totals,
+    /// How many events were passed over because this version does not know their kind.
+    pub unknown_events: u64,
+}
+
+impl Verification {
+    /// How many segments of all streams agree with their chains from the start on.
+    #[must_use]
+    pub fn segments(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.segments).sum()
+    }
+
+    /// What the segments of all streams hold together.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.streams.iter().fold(Totals::default(), |sum, stream| sum.plus(&stream.totals))
+    }
+}
+
+/// Whether all of a recording is there and agrees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Integrity {
     /// Everything that the winning manifest lists is there and unchanged.
     Complete {
         /// The winning manifest's number.
@@ -41,12 +82,13 @@ pub enum Verdict {
     },
     /// What is there agrees, but not all is there.
     ProvenPrefix {
-        /// The time of the last event that agrees; `None` when there is none.
+        /// Up to when all streams agree: the time of the last event that agrees, in the stream where that is earliest. `None` when
+        /// there is none.
         up_to: Option<Micros>,
         /// What is missing.
         why: String,
     },
-    /// Something contradicts the rest.
+    /// Something contradicts the rest, or what is expected.
     Inconsistent {
         /// The object, by its name below the recording's folder.
         object: String,
@@ -55,45 +97,46 @@ pub enum Verdict {
     },
 }
 
-/// Who sealed a recording.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Signer {
-    /// There is no manifest with a good signature.
-    Nobody,
-    /// An agent has signed with the key that `start.json` names.
-    Agent {
-        /// The agent, by its own claim.
-        agent: AgentId,
-        /// Its key.
-        key: SealingPublicKey,
-        /// Whether the key is one of those that the caller trusts. Without, the signature proves only that
-        /// somebody with this key has made the whole recording.
-        trusted: bool,
-    },
+impl Integrity {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Complete { .. } => "complete",
+            Self::ProvenPrefix { .. } => "proven prefix",
+            Self::Inconsistent { .. } => "inconsistent",
+        }
+    }
 }
 
-/// Checks a recording: the hash of `start.json`, the chain, the signature, and that every segment decodes and agrees
-/// with its header and with the manifest. `trust` are the sealing keys that the caller trusts.
+/// Checks a recording: that it is the one that is expected, the hash of `start.json`, the chain, the signature and
+/// whose it is, and that every segment decodes and agrees with its header and with the manifest.
 ///
 /// # Errors
 /// The objects cannot be listed or read. What they hold is never an error but a verdict.
-pub fn verify(source: &dyn ObjectSource, trust: Option<&[SealingPublicKey]>) -> io::Result<Verification> {
-    let mut examination = Examination::list(source)?;
+pub fn verify(source: &dyn ObjectSource, expected: &Expected, trust: Trust<'_>) -> io::Result<Verification> {
+    let mut examination = Examination::list(source, expected)?;
     let outcome = examination.examine(trust);
-    let Examination { signer, segments, totals, end, unexpected, missing, last_at, .. } = examination;
-    let verdict = match outcome {
+    let speaks_of_a_seal = !examination.manifest_numbers().is_empty();
+    let Examination { start, signer, streams, end, unexpected, not_understood, missing, up_to, .. } =
+        examination;
+    let up_to = up_to.unwrap_or_default();
+    let integrity = match outcome {
         Err(Finding::Unreadable(error)) => return Err(error),
-        Err(Finding::Inconsistent { object, why }) => Verdict::Inconsistent { object, why },
+        Err(Finding::Inconsistent { object, why }) => Integrity::Inconsistent { object, why },
         Ok(None) => {
-            let unsigned =
-                "nothing is signed: the recording is still running, or was never sealed".to_owned();
-            let why = missing.into_iter().chain([unsigned]).collect::<Vec<_>>().join("; ");
-            Verdict::ProvenPrefix { up_to: last_at, why }
+            let unsigned = if speaks_of_a_seal {
+                "nothing is signed"
+            } else {
+                "nothing is signed: the recording is still running, or was never sealed"
+            };
+            let why = missing.into_iter().chain([unsigned.to_owned()]).collect::<Vec<_>>().join("; ");
+            Integrity::ProvenPrefix { up_to, why }
         }
-        Ok(Some(manifest)) if missing.is_empty() => Verdict::Complete { manifest },
-        Ok(Some(_)) => Verdict::ProvenPrefix { up_to: last_at, why: missing.join("; ") },
+        Ok(Some(manifest)) if missing.is_empty() => Integrity::Complete { manifest },
+        Ok(Some(_)) => Integrity::ProvenPrefix { up_to, why: missing.join("; ") },
     };
-    Ok(Verification { verdict, signer, segments, totals, end, unexpected })
+    Ok(Verification { integrity, start, signer, streams, end, unexpected, not_understood })
 }
 
 /// What ends an examination early.
@@ -108,22 +151,25 @@ fn inconsistent<T>(object: EvidenceName, why: impl Into<String>) -> Result<T, Fi
 
 struct Examination<'a> {
     source: &'a dyn ObjectSource,
+    expected: &'a Expected,
     present: BTreeSet<EvidenceName>,
     unexpected: Vec<String>,
-    signer: Signer,
+    not_understood: Vec<String>,
+    start: Option<Start>,
+    signer: Option<Signer>,
     end: Option<RecordingEnd>,
     /// What agrees, counted.
-    segments: u64,
-    totals: StreamTotals,
-    last_at: Option<Micros>,
+    streams: Vec<StreamVerification>,
+    /// Up to when all the streams agree of which there is anything; `None` before the first of them.
+    up_to: Option<Option<Micros>>,
     /// What keeps the recording from being complete, without contradicting it.
     missing: Vec<String>,
 }
 
 impl<'a> Examination<'a> {
-    fn list(source: &'a dyn ObjectSource) -> io::Result<Self> {
+    fn list(source: &'a dyn ObjectSource, expected: &'a Expected) -> io::Result<Self> {
         let mut present = BTreeSet::new();
-        let mut unexpected = Vec::new();
+        let (mut unexpected, mut not_understood) = (Vec::new(), Vec::new());
         for name in source.list()? {
             match EvidenceName::parse(name.as_str()) {
                 Some(evidence) => {
@@ -131,25 +177,31 @@ impl<'a> Examination<'a> {
                 }
                 // What is derived from the evidence can be derived again, and is none itself.
                 None if name.as_str().starts_with("derived/") => {}
+                None if EvidenceName::is_reserved(name.as_str()) => {
+                    not_understood.push(name.as_str().to_owned());
+                }
                 None => unexpected.push(name.as_str().to_owned()),
             }
         }
         unexpected.sort();
+        not_understood.sort();
         Ok(Self {
             source,
+            expected,
             present,
             unexpected,
-            signer: Signer::Nobody,
+            not_understood,
+            start: None,
+            signer: None,
             end: None,
-            segments: 0,
-            totals: StreamTotals::default(),
-            last_at: None,
+            streams: Vec::new(),
+            up_to: None,
             missing: Vec::new(),
         })
     }
 
     /// The number of the winning manifest; `None` when there is none with a good signature.
-    fn examine(&mut self, trust: Option<&[SealingPublicKey]>) -> Result<Option<u32>, Finding> {
+    fn examine(&mut self, trust: Trust<'_>) -> Result<Option<u32>, Finding> {
         let Some(start_document) = self.read(EvidenceName::Start)? else {
             return inconsistent(EvidenceName::Start, "it is missing, and everything stands on it");
         };
@@ -157,14 +209,21 @@ impl<'a> Examination<'a> {
             Ok(start) => start,
             Err(error) => return inconsistent(EvidenceName::Start, chain_of(&error)),
         };
+        self.start = Some(start.clone());
+        let (agent, key) = (start.agent.clone(), start.agent_sealing_key);
+        let standing = Standing::of(&start, trust, self.expected.read_at.unwrap_or(Timestamp::MAX));
+        self.signer = Some(Signer { agent, key, signed: false, standing });
+        if let Some(why) = self.expected.refusal(&start) {
+            return inconsistent(EvidenceName::Start, why);
+        }
         let winner = self.manifests(&start, &start_document)?;
         if let Some(manifest) = &winner {
-            let (agent, key) = (start.agent.clone(), start.agent_sealing_key);
-            let trusted = trust.is_some_and(|keys| keys.contains(&key));
-            self.signer = Signer::Agent { agent, key, trusted };
+            if let Some(signer) = &mut self.signer {
+                signer.signed = true;
+            }
             self.end = Some(manifest.end.clone());
         }
-        for stream in Stream::ALL {
+        for stream in self.streams_of(&start, winner.as_ref()) {
             self.stream(stream, &start, &start_document, winner.as_ref())?;
         }
         Ok(winner.map(|manifest| manifest.number))
@@ -176,25 +235,23 @@ impl<'a> Examination<'a> {
             return Ok(None);
         }
         match self.source.read(&name.to_object_name()) {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(bytes) => match self.expected.objects.get(&name) {
+                Some(sha256) if *sha256 != ContentHash::of(&bytes) => {
+                    inconsistent(name, "its bytes are not those that the control plane took in")
+                }
+                _ => Ok(Some(bytes)),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => inconsistent(name, chain_of(&error)),
             Err(error) => Err(Finding::Unreadable(error)),
         }
     }
 
     /// Checks all manifests that are signed, and gives the highest: it must include all earlier segments.
     fn manifests(&mut self, start: &Start, start_document: &[u8]) -> Result<Option<Manifest>, Finding> {
-        let numbers: BTreeSet<u32> = self
-            .present
-            .iter()
-            .filter_map(|name| match name {
-                EvidenceName::Manifest(number) | EvidenceName::ManifestSignature(number) => Some(*number),
-                EvidenceName::Start | EvidenceName::Segment { .. } => None,
-            })
-            .collect();
         let mut winner: Option<Manifest> = None;
         let mut next = Some(0);
-        for number in numbers {
+        for number in self.manifest_numbers() {
             if next != Some(number) {
                 self.missing.push(format!("a manifest before {} is missing", EvidenceName::Manifest(number)));
             }
@@ -202,29 +259,49 @@ impl<'a> Examination<'a> {
             let (name, signature_name) =
                 (EvidenceName::Manifest(number), EvidenceName::ManifestSignature(number));
             let (document, signature) = (self.read(name)?, self.read(signature_name)?);
+            // What lies in the folder says nothing by itself; that the control plane took the manifest in does.
+            let is_known = self.expected.objects.contains_key(&name);
             let (document, signature) = match (document, signature) {
                 (Some(document), Some(signature)) => (document, signature),
-                (None, _) => {
-                    self.missing.push(format!("{name} is missing, and {signature_name} signs it"));
-                    continue;
-                }
-                (_, None) => {
-                    self.missing.push(format!("{signature_name} is missing"));
+                (document, signature) => {
+                    let (missing, why) = match (is_known, document, signature) {
+                        (true, None, _) => (name, "and the recording was sealed with it"),
+                        (true, Some(_), _) => (signature_name, "and the recording was sealed with it"),
+                        (false, None, Some(_)) => (name, "and its signature is there"),
+                        (false, None, None) => (name, "and so is its signature"),
+                        (false, Some(_), _) => (signature_name, "and its manifest is there"),
+                    };
+                    self.missing.push(format!("{missing} is missing, {why}"));
                     continue;
                 }
             };
-            if !start.agent_sealing_key.verifies(&document, &signature) {
+            let is_the_agents = start.agent_sealing_key.verifies(&document, &signature);
+            let parsed = Manifest::parse(&document);
+            // Whoever sealed it in the agent's place has another key, which only a statement of the control plane can vouch for.
+            if parsed.as_ref().is_ok_and(|manifest| manifest.sealed_by.is_some()) {
+                self.not_understood.push(name.to_string());
+                self.missing
+                    .push(format!("{name} was sealed in the agent's place, which this version cannot check"));
+                continue;
+            }
+            if !is_the_agents {
                 return inconsistent(
                     signature_name,
                     format!("it is no signature of {name} by the key that start.json names"),
                 );
             }
-            let manifest = match Manifest::parse(&document) {
+            let manifest = match parsed {
                 Ok(manifest) => manifest,
                 Err(error) => return inconsistent(name, chain_of(&error)),
             };
             if let Err(why) = agrees_with_start(&manifest, number, start, start_document) {
                 return inconsistent(name, why);
+            }
+            if let Some(segment) = self.other_than_expected(&manifest) {
+                return inconsistent(
+                    name,
+                    format!("it lists other bytes as {segment} than the control plane took in"),
+                );
             }
             if let Some(earlier) = &winner
                 && !includes(&manifest, earlier)
@@ -239,6 +316,31 @@ impl<'a> Examination<'a> {
         Ok(winner)
     }
 
+    /// The manifests of which anything is there, and those that have to be.
+    fn manifest_numbers(&self) -> BTreeSet<u32> {
+        self.present
+            .iter()
+            .chain(self.expected.objects.keys())
+            .filter_map(|name| match name {
+                EvidenceName::Manifest(number) | EvidenceName::ManifestSignature(number) => Some(*number),
+                EvidenceName::Start | EvidenceName::Segment { .. } => None,
+            })
+            .collect()
+    }
+
+    /// The streams of which anything is there or has to be.
+    fn streams_of(&self, start: &Start, manifest: Option<&Manifest>) -> BTreeSet<Stream> {
+        let objects = self.present.iter().chain(self.expected.objects.keys());
+        let stored = objects.filter_map(|name| match name {
+            EvidenceName::Segment { stream, .. } => Some(*stream),
+            _ => None,
+        });
+        let listed = manifest.into_iter().flat_map(|manifest| &manifest.streams).map(|entry| entry.stream);
+        // Be it listed or not: its end must be shown.
+        let implied = start.kind.ends_in_its_terminal().then_some(Stream::Terminal);
+        stored.chain(listed).chain(implied).collect()
+    }
+
     fn stream(
         &mut self,
         stream: Stream,
@@ -246,49 +348,67 @@ impl<'a> Examination<'a> {
         start_document: &[u8],
         manifest: Option<&Manifest>,
     ) -> Result<(), Finding> {
+        let last_stored = self.last_stored(stream);
         let entry = manifest.and_then(|manifest| manifest.find_stream(stream));
         let listed = entry.map_or(&[][..], |entry| &entry.segments);
-        let stored = self.stored_segments(stream);
-        let mut walk = Walk::new(start, ChainValue::first(start_document, stream));
-        for number in 0.. {
+        let mut walk = Walk::new(stream, start, start_document);
+        let missing = loop {
+            let number = walk.next();
             let name = EvidenceName::Segment { stream, number };
             let expected = listed.get(number as usize);
             let Some(object) = self.read(name)? else {
-                if expected.is_some() || stored.last().is_some_and(|last| *last > number) {
-                    self.missing.push(format!("{name} is missing"));
-                    return Ok(());
-                }
-                break;
+                let is_missing = expected.is_some() || last_stored.is_some_and(|last| last >= number);
+                break is_missing.then(|| format!("{name} is missing"));
             };
-            let totals = match walk.segment(number, &object, expected) {
-                Ok(totals) => totals,
-                Err(why) => return inconsistent(name, why),
-            };
+            if let Err(why) = walk.check(&object, expected) {
+                return inconsistent(name, why);
+            }
             if let (Some(manifest), None) = (manifest, expected) {
                 let highest = EvidenceName::Manifest(manifest.number);
-                self.missing.push(format!("{name} is in no manifest up to {highest}"));
-                return Ok(());
+                break Some(format!("{name} is in no manifest up to {highest}"));
             }
-            self.segments += 1;
-            self.totals = self.totals.plus(totals);
-            self.last_at = self.last_at.max(walk.last_at);
-        }
-        if let Some(manifest) = manifest
-            && let Err(why) = walk.agrees_with_end(manifest, entry)
+            walk.go_on();
+        };
+        if let (None, Some(manifest)) = (&missing, manifest)
+            && let Err(why) = walk.agrees_with_manifest(manifest, entry)
         {
             return inconsistent(EvidenceName::Manifest(manifest.number), why);
         }
+        let there = walk.ends(entry);
+        // What no manifest lists says nothing of how far the others are proven.
+        let begins_with_a_hole = missing.is_some() && !walk.has_checked();
+        if there.segments > 0 || begins_with_a_hole {
+            let before = self.up_to.unwrap_or(walk.last_at());
+            self.up_to = Some(before.min(walk.last_at()));
+        }
+        if there.segments > 0 || entry.is_some() {
+            self.streams.push(there);
+        }
+        self.missing.extend(missing);
         Ok(())
     }
 
-    fn stored_segments(&self, of: Stream) -> BTreeSet<u32> {
-        self.present
-            .iter()
-            .filter_map(|name| match name {
-                EvidenceName::Segment { stream, number } if *stream == of => Some(*number),
-                _ => None,
+    /// The highest number of a segment that is there, or has to be.
+    fn last_stored(&self, stream: Stream) -> Option<u32> {
+        let numbers =
+            EvidenceName::Segment { stream, number: 0 }..=EvidenceName::Segment { stream, number: u32::MAX };
+        let present = self.present.range(numbers.clone()).next_back();
+        let expected = self.expected.objects.range(numbers).next_back().map(|(name, _)| name);
+        match present.max(expected) {
+            Some(EvidenceName::Segment { number, .. }) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// A segment of which the manifest says something else than what is expected.
+    fn other_than_expected(&self, manifest: &Manifest) -> Option<EvidenceName> {
+        manifest.streams.iter().find_map(|entry| {
+            entry.segments.iter().find_map(|segment| {
+                let name = EvidenceName::Segment { stream: entry.stream, number: segment.number };
+                let differs = |expected: &ContentHash| *expected != segment.sha256;
+                self.expected.objects.get(&name).is_some_and(differs).then_some(name)
             })
-            .collect()
+        })
     }
 }
 
@@ -307,6 +427,9 @@ fn agrees_with_start(
     let theirs = (&manifest.recording, &manifest.agent, manifest.agent_recording_number, manifest.started_at);
     if theirs != (&start.recording, &start.agent, start.agent_recording_number, start.started_at) {
         return Err("its recording, agent, recording number or start is not that of start.json");
+    }
+    if manifest.streams.len() > MAX_STREAMS {
+        return Err("it lists more streams than a recording may have");
     }
     for (place, entry) in manifest.streams.iter().enumerate() {
         if manifest.streams[..place].iter().any(|other| other.stream == entry.stream) {
@@ -334,93 +457,6 @@ fn includes(manifest: &Manifest, earlier: &Manifest) -> bool {
         let segments = manifest.find_stream(earlier.stream).map_or(&[][..], |entry| &entry.segments);
         segments.starts_with(&earlier.segments)
     })
-}
-
-/// A walk along one stream's segments.
-struct Walk<'a> {
-    start: &'a Start,
-    chain: ChainValue,
-    terminal: TerminalSize,
-    last_at: Option<Micros>,
-    totals: StreamTotals,
-    exit: Option<ExitStatus>,
-}
-
-impl<'a> Walk<'a> {
-    fn new(start: &'a Start, chain: ChainValue) -> Self {
-        let (terminal, totals) = (start.terminal, StreamTotals::default());
-        Self { start, chain, terminal, last_at: None, totals, exit: None }
-    }
-
-    fn segment(
-        &mut self,
-        number: u32,
-        object: &[u8],
-        expected: Option<&SegmentEntry>,
-    ) -> Result<StreamTotals, String> {
-        let sha256 = ContentHash::of(object);
-        let length = object.len() as u64;
-        if let Some(expected) = expected
-            && (expected.length != length || expected.sha256 != sha256)
-        {
-            return Err("its bytes are not those that the manifest lists".to_owned());
-        }
-        let segment = decode_segment(object).map_err(|error| chain_of(&error))?;
-        let last_at = self.agrees(number, &segment)?;
-        if expected
-            .is_some_and(|listed| (listed.first_at, listed.last_at) != (segment.header.first_at, last_at))
-        {
-            return Err("its times are not those that the manifest lists".to_owned());
-        }
-        self.chain = self.chain.next(number, length, &sha256);
-        self.last_at = Some(last_at);
-        self.totals = self.totals.plus(segment.totals);
-        Ok(segment.totals)
-    }
-
-    /// Whether a decoded segment goes on where the walk stands. Gives the time of its last event.
-    fn agrees(&mut self, number: u32, segment: &DecodedSegment) -> Result<Micros, &'static str> {
-        let header = &segment.header;
-        if header.recording != self.start.recording || header.number != number {
-            return Err("its header names another recording or another place");
-        }
-        if header.chain_before != self.chain {
-            return Err("its header stands on another chain: an earlier segment or start.json was another");
-        }
-        if header.terminal != self.terminal {
-            return Err("its header names another size of the terminal than the segment before it left");
-        }
-        if self.last_at.is_some_and(|last_at| header.first_at < last_at) {
-            return Err("its first event is before the last of the segment before it");
-        }
-        for event in &segment.events {
-            match &event.kind {
-                TerminalEventKind::Resize(size) => self.terminal = *size,
-                TerminalEventKind::Exit(_) if self.exit.is_some() => {
-                    return Err("the command ends a second time");
-                }
-                TerminalEventKind::Exit(status) => self.exit = Some(*status),
-                TerminalEventKind::Output(_) | TerminalEventKind::Gap(_) => {}
-            }
-        }
-        segment.events.last().map(|event| event.at).ok_or("it has no event")
-    }
-
-    /// Whether the manifest says of the whole what its segments say.
-    fn agrees_with_end(&self, manifest: &Manifest, entry: Option<&StreamEntry>) -> Result<(), &'static str> {
-        if entry.map(|entry| entry.totals).unwrap_or_default() != self.totals {
-            return Err("its counts are not those of its segments");
-        }
-        if self.last_at.is_some_and(|last_at| manifest.duration < last_at) {
-            return Err("its duration is shorter than its segments");
-        }
-        let agrees = match (&manifest.end, self.exit) {
-            (RecordingEnd::Exited(said), Some(seen)) => *said == seen,
-            (RecordingEnd::Interrupted { .. }, None) => true,
-            (RecordingEnd::Exited(_), None) | (RecordingEnd::Interrupted { .. }, Some(_)) => false,
-        };
-        if agrees { Ok(()) } else { Err("its end is not the one that its segments show") }
-    }
 }
 
 /// An error with all that caused it, in one line of printable ASCII: some of its words may be a stranger's.

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Sdk, program, until};
+use crate::{Sdk, append_only, program, until};
 
 /// The account that every test deployment belongs to.
 const ACCOUNT: &str = "1609982529000000";
@@ -283,6 +283,7 @@ impl Drop for Deployment {
             signal(&process, Signal::TERM);
             let _ = process.wait();
         }
+        append_only::take_off_below(&self.data_folder());
         if std::thread::panicking() {
             let log = self.log();
             let tail = log.lines().rev().take(40).collect::<Vec<_>>();

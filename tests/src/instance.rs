@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::deployment::signal;
-use crate::{Deployment, Person, program, until};
+use crate::{Deployment, Person, append_only, program, until};
 
 /// An enrolled `hansard-agent` with a state folder of its own, ended when dropped.
 #[derive(Debug)]
@@ -126,6 +126,7 @@ impl Drop for Instance {
             signal(&process, Signal::TERM);
             let _ = process.wait();
         }
+        append_only::take_off_below(&self.state_folder());
         if std::thread::panicking() {
             eprintln!("the agent's log:\n{}", self.log());
         }

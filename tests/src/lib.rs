@@ -4,12 +4,14 @@
 //! Everything here panics with a reason when the world is not as a test needs it.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::disallowed_methods, clippy::print_stderr)]
 
+mod append_only;
 mod database;
 mod deployment;
 mod identity;
 mod instance;
 mod person;
 mod programs;
+mod screens;
 
 pub use database::PostgreSql;
 pub use deployment::{Client, Deployment, DeploymentOptions};
@@ -17,3 +19,4 @@ pub use identity::IdentitySdk;
 pub use instance::Instance;
 pub use person::Person;
 pub use programs::{Sdk, asciinema_cat, in_browser, node, program, python, tests_folder, until};
+pub use screens::{Screen, screens};

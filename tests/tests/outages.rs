@@ -17,8 +17,12 @@ fn exact_bytes(deployment: &Deployment, status: &str) -> Vec<u8> {
     let file = deployment.scratch().join("exact.txt");
     let out = file.to_str().unwrap();
     let _ = deployment.root.stdout(&["recordings", "export", token, "--format", "txt", "--out", out]);
-    let verified = deployment.root.stdout(&["recordings", "verify", token]);
-    assert!(verified.contains("complete"), "{verified}");
+    let verified = deployment.root.run(&["recordings", "verify", token]);
+    let (code, verdict) = if status == "interrupted" { (7, "interrupted") } else { (0, "complete") };
+    let said = String::from_utf8_lossy(&verified.stdout);
+    assert_eq!(verified.status.code(), Some(code), "{said}");
+    assert!(said.lines().next().unwrap().ends_with(verdict), "{said}");
+    assert!(said.lines().any(|line| line.starts_with("Integrity") && line.ends_with("complete")), "{said}");
     std::fs::read(file).unwrap()
 }
 

@@ -61,6 +61,17 @@ fn control_c_interrupts_and_the_shell_goes_on() {
 }
 
 #[test]
+fn without_a_terminal_both_outputs_are_recorded_apart_and_every_player_shows_them() {
+    let stage = Stage::new("i-pipes");
+    let output = stage.instance.agent(&["record", "--quiet", "--", "sh", "-c", "echo out; echo err >&2"]);
+    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+    assert_eq!(stage.recorded("finished"), b"out\nerr\n");
+    let cast = std::fs::read_to_string(stage.deployment.scratch().join("whole.cast")).unwrap();
+    let marks: Vec<&str> = cast.lines().filter(|line| line.ends_with(",\"e\",\"\"]")).collect();
+    assert_eq!(marks.len(), 1, "{cast}");
+}
+
+#[test]
 fn an_editor_a_pager_and_a_monitor_are_recorded() {
     let stage = Stage::new("i-screens");
     let file = stage.deployment.scratch().join("note.txt");

@@ -9,7 +9,7 @@ use agent_protocol::keys::PrivateKey;
 use agent_protocol::recordings::Grant;
 use agent_protocol::{AGENT_API_PREFIX, AgentErrorCode, clock};
 use recording::AgentId;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,7 +33,14 @@ pub(crate) enum CallError {
     Unreachable(String),
     /// It said no.
     #[error("the control plane refused: {code}: {message}")]
-    Refused { status: u16, code: String, message: String, retryable: bool, expected_number: Option<u32> },
+    Refused {
+        status: u16,
+        code: String,
+        message: String,
+        retryable: bool,
+        expected_number: Option<u32>,
+        retry_after: Option<Duration>,
+    },
     /// It said something else.
     #[error("the control plane answered {status}, but not as an agent expects: {why}")]
     Unexpected { status: u16, why: String },
@@ -56,6 +63,14 @@ impl CallError {
             {
                 *expected_number
             }
+            _ => None,
+        }
+    }
+
+    /// How long the control plane asks to be left alone, if it says so.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            CallError::Refused { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -260,6 +275,7 @@ async fn refused(response: Response) -> Result<Response, CallError> {
         return Ok(response);
     }
     let status = status.as_u16();
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let bytes = read_body(response).await?;
     match serde_json::from_slice::<ErrorReply>(&bytes) {
         Ok(reply) => Err(CallError::Refused {
@@ -268,6 +284,7 @@ async fn refused(response: Response) -> Result<Response, CallError> {
             message: printable(&reply.message),
             retryable: reply.retryable || status >= 500,
             expected_number: reply.expected_number,
+            retry_after: retry_after.map(Duration::from_secs),
         }),
         // A proxy, or a store: never a reason to give up a recording.
         Err(_) => {

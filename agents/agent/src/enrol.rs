@@ -9,7 +9,7 @@ use crate::client::ControlPlane;
 use crate::identity::{self, Identity, Keys};
 use crate::settings::EnrolOptions;
 use crate::state_directory::StateDirectory;
-use crate::{AGENT_VERSION, captures, run};
+use crate::{AGENT_VERSION, capture_kinds, run};
 
 /// Enrols this instance and keeps what the control plane answered.
 pub(crate) fn enrol(state_dir: &Path, options: EnrolOptions) -> Result<(), String> {
@@ -88,7 +88,7 @@ pub(crate) fn enrol(state_dir: &Path, options: EnrolOptions) -> Result<(), Strin
 
 /// What this agent offers to record.
 pub(crate) fn capabilities() -> Vec<Capability> {
-    captures().iter().map(|capture| capture.capability()).collect()
+    capture_kinds().iter().map(|kind| kind.capability()).collect()
 }
 
 fn hostname() -> String {

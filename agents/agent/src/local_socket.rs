@@ -1,4 +1,4 @@
-//! The socket between `record` and the agent: one line each way, and a descriptor.
+//! The socket between `record` and the agent: one line each way, and descriptors.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use agent_protocol::local::{LocalReply, LocalRequest, MAXIMUM_LINE_BYTES};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags,
@@ -17,7 +17,10 @@ use serde::Serialize;
 use crate::state_directory::StateDirectory;
 
 /// How long either side waits for the other.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many descriptors can come along.
+const MOST_DESCRIPTORS: usize = 8;
 
 /// Connects to a running agent; `None` when none is running.
 pub(crate) fn connect(directory: &StateDirectory) -> io::Result<Option<UnixStream>> {
@@ -40,50 +43,59 @@ pub(crate) fn set_patience(stream: &UnixStream) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))
 }
 
-/// Asks and waits for the answer, with the descriptor that may come along.
-pub(crate) fn ask(stream: &UnixStream, request: &LocalRequest) -> io::Result<(LocalReply, Option<File>)> {
-    send(stream, request, None)?;
+/// Asks and waits for the answer, with the descriptors that may come along.
+pub(crate) fn ask(stream: &UnixStream, request: &LocalRequest) -> io::Result<(LocalReply, Vec<File>)> {
+    // Whoever is turned away is told so before having asked: the answer may be there although the question could not be sent.
+    let sent = send(stream, request, &[]);
+    let answered = hear(stream);
+    if answered.is_err() {
+        sent?;
+    }
+    answered
+}
+
+fn hear(stream: &UnixStream) -> io::Result<(LocalReply, Vec<File>)> {
     let mut line = Vec::new();
-    let mut received = None;
+    let mut received = Vec::new();
     let mut buffer = vec![0; 8192];
     while !line.ends_with(b"\n") {
-        let (read, descriptor) = receive(stream, &mut buffer)?;
+        let (read, descriptors) = receive(stream, &mut buffer)?;
         if read == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the agent closed the connection"));
         }
         line.extend_from_slice(&buffer[..read]);
-        received = received.or(descriptor);
+        received.extend(descriptors.into_iter().map(File::from));
         if line.len() > MAXIMUM_LINE_BYTES {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the agent's answer is too long"));
         }
     }
     let reply =
         serde_json::from_slice(&line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    Ok((reply, received.map(File::from)))
+    Ok((reply, received))
 }
 
-/// Sends a message's line, and a descriptor with its first byte.
-pub(crate) fn send(
-    stream: &UnixStream,
-    message: &impl Serialize,
-    descriptor: Option<&File>,
-) -> io::Result<()> {
+/// Sends a message's line, and descriptors with its first byte.
+pub(crate) fn send(stream: &UnixStream, message: &impl Serialize, descriptors: &[File]) -> io::Result<()> {
+    if descriptors.len() > MOST_DESCRIPTORS {
+        return Err(io::Error::other(format!(
+            "no more than {MOST_DESCRIPTORS} descriptors can be sent at once"
+        )));
+    }
     let mut line = serde_json::to_vec(message).map_err(io::Error::other)?;
     line.push(b'\n');
     let mut rest = line.as_slice();
-    let mut descriptor = descriptor;
+    let mut descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
     while !rest.is_empty() {
-        let descriptors = descriptor.map(AsFd::as_fd);
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        if !descriptors.as_slice().is_empty() {
-            control.push(SendAncillaryMessage::ScmRights(descriptors.as_slice()));
+        if !descriptors.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(&descriptors));
         }
         // NOSIGNAL: whoever asked may be gone, which is no reason to die.
         match rustix::net::sendmsg(stream, &[IoSlice::new(rest)], &mut control, SendFlags::NOSIGNAL) {
             Ok(sent) => {
                 rest = &rest[sent..];
-                descriptor = None;
+                descriptors.clear();
             }
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -92,8 +104,8 @@ pub(crate) fn send(
     Ok(())
 }
 
-fn receive(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+fn receive(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     // CLOEXEC: the recorded command must not inherit the spool, or its lock would outlive the recorder.
     let received = loop {
@@ -103,13 +115,13 @@ fn receive(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<(usize, Option<
             other => break other?,
         }
     };
-    let mut descriptor = None;
+    let mut descriptors = Vec::new();
     for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
-            descriptor = descriptor.or(descriptors.next());
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            descriptors.extend(received);
         }
     }
-    Ok((received.bytes, descriptor))
+    Ok((received.bytes, descriptors))
 }
 
 #[cfg(test)]
@@ -119,22 +131,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_descriptor_travels_with_its_line() {
+    fn descriptors_travel_with_their_line() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let mut file = tempfile::tempfile().unwrap();
-        let sent = file.try_clone().unwrap();
+        let mut files = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
+        let sent = files.each_ref().map(|file| file.try_clone().unwrap());
         let answer = std::thread::spawn(move || {
             let mut line = String::new();
             io::BufReader::new(&theirs).read_line(&mut line).unwrap();
             assert_eq!(line, "{\"Type\":\"status\"}\n");
             let reply = LocalReply::Refused { reason: "x".repeat(20_000) };
-            send(&theirs, &reply, Some(&sent)).unwrap();
+            send(&theirs, &reply, &sent).unwrap();
         });
-        let (reply, descriptor) = ask(&ours, &LocalRequest::Status).unwrap();
+        let (reply, descriptors) = ask(&ours, &LocalRequest::Status).unwrap();
         answer.join().unwrap();
         assert!(matches!(reply, LocalReply::Refused { reason } if reason.len() == 20_000));
-        descriptor.unwrap().write_all(b"through the descriptor").unwrap();
-        file.rewind().unwrap();
-        assert_eq!(io::read_to_string(file).unwrap(), "through the descriptor");
+        assert_eq!(descriptors.len(), 2);
+        for (number, mut descriptor) in descriptors.into_iter().enumerate() {
+            write!(descriptor, "through descriptor {number}").unwrap();
+        }
+        for (number, file) in files.iter_mut().enumerate() {
+            file.rewind().unwrap();
+            assert_eq!(io::read_to_string(file).unwrap(), format!("through descriptor {number}"));
+        }
     }
 }

@@ -1,8 +1,12 @@
 //! The `hansard-agent` program: enrols an instance, runs the agent, records sessions.
 
+mod account;
+mod append_only;
+mod backoff;
 mod client;
 mod durable;
 mod enrol;
+mod foreign;
 mod identity;
 mod local_socket;
 mod logging;
@@ -11,13 +15,14 @@ mod run;
 mod settings;
 mod state_directory;
 mod status;
+mod system_settings;
 
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use agent_protocol::Capture;
-use capture_terminal::TerminalCapture;
+use agent_protocol::Segmenting;
+use capture_terminal::{TerminalRecorder, TerminalSegmenting};
 use clap::Parser as _;
 
 use crate::settings::{Arguments, CommandLine, PTY_CHILD};
@@ -25,26 +30,30 @@ use crate::settings::{Arguments, CommandLine, PTY_CHILD};
 /// What this program says about itself to the control plane and in recordings.
 const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Every kind of capture this agent offers. A new kind is a new line.
-fn captures() -> Vec<Box<dyn Capture>> {
+/// Every kind of capture of whose spools this agent makes segments. A new kind is a new line.
+fn capture_kinds() -> Vec<Box<dyn Segmenting>> {
+    vec![Box::new(TerminalSegmenting::default())]
+}
+
+/// The recorder of a person's command.
+fn terminal_recorder() -> TerminalRecorder {
     // The same program again, whatever its file is called by now, as the command's first self.
-    let launcher = ["/proc/self/exe", PTY_CHILD, "--"].map(OsString::from).to_vec();
-    vec![Box::new(TerminalCapture::new(launcher))]
+    TerminalRecorder::new(["/proc/self/exe", PTY_CHILD].map(OsString::from).to_vec())
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let CommandLine::PtyChild { login_shell, command } = &arguments.command {
+        return ExitCode::from(capture_terminal::run_as_session_leader(command, *login_shell));
+    }
+    let state_dir = arguments.state_dir();
     match arguments.command {
-        CommandLine::Enrol(options) => report(enrol::enrol(&arguments.state_dir, options)),
-        CommandLine::Run(options) => report(run::run(&arguments.state_dir, &options)),
-        CommandLine::Record(options) => ExitCode::from(record::record(&arguments.state_dir, options)),
-        CommandLine::Shell => {
-            ExitCode::from(record::record(&arguments.state_dir, settings::RecordOptions::shell()))
-        }
-        CommandLine::Status(options) => report(status::status(&arguments.state_dir, options.output)),
-        CommandLine::PtyChild { command } => {
-            ExitCode::from(capture_terminal::run_as_session_leader(&command))
-        }
+        CommandLine::Enrol(options) => report(state_dir.and_then(|at| enrol::enrol(&at, options))),
+        CommandLine::Run(options) => report(state_dir.and_then(|at| run::run(&at, &options))),
+        CommandLine::Record(options) => ExitCode::from(record::record(state_dir, options)),
+        CommandLine::Shell => ExitCode::from(record::shell(state_dir)),
+        CommandLine::Status(options) => report(state_dir.and_then(|at| status::status(&at, options.output))),
+        CommandLine::PtyChild { .. } => ExitCode::FAILURE,
     }
 }
 

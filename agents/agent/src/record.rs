@@ -1,101 +1,260 @@
-//! `hansard-agent record`: the person's side of a session.
+//! `hansard-agent record` and `hansard-agent shell`: the person's side of a session.
 
 use std::ffi::OsString;
-use std::io;
-use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::Command;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use agent_protocol::capture::CaptureSession;
+use agent_protocol::capture::{CaptureError, RecorderSession, SpoolName};
+use agent_protocol::clock;
 use agent_protocol::local::{LocalReply, LocalRequest};
 use capture_terminal::{KIND, PersonTerminal};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
+use crate::backoff::Backoff;
+use crate::foreign::{Caller, Doubt};
 use crate::identity::Identity;
-use crate::local_socket;
-use crate::settings::{RecordOptions, SessionEnvironment};
+use crate::settings::{RecordOptions, STATE_DIR_VARIABLE, SessionEnvironment};
 use crate::state_directory::StateDirectory;
-use crate::{captures, chain, complain};
+use crate::{account, local_socket, system_settings};
+use crate::{chain, complain, terminal_recorder};
 
 /// What `record` answers when it did not run the command, or ended it: no shell uses it for a command's own failure.
 const REFUSED: u8 = 125;
 
+/// How long an agent that has no time is asked again, and how often.
+const BUSY_FOR: Duration = Duration::from_secs(15);
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// How long ago, at most, a session can have begun that this process was just given.
+const SAME_CLOCK_WITHIN: Duration = Duration::from_secs(60);
+
 /// How much of a command's text is kept for readers.
 const LONGEST_COMMAND_BYTES: usize = 32 * 1024;
 
-/// Runs a command, recorded as the configuration wants it. Returns the exit code.
-pub(crate) fn record(state_dir: &Path, options: RecordOptions) -> u8 {
+/// `record`: runs a command, recorded as the configuration wants it. Returns the exit code.
+pub(crate) fn record(state_dir: Result<PathBuf, String>, options: RecordOptions) -> u8 {
     let environment = SessionEnvironment::of_this_process();
     let command = if options.command.is_empty() {
         vec![environment.shell.clone().unwrap_or_else(|| "/bin/sh".into())]
     } else {
         options.command
     };
-    let outcome = match begin(&StateDirectory::at(state_dir), &command, &environment) {
-        Ok(Begun::Recorded(session)) => {
-            if !options.quiet {
+    let wish =
+        Wish { command, is_login_shell: false, environment, agent: OwnAgent::Warned, quiet: options.quiet };
+    state_dir.and_then(|at| run(&StateDirectory::at(&at), wish)).unwrap_or_else(say_why)
+}
+
+/// `shell`: what people are made to run instead of their own shell. What chooses the agent is the administrator's word, and what runs is
+/// the account's shell: nothing of that is taken from the environment.
+pub(crate) fn shell(state_dir: Result<PathBuf, String>) -> u8 {
+    let begin = || {
+        let state_dir = state_dir?;
+        let environment = SessionEnvironment::of_this_process();
+        let shell = account_shell()?;
+        let mut command = vec![shell.clone()];
+        // As sshd does it: who wants no command logs in.
+        let is_login_shell = environment.original_command.is_none();
+        if let Some(original) = &environment.original_command {
+            command.extend(["-c".into(), original.clone()]);
+        }
+        let environment = SessionEnvironment { shell: Some(shell), ..environment };
+        let wish = Wish { command, is_login_shell, environment, agent: OwnAgent::Refused, quiet: false };
+        run(&StateDirectory::at(&state_dir), wish)
+    };
+    begin().unwrap_or_else(say_why)
+}
+
+fn say_why(refusal: String) -> u8 {
+    complain(&refusal);
+    REFUSED
+}
+
+/// The shell that passwd names for whoever started this process.
+fn account_shell() -> Result<OsString, String> {
+    let user_id = Caller::of_this_process().user_id();
+    let account = account::of(user_id)
+        .ok_or_else(|| format!("refused: user {user_id} has no account, and so no shell to run"))?;
+    let identity = |path: &Path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    let ours = identity(Path::new("/proc/self/exe"));
+    if ours.is_some() && identity(&account.shell) == ours {
+        return Err(format!(
+            "refused: the shell of {} is {}, this program itself, which would start itself for ever",
+            account.name,
+            account.shell.display()
+        ));
+    }
+    Ok(account.shell.into())
+}
+
+/// What a person wants to run, and how.
+struct Wish {
+    command: Vec<OsString>,
+    is_login_shell: bool,
+    environment: SessionEnvironment,
+    agent: OwnAgent,
+    quiet: bool,
+}
+
+impl Wish {
+    /// A refusal because no agent was found. Where the environment names one in vain, it says why that one was not asked.
+    fn not_found(&self, refusal: String) -> String {
+        if self.agent == OwnAgent::Refused && self.environment.names_state_dir {
+            format!(
+                "{refusal}; {STATE_DIR_VARIABLE} is set, and `shell` does not read it: only --state-dir, or state_dir in {}, \
+                 names its agent",
+                system_settings::PATH
+            )
+        } else {
+            refusal
+        }
+    }
+}
+
+/// What happens when the agent is in the hands of the person whom it records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OwnAgent {
+    /// Nothing runs.
+    Refused,
+    /// People may record themselves for themselves.
+    Warned,
+}
+
+impl OwnAgent {
+    fn decide(self, checked: Result<(), Doubt>) -> Result<(), String> {
+        match (self, checked) {
+            (OwnAgent::Refused, Err(doubt)) => {
+                Err(format!("refused: the agent may be the recorded person's own: {doubt}"))
+            }
+            (OwnAgent::Warned, Err(Doubt::WithinReach(why))) => {
+                complain(&format!(
+                    "warning: this agent may be the recorded person's own, whose recordings prove nothing: {why}"
+                ));
+                Ok(())
+            }
+            (OwnAgent::Warned, Err(Doubt::Unseen(_))) | (_, Ok(())) => Ok(()),
+        }
+    }
+}
+
+fn run(directory: &StateDirectory, wish: Wish) -> Result<u8, String> {
+    // From here on this process's descriptors and memory are nobody's but root's: neither debuggers of the same user nor
+    // /proc hand them out. An agent that is not root's has to see the process itself, and cannot be kept from its user anyway.
+    if fs::metadata(directory.path()).is_ok_and(|directory| directory.uid() == 0) {
+        // Where that cannot be had, everything else holds as well.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+    match begin(directory, &wish)? {
+        Begun::Recorded(session) => {
+            if !wish.quiet {
                 complain(&format!("recording this session as {}", session.token));
             }
             run_recorded(session)
         }
-        Ok(Begun::NotRecorded(reason)) => {
-            if !options.quiet {
+        Begun::NotRecorded(reason) => {
+            if !wish.quiet {
                 complain(&format!("not recorded: {reason}"));
             }
-            return run_unrecorded(&command);
+            Ok(run_unrecorded(&wish))
         }
-        Err(refusal) => Err(refusal),
-    };
-    outcome.unwrap_or_else(|refusal| {
-        complain(&refusal);
-        REFUSED
-    })
+    }
 }
 
 enum Begun {
-    Recorded(CaptureSession),
+    Recorded(RecorderSession),
     NotRecorded(String),
 }
 
 /// Asks the agent. Where no agent runs, only a signed configuration that says "off" lets the command run.
-fn begin(
-    directory: &StateDirectory,
-    command: &[OsString],
-    environment: &SessionEnvironment,
-) -> Result<Begun, String> {
-    let connected = local_socket::connect(directory).map_err(|error| {
-        format!("refused: the agent cannot be reached in {}: {error}", directory.path().display())
-    })?;
-    let Some(stream) = connected else { return without_agent(directory) };
+fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
+    // Before anything there is believed, a signed configuration included.
+    let caller = Caller::of_this_process();
+    let directory_is_foreign = caller.check_directory(directory.path());
+    let in_question = directory_is_foreign.is_err();
+    let unseen = matches!(directory_is_foreign, Err(Doubt::Unseen(_)));
+    let decided = wish.agent.decide(directory_is_foreign);
+    decided.map_err(|refusal| if unseen { wish.not_found(refusal) } else { refusal })?;
+    // One warning is enough; a refusal is none.
+    let mut warned = in_question;
+    let mut check = |stream: &UnixStream| {
+        if std::mem::replace(&mut warned, true) && wish.agent == OwnAgent::Warned {
+            return Ok(());
+        }
+        wish.agent.decide(caller.check_process(stream))
+    };
 
-    let size = PersonTerminal::of_this_process().size();
+    let size = PersonTerminal::size_of_this_process();
     let text = |value: &OsString| value.to_string_lossy().into_owned();
     let request = LocalRequest::Begin {
-        kind: KIND.to_owned(),
-        command: readable(command),
-        columns: size.columns,
-        rows: size.rows,
-        term: environment.term.as_ref().map(text),
-        shell: environment.shell.as_ref().map(text),
+        kind: KIND,
+        command: readable(&wish.command),
+        columns: size.map_or(0, |size| size.columns),
+        rows: size.map_or(0, |size| size.rows),
+        term: wish.environment.term.as_ref().map(text),
+        shell: wish.environment.shell.as_ref().map(text),
     };
-    let (reply, spool) = local_socket::ask(&stream, &request)
-        .map_err(|error| format!("refused: the agent did not answer: {error}"))?;
-    match (reply, spool) {
-        (
-            LocalReply::Recorded { terminal_session_token, start_boottime_micros, least_free_bytes },
-            Some(spool),
-        ) => Ok(Begun::Recorded(CaptureSession {
-            token: terminal_session_token,
-            spool,
+    let Some((reply, files)) = ask(directory, &request, &mut check)? else {
+        return without_agent(directory).map_err(|refusal| wish.not_found(refusal));
+    };
+    let not_understood = || "refused: the agent's answer is not one to a session's begin".to_owned();
+    match reply {
+        LocalReply::Recorded {
+            terminal_session_token,
+            spools: names,
             start_boottime_micros,
-            terminal: size,
             least_free_bytes,
-            command: command.to_vec(),
-        })),
-        (LocalReply::NotRecorded { reason }, _) => Ok(Begun::NotRecorded(reason)),
-        (LocalReply::Refused { reason }, _) => Err(format!("refused: {reason}")),
-        (LocalReply::Recorded { .. }, None) | (LocalReply::Status { .. }, _) => {
-            Err("refused: the agent's answer is not one to a session's begin".to_owned())
+        } => {
+            let names = if names.is_empty() {
+                vec![SpoolName::parse(KIND.as_str()).map_err(|error| error.to_string())?]
+            } else {
+                names
+            };
+            if names.len() != files.len() {
+                return Err(not_understood());
+            }
+            Ok(Begun::Recorded(RecorderSession {
+                token: terminal_session_token,
+                spools: names.into_iter().zip(files).collect(),
+                start_boottime_micros,
+                terminal: size,
+                least_free_bytes,
+                command: wish.command.clone(),
+                is_login_shell: wish.is_login_shell,
+            }))
         }
+        LocalReply::NotRecorded { reason } => Ok(Begun::NotRecorded(reason)),
+        LocalReply::Refused { reason } | LocalReply::Busy { reason } => Err(format!("refused: {reason}")),
+        LocalReply::Status { .. } => Err(not_understood()),
+    }
+}
+
+/// Asks until the agent has time to answer, or no more. `None` when none is running.
+fn ask(
+    directory: &StateDirectory,
+    request: &LocalRequest,
+    check: &mut impl FnMut(&UnixStream) -> Result<(), String>,
+) -> Result<Option<(LocalReply, Vec<File>)>, String> {
+    let begun = Instant::now();
+    let mut wait = Backoff::between(FIRST_WAIT, LONGEST_WAIT);
+    loop {
+        let connected = local_socket::connect(directory).map_err(|error| {
+            format!("refused: the agent cannot be reached in {}: {error}", directory.path().display())
+        })?;
+        let Some(stream) = connected else { return Ok(None) };
+        check(&stream)?;
+        match local_socket::ask(&stream, request) {
+            Ok((LocalReply::Busy { .. }, _)) if begun.elapsed() < BUSY_FOR => {}
+            Ok(answer) => return Ok(Some(answer)),
+            Err(error) => return Err(format!("refused: the agent did not answer: {error}")),
+        }
+        drop(stream);
+        std::thread::sleep(wait.next());
     }
 }
 
@@ -113,20 +272,27 @@ fn without_agent(directory: &StateDirectory) -> Result<Begun, String> {
     }
 }
 
-fn run_recorded(session: CaptureSession) -> Result<u8, String> {
-    let capture = captures()
-        .into_iter()
-        .find(|capture| capture.capability().kind == KIND)
-        .ok_or("refused: this program records no terminals")?;
-    capture.run(session).map(|status| status.shell_code()).map_err(|error| chain(&error))
+fn run_recorded(session: RecorderSession) -> Result<u8, String> {
+    // The times of the recording are of the agent's clock, and time namespaces have their own.
+    let since_start = clock::boottime_micros().abs_diff(session.start_boottime_micros);
+    if Duration::from_micros(since_start) > SAME_CLOCK_WITHIN {
+        return Err(
+            "refused: this process has another boot clock than the agent; it is in another time namespace"
+                .to_owned(),
+        );
+    }
+    match terminal_recorder().record(session) {
+        Ok(status) => Ok(status.shell_code()),
+        Err(CaptureError::NotDelivered { .. }) => Ok(REFUSED),
+        Err(error) => Err(chain(&error)),
+    }
 }
 
 /// Becomes the command: nothing of ours stays in the way.
-fn run_unrecorded(command: &[OsString]) -> u8 {
-    let Some((program, arguments)) = command.split_first() else { return REFUSED };
-    let error = Command::new(program).args(arguments).exec();
-    complain(&format!("cannot run {program:?}: {error}"));
-    if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }
+fn run_unrecorded(wish: &Wish) -> u8 {
+    let (code, why) = capture_terminal::become_command(&wish.command, wish.is_login_shell);
+    complain(&why);
+    code
 }
 
 /// The command for readers: text, and not endless.

@@ -8,9 +8,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use recording::InstanceId;
 use url::Url;
 
+use crate::system_settings;
+
 /// The hidden command that becomes the recorded command.
 pub(crate) const PTY_CHILD: &str = "pty-child";
 
+pub(crate) const STATE_DIR_VARIABLE: &str = "HANSARD_AGENT_STATE_DIR";
+const DEFAULT_STATE_DIR: &str = "/var/lib/hansard-agent";
 const DEFAULT_MOST_SESSIONS_OF_A_USER: usize = 64;
 const DEFAULT_MINIMUM_FREE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -18,17 +22,27 @@ const DEFAULT_MINIMUM_FREE_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Parser)]
 #[command(name = "hansard-agent", version)]
 pub(crate) struct Arguments {
-    /// Where keys, configuration and spool are kept.
-    #[arg(
-        long,
-        global = true,
-        env = "HANSARD_AGENT_STATE_DIR",
-        default_value = "/var/lib/hansard-agent",
-        value_name = "DIR"
-    )]
-    pub(crate) state_dir: PathBuf,
+    /// Where keys, configuration and spool are kept [env: HANSARD_AGENT_STATE_DIR, which `shell` ignores; then `state_dir` in
+    /// /etc/hansard-agent/agent.toml; default: /var/lib/hansard-agent].
+    #[arg(long, global = true, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: CommandLine,
+}
+
+impl Arguments {
+    /// The state directory by the strongest word there is: the flag, the environment, the administrator's file, the default. What a
+    /// person is made to run must not take it from the environment, which that person fills.
+    pub(crate) fn state_dir(&self) -> Result<PathBuf, String> {
+        let environment = match self.command {
+            CommandLine::Shell => None,
+            _ => of_environment(STATE_DIR_VARIABLE),
+        };
+        match self.state_dir.clone().or(environment.map(PathBuf::from)) {
+            Some(state_dir) => Ok(state_dir),
+            None => Ok(system_settings::load()?.state_dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into())),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,13 +53,17 @@ pub(crate) enum CommandLine {
     Run(RunOptions),
     /// Record a command's terminal session; without a command, a shell.
     Record(RecordOptions),
-    /// Record a shell: the same as `record` without a command.
+    /// Record the account's shell as a login shell, or through it what SSH_ORIGINAL_COMMAND says. It is what people are made to run, by
+    /// ForceCommand in sshd_config for instance: nothing that they can set chooses the agent, and one of their own is refused.
     Shell,
     /// Show how the agent stands: identity, configuration, link, sessions in the spool.
     Status(StatusOptions),
-    /// Become a command on the terminal that is standard input.
+    /// Become a command that leads a session, on the terminal among the standard descriptors.
     #[command(name = PTY_CHILD, hide = true)]
     PtyChild {
+        /// Become a login shell.
+        #[arg(long)]
+        login_shell: bool,
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
@@ -53,7 +71,7 @@ pub(crate) enum CommandLine {
 
 #[derive(Args)]
 pub(crate) struct EnrolOptions {
-    /// The address of the control plane, such as https://hansard.example.org.
+    /// The address of the control plane, such as `https://hansard.example.org`.
     #[arg(long, value_parser = parse_server)]
     pub(crate) server: Url,
     /// The join token. Other users can see arguments; --token-file and the variable keep it to yourself.
@@ -140,13 +158,6 @@ pub(crate) struct RecordOptions {
     pub(crate) command: Vec<OsString>,
 }
 
-impl RecordOptions {
-    /// A shell.
-    pub(crate) fn shell() -> Self {
-        RecordOptions { quiet: false, command: Vec::new() }
-    }
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct StatusOptions {
     /// How to print it.
@@ -167,15 +178,27 @@ pub(crate) enum Output {
 pub(crate) struct SessionEnvironment {
     pub(crate) shell: Option<OsString>,
     pub(crate) term: Option<OsString>,
+    /// What a person asked sshd for, where sshd was told to run something else.
+    pub(crate) original_command: Option<OsString>,
+    /// Whether it names an agent's state directory, which `shell` does not take from it.
+    pub(crate) names_state_dir: bool,
 }
 
 impl SessionEnvironment {
     /// As this process has it.
-    #[allow(clippy::disallowed_methods)] // this is the one configuration module
     pub(crate) fn of_this_process() -> Self {
-        let find = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        SessionEnvironment { shell: find("SHELL"), term: find("TERM") }
+        SessionEnvironment {
+            shell: of_environment("SHELL"),
+            term: of_environment("TERM"),
+            original_command: of_environment("SSH_ORIGINAL_COMMAND"),
+            names_state_dir: of_environment(STATE_DIR_VARIABLE).is_some(),
+        }
     }
+}
+
+#[allow(clippy::disallowed_methods)] // this is the one configuration module
+fn of_environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 fn parse_server(text: &str) -> Result<Url, String> {

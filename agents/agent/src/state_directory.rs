@@ -11,8 +11,8 @@ use recording::AgentId;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
-use crate::durable;
 use crate::identity::SEALING_KEY;
+use crate::{append_only, durable};
 
 /// Passable but not listable: people who record must reach the socket and the signed configuration. The spool and the keys are their
 /// owner's alone.
@@ -74,6 +74,13 @@ impl StateDirectory {
             Ok(key) => durable::write(&self.spool().join(SEALING_KEY), &key, PRIVATE_MODE).map_err(cannot)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(cannot(error)),
+        }
+        // No recorder's session is delivered from there: whoever is done with it must be able to remove it.
+        for entry in fs::read_dir(self.spool()).map_err(cannot)? {
+            let entry = entry.map_err(cannot)?;
+            if entry.file_type().map_err(cannot)?.is_dir() {
+                append_only::take_off_files_in(&entry.path()).map_err(cannot)?;
+            }
         }
         fs::rename(self.spool(), &aside).map_err(cannot)?;
         DirBuilder::new().mode(PRIVATE_FOLDER_MODE).create(self.spool()).map_err(cannot)?;

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use agent_protocol::configuration::EffectiveConfiguration;
-use agent_protocol::local::{LinkState, LocalReply, LocalRequest, LocalSession, LocalStatus, SessionState};
+use agent_protocol::local::{
+    DamagedFiles, LinkState, LocalReply, LocalRequest, LocalSession, LocalStatus, SessionState,
+};
 use recording::TerminalSessionToken;
 use serde::Serialize;
 
@@ -72,6 +74,7 @@ fn ask(directory: &StateDirectory) -> Result<Option<LocalStatus>, String> {
     let Some(stream) = local_socket::connect(directory).map_err(cannot)? else { return Ok(None) };
     match local_socket::ask(&stream, &LocalRequest::Status).map_err(cannot)? {
         (LocalReply::Status { status }, _) => Ok(Some(*status)),
+        (LocalReply::Busy { reason }, _) => Err(format!("the agent is busy: {reason}")),
         _ => Err("the agent's answer is not one to a question for its status".to_owned()),
     }
 }
@@ -102,10 +105,27 @@ fn print_table(status: &Status) {
                 LinkState::Connecting => "down, being dialled",
             };
             say(&format!("link           {link}{}", because(running.last_error.as_deref())));
+            if let Some(damaged) = &running.damaged_files {
+                print_damaged(damaged);
+            }
             for session in &running.sessions {
                 say(&format!("session        {}", describe_session(session)));
             }
         }
+    }
+}
+
+fn print_damaged(damaged: &DamagedFiles) {
+    say(&format!("damaged spools {} bytes of at most {}", damaged.bytes, damaged.most_bytes));
+    for user in &damaged.users {
+        let whose = user.user_id.map_or("a user who is not known".to_owned(), |id| format!("user {id}"));
+        let refused = user.refused.as_deref().map(|why| format!("; new sessions are refused: {why}"));
+        say(&format!(
+            "               {whose}: {} of at most {}{}",
+            user.bytes,
+            user.most_bytes,
+            refused.unwrap_or_default()
+        ));
     }
 }
 

@@ -101,8 +101,8 @@ agent_error_codes! {
     InvalidObjectName => "InvalidObjectName", 400, false;
     /// The grant is expired or malformed: ask for a new one.
     InvalidGrant => "InvalidGrant", 403, true;
-    /// Other bytes are already there.
-    ObjectAlreadyExists => "ObjectAlreadyExists", 409, false;
+    /// Other bytes are already there: somebody else who writes the bucket laid them, and may take them away.
+    ObjectAlreadyExists => "ObjectAlreadyExists", 409, true;
     /// The bytes are not the granted ones.
     ObjectMismatch => "ObjectMismatch", 400, true;
     /// The object is not there yet: upload it again.
@@ -113,6 +113,13 @@ agent_error_codes! {
     InvalidSegment => "InvalidSegment", 400, false;
     /// The manifest's signature, chain or segments are wrong.
     InvalidManifest => "InvalidManifest", 400, false;
+    /// Nothing can be written to the recording's storage target now. It may be mended, or set anew: keep everything, and
+    /// open the recording again with growing pauses and after each new configuration.
+    StorageTargetUnusable => "StorageTargetUnusable", 503, true;
+    /// The agent has as many open recordings as it may have: keep everything, and open it when one has ended.
+    TooManyOpenRecordings => "TooManyOpenRecordings", 429, true;
+    /// The agent has as many granted or uploaded bytes that no recording has claimed as it may have.
+    TooManyUnclaimedBytes => "TooManyUnclaimedBytes", 429, true;
     /// Too many requests.
     Throttling => "Throttling", 429, true;
     /// The server failed.

@@ -1,6 +1,7 @@
 //! What an agent and the control plane say to each other: the bodies of `/agent/v1`, the messages of the link, the token that
-//! proves each request, the signed configuration, the local socket between a person's `record` and the running agent, and the
-//! trait that every kind of capture implements.
+//! proves each request, the signed configuration, the local socket between a person's `record` and the running agent, what a recorder
+//! and a person's side of a session say to each other, and the agent's half of every kind of capture; with what all need of the
+//! operating system: a clock, and the list of signals.
 
 pub mod capture;
 pub mod claims;
@@ -12,9 +13,11 @@ pub mod errors;
 pub mod keys;
 pub mod link;
 pub mod local;
+pub mod person;
 pub mod recordings;
+pub mod signals;
 
-pub use capture::{Capability, Capture};
+pub use capture::{Capability, Segmenting};
 pub use claims::{AgentClaims, ClaimsRefused};
 pub use configuration::{ConfigurationRefused, EffectiveConfiguration, SignedConfiguration};
 pub use encoding::{Base64Bytes, InvalidPublicKey, PublicKey};

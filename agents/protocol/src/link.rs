@@ -34,6 +34,17 @@ pub enum AgentMessage {
         /// Its revision.
         revision: u64,
     },
+    /// How many recordings wait in the spool because the control plane does not take them; said once after hello, and
+    /// whenever it changes.
+    #[serde(rename = "waiting", rename_all = "PascalCase")]
+    Waiting {
+        /// How many there are now.
+        recordings: u32,
+        /// Why most of them wait; absent when none does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        reason: Option<String>,
+    },
 }
 
 /// What the control plane says on the link.
@@ -70,5 +81,11 @@ mod tests {
             serde_json::from_str::<AgentMessage>(applied).unwrap(),
             AgentMessage::ConfigurationApplied { revision: 4 }
         );
+        let waiting = AgentMessage::Waiting { recordings: 2, reason: Some("r".into()) };
+        let text = serde_json::to_string(&waiting).unwrap();
+        assert_eq!(text, r#"{"Type":"waiting","Recordings":2,"Reason":"r"}"#);
+        assert_eq!(serde_json::from_str::<AgentMessage>(&text).unwrap(), waiting);
+        let none = serde_json::to_string(&AgentMessage::Waiting { recordings: 0, reason: None }).unwrap();
+        assert_eq!(none, r#"{"Type":"waiting","Recordings":0}"#);
     }
 }

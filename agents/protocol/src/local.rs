@@ -1,8 +1,10 @@
-//! The socket between a person's `record` and the running agent: one JSON line each way. With `recorded` travels the spool file's
-//! descriptor, so that the person's process never needs leave to open the spool.
+//! The socket between a person's `record` and the running agent: one JSON line each way. With `recorded` travel the spool files'
+//! descriptors, so that the person's process never needs leave to open a spool.
 
-use recording::TerminalSessionToken;
+use recording::{CaptureKind, TerminalSessionToken};
 use serde::{Deserialize, Serialize};
+
+use crate::capture::SpoolName;
 
 /// The socket's name in the state directory.
 pub const SOCKET_NAME: &str = "agent.sock";
@@ -17,13 +19,13 @@ pub enum LocalRequest {
     /// A session is about to begin.
     #[serde(rename = "begin", rename_all = "PascalCase")]
     Begin {
-        /// The kind of capture: `terminal`.
-        kind: String,
+        /// The kind of capture.
+        kind: CaptureKind,
         /// The command and its arguments, for people to read.
         command: Vec<String>,
-        /// The terminal's width.
+        /// The terminal's width; 0 where there is no terminal.
         columns: u16,
-        /// The terminal's height.
+        /// The terminal's height; 0 where there is no terminal.
         rows: u16,
         /// The terminal's type, as in `TERM`.
         term: Option<String>,
@@ -51,11 +53,20 @@ pub enum LocalReply {
         /// Why, for the person.
         reason: String,
     },
-    /// The session is recorded into the descriptor that comes along.
+    /// Too much of this user's waits for an answer already: ask again in a moment.
+    #[serde(rename = "busy", rename_all = "PascalCase")]
+    Busy {
+        /// What is too much, for the person.
+        reason: String,
+    },
+    /// The session is recorded into the descriptors that come along.
     #[serde(rename = "recorded", rename_all = "PascalCase")]
     Recorded {
         /// The session's token.
         terminal_session_token: TerminalSessionToken,
+        /// The spools whose descriptors come along, in their order. An agent that knew no more than one names none: it is the kind's.
+        #[serde(default)]
+        spools: Vec<SpoolName>,
         /// CLOCK_BOOTTIME at the recording's start: time zero of its events.
         start_boottime_micros: u64,
         /// The session ends when less than this is free on the spool's file system, so that what is recorded can still be
@@ -82,6 +93,35 @@ pub struct LocalStatus {
     pub last_error: Option<String>,
     /// The sessions in the spool.
     pub sessions: Vec<LocalSession>,
+    /// The damaged spools that are kept, if there are any: for those who may see the sessions all of them, for others their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damaged_files: Option<DamagedFiles>,
+}
+
+/// How much of what could not be read is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DamagedFiles {
+    /// Bytes of all users.
+    pub bytes: u64,
+    /// How many they may be. Beyond, new sessions are refused to those whose files are among them.
+    pub most_bytes: u64,
+    /// Whose they are.
+    pub users: Vec<DamagedOfUser>,
+}
+
+/// One user's share of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DamagedOfUser {
+    /// The user, if that is known.
+    pub user_id: Option<u32>,
+    /// Bytes.
+    pub bytes: u64,
+    /// How many they may be.
+    pub most_bytes: u64,
+    /// Why new sessions of this user are refused, if they are.
+    pub refused: Option<String>,
 }
 
 /// Whether the control plane can be heard.

@@ -1,96 +1,186 @@
-//! The terminal of the person: its size, raw mode while a session runs, and its settings afterwards, whatever happens.
+//! The terminal of the person: its size, its modes while a session runs and afterwards, whatever happens.
 
-use std::io::{self, Stdin, Stdout};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use recording::TerminalSize;
-use rustix::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::termios::{self, OptionalActions, Termios};
+use rustix::stdio;
+use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 
-const SIZE_WITHOUT_TERMINAL: TerminalSize = TerminalSize { columns: 80, rows: 24 };
+use crate::sink::{Sink, reopen};
 
-/// The standard input and output of this process.
-#[derive(Debug)]
+/// The terminal among this process's standard descriptors.
+#[derive(Debug, Clone)]
 pub struct PersonTerminal {
-    pub(crate) input: Stdin,
-    pub(crate) output: Stdout,
-    /// The output once more, for writing without waiting.
-    unblocked: Option<OwnedFd>,
+    terminal: BorrowedFd<'static>,
+    /// Where what the command's terminal prints is shown: where the person looks.
+    screen: BorrowedFd<'static>,
+    modes: Arc<Mutex<Modes>>,
+}
+
+#[derive(Debug, Default)]
+struct Modes {
+    /// Whether every key is passed through.
+    raw: bool,
+    /// Whether nobody is at it any more: its window was closed, or its connection broke.
+    gone: bool,
+    /// What to restore then.
+    before: Option<Termios>,
 }
 
 impl PersonTerminal {
-    /// This process's own.
-    pub fn of_this_process() -> Self {
-        let output = io::stdout();
-        let unblocked = reopen_without_blocking(&output);
-        PersonTerminal { input: io::stdin(), output, unblocked }
+    /// This process's own, if one of its standard descriptors is one.
+    pub fn of_this_process() -> Option<Self> {
+        let is_terminal = |fd: &BorrowedFd<'static>| termios::isatty(*fd);
+        let terminal = [stdio::stdin(), stdio::stdout(), stdio::stderr()].into_iter().find(is_terminal)?;
+        let screen = [stdio::stdout(), stdio::stderr()].into_iter().find(is_terminal);
+        Some(PersonTerminal { terminal, screen: screen.unwrap_or(terminal), modes: Arc::default() })
     }
 
-    /// Where [`PersonTerminal::show_some`] writes.
-    pub(crate) fn shown_on(&self) -> BorrowedFd<'_> {
-        self.unblocked.as_ref().map_or_else(|| self.output.as_fd(), AsFd::as_fd)
+    /// The size of this process's terminal; 80 by 24 where it has none. `None` where there is no terminal.
+    pub fn size_of_this_process() -> Option<TerminalSize> {
+        let terminal = Self::of_this_process()?;
+        // It may be gone by now: then it is a terminal all the same.
+        Some(terminal.size().unwrap_or(TerminalSize::WITHOUT_TERMINAL))
     }
 
-    /// The terminal's size; 80 by 24 where there is no terminal or it has no size.
-    pub fn size(&self) -> TerminalSize {
-        [self.input.as_fd(), self.output.as_fd()]
-            .into_iter()
-            .filter_map(|fd| termios::tcgetwinsize(fd).ok())
-            .map(|size| TerminalSize { columns: size.ws_col, rows: size.ws_row })
-            .find(|size| size.columns > 0 && size.rows > 0)
-            .unwrap_or(SIZE_WITHOUT_TERMINAL)
+    /// The terminal's size; 80 by 24 where it has none. `None` once the terminal is gone.
+    pub(crate) fn size(&self) -> Option<TerminalSize> {
+        let sizes = [self.terminal, self.screen].map(|fd| termios::tcgetwinsize(fd).ok());
+        let sizes: Vec<_> = sizes.into_iter().flatten().collect();
+        let sizes = (!sizes.is_empty()).then_some(sizes)?.into_iter();
+        let mut sizes = sizes.map(|size| TerminalSize { columns: size.ws_col, rows: size.ws_row });
+        Some(sizes.find(|size| size.columns > 0 && size.rows > 0).unwrap_or(TerminalSize::WITHOUT_TERMINAL))
     }
 
-    /// The settings of the terminal that is typed on; `None` when the input is something else.
-    pub(crate) fn settings(&self) -> Option<Termios> {
-        termios::tcgetattr(self.input.as_fd()).ok()
+    pub(crate) fn settings(&self) -> io::Result<Termios> {
+        Ok(termios::tcgetattr(self.terminal)?)
     }
 
-    /// Passes every key through until the guard is dropped.
-    pub(crate) fn raw(&self) -> io::Result<Option<RawMode<'_>>> {
-        let Some(saved) = self.settings() else { return Ok(None) };
-        let mut raw = saved.clone();
-        raw.make_raw();
-        termios::tcsetattr(self.input.as_fd(), OptionalActions::Now, &raw)?;
-        Ok(Some(RawMode { terminal: self, saved }))
+    /// Where to show.
+    pub(crate) fn sink(&self) -> Sink {
+        Sink::to(self.screen)
     }
 
-    /// Writes as much of it as there is room for now; 0 when there is none.
-    pub(crate) fn show_some(&self, bytes: &[u8]) -> io::Result<usize> {
-        match rustix::io::write(self.shown_on(), bytes) {
-            Ok(written) => Ok(written),
-            // Somebody may have made the shared terminal non-blocking, too.
-            Err(Errno::INTR | Errno::AGAIN) => Ok(0),
-            Err(error) => Err(error.into()),
+    /// Where to read what is typed, if possible without waiting where somebody else was faster.
+    pub(crate) fn keys(&self) -> io::Result<Keys> {
+        match reopen(self.terminal, OFlags::RDONLY) {
+            Some(fd) => Ok(Keys { fd, never_waits: true }),
+            None => Ok(Keys { fd: self.terminal.try_clone_to_owned()?, never_waits: false }),
         }
     }
-}
 
-/// Opens a terminal or pipe once more. To make it non-blocking as it is would make it so for everybody who shares it. What cannot be
-/// opened is written to as it is, and then a person who stops the output stops the recorder; a file never stops it.
-fn reopen_without_blocking(output: &Stdout) -> Option<OwnedFd> {
-    let is_pipe = || {
-        rustix::fs::fstat(output).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
-    };
-    if !termios::isatty(output) && !is_pipe() {
-        return None;
+    /// Whether the terminal is this process's to use now. Where it is no controlling terminal there is no job control either.
+    pub(crate) fn in_foreground(&self) -> bool {
+        nix::unistd::tcgetpgrp(self.terminal).map_or(true, |group| group == nix::unistd::getpgrp())
     }
-    let path = format!("/proc/self/fd/{}", output.as_fd().as_raw_fd());
-    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).ok()
+
+    pub(crate) fn is_raw(&self) -> bool {
+        self.modes().raw
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.modes().gone
+    }
+
+    /// Passes every key through, from now until [`PersonTerminal::restore`]; not from the background, where a change would stop
+    /// this process. A terminal that is gone has no keys, and is no error: what runs on goes on.
+    pub(crate) fn make_raw(&self) -> io::Result<()> {
+        let mut modes = self.modes();
+        match self.try_make_raw(&mut modes) {
+            Err(error) if is_gone(&error) => {
+                modes.gone = true;
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn try_make_raw(&self, modes: &mut Modes) -> io::Result<()> {
+        if !self.in_foreground() {
+            return Ok(());
+        }
+        let now = self.settings()?;
+        let raw = raw(&now);
+        // After a stop the shell has mostly set its own; some do not, and then it still is as it was made here.
+        if modes.before.is_none() || !alike(&now, &raw) {
+            modes.before = Some(now);
+        }
+        termios::tcsetattr(self.terminal, OptionalActions::Now, &raw)?;
+        modes.raw = true;
+        Ok(())
+    }
+
+    /// After this process was stopped, and so somebody else may have had the terminal.
+    pub(crate) fn forget_raw(&self) {
+        self.modes().raw = false;
+    }
+
+    /// Whether it is as shells leave it to commands: it echoes and edits lines, and no other program has it in its own modes.
+    pub(crate) fn is_plain(&self) -> bool {
+        let plain = LocalModes::ICANON | LocalModes::ECHO;
+        self.settings().is_ok_and(|settings| settings.local_modes.contains(plain))
+    }
+
+    /// Gives the terminal back as it was.
+    pub(crate) fn restore(&self) {
+        let mut modes = self.modes();
+        if !std::mem::take(&mut modes.raw) {
+            return;
+        }
+        let Some(before) = &modes.before else { return };
+        // In the background it belongs to somebody else. Another program of the same pipeline may have set its own modes since.
+        if self.in_foreground() && self.settings().is_ok_and(|now| alike(&now, &raw(before))) {
+            // Drain: what was shown last must not be printed with the restored settings. If the terminal is gone, nothing is to be
+            // restored.
+            let _ = termios::tcsetattr(self.terminal, OptionalActions::Drain, before);
+        }
+    }
+
+    fn modes(&self) -> MutexGuard<'_, Modes> {
+        // One plain value; a panic elsewhere leaves it whole.
+        self.modes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Restores the terminal's settings when it is dropped.
-pub(crate) struct RawMode<'a> {
-    terminal: &'a PersonTerminal,
-    saved: Termios,
+/// What the system says of a terminal that was hung up.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::IO | Errno::NXIO | Errno::NODEV | Errno::BADF))
 }
 
-impl Drop for RawMode<'_> {
+fn raw(settings: &Termios) -> Termios {
+    let mut raw = settings.clone();
+    raw.make_raw();
+    raw
+}
+
+fn alike(one: &Termios, other: &Termios) -> bool {
+    (one.input_modes, one.output_modes, one.local_modes)
+        == (other.input_modes, other.output_modes, other.local_modes)
+}
+
+/// What is typed.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    fd: OwnedFd,
+    /// A read where another program took what there was returns at once.
+    pub(crate) never_waits: bool,
+}
+
+impl AsFd for Keys {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Restores the terminal when it is dropped.
+pub(crate) struct Restored<'a>(pub(crate) &'a PersonTerminal);
+
+impl Drop for Restored<'_> {
     fn drop(&mut self) {
-        // Drain: what was shown last must not be printed with the restored settings. If the terminal is gone, nothing is to be
-        // restored.
-        let _ = termios::tcsetattr(self.terminal.input.as_fd(), OptionalActions::Drain, &self.saved);
+        self.0.restore();
     }
 }

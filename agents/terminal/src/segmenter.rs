@@ -1,6 +1,6 @@
 //! The half in the agent: spool records of a terminal become segments.
 
-use agent_protocol::capture::{Pushed, Segmenter};
+use agent_protocol::capture::{BadState, Pushed, Segmenter, SegmenterState};
 use recording::spool::BadRecord;
 use recording::{
     Compressor, CutPolicy, CutterState, Micros, RecordKind, Segment, SegmentCutter, SegmentEntry,
@@ -64,14 +64,16 @@ impl TerminalSegmenter {
 
 impl Segmenter for TerminalSegmenter {
     fn push(&mut self, record: &SpoolRecord<'_>) -> Result<Pushed, BadRecord> {
-        if record.kind == RecordKind::TERMINAL_OUTPUT && record.at <= Micros::LATEST {
-            self.cutter.push_output(record.at, record.payload);
+        if matches!(record.kind, RecordKind::TERMINAL_OUTPUT | RecordKind::ERROR_OUTPUT) {
+            self.cutter.push_record(record)?;
             return Ok(Pushed::Content);
         }
         let event = record.terminal_event()?;
         self.cutter.push(&event);
         Ok(match event.kind {
-            TerminalEventKind::Output(_) | TerminalEventKind::Resize(_) => Pushed::Content,
+            TerminalEventKind::Output(_)
+            | TerminalEventKind::ErrorOutput(_)
+            | TerminalEventKind::Resize(_) => Pushed::Content,
             TerminalEventKind::Gap(gap) => Pushed::Gap(gap.reason),
             TerminalEventKind::Exit(status) => Pushed::Exit(status),
         })
@@ -98,8 +100,12 @@ impl Segmenter for TerminalSegmenter {
         self.cutter.finish(compressor)
     }
 
-    fn state(&self) -> &CutterState {
-        self.cutter.state()
+    fn state(&self) -> Result<SegmenterState, BadState> {
+        SegmenterState::of(self.cutter.state())
+    }
+
+    fn last_at(&self) -> Micros {
+        self.cutter.state().last_at
     }
 
     fn stream_entry(&self, segments: Vec<SegmentEntry>) -> StreamEntry {
@@ -112,8 +118,8 @@ mod tests {
     use std::time::Duration;
 
     use recording::{
-        AccountId, AgentId, DocumentFormat, InstanceId, RecordingKind, SealingKey, TerminalSessionToken,
-        TerminalSize, Timestamp, decode_segment,
+        AccountId, AgentId, CaptureKind, DocumentFormat, InstanceId, Recorder, SealingKey,
+        TerminalSessionToken, TerminalSize, Timestamp, decode_segment,
     };
 
     use super::*;
@@ -122,7 +128,7 @@ mod tests {
         Start {
             format: DocumentFormat::V1,
             recording: TerminalSessionToken::generate(),
-            kind: RecordingKind::Terminal,
+            kind: CaptureKind::Terminal,
             account: AccountId::parse("1000000000000001").unwrap(),
             instance: InstanceId::parse("i-one").unwrap(),
             agent: AgentId::generate(),
@@ -130,8 +136,9 @@ mod tests {
             agent_recording_number: 1,
             previous_manifest: None,
             configuration_revision: 1,
+            recorder: Recorder::SameUser,
             started_at: Timestamp::from_millis(0),
-            terminal: TerminalSize { columns: 80, rows: 24 },
+            terminal: Some(TerminalSize { columns: 80, rows: 24 }),
             command: None,
             claimed_user: None,
             term: None,
@@ -168,7 +175,7 @@ mod tests {
                 continue;
             }
             let segment = segmenter.cut(&mut compressor).unwrap().unwrap();
-            assert_eq!(segment.number, segments);
+            assert_eq!(segment.header.number, segments);
             segments += 1;
             output.extend(output_of(&segment));
         }
@@ -176,7 +183,7 @@ mod tests {
         output.extend(output_of(&last));
         assert!(output == expected);
         assert!((250..2_500).contains(&segments), "{segments} segments");
-        assert_eq!(segmenter.state().next_number, segments + 1);
+        assert_eq!(segmenter.cutter.state().next_number, segments + 1);
     }
 
     #[test]
@@ -188,6 +195,7 @@ mod tests {
         let at = Micros::new(1);
         for event in [
             TerminalEvent::output(at, *b"x"),
+            TerminalEvent::error_output(at, *b"y"),
             TerminalEvent::gap(at, "why", 3),
             TerminalEvent::exit(at, recording::ExitStatus::Code(2)),
         ] {
@@ -199,7 +207,7 @@ mod tests {
             told.push(segmenter.push(&record).unwrap());
         }
         let exit = Pushed::Exit(recording::ExitStatus::Code(2));
-        assert_eq!(told, [Pushed::Content, Pushed::Gap("why".into()), exit]);
+        assert_eq!(told, [Pushed::Content, Pushed::Content, Pushed::Gap("why".into()), exit]);
         let nonsense = SpoolRecord { at, kind: RecordKind(99), payload: b"?" };
         assert!(segmenter.push(&nonsense).is_err());
     }

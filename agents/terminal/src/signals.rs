@@ -1,61 +1,49 @@
 //! Signals as something to poll for.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use agent_protocol::signals;
+use nix::sys::signal::SigSet;
 use rustix::fd::{AsFd, BorrowedFd};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH, SIGXFSZ};
-use signal_hook::low_level::{pipe, unregister};
-use signal_hook::{SigId, flag};
+use signal_hook::consts::{SIGCHLD, SIGCONT, SIGTSTP, SIGWINCH};
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::SignalOnly;
 
 /// The signals that a session handles. While this lives, none of them ends the process.
 pub(crate) struct Signals {
-    wake: UnixStream,
-    flags: Vec<(i32, Arc<AtomicBool>)>,
-    registered: Vec<SigId>,
+    delivery: SignalDelivery<UnixStream, SignalOnly>,
 }
 
 impl Signals {
+    /// Signals that were ignored when this process began stay so: `nohup` and shells without job control mean it.
     pub(crate) fn register() -> io::Result<Self> {
-        let (wake, wakes) = UnixStream::pair()?;
-        wake.set_nonblocking(true)?;
-        wakes.set_nonblocking(true)?;
-        let mut signals = Signals { wake, flags: Vec::new(), registered: Vec::new() };
-        // SIGXFSZ too: a file size limit must fail the write, which ends the session in order, not kill the recorder.
-        for signal in [SIGCHLD, SIGWINCH, SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGXFSZ] {
-            let raised = Arc::new(AtomicBool::new(false));
-            // The flag first: whoever is woken by the pipe must find it set.
-            signals.registered.push(flag::register(signal, Arc::clone(&raised))?);
-            signals.registered.push(pipe::register(signal, wakes.try_clone()?)?);
-            signals.flags.push((signal, raised));
+        let (read, write) = UnixStream::pair()?;
+        let asked = [SIGWINCH, SIGCONT, SIGTSTP].into_iter().chain(signals::ending());
+        let asked: Vec<i32> = asked.filter(|signal| !signals::ignored(*signal)).collect();
+        // Whoever started this process may have blocked some: then it would not even hear that the command has ended. The command
+        // begins with none blocked in any case.
+        SigSet::all().thread_unblock()?;
+        let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, [SIGCHLD])?;
+        for signal in asked {
+            match delivery.handle().add_signal(signal) {
+                Ok(()) => {}
+                // The C library keeps the first real-time signals to itself.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(signals)
+        Ok(Signals { delivery })
     }
 
     /// Readable when a signal has come.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+        self.delivery.get_read().as_fd()
     }
 
     /// The signals that came since the last call.
-    pub(crate) fn take(&self) -> Vec<i32> {
-        let mut buffer = [0; 64];
-        while matches!((&self.wake).read(&mut buffer), Ok(read) if read > 0) {}
-        self.flags
-            .iter()
-            .filter(|(_, raised)| raised.swap(false, Ordering::SeqCst))
-            .map(|(signal, _)| *signal)
-            .collect()
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        for id in self.registered.drain(..) {
-            unregister(id);
-        }
+    pub(crate) fn take(&mut self) -> Vec<i32> {
+        self.delivery.pending().collect()
     }
 }
 
@@ -65,12 +53,21 @@ mod tests {
 
     #[test]
     fn a_raised_signal_is_taken_once() {
-        let signals = Signals::register().unwrap();
+        let mut signals = Signals::register().unwrap();
         signal_hook::low_level::raise(SIGWINCH).unwrap();
         let mut fds =
             [rustix::event::PollFd::from_borrowed_fd(signals.as_fd(), rustix::event::PollFlags::IN)];
         assert_eq!(rustix::event::poll(&mut fds, None).unwrap(), 1);
         assert!(signals.take().contains(&SIGWINCH));
         assert!(!signals.take().contains(&SIGWINCH));
+    }
+
+    #[test]
+    fn real_time_signals_and_those_that_nobody_thinks_of_are_handled() {
+        let mut signals = Signals::register().unwrap();
+        for signal in [signal_hook::consts::SIGALRM, signal_hook::consts::SIGIO, 16, 34, 64] {
+            signal_hook::low_level::raise(signal).unwrap();
+            assert!(signals.take().contains(&signal), "{signal}");
+        }
     }
 }

@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use agent_protocol::capture::CaptureError;
 use agent_protocol::clock;
+use recording::spool::{MAX_REASON_BYTES, RECORD_HEADER_BYTES};
 use recording::{ExitStatus, Micros, RecordKind, SpoolWriter, TerminalEvent, TerminalSize};
 use rustix::fd::{AsFd, BorrowedFd};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
 /// Half of the promised 500 ms: the other half is for the disk.
 const SYNC_AFTER: Duration = Duration::from_millis(250);
@@ -18,12 +21,17 @@ const SYNC_AFTER: Duration = Duration::from_millis(250);
 /// Bulk output fills a disk faster than it is synced: so often the free space is looked at besides.
 const CHECK_EVERY_BYTES: u64 = 64 * 1024;
 
+/// Room for the reason why a session ended, where the size of files is limited.
+const REASON_BYTES: u64 = (RECORD_HEADER_BYTES + 8 + MAX_REASON_BYTES) as u64;
+
 /// Appends a session's records. Any failure is final: the caller ends the session.
 pub(crate) struct Spooler {
     writer: SpoolWriter<File>,
     start_boottime_micros: u64,
     least_free_bytes: u64,
     checked_at: u64,
+    /// How long a file of this process may become.
+    longest_file_bytes: u64,
     syncer: Syncer,
 }
 
@@ -36,6 +44,7 @@ impl Spooler {
             start_boottime_micros,
             least_free_bytes,
             checked_at: good_end,
+            longest_file_bytes: getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX),
             syncer,
         })
     }
@@ -49,8 +58,18 @@ impl Spooler {
         self.append(RecordKind::TERMINAL_OUTPUT, bytes)
     }
 
+    /// Keeps what went to a standard error that is no terminal.
+    pub(crate) fn error_output(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
+        self.append(RecordKind::ERROR_OUTPUT, bytes)
+    }
+
     fn append(&mut self, kind: RecordKind, payload: &[u8]) -> Result<(), CaptureError> {
         let at = self.now();
+        // Written up to the limit, nothing more would fit behind what was torn off.
+        let length = (RECORD_HEADER_BYTES + payload.len()) as u64 + REASON_BYTES;
+        if self.writer.good_end().saturating_add(length) > self.longest_file_bytes {
+            return Err(lost("written", &Errno::FBIG.into()));
+        }
         let end = self.writer.append(at, kind, payload).map_err(|error| lost("written", &error))?;
         self.syncer.dirty();
         if end - self.checked_at >= CHECK_EVERY_BYTES {
@@ -65,12 +84,15 @@ impl Spooler {
         self.append_event(&TerminalEvent::resize(self.now(), size))
     }
 
-    /// The last record, and everything on stable storage.
+    /// Writes the exit record, as the last thing that this process does: the agent believes it only when the process ends soon after.
+    /// So everything before it is brought to stable storage first, however long the disk takes, and the record itself is not
+    /// waited for. The agent reads it from the page cache; if the machine fails before the disk has it, the recording ends as
+    /// interrupted.
     pub(crate) fn exit(mut self, status: ExitStatus) -> Result<(), CaptureError> {
-        self.append_event(&TerminalEvent::exit(self.now(), status))?;
         self.syncer.stop();
         self.check()?;
-        self.writer.get_mut().sync_data().map_err(|error| lost("synced", &error))
+        self.writer.get_mut().sync_data().map_err(|error| lost("synced", &error))?;
+        self.append_event(&TerminalEvent::exit(self.now(), status))
     }
 
     fn append_event(&mut self, event: &TerminalEvent) -> Result<(), CaptureError> {
@@ -92,16 +114,21 @@ impl Spooler {
         }
     }
 
-    /// Leaves the reason of a failure in the spool, where that is still possible: a torn record is cut off first.
+    /// Leaves the reason of a failure in the spool, where that is still possible. A torn record is cut off first; in a spool that can
+    /// only be appended to it stays, and the reason says how long it is.
     pub(crate) fn give_up(mut self, reason: &str) {
         self.syncer.stop();
         let at = self.now();
         let good_end = self.writer.good_end();
         let file = self.writer.into_inner();
         let leave_reason = || -> io::Result<()> {
-            file.set_len(good_end)?;
+            let torn = match file.metadata()?.len().saturating_sub(good_end) {
+                0 => 0,
+                torn if file.set_len(good_end).is_err() => torn,
+                _ => 0,
+            };
             let mut writer = SpoolWriter::new(&file, good_end);
-            writer.append_terminal(&TerminalEvent::gap(at, reason, 0))?;
+            writer.append_terminal(&TerminalEvent::gap(at, reason, torn))?;
             file.sync_data()
         };
         // Without it the recording ends as interrupted all the same, only without the reason.
@@ -217,9 +244,11 @@ fn check_free_space(spool: &File, least_free_bytes: u64) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use std::fs::OpenOptions;
+    use std::io::{Read as _, Seek as _};
     use std::path::PathBuf;
 
     use recording::SpoolReader;
+    use rustix::fs::{MemfdFlags, SealFlags};
 
     use super::*;
 
@@ -262,6 +291,25 @@ mod tests {
         assert_eq!(events.len(), 3);
         assert_eq!(events[2].kind, recording::TerminalEventKind::Exit(ExitStatus::Code(3)));
         assert!(events.windows(2).all(|pair| pair[0].at <= pair[1].at));
+    }
+
+    #[test]
+    fn behind_a_torn_record_that_cannot_be_cut_off_the_reason_still_stands() {
+        // A file that cannot be shortened, as an append-only one.
+        let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC;
+        let file = File::from(rustix::fs::memfd_create("spool", flags).unwrap());
+        rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK).unwrap();
+        let mut torn = file.try_clone().unwrap();
+        let mut spooler = Spooler::new(file.try_clone().unwrap(), clock::boottime_micros(), 0).unwrap();
+        spooler.output(b"hello").unwrap();
+        let good_end = usize::try_from(spooler.writer.good_end()).unwrap();
+        torn.write_all(&[0, 0, 4, 0, 1, 2, 3, 4]).unwrap();
+        spooler.give_up("the disk is full");
+        torn.rewind().unwrap();
+        let mut bytes = Vec::new();
+        torn.read_to_end(&mut bytes).unwrap();
+        let reason = recording::spool::find_giving_up(&bytes[good_end..]).unwrap().terminal_event().unwrap();
+        assert_eq!(reason.kind, TerminalEvent::gap(reason.at, "the disk is full", 8).kind);
     }
 
     #[test]

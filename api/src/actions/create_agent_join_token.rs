@@ -47,8 +47,8 @@ impl RpcAction for CreateAgentJoinToken {
             instances: pattern(&asked)?,
             permits_replace: asked.replace.unwrap_or(false),
             created_by: granted.principal().arn(),
-            created_at: call.arrived_at,
-            expires_at: lifetime.counted_from(call.arrived_at),
+            created_at: call.now(),
+            expires_at: lifetime.counted_from(call.now()),
         };
         let expires_at = token.expires_at;
         let how = if token.permits_replace { "replace" } else { "" };
@@ -57,7 +57,7 @@ impl RpcAction for CreateAgentJoinToken {
             .apply(&granted, JoinTokenIssued { token }, call.audit_of_change(&granted, how))
             .await?;
         Ok(Done::changed(CreateAgentJoinTokenReply {
-            envelope: Envelope::ok(call.request_id.as_str()),
+            envelope: Envelope::ok(call.request_id().as_str()),
             root: true,
             token: secret.reveal().to_owned(),
             token_expire_time: wire_time(expires_at),

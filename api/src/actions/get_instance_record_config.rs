@@ -33,7 +33,7 @@ impl RpcAction for GetInstanceRecordConfig {
         let effective = call.hansard.store.effective_record_config(&granted, &selector).await?;
         let was_set = effective.config.is_some();
         Ok(Done::read(GetInstanceRecordConfigReply {
-            envelope: Envelope::ok(call.request_id.as_str()),
+            envelope: Envelope::ok(call.request_id().as_str()),
             enabled: was_set.then(|| effective.enabled()),
             inherited: was_set.then(|| effective.inherited(&selector)),
             root: effective.config.as_ref().and_then(root),

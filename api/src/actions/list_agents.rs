@@ -5,9 +5,12 @@ use std::time::Duration;
 use domain::actions::ListAgents;
 use domain::agent::Agent;
 use domain::gate::{Granted, Resource};
+use domain::recording_continuity::Absence;
+use domain::waiting::WaitingRecordings;
 use openapi::workbench::{
     AgentCapability, AgentItem, AgentPage, Envelope, ListAgentsReply, ListAgentsRequest,
 };
+use persistence::MissingCounts;
 
 use super::{page, wire_count, wire_time};
 use crate::dispatch::{Call, Done, RpcAction};
@@ -29,22 +32,32 @@ impl RpcAction for ListAgents {
         granted: Granted<Self>,
         asked: Self::Request,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let page =
-            call.hansard.store.list_agents(&granted, page(asked.page_number, asked.page_size, None)?).await?;
+        let waiting = call.hansard.store.list_waiting(&granted).await?;
+        let (store, page) = (&call.hansard.store, page(asked.page_number, asked.page_size, None)?);
+        let page = match asked.include_replaced {
+            Some(true) => store.list_agents_ever(&granted, page).await?,
+            Some(false) | None => store.list_agents(&granted, page).await?,
+        };
+        let shown: Vec<_> = page.agents.iter().map(|agent| &agent.id).collect();
+        let missing = store.count_missing_recordings(&granted, &shown).await?;
         Ok(Done::read(ListAgentsReply {
-            envelope: Envelope::ok(call.request_id.as_str()),
+            envelope: Envelope::ok(call.request_id().as_str()),
             root: AgentPage {
                 total_count: wire_count(page.total_count),
-                agent_list: page.agents.iter().map(|agent| item(call, agent)).collect(),
+                agent_list: page.agents.iter().map(|agent| item(call, agent, &missing, &waiting)).collect(),
             },
         }))
     }
 }
 
-fn item(call: &Call<'_>, agent: &Agent) -> AgentItem {
+fn item(call: &Call<'_>, agent: &Agent, missing: &MissingCounts, waiting: &[WaitingRecordings]) -> AgentItem {
+    let waiting = waiting.iter().find(|waiting| waiting.agent == agent.id);
     let linked_here = call.hansard.links.is_connected(&agent.id);
-    let online = linked_here || agent.last_seen_at.plus(ONLINE_WITHIN) >= call.arrived_at;
+    let online =
+        agent.replaced_at.is_none() && (linked_here || agent.last_seen_at.plus(ONLINE_WITHIN) >= call.now());
     AgentItem {
+        // As in ListInstanceRecords: exact in 64 bits and in every client's numbers (DECISIONS I1).
+        account_id: agent.account.as_str().parse().unwrap_or_default(),
         agent_id: agent.id.to_string(),
         instance_id: agent.instance.to_string(),
         region_id: agent.region.to_string(),
@@ -60,6 +73,14 @@ fn item(call: &Call<'_>, agent: &Agent) -> AgentItem {
             .collect(),
         status: if online { "online" } else { "offline" }.to_owned(),
         enrol_time: wire_time(agent.enrolled_at),
+        sealing_public_key: agent.trusted_key().map_or_else(String::new, |trusted| trusted.key.to_string()),
+        enrolled_at: wire_time(agent.enrolled_at),
+        replaced_at: agent.replaced_at.map(wire_time),
         last_seen_time: wire_time(agent.last_seen_at),
+        recordings_gone: wire_count(missing.of(&agent.id, Absence::Gone)),
+        recordings_not_arrived: wire_count(missing.of(&agent.id, Absence::NotArrived)),
+        waiting_recordings: waiting.map_or(0, |waiting| waiting.recordings),
+        waiting_reason: waiting.map(|waiting| waiting.reason.clone()),
+        waiting_since: waiting.map(|waiting| wire_time(waiting.since)),
     }
 }

@@ -34,7 +34,7 @@ impl RpcAction for ListAuditEvents {
             AuditQuery { filter: filter(&asked)?, page: page(None, asked.page_size, asked.next_token)? };
         let page = call.hansard.store.list_audit_events(&granted, &query).await.map_err(list_refused)?;
         Ok(Done::read(ListAuditEventsReply {
-            envelope: Envelope::ok(call.request_id.as_str()),
+            envelope: Envelope::ok(call.request_id().as_str()),
             root: AuditEventPage {
                 audit_event_list: page.events.into_iter().map(AuditEventItem::from).collect(),
             },

@@ -4,8 +4,9 @@ use domain::actions::ListInstanceRecords;
 use domain::gate::{Granted, Resource};
 use domain::record_config::InstanceSelector;
 use domain::recording_life::{Recording, RecordingState, SessionEnd, WireStatus};
+use domain::waiting::WaitingRecordings;
 use openapi::workbench::{
-    Envelope, ListInstanceRecordsReply, ListInstanceRecordsRequest, RecordItem, RecordPage,
+    Envelope, ListInstanceRecordsReply, ListInstanceRecordsRequest, RecordItem, RecordPage, WaitingItem,
 };
 use persistence::RecordingQuery;
 
@@ -32,14 +33,16 @@ impl RpcAction for ListInstanceRecords {
         let query = RecordingQuery {
             include_expired: asked.include_expired.unwrap_or(false),
             page: page(asked.page_number, asked.page_size, asked.next_token)?,
-            now: call.arrived_at,
+            now: call.now(),
         };
+        let waiting = call.hansard.store.list_waiting(&granted).await?;
         let page = call.hansard.store.list_recordings(&granted, query).await.map_err(list_refused)?;
         Ok(Done::read(ListInstanceRecordsReply {
-            envelope: Envelope::ok(call.request_id.as_str()),
+            envelope: Envelope::ok(call.request_id().as_str()),
             root: RecordPage {
                 total_count: wire_count(page.total_count),
                 record_list: page.recordings.iter().map(|recording| item(call, recording)).collect(),
+                waiting_list: waiting.into_iter().map(waiting_item).collect(),
             },
             next_token: page.next_token,
         }))
@@ -51,14 +54,25 @@ fn item(call: &Call<'_>, recording: &Recording) -> RecordItem {
     RecordItem {
         // 16 digits beginning with 1 (DECISIONS I1): exact in 64 bits and in every client's numbers.
         account_id: recording.account.as_str().parse().unwrap_or_default(),
-        expire_time: wire_time(recording.expires_at(call.arrived_at)),
-        gmt_create: wire_time(recording.started_at),
+        expire_time: wire_time(recording.expires_at(call.now())),
+        gmt_create: wire_time(recording.listed_at()),
         instance_id: recording.instance.to_string(),
         instance_record_url: call.hansard.settings.public_address(&path),
         record_duration_millis: recording.duration_millis(),
+        recorder: recording.recorder.to_string(),
         status: recording.status().as_str().to_owned(),
         status_reason: status_reason(recording),
         terminal_session_token: recording.token.to_string(),
+    }
+}
+
+fn waiting_item(waiting: WaitingRecordings) -> WaitingItem {
+    WaitingItem {
+        instance_id: waiting.instance.to_string(),
+        agent_id: waiting.agent.to_string(),
+        recordings: waiting.recordings,
+        reason: waiting.reason,
+        since: wire_time(waiting.since),
     }
 }
 

@@ -49,9 +49,15 @@ impl RpcAction for SetInstanceRecordConfig {
                 current.as_ref(),
                 desired.clone(),
                 default.as_ref(),
-                call.arrived_at,
+                call.now(),
             )
             .map_err(|_| WireError::missing("RecordStorageTarget"))?;
+            // What was named has to be good; what was kept, or comes from the deployment, only when something is to be
+            // recorded there: a target that went bad must not stand in the way of switching off.
+            let target = change.after.target.as_ref();
+            if let Some(target) = target.filter(|_| desired.enabled || desired.target.is_some()) {
+                call.hansard.objects.check_target(target).await?;
+            }
             match call.hansard.store.apply(&granted, change, call.audit_of_change(&granted, how)).await {
                 Err(StoreError::Conflict { .. }) if attempt < ATTEMPTS => {}
                 outcome => {
@@ -60,7 +66,7 @@ impl RpcAction for SetInstanceRecordConfig {
                 }
             }
         }
-        let envelope = Envelope::ok(call.request_id.as_str());
+        let envelope = Envelope::ok(call.request_id().as_str());
         Ok(Done::changed(SetInstanceRecordConfigReply { envelope, root: true }))
     }
 }

@@ -19,8 +19,8 @@ use policies::{Context, Draft, Drafts, Layers, NamedContext};
 use crate::diagnostics::Denial;
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
+use crate::limits::turns::PATIENCE;
 use crate::policy_tools::{self, ANYBODY, NotSimulated, SimulationQuestions};
-use crate::turns::PATIENCE;
 
 /// So many questions are answered by one call.
 const MOST_QUESTIONS: usize = 10_000;
@@ -39,7 +39,7 @@ impl RpcAction for SimulatePolicy {
 
     /// The principal whose stored policies are asked; drafts are about nothing that is here.
     async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(match stored(call.principal.account(), asked)? {
+        Ok(match stored(call.principal().account(), asked)? {
             Some(bearer) => Resource::Identity(vec![bearer.resource()]),
             None => Resource::Everything,
         })
@@ -73,7 +73,7 @@ impl RpcAction for SimulatePolicy {
         let root = outcome
             .map_err(|_| too_long())?
             .map_err(|panic| ActionError::unexpected("a simulation ended early", panic))??;
-        Ok(Done::read(SimulatePolicyReply { envelope: Envelope::ok(call.request_id.as_str()), root }))
+        Ok(Done::read(SimulatePolicyReply { envelope: Envelope::ok(call.request_id().as_str()), root }))
     }
 }
 
@@ -106,9 +106,9 @@ async fn may_read_policies(
     };
     // Answers name statements, of the policies of groups and of control policies too.
     let all = Resource::Identity(vec![IdentityResource::Policies]);
-    let policies = call.hansard.store.policies_of(&call.principal).await?;
+    let policies = call.hansard.store.policies_of(call.principal()).await?;
     for (entry, resource) in [(list, granted.resource()), (&GetPolicy::ENTRY, &all)] {
-        let asked = gate::would_permit(entry, &call.principal, resource, &policies, &call.facts());
+        let asked = gate::would_permit(entry, call.principal(), resource, &policies, &call.facts());
         asked.map_err(|denied| {
             // The call stays one of ecs-workbench, whose words its refusals are told in.
             let denied = Denied { product: SimulatePolicy::ENTRY.product, ..denied };

@@ -9,8 +9,8 @@ use policies::{DocumentKind, Severity, check};
 
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
+use crate::limits::turns::PATIENCE;
 use crate::policy_tools;
-use crate::turns::PATIENCE;
 
 impl RpcAction for ValidatePolicy {
     type Request = ValidatePolicyRequest;
@@ -36,7 +36,7 @@ impl RpcAction for ValidatePolicy {
             .await
             .map_err(|panic| ActionError::unexpected("a check of a policy ended early", panic))?;
         Ok(Done::read(ValidatePolicyReply {
-            envelope: Envelope::ok(call.request_id.as_str()),
+            envelope: Envelope::ok(call.request_id().as_str()),
             root: PolicyFindings {
                 valid: !findings.iter().any(|finding| finding.severity == Severity::Error),
                 findings: findings.iter().map(policy_tools::finding).collect(),

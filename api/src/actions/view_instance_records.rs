@@ -22,7 +22,7 @@ impl RpcAction for ViewInstanceRecords {
         let of = call.instance_facts(one_instance(&asked.instance_id)?).await?;
         let found = match Self::recording(asked) {
             Some(token) => {
-                let account = call.principal.account();
+                let account = call.principal().account();
                 call.hansard.store.recording_facts(account, &of.instance, &token).await?
             }
             None => None,
@@ -43,12 +43,14 @@ impl RpcAction for ViewInstanceRecords {
         let not_found = ErrorCode::RecordingNotFound;
         let token = TerminalSessionToken::parse(&asked.terminal_session_token).map_err(|_| not_found)?;
         let recording = call.hansard.store.find_recording(&granted, &token).await?.ok_or(not_found)?;
-        if recording.expired(call.arrived_at) {
+        if recording.expired(call.now()) {
             return Err(ErrorCode::RecordingExpired.into());
         }
-        let replay = tickets::issue(call.hansard, granted.principal(), &call.access_key_id, &recording)?;
+        let key = call.caller.access_key.as_ref();
+        let key = key.ok_or_else(|| ActionError::unexpected("issue a ticket", "no key signed the call"))?;
+        let replay = tickets::issue(call.hansard, granted.principal(), key, &recording)?;
         let reply = ViewInstanceRecordsReply {
-            envelope: Envelope::ok(call.request_id.as_str()),
+            envelope: Envelope::ok(call.request_id().as_str()),
             root: true,
             replay_url: replay.url,
             replay_url_expire_time: wire_time(replay.expires_at),

@@ -1,11 +1,11 @@
-//! The road of every call of an agent: read the body, authenticate, ask the gate, run, audit, reply.
+//! The door of the agents' calls: read the body, authenticate; then the road of every call ([`crate::road`]).
 //!
-//! A handler takes an [`AgentCall`], which only authentication can make, and hands its work to
-//! [`AgentCall::run`], which alone asks the gate and writes the audit row.
+//! A handler takes an [`AgentCall`], which only authentication can make, and hands its work to [`AgentCall::run`].
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
@@ -14,19 +14,22 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
 use agent_protocol::MAXIMUM_CALL_BYTES;
 use domain::actions::{Action, CatalogueEntry};
 use domain::agent::Agent;
-use domain::audit::{AuditDecision, AuditEvent};
+use domain::audit::AuditEvent;
 use domain::gate::{self, Granted, InstanceFacts, PrincipalPolicies, Resource};
 use domain::principal::Principal;
 use domain::{TerminalSessionToken, Timestamp};
-use persistence::StoreError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::proof::{self, NotProven};
 use super::refusal::AgentRefusal;
-use super::reply::{self, Envelope};
+use super::reply;
 use crate::Hansard;
-use crate::stranger::Stranger;
+use crate::limits::in_flight::Held;
+use crate::road::stranger::Stranger;
+use crate::road::{About, Arrival, Caller};
+
+use crate::road::Done;
 
 /// The largest body of a seal: a manifest of 8 MiB in base64, and the names around it.
 const MAXIMUM_SEAL_BYTES: usize = 12 * 1024 * 1024;
@@ -34,10 +37,11 @@ const MAXIMUM_SEAL_BYTES: usize = 12 * 1024 * 1024;
 /// An authenticated call of an agent.
 pub(crate) struct AgentCall {
     pub(crate) hansard: Data<Hansard>,
-    pub(crate) envelope: Envelope,
     pub(crate) agent: Agent,
     pub(crate) body: Bytes,
-    principal: Principal,
+    /// The room that the body takes.
+    _held: Option<Held>,
+    caller: Caller,
 }
 
 /// An authenticated call with room for a manifest: a session of days has tens of thousands of segments, and must be
@@ -47,28 +51,15 @@ pub(crate) struct SealCall(pub(crate) AgentCall);
 /// An authenticated call whose body is not read: it becomes a WebSocket.
 pub(crate) struct LinkCall(pub(crate) AgentCall);
 
-/// What a handler gives back: the reply, and whether its audit row was already written with a change.
-pub(crate) struct Answer<R> {
-    reply: R,
-    audited: bool,
-}
-
-impl<R> Answer<R> {
-    /// A reply without a change; the road writes the audit row.
-    pub(crate) fn read(reply: R) -> Self {
-        Self { reply, audited: false }
-    }
-
-    /// A reply whose audit row is in the change's own transaction.
-    pub(crate) fn changed(reply: R) -> Self {
-        Self { reply, audited: true }
-    }
-}
-
 impl AgentCall {
     /// The present moment of the call: when it arrived.
     pub(crate) fn now(&self) -> Timestamp {
-        self.envelope.arrived_at
+        self.caller.now()
+    }
+
+    /// The call's id, as its reply carries it.
+    pub(crate) fn request_id(&self) -> String {
+        self.caller.arrival.id()
     }
 
     /// The body as the call's request.
@@ -83,8 +74,7 @@ impl AgentCall {
         recording: Option<&TerminalSessionToken>,
         how: &str,
     ) -> AuditEvent {
-        let decision = AuditDecision::Allowed { by: granted.by().to_owned() };
-        self.audit_event(&A::ENTRY, decision, "OK", recording, how)
+        self.caller.event_of_change(granted, recording.map(ToString::to_string), how)
     }
 
     /// Runs the work of action `A` on the agent's own instance: gate, work, audit, reply. It goes on to its end though
@@ -92,7 +82,7 @@ impl AgentCall {
     pub(crate) async fn run<A: Action, R: Serialize + 'static>(
         self,
         recording: Option<TerminalSessionToken>,
-        work: impl AsyncFnOnce(&Self, &Granted<A>) -> Result<Answer<R>, AgentRefusal> + 'static,
+        work: impl AsyncFnOnce(&Self, &Granted<A>) -> Result<Done<R>, AgentRefusal> + 'static,
     ) -> HttpResponse {
         match actix_web::rt::spawn(self.run_to_its_end(recording, work)).await {
             Ok(response) => response,
@@ -105,96 +95,87 @@ impl AgentCall {
     async fn run_to_its_end<A: Action, R: Serialize>(
         self,
         recording: Option<TerminalSessionToken>,
-        work: impl AsyncFnOnce(&Self, &Granted<A>) -> Result<Answer<R>, AgentRefusal>,
+        work: impl AsyncFnOnce(&Self, &Granted<A>) -> Result<Done<R>, AgentRefusal>,
     ) -> HttpResponse {
-        let granted = match self.grant::<A>() {
-            Ok(granted) => granted,
-            Err(denied) => {
-                let decision = AuditDecision::Denied { by: denied.by.clone() };
-                return self.refuse(&A::ENTRY, decision, recording.as_ref(), denied.into()).await;
-            }
+        let (call, about) = (&self, self.about(recording.as_ref()));
+        let steps = async move |about: &mut About| {
+            let granted = call.grant::<A>(about)?;
+            work(call, &granted).await
         };
-        let decision = AuditDecision::Allowed { by: granted.by().to_owned() };
-        match work(&self, &granted).await {
-            Ok(answer) => {
-                if !answer.audited {
-                    let row = self.audit_event(&A::ENTRY, decision, "OK", recording.as_ref(), "");
-                    if let Err(error) = self.hansard.store.record_audit(row).await {
-                        return reply::refused(&self.envelope, &error.into());
-                    }
-                }
-                reply::ok(&self.envelope, &answer.reply)
-            }
-            Err(refusal) => self.refuse(&A::ENTRY, decision, recording.as_ref(), refusal).await,
-        }
+        let reply = |reply: R| Ok(reply::ok(&call.caller.arrival, &reply));
+        let outcome = call.caller.travel(&call.hansard.store, A::ENTRY.name, about, steps, reply).await;
+        outcome.unwrap_or_else(|refusal: AgentRefusal| call.refused(&refusal))
+    }
+
+    /// What is known of the call before the gate is asked.
+    pub(crate) fn about(&self, recording: Option<&TerminalSessionToken>) -> About {
+        about(&self.agent, recording)
     }
 
     /// Asks the gate whether this agent may do `A` on its own instance.
-    pub(crate) fn grant<A: Action>(&self) -> Result<Granted<A>, gate::Denied> {
-        let resource = Resource::Instance(InstanceFacts::untagged(
-            self.agent.region.clone(),
-            self.agent.instance.clone(),
-        ));
-        gate::authorize::<A>(&self.principal, resource, &PrincipalPolicies::none(), &self.envelope.facts())
+    pub(crate) fn grant<A: Action>(&self, about: &mut About) -> Result<Granted<A>, gate::Denied> {
+        self.caller.authorize(instance_of(&self.agent), &PrincipalPolicies::none(), about)
     }
 
+    /// Ends the call with a refusal, and its audit row.
     pub(crate) async fn refuse(
         &self,
         entry: &CatalogueEntry,
-        decision: AuditDecision,
-        recording: Option<&TerminalSessionToken>,
+        about: &About,
         refusal: AgentRefusal,
     ) -> HttpResponse {
-        let row = self.audit_event(entry, decision, refusal.code.code(), recording, "");
-        // A refusal that cannot be written down must not look like a final answer.
-        if let Err(error) = self.hansard.store.record_audit(row).await {
-            return reply::refused(&self.envelope, &error.into());
-        }
-        reply::refused(&self.envelope, &refusal)
+        self.refused(&self.caller.refuse(&self.hansard.store, entry.name, about, refusal).await)
     }
 
-    fn audit_event(
-        &self,
-        entry: &CatalogueEntry,
-        decision: AuditDecision,
-        result: &str,
-        recording: Option<&TerminalSessionToken>,
-        how: &str,
-    ) -> AuditEvent {
-        let resource = Resource::Instance(InstanceFacts::untagged(
-            self.agent.region.clone(),
-            self.agent.instance.clone(),
-        ));
-        self.envelope.audit_event(&self.principal, entry.name, &resource, decision, result, recording, how)
+    /// The reply that tells this refusal.
+    pub(crate) fn refused(&self, refusal: &AgentRefusal) -> HttpResponse {
+        reply::refused(&self.hansard, &self.caller.arrival, refusal)
+    }
+
+    /// Gives a reply that is made elsewhere the id of this call.
+    pub(crate) fn identify(&self, response: &mut HttpResponse) {
+        reply::identify(&self.caller.arrival, response.headers_mut());
     }
 
     /// Authenticates a call and reads its body, of at most `most` bytes; nothing is read for a link.
     async fn of(request: HttpRequest, payload: Option<Payload>, most: usize) -> Result<Self, Refused> {
         let hansard =
             request.app_data::<Data<Hansard>>().expect("every app of this server carries Hansard").clone();
-        let envelope = Envelope::of(&request, &hansard);
-        match proof::prove(&hansard, envelope.arrived_at, &request, payload, most).await {
-            Ok((agent, body)) => {
-                let principal = principal_of(&agent);
-                Ok(Self { hansard, envelope, agent, body, principal })
+        let arrival = Arrival::of(&request);
+        let stranger = Stranger::new(arrival.clone(), &hansard);
+        let NotProven { refusal, signed_by, account } =
+            match proof::prove(&hansard, &arrival, &request, payload, most).await {
+                Ok((agent, body, held)) => {
+                    stranger.is_known();
+                    let caller = caller(arrival, &agent);
+                    return Ok(Self { hansard, agent, body, _held: held, caller });
+                }
+                Err(not_proven) => not_proven,
+            };
+        let (request_id, code) = (&arrival.request_id, refusal.code.code());
+        tracing::info!(%request_id, code, "a call of an agent was not authenticated");
+        let action = action_of(&request);
+        let refusal = match signed_by {
+            // It is counted already.
+            Some(_) if refusal.throttled.is_some() => {
+                stranger.is_known();
+                refusal
             }
-            Err(NotProven { refusal, signed_by, account }) => {
-                let (request_id, code) = (&envelope.request_id, refusal.code.code());
-                tracing::info!(%request_id, code, "a call of an agent was not authenticated");
-                let written = match signed_by {
-                    Some(agent) => record_refusal(&hansard, &envelope, &request, &agent, code).await,
-                    None if refusal.code.status() < 500 => {
-                        let action = action_of(&request);
-                        Stranger::of(&request, &hansard).count_refusal(account.as_ref(), action, code);
-                        Ok(())
-                    }
-                    None => Ok(()),
-                };
-                // A refusal that cannot be written down must not look like a final answer.
-                let refusal = written.map_or_else(AgentRefusal::from, |()| refusal);
-                Err(Refused { envelope, refusal })
+            Some(agent) => {
+                let token = request.match_info().get("token");
+                let recording = token.and_then(|token| TerminalSessionToken::parse(token).ok());
+                let (caller, about) = (caller(arrival.clone(), &agent), about(&agent, recording.as_ref()));
+                caller.refuse(&hansard.store, action, &about, refusal).await
             }
-        }
+            None => {
+                if refusal.code.status() < 500 {
+                    stranger.count_refusal(account.as_ref(), action, code);
+                }
+                refusal
+            }
+        };
+        drop(stranger);
+        Err(Refused { hansard, arrival, refusal })
     }
 }
 
@@ -208,21 +189,19 @@ fn action_of(request: &HttpRequest) -> &'static str {
     request.app_data::<ActionOf>().map_or("", |ActionOf(entry)| entry.name)
 }
 
-/// The audit row of a call that the agent's key had signed and that was refused all the same.
-async fn record_refusal(
-    hansard: &Hansard,
-    envelope: &Envelope,
-    request: &HttpRequest,
-    agent: &Agent,
-    result: &str,
-) -> Result<(), StoreError> {
-    let action = action_of(request);
-    let recording =
-        request.match_info().get("token").and_then(|token| TerminalSessionToken::parse(token).ok());
-    let resource = Resource::Instance(InstanceFacts::untagged(agent.region.clone(), agent.instance.clone()));
-    let (principal, decision) = (principal_of(agent), AuditDecision::NotAsked);
-    let row = envelope.audit_event(&principal, action, &resource, decision, result, recording.as_ref(), "");
-    hansard.store.record_audit(row).await
+/// What an agent is asked about: its own instance.
+pub(crate) fn instance_of(agent: &Agent) -> Resource {
+    Resource::Instance(InstanceFacts::untagged(agent.region.clone(), agent.instance.clone()))
+}
+
+fn about(agent: &Agent, recording: Option<&TerminalSessionToken>) -> About {
+    let (resource, recording) = (instance_of(agent).arn(&agent.account), recording.map(ToString::to_string));
+    About { resource, recording, ..About::default() }
+}
+
+/// The agent as one who calls.
+pub(crate) fn caller(arrival: Arc<Arrival>, agent: &Agent) -> Caller {
+    Caller { arrival, principal: principal_of(agent), access_key: None }
 }
 
 /// Who an agent is to the gate.
@@ -267,7 +246,8 @@ impl FromRequest for LinkCall {
 
 /// A reply that ends a call before its handler.
 pub(crate) struct Refused {
-    envelope: Envelope,
+    hansard: Data<Hansard>,
+    arrival: Arc<Arrival>,
     refusal: AgentRefusal,
 }
 
@@ -289,6 +269,6 @@ impl ResponseError for Refused {
     }
 
     fn error_response(&self) -> HttpResponse {
-        reply::refused(&self.envelope, &self.refusal)
+        reply::refused(&self.hansard, &self.arrival, &self.refusal)
     }
 }

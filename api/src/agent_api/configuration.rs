@@ -14,20 +14,22 @@ use domain::expiration::ExpirationDays;
 use domain::gate::Granted;
 use domain::record_config::{EffectiveRecordConfig, InstanceSelector};
 use domain::storage_target::RecordStorageTarget;
+use recording::CaptureKind;
 
-use super::call::{AgentCall, Answer};
+use super::call::AgentCall;
 use super::refusal::AgentRefusal;
 use crate::Hansard;
+use crate::road::Done;
 
 /// The kinds of capture that this control plane can take in, with the versions it reads.
-const KNOWN_CAPTURES: &[(&str, &str)] = &[("terminal", "1")];
+const KNOWN_CAPTURES: &[(CaptureKind, &str)] = &[(CaptureKind::Terminal, "1")];
 
 /// `GET /agent/v1/configuration`
 pub(crate) async fn get(call: AgentCall) -> HttpResponse {
     call.run::<ReadAgentConfiguration, _>(None, async |call, granted| {
         let configuration = sign(&call.hansard, &effective(&call.hansard, granted, &call.agent).await?)?;
         call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
-        Ok(Answer::read(ConfigurationReply { request_id: call.envelope.id(), configuration }))
+        Ok(Done::read(ConfigurationReply { request_id: call.request_id(), configuration }))
     })
     .await
 }
@@ -121,7 +123,8 @@ fn delegated(capabilities: &[domain::agent::Capability]) -> Vec<CaptureDelegatio
     capabilities
         .iter()
         .filter(|capability| {
-            KNOWN_CAPTURES.contains(&(capability.kind.as_str(), capability.version.as_str()))
+            let kind = capability.kind.parse();
+            kind.is_ok_and(|kind| KNOWN_CAPTURES.contains(&(kind, capability.version.as_str())))
         })
         .map(|capability| CaptureDelegation {
             kind: capability.kind.clone(),
@@ -139,8 +142,8 @@ pub(crate) fn announced(capabilities: Vec<Capability>) -> Vec<domain::agent::Cap
 }
 
 /// Whether this control plane delegated `kind` to the agent.
-pub(crate) fn is_delegated(agent: &Agent, kind: &str) -> bool {
-    delegated(&agent.capabilities).iter().any(|capture| capture.kind == kind)
+pub(crate) fn is_delegated(agent: &Agent, kind: CaptureKind) -> bool {
+    delegated(&agent.capabilities).iter().any(|capture| capture.kind == kind.as_str())
 }
 
 #[cfg(test)]

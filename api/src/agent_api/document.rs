@@ -1,8 +1,11 @@
 //! The OpenAPI document of the agent API, made from the wire structs of `agent_protocol` and its table of error codes.
 //! `openapi/agent-v1.json` is this document, committed; a test fails when the two differ.
 
+use std::sync::LazyLock;
+
 use actix_web::HttpResponse;
 use actix_web::http::header;
+use actix_web::web::Bytes;
 use agent_protocol::configuration::ConfigurationReply;
 use agent_protocol::enrol::{EnrolReply, EnrolRequest};
 use agent_protocol::link::{AgentMessage, ServerMessage};
@@ -28,6 +31,7 @@ use utoipa::openapi::{
 
 use super::grants::GRANT_HEADER;
 use super::uploads::UploadReply;
+use crate::http::shared_bytes::SharedBytes;
 
 /// What an agent's author reads before the calls.
 const DESCRIPTION: &str = include_str!("document.md");
@@ -66,7 +70,10 @@ pub fn document() -> String {
 }
 
 pub(super) async fn get() -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "application/json")).body(document())
+    // Anybody may ask: it is printed once.
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| document().into());
+    let body = SharedBytes::from(TEXT.clone());
+    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "application/json")).body(body)
 }
 
 fn build() -> OpenApi {
@@ -171,7 +178,13 @@ impl Builder {
             body: Some(self.request::<OpenRecordingRequest>()),
             success: ("200", self.reply::<OpenRecordingReply>("The recording is known.")),
             authenticated: true,
-            codes: &[AgentErrorCode::InvalidStart, AgentErrorCode::RecordingConflict],
+            codes: &[
+                AgentErrorCode::InvalidStart,
+                AgentErrorCode::RecordingConflict,
+                AgentErrorCode::StorageTargetUnusable,
+                AgentErrorCode::TooManyOpenRecordings,
+                AgentErrorCode::TooManyUnclaimedBytes,
+            ],
         };
         let grant = Call {
             method: HttpMethod::Post,
@@ -187,6 +200,8 @@ impl Builder {
                 AgentErrorCode::RecordingNotFound,
                 AgentErrorCode::RecordingSealed,
                 AgentErrorCode::InvalidObjectName,
+                AgentErrorCode::StorageTargetUnusable,
+                AgentErrorCode::TooManyUnclaimedBytes,
             ],
         };
         let acknowledge = Call {
@@ -205,6 +220,7 @@ impl Builder {
                 AgentErrorCode::ObjectNotFound,
                 AgentErrorCode::SegmentOutOfOrder,
                 AgentErrorCode::InvalidSegment,
+                AgentErrorCode::StorageTargetUnusable,
             ],
         };
         let seal = Call {
@@ -221,7 +237,9 @@ impl Builder {
             codes: &[
                 AgentErrorCode::RecordingNotFound,
                 AgentErrorCode::RecordingSealed,
+                AgentErrorCode::ObjectAlreadyExists,
                 AgentErrorCode::InvalidManifest,
+                AgentErrorCode::StorageTargetUnusable,
             ],
         };
         for call in [open, grant, acknowledge, seal] {
@@ -258,6 +276,7 @@ impl Builder {
                 AgentErrorCode::InvalidGrant,
                 AgentErrorCode::ObjectMismatch,
                 AgentErrorCode::ObjectAlreadyExists,
+                AgentErrorCode::StorageTargetUnusable,
             ],
         };
         self.add(call);

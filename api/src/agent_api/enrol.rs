@@ -1,5 +1,7 @@
 //! `POST /agent/v1/enrol`: the bearer of a join token becomes an agent. The only call without an agent's token.
 
+use std::sync::Arc;
+
 use actix_web::dev::Payload;
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse};
@@ -7,16 +9,16 @@ use agent_protocol::MAXIMUM_CALL_BYTES;
 use agent_protocol::enrol::{EnrolReply, EnrolRequest};
 use domain::actions::{Action as _, EnrolAgent};
 use domain::agent::{Agent, JoinToken, JoinTokenRefused, JoinTokenSecret};
-use domain::audit::{AuditDecision, AuditEvent};
-use domain::gate::{self, Granted, InstanceFacts, PrincipalPolicies, Resource};
+use domain::gate::{Granted, PrincipalPolicies};
 use domain::{AccountId, AgentId};
 use persistence::{AgentEnrolled, StoreError};
 
 use super::refusal::AgentRefusal;
-use super::reply::{self, Envelope};
+use super::reply;
 use super::{body, call, configuration};
 use crate::Hansard;
-use crate::stranger::Stranger;
+use crate::road::stranger::Stranger;
+use crate::road::{About, Arrival};
 
 /// The longest host name, version or capability that is stored.
 const TEXT_LIMIT: usize = 255;
@@ -28,42 +30,44 @@ pub(crate) async fn post(
     payload: web::Payload,
     hansard: Data<Hansard>,
 ) -> HttpResponse {
-    let envelope = Envelope::of(&request, &hansard);
-    let stranger = Stranger::of(&request, &hansard);
+    let arrival = Arrival::of(&request);
+    let stranger = Stranger::new(arrival.clone(), &hansard);
     let mut payload = payload.into_inner();
-    if let Err(throttled) = stranger.admit() {
-        body::discard(&mut payload, MAXIMUM_CALL_BYTES, body::OF_A_STRANGER).await;
-        return reply::refused(&envelope, &throttled.into());
-    }
     let mut account = None;
-    match enrol(&hansard, &envelope, &mut payload, &mut account).await {
-        Ok(enrolled) => reply::ok(&envelope, &enrolled),
+    match enrol(&hansard, &arrival, &request, &mut payload, &mut account).await {
+        Ok(enrolled) => {
+            stranger.is_known();
+            reply::ok(&arrival, &enrolled)
+        }
         Err(refusal) => {
-            tracing::info!(request_id = %envelope.request_id, code = refusal.code.code(), "an enrolment was refused");
+            tracing::info!(request_id = %arrival.request_id, code = refusal.code.code(), "an enrolment was refused");
             // A token that is spent authenticates nobody, and must not fill the audit.
             if refusal.code.status() < 500 {
                 stranger.count_refusal(account.as_ref(), EnrolAgent::ENTRY.name, refusal.code.code());
             }
-            reply::refused(&envelope, &refusal)
+            reply::refused(&hansard, &arrival, &refusal)
         }
     }
 }
 
 async fn enrol(
     hansard: &Hansard,
-    envelope: &Envelope,
+    arrival: &Arc<Arrival>,
+    request: &HttpRequest,
     payload: &mut Payload,
     account: &mut Option<AccountId>,
 ) -> Result<EnrolReply, AgentRefusal> {
-    let body = body::read(payload, MAXIMUM_CALL_BYTES, body::OF_A_STRANGER).await?;
+    let (body, held) =
+        hansard.unproven.receive(arrival.source_address, request, payload, MAXIMUM_CALL_BYTES).await?;
     let asked: EnrolRequest = body::parse(&body)?;
+    drop((body, held));
     check_shape(&asked)?;
 
     let presented = JoinTokenSecret::presented(&asked.join_token);
     let token = hansard.store.find_join_token(&presented).await?.ok_or(JoinTokenRefused::NotFound)?;
     // The token names an account, so that a refusal is that account's to know.
     *account = Some(token.account.clone());
-    let now = envelope.arrived_at;
+    let now = arrival.at;
     let agent = Agent {
         id: AgentId::generate(),
         account: token.account.clone(),
@@ -79,30 +83,27 @@ async fn enrol(
         replaced_at: None,
     };
 
-    let principal = call::principal_of(&agent);
-    let resource = Resource::Instance(InstanceFacts::untagged(agent.region.clone(), agent.instance.clone()));
-    let granted = gate::authorize::<EnrolAgent>(
-        &principal,
-        resource.clone(),
+    let caller = call::caller(arrival.clone(), &agent);
+    let granted = caller.authorize::<EnrolAgent>(
+        call::instance_of(&agent),
         &PrincipalPolicies::none(),
-        &envelope.facts(),
+        &mut About::default(),
     )?;
-    let by = || AuditDecision::Allowed { by: granted.by().to_owned() };
     let how = if asked.replace { "replace" } else { "" };
-    let audit = || envelope.audit_event(&principal, EnrolAgent::ENTRY.name, &resource, by(), "OK", None, how);
 
     let change = AgentEnrolled { agent: agent.clone(), token_hash: presented.hash(), replace: asked.replace };
-    let agent = match hansard.store.apply(&granted, change, audit()).await {
+    let agent = match hansard.store.apply(&granted, change, caller.event_of_change(&granted, None, how)).await
+    {
         Ok(()) => {
             hansard.links.close_replaced(&agent);
-            tracing::info!(request_id = %envelope.request_id, agent = %agent.id, instance = %agent.instance, "an agent was enrolled");
+            tracing::info!(request_id = %arrival.request_id, agent = %agent.id, instance = %agent.instance, "an agent was enrolled");
             agent
         }
         Err(StoreError::JoinTokenRefused(refused)) => {
             match enrolled_before(hansard, &granted, &presented, &token, &agent, refused).await? {
                 Some(enrolled) => {
-                    let principal = call::principal_of(&enrolled);
-                    let row = AuditEvent { principal: principal.arn(), how: "again".to_owned(), ..audit() };
+                    let caller = call::caller(arrival.clone(), &enrolled);
+                    let row = caller.event_of_change(&granted, None, "again");
                     hansard.store.record_audit(row).await?;
                     enrolled
                 }
@@ -113,7 +114,7 @@ async fn enrol(
     };
     let in_force = configuration::effective(hansard, &granted, &agent).await?;
     Ok(EnrolReply {
-        request_id: envelope.id(),
+        request_id: arrival.id(),
         agent_id: agent.id.clone(),
         account_id: agent.account.clone(),
         instance_id: agent.instance.clone(),

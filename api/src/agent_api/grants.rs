@@ -9,13 +9,15 @@ use agent_protocol::{AGENT_API_PREFIX, AgentErrorCode, MAXIMUM_OBJECT_BYTES};
 use domain::actions::GrantUpload;
 use domain::recording_life::Recording;
 use domain::{AccountId, AgentId, InstanceId, Region, TerminalSessionToken, Timestamp};
+use persistence::UploadPermitted;
 use persistence::objects::WriteGrant;
 use recording::{ContentHash, EvidenceName, Stream};
 use serde::{Deserialize, Serialize};
 
-use super::call::{AgentCall, Answer};
+use super::call::AgentCall;
 use super::place;
 use super::refusal::AgentRefusal;
+use crate::road::Done;
 use crate::signed_tokens::{self, Purpose};
 
 /// How long a grant holds.
@@ -51,9 +53,15 @@ pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
     call.run::<GrantUpload, _>(token.as_ref().ok().cloned(), async move |call, granted| {
         let asked: GrantRequest = call.parse()?;
         let recording = place::own_recording(call, granted, &token?).await?;
-        let evidence = check(call, &recording, &asked)?;
-        let name = place::object(&recording, evidence)?;
-        let bucket = recording.target.bucket();
+        let (stream, number) = check(call, &recording, &asked)?;
+        let arrived = place::stream(call, granted, &recording, stream).await?;
+        if number > arrived.segments.saturating_add(AHEAD) {
+            let expected = arrived.segments;
+            return Err(invalid(format!("segment {expected} is expected next; {number} is too far ahead")));
+        }
+        let evidence = EvidenceName::Segment { stream, number };
+        let unclaimed = place::unclaimed(&recording, evidence, asked.length)?;
+        let (bucket, name) = (recording.target.bucket(), unclaimed.name.clone());
         let expires_at = Timestamp::from_millis(call.now().as_millis() + GRANT_MILLIS);
         let objects = &call.hansard.objects;
         let grant = match objects
@@ -81,7 +89,16 @@ pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
             }
         };
         call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
-        Ok(Answer::read(GrantReply { request_id: call.envelope.id(), grant }))
+        let reply = GrantReply { request_id: call.request_id(), grant };
+        // A segment that was claimed before may be uploaded again, to the same bytes, should its object be lost.
+        if number < arrived.segments {
+            return Ok(Done::read(reply));
+        }
+        // The reply leaves only when this is committed: nothing is written that does not count.
+        let permitted = UploadPermitted { object: unclaimed, at: call.now() };
+        let audit = call.audit(granted, Some(&recording.token), "");
+        call.hansard.store.apply(granted, permitted, audit).await?;
+        Ok(Done::changed(reply))
     })
     .await
 }
@@ -95,17 +112,20 @@ fn check(
     call: &AgentCall,
     recording: &Recording,
     asked: &GrantRequest,
-) -> Result<EvidenceName, AgentRefusal> {
-    let refuse = |message: String| Err(AgentRefusal::new(AgentErrorCode::InvalidObjectName, message));
+) -> Result<(Stream, u32), AgentRefusal> {
+    let refuse = |message: String| Err(invalid(message));
     let Some(evidence) = EvidenceName::parse(&asked.object_name) else {
         return refuse("ObjectName must name a segment, such as terminal/000000.cast.zst".to_owned());
     };
-    let EvidenceName::Segment { stream: Stream::Terminal, number } = evidence else {
+    let EvidenceName::Segment { stream, number } = evidence else {
         return refuse(
             "a grant is for a segment; start.json and the manifest travel in the calls that open and seal"
                 .to_owned(),
         );
     };
+    if !stream.is_understood() {
+        return refuse(format!("ObjectName must name a segment of terminal or events, not of {stream}"));
+    }
     let most = MAXIMUM_OBJECT_BYTES.min(call.hansard.settings.segment_limit_bytes as u64);
     if !(1..=most).contains(&asked.length) {
         return refuse(format!("Length must be from 1 to {most} bytes, not {}", asked.length));
@@ -113,11 +133,9 @@ fn check(
     if !place::is_open(recording) {
         return Err(place::sealed());
     }
-    if number > recording.arrived.segments.saturating_add(AHEAD) {
-        return refuse(format!(
-            "segment {} is expected next; {number} is too far ahead",
-            recording.arrived.segments
-        ));
-    }
-    Ok(evidence)
+    Ok((stream, number))
+}
+
+fn invalid(message: String) -> AgentRefusal {
+    AgentRefusal::new(AgentErrorCode::InvalidObjectName, message)
 }

@@ -1,5 +1,6 @@
 //! `GET /agent/v1/link`: the WebSocket over which the configuration is pushed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header;
@@ -10,18 +11,18 @@ use agent_protocol::link::{AgentMessage, PING_EVERY_SECONDS, SILENT_AFTER_SECOND
 use agent_protocol::{AgentErrorCode, EffectiveConfiguration};
 use domain::actions::{Action as _, ReadAgentConfiguration};
 use domain::agent::Agent;
-use domain::audit::AuditDecision;
 use domain::gate::Granted;
 use futures_util::StreamExt as _;
 use persistence::StoreError;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use super::call::LinkCall;
 use super::configuration;
 use super::refusal::AgentRefusal;
-use super::reply;
+use super::waiting::WaitingNote;
 use crate::Hansard;
 use crate::errors::chain_of;
+use crate::limits::connections::Slot;
 use crate::links::{LinkClosed, OpenLink};
 
 /// The largest message that an agent may send.
@@ -32,45 +33,55 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 const PUSH_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 pub(crate) async fn get(LinkCall(call): LinkCall, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let mut about = call.about(None);
     // A browser always names its origin on a WebSocket, and no browser is an agent (DECISIONS P3).
     if request.headers().contains_key(header::ORIGIN) {
         let refusal = AgentRefusal::invalid_request("the link is for agents, not for browsers");
-        return call.refuse(&ReadAgentConfiguration::ENTRY, AuditDecision::NotAsked, None, refusal).await;
+        return call.refuse(&ReadAgentConfiguration::ENTRY, &about, refusal).await;
     }
-    let granted = match call.grant::<ReadAgentConfiguration>() {
+    let granted = match call.grant::<ReadAgentConfiguration>(&mut about) {
         Ok(granted) => granted,
-        Err(denied) => {
-            let decision = AuditDecision::Denied { by: denied.by.clone() };
-            return call.refuse(&ReadAgentConfiguration::ENTRY, decision, None, denied.into()).await;
-        }
+        Err(denied) => return call.refuse(&ReadAgentConfiguration::ENTRY, &about, denied.into()).await,
     };
     let (mut response, session, messages) = match actix_ws::handle(&request, payload) {
         Ok(opened) => opened,
         Err(error) => {
             let refusal = AgentRefusal::invalid_request(format!("this is no WebSocket handshake: {error}"));
-            return call.refuse(&ReadAgentConfiguration::ENTRY, allowed(&granted), None, refusal).await;
+            return call.refuse(&ReadAgentConfiguration::ENTRY, &about, refusal).await;
         }
     };
     if let Err(error) = call.hansard.store.record_audit(call.audit(&granted, None, "link")).await {
-        return reply::refused(&call.envelope, &error.into());
+        return call.refused(&error.into());
     }
     let messages = messages
         .max_frame_size(MESSAGE_LIMIT_BYTES)
         .aggregate_continuations()
         .max_continuation_size(MESSAGE_LIMIT_BYTES);
-    reply::identify(&call.envelope, response.headers_mut());
+    call.identify(&mut response);
+    // It lasts for as long as the agent does, and there is one of each agent.
+    let connection = request.conn_data::<Arc<Slot>>().cloned();
+    if let Some(connection) = &connection {
+        connection.becomes_link();
+    }
     let hansard = call.hansard.clone();
     let agent = call.agent;
     actix_web::rt::spawn(async move {
         let open = hansard.links.open(&agent);
-        let link = Link { hansard: &hansard, granted: &granted, agent: agent.clone(), session, pushed: None };
+        let link = Link {
+            hansard: &hansard,
+            granted: &granted,
+            agent: agent.clone(),
+            session,
+            pushed: None,
+            waiting: WaitingNote::default(),
+        };
         link.run(open, messages).await;
+        // Whoever takes nothing would keep the connection, which counts for no limit any more.
+        if let Some(connection) = connection {
+            connection.ends_within(hansard.settings.link_patience).await;
+        }
     });
     response
-}
-
-fn allowed(granted: &Granted<ReadAgentConfiguration>) -> AuditDecision {
-    AuditDecision::Allowed { by: granted.by().to_owned() }
 }
 
 /// One open link.
@@ -81,6 +92,8 @@ struct Link<'a> {
     session: Session,
     /// What was pushed last; nothing before the agent said hello.
     pushed: Option<EffectiveConfiguration>,
+    /// What the agent says of the recordings that wait in its spool.
+    waiting: WaitingNote,
 }
 
 /// How a link ends.
@@ -110,7 +123,7 @@ impl Link<'_> {
                 tracing::info!(agent = %self.agent.id, why, "an agent's link is closed");
                 let reason = CloseReason { code, description: Some(why.to_owned()) };
                 // The agent may be gone already.
-                let _ = self.session.close(Some(reason)).await;
+                let _ = taken(self.patience(), self.session.close(Some(reason))).await;
             }
         }
     }
@@ -154,6 +167,9 @@ impl Link<'_> {
                     };
                 }
                 _ = pings.tick() => self.ping(heard).await?,
+                () = sleep_until(self.waiting.due_at().unwrap_or(dead_at)), if self.waiting.due_at().is_some() => {
+                    self.waiting.write(self.hansard, self.granted, &self.agent).await;
+                }
                 why = open.closed() => return Err(closing(why)),
                 () = sleep_until(dead_at) => return Err(End::Close(CloseCode::Away, "nothing was heard for 45 s")),
                 () = sleep_until(opened + HELLO_WITHIN), if self.pushed.is_none() && push_at.is_none() => {
@@ -175,7 +191,7 @@ impl Link<'_> {
                 Err(unreadable(&error))
             }
             Some(Ok(AggregatedMessage::Ping(bytes))) => {
-                self.session.pong(&bytes).await.map_err(|_| End::Gone)?;
+                taken(self.patience(), self.session.pong(&bytes)).await?;
                 Ok(false)
             }
             Some(Ok(AggregatedMessage::Pong(_))) => Ok(false),
@@ -211,6 +227,10 @@ impl Link<'_> {
                 tracing::debug!(agent = %self.agent.id, revision, "an agent applied a configuration");
                 Ok(false)
             }
+            Ok(AgentMessage::Waiting { recordings, reason }) => {
+                self.waiting.say(recordings, reason);
+                Ok(false)
+            }
             // An agent one minor version ahead may say more than is understood here; what is no JSON object with a
             // Type is no message at all.
             Err(_) if has_type(text) => Ok(false),
@@ -231,14 +251,14 @@ impl Link<'_> {
         let configuration = configuration::sign(self.hansard, &in_force).map_err(PushFailed::Later)?;
         let message = serde_json::to_string(&ServerMessage::Configuration { configuration })
             .map_err(|error| PushFailed::Later(AgentRefusal::internal(error)))?;
-        self.session.text(message).await.map_err(|_| PushFailed::Ended(End::Gone))?;
+        taken(self.patience(), self.session.text(message)).await.map_err(PushFailed::Ended)?;
         self.pushed = Some(in_force);
         Ok(())
     }
 
     /// Pings, and notes that the agent was heard.
     async fn ping(&mut self, heard: Instant) -> Step {
-        self.session.ping(b"").await.map_err(|_| End::Gone)?;
+        taken(self.patience(), self.session.ping(b"")).await?;
         if heard.elapsed() > Duration::from_secs(PING_EVERY_SECONDS) {
             return Ok(());
         }
@@ -256,6 +276,10 @@ impl Link<'_> {
         }
     }
 
+    fn patience(&self) -> Duration {
+        self.hansard.settings.link_patience
+    }
+
     /// Whether a newcomer took this agent's place, through another replica.
     async fn was_replaced(&self) -> Result<bool, StoreError> {
         let agent = self.hansard.store.find_agent(&self.agent.id).await?;
@@ -266,6 +290,14 @@ impl Link<'_> {
 enum PushFailed {
     Ended(End),
     Later(AgentRefusal),
+}
+
+/// Waits until the agent takes what is written, or does not: then it is as good as gone.
+async fn taken(within: Duration, written: impl Future<Output = Result<(), actix_ws::Closed>>) -> Step {
+    match timeout(within, written).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(End::Gone),
+    }
 }
 
 /// A connection that ended is no fault of the frames: an agent that stops, or whose machine does, says no more.
@@ -291,7 +323,7 @@ fn has_type(text: &str) -> bool {
         kind: String,
     }
     serde_json::from_str::<Typed>(text)
-        .is_ok_and(|typed| !matches!(typed.kind.as_str(), "hello" | "configuration-applied"))
+        .is_ok_and(|typed| !matches!(typed.kind.as_str(), "hello" | "configuration-applied" | "waiting"))
 }
 
 #[cfg(test)]

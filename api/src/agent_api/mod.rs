@@ -15,6 +15,7 @@ mod reply;
 mod seal;
 mod segments;
 mod uploads;
+mod waiting;
 
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -26,9 +27,10 @@ use domain::actions::{
 pub use document::document;
 
 use crate::Hansard;
+use crate::limits::throttle::Throttled;
+use crate::road::Arrival;
 use call::ActionOf;
 use refusal::AgentRefusal;
-use reply::Envelope;
 
 /// Adds the routes of the agent API.
 pub(crate) fn configure(app: &mut ServiceConfig) {
@@ -70,5 +72,14 @@ async fn no_such_method(request: HttpRequest, hansard: Data<Hansard>) -> HttpRes
 }
 
 fn refuse(request: &HttpRequest, hansard: &Hansard, code: AgentErrorCode, message: &str) -> HttpResponse {
-    reply::refused(&Envelope::of(request, hansard), &AgentRefusal::new(code, message))
+    reply::refused(hansard, &Arrival::of(request), &AgentRefusal::new(code, message))
+}
+
+/// The refusal of a call from an address that calls too often.
+pub(crate) fn refuse_throttled(
+    request: &HttpRequest,
+    hansard: &Hansard,
+    throttled: Throttled,
+) -> HttpResponse {
+    reply::refused(hansard, &Arrival::of(request), &throttled.into())
 }

@@ -10,18 +10,17 @@ use domain::agent::Agent;
 use domain::expiration::ExpirationDays;
 use domain::gate::Granted;
 use domain::record_config::InstanceSelector;
-use domain::recording_life::{Arrived, Recording, RecordingState};
+use domain::recording_life::{Arrived, ArrivedStream, Recording, RecordingState};
 use domain::storage_target::RecordStorageTarget;
 use persistence::objects::ObjectError;
 use persistence::{RecordingOpened, StoreError};
-use recording::{
-    ChainValue, ContentHash, EvidenceName, Micros, ObjectPrefix, RecordingKind, RecordingLocation, Start,
-    Stream,
-};
+use recording::{CaptureKind, ContentHash, EvidenceName, ObjectPrefix, RecordingLocation, Start};
 
-use super::call::{AgentCall, Answer};
+use super::call::AgentCall;
 use super::configuration;
+use super::place;
 use super::refusal::AgentRefusal;
+use crate::road::Done;
 
 /// The largest `start.json` that is taken: room for a command line as long as an operating system allows.
 const START_LIMIT_BYTES: usize = 512 * 1024;
@@ -47,13 +46,13 @@ pub(crate) async fn post(call: AgentCall) -> HttpResponse {
 /// Everything that `start.json` says about who records where must be what is known of the agent.
 fn check_start(agent: &Agent, asked: &OpenRecordingRequest) -> Result<Start, AgentRefusal> {
     let refuse = |message: &str| Err(AgentRefusal::new(AgentErrorCode::InvalidStart, message));
-    if asked.kind != "terminal" {
-        return refuse("Kind must be terminal");
-    }
-    if !configuration::is_delegated(agent, &asked.kind) {
-        return refuse(
-            "the kind terminal was not delegated to this agent: it must announce terminal, version 1, among its capabilities",
-        );
+    let Ok(kind) = asked.kind.parse::<CaptureKind>() else {
+        return refuse("Kind must be terminal, command or desktop");
+    };
+    if !configuration::is_delegated(agent, kind) {
+        return refuse(&format!(
+            "the kind {kind} was not delegated to this agent: it must announce {kind}, version 1, among its capabilities"
+        ));
     }
     let document = asked.start.as_slice();
     if document.len() > START_LIMIT_BYTES {
@@ -63,7 +62,9 @@ fn check_start(agent: &Agent, asked: &OpenRecordingRequest) -> Result<Start, Age
         Ok(start) => start,
         Err(error) => return refuse(&crate::errors::chain_of(&error)),
     };
-    let RecordingKind::Terminal = start.kind;
+    if start.kind != kind {
+        return refuse("start.json: kind is not Kind");
+    }
     if start.recording != asked.terminal_session_token {
         return refuse("start.json: recording is not TerminalSessionToken");
     }
@@ -88,57 +89,65 @@ async fn open(
     start: &Start,
     fixed: Option<Destination>,
     document: Vec<u8>,
-) -> Result<Answer<OpenRecordingReply>, AgentRefusal> {
-    let (target, expiration) = match fixed {
+) -> Result<Done<OpenRecordingReply>, AgentRefusal> {
+    let (at_start, expiration) = match fixed {
         Some(fixed) => fixed,
         None => destination(call, granted, start).await?,
     };
+    let target = usable_target(call, granted, at_start).await?;
     let prefix = match target.prefix() {
         Some(prefix) => Some(ObjectPrefix::parse(prefix.as_str()).map_err(AgentRefusal::internal)?),
         None => None,
     };
-    let place =
-        RecordingLocation::new(prefix.as_ref(), start.started_at, &call.agent.instance, &start.recording);
+    // The day of the earlier of the claimed start and the arrival (DECISIONS F), as lists have it.
+    let day = start.started_at.min(call.now());
+    let location = RecordingLocation::new(prefix.as_ref(), day, &call.agent.instance, &start.recording);
     let recording = Recording {
         token: start.recording.clone(),
         account: call.agent.account.clone(),
         instance: call.agent.instance.clone(),
         agent: call.agent.id.clone(),
-        kind: "terminal".to_owned(),
+        kind: start.kind,
         // A signed call to LoginInstance proves an owner; what the agent says is kept apart (DECISIONS I6).
         owner: None,
         claimed_owner: start.claimed_user.clone(),
+        recorder: start.recorder,
         target,
-        folder: place.folder().clone(),
+        folder: location.folder().clone(),
         start_sha256: ContentHash::of(&document).to_string(),
         started_at: start.started_at,
         opened_at: call.now(),
         last_heard_at: call.now(),
         expiration,
         state: RecordingState::Open,
-        arrived: Arrived {
-            segments: 0,
-            stored_bytes: 0,
-            chain: ChainValue::first(&document, Stream::Terminal),
-            last_at: Micros::ZERO,
-        },
+        arrived: Arrived::default(),
     };
-    // The object first: a row without its start.json could not be replayed, an object without a row harms nobody.
+    let streams = ArrivedStream::of_new_recording(&document);
+    // The object first: a row without its start.json could not be replayed. Until there is a row it is unclaimed.
+    let unclaimed = place::unclaimed(&recording, EvidenceName::Start, document.len() as u64)?;
+    call.hansard.store.expect_start(granted, unclaimed, call.now()).await?;
     store_start(call, &recording, document).await?;
     let reply = reply(call, &recording);
-    let audit = call.audit(granted, Some(&recording.token), "");
-    match call.hansard.store.apply(granted, RecordingOpened { recording: recording.clone() }, audit).await {
+    // By it the trail knows the number, though nothing else of the recording be left.
+    let audit =
+        call.audit(granted, Some(&recording.token), &format!("number {}", start.agent_recording_number));
+    match call
+        .hansard
+        .store
+        .apply(granted, RecordingOpened { recording: recording.clone(), streams }, audit)
+        .await
+    {
         Ok(()) => {}
         // Either the same call, sent twice at once, or a token that another instance has taken.
         Err(StoreError::Conflict { .. }) => {
             return match call.hansard.store.find_recording(granted, &recording.token).await? {
-                Some(known) if same(call, &known, &recording.start_sha256) => Ok(Answer::read(reply)),
+                Some(known) if same(call, &known, &recording.start_sha256) => Ok(Done::read(reply)),
                 _ => Err(conflict()),
             };
         }
         Err(error) => return Err(error.into()),
     }
-    Ok(Answer::changed(reply))
+    Ok(Done::changed(reply))
 }
 
 /// The same call again: the same answer, and `start.json` is there afterwards. Other bytes are refused.
@@ -146,12 +155,12 @@ async fn reopen(
     call: &AgentCall,
     known: &Recording,
     document: Vec<u8>,
-) -> Result<Answer<OpenRecordingReply>, AgentRefusal> {
+) -> Result<Done<OpenRecordingReply>, AgentRefusal> {
     if !same(call, known, &ContentHash::of(&document).to_string()) {
         return Err(conflict());
     }
     store_start(call, known, document).await?;
-    Ok(Answer::read(reply(call, known)))
+    Ok(Done::read(reply(call, known)))
 }
 
 fn same(call: &AgentCall, known: &Recording, start_sha256: &str) -> bool {
@@ -166,7 +175,7 @@ fn conflict() -> AgentRefusal {
 }
 
 async fn store_start(call: &AgentCall, recording: &Recording, document: Vec<u8>) -> Result<(), AgentRefusal> {
-    let name = super::place::object(recording, EvidenceName::Start)?;
+    let name = place::object(recording, EvidenceName::Start)?;
     match call.hansard.objects.put_once(recording.target.bucket(), &name, Bytes::from(document)).await {
         Ok(_) => Ok(()),
         Err(ObjectError::AlreadyExists { .. }) => Err(conflict()),
@@ -192,6 +201,27 @@ fn destination_at_start(
     Some((target, ExpirationDays::new(i64::from(recording.expiration_days)).ok()?))
 }
 
+/// The target of the start as long as recordings can be kept there. While they cannot, the one that is in force at this
+/// moment, so that whoever mends the configuration mends what waits as well. No other bucket will do: the recording
+/// waits in the spool, and the agent asks again.
+async fn usable_target(
+    call: &AgentCall,
+    granted: &Granted<OpenRecording>,
+    at_start: RecordStorageTarget,
+) -> Result<RecordStorageTarget, AgentRefusal> {
+    let objects = &call.hansard.objects;
+    let Err(unusable) = objects.check_target(&at_start).await else { return Ok(at_start) };
+    let selector = InstanceSelector::One(call.agent.instance.clone());
+    let now = call.hansard.store.effective_record_config(granted, &selector).await?.config;
+    match now.and_then(|config| config.target).filter(|target| *target != at_start) {
+        None => Err(AgentRefusal::unusable_target(&at_start, unusable)),
+        Some(target) => match objects.check_target(&target).await {
+            Ok(()) => Ok(target),
+            Err(unusable) => Err(AgentRefusal::unusable_target(&target, unusable)),
+        },
+    }
+}
+
 /// Without such a configuration: by the one that stands now, or the deployment's defaults when the agent had never
 /// seen one (DECISIONS N3).
 ///
@@ -212,7 +242,7 @@ async fn destination(
         .or_else(|| effective.as_ref().and_then(|config| config.target.clone()))
         .ok_or_else(|| {
             AgentRefusal::new(
-                AgentErrorCode::ServiceUnavailable,
+                AgentErrorCode::StorageTargetUnusable,
                 "nothing says where recordings go: the account has no RecordStorageTarget and this deployment has no default one",
             )
         })?;
@@ -223,7 +253,7 @@ async fn destination(
 
 fn reply(call: &AgentCall, recording: &Recording) -> OpenRecordingReply {
     OpenRecordingReply {
-        request_id: call.envelope.id(),
+        request_id: call.request_id(),
         terminal_session_token: recording.token.clone(),
         record_storage_target: recording.target.to_string(),
         object_prefix: format!("{}/", recording.folder),

@@ -1,14 +1,17 @@
 //! Finding a recording of the calling agent, and the names of its objects.
 
+use actix_web::web::Bytes;
 use agent_protocol::AgentErrorCode;
 use domain::TerminalSessionToken;
 use domain::actions::ReadsRecording;
 use domain::gate::Granted;
-use domain::recording_life::{Recording, RecordingState};
-use recording::{EvidenceName, ObjectName};
+use domain::recording_life::{ArrivedStream, Recording, RecordingState};
+use domain::unclaimed::UnclaimedObject;
+use recording::{EvidenceName, ObjectName, Stream};
 
 use super::call::AgentCall;
 use super::refusal::AgentRefusal;
+use crate::evidence::{self, EvidenceError};
 
 /// The token in a path.
 pub(crate) fn token(text: &str) -> Result<TerminalSessionToken, AgentRefusal> {
@@ -26,9 +29,64 @@ pub(crate) async fn own_recording<A: ReadsRecording>(
     found.filter(|recording| recording.agent == call.agent.id).ok_or_else(not_found)
 }
 
+/// What has arrived of a stream of the calling agent's recording.
+pub(crate) async fn stream<A: ReadsRecording>(
+    call: &AgentCall,
+    granted: &Granted<A>,
+    recording: &Recording,
+    stream: Stream,
+) -> Result<ArrivedStream, AgentRefusal> {
+    if !stream.is_understood() {
+        return Err(AgentRefusal::invalid_request(format!(
+            "Stream must be terminal or events: segments of {stream} cannot be checked, and what is not checked is not claimed"
+        )));
+    }
+    let found = call.hansard.store.find_stream(granted, &recording.token, stream).await?;
+    found.ok_or_else(|| {
+        AgentRefusal::invalid_request(format!(
+            "the recording has no stream {stream}: it was opened by an earlier version"
+        ))
+    })
+}
+
 /// The whole name of a piece of evidence.
-pub(crate) fn object(recording: &Recording, evidence: EvidenceName) -> Result<ObjectName, AgentRefusal> {
-    recording.folder.join(&evidence.to_object_name()).map_err(AgentRefusal::internal)
+pub(crate) fn object(recording: &Recording, name: EvidenceName) -> Result<ObjectName, AgentRefusal> {
+    evidence::name_of(recording, name).map_err(AgentRefusal::internal)
+}
+
+/// A piece of evidence that the agent is about to write, as it is counted until the recording claims it.
+pub(crate) fn unclaimed(
+    recording: &Recording,
+    evidence: EvidenceName,
+    length: u64,
+) -> Result<UnclaimedObject, AgentRefusal> {
+    Ok(UnclaimedObject {
+        bucket: recording.target.bucket().clone(),
+        name: object(recording, evidence)?,
+        agent: recording.agent.clone(),
+        recording: recording.token.clone(),
+        evidence,
+        length,
+    })
+}
+
+/// Reads an object that the recording has claimed with this SHA-256. That it is not there says something about its
+/// target first.
+pub(crate) async fn read_claimed(
+    call: &AgentCall,
+    recording: &Recording,
+    name: EvidenceName,
+    sha256: &str,
+) -> Result<Bytes, AgentRefusal> {
+    let error = match evidence::read(&call.hansard, recording, name, sha256).await {
+        Ok(bytes) => return Ok(bytes),
+        Err(error @ (EvidenceError::Missing | EvidenceError::Objects(_))) => error,
+        Err(error @ (EvidenceError::Changed(_) | EvidenceError::Name(_))) => return Err(error.into()),
+    };
+    match call.hansard.objects.check_target(&recording.target).await {
+        Err(unusable) => Err(AgentRefusal::unusable_target(&recording.target, unusable)),
+        Ok(()) => Err(error.into()),
+    }
 }
 
 /// Whether something can still be added.

@@ -1,6 +1,8 @@
 //! Authentication of an agent's request (DECISIONS N2): the agent that `kid` names, its pinned key, the method, the path
 //! as sent, the time, the body, and last the single use.
 
+use std::sync::Arc;
+
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -12,8 +14,13 @@ use domain::{AccountId, Timestamp};
 use persistence::NonceClaim;
 
 use super::body;
+use super::call;
 use super::refusal::AgentRefusal;
 use crate::Hansard;
+use crate::http::body::{Length, follows};
+use crate::http::request::Query;
+use crate::limits::in_flight::Held;
+use crate::road::Arrival;
 
 /// How long a used `jti` is remembered beyond its token's end: the leeway that tokens from a fast clock get, and
 /// some room for the clocks of replicas.
@@ -26,7 +33,7 @@ const TOKEN_LIMIT: usize = 4_096;
 /// A call that was refused.
 pub(super) struct NotProven {
     pub(super) refusal: AgentRefusal,
-    /// The agent, when its key had signed: then the refusal is a row of the audit.
+    /// The agent, when its key had signed: then the refusal is a row of the audit, or counted there as one too many.
     pub(super) signed_by: Option<Box<Agent>>,
     /// The account of the agent that the token names, whoever made it: to it belongs what is counted.
     pub(super) account: Option<AccountId>,
@@ -52,45 +59,48 @@ impl NotProven {
 /// the server hold megabytes for them.
 pub(super) async fn prove(
     hansard: &Hansard,
-    now: Timestamp,
+    arrival: &Arc<Arrival>,
     request: &HttpRequest,
     payload: Option<Payload>,
     most: usize,
-) -> Result<(Agent, Bytes), NotProven> {
+) -> Result<(Agent, Bytes, Option<Held>), NotProven> {
+    let now = arrival.at;
     let token = bearer_token(request)?;
     let agent_id = AgentClaims::agent_id(token)?;
     let agent = hansard.store.find_agent(&agent_id).await?.ok_or_else(unknown)?;
     let key = PublicKey::try_from(agent.authentication_key.as_slice()).map_err(AgentRefusal::internal)?;
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let path = Query::of(request).target(request.uri().path());
     let verify = |body: &[u8]| {
-        AgentClaims::verify(token, &key, request.method().as_str(), path, body, now.as_millis())
+        AgentClaims::verify(token, &key, request.method().as_str(), &path, body, now.as_millis())
     };
 
     // The body is compared last of all, so that any other refusal is known without it.
     match verify(b"") {
         Ok(_) | Err(ClaimsRefused::OtherRequest { what: "body" }) => {}
-        Err(refused) => {
-            // The signature is the agent's own, and it must hear the time: its clock may be wrong.
-            if let (ClaimsRefused::Expired, Some(mut payload)) = (&refused, payload) {
-                body::discard(&mut payload, most, body::OF_A_STRANGER).await;
-            }
-            return Err(NotProven::of_account(refused, &agent));
-        }
+        Err(refused) => return Err(NotProven::of_account(refused, &agent)),
+    }
+    if let Err(throttled) = call::caller(arrival.clone(), &agent).admit(hansard) {
+        return Err(NotProven::signed_by(throttled.into(), agent));
     }
     // Only somebody who holds the key learns that the agent was replaced.
-    let body = match payload {
+    let received = match payload {
         _ if agent.replaced_at.is_some() => Err(unknown()),
-        Some(mut payload) => body::read(&mut payload, most, body::OF_AN_AGENT).await,
-        None => Ok(Bytes::new()),
+        Some(mut payload) if follows(request) => {
+            let room = hansard.in_flight.room(agent.id.as_str());
+            let length = Length::of(request, most);
+            let received = body::read(&mut payload, length, body::OF_AN_AGENT, room).await;
+            received.map(|(body, held)| (body, Some(held)))
+        }
+        Some(_) | None => Ok((Bytes::new(), None)),
     };
-    let body = match body {
-        Ok(body) => body,
+    let (body, held) = match received {
+        Ok(received) => received,
         Err(refusal) => return Err(NotProven::signed_by(refusal, agent)),
     };
     // Another body than the signed one: whose it is, nobody knows.
     let claims = verify(&body).map_err(|refused| NotProven::of_account(refused, &agent))?;
     match claim(hansard, &agent, &claims, now).await {
-        Ok(()) => Ok((agent, body)),
+        Ok(()) => Ok((agent, body, held)),
         Err(refusal) => Err(NotProven::signed_by(refusal, agent)),
     }
 }

@@ -1,17 +1,29 @@
 //! How a call of an agent fails: a code of the agent API's table, words for people, and the cause for the log.
 
-use recording::sanitise::is_unsafe;
+use std::any::Any;
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use agent_protocol::{AgentErrorCode, ClaimsRefused};
 use domain::agent::JoinTokenRefused;
 use domain::gate::Denied;
 use domain::recording_life::{SealRefused, SegmentRefused};
+use domain::storage_target::RecordStorageTarget;
+use domain::unclaimed::AgentLimitReached;
 use persistence::StoreError;
-use persistence::objects::ObjectError;
+use persistence::objects::{ObjectError, TargetUnusable};
+use recording::sanitise::is_unsafe;
 
-use crate::throttle::Throttled;
+use crate::errors::text_of_panic;
+use crate::evidence::EvidenceError;
+use crate::http::body::NotReceived;
+use crate::limits::room::NoRoom;
+use crate::limits::throttle::Throttled;
+use crate::road::CallError;
+
+/// When an agent that has as much as it may have is to ask again.
+const LIMIT_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// The most characters of a message.
 const MESSAGE_LIMIT: usize = 500;
@@ -23,6 +35,8 @@ pub(crate) struct AgentRefusal {
     pub(crate) message: String,
     pub(crate) expected_number: Option<u32>,
     pub(crate) throttled: Option<Throttled>,
+    /// Of a refusal for want of room: when to call again.
+    pub(crate) retry_after: Option<Duration>,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -41,7 +55,7 @@ impl AgentRefusal {
         if characters.next().is_some() {
             message.push_str("...");
         }
-        Self { code, message, expected_number: None, throttled: None, cause: None }
+        Self { code, message, expected_number: None, throttled: None, retry_after: None, cause: None }
     }
 
     pub(crate) fn caused_by(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -75,10 +89,53 @@ impl Error for AgentRefusal {
     }
 }
 
+impl CallError for AgentRefusal {
+    fn code(&self) -> String {
+        self.code.code().to_owned()
+    }
+
+    fn panicked(panic: &(dyn Any + Send)) -> Self {
+        Self::internal(text_of_panic(panic))
+    }
+}
+
+impl From<EvidenceError> for AgentRefusal {
+    fn from(error: EvidenceError) -> Self {
+        match error {
+            EvidenceError::Objects(error) => error.into(),
+            // The recording has taken it in: that it is not there any more, or another, is no fault of the agent's.
+            EvidenceError::Missing | EvidenceError::Changed(_) | EvidenceError::Name(_) => {
+                Self::internal(error)
+            }
+        }
+    }
+}
+
 impl From<Throttled> for AgentRefusal {
     fn from(throttled: Throttled) -> Self {
-        let message = "too many calls from this address; try again after the pause that Retry-After names";
+        let message = "too many calls; try again after the pause that Retry-After names";
         Self { throttled: Some(throttled), ..Self::new(AgentErrorCode::Throttling, message) }
+    }
+}
+
+impl From<NotReceived> for AgentRefusal {
+    fn from(not_received: NotReceived) -> Self {
+        match not_received {
+            NotReceived::TooLong => {
+                Self::new(AgentErrorCode::RequestEntityTooLarge, "the body is longer than is accepted here")
+            }
+            NotReceived::Broken => Self::invalid_request("the body did not arrive whole"),
+            NotReceived::TooSlow => {
+                Self::new(AgentErrorCode::ServiceUnavailable, "the body took too long to arrive; try again")
+            }
+            NotReceived::NoRoom(full) => Self {
+                retry_after: Some(NoRoom::TRY_AGAIN_AFTER),
+                ..Self::new(
+                    AgentErrorCode::ServiceUnavailable,
+                    format!("there is no room for the body: {full}; try again in a second"),
+                )
+            },
+        }
     }
 }
 
@@ -135,9 +192,9 @@ impl From<SealRefused> for AgentRefusal {
     fn from(refused: SealRefused) -> Self {
         let code = match refused {
             SealRefused::AlreadySealed => AgentErrorCode::RecordingSealed,
-            SealRefused::SegmentsDiffer { .. } | SealRefused::ChainDiffers | SealRefused::EndsBeforeStart => {
-                AgentErrorCode::InvalidManifest
-            }
+            SealRefused::SegmentsDiffer { .. }
+            | SealRefused::ChainDiffers { .. }
+            | SealRefused::EndsBeforeStart => AgentErrorCode::InvalidManifest,
         };
         Self::new(code, refused.to_string())
     }
@@ -147,6 +204,7 @@ impl From<StoreError> for AgentRefusal {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::JoinTokenRefused(refused) => refused.into(),
+            StoreError::AgentLimit(reached) => reached.into(),
             StoreError::Unavailable { .. } | StoreError::Stopping => Self::new(
                 AgentErrorCode::ServiceUnavailable,
                 "the control plane cannot reach its database; try again",
@@ -164,6 +222,7 @@ impl From<StoreError> for AgentRefusal {
             | StoreError::InvalidPolicy(_)
             | StoreError::Identity(_)
             | StoreError::CorruptRow(_)
+            | StoreError::UnfitDatabase { .. }
             | StoreError::Keys { .. } => Self::internal(error),
         }
     }
@@ -173,16 +232,38 @@ impl From<StoreError> for AgentRefusal {
 impl From<ObjectError> for AgentRefusal {
     fn from(error: ObjectError) -> Self {
         match error {
-            ObjectError::Unavailable { .. } => Self::new(
-                AgentErrorCode::ServiceUnavailable,
-                "the control plane cannot reach its object store; try again",
-            )
-            .caused_by(error),
+            ObjectError::Unavailable { .. } | ObjectError::UnusableName { .. } => {
+                let why = error.in_our_words();
+                Self::new(
+                    AgentErrorCode::StorageTargetUnusable,
+                    format!("nothing can be written to the recording's storage target now: {why}"),
+                )
+                .caused_by(error)
+            }
             ObjectError::NotFound { .. }
             | ObjectError::AlreadyExists { .. }
             | ObjectError::OutsideRange { .. }
-            | ObjectError::UnusableName { .. } => Self::internal(error),
+            | ObjectError::TooLong { .. } => Self::internal(error),
         }
+    }
+}
+
+impl AgentRefusal {
+    /// Nothing can be recorded at this target now. The agent keeps what it has, and says why it does.
+    pub(crate) fn unusable_target(target: &RecordStorageTarget, unusable: TargetUnusable) -> Self {
+        let message = format!("the recording waits, because nothing can be written to {target}: {unusable}");
+        Self::new(AgentErrorCode::StorageTargetUnusable, message).caused_by(unusable)
+    }
+}
+
+impl From<AgentLimitReached> for AgentRefusal {
+    fn from(reached: AgentLimitReached) -> Self {
+        let code = match reached {
+            AgentLimitReached::OpenRecordings => AgentErrorCode::TooManyOpenRecordings,
+            AgentLimitReached::UnclaimedBytes => AgentErrorCode::TooManyUnclaimedBytes,
+        };
+        let throttled = Some(Throttled { retry_after: LIMIT_RETRY_AFTER });
+        Self { throttled, ..Self::new(code, reached.to_string()) }
     }
 }
 

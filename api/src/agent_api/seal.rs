@@ -1,5 +1,7 @@
 //! `POST /agent/v1/recordings/{token}/seal`: the agent's signed manifest closes the recording.
 
+use std::collections::BTreeSet;
+
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Path};
 use agent_protocol::AgentErrorCode;
@@ -8,7 +10,7 @@ use domain::actions::SealRecording;
 use domain::agent::Agent;
 use domain::gate::Granted;
 use domain::recording_life::{
-    self, CheckedManifest, Recording, RecordingDelivered, RecordingState, SessionEnd,
+    self, CheckedManifest, CheckedStream, Recording, RecordingDelivered, RecordingState, SessionEnd,
 };
 use persistence::objects::ObjectError;
 use persistence::{SegmentRow, StoreError};
@@ -17,9 +19,10 @@ use recording::{
     TerminalEventKind,
 };
 
-use super::call::{AgentCall, Answer, SealCall};
+use super::call::{AgentCall, SealCall};
 use super::place;
 use super::refusal::AgentRefusal;
+use crate::road::Done;
 
 /// The longest reason of an interruption that is kept.
 const REASON_LIMIT: usize = 1_000;
@@ -54,14 +57,16 @@ async fn seal(
     if place::is_open(&recording) {
         let start = read_start(call, &recording).await?;
         let claimed = call.hansard.store.list_segments(granted, &token).await?;
+        let arrived = call.hansard.store.list_streams(granted, &token).await?;
         let checked = check_manifest(&call.agent, &recording, &start, &claimed, &manifest)?;
-        let change = recording_life::seal(&recording, checked, call.now())?;
-        if change.end == SessionEnd::Exited {
-            check_exit_record(call, &recording).await?;
+        let change = recording_life::seal(&recording, &arrived, checked, call.now())?;
+        if change.end == SessionEnd::Exited && recording.kind.ends_in_its_terminal() {
+            check_exit_record(call, &recording, &claimed).await?;
         }
         store(call, &recording, EvidenceName::Manifest(0), manifest).await?;
         store(call, &recording, EvidenceName::ManifestSignature(0), signature).await?;
-        let audit = call.audit(granted, Some(&token), "seal");
+        // By it the trail knows the manifest, though the row be changed.
+        let audit = call.audit(granted, Some(&token), "seal").with_more(&format!("manifest {sha256}"));
         match call.hansard.store.apply(granted, change, audit).await {
             // On a conflict something else was first: the comparison below says whether it was this manifest.
             Ok(()) | Err(StoreError::Conflict { .. }) => {}
@@ -87,7 +92,15 @@ async fn store(
     let name = place::object(recording, evidence)?;
     match call.hansard.objects.put_once(recording.target.bucket(), &name, bytes).await {
         Ok(_) => Ok(()),
-        Err(ObjectError::AlreadyExists { .. }) => Err(sealed_by_another()),
+        // Who seals a recording writes its row at once after this; this is somebody else's, or two seals at one moment.
+        Err(error @ ObjectError::AlreadyExists { .. }) => {
+            tracing::error!(object = %name, "other bytes stand where the evidence of a seal belongs");
+            Err(AgentRefusal::new(
+                AgentErrorCode::ObjectAlreadyExists,
+                format!("other bytes stand in the bucket as {evidence}, and this control plane has not sealed with them: the recording cannot be sealed until they are taken away"),
+            )
+            .caused_by(error))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -97,17 +110,17 @@ async fn deliver(
     call: &AgentCall,
     granted: &Granted<SealRecording>,
     recording: &Recording,
-) -> Result<Answer<SealReply>, AgentRefusal> {
-    let reply = SealReply { request_id: call.envelope.id(), status: recording.status().as_str().to_owned() };
+) -> Result<Done<SealReply>, AgentRefusal> {
+    let reply = SealReply { request_id: call.request_id(), status: recording.status().as_str().to_owned() };
     if matches!(recording.state, RecordingState::Delivered { .. }) {
-        return Ok(Answer::read(reply));
+        return Ok(Done::read(reply));
     }
     let change = RecordingDelivered { token: recording.token.clone(), at: call.now() };
     let audit = call.audit(granted, Some(&recording.token), "deliver");
     match call.hansard.store.apply(granted, change, audit).await {
-        Ok(()) => Ok(Answer::changed(reply)),
+        Ok(()) => Ok(Done::changed(reply)),
         // The same call, sent twice at once: the other one delivered.
-        Err(StoreError::Conflict { .. }) => Ok(Answer::read(reply)),
+        Err(StoreError::Conflict { .. }) => Ok(Done::read(reply)),
         Err(error) => Err(error.into()),
     }
 }
@@ -123,11 +136,7 @@ fn check_signature(agent: &Agent, manifest: &[u8], signature: &[u8]) -> Result<(
 
 /// `start.json` as it is stored; what the manifest repeats of it is compared.
 async fn read_start(call: &AgentCall, recording: &Recording) -> Result<(Start, u64), AgentRefusal> {
-    let name = place::object(recording, EvidenceName::Start)?;
-    let document = call.hansard.objects.get(recording.target.bucket(), &name).await?;
-    if ContentHash::of(&document).to_string() != recording.start_sha256 {
-        return Err(AgentRefusal::internal(format!("the stored {name} is not the one that was opened")));
-    }
+    let document = place::read_claimed(call, recording, EvidenceName::Start, &recording.start_sha256).await?;
     let start = Start::parse(&document).map_err(AgentRefusal::internal)?;
     Ok((start, document.len() as u64))
 }
@@ -161,16 +170,26 @@ fn check_manifest(
             return Err(invalid(format!("manifest: {what}")));
         }
     }
-    let [stream] = manifest.streams.as_slice() else {
-        return Err(invalid("manifest: streams must have exactly one entry, for terminal"));
-    };
-    if stream.stream != Stream::Terminal {
-        return Err(invalid("manifest: streams must have exactly one entry, for terminal"));
+    if manifest.sealed_by.is_some() {
+        return Err(invalid("manifest: sealed_by is not understood; an agent seals its own recordings"));
     }
-    check_segments(stream, claimed)?;
-    Ok(CheckedManifest {
+    let mut listed = BTreeSet::new();
+    for stream in &manifest.streams {
+        if !listed.insert(stream.stream) {
+            return Err(invalid(format!("manifest: streams lists {} twice", stream.stream)));
+        }
+        check_segments(stream, claimed)?;
+    }
+    if recording.kind.ends_in_its_terminal() && !listed.contains(&Stream::Terminal) {
+        return Err(invalid("manifest: streams must have an entry for terminal"));
+    }
+    let streams = manifest.streams.iter().map(|stream| CheckedStream {
+        stream: stream.stream,
         segments: u32::try_from(stream.segments.len()).unwrap_or(u32::MAX),
         chain: stream.final_chain,
+    });
+    Ok(CheckedManifest {
+        streams: streams.collect(),
         ended_at: manifest.ended_at,
         end: match manifest.end {
             RecordingEnd::Exited(_) => SessionEnd::Exited,
@@ -183,11 +202,16 @@ fn check_manifest(
 }
 
 /// A session is finished only when its exit record arrived (DECISIONS F9): it stands in the last segment.
-async fn check_exit_record(call: &AgentCall, recording: &Recording) -> Result<(), AgentRefusal> {
+async fn check_exit_record(
+    call: &AgentCall,
+    recording: &Recording,
+    claimed: &[SegmentRow],
+) -> Result<(), AgentRefusal> {
     let missing = || invalid("manifest: end is exited, but the last segment holds no exit record");
-    let number = recording.arrived.segments.checked_sub(1).ok_or_else(missing)?;
-    let name = place::object(recording, EvidenceName::Segment { stream: Stream::Terminal, number })?;
-    let bytes = call.hansard.objects.get(recording.target.bucket(), &name).await?;
+    let of_terminal = |row: &&SegmentRow| row.stream == Stream::Terminal;
+    let last = claimed.iter().rev().find(of_terminal).ok_or_else(missing)?;
+    let name = EvidenceName::Segment { stream: Stream::Terminal, number: last.number };
+    let bytes = place::read_claimed(call, recording, name, &last.sha256).await?;
     let has_exit = move || {
         let decoded = recording::decode_segment(&bytes)?;
         Ok(decoded.events.iter().any(|event| matches!(event.kind, TerminalEventKind::Exit(_))))
@@ -199,6 +223,7 @@ async fn check_exit_record(call: &AgentCall, recording: &Recording) -> Result<()
 
 /// Every listed segment is the claimed one. How many there are is compared by `recording_life::seal`.
 fn check_segments(stream: &StreamEntry, claimed: &[SegmentRow]) -> Result<(), AgentRefusal> {
+    let claimed = claimed.iter().filter(|row| row.stream == stream.stream);
     for (listed, row) in stream.segments.iter().zip(claimed) {
         let same = listed.number == row.number
             && listed.length == row.length
@@ -208,8 +233,8 @@ fn check_segments(stream: &StreamEntry, claimed: &[SegmentRow]) -> Result<(), Ag
             && listed.last_at == row.last_at;
         if !same {
             return Err(invalid(format!(
-                "manifest: segment {} is not the one that was acknowledged",
-                row.number
+                "manifest: segment {} of {} is not the one that was acknowledged",
+                row.number, row.stream
             )));
         }
     }

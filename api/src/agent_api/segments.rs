@@ -9,37 +9,39 @@ use agent_protocol::recordings::{SegmentReply, SegmentRequest};
 use agent_protocol::{AgentErrorCode, MAXIMUM_OBJECT_BYTES};
 use domain::actions::AcknowledgeSegment;
 use domain::gate::Granted;
-use domain::recording_life::{self, CheckedSegment, Recording};
+use domain::recording_life::{self, ArrivedStream, CheckedSegment, Recording};
 use persistence::StoreError;
-use persistence::objects::ObjectError;
-use recording::{ContentHash, EvidenceName, Micros, Stream};
+use recording::{EvidenceName, Micros, Stream};
 
-use super::call::{AgentCall, Answer};
+use super::call::AgentCall;
 use super::place;
 use super::refusal::AgentRefusal;
+use crate::evidence::{self, EvidenceError};
+use crate::road::Done;
 
 pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
     let token = place::token(&path);
     call.run::<AcknowledgeSegment, _>(token.as_ref().ok().cloned(), async move |call, granted| {
         let asked: SegmentRequest = call.parse()?;
-        if Stream::from_name(&asked.stream) != Some(Stream::Terminal) {
-            return Err(AgentRefusal::invalid_request("Stream must be terminal"));
-        }
+        let stream = Stream::parse(&asked.stream)
+            .map_err(|error| AgentRefusal::invalid_request(format!("Stream: {error}")))?;
         let token = token?;
         let recording = place::own_recording(call, granted, &token).await?;
         call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
-        if asked.number < recording.arrived.segments {
-            return again(call, granted, &recording, &asked).await;
+        let arrived = place::stream(call, granted, &recording, stream).await?;
+        if asked.number < arrived.segments {
+            return again(call, granted, &recording, &arrived, &asked).await;
         }
-        let checked = check(call, &recording, &asked).await?;
-        let change = recording_life::acknowledge(&recording, checked, call.now())?;
+        let checked = check(call, granted, &recording, &arrived, &asked).await?;
+        let change = recording_life::acknowledge(&recording, &arrived, checked, call.now())?;
         let audit = call.audit(granted, Some(&token), "");
         match call.hansard.store.apply(granted, change, audit).await {
-            Ok(()) => Ok(Answer::changed(reply(call, asked.number))),
+            Ok(()) => Ok(Done::changed(reply(call, asked.number))),
             // The same call, sent twice at once: the other one won.
             Err(StoreError::Conflict { .. }) => {
                 let recording = place::own_recording(call, granted, &token).await?;
-                again(call, granted, &recording, &asked).await
+                let arrived = place::stream(call, granted, &recording, stream).await?;
+                again(call, granted, &recording, &arrived, &asked).await
             }
             Err(error) => Err(error.into()),
         }
@@ -48,7 +50,7 @@ pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
 }
 
 fn reply(call: &AgentCall, number: u32) -> SegmentReply {
-    SegmentReply { request_id: call.envelope.id(), acknowledged: number }
+    SegmentReply { request_id: call.request_id(), acknowledged: number }
 }
 
 /// A segment that was claimed before: the same one gets the same answer.
@@ -56,16 +58,17 @@ async fn again(
     call: &AgentCall,
     granted: &Granted<AcknowledgeSegment>,
     recording: &Recording,
+    arrived: &ArrivedStream,
     asked: &SegmentRequest,
-) -> Result<Answer<SegmentReply>, AgentRefusal> {
-    let claimed = call.hansard.store.list_segments(granted, &recording.token).await?;
-    match claimed.iter().find(|row| row.number == asked.number) {
+) -> Result<Done<SegmentReply>, AgentRefusal> {
+    let store = &call.hansard.store;
+    match store.find_segment(granted, &recording.token, arrived.stream, asked.number).await? {
         Some(row) if row.sha256 == asked.sha256.to_string() && row.chain_after == asked.chain_after => {
-            Ok(Answer::read(reply(call, asked.number)))
+            Ok(Done::read(reply(call, asked.number)))
         }
         Some(_) => Err(invalid(format!("segment {} was claimed before, with other bytes", asked.number))),
         None => Err(recording_life::SegmentRefused::OutOfOrder {
-            expected: recording.arrived.segments,
+            expected: arrived.segments,
             offered: asked.number,
         }
         .into()),
@@ -75,27 +78,35 @@ async fn again(
 /// Reads the stored object back and checks that it is what the agent says, and a segment of this recording.
 async fn check(
     call: &AgentCall,
+    granted: &Granted<AcknowledgeSegment>,
     recording: &Recording,
+    arrived: &ArrivedStream,
     asked: &SegmentRequest,
 ) -> Result<CheckedSegment, AgentRefusal> {
     // Known to be refused without reading anything.
     if !place::is_open(recording) {
         return Err(place::sealed());
     }
-    if asked.number != recording.arrived.segments {
-        let (expected, offered) = (recording.arrived.segments, asked.number);
+    if asked.number != arrived.segments {
+        let (expected, offered) = (arrived.segments, asked.number);
         return Err(recording_life::SegmentRefused::OutOfOrder { expected, offered }.into());
     }
-    let bytes = read_back(call, recording, asked).await?;
+    // Before it is read: from here on no sweep takes it for one that nobody claims.
+    let stream = arrived.stream;
+    let segment = EvidenceName::Segment { stream, number: asked.number };
+    let unclaimed = place::unclaimed(recording, segment, asked.length)?;
+    call.hansard.store.expect_claim(granted, unclaimed, call.now()).await?;
+    let bytes = read_back(call, recording, segment, asked).await?;
     let expected = asked.clone();
     let token = recording.token.clone();
-    let checked = call.hansard.decoding.run(move || check_bytes(&bytes, &token, &expected)).await;
+    let checked = call.hansard.decoding.run(move || check_bytes(&bytes, &token, stream, &expected)).await;
     checked.map_err(AgentRefusal::internal)?
 }
 
 async fn read_back(
     call: &AgentCall,
     recording: &Recording,
+    segment: EvidenceName,
     asked: &SegmentRequest,
 ) -> Result<Bytes, AgentRefusal> {
     let absent = || {
@@ -104,16 +115,16 @@ async fn read_back(
             "the segment's object is not there; upload it, then ask again",
         )
     };
-    let name =
-        place::object(recording, EvidenceName::Segment { stream: Stream::Terminal, number: asked.number })?;
+    let name = place::object(recording, segment)?;
     let (objects, bucket) = (&call.hansard.objects, recording.target.bucket());
     let head = objects.head(bucket, &name).await?.ok_or_else(absent)?;
     if head.length != asked.length || head.length > MAXIMUM_OBJECT_BYTES {
         return Err(invalid(format!("the stored object has {} bytes, not {}", head.length, asked.length)));
     }
-    match objects.get(bucket, &name).await {
+    match evidence::read(&call.hansard, recording, segment, &asked.sha256.to_string()).await {
         Ok(bytes) => Ok(bytes),
-        Err(ObjectError::NotFound { .. }) => Err(absent()),
+        Err(EvidenceError::Missing) => Err(absent()),
+        Err(EvidenceError::Changed(_)) => Err(invalid("the stored object's SHA-256 is not Sha256")),
         Err(error) => Err(error.into()),
     }
 }
@@ -121,19 +132,17 @@ async fn read_back(
 fn check_bytes(
     bytes: &[u8],
     token: &domain::TerminalSessionToken,
+    stream: Stream,
     asked: &SegmentRequest,
 ) -> Result<CheckedSegment, AgentRefusal> {
-    let sha256 = ContentHash::of(bytes);
-    if sha256 != asked.sha256 {
-        return Err(invalid("the stored object's SHA-256 is not Sha256"));
-    }
-    let decoded =
-        recording::decode_segment(bytes).map_err(|error| invalid(crate::errors::chain_of(&error)))?;
-    let header = &decoded.header;
+    // That it is theirs was found when they were read.
+    let sha256 = asked.sha256;
+    let (header, content) =
+        recording::check_segment(bytes).map_err(|error| invalid(crate::errors::chain_of(&error)))?;
     if header.recording != *token {
         return Err(invalid("the segment's header names another recording"));
     }
-    if header.stream != Stream::Terminal || header.number != asked.number {
+    if header.stream != stream || header.number != asked.number {
         return Err(invalid("the segment's header names another stream or number"));
     }
     if header.chain_before != asked.chain_before {
@@ -143,7 +152,7 @@ fn check_bytes(
     if chain_after != asked.chain_after {
         return Err(invalid("ChainAfter is not the chain value that follows from the segment's bytes"));
     }
-    let last_at = decoded.events.last().map_or(header.first_at, |event| event.at);
+    let last_at = content.last_at;
     if header.first_at != Micros::new(asked.first_at_micros) || last_at != Micros::new(asked.last_at_micros) {
         return Err(invalid(
             "FirstAtMicros and LastAtMicros are not the times of the segment's first and last events",

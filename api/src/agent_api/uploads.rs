@@ -1,27 +1,30 @@
 //! `PUT /agent/v1/uploads/{token}/{name}`: the bytes of one segment, through the control plane. The grant is the only
 //! credential: it names one object, its length and its hash. It travels in a header, because addresses are logged.
 
-use actix_web::http::header;
+use std::sync::Arc;
+
 use actix_web::web::{Bytes, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use agent_protocol::AgentErrorCode;
 use domain::actions::{Action as _, GrantUpload};
-use domain::audit::AuditDecision;
-use domain::gate::{self, Granted, InstanceFacts, PrincipalPolicies, Resource};
+use domain::gate::{Granted, InstanceFacts, PrincipalPolicies, Resource};
 use domain::principal::Principal;
 use domain::storage_target::BucketName;
 use persistence::objects::ObjectError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::body::{self, NotReceived};
+use super::body::OF_AN_AGENT;
 use super::grants::{GRANT_HEADER, UploadGrant};
 use super::place;
 use super::refusal::AgentRefusal;
-use super::reply::{self, Envelope};
+use super::reply;
 use crate::Hansard;
+use crate::http::body::{self, Length, NotReceived, Pace};
+use crate::limits::in_flight::Held;
+use crate::road::stranger::Stranger;
+use crate::road::{About, Arrival, Caller, Done};
 use crate::signed_tokens::{self, TokenRefused};
-use crate::stranger::Stranger;
 
 /// The object is stored.
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,50 +40,48 @@ pub(crate) async fn put(
     payload: Payload,
     hansard: Data<Hansard>,
 ) -> HttpResponse {
-    let envelope = Envelope::of(&request, &hansard);
-    match upload(&hansard, &envelope, &request, &path, payload).await {
-        Ok(()) => reply::ok(&envelope, &UploadReply { request_id: envelope.id() }),
-        Err(refusal) => reply::refused(&envelope, &refusal),
+    let arrival = Arrival::of(&request);
+    match upload(&hansard, &arrival, &request, &path, payload).await {
+        Ok(()) => reply::ok(&arrival, &UploadReply { request_id: arrival.id() }),
+        Err(refusal) => reply::refused(&hansard, &arrival, &refusal),
     }
 }
 
 async fn upload(
     hansard: &Data<Hansard>,
-    envelope: &Envelope,
+    arrival: &Arc<Arrival>,
     request: &HttpRequest,
     path: &(String, String),
     payload: Payload,
 ) -> Result<(), AgentRefusal> {
-    let grant = read_grant(hansard, envelope, request).inspect_err(|refusal| {
-        Stranger::of(request, hansard).count_refusal(None, "", refusal.code.code());
+    let stranger = Stranger::new(arrival.clone(), hansard);
+    let grant = read_grant(hansard, arrival, request).inspect_err(|refusal| {
+        stranger.count_refusal(None, "", refusal.code.code());
     })?;
-    // From here on the grant says whose the call is, and every end of it is a row.
-    let (decision, received) = match permit(hansard, envelope, &grant, path).await {
-        Ok(granted) => {
-            let decision = AuditDecision::Allowed { by: granted.by().to_owned() };
-            (decision, receive(request, &grant, payload).await.map(|bytes| (granted, bytes)))
-        }
-        Err((decision, refusal)) => (decision, Err(refusal)),
+    let caller = Caller { arrival: arrival.clone(), principal: principal_of(&grant), access_key: None };
+    caller.admit(hansard).inspect_err(|_| stranger.is_known())?;
+    // From here on the grant says whose the call is, and every other end of it is a row.
+    let mut about = About {
+        resource: resource_of(&grant).arn(&grant.account),
+        recording: Some(grant.recording.to_string()),
+        how: "upload".to_owned(),
+        ..About::default()
     };
-    let (hansard, envelope) = (hansard.clone(), envelope.clone());
+    let received = match permit(hansard, &caller, &grant, path, &mut about).await {
+        Ok(granted) => {
+            stranger.is_known();
+            receive(hansard, request, &grant, payload).await.map(|body| (granted, body))
+        }
+        Err(refusal) => Err(refusal),
+    };
+    let hansard = hansard.clone();
     // A task of its own: a client that hangs up once its bytes are here must not leave an object without its row.
-    let finished = tokio::spawn(async move {
-        let outcome = match received {
-            Ok((granted, bytes)) => store(&hansard, &granted, &grant, bytes).await,
-            Err(refusal) => Err(refusal),
+    let finished = actix_web::rt::spawn(async move {
+        let steps = async |_: &mut About| {
+            let (granted, (bytes, _held)) = received?;
+            store(&hansard, &granted, &grant, bytes).await.map(Done::read)
         };
-        let result = outcome.as_ref().map_or_else(|refusal| refusal.code.code(), |()| "OK");
-        let row = envelope.audit_event(
-            &principal_of(&grant),
-            GrantUpload::ENTRY.name,
-            &resource_of(&grant),
-            decision,
-            result,
-            Some(&grant.recording),
-            "upload",
-        );
-        hansard.store.record_audit(row).await?;
-        outcome
+        caller.travel(&hansard.store, GrantUpload::ENTRY.name, about, steps, Ok).await
     });
     finished.await.map_err(AgentRefusal::internal)?
 }
@@ -100,37 +101,34 @@ fn resource_of(grant: &UploadGrant) -> Resource {
 /// Whether the grant still holds, for this object.
 async fn permit(
     hansard: &Hansard,
-    envelope: &Envelope,
+    caller: &Caller,
     grant: &UploadGrant,
     path: &(String, String),
-) -> Result<Granted<GrantUpload>, (AuditDecision, AgentRefusal)> {
-    let not_asked = |refusal| (AuditDecision::NotAsked, refusal);
+    about: &mut About,
+) -> Result<Granted<GrantUpload>, AgentRefusal> {
     if (grant.recording.as_str(), grant.evidence.to_string()) != (path.0.as_str(), path.1.clone()) {
-        let message = "the grant is for another object; ask for one for this object";
-        return Err(not_asked(invalid_grant(message)));
+        return Err(invalid_grant("the grant is for another object; ask for one for this object"));
     }
-    let agent = hansard.store.find_agent(&grant.agent).await.map_err(|error| not_asked(error.into()))?;
+    let agent = hansard.store.find_agent(&grant.agent).await?;
     if agent.is_none_or(|agent| agent.replaced_at.is_some()) {
-        return Err(not_asked(AgentRefusal::new(
+        return Err(AgentRefusal::new(
             AgentErrorCode::AgentNotFound,
             "the agent of this grant was replaced; enrol it again",
-        )));
+        ));
     }
-    let (principal, resource) = (principal_of(grant), resource_of(grant));
-    gate::authorize(&principal, resource, &PrincipalPolicies::none(), &envelope.facts())
-        .map_err(|denied| (AuditDecision::Denied { by: denied.by.clone() }, denied.into()))
+    Ok(caller.authorize(resource_of(grant), &PrincipalPolicies::none(), about)?)
 }
 
 fn read_grant(
     hansard: &Hansard,
-    envelope: &Envelope,
+    arrival: &Arrival,
     request: &HttpRequest,
 ) -> Result<UploadGrant, AgentRefusal> {
     let secret = request.headers().get(GRANT_HEADER).and_then(|value| value.to_str().ok());
     let secret = secret.ok_or_else(|| {
         invalid_grant("the header of the grant is missing; send Headers as they were given")
     })?;
-    signed_tokens::read(&hansard.keys, secret, envelope.arrived_at).map_err(|refused| match refused {
+    signed_tokens::read(&hansard.keys, secret, arrival.at).map_err(|refused| match refused {
         TokenRefused::Invalid => {
             invalid_grant("the grant is not one of this control plane's; ask for a new one")
         }
@@ -158,7 +156,7 @@ async fn store(
         Ok(_) => Ok(()),
         Err(ObjectError::AlreadyExists { .. }) => Err(AgentRefusal::new(
             AgentErrorCode::ObjectAlreadyExists,
-            "other bytes stand under this name; a segment keeps its bytes once it was granted",
+            "other bytes stand under this name in the bucket; nothing else can take it until they are taken away",
         )),
         Err(error) => Err(error.into()),
     }
@@ -166,29 +164,29 @@ async fn store(
 
 /// Reads exactly what was granted, hashing as it comes, and stops at the first byte too many.
 async fn receive(
+    hansard: &Hansard,
     request: &HttpRequest,
     grant: &UploadGrant,
     payload: Payload,
-) -> Result<Bytes, AgentRefusal> {
+) -> Result<(Bytes, Held), AgentRefusal> {
     let mismatch = |message: String| AgentRefusal::new(AgentErrorCode::ObjectMismatch, message);
     let wrong_length =
         || mismatch(format!("the body must have exactly the {} bytes of the grant", grant.length));
-    let announced = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|announced| announced != grant.length) {
-        return Err(wrong_length());
-    }
     // The grant's length was checked against the limit when it was made.
     let most = usize::try_from(grant.length).map_err(AgentRefusal::internal)?;
+    let length = Length::of(request, most);
+    if length.announced.is_some_and(|announced| announced != most) {
+        return Err(wrong_length());
+    }
     let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    let received =
-        body::receive(&mut payload.into_inner(), most, body::OF_AN_AGENT, |piece| hash.update(piece)).await;
-    let bytes = received.map_err(|not_received| match not_received {
+    let (room, pace) = (hansard.in_flight.room(grant.agent.as_str()), Pace::all_within(OF_AN_AGENT));
+    let mut payload = payload.into_inner();
+    let received = body::receive(&mut payload, length, pace, room, |piece| hash.update(piece)).await;
+    let (bytes, held) = received.map_err(|not_received| match not_received {
         NotReceived::TooLong => wrong_length(),
         NotReceived::Broken => mismatch("the body did not arrive whole".to_owned()),
         NotReceived::TooSlow => mismatch("the body took too long to arrive".to_owned()),
+        NotReceived::NoRoom(_) => not_received.into(),
     })?;
     if bytes.len() != most {
         return Err(wrong_length());
@@ -196,5 +194,5 @@ async fn receive(
     if hash.finish().as_ref() != grant.sha256.as_bytes() {
         return Err(mismatch("the body's SHA-256 is not that of the grant".to_owned()));
     }
-    Ok(bytes)
+    Ok((bytes.into(), held))
 }

@@ -1,19 +1,20 @@
-//! From a claim to a principal, in the order of DECISIONS G1: key, date, body hash, signature, token, nonce.
+//! From a claim to a principal, in the order of DECISIONS G1: key, date, signature, body, token, nonce. The first three
+//! are known from the head, except where parameters in the form are what is signed.
 
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use domain::Timestamp;
 use domain::access_key::{AccessKey, AccessKeyStatus};
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
-use openapi::error_codes::ErrorCode;
+use domain::{AccountId, Timestamp};
+use openapi::error_codes::{ErrorCode, WireError};
 use persistence::NonceClaim;
 
 use super::signature::Claim;
 use crate::errors::ActionError;
+use crate::road::stranger::Stranger;
 use crate::state::Hansard;
-use crate::stranger::Stranger;
 
 /// How long a nonce is remembered beyond its request's time (DECISIONS G1): the whole window, three times.
 const NONCE_KEPT_FOR: Duration = Duration::from_secs(45 * 60);
@@ -24,36 +25,76 @@ pub(super) struct Authenticated {
     pub(super) access_key_id: AccessKeyId,
 }
 
-pub(super) async fn authenticate(
+/// Who signed what the claim was read from, at a time that is not long ago. What else a request has to be is not known
+/// yet, and it may have been sent before.
+pub(super) struct Proven {
+    key: AccessKey,
+    date: Timestamp,
+}
+
+impl Proven {
+    /// The account of the key.
+    pub(super) fn account(&self) -> &AccountId {
+        self.key.principal.account()
+    }
+
+    /// Whose key it is.
+    pub(super) fn principal(&self) -> &Principal {
+        &self.key.principal
+    }
+
+    /// The key's id.
+    pub(super) fn id(&self) -> &AccessKeyId {
+        &self.key.id
+    }
+}
+
+/// Key, date, signature: what a head can say.
+pub(super) async fn prove(
     hansard: &Hansard,
     claim: &Claim<'_>,
     now: Timestamp,
     stranger: &Stranger<'_>,
-) -> Result<Authenticated, ActionError> {
+) -> Result<Proven, ActionError> {
     // What cannot be a key id is not found either.
     let not_found = || stranger.refuse(ErrorCode::AccessKeyNotFound);
     let id = AccessKeyId::parse(claim.access_key_id()).map_err(|_| not_found())?;
     let key = hansard.store.find_access_key(&id).await?.ok_or_else(not_found)?;
+    let check = || {
+        if key.status != AccessKeyStatus::Active {
+            return Err(WireError::new(ErrorCode::AccessKeyInactive));
+        }
+        let date = claim.check_date(now)?;
+        claim.check_signature(&key.secret)?;
+        Ok(date)
+    };
     // Whoever it is, the key says of which account.
-    check(hansard, claim, now, &key)
-        .await
-        .map_err(|error| stranger.refuse_key(key.principal.account(), &id, error))?;
-    Ok(Authenticated { principal: key.principal, access_key_id: id })
+    let date = check().map_err(|error| stranger.refuse_key(key.principal.account(), &id, error.into()))?;
+    Ok(Proven { key, date })
 }
 
-/// Everything that must hold of a claim to be the key's.
+/// The body that was signed, the token, and last the nonce. The claim is that of the whole request.
+pub(super) async fn admit(
+    hansard: &Hansard,
+    claim: &Claim<'_>,
+    proven: Proven,
+    now: Timestamp,
+    stranger: &Stranger<'_>,
+) -> Result<Authenticated, ActionError> {
+    check(hansard, claim, &proven, now)
+        .await
+        .map_err(|error| stranger.refuse_key(proven.account(), proven.id(), error))?;
+    Ok(Authenticated { principal: proven.key.principal, access_key_id: proven.key.id })
+}
+
 async fn check(
     hansard: &Hansard,
     claim: &Claim<'_>,
+    proven: &Proven,
     now: Timestamp,
-    key: &AccessKey,
 ) -> Result<(), ActionError> {
-    if key.status != AccessKeyStatus::Active {
-        return Err(ErrorCode::AccessKeyInactive.into());
-    }
-    let date = claim.check_date(now)?;
+    let Proven { key, date } = proven;
     claim.check_body()?;
-    claim.check_signature(&key.secret)?;
     claim.check_security_token(key.session.as_ref(), now)?;
     // Only now: otherwise anybody could burn the nonces of somebody else's requests.
     let nonce =

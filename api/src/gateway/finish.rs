@@ -1,9 +1,9 @@
 //! The outermost middleware. It gives every request its id, renders every refusal, also those of the web framework,
-//! in the contract's shape, catches panics, and writes one line to the log. The line names the resource by its pattern:
+//! in the contract's shape, catches panics, asks the limit per address, and writes one line to the log. The line names the resource by its pattern:
 //! queries, and the paths of upload grants, hold secrets.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
@@ -17,8 +17,11 @@ use futures_util::FutureExt as _;
 use openapi::error_codes::{ErrorCode, WireError};
 
 use super::render::{self, Format};
-use crate::errors::{ActionError, Refusal};
-use crate::request::RequestId;
+use super::throttled;
+use crate::errors::{ActionError, Refusal, text_of_panic};
+use crate::http::request::RequestId;
+use crate::limits::connections::Slot;
+use crate::road::Arrival;
 use crate::state::Hansard;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-acs-request-id");
@@ -36,18 +39,31 @@ pub(crate) struct Asked {
 
 /// Wraps everything that the server answers.
 pub(crate) async fn finish(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let began = Instant::now();
-    let request_id = RequestId::generate();
-    request.extensions_mut().insert(request_id.clone());
-    let line = Line { request_id, method: request.method().to_string(), began };
-    let host_id = request
-        .app_data::<Data<Hansard>>()
-        .map(|hansard| hansard.settings.host_id.clone())
-        .unwrap_or_default();
+    let line = Line { request_id: RequestId::generate(), method: request.method().to_string(), began };
+    let mut host_id = String::new();
+    if let Some(hansard) = request.app_data::<Data<Hansard>>() {
+        host_id = hansard.settings.host_id.clone();
+        Arrival::note(request.request(), hansard, line.request_id.clone());
+    }
 
+    // From here on the connection is one that is being answered.
+    let answering = request.conn_data::<Arc<Slot>>().map(Slot::answer);
+    if let Some(answering) = &answering {
+        request.extensions_mut().insert(answering.take_query());
+        let payload = answering.payload(request.take_payload());
+        request.set_payload(payload);
+    }
+    let answered = |response: ServiceResponse| match answering {
+        Some(answering) => response.map_body(|_, body| answering.body(body)),
+        None => response,
+    };
+    if let Some(refused) = throttled::refuse(request.request()) {
+        return Ok(answered(line.finished(request.into_response(refused), &host_id)));
+    }
     let outcome = AssertUnwindSafe(async move { next.call(request).await }).catch_unwind().await;
     let response = match outcome {
         Ok(Ok(response)) => response.map_into_boxed_body(),
@@ -56,17 +72,12 @@ pub(crate) async fn finish(
                 .unwrap_or_else(|| ErrorCode::InternalError.into());
             return Err(line.broken(&refusal, &host_id));
         }
-        Err(panic) => return Err(line.broken(&panicked(&*panic), &host_id)),
+        Err(panic) => {
+            let refusal = Refusal { chain: Some(text_of_panic(&*panic)), ..ErrorCode::InternalError.into() };
+            return Err(line.broken(&refusal, &host_id));
+        }
     };
-    Ok(line.finished(response, &host_id))
-}
-
-/// What a panic is to the caller and to the log.
-pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Refusal {
-    let message =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let chain = Some(format!("panic: {}", message.unwrap_or("of another type than text")));
-    Refusal { chain, ..ErrorCode::InternalError.into() }
+    Ok(answered(line.finished(response, &host_id)))
 }
 
 /// What the log says about a request.
@@ -139,6 +150,10 @@ impl Line {
             // Who calls too often must not fill the log too; the audit has their number.
             None if status == 429 => {
                 tracing::debug!(%request_id, method, principal, action, status, code, millis, "answered");
+            }
+            // Whoever watches the service asks every few seconds, and is in no limit.
+            None if status == 200 && resource == "/healthz" => {
+                tracing::debug!(%request_id, method, resource, status, millis, "answered");
             }
             None if about.asked.is_some() => {
                 tracing::info!(%request_id, method, principal, action, region_id, status, code, millis, "answered");

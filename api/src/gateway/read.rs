@@ -1,86 +1,93 @@
-//! From HTTP to a [`SignedRequest`]: the body within its limit, the headers, the parameters of query and form.
+//! From HTTP to a [`SignedRequest`]: the head first, and the body within its limit when it is known whether, and of whom,
+//! it is to be read.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use actix_web::dev::Payload;
 use actix_web::http::{Method, header};
-use actix_web::web::Payload;
 use actix_web::{HttpMessage, HttpRequest};
-use futures_util::StreamExt as _;
+use domain::principal::Principal;
 use openapi::error_codes::{ErrorCode, WireError};
 
 use super::parameters::Channel;
 use super::render::Format;
 use super::signature::SignedRequest;
-use crate::agent_api::body;
+use crate::errors::ActionError;
+use crate::http::body::{self, Length, NotReceived, Pace};
+use crate::http::request::Query;
+use crate::limits::in_flight::Held;
+use crate::limits::unproven::Hold;
+use crate::state::Hansard;
 
-/// A body that has not arrived by then will not.
+/// The body of somebody who signed that has not arrived by then will not.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// How much of a body that is too large is still read, so that its sender hears why it was refused instead of finding
-/// the connection reset.
-const DRAIN_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-pub(super) async fn read(
-    http: &HttpRequest,
-    payload: Payload,
-    limit: usize,
-) -> Result<SignedRequest, WireError> {
-    let query = read_query(http);
-    let body = tokio::time::timeout(BODY_TIMEOUT, read_body(payload, limit)).await.map_err(|_| {
-        WireError::with_message(ErrorCode::MalformedRequest, "The body did not arrive in time.")
-    })??;
+/// The head of a request, as one whose body is empty.
+pub(super) fn head(http: &HttpRequest) -> Result<SignedRequest, WireError> {
+    let query = read_query(http)?;
     if !matches!(*http.method(), Method::GET | Method::POST) {
         return Err(ErrorCode::UnsupportedHttpMethod.into());
     }
-    let form = if is_form(http) { Channel::parse(&body, "body")? } else { Channel::default() };
     Ok(SignedRequest {
         method: http.method().as_str().to_owned(),
         path: http.path().to_owned(),
-        query: query?,
-        form,
+        query,
+        form: Channel::default(),
         headers: headers(http)?,
-        body,
+        body: Vec::new(),
     })
 }
 
 /// The parameters of the query. Whatever is refused from here on is refused in the format that it asks for.
-fn read_query(http: &HttpRequest) -> Result<Channel, WireError> {
-    let query = Channel::parse(http.query_string().as_bytes(), "query")?;
+pub(super) fn read_query(http: &HttpRequest) -> Result<Channel, WireError> {
+    let query = Channel::parse(Query::of(http).as_str().as_bytes(), "query")?;
     http.extensions_mut().insert(Format::of(query.get("Format")));
     Ok(query)
 }
 
-/// Reads away a call that is not looked at, so that its sender hears why, in the format that its query asks for.
-pub(super) async fn discard(http: &HttpRequest, payload: Payload, limit: usize) {
-    // One that cannot be read asks for no format.
-    let _ = read_query(http);
-    body::discard(&mut payload.into_inner(), limit, BODY_TIMEOUT).await;
+/// Reads the body of somebody who is known, as far as there is room for what this principal sends.
+pub(super) async fn body(
+    http: &HttpRequest,
+    payload: &mut Payload,
+    hansard: &Hansard,
+    principal: &Principal,
+) -> Result<(Vec<u8>, Held), ActionError> {
+    let length = Length::of(http, hansard.settings.call_limit_bytes);
+    // All sessions of a role are one: whoever may assume it names them.
+    let room = hansard.in_flight.room(&principal.policy_arn());
+    let received = body::receive(payload, length, Pace::all_within(BODY_TIMEOUT), room, |_| {}).await;
+    received.map_err(|not_received| refusal(not_received, length.most))
 }
 
-async fn read_body(mut payload: Payload, limit: usize) -> Result<Vec<u8>, WireError> {
-    let mut body = Vec::new();
-    let mut total = 0_usize;
-    while let Some(chunk) = payload.next().await {
-        let chunk =
-            chunk.map_err(|_| WireError::with_message(ErrorCode::MalformedRequest, "The body broke off."))?;
-        total = total.saturating_add(chunk.len());
-        if total <= limit {
-            body.extend_from_slice(&chunk);
-        } else if total > DRAIN_LIMIT_BYTES {
-            break;
+/// Reads a form of somebody whom its parameters may name.
+pub(super) async fn strangers_form(
+    http: &HttpRequest,
+    address: Option<IpAddr>,
+    payload: &mut Payload,
+    hansard: &Hansard,
+) -> Result<(Vec<u8>, Hold), ActionError> {
+    let limit = hansard.settings.call_limit_bytes;
+    let received = hansard.unproven.receive(address, http, payload, limit).await;
+    received.map_err(|not_received| refusal(not_received, limit))
+}
+
+fn refusal(not_received: NotReceived, limit: usize) -> ActionError {
+    let (code, message) = match not_received {
+        NotReceived::TooLong => {
+            (ErrorCode::RequestEntityTooLarge, format!("The body is larger than {limit} bytes."))
         }
-    }
-    if total > limit {
-        let message = format!("The body is larger than {limit} bytes.");
-        return Err(WireError::with_message(ErrorCode::RequestEntityTooLarge, message));
-    }
-    Ok(body)
+        NotReceived::Broken => (ErrorCode::MalformedRequest, "The body broke off.".to_owned()),
+        NotReceived::TooSlow => (ErrorCode::MalformedRequest, "The body did not arrive in time.".to_owned()),
+        NotReceived::NoRoom(full) => return full.into(),
+    };
+    ActionError::refused(code, message)
 }
 
 /// Whether the body holds parameters. Any other body is signed and otherwise ignored.
-fn is_form(http: &HttpRequest) -> bool {
+pub(super) fn is_form(http: &HttpRequest) -> bool {
     let content_type = http.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content_type
         .and_then(|value| value.split(';').next())

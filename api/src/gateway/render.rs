@@ -9,8 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::errors::{ActionError, Refusal};
-use crate::request::RequestId;
-use crate::throttle::Throttled;
+use crate::http::request::RequestId;
 
 /// The format of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,7 +73,7 @@ pub(crate) fn refusal(
     // A struct of strings and booleans can always be written; were it not so, the status still says enough.
     let body = format.text("Error", &reply).unwrap_or_default();
     let mut response = response(status, format, body);
-    for (name, value) in refusal.throttled.into_iter().flat_map(Throttled::headers) {
+    for (name, value) in refusal.headers() {
         response.headers_mut().insert(name, value);
     }
     response

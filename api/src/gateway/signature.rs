@@ -2,7 +2,7 @@
 //! vendor's SDKs make them (contract, section 4). Pure: the clock, the secret and the request are arguments.
 //!
 //! [`Claim::read`] finds out what a request claims; the checks that follow are called one by one, in the order of
-//! DECISIONS G1.
+//! DECISIONS G1. A claim of V3 can be read from the head, before there is a body: the signature covers its announced hash.
 
 mod v1;
 mod v3;
@@ -62,6 +62,15 @@ impl fmt::Debug for SignedRequest {
 }
 
 impl SignedRequest {
+    /// The same with its body, whose parameters are read when it is a form.
+    ///
+    /// # Errors
+    /// The form cannot be read.
+    pub fn with_body(self, body: Vec<u8>, is_form: bool) -> Result<Self, WireError> {
+        let form = if is_form { Channel::parse(&body, "body")? } else { Channel::default() };
+        Ok(Self { form, body, ..self })
+    }
+
     /// The values of a header, stripped at both ends.
     fn header_values<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'r str> {
         self.headers.iter().filter(move |(candidate, _)| candidate == name).map(|(_, value)| strip(value))
@@ -98,6 +107,20 @@ pub enum Scheme {
     V3,
     /// HMAC-SHA1 in the parameter Signature.
     V1,
+}
+
+/// How a request is signed, as far as its head says so: with no scheme there, parameters of a form may still have one.
+///
+/// # Errors
+/// The header Authorization was sent more than once.
+pub fn scheme_in_head(head: &SignedRequest) -> Result<Option<Scheme>, WireError> {
+    Ok(match head.header("authorization")? {
+        Some(authorization) if authorization.starts_with("ACS3-") => Some(Scheme::V3),
+        _ if head.query.get("AccessKeyId").is_some() || head.query.get("Signature").is_some() => {
+            Some(Scheme::V1)
+        }
+        _ => None,
+    })
 }
 
 /// What a request says about itself, not believed yet.

@@ -20,6 +20,7 @@ const GATHER: Duration = Duration::from_millis(100);
 /// Runs until it is told to stop; then ends the chain and exports the rest.
 pub(super) async fn run(hansard: Arc<Hansard>, mut stopped: watch::Receiver<bool>) {
     let mut exporter = Exporter::default();
+    let mut keeper = Keeper::default();
     let mut anchoring = tokio::time::interval(ANCHOR_EVERY);
     anchoring.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looking = tokio::time::interval(LOOK_EVERY);
@@ -30,8 +31,12 @@ pub(super) async fn run(hansard: Arc<Hansard>, mut stopped: watch::Receiver<bool
                 if let Err(error) = hansard.store.anchor_audit(hansard.now()).await {
                     tracing::warn!(chain = %chain_of(&error), "the audit trail could not be anchored; the next round tries again");
                 }
+                keeper.keep(&hansard).await;
             }
-            _ = looking.tick() => exporter.export(&hansard).await,
+            _ = looking.tick() => {
+                exporter.export(&hansard).await;
+                keeper.keep(&hansard).await;
+            }
             () = hansard.store.audit_written() => {
                 exporter.export(&hansard).await;
                 tokio::time::sleep(GATHER).await;
@@ -43,6 +48,7 @@ pub(super) async fn run(hansard: Arc<Hansard>, mut stopped: watch::Receiver<bool
         tracing::warn!(chain = %chain_of(&error), "the audit chain could not be ended; the next start vouches for it");
     }
     exporter.export(&hansard).await;
+    keeper.keep(&hansard).await;
 }
 
 async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
@@ -73,6 +79,31 @@ impl Exporter {
                 );
             }
             Err(_) => {}
+        }
+    }
+}
+
+/// Appends anchors to the file that is kept elsewhere, and says once when it cannot and once when it can again.
+#[derive(Default)]
+struct Keeper {
+    failing: bool,
+}
+
+impl Keeper {
+    async fn keep(&mut self, hansard: &Hansard) {
+        match hansard.store.write_kept_anchors().await {
+            Ok(()) if self.failing => {
+                self.failing = false;
+                tracing::info!("anchors are appended to their file again");
+            }
+            Err(error) if !self.failing => {
+                self.failing = true;
+                tracing::error!(
+                    chain = %chain_of(&error),
+                    "anchors cannot be kept elsewhere; they are in the database, and the newest follow once it works again"
+                );
+            }
+            Ok(()) | Err(_) => {}
         }
     }
 }

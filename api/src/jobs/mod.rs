@@ -1,9 +1,11 @@
 //! The jobs of the control plane. They are idempotent and take no input; a round that failed is made good by the next.
 
 mod audit;
+mod continuity;
 mod key_usage;
 mod sweep;
 mod tallies;
+mod unclaimed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,7 @@ pub(crate) struct Jobs {
     sweeper: JoinHandle<()>,
     teller: JoinHandle<()>,
     key_usage: JoinHandle<()>,
+    searcher: JoinHandle<()>,
     auditor: JoinHandle<()>,
     stop_auditor: watch::Sender<bool>,
 }
@@ -39,9 +42,10 @@ impl Jobs {
         let (stop_auditor, auditor_stopped) = watch::channel(false);
         let sweeper = tokio::spawn(sweep(Arc::clone(&hansard), stopped.clone()));
         let teller = tokio::spawn(tell(Arc::clone(&hansard), stopped.clone()));
+        let searcher = tokio::spawn(search(Arc::clone(&hansard), stopped.clone()));
         let key_usage = tokio::spawn(write_key_usage(Arc::clone(&hansard), stopped));
         let auditor = tokio::spawn(audit::run(hansard, auditor_stopped));
-        Self { stop, sweeper, teller, key_usage, auditor, stop_auditor }
+        Self { stop, sweeper, teller, key_usage, searcher, auditor, stop_auditor }
     }
 
     /// Lets what is running end, and starts nothing more. No call is answered any more by now.
@@ -56,6 +60,9 @@ impl Jobs {
         if let Err(error) = self.key_usage.await {
             tracing::error!(%error, "the job that notes the use of access keys did not end in order");
         }
+        if let Err(error) = self.searcher.await {
+            tracing::error!(%error, "the search for missing recordings did not end in order");
+        }
         self.stop_auditor.send_replace(true);
         if let Err(error) = self.auditor.await {
             tracing::error!(%error, "the audit trail was not ended in order");
@@ -66,10 +73,25 @@ impl Jobs {
 async fn sweep(hansard: Arc<Hansard>, mut stopped: watch::Receiver<bool>) {
     loop {
         sweep::sweep(&hansard).await;
+        unclaimed::remove(&hansard).await;
         hansard.throttle.forget_the_idle();
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             // An error means that the sender is gone, and with it everybody who could say stop.
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// A search may ask for many objects, and none is waited for at the end: it changes nothing before it is done.
+async fn search(hansard: Arc<Hansard>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let wait = async {
+            continuity::look(&hansard).await;
+            tokio::time::sleep(continuity::EVERY).await;
+        };
+        tokio::select! {
+            () = wait => {}
             _ = stopped.wait_for(|stop| *stop) => return,
         }
     }

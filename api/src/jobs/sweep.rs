@@ -41,7 +41,7 @@ pub(super) async fn sweep(hansard: &Hansard) {
 async fn sweep_account(hansard: &Hansard, account: &AccountId) -> Result<Swept, ActionError> {
     let now = hansard.now();
     let principal = Principal::System { account: account.clone() };
-    let facts = RequestFacts { now, source_address: None, secure_transport: true, multi_factor: false };
+    let facts = RequestFacts::at(now);
     let granted = gate::authorize::<SweepRecordings>(
         &principal,
         Resource::Everything,

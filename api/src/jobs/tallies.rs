@@ -1,10 +1,10 @@
-//! Writes what was counted ([`crate::tally`]): within seconds after its minute is over, and all of it at the end.
+//! Writes what was counted ([`crate::limits::tally`]): within seconds after its minute is over, and all of it at the end.
 
 use std::time::Duration;
 
 use crate::Hansard;
 use crate::errors::chain_of;
-use crate::tally::Counts;
+use crate::limits::tally::Counts;
 
 /// How often it is looked whether a minute is over in which nothing was counted since.
 pub(super) const EVERY: Duration = Duration::from_secs(5);

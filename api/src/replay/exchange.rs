@@ -1,13 +1,10 @@
 //! `POST /replay/v1/recordings/{token}/exchange`: a ticket becomes a session, once.
 
-use std::time::Duration;
-
 use actix_web::dev;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use domain::{TerminalSessionToken, Timestamp};
-use futures_util::StreamExt as _;
 use openapi::error_codes::{ErrorCode, WireError};
 use persistence::NonceClaim;
 use serde::{Deserialize, Serialize};
@@ -16,16 +13,14 @@ use super::session;
 use super::tickets::Ticket;
 use super::viewing::{Viewing, parse_token};
 use crate::Hansard;
-use crate::agent_api::body;
 use crate::errors::ActionError;
+use crate::http::body::NotReceived;
+use crate::road::Arrival;
+use crate::road::stranger::Stranger;
 use crate::signed_tokens::{self, TokenRefused};
-use crate::stranger::Stranger;
 
 /// A ticket is a few hundred bytes.
 const BODY_LIMIT_BYTES: usize = 16 * 1024;
-
-/// A body that has not arrived by then will not.
-const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -47,15 +42,11 @@ pub(crate) async fn post(
     payload: Payload,
     hansard: Data<Hansard>,
 ) -> Result<HttpResponse, ActionError> {
-    let stranger = Stranger::of(&request, &hansard);
-    let mut payload = payload.into_inner();
-    if let Err(throttled) = stranger.admit() {
-        body::discard(&mut payload, BODY_LIMIT_BYTES, BODY_TIMEOUT).await;
-        return Err(throttled.into());
-    }
-    let shown = show(&request, &path, payload, &hansard).await;
+    let arrival = Arrival::of(&request);
+    let stranger = Stranger::new(arrival.clone(), &hansard);
+    let shown = show(&request, &arrival, &path, payload.into_inner(), &hansard).await;
     let (token, ticket) = shown.map_err(|error| stranger.refuse(error))?;
-    let now = hansard.now();
+    let now = arrival.at;
     let claim = NonceClaim { hash: ticket.nonce_hash(), expires_at: Ticket::remembered_until(now), now };
     let viewing = Viewing::new(&request, &hansard, ticket.viewer)?;
     // The ticket is genuine: whoever holds it, the row says that it was shown.
@@ -63,7 +54,8 @@ pub(crate) async fn post(
         return Err(viewing.refuse("exchange", ErrorCode::InvalidReplayTicket.into()).await);
     }
     match hansard.store.claim_nonce(claim).await {
-        Ok(true) => {}
+        // Only once: a ticket that was used is good for nothing any more, also not for calling without a limit.
+        Ok(true) => stranger.is_known(),
         Ok(false) => return Err(viewing.refuse("exchange", ErrorCode::ReplayTicketUsed.into()).await),
         Err(error) => return Err(viewing.refuse("exchange", error.into()).await),
     }
@@ -72,7 +64,7 @@ pub(crate) async fn post(
             let expires_at = Timestamp::from_millis(now.as_millis() + session::SESSION_MILLIS);
             let cookie = session::cookie(&viewing.hansard, viewing.viewer().clone(), now, expires_at)?;
             Ok(HttpResponse::Ok().cookie(cookie).json(ExchangeReply {
-                request_id: viewing.request_id.as_str().to_owned(),
+                request_id: viewing.request_id(),
                 expire_time: expires_at.to_rfc3339_seconds(),
             }))
         })
@@ -82,20 +74,19 @@ pub(crate) async fn post(
 /// The recording of the path, and the ticket of the body, which is one of ours and has not lapsed.
 async fn show(
     request: &HttpRequest,
+    arrival: &Arrival,
     path: &str,
     payload: dev::Payload,
     hansard: &Hansard,
 ) -> Result<(TerminalSessionToken, Ticket), ActionError> {
     let token = parse_token(path)?;
     check_origin(request.headers(), hansard)?;
-    let asked = read_body(request.headers(), payload, BODY_TIMEOUT).await?;
+    let asked = read_body(request, arrival, payload, hansard).await?;
     let ticket =
-        signed_tokens::read(&hansard.keys, &asked.ticket, hansard.now()).map_err(
-            |refused| match refused {
-                TokenRefused::Invalid => ErrorCode::InvalidReplayTicket,
-                TokenRefused::Expired => ErrorCode::ReplayTicketExpired,
-            },
-        )?;
+        signed_tokens::read(&hansard.keys, &asked.ticket, arrival.at).map_err(|refused| match refused {
+            TokenRefused::Invalid => ErrorCode::InvalidReplayTicket,
+            TokenRefused::Expired => ErrorCode::ReplayTicketExpired,
+        })?;
     Ok((token, ticket))
 }
 
@@ -116,12 +107,13 @@ fn check_origin(headers: &HeaderMap, hansard: &Hansard) -> Result<(), ActionErro
 }
 
 async fn read_body(
-    headers: &HeaderMap,
+    request: &HttpRequest,
+    arrival: &Arrival,
     mut payload: dev::Payload,
-    within: Duration,
+    hansard: &Hansard,
 ) -> Result<ExchangeRequest, ActionError> {
-    let media_type =
-        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let media_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let is_json =
         media_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
     if !is_json {
@@ -131,44 +123,15 @@ async fn read_body(
             "The exchange takes a JSON object in application/json.",
         ));
     }
-    let mut body = Vec::new();
-    let whole = async {
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| {
-                ActionError::refused(ErrorCode::MalformedRequest, "The body did not arrive whole.")
-            })?;
-            if body.len() + chunk.len() > BODY_LIMIT_BYTES {
-                return Err(ErrorCode::RequestEntityTooLarge.into());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(())
-    };
-    tokio::time::timeout(within, whole).await.unwrap_or_else(|_| {
-        Err(ActionError::refused(ErrorCode::MalformedRequest, "The body did not arrive in time."))
+    let refused = |why| ActionError::refused(ErrorCode::MalformedRequest, why);
+    let received =
+        hansard.unproven.receive(arrival.source_address, request, &mut payload, BODY_LIMIT_BYTES).await;
+    let (body, _held) = received.map_err(|not_received| match not_received {
+        NotReceived::TooLong => ErrorCode::RequestEntityTooLarge.into(),
+        NotReceived::Broken => refused("The body did not arrive whole."),
+        NotReceived::TooSlow => refused("The body did not arrive in time."),
+        NotReceived::NoRoom(full) => full.into(),
     })?;
     // The parser's words could repeat the ticket, so they are not passed on.
     serde_json::from_slice(&body).map_err(|_| WireError::missing("Ticket").into())
-}
-
-#[cfg(test)]
-mod tests {
-    use actix_web::error::PayloadError;
-    use actix_web::http::header::HeaderValue;
-    use actix_web::web::Bytes;
-    use futures_util::stream;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_body_that_stalls_is_given_up() {
-        let first = stream::iter([Ok::<_, PayloadError>(Bytes::from_static(b"{"))]);
-        let payload: dev::Payload =
-            dev::Payload::Stream { payload: Box::pin(first.chain(stream::pending())) };
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let outcome = read_body(&headers, payload, Duration::from_millis(20)).await;
-        let Err(refused) = outcome else { panic!("it was read") };
-        assert_eq!(refused.wire().code(), ErrorCode::MalformedRequest);
-    }
 }

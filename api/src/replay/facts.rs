@@ -3,13 +3,13 @@
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use recording::{EvidenceName, Start};
+use recording::{CaptureKind, EvidenceName, Recorder, Start};
 use serde::Serialize;
 
-use super::objects;
 use super::viewing::Viewing;
 use crate::Hansard;
 use crate::errors::ActionError;
+use crate::evidence;
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -19,7 +19,7 @@ struct Facts {
     account_id: String,
     instance_id: String,
     agent_id: String,
-    kind: String,
+    kind: CaptureKind,
     status: &'static str,
     start_time: String,
     record_duration_millis: i64,
@@ -27,11 +27,16 @@ struct Facts {
     expire_time: String,
     stored_bytes: u64,
     segments: u32,
-    columns: u16,
-    rows: u16,
+    /// The size of the terminal at the start; absent where there was no terminal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    columns: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<u16>,
     command: Vec<String>,
     /// The agent's claim; nobody has proved it.
     claimed_user: Option<String>,
+    /// Who ran the process that captured it.
+    recorder: Recorder,
     terminal_type: Option<String>,
 }
 
@@ -44,26 +49,29 @@ pub(crate) async fn get(
     viewing
         .look("facts", async |viewing, seen| {
             let recording = &seen.recording;
-            let document = objects::read(&viewing.hansard, recording, EvidenceName::Start).await?;
+            let document =
+                evidence::read(&viewing.hansard, recording, EvidenceName::Start, &recording.start_sha256)
+                    .await?;
             let start =
                 Start::parse(&document).map_err(|error| ActionError::unexpected("read start.json", error))?;
             Ok(HttpResponse::Ok().json(Facts {
-                request_id: viewing.request_id.as_str().to_owned(),
+                request_id: viewing.request_id(),
                 terminal_session_token: recording.token.to_string(),
                 account_id: recording.account.to_string(),
                 instance_id: recording.instance.to_string(),
                 agent_id: recording.agent.to_string(),
-                kind: recording.kind.clone(),
+                kind: recording.kind,
                 status: recording.status().as_str(),
-                start_time: recording.started_at.to_rfc3339_seconds(),
+                start_time: recording.listed_at().to_rfc3339_seconds(),
                 record_duration_millis: recording.duration_millis(),
-                expire_time: recording.expires_at(viewing.now).to_rfc3339_seconds(),
+                expire_time: recording.expires_at(viewing.now()).to_rfc3339_seconds(),
                 stored_bytes: recording.arrived.stored_bytes,
                 segments: recording.arrived.segments,
-                columns: start.terminal.columns,
-                rows: start.terminal.rows,
+                columns: start.terminal.map(|size| size.columns),
+                rows: start.terminal.map(|size| size.rows),
                 command: start.command.unwrap_or_default(),
                 claimed_user: start.claimed_user,
+                recorder: start.recorder,
                 terminal_type: start.term,
             }))
         })

@@ -26,6 +26,9 @@ pub(crate) const RECORDINGS_PATH: &str = "/replay/v1/recordings";
 /// The replay page of a recording lies below this path.
 pub(crate) const PAGE_PATH: &str = "view/instance/record/replay";
 
+/// Says who ran the process that captured what a reply plays.
+pub(crate) const RECORDER_HEADER: &str = "x-hansard-recorder";
+
 /// Adds the routes of replay.
 pub(crate) fn configure(app: &mut ServiceConfig) {
     let resource = |path: &str| web::resource(path.to_owned()).default_service(web::to(no_such_method));

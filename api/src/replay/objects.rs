@@ -1,24 +1,60 @@
 //! `GET /replay/v1/recordings/{token}/objects` and the objects below it: the evidence itself, byte for byte, to be
-//! verified or kept elsewhere.
+//! verified or kept elsewhere; and with the list whose signature counts.
 
 use actix_web::http::header;
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
+use domain::Timestamp;
 use domain::recording_life::Recording;
 use openapi::error_codes::ErrorCode;
-use persistence::objects::ObjectError;
-use recording::{EvidenceName, ObjectName, Stream};
+use recording::{EvidenceName, TrustedKey};
 use serde::Serialize;
 
 use super::viewing::{Seen, Viewing};
 use crate::Hansard;
 use crate::errors::ActionError;
+use crate::evidence::{self, EvidenceError};
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct ObjectList {
     request_id: String,
+    terminal_session_token: String,
+    account_id: String,
+    instance_id: String,
+    /// Whose signature counts, by the word of this control plane.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signer: Option<EnrolledSigner>,
     objects: Vec<ListedObject>,
+}
+
+/// The agent of a recording as it was enrolled.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct EnrolledSigner {
+    agent_id: String,
+    account_id: String,
+    instance_id: String,
+    /// 32 bytes in base64.
+    sealing_public_key: String,
+    enrolled_at: String,
+    /// When another agent took its instance over; absent while it is enrolled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced_at: Option<String>,
+}
+
+impl EnrolledSigner {
+    fn of(trusted: TrustedKey) -> Option<Self> {
+        let enrolment = trusted.enrolment?;
+        Some(Self {
+            agent_id: enrolment.agent.to_string(),
+            account_id: enrolment.account.to_string(),
+            instance_id: enrolment.instance.to_string(),
+            sealing_public_key: trusted.key.to_string(),
+            enrolled_at: enrolment.from.to_rfc3339_seconds(),
+            replaced_at: enrolment.until.map(Timestamp::to_rfc3339_seconds),
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -40,38 +76,53 @@ pub(crate) async fn list(
     let viewing = Viewing::by_session(&request, &hansard, &path)?;
     viewing
         .look("facts", async |viewing, seen| {
-            let request_id = viewing.request_id.as_str().to_owned();
-            Ok(HttpResponse::Ok().json(ObjectList { request_id, objects: evidence(viewing, seen).await? }))
+            let recording = &seen.recording;
+            let enrolled = viewing.hansard.store.find_enrolled_key(&seen.granted, &recording.token).await?;
+            Ok(HttpResponse::Ok().json(ObjectList {
+                request_id: viewing.request_id(),
+                terminal_session_token: recording.token.to_string(),
+                account_id: recording.account.to_string(),
+                instance_id: recording.instance.to_string(),
+                signer: enrolled.and_then(EnrolledSigner::of),
+                objects: listed(viewing, seen).await?,
+            }))
         })
         .await
 }
 
 /// What the recording has claimed, and what sealed it.
-async fn evidence(viewing: &Viewing, seen: &Seen) -> Result<Vec<ListedObject>, ActionError> {
-    let store = &viewing.hansard.store;
-    let recording = &seen.recording;
+async fn listed(viewing: &Viewing, seen: &Seen) -> Result<Vec<ListedObject>, ActionError> {
+    let (hansard, recording) = (&viewing.hansard, &seen.recording);
+    // First: what is sealed has all its segments, while one that is not may claim another at this moment.
+    let manifest = hansard.store.find_manifest_sha256(&seen.granted, &recording.token).await?;
     let mut objects = Vec::new();
     let start = Some(recording.start_sha256.clone());
-    objects.extend(stored(&viewing.hansard, recording, EvidenceName::Start, start).await?);
-    for row in store.list_segments(&seen.granted, &recording.token).await? {
-        let name = EvidenceName::Segment { stream: Stream::Terminal, number: row.number }.to_string();
+    objects.extend(stored(hansard, recording, EvidenceName::Start, start).await?);
+    for row in hansard.store.list_segments(&seen.granted, &recording.token).await? {
+        let name = EvidenceName::Segment { stream: row.stream, number: row.number }.to_string();
         objects.push(ListedObject { name, length: row.length, sha256: Some(row.sha256) });
     }
-    if let Some(manifest) = store.find_manifest_sha256(&seen.granted, &recording.token).await? {
-        objects.extend(stored(&viewing.hansard, recording, EvidenceName::Manifest(0), Some(manifest)).await?);
-        objects.extend(stored(&viewing.hansard, recording, EvidenceName::ManifestSignature(0), None).await?);
+    if let Some(manifest) = manifest {
+        objects.extend(stored(hansard, recording, EvidenceName::Manifest(0), Some(manifest)).await?);
+        objects.extend(stored(hansard, recording, EvidenceName::ManifestSignature(0), None).await?);
     }
     Ok(objects)
 }
 
+/// What was taken in is listed whether it is there still or not; a signature, which has no hash, when it is there.
 async fn stored(
     hansard: &Hansard,
     recording: &Recording,
     evidence: EvidenceName,
     sha256: Option<String>,
 ) -> Result<Option<ListedObject>, ActionError> {
-    let head = hansard.objects.head(recording.target.bucket(), &name_of(recording, evidence)?).await?;
-    Ok(head.map(|head| ListedObject { name: evidence.to_string(), length: head.length, sha256 }))
+    let name = evidence::name_of(recording, evidence).map_err(EvidenceError::from)?;
+    let head = hansard.objects.head(recording.target.bucket(), &name).await?;
+    if head.is_none() && sha256.is_none() {
+        return Ok(None);
+    }
+    let length = head.map_or(0, |head| head.length);
+    Ok(Some(ListedObject { name: evidence.to_string(), length, sha256 }))
 }
 
 pub(crate) async fn get(
@@ -84,13 +135,7 @@ pub(crate) async fn get(
     viewing
         .look("download", async |viewing, seen| {
             let evidence = EvidenceName::parse(&name).ok_or(ErrorCode::ObjectNotFound)?;
-            if let EvidenceName::Segment { number, .. } = evidence {
-                // What was uploaded but never claimed is no part of the recording.
-                if number >= seen.recording.arrived.segments {
-                    return Err(ErrorCode::ObjectNotFound.into());
-                }
-            }
-            let bytes = read(&viewing.hansard, &seen.recording, evidence).await?;
+            let bytes = taken_in(viewing, seen, evidence).await?;
             Ok(HttpResponse::Ok()
                 .insert_header((header::CONTENT_TYPE, "application/octet-stream"))
                 .insert_header((header::CONTENT_DISPOSITION, "attachment"))
@@ -99,20 +144,24 @@ pub(crate) async fn get(
         .await
 }
 
-/// The bytes of a piece of evidence.
-pub(crate) async fn read(
-    hansard: &Hansard,
-    recording: &Recording,
-    evidence: EvidenceName,
-) -> Result<Bytes, ActionError> {
-    match hansard.objects.get(recording.target.bucket(), &name_of(recording, evidence)?).await {
-        Ok(bytes) => Ok(bytes),
-        Err(ObjectError::NotFound { .. }) => Err(ErrorCode::ObjectNotFound.into()),
-        Err(error) => Err(error.into()),
+/// The bytes of a piece of evidence as the recording took it in. What was uploaded and never claimed is no part of it.
+async fn taken_in(viewing: &Viewing, seen: &Seen, evidence: EvidenceName) -> Result<Bytes, ActionError> {
+    let (hansard, recording) = (&viewing.hansard, &seen.recording);
+    let (store, granted, token) = (&hansard.store, &seen.granted, &recording.token);
+    let no_such = || ActionError::from(ErrorCode::ObjectNotFound);
+    let sha256 = match evidence {
+        EvidenceName::Start => recording.start_sha256.clone(),
+        EvidenceName::Segment { stream, number } => {
+            store.find_segment(granted, token, stream, number).await?.ok_or_else(no_such)?.sha256
+        }
+        EvidenceName::Manifest(0) | EvidenceName::ManifestSignature(0) => {
+            store.find_manifest_sha256(granted, token).await?.ok_or_else(no_such)?
+        }
+        EvidenceName::Manifest(_) | EvidenceName::ManifestSignature(_) => return Err(no_such()),
+    };
+    if let EvidenceName::ManifestSignature(number) = evidence {
+        let enrolled = store.find_enrolled_key(granted, token).await?.ok_or_else(no_such)?;
+        return Ok(evidence::read_signature(hansard, recording, number, &sha256, &enrolled.key).await?);
     }
-}
-
-fn name_of(recording: &Recording, evidence: EvidenceName) -> Result<ObjectName, ActionError> {
-    let name = recording.folder.join(&evidence.to_object_name());
-    name.map_err(|error| ActionError::unexpected("name an object of a recording", error))
+    Ok(evidence::read(hansard, recording, evidence, &sha256).await?)
 }

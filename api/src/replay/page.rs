@@ -8,6 +8,7 @@ use rust_embed::{Embed, EmbeddedFile};
 
 use super::PAGE_PATH;
 use crate::errors::ActionError;
+use crate::http::shared_bytes::SharedBytes;
 
 #[derive(Embed)]
 #[folder = "../console/dist"]
@@ -30,7 +31,7 @@ async fn page() -> Result<HttpResponse, ActionError> {
         .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
         .insert_header((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(file.data))
+        .body(SharedBytes::from(file.data)))
 }
 
 /// Names of assets carry a hash of their content, so a browser may keep them for ever.
@@ -47,7 +48,7 @@ async fn asset(name: Path<String>, known: Header<IfNoneMatch>) -> Result<HttpRes
         .insert_header((header::ETAG, header::ETag(tag)))
         .insert_header((header::CACHE_CONTROL, "public, max-age=31536000, immutable"))
         .insert_header((header::CONTENT_TYPE, content_type));
-    Ok(if unchanged { reply.finish() } else { reply.body(file.data) })
+    Ok(if unchanged { reply.finish() } else { reply.body(SharedBytes::from(file.data)) })
 }
 
 fn guarded(mut reply: HttpResponseBuilder) -> HttpResponseBuilder {

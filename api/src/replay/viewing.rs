@@ -1,18 +1,14 @@
 //! One look at a recording: who looks, whether policy lets them still, whether it has expired, and the audit row.
 //! Nothing of a recording leaves this server by replay on another way.
 
-use std::net::IpAddr;
-
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use domain::access_key::AccessKeyStatus;
 use domain::actions::{Action as _, ReplayRecording};
-use domain::audit::{AuditDecision, AuditEvent};
-use domain::gate::{self, Denied, Granted, InstanceFacts, RequestFacts, Resource, Told};
+use domain::gate::{Denied, Granted, InstanceFacts, Resource, Told};
 use domain::identity::AccessKeyId;
-use domain::principal::Principal;
 use domain::recording_life::Recording;
-use domain::{Region, TerminalSessionToken, Timestamp};
+use domain::{TerminalSessionToken, Timestamp};
 use openapi::error_codes::ErrorCode;
 
 use super::session;
@@ -20,20 +16,16 @@ use super::tickets::Viewer;
 use crate::Hansard;
 use crate::diagnostics::Denial;
 use crate::errors::ActionError;
-use crate::request::{self, RequestId};
-use crate::stranger::Stranger;
+use crate::road::stranger::Stranger;
+use crate::road::{About, Arrival, Caller, Done};
 
 /// A viewer's request, authenticated by a ticket or by a session.
 pub(crate) struct Viewing {
     pub(crate) hansard: Data<Hansard>,
-    pub(crate) request_id: RequestId,
-    pub(crate) now: Timestamp,
     viewer: Viewer,
-    principal: Principal,
+    /// That of the call which opened the recording; the program is the one that looks.
     access_key: AccessKeyId,
-    facts: RequestFacts,
-    source_address: Option<IpAddr>,
-    user_agent: String,
+    caller: Caller,
 }
 
 /// What a look found: the recording, and the permission to read it.
@@ -51,31 +43,33 @@ impl Viewing {
     ) -> Result<Self, ActionError> {
         let read = |token| session::read(request, hansard, &token);
         let session = parse_token(token).and_then(read);
-        let session = session.map_err(|error| Stranger::of(request, hansard).refuse(error))?;
+        let stranger = Stranger::of(request, hansard);
+        let session = session.map_err(|error| stranger.refuse(error))?;
+        stranger.is_known();
         Self::new(request, hansard, session.viewer)
     }
 
-    /// A request of a viewer whose ticket or session was checked.
+    /// A request of a viewer whose ticket or session was checked; each counts as one of the principal's calls.
     pub(crate) fn new(
         request: &HttpRequest,
         hansard: &Data<Hansard>,
         viewer: Viewer,
     ) -> Result<Self, ActionError> {
         let (principal, access_key) = (viewer.principal()?, viewer.access_key()?);
-        let now = hansard.now();
-        let source_address = request::source_address(request);
-        let secure_transport = request::secure_transport(request);
-        Ok(Self {
-            hansard: hansard.clone(),
-            request_id: RequestId::of(request),
-            now,
-            viewer,
-            principal,
-            access_key,
-            facts: RequestFacts { now, source_address, secure_transport, multi_factor: false },
-            source_address,
-            user_agent: request::user_agent(request),
-        })
+        let arrival = Arrival::of(request);
+        let caller = Caller { arrival, principal, access_key: Some(access_key.clone()) };
+        caller.admit(hansard)?;
+        Ok(Self { hansard: hansard.clone(), viewer, access_key, caller })
+    }
+
+    /// The call's id, as its reply carries it.
+    pub(crate) fn request_id(&self) -> String {
+        self.caller.arrival.id()
+    }
+
+    /// The call's present moment.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.caller.now()
     }
 
     /// The viewer, for a new session.
@@ -90,53 +84,49 @@ impl Viewing {
         how: &'static str,
         work: impl AsyncFnOnce(&Self, &Seen) -> Result<HttpResponse, ActionError>,
     ) -> Result<HttpResponse, ActionError> {
-        let (resource, found) = match self.resource().await {
-            Ok(resource) => (resource.clone(), self.permit(resource).await),
-            Err(error) => {
-                let nowhere = self.instance_in(self.hansard.settings.region.clone());
-                (nowhere, Err((AuditDecision::NotAsked, error)))
-            }
+        let steps = async |about: &mut About| {
+            let resource = self.resource().await?;
+            about.resource = resource.arn(self.caller.principal.account());
+            let granted = self.permit(resource, about).await?;
+            let seen = self.find(granted).await?;
+            work(&self, &seen).await.map(Done::read)
         };
-        let (decision, outcome) = match found {
-            Err((decision, error)) => (decision, Err(error)),
-            Ok(granted) => {
-                let decision = AuditDecision::Allowed { by: granted.by().to_owned() };
-                let outcome = match self.find(granted).await {
-                    Ok(seen) => work(&self, &seen).await,
-                    Err(error) => Err(error),
-                };
-                (decision, outcome)
-            }
-        };
-        let result = match &outcome {
-            Ok(_) => "OK".to_owned(),
-            Err(error) => error.wire().code_text(),
-        };
-        self.record(&resource, decision, &result, how).await?;
-        outcome
+        self.caller.travel(&self.hansard.store, ReplayRecording::ENTRY.name, self.about(how), steps, Ok).await
     }
 
     /// Writes the audit row of a look that was refused before policy was asked, and gives the refusal back.
     pub(crate) async fn refuse(&self, how: &str, error: ActionError) -> ActionError {
-        let resource =
-            self.resource().await.unwrap_or_else(|_| self.instance_in(self.hansard.settings.region.clone()));
-        let recorded = self.record(&resource, AuditDecision::NotAsked, &error.wire().code_text(), how).await;
-        recorded.err().unwrap_or(error)
+        let mut about = self.about(how);
+        if let Ok(resource) = self.resource().await {
+            about.resource = resource.arn(self.caller.principal.account());
+        }
+        self.caller.refuse(&self.hansard.store, ReplayRecording::ENTRY.name, &about, error).await
+    }
+
+    /// What is known before the recording is found: its instance, in the deployment's region.
+    fn about(&self, how: &str) -> About {
+        let region = self.hansard.settings.region.clone();
+        let nowhere = Resource::Instance(InstanceFacts::untagged(region, self.viewer.instance.clone()));
+        About {
+            resource: nowhere.arn(self.caller.principal.account()),
+            recording: Some(self.viewer.recording.to_string()),
+            how: how.to_owned(),
+            ..About::default()
+        }
     }
 
     async fn permit(
         &self,
         resource: Resource,
-    ) -> Result<Granted<ReplayRecording>, (AuditDecision, ActionError)> {
-        let not_asked = |error| (AuditDecision::NotAsked, error);
-        self.check_access_key().await.map_err(not_asked)?;
-        let policies = self.hansard.store.policies_of(&self.principal).await;
-        let policies = policies.map_err(|error| not_asked(error.into()))?;
-        gate::authorize(&self.principal, resource, &policies, &self.facts).map_err(|denied| {
-            let decision = AuditDecision::Denied { by: denied.by.clone() };
+        about: &mut About,
+    ) -> Result<Granted<ReplayRecording>, ActionError> {
+        self.check_access_key().await?;
+        let policies = self.hansard.store.policies_of(&self.caller.principal).await?;
+        let granted = self.caller.authorize(resource, &policies, about);
+        granted.map_err(|denied| {
             // Whoever has a ticket knows the recording: a permission that is lost is told as what it is.
             let denied = Denied { told: Told::Denial, ..denied };
-            (decision, Denial::sealed(denied, &self.hansard.keys).into())
+            Denial::sealed(denied, &self.hansard.keys).into()
         })
     }
 
@@ -146,8 +136,8 @@ impl Viewing {
         let key = self.hansard.store.find_access_key(&self.access_key).await?;
         let signs = key.is_some_and(|key| {
             key.status == AccessKeyStatus::Active
-                && key.principal == self.principal
-                && key.session.is_none_or(|session| !session.expired(self.now))
+                && key.principal == self.caller.principal
+                && key.session.is_none_or(|session| !session.expired(self.now()))
         });
         if signs {
             return Ok(());
@@ -157,49 +147,20 @@ impl Viewing {
     }
 
     async fn resource(&self) -> Result<Resource, ActionError> {
-        let (store, account) = (&self.hansard.store, self.principal.account());
+        let (store, account) = (&self.hansard.store, self.caller.principal.account());
         let instance = &self.viewer.instance;
         let of = store.instance_facts(account, instance.clone(), &self.hansard.settings.region).await?;
         let found = store.recording_facts(account, instance, &self.viewer.recording).await?;
         Ok(Resource::Recording { of, found })
     }
 
-    fn instance_in(&self, region: Region) -> Resource {
-        Resource::Instance(InstanceFacts::untagged(region, self.viewer.instance.clone()))
-    }
-
     async fn find(&self, granted: Granted<ReplayRecording>) -> Result<Seen, ActionError> {
         let found = self.hansard.store.find_recording(&granted, &self.viewer.recording).await?;
         let recording = found.ok_or(ErrorCode::RecordingNotFound)?;
-        if recording.expired(self.now) {
+        if recording.expired(self.now()) {
             return Err(ErrorCode::RecordingExpired.into());
         }
         Ok(Seen { granted, recording })
-    }
-
-    async fn record(
-        &self,
-        resource: &Resource,
-        decision: AuditDecision,
-        result: &str,
-        how: &str,
-    ) -> Result<(), ActionError> {
-        let event = AuditEvent {
-            request_id: self.request_id.as_str().to_owned(),
-            at: self.now,
-            account: self.principal.account().clone(),
-            principal: self.principal.arn(),
-            access_key_id: Some(self.access_key.as_str().to_owned()),
-            action: ReplayRecording::ENTRY.name.to_owned(),
-            resource: resource.arn(self.principal.account()),
-            decision,
-            result: result.to_owned(),
-            source_address: self.source_address,
-            user_agent: self.user_agent.clone(),
-            recording: Some(self.viewer.recording.to_string()),
-            how: how.to_owned(),
-        };
-        Ok(self.hansard.store.record_audit(event).await?)
     }
 }
 

@@ -41,15 +41,16 @@ async fn every_call_of_an_agent_is_one_row_and_no_row_holds_a_credential() {
         "AcknowledgeSegment",
         "SealRecording",
     ];
+    let sealed_by = format!("seal, manifest {}", recording::seal(&session.manifest, &agent.sealing).sha256());
     let expected = [
         row("EnrolAgent", "OK", ""),
         row("ReadAgentConfiguration", "OK", ""),
-        row("OpenRecording", "OK", ""),
+        row("OpenRecording", "OK", "number 1"),
         row("GrantUpload", "OK", ""),
         row("GrantUpload", "OK", "upload"),
         row("AcknowledgeSegment", "OK", ""),
         // Two changes: sealed, then known to be whole in the bucket.
-        row("SealRecording", "OK", "seal"),
+        row("SealRecording", "OK", &sealed_by),
         row("SealRecording", "OK", "deliver"),
         row("OpenRecording", "OK", ""),
         row("GrantUpload", "InvalidObjectName", ""),

@@ -1,6 +1,6 @@
 //! Opening, claiming and sealing: everything that does not fit is refused, everything may be repeated.
 
-use recording::{ExitStatus, SealingKey, TerminalSessionToken, Verdict};
+use recording::{ExitStatus, Expected, SealingKey, TerminalSessionToken, Trust, TrustedKey, Verdict};
 use serde_json::{Value, json};
 
 use crate::recording_agent::{Session, TestAgent, claim, object_name, upload};
@@ -40,8 +40,9 @@ async fn a_delivered_recording_is_complete_in_its_bucket() {
         .find_map(|name| name.find(&folder).map(|at| name[..at + folder.len()].to_owned()))
         .unwrap();
     let source = recording::FolderSource::new(bucket.join(folder));
-    let verification = recording::verify(&source, Some(&[agent.sealing.public_key()])).unwrap();
-    assert!(matches!(verification.verdict, Verdict::Complete { .. }), "{verification:?}");
+    let trusted = TrustedKey { key: agent.sealing.public_key(), enrolment: None };
+    let verification = recording::verify(&source, &Expected::default(), Trust::Enrolled(&trusted)).unwrap();
+    assert_eq!(verification.verdict(), Verdict::Complete, "{verification:?}");
     assert_eq!(recording::to_text(&source).unwrap(), "hello\r\nw\u{f6}rld\r\n".as_bytes());
 }
 
@@ -94,10 +95,15 @@ async fn an_object_store_that_is_away_costs_time_only() {
         agent.open(&running, &unopened).await,
     ] {
         let (_, code) = answer.refusal();
-        assert!(["InternalError", "ServiceUnavailable", "ObjectNotFound"].contains(&code), "{answer:?}");
+        assert!(["StorageTargetUnusable", "ObjectNotFound"].contains(&code), "{answer:?}");
         assert_eq!(answer.body["Retryable"], true);
         let message = answer.body["Message"].as_str().unwrap();
-        assert!(!message.contains("workbench-record"), "the store's own words: {message}");
+        // The target is what somebody set; where it lies and what lies there is the store's own.
+        let folder = running.objects_folder().display().to_string();
+        assert!(
+            !message.contains(&folder) && !message.contains("/i-web1/"),
+            "the store's own words: {message}"
+        );
     }
     std::fs::remove_file(&there).unwrap();
     std::fs::rename(&away, &there).unwrap();
@@ -315,6 +321,41 @@ async fn a_claimed_exit_needs_its_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_laid_in_the_place_of_evidence_is_told_and_can_be_taken_away() {
+    let (running, agent, session) = started(&[b"a"], EXITED).await;
+    let folder = {
+        let found = files(&running.objects_folder());
+        let start = found.keys().find(|name| name.ends_with("start.json")).unwrap();
+        running.objects_folder().join(start.strip_suffix("start.json").unwrap())
+    };
+    let laid = |name: &str| {
+        let place = folder.join(name);
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::fs::write(&place, "laid").unwrap();
+        place
+    };
+    let segment = laid("terminal/000000.cast.zst");
+    let first = &session.segments[0];
+    let grant = agent.grant(&running, &session, &object_name(first), &first.bytes).await.ok();
+    let refused = upload(&running, &grant["Grant"], &first.bytes).await;
+    assert_eq!(refused.refusal(), (409, "ObjectAlreadyExists"));
+    assert_eq!(refused.body["Retryable"], true, "the agent keeps its bytes, and asks again");
+    std::fs::remove_file(segment).unwrap();
+    for number in 0..session.segments.len() {
+        agent.deliver(&running, &session, number).await;
+    }
+    for name in ["manifest-0000.json", "manifest-0000.sig"] {
+        let place = laid(name);
+        let refused = agent.seal(&running, &session).await;
+        assert_eq!(refused.refusal(), (409, "ObjectAlreadyExists"));
+        assert!(refused.body["Message"].as_str().unwrap().contains(name), "{refused:?}");
+        assert_eq!(refused.body["Retryable"], true);
+        std::fs::remove_file(place).unwrap();
+    }
+    assert_eq!(agent.seal(&running, &session).await.ok()["Status"], "finished");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_added_to_a_sealed_recording() {
     let (running, agent, session) = started(&[b"a"], None).await;
     agent.deliver(&running, &session, 0).await;
@@ -358,7 +399,7 @@ async fn a_recording_is_not_sealed_before_its_manifest_is_in_the_bucket() {
     for name in ["manifest-0000.json", "manifest-0000.sig"] {
         let in_the_way = running.objects_folder().join(start.replace("start.json", name));
         std::fs::create_dir(&in_the_way).unwrap();
-        assert_eq!(agent.seal(&running, &session).await.status, 500);
+        assert_eq!(agent.seal(&running, &session).await.refusal(), (503, "StorageTargetUnusable"));
         assert_eq!(running.newest_status("i-web1").await, "running", "{name}");
         std::fs::remove_dir(&in_the_way).unwrap();
     }

@@ -7,7 +7,8 @@ use agent_protocol::link::ServerMessage;
 use agent_protocol::{EffectiveConfiguration, SignedConfiguration};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -18,13 +19,13 @@ use crate::running::{Answer, Running};
 
 const PATH: &str = "/agent/v1/link";
 
-struct DialledLink {
+pub(crate) struct DialledLink {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     pinned: Vec<ServerKey>,
 }
 
 impl DialledLink {
-    async fn dial(running: &Running, agent: &TestAgent) -> Self {
+    pub(crate) async fn dial(running: &Running, agent: &TestAgent) -> Self {
         let mut request = running.url(PATH).replace("http://", "ws://").into_client_request().unwrap();
         let bearer = format!("Bearer {}", agent.token(running, "GET", PATH, b""));
         request.headers_mut().insert("authorization", bearer.parse().unwrap());
@@ -33,11 +34,11 @@ impl DialledLink {
         Self { socket, pinned: serde_json::from_value(agent.enrolled["ServerKeys"].clone()).unwrap() }
     }
 
-    async fn say(&mut self, message: serde_json::Value) {
+    pub(crate) async fn say(&mut self, message: serde_json::Value) {
         self.socket.send(Message::text(message.to_string())).await.unwrap();
     }
 
-    async fn hello(&mut self, kinds: &[&str]) {
+    pub(crate) async fn hello(&mut self, kinds: &[&str]) {
         let capabilities: Vec<_> = kinds.iter().map(|kind| json!({"Kind": kind, "Version": "1"})).collect();
         let hello =
             json!({"Type": "hello", "AgentVersion": "0.2.0", "Capabilities": capabilities, "Sessions": []});
@@ -56,7 +57,7 @@ impl DialledLink {
         }
     }
 
-    async fn configuration(&mut self) -> EffectiveConfiguration {
+    pub(crate) async fn configuration(&mut self) -> EffectiveConfiguration {
         let Some(Message::Text(text)) = self.next().await else { panic!("no configuration") };
         let ServerMessage::Configuration { configuration } = serde_json::from_str(&text).unwrap();
         SignedConfiguration::verify(&configuration, &self.pinned).unwrap()
@@ -68,6 +69,30 @@ impl DialledLink {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// The head that opens a link.
+fn handshake(running: &Running, agent: &TestAgent) -> String {
+    let token = agent.token(running, "GET", PATH, b"");
+    format!(
+        "GET {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
+/// A frame of a client with this operation code, whose mask changes nothing.
+fn frame(code: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x80 | code];
+    match u8::try_from(payload.len()) {
+        Ok(length @ ..126) => frame.push(0x80 | length),
+        _ => {
+            frame.push(0x80 | 126);
+            frame.extend_from_slice(&u16::try_from(payload.len()).unwrap().to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&[0; 4]);
+    frame.extend_from_slice(payload);
+    frame
 }
 
 async fn linked() -> (Running, TestAgent, DialledLink) {
@@ -157,6 +182,58 @@ async fn a_replaced_agent_is_cut_off() {
     let bearer = format!("Bearer {}", agent.token(&running, "GET", PATH, b""));
     request.headers_mut().insert("authorization", bearer.parse().unwrap());
     assert!(connect_async(request).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_agent_says_with_its_handshake_is_heard() {
+    let running = Running::start().await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let hello = json!({"Type": "hello", "AgentVersion": "0.2.0", "Capabilities": [], "Sessions": []});
+    let hello = frame(1, hello.to_string().as_bytes());
+    let head = handshake(&running, &agent);
+    // All at once; and so that the end of the head and the beginning of what is none are in one piece.
+    for cut in [head.len() + hello.len(), head.len() - 1] {
+        let bytes = [handshake(&running, &agent).as_bytes(), &hello].concat();
+        let mut stream = TcpStream::connect(running.address.strip_prefix("http://").unwrap()).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        for piece in bytes.chunks(cut) {
+            stream.write_all(piece).await.unwrap();
+        }
+        let mut heard = Vec::new();
+        while !String::from_utf8_lossy(&heard).contains("\"Type\":\"configuration\"") {
+            let read = tokio::time::timeout(Duration::from_secs(9), stream.read_buf(&mut heard)).await;
+            let said = || String::from_utf8_lossy(&heard).into_owned();
+            assert!(read.is_ok_and(|read| read.unwrap() > 0), "no configuration came: {}", said());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_takes_nothing_loses_its_connection() {
+    let running = Running::adjusted(|settings| settings.link_patience = Duration::from_millis(300)).await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let address = running.address.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut deaf = Vec::new();
+    for _ in 0..3 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        stream.write_all(handshake(&running, &agent).as_bytes()).await.unwrap();
+        let mut switching = [0; 12];
+        stream.read_exact(&mut switching).await.unwrap();
+        assert_eq!(&switching, b"HTTP/1.1 101");
+        deaf.push(stream);
+    }
+    // What is answered to its pings it never reads. The first two links are superseded meanwhile.
+    let pings = frame(9, &[b'x'; 125]).repeat(500);
+    for mut stream in deaf {
+        let flooding = async { while stream.write_all(&pings).await.is_ok() {} };
+        let ended = tokio::time::timeout(Duration::from_secs(15), flooding).await;
+        assert!(ended.is_ok(), "the connection is kept for somebody who takes nothing");
+    }
+    let mut link = DialledLink::dial(&running, &agent).await;
+    link.hello(&["terminal"]).await;
+    link.configuration().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,16 +4,23 @@
 // What cannot go on in a helper is a failed test.
 #![allow(clippy::unwrap_used)]
 
+mod address_limit;
 mod audit;
 mod audit_refusals;
+mod continuity;
 mod delivery;
 mod enrolment;
 mod hostile;
+mod limits;
 mod link;
+#[path = "../../../persistence/tests/store/postgres.rs"]
+mod postgres;
 mod proof;
 mod recording_agent;
 mod replay;
 mod running;
 mod statuses;
+mod storage_targets;
+mod streams;
 mod uploads;
 mod viewer;

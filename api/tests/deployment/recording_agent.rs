@@ -5,9 +5,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::clock::Clock as _;
 use recording::{
-    AgentId, Compressor, ContentHash, CutPolicy, DocumentFormat, ExitStatus, InstanceId, Manifest, Micros,
-    RecordingEnd, RecordingKind, SealedManifest, SealingKey, Segment, SegmentCutter, Start, StartReference,
-    TerminalEvent, TerminalSessionToken, TerminalSize,
+    AgentId, CaptureKind, Compressor, ContentHash, CutPolicy, DocumentFormat, ExitStatus, InstanceId,
+    Manifest, Micros, Recorder, RecordingEnd, SealedManifest, SealingKey, Segment, SegmentCutter, Start,
+    StartReference, TerminalEvent, TerminalSessionToken, TerminalSize,
 };
 use serde_json::{Value, json};
 
@@ -81,19 +81,32 @@ impl TestAgent {
 
     /// A session of this agent that shows `output` in pieces and then ends, cut after every piece.
     pub(crate) fn session(&self, running: &Running, output: &[&[u8]], exit: Option<ExitStatus>) -> Session {
+        self.numbered_session(running, output, exit, 1, None)
+    }
+
+    /// The same with a place among the agent's recordings.
+    pub(crate) fn numbered_session(
+        &self,
+        running: &Running,
+        output: &[&[u8]],
+        exit: Option<ExitStatus>,
+        number: u64,
+        previous_manifest: Option<ContentHash>,
+    ) -> Session {
         let start = Start {
             format: DocumentFormat::V1,
             recording: TerminalSessionToken::generate(),
-            kind: RecordingKind::Terminal,
+            kind: CaptureKind::Terminal,
             account: running.account.clone(),
             instance: self.instance.clone(),
             agent: self.id.clone(),
             agent_sealing_key: self.sealing.public_key(),
-            agent_recording_number: 1,
-            previous_manifest: None,
+            agent_recording_number: number,
+            previous_manifest,
             configuration_revision: 1,
+            recorder: Recorder::SameUser,
             started_at: running.clock.now(),
-            terminal: TerminalSize { columns: 80, rows: 24 },
+            terminal: Some(TerminalSize { columns: 80, rows: 24 }),
             command: Some(vec!["bash".into(), "-c".into(), "echo \u{1b}[31m<b>".into()]),
             claimed_user: Some("ana".into()),
             term: Some("xterm-256color".into()),
@@ -124,11 +137,12 @@ impl TestAgent {
             start: StartReference::of(&document),
             agent: self.id.clone(),
             agent_recording_number: start.agent_recording_number,
-            previous_manifest: None,
+            previous_manifest,
             started_at: start.started_at,
             ended_at: start.started_at.plus(last_at.as_duration()),
             duration: last_at,
             end,
+            sealed_by: None,
             streams: vec![cutter.stream_entry(segments.iter().map(Segment::entry).collect())],
         };
         Session { start, document, segments, manifest }
@@ -195,12 +209,16 @@ impl TestAgent {
         exit: Option<ExitStatus>,
     ) -> Session {
         let session = self.session(running, output, exit);
-        self.open(running, &session).await.ok();
-        for number in 0..session.segments.len() {
-            self.deliver(running, &session, number).await;
-        }
-        self.seal(running, &session).await.ok();
+        self.deliver_whole(running, &session).await;
         session
+    }
+
+    pub(crate) async fn deliver_whole(&self, running: &Running, session: &Session) {
+        self.open(running, session).await.ok();
+        for number in 0..session.segments.len() {
+            self.deliver(running, session, number).await;
+        }
+        self.seal(running, session).await.ok();
     }
 }
 
@@ -223,15 +241,16 @@ impl Session {
 }
 
 pub(crate) fn object_name(segment: &Segment) -> String {
-    format!("terminal/{:06}.cast.zst", segment.number)
+    let (stream, number) = (segment.header.stream, segment.header.number);
+    recording::EvidenceName::Segment { stream, number }.to_string()
 }
 
 /// The body of an acknowledgement, to be changed by a test before it is sent.
 pub(crate) fn claim(segment: &Segment) -> Value {
     json!({
-        "Stream": "terminal", "Number": segment.number, "Length": segment.bytes.len(), "Sha256": segment.sha256,
-        "ChainBefore": segment.chain_before, "ChainAfter": segment.chain_after,
-        "FirstAtMicros": segment.first_at.get(), "LastAtMicros": segment.last_at.get(),
+        "Stream": segment.header.stream, "Number": segment.header.number, "Length": segment.bytes.len(), "Sha256": segment.sha256,
+        "ChainBefore": segment.header.chain_before, "ChainAfter": segment.chain_after,
+        "FirstAtMicros": segment.header.first_at.get(), "LastAtMicros": segment.last_at.get(),
     })
 }
 

@@ -41,6 +41,7 @@ async fn a_viewer_reads_what_was_recorded() {
         // It was sealed at once: no later end than that counts.
         assert_eq!(facts["ExpireTime"], "2025-11-25T16:00:00Z");
         assert_eq!(facts["ClaimedUser"], "ana");
+        assert_eq!(facts["Recorder"], "same-user");
         // As the agent said it; the page escapes.
         assert_eq!(facts["Command"], json!(["bash", "-c", "echo \u{1b}[31m<b>"]));
     }
@@ -50,6 +51,10 @@ async fn a_viewer_reads_what_was_recorded() {
     assert_eq!(lines[1], r#"[0.000000,"o","hello\r\n"]"#);
     assert_eq!(lines.last().unwrap(), &r#"[2.000000,"x","0"]"#);
     assert_eq!(viewer.bytes(&running, "/text").await, b"hello\r\n\x1b[1mbye\xff\r\n");
+    for below in ["/cast", "/text"] {
+        let answer = viewer.get(&running, below).await;
+        assert_eq!(answer.header("x-hansard-recorder"), "same-user", "{below}");
+    }
 
     let listed = viewer.get(&running, "/objects").await.ok();
     let names: Vec<_> =
@@ -70,6 +75,92 @@ async fn a_viewer_reads_what_was_recorded() {
         let answer = viewer.get(&running, &format!("/objects/{name}")).await;
         assert_eq!(answer.status, 404, "{name}: {answer:?}");
     }
+}
+
+/// Lays another recording's objects under this one's names.
+fn lay_in_place_of(running: &Running, other: &Session, session: &Session, below: &str) {
+    let folder = running.objects_folder();
+    for (name, bytes) in crate::running::files(&folder) {
+        if name.contains(other.token()) && name.ends_with(below) {
+            let place = folder.join(name.replace(other.token(), session.token()));
+            assert!(place.exists(), "{}", place.display());
+            std::fs::write(place, bytes).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_were_laid_in_the_bucket_leave_by_no_door() {
+    let (running, agent, session) = finished().await;
+    let other = agent.record(&running, &[b"forged\r\n", b"bye\r\n"], Some(ExitStatus::Code(0))).await;
+    let viewer = Viewer::open(&running, &running.root, &session).await;
+    let changed = (409, "InstanceRecord.EvidenceChanged");
+    for (laid, closed) in [
+        ("manifest-0000.sig", &["/objects/manifest-0000.sig"][..]),
+        ("manifest-0000.json", &["/objects/manifest-0000.json", "/objects/manifest-0000.sig"]),
+        ("start.json", &["", "/objects/start.json"]),
+        ("terminal/000000.cast.zst", &["/cast", "/text", "/objects/terminal/000000.cast.zst"]),
+    ] {
+        lay_in_place_of(&running, &other, &session, laid);
+        for below in closed {
+            assert_eq!(viewer.get(&running, below).await.refusal(), changed, "{laid}: {below}");
+        }
+        let row = running.audit_rows().await.pop().unwrap();
+        assert_eq!(row.result, changed.1, "the trail knows");
+    }
+    // What was not touched is read as before.
+    viewer.bytes(&running, "/objects/terminal/000001.cast.zst").await;
+    // One that comes later breaks the reply off.
+    let (running, agent, session) = finished().await;
+    let other = agent.record(&running, &[b"forged\r\n", b"bye\r\n"], Some(ExitStatus::Code(0))).await;
+    let viewer = Viewer::open(&running, &running.root, &session).await;
+    lay_in_place_of(&running, &other, &session, "terminal/000001.cast.zst");
+    let url = running.url(&format!("/replay/v1/recordings/{}/text", session.token()));
+    let asked = running.http.get(url).header(COOKIE, &viewer.cookie).send();
+    // Where the reply breaks off is a matter of how much of it had left: before its head or in its body.
+    let whole = async { asked.await?.bytes().await }.await;
+    let broken = whole.expect_err("it is not played to the end as if it were whole");
+    assert!(!broken.is_connect() && !broken.is_timeout(), "{broken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_objects_says_whose_signature_counts_also_when_the_agent_was_replaced() {
+    let (running, agent, session) = finished().await;
+    let ana = running.user("ana", MAY_VIEW).await;
+    let listed = Viewer::open(&running, &ana, &session).await.get(&running, "/objects").await.ok();
+    assert_eq!(listed["TerminalSessionToken"], session.token());
+    assert_eq!(listed["InstanceId"], "i-web1");
+    assert_eq!(listed["AccountId"], running.account.as_str());
+    let expected = json!({
+        "AgentId": agent.id, "AccountId": running.account, "InstanceId": "i-web1",
+        "SealingPublicKey": agent.sealing.public_key(), "EnrolledAt": "2025-11-24T16:00:00Z",
+    });
+    assert_eq!(listed["Signer"], expected);
+    running.advance_seconds(60);
+    let next = TestAgent::enrol_with(&running, "i-web1", true).await;
+    let listed = Viewer::open(&running, &ana, &session).await.get(&running, "/objects").await.ok();
+    assert_eq!(listed["Signer"]["SealingPublicKey"], expected["SealingPublicKey"]);
+    assert_eq!(listed["Signer"]["ReplacedAt"], "2025-11-24T16:01:00Z");
+
+    // The keys of both are published, each with its time; the list of agents is that of the present ones.
+    let agents = running.call("ListAgents", &[]).await.ok();
+    assert_eq!(agents["Root"]["TotalCount"], 1);
+    assert_eq!(agents["Root"]["AgentList"][0]["ReplacedAt"], json!(null));
+    let agents = running.call("ListAgents", &[("IncludeReplaced", "true")]).await.ok();
+    assert_eq!(agents["Root"]["TotalCount"], 2);
+    let item = |agent: &TestAgent| {
+        let list = agents["Root"]["AgentList"].as_array().unwrap();
+        list.iter().find(|item| item["AgentId"] == agent.id.as_str()).unwrap().clone()
+    };
+    let (old, new) = (item(&agent), item(&next));
+    assert_eq!(old["SealingPublicKey"], agent.sealing.public_key().to_string());
+    assert_eq!(
+        (&old["EnrolledAt"], &old["ReplacedAt"]),
+        (&json!("2025-11-24T16:00:00Z"), &json!("2025-11-24T16:01:00Z"))
+    );
+    assert_eq!(old["Status"], "offline");
+    assert_eq!(new["SealingPublicKey"], next.sealing.public_key().to_string());
+    assert_eq!((&new["EnrolledAt"], &new["ReplacedAt"]), (&json!("2025-11-24T16:01:00Z"), &json!(null)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,6 +312,23 @@ async fn a_recording_that_policy_takes_away_is_closed_to_its_viewer() {
     assert!(denied(running.audit_rows().await.pop().unwrap()));
     running.policy("ana", MAY_VIEW).await;
     viewer.get(&running, "").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_has_the_key_that_opened_the_recording() {
+    let (running, _, session) = finished().await;
+    let ana = running.user("ana", MAY_VIEW).await;
+    let viewer = Viewer::open(&running, &ana, &session).await;
+    let only = |id: &str| {
+        MAY_VIEW.replace(
+            r#""Resource":"*""#,
+            &format!(r#""Resource":"*","Condition":{{"StringEquals":{{"acs:AccessId":"{id}"}}}}"#),
+        )
+    };
+    running.policy("ana", &only(&ana.id)).await;
+    viewer.get(&running, "").await.ok();
+    running.policy("ana", &only("LTAIanother")).await;
+    assert_eq!(viewer.get(&running, "").await.refusal(), (403, "Forbidden.RAM"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

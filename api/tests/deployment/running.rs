@@ -85,44 +85,68 @@ pub(crate) struct Running {
     pub(crate) http: reqwest::Client,
     keys: Arc<ServerKeys>,
     folder: Arc<TempDir>,
+    database: Option<String>,
+    adjust: Adjust,
     stop: Option<oneshot::Sender<()>>,
     server: Option<std::thread::JoinHandle<()>>,
 }
 
+/// What a test sets otherwise than the defaults are.
+type Adjust = fn(&mut ApiSettings);
+
 impl Running {
     pub(crate) async fn start() -> Self {
+        Self::set_up(None, |_| {}).await
+    }
+
+    /// On another database than SQLite in the folder.
+    pub(crate) async fn start_with(database: Option<String>) -> Self {
+        Self::set_up(database, |_| {}).await
+    }
+
+    /// A control plane with other settings than the defaults.
+    pub(crate) async fn adjusted(adjust: Adjust) -> Self {
+        Self::set_up(None, adjust).await
+    }
+
+    async fn set_up(database: Option<String>, adjust: Adjust) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let keys = Arc::new(ServerKeys::generate().unwrap());
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_764_000_000_000)));
         let root = Key { id: "LTAIroot".into(), secret: "root-secret".into(), token: None };
         let account: AccountId = "1000000000000001".parse().unwrap();
-        Self::start_on(folder, keys, clock, account, root).await
+        Self::start_on(folder, database, keys, clock, account, root, adjust).await
     }
 
     /// Another process over the same data: stopped in order, started again.
     pub(crate) async fn restart(mut self) -> Self {
         self.halt();
         let (folder, keys, clock) = (self.folder.clone(), self.keys.clone(), self.clock.clone());
-        Self::start_on(folder, keys, clock, self.account.clone(), self.root.clone()).await
+        let (account, root) = (self.account.clone(), self.root.clone());
+        Self::start_on(folder, self.database.clone(), keys, clock, account, root, self.adjust).await
     }
 
     /// A second process beside this one, over the same data.
     pub(crate) async fn another(&self) -> Self {
         let (folder, keys, clock) = (self.folder.clone(), self.keys.clone(), self.clock.clone());
-        Self::start_on(folder, keys, clock, self.account.clone(), self.root.clone()).await
+        let (account, root) = (self.account.clone(), self.root.clone());
+        Self::start_on(folder, self.database.clone(), keys, clock, account, root, self.adjust).await
     }
 
     async fn start_on(
         folder: Arc<TempDir>,
+        database: Option<String>,
         keys: Arc<ServerKeys>,
         clock: Arc<ManualClock>,
         account: AccountId,
         root: Key,
+        adjust: Adjust,
     ) -> Self {
-        let store =
-            Store::connect(DatabaseUrl::sqlite_file(&folder.path().join("hansard.sqlite")), keys.clone())
-                .await
-                .unwrap();
+        let url = match &database {
+            Some(url) => DatabaseUrl::parse(url).unwrap(),
+            None => DatabaseUrl::sqlite_file(&folder.path().join("hansard.sqlite")),
+        };
+        let store = Store::connect(url, keys.clone()).await.unwrap();
         let (id, secret) = (AccessKeyId::parse(&root.id).unwrap(), AccessKeySecret::new(root.secret.clone()));
         store.ensure_root(&account, &id, &secret, clock.now()).await.unwrap();
         let objects = FolderObjects::open(&folder.path().join("objects")).unwrap();
@@ -130,6 +154,7 @@ impl Running {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let mut settings = ApiSettings::new(address.parse().unwrap(), "cn-hangzhou".parse().unwrap());
         settings.workers = Some(1);
+        adjust(&mut settings);
         let parts = HansardParts {
             store: store.clone(),
             objects: Arc::new(objects),
@@ -154,18 +179,27 @@ impl Running {
             http,
             keys,
             folder,
+            database,
+            adjust,
             stop: Some(stop),
             server: Some(server),
         }
     }
 
-    fn halt(&mut self) {
+    /// Stops it in order; what is counted is written down.
+    pub(crate) fn halt(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
         if let Some(server) = self.server.take() {
             server.join().unwrap();
         }
+    }
+
+    /// By which somebody who goes round the control plane reaches the database.
+    pub(crate) fn database_address(&self) -> String {
+        let file = || format!("sqlite:{}", self.folder.path().join("hansard.sqlite").display());
+        self.database.clone().unwrap_or_else(file)
     }
 
     pub(crate) fn objects_folder(&self) -> std::path::PathBuf {
@@ -302,12 +336,7 @@ impl Running {
 
     fn administer(&self) -> Granted<AdministerIdentity> {
         let principal = Principal::Operator { account: self.account.clone() };
-        let facts = RequestFacts {
-            now: self.clock.now(),
-            source_address: None,
-            secure_transport: true,
-            multi_factor: false,
-        };
+        let facts = RequestFacts::at(self.clock.now());
         gate::authorize(&principal, Resource::Everything, &PrincipalPolicies::none(), &facts).unwrap()
     }
 

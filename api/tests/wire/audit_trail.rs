@@ -223,12 +223,7 @@ fn policy_is_asked_about_the_instance_or_about_everything() {
     assert_eq!(service.call_as(&none, "ListAuditEvents", &[]).refusal(), refused);
     // Nobody but the wire asks for it.
     let operator = Principal::Operator { account: account() };
-    let facts = RequestFacts {
-        now: service.now(),
-        source_address: None,
-        secure_transport: true,
-        multi_factor: false,
-    };
+    let facts = RequestFacts::at(service.now());
     authorize::<ListAuditEvents>(&operator, Resource::Everything, &PrincipalPolicies::none(), &facts)
         .unwrap_err();
 }

@@ -194,7 +194,7 @@ fn the_checks_come_in_their_order() {
     let send = |request: Request| request.send(service.address).refusal();
     let expect = |status: u16, code: &str| (status, code.to_owned());
 
-    // Key before date, date before body hash, body hash before signature.
+    // Key before date, date before signature, signature before body.
     let mut request = late(get(&service)).signed_v3(&nobody, service.address);
     request.body.push(b'x');
     assert_eq!(send(request), expect(404, "InvalidAccessKeyId.NotFound"));
@@ -205,11 +205,17 @@ fn the_checks_come_in_their_order() {
     request.body.push(b'x');
     let reply = request.send(service.address);
     assert_eq!(reply.refusal(), expect(400, "SignatureDoesNotMatch"));
-    assert!(reply.json()["Message"].as_str().unwrap().contains("body"), "{reply:?}");
-    // Signature before token, token before nonce, nonce before version.
+    assert!(reply.text.contains("server canonical request is"), "{reply:?}");
+    // Body before token.
     let with_token = |call: Call| {
         call.header("x-acs-accesskey-id", &service.root.id).header("x-acs-security-token", "token")
     };
+    let mut request = with_token(get(&service)).signed_v3(&service.root, service.address);
+    request.body[0] ^= 1;
+    let reply = request.send(service.address);
+    assert_eq!(reply.refusal(), expect(400, "SignatureDoesNotMatch"));
+    assert!(reply.json()["Message"].as_str().unwrap().contains("The body that arrived"), "{reply:?}");
+    // Signature before token, token before nonce, nonce before version.
     let request = with_token(get(&service)).signed_v3(&stranger, service.address);
     assert_eq!(send(request), expect(400, "SignatureDoesNotMatch"));
     let used = get(&service);
@@ -313,4 +319,34 @@ fn a_content_md5_that_is_sent_must_be_that_of_the_body() {
         let sound = Call { headers: Vec::new(), ..wrong };
         v3(&service, &sound).done();
     }
+}
+
+#[test]
+fn a_body_of_a_v3_request_has_a_content_type_that_is_signed() {
+    let service = Service::start();
+    let refused = (400, "IncompleteSignature".to_owned());
+    let unsigned = || Call { signs_content_type: false, ..get(&service) };
+    // Added on the way it would make parameters of a body that had none, and taken off it would make them vanish.
+    for content_type in [Some("application/x-www-form-urlencoded"), Some("text/plain"), None] {
+        for chunked in [false, true] {
+            let mut request = unsigned().signed_v3(&service.root, service.address);
+            request.chunked = chunked;
+            if let Some(content_type) = content_type {
+                request = request.header("content-type", content_type);
+            }
+            let reply = request.send(service.address);
+            assert_eq!(reply.refusal(), refused, "{content_type:?} {chunked}");
+            assert!(reply.json()["Message"].as_str().unwrap().contains("content-type"), "{reply:?}");
+        }
+    }
+    let mut stripped = get(&service).signed_v3(&service.root, service.address);
+    stripped.headers.retain(|(name, _)| name != "content-type");
+    assert_eq!(stripped.send(service.address).refusal(), refused);
+    // Any type that is signed will do, and where there is no body nothing hangs on it.
+    let other = Call { signs_content_type: false, ..get(&service) }.header("content-type", "text/plain");
+    assert_eq!(v3(&service, &other).code(), "MissingInstanceId");
+    let bodiless = get(&service).by_get().signed_v3(&service.root, service.address);
+    bodiless.header("content-type", "application/octet-stream").send(service.address).done();
+    let signed = get(&service).by_get().header("content-type", "application/x-www-form-urlencoded");
+    v3(&service, &signed).done();
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::http::Reply;
 use crate::service::{ACCOUNT, Service};
-use crate::signing::Key;
+use crate::signing::{Call, Key};
 
 const OWN_SESSIONS: &str = include_str!("../../../policies/system/HansardOwnSessionsAccess.json");
 const DAY_MILLIS: i64 = 86_400_000;
@@ -170,6 +170,65 @@ fn an_unfiltered_list_leaves_out_what_is_denied() {
         ])],
     );
     assert_eq!(list(&denied).json()["AccessDeniedDetail"]["NoPermissionType"], "ExplicitDeny");
+}
+
+/// The published name of a tag, on the policies that are published with it.
+#[test]
+fn a_deny_on_a_resource_tag_holds() {
+    const DENY: &str = include_str!("../../../policies/tests/vectors/published/resourcetag_deny.json");
+    const ALLOW: &str = include_str!("../../../policies/tests/vectors/published/resourcetag_allow.json");
+    let service = Service::start();
+    let agents = ["i-one", "i-two"].map(|instance| service.agent(instance));
+    let tokens = agents.each_ref().map(|agent| service.recording(agent, 1_000));
+    let tags = [("Env", "prod"), ("owner", "ana")]
+        .map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap()));
+    let (granted, instance) = (service.operator(), "i-one".parse().unwrap());
+    let tag =
+        service.store.tag_instance(&granted, &instance, Vec::new(), tags.to_vec(), service.event("Tag"));
+    service.wait(tag).unwrap();
+    let (careful, only) = (service.user("careful", &[DENY]), service.user("only", &[ALLOW]));
+    let get = |key: &Key, instance| {
+        service.call_as(key, "GetInstanceRecordConfig", &[("InstanceId", instance)]).status
+    };
+    assert_eq!([get(&careful, "i-one"), get(&careful, "i-two"), get(&careful, "*")], [403, 200, 403]);
+    assert_eq!([get(&only, "i-one"), get(&only, "i-two"), get(&only, "*")], [200, 403, 403]);
+    for (key, viewed) in [(&careful, [403, 200]), (&only, [200, 403])] {
+        let views = [("i-one", &tokens[0]), ("i-two", &tokens[1])]
+            .map(|(instance, token)| view(&service, key, instance, token.as_str()).status);
+        assert_eq!(views, viewed);
+    }
+    // The first denies no list.
+    assert_eq!(listed(&service.call_as(&careful, "ListInstanceRecords", &[])).1, 2);
+    for parameters in [&[][..], &[("InstanceId", "i-one")]] {
+        assert_eq!(listed(&service.call_as(&only, "ListInstanceRecords", parameters)), of([&tokens[0]]));
+    }
+}
+
+#[test]
+fn the_key_that_signs_and_the_program_that_calls_are_conditions() {
+    let service = Service::start();
+    let deny = |key: &str, value: &str| json!({ "Effect": "Deny", "Action": "*", "Resource": "*", "Condition": { "StringLike": { key: value } } });
+    let user = service.user("user", &[&policy(&[everything()])]);
+    let asks = |program: Option<&str>| {
+        let mut call = Call::new("GetInstanceRecordConfig", &[("InstanceId", "i-one")], service.now());
+        if let Some(program) = program {
+            call = call.header("user-agent", program);
+        }
+        call.signed_v3(&user, service.address).send(service.address).status
+    };
+    let (granted, name) = (service.operator(), "user-0".parse().unwrap());
+    let put = |statement: Value| {
+        let document = policy(&[everything(), statement]);
+        let event = service.event("PutPolicy");
+        service.wait(service.store.put_policy(&granted, &name, &document, service.now(), event)).unwrap();
+    };
+    assert_eq!(asks(None), 200);
+    put(deny("acs:AccessId", &user.id));
+    assert_eq!(asks(None), 403);
+    put(deny("acs:AccessId", "LTAIanother"));
+    assert_eq!(asks(None), 200);
+    put(deny("acs:UserAgent", "java-sdk*"));
+    assert_eq!([asks(None), asks(Some("curl")), asks(Some("java-sdk/1"))], [200, 200, 403]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use domain::gate::{self, Granted, InstanceFacts, PrincipalPolicies, RequestFacts
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use domain::recording_life::{
-    Arrived, Recording, RecordingSealed, RecordingState, SegmentAcknowledged, SessionEnd,
+    Arrived, ArrivedStream, Recording, RecordingSealed, RecordingState, SegmentAcknowledged, SessionEnd,
 };
 use domain::server_keys::ServerKeys;
 use domain::storage_target::RecordStorageTarget;
@@ -176,7 +176,7 @@ impl Service {
     }
 
     fn facts(&self) -> RequestFacts {
-        RequestFacts { now: self.now(), source_address: None, secure_transport: false, multi_factor: false }
+        RequestFacts { secure_transport: false, ..RequestFacts::at(self.now()) }
     }
 
     pub(crate) fn operator(&self) -> Granted<AdministerIdentity> {
@@ -299,9 +299,10 @@ impl Service {
             account: account(),
             instance: agent.instance.clone(),
             agent: agent.id.clone(),
-            kind: "terminal".to_owned(),
+            kind: recording::CaptureKind::Terminal,
             owner,
             claimed_owner: Some("somebody".to_owned()),
+            recorder: recording::Recorder::SameUser,
             target: RecordStorageTarget::deployment_default(&region(), &account()),
             folder: recording::ObjectName::parse(&format!("record/2026/01/02/{}/{token}", agent.instance))
                 .unwrap(),
@@ -311,16 +312,16 @@ impl Service {
             last_heard_at: started_at,
             expiration: ExpirationDays::DEFAULT,
             state: RecordingState::Open,
-            arrived: Arrived {
-                segments: 0,
-                stored_bytes: 0,
-                chain: recording::ChainValue::first(b"{}", recording::Stream::Terminal),
-                last_at: recording::Micros::ZERO,
-            },
+            arrived: Arrived::default(),
         };
+        let streams = ArrivedStream::of_new_recording(b"{}");
         let granted = self.granted_to_agent::<OpenRecording>(agent);
-        self.wait(self.store.apply(&granted, RecordingOpened { recording }, self.event("OpenRecording")))
-            .unwrap();
+        self.wait(self.store.apply(
+            &granted,
+            RecordingOpened { recording, streams },
+            self.event("OpenRecording"),
+        ))
+        .unwrap();
         token
     }
 
@@ -335,7 +336,8 @@ impl Service {
             length: 1,
             sha256: hash.to_string(),
             first_at: micros(1),
-            arrived: Arrived {
+            arrived: ArrivedStream {
+                stream: recording::Stream::Terminal,
                 segments: 1,
                 stored_bytes: 1,
                 chain: first.next(0, 1, &hash),

@@ -441,3 +441,56 @@ fn why_something_was_denied_is_opened_for_those_who_may() {
         refused(400, "MissingEncodedDiagnosticMessage")
     );
 }
+
+/// Whoever writes a policy hears what it does not do, and it is stored all the same.
+#[test]
+fn what_writes_a_policy_answers_the_findings_about_it() {
+    let service = Service::start();
+    let root =
+        |action, parameters: &[(&str, &str)]| done(&identity(&service, &service.root, action, parameters));
+    let rules = |reply: &Value| -> Vec<(String, String)> {
+        let findings = reply["Findings"].as_array().unwrap_or_else(|| panic!("{reply}"));
+        let text = |finding: &Value, field: &str| finding[field].as_str().unwrap().to_owned();
+        findings.iter().map(|finding| (text(finding, "Severity"), text(finding, "Rule"))).collect()
+    };
+    let never = [("Security Warning".to_owned(), "ConditionKeyNeverSet".to_owned())];
+    let deny = json!({"Version": "1", "Statement": [{"Effect": "Deny", "Action": "ram:*", "Resource": "*",
+        "Condition": {"StringEquals": {"acs:ResourceTag/env": "prod"}}}]})
+    .to_string();
+    let plain = policy("Allow", "ram:GetUser", "*");
+    let (named, document) = (("PolicyName", "careful"), ("PolicyDocument", deny.as_str()));
+
+    let made = root("CreatePolicy", &[named, document]);
+    assert_eq!((rules(&made), &made["Policy"]["DefaultVersion"]), (never.to_vec(), &json!("v1")));
+    assert_eq!(made["Findings"][0]["Pointer"], "/Statement/0/Condition/StringEquals/acs:ResourceTag~1env");
+    let second = root("CreatePolicyVersion", &[named, ("PolicyDocument", &plain), ("SetAsDefault", "true")]);
+    assert_eq!((rules(&second), &second["PolicyVersion"]["VersionId"]), (vec![], &json!("v2")));
+    assert_eq!(rules(&root("CreatePolicyVersion", &[named, document])), never);
+    assert_eq!(rules(&root("SetDefaultPolicyVersion", &[named, ("VersionId", "v1")])), never);
+    assert_eq!(rules(&root("SetDefaultPolicyVersion", &[named, ("VersionId", "v2")])), []);
+    // Whoever may not read the version is not told what it says; of one that is not there nothing is told.
+    let blind = service.user("blind", &[&policy("Allow", "ram:SetDefaultPolicyVersion", "*")]);
+    let set = done(&identity(&service, &blind, "SetDefaultPolicyVersion", &[named, ("VersionId", "v1")]));
+    assert!(set.get("Findings").is_none(), "{set}");
+    let missing = identity(&service, &service.root, "SetDefaultPolicyVersion", &[named, ("VersionId", "v9")]);
+    assert_eq!(missing.status, 404);
+    let unread =
+        identity(&service, &service.root, "CreatePolicy", &[("PolicyName", "odd"), ("PolicyDocument", "{}")]);
+    assert_eq!(unread.status, 400);
+
+    // Trust policies and session policies are policies.
+    let owner = format!("acs:ram::{ACCOUNT}:root");
+    let careless = json!({"Version": "1", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": {"RAM": owner}, "Condition": {"StringNotEquals": {"acs:SourceVpc": "vpc-1"}}}]})
+    .to_string();
+    let name = ("RoleName", "auditor");
+    assert_eq!(rules(&root("CreateRole", &[name, ("AssumeRolePolicyDocument", &careless)])), never);
+    assert_eq!(rules(&root("UpdateRole", &[name, ("NewAssumeRolePolicyDocument", &careless)])), never);
+    let described = root("UpdateRole", &[name, ("NewDescription", "reads")]);
+    assert!(described.get("Findings").is_none(), "{described}");
+    assert!(root("GetRole", &[name]).get("Findings").is_none());
+    let ana = assumer(&service);
+    let with = done(&assume(&service, &ana, "auditor", &[("Policy", &deny)]));
+    assert_eq!(rules(&with), never);
+    assert!(done(&assume(&service, &ana, "auditor", &[])).get("Findings").is_none());
+}

@@ -167,7 +167,7 @@ fn refusals_of_the_gateway_look_alike_in_both_formats() {
             Box::new(|format| {
                 let mut request = Request::new("POST", &format!("/?Format={format}"));
                 request.body = vec![b'a'; 1024 * 1024 + 1];
-                request
+                request.header("content-type", "application/x-www-form-urlencoded")
             }),
         ),
         (400, "IncompleteSignature", Box::new(|format| Request::new("GET", &format!("/?Format={format}")))),

@@ -29,6 +29,8 @@ pub(crate) struct Call {
     pub(crate) at: Timestamp,
     pub(crate) nonce: String,
     pub(crate) headers: Vec<(String, String)>,
+    /// Whether a body's content type is signed, and so sent, as every SDK does.
+    pub(crate) signs_content_type: bool,
 }
 
 impl Call {
@@ -46,6 +48,7 @@ impl Call {
             at,
             nonce,
             headers: Vec::new(),
+            signs_content_type: true,
         }
     }
 
@@ -85,7 +88,7 @@ impl Call {
             ("x-acs-signature-nonce".to_owned(), self.nonce.clone()),
             ("x-acs-content-sha256".to_owned(), hash.clone()),
         ];
-        if !request.body.is_empty() {
+        if !request.body.is_empty() && self.signs_content_type {
             headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
         }
         headers.extend(self.headers.iter().cloned());

@@ -8,7 +8,7 @@ use api::{RateLimit, ThrottleLimits, TrustedProxies};
 use domain::audit::{AuditDecision, AuditEvent};
 use serde_json::json;
 
-use crate::http::{Reply, Request};
+use crate::http::{Reply, Request, exchange};
 use crate::service::{ACCOUNT, Service};
 use crate::signing::{Call, Key};
 
@@ -151,6 +151,24 @@ fn an_address_that_calls_too_often_is_refused_at_every_open_door_before_anything
         {
             assert_throttled(&from(from_there, request).send(address), code, "1000", "1");
         }
+        // Whatever is asked for, and by whatever method, also what is not there.
+        for (method, path, code) in [
+            ("GET", "/agent/v1/configuration", "Throttling"),
+            ("GET", "/agent/v1/link", "Throttling"),
+            ("GET", "/agent/v1/nothing", "Throttling"),
+            ("PUT", "/agent/v1/uploads/0/terminal/000000.cast.zst", "Throttling"),
+            ("GET", "/replay/v1/recordings/00000000000000000000000000000000", "Throttling.User"),
+            ("GET", "/view/instance/record/replay/00000000000000000000000000000000", "Throttling.User"),
+            ("GET", "/openapi.json", "Throttling.User"),
+            ("GET", "/docs/", "Throttling.User"),
+            ("GET", "/assets/nothing.js", "Throttling.User"),
+            ("DELETE", "/", "Throttling.User"),
+            ("PATCH", "/nothing", "Throttling.User"),
+            ("GET", "/healthz/", "Throttling.User"),
+        ] {
+            let reply = from(from_there, Request::new(method, path)).send(address);
+            assert_throttled(&reply, code, "1000", "1");
+        }
     };
     refuse("198.51.100.1");
     // In the format that was asked for, whatever else is wrong, and whatever its body is.
@@ -173,6 +191,19 @@ fn an_address_that_calls_too_often_is_refused_at_every_open_door_before_anything
     refuse("198.51.100.1");
     service.pass_millis(1_000);
     assert_eq!(from("198.51.100.1", signed()).send(address).status, 503);
+}
+
+#[test]
+fn what_is_no_http_counts_too() {
+    let service = Service::adjusted(|settings| {
+        settings.throttle = ThrottleLimits { address: limit(1, 3), ..ThrottleLimits::default() };
+    });
+    let malformed = || Reply::parse(&exchange(service.address, b"GET / HTTP/9.9\r\n\r\n").unwrap()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(malformed().refusal(), (400, "InvalidParameter".to_owned()));
+    }
+    assert_throttled(&malformed(), "Throttling.User", "1000", "1");
+    assert_throttled(&service.call(GET.0, GET.1), "Throttling.User", "1000", "1");
 }
 
 #[test]

@@ -61,7 +61,8 @@ impl Session<'_> {
             )
             .await
             .map_err(refused)?;
-        self.one(&json!({ "PolicyName": name.as_str(), "Level": level }))?;
+        let put = json!({ "PolicyName": name.as_str(), "Level": level });
+        self.written(put, &document, DocumentKind::Control)?;
         self.warn_of_closed_levels().await
     }
 

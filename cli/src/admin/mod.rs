@@ -10,7 +10,7 @@ mod server_keys;
 use std::sync::Arc;
 
 use domain::actions::{Action as _, AdministerIdentity};
-use domain::audit::{AuditDecision, AuditEvent, DEPLOYMENT_ACCOUNT};
+use domain::audit::{AuditDecision, AuditEvent, AuditOrigin, DEPLOYMENT_ACCOUNT};
 use domain::clock::{Clock as _, SystemClock};
 use domain::gate::{Granted, InstanceFacts, PrincipalPolicies, RequestFacts, Resource, authorize};
 use domain::identity::IdentityRefused;
@@ -20,7 +20,7 @@ use persistence::{Store, StoreError};
 use tokio::runtime::Runtime;
 
 use crate::arguments::{AdminArguments, AdminCommand};
-use crate::deployment::{DataDirectory, connect, server_keys};
+use crate::deployment::{DataDirectory, connect_existing, server_keys};
 use crate::environment::Environment;
 use crate::failure::{Failure, chain};
 use crate::settings::Settings;
@@ -42,7 +42,7 @@ pub(crate) fn run(
     runtime.block_on(async {
         let data = DataDirectory::open(&settings)?;
         let keys = Arc::new(server_keys(&settings, &data, false)?);
-        let store = connect(&settings, &data, &keys).await?;
+        let store = connect_existing(&settings, &data, &keys).await?;
         let account = match (&arguments.account_id, &arguments.command) {
             // It is in no list of accounts: nobody but an operator reads what is written down about strangers.
             (Some(named), AdminCommand::Audit(_)) if *named == *DEPLOYMENT_ACCOUNT => named.clone(),
@@ -106,7 +106,7 @@ struct Operator {
 impl Operator {
     fn new(account: AccountId, now: Timestamp) -> Result<Self, Failure> {
         let principal = Principal::Operator { account };
-        let facts = RequestFacts { now, source_address: None, secure_transport: true, multi_factor: false };
+        let facts = RequestFacts::at(now);
         let granted = authorize(&principal, Resource::Everything, &PrincipalPolicies::none(), &facts)
             .map_err(|denied| Failure::failed(denied.to_string()))?;
         Ok(Self { granted, now })
@@ -120,28 +120,20 @@ impl Operator {
     ) -> Result<Granted<AdministerIdentity>, Failure> {
         let Some(instance) = instance.cloned() else { return Ok(self.granted.clone()) };
         let resource = Resource::Instance(InstanceFacts::untagged(region.clone(), instance));
-        let facts =
-            RequestFacts { now: self.now, source_address: None, secure_transport: true, multi_factor: false };
+        let facts = RequestFacts::at(self.now);
         authorize(self.granted.principal(), resource, &PrincipalPolicies::none(), &facts)
             .map_err(|denied| Failure::failed(denied.to_string()))
     }
 
     /// The audit row of a change: what was done (`user create`) to what (`user/ana`).
     fn audit(&self, how: &str, resource: String) -> AuditEvent {
-        AuditEvent {
-            request_id: uuid::Uuid::new_v4().to_string().to_uppercase(),
-            at: self.now,
-            account: self.granted.account().clone(),
-            principal: self.granted.principal().arn(),
-            access_key_id: None,
-            action: AdministerIdentity::ENTRY.name.to_owned(),
-            resource,
-            decision: AuditDecision::Allowed { by: self.granted.by().to_owned() },
-            result: "OK".to_owned(),
-            source_address: None,
+        let request_id = uuid::Uuid::new_v4().to_string().to_uppercase();
+        let origin = AuditOrigin {
             user_agent: concat!("hansard admin/", env!("CARGO_PKG_VERSION")).to_owned(),
-            recording: None,
-            how: how.to_owned(),
-        }
+            ..AuditOrigin::new(request_id, self.now, self.granted.principal())
+        };
+        let decision = AuditDecision::Allowed { by: self.granted.by().to_owned() };
+        let event = AuditEvent::new(origin, AdministerIdentity::ENTRY.name, resource, decision, "OK");
+        AuditEvent { how: how.to_owned(), ..event }
     }
 }

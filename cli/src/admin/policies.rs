@@ -7,6 +7,7 @@ use domain::identity::{IdentityRefused, PolicyKind, PolicyName, PolicyRef};
 use domain::policy_bearer::PolicyBearer;
 use domain::policy_version::PolicyVersionId;
 use persistence::{MarkerRequest, PolicyEntry, PolicySummary, StoreError};
+use policies::DocumentKind;
 use serde_json::{Value, json};
 
 use super::identity::Session;
@@ -14,7 +15,7 @@ use super::refused;
 use crate::arguments::{Output, PolicyCommand};
 use crate::failure::Failure;
 use crate::table::Table;
-use crate::terminal;
+use crate::{policy_findings, terminal};
 
 /// The largest policy document that is read from a file; the language itself allows far less.
 const POLICY_LIMIT_BYTES: u64 = 1024 * 1024;
@@ -65,7 +66,24 @@ impl Session<'_> {
             .put_policy_over(granted, name, &document, seen, self.operator.now, audit)
             .await
             .map_err(refused)?;
-        self.one(&json!({ "PolicyName": name.as_str(), "VersionId": made.to_string() }))
+        let put = json!({ "PolicyName": name.as_str(), "VersionId": made.to_string() });
+        self.written(put, &document, DocumentKind::Identity)
+    }
+
+    /// Prints a policy that was written, and what there is to say about its document.
+    pub(super) fn written(
+        &self,
+        mut policy: Value,
+        document: &str,
+        kind: DocumentKind,
+    ) -> Result<(), Failure> {
+        let findings = policy_findings::about(document, kind);
+        if self.output == Output::Json {
+            policy["Findings"] = policy_findings::json(&findings);
+        }
+        self.one(&policy)?;
+        policy_findings::note(&findings);
+        Ok(())
     }
 
     /// Attached already, it stays so.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use domain::{InstanceId, Timestamp};
+use persistence::ArchivedDays;
 
 use super::Output;
 use super::server::StoreArguments;
@@ -25,12 +26,16 @@ pub(crate) enum AuditCommand {
     Ls(AuditListArguments),
     /// Check that nothing in the audit trail was changed, removed or added; directly in the database.
     ///
-    /// Every chain is computed again and held against the signed anchors, and against the exported files where there
-    /// are some.
+    /// Every chain is computed again and held against the signed anchors, against the exported files, which must hold
+    /// all that the database says was written to them, and against anchors that were kept elsewhere.
     ///
-    /// Exit codes: 0 whole; 1 it could not be checked; 3 the chains agree, and no signed anchor vouches for some rows
-    /// that are old enough for one; 4 something was changed, removed or added.
+    /// Exit codes: 0 whole; 1 it could not be checked, or there is nothing to verify; 3 the chains agree, and no signed
+    /// anchor vouches for some rows that are old enough for one, or some of what they should be held against is not at
+    /// hand; 4 something was changed, removed or added.
     Verify(Box<AuditVerifyArguments>),
+    /// Print signed anchors, one a line, to be appended to a file that whoever can change the database does not reach;
+    /// directly from the database. `hansard audit verify --anchors FILE` compares it.
+    Anchors(AuditAnchorsArguments),
 }
 
 /// Which events; all that are given must fit.
@@ -79,6 +84,27 @@ pub(crate) struct AuditVerifyArguments {
     /// Hold the database against the files of this folder, or of none with off [default: audit in the data directory].
     #[arg(long, value_name = "DIR")]
     audit_log_dir: Option<String>,
+    /// A UTC day whose file was put away, 2023-11-16, or all from one through another, 2023-01-01..2023-11-16; may be
+    /// given several times. A file that is there is checked all the same.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) archived: Vec<ArchivedDays>,
+    /// The id of another folder that was exported to and is not at hand, as another replica's; may be given several
+    /// times.
+    #[arg(long, value_name = "ID")]
+    pub(crate) elsewhere: Vec<String>,
+    /// Hold all of it against the anchors of this file, which `serve --audit-anchors-file` or `hansard audit anchors`
+    /// wrote.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) anchors: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditAnchorsArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    /// Only anchors that were made at this moment or later, such as 2023-11-16T02:59:39Z.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) since: Option<Timestamp>,
 }
 
 impl AuditVerifyArguments {

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::ArgPredicate;
 use clap::{Args, Subcommand, ValueEnum};
 
 use domain::agent::{InstancePattern, JoinTokenLifetime};
-use domain::{InstanceId, TerminalSessionToken};
+use domain::{AccountId, AgentId, InstanceId, TerminalSessionToken};
 
 use super::Output;
 
@@ -21,9 +22,18 @@ pub(crate) struct AgentsArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentsCommand {
-    /// List agents.
+    /// List agents, and of those that were replaced the ones of which recordings are missing.
     #[command(alias = "list")]
     Ls,
+    /// Write the sealing keys of all agents, also of replaced ones, as `recordings verify --trust` reads them.
+    Keys {
+        /// The file to write, whole or not at all. Without it: standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Replace the file if it is there.
+        #[arg(long, requires = "out")]
+        force: bool,
+    },
     /// Tokens with which agents join.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -78,11 +88,30 @@ pub(crate) enum RecordingsCommand {
     Play(PlayArguments),
     /// Write a recording to a file or to standard output.
     Export(ExportArguments),
-    /// Check that a recording is complete and unchanged.
+    /// Check that it is the recording that was asked for, complete, unchanged, and of a trusted agent; or, with --agent
+    /// or --all, that no recording is missing.
     ///
-    /// Exit codes: 0 complete (with --trust: by a trusted signer); 1 it could not be checked; 3 a proven prefix: what
-    /// is there agrees, but not all is there; 4 inconsistent; 5 with --trust: complete or a prefix, but not by a
-    /// trusted signer.
+    /// Of a token, the control plane says what to expect: instance, account, hashes, and the key that was enrolled
+    /// for the agent. A folder needs --trust or --any-signer.
+    ///
+    /// Exit codes; of the verdicts the first that fits:
+    ///
+    /// 1 it could not be checked; 2 wrong usage
+    ///
+    /// 4 inconsistent: something contradicts the rest, or it is not the recording that was asked for
+    ///
+    /// 5 untrusted: the signer's key is not trusted for this agent, instance and account at that time; or no trust is
+    /// at hand and --any-signer was not given
+    ///
+    /// 3 proven prefix: something is missing, or it is not sealed (also: still running)
+    ///
+    /// 8 empty: it is sealed, and has no segment
+    ///
+    /// 7 interrupted: all is there, and the command's end is not
+    ///
+    /// 6 complete with loss: all is there and the command ended, with at least one gap
+    ///
+    /// 0 complete: none of these
     Verify(VerifyArguments),
 }
 
@@ -157,14 +186,37 @@ pub(crate) struct ExportArguments {
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
     /// A recording's TerminalSessionToken, or a folder that holds its objects (start.json, terminal/, ...).
-    #[arg(value_name = "TOKEN|FOLDER")]
+    #[arg(
+        value_name = "TOKEN|FOLDER",
+        default_value_ifs([("agent", ArgPredicate::IsPresent, Some("")), ("all", ArgPredicate::IsPresent, Some(""))]),
+        conflicts_with_all = ["agent", "all"]
+    )]
     pub(crate) subject: String,
-    /// The recording's instance; without it the recording is looked for in the list.
+    /// Check whether all recordings of this agent are there, instead of what one of them holds: its numbers, the
+    /// manifests that they name, and the audit trail's openings and seals are held against what is there.
+    ///
+    /// Exit codes: 0 none is missing; 1 it could not be checked; 3 numbers are missing whose recordings have not
+    /// arrived; 4 recordings are gone that somebody knew.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["all", "trust", "token", "account", "any_signer"])]
+    pub(crate) agent: Option<AgentId>,
+    /// The same for all agents, those that were replaced too; with --instance-id, for those of an instance.
+    #[arg(long, conflicts_with_all = ["trust", "token", "account", "any_signer"])]
+    pub(crate) all: bool,
+    /// Which recording the folder has to hold.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) token: Option<TerminalSessionToken>,
+    /// The recording's instance. Without it, a recording of the control plane is looked for in the list.
     #[arg(long, value_name = "ID")]
     pub(crate) instance_id: Option<InstanceId>,
-    /// File of trusted sealing keys, one in base64 a line; # begins a comment.
+    /// The recording's account.
+    #[arg(long, value_name = "ID")]
+    pub(crate) account: Option<AccountId>,
+    /// File of trusted sealing keys, as `hansard agents keys` writes it.
     #[arg(long, value_name = "KEYS")]
     pub(crate) trust: Option<PathBuf>,
+    /// Do not ask whose key sealed it: it could be anybody's.
+    #[arg(long, conflicts_with = "trust")]
+    pub(crate) any_signer: bool,
 }
 
 #[derive(Debug, Args)]

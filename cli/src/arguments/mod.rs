@@ -9,7 +9,9 @@ mod server;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use admin_policies::{ControlPolicyCommand, PolicyCommand};
-pub(crate) use audit::{AuditArguments, AuditCommand, AuditListArguments, AuditVerifyArguments};
+pub(crate) use audit::{
+    AuditAnchorsArguments, AuditArguments, AuditCommand, AuditListArguments, AuditVerifyArguments,
+};
 pub(crate) use client::{
     AgentsArguments, AgentsCommand, CallArguments, Document, ExportArguments, ExportFormat, ListArguments,
     OpenapiArguments, PlayArguments, RecordingArguments, RecordingsArguments, RecordingsCommand,
@@ -102,6 +104,9 @@ mod tests {
             "--database-url=u",
             "--public-url=p",
             "--audit-log-dir=a",
+            "--audit-anchors-file=f",
+            "--connections=1",
+            "--connections-per-address=1",
             "--region=r",
             "--trusted-proxies=10.0.0.0/8",
             "--address-rate=1",

@@ -124,7 +124,7 @@ pub(crate) struct SubjectArguments {
     /// The trust policy of a role, for the question who may assume it.
     #[arg(long, value_name = "FILE")]
     pub(crate) trust_policy: Option<PathBuf>,
-    /// The ARN that asks; acs:ram::<account>:root is the owner of that account.
+    /// The ARN that asks; acs:ram::ACCOUNT:root is the owner of that account.
     #[arg(long, value_name = "ARN")]
     pub(crate) principal: Option<String>,
     /// A RAM user of the server, by its stored policies.

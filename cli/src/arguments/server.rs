@@ -56,8 +56,8 @@ fn given<const N: usize>(flags: [(&'static Key, &Option<String>); N]) -> Vec<(&'
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every flag is also a variable (--data-dir is HANSARD_DATA_DIR) and a key of the settings file (data-dir = \"...\"). \
-A flag is stronger than a variable, and a variable stronger than the file.
+Every flag is also a variable (--data-dir is HANSARD_DATA_DIR) and a key of the settings file (data-dir = \"...\", \
+connections = 40). A flag is stronger than a variable, and a variable stronger than the file.
 
 \
 The root account is preset by HANSARD_ROOT_ACCOUNT_ID, HANSARD_ROOT_ACCESS_KEY_ID and \
@@ -74,6 +74,10 @@ pub(crate) struct ServeArguments {
     /// Folder that the audit trail is exported to as JSON lines, or off [default: audit in the data directory].
     #[arg(long, value_name = "DIR")]
     audit_log_dir: Option<String>,
+    /// File that the audit trail's signed anchors are appended to, out of reach of whoever can change the database and
+    /// the exported files: on another machine, or one that can only be appended to.
+    #[arg(long, value_name = "FILE")]
+    audit_anchors_file: Option<String>,
     /// Run an agent for this machine beside the server.
     #[arg(long)]
     with_local_agent: bool,
@@ -105,6 +109,12 @@ pub(crate) struct ServeArguments {
     /// Calls at once of one principal, after a pause [default: 2000].
     #[arg(long, value_name = "NUMBER")]
     principal_burst: Option<String>,
+    /// Connections at once, 0 for no limit [default: half of the open files that the system allows, at most 16384].
+    #[arg(long, value_name = "NUMBER")]
+    connections: Option<String>,
+    /// Connections at once from one source address, 0 for no limit [default: a quarter of --connections].
+    #[arg(long, value_name = "NUMBER")]
+    connections_per_address: Option<String>,
     /// Show the root access key's secret although standard output is no terminal.
     #[arg(long)]
     pub(crate) print_credentials: bool,
@@ -119,6 +129,7 @@ impl ServeArguments {
             (&settings::keys::LISTEN, &self.listen),
             (&settings::keys::PUBLIC_URL, &self.public_url),
             (&settings::keys::AUDIT_LOG_DIR, &self.audit_log_dir),
+            (&settings::keys::AUDIT_ANCHORS_FILE, &self.audit_anchors_file),
             (&settings::keys::WITH_LOCAL_AGENT, &with_local_agent),
             (&settings::keys::LOCAL_AGENT_PROGRAM, &self.local_agent_program),
             (&settings::keys::LOCAL_INSTANCE_ID, &self.local_instance_id),
@@ -129,6 +140,8 @@ impl ServeArguments {
             (&settings::keys::ADDRESS_BURST, &self.address_burst),
             (&settings::keys::PRINCIPAL_RATE, &self.principal_rate),
             (&settings::keys::PRINCIPAL_BURST, &self.principal_burst),
+            (&settings::keys::CONNECTIONS, &self.connections),
+            (&settings::keys::CONNECTIONS_PER_ADDRESS, &self.connections_per_address),
         ]));
         flags
     }
@@ -234,8 +247,8 @@ pub(crate) struct KeyOwnerArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum InstanceCommand {
-    /// Set and remove tags of an instance, for conditions on ecs-workbench:InstanceTag/KEY. Keys differ in more than
-    /// case.
+    /// Set and remove tags of an instance, for conditions on acs:ResourceTag/KEY and on its other name,
+    /// ecs-workbench:InstanceTag/KEY. Keys differ in more than case.
     Tag {
         /// The instance; an agent need not have joined from it yet.
         instance: InstanceId,

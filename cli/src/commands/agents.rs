@@ -1,12 +1,16 @@
 //! `hansard agents`: which agents there are, and the tokens with which they join.
 
+use std::path::Path;
+
 use openapi::workbench::AgentItem;
+use recording::{AccountId, AgentId, Enrolment, InstanceId, SealingPublicKey, Timestamp, TrustedKey};
 use serde_json::{Value, json};
 
 use crate::arguments::{AgentsArguments, AgentsCommand, Output, TokenCommand};
 use crate::client::Client;
 use crate::environment::Environment;
 use crate::failure::Failure;
+use crate::private_file::{self, Existing};
 use crate::table::{Table, facts};
 use crate::{reply, terminal};
 
@@ -21,6 +25,7 @@ pub(crate) async fn run(arguments: &AgentsArguments, environment: &Environment) 
     let client = Client::from_environment(environment)?;
     match &arguments.command {
         AgentsCommand::Ls => list(&client, arguments.output).await,
+        AgentsCommand::Keys { out, force } => keys(&client, out.as_deref(), *force).await,
         AgentsCommand::Token(TokenCommand::Create { instance_id, ttl, replace }) => {
             let parameters = [
                 ("InstanceId".to_owned(), instance_id.to_string()),
@@ -50,11 +55,15 @@ fn create_token(made: &Value, instances: &str, output: Output) -> Result<(), Fai
     }
 }
 
-async fn list(client: &Client, output: Output) -> Result<(), Failure> {
+/// All agents that the caller may list.
+async fn listed(client: &Client, include_replaced: bool) -> Result<Vec<Value>, Failure> {
     let mut agents: Vec<Value> = Vec::new();
     for page in 1.. {
-        let parameters =
-            [("PageNumber".to_owned(), page.to_string()), ("PageSize".to_owned(), PAGE_SIZE.to_string())];
+        let parameters = [
+            ("PageNumber".to_owned(), page.to_string()),
+            ("PageSize".to_owned(), PAGE_SIZE.to_string()),
+            ("IncludeReplaced".to_owned(), include_replaced.to_string()),
+        ];
         let reply = client.call("ListAgents", &parameters).await?;
         let listed = reply::list("ListAgents", &reply, "AgentList")?;
         let last = listed.len() < PAGE_SIZE;
@@ -63,25 +72,162 @@ async fn list(client: &Client, output: Output) -> Result<(), Failure> {
             break;
         }
     }
-    if output == Output::Json {
-        return terminal::print_json(&Value::Array(agents));
-    }
-    let mut table = Table::new(&["INSTANCE", "AGENT", "STATUS", "HOST", "VERSION", "CAPTURES", "LAST SEEN"]);
-    for agent in agents {
+    Ok(agents)
+}
+
+/// Writes what `recordings verify --trust` reads.
+async fn keys(client: &Client, out: Option<&Path>, force: bool) -> Result<(), Failure> {
+    let mut lines = vec![KEYS_HEADING.to_owned()];
+    for agent in listed(client, true).await? {
         let agent: AgentItem = reply::read("ListAgents", agent)?;
-        let captures: Vec<_> = agent.capabilities.iter().map(|kind| kind.kind.as_str()).collect();
-        table.row([
-            agent.instance_id.as_str(),
-            &agent.agent_id,
-            &agent.status,
-            &agent.hostname,
-            &agent.agent_version,
-            &captures.join(","),
-            &agent.last_seen_time,
-        ]);
+        lines.push(trusted_key(&agent)?.to_string());
     }
+    let text = lines.join("\n") + "\n";
+    let Some(file) = out else { return terminal::print(&text) };
+    private_file::write(file, &text, if force { Existing::Replace } else { Existing::Refuse })
+}
+
+const KEYS_HEADING: &str = "\
+# Sealing keys of agents, for `hansard recordings verify --trust`. Each is trusted for recordings of its own agent,
+# account and instance that started between from= and until=; an agent without until= is enrolled still.";
+
+fn trusted_key(agent: &AgentItem) -> Result<TrustedKey, Failure> {
+    let other_shape = |error: &dyn std::fmt::Display| {
+        Failure::failed(format!("ListAgents: the server's reply has another shape: {error}"))
+    };
+    let moment = |text: &str| Timestamp::parse_rfc3339_seconds(text).map_err(|error| other_shape(&error));
+    Ok(TrustedKey {
+        key: SealingPublicKey::parse(&agent.sealing_public_key).map_err(|error| other_shape(&error))?,
+        enrolment: Some(Enrolment {
+            agent: AgentId::parse(&agent.agent_id).map_err(|error| other_shape(&error))?,
+            account: AccountId::parse(&agent.account_id.to_string()).map_err(|error| other_shape(&error))?,
+            instance: InstanceId::parse(&agent.instance_id).map_err(|error| other_shape(&error))?,
+            from: moment(&agent.enrolled_at)?,
+            until: agent.replaced_at.as_deref().map(moment).transpose()?,
+        }),
+    })
+}
+
+async fn list(client: &Client, output: Output) -> Result<(), Failure> {
+    let mut values = Vec::new();
+    let mut agents = Vec::new();
+    for value in listed(client, true).await? {
+        let agent: AgentItem = reply::read("ListAgents", value.clone())?;
+        if is_shown(&agent) {
+            values.push(value);
+            agents.push(agent);
+        }
+    }
+    if output == Output::Json {
+        return terminal::print_json(&Value::Array(values));
+    }
+    let table = table_of(&agents);
     if table.is_empty() {
         terminal::note("no agents; `hansard agents token create --instance-id ID` makes a token for one");
     }
     terminal::print(&table.to_text())
+}
+
+/// The agents of today, and of those before them the ones that miss a recording: no other line would show it.
+fn is_shown(agent: &AgentItem) -> bool {
+    agent.replaced_at.is_none() || agent.recordings_gone > 0 || agent.recordings_not_arrived > 0
+}
+
+fn table_of(agents: &[AgentItem]) -> Table {
+    let mut table = Table::new(&[
+        "INSTANCE",
+        "AGENT",
+        "STATUS",
+        "HOST",
+        "VERSION",
+        "CAPTURES",
+        "LAST SEEN",
+        "MISSING",
+        "WAITING",
+    ]);
+    for agent in agents {
+        let captures: Vec<_> = agent.capabilities.iter().map(|kind| kind.kind.as_str()).collect();
+        let waiting = match (agent.waiting_recordings, &agent.waiting_reason) {
+            (0, _) => String::new(),
+            (recordings, None) => recordings.to_string(),
+            (recordings, Some(reason)) => format!("{recordings}: {reason}"),
+        };
+        let status = if agent.replaced_at.is_some() { "replaced" } else { agent.status.as_str() };
+        table.row([
+            agent.instance_id.as_str(),
+            &agent.agent_id,
+            status,
+            &agent.hostname,
+            &agent.agent_version,
+            &captures.join(","),
+            &agent.last_seen_time,
+            &missing(agent),
+            &waiting,
+        ]);
+    }
+    table
+}
+
+/// Which recordings were missing at the last check; `hansard recordings verify --agent ID` names them.
+fn missing(agent: &AgentItem) -> String {
+    match (agent.recordings_gone, agent.recordings_not_arrived) {
+        (0, 0) => "-".to_owned(),
+        (gone, 0) => format!("{gone} gone"),
+        (0, not_arrived) => format!("{not_arrived} not arrived"),
+        (gone, not_arrived) => format!("{gone} gone, {not_arrived} not arrived"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(id: &str, replaced_at: Option<&str>, gone: i32, not_arrived: i32) -> AgentItem {
+        AgentItem {
+            account_id: 1_609_982_529_000_000,
+            agent_id: id.to_owned(),
+            instance_id: "i-web1".to_owned(),
+            region_id: "cn-hangzhou".to_owned(),
+            hostname: "web-1".to_owned(),
+            agent_version: "0.1.0".to_owned(),
+            capabilities: Vec::new(),
+            status: "offline".to_owned(),
+            enrol_time: "2023-04-10T12:41:28Z".to_owned(),
+            sealing_public_key: "6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=".to_owned(),
+            enrolled_at: "2023-04-10T12:41:28Z".to_owned(),
+            replaced_at: replaced_at.map(str::to_owned),
+            last_seen_time: "2023-04-10T12:41:28Z".to_owned(),
+            recordings_gone: gone,
+            recordings_not_arrived: not_arrived,
+            waiting_recordings: 0,
+            waiting_reason: None,
+            waiting_since: None,
+        }
+    }
+
+    #[test]
+    fn a_replaced_agent_is_shown_as_long_as_it_misses_a_recording() {
+        let replaced = Some("2023-05-10T12:41:28Z");
+        let mut agents = vec![
+            agent("agent-3", None, 0, 0),
+            agent("agent-2", replaced, 1, 0),
+            agent("agent-1", replaced, 0, 2),
+            agent("agent-0", replaced, 0, 0),
+        ];
+        agents.retain(is_shown);
+        let text = table_of(&agents).to_text();
+        let mut shown = Vec::new();
+        for line in text.lines().skip(1) {
+            let cells: Vec<&str> = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+            shown.push([cells[1], cells[2], cells[cells.len() - 1]]);
+        }
+        assert_eq!(
+            shown,
+            [
+                ["agent-3", "offline", "-"],
+                ["agent-2", "replaced", "1 gone"],
+                ["agent-1", "replaced", "2 not arrived"],
+            ]
+        );
+    }
 }

@@ -1,14 +1,20 @@
 //! `hansard audit`: what was asked of the account, and whether that can be believed.
 
+use std::sync::Arc;
+
+use domain::Timestamp;
 use openapi::workbench::AuditEventItem;
+use persistence::StoreError;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::audit_verify;
-use crate::arguments::{AuditArguments, AuditCommand, AuditListArguments, Output};
+use crate::arguments::{AuditAnchorsArguments, AuditArguments, AuditCommand, AuditListArguments, Output};
 use crate::client::Client;
+use crate::deployment::{DataDirectory, connect_existing, server_keys};
 use crate::environment::Environment;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
+use crate::settings::Settings;
 use crate::table::Table;
 use crate::{reply, terminal};
 
@@ -25,11 +31,40 @@ pub(crate) fn run(
 ) -> Result<u8, Failure> {
     match &arguments.command {
         AuditCommand::Verify(verify) => audit_verify::run(verify, arguments.output, environment, runtime),
+        AuditCommand::Anchors(anchors) => {
+            runtime.block_on(print_anchors(anchors, environment))?;
+            Ok(0)
+        }
         AuditCommand::Ls(list) => {
             let client = Client::from_environment(environment)?;
             runtime.block_on(ls(&client, list, arguments.output))?;
             Ok(0)
         }
+    }
+}
+
+/// Every anchor on a line of its own, whatever the output: it is for a file.
+async fn print_anchors(arguments: &AuditAnchorsArguments, environment: &Environment) -> Result<(), Failure> {
+    let settings = Settings::resolve(&arguments.store.flags(), arguments.store.config(), environment)?;
+    let data = DataDirectory::open(&settings)?;
+    let keys = Arc::new(server_keys(&settings, &data, false)?);
+    let store = connect_existing(&settings, &data, &keys).await?;
+    let since = arguments.since.unwrap_or(Timestamp::from_millis(i64::MIN));
+    let print = |text: String| terminal::print(&text).map_err(NotPrinted::Failure);
+    store.audit_anchor_lines(since, print).await.map_err(|error| match error {
+        NotPrinted::Failure(failure) => failure,
+        NotPrinted::Store(error) => Failure::failed(chain(&error)),
+    })
+}
+
+enum NotPrinted {
+    Failure(Failure),
+    Store(StoreError),
+}
+
+impl From<StoreError> for NotPrinted {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 

@@ -1,16 +1,19 @@
 //! `hansard audit verify`: every chain computed again, held against the signed anchors and the exported files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use domain::Timestamp;
 use domain::server_keys::ServerKeys;
-use persistence::{AuditFault, AuditFinding, AuditVerdict, AuditVerification, CheckedFiles};
+use persistence::{
+    AuditFinding, AuditFolder, AuditVerdict, AuditVerification, CheckedFiles, HeldAgainst, KeptAnchors,
+    PutAway,
+};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::arguments::{AuditVerifyArguments, Output};
-use crate::deployment::{DataDirectory, connect, server_keys, server_keys_path};
+use crate::deployment::{DataDirectory, connect_existing, database_url, server_keys, server_keys_path};
 use crate::environment::Environment;
 use crate::failure::{Failure, chain, exit_code};
 use crate::settings::Settings;
@@ -23,6 +26,8 @@ struct Checked {
     files: Option<CheckedFiles>,
     /// The database, held against the files.
     database: Option<AuditVerification>,
+    /// Anchors that were kept elsewhere.
+    anchors: Option<KeptAnchors>,
     /// Whether signatures could be checked.
     has_keys: bool,
 }
@@ -38,12 +43,23 @@ pub(crate) fn run(
     runtime: &Runtime,
 ) -> Result<u8, Failure> {
     let settings = Settings::resolve(&arguments.flags(), arguments.store.config(), environment)?;
+    let anchors = arguments.anchors.as_deref().map(read_anchors).transpose()?;
     let checked = if arguments.file.is_empty() {
-        runtime.block_on(check_deployment(&settings))?
+        runtime.block_on(check_deployment(&settings, arguments, anchors))?
     } else {
         let keys = keys_at_hand(&settings)?;
-        let files = read_files(&arguments.file, keys.as_ref())?;
-        Checked { files: Some(files), database: None, has_keys: keys.is_some() }
+        let files = AuditFolder::of_files(&arguments.file);
+        let files = CheckedFiles::read(&files, &arguments.archived, anchors.as_ref(), keys.as_ref());
+        let checked = Checked {
+            files: Some(files.map_err(cannot_read)?),
+            database: None,
+            anchors,
+            has_keys: keys.is_some(),
+        };
+        if checked.is_nothing() {
+            return Err(Failure::failed("nothing to verify: there is no audit row in these files"));
+        }
+        checked
     };
     match output {
         Output::Json => terminal::print_json(&as_json(&checked))?,
@@ -52,37 +68,50 @@ pub(crate) fn run(
     Ok(exit_code_of(checked.verdict()))
 }
 
-/// The files first: whatever stands in them was committed before.
-async fn check_deployment(settings: &Settings) -> Result<Checked, Failure> {
+/// What the database says of the files first, then the files, then the database: whatever was said to stand in the files
+/// then does, and whatever stands in them was committed before.
+async fn check_deployment(
+    settings: &Settings,
+    arguments: &AuditVerifyArguments,
+    anchors: Option<KeptAnchors>,
+) -> Result<Checked, Failure> {
+    let failed = |error: persistence::StoreError| Failure::failed(chain(&error));
     let data = DataDirectory::open(settings)?;
     let keys = Arc::new(server_keys(settings, &data, false)?);
-    let exported = match data.audit_log(settings) {
-        Some(folder) if folder.is_dir() => exported_files(&folder)?,
-        _ => Vec::new(),
-    };
-    let files = if exported.is_empty() { None } else { Some(read_files(&exported, Some(&keys))?) };
-    let store = connect(settings, &data, &keys).await?;
-    let database = store.verify_audit(files.as_ref()).await;
-    let database = database.map_err(|error| Failure::failed(chain(&error)))?;
-    Ok(Checked { files, database: Some(database), has_keys: true })
-}
-
-fn read_files(files: &[PathBuf], keys: Option<&ServerKeys>) -> Result<CheckedFiles, Failure> {
-    CheckedFiles::read(files, keys)
-        .map_err(|error| Failure::failed(format!("an exported file cannot be read: {error}")))
-}
-
-fn exported_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let failed = |error| Failure::failed(format!("the folder {} cannot be read: {error}", folder.display()));
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.starts_with("events-") && name.ends_with(".log") {
-            files.push(path);
-        }
+    let store = connect_existing(settings, &data, &keys).await?;
+    let (mut files, mut exports) = (None, None);
+    if let Some(folder) = data.audit_log(settings) {
+        exports = Some(store.audit_exports().await.map_err(failed)?);
+        let folder = AuditFolder::look(&folder).map_err(cannot_read)?;
+        let read = CheckedFiles::read(&folder, &arguments.archived, None, Some(&keys));
+        files = Some(read.map_err(cannot_read)?);
     }
-    Ok(files)
+    let put_away = PutAway { archived: &arguments.archived, elsewhere: &arguments.elsewhere };
+    let against =
+        HeldAgainst { files: files.as_ref(), exports: exports.as_ref(), put_away, anchors: anchors.as_ref() };
+    let database = store.verify_audit(against).await.map_err(failed)?;
+    let checked = Checked { files, database: Some(database), anchors, has_keys: true };
+    if checked.is_nothing() {
+        let url = database_url(settings, &data);
+        return Err(Failure::failed(format!(
+            "nothing to verify: the database {url:?} has no audit row, and nothing is exported; is it the right one?"
+        )));
+    }
+    Ok(checked)
+}
+
+fn cannot_read(error: std::io::Error) -> Failure {
+    Failure::failed(format!("an exported file cannot be read: {error}"))
+}
+
+fn read_anchors(file: &Path) -> Result<KeptAnchors, Failure> {
+    let anchors = KeptAnchors::read(file)
+        .map_err(|error| Failure::failed(format!("the anchors cannot be read: {error}")))?;
+    match anchors.count() {
+        // An empty file would vouch for nothing, and say so to nobody.
+        0 => Err(Failure::failed(format!("there is no anchor in {}", file.display()))),
+        _ => Ok(anchors),
+    }
 }
 
 /// An auditor on another machine has none.
@@ -105,6 +134,14 @@ impl Checked {
         files.into_iter().chain(self.database.as_ref().map(|database| ("database", database)))
     }
 
+    /// Whether there is no chain, and nobody misses one: that agrees with everything and proves nothing.
+    fn is_nothing(&self) -> bool {
+        self.parts().all(|(_, part)| {
+            let rows = part.writers.iter().any(|writer| writer.rows > 0);
+            !rows && part.findings.is_empty() && part.findings_left_off == 0
+        })
+    }
+
     fn verdict(&self) -> AuditVerdict {
         self.parts().map(|(_, part)| part.verdict()).max().unwrap_or(AuditVerdict::Whole)
     }
@@ -113,7 +150,7 @@ impl Checked {
 fn exit_code_of(verdict: AuditVerdict) -> u8 {
     match verdict {
         AuditVerdict::Whole => 0,
-        AuditVerdict::Unanchored => exit_code::PROVEN_PREFIX,
+        AuditVerdict::Incomplete | AuditVerdict::Unanchored => exit_code::PROVEN_PREFIX,
         AuditVerdict::Inconsistent => exit_code::INCONSISTENT,
     }
 }
@@ -121,6 +158,7 @@ fn exit_code_of(verdict: AuditVerdict) -> u8 {
 fn word(verdict: AuditVerdict) -> &'static str {
     match verdict {
         AuditVerdict::Whole => "whole",
+        AuditVerdict::Incomplete => "incomplete",
         AuditVerdict::Unanchored => "unanchored",
         AuditVerdict::Inconsistent => "inconsistent",
     }
@@ -167,6 +205,15 @@ fn as_text(checked: &Checked) -> String {
         (None, _) => text.push_str("No exported files to hold the database against.\n"),
         _ => {}
     }
+    if let Some(anchors) = &checked.anchors {
+        text.push_str(&format!("Held against {} anchors that were kept elsewhere.\n", anchors.count()));
+        if anchors.torn() > 0 {
+            text.push_str(&format!(
+                "{} lines of their file are torn, and were passed over.\n",
+                anchors.torn()
+            ));
+        }
+    }
     text.push_str(&format!("Verdict: {}\n", word(checked.verdict())));
     text
 }
@@ -197,6 +244,9 @@ fn as_json(checked: &Checked) -> Value {
     if let Some(files) = &checked.files {
         result["Files"]["LastLineIsWhole"] = json!(!files.torn);
     }
+    if let Some(anchors) = &checked.anchors {
+        result["KeptAnchors"] = json!({ "Anchors": anchors.count(), "TornLines": anchors.torn() });
+    }
     result
 }
 
@@ -222,15 +272,11 @@ fn part_as_json(part: &AuditVerification) -> Value {
         .findings
         .iter()
         .map(|finding| {
-            let through = match finding.fault {
-                AuditFault::Missing { through } | AuditFault::TailMissing { through } => Some(through),
-                _ => None,
-            };
             json!({
                 "WriterId": finding.writer_id,
                 "Fault": finding.fault.as_str(),
                 "Number": finding.number,
-                "Through": through,
+                "Through": finding.fault.through(),
                 "Why": finding.why,
             })
         })

@@ -9,3 +9,4 @@ pub(crate) mod policy;
 pub(crate) mod recordings;
 pub(crate) mod replay_session;
 pub(crate) mod verify;
+pub(crate) mod verify_agents;

@@ -1,11 +1,14 @@
 //! `hansard recordings`: find, watch and export.
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use openapi::workbench::RecordItem;
-use recording::asciicast::decode_lines;
+use openapi::workbench::{RecordItem, WaitingItem};
+use recording::Recorder;
+use recording::terminal::asciicast::decode_lines;
+use reqwest::Response;
 use serde_json::{Value, json};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
@@ -15,15 +18,21 @@ use crate::arguments::{
     ExportArguments, ExportFormat, ListArguments, Output, PlayArguments, RecordingArguments,
     RecordingsArguments, RecordingsCommand,
 };
-use crate::client::Client;
-use crate::commands::replay_session::{ReplaySession, broke_off, replay_url};
-use crate::commands::verify;
+use crate::client::{Client, broke_off};
+use crate::commands::replay_session::{ReplaySession, replay_url};
+use crate::commands::{verify, verify_agents};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::player::{Playback, play};
 use crate::table::{Table, readable_millis};
 use crate::{reply, terminal};
 use recording::sanitise::{sanitised, sanitised_json, sanitised_lines};
+
+/// The header of a reply that plays a recording: who ran the process that captured it.
+const RECORDER_HEADER: &str = "x-hansard-recorder";
+
+/// What a reply that plays a recording is called in a failure.
+const PLAYED: &str = "the recording";
 
 /// Runs the command and gives its exit code.
 ///
@@ -34,6 +43,12 @@ pub(crate) fn run(
     environment: &Environment,
     runtime: &Runtime,
 ) -> Result<u8, Failure> {
+    if let RecordingsCommand::Verify(wanted) = &arguments.command
+        && (wanted.agent.is_some() || wanted.all)
+    {
+        let client = Client::from_environment(environment)?;
+        return runtime.block_on(verify_agents::run(&client, wanted, arguments.output));
+    }
     if let RecordingsCommand::Verify(verify) = &arguments.command {
         return verify::run(verify, arguments.output, environment, runtime);
     }
@@ -54,7 +69,7 @@ pub(crate) fn run(
 async fn ls(client: &Client, wanted: &ListArguments, output: Output) -> Result<(), Failure> {
     let mut records: Vec<Value> = Vec::new();
     let mut next: Option<String> = None;
-    let (total, more) = loop {
+    let (total, more, waiting) = loop {
         let mut parameters = vec![("IncludeExpired".to_owned(), wanted.include_expired.to_string())];
         let page_size = wanted.page_size.or(wanted.all.then_some(100));
         let numbers = [("PageSize", page_size), ("PageNumber", wanted.page_number)];
@@ -63,18 +78,31 @@ async fn ls(client: &Client, wanted: &ListArguments, output: Output) -> Result<(
         );
         parameters.extend(wanted.instance_id.iter().map(|id| ("InstanceId".to_owned(), id.to_string())));
         parameters.extend(next.take().map(|token| ("NextToken".to_owned(), token)));
-        let page = client.call("ListInstanceRecords", &parameters).await?;
+        let mut page = client.call("ListInstanceRecords", &parameters).await?;
         records.extend(reply::list("ListInstanceRecords", &page, "RecordList")?);
         next = page.get("NextToken").and_then(Value::as_str).map(str::to_owned);
         if !wanted.all || next.is_none() {
-            break (page["Root"]["TotalCount"].as_u64(), next.is_some());
+            let waiting = page.get_mut("Root").and_then(|root| root.get_mut("WaitingList"));
+            let waiting = waiting.map(Value::take).unwrap_or_default();
+            break (page["Root"]["TotalCount"].as_u64(), next.is_some(), waiting);
         }
     };
     let shown = records.len();
+    // What waits is no recording of the list yet: it stands below a table, and beside JSON.
+    let waiting = waiting_lines(waiting)?;
+    let notes: BTreeSet<String> =
+        records.iter().map(|record| recorder_note(record["Recorder"].as_str())).collect();
     match output {
-        Output::Json => terminal::print_json(&Value::Array(records))?,
-        Output::Table => terminal::print(&table_of(records)?)?,
+        Output::Json => {
+            terminal::print_json(&Value::Array(records))?;
+            waiting.iter().for_each(|line| terminal::note(line));
+        }
+        Output::Table => {
+            let below: String = waiting.iter().map(|line| format!("{line}\n")).collect();
+            terminal::print(&format!("{}{below}", table_of(records)?))?;
+        }
     }
+    notes.iter().for_each(|note| terminal::note(note));
     if let (true, Some(total)) = (more, total) {
         terminal::note(&format!(
             "{shown} of {total} recordings; --all lists all, --page-number another page"
@@ -83,8 +111,37 @@ async fn ls(client: &Client, wanted: &ListArguments, output: Output) -> Result<(
     Ok(())
 }
 
+/// What is told of recordings that wait in the spools of their agents.
+fn waiting_lines(waiting: Value) -> Result<Vec<String>, Failure> {
+    let waiting: Vec<WaitingItem> = match waiting {
+        Value::Null => Vec::new(),
+        waiting => reply::read("ListInstanceRecords", waiting)?,
+    };
+    let line = |item: &WaitingItem| {
+        let (wait, recordings) =
+            if item.recordings == 1 { ("waits", "recording") } else { ("wait", "recordings") };
+        format!(
+            "{} {recordings} of {} {wait} in the spool of its agent since {}: {}",
+            item.recordings,
+            sanitised(&item.instance_id),
+            sanitised(&item.since),
+            sanitised(&item.reason)
+        )
+    };
+    Ok(waiting.iter().map(line).collect())
+}
+
+/// What it means that a recording has this recorder, as a line beside a result. One that has none counts as the
+/// recorded user's own process.
+fn recorder_note(recorder: Option<&str>) -> String {
+    match recorder.map_or_else(|| Ok(Recorder::default()), str::parse) {
+        Ok(known) => format!("{known}: {}", known.meaning()),
+        Err(unknown) => unknown.to_string(),
+    }
+}
+
 fn table_of(records: Vec<Value>) -> Result<String, Failure> {
-    let mut table = Table::new(&["TOKEN", "INSTANCE", "STATUS", "STARTED", "LENGTH", "EXPIRES"]);
+    let mut table = Table::new(&["TOKEN", "INSTANCE", "STATUS", "STARTED", "LENGTH", "EXPIRES", "RECORDER"]);
     for record in records {
         let record: RecordItem = reply::read("ListInstanceRecords", record)?;
         let status = match &record.status_reason {
@@ -99,6 +156,7 @@ fn table_of(records: Vec<Value>) -> Result<String, Failure> {
             &record.gmt_create,
             &length,
             &record.expire_time,
+            &record.recorder,
         ]);
     }
     Ok(table.to_text())
@@ -117,7 +175,38 @@ async fn open(client: &Client, recording: &RecordingArguments, output: Output) -
 }
 
 async fn cast_of(client: &Client, recording: &RecordingArguments) -> Result<Vec<u8>, Failure> {
-    ReplaySession::open(client, recording).await?.bytes("the recording", "cast").await
+    let session = ReplaySession::open(client, recording).await?;
+    let reply = playing(&session, "cast").await?;
+    note_recorder(&reply);
+    Ok(reply.bytes().await.map_err(|error| ended_early(&session, &error))?.to_vec())
+}
+
+/// Asks for a reply that plays the recording.
+async fn playing(session: &ReplaySession<'_>, below: &str) -> Result<Response, Failure> {
+    session.get(PLAYED, below).await.map_err(|failure| explained(session, failure))
+}
+
+fn ended_early(session: &ReplaySession<'_>, error: &reqwest::Error) -> Failure {
+    explained(session, broke_off(PLAYED, error))
+}
+
+/// What was changed in the middle of a recording is found when the reply has begun. The control plane can only break it
+/// off then, and not say why.
+fn explained(session: &ReplaySession<'_>, failure: Failure) -> Failure {
+    if !failure.is_broken_off() {
+        return failure;
+    }
+    Failure::failed(format!(
+        "the control plane broke the reply off: what follows could not be shown; `hansard recordings verify {}` \
+         says why",
+        session.token()
+    ))
+}
+
+/// Says what is known about the process that captured what a reply plays.
+fn note_recorder(reply: &Response) {
+    let recorder = reply.headers().get(RECORDER_HEADER).and_then(|value| value.to_str().ok());
+    terminal::note(&recorder_note(recorder));
 }
 
 fn watch(cast: &[u8], wanted: &PlayArguments) -> Result<(), Failure> {
@@ -157,7 +246,9 @@ async fn write_export(client: &Client, wanted: &ExportArguments) -> Result<(), F
     match &wanted.out {
         Some(file) => download(&session, below, file, wanted.force).await,
         None => {
-            let bytes = session.bytes("the recording", below).await?;
+            let reply = playing(&session, below).await?;
+            note_recorder(&reply);
+            let bytes = reply.bytes().await.map_err(|error| ended_early(&session, &error))?;
             if !std::io::stdout().is_terminal() {
                 return terminal::print_bytes(&bytes);
             }
@@ -183,10 +274,11 @@ async fn download(
     let mut partial = name.to_owned();
     partial.push(format!(".{}.partial", std::process::id()));
     let partial = file.with_file_name(partial);
-    let mut reply = session.get("the recording", below).await?;
+    let mut reply = playing(session, below).await?;
+    note_recorder(&reply);
     let mut out = File::create_new(&partial).await.map_err(failed)?;
     let written = async {
-        while let Some(piece) = reply.chunk().await.map_err(|error| broke_off("the recording", &error))? {
+        while let Some(piece) = reply.chunk().await.map_err(|error| ended_early(session, &error))? {
             out.write_all(&piece).await.map_err(failed)?;
         }
         out.sync_all().await.map_err(failed)?;
@@ -228,7 +320,73 @@ async fn remove(partial: &PathBuf) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener};
+
+    use recording::{InstanceId, TerminalSessionToken};
+
     use super::*;
+
+    /// Takes a request on each connection, and closes it behind what it answers.
+    fn answering(replies: Vec<String>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for reply in replies {
+                let (stream, _) = listener.accept().unwrap();
+                let (mut request, mut length) = (BufReader::new(&stream), 0);
+                loop {
+                    let mut line = String::new();
+                    request.read_line(&mut line).unwrap();
+                    match line.trim_end().split_once(':') {
+                        Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                            length = value.trim().parse().unwrap();
+                        }
+                        None if line.trim_end().is_empty() => break,
+                        _ => {}
+                    }
+                }
+                request.read_exact(&mut vec![0; length]).unwrap();
+                (&stream).write_all(reply.as_bytes()).unwrap();
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn of_a_reply_that_is_broken_off_it_is_said_what_tells_why() {
+        let whole = |head: &str, body: &str| {
+            let length = body.len();
+            format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{head}content-length: {length}\r\n\r\n{body}")
+        };
+        let broken = "HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n";
+        let token = "ab".repeat(16);
+        // In its body, and before its head.
+        for broken in [broken, ""] {
+            let address = answering(vec![
+                whole("", r#"{"ReplayUrl":"http://h/x#ticket=t"}"#),
+                whole("set-cookie: hansard_replay=c; Path=/\r\n", ""),
+                broken.to_owned(),
+            ]);
+            let endpoint = format!("http://{address}");
+            let environment = Environment::of(&[
+                ("HANSARD_ENDPOINT", endpoint.as_str()),
+                ("ALIBABA_CLOUD_ACCESS_KEY_ID", "id"),
+                ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "secret"),
+            ]);
+            let client = Client::from_environment(&environment).unwrap();
+            let recording = RecordingArguments {
+                token: TerminalSessionToken::parse(&token).unwrap(),
+                instance_id: Some(InstanceId::parse("i-web1").unwrap()),
+            };
+            let failure = Runtime::new().unwrap().block_on(cast_of(&client, &recording)).unwrap_err();
+            let expected = format!(
+                "the control plane broke the reply off: what follows could not be shown; `hansard recordings verify \
+                 {token}` says why"
+            );
+            assert_eq!((failure.message(), failure.exit_code()), (expected.as_str(), 1));
+        }
+    }
 
     #[test]
     fn an_exported_file_replaces_another_only_when_told_to() {
@@ -245,6 +403,33 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_is_told_with_its_reason() {
+        assert!(waiting_lines(Value::Null).unwrap().is_empty());
+        let item = |recordings| {
+            json!({"InstanceId": "i-web1", "AgentId": "agent-1", "Recordings": recordings,
+            "Reason": "\u{1b}[31mno room", "Since": "2026-11-20T10:00:00Z"})
+        };
+        assert_eq!(
+            waiting_lines(json!([item(1), item(3)])).unwrap(),
+            [
+                "1 recording of i-web1 waits in the spool of its agent since 2026-11-20T10:00:00Z: \\u{1b}[31mno room",
+                "3 recordings of i-web1 wait in the spool of its agent since 2026-11-20T10:00:00Z: \\u{1b}[31mno room",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_recorder_is_explained_and_one_that_is_not_known_is_no_better() {
+        for recorder in [Some("same-user"), None] {
+            assert_eq!(
+                recorder_note(recorder),
+                "same-user: recorded by the recorded user's own process, which could have ended, altered or invented it"
+            );
+        }
+        assert!(recorder_note(Some("kernel\u{1b}[2J")).contains("is no recorder that this version knows"));
+    }
+
+    #[test]
     fn a_table_shows_what_others_supplied_escaped() {
         let record = json!({
             "AccountId": 1_609_982_529_000_000_i64,
@@ -253,12 +438,15 @@ mod tests {
             "InstanceId": "i-web1",
             "InstanceRecordUrl": "http://h/x",
             "RecordDurationMillis": 12_000,
+            "Recorder": "same-user",
             "Status": "failed",
             "StatusReason": "\u{1b}[31mgone",
             "TerminalSessionToken": "ab".repeat(16),
         });
         let text = table_of(vec![record]).unwrap();
         assert!(text.contains("failed: \\u{1b}[31mgone  2026-11-20T10:00:00Z  12 s"), "{text}");
+        assert!(text.lines().next().unwrap().ends_with("RECORDER"), "{text}");
+        assert!(text.lines().nth(1).unwrap().ends_with("same-user"), "{text}");
         assert!(table_of(vec![json!({})]).unwrap_err().message().contains("has another shape"));
     }
 }

@@ -2,7 +2,10 @@
 
 use std::io;
 
-use recording::{ObjectName, ObjectSource, TerminalSessionToken};
+use recording::{
+    AccountId, AgentId, ContentHash, Enrolment, EvidenceName, Expected, InstanceId, InvalidTimestamp,
+    ObjectName, ObjectSource, SealingPublicKey, TerminalSessionToken, Timestamp, TrustedKey,
+};
 use reqwest::header::SET_COOKIE;
 use reqwest::{Method, Response};
 use serde::Deserialize;
@@ -10,11 +13,9 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use url::Url;
 
-use domain::InstanceId;
-
 use crate::arguments::RecordingArguments;
-use crate::client::Client;
-use crate::failure::{Failure, chain};
+use crate::client::{Client, broke_off};
+use crate::failure::Failure;
 use crate::reply;
 
 /// The cookie's name, which the server sets and expects.
@@ -70,6 +71,12 @@ pub(crate) struct ReplaySession<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ObjectList {
+    #[serde(default)]
+    account_id: Option<AccountId>,
+    #[serde(default)]
+    instance_id: Option<InstanceId>,
+    #[serde(default)]
+    signer: Option<EnrolledSigner>,
     objects: Vec<ListedObject>,
 }
 
@@ -77,6 +84,36 @@ struct ObjectList {
 #[serde(rename_all = "PascalCase")]
 struct ListedObject {
     name: ObjectName,
+    #[serde(default)]
+    sha256: Option<ContentHash>,
+}
+
+/// The agent that was enrolled for the recording's instance, as the control plane knows it.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct EnrolledSigner {
+    agent_id: AgentId,
+    account_id: AccountId,
+    instance_id: InstanceId,
+    sealing_public_key: SealingPublicKey,
+    enrolled_at: String,
+    #[serde(default)]
+    replaced_at: Option<String>,
+}
+
+impl EnrolledSigner {
+    fn trusted_key(self) -> Result<TrustedKey, InvalidTimestamp> {
+        Ok(TrustedKey {
+            key: self.sealing_public_key,
+            enrolment: Some(Enrolment {
+                agent: self.agent_id,
+                account: self.account_id,
+                instance: self.instance_id,
+                from: Timestamp::parse_rfc3339_seconds(&self.enrolled_at)?,
+                until: self.replaced_at.as_deref().map(Timestamp::parse_rfc3339_seconds).transpose()?,
+            }),
+        })
+    }
 }
 
 impl<'a> ReplaySession<'a> {
@@ -103,6 +140,11 @@ impl<'a> ReplaySession<'a> {
         Ok(Self { client, token, cookie })
     }
 
+    /// The recording.
+    pub(crate) fn token(&self) -> &TerminalSessionToken {
+        &self.token
+    }
+
     /// Asks for something of the recording.
     ///
     /// # Errors
@@ -121,17 +163,33 @@ impl<'a> ReplaySession<'a> {
         Ok(reply.bytes().await.map_err(|error| broke_off(what, &error))?.to_vec())
     }
 
-    async fn object_names(&self) -> Result<Vec<ObjectName>, Failure> {
+    async fn objects(&self) -> Result<ObjectList, Failure> {
         let text = self.bytes("the list of objects", "objects").await?;
-        let list: ObjectList = serde_json::from_slice(&text)
-            .map_err(|error| Failure::failed(format!("the list of objects has another shape: {error}")))?;
-        Ok(list.objects.into_iter().map(|object| object.name).collect())
+        serde_json::from_slice(&text).map_err(other_shape)
     }
 }
 
-/// The line for an answer that stopped in the middle.
-pub(crate) fn broke_off(what: &str, error: &reqwest::Error) -> Failure {
-    Failure::failed(format!("{what} broke off: {}", chain(error)))
+/// What the recording with this token has to be, by the word of the control plane.
+fn expected(
+    token: &TerminalSessionToken,
+    instance: Option<InstanceId>,
+    account: Option<AccountId>,
+    objects: &[ListedObject],
+) -> Expected {
+    let hashed = objects
+        .iter()
+        .filter_map(|object| Some((EvidenceName::parse(object.name.as_str())?, object.sha256?)));
+    Expected {
+        recording: Some(token.clone()),
+        instance,
+        account,
+        objects: hashed.collect(),
+        ..Expected::default()
+    }
+}
+
+fn other_shape(error: impl std::fmt::Display) -> Failure {
+    Failure::failed(format!("the list of objects has another shape: {error}"))
 }
 
 /// The ticket in a replay address's fragment.
@@ -144,27 +202,53 @@ fn ticket_of(address: &str) -> Result<String, Failure> {
     ticket.ok_or_else(|| Failure::failed("ViewInstanceRecords: the ReplayUrl has no ticket in its fragment"))
 }
 
-/// The evidence of a recording, fetched object by object while it is verified.
+/// The evidence of a recording, fetched object by object while it is verified, with what the control plane says of it.
 pub(crate) struct RemoteEvidence<'a> {
     session: ReplaySession<'a>,
     runtime: &'a Runtime,
+    names: Vec<ObjectName>,
+    expected: Expected,
+    enrolled: Option<TrustedKey>,
 }
 
 impl<'a> RemoteEvidence<'a> {
     /// The evidence behind this session. It is read from outside the runtime.
-    pub(crate) fn new(session: ReplaySession<'a>, runtime: &'a Runtime) -> Self {
-        Self { session, runtime }
+    ///
+    /// # Errors
+    /// The objects cannot be listed.
+    pub(crate) fn open(session: ReplaySession<'a>, runtime: &'a Runtime) -> Result<Self, Failure> {
+        let list = runtime.block_on(session.objects())?;
+        let enrolled = list.signer.map(EnrolledSigner::trusted_key).transpose().map_err(other_shape)?;
+        let expected = expected(&session.token, list.instance_id, list.account_id, &list.objects);
+        let names = list.objects.into_iter().map(|object| object.name).collect();
+        Ok(Self { session, runtime, names, expected, enrolled })
+    }
+
+    /// What the control plane says of the recording.
+    pub(crate) fn expected(&self) -> &Expected {
+        &self.expected
+    }
+
+    /// The key that the control plane says is enrolled for it.
+    pub(crate) fn enrolled(&self) -> Option<&TrustedKey> {
+        self.enrolled.as_ref()
     }
 }
 
 fn as_io(failure: Failure) -> io::Error {
-    let kind = if failure.is_not_found() { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
+    let kind = if failure.is_evidence_changed() {
+        io::ErrorKind::InvalidData
+    } else if failure.is_not_found() {
+        io::ErrorKind::NotFound
+    } else {
+        io::ErrorKind::Other
+    };
     io::Error::new(kind, failure)
 }
 
 impl ObjectSource for RemoteEvidence<'_> {
     fn list(&self) -> io::Result<Vec<ObjectName>> {
-        self.runtime.block_on(self.session.object_names()).map_err(as_io)
+        Ok(self.names.clone())
     }
 
     fn read(&self, name: &ObjectName) -> io::Result<Vec<u8>> {
@@ -184,5 +268,33 @@ mod tests {
         for address in ["http://h/x", "http://h/x#other=1", "not an address"] {
             assert!(ticket_of(address).is_err(), "{address}");
         }
+    }
+
+    #[test]
+    fn what_the_server_says_of_a_recording_is_expected_of_its_objects() {
+        let hash = ContentHash::of(b"x");
+        let text = json!({
+            "AccountId": "1609982529000000",
+            "InstanceId": "i-web1",
+            "Objects": [
+                {"Name": "start.json", "Sha256": hash},
+                // What an earlier version took in has no hash.
+                {"Name": "manifest-0000.json"},
+                {"Name": "derived/0000-1/index", "Sha256": hash},
+            ],
+        });
+        let list: ObjectList = serde_json::from_value(text).unwrap();
+        let token = TerminalSessionToken::generate();
+        let of_whom = Expected {
+            recording: Some(token.clone()),
+            instance: Some("i-web1".parse().unwrap()),
+            account: Some("1609982529000000".parse().unwrap()),
+            objects: [(EvidenceName::Start, hash)].into(),
+            ..Expected::default()
+        };
+        assert_eq!(expected(&token, list.instance_id, list.account_id, &list.objects), of_whom);
+        // A server that names neither says nothing of them.
+        let nothing = Expected { recording: Some(token.clone()), ..Expected::default() };
+        assert_eq!(expected(&token, None, None, &[]), nothing);
     }
 }

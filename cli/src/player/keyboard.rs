@@ -1,13 +1,15 @@
 //! The viewer's keys while a recording plays, and waiting for them.
 
-use std::io::{IsTerminal as _, Read as _, stdin};
+use std::io::{ErrorKind, IsTerminal as _, Read as _, stdin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use agent_protocol::signals;
+use nix::unistd::{getpgrp, tcgetpgrp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
+use rustix::termios::{InputModes, LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use signal_hook::consts::{SIGCONT, SIGSTOP, SIGTSTP, SIGWINCH};
 
 /// What the viewer asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,35 +20,80 @@ pub(super) enum Request {
     Pause,
 }
 
-/// The keyboard without line editing, until it is dropped; and the signals that end or change the view.
+/// The longest wait: a signal may come right before it, when it interrupts nothing.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The keyboard without line editing, until it is dropped; and the signals that end, stop or change the view.
 pub(super) struct Keyboard {
-    before: Option<Termios>,
+    /// How the terminal was, and how it is meanwhile.
+    modes: Option<(Termios, Termios)>,
     end: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+    went_on: Arc<AtomicBool>,
     resized: Arc<AtomicBool>,
 }
 
 impl Keyboard {
     /// Takes the keyboard, when there is one and `interactive` says so.
     pub(super) fn take(interactive: bool) -> Self {
-        let end = Arc::new(AtomicBool::new(false));
-        let resized = Arc::new(AtomicBool::new(false));
-        let mut before = None;
-        if interactive && stdin().is_terminal() {
-            // Without these handlers a signal would leave the terminal without echo; where they cannot be set, the
-            // keyboard is not taken.
-            let flags = [(SIGINT, &end), (SIGTERM, &end), (SIGHUP, &end), (SIGWINCH, &resized)];
-            let handled = flags
-                .iter()
-                .all(|(signal, flag)| signal_hook::flag::register(*signal, Arc::clone(flag)).is_ok());
-            if handled && let Ok(modes) = tcgetattr(stdin()) {
-                let mut without_lines = modes.clone();
-                without_lines.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
-                if tcsetattr(stdin(), OptionalActions::Now, &without_lines).is_ok() {
-                    before = Some(modes);
-                }
+        let flag = || Arc::new(AtomicBool::new(false));
+        let mut keyboard = Self { modes: None, end: flag(), stop: flag(), went_on: flag(), resized: flag() };
+        // Without these handlers a signal would leave the terminal as the recording has painted it, and without echo; where they
+        // cannot be set, the keyboard is not taken.
+        if interactive
+            && keyboard.handle_signals().is_ok()
+            && stdin().is_terminal()
+            && let Ok(before) = tcgetattr(stdin())
+        {
+            let mut without_lines = before.clone();
+            without_lines.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
+            // Ctrl-S would hold the player in the middle of a frame, where it hears of nothing.
+            without_lines.input_modes.remove(InputModes::IXON);
+            if tcsetattr(stdin(), OptionalActions::Now, &without_lines).is_ok() {
+                keyboard.modes = Some((before, without_lines));
             }
         }
-        Self { before, end, resized }
+        keyboard
+    }
+
+    fn handle_signals(&self) -> std::io::Result<()> {
+        let ending = signals::ending().map(|signal| (signal, &self.end));
+        let others = [(SIGWINCH, &self.resized), (SIGTSTP, &self.stop), (SIGCONT, &self.went_on)];
+        for (signal, flag) in ending.chain(others) {
+            if signals::ignored(signal) {
+                continue;
+            }
+            match signal_hook::flag::register(signal, Arc::clone(flag)) {
+                // The C library keeps some to itself.
+                Err(error) if error.kind() != ErrorKind::InvalidInput => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops when that was asked for, with the terminal as it was; takes it again when somebody has continued this process.
+    fn stop_and_go_on(&self) {
+        if self.stop.swap(false, Ordering::Relaxed) {
+            self.restore();
+            // The default of the signal that was handled. There is nobody to tell if even that fails.
+            let _ = signal_hook::low_level::raise(SIGSTOP);
+        }
+        if self.went_on.swap(false, Ordering::Relaxed)
+            && let Some((_, without_lines)) = &self.modes
+            && tcgetpgrp(stdin()).is_ok_and(|group| group == getpgrp())
+        {
+            // Its size may have changed as well.
+            self.resized.store(true, Ordering::Relaxed);
+            let _ = tcsetattr(stdin(), OptionalActions::Now, without_lines);
+        }
+    }
+
+    fn restore(&self) {
+        if let Some((before, _)) = &self.modes {
+            // There is nothing left to do about a terminal that does not take its old modes back.
+            let _ = tcsetattr(stdin(), OptionalActions::Now, before);
+        }
     }
 
     /// Whether the viewer's terminal changed its size since this was asked last.
@@ -55,19 +102,21 @@ impl Keyboard {
     }
 
     /// Waits at most so long (for ever without a limit) and gives what the viewer asked for meanwhile. It returns
-    /// early on a signal.
+    /// early on a signal, and after half a second.
     pub(super) fn wait(&self, limit: Option<Duration>) -> Option<Request> {
+        self.stop_and_go_on();
         if self.end.load(Ordering::Relaxed) {
             return Some(Request::Quit);
         }
-        let timeout = limit.map(|limit| Timespec {
+        let limit = limit.map_or(LOOK_EVERY, |limit| limit.min(LOOK_EVERY));
+        let timeout = Timespec {
             tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: limit.subsec_nanos().into(),
-        });
+        };
         let input = stdin();
         let mut watched = [PollFd::new(&input, PollFlags::IN)];
-        let watched = if self.before.is_some() { &mut watched[..] } else { &mut [] };
-        let ready = poll(watched, timeout.as_ref());
+        let watched = if self.modes.is_some() { &mut watched[..] } else { &mut [] };
+        let ready = poll(watched, Some(&timeout));
         if self.end.load(Ordering::Relaxed) {
             return Some(Request::Quit);
         }
@@ -91,9 +140,6 @@ impl Keyboard {
 
 impl Drop for Keyboard {
     fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            // There is nothing left to do about a terminal that does not take its old modes back.
-            let _ = tcsetattr(stdin(), OptionalActions::Now, before);
-        }
+        self.restore();
     }
 }

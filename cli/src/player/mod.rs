@@ -7,7 +7,7 @@ mod utf8;
 use std::io::{self, IsTerminal as _, Write, stdout};
 use std::time::{Duration, Instant};
 
-use recording::asciicast::DecodedLines;
+use recording::terminal::asciicast::DecodedLines;
 use recording::{Micros, TerminalEvent, TerminalEventKind, TerminalSize};
 
 use crate::terminal;
@@ -58,9 +58,11 @@ pub(crate) fn play(recorded: &DecodedLines, playback: Playback) -> io::Result<Pl
     });
     let view = if interactive { view_size() } else { None };
     if let Some(view) = view {
-        if view.columns < size.columns || view.rows < size.rows {
+        let largest = largest_size(size, &recorded.events);
+        if view.columns < largest.columns || view.rows < largest.rows {
+            let up_to = if largest == size { "" } else { "up to " };
             terminal::note(&format!(
-                "the recording is {size} and this terminal {view}: what does not fit is cut off"
+                "the recording is {up_to}{largest} and this terminal {view}: what does not fit is cut off"
             ));
         }
         // What stands on the screen goes to the viewer's history.
@@ -70,6 +72,16 @@ pub(crate) fn play(recorded: &DecodedLines, playback: Playback) -> io::Result<Pl
     let played = run(&recorded.events, playback, &keyboard, &mut sink);
     sink.leave()?;
     played
+}
+
+/// The most columns and the most rows that the recorded terminal has at any time.
+fn largest_size(first: TerminalSize, events: &[TerminalEvent]) -> TerminalSize {
+    events.iter().fold(first, |largest, event| match event.kind {
+        TerminalEventKind::Resize(size) => {
+            TerminalSize { columns: largest.columns.max(size.columns), rows: largest.rows.max(size.rows) }
+        }
+        _ => largest,
+    })
 }
 
 /// The size of the viewer's terminal.
@@ -91,10 +103,7 @@ struct RawSink<'a, W: Write> {
 
 impl<W: Write> Sink for RawSink<'_, W> {
     fn event(&mut self, event: &TerminalEvent) -> io::Result<()> {
-        match &event.kind {
-            TerminalEventKind::Output(bytes) => self.out.write_all(bytes),
-            TerminalEventKind::Resize(_) | TerminalEventKind::Gap(_) | TerminalEventKind::Exit(_) => Ok(()),
-        }
+        self.out.write_all(event.kind.shown().unwrap_or_default())
     }
 
     fn show(&mut self) -> io::Result<()> {
@@ -128,7 +137,7 @@ impl<W: Write> PaintedSink<'_, W> {
 impl<W: Write> Sink for PaintedSink<'_, W> {
     fn event(&mut self, event: &TerminalEvent) -> io::Result<()> {
         match &event.kind {
-            TerminalEventKind::Output(bytes) => {
+            TerminalEventKind::Output(bytes) | TerminalEventKind::ErrorOutput(bytes) => {
                 // Pieces, so that one huge event does not hold all of its lines back at once.
                 for piece in bytes.chunks(64 * 1024) {
                     self.painter.output(piece);
@@ -224,7 +233,7 @@ fn note(event: &TerminalEvent, played: &mut Played) {
     match &event.kind {
         TerminalEventKind::Gap(gap) => played.gaps.push((event.at, gap.reason.clone())),
         TerminalEventKind::Exit(status) => played.exit = Some(*status),
-        TerminalEventKind::Output(_) | TerminalEventKind::Resize(_) => {}
+        TerminalEventKind::Output(_) | TerminalEventKind::ErrorOutput(_) | TerminalEventKind::Resize(_) => {}
     }
 }
 
@@ -265,6 +274,14 @@ mod tests {
         assert_eq!(played.exit, Some(recording::ExitStatus::Code(3)));
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("one") && text.contains("two") && !text.contains("[5n"), "{text:?}");
+    }
+
+    #[test]
+    fn the_largest_size_counts_the_resizes() {
+        let size = |columns, rows| TerminalSize { columns, rows };
+        let resize = |seconds, columns, rows| at(seconds, TerminalEventKind::Resize(size(columns, rows)));
+        assert_eq!(largest_size(size(80, 24), &[]), size(80, 24));
+        assert_eq!(largest_size(size(80, 24), &[resize(1, 140, 20), resize(2, 60, 40)]), size(140, 40));
     }
 
     #[test]

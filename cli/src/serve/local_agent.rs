@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use agent_protocol::local::{LocalRequest, SOCKET_NAME};
 use domain::actions::{Action as _, AdministerIdentity};
 use domain::agent::{InstancePattern, JoinToken, JoinTokenLifetime, JoinTokenSecret};
-use domain::audit::{AuditDecision, AuditEvent};
+use domain::audit::{AuditDecision, AuditEvent, AuditOrigin};
 use domain::clock::{Clock as _, SystemClock};
 use domain::gate::{InstanceFacts, PrincipalPolicies, RequestFacts, Resource, authorize};
 use domain::principal::Principal;
@@ -228,7 +228,7 @@ impl LocalAgent {
     async fn join_token(&self) -> Result<JoinTokenSecret, Failure> {
         let now = SystemClock.now();
         let principal = Principal::Operator { account: self.account.clone() };
-        let facts = RequestFacts { now, source_address: None, secure_transport: true, multi_factor: false };
+        let facts = RequestFacts::at(now);
         let resource =
             Resource::Instance(InstanceFacts::untagged(self.region.clone(), self.instance.clone()));
         let arn = resource.arn(&self.account);
@@ -246,21 +246,14 @@ impl LocalAgent {
             created_at: now,
             expires_at: JoinTokenLifetime::DEFAULT.counted_from(now),
         };
-        let audit = AuditEvent {
-            request_id: uuid::Uuid::new_v4().to_string().to_uppercase(),
-            at: now,
-            account: self.account.clone(),
-            principal: principal.arn(),
-            access_key_id: None,
-            action: AdministerIdentity::ENTRY.name.to_owned(),
-            resource: arn,
-            decision: AuditDecision::Allowed { by: granted.by().to_owned() },
-            result: "OK".to_owned(),
-            source_address: None,
+        let request_id = uuid::Uuid::new_v4().to_string().to_uppercase();
+        let origin = AuditOrigin {
             user_agent: concat!("hansard serve/", env!("CARGO_PKG_VERSION")).to_owned(),
-            recording: None,
-            how: "local agent join token".to_owned(),
+            ..AuditOrigin::new(request_id, now, &principal)
         };
+        let decision = AuditDecision::Allowed { by: granted.by().to_owned() };
+        let event = AuditEvent::new(origin, AdministerIdentity::ENTRY.name, arn, decision, "OK");
+        let audit = AuditEvent { how: "local agent join token".to_owned(), ..event };
         self.store
             .apply(&granted, JoinTokenIssued { token }, audit)
             .await

@@ -42,7 +42,7 @@ pub(crate) fn run(
     let settings = Settings::resolve(&arguments.flags(), arguments.store.config(), environment)?;
     let program = settings.with_local_agent.then(|| local_agent::program(&settings)).transpose()?;
     logging::start(&settings)?;
-    raise_file_limit();
+    let open_files = raise_file_limit();
     // An address that is taken leaves nothing behind.
     let listener = listen(settings.listen)?;
     let new = !settings.data_dir.exists();
@@ -50,7 +50,8 @@ pub(crate) fn run(
     let _lock = data.lock()?;
     // What answers calls runs on threads of its own. Here is where the jobs and the agent are looked after, on the
     // main thread, which lives as long as the process.
-    let served = LocalSet::new().block_on(runtime, serve(arguments, settings, program, &data, listener));
+    let served =
+        LocalSet::new().block_on(runtime, serve(arguments, settings, program, &data, listener, open_files));
     if served.is_err() && new {
         data.remove_if_unused();
     }
@@ -63,6 +64,7 @@ async fn serve(
     program: Option<std::path::PathBuf>,
     data: &DataDirectory,
     listener: TcpListener,
+    open_files: Option<u64>,
 ) -> Result<(), Failure> {
     let signals = Signals::handle()?;
     let keys = Arc::new(server_keys(&settings, data, true)?);
@@ -70,6 +72,11 @@ async fn serve(
     if let Some(folder) = data.audit_log(&settings) {
         store.open_audit_log(&folder).await.map_err(|error| {
             Failure::failed(format!("{}; --audit-log-dir names another folder, or off", chain(&error)))
+        })?;
+    }
+    if let Some(file) = &settings.audit_anchors {
+        store.keep_anchors_in(file).map_err(|error| {
+            Failure::failed(format!("{}; --audit-anchors-file names another file", chain(&error)))
         })?;
     }
     let root = root_key::ensure(settings.root.clone(), data, &store, SystemClock.now()).await?;
@@ -98,6 +105,7 @@ async fn serve(
         settings: ApiSettings {
             trusted_proxies: settings.trusted_proxies.clone(),
             throttle: settings.throttle,
+            connections: settings.connection_limits(open_files),
             ..ApiSettings::new(public, settings.region.clone())
         },
     };
@@ -142,13 +150,15 @@ async fn serve(
     Ok(())
 }
 
-/// Each connection is an open file, and the usual soft limit of 1024 is there for programs of another age.
-fn raise_file_limit() {
+/// Each connection is an open file, and the usual soft limit of 1024 is there for programs of another age. Gives the
+/// limit that is in force then; `None` is none.
+fn raise_file_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     // Without it the server serves all the same, up to the limit that it has.
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         tracing::debug!(%error, "the limit on open files stays as it is");
     }
+    getrlimit(Resource::Nofile).current
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

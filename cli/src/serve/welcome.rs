@@ -116,6 +116,8 @@ impl Welcome {
         if self.address != DEFAULT_ENDPOINT {
             writeln!(text, "export HANSARD_ENDPOINT={}", self.address)?;
         }
+        // The default is below the folder that a command is run in, and the other terminal may be anywhere.
+        writeln!(text, "export HANSARD_DATA_DIR={}", quoted(&self.data))?;
         if let Some((_, _, state_dir)) = &self.agent {
             writeln!(text, "export HANSARD_AGENT_STATE_DIR={}", quoted(state_dir))?;
         }
@@ -165,6 +167,7 @@ mod tests {
             "export ALIBABA_CLOUD_ACCESS_KEY_ID=LTAIroot",
             r"export ALIBABA_CLOUD_ACCESS_KEY_SECRET='s3cret+/'\''x'",
             "export HANSARD_ENDPOINT=http://127.0.0.1:9000",
+            "export HANSARD_DATA_DIR='/data dir'",
             "export HANSARD_AGENT_STATE_DIR='/data dir/agent'",
             "/bin/hansard call SetInstanceRecordConfig Enabled=true 'InstanceId=*'",
             "/bin/hansard-agent record -- bash",

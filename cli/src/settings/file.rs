@@ -40,13 +40,15 @@ fn parse(text: &str) -> Result<Vec<FileValue>, (usize, String)> {
         let value = match value.get_ref() {
             DeValue::String(text) => text.to_string(),
             DeValue::Boolean(switch) => switch.to_string(),
+            // As it stands there, without what it may hold for readers, such as 16_384. One that is not decimal is
+            // refused with what is allowed.
+            DeValue::Integer(number) if key.is_number => number.to_string(),
             other => {
                 let kind = other.type_str();
+                let written = if key.is_number { "a whole number" } else { "a string in quotes" };
                 return Err((
                     line,
-                    format!(
-                        "{name} is written as a string in quotes; here stands a value of the type {kind}"
-                    ),
+                    format!("{name} is written as {written}; here stands a value of the type {kind}"),
                 ));
             }
         };
@@ -69,6 +71,19 @@ mod tests {
         let values = parse("# a comment\nlisten = \"127.0.0.1:1\"\n\nwith-local-agent = true\n").unwrap();
         let shown: Vec<_> = values.iter().map(|v| (v.key.name, v.value.as_str(), v.line)).collect();
         assert_eq!(shown, [("listen", "127.0.0.1:1", 2), ("with-local-agent", "true", 4)]);
+    }
+
+    #[test]
+    fn numbers_are_written_with_quotes_or_without() {
+        let text = "connections = 16_384\naddress-rate = 0\nprincipal-burst = \"7\"\n";
+        let mut values = parse(text).unwrap();
+        values.sort_by_key(|value| value.line);
+        let shown: Vec<_> = values.iter().map(|v| (v.key.name, v.value.as_str())).collect();
+        assert_eq!(shown, [("connections", "16384"), ("address-rate", "0"), ("principal-burst", "7")]);
+        let (line, why) = parse("\naddress-rate = 0.5\n").unwrap_err();
+        assert_eq!((line, why.starts_with("address-rate is written as a whole number;")), (2, true), "{why}");
+        let (_, why) = parse("root-account-id = 1000000000000001\n").unwrap_err();
+        assert!(why.starts_with("root-account-id is written as a string in quotes;"), "{why}");
     }
 
     #[test]

@@ -9,11 +9,17 @@ pub(crate) struct Key {
     pub(crate) has_flag: bool,
     /// Whether its value may be repeated in a message.
     pub(crate) secret: bool,
+    /// Whether it is a number, which the file may hold as one.
+    pub(crate) is_number: bool,
 }
 
 impl Key {
     const fn plain(name: &'static str) -> Self {
-        Self { name, has_flag: true, secret: false }
+        Self { name, has_flag: true, secret: false, is_number: false }
+    }
+
+    const fn number(name: &'static str) -> Self {
+        Self { is_number: true, ..Self::plain(name) }
     }
 
     /// `HANSARD_DATA_DIR`.
@@ -24,9 +30,10 @@ impl Key {
 
 pub(crate) const DATA_DIR: Key = Key::plain("data-dir");
 pub(crate) const LISTEN: Key = Key::plain("listen");
-pub(crate) const DATABASE_URL: Key = Key { name: "database-url", has_flag: true, secret: true };
+pub(crate) const DATABASE_URL: Key = Key { secret: true, ..Key::plain("database-url") };
 pub(crate) const PUBLIC_URL: Key = Key::plain("public-url");
 pub(crate) const AUDIT_LOG_DIR: Key = Key::plain("audit-log-dir");
+pub(crate) const AUDIT_ANCHORS_FILE: Key = Key::plain("audit-anchors-file");
 pub(crate) const REGION: Key = Key::plain("region");
 pub(crate) const SERVER_KEYS: Key = Key::plain("server-keys");
 pub(crate) const WITH_LOCAL_AGENT: Key = Key::plain("with-local-agent");
@@ -35,14 +42,16 @@ pub(crate) const LOCAL_INSTANCE_ID: Key = Key::plain("local-instance-id");
 pub(crate) const LOG_FORMAT: Key = Key::plain("log-format");
 pub(crate) const LOG_FILTER: Key = Key::plain("log-filter");
 pub(crate) const TRUSTED_PROXIES: Key = Key::plain("trusted-proxies");
-pub(crate) const ADDRESS_RATE: Key = Key::plain("address-rate");
-pub(crate) const ADDRESS_BURST: Key = Key::plain("address-burst");
-pub(crate) const PRINCIPAL_RATE: Key = Key::plain("principal-rate");
-pub(crate) const PRINCIPAL_BURST: Key = Key::plain("principal-burst");
-pub(crate) const ROOT_ACCOUNT_ID: Key = Key { name: "root-account-id", has_flag: false, secret: false };
-pub(crate) const ROOT_ACCESS_KEY_ID: Key = Key { name: "root-access-key-id", has_flag: false, secret: false };
+pub(crate) const ADDRESS_RATE: Key = Key::number("address-rate");
+pub(crate) const ADDRESS_BURST: Key = Key::number("address-burst");
+pub(crate) const PRINCIPAL_RATE: Key = Key::number("principal-rate");
+pub(crate) const PRINCIPAL_BURST: Key = Key::number("principal-burst");
+pub(crate) const CONNECTIONS: Key = Key::number("connections");
+pub(crate) const CONNECTIONS_PER_ADDRESS: Key = Key::number("connections-per-address");
+pub(crate) const ROOT_ACCOUNT_ID: Key = Key { has_flag: false, ..Key::plain("root-account-id") };
+pub(crate) const ROOT_ACCESS_KEY_ID: Key = Key { has_flag: false, ..Key::plain("root-access-key-id") };
 pub(crate) const ROOT_ACCESS_KEY_SECRET: Key =
-    Key { name: "root-access-key-secret", has_flag: false, secret: true };
+    Key { has_flag: false, secret: true, ..Key::plain("root-access-key-secret") };
 
 /// Every setting.
 pub(crate) const SETTING_KEYS: &[&Key] = &[
@@ -51,6 +60,7 @@ pub(crate) const SETTING_KEYS: &[&Key] = &[
     &DATABASE_URL,
     &PUBLIC_URL,
     &AUDIT_LOG_DIR,
+    &AUDIT_ANCHORS_FILE,
     &REGION,
     &SERVER_KEYS,
     &WITH_LOCAL_AGENT,
@@ -63,6 +73,8 @@ pub(crate) const SETTING_KEYS: &[&Key] = &[
     &ADDRESS_BURST,
     &PRINCIPAL_RATE,
     &PRINCIPAL_BURST,
+    &CONNECTIONS,
+    &CONNECTIONS_PER_ADDRESS,
     &ROOT_ACCOUNT_ID,
     &ROOT_ACCESS_KEY_ID,
     &ROOT_ACCESS_KEY_SECRET,

@@ -7,10 +7,10 @@ mod sources;
 mod values;
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
-use api::{RateLimit, ThrottleLimits, TrustedProxies};
+use api::{ConnectionLimits, RateLimit, ThrottleLimits, TrustedProxies};
 use domain::access_key::AccessKeySecret;
 use domain::identity::AccessKeyId;
 use domain::{AccountId, InstanceId, Region};
@@ -54,6 +54,27 @@ pub(crate) enum AuditLogSetting {
     Folder(PathBuf),
 }
 
+/// How many connections may be open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConnectionsSetting {
+    /// As many as are good for this machine.
+    Default,
+    /// Any number.
+    Unlimited,
+    /// No more than these.
+    AtMost(NonZeroUsize),
+}
+
+impl ConnectionsSetting {
+    fn or(self, default: NonZeroUsize) -> Option<NonZeroUsize> {
+        match self {
+            Self::Default => Some(default),
+            Self::Unlimited => None,
+            Self::AtMost(most) => Some(most),
+        }
+    }
+}
+
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -67,6 +88,8 @@ pub(crate) struct Settings {
     pub(crate) public_url: Option<Url>,
     /// Where the audit trail is exported to.
     pub(crate) audit_log: AuditLogSetting,
+    /// The file that anchors are appended to, too.
+    pub(crate) audit_anchors: Option<PathBuf>,
     /// The region of instances that nothing else places.
     pub(crate) region: Region,
     /// The file of server keys, when it is not in the data directory.
@@ -85,6 +108,10 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: TrustedProxies,
     /// How often callers may call.
     pub(crate) throttle: ThrottleLimits,
+    /// How many connections may be open in all.
+    pub(crate) connections: ConnectionsSetting,
+    /// How many connections one address may have open.
+    pub(crate) connections_per_address: ConnectionsSetting,
     /// The root account, where it is preset.
     pub(crate) root: Option<RootPreset>,
 }
@@ -110,6 +137,7 @@ impl Settings {
             audit_log: sources
                 .get(&keys::AUDIT_LOG_DIR, values::audit_log)?
                 .unwrap_or(AuditLogSetting::Default),
+            audit_anchors: sources.get(&keys::AUDIT_ANCHORS_FILE, values::path)?,
             public_url: sources.get(&keys::PUBLIC_URL, values::public_url)?,
             region: match sources.get(&keys::REGION, values::region)? {
                 Some(region) => region,
@@ -138,6 +166,12 @@ impl Settings {
                     DEFAULT_PRINCIPAL_LIMIT,
                 )?,
             },
+            connections: sources
+                .get(&keys::CONNECTIONS, values::connections)?
+                .unwrap_or(ConnectionsSetting::Default),
+            connections_per_address: sources
+                .get(&keys::CONNECTIONS_PER_ADDRESS, values::connections)?
+                .unwrap_or(ConnectionsSetting::Default),
             root,
         };
         if settings.server_keys.is_none()
@@ -152,6 +186,27 @@ impl Settings {
         Ok(settings)
     }
 }
+
+impl Settings {
+    /// How many connections may be open where the system allows this many open files; `None` of files is no limit.
+    pub(crate) fn connection_limits(&self, open_files: Option<u64>) -> ConnectionLimits {
+        let files = open_files.and_then(|files| usize::try_from(files).ok());
+        // The other half is for links and trusted proxies, for what was just accepted, for the database and objects.
+        let half = files.map_or(MOST_CONNECTIONS, |files| files / 2);
+        let default = NonZeroUsize::new(half.min(MOST_CONNECTIONS)).unwrap_or(NonZeroUsize::MIN);
+        let total = self.connections.or(default);
+        let quarter = NonZeroUsize::new(total.unwrap_or(default).get() / 4).unwrap_or(NonZeroUsize::MIN);
+        let accepted = files.map(|files| (files / 4 * 3).max(total.map_or(1, |total| total.get() / 8 * 9)));
+        ConnectionLimits {
+            total,
+            per_address: self.connections_per_address.or(quarter),
+            accepted: accepted.and_then(NonZeroUsize::new),
+        }
+    }
+}
+
+/// More connections than this are asked for expressly.
+const MOST_CONNECTIONS: usize = 16_384;
 
 /// The deployment's region where none is set.
 pub(crate) const DEFAULT_REGION: &str = "cn-hangzhou";

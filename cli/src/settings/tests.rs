@@ -1,6 +1,9 @@
 use std::io::Write as _;
 
-use super::keys::{AUDIT_LOG_DIR, DATA_DIR, DATABASE_URL, LISTEN, PUBLIC_URL, REGION, SERVER_KEYS};
+use super::keys::{
+    AUDIT_LOG_DIR, CONNECTIONS, CONNECTIONS_PER_ADDRESS, DATA_DIR, DATABASE_URL, LISTEN, PUBLIC_URL, REGION,
+    SERVER_KEYS,
+};
 use super::*;
 
 fn resolve(
@@ -43,7 +46,7 @@ fn rates(limits: &ThrottleLimits) -> (Numbers, Numbers) {
 #[test]
 fn a_rate_of_nothing_is_no_limit_and_each_number_stands_alone() {
     let variables = [("HANSARD_PRINCIPAL_BURST", "7"), ("HANSARD_ADDRESS_RATE", "0")];
-    let file = "principal-rate = \"3\"\naddress-burst = \"9\"\ntrusted-proxies = \"10.0.0.1, fd00::/8\"\n";
+    let file = "principal-rate = 3\naddress-burst = \"9\"\ntrusted-proxies = \"10.0.0.1, fd00::/8\"\n";
     let settings = resolve(&[], &variables, Some(file)).unwrap();
     assert_eq!(rates(&settings.throttle), (None, Some((3, 7))));
     assert_eq!(settings.trusted_proxies, TrustedProxies::parse("10.0.0.1,fd00::/8").unwrap());
@@ -95,6 +98,19 @@ fn unknown_names_are_refused_by_name() {
     assert!(message.starts_with("unknown variable HANSARD_LISTEN_ON; the variables are"), "{message}");
     let message = refusal(&[], &[], Some("region = \"cn-a\"\nregoin = \"cn-a\""));
     assert!(message.contains("line 2: unknown key \"regoin\""), "{message}");
+}
+
+#[test]
+fn a_number_of_the_file_is_checked_as_one_in_quotes() {
+    for number in ["-1", "1000001", "0x10"] {
+        let message = refusal(&[], &[], Some(&format!("connections = {number}")));
+        assert!(message.contains("line 1: connections: the value"), "{message}");
+        assert!(message.contains("0 for no limit"), "{message}");
+    }
+    let settings = resolve(&[], &[], Some("connections = 40\nconnections-per-address = 0\n")).unwrap();
+    let most = |number| ConnectionsSetting::AtMost(NonZeroUsize::new(number).unwrap());
+    assert_eq!(settings.connections, most(40));
+    assert_eq!(settings.connections_per_address, ConnectionsSetting::Unlimited);
 }
 
 #[test]
@@ -183,4 +199,28 @@ fn other_databases_need_a_key_file() {
     let message = refusal(&[(&DATABASE_URL, postgres)], &[], None);
     assert!(message.starts_with("server-keys is not set"), "{message}");
     resolve(&[(&DATABASE_URL, postgres)], &[("HANSARD_SERVER_KEYS", "keys.toml")], None).unwrap();
+}
+
+#[test]
+fn connections_are_half_of_the_open_files_and_a_quarter_of_them_for_one_address() {
+    let limits = |flags: &[(&Key, &str)], files| {
+        let limits = resolve(flags, &[], None).unwrap().connection_limits(files);
+        (limits.total.map(|most| most.get()), limits.per_address.map(|most| most.get()))
+    };
+    assert_eq!(limits(&[], Some(512)), (Some(256), Some(64)));
+    assert_eq!(limits(&[], Some(1_048_576)), (Some(16_384), Some(4_096)));
+    assert_eq!(limits(&[], None), (Some(16_384), Some(4_096)));
+    assert_eq!(limits(&[], Some(1)), (Some(1), Some(1)));
+    assert_eq!(limits(&[(&CONNECTIONS, "1000")], Some(512)), (Some(1_000), Some(250)));
+    assert_eq!(limits(&[(&CONNECTIONS, "0")], Some(512)), (None, Some(64)));
+    assert_eq!(limits(&[(&CONNECTIONS_PER_ADDRESS, "0")], Some(512)), (Some(256), None));
+    let accepted = |flags: &[(&Key, &str)], files| {
+        resolve(flags, &[], None).unwrap().connection_limits(files).accepted.map(|most| most.get())
+    };
+    assert_eq!((accepted(&[], Some(512)), accepted(&[], None)), (Some(384), None));
+    assert_eq!(accepted(&[(&CONNECTIONS, "800")], Some(512)), Some(900));
+    assert_eq!(limits(&[(&CONNECTIONS_PER_ADDRESS, "7")], Some(512)), (Some(256), Some(7)));
+    for text in ["-1", "many", "", "1000001"] {
+        assert!(refusal(&[(&CONNECTIONS, text)], &[], None).contains("0 for no limit"), "{text}");
+    }
 }

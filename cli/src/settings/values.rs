@@ -1,7 +1,7 @@
 //! What each setting accepts. A refusal says what is allowed, without the value itself.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use api::TrustedProxies;
@@ -12,7 +12,7 @@ use domain::{AccountId, InstanceId, InvalidIdentifier, Region};
 use persistence::DatabaseUrl;
 use url::Url;
 
-use super::{AuditLogSetting, LogFormat};
+use super::{AuditLogSetting, ConnectionsSetting, LogFormat};
 
 fn allowed(error: InvalidIdentifier) -> String {
     format!("{}: {}", error.kind(), error.allowed())
@@ -106,6 +106,15 @@ pub(super) fn burst(text: &str) -> Result<NonZeroU32, String> {
     whole_number(text)
         .and_then(NonZeroU32::new)
         .ok_or_else(|| format!("it is a whole number of calls from 1 to {MOST_CALLS}"))
+}
+
+/// Connections at once.
+pub(super) fn connections(text: &str) -> Result<ConnectionsSetting, String> {
+    let number = whole_number(text).ok_or_else(|| {
+        format!("it is a whole number of connections up to {MOST_CALLS}, and 0 for no limit")
+    })?;
+    let number = usize::try_from(number).ok().and_then(NonZeroUsize::new);
+    Ok(number.map_or(ConnectionsSetting::Unlimited, ConnectionsSetting::AtMost))
 }
 
 /// More than this is no limit, and is written as 0.

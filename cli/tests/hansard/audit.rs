@@ -205,3 +205,159 @@ fn a_touched_trail_is_named_and_has_its_exit_code() {
     assert_eq!(missing.status.code(), Some(1));
     assert!(stderr(&missing).contains("/nowhere/at-all.log: No such file"), "{}", stderr(&missing));
 }
+
+/// Removes what the database and the files know of, and asks what verify says.
+#[test]
+fn exported_files_that_are_gone_are_missed() {
+    let mut server = Server::start(&[]);
+    for _ in 0..4 {
+        assert!(server.as_root(&["agents", "ls"]).status.success());
+    }
+    server.stop(Signal::TERM);
+    assert_eq!(verify(&server, &[]).0, Some(0));
+    let audit = server.data().join("audit");
+    let file = files(&server).remove(0);
+    let day = file.file_stem().unwrap().to_str().unwrap().trim_start_matches("events-").to_owned();
+    let good = fs::read(&file).unwrap();
+    let missed = |what: &str| {
+        let (code, said) = verify(&server, &[]);
+        assert_eq!((code, &said["Verdict"]), (Some(4), &"inconsistent".into()), "{what}: {said:#}");
+        let finding = &said["Database"]["Findings"][0];
+        assert_eq!(finding["Fault"], "NotInFiles", "{what}: {said:#}");
+        (finding["Number"].as_u64().unwrap(), finding["Through"].as_u64().unwrap())
+    };
+    let other = audit.join("events-2001-01-01.log");
+    fs::rename(&file, &other).unwrap();
+    assert_eq!(missed("another day's name"), (1, 4));
+    fs::remove_file(&other).unwrap();
+    assert_eq!(missed("all files"), (1, 4));
+    // Once it is named, and nothing else.
+    assert_eq!(verify(&server, &["--archived", &day]).0, Some(0));
+    assert_eq!(verify(&server, &["--archived", "2001-01-01"]).0, Some(4));
+    assert_eq!(verify(&server, &["--audit-log-dir", "off"]).0, Some(0));
+    let refused = hansard(&["audit", "verify", "--archived", "yesterday"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("it is a UTC day such as 2023-11-16"), "{}", stderr(&refused));
+    // Another name.
+    fs::write(audit.join("events.log.1"), &good).unwrap();
+    assert_eq!(missed("another name"), (1, 4));
+    // Cut off at the end.
+    let lines: Vec<&[u8]> = good.split_inclusive(|byte| *byte == b'\n').collect();
+    fs::write(&file, lines[..2].concat()).unwrap();
+    assert_eq!(missed("a cut end"), (3, 4));
+    fs::write(&file, "").unwrap();
+    assert_eq!(missed("an empty file"), (1, 4));
+    // Cut out of the middle.
+    fs::write(&file, [&lines[..1], &lines[2..]].concat().concat()).unwrap();
+    assert_eq!(missed("a line of the middle"), (2, 2));
+    // All of it.
+    fs::remove_dir_all(&audit).unwrap();
+    assert_eq!(missed("the folder"), (1, 4));
+}
+
+/// Commands that run beside a server take the database that is there, and make none.
+#[test]
+fn a_database_that_is_not_there_is_told_and_not_made() {
+    let mut server = Server::start(&[]);
+    assert!(server.as_root(&["agents", "ls"]).status.success());
+    server.stop(Signal::TERM);
+    let data = server.data();
+    let mistyped = server.folder.path().join("hansrad.db");
+    let url = format!("sqlite:{}", mistyped.display());
+    let commands = [
+        &["audit", "verify"][..],
+        &["audit", "verify", "--audit-log-dir", "off"],
+        &["audit", "anchors"],
+        &["admin", "user", "list"],
+        &["admin", "user", "create", "ana"],
+        &["admin", "audit"],
+    ];
+    let refused = |arguments: &[&str], database: &std::path::Path| {
+        let mut command = hansard(arguments);
+        let output = command.arg("--data-dir").arg(&data).output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        let expected = format!("the database sqlite:{}: there is no such file", database.display());
+        assert!(said.contains(&expected), "{arguments:?}: {said}");
+        assert!(output.stdout.is_empty() && !database.exists(), "{arguments:?}");
+    };
+    for command in commands {
+        refused(&[command, &["--database-url", url.as_str()]].concat(), &mistyped);
+    }
+    // Or somebody removed it.
+    for entry in fs::read_dir(&data).unwrap().map(Result::unwrap) {
+        if entry.file_name().to_str().unwrap().starts_with("hansard.db") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let database = data.canonicalize().unwrap().join("hansard.db");
+    for command in commands {
+        refused(command, &database);
+    }
+}
+
+#[test]
+fn where_nothing_was_written_down_nothing_is_called_whole() {
+    let mut server = Server::start(&[]);
+    server.stop(Signal::TERM);
+    let empty = server.file("events-2023-11-16.log", "");
+    for arguments in [&[][..], &["--audit-log-dir", "off"], &["--file", &empty]] {
+        let mut command = hansard(&["audit", "verify", "--data-dir"]);
+        let output = command.arg(server.data()).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert!(stderr(&output).contains("nothing to verify"), "{}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_deployment_that_was_put_back_is_told_by_anchors_that_were_kept_elsewhere() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (file, printed) = (folder.path().join("anchors"), folder.path().join("printed"));
+    let flag = format!("--audit-anchors-file={}", file.display());
+    let mut server = Server::start(&[&flag]);
+    assert!(server.as_root(&["agents", "ls"]).status.success());
+    server.stop(Signal::TERM);
+    let before = folder.path().join("before");
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+        assert!(copied.success());
+    };
+    copy(&server.data(), &before);
+    server.resume(&[&flag]);
+    assert!(server.as_root(&["agents", "ls"]).status.success());
+    server.stop(Signal::TERM);
+    let anchors = hansard(&["audit", "anchors", "--data-dir"]).arg(server.data()).output().unwrap();
+    assert!(anchors.status.success(), "{}", stderr(&anchors));
+    fs::write(&printed, &anchors.stdout).unwrap();
+    assert!(fs::read_to_string(&file).unwrap().lines().count() >= 2);
+    let kept = [file.to_str().unwrap(), printed.to_str().unwrap()];
+    for kept in kept {
+        let (code, said) = verify(&server, &["--anchors", kept]);
+        assert_eq!((code, &said["KeptAnchors"]["TornLines"]), (Some(0), &0.into()), "{said:#}");
+    }
+    fs::remove_dir_all(server.data()).unwrap();
+    copy(&before, &server.data());
+    assert_eq!(verify(&server, &[]).0, Some(0), "it agrees with itself");
+    for kept in kept {
+        let (code, said) = verify(&server, &["--anchors", kept]);
+        assert_eq!(code, Some(4), "{said:#}");
+        assert_eq!(said["Database"]["Findings"][0]["Fault"], "RolledBack", "{said:#}");
+    }
+    // So do its exported files alone, of which an auditor without the database has no more.
+    let file = files(&server).remove(0);
+    let file = file.to_str().unwrap();
+    assert_eq!(verify(&server, &["--file", file]).0, Some(0));
+    for kept in kept {
+        let (code, said) = verify(&server, &["--file", file, "--anchors", kept]);
+        let fault = &said["Files"]["Findings"][0]["Fault"];
+        assert_eq!((code, fault), (Some(3), &"Elsewhere".into()), "{said:#}");
+    }
+    let with_another = [anchors.stdout.as_slice(), b"no anchor\n"].concat();
+    for (text, why) in [(&b""[..], "there is no anchor in"), (&with_another[..], "printed: line ")] {
+        fs::write(&printed, text).unwrap();
+        let refused = hansard(&["audit", "verify", "--anchors"]).arg(&printed).output().unwrap();
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(stderr(&refused).contains(why), "{}", stderr(&refused));
+    }
+}

@@ -25,7 +25,7 @@ fn any_action_can_be_called_and_lists_are_tables_or_json() {
     let listed =
         server.as_root(&["recordings", "ls", "--all", "--include-expired", "--instance-id", "i-web1"]);
     let table = String::from_utf8(listed.stdout).unwrap();
-    assert_eq!(table, "TOKEN  INSTANCE  STATUS  STARTED  LENGTH  EXPIRES\n");
+    assert_eq!(table, "TOKEN  INSTANCE  STATUS  STARTED  LENGTH  EXPIRES  RECORDER\n");
     let agents = server.as_root(&["agents", "ls"]);
     assert!(String::from_utf8(agents.stdout).unwrap().starts_with("INSTANCE  AGENT"));
 
@@ -149,5 +149,31 @@ fn the_documents_are_those_that_the_server_serves() {
         let served: Value = serde_json::from_str(reply.split_once("\r\n\r\n").unwrap().1).unwrap();
         assert_eq!(printed, served, "{path}");
         assert!(printed["openapi"].as_str().unwrap().starts_with("3."));
+    }
+}
+
+#[test]
+fn whether_recordings_are_missing_is_asked_of_one_agent_or_of_all() {
+    let server = Server::start(&[]);
+    let all = server.as_root(&["recordings", "verify", "--all", "--output", "json"]);
+    assert_eq!(all.status.code(), Some(0), "{}", stderr(&all));
+    let said: Value = serde_json::from_slice(&all.stdout).unwrap();
+    assert_eq!(said, serde_json::json!({ "Verdict": "all there", "ExitCode": 0, "Agents": [] }));
+    let text = server.as_root(&["recordings", "verify", "--all"]);
+    assert_eq!(String::from_utf8_lossy(&text.stdout), "No agents.\nVerdict: all there\n");
+    let none = server.as_root(&["recordings", "verify", "--all", "--instance-id", "i-nothing"]);
+    assert_eq!((none.status.code(), none.stdout.is_empty()), (Some(1), true));
+    let said = stderr(&none);
+    assert!(
+        said.contains("the account has no agent of instance i-nothing, and its audit trail has none"),
+        "{said}"
+    );
+    let unknown = "agent-00112233445566778899aabbccddeeff";
+    let none = server.as_root(&["recordings", "verify", "--agent", unknown]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(stderr(&none).contains("the account has no agent agent-0011"), "{}", stderr(&none));
+    for wrong in [&["--agent", "agent-x"][..], &["--all", "--agent", unknown], &["folder", "--all"], &[]] {
+        let arguments = [&["recordings", "verify"], wrong].concat();
+        assert_eq!(server.as_root(&arguments).status.code(), Some(2), "{wrong:?}");
     }
 }

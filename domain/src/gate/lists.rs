@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use policies::{Comparison, Context, Decision, KeyComparison, Request, ResourcePattern};
+use recording::CaptureKind;
 
 use super::{Denied, InstanceFacts, PrincipalPolicies, RequestFacts, Resource, Told};
 use crate::actions::{CatalogueEntry, Product};
 use crate::condition_keys::{
-    self, CAPTURE_KIND, CAPTURE_KINDS, DAY_MILLIS, INSTANCE_TAG, RECORDING_AGE, SELF, SESSION_OWNER,
-    SessionOwner,
+    self, CAPTURE_KIND, DAY_MILLIS, RECORDING_AGE, SELF, SESSION_OWNER, SessionOwner,
 };
 use crate::principal::Principal;
 use crate::{AccountId, InstanceId, Region};
@@ -87,7 +87,7 @@ pub struct RowClass {
     /// Whose.
     pub owner: Option<OwnerClass>,
     /// Of which kind.
-    pub kind: Option<&'static str>,
+    pub kind: Option<CaptureKind>,
     /// From how many days of age to how many, both included; without an end where it has none.
     pub ages: Option<(i64, Option<i64>)>,
 }
@@ -150,7 +150,7 @@ pub fn list_needs(
     }
     let (action, range) = (entry.ram_action(), every_instance(principal.account()));
     let reach = policies::reach(&policies.0, &action, &range);
-    let tags = reach.comparisons.iter().any(is_about_a_tag);
+    let tags = reach.comparisons.iter().any(|found| condition_keys::is_about_a_tag(found.key));
     let unnamed = listing.of.is_none();
     ListNeeds {
         instances: unnamed && (reach.tells_apart || tags),
@@ -163,10 +163,6 @@ pub fn list_needs(
 pub(super) fn every_instance(account: &AccountId) -> ResourcePattern {
     let text = format!("acs:{}:*:{account}:workbench/*", Product::Workbench.ram_code());
     ResourcePattern::parse(&text).expect("a well-formed ARN pattern")
-}
-
-fn is_about_a_tag(found: &KeyComparison<'_>) -> bool {
-    found.key.get(..INSTANCE_TAG.len()).is_some_and(|start| start.eq_ignore_ascii_case(INSTANCE_TAG))
 }
 
 fn is_about(found: &KeyComparison<'_>, key: &str) -> bool {
@@ -295,11 +291,8 @@ fn row_classes(
     } else {
         named_owners(about(SESSION_OWNER))?.into_iter().map(Some).collect()
     };
-    let kinds: Vec<Option<&'static str>> = if about(CAPTURE_KIND).next().is_none() {
-        vec![None]
-    } else {
-        CAPTURE_KINDS.iter().copied().map(Some).collect()
-    };
+    let kinds: Vec<Option<CaptureKind>> =
+        if about(CAPTURE_KIND).next().is_none() { vec![None] } else { CaptureKind::ALL.map(Some).to_vec() };
     let ages = spans_of_ages(about(RECORDING_AGE))?;
     if owners.len().saturating_mul(kinds.len()).saturating_mul(ages.len()) > MAX_LISTED_CLASSES {
         return Err(TooWide::Rows);

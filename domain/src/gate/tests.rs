@@ -35,10 +35,9 @@ fn policies(statements: &str) -> PrincipalPolicies {
 
 fn facts() -> RequestFacts {
     RequestFacts {
-        now: Timestamp::from_millis(1_790_000_000_000),
         source_address: Some("10.1.2.3".parse().unwrap()),
         secure_transport: false,
-        multi_factor: false,
+        ..RequestFacts::at(Timestamp::from_millis(1_790_000_000_000))
     }
 }
 
@@ -135,13 +134,46 @@ fn tags_are_asked_of_one_instance_and_a_star_is_no_way_round_them() {
     assert!(set(all(), &format!("{allow},{ALLOW_ALL}")));
 }
 
+#[test]
+fn the_key_and_the_program_of_a_call_are_asked_for_where_they_are_known() {
+    let nobody = facts();
+    let facts = RequestFacts {
+        access_key: Some("LTAIexample".parse().unwrap()),
+        user_agent: Some("java-sdk/2.1".to_owned()),
+        ..facts()
+    };
+    let may = |effect: &str, condition: &str, facts: &RequestFacts| {
+        let statement =
+            format!(r#"{{"Effect":"{effect}","Action":"*","Resource":"*","Condition":{{{condition}}}}}"#);
+        let statements = if effect == "Deny" { format!("{ALLOW_ALL},{statement}") } else { statement };
+        // A call about all instances asks for the same: it is the call's.
+        let one =
+            authorize::<SetInstanceRecordConfig>(&user(), instance("i-1"), &policies(&statements), facts);
+        let all = authorize::<SetInstanceRecordConfig>(&user(), all(), &policies(&statements), facts);
+        assert_eq!(one.is_ok(), all.is_ok(), "{statements}");
+        one.is_ok()
+    };
+    for (condition, holds, holds_of_nobody) in [
+        (r#""StringEquals":{"acs:AccessId":"LTAIexample"}"#, true, false),
+        (r#""StringEquals":{"acs:accessid":"LTAIanother"}"#, false, false),
+        (r#""StringNotEquals":{"acs:AccessId":"LTAIanother"}"#, true, true),
+        (r#""StringLike":{"acs:UserAgent":"java-sdk*"}"#, true, false),
+        (r#""StringNotLike":{"acs:UserAgent":"java-sdk*"}"#, false, true),
+    ] {
+        for (facts, holds) in [(&facts, holds), (&nobody, holds_of_nobody)] {
+            assert_eq!(may("Allow", condition, facts), holds, "{condition}");
+            assert_eq!(may("Deny", condition, facts), !holds, "{condition}");
+        }
+    }
+}
+
 fn recording(owner: Option<&Principal>, age_days: i64) -> RecordingFacts {
     let now = facts().now.as_millis();
     RecordingFacts {
         token: crate::TerminalSessionToken::generate(),
         started_at: Timestamp::from_millis(now - age_days * condition_keys::DAY_MILLIS),
         owner: owner.and_then(condition_keys::SessionOwner::of),
-        kind: "terminal".to_owned(),
+        kind: recording::CaptureKind::Terminal,
     }
 }
 

@@ -7,7 +7,8 @@ use crate::workbench::{
     GetInstanceRecordConfigRequest, ListAgentsReply, ListAgentsRequest, ListAuditEventsReply,
     ListAuditEventsRequest, ListInstanceRecordsReply, ListInstanceRecordsRequest,
     SetInstanceRecordConfigReply, SetInstanceRecordConfigRequest, SimulatePolicyReply, SimulatePolicyRequest,
-    ValidatePolicyReply, ValidatePolicyRequest, ViewInstanceRecordsReply, ViewInstanceRecordsRequest,
+    ValidatePolicyReply, ValidatePolicyRequest, VerifyAgentRecordingsReply, VerifyAgentRecordingsRequest,
+    ViewInstanceRecordsReply, ViewInstanceRecordsRequest,
 };
 
 const STORAGE_TARGET: &[ErrorCode] = &[
@@ -46,6 +47,11 @@ pub(super) fn operations(document: &mut Builder) {
         &[],
     );
     document.operation::<ListAgentsRequest, ListAgentsReply>("ListAgents", "The agents of the account.", &[]);
+    document.operation::<VerifyAgentRecordingsRequest, VerifyAgentRecordingsReply>(
+        "VerifyAgentRecordings",
+        "Which recordings of agents are missing.",
+        &[],
+    );
     document.operation::<ListAuditEventsRequest, ListAuditEventsReply>(
         "ListAuditEvents",
         "What was asked of the account, by whom and with what outcome, newest first.",

@@ -39,14 +39,14 @@ pub use login_profiles::{
     LoginProfileReply, UpdateLoginProfileRequest,
 };
 pub use policies::{
-    CreatePolicyReply, CreatePolicyRequest, CreatePolicyVersionRequest, CreatedPolicyItem,
-    DeletePolicyRequest, GetPolicyReply, GetPolicyVersionRequest, ListPoliciesReply, ListPoliciesRequest,
-    ListPolicyVersionsReply, PolicyItem, PolicyList, PolicyRequest, PolicyVersionItem, PolicyVersionList,
-    PolicyVersionReply, PolicyVersionRequest,
+    CreatePolicyReply, CreatePolicyRequest, CreatePolicyVersionReply, CreatePolicyVersionRequest,
+    CreatedPolicyItem, DeletePolicyRequest, GetPolicyReply, GetPolicyVersionRequest, ListPoliciesReply,
+    ListPoliciesRequest, ListPolicyVersionsReply, PolicyItem, PolicyList, PolicyRequest, PolicyVersionItem,
+    PolicyVersionList, PolicyVersionReply, PolicyVersionRequest, SetDefaultPolicyVersionReply,
 };
 pub use roles::{
     CreateRoleRequest, DeleteRoleRequest, GetRoleRequest, ListRolesReply, ListRolesRequest, RoleItem,
-    RoleList, RoleReply, UpdateRoleRequest,
+    RoleList, RoleReply, UpdateRoleRequest, WrittenRoleReply,
 };
 pub use users::{
     CreateUserRequest, DeleteUserRequest, GetUserRequest, ListUsersReply, ListUsersRequest,

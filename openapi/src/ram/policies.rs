@@ -2,6 +2,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use crate::workbench::PolicyFinding;
+
 /// Makes a policy of the account.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -28,6 +30,8 @@ pub struct CreatePolicyReply {
     pub request_id: String,
     /// The policy.
     pub policy: CreatedPolicyItem,
+    /// What there is to say about the document, as ValidatePolicy says it. It is stored all the same.
+    pub findings: Vec<PolicyFinding>,
 }
 
 /// A policy that was just made.
@@ -181,6 +185,30 @@ pub struct PolicyVersionReply {
     pub request_id: String,
     /// The version.
     pub policy_version: PolicyVersionItem,
+}
+
+/// The version that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreatePolicyVersionReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The version.
+    pub policy_version: PolicyVersionItem,
+    /// What there is to say about the document, as ValidatePolicy says it. It is stored all the same.
+    pub findings: Vec<PolicyFinding>,
+}
+
+/// Another version decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct SetDefaultPolicyVersionReply {
+    /// The call's id.
+    pub request_id: String,
+    /// What there is to say about the document that decides now, as ValidatePolicy says it; absent for those who may not read it by GetPolicyVersion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub findings: Option<Vec<PolicyFinding>>,
 }
 
 /// The versions of a policy.

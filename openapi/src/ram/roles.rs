@@ -2,6 +2,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use crate::workbench::PolicyFinding;
+
 /// Makes a role.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -101,6 +103,20 @@ pub struct RoleReply {
     pub request_id: String,
     /// The role.
     pub role: RoleItem,
+}
+
+/// A role that was made or changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct WrittenRoleReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The role.
+    pub role: RoleItem,
+    /// What there is to say about the document that says who may assume it, as ValidatePolicy says it; absent when the call gave none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub findings: Option<Vec<PolicyFinding>>,
 }
 
 /// A page of roles.

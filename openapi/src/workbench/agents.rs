@@ -52,6 +52,10 @@ impl std::fmt::Debug for CreateAgentJoinTokenReply {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListAgentsRequest {
+    /// Whether agents are listed too that another one has replaced; what they sealed while they were enrolled stays
+    /// theirs. `true` and `false` in any case.
+    #[schema(nullable = false, default = false)]
+    pub include_replaced: Option<bool>,
     /// Counts from 1.
     #[schema(nullable = false, minimum = 1, default = 1)]
     #[validate(range(min = 1, message = "it is a whole number from 1"))]
@@ -91,6 +95,9 @@ pub struct AgentPage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AgentItem {
+    /// Its account.
+    #[schema(example = 1_609_982_529_000_000_i64)]
+    pub account_id: i64,
     /// Its id.
     #[schema(example = "agent-5f0c6de1c8b04a1c9a3f5d0c8e7b6a52")]
     pub agent_id: String,
@@ -110,9 +117,37 @@ pub struct AgentItem {
     /// When it joined.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub enrol_time: String,
+    /// The Ed25519 public key that seals its recordings: 32 bytes in base64 with padding.
+    #[schema(example = "6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=")]
+    pub sealing_public_key: String,
+    /// From when on that key is trusted for recordings of its instance: when it joined.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub enrolled_at: String,
+    /// Until when: when another agent took its instance over; absent while it is the instance's agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "2023-05-10T12:41:28Z")]
+    pub replaced_at: Option<String>,
     /// When it was last heard.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub last_seen_time: String,
+    /// How many of its recordings were gone at the last check, which is made every five minutes: somebody knew them, and
+    /// they are not there. VerifyAgentRecordings names them.
+    #[serde(default)]
+    pub recordings_gone: i32,
+    /// How many of its recordings had not arrived at the last check: later ones did, and only the number is missing.
+    #[serde(default)]
+    pub recordings_not_arrived: i32,
+    /// How many recordings wait in its spool because the control plane does not take them, as it said last.
+    #[serde(default)]
+    pub waiting_recordings: u32,
+    /// Why most of them wait; absent when none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub waiting_reason: Option<String>,
+    /// Since when some have been waiting; absent when none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "2023-04-10T12:41:28Z")]
+    pub waiting_since: Option<String>,
 }
 
 /// A kind of capture.

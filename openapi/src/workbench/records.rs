@@ -55,6 +55,28 @@ pub struct RecordPage {
     pub total_count: i32,
     /// Those of this page.
     pub record_list: Vec<RecordItem>,
+    /// Recordings that are not listed yet, because they wait in the spools of their agents: of the instances all of
+    /// whose recordings the caller may list. Absent when none waits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting_list: Vec<WaitingItem>,
+}
+
+/// Recordings that the control plane does not take, of one agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct WaitingItem {
+    /// The instance.
+    pub instance_id: String,
+    /// The agent.
+    #[schema(example = "agent-5f0c6de1c8b04a1c9a3f5d0c8e7b6a52")]
+    pub agent_id: String,
+    /// How many wait, as the agent said last.
+    pub recordings: u32,
+    /// Why most of them wait.
+    pub reason: String,
+    /// Since when some have been waiting.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub since: String,
 }
 
 /// A recording.
@@ -67,7 +89,7 @@ pub struct RecordItem {
     /// When it becomes hidden; provisional while it runs.
     #[schema(example = "2023-11-16T02:59:39Z")]
     pub expire_time: String,
-    /// When the session started.
+    /// When the session started: the earlier of what its agent claims and when the control plane first heard of it.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub gmt_create: String,
     /// The instance.
@@ -76,6 +98,10 @@ pub struct RecordItem {
     pub instance_record_url: String,
     /// Its length so far.
     pub record_duration_millis: i64,
+    /// Who ran the process that captured it: `same-user` is the recorded user's own process, which could have ended,
+    /// altered or invented it.
+    #[schema(example = "same-user")]
+    pub recorder: String,
     /// `running`, `finished`, `interrupted` or `failed`.
     #[schema(example = "running")]
     pub status: String,

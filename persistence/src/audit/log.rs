@@ -17,6 +17,7 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use domain::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 
+use super::days::Day;
 use super::line::Line;
 use crate::rows::audit_writer_rows::Exported;
 
@@ -60,6 +61,80 @@ pub(crate) struct AuditLog {
     _lock: File,
 }
 
+/// A folder of exported files, as whoever checks it finds it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFolder {
+    /// The files, the oldest first.
+    pub files: Vec<PathBuf>,
+    /// The id that the folder was given, where it still says so.
+    pub(crate) origin: Option<String>,
+}
+
+impl AuditFolder {
+    /// Looks into a folder; one that is not there has no files.
+    ///
+    /// # Errors
+    /// It cannot be read; the error names it.
+    pub fn look(folder: &Path) -> io::Result<Self> {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()));
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            entries => entries.map_err(named)?,
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(named)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.starts_with("events-") && name.ends_with(".log") {
+                files.push(path);
+            }
+        }
+        files.sort();
+        Ok(Self { files, origin: State::read(folder).map(|state| state.origin) })
+    }
+
+    /// Files that were named one by one.
+    #[must_use]
+    pub fn of_files(files: &[PathBuf]) -> Self {
+        Self { files: files.to_vec(), origin: None }
+    }
+}
+
+/// What `.export-state` says.
+#[derive(Debug, Default)]
+struct State {
+    origin: String,
+    at: Option<(String, u64)>,
+    positions: BTreeMap<String, Exported>,
+}
+
+impl State {
+    /// One that makes no sense counts as none.
+    fn read(folder: &Path) -> Option<Self> {
+        let text = fs::read_to_string(folder.join(STATE)).ok()?;
+        let mut lines = text.lines();
+        if lines.next() != Some(STATE_FIRST_LINE) || !text.ends_with("\nend\n") {
+            return None;
+        }
+        let mut state = Self::default();
+        for line in lines {
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["origin", origin] => state.origin = origin.to_owned(),
+                ["file", name, offset] => {
+                    state.at = offset.parse().ok().map(|offset| (name.to_owned(), offset));
+                }
+                ["writer", writer_id, events, anchors] => {
+                    if let (Ok(events), Ok(anchors)) = (events.parse(), anchors.parse()) {
+                        state.positions.insert(writer_id.to_owned(), Exported { events, anchors });
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(state).filter(|state| !state.origin.is_empty())
+    }
+}
+
 /// The file that is written to.
 #[derive(Debug)]
 struct Newest {
@@ -81,15 +156,9 @@ impl AuditLog {
             rustix::io::Errno::WOULDBLOCK => AuditLogError::InUse { folder: folder.to_owned() },
             error => failed("locked")(error.into()),
         })?;
-        let mut log = Self {
-            folder: folder.to_owned(),
-            origin: String::new(),
-            newest: None,
-            positions: BTreeMap::new(),
-            state_at: None,
-            _lock: lock,
-        };
-        log.read_state();
+        let State { origin, at, positions } = State::read(folder).unwrap_or_default();
+        let mut log =
+            Self { folder: folder.to_owned(), origin, newest: None, positions, state_at: at, _lock: lock };
         log.read_files().map_err(failed("read"))?;
         if log.origin.is_empty() {
             let mut id = [0_u8; 16];
@@ -110,13 +179,15 @@ impl AuditLog {
         self.positions.get(writer_id).copied().unwrap_or_default()
     }
 
-    /// Writes lines, all of them or none. They are on stable storage when it returns.
-    pub(crate) fn append(&mut self, lines: &[Line], now: Timestamp) -> Result<(), AuditLogError> {
+    /// Writes lines, all of them or none, and says to which day's file. They are on stable storage when it returns.
+    pub(crate) fn append(&mut self, lines: &[Line], now: Timestamp) -> Result<Day, AuditLogError> {
         self.try_append(lines, now).map_err(|source| AuditLogError::Io {
             folder: self.folder.clone(),
             step: "written",
             source,
-        })
+        })?;
+        let newest = self.newest.as_ref().and_then(|newest| Day::of_file(&newest.name));
+        Ok(newest.unwrap_or_else(|| Day::of(now)))
     }
 
     /// Forgets the writers that are not in `open`, and writes down how far everything is.
@@ -154,7 +225,7 @@ impl AuditLog {
 
     /// Makes the file of the day the one that is written to. The day never goes back, though a clock may.
     fn turn_to(&mut self, now: Timestamp) -> io::Result<()> {
-        let today = file_name(now);
+        let today = Day::of(now).file_name();
         let name = match &self.newest {
             Some(newest) if newest.name >= today => newest.name.clone(),
             _ => today,
@@ -181,29 +252,6 @@ impl AuditLog {
         File::open(&self.folder)?.sync_all()
     }
 
-    /// Takes over what the state says. One that makes no sense counts as none.
-    fn read_state(&mut self) {
-        let Ok(text) = fs::read_to_string(self.folder.join(STATE)) else { return };
-        let mut lines = text.lines();
-        if lines.next() != Some(STATE_FIRST_LINE) || !text.ends_with("\nend\n") {
-            return;
-        }
-        for line in lines {
-            match line.split(' ').collect::<Vec<_>>()[..] {
-                ["origin", origin] => self.origin = origin.to_owned(),
-                ["file", name, offset] => {
-                    self.state_at = offset.parse().ok().map(|offset| (name.to_owned(), offset));
-                }
-                ["writer", writer_id, events, anchors] => {
-                    if let (Ok(events), Ok(anchors)) = (events.parse(), anchors.parse()) {
-                        self.positions.insert(writer_id.to_owned(), Exported { events, anchors });
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
     fn save_state(&mut self) -> io::Result<()> {
         let mut text = format!("{STATE_FIRST_LINE}\norigin {}\n", self.origin);
         let at = self.newest.as_ref().map(|newest| (newest.name.clone(), newest.length));
@@ -228,7 +276,7 @@ impl AuditLog {
     fn read_files(&mut self) -> io::Result<()> {
         let mut names: Vec<String> = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
-            names.extend(entry?.file_name().into_string().ok().filter(|name| is_file_name(name)));
+            names.extend(entry?.file_name().into_string().ok().filter(|name| Day::of_file(name).is_some()));
         }
         names.sort();
         let length_of = |name: &str| fs::metadata(self.folder.join(name)).map(|metadata| metadata.len());
@@ -300,23 +348,6 @@ fn advance(positions: &mut BTreeMap<String, Exported>, line: &Line) {
             position.anchors = position.anchors.max(anchor.number);
         }
     }
-}
-
-/// `events-2023-11-16.log`.
-fn file_name(now: Timestamp) -> String {
-    let day = now.date();
-    format!("events-{:04}-{:02}-{:02}.log", day.year, day.month, day.day)
-}
-
-fn is_file_name(name: &str) -> bool {
-    let day = name.strip_prefix("events-").and_then(|rest| rest.strip_suffix(".log"));
-    day.is_some_and(|day| {
-        day.len() == 10
-            && day.bytes().enumerate().all(|(at, byte)| match at {
-                4 | 7 => byte == b'-',
-                _ => byte.is_ascii_digit(),
-            })
-    })
 }
 
 fn private() -> OpenOptions {

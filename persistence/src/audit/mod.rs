@@ -5,7 +5,8 @@
 //! hole, and each row's chain value follows from the one before ([`chain`]). At most once a minute, and only when
 //! something changed, a control plane writes an anchor: the head of its own chain and those of all other writers that
 //! are not finished, signed with a key that is never in the database ([`anchor`]). Every row and every anchor also
-//! stands as one line in a file ([`log`]). [`verify`] computes everything again.
+//! stands as one line in a file ([`log`]), and the database notes in which. [`verify`] computes everything again, and
+//! misses what was exported and is no longer there.
 //!
 //! # What somebody who can write to the database cannot hide
 //!
@@ -23,15 +24,21 @@
 //!
 //! - What happened since the last anchor, at most about a minute ago: that tail can be rewritten or removed, unless it
 //!   was exported, which takes a fraction of a second.
-//! - Put the whole database back to an earlier state while no control plane runs, anchors and all. Only an exported
-//!   file that the attacker does not reach tells that; `hansard audit verify` compares the two.
+//! - Put the whole database back to an earlier state while no control plane runs, anchors and all. Only exported
+//!   files or anchors ([`kept_anchors`]) that the attacker does not reach tell that; `hansard audit verify` compares
+//!   them.
+//! - Make the database forget what was exported, and remove the files: nobody misses them then, and what they held is
+//!   in the database, where the chains keep it.
 //! - With the server keys too, everything, except against exported files out of reach. Ship them to another machine.
 //! - Rows added, with a well computed chain, to a writer that was killed and is not yet known to be dead (an hour).
 
 pub(crate) mod anchor;
 pub(crate) mod chain;
+pub(crate) mod days;
+pub(crate) mod kept_anchors;
 pub(crate) mod line;
 pub(crate) mod log;
+pub(crate) mod ranges;
 pub(crate) mod verify;
 
 use domain::audit::AuditEvent;

@@ -9,6 +9,7 @@ use domain::Timestamp;
 use domain::server_keys::ServerKeys;
 
 pub use files::CheckedFiles;
+pub(crate) use files::Present;
 
 use super::ChainedEvent;
 use super::anchor::{Anchor, Signed, SignedAnchor};
@@ -25,6 +26,8 @@ pub(crate) const ANCHORED_WITHIN_MILLIS: i64 = 60 * 60 * 1_000;
 pub enum AuditVerdict {
     /// Everything agrees, and signed anchors vouch for all but the newest rows.
     Whole,
+    /// What is there agrees, and some of what it should be held against is not at hand.
+    Incomplete,
     /// The chains agree, and nobody vouches for some of the older rows.
     Unanchored,
     /// Something was changed, removed or added.
@@ -60,6 +63,21 @@ pub enum AuditFault {
     Line,
     /// No anchor vouches for rows that are old enough for one.
     Unanchored,
+    /// The database says that rows or anchors were exported, from the place through this number, and the files do not
+    /// hold them.
+    NotInFiles {
+        /// The last of them.
+        through: u64,
+    },
+    /// Old rows or anchors were not exported yet.
+    NotExported {
+        /// The last of them.
+        through: u64,
+    },
+    /// Writers were exported to a folder that is not at hand.
+    Elsewhere,
+    /// An anchor that was kept elsewhere is not in the database as it was.
+    RolledBack,
 }
 
 impl AuditFault {
@@ -77,12 +95,29 @@ impl AuditFault {
             Self::Anchor => "Anchor",
             Self::Line => "Line",
             Self::Unanchored => "Unanchored",
+            Self::NotInFiles { .. } => "NotInFiles",
+            Self::NotExported { .. } => "NotExported",
+            Self::Elsewhere => "Elsewhere",
+            Self::RolledBack => "RolledBack",
+        }
+    }
+
+    /// The last of the numbers that it is about, where there is more than the place.
+    #[must_use]
+    pub fn through(self) -> Option<u64> {
+        match self {
+            Self::Missing { through }
+            | Self::TailMissing { through }
+            | Self::NotInFiles { through }
+            | Self::NotExported { through } => Some(through),
+            _ => None,
         }
     }
 
     fn verdict(self) -> AuditVerdict {
         match self {
             Self::Unanchored => AuditVerdict::Unanchored,
+            Self::NotExported { .. } | Self::Elsewhere => AuditVerdict::Incomplete,
             _ => AuditVerdict::Inconsistent,
         }
     }
@@ -210,6 +245,17 @@ impl ChainCheck {
         check
     }
 
+    /// Whether the row that comes leaves some out.
+    fn leaves_out(&self, number: u64) -> bool {
+        number > self.before + 1
+    }
+
+    /// The rows before this one are known to be elsewhere.
+    fn skip_to(&mut self, number: u64) {
+        self.before = number - 1;
+        self.base = None;
+    }
+
     pub(crate) fn last_row(&self) -> u64 {
         self.last.map_or(0, |(number, _)| number)
     }
@@ -308,6 +354,16 @@ pub(crate) struct AnchorCheck {
 }
 
 impl AnchorCheck {
+    /// Whether the anchor that comes leaves some out.
+    fn leaves_out(&self, number: u64) -> bool {
+        self.last.is_some_and(|(before, _)| number > before + 1)
+    }
+
+    /// What comes before the next is known to be elsewhere.
+    fn skip(&mut self) {
+        self.last = None;
+    }
+
     /// The next anchor, if it says something. `whole`: the first must have the number 1.
     pub(crate) fn anchor(
         &mut self,

@@ -10,6 +10,13 @@ mod m20261120_122500_join_tokens_used_by;
 mod m20261124_110000_identity_store;
 mod m20261124_120000_audit_trail;
 mod m20261124_130000_condition_keys;
+mod m20261129_120500_audit_exports;
+mod m20261129_121000_recording_continuity;
+mod m20261129_123000_recordings_listed_at;
+mod m20261129_123100_unclaimed_objects;
+mod m20261129_123200_waiting_recordings;
+mod m20261129_134500_recorder;
+mod m20261129_200000_recording_streams;
 
 use sea_orm_migration::prelude::*;
 
@@ -27,6 +34,13 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_110000_identity_store::Migration),
             Box::new(m20261124_120000_audit_trail::Migration),
             Box::new(m20261124_130000_condition_keys::Migration),
+            Box::new(m20261129_120500_audit_exports::Migration),
+            Box::new(m20261129_121000_recording_continuity::Migration),
+            Box::new(m20261129_123000_recordings_listed_at::Migration),
+            Box::new(m20261129_123100_unclaimed_objects::Migration),
+            Box::new(m20261129_123200_waiting_recordings::Migration),
+            Box::new(m20261129_134500_recorder::Migration),
+            Box::new(m20261129_200000_recording_streams::Migration),
         ]
     }
 }

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::Timestamp;
-use domain::storage_target::BucketName;
+use domain::storage_target::{BucketName, RecordStorageTarget, StorageTargetRefused};
 use recording::ObjectName;
 
 use super::folder_io::{Fault, FolderIo, UNFINISHED};
-use super::{ListedObject, ObjectError, ObjectHead, ObjectStore, PutOutcome, WriteGrant};
+use super::{ListedObject, ObjectError, ObjectHead, ObjectStore, PutOutcome, TargetUnusable, WriteGrant};
 
 /// The longest name of a file that common file systems take, in bytes.
 const COMPONENT_MAX_BYTES: usize = 255;
@@ -58,18 +58,25 @@ impl FolderObjects {
         work: impl FnOnce(&FolderIo, &[&str]) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, ObjectError> {
         check_name(bucket, name)?;
+        self.run_at(format!("{bucket}/{name}"), work).await.map_err(|fault| error(bucket, name, fault))
+    }
+
+    /// Runs `work` on a path whose parts were checked.
+    async fn run_at<T: Send + 'static>(
+        &self,
+        path: String,
+        work: impl FnOnce(&FolderIo, &[&str]) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
         let io = Arc::clone(&self.io);
-        let path = format!("{bucket}/{name}");
         let done = tokio::task::spawn_blocking(move || {
             let components: Vec<&str> = path.split('/').collect();
             work(&io, &components)
         });
-        let result = match done.await {
+        match done.await {
             Ok(result) => result,
             Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
             Err(ended) => Err(Fault::Io { step: "finish work on", source: std::io::Error::other(ended) }),
-        };
-        result.map_err(|fault| error(bucket, name, fault))
+        }
     }
 }
 
@@ -81,6 +88,34 @@ impl fmt::Debug for FolderObjects {
 
 #[async_trait]
 impl ObjectStore for FolderObjects {
+    async fn check_target(&self, target: &RecordStorageTarget) -> Result<(), TargetUnusable> {
+        let (bucket, prefix) = (target.bucket(), target.prefix());
+        if let Some(why) = prefix.and_then(unusable_part) {
+            return Err(StorageTargetRefused::UnusablePrefix { why }.into());
+        }
+        let unreachable = |step, source| ObjectError::Unavailable { step, place: target.to_string(), source };
+        // The bucket by itself first: what is wrong with it is wrong with every prefix.
+        let below = prefix.map(|prefix| format!("{bucket}/{prefix}"));
+        for (path, of_prefix) in
+            [(bucket.to_string(), false)].into_iter().chain(below.map(|path| (path, true)))
+        {
+            match self.run_at(path, FolderIo::check_writable).await {
+                Ok(()) => {}
+                Err(Fault::Unusable { why }) if of_prefix => {
+                    return Err(StorageTargetRefused::UnusablePrefix { why }.into());
+                }
+                Err(Fault::Unusable { why }) => {
+                    return Err(StorageTargetRefused::UnusableBucket { why }.into());
+                }
+                Err(Fault::Io { step, source }) => return Err(unreachable(step, source).into()),
+                Err(fault) => {
+                    return Err(unreachable("look at", std::io::Error::other(format!("{fault:?}"))).into());
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn put_once(
         &self,
         bucket: &BucketName,
@@ -90,8 +125,8 @@ impl ObjectStore for FolderObjects {
         self.run(bucket, name, move |io, path| io.put_once(path, &bytes)).await
     }
 
-    async fn get(&self, bucket: &BucketName, name: &ObjectName) -> Result<Bytes, ObjectError> {
-        self.run(bucket, name, |io, path| io.read(path, None)).await.map(Bytes::from)
+    async fn get(&self, bucket: &BucketName, name: &ObjectName, most: usize) -> Result<Bytes, ObjectError> {
+        self.run(bucket, name, move |io, path| io.read(path, most)).await.map(Bytes::from)
     }
 
     async fn get_range(
@@ -100,7 +135,7 @@ impl ObjectStore for FolderObjects {
         name: &ObjectName,
         range: Range<u64>,
     ) -> Result<Bytes, ObjectError> {
-        self.run(bucket, name, move |io, path| io.read(path, Some(range))).await.map(Bytes::from)
+        self.run(bucket, name, move |io, path| io.read_range(path, range)).await.map(Bytes::from)
     }
 
     async fn head(&self, bucket: &BucketName, name: &ObjectName) -> Result<Option<ObjectHead>, ObjectError> {
@@ -149,22 +184,27 @@ impl ObjectStore for FolderObjects {
 
 /// What an object's name allows and a file's does not.
 fn check_name(bucket: &BucketName, name: &ObjectName) -> Result<(), ObjectError> {
-    let unusable = |why| Err(ObjectError::UnusableName { bucket: bucket.clone(), name: name.clone(), why });
-    for component in name.components() {
+    match unusable_part(name) {
+        None => Ok(()),
+        Some(why) => Err(ObjectError::UnusableName { bucket: bucket.clone(), name: name.clone(), why }),
+    }
+}
+
+/// Why some part of a name can be no file's or folder's name here.
+fn unusable_part(name: &ObjectName) -> Option<&'static str> {
+    name.components().find_map(|component| {
         if component.len() > COMPONENT_MAX_BYTES {
-            return unusable("a part between slashes has more than 255 bytes");
+            return Some("a part between slashes has more than 255 bytes");
         }
         if component == UNFINISHED {
-            return unusable(
-                "a part between slashes is the name of this store's own folder of unfinished writes",
+            return Some(
+                "a part between slashes is .hansard-unfinished, the name of this store's own folder",
             );
         }
         // An ObjectName has none of these; a second look costs nothing, and everything rests on it.
-        if matches!(component, "" | "." | "..") || component.contains('\0') {
-            return unusable("a part between slashes is empty, '.', '..', or has a NUL");
-        }
-    }
-    Ok(())
+        let no_name = matches!(component, "" | "." | "..") || component.contains('\0');
+        no_name.then_some("a part between slashes is empty, '.', '..', or has a NUL")
+    })
 }
 
 fn error(bucket: &BucketName, name: &ObjectName, fault: Fault) -> ObjectError {
@@ -173,6 +213,7 @@ fn error(bucket: &BucketName, name: &ObjectName, fault: Fault) -> ObjectError {
         Fault::NotFound => ObjectError::NotFound { bucket, name },
         Fault::OtherBytes => ObjectError::AlreadyExists { bucket, name },
         Fault::Unusable { why } => ObjectError::UnusableName { bucket, name, why },
+        Fault::TooLong { most } => ObjectError::TooLong { bucket, name, most },
         Fault::OutsideRange { range, length } => {
             ObjectError::OutsideRange { bucket, name, start: range.start, end: range.end, length }
         }

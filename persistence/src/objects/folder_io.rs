@@ -3,11 +3,12 @@
 //! Every path is walked from the root's descriptor one component at a time, never through a symbolic link, so that
 //! neither a name nor somebody who plants a link leads out of the root.
 //!
-//! A write is: a file in the bucket's folder of unfinished writes, its bytes, fsync, a hard link under the object's
+//! A write is: a file in the store's folder of unfinished writes, its bytes, fsync, a hard link under the object's
 //! name (which fails when the name is taken: that is the put-once), removal of the first name, fsync of the object's
 //! folder. A reader sees nothing or everything. The writer holds a lock on its unfinished file, which dies with it:
-//! what lies there unlocked is a leftover. There is one such folder for each bucket, and not a temporary name beside
-//! each object, so that looking for leftovers does not mean walking over every object there is.
+//! what lies there unlocked is a leftover. There is one such folder, at the root and so outside every bucket, and not
+//! a temporary name beside each object, so that looking for leftovers does not mean walking over every object there
+//! is. Earlier versions had one in each bucket; what they left there is still found.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -19,16 +20,20 @@ use std::sync::{Mutex, PoisonError};
 
 use recording::ObjectName;
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, linkat, mkdirat, openat, statat, unlinkat,
+    Access, AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, accessat, flock, fstatvfs, linkat, mkdirat,
+    openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::{ListedObject, PutOutcome};
 
-/// The folder of unfinished writes, directly below the bucket.
+/// The folder of unfinished writes, directly below the root. No part of an object's name may be called so: earlier
+/// versions kept such a folder in each bucket, and its leftovers are removed.
 pub(super) const UNFINISHED: &str = ".hansard-unfinished";
 const FOLDER_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::from_bits_retain(0o600);
+const OTHER_FILE_SYSTEM: &str =
+    "it lies on another file system than the store's root, where unfinished writes are";
 /// How many folders are remembered as durable; then all are looked at anew.
 const MOST_DURABLE_FOLDERS: usize = 10_000;
 /// How deep folders are walked when listing; an object's name has at most 1,023 bytes, so at most 512 components.
@@ -40,6 +45,7 @@ pub(super) enum Fault {
     NotFound,
     OtherBytes,
     Unusable { why: &'static str },
+    TooLong { most: usize },
     OutsideRange { range: Range<u64>, length: u64 },
     Io { step: &'static str, source: io::Error },
 }
@@ -49,6 +55,7 @@ fn fault(step: &'static str) -> impl FnOnce(Errno) -> Fault {
         Errno::NOENT => Fault::NotFound,
         Errno::LOOP | Errno::NOTDIR => Fault::Unusable { why: "a part of it is a file or a symbolic link" },
         Errno::NAMETOOLONG => Fault::Unusable { why: "it is longer than the file system allows" },
+        Errno::XDEV => Fault::Unusable { why: OTHER_FILE_SYSTEM },
         errno => Fault::Io { step, source: errno.into() },
     }
 }
@@ -75,14 +82,13 @@ impl FolderIo {
     }
 
     pub(super) fn put_once(&self, path: &[&str], bytes: &[u8]) -> Result<PutOutcome, Fault> {
-        let ((name, folders), bucket) =
-            path.split_last().zip(path.first()).ok_or(Fault::Unusable { why: "it is empty" })?;
+        let (name, folders) = path.split_last().ok_or(Fault::Unusable { why: "it is empty" })?;
         let folder = self.make_folders(folders)?;
         // Mostly it is new, but a repeated upload is not worth a second file.
         if let Some(outcome) = compare(&folder, name, bytes)? {
             return Ok(outcome);
         }
-        let unfinished = Unfinished::write(self.make_folders(&[bucket, UNFINISHED])?, bytes)?;
+        let unfinished = Unfinished::write(self.make_folders(&[UNFINISHED])?, bytes)?;
         match linkat(&unfinished.folder, unfinished.name.as_str(), &folder, *name, AtFlags::empty()) {
             Ok(()) => {
                 drop(unfinished);
@@ -98,14 +104,20 @@ impl FolderIo {
         }
     }
 
-    pub(super) fn read(&self, path: &[&str], range: Option<Range<u64>>) -> Result<Vec<u8>, Fault> {
-        let mut file = self.open_object(path)?;
+    pub(super) fn read(&self, path: &[&str], most: usize) -> Result<Vec<u8>, Fault> {
+        let file = self.open_object(path)?;
         let length = file.metadata().map_err(io_fault("read"))?.len();
-        let Some(range) = range else {
-            let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-            file.read_to_end(&mut bytes).map_err(io_fault("read"))?;
-            return Ok(bytes);
-        };
+        let length =
+            usize::try_from(length).ok().filter(|length| *length <= most).ok_or(Fault::TooLong { most })?;
+        let mut bytes = Vec::with_capacity(length);
+        // It may grow meanwhile: nobody who writes the folder is bound to write once.
+        file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(io_fault("read"))?;
+        if bytes.len() > most { Err(Fault::TooLong { most }) } else { Ok(bytes) }
+    }
+
+    pub(super) fn read_range(&self, path: &[&str], range: Range<u64>) -> Result<Vec<u8>, Fault> {
+        let file = self.open_object(path)?;
+        let length = file.metadata().map_err(io_fault("read"))?.len();
         if range.start > range.end || range.end > length {
             return Err(Fault::OutsideRange { range, length });
         }
@@ -166,21 +178,63 @@ impl FolderIo {
         Ok(found)
     }
 
+    /// Whether objects can be written below a folder, which need not be there yet. It writes nothing itself: a full
+    /// disk is found out by the first write alone.
+    pub(super) fn check_writable(&self, path: &[&str]) -> Result<(), Fault> {
+        let longest = fstatvfs(&self.root).map_err(fault("look at"))?.f_namemax;
+        if path.iter().any(|component| component.len() as u64 > longest) {
+            return Err(fault("look at")(Errno::NAMETOOLONG));
+        }
+        match open_folder(&self.root, UNFINISHED) {
+            Ok(unfinished) => check_access(&unfinished)?,
+            Err(Errno::NOENT) => check_access(&self.root)?,
+            Err(errno) => {
+                return Err(Fault::Io {
+                    step: "open the folder of unfinished writes of",
+                    source: errno.into(),
+                });
+            }
+        }
+        let mut folder = open_folder(&self.root, ".").map_err(fault("open"))?;
+        for component in path {
+            folder = match open_folder(&folder, component) {
+                Ok(inner) => inner,
+                Err(Errno::NOENT) => break,
+                Err(errno) => return Err(fault("open")(errno)),
+            };
+        }
+        let device = |folder: &File| statat(folder, ".", AtFlags::empty()).map(|stat| stat.st_dev);
+        if device(&folder).map_err(fault("look at"))? != device(&self.root).map_err(fault("look at"))? {
+            return Err(Fault::Unusable { why: OTHER_FILE_SYSTEM });
+        }
+        check_access(&folder)
+    }
+
     /// Removes unfinished writes whose writers are gone; says how many.
     pub(super) fn remove_leftovers(&self) -> Result<usize, Fault> {
-        let mut removed = 0;
+        let mut removed = self.remove_leftovers_in(&[UNFINISHED])?;
         for bucket in names_in(&self.root)? {
-            let folder = match self.open_folders(&[&bucket, UNFINISHED]) {
-                Ok(folder) => folder,
-                Err(Fault::NotFound | Fault::Unusable { .. }) => continue,
-                Err(fault) => return Err(fault),
-            };
-            for name in names_in(&folder)? {
-                let Some(file) = open_regular(&folder, &name)? else { continue };
-                if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                    unlinkat(&folder, name.as_str(), AtFlags::empty()).map_err(fault("clean up"))?;
-                    removed += 1;
-                }
+            removed += self.remove_leftovers_in(&[&bucket, UNFINISHED])?;
+            // An earlier version's. One that runs beside this one may still have its writes there, and makes it anew.
+            if let Ok(bucket) = self.open_folders(&[&bucket]) {
+                let _ = unlinkat(&bucket, UNFINISHED, AtFlags::REMOVEDIR);
+            }
+        }
+        Ok(removed)
+    }
+
+    fn remove_leftovers_in(&self, path: &[&str]) -> Result<usize, Fault> {
+        let folder = match self.open_folders(path) {
+            Ok(folder) => folder,
+            Err(Fault::NotFound | Fault::Unusable { .. }) => return Ok(0),
+            Err(fault) => return Err(fault),
+        };
+        let mut removed = 0;
+        for name in names_in(&folder)? {
+            let Some(file) = open_regular(&folder, &name)? else { continue };
+            if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                unlinkat(&folder, name.as_str(), AtFlags::empty()).map_err(fault("clean up"))?;
+                removed += 1;
             }
         }
         Ok(removed)
@@ -285,6 +339,11 @@ fn open_folder(parent: &File, name: &str) -> Result<File, Errno> {
     openat(parent, name, flags, Mode::empty()).map(File::from)
 }
 
+/// Whether this process may make files in a folder: its rights, and whether the file system takes writes at all.
+fn check_access(folder: &File) -> Result<(), Fault> {
+    accessat(folder, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(fault("write below"))
+}
+
 /// A regular file, and nothing that only looks like one; `None` when it is anything else or not there.
 fn open_regular(folder: &File, name: &str) -> Result<Option<File>, Fault> {
     // Without NONBLOCK, opening a pipe that somebody planted would wait for ever.
@@ -308,7 +367,7 @@ fn compare(folder: &File, name: &str, bytes: &[u8]) -> Result<Option<PutOutcome>
         Err(errno) => return Err(fault("read")(errno)),
         Ok(_) => {}
     }
-    let Some(mut file) = open_regular(folder, name)? else {
+    let Some(file) = open_regular(folder, name)? else {
         return Err(Fault::Unusable { why: "a folder or a symbolic link has its name" });
     };
     let length = file.metadata().map_err(io_fault("read"))?.len();
@@ -316,7 +375,7 @@ fn compare(folder: &File, name: &str, bytes: &[u8]) -> Result<Option<PutOutcome>
         return Err(Fault::OtherBytes);
     }
     let mut stored = Vec::with_capacity(bytes.len());
-    file.read_to_end(&mut stored).map_err(io_fault("read"))?;
+    file.take(length + 1).read_to_end(&mut stored).map_err(io_fault("read"))?;
     if stored != bytes {
         return Err(Fault::OtherBytes);
     }
@@ -400,7 +459,7 @@ mod tests {
         };
         assert!(durable().is_empty(), "what was found is not trusted");
         io.put_once(&["bucket", "a", "b", "object"], b"x").unwrap();
-        let expected = ["/bucket", "/bucket/.hansard-unfinished", "/bucket/a", "/bucket/a/b"];
+        let expected = ["/.hansard-unfinished", "/bucket", "/bucket/a", "/bucket/a/b"];
         assert_eq!(durable(), expected);
         io.put_once(&["bucket", "a", "b", "other"], b"y").unwrap();
         assert_eq!(durable(), expected);

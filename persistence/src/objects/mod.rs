@@ -10,7 +10,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::Timestamp;
-use domain::storage_target::BucketName;
+use domain::storage_target::{BucketName, RecordStorageTarget, StorageTargetRefused};
 use recording::ObjectName;
 
 pub use folder::FolderObjects;
@@ -101,6 +101,16 @@ pub enum ObjectError {
         /// The object's size.
         length: u64,
     },
+    /// The object is longer than the reader takes.
+    #[error("{bucket}/{name} has more than {most} bytes")]
+    TooLong {
+        /// The bucket.
+        bucket: BucketName,
+        /// The object.
+        name: ObjectName,
+        /// What the reader takes.
+        most: usize,
+    },
     /// This store cannot keep an object of this name.
     #[error("{bucket}/{name} cannot be kept in this store: {why}")]
     UnusableName {
@@ -124,11 +134,51 @@ pub enum ObjectError {
     },
 }
 
+/// Why recordings cannot be kept at a storage target. Its words are for whoever set the target: they name no object,
+/// and repeat nothing that a store replied (DECISIONS O4).
+#[derive(Debug, thiserror::Error)]
+pub enum TargetUnusable {
+    /// The store has no room for such a target, whenever it is asked.
+    #[error(transparent)]
+    Refused(#[from] StorageTargetRefused),
+    /// The store cannot be reached, or takes no writes there now.
+    #[error("RecordStorageTarget: its store takes no objects there now: {}", .0.in_our_words())]
+    Unreachable(#[source] ObjectError),
+}
+
+impl From<ObjectError> for TargetUnusable {
+    fn from(error: ObjectError) -> Self {
+        Self::Unreachable(error)
+    }
+}
+
+impl ObjectError {
+    /// What kind of trouble it is, without the names of objects and without what a store replied (DECISIONS O4).
+    #[must_use]
+    pub fn in_our_words(&self) -> String {
+        match self {
+            Self::Unavailable { source, .. } => source.kind().to_string(),
+            Self::UnusableName { why, .. } => (*why).to_owned(),
+            Self::NotFound { .. } => "an object that was written is not there".to_owned(),
+            Self::AlreadyExists { .. } => "other bytes stand where an object belongs".to_owned(),
+            Self::OutsideRange { .. } => "an object is shorter than it was written".to_owned(),
+            Self::TooLong { .. } => "an object is longer than it was written".to_owned(),
+        }
+    }
+}
+
 /// A store of objects. Every write is put-once: a name, once taken, keeps its bytes until it is deleted.
 ///
 /// What was acknowledged by [`ObjectStore::put_once`] survives the loss of power.
 #[async_trait]
 pub trait ObjectStore: fmt::Debug + Send + Sync + 'static {
+    /// Whether recordings can be kept at this target, as far as that can be told without writing an object.
+    ///
+    /// # Errors
+    /// [`TargetUnusable`] says what is wrong with it: what the store refuses of any target that is named so, and what
+    /// stands in its way now.
+    async fn check_target(&self, target: &RecordStorageTarget) -> Result<(), TargetUnusable>;
+
     /// Writes an object, whole or not at all.
     ///
     /// # Errors
@@ -140,11 +190,11 @@ pub trait ObjectStore: fmt::Debug + Send + Sync + 'static {
         bytes: Bytes,
     ) -> Result<PutOutcome, ObjectError>;
 
-    /// Reads an object whole.
+    /// Reads an object whole, if it has at most `most` bytes: whoever can write the bucket can lay one of any length.
     ///
     /// # Errors
-    /// [`ObjectError::NotFound`].
-    async fn get(&self, bucket: &BucketName, name: &ObjectName) -> Result<Bytes, ObjectError>;
+    /// [`ObjectError::NotFound`]; [`ObjectError::TooLong`], and then nothing was read.
+    async fn get(&self, bucket: &BucketName, name: &ObjectName, most: usize) -> Result<Bytes, ObjectError>;
 
     /// Reads exactly these bytes of an object.
     ///

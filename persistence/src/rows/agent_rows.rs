@@ -3,7 +3,7 @@
 use domain::agent::{Agent, Capability};
 use domain::gate::ListScope;
 use domain::{AccountId, AgentId, InstanceId, Timestamp};
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::{Expr, LockType, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait,
     PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
@@ -72,14 +72,43 @@ pub(crate) async fn find(
     Ok(agents.into_iter().next())
 }
 
+/// The agents of an account with their instances, those that were replaced too.
+pub(crate) async fn instances(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    instance: Option<&InstanceId>,
+) -> Result<Vec<(AgentId, InstanceId)>, StoreError> {
+    let select = of_account(account, instance, Which::Ever)
+        .select_only()
+        .column(row::Column::AgentId)
+        .column(row::Column::InstanceId);
+    let rows: Vec<(String, String)> =
+        select.into_tuple().all(connection).await.map_err(StoreError::at("list agents"))?;
+    let read = |(agent, instance): (String, String)| -> Result<(AgentId, InstanceId), CorruptRow> {
+        let reading = Reading { table: "agents", id: &agent };
+        Ok((reading.text("agent_id", &agent)?, reading.text("instance_id", &instance)?))
+    };
+    Ok(rows.into_iter().map(read).collect::<Result<_, _>>()?)
+}
+
+/// Which agents of an account are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// The one that each instance has.
+    Present,
+    /// Those too that another one replaced.
+    Ever,
+}
+
 pub(crate) async fn list(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     instance: Option<&InstanceId>,
+    which: Which,
     scope: &ListScope,
     slice: &Slice,
 ) -> Result<Vec<Agent>, StoreError> {
-    let mut select = admitted(of_account(account, instance), scope);
+    let mut select = admitted(of_account(account, instance, which), scope);
     if let Some(Cursor { at, id }) = &slice.after {
         let same_moment =
             Condition::all().add(row::Column::EnrolledAt.eq(*at)).add(row::Column::AgentId.lt(id));
@@ -100,9 +129,10 @@ pub(crate) async fn count(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     instance: Option<&InstanceId>,
+    which: Which,
     scope: &ListScope,
 ) -> Result<u64, StoreError> {
-    let select = admitted(of_account(account, instance), scope);
+    let select = admitted(of_account(account, instance, which), scope);
     select.count(connection).await.map_err(StoreError::at("count agents"))
 }
 
@@ -113,10 +143,12 @@ fn admitted(select: Select<row::Entity>, scope: &ListScope) -> Select<row::Entit
     select.filter(row::Column::InstanceId.is_in(instances.map(InstanceId::as_str)))
 }
 
-fn of_account(account: &AccountId, instance: Option<&InstanceId>) -> Select<row::Entity> {
-    let select = row::Entity::find()
-        .filter(row::Column::AccountId.eq(account.as_str()))
-        .filter(row::Column::ReplacedAt.is_null());
+fn of_account(account: &AccountId, instance: Option<&InstanceId>, which: Which) -> Select<row::Entity> {
+    let select = row::Entity::find().filter(row::Column::AccountId.eq(account.as_str()));
+    let select = match which {
+        Which::Present => select.filter(row::Column::ReplacedAt.is_null()),
+        Which::Ever => select,
+    };
     match instance {
         Some(instance) => select.filter(row::Column::InstanceId.eq(instance.as_str())),
         None => select,
@@ -292,11 +324,34 @@ fn from_row(model: row::Model, capabilities: Vec<Capability>) -> Result<Agent, C
     })
 }
 
+/// Makes concurrent transactions about what one agent may still have take turns.
+pub(crate) async fn lock(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    id: &AgentId,
+) -> Result<(), StoreError> {
+    row::Entity::find_by_id(id.as_str())
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .lock(LockType::NoKeyUpdate)
+        .one(transaction)
+        .await
+        .map_err(StoreError::at("lock an agent"))?
+        .map(drop)
+        .ok_or(StoreError::NotFound { what: "agent" })
+}
+
+/// A subquery: ids of the account's agents that have not been replaced.
+pub(crate) fn not_replaced(account: &AccountId) -> sea_orm::sea_query::SelectStatement {
+    use sea_orm::QueryTrait;
+
+    of_account(account, None, Which::Present).select_only().column(row::Column::AgentId).into_query()
+}
+
 /// A subquery: ids of the account's agents that were heard after `after` and have not been replaced.
 pub(crate) fn heard_after(account: &AccountId, after: Timestamp) -> sea_orm::sea_query::SelectStatement {
     use sea_orm::QueryTrait;
 
-    of_account(account, None)
+    of_account(account, None, Which::Present)
         .select_only()
         .column(row::Column::AgentId)
         .filter(row::Column::LastSeenAt.gt(after.as_millis()))

@@ -83,6 +83,26 @@ pub(crate) async fn of_writer(
     Ok(rows.into_iter().map(from_row).collect())
 }
 
+/// The earliest and the latest time of anchors from one number through another; `None` when none is there.
+pub(crate) async fn times(
+    connection: &impl ConnectionTrait,
+    writer_id: &str,
+    first: u64,
+    through: u64,
+) -> Result<Option<(i64, i64)>, StoreError> {
+    let found: Option<(Option<i64>, Option<i64>)> = row::Entity::find()
+        .select_only()
+        .column_as(row::Column::At.min(), "earliest")
+        .column_as(row::Column::At.max(), "latest")
+        .filter(row::Column::WriterId.eq(writer_id))
+        .filter(row::Column::Number.between(column_number(first), column_number(through)))
+        .into_tuple()
+        .one(connection)
+        .await
+        .map_err(StoreError::at("read audit anchors"))?;
+    Ok(found.and_then(|(earliest, latest)| earliest.zip(latest)))
+}
+
 /// The next writer by its id that has anchors.
 pub(crate) async fn writer_after(
     connection: &impl ConnectionTrait,

@@ -163,6 +163,26 @@ pub(crate) async fn chains_at(
     Ok(rows.into_iter().map(|(writer, sequence, chain)| (writer, sequence.unsigned_abs(), chain)).collect())
 }
 
+/// The earliest and the latest time of rows from one number through another; `None` when none is there.
+pub(crate) async fn times(
+    connection: &impl ConnectionTrait,
+    writer_id: &str,
+    first: u64,
+    through: u64,
+) -> Result<Option<(i64, i64)>, StoreError> {
+    let found: Option<(Option<i64>, Option<i64>)> = row::Entity::find()
+        .select_only()
+        .column_as(row::Column::At.min(), "earliest")
+        .column_as(row::Column::At.max(), "latest")
+        .filter(row::Column::WriterId.eq(writer_id))
+        .filter(row::Column::Sequence.between(column_number(first), column_number(through)))
+        .into_tuple()
+        .one(connection)
+        .await
+        .map_err(StoreError::at("read audit rows"))?;
+    Ok(found.and_then(|(earliest, latest)| earliest.zip(latest)))
+}
+
 /// The next writer by its id that has rows, so that all are found by one step in the index each.
 pub(crate) async fn writer_after(
     connection: &impl ConnectionTrait,

@@ -60,6 +60,42 @@ pub(crate) struct Exported {
     pub(crate) anchors: u64,
 }
 
+/// What is written down of a writer's export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WriterExport {
+    pub(crate) writer_id: String,
+    /// The folder; `None` while nobody has taken it on.
+    pub(crate) origin: Option<String>,
+    /// How far it was exported when that was finished.
+    pub(crate) exported: Exported,
+    pub(crate) finished: bool,
+}
+
+/// The writers behind one of them by their ids, with their exports.
+pub(crate) async fn exports_after(
+    connection: &impl ConnectionTrait,
+    writer_id: &str,
+    limit: u64,
+) -> Result<Vec<WriterExport>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::WriterId.gt(writer_id))
+        .order_by_asc(row::Column::WriterId)
+        .limit(limit)
+        .all(connection)
+        .await
+        .map_err(StoreError::at("find audit writers"))?;
+    let export = |model: row::Model| WriterExport {
+        writer_id: model.writer_id,
+        origin: model.origin,
+        exported: Exported {
+            events: model.exported_events.unsigned_abs(),
+            anchors: model.exported_anchors.unsigned_abs(),
+        },
+        finished: model.exported_at.is_some(),
+    };
+    Ok(rows.into_iter().map(export).collect())
+}
+
 /// Writes down that there is a writer; once is enough.
 pub(crate) async fn register(
     connection: &impl ConnectionTrait,

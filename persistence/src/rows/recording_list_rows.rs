@@ -39,7 +39,7 @@ pub(crate) async fn list(
         return Ok(Vec::new());
     }
     let mut rows = with_tokens(&tokens).all(connection).await.map_err(StoreError::at("list recordings"))?;
-    rows.sort_by(|a, b| (b.started_at, &b.token).cmp(&(a.started_at, &a.token)));
+    rows.sort_by(|a, b| (b.listed_at, &b.token).cmp(&(a.listed_at, &a.token)));
     let mut recordings = Vec::with_capacity(rows.len());
     for model in rows {
         recordings.push(from_row(model)?.recording);
@@ -57,17 +57,16 @@ fn tokens_of_slice(
     let mut select = shown(account, listed, visible_at, backend);
     if let Some(Cursor { at, id }) = &slice.after {
         // The first condition is what an index can seek to.
-        let further = Condition::any().add(row::Column::StartedAt.lt(*at)).add(row::Column::Token.lt(id));
-        select = select.filter(row::Column::StartedAt.lte(*at)).filter(further);
+        let further = Condition::any().add(row::Column::ListedAt.lt(*at)).add(row::Column::Token.lt(id));
+        select = select.filter(row::Column::ListedAt.lte(*at)).filter(further);
     }
     // As for the instance in recording_scope, the other way about.
-    let started_at = Expr::col(row::Column::StartedAt);
-    let started_at =
-        if listed.few { recording_scope::without_index(started_at, backend) } else { started_at };
+    let listed_at = Expr::col(row::Column::ListedAt);
+    let listed_at = if listed.few { recording_scope::without_index(listed_at, backend) } else { listed_at };
     select
         .select_only()
         .column(row::Column::Token)
-        .order_by(started_at, Order::Desc)
+        .order_by(listed_at, Order::Desc)
         .order_by_desc(row::Column::Token)
         .offset(slice.offset)
         .limit(slice.limit)
@@ -239,7 +238,7 @@ mod tests {
             (None, "recordings_newest", "account_id=?"),
             (Some(&instance), "recordings_newest_of_instance", "account_id=? AND instance_id=?"),
         ] {
-            for (after, seek) in [(None, ""), (Some(after.clone()), " AND started_at<?")] {
+            for (after, seek) in [(None, ""), (Some(after.clone()), " AND listed_at<?")] {
                 let slice = Slice { after, offset: 1_000, limit: 101 };
                 let listed = all_of(of);
                 let now = Some(Timestamp::from_millis(9));
@@ -251,10 +250,10 @@ mod tests {
         // What policies ask of a row is in the index too, and what they ask of its owner is an index's beginning.
         let newest = "SEARCH recordings USING COVERING INDEX recordings_newest (account_id=?)";
         let of_owner = "SEARCH recordings USING COVERING INDEX recordings_of_owner (account_id=? AND session_owner_id=?)";
-        let of_owner_then = format!("{} AND started_at>? AND started_at<?)", &of_owner[..of_owner.len() - 1]);
+        let of_owner_then = format!("{} AND listed_at>? AND listed_at<?)", &of_owner[..of_owner.len() - 1]);
         let by_instance = "SEARCH recordings USING COVERING INDEX recordings_newest_of_instance (account_id=? AND instance_id=?)";
         let caller = SessionOwner { arn: "acs:ram::1:user/ana".to_owned(), id: "user/1".to_owned() };
-        let class = |owner, ages| RowClass { owner, kind: Some("terminal"), ages };
+        let class = |owner, ages| RowClass { owner, kind: Some(recording::CaptureKind::Terminal), ages };
         let own = Some(OwnerClass::Others { but: Vec::new(), own: true });
         let others = Some(OwnerClass::Others { but: vec!["acs:ram::1:user/ben".to_owned()], own: false });
         let instances = || Some(["i-web1", "i-web2"].map(|name| name.parse().unwrap()).into());

@@ -4,11 +4,11 @@ use domain::condition_keys::SessionOwner;
 use domain::expiration::ExpirationDays;
 use domain::recording_life::{Arrived, Recording, RecordingState, SessionEnd};
 use domain::storage_target::RecordStorageTarget;
-use domain::{AccountId, InstanceId, TerminalSessionToken, Timestamp};
-use recording::{ChainValue, Micros};
+use domain::{AccountId, AgentId, InstanceId, TerminalSessionToken, Timestamp};
+use recording::{Micros, Recorder};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
-    QueryFilter, QuerySelect, Select,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
 use super::{Reading, column_number, column_text};
@@ -30,6 +30,7 @@ pub(super) mod row {
         pub folder: String,
         pub start_sha256: String,
         pub started_at: i64,
+        pub listed_at: i64,
         pub opened_at: i64,
         pub last_heard_at: i64,
         pub expiration_days: i64,
@@ -40,13 +41,13 @@ pub(super) mod row {
         pub manifest_sha256: Option<String>,
         pub segments: i64,
         pub stored_bytes: i64,
-        pub chain: String,
         pub last_at_micros: i64,
         pub expires_at: Option<i64>,
         pub counted: bool,
         pub session_owner: Option<String>,
         pub session_owner_id: Option<String>,
         pub claimed_owner: Option<String>,
+        pub recorder: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -93,6 +94,24 @@ pub(crate) async fn find(
     Ok(found.map(from_row).transpose()?)
 }
 
+/// Recordings behind a token, in the order of their tokens.
+pub(crate) async fn after(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    instance: Option<&InstanceId>,
+    token: &str,
+    limit: u64,
+) -> Result<Vec<StoredRecording>, StoreError> {
+    let rows = of_account(account, instance)
+        .filter(row::Column::Token.gt(token))
+        .order_by_asc(row::Column::Token)
+        .limit(limit)
+        .all(connection)
+        .await
+        .map_err(StoreError::at("read recordings"))?;
+    rows.into_iter().map(|model| Ok(from_row(model)?)).collect()
+}
+
 /// The recording, which nobody else changes until the transaction ends.
 pub(crate) async fn get_locked(
     transaction: &DatabaseTransaction,
@@ -120,6 +139,20 @@ pub(crate) async fn insert(
         .map_err(StoreError::unique("recording", "its token is taken already", "open a recording"))
 }
 
+/// How many of an agent's recordings are open.
+pub(crate) async fn count_open(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    agent: &AgentId,
+) -> Result<u64, StoreError> {
+    of_account(account, None)
+        .filter(row::Column::AgentId.eq(agent.as_str()))
+        .filter(row::Column::State.eq(OPEN))
+        .count(connection)
+        .await
+        .map_err(StoreError::at("count an agent's open recordings"))
+}
+
 /// Writes what changes in the life of a recording; what it was opened with stays.
 pub(crate) async fn save(
     transaction: &DatabaseTransaction,
@@ -136,7 +169,6 @@ pub(crate) async fn save(
             manifest_sha256: Set(model.manifest_sha256),
             segments: Set(model.segments),
             stored_bytes: Set(model.stored_bytes),
-            chain: Set(model.chain),
             last_at_micros: Set(model.last_at_micros),
             expires_at: Set(model.expires_at),
             counted: Set(model.counted),
@@ -177,11 +209,12 @@ fn to_row(stored: &StoredRecording) -> row::Model {
         account_id: recording.account.as_str().to_owned(),
         instance_id: recording.instance.as_str().to_owned(),
         agent_id: recording.agent.as_str().to_owned(),
-        kind: column_text(&recording.kind),
+        kind: recording.kind.as_str().to_owned(),
         target: recording.target.to_string(),
         folder: recording.folder.as_str().to_owned(),
         start_sha256: recording.start_sha256.clone(),
         started_at: recording.started_at.as_millis(),
+        listed_at: recording.listed_at().as_millis(),
         opened_at: recording.opened_at.as_millis(),
         last_heard_at: recording.last_heard_at.as_millis(),
         expiration_days: i64::from(recording.expiration.get()),
@@ -192,13 +225,13 @@ fn to_row(stored: &StoredRecording) -> row::Model {
         manifest_sha256: stored.manifest_sha256.clone(),
         segments: i64::from(recording.arrived.segments),
         stored_bytes: column_number(recording.arrived.stored_bytes),
-        chain: recording.arrived.chain.to_string(),
         last_at_micros: column_number(recording.arrived.last_at.get()),
         expires_at: fixed_expiry(recording).map(Timestamp::as_millis),
         counted: stored.counted,
         session_owner: recording.owner.as_ref().map(|owner| owner.arn.clone()),
         session_owner_id: recording.owner.as_ref().map(|owner| owner.id.clone()),
         claimed_owner: recording.claimed_owner.as_deref().map(column_text),
+        recorder: Some(recording.recorder.as_str().to_owned()),
     }
 }
 
@@ -214,6 +247,10 @@ pub(super) fn from_row(model: row::Model) -> Result<StoredRecording, CorruptRow>
     let recording = Recording {
         owner,
         claimed_owner: model.claimed_owner,
+        recorder: match &model.recorder {
+            Some(recorder) => reading.text("recorder", recorder)?,
+            None => Recorder::default(),
+        },
         token: reading.text("token", &model.token)?,
         instance: reading.text("instance_id", &model.instance_id)?,
         agent: reading.text("agent_id", &model.agent_id)?,
@@ -229,10 +266,9 @@ pub(super) fn from_row(model: row::Model) -> Result<StoredRecording, CorruptRow>
         arrived: Arrived {
             segments: reading.number("segments", model.segments)?,
             stored_bytes: reading.number("stored_bytes", model.stored_bytes)?,
-            chain: ChainValue::parse(&model.chain).map_err(|why| reading.corrupt("chain", why))?,
             last_at: Micros::new(reading.number("last_at_micros", model.last_at_micros)?),
         },
-        kind: model.kind,
+        kind: reading.text("kind", &model.kind)?,
         start_sha256: model.start_sha256,
         account,
     };

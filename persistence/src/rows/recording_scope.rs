@@ -87,17 +87,17 @@ fn class_condition(class: &RowClass, listed: &Listed<'_>) -> Condition {
         }
     }
     if let Some(kind) = class.kind {
-        all = all.add(row::Column::Kind.eq(kind));
+        all = all.add(row::Column::Kind.eq(kind.as_str()));
     }
     if let Some((from, to)) = class.ages {
         let now = listed.now.as_millis();
         let back = |days: i64| now.saturating_sub(days.saturating_mul(DAY_MILLIS));
-        // What an instance's fast clock dates into the future has no age yet.
+        // What its agent dates into the future is as old as the control plane's knowledge of it.
         if from > 0 {
-            all = all.add(row::Column::StartedAt.lte(back(from)));
+            all = all.add(row::Column::ListedAt.lte(back(from)));
         }
         if let Some(to) = to {
-            all = all.add(row::Column::StartedAt.gt(back(to.saturating_add(1))));
+            all = all.add(row::Column::ListedAt.gt(back(to.saturating_add(1))));
         }
     }
     all

@@ -2,7 +2,7 @@
 
 use domain::Timestamp;
 use domain::recording_life::{Recording, SegmentAcknowledged};
-use recording::{ChainValue, Micros};
+use recording::{ChainValue, Micros, Stream};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
 };
@@ -18,6 +18,8 @@ mod row {
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
         pub token: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub stream: String,
         #[sea_orm(primary_key, auto_increment = false)]
         pub number: i64,
         pub length: i64,
@@ -40,6 +42,7 @@ pub(crate) async fn insert(
 ) -> Result<(), StoreError> {
     let model = row::ActiveModel {
         token: Set(claimed.token.as_str().to_owned()),
+        stream: Set(claimed.arrived.stream.name().to_owned()),
         number: Set(i64::from(claimed.number)),
         length: Set(column_number(claimed.length)),
         sha256: Set(claimed.sha256.clone()),
@@ -55,12 +58,26 @@ pub(crate) async fn insert(
         .map_err(StoreError::unique("segment", "it was claimed already", "claim a segment"))
 }
 
+pub(crate) async fn find(
+    connection: &impl ConnectionTrait,
+    recording: &Recording,
+    stream: Stream,
+    number: u32,
+) -> Result<Option<SegmentRow>, StoreError> {
+    let key = (recording.token.as_str().to_owned(), stream.name().to_owned(), i64::from(number));
+    let found =
+        row::Entity::find_by_id(key).one(connection).await.map_err(StoreError::at("read a segment"))?;
+    Ok(found.map(from_row).transpose()?)
+}
+
+/// Of all streams, or of one; of each in order.
 pub(crate) async fn list(
     connection: &impl ConnectionTrait,
     recording: &Recording,
 ) -> Result<Vec<SegmentRow>, StoreError> {
     let rows = row::Entity::find()
         .filter(row::Column::Token.eq(recording.token.as_str()))
+        .order_by_asc(row::Column::Stream)
         .order_by_asc(row::Column::Number)
         .all(connection)
         .await
@@ -69,12 +86,13 @@ pub(crate) async fn list(
 }
 
 fn from_row(model: row::Model) -> Result<SegmentRow, CorruptRow> {
-    let id = format!("{} {}", model.token, model.number);
+    let id = format!("{} {} {}", model.token, model.stream, model.number);
     let reading = Reading { table: "recording_segments", id: &id };
     if model.sha256.len() != 64 {
         return Err(reading.corrupt("sha256", "it is no SHA-256 in hex"));
     }
     Ok(SegmentRow {
+        stream: reading.text("stream", &model.stream)?,
         number: reading.number("number", model.number)?,
         length: reading.number("length", model.length)?,
         chain_after: ChainValue::parse(&model.chain_after)

@@ -7,6 +7,7 @@ use domain::{AgentId, Timestamp};
 
 use super::{Revision, Scope, Store};
 use crate::pages::{Cursor, Slice, next_token};
+use crate::rows::agent_rows::Which;
 use crate::rows::{agent_rows, join_token_rows};
 use crate::{AgentPage, PageRequest, StoreError};
 
@@ -23,14 +24,40 @@ impl Store {
         granted: &Granted<A>,
         page: PageRequest,
     ) -> Result<AgentPage, StoreError> {
+        self.list_which(granted, Which::Present, page).await
+    }
+
+    /// A part of the list of all agents that ever joined, the latest to join first: what a replaced one sealed while it
+    /// was enrolled stays its own.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidPageToken`].
+    pub async fn list_agents_ever<A: ListsAgents>(
+        &self,
+        granted: &Granted<A>,
+        page: PageRequest,
+    ) -> Result<AgentPage, StoreError> {
+        self.list_which(granted, Which::Ever, page).await
+    }
+
+    async fn list_which<A: ListsAgents>(
+        &self,
+        granted: &Granted<A>,
+        which: Which,
+        page: PageRequest,
+    ) -> Result<AgentPage, StoreError> {
         let Scope { account, instance, .. } = Scope::of(granted);
         let scope = granted.list_scope().ok_or(StoreError::OutsideGrant { what: "list" })?;
         let of_instance = instance.as_ref().map_or("*", |instance| instance.as_str());
-        let question = format!("agents {account} {of_instance}");
+        let question = match which {
+            Which::Present => format!("agents {account} {of_instance}"),
+            Which::Ever => format!("agents ever {account} {of_instance}"),
+        };
         let slice = Slice::of(&page, &question)?;
         let snapshot = self.inner.connections.begin_snapshot().await?;
-        let mut agents = agent_rows::list(&snapshot, &account, instance.as_ref(), scope, &slice).await?;
-        let total_count = agent_rows::count(&snapshot, &account, instance.as_ref(), scope).await?;
+        let mut agents =
+            agent_rows::list(&snapshot, &account, instance.as_ref(), which, scope, &slice).await?;
+        let total_count = agent_rows::count(&snapshot, &account, instance.as_ref(), which, scope).await?;
         snapshot.commit().await.map_err(StoreError::at("end a read"))?;
         let more = slice.cut(&mut agents);
         let next_token = agents.last().filter(|_| more).map(|last| {

@@ -4,16 +4,20 @@ use domain::agent::JoinTokenRefused;
 use domain::audit::AuditEvent;
 use domain::gate::Granted;
 use domain::record_config::RecordConfigChanged;
-use domain::recording_life::{RecordingDelivered, RecordingSealed, RecordingState, SegmentAcknowledged};
+use domain::recording_life::{
+    Recording, RecordingDelivered, RecordingSealed, RecordingState, SegmentAcknowledged,
+};
+use recording::EvidenceName;
 use sea_orm::DatabaseTransaction;
 
-use super::{Revision, Scope, Store, Work};
+use super::{Revision, Scope, Store, Work, unclaimed};
 use crate::changes::Permits;
 use crate::rows::recording_rows::{self, StoredRecording, fixed_expiry};
 use crate::rows::{
-    agent_rows, counter_rows, instance_rows, join_token_rows, record_config_rows, segment_rows,
+    agent_rows, counter_rows, instance_rows, join_token_rows, record_config_rows, segment_rows, stream_rows,
+    unclaimed_rows,
 };
-use crate::{AgentEnrolled, JoinTokenIssued, RecordingOpened, StoreError};
+use crate::{AgentEnrolled, JoinTokenIssued, RecordingOpened, StoreError, UploadPermitted};
 
 /// A decided change that the store knows how to apply.
 pub trait Change: sealed::Write {}
@@ -84,10 +88,26 @@ impl sealed::Write for RecordingOpened {
         Box::pin(async move {
             let recording = self.recording;
             scope.admits("recording", &recording.account, &recording.instance)?;
+            agent_rows::lock(transaction, &scope.account, &recording.agent).await?;
+            unclaimed::check_open_recordings(transaction, &scope.account, &recording.agent).await?;
+            claim(transaction, &recording, EvidenceName::Start).await?;
             let stored = StoredRecording { recording, manifest_sha256: None, counted: true };
             recording_rows::insert(transaction, &stored).await?;
+            stream_rows::insert(transaction, &stored.recording.token, &self.streams).await?;
             counter_rows::add(transaction, &scope.account, &[(stored.recording.instance, (1, 1))].into())
                 .await
+        })
+    }
+}
+
+#[allow(private_interfaces)]
+impl sealed::Write for UploadPermitted {
+    const REVISION: Revision = Revision::Kept;
+
+    fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
+        Box::pin(async move {
+            agent_rows::lock(transaction, &scope.account, &self.object.agent).await?;
+            unclaimed::permit(transaction, &scope.account, &self.object, self.at).await
         })
     }
 }
@@ -102,15 +122,20 @@ impl sealed::Write for SegmentAcknowledged {
                 recording_rows::get_locked(transaction, &scope.account, scope.instance.as_ref(), &self.token)
                     .await?;
             still_growing(&stored)?;
-            if stored.recording.arrived.segments != self.number {
+            let stream = self.arrived.stream;
+            let arrived = stream_rows::get(transaction, &self.token, stream).await?;
+            if arrived.segments != self.number {
                 return Err(StoreError::Conflict {
                     what: "segment",
                     why: "another segment was claimed first",
                 });
             }
             segment_rows::insert(transaction, &self).await?;
+            stream_rows::save(transaction, &self.token, &self.arrived).await?;
             let recording = &mut stored.recording;
-            recording.arrived = self.arrived;
+            let evidence = EvidenceName::Segment { stream, number: self.number };
+            claim(transaction, recording, evidence).await?;
+            recording.arrived = recording.arrived.with(&self);
             recording.last_heard_at = self.at;
             // What was given up for lost goes on.
             recording.state = RecordingState::Open;
@@ -214,6 +239,19 @@ impl sealed::Write for AgentEnrolled {
             join_token_rows::mark_used(transaction, &self.token_hash, &agent.id, now).await?;
             agent_rows::insert(transaction, &agent).await
         })
+    }
+}
+
+/// An object that its recording has claimed counts as unclaimed no longer.
+async fn claim(
+    transaction: &DatabaseTransaction,
+    recording: &Recording,
+    evidence: EvidenceName,
+) -> Result<(), StoreError> {
+    match recording.folder.join(&evidence.to_object_name()) {
+        Ok(name) => unclaimed_rows::remove(transaction, recording.target.bucket(), &name).await,
+        // No object can have been written under a name that is too long.
+        Err(_) => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ use sea_orm::DatabaseTransaction;
 
 use super::Store;
 use crate::StoreError;
-use crate::audit::anchor::{Anchor, Claim};
+use crate::audit::anchor::{Anchor, Claim, SignedAnchor};
 use crate::audit::chain::Link;
 use crate::rows::audit_writer_rows::OpenWriter;
 use crate::rows::{audit_anchor_rows, audit_writer_rows};
@@ -54,8 +54,9 @@ impl Store {
         if own.ended || (end && head.sequence == 0 && own.given_up.is_empty()) {
             return Ok(());
         }
+        let mut made = Vec::new();
         for (writer_id, last) in &own.given_up {
-            sign_off(&inner.keys, &transaction, writer_id, *last, now).await?;
+            made.push(sign_off(&inner.keys, &transaction, writer_id, *last, now).await?);
         }
         let writer_id = own.writer_id.clone();
         let others: Vec<Claim> = open
@@ -88,6 +89,7 @@ impl Store {
                 .signed(&inner.keys);
                 audit_anchor_rows::insert(&transaction, &anchor).await?;
                 last_anchor = (anchor.number, anchor.hash());
+                made.push(anchor);
             }
         }
         audit_writer_rows::heard(&transaction, &writer_id, now).await?;
@@ -101,6 +103,7 @@ impl Store {
             audit_writer_rows::close(&transaction, &writer.writer_id, now).await?;
         }
         transaction.commit().await.map_err(StoreError::at("commit"))?;
+        inner.exports.kept.add(made);
         own.last_anchor = Some(last_anchor);
         own.given_up.clear();
         own.ended = end;
@@ -122,7 +125,7 @@ async fn sign_off(
     writer_id: &str,
     head: Link,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<SignedAnchor, StoreError> {
     let (number, previous) = find_last_anchor(transaction, writer_id).await?;
     let anchor = Anchor {
         writer_id: writer_id.to_owned(),
@@ -132,9 +135,11 @@ async fn sign_off(
         head,
         end: true,
         others: Vec::new(),
-    };
-    audit_anchor_rows::insert(transaction, &anchor.signed(keys)).await?;
-    audit_writer_rows::close(transaction, writer_id, now).await
+    }
+    .signed(keys);
+    audit_anchor_rows::insert(transaction, &anchor).await?;
+    audit_writer_rows::close(transaction, writer_id, now).await?;
+    Ok(anchor)
 }
 
 async fn find_last_anchor(

@@ -12,9 +12,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use domain::Timestamp;
 
 use super::Store;
+use super::audit_kept::KeptTo;
 use crate::StoreError;
+use crate::audit::days::Day;
 use crate::audit::line::Line;
 use crate::audit::log::{AuditLog, AuditLogError};
+use crate::rows::audit_export_rows::{self, ExportedRange, LineKind};
 use crate::rows::audit_writer_rows::{Exported, ExportedWriter};
 use crate::rows::{audit_anchor_rows, audit_rows, audit_writer_rows};
 
@@ -49,7 +52,10 @@ pub enum AuditExportError {
 pub(super) struct Exports {
     log: OnceLock<Arc<Mutex<AuditLog>>>,
     one_at_a_time: tokio::sync::Mutex<()>,
+    /// What was written and is not yet written down.
+    unnoted: Mutex<Vec<ExportedRange>>,
     behind: AtomicBool,
+    pub(super) kept: KeptTo,
 }
 
 impl Store {
@@ -74,10 +80,12 @@ impl Store {
     /// Where exports stand.
     #[must_use]
     pub fn audit_export(&self) -> AuditExport {
-        match (self.inner.exports.log.get(), self.inner.exports.behind.load(Ordering::Relaxed)) {
-            (None, _) => AuditExport::Off,
+        let exports = &self.inner.exports;
+        let behind = exports.behind.load(Ordering::Relaxed) || exports.kept.is_behind();
+        match (exports.log.get(), behind) {
+            (_, true) => AuditExport::Behind,
+            (None, false) => AuditExport::Off,
             (Some(_), false) => AuditExport::Current,
-            (Some(_), true) => AuditExport::Behind,
         }
     }
 
@@ -103,15 +111,50 @@ impl Store {
         }
         // Read before the rows: whatever these anchors speak of is committed, and so stands in the files before them.
         let writers = audit_writer_rows::to_export(connections.reader(), &origin).await?;
-        let mut lines = 0;
-        for writer in &writers {
-            lines += self.export_events(log, writer, now).await?;
-        }
-        for writer in &writers {
-            lines += self.export_anchors(log, writer, now).await?;
-        }
+        let lines = self.export_writers(log, &writers, now).await;
+        // Also when it failed half-way: what was written is written down.
+        self.note_exports(&origin, now).await?;
+        let lines = lines?;
         self.finish(log, &writers, now).await?;
         Ok(lines)
+    }
+
+    async fn export_writers(
+        &self,
+        log: &Arc<Mutex<AuditLog>>,
+        writers: &[ExportedWriter],
+        now: Timestamp,
+    ) -> Result<u64, AuditExportError> {
+        let mut lines = 0;
+        for writer in writers {
+            lines += self.export_events(log, writer, now).await?;
+        }
+        for writer in writers {
+            lines += self.export_anchors(log, writer, now).await?;
+        }
+        Ok(lines)
+    }
+
+    /// Writes down what was written to which file, so that the check misses it there.
+    async fn note_exports(&self, origin: &str, now: Timestamp) -> Result<(), StoreError> {
+        let unnoted = &self.inner.exports.unnoted;
+        let ranges = unnoted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if ranges.is_empty() {
+            return Ok(());
+        }
+        let transaction = self.inner.connections.begin_write().await?;
+        for range in &ranges {
+            audit_export_rows::note(&transaction, origin, range, now).await?;
+        }
+        transaction.commit().await.map_err(StoreError::at("commit"))?;
+        // One round at a time: nobody has added to it.
+        unnoted.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(())
+    }
+
+    fn wrote(&self, writer: &ExportedWriter, kind: LineKind, day: Day, first: u64, last: u64) {
+        let mut unnoted = self.inner.exports.unnoted.lock().unwrap_or_else(PoisonError::into_inner);
+        unnoted.push(ExportedRange { day, writer_id: writer.writer_id.clone(), kind, first, last });
     }
 
     async fn export_events(
@@ -127,7 +170,9 @@ impl Store {
             let rows = audit_rows::of_writer(reader, &writer.writer_id, column(after), BATCH).await?;
             let Some(last) = rows.last().map(|row| row.sequence) else { break };
             lines += rows.len() as u64;
-            write(log, rows.into_iter().map(Line::Event).collect(), now).await?;
+            let first = rows.first().map_or(last, |row| row.sequence);
+            let day = write(log, rows.into_iter().map(Line::Event).collect(), now).await?;
+            self.wrote(writer, LineKind::Event, day, first, last);
             after = last;
         }
         Ok(lines)
@@ -147,7 +192,9 @@ impl Store {
             rows.retain(|anchor| anchor.number <= writer.head.anchors);
             let Some(last) = rows.last().map(|row| row.number) else { break };
             lines += rows.len() as u64;
-            write(log, rows.into_iter().map(Line::Anchor).collect(), now).await?;
+            let first = rows.first().map_or(last, |row| row.number);
+            let day = write(log, rows.into_iter().map(Line::Anchor).collect(), now).await?;
+            self.wrote(writer, LineKind::Anchor, day, first, last);
             after = last;
         }
         Ok(lines)
@@ -189,7 +236,11 @@ fn position(log: &Arc<Mutex<AuditLog>>, writer: &ExportedWriter) -> Exported {
     }
 }
 
-async fn write(log: &Arc<Mutex<AuditLog>>, lines: Vec<Line>, now: Timestamp) -> Result<(), AuditExportError> {
+async fn write(
+    log: &Arc<Mutex<AuditLog>>,
+    lines: Vec<Line>,
+    now: Timestamp,
+) -> Result<Day, AuditExportError> {
     let log = Arc::clone(log);
     Ok(blocking(move || locked(&log, |log| log.append(&lines, now))).await??)
 }
@@ -204,6 +255,8 @@ fn column(number: u64) -> i64 {
 }
 
 /// Files are written where waiting for them holds up nobody.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Stopping)
 }

@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sea_orm::DatabaseTransaction;
 
 use super::Store;
+use super::audit_files::{AuditExports, Files, PutAway};
+use super::audit_kept_verify::compare_kept;
 use crate::StoreError;
 use crate::audit::anchor::{Claim, Signed};
 use crate::audit::chain::first_link;
 use crate::audit::hex_32;
+use crate::audit::kept_anchors::KeptAnchors;
 use crate::audit::verify::{
     AnchorCheck, AuditFault, AuditVerification, ChainCheck, CheckedFiles, Findings, verification,
 };
@@ -18,44 +21,59 @@ use crate::rows::{audit_anchor_rows, audit_rows, audit_writer_rows};
 const BATCH: u64 = 2_000;
 const ANCHOR_BATCH: u64 = 200;
 /// Places that are looked up at once.
-const LOOKED_UP: usize = 100;
+pub(super) const LOOKED_UP: usize = 100;
 
 /// What the anchors say.
 #[derive(Default)]
-struct Vouched {
+pub(super) struct Vouched {
     /// Up to which row of which writer a signed anchor agrees.
     up_to: BTreeMap<String, u64>,
     /// The furthest row of a writer that an anchor or a file speaks of.
     furthest: BTreeMap<String, (u64, String)>,
     /// Where a writer's chain ended.
-    ends: BTreeMap<String, u64>,
+    pub(super) ends: BTreeMap<String, u64>,
     /// Whose rows are known not to be those that somebody speaks of; once is enough.
     rewritten: BTreeSet<String>,
     anchors: u64,
-    unknown_signatures: u64,
+    pub(super) unknown_signatures: u64,
     newest: Option<i64>,
 }
 
 /// What somebody says of a chain, and who.
-struct Said {
-    claim: Claim,
-    who: String,
-    signed: bool,
+pub(super) struct Said {
+    pub(super) claim: Claim,
+    pub(super) who: String,
+    pub(super) signed: bool,
+}
+
+/// What the trail in the database is held against, beside itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HeldAgainst<'a> {
+    /// Exported files.
+    pub files: Option<&'a CheckedFiles>,
+    /// What the database had said of them before they were read; without it, they are not asked to be all there.
+    pub exports: Option<&'a AuditExports>,
+    /// What need not be at hand.
+    pub put_away: PutAway<'a>,
+    /// Anchors that were kept elsewhere.
+    pub anchors: Option<&'a KeptAnchors>,
 }
 
 impl Store {
-    /// Computes every chain again and compares it with the anchors, and with exported files where they were read
-    /// before. All is seen as it was at one moment. It takes no grant: nothing of an account is shown, only writers,
+    /// Computes every chain again and compares it with the anchors, and with what else it is held against. All is seen as it was at one moment. It takes no grant: nothing of an account is shown, only writers,
     /// numbers and times.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn verify_audit(&self, files: Option<&CheckedFiles>) -> Result<AuditVerification, StoreError> {
+    pub async fn verify_audit(&self, against: HeldAgainst<'_>) -> Result<AuditVerification, StoreError> {
         let snapshot = self.inner.connections.begin_snapshot().await?;
         let mut findings = Findings::default();
         let mut vouched = Vouched::default();
         self.read_anchors(&snapshot, &mut vouched, &mut findings).await?;
-        if let Some(files) = files {
+        if let Some(kept) = against.anchors {
+            compare_kept(&snapshot, kept, &self.inner.keys, &mut vouched, &mut findings).await?;
+        }
+        if let Some(files) = against.files {
             let said: Vec<_> = files
                 .heads
                 .iter()
@@ -76,6 +94,12 @@ impl Store {
         let newest = chains.iter().map(ChainCheck::newest).chain(vouched.newest).max().unwrap_or(i64::MIN);
         for chain in &chains {
             chain.check_anchored(newest, &mut findings);
+        }
+        if let Some(exports) = against.exports {
+            let none = CheckedFiles::none();
+            let checked = against.files.unwrap_or(&none);
+            let files = Files { checked, exports, put_away: against.put_away, newest };
+            files.check(&snapshot, &mut findings).await?;
         }
         // It only read.
         snapshot.rollback().await.map_err(StoreError::at("end a transaction"))?;
@@ -126,7 +150,7 @@ impl Store {
 }
 
 /// Compares what is said of chains with what stands there.
-async fn compare(
+pub(super) async fn compare(
     snapshot: &DatabaseTransaction,
     said: &[Said],
     vouched: &mut Vouched,

@@ -7,6 +7,9 @@ mod attachments;
 mod audit;
 mod audit_anchors;
 mod audit_export;
+mod audit_files;
+mod audit_kept;
+mod audit_kept_verify;
 mod audit_verify;
 mod before_principal;
 mod configuration;
@@ -18,13 +21,16 @@ mod key_usage;
 mod login_profiles;
 mod policies;
 mod policy_versions;
+mod recording_continuity;
 mod recordings;
 mod revisions;
 mod role_sessions;
 mod roles;
 mod simulations;
 mod sweep;
+mod unclaimed;
 mod users;
+mod waiting;
 
 use std::fmt;
 use std::future::Future;
@@ -40,8 +46,12 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 pub use apply::Change;
 pub use audit_export::{AuditExport, AuditExportError};
+pub use audit_files::{AuditExports, PutAway};
+pub use audit_kept::KeepAnchorsError;
+pub use audit_verify::HeldAgainst;
 pub use before_principal::NonceClaim;
 pub use policy_versions::NewPolicyVersion;
+pub use waiting::ListsWaiting;
 
 use crate::compiled_policies::CompiledPolicies;
 use crate::database::Connections;
@@ -145,7 +155,19 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]; [`StoreError::Conflict`] when somebody has the account of the deployment itself.
     pub async fn connect(url: DatabaseUrl, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
-        let connections = Connections::open(&url).await?;
+        Self::on(Connections::open(&url).await?, keys).await
+    }
+
+    /// Connects to a database that a control plane of this version made and uses. None is made, and no schema is changed.
+    ///
+    /// # Errors
+    /// [`StoreError::UnfitDatabase`] when it is not there, or its schema is that of another version;
+    /// [`StoreError::Unavailable`].
+    pub async fn connect_existing(url: DatabaseUrl, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
+        Self::on(Connections::open_existing(&url).await?, keys).await
+    }
+
+    async fn on(connections: Connections, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
         let revision = revision_rows::of_all(connections.reader()).await?;
         let inner = Arc::new(Inner {
             connections,

@@ -6,13 +6,14 @@ use domain::actions::{ListsRecordings, ReadsRecording};
 use domain::condition_keys::SessionOwner;
 use domain::gate::{Granted, ListScope, Resource};
 use domain::principal::Principal;
-use domain::recording_life::Recording;
+use domain::recording_life::{ArrivedStream, Recording};
 use domain::{InstanceId, TerminalSessionToken};
+use recording::{Stream, TrustedKey};
 
 use super::{Scope, Store};
 use crate::pages::{Cursor, Slice, next_token};
 use crate::rows::recording_scope::Listed;
-use crate::rows::{counter_rows, recording_list_rows, recording_rows, segment_rows};
+use crate::rows::{agent_rows, counter_rows, recording_list_rows, recording_rows, segment_rows, stream_rows};
 use crate::{RecordingPage, RecordingQuery, SegmentRow, StoreError};
 
 impl Store {
@@ -64,7 +65,7 @@ impl Store {
         snapshot.commit().await.map_err(StoreError::at("end a read"))?;
         let more = slice.cut(&mut recordings);
         let next_token = recordings.last().filter(|_| more).map(|last| {
-            let cursor = Cursor { at: last.started_at.as_millis(), id: last.token.to_string() };
+            let cursor = Cursor { at: last.listed_at().as_millis(), id: last.token.to_string() };
             next_token(&question, &cursor)
         });
         Ok(RecordingPage { recordings, total_count, next_token })
@@ -83,7 +84,7 @@ impl Store {
         Ok(found.map(|stored| stored.recording))
     }
 
-    /// The claimed segments of one recording, in order; none when the recording is not within the grant.
+    /// The claimed segments of one recording, of all its streams and of each in order; none when the recording is not within the grant.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
@@ -96,6 +97,74 @@ impl Store {
             Some(recording) => segment_rows::list(self.inner.connections.reader(), &recording).await,
             None => Ok(Vec::new()),
         }
+    }
+
+    /// What has arrived of the streams of one recording; none when the recording is not within the grant.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn list_streams<A: ReadsRecording>(
+        &self,
+        granted: &Granted<A>,
+        token: &TerminalSessionToken,
+    ) -> Result<Vec<ArrivedStream>, StoreError> {
+        match self.find_recording(granted, token).await? {
+            Some(recording) => stream_rows::list(self.inner.connections.reader(), &recording.token).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// What has arrived of one stream of a recording; `None` when the recording has no such stream, and when it is not within
+    /// the grant.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn find_stream<A: ReadsRecording>(
+        &self,
+        granted: &Granted<A>,
+        token: &TerminalSessionToken,
+        stream: Stream,
+    ) -> Result<Option<ArrivedStream>, StoreError> {
+        match self.find_recording(granted, token).await? {
+            Some(recording) => {
+                stream_rows::find(self.inner.connections.reader(), &recording.token, stream).await
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// One claimed segment of a recording; `None` when it is not claimed, and when the recording is not within the grant.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn find_segment<A: ReadsRecording>(
+        &self,
+        granted: &Granted<A>,
+        token: &TerminalSessionToken,
+        stream: Stream,
+        number: u32,
+    ) -> Result<Option<SegmentRow>, StoreError> {
+        match self.find_recording(granted, token).await? {
+            Some(recording) => {
+                segment_rows::find(self.inner.connections.reader(), &recording, stream, number).await
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The sealing key that was enrolled for the agent of a recording, and for which time, also when the agent was
+    /// replaced since; `None` when the recording is not within the grant.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn find_enrolled_key<A: ReadsRecording>(
+        &self,
+        granted: &Granted<A>,
+        token: &TerminalSessionToken,
+    ) -> Result<Option<TrustedKey>, StoreError> {
+        let Some(recording) = self.find_recording(granted, token).await? else { return Ok(None) };
+        let agent = agent_rows::find(self.inner.connections.reader(), &recording.agent).await?;
+        Ok(agent.and_then(|agent| agent.trusted_key()))
     }
 
     /// SHA-256 (lower-case hex) of the manifest that sealed a recording; `None` while it is not sealed, and when it is

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use domain::audit::AuditEvent;
 use persistence::{
-    AuditExport, AuditExportError, AuditFault, AuditLogError, AuditVerdict, CheckedFiles, Store,
+    AuditExport, AuditExportError, AuditFault, AuditFolder, AuditLogError, AuditVerdict, CheckedFiles,
+    HeldAgainst, Store,
 };
 use tempfile::TempDir;
 
@@ -83,7 +84,11 @@ fn assert_complete(folder: &Path, expected_rows: usize) {
 }
 
 fn check(world: &World, folder: &Path) -> CheckedFiles {
-    CheckedFiles::read(&files(folder), Some(&world.keys)).unwrap()
+    CheckedFiles::read(&AuditFolder::look(folder).unwrap(), &[], None, Some(&world.keys)).unwrap()
+}
+
+fn against(files: &CheckedFiles) -> HeldAgainst<'_> {
+    HeldAgainst { files: Some(files), ..HeldAgainst::default() }
 }
 
 async fn every_row_and_anchor_is_one_line_and_the_files_are_private(world: World) {
@@ -113,7 +118,8 @@ async fn every_row_and_anchor_is_one_line_and_the_files_are_private(world: World
     assert_eq!(checked.verification.writers[0].anchored, 5);
     assert_eq!((checked.verification.anchors, checked.verification.unknown_signatures), (1, 0));
     // Without keys the chain is checked all the same.
-    let checked = CheckedFiles::read(&files(&folder), None).unwrap().verification;
+    let checked =
+        CheckedFiles::read(&AuditFolder::look(&folder).unwrap(), &[], None, None).unwrap().verification;
     assert_eq!((checked.findings.len(), checked.unknown_signatures), (0, 1));
 }
 
@@ -370,7 +376,7 @@ async fn the_database_is_held_against_the_files(world: World) {
     }
     store.export_audit(at(10)).await.unwrap();
     let checked = check(&world, &folder);
-    assert_eq!(store.verify_audit(Some(&checked)).await.unwrap().findings, []);
+    assert_eq!(store.verify_audit(against(&checked)).await.unwrap().findings, []);
     // No anchor was made yet: only the files know what was there.
     if world.database.backend == crate::harness::Backend::Sqlite {
         world.database.execute("DROP TRIGGER audit_events_undeleted").await;
@@ -378,11 +384,11 @@ async fn the_database_is_held_against_the_files(world: World) {
         world.database.execute("DROP TRIGGER audit_events_append_only ON audit_events").await;
     }
     let faults = async || {
-        let found = store.verify_audit(Some(&checked)).await.unwrap();
+        let found = store.verify_audit(against(&checked)).await.unwrap();
         found.findings.iter().map(|finding| (finding.fault, finding.number)).collect::<Vec<_>>()
     };
     world.database.execute("DELETE FROM audit_events WHERE sequence > 3").await;
-    assert_eq!(store.verify_audit(None).await.unwrap().findings, []);
+    assert_eq!(store.verify_audit(HeldAgainst::default()).await.unwrap().findings, []);
     assert_eq!(faults().await, [(AuditFault::TailMissing { through: 5 }, 4)]);
     world.database.execute("DELETE FROM audit_events").await;
     world.database.execute("DELETE FROM audit_writers").await;
@@ -417,7 +423,7 @@ async fn many_rows_are_exported_in_batches(world: World) {
     let checked = check(&world, &folder);
     assert_eq!(checked.verification.findings, []);
     assert_eq!(checked.verification.writers[0].anchored, 2_500);
-    assert_eq!(store.verify_audit(Some(&checked)).await.unwrap().findings, []);
+    assert_eq!(store.verify_audit(against(&checked)).await.unwrap().findings, []);
     // A line that somebody adds is no row of ours.
     let mut file = fs::File::options().append(true).open(files(&folder).remove(0)).unwrap();
     writeln!(file, "{{}}").unwrap();

@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 use domain::Timestamp;
 use domain::audit::AuditEvent;
 use domain::server_keys::ServerKeys;
-use persistence::{AuditFault, AuditVerdict, AuditVerification, Store};
+use persistence::{AuditFault, AuditVerdict, AuditVerification, HeldAgainst, Store};
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 
 use crate::harness::{Backend, World, account, at, event, on_both};
@@ -85,7 +85,7 @@ async fn tamper(world: &World, statements: &[String]) {
 }
 
 async fn verify(world: &World) -> AuditVerification {
-    world.store.verify_audit(None).await.unwrap()
+    world.store.verify_audit(HeldAgainst::default()).await.unwrap()
 }
 
 /// The findings about one writer: what, where.
@@ -500,13 +500,13 @@ async fn keys_of_before_still_vouch(backend: Backend) {
     let store = Store::connect(world.database.parsed(), rotated.into()).await.unwrap();
     record(&store, 4_000).await;
     store.anchor_audit(at(5_000)).await.unwrap();
-    let found = store.verify_audit(None).await.unwrap();
+    let found = store.verify_audit(HeldAgainst::default()).await.unwrap();
     assert_eq!((found.verdict(), found.unknown_signatures, found.anchors), (AuditVerdict::Whole, 0, 3));
-    let found = world.store.verify_audit(None).await.unwrap();
+    let found = world.store.verify_audit(HeldAgainst::default()).await.unwrap();
     assert_eq!((found.verdict(), found.unknown_signatures), (AuditVerdict::Whole, 1));
     let strange = ServerKeys::generate().unwrap();
     let store = Store::connect(world.database.parsed(), strange.into()).await.unwrap();
-    assert_eq!(store.verify_audit(None).await.unwrap().unknown_signatures, 3);
+    assert_eq!(store.verify_audit(HeldAgainst::default()).await.unwrap().unknown_signatures, 3);
 }
 
 #[tokio::test]

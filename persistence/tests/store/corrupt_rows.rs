@@ -35,7 +35,6 @@ async fn a_damaged_recording_is_named(world: World) {
         ("target", "target = 'acs:oss:cn-hangzhou:1609982529000001:b/p'"),
         ("folder", "folder = '../x'"),
         ("segments", "segments = -1"),
-        ("chain", "chain = 'zz'"),
         ("expiration_days", "expiration_days = 0"),
         ("ended_at", "state = 'sealed'"),
         ("end_kind", "state = 'sealed', ended_at = 5"),
@@ -67,8 +66,14 @@ async fn a_damaged_recording_is_named(world: World) {
         .database
         .execute(&format!("UPDATE recording_segments SET length = -1 WHERE token = '{}'", opened.token))
         .await;
+    world
+        .database
+        .execute(&format!("UPDATE recording_streams SET chain = 'zz' WHERE token = '{}'", opened.token))
+        .await;
+    let stream = world.store.find_stream(&view, &opened.token, recording::Stream::Terminal).await;
+    named(stream, "recording_streams", "chain", &format!("{} terminal", opened.token));
     let listed = world.store.list_segments(&view, &opened.token).await;
-    named(listed, "recording_segments", "length", &format!("{} 0", opened.token));
+    named(listed, "recording_segments", "length", &format!("{} terminal 0", opened.token));
 }
 
 async fn a_damaged_configuration_is_named(world: World) {

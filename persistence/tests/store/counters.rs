@@ -111,7 +111,6 @@ async fn assert_exact(world: &World, known: &[Known], now: i64) {
 
 async fn concurrent_calls_lose_no_count(world: World) {
     use domain::actions::OpenRecording;
-    use persistence::RecordingOpened;
 
     let agents = [world.enrol(&account(), "web1").await, world.enrol(&account(), "web2").await];
     let replica = world.replica().await;
@@ -120,7 +119,7 @@ async fn concurrent_calls_lose_no_count(world: World) {
         let agent = agents[number % 2].clone();
         let store = if number % 4 < 2 { world.store.clone() } else { replica.clone() };
         opening.spawn(async move {
-            let change = RecordingOpened { recording: crate::harness::recording(&agent, 10, 1) };
+            let change = crate::harness::opened(crate::harness::recording(&agent, 10, 1));
             let granted = crate::harness::as_agent::<OpenRecording>(&agent);
             store.apply(&granted, change, crate::harness::event(&agent.account, "OpenRecording")).await
         });

@@ -18,7 +18,7 @@ use domain::gate::{
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use domain::recording_life::{
-    Arrived, Recording, RecordingSealed, RecordingState, SegmentAcknowledged, SessionEnd,
+    Arrived, ArrivedStream, Recording, RecordingSealed, RecordingState, SegmentAcknowledged, SessionEnd,
 };
 use domain::server_keys::ServerKeys;
 use domain::storage_target::RecordStorageTarget;
@@ -28,7 +28,7 @@ use persistence::{
     Store, StoreError,
 };
 use policies::Layers;
-use recording::{ChainValue, Micros, ObjectName};
+use recording::{ChainValue, Micros, ObjectName, Stream};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use tempfile::TempDir;
 
@@ -186,7 +186,7 @@ impl World {
     /// Opens a recording that starts at this moment.
     pub(crate) async fn open(&self, agent: &Agent, started_at: i64, days: i64) -> Recording {
         let recording = recording(agent, started_at, days);
-        let change = RecordingOpened { recording: recording.clone() };
+        let change = opened(recording.clone());
         let granted = as_agent::<OpenRecording>(agent);
         self.store.apply(&granted, change, event(&agent.account, "OpenRecording")).await.unwrap();
         recording
@@ -200,7 +200,7 @@ impl World {
         owner: Option<SessionOwner>,
     ) -> Recording {
         let recording = Recording { owner, ..recording(agent, started_at, 3) };
-        let change = RecordingOpened { recording: recording.clone() };
+        let change = opened(recording.clone());
         let granted = as_agent::<OpenRecording>(agent);
         self.store.apply(&granted, change, event(&agent.account, "OpenRecording")).await.unwrap();
         recording
@@ -213,7 +213,10 @@ impl World {
         number: u32,
         now: i64,
     ) -> Result<(), StoreError> {
-        let change = segment(token, number, now);
+        self.claim(agent, segment(token, number, now)).await
+    }
+
+    pub(crate) async fn claim(&self, agent: &Agent, change: SegmentAcknowledged) -> Result<(), StoreError> {
         self.store
             .apply(
                 &as_agent::<AcknowledgeSegment>(agent),
@@ -311,9 +314,10 @@ pub(crate) fn recording(agent: &Agent, started_at: i64, days: i64) -> Recording 
         account: agent.account.clone(),
         instance: agent.instance.clone(),
         agent: agent.id.clone(),
-        kind: "terminal".to_owned(),
+        kind: recording::CaptureKind::Terminal,
         owner: None,
         claimed_owner: None,
+        recorder: recording::Recorder::SameUser,
         target: RecordStorageTarget::deployment_default(&region(), &agent.account),
         folder: ObjectName::parse("record/2023/11/14/x").unwrap(),
         start_sha256: "cd".repeat(32),
@@ -322,12 +326,24 @@ pub(crate) fn recording(agent: &Agent, started_at: i64, days: i64) -> Recording 
         last_heard_at: at(started_at),
         expiration: ExpirationDays::new(days).unwrap(),
         state: RecordingState::Open,
-        arrived: Arrived {
-            segments: 0,
-            stored_bytes: 0,
-            chain: ChainValue::from_bytes([0; 32]),
-            last_at: Micros::ZERO,
-        },
+        arrived: Arrived::default(),
+    }
+}
+
+/// The opening of a recording whose terminal has no segment yet.
+pub(crate) fn opened(recording: Recording) -> RecordingOpened {
+    let streams = [Stream::Terminal, Stream::Events].map(|stream| arrived(stream, 0));
+    RecordingOpened { recording, streams: streams.to_vec() }
+}
+
+/// So many segments of a stream.
+pub(crate) fn arrived(stream: Stream, segments: u32) -> ArrivedStream {
+    ArrivedStream {
+        stream,
+        segments,
+        stored_bytes: u64::from(segments) * 100,
+        chain: ChainValue::from_bytes([u8::try_from(segments).unwrap_or(0); 32]),
+        last_at: Micros::new(u64::from(segments) * 1_000_000),
     }
 }
 
@@ -338,12 +354,7 @@ pub(crate) fn segment(token: &TerminalSessionToken, number: u32, now: i64) -> Se
         length: 100,
         sha256: "ef".repeat(32),
         first_at: Micros::new(u64::from(number) * 1_000_000),
-        arrived: Arrived {
-            segments: number + 1,
-            stored_bytes: u64::from(number + 1) * 100,
-            chain: ChainValue::from_bytes([u8::try_from(number + 1).unwrap_or(0); 32]),
-            last_at: Micros::new(u64::from(number + 1) * 1_000_000),
-        },
+        arrived: arrived(Stream::Terminal, number + 1),
         at: at(now),
     }
 }
@@ -367,7 +378,7 @@ pub(crate) fn event(account: &AccountId, action: &str) -> AuditEvent {
 }
 
 pub(crate) fn facts() -> RequestFacts {
-    RequestFacts { now: at(0), source_address: None, secure_transport: true, multi_factor: false }
+    RequestFacts::at(at(0))
 }
 
 /// A grant of the account's owner.

@@ -43,8 +43,7 @@ async fn a_user_with_a_key_and_a_policy_may_what_the_policy_says(world: World) {
     assert_eq!(key.secret, secret);
     let expected = Principal::User { account: account(), user_id: made.id, user_name: user("ana") };
     assert_eq!(key.principal, expected);
-    let facts =
-        RequestFacts { now: at(0), source_address: None, secure_transport: true, multi_factor: false };
+    let facts = RequestFacts::at(at(0));
     let before = store.policies_of(&key.principal).await.unwrap();
     let region = crate::harness::region();
     let all = || Resource::AllInstances { region: region.clone() };
@@ -227,8 +226,7 @@ async fn a_policy_that_was_changed_or_taken_bites_at_the_very_next_call(world: W
     let (id, _) =
         store.create_access_key(&operator, &KeyOwner::User(user("ana")), at(2), audit()).await.unwrap();
     let ana = store.find_access_key(&id).await.unwrap().unwrap().principal;
-    let facts =
-        RequestFacts { now: at(0), source_address: None, secure_transport: true, multi_factor: false };
+    let facts = RequestFacts::at(at(0));
     let may = async |store: &Store| {
         let policies = store.policies_of(&ana).await.unwrap();
         let all = Resource::AllInstances { region: crate::harness::region() };

@@ -132,7 +132,8 @@ async fn deep_pages_are_found_in_an_index(world: World) {
             let copies = format!(
                 "INSERT INTO recordings SELECT lpad(i::text, 32, '0'), account_id, 'i-' || (i % 50), agent_id, kind, target, \
                  folder, start_sha256, started_at + i, opened_at, last_heard_at, expiration_days, state, ended_at, end_kind, \
-                 end_reason, manifest_sha256, segments, stored_bytes, chain, last_at_micros, expires_at, counted \
+                 end_reason, manifest_sha256, segments, stored_bytes, last_at_micros, expires_at, counted, \
+                 session_owner, session_owner_id, claimed_owner, listed_at + i \
                  FROM recordings, generate_series(1, 5000) AS i WHERE token = '{}'",
                 opened.token
             );
@@ -149,7 +150,7 @@ async fn deep_pages_are_found_in_an_index(world: World) {
     {
         let query = format!(
             "{explain} SELECT token FROM recordings WHERE account_id = '{}' {of} AND (expires_at IS NULL OR expires_at > 5) \
-             AND started_at <= 1700000004000 AND (started_at < 1700000004000 OR token < 'x') ORDER BY started_at DESC, token DESC LIMIT 11",
+             AND listed_at <= 1700000004000 AND (listed_at < 1700000004000 OR token < 'x') ORDER BY listed_at DESC, token DESC LIMIT 11",
             account()
         );
         let rows =

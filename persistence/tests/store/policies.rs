@@ -492,7 +492,7 @@ async fn the_database_itself_keeps_what_something_is_attached_to(world: World) {
 }
 
 fn facts() -> RequestFacts {
-    RequestFacts { now: at(0), source_address: None, secure_transport: true, multi_factor: false }
+    RequestFacts::at(at(0))
 }
 
 async fn a_control_policy_bounds_users_and_roles_and_not_the_owner(world: World) {

@@ -7,7 +7,7 @@ use domain::actions::{AcknowledgeSegment, OpenRecording, SealRecording, ViewInst
 use domain::condition_keys::RecordingFacts;
 use domain::gate::{InstanceFacts, Resource};
 use domain::recording_life::{RecordingDelivered, RecordingState, SessionEnd};
-use persistence::{RecordingOpened, StoreError};
+use persistence::StoreError;
 
 use crate::harness::{
     DAY, World, account, as_agent, at, event, instance, on_both, other_account, owner, recording, region,
@@ -172,11 +172,11 @@ async fn a_recording_is_opened_inside_the_grant_and_once(world: World) {
     foreign.account = other_account();
     for recording in [elsewhere, foreign] {
         let refused =
-            world.store.apply(&granted, RecordingOpened { recording }, event(&account(), "Open")).await;
+            world.store.apply(&granted, crate::harness::opened(recording), event(&account(), "Open")).await;
         assert!(matches!(refused, Err(StoreError::OutsideGrant { what: "recording" })), "{refused:?}");
     }
     let opened = world.open(&agent, 10, 7).await;
-    let change = RecordingOpened { recording: opened };
+    let change = crate::harness::opened(opened);
     let twice = world.store.apply(&granted, change, event(&account(), "Open")).await;
     assert!(matches!(twice, Err(StoreError::Conflict { what: "recording", .. })), "{twice:?}");
     assert_eq!(world.count("recordings", "1 = 1").await, 1);

@@ -82,7 +82,7 @@ fn may_assume(of: &AccountId, role: &Role) -> Granted<AssumeRole> {
 }
 
 fn facts() -> RequestFacts {
-    RequestFacts { now: at(0), source_address: None, secure_transport: true, multi_factor: false }
+    RequestFacts::at(at(0))
 }
 
 fn session(policy: Option<&str>) -> NewRoleSession {

@@ -9,6 +9,7 @@ use crate::harness::{Backend, TestDatabase, World, on_both};
 on_both!(
     a_second_start_finds_everything_in_place,
     nobody_starts_where_somebody_has_the_deployments_account,
+    a_database_of_this_version_is_taken_as_it_is_and_no_other_is_touched,
     times_are_whole_numbers_and_nothing_else,
 );
 
@@ -29,6 +30,39 @@ async fn nobody_starts_where_somebody_has_the_deployments_account(world: World) 
     let refused = Store::connect(world.database.parsed(), keys).await.unwrap_err();
     assert!(matches!(refused, StoreError::Conflict { what: "account", .. }), "{refused:?}");
     assert!(refused.to_string().contains("1000000000000000"), "{refused}");
+}
+
+async fn a_database_of_this_version_is_taken_as_it_is_and_no_other_is_touched(world: World) {
+    let open = async |database: &TestDatabase| {
+        Store::connect_existing(database.parsed(), Arc::clone(&world.keys)).await
+    };
+    let refused = async |database: &TestDatabase, why: &str| {
+        let refused = open(database).await.unwrap_err();
+        assert!(matches!(refused, StoreError::UnfitDatabase { .. }), "{refused:?}");
+        assert!(refused.to_string().contains(why), "{refused}");
+    };
+    assert_eq!(open(&world.database).await.unwrap().accounts().await.unwrap().len(), 2);
+    let applied = world.count("seaql_migrations", "1 = 1").await;
+    world
+        .database
+        .execute("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29990101_000000_later', 1)")
+        .await;
+    refused(&world.database, "of a later version").await;
+    world.database.execute("DELETE FROM seaql_migrations WHERE version > 'm20261129_120000'").await;
+    refused(&world.database, "of an earlier version").await;
+    let left = world.count("seaql_migrations", "1 = 1").await;
+    assert!(left < applied && left > 0, "nothing was migrated: {left} of {applied}");
+
+    let empty = TestDatabase::new(world.database.backend).await;
+    if let Some(file) = empty.url.strip_prefix("sqlite:") {
+        refused(&empty, "there is no such file").await;
+        assert!(!std::path::Path::new(file).exists(), "none was made");
+        std::fs::write(file, "").unwrap();
+        refused(&empty, "it holds no tables").await;
+        assert_eq!(std::fs::metadata(file).unwrap().len(), 0);
+    } else {
+        refused(&empty, "it holds no tables").await;
+    }
 }
 
 async fn times_are_whole_numbers_and_nothing_else(world: World) {

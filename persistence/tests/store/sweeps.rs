@@ -51,10 +51,13 @@ async fn many_expired_recordings_take_several_transactions(world: World) {
     // 1,100 more of the same, and the counters to match.
     let copies = format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100) \
-         INSERT INTO recordings SELECT substr('00000000000000000000000000000000' || i, -32), account_id, instance_id, \
+         INSERT INTO recordings (token, account_id, instance_id, agent_id, kind, target, folder, start_sha256, started_at, \
+         opened_at, last_heard_at, expiration_days, state, ended_at, end_kind, end_reason, manifest_sha256, segments, \
+         stored_bytes, last_at_micros, expires_at, counted, session_owner, session_owner_id, claimed_owner, \
+         listed_at) SELECT substr('00000000000000000000000000000000' || i, -32), account_id, instance_id, \
          agent_id, kind, target, folder, start_sha256, started_at, opened_at, last_heard_at, expiration_days, state, \
-         ended_at, end_kind, end_reason, manifest_sha256, segments, stored_bytes, chain, last_at_micros, expires_at, \
-         counted, session_owner, session_owner_id, claimed_owner FROM recordings, n WHERE token = '{}'",
+         ended_at, end_kind, end_reason, manifest_sha256, segments, stored_bytes, last_at_micros, expires_at, \
+         counted, session_owner, session_owner_id, claimed_owner, listed_at FROM recordings, n WHERE token = '{}'",
         opened.token
     );
     let copies = if world.database.url.starts_with("postgres") {

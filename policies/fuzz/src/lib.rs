@@ -84,5 +84,8 @@ pub fn vocabulary() -> Vocabulary {
         .and_then(|known| known.with_action(ACTIONS[1], &["acs:ecs-workbench:*:*:workbench/*"]))
         .expect("valid patterns")
         .with_key("ecs-workbench:InstanceTag/", ValueType::Text, Presence::Sometimes)
+        .set_by([ACTIONS[1]])
+        .with_key(keys::SOURCE_VPC, ValueType::Text, Presence::Sometimes)
+        .set_by([])
         .with_key("ecs-workbench:RecordingAge", ValueType::Number, Presence::Sometimes)
 }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::net::IpAddr;
 
+use crate::action::{ActionName, ActionPattern};
 use crate::conditions::KeyTest;
 use crate::context::Context;
 use crate::document::{Effect, Statement};
@@ -15,12 +16,26 @@ use super::elements::nearest;
 use super::sites::{ElementSites, StatementSites};
 use super::{Lint, Linter, Severity};
 
+/// So many of the actions that set a key are named.
+const MOST_NAMED_SETTERS: usize = 4;
+
 impl Linter<'_> {
     pub(super) fn conditions(&mut self, statement: &Statement, sites: &StatementSites) {
         let tests = statement.conditions.tests();
+        if let Some(block) = sites.condition.as_ref().filter(|_| tests.is_empty()) {
+            self.mark(
+                Severity::Suggestion,
+                Lint::EmptyCondition,
+                block,
+                "Condition is empty, which is no condition at all",
+                "remove it, or fill it",
+            );
+        }
         for (test, places) in tests.iter().zip(&sites.conditions) {
             self.key(statement.effect, test, places);
-            self.absence(statement.effect, test, places);
+            if !self.never_set(statement, test, places) {
+                self.absence(statement.effect, test, places);
+            }
             self.values(test, places);
         }
         for (place, (test, places)) in tests.iter().zip(&sites.conditions).enumerate() {
@@ -98,6 +113,59 @@ impl Linter<'_> {
             ValueType::Address => "IpAddress or NotIpAddress",
         };
         self.mark(severity, Lint::KeyOfOtherType, &places.name, message, format!("use {family}"));
+    }
+
+    /// Whether no request of the statement carries the key, so that its test comes out the same for all of them: it fails
+    /// under a positive operator and holds under a negated one. Entries of Action of which that is true while others set
+    /// the key are told too.
+    fn never_set(&mut self, statement: &Statement, test: &KeyTest, places: &ElementSites) -> bool {
+        let Some(setters) = self.vocabulary.key(test.key()).and_then(|facts| facts.setters) else {
+            return false;
+        };
+        let actions = &statement.actions;
+        let set = setters.iter().any(|setter| actions.cover(ActionName::split(setter)));
+        let sets =
+            |pattern: &ActionPattern| setters.iter().any(|setter| pattern.matches(ActionName::split(setter)));
+        let idle: Vec<&str> = actions
+            .patterns
+            .iter()
+            .zip(&actions.spelled)
+            .filter(|(pattern, _)| set && !actions.negated && !sets(pattern))
+            .map(|(_, spelled)| &**spelled)
+            .collect();
+        if set && idle.is_empty() {
+            return false;
+        }
+        let so = match (statement.effect, test.operator().negated) {
+            (Effect::Deny, false) => "this Deny never holds, and denies nothing",
+            (Effect::Deny, true) => {
+                "this condition always holds, and the Deny stops what it seems to leave out"
+            }
+            (Effect::Allow, false) => "this Allow never holds, and allows nothing",
+            (Effect::Allow, true) => {
+                "this condition always holds, and the Allow permits what it seems to leave out"
+            }
+        };
+        let (key, operator) = (test.key(), test.operator().name);
+        let message = if set {
+            format!("{key} is never set for {}; of these {so}", idle.join(", "))
+        } else {
+            format!(
+                "no action of this statement ever sets {key}, so that {operator} comes out alike for every request: {so}"
+            )
+        };
+        let mend = match setters.len() {
+            0 => "remove it; no action sets this key here".to_owned(),
+            most if most > MOST_NAMED_SETTERS => {
+                format!(
+                    "ask for it in a statement of actions that set it, such as {}",
+                    setters[..MOST_NAMED_SETTERS].join(", ")
+                )
+            }
+            _ => format!("ask for it in a statement of the actions that set it: {}", setters.join(", ")),
+        };
+        self.mark(Severity::SecurityWarning, Lint::ConditionKeyNeverSet, &places.name, message, mend);
+        !set
     }
 
     /// What happens to a request that does not carry the key.

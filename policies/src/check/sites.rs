@@ -26,6 +26,8 @@ pub(super) struct StatementSites {
     pub(super) actions: ElementSites,
     /// None in a trust policy.
     pub(super) resources: Option<ElementSites>,
+    /// The Condition, where one is written.
+    pub(super) condition: Option<Site>,
     pub(super) conditions: Vec<ElementSites>,
 }
 
@@ -52,6 +54,8 @@ impl StatementSites {
             whole: Site { at: node.at, pointer: path.pointer() },
             actions: element(node, path, ["Action", "NotAction"])?,
             resources: element(node, path, ["Resource", "NotResource"]),
+            condition: member(node, "Condition")
+                .map(|(at, _)| Site { at, pointer: path.child("Condition").pointer() }),
             conditions: conditions(node, path),
         })
     }

@@ -70,21 +70,40 @@ fn a_tail_of_zeros_is_damage() {
     assert_eq!((read.len(), good_end, trailing), (5, *ends.last().unwrap(), Trailing::Damaged));
 }
 
+/// What a search finds when it is interrupted as often as it lets itself be, and how often that was.
+fn searched(bytes: &[u8], offset: u64) -> (Searched, usize) {
+    let mut search = DamageSearch::new(offset);
+    let mut source = io::Cursor::new(bytes);
+    for pauses in 0.. {
+        match search.advance(&mut source, |_, offset| Ok(Some(offset)), || false).unwrap() {
+            Searched::Paused => {}
+            searched => return (searched, pauses),
+        }
+    }
+    unreachable!("a search is bounded")
+}
+
 /// What is read when damage is passed over, and the bytes that were.
 fn read_past_damage(bytes: &[u8]) -> (Vec<TerminalEvent>, Vec<u64>) {
-    let mut reader = SpoolReader::new(bytes, 0);
+    let mut begin = 0;
     let (mut events, mut passed) = (Vec::new(), Vec::new());
     loop {
+        let mut reader = SpoolReader::new(&bytes[usize::try_from(begin).unwrap()..], begin);
         while let Some(record) = reader.next_record().unwrap() {
             events.push(record.terminal_event().unwrap());
         }
+        let damage = reader.good_end();
         if reader.trailing() == Trailing::Nothing {
-            assert_eq!(reader.good_end(), bytes.len() as u64);
+            assert_eq!(damage, bytes.len() as u64);
             return (events, passed);
         }
-        match reader.pass_over_damage().unwrap() {
-            Some(bytes) => passed.push(bytes),
-            None => return (events, passed),
+        match searched(bytes, damage).0 {
+            Searched::Found { offset } => {
+                passed.push(offset - damage);
+                begin = offset;
+            }
+            Searched::Nothing => return (events, passed),
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -117,10 +136,78 @@ fn a_long_hole_is_passed_over() {
     for filler in [0_u8, 1, 0xff] {
         let hole = vec![filler; 3 * MAX_PAYLOAD_BYTES];
         let (read, passed) = read_past_damage(&[&bytes, &hole[..], &bytes].concat());
-        // A hole of zeros looks like the beginning of the record behind it.
         assert_eq!(read.len(), 2 * events.len(), "{filler}");
         assert_eq!(passed.iter().sum::<u64>(), hole.len() as u64);
     }
+}
+
+#[test]
+fn a_hole_is_passed_over_unread() {
+    /// A terabyte of nothing between two spools. What is read of it is counted.
+    struct Sparse<'a> {
+        begin: &'a [u8],
+        end: &'a [u8],
+        at: u64,
+        read: usize,
+    }
+    const HOLE: u64 = 1 << 40;
+    impl Read for Sparse<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let (first, hole_end) = (self.begin.len() as u64, self.begin.len() as u64 + HOLE);
+            let total = hole_end + self.end.len() as u64;
+            let mut count = 0;
+            while count < buffer.len() && self.at < total {
+                buffer[count] = if self.at < first {
+                    self.begin[usize::try_from(self.at).unwrap()]
+                } else if self.at < hole_end {
+                    0
+                } else {
+                    self.end[usize::try_from(self.at - hole_end).unwrap()]
+                };
+                count += 1;
+                self.at += 1;
+            }
+            self.read += count;
+            Ok(count)
+        }
+    }
+    impl io::Seek for Sparse<'_> {
+        fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+            let io::SeekFrom::Start(to) = to else { panic!("{to:?}") };
+            self.at = to;
+            Ok(to)
+        }
+    }
+    let (bytes, _) = spool_of(&sample());
+    let first = bytes.len() as u64;
+    for end in [&bytes[..], &[0; 100], &[]] {
+        let mut sparse = Sparse { begin: &bytes, end, at: 0, read: 0 };
+        let next_data = |_: &mut Sparse<'_>, offset: u64| {
+            let data = if offset < first { offset } else { offset.max(first + HOLE) };
+            Ok((data < first + HOLE + end.len() as u64).then_some(data))
+        };
+        let searched = DamageSearch::new(first).advance(&mut sparse, next_data, || true).unwrap();
+        let expected = match end.len() {
+            0 | 100 => Searched::Nothing,
+            _ => Searched::Found { offset: first + HOLE },
+        };
+        assert_eq!(searched, expected);
+        assert!(sparse.read < 1_000_000, "{} bytes are read", sparse.read);
+    }
+}
+
+#[test]
+fn a_search_is_bounded_and_can_be_interrupted() {
+    // Every fifth byte could begin a record whose checksum costs 128 KiB.
+    let dear = [0, 1, 0xff, 0xff, 0xff].repeat(200_000);
+    let (given_up, pauses) = searched(&dear, 0);
+    assert_eq!(given_up, Searched::GivenUp);
+    assert!(pauses > 10, "{pauses} pauses");
+    let (bytes, _) = spool_of(&sample());
+    let junk = vec![0xff; 1_000_000];
+    let (found, pauses) = searched(&[&junk[..], &bytes].concat(), 0);
+    assert_eq!(found, Searched::Found { offset: 1_000_000 });
+    assert!(pauses > 10, "{pauses} pauses");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use recording::{ExitStatus, Gap, Micros, TerminalEvent, TerminalEventKind, TerminalSize};
 
-/// Any bytes, pieces of UTF-8 split anywhere, resizes and gaps, at times that never decrease, and perhaps an exit.
+/// Any bytes, pieces of UTF-8 split anywhere, to either output, resizes and gaps, at times that never decrease, and perhaps an exit.
 pub(crate) fn terminal_events() -> impl Strategy<Value = Vec<TerminalEvent>> {
     let output = prop_oneof![
         3 => proptest::collection::vec(any::<u8>(), 0..40),
@@ -16,7 +16,8 @@ pub(crate) fn terminal_events() -> impl Strategy<Value = Vec<TerminalEvent>> {
         }),
     ];
     let kind = prop_oneof![
-        12 => output.prop_map(TerminalEventKind::Output),
+        9 => output.clone().prop_map(TerminalEventKind::Output),
+        4 => output.prop_map(TerminalEventKind::ErrorOutput),
         1 => (any::<u16>(), any::<u16>())
             .prop_map(|(columns, rows)| TerminalEventKind::Resize(TerminalSize { columns, rows })),
         1 => (any::<String>(), any::<u64>())
@@ -43,35 +44,62 @@ pub(crate) fn terminal_events() -> impl Strategy<Value = Vec<TerminalEvent>> {
 ///
 /// A character that was split across reads is allowed to have the time of the read that completed it, so the
 /// expected times are those of an independent model: the bytes at the end of a read that could still become a
-/// character take the time of the next output; a gap and an exit end the wait.
+/// character take the time of the next output of the same way; a gap and an exit end the wait.
 pub(crate) fn by_byte(events: &[TerminalEvent], completes_characters: bool) -> Vec<(Micros, Item)> {
     let mut items = Vec::new();
-    let mut waiting: Vec<u8> = Vec::new();
+    let mut output = Waiting { bytes: Vec::new(), item: Item::Byte };
+    let mut error_output = Waiting { bytes: Vec::new(), item: Item::ErrorByte };
     for event in events {
         match &event.kind {
             TerminalEventKind::Output(bytes) => {
-                waiting.extend_from_slice(bytes);
-                let held = if completes_characters { begun(&waiting) } else { 0 };
-                let rest = waiting.split_off(waiting.len() - held);
-                items.extend(waiting.drain(..).map(|byte| (event.at, Item::Byte(byte))));
-                waiting = rest;
+                items.extend(output.take(event.at, bytes, completes_characters))
+            }
+            TerminalEventKind::ErrorOutput(bytes) => {
+                items.extend(error_output.take(event.at, bytes, completes_characters));
             }
             other => {
                 if !matches!(other, TerminalEventKind::Resize(_)) {
-                    items.extend(waiting.drain(..).map(|byte| (event.at, Item::Byte(byte))));
+                    items.extend(output.take(event.at, b"", false));
+                    items.extend(error_output.take(event.at, b"", false));
                 }
                 items.push((event.at, Item::Other(other.clone())));
             }
         }
     }
     let end = events.last().map(|event| event.at).unwrap_or_default();
-    items.extend(waiting.drain(..).map(|byte| (end, Item::Byte(byte))));
+    items.extend(output.take(end, b"", false));
+    items.extend(error_output.take(end, b"", false));
     items
+}
+
+struct Waiting {
+    bytes: Vec<u8>,
+    item: fn(u8) -> Item,
+}
+
+impl Waiting {
+    fn take(&mut self, at: Micros, bytes: &[u8], completes_characters: bool) -> Vec<(Micros, Item)> {
+        self.bytes.extend_from_slice(bytes);
+        let held = if completes_characters { begun(&self.bytes) } else { 0 };
+        let rest = self.bytes.split_off(self.bytes.len() - held);
+        let whole = std::mem::replace(&mut self.bytes, rest);
+        whole.into_iter().map(|byte| (at, (self.item)(byte))).collect()
+    }
+}
+
+/// The bytes of these items in their order.
+pub(crate) fn bytes_of(items: &[(Micros, Item)]) -> Vec<u8> {
+    let bytes = items.iter().filter_map(|(_, item)| match item {
+        Item::Byte(byte) | Item::ErrorByte(byte) => Some(*byte),
+        Item::Other(_) => None,
+    });
+    bytes.collect()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
     Byte(u8),
+    ErrorByte(u8),
     Other(TerminalEventKind),
 }
 

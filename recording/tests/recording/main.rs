@@ -4,7 +4,9 @@
 
 mod damage;
 mod document;
+mod expected;
 mod generated;
 mod round_trip;
 mod sealed;
+mod streams;
 mod verdicts;

@@ -1,10 +1,12 @@
 //! Whole sealed recordings, made as an agent makes them.
 
+use recording::events::{EventLine, totals_of};
 use recording::{
-    AccountId, AgentId, Compressor, CutPolicy, CutterState, DocumentFormat, EvidenceName, InstanceId,
-    Manifest, MemorySource, Micros, RecordingEnd, RecordingKind, SealedManifest, SealingKey, Segment,
-    SegmentCutter, Start, StartReference, StreamEntry, TerminalEvent, TerminalEventKind,
-    TerminalSessionToken, TerminalSize, Timestamp, seal,
+    AccountId, AgentId, CaptureKind, ChainValue, Compressor, CutPolicy, CutterState, DocumentFormat,
+    EvidenceName, Expected, InstanceId, Integrity, Manifest, MemorySource, Micros, ObjectSource, Recorder,
+    RecordingEnd, SealedManifest, SealingKey, Segment, SegmentCutter, SegmentHeader, Start, StartReference,
+    Stream, StreamEntry, TerminalEvent, TerminalEventKind, TerminalSessionToken, TerminalSize, Timestamp,
+    Totals, Trust, Verification, seal, verify,
 };
 
 pub(crate) fn key() -> SealingKey {
@@ -15,7 +17,7 @@ pub(crate) fn start() -> Start {
     Start {
         format: DocumentFormat::V1,
         recording: TerminalSessionToken::parse("000102030405060708090a0b0c0d0e0f").unwrap(),
-        kind: RecordingKind::Terminal,
+        kind: CaptureKind::Terminal,
         account: AccountId::parse("1234567890123456").unwrap(),
         instance: InstanceId::parse("i-example").unwrap(),
         agent: AgentId::parse("agent-00112233445566778899aabbccddeeff").unwrap(),
@@ -23,8 +25,9 @@ pub(crate) fn start() -> Start {
         agent_recording_number: 1,
         previous_manifest: None,
         configuration_revision: 3,
+        recorder: Recorder::SameUser,
         started_at: Timestamp::from_millis(1_700_103_579_123),
-        terminal: TerminalSize { columns: 80, rows: 24 },
+        terminal: Some(TerminalSize { columns: 80, rows: 24 }),
         command: Some(vec!["bash".to_owned(), "-l".to_owned()]),
         claimed_user: Some("ana".to_owned()),
         term: Some("xterm-256color".to_owned()),
@@ -82,6 +85,7 @@ pub(crate) fn manifest(
         duration,
         end: exit.unwrap_or(RecordingEnd::Interrupted { reason: "the agent was stopped".to_owned() }),
         streams: vec![stream],
+        sealed_by: None,
     }
 }
 
@@ -94,6 +98,27 @@ pub(crate) fn put_sealed(source: &mut MemorySource, number: u32, sealed: &Sealed
     put(source, EvidenceName::ManifestSignature(number), &sealed.signature);
 }
 
+/// What is found out when nothing is expected and any signer will do.
+pub(crate) fn check(source: &dyn ObjectSource) -> Verification {
+    verify(source, &Expected::default(), Trust::AnySigner).unwrap()
+}
+
+/// Demands that this object contradicts the rest, for this reason.
+pub(crate) fn inconsistent(verification: &Verification, object: &str, why: &str) {
+    let Integrity::Inconsistent { object: found, why: said } = &verification.integrity else {
+        panic!("{verification:?}");
+    };
+    assert!(found == object && said.contains(why), "{verification:?}");
+}
+
+/// Demands that it is proven up to here and something is missing, for this reason.
+pub(crate) fn prefix(verification: &Verification, up_to: Option<u64>, why: &str) {
+    let Integrity::ProvenPrefix { up_to: found, why: said } = &verification.integrity else {
+        panic!("{verification:?}");
+    };
+    assert!(*found == up_to.map(Micros::new) && said.contains(why), "{verification:?}");
+}
+
 /// A whole sealed recording of these events.
 pub(crate) fn record(events: &[TerminalEvent], cuts: &[usize]) -> MemorySource {
     let document = start().to_document();
@@ -101,7 +126,7 @@ pub(crate) fn record(events: &[TerminalEvent], cuts: &[usize]) -> MemorySource {
     let mut source = MemorySource::default();
     put(&mut source, EvidenceName::Start, &document);
     for segment in &segments {
-        let name = EvidenceName::Segment { stream: segment.stream, number: segment.number };
+        let name = EvidenceName::Segment { stream: segment.header.stream, number: segment.header.number };
         put(&mut source, name, &segment.bytes);
     }
     let entry = state.stream_entry(segments.iter().map(Segment::entry).collect());
@@ -109,7 +134,54 @@ pub(crate) fn record(events: &[TerminalEvent], cuts: &[usize]) -> MemorySource {
     source
 }
 
-/// A small recording with everything in it: text, a split character, bytes that are no text, a resize, a gap, an exit.
+/// A segment of the stream `events` with these lines, behind another.
+pub(crate) fn event_segment(
+    start_document: &[u8],
+    number: u32,
+    behind: Option<&Segment>,
+    lines: &[EventLine],
+) -> Segment {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let content = Compressor::new().unwrap().compress(text.as_bytes()).unwrap();
+    let (first, last) = (lines.first().unwrap(), lines.last().unwrap());
+    let times = (first.at, last.at);
+    segment_of(Stream::Events, start_document, number, behind, times, &content, totals_of(lines))
+}
+
+/// A segment of any stream, with these bytes behind its header.
+pub(crate) fn segment_of(
+    stream: Stream,
+    start_document: &[u8],
+    number: u32,
+    behind: Option<&Segment>,
+    (first_at, last_at): (Micros, Micros),
+    content: &[u8],
+    totals: Totals,
+) -> Segment {
+    let header = SegmentHeader {
+        recording: start().recording,
+        stream,
+        number,
+        first_at,
+        chain_before: behind.map_or(ChainValue::first(start_document, stream), |before| before.chain_after),
+        prelude: Vec::new(),
+    };
+    Segment::new(header, content, last_at, totals).unwrap()
+}
+
+/// What the manifest says of a stream with these segments.
+pub(crate) fn stream_entry(stream: Stream, start_document: &[u8], segments: &[Segment]) -> StreamEntry {
+    let first = ChainValue::first(start_document, stream);
+    StreamEntry {
+        stream,
+        segments: segments.iter().map(Segment::entry).collect(),
+        final_chain: segments.last().map_or(first, |last| last.chain_after),
+        totals: segments.iter().fold(Totals::default(), |sum, segment| sum.plus(&segment.totals)),
+    }
+}
+
+/// A small recording with everything in it: text, a split character, bytes that are no text, standard error, a resize, a gap,
+/// an exit.
 pub(crate) fn sample_events() -> Vec<TerminalEvent> {
     let at = Micros::new;
     vec![
@@ -118,6 +190,7 @@ pub(crate) fn sample_events() -> Vec<TerminalEvent> {
         TerminalEvent::output(at(250_500), b"\xac \x1b[1mbold\x1b[0m"),
         TerminalEvent::resize(at(1_500_000), TerminalSize { columns: 100, rows: 30 }),
         TerminalEvent::output(at(2_000_000), b"\xff\x00\xfe"),
+        TerminalEvent::error_output(at(2_000_001), b"no such file\n\xfe"),
         TerminalEvent::gap(at(2_500_000), "the spool was full", 42),
         TerminalEvent::exit(at(61_000_001), recording::ExitStatus::Code(3)),
     ]

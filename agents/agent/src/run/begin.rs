@@ -1,37 +1,41 @@
 //! How a session begins: by the configuration, if it can be kept.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::sync::Arc;
 
+use agent_protocol::capture::SpoolName;
 use agent_protocol::clock;
 use agent_protocol::configuration::{EffectiveConfiguration, SignedConfiguration};
 use agent_protocol::local::LocalReply;
-use recording::{RecordingKind, Start, TerminalSessionToken, TerminalSize, Timestamp};
-use rustix::fs::FlockOperation;
+use recording::{CaptureKind, Recorder, Start, TerminalSessionToken, TerminalSize, Timestamp};
 
 use super::Agent;
 use super::cutting::Cutter;
 use super::delivery;
+use super::recorder_process::RecorderNote;
 use super::session::{Note, Session};
-use crate::AGENT_VERSION;
+use crate::{AGENT_VERSION, account};
 
 const ROOT: u32 = 0;
 
 /// What `record` asked for.
 pub(super) struct Asked {
-    pub(super) kind: String,
+    pub(super) kind: CaptureKind,
     pub(super) command: Vec<String>,
-    pub(super) terminal: TerminalSize,
+    /// `None` where there is no terminal.
+    pub(super) terminal: Option<TerminalSize>,
     pub(super) term: Option<String>,
     pub(super) shell: Option<String>,
     /// Who asked, as the kernel says.
     pub(super) user_id: u32,
+    /// The process that asked, and that records.
+    pub(super) recorder: RecorderNote,
 }
 
 /// How a session begins, if it does.
 pub(super) enum Beginning {
-    /// It is recorded: the session, and its spool with the recorder's lock on it.
-    Recorded(Box<Session>, File),
+    /// It is recorded: the session, and its spools.
+    Recorded(Box<Session>, Vec<File>),
     /// It is not, and this is the answer.
     Answered(LocalReply),
 }
@@ -51,16 +55,16 @@ pub(super) fn begin(agent: &Agent, asked: Asked) -> Beginning {
                 "recording is off for instance {instance} (configuration revision {revision})"
             ));
         }
-        if configuration.failure_policy_of(&asked.kind).is_none() {
+        if configuration.failure_policy_of(asked.kind.as_str()).is_none() {
             return not_recorded(format!(
                 "the control plane asks for no {} recordings of instance {instance} (configuration revision {revision})",
                 asked.kind
             ));
         }
     }
-    if agent.capture(&asked.kind).is_none() {
-        return refuse(format!("this agent has no capture of kind {:?}", asked.kind));
-    }
+    let Some(segmenting) = agent.segmenting(asked.kind.as_str()) else {
+        return refuse(format!("this agent has no capture of kind {}", asked.kind));
+    };
     // Each costs descriptors and space that others need too.
     if asked.user_id != ROOT && agent.sessions.open_of(asked.user_id) >= agent.most_sessions_of_a_user {
         return refuse(format!(
@@ -68,11 +72,14 @@ pub(super) fn begin(agent: &Agent, asked: Asked) -> Beginning {
             asked.user_id, agent.most_sessions_of_a_user
         ));
     }
+    if let Some(why) = agent.damaged.refusal(asked.user_id, || agent.sessions.damaged()) {
+        return refuse(why);
+    }
     if let Err(why) = check_free_space(agent) {
         return refuse(why);
     }
-    match create(agent, asked, configuration) {
-        Ok((session, spool)) => Beginning::Recorded(Box::new(session), spool),
+    match create(agent, asked, segmenting.spools(), configuration) {
+        Ok((session, spools)) => Beginning::Recorded(Box::new(session), spools),
         Err(error) => refuse(format!("the recording cannot be kept: {error}")),
     }
 }
@@ -94,15 +101,16 @@ fn check_free_space(agent: &Agent) -> Result<(), String> {
 fn create(
     agent: &Agent,
     asked: Asked,
+    spools: Vec<SpoolName>,
     configuration: Option<(EffectiveConfiguration, SignedConfiguration)>,
-) -> std::io::Result<(Session, File)> {
+) -> std::io::Result<(Session, Vec<File>)> {
     let (revision, configuration) =
         configuration.map_or((0, None), |(configuration, signed)| (configuration.revision, Some(signed)));
     let mut ledger = agent.ledger.lock();
     let start = Start {
         format: recording::DocumentFormat::V1,
         recording: TerminalSessionToken::generate(),
-        kind: RecordingKind::Terminal,
+        kind: asked.kind,
         account: agent.identity.account_id.clone(),
         instance: agent.identity.instance_id.clone(),
         agent: agent.identity.agent_id.clone(),
@@ -110,6 +118,7 @@ fn create(
         agent_recording_number: ledger.next_recording_number,
         previous_manifest: ledger.last_manifest,
         configuration_revision: revision,
+        recorder: Recorder::SameUser,
         started_at: Timestamp::from_millis(agent.control_plane.now_millis()),
         terminal: asked.terminal,
         command: Some(asked.command),
@@ -119,35 +128,26 @@ fn create(
         agent_version: Some(AGENT_VERSION.to_owned()),
     };
     let note = Note {
-        kind: asked.kind,
+        kind: asked.kind.as_str().to_owned(),
+        spools,
         start_boottime_micros: clock::boottime_micros(),
         user_id: Some(asked.user_id),
+        recorder: Some(asked.recorder),
         configuration,
     };
-    let (session, spool) = Session::create(&agent.directory.spool(), start, note)?;
+    let begun = Session::create(&agent.directory.spool(), start, note)?;
     // The number is taken by the session's folder. If noting that fails, the next start reads it from there.
     ledger.next_recording_number += 1;
     agent.ledger.store(&ledger)?;
-    // The lock goes with the descriptor: it holds until the recorder ends, however it ends.
-    rustix::fs::flock(&spool, FlockOperation::NonBlockingLockExclusive)?;
-    Ok((session, spool))
+    Ok(begun)
 }
 
 /// The user's name, with the number the kernel vouches for.
 fn user_of(user_id: u32) -> String {
-    let name = fs::read_to_string("/etc/passwd").ok().and_then(|text| find_user(&text, user_id));
-    match name {
-        Some(name) => format!("{name} (uid {user_id})"),
+    match account::in_passwd(user_id) {
+        Some(account) => format!("{} (uid {user_id})", account.name),
         None => format!("uid {user_id}"),
     }
-}
-
-fn find_user(passwd: &str, user_id: u32) -> Option<String> {
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(user_id)).then(|| name.to_owned())
-    })
 }
 
 /// From now on the session is cut and delivered.
@@ -158,17 +158,4 @@ pub(super) fn register(agent: &Arc<Agent>, cutter: &Cutter, session: Session) {
         cutter.follow(Arc::clone(&session));
     }
     tokio::spawn(delivery::deliver(Arc::clone(agent), session));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn users_have_names() {
-        let passwd = "root:x:0:0:root:/root:/bin/bash\nbad line\nana:x:1000:1000::/home/ana:/bin/sh\n";
-        assert_eq!(find_user(passwd, 1000).as_deref(), Some("ana"));
-        assert_eq!(find_user(passwd, 0).as_deref(), Some("root"));
-        assert_eq!(find_user(passwd, 7), None);
-    }
 }

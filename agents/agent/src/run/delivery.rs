@@ -1,6 +1,7 @@
 //! Delivery of one session: open, each segment under its grant, seal, erase. Every step may be repeated; it is woken by a notice and
 //! by a timer. When the control plane says that no later try can succeed, tries become rare, because a control plane can be mended.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use agent_protocol::recordings::{
 use recording::{ContentHash, EvidenceName};
 
 use super::Agent;
-use super::backoff::Backoff;
-use super::session::{CutRecord, Session};
+use super::session::{CutRecord, Session, StreamSpool};
+use crate::backoff::Backoff;
 use crate::client::CallError;
 
 /// How often a session is looked at without a notice.
@@ -21,6 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// How often a session is tried that the control plane will not have.
 const TRY_REFUSED_EVERY: Duration = Duration::from_secs(3600);
+
+/// The longest pause that a control plane can ask for.
+const LONGEST_ADVICE: Duration = Duration::from_secs(300);
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +44,31 @@ impl DeliveryError {
         matches!(self, DeliveryError::Call { source, .. } if source.is_final() && !self.is_forgotten())
     }
 
+    /// The control plane answers, and what it says keeps the recording in the spool.
+    fn keeps_it_waiting(&self) -> bool {
+        matches!(self, DeliveryError::Call { source: CallError::Refused { .. }, .. } if !self.is_forgotten())
+    }
+
+    /// Somebody has to mend it, or something else has to end first: trying often hastens nothing.
+    fn needs_patience(&self) -> bool {
+        const PATIENT: [AgentErrorCode; 3] = [
+            AgentErrorCode::StorageTargetUnusable,
+            AgentErrorCode::TooManyOpenRecordings,
+            AgentErrorCode::TooManyUnclaimedBytes,
+        ];
+        matches!(self, DeliveryError::Call { source, .. } if PATIENT.iter().any(|code| source.has_code(*code)))
+    }
+
+    /// How long the control plane asks to be left alone.
+    fn retry_after(&self) -> Duration {
+        match self {
+            DeliveryError::Call { source, .. } => {
+                source.retry_after().unwrap_or_default().min(LONGEST_ADVICE)
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
     /// The control plane does not know the recording any more: its database was restored. It is to be opened again.
     fn is_forgotten(&self) -> bool {
         matches!(self, DeliveryError::Call { source, .. } if source.has_code(AgentErrorCode::RecordingNotFound))
@@ -53,14 +82,17 @@ fn at(step: &'static str) -> impl Fn(CallError) -> DeliveryError {
 /// Delivers a session to its end.
 pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
     let mut backoff = Backoff::new();
+    let mut patient = Backoff::patient();
     let mut opened = false;
     let mut link_opened = agent.link_opened.subscribe();
+    let mut configured = agent.configured.subscribe();
     loop {
-        let delivered = {
-            // The semaphore is never closed; without a place the delivery would still be right.
-            let _place = agent.deliveries.acquire().await;
-            deliver_what_is_there(&agent, &session, &mut opened).await
-        };
+        let delivered = deliver_what_is_there(&agent, &session, &mut opened).await;
+        if let Err(error) = &delivered
+            && error.keeps_it_waiting()
+        {
+            session.progress().waits_because = Some(error.to_string());
+        }
         match delivered {
             Ok(true) => {
                 agent.sessions.remove(&session);
@@ -70,6 +102,7 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
             }
             Ok(false) => {
                 backoff.reset();
+                patient.reset();
                 session.accept();
                 tokio::select! {
                     () = session.changed.notified() => {}
@@ -85,6 +118,7 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
                 tokio::select! {
                     () = tokio::time::sleep(TRY_REFUSED_EVERY) => {}
                     _ = link_opened.changed() => {}
+                    _ = configured.changed() => {}
                 }
             }
             Err(error @ DeliveryError::Changed { .. }) => {
@@ -95,12 +129,14 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
             }
             Err(error) => {
                 opened &= !error.is_forgotten();
-                let wait = backoff.next();
+                let wait = if error.needs_patience() { patient.next() } else { backoff.next() };
+                let wait = wait.max(error.retry_after());
                 tracing::warn!(session = %session.token(), wait = ?wait, "delivery will be tried again: {error}");
                 session.progress().trouble = Some(error.to_string());
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
                     _ = link_opened.changed() => {}
+                    _ = configured.changed() => {}
                 }
             }
         }
@@ -113,18 +149,42 @@ async fn deliver_what_is_there(
     session: &Arc<Session>,
     opened: &mut bool,
 ) -> Result<bool, DeliveryError> {
+    // Each step waits for its own place, in the order of asking: a session with much to deliver holds up nobody's short one. The
+    // semaphore is never closed; without a place the delivery would still be right.
     if !*opened {
+        let _place = agent.deliveries.acquire().await;
         open(agent, session).await?;
         *opened = true;
+        let mut progress = session.progress();
+        if progress.waits_because.take().is_some() {
+            progress.trouble = None;
+        }
     }
+    let mut last_stream = 0;
+    // A stream that cannot be delivered now holds no other one up.
+    let (mut held_up, mut first_error) = (BTreeSet::new(), None);
     loop {
-        let progress = session.progress().clone();
-        if progress.acknowledged < progress.segments {
-            deliver_segment(agent, session, progress.acknowledged).await?;
-            session.progress().trouble = None;
-        } else if progress.sealed {
+        if let Some((stream, number)) = session.next_to_deliver(last_stream, &held_up) {
+            last_stream = stream;
+            let _place = agent.deliveries.acquire().await;
+            match deliver_segment(agent, session, stream, number).await {
+                Ok(()) => {
+                    let mut progress = session.progress();
+                    progress.trouble = None;
+                    progress.waits_because = None;
+                }
+                Err(error) => {
+                    held_up.insert(stream);
+                    first_error.get_or_insert(error);
+                }
+            }
+        } else if let Some(error) = first_error {
+            return Err(error);
+        } else if session.progress().sealed {
+            let _place = agent.deliveries.acquire().await;
             seal(agent, session).await?;
-            on_disk(session, |session| session.erase()).await?;
+            let damaged = Arc::clone(&agent.damaged);
+            on_disk(session, move |session| session.erase(&damaged)).await?;
             return Ok(true);
         } else {
             return Ok(false);
@@ -145,15 +205,23 @@ async fn open(agent: &Agent, session: &Session) -> Result<(), DeliveryError> {
     Ok(())
 }
 
-async fn deliver_segment(agent: &Agent, session: &Arc<Session>, number: u32) -> Result<(), DeliveryError> {
-    let (record, bytes) =
-        on_disk(session, move |session| Ok((session.cut_record(number)?, session.segment_bytes(number)?)))
-            .await?;
+/// Delivers a segment of one of the session's streams.
+async fn deliver_segment(
+    agent: &Agent,
+    session: &Arc<Session>,
+    stream: usize,
+    number: u32,
+) -> Result<(), DeliveryError> {
+    let (record, bytes) = on_stream(session, stream, move |spool| {
+        let record = spool.cut_record(number)?;
+        let bytes = spool.segment_bytes(&record)?;
+        Ok((record, bytes))
+    })
+    .await?;
     check_kept_bytes(&record, &bytes)?;
-    let stream = record.state.stream;
     let call = format!("/recordings/{}", session.token());
     let grant_request = GrantRequest {
-        object_name: EvidenceName::Segment { stream, number }.to_string(),
+        object_name: EvidenceName::Segment { stream: record.stream, number }.to_string(),
         length: record.entry.length,
         sha256: record.entry.sha256,
     };
@@ -170,20 +238,20 @@ async fn deliver_segment(agent: &Agent, session: &Arc<Session>, number: u32) -> 
         // It forgot segments that it had acknowledged: its database was restored. Their objects are where they were.
         tracing::warn!(session = %session.token(), "segments from {expected} on are reported once more");
         for forgotten in expected..number {
-            let forgotten = on_disk(session, move |session| session.cut_record(forgotten)).await?;
+            let forgotten = on_stream(session, stream, move |spool| spool.cut_record(forgotten)).await?;
             report(agent, session, &forgotten).await.map_err(at("reporting a segment once more"))?;
         }
         report(agent, session, &record).await.map_err(at("reporting a segment"))?;
     }
     // INVARIANT: only here, after the acknowledgement, is anything erased: it was the only copy.
-    on_disk(session, move |session| session.erase_segment(&record)).await
+    on_stream(session, stream, move |spool| spool.erase_segment(&record)).await
 }
 
 /// Says that a segment's object is there.
 async fn report(agent: &Agent, session: &Session, record: &CutRecord) -> Result<(), CallError> {
     let number = record.entry.number;
     let segment = SegmentRequest {
-        stream: record.state.stream.name().to_owned(),
+        stream: record.stream.name().to_owned(),
         number,
         length: record.entry.length,
         sha256: record.entry.sha256,
@@ -222,6 +290,15 @@ async fn seal(agent: &Agent, session: &Arc<Session>) -> Result<(), DeliveryError
         agent.control_plane.post(&call, &request).await.map_err(at("sealing the recording"))?;
     tracing::debug!(session = %session.token(), status = reply.status, "the control plane closed the recording");
     Ok(())
+}
+
+/// Runs file work on one of the session's streams.
+async fn on_stream<T: Send + 'static>(
+    session: &Arc<Session>,
+    stream: usize,
+    work: impl FnOnce(&StreamSpool) -> std::io::Result<T> + Send + 'static,
+) -> Result<T, DeliveryError> {
+    on_disk(session, move |session| work(&session.spools[stream])).await
 }
 
 /// Runs file work where it may take its time.

@@ -109,6 +109,7 @@ mod tests {
             ended_at: Timestamp::from_millis(0),
             duration: Micros::ZERO,
             end: RecordingEnd::Exited(ExitStatus::Code(0)),
+            sealed_by: None,
             streams: vec![],
         };
         recording::seal(&manifest, &SealingKey::generate())

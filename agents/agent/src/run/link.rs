@@ -19,10 +19,12 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::Agent;
-use super::backoff::Backoff;
+use crate::backoff::Backoff;
 use crate::{AGENT_VERSION, chain, enrol};
 
 const LARGEST_MESSAGE_BYTES: usize = 1024 * 1024;
+/// How often it is looked whether the control plane is to be told of other recordings that wait.
+const LOOK_AT_WAITING_EVERY: Duration = Duration::from_secs(5);
 /// A link that lived so long was a good one: the next dial comes soon.
 const GOOD_AFTER: Duration = Duration::from_secs(10);
 
@@ -93,6 +95,10 @@ async fn talk(agent: &Arc<Agent>, mut link: WebSocketStream<Upgraded>) -> Result
 
     let mut ping = interval(Duration::from_secs(PING_EVERY_SECONDS));
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut look = interval(LOOK_AT_WAITING_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // What the control plane was told last; after a link that was lost it may remember anything.
+    let mut told = None;
     let silent = Duration::from_secs(SILENT_AFTER_SECONDS);
     let mut heard = Instant::now();
     loop {
@@ -109,6 +115,14 @@ async fn talk(agent: &Arc<Agent>, mut link: WebSocketStream<Upgraded>) -> Result
                     // Pings are answered by the library.
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(chain(&error)),
+                }
+            }
+            _ = look.tick() => {
+                let waiting = agent.sessions.waiting();
+                if told.as_ref() != Some(&waiting) {
+                    let (recordings, reason) = waiting.clone();
+                    say(&mut link, &AgentMessage::Waiting { recordings, reason }).await?;
+                    told = Some(waiting);
                 }
             }
             _ = ping.tick() => {
@@ -138,7 +152,10 @@ async fn obey(
             .await
             .map_err(|error| error.to_string())?;
     match applied {
-        Ok(revision) => say(link, &AgentMessage::ConfigurationApplied { revision }).await,
+        Ok(revision) => {
+            agent.configured.send_if_modified(|known| std::mem::replace(known, revision) != revision);
+            say(link, &AgentMessage::ConfigurationApplied { revision }).await
+        }
         Err(why) => {
             tracing::error!("a configuration is not obeyed: {why}");
             Ok(())

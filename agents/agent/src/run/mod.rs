@@ -1,21 +1,25 @@
 //! `hansard-agent run`: the agent itself.
 
-mod backoff;
 mod begin;
 mod configuration;
 mod cutting;
+mod damage_search;
+mod damaged_quota;
 mod delivery;
+mod last_record;
 mod ledger;
 mod link;
+mod recorder_process;
 mod reserve;
 mod session;
 mod sessions;
+mod severed;
 mod socket;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use agent_protocol::Capture;
+use agent_protocol::Segmenting;
 use recording::SealingKey;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
@@ -26,10 +30,11 @@ use crate::client::{ControlPlane, Credentials};
 use crate::identity::{Identity, Keys};
 use crate::settings::RunOptions;
 use crate::state_directory::StateDirectory;
-use crate::{captures, logging};
+use crate::{capture_kinds, logging};
 
 use configuration::AppliedConfiguration;
 use cutting::Cutter;
+use damaged_quota::DamagedQuota;
 use ledger::Ledger;
 use reserve::Reserve;
 use sessions::Sessions;
@@ -43,7 +48,7 @@ struct Agent {
     directory: StateDirectory,
     identity: Identity,
     sealing: SealingKey,
-    captures: Vec<Box<dyn Capture>>,
+    capture_kinds: Vec<Box<dyn Segmenting>>,
     configuration: AppliedConfiguration,
     ledger: Ledger,
     sessions: Sessions,
@@ -51,26 +56,40 @@ struct Agent {
     minimum_free_bytes: u64,
     most_sessions_of_a_user: usize,
     reserve: Reserve,
-    /// How many sessions are delivered at once: a long outage must not end in a stampede.
+    damaged: Arc<DamagedQuota>,
+    /// How many steps of deliveries are taken at once: a long outage must not end in a stampede.
     deliveries: Semaphore,
     /// Grows each time the link opens: whoever waits for the control plane tries at once.
     link_opened: watch::Sender<u64>,
+    /// The revision of the configuration that was put in force last: whoever waits for a better one tries at once.
+    configured: watch::Sender<u64>,
 }
 
 impl Agent {
     fn load(directory: StateDirectory, options: &RunOptions) -> Result<Agent, String> {
         let identity = Identity::get(&directory)?;
         let keys = Keys::load(&identity.agent_id, &directory)?;
+        Agent::new(directory, identity, keys, options, capture_kinds())
+    }
+
+    fn new(
+        directory: StateDirectory,
+        identity: Identity,
+        keys: Keys,
+        options: &RunOptions,
+        capture_kinds: Vec<Box<dyn Segmenting>>,
+    ) -> Result<Agent, String> {
         let credentials = Credentials { agent_id: identity.agent_id.clone(), key: keys.authentication };
         let control_plane = ControlPlane::new(identity.server_url.clone(), Some(credentials))?;
         let configuration = AppliedConfiguration::load(&directory, &identity);
         let ledger = Ledger::load(&directory, &identity.agent_id)?;
+        let damaged = Arc::new(DamagedQuota::new(directory.spool()));
         let reserve = Reserve::new(&directory, options.minimum_free_bytes);
         Ok(Agent {
             directory,
             identity,
             sealing: keys.sealing,
-            captures: captures(),
+            capture_kinds,
             configuration,
             ledger,
             sessions: Sessions::default(),
@@ -78,13 +97,15 @@ impl Agent {
             minimum_free_bytes: options.minimum_free_bytes,
             most_sessions_of_a_user: options.most_sessions_of_a_user,
             reserve,
+            damaged,
             deliveries: Semaphore::new(MOST_DELIVERIES),
             link_opened: watch::Sender::new(0),
+            configured: watch::Sender::new(0),
         })
     }
 
-    fn capture(&self, kind: &str) -> Option<&dyn Capture> {
-        self.captures.iter().find(|capture| capture.capability().kind == kind).map(AsRef::as_ref)
+    fn segmenting(&self, kind: &str) -> Option<&dyn Segmenting> {
+        self.capture_kinds.iter().find(|offered| offered.capability().kind == kind).map(AsRef::as_ref)
     }
 }
 

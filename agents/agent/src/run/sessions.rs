@@ -52,6 +52,16 @@ impl Sessions {
         self.known().remove(session.token());
     }
 
+    /// Whose damaged spools take how many bytes, of the sessions that are not delivered yet.
+    pub(super) fn damaged(&self) -> Vec<(Option<u32>, u64)> {
+        let known: Vec<Arc<Session>> = self.known().values().cloned().collect();
+        known
+            .iter()
+            .filter(|session| session.is_damaged())
+            .map(|session| (session.note.user_id, session.spool_bytes()))
+            .collect()
+    }
+
     /// The tokens of the sessions that are being recorded.
     pub(super) fn open_tokens(&self) -> Vec<TerminalSessionToken> {
         let known = self.known();
@@ -60,6 +70,19 @@ impl Sessions {
             .filter(|session| !session.progress().sealed)
             .map(|session| session.token().clone())
             .collect()
+    }
+
+    /// How many sessions the control plane does not take, and what it says of most of them.
+    pub(super) fn waiting(&self) -> (u32, Option<String>) {
+        let mut reasons: BTreeMap<String, u32> = BTreeMap::new();
+        for session in self.known().values() {
+            if let Some(reason) = session.progress().waits_because.clone() {
+                *reasons.entry(reason).or_default() += 1;
+            }
+        }
+        let recordings = reasons.values().sum();
+        let commonest = reasons.into_iter().max_by_key(|(_, sessions)| *sessions);
+        (recordings, commonest.map(|(reason, _)| reason))
     }
 
     pub(super) fn link_is_open(&self) {
@@ -84,6 +107,7 @@ impl Sessions {
             link: if link.connected { LinkState::Connected } else { LinkState::Connecting },
             last_error: link.trouble.clone(),
             sessions,
+            damaged_files: None,
         }
     }
 }

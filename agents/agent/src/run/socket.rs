@@ -17,7 +17,9 @@ use tokio::sync::Semaphore;
 use super::Agent;
 use super::begin::{self, Asked, Beginning};
 use super::cutting::Cutter;
-use super::session::{self, Session};
+use super::damaged_quota;
+use super::recorder_process::RecorderProcess;
+use super::session::Session;
 use crate::state_directory::StateDirectory;
 use crate::{durable, local_socket};
 
@@ -25,8 +27,9 @@ use crate::{durable, local_socket};
 const SOCKET_MODE: u32 = 0o666;
 /// How many requests are answered at once; more wait.
 const MOST_WORKERS: usize = 4;
-/// How many connections one user may hold.
+/// How many connections one user may hold. Root, who can do anything to the agent, may hold any number.
 const MOST_OF_ONE_USER: usize = 64;
+const ROOT: u32 = 0;
 /// A request that takes longer to arrive is not waited for.
 const REQUEST_WITHIN: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_TROUBLE: Duration = Duration::from_millis(100);
@@ -63,10 +66,13 @@ pub(super) async fn accept(agent: Arc<Agent>, listener: UnixListener, cutter: Cu
                 continue;
             }
         };
-        let Ok(peer) = rustix::net::sockopt::socket_peercred(&stream) else { continue };
-        let user_id = peer.uid.as_raw();
-        // Nobody can keep others from recording by holding connections: theirs are closed, unanswered.
-        let Some(caller) = callers.admit(user_id) else { continue };
+        let Ok(peer) = stream.peer_cred() else { continue };
+        let user_id = peer.uid();
+        // Nobody can keep others from recording by holding connections: they are told to come again.
+        let Some(caller) = callers.admit(user_id) else {
+            turn_away(stream, user_id);
+            continue;
+        };
         let (agent, cutter, workers) = (Arc::clone(&agent), cutter.clone(), Arc::clone(&workers));
         tokio::spawn(async move {
             if let Err(error) = serve(&agent, &cutter, &workers, stream, user_id).await {
@@ -74,6 +80,16 @@ pub(super) async fn accept(agent: Arc<Agent>, listener: UnixListener, cutter: Cu
             }
             drop(caller);
         });
+    }
+}
+
+/// Says why nothing is answered, without waiting for anything.
+fn turn_away(stream: tokio::net::UnixStream, user_id: u32) {
+    let reason = format!("user {user_id} has {MOST_OF_ONE_USER} requests that wait for the agent's answer");
+    tracing::debug!(user_id, "a local request is turned away: {reason}");
+    // It does not block, and what nobody wants to hear is lost.
+    if let Ok(stream) = stream.into_std() {
+        let _ = local_socket::send(&stream, &LocalReply::Busy { reason }, &[]);
     }
 }
 
@@ -132,6 +148,9 @@ impl Callers {
     }
 
     fn admit(self: &Arc<Self>, user_id: u32) -> Option<Caller> {
+        if user_id == ROOT {
+            return Some(Caller { callers: Arc::clone(self), user_id });
+        }
         let mut connections = self.lock();
         let held = connections.entry(user_id).or_default();
         if *held >= MOST_OF_ONE_USER {
@@ -170,31 +189,43 @@ fn answer(
             let may_see = user_id == 0 || user_id == ours;
             let mut status = agent.sessions.status(may_see);
             if may_see {
-                let damaged = session::list_damaged(&agent.directory.spool()).map_err(io::Error::other)?;
-                status.sessions.extend(damaged);
+                let kept = damaged_quota::list_kept(&agent.directory.spool()).map_err(io::Error::other)?;
+                status.sessions.extend(kept);
             }
-            local_socket::send(stream, &LocalReply::Status { status: Box::new(status) }, None)?;
+            let only = (!may_see).then_some(user_id);
+            status.damaged_files = agent.damaged.describe(only, || agent.sessions.damaged());
+            local_socket::send(stream, &LocalReply::Status { status: Box::new(status) }, &[])?;
             Ok(None)
         }
         LocalRequest::Begin { kind, command, columns, rows, term, shell } => {
-            let terminal = TerminalSize { columns: columns.max(1), rows: rows.max(1) };
-            match begin::begin(agent, Asked { kind, command, terminal, term, shell, user_id }) {
+            let recorder = match RecorderProcess::of_peer(stream) {
+                Ok(process) => process.note().clone(),
+                Err(error) => {
+                    let reason = format!("the process that asks cannot be watched: {error}");
+                    tracing::warn!(user_id, "a session is refused: {reason}");
+                    local_socket::send(stream, &LocalReply::Refused { reason }, &[])?;
+                    return Ok(None);
+                }
+            };
+            let terminal = (columns > 0 && rows > 0).then_some(TerminalSize { columns, rows });
+            match begin::begin(agent, Asked { kind, command, terminal, term, shell, user_id, recorder }) {
                 Beginning::Answered(reply) => {
                     if let LocalReply::Refused { reason } = &reply {
                         tracing::warn!(user_id, "a session is refused: {reason}");
                     }
-                    local_socket::send(stream, &reply, None)?;
+                    local_socket::send(stream, &reply, &[])?;
                     Ok(None)
                 }
-                Beginning::Recorded(session, spool) => {
+                Beginning::Recorded(session, spools) => {
                     let token = session.token().clone();
                     tracing::info!(session = %token, user_id, "a session begins");
                     let reply = LocalReply::Recorded {
                         terminal_session_token: token,
+                        spools: session.note.spools.clone(),
                         start_boottime_micros: session.note.start_boottime_micros,
                         least_free_bytes: agent.minimum_free_bytes / 4,
                     };
-                    if let Err(error) = local_socket::send(stream, &reply, Some(&spool)) {
+                    if let Err(error) = local_socket::send(stream, &reply, &spools) {
                         tracing::warn!(session = %session.token(), "nobody heard that the session begins: {error}");
                     }
                     Ok(Some(*session))

@@ -1,7 +1,8 @@
 //! An instance: a state directory, an agent that is started and killed, and people who record.
 
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -11,6 +12,7 @@ use recording::TerminalSessionToken;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::append_only::allow_changes_below;
 use crate::control_plane::{ControlPlane, INSTANCE, JOIN_TOKEN};
 use crate::person::Person;
 
@@ -35,6 +37,8 @@ pub(crate) struct Instance {
     agent: Option<Agent>,
     run_arguments: Vec<String>,
     mounted: bool,
+    /// Whose it is, if it is not this process's user's, and the copy of the program that this user can run.
+    owner: Option<(u32, Program)>,
 }
 
 struct Agent {
@@ -52,7 +56,16 @@ impl Instance {
             agent: None,
             run_arguments: Vec::new(),
             mounted: false,
+            owner: None,
         }
+    }
+
+    /// An instance on which everything of the agent belongs to a user without rights. Only root can make one.
+    pub(crate) fn of_user(user_id: u32) -> Self {
+        let mut instance = Instance::new();
+        std::os::unix::fs::chown(instance.folder.path(), Some(user_id), Some(user_id)).unwrap();
+        instance.owner = Some((user_id, Program::for_everybody()));
+        instance
     }
 
     /// An enrolled instance whose agent runs.
@@ -91,7 +104,10 @@ impl Instance {
 
     /// The agent program on this instance, with nothing else of this process's environment that it could take for its own.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(AGENT);
+        let mut command = match &self.owner {
+            None => Command::new(AGENT),
+            Some((user_id, program)) => program.run_by(*user_id),
+        };
         command
             .arg("--state-dir")
             .arg(self.state_dir())
@@ -205,9 +221,38 @@ impl Drop for Instance {
                 eprintln!("the agent's log:\n{}", agent.log.lock().unwrap());
             }
         }
+        allow_changes_below(&self.state_dir());
         if self.mounted {
             let _ = Command::new("umount").arg("--lazy").arg(self.state_dir()).status();
         }
+    }
+}
+
+/// A copy of the program that everybody may run, on a path that everybody may pass.
+pub(crate) struct Program {
+    folder: TempDir,
+}
+
+impl Program {
+    pub(crate) fn for_everybody() -> Self {
+        let everybody = std::fs::Permissions::from_mode(0o755);
+        let folder = tempfile::Builder::new().permissions(everybody).tempdir_in("/tmp").unwrap();
+        let program = Program { folder };
+        // By a process of its own: a copy that this one had open for writing could not be run as long as a child of
+        // another test, between its fork and its exec, had it too.
+        assert!(Command::new("cp").arg(AGENT).arg(program.path()).status().unwrap().success());
+        program
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("hansard-agent")
+    }
+
+    /// The program, run by a user without rights.
+    pub(crate) fn run_by(&self, user_id: u32) -> Command {
+        let mut command = Command::new(self.path());
+        command.current_dir("/").stdin(Stdio::null()).uid(user_id).gid(user_id);
+        command
     }
 }
 

@@ -1,7 +1,7 @@
 //! A control plane in this process. It checks everything an agent sends as the Agent API demands: tokens, order, hashes, chains,
 //! signatures, and at the end the whole recording.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::BufReader;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,8 +18,8 @@ use agent_protocol::recordings::{
 };
 use agent_protocol::{AgentClaims, AgentErrorCode, ErrorReply, PrivateKey, SignedConfiguration, clock};
 use recording::{
-    AccountId, AgentId, ChainValue, ContentHash, InstanceId, Manifest, MemorySource, ObjectName,
-    RecordingEnd, Region, Start, Stream, TerminalSessionToken, Verdict,
+    AccountId, AgentId, ChainValue, ContentHash, Expected, InstanceId, Integrity, Manifest, MemorySource,
+    ObjectName, RecordingEnd, Region, Standing, Start, Stream, TerminalSessionToken, Trust, TrustedKey,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -60,18 +60,20 @@ impl Recording {
 
     /// Every event, after the whole recording was verified.
     pub(crate) fn events(&self) -> Vec<recording::TerminalEvent> {
-        let verification = recording::verify(&self.objects, Some(&[self.start().agent_sealing_key])).unwrap();
-        assert_eq!(verification.verdict, Verdict::Complete { manifest: 0 });
-        assert!(matches!(verification.signer, recording::Signer::Agent { trusted: true, .. }));
+        let trusted = TrustedKey { key: self.start().agent_sealing_key, enrolment: None };
+        let verification =
+            recording::verify(&self.objects, &Expected::default(), Trust::Enrolled(&trusted)).unwrap();
+        assert_eq!(verification.integrity, Integrity::Complete { manifest: 0 });
+        assert!(matches!(verification.signer.unwrap().standing, Standing::Trusted(_)));
         recording::decode_recording(&self.objects).unwrap().events
     }
 
     /// Every byte that was output.
     pub(crate) fn output(&self) -> Vec<u8> {
         let mut output = Vec::new();
-        for event in self.events() {
-            if let recording::TerminalEventKind::Output(bytes) = event.kind {
-                output.extend_from_slice(&bytes);
+        for event in &self.events() {
+            if let Some(bytes) = event.kind.shown() {
+                output.extend_from_slice(bytes);
             }
         }
         output
@@ -89,6 +91,12 @@ pub(crate) struct State {
     pub(crate) away: bool,
     /// Every new recording is refused for good.
     pub(crate) refuses_recordings: bool,
+    /// Calls that end so are not answered but with this, and with the advice to come back much later.
+    pub(crate) puts_off: Option<(&'static str, AgentErrorCode)>,
+    /// Every kind of call is too much when it comes first; these were.
+    pub(crate) throttled: Option<BTreeSet<String>>,
+    /// What agents said of recordings that wait.
+    pub(crate) waiting: Vec<(u32, Option<String>)>,
     /// Its clock, seconds ahead of the real one.
     pub(crate) clock_ahead: i64,
     /// Configurations are signed with a key that was never pinned.
@@ -125,6 +133,9 @@ impl ControlPlane {
             recording_on: true,
             away: false,
             refuses_recordings: false,
+            puts_off: None,
+            throttled: None,
+            waiting: Vec::new(),
             clock_ahead: 0,
             forges_configurations: false,
             applied_revisions: Vec::new(),
@@ -194,6 +205,8 @@ impl ControlPlane {
                         retryable: code.retryable(),
                         expected_number,
                     };
+                    let puts_off = self.state().puts_off.is_some_and(|(_, with)| with == code);
+                    let date = if puts_off { format!("{date}\r\nRetry-After: 3600") } else { date };
                     http::write_reply(
                         &mut writer,
                         code.status(),
@@ -225,10 +238,19 @@ impl ControlPlane {
         if (request.method.as_str(), path.as_slice()) == ("POST", &["enrol"]) {
             return self.enrol(parse(request)?);
         }
+        if let Some(throttled) = &mut self.state().throttled {
+            let kind = if path[0] == "uploads" { path[0] } else { path[path.len() - 1] };
+            if throttled.insert(kind.to_owned()) {
+                return Err((AgentErrorCode::Throttling, None));
+            }
+        }
         if let ("PUT", ["uploads", grant]) = (request.method.as_str(), path.as_slice()) {
             return self.upload(grant, &request.body);
         }
         self.authenticate(request)?;
+        if let Some((_, code)) = self.state().puts_off.filter(|(call, _)| request.path.ends_with(call)) {
+            return Err((code, None));
+        }
         match (request.method.as_str(), path.as_slice()) {
             ("GET", ["configuration"]) => {
                 let configuration = self.configuration();
@@ -447,13 +469,15 @@ impl ControlPlane {
                 pushed = revision;
             }
             match link.read() {
-                Ok(Message::Text(text)) => {
-                    if let AgentMessage::ConfigurationApplied { revision } =
-                        serde_json::from_str(&text).unwrap()
-                    {
+                Ok(Message::Text(text)) => match serde_json::from_str(&text).unwrap() {
+                    AgentMessage::ConfigurationApplied { revision } => {
                         self.state().applied_revisions.push(revision);
                     }
-                }
+                    AgentMessage::Waiting { recordings, reason } => {
+                        self.state().waiting.push((recordings, reason));
+                    }
+                    AgentMessage::Hello { .. } => {}
+                },
                 Ok(_) => {}
                 Err(tungstenite::Error::Io(error))
                     if matches!(

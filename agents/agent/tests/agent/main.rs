@@ -3,10 +3,18 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests and what serves only them")]
 
+mod append_only;
 mod bench;
 mod control_plane;
+mod ending_signals;
 mod enrolment;
 mod faults;
 mod http;
+mod job_control;
+mod neighbours;
 mod person;
+mod pipes;
 mod sessions;
+mod shell;
+mod tampering;
+mod waiting;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use recording::TerminalSessionToken;
 use rustix::pty::OpenptFlags;
-use rustix::termios::{Termios, Winsize};
+use rustix::termios::{LocalModes, Termios, Winsize};
 
 use crate::bench::{AGENT, eventually, text, token_in};
 
@@ -16,6 +16,7 @@ pub(crate) struct Person {
     other_end: std::fs::File,
     screen: Arc<Mutex<Vec<u8>>>,
     process: Child,
+    modes_before: LocalModes,
 }
 
 impl Person {
@@ -28,6 +29,8 @@ impl Person {
         let other_end = rustix::pty::ioctl_tiocgptpeer(&terminal, flags).unwrap();
         let size = Winsize { ws_col: 80, ws_row: 24, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&terminal, size).unwrap();
+
+        let modes_before = rustix::termios::tcgetattr(&other_end).unwrap().local_modes;
 
         let stdio = || Stdio::from(other_end.try_clone().unwrap());
         let process = Command::new(AGENT)
@@ -55,7 +58,7 @@ impl Person {
                 shown.lock().unwrap().extend_from_slice(&buffer[..read]);
             }
         });
-        Person { terminal, other_end: other_end.into(), screen, process }
+        Person { terminal, other_end: other_end.into(), screen, process, modes_before }
     }
 
     pub(crate) fn types(&mut self, keys: &str) {
@@ -67,8 +70,25 @@ impl Person {
         text(&self.screen.lock().unwrap())
     }
 
+    /// What was shown after this text, once it is so many bytes.
+    pub(crate) fn screen_bytes_after(&self, text: &str, length: usize) -> Option<Vec<u8>> {
+        let screen = self.screen.lock().unwrap();
+        let begin = screen.windows(text.len()).position(|window| window == text.as_bytes())? + text.len();
+        (screen.len() - begin == length).then(|| screen[begin..].to_vec())
+    }
+
     pub(crate) fn sees(&self, what: &str) {
-        let screen = || self.screen();
+        self.sees_after(0, what);
+    }
+
+    /// How many bytes were ever shown.
+    pub(crate) fn shown_bytes(&self) -> usize {
+        self.screen.lock().unwrap().len()
+    }
+
+    /// Sees it behind so many bytes.
+    pub(crate) fn sees_after(&self, place: usize, what: &str) {
+        let screen = || text(&self.screen.lock().unwrap()[place..]);
         let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             eventually(&format!("{what:?} is shown"), || screen().contains(what).then_some(()));
         }));
@@ -86,6 +106,11 @@ impl Person {
 
     pub(crate) fn settings(&self) -> Termios {
         rustix::termios::tcgetattr(&self.other_end).unwrap()
+    }
+
+    /// The modes of the terminal before anything ran on it.
+    pub(crate) fn modes_before(&self) -> LocalModes {
+        self.modes_before
     }
 
     pub(crate) fn pid(&self) -> rustix::process::Pid {

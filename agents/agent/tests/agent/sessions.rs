@@ -3,14 +3,13 @@
 use std::fs::Permissions;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use recording::{ExitStatus, RecordingEnd, TerminalEventKind, TerminalSize};
 use rustix::process::Signal;
 use rustix::termios::LocalModes;
 
-use crate::bench::{AGENT, Instance, eventually, text, token_in, without_root};
+use crate::bench::{Instance, Program, eventually, text, token_in, without_root};
 
 #[test]
 fn a_shell_is_recorded_as_the_person_saw_it() {
@@ -42,7 +41,7 @@ fn a_shell_is_recorded_as_the_person_saw_it() {
     assert_eq!(text(&recording.output()), after_notice.trim_start_matches("\r\n"));
     let start = recording.start();
     assert_eq!(start.command.unwrap(), ["bash", "--norc", "--noprofile"]);
-    assert_eq!(start.terminal, TerminalSize { columns: 80, rows: 24 });
+    assert_eq!(start.terminal, Some(TerminalSize { columns: 80, rows: 24 }));
     assert!(start.claimed_user.unwrap().contains("uid "));
     instance.spool_is_empty();
 }
@@ -82,8 +81,10 @@ fn a_command_that_cannot_run_says_so_as_shells_do() {
     let instance = Instance::running();
     let (output, token) = instance.record(&["/no/such/command"]);
     assert_eq!(output.status.code(), Some(127));
-    assert!(text(&output.stdout).contains("/no/such/command"), "{}", text(&output.stdout));
-    assert_eq!(text(&instance.control_plane.sealed(&token).output()), text(&output.stdout));
+    let said = text(&output.stderr);
+    let (_, reason) = said.split_once(token.as_str()).unwrap();
+    assert!(reason.contains("/no/such/command"), "{reason}");
+    assert_eq!(text(&instance.control_plane.sealed(&token).output()), reason.trim_start_matches('\n'));
     let (output, _) = instance.record(&["/etc/passwd"]);
     assert_eq!(output.status.code(), Some(126));
 }
@@ -92,12 +93,20 @@ fn a_command_that_cannot_run_says_so_as_shells_do() {
 fn every_byte_is_kept_whatever_it_is() {
     let instance = Instance::running();
     // Random bytes, and characters that fall across every read.
-    let script = "stty raw; head -c 3000000 /dev/urandom; for i in $(seq 20000); do printf 'ä€𝄞'; done";
+    let script = "head -c 3000000 /dev/urandom; for i in $(seq 20000); do printf 'ä€𝄞'; done";
+    let length = 3_000_000 + 20_000 * 9;
     let (output, token) = instance.record(&["sh", "-c", script]);
-    assert_eq!(output.stdout.len(), 3_000_000 + 20_000 * 9);
+    assert_eq!(output.stdout.len(), length);
     let recording = instance.control_plane.sealed(&token);
-    assert!(recording.output() == output.stdout, "the recording differs from what was shown");
+    assert!(recording.output() == output.stdout, "the recording differs from what was passed on");
     assert!(recording.segments.len() >= 3, "{} segments", recording.segments.len());
+
+    let mut person = instance.person(&["sh", "-c", &format!("stty raw; {script}")]);
+    let token = person.token();
+    person.ends_with(0);
+    let recording = instance.control_plane.sealed(&token);
+    let shown = eventually("all is shown", || person.screen_bytes_after(&format!("{token}\r\n"), length));
+    assert!(recording.output() == shown, "the recording differs from what was shown");
 }
 
 #[test]
@@ -105,8 +114,13 @@ fn the_tail_of_bulk_output_is_not_lost() {
     let instance = Instance::running();
     for _ in 0..5 {
         let (output, token) = instance.record(&["sh", "-c", "seq 100000; printf the-very-end"]);
-        assert!(output.stdout.ends_with(b"100000\r\nthe-very-end"));
+        assert!(output.stdout.ends_with(b"100000\nthe-very-end"));
         assert!(instance.control_plane.sealed(&token).output() == output.stdout);
+        let mut person = instance.person(&["sh", "-c", "seq 100000; printf the-very-end"]);
+        person.ends_with(0);
+        person.sees("100000\r\nthe-very-end");
+        let recording = instance.control_plane.sealed(&person.token());
+        assert!(recording.output().ends_with(b"100000\r\nthe-very-end"));
     }
 }
 
@@ -114,11 +128,11 @@ fn the_tail_of_bulk_output_is_not_lost() {
 fn a_background_process_that_holds_the_terminal_does_not_hold_the_session() {
     let instance = Instance::running();
     let started = std::time::Instant::now();
-    let (output, _) = instance.record(&["sh", "-c", "trap '' HUP; sleep 1000 & echo started; exit 3"]);
-    assert_eq!(output.status.code(), Some(3));
-    assert_eq!(text(&output.stdout), "started\r\n");
-    let (output, _) = instance.record(&["sh", "-c", "trap '' HUP; yes & exit 4"]);
-    assert_eq!(output.status.code(), Some(4));
+    let mut person = instance.person(&["sh", "-c", "trap '' HUP; sleep 1000 & echo started; exit 3"]);
+    person.ends_with(3);
+    person.sees("started\r\n");
+    let mut person = instance.person(&["sh", "-c", "trap '' HUP; yes & exit 4"]);
+    person.ends_with(4);
     assert!(started.elapsed() < std::time::Duration::from_secs(15));
 }
 
@@ -133,8 +147,7 @@ fn a_pipe_that_ends_ends_every_reader() {
         .unwrap();
     process.stdin.take().unwrap().write_all(b"one\ntwo").unwrap();
     let output = process.wait_with_output().unwrap();
-    // Not echoed: it was not typed at a terminal.
-    assert_eq!(text(&output.stdout), "one\r\ntwobetween\r\ndone\r\n");
+    assert_eq!(text(&output.stdout), "one\ntwobetween\ndone\n");
     assert!(output.status.success());
 }
 
@@ -233,35 +246,21 @@ fn people_without_rights_can_be_recorded_and_cannot_see_the_spool() {
         return without_root("only root can become somebody else");
     }
     let instance = Instance::running();
-    // A copy that nobody may run, on a path that nobody may pass.
-    let folder =
-        tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir_in("/tmp").unwrap();
-    let program = folder.path().join("hansard-agent");
-    // By a process of its own: a copy that this one had open for writing could not be run as long as a child of
-    // another test, between its fork and its exec, had it too.
-    assert!(Command::new("cp").arg(AGENT).arg(&program).status().unwrap().success());
+    let program = Program::for_everybody();
     std::fs::set_permissions(instance.state_dir().parent().unwrap(), Permissions::from_mode(0o711)).unwrap();
     let run = |arguments: &[&str]| {
-        Command::new(&program)
-            .arg("--state-dir")
-            .arg(instance.state_dir())
-            .args(arguments)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .uid(NOBODY)
-            .gid(NOBODY)
-            .output()
-            .unwrap()
+        let mut command = program.run_by(NOBODY);
+        command.arg("--state-dir").arg(instance.state_dir()).args(arguments).output().unwrap()
     };
     let output = run(&["record", "--", "id", "-u"]);
-    assert_eq!(text(&output.stdout), "65534\r\n", "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "65534\n", "{}", text(&output.stderr));
     let token = token_in(&text(&output.stderr)).unwrap();
     let recording = instance.control_plane.sealed(&token);
     assert!(recording.start().claimed_user.unwrap().ends_with("(uid 65534)"));
 
     let spool = instance.spool();
     let output = run(&["record", "--quiet", "--", "ls", spool.to_str().unwrap()]);
-    assert!(text(&output.stdout).contains("Permission denied"), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("Permission denied"), "{}", text(&output.stderr));
     let status = run(&["status", "--output", "json"]);
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!(status["Running"]["Sessions"], serde_json::json!([]));

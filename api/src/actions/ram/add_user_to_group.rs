@@ -23,7 +23,7 @@ impl RpcAction for AddUserToGroup {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let (user, group) = (name("UserName", &asked.user_name)?, name("GroupName", &asked.group_name)?);
         let audit = call.audit_of_change(&granted, "");
-        call.hansard.store.add_user_to_group(&granted, &user, &group, call.arrived_at, audit).await?;
-        Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
+        call.hansard.store.add_user_to_group(&granted, &user, &group, call.now(), audit).await?;
+        Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

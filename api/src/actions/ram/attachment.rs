@@ -36,8 +36,8 @@ pub(super) async fn attach<A: AdministersIdentity>(
     policy: PolicyRef,
 ) -> Result<Done<DoneReply>, ActionError> {
     let audit = call.audit_of_change(granted, "");
-    call.hansard.store.attach_policy(granted, bearer, policy, call.arrived_at, audit).await?;
-    Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
+    call.hansard.store.attach_policy(granted, bearer, policy, call.now(), audit).await?;
+    Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
 }
 
 pub(super) async fn detach<A: AdministersIdentity>(
@@ -48,7 +48,7 @@ pub(super) async fn detach<A: AdministersIdentity>(
 ) -> Result<Done<DoneReply>, ActionError> {
     let audit = call.audit_of_change(granted, "");
     call.hansard.store.detach_policy(granted, bearer, policy, audit).await?;
-    Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
+    Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
 }
 
 pub(super) async fn list<A: ReadsIdentity>(
@@ -58,7 +58,7 @@ pub(super) async fn list<A: ReadsIdentity>(
 ) -> Result<Done<AttachedPoliciesReply>, ActionError> {
     let attached = call.hansard.store.policies_attached_to(granted, bearer).await?;
     Ok(Done::read(AttachedPoliciesReply {
-        request_id: call.request_id.to_string(),
+        request_id: call.request_id().to_string(),
         policies: AttachedPolicyList { policy: attached.into_iter().map(item).collect() },
     }))
 }

@@ -25,15 +25,14 @@ impl RpcAction for CreateAccessKey {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let owner = key_owner(call, asked.user_name.as_deref())?;
         let audit = call.audit_of_change(&granted, "");
-        let (id, secret) =
-            call.hansard.store.create_access_key(&granted, &owner, call.arrived_at, audit).await?;
+        let (id, secret) = call.hansard.store.create_access_key(&granted, &owner, call.now(), audit).await?;
         Ok(Done::changed(CreateAccessKeyReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             access_key: CreatedAccessKey {
                 access_key_id: id.to_string(),
                 access_key_secret: secret.reveal().to_owned(),
                 status: AccessKeyStatus::Active.as_str().to_owned(),
-                create_date: wire_time(call.arrived_at),
+                create_date: wire_time(call.now()),
             },
         }))
     }

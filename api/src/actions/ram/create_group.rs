@@ -25,8 +25,7 @@ impl RpcAction for CreateGroup {
         let group = name("GroupName", &asked.group_name)?;
         let comments = asked.comments.unwrap_or_default();
         let audit = call.audit_of_change(&granted, "");
-        let group =
-            call.hansard.store.create_group(&granted, &group, comments, call.arrived_at, audit).await?;
-        Ok(Done::changed(GroupReply { request_id: call.request_id.to_string(), group: item(&group) }))
+        let group = call.hansard.store.create_group(&granted, &group, comments, call.now(), audit).await?;
+        Ok(Done::changed(GroupReply { request_id: call.request_id().to_string(), group: item(&group) }))
     }
 }

@@ -28,11 +28,11 @@ impl RpcAction for CreateLoginProfile {
         let profile = LoginProfile {
             password_reset_required: asked.password_reset_required.unwrap_or(false),
             mfa_bind_required: asked.mfa_bind_required.unwrap_or(false),
-            created_at: call.arrived_at,
+            created_at: call.now(),
         };
         let login_profile = item(&user, &profile);
         let audit = call.audit_of_change(&granted, "");
         call.hansard.store.create_login_profile(&granted, &user, password, profile, audit).await?;
-        Ok(Done::changed(LoginProfileReply { request_id: call.request_id.to_string(), login_profile }))
+        Ok(Done::changed(LoginProfileReply { request_id: call.request_id().to_string(), login_profile }))
     }
 }

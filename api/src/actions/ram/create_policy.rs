@@ -3,11 +3,13 @@
 use domain::actions::CreatePolicy;
 use domain::gate::{Granted, Resource};
 use openapi::ram::{CreatePolicyReply, CreatePolicyRequest, CreatedPolicyItem};
+use policies::DocumentKind;
 
 use super::{policy, without_tags};
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
+use crate::policy_findings;
 
 impl RpcAction for CreatePolicy {
     type Request = CreatePolicyRequest;
@@ -25,13 +27,15 @@ impl RpcAction for CreatePolicy {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let name = policy::custom(&asked.policy_name)?.name;
         let description = asked.description.unwrap_or_default();
+        let findings =
+            policy_findings::about(call.hansard, &asked.policy_document, DocumentKind::Identity).await?;
         let audit = call.audit_of_change(&granted, "");
         let store = &call.hansard.store;
         let made = store
-            .create_policy(&granted, &name, &description, &asked.policy_document, call.arrived_at, audit)
+            .create_policy(&granted, &name, &description, &asked.policy_document, call.now(), audit)
             .await?;
         Ok(Done::changed(CreatePolicyReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             policy: CreatedPolicyItem {
                 policy_name: made.policy.name.to_string(),
                 policy_type: made.policy.kind.as_str().to_owned(),
@@ -39,6 +43,7 @@ impl RpcAction for CreatePolicy {
                 default_version: made.default_version.to_string(),
                 create_date: wire_time(made.created_at),
             },
+            findings,
         }))
     }
 }

@@ -3,16 +3,18 @@
 use domain::actions::CreatePolicyVersion;
 use domain::gate::{Granted, Resource};
 use openapi::error_codes::WireError;
-use openapi::ram::{CreatePolicyVersionRequest, PolicyVersionReply};
+use openapi::ram::{CreatePolicyVersionReply, CreatePolicyVersionRequest};
 use persistence::NewPolicyVersion;
+use policies::DocumentKind;
 
 use super::{invalid, policy};
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
+use crate::policy_findings;
 
 impl RpcAction for CreatePolicyVersion {
     type Request = CreatePolicyVersionRequest;
-    type Reply = PolicyVersionReply;
+    type Reply = CreatePolicyVersionReply;
 
     async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
         Ok(policy::located(policy::custom(&asked.policy_name)?))
@@ -29,13 +31,16 @@ impl RpcAction for CreatePolicyVersion {
             rotate: rotates(asked.rotate_strategy.as_deref())?,
         };
         let seen = policy::seen(call, &granted, &name).await?;
+        let findings =
+            policy_findings::about(call.hansard, &asked.policy_document, DocumentKind::Identity).await?;
         let audit = call.audit_of_change(&granted, "");
         let (store, document) = (&call.hansard.store, &asked.policy_document);
         let made =
-            store.create_policy_version(&granted, &name, document, how, seen, call.arrived_at, audit).await?;
-        Ok(Done::changed(PolicyVersionReply {
-            request_id: call.request_id.to_string(),
+            store.create_policy_version(&granted, &name, document, how, seen, call.now(), audit).await?;
+        Ok(Done::changed(CreatePolicyVersionReply {
+            request_id: call.request_id().to_string(),
             policy_version: policy::version_item(made),
+            findings,
         }))
     }
 }

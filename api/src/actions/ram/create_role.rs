@@ -5,17 +5,20 @@ use domain::actions::CreateRole;
 use domain::gate::{Granted, IdentityResource, Resource};
 use domain::role::{MaxSessionDuration, RoleArn};
 use openapi::error_codes::WireError;
-use openapi::ram::{CreateRoleRequest, RoleItem, RoleReply};
+use openapi::ram::{CreateRoleRequest, RoleItem, RoleReply, WrittenRoleReply};
+use openapi::workbench::PolicyFinding;
 use persistence::{NewRole, Role};
+use policies::DocumentKind;
 
 use super::{invalid, name, without_tags};
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
+use crate::policy_findings;
 
 impl RpcAction for CreateRole {
     type Request = CreateRoleRequest;
-    type Reply = RoleReply;
+    type Reply = WrittenRoleReply;
 
     async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
         without_tags(asked.tag.as_deref())?;
@@ -35,9 +38,10 @@ impl RpcAction for CreateRole {
             trust_policy: asked.assume_role_policy_document,
             max_session_duration: longest.transpose()?.unwrap_or(MaxSessionDuration::DEFAULT),
         };
+        let findings = policy_findings::about(call.hansard, &new.trust_policy, DocumentKind::Trust).await?;
         let audit = call.audit_of_change(&granted, "");
-        let role = call.hansard.store.create_role(&granted, new, call.arrived_at, audit).await?;
-        Ok(Done::changed(reply(call, &granted, &role)))
+        let role = call.hansard.store.create_role(&granted, new, call.now(), audit).await?;
+        Ok(Done::changed(written(reply(call, &granted, &role), Some(findings))))
     }
 }
 
@@ -50,9 +54,15 @@ pub(super) fn reply<A: domain::actions::Action>(
     let item = item(granted.account(), role);
     let assume_role_policy_document = Some(role.trust_policy.clone());
     RoleReply {
-        request_id: call.request_id.to_string(),
+        request_id: call.request_id().to_string(),
         role: RoleItem { assume_role_policy_document, ..item },
     }
+}
+
+/// A role that was made or changed, with what there is to say about the trust policy that was given.
+pub(super) fn written(reply: RoleReply, findings: Option<Vec<PolicyFinding>>) -> WrittenRoleReply {
+    let RoleReply { request_id, role } = reply;
+    WrittenRoleReply { request_id, role, findings }
 }
 
 /// A role as lists show it.

@@ -33,7 +33,7 @@ impl RpcAction for CreateUser {
             },
         };
         let audit = call.audit_of_change(&granted, "");
-        let user = call.hansard.store.create_user(&granted, new, call.arrived_at, audit).await?;
-        Ok(Done::changed(UserReply { request_id: call.request_id.to_string(), user: item(&user) }))
+        let user = call.hansard.store.create_user(&granted, new, call.now(), audit).await?;
+        Ok(Done::changed(UserReply { request_id: call.request_id().to_string(), user: item(&user) }))
     }
 }

@@ -34,7 +34,7 @@ impl RpcAction for DecodeDiagnosticMessage {
             .map_err(|error| invalid("EncodedDiagnosticMessage", error))?;
         let matched_policies = matched(&opened);
         Ok(Done::read(DecodeDiagnosticMessageReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             decoded_diagnostic_message: DecodedDiagnosticMessage {
                 explicit_deny: opened.explicit,
                 no_permission_policy_type: opened.policy_type,

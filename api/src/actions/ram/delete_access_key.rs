@@ -25,6 +25,6 @@ impl RpcAction for DeleteAccessKey {
         let key: AccessKeyId = name("UserAccessKeyId", &asked.user_access_key_id)?;
         let audit = call.audit_of_change(&granted, key.as_str());
         call.hansard.store.delete_access_key(&granted, &key, audit).await?;
-        Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
+        Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

@@ -24,6 +24,6 @@ impl RpcAction for DeleteGroup {
         let group = name("GroupName", &asked.group_name)?;
         let audit = call.audit_of_change(&granted, "");
         call.hansard.store.delete_group(&granted, &group, audit).await?;
-        Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
+        Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

@@ -28,6 +28,6 @@ impl RpcAction for DeletePolicy {
         } else {
             store.delete_bare_policy(&granted, &name, audit).await?;
         }
-        Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
+        Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

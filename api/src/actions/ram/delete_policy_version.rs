@@ -26,6 +26,6 @@ impl RpcAction for DeletePolicyVersion {
         let id = name("VersionId", &asked.version_id)?;
         let audit = call.audit_of_change(&granted, &asked.version_id);
         call.hansard.store.delete_policy_version(&granted, &policy, id, audit).await?;
-        Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
+        Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

@@ -24,6 +24,6 @@ impl RpcAction for DeleteRole {
         let role = name("RoleName", &asked.role_name)?;
         let audit = call.audit_of_change(&granted, "");
         call.hansard.store.delete_role(&granted, &role, audit).await?;
-        Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
+        Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

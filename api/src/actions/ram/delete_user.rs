@@ -24,6 +24,6 @@ impl RpcAction for DeleteUser {
         let user = name("UserName", &asked.user_name)?;
         let audit = call.audit_of_change(&granted, "");
         call.hansard.store.delete_bare_user(&granted, &user, audit).await?;
-        Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
+        Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

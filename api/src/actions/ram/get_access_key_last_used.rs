@@ -25,7 +25,7 @@ impl RpcAction for GetAccessKeyLastUsed {
         let key = name("UserAccessKeyId", &asked.user_access_key_id)?;
         let key = call.hansard.store.access_key(&granted, &key).await?;
         Ok(Done::read(GetAccessKeyLastUsedReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             access_key_last_used: AccessKeyLastUsed {
                 last_used_date: key.last_used.as_ref().map(|used| wire_time(used.at)),
                 service_name: key.last_used.and_then(|used| used.service),

@@ -23,6 +23,6 @@ impl RpcAction for GetGroup {
         asked: Self::Request,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let group = call.hansard.store.group(&granted, &name("GroupName", &asked.group_name)?).await?;
-        Ok(Done::read(GroupReply { request_id: call.request_id.to_string(), group: item(&group) }))
+        Ok(Done::read(GroupReply { request_id: call.request_id().to_string(), group: item(&group) }))
     }
 }

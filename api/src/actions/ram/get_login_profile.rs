@@ -27,7 +27,7 @@ impl RpcAction for GetLoginProfile {
         let user = name("UserName", &asked.user_name)?;
         let profile = call.hansard.store.login_profile(&granted, &user).await?;
         let login_profile = item(&user, &profile);
-        Ok(Done::read(LoginProfileReply { request_id: call.request_id.to_string(), login_profile }))
+        Ok(Done::read(LoginProfileReply { request_id: call.request_id().to_string(), login_profile }))
     }
 }
 

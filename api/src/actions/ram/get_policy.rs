@@ -24,7 +24,7 @@ impl RpcAction for GetPolicy {
         let policy = policy::policy(&asked.policy_type, &asked.policy_name)?;
         let (policy, deciding) = call.hansard.store.policy(&granted, &policy).await?;
         Ok(Done::read(GetPolicyReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             policy: policy::item(&policy),
             default_policy_version: policy::version_item(deciding),
         }))

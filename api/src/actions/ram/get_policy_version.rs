@@ -25,7 +25,7 @@ impl RpcAction for GetPolicyVersion {
         let id = name("VersionId", &asked.version_id)?;
         let version = call.hansard.store.policy_version(&granted, &policy, id).await?;
         Ok(Done::read(PolicyVersionReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             policy_version: policy::version_item(version),
         }))
     }

@@ -27,7 +27,7 @@ impl RpcAction for GetUser {
         let user = call.hansard.store.user(&granted, &name).await?;
         let last_login_date = user.last_login_at.map(wire_time);
         Ok(Done::read(UserReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             user: UserItem { last_login_date, ..list_users::item(&user) },
         }))
     }

@@ -26,7 +26,7 @@ impl RpcAction for ListAccessKeys {
         let owner = key_owner(call, asked.user_name.as_deref())?;
         let keys = call.hansard.store.access_keys_of(&granted, &owner).await?;
         Ok(Done::read(ListAccessKeysReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             access_keys: AccessKeyList { access_key: keys.iter().map(item).collect() },
         }))
     }

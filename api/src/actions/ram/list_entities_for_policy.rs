@@ -31,7 +31,7 @@ impl RpcAction for ListEntitiesForPolicy {
         let bearers = call.hansard.store.bearers_of_policy(&granted, &policy).await?;
         let account = granted.account();
         Ok(Done::read(ListEntitiesForPolicyReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             users: BearingUserList { user: bearers.users.into_iter().map(user).collect() },
             groups: BearingGroupList { group: bearers.groups.into_iter().map(group).collect() },
             roles: BearingRoleList {

@@ -26,7 +26,7 @@ impl RpcAction for ListGroups {
         let page = page(asked.marker, asked.max_items)?;
         let page = call.hansard.store.page_of_groups(&granted, &page).await?;
         Ok(Done::read(ListGroupsReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             is_truncated: page.marker.is_some(),
             marker: page.marker,
             groups: GroupList { group: page.items.iter().map(item).collect() },

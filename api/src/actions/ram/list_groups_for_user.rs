@@ -26,7 +26,7 @@ impl RpcAction for ListGroupsForUser {
         let user = name("UserName", &asked.user_name)?;
         let groups = call.hansard.store.groups_of_user(&granted, &user).await?;
         Ok(Done::read(ListGroupsForUserReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             groups: MembershipList { group: groups.iter().map(item).collect() },
         }))
     }

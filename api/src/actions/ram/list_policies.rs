@@ -30,7 +30,7 @@ impl RpcAction for ListPolicies {
         let page = page(asked.marker, asked.max_items)?;
         let page = call.hansard.store.page_of_policies(&granted, kind, &page).await?;
         Ok(Done::read(ListPoliciesReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             is_truncated: page.marker.is_some(),
             marker: page.marker,
             policies: PolicyList { policy: page.items.iter().map(policy::item).collect() },

@@ -25,7 +25,7 @@ impl RpcAction for ListPolicyVersions {
         let versions = call.hansard.store.policy_versions(&granted, &policy).await?;
         let policy_version = versions.into_iter().map(policy::version_item).collect();
         Ok(Done::read(ListPolicyVersionsReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             policy_versions: PolicyVersionList { policy_version },
         }))
     }

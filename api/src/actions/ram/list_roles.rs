@@ -27,7 +27,7 @@ impl RpcAction for ListRoles {
         let page = call.hansard.store.list_roles(&granted, &page).await?;
         let items = page.items.iter().map(|role| create_role::item(granted.account(), role));
         Ok(Done::read(ListRolesReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             is_truncated: page.marker.is_some(),
             roles: RoleList { role: items.collect() },
             marker: page.marker,

@@ -26,7 +26,7 @@ impl RpcAction for ListUsers {
         let page = page(asked.marker, asked.max_items)?;
         let page = call.hansard.store.page_of_users(&granted, &page).await?;
         Ok(Done::read(ListUsersReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             is_truncated: page.marker.is_some(),
             marker: page.marker,
             users: UserList { user: page.items.iter().map(item).collect() },

@@ -28,7 +28,7 @@ impl RpcAction for ListUsersForGroup {
         let page = page(asked.marker, asked.max_items)?;
         let page = call.hansard.store.page_of_group_members(&granted, &group, &page).await?;
         Ok(Done::read(ListUsersForGroupReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             is_truncated: page.marker.is_some(),
             marker: page.marker,
             users: MemberList { user: page.items.iter().map(item).collect() },

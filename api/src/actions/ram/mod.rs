@@ -147,7 +147,7 @@ fn without_tags(tag: Option<&str>) -> Result<(), WireError> {
 
 /// The user that a call names; a user that names none means itself.
 fn caller_or(call: &Call<'_>, user_name: Option<&str>) -> Result<UserName, WireError> {
-    match (user_name, &call.principal) {
+    match (user_name, call.principal()) {
         (Some(user_name), _) => name("UserName", user_name),
         (None, Principal::User { user_name, .. }) => Ok(user_name.clone()),
         (None, _) => Err(WireError::missing("UserName")),
@@ -156,7 +156,7 @@ fn caller_or(call: &Call<'_>, user_name: Option<&str>) -> Result<UserName, WireE
 
 /// Whose access keys a call is about; one that names no user means the caller.
 fn key_owner(call: &Call<'_>, user_name: Option<&str>) -> Result<KeyOwner, WireError> {
-    match (user_name, &call.principal) {
+    match (user_name, call.principal()) {
         (None, Principal::Account { .. }) => Ok(KeyOwner::Root),
         (user_name, _) => caller_or(call, user_name).map(KeyOwner::User),
     }

@@ -24,6 +24,6 @@ impl RpcAction for RemoveUserFromGroup {
         let (user, group) = (name("UserName", &asked.user_name)?, name("GroupName", &asked.group_name)?);
         let audit = call.audit_of_change(&granted, "");
         call.hansard.store.remove_user_from_group(&granted, &user, &group, audit).await?;
-        Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
+        Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

@@ -1,17 +1,23 @@
 //! SetDefaultPolicyVersion: makes another version of a policy the one that decides.
 
-use domain::actions::SetDefaultPolicyVersion;
-use domain::gate::{Granted, Resource};
-use openapi::ram::{DoneReply, PolicyVersionRequest};
+use domain::actions::{Action as _, GetPolicyVersion, SetDefaultPolicyVersion};
+use domain::gate::{self, Granted, Resource};
+use domain::identity::{IdentityRefused, PolicyName, PolicyRef};
+use domain::policy_version::PolicyVersionId;
+use openapi::ram::{PolicyVersionRequest, SetDefaultPolicyVersionReply};
+use openapi::workbench::PolicyFinding;
+use persistence::StoreError;
+use policies::DocumentKind;
 
 use super::name;
 use super::policy;
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
+use crate::policy_findings;
 
 impl RpcAction for SetDefaultPolicyVersion {
     type Request = PolicyVersionRequest;
-    type Reply = DoneReply;
+    type Reply = SetDefaultPolicyVersionReply;
 
     async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
         Ok(policy::located(policy::custom(&asked.policy_name)?))
@@ -25,9 +31,37 @@ impl RpcAction for SetDefaultPolicyVersion {
         let policy = policy::custom(&asked.policy_name)?.name;
         let id = name("VersionId", &asked.version_id)?;
         let seen = policy::seen(call, &granted, &policy).await?;
+        let findings = findings(call, &granted, &policy, id).await?;
         let audit = call.audit_of_change(&granted, &asked.version_id);
         let store = &call.hansard.store;
-        store.set_default_policy_version(&granted, &policy, id, seen, call.arrived_at, audit).await?;
-        Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
+        store.set_default_policy_version(&granted, &policy, id, seen, call.now(), audit).await?;
+        Ok(Done::changed(SetDefaultPolicyVersionReply {
+            request_id: call.request_id().to_string(),
+            findings,
+        }))
     }
+}
+
+/// What there is to say about the version, for those who may read it: a finding repeats what the document says. Of one
+/// that is not there nothing is said; the change tells that.
+async fn findings(
+    call: &Call<'_>,
+    granted: &Granted<SetDefaultPolicyVersion>,
+    policy: &PolicyName,
+    id: PolicyVersionId,
+) -> Result<Option<Vec<PolicyFinding>>, ActionError> {
+    let store = &call.hansard.store;
+    let policies = store.policies_of(call.principal()).await?;
+    let (resource, facts) = (granted.resource(), call.facts());
+    let may_read =
+        gate::would_permit(&GetPolicyVersion::ENTRY, call.principal(), resource, &policies, &facts).is_ok();
+    if !may_read {
+        return Ok(None);
+    }
+    let version = match store.policy_version(granted, &PolicyRef::from(policy), id).await {
+        Ok(version) => version,
+        Err(StoreError::Identity(IdentityRefused::NotExist { .. })) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    policy_findings::about(call.hansard, &version.document, DocumentKind::Identity).await.map(Some)
 }

@@ -28,6 +28,6 @@ impl RpcAction for UpdateAccessKey {
             .ok_or_else(|| invalid("Status", "it is Active or Inactive"))?;
         let audit = call.audit_of_change(&granted, key.as_str()).with_more(status.as_str());
         call.hansard.store.set_access_key_status(&granted, &key, status, audit).await?;
-        Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
+        Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

@@ -32,8 +32,8 @@ impl RpcAction for UpdateGroup {
         let group = name("GroupName", &asked.group_name)?;
         let change = GroupChange { name: new_name(&asked)?, comments: asked.new_comments };
         let audit = call.audit_of_change(&granted, "");
-        let group = call.hansard.store.update_group(&granted, &group, change, call.arrived_at, audit).await?;
-        Ok(Done::changed(GroupReply { request_id: call.request_id.to_string(), group: item(&group) }))
+        let group = call.hansard.store.update_group(&granted, &group, change, call.now(), audit).await?;
+        Ok(Done::changed(GroupReply { request_id: call.request_id().to_string(), group: item(&group) }))
     }
 }
 

@@ -33,7 +33,7 @@ impl RpcAction for UpdateLoginProfile {
             mfa_bind_required: asked.mfa_bind_required,
         };
         let audit = call.audit_of_change(&granted, "");
-        call.hansard.store.update_login_profile(&granted, &user, change, call.arrived_at, audit).await?;
-        Ok(Done::changed(DoneReply { request_id: call.request_id.to_string() }))
+        call.hansard.store.update_login_profile(&granted, &user, change, call.now(), audit).await?;
+        Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

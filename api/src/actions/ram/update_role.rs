@@ -2,16 +2,18 @@
 
 use domain::actions::UpdateRole;
 use domain::gate::{Granted, IdentityResource, Resource};
-use openapi::ram::{RoleReply, UpdateRoleRequest};
+use openapi::ram::{UpdateRoleRequest, WrittenRoleReply};
 use persistence::RoleChange;
+use policies::DocumentKind;
 
 use super::{create_role, name};
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
+use crate::policy_findings;
 
 impl RpcAction for UpdateRole {
     type Request = UpdateRoleRequest;
-    type Reply = RoleReply;
+    type Reply = WrittenRoleReply;
 
     async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
         create_role::without_console("NewAllowConsoleLogin", asked.new_allow_console_login)?;
@@ -32,8 +34,10 @@ impl RpcAction for UpdateRole {
             max_session_duration: longest.transpose()?,
         };
         let role = name("RoleName", &asked.role_name)?;
+        let given = change.trust_policy.as_deref();
+        let findings = policy_findings::about_given(call.hansard, given, DocumentKind::Trust).await?;
         let audit = call.audit_of_change(&granted, "");
-        let role = call.hansard.store.update_role(&granted, &role, change, call.arrived_at, audit).await?;
-        Ok(Done::changed(create_role::reply(call, &granted, &role)))
+        let role = call.hansard.store.update_role(&granted, &role, change, call.now(), audit).await?;
+        Ok(Done::changed(create_role::written(create_role::reply(call, &granted, &role), findings)))
     }
 }

@@ -38,8 +38,8 @@ impl RpcAction for UpdateUser {
             comments: asked.new_comments,
         };
         let audit = call.audit_of_change(&granted, "");
-        let user = call.hansard.store.update_user(&granted, &user, change, call.arrived_at, audit).await?;
-        Ok(Done::changed(UserReply { request_id: call.request_id.to_string(), user: item(&user) }))
+        let user = call.hansard.store.update_user(&granted, &user, change, call.now(), audit).await?;
+        Ok(Done::changed(UserReply { request_id: call.request_id().to_string(), user: item(&user) }))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::actions::ram::{invalid, name};
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
+use crate::policy_findings;
 
 impl RpcAction for AssumeRole {
     type Request = AssumeRoleRequest;
@@ -43,12 +44,12 @@ impl RpcAction for AssumeRole {
     }
 
     async fn policies(call: &Call<'_>, resource: &Resource) -> Result<PrincipalPolicies, ActionError> {
-        let policies = call.hansard.store.policies_of(&call.principal).await?;
+        let policies = call.hansard.store.policies_of(call.principal()).await?;
         let Some(role) = resource.assumable_role() else { return Ok(policies) };
         Ok(match call.hansard.store.find_assumable_role(&role.arn).await? {
             Some((_, trust)) => policies.with_trust(trust),
             // Of another account it is not told whether a role is missing or trusts somebody else.
-            None if role.arn.account != *call.principal.account() => {
+            None if role.arn.account != *call.principal().account() => {
                 policies.with_trust(PolicySet::default())
             }
             None => policies,
@@ -69,12 +70,14 @@ impl RpcAction for AssumeRole {
         };
         let duration = SessionDuration::from_seconds(asked.duration_seconds, longest)
             .map_err(|rule| invalid("DurationSeconds", rule))?;
-        let expires_at = duration.counted_from(call.arrived_at);
+        let expires_at = duration.counted_from(call.now());
+        let given = asked.policy.as_deref();
+        let findings = policy_findings::about_given(call.hansard, given, DocumentKind::Session).await?;
         let new = NewRoleSession { name: session_name.clone(), policy: asked.policy, expires_at };
         let audit = call.audit_of_change(&granted, "");
-        let started = call.hansard.store.start_role_session(&granted, new, call.arrived_at, audit).await?;
+        let started = call.hansard.store.start_role_session(&granted, new, call.now(), audit).await?;
         Ok(Done::changed(AssumeRoleReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             assumed_role_user: AssumedRoleUser {
                 arn: format!("{}/{session_name}", role.arn),
                 assumed_role_id: format!("{}:{session_name}", started.role),
@@ -86,6 +89,7 @@ impl RpcAction for AssumeRole {
                 expiration: wire_time(expires_at),
             },
             source_identity: role.source_identity.map(|who| who.to_string()),
+            findings,
         }))
     }
 }
@@ -96,7 +100,7 @@ async fn source_identity(
     asked: Option<&str>,
 ) -> Result<Option<SourceIdentity>, ActionError> {
     let asked: Option<SourceIdentity> = asked.map(|text| name("SourceIdentity", text)).transpose()?;
-    let given = call.hansard.store.source_identity_of(&call.principal).await?;
+    let given = call.hansard.store.source_identity_of(call.principal()).await?;
     match (given, asked) {
         (Some(given), Some(asked)) if given != asked => {
             Err(invalid("SourceIdentity", "it is fixed by the session that calls; leave it out").into())

@@ -34,7 +34,7 @@ impl RpcAction for GetCallerIdentity {
             _ => ("Account", account_id.clone(), Some(account_id.clone()), None),
         };
         Ok(Done::read(GetCallerIdentityReply {
-            request_id: call.request_id.to_string(),
+            request_id: call.request_id().to_string(),
             identity_type: kind.to_owned(),
             account_id,
             arn: principal.arn(),

@@ -40,6 +40,7 @@ pub(super) fn read<'r>(request: &'r SignedRequest, authorization: &'r str) -> Re
         return Err(incomplete("Authorization lacks Credential, SignedHeaders or Signature"));
     };
     check_signed_headers(request, signed_headers)?;
+    check_content_type(request, signed_headers)?;
     if request.header("x-acs-accesskey-id")?.is_some_and(|id| id != access_key_id) {
         return Err(incomplete("x-acs-accesskey-id and the Credential of Authorization differ"));
     }
@@ -83,6 +84,17 @@ fn check_signed_headers(request: &SignedRequest, signed_headers: &str) -> Result
         }
     }
     Ok(())
+}
+
+/// The type of a body says whether it holds parameters: unsigned, it could be added or taken away on the way, and they
+/// would appear or vanish. The body itself has not arrived yet; its announced hash says whether there is one.
+fn check_content_type(request: &SignedRequest, signed_headers: &str) -> Result<(), WireError> {
+    let announced = request.header("x-acs-content-sha256")?;
+    let bodiless = announced.is_some_and(|hash| hash == sha256(b""));
+    if bodiless || signed_headers.split(';').any(|name| name == "content-type") {
+        return Ok(());
+    }
+    Err(incomplete("the header content-type of a request with a body must be sent and signed"))
 }
 
 pub(super) fn check_body(claim: &Claim<'_>) -> Result<(), WireError> {

@@ -149,23 +149,35 @@ proptest! {
 
     #[test]
     fn the_viewer_sees_what_the_recorded_terminal_showed(
-        pieces in proptest::collection::vec(
+        steps in proptest::collection::vec(
             prop_oneof![
-                "[ -~äö日\r\n\t\u{8}]{0,30}",
-                "\u{1b}\\[[0-9]{0,2}(;[0-9]{1,2})?[ABCDHJKLMPSTXdfm@]",
-                "\u{1b}(7|8|M|D|c|\\[\\?1049h|\\[\\?1049l)",
+                8 => "[ -~äö日\r\n\t\u{8}]{0,30}".prop_map(|text| Step::Output(text.into_bytes())),
+                8 => "\u{1b}\\[[0-9]{0,2}(;[0-9]{1,2})?[ABCDHJKLMPSTXdfm@]".prop_map(|text| Step::Output(text.into_bytes())),
+                8 => "\u{1b}(7|8|M|D|c|\\[\\?1049h|\\[\\?1049l)".prop_map(|text| Step::Output(text.into_bytes())),
+                4 => (1u16..40, 1u16..12).prop_map(|(columns, rows)| Step::Resize(columns, rows)),
             ],
             0..30,
         )
     ) {
-        let mut painter = Painter::new(SIZE, Some(SIZE));
-        let mut viewer = Terminal::new(SIZE.columns.into(), SIZE.rows.into()).unwrap();
-        for piece in pieces {
-            painter.output(piece.as_bytes());
+        // Room for every size that the recorded terminal gets.
+        let view = TerminalSize { columns: 40, rows: 12 };
+        let mut painter = Painter::new(SIZE, Some(view));
+        let mut viewer = Terminal::new(view.columns.into(), view.rows.into()).unwrap();
+        for step in steps {
+            match step {
+                Step::Output(bytes) => painter.output(&bytes),
+                Step::Resize(columns, rows) => painter.resize(TerminalSize { columns, rows }),
+                Step::View(..) | Step::Paint => {}
+            }
             viewer.feed(painted(&mut painter).as_str());
-            let shown: Vec<_> = viewer.screen().visible_lines().map(Line::text).collect();
-            let recorded: Vec<_> = painter.model.screen().visible_lines().map(Line::text).collect();
+            let lines = |terminal: &Terminal| -> Vec<String> {
+                let lines = terminal.screen().visible_lines().map(|line| line.text().trim_end().to_owned());
+                lines.collect()
+            };
+            let (mut shown, recorded) = (lines(&viewer), lines(&painter.model));
+            let below = shown.split_off(recorded.len());
             prop_assert_eq!(shown, recorded);
+            prop_assert!(below.iter().all(String::is_empty), "{:?}", below);
         }
     }
 }

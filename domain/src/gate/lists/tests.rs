@@ -5,7 +5,7 @@ use policies::{DocumentKind, Layers, PolicyDocument, PolicySet};
 use super::super::{Granted, Resource, authorize};
 use super::*;
 use crate::Timestamp;
-use crate::actions::{Action as _, ListAgents, ListInstanceRecords};
+use crate::actions::{Action as _, ListAgents, ListInstanceRecords, ViewInstanceRecords};
 use crate::identity::UserId;
 use crate::instance_tags::InstanceTags;
 
@@ -33,12 +33,7 @@ fn policies(statements: &str) -> PrincipalPolicies {
 }
 
 fn facts() -> RequestFacts {
-    RequestFacts {
-        now: Timestamp::from_millis(1_790_000_000_000),
-        source_address: None,
-        secure_transport: true,
-        multi_factor: false,
-    }
+    RequestFacts::at(Timestamp::from_millis(1_790_000_000_000))
 }
 
 fn region() -> Region {
@@ -110,6 +105,50 @@ fn instances_and_their_tags_are_read_when_policies_name_them() {
     list(&tagged, &listing(None, &stored[..2])).unwrap_err();
 }
 
+/// A list and a view agree, whichever of its two names a policy asks for a tag by.
+#[test]
+fn a_tag_is_the_same_by_the_name_that_every_product_has() {
+    let tags = ListNeeds { instances: true, tags: true, owners: false };
+    let stored = [
+        instance("i-1", None),
+        instance("i-2", Some(("env", "prod"))),
+        instance("i-3", Some(("Env", "dev"))),
+    ];
+    for key in ["acs:ResourceTag/env", "ACS:resourcetag/ENV", "ecs-workbench:InstanceTag/env"] {
+        for (operator, values) in [
+            ("StringEquals", "prod"),
+            ("StringNotEquals", "prod"),
+            ("StringLike", "*"),
+            ("StringEqualsIgnoreCase", "DEV"),
+        ] {
+            for effect in ["Allow", "Deny"] {
+                let condition = conditional(effect, "*", &format!(r#""{operator}":{{"{key}":"{values}"}}"#));
+                let statements =
+                    if effect == "Deny" { format!("{ALLOW_ALL},{condition}") } else { condition };
+                assert_eq!(needs(&statements, None), tags, "{statements}");
+                let one = |of: &InstanceFacts| {
+                    let resource = Resource::Instance(of.clone());
+                    authorize::<ViewInstanceRecords>(&user(), resource, &policies(&statements), &facts())
+                        .is_ok()
+                };
+                let viewed: BTreeSet<_> =
+                    stored.iter().filter(|of| one(of)).map(|of| of.instance.clone()).collect();
+                let listed = match list(&statements, &listing(None, &stored)) {
+                    Err(_) => BTreeSet::new(),
+                    Ok(granted) => match granted.list_scope().unwrap() {
+                        ListScope::All => stored.iter().map(|of| of.instance.clone()).collect(),
+                        ListScope::Some(admitted) => {
+                            admitted.iter().flat_map(|one| one.instances.clone().unwrap()).collect()
+                        }
+                    },
+                };
+                assert_eq!(listed, viewed, "{statements}");
+                assert!(!viewed.is_empty() && viewed.len() < stored.len(), "{statements}");
+            }
+        }
+    }
+}
+
 #[test]
 fn agents_have_no_owner_age_or_kind() {
     let own = conditional("Allow", "*", r#""StringEquals":{"ecs-workbench:SessionOwner":"self"}"#);
@@ -133,9 +172,17 @@ fn nothing_to_show_is_an_empty_list_for_those_who_could_see_something_and_else_a
     let whole = r#"{"Effect":"Deny","Action":"*","Resource":"*"}"#;
     assert!(list(&format!("{ALLOW_ALL},{whole}"), &listing(None, &stored)).unwrap_err().explicit);
     // On the named instance every recording is denied, and that there are some is not told.
-    let kinds = conditional("Deny", "*", r#""StringEquals":{"ecs-workbench:CaptureKind":"terminal"}"#);
+    let kinds = conditional("Deny", "*", r#""StringLike":{"ecs-workbench:CaptureKind":"*"}"#);
     let named = listing(Some(stored[0].clone()), &[]);
     assert_eq!(scope(&format!("{ALLOW_ALL},{kinds}"), &named), ListScope::Some(Vec::new()));
+    // Each kind of capture by itself.
+    let terminal = conditional("Deny", "*", r#""StringEquals":{"ecs-workbench:CaptureKind":"terminal"}"#);
+    let ListScope::Some(admitted) = scope(&format!("{ALLOW_ALL},{terminal}"), &named) else {
+        panic!("some are denied");
+    };
+    let rows = admitted.iter().flat_map(|admitted| admitted.rows.iter().flatten());
+    let kinds: Vec<_> = rows.map(|row| row.kind).collect();
+    assert_eq!(kinds, [Some(CaptureKind::Command), Some(CaptureKind::Desktop)]);
 }
 
 #[test]

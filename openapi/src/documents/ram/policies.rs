@@ -3,11 +3,12 @@
 use crate::documents::Builder;
 use crate::error_codes::ErrorCode;
 use crate::ram::{
-    AttachedPoliciesReply, CreatePolicyReply, CreatePolicyRequest, CreatePolicyVersionRequest,
-    DeletePolicyRequest, DoneReply, GetPolicyReply, GetPolicyVersionRequest, ListEntitiesForPolicyReply,
-    ListPoliciesForGroupRequest, ListPoliciesForRoleRequest, ListPoliciesForUserRequest, ListPoliciesReply,
-    ListPoliciesRequest, ListPolicyVersionsReply, PolicyOfGroupRequest, PolicyOfRoleRequest,
-    PolicyOfUserRequest, PolicyRequest, PolicyVersionReply, PolicyVersionRequest,
+    AttachedPoliciesReply, CreatePolicyReply, CreatePolicyRequest, CreatePolicyVersionReply,
+    CreatePolicyVersionRequest, DeletePolicyRequest, DoneReply, GetPolicyReply, GetPolicyVersionRequest,
+    ListEntitiesForPolicyReply, ListPoliciesForGroupRequest, ListPoliciesForRoleRequest,
+    ListPoliciesForUserRequest, ListPoliciesReply, ListPoliciesRequest, ListPolicyVersionsReply,
+    PolicyOfGroupRequest, PolicyOfRoleRequest, PolicyOfUserRequest, PolicyRequest, PolicyVersionReply,
+    PolicyVersionRequest, SetDefaultPolicyVersionReply,
 };
 
 const NOT_THERE: &[ErrorCode] = &[ErrorCode::EntityNotExist];
@@ -45,7 +46,7 @@ fn policies(document: &mut Builder) {
 }
 
 fn versions(document: &mut Builder) {
-    document.operation::<CreatePolicyVersionRequest, PolicyVersionReply>(
+    document.operation::<CreatePolicyVersionRequest, CreatePolicyVersionReply>(
         "CreatePolicyVersion",
         "Gives a policy another version.",
         &[
@@ -65,7 +66,7 @@ fn versions(document: &mut Builder) {
         "One version of a policy.",
         NOT_THERE,
     );
-    document.operation::<PolicyVersionRequest, DoneReply>(
+    document.operation::<PolicyVersionRequest, SetDefaultPolicyVersionReply>(
         "SetDefaultPolicyVersion",
         "Makes another version of a policy the one that decides.",
         &[ErrorCode::EntityNotExist, ErrorCode::Conflict],

@@ -5,17 +5,18 @@ use crate::error_codes::ErrorCode;
 use crate::ram::{
     CreateRoleRequest, DecodeDiagnosticMessageReply, DecodeDiagnosticMessageRequest, DeleteRoleRequest,
     DoneReply, GetRoleRequest, ListRolesReply, ListRolesRequest, RoleReply, UpdateRoleRequest,
+    WrittenRoleReply,
 };
 
 /// All of them.
 pub(super) fn operations(document: &mut Builder) {
-    document.operation::<CreateRoleRequest, RoleReply>(
+    document.operation::<CreateRoleRequest, WrittenRoleReply>(
         "CreateRole",
         "Makes a role, with the policy that says who may assume it.",
         &[ErrorCode::EntityAlreadyExists, ErrorCode::LimitExceeded, ErrorCode::InvalidRamParameter],
     );
     document.operation::<GetRoleRequest, RoleReply>("GetRole", "One role.", &[ErrorCode::EntityNotExist]);
-    document.operation::<UpdateRoleRequest, RoleReply>(
+    document.operation::<UpdateRoleRequest, WrittenRoleReply>(
         "UpdateRole",
         "Changes who may assume a role, for how long, or its description.",
         &[ErrorCode::EntityNotExist, ErrorCode::InvalidRamParameter],

@@ -1,9 +1,9 @@
 //! The check of exported files, without a database.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use domain::server_keys::ServerKeys;
 
@@ -11,8 +11,12 @@ use super::{AnchorCheck, AuditFault, AuditVerification, ChainCheck, Findings, ve
 use crate::audit::ChainedEvent;
 use crate::audit::anchor::{Claim, Signed, SignedAnchor};
 use crate::audit::chain::Link;
+use crate::audit::days::{ArchivedDays, Day, is_archived};
+use crate::audit::kept_anchors::KeptAnchors;
 use crate::audit::line::Line;
-use crate::audit::log::LINE_LIMIT;
+use crate::audit::log::{AuditFolder, LINE_LIMIT};
+use crate::audit::ranges::Ranges;
+use crate::rows::audit_export_rows::LineKind;
 
 /// How many of a writer's last chain values are remembered, for anchors that speak of them. Anchors follow the rows
 /// that they speak of closely, except where much was exported at once.
@@ -27,17 +31,68 @@ pub struct CheckedFiles {
     pub torn: bool,
     /// The last link of each writer.
     pub(crate) heads: BTreeMap<String, Link>,
+    /// What is there of each writer.
+    present: BTreeMap<(String, LineKind), Present>,
+    /// The days that have a file.
+    days: BTreeSet<Day>,
+    /// The id that the folder was given.
+    origin: Option<String>,
+}
+
+/// What is there of a writer, and in which day's file.
+#[derive(Debug, Default)]
+pub(crate) struct Present {
+    all: Ranges,
+    of_days: BTreeMap<Day, Ranges>,
+}
+
+impl Present {
+    fn add(&mut self, number: u64, day: Option<&Day>) {
+        self.all.add(number);
+        let Some(day) = day else { return };
+        match self.of_days.get_mut(day) {
+            Some(ranges) => ranges.add(number),
+            None => self.of_days.entry(day.clone()).or_default().add(number),
+        }
+    }
+
+    /// The ranges of those from the first through the last that are in no file.
+    pub(crate) fn missing(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
+        self.all.missing(first, last)
+    }
+
+    /// The ranges of those from the first through the last that are not in the file of a day.
+    pub(crate) fn missing_of(&self, day: &Day, first: u64, last: u64) -> Vec<(u64, u64)> {
+        self.of_days.get(day).map_or_else(|| vec![(first, last)], |ranges| ranges.missing(first, last))
+    }
 }
 
 struct FileWriter {
     chain: ChainCheck,
     recent: VecDeque<Link>,
+    present: Present,
+    /// The file of the last row.
+    day: Option<Day>,
+}
+
+#[derive(Default)]
+struct FileAnchors {
+    check: AnchorCheck,
+    present: Present,
+    /// The file of the last anchor.
+    day: Option<Day>,
 }
 
 struct Check<'k> {
     keys: Option<&'k ServerKeys>,
+    archived: &'k [ArchivedDays],
+    /// The days that have a file, and that of the file that is read.
+    days: BTreeSet<Day>,
+    day: Option<Day>,
     writers: BTreeMap<String, FileWriter>,
-    anchors_of: BTreeMap<String, AnchorCheck>,
+    anchors_of: BTreeMap<String, FileAnchors>,
+    /// What anchors that were kept elsewhere say of a place.
+    kept: BTreeMap<(String, u64), (Link, String)>,
     /// The furthest row that an anchor spoke of.
     furthest: BTreeMap<String, (u64, String)>,
     findings: Findings,
@@ -48,31 +103,81 @@ struct Check<'k> {
 
 impl CheckedFiles {
     /// Reads exported files, the oldest first by their names. A chain may begin within them, as it does when older
-    /// files were put away; what is there must agree. Without keys no signature can be checked.
+    /// files were put away, and may leave out what stood in the files of archived days; what is there must agree.
+    /// Without keys no signature can be checked. `anchors` were kept elsewhere.
     ///
     /// # Errors
     /// A file cannot be read; the error names it.
-    pub fn read(files: &[PathBuf], keys: Option<&ServerKeys>) -> io::Result<Self> {
-        let mut files: Vec<&PathBuf> = files.iter().collect();
-        files.sort_by_key(|file| file.file_name());
+    pub fn read(
+        folder: &AuditFolder,
+        archived: &[ArchivedDays],
+        anchors: Option<&KeptAnchors>,
+        keys: Option<&ServerKeys>,
+    ) -> io::Result<Self> {
+        let mut files: Vec<_> = folder.files.iter().map(|file| (file, day_of(file))).collect();
+        files.sort_by_key(|(file, _)| file.file_name());
         let mut check = Check {
             keys,
+            archived,
+            days: files.iter().filter_map(|(_, day)| day.clone()).collect(),
+            day: None,
             writers: BTreeMap::new(),
             anchors_of: BTreeMap::new(),
+            kept: BTreeMap::new(),
             furthest: BTreeMap::new(),
             findings: Findings::default(),
             anchors: 0,
             unknown_signatures: 0,
             newest: i64::MIN,
         };
-        let mut torn = false;
-        for (place, file) in files.iter().enumerate() {
+        if let Some(anchors) = anchors {
+            check.hear_kept(anchors);
+        }
+        let (mut torn, count) = (false, files.len());
+        for (place, (file, day)) in files.into_iter().enumerate() {
             let named =
                 |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
-            torn = check.file(file, place + 1 == files.len()).map_err(named)?;
+            check.day = day;
+            torn = check.file(file, place + 1 == count).map_err(named)?;
         }
-        Ok(check.end(torn))
+        Ok(check.end(torn, folder.origin.clone()))
     }
+
+    /// No files at all.
+    pub(crate) fn none() -> Self {
+        Self {
+            verification: verification(Vec::new(), Findings::default(), 0, 0),
+            torn: false,
+            heads: BTreeMap::new(),
+            present: BTreeMap::new(),
+            days: BTreeSet::new(),
+            origin: None,
+        }
+    }
+
+    /// Whether something of a writer is there.
+    pub(crate) fn holds(&self, writer_id: &str) -> bool {
+        [LineKind::Event, LineKind::Anchor].into_iter().any(|kind| self.present(writer_id, kind).is_some())
+    }
+
+    /// What is there of a writer.
+    pub(crate) fn present(&self, writer_id: &str, kind: LineKind) -> Option<&Present> {
+        self.present.get(&(writer_id.to_owned(), kind))
+    }
+
+    /// Whether a day has a file.
+    pub(crate) fn has_file_of(&self, day: &Day) -> bool {
+        self.days.contains(day)
+    }
+
+    /// The id that the folder was given, where it still says so.
+    pub(crate) fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+}
+
+fn day_of(file: &Path) -> Option<Day> {
+    Day::of_file(file.file_name()?.to_str()?)
 }
 
 impl Check<'_> {
@@ -101,12 +206,36 @@ impl Check<'_> {
         Ok(false)
     }
 
+    /// Whether the file of an archived day, which is not there, came between the file of before and this one.
+    fn was_put_away_since(&self, before: Option<&Day>) -> bool {
+        let (Some(before), Some(now)) = (before, &self.day) else { return false };
+        let mut between = std::iter::successors(before.next(), Day::next).take_while(|day| day < now);
+        between.any(|day| is_archived(self.archived, &day) && !self.days.contains(&day))
+    }
+
     fn event(&mut self, event: &ChainedEvent) {
-        let writer = self
-            .writers
-            .entry(event.writer_id.clone())
-            .or_insert_with(|| FileWriter { chain: ChainCheck::from_row(event), recent: VecDeque::new() });
+        let before = self.writers.get(&event.writer_id);
+        let leaves_out = before.is_some_and(|writer| writer.chain.leaves_out(event.sequence));
+        let skip = leaves_out && self.was_put_away_since(before.and_then(|writer| writer.day.as_ref()));
+        let writer = self.writers.entry(event.writer_id.clone()).or_insert_with(|| FileWriter {
+            chain: ChainCheck::from_row(event),
+            recent: VecDeque::new(),
+            present: Present::default(),
+            day: None,
+        });
+        if skip {
+            writer.chain.skip_to(event.sequence);
+        }
         writer.chain.row(event, &mut self.findings);
+        writer.present.add(event.sequence, self.day.as_ref());
+        writer.day.clone_from(&self.day);
+        if !self.kept.is_empty()
+            && let Some((kept, who)) = self.kept.get(&(event.writer_id.clone(), event.sequence))
+            && event.link() != Some(*kept)
+        {
+            let why = format!("the rows up to {} are not those that {who} speaks of", event.sequence);
+            self.findings.add(Some(&event.writer_id), event.sequence, AuditFault::Rewritten, why);
+        }
         self.newest = self.newest.max(event.event.at);
         if let Some(link) = event.link() {
             if writer.recent.len() == REMEMBERED {
@@ -118,10 +247,17 @@ impl Check<'_> {
 
     fn anchor(&mut self, signed: &SignedAnchor) {
         self.anchors += 1;
+        let before = self.anchors_of.get(&signed.writer_id);
+        let leaves_out = before.is_some_and(|anchors| anchors.check.leaves_out(signed.number));
+        let skip = leaves_out && self.was_put_away_since(before.and_then(|anchors| anchors.day.as_ref()));
         let of_writer = self.anchors_of.entry(signed.writer_id.clone()).or_default();
-        let Some((anchor, standing)) = of_writer.anchor(signed, false, self.keys, &mut self.findings) else {
-            return;
-        };
+        if skip {
+            of_writer.check.skip();
+        }
+        of_writer.day.clone_from(&self.day);
+        of_writer.present.add(signed.number, self.day.as_ref());
+        let checked = of_writer.check.anchor(signed, false, self.keys, &mut self.findings);
+        let Some((anchor, standing)) = checked else { return };
         self.unknown_signatures += u64::from(standing == Signed::KeyUnknown);
         self.newest = self.newest.max(anchor.at);
         let who = format!("anchor {} of writer {}", anchor.number, anchor.writer_id);
@@ -153,7 +289,38 @@ impl Check<'_> {
         }
     }
 
-    fn end(mut self, torn: bool) -> CheckedFiles {
+    /// What was kept elsewhere speaks of places that are still to be read.
+    fn hear_kept(&mut self, kept: &KeptAnchors) {
+        for signed in &kept.anchors {
+            let Some((anchor, standing)) = kept.read_one(signed, self.keys, &mut self.findings) else {
+                continue;
+            };
+            self.unknown_signatures += u64::from(standing == Signed::KeyUnknown);
+            let who = kept.who(signed);
+            let own = Claim { writer_id: anchor.writer_id, link: anchor.head };
+            for Claim { writer_id, link } in std::iter::once(own).chain(anchor.others) {
+                let furthest = self.furthest.entry(writer_id.clone()).or_insert_with(|| (0, String::new()));
+                if link.sequence > furthest.0 {
+                    *furthest = (link.sequence, who.clone());
+                }
+                if link.sequence > 0 {
+                    self.kept.insert((writer_id, link.sequence), (link, who.clone()));
+                }
+            }
+        }
+    }
+
+    fn end(mut self, torn: bool, origin: Option<String>) -> CheckedFiles {
+        // Each row stands in the files of one replica, so that this may be in those of another.
+        let spoken_of: BTreeSet<&String> = self.kept.keys().map(|(writer_id, _)| writer_id).collect();
+        for writer_id in spoken_of {
+            if let Some((sequence, who)) = self.furthest.get(writer_id)
+                && !self.writers.contains_key(writer_id)
+            {
+                let why = format!("no row of this writer is in these files, and {who} speaks of {sequence}");
+                self.findings.add(Some(writer_id), 0, AuditFault::Elsewhere, why);
+            }
+        }
         let mut heads = BTreeMap::new();
         for (writer_id, writer) in &self.writers {
             // Of a writer that is not in these files nothing is said: each row stands in the files of one replica.
@@ -165,8 +332,15 @@ impl Check<'_> {
             }
             heads.extend(writer.chain.last_link().map(|link| (writer_id.clone(), link)));
         }
-        let chains = self.writers.into_values().map(|writer| writer.chain).collect();
+        let (mut chains, mut present) = (Vec::new(), BTreeMap::new());
+        for (writer_id, writer) in self.writers {
+            chains.push(writer.chain);
+            present.insert((writer_id, LineKind::Event), writer.present);
+        }
+        for (writer_id, anchors) in self.anchors_of {
+            present.insert((writer_id, LineKind::Anchor), anchors.present);
+        }
         let verification = verification(chains, self.findings, self.anchors, self.unknown_signatures);
-        CheckedFiles { verification, torn, heads }
+        CheckedFiles { verification, torn, heads, present, days: self.days, origin }
     }
 }

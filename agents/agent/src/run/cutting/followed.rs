@@ -1,0 +1,461 @@
+//! A session that is followed to its end: each of its spools by a tail, and at last all of them into one manifest.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use recording::{Compressor, DocumentFormat, Manifest, Micros, RecordingEnd, StartReference, StreamEntry};
+
+use super::tail::{Next, PAUSE_AFTER_TROUBLE, Tail};
+use crate::chain;
+use crate::run::Agent;
+use crate::run::damage_search::DamageSearches;
+use crate::run::recorder_process::Recorder;
+use crate::run::session::Session;
+
+fn is_full_disk(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
+}
+
+/// One session being followed.
+pub(super) struct Followed {
+    pub(super) session: Arc<Session>,
+    /// One for each of its spools, in their order.
+    tails: Vec<Tail>,
+    /// The round of its last turn.
+    pub(super) served: u64,
+    not_before: Option<Instant>,
+}
+
+impl Followed {
+    pub(super) fn open(agent: &Agent, session: &Arc<Session>) -> Result<Followed, String> {
+        if session.start.agent != agent.identity.agent_id {
+            return Err(format!(
+                "it was recorded by {}, before this instance was enrolled anew",
+                session.start.agent
+            ));
+        }
+        let segmenting = agent
+            .segmenting(&session.note.kind)
+            .ok_or_else(|| format!("this agent has no capture of kind {:?}", session.note.kind))?;
+        let cannot_find = |error: io::Error| format!("its recorder cannot be looked for: {error}");
+        let note = session.note.recorder.as_ref();
+        let recorder = Arc::new(Recorder::find(note).map_err(cannot_find)?);
+        let of_this_boot =
+            note.map(|note| note.is_of_this_boot()).transpose().map_err(cannot_find)?.unwrap_or_default();
+        let tails = (0..session.spools.len())
+            .map(|spool| Tail::open(segmenting, session, spool, Arc::clone(&recorder), of_this_boot))
+            .collect::<Result<_, _>>()?;
+        Ok(Followed { session: Arc::clone(session), tails, served: 0, not_before: None })
+    }
+
+    /// Looks whether what was seen still stands, when it is not this one's turn: whoever keeps the thread busy hides nothing by it.
+    pub(super) fn glance(&mut self) {
+        self.tails.iter_mut().for_each(Tail::glance);
+    }
+
+    /// Does what there is to do.
+    pub(super) fn advance(
+        &mut self,
+        agent: &Agent,
+        searches: &DamageSearches,
+        compressor: &mut Compressor,
+    ) -> Next {
+        if self.not_before.is_some_and(|at| Instant::now() < at) {
+            return Next::LookLater;
+        }
+        match self.step(agent, searches, compressor) {
+            Ok(next) => {
+                if self.not_before.take().is_some() {
+                    self.session.progress().trouble = None;
+                }
+                next
+            }
+            Err(error) => {
+                let why = chain(error.as_ref());
+                if is_full_disk(error.as_ref()) {
+                    agent.reserve.release();
+                }
+                if self.not_before.is_none() {
+                    tracing::warn!(session = %self.session.token(), "cutting will be tried again: {why}");
+                }
+                self.session.progress().trouble = Some(why);
+                self.not_before = Some(Instant::now() + PAUSE_AFTER_TROUBLE);
+                Next::LookLater
+            }
+        }
+    }
+
+    fn step(
+        &mut self,
+        agent: &Agent,
+        searches: &DamageSearches,
+        compressor: &mut Compressor,
+    ) -> Result<Next, Box<dyn std::error::Error>> {
+        let mut next = Next::Nothing;
+        let mut trouble = None;
+        for tail in &mut self.tails {
+            match tail.step(searches, compressor) {
+                Ok(of_one) => next = next.max(of_one),
+                // The others are not held up by it.
+                Err(error) => trouble = trouble.or(Some(error)),
+            }
+        }
+        if let Some(error) = trouble {
+            return Err(error);
+        }
+        if next == Next::Nothing {
+            self.seal(agent)?;
+        }
+        Ok(next)
+    }
+
+    /// Makes the manifest, when every stream is cut to its end. The ledger is held meanwhile, so that each manifest names the one
+    /// before.
+    fn seal(&self, agent: &Agent) -> Result<(), Box<dyn std::error::Error>> {
+        let session = &self.session;
+        let streams = self.tails.iter().map(Tail::stream_entry).collect::<io::Result<Vec<StreamEntry>>>()?;
+        let last_at = self.tails.iter().map(|tail| tail.last_at).max().unwrap_or(Micros::ZERO);
+        let mut ledger = agent.ledger.lock();
+        let sealed = match session.find_manifest()? {
+            Some(sealed) => sealed,
+            None => {
+                let manifest = Manifest {
+                    format: DocumentFormat::V1,
+                    number: 0,
+                    recording: session.token().clone(),
+                    start: StartReference::of(&session.start_document),
+                    agent: session.start.agent.clone(),
+                    agent_recording_number: session.start.agent_recording_number,
+                    previous_manifest: ledger.last_manifest,
+                    started_at: session.start.started_at,
+                    ended_at: session.start.started_at.plus(last_at.as_duration()),
+                    duration: last_at,
+                    end: self.end(),
+                    streams,
+                    sealed_by: None,
+                };
+                let sealed = recording::seal(&manifest, &agent.sealing);
+                session.keep_manifest(&sealed)?;
+                sealed
+            }
+        };
+        ledger.follow(&sealed);
+        agent.ledger.store(&ledger)?;
+        drop(ledger);
+        session.progress().sealed = true;
+        session.changed.notify_one();
+        tracing::info!(session = %session.token(), "the recording is sealed");
+        Ok(())
+    }
+
+    /// How the recording ended. An exit is believed only when no stream is in doubt: what was done to one may hide what stands in
+    /// none of them.
+    fn end(&self) -> RecordingEnd {
+        let distrusted = self.tails.iter().find_map(|tail| tail.distrusted.as_ref());
+        let exit = self.tails.iter().find_map(|tail| tail.exit);
+        match exit {
+            Some(status) if distrusted.is_none() => RecordingEnd::Exited(status),
+            _ => RecordingEnd::Interrupted {
+                reason: distrusted
+                    .or_else(|| self.tails.iter().find_map(|tail| tail.last_gap.as_ref()))
+                    .cloned()
+                    .unwrap_or_else(|| "the recorder ended before the command did".to_owned()),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs::{self, File};
+    use std::path::{Path, PathBuf};
+
+    use agent_protocol::capture::{
+        BadState, Capability, Pushed, Segmenter, SegmenterState, Segmenting, SpoolName,
+    };
+    use capture_terminal::TerminalSegmenting;
+    use recording::spool::BadRecord;
+    use recording::{
+        ExitStatus, Segment, SegmentEntry, SegmentError, SpoolRecord, SpoolWriter, Start, TerminalEvent,
+        decode_segment,
+    };
+    use rustix::fs::{FlockOperation, flock};
+
+    use super::*;
+    use crate::identity::{Identity, Keys};
+    use crate::run::session::Note;
+    use crate::settings::RunOptions;
+    use crate::state_directory::StateDirectory;
+
+    /// A session that an agent left which knew no more than one spool, and noted none.
+    const EARLIER_SESSION: &str = "32eb12214d6db92d59ce6cc97543937a";
+
+    fn earlier_session() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/run/cutting/testdata").join(EARLIER_SESSION)
+    }
+
+    fn start() -> Start {
+        Start::parse(&fs::read(earlier_session().join("start.json")).unwrap()).unwrap()
+    }
+
+    fn agent(folder: &Path, kinds: Vec<Box<dyn Segmenting>>) -> Agent {
+        let directory = StateDirectory::create(&folder.join("state")).unwrap();
+        let start = start();
+        let identity = Identity {
+            agent_id: start.agent,
+            account_id: start.account,
+            instance_id: start.instance,
+            region: recording::Region::parse("cn-hangzhou").unwrap(),
+            server_url: "http://localhost".parse().unwrap(),
+            server_keys: vec![],
+        };
+        let options =
+            RunOptions { minimum_free_bytes: 0, most_sessions_of_a_user: 1, log: "error".to_owned() };
+        Agent::new(directory, identity, Keys::generate().unwrap(), &options, kinds).unwrap()
+    }
+
+    /// A kind with a second stream, whose segmenter writes down in another form where it stood.
+    struct Both;
+
+    struct Second(Box<dyn Segmenter>);
+
+    impl Both {
+        fn names() -> [SpoolName; 2] {
+            ["terminal", "second"].map(|name| SpoolName::parse(name).unwrap())
+        }
+    }
+
+    impl Segmenting for Both {
+        fn capability(&self) -> Capability {
+            Capability { kind: "both".to_owned(), version: "1".to_owned() }
+        }
+
+        fn spools(&self) -> Vec<SpoolName> {
+            Both::names().to_vec()
+        }
+
+        fn segmenter(
+            &self,
+            spool: &SpoolName,
+            start: &Start,
+            start_document: &[u8],
+            resume: Option<&SegmenterState>,
+        ) -> Result<Box<dyn Segmenter>, BadState> {
+            let terminal = TerminalSegmenting::default();
+            if *spool == Both::names()[0] {
+                return terminal.segmenter(spool, start, start_document, resume);
+            }
+            let resume = resume.map(SegmenterState::read::<[SegmenterState; 1]>).transpose()?;
+            let state = resume.as_ref().map(|[state]| state);
+            Ok(Box::new(Second(terminal.segmenter(spool, start, start_document, state)?)))
+        }
+    }
+
+    impl Segmenter for Second {
+        fn push(&mut self, record: &SpoolRecord<'_>) -> Result<Pushed, BadRecord> {
+            self.0.push(record)
+        }
+
+        fn push_gap(&mut self, at: Micros, reason: &str, lost_bytes: u64) {
+            self.0.push_gap(at, reason, lost_bytes);
+        }
+
+        fn due(&self, now: Micros) -> bool {
+            self.0.due(now)
+        }
+
+        fn cut(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {
+            self.0.cut(compressor)
+        }
+
+        fn finish(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {
+            self.0.finish(compressor)
+        }
+
+        fn state(&self) -> Result<SegmenterState, BadState> {
+            SegmenterState::of(&[self.0.state()?])
+        }
+
+        fn last_at(&self) -> Micros {
+            self.0.last_at()
+        }
+
+        fn stream_entry(&self, segments: Vec<SegmentEntry>) -> StreamEntry {
+            self.0.stream_entry(segments)
+        }
+    }
+
+    struct Cutting {
+        agent: Agent,
+        searches: DamageSearches,
+        compressor: Compressor,
+    }
+
+    impl Cutting {
+        fn with(folder: &Path, kinds: Vec<Box<dyn Segmenting>>) -> Self {
+            Cutting {
+                agent: agent(folder, kinds),
+                searches: DamageSearches::start(|| ()).unwrap(),
+                compressor: Compressor::new().unwrap(),
+            }
+        }
+
+        /// Does what there is to do now.
+        fn advance(&mut self, followed: &mut Followed) -> Next {
+            loop {
+                let next = followed.advance(&self.agent, &self.searches, &mut self.compressor);
+                assert_eq!(followed.session.progress().trouble, None);
+                if next != Next::LookNow {
+                    return next;
+                }
+            }
+        }
+    }
+
+    fn append(spool: &File, event: &TerminalEvent) {
+        let good_end = spool.metadata().unwrap().len();
+        SpoolWriter::new(spool, good_end).append_terminal(event).unwrap();
+    }
+
+    /// What the kept segments of a stream hold.
+    fn output(session: &Session, stream: usize) -> Vec<u8> {
+        let spool = &session.spools[stream];
+        let segments = spool.cut_records().unwrap().into_iter().map(|record| {
+            let segment = decode_segment(&spool.segment_bytes(&record).unwrap()).unwrap();
+            segment.events.into_iter().filter_map(|event| event.kind.shown().map(<[u8]>::to_vec)).collect()
+        });
+        segments.collect::<Vec<Vec<Vec<u8>>>>().concat().concat()
+    }
+
+    #[test]
+    fn a_session_of_two_spools_is_sealed_when_both_are_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cutting = Cutting::with(folder.path(), vec![Box::new(Both)]);
+        let note = Note {
+            kind: "both".to_owned(),
+            spools: Both::names().to_vec(),
+            // Long enough ago for a first segment.
+            start_boottime_micros: agent_protocol::clock::boottime_micros().saturating_sub(10_000_000),
+            user_id: None,
+            // So that it is each spool's own lock that says whether somebody still writes to it.
+            recorder: None,
+            configuration: None,
+        };
+        let (session, files) = Session::create(&cutting.agent.directory.spool(), start(), note).unwrap();
+        for file in &files {
+            flock(file, FlockOperation::LockExclusive).unwrap();
+        }
+        append(&files[0], &TerminalEvent::output(Micros::new(1), *b"shown"));
+        append(&files[1], &TerminalEvent::output(Micros::new(2), *b"noted"));
+        append(&files[0], &TerminalEvent::exit(Micros::new(3), ExitStatus::Code(4)));
+
+        let session = Arc::new(session);
+        let mut followed = Followed::open(&cutting.agent, &session).unwrap();
+        assert_eq!(cutting.advance(&mut followed), Next::LookLater);
+        let cut = |session: &Session| [0, 1].map(|stream| session.spools[stream].progress().segments);
+        assert_eq!(cut(&session), [1, 1]);
+        flock(&files[0], FlockOperation::Unlock).unwrap();
+        assert_eq!(cutting.advance(&mut followed), Next::LookLater);
+        assert!(!session.progress().sealed);
+        assert_eq!(cut(&session), [2, 1], "the first is cut to its end, the second is open");
+
+        // Each goes on from where it stood when the agent starts again.
+        let spools = cutting.agent.directory.spool();
+        let reopen = || Arc::new(Session::open(&spools.join(session.token().as_str())).unwrap());
+        append(&files[1], &TerminalEvent::gap(Micros::new(4), "why", 0));
+        let again = reopen();
+        assert_eq!(cut(&again), [2, 1]);
+        let mut followed = Followed::open(&cutting.agent, &again).unwrap();
+        assert_eq!(cutting.advance(&mut followed), Next::LookLater);
+        append(&files[1], &TerminalEvent::output(Micros::new(6_000_000), *b" more"));
+        flock(&files[1], FlockOperation::Unlock).unwrap();
+        assert_eq!(cutting.advance(&mut followed), Next::Nothing);
+        assert!(again.progress().sealed && reopen().progress().sealed);
+
+        let manifest = Manifest::parse(&again.find_manifest().unwrap().unwrap().bytes).unwrap();
+        assert_eq!(manifest.end, RecordingEnd::Exited(ExitStatus::Code(4)));
+        assert_eq!(output(&again, 0), b"shown");
+        assert_eq!(output(&again, 1), b"noted more");
+        let listed: Vec<Vec<SegmentEntry>> =
+            manifest.streams.into_iter().map(|stream| stream.segments).collect();
+        let kept = again.spools.iter().map(|spool| spool.cut_records().unwrap());
+        let kept: Vec<Vec<SegmentEntry>> =
+            kept.map(|records| records.into_iter().map(|record| record.entry).collect()).collect();
+        assert_eq!(listed, kept);
+    }
+
+    #[test]
+    fn streams_take_turns_in_delivery_and_each_erases_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cutting = Cutting::with(folder.path(), vec![Box::new(Both)]);
+        let note = Note {
+            kind: "both".to_owned(),
+            spools: Both::names().to_vec(),
+            start_boottime_micros: 0,
+            user_id: None,
+            recorder: None,
+            configuration: None,
+        };
+        let (session, files) = Session::create(&cutting.agent.directory.spool(), start(), note).unwrap();
+        for (file, segments) in files.iter().zip([3, 2]) {
+            for number in 0..segments {
+                // Each is so long after the one before that it is a segment of its own.
+                append(file, &TerminalEvent::output(Micros::new(number * 60_000_000), *b"x"));
+                append(file, &TerminalEvent::output(Micros::new(number * 60_000_000 + 30_000_000), *b"y"));
+            }
+        }
+        drop(files);
+        let session = Arc::new(session);
+        let mut followed = Followed::open(&cutting.agent, &session).unwrap();
+        assert_eq!(cutting.advance(&mut followed), Next::Nothing);
+
+        // One that is held up holds up no other.
+        assert_eq!(session.next_to_deliver(0, &BTreeSet::from([1])), Some((0, 0)));
+        assert_eq!(session.next_to_deliver(0, &BTreeSet::from([0, 1])), None);
+        let mut delivered = Vec::new();
+        let mut last = 0;
+        while let Some((stream, number)) = session.next_to_deliver(last, &BTreeSet::new()) {
+            let spool = &session.spools[stream];
+            let record = spool.cut_record(number).unwrap();
+            assert_eq!(record.entry.number, number);
+            spool.erase_segment(&record).unwrap();
+            assert!(spool.segment_bytes(&record).is_err());
+            delivered.push((stream, number));
+            last = stream;
+        }
+        assert_eq!(delivered, [(1, 0), (0, 0), (1, 1), (0, 1), (0, 2)]);
+        let again = Session::open(&cutting.agent.directory.spool().join(session.token().as_str())).unwrap();
+        assert_eq!(again.next_to_deliver(0, &BTreeSet::new()), None);
+    }
+
+    #[test]
+    fn what_an_agent_left_that_knew_one_spool_is_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cutting = Cutting::with(folder.path(), crate::capture_kinds());
+        let left = cutting.agent.directory.spool().join(EARLIER_SESSION);
+        fs::create_dir_all(left.join("segments")).unwrap();
+        for name in [
+            "start.json",
+            "session.json",
+            "terminal.spool",
+            "segments/000000.json",
+            "segments/000000.cast.zst",
+        ] {
+            fs::copy(earlier_session().join(name), left.join(name)).unwrap();
+        }
+        let session = Arc::new(Session::open(&left).unwrap());
+        assert_eq!(session.next_to_deliver(0, &BTreeSet::new()), Some((0, 0)));
+        let before = session.spools[0].cut_records().unwrap();
+        let mut followed = Followed::open(&cutting.agent, &session).unwrap();
+        assert_eq!(cutting.advance(&mut followed), Next::Nothing);
+
+        assert_eq!(output(&session, 0), b"first\r\noops\r\nsecond\r\n");
+        let manifest = Manifest::parse(&session.find_manifest().unwrap().unwrap().bytes).unwrap();
+        let [stream] = &manifest.streams[..] else { panic!("{manifest:?}") };
+        assert_eq!(stream.segments.len(), 2);
+        assert_eq!(stream.segments[0], before[0].entry);
+        assert!(matches!(manifest.end, RecordingEnd::Interrupted { .. }));
+    }
+}

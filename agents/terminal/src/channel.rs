@@ -1,0 +1,267 @@
+//! One way of output at the recorder: from the command, into the spool, to the person's side.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use agent_protocol::capture::CaptureError;
+use agent_protocol::person::{FromRecorder, OUTPUT_WINDOW_BYTES, Output};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+
+use crate::spooler::Spooler;
+use crate::timespec;
+use crate::wire::ToPerson;
+
+/// With more than this on its way nothing is read: whoever is slow shall not get it in crumbs.
+const MOST_BEFORE_READING: usize = OUTPUT_WINDOW_BYTES / 2;
+/// A person who takes nothing for so long holds the output.
+const HELD_AFTER: Duration = Duration::from_millis(100);
+/// A pseudo-terminal gives at most so much at once; whoever gives it in full is printing in bulk.
+const BULK_BYTES: usize = 4095;
+const MERGE_WITHIN: Duration = Duration::from_millis(1);
+/// How long a command's left-over background processes may keep the terminal silent before the session ends.
+const QUIET_AFTER_EXIT: Duration = Duration::from_millis(100);
+/// How long they may go on printing.
+const LONGEST_AFTER_EXIT: Duration = Duration::from_secs(2);
+/// How long they may be silent on the way to a file or device. Where somebody reads, their end is waited for, as the reader does.
+const QUIET_TOWARDS_FILE: Duration = Duration::from_secs(2);
+
+/// Its state.
+pub(crate) struct Channel {
+    output: Output,
+    source: Source,
+    /// The person's side takes what comes.
+    passes_on: bool,
+    somebody_reads: bool,
+    buffer: Vec<u8>,
+    /// How much is spooled and said, and not yet taken.
+    on_the_way: usize,
+    /// Since when so much is on the way that nothing is read.
+    full_since: Option<Instant>,
+    /// The person's side knows that there is no more.
+    end_is_told: bool,
+    /// When something was read or taken last.
+    moved_at: Instant,
+    /// When the person was seen last to hold the output.
+    held_at: Option<Instant>,
+}
+
+enum Source {
+    Open(OwnedFd),
+    /// No process has the terminal open; one that may still open it by name.
+    HungUp(OwnedFd),
+    Ended,
+}
+
+impl Channel {
+    /// `somebody_reads`: it leads to a pipe or socket, where the end of what is written is waited for.
+    pub(crate) fn new(output: Output, source: OwnedFd, somebody_reads: bool) -> Self {
+        Channel {
+            output,
+            source: Source::Open(source),
+            passes_on: true,
+            somebody_reads,
+            buffer: vec![0; OUTPUT_WINDOW_BYTES],
+            on_the_way: 0,
+            full_since: None,
+            end_is_told: false,
+            moved_at: Instant::now(),
+            held_at: None,
+        }
+    }
+
+    pub(crate) fn output(&self) -> Output {
+        self.output
+    }
+
+    /// What is to be waited for: something to read, if there is room for it.
+    pub(crate) fn interest(&self) -> Option<PollFd<'_>> {
+        match &self.source {
+            _ if self.on_the_way > MOST_BEFORE_READING => None,
+            Source::Open(source) => Some(PollFd::new(source, PollFlags::IN)),
+            // A hung-up terminal is always "ready"; it is looked at again later instead.
+            Source::HungUp(_) | Source::Ended => None,
+        }
+    }
+
+    pub(crate) fn is_hung_up(&self) -> bool {
+        matches!(self.source, Source::HungUp(_))
+    }
+
+    /// Moves what there is to move and there is room for.
+    pub(crate) fn advance(
+        &mut self,
+        spooler: &mut Spooler,
+        person: &mut ToPerson,
+    ) -> Result<(), CaptureError> {
+        if self.on_the_way > MOST_BEFORE_READING {
+            return Ok(());
+        }
+        let read = self.read(OUTPUT_WINDOW_BYTES - self.on_the_way)?;
+        if read > 0 {
+            // First spooled, then shown.
+            self.spool(read, spooler)?;
+            if self.passes_on {
+                person.say(&FromRecorder::Output(self.output, &self.buffer[..read])).map_err(person_gone)?;
+                self.on_the_way += read;
+                if self.on_the_way > MOST_BEFORE_READING {
+                    self.full_since = Some(Instant::now());
+                }
+            }
+        }
+        if matches!(self.source, Source::Ended) && self.passes_on && !self.end_is_told {
+            self.end_is_told = true;
+            person.say(&FromRecorder::OutputEnd(self.output)).map_err(person_gone)?;
+        }
+        Ok(())
+    }
+
+    /// So much was shown, or passed on.
+    pub(crate) fn taken(&mut self, bytes: u32) {
+        let now = Instant::now();
+        if self.is_held(now) {
+            self.held_at = Some(now);
+        }
+        self.on_the_way = self.on_the_way.saturating_sub(usize::try_from(bytes).unwrap_or(usize::MAX));
+        self.full_since = (self.on_the_way > MOST_BEFORE_READING).then_some(now);
+        self.moved_at = now;
+    }
+
+    fn is_held(&self, now: Instant) -> bool {
+        self.full_since.is_some_and(|since| now.saturating_duration_since(since) >= HELD_AFTER)
+    }
+
+    /// What comes from now on is recorded, and goes nowhere.
+    pub(crate) fn drop_what_comes(&mut self) {
+        self.passes_on = false;
+        self.on_the_way = 0;
+        self.full_since = None;
+    }
+
+    /// A command behind a pipe learns from its own next write that nobody reads, as it would without this process; what it had written
+    /// by now is recorded.
+    pub(crate) fn break_off(&mut self, spooler: &mut Spooler) -> Result<(), CaptureError> {
+        self.drop_what_comes();
+        if let Source::Open(source) = &self.source {
+            let mut left = rustix::io::ioctl_fionread(source).unwrap_or(0);
+            while left > 0 {
+                let read = self.read(OUTPUT_WINDOW_BYTES)?;
+                if read == 0 {
+                    break;
+                }
+                self.spool(read, spooler)?;
+                left = left.saturating_sub(read as u64);
+            }
+            self.source = Source::Ended;
+        }
+        Ok(())
+    }
+
+    fn spool(&mut self, read: usize, spooler: &mut Spooler) -> Result<(), CaptureError> {
+        self.moved_at = Instant::now();
+        let bytes = &self.buffer[..read];
+        match self.output {
+            Output::Terminal | Output::Output => spooler.output(bytes),
+            Output::ErrorOutput => spooler.error_output(bytes),
+        }
+    }
+
+    /// Whether nothing more is to be waited for after the command has ended, when nothing is there to be read now.
+    /// `hurry`: somebody asked for the end.
+    pub(crate) fn is_done(&self, exited_at: Instant, hurry: bool, now: Instant) -> bool {
+        self.until_done(exited_at, hurry, now) == Some(Duration::ZERO)
+    }
+
+    /// For how long it must stay silent to be done after the command has ended; `None` while something else is waited for.
+    pub(crate) fn until_done(&self, exited_at: Instant, hurry: bool, now: Instant) -> Option<Duration> {
+        if self.on_the_way > 0 {
+            return None;
+        }
+        let quiet = match (&self.source, self.output) {
+            (Source::Ended | Source::HungUp(_), _) => return Some(Duration::ZERO),
+            (Source::Open(_), Output::Terminal) => QUIET_AFTER_EXIT,
+            (Source::Open(_), _) if hurry => QUIET_AFTER_EXIT,
+            (Source::Open(_), _) if self.somebody_reads => return None,
+            (Source::Open(_), _) => QUIET_TOWARDS_FILE,
+        };
+        let silent = now.saturating_duration_since(self.moved_at.max(exited_at));
+        Some(quiet.saturating_sub(silent))
+    }
+
+    /// Reads no more where those who are left over have printed for long enough. It does not count while the person holds the output.
+    pub(crate) fn end_when_overdue(&mut self, exited_at: Instant, now: Instant) {
+        let since = self.held_at.map_or(exited_at, |at| at.max(exited_at));
+        if self.output == Output::Terminal
+            && !self.is_held(now)
+            && now.saturating_duration_since(since) > LONGEST_AFTER_EXIT
+        {
+            self.source = Source::Ended;
+        }
+    }
+
+    /// Reads what is there; 0 when nothing is there now.
+    fn read(&mut self, most: usize) -> Result<usize, CaptureError> {
+        let lost = |error: Errno| CaptureError::Lost {
+            reason: format!("the command's output cannot be read: {}", io::Error::from(error)),
+        };
+        match &self.source {
+            Source::Ended => Ok(0),
+            Source::Open(source) if self.output != Output::Terminal => {
+                match rustix::io::read(source, &mut self.buffer[..most]) {
+                    Ok(0) => {
+                        self.source = Source::Ended;
+                        Ok(0)
+                    }
+                    Ok(read) => Ok(read),
+                    Err(Errno::INTR | Errno::AGAIN) => Ok(0),
+                    Err(error) => Err(lost(error)),
+                }
+            }
+            Source::Open(master) | Source::HungUp(master) => {
+                let burst = read_burst(master, &mut self.buffer[..most]).map_err(lost)?;
+                let source = std::mem::replace(&mut self.source, Source::Ended);
+                if let Source::Open(master) | Source::HungUp(master) = source {
+                    self.source = if burst.hung_up { Source::HungUp(master) } else { Source::Open(master) };
+                }
+                Ok(burst.bytes)
+            }
+        }
+    }
+}
+
+/// The person's side has to be there for what is recorded to be shown.
+fn person_gone(error: io::Error) -> CaptureError {
+    CaptureError::Lost { reason: format!("the person's side cannot be told anything: {error}") }
+}
+
+/// What a read of the command's terminal gave.
+struct Burst {
+    bytes: usize,
+    hung_up: bool,
+}
+
+/// Reads what is there. Bulk output is gathered, because a pseudo-terminal gives little at once; a keystroke's echo is not delayed.
+fn read_burst(master: &OwnedFd, buffer: &mut [u8]) -> Result<Burst, Errno> {
+    let mut bytes = 0;
+    loop {
+        if bytes == buffer.len() {
+            return Ok(Burst { bytes, hung_up: false });
+        }
+        match rustix::io::read(master, &mut buffer[bytes..]) {
+            // EIO: no process has the terminal open.
+            Ok(0) | Err(Errno::IO) => return Ok(Burst { bytes, hung_up: true }),
+            Ok(read) => bytes += read,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let mut fds = [PollFd::new(master, PollFlags::IN)];
+                let more =
+                    bytes >= BULK_BYTES && matches!(poll(&mut fds, Some(&timespec(MERGE_WITHIN))), Ok(1));
+                if !more {
+                    return Ok(Burst { bytes, hung_up: false });
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What the three standard descriptors of this process are, and so how each of them reaches the command.
+//!
+//! A descriptor that was closed when this program began is `/dev/null` by now: the standard library sees to that.
+
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{FileType, OFlags, fcntl_getfl};
+use rustix::stdio;
+use rustix::termios::isatty;
+
+/// How the command gets its standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InputWay {
+    /// What is typed, by the pseudo-terminal.
+    Terminal,
+    /// As it is. What can only be read from carries nothing that is recorded; so nobody stands in between, reads ahead, or must
+    /// learn of its end.
+    Inherited,
+    /// By a pipe: what could also be written to (a socket, mostly) would be a way out past the recording.
+    Pipe,
+}
+
+/// How what the command prints reaches this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutputWay {
+    /// By the pseudo-terminal.
+    Terminal,
+    /// By a pipe, byte for byte.
+    Pipe,
+}
+
+/// The ways of all three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ways {
+    pub(crate) input: InputWay,
+    pub(crate) output: OutputWay,
+    pub(crate) error: OutputWay,
+    /// Standard output and standard error are one (`2>&1`): one pipe for both keeps the order of what is written to them.
+    pub(crate) together: bool,
+}
+
+impl Ways {
+    /// Those of this process.
+    pub(crate) fn of_this_process() -> Self {
+        let input = if isatty(stdio::stdin()) {
+            InputWay::Terminal
+        } else if fcntl_getfl(stdio::stdin())
+            .is_ok_and(|flags| flags.intersection(OFlags::ACCMODE) == OFlags::RDONLY)
+        {
+            InputWay::Inherited
+        } else {
+            InputWay::Pipe
+        };
+        let way = |fd| if isatty(fd) { OutputWay::Terminal } else { OutputWay::Pipe };
+        let (output, error) = (way(stdio::stdout()), way(stdio::stderr()));
+        let together =
+            output == OutputWay::Pipe && error == OutputWay::Pipe && same(stdio::stdout(), stdio::stderr());
+        Ways { input, output, error, together }
+    }
+
+    /// Whether all of them are terminals: nobody else of a pipeline has to do with the person's.
+    pub(crate) fn all_terminals(&self) -> bool {
+        self.input == InputWay::Terminal && [self.output, self.error] == [OutputWay::Terminal; 2]
+    }
+}
+
+/// Whether both lead to the same pipe, socket or file. A device is not meant: whoever sends both to `/dev/null` loses no order.
+fn same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
+    let (Ok(one), Ok(other)) = (rustix::fs::fstat(one), rustix::fs::fstat(other)) else { return false };
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+        && FileType::from_raw_mode(one.st_mode) != FileType::CharacterDevice
+}
+
+/// Whether it is a pipe or a socket, where somebody waits for the end of what is written.
+pub(crate) fn has_reader(fd: impl AsFd) -> bool {
+    rustix::fs::fstat(fd)
+        .is_ok_and(|stat| matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket))
+}
+
+/// Lets go of a standard descriptor, so that whoever is at its other end learns of it. Something must stand in its place.
+pub(crate) fn release(replace: impl FnOnce(&std::fs::File) -> rustix::io::Result<()>) {
+    // Without it the other end learns of the end a little later, with this process's own.
+    if let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+        let _ = replace(&null);
+    }
+}

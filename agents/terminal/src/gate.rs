@@ -1,0 +1,100 @@
+//! What a thread that reads for the command may send: no more than the recorder has room for.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use agent_protocol::person::{FromPerson, Input};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::stoppable::NotWritten;
+use crate::wire::ToRecorder;
+
+/// One input's way to the recorder.
+pub(crate) struct Gate {
+    input: Input,
+    to: Arc<ToRecorder>,
+    state: Mutex<State>,
+    /// Readable while there is room, or the command reads no more.
+    open: OwnedFd,
+    /// Hung up once the command reads no more.
+    broken: UnixStream,
+}
+
+struct State {
+    room: usize,
+    /// Held until the command reads no more.
+    reads: Option<UnixStream>,
+}
+
+impl Gate {
+    pub(crate) fn new(input: Input, to: Arc<ToRecorder>) -> io::Result<Self> {
+        let (broken, reads) = UnixStream::pair()?;
+        let open = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Gate { input, to, state: Mutex::new(State { room: 0, reads: Some(reads) }), open, broken })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Two plain values; a panic elsewhere leaves them whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The recorder has room for so much more.
+    pub(crate) fn give(&self, bytes: u32) {
+        let mut state = self.state();
+        state.room += usize::try_from(bytes).unwrap_or_default();
+        self.open();
+    }
+
+    /// The command reads no more.
+    pub(crate) fn break_off(&self) {
+        self.state().reads = None;
+        self.open();
+    }
+
+    fn open(&self) {
+        // Only a counter that is nearly full could refuse, and it is emptied again and again.
+        let _ = rustix::io::write(&self.open, &1_u64.to_ne_bytes());
+    }
+
+    /// How much may be sent now.
+    pub(crate) fn room(&self) -> usize {
+        self.state().room
+    }
+
+    /// Sends as much as there is room for.
+    pub(crate) fn send(&self, bytes: &[u8]) -> Result<usize, NotWritten> {
+        let mut state = self.state();
+        if state.reads.is_none() {
+            return Err(NotWritten);
+        }
+        let sent = bytes.len().min(state.room);
+        state.room -= sent;
+        if state.room == 0 {
+            // Without a count there is nothing to take.
+            let _ = rustix::io::read(&self.open, &mut [0; 8]);
+        }
+        if sent > 0 {
+            self.to.say(FromPerson::Input(self.input, &bytes[..sent]));
+        }
+        Ok(sent)
+    }
+
+    /// Says that there is no more for now (of a terminal), or ever (of a pipe).
+    pub(crate) fn end(&self) {
+        self.to.say(FromPerson::InputEnd(self.input));
+    }
+
+    /// To wait with for the command to read no more.
+    pub(crate) fn broken(&self) -> &UnixStream {
+        &self.broken
+    }
+}
+
+impl AsFd for Gate {
+    /// To wait for room with.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.open.as_fd()
+    }
+}

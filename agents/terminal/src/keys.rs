@@ -1,0 +1,81 @@
+//! What the person types goes to the recorder, and by it to the command, on a thread of its own, so that Ctrl-C arrives even while output waits for a slow
+//! terminal.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+
+use crate::gate::Gate;
+use crate::person::{Keys, PersonTerminal};
+use crate::stoppable::{NotWritten, Stop, StoppableThread, Stopped, send};
+
+const READ_BYTES: usize = 4096;
+/// How often a process in the background looks whether it is in the foreground again.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// How long keys are left to other programs that may want them.
+const OTHERS_FIRST: Duration = Duration::from_millis(100);
+
+/// Starts the thread. With `shared`, the terminal is also that of other programs, of a pipeline mostly: it stays as it is until the
+/// command wants keys, and what another program reads is that program's.
+pub(crate) fn start(person: PersonTerminal, to: Arc<Gate>, shared: bool) -> io::Result<StoppableThread> {
+    let keys = person.keys()?;
+    // A read that waits cannot be told to stop; the thread ends with the process then.
+    let waits_for_it = keys.never_waits;
+    StoppableThread::start("keys", waits_for_it, move |stop| {
+        let _ = pass_on(&stop, &person, &keys, &to, shared);
+    })
+}
+
+/// The thread ends: it was told to, the command is gone, or the terminal.
+struct End;
+
+fn pass_on(stop: &Stop, person: &PersonTerminal, keys: &Keys, to: &Gate, shared: bool) -> Result<(), End> {
+    let mut buffer = [0; READ_BYTES];
+    loop {
+        if !stop.wait(keys, PollFlags::IN, None) {
+            return Err(End);
+        }
+        // A read from the background would stop this process.
+        if !person.in_foreground() {
+            stop.pause(LOOK_AGAIN)?;
+            continue;
+        }
+        let raw = person.is_raw();
+        if !raw {
+            // Between a stop and what follows it, or because others have the terminal, too.
+            stop.pause(OTHERS_FIRST)?;
+            if person.is_raw() || !shared || !stop.is_ready(keys, PollFlags::IN) || !person.in_foreground() {
+                continue;
+            }
+        }
+        match rustix::io::read(keys, &mut buffer) {
+            // A terminal that has ended has hung up, and SIGHUP follows; one that edits lines has an end key.
+            Ok(0) if raw || person.settings().is_err() => return Err(End),
+            Ok(0) => to.end(),
+            Ok(read) => {
+                send(stop, to, &buffer[..read])?;
+                if !raw {
+                    // The command reads what is typed. From now on every key is its own.
+                    let _ = person.make_raw();
+                }
+            }
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(_) => return Err(End),
+        }
+    }
+}
+
+impl From<Stopped> for End {
+    fn from(_: Stopped) -> Self {
+        End
+    }
+}
+
+impl From<NotWritten> for End {
+    fn from(_: NotWritten) -> Self {
+        End
+    }
+}

@@ -1,0 +1,607 @@
+//! The recorder's side of a session: it has the pseudo-terminal, the other ends of the command's pipes, and the spool. It spools what it
+//! reads, and only then says it to the person's side.
+
+use std::error::Error as _;
+use std::io;
+use std::time::{Duration, Instant};
+
+use agent_protocol::capture::CaptureError;
+use agent_protocol::person::{Decoder, FromPerson, FromRecorder, Input, Output};
+use recording::{ExitStatus, TerminalSize};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::termios::{LocalModes, tcgetattr, tcgetpgrp};
+
+use crate::channel::Channel;
+use crate::command_input::CommandInput;
+use crate::launch::{self, RecorderEnds};
+use crate::spooler::Spooler;
+use crate::timespec;
+use crate::wire::{Heard, ToPerson, receive};
+
+/// How often a terminal is looked at that nobody has open.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How often it is looked whether the command wants its keys otherwise.
+const MIND_MODES_EVERY: Duration = Duration::from_millis(200);
+/// For how long a person's side is heard out that is told of the session's end.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
+
+/// What the recorder knows of the person's side when it begins.
+pub(crate) struct PersonFacts {
+    /// The size of the command's terminal.
+    pub(crate) size: TerminalSize,
+    /// The modes of a terminal that is others' too: the person's side is told when the command sets its own.
+    pub(crate) shared_modes: Option<LocalModes>,
+    /// Standard output and standard error lead to somebody who waits for their ends.
+    pub(crate) somebody_reads: [bool; 2],
+}
+
+/// The modes by which a program shows that it wants the keys as they come, or unseen.
+pub(crate) fn watched(modes: LocalModes) -> LocalModes {
+    modes & (LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
+}
+
+/// Records until the command has ended and all it printed is spooled and taken. Then the person's side has the last word, and the exit
+/// record says that nothing comes after it.
+pub(crate) fn run(
+    person: ToPerson,
+    mut spooler: Spooler,
+    ends: RecorderEnds,
+    facts: PersonFacts,
+) -> Result<(), CaptureError> {
+    let mut recorder = match Recorder::new(person, ends, facts) {
+        Ok(recorder) => recorder,
+        Err(source) => {
+            let error = CaptureError::Start { step: "read the terminal", source };
+            spooler.give_up(&in_one_line(&error));
+            return Err(error);
+        }
+    };
+    let mut decoder = Decoder::default();
+    let ended = recorder.record(&mut spooler, &mut decoder);
+    // The hang-up of the terminal reaches whatever still runs on it.
+    recorder.close();
+    match ended {
+        Ok(status) => {
+            recorder.say_last(&FromRecorder::Ended);
+            recorder.hear_out(&mut decoder);
+            spooler.exit(status)
+        }
+        Err(error) => {
+            // However it ends, the recording says why.
+            let reason = match &error {
+                CaptureError::Lost { reason } => reason.clone(),
+                other => in_one_line(other),
+            };
+            spooler.give_up(&reason);
+            recorder.say_last(&FromRecorder::Lost(&reason));
+            Err(error)
+        }
+    }
+}
+
+/// An error with what caused it.
+pub(crate) fn in_one_line(error: &CaptureError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
+
+fn lost(reason: impl std::fmt::Display) -> CaptureError {
+    CaptureError::Lost { reason: reason.to_string() }
+}
+
+fn person_lost(error: io::Error) -> CaptureError {
+    lost(format_args!("the person's side is lost: {error}"))
+}
+
+struct Recorder {
+    person: ToPerson,
+    master: Option<OwnedFd>,
+    inputs: Vec<CommandInput>,
+    channels: Vec<Channel>,
+    /// The command's own process group, while it is there.
+    leader: Option<Pid>,
+    exited: Option<(ExitStatus, Instant)>,
+    hurry: bool,
+    size: TerminalSize,
+    shared_modes: Option<LocalModes>,
+    /// What the person's side was told last of the keys.
+    wants_keys: bool,
+}
+
+/// What was ready.
+struct Ready {
+    person: bool,
+    inputs: Vec<PollFlags>,
+    channels: Vec<bool>,
+}
+
+impl Recorder {
+    fn new(person: ToPerson, ends: RecorderEnds, facts: PersonFacts) -> io::Result<Self> {
+        let RecorderEnds { master, input, output, error } = ends;
+        let [output_is_read, error_is_read] = facts.somebody_reads;
+        let (mut inputs, mut channels) = (Vec::new(), Vec::new());
+        if let Some(master) = &master {
+            inputs.push(CommandInput::new(Input::Terminal, master.try_clone()?));
+            channels.push(Channel::new(Output::Terminal, master.try_clone()?, false));
+        }
+        inputs.extend(input.map(|input| CommandInput::new(Input::Input, input)));
+        channels.extend(output.map(|output| Channel::new(Output::Output, output, output_is_read)));
+        channels.extend(error.map(|error| Channel::new(Output::ErrorOutput, error, error_is_read)));
+        Ok(Recorder {
+            person,
+            master,
+            inputs,
+            channels,
+            leader: None,
+            exited: None,
+            hurry: false,
+            size: facts.size,
+            shared_modes: facts.shared_modes,
+            wants_keys: false,
+        })
+    }
+
+    fn close(&mut self) {
+        self.inputs.clear();
+        self.channels.clear();
+        self.master = None;
+    }
+
+    fn record(&mut self, spooler: &mut Spooler, decoder: &mut Decoder) -> Result<ExitStatus, CaptureError> {
+        let mut inputs = vec![PollFlags::empty(); self.inputs.len()];
+        loop {
+            for (input, ready) in self.inputs.iter_mut().zip(inputs) {
+                input.advance(ready, &mut self.person).map_err(person_lost)?;
+            }
+            self.inputs.retain(|input| !input.is_over());
+            self.mind_modes().map_err(person_lost)?;
+            let ready = self.wait(spooler)?;
+            self.person.flush().map_err(person_lost)?;
+            if ready.person {
+                self.hear(decoder, spooler)?;
+            }
+            for (channel, ready) in self.channels.iter_mut().zip(&ready.channels) {
+                if *ready || channel.is_hung_up() {
+                    channel.advance(spooler, &mut self.person)?;
+                }
+            }
+            if let Some((status, since)) = self.exited {
+                let now = Instant::now();
+                let mut all_done = true;
+                for (channel, ready) in self.channels.iter_mut().zip(&ready.channels) {
+                    channel.end_when_overdue(since, now);
+                    all_done &= !ready && channel.is_done(since, self.hurry, now);
+                }
+                if all_done {
+                    return Ok(status);
+                }
+            }
+            inputs = ready.inputs;
+        }
+    }
+
+    fn wait(&self, spooler: &mut Spooler) -> Result<Ready, CaptureError> {
+        let mut fds = vec![
+            PollFd::new(&self.person, self.person.interest()),
+            PollFd::from_borrowed_fd(spooler.failure_fd(), PollFlags::IN),
+        ];
+        let of_inputs: Vec<Option<PollFd<'_>>> = self.inputs.iter().map(CommandInput::interest).collect();
+        let of_channels: Vec<Option<PollFd<'_>>> = self.channels.iter().map(Channel::interest).collect();
+        let wanted: Vec<bool> = of_inputs.iter().chain(&of_channels).map(Option::is_some).collect();
+        fds.extend(of_inputs.into_iter().chain(of_channels).flatten());
+        match poll(&mut fds, self.timeout(Instant::now()).map(timespec).as_ref()) {
+            Ok(_) => {}
+            Err(Errno::INTR) => {
+                return Ok(Ready {
+                    person: false,
+                    inputs: vec![PollFlags::empty(); self.inputs.len()],
+                    channels: vec![false; self.channels.len()],
+                });
+            }
+            Err(error) => {
+                return Err(CaptureError::Start { step: "wait for the command", source: error.into() });
+            }
+        }
+        let mut answers = fds.iter().map(PollFd::revents);
+        let person = answers.next().unwrap_or(PollFlags::empty());
+        let failed = answers.next().is_some_and(|flags| !flags.is_empty());
+        let mut answers = wanted.into_iter().map(|wanted| {
+            if wanted { answers.next().unwrap_or(PollFlags::empty()) } else { PollFlags::empty() }
+        });
+        let inputs = answers.by_ref().take(self.inputs.len()).collect();
+        let channels = answers.map(|flags| !flags.is_empty()).collect();
+        if failed {
+            spooler.check()?;
+        }
+        let person = person.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
+        Ok(Ready { person, inputs, channels })
+    }
+
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        let of_channels: Vec<Option<Duration>> = self
+            .channels
+            .iter()
+            .map(|channel| match self.exited {
+                Some((_, since)) => channel.until_done(since, self.hurry, now),
+                None => channel.is_hung_up().then_some(LOOK_AGAIN),
+            })
+            .collect();
+        // What is done needs no wait; but while another is waited for, it must not be looked at again and again.
+        let all_are_done = of_channels.iter().all(|wait| *wait == Some(Duration::ZERO));
+        let least = if all_are_done { Duration::ZERO } else { LOOK_AGAIN };
+        let of_channels = of_channels.into_iter().flatten();
+        let of_channels = of_channels.map(|wait| if wait.is_zero() { least } else { wait });
+        // Who is left over is looked at, too, when nothing is said any more.
+        let overdue = self.exited.filter(|_| self.master.is_some()).map(|_| MIND_MODES_EVERY);
+        let mind = (self.shared_modes.is_some() && self.master.is_some()).then_some(MIND_MODES_EVERY);
+        of_channels.chain(overdue).chain(mind).min()
+    }
+
+    /// Hears what the person's side says.
+    fn hear(&mut self, decoder: &mut Decoder, spooler: &mut Spooler) -> Result<(), CaptureError> {
+        match receive(self.person.stream(), decoder).map_err(person_lost)? {
+            Heard::Something => {}
+            Heard::NothingNow => return Ok(()),
+            Heard::End => return Err(lost("the person's side ended before the command did")),
+        }
+        while let Some(message) = decoder.next::<FromPerson<'_>>().map_err(lost)? {
+            self.handle(message, spooler)?;
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, message: FromPerson<'_>, spooler: &mut Spooler) -> Result<(), CaptureError> {
+        match message {
+            FromPerson::Started { process_id } => {
+                self.leader = i32::try_from(process_id).ok().and_then(Pid::from_raw);
+            }
+            FromPerson::Input(of, bytes) => {
+                // What is meant for an input that is over is lost, as it would be in a pipe.
+                if let Some(input) = self.inputs.iter_mut().find(|input| input.input() == of) {
+                    input.take(bytes).map_err(lost)?;
+                }
+            }
+            FromPerson::InputEnd(of) => {
+                self.inputs.iter_mut().filter(|input| input.input() == of).for_each(CommandInput::end);
+            }
+            FromPerson::Taken(of, bytes) => {
+                if let Some(channel) = self.channel(of) {
+                    channel.taken(bytes);
+                }
+            }
+            FromPerson::Dropped(of) => {
+                if let Some(channel) = self.channel(of) {
+                    channel.drop_what_comes();
+                }
+            }
+            FromPerson::Broken(of) => {
+                if let Some(channel) = self.channel(of) {
+                    channel.break_off(spooler)?;
+                }
+            }
+            FromPerson::Size(size) => self.take_size(size, spooler)?,
+            FromPerson::Signal(signal) => {
+                if let Some(signal) = Signal::from_named_raw(i32::from(signal)) {
+                    self.send_to_foreground(signal);
+                }
+            }
+            FromPerson::Suspended => {
+                self.send_to_foreground(Signal::STOP);
+                self.person.say(&FromRecorder::Held).map_err(person_lost)?;
+            }
+            FromPerson::Resumed => self.send_to_foreground(Signal::CONT),
+            FromPerson::Hurry => self.hurry = true,
+            FromPerson::Exited(status) => {
+                self.leader = None;
+                self.exited = Some((status, Instant::now()));
+            }
+            FromPerson::Failed(reason) => return Err(lost(reason)),
+            FromPerson::Unknown(_) => {}
+        }
+        Ok(())
+    }
+
+    fn channel(&mut self, of: Output) -> Option<&mut Channel> {
+        self.channels.iter_mut().find(|channel| channel.output() == of)
+    }
+
+    /// Gives the command's terminal a new size.
+    fn take_size(&mut self, size: TerminalSize, spooler: &mut Spooler) -> Result<(), CaptureError> {
+        let Some(master) = &self.master else { return Ok(()) };
+        if size != self.size {
+            self.size = size;
+            // First spooled: what is drawn for the new size must not come before it.
+            spooler.resize(size)?;
+            // If it fails the terminal is closed, which the next read will tell.
+            let _ = launch::set_size(master, size);
+        }
+        Ok(())
+    }
+
+    /// To those who have the terminal, if that is not the command itself: its parent sends to that.
+    fn send_to_foreground(&self, signal: Signal) {
+        let foreground = self.master.as_ref().and_then(|master| tcgetpgrp(master).ok());
+        if let Some(group) = foreground.filter(|group| Some(*group) != self.leader) {
+            // A group that is gone needs no signal.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    /// Tells the person's side when the command wants its keys otherwise.
+    fn mind_modes(&mut self) -> io::Result<()> {
+        let (Some(first), Some(master)) = (self.shared_modes, &self.master) else { return Ok(()) };
+        let Ok(settings) = tcgetattr(master) else { return Ok(()) };
+        let wants_keys = watched(settings.local_modes) != first;
+        if wants_keys != self.wants_keys && self.person.is_idle() {
+            self.wants_keys = wants_keys;
+            self.person.say(&FromRecorder::WantsKeys(wants_keys))?;
+        }
+        Ok(())
+    }
+
+    /// Says what ends the session. Who does not hear it notices that the recorder is gone.
+    fn say_last(&mut self, message: &FromRecorder<'_>) {
+        let deadline = Instant::now() + LAST_WORDS_WITHIN;
+        let mut said = self.person.say(message);
+        while said.is_ok() && !self.person.is_idle() {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return };
+            let mut fds = [PollFd::from_borrowed_fd(self.person.as_fd(), PollFlags::OUT)];
+            let _ = poll(&mut fds, Some(&timespec(left)));
+            said = self.person.flush();
+        }
+    }
+
+    /// Waits until the person's side has nothing more to say, and has said to the person what there was.
+    fn hear_out(&self, decoder: &mut Decoder) {
+        loop {
+            let mut fds = [PollFd::from_borrowed_fd(self.person.as_fd(), PollFlags::IN)];
+            match poll(&mut fds, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return,
+            }
+            match receive(self.person.stream(), decoder) {
+                Ok(Heard::Something) => while let Ok(Some(_)) = decoder.next::<FromPerson<'_>>() {},
+                Ok(Heard::NothingNow) => {}
+                Ok(Heard::End) | Err(_) => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::fs::File;
+    use std::io::{Seek as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    use std::process::Child;
+    use std::thread::JoinHandle;
+
+    use agent_protocol::clock;
+    use agent_protocol::person::{INPUT_WINDOW_BYTES, Message as _, OUTPUT_WINDOW_BYTES};
+    use recording::{SpoolReader, TerminalEventKind};
+    use rustix::fs::MemfdFlags;
+
+    use super::*;
+    use crate::descriptors::{InputWay, OutputWay, Ways};
+    use crate::launch::Program;
+
+    /// A person's side that does only what a test says, and a command behind three pipes.
+    struct Conversation {
+        stream: UnixStream,
+        decoder: Decoder,
+        recorder: Option<JoinHandle<Result<(), CaptureError>>>,
+        spool: File,
+        child: Child,
+        output: Vec<u8>,
+        error_output: Vec<u8>,
+        room: usize,
+        ended: Option<Result<(), String>>,
+    }
+
+    impl Conversation {
+        fn begin(script: &str) -> Self {
+            let ways = Ways {
+                input: InputWay::Pipe,
+                output: OutputWay::Pipe,
+                error: OutputWay::Pipe,
+                together: false,
+            };
+            let (ends, command_ends) = launch::open(ways, None).unwrap();
+            let spool = File::from(rustix::fs::memfd_create("spool", MemfdFlags::CLOEXEC).unwrap());
+            let spooler = Spooler::new(spool.try_clone().unwrap(), clock::boottime_micros(), 0).unwrap();
+            let (stream, theirs) = UnixStream::pair().unwrap();
+            let size = TerminalSize { columns: 80, rows: 24 };
+            let facts = PersonFacts { size, shared_modes: None, somebody_reads: [true; 2] };
+            let recorder = std::thread::spawn(move || run(ToPerson::over(theirs), spooler, ends, facts));
+            let command = ["sh", "-c", script].map(OsString::from);
+            let launcher = [OsString::from("env")];
+            let program = Program { launcher: &launcher, command: &command, is_login_shell: false };
+            let child = launch::start(program, ("SESSION", "none"), command_ends).unwrap();
+            let conversation = Conversation {
+                stream,
+                decoder: Decoder::default(),
+                recorder: Some(recorder),
+                spool,
+                child,
+                output: Vec::new(),
+                error_output: Vec::new(),
+                room: 0,
+                ended: None,
+            };
+            conversation.say(FromPerson::Started { process_id: conversation.child.id() });
+            conversation
+        }
+
+        fn say(&self, message: FromPerson<'_>) {
+            let mut bytes = Vec::new();
+            message.encode(&mut bytes);
+            (&self.stream).write_all(&bytes).unwrap();
+        }
+
+        /// Hears what is said until this is so.
+        fn hear_until(&mut self, enough: impl Fn(&Self) -> bool) {
+            while !enough(self) {
+                let mut fds = [PollFd::new(&self.stream, PollFlags::IN)];
+                poll(&mut fds, None).unwrap();
+                assert_ne!(receive(&self.stream, &mut self.decoder).unwrap(), Heard::End);
+                while let Some(message) = self.decoder.next::<FromRecorder<'_>>().unwrap() {
+                    match message {
+                        FromRecorder::Output(Output::Output, bytes) => self.output.extend(bytes),
+                        FromRecorder::Output(Output::ErrorOutput, bytes) => self.error_output.extend(bytes),
+                        FromRecorder::Room(Input::Input, bytes) => self.room += bytes as usize,
+                        FromRecorder::Ended => self.ended = Some(Ok(())),
+                        FromRecorder::Lost(reason) => self.ended = Some(Err(reason.to_owned())),
+                        FromRecorder::OutputEnd(_) | FromRecorder::InputBroken(_) => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+        }
+
+        fn take(&self, output: Output, bytes: usize) {
+            self.say(FromPerson::Taken(output, u32::try_from(bytes).unwrap()));
+        }
+
+        /// What is spooled.
+        fn events(&self) -> Vec<TerminalEventKind> {
+            let mut spool = self.spool.try_clone().unwrap();
+            spool.rewind().unwrap();
+            let mut reader = SpoolReader::new(spool, 0);
+            let mut events = Vec::new();
+            while let Some(record) = reader.next_record().unwrap() {
+                events.push(record.terminal_event().unwrap().kind);
+            }
+            events
+        }
+    }
+
+    #[test]
+    fn an_output_that_nobody_takes_holds_up_nothing_else_and_is_not_read_ahead() {
+        const BYTES: usize = 1_000_000;
+        let script = format!(
+            "head -c {BYTES} /dev/zero & echo ready >&2; read -r line; echo \"got $line\" >&2; wait; exit 3"
+        );
+        let mut person = Conversation::begin(&script);
+        person.hear_until(|person| {
+            person.error_output == b"ready\n"
+                && person.output.len() > OUTPUT_WINDOW_BYTES / 2
+                && person.room > 0
+        });
+        person.say(FromPerson::Input(Input::Input, b"hello\n"));
+        person.say(FromPerson::Unknown(200));
+        person.take(Output::ErrorOutput, 6);
+        person.hear_until(|person| person.error_output.ends_with(b"got hello\n"));
+        person.take(Output::ErrorOutput, 10);
+        assert!(person.output.len() <= OUTPUT_WINDOW_BYTES, "{} bytes", person.output.len());
+        assert_eq!(person.room, INPUT_WINDOW_BYTES, "what is left of the room suffices");
+
+        let mut taken = 0;
+        while person.output.len() < BYTES {
+            let heard = person.output.len();
+            assert!(heard - taken <= OUTPUT_WINDOW_BYTES);
+            person.take(Output::Output, heard - taken);
+            taken = heard;
+            person.hear_until(|person| person.output.len() > heard);
+        }
+        let status = person.child.wait().unwrap();
+        assert_eq!(status.code(), Some(3));
+        person.say(FromPerson::Exited(ExitStatus::Code(3)));
+        // It is not over before everything is taken.
+        person.take(Output::Output, BYTES - taken);
+        person.hear_until(|person| person.ended.is_some());
+        assert_eq!(person.ended, Some(Ok(())));
+        assert!(!person.events().iter().any(|event| matches!(event, TerminalEventKind::Exit(_))));
+        person.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        person.recorder.take().unwrap().join().unwrap().unwrap();
+        let events = person.events();
+        assert_eq!(events.last(), Some(&TerminalEventKind::Exit(ExitStatus::Code(3))));
+        let spooled: usize = events
+            .iter()
+            .map(|event| if let TerminalEventKind::Output(bytes) = event { bytes.len() } else { 0 })
+            .sum();
+        assert_eq!(spooled, BYTES);
+    }
+
+    /// The reason with which a session's recording ends after the person's side did something.
+    fn reason_after(what: impl FnOnce(&mut Conversation)) -> String {
+        let mut person = Conversation::begin("exec sleep 1000");
+        person.hear_until(|person| person.room > 0);
+        what(&mut person);
+        let Conversation { recorder, mut child, .. } = person;
+        let Err(CaptureError::Lost { reason }) = recorder.unwrap().join().unwrap() else {
+            panic!("it goes on")
+        };
+        child.kill().unwrap();
+        child.wait().unwrap();
+        reason
+    }
+
+    #[test]
+    fn a_persons_side_that_fails_ends_the_recording_with_the_reason() {
+        let said = |bytes: &'static [u8]| {
+            move |person: &mut Conversation| (&person.stream).write_all(bytes).unwrap()
+        };
+        for (reason, expected) in [
+            (reason_after(|person| person.say(FromPerson::Failed("why"))), "why"),
+            (
+                reason_after(|person| person.stream.shutdown(std::net::Shutdown::Both).unwrap()),
+                "the person's side ended before the command did",
+            ),
+            (
+                reason_after(|person| {
+                    let bytes = vec![0; person.room + 1];
+                    person.say(FromPerson::Input(Input::Input, &bytes));
+                }),
+                "the person's side sends more than there is room for",
+            ),
+            (
+                reason_after(said(&[7, 255, 255, 255, 255])),
+                "a message of kind 7 claims 4294967295 bytes, and may have 65541",
+            ),
+            (
+                reason_after(said(&[7, 0, 0, 0, 1, 0])),
+                "a message of kind 7 has a payload that is none of that kind",
+            ),
+        ] {
+            assert_eq!(reason, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_done_is_not_looked_at_again_and_again_while_another_output_is_held_open() {
+        let (output, closed) = io::pipe().unwrap();
+        let (error_output, left_over) = io::pipe().unwrap();
+        drop(closed);
+        let ends = RecorderEnds {
+            master: None,
+            input: None,
+            output: Some(output.into()),
+            error: Some(error_output.into()),
+        };
+        let (_stream, theirs) = UnixStream::pair().unwrap();
+        let size = TerminalSize { columns: 80, rows: 24 };
+        let facts = PersonFacts { size, shared_modes: None, somebody_reads: [true; 2] };
+        let mut recorder = Recorder::new(ToPerson::over(theirs), ends, facts).unwrap();
+        let spool = File::from(rustix::fs::memfd_create("spool", MemfdFlags::CLOEXEC).unwrap());
+        let mut spooler = Spooler::new(spool, clock::boottime_micros(), 0).unwrap();
+        let now = Instant::now();
+        recorder.exited = Some((ExitStatus::Code(0), now));
+        let mut look = |recorder: &mut Recorder, place: usize| {
+            let Recorder { channels, person, .. } = recorder;
+            channels[place].advance(&mut spooler, person).unwrap();
+            recorder.timeout(now)
+        };
+        assert_eq!(look(&mut recorder, 0), Some(LOOK_AGAIN));
+        drop(left_over);
+        assert_eq!(look(&mut recorder, 1), Some(Duration::ZERO), "nobody is waited for any more");
+    }
+}

@@ -1,0 +1,54 @@
+//! A standard input that is neither a terminal nor for reading alone goes to the command through a pipe. It is not recorded.
+
+use std::io;
+use std::sync::Arc;
+
+use agent_protocol::person::INPUT_WINDOW_BYTES;
+use rustix::event::PollFlags;
+use rustix::fd::BorrowedFd;
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+use rustix::stdio;
+
+use crate::descriptors::release;
+use crate::gate::Gate;
+use crate::stoppable::{Stop, StoppableThread, send};
+
+const READ_BYTES: usize = INPUT_WINDOW_BYTES;
+
+/// Starts the thread. What the command does not read is not read here either, beyond what a pipe holds: for more
+/// the recorder has no room.
+pub(crate) fn start(to: Arc<Gate>) -> io::Result<StoppableThread> {
+    let input = stdio::stdin();
+    let socket =
+        rustix::fs::fstat(input).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket);
+    // Where somebody else reads, too, a read may wait; the session's end does not wait for it.
+    StoppableThread::start("input", socket, move |stop| pass_on(&stop, input, socket, &to))
+}
+
+fn pass_on(stop: &Stop, input: BorrowedFd<'static>, socket: bool, to: &Gate) {
+    let mut buffer = [0; READ_BYTES];
+    // Room first: then nothing is read that cannot be delivered.
+    while stop.wait(to, PollFlags::IN, None) && stop.wait_unless_broken(&input, PollFlags::IN, to.broken()) {
+        let room = &mut buffer[..to.room().min(READ_BYTES)];
+        let read = if socket {
+            rustix::net::recv(input, room, RecvFlags::DONTWAIT).map(|(read, _)| read)
+        } else {
+            rustix::io::read(input, room)
+        };
+        match read {
+            Ok(0) => break,
+            Ok(read) => {
+                if send(stop, to, &buffer[..read]).is_err() {
+                    break;
+                }
+            }
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(_) => break,
+        }
+    }
+    // The command learns that nothing more comes, and whoever writes that nobody reads.
+    to.end();
+    release(|null| stdio::dup2_stdin(null));
+}

@@ -1,0 +1,104 @@
+//! VerifyAgentRecordings: which recordings of the account's agents, or of those of one instance, are missing.
+
+use domain::AgentId;
+use domain::actions::VerifyAgentRecordings;
+use domain::gate::{Granted, Resource};
+use domain::record_config::InstanceSelector;
+use domain::recording_continuity::{Absence, MissingRecording};
+use openapi::workbench::{
+    CheckedAgentItem, CheckedAgents, Envelope, MissingRecordingItem, VerifyAgentRecordingsReply,
+    VerifyAgentRecordingsRequest,
+};
+
+use super::{invalid, selector, wire_count, wire_time};
+use crate::continuity::{CheckedAgent, check};
+use crate::dispatch::{Call, Done, RpcAction};
+use crate::errors::ActionError;
+use crate::limits::turns::PATIENCE;
+
+/// How many findings of one agent a reply shows, and how many of its recordings that could not be checked.
+const SHOWN: usize = 100;
+
+impl RpcAction for VerifyAgentRecordings {
+    type Request = VerifyAgentRecordingsRequest;
+    type Reply = VerifyAgentRecordingsReply;
+
+    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+        match asked.instance_id.as_deref().map(selector).transpose()? {
+            Some(InstanceSelector::One(instance)) => call.instance(instance).await,
+            Some(InstanceSelector::All) | None => Ok(Resource::Everything),
+        }
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        asked: Self::Request,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let agent = asked.agent_id.as_deref().map(AgentId::parse).transpose();
+        let agent = agent.map_err(|error| invalid("AgentId", &error))?;
+        // It asks for every recording: a few at once, or callers could keep the stores busy with it.
+        let _turn = call.hansard.verifying.turn_within(PATIENCE).await?;
+        let checked = check(call.hansard, &granted, agent.as_ref()).await?;
+        Ok(Done::read(VerifyAgentRecordingsReply {
+            envelope: Envelope::ok(call.request_id().as_str()),
+            root: CheckedAgents { agent_list: checked.agents.into_iter().map(item).collect() },
+        }))
+    }
+}
+
+fn item(checked: CheckedAgent) -> CheckedAgentItem {
+    let count = |absence| {
+        let of = checked.missing.iter().filter(|missing| missing.absence == absence);
+        wire_count(of.map(width).fold(0, u64::saturating_add))
+    };
+    CheckedAgentItem {
+        agent_id: checked.agent.to_string(),
+        instance_id: checked.instance.as_ref().map(ToString::to_string),
+        recording_count: wire_count(checked.recordings),
+        unchecked_count: wire_count(checked.unchecked.len() as u64),
+        unchecked_list: checked.unchecked.iter().take(SHOWN).map(ToString::to_string).collect(),
+        gone_count: count(Absence::Gone),
+        not_arrived_count: count(Absence::NotArrived),
+        missing_list: checked.missing.iter().take(SHOWN).map(missing_item).collect(),
+    }
+}
+
+fn width(missing: &MissingRecording) -> u64 {
+    missing.numbers.map_or(1, |(first, last)| (last - first).saturating_add(1))
+}
+
+fn missing_item(missing: &MissingRecording) -> MissingRecordingItem {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    MissingRecordingItem {
+        absence: missing.absence.as_str().to_owned(),
+        terminal_session_token: missing.token.as_ref().map(ToString::to_string),
+        number: missing.numbers.map(|(first, _)| number(first)),
+        last_number: missing.numbers.filter(|(first, last)| first != last).map(|(_, last)| number(last)),
+        since: wire_time(missing.since),
+        reason: missing.why.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::TerminalSessionToken;
+
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_checked_is_counted_and_named() {
+        let unchecked: Vec<_> = (0..SHOWN + 1).map(|_| TerminalSessionToken::generate()).collect();
+        let checked = CheckedAgent {
+            agent: AgentId::generate(),
+            instance: None,
+            recordings: 200,
+            missing: Vec::new(),
+            unchecked: unchecked.clone(),
+        };
+        let item = item(checked);
+        assert_eq!((item.unchecked_count, item.gone_count, item.not_arrived_count), (101, 0, 0));
+        let first: Vec<_> = unchecked[..SHOWN].iter().map(ToString::to_string).collect();
+        assert_eq!(item.unchecked_list, first);
+    }
+}

@@ -1,0 +1,105 @@
+//! Reading a recording's objects: the one place of the control plane that does. Whoever can write the bucket can lay
+//! other bytes, or another recording's, under a name; so no bytes leave here that are not those which were taken in.
+
+use actix_web::web::Bytes;
+use domain::recording_life::Recording;
+use domain::storage_target::BucketName;
+use openapi::error_codes::ErrorCode;
+use persistence::objects::ObjectError;
+use recording::{ContentHash, EvidenceName, InvalidObjectName, ObjectName, SealingPublicKey};
+
+use crate::Hansard;
+use crate::errors::ActionError;
+
+/// No document of a recording is longer: a manifest comes in a call of at most 12 MiB.
+const LONGEST_DOCUMENT: usize = 12 * 1024 * 1024;
+
+/// Why there are no bytes.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EvidenceError {
+    /// The object is not there.
+    #[error("the object is not there")]
+    Missing,
+    /// Other bytes stand under its name.
+    #[error("{0} is not the object that the recording consists of")]
+    Changed(ObjectName),
+    /// The object store.
+    #[error("the object store did not do its part")]
+    Objects(#[from] ObjectError),
+    /// It can have no name.
+    #[error("an object of a recording cannot be named")]
+    Name(#[from] InvalidObjectName),
+}
+
+impl From<EvidenceError> for ActionError {
+    fn from(error: EvidenceError) -> Self {
+        match error {
+            EvidenceError::Missing => ErrorCode::ObjectNotFound.into(),
+            EvidenceError::Changed(_) => ErrorCode::EvidenceChanged.into(),
+            EvidenceError::Objects(error) => error.into(),
+            EvidenceError::Name(error) => Self::unexpected("name an object of a recording", error),
+        }
+    }
+}
+
+/// The whole name of a piece of evidence.
+pub(crate) fn name_of(
+    recording: &Recording,
+    evidence: EvidenceName,
+) -> Result<ObjectName, InvalidObjectName> {
+    recording.folder.join(&evidence.to_object_name())
+}
+
+/// The bytes of a piece of evidence, which have this SHA-256 (lower-case hex).
+pub(crate) async fn read(
+    hansard: &Hansard,
+    recording: &Recording,
+    evidence: EvidenceName,
+    sha256: &str,
+) -> Result<Bytes, EvidenceError> {
+    read_named(hansard, recording.target.bucket(), name_of(recording, evidence)?, sha256).await
+}
+
+/// The bytes of the object of this name, which have this SHA-256 (lower-case hex).
+pub(crate) async fn read_named(
+    hansard: &Hansard,
+    bucket: &BucketName,
+    name: ObjectName,
+    sha256: &str,
+) -> Result<Bytes, EvidenceError> {
+    let bytes = fetch(hansard, bucket, &name).await?;
+    if ContentHash::of(&bytes).to_string() == sha256 { Ok(bytes) } else { Err(changed(name)) }
+}
+
+/// The bytes of the signature of the manifest that has this SHA-256. Nothing but the enrolled key tells that they are
+/// the right ones.
+pub(crate) async fn read_signature(
+    hansard: &Hansard,
+    recording: &Recording,
+    number: u32,
+    manifest_sha256: &str,
+    key: &SealingPublicKey,
+) -> Result<Bytes, EvidenceError> {
+    let manifest = read(hansard, recording, EvidenceName::Manifest(number), manifest_sha256).await?;
+    let name = name_of(recording, EvidenceName::ManifestSignature(number))?;
+    let signature = fetch(hansard, recording.target.bucket(), &name).await?;
+    if key.verifies(&manifest, &signature) { Ok(signature) } else { Err(changed(name)) }
+}
+
+#[allow(clippy::disallowed_methods, reason = "both callers compare what comes")]
+async fn fetch(hansard: &Hansard, bucket: &BucketName, name: &ObjectName) -> Result<Bytes, EvidenceError> {
+    let most = hansard.settings.segment_limit_bytes.max(LONGEST_DOCUMENT);
+    match hansard.objects.get(bucket, name, most).await {
+        Ok(bytes) => Ok(bytes),
+        Err(ObjectError::NotFound { .. }) => Err(EvidenceError::Missing),
+        // Nothing so long was ever taken in.
+        Err(ObjectError::TooLong { .. }) => Err(changed(name.clone())),
+        Err(error) => Err(EvidenceError::Objects(error)),
+    }
+}
+
+/// That evidence was changed is for whoever runs this, too.
+fn changed(name: ObjectName) -> EvidenceError {
+    tracing::error!(object = %name, "a stored object is not the one that was taken in");
+    EvidenceError::Changed(name)
+}

@@ -1,0 +1,32 @@
+//! Room for bodies. Whoever reads a body asks for it; known senders have it in one way (`in_flight`), strangers in another
+//! (`unproven`).
+
+use std::time::Duration;
+
+/// The room that a body takes among what else is held. It is given back when this is dropped.
+pub(crate) trait Room {
+    /// How much room is made at once; a body that says how long it is makes room for no more than that.
+    const STEP: usize;
+
+    /// Whether waiting for room is the sender's own time: it waits for nobody but itself.
+    const WAITS_FOR_ITSELF: bool;
+
+    /// Makes room for so many bytes more, and may wait for it.
+    async fn make(&mut self, bytes: usize) -> Result<(), NoRoom>;
+}
+
+/// There is no room for what a stranger sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoRoom {
+    /// The address has its share.
+    #[error("too much is being received from this address")]
+    OfAddress,
+    /// All strangers together have theirs.
+    #[error("too much is being received from callers whom nobody knows yet")]
+    OfAll,
+}
+
+impl NoRoom {
+    /// When it is worth trying again: whoever holds the room has to go on or to go.
+    pub(crate) const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+}

@@ -1,0 +1,35 @@
+//! What the linter says of a policy that a call writes, told in its reply: it is stored all the same, and whoever
+//! writes it hears at once that a condition of it never holds.
+
+use domain::vocabulary::vocabulary;
+use openapi::workbench::PolicyFinding;
+use policies::{DocumentKind, check};
+
+use crate::Hansard;
+use crate::errors::ActionError;
+use crate::policy_tools;
+
+/// The findings about a document. Asked before the change, so that a call that fails here changes nothing.
+pub(crate) async fn about(
+    hansard: &Hansard,
+    document: &str,
+    kind: DocumentKind,
+) -> Result<Vec<PolicyFinding>, ActionError> {
+    let document = document.to_owned();
+    let checked = hansard.checking.run(move || check(document.as_bytes(), kind, &vocabulary())).await;
+    let findings =
+        checked.map_err(|panic| ActionError::unexpected("a check of a policy ended early", panic))?;
+    Ok(findings.iter().map(policy_tools::finding).collect())
+}
+
+/// The findings about a document that the call may be without.
+pub(crate) async fn about_given(
+    hansard: &Hansard,
+    document: Option<&str>,
+    kind: DocumentKind,
+) -> Result<Option<Vec<PolicyFinding>>, ActionError> {
+    match document {
+        Some(document) => about(hansard, document, kind).await.map(Some),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,92 @@
+//! Somebody who has proved who they are, with the request that they came with.
+
+use std::sync::Arc;
+
+use domain::Timestamp;
+use domain::actions::Action;
+use domain::audit::{AuditDecision, AuditEvent, AuditOrigin};
+use domain::gate::{self, Denied, Granted, PrincipalPolicies, RequestFacts, Resource};
+use domain::identity::AccessKeyId;
+use domain::principal::Principal;
+
+use super::{About, Arrival};
+use crate::limits::tally::Alike;
+use crate::limits::throttle::Throttled;
+use crate::road::stranger::Stranger;
+use crate::state::Hansard;
+
+/// Who calls, and how the call came.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// How the call came.
+    pub(crate) arrival: Arc<Arrival>,
+    /// Who calls.
+    pub(crate) principal: Principal,
+    /// The key that signed: this call, or the one that opened what it reads. An agent has none.
+    pub(crate) access_key: Option<AccessKeyId>,
+}
+
+impl Caller {
+    /// The call's present moment.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.arrival.at
+    }
+
+    /// Asks whether this principal may call again; a call that may not is counted.
+    pub(crate) fn admit(&self, hansard: &Hansard) -> Result<(), Throttled> {
+        hansard.throttle.by_principal(&self.principal).inspect_err(|_| {
+            let stranger = Stranger::new(self.arrival.clone(), hansard);
+            stranger.count(Alike::principal(&self.principal), Throttled::CODE);
+        })
+    }
+
+    /// What the call brings to a decision.
+    pub(crate) fn facts(&self) -> RequestFacts {
+        RequestFacts { access_key: self.access_key.clone(), ..self.arrival.facts() }
+    }
+
+    /// Asks the gate, and notes what it is asked about and what it says.
+    pub(crate) fn authorize<A: Action>(
+        &self,
+        resource: Resource,
+        policies: &PrincipalPolicies,
+        about: &mut About,
+    ) -> Result<Granted<A>, Denied> {
+        about.resource = resource.arn(self.principal.account());
+        let asked = gate::authorize(&self.principal, resource, policies, &self.facts());
+        about.decision = match &asked {
+            Ok(granted) => allowed(granted),
+            Err(denied) => AuditDecision::Denied { by: denied.by.clone() },
+        };
+        asked
+    }
+
+    /// The audit row of a call that ended with this result.
+    pub(crate) fn event(&self, action: &str, about: About, result: &str) -> AuditEvent {
+        let arrival = &self.arrival;
+        let origin = AuditOrigin {
+            access_key_id: self.access_key.as_ref().map(|key| key.as_str().to_owned()),
+            source_address: arrival.source_address,
+            user_agent: arrival.user_agent.clone(),
+            ..AuditOrigin::new(arrival.id(), arrival.at, &self.principal)
+        };
+        let About { resource, decision, recording, how } = about;
+        AuditEvent { recording, how, ..AuditEvent::new(origin, action, resource, decision, result) }
+    }
+
+    /// The audit row of a change that is permitted and succeeds, for the change's own transaction.
+    pub(crate) fn event_of_change<A: Action>(
+        &self,
+        granted: &Granted<A>,
+        recording: Option<String>,
+        how: &str,
+    ) -> AuditEvent {
+        let resource = granted.resource().arn(granted.account());
+        let about = About { resource, decision: allowed(granted), recording, how: how.to_owned() };
+        self.event(A::ENTRY.name, about, "OK")
+    }
+}
+
+fn allowed<A: Action>(granted: &Granted<A>) -> AuditDecision {
+    AuditDecision::Allowed { by: granted.by().to_owned() }
+}

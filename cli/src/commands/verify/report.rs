@@ -1,0 +1,386 @@
+//! How a verification is told: the exit code, the lines, the JSON.
+
+use recording::{
+    ExitStatus, Integrity, Micros, RecordingEnd, Signer, Standing, Stream, StreamVerification, Timestamp,
+    TrustedKey, Verdict, Verification,
+};
+use serde_json::{Value, json};
+
+use crate::failure::exit_code;
+use crate::table::facts;
+
+/// Where the trust in a key comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TrustSource {
+    /// Keys that the caller holds.
+    Given,
+    /// The control plane, which enrolled the agent.
+    Enrolled,
+    /// There is none.
+    None,
+}
+
+impl TrustSource {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Given => "given",
+            Self::Enrolled => "enrolled",
+            Self::None => "none",
+        }
+    }
+}
+
+/// The exit code of a verdict. `--help` has the same table.
+pub(crate) fn exit_code_of(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Complete => 0,
+        Verdict::ProvenPrefix => exit_code::PROVEN_PREFIX,
+        Verdict::Inconsistent => exit_code::INCONSISTENT,
+        Verdict::Untrusted => exit_code::UNTRUSTED,
+        Verdict::CompleteWithLoss => exit_code::COMPLETE_WITH_LOSS,
+        Verdict::Interrupted => exit_code::INTERRUPTED,
+        Verdict::Empty => exit_code::EMPTY,
+    }
+}
+
+const NOT_KNOWN: &str = "not known: there is no start.json that can be read";
+
+/// The verification for a person.
+pub(crate) fn as_text(verification: &Verification, source: TrustSource) -> String {
+    let start = verification.start.as_ref();
+    let of_start = |read: fn(&recording::Start) -> String| start.map_or_else(|| NOT_KNOWN.to_owned(), read);
+    let totals = verification.totals();
+    let mut lines = vec![
+        ("Verdict", verification.verdict().to_string()),
+        ("Recording", of_start(|start| start.recording.to_string())),
+        ("Instance", of_start(|start| start.instance.to_string())),
+        ("Account", of_start(|start| start.account.to_string())),
+        ("Agent", of_start(|start| start.agent.to_string())),
+        ("StartedAt", of_start(|start| start.started_at.to_rfc3339_millis())),
+        ("End", end_text(verification.end.as_ref())),
+        ("Gaps", totals.gaps().to_string()),
+        ("LostBytes", totals.get("lost_bytes").to_string()),
+        ("Segments", format!("{} agree", verification.segments())),
+        ("Recorder", of_start(|start| format!("{}: {}", start.recorder, start.recorder.meaning()))),
+        ("Integrity", verification.integrity.as_str().to_owned()),
+        ("Trust", trust_text(verification.signer.as_ref(), source)),
+    ];
+    match &verification.integrity {
+        Integrity::Complete { manifest } => {
+            let manifest = format!("manifest-{manifest:04}.json, and everything that it lists is unchanged");
+            lines.push(("Manifest", manifest));
+        }
+        Integrity::ProvenPrefix { up_to, why } => {
+            let up_to = up_to.map_or_else(|| "nothing".to_owned(), |at| format!("{at} s"));
+            // Without a signature the objects agree with each other, and that is all.
+            lines.push((if is_signed(verification) { "Proven up to" } else { "Agrees up to" }, up_to));
+            lines.push(("Missing", why.clone()));
+        }
+        Integrity::Inconsistent { object, why } => {
+            lines.push(("Object", object.clone()));
+            lines.push(("Contradiction", why.clone()));
+        }
+    }
+    if let Some(signer) = &verification.signer {
+        lines.push(("Sealing key", signer.key.to_string()));
+    }
+    for stream in &verification.streams {
+        lines.extend(stream_text(stream).map(|text| ("Not understood", text)));
+    }
+    let not_checked = |name: &String| ("Not understood", format!("{name}: this version does not check it"));
+    lines.extend(verification.not_understood.iter().map(not_checked));
+    lines.extend(verification.unexpected.iter().map(|name| ("Not evidence", name.clone())));
+    facts(lines)
+}
+
+/// What a person has to know of a stream that this version does not understand in whole.
+fn stream_text(stream: &StreamVerification) -> Option<String> {
+    let StreamVerification { stream: name, segments, unknown_events, .. } = stream;
+    if !name.is_understood() {
+        return Some(format!(
+            "the stream {name} by this version: of its {segments} segments the hashes and the chain agree, and nothing is known of what they hold"
+        ));
+    }
+    // Of the stream of events every program knows no more than some.
+    let told = *unknown_events > 0 && *name != Stream::Events;
+    told.then(|| {
+        format!("{unknown_events} events of the stream {name} by this version: they were passed over")
+    })
+}
+
+fn is_signed(verification: &Verification) -> bool {
+    verification.signer.as_ref().is_some_and(|signer| signer.signed)
+}
+
+fn end_text(end: Option<&RecordingEnd>) -> String {
+    match end {
+        Some(RecordingEnd::Exited(ExitStatus::Code(code))) => format!("exit code {code}"),
+        Some(RecordingEnd::Exited(ExitStatus::Signal(signal))) => format!("ended by signal {signal}"),
+        Some(RecordingEnd::Interrupted { reason }) => format!("interrupted: {reason}"),
+        None => "not known: no manifest with a good signature says it".to_owned(),
+    }
+}
+
+fn trust_text(signer: Option<&Signer>, source: TrustSource) -> String {
+    let Some(signer) = signer else { return format!("{}: nothing says whose it is", source.as_str()) };
+    let standing = match &signer.standing {
+        Standing::Trusted(key) if signer.signed => format!("trusted: {}", by_whose_word(key, source)),
+        Standing::Trusted(key) => by_whose_word(key, source),
+        Standing::Untrusted { why } if source == TrustSource::None => {
+            format!("not trusted: {why}; give some with --trust, or pass over this with --any-signer")
+        }
+        Standing::Untrusted { why } => format!("not trusted: {why}"),
+        Standing::NotAsked => {
+            "not asked (--any-signer): anybody can make a recording with a key of their own".to_owned()
+        }
+    };
+    if signer.signed {
+        standing
+    } else {
+        format!("no signature was found; the key that start.json names: {standing}")
+    }
+}
+
+/// What nobody signed is nobody's, whatever is thought of the key that it names.
+fn is_trusted(signer: &Signer) -> bool {
+    signer.signed && matches!(signer.standing, Standing::Trusted(_))
+}
+
+fn by_whose_word(key: &TrustedKey, source: TrustSource) -> String {
+    let word = match source {
+        TrustSource::Enrolled => "by the word of this control plane",
+        TrustSource::Given | TrustSource::None => "by the keys that were given",
+    };
+    let Some(enrolment) = &key.enrolment else { return format!("for any instance, {word}") };
+    let until = enrolment.until.map_or_else(String::new, |until| format!(" until {}", shown(until)));
+    format!("enrolled for {} since {}{until}, {word}", enrolment.instance, shown(enrolment.from))
+}
+
+fn shown(at: Timestamp) -> String {
+    at.to_rfc3339_seconds()
+}
+
+/// The verification for a program.
+pub(crate) fn as_json(verification: &Verification, source: TrustSource) -> Value {
+    let start = verification.start.as_ref();
+    let mut result = json!({
+        "Verdict": verification.verdict().as_str(),
+        "ExitCode": exit_code_of(verification.verdict()),
+        "Recording": start.map(|start| &start.recording),
+        "Instance": start.map(|start| &start.instance),
+        "Account": start.map(|start| &start.account),
+        "Agent": start.map(|start| &start.agent),
+        "StartedAt": start.map(|start| start.started_at.to_rfc3339_millis()),
+        "End": verification.end.as_ref().map(end_json),
+        "Gaps": verification.totals().gaps(),
+        "LostBytes": verification.totals().get("lost_bytes"),
+        "Segments": verification.segments(),
+        "Streams": verification.streams.iter().map(stream_json).collect::<Vec<_>>(),
+        "Recorder": start.map(|start| start.recorder),
+        "Integrity": verification.integrity.as_str(),
+        "Trust": source.as_str(),
+        "NotUnderstood": verification.not_understood,
+        "NotEvidence": verification.unexpected,
+    });
+    match &verification.integrity {
+        Integrity::Complete { manifest } => result["Manifest"] = json!(manifest),
+        Integrity::ProvenPrefix { up_to, why } => {
+            let up_to = up_to.map(Micros::get);
+            result[if is_signed(verification) { "ProvenUpToMicros" } else { "AgreesUpToMicros" }] =
+                json!(up_to);
+            result["Why"] = json!(why);
+        }
+        Integrity::Inconsistent { object, why } => {
+            result["Object"] = json!(object);
+            result["Why"] = json!(why);
+        }
+    }
+    if let Some(signer) = &verification.signer {
+        result["Signer"] = json!({
+            "SealingPublicKey": signer.key,
+            "Signed": signer.signed,
+            "Trusted": is_trusted(signer),
+            "Standing": trust_text(Some(signer), source),
+        });
+    }
+    result
+}
+
+fn stream_json(stream: &StreamVerification) -> Value {
+    json!({
+        "Stream": stream.stream,
+        "Segments": stream.segments,
+        "Understood": stream.stream.is_understood(),
+        "UnknownEvents": stream.unknown_events,
+    })
+}
+
+fn end_json(end: &RecordingEnd) -> Value {
+    match end {
+        RecordingEnd::Exited(ExitStatus::Code(code)) => json!({ "Kind": "exited", "Code": code }),
+        RecordingEnd::Exited(ExitStatus::Signal(signal)) => json!({ "Kind": "exited", "Signal": signal }),
+        RecordingEnd::Interrupted { reason } => json!({ "Kind": "interrupted", "Reason": reason }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use recording::{AgentId, SealingKey, Totals};
+
+    use super::*;
+    use crate::arguments::Arguments;
+
+    fn signer(standing: Standing) -> Option<Signer> {
+        let key = SealingKey::from_seed(&[7; 32]).public_key();
+        Some(Signer { agent: AgentId::generate(), key, signed: true, standing })
+    }
+
+    fn trusted() -> Standing {
+        Standing::Trusted(TrustedKey { key: SealingKey::from_seed(&[7; 32]).public_key(), enrolment: None })
+    }
+
+    fn verification(integrity: Integrity, standing: Standing) -> Verification {
+        Verification {
+            integrity,
+            start: None,
+            signer: signer(standing),
+            streams: streams(3, 0),
+            end: Some(RecordingEnd::Exited(ExitStatus::Code(0))),
+            unexpected: vec![],
+            not_understood: vec![],
+        }
+    }
+
+    fn streams(segments: u64, gaps: u64) -> Vec<StreamVerification> {
+        let totals = Totals::new([("gaps", gaps)]);
+        vec![StreamVerification { stream: Stream::Terminal, segments, totals, unknown_events: 0 }]
+    }
+
+    fn complete() -> Verification {
+        verification(Integrity::Complete { manifest: 0 }, trusted())
+    }
+
+    #[test]
+    fn each_verdict_has_its_exit_code_and_the_first_that_fits_counts() {
+        let untrusted = || Standing::Untrusted { why: "x".into() };
+        let prefix = || Integrity::ProvenPrefix { up_to: None, why: "x".into() };
+        let broken = || Integrity::Inconsistent { object: "start.json".into(), why: "x".into() };
+        let interrupted = || Some(RecordingEnd::Interrupted { reason: "x".into() });
+        for (checked, code, word) in [
+            (complete(), 0, "complete"),
+            (Verification { streams: streams(3, 1), ..complete() }, 6, "complete with loss"),
+            (Verification { streams: streams(3, 1), end: interrupted(), ..complete() }, 7, "interrupted"),
+            (Verification { end: interrupted(), ..complete() }, 7, "interrupted"),
+            (Verification { streams: streams(0, 0), end: interrupted(), ..complete() }, 8, "empty"),
+            (verification(prefix(), trusted()), 3, "proven prefix"),
+            (verification(prefix(), Standing::NotAsked), 3, "proven prefix"),
+            (verification(prefix(), untrusted()), 5, "untrusted"),
+            (verification(Integrity::Complete { manifest: 0 }, Standing::NotAsked), 0, "complete"),
+            (verification(Integrity::Complete { manifest: 0 }, untrusted()), 5, "untrusted"),
+            (Verification { streams: streams(0, 0), ..verification(prefix(), untrusted()) }, 5, "untrusted"),
+            (verification(broken(), trusted()), 4, "inconsistent"),
+            (verification(broken(), untrusted()), 4, "inconsistent"),
+            (Verification { signer: None, ..verification(broken(), trusted()) }, 4, "inconsistent"),
+        ] {
+            assert_eq!(exit_code_of(checked.verdict()), code, "{checked:?}");
+            let told = as_json(&checked, TrustSource::Given);
+            assert_eq!((&told["ExitCode"], &told["Verdict"]), (&code.into(), &word.into()), "{checked:?}");
+            let text = as_text(&checked, TrustSource::Given);
+            assert!(text.starts_with("Verdict") && text.lines().next().unwrap().ends_with(word), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_help_has_the_table() {
+        let mut command = Arguments::command();
+        let recordings = command.find_subcommand_mut("recordings").unwrap();
+        let help = recordings.find_subcommand_mut("verify").unwrap().render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for verdict in Verdict::ALL {
+            let row = format!("{} {verdict}: ", exit_code_of(verdict));
+            assert!(help.contains(&row), "{row:?} in {help}");
+        }
+        assert!(help.contains("1 it could not be checked; 2 wrong usage"), "{help}");
+    }
+
+    #[test]
+    fn the_same_facts_are_told_whatever_the_verdict() {
+        let names = [
+            "Recording",
+            "Instance",
+            "Account",
+            "Agent",
+            "StartedAt",
+            "End",
+            "Gaps",
+            "LostBytes",
+            "Segments",
+            "Recorder",
+            "Integrity",
+            "Trust",
+        ];
+        let broken = Integrity::Inconsistent { object: "start.json".into(), why: "x".into() };
+        let nothing = Verification { signer: None, end: None, ..verification(broken, trusted()) };
+        for checked in [complete(), nothing] {
+            let (text, told) = (as_text(&checked, TrustSource::None), as_json(&checked, TrustSource::None));
+            for name in names {
+                assert!(text.lines().any(|line| line.starts_with(&format!("{name} "))), "{name} in {text}");
+                assert!(told.get(name).is_some(), "{name} in {told}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_this_version_does_not_understand_is_said() {
+        let mut checked = complete();
+        checked.streams[0].unknown_events = 2;
+        let audio = Stream::parse("audio").unwrap();
+        checked.streams.push(StreamVerification { stream: audio, ..streams(4, 0).remove(0) });
+        checked.not_understood.push("heads/000000.json".to_owned());
+        let text = as_text(&checked, TrustSource::Given);
+        let said: Vec<_> = text.lines().filter(|line| line.starts_with("Not understood")).collect();
+        assert_eq!(said.len(), 3, "{text}");
+        assert!(said[0].contains("2 events of the stream terminal"), "{text}");
+        assert!(said[1].contains("the stream audio by this version: of its 4 segments"), "{text}");
+        assert!(said[2].contains("heads/000000.json"), "{text}");
+        let told = as_json(&checked, TrustSource::Given);
+        assert_eq!(
+            (&told["Streams"][1]["Understood"], &told["Segments"]),
+            (&false.into(), &7.into()),
+            "{told}"
+        );
+        assert_eq!(told["NotUnderstood"][0], "heads/000000.json");
+    }
+
+    #[test]
+    fn what_nobody_signed_has_no_trusted_signer() {
+        let told = as_json(&complete(), TrustSource::Given);
+        assert_eq!(
+            (&told["Signer"]["Signed"], &told["Signer"]["Trusted"]),
+            (&true.into(), &true.into()),
+            "{told}"
+        );
+        let mut unsigned = verification(Integrity::ProvenPrefix { up_to: None, why: "x".into() }, trusted());
+        unsigned.signer.as_mut().unwrap().signed = false;
+        let told = as_json(&unsigned, TrustSource::Given);
+        assert_eq!(
+            (&told["Signer"]["Signed"], &told["Signer"]["Trusted"]),
+            (&false.into(), &false.into()),
+            "{told}"
+        );
+        let text = as_text(&unsigned, TrustSource::Given);
+        let line = text.lines().find(|line| line.starts_with("Trust ")).unwrap();
+        assert!(line.ends_with(": for any instance, by the keys that were given"), "{line}");
+        assert!(line.contains("no signature was found;") && !line.contains("trusted"), "{line}");
+    }
+
+    #[test]
+    fn what_the_objects_say_is_shown_escaped() {
+        let broken = Integrity::Inconsistent { object: "start.json".into(), why: "\u{1b}[2J".into() };
+        let why = "no trusted keys are at hand".to_owned();
+        let text = as_text(&verification(broken, Standing::Untrusted { why }), TrustSource::None);
+        assert!(text.contains("inconsistent") && text.contains("\\u{1b}[2J"), "{text}");
+        assert!(text.contains("not trusted: no trusted keys are at hand; give some with --trust"), "{text}");
+    }
+}

@@ -1,0 +1,35 @@
+//! What strangers send is no reason to fill the log.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use crate::deployment::Server;
+
+#[test]
+fn what_is_no_http_is_answered_and_not_written_down_one_by_one() {
+    let server = Server::start(&["--log-filter", "info"]);
+    let before = server.log().lines().count();
+    let say = |bytes: &[u8]| {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.write_all(bytes).unwrap();
+        let mut reply = String::new();
+        // Behind a reply to what it did not read whole, the server may reset the connection.
+        let _ = stream.read_to_string(&mut reply);
+        reply
+    };
+    let long = [b"GET / HTTP/1.1\r\nhost: x\r\nx-long: ".to_vec(), vec![b'a'; 200_000]].concat();
+    for number in 0..100 {
+        let (bytes, status): (&[u8], _) = match number % 4 {
+            0 => (b"\x16\x03\x01\x02\0\x01\0\r\n\r\n", "400"),
+            1 => (b"GET / HTTP/9.9\r\n\r\n", "400"),
+            2 => (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: nonsense\r\n\r\n", "400"),
+            _ => (&long, "413"),
+        };
+        let reply = say(bytes);
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status} ")), "{number}: {reply}");
+        assert!(reply.contains("\"RequestId\""), "{reply}");
+    }
+    let log = server.log();
+    let written: Vec<_> = log.lines().skip(before).collect();
+    assert_eq!(written, Vec::<&str>::new());
+}

@@ -1,0 +1,62 @@
+//! Table `audit_events`, for what the trail says of openings and seals of recordings.
+
+use domain::{AccountId, InstanceId};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use super::audit_rows::row;
+use crate::StoreError;
+
+/// The index of such rows is for exactly this condition.
+const ABOUT_RECORDINGS: &str = "action IN ('OpenRecording', 'SealRecording')";
+const OPENED: &str = "OpenRecording";
+
+/// What a row says. Texts are as they are stored.
+#[derive(Debug)]
+pub(crate) struct Said {
+    place: (String, i64),
+    pub(crate) at: i64,
+    pub(crate) principal: String,
+    pub(crate) opened: bool,
+    pub(crate) recording: Option<String>,
+    pub(crate) how: String,
+    pub(crate) instance: Option<String>,
+}
+
+/// Rows about calls that were done, behind one of them.
+pub(crate) async fn after(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    instance: Option<&InstanceId>,
+    last: Option<&Said>,
+    limit: u64,
+) -> Result<Vec<Said>, StoreError> {
+    let mut select = row::Entity::find()
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .filter(Expr::cust(ABOUT_RECORDINGS))
+        .filter(row::Column::Result.eq("OK"));
+    if let Some(instance) = instance {
+        select = select.filter(row::Column::InstanceId.eq(instance.as_str()));
+    }
+    if let Some(Said { place: (writer, sequence), .. }) = last {
+        let same_writer = row::Column::WriterId.eq(writer).and(row::Column::Sequence.gt(*sequence));
+        select = select.filter(Condition::any().add(row::Column::WriterId.gt(writer)).add(same_writer));
+    }
+    let rows = select
+        .order_by_asc(row::Column::WriterId)
+        .order_by_asc(row::Column::Sequence)
+        .limit(limit)
+        .all(connection)
+        .await
+        .map_err(StoreError::at("read audit rows"))?;
+    let said = |model: row::Model| Said {
+        place: (model.writer_id, model.sequence),
+        at: model.at,
+        principal: model.principal,
+        opened: model.action == OPENED,
+        recording: model.recording,
+        how: model.how,
+        instance: model.instance_id,
+    };
+    Ok(rows.into_iter().map(said).collect())
+}

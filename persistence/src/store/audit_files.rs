@@ -1,0 +1,238 @@
+//! What the database says was exported, held against the files that are there. A file that is gone, or that lost
+//! some of its lines, is missed by that; the files alone cannot tell it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::Timestamp;
+use sea_orm::DatabaseTransaction;
+
+use super::Store;
+use crate::StoreError;
+use crate::audit::days::{ArchivedDays, Day, is_archived};
+use crate::audit::ranges::Ranges;
+use crate::audit::verify::{ANCHORED_WITHIN_MILLIS, AuditFault, CheckedFiles, Findings, Present};
+use crate::rows::audit_export_rows::{ExportedRange, LineKind};
+use crate::rows::audit_writer_rows::WriterExport;
+use crate::rows::{audit_anchor_rows, audit_export_rows, audit_rows, audit_writer_rows};
+
+const BATCH: u64 = 1_000;
+
+/// What the database says was exported, as it was at a moment: of what is read before the files, all must be in them.
+#[derive(Debug, Default)]
+pub struct AuditExports {
+    writers: Vec<WriterExport>,
+    /// What was written to which file, of each writer in its own folder.
+    ranges: BTreeMap<(String, LineKind), Vec<ExportedRange>>,
+}
+
+/// What an operator says is not at hand.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PutAway<'a> {
+    /// Days whose files were put away.
+    pub archived: &'a [ArchivedDays],
+    /// Ids of folders that are elsewhere, as those of other replicas.
+    pub elsewhere: &'a [String],
+}
+
+impl Store {
+    /// What was exported. To be asked before the files are read.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn audit_exports(&self) -> Result<AuditExports, StoreError> {
+        let snapshot = self.inner.connections.begin_snapshot().await?;
+        let mut exports = AuditExports::default();
+        let mut last = String::new();
+        loop {
+            let page = audit_writer_rows::exports_after(&snapshot, &last, BATCH).await?;
+            let Some(newest) = page.last() else { break };
+            last = newest.writer_id.clone();
+            exports.writers.extend(page);
+        }
+        let origin_of: BTreeMap<&str, &str> = exports
+            .writers
+            .iter()
+            .filter_map(|writer| Some((writer.writer_id.as_str(), writer.origin.as_deref()?)))
+            .collect();
+        let origins: BTreeSet<&str> = origin_of.values().copied().collect();
+        for origin in origins {
+            let mut last: Option<ExportedRange> = None;
+            loop {
+                let page = audit_export_rows::of_origin(&snapshot, origin, last.as_ref(), BATCH).await?;
+                let Some(newest) = page.last() else { break };
+                last = Some(newest.clone());
+                for range in page {
+                    // Of a writer that was exported once more, what counts is the folder of now.
+                    if origin_of.get(range.writer_id.as_str()) == Some(&origin) {
+                        let key = (range.writer_id.clone(), range.kind);
+                        exports.ranges.entry(key).or_default().push(range);
+                    }
+                }
+            }
+        }
+        // It only read.
+        snapshot.rollback().await.map_err(StoreError::at("end a transaction"))?;
+        Ok(exports)
+    }
+}
+
+/// The files, what should be in them, and what need not be.
+pub(super) struct Files<'a> {
+    pub(super) checked: &'a CheckedFiles,
+    pub(super) exports: &'a AuditExports,
+    pub(super) put_away: PutAway<'a>,
+    /// The newest time in the whole trail.
+    pub(super) newest: i64,
+}
+
+impl Files<'_> {
+    /// Names what was exported and is not there.
+    pub(super) async fn check(
+        &self,
+        snapshot: &DatabaseTransaction,
+        findings: &mut Findings,
+    ) -> Result<(), StoreError> {
+        let at_hand = self.origins_at_hand();
+        let mut elsewhere: BTreeMap<&str, u64> = BTreeMap::new();
+        for writer in &self.exports.writers {
+            match writer.origin.as_deref() {
+                Some(origin) if at_hand.contains(origin) => {
+                    self.writer(snapshot, writer, LineKind::Event, findings).await?;
+                    self.writer(snapshot, writer, LineKind::Anchor, findings).await?;
+                }
+                Some(origin) if self.put_away.elsewhere.iter().any(|known| known == origin) => {}
+                Some(origin) => *elsewhere.entry(origin).or_default() += 1,
+                None if writer.finished => {
+                    let why =
+                        "the database says that this writer was exported whole, and to no folder".to_owned();
+                    findings.add(Some(&writer.writer_id), 0, AuditFault::NotInFiles { through: 0 }, why);
+                }
+                // The next control plane takes it on.
+                None => {}
+            }
+        }
+        for (origin, writers) in elsewhere {
+            let why = format!(
+                "{writers} writers were exported to a folder with the id {origin} that is not at hand; if it is another \
+                 replica's, or was put away: --elsewhere {origin}"
+            );
+            findings.add(None, writers, AuditFault::Elsewhere, why);
+        }
+        Ok(())
+    }
+
+    /// The folders whose files these are: as the folder says, and as the database says of those who wrote there. Where
+    /// nothing is left that says it, it is every folder: an empty one is not taken for one that nothing was written to.
+    fn origins_at_hand(&self) -> BTreeSet<&str> {
+        let in_files = |writer: &&WriterExport| self.checked.holds(&writer.writer_id);
+        let writers = &self.exports.writers;
+        let of_writers = writers.iter().filter(in_files).filter_map(|writer| writer.origin.as_deref());
+        let at_hand: BTreeSet<&str> = self.checked.origin().into_iter().chain(of_writers).collect();
+        if at_hand.is_empty() {
+            return writers.iter().filter_map(|writer| writer.origin.as_deref()).collect();
+        }
+        at_hand
+    }
+
+    async fn writer(
+        &self,
+        snapshot: &DatabaseTransaction,
+        writer: &WriterExport,
+        kind: LineKind,
+        findings: &mut Findings,
+    ) -> Result<(), StoreError> {
+        let writer_id = writer.writer_id.as_str();
+        let nothing = Present::default();
+        let present = self.checked.present(writer_id, kind).unwrap_or(&nothing);
+        let mut dated = Ranges::default();
+        for range in self.exports.ranges.get(&(writer_id.to_owned(), kind)).into_iter().flatten() {
+            dated.add_range(range.first, range.last);
+            if self.is_put_away(&range.day) {
+                continue;
+            }
+            for (first, through) in present.missing_of(&range.day, range.first, range.last) {
+                let elsewhere = present.missing(first, through).is_empty();
+                let why = self.missing_in(&range.day, kind, (first, through), elsewhere);
+                findings.add(Some(writer_id), first, AuditFault::NotInFiles { through }, why);
+            }
+        }
+        let (exported, head) = match kind {
+            LineKind::Event => {
+                (writer.exported.events, audit_rows::last_sequence(snapshot, writer_id).await?)
+            }
+            LineKind::Anchor => {
+                let last = audit_anchor_rows::last(snapshot, writer_id).await?;
+                (writer.exported.anchors, last.map_or(0, |anchor| anchor.number))
+            }
+        };
+        // Of what an earlier version exported, and of the last batch before a kill, no file is known.
+        for (first, last) in dated.missing(1, exported.max(head)) {
+            for (first, through) in present.missing(first, last) {
+                let times = match kind {
+                    LineKind::Event => audit_rows::times(snapshot, writer_id, first, through).await?,
+                    LineKind::Anchor => audit_anchor_rows::times(snapshot, writer_id, first, through).await?,
+                };
+                let numbers = numbers(kind, first, through);
+                if first <= exported {
+                    if times.is_none_or(|(from, until)| !self.all_put_away(from, until)) {
+                        let why = format!("{numbers} exported, and in no file");
+                        findings.add(Some(writer_id), first, AuditFault::NotInFiles { through }, why);
+                    }
+                } else if times
+                    .is_some_and(|(from, _)| from < self.newest.saturating_sub(ANCHORED_WITHIN_MILLIS))
+                {
+                    let why =
+                        format!("{numbers} not exported yet, though more than an hour older than the newest");
+                    findings.add(Some(writer_id), first, AuditFault::NotExported { through }, why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an operator says that the file of a day was put away, and it is not there indeed. A file that is there
+    /// is checked, whatever is said of it.
+    fn is_put_away(&self, day: &Day) -> bool {
+        is_archived(self.put_away.archived, day) && !self.checked.has_file_of(day)
+    }
+
+    fn all_put_away(&self, from: i64, until: i64) -> bool {
+        let (mut day, last) = (Day::of(Timestamp::from_millis(from)), Day::of(Timestamp::from_millis(until)));
+        while self.is_put_away(&day) {
+            if day >= last {
+                return true;
+            }
+            match day.next() {
+                Some(next) => day = next,
+                None => return false,
+            }
+        }
+        false
+    }
+
+    fn missing_in(&self, day: &Day, kind: LineKind, (first, through): (u64, u64), elsewhere: bool) -> String {
+        let (file, day_text) = (day.file_name(), day.as_str());
+        let numbers = numbers(kind, first, through);
+        if elsewhere {
+            return format!("{numbers} exported to {file}, and found in another file");
+        }
+        match self.checked.has_file_of(day) {
+            true => format!("{numbers} exported to {file}, and no longer in it"),
+            false => format!(
+                "{numbers} exported to {file}, which is missing; if it was put away: --archived {day_text}"
+            ),
+        }
+    }
+}
+
+/// The beginning of a sentence.
+fn numbers(kind: LineKind, first: u64, through: u64) -> String {
+    let what = match kind {
+        LineKind::Event => "row",
+        LineKind::Anchor => "anchor",
+    };
+    match first == through {
+        true => format!("{what} {first} was"),
+        false => format!("{what}s {first} to {through} were"),
+    }
+}

@@ -1,0 +1,228 @@
+//! Objects that no recording has claimed yet: how much of them an agent may have, and when they go.
+//!
+//! INVARIANT: an object is removed only in a transaction that holds its row, and every permission to write it and every
+//! claim goes through that row first. So a removal is over before the object can be written again, and no object goes
+//! that is about to be claimed: whoever claims has refreshed the row before reading the object.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::actions::{SweepsRecordings, WritesRecording};
+use domain::gate::Granted;
+use domain::unclaimed::{AgentLimitReached, UNCLAIMED_KEPT_FOR, UnclaimedObject};
+use domain::{AccountId, AgentId, Timestamp};
+use recording::EvidenceName;
+use sea_orm::DatabaseTransaction;
+
+use super::{Revision, Scope, Store};
+use crate::StoreError;
+use crate::objects::ObjectStore;
+use crate::rows::{agent_rows, recording_rows, stream_rows, unclaimed_rows};
+
+/// How old a permission may be for a claim to rely on it: far younger than what a sweep takes.
+const RELIED_ON_FOR: Duration = Duration::from_secs(12 * 3_600);
+
+/// How many objects one round of a sweep removes, so that it does not run for ever.
+const SWEEP_LIMIT: u64 = 1_000;
+
+/// What became of the account's oldest unclaimed object.
+enum Removal {
+    /// None is old enough.
+    None,
+    /// It is gone.
+    Removed,
+    /// It belongs to a recording after all, and stays.
+    Claimed,
+    /// Its store does not remove it now.
+    Failed,
+}
+
+impl Store {
+    /// Permits an agent to write a recording's `start.json`, before the recording is opened.
+    ///
+    /// # Errors
+    /// [`StoreError::AgentLimit`] when the agent has as many open recordings, or as many unclaimed bytes, as it may have.
+    pub async fn expect_start<A: WritesRecording>(
+        &self,
+        granted: &Granted<A>,
+        start: UnclaimedObject,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let account = Scope::of(granted).account;
+        self.transact(account.clone(), Revision::Kept, None, move |transaction| {
+            Box::pin(async move {
+                agent_rows::lock(transaction, &account, &start.agent).await?;
+                check_open_recordings(transaction, &account, &start.agent).await?;
+                permit(transaction, &account, &start, now).await
+            })
+        })
+        .await
+    }
+
+    /// Says that an object is about to be read and claimed: no sweep removes it from now on. One that was permitted
+    /// before this was kept, or whose permission a restored database has forgotten, is noted anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn expect_claim<A: WritesRecording>(
+        &self,
+        granted: &Granted<A>,
+        object: UnclaimedObject,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let reader = self.inner.connections.reader();
+        let permitted_at = unclaimed_rows::permitted_at(reader, &object.bucket, &object.name).await?;
+        if permitted_at.is_some_and(|permitted_at| permitted_at >= now.minus(RELIED_ON_FOR)) {
+            return Ok(());
+        }
+        let account = Scope::of(granted).account;
+        self.transact(account.clone(), Revision::Kept, None, move |transaction| {
+            Box::pin(async move { unclaimed_rows::put(transaction, &account, &object, now).await })
+        })
+        .await
+    }
+
+    /// Removes the account's objects that have waited for a claim for longer than they may; says how many. It may run
+    /// at any time and in any number of replicas.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn remove_unclaimed<A: SweepsRecordings>(
+        &self,
+        granted: &Granted<A>,
+        objects: &Arc<dyn ObjectStore>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let account = granted.account();
+        let (mut removed, mut skip) = (0, 0);
+        while removed + skip < SWEEP_LIMIT {
+            let (account, objects) = (account.clone(), Arc::clone(objects));
+            let before = now.minus(UNCLAIMED_KEPT_FOR);
+            let removal = self
+                .transact(account.clone(), Revision::Kept, None, move |transaction| {
+                    Box::pin(
+                        async move { remove_oldest(transaction, &account, &objects, before, skip).await },
+                    )
+                })
+                .await?;
+            match removal {
+                Removal::None => break,
+                Removal::Removed => removed += 1,
+                Removal::Claimed => {}
+                // The others may lie elsewhere; this one is tried again in the next round.
+                Removal::Failed => skip += 1,
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// The agent's row is locked by now, as for [`permit`].
+pub(super) async fn check_open_recordings(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    agent: &AgentId,
+) -> Result<(), StoreError> {
+    let open = recording_rows::count_open(transaction, account, agent).await?;
+    Ok(AgentLimitReached::check_open_recordings(open)?)
+}
+
+/// The agent's row is locked by now, so that two permissions do not both take what is left.
+pub(super) async fn permit(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    object: &UnclaimedObject,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let others = unclaimed_rows::counted_bytes_beside(transaction, object).await?;
+    AgentLimitReached::check_unclaimed(others, object)?;
+    unclaimed_rows::put(transaction, account, object, now).await
+}
+
+async fn remove_oldest(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    objects: &Arc<dyn ObjectStore>,
+    before: Timestamp,
+    skip: u64,
+) -> Result<Removal, StoreError> {
+    let oldest = unclaimed_rows::oldest_locked(transaction, account, before, skip).await?;
+    let Some(object) = oldest else { return Ok(Removal::None) };
+    let claim = claim_of(transaction, account, &object).await?;
+    let claimed = claim == Claim::Claimed;
+    if !claimed {
+        // A database that was restored from a copy has forgotten what the bucket still has: what a manifest there seals
+        // is evidence, whoever remembers it. Of a recording that this database knows as sealed it has forgotten nothing.
+        let sealed = match claim {
+            Claim::NotClaimed => Ok(false),
+            _ => is_sealed(objects, &object).await,
+        };
+        let removed = match sealed {
+            Ok(true) => {
+                unclaimed_rows::remove(transaction, &object.bucket, &object.name).await?;
+                tracing::warn!(
+                    object = %object.name,
+                    "no recording has claimed this object, but a manifest lies beside it: it stays"
+                );
+                return Ok(Removal::Claimed);
+            }
+            Ok(false) => objects.delete(&object.bucket, &object.name).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed {
+            tracing::warn!(object = %object.name, error = &error as &dyn std::error::Error, "an unclaimed object could not be removed");
+            return Ok(Removal::Failed);
+        }
+    }
+    unclaimed_rows::remove(transaction, &object.bucket, &object.name).await?;
+    Ok(if claimed { Removal::Claimed } else { Removal::Removed })
+}
+
+/// Whether a recording has claimed an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    Claimed,
+    /// None has, and none will.
+    NotClaimed,
+    /// None that this database knows.
+    Unknown,
+}
+
+/// A claim takes the row with it; this looks once more, since nothing brings an object back.
+async fn claim_of(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    object: &UnclaimedObject,
+) -> Result<Claim, StoreError> {
+    let found = recording_rows::find(transaction, account, None, &object.recording).await?;
+    let Some(stored) = found else { return Ok(Claim::Unknown) };
+    let sealed = stored.manifest_sha256.is_some();
+    let recording = stored.recording;
+    let elsewhere = recording.target.bucket() != &object.bucket
+        || recording.folder.join(&object.evidence.to_object_name()).ok().as_ref() != Some(&object.name);
+    let claimed = match object.evidence {
+        EvidenceName::Segment { stream, number } => {
+            let arrived = stream_rows::find(transaction, &recording.token, stream).await?;
+            arrived.is_some_and(|arrived| number < arrived.segments)
+        }
+        _ => true,
+    };
+    Ok(match (elsewhere, claimed) {
+        (false, true) => Claim::Claimed,
+        (false, false) if sealed => Claim::NotClaimed,
+        _ => Claim::Unknown,
+    })
+}
+
+async fn is_sealed(
+    objects: &Arc<dyn ObjectStore>,
+    object: &UnclaimedObject,
+) -> Result<bool, crate::objects::ObjectError> {
+    let below = object.evidence.to_string();
+    let Some(folder) = object.name.as_str().strip_suffix(below.as_str()) else { return Ok(false) };
+    let manifest = format!("{folder}{}", EvidenceName::Manifest(0));
+    match recording::ObjectName::parse(&manifest) {
+        Ok(manifest) => Ok(objects.head(&object.bucket, &manifest).await?.is_some()),
+        Err(_) => Ok(false),
+    }
+}

@@ -1,0 +1,236 @@
+//! What an agent may leave lying about, and when it goes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::actions::{AcknowledgeSegment, GrantUpload, OpenRecording};
+use domain::agent::Agent;
+use domain::recording_life::Recording;
+use domain::unclaimed::{AgentLimitReached, MOST_OPEN_RECORDINGS, MOST_UNCLAIMED_BYTES, UnclaimedObject};
+use persistence::objects::{FolderObjects, ObjectStore};
+use persistence::{StoreError, UploadPermitted};
+use recording::{EvidenceName, Stream};
+use tempfile::TempDir;
+
+use crate::harness::{DAY, World, account, as_agent, as_system, at, event, on_both, recording};
+
+on_both!(
+    an_agent_has_so_many_open_recordings_and_no_more,
+    an_agent_has_so_many_unclaimed_bytes_and_no_more,
+    what_nobody_claims_goes_after_a_day_and_can_be_written_again,
+    what_was_claimed_stays,
+    what_is_about_to_be_claimed_stays,
+    what_a_manifest_seals_stays,
+    what_lies_beside_a_seal_that_does_not_list_it_goes,
+    a_start_that_was_never_opened_goes_too,
+);
+
+fn object(recording: &Recording, evidence: EvidenceName, length: u64) -> UnclaimedObject {
+    UnclaimedObject {
+        bucket: recording.target.bucket().clone(),
+        name: recording.folder.join(&evidence.to_object_name()).unwrap(),
+        agent: recording.agent.clone(),
+        recording: recording.token.clone(),
+        evidence,
+        length,
+    }
+}
+
+fn segment(recording: &Recording, number: u32, length: u64) -> UnclaimedObject {
+    object(recording, EvidenceName::Segment { stream: Stream::Terminal, number }, length)
+}
+
+struct Objects {
+    _folder: TempDir,
+    store: Arc<dyn ObjectStore>,
+}
+
+impl Objects {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let store = Arc::new(FolderObjects::open(folder.path()).unwrap());
+        Self { _folder: folder, store }
+    }
+
+    async fn put(&self, object: &UnclaimedObject, bytes: &'static [u8]) {
+        self.store.put_once(&object.bucket, &object.name, Bytes::from_static(bytes)).await.unwrap();
+    }
+
+    async fn has(&self, object: &UnclaimedObject) -> bool {
+        self.store.head(&object.bucket, &object.name).await.unwrap().is_some()
+    }
+}
+
+async fn permit(world: &World, agent: &Agent, object: UnclaimedObject, now: i64) -> Result<(), StoreError> {
+    let change = UploadPermitted { object, at: at(now) };
+    world.store.apply(&as_agent::<GrantUpload>(agent), change, event(&account(), "GrantUpload")).await
+}
+
+async fn sweep(world: &World, objects: &Objects, now: i64) -> u64 {
+    world.store.remove_unclaimed(&as_system(&account()), &objects.store, at(now)).await.unwrap()
+}
+
+async fn an_agent_has_so_many_open_recordings_and_no_more(world: World) {
+    let agent = world.enrol(&account(), "web1").await;
+    let first = world.open(&agent, 10, 7).await;
+    let others: String =
+        (1..MOST_OPEN_RECORDINGS).map(|i| format!("{}('{i:032}')", if i > 1 { ", " } else { "" })).collect();
+    // As many as there may be, of the same.
+    let copies = format!(
+        "INSERT INTO recordings (token, account_id, instance_id, agent_id, kind, target, folder, start_sha256, started_at, \
+         opened_at, last_heard_at, expiration_days, state, ended_at, end_kind, end_reason, manifest_sha256, segments, \
+         stored_bytes, last_at_micros, expires_at, counted, session_owner, session_owner_id, claimed_owner, listed_at) \
+         SELECT v.t, account_id, instance_id, agent_id, kind, target, folder, start_sha256, started_at, \
+         opened_at, last_heard_at, expiration_days, state, ended_at, end_kind, end_reason, manifest_sha256, segments, \
+         stored_bytes, last_at_micros, expires_at, counted, session_owner, session_owner_id, claimed_owner, listed_at \
+         FROM recordings, (WITH w(t) AS (VALUES {others}) SELECT t FROM w) AS v WHERE token = '{}'",
+        first.token
+    );
+    world.database.execute(&copies).await;
+    let more = recording(&agent, 20, 7);
+    let granted = as_agent::<OpenRecording>(&agent);
+    let expected = world.store.expect_start(&granted, object(&more, EvidenceName::Start, 100), at(20)).await;
+    assert!(
+        matches!(expected, Err(StoreError::AgentLimit(AgentLimitReached::OpenRecordings))),
+        "{expected:?}"
+    );
+    let opening = crate::harness::opened(more);
+    let open = || world.store.apply(&granted, opening.clone(), event(&account(), "OpenRecording"));
+    let refused = open().await;
+    assert!(matches!(refused, Err(StoreError::AgentLimit(AgentLimitReached::OpenRecordings))), "{refused:?}");
+    // Another agent's are its own, and one that has ended makes room.
+    let other = world.enrol(&account(), "web2").await;
+    world.open(&other, 20, 7).await;
+    world.seal(&agent, &first.token, 0, 30, 30).await.unwrap();
+    open().await.unwrap();
+}
+
+async fn an_agent_has_so_many_unclaimed_bytes_and_no_more(world: World) {
+    let agent = world.enrol(&account(), "web1").await;
+    let opened = world.open(&agent, 10, 7).await;
+    let eighth = MOST_UNCLAIMED_BYTES / 8;
+    for number in 0..8 {
+        permit(&world, &agent, segment(&opened, number, eighth), 20).await.unwrap();
+    }
+    let refused = permit(&world, &agent, segment(&opened, 8, 1), 20).await;
+    assert!(matches!(refused, Err(StoreError::AgentLimit(AgentLimitReached::UnclaimedBytes))), "{refused:?}");
+    // The same one again takes no more, and another agent has its own.
+    permit(&world, &agent, segment(&opened, 7, eighth), 30).await.unwrap();
+    let other = world.enrol(&account(), "web2").await;
+    let others = world.open(&other, 10, 7).await;
+    permit(&world, &other, segment(&others, 0, 1), 30).await.unwrap();
+    // What is claimed makes room; small ones count as more than they have.
+    world.acknowledge(&agent, &opened.token, 0, 40).await.unwrap();
+    let least = domain::unclaimed::COUNTED_AT_LEAST_BYTES;
+    for number in 8..8 + u32::try_from(eighth / least).unwrap() {
+        permit(&world, &agent, segment(&opened, number, 1), 40).await.unwrap();
+    }
+    let refused = permit(&world, &agent, segment(&opened, 1_000, 1), 40).await;
+    assert!(matches!(refused, Err(StoreError::AgentLimit(AgentLimitReached::UnclaimedBytes))), "{refused:?}");
+}
+
+async fn what_nobody_claims_goes_after_a_day_and_can_be_written_again(world: World) {
+    let objects = Objects::new();
+    let agent = world.enrol(&account(), "web1").await;
+    let opened = world.open(&agent, 10, 7).await;
+    let (first, second) = (segment(&opened, 0, 5), segment(&opened, 1, 5));
+    for object in [&first, &second] {
+        permit(&world, &agent, object.clone(), 20).await.unwrap();
+    }
+    objects.put(&first, b"first").await;
+    assert_eq!(sweep(&world, &objects, 20 + DAY).await, 0);
+    assert!(objects.has(&first).await);
+    // One of them is asked for once more, and waits from then on.
+    permit(&world, &agent, second.clone(), 30).await.unwrap();
+    assert_eq!(sweep(&world, &objects, 21 + DAY).await, 1);
+    assert!(!objects.has(&first).await);
+    assert_eq!(world.count("unclaimed_objects", "1 = 1").await, 1);
+    // The name is free: other bytes can have it, and be claimed.
+    permit(&world, &agent, first.clone(), 30 + DAY).await.unwrap();
+    objects.put(&first, b"again").await;
+    world.acknowledge(&agent, &opened.token, 0, 40 + DAY).await.unwrap();
+    assert_eq!(sweep(&world, &objects, 3 * DAY).await, 1, "the second was never uploaded, and is forgotten");
+    assert!(objects.has(&first).await);
+    assert_eq!(world.count("unclaimed_objects", "1 = 1").await, 0);
+}
+
+async fn what_was_claimed_stays(world: World) {
+    let objects = Objects::new();
+    let agent = world.enrol(&account(), "web1").await;
+    let opened = world.open(&agent, 10, 7).await;
+    let first = segment(&opened, 0, 5);
+    permit(&world, &agent, first.clone(), 20).await.unwrap();
+    objects.put(&first, b"first").await;
+    world.acknowledge(&agent, &opened.token, 0, 30).await.unwrap();
+    // A row that should not be there any more harms nothing.
+    permit(&world, &agent, first.clone(), 40).await.unwrap();
+    assert_eq!(sweep(&world, &objects, 2 * DAY).await, 0);
+    assert!(objects.has(&first).await);
+    assert_eq!(world.count("unclaimed_objects", "1 = 1").await, 0);
+}
+
+async fn what_is_about_to_be_claimed_stays(world: World) {
+    let objects = Objects::new();
+    let agent = world.enrol(&account(), "web1").await;
+    let opened = world.open(&agent, 10, 7).await;
+    let first = segment(&opened, 0, 5);
+    permit(&world, &agent, first.clone(), 20).await.unwrap();
+    objects.put(&first, b"first").await;
+    // Its agent was away for more than a day; now it reports the segment, and a sweep comes between.
+    let granted = as_agent::<AcknowledgeSegment>(&agent);
+    world.store.expect_claim(&granted, first.clone(), at(2 * DAY)).await.unwrap();
+    assert_eq!(sweep(&world, &objects, 2 * DAY).await, 0);
+    assert!(objects.has(&first).await);
+    world.acknowledge(&agent, &opened.token, 0, 2 * DAY).await.unwrap();
+    assert_eq!(world.count("unclaimed_objects", "1 = 1").await, 0);
+}
+
+/// As after the database was restored from a copy: it has forgotten a claim, and the agent has erased its bytes.
+async fn what_a_manifest_seals_stays(world: World) {
+    let objects = Objects::new();
+    let agent = world.enrol(&account(), "web1").await;
+    let opened = world.open(&agent, 10, 7).await;
+    let first = segment(&opened, 0, 5);
+    permit(&world, &agent, first.clone(), 20).await.unwrap();
+    objects.put(&first, b"first").await;
+    objects.put(&object(&opened, EvidenceName::Manifest(0), 2), b"{}").await;
+    assert_eq!(sweep(&world, &objects, 2 * DAY).await, 0);
+    assert!(objects.has(&first).await);
+    assert_eq!(world.count("unclaimed_objects", "1 = 1").await, 0);
+}
+
+async fn what_lies_beside_a_seal_that_does_not_list_it_goes(world: World) {
+    let objects = Objects::new();
+    let agent = world.enrol(&account(), "web1").await;
+    let opened = world.open(&agent, 10, 7).await;
+    let beside = segment(&opened, 0, 6);
+    permit(&world, &agent, beside.clone(), 20).await.unwrap();
+    objects.put(&beside, b"beside").await;
+    objects.put(&object(&opened, EvidenceName::Manifest(0), 2), b"{}").await;
+    world.seal(&agent, &opened.token, 0, 30, 30).await.unwrap();
+    assert_eq!(sweep(&world, &objects, 2 * DAY).await, 1);
+    assert!(!objects.has(&beside).await);
+    assert_eq!(world.count("unclaimed_objects", "1 = 1").await, 0);
+}
+
+async fn a_start_that_was_never_opened_goes_too(world: World) {
+    let objects = Objects::new();
+    let agent = world.enrol(&account(), "web1").await;
+    let granted = as_agent::<OpenRecording>(&agent);
+    let (never, opened) = (recording(&agent, 10, 7), recording(&agent, 10, 7));
+    let of = |recording: &Recording| {
+        let folder = format!("record/2023/11/14/{}", recording.token).parse().unwrap();
+        object(&Recording { folder, ..recording.clone() }, EvidenceName::Start, 5)
+    };
+    let opened =
+        Recording { folder: format!("record/2023/11/14/{}", opened.token).parse().unwrap(), ..opened };
+    for start in [of(&never), of(&opened)] {
+        world.store.expect_start(&granted, start.clone(), at(10)).await.unwrap();
+        objects.put(&start, b"start").await;
+    }
+    let change = crate::harness::opened(opened.clone());
+    world.store.apply(&granted, change, event(&account(), "OpenRecording")).await.unwrap();
+    assert_eq!(world.count("unclaimed_objects", "1 = 1").await, 1);
+    assert_eq!(sweep(&world, &objects, 2 * DAY).await, 1);
+    assert!(objects.has(&of(&opened)).await && !objects.has(&of(&never)).await);
+}

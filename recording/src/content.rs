@@ -1,0 +1,83 @@
+//! What stands behind the headers of a stream's segments, for whoever verifies: each stream that this version understands has a
+//! `Content`; of another only the chain is known.
+
+use crate::end::RecordingEnd;
+use crate::events::EventsWalk;
+use crate::manifest::Totals;
+use crate::segment::{SegmentError, SegmentHeader};
+use crate::start::Start;
+use crate::stream::Stream;
+use crate::terminal::TerminalWalk;
+use crate::timestamp::Micros;
+
+/// A walk along the content of one stream's segments, from the first on.
+pub(crate) trait Content {
+    /// Checks that the next segment decodes and goes on where the walk stands.
+    fn segment(&mut self, object: &[u8]) -> Result<CheckedContent, ContentError>;
+
+    /// Checks what the manifest says of the recording's end against what the whole stream showed.
+    fn agrees_with_end(&self, end: &RecordingEnd) -> Result<(), &'static str>;
+}
+
+/// What a segment holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedContent {
+    /// The time of its last event.
+    pub last_at: Micros,
+    /// What it holds, counted.
+    pub totals: Totals,
+    /// How many events were passed over because this version does not know their kind.
+    pub unknown: u64,
+}
+
+/// A segment that does not go on where its stream stood.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ContentError {
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    #[error("{0}")]
+    Disagrees(&'static str),
+}
+
+/// The content of a stream from its beginning; `None` when this version does not understand the stream.
+pub(crate) fn content_of(stream: Stream, start: &Start) -> Option<Box<dyn Content>> {
+    match stream {
+        Stream::Terminal => Some(Box::new(TerminalWalk::new(start))),
+        Stream::Events => Some(Box::new(EventsWalk)),
+        Stream::Desktop | Stream::Unknown(_) => None,
+    }
+}
+
+impl Stream {
+    /// Whether this version understands what the stream's segments hold.
+    #[must_use]
+    pub const fn is_understood(self) -> bool {
+        match self {
+            Self::Terminal | Self::Events => true,
+            Self::Desktop | Self::Unknown(_) => false,
+        }
+    }
+}
+
+/// Reads one segment of a stream that this version understands, by itself.
+///
+/// # Errors
+/// It is no segment, it is damaged, or its stream is not understood ([`Stream::is_understood`]).
+pub fn check_segment(object: &[u8]) -> Result<(SegmentHeader, CheckedContent), SegmentError> {
+    let (header, _) = SegmentHeader::parse(object)?;
+    let content = match header.stream {
+        Stream::Terminal => {
+            let decoded = crate::terminal::segment::decode_segment(object)?;
+            CheckedContent {
+                last_at: decoded.last_at,
+                totals: decoded.totals.to_totals(),
+                unknown: decoded.unknown,
+            }
+        }
+        Stream::Events => crate::events::decode_segment(object)?.content,
+        Stream::Desktop | Stream::Unknown(_) => {
+            return Err(SegmentError::Header { why: "this version does not understand its stream" });
+        }
+    };
+    Ok((header, content))
+}

@@ -1,0 +1,240 @@
+//! The stream `events`: what happened beside what was shown. Each line is a JSON object with the members `at` (microseconds since
+//! the start) and `event` (what happened), and others that belong to the event. The segments are one zstd frame each.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::map::Map;
+
+use crate::content::{CheckedContent, Content, ContentError};
+use crate::end::RecordingEnd;
+use crate::manifest::Totals;
+use crate::segment::{InvalidLine, MAX_SEGMENT_EVENTS, SegmentError, SegmentHeader, decode_text};
+use crate::stream::Stream;
+use crate::timestamp::Micros;
+
+/// The longest line, without its line feed.
+const MAX_LINE_BYTES: usize = 64 * 1024;
+
+/// The longest name of an event.
+const MAX_NAME_BYTES: usize = 40;
+
+/// The name of what is said instead of events that are missing.
+const GAP: &str = "gap";
+
+/// One line of the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventLine {
+    /// When, since the start of the recording.
+    pub at: Micros,
+    /// What: lower-case letters, digits and underscores.
+    pub event: String,
+    /// The event's own members.
+    pub members: Map<String, Value>,
+}
+
+/// The line, without its line feed.
+impl fmt::Display for EventLine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = Map::from_iter([
+            ("at".to_owned(), Value::from(self.at.get())),
+            ("event".to_owned(), Value::from(self.event.clone())),
+        ]);
+        line.extend(self.members.clone());
+        write!(formatter, "{}", Value::Object(line))
+    }
+}
+
+/// What of a line is checked: other members are passed over without being kept, so that a segment takes no more memory than its text.
+#[derive(Deserialize)]
+struct CheckedLine<'a> {
+    at: u64,
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+}
+
+/// The lines of a text, one after the other, each checked.
+struct Lines<'a> {
+    rest: Split<'a>,
+    number: u64,
+    latest: Micros,
+}
+
+type Split<'a> = std::slice::Split<'a, u8, fn(&u8) -> bool>;
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a [u8]) -> Result<Self, InvalidLine> {
+        let text = match text {
+            [] => text,
+            _ => text.strip_suffix(b"\n").ok_or(InvalidLine { line: 0, why: "the last line is cut off" })?,
+        };
+        let mut rest: Split<'a> = text.split(|byte| *byte == b'\n');
+        if text.is_empty() {
+            // Of nothing there is one piece, which is no line.
+            rest.next();
+        }
+        Ok(Self { rest, number: 0, latest: Micros::ZERO })
+    }
+
+    fn check(&mut self, line: &'a [u8]) -> Result<CheckedLine<'a>, &'static str> {
+        if self.number > MAX_SEGMENT_EVENTS as u64 {
+            return Err("there are more events than a segment may have");
+        }
+        if line.len() > MAX_LINE_BYTES {
+            return Err("it is longer than any line of this stream");
+        }
+        let checked: CheckedLine<'a> =
+            serde_json::from_slice(line).map_err(|_| "it is no JSON object with at and event")?;
+        let at = Micros::new(checked.at);
+        if at < self.latest || at > Micros::LATEST {
+            return Err("its time is before that of the line above, or later than any");
+        }
+        let name = checked.event.as_bytes();
+        let well_formed = (1..=MAX_NAME_BYTES).contains(&name.len())
+            && name.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        if !well_formed {
+            return Err("its event is no name of lower-case letters, digits and underscores");
+        }
+        self.latest = at;
+        Ok(checked)
+    }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Result<(&'a [u8], CheckedLine<'a>), InvalidLine>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let line = self.rest.next()?;
+        self.number += 1;
+        let checked = self.check(line).map_err(|why| InvalidLine { line: self.number, why });
+        Some(checked.map(|checked| (line, checked)))
+    }
+}
+
+/// Reads lines, one after the other, so that whoever reads a segment need not keep them all.
+///
+/// # Errors
+/// The text does not end with a line feed. Each item is an error where its line is something else, or where its time is before that
+/// of the line above it.
+pub fn read_lines(text: &[u8]) -> Result<impl Iterator<Item = Result<EventLine, InvalidLine>>, InvalidLine> {
+    let lines = Lines::of(text)?.zip(1..);
+    Ok(lines.map(|(line, number)| {
+        let (line, checked) = line?;
+        let mut members: Map<String, Value> = serde_json::from_slice(line)
+            .map_err(|_| InvalidLine { line: number, why: "it is no JSON object" })?;
+        members.retain(|name, _| !matches!(name.as_str(), "at" | "event"));
+        Ok(EventLine { at: Micros::new(checked.at), event: checked.event.into_owned(), members })
+    }))
+}
+
+/// What lines hold, as the manifest tells it.
+#[must_use]
+pub fn totals_of(lines: &[EventLine]) -> Totals {
+    let gaps = lines.iter().filter(|line| line.event == GAP).count();
+    totals(lines.len() as u64, gaps as u64)
+}
+
+/// A segment of the stream, read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodedEvents {
+    /// Its header.
+    pub header: SegmentHeader,
+    /// Its decompressed lines, for [`read_lines`].
+    pub text: Vec<u8>,
+    /// What it holds.
+    pub content: CheckedContent,
+}
+
+/// Reads a stored segment of the stream.
+///
+/// # Errors
+/// The object is no such segment, or is damaged.
+pub fn decode_segment(object: &[u8]) -> Result<DecodedEvents, SegmentError> {
+    let (header, text) = decode_text(object, Stream::Events)?;
+    if !header.prelude.is_empty() {
+        return Err(SegmentError::Header { why: "the stream events says nothing in the header" });
+    }
+    let (mut times, mut events, mut gaps) = (None, 0, 0);
+    for line in Lines::of(&text).map_err(SegmentError::Lines)? {
+        let (_, line) = line.map_err(SegmentError::Lines)?;
+        let at = Micros::new(line.at);
+        times = Some((times.map_or(at, |(first, _)| first), at));
+        events += 1;
+        gaps += u64::from(line.event == GAP);
+    }
+    let Some((first_at, last_at)) = times else {
+        return Err(SegmentError::Disagrees { why: "it has no event" });
+    };
+    if first_at != header.first_at {
+        return Err(SegmentError::Disagrees { why: "the time of the first event" });
+    }
+    // Of all events this version knows gaps alone.
+    let content = CheckedContent { last_at, totals: totals(events, gaps), unknown: events - gaps };
+    Ok(DecodedEvents { header, text, content })
+}
+
+fn totals(events: u64, gaps: u64) -> Totals {
+    Totals::new([("events", events), ("gaps", gaps)])
+}
+
+/// A walk along the stream's segments: each stands for itself.
+pub(crate) struct EventsWalk;
+
+impl Content for EventsWalk {
+    fn segment(&mut self, object: &[u8]) -> Result<CheckedContent, ContentError> {
+        Ok(decode_segment(object)?.content)
+    }
+
+    fn agrees_with_end(&self, _end: &RecordingEnd) -> Result<(), &'static str> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode_lines(text: &[u8]) -> Result<Vec<EventLine>, InvalidLine> {
+        read_lines(text)?.collect()
+    }
+
+    #[test]
+    fn lines_read_back_whatever_their_events_say() {
+        let text = concat!(
+            "{\"at\":5,\"event\":\"shell_command\",\"command\":\"ls\",\"nested\":{\"a\":[1]}}\n",
+            "{\"at\":5,\"event\":\"gap\",\"lost_events\":3,\"reason\":\"the buffer was full\"}\n",
+        );
+        let lines = decode_lines(text.as_bytes()).unwrap();
+        assert_eq!(lines[0].members["nested"]["a"][0], 1);
+        assert_eq!((totals_of(&lines).events(), totals_of(&lines).gaps()), (2, 1));
+        let printed: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        assert_eq!(decode_lines(printed.as_bytes()).unwrap(), lines);
+    }
+
+    #[test]
+    fn lines_that_nobody_wrote_are_refused_with_their_number() {
+        for (line, why) in [
+            ("{\"at\":4,\"event\":\"gap\"}\n", "its time"),
+            ("{\"at\":9223372036854775808,\"event\":\"gap\"}\n", "its time"),
+            ("{\"at\":5}\n", "no JSON object"),
+            ("{\"at\":\"5\",\"event\":\"gap\"}\n", "no JSON object"),
+            ("[5,\"gap\"]\n", "no JSON object"),
+            ("\n", "no JSON object"),
+            ("{\"at\":5,\"event\":\"\"}\n", "no name"),
+            ("{\"at\":5,\"event\":\"Gap\"}\n", "no name"),
+            (
+                &format!("{{\"at\":5,\"event\":\"gap\",\"more\":\"{}\"}}\n", "x".repeat(MAX_LINE_BYTES)),
+                "longer than",
+            ),
+            (&format!("{{\"at\":5,\"event\":\"gap\",\"more\":{}}}\n", "[".repeat(300)), "no JSON object"),
+        ] {
+            let text = format!("{{\"at\":5,\"event\":\"gap\"}}\n{line}");
+            let error = decode_lines(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("line 2: ") && error.contains(why), "{line} {error}");
+        }
+        assert!(decode_lines(b"{\"at\":5,\"event\":\"gap\"}").is_err(), "a line without its end");
+        assert!(decode_lines(b"").unwrap().is_empty());
+    }
+}

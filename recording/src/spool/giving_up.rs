@@ -1,0 +1,67 @@
+//! How a spool ends whose writer gave up behind a record that it could not write whole.
+//!
+//! Where it may, the writer cuts such a record off. In a file that can only be appended to it leaves the torn record, and behind it
+//! a gap with the reason, which says how long the torn record is: so a reader can tell this end from damage.
+
+use super::{
+    Examined, Frame, MAX_PAYLOAD_BYTES, MAX_REASON_BYTES, RECORD_HEADER_BYTES, RecordKind, SpoolRecord,
+    examine, frame,
+};
+
+/// The bytes of a gap's payload before its reason.
+const LOST_BYTES_BYTES: usize = 8;
+
+/// The longest that such an end can be.
+pub const LONGEST_GIVING_UP_BYTES: usize =
+    RECORD_HEADER_BYTES + MAX_PAYLOAD_BYTES + RECORD_HEADER_BYTES + LOST_BYTES_BYTES + MAX_REASON_BYTES;
+
+/// The gap that says why the writer gave up, if these bytes, which end a spool, are a torn record and that gap, and nothing else.
+#[must_use]
+pub fn find_giving_up(bytes: &[u8]) -> Option<SpoolRecord<'_>> {
+    let shortest = RECORD_HEADER_BYTES + LOST_BYTES_BYTES;
+    let latest = bytes.len().checked_sub(shortest)?;
+    // A record that nothing is torn of is no torn record.
+    (latest.saturating_sub(MAX_REASON_BYTES).max(1)..=latest).find_map(|torn| {
+        let rest = &bytes[torn..];
+        if !matches!(frame(rest), Frame::Whole(length) if length == rest.len()) {
+            return None;
+        }
+        let Examined::Whole(record, _) = examine(rest) else { return None };
+        let lost = record.payload.first_chunk::<LOST_BYTES_BYTES>()?;
+        (record.kind == RecordKind::GAP && u64::from_be_bytes(*lost) == torn as u64).then_some(record)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::SpoolWriter;
+    use crate::terminal::event::TerminalEvent;
+    use crate::timestamp::Micros;
+
+    fn record(event: &TerminalEvent) -> Vec<u8> {
+        let mut writer = SpoolWriter::new(Vec::new(), 0);
+        writer.append_terminal(event).unwrap();
+        writer.into_inner()
+    }
+
+    #[test]
+    fn a_torn_record_and_its_reason_are_told_from_damage() {
+        let at = Micros::new(5);
+        let output = record(&TerminalEvent::output(at, vec![b'x'; 3_000]));
+        for torn in [1, 16, 17, 100, 3_016] {
+            for reason in ["", "the disk is full", &"x".repeat(MAX_REASON_BYTES)] {
+                let gap = TerminalEvent::gap(at, reason, torn as u64);
+                let end = [&output[..torn], &record(&gap)].concat();
+                let found = find_giving_up(&end).expect("found").terminal_event().unwrap();
+                assert_eq!(found, gap);
+                assert!(find_giving_up(&end[..end.len() - 1]).is_none());
+                assert!(find_giving_up(&[&end[..], b"x"].concat()).is_none(), "something follows");
+                assert!(find_giving_up(&[b"x", &end[..]].concat()).is_none(), "something else was torn");
+            }
+        }
+        assert!(find_giving_up(&record(&TerminalEvent::gap(at, "whole", 0))).is_none());
+        assert!(find_giving_up(&[0; 64]).is_none());
+        assert!(find_giving_up(&[]).is_none());
+    }
+}

@@ -1,0 +1,50 @@
+//! The stream `terminal`: what a terminal showed, or what went to outputs that are none, as asciicast lines.
+
+pub mod asciicast;
+pub mod cutter;
+pub mod event;
+pub mod replay;
+pub mod segment;
+mod walk;
+
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::Totals;
+
+pub(crate) use walk::TerminalWalk;
+
+/// What the segments of a terminal hold, counted.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalTotals {
+    /// Events of all kinds. Output and its exact bytes (`o` and `b`) are one.
+    pub events: u64,
+    /// Bytes of output as they were captured.
+    pub output_bytes: u64,
+    /// Gaps.
+    pub gaps: u64,
+    /// Bytes that the gaps say are lost.
+    pub lost_bytes: u64,
+}
+
+impl TerminalTotals {
+    /// Both together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            events: self.events + other.events,
+            output_bytes: self.output_bytes + other.output_bytes,
+            gaps: self.gaps + other.gaps,
+            lost_bytes: self.lost_bytes.saturating_add(other.lost_bytes),
+        }
+    }
+
+    /// As the manifest tells them.
+    #[must_use]
+    pub fn to_totals(self) -> Totals {
+        Totals::new([
+            ("events", self.events),
+            ("output_bytes", self.output_bytes),
+            ("gaps", self.gaps),
+            ("lost_bytes", self.lost_bytes),
+        ])
+    }
+}
