@@ -217,7 +217,9 @@ fn strangers_forms_take_their_share_and_nobody_elses_call_is_lost() {
             stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
             let mut bytes = vec![0; 4_096];
             let count = match stream.read(&mut bytes) {
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return true,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    return true;
+                }
                 // A connection that is closed while its sender still writes may lose the reply.
                 Err(_) => 0,
                 Ok(count) => count,
