@@ -10,7 +10,7 @@ use domain::recording_continuity::{
 };
 use domain::{AgentId, InstanceId, TerminalSessionToken};
 use futures_util::{StreamExt as _, stream};
-use persistence::objects::ListedObject;
+use persistence::objects::{ListedObject, ObjectError};
 use persistence::{AgentRows, RecordingLink, RecordingRow};
 use recording::{EvidenceName, Manifest, Start};
 
@@ -123,14 +123,13 @@ async fn objects_of(
     let (Ok(start), Ok(manifest)) = (name(EvidenceName::Start), name(EvidenceName::Manifest(0))) else {
         return Ok((Evidence::NoStart, kept.cloned()));
     };
-    let bucket = &row.bucket;
-    let listed = Listed::of(row, hansard.objects.list(bucket, &format!("{}/", row.folder)).await?);
+    let listed = Listed::of(hansard, row).await?;
     if !listed.has(EvidenceName::Start) {
         return Ok((Evidence::NoStart, kept.cloned()));
     }
     let mut link = match kept {
         Some(kept) => Some(kept.clone()),
-        None => compared(evidence::read_named(hansard, bucket, start, &row.start_sha256).await)?
+        None => compared(evidence::read_named(hansard, &row.location, start, &row.start_sha256).await)?
             .and_then(|document| read_start(row, &document)),
     };
     let there = if listed.has_segments_of(row) { Evidence::There } else { Evidence::NotAllSegments };
@@ -139,7 +138,7 @@ async fn objects_of(
         return Ok((Evidence::NoManifest, link));
     }
     if let Some(link) = link.as_mut().filter(|link| link.manifest_sha256.as_deref() != Some(sealed_by)) {
-        let document = evidence::read_named(hansard, bucket, manifest, sealed_by).await;
+        let document = evidence::read_named(hansard, &row.location, manifest, sealed_by).await;
         if let Some(document) = compared(document)? {
             let parsed = Manifest::parse(&document).ok();
             link.follows =
@@ -154,12 +153,21 @@ async fn objects_of(
 struct Listed(BTreeMap<EvidenceName, u64>);
 
 impl Listed {
-    fn of(row: &RecordingRow, objects: Vec<ListedObject>) -> Self {
+    async fn of(hansard: &Hansard, row: &RecordingRow) -> Result<Self, ObjectError> {
+        let (objects, folder) = (hansard.stores.at(&row.location), format!("{}/", row.folder));
         let evidence = |object: ListedObject| {
-            let below = object.name.as_str().strip_prefix(row.folder.as_str())?.strip_prefix('/')?;
+            let below = object.name.as_str().strip_prefix(&folder)?;
             Some((EvidenceName::parse(below)?, object.length))
         };
-        Self(objects.into_iter().filter_map(evidence).collect())
+        let (mut listed, mut after) = (BTreeMap::new(), None);
+        loop {
+            let page = objects.list_page(&folder, after.as_deref()).await?;
+            listed.extend(page.objects.into_iter().filter_map(evidence));
+            after = page.next;
+            if after.is_none() {
+                return Ok(Self(listed));
+            }
+        }
     }
 
     /// Whether it is there, and holds anything.

@@ -18,7 +18,7 @@ use domain::storage_target::StorageTargetRefused;
 use openapi::error_codes::{ErrorCode, WireError};
 use openapi::replies::{AccessDeniedDetail, ErrorReply};
 use persistence::StoreError;
-use persistence::objects::{ObjectError, TargetUnusable};
+use persistence::objects::{LocationUnusable, ObjectError};
 use policies::Reason;
 
 use crate::diagnostics::Denial;
@@ -96,12 +96,8 @@ impl From<NoTurn> for ActionError {
 impl From<StorageTargetRefused> for ActionError {
     fn from(refused: StorageTargetRefused) -> Self {
         let code = match &refused {
-            StorageTargetRefused::Format { .. } | StorageTargetRefused::UnusablePrefix { .. } => {
-                ErrorCode::StorageTargetFormat
-            }
-            StorageTargetRefused::BucketName { .. } | StorageTargetRefused::UnusableBucket { .. } => {
-                ErrorCode::StorageTargetBucketName
-            }
+            StorageTargetRefused::Format { .. } => ErrorCode::StorageTargetFormat,
+            StorageTargetRefused::BucketName { .. } => ErrorCode::StorageTargetBucketName,
             StorageTargetRefused::Region { .. } => ErrorCode::StorageTargetRegion,
             StorageTargetRefused::AccountMismatch { .. } => ErrorCode::StorageTargetAccount,
         };
@@ -109,15 +105,18 @@ impl From<StorageTargetRefused> for ActionError {
     }
 }
 
-impl From<TargetUnusable> for ActionError {
-    fn from(unusable: TargetUnusable) -> Self {
-        match unusable {
-            TargetUnusable::Refused(refused) => refused.into(),
-            TargetUnusable::Unreachable(_) => {
-                tracing::warn!(chain = %chain_of(&unusable), "a storage target that somebody wants cannot be written to");
-                Self::refused(ErrorCode::StorageTargetUnreachable, format!("{unusable}."))
+impl ActionError {
+    /// The RecordStorageTarget that a call names cannot be used.
+    pub(crate) fn unusable_target(unusable: &LocationUnusable) -> Self {
+        let code = match unusable {
+            LocationUnusable::Bucket { .. } => ErrorCode::StorageTargetBucketName,
+            LocationUnusable::Prefix { .. } => ErrorCode::StorageTargetFormat,
+            LocationUnusable::Unreachable(_) => {
+                tracing::warn!(chain = %chain_of(unusable), "a storage target that somebody wants cannot be written to");
+                ErrorCode::StorageTargetUnreachable
             }
-        }
+        };
+        Self::refused(code, format!("RecordStorageTarget: {unusable}."))
     }
 }
 

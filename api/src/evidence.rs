@@ -3,7 +3,7 @@
 
 use actix_web::web::Bytes;
 use domain::recording_life::Recording;
-use domain::storage_target::BucketName;
+use domain::store_location::StoreLocation;
 use openapi::error_codes::ErrorCode;
 use persistence::objects::ObjectError;
 use recording::{ContentHash, EvidenceName, InvalidObjectName, ObjectName, SealingPublicKey};
@@ -57,17 +57,17 @@ pub(crate) async fn read(
     evidence: EvidenceName,
     sha256: &str,
 ) -> Result<Bytes, EvidenceError> {
-    read_named(hansard, recording.target.bucket(), name_of(recording, evidence)?, sha256).await
+    read_named(hansard, recording.target.location(), name_of(recording, evidence)?, sha256).await
 }
 
 /// The bytes of the object of this name, which have this SHA-256 (lower-case hex).
 pub(crate) async fn read_named(
     hansard: &Hansard,
-    bucket: &BucketName,
+    location: &StoreLocation,
     name: ObjectName,
     sha256: &str,
 ) -> Result<Bytes, EvidenceError> {
-    let bytes = fetch(hansard, bucket, &name).await?;
+    let bytes = fetch(hansard, location, &name).await?;
     if ContentHash::of(&bytes).to_string() == sha256 { Ok(bytes) } else { Err(changed(name)) }
 }
 
@@ -82,14 +82,18 @@ pub(crate) async fn read_signature(
 ) -> Result<Bytes, EvidenceError> {
     let manifest = read(hansard, recording, EvidenceName::Manifest(number), manifest_sha256).await?;
     let name = name_of(recording, EvidenceName::ManifestSignature(number))?;
-    let signature = fetch(hansard, recording.target.bucket(), &name).await?;
+    let signature = fetch(hansard, recording.target.location(), &name).await?;
     if key.verifies(&manifest, &signature) { Ok(signature) } else { Err(changed(name)) }
 }
 
 #[allow(clippy::disallowed_methods, reason = "both callers compare what comes")]
-async fn fetch(hansard: &Hansard, bucket: &BucketName, name: &ObjectName) -> Result<Bytes, EvidenceError> {
+async fn fetch(
+    hansard: &Hansard,
+    location: &StoreLocation,
+    name: &ObjectName,
+) -> Result<Bytes, EvidenceError> {
     let most = hansard.settings.segment_limit_bytes.max(LONGEST_DOCUMENT);
-    match hansard.objects.get(bucket, name, most).await {
+    match hansard.stores.at(location).get(name, most).await {
         Ok(bytes) => Ok(bytes),
         Err(ObjectError::NotFound { .. }) => Err(EvidenceError::Missing),
         // Nothing so long was ever taken in.

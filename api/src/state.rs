@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::clock::Clock;
+use domain::recording_life::Recording;
 use domain::server_keys::ServerKeys;
+use domain::storage_target::RecordStorageTarget;
 use domain::{Region, Timestamp};
 use persistence::Store;
-use persistence::objects::ObjectStore;
+use persistence::objects::{LocationUnusable, ObjectStore, ObjectStores};
 use url::Url;
 
 use crate::http::trusted_proxies::TrustedProxies;
@@ -91,7 +93,7 @@ pub struct HansardParts {
     /// The database.
     pub store: Store,
     /// Where evidence lies.
-    pub objects: Arc<dyn ObjectStore>,
+    pub stores: Arc<dyn ObjectStores>,
     /// Where `now` comes from.
     pub clock: Arc<dyn Clock>,
     /// The deployment's keys.
@@ -105,7 +107,7 @@ pub struct Hansard {
     /// The database.
     pub store: Store,
     /// Where evidence lies.
-    pub objects: Arc<dyn ObjectStore>,
+    pub stores: Arc<dyn ObjectStores>,
     /// Where `now` comes from.
     pub clock: Arc<dyn Clock>,
     /// The deployment's keys.
@@ -140,13 +142,13 @@ impl Hansard {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: HansardParts) -> Self {
-        let HansardParts { store, objects, clock, keys, settings } = parts;
+        let HansardParts { store, stores, clock, keys, settings } = parts;
         let throttle = Throttle::new(&settings.throttle, &clock);
         let unproven = Arc::<Unproven>::default();
         let connections = Arc::new(Connections::new(settings.connections, unproven.clone()));
         Self {
             store,
-            objects,
+            stores,
             clock,
             keys,
             settings,
@@ -162,6 +164,16 @@ impl Hansard {
             in_flight: Arc::default(),
             connections,
         }
+    }
+
+    /// The store of a recording's objects.
+    pub(crate) fn objects_of(&self, recording: &Recording) -> Arc<dyn ObjectStore> {
+        self.stores.at(recording.target.location())
+    }
+
+    /// Whether recordings can be kept at this target, as far as that can be told without writing an object.
+    pub(crate) async fn check_target(&self, target: &RecordStorageTarget) -> Result<(), LocationUnusable> {
+        self.stores.at(target.location()).check_usable(target.prefix()).await
     }
 
     /// The present moment.

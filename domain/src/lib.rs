@@ -24,6 +24,7 @@ pub mod recording_life;
 pub mod role;
 pub mod server_keys;
 pub mod storage_target;
+pub mod store_location;
 pub mod system_policies;
 pub mod unclaimed;
 pub mod vocabulary;

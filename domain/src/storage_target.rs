@@ -4,65 +4,14 @@ use std::fmt;
 
 use recording::ObjectName;
 
+use crate::store_location::{BucketName, StoreLocation};
 use crate::{AccountId, Region};
 
-/// A bucket that may hold recordings of one account: `workbench-record-<account>-<custom>`, by OSS rules
-/// (3 to 63 of `a-z 0-9 -`, no leading or trailing `-`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct BucketName(String);
-
-impl BucketName {
-    /// Checks the name and that it carries `account`.
-    ///
-    /// # Errors
-    /// `BucketName` for a name by other rules, `AccountMismatch` for another account's name.
-    pub fn parse(name: &str, account: &AccountId) -> Result<Self, StorageTargetRefused> {
-        let refuse = |why| Err(StorageTargetRefused::BucketName { why });
-        if !(3..=63).contains(&name.len()) {
-            return refuse("a bucket's name has 3 to 63 characters");
-        }
-        if !name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-')) {
-            return refuse("a bucket's name consists of a-z, 0-9 and '-'");
-        }
-        if name.ends_with('-') {
-            return refuse("a bucket's name does not end with '-'");
-        }
-        let Some((owner, custom)) =
-            name.strip_prefix("workbench-record-").and_then(|rest| rest.split_once('-'))
-        else {
-            return refuse("the bucket must be named workbench-record-<account id>-<custom>");
-        };
-        let Ok(owner) = owner.parse::<AccountId>() else {
-            return refuse("the bucket must be named workbench-record-<account id>-<custom>");
-        };
-        if custom.is_empty() {
-            return refuse("the custom part of workbench-record-<account id>-<custom> is empty");
-        }
-        if owner != *account {
-            return Err(StorageTargetRefused::AccountMismatch { part: "bucket" });
-        }
-        Ok(Self(name.to_owned()))
-    }
-
-    /// The name as it is known to the store.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for BucketName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A region, a bucket of the caller's own account, and an optional prefix for object names.
+/// A bucket of the caller's own account that may hold recordings, `workbench-record-<account>-<custom>`, and an optional
+/// prefix for object names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RecordStorageTarget {
-    region: Region,
-    account: AccountId,
-    bucket: BucketName,
+    location: StoreLocation,
     prefix: Option<ObjectName>,
 }
 
@@ -78,18 +27,6 @@ pub enum StorageTargetRefused {
     /// The bucket's name breaks a rule.
     #[error("RecordStorageTarget: {why}")]
     BucketName {
-        /// The rule that was broken.
-        why: &'static str,
-    },
-    /// The store cannot keep such a bucket.
-    #[error("RecordStorageTarget: the bucket cannot be used in this store: {why}")]
-    UnusableBucket {
-        /// The rule that was broken.
-        why: &'static str,
-    },
-    /// The store cannot keep objects under such a prefix.
-    #[error("RecordStorageTarget: the prefix cannot be used in this store: {why}")]
-    UnusablePrefix {
         /// The rule that was broken.
         why: &'static str,
     },
@@ -131,13 +68,13 @@ impl RecordStorageTarget {
             Some((bucket, prefix)) => (bucket, Some(prefix)),
             None => (path, None),
         };
-        let bucket = BucketName::parse(bucket, account)?;
+        let bucket = parse_bucket(bucket, account)?;
         let prefix = match prefix {
             None => None,
             Some("") => return Err(format("the prefix after '/' is empty; leave the '/' out")),
             Some(prefix) => Some(parse_prefix(prefix)?),
         };
-        Ok(Self { region, account: owner, bucket, prefix })
+        Ok(Self { location: StoreLocation { region, bucket, expected_owner: owner }, prefix })
     }
 
     /// The embedded default of a deployment: `workbench-record-<account>-default/record`.
@@ -147,22 +84,28 @@ impl RecordStorageTarget {
         Self::parse(&text, account).expect("built from a checked region and account, so well formed")
     }
 
+    /// Where its objects lie.
+    #[must_use]
+    pub fn location(&self) -> &StoreLocation {
+        &self.location
+    }
+
     /// The bucket's region.
     #[must_use]
     pub fn region(&self) -> &Region {
-        &self.region
+        &self.location.region
     }
 
     /// The account that owns the recordings.
     #[must_use]
     pub fn account(&self) -> &AccountId {
-        &self.account
+        &self.location.expected_owner
     }
 
     /// The bucket.
     #[must_use]
     pub fn bucket(&self) -> &BucketName {
-        &self.bucket
+        &self.location.bucket
     }
 
     /// The prefix of object names, without slashes at either end.
@@ -170,6 +113,26 @@ impl RecordStorageTarget {
     pub fn prefix(&self) -> Option<&ObjectName> {
         self.prefix.as_ref()
     }
+}
+
+/// A bucket's name that says whose recordings it holds.
+fn parse_bucket(name: &str, account: &AccountId) -> Result<BucketName, StorageTargetRefused> {
+    let refuse = |why| Err(StorageTargetRefused::BucketName { why });
+    let bucket = match name.parse::<BucketName>() {
+        Ok(bucket) => bucket,
+        Err(refused) => return refuse(refused.why),
+    };
+    let named = name.strip_prefix("workbench-record-").and_then(|rest| rest.split_once('-'));
+    let Some((Ok(owner), custom)) = named.map(|(owner, custom)| (owner.parse::<AccountId>(), custom)) else {
+        return refuse("the bucket must be named workbench-record-<account id>-<custom>");
+    };
+    if custom.is_empty() {
+        return refuse("the custom part of workbench-record-<account id>-<custom> is empty");
+    }
+    if owner != *account {
+        return Err(StorageTargetRefused::AccountMismatch { part: "bucket" });
+    }
+    Ok(bucket)
 }
 
 fn parse_prefix(prefix: &str) -> Result<ObjectName, StorageTargetRefused> {
@@ -185,7 +148,7 @@ fn parse_prefix(prefix: &str) -> Result<ObjectName, StorageTargetRefused> {
 
 impl fmt::Display for RecordStorageTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "acs:oss:{}:{}:{}", self.region, self.account, self.bucket)?;
+        write!(f, "acs:oss:{}:{}:{}", self.region(), self.account(), self.bucket())?;
         match &self.prefix {
             Some(prefix) => write!(f, "/{prefix}"),
             None => Ok(()),

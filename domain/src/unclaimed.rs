@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use recording::{EvidenceName, ObjectName};
 
-use crate::storage_target::BucketName;
+use crate::store_location::StoreLocation;
 use crate::{AgentId, TerminalSessionToken};
 
 /// How many recordings of an agent may be open at once.
@@ -23,8 +23,8 @@ pub const UNCLAIMED_KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
 /// An object that an agent is about to write or has written, and that no recording has claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnclaimedObject {
-    /// Its bucket.
-    pub bucket: BucketName,
+    /// Where it lies.
+    pub location: StoreLocation,
     /// Its whole name.
     pub name: ObjectName,
     /// The agent.

@@ -201,7 +201,7 @@ fn an_agent_has_1024_open_recordings_and_256_mebibytes_unclaimed() {
     let recording = open();
     let evidence = EvidenceName::Segment { stream: Stream::Terminal, number: 0 };
     let object = |length| UnclaimedObject {
-        bucket: recording.target.bucket().clone(),
+        location: recording.target.location().clone(),
         name: recording.folder.clone(),
         agent: recording.agent.clone(),
         recording: recording.token.clone(),

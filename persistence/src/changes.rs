@@ -27,6 +27,15 @@ pub struct UploadPermitted {
     pub at: Timestamp,
 }
 
+/// A segment is claimed, and at once its agent is permitted to upload the one behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentAcknowledgedAndNextPermitted {
+    /// The claim.
+    pub acknowledged: SegmentAcknowledged,
+    /// The object that the agent may write next.
+    pub next: UnclaimedObject,
+}
+
 /// A join token that an administrator asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinTokenIssued {
@@ -56,6 +65,7 @@ impl<A: SavesRecordConfig> Permits<RecordConfigChanged> for A {}
 impl<A: WritesRecording> Permits<RecordingOpened> for A {}
 impl<A: WritesRecording> Permits<UploadPermitted> for A {}
 impl<A: WritesRecording> Permits<SegmentAcknowledged> for A {}
+impl<A: WritesRecording> Permits<SegmentAcknowledgedAndNextPermitted> for A {}
 impl<A: WritesRecording> Permits<RecordingSealed> for A {}
 impl<A: WritesRecording> Permits<RecordingDelivered> for A {}
 impl<A: IssuesJoinToken> Permits<JoinTokenIssued> for A {}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::recording_continuity::{Absence, AuditedRecording, MissingRecording};
-use domain::storage_target::BucketName;
+use domain::store_location::StoreLocation;
 use domain::{AgentId, InstanceId, TerminalSessionToken, Timestamp};
 use recording::{ObjectName, Stream};
 
@@ -28,7 +28,7 @@ pub struct RecordingRow {
     /// The recording.
     pub token: TerminalSessionToken,
     /// Where its objects are.
-    pub bucket: BucketName,
+    pub location: StoreLocation,
     /// The folder of its objects below the bucket.
     pub folder: ObjectName,
     /// SHA-256 of its start.json, lower-case hex.

@@ -57,8 +57,8 @@
 //! }
 //! ```
 //!
-//! Objects are behind [`ObjectStore`](objects::ObjectStore); [`FolderObjects`](objects::FolderObjects) keeps them
-//! in a folder of this machine.
+//! Objects are behind [`ObjectStore`](objects::ObjectStore), which [`ObjectStores`](objects::ObjectStores) finds by its
+//! location; [`FolderStores`](objects::FolderStores) keeps them in a folder of this machine.
 
 mod audit;
 mod changes;
@@ -83,7 +83,10 @@ pub use audit::log::{AuditFolder, AuditLogError};
 pub use audit::verify::{
     AuditFault, AuditFinding, AuditVerdict, AuditVerification, CheckedFiles, CheckedWriter,
 };
-pub use changes::{AgentEnrolled, JoinTokenIssued, Permits, RecordingOpened, UploadPermitted};
+pub use changes::{
+    AgentEnrolled, JoinTokenIssued, Permits, RecordingOpened, SegmentAcknowledgedAndNextPermitted,
+    UploadPermitted,
+};
 pub use continuity::{
     AgentRows, ContinuityChange, ContinuityRows, MissingCounts, MissingOfAgent, RecordingLink, RecordingRow,
 };

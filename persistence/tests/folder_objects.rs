@@ -11,8 +11,8 @@ use std::process::Command;
 
 use bytes::Bytes;
 use domain::Timestamp;
-use domain::storage_target::BucketName;
-use persistence::objects::{FolderObjects, ObjectError, ObjectStore, PutOutcome, WriteGrant};
+use domain::store_location::StoreLocation;
+use persistence::objects::{FolderObjects, FolderStores, ObjectError, ObjectStore, PutOutcome, WriteGrant};
 use recording::ObjectName;
 use tempfile::TempDir;
 
@@ -21,9 +21,18 @@ const MOST: usize = 1024 * 1024;
 
 const UNFINISHED: &str = ".hansard-unfinished";
 
-fn bucket() -> BucketName {
-    BucketName::parse("workbench-record-1609982529000000-default", &"1609982529000000".parse().unwrap())
-        .unwrap()
+const BUCKET: &str = "workbench-record-1609982529000000-default";
+
+fn location(bucket: &str) -> StoreLocation {
+    StoreLocation {
+        region: "cn-beijing".parse().unwrap(),
+        bucket: bucket.parse().unwrap(),
+        expected_owner: "1609982529000000".parse().unwrap(),
+    }
+}
+
+fn open(root: &Path) -> FolderObjects {
+    FolderStores::open(root).unwrap().bucket_at(&location(BUCKET))
 }
 
 fn name(text: &str) -> ObjectName {
@@ -38,7 +47,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let objects = FolderObjects::open(&folder.path().join("objects")).unwrap();
+        let objects = open(&folder.path().join("objects"));
         Self { folder, objects }
     }
 
@@ -47,20 +56,21 @@ impl World {
     }
 
     fn in_bucket(&self, below: &str) -> PathBuf {
-        self.root().join(bucket().as_str()).join(below)
+        self.root().join(BUCKET).join(below)
     }
 
     async fn put(&self, text: &str, bytes: &'static [u8]) -> Result<PutOutcome, ObjectError> {
-        self.objects.put_once(&bucket(), &name(text), Bytes::from_static(bytes)).await
+        self.objects.put_once(&name(text), Bytes::from_static(bytes)).await
     }
 
     async fn get(&self, text: &str) -> Result<Bytes, ObjectError> {
-        self.objects.get(&bucket(), &name(text), MOST).await
+        self.objects.get(&name(text), MOST).await
     }
 
     async fn listed(&self, prefix: &str) -> Vec<String> {
-        let listed = self.objects.list(&bucket(), prefix).await.unwrap();
-        listed.into_iter().map(|object| format!("{} {}", object.name, object.length)).collect()
+        let page = self.objects.list_page(prefix, None).await.unwrap();
+        assert_eq!(page.next, None);
+        page.objects.into_iter().map(|object| format!("{} {}", object.name, object.length)).collect()
     }
 
     fn unfinished(&self) -> usize {
@@ -72,7 +82,7 @@ impl World {
 async fn what_is_longer_than_the_reader_takes_is_not_read() {
     let world = World::new();
     world.put("a", b"12345").await.unwrap();
-    let read = async |most| world.objects.get(&bucket(), &name("a"), most).await;
+    let read = async |most| world.objects.get(&name("a"), most).await;
     assert_eq!(read(5).await.unwrap(), "12345");
     assert!(matches!(read(4).await.unwrap_err(), ObjectError::TooLong { most: 4, .. }));
     // Four tebibytes that take no room.
@@ -91,13 +101,13 @@ async fn an_object_is_written_once_and_read_back() {
         assert!(matches!(refused, ObjectError::AlreadyExists { .. }), "{refused:?}");
     }
     assert_eq!(world.get("record/2026/a.zst").await.unwrap(), "hello");
-    assert_eq!(world.objects.head(&bucket(), &name("record/2026/a.zst")).await.unwrap().unwrap().length, 5);
+    assert_eq!(world.objects.head(&name("record/2026/a.zst")).await.unwrap().unwrap().length, 5);
     assert_eq!(world.unfinished(), 0);
     let mode = std::fs::metadata(world.in_bucket("record/2026/a.zst")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     // Another process sees the same.
-    let again = FolderObjects::open(&world.root()).unwrap();
-    assert_eq!(again.get(&bucket(), &name("record/2026/a.zst"), MOST).await.unwrap(), "hello");
+    let again = open(&world.root());
+    assert_eq!(again.get(&name("record/2026/a.zst"), MOST).await.unwrap(), "hello");
 }
 
 #[tokio::test]
@@ -106,7 +116,7 @@ async fn an_empty_object_is_an_object() {
     assert_eq!(world.put("empty", b"").await.unwrap(), PutOutcome::Stored);
     assert_eq!(world.put("empty", b"").await.unwrap(), PutOutcome::AlreadyThere);
     assert_eq!(world.get("empty").await.unwrap(), "");
-    assert_eq!(world.objects.get_range(&bucket(), &name("empty"), 0..0).await.unwrap(), "");
+    assert_eq!(world.objects.get_range(&name("empty"), 0..0).await.unwrap(), "");
 }
 
 #[tokio::test]
@@ -116,12 +126,12 @@ async fn what_is_not_there_is_not_found() {
     for absent in ["b", "b/c", "a/b", "a/b/c", &"x".repeat(255)] {
         let refused = world.get(absent).await.unwrap_err();
         assert!(matches!(refused, ObjectError::NotFound { .. }), "{absent}: {refused:?}");
-        assert_eq!(world.objects.head(&bucket(), &name(absent)).await.unwrap(), None, "{absent}");
+        assert_eq!(world.objects.head(&name(absent)).await.unwrap(), None, "{absent}");
     }
-    world.objects.delete(&bucket(), &name("b/c")).await.unwrap();
+    world.objects.delete(&name("b/c")).await.unwrap();
     world.put("c/d", b"1").await.unwrap();
     assert!(matches!(world.get("c").await, Err(ObjectError::NotFound { .. })), "a folder is no object");
-    world.objects.delete(&bucket(), &name("c")).await.unwrap();
+    world.objects.delete(&name("c")).await.unwrap();
     assert_eq!(world.listed("").await, ["a 1", "c/d 1"]);
 }
 
@@ -130,11 +140,11 @@ async fn exactly_the_bytes_of_a_range_are_read() {
     let world = World::new();
     world.put("a", b"0123456789").await.unwrap();
     for (range, expected) in [(0..10, "0123456789"), (3..5, "34"), (9..10, "9"), (4..4, ""), (10..10, "")] {
-        assert_eq!(world.objects.get_range(&bucket(), &name("a"), range).await.unwrap(), expected);
+        assert_eq!(world.objects.get_range(&name("a"), range).await.unwrap(), expected);
     }
     #[allow(clippy::reversed_empty_ranges)]
     for outside in [0..11, 10..11, 11..11, 5..4, 0..u64::MAX, u64::MAX..u64::MAX] {
-        let refused = world.objects.get_range(&bucket(), &name("a"), outside.clone()).await.unwrap_err();
+        let refused = world.objects.get_range(&name("a"), outside.clone()).await.unwrap_err();
         assert!(matches!(refused, ObjectError::OutsideRange { length: 10, .. }), "{outside:?}: {refused:?}");
     }
 }
@@ -164,18 +174,16 @@ async fn lists_are_sorted_by_bytes_and_begin_with_the_prefix() {
     ] {
         assert_eq!(world.listed(nothing).await, Vec::<String>::new(), "{nothing:?}");
     }
-    let empty =
-        BucketName::parse("workbench-record-1609982529000000-none", &"1609982529000000".parse().unwrap())
-            .unwrap();
-    assert!(world.objects.list(&empty, "").await.unwrap().is_empty());
-    assert!(!world.root().join(empty.as_str()).exists(), "reading makes no bucket");
+    let empty = FolderStores::open(&world.root()).unwrap().bucket_at(&location("none"));
+    assert!(empty.list_page("", None).await.unwrap().objects.is_empty());
+    assert!(!world.root().join("none").exists(), "reading makes no bucket");
 }
 
 #[tokio::test]
 async fn a_deleted_name_is_free_again() {
     let world = World::new();
     world.put("a/b", b"1").await.unwrap();
-    world.objects.delete(&bucket(), &name("a/b")).await.unwrap();
+    world.objects.delete(&name("a/b")).await.unwrap();
     assert!(world.get("a/b").await.is_err());
     assert_eq!(world.put("a/b", b"22").await.unwrap(), PutOutcome::Stored);
 }
@@ -183,7 +191,7 @@ async fn a_deleted_name_is_free_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_concurrent_writes_of_one_name_exactly_one_wins() {
     let world = World::new();
-    let second = FolderObjects::open(&world.root()).unwrap();
+    let second = open(&world.root());
     for round in 0..20 {
         let object = name(&format!("deep/er/{round}/object"));
         let mut writes = tokio::task::JoinSet::new();
@@ -192,7 +200,7 @@ async fn of_concurrent_writes_of_one_name_exactly_one_wins() {
                 (if writer % 2 == 0 { &world.objects } else { &second }.clone(), object.clone());
             writes.spawn(async move {
                 let bytes = Bytes::from(vec![writer; 10_000]);
-                (writer, objects.put_once(&bucket(), &object, bytes).await)
+                (writer, objects.put_once(&object, bytes).await)
             });
         }
         let results = writes.join_all().await;
@@ -203,7 +211,7 @@ async fn of_concurrent_writes_of_one_name_exactly_one_wins() {
             let fair = matches!(result, Ok(PutOutcome::Stored) | Err(ObjectError::AlreadyExists { .. }));
             assert!(fair, "{result:?}");
         }
-        assert_eq!(world.objects.get(&bucket(), &object, MOST).await.unwrap(), vec![winners[0]; 10_000]);
+        assert_eq!(world.objects.get(&object, MOST).await.unwrap(), vec![winners[0]; 10_000]);
     }
     assert_eq!(world.unfinished(), 0);
 }
@@ -214,9 +222,7 @@ async fn of_concurrent_writes_of_the_same_bytes_all_succeed() {
     let mut writes = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let objects = world.objects.clone();
-        writes.spawn(async move {
-            objects.put_once(&bucket(), &name("a/b/c"), Bytes::from(vec![7; 50_000])).await
-        });
+        writes.spawn(async move { objects.put_once(&name("a/b/c"), Bytes::from(vec![7; 50_000])).await });
     }
     let outcomes: Vec<PutOutcome> = writes.join_all().await.into_iter().map(Result::unwrap).collect();
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == PutOutcome::Stored).count(), 1);
@@ -229,7 +235,7 @@ async fn an_unfinished_write_is_never_seen_and_goes_at_the_next_start() {
     std::fs::write(world.root().join(UNFINISHED).join("torn"), b"tor").unwrap();
     assert_eq!(world.listed("").await, ["a 5"]);
     // No object can have its name.
-    let refused = world.objects.get(&bucket(), &name(".hansard-unfinished/torn"), MOST).await.unwrap_err();
+    let refused = world.objects.get(&name(".hansard-unfinished/torn"), MOST).await.unwrap_err();
     assert!(matches!(refused, ObjectError::UnusableName { .. }), "{refused:?}");
     let refused = world.put(".hansard-unfinished/x", b"1").await.unwrap_err();
     assert!(matches!(refused, ObjectError::UnusableName { .. }), "{refused:?}");
@@ -245,11 +251,11 @@ async fn an_unfinished_write_is_never_seen_and_goes_at_the_next_start() {
         .expect("util-linux has flock");
     let mut said = [0; 7];
     std::io::Read::read_exact(writer.stdout.as_mut().unwrap(), &mut said).unwrap();
-    FolderObjects::open(&world.root()).unwrap();
+    open(&world.root());
     assert!(busy.exists() && !world.root().join(UNFINISHED).join("torn").exists());
     drop(writer.stdin.take());
     writer.wait().unwrap();
-    FolderObjects::open(&world.root()).unwrap();
+    open(&world.root());
     assert_eq!(world.unfinished(), 0);
     assert_eq!(world.get("a").await.unwrap(), "whole");
 }
@@ -293,8 +299,8 @@ async fn no_link_leads_out_of_the_folder() {
     for planted in ["a/folder/secret", "a/file", "a/dangling"] {
         assert!(matches!(world.get(planted).await, Err(ObjectError::NotFound { .. })), "{planted}");
         assert!(world.put(planted, b"evil").await.is_err(), "{planted}");
-        assert_eq!(world.objects.head(&bucket(), &name(planted)).await.unwrap(), None, "{planted}");
-        let _ = world.objects.delete(&bucket(), &name(planted)).await;
+        assert_eq!(world.objects.head(&name(planted)).await.unwrap(), None, "{planted}");
+        let _ = world.objects.delete(&name(planted)).await;
     }
     assert!(world.put("a/folder/new", b"evil").await.is_err());
     assert_eq!(world.listed("").await, ["a/b 1"]);
@@ -302,12 +308,11 @@ async fn no_link_leads_out_of_the_folder() {
     assert_eq!(std::fs::read(outside.join("secret")).unwrap(), b"secret");
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
     // Nor does a bucket that is a link.
-    let account = "1609982529000000".parse().unwrap();
-    let linked = BucketName::parse("workbench-record-1609982529000000-linked", &account).unwrap();
-    symlink(&outside, world.root().join(linked.as_str())).unwrap();
-    assert!(world.objects.put_once(&linked, &name("x"), Bytes::from_static(b"evil")).await.is_err());
-    assert!(world.objects.get(&linked, &name("secret"), MOST).await.is_err());
-    assert!(world.objects.list(&linked, "").await.unwrap().is_empty());
+    let linked = FolderStores::open(&world.root()).unwrap().bucket_at(&location("linked"));
+    symlink(&outside, world.root().join("linked")).unwrap();
+    assert!(linked.put_once(&name("x"), Bytes::from_static(b"evil")).await.is_err());
+    assert!(linked.get(&name("secret"), MOST).await.is_err());
+    assert!(linked.list_page("", None).await.unwrap().objects.is_empty());
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
 }
 
@@ -347,7 +352,7 @@ async fn writers_go_through_the_control_plane() {
     let world = World::new();
     let ask = async |text: &str| {
         let until = Timestamp::from_millis(1_000);
-        world.objects.write_grant(&bucket(), &name(text), 5, &[0; 32], until).await
+        world.objects.write_grant(&name(text), 5, &[0; 32], until).await
     };
     assert_eq!(ask("a/b").await.unwrap(), WriteGrant::ThroughControlPlane);
     assert!(matches!(ask(".hansard-unfinished/a").await, Err(ObjectError::UnusableName { .. })));
@@ -365,7 +370,7 @@ fn a_root_that_is_a_file_is_refused() {
     let file = folder.path().join("file");
     std::fs::write(&file, b"x").unwrap();
     for refused in [file.clone(), file.join("below")] {
-        let refused = FolderObjects::open(&refused).unwrap_err();
+        let refused = FolderStores::open(&refused).unwrap_err();
         assert!(matches!(refused, ObjectError::Unavailable { .. }), "{refused:?}");
     }
 }
@@ -373,8 +378,8 @@ fn a_root_that_is_a_file_is_refused() {
 #[test]
 fn a_root_is_made_with_all_that_is_missing_above_it() {
     let folder = TempDir::new().unwrap();
-    FolderObjects::open(&folder.path().join("a/b/c")).unwrap();
-    FolderObjects::open(&folder.path().join("a/b/c")).unwrap();
+    FolderStores::open(&folder.path().join("a/b/c")).unwrap();
+    FolderStores::open(&folder.path().join("a/b/c")).unwrap();
     let mode = std::fs::metadata(folder.path().join("a/b/c")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }

@@ -19,16 +19,21 @@ use domain::audit::{AuditDecision, AuditEvent};
 use domain::gate::{PrincipalPolicies, RequestFacts, Resource, authorize};
 use domain::principal::Principal;
 use domain::server_keys::ServerKeys;
-use domain::storage_target::BucketName;
-use persistence::objects::{FolderObjects, ObjectStore};
+use domain::store_location::StoreLocation;
+use persistence::objects::{FolderObjects, FolderStores, ObjectStore};
 use persistence::{DatabaseUrl, NonceClaim, Store};
 use recording::ObjectName;
 
 /// Without this file where it runs, a writer does nothing: somebody has asked for all ignored tests.
 const MARK: &str = "write-here-until-killed";
 
-fn bucket() -> BucketName {
-    BucketName::parse("workbench-record-1609982529000000-a", &"1609982529000000".parse().unwrap()).unwrap()
+fn open(root: &Path) -> FolderObjects {
+    let location = StoreLocation {
+        region: "cn-beijing".parse().unwrap(),
+        bucket: "workbench-record-1609982529000000-a".parse().unwrap(),
+        expected_owner: "1609982529000000".parse().unwrap(),
+    };
+    FolderStores::open(root).unwrap().bucket_at(&location)
 }
 
 /// Its bytes follow from its number, and no two have the same length.
@@ -99,17 +104,14 @@ async fn an_acknowledged_object_is_whole_after_a_kill() {
     let folder = tempfile::TempDir::new().unwrap();
     for round in 0..5 {
         let acknowledged = kill_after("writes_objects_until_it_is_killed", folder.path(), 15 + round * 7);
-        let objects = FolderObjects::open(folder.path()).unwrap();
-        let listed = objects.list(&bucket(), "").await.unwrap();
+        let objects = open(folder.path());
+        // All acknowledged objects and a few others: one page.
+        let listed = objects.list_page("", None).await.unwrap();
+        assert_eq!(listed.next, None);
         let mut whole = BTreeSet::new();
-        for found in listed {
+        for found in listed.objects {
             let number: usize = found.name.as_str().rsplit('/').next().unwrap().parse().unwrap();
-            assert_eq!(
-                objects.get(&bucket(), &found.name, 1 << 20).await.unwrap(),
-                object(number),
-                "{}",
-                found.name
-            );
+            assert_eq!(objects.get(&found.name, 1 << 20).await.unwrap(), object(number), "{}", found.name);
             whole.insert(number);
         }
         assert!(acknowledged.is_subset(&whole), "lost: {:?}", acknowledged.difference(&whole));
@@ -124,10 +126,10 @@ async fn writes_objects_until_it_is_killed() {
     if !Path::new(MARK).exists() {
         return;
     }
-    let objects = FolderObjects::open(Path::new(".")).unwrap();
+    let objects = open(Path::new("."));
     for number in 0..100_000 {
         let name = ObjectName::parse(&format!("record/{}/{number}", number % 3)).unwrap();
-        objects.put_once(&bucket(), &name, object(number)).await.unwrap();
+        objects.put_once(&name, object(number)).await.unwrap();
         acknowledge(number);
     }
 }

@@ -7,24 +7,28 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use domain::AccountId;
-use domain::storage_target::{BucketName, RecordStorageTarget, StorageTargetRefused};
-use persistence::objects::{FolderObjects, ObjectStore, TargetUnusable};
+use domain::storage_target::RecordStorageTarget;
+use persistence::objects::{FolderStores, LocationUnusable, ObjectStores as _};
 use recording::ObjectName;
 use tempfile::TempDir;
 
 const BUCKET: &str = "workbench-record-1609982529000000-demo";
 
+fn target(below: &str) -> RecordStorageTarget {
+    let text = format!("acs:oss:cn-beijing:1609982529000000:{BUCKET}{below}");
+    RecordStorageTarget::parse(&text, &"1609982529000000".parse().unwrap()).unwrap()
+}
+
 struct World {
     folder: TempDir,
-    objects: FolderObjects,
+    stores: FolderStores,
 }
 
 impl World {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let objects = FolderObjects::open(folder.path()).unwrap();
-        Self { folder, objects }
+        let stores = FolderStores::open(folder.path()).unwrap();
+        Self { folder, stores }
     }
 
     fn path(&self, below: &str) -> PathBuf {
@@ -32,23 +36,18 @@ impl World {
     }
 
     async fn put(&self, name: &str) {
-        let account: AccountId = "1609982529000000".parse().unwrap();
-        let bucket = BucketName::parse(BUCKET, &account).unwrap();
-        self.objects
-            .put_once(&bucket, &ObjectName::parse(name).unwrap(), Bytes::from_static(b"x"))
-            .await
-            .unwrap();
+        let objects = self.stores.at(target("").location());
+        objects.put_once(&ObjectName::parse(name).unwrap(), Bytes::from_static(b"x")).await.unwrap();
     }
 
-    async fn check(&self, below: &str) -> Result<(), TargetUnusable> {
-        let account = "1609982529000000".parse().unwrap();
-        let text = format!("acs:oss:cn-beijing:1609982529000000:{BUCKET}{below}");
-        self.objects.check_target(&RecordStorageTarget::parse(&text, &account).unwrap()).await
+    async fn check(&self, below: &str) -> Result<(), LocationUnusable> {
+        let target = target(below);
+        self.stores.at(target.location()).check_usable(target.prefix()).await
     }
 
     async fn refused_prefix(&self, below: &str) -> &'static str {
         match self.check(below).await {
-            Err(TargetUnusable::Refused(StorageTargetRefused::UnusablePrefix { why })) => why,
+            Err(LocationUnusable::Prefix { why }) => why,
             other => panic!("{below}: {other:?}"),
         }
     }
@@ -80,10 +79,7 @@ async fn a_bucket_that_is_a_file_is_no_bucket() {
     std::fs::write(world.path(BUCKET), b"in the way").unwrap();
     for below in ["", "/record"] {
         let refused = world.check(below).await.unwrap_err();
-        assert!(
-            matches!(refused, TargetUnusable::Refused(StorageTargetRefused::UnusableBucket { .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, LocationUnusable::Bucket { .. }), "{refused:?}");
     }
 }
 
@@ -100,9 +96,9 @@ async fn what_takes_no_writes_now_is_unreachable() {
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o500)).unwrap();
     }
     let refused = world.check("/record").await.unwrap_err();
-    assert!(matches!(refused, TargetUnusable::Unreachable(_)), "{refused:?}");
+    assert!(matches!(refused, LocationUnusable::Unreachable(_)), "{refused:?}");
     let said = refused.to_string();
-    assert!(said.starts_with("RecordStorageTarget: its store takes no objects there now: "), "{said}");
+    assert!(said.starts_with("its store takes no objects there now: "), "{said}");
     assert!(!said.contains(&world.folder.path().display().to_string()), "{said}");
 }
 
@@ -117,7 +113,7 @@ async fn unfinished_writes_lie_outside_every_bucket_and_old_leftovers_still_go()
     std::fs::create_dir(&old).unwrap();
     std::fs::write(old.join("torn"), b"to").unwrap();
     std::fs::write(world.path(".hansard-unfinished/torn"), b"to").unwrap();
-    FolderObjects::open(world.folder.path()).unwrap();
+    FolderStores::open(world.folder.path()).unwrap();
     assert!(!old.exists());
     assert_eq!(std::fs::read_dir(world.path(".hansard-unfinished")).unwrap().count(), 0);
     assert_eq!(std::fs::read(world.path(BUCKET).join("record/a")).unwrap(), b"x");

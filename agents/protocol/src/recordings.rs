@@ -102,6 +102,10 @@ pub struct SegmentRequest {
     pub first_at_micros: u64,
     /// The time of its last event, microseconds since the start.
     pub last_at_micros: u64,
+    /// The segment that is delivered next, when it is at hand: the reply may bring its grant, which saves a call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next: Option<GrantRequest>,
 }
 
 /// The recording has claimed the segment; the agent may erase its copy.
@@ -112,6 +116,10 @@ pub struct SegmentReply {
     pub request_id: String,
     /// The number of the segment that is now safe.
     pub acknowledged: u32,
+    /// The grant for `Next`. It may be absent, whatever the reason: whoever asks for one by `/grants` is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next_grant: Option<Grant>,
 }
 
 /// `POST /agent/v1/recordings/{token}/seal`: no more will come.

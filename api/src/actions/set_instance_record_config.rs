@@ -56,7 +56,10 @@ impl RpcAction for SetInstanceRecordConfig {
             // recorded there: a target that went bad must not stand in the way of switching off.
             let target = change.after.target.as_ref();
             if let Some(target) = target.filter(|_| desired.enabled || desired.target.is_some()) {
-                call.hansard.objects.check_target(target).await?;
+                call.hansard
+                    .check_target(target)
+                    .await
+                    .map_err(|unusable| ActionError::unusable_target(&unusable))?;
             }
             match call.hansard.store.apply(&granted, change, call.audit_of_change(&granted, how)).await {
                 Err(StoreError::Conflict { .. }) if attempt < ATTEMPTS => {}

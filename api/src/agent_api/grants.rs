@@ -7,7 +7,8 @@ use actix_web::web::Path;
 use agent_protocol::recordings::{Grant, GrantReply, GrantRequest};
 use agent_protocol::{AGENT_API_PREFIX, AgentErrorCode, MAXIMUM_OBJECT_BYTES};
 use domain::actions::GrantUpload;
-use domain::recording_life::Recording;
+use domain::recording_life::{ArrivedStream, Recording};
+use domain::unclaimed::UnclaimedObject;
 use domain::{AccountId, AgentId, InstanceId, Region, TerminalSessionToken, Timestamp};
 use persistence::UploadPermitted;
 use persistence::objects::WriteGrant;
@@ -38,8 +39,6 @@ pub(crate) struct UploadGrant {
     pub(crate) agent: AgentId,
     pub(crate) recording: TerminalSessionToken,
     pub(crate) evidence: EvidenceName,
-    pub(crate) bucket: String,
-    pub(crate) object: recording::ObjectName,
     pub(crate) length: u64,
     pub(crate) sha256: ContentHash,
 }
@@ -55,39 +54,10 @@ pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
         let recording = place::own_recording(call, granted, &token?).await?;
         let (stream, number) = check(call, &recording, &asked)?;
         let arrived = place::stream(call, granted, &recording, stream).await?;
-        if number > arrived.segments.saturating_add(AHEAD) {
-            let expected = arrived.segments;
-            return Err(invalid(format!("segment {expected} is expected next; {number} is too far ahead")));
-        }
+        check_not_too_far_ahead(&arrived, number)?;
         let evidence = EvidenceName::Segment { stream, number };
         let unclaimed = place::unclaimed(&recording, evidence, asked.length)?;
-        let (bucket, name) = (recording.target.bucket(), unclaimed.name.clone());
-        let expires_at = Timestamp::from_millis(call.now().as_millis() + GRANT_MILLIS);
-        let objects = &call.hansard.objects;
-        let grant = match objects
-            .write_grant(bucket, &name, asked.length, asked.sha256.as_bytes(), expires_at)
-            .await?
-        {
-            WriteGrant::Presigned { url, headers, expires_at } => grant(url, headers, expires_at),
-            WriteGrant::ThroughControlPlane => {
-                let upload = UploadGrant {
-                    account: recording.account.clone(),
-                    region: call.agent.region.clone(),
-                    instance: recording.instance.clone(),
-                    agent: call.agent.id.clone(),
-                    recording: recording.token.clone(),
-                    evidence,
-                    bucket: bucket.as_str().to_owned(),
-                    object: name,
-                    length: asked.length,
-                    sha256: asked.sha256,
-                };
-                let secret = signed_tokens::issue(&call.hansard.keys, upload, expires_at)
-                    .map_err(AgentRefusal::internal)?;
-                let url = format!("{AGENT_API_PREFIX}/uploads/{}/{evidence}", recording.token);
-                grant(url, BTreeMap::from([(GRANT_HEADER.to_owned(), secret)]), expires_at)
-            }
-        };
+        let grant = make(call, &recording, &unclaimed, asked.sha256).await?;
         call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
         let reply = GrantReply { request_id: call.request_id(), grant };
         // A segment that was claimed before may be uploaded again, to the same bytes, should its object be lost.
@@ -101,6 +71,68 @@ pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
         Ok(Done::changed(reply))
     })
     .await
+}
+
+/// A grant that comes with the acknowledgement of the segment before: its object, which counts once it is handed out.
+pub(crate) struct NextGrant {
+    pub(crate) object: UnclaimedObject,
+    pub(crate) grant: Grant,
+}
+
+/// The grant for the segment that follows `acknowledged` in its stream; `None` for any other one, and where a request for
+/// it would be refused: whoever sends that request is told why.
+pub(crate) async fn next(
+    call: &AgentCall,
+    recording: &Recording,
+    acknowledged: EvidenceName,
+    asked: &GrantRequest,
+) -> Option<NextGrant> {
+    let (stream, number) = check(call, recording, asked).ok()?;
+    let follows = |number: u32| EvidenceName::Segment { stream, number };
+    if number.checked_sub(1).map(follows) != Some(acknowledged) {
+        return None;
+    }
+    let object = place::unclaimed(recording, follows(number), asked.length).ok()?;
+    let grant = make(call, recording, &object, asked.sha256).await.ok()?;
+    Some(NextGrant { object, grant })
+}
+
+/// Makes the grant of a segment that may be written.
+async fn make(
+    call: &AgentCall,
+    recording: &Recording,
+    object: &UnclaimedObject,
+    sha256: ContentHash,
+) -> Result<Grant, AgentRefusal> {
+    let expires_at = Timestamp::from_millis(call.now().as_millis() + GRANT_MILLIS);
+    let (objects, length) = (call.hansard.objects_of(recording), object.length);
+    match objects.write_grant(&object.name, length, sha256.as_bytes(), expires_at).await? {
+        WriteGrant::Presigned { url, headers, expires_at } => Ok(grant(url, headers, expires_at)),
+        WriteGrant::ThroughControlPlane => {
+            let upload = UploadGrant {
+                account: recording.account.clone(),
+                region: call.agent.region.clone(),
+                instance: recording.instance.clone(),
+                agent: call.agent.id.clone(),
+                recording: recording.token.clone(),
+                evidence: object.evidence,
+                length,
+                sha256,
+            };
+            let secret = signed_tokens::issue(&call.hansard.keys, upload, expires_at)
+                .map_err(AgentRefusal::internal)?;
+            let url = format!("{AGENT_API_PREFIX}/uploads/{}/{}", recording.token, object.evidence);
+            Ok(grant(url, BTreeMap::from([(GRANT_HEADER.to_owned(), secret)]), expires_at))
+        }
+    }
+}
+
+fn check_not_too_far_ahead(arrived: &ArrivedStream, number: u32) -> Result<(), AgentRefusal> {
+    let expected = arrived.segments;
+    if number > expected.saturating_add(AHEAD) {
+        return Err(invalid(format!("segment {expected} is expected next; {number} is too far ahead")));
+    }
+    Ok(())
 }
 
 fn grant(url: String, headers: BTreeMap<String, String>, expires_at: Timestamp) -> Grant {

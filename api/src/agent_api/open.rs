@@ -176,7 +176,7 @@ fn conflict() -> AgentRefusal {
 
 async fn store_start(call: &AgentCall, recording: &Recording, document: Vec<u8>) -> Result<(), AgentRefusal> {
     let name = place::object(recording, EvidenceName::Start)?;
-    match call.hansard.objects.put_once(recording.target.bucket(), &name, Bytes::from(document)).await {
+    match call.hansard.objects_of(recording).put_once(&name, Bytes::from(document)).await {
         Ok(_) => Ok(()),
         Err(ObjectError::AlreadyExists { .. }) => Err(conflict()),
         Err(error) => Err(error.into()),
@@ -209,13 +209,12 @@ async fn usable_target(
     granted: &Granted<OpenRecording>,
     at_start: RecordStorageTarget,
 ) -> Result<RecordStorageTarget, AgentRefusal> {
-    let objects = &call.hansard.objects;
-    let Err(unusable) = objects.check_target(&at_start).await else { return Ok(at_start) };
+    let Err(unusable) = call.hansard.check_target(&at_start).await else { return Ok(at_start) };
     let selector = InstanceSelector::One(call.agent.instance.clone());
     let now = call.hansard.store.effective_record_config(granted, &selector).await?.config;
     match now.and_then(|config| config.target).filter(|target| *target != at_start) {
         None => Err(AgentRefusal::unusable_target(&at_start, unusable)),
-        Some(target) => match objects.check_target(&target).await {
+        Some(target) => match call.hansard.check_target(&target).await {
             Ok(()) => Ok(target),
             Err(unusable) => Err(AgentRefusal::unusable_target(&target, unusable)),
         },

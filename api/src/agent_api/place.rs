@@ -61,7 +61,7 @@ pub(crate) fn unclaimed(
     length: u64,
 ) -> Result<UnclaimedObject, AgentRefusal> {
     Ok(UnclaimedObject {
-        bucket: recording.target.bucket().clone(),
+        location: recording.target.location().clone(),
         name: object(recording, evidence)?,
         agent: recording.agent.clone(),
         recording: recording.token.clone(),
@@ -83,7 +83,7 @@ pub(crate) async fn read_claimed(
         Err(error @ (EvidenceError::Missing | EvidenceError::Objects(_))) => error,
         Err(error @ (EvidenceError::Changed(_) | EvidenceError::Name(_))) => return Err(error.into()),
     };
-    match call.hansard.objects.check_target(&recording.target).await {
+    match call.hansard.check_target(&recording.target).await {
         Err(unusable) => Err(AgentRefusal::unusable_target(&recording.target, unusable)),
         Ok(()) => Err(error.into()),
     }

@@ -12,7 +12,7 @@ use domain::recording_life::{SealRefused, SegmentRefused};
 use domain::storage_target::RecordStorageTarget;
 use domain::unclaimed::AgentLimitReached;
 use persistence::StoreError;
-use persistence::objects::{ObjectError, TargetUnusable};
+use persistence::objects::{LocationUnusable, ObjectError};
 use recording::sanitise::is_unsafe;
 
 use crate::errors::text_of_panic;
@@ -250,7 +250,7 @@ impl From<ObjectError> for AgentRefusal {
 
 impl AgentRefusal {
     /// Nothing can be recorded at this target now. The agent keeps what it has, and says why it does.
-    pub(crate) fn unusable_target(target: &RecordStorageTarget, unusable: TargetUnusable) -> Self {
+    pub(crate) fn unusable_target(target: &RecordStorageTarget, unusable: LocationUnusable) -> Self {
         let message = format!("the recording waits, because nothing can be written to {target}: {unusable}");
         Self::new(AgentErrorCode::StorageTargetUnusable, message).caused_by(unusable)
     }

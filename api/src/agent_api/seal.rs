@@ -90,7 +90,7 @@ async fn store(
     bytes: Bytes,
 ) -> Result<(), AgentRefusal> {
     let name = place::object(recording, evidence)?;
-    match call.hansard.objects.put_once(recording.target.bucket(), &name, bytes).await {
+    match call.hansard.objects_of(recording).put_once(&name, bytes).await {
         Ok(_) => Ok(()),
         // Who seals a recording writes its row at once after this; this is somebody else's, or two seals at one moment.
         Err(error @ ObjectError::AlreadyExists { .. }) => {

@@ -5,15 +5,16 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Path};
-use agent_protocol::recordings::{SegmentReply, SegmentRequest};
+use agent_protocol::recordings::{Grant, SegmentReply, SegmentRequest};
 use agent_protocol::{AgentErrorCode, MAXIMUM_OBJECT_BYTES};
 use domain::actions::AcknowledgeSegment;
 use domain::gate::Granted;
-use domain::recording_life::{self, ArrivedStream, CheckedSegment, Recording};
-use persistence::StoreError;
+use domain::recording_life::{self, ArrivedStream, CheckedSegment, Recording, SegmentAcknowledged};
+use persistence::{SegmentAcknowledgedAndNextPermitted, StoreError};
 use recording::{EvidenceName, Micros, Stream};
 
 use super::call::AgentCall;
+use super::grants::{self, NextGrant};
 use super::place;
 use super::refusal::AgentRefusal;
 use crate::evidence::{self, EvidenceError};
@@ -34,9 +35,13 @@ pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
         }
         let checked = check(call, granted, &recording, &arrived, &asked).await?;
         let change = recording_life::acknowledge(&recording, &arrived, checked, call.now())?;
-        let audit = call.audit(granted, Some(&token), "");
-        match call.hansard.store.apply(granted, change, audit).await {
-            Ok(()) => Ok(Done::changed(reply(call, asked.number))),
+        let evidence = EvidenceName::Segment { stream, number: asked.number };
+        let next = match &asked.next {
+            Some(next) => grants::next(call, &recording, evidence, next).await,
+            None => None,
+        };
+        match apply(call, granted, change, next).await {
+            Ok(next_grant) => Ok(Done::changed(SegmentReply { next_grant, ..reply(call, asked.number) })),
             // The same call, sent twice at once: the other one won.
             Err(StoreError::Conflict { .. }) => {
                 let recording = place::own_recording(call, granted, &token).await?;
@@ -49,8 +54,30 @@ pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
     .await
 }
 
+/// Claims the segment, and in the same transaction permits the next one to be written, if it may be. The grant leaves only
+/// when that is committed: nothing is written that does not count.
+async fn apply(
+    call: &AgentCall,
+    granted: &Granted<AcknowledgeSegment>,
+    acknowledged: SegmentAcknowledged,
+    next: Option<NextGrant>,
+) -> Result<Option<Grant>, StoreError> {
+    let (store, token) = (&call.hansard.store, acknowledged.token.clone());
+    if let Some(NextGrant { object, grant }) = next {
+        let both = SegmentAcknowledgedAndNextPermitted { acknowledged: acknowledged.clone(), next: object };
+        match store.apply(granted, both, call.audit(granted, Some(&token), "with the next grant")).await {
+            Ok(()) => return Ok(Some(grant)),
+            // What is here is claimed all the same, and makes room.
+            Err(StoreError::AgentLimit(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let audit = call.audit(granted, Some(&token), "");
+    store.apply(granted, acknowledged, audit).await.map(|()| None)
+}
+
 fn reply(call: &AgentCall, number: u32) -> SegmentReply {
-    SegmentReply { request_id: call.request_id(), acknowledged: number }
+    SegmentReply { request_id: call.request_id(), acknowledged: number, next_grant: None }
 }
 
 /// A segment that was claimed before: the same one gets the same answer.
@@ -116,8 +143,7 @@ async fn read_back(
         )
     };
     let name = place::object(recording, segment)?;
-    let (objects, bucket) = (&call.hansard.objects, recording.target.bucket());
-    let head = objects.head(bucket, &name).await?.ok_or_else(absent)?;
+    let head = call.hansard.objects_of(recording).head(&name).await?.ok_or_else(absent)?;
     if head.length != asked.length || head.length > MAXIMUM_OBJECT_BYTES {
         return Err(invalid(format!("the stored object has {} bytes, not {}", head.length, asked.length)));
     }

@@ -9,7 +9,6 @@ use agent_protocol::AgentErrorCode;
 use domain::actions::{Action as _, GrantUpload};
 use domain::gate::{Granted, InstanceFacts, PrincipalPolicies, Resource};
 use domain::principal::Principal;
-use domain::storage_target::BucketName;
 use persistence::objects::ObjectError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -148,11 +147,9 @@ async fn store(
 ) -> Result<(), AgentRefusal> {
     // A grant may outlive the seal, and nothing may be added to what is sealed.
     let recording = hansard.store.find_recording(granted, &grant.recording).await?;
-    if !recording.as_ref().is_some_and(place::is_open) {
-        return Err(place::sealed());
-    }
-    let bucket = BucketName::parse(&grant.bucket, &grant.account).map_err(AgentRefusal::internal)?;
-    match hansard.objects.put_once(&bucket, &grant.object, bytes).await {
+    let Some(recording) = recording.filter(place::is_open) else { return Err(place::sealed()) };
+    let name = place::object(&recording, grant.evidence)?;
+    match hansard.objects_of(&recording).put_once(&name, bytes).await {
         Ok(_) => Ok(()),
         Err(ObjectError::AlreadyExists { .. }) => Err(AgentRefusal::new(
             AgentErrorCode::ObjectAlreadyExists,

@@ -41,5 +41,5 @@ async fn remove_of(hansard: &Hansard, account: &AccountId) -> Result<u64, Action
         &PrincipalPolicies::none(),
         &facts,
     )?;
-    Ok(hansard.store.remove_unclaimed(&granted, &hansard.objects, now).await?)
+    Ok(hansard.store.remove_unclaimed(&granted, &hansard.stores, now).await?)
 }

@@ -117,7 +117,7 @@ async fn stored(
     sha256: Option<String>,
 ) -> Result<Option<ListedObject>, ActionError> {
     let name = evidence::name_of(recording, evidence).map_err(EvidenceError::from)?;
-    let head = hansard.objects.head(recording.target.bucket(), &name).await?;
+    let head = hansard.objects_of(recording).head(&name).await?;
     if head.is_none() && sha256.is_none() {
         return Ok(None);
     }

@@ -113,6 +113,68 @@ async fn an_object_store_that_is_away_costs_time_only() {
     assert_eq!(agent.seal(&running, &session).await.ok()["Status"], "interrupted");
 }
 
+/// A claim that asks for the grant of another segment.
+fn claim_and_ask(segment: &recording::Segment, next: &recording::Segment) -> Value {
+    let mut claim = claim(segment);
+    claim["Next"] =
+        json!({"ObjectName": object_name(next), "Length": next.bytes.len(), "Sha256": next.sha256});
+    claim
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_grant_of_the_next_segment_comes_with_a_claim() {
+    let (running, agent, session) = started(&[b"a", b"b", b"c"], EXITED).await;
+    let (first, second, third) = (&session.segments[0], &session.segments[1], &session.segments[2]);
+    put(&running, &agent, &session, 0).await;
+    let claimed = agent.acknowledge(&running, &session, &claim_and_ask(first, second)).await.ok();
+    assert_eq!(claimed["Acknowledged"], 0);
+    // It is a grant like any other: for this object alone.
+    let wrong = upload(&running, &claimed["NextGrant"], &third.bytes).await;
+    assert_eq!(wrong.refusal(), (400, "ObjectMismatch"));
+    upload(&running, &claimed["NextGrant"], &second.bytes).await.ok();
+    // Whoever repeats a claim, or asks for anything but the segment behind it, asks for the grant by itself.
+    let again = agent.acknowledge(&running, &session, &claim_and_ask(first, second)).await.ok();
+    assert_eq!((&again["Acknowledged"], again.get("NextGrant")), (&json!(0), None));
+    for other in [second, first] {
+        let claimed = agent.acknowledge(&running, &session, &claim_and_ask(second, other)).await.ok();
+        assert_eq!((&claimed["Acknowledged"], claimed.get("NextGrant")), (&json!(1), None));
+    }
+    let mut beyond = claim_and_ask(third, &session.segments[3]);
+    beyond["Next"]["Length"] = json!(agent_protocol::MAXIMUM_OBJECT_BYTES + 1);
+    put(&running, &agent, &session, 2).await;
+    let claimed = agent.acknowledge(&running, &session, &beyond).await.ok();
+    assert_eq!((&claimed["Acknowledged"], claimed.get("NextGrant")), (&json!(2), None));
+    agent.deliver(&running, &session, 3).await;
+    assert_eq!(agent.seal(&running, &session).await.ok()["Status"], "finished");
+    let rows = running.call("ListAuditEvents", &[("InstanceId", "i-web1"), ("PageSize", "100")]).await.ok();
+    let with_grant = |row: &&Value| row["How"] == "with the next grant";
+    let rows = rows["Root"]["AuditEventList"].as_array().unwrap();
+    assert_eq!(rows.iter().filter(with_grant).count(), 1, "{rows:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_is_claimed_also_when_there_is_no_room_for_the_next() {
+    let (running, agent, session) = started(&[b"a", b"b"], EXITED).await;
+    put(&running, &agent, &session, 0).await;
+    let fill = async |number: u64, length: u64| {
+        let name = format!("terminal/{number:06}.cast.zst");
+        let body = json!({"ObjectName": name, "Length": length, "Sha256": recording::ContentHash::of(b"")});
+        agent.post(&running, &session.path("grants"), &body).await.ok();
+    };
+    // What segment 0 counts as is left when it is claimed; the next one is larger.
+    let (most, left) = (agent_protocol::MAXIMUM_OBJECT_BYTES, domain::unclaimed::COUNTED_AT_LEAST_BYTES);
+    let full = domain::unclaimed::MOST_UNCLAIMED_BYTES / most;
+    for number in 2..=full {
+        fill(number, most).await;
+    }
+    fill(full + 1, most - left).await;
+    let mut claim = claim_and_ask(&session.segments[0], &session.segments[1]);
+    claim["Next"]["Length"] = json!(left + 1);
+    let claimed = agent.acknowledge(&running, &session, &claim).await.ok();
+    assert_eq!((&claimed["Acknowledged"], claimed.get("NextGrant")), (&json!(0), None));
+    agent.deliver(&running, &session, 1).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn repeated_at_once_a_claim_counts_once() {
     let (running, agent, session) = started(&[b"a"], None).await;

@@ -17,7 +17,7 @@ use domain::principal::Principal;
 use domain::server_keys::ServerKeys;
 use domain::{AccountId, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use persistence::objects::FolderObjects;
+use persistence::objects::FolderStores;
 use persistence::{DatabaseUrl, KeyOwner, Store};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -149,7 +149,7 @@ impl Running {
         let store = Store::connect(url, keys.clone()).await.unwrap();
         let (id, secret) = (AccessKeyId::parse(&root.id).unwrap(), AccessKeySecret::new(root.secret.clone()));
         store.ensure_root(&account, &id, &secret, clock.now()).await.unwrap();
-        let objects = FolderObjects::open(&folder.path().join("objects")).unwrap();
+        let stores = FolderStores::open(&folder.path().join("objects")).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let mut settings = ApiSettings::new(address.parse().unwrap(), "cn-hangzhou".parse().unwrap());
@@ -157,7 +157,7 @@ impl Running {
         adjust(&mut settings);
         let parts = HansardParts {
             store: store.clone(),
-            objects: Arc::new(objects),
+            stores: Arc::new(stores),
             clock: clock.clone(),
             keys: keys.clone(),
             settings,

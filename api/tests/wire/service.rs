@@ -22,7 +22,7 @@ use domain::recording_life::{
 use domain::server_keys::ServerKeys;
 use domain::storage_target::RecordStorageTarget;
 use domain::{AccountId, AgentId, Region, TerminalSessionToken, Timestamp};
-use persistence::objects::FolderObjects;
+use persistence::objects::FolderStores;
 use persistence::{AgentEnrolled, DatabaseUrl, JoinTokenIssued, KeyOwner, RecordingOpened, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -104,7 +104,7 @@ impl Service {
         (deployment.adjust)(&mut settings);
         let parts = HansardParts {
             store: store.clone(),
-            objects: Arc::new(FolderObjects::open(&deployment.folder.path().join("objects")).unwrap()),
+            stores: Arc::new(FolderStores::open(&deployment.folder.path().join("objects")).unwrap()),
             clock: deployment.clock.clone(),
             keys: deployment.keys.clone(),
             settings,

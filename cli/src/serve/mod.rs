@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use api::{ApiSettings, HansardParts};
 use domain::clock::{Clock as _, SystemClock};
-use persistence::objects::FolderObjects;
+use persistence::objects::FolderStores;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -87,7 +87,7 @@ async fn serve(
              delete {other} --data-dir {data}"
         );
     }
-    let objects = FolderObjects::open(&data.objects())
+    let stores = FolderStores::open(&data.objects())
         .map_err(|error| Failure::failed(format!("the folder store: {}", chain(&error))))?;
     let local = local_url(listener.local_addr().map_err(|error| cannot_listen(settings.listen, &error))?)?;
     let public = settings.public_url.clone().unwrap_or_else(|| local.clone());
@@ -99,7 +99,7 @@ async fn serve(
     let welcome = Welcome::new(data, &root, &local, &settings.local_instance_id, program.as_deref());
     let parts = HansardParts {
         store: store.clone(),
-        objects: Arc::new(objects),
+        stores: Arc::new(stores),
         clock: Arc::new(SystemClock),
         keys,
         settings: ApiSettings {

@@ -11,23 +11,34 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::Timestamp;
-use domain::storage_target::{BucketName, RecordStorageTarget, StorageTargetRefused};
+use domain::store_location::{BucketName, StoreLocation};
 use recording::ObjectName;
 
 use super::folder_io::{Fault, FolderIo, UNFINISHED};
-use super::{ListedObject, ObjectError, ObjectHead, ObjectStore, PutOutcome, TargetUnusable, WriteGrant};
+use super::{
+    ListedPage, LocationUnusable, ObjectError, ObjectHead, ObjectStore, ObjectStores, PAGE, PutOutcome,
+    WriteGrant,
+};
 
 /// The longest name of a file that common file systems take, in bytes.
 const COMPONENT_MAX_BYTES: usize = 255;
 
-/// A folder of objects. Cloning it is cheap.
+/// A folder of buckets. Cloning it is cheap.
 #[derive(Clone)]
-pub struct FolderObjects {
+pub struct FolderStores {
     root: PathBuf,
     io: Arc<FolderIo>,
 }
 
-impl FolderObjects {
+/// A bucket of the folder, which is made by its first object. There is one folder for all regions and owners. Cloning it is
+/// cheap.
+#[derive(Clone)]
+pub struct FolderObjects {
+    location: StoreLocation,
+    io: Arc<FolderIo>,
+}
+
+impl FolderStores {
     /// Opens the folder, which is made when it is not there, and removes what writes that were cut off left behind.
     ///
     /// # Errors
@@ -36,12 +47,12 @@ impl FolderObjects {
         let opened = FolderIo::open(root).and_then(|io| io.remove_leftovers().map(|removed| (io, removed)));
         let (io, removed) = opened.map_err(|fault| match fault {
             Fault::Io { step, source } => {
-                ObjectError::Unavailable { step, place: root.display().to_string(), source }
+                ObjectError::Unavailable { step, place: root.display().to_string(), source: source.into() }
             }
             fault => ObjectError::Unavailable {
                 step: "open",
                 place: root.display().to_string(),
-                source: std::io::Error::other(format!("{fault:?}")),
+                source: format!("{fault:?}").into(),
             },
         })?;
         if removed > 0 {
@@ -50,13 +61,33 @@ impl FolderObjects {
         Ok(Self { root: root.to_owned(), io: Arc::new(io) })
     }
 
+    /// The bucket at this location.
+    #[must_use]
+    pub fn bucket_at(&self, location: &StoreLocation) -> FolderObjects {
+        FolderObjects { location: location.clone(), io: Arc::clone(&self.io) }
+    }
+}
+
+impl ObjectStores for FolderStores {
+    fn at(&self, location: &StoreLocation) -> Arc<dyn ObjectStore> {
+        Arc::new(self.bucket_at(location))
+    }
+}
+
+impl fmt::Debug for FolderStores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FolderStores").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+impl FolderObjects {
     /// Runs `work` where it may block.
     async fn run<T: Send + 'static>(
         &self,
-        bucket: &BucketName,
         name: &ObjectName,
         work: impl FnOnce(&FolderIo, &[&str]) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, ObjectError> {
+        let bucket = &self.location.bucket;
         check_name(bucket, name)?;
         self.run_at(format!("{bucket}/{name}"), work).await.map_err(|fault| error(bucket, name, fault))
     }
@@ -82,88 +113,68 @@ impl FolderObjects {
 
 impl fmt::Debug for FolderObjects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FolderObjects").field("root", &self.root).finish_non_exhaustive()
+        f.debug_struct("FolderObjects").field("location", &self.location).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl ObjectStore for FolderObjects {
-    async fn check_target(&self, target: &RecordStorageTarget) -> Result<(), TargetUnusable> {
-        let (bucket, prefix) = (target.bucket(), target.prefix());
+    async fn check_usable(&self, prefix: Option<&ObjectName>) -> Result<(), LocationUnusable> {
+        let bucket = &self.location.bucket;
         if let Some(why) = prefix.and_then(unusable_part) {
-            return Err(StorageTargetRefused::UnusablePrefix { why }.into());
+            return Err(LocationUnusable::Prefix { why });
         }
-        let unreachable = |step, source| ObjectError::Unavailable { step, place: target.to_string(), source };
         // The bucket by itself first: what is wrong with it is wrong with every prefix.
         let below = prefix.map(|prefix| format!("{bucket}/{prefix}"));
         for (path, of_prefix) in
             [(bucket.to_string(), false)].into_iter().chain(below.map(|path| (path, true)))
         {
-            match self.run_at(path, FolderIo::check_writable).await {
+            match self.run_at(path.clone(), FolderIo::check_writable).await {
                 Ok(()) => {}
                 Err(Fault::Unusable { why }) if of_prefix => {
-                    return Err(StorageTargetRefused::UnusablePrefix { why }.into());
+                    return Err(LocationUnusable::Prefix { why });
                 }
-                Err(Fault::Unusable { why }) => {
-                    return Err(StorageTargetRefused::UnusableBucket { why }.into());
-                }
-                Err(Fault::Io { step, source }) => return Err(unreachable(step, source).into()),
-                Err(fault) => {
-                    return Err(unreachable("look at", std::io::Error::other(format!("{fault:?}"))).into());
-                }
+                Err(Fault::Unusable { why }) => return Err(LocationUnusable::Bucket { why }),
+                Err(fault) => return Err(unavailable(path, "look at", fault).into()),
             }
         }
         Ok(())
     }
 
-    async fn put_once(
-        &self,
-        bucket: &BucketName,
-        name: &ObjectName,
-        bytes: Bytes,
-    ) -> Result<PutOutcome, ObjectError> {
-        self.run(bucket, name, move |io, path| io.put_once(path, &bytes)).await
+    async fn put_once(&self, name: &ObjectName, bytes: Bytes) -> Result<PutOutcome, ObjectError> {
+        self.run(name, move |io, path| io.put_once(path, &bytes)).await
     }
 
-    async fn get(&self, bucket: &BucketName, name: &ObjectName, most: usize) -> Result<Bytes, ObjectError> {
-        self.run(bucket, name, move |io, path| io.read(path, most)).await.map(Bytes::from)
+    async fn get(&self, name: &ObjectName, most: usize) -> Result<Bytes, ObjectError> {
+        self.run(name, move |io, path| io.read(path, most)).await.map(Bytes::from)
     }
 
-    async fn get_range(
-        &self,
-        bucket: &BucketName,
-        name: &ObjectName,
-        range: Range<u64>,
-    ) -> Result<Bytes, ObjectError> {
-        self.run(bucket, name, move |io, path| io.read_range(path, range)).await.map(Bytes::from)
+    async fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, ObjectError> {
+        self.run(name, move |io, path| io.read_range(path, range)).await.map(Bytes::from)
     }
 
-    async fn head(&self, bucket: &BucketName, name: &ObjectName) -> Result<Option<ObjectHead>, ObjectError> {
-        match self.run(bucket, name, |io, path| io.length(path)).await {
+    async fn head(&self, name: &ObjectName) -> Result<Option<ObjectHead>, ObjectError> {
+        match self.run(name, |io, path| io.length(path)).await {
             Ok(length) => Ok(Some(ObjectHead { length })),
             Err(ObjectError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn list(&self, bucket: &BucketName, prefix: &str) -> Result<Vec<ListedObject>, ObjectError> {
-        let io = Arc::clone(&self.io);
-        let (folder, begins) = (bucket.as_str().to_owned(), prefix.to_owned());
-        let unavailable =
-            |step, source| ObjectError::Unavailable { step, place: format!("{bucket}/{prefix}"), source };
-        let listed = tokio::task::spawn_blocking(move || io.list(&folder, &begins))
-            .await
-            .map_err(|ended| unavailable("list", std::io::Error::other(ended)))?;
-        match listed {
-            Ok(objects) => Ok(objects),
-            Err(Fault::NotFound) => Ok(Vec::new()),
-            Err(Fault::Io { step, source }) => Err(unavailable(step, source)),
-            Err(fault) => Err(unavailable("list", std::io::Error::other(format!("{fault:?}")))),
+    async fn list_page(&self, prefix: &str, after: Option<&str>) -> Result<ListedPage, ObjectError> {
+        let bucket = self.location.bucket.to_string();
+        let place = format!("{bucket}/{prefix}");
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        let listed = self.run_at(bucket, move |io, path| io.list_page(path, &prefix, after.as_deref(), PAGE));
+        match listed.await {
+            Ok(page) => Ok(page),
+            Err(Fault::NotFound) => Ok(ListedPage::default()),
+            Err(fault) => Err(unavailable(place, "list", fault)),
         }
     }
 
-    async fn delete(&self, bucket: &BucketName, name: &ObjectName) -> Result<(), ObjectError> {
-        match self.run(bucket, name, |io, path| io.delete(path)).await {
+    async fn delete(&self, name: &ObjectName) -> Result<(), ObjectError> {
+        match self.run(name, |io, path| io.delete(path)).await {
             Ok(()) | Err(ObjectError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -171,13 +182,12 @@ impl ObjectStore for FolderObjects {
 
     async fn write_grant(
         &self,
-        bucket: &BucketName,
         name: &ObjectName,
         _length: u64,
         _sha256: &[u8; 32],
         _expires_at: Timestamp,
     ) -> Result<WriteGrant, ObjectError> {
-        check_name(bucket, name)?;
+        check_name(&self.location.bucket, name)?;
         Ok(WriteGrant::ThroughControlPlane)
     }
 }
@@ -217,8 +227,14 @@ fn error(bucket: &BucketName, name: &ObjectName, fault: Fault) -> ObjectError {
         Fault::OutsideRange { range, length } => {
             ObjectError::OutsideRange { bucket, name, start: range.start, end: range.end, length }
         }
-        Fault::Io { step, source } => {
-            ObjectError::Unavailable { step, place: format!("{bucket}/{name}"), source }
-        }
+        fault @ Fault::Io { .. } => unavailable(format!("{bucket}/{name}"), "reach", fault),
+    }
+}
+
+/// What is not about one object; `step` is what was being done when the fault does not say it.
+fn unavailable(place: String, step: &'static str, fault: Fault) -> ObjectError {
+    match fault {
+        Fault::Io { step, source } => ObjectError::Unavailable { step, place, source: source.into() },
+        fault => ObjectError::Unavailable { step, place, source: format!("{fault:?}").into() },
     }
 }

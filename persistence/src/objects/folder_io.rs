@@ -18,14 +18,13 @@ use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use recording::ObjectName;
 use rustix::fs::{
     Access, AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, accessat, flock, fstatvfs, linkat, mkdirat,
     openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
-use super::{ListedObject, PutOutcome};
+use super::PutOutcome;
 
 /// The folder of unfinished writes, directly below the root. No part of an object's name may be called so: earlier
 /// versions kept such a folder in each bucket, and its leftovers are removed.
@@ -36,8 +35,6 @@ const OTHER_FILE_SYSTEM: &str =
     "it lies on another file system than the store's root, where unfinished writes are";
 /// How many folders are remembered as durable; then all are looked at anew.
 const MOST_DURABLE_FOLDERS: usize = 10_000;
-/// How deep folders are walked when listing; an object's name has at most 1,023 bytes, so at most 512 components.
-const DEEPEST: usize = 600;
 
 /// What went wrong, before it is said about which object.
 #[derive(Debug)]
@@ -50,7 +47,7 @@ pub(super) enum Fault {
     Io { step: &'static str, source: io::Error },
 }
 
-fn fault(step: &'static str) -> impl FnOnce(Errno) -> Fault {
+pub(super) fn fault(step: &'static str) -> impl FnOnce(Errno) -> Fault {
     move |errno| match errno {
         Errno::NOENT => Fault::NotFound,
         Errno::LOOP | Errno::NOTDIR => Fault::Unusable { why: "a part of it is a file or a symbolic link" },
@@ -134,48 +131,13 @@ impl FolderIo {
 
     pub(super) fn delete(&self, path: &[&str]) -> Result<(), Fault> {
         let (name, folders) = path.split_last().ok_or(Fault::NotFound)?;
-        let folder = self.open_folders(folders)?;
+        let folder = self.open_folders(folders).map_err(absent_if_unusable)?;
         let is_object = statat(&folder, *name, AtFlags::SYMLINK_NOFOLLOW).map_err(fault("delete"))?;
         if FileType::from_raw_mode(is_object.st_mode) != FileType::RegularFile {
             return Err(Fault::NotFound);
         }
         unlinkat(&folder, *name, AtFlags::empty()).map_err(fault("delete"))?;
         sync(&folder)
-    }
-
-    /// All objects of a bucket whose names begin with `prefix`, in the order of their bytes.
-    pub(super) fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<ListedObject>, Fault> {
-        let mut found = Vec::new();
-        // Only the folder that the prefix lies in needs to be walked.
-        let inside = prefix.rsplit_once('/').map_or("", |(folders, _)| folders);
-        if inside
-            .split('/')
-            .any(|component| matches!(component, "." | ".." | UNFINISHED) || component.contains('\0'))
-        {
-            return Ok(found);
-        }
-        let mut path = vec![bucket];
-        if !inside.is_empty() {
-            path.extend(inside.split('/'));
-        }
-        if path.contains(&"") {
-            return Ok(found);
-        }
-        let folder = match self.open_folders(&path) {
-            Ok(folder) => folder,
-            Err(Fault::NotFound | Fault::Unusable { .. }) => return Ok(found),
-            Err(fault) => return Err(fault),
-        };
-        let above = if inside.is_empty() { String::new() } else { format!("{inside}/") };
-        walk(&folder, &above, 0, &mut |name, length| {
-            if name.starts_with(prefix)
-                && let Ok(name) = ObjectName::parse(name)
-            {
-                found.push(ListedObject { name, length });
-            }
-        })?;
-        found.sort_by(|a, b| a.name.as_str().as_bytes().cmp(b.name.as_str().as_bytes()));
-        Ok(found)
     }
 
     /// Whether objects can be written below a folder, which need not be there yet. It writes nothing itself: a full
@@ -246,7 +208,7 @@ impl FolderIo {
         open_regular(&folder, name)?.ok_or(Fault::NotFound)
     }
 
-    fn open_folders(&self, path: &[&str]) -> Result<File, Fault> {
+    pub(super) fn open_folders(&self, path: &[&str]) -> Result<File, Fault> {
         let mut folder = open_folder(&self.root, ".").map_err(fault("open"))?;
         for component in path {
             folder = open_folder(&folder, component).map_err(fault("open"))?;
@@ -334,7 +296,7 @@ fn make_durable_folder(folder: &Path) -> io::Result<()> {
     File::open(above)?.sync_all()
 }
 
-fn open_folder(parent: &File, name: &str) -> Result<File, Errno> {
+pub(super) fn open_folder(parent: &File, name: &str) -> Result<File, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(parent, name, flags, Mode::empty()).map(File::from)
 }
@@ -395,42 +357,8 @@ fn absent_if_unusable(fault: Fault) -> Fault {
     }
 }
 
-type Visit<'a> = dyn FnMut(&str, u64) + 'a;
-
-/// Every object below a folder; `above` is the folder's own name with a slash, or nothing.
-fn walk(folder: &File, above: &str, depth: usize, visit: &mut Visit<'_>) -> Result<(), Fault> {
-    if depth > DEEPEST {
-        return Ok(());
-    }
-    for name in names_in(folder)? {
-        if name == UNFINISHED {
-            continue;
-        }
-        let path = format!("{above}{name}");
-        let stat = match statat(folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => stat,
-            // It went away while we looked.
-            Err(Errno::NOENT) => continue,
-            Err(errno) => return Err(fault("list")(errno)),
-        };
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => visit(&path, u64::try_from(stat.st_size).unwrap_or(0)),
-            FileType::Directory => {
-                let inner = match open_folder(folder, &name) {
-                    Ok(inner) => inner,
-                    Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => continue,
-                    Err(errno) => return Err(fault("list")(errno)),
-                };
-                walk(&inner, &format!("{path}/"), depth + 1, visit)?;
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 /// What lies directly in a folder, but for names that are no text: none of ours.
-fn names_in(folder: &File) -> Result<Vec<String>, Fault> {
+pub(super) fn names_in(folder: &File) -> Result<Vec<String>, Fault> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder).map_err(fault("list"))? {
         let entry = entry.map_err(fault("list"))?;

@@ -1,6 +1,6 @@
 //! Table `unclaimed_objects`: what an agent was permitted to write and no recording has claimed yet.
 
-use domain::storage_target::BucketName;
+use domain::store_location::{BucketName, StoreLocation};
 use domain::unclaimed::UnclaimedObject;
 use domain::{AccountId, AgentId, Timestamp};
 use recording::{EvidenceName, ObjectName};
@@ -23,6 +23,7 @@ mod row {
         pub bucket: String,
         #[sea_orm(primary_key, auto_increment = false)]
         pub name: String,
+        pub region: String,
         pub account_id: String,
         pub agent_id: String,
         pub token: String,
@@ -68,7 +69,7 @@ pub(crate) async fn counted_bytes_beside(
         .await
         .map_err(StoreError::at("add up unclaimed objects"))?;
     let other = |(bucket, name, _): &&(String, String, i64)| {
-        (bucket.as_str(), name.as_str()) != (object.bucket.as_str(), object.name.as_str())
+        (bucket.as_str(), name.as_str()) != (object.location.bucket.as_str(), object.name.as_str())
     };
     Ok(others.iter().filter(other).map(|(_, _, bytes)| u64::try_from(*bytes).unwrap_or(0)).sum())
 }
@@ -81,8 +82,9 @@ pub(crate) async fn put(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let model = row::ActiveModel {
-        bucket: Set(object.bucket.as_str().to_owned()),
+        bucket: Set(object.location.bucket.as_str().to_owned()),
         name: Set(object.name.as_str().to_owned()),
+        region: Set(object.location.region.as_str().to_owned()),
         account_id: Set(account.as_str().to_owned()),
         agent_id: Set(object.agent.as_str().to_owned()),
         token: Set(object.recording.as_str().to_owned()),
@@ -93,6 +95,7 @@ pub(crate) async fn put(
     };
     let again = OnConflict::columns([row::Column::Bucket, row::Column::Name])
         .update_columns([
+            row::Column::Region,
             row::Column::AgentId,
             row::Column::Token,
             row::Column::Evidence,
@@ -147,7 +150,11 @@ pub(crate) async fn oldest_locked(
 fn from_row(model: &row::Model, account: &AccountId) -> Result<UnclaimedObject, CorruptRow> {
     let reading = Reading { table: "unclaimed_objects", id: &model.name };
     Ok(UnclaimedObject {
-        bucket: BucketName::parse(&model.bucket, account).map_err(|why| reading.corrupt("bucket", why))?,
+        location: StoreLocation {
+            region: reading.text("region", &model.region)?,
+            bucket: reading.text("bucket", &model.bucket)?,
+            expected_owner: account.clone(),
+        },
         name: reading.text("name", &model.name)?,
         agent: reading.text::<AgentId>("agent_id", &model.agent_id)?,
         recording: reading.text("token", &model.token)?,

@@ -17,7 +17,10 @@ use crate::rows::{
     agent_rows, counter_rows, instance_rows, join_token_rows, record_config_rows, segment_rows, stream_rows,
     unclaimed_rows,
 };
-use crate::{AgentEnrolled, JoinTokenIssued, RecordingOpened, StoreError, UploadPermitted};
+use crate::{
+    AgentEnrolled, JoinTokenIssued, RecordingOpened, SegmentAcknowledgedAndNextPermitted, StoreError,
+    UploadPermitted,
+};
 
 /// A decided change that the store knows how to apply.
 pub trait Change: sealed::Write {}
@@ -140,6 +143,21 @@ impl sealed::Write for SegmentAcknowledged {
             // What was given up for lost goes on.
             recording.state = RecordingState::Open;
             save(transaction, stored, self.at).await
+        })
+    }
+}
+
+#[allow(private_interfaces)]
+impl sealed::Write for SegmentAcknowledgedAndNextPermitted {
+    const REVISION: Revision = Revision::Kept;
+
+    fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
+        Box::pin(async move {
+            let (account, at) = (scope.account.clone(), self.acknowledged.at);
+            // Before the recording's row, as every permission does, so that no two wait for each other.
+            agent_rows::lock(transaction, &account, &self.next.agent).await?;
+            self.acknowledged.write(scope, transaction).await?;
+            unclaimed::permit(transaction, &account, &self.next, at).await
         })
     }
 }

@@ -57,7 +57,7 @@ impl Store {
                         .map(|arrived| (arrived.stream, arrived.segments))
                         .collect(),
                     token: recording.token,
-                    bucket: recording.target.bucket().clone(),
+                    location: recording.target.location().clone(),
                     folder: recording.folder,
                     start_sha256: recording.start_sha256,
                     stored_bytes: recording.arrived.stored_bytes,

@@ -16,7 +16,7 @@ use sea_orm::DatabaseTransaction;
 
 use super::{Revision, Scope, Store};
 use crate::StoreError;
-use crate::objects::ObjectStore;
+use crate::objects::{ObjectError, ObjectStores};
 use crate::rows::{agent_rows, recording_rows, stream_rows, unclaimed_rows};
 
 /// How old a permission may be for a claim to rely on it: far younger than what a sweep takes.
@@ -71,7 +71,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let reader = self.inner.connections.reader();
-        let permitted_at = unclaimed_rows::permitted_at(reader, &object.bucket, &object.name).await?;
+        let permitted_at =
+            unclaimed_rows::permitted_at(reader, &object.location.bucket, &object.name).await?;
         if permitted_at.is_some_and(|permitted_at| permitted_at >= now.minus(RELIED_ON_FOR)) {
             return Ok(());
         }
@@ -90,19 +91,17 @@ impl Store {
     pub async fn remove_unclaimed<A: SweepsRecordings>(
         &self,
         granted: &Granted<A>,
-        objects: &Arc<dyn ObjectStore>,
+        stores: &Arc<dyn ObjectStores>,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let account = granted.account();
         let (mut removed, mut skip) = (0, 0);
         while removed + skip < SWEEP_LIMIT {
-            let (account, objects) = (account.clone(), Arc::clone(objects));
+            let (account, stores) = (account.clone(), Arc::clone(stores));
             let before = now.minus(UNCLAIMED_KEPT_FOR);
             let removal = self
                 .transact(account.clone(), Revision::Kept, None, move |transaction| {
-                    Box::pin(
-                        async move { remove_oldest(transaction, &account, &objects, before, skip).await },
-                    )
+                    Box::pin(async move { remove_oldest(transaction, &account, &stores, before, skip).await })
                 })
                 .await?;
             match removal {
@@ -142,7 +141,7 @@ pub(super) async fn permit(
 async fn remove_oldest(
     transaction: &DatabaseTransaction,
     account: &AccountId,
-    objects: &Arc<dyn ObjectStore>,
+    stores: &Arc<dyn ObjectStores>,
     before: Timestamp,
     skip: u64,
 ) -> Result<Removal, StoreError> {
@@ -155,18 +154,18 @@ async fn remove_oldest(
         // is evidence, whoever remembers it. Of a recording that this database knows as sealed it has forgotten nothing.
         let sealed = match claim {
             Claim::NotClaimed => Ok(false),
-            _ => is_sealed(objects, &object).await,
+            _ => is_sealed(stores, &object).await,
         };
         let removed = match sealed {
             Ok(true) => {
-                unclaimed_rows::remove(transaction, &object.bucket, &object.name).await?;
+                unclaimed_rows::remove(transaction, &object.location.bucket, &object.name).await?;
                 tracing::warn!(
                     object = %object.name,
                     "no recording has claimed this object, but a manifest lies beside it: it stays"
                 );
                 return Ok(Removal::Claimed);
             }
-            Ok(false) => objects.delete(&object.bucket, &object.name).await,
+            Ok(false) => stores.at(&object.location).delete(&object.name).await,
             Err(error) => Err(error),
         };
         if let Err(error) = removed {
@@ -174,7 +173,7 @@ async fn remove_oldest(
             return Ok(Removal::Failed);
         }
     }
-    unclaimed_rows::remove(transaction, &object.bucket, &object.name).await?;
+    unclaimed_rows::remove(transaction, &object.location.bucket, &object.name).await?;
     Ok(if claimed { Removal::Claimed } else { Removal::Removed })
 }
 
@@ -198,7 +197,7 @@ async fn claim_of(
     let Some(stored) = found else { return Ok(Claim::Unknown) };
     let sealed = stored.manifest_sha256.is_some();
     let recording = stored.recording;
-    let elsewhere = recording.target.bucket() != &object.bucket
+    let elsewhere = recording.target.bucket() != &object.location.bucket
         || recording.folder.join(&object.evidence.to_object_name()).ok().as_ref() != Some(&object.name);
     let claimed = match object.evidence {
         EvidenceName::Segment { stream, number } => {
@@ -214,15 +213,12 @@ async fn claim_of(
     })
 }
 
-async fn is_sealed(
-    objects: &Arc<dyn ObjectStore>,
-    object: &UnclaimedObject,
-) -> Result<bool, crate::objects::ObjectError> {
+async fn is_sealed(stores: &Arc<dyn ObjectStores>, object: &UnclaimedObject) -> Result<bool, ObjectError> {
     let below = object.evidence.to_string();
     let Some(folder) = object.name.as_str().strip_suffix(below.as_str()) else { return Ok(false) };
     let manifest = format!("{folder}{}", EvidenceName::Manifest(0));
     match recording::ObjectName::parse(&manifest) {
-        Ok(manifest) => Ok(objects.head(&object.bucket, &manifest).await?.is_some()),
+        Ok(manifest) => Ok(stores.at(&object.location).head(&manifest).await?.is_some()),
         Err(_) => Ok(false),
     }
 }

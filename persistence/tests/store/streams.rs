@@ -72,28 +72,29 @@ async fn a_stream_that_a_recording_does_not_have_takes_nothing(world: World) {
 /// An unclaimed object of one stream has the number of a segment that was claimed of the other.
 async fn what_is_claimed_of_one_stream_is_not_claimed_of_another(world: World) {
     let folder = tempfile::tempdir().unwrap();
-    let objects: Arc<dyn persistence::objects::ObjectStore> =
-        Arc::new(persistence::objects::FolderObjects::open(folder.path()).unwrap());
+    let stores: Arc<dyn persistence::objects::ObjectStores> =
+        Arc::new(persistence::objects::FolderStores::open(folder.path()).unwrap());
     let agent = world.enrol(&account(), "web1").await;
     let opened = world.open(&agent, 10, 7).await;
     world.acknowledge(&agent, &opened.token, 0, 20).await.unwrap();
     let evidence = EvidenceName::Segment { stream: Stream::Events, number: 0 };
     let left_over = UnclaimedObject {
-        bucket: opened.target.bucket().clone(),
+        location: opened.target.location().clone(),
         name: opened.folder.join(&evidence.to_object_name()).unwrap(),
         agent: agent.id.clone(),
         recording: opened.token.clone(),
         evidence,
         length: 4,
     };
-    objects.put_once(&left_over.bucket, &left_over.name, "left".into()).await.unwrap();
+    let objects = stores.at(&left_over.location);
+    objects.put_once(&left_over.name, "left".into()).await.unwrap();
     let permitted = persistence::UploadPermitted { object: left_over.clone(), at: at(20) };
     let granted = as_agent::<domain::actions::GrantUpload>(&agent);
     world.store.apply(&granted, permitted, event(&account(), "GrantUpload")).await.unwrap();
     let later = at(2 * 24 * 3_600 * 1_000);
-    let removed = world.store.remove_unclaimed(&as_system(&account()), &objects, later).await.unwrap();
+    let removed = world.store.remove_unclaimed(&as_system(&account()), &stores, later).await.unwrap();
     assert_eq!(removed, 1);
-    assert!(objects.head(&left_over.bucket, &left_over.name).await.unwrap().is_none());
+    assert!(objects.head(&left_over.name).await.unwrap().is_none());
 }
 
 /// A database that the program made before recordings had several streams: two recordings are delivered, one is open.

@@ -7,8 +7,8 @@ use domain::actions::{AcknowledgeSegment, GrantUpload, OpenRecording};
 use domain::agent::Agent;
 use domain::recording_life::Recording;
 use domain::unclaimed::{AgentLimitReached, MOST_OPEN_RECORDINGS, MOST_UNCLAIMED_BYTES, UnclaimedObject};
-use persistence::objects::{FolderObjects, ObjectStore};
-use persistence::{StoreError, UploadPermitted};
+use persistence::objects::{FolderStores, ObjectStores};
+use persistence::{SegmentAcknowledgedAndNextPermitted, StoreError, UploadPermitted};
 use recording::{EvidenceName, Stream};
 use tempfile::TempDir;
 
@@ -17,6 +17,8 @@ use crate::harness::{DAY, World, account, as_agent, as_system, at, event, on_bot
 on_both!(
     an_agent_has_so_many_open_recordings_and_no_more,
     an_agent_has_so_many_unclaimed_bytes_and_no_more,
+    a_claim_and_the_next_permission_are_one_change,
+    claims_with_permissions_and_permissions_do_not_wait_for_each_other,
     what_nobody_claims_goes_after_a_day_and_can_be_written_again,
     what_was_claimed_stays,
     what_is_about_to_be_claimed_stays,
@@ -27,7 +29,7 @@ on_both!(
 
 fn object(recording: &Recording, evidence: EvidenceName, length: u64) -> UnclaimedObject {
     UnclaimedObject {
-        bucket: recording.target.bucket().clone(),
+        location: recording.target.location().clone(),
         name: recording.folder.join(&evidence.to_object_name()).unwrap(),
         agent: recording.agent.clone(),
         recording: recording.token.clone(),
@@ -42,22 +44,23 @@ fn segment(recording: &Recording, number: u32, length: u64) -> UnclaimedObject {
 
 struct Objects {
     _folder: TempDir,
-    store: Arc<dyn ObjectStore>,
+    stores: Arc<dyn ObjectStores>,
 }
 
 impl Objects {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let store = Arc::new(FolderObjects::open(folder.path()).unwrap());
-        Self { _folder: folder, store }
+        let stores = Arc::new(FolderStores::open(folder.path()).unwrap());
+        Self { _folder: folder, stores }
     }
 
     async fn put(&self, object: &UnclaimedObject, bytes: &'static [u8]) {
-        self.store.put_once(&object.bucket, &object.name, Bytes::from_static(bytes)).await.unwrap();
+        let objects = self.stores.at(&object.location);
+        objects.put_once(&object.name, Bytes::from_static(bytes)).await.unwrap();
     }
 
     async fn has(&self, object: &UnclaimedObject) -> bool {
-        self.store.head(&object.bucket, &object.name).await.unwrap().is_some()
+        self.stores.at(&object.location).head(&object.name).await.unwrap().is_some()
     }
 }
 
@@ -67,7 +70,7 @@ async fn permit(world: &World, agent: &Agent, object: UnclaimedObject, now: i64)
 }
 
 async fn sweep(world: &World, objects: &Objects, now: i64) -> u64 {
-    world.store.remove_unclaimed(&as_system(&account()), &objects.store, at(now)).await.unwrap()
+    world.store.remove_unclaimed(&as_system(&account()), &objects.stores, at(now)).await.unwrap()
 }
 
 async fn an_agent_has_so_many_open_recordings_and_no_more(world: World) {
@@ -127,6 +130,62 @@ async fn an_agent_has_so_many_unclaimed_bytes_and_no_more(world: World) {
     }
     let refused = permit(&world, &agent, segment(&opened, 1_000, 1), 40).await;
     assert!(matches!(refused, Err(StoreError::AgentLimit(AgentLimitReached::UnclaimedBytes))), "{refused:?}");
+}
+
+async fn claim_and_permit(
+    world: &World,
+    agent: &Agent,
+    opened: &Recording,
+    number: u32,
+    length: u64,
+    now: i64,
+) -> Result<(), StoreError> {
+    let change = SegmentAcknowledgedAndNextPermitted {
+        acknowledged: crate::harness::segment(&opened.token, number, now),
+        next: segment(opened, number + 1, length),
+    };
+    let granted = as_agent::<AcknowledgeSegment>(agent);
+    world.store.apply(&granted, change, event(&account(), "AcknowledgeSegment")).await
+}
+
+async fn a_claim_and_the_next_permission_are_one_change(world: World) {
+    let agent = world.enrol(&account(), "web1").await;
+    let opened = world.open(&agent, 10, 7).await;
+    permit(&world, &agent, segment(&opened, 0, 1), 20).await.unwrap();
+    claim_and_permit(&world, &agent, &opened, 0, 1, 30).await.unwrap();
+    assert_eq!(world.find(&opened).await.unwrap().arrived.segments, 1);
+    // There is room for no more: the next one counts, and so does all the rest.
+    let rest = MOST_UNCLAIMED_BYTES - domain::unclaimed::COUNTED_AT_LEAST_BYTES;
+    permit(&world, &agent, segment(&opened, 9, rest), 40).await.unwrap();
+    let refused = permit(&world, &agent, segment(&opened, 10, 1), 40).await;
+    assert!(matches!(refused, Err(StoreError::AgentLimit(_))), "{refused:?}");
+    // Where the next one has no room, nothing is claimed either; nor is anything permitted with a claim that is refused.
+    let more = domain::unclaimed::COUNTED_AT_LEAST_BYTES + 1;
+    let refused = claim_and_permit(&world, &agent, &opened, 1, more, 50).await;
+    assert!(matches!(refused, Err(StoreError::AgentLimit(_))), "{refused:?}");
+    assert_eq!(world.find(&opened).await.unwrap().arrived.segments, 1);
+    let refused = claim_and_permit(&world, &agent, &opened, 7, 1, 50).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+    world.acknowledge(&agent, &opened.token, 1, 60).await.unwrap();
+    permit(&world, &agent, segment(&opened, 2, 1), 60).await.unwrap();
+}
+
+/// Both lock the agent and the recording: in the same order, or one of them would be ended as a deadlock.
+async fn claims_with_permissions_and_permissions_do_not_wait_for_each_other(world: World) {
+    let agent = world.enrol(&account(), "web1").await;
+    let (one, other) = (world.open(&agent, 10, 7).await, world.open(&agent, 11, 7).await);
+    let claims = async |opened: &Recording| {
+        for number in 0..20 {
+            claim_and_permit(&world, &agent, opened, number, 1, 30 + i64::from(number)).await.unwrap();
+        }
+    };
+    let permissions = async {
+        for number in 100..120 {
+            permit(&world, &agent, segment(&one, number, 1), 30).await.unwrap();
+        }
+    };
+    tokio::join!(claims(&one), claims(&other), permissions);
+    assert_eq!(world.find(&one).await.unwrap().arrived.segments, 20);
 }
 
 async fn what_nobody_claims_goes_after_a_day_and_can_be_written_again(world: World) {

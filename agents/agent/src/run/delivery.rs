@@ -1,14 +1,14 @@
 //! Delivery of one session: open, each segment under its grant, seal, erase. Every step may be repeated; it is woken by a notice and
 //! by a timer. When the control plane says that no later try can succeed, tries become rare, because a control plane can be mended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent_protocol::AgentErrorCode;
 use agent_protocol::recordings::{
-    GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest, SegmentReply,
-    SegmentRequest,
+    Grant, GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest,
+    SegmentReply, SegmentRequest,
 };
 use recording::{ContentHash, EvidenceName};
 
@@ -163,12 +163,15 @@ async fn deliver_what_is_there(
     let mut last_stream = 0;
     // A stream that cannot be delivered now holds no other one up.
     let (mut held_up, mut first_error) = (BTreeSet::new(), None);
+    let mut granted: BTreeMap<usize, NextGrant> = BTreeMap::new();
     loop {
         if let Some((stream, number)) = session.next_to_deliver(last_stream, &held_up) {
             last_stream = stream;
             let _place = agent.deliveries.acquire().await;
-            match deliver_segment(agent, session, stream, number).await {
-                Ok(()) => {
+            let grant = granted.remove(&stream).filter(|next| next.number == number).map(|next| next.grant);
+            match deliver_segment(agent, session, stream, number, grant).await {
+                Ok(next) => {
+                    granted.extend(next.map(|next| (stream, next)));
                     let mut progress = session.progress();
                     progress.trouble = None;
                     progress.waits_because = None;
@@ -205,50 +208,77 @@ async fn open(agent: &Agent, session: &Session) -> Result<(), DeliveryError> {
     Ok(())
 }
 
-/// Delivers a segment of one of the session's streams.
+/// A grant that came with the acknowledgement of the segment before.
+struct NextGrant {
+    number: u32,
+    grant: Grant,
+}
+
+/// Delivers a segment of one of the session's streams, under a grant that came before or a new one.
 async fn deliver_segment(
     agent: &Agent,
     session: &Arc<Session>,
     stream: usize,
     number: u32,
-) -> Result<(), DeliveryError> {
-    let (record, bytes) = on_stream(session, stream, move |spool| {
+    grant: Option<Grant>,
+) -> Result<Option<NextGrant>, DeliveryError> {
+    let (record, bytes, next) = on_stream(session, stream, move |spool| {
         let record = spool.cut_record(number)?;
         let bytes = spool.segment_bytes(&record)?;
-        Ok((record, bytes))
+        let cut = spool.progress().segments;
+        let next = (number + 1 < cut).then(|| spool.cut_record(number + 1)).transpose()?;
+        Ok((record, bytes, next))
     })
     .await?;
     check_kept_bytes(&record, &bytes)?;
     let call = format!("/recordings/{}", session.token());
-    let grant_request = GrantRequest {
-        object_name: EvidenceName::Segment { stream: record.stream, number }.to_string(),
-        length: record.entry.length,
-        sha256: record.entry.sha256,
-    };
-    let granted: GrantReply = agent
-        .control_plane
-        .post(&format!("{call}/grants"), &grant_request)
-        .await
-        .map_err(at("asking for a grant"))?;
-    agent.control_plane.put(&granted.grant, bytes).await.map_err(at("uploading a segment"))?;
-    if let Err(error) = report(agent, session, &record).await {
-        let Some(expected) = error.expected_number().filter(|expected| *expected < number) else {
-            return Err(at("reporting a segment")(error));
-        };
-        // It forgot segments that it had acknowledged: its database was restored. Their objects are where they were.
-        tracing::warn!(session = %session.token(), "segments from {expected} on are reported once more");
-        for forgotten in expected..number {
-            let forgotten = on_stream(session, stream, move |spool| spool.cut_record(forgotten)).await?;
-            report(agent, session, &forgotten).await.map_err(at("reporting a segment once more"))?;
+    let grant = match grant {
+        Some(grant) => grant,
+        None => {
+            let (grants, request) = (format!("{call}/grants"), grant_request(&record));
+            let asking = agent.control_plane.post(&grants, &request);
+            let reply: GrantReply = asking.await.map_err(at("asking for a grant"))?;
+            reply.grant
         }
-        report(agent, session, &record).await.map_err(at("reporting a segment"))?;
-    }
+    };
+    agent.control_plane.put(&grant, bytes).await.map_err(at("uploading a segment"))?;
+    let next_grant = match report(agent, session, &record, next.as_ref()).await {
+        Ok(next_grant) => next_grant,
+        Err(error) => {
+            let Some(expected) = error.expected_number().filter(|expected| *expected < number) else {
+                return Err(at("reporting a segment")(error));
+            };
+            // It forgot segments that it had acknowledged: its database was restored. Their objects are where they were.
+            tracing::warn!(session = %session.token(), "segments from {expected} on are reported once more");
+            for forgotten in expected..number {
+                let forgotten = on_stream(session, stream, move |spool| spool.cut_record(forgotten)).await?;
+                let reporting = report(agent, session, &forgotten, None);
+                reporting.await.map_err(at("reporting a segment once more"))?;
+            }
+            report(agent, session, &record, next.as_ref()).await.map_err(at("reporting a segment"))?
+        }
+    };
     // INVARIANT: only here, after the acknowledgement, is anything erased: it was the only copy.
-    on_stream(session, stream, move |spool| spool.erase_segment(&record)).await
+    on_stream(session, stream, move |spool| spool.erase_segment(&record)).await?;
+    Ok(next_grant)
 }
 
-/// Says that a segment's object is there.
-async fn report(agent: &Agent, session: &Session, record: &CutRecord) -> Result<(), CallError> {
+fn grant_request(record: &CutRecord) -> GrantRequest {
+    let segment = EvidenceName::Segment { stream: record.stream, number: record.entry.number };
+    GrantRequest {
+        object_name: segment.to_string(),
+        length: record.entry.length,
+        sha256: record.entry.sha256,
+    }
+}
+
+/// Says that a segment's object is there, and asks for the grant of the next one when that is at hand.
+async fn report(
+    agent: &Agent,
+    session: &Session,
+    record: &CutRecord,
+    next: Option<&CutRecord>,
+) -> Result<Option<NextGrant>, CallError> {
     let number = record.entry.number;
     let segment = SegmentRequest {
         stream: record.stream.name().to_owned(),
@@ -259,6 +289,7 @@ async fn report(agent: &Agent, session: &Session, record: &CutRecord) -> Result<
         chain_after: record.entry.chain,
         first_at_micros: record.entry.first_at.get(),
         last_at_micros: record.entry.last_at.get(),
+        next: next.map(grant_request),
     };
     let call = format!("/recordings/{}/segments", session.token());
     let reply: SegmentReply = agent.control_plane.post(&call, &segment).await?;
@@ -266,7 +297,8 @@ async fn report(agent: &Agent, session: &Session, record: &CutRecord) -> Result<
         let why = format!("segment {number} was reported, {} acknowledged", reply.acknowledged);
         return Err(CallError::Unexpected { status: 200, why });
     }
-    Ok(())
+    let number = next.map(|next| next.entry.number);
+    Ok(number.zip(reply.next_grant).map(|(number, grant)| NextGrant { number, grant }))
 }
 
 /// A disk that changed the bytes must not have them sealed as if they were right.

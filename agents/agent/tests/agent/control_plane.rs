@@ -104,9 +104,25 @@ pub(crate) struct State {
     pub(crate) applied_revisions: Vec<u64>,
     pub(crate) recordings: BTreeMap<TerminalSessionToken, Recording>,
     grants: BTreeMap<String, (TerminalSessionToken, GrantRequest)>,
+    /// How many grants were asked for by a call of their own.
+    pub(crate) grants_asked: usize,
+    /// No grant comes with an acknowledgement, as from a control plane of before.
+    pub(crate) gives_no_next_grants: bool,
 }
 
 impl State {
+    fn grant(&mut self, token: TerminalSessionToken, request: GrantRequest) -> Grant {
+        assert!(request.length <= agent_protocol::MAXIMUM_OBJECT_BYTES);
+        let grant = format!("grant-{}", self.grants.len());
+        self.grants.insert(grant.clone(), (token, request));
+        Grant {
+            method: "PUT".into(),
+            url: format!("/agent/v1/uploads/{grant}"),
+            headers: BTreeMap::new(),
+            expire_time: "2026-01-01T00:00:00.000Z".into(),
+        }
+    }
+
     fn public_keys(&self) -> Vec<ServerKey> {
         self.server_keys
             .iter()
@@ -141,6 +157,8 @@ impl ControlPlane {
             applied_revisions: Vec::new(),
             recordings: BTreeMap::new(),
             grants: BTreeMap::new(),
+            grants_asked: 0,
+            gives_no_next_grants: false,
         };
         let plane = ControlPlane { address, state: Arc::new(Mutex::new(state)) };
         let serving = plane.clone();
@@ -379,18 +397,9 @@ impl ControlPlane {
 
     fn grant(&self, token: TerminalSessionToken, request: GrantRequest) -> Answer {
         let mut state = self.state();
-        assert!(request.length <= agent_protocol::MAXIMUM_OBJECT_BYTES);
-        let grant = format!("grant-{}", state.grants.len());
-        state.grants.insert(grant.clone(), (token, request));
-        print(&GrantReply {
-            request_id: "r".into(),
-            grant: Grant {
-                method: "PUT".into(),
-                url: format!("/agent/v1/uploads/{grant}"),
-                headers: BTreeMap::new(),
-                expire_time: "2026-01-01T00:00:00.000Z".into(),
-            },
-        })
+        state.grants_asked += 1;
+        let grant = state.grant(token, request);
+        print(&GrantReply { request_id: "r".into(), grant })
     }
 
     fn upload(&self, grant: &str, body: &[u8]) -> Answer {
@@ -409,8 +418,9 @@ impl ControlPlane {
         Ok(String::new())
     }
 
-    fn segment(&self, token: &TerminalSessionToken, request: SegmentRequest) -> Answer {
+    fn segment(&self, token: &TerminalSessionToken, mut request: SegmentRequest) -> Answer {
         let mut state = self.state();
+        let wanted = request.next.take().filter(|_| !state.gives_no_next_grants);
         let recording = state.recordings.get_mut(token).ok_or((AgentErrorCode::RecordingNotFound, None))?;
         let next = u32::try_from(recording.segments.len()).unwrap();
         if request.number < next {
@@ -432,7 +442,8 @@ impl ControlPlane {
             recording::decode_segment(object).unwrap();
             recording.segments.push(request.clone());
         }
-        print(&SegmentReply { request_id: "r".into(), acknowledged: request.number })
+        let next_grant = wanted.map(|wanted| state.grant(token.clone(), wanted));
+        print(&SegmentReply { request_id: "r".into(), acknowledged: request.number, next_grant })
     }
 
     fn seal(&self, token: &TerminalSessionToken, request: SealRequest) -> Answer {

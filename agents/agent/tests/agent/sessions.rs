@@ -265,3 +265,23 @@ fn people_without_rights_can_be_recorded_and_cannot_see_the_spool() {
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!(status["Running"]["Sessions"], serde_json::json!([]));
 }
+
+#[test]
+fn a_segment_at_hand_is_granted_with_the_acknowledgement_of_the_one_before() {
+    for (gives, asked_for) in [(true, "the first"), (false, "each")] {
+        let instance = Instance::running();
+        instance.control_plane.state().gives_no_next_grants = !gives;
+        instance.control_plane.state().away = true;
+        let (output, token) = instance.record(&["sh", "-c", "head -c 3000000 /dev/urandom"]);
+        // All of it is cut before any of it is delivered.
+        let folder = instance.session_folder(&token);
+        eventually("it is sealed", || folder.join("manifest-0000.json").exists().then_some(()));
+        instance.control_plane.state().away = false;
+        let recording = instance.control_plane.sealed(&token);
+        assert!(recording.output() == output.stdout);
+        let segments = recording.segments.len();
+        assert!(segments >= 3, "{segments} segments");
+        let expected = if gives { 1 } else { segments };
+        assert_eq!(instance.control_plane.state().grants_asked, expected, "{asked_for} of {segments}");
+    }
+}
