@@ -118,6 +118,8 @@ pub struct Hansard {
     pub(crate) links: Links,
     /// The turns that decodes of segments take.
     pub(crate) decoding: Turns,
+    /// The turns that claims of segments take, each of which holds a whole one.
+    pub(crate) claiming: Turns,
     /// The turns that simulations of policies, and checks of policies that are not written, take.
     pub(crate) simulating: Turns,
     /// The turns that checks of agents' recordings take.
@@ -138,6 +140,9 @@ pub struct Hansard {
     pub(crate) connections: Arc<Connections>,
 }
 
+/// How many claims hold a segment at once, of at most 8 MiB each: what all agents together can make a replica hold.
+const CLAIMS_AT_ONCE: usize = 16;
+
 impl Hansard {
     /// Puts the parts together.
     #[must_use]
@@ -154,6 +159,7 @@ impl Hansard {
             settings,
             links: Links::default(),
             decoding: Turns::default(),
+            claiming: Turns::of(CLAIMS_AT_ONCE),
             simulating: Turns::default(),
             verifying: Turns::default(),
             checking: Turns::default(),

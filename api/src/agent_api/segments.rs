@@ -123,6 +123,8 @@ async fn check(
     let segment = EvidenceName::Segment { stream, number: asked.number };
     let unclaimed = place::unclaimed(recording, segment, asked.length)?;
     call.hansard.store.expect_claim(granted, unclaimed, call.now()).await?;
+    // From here on it is held whole. What is to be decoded waits for another turn below, which readers take too.
+    let _claiming = call.hansard.claiming.turn().await;
     let bytes = read_back(call, recording, segment, asked).await?;
     let expected = asked.clone();
     let token = recording.token.clone();

@@ -45,11 +45,16 @@ pub(crate) struct Turns(Arc<Semaphore>);
 
 impl Default for Turns {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(AT_ONCE)))
+        Self::of(AT_ONCE)
     }
 }
 
 impl Turns {
+    /// Turns of which so many are taken at once.
+    pub(crate) fn of(at_once: usize) -> Self {
+        Self(Arc::new(Semaphore::new(at_once)))
+    }
+
     /// Runs `work` off the threads that answer calls, when its turn has come. The turn is kept until the work is done,
     /// also when the caller is gone by then.
     pub(crate) async fn run<T: Send + 'static>(
@@ -67,7 +72,8 @@ impl Turns {
         tokio::time::timeout(patience, self.turn()).await.map_err(|_| NoTurn)
     }
 
-    async fn turn(&self) -> Turn {
+    /// A turn, however long it takes to come.
+    pub(crate) async fn turn(&self) -> Turn {
         let permit = Arc::clone(&self.0).acquire_owned().await.expect("the semaphore is never closed");
         Turn { _permit: permit }
     }
