@@ -15,7 +15,6 @@ mod jobs;
 mod limits;
 mod links;
 mod policy_findings;
-pub mod policy_tools;
 mod replay;
 mod road;
 mod serve;

@@ -7,7 +7,7 @@ use policies::{DocumentKind, check};
 
 use crate::Hansard;
 use crate::errors::ActionError;
-use crate::policy_tools;
+use openapi::policy_tools;
 
 /// The findings about a document. Asked before the change, so that a call that fails here changes nothing.
 pub(crate) async fn about(

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -13,16 +12,13 @@ use domain::clock::{Clock, SystemClock};
 use domain::identity::random_alphanumeric;
 use openapi::error_codes::ErrorCode;
 use openapi::replies::AccessDeniedDetail;
+use request_signature::{encode_pairs, v3};
 
 use crate::environment::Environment;
 use crate::failure::{Failure, chain};
-use crate::signing::{Signable, authorization, content_hash};
 
 /// Where a server listens that was started without settings.
 pub(crate) const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:8080";
-
-/// What stays as it is in a form body; everything else is `%XX`.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -160,7 +156,7 @@ impl Client {
     /// The server cannot be reached, or refuses: its Code, Message and RequestId.
     pub(crate) async fn call(&self, action: &str, parameters: &[(String, String)]) -> Result<Value, Failure> {
         let body = form(parameters);
-        let content_sha256 = content_hash(body.as_bytes());
+        let content_sha256 = v3::content_sha256(body.as_bytes());
         let host = self.endpoint.host_header();
         let date = SystemClock.now().to_rfc3339_seconds();
         let nonce = random_alphanumeric(32);
@@ -177,15 +173,16 @@ impl Client {
             headers.push(("x-acs-accesskey-id", &self.credentials.access_key_id));
             headers.push(("x-acs-security-token", token));
         }
-        let signable = Signable {
+        let signable = v3::Signable {
             method: "POST",
             path: "/",
-            query: "",
+            query: &[],
             headers: &headers,
+            signed_headers: &v3::signed_headers(&headers),
             content_sha256: &content_sha256,
         };
-        let authorization =
-            authorization(&self.credentials.access_key_id, &self.credentials.access_key_secret, &signable);
+        let Credentials { access_key_id, access_key_secret, .. } = &self.credentials;
+        let authorization = signable.authorization(access_key_id, access_key_secret);
         let mut map = HeaderMap::new();
         for (name, value) in headers.into_iter().chain([("authorization", authorization.as_str())]) {
             let value = HeaderValue::from_str(value)
@@ -265,10 +262,7 @@ fn version_of(action: &str) -> &'static str {
 
 /// A form body of these parameters, in their order.
 fn form(parameters: &[(String, String)]) -> String {
-    let encode = |text: &str| percent_encode(text.as_bytes(), ENCODED).to_string();
-    let pairs: Vec<_> =
-        parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
-    pairs.join("&")
+    encode_pairs(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
 /// Gives a success back; of an error the line with Code, Message and RequestId.

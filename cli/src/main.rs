@@ -14,7 +14,6 @@ mod reply;
 mod root_key;
 mod serve;
 mod settings;
-mod signing;
 mod table;
 mod terminal;
 

@@ -1,8 +1,8 @@
 //! What the linter says of a policy that was just written. The policy stands; whoever wrote it is told on standard
 //! error, where it is seen whatever becomes of the output.
 
-use api::policy_tools;
 use domain::vocabulary::vocabulary;
+use openapi::policy_tools;
 use openapi::workbench::PolicyFinding;
 use policies::{DocumentKind, check};
 use serde_json::{Value, json};

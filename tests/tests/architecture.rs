@@ -20,14 +20,38 @@ fn allowed_edges() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("policies", &[][..]),
         ("recording", &[]),
+        ("request-signature", &[]),
         ("domain", &["policies", "recording"]),
-        ("openapi", &["domain"]),
+        ("openapi", &["domain", "policies"]),
         ("persistence", &["domain", "policies", "recording"]),
         ("agent-protocol", &["recording"]),
-        ("api", &["openapi", "domain", "policies", "persistence", "recording", "agent-protocol"]),
+        (
+            "api",
+            &[
+                "openapi",
+                "domain",
+                "policies",
+                "persistence",
+                "recording",
+                "agent-protocol",
+                "request-signature",
+            ],
+        ),
         ("capture-terminal", &["agent-protocol", "recording"]),
         ("hansard-agent", &["agent-protocol", "capture-terminal", "recording"]),
-        ("hansard", &["api", "persistence", "domain", "policies", "recording", "openapi", "agent-protocol"]),
+        (
+            "hansard",
+            &[
+                "api",
+                "persistence",
+                "domain",
+                "policies",
+                "recording",
+                "openapi",
+                "agent-protocol",
+                "request-signature",
+            ],
+        ),
     ])
 }
 

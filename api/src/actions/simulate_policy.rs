@@ -20,7 +20,7 @@ use crate::diagnostics::Denial;
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
 use crate::limits::turns::PATIENCE;
-use crate::policy_tools::{self, ANYBODY, NotSimulated, SimulationQuestions};
+use openapi::policy_tools::{self, ANYBODY, NotSimulated, SimulationQuestions};
 
 /// So many questions are answered by one call.
 const MOST_QUESTIONS: usize = 10_000;

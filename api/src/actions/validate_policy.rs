@@ -10,7 +10,7 @@ use policies::{DocumentKind, Severity, check};
 use crate::dispatch::{Call, Done, RpcAction};
 use crate::errors::ActionError;
 use crate::limits::turns::PATIENCE;
-use crate::policy_tools;
+use openapi::policy_tools;
 
 impl RpcAction for ValidatePolicy {
     type Request = ValidatePolicyRequest;

@@ -4,18 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use openapi::error_codes::{ErrorCode, WireError};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
-/// What stays as it is in the signatures' percent-encoding: letters, digits and these four.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// More parameters than this are refused before anybody spends time on sorting them; the largest action has about 60.
 const MOST_PARAMETERS: usize = 4_096;
-
-/// The signatures' percent-encoding.
-pub(crate) fn encode(text: &str) -> String {
-    utf8_percent_encode(text, RESERVED).to_string()
-}
 
 /// The parameters of one channel, in the order in which they arrived. Debug shows their names alone: LoginInstance
 /// sends passwords as parameters.
@@ -150,11 +141,6 @@ mod tests {
         assert!(Channel::parse(many(MOST_PARAMETERS).as_bytes(), "body").is_ok());
         let error = Channel::parse(many(MOST_PARAMETERS + 1).as_bytes(), "body").expect_err("refused");
         assert!(error.message().contains("more than 4096 parameters"), "{error}");
-    }
-
-    #[test]
-    fn encoding_leaves_only_the_unreserved() {
-        assert_eq!(encode("aZ09-_.~ *+/!'()%你"), "aZ09-_.~%20%2A%2B%2F%21%27%28%29%25%E4%BD%A0");
     }
 
     #[test]

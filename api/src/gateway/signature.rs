@@ -9,7 +9,6 @@ mod v3;
 
 use std::fmt;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::Timestamp;
@@ -286,11 +285,6 @@ impl<'r> Claim<'r> {
             || self.request.header_values("x-acs-action").any(secret);
         !asked && self.security_token.is_none() && text.len() <= ECHO_MAX_BYTES
     }
-}
-
-/// Compares without telling by its duration where the two differ.
-fn equal(ours: &str, theirs: &str) -> bool {
-    verify_slices_are_equal(ours.as_bytes(), theirs.as_bytes()).is_ok()
 }
 
 fn incomplete(what: impl fmt::Display) -> WireError {

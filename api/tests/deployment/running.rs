@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use api::{ApiSettings, HansardParts};
-use aws_lc_rs::{digest, hmac};
 use domain::access_key::{AccessKeySecret, AccessKeyStatus};
 use domain::actions::AdministerIdentity;
 use domain::audit::{AuditDecision, AuditEvent};
@@ -16,14 +15,12 @@ use domain::identity::{AccessKeyId, PolicyName, UserName};
 use domain::principal::Principal;
 use domain::server_keys::ServerKeys;
 use domain::{AccountId, Timestamp};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use persistence::objects::FolderStores;
 use persistence::{DatabaseUrl, KeyOwner, Store};
+use request_signature::{encode_pairs, v3};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
-
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// An access key.
 #[derive(Clone)]
@@ -228,41 +225,35 @@ impl Running {
         action: &str,
         parameters: &[(&str, &str)],
     ) -> Answer {
-        let encode = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
-        let body: Vec<_> =
-            parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
-        let body = body.join("&");
-        let hash = hex::encode(digest::digest(&digest::SHA256, body.as_bytes()));
-        let host = self.address.strip_prefix("http://").unwrap().to_owned();
-        let mut headers = BTreeMap::from([
-            ("content-type", "application/x-www-form-urlencoded".to_owned()),
+        let body = encode_pairs(parameters.iter().copied());
+        let content_sha256 = v3::content_sha256(body.as_bytes());
+        let host = self.address.strip_prefix("http://").unwrap();
+        let (date, nonce) =
+            (self.clock.now().to_rfc3339_seconds(), uuid::Uuid::new_v4().simple().to_string());
+        let mut headers = vec![
+            ("content-type", "application/x-www-form-urlencoded"),
             ("host", host),
-            ("x-acs-action", action.to_owned()),
-            ("x-acs-content-sha256", hash.clone()),
-            ("x-acs-date", self.clock.now().to_rfc3339_seconds()),
-            ("x-acs-signature-nonce", uuid::Uuid::new_v4().simple().to_string()),
-            ("x-acs-version", version.to_owned()),
-        ]);
+            ("x-acs-action", action),
+            ("x-acs-content-sha256", &content_sha256),
+            ("x-acs-date", &date),
+            ("x-acs-signature-nonce", &nonce),
+            ("x-acs-version", version),
+        ];
         if let Some(token) = &key.token {
-            headers.insert("x-acs-accesskey-id", key.id.clone());
-            headers.insert("x-acs-security-token", token.clone());
+            headers.extend([("x-acs-accesskey-id", key.id.as_str()), ("x-acs-security-token", token)]);
         }
-        let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-        let names = headers.keys().copied().collect::<Vec<_>>().join(";");
-        let canonical = format!("POST\n/\n\n{lines}\n{names}\n{hash}");
-        let to_sign = format!(
-            "ACS3-HMAC-SHA256\n{}",
-            hex::encode(digest::digest(&digest::SHA256, canonical.as_bytes()))
-        );
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.secret.as_bytes()), to_sign.as_bytes());
-        let authorization = format!(
-            "ACS3-HMAC-SHA256 Credential={},SignedHeaders={names},Signature={}",
-            key.id,
-            hex::encode(tag)
-        );
+        let signable = v3::Signable {
+            method: "POST",
+            path: "/",
+            query: &[],
+            headers: &headers,
+            signed_headers: &v3::signed_headers(&headers),
+            content_sha256: &content_sha256,
+        };
+        let authorization = signable.authorization(&key.id, &key.secret);
         let mut request = self.http.post(self.url("/")).header("authorization", authorization).body(body);
-        for (name, value) in headers.iter().filter(|(name, _)| **name != "host") {
-            request = request.header(*name, value);
+        for (name, value) in headers.iter().filter(|(name, _)| *name != "host") {
+            request = request.header(*name, *value);
         }
         Answer::of(request.send().await.unwrap()).await
     }

@@ -1,13 +1,11 @@
 //! RPC signature 1.0, HMAC-SHA1 (contract, section 4.2).
 
-use aws_lc_rs::hmac;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use domain::access_key::AccessKeySecret;
 use openapi::error_codes::{ErrorCode, WireError};
+use request_signature::v1;
 
-use super::{Claim, Scheme, SignedRequest, equal};
-use crate::gateway::parameters::{Channel, encode};
+use super::{Claim, Scheme, SignedRequest};
+use crate::gateway::parameters::Channel;
 
 pub(super) fn read(request: &SignedRequest) -> Result<Claim<'_>, WireError> {
     let mandatory = |name| request.parameter(name).ok_or_else(|| WireError::missing(name));
@@ -35,10 +33,10 @@ pub(super) fn read(request: &SignedRequest) -> Result<Claim<'_>, WireError> {
 }
 
 pub(super) fn check_signature(claim: &Claim<'_>, secret: &AccessKeySecret) -> Result<(), WireError> {
-    let to_sign = string_to_sign(claim.request);
-    let key = format!("{}&", secret.reveal());
-    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key.as_bytes());
-    if equal(&STANDARD.encode(hmac::sign(&key, to_sign.as_bytes())), claim.signature) {
+    let parameters = Channel::merged(&claim.request.query, &claim.request.form);
+    let pairs = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let to_sign = v1::string_to_sign(&claim.request.method, pairs);
+    if v1::verify(secret.reveal(), &to_sign, claim.signature) {
         return Ok(());
     }
     // The legacy SDK takes what stands behind the first colon for the string to sign, and compares it with its own to
@@ -48,14 +46,4 @@ pub(super) fn check_signature(claim: &Claim<'_>, secret: &AccessKeySecret) -> Re
         message.push_str(&to_sign);
     }
     Err(WireError::with_message(ErrorCode::SignatureMismatchV1, message))
-}
-
-fn string_to_sign(request: &SignedRequest) -> String {
-    let parameters = Channel::merged(&request.query, &request.form);
-    let pairs: Vec<_> = parameters
-        .iter()
-        .filter(|(name, _)| *name != "Signature")
-        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
-        .collect();
-    format!("{}&%2F&{}", request.method, encode(&pairs.join("&")))
 }

@@ -1,13 +1,11 @@
 //! ACS3-HMAC-SHA256 (contract, section 4.1).
 
-use aws_lc_rs::{digest, hmac};
 use domain::access_key::AccessKeySecret;
 use openapi::error_codes::{ErrorCode, WireError};
+use request_signature::v3::{ALGORITHM, Mismatch, Signable, content_sha256};
 
-use super::{Claim, Scheme, SignedRequest, equal, incomplete};
-use crate::gateway::parameters::{encode, shown};
-
-const ALGORITHM: &str = "ACS3-HMAC-SHA256";
+use super::{Claim, Scheme, SignedRequest, incomplete};
+use crate::gateway::parameters::shown;
 
 /// These decide what a request means and when; unsigned they would mean nothing.
 const MANDATORY: [&str; 6] =
@@ -90,7 +88,7 @@ fn check_signed_headers(request: &SignedRequest, signed_headers: &str) -> Result
 /// would appear or vanish. The body itself has not arrived yet; its announced hash says whether there is one.
 fn check_content_type(request: &SignedRequest, signed_headers: &str) -> Result<(), WireError> {
     let announced = request.header("x-acs-content-sha256")?;
-    let bodiless = announced.is_some_and(|hash| hash == sha256(b""));
+    let bodiless = announced.is_some_and(|hash| hash == content_sha256(b""));
     if bodiless || signed_headers.split(';').any(|name| name == "content-type") {
         return Ok(());
     }
@@ -98,8 +96,8 @@ fn check_content_type(request: &SignedRequest, signed_headers: &str) -> Result<(
 }
 
 pub(super) fn check_body(claim: &Claim<'_>) -> Result<(), WireError> {
-    let ours = sha256(&claim.request.body);
-    if equal(&ours, claim.body_sha256) {
+    let ours = content_sha256(&claim.request.body);
+    if ours == claim.body_sha256 {
         return Ok(());
     }
     Err(WireError::with_message(
@@ -111,71 +109,29 @@ pub(super) fn check_body(claim: &Claim<'_>) -> Result<(), WireError> {
 }
 
 pub(super) fn check_signature(claim: &Claim<'_>, secret: &AccessKeySecret) -> Result<(), WireError> {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes());
-    let mut first = None;
-    for canonical in candidates(claim) {
-        let to_sign = format!("{ALGORITHM}\n{}", sha256(canonical.as_bytes()));
-        if equal(&hex::encode(hmac::sign(&key, to_sign.as_bytes())), claim.signature) {
-            return Ok(());
-        }
-        first.get_or_insert((canonical, to_sign));
-    }
-    let message = ErrorCode::SignatureMismatchV3.row().message;
-    Err(WireError::with_message(
-        ErrorCode::SignatureMismatchV3,
-        match first {
-            Some((canonical, to_sign)) if claim.may_echo(&canonical) => {
-                format!(
-                    "{message} server string to sign is:{to_sign}\nserver canonical request is:{canonical}"
-                )
-            }
-            _ => format!("{message} server string to sign is: not shown"),
-        },
-    ))
-}
-
-/// The canonical requests that clients make of this request. They differ in whether names of the query are encoded
-/// and in how several headers of one name are joined; of nearly every request there is only one.
-fn candidates(claim: &Claim<'_>) -> Vec<String> {
     let request = claim.request;
-    let mut pairs: Vec<(&str, &str)> = request.query.iter().collect();
-    pairs.sort_unstable();
-    let raw = query(&pairs, str::to_owned);
-    let encoded = query(&pairs, encode);
-    // Unencoded, such a name could pass for another name and value than those that were signed.
-    let ambiguous =
-        pairs.iter().any(|(name, _)| name.chars().any(|c| c == '&' || c == '=' || c.is_control()));
-    let mut queries = if ambiguous { vec![encoded] } else { vec![raw, encoded] };
-    queries.dedup();
-    let mut headers = vec![headers(claim, ","), headers(claim, ", ")];
-    headers.dedup();
-    let (method, path) = (&request.method, &request.path);
-    let (signed, hash) = (claim.signed_headers, claim.body_sha256);
-    queries
-        .iter()
-        .flat_map(|query| {
-            headers
-                .iter()
-                .map(move |headers| format!("{method}\n{path}\n{query}\n{headers}\n{signed}\n{hash}"))
-        })
-        .collect()
-}
-
-fn query(pairs: &[(&str, &str)], name_as: impl Fn(&str) -> String) -> String {
-    let pairs: Vec<_> =
-        pairs.iter().map(|(name, value)| format!("{}={}", name_as(name), encode(value))).collect();
-    pairs.join("&")
-}
-
-fn headers(claim: &Claim<'_>, between: &str) -> String {
-    let line = |name| {
-        let mut values: Vec<_> = claim.request.header_values(name).collect();
-        values.sort_unstable();
-        format!("{name}:{}\n", values.join(between))
+    let query: Vec<_> = request.query.iter().collect();
+    let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let signable = Signable {
+        method: &request.method,
+        path: &request.path,
+        query: &query,
+        headers: &headers.collect::<Vec<_>>(),
+        signed_headers: claim.signed_headers,
+        content_sha256: claim.body_sha256,
     };
-    claim.signed_headers.split(';').map(line).collect()
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    hex::encode(digest::digest(&digest::SHA256, bytes))
+    let Err(Mismatch { canonical_request, string_to_sign }) =
+        signable.verify(secret.reveal(), claim.signature)
+    else {
+        return Ok(());
+    };
+    let message = ErrorCode::SignatureMismatchV3.row().message;
+    let message = if claim.may_echo(&canonical_request) {
+        format!(
+            "{message} server string to sign is:{string_to_sign}\nserver canonical request is:{canonical_request}"
+        )
+    } else {
+        format!("{message} server string to sign is: not shown")
+    };
+    Err(WireError::with_message(ErrorCode::SignatureMismatchV3, message))
 }

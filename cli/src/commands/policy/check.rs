@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use api::policy_tools;
+use openapi::policy_tools;
 use policies::{Finding, Severity, check};
 use recording::sanitise::sanitised;
 use serde_json::json;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use api::policy_tools::{self, ANYBODY, SimulationQuestions};
+use openapi::policy_tools::{self, ANYBODY, SimulationQuestions};
 use openapi::workbench::PolicySimulation;
 use policies::{Context, ContextValue, Drafts, NamedContext};
 use serde_json::{Map, Value, json};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use api::policy_tools;
+use openapi::policy_tools;
 use policies::testing::{CaseResult, TestReport, run_cases};
 use recording::sanitise::sanitised;
 use serde_json::{Value, json};

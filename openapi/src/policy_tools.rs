@@ -1,7 +1,7 @@
 //! What the authors' tools of the crate `policies` say, in the words of the wire. The API's actions and the command line
 //! show the same.
 
-use openapi::workbench::{
+use crate::workbench::{
     ExplainedCondition, ExplainedElement, ExplainedLayer, ExplainedStatement, PolicyExplanation,
     PolicyFinding, PolicySimulation, PolicyStatement, SimulatedAnswer,
 };

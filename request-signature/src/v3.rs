@@ -1,0 +1,129 @@
+//! Version 3: HMAC-SHA256 over the method, the path, the query, headers and the hash of the body.
+
+use aws_lc_rs::{digest, hmac};
+
+use crate::{encode, equal};
+
+/// The algorithm's name, with which the header `Authorization` begins.
+pub const ALGORITHM: &str = "ACS3-HMAC-SHA256";
+
+/// What a signature covers.
+#[derive(Debug, Clone, Copy)]
+pub struct Signable<'a> {
+    /// The HTTP method.
+    pub method: &'a str,
+    /// The path as sent; `/` for every action.
+    pub path: &'a str,
+    /// The parameters of the query, decoded, in any order.
+    pub query: &'a [(&'a str, &'a str)],
+    /// The request's headers in the order in which they are sent: names in lower case, values as sent. Those that are not
+    /// signed may be among them.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The names of the signed headers, in the order in which they are named, with `;` between them.
+    pub signed_headers: &'a str,
+    /// The SHA-256 of the body in lower-case hexadecimal, which is the value of `x-acs-content-sha256` too.
+    pub content_sha256: &'a str,
+}
+
+/// What should have been signed. Both hold all that the request holds, its secrets too.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The canonical request.
+    pub canonical_request: String,
+    /// The algorithm and the canonical request's hash.
+    pub string_to_sign: String,
+}
+
+/// SHA-256 in lower-case hexadecimal.
+#[must_use]
+pub fn content_sha256(bytes: &[u8]) -> String {
+    hex::encode(digest::digest(&digest::SHA256, bytes))
+}
+
+/// The names of headers as they are named when all of them are signed.
+#[must_use]
+pub fn signed_headers(headers: &[(&str, &str)]) -> String {
+    let mut names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.join(";")
+}
+
+impl Signable<'_> {
+    /// The value of the header `Authorization`.
+    #[must_use]
+    pub fn authorization(&self, access_key_id: &str, access_key_secret: &str) -> String {
+        let signature = sign(access_key_secret, &string_to_sign(&self.canonical(encode, ",")));
+        format!(
+            "{ALGORITHM} Credential={access_key_id},SignedHeaders={},Signature={signature}",
+            self.signed_headers
+        )
+    }
+
+    /// Whether the secret made the signature.
+    ///
+    /// # Errors
+    /// It did not.
+    pub fn verify(&self, access_key_secret: &str, signature: &str) -> Result<(), Mismatch> {
+        let mut first = None;
+        for canonical_request in self.candidates() {
+            let string_to_sign = string_to_sign(&canonical_request);
+            if equal(&sign(access_key_secret, &string_to_sign), signature) {
+                return Ok(());
+            }
+            first.get_or_insert(Mismatch { canonical_request, string_to_sign });
+        }
+        Err(first.expect("there is at least one canonical request"))
+    }
+
+    /// The canonical requests that clients make of this request. They differ in whether names of the query are encoded
+    /// and in how several headers of one name are joined; of nearly every request there is only one.
+    fn candidates(&self) -> Vec<String> {
+        // Unencoded, such a name could pass for another name and value than those that were signed.
+        let ambiguous = |name: &str| name.chars().any(|c| c == '&' || c == '=' || c.is_control());
+        let mut canonical = Vec::with_capacity(4);
+        if !self.query.iter().any(|(name, _)| ambiguous(name)) {
+            canonical.extend([",", ", "].map(|between| self.canonical(str::to_owned, between)));
+        }
+        canonical.extend([",", ", "].map(|between| self.canonical(encode, between)));
+        let mut seen = Vec::<String>::with_capacity(canonical.len());
+        for one in canonical {
+            if !seen.contains(&one) {
+                seen.push(one);
+            }
+        }
+        seen
+    }
+
+    fn canonical(&self, name_as: impl Fn(&str) -> String, between: &str) -> String {
+        let mut pairs = self.query.to_vec();
+        pairs.sort_unstable();
+        let query: Vec<_> =
+            pairs.iter().map(|(name, value)| format!("{}={}", name_as(name), encode(value))).collect();
+        let line = |signed: &str| {
+            let named = self.headers.iter().filter(|(name, _)| *name == signed);
+            let mut values: Vec<&str> = named.map(|(_, value)| value.trim_matches([' ', '\t'])).collect();
+            values.sort_unstable();
+            format!("{signed}:{}\n", values.join(between))
+        };
+        let headers: String = self.signed_headers.split(';').map(line).collect();
+        let Self { method, path, signed_headers, content_sha256, .. } = self;
+        format!("{method}\n{path}\n{}\n{headers}\n{signed_headers}\n{content_sha256}", query.join("&"))
+    }
+}
+
+fn string_to_sign(canonical_request: &str) -> String {
+    format!("{ALGORITHM}\n{}", content_sha256(canonical_request.as_bytes()))
+}
+
+fn sign(access_key_secret: &str, string_to_sign: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, access_key_secret.as_bytes());
+    hex::encode(hmac::sign(&key, string_to_sign.as_bytes()))
+}
+
+// By hand, because a request may hold passwords.
+impl std::fmt::Debug for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mismatch").field("string_to_sign", &self.string_to_sign).finish_non_exhaustive()
+    }
+}
