@@ -10,9 +10,10 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::document::{DocumentKind, Statement, check_text};
+use crate::document::check_text;
 use crate::grammar;
 use crate::invalid::{Fault, Reason};
+use crate::statement::{DocumentKind, Statement};
 use crate::vocabulary::Vocabulary;
 
 use sites::{Site, StatementSites};

@@ -16,9 +16,9 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::decision::{DenyReason, Layer, StatementId};
-use crate::document::{DocumentKind, Effect, Statement};
 use crate::evaluate::Request;
 use crate::policy_set::{PolicySet, Step};
+use crate::statement::{DocumentKind, Effect, Statement};
 use crate::vocabulary::Vocabulary;
 
 use classes::Asked;

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::document::{DocumentKind, PolicyDocument};
+use crate::document::PolicyDocument;
 use crate::evaluate::Layers;
 use crate::invalid::InvalidPolicy;
 use crate::policy_set::PolicySet;
 use crate::principal::account_owned_by;
+use crate::statement::DocumentKind;
 
 /// A document with the name under which decisions show it.
 #[derive(Clone, Debug, PartialEq, Eq)]

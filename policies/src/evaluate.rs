@@ -3,10 +3,10 @@
 use crate::action::ActionName;
 use crate::context::Context;
 use crate::decision::{AllowedBy, Decision, DenyReason, Layer, StatementId};
-use crate::document::Asked;
 use crate::policy_set::{PolicySet, Step};
 use crate::principal::account_owned_by;
 use crate::resource::{ResourceName, ResourcePattern};
+use crate::statement::Asked;
 
 /// Who asks for what.
 #[derive(Clone, Copy, Debug)]

@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use crate::conditions::{ConditionError, KeyTest};
 use crate::decision::{Decision, Layer, StatementId};
-use crate::document::{Asked, Effect, Statement};
 use crate::evaluate::{Layers, Request, evaluate};
 use crate::policy_set::{PolicySet, Step};
 use crate::resource::ResourceName;
+use crate::statement::{Asked, Effect, Statement};
 
 /// So many nearest statements are given for each layer.
 pub const NEAREST_STATEMENTS: usize = 5;

@@ -5,10 +5,11 @@
 //! a single statement a list, as the vendor's own samples have it; an empty Condition goes. None of that has any
 //! influence on decisions.
 
-use crate::document::{DocumentKind, PolicyDocument, check_text};
+use crate::document::{PolicyDocument, check_text};
 use crate::invalid::InvalidPolicy;
 use crate::json::{self, MAX_DEPTH, Node, Value, quote};
 use crate::operators::OPERATORS;
+use crate::statement::DocumentKind;
 
 /// A list stays on its line up to this column.
 const WIDTH: usize = 100;

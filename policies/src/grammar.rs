@@ -5,13 +5,13 @@
 
 use crate::action::{ActionPattern, Actions};
 use crate::conditions::{Conditions, KeyTest};
-use crate::document::{DocumentKind, Effect, Statement};
 use crate::invalid::{Fault, Path, Reason};
 use crate::json::{self, MAX_DEPTH, Member, Node, Value};
 use crate::keys;
 use crate::operators::{self, Operator};
 use crate::principal::{PrincipalKind, PrincipalPattern, Principals};
 use crate::resource::{ResourcePattern, Resources};
+use crate::statement::{DocumentKind, Effect, Statement};
 use crate::values::ValueType;
 
 /// What was made of a text.

@@ -4,8 +4,8 @@
 //!
 //! Which actions set each, a deployment says in its [`Vocabulary`](crate::Vocabulary).
 
+use crate::key_facts::{KeyFacts, Presence};
 use crate::values::ValueType;
-use crate::vocabulary::{KeyFacts, Presence};
 
 /// Server time of the request.
 pub const CURRENT_TIME: &str = "acs:CurrentTime";

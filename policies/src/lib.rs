@@ -56,6 +56,7 @@ mod glob;
 mod grammar;
 mod invalid;
 mod json;
+mod key_facts;
 pub mod keys;
 mod memory;
 mod operators;
@@ -64,6 +65,7 @@ mod principal;
 mod reach;
 mod resource;
 mod simulate;
+mod statement;
 pub mod testing;
 mod values;
 mod vocabulary;
@@ -75,7 +77,7 @@ pub use conditions::ConditionError;
 pub use context::{Context, ContextValue};
 pub use decision::{AllowedBy, Decision, DenyReason, Layer, Outcome, PolicyType, StatementId};
 pub use diff::{Difference, Direction, Gap, MAX_DIFFERENCE_STEPS, MAX_LISTED_GAPS, Verdict, Witness, diff};
-pub use document::{DocumentKind, PolicyDocument};
+pub use document::PolicyDocument;
 pub use drafts::{Draft, Drafts, InvalidDraft};
 pub use evaluate::{Layers, Request, could_deny, evaluate};
 pub use explain::{
@@ -84,11 +86,13 @@ pub use explain::{
 };
 pub use format::format;
 pub use invalid::{InvalidPolicy, Reason};
+pub use key_facts::Presence;
 pub use policy_set::PolicySet;
 pub use reach::{Comparison, KeyComparison, Reach, allows_for_every_resource, reach};
 pub use resource::{InvalidResource, ResourcePattern};
 pub use simulate::{
     Answer, MAX_SIMULATED_REQUESTS, NamedContext, Questions, Simulation, TooManyQuestions, simulate,
 };
+pub use statement::DocumentKind;
 pub use values::{AddressBlock, ValueType};
-pub use vocabulary::{Presence, Vocabulary};
+pub use vocabulary::Vocabulary;

@@ -4,8 +4,9 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::decision::{Layer, StatementId};
-use crate::document::{Asked, Effect, PolicyDocument, Statement};
+use crate::document::PolicyDocument;
 use crate::memory::{Held, flat};
+use crate::statement::{Asked, Effect, Statement};
 
 use crate::conditions::{ConditionError, Verdict};
 

@@ -4,13 +4,13 @@
 
 use crate::action::ActionName;
 use crate::conditions::Verdict;
-use crate::document::{Effect, Statement};
 use crate::evaluate::{Layers, Request};
 use crate::glob::LetterCase;
 use crate::keys::{self, About};
 use crate::operators::Relation;
 use crate::policy_set::PolicySet;
 use crate::resource::{ResourcePattern, Resources};
+use crate::statement::{Effect, Statement};
 use crate::values::ValueType;
 
 /// How a statement compares a condition key.

@@ -25,13 +25,14 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::decision::Outcome;
-use crate::document::{DocumentKind, PolicyDocument};
+use crate::document::PolicyDocument;
 use crate::evaluate::{Layers, Request};
 use crate::explain::{Explanation, explain};
 use crate::invalid::{Fault, InvalidPolicy, Path, Reason};
 use crate::json::{self, MAX_DEPTH, Node, Value};
 use crate::policy_set::PolicySet;
 use crate::principal::account_owned_by;
+use crate::statement::DocumentKind;
 use crate::written;
 
 /// Documents stand three levels deep in a file of cases.

@@ -3,6 +3,7 @@
 //! This crate knows no product. Whoever does passes its table in, so that mis-spelt actions and keys are found.
 
 use crate::action::{ActionName, ActionPattern};
+use crate::key_facts::{KeyFacts, Presence};
 use crate::keys;
 use crate::resource::{InvalidResource, ResourcePattern};
 use crate::values::ValueType;
@@ -24,15 +25,6 @@ pub(crate) struct KnownAction {
     pub(crate) resources: Vec<ResourcePattern>,
 }
 
-/// Whether a request always carries a condition key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Presence {
-    /// Every request carries it.
-    Always,
-    /// Some requests carry it.
-    Sometimes,
-}
-
 #[derive(Debug)]
 struct KnownKey {
     /// A name that ends in `/` stands for every key that begins with it.
@@ -42,19 +34,6 @@ struct KnownKey {
     several: bool,
     /// The actions whose requests carry it; None where nothing is known of that.
     setters: Option<Box<[Box<str>]>>,
-}
-
-/// What is known of a key that stands in a policy.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KeyFacts<'a> {
-    /// As documented; for a key that ends in a free name, the part before it.
-    pub(crate) name: &'a str,
-    pub(crate) value_type: ValueType,
-    pub(crate) presence: Presence,
-    /// One request may carry several values of it.
-    pub(crate) several: bool,
-    /// The actions whose requests carry it; None where nothing is known of that.
-    pub(crate) setters: Option<&'a [Box<str>]>,
 }
 
 impl Vocabulary {

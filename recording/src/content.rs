@@ -1,43 +1,16 @@
 //! What stands behind the headers of a stream's segments, for whoever verifies: each stream that this version understands has a
 //! `Content`; of another only the chain is known.
 
-use crate::end::RecordingEnd;
+pub(crate) mod walk;
+
 use crate::events::EventsWalk;
-use crate::manifest::Totals;
 use crate::segment::{SegmentError, SegmentHeader};
 use crate::start::Start;
 use crate::stream::Stream;
 use crate::terminal::TerminalWalk;
-use crate::timestamp::Micros;
 
-/// A walk along the content of one stream's segments, from the first on.
-pub(crate) trait Content {
-    /// Checks that the next segment decodes and goes on where the walk stands.
-    fn segment(&mut self, object: &[u8]) -> Result<CheckedContent, ContentError>;
-
-    /// Checks what the manifest says of the recording's end against what the whole stream showed.
-    fn agrees_with_end(&self, end: &RecordingEnd) -> Result<(), &'static str>;
-}
-
-/// What a segment holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckedContent {
-    /// The time of its last event.
-    pub last_at: Micros,
-    /// What it holds, counted.
-    pub totals: Totals,
-    /// How many events were passed over because this version does not know their kind.
-    pub unknown: u64,
-}
-
-/// A segment that does not go on where its stream stood.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ContentError {
-    #[error(transparent)]
-    Segment(#[from] SegmentError),
-    #[error("{0}")]
-    Disagrees(&'static str),
-}
+pub use walk::CheckedContent;
+use walk::Content;
 
 /// The content of a stream from its beginning; `None` when this version does not understand the stream.
 pub(crate) fn content_of(stream: Stream, start: &Start) -> Option<Box<dyn Content>> {

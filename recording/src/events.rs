@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::map::Map;
 
-use crate::content::{CheckedContent, Content, ContentError};
+use crate::content::walk::{CheckedContent, Content, ContentError};
 use crate::end::RecordingEnd;
 use crate::manifest::Totals;
 use crate::segment::{InvalidLine, MAX_SEGMENT_EVENTS, SegmentError, SegmentHeader, decode_text};

@@ -1,19 +1,17 @@
 //! Who this agent is: ids, the control plane's address and pinned keys, and the agent's own two keys.
 
 use agent_protocol::configuration::{EffectiveConfiguration, SignedConfiguration};
-use agent_protocol::enrol::ServerKey;
-use agent_protocol::keys::{self, PrivateKey};
+use agent_protocol::keys::{self, PrivateKey, ServerKey};
 use recording::{AccountId, AgentId, InstanceId, Region, SealingKey};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::durable;
-use crate::state_directory::{PRIVATE_MODE, PUBLIC_MODE, StateDirectory};
+use crate::state_directory::{PRIVATE_MODE, PUBLIC_MODE, SEALING_KEY, StateDirectory};
 
 const IDENTITY: &str = "agent.json";
 const CONFIGURATION: &str = "configuration.json";
 const AUTHENTICATION_KEY: &str = "authentication.key";
-pub(crate) const SEALING_KEY: &str = "sealing.key";
 
 /// `agent.json`: nothing in it is secret, and `record` reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,8 +11,10 @@ use recording::AgentId;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
-use crate::identity::SEALING_KEY;
 use crate::{append_only, durable};
+
+/// The file of the key that seals recordings.
+pub(crate) const SEALING_KEY: &str = "sealing.key";
 
 /// Passable but not listable: people who record must reach the socket and the signed configuration. The spool and the keys are their
 /// owner's alone.

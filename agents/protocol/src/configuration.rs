@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::encoding::Base64Bytes;
-use crate::enrol::ServerKey;
+use crate::keys::ServerKey;
 
 /// A configuration as it travels and as it is kept: each signature is over exactly the payload's bytes.
 ///

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::capture::Capability;
 use crate::configuration::SignedConfiguration;
 use crate::encoding::PublicKey;
+use crate::keys::ServerKey;
 
 /// What the agent asks when it enrols.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -45,16 +46,6 @@ impl fmt::Debug for EnrolRequest {
             .field("replace", &self.replace)
             .finish_non_exhaustive()
     }
-}
-
-/// A key of the control plane that signs configurations.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "PascalCase")]
-pub struct ServerKey {
-    /// The name by which signed configurations refer to the key.
-    pub key_id: String,
-    /// The Ed25519 public key.
-    pub public_key: PublicKey,
 }
 
 /// What an enrolled agent is told. It pins the server's keys from here on.

@@ -1,10 +1,13 @@
-//! An agent's private keys: Ed25519, kept as PKCS#8 in PEM, so that standard tools can read them.
+//! Keys: an agent's private ones, Ed25519, kept as PKCS#8 in PEM, so that standard tools can read them; and the control
+//! plane's public ones.
 
 use std::fmt;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::encoding::PublicKey;
 
@@ -15,6 +18,16 @@ const END: &str = "-----END PRIVATE KEY-----";
 pub struct PrivateKey {
     pkcs8: Vec<u8>,
     pair: Ed25519KeyPair,
+}
+
+/// A key of the control plane that signs configurations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ServerKey {
+    /// The name by which signed configurations refer to the key.
+    pub key_id: String,
+    /// The Ed25519 public key.
+    pub public_key: PublicKey,
 }
 
 /// Why a key cannot be used.

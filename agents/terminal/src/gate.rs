@@ -5,11 +5,15 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_protocol::person::{FromPerson, Input};
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::stoppable::NotWritten;
+use crate::stoppable::Stop;
 use crate::wire::ToRecorder;
+
+/// Something could not be sent: the thread is to end, or nobody reads any more.
+#[derive(Debug)]
+pub(crate) struct NotWritten;
 
 /// One input's way to the recorder.
 pub(crate) struct Gate {
@@ -79,6 +83,17 @@ impl Gate {
             self.to.say(FromPerson::Input(self.input, &bytes[..sent]));
         }
         Ok(sent)
+    }
+
+    /// Sends all of it, as there is room.
+    pub(crate) fn send_all(&self, stop: &Stop, mut bytes: &[u8]) -> Result<(), NotWritten> {
+        while !bytes.is_empty() {
+            if !stop.wait(self, PollFlags::IN, None) {
+                return Err(NotWritten);
+            }
+            bytes = &bytes[self.send(bytes)?..];
+        }
+        Ok(())
     }
 
     /// Says that there is no more for now (of a terminal), or ever (of a pipe).

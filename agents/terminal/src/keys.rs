@@ -8,9 +8,9 @@ use std::time::Duration;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 
-use crate::gate::Gate;
+use crate::gate::{Gate, NotWritten};
 use crate::person::{Keys, PersonTerminal};
-use crate::stoppable::{NotWritten, Stop, StoppableThread, Stopped, send};
+use crate::stoppable::{Stop, StoppableThread, Stopped};
 
 const READ_BYTES: usize = 4096;
 /// How often a process in the background looks whether it is in the foreground again.
@@ -56,7 +56,7 @@ fn pass_on(stop: &Stop, person: &PersonTerminal, keys: &Keys, to: &Gate, shared:
             Ok(0) if raw || person.settings().is_err() => return Err(End),
             Ok(0) => to.end(),
             Ok(read) => {
-                send(stop, to, &buffer[..read])?;
+                to.send_all(stop, &buffer[..read])?;
                 if !raw {
                     // The command reads what is typed. From now on every key is its own.
                     let _ = person.make_raw();

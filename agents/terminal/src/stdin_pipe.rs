@@ -13,7 +13,7 @@ use rustix::stdio;
 
 use crate::descriptors::release;
 use crate::gate::Gate;
-use crate::stoppable::{Stop, StoppableThread, send};
+use crate::stoppable::{Stop, StoppableThread};
 
 const READ_BYTES: usize = INPUT_WINDOW_BYTES;
 
@@ -40,7 +40,7 @@ fn pass_on(stop: &Stop, input: BorrowedFd<'static>, socket: bool, to: &Gate) {
         match read {
             Ok(0) => break,
             Ok(read) => {
-                if send(stop, to, &buffer[..read]).is_err() {
+                if to.send_all(stop, &buffer[..read]).is_err() {
                     break;
                 }
             }

@@ -9,7 +9,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 
-use crate::gate::Gate;
 use crate::timespec;
 
 /// The thread; it is told to end when this is dropped.
@@ -49,21 +48,6 @@ pub(crate) struct Stop {
 /// The thread is to end.
 #[derive(Debug)]
 pub(crate) struct Stopped;
-
-/// Something could not be sent: the thread is to end, or nobody reads any more.
-#[derive(Debug)]
-pub(crate) struct NotWritten;
-
-/// Sends all of it to the recorder, as there is room.
-pub(crate) fn send(stop: &Stop, to: &Gate, mut bytes: &[u8]) -> Result<(), NotWritten> {
-    while !bytes.is_empty() {
-        if !stop.wait(to, PollFlags::IN, None) {
-            return Err(NotWritten);
-        }
-        bytes = &bytes[to.send(bytes)?..];
-    }
-    Ok(())
-}
 
 impl Stop {
     /// Waits until the descriptor is ready. False: the thread is to stop, or the descriptor cannot be waited for.

@@ -16,11 +16,11 @@ use domain::actions::{Action, CatalogueEntry};
 use domain::agent::Agent;
 use domain::audit::AuditEvent;
 use domain::gate::{self, Granted, InstanceFacts, PrincipalPolicies, Resource};
-use domain::principal::Principal;
 use domain::{TerminalSessionToken, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::caller;
 use super::proof::{self, NotProven};
 use super::refusal::AgentRefusal;
 use super::reply;
@@ -147,7 +147,7 @@ impl AgentCall {
             match proof::prove(&hansard, &arrival, &request, payload, most).await {
                 Ok((agent, body, held)) => {
                     stranger.is_known();
-                    let caller = caller(arrival, &agent);
+                    let caller = caller::of(arrival, &agent);
                     return Ok(Self { hansard, agent, body, _held: held, caller });
                 }
                 Err(not_proven) => not_proven,
@@ -164,7 +164,8 @@ impl AgentCall {
             Some(agent) => {
                 let token = request.match_info().get("token");
                 let recording = token.and_then(|token| TerminalSessionToken::parse(token).ok());
-                let (caller, about) = (caller(arrival.clone(), &agent), about(&agent, recording.as_ref()));
+                let (caller, about) =
+                    (caller::of(arrival.clone(), &agent), about(&agent, recording.as_ref()));
                 caller.refuse(&hansard.store, action, &about, refusal).await
             }
             None => {
@@ -197,20 +198,6 @@ pub(crate) fn instance_of(agent: &Agent) -> Resource {
 fn about(agent: &Agent, recording: Option<&TerminalSessionToken>) -> About {
     let (resource, recording) = (instance_of(agent).arn(&agent.account), recording.map(ToString::to_string));
     About { resource, recording, ..About::default() }
-}
-
-/// The agent as one who calls.
-pub(crate) fn caller(arrival: Arc<Arrival>, agent: &Agent) -> Caller {
-    Caller { arrival, principal: principal_of(agent), access_key: None }
-}
-
-/// Who an agent is to the gate.
-pub(crate) fn principal_of(agent: &Agent) -> Principal {
-    Principal::Agent {
-        account: agent.account.clone(),
-        agent: agent.id.clone(),
-        instance: agent.instance.clone(),
-    }
 }
 
 type Authenticating<T> = Pin<Box<dyn Future<Output = Result<T, Refused>>>>;

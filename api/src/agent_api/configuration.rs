@@ -6,7 +6,7 @@ use agent_protocol::configuration::{
     CONFIGURATION_SIGNATURE_CONTEXT, CaptureDelegation, ConfigurationReply, ConfigurationSignature,
     FailurePolicy, RecordingConfiguration,
 };
-use agent_protocol::enrol::ServerKey;
+use agent_protocol::keys::ServerKey;
 use agent_protocol::{EffectiveConfiguration, PublicKey, SignedConfiguration};
 use domain::actions::{ReadAgentConfiguration, ReadsRecordConfig};
 use domain::agent::Agent;

@@ -15,7 +15,7 @@ use persistence::{AgentEnrolled, StoreError};
 
 use super::refusal::AgentRefusal;
 use super::reply;
-use super::{body, call, configuration};
+use super::{body, call, caller, configuration};
 use crate::Hansard;
 use crate::road::stranger::Stranger;
 use crate::road::{About, Arrival};
@@ -83,7 +83,7 @@ async fn enrol(
         replaced_at: None,
     };
 
-    let caller = call::caller(arrival.clone(), &agent);
+    let caller = caller::of(arrival.clone(), &agent);
     let granted = caller.authorize::<EnrolAgent>(
         call::instance_of(&agent),
         &PrincipalPolicies::none(),
@@ -102,7 +102,7 @@ async fn enrol(
         Err(StoreError::JoinTokenRefused(refused)) => {
             match enrolled_before(hansard, &granted, &presented, &token, &agent, refused).await? {
                 Some(enrolled) => {
-                    let caller = call::caller(arrival.clone(), &enrolled);
+                    let caller = caller::of(arrival.clone(), &enrolled);
                     let row = caller.event_of_change(&granted, None, "again");
                     hansard.store.record_audit(row).await?;
                     enrolled

@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 mod call;
+mod caller;
 mod configuration;
 mod document;
 mod enrol;

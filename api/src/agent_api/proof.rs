@@ -14,7 +14,7 @@ use domain::{AccountId, Timestamp};
 use persistence::NonceClaim;
 
 use super::body;
-use super::call;
+use super::caller;
 use super::refusal::AgentRefusal;
 use crate::Hansard;
 use crate::http::body::{Length, follows};
@@ -79,7 +79,7 @@ pub(super) async fn prove(
         Ok(_) | Err(ClaimsRefused::OtherRequest { what: "body" }) => {}
         Err(refused) => return Err(NotProven::of_account(refused, &agent)),
     }
-    if let Err(throttled) = call::caller(arrival.clone(), &agent).admit(hansard) {
+    if let Err(throttled) = caller::of(arrival.clone(), &agent).admit(hansard) {
         return Err(NotProven::signed_by(throttled.into(), agent));
     }
     // Only somebody who holds the key learns that the agent was replaced.

@@ -4,6 +4,7 @@ pub(crate) mod connections;
 pub(crate) mod in_flight;
 pub(crate) mod network;
 pub(crate) mod room;
+mod stranger_body;
 pub(crate) mod tally;
 pub(crate) mod throttle;
 pub(crate) mod turns;

@@ -7,15 +7,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::dev::Payload;
-use actix_web::http::header;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::http::body::{self, Length, NotReceived, Pace};
-use crate::http::request::Query;
-use crate::limits::connections::Slot;
 use crate::limits::network::Network;
 use crate::limits::room::{NoRoom, Room};
 
@@ -121,20 +117,8 @@ impl Unproven {
         self.freed.notify_waiters();
     }
 
-    /// Receives the body of a request whose sender must be known by it, of at most `most` bytes. The head, which is held
-    /// meanwhile, counts too; and until the body is here, the connection can be closed to make room for others.
-    pub(crate) async fn receive(
-        self: &Arc<Self>,
-        address: Option<IpAddr>,
-        http: &HttpRequest,
-        payload: &mut Payload,
-        most: usize,
-    ) -> Result<(Vec<u8>, Hold), NotReceived> {
-        let _unproven = http.conn_data::<Arc<Slot>>().map(Slot::awaits_body_of_stranger);
-        self.receive_from(address, head_length(http), payload, Length::of(http, most)).await
-    }
-
-    async fn receive_from(
+    /// Receives a body behind a head of this size, in bytes, both of which count.
+    pub(super) async fn receive_from(
         self: &Arc<Self>,
         address: Option<IpAddr>,
         head: usize,
@@ -152,14 +136,6 @@ impl Unproven {
     fn lock(&self) -> MutexGuard<'_, HeldBytes> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What the head of a request takes, about: the bytes of its target and of its headers.
-fn head_length(http: &HttpRequest) -> usize {
-    let target = http.uri().path().len() + Query::of(http).as_str().len();
-    let header =
-        |(name, value): (&header::HeaderName, &header::HeaderValue)| name.as_str().len() + value.len();
-    target + http.headers().iter().map(header).sum::<usize>()
 }
 
 /// What counts for a head and a body, until it is dropped: when it is known whose it is, or it is gone.

@@ -1,6 +1,6 @@
 //! Joining: what a join token is good for, and what an enrolled agent is told.
 
-use agent_protocol::enrol::ServerKey;
+use agent_protocol::keys::ServerKey;
 use agent_protocol::{PrivateKey, SignedConfiguration};
 use recording::SealingKey;
 use serde_json::{Value, json};

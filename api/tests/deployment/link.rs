@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use agent_protocol::enrol::ServerKey;
+use agent_protocol::keys::ServerKey;
 use agent_protocol::link::ServerMessage;
 use agent_protocol::{EffectiveConfiguration, SignedConfiguration};
 use futures_util::{SinkExt as _, StreamExt as _};

@@ -18,7 +18,7 @@ use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use domain::server_keys::ServerKeys;
 
 use super::chain::Link;
-use super::hex_32;
+use super::chain::hex_32;
 
 const FIRST_LINE: &str = "hansard-audit-anchor-v1";
 

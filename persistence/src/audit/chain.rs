@@ -5,7 +5,7 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::WrittenEvent;
+use super::event::WrittenEvent;
 
 const DOMAIN: &[u8] = b"hansard-audit-v1";
 
@@ -14,6 +14,30 @@ const DOMAIN: &[u8] = b"hansard-audit-v1";
 pub(crate) struct Link {
     pub(crate) sequence: u64,
     pub(crate) chain: [u8; 32],
+}
+
+/// A row at its place in its writer's chain, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ChainedEvent {
+    pub(crate) writer_id: String,
+    pub(crate) sequence: u64,
+    /// Lower-case hex.
+    pub(crate) chain: String,
+    pub(crate) event: WrittenEvent,
+}
+
+impl ChainedEvent {
+    /// Its own link; `None` when its chain value is none.
+    pub(crate) fn link(&self) -> Option<Link> {
+        Some(Link { sequence: self.sequence, chain: hex_32(&self.chain)? })
+    }
+}
+
+/// 32 bytes in lower-case hex.
+pub(crate) fn hex_32(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    (hex::encode(bytes) == text).then_some(bytes)
 }
 
 /// Where a chain begins, before its first row.

@@ -6,7 +6,8 @@ use recording::sanitise::sanitised_json;
 use serde::{Deserialize, Serialize};
 
 use super::anchor::SignedAnchor;
-use super::{ChainedEvent, WrittenEvent};
+use super::chain::ChainedEvent;
+use super::event::WrittenEvent;
 
 /// What a line holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -35,87 +35,9 @@
 pub(crate) mod anchor;
 pub(crate) mod chain;
 pub(crate) mod days;
+pub(crate) mod event;
 pub(crate) mod kept_anchors;
 pub(crate) mod line;
 pub(crate) mod log;
 pub(crate) mod ranges;
 pub(crate) mod verify;
-
-use domain::audit::AuditEvent;
-
-use crate::rows::audit_rows::decision_columns;
-use crate::rows::column_text;
-
-/// The texts of a row, as they are stored: nothing is interpreted, so that what was damaged can be told too.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct WrittenEvent {
-    pub(crate) request_id: String,
-    pub(crate) at: i64,
-    pub(crate) account_id: String,
-    pub(crate) principal: String,
-    pub(crate) access_key_id: Option<String>,
-    pub(crate) action: String,
-    pub(crate) resource: String,
-    pub(crate) decision: String,
-    pub(crate) decided_by: Option<String>,
-    pub(crate) result: String,
-    pub(crate) source_address: Option<String>,
-    pub(crate) user_agent: String,
-    pub(crate) recording: Option<String>,
-    pub(crate) how: String,
-    /// Derived from the others; not part of the chain.
-    pub(crate) instance_id: Option<String>,
-}
-
-impl WrittenEvent {
-    /// The event as the database can keep it; the chain is over what is kept.
-    pub(crate) fn of(event: &AuditEvent) -> Self {
-        let (decision, decided_by) = decision_columns(&event.decision);
-        Self {
-            request_id: column_text(&event.request_id),
-            at: event.at.as_millis(),
-            account_id: event.account.as_str().to_owned(),
-            principal: column_text(&event.principal),
-            access_key_id: event.access_key_id.as_deref().map(column_text),
-            action: column_text(&event.action),
-            resource: column_text(&event.resource),
-            decision: decision.to_owned(),
-            decided_by: decided_by.map(column_text),
-            result: column_text(&event.result),
-            source_address: event.source_address.map(|address| address.to_string()),
-            user_agent: column_text(&event.user_agent),
-            recording: event.recording.as_deref().map(column_text),
-            how: column_text(&event.how),
-            instance_id: event.instance().map(String::from),
-        }
-    }
-
-    /// What [`AuditEvent::instance`] says of these texts.
-    pub(crate) fn derived_instance(&self) -> Option<String> {
-        domain::audit::instance_of(&self.resource, &self.account_id).map(String::from)
-    }
-}
-
-/// A row at its place in its writer's chain, as it says itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ChainedEvent {
-    pub(crate) writer_id: String,
-    pub(crate) sequence: u64,
-    /// Lower-case hex.
-    pub(crate) chain: String,
-    pub(crate) event: WrittenEvent,
-}
-
-impl ChainedEvent {
-    /// Its own link; `None` when its chain value is none.
-    pub(crate) fn link(&self) -> Option<chain::Link> {
-        Some(chain::Link { sequence: self.sequence, chain: hex_32(&self.chain)? })
-    }
-}
-
-/// 32 bytes in lower-case hex.
-pub(crate) fn hex_32(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    hex::decode_to_slice(text, &mut bytes).ok()?;
-    (hex::encode(bytes) == text).then_some(bytes)
-}

@@ -11,8 +11,8 @@ use domain::server_keys::ServerKeys;
 pub use files::CheckedFiles;
 pub(crate) use files::Present;
 
-use super::ChainedEvent;
 use super::anchor::{Anchor, Signed, SignedAnchor};
+use super::chain::ChainedEvent;
 use super::chain::{Link, first_link, next_link};
 
 /// Findings beyond this number are counted and not kept.

@@ -6,7 +6,8 @@ use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
-use super::audit_rows::{ALLOWED, DENIED, NOT_ASKED, from_row, row};
+use super::audit_rows::{from_row, row};
+use crate::audit::event::{ALLOWED, DENIED, NOT_ASKED};
 use crate::pages::{Cursor, Slice};
 use crate::{AuditFilter, DecisionKind, StoreError};
 

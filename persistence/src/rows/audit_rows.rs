@@ -8,8 +8,8 @@ use sea_orm::{
 };
 
 use super::{Reading, column_number};
-use crate::audit::chain::Link;
-use crate::audit::{ChainedEvent, WrittenEvent, hex_32};
+use crate::audit::chain::{ChainedEvent, Link, hex_32};
+use crate::audit::event::{ALLOWED, DENIED, NOT_ASKED, WrittenEvent};
 use crate::{CorruptRow, StoreError};
 
 pub(super) mod row {
@@ -45,10 +45,6 @@ pub(super) mod row {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
-
-pub(super) const ALLOWED: &str = "allowed";
-pub(super) const DENIED: &str = "denied";
-pub(super) const NOT_ASKED: &str = "not-asked";
 
 pub(crate) async fn insert(
     transaction: &DatabaseTransaction,
@@ -198,15 +194,6 @@ pub(crate) async fn writer_after(
         .one(connection)
         .await
         .map_err(StoreError::at("find an audit writer"))
-}
-
-/// What of the decision stands in which column.
-pub(crate) fn decision_columns(decision: &AuditDecision) -> (&'static str, Option<&str>) {
-    match decision {
-        AuditDecision::Allowed { by } => (ALLOWED, Some(by)),
-        AuditDecision::Denied { by } => (DENIED, by.as_deref()),
-        AuditDecision::NotAsked => (NOT_ASKED, None),
-    }
 }
 
 fn chained(model: row::Model) -> ChainedEvent {

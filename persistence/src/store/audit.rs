@@ -11,8 +11,8 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use tokio::sync::{Mutex, Notify};
 
 use super::Store;
-use crate::audit::WrittenEvent;
 use crate::audit::chain::{Link, first_link, next_link};
+use crate::audit::event::WrittenEvent;
 use crate::pages::{Slice, next_token};
 use crate::rows::{audit_list_rows, audit_rows, audit_writer_rows};
 use crate::{AuditFilter, AuditPage, AuditQuery, PageRequest, StoreError};

@@ -13,6 +13,7 @@ use domain::Timestamp;
 
 use super::Store;
 use super::audit_kept::KeptTo;
+use super::blocking::blocking;
 use crate::StoreError;
 use crate::audit::days::Day;
 use crate::audit::line::Line;
@@ -252,11 +253,4 @@ fn locked<T>(log: &Mutex<AuditLog>, work: impl FnOnce(&mut AuditLog) -> T) -> T 
 
 fn column(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Files are written where waiting for them holds up nobody.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Stopping)
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use domain::Timestamp;
 
 use super::Store;
-use super::audit_export::blocking;
+use super::blocking::blocking;
 use crate::StoreError;
 use crate::audit::anchor::SignedAnchor;
 use crate::audit::kept_anchors::AnchorsFile;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::server_keys::ServerKeys;
 use sea_orm::DatabaseTransaction;
 
-use super::audit_verify::{LOOKED_UP, Said, Vouched, compare};
+use super::audit_vouched::{LOOKED_UP, Said, Vouched, compare};
 use crate::StoreError;
 use crate::audit::anchor::{Claim, Signed, SignedAnchor};
 use crate::audit::kept_anchors::KeptAnchors;

@@ -1,16 +1,15 @@
 //! The check of the audit trail in the database, and of the database against exported files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use sea_orm::DatabaseTransaction;
 
 use super::Store;
 use super::audit_files::{AuditExports, Files, PutAway};
 use super::audit_kept_verify::compare_kept;
+use super::audit_vouched::{LOOKED_UP, Said, Vouched, compare};
 use crate::StoreError;
 use crate::audit::anchor::{Claim, Signed};
-use crate::audit::chain::first_link;
-use crate::audit::hex_32;
 use crate::audit::kept_anchors::KeptAnchors;
 use crate::audit::verify::{
     AnchorCheck, AuditFault, AuditVerification, ChainCheck, CheckedFiles, Findings, verification,
@@ -20,32 +19,6 @@ use crate::rows::{audit_anchor_rows, audit_rows, audit_writer_rows};
 /// Rows that are read at once.
 const BATCH: u64 = 2_000;
 const ANCHOR_BATCH: u64 = 200;
-/// Places that are looked up at once.
-pub(super) const LOOKED_UP: usize = 100;
-
-/// What the anchors say.
-#[derive(Default)]
-pub(super) struct Vouched {
-    /// Up to which row of which writer a signed anchor agrees.
-    up_to: BTreeMap<String, u64>,
-    /// The furthest row of a writer that an anchor or a file speaks of.
-    furthest: BTreeMap<String, (u64, String)>,
-    /// Where a writer's chain ended.
-    pub(super) ends: BTreeMap<String, u64>,
-    /// Whose rows are known not to be those that somebody speaks of; once is enough.
-    rewritten: BTreeSet<String>,
-    anchors: u64,
-    pub(super) unknown_signatures: u64,
-    newest: Option<i64>,
-}
-
-/// What somebody says of a chain, and who.
-pub(super) struct Said {
-    pub(super) claim: Claim,
-    pub(super) who: String,
-    pub(super) signed: bool,
-}
-
 /// What the trail in the database is held against, beside itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HeldAgainst<'a> {
@@ -147,49 +120,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// Compares what is said of chains with what stands there.
-pub(super) async fn compare(
-    snapshot: &DatabaseTransaction,
-    said: &[Said],
-    vouched: &mut Vouched,
-    findings: &mut Findings,
-) -> Result<(), StoreError> {
-    let places: BTreeSet<_> = said
-        .iter()
-        .filter(|said| said.claim.link.sequence > 0)
-        .map(|said| (said.claim.writer_id.clone(), said.claim.link.sequence))
-        .collect();
-    let places: Vec<_> = places.into_iter().collect();
-    let stored =
-        if places.is_empty() { Vec::new() } else { audit_rows::chains_at(snapshot, &places).await? };
-    let mut at: BTreeMap<(&str, u64), Option<[u8; 32]>> = BTreeMap::new();
-    for (writer_id, sequence, chain) in &stored {
-        at.insert((writer_id, *sequence), hex_32(chain));
-    }
-    for Said { claim: Claim { writer_id, link }, who, signed } in said {
-        let stands_there = match link.sequence {
-            0 => Some(Some(first_link(writer_id).chain)),
-            sequence => at.get(&(writer_id.as_str(), sequence)).copied(),
-        };
-        let furthest = vouched.furthest.entry(writer_id.clone()).or_insert_with(|| (0, String::new()));
-        if link.sequence > furthest.0 {
-            *furthest = (link.sequence, who.clone());
-        }
-        // The chain itself tells a hole, and `furthest` a missing end.
-        let Some(chain) = stands_there else { continue };
-        if chain != Some(link.chain) {
-            if vouched.rewritten.insert(writer_id.clone()) {
-                let why = format!("the rows up to {} are not those that {who} speaks of", link.sequence);
-                findings.add(Some(writer_id), link.sequence, AuditFault::Rewritten, why);
-            }
-        } else if *signed {
-            let up_to = vouched.up_to.entry(writer_id.clone()).or_default();
-            *up_to = link.sequence.max(*up_to);
-        }
-    }
-    Ok(())
 }
 
 /// Every writer that has rows, is written down or is spoken of.

@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use crate::action::{ActionName, ActionPattern};
 use crate::conditions::KeyTest;
 use crate::context::Context;
-use crate::document::{Effect, Statement};
 use crate::glob::LetterCase;
+use crate::key_facts::Presence;
 use crate::operators::Relation;
+use crate::statement::{Effect, Statement};
 use crate::values::{Decimal, Instant, ValueType};
-use crate::vocabulary::Presence;
 
 use super::elements::nearest;
 use super::sites::{ElementSites, StatementSites};

@@ -2,9 +2,9 @@
 
 use crate::action::{ActionPattern, Actions};
 use crate::conditions::{Conditions, KeyTest};
-use crate::document::Statement;
 use crate::principal::Principals;
 use crate::resource::{ResourcePattern, Resources};
+use crate::statement::Statement;
 
 /// Whether `wide` applies to everything that `narrow` applies to, whatever their effects.
 pub(super) fn statement(wide: &Statement, narrow: &Statement) -> bool {

@@ -1,9 +1,9 @@
 //! Findings about single entries of Action, NotAction, Resource and NotResource.
 
 use crate::action::{ActionName, ActionPattern};
-use crate::document::{Effect, Statement};
 use crate::glob::{Glob, LetterCase};
 use crate::resource::Resources;
+use crate::statement::{Effect, Statement};
 
 use super::sites::{ElementSites, StatementSites};
 use super::{Lint, Linter, Severity, cover};

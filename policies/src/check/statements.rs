@@ -1,9 +1,9 @@
 //! Findings about whole statements, and about statements beside each other.
 
 use crate::action::ActionPattern;
-use crate::document::{DocumentKind, Effect, Statement};
 use crate::glob::{Glob, LetterCase};
 use crate::json::{Node, Value};
+use crate::statement::{DocumentKind, Effect, Statement};
 
 use super::sites::{Site, StatementSites};
 use super::{Lint, Linter, Severity, cover};

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use crate::action::{ActionName, ActionPattern};
-use crate::document::Statement;
 use crate::glob::LetterCase;
 use crate::principal::PrincipalPattern;
 use crate::resource::{ResourceName, ResourcePattern};
+use crate::statement::Statement;
 use crate::vocabulary::Vocabulary;
 
 use super::regions::{Bits, Budget, Pattern, Region, TooLarge, regions};

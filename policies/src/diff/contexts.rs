@@ -8,11 +8,12 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::conditions::KeyTest;
 use crate::context::Context;
-use crate::document::Statement;
 use crate::glob::LetterCase;
+use crate::key_facts::Presence;
 use crate::operators::Relation;
+use crate::statement::Statement;
 use crate::values::{AddressBlock, Decimal, Instant, ValueType};
-use crate::vocabulary::{Presence, Vocabulary};
+use crate::vocabulary::Vocabulary;
 
 use super::regions::{Bits, Budget, Pattern, TooLarge, regions};
 

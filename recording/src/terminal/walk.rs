@@ -2,7 +2,7 @@
 
 use super::event::{TerminalEventKind, TerminalSize};
 use super::segment::{DecodedSegment, decode_segment};
-use crate::content::{CheckedContent, Content, ContentError};
+use crate::content::walk::{CheckedContent, Content, ContentError};
 use crate::end::{ExitStatus, RecordingEnd};
 use crate::start::Start;
 

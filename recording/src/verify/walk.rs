@@ -2,7 +2,8 @@
 
 use super::{StreamVerification, chain_of};
 use crate::chain::{ChainValue, ContentHash};
-use crate::content::{CheckedContent, Content, content_of};
+use crate::content::content_of;
+use crate::content::walk::{CheckedContent, Content};
 use crate::manifest::{Manifest, SegmentEntry, StreamEntry, Totals};
 use crate::segment::{MAX_SEGMENT_BYTES, SegmentError, SegmentHeader};
 use crate::start::Start;

@@ -79,8 +79,8 @@ impl AppliedConfiguration {
 
 #[cfg(test)]
 mod tests {
-    use agent_protocol::enrol::ServerKey;
     use agent_protocol::keys::PrivateKey;
+    use agent_protocol::keys::ServerKey;
     use recording::{AccountId, AgentId, InstanceId, Region};
 
     use super::*;

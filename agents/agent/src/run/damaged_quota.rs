@@ -14,13 +14,10 @@ use recording::TerminalSessionToken;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::session::{Note, Session, list};
+use super::session::{DAMAGED_PREFIX, Note, Session, list};
 use super::severed;
 use crate::durable;
 use crate::state_directory::PRIVATE_MODE;
-
-/// A delivered session's folder is renamed so when some of its spool could not be read: somebody may want to look at the raw bytes.
-pub(super) const PREFIX: &str = "damaged-";
 
 /// How much is kept of all users together, and of one.
 const MOST_BYTES: u64 = 1024 * 1024 * 1024;
@@ -77,7 +74,7 @@ impl Measured {
             return None;
         };
         Some(format!(
-            "{what}: an administrator has to look at {PREFIX}* in {}, and remove them",
+            "{what}: an administrator has to look at {DAMAGED_PREFIX}* in {}, and remove them",
             spool.display()
         ))
     }
@@ -124,10 +121,10 @@ impl DamagedQuota {
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         if measured.at.is_none_or(|at| at.elapsed() >= believed_for) {
             let mut by_user = BTreeMap::new();
-            let kept = list(&self.spool, PREFIX)
-                .unwrap_or_default()
-                .into_iter()
-                .map(|(token, bytes)| (Note::find_user(&self.spool.join(format!("{PREFIX}{token}"))), bytes));
+            let kept =
+                list(&self.spool, DAMAGED_PREFIX).unwrap_or_default().into_iter().map(|(token, bytes)| {
+                    (Note::find_user(&self.spool.join(format!("{DAMAGED_PREFIX}{token}"))), bytes)
+                });
             for (user_id, bytes) in kept.chain(live()) {
                 *by_user.entry(user_id).or_default() += bytes;
             }
@@ -139,7 +136,7 @@ impl DamagedQuota {
     /// Keeps a delivered session whose spool was damaged, as far as there is room. What is kept is a copy: a recorder may live on and
     /// still hold the descriptor of what was its spool.
     pub(super) fn set_aside(&self, session: &Session, folder: &Path) -> io::Result<()> {
-        let aside = self.spool.join(format!("{PREFIX}{}", session.token()));
+        let aside = self.spool.join(format!("{DAMAGED_PREFIX}{}", session.token()));
         let mut room = {
             let measured = self.measure(Duration::ZERO, &Vec::new);
             let theirs = MOST_BYTES_OF_A_USER.saturating_sub(measured.of(session.note.user_id));
@@ -209,7 +206,7 @@ fn next_extent(file: &File, from: u64) -> io::Result<Option<(u64, u64)>> {
 
 /// For `status`: what was delivered although some of its spool could not be read.
 pub(super) fn list_kept(spool: &Path) -> Result<Vec<LocalSession>, String> {
-    let sessions = list(spool, PREFIX)?.into_iter().map(|(token, spool_bytes)| LocalSession {
+    let sessions = list(spool, DAMAGED_PREFIX)?.into_iter().map(|(token, spool_bytes)| LocalSession {
         state: SessionState::Damaged,
         reason: Some(why_kept(spool, &token)),
         terminal_session_token: token,
@@ -221,7 +218,7 @@ pub(super) fn list_kept(spool: &Path) -> Result<Vec<LocalSession>, String> {
 }
 
 fn why_kept(spool: &Path, token: &TerminalSessionToken) -> String {
-    let name = format!("{PREFIX}{token}");
+    let name = format!("{DAMAGED_PREFIX}{token}");
     let kept = format!("delivered; what could not be read is kept in {name}");
     match durable::find_json::<NotKept>(&spool.join(name).join(CUT)) {
         Ok(Some(cut)) => format!("{kept}, without {} bytes of it: {}", cut.bytes, cut.reason),

@@ -187,7 +187,8 @@ async fn deliver_what_is_there(
             let _place = agent.deliveries.acquire().await;
             seal(agent, session).await?;
             let damaged = Arc::clone(&agent.damaged);
-            on_disk(session, move |session| session.erase(&damaged)).await?;
+            on_disk(session, move |session| session.erase(|folder| damaged.set_aside(session, folder)))
+                .await?;
             return Ok(true);
         } else {
             return Ok(false);

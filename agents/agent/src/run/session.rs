@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use recording::{Start, TerminalSessionToken};
 use tokio::sync::Notify;
 
-use super::damaged_quota::DamagedQuota;
 use crate::state_directory::PRIVATE_MODE;
 use crate::{append_only, durable};
 
@@ -27,7 +26,7 @@ use progress::REFUSAL;
 use stream_spool::SEGMENTS;
 
 pub(super) use cut_record::CutRecord;
-pub(super) use folder::{TakenUp, list, take_up};
+pub(super) use folder::{DAMAGED_PREFIX, TakenUp, list, take_up};
 pub(crate) use folder::{list_spool, waiting_sessions};
 pub(super) use note::Note;
 pub(super) use progress::Progress;
@@ -124,8 +123,8 @@ impl Session {
         allocated_bytes(&self.folder)
     }
 
-    /// Erases a session that is delivered whole, or sets it aside if its spool was damaged.
-    pub(super) fn erase(&self, damaged: &DamagedQuota) -> io::Result<()> {
+    /// Erases a session that is delivered whole. One whose spool was damaged is set aside instead, with its folder.
+    pub(super) fn erase(&self, set_aside: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
         let Some(spool) = self.folder.parent() else { return Ok(()) };
         match append_only::take_off_files_in(&self.folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -133,7 +132,7 @@ impl Session {
         }
         for spool in &self.spools {
             if spool.cut_records()?.iter().any(|record| record.damaged) {
-                return damaged.set_aside(self, &self.folder);
+                return set_aside(&self.folder);
             }
         }
         let done = spool.join(format!("{DONE_PREFIX}{}", self.token()));

@@ -10,7 +10,8 @@ use std::time::Duration;
 use agent_protocol::configuration::{
     CaptureDelegation, ConfigurationReply, EffectiveConfiguration, FailurePolicy, RecordingConfiguration,
 };
-use agent_protocol::enrol::{EnrolReply, EnrolRequest, ServerKey};
+use agent_protocol::enrol::{EnrolReply, EnrolRequest};
+use agent_protocol::keys::ServerKey;
 use agent_protocol::link::{AgentMessage, ServerMessage};
 use agent_protocol::recordings::{
     Grant, GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest,

@@ -8,8 +8,8 @@ use std::path::Path;
 use domain::server_keys::ServerKeys;
 
 use super::{AnchorCheck, AuditFault, AuditVerification, ChainCheck, Findings, verification};
-use crate::audit::ChainedEvent;
 use crate::audit::anchor::{Claim, Signed, SignedAnchor};
+use crate::audit::chain::ChainedEvent;
 use crate::audit::chain::Link;
 use crate::audit::days::{ArchivedDays, Day, is_archived};
 use crate::audit::kept_anchors::KeptAnchors;

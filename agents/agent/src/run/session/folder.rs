@@ -10,11 +10,13 @@ use recording::TerminalSessionToken;
 
 use super::Session;
 use super::stream_spool::SPOOL_EXTENSION;
-use crate::run::{damaged_quota, severed};
+use crate::run::severed;
 use crate::{append_only, durable};
 
 /// A finished session's folder is renamed so before it is erased: half of a session must never look like one.
 pub(super) const DONE_PREFIX: &str = ".done-";
+/// A delivered session's folder is renamed so when some of its spool could not be read: somebody may want to look at the raw bytes.
+pub(in crate::run) const DAMAGED_PREFIX: &str = "damaged-";
 
 /// Removes a session's folder and everything in it; its spool so that nobody who holds its descriptor can go on with it.
 pub(super) fn erase_folder(folder: &Path) -> io::Result<()> {
@@ -62,7 +64,7 @@ pub(in crate::run) fn take_up(spool: &Path) -> Result<TakenUp, String> {
                 .map_err(|error| format!("{} cannot be removed: {error}", folder.display()))?;
             continue;
         }
-        if name.starts_with(damaged_quota::PREFIX) {
+        if name.starts_with(DAMAGED_PREFIX) {
             continue;
         }
         match Session::open(&folder) {
@@ -110,9 +112,7 @@ pub(in crate::run) fn list(spool: &Path, prefix: &str) -> Result<Vec<(TerminalSe
 pub(crate) fn waiting_sessions(spool: &Path) -> Result<usize, String> {
     let passing = |folder: &PathBuf| {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        [durable::TEMPORARY_PREFIX, DONE_PREFIX, damaged_quota::PREFIX]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+        [durable::TEMPORARY_PREFIX, DONE_PREFIX, DAMAGED_PREFIX].iter().any(|prefix| name.starts_with(prefix))
     };
     Ok(folders(spool)?.iter().filter(|folder| !passing(folder)).count())
 }

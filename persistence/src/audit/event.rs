@@ -1,0 +1,71 @@
+//! An event as it is written down.
+
+use domain::audit::{AuditDecision, AuditEvent};
+
+use crate::rows::column_text;
+
+/// What the column `decision` holds.
+pub(crate) const ALLOWED: &str = "allowed";
+/// See [`ALLOWED`].
+pub(crate) const DENIED: &str = "denied";
+/// See [`ALLOWED`].
+pub(crate) const NOT_ASKED: &str = "not-asked";
+
+/// The texts of a row, as they are stored: nothing is interpreted, so that what was damaged can be told too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WrittenEvent {
+    pub(crate) request_id: String,
+    pub(crate) at: i64,
+    pub(crate) account_id: String,
+    pub(crate) principal: String,
+    pub(crate) access_key_id: Option<String>,
+    pub(crate) action: String,
+    pub(crate) resource: String,
+    pub(crate) decision: String,
+    pub(crate) decided_by: Option<String>,
+    pub(crate) result: String,
+    pub(crate) source_address: Option<String>,
+    pub(crate) user_agent: String,
+    pub(crate) recording: Option<String>,
+    pub(crate) how: String,
+    /// Derived from the others; not part of the chain.
+    pub(crate) instance_id: Option<String>,
+}
+
+impl WrittenEvent {
+    /// The event as the database can keep it; the chain is over what is kept.
+    pub(crate) fn of(event: &AuditEvent) -> Self {
+        let (decision, decided_by) = decision_columns(&event.decision);
+        Self {
+            request_id: column_text(&event.request_id),
+            at: event.at.as_millis(),
+            account_id: event.account.as_str().to_owned(),
+            principal: column_text(&event.principal),
+            access_key_id: event.access_key_id.as_deref().map(column_text),
+            action: column_text(&event.action),
+            resource: column_text(&event.resource),
+            decision: decision.to_owned(),
+            decided_by: decided_by.map(column_text),
+            result: column_text(&event.result),
+            source_address: event.source_address.map(|address| address.to_string()),
+            user_agent: column_text(&event.user_agent),
+            recording: event.recording.as_deref().map(column_text),
+            how: column_text(&event.how),
+            instance_id: event.instance().map(String::from),
+        }
+    }
+
+    /// What [`AuditEvent::instance`] says of these texts.
+    pub(crate) fn derived_instance(&self) -> Option<String> {
+        domain::audit::instance_of(&self.resource, &self.account_id).map(String::from)
+    }
+}
+
+/// What of the decision stands in which column.
+fn decision_columns(decision: &AuditDecision) -> (&'static str, Option<&str>) {
+    match decision {
+        AuditDecision::Allowed { by } => (ALLOWED, Some(by)),
+        AuditDecision::Denied { by } => (DENIED, by.as_deref()),
+        AuditDecision::NotAsked => (NOT_ASKED, None),
+    }
+}
