@@ -12,6 +12,7 @@ mod http;
 mod large_targets;
 mod lifecycle;
 mod log;
+mod order;
 mod pipelining;
 mod policies;
 mod policy_tools;

@@ -1,0 +1,178 @@
+//! Which error is told first (DECISIONS G1): that of the parameters' shape, then of what the call is about, then the denial, and
+//! to those alone who are permitted that of what the other parameters mean.
+
+use domain::actions::{CATALOGUE, Door};
+
+use crate::http::Reply;
+use crate::service::Service;
+use crate::signing::{Call, Key};
+
+type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+
+/// What is wrong with what the call is about, or with what decides: everybody is told.
+const BEFORE_POLICY: &[Case] = &[
+    ("SetInstanceRecordConfig", &[("Enabled", "true"), ("InstanceId", "nodash")], "InvalidInstanceId"),
+    ("GetInstanceRecordConfig", &[("InstanceId", "nodash")], "InvalidInstanceId"),
+    ("ListInstanceRecords", &[("InstanceId", "nodash")], "InvalidInstanceId"),
+    (
+        "ViewInstanceRecords",
+        &[("InstanceId", "nodash"), ("TerminalSessionToken", "none")],
+        "InvalidInstanceId",
+    ),
+    ("CreateAgentJoinToken", &[("InstanceId", "no instance")], "InvalidInstanceId"),
+    ("ListAuditEvents", &[("InstanceId", "nodash"), ("Decision", "maybe")], "InvalidInstanceId"),
+    ("VerifyAgentRecordings", &[("InstanceId", "nodash"), ("AgentId", "none")], "InvalidInstanceId"),
+    ("SimulatePolicy", &[("Actions", "none"), ("StoredPrincipal", "ana")], "InvalidStoredPrincipal"),
+    ("CreateUser", &[("UserName", "a b")], "InvalidParameter.UserName"),
+    ("UpdateUser", &[("UserName", "ana"), ("NewUserName", "a b")], "InvalidParameter.NewUserName"),
+    ("UpdateGroup", &[("GroupName", "a b"), ("NewGroupName", "a b")], "InvalidParameter.GroupName"),
+    ("AddUserToGroup", &[("UserName", "ana"), ("GroupName", "a b")], "InvalidParameter.GroupName"),
+    (
+        "UpdateAccessKey",
+        &[("UserName", "a b"), ("UserAccessKeyId", "?"), ("Status", "?")],
+        "InvalidParameter.UserName",
+    ),
+    (
+        "CreateRole",
+        &[("RoleName", "a b"), ("AssumeRolePolicyDocument", "{}"), ("Tag", "[1]")],
+        "InvalidParameter.Tag",
+    ),
+    (
+        "CreateRole",
+        &[("RoleName", "a b"), ("AssumeRolePolicyDocument", "{}"), ("AllowConsoleLogin", "true")],
+        "InvalidParameter.AllowConsoleLogin",
+    ),
+    ("CreatePolicy", &[("PolicyName", "a b"), ("PolicyDocument", "{}")], "InvalidParameter.PolicyName"),
+    ("ListPolicies", &[("Tag", "[1]"), ("PolicyType", "None")], "InvalidParameter.Tag"),
+    (
+        "AttachPolicyToUser",
+        &[("UserName", "a b"), ("PolicyType", "None"), ("PolicyName", "p")],
+        "InvalidParameter.UserName",
+    ),
+    (
+        "DetachPolicyFromGroup",
+        &[("GroupName", "g"), ("PolicyType", "None"), ("PolicyName", "p"), ("ResourceGroupId", "rg")],
+        "InvalidParameter.PolicyType",
+    ),
+    (
+        "AttachPolicyToRole",
+        &[("RoleName", "r"), ("PolicyType", "Custom"), ("PolicyName", "p"), ("ResourceGroupId", "rg")],
+        "InvalidParameter.ResourceGroupId",
+    ),
+    ("ListPoliciesForRole", &[("RoleName", "a b")], "InvalidParameter.RoleName"),
+    (
+        "GetPolicyVersion",
+        &[("PolicyType", "None"), ("PolicyName", "p"), ("VersionId", "1")],
+        "InvalidParameter.PolicyType",
+    ),
+    ("AssumeRole", &[("RoleArn", "reader"), ("RoleSessionName", "a b")], "InvalidParameter.RoleArn"),
+    ("AssumeRole", &[("RoleArn", READER), ("RoleSessionName", "a b")], "InvalidParameter.RoleSessionName"),
+    (
+        "AssumeRole",
+        &[("RoleArn", READER), ("RoleSessionName", "ana"), ("Policy", "{}"), ("ExternalId", " ")],
+        "InvalidParameter.PolicyGrammar",
+    ),
+    (
+        "AssumeRole",
+        &[("RoleArn", READER), ("RoleSessionName", "ana"), ("SourceIdentity", " ")],
+        "InvalidParameter.SourceIdentity",
+    ),
+];
+
+const READER: &str = "acs:ram::1609982529000000:role/reader";
+
+/// What is wrong with the rest: those who are permitted are told.
+const AFTER_POLICY: &[Case] = &[
+    (
+        "SetInstanceRecordConfig",
+        &[("Enabled", "false"), ("InstanceId", "i-one"), ("ResourceRegionId", "?")],
+        "InvalidResourceRegionId",
+    ),
+    (
+        "SetInstanceRecordConfig",
+        &[("Enabled", "false"), ("InstanceId", "i-one"), ("ExpirationDays", "0")],
+        "InvalidExpirationDays",
+    ),
+    ("ListInstanceRecords", &[("PageNumber", "2"), ("NextToken", "token")], "InvalidNextToken"),
+    (
+        "ViewInstanceRecords",
+        &[("InstanceId", "i-one"), ("TerminalSessionToken", "none")],
+        "InvalidTerminalSessionToken.NotFound",
+    ),
+    ("CreateAgentJoinToken", &[("InstanceId", "i-one"), ("TtlSeconds", "1")], "InvalidTtlSeconds"),
+    ("ListAuditEvents", &[("Decision", "maybe")], "InvalidDecision"),
+    ("ListAuditEvents", &[("StartTime", "today")], "InvalidStartTime"),
+    ("VerifyAgentRecordings", &[("AgentId", "none")], "InvalidAgentId"),
+    ("ValidatePolicy", &[("PolicyDocument", "{}"), ("PolicyKind", "?")], "InvalidPolicyKind"),
+    ("SimulatePolicy", &[("Actions", "none")], "InvalidActions"),
+    ("CreateLoginProfile", &[("UserName", "ana"), ("Password", "short")], "InvalidParameter.Password"),
+    ("UpdateLoginProfile", &[("UserName", "ana"), ("Password", "short")], "InvalidParameter.Password"),
+    (
+        "UpdateAccessKey",
+        &[("UserName", "ana"), ("UserAccessKeyId", "?"), ("Status", "?")],
+        "InvalidParameter.UserAccessKeyId",
+    ),
+    (
+        "UpdateAccessKey",
+        &[("UserName", "ana"), ("UserAccessKeyId", "TMP.1"), ("Status", "?")],
+        "InvalidParameter.Status",
+    ),
+    ("DeleteAccessKey", &[("UserName", "ana"), ("UserAccessKeyId", "?")], "InvalidParameter.UserAccessKeyId"),
+    (
+        "GetAccessKeyLastUsed",
+        &[("UserName", "ana"), ("UserAccessKeyId", "?")],
+        "InvalidParameter.UserAccessKeyId",
+    ),
+    (
+        "CreatePolicyVersion",
+        &[("PolicyName", "p"), ("PolicyDocument", "{}"), ("RotateStrategy", "?")],
+        "InvalidParameter.RotateStrategy",
+    ),
+    ("SetDefaultPolicyVersion", &[("PolicyName", "p"), ("VersionId", "1")], "InvalidParameter.VersionId"),
+    ("DeletePolicyVersion", &[("PolicyName", "p"), ("VersionId", "v01")], "InvalidParameter.VersionId"),
+    (
+        "GetPolicyVersion",
+        &[("PolicyType", "Custom"), ("PolicyName", "p"), ("VersionId", "1")],
+        "InvalidParameter.VersionId",
+    ),
+    ("ListPolicies", &[("PolicyType", "None")], "InvalidParameter.PolicyType"),
+    (
+        "DecodeDiagnosticMessage",
+        &[("EncodedDiagnosticMessage", "none")],
+        "InvalidParameter.EncodedDiagnosticMessage",
+    ),
+    (
+        "AssumeRole",
+        &[("RoleArn", READER), ("RoleSessionName", "ana"), ("DurationSeconds", "1")],
+        "InvalidParameter.DurationSeconds",
+    ),
+];
+
+fn call(service: &Service, key: &Key, action: &str, parameters: &[(&str, &str)]) -> Reply {
+    let entry = CATALOGUE.iter().find(|entry| entry.door == Door::Wire && entry.name == action).unwrap();
+    let version = entry.product.version().to_owned();
+    let call = Call { version, ..Call::new(action, parameters, service.now()) };
+    call.signed_v3(key, service.address).send(service.address)
+}
+
+#[test]
+fn what_a_parameter_means_is_told_to_those_alone_who_are_permitted_unless_it_says_what_the_call_is_about() {
+    let service = Service::start();
+    let everything = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+    let (permitted, denied) = (service.user("permitted", &[everything]), service.user("denied", &[]));
+    let trust = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"RAM":"acs:ram::1609982529000000:root"}}]}"#;
+    let role = [("RoleName", "reader"), ("AssumeRolePolicyDocument", trust)];
+    assert_eq!(call(&service, &permitted, "CreateRole", &role).status, 200);
+    let before = service.state();
+    for (action, parameters, code) in BEFORE_POLICY {
+        for key in [&permitted, &denied] {
+            assert_eq!(call(&service, key, action, parameters).code(), *code, "{action} {parameters:?}");
+        }
+    }
+    for (action, parameters, code) in AFTER_POLICY {
+        assert_eq!(call(&service, &permitted, action, parameters).code(), *code, "{action} {parameters:?}");
+        let refused = call(&service, &denied, action, parameters).code();
+        assert!(["Forbidden.RAM", "NoPermission"].contains(&refused.as_str()), "{action}: {refused}");
+    }
+    assert_eq!(service.state(), before);
+}
