@@ -14,12 +14,13 @@ mod verify_agent_recordings;
 mod view_instance_records;
 
 use domain::actions as catalogue;
+use domain::gate::Resource;
 use domain::record_config::InstanceSelector;
 use domain::{InstanceId, InvalidIdentifier, Timestamp};
 use openapi::error_codes::WireError;
 use persistence::{PageRequest, StoreError};
 
-use crate::dispatch::Registered;
+use crate::dispatch::{Call, Registered};
 use crate::errors::ActionError;
 
 /// Every action that dispatch can call, in one list for each product or part of it.
@@ -47,6 +48,30 @@ fn one_instance(text: &str) -> Result<InstanceId, WireError> {
 fn selector(text: &str) -> Result<InstanceSelector, WireError> {
     InstanceSelector::parse(text)
         .map_err(|error| WireError::invalid("InstanceId", format_args!("it is *, or {}", rule(&error))))
+}
+
+/// One instance or all of them, as policies are asked about them.
+async fn selected(call: &Call<'_>, selector: &InstanceSelector) -> Result<Resource, ActionError> {
+    match selector {
+        InstanceSelector::One(instance) => call.instance(instance.clone()).await,
+        InstanceSelector::All => Ok(Resource::AllInstances { region: call.hansard.settings.region.clone() }),
+    }
+}
+
+/// Which instance a filter of a list names; `None` when it names none or all of them.
+fn only_instance(text: Option<&str>) -> Result<Option<InstanceId>, WireError> {
+    Ok(match text.map(selector).transpose()? {
+        Some(InstanceSelector::One(instance)) => Some(instance),
+        Some(InstanceSelector::All) | None => None,
+    })
+}
+
+/// What is asked about the instance that a filter names, or about nothing in particular.
+async fn filtered(call: &Call<'_>, only: Option<&InstanceId>) -> Result<Resource, ActionError> {
+    match only {
+        Some(instance) => call.instance(instance.clone()).await,
+        None => Ok(Resource::Everything),
+    }
 }
 
 fn invalid(parameter: &'static str, error: &InvalidIdentifier) -> WireError {

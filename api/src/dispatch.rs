@@ -1,4 +1,4 @@
-//! The steps of an RPC call on the road of every call ([`crate::road`]): find the action, read its parameters, locate what
+//! The steps of an RPC call on the road of every call ([`crate::road`]): find the action, read its input once, locate what
 //! it is about, ask the gate, run it. No action can leave it: an action is a type of the catalogue, only the gate
 //! makes its grant, and the store demands that grant.
 
@@ -15,6 +15,7 @@ use domain::{InstanceId, TerminalSessionToken, Timestamp};
 use futures_util::future::LocalBoxFuture;
 use openapi::error_codes::{ErrorCode, WireError};
 use persistence::StoreError;
+use policies::PolicySet;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use validator::Validate;
@@ -42,30 +43,49 @@ pub(crate) struct Call<'h> {
 
 /// One action of the wire. Implemented for the catalogue's own types, so that nothing outside it can be one.
 pub(crate) trait RpcAction: Action + Sized {
-    /// Its parameters.
+    /// Its parameters, as they stand on the wire.
     type Request: DeserializeOwned + Validate;
+    /// What the parameters mean.
+    type Input;
     /// Its reply.
     type Reply: Serialize;
 
-    /// Says what the call is about, from its parameters alone or from where the instance is known to be.
-    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError>;
+    /// Reads what the parameters mean, once. An error that it returns is told before policies are asked. An error that
+    /// only a permitted caller may be told stands in the input, as [`Deferred`].
+    fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError>;
+
+    /// Says what the call is about, from its input alone or from what is stored about the thing that it names.
+    async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError>;
 
     /// The recording that the call names, for the audit row of a refusal too.
-    fn recording(_: &Self::Request) -> Option<TerminalSessionToken> {
+    fn recording(_: &Self::Input) -> Option<TerminalSessionToken> {
         None
-    }
-
-    /// The policies that decide: the caller's, and where the call is about somebody else's too, those.
-    async fn policies(call: &Call<'_>, _: &Resource) -> Result<PrincipalPolicies, ActionError> {
-        Ok(call.hansard.store.policies_of(call.principal()).await?)
     }
 
     /// Does it.
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError>;
+}
+
+/// A part of an input that was read before the caller was permitted, and whose error is told only after that
+/// (DECISIONS G1).
+pub(crate) type Deferred<T, E = WireError> = Result<T, E>;
+
+/// What a call is about.
+pub(crate) struct Located {
+    /// As policies are asked about it.
+    pub(crate) resource: Resource,
+    /// The trust policy of the role that is to be assumed, which must allow it beside the caller's own policies.
+    pub(crate) trust: Option<PolicySet>,
+}
+
+impl From<Resource> for Located {
+    fn from(resource: Resource) -> Self {
+        Self { resource, trust: None }
+    }
 }
 
 impl Call<'_> {
@@ -193,16 +213,21 @@ async fn road<A: RpcAction>(
 ) -> Result<HttpResponse, ActionError> {
     let name = A::ENTRY.name;
     let steps = async |about: &mut About| {
-        let asked = openapi::parameters::read::<A::Request>(parameters)
+        let request = openapi::parameters::read::<A::Request>(parameters)
             .map_err(|error| error.in_words_of(A::ENTRY.product))?;
-        about.recording = A::recording(&asked).map(|token| token.to_string());
-        let resource = A::locate(call, &asked).await?;
+        let input = A::read(call.principal(), request)?;
+        about.recording = A::recording(&input).map(|token| token.to_string());
+        let Located { resource, trust } = A::locate(call, &input).await?;
         about.resource = resource.arn(call.principal().account());
-        let policies = A::policies(call, &resource).await?;
+        let policies = call.hansard.store.policies_of(call.principal()).await?;
+        let policies = match trust {
+            Some(trust) => policies.with_trust(trust),
+            None => policies,
+        };
         let resource = call.with_candidates(&A::ENTRY, resource, &policies).await?;
         let granted = call.caller.authorize::<A>(resource, &policies, about);
         let granted = granted.map_err(|denied| Denial::sealed(denied, &call.hansard.keys))?;
-        A::run(call, granted, asked).await.inspect_err(|error| {
+        A::run(call, granted, input).await.inspect_err(|error| {
             // An action can ask for a second permission.
             if let ActionError::Denied(denial) = error {
                 about.decision = AuditDecision::Denied { by: denial.denied.by.clone() };

@@ -3,36 +3,43 @@
 use domain::actions::CreateAgentJoinToken;
 use domain::agent::{InstancePattern, JoinToken, JoinTokenLifetime, JoinTokenSecret};
 use domain::gate::{Granted, InstanceFacts, Resource};
+use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::workbench::{CreateAgentJoinTokenReply, CreateAgentJoinTokenRequest, Envelope};
 use persistence::JoinTokenIssued;
 
 use super::wire_time;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for CreateAgentJoinToken {
     type Request = CreateAgentJoinTokenRequest;
+    type Input = Input;
     type Reply = CreateAgentJoinTokenReply;
 
-    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        match pattern(asked)?.as_instance() {
-            Some(instance) => call.instance(instance).await,
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(Input {
+            instances: pattern(&request)?,
+            lifetime: lifetime(&request),
+            permits_replace: request.replace.unwrap_or(false),
+        })
+    }
+
+    async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        let resource = match input.instances.as_instance() {
+            Some(instance) => call.instance(instance).await?,
             // A pattern could name any instance, so it is asked about as all of them are.
-            None => Ok(Resource::AllInstances { region: call.hansard.settings.region.clone() }),
-        }
+            None => Resource::AllInstances { region: call.hansard.settings.region.clone() },
+        };
+        Ok(resource.into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let lifetime = match asked.ttl_seconds {
-            None => JoinTokenLifetime::DEFAULT,
-            Some(seconds) => JoinTokenLifetime::from_seconds(seconds)
-                .map_err(|_| WireError::invalid("TtlSeconds", "it is a whole number from 60 to 604800"))?,
-        };
+        let lifetime = input.lifetime?;
         let region = match granted.resource() {
             Resource::Instance(InstanceFacts { region, .. }) | Resource::AllInstances { region } => {
                 region.clone()
@@ -44,8 +51,8 @@ impl RpcAction for CreateAgentJoinToken {
             hash: secret.hash(),
             account: granted.account().clone(),
             region,
-            instances: pattern(&asked)?,
-            permits_replace: asked.replace.unwrap_or(false),
+            instances: input.instances,
+            permits_replace: input.permits_replace,
             created_by: granted.principal().arn(),
             created_at: call.now(),
             expires_at: lifetime.counted_from(call.now()),
@@ -65,7 +72,22 @@ impl RpcAction for CreateAgentJoinToken {
     }
 }
 
-fn pattern(asked: &CreateAgentJoinTokenRequest) -> Result<InstancePattern, WireError> {
+/// The token that is wanted.
+pub(crate) struct Input {
+    instances: InstancePattern,
+    lifetime: Deferred<JoinTokenLifetime>,
+    permits_replace: bool,
+}
+
+fn lifetime(request: &CreateAgentJoinTokenRequest) -> Result<JoinTokenLifetime, WireError> {
+    match request.ttl_seconds {
+        None => Ok(JoinTokenLifetime::DEFAULT),
+        Some(seconds) => JoinTokenLifetime::from_seconds(seconds)
+            .map_err(|_| WireError::invalid("TtlSeconds", "it is a whole number from 60 to 604800")),
+    }
+}
+
+fn pattern(request: &CreateAgentJoinTokenRequest) -> Result<InstancePattern, WireError> {
     let rule = "it is an instance id such as i-web1, or a pattern of one with * and ?";
-    InstancePattern::parse(&asked.instance_id).map_err(|_| WireError::invalid("InstanceId", rule))
+    InstancePattern::parse(&request.instance_id).map_err(|_| WireError::invalid("InstanceId", rule))
 }

@@ -1,35 +1,36 @@
 //! GetInstanceRecordConfig: the configuration that holds, the instance's own or that of `*`.
 
 use domain::actions::GetInstanceRecordConfig;
-use domain::gate::{Granted, Resource};
+use domain::gate::Granted;
+use domain::principal::Principal;
 use domain::record_config::{InstanceSelector, RecordConfig};
+use openapi::error_codes::WireError;
 use openapi::workbench::{
     Envelope, GetInstanceRecordConfigReply, GetInstanceRecordConfigRequest, RecordConfigRoot,
 };
 
-use super::selector;
-use crate::dispatch::{Call, Done, RpcAction};
+use super::{selected, selector};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetInstanceRecordConfig {
     type Request = GetInstanceRecordConfigRequest;
+    type Input = InstanceSelector;
     type Reply = GetInstanceRecordConfigReply;
 
-    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        match selector(&asked.instance_id)? {
-            InstanceSelector::One(instance) => call.instance(instance).await,
-            InstanceSelector::All => {
-                Ok(Resource::AllInstances { region: call.hansard.settings.region.clone() })
-            }
-        }
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        selector(&request.instance_id)
+    }
+
+    async fn locate(call: &Call<'_>, selector: &Self::Input) -> Result<Located, ActionError> {
+        Ok(selected(call, selector).await?.into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        selector: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let selector = selector(&asked.instance_id)?;
         let effective = call.hansard.store.effective_record_config(&granted, &selector).await?;
         let was_set = effective.config.is_some();
         Ok(Done::read(GetInstanceRecordConfigReply {

@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use domain::actions::ListAgents;
 use domain::agent::Agent;
-use domain::gate::{Granted, Resource};
+use domain::gate::Granted;
+use domain::principal::Principal;
 use domain::recording_continuity::Absence;
 use domain::waiting::WaitingRecordings;
+use openapi::error_codes::WireError;
 use openapi::workbench::{
     AgentCapability, AgentItem, AgentPage, Envelope, ListAgentsReply, ListAgentsRequest,
 };
-use persistence::MissingCounts;
+use persistence::{MissingCounts, PageRequest};
 
 use super::{page, wire_count, wire_time};
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 /// An agent is online when it was heard within this time. A link that is silent for 45 s is dead.
@@ -21,22 +23,31 @@ const ONLINE_WITHIN: Duration = Duration::from_secs(60);
 
 impl RpcAction for ListAgents {
     type Request = ListAgentsRequest;
+    type Input = Input;
     type Reply = ListAgentsReply;
 
-    async fn locate(call: &Call<'_>, _: &Self::Request) -> Result<Resource, ActionError> {
-        call.list(None, false).await
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(Input {
+            page: page(request.page_number, request.page_size, None)?,
+            include_replaced: request.include_replaced.unwrap_or(false),
+        })
+    }
+
+    async fn locate(call: &Call<'_>, _: &Self::Input) -> Result<Located, ActionError> {
+        Ok(call.list(None, false).await?.into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let waiting = call.hansard.store.list_waiting(&granted).await?;
-        let (store, page) = (&call.hansard.store, page(asked.page_number, asked.page_size, None)?);
-        let page = match asked.include_replaced {
-            Some(true) => store.list_agents_ever(&granted, page).await?,
-            Some(false) | None => store.list_agents(&granted, page).await?,
+        let store = &call.hansard.store;
+        let page = if input.include_replaced {
+            store.list_agents_ever(&granted, input.page).await?
+        } else {
+            store.list_agents(&granted, input.page).await?
         };
         let shown: Vec<_> = page.agents.iter().map(|agent| &agent.id).collect();
         let missing = store.count_missing_recordings(&granted, &shown).await?;
@@ -48,6 +59,12 @@ impl RpcAction for ListAgents {
             },
         }))
     }
+}
+
+/// Which agents are wanted.
+pub(crate) struct Input {
+    page: PageRequest,
+    include_replaced: bool,
 }
 
 fn item(call: &Call<'_>, agent: &Agent, missing: &MissingCounts, waiting: &[WaitingRecordings]) -> AgentItem {

@@ -1,38 +1,39 @@
 //! ListAuditEvents: what was asked of the account, or about one instance, newest first.
 
-use domain::Timestamp;
 use domain::actions::ListAuditEvents;
-use domain::gate::{Granted, Resource};
-use domain::record_config::InstanceSelector;
+use domain::gate::Granted;
+use domain::principal::Principal;
+use domain::{InstanceId, Timestamp};
 use openapi::error_codes::WireError;
 use openapi::workbench::{
     AuditEventItem, AuditEventPage, Envelope, ListAuditEventsReply, ListAuditEventsRequest,
 };
 use persistence::{AuditFilter, AuditQuery, DecisionKind};
 
-use super::{list_refused, page, selector};
-use crate::dispatch::{Call, Done, RpcAction};
+use super::{filtered, list_refused, only_instance, page};
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListAuditEvents {
     type Request = ListAuditEventsRequest;
+    type Input = Input;
     type Reply = ListAuditEventsReply;
 
-    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        match asked.instance_id.as_deref().map(selector).transpose()? {
-            Some(InstanceSelector::One(instance)) => call.instance(instance).await,
-            Some(InstanceSelector::All) | None => Ok(Resource::Everything),
-        }
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(Input { instance: only_instance(request.instance_id.as_deref())?, query: query(request) })
+    }
+
+    async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        Ok(filtered(call, input.instance.as_ref()).await?.into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let query =
-            AuditQuery { filter: filter(&asked)?, page: page(None, asked.page_size, asked.next_token)? };
-        let page = call.hansard.store.list_audit_events(&granted, &query).await.map_err(list_refused)?;
+        let page =
+            call.hansard.store.list_audit_events(&granted, &input.query?).await.map_err(list_refused)?;
         Ok(Done::read(ListAuditEventsReply {
             envelope: Envelope::ok(call.request_id().as_str()),
             root: AuditEventPage {
@@ -43,23 +44,30 @@ impl RpcAction for ListAuditEvents {
     }
 }
 
-fn filter(asked: &ListAuditEventsRequest) -> Result<AuditFilter, WireError> {
-    let decision = asked.decision.as_deref().map(decision).transpose()?;
-    let from = asked.start_time.as_deref().map(|text| time("StartTime", text)).transpose()?;
-    let until = asked.end_time.as_deref().map(|text| time("EndTime", text)).transpose()?;
+/// Which rows of the trail are wanted.
+pub(crate) struct Input {
+    instance: Option<InstanceId>,
+    query: Deferred<AuditQuery>,
+}
+
+fn query(request: ListAuditEventsRequest) -> Result<AuditQuery, WireError> {
+    let decision = request.decision.as_deref().map(decision).transpose()?;
+    let from = request.start_time.as_deref().map(|text| time("StartTime", text)).transpose()?;
+    let until = request.end_time.as_deref().map(|text| time("EndTime", text)).transpose()?;
     if let (Some(from), Some(until)) = (from, until)
         && from >= until
     {
         return Err(WireError::invalid("EndTime", "it is later than StartTime"));
     }
-    Ok(AuditFilter {
-        principal: asked.principal.clone(),
-        action: asked.event_action.clone(),
-        resource: asked.resource.clone(),
+    let filter = AuditFilter {
+        principal: request.principal,
+        action: request.event_action,
+        resource: request.resource,
         decision,
         from,
         until,
-    })
+    };
+    Ok(AuditQuery { filter, page: page(None, request.page_size, request.next_token)? })
 }
 
 fn decision(text: &str) -> Result<DecisionKind, WireError> {

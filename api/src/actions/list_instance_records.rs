@@ -1,40 +1,45 @@
 //! ListInstanceRecords: recordings of one instance or of all, newest first.
 
+use domain::InstanceId;
 use domain::actions::ListInstanceRecords;
-use domain::gate::{Granted, Resource};
-use domain::record_config::InstanceSelector;
+use domain::gate::Granted;
+use domain::principal::Principal;
 use domain::recording_life::{Recording, RecordingState, SessionEnd, WireStatus};
 use domain::waiting::WaitingRecordings;
+use openapi::error_codes::WireError;
 use openapi::workbench::{
     Envelope, ListInstanceRecordsReply, ListInstanceRecordsRequest, RecordItem, RecordPage, WaitingItem,
 };
-use persistence::RecordingQuery;
+use persistence::{PageRequest, RecordingQuery};
 
-use super::{list_refused, page, selector, wire_count, wire_time};
-use crate::dispatch::{Call, Done, RpcAction};
+use super::{list_refused, only_instance, page, wire_count, wire_time};
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListInstanceRecords {
     type Request = ListInstanceRecordsRequest;
+    type Input = Input;
     type Reply = ListInstanceRecordsReply;
 
-    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        match asked.instance_id.as_deref().map(selector).transpose()? {
-            Some(InstanceSelector::One(instance)) => call.list(Some(instance), true).await,
-            Some(InstanceSelector::All) | None => call.list(None, true).await,
-        }
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(Input {
+            instance: only_instance(request.instance_id.as_deref())?,
+            include_expired: request.include_expired.unwrap_or(false),
+            page: page(request.page_number, request.page_size, request.next_token),
+        })
+    }
+
+    async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        Ok(call.list(input.instance.clone(), true).await?.into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let query = RecordingQuery {
-            include_expired: asked.include_expired.unwrap_or(false),
-            page: page(asked.page_number, asked.page_size, asked.next_token)?,
-            now: call.now(),
-        };
+        let Input { include_expired, page, .. } = input;
+        let query = RecordingQuery { include_expired, page: page?, now: call.now() };
         let waiting = call.hansard.store.list_waiting(&granted).await?;
         let page = call.hansard.store.list_recordings(&granted, query).await.map_err(list_refused)?;
         Ok(Done::read(ListInstanceRecordsReply {
@@ -47,6 +52,13 @@ impl RpcAction for ListInstanceRecords {
             next_token: page.next_token,
         }))
     }
+}
+
+/// Which recordings are wanted.
+pub(crate) struct Input {
+    instance: Option<InstanceId>,
+    include_expired: bool,
+    page: Deferred<PageRequest>,
 }
 
 fn item(call: &Call<'_>, recording: &Recording) -> RecordItem {

@@ -1,17 +1,18 @@
 //! SetInstanceRecordConfig: switches recording on or off, for one instance or for `*`.
 
-use domain::Region;
 use domain::actions::SetInstanceRecordConfig;
 use domain::expiration::ExpirationDays;
-use domain::gate::{Granted, Resource};
+use domain::gate::Granted;
+use domain::principal::Principal;
 use domain::record_config::{self, DesiredRecordConfig, InstanceSelector};
 use domain::storage_target::{RecordStorageTarget, StorageTargetRefused};
+use domain::{AccountId, Region};
 use openapi::error_codes::WireError;
 use openapi::workbench::{Envelope, SetInstanceRecordConfigReply, SetInstanceRecordConfigRequest};
 use persistence::StoreError;
 
-use super::{invalid, selector};
-use crate::dispatch::{Call, Done, RpcAction};
+use super::{invalid, selected, selector};
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 /// How often a change is decided anew when another call changed the same configuration meanwhile.
@@ -19,24 +20,28 @@ const ATTEMPTS: u32 = 5;
 
 impl RpcAction for SetInstanceRecordConfig {
     type Request = SetInstanceRecordConfigRequest;
+    type Input = Input;
     type Reply = SetInstanceRecordConfigReply;
 
-    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        match selector(&asked.instance_id)? {
-            InstanceSelector::One(instance) => call.instance(instance).await,
-            // The gate refuses it too when an explicit Deny could match one instance (DECISIONS I4).
-            InstanceSelector::All => {
-                Ok(Resource::AllInstances { region: call.hansard.settings.region.clone() })
-            }
-        }
+    fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        let selector = selector(&request.instance_id)?;
+        let settings = settings(caller.account(), &request);
+        Ok(Input { selector, enabled: request.enabled, settings })
+    }
+
+    async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        // The gate refuses `*` too when an explicit Deny could match one instance (DECISIONS I4).
+        Ok(selected(call, &input.selector).await?.into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let desired = desired(&granted, &asked)?;
+        let Input { selector, enabled, settings } = input;
+        let (target, expiration) = settings?;
+        let desired = DesiredRecordConfig { selector, enabled, target, expiration };
         let settings = &call.hansard.settings;
         let default = settings
             .default_target
@@ -74,17 +79,24 @@ impl RpcAction for SetInstanceRecordConfig {
     }
 }
 
-/// Reads what the parameters mean. All of it is checked, also when recording is switched off.
-fn desired(
-    granted: &Granted<SetInstanceRecordConfig>,
-    asked: &SetInstanceRecordConfigRequest,
-) -> Result<DesiredRecordConfig, ActionError> {
-    let resource_region = match &asked.resource_region_id {
+/// The change that is wanted.
+pub(crate) struct Input {
+    selector: InstanceSelector,
+    enabled: bool,
+    settings: Deferred<Settings, ActionError>,
+}
+
+/// Where recordings are kept and for how long; `None` leaves it unchanged.
+type Settings = (Option<RecordStorageTarget>, Option<ExpirationDays>);
+
+/// All of it is checked, also when recording is switched off.
+fn settings(account: &AccountId, request: &SetInstanceRecordConfigRequest) -> Result<Settings, ActionError> {
+    let resource_region = match &request.resource_region_id {
         Some(region) => Some(Region::parse(region).map_err(|error| invalid("ResourceRegionId", &error))?),
         None => None,
     };
-    let target = match &asked.record_storage_target {
-        Some(target) => Some(RecordStorageTarget::parse(target, granted.account())?),
+    let target = match &request.record_storage_target {
+        Some(target) => Some(RecordStorageTarget::parse(target, account)?),
         None => None,
     };
     if let (Some(region), Some(target)) = (&resource_region, &target)
@@ -92,7 +104,7 @@ fn desired(
     {
         return Err(StorageTargetRefused::Region { why: "its region and ResourceRegionId differ" }.into());
     }
-    let expiration = match asked.expiration_days {
+    let expiration = match request.expiration_days {
         Some(days) => Some(ExpirationDays::new(days.into()).map_err(|_| {
             WireError::invalid(
                 "ExpirationDays",
@@ -101,10 +113,5 @@ fn desired(
         })?),
         None => None,
     };
-    Ok(DesiredRecordConfig {
-        selector: selector(&asked.instance_id)?,
-        enabled: asked.enabled,
-        target,
-        expiration,
-    })
+    Ok((target, expiration))
 }

@@ -11,13 +11,14 @@ use domain::actions::{
 };
 use domain::gate::{self, Denied, Granted, IdentityResource, Resource};
 use domain::policy_bearer::PolicyBearer;
+use domain::principal::Principal;
 use domain::vocabulary::vocabulary;
 use openapi::error_codes::WireError;
 use openapi::workbench::{Envelope, PolicySimulation, SimulatePolicyReply, SimulatePolicyRequest};
 use policies::{Context, Draft, Drafts, Layers, NamedContext};
 
 use crate::diagnostics::Denial;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::limits::turns::PATIENCE;
 use openapi::policy_tools::{self, ANYBODY, NotSimulated, SimulationQuestions};
@@ -35,22 +36,28 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 impl RpcAction for SimulatePolicy {
     type Request = SimulatePolicyRequest;
+    type Input = Input;
     type Reply = SimulatePolicyReply;
 
+    fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(Input { stored: stored(caller.account(), request.stored_principal.as_deref())?, request })
+    }
+
     /// The principal whose stored policies are asked; drafts are about nothing that is here.
-    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(match stored(call.principal().account(), asked)? {
+    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        let resource = match &input.stored {
             Some(bearer) => Resource::Identity(vec![bearer.resource()]),
             None => Resource::Everything,
-        })
+        };
+        Ok(resource.into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let bearer = stored(granted.account(), &asked)?;
+        let Input { stored: bearer, request: asked } = input;
         let present = match &bearer {
             Some(bearer) => {
                 may_read_policies(call, &granted, bearer).await?;
@@ -75,6 +82,14 @@ impl RpcAction for SimulatePolicy {
             .map_err(|panic| ActionError::unexpected("a simulation ended early", panic))??;
         Ok(Done::read(SimulatePolicyReply { envelope: Envelope::ok(call.request_id().as_str()), root }))
     }
+}
+
+/// What is to be simulated.
+pub(crate) struct Input {
+    /// The principal whose stored policies are asked.
+    stored: Option<PolicyBearer>,
+    /// The rest, which can be long: it is read when it is the call's turn, where blocking is allowed.
+    request: SimulatePolicyRequest,
 }
 
 /// Tells the work when its caller has left or has waited long enough.
@@ -119,8 +134,8 @@ async fn may_read_policies(
 }
 
 /// The stored principal that is named, by its ARN or by what follows the account in it.
-fn stored(account: &AccountId, asked: &SimulatePolicyRequest) -> Result<Option<PolicyBearer>, WireError> {
-    let Some(text) = &asked.stored_principal else { return Ok(None) };
+fn stored(account: &AccountId, text: Option<&str>) -> Result<Option<PolicyBearer>, WireError> {
+    let Some(text) = text else { return Ok(None) };
     let wrong = || {
         let rule = "it is user/<name>, group/<name> or role/<name> of your own account, or the ARN of one";
         WireError::invalid("StoredPrincipal", rule)

@@ -2,31 +2,39 @@
 
 use domain::actions::ValidatePolicy;
 use domain::gate::{Granted, Resource};
+use domain::principal::Principal;
 use domain::vocabulary::vocabulary;
 use openapi::error_codes::WireError;
 use openapi::workbench::{Envelope, PolicyFindings, ValidatePolicyReply, ValidatePolicyRequest};
 use policies::{DocumentKind, Severity, check};
 
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::limits::turns::PATIENCE;
 use openapi::policy_tools;
 
 impl RpcAction for ValidatePolicy {
     type Request = ValidatePolicyRequest;
+    type Input = Input;
     type Reply = ValidatePolicyReply;
 
-    async fn locate(_: &Call<'_>, _: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(Resource::Everything)
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        let kind = kind(request.policy_kind.as_deref());
+        Ok(Input { document: request.policy_document, kind })
+    }
+
+    async fn locate(_: &Call<'_>, _: &Self::Input) -> Result<Located, ActionError> {
+        Ok(Resource::Everything.into())
     }
 
     async fn run(
         call: &Call<'_>,
         _: Granted<Self>,
-        asked: Self::Request,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let kind = kind(asked.policy_kind.as_deref())?;
-        let checked = move || check(asked.policy_document.as_bytes(), kind, &vocabulary());
+        let Input { document, kind } = input;
+        let kind = kind?;
+        let checked = move || check(document.as_bytes(), kind, &vocabulary());
         let findings = call
             .hansard
             .simulating
@@ -43,6 +51,12 @@ impl RpcAction for ValidatePolicy {
             },
         }))
     }
+}
+
+/// The document that is to be checked.
+pub(crate) struct Input {
+    document: String,
+    kind: Deferred<DocumentKind>,
 }
 
 fn kind(text: Option<&str>) -> Result<DocumentKind, WireError> {

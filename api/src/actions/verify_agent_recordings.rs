@@ -1,18 +1,19 @@
 //! VerifyAgentRecordings: which recordings of the account's agents, or of those of one instance, are missing.
 
-use domain::AgentId;
 use domain::actions::VerifyAgentRecordings;
-use domain::gate::{Granted, Resource};
-use domain::record_config::InstanceSelector;
+use domain::gate::Granted;
+use domain::principal::Principal;
 use domain::recording_continuity::{Absence, MissingRecording};
+use domain::{AgentId, InstanceId};
+use openapi::error_codes::WireError;
 use openapi::workbench::{
     CheckedAgentItem, CheckedAgents, Envelope, MissingRecordingItem, VerifyAgentRecordingsReply,
     VerifyAgentRecordingsRequest,
 };
 
-use super::{invalid, selector, wire_count, wire_time};
+use super::{filtered, invalid, only_instance, wire_count, wire_time};
 use crate::continuity::{CheckedAgent, check};
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::limits::turns::PATIENCE;
 
@@ -21,22 +22,27 @@ const SHOWN: usize = 100;
 
 impl RpcAction for VerifyAgentRecordings {
     type Request = VerifyAgentRecordingsRequest;
+    type Input = Input;
     type Reply = VerifyAgentRecordingsReply;
 
-    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        match asked.instance_id.as_deref().map(selector).transpose()? {
-            Some(InstanceSelector::One(instance)) => call.instance(instance).await,
-            Some(InstanceSelector::All) | None => Ok(Resource::Everything),
-        }
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        let agent = request.agent_id.as_deref().map(AgentId::parse).transpose();
+        Ok(Input {
+            instance: only_instance(request.instance_id.as_deref())?,
+            agent: agent.map_err(|error| invalid("AgentId", &error)),
+        })
+    }
+
+    async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        Ok(filtered(call, input.instance.as_ref()).await?.into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let agent = asked.agent_id.as_deref().map(AgentId::parse).transpose();
-        let agent = agent.map_err(|error| invalid("AgentId", &error))?;
+        let agent = input.agent?;
         // It asks for every recording: a few at once, or callers could keep the stores busy with it.
         let _turn = call.hansard.verifying.turn_within(PATIENCE).await?;
         let checked = check(call.hansard, &granted, agent.as_ref()).await?;
@@ -45,6 +51,12 @@ impl RpcAction for VerifyAgentRecordings {
             root: CheckedAgents { agent_list: checked.agents.into_iter().map(item).collect() },
         }))
     }
+}
+
+/// Whose recordings are to be checked.
+pub(crate) struct Input {
+    instance: Option<InstanceId>,
+    agent: Deferred<Option<AgentId>>,
 }
 
 fn item(checked: CheckedAgent) -> CheckedAgentItem {

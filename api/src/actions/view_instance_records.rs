@@ -3,45 +3,52 @@
 use domain::TerminalSessionToken;
 use domain::actions::ViewInstanceRecords;
 use domain::gate::{Granted, Resource};
-use openapi::error_codes::ErrorCode;
+use domain::principal::Principal;
+use openapi::error_codes::{ErrorCode, WireError};
 use openapi::workbench::{Envelope, ViewInstanceRecordsReply, ViewInstanceRecordsRequest};
 
 use super::{one_instance, wire_time};
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::replay::tickets;
 
 impl RpcAction for ViewInstanceRecords {
     type Request = ViewInstanceRecordsRequest;
+    type Input = Input;
     type Reply = ViewInstanceRecordsReply;
+
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        let token = TerminalSessionToken::parse(&request.terminal_session_token).ok();
+        Ok(Input { instance_id: request.instance_id, token })
+    }
 
     /// The instance that the caller names, with what policies can ask about the recording. Where the instance is
     /// denied, so is whatever token is named on it; where only the recording is, it is not found, as any text that
     /// is no token there: neither tells what the caller may not see (DECISIONS I4).
-    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        let of = call.instance_facts(one_instance(&asked.instance_id)?).await?;
-        let found = match Self::recording(asked) {
+    async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        let of = call.instance_facts(one_instance(&input.instance_id)?).await?;
+        let found = match &input.token {
             Some(token) => {
                 let account = call.principal().account();
-                call.hansard.store.recording_facts(account, &of.instance, &token).await?
+                call.hansard.store.recording_facts(account, &of.instance, token).await?
             }
             None => None,
         };
-        Ok(Resource::Recording { of, found })
+        Ok(Resource::Recording { of, found }.into())
     }
 
-    fn recording(asked: &Self::Request) -> Option<TerminalSessionToken> {
-        TerminalSessionToken::parse(&asked.terminal_session_token).ok()
+    fn recording(input: &Self::Input) -> Option<TerminalSessionToken> {
+        input.token.clone()
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         // A text that is no token, a token of nobody, of another instance or of another account: one answer.
         let not_found = ErrorCode::RecordingNotFound;
-        let token = TerminalSessionToken::parse(&asked.terminal_session_token).map_err(|_| not_found)?;
+        let token = input.token.ok_or(not_found)?;
         let recording = call.hansard.store.find_recording(&granted, &token).await?.ok_or(not_found)?;
         if recording.expired(call.now()) {
             return Err(ErrorCode::RecordingExpired.into());
@@ -57,4 +64,13 @@ impl RpcAction for ViewInstanceRecords {
         };
         Ok(Done::read(reply).about(&token, "ticket"))
     }
+}
+
+/// The recording that is wanted.
+pub(crate) struct Input {
+    /// Read where the recording is located, behind [`RpcAction::recording`]: the audit row of a call whose InstanceId is
+    /// none has the token all the same.
+    instance_id: String,
+    /// `None` for a text that is no token.
+    token: Option<TerminalSessionToken>,
 }

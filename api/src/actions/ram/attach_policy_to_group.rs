@@ -1,19 +1,26 @@
 //! AttachPolicyToGroup: attaches a policy to a group.
 
 use domain::actions::AttachPolicyToGroup;
-use domain::gate::{Granted, Resource};
+use domain::gate::Granted;
 use domain::policy_bearer::PolicyBearer;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::ram::{DoneReply, PolicyOfGroupRequest};
 
 use super::{attachment, name, policy};
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for AttachPolicyToGroup {
     type Request = PolicyOfGroupRequest;
+    type Input = Self::Request;
     type Reply = DoneReply;
 
-    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
         let bearer = PolicyBearer::Group(name("GroupName", &asked.group_name)?);
         let policy = policy::policy(&asked.policy_type, &asked.policy_name)?;
         attachment::located(&bearer, &policy, asked.resource_group_id.as_deref())
@@ -22,7 +29,7 @@ impl RpcAction for AttachPolicyToGroup {
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let bearer = PolicyBearer::Group(name("GroupName", &asked.group_name)?);
         let policy = policy::policy(&asked.policy_type, &asked.policy_name)?;

@@ -9,7 +9,7 @@ use persistence::AttachedPolicy;
 
 use super::invalid;
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done};
+use crate::dispatch::{Call, Done, Located};
 use crate::errors::ActionError;
 
 /// Whoever attaches or detaches must be allowed both: the one who has the policy, and the policy.
@@ -17,7 +17,7 @@ pub(super) fn located(
     bearer: &PolicyBearer,
     policy: &PolicyRef,
     resource_group: Option<&str>,
-) -> Result<Resource, ActionError> {
+) -> Result<Located, ActionError> {
     // An attachment that is meant for one group would hold for the whole account.
     match resource_group {
         None | Some("") => {}
@@ -26,7 +26,7 @@ pub(super) fn located(
             return Err(invalid("ResourceGroupId", rule).into());
         }
     }
-    Ok(Resource::Identity(vec![bearer.resource(), IdentityResource::Policy(policy.clone())]))
+    Ok(Resource::Identity(vec![bearer.resource(), IdentityResource::Policy(policy.clone())]).into())
 }
 
 pub(super) async fn attach<A: AdministersIdentity>(

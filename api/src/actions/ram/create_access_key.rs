@@ -3,25 +3,32 @@
 use domain::access_key::AccessKeyStatus;
 use domain::actions::CreateAccessKey;
 use domain::gate::{Granted, Resource};
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::ram::{CreateAccessKeyReply, CreateAccessKeyRequest, CreatedAccessKey};
 
 use super::key_owner;
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for CreateAccessKey {
     type Request = CreateAccessKeyRequest;
+    type Input = Self::Request;
     type Reply = CreateAccessKeyReply;
 
-    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(Resource::Identity(vec![key_owner(call, asked.user_name.as_deref())?.resource()]))
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(call: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
+        Ok(Resource::Identity(vec![key_owner(call, asked.user_name.as_deref())?.resource()]).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let owner = key_owner(call, asked.user_name.as_deref())?;
         let audit = call.audit_of_change(&granted, "");

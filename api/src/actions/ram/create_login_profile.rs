@@ -2,26 +2,33 @@
 
 use domain::actions::CreateLoginProfile;
 use domain::gate::{Granted, IdentityResource, Resource};
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::ram::{CreateLoginProfileRequest, LoginProfileReply};
 use persistence::LoginProfile;
 
 use super::get_login_profile::item;
 use super::{hashed, name};
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for CreateLoginProfile {
     type Request = CreateLoginProfileRequest;
+    type Input = Self::Request;
     type Reply = LoginProfileReply;
 
-    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(Resource::Identity(vec![IdentityResource::User(name("UserName", &asked.user_name)?)]))
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
+        Ok(Resource::Identity(vec![IdentityResource::User(name("UserName", &asked.user_name)?)]).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let user = name("UserName", &asked.user_name)?;
         let password = hashed(call, &asked.password).await?;

@@ -1,29 +1,36 @@
 //! CreatePolicy: a policy of the account, with its first version.
 
 use domain::actions::CreatePolicy;
-use domain::gate::{Granted, Resource};
+use domain::gate::Granted;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::ram::{CreatePolicyReply, CreatePolicyRequest, CreatedPolicyItem};
 use policies::DocumentKind;
 
 use super::{policy, without_tags};
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_findings;
 
 impl RpcAction for CreatePolicy {
     type Request = CreatePolicyRequest;
+    type Input = Self::Request;
     type Reply = CreatePolicyReply;
 
-    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
         without_tags(asked.tag.as_deref())?;
-        Ok(policy::located(policy::custom(&asked.policy_name)?))
+        Ok(policy::located(policy::custom(&asked.policy_name)?).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let name = policy::custom(&asked.policy_name)?.name;
         let description = asked.description.unwrap_or_default();

@@ -1,29 +1,35 @@
 //! CreatePolicyVersion: another version of a policy, which decides at once or not.
 
 use domain::actions::CreatePolicyVersion;
-use domain::gate::{Granted, Resource};
+use domain::gate::Granted;
+use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{CreatePolicyVersionReply, CreatePolicyVersionRequest};
 use persistence::NewPolicyVersion;
 use policies::DocumentKind;
 
 use super::{invalid, policy};
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_findings;
 
 impl RpcAction for CreatePolicyVersion {
     type Request = CreatePolicyVersionRequest;
+    type Input = Self::Request;
     type Reply = CreatePolicyVersionReply;
 
-    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(policy::located(policy::custom(&asked.policy_name)?))
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
+        Ok(policy::located(policy::custom(&asked.policy_name)?).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let name = policy::custom(&asked.policy_name)?.name;
         let how = NewPolicyVersion {

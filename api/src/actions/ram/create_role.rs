@@ -3,6 +3,7 @@
 use domain::AccountId;
 use domain::actions::CreateRole;
 use domain::gate::{Granted, IdentityResource, Resource};
+use domain::principal::Principal;
 use domain::role::{MaxSessionDuration, RoleArn};
 use openapi::error_codes::WireError;
 use openapi::ram::{CreateRoleRequest, RoleItem, RoleReply, WrittenRoleReply};
@@ -12,24 +13,29 @@ use policies::DocumentKind;
 
 use super::{invalid, name, without_tags};
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_findings;
 
 impl RpcAction for CreateRole {
     type Request = CreateRoleRequest;
+    type Input = Self::Request;
     type Reply = WrittenRoleReply;
 
-    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
         without_tags(asked.tag.as_deref())?;
         without_console("AllowConsoleLogin", asked.allow_console_login)?;
-        Ok(Resource::Identity(vec![IdentityResource::Role(name("RoleName", &asked.role_name)?)]))
+        Ok(Resource::Identity(vec![IdentityResource::Role(name("RoleName", &asked.role_name)?)]).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let longest = asked.max_session_duration.map(|seconds| longest("MaxSessionDuration", seconds));
         let new = NewRole {

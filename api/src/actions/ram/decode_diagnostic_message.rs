@@ -3,7 +3,9 @@
 use domain::actions::DecodeDiagnosticMessage;
 use domain::gate::{Granted, Resource};
 use domain::identity::PolicyKind;
+use domain::principal::Principal;
 use domain::system_policies;
+use openapi::error_codes::WireError;
 use openapi::ram::{
     AuthCondition, AuthPrincipal, DecodeDiagnosticMessageReply, DecodeDiagnosticMessageRequest,
     DecodedDiagnosticMessage, MatchedPolicy,
@@ -12,22 +14,27 @@ use policies::PolicyType;
 
 use super::invalid;
 use crate::diagnostics::Diagnostics;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for DecodeDiagnosticMessage {
     type Request = DecodeDiagnosticMessageRequest;
+    type Input = Self::Request;
     type Reply = DecodeDiagnosticMessageReply;
 
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
     /// What is inside names resources and people of the whole account.
-    async fn locate(_: &Call<'_>, _: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(Resource::Everything)
+    async fn locate(_: &Call<'_>, _: &Self::Input) -> Result<Located, ActionError> {
+        Ok(Resource::Everything.into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let message = asked.encoded_diagnostic_message.trim();
         let opened = Diagnostics::open(&call.hansard.keys, granted.account(), message)

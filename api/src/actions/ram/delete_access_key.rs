@@ -3,24 +3,31 @@
 use domain::actions::DeleteAccessKey;
 use domain::gate::{Granted, Resource};
 use domain::identity::AccessKeyId;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::ram::{DeleteAccessKeyRequest, DoneReply};
 
 use super::{key_owner, name};
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for DeleteAccessKey {
     type Request = DeleteAccessKeyRequest;
+    type Input = Self::Request;
     type Reply = DoneReply;
 
-    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(Resource::Identity(vec![key_owner(call, asked.user_name.as_deref())?.resource()]))
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(call: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
+        Ok(Resource::Identity(vec![key_owner(call, asked.user_name.as_deref())?.resource()]).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let key: AccessKeyId = name("UserAccessKeyId", &asked.user_access_key_id)?;
         let audit = call.audit_of_change(&granted, key.as_str());

@@ -2,25 +2,32 @@
 
 use domain::actions::GetAccessKeyLastUsed;
 use domain::gate::{Granted, Resource};
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::ram::{AccessKeyLastUsed, GetAccessKeyLastUsedReply, GetAccessKeyLastUsedRequest};
 
 use super::{key_owner, name};
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetAccessKeyLastUsed {
     type Request = GetAccessKeyLastUsedRequest;
+    type Input = Self::Request;
     type Reply = GetAccessKeyLastUsedReply;
 
-    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(Resource::Identity(vec![key_owner(call, asked.user_name.as_deref())?.resource()]))
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(call: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
+        Ok(Resource::Identity(vec![key_owner(call, asked.user_name.as_deref())?.resource()]).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let key = name("UserAccessKeyId", &asked.user_access_key_id)?;
         let key = call.hansard.store.access_key(&granted, &key).await?;

@@ -3,26 +3,33 @@
 use domain::actions::GetLoginProfile;
 use domain::gate::{Granted, IdentityResource, Resource};
 use domain::identity::UserName;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::ram::{GetLoginProfileRequest, LoginProfileItem, LoginProfileReply};
 use persistence::LoginProfile;
 
 use super::name;
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetLoginProfile {
     type Request = GetLoginProfileRequest;
+    type Input = Self::Request;
     type Reply = LoginProfileReply;
 
-    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(Resource::Identity(vec![IdentityResource::User(name("UserName", &asked.user_name)?)]))
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
+        Ok(Resource::Identity(vec![IdentityResource::User(name("UserName", &asked.user_name)?)]).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let user = name("UserName", &asked.user_name)?;
         let profile = call.hansard.store.login_profile(&granted, &user).await?;

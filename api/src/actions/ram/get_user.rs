@@ -2,26 +2,33 @@
 
 use domain::actions::GetUser;
 use domain::gate::{Granted, IdentityResource, Resource};
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::ram::{GetUserRequest, UserItem, UserReply};
 
 use super::{caller_or, list_users};
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetUser {
     type Request = GetUserRequest;
+    type Input = Self::Request;
     type Reply = UserReply;
 
-    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(call: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
         let name = caller_or(call, asked.user_name.as_deref())?;
-        Ok(Resource::Identity(vec![IdentityResource::User(name)]))
+        Ok(Resource::Identity(vec![IdentityResource::User(name)]).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let name = caller_or(call, asked.user_name.as_deref())?;
         let user = call.hansard.store.user(&granted, &name).await?;

@@ -2,26 +2,33 @@
 
 use domain::actions::ListAccessKeys;
 use domain::gate::{Granted, Resource};
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::ram::{AccessKeyItem, AccessKeyList, ListAccessKeysReply, ListAccessKeysRequest};
 use persistence::AccessKeyEntry;
 
 use super::key_owner;
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListAccessKeys {
     type Request = ListAccessKeysRequest;
+    type Input = Self::Request;
     type Reply = ListAccessKeysReply;
 
-    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(Resource::Identity(vec![key_owner(call, asked.user_name.as_deref())?.resource()]))
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(call: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
+        Ok(Resource::Identity(vec![key_owner(call, asked.user_name.as_deref())?.resource()]).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let owner = key_owner(call, asked.user_name.as_deref())?;
         let keys = call.hansard.store.access_keys_of(&granted, &owner).await?;

@@ -2,7 +2,9 @@
 
 use domain::AccountId;
 use domain::actions::ListEntitiesForPolicy;
-use domain::gate::{Granted, Resource};
+use domain::gate::Granted;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::ram::{
     BearingGroupItem, BearingGroupList, BearingRoleItem, BearingRoleList, BearingUserItem, BearingUserList,
     ListEntitiesForPolicyReply, PolicyRequest,
@@ -11,21 +13,26 @@ use persistence::{BearingGroup, BearingRole, BearingUser};
 
 use super::policy;
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListEntitiesForPolicy {
     type Request = PolicyRequest;
+    type Input = Self::Request;
     type Reply = ListEntitiesForPolicyReply;
 
-    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(policy::located(policy::policy(&asked.policy_type, &asked.policy_name)?))
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
+        Ok(policy::located(policy::policy(&asked.policy_type, &asked.policy_name)?).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let policy = policy::policy(&asked.policy_type, &asked.policy_name)?;
         let bearers = call.hansard.store.bearers_of_policy(&granted, &policy).await?;

@@ -2,26 +2,33 @@
 
 use domain::actions::ListGroups;
 use domain::gate::{Granted, IdentityResource, Resource};
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::ram::{GroupItem, GroupList, ListGroupsReply, ListGroupsRequest};
 use persistence::Group;
 
 use super::paging::page;
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListGroups {
     type Request = ListGroupsRequest;
+    type Input = Self::Request;
     type Reply = ListGroupsReply;
 
-    async fn locate(_: &Call<'_>, _: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(Resource::Identity(vec![IdentityResource::Groups]))
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(_: &Call<'_>, _: &Self::Input) -> Result<Located, ActionError> {
+        Ok(Resource::Identity(vec![IdentityResource::Groups]).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let page = page(asked.marker, asked.max_items)?;
         let page = call.hansard.store.page_of_groups(&granted, &page).await?;

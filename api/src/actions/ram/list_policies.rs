@@ -2,26 +2,33 @@
 
 use domain::actions::ListPolicies;
 use domain::gate::{Granted, IdentityResource, Resource};
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::ram::{ListPoliciesReply, ListPoliciesRequest, PolicyList};
 
 use super::paging::page;
 use super::{name, policy, without_tags};
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListPolicies {
     type Request = ListPoliciesRequest;
+    type Input = Self::Request;
     type Reply = ListPoliciesReply;
 
-    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
         without_tags(asked.tag.as_deref())?;
-        Ok(Resource::Identity(vec![IdentityResource::Policies]))
+        Ok(Resource::Identity(vec![IdentityResource::Policies]).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let kind = match asked.policy_type.as_deref() {
             None | Some("") => None,

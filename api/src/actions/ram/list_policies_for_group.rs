@@ -3,25 +3,32 @@
 use domain::actions::ListPoliciesForGroup;
 use domain::gate::{Granted, Resource};
 use domain::policy_bearer::PolicyBearer;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::ram::{AttachedPoliciesReply, ListPoliciesForGroupRequest};
 
 use super::{attachment, name};
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListPoliciesForGroup {
     type Request = ListPoliciesForGroupRequest;
+    type Input = Self::Request;
     type Reply = AttachedPoliciesReply;
 
-    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
         let bearer = PolicyBearer::Group(name("GroupName", &asked.group_name)?);
-        Ok(Resource::Identity(vec![bearer.resource()]))
+        Ok(Resource::Identity(vec![bearer.resource()]).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         attachment::list(call, &granted, &PolicyBearer::Group(name("GroupName", &asked.group_name)?)).await
     }

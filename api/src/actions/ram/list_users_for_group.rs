@@ -2,27 +2,34 @@
 
 use domain::actions::ListUsersForGroup;
 use domain::gate::{Granted, IdentityResource, Resource};
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::ram::{ListUsersForGroupReply, ListUsersForGroupRequest, MemberItem, MemberList};
 use persistence::{Joined, User};
 
 use super::name;
 use super::paging::page;
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListUsersForGroup {
     type Request = ListUsersForGroupRequest;
+    type Input = Self::Request;
     type Reply = ListUsersForGroupReply;
 
-    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(Resource::Identity(vec![IdentityResource::Group(name("GroupName", &asked.group_name)?)]))
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
+        Ok(Resource::Identity(vec![IdentityResource::Group(name("GroupName", &asked.group_name)?)]).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let group = name("GroupName", &asked.group_name)?;
         let page = page(asked.marker, asked.max_items)?;

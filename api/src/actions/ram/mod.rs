@@ -60,7 +60,7 @@ use domain::principal::Principal;
 use openapi::error_codes::{ErrorCode, WireError};
 use persistence::KeyOwner;
 
-use crate::dispatch::{Call, Registered};
+use crate::dispatch::{Call, Located, Registered};
 use crate::errors::ActionError;
 
 /// Users, their access keys and passwords, groups and who is in them.
@@ -163,10 +163,10 @@ fn key_owner(call: &Call<'_>, user_name: Option<&str>) -> Result<KeyOwner, WireE
 }
 
 /// A user and a group, both of which a call about a membership is about.
-fn membership(user: &str, group: &str) -> Result<Resource, ActionError> {
+fn membership(user: &str, group: &str) -> Result<Located, ActionError> {
     let user = IdentityResource::User(name("UserName", user)?);
     let group = IdentityResource::Group(name("GroupName", group)?);
-    Ok(Resource::Identity(vec![user, group]))
+    Ok(Resource::Identity(vec![user, group]).into())
 }
 
 /// The hash of a new password. It takes long and much memory by intent, so that it is made a few at a time, where

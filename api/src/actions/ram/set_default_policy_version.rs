@@ -1,9 +1,11 @@
 //! SetDefaultPolicyVersion: makes another version of a policy the one that decides.
 
 use domain::actions::{Action as _, GetPolicyVersion, SetDefaultPolicyVersion};
-use domain::gate::{self, Granted, Resource};
+use domain::gate::{self, Granted};
 use domain::identity::{IdentityRefused, PolicyName, PolicyRef};
 use domain::policy_version::PolicyVersionId;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::ram::{PolicyVersionRequest, SetDefaultPolicyVersionReply};
 use openapi::workbench::PolicyFinding;
 use persistence::StoreError;
@@ -11,22 +13,27 @@ use policies::DocumentKind;
 
 use super::name;
 use super::policy;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_findings;
 
 impl RpcAction for SetDefaultPolicyVersion {
     type Request = PolicyVersionRequest;
+    type Input = Self::Request;
     type Reply = SetDefaultPolicyVersionReply;
 
-    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(policy::located(policy::custom(&asked.policy_name)?))
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
+        Ok(policy::located(policy::custom(&asked.policy_name)?).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let policy = policy::custom(&asked.policy_name)?.name;
         let id = name("VersionId", &asked.version_id)?;

@@ -3,31 +3,37 @@
 use domain::actions::UpdateGroup;
 use domain::gate::{Granted, IdentityResource, Resource};
 use domain::identity::GroupName;
+use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{GroupReply, UpdateGroupRequest};
 use persistence::GroupChange;
 
 use super::list_groups::item;
 use super::name;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for UpdateGroup {
     type Request = UpdateGroupRequest;
+    type Input = Self::Request;
     type Reply = GroupReply;
 
-    async fn locate(_: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(request)
+    }
+
+    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
         // Under both names, as a user's change of name.
         let mut groups = vec![IdentityResource::Group(name("GroupName", &asked.group_name)?)];
         groups.extend(new_name(asked)?.map(IdentityResource::Group));
         groups.dedup();
-        Ok(Resource::Identity(groups))
+        Ok(Resource::Identity(groups).into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        asked: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let group = name("GroupName", &asked.group_name)?;
         let change = GroupChange { name: new_name(&asked)?, comments: asked.new_comments };

@@ -1,8 +1,8 @@
 //! AssumeRole: a session of a role. The caller's own policies and the role's trust policy must both allow it.
 
 use domain::actions::AssumeRole;
-use domain::gate::{Granted, IdentityResource, PrincipalPolicies, Resource};
-use domain::identity::{RoleSessionName, SourceIdentity};
+use domain::gate::{Granted, IdentityResource, Resource};
+use domain::identity::{ExternalId, RoleSessionName, SourceIdentity};
 use domain::principal::Principal;
 use domain::role::{AssumableRole, MaxSessionDuration, RoleArn, SessionDuration};
 use openapi::error_codes::{ErrorCode, WireError};
@@ -12,68 +12,74 @@ use policies::{DocumentKind, InvalidPolicy, PolicyDocument, PolicySet, Reason};
 
 use crate::actions::ram::{invalid, name};
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_findings;
 
 impl RpcAction for AssumeRole {
     type Request = AssumeRoleRequest;
+    type Input = Input;
     type Reply = AssumeRoleReply;
 
-    /// The role, in its own account. Whether it is there is told only to those who are permitted to assume it.
-    async fn locate(call: &Call<'_>, asked: &Self::Request) -> Result<Resource, ActionError> {
-        let arn = RoleArn::parse(&asked.role_arn).map_err(|rule| invalid("RoleArn", rule))?;
-        let _: RoleSessionName = name("RoleSessionName", &asked.role_session_name)?;
-        if let Some(document) = &asked.policy {
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        let role = RoleArn::parse(&request.role_arn).map_err(|rule| invalid("RoleArn", rule))?;
+        let session_name = name("RoleSessionName", &request.role_session_name)?;
+        if let Some(document) = &request.policy {
             PolicyDocument::parse(document.as_bytes(), DocumentKind::Session).map_err(bad_policy)?;
         }
-        let external_id = asked.external_id.as_deref().map(|text| name("ExternalId", text)).transpose()?;
-        let found = call.hansard.store.find_assumable_role(&arn).await?;
-        let source_identity = source_identity(call, asked.source_identity.as_deref()).await?;
-        let max_session_duration = found.as_ref().map(|(role, _)| role.max_session_duration);
-        let changed_at = found.as_ref().map(|(role, _)| role.changed_at);
-        let role = AssumableRole {
-            arn,
-            id: found.map(|(role, _)| role.id),
-            changed_at,
-            max_session_duration: max_session_duration.unwrap_or(MaxSessionDuration::DEFAULT),
+        let external_id = request.external_id.as_deref().map(|text| name("ExternalId", text)).transpose()?;
+        let source_identity =
+            request.source_identity.as_deref().map(|text| name("SourceIdentity", text)).transpose()?;
+        Ok(Input {
+            role,
+            session_name,
+            policy: request.policy,
             external_id,
             source_identity,
-        };
-        Ok(Resource::Identity(vec![IdentityResource::AssumableRole(role)]))
+            duration_seconds: request.duration_seconds,
+        })
     }
 
-    async fn policies(call: &Call<'_>, resource: &Resource) -> Result<PrincipalPolicies, ActionError> {
-        let policies = call.hansard.store.policies_of(call.principal()).await?;
-        let Some(role) = resource.assumable_role() else { return Ok(policies) };
-        Ok(match call.hansard.store.find_assumable_role(&role.arn).await? {
-            Some((_, trust)) => policies.with_trust(trust),
-            // Of another account it is not told whether a role is missing or trusts somebody else.
-            None if role.arn.account != *call.principal().account() => {
-                policies.with_trust(PolicySet::default())
-            }
-            None => policies,
-        })
+    /// The role, in its own account. Whether it is there is told only to those who are permitted to assume it.
+    async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        let arn = input.role.clone();
+        let found = call.hansard.store.find_assumable_role(&arn).await?;
+        let source_identity = source_identity(call, input.source_identity.clone()).await?;
+        let (found, trust) = found.unzip();
+        // Of another account it is not told whether a role is missing or trusts somebody else.
+        let foreign = arn.account != *call.principal().account();
+        let trust = trust.or_else(|| foreign.then(PolicySet::default));
+        let longest = found.as_ref().map(|role| role.max_session_duration);
+        let role = AssumableRole {
+            arn,
+            changed_at: found.as_ref().map(|role| role.changed_at),
+            max_session_duration: longest.unwrap_or(MaxSessionDuration::DEFAULT),
+            id: found.map(|role| role.id),
+            external_id: input.external_id.clone(),
+            source_identity,
+        };
+        let resource = Resource::Identity(vec![IdentityResource::AssumableRole(role)]);
+        Ok(Located { resource, trust })
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Request,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let role = granted.resource().assumable_role().cloned();
         let role = role.ok_or_else(|| ActionError::unexpected("assume a role", "the grant names none"))?;
-        let session_name: RoleSessionName = name("RoleSessionName", &asked.role_session_name)?;
         let longest = match granted.principal() {
             Principal::AssumedRole { .. } => role.max_session_duration.of_a_chain(),
             _ => role.max_session_duration,
         };
-        let duration = SessionDuration::from_seconds(asked.duration_seconds, longest)
+        let duration = SessionDuration::from_seconds(input.duration_seconds, longest)
             .map_err(|rule| invalid("DurationSeconds", rule))?;
         let expires_at = duration.counted_from(call.now());
-        let given = asked.policy.as_deref();
+        let given = input.policy.as_deref();
         let findings = policy_findings::about_given(call.hansard, given, DocumentKind::Session).await?;
-        let new = NewRoleSession { name: session_name.clone(), policy: asked.policy, expires_at };
+        let session_name = input.session_name;
+        let new = NewRoleSession { name: session_name.clone(), policy: input.policy, expires_at };
         let audit = call.audit_of_change(&granted, "");
         let started = call.hansard.store.start_role_session(&granted, new, call.now(), audit).await?;
         Ok(Done::changed(AssumeRoleReply {
@@ -94,12 +100,23 @@ impl RpcAction for AssumeRole {
     }
 }
 
+/// The session that is wanted.
+pub(crate) struct Input {
+    role: RoleArn,
+    session_name: RoleSessionName,
+    /// Well-formed, as a text: so it is kept with the session.
+    policy: Option<String>,
+    external_id: Option<ExternalId>,
+    source_identity: Option<SourceIdentity>,
+    /// How long it may last is a matter of the role, so that only a permitted caller is told.
+    duration_seconds: Option<i64>,
+}
+
 /// Who stands behind the session: as the caller says, but once said it stays the same along a chain of sessions.
 async fn source_identity(
     call: &Call<'_>,
-    asked: Option<&str>,
+    asked: Option<SourceIdentity>,
 ) -> Result<Option<SourceIdentity>, ActionError> {
-    let asked: Option<SourceIdentity> = asked.map(|text| name("SourceIdentity", text)).transpose()?;
     let given = call.hansard.store.source_identity_of(call.principal()).await?;
     match (given, asked) {
         (Some(given), Some(asked)) if given != asked => {

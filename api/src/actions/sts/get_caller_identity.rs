@@ -3,23 +3,29 @@
 use domain::actions::GetCallerIdentity;
 use domain::gate::{Granted, Resource};
 use domain::principal::Principal;
+use openapi::error_codes::WireError;
 use openapi::sts::{GetCallerIdentityReply, GetCallerIdentityRequest};
 
-use crate::dispatch::{Call, Done, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetCallerIdentity {
     type Request = GetCallerIdentityRequest;
+    type Input = ();
     type Reply = GetCallerIdentityReply;
 
-    async fn locate(_: &Call<'_>, _: &Self::Request) -> Result<Resource, ActionError> {
-        Ok(Resource::Everything)
+    fn read(_: &Principal, _: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(())
+    }
+
+    async fn locate(_: &Call<'_>, _: &Self::Input) -> Result<Located, ActionError> {
+        Ok(Resource::Everything.into())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        _: Self::Request,
+        _: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let principal = granted.principal();
         let account_id = principal.account().to_string();
