@@ -2,35 +2,35 @@
 
 use domain::access_key::AccessKeyStatus;
 use domain::actions::CreateAccessKey;
-use domain::gate::{Granted, Resource};
+use domain::gate::Granted;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{CreateAccessKeyReply, CreateAccessKeyRequest, CreatedAccessKey};
+use persistence::KeyOwner;
 
-use super::key_owner;
+use super::{about, key_owner};
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for CreateAccessKey {
     type Request = CreateAccessKeyRequest;
-    type Input = Self::Request;
+    type Input = KeyOwner;
     type Reply = CreateAccessKeyReply;
 
-    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+    fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        key_owner(caller, request.user_name.as_deref())
     }
 
-    async fn locate(call: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
-        Ok(Resource::Identity(vec![key_owner(call, asked.user_name.as_deref())?.resource()]).into())
+    async fn locate(_: &Call<'_>, owner: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(owner.resource()))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        owner: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let owner = key_owner(call, asked.user_name.as_deref())?;
         let audit = call.audit_of_change(&granted, "");
         let (id, secret) = call.hansard.store.create_access_key(&granted, &owner, call.now(), audit).await?;
         Ok(Done::changed(CreateAccessKeyReply {

@@ -1,37 +1,47 @@
 //! DeleteAccessKey: deletes an access key.
 
 use domain::actions::DeleteAccessKey;
-use domain::gate::{Granted, Resource};
+use domain::gate::Granted;
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{DeleteAccessKeyRequest, DoneReply};
+use persistence::KeyOwner;
 
-use super::{key_owner, name};
-use crate::dispatch::{Call, Done, Located, RpcAction};
+use super::{about, key_owner, name};
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for DeleteAccessKey {
     type Request = DeleteAccessKeyRequest;
-    type Input = Self::Request;
+    type Input = Input;
     type Reply = DoneReply;
 
-    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+    fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(Input {
+            owner: key_owner(caller, request.user_name.as_deref())?,
+            key: name("UserAccessKeyId", &request.user_access_key_id),
+        })
     }
 
-    async fn locate(call: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
-        Ok(Resource::Identity(vec![key_owner(call, asked.user_name.as_deref())?.resource()]).into())
+    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(input.owner.resource()))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let key: AccessKeyId = name("UserAccessKeyId", &asked.user_access_key_id)?;
+        let key = input.key?;
         let audit = call.audit_of_change(&granted, key.as_str());
         call.hansard.store.delete_access_key(&granted, &key, audit).await?;
         Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
+}
+
+/// The access key, and whose it is.
+pub(crate) struct Input {
+    owner: KeyOwner,
+    key: Deferred<AccessKeyId>,
 }

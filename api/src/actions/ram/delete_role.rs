@@ -1,34 +1,34 @@
 //! DeleteRole: a role that has no policies goes, and its sessions end with it.
 
 use domain::actions::DeleteRole;
-use domain::gate::{Granted, IdentityResource, Resource};
+use domain::gate::{Granted, IdentityResource};
+use domain::identity::RoleName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{DeleteRoleRequest, DoneReply};
 
-use super::name;
+use super::{about, name};
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for DeleteRole {
     type Request = DeleteRoleRequest;
-    type Input = Self::Request;
+    type Input = RoleName;
     type Reply = DoneReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        name("RoleName", &request.role_name)
     }
 
-    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
-        Ok(Resource::Identity(vec![IdentityResource::Role(name("RoleName", &asked.role_name)?)]).into())
+    async fn locate(_: &Call<'_>, role: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(IdentityResource::Role(role.clone())))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        role: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let role = name("RoleName", &asked.role_name)?;
         let audit = call.audit_of_change(&granted, "");
         call.hansard.store.delete_role(&granted, &role, audit).await?;
         Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))

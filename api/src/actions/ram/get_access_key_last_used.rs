@@ -1,35 +1,40 @@
 //! GetAccessKeyLastUsed: when an access key last signed, to within a few seconds.
 
 use domain::actions::GetAccessKeyLastUsed;
-use domain::gate::{Granted, Resource};
+use domain::gate::Granted;
+use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{AccessKeyLastUsed, GetAccessKeyLastUsedReply, GetAccessKeyLastUsedRequest};
+use persistence::KeyOwner;
 
-use super::{key_owner, name};
+use super::{about, key_owner, name};
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, Located, RpcAction};
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetAccessKeyLastUsed {
     type Request = GetAccessKeyLastUsedRequest;
-    type Input = Self::Request;
+    type Input = Input;
     type Reply = GetAccessKeyLastUsedReply;
 
-    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+    fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(Input {
+            owner: key_owner(caller, request.user_name.as_deref())?,
+            key: name("UserAccessKeyId", &request.user_access_key_id),
+        })
     }
 
-    async fn locate(call: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
-        Ok(Resource::Identity(vec![key_owner(call, asked.user_name.as_deref())?.resource()]).into())
+    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(input.owner.resource()))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let key = name("UserAccessKeyId", &asked.user_access_key_id)?;
+        let key = input.key?;
         let key = call.hansard.store.access_key(&granted, &key).await?;
         Ok(Done::read(GetAccessKeyLastUsedReply {
             request_id: call.request_id().to_string(),
@@ -39,4 +44,10 @@ impl RpcAction for GetAccessKeyLastUsed {
             },
         }))
     }
+}
+
+/// The access key, and whose it is.
+pub(crate) struct Input {
+    owner: KeyOwner,
+    key: Deferred<AccessKeyId>,
 }

@@ -1,37 +1,36 @@
 //! GetLoginProfile: how a user signs in to the console.
 
 use domain::actions::GetLoginProfile;
-use domain::gate::{Granted, IdentityResource, Resource};
+use domain::gate::{Granted, IdentityResource};
 use domain::identity::UserName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{GetLoginProfileRequest, LoginProfileItem, LoginProfileReply};
 use persistence::LoginProfile;
 
-use super::name;
+use super::{about, name};
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetLoginProfile {
     type Request = GetLoginProfileRequest;
-    type Input = Self::Request;
+    type Input = UserName;
     type Reply = LoginProfileReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        name("UserName", &request.user_name)
     }
 
-    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
-        Ok(Resource::Identity(vec![IdentityResource::User(name("UserName", &asked.user_name)?)]).into())
+    async fn locate(_: &Call<'_>, user: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(IdentityResource::User(user.clone())))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        user: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let user = name("UserName", &asked.user_name)?;
         let profile = call.hansard.store.login_profile(&granted, &user).await?;
         let login_profile = item(&user, &profile);
         Ok(Done::read(LoginProfileReply { request_id: call.request_id().to_string(), login_profile }))

@@ -1,34 +1,35 @@
 //! GetRole: one role.
 
 use domain::actions::GetRole;
-use domain::gate::{Granted, IdentityResource, Resource};
+use domain::gate::{Granted, IdentityResource};
+use domain::identity::RoleName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{GetRoleRequest, RoleReply};
 
-use super::{create_role, name};
+use super::{about, create_role, name};
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetRole {
     type Request = GetRoleRequest;
-    type Input = Self::Request;
+    type Input = RoleName;
     type Reply = RoleReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        name("RoleName", &request.role_name)
     }
 
-    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
-        Ok(Resource::Identity(vec![IdentityResource::Role(name("RoleName", &asked.role_name)?)]).into())
+    async fn locate(_: &Call<'_>, role: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(IdentityResource::Role(role.clone())))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        role: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let role = call.hansard.store.role(&granted, &name("RoleName", &asked.role_name)?).await?;
+        let role = call.hansard.store.role(&granted, &role).await?;
         Ok(Done::read(create_role::reply(call, &granted, &role)))
     }
 }

@@ -1,12 +1,13 @@
 //! ListGroups: the groups of the account, by name.
 
 use domain::actions::ListGroups;
-use domain::gate::{Granted, IdentityResource, Resource};
+use domain::gate::{Granted, IdentityResource};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{GroupItem, GroupList, ListGroupsReply, ListGroupsRequest};
-use persistence::Group;
+use persistence::{Group, MarkerRequest};
 
+use super::about;
 use super::paging::page;
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, Located, RpcAction};
@@ -14,23 +15,22 @@ use crate::errors::ActionError;
 
 impl RpcAction for ListGroups {
     type Request = ListGroupsRequest;
-    type Input = Self::Request;
+    type Input = MarkerRequest;
     type Reply = ListGroupsReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        page(request.marker, request.max_items)
     }
 
     async fn locate(_: &Call<'_>, _: &Self::Input) -> Result<Located, ActionError> {
-        Ok(Resource::Identity(vec![IdentityResource::Groups]).into())
+        Ok(about(IdentityResource::Groups))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        page: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let page = page(asked.marker, asked.max_items)?;
         let page = call.hansard.store.page_of_groups(&granted, &page).await?;
         Ok(Done::read(ListGroupsReply {
             request_id: call.request_id().to_string(),

@@ -1,12 +1,13 @@
 //! ListUsers: the users of the account, by name.
 
 use domain::actions::ListUsers;
-use domain::gate::{Granted, IdentityResource, Resource};
+use domain::gate::{Granted, IdentityResource};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{ListUsersReply, ListUsersRequest, UserItem, UserList};
-use persistence::User;
+use persistence::{MarkerRequest, User};
 
+use super::about;
 use super::paging::page;
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, Located, RpcAction};
@@ -14,23 +15,22 @@ use crate::errors::ActionError;
 
 impl RpcAction for ListUsers {
     type Request = ListUsersRequest;
-    type Input = Self::Request;
+    type Input = MarkerRequest;
     type Reply = ListUsersReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        page(request.marker, request.max_items)
     }
 
     async fn locate(_: &Call<'_>, _: &Self::Input) -> Result<Located, ActionError> {
-        Ok(Resource::Identity(vec![IdentityResource::Users]).into())
+        Ok(about(IdentityResource::Users))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        page: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let page = page(asked.marker, asked.max_items)?;
         let page = call.hansard.store.page_of_users(&granted, &page).await?;
         Ok(Done::read(ListUsersReply {
             request_id: call.request_id().to_string(),

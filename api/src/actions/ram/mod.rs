@@ -54,7 +54,7 @@ mod update_user;
 
 use domain::actions as catalogue;
 use domain::gate::{IdentityResource, Resource};
-use domain::identity::{InvalidName, UserName};
+use domain::identity::{GroupName, InvalidName, UserName};
 use domain::password::{Password, PasswordHash};
 use domain::principal::Principal;
 use openapi::error_codes::{ErrorCode, WireError};
@@ -137,6 +137,11 @@ pub(super) fn name<T: std::str::FromStr<Err = InvalidName>>(
     text.parse().map_err(|error: InvalidName| invalid(parameter, format_args!("it is {}", error.rule)))
 }
 
+/// One thing of the identity store, as what a call is about.
+fn about(thing: IdentityResource) -> Located {
+    Resource::Identity(vec![thing]).into()
+}
+
 /// A tag that is not kept, or a filter that is not applied, would mislead whoever sent it.
 fn without_tags(tag: Option<&str>) -> Result<(), WireError> {
     match tag {
@@ -146,8 +151,8 @@ fn without_tags(tag: Option<&str>) -> Result<(), WireError> {
 }
 
 /// The user that a call names; a user that names none means itself.
-fn caller_or(call: &Call<'_>, user_name: Option<&str>) -> Result<UserName, WireError> {
-    match (user_name, call.principal()) {
+fn caller_or(caller: &Principal, user_name: Option<&str>) -> Result<UserName, WireError> {
+    match (user_name, caller) {
         (Some(user_name), _) => name("UserName", user_name),
         (None, Principal::User { user_name, .. }) => Ok(user_name.clone()),
         (None, _) => Err(WireError::missing("UserName")),
@@ -155,24 +160,33 @@ fn caller_or(call: &Call<'_>, user_name: Option<&str>) -> Result<UserName, WireE
 }
 
 /// Whose access keys a call is about; one that names no user means the caller.
-fn key_owner(call: &Call<'_>, user_name: Option<&str>) -> Result<KeyOwner, WireError> {
-    match (user_name, call.principal()) {
+fn key_owner(caller: &Principal, user_name: Option<&str>) -> Result<KeyOwner, WireError> {
+    match (user_name, caller) {
         (None, Principal::Account { .. }) => Ok(KeyOwner::Root),
-        (user_name, _) => caller_or(call, user_name).map(KeyOwner::User),
+        (user_name, _) => caller_or(caller, user_name).map(KeyOwner::User),
     }
 }
 
 /// A user and a group, both of which a call about a membership is about.
-fn membership(user: &str, group: &str) -> Result<Located, ActionError> {
-    let user = IdentityResource::User(name("UserName", user)?);
-    let group = IdentityResource::Group(name("GroupName", group)?);
-    Ok(Resource::Identity(vec![user, group]).into())
+pub(crate) struct Membership {
+    user: UserName,
+    group: GroupName,
+}
+
+impl Membership {
+    fn read(user: &str, group: &str) -> Result<Self, WireError> {
+        Ok(Self { user: name("UserName", user)?, group: name("GroupName", group)? })
+    }
+
+    fn located(&self) -> Located {
+        let user = IdentityResource::User(self.user.clone());
+        Resource::Identity(vec![user, IdentityResource::Group(self.group.clone())]).into()
+    }
 }
 
 /// The hash of a new password. It takes long and much memory by intent, so that it is made a few at a time, where
 /// blocking is allowed.
-async fn hashed(call: &Call<'_>, password: &str) -> Result<PasswordHash, ActionError> {
-    let password: Password = name("Password", password)?;
+async fn hashed(call: &Call<'_>, password: Password) -> Result<PasswordHash, ActionError> {
     let hashed = call.hansard.hashing.run(move || password.hash()).await;
     hashed.map_err(|error| ActionError::unexpected("a password could not be hashed", error))
 }

@@ -15,17 +15,21 @@ use crate::errors::ActionError;
 
 impl RpcAction for UpdateGroup {
     type Request = UpdateGroupRequest;
-    type Input = Self::Request;
+    type Input = Input;
     type Reply = GroupReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        let new_name = request.new_group_name.as_deref().map(|text| name("NewGroupName", text));
+        Ok(Input {
+            group: name("GroupName", &request.group_name)?,
+            change: GroupChange { name: new_name.transpose()?, comments: request.new_comments },
+        })
     }
 
-    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
+    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
         // Under both names, as a user's change of name.
-        let mut groups = vec![IdentityResource::Group(name("GroupName", &asked.group_name)?)];
-        groups.extend(new_name(asked)?.map(IdentityResource::Group));
+        let mut groups = vec![IdentityResource::Group(input.group.clone())];
+        groups.extend(input.change.name.clone().map(IdentityResource::Group));
         groups.dedup();
         Ok(Resource::Identity(groups).into())
     }
@@ -33,16 +37,17 @@ impl RpcAction for UpdateGroup {
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let group = name("GroupName", &asked.group_name)?;
-        let change = GroupChange { name: new_name(&asked)?, comments: asked.new_comments };
+        let Input { group, change } = input;
         let audit = call.audit_of_change(&granted, "");
         let group = call.hansard.store.update_group(&granted, &group, change, call.now(), audit).await?;
         Ok(Done::changed(GroupReply { request_id: call.request_id().to_string(), group: item(&group) }))
     }
 }
 
-fn new_name(asked: &UpdateGroupRequest) -> Result<Option<GroupName>, WireError> {
-    asked.new_group_name.as_deref().map(|text| name("NewGroupName", text)).transpose()
+/// The group, and what is to be changed.
+pub(crate) struct Input {
+    group: GroupName,
+    change: GroupChange,
 }

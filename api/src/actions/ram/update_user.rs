@@ -15,17 +15,27 @@ use crate::errors::ActionError;
 
 impl RpcAction for UpdateUser {
     type Request = UpdateUserRequest;
-    type Input = Self::Request;
+    type Input = Input;
     type Reply = UserReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        let new_name = request.new_user_name.as_deref().map(|text| name("NewUserName", text));
+        Ok(Input {
+            user: name("UserName", &request.user_name)?,
+            change: UserChange {
+                name: new_name.transpose()?,
+                display_name: request.new_display_name,
+                mobile_phone: request.new_mobile_phone,
+                email: request.new_email,
+                comments: request.new_comments,
+            },
+        })
     }
 
-    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
+    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
         // Under both names: what policies say about the other one must not be had by a change of name.
-        let mut users = vec![IdentityResource::User(name("UserName", &asked.user_name)?)];
-        users.extend(new_name(asked)?.map(IdentityResource::User));
+        let mut users = vec![IdentityResource::User(input.user.clone())];
+        users.extend(input.change.name.clone().map(IdentityResource::User));
         users.dedup();
         Ok(Resource::Identity(users).into())
     }
@@ -33,22 +43,17 @@ impl RpcAction for UpdateUser {
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let user = name("UserName", &asked.user_name)?;
-        let change = UserChange {
-            name: new_name(&asked)?,
-            display_name: asked.new_display_name,
-            mobile_phone: asked.new_mobile_phone,
-            email: asked.new_email,
-            comments: asked.new_comments,
-        };
+        let Input { user, change } = input;
         let audit = call.audit_of_change(&granted, "");
         let user = call.hansard.store.update_user(&granted, &user, change, call.now(), audit).await?;
         Ok(Done::changed(UserReply { request_id: call.request_id().to_string(), user: item(&user) }))
     }
 }
 
-fn new_name(asked: &UpdateUserRequest) -> Result<Option<UserName>, WireError> {
-    asked.new_user_name.as_deref().map(|text| name("NewUserName", text)).transpose()
+/// The user, and what is to be changed.
+pub(crate) struct Input {
+    user: UserName,
+    change: UserChange,
 }
