@@ -2,6 +2,7 @@
 
 use domain::actions::CreatePolicy;
 use domain::gate::Granted;
+use domain::identity::PolicyName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{CreatePolicyReply, CreatePolicyRequest, CreatedPolicyItem};
@@ -15,32 +16,32 @@ use crate::policy_findings;
 
 impl RpcAction for CreatePolicy {
     type Request = CreatePolicyRequest;
-    type Input = Self::Request;
+    type Input = Input;
     type Reply = CreatePolicyReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        without_tags(request.tag.as_deref())?;
+        Ok(Input {
+            policy: policy::custom(&request.policy_name)?,
+            description: request.description.unwrap_or_default(),
+            document: request.policy_document,
+        })
     }
 
-    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
-        without_tags(asked.tag.as_deref())?;
-        Ok(policy::located(policy::custom(&asked.policy_name)?).into())
+    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        Ok(policy::located((&input.policy).into()))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let name = policy::custom(&asked.policy_name)?.name;
-        let description = asked.description.unwrap_or_default();
-        let findings =
-            policy_findings::about(call.hansard, &asked.policy_document, DocumentKind::Identity).await?;
+        let Input { policy, description, document } = input;
+        let findings = policy_findings::about(call.hansard, &document, DocumentKind::Identity).await?;
         let audit = call.audit_of_change(&granted, "");
         let store = &call.hansard.store;
-        let made = store
-            .create_policy(&granted, &name, &description, &asked.policy_document, call.now(), audit)
-            .await?;
+        let made = store.create_policy(&granted, &policy, &description, &document, call.now(), audit).await?;
         Ok(Done::changed(CreatePolicyReply {
             request_id: call.request_id().to_string(),
             policy: CreatedPolicyItem {
@@ -53,4 +54,11 @@ impl RpcAction for CreatePolicy {
             findings,
         }))
     }
+}
+
+/// The new policy.
+pub(crate) struct Input {
+    policy: PolicyName,
+    description: String,
+    document: String,
 }

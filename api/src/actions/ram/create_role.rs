@@ -2,7 +2,8 @@
 
 use domain::AccountId;
 use domain::actions::CreateRole;
-use domain::gate::{Granted, IdentityResource, Resource};
+use domain::gate::{Granted, IdentityResource};
+use domain::identity::RoleName;
 use domain::principal::Principal;
 use domain::role::{MaxSessionDuration, RoleArn};
 use openapi::error_codes::WireError;
@@ -11,44 +12,53 @@ use openapi::workbench::PolicyFinding;
 use persistence::{NewRole, Role};
 use policies::DocumentKind;
 
-use super::{invalid, name, without_tags};
+use super::{about, invalid, name, without_tags};
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, Located, RpcAction};
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_findings;
 
 impl RpcAction for CreateRole {
     type Request = CreateRoleRequest;
-    type Input = Self::Request;
+    type Input = Input;
     type Reply = WrittenRoleReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        without_tags(request.tag.as_deref())?;
+        without_console("AllowConsoleLogin", request.allow_console_login)?;
+        let longest = request.max_session_duration.map(|seconds| longest("MaxSessionDuration", seconds));
+        Ok(Input {
+            role: name("RoleName", &request.role_name)?,
+            description: request.description.unwrap_or_default(),
+            trust_policy: request.assume_role_policy_document,
+            longest: longest.unwrap_or(Ok(MaxSessionDuration::DEFAULT)),
+        })
     }
 
-    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
-        without_tags(asked.tag.as_deref())?;
-        without_console("AllowConsoleLogin", asked.allow_console_login)?;
-        Ok(Resource::Identity(vec![IdentityResource::Role(name("RoleName", &asked.role_name)?)]).into())
+    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(IdentityResource::Role(input.role.clone())))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let longest = asked.max_session_duration.map(|seconds| longest("MaxSessionDuration", seconds));
-        let new = NewRole {
-            name: name("RoleName", &asked.role_name)?,
-            description: asked.description.unwrap_or_default(),
-            trust_policy: asked.assume_role_policy_document,
-            max_session_duration: longest.transpose()?.unwrap_or(MaxSessionDuration::DEFAULT),
-        };
+        let Input { role: name, description, trust_policy, longest } = input;
+        let new = NewRole { name, description, trust_policy, max_session_duration: longest? };
         let findings = policy_findings::about(call.hansard, &new.trust_policy, DocumentKind::Trust).await?;
         let audit = call.audit_of_change(&granted, "");
         let role = call.hansard.store.create_role(&granted, new, call.now(), audit).await?;
         Ok(Done::changed(written(reply(call, &granted, &role), Some(findings))))
     }
+}
+
+/// The new role.
+pub(crate) struct Input {
+    role: RoleName,
+    description: String,
+    trust_policy: String,
+    longest: Deferred<MaxSessionDuration>,
 }
 
 /// A role with all there is to tell.

@@ -19,11 +19,11 @@ use crate::errors::ActionError;
 
 impl RpcAction for DecodeDiagnosticMessage {
     type Request = DecodeDiagnosticMessageRequest;
-    type Input = Self::Request;
+    type Input = String;
     type Reply = DecodeDiagnosticMessageReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        Ok(request.encoded_diagnostic_message)
     }
 
     /// What is inside names resources and people of the whole account.
@@ -34,10 +34,9 @@ impl RpcAction for DecodeDiagnosticMessage {
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        message: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let message = asked.encoded_diagnostic_message.trim();
-        let opened = Diagnostics::open(&call.hansard.keys, granted.account(), message)
+        let opened = Diagnostics::open(&call.hansard.keys, granted.account(), message.trim())
             .map_err(|error| invalid("EncodedDiagnosticMessage", error))?;
         let matched_policies = matched(&opened);
         Ok(Done::read(DecodeDiagnosticMessageReply {

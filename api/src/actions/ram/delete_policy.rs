@@ -2,39 +2,49 @@
 
 use domain::actions::DeletePolicy;
 use domain::gate::Granted;
+use domain::identity::PolicyName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{DeletePolicyRequest, DoneReply};
 
-use super::policy;
+use super::policy::{custom, located};
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for DeletePolicy {
     type Request = DeletePolicyRequest;
-    type Input = Self::Request;
+    type Input = Input;
     type Reply = DoneReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        Ok(Input {
+            policy: custom(&request.policy_name)?,
+            cascading: request.cascading_delete.unwrap_or(false),
+        })
     }
 
-    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
-        Ok(policy::located(policy::custom(&asked.policy_name)?).into())
+    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        Ok(located((&input.policy).into()))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let name = policy::custom(&asked.policy_name)?.name;
+        let Input { policy, cascading } = input;
         let (store, audit) = (&call.hansard.store, call.audit_of_change(&granted, ""));
-        if asked.cascading_delete.unwrap_or(false) {
-            store.delete_policy(&granted, &name, audit).await?;
+        if cascading {
+            store.delete_policy(&granted, &policy, audit).await?;
         } else {
-            store.delete_bare_policy(&granted, &name, audit).await?;
+            store.delete_bare_policy(&granted, &policy, audit).await?;
         }
         Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
+}
+
+/// The policy, and whether it is to be detached from whoever has it.
+pub(crate) struct Input {
+    policy: PolicyName,
+    cascading: bool,
 }

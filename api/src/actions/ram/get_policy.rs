@@ -2,6 +2,7 @@
 
 use domain::actions::GetPolicy;
 use domain::gate::Granted;
+use domain::identity::PolicyRef;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{GetPolicyReply, PolicyRequest};
@@ -12,23 +13,22 @@ use crate::errors::ActionError;
 
 impl RpcAction for GetPolicy {
     type Request = PolicyRequest;
-    type Input = Self::Request;
+    type Input = PolicyRef;
     type Reply = GetPolicyReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        policy::policy(&request.policy_type, &request.policy_name)
     }
 
-    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
-        Ok(policy::located(policy::policy(&asked.policy_type, &asked.policy_name)?).into())
+    async fn locate(_: &Call<'_>, policy: &Self::Input) -> Result<Located, ActionError> {
+        Ok(policy::located(policy.clone()))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        policy: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let policy = policy::policy(&asked.policy_type, &asked.policy_name)?;
         let (policy, deciding) = call.hansard.store.policy(&granted, &policy).await?;
         Ok(Done::read(GetPolicyReply {
             request_id: call.request_id().to_string(),

@@ -3,6 +3,7 @@
 use domain::AccountId;
 use domain::actions::ListEntitiesForPolicy;
 use domain::gate::Granted;
+use domain::identity::PolicyRef;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{
@@ -18,23 +19,22 @@ use crate::errors::ActionError;
 
 impl RpcAction for ListEntitiesForPolicy {
     type Request = PolicyRequest;
-    type Input = Self::Request;
+    type Input = PolicyRef;
     type Reply = ListEntitiesForPolicyReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        policy::policy(&request.policy_type, &request.policy_name)
     }
 
-    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
-        Ok(policy::located(policy::policy(&asked.policy_type, &asked.policy_name)?).into())
+    async fn locate(_: &Call<'_>, policy: &Self::Input) -> Result<Located, ActionError> {
+        Ok(policy::located(policy.clone()))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        policy: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let policy = policy::policy(&asked.policy_type, &asked.policy_name)?;
         let bearers = call.hansard.store.bearers_of_policy(&granted, &policy).await?;
         let account = granted.account();
         Ok(Done::read(ListEntitiesForPolicyReply {

@@ -1,41 +1,43 @@
 //! ListPolicies: policies of the account and of the system.
 
 use domain::actions::ListPolicies;
-use domain::gate::{Granted, IdentityResource, Resource};
+use domain::gate::{Granted, IdentityResource};
+use domain::identity::PolicyKind;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{ListPoliciesReply, ListPoliciesRequest, PolicyList};
+use persistence::MarkerRequest;
 
 use super::paging::page;
-use super::{name, policy, without_tags};
-use crate::dispatch::{Call, Done, Located, RpcAction};
+use super::{about, name, policy, without_tags};
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListPolicies {
     type Request = ListPoliciesRequest;
-    type Input = Self::Request;
+    type Input = Input;
     type Reply = ListPoliciesReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        without_tags(request.tag.as_deref())?;
+        let kind = request.policy_type.as_deref().filter(|policy_type| !policy_type.is_empty());
+        Ok(Input {
+            kind: kind.map(|policy_type| name("PolicyType", policy_type)).transpose(),
+            page: page(request.marker, request.max_items)?,
+        })
     }
 
-    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
-        without_tags(asked.tag.as_deref())?;
-        Ok(Resource::Identity(vec![IdentityResource::Policies]).into())
+    async fn locate(_: &Call<'_>, _: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(IdentityResource::Policies))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let kind = match asked.policy_type.as_deref() {
-            None | Some("") => None,
-            Some(policy_type) => Some(name("PolicyType", policy_type)?),
-        };
-        let page = page(asked.marker, asked.max_items)?;
-        let page = call.hansard.store.page_of_policies(&granted, kind, &page).await?;
+        let Input { kind, page } = input;
+        let page = call.hansard.store.page_of_policies(&granted, kind?, &page).await?;
         Ok(Done::read(ListPoliciesReply {
             request_id: call.request_id().to_string(),
             is_truncated: page.marker.is_some(),
@@ -43,4 +45,10 @@ impl RpcAction for ListPolicies {
             policies: PolicyList { policy: page.items.iter().map(policy::item).collect() },
         }))
     }
+}
+
+/// Which policies are wanted, and which page of them.
+pub(crate) struct Input {
+    kind: Deferred<Option<PolicyKind>>,
+    page: MarkerRequest,
 }

@@ -2,6 +2,7 @@
 
 use domain::actions::ListPolicyVersions;
 use domain::gate::Granted;
+use domain::identity::PolicyRef;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{ListPolicyVersionsReply, PolicyRequest, PolicyVersionList};
@@ -12,23 +13,22 @@ use crate::errors::ActionError;
 
 impl RpcAction for ListPolicyVersions {
     type Request = PolicyRequest;
-    type Input = Self::Request;
+    type Input = PolicyRef;
     type Reply = ListPolicyVersionsReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        policy::policy(&request.policy_type, &request.policy_name)
     }
 
-    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
-        Ok(policy::located(policy::policy(&asked.policy_type, &asked.policy_name)?).into())
+    async fn locate(_: &Call<'_>, policy: &Self::Input) -> Result<Located, ActionError> {
+        Ok(policy::located(policy.clone()))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        policy: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let policy = policy::policy(&asked.policy_type, &asked.policy_name)?;
         let versions = call.hansard.store.policy_versions(&granted, &policy).await?;
         let policy_version = versions.into_iter().map(policy::version_item).collect();
         Ok(Done::read(ListPolicyVersionsReply {

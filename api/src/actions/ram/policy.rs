@@ -1,20 +1,20 @@
 //! What the actions of policies share: how a policy is named, and how it is shown.
 
-use domain::gate::{Granted, IdentityResource, Resource};
-use domain::identity::{PolicyKind, PolicyName, PolicyRef};
+use domain::gate::{Granted, IdentityResource};
+use domain::identity::{PolicyName, PolicyRef};
 use domain::policy_version::PolicyVersionId;
 use openapi::error_codes::WireError;
-use openapi::ram::{PolicyItem, PolicyVersionItem};
+use openapi::ram::{PolicyItem, PolicyVersionItem, PolicyVersionRequest};
 use persistence::{PolicySummary, PolicyVersion};
 
-use super::name;
+use super::{about, name};
 use crate::actions::{wire_count, wire_time};
-use crate::dispatch::Call;
+use crate::dispatch::{Call, Deferred, Located};
 use crate::errors::ActionError;
 
 /// A policy of the account.
-pub(super) fn custom(policy_name: &str) -> Result<PolicyRef, WireError> {
-    Ok(PolicyRef { kind: PolicyKind::Custom, name: name("PolicyName", policy_name)? })
+pub(super) fn custom(policy_name: &str) -> Result<PolicyName, WireError> {
+    name("PolicyName", policy_name)
 }
 
 /// A policy of the account or of the system.
@@ -23,8 +23,24 @@ pub(super) fn policy(policy_type: &str, policy_name: &str) -> Result<PolicyRef, 
 }
 
 /// As a call about it is located.
-pub(super) fn located(policy: PolicyRef) -> Resource {
-    Resource::Identity(vec![IdentityResource::Policy(policy)])
+pub(super) fn located(policy: PolicyRef) -> Located {
+    about(IdentityResource::Policy(policy))
+}
+
+/// A policy of the account and one of its versions.
+pub(crate) struct VersionOfPolicy {
+    pub(super) policy: PolicyName,
+    pub(super) id: Deferred<PolicyVersionId>,
+}
+
+impl VersionOfPolicy {
+    pub(super) fn read(request: &PolicyVersionRequest) -> Result<Self, WireError> {
+        Ok(Self { policy: custom(&request.policy_name)?, id: name("VersionId", &request.version_id) })
+    }
+
+    pub(super) fn located(&self) -> Located {
+        located((&self.policy).into())
+    }
 }
 
 /// The version that decides as the call begins. A change says that it is based on it, so that of two at the same

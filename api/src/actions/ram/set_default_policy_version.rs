@@ -11,37 +11,36 @@ use openapi::workbench::PolicyFinding;
 use persistence::StoreError;
 use policies::DocumentKind;
 
-use super::name;
-use super::policy;
+use super::policy::{VersionOfPolicy, seen};
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_findings;
 
 impl RpcAction for SetDefaultPolicyVersion {
     type Request = PolicyVersionRequest;
-    type Input = Self::Request;
+    type Input = VersionOfPolicy;
     type Reply = SetDefaultPolicyVersionReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request)
+        VersionOfPolicy::read(&request)
     }
 
-    async fn locate(_: &Call<'_>, asked: &Self::Input) -> Result<Located, ActionError> {
-        Ok(policy::located(policy::custom(&asked.policy_name)?).into())
+    async fn locate(_: &Call<'_>, version: &Self::Input) -> Result<Located, ActionError> {
+        Ok(version.located())
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        asked: Self::Input,
+        version: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let policy = policy::custom(&asked.policy_name)?.name;
-        let id = name("VersionId", &asked.version_id)?;
-        let seen = policy::seen(call, &granted, &policy).await?;
+        let VersionOfPolicy { policy, id } = version;
+        let id = id?;
+        let based_on = seen(call, &granted, &policy).await?;
         let findings = findings(call, &granted, &policy, id).await?;
-        let audit = call.audit_of_change(&granted, &asked.version_id);
+        let audit = call.audit_of_change(&granted, &id.to_string());
         let store = &call.hansard.store;
-        store.set_default_policy_version(&granted, &policy, id, seen, call.now(), audit).await?;
+        store.set_default_policy_version(&granted, &policy, id, based_on, call.now(), audit).await?;
         Ok(Done::changed(SetDefaultPolicyVersionReply {
             request_id: call.request_id().to_string(),
             findings,
