@@ -1,10 +1,7 @@
 //! The actions of RAM, one file each.
 
 mod add_user_to_group;
-mod attach_policy_to_group;
-mod attach_policy_to_role;
-mod attach_policy_to_user;
-mod attachment;
+mod attachments;
 mod create_access_key;
 mod create_group;
 mod create_login_profile;
@@ -20,9 +17,6 @@ mod delete_policy;
 mod delete_policy_version;
 mod delete_role;
 mod delete_user;
-mod detach_policy_from_group;
-mod detach_policy_from_role;
-mod detach_policy_from_user;
 mod get_access_key_last_used;
 mod get_group;
 mod get_login_profile;
@@ -35,9 +29,6 @@ mod list_entities_for_policy;
 mod list_groups;
 mod list_groups_for_user;
 mod list_policies;
-mod list_policies_for_group;
-mod list_policies_for_role;
-mod list_policies_for_user;
 mod list_policy_versions;
 mod list_roles;
 mod list_users;

@@ -1,0 +1,177 @@
+//! Attaching policies to users, groups and roles, detaching them, and listing what each has. The nine actions differ in who
+//! has the policy alone: the table below makes them.
+
+use domain::actions::{
+    AdministersIdentity, AttachPolicyToGroup, AttachPolicyToRole, AttachPolicyToUser, DetachPolicyFromGroup,
+    DetachPolicyFromRole, DetachPolicyFromUser, ListPoliciesForGroup, ListPoliciesForRole,
+    ListPoliciesForUser, ReadsIdentity,
+};
+use domain::gate::{Granted, IdentityResource, Resource};
+use domain::identity::PolicyRef;
+use domain::policy_bearer::PolicyBearer;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
+use openapi::ram::{
+    AttachedPoliciesReply, AttachedPolicyItem, AttachedPolicyList, DoneReply, ListPoliciesForGroupRequest,
+    ListPoliciesForRoleRequest, ListPoliciesForUserRequest, PolicyOfGroupRequest, PolicyOfRoleRequest,
+    PolicyOfUserRequest,
+};
+use persistence::AttachedPolicy;
+
+use super::policy::policy;
+use super::{about, invalid, name};
+use crate::actions::wire_time;
+use crate::dispatch::{Call, Done, Located, RpcAction};
+use crate::errors::ActionError;
+
+/// Implements the three actions of each kind of bearer: its requests name it by a parameter, which is one of their fields.
+macro_rules! attachments {
+    ($(
+        $bearer:ident by $parameter:literal ($field:ident):
+            $attach:ident, $detach:ident ($attachment_request:ident), $list:ident ($list_request:ident);
+    )*) => { $(
+        impl RpcAction for $attach {
+            type Request = $attachment_request;
+            type Input = Attachment;
+            type Reply = DoneReply;
+
+            fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+                let bearer = PolicyBearer::$bearer(name($parameter, &request.$field)?);
+                let policy = policy(&request.policy_type, &request.policy_name)?;
+                Attachment::new(bearer, policy, request.resource_group_id.as_deref())
+            }
+
+            async fn locate(_: &Call<'_>, attachment: &Self::Input) -> Result<Located, ActionError> {
+                Ok(attachment.located())
+            }
+
+            async fn run(
+                call: &Call<'_>,
+                granted: Granted<Self>,
+                attachment: Self::Input,
+            ) -> Result<Done<Self::Reply>, ActionError> {
+                attach(call, &granted, attachment).await
+            }
+        }
+
+        impl RpcAction for $detach {
+            type Request = $attachment_request;
+            type Input = Attachment;
+            type Reply = DoneReply;
+
+            fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+                $attach::read(caller, request)
+            }
+
+            async fn locate(_: &Call<'_>, attachment: &Self::Input) -> Result<Located, ActionError> {
+                Ok(attachment.located())
+            }
+
+            async fn run(
+                call: &Call<'_>,
+                granted: Granted<Self>,
+                attachment: Self::Input,
+            ) -> Result<Done<Self::Reply>, ActionError> {
+                detach(call, &granted, attachment).await
+            }
+        }
+
+        impl RpcAction for $list {
+            type Request = $list_request;
+            type Input = PolicyBearer;
+            type Reply = AttachedPoliciesReply;
+
+            fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+                Ok(PolicyBearer::$bearer(name($parameter, &request.$field)?))
+            }
+
+            async fn locate(_: &Call<'_>, bearer: &Self::Input) -> Result<Located, ActionError> {
+                Ok(about(bearer.resource()))
+            }
+
+            async fn run(
+                call: &Call<'_>,
+                granted: Granted<Self>,
+                bearer: Self::Input,
+            ) -> Result<Done<Self::Reply>, ActionError> {
+                list(call, &granted, &bearer).await
+            }
+        }
+    )* };
+}
+
+attachments! {
+    User by "UserName" (user_name):
+        AttachPolicyToUser, DetachPolicyFromUser (PolicyOfUserRequest),
+        ListPoliciesForUser (ListPoliciesForUserRequest);
+    Group by "GroupName" (group_name):
+        AttachPolicyToGroup, DetachPolicyFromGroup (PolicyOfGroupRequest),
+        ListPoliciesForGroup (ListPoliciesForGroupRequest);
+    Role by "RoleName" (role_name):
+        AttachPolicyToRole, DetachPolicyFromRole (PolicyOfRoleRequest),
+        ListPoliciesForRole (ListPoliciesForRoleRequest);
+}
+
+/// A policy, and who has it or is to have it.
+pub(crate) struct Attachment {
+    bearer: PolicyBearer,
+    policy: PolicyRef,
+}
+
+impl Attachment {
+    fn new(bearer: PolicyBearer, policy: PolicyRef, resource_group: Option<&str>) -> Result<Self, WireError> {
+        // An attachment that is meant for one group would hold for the whole account.
+        match resource_group {
+            None | Some("") => Ok(Self { bearer, policy }),
+            Some(_) => Err(invalid("ResourceGroupId", "there are no resource groups here; leave it out")),
+        }
+    }
+
+    /// Whoever attaches or detaches must be allowed both: the one who has the policy, and the policy.
+    fn located(&self) -> Located {
+        let policy = IdentityResource::Policy(self.policy.clone());
+        Resource::Identity(vec![self.bearer.resource(), policy]).into()
+    }
+}
+
+async fn attach<A: AdministersIdentity>(
+    call: &Call<'_>,
+    granted: &Granted<A>,
+    Attachment { bearer, policy }: Attachment,
+) -> Result<Done<DoneReply>, ActionError> {
+    let audit = call.audit_of_change(granted, "");
+    call.hansard.store.attach_policy(granted, bearer, policy, call.now(), audit).await?;
+    Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
+}
+
+async fn detach<A: AdministersIdentity>(
+    call: &Call<'_>,
+    granted: &Granted<A>,
+    Attachment { bearer, policy }: Attachment,
+) -> Result<Done<DoneReply>, ActionError> {
+    let audit = call.audit_of_change(granted, "");
+    call.hansard.store.detach_policy(granted, bearer, policy, audit).await?;
+    Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
+}
+
+async fn list<A: ReadsIdentity>(
+    call: &Call<'_>,
+    granted: &Granted<A>,
+    bearer: &PolicyBearer,
+) -> Result<Done<AttachedPoliciesReply>, ActionError> {
+    let attached = call.hansard.store.policies_attached_to(granted, bearer).await?;
+    Ok(Done::read(AttachedPoliciesReply {
+        request_id: call.request_id().to_string(),
+        policies: AttachedPolicyList { policy: attached.into_iter().map(item).collect() },
+    }))
+}
+
+fn item(attached: AttachedPolicy) -> AttachedPolicyItem {
+    AttachedPolicyItem {
+        policy_name: attached.policy.name.to_string(),
+        policy_type: attached.policy.kind.as_str().to_owned(),
+        description: attached.description,
+        default_version: attached.default_version.to_string(),
+        attach_date: wire_time(attached.attached_at),
+    }
+}
