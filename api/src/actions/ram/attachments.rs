@@ -18,7 +18,7 @@ use openapi::ram::{
 };
 use persistence::AttachedPolicy;
 
-use super::policy::policy;
+use super::policies::policy::policy;
 use super::{about, invalid, name};
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, Located, RpcAction};

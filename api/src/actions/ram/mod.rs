@@ -1,47 +1,14 @@
-//! The actions of RAM, one file each.
+//! The actions of RAM, by thing, one file each.
 
-mod add_user_to_group;
+mod access_keys;
 mod attachments;
-mod create_access_key;
-mod create_group;
-mod create_login_profile;
-mod create_policy;
-mod create_policy_version;
-mod create_role;
-mod create_user;
 mod decode_diagnostic_message;
-mod delete_access_key;
-mod delete_group;
-mod delete_login_profile;
-mod delete_policy;
-mod delete_policy_version;
-mod delete_role;
-mod delete_user;
-mod get_access_key_last_used;
-mod get_group;
-mod get_login_profile;
-mod get_policy;
-mod get_policy_version;
-mod get_role;
-mod get_user;
-mod list_access_keys;
-mod list_entities_for_policy;
-mod list_groups;
-mod list_groups_for_user;
-mod list_policies;
-mod list_policy_versions;
-mod list_roles;
-mod list_users;
-mod list_users_for_group;
+mod groups;
+mod login_profiles;
 pub(super) mod paging;
-mod policy;
-mod remove_user_from_group;
-mod set_default_policy_version;
-mod update_access_key;
-mod update_group;
-mod update_login_profile;
-mod update_role;
-mod update_user;
+mod policies;
+mod roles;
+mod users;
 
 use domain::actions as catalogue;
 use domain::gate::{IdentityResource, Resource};

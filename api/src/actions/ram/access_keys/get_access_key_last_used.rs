@@ -1,0 +1,53 @@
+//! GetAccessKeyLastUsed: when an access key last signed, to within a few seconds.
+
+use domain::actions::GetAccessKeyLastUsed;
+use domain::gate::Granted;
+use domain::identity::AccessKeyId;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
+use openapi::ram::{AccessKeyLastUsed, GetAccessKeyLastUsedReply, GetAccessKeyLastUsedRequest};
+use persistence::KeyOwner;
+
+use crate::actions::ram::{about, key_owner, name};
+use crate::actions::wire_time;
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for GetAccessKeyLastUsed {
+    type Request = GetAccessKeyLastUsedRequest;
+    type Input = Input;
+    type Reply = GetAccessKeyLastUsedReply;
+
+    fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(Input {
+            owner: key_owner(caller, request.user_name.as_deref())?,
+            key: name("UserAccessKeyId", &request.user_access_key_id),
+        })
+    }
+
+    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(input.owner.resource()))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        input: Self::Input,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let key = input.key?;
+        let key = call.hansard.store.access_key(&granted, &key).await?;
+        Ok(Done::read(GetAccessKeyLastUsedReply {
+            request_id: call.request_id().to_string(),
+            access_key_last_used: AccessKeyLastUsed {
+                last_used_date: key.last_used.as_ref().map(|used| wire_time(used.at)),
+                service_name: key.last_used.and_then(|used| used.service),
+            },
+        }))
+    }
+}
+
+/// The access key, and whose it is.
+pub(crate) struct Input {
+    owner: KeyOwner,
+    key: Deferred<AccessKeyId>,
+}

@@ -1,0 +1,51 @@
+//! UpdateAccessKey: switches an access key on or off.
+
+use domain::access_key::AccessKeyStatus;
+use domain::actions::UpdateAccessKey;
+use domain::gate::Granted;
+use domain::identity::AccessKeyId;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
+use openapi::ram::{DoneReply, UpdateAccessKeyRequest};
+use persistence::KeyOwner;
+
+use crate::actions::ram::{about, invalid, key_owner, name};
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for UpdateAccessKey {
+    type Request = UpdateAccessKeyRequest;
+    type Input = Input;
+    type Reply = DoneReply;
+
+    fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(Input { owner: key_owner(caller, request.user_name.as_deref())?, change: change(&request) })
+    }
+
+    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(input.owner.resource()))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        input: Self::Input,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let (key, status) = input.change?;
+        let audit = call.audit_of_change(&granted, key.as_str()).with_more(status.as_str());
+        call.hansard.store.set_access_key_status(&granted, &key, status, audit).await?;
+        Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
+    }
+}
+
+/// The access key and its new status, and whose it is.
+pub(crate) struct Input {
+    owner: KeyOwner,
+    change: Deferred<(AccessKeyId, AccessKeyStatus)>,
+}
+
+fn change(request: &UpdateAccessKeyRequest) -> Result<(AccessKeyId, AccessKeyStatus), WireError> {
+    let key = name("UserAccessKeyId", &request.user_access_key_id)?;
+    let status = AccessKeyStatus::parse(&request.status);
+    Ok((key, status.ok_or_else(|| invalid("Status", "it is Active or Inactive"))?))
+}

@@ -1,0 +1,47 @@
+//! CreateGroup: makes a group.
+
+use domain::actions::CreateGroup;
+use domain::gate::{Granted, IdentityResource};
+use domain::identity::GroupName;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
+use openapi::ram::{CreateGroupRequest, GroupReply};
+
+use super::list_groups::item;
+use crate::actions::ram::{about, name};
+use crate::dispatch::{Call, Done, Located, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for CreateGroup {
+    type Request = CreateGroupRequest;
+    type Input = Input;
+    type Reply = GroupReply;
+
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        Ok(Input {
+            group: name("GroupName", &request.group_name)?,
+            comments: request.comments.unwrap_or_default(),
+        })
+    }
+
+    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(IdentityResource::Group(input.group.clone())))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        input: Self::Input,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let Input { group, comments } = input;
+        let audit = call.audit_of_change(&granted, "");
+        let group = call.hansard.store.create_group(&granted, &group, comments, call.now(), audit).await?;
+        Ok(Done::changed(GroupReply { request_id: call.request_id().to_string(), group: item(&group) }))
+    }
+}
+
+/// The new group.
+pub(crate) struct Input {
+    group: GroupName,
+    comments: String,
+}

@@ -1,0 +1,36 @@
+//! DeleteLoginProfile: takes the console from a user.
+
+use domain::actions::DeleteLoginProfile;
+use domain::gate::{Granted, IdentityResource};
+use domain::identity::UserName;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
+use openapi::ram::{DeleteLoginProfileRequest, DoneReply};
+
+use crate::actions::ram::{about, name};
+use crate::dispatch::{Call, Done, Located, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for DeleteLoginProfile {
+    type Request = DeleteLoginProfileRequest;
+    type Input = UserName;
+    type Reply = DoneReply;
+
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        name("UserName", &request.user_name)
+    }
+
+    async fn locate(_: &Call<'_>, user: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(IdentityResource::User(user.clone())))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        user: Self::Input,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let audit = call.audit_of_change(&granted, "");
+        call.hansard.store.delete_login_profile(&granted, &user, audit).await?;
+        Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
+    }
+}

@@ -1,0 +1,65 @@
+//! CreatePolicy: a policy of the account, with its first version.
+
+use domain::actions::CreatePolicy;
+use domain::gate::Granted;
+use domain::identity::PolicyName;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
+use openapi::ram::{CreatePolicyReply, CreatePolicyRequest, CreatedPolicyItem};
+use policies::DocumentKind;
+
+use super::policy;
+use crate::actions::ram::without_tags;
+use crate::actions::wire_time;
+use crate::dispatch::{Call, Done, Located, RpcAction};
+use crate::errors::ActionError;
+use crate::policy_findings;
+
+impl RpcAction for CreatePolicy {
+    type Request = CreatePolicyRequest;
+    type Input = Input;
+    type Reply = CreatePolicyReply;
+
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        without_tags(request.tag.as_deref())?;
+        Ok(Input {
+            policy: policy::custom(&request.policy_name)?,
+            description: request.description.unwrap_or_default(),
+            document: request.policy_document,
+        })
+    }
+
+    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        Ok(policy::located((&input.policy).into()))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        input: Self::Input,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let Input { policy, description, document } = input;
+        let findings = policy_findings::about(call.hansard, &document, DocumentKind::Identity).await?;
+        let audit = call.audit_of_change(&granted, "");
+        let store = &call.hansard.store;
+        let made = store.create_policy(&granted, &policy, &description, &document, call.now(), audit).await?;
+        Ok(Done::changed(CreatePolicyReply {
+            request_id: call.request_id().to_string(),
+            policy: CreatedPolicyItem {
+                policy_name: made.policy.name.to_string(),
+                policy_type: made.policy.kind.as_str().to_owned(),
+                description: made.description,
+                default_version: made.default_version.to_string(),
+                create_date: wire_time(made.created_at),
+            },
+            findings,
+        }))
+    }
+}
+
+/// The new policy.
+pub(crate) struct Input {
+    policy: PolicyName,
+    description: String,
+    document: String,
+}

@@ -1,0 +1,75 @@
+//! What the actions of policies share: how a policy is named, and how it is shown.
+
+use domain::gate::{Granted, IdentityResource};
+use domain::identity::{PolicyName, PolicyRef};
+use domain::policy_version::PolicyVersionId;
+use openapi::error_codes::WireError;
+use openapi::ram::{PolicyItem, PolicyVersionItem, PolicyVersionRequest};
+use persistence::{PolicySummary, PolicyVersion};
+
+use crate::actions::ram::{about, name};
+use crate::actions::{wire_count, wire_time};
+use crate::dispatch::{Call, Deferred, Located};
+use crate::errors::ActionError;
+
+/// A policy of the account.
+pub(super) fn custom(policy_name: &str) -> Result<PolicyName, WireError> {
+    name("PolicyName", policy_name)
+}
+
+/// A policy of the account or of the system.
+pub(in crate::actions::ram) fn policy(policy_type: &str, policy_name: &str) -> Result<PolicyRef, WireError> {
+    Ok(PolicyRef { kind: name("PolicyType", policy_type)?, name: name("PolicyName", policy_name)? })
+}
+
+/// As a call about it is located.
+pub(super) fn located(policy: PolicyRef) -> Located {
+    about(IdentityResource::Policy(policy))
+}
+
+/// A policy of the account and one of its versions.
+pub(crate) struct VersionOfPolicy {
+    pub(super) policy: PolicyName,
+    pub(super) id: Deferred<PolicyVersionId>,
+}
+
+impl VersionOfPolicy {
+    pub(super) fn read(request: &PolicyVersionRequest) -> Result<Self, WireError> {
+        Ok(Self { policy: custom(&request.policy_name)?, id: name("VersionId", &request.version_id) })
+    }
+
+    pub(super) fn located(&self) -> Located {
+        located((&self.policy).into())
+    }
+}
+
+/// The version that decides as the call begins. A change says that it is based on it, so that of two at the same
+/// moment one is told.
+pub(super) async fn seen<A: domain::actions::ReadsIdentity>(
+    call: &Call<'_>,
+    granted: &Granted<A>,
+    name: &PolicyName,
+) -> Result<Option<PolicyVersionId>, ActionError> {
+    Ok(call.hansard.store.default_policy_version(granted, name).await?)
+}
+
+pub(super) fn item(policy: &PolicySummary) -> PolicyItem {
+    PolicyItem {
+        policy_name: policy.policy.name.to_string(),
+        policy_type: policy.policy.kind.as_str().to_owned(),
+        description: policy.description.clone(),
+        default_version: policy.default_version.to_string(),
+        attachment_count: wire_count(policy.attachment_count),
+        create_date: wire_time(policy.created_at),
+        update_date: wire_time(policy.changed_at),
+    }
+}
+
+pub(super) fn version_item(version: PolicyVersion) -> PolicyVersionItem {
+    PolicyVersionItem {
+        version_id: version.id.to_string(),
+        is_default_version: version.is_default,
+        policy_document: version.document,
+        create_date: wire_time(version.created_at),
+    }
+}

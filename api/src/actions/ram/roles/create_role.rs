@@ -1,0 +1,110 @@
+//! CreateRole: a role, with the policy that says who may assume it.
+
+use domain::AccountId;
+use domain::actions::CreateRole;
+use domain::gate::{Granted, IdentityResource};
+use domain::identity::RoleName;
+use domain::principal::Principal;
+use domain::role::{MaxSessionDuration, RoleArn};
+use openapi::error_codes::WireError;
+use openapi::ram::{CreateRoleRequest, RoleItem, RoleReply, WrittenRoleReply};
+use openapi::workbench::PolicyFinding;
+use persistence::{NewRole, Role};
+use policies::DocumentKind;
+
+use crate::actions::ram::{about, invalid, name, without_tags};
+use crate::actions::wire_time;
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
+use crate::errors::ActionError;
+use crate::policy_findings;
+
+impl RpcAction for CreateRole {
+    type Request = CreateRoleRequest;
+    type Input = Input;
+    type Reply = WrittenRoleReply;
+
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        without_tags(request.tag.as_deref())?;
+        without_console("AllowConsoleLogin", request.allow_console_login)?;
+        let longest = request.max_session_duration.map(|seconds| longest("MaxSessionDuration", seconds));
+        Ok(Input {
+            role: name("RoleName", &request.role_name)?,
+            description: request.description.unwrap_or_default(),
+            trust_policy: request.assume_role_policy_document,
+            longest: longest.unwrap_or(Ok(MaxSessionDuration::DEFAULT)),
+        })
+    }
+
+    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(IdentityResource::Role(input.role.clone())))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        input: Self::Input,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let Input { role: name, description, trust_policy, longest } = input;
+        let new = NewRole { name, description, trust_policy, max_session_duration: longest? };
+        let findings = policy_findings::about(call.hansard, &new.trust_policy, DocumentKind::Trust).await?;
+        let audit = call.audit_of_change(&granted, "");
+        let role = call.hansard.store.create_role(&granted, new, call.now(), audit).await?;
+        Ok(Done::changed(written(reply(call, &granted, &role), Some(findings))))
+    }
+}
+
+/// The new role.
+pub(crate) struct Input {
+    role: RoleName,
+    description: String,
+    trust_policy: String,
+    longest: Deferred<MaxSessionDuration>,
+}
+
+/// A role with all there is to tell.
+pub(super) fn reply<A: domain::actions::Action>(
+    call: &Call<'_>,
+    granted: &Granted<A>,
+    role: &Role,
+) -> RoleReply {
+    let item = item(granted.account(), role);
+    let assume_role_policy_document = Some(role.trust_policy.clone());
+    RoleReply {
+        request_id: call.request_id().to_string(),
+        role: RoleItem { assume_role_policy_document, ..item },
+    }
+}
+
+/// A role that was made or changed, with what there is to say about the trust policy that was given.
+pub(super) fn written(reply: RoleReply, findings: Option<Vec<PolicyFinding>>) -> WrittenRoleReply {
+    let RoleReply { request_id, role } = reply;
+    WrittenRoleReply { request_id, role, findings }
+}
+
+/// A role as lists show it.
+pub(super) fn item(account: &AccountId, role: &Role) -> RoleItem {
+    let arn = RoleArn { account: account.clone(), name: role.name.clone() };
+    RoleItem {
+        role_id: role.id.to_string(),
+        role_name: role.name.to_string(),
+        arn: arn.to_string(),
+        description: role.description.clone(),
+        assume_role_policy_document: None,
+        max_session_duration: role.max_session_duration.seconds().into(),
+        create_date: wire_time(role.created_at),
+        update_date: wire_time(role.changed_at),
+    }
+}
+
+/// Reads how long sessions last at most.
+pub(super) fn longest(parameter: &'static str, seconds: i64) -> Result<MaxSessionDuration, WireError> {
+    MaxSessionDuration::from_seconds(seconds).map_err(|rule| invalid(parameter, rule))
+}
+
+/// Nobody signs in to a console here, as a role or otherwise.
+pub(super) fn without_console(parameter: &'static str, allowed: Option<bool>) -> Result<(), WireError> {
+    match allowed {
+        None | Some(false) => Ok(()),
+        Some(true) => Err(invalid(parameter, "roles cannot sign in to a console here; leave it out")),
+    }
+}

@@ -1,0 +1,61 @@
+//! UpdateRole: who may assume a role, for how long, or what it is for.
+
+use domain::actions::UpdateRole;
+use domain::gate::{Granted, IdentityResource};
+use domain::identity::RoleName;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
+use openapi::ram::{UpdateRoleRequest, WrittenRoleReply};
+use persistence::RoleChange;
+use policies::DocumentKind;
+
+use super::create_role;
+use crate::actions::ram::{about, name};
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
+use crate::errors::ActionError;
+use crate::policy_findings;
+
+impl RpcAction for UpdateRole {
+    type Request = UpdateRoleRequest;
+    type Input = Input;
+    type Reply = WrittenRoleReply;
+
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        create_role::without_console("NewAllowConsoleLogin", request.new_allow_console_login)?;
+        Ok(Input { role: name("RoleName", &request.role_name)?, change: change(request) })
+    }
+
+    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(IdentityResource::Role(input.role.clone())))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        input: Self::Input,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let Input { role, change } = input;
+        let change = change?;
+        let given = change.trust_policy.as_deref();
+        let findings = policy_findings::about_given(call.hansard, given, DocumentKind::Trust).await?;
+        let audit = call.audit_of_change(&granted, "");
+        let role = call.hansard.store.update_role(&granted, &role, change, call.now(), audit).await?;
+        Ok(Done::changed(create_role::written(create_role::reply(call, &granted, &role), findings)))
+    }
+}
+
+/// The role, and what is to be changed.
+pub(crate) struct Input {
+    role: RoleName,
+    change: Deferred<RoleChange>,
+}
+
+fn change(request: UpdateRoleRequest) -> Result<RoleChange, WireError> {
+    let longest = request.new_max_session_duration;
+    let longest = longest.map(|seconds| create_role::longest("NewMaxSessionDuration", seconds));
+    Ok(RoleChange {
+        trust_policy: request.new_assume_role_policy_document,
+        description: request.new_description,
+        max_session_duration: longest.transpose()?,
+    })
+}

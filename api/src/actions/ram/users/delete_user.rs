@@ -1,0 +1,36 @@
+//! DeleteUser: deletes a user that has nothing any more.
+
+use domain::actions::DeleteUser;
+use domain::gate::{Granted, IdentityResource};
+use domain::identity::UserName;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
+use openapi::ram::{DeleteUserRequest, DoneReply};
+
+use crate::actions::ram::{about, name};
+use crate::dispatch::{Call, Done, Located, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for DeleteUser {
+    type Request = DeleteUserRequest;
+    type Input = UserName;
+    type Reply = DoneReply;
+
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        name("UserName", &request.user_name)
+    }
+
+    async fn locate(_: &Call<'_>, user: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(IdentityResource::User(user.clone())))
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        user: Self::Input,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let audit = call.audit_of_change(&granted, "");
+        call.hansard.store.delete_bare_user(&granted, &user, audit).await?;
+        Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
+    }
+}

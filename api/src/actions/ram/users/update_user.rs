@@ -1,0 +1,59 @@
+//! UpdateUser: changes a user's name and what is noted about it.
+
+use domain::actions::UpdateUser;
+use domain::gate::{Granted, IdentityResource, Resource};
+use domain::identity::UserName;
+use domain::principal::Principal;
+use openapi::error_codes::WireError;
+use openapi::ram::{UpdateUserRequest, UserReply};
+use persistence::UserChange;
+
+use super::list_users::item;
+use crate::actions::ram::name;
+use crate::dispatch::{Call, Done, Located, RpcAction};
+use crate::errors::ActionError;
+
+impl RpcAction for UpdateUser {
+    type Request = UpdateUserRequest;
+    type Input = Input;
+    type Reply = UserReply;
+
+    fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
+        let new_name = request.new_user_name.as_deref().map(|text| name("NewUserName", text));
+        Ok(Input {
+            user: name("UserName", &request.user_name)?,
+            change: UserChange {
+                name: new_name.transpose()?,
+                display_name: request.new_display_name,
+                mobile_phone: request.new_mobile_phone,
+                email: request.new_email,
+                comments: request.new_comments,
+            },
+        })
+    }
+
+    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
+        // Under both names: what policies say about the other one must not be had by a change of name.
+        let mut users = vec![IdentityResource::User(input.user.clone())];
+        users.extend(input.change.name.clone().map(IdentityResource::User));
+        users.dedup();
+        Ok(Resource::Identity(users).into())
+    }
+
+    async fn run(
+        call: &Call<'_>,
+        granted: Granted<Self>,
+        input: Self::Input,
+    ) -> Result<Done<Self::Reply>, ActionError> {
+        let Input { user, change } = input;
+        let audit = call.audit_of_change(&granted, "");
+        let user = call.hansard.store.update_user(&granted, &user, change, call.now(), audit).await?;
+        Ok(Done::changed(UserReply { request_id: call.request_id().to_string(), user: item(&user) }))
+    }
+}
+
+/// The user, and what is to be changed.
+pub(crate) struct Input {
+    user: UserName,
+    change: UserChange,
+}
