@@ -1,8 +1,13 @@
 //! The action catalogue: everything that can be asked of Hansard, through which door, and what each action
 //! may touch in the store.
 //!
-//! To add an action: a row in `catalogue!`, the traits for what it touches, its wire structs, one action
-//! file. Dispatch finds actions only through [`find`], so an action without a row cannot be reached.
+//! To add an action of the wire: its row in `catalogue!`, its request and reply in `openapi` with a line in `operations!`
+//! there, and its file in `api` with a `mod` line. All tables of actions are made from the rows
+//! ([`wire_actions!`](crate::wire_actions)), and do not compile while one of these is missing.
+
+mod asked_on;
+
+pub use asked_on::{AskedOn, Form};
 
 /// A product of the wire: a version that calls name, and the RAM code before the colon of its actions in policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,10 +86,14 @@ pub struct CatalogueEntry {
     pub name: &'static str,
     /// The name that policies are asked about, without the RAM code. Usually the same as `name`.
     pub permission: &'static str,
+    /// What it does in a sentence, for documents.
+    pub summary: &'static str,
     /// The door.
     pub door: Door,
     /// What it does.
     pub access: Access,
+    /// What policies are asked about; `None` for actions that no policy decides.
+    pub asked_on: Option<AskedOn>,
     /// Whether a policy has to allow it. What anybody who signs may ask is decided by a fixed rule, and audited as all
     /// else is.
     pub needs_permission: bool,
@@ -143,10 +152,30 @@ pub trait NotesMissingRecordings: ChecksRecordings {}
 /// May read what the account's audit trail holds.
 pub trait ReadsAuditTrail: Action {}
 
+/// Makes the catalogue. A row of the wire has the sentence that documents show, the product, the access, what the action is
+/// asked on (`|` between alternatives, `&` between what must be allowed together), and what it may touch in the store. A row
+/// of another door names the door, and with `as` the action that policies are asked about in its place.
 macro_rules! catalogue {
-    ($( $(#[$doc:meta])* $name:ident as $product:ident $permission:literal $(without $free:ident)?, $door:ident, $access:ident $(, $may:ident)* ; )*) => {
+    (@permission $name:ident) => { stringify!($name) };
+    (@permission $name:ident as $wire:ident) => { <$wire as Action>::ENTRY.permission };
+    (@asked_on) => { None };
+    (@asked_on as $wire:ident) => { <$wire as Action>::ENTRY.asked_on };
+    (@needs permission) => { false };
+    (@needs) => { true };
+
+    ($dollar:tt
+        wire { $(
+            $(#[doc = $summary:literal])+
+            $name:ident of $product:ident, $access:ident, on $( $form:ident $(& $and:ident)* )|+
+                $(, without $free:ident)? $(, may $($may:ident),+)? ;
+        )* }
+        other doors { $(
+            $(#[doc = $about:literal])+
+            $inner:ident of $owner:ident, $does:ident, by $door:ident $(as $wire:ident)? $(, may $($can:ident),+)? ;
+        )* }
+    ) => {
         $(
-            $(#[$doc])*
+            $(#[doc = $summary])+
             #[derive(Debug, Clone, Copy)]
             pub enum $name {}
             impl sealed::Sealed for $name {}
@@ -154,174 +183,206 @@ macro_rules! catalogue {
                 const ENTRY: CatalogueEntry = CatalogueEntry {
                     product: Product::$product,
                     name: stringify!($name),
-                    permission: $permission,
-                    door: Door::$door,
+                    permission: stringify!($name),
+                    summary: concat!($($summary),+).trim_ascii(),
+                    door: Door::Wire,
                     access: Access::$access,
-                    needs_permission: { let free: &[&str] = &[$(stringify!($free))?]; free.is_empty() },
+                    asked_on: Some(AskedOn { alternatives: &[ $( &[Form::$form $(, Form::$and)*] ),+ ] }),
+                    needs_permission: catalogue!(@needs $($free)?),
                 };
             }
-            $( impl $may for $name {} )*
+            $( $( impl $may for $name {} )+ )?
+        )*
+        $(
+            $(#[doc = $about])+
+            #[derive(Debug, Clone, Copy)]
+            pub enum $inner {}
+            impl sealed::Sealed for $inner {}
+            impl Action for $inner {
+                const ENTRY: CatalogueEntry = CatalogueEntry {
+                    product: Product::$owner,
+                    name: stringify!($inner),
+                    permission: catalogue!(@permission $inner $(as $wire)?),
+                    summary: concat!($($about),+).trim_ascii(),
+                    door: Door::$door,
+                    access: Access::$does,
+                    asked_on: catalogue!(@asked_on $(as $wire)?),
+                    needs_permission: true,
+                };
+            }
+            $( $( impl $can for $inner {} )+ )?
         )*
 
-        /// Every action, in the catalogue's order.
-        pub const CATALOGUE: &[CatalogueEntry] = &[ $( $name::ENTRY ),* ];
+        /// Every action, in the catalogue's order: those of the wire first.
+        pub const CATALOGUE: &[CatalogueEntry] = &[ $( $name::ENTRY, )* $( $inner::ENTRY, )* ];
+
+        /// Hands the names of all actions of the wire to a macro, in the catalogue's order. A table that is made so does not
+        /// compile while it lacks something of one of them.
+        #[macro_export]
+        macro_rules! wire_actions {
+            ($dollar callback:ident) => { $dollar callback! { $($name)* } };
+        }
     };
 }
 
 catalogue! {
-    /// Switches recording on or off for an instance or for `*`.
-    SetInstanceRecordConfig as Workbench "SetInstanceRecordConfig", Wire, Write, ReadsRecordConfig, SavesRecordConfig;
-    /// The effective configuration of an instance.
-    GetInstanceRecordConfig as Workbench "GetInstanceRecordConfig", Wire, Read, ReadsRecordConfig;
-    /// Recordings, newest first.
-    ListInstanceRecords as Workbench "ListInstanceRecords", Wire, List, ListsRecordings;
-    /// Permits one view of one recording and hands out its replay address.
-    ViewInstanceRecords as Workbench "ViewInstanceRecords", Wire, Read, ReadsRecording;
-    /// Creates a token with which an agent joins.
-    CreateAgentJoinToken as Workbench "CreateAgentJoinToken", Wire, Write, IssuesJoinToken;
-    /// The agents of the account.
-    ListAgents as Workbench "ListAgents", Wire, List, ListsAgents;
-    /// What was asked of the account, by whom and with what outcome, newest first.
-    ListAuditEvents as Workbench "ListAuditEvents", Wire, List, ReadsAuditTrail;
+    $
 
-    /// Which recordings of its agents are missing.
-    VerifyAgentRecordings as Workbench "VerifyAgentRecordings", Wire, Read, ChecksRecordings;
+    wire {
+        // ecs-workbench.
+        /// Switches recording on or off.
+        SetInstanceRecordConfig of Workbench, Write, on Instance | AllInstances, may ReadsRecordConfig, SavesRecordConfig;
+        /// The configuration that holds for an instance.
+        GetInstanceRecordConfig of Workbench, Read, on Instance | AllInstances, may ReadsRecordConfig;
+        /// Recordings, newest first.
+        ListInstanceRecords of Workbench, List, on Instance | Everything, may ListsRecordings;
+        /// Permits one view of one recording and hands out its replay address.
+        ViewInstanceRecords of Workbench, Read, on Instance, may ReadsRecording;
+        /// Creates a token with which one agent joins.
+        CreateAgentJoinToken of Workbench, Write, on Instance | AllInstances, may IssuesJoinToken;
+        /// The agents of the account.
+        ListAgents of Workbench, List, on Instance | Everything, may ListsAgents;
+        /// What was asked of the account, by whom and with what outcome, newest first.
+        ListAuditEvents of Workbench, List, on Instance | Everything, may ReadsAuditTrail;
+        /// Which recordings of agents are missing.
+        VerifyAgentRecordings of Workbench, Read, on Instance | Everything, may ChecksRecordings;
+        /// Looks for mistakes in a policy document, with their places and how to mend them.
+        ValidatePolicy of Workbench, Read, on Everything;
+        /// What a stored principal could do, or what draft documents would permit, and why.
+        SimulatePolicy of Workbench, Read, on Everything | User | Group | Role, may ReadsIdentity;
 
-    /// Looks for mistakes in a policy document.
-    ValidatePolicy as Workbench "ValidatePolicy", Wire, Read;
-    /// What somebody could do by its policies, or what documents would permit.
-    SimulatePolicy as Workbench "SimulatePolicy", Wire, Read, ReadsIdentity;
+        // RAM: roles. STS.
+        /// Makes a role, with the policy that says who may assume it.
+        CreateRole of Ram, Write, on Role, may ReadsIdentity, AdministersIdentity;
+        /// One role.
+        GetRole of Ram, Read, on Role, may ReadsIdentity;
+        /// Changes who may assume a role, for how long, or its description.
+        UpdateRole of Ram, Write, on Role, may ReadsIdentity, AdministersIdentity;
+        /// The roles of the account, by name.
+        ListRoles of Ram, List, on Roles, may ReadsIdentity;
+        /// Deletes a role that has no policies, and ends its sessions.
+        DeleteRole of Ram, Write, on Role, may ReadsIdentity, AdministersIdentity;
+        /// Opens what a denial sealed: why it was denied.
+        DecodeDiagnosticMessage of Ram, Read, on Everything;
+        /// Starts a session of a role.
+        AssumeRole of Sts, Write, on Role, may StartsRoleSession;
+        /// Who the caller is. Needs no permission.
+        GetCallerIdentity of Sts, Read, on Everything, without permission;
 
-    // RAM: roles. STS.
-    /// Makes a role, with the policy that says who may assume it.
-    CreateRole as Ram "CreateRole", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// One role.
-    GetRole as Ram "GetRole", Wire, Read, ReadsIdentity;
-    /// Changes who may assume a role, for how long, or its description.
-    UpdateRole as Ram "UpdateRole", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// The roles of the account, by name.
-    ListRoles as Ram "ListRoles", Wire, List, ReadsIdentity;
-    /// Deletes a role that has no policies, and ends its sessions.
-    DeleteRole as Ram "DeleteRole", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// Opens what a denial sealed: why it was denied.
-    DecodeDiagnosticMessage as Ram "DecodeDiagnosticMessage", Wire, Read;
-    /// Starts a session of a role.
-    AssumeRole as Sts "AssumeRole", Wire, Write, StartsRoleSession;
-    /// Who the caller is.
-    GetCallerIdentity as Sts "GetCallerIdentity" without permission, Wire, Read;
+        // RAM: users, passwords, access keys, groups.
+        /// Makes a user.
+        CreateUser of Ram, Write, on User, may ReadsIdentity, AdministersIdentity;
+        /// One user, or the caller.
+        GetUser of Ram, Read, on User, may ReadsIdentity;
+        /// Changes a user's name and what is noted about it.
+        UpdateUser of Ram, Write, on User, may ReadsIdentity, AdministersIdentity;
+        /// The users of the account, by name.
+        ListUsers of Ram, List, on Users, may ReadsIdentity;
+        /// Deletes a user that has nothing any more; its login profile goes with it.
+        DeleteUser of Ram, Write, on User, may ReadsIdentity, AdministersIdentity;
+        /// Gives a user a password for the console.
+        CreateLoginProfile of Ram, Write, on User, may ReadsIdentity, AdministersIdentity;
+        /// How a user signs in to the console.
+        GetLoginProfile of Ram, Read, on User, may ReadsIdentity;
+        /// Changes how a user signs in to the console.
+        UpdateLoginProfile of Ram, Write, on User, may ReadsIdentity, AdministersIdentity;
+        /// Takes the console from a user.
+        DeleteLoginProfile of Ram, Write, on User, may ReadsIdentity, AdministersIdentity;
+        /// Makes an access key, whose secret is shown once.
+        CreateAccessKey of Ram, Write, on User | Owner, may ReadsIdentity, AdministersIdentity;
+        /// The access keys of a user.
+        ListAccessKeys of Ram, List, on User | Owner, may ReadsIdentity;
+        /// Switches an access key on or off.
+        UpdateAccessKey of Ram, Write, on User | Owner, may ReadsIdentity, AdministersIdentity;
+        /// Deletes an access key.
+        DeleteAccessKey of Ram, Write, on User | Owner, may ReadsIdentity, AdministersIdentity;
+        /// When an access key last signed.
+        GetAccessKeyLastUsed of Ram, Read, on User | Owner, may ReadsIdentity;
+        /// Makes a group.
+        CreateGroup of Ram, Write, on Group, may ReadsIdentity, AdministersIdentity;
+        /// One group.
+        GetGroup of Ram, Read, on Group, may ReadsIdentity;
+        /// Changes a group's name and what is noted about it.
+        UpdateGroup of Ram, Write, on Group, may ReadsIdentity, AdministersIdentity;
+        /// The groups of the account, by name.
+        ListGroups of Ram, List, on Groups, may ReadsIdentity;
+        /// Deletes a group that nobody is in and nothing is attached to.
+        DeleteGroup of Ram, Write, on Group, may ReadsIdentity, AdministersIdentity;
+        /// Puts a user into a group.
+        AddUserToGroup of Ram, Write, on User & Group, may ReadsIdentity, AdministersIdentity;
+        /// Takes a user out of a group.
+        RemoveUserFromGroup of Ram, Write, on User & Group, may ReadsIdentity, AdministersIdentity;
+        /// The users that are in a group, by name.
+        ListUsersForGroup of Ram, List, on Group, may ReadsIdentity;
+        /// The groups that a user is in.
+        ListGroupsForUser of Ram, List, on User, may ReadsIdentity;
 
-    /// Makes an agent of a bearer of a join token.
-    EnrolAgent as Workbench "EnrolAgent", AgentApi, Write, WritesAgent, ReadsRecordConfig;
-    /// The effective configuration of the agent's own instance, by request or by the link.
-    ReadAgentConfiguration as Workbench "ReadAgentConfiguration", AgentApi, Read, ReadsRecordConfig, WritesAgent;
-    /// Opens a recording on the agent's own instance.
-    OpenRecording as Workbench "OpenRecording", AgentApi, Write, ReadsRecordConfig, ReadsRecording, WritesRecording, WritesAgent;
-    /// Permits the upload of one evidence object.
-    GrantUpload as Workbench "GrantUpload", AgentApi, Write, ReadsRecording, WritesRecording, WritesAgent;
-    /// Claims an uploaded segment for the recording.
-    AcknowledgeSegment as Workbench "AcknowledgeSegment", AgentApi, Write, ReadsRecording, WritesRecording, WritesAgent;
-    /// Seals a recording.
-    SealRecording as Workbench "SealRecording", AgentApi, Write, ReadsRecording, WritesRecording, WritesAgent;
+        // RAM: policies, their versions and attachments.
+        /// Makes a policy of the account.
+        CreatePolicy of Ram, Write, on Policy, may ReadsIdentity, AdministersIdentity;
+        /// A policy with its deciding document.
+        GetPolicy of Ram, Read, on Policy, may ReadsIdentity;
+        /// Policies of the account and of the system.
+        ListPolicies of Ram, List, on Policies, may ReadsIdentity;
+        /// Deletes a policy of the account that nobody has.
+        DeletePolicy of Ram, Write, on Policy, may ReadsIdentity, AdministersIdentity;
+        /// Gives a policy another version.
+        CreatePolicyVersion of Ram, Write, on Policy, may ReadsIdentity, AdministersIdentity;
+        /// The versions of a policy.
+        ListPolicyVersions of Ram, Read, on Policy, may ReadsIdentity;
+        /// One version of a policy.
+        GetPolicyVersion of Ram, Read, on Policy, may ReadsIdentity;
+        /// Makes another version of a policy the one that decides.
+        SetDefaultPolicyVersion of Ram, Write, on Policy, may ReadsIdentity, AdministersIdentity;
+        /// Deletes a version that does not decide.
+        DeletePolicyVersion of Ram, Write, on Policy, may ReadsIdentity, AdministersIdentity;
+        /// Attaches a policy to a user.
+        AttachPolicyToUser of Ram, Write, on User & Policy, may ReadsIdentity, AdministersIdentity;
+        /// Attaches a policy to a group.
+        AttachPolicyToGroup of Ram, Write, on Group & Policy, may ReadsIdentity, AdministersIdentity;
+        /// Attaches a policy to a role.
+        AttachPolicyToRole of Ram, Write, on Role & Policy, may ReadsIdentity, AdministersIdentity;
+        /// Detaches a policy from a user.
+        DetachPolicyFromUser of Ram, Write, on User & Policy, may ReadsIdentity, AdministersIdentity;
+        /// Detaches a policy from a group.
+        DetachPolicyFromGroup of Ram, Write, on Group & Policy, may ReadsIdentity, AdministersIdentity;
+        /// Detaches a policy from a role.
+        DetachPolicyFromRole of Ram, Write, on Role & Policy, may ReadsIdentity, AdministersIdentity;
+        /// The policies that a user itself has.
+        ListPoliciesForUser of Ram, Read, on User, may ReadsIdentity;
+        /// The policies that a group has.
+        ListPoliciesForGroup of Ram, Read, on Group, may ReadsIdentity;
+        /// The policies that a role has.
+        ListPoliciesForRole of Ram, Read, on Role, may ReadsIdentity;
+        /// Who has a policy.
+        ListEntitiesForPolicy of Ram, Read, on Policy, may ReadsIdentity;
+    }
 
-    /// Exchanges a replay ticket for a replay session, and reads through it. Policy is asked as for a view.
-    ReplayRecording as Workbench "ViewInstanceRecords", Replay, Read, ReadsRecording;
+    other doors {
+        /// Makes an agent of a bearer of a join token.
+        EnrolAgent of Workbench, Write, by AgentApi, may WritesAgent, ReadsRecordConfig;
+        /// The effective configuration of the agent's own instance, by request or by the link.
+        ReadAgentConfiguration of Workbench, Read, by AgentApi, may ReadsRecordConfig, WritesAgent;
+        /// Opens a recording on the agent's own instance.
+        OpenRecording of Workbench, Write, by AgentApi, may ReadsRecordConfig, ReadsRecording, WritesRecording, WritesAgent;
+        /// Permits the upload of one evidence object.
+        GrantUpload of Workbench, Write, by AgentApi, may ReadsRecording, WritesRecording, WritesAgent;
+        /// Claims an uploaded segment for the recording.
+        AcknowledgeSegment of Workbench, Write, by AgentApi, may ReadsRecording, WritesRecording, WritesAgent;
+        /// Seals a recording.
+        SealRecording of Workbench, Write, by AgentApi, may ReadsRecording, WritesRecording, WritesAgent;
 
-    /// Users, access keys, policies and attachments, by `hansard admin`.
-    AdministerIdentity as Workbench "AdministerIdentity", Administration, Write, ReadsIdentity, AdministersIdentity, IssuesJoinToken, ReadsAuditTrail, TagsInstances;
+        /// Exchanges a replay ticket for a replay session, and reads through it. Policy is asked as for a view.
+        ReplayRecording of Workbench, Read, by Replay as ViewInstanceRecords, may ReadsRecording;
 
-    // RAM: users, access keys, groups.
-    /// Makes a user.
-    CreateUser as Ram "CreateUser", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// One user.
-    GetUser as Ram "GetUser", Wire, Read, ReadsIdentity;
-    /// Changes a user's name and what is noted about it.
-    UpdateUser as Ram "UpdateUser", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// The users of the account, by name.
-    ListUsers as Ram "ListUsers", Wire, List, ReadsIdentity;
-    /// Deletes a user that has nothing any more.
-    DeleteUser as Ram "DeleteUser", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// Gives a user a password for the console.
-    CreateLoginProfile as Ram "CreateLoginProfile", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// How a user signs in to the console.
-    GetLoginProfile as Ram "GetLoginProfile", Wire, Read, ReadsIdentity;
-    /// Changes how a user signs in to the console.
-    UpdateLoginProfile as Ram "UpdateLoginProfile", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// Takes the console from a user.
-    DeleteLoginProfile as Ram "DeleteLoginProfile", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// Makes an access key, whose secret is shown once.
-    CreateAccessKey as Ram "CreateAccessKey", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// The access keys of a user.
-    ListAccessKeys as Ram "ListAccessKeys", Wire, List, ReadsIdentity;
-    /// Switches an access key on or off.
-    UpdateAccessKey as Ram "UpdateAccessKey", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// Deletes an access key.
-    DeleteAccessKey as Ram "DeleteAccessKey", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// When an access key last signed.
-    GetAccessKeyLastUsed as Ram "GetAccessKeyLastUsed", Wire, Read, ReadsIdentity;
-    /// Makes a group.
-    CreateGroup as Ram "CreateGroup", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// One group.
-    GetGroup as Ram "GetGroup", Wire, Read, ReadsIdentity;
-    /// Changes a group's name and what is noted about it.
-    UpdateGroup as Ram "UpdateGroup", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// The groups of the account, by name.
-    ListGroups as Ram "ListGroups", Wire, List, ReadsIdentity;
-    /// Deletes a group that nobody is in and nothing is attached to.
-    DeleteGroup as Ram "DeleteGroup", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// Puts a user into a group.
-    AddUserToGroup as Ram "AddUserToGroup", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// Takes a user out of a group.
-    RemoveUserFromGroup as Ram "RemoveUserFromGroup", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// The users that are in a group, by name.
-    ListUsersForGroup as Ram "ListUsersForGroup", Wire, List, ReadsIdentity;
-    /// The groups that a user is in.
-    ListGroupsForUser as Ram "ListGroupsForUser", Wire, List, ReadsIdentity;
+        /// Users, access keys, policies and attachments, by `hansard admin`.
+        AdministerIdentity of Workbench, Write, by Administration, may ReadsIdentity, AdministersIdentity, IssuesJoinToken, ReadsAuditTrail, TagsInstances;
 
-    /// Closes abandoned recordings and lowers the counters of expired ones.
-    SweepRecordings as Workbench "SweepRecordings", Job, Write, SweepsRecordings;
-
-    /// Looks for recordings that are missing, and tells of them once.
-    CheckAgentRecordings as Workbench "CheckAgentRecordings", Job, Write, ChecksRecordings, NotesMissingRecordings;
-
-    // RAM: policies.
-    /// Makes a policy of the account.
-    CreatePolicy as Ram "CreatePolicy", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// A policy with its deciding document.
-    GetPolicy as Ram "GetPolicy", Wire, Read, ReadsIdentity;
-    /// Policies of the account and of the system.
-    ListPolicies as Ram "ListPolicies", Wire, List, ReadsIdentity;
-    /// Deletes a policy of the account that nobody has.
-    DeletePolicy as Ram "DeletePolicy", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// Gives a policy another version.
-    CreatePolicyVersion as Ram "CreatePolicyVersion", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// The versions of a policy.
-    ListPolicyVersions as Ram "ListPolicyVersions", Wire, Read, ReadsIdentity;
-    /// One version of a policy.
-    GetPolicyVersion as Ram "GetPolicyVersion", Wire, Read, ReadsIdentity;
-    /// Makes another version of a policy the deciding one.
-    SetDefaultPolicyVersion as Ram "SetDefaultPolicyVersion", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// Deletes a version of a policy that does not decide.
-    DeletePolicyVersion as Ram "DeletePolicyVersion", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// Attaches a policy to a user.
-    AttachPolicyToUser as Ram "AttachPolicyToUser", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// Attaches a policy to a group.
-    AttachPolicyToGroup as Ram "AttachPolicyToGroup", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// Attaches a policy to a role.
-    AttachPolicyToRole as Ram "AttachPolicyToRole", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// Detaches a policy from a user.
-    DetachPolicyFromUser as Ram "DetachPolicyFromUser", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// Detaches a policy from a group.
-    DetachPolicyFromGroup as Ram "DetachPolicyFromGroup", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// Detaches a policy from a role.
-    DetachPolicyFromRole as Ram "DetachPolicyFromRole", Wire, Write, ReadsIdentity, AdministersIdentity;
-    /// The policies that a user has.
-    ListPoliciesForUser as Ram "ListPoliciesForUser", Wire, Read, ReadsIdentity;
-    /// The policies that a group has.
-    ListPoliciesForGroup as Ram "ListPoliciesForGroup", Wire, Read, ReadsIdentity;
-    /// The policies that a role has.
-    ListPoliciesForRole as Ram "ListPoliciesForRole", Wire, Read, ReadsIdentity;
-    /// Who has a policy.
-    ListEntitiesForPolicy as Ram "ListEntitiesForPolicy", Wire, Read, ReadsIdentity;
+        /// Closes abandoned recordings and lowers the counters of expired ones.
+        SweepRecordings of Workbench, Write, by Job, may SweepsRecordings;
+        /// Looks for recordings that are missing, and tells of them once.
+        CheckAgentRecordings of Workbench, Write, by Job, may ChecksRecordings, NotesMissingRecordings;
+    }
 }
 
 /// The row of an action that can be asked for on the wire under `version`.

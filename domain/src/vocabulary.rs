@@ -7,171 +7,20 @@ use policies::Vocabulary;
 
 pub use condition_keys::{CONDITION_KEYS, ConditionKey, SetBy, spelled};
 
+pub use crate::actions::{AskedOn, Form};
 use crate::actions::{CATALOGUE, CatalogueEntry, Door};
 
-/// A form of resource name that an action is asked on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Form {
-    /// One instance.
-    Instance,
-    /// Every instance at once: `*` as an InstanceId.
-    AllInstances,
-    /// `*`: an operation without a resource of its own.
-    Everything,
-    /// The account's owner.
-    Owner,
-    /// One user.
-    User,
-    /// All users.
-    Users,
-    /// One group.
-    Group,
-    /// All groups.
-    Groups,
-    /// One role.
-    Role,
-    /// All roles.
-    Roles,
-    /// One policy, of the account or ready-made.
-    Policy,
-    /// All policies.
-    Policies,
-}
-
-impl Form {
-    /// In words, for tables.
-    #[must_use]
-    pub fn in_words(self) -> &'static str {
-        match self {
-            Self::Instance => "an instance",
-            Self::AllInstances => "all instances",
-            Self::Everything => "*",
-            Self::Owner => "the owner",
-            Self::User => "a user",
-            Self::Users => "all users",
-            Self::Group => "a group",
-            Self::Groups => "all groups",
-            Self::Role => "a role",
-            Self::Roles => "all roles",
-            Self::Policy => "a policy",
-            Self::Policies => "all policies",
-        }
-    }
-
-    /// The names of this form, as a pattern for any account.
-    #[must_use]
-    pub fn pattern(self) -> &'static str {
-        match self {
-            Self::Instance | Self::AllInstances => "acs:ecs-workbench:*:*:workbench/*",
-            Self::Everything => "*",
-            Self::Owner => "acs:ram:*:*:root",
-            Self::User | Self::Users => "acs:ram:*:*:user/*",
-            Self::Group | Self::Groups => "acs:ram:*:*:group/*",
-            Self::Role | Self::Roles => "acs:ram:*:*:role/*",
-            Self::Policy | Self::Policies => "acs:ram:*:*:policy/*",
-        }
-    }
-}
-
-/// What one action is asked on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AskedOn {
-    /// The action, `<ram-code>:<permission>`.
-    pub action: &'static str,
-    /// The alternatives, by what the call names. Of one with several forms each must be allowed.
-    pub alternatives: &'static [&'static [Form]],
-}
-
-use Form::{
-    AllInstances, Everything, Group, Groups, Instance, Owner, Policies, Policy, Role, Roles, User, Users,
-};
-
-macro_rules! asked_on {
-    ($( $action:literal: $( $form:ident $(& $and:ident)* )|+ ; )*) => {
-        &[ $( AskedOn { action: $action, alternatives: &[ $( &[ $form $(, $and)* ] ),+ ] } ),* ]
-    };
-}
-
-/// What the actions of the wire are asked on. A list is asked on the instance of each of its rows too.
-const ASKED_ON: &[AskedOn] = asked_on! {
-    "ecs-workbench:SetInstanceRecordConfig": Instance | AllInstances;
-    "ecs-workbench:GetInstanceRecordConfig": Instance | AllInstances;
-    "ecs-workbench:ListInstanceRecords": Instance | Everything;
-    "ecs-workbench:ViewInstanceRecords": Instance;
-    "ecs-workbench:CreateAgentJoinToken": Instance | AllInstances;
-    "ecs-workbench:ListAgents": Instance | Everything;
-    "ecs-workbench:ValidatePolicy": Everything;
-    "ecs-workbench:SimulatePolicy": Everything | User | Group | Role;
-    "ecs-workbench:ListAuditEvents": Instance | Everything;
-    "ecs-workbench:VerifyAgentRecordings": Instance | Everything;
-
-    "ram:CreateUser": User;
-    "ram:GetUser": User;
-    "ram:UpdateUser": User;
-    "ram:ListUsers": Users;
-    "ram:DeleteUser": User;
-    "ram:CreateLoginProfile": User;
-    "ram:GetLoginProfile": User;
-    "ram:UpdateLoginProfile": User;
-    "ram:DeleteLoginProfile": User;
-    "ram:CreateAccessKey": User | Owner;
-    "ram:ListAccessKeys": User | Owner;
-    "ram:UpdateAccessKey": User | Owner;
-    "ram:DeleteAccessKey": User | Owner;
-    "ram:GetAccessKeyLastUsed": User | Owner;
-
-    "ram:CreateGroup": Group;
-    "ram:GetGroup": Group;
-    "ram:UpdateGroup": Group;
-    "ram:ListGroups": Groups;
-    "ram:DeleteGroup": Group;
-    "ram:AddUserToGroup": User & Group;
-    "ram:RemoveUserFromGroup": User & Group;
-    "ram:ListUsersForGroup": Group;
-    "ram:ListGroupsForUser": User;
-
-    "ram:CreateRole": Role;
-    "ram:GetRole": Role;
-    "ram:UpdateRole": Role;
-    "ram:ListRoles": Roles;
-    "ram:DeleteRole": Role;
-
-    "ram:CreatePolicy": Policy;
-    "ram:GetPolicy": Policy;
-    "ram:ListPolicies": Policies;
-    "ram:DeletePolicy": Policy;
-    "ram:CreatePolicyVersion": Policy;
-    "ram:ListPolicyVersions": Policy;
-    "ram:GetPolicyVersion": Policy;
-    "ram:SetDefaultPolicyVersion": Policy;
-    "ram:DeletePolicyVersion": Policy;
-    "ram:AttachPolicyToUser": User & Policy;
-    "ram:AttachPolicyToGroup": Group & Policy;
-    "ram:AttachPolicyToRole": Role & Policy;
-    "ram:DetachPolicyFromUser": User & Policy;
-    "ram:DetachPolicyFromGroup": Group & Policy;
-    "ram:DetachPolicyFromRole": Role & Policy;
-    "ram:ListPoliciesForUser": User;
-    "ram:ListPoliciesForGroup": Group;
-    "ram:ListPoliciesForRole": Role;
-    "ram:ListEntitiesForPolicy": Policy;
-    "ram:DecodeDiagnosticMessage": Everything;
-
-    "sts:AssumeRole": Role;
-    "sts:GetCallerIdentity": Everything;
-};
-
 /// Actions of the vendor's products that policies name and that this deployment does not answer. They are no mistakes.
-const ELSEWHERE: &[AskedOn] = asked_on! {
-    "ecs-workbench:LoginInstance": Instance;
-    "ecs-workbench:LoginECSInstance": Instance;
-    "ecs-workbench:ListTerminalCommands": Instance;
-    "ecs-workbench:EndSessions": Everything;
-    "ecs-workbench:ChatMessages": Everything;
-    "ram:CreateServiceLinkedRole": Everything;
-    "sts:AssumeRoleWithSAML": Role;
-    "sts:AssumeRoleWithOIDC": Role;
-};
+const ELSEWHERE: &[(&str, Form)] = &[
+    ("ecs-workbench:LoginInstance", Form::Instance),
+    ("ecs-workbench:LoginECSInstance", Form::Instance),
+    ("ecs-workbench:ListTerminalCommands", Form::Instance),
+    ("ecs-workbench:EndSessions", Form::Everything),
+    ("ecs-workbench:ChatMessages", Form::Everything),
+    ("ram:CreateServiceLinkedRole", Form::Everything),
+    ("sts:AssumeRoleWithSAML", Form::Role),
+    ("sts:AssumeRoleWithOIDC", Form::Role),
+];
 
 /// The rest of the vendor's RAM. Of these it is known only that they are asked on something of RAM.
 const ELSEWHERE_IN_RAM: &[&str] = &[
@@ -199,25 +48,21 @@ const ELSEWHERE_IN_RAM: &[&str] = &[
 
 /// What an action of the wire is asked on; none for an action that comes by another door.
 #[must_use]
-pub fn asked_on(entry: &CatalogueEntry) -> Option<&'static AskedOn> {
-    let action = entry.ram_action();
-    ASKED_ON.iter().find(|asked| entry.door == Door::Wire && asked.action == action)
+pub fn asked_on(entry: &CatalogueEntry) -> Option<AskedOn> {
+    entry.asked_on.filter(|_| entry.door == Door::Wire)
 }
 
-/// What the actions that are answered here are asked on.
-fn answered() -> impl Iterator<Item = &'static AskedOn> {
-    CATALOGUE.iter().filter_map(asked_on)
+/// The actions that are answered here, as policies name them, with what they are asked on.
+fn answered() -> impl Iterator<Item = (String, AskedOn)> {
+    CATALOGUE.iter().filter_map(|entry| Some((entry.ram_action(), asked_on(entry)?)))
 }
 
 /// Whether an action is about instances, or shows something of them: so that who asks about all of them asks about each.
 pub(crate) fn is_about_instances(entry: &CatalogueEntry) -> bool {
-    let action = entry.ram_action();
-    let asked = ASKED_ON.iter().find(|asked| asked.action == action);
-    // What has no line here could be about anything.
-    asked.is_none_or(|asked| {
-        let mut forms = asked.alternatives.iter().copied().flatten();
-        forms.any(|form| matches!(form, Instance | AllInstances))
-    })
+    // What does not say what it is asked on could be about anything.
+    entry
+        .asked_on
+        .is_none_or(|asked| asked.forms().any(|form| matches!(form, Form::Instance | Form::AllInstances)))
 }
 
 /// The actions and condition keys of this deployment.
@@ -227,14 +72,18 @@ pub(crate) fn is_about_instances(entry: &CatalogueEntry) -> bool {
 #[must_use]
 pub fn vocabulary() -> Vocabulary {
     let mut vocabulary = Vocabulary::new();
-    for AskedOn { action, alternatives } in answered().chain(ELSEWHERE) {
+    for (action, asked) in answered() {
         let mut patterns: Vec<&str> = Vec::new();
-        for form in alternatives.iter().copied().flatten() {
+        for form in asked.forms() {
             if !patterns.contains(&form.pattern()) {
                 patterns.push(form.pattern());
             }
         }
-        vocabulary = vocabulary.with_action(action, &patterns).expect("every form has a well-formed pattern");
+        vocabulary =
+            vocabulary.with_action(&action, &patterns).expect("every form has a well-formed pattern");
+    }
+    for (action, form) in ELSEWHERE {
+        vocabulary = vocabulary.with_action(action, &[form.pattern()]).expect("a well-formed pattern");
     }
     for action in ELSEWHERE_IN_RAM {
         vocabulary = vocabulary.with_action(action, &["acs:ram:*:*:*"]).expect("a well-formed pattern");
@@ -249,7 +98,7 @@ pub fn vocabulary() -> Vocabulary {
                 vocabulary.with_key(name, *value_type, presence)
             };
             match set_by.actions() {
-                Some(actions) => vocabulary.set_by(actions),
+                Some(actions) => vocabulary.set_by(actions.iter().map(String::as_str)),
                 None => vocabulary,
             }
         },
@@ -262,20 +111,22 @@ mod tests {
     use crate::condition_keys;
 
     #[test]
-    fn every_action_of_the_wire_has_its_line() {
-        for entry in CATALOGUE.iter().filter(|entry| entry.door == Door::Wire) {
-            assert!(asked_on(entry).is_some(), "{} needs a line in ASKED_ON", entry.ram_action());
-        }
-        // What policies are asked at another door they are asked at the wire's too.
-        for entry in CATALOGUE.iter().filter(|entry| entry.door == Door::Replay) {
-            assert!(ASKED_ON.iter().any(|asked| asked.action == entry.ram_action()));
+    fn every_action_that_policies_decide_says_what_it_is_asked_on() {
+        for entry in CATALOGUE {
+            let by_policies = matches!(entry.door, Door::Wire | Door::Replay);
+            assert_eq!(entry.asked_on.is_some(), by_policies, "{}", entry.name);
+            // What policies are asked at another door they are asked at the wire's too.
+            let same = |wire: &&CatalogueEntry| wire.ram_action() == entry.ram_action();
+            let wire = CATALOGUE.iter().filter(|wire| wire.door == Door::Wire).find(same);
+            assert_eq!(entry.asked_on, wire.and_then(|wire| wire.asked_on), "{}", entry.name);
         }
     }
 
     #[test]
     fn no_action_stands_twice() {
-        let asked = ASKED_ON.iter().chain(ELSEWHERE).map(|asked| asked.action);
-        let mut actions: Vec<&str> = asked.chain(ELSEWHERE_IN_RAM.iter().copied()).collect();
+        let elsewhere = ELSEWHERE.iter().map(|(action, _)| *action).chain(ELSEWHERE_IN_RAM.iter().copied());
+        let answered = answered().map(|(action, _)| action);
+        let mut actions: Vec<String> = answered.chain(elsewhere.map(str::to_owned)).collect();
         actions.sort_unstable();
         let all = actions.len();
         actions.dedup();

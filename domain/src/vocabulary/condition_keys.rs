@@ -4,7 +4,8 @@
 
 use policies::{Presence, ValueType, keys};
 
-use super::{ASKED_ON, AskedOn, ELSEWHERE, Form, answered};
+use super::{ELSEWHERE, answered};
+use crate::actions::Form;
 use crate::condition_keys as workbench;
 
 /// A condition key.
@@ -58,18 +59,17 @@ impl SetBy {
 
     /// The actions; none where it is a matter of no action.
     #[must_use]
-    pub fn actions(self) -> Option<Vec<&'static str>> {
+    pub fn actions(self) -> Option<Vec<String>> {
         match self {
             Self::EveryRequest | Self::RequestsWhereKnown => None,
-            Self::EveryCall | Self::CallsThatSayIt => Some(answered().map(|asked| asked.action).collect()),
+            Self::EveryCall | Self::CallsThatSayIt => Some(answered().map(|(action, _)| action).collect()),
             Self::CallsAboutAnInstance => {
-                let about_one = |asked: &&AskedOn| {
-                    asked.alternatives.iter().copied().flatten().any(|form| *form == Form::Instance)
-                };
-                let known = ASKED_ON.iter().chain(ELSEWHERE);
-                Some(known.filter(about_one).map(|asked| asked.action).collect())
+                let here = answered().filter(|(_, asked)| asked.forms().any(|form| form == Form::Instance));
+                let elsewhere = ELSEWHERE.iter().filter(|(_, form)| *form == Form::Instance);
+                let elsewhere = elsewhere.map(|(action, _)| (*action).to_owned());
+                Some(here.map(|(action, _)| action).chain(elsewhere).collect())
             }
-            Self::Actions(actions) => Some(actions.to_vec()),
+            Self::Actions(actions) => Some(actions.iter().map(|action| (*action).to_owned()).collect()),
             Self::Nothing => Some(Vec::new()),
         }
     }
@@ -145,7 +145,8 @@ mod tests {
 
     #[test]
     fn every_named_action_is_known() {
-        let known: Vec<&str> = ASKED_ON.iter().chain(ELSEWHERE).map(|asked| asked.action).collect();
+        let elsewhere = ELSEWHERE.iter().map(|(action, _)| (*action).to_owned());
+        let known: Vec<String> = answered().map(|(action, _)| action).chain(elsewhere).collect();
         for key in CONDITION_KEYS {
             for action in key.set_by.actions().unwrap_or_default() {
                 assert!(known.contains(&action), "{}: {action}", key.name);
