@@ -1,13 +1,8 @@
 //! The OpenAPI documents, one for each product and version, made from the wire structs and the table of error codes.
 //! `openapi/ecs-workbench-2022-02-20.json` and its kin are these documents, committed; a test fails when they differ.
 
-mod ram;
-mod sts;
-mod workbench;
-
-use domain::actions::Product;
+use domain::actions::{self, Action, CatalogueEntry, Product};
 use serde_json::{Value, json};
-use utoipa::ToSchema;
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{
     HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder,
@@ -19,8 +14,10 @@ use utoipa::openapi::{
     Content, ContentBuilder, HeaderBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
     Required, ResponseBuilder, Server,
 };
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::error_codes::{ErrorCode, Surface};
+use crate::operations::Operation;
 use crate::replies::ErrorReply;
 
 /// Under this name a document carries its table of error codes, and an operation the codes it can answer with.
@@ -50,14 +47,22 @@ const EVERY_CALL: &[ErrorCode] = &[
     ErrorCode::ServiceUnavailable,
 ];
 
+macro_rules! operations_of_the_wire {
+    ($($action:ident)*) => {
+        /// How each action of the wire is added to its product's document.
+        const OPERATIONS: &[(CatalogueEntry, fn(&mut Builder))] =
+            &[ $( (actions::$action::ENTRY, Builder::add::<actions::$action>) ),* ];
+    };
+}
+
+domain::wire_actions!(operations_of_the_wire);
+
 /// The document of a product.
 #[must_use]
 pub fn document(product: Product) -> OpenApi {
     let mut document = Builder { product, components: Components::new(), paths: PathsBuilder::new() };
-    match product {
-        Product::Workbench => workbench::operations(&mut document),
-        Product::Ram => ram::operations(&mut document),
-        Product::Sts => sts::operations(&mut document),
+    for (_, add) in OPERATIONS.iter().filter(|(entry, _)| entry.product == product) {
+        add(&mut document);
     }
     document.finish()
 }
@@ -110,15 +115,11 @@ struct Builder {
 }
 
 impl Builder {
-    fn operation<Asked: ToSchema, Answered: ToSchema>(
-        &mut self,
-        name: &str,
-        summary: &str,
-        own_codes: &[ErrorCode],
-    ) {
-        let schema = Asked::schema();
-        let codes = codes_of(self.product, &schema, own_codes);
-        self.schema_of::<Answered>();
+    fn add<A: Operation>(&mut self) {
+        let CatalogueEntry { name, summary, .. } = A::ENTRY;
+        let schema = A::Request::schema();
+        let codes = codes_of(self.product, &schema, A::REFUSALS);
+        self.schema_of::<A::Reply>();
         self.schema_of::<ErrorReply>();
         // The parameters are one schema; as such they stand in the operation, the only place that uses them.
         let body = RequestBodyBuilder::new()
@@ -135,7 +136,7 @@ impl Builder {
             .parameter(header("x-acs-action", name, "The action. Signed."))
             .parameter(header("x-acs-version", self.product.version(), "The version. Signed."))
             .request_body(Some(body))
-            .response("200", response::<Answered>("Done."))
+            .response("200", response::<A::Reply>("Done."))
             .response("429", throttled())
             .response("default", response::<ErrorReply>("Refused, or failed; nothing was changed."))
             .extensions(Some(ExtensionsBuilder::new().add(ERROR_CODES_EXTENSION, codes).build()))
@@ -273,9 +274,9 @@ mod tests {
     fn every_action_of_the_wire_is_in_the_document() {
         for product in Product::ALL.iter().copied() {
             let document = serde_json::to_value(document(product)).unwrap();
-            let wire = domain::actions::CATALOGUE
+            let wire = actions::CATALOGUE
                 .iter()
-                .filter(|entry| entry.product == product && entry.door == domain::actions::Door::Wire);
+                .filter(|entry| entry.product == product && entry.door == actions::Door::Wire);
             let mut expected: Vec<_> = wire.map(|entry| entry.name).collect();
             let paths = document["paths"].as_object().unwrap();
             let mut found: Vec<_> =

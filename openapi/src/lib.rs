@@ -2,6 +2,7 @@
 
 pub mod documents;
 pub mod error_codes;
+pub mod operations;
 pub mod parameters;
 pub mod policy_tools;
 pub mod ram;
@@ -10,3 +11,4 @@ pub mod sts;
 pub mod workbench;
 
 pub use error_codes::{ErrorCode, WireError};
+pub use operations::Operation;

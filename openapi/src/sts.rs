@@ -7,7 +7,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use crate::operations::operations;
 use crate::workbench::PolicyFinding;
+
+operations! {
+    AssumeRole: AssumeRoleRequest => AssumeRoleReply, [EntityNotExist, InvalidRamParameter];
+    GetCallerIdentity: GetCallerIdentityRequest => GetCallerIdentityReply;
+}
 
 /// Starts a session of a role.
 #[derive(Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]

@@ -4,6 +4,19 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::DoneReply;
+use crate::operations::operations;
+
+operations! {
+    CreateAccessKey: CreateAccessKeyRequest => CreateAccessKeyReply,
+        [MissingParameter, EntityNotExist, LimitExceeded];
+    ListAccessKeys: ListAccessKeysRequest => ListAccessKeysReply, [MissingParameter, EntityNotExist];
+    UpdateAccessKey: UpdateAccessKeyRequest => DoneReply, [MissingParameter, EntityNotExist];
+    DeleteAccessKey: DeleteAccessKeyRequest => DoneReply, [MissingParameter, EntityNotExist];
+    GetAccessKeyLastUsed: GetAccessKeyLastUsedRequest => GetAccessKeyLastUsedReply,
+        [MissingParameter, EntityNotExist];
+}
+
 /// Makes an access key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]

@@ -2,6 +2,25 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::{DoneReply, PolicyRequest};
+use crate::operations::operations;
+
+operations! {
+    AttachPolicyToUser: PolicyOfUserRequest => DoneReply,
+        [EntityNotExist, EntityAlreadyExists, LimitExceeded];
+    AttachPolicyToGroup: PolicyOfGroupRequest => DoneReply,
+        [EntityNotExist, EntityAlreadyExists, LimitExceeded];
+    AttachPolicyToRole: PolicyOfRoleRequest => DoneReply,
+        [EntityNotExist, EntityAlreadyExists, LimitExceeded];
+    DetachPolicyFromUser: PolicyOfUserRequest => DoneReply, [EntityNotExist];
+    DetachPolicyFromGroup: PolicyOfGroupRequest => DoneReply, [EntityNotExist];
+    DetachPolicyFromRole: PolicyOfRoleRequest => DoneReply, [EntityNotExist];
+    ListPoliciesForUser: ListPoliciesForUserRequest => AttachedPoliciesReply, [EntityNotExist];
+    ListPoliciesForGroup: ListPoliciesForGroupRequest => AttachedPoliciesReply, [EntityNotExist];
+    ListPoliciesForRole: ListPoliciesForRoleRequest => AttachedPoliciesReply, [EntityNotExist];
+    ListEntitiesForPolicy: PolicyRequest => ListEntitiesForPolicyReply, [EntityNotExist];
+}
+
 /// Names a policy and a user: to attach it, or to detach it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]

@@ -2,6 +2,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use crate::operations::operations;
+
+operations! {
+    DecodeDiagnosticMessage: DecodeDiagnosticMessageRequest => DecodeDiagnosticMessageReply;
+}
+
 /// Asks why something was denied.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]

@@ -2,6 +2,21 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::DoneReply;
+use crate::operations::operations;
+
+operations! {
+    CreateGroup: CreateGroupRequest => GroupReply, [EntityAlreadyExists, LimitExceeded];
+    GetGroup: GetGroupRequest => GroupReply, [EntityNotExist];
+    UpdateGroup: UpdateGroupRequest => GroupReply, [EntityNotExist, EntityAlreadyExists];
+    ListGroups: ListGroupsRequest => ListGroupsReply;
+    DeleteGroup: DeleteGroupRequest => DoneReply, [EntityNotExist, DeleteConflict];
+    AddUserToGroup: AddUserToGroupRequest => DoneReply, [EntityNotExist, EntityAlreadyExists, LimitExceeded];
+    RemoveUserFromGroup: RemoveUserFromGroupRequest => DoneReply, [EntityNotExist];
+    ListUsersForGroup: ListUsersForGroupRequest => ListUsersForGroupReply, [EntityNotExist];
+    ListGroupsForUser: ListGroupsForUserRequest => ListGroupsForUserReply, [EntityNotExist];
+}
+
 /// Makes a group.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]

@@ -4,6 +4,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::DoneReply;
+use crate::operations::operations;
+
+operations! {
+    CreateLoginProfile: CreateLoginProfileRequest => LoginProfileReply, [EntityNotExist, EntityAlreadyExists];
+    GetLoginProfile: GetLoginProfileRequest => LoginProfileReply, [EntityNotExist];
+    UpdateLoginProfile: UpdateLoginProfileRequest => DoneReply, [EntityNotExist];
+    DeleteLoginProfile: DeleteLoginProfileRequest => DoneReply, [EntityNotExist];
+}
+
 /// Gives a user a password for the console.
 #[derive(Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]

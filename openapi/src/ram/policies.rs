@@ -2,7 +2,23 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::DoneReply;
+use crate::operations::operations;
 use crate::workbench::PolicyFinding;
+
+operations! {
+    CreatePolicy: CreatePolicyRequest => CreatePolicyReply,
+        [EntityAlreadyExists, LimitExceeded, InvalidRamParameter];
+    GetPolicy: PolicyRequest => GetPolicyReply, [EntityNotExist];
+    ListPolicies: ListPoliciesRequest => ListPoliciesReply;
+    DeletePolicy: DeletePolicyRequest => DoneReply, [EntityNotExist, DeleteConflict];
+    CreatePolicyVersion: CreatePolicyVersionRequest => CreatePolicyVersionReply,
+        [EntityNotExist, LimitExceeded, InvalidRamParameter, Conflict];
+    ListPolicyVersions: PolicyRequest => ListPolicyVersionsReply, [EntityNotExist];
+    GetPolicyVersion: GetPolicyVersionRequest => PolicyVersionReply, [EntityNotExist];
+    SetDefaultPolicyVersion: PolicyVersionRequest => SetDefaultPolicyVersionReply, [EntityNotExist, Conflict];
+    DeletePolicyVersion: PolicyVersionRequest => DoneReply, [EntityNotExist, DeleteConflict];
+}
 
 /// Makes a policy of the account.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]

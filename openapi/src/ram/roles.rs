@@ -2,7 +2,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::DoneReply;
+use crate::operations::operations;
 use crate::workbench::PolicyFinding;
+
+operations! {
+    CreateRole: CreateRoleRequest => WrittenRoleReply,
+        [EntityAlreadyExists, LimitExceeded, InvalidRamParameter];
+    GetRole: GetRoleRequest => RoleReply, [EntityNotExist];
+    UpdateRole: UpdateRoleRequest => WrittenRoleReply, [EntityNotExist, InvalidRamParameter];
+    ListRoles: ListRolesRequest => ListRolesReply;
+    DeleteRole: DeleteRoleRequest => DoneReply, [EntityNotExist, DeleteConflict];
+}
 
 /// Makes a role.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]

@@ -2,6 +2,17 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::DoneReply;
+use crate::operations::operations;
+
+operations! {
+    CreateUser: CreateUserRequest => UserReply, [EntityAlreadyExists, LimitExceeded];
+    GetUser: GetUserRequest => UserReply, [MissingParameter, EntityNotExist];
+    UpdateUser: UpdateUserRequest => UserReply, [EntityNotExist, EntityAlreadyExists];
+    ListUsers: ListUsersRequest => ListUsersReply;
+    DeleteUser: DeleteUserRequest => DoneReply, [EntityNotExist, DeleteConflict];
+}
+
 /// Makes a user.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]

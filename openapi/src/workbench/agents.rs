@@ -3,6 +3,12 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::Envelope;
+use crate::operations::operations;
+
+operations! {
+    CreateAgentJoinToken: CreateAgentJoinTokenRequest => CreateAgentJoinTokenReply;
+    ListAgents: ListAgentsRequest => ListAgentsReply;
+}
 
 /// Creates a token with which one agent joins.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]

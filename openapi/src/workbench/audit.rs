@@ -4,6 +4,11 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::Envelope;
+use crate::operations::operations;
+
+operations! {
+    ListAuditEvents: ListAuditEventsRequest => ListAuditEventsReply;
+}
 
 /// Lists what was asked of the account, newest first. Given parameters select; all that are given must fit.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]

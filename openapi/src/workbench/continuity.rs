@@ -3,6 +3,11 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::Envelope;
+use crate::operations::operations;
+
+operations! {
+    VerifyAgentRecordings: VerifyAgentRecordingsRequest => VerifyAgentRecordingsReply;
+}
 
 /// Checks whether all recordings of agents are there: their numbers, the manifests that they name, and the audit trail's
 /// openings and seals are held against rows and objects. What a recording's segments hold is not read.

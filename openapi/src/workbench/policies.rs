@@ -3,6 +3,12 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::Envelope;
+use crate::operations::operations;
+
+operations! {
+    ValidatePolicy: ValidatePolicyRequest => ValidatePolicyReply;
+    SimulatePolicy: SimulatePolicyRequest => SimulatePolicyReply, [NoPermission, EntityNotExist];
+}
 
 /// Looks for mistakes in a policy document; nothing is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]

@@ -3,6 +3,13 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::Envelope;
+use crate::operations::operations;
+
+operations! {
+    SetInstanceRecordConfig: SetInstanceRecordConfigRequest => SetInstanceRecordConfigReply,
+        [StorageTargetFormat, StorageTargetBucketName, StorageTargetRegion, StorageTargetAccount, Conflict];
+    GetInstanceRecordConfig: GetInstanceRecordConfigRequest => GetInstanceRecordConfigReply;
+}
 
 /// Switches recording on or off for an instance or, with `*`, for every instance of the account.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]

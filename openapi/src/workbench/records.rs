@@ -3,6 +3,13 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::Envelope;
+use crate::operations::operations;
+
+operations! {
+    ListInstanceRecords: ListInstanceRecordsRequest => ListInstanceRecordsReply;
+    ViewInstanceRecords: ViewInstanceRecordsRequest => ViewInstanceRecordsReply,
+        [RecordingNotFound, RecordingExpired];
+}
 
 /// Lists recordings, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
