@@ -23,21 +23,14 @@ use persistence::{PageRequest, StoreError};
 use crate::dispatch::{Call, Registered};
 use crate::errors::ActionError;
 
-/// Every action that dispatch can call, in one list for each product or part of it.
-pub(crate) const REGISTRY: &[&[Registered]] = &[WORKBENCH, ram::USERS, ram::ROLES, ram::POLICIES, sts::ALL];
+macro_rules! registry {
+    ($($action:ident)*) => {
+        /// Every action of the wire, as dispatch calls it.
+        pub(crate) const REGISTRY: &[Registered] = &[ $( Registered::new::<catalogue::$action>() ),* ];
+    };
+}
 
-const WORKBENCH: &[Registered] = &[
-    Registered::new::<catalogue::SetInstanceRecordConfig>(),
-    Registered::new::<catalogue::GetInstanceRecordConfig>(),
-    Registered::new::<catalogue::ListInstanceRecords>(),
-    Registered::new::<catalogue::ViewInstanceRecords>(),
-    Registered::new::<catalogue::CreateAgentJoinToken>(),
-    Registered::new::<catalogue::ListAgents>(),
-    Registered::new::<catalogue::ListAuditEvents>(),
-    Registered::new::<catalogue::VerifyAgentRecordings>(),
-    Registered::new::<catalogue::ValidatePolicy>(),
-    Registered::new::<catalogue::SimulatePolicy>(),
-];
+domain::wire_actions!(registry);
 
 /// Reads an InstanceId that names one instance.
 fn one_instance(text: &str) -> Result<InstanceId, WireError> {

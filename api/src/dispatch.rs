@@ -14,11 +14,9 @@ use domain::principal::Principal;
 use domain::{InstanceId, TerminalSessionToken, Timestamp};
 use futures_util::future::LocalBoxFuture;
 use openapi::error_codes::{ErrorCode, WireError};
+use openapi::operations::Operation;
 use persistence::StoreError;
 use policies::PolicySet;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use validator::Validate;
 
 use crate::actions::REGISTRY;
 use crate::diagnostics::Denial;
@@ -42,13 +40,9 @@ pub(crate) struct Call<'h> {
 }
 
 /// One action of the wire. Implemented for the catalogue's own types, so that nothing outside it can be one.
-pub(crate) trait RpcAction: Action + Sized {
-    /// Its parameters, as they stand on the wire.
-    type Request: DeserializeOwned + Validate;
-    /// What the parameters mean.
+pub(crate) trait RpcAction: Operation + Sized {
+    /// What its parameters mean.
     type Input;
-    /// Its reply.
-    type Reply: Serialize;
 
     /// Reads what the parameters mean, once. An error that it returns is told before policies are asked. An error that
     /// only a permitted caller may be told stands in the input, as [`Deferred`].
@@ -200,11 +194,8 @@ fn find(
         return Err(ErrorCode::InvalidVersion.into());
     }
     let entry = actions::find(version, action.map_err(Clone::clone)?).ok_or(ErrorCode::ActionNotFound)?;
-    REGISTRY
-        .iter()
-        .flat_map(|of_product| of_product.iter())
-        .find(|registered| registered.entry == *entry)
-        .ok_or_else(|| ErrorCode::ActionNotFound.into())
+    let registered = REGISTRY.iter().find(|registered| registered.entry == *entry);
+    registered.ok_or_else(|| ErrorCode::ActionNotFound.into())
 }
 
 async fn road<A: RpcAction>(
@@ -254,7 +245,7 @@ mod tests {
 
     #[test]
     fn what_is_not_in_the_catalogue_cannot_be_reached() {
-        for registered in REGISTRY.iter().flat_map(|of_product| of_product.iter()) {
+        for registered in REGISTRY {
             let entry = registered.entry;
             let row = actions::find(entry.product.version(), entry.name);
             assert_eq!(row.expect("a registered action has its row").door, Door::Wire);

@@ -13,9 +13,7 @@ use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for CreateAgentJoinToken {
-    type Request = CreateAgentJoinTokenRequest;
     type Input = Input;
-    type Reply = CreateAgentJoinTokenReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {

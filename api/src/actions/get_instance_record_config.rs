@@ -5,18 +5,14 @@ use domain::gate::Granted;
 use domain::principal::Principal;
 use domain::record_config::{InstanceSelector, RecordConfig};
 use openapi::error_codes::WireError;
-use openapi::workbench::{
-    Envelope, GetInstanceRecordConfigReply, GetInstanceRecordConfigRequest, RecordConfigRoot,
-};
+use openapi::workbench::{Envelope, GetInstanceRecordConfigReply, RecordConfigRoot};
 
 use super::{selected, selector};
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetInstanceRecordConfig {
-    type Request = GetInstanceRecordConfigRequest;
     type Input = InstanceSelector;
-    type Reply = GetInstanceRecordConfigReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         selector(&request.instance_id)

@@ -9,9 +9,7 @@ use domain::principal::Principal;
 use domain::recording_continuity::Absence;
 use domain::waiting::WaitingRecordings;
 use openapi::error_codes::WireError;
-use openapi::workbench::{
-    AgentCapability, AgentItem, AgentPage, Envelope, ListAgentsReply, ListAgentsRequest,
-};
+use openapi::workbench::{AgentCapability, AgentItem, AgentPage, Envelope, ListAgentsReply};
 use persistence::{MissingCounts, PageRequest};
 
 use super::{page, wire_count, wire_time};
@@ -22,9 +20,7 @@ use crate::errors::ActionError;
 const ONLINE_WITHIN: Duration = Duration::from_secs(60);
 
 impl RpcAction for ListAgents {
-    type Request = ListAgentsRequest;
     type Input = Input;
-    type Reply = ListAgentsReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {

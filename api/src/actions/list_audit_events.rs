@@ -15,9 +15,7 @@ use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListAuditEvents {
-    type Request = ListAuditEventsRequest;
     type Input = Input;
-    type Reply = ListAuditEventsReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input { instance: only_instance(request.instance_id.as_deref())?, query: query(request) })

@@ -7,9 +7,7 @@ use domain::principal::Principal;
 use domain::recording_life::{Recording, RecordingState, SessionEnd, WireStatus};
 use domain::waiting::WaitingRecordings;
 use openapi::error_codes::WireError;
-use openapi::workbench::{
-    Envelope, ListInstanceRecordsReply, ListInstanceRecordsRequest, RecordItem, RecordPage, WaitingItem,
-};
+use openapi::workbench::{Envelope, ListInstanceRecordsReply, RecordItem, RecordPage, WaitingItem};
 use persistence::{PageRequest, RecordingQuery};
 
 use super::{list_refused, only_instance, page, wire_count, wire_time};
@@ -17,9 +15,7 @@ use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListInstanceRecords {
-    type Request = ListInstanceRecordsRequest;
     type Input = Input;
-    type Reply = ListInstanceRecordsReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {

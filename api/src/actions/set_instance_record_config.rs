@@ -19,9 +19,7 @@ use crate::errors::ActionError;
 const ATTEMPTS: u32 = 5;
 
 impl RpcAction for SetInstanceRecordConfig {
-    type Request = SetInstanceRecordConfigRequest;
     type Input = Input;
-    type Reply = SetInstanceRecordConfigReply;
 
     fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         let selector = selector(&request.instance_id)?;

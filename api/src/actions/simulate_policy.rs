@@ -35,9 +35,7 @@ const LONGEST_NAME: usize = 1_024;
 const LONGEST: Duration = Duration::from_secs(10);
 
 impl RpcAction for SimulatePolicy {
-    type Request = SimulatePolicyRequest;
     type Input = Input;
-    type Reply = SimulatePolicyReply;
 
     fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input { stored: stored(caller.account(), request.stored_principal.as_deref())?, request })

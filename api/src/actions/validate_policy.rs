@@ -5,7 +5,7 @@ use domain::gate::{Granted, Resource};
 use domain::principal::Principal;
 use domain::vocabulary::vocabulary;
 use openapi::error_codes::WireError;
-use openapi::workbench::{Envelope, PolicyFindings, ValidatePolicyReply, ValidatePolicyRequest};
+use openapi::workbench::{Envelope, PolicyFindings, ValidatePolicyReply};
 use policies::{DocumentKind, Severity, check};
 
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
@@ -14,9 +14,7 @@ use crate::limits::turns::PATIENCE;
 use openapi::policy_tools;
 
 impl RpcAction for ValidatePolicy {
-    type Request = ValidatePolicyRequest;
     type Input = Input;
-    type Reply = ValidatePolicyReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         let kind = kind(request.policy_kind.as_deref());

@@ -8,7 +8,6 @@ use domain::{AgentId, InstanceId};
 use openapi::error_codes::WireError;
 use openapi::workbench::{
     CheckedAgentItem, CheckedAgents, Envelope, MissingRecordingItem, VerifyAgentRecordingsReply,
-    VerifyAgentRecordingsRequest,
 };
 
 use super::{filtered, invalid, only_instance, wire_count, wire_time};
@@ -21,9 +20,7 @@ use crate::limits::turns::PATIENCE;
 const SHOWN: usize = 100;
 
 impl RpcAction for VerifyAgentRecordings {
-    type Request = VerifyAgentRecordingsRequest;
     type Input = Input;
-    type Reply = VerifyAgentRecordingsReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         let agent = request.agent_id.as_deref().map(AgentId::parse).transpose();

@@ -5,7 +5,7 @@ use domain::actions::ViewInstanceRecords;
 use domain::gate::{Granted, Resource};
 use domain::principal::Principal;
 use openapi::error_codes::{ErrorCode, WireError};
-use openapi::workbench::{Envelope, ViewInstanceRecordsReply, ViewInstanceRecordsRequest};
+use openapi::workbench::{Envelope, ViewInstanceRecordsReply};
 
 use super::{one_instance, wire_time};
 use crate::dispatch::{Call, Done, Located, RpcAction};
@@ -13,9 +13,7 @@ use crate::errors::ActionError;
 use crate::replay::tickets;
 
 impl RpcAction for ViewInstanceRecords {
-    type Request = ViewInstanceRecordsRequest;
     type Input = Input;
-    type Reply = ViewInstanceRecordsReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         let token = TerminalSessionToken::parse(&request.terminal_session_token).ok();

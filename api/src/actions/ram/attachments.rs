@@ -11,11 +11,7 @@ use domain::identity::PolicyRef;
 use domain::policy_bearer::PolicyBearer;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{
-    AttachedPoliciesReply, AttachedPolicyItem, AttachedPolicyList, DoneReply, ListPoliciesForGroupRequest,
-    ListPoliciesForRoleRequest, ListPoliciesForUserRequest, PolicyOfGroupRequest, PolicyOfRoleRequest,
-    PolicyOfUserRequest,
-};
+use openapi::ram::{AttachedPoliciesReply, AttachedPolicyItem, AttachedPolicyList, DoneReply};
 use persistence::AttachedPolicy;
 
 use super::policies::policy::policy;
@@ -27,13 +23,10 @@ use crate::errors::ActionError;
 /// Implements the three actions of each kind of bearer: its requests name it by a parameter, which is one of their fields.
 macro_rules! attachments {
     ($(
-        $bearer:ident by $parameter:literal ($field:ident):
-            $attach:ident, $detach:ident ($attachment_request:ident), $list:ident ($list_request:ident);
+        $bearer:ident by $parameter:literal ($field:ident): $attach:ident, $detach:ident, $list:ident;
     )*) => { $(
         impl RpcAction for $attach {
-            type Request = $attachment_request;
             type Input = Attachment;
-            type Reply = DoneReply;
 
             fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
                 let bearer = PolicyBearer::$bearer(name($parameter, &request.$field)?);
@@ -55,9 +48,7 @@ macro_rules! attachments {
         }
 
         impl RpcAction for $detach {
-            type Request = $attachment_request;
             type Input = Attachment;
-            type Reply = DoneReply;
 
             fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
                 $attach::read(caller, request)
@@ -77,9 +68,7 @@ macro_rules! attachments {
         }
 
         impl RpcAction for $list {
-            type Request = $list_request;
             type Input = PolicyBearer;
-            type Reply = AttachedPoliciesReply;
 
             fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
                 Ok(PolicyBearer::$bearer(name($parameter, &request.$field)?))
@@ -101,15 +90,9 @@ macro_rules! attachments {
 }
 
 attachments! {
-    User by "UserName" (user_name):
-        AttachPolicyToUser, DetachPolicyFromUser (PolicyOfUserRequest),
-        ListPoliciesForUser (ListPoliciesForUserRequest);
-    Group by "GroupName" (group_name):
-        AttachPolicyToGroup, DetachPolicyFromGroup (PolicyOfGroupRequest),
-        ListPoliciesForGroup (ListPoliciesForGroupRequest);
-    Role by "RoleName" (role_name):
-        AttachPolicyToRole, DetachPolicyFromRole (PolicyOfRoleRequest),
-        ListPoliciesForRole (ListPoliciesForRoleRequest);
+    User by "UserName" (user_name): AttachPolicyToUser, DetachPolicyFromUser, ListPoliciesForUser;
+    Group by "GroupName" (group_name): AttachPolicyToGroup, DetachPolicyFromGroup, ListPoliciesForGroup;
+    Role by "RoleName" (role_name): AttachPolicyToRole, DetachPolicyFromRole, ListPoliciesForRole;
 }
 
 /// A policy, and who has it or is to have it.

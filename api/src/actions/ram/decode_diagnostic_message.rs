@@ -7,8 +7,7 @@ use domain::principal::Principal;
 use domain::system_policies;
 use openapi::error_codes::WireError;
 use openapi::ram::{
-    AuthCondition, AuthPrincipal, DecodeDiagnosticMessageReply, DecodeDiagnosticMessageRequest,
-    DecodedDiagnosticMessage, MatchedPolicy,
+    AuthCondition, AuthPrincipal, DecodeDiagnosticMessageReply, DecodedDiagnosticMessage, MatchedPolicy,
 };
 use policies::PolicyType;
 
@@ -18,9 +17,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for DecodeDiagnosticMessage {
-    type Request = DecodeDiagnosticMessageRequest;
     type Input = String;
-    type Reply = DecodeDiagnosticMessageReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(request.encoded_diagnostic_message)

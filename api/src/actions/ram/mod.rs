@@ -10,7 +10,6 @@ mod policies;
 mod roles;
 mod users;
 
-use domain::actions as catalogue;
 use domain::gate::{IdentityResource, Resource};
 use domain::identity::{GroupName, InvalidName, UserName};
 use domain::password::{Password, PasswordHash};
@@ -18,68 +17,8 @@ use domain::principal::Principal;
 use openapi::error_codes::{ErrorCode, WireError};
 use persistence::KeyOwner;
 
-use crate::dispatch::{Call, Located, Registered};
+use crate::dispatch::{Call, Located};
 use crate::errors::ActionError;
-
-/// Users, their access keys and passwords, groups and who is in them.
-pub(super) const USERS: &[Registered] = &[
-    Registered::new::<catalogue::CreateUser>(),
-    Registered::new::<catalogue::GetUser>(),
-    Registered::new::<catalogue::UpdateUser>(),
-    Registered::new::<catalogue::ListUsers>(),
-    Registered::new::<catalogue::DeleteUser>(),
-    Registered::new::<catalogue::CreateLoginProfile>(),
-    Registered::new::<catalogue::GetLoginProfile>(),
-    Registered::new::<catalogue::UpdateLoginProfile>(),
-    Registered::new::<catalogue::DeleteLoginProfile>(),
-    Registered::new::<catalogue::CreateAccessKey>(),
-    Registered::new::<catalogue::ListAccessKeys>(),
-    Registered::new::<catalogue::UpdateAccessKey>(),
-    Registered::new::<catalogue::DeleteAccessKey>(),
-    Registered::new::<catalogue::GetAccessKeyLastUsed>(),
-    Registered::new::<catalogue::CreateGroup>(),
-    Registered::new::<catalogue::GetGroup>(),
-    Registered::new::<catalogue::UpdateGroup>(),
-    Registered::new::<catalogue::ListGroups>(),
-    Registered::new::<catalogue::DeleteGroup>(),
-    Registered::new::<catalogue::AddUserToGroup>(),
-    Registered::new::<catalogue::RemoveUserFromGroup>(),
-    Registered::new::<catalogue::ListUsersForGroup>(),
-    Registered::new::<catalogue::ListGroupsForUser>(),
-];
-
-/// Roles, and why something was denied.
-pub(super) const ROLES: &[Registered] = &[
-    Registered::new::<catalogue::CreateRole>(),
-    Registered::new::<catalogue::GetRole>(),
-    Registered::new::<catalogue::UpdateRole>(),
-    Registered::new::<catalogue::ListRoles>(),
-    Registered::new::<catalogue::DeleteRole>(),
-    Registered::new::<catalogue::DecodeDiagnosticMessage>(),
-];
-
-/// Policies, their versions, and who has them.
-pub(super) const POLICIES: &[Registered] = &[
-    Registered::new::<catalogue::CreatePolicy>(),
-    Registered::new::<catalogue::GetPolicy>(),
-    Registered::new::<catalogue::ListPolicies>(),
-    Registered::new::<catalogue::DeletePolicy>(),
-    Registered::new::<catalogue::CreatePolicyVersion>(),
-    Registered::new::<catalogue::ListPolicyVersions>(),
-    Registered::new::<catalogue::GetPolicyVersion>(),
-    Registered::new::<catalogue::SetDefaultPolicyVersion>(),
-    Registered::new::<catalogue::DeletePolicyVersion>(),
-    Registered::new::<catalogue::AttachPolicyToUser>(),
-    Registered::new::<catalogue::AttachPolicyToGroup>(),
-    Registered::new::<catalogue::AttachPolicyToRole>(),
-    Registered::new::<catalogue::DetachPolicyFromUser>(),
-    Registered::new::<catalogue::DetachPolicyFromGroup>(),
-    Registered::new::<catalogue::DetachPolicyFromRole>(),
-    Registered::new::<catalogue::ListPoliciesForUser>(),
-    Registered::new::<catalogue::ListPoliciesForGroup>(),
-    Registered::new::<catalogue::ListPoliciesForRole>(),
-    Registered::new::<catalogue::ListEntitiesForPolicy>(),
-];
 
 /// `InvalidParameter.<Param>`; `rule` says what is allowed.
 pub(super) fn invalid(parameter: &'static str, rule: impl std::fmt::Display) -> WireError {

@@ -6,7 +6,7 @@ use domain::identity::{ExternalId, RoleSessionName, SourceIdentity};
 use domain::principal::Principal;
 use domain::role::{AssumableRole, MaxSessionDuration, RoleArn, SessionDuration};
 use openapi::error_codes::{ErrorCode, WireError};
-use openapi::sts::{AssumeRoleReply, AssumeRoleRequest, AssumedRoleUser, Credentials};
+use openapi::sts::{AssumeRoleReply, AssumedRoleUser, Credentials};
 use persistence::NewRoleSession;
 use policies::{DocumentKind, InvalidPolicy, PolicyDocument, PolicySet, Reason};
 
@@ -17,9 +17,7 @@ use crate::errors::ActionError;
 use crate::policy_findings;
 
 impl RpcAction for AssumeRole {
-    type Request = AssumeRoleRequest;
     type Input = Input;
-    type Reply = AssumeRoleReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         let role = RoleArn::parse(&request.role_arn).map_err(|rule| invalid("RoleArn", rule))?;

@@ -4,15 +4,13 @@ use domain::actions::GetCallerIdentity;
 use domain::gate::{Granted, Resource};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::sts::{GetCallerIdentityReply, GetCallerIdentityRequest};
+use openapi::sts::GetCallerIdentityReply;
 
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetCallerIdentity {
-    type Request = GetCallerIdentityRequest;
     type Input = ();
-    type Reply = GetCallerIdentityReply;
 
     fn read(_: &Principal, _: Self::Request) -> Result<Self::Input, WireError> {
         Ok(())

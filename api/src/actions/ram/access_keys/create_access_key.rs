@@ -5,7 +5,7 @@ use domain::actions::CreateAccessKey;
 use domain::gate::Granted;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{CreateAccessKeyReply, CreateAccessKeyRequest, CreatedAccessKey};
+use openapi::ram::{CreateAccessKeyReply, CreatedAccessKey};
 use persistence::KeyOwner;
 
 use crate::actions::ram::{about, key_owner};
@@ -14,9 +14,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for CreateAccessKey {
-    type Request = CreateAccessKeyRequest;
     type Input = KeyOwner;
-    type Reply = CreateAccessKeyReply;
 
     fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         key_owner(caller, request.user_name.as_deref())

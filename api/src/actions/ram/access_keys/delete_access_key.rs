@@ -5,7 +5,7 @@ use domain::gate::Granted;
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{DeleteAccessKeyRequest, DoneReply};
+use openapi::ram::DoneReply;
 use persistence::KeyOwner;
 
 use crate::actions::ram::{about, key_owner, name};
@@ -13,9 +13,7 @@ use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for DeleteAccessKey {
-    type Request = DeleteAccessKeyRequest;
     type Input = Input;
-    type Reply = DoneReply;
 
     fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {

@@ -5,7 +5,7 @@ use domain::gate::Granted;
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{AccessKeyLastUsed, GetAccessKeyLastUsedReply, GetAccessKeyLastUsedRequest};
+use openapi::ram::{AccessKeyLastUsed, GetAccessKeyLastUsedReply};
 use persistence::KeyOwner;
 
 use crate::actions::ram::{about, key_owner, name};
@@ -14,9 +14,7 @@ use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetAccessKeyLastUsed {
-    type Request = GetAccessKeyLastUsedRequest;
     type Input = Input;
-    type Reply = GetAccessKeyLastUsedReply;
 
     fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {

@@ -4,7 +4,7 @@ use domain::actions::ListAccessKeys;
 use domain::gate::Granted;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{AccessKeyItem, AccessKeyList, ListAccessKeysReply, ListAccessKeysRequest};
+use openapi::ram::{AccessKeyItem, AccessKeyList, ListAccessKeysReply};
 use persistence::{AccessKeyEntry, KeyOwner};
 
 use crate::actions::ram::{about, key_owner};
@@ -13,9 +13,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListAccessKeys {
-    type Request = ListAccessKeysRequest;
     type Input = KeyOwner;
-    type Reply = ListAccessKeysReply;
 
     fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         key_owner(caller, request.user_name.as_deref())

@@ -14,9 +14,7 @@ use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for UpdateAccessKey {
-    type Request = UpdateAccessKeyRequest;
     type Input = Input;
-    type Reply = DoneReply;
 
     fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input { owner: key_owner(caller, request.user_name.as_deref())?, change: change(&request) })

@@ -4,16 +4,14 @@ use domain::actions::AddUserToGroup;
 use domain::gate::Granted;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{AddUserToGroupRequest, DoneReply};
+use openapi::ram::DoneReply;
 
 use crate::actions::ram::Membership;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for AddUserToGroup {
-    type Request = AddUserToGroupRequest;
     type Input = Membership;
-    type Reply = DoneReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Membership::read(&request.user_name, &request.group_name)

@@ -5,7 +5,7 @@ use domain::gate::{Granted, IdentityResource};
 use domain::identity::GroupName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{GetGroupRequest, GroupReply};
+use openapi::ram::GroupReply;
 
 use super::list_groups::item;
 use crate::actions::ram::{about, name};
@@ -13,9 +13,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetGroup {
-    type Request = GetGroupRequest;
     type Input = GroupName;
-    type Reply = GroupReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         name("GroupName", &request.group_name)

@@ -4,7 +4,7 @@ use domain::actions::ListGroups;
 use domain::gate::{Granted, IdentityResource};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{GroupItem, GroupList, ListGroupsReply, ListGroupsRequest};
+use openapi::ram::{GroupItem, GroupList, ListGroupsReply};
 use persistence::{Group, MarkerRequest};
 
 use crate::actions::ram::about;
@@ -14,9 +14,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListGroups {
-    type Request = ListGroupsRequest;
     type Input = MarkerRequest;
-    type Reply = ListGroupsReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         page(request.marker, request.max_items)

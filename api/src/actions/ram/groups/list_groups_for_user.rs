@@ -5,7 +5,7 @@ use domain::gate::{Granted, IdentityResource};
 use domain::identity::UserName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{ListGroupsForUserReply, ListGroupsForUserRequest, MembershipItem, MembershipList};
+use openapi::ram::{ListGroupsForUserReply, MembershipItem, MembershipList};
 use persistence::{Group, Joined};
 
 use crate::actions::ram::{about, name};
@@ -14,9 +14,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListGroupsForUser {
-    type Request = ListGroupsForUserRequest;
     type Input = UserName;
-    type Reply = ListGroupsForUserReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         name("UserName", &request.user_name)

@@ -5,7 +5,7 @@ use domain::gate::{Granted, IdentityResource};
 use domain::identity::GroupName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{ListUsersForGroupReply, ListUsersForGroupRequest, MemberItem, MemberList};
+use openapi::ram::{ListUsersForGroupReply, MemberItem, MemberList};
 use persistence::{Joined, MarkerRequest, User};
 
 use crate::actions::ram::paging::page;
@@ -15,9 +15,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListUsersForGroup {
-    type Request = ListUsersForGroupRequest;
     type Input = Input;
-    type Reply = ListUsersForGroupReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {

@@ -5,7 +5,7 @@ use domain::gate::{Granted, IdentityResource, Resource};
 use domain::identity::GroupName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{GroupReply, UpdateGroupRequest};
+use openapi::ram::GroupReply;
 use persistence::GroupChange;
 
 use super::list_groups::item;
@@ -14,9 +14,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for UpdateGroup {
-    type Request = UpdateGroupRequest;
     type Input = Input;
-    type Reply = GroupReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         let new_name = request.new_group_name.as_deref().map(|text| name("NewGroupName", text));

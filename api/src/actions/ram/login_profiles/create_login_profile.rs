@@ -6,7 +6,7 @@ use domain::identity::UserName;
 use domain::password::Password;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{CreateLoginProfileRequest, LoginProfileReply};
+use openapi::ram::LoginProfileReply;
 use persistence::LoginProfile;
 
 use super::get_login_profile::item;
@@ -15,9 +15,7 @@ use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for CreateLoginProfile {
-    type Request = CreateLoginProfileRequest;
     type Input = Input;
-    type Reply = LoginProfileReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {

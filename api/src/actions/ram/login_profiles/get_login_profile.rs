@@ -5,7 +5,7 @@ use domain::gate::{Granted, IdentityResource};
 use domain::identity::UserName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{GetLoginProfileRequest, LoginProfileItem, LoginProfileReply};
+use openapi::ram::{LoginProfileItem, LoginProfileReply};
 use persistence::LoginProfile;
 
 use crate::actions::ram::{about, name};
@@ -14,9 +14,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetLoginProfile {
-    type Request = GetLoginProfileRequest;
     type Input = UserName;
-    type Reply = LoginProfileReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         name("UserName", &request.user_name)

@@ -6,7 +6,7 @@ use domain::identity::UserName;
 use domain::password::Password;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{DoneReply, UpdateLoginProfileRequest};
+use openapi::ram::DoneReply;
 use persistence::LoginProfileChange;
 
 use crate::actions::ram::{about, hashed, name};
@@ -14,9 +14,7 @@ use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for UpdateLoginProfile {
-    type Request = UpdateLoginProfileRequest;
     type Input = Input;
-    type Reply = DoneReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {

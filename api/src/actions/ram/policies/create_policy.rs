@@ -5,7 +5,7 @@ use domain::gate::Granted;
 use domain::identity::PolicyName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{CreatePolicyReply, CreatePolicyRequest, CreatedPolicyItem};
+use openapi::ram::{CreatePolicyReply, CreatedPolicyItem};
 use policies::DocumentKind;
 
 use super::policy;
@@ -16,9 +16,7 @@ use crate::errors::ActionError;
 use crate::policy_findings;
 
 impl RpcAction for CreatePolicy {
-    type Request = CreatePolicyRequest;
     type Input = Input;
-    type Reply = CreatePolicyReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         without_tags(request.tag.as_deref())?;

@@ -5,7 +5,7 @@ use domain::gate::Granted;
 use domain::identity::PolicyName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{CreatePolicyVersionReply, CreatePolicyVersionRequest};
+use openapi::ram::CreatePolicyVersionReply;
 use persistence::NewPolicyVersion;
 use policies::DocumentKind;
 
@@ -16,9 +16,7 @@ use crate::errors::ActionError;
 use crate::policy_findings;
 
 impl RpcAction for CreatePolicyVersion {
-    type Request = CreatePolicyVersionRequest;
     type Input = Input;
-    type Reply = CreatePolicyVersionReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {

@@ -5,16 +5,14 @@ use domain::gate::Granted;
 use domain::identity::PolicyName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{DeletePolicyRequest, DoneReply};
+use openapi::ram::DoneReply;
 
 use super::policy::{custom, located};
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for DeletePolicy {
-    type Request = DeletePolicyRequest;
     type Input = Input;
-    type Reply = DoneReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {

@@ -4,16 +4,14 @@ use domain::actions::DeletePolicyVersion;
 use domain::gate::Granted;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{DoneReply, PolicyVersionRequest};
+use openapi::ram::DoneReply;
 
 use super::policy::VersionOfPolicy;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for DeletePolicyVersion {
-    type Request = PolicyVersionRequest;
     type Input = VersionOfPolicy;
-    type Reply = DoneReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         VersionOfPolicy::read(&request)

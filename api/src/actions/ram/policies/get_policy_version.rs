@@ -6,7 +6,7 @@ use domain::identity::PolicyRef;
 use domain::policy_version::PolicyVersionId;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{GetPolicyVersionRequest, PolicyVersionReply};
+use openapi::ram::PolicyVersionReply;
 
 use super::policy;
 use crate::actions::ram::name;
@@ -14,9 +14,7 @@ use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetPolicyVersion {
-    type Request = GetPolicyVersionRequest;
     type Input = Input;
-    type Reply = PolicyVersionReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {

@@ -8,7 +8,7 @@ use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{
     BearingGroupItem, BearingGroupList, BearingRoleItem, BearingRoleList, BearingUserItem, BearingUserList,
-    ListEntitiesForPolicyReply, PolicyRequest,
+    ListEntitiesForPolicyReply,
 };
 use persistence::{BearingGroup, BearingRole, BearingUser};
 
@@ -18,9 +18,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListEntitiesForPolicy {
-    type Request = PolicyRequest;
     type Input = PolicyRef;
-    type Reply = ListEntitiesForPolicyReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         policy::policy(&request.policy_type, &request.policy_name)

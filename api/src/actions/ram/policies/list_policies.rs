@@ -5,7 +5,7 @@ use domain::gate::{Granted, IdentityResource};
 use domain::identity::PolicyKind;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{ListPoliciesReply, ListPoliciesRequest, PolicyList};
+use openapi::ram::{ListPoliciesReply, PolicyList};
 use persistence::MarkerRequest;
 
 use super::policy;
@@ -15,9 +15,7 @@ use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListPolicies {
-    type Request = ListPoliciesRequest;
     type Input = Input;
-    type Reply = ListPoliciesReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         without_tags(request.tag.as_deref())?;

@@ -5,16 +5,14 @@ use domain::gate::Granted;
 use domain::identity::PolicyRef;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{ListPolicyVersionsReply, PolicyRequest, PolicyVersionList};
+use openapi::ram::{ListPolicyVersionsReply, PolicyVersionList};
 
 use super::policy;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListPolicyVersions {
-    type Request = PolicyRequest;
     type Input = PolicyRef;
-    type Reply = ListPolicyVersionsReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         policy::policy(&request.policy_type, &request.policy_name)

@@ -6,7 +6,7 @@ use domain::identity::{IdentityRefused, PolicyName, PolicyRef};
 use domain::policy_version::PolicyVersionId;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{PolicyVersionRequest, SetDefaultPolicyVersionReply};
+use openapi::ram::SetDefaultPolicyVersionReply;
 use openapi::workbench::PolicyFinding;
 use persistence::StoreError;
 use policies::DocumentKind;
@@ -17,9 +17,7 @@ use crate::errors::ActionError;
 use crate::policy_findings;
 
 impl RpcAction for SetDefaultPolicyVersion {
-    type Request = PolicyVersionRequest;
     type Input = VersionOfPolicy;
-    type Reply = SetDefaultPolicyVersionReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         VersionOfPolicy::read(&request)

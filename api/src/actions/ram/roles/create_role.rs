@@ -7,7 +7,7 @@ use domain::identity::RoleName;
 use domain::principal::Principal;
 use domain::role::{MaxSessionDuration, RoleArn};
 use openapi::error_codes::WireError;
-use openapi::ram::{CreateRoleRequest, RoleItem, RoleReply, WrittenRoleReply};
+use openapi::ram::{RoleItem, RoleReply, WrittenRoleReply};
 use openapi::workbench::PolicyFinding;
 use persistence::{NewRole, Role};
 use policies::DocumentKind;
@@ -19,9 +19,7 @@ use crate::errors::ActionError;
 use crate::policy_findings;
 
 impl RpcAction for CreateRole {
-    type Request = CreateRoleRequest;
     type Input = Input;
-    type Reply = WrittenRoleReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         without_tags(request.tag.as_deref())?;

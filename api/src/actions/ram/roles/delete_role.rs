@@ -5,16 +5,14 @@ use domain::gate::{Granted, IdentityResource};
 use domain::identity::RoleName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{DeleteRoleRequest, DoneReply};
+use openapi::ram::DoneReply;
 
 use crate::actions::ram::{about, name};
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for DeleteRole {
-    type Request = DeleteRoleRequest;
     type Input = RoleName;
-    type Reply = DoneReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         name("RoleName", &request.role_name)

@@ -5,7 +5,6 @@ use domain::gate::{Granted, IdentityResource};
 use domain::identity::RoleName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{GetRoleRequest, RoleReply};
 
 use super::create_role;
 use crate::actions::ram::{about, name};
@@ -13,9 +12,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetRole {
-    type Request = GetRoleRequest;
     type Input = RoleName;
-    type Reply = RoleReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         name("RoleName", &request.role_name)

@@ -4,7 +4,7 @@ use domain::actions::ListRoles;
 use domain::gate::{Granted, IdentityResource};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{ListRolesReply, ListRolesRequest, RoleList};
+use openapi::ram::{ListRolesReply, RoleList};
 use persistence::MarkerRequest;
 
 use super::create_role;
@@ -14,9 +14,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListRoles {
-    type Request = ListRolesRequest;
     type Input = MarkerRequest;
-    type Reply = ListRolesReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         without_tags(request.tag.as_deref())?;

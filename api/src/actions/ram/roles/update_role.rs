@@ -5,7 +5,7 @@ use domain::gate::{Granted, IdentityResource};
 use domain::identity::RoleName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{UpdateRoleRequest, WrittenRoleReply};
+use openapi::ram::UpdateRoleRequest;
 use persistence::RoleChange;
 use policies::DocumentKind;
 
@@ -16,9 +16,7 @@ use crate::errors::ActionError;
 use crate::policy_findings;
 
 impl RpcAction for UpdateRole {
-    type Request = UpdateRoleRequest;
     type Input = Input;
-    type Reply = WrittenRoleReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         create_role::without_console("NewAllowConsoleLogin", request.new_allow_console_login)?;

@@ -4,7 +4,7 @@ use domain::actions::CreateUser;
 use domain::gate::{Granted, IdentityResource};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{CreateUserRequest, UserReply};
+use openapi::ram::UserReply;
 use persistence::{NewUser, UserProfile};
 
 use super::list_users::item;
@@ -13,9 +13,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for CreateUser {
-    type Request = CreateUserRequest;
     type Input = NewUser;
-    type Reply = UserReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(NewUser {

@@ -5,16 +5,14 @@ use domain::gate::{Granted, IdentityResource};
 use domain::identity::UserName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{DeleteUserRequest, DoneReply};
+use openapi::ram::DoneReply;
 
 use crate::actions::ram::{about, name};
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for DeleteUser {
-    type Request = DeleteUserRequest;
     type Input = UserName;
-    type Reply = DoneReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         name("UserName", &request.user_name)

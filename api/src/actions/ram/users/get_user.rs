@@ -5,7 +5,7 @@ use domain::gate::{Granted, IdentityResource};
 use domain::identity::UserName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{GetUserRequest, UserItem, UserReply};
+use openapi::ram::{UserItem, UserReply};
 
 use super::list_users;
 use crate::actions::ram::{about, caller_or};
@@ -14,9 +14,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for GetUser {
-    type Request = GetUserRequest;
     type Input = UserName;
-    type Reply = UserReply;
 
     fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         caller_or(caller, request.user_name.as_deref())

@@ -4,7 +4,7 @@ use domain::actions::ListUsers;
 use domain::gate::{Granted, IdentityResource};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{ListUsersReply, ListUsersRequest, UserItem, UserList};
+use openapi::ram::{ListUsersReply, UserItem, UserList};
 use persistence::{MarkerRequest, User};
 
 use crate::actions::ram::about;
@@ -14,9 +14,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for ListUsers {
-    type Request = ListUsersRequest;
     type Input = MarkerRequest;
-    type Reply = ListUsersReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         page(request.marker, request.max_items)

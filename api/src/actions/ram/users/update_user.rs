@@ -5,7 +5,7 @@ use domain::gate::{Granted, IdentityResource, Resource};
 use domain::identity::UserName;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{UpdateUserRequest, UserReply};
+use openapi::ram::UserReply;
 use persistence::UserChange;
 
 use super::list_users::item;
@@ -14,9 +14,7 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for UpdateUser {
-    type Request = UpdateUserRequest;
     type Input = Input;
-    type Reply = UserReply;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         let new_name = request.new_user_name.as_deref().map(|text| name("NewUserName", text));
