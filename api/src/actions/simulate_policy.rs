@@ -55,7 +55,7 @@ impl RpcAction for SimulatePolicy {
         granted: Granted<Self>,
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let Input { stored: bearer, request: asked } = input;
+        let Input { stored: bearer, request } = input;
         let present = match &bearer {
             Some(bearer) => {
                 may_read_policies(call, &granted, bearer).await?;
@@ -63,10 +63,10 @@ impl RpcAction for SimulatePolicy {
             }
             None => None,
         };
-        let asked_as = asked_as(granted.account(), &asked, bearer.as_ref());
+        let asked_as = asked_as(granted.account(), &request, bearer.as_ref());
         let wanted = Wanted::default();
         let goes_on = Arc::clone(&wanted.0);
-        let work = move || simulated(&asked, asked_as, present, || goes_on.load(Ordering::Relaxed));
+        let work = move || simulated(&request, asked_as, present, || goes_on.load(Ordering::Relaxed));
         // The time that others' simulations take is not this call's.
         let turn = call.hansard.simulating.turn_within(PATIENCE).await?;
         let outcome = tokio::time::timeout(LONGEST, turn.run(work)).await;
@@ -151,8 +151,8 @@ fn stored(account: &AccountId, text: Option<&str>) -> Result<Option<PolicyBearer
 }
 
 /// The ARN as which the questions are asked.
-fn asked_as(account: &AccountId, asked: &SimulatePolicyRequest, bearer: Option<&PolicyBearer>) -> String {
-    match (&asked.principal, bearer) {
+fn asked_as(account: &AccountId, request: &SimulatePolicyRequest, bearer: Option<&PolicyBearer>) -> String {
+    match (&request.principal, bearer) {
         (Some(principal), _) => principal.clone(),
         (None, Some(PolicyBearer::User(name))) => format!("acs:ram::{account}:user/{name}"),
         (None, Some(PolicyBearer::Role(name))) => format!("acs:ram::{account}:role/{name}"),
@@ -161,12 +161,12 @@ fn asked_as(account: &AccountId, asked: &SimulatePolicyRequest, bearer: Option<&
 }
 
 fn simulated(
-    asked: &SimulatePolicyRequest,
+    request: &SimulatePolicyRequest,
     principal: String,
     present: Option<Layers>,
     wanted: impl Fn() -> bool,
 ) -> Result<PolicySimulation, WireError> {
-    let drafts = drafts(asked)?;
+    let drafts = drafts(request)?;
     let refused = |refused: policies::InvalidDraft| {
         let parameter = refused.name.split('[').next().unwrap_or_default().to_owned();
         WireError::invalid(parameter, refused)
@@ -176,14 +176,14 @@ fn simulated(
         None => drafts.layers(&principal),
     }
     .map_err(refused)?;
-    let actions = policy_tools::expanded(&names("Actions", &asked.actions)?, &vocabulary())
+    let actions = policy_tools::expanded(&names("Actions", &request.actions)?, &vocabulary())
         .map_err(|wrong| WireError::invalid("Actions", wrong))?;
-    let resources = match &asked.resources {
+    let resources = match &request.resources {
         Some(resources) => names("Resources", resources)?,
         None => vec!["*".to_owned()],
     };
-    let contexts = contexts(asked)?;
-    let explain = asked.explain.unwrap_or(false);
+    let contexts = contexts(request)?;
+    let explain = request.explain.unwrap_or(false);
     let most = if explain { MOST_EXPLAINED } else { MOST_QUESTIONS };
     let questions = SimulationQuestions { principal, actions, resources, contexts, explain };
     policy_tools::simulate(&layers, questions, most, wanted).map_err(|refused| match refused {
@@ -193,15 +193,15 @@ fn simulated(
     })
 }
 
-fn drafts(asked: &SimulatePolicyRequest) -> Result<Drafts, WireError> {
+fn drafts(request: &SimulatePolicyRequest) -> Result<Drafts, WireError> {
     let one = |name: &str, text: &Option<String>| {
         text.as_ref().map(|text| Draft { name: name.to_owned(), text: text.clone().into_bytes() })
     };
     Ok(Drafts {
-        identity: documents("PolicyDocuments", asked.policy_documents.as_deref())?,
-        session: one("SessionPolicy", &asked.session_policy),
-        control: documents("ControlPolicies", asked.control_policies.as_deref())?,
-        trust: one("TrustPolicy", &asked.trust_policy),
+        identity: documents("PolicyDocuments", request.policy_documents.as_deref())?,
+        session: one("SessionPolicy", &request.session_policy),
+        control: documents("ControlPolicies", request.control_policies.as_deref())?,
+        trust: one("TrustPolicy", &request.trust_policy),
     })
 }
 
@@ -232,8 +232,8 @@ fn strings(parameter: &'static str, text: &str) -> Result<Vec<String>, WireError
         .map_err(|error| WireError::invalid(parameter, format_args!("it is a JSON list of strings: {error}")))
 }
 
-fn contexts(asked: &SimulatePolicyRequest) -> Result<Vec<NamedContext>, WireError> {
-    match (&asked.context, &asked.contexts) {
+fn contexts(request: &SimulatePolicyRequest) -> Result<Vec<NamedContext>, WireError> {
+    match (&request.context, &request.contexts) {
         (Some(_), Some(_)) => Err(WireError::invalid("Contexts", "it stands in the place of Context")),
         (None, Some(several)) => match NamedContext::all_from_json(several.as_bytes()) {
             Ok(named) if !named.is_empty() => Ok(named),
