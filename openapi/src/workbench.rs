@@ -10,28 +10,12 @@ mod records;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use agents::{
-    AgentCapability, AgentItem, AgentPage, CreateAgentJoinTokenReply, CreateAgentJoinTokenRequest,
-    ListAgentsReply, ListAgentsRequest,
-};
-pub use audit::{AuditEventItem, AuditEventPage, ListAuditEventsReply, ListAuditEventsRequest};
-pub use continuity::{
-    CheckedAgentItem, CheckedAgents, MissingRecordingItem, VerifyAgentRecordingsReply,
-    VerifyAgentRecordingsRequest,
-};
-pub use policies::{
-    ExplainedCondition, ExplainedElement, ExplainedLayer, ExplainedStatement, PolicyExplanation,
-    PolicyFinding, PolicyFindings, PolicySimulation, PolicyStatement, SimulatePolicyReply,
-    SimulatePolicyRequest, SimulatedAnswer, ValidatePolicyReply, ValidatePolicyRequest,
-};
-pub use record_config::{
-    GetInstanceRecordConfigReply, GetInstanceRecordConfigRequest, RecordConfigRoot,
-    SetInstanceRecordConfigReply, SetInstanceRecordConfigRequest,
-};
-pub use records::{
-    ListInstanceRecordsReply, ListInstanceRecordsRequest, RecordItem, RecordPage, ViewInstanceRecordsReply,
-    ViewInstanceRecordsRequest, WaitingItem,
-};
+pub use agents::*;
+pub use audit::*;
+pub use continuity::*;
+pub use policies::*;
+pub use record_config::*;
+pub use records::*;
 
 /// What every successful reply begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

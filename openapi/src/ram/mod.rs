@@ -13,45 +13,14 @@ mod users;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use access_keys::{
-    AccessKeyItem, AccessKeyLastUsed, AccessKeyList, CreateAccessKeyReply, CreateAccessKeyRequest,
-    CreatedAccessKey, DeleteAccessKeyRequest, GetAccessKeyLastUsedReply, GetAccessKeyLastUsedRequest,
-    ListAccessKeysReply, ListAccessKeysRequest, UpdateAccessKeyRequest,
-};
-pub use attachments::{
-    AttachedPoliciesReply, AttachedPolicyItem, AttachedPolicyList, BearingGroupItem, BearingGroupList,
-    BearingRoleItem, BearingRoleList, BearingUserItem, BearingUserList, ListEntitiesForPolicyReply,
-    ListPoliciesForGroupRequest, ListPoliciesForRoleRequest, ListPoliciesForUserRequest,
-    PolicyOfGroupRequest, PolicyOfRoleRequest, PolicyOfUserRequest,
-};
-pub use diagnostics::{
-    AuthCondition, AuthPrincipal, DecodeDiagnosticMessageReply, DecodeDiagnosticMessageRequest,
-    DecodedDiagnosticMessage, MatchedPolicy,
-};
-pub use groups::{
-    AddUserToGroupRequest, CreateGroupRequest, DeleteGroupRequest, GetGroupRequest, GroupItem, GroupList,
-    GroupReply, ListGroupsForUserReply, ListGroupsForUserRequest, ListGroupsReply, ListGroupsRequest,
-    ListUsersForGroupReply, ListUsersForGroupRequest, MemberItem, MemberList, MembershipItem, MembershipList,
-    RemoveUserFromGroupRequest, UpdateGroupRequest,
-};
-pub use login_profiles::{
-    CreateLoginProfileRequest, DeleteLoginProfileRequest, GetLoginProfileRequest, LoginProfileItem,
-    LoginProfileReply, UpdateLoginProfileRequest,
-};
-pub use policies::{
-    CreatePolicyReply, CreatePolicyRequest, CreatePolicyVersionReply, CreatePolicyVersionRequest,
-    CreatedPolicyItem, DeletePolicyRequest, GetPolicyReply, GetPolicyVersionRequest, ListPoliciesReply,
-    ListPoliciesRequest, ListPolicyVersionsReply, PolicyItem, PolicyList, PolicyRequest, PolicyVersionItem,
-    PolicyVersionList, PolicyVersionReply, PolicyVersionRequest, SetDefaultPolicyVersionReply,
-};
-pub use roles::{
-    CreateRoleRequest, DeleteRoleRequest, GetRoleRequest, ListRolesReply, ListRolesRequest, RoleItem,
-    RoleList, RoleReply, UpdateRoleRequest, WrittenRoleReply,
-};
-pub use users::{
-    CreateUserRequest, DeleteUserRequest, GetUserRequest, ListUsersReply, ListUsersRequest,
-    UpdateUserRequest, UserItem, UserList, UserReply,
-};
+pub use access_keys::*;
+pub use attachments::*;
+pub use diagnostics::*;
+pub use groups::*;
+pub use login_profiles::*;
+pub use policies::*;
+pub use roles::*;
+pub use users::*;
 
 /// How many entries a list shows unless asked otherwise.
 pub const DEFAULT_MAX_ITEMS: u32 = 100;
