@@ -46,6 +46,7 @@ bench: ## the measurements; tests/bench/README.md says what they mean
 	tests/setup.sh
 	tests/bench/run.sh
 
-documents: ## write the generated OpenAPI documents anew
+documents: ## write anew what is made from the catalogue: OpenAPI documents, the page's table of actions, the authorization matrix
 	UPDATE_OPENAPI=1 $(CARGO) test --locked -p openapi --test committed
 	UPDATE_OPENAPI=1 $(CARGO) test --locked -p api --lib document
+	UPDATE_PAGE=1 UPDATE_MATRIX=1 $(CARGO) test --locked -p domain --test policy_page --test authorization_matrix
