@@ -176,3 +176,19 @@ fn what_a_parameter_means_is_told_to_those_alone_who_are_permitted_unless_it_say
     }
     assert_eq!(service.state(), before);
 }
+
+#[test]
+fn the_row_of_a_refused_view_names_the_recording_whatever_refused_it() {
+    let service = Service::start();
+    let denied = service.user("denied", &[]);
+    let token = "0123456789abcdef0123456789abcdef";
+    for (key, instance, code) in [
+        (&service.root, "nodash", "InvalidInstanceId"),
+        (&service.root, "i-one", "InvalidTerminalSessionToken.NotFound"),
+        (&denied, "i-one", "Forbidden.RAM"),
+    ] {
+        let parameters = [("InstanceId", instance), ("TerminalSessionToken", token)];
+        assert_eq!(service.call_as(key, "ViewInstanceRecords", &parameters).code(), code);
+        assert_eq!(service.audit(1)[0].recording.as_deref(), Some(token), "{instance}");
+    }
+}
