@@ -107,6 +107,9 @@ pub(crate) struct State {
     grants: BTreeMap<String, (TerminalSessionToken, GrantRequest)>,
     /// How many grants were asked for by a call of their own.
     pub(crate) grants_asked: usize,
+    /// Uploads that are answered as if they had been stored, and are lost: every so-manieth.
+    pub(crate) loses_uploads: Option<usize>,
+    uploads: usize,
     /// No grant comes with an acknowledgement, as from a control plane of before.
     pub(crate) gives_no_next_grants: bool,
 }
@@ -159,6 +162,8 @@ impl ControlPlane {
             recordings: BTreeMap::new(),
             grants: BTreeMap::new(),
             grants_asked: 0,
+            loses_uploads: None,
+            uploads: 0,
             gives_no_next_grants: false,
         };
         let plane = ControlPlane { address, state: Arc::new(Mutex::new(state)) };
@@ -410,6 +415,10 @@ impl ControlPlane {
         if request.length != body.len() as u64 || request.sha256 != ContentHash::of(body) {
             return Err((AgentErrorCode::ObjectMismatch, None));
         }
+        state.uploads += 1;
+        if state.loses_uploads.is_some_and(|every| state.uploads.is_multiple_of(every)) {
+            return Ok(String::new());
+        }
         let recording = state.recordings.get_mut(&token).unwrap();
         let object =
             recording.objects.objects.entry(name(&request.object_name)).or_insert_with(|| body.to_vec());
@@ -432,7 +441,10 @@ impl ControlPlane {
         } else if request.number > next {
             return Err((AgentErrorCode::SegmentOutOfOrder, Some(next)));
         } else {
-            let object = &recording.objects.objects[&name(&format!("terminal/{next:06}.cast.zst"))];
+            let Some(object) = recording.objects.objects.get(&name(&format!("terminal/{next:06}.cast.zst")))
+            else {
+                return Err((AgentErrorCode::ObjectNotFound, None));
+            };
             assert_eq!(ContentHash::of(object), request.sha256);
             let before = recording.segments.last().map_or_else(
                 || ChainValue::first(&recording.start_document, Stream::Terminal),

@@ -495,3 +495,19 @@ fn an_idle_agent_is_small() {
     eprintln!("an idle agent has {resident} KiB resident");
     assert!(resident < 64 * 1024, "{resident} KiB");
 }
+
+/// What was not acknowledged is the only copy, whatever was answered to its upload.
+#[test]
+fn an_upload_that_is_answered_and_lost_is_sent_again() {
+    let instance = Instance::running();
+    instance.control_plane.state().loses_uploads = Some(2);
+    instance.control_plane.state().away = true;
+    let (output, token) = instance.record(&["sh", "-c", "head -c 3000000 /dev/urandom"]);
+    let folder = instance.session_folder(&token);
+    eventually("it is sealed", || folder.join("manifest-0000.json").exists().then_some(()));
+    instance.control_plane.state().away = false;
+    let recording = instance.control_plane.sealed(&token);
+    assert!(recording.segments.len() >= 3, "{} segments", recording.segments.len());
+    assert!(recording.output() == output.stdout);
+    instance.spool_is_empty();
+}
