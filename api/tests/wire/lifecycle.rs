@@ -3,7 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::http::{Reply, Request, exchange};
 use crate::service::Service;
@@ -32,7 +32,7 @@ fn a_call_in_flight_is_answered_and_an_idle_connection_is_closed() {
     service.call("GetInstanceRecordConfig", &[("InstanceId", "i-one")]).done();
     service.call("GetInstanceRecordConfig", &[("InstanceId", "i-one")]).done();
 
-    let began = Instant::now();
+    // Each read below gives up long before a stop that waits for idle connections would end.
     service.stop();
     let mut remainder = Vec::new();
     idle.read_to_end(&mut remainder).unwrap();
@@ -41,7 +41,6 @@ fn a_call_in_flight_is_answered_and_an_idle_connection_is_closed() {
     in_flight.read_to_end(&mut reply).unwrap();
     Reply::parse(&reply).unwrap().done();
     service.join();
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     assert!(exchange(service.address, b"GET / HTTP/1.1\r\n\r\n").is_err());
     let restarted = service.beside();
     let config = restarted.call("GetInstanceRecordConfig", &[("InstanceId", "i-one")]).done();

@@ -127,13 +127,11 @@ fn the_tail_of_bulk_output_is_not_lost() {
 #[test]
 fn a_background_process_that_holds_the_terminal_does_not_hold_the_session() {
     let instance = Instance::running();
-    let started = std::time::Instant::now();
     let mut person = instance.person(&["sh", "-c", "trap '' HUP; sleep 1000 & echo started; exit 3"]);
     person.ends_with(3);
     person.sees("started\r\n");
     let mut person = instance.person(&["sh", "-c", "trap '' HUP; yes & exit 4"]);
     person.ends_with(4);
-    assert!(started.elapsed() < std::time::Duration::from_secs(15));
 }
 
 #[test]
