@@ -121,7 +121,7 @@ fn connections(
         }
         let peer = stream.peer_addr().ok();
         let address = peer.map(|peer| peer.ip().to_canonical());
-        let Ok(slot) = door.connections.open(door.peer(address)) else {
+        let Ok(slot) = door.limits.connections.open(door.peer(address)) else {
             turn_away(stream, address, &door);
             return ready(Err(io::Error::from(io::ErrorKind::ConnectionRefused).into()));
         };
@@ -144,7 +144,7 @@ impl Hansard {
 /// What is no HTTP counts like every other call, and is counted and not written down one by one.
 fn refuse_malformed(hansard: Data<Hansard>) -> Refuse {
     Rc::new(move |peer, request_id, refusal| {
-        let throttled = hansard.throttle.by_address(peer).err();
+        let throttled = hansard.limits.throttle.by_address(peer).err();
         let refusal = throttled.map_or(refusal, |throttled| Refusal::from(&ActionError::from(throttled)));
         count(&hansard, peer, request_id, &refusal);
         refusal
@@ -168,7 +168,7 @@ fn turn_away(stream: TcpStream, peer: Option<IpAddr>, hansard: &Hansard) {
 fn count(hansard: &Hansard, peer: Option<IpAddr>, request_id: &RequestId, refusal: &Refusal) {
     let code = refusal.wire.code_text();
     let call = Instance { request_id, source_address: peer, at: hansard.now(), code: &code };
-    hansard.tally.count(Alike::strangers(peer), &call);
+    hansard.limits.tally.count(Alike::strangers(peer), &call);
 }
 
 /// Every resource of the server.

@@ -13,12 +13,10 @@ use persistence::objects::{LocationUnusable, ObjectStore, ObjectStores};
 use url::Url;
 
 use crate::http::trusted_proxies::TrustedProxies;
-use crate::limits::connections::{ConnectionLimits, Connections};
-use crate::limits::in_flight::InFlight;
-use crate::limits::tally::Tally;
-use crate::limits::throttle::{Throttle, ThrottleLimits};
-use crate::limits::turns::Turns;
-use crate::limits::unproven::Unproven;
+use crate::limits::Limits;
+use crate::limits::connections::ConnectionLimits;
+use crate::limits::throttle::ThrottleLimits;
+use crate::limits::turns::WorkTurns;
 use crate::links::Links;
 
 /// Settings of the API. The program that serves reads them from flags, environment and file; nothing here does.
@@ -116,41 +114,18 @@ pub struct Hansard {
     pub settings: ApiSettings,
     /// The agents that are connected to this replica.
     pub(crate) links: Links,
-    /// The turns that decodes of segments take.
-    pub(crate) decoding: Turns,
-    /// The turns that claims of segments take, each of which holds a whole one.
-    pub(crate) claiming: Turns,
-    /// The turns that simulations of policies, and checks of policies that are not written, take.
-    pub(crate) simulating: Turns,
-    /// The turns that checks of agents' recordings take.
-    pub(crate) verifying: Turns,
-    /// The turns that checks of policies take which are written: they wait for nobody's simulation.
-    pub(crate) checking: Turns,
-    /// The turns that hashes of new passwords take.
-    pub(crate) hashing: Turns,
-    /// How often callers may call.
-    pub(crate) throttle: Throttle,
-    /// What is counted for the audit.
-    pub(crate) tally: Tally,
-    /// What is held for callers whom nobody knows yet.
-    pub(crate) unproven: Arc<Unproven>,
-    /// What is received of callers who are known.
-    pub(crate) in_flight: Arc<InFlight>,
-    /// The connections that are open.
-    pub(crate) connections: Arc<Connections>,
+    /// The turns that work takes which needs much time or memory.
+    pub(crate) turns: WorkTurns,
+    /// What callers can take of this replica.
+    pub(crate) limits: Limits,
 }
-
-/// How many claims hold a segment at once, of at most 8 MiB each: what all agents together can make a replica hold.
-const CLAIMS_AT_ONCE: usize = 16;
 
 impl Hansard {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: HansardParts) -> Self {
         let HansardParts { store, stores, clock, keys, settings } = parts;
-        let throttle = Throttle::new(&settings.throttle, &clock);
-        let unproven = Arc::<Unproven>::default();
-        let connections = Arc::new(Connections::new(settings.connections, unproven.clone()));
+        let limits = Limits::new(&settings.throttle, settings.connections, &clock);
         Self {
             store,
             stores,
@@ -158,17 +133,8 @@ impl Hansard {
             keys,
             settings,
             links: Links::default(),
-            decoding: Turns::default(),
-            claiming: Turns::of(CLAIMS_AT_ONCE),
-            simulating: Turns::default(),
-            verifying: Turns::default(),
-            checking: Turns::default(),
-            hashing: Turns::default(),
-            throttle,
-            tally: Tally::default(),
-            unproven,
-            in_flight: Arc::default(),
-            connections,
+            turns: WorkTurns::default(),
+            limits,
         }
     }
 

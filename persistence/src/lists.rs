@@ -142,6 +142,4 @@ pub struct Swept {
     pub abandoned: u64,
     /// Recordings that had expired since the last sweep.
     pub expired: u64,
-    /// Lapsed nonces, join tokens and sessions of roles that were removed.
-    pub purged: u64,
 }

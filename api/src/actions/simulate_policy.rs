@@ -68,7 +68,7 @@ impl RpcAction for SimulatePolicy {
         let goes_on = Arc::clone(&wanted.0);
         let work = move || simulated(&request, asked_as, present, || goes_on.load(Ordering::Relaxed));
         // The time that others' simulations take is not this call's.
-        let turn = call.hansard.simulating.turn_within(PATIENCE).await?;
+        let turn = call.hansard.turns.simulating.turn_within(PATIENCE).await?;
         let outcome = tokio::time::timeout(LONGEST, turn.run(work)).await;
         let too_long = || {
             let rule =

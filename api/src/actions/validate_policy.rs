@@ -35,6 +35,7 @@ impl RpcAction for ValidatePolicy {
         let checked = move || check(document.as_bytes(), kind, &vocabulary());
         let findings = call
             .hansard
+            .turns
             .simulating
             .turn_within(PATIENCE)
             .await?

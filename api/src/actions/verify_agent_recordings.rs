@@ -41,7 +41,7 @@ impl RpcAction for VerifyAgentRecordings {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let agent = input.agent?;
         // It asks for every recording: a few at once, or callers could keep the stores busy with it.
-        let _turn = call.hansard.verifying.turn_within(PATIENCE).await?;
+        let _turn = call.hansard.turns.verifying.turn_within(PATIENCE).await?;
         let checked = check(call.hansard, &granted, agent.as_ref()).await?;
         Ok(Done::read(VerifyAgentRecordingsReply {
             envelope: Envelope::ok(call.request_id().as_str()),

@@ -58,7 +58,7 @@ async fn enrol(
     account: &mut Option<AccountId>,
 ) -> Result<EnrolReply, AgentRefusal> {
     let (body, held) =
-        hansard.unproven.receive(arrival.source_address, request, payload, MAXIMUM_CALL_BYTES).await?;
+        hansard.limits.unproven.receive(arrival.source_address, request, payload, MAXIMUM_CALL_BYTES).await?;
     let asked: EnrolRequest = body::parse(&body)?;
     drop((body, held));
     check_shape(&asked)?;

@@ -86,7 +86,7 @@ pub(super) async fn prove(
     let received = match payload {
         _ if agent.replaced_at.is_some() => Err(unknown()),
         Some(mut payload) if follows(request) => {
-            let room = hansard.in_flight.room(agent.id.as_str());
+            let room = hansard.limits.in_flight.room(agent.id.as_str());
             let length = Length::of(request, most);
             let received = body::read(&mut payload, length, body::OF_AN_AGENT, room).await;
             received.map(|(body, held)| (body, Some(held)))

@@ -217,7 +217,7 @@ async fn check_exit_record(
         Ok(decoded.events.iter().any(|event| matches!(event.kind, TerminalEventKind::Exit(_))))
     };
     let exited: Result<bool, recording::SegmentError> =
-        call.hansard.decoding.run(has_exit).await.map_err(AgentRefusal::internal)?;
+        call.hansard.turns.decoding.run(has_exit).await.map_err(AgentRefusal::internal)?;
     if exited.map_err(AgentRefusal::internal)? { Ok(()) } else { Err(missing()) }
 }
 

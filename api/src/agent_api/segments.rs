@@ -124,11 +124,12 @@ async fn check(
     let unclaimed = place::unclaimed(recording, segment, asked.length)?;
     call.hansard.store.expect_claim(granted, unclaimed, call.now()).await?;
     // From here on it is held whole. What is to be decoded waits for another turn below, which readers take too.
-    let _claiming = call.hansard.claiming.turn().await;
+    let _claiming = call.hansard.turns.claiming.turn().await;
     let bytes = read_back(call, recording, segment, asked).await?;
     let expected = asked.clone();
     let token = recording.token.clone();
-    let checked = call.hansard.decoding.run(move || check_bytes(&bytes, &token, stream, &expected)).await;
+    let checked =
+        call.hansard.turns.decoding.run(move || check_bytes(&bytes, &token, stream, &expected)).await;
     checked.map_err(AgentRefusal::internal)?
 }
 

@@ -176,7 +176,7 @@ async fn receive(
         return Err(wrong_length());
     }
     let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    let (room, pace) = (hansard.in_flight.room(grant.agent.as_str()), Pace::all_within(OF_AN_AGENT));
+    let (room, pace) = (hansard.limits.in_flight.room(grant.agent.as_str()), Pace::all_within(OF_AN_AGENT));
     let mut payload = payload.into_inner();
     let received = body::receive(&mut payload, length, pace, room, |piece| hash.update(piece)).await;
     let (bytes, held) = received.map_err(|not_received| match not_received {

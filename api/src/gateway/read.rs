@@ -57,7 +57,7 @@ pub(super) async fn body(
 ) -> Result<(Vec<u8>, Held), ActionError> {
     let length = Length::of(http, hansard.settings.call_limit_bytes);
     // All sessions of a role are one: whoever may assume it names them.
-    let room = hansard.in_flight.room(&principal.policy_arn());
+    let room = hansard.limits.in_flight.room(&principal.policy_arn());
     let received = body::receive(payload, length, Pace::all_within(BODY_TIMEOUT), room, |_| {}).await;
     received.map_err(|not_received| refusal(not_received, length.most))
 }
@@ -70,7 +70,7 @@ pub(super) async fn strangers_form(
     hansard: &Hansard,
 ) -> Result<(Vec<u8>, Hold), ActionError> {
     let limit = hansard.settings.call_limit_bytes;
-    let received = hansard.unproven.receive(address, http, payload, limit).await;
+    let received = hansard.limits.unproven.receive(address, http, payload, limit).await;
     received.map_err(|not_received| refusal(not_received, limit))
 }
 

@@ -1,59 +1,56 @@
 //! What makes the audit trail evidence: its rows go to files as they are written, and once a minute the chains are
 //! anchored. No call waits for either.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
+use super::runner::Job;
 use crate::Hansard;
 use crate::errors::chain_of;
 
 /// How often the chains are anchored (DECISIONS A2).
 const ANCHOR_EVERY: Duration = Duration::from_secs(60);
-/// How often other writers are looked after, whose rows nobody here is told of: `hansard admin`, and the dead.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long rows are gathered, so that many of them cost one write.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// Runs until it is told to stop; then ends the chain and exports the rest.
-pub(super) async fn run(hansard: Arc<Hansard>, mut stopped: watch::Receiver<bool>) {
-    let mut exporter = Exporter::default();
-    let mut keeper = Keeper::default();
-    let mut anchoring = tokio::time::interval(ANCHOR_EVERY);
-    anchoring.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut looking = tokio::time::interval(LOOK_EVERY);
-    looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = anchoring.tick() => {
-                if let Err(error) = hansard.store.anchor_audit(hansard.now()).await {
-                    tracing::warn!(chain = %chain_of(&error), "the audit trail could not be anchored; the next round tries again");
-                }
-                keeper.keep(&hansard).await;
-            }
-            _ = looking.tick() => {
-                exporter.export(&hansard).await;
-                keeper.keep(&hansard).await;
-            }
-            () = hansard.store.audit_written() => {
-                exporter.export(&hansard).await;
-                tokio::time::sleep(GATHER).await;
-            }
-            () = told_to_stop(&mut stopped) => break,
-        }
-    }
-    if let Err(error) = hansard.store.end_audit(hansard.now()).await {
-        tracing::warn!(chain = %chain_of(&error), "the audit chain could not be ended; the next start vouches for it");
-    }
-    exporter.export(&hansard).await;
-    keeper.keep(&hansard).await;
+/// Exports rows and anchors them.
+#[derive(Default)]
+pub(super) struct Audit {
+    exporter: Exporter,
+    keeper: Keeper,
+    anchored_at: Option<Instant>,
 }
 
-async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
-    // An error means that the sender is gone, and with it everybody who could say stop.
-    let _ = stopped.wait_for(|stop| *stop).await;
+impl Job for Audit {
+    const NAME: &'static str = "audit";
+    /// How often other writers are looked after, whose rows nobody here is told of: `hansard admin`, and the dead.
+    const EVERY: Duration = Duration::from_secs(2);
+
+    async fn run(&mut self, hansard: &Hansard) {
+        if self.anchored_at.is_none_or(|at| at.elapsed() >= ANCHOR_EVERY) {
+            self.anchored_at = Some(Instant::now());
+            if let Err(error) = hansard.store.anchor_audit(hansard.now()).await {
+                tracing::warn!(chain = %chain_of(&error), "the audit trail could not be anchored; the next round tries again");
+            }
+        }
+        self.exporter.export(hansard).await;
+        self.keeper.keep(hansard).await;
+        tokio::time::sleep(GATHER).await;
+    }
+
+    async fn woken(&self, hansard: &Hansard) {
+        hansard.store.audit_written().await;
+    }
+
+    /// Ends the chain and exports the rest.
+    async fn end(&mut self, hansard: &Hansard) {
+        if let Err(error) = hansard.store.end_audit(hansard.now()).await {
+            tracing::warn!(chain = %chain_of(&error), "the audit chain could not be ended; the next start vouches for it");
+        }
+        self.exporter.export(hansard).await;
+        self.keeper.keep(hansard).await;
+    }
 }
 
 /// Exports, and says once when it cannot and once when it can again.

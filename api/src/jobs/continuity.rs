@@ -6,37 +6,47 @@ use std::time::Duration;
 
 use domain::actions::CheckAgentRecordings;
 use domain::audit::{AuditDecision, AuditEvent, AuditOrigin};
-use domain::gate::{self, Granted, InstanceFacts, PrincipalPolicies, RequestFacts, Resource};
+use domain::gate::{InstanceFacts, Resource};
 use domain::principal::Principal;
 use domain::recording_continuity::{Absence, MissingRecording};
 use domain::{AccountId, AgentId, TerminalSessionToken, Timestamp};
 use persistence::{ContinuityChange, MissingOfAgent};
 
+use super::runner::Job;
+use super::{accounts, authorize};
 use crate::Hansard;
 use crate::continuity::check;
 use crate::errors::{ActionError, chain_of};
 use crate::http::request::RequestId;
 
-/// How often it is looked. All rows are read, and the folder of each recording is listed.
-pub(super) const EVERY: Duration = Duration::from_secs(5 * 60);
 /// How long something may be on its way before it is told: recordings arrive side by side.
 const ON_ITS_WAY: Duration = Duration::from_secs(10 * 60);
 
-/// Looks in every account. One account's trouble does not keep the others waiting; the next round tries again.
-pub(super) async fn look(hansard: &Hansard) {
-    let accounts = match hansard.store.accounts().await {
-        Ok(accounts) => accounts,
-        Err(error) => {
-            tracing::warn!(chain = %chain_of(&error), "nobody could look for missing recordings");
-            return;
-        }
-    };
-    for account in accounts {
-        match look_in(hansard, &account).await {
-            Ok(change) if change == ContinuityChange::default() => {}
-            Ok(change) => tell(&account, &change),
+pub(super) struct FindMissing;
+
+impl Job for FindMissing {
+    const NAME: &'static str = "find missing recordings";
+    /// All rows are read, and the folder of each recording is listed.
+    const EVERY: Duration = Duration::from_secs(5 * 60);
+    /// It may ask for many objects.
+    const GIVES_UP: bool = true;
+
+    /// Looks in every account. One account's trouble does not keep the others waiting; the next round tries again.
+    async fn run(&mut self, hansard: &Hansard) {
+        let accounts = match accounts(hansard).await {
+            Ok(accounts) => accounts,
             Err(error) => {
-                tracing::warn!(%account, chain = %chain_of(&error), "an account could not be searched for missing recordings");
+                tracing::warn!(chain = %chain_of(&error), "nobody could look for missing recordings");
+                return;
+            }
+        };
+        for account in accounts {
+            match look_in(hansard, &account).await {
+                Ok(change) if change == ContinuityChange::default() => {}
+                Ok(change) => tell(&account, &change),
+                Err(error) => {
+                    tracing::warn!(%account, chain = %chain_of(&error), "an account could not be searched for missing recordings");
+                }
             }
         }
     }
@@ -59,9 +69,7 @@ fn tell(account: &AccountId, change: &ContinuityChange) {
 async fn look_in(hansard: &Hansard, account: &AccountId) -> Result<ContinuityChange, ActionError> {
     let now = hansard.now();
     let principal = Principal::System { account: account.clone() };
-    let facts = RequestFacts::at(now);
-    let granted: Granted<CheckAgentRecordings> =
-        gate::authorize(&principal, Resource::Everything, &PrincipalPolicies::none(), &facts)?;
+    let granted = authorize::<CheckAgentRecordings>(hansard, account)?;
     let checked = check(hansard, &granted, None).await?;
     hansard.store.keep_recording_links(&granted, checked.links).await?;
     let mut missing = Vec::new();

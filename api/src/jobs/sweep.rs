@@ -1,14 +1,14 @@
 //! What time does to recordings: those that were abandoned become interrupted, those that have expired leave the
-//! counters, and what has lapsed (nonces, join tokens) is removed.
+//! counters.
 
 use std::time::Duration;
 
 use domain::AccountId;
 use domain::actions::SweepRecordings;
-use domain::gate::{self, PrincipalPolicies, RequestFacts, Resource};
-use domain::principal::Principal;
 use persistence::Swept;
 
+use super::runner::Job;
+use super::{accounts, authorize};
 use crate::Hansard;
 use crate::errors::{ActionError, chain_of};
 
@@ -16,37 +16,36 @@ use crate::errors::{ActionError, chain_of};
 /// comes back later may still go on with it.
 const ABANDONED_AFTER: Duration = Duration::from_secs(10 * 60);
 
-/// Sweeps every account. One account's trouble does not keep the others waiting; the next round tries again.
-pub(super) async fn sweep(hansard: &Hansard) {
-    let accounts = match hansard.store.accounts().await {
-        Ok(accounts) => accounts,
-        Err(error) => {
-            tracing::warn!(chain = %chain_of(&error), "the sweep could not begin");
-            return;
-        }
-    };
-    for account in accounts {
-        match sweep_account(hansard, &account).await {
-            Ok(swept) if swept == Swept::default() => {}
-            Ok(swept) => tracing::info!(
-                %account, abandoned = swept.abandoned, expired = swept.expired, purged = swept.purged, "swept"
-            ),
+pub(super) struct Sweep;
+
+impl Job for Sweep {
+    const NAME: &'static str = "sweep recordings";
+    const EVERY: Duration = Duration::from_secs(30);
+
+    /// Sweeps every account. One account's trouble does not keep the others waiting; the next round tries again.
+    async fn run(&mut self, hansard: &Hansard) {
+        let accounts = match accounts(hansard).await {
+            Ok(accounts) => accounts,
             Err(error) => {
-                tracing::warn!(%account, chain = %chain_of(&error), "an account could not be swept")
+                tracing::warn!(chain = %chain_of(&error), "the sweep could not begin");
+                return;
+            }
+        };
+        for account in accounts {
+            match sweep_account(hansard, &account).await {
+                Ok(swept) if swept == Swept::default() => {}
+                Ok(swept) => tracing::info!(
+                    %account, abandoned = swept.abandoned, expired = swept.expired, "swept"
+                ),
+                Err(error) => {
+                    tracing::warn!(%account, chain = %chain_of(&error), "an account could not be swept")
+                }
             }
         }
     }
 }
 
 async fn sweep_account(hansard: &Hansard, account: &AccountId) -> Result<Swept, ActionError> {
-    let now = hansard.now();
-    let principal = Principal::System { account: account.clone() };
-    let facts = RequestFacts::at(now);
-    let granted = gate::authorize::<SweepRecordings>(
-        &principal,
-        Resource::Everything,
-        &PrincipalPolicies::none(),
-        &facts,
-    )?;
-    Ok(hansard.store.sweep(&granted, now, ABANDONED_AFTER).await?)
+    let granted = authorize::<SweepRecordings>(hansard, account)?;
+    Ok(hansard.store.sweep(&granted, hansard.now(), ABANDONED_AFTER).await?)
 }

@@ -2,24 +2,34 @@
 
 use std::time::Duration;
 
+use super::runner::Job;
 use crate::Hansard;
 use crate::errors::chain_of;
 use crate::limits::tally::Counts;
 
-/// How often it is looked whether a minute is over in which nothing was counted since.
-pub(super) const EVERY: Duration = Duration::from_secs(5);
+pub(super) struct WriteTallies;
 
-/// Writes what is due. What cannot be written is kept for the next round.
-pub(super) async fn write_due(hansard: &Hansard) {
-    let unwritten = write(hansard, hansard.tally.take_due(hansard.now())).await;
-    hansard.tally.give_back(unwritten);
-}
+impl Job for WriteTallies {
+    const NAME: &'static str = "write counted refusals";
+    /// How often it is looked whether a minute is over in which nothing was counted since.
+    const EVERY: Duration = Duration::from_secs(5);
 
-/// Writes everything.
-pub(super) async fn write_all(hansard: &Hansard) {
-    let unwritten = write(hansard, hansard.tally.take_all()).await;
-    if !unwritten.is_empty() {
-        tracing::error!(events = unwritten.len(), "refusals that were counted are lost");
+    /// Writes what is due. What cannot be written is kept for the next round.
+    async fn run(&mut self, hansard: &Hansard) {
+        let tally = &hansard.limits.tally;
+        tally.give_back(write(hansard, tally.take_due(hansard.now())).await);
+    }
+
+    async fn woken(&self, hansard: &Hansard) {
+        hansard.limits.tally.minute_is_over().await;
+    }
+
+    /// Writes everything.
+    async fn end(&mut self, hansard: &Hansard) {
+        let unwritten = write(hansard, hansard.limits.tally.take_all()).await;
+        if !unwritten.is_empty() {
+            tracing::error!(events = unwritten.len(), "refusals that were counted are lost");
+        }
     }
 }
 

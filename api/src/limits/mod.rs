@@ -9,3 +9,45 @@ pub(crate) mod tally;
 pub(crate) mod throttle;
 pub(crate) mod turns;
 pub(crate) mod unproven;
+
+use std::sync::Arc;
+
+use domain::clock::Clock;
+
+use connections::{ConnectionLimits, Connections};
+use in_flight::InFlight;
+use tally::Tally;
+use throttle::{Throttle, ThrottleLimits};
+use unproven::Unproven;
+
+/// What callers have taken of this replica, and what is left.
+pub(crate) struct Limits {
+    /// How often callers may call.
+    pub(crate) throttle: Throttle,
+    /// What is counted for the audit.
+    pub(crate) tally: Tally,
+    /// What is held for callers whom nobody knows yet.
+    pub(crate) unproven: Arc<Unproven>,
+    /// What is received of callers who are known.
+    pub(crate) in_flight: Arc<InFlight>,
+    /// The connections that are open.
+    pub(crate) connections: Arc<Connections>,
+}
+
+impl Limits {
+    /// Nothing is taken yet.
+    pub(crate) fn new(
+        throttle: &ThrottleLimits,
+        connections: ConnectionLimits,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        let unproven = Arc::<Unproven>::default();
+        Self {
+            throttle: Throttle::new(throttle, clock),
+            tally: Tally::default(),
+            connections: Arc::new(Connections::new(connections, unproven.clone())),
+            unproven,
+            in_flight: Arc::default(),
+        }
+    }
+}

@@ -79,6 +79,39 @@ impl Turns {
     }
 }
 
+/// How many claims hold a segment at once, of at most 8 MiB each: what all agents together can make a replica hold.
+const CLAIMS_AT_ONCE: usize = 16;
+
+/// The turns of each kind of work. None waits for another kind.
+#[derive(Debug)]
+pub(crate) struct WorkTurns {
+    /// Decodes of segments.
+    pub(crate) decoding: Turns,
+    /// Claims of segments, each of which holds a whole one.
+    pub(crate) claiming: Turns,
+    /// Simulations of policies, and checks of policies that are not written.
+    pub(crate) simulating: Turns,
+    /// Checks of agents' recordings.
+    pub(crate) verifying: Turns,
+    /// Checks of policies which are written: they wait for nobody's simulation.
+    pub(crate) checking: Turns,
+    /// Hashes of new passwords.
+    pub(crate) hashing: Turns,
+}
+
+impl Default for WorkTurns {
+    fn default() -> Self {
+        Self {
+            decoding: Turns::default(),
+            claiming: Turns::of(CLAIMS_AT_ONCE),
+            simulating: Turns::default(),
+            verifying: Turns::default(),
+            checking: Turns::default(),
+            hashing: Turns::default(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;

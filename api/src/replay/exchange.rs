@@ -124,8 +124,11 @@ async fn read_body(
         ));
     }
     let refused = |why| ActionError::refused(ErrorCode::MalformedRequest, why);
-    let received =
-        hansard.unproven.receive(arrival.source_address, request, &mut payload, BODY_LIMIT_BYTES).await;
+    let received = hansard
+        .limits
+        .unproven
+        .receive(arrival.source_address, request, &mut payload, BODY_LIMIT_BYTES)
+        .await;
     let (body, _held) = received.map_err(|not_received| match not_received {
         NotReceived::TooLong => ErrorCode::RequestEntityTooLarge.into(),
         NotReceived::Broken => refused("The body did not arrive whole."),

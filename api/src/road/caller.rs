@@ -34,7 +34,7 @@ impl Caller {
 
     /// Asks whether this principal may call again; a call that may not is counted.
     pub(crate) fn admit(&self, hansard: &Hansard) -> Result<(), Throttled> {
-        hansard.throttle.by_principal(&self.principal).inspect_err(|_| {
+        hansard.limits.throttle.by_principal(&self.principal).inspect_err(|_| {
             let stranger = Stranger::new(self.arrival.clone(), hansard);
             stranger.count(Alike::principal(&self.principal), Throttled::CODE);
         })

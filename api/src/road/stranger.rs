@@ -32,6 +32,7 @@ impl<'h> Stranger<'h> {
     /// Asks whether this address may call again. It costs nothing but memory, and comes before what costs more.
     pub(crate) fn admit(&self) -> Result<(), Throttled> {
         self.hansard
+            .limits
             .throttle
             .by_address(self.arrival.source_address)
             .inspect_err(|_| self.count(Alike::strangers(self.arrival.source_address), Throttled::CODE))
@@ -39,7 +40,7 @@ impl<'h> Stranger<'h> {
 
     /// No stranger any more: the call does not count as one of its address.
     pub(crate) fn is_known(&self) {
-        self.hansard.throttle.give_back(self.arrival.source_address);
+        self.hansard.limits.throttle.give_back(self.arrival.source_address);
     }
 
     /// Counts the refusal of a call and gives it back. A fault of ours is no refusal.
@@ -77,6 +78,6 @@ impl<'h> Stranger<'h> {
     pub(crate) fn count(&self, alike: Alike, code: &str) {
         let Arrival { request_id, source_address, at, .. } = &*self.arrival;
         let call = Instance { request_id, source_address: *source_address, at: *at, code };
-        self.hansard.tally.count(alike, &call);
+        self.hansard.limits.tally.count(alike, &call);
     }
 }

@@ -20,7 +20,7 @@ const ENDED_SESSIONS_KEPT: Duration = Duration::from_secs(86_400);
 
 impl Store {
     /// Marks as abandoned what has been silent for `abandoned_after` and whose agent has been silent as long, takes
-    /// what has expired out of the counters, and removes what has lapsed. It may run at any time and as often as one
+    /// what has expired out of the counters. It may run at any time and as often as one
     /// likes, in any number of replicas.
     ///
     /// # Errors
@@ -62,20 +62,24 @@ impl Store {
             swept.expired += expired.unsigned_abs();
             more = left;
         }
-        swept.purged = self.purge(now).await?;
         Ok(swept)
     }
 
-    async fn purge(&self, now: Timestamp) -> Result<u64, StoreError> {
+    /// Removes what has lapsed of all accounts, and says how much: nonces, join tokens, sessions of roles. It takes no grant: what
+    /// has lapsed is nobody's any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn remove_lapsed(&self, now: Timestamp) -> Result<u64, StoreError> {
         let writer = self.inner.connections.writer();
-        let mut purged = join_token_rows::purge(writer, now.minus(LAPSED_TOKENS_KEPT)).await?;
+        let mut removed = join_token_rows::purge(writer, now.minus(LAPSED_TOKENS_KEPT)).await?;
         loop {
             let (nonces, more_nonces) = nonce_rows::purge_batch(writer, now).await?;
             let (sessions, more_sessions) =
                 role_session_rows::purge_batch(writer, now.minus(ENDED_SESSIONS_KEPT)).await?;
-            purged += nonces + sessions;
+            removed += nonces + sessions;
             if !more_nonces && !more_sessions {
-                return Ok(purged);
+                return Ok(removed);
             }
         }
     }

@@ -74,9 +74,9 @@ async fn many_expired_recordings_take_several_transactions(world: World) {
 
 async fn lapsed_tokens_are_kept_for_a_week(world: World) {
     world.join_token(&account(), "*", false).await;
-    world.sweep(&account(), 7 * DAY, SILENT).await;
+    world.store.remove_lapsed(at(7 * DAY)).await.unwrap();
     assert_eq!(world.count("join_tokens", "1 = 1").await, 1, "its bearer is told that it lapsed");
-    assert_eq!(world.sweep(&account(), 8 * DAY, SILENT).await.purged, 1);
+    assert_eq!(world.store.remove_lapsed(at(8 * DAY)).await.unwrap(), 1);
 }
 
 async fn an_unknown_account_is_said_to_be_unknown(world: World) {
