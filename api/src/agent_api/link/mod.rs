@@ -1,5 +1,7 @@
 //! `GET /agent/v1/link`: the WebSocket over which the configuration is pushed.
 
+mod end;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,14 +9,14 @@ use actix_web::http::header;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use actix_ws::{AggregatedMessage, CloseCode, CloseReason, Session};
+use agent_protocol::EffectiveConfiguration;
 use agent_protocol::link::{AgentMessage, PING_EVERY_SECONDS, SILENT_AFTER_SECONDS, ServerMessage};
-use agent_protocol::{AgentErrorCode, EffectiveConfiguration};
 use domain::actions::{Action as _, ReadAgentConfiguration};
 use domain::agent::Agent;
 use domain::gate::Granted;
 use futures_util::StreamExt as _;
 use persistence::StoreError;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::call::LinkCall;
 use super::configuration;
@@ -24,6 +26,7 @@ use crate::Hansard;
 use crate::errors::chain_of;
 use crate::limits::connections::Slot;
 use crate::links::{LinkClosed, OpenLink};
+use end::{End, Step, closing, taken, unreadable};
 
 /// The largest message that an agent may send.
 const MESSAGE_LIMIT_BYTES: usize = 256 * 1024;
@@ -95,17 +98,6 @@ struct Link<'a> {
     /// What the agent says of the recordings that wait in its spool.
     waiting: WaitingNote,
 }
-
-/// How a link ends.
-enum End {
-    /// The agent closed it, or its network did.
-    Gone,
-    /// This side closes it, with a reason for the agent.
-    Close(CloseCode, &'static str),
-}
-
-/// Something that ends the link, or nothing.
-type Step = Result<(), End>;
 
 impl Link<'_> {
     async fn run(mut self, mut open: OpenLink<'_>, mut messages: actix_ws::AggregatedMessageStream) {
@@ -292,30 +284,6 @@ enum PushFailed {
     Later(AgentRefusal),
 }
 
-/// Waits until the agent takes what is written, or does not: then it is as good as gone.
-async fn taken(within: Duration, written: impl Future<Output = Result<(), actix_ws::Closed>>) -> Step {
-    match timeout(within, written).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err(End::Gone),
-    }
-}
-
-/// A connection that ended is no fault of the frames: an agent that stops, or whose machine does, says no more.
-fn unreadable(error: &actix_ws::ProtocolError) -> End {
-    match error {
-        actix_ws::ProtocolError::Io(_) => End::Gone,
-        _ => End::Close(CloseCode::Protocol, "the frames cannot be read"),
-    }
-}
-
-fn closing(why: LinkClosed) -> End {
-    match why {
-        LinkClosed::Superseded => End::Close(CloseCode::Policy, "the agent opened another link"),
-        LinkClosed::Replaced => End::Close(CloseCode::Policy, AgentErrorCode::AgentNotFound.code()),
-        LinkClosed::Stopping => End::Close(CloseCode::Restart, "the control plane stops; dial again"),
-    }
-}
-
 fn has_type(text: &str) -> bool {
     #[derive(serde::Deserialize)]
     struct Typed {
@@ -329,16 +297,6 @@ fn has_type(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_connection_that_ended_is_told_from_frames_that_cannot_be_read() {
-        let ended = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-        assert!(matches!(unreadable(&actix_ws::ProtocolError::Io(ended)), End::Gone));
-        assert!(matches!(
-            unreadable(&actix_ws::ProtocolError::BadOpCode),
-            End::Close(CloseCode::Protocol, _)
-        ));
-    }
 
     #[test]
     fn a_message_of_another_type_is_passed_over_but_a_broken_one_is_not() {

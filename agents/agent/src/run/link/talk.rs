@@ -1,4 +1,4 @@
-//! The link: one WebSocket to the control plane, over which configurations are pushed. When it is lost it is dialled again.
+//! What is said on an open link.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,81 +7,18 @@ use agent_protocol::configuration::{ConfigurationReply, SignedConfiguration};
 use agent_protocol::link::{AgentMessage, PING_EVERY_SECONDS, SILENT_AFTER_SECONDS, ServerMessage};
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::Upgraded;
-use reqwest::header::{
-    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
-};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::client::generate_key;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use super::Agent;
-use crate::backoff::Backoff;
+use crate::run::Agent;
 use crate::{AGENT_VERSION, chain, enrol};
 
-const LARGEST_MESSAGE_BYTES: usize = 1024 * 1024;
 /// How often it is looked whether the control plane is to be told of other recordings that wait.
 const LOOK_AT_WAITING_EVERY: Duration = Duration::from_secs(5);
-/// A link that lived so long was a good one: the next dial comes soon.
-const GOOD_AFTER: Duration = Duration::from_secs(10);
 
-/// Holds the link for as long as the agent runs.
-pub(super) async fn hold(agent: Arc<Agent>) {
-    let mut backoff = Backoff::new();
-    loop {
-        let dialled = Instant::now();
-        let why = match dial(&agent).await {
-            Ok(link) => {
-                tracing::info!("the link is open");
-                agent.sessions.link_is_open();
-                agent.link_opened.send_modify(|opened| *opened += 1);
-                match talk(&agent, link).await {
-                    Ok(()) => "the control plane closed the link".to_owned(),
-                    Err(why) => why,
-                }
-            }
-            Err(why) => why,
-        };
-        if dialled.elapsed() > GOOD_AFTER {
-            backoff.reset();
-        }
-        let wait = backoff.next();
-        tracing::warn!(wait = ?wait, "the link is down: {why}");
-        agent.sessions.link_is_down(&why);
-        tokio::time::sleep(wait).await;
-    }
-}
-
-/// Opens the WebSocket over the same HTTP client as every call, so that there is one TLS configuration.
-async fn dial(agent: &Agent) -> Result<WebSocketStream<Upgraded>, String> {
-    let key = generate_key();
-    let mut headers = HeaderMap::new();
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-    headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::try_from(&key).map_err(|error| error.to_string())?);
-    let response = agent.control_plane.open_link(headers).await.map_err(|error| error.to_string())?;
-    let expected = derive_accept_key(key.as_bytes());
-    if response
-        .headers()
-        .get(SEC_WEBSOCKET_ACCEPT)
-        .is_none_or(|accept| accept.as_bytes() != expected.as_bytes())
-    {
-        return Err("the control plane's answer to the WebSocket handshake is wrong".to_owned());
-    }
-    let upgraded = response.upgrade().await.map_err(|error| chain(&error.without_url()))?;
-    let limits = WebSocketConfig::default()
-        .max_message_size(Some(LARGEST_MESSAGE_BYTES))
-        .max_frame_size(Some(LARGEST_MESSAGE_BYTES))
-        .read_buffer_size(4096)
-        .write_buffer_size(0);
-    Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(limits)).await)
-}
-
-async fn talk(agent: &Arc<Agent>, mut link: WebSocketStream<Upgraded>) -> Result<(), String> {
+/// Talks until the link ends.
+pub(super) async fn talk(agent: &Arc<Agent>, mut link: WebSocketStream<Upgraded>) -> Result<(), String> {
     let hello = AgentMessage::Hello {
         agent_version: AGENT_VERSION.to_owned(),
         capabilities: enrol::capabilities(),

@@ -1,0 +1,63 @@
+//! How a link ends.
+
+use std::time::Duration;
+
+use actix_ws::CloseCode;
+use agent_protocol::AgentErrorCode;
+use tokio::time::timeout;
+
+use crate::links::LinkClosed;
+
+/// How a link ends.
+pub(super) enum End {
+    /// The agent closed it, or its network did.
+    Gone,
+    /// This side closes it, with a reason for the agent.
+    Close(CloseCode, &'static str),
+}
+
+/// Something that ends the link, or nothing.
+pub(super) type Step = Result<(), End>;
+
+/// Waits until the agent takes what is written, or does not: then it is as good as gone.
+pub(super) async fn taken(
+    within: Duration,
+    written: impl Future<Output = Result<(), actix_ws::Closed>>,
+) -> Step {
+    match timeout(within, written).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(End::Gone),
+    }
+}
+
+/// A connection that ended is no fault of the frames: an agent that stops, or whose machine does, says no more.
+pub(super) fn unreadable(error: &actix_ws::ProtocolError) -> End {
+    match error {
+        actix_ws::ProtocolError::Io(_) => End::Gone,
+        _ => End::Close(CloseCode::Protocol, "the frames cannot be read"),
+    }
+}
+
+/// What this side says when it closes a link for this reason.
+pub(super) fn closing(why: LinkClosed) -> End {
+    match why {
+        LinkClosed::Superseded => End::Close(CloseCode::Policy, "the agent opened another link"),
+        LinkClosed::Replaced => End::Close(CloseCode::Policy, AgentErrorCode::AgentNotFound.code()),
+        LinkClosed::Stopping => End::Close(CloseCode::Restart, "the control plane stops; dial again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_ended_is_told_from_frames_that_cannot_be_read() {
+        let ended = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+        assert!(matches!(unreadable(&actix_ws::ProtocolError::Io(ended)), End::Gone));
+        assert!(matches!(
+            unreadable(&actix_ws::ProtocolError::BadOpCode),
+            End::Close(CloseCode::Protocol, _)
+        ));
+    }
+}

@@ -1,0 +1,5 @@
+//! The agents' links.
+
+mod registry;
+
+pub(crate) use registry::{LinkClosed, Links, OpenLink};
