@@ -133,6 +133,8 @@ pub trait IssuesJoinToken: Action {}
 pub trait ListsAgents: Action {}
 /// May write an agent's row: enrolment, and when it was last heard.
 pub trait WritesAgent: Action {}
+/// May reach agents over their links, whichever replica holds them.
+pub trait ReachesAgents: Action {}
 /// May read users, groups, roles, policies and what is attached to whom.
 pub trait ReadsIdentity: Action {}
 /// May write users, access keys, groups, roles, policies and attachments.
@@ -382,6 +384,8 @@ catalogue! {
         SweepRecordings of Workbench, Write, by Job, may SweepsRecordings;
         /// Looks for recordings that are missing, and tells of them once.
         CheckAgentRecordings of Workbench, Write, by Job, may ChecksRecordings, NotesMissingRecordings;
+        /// Speaks to an agent over its link, for what the control plane does of itself.
+        ReachAgents of Workbench, Write, by Job, may ReachesAgents;
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod access_key;
 pub mod actions;
 pub mod agent;
+pub mod agent_link;
 pub mod audit;
 pub mod clock;
 pub mod condition_keys;

@@ -108,6 +108,6 @@ pub use policy_entries::{
     PolicyVersion,
 };
 pub use store::{
-    AuditExport, AuditExportError, AuditExports, Change, HeldAgainst, KeepAnchorsError, ListsWaiting,
-    NewPolicyVersion, NonceClaim, PutAway, Store,
+    AuditExport, AuditExportError, AuditExports, Change, HeldAgainst, KeepAnchorsError, LinkTaken,
+    ListsWaiting, NewPolicyVersion, NonceClaim, PutAway, Store,
 };

@@ -1,6 +1,7 @@
 //! The store: one transaction for each decision, and reads that stay inside their grant.
 
 mod access_keys;
+mod agent_links;
 mod agents;
 mod apply;
 mod attachments;
@@ -46,6 +47,7 @@ use domain::server_keys::ServerKeys;
 use domain::{AccountId, InstanceId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
+pub use agent_links::LinkTaken;
 pub use apply::Change;
 pub use audit_export::{AuditExport, AuditExportError};
 pub use audit_files::{AuditExports, PutAway};

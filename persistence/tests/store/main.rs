@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access_keys;
+mod agent_links;
 mod agents;
 mod audit;
 mod audit_export;

@@ -1,0 +1,118 @@
+//! The lease on an agent's link: which replica holds it, so that every replica can reach the agent.
+//!
+//! Who holds a lease is decided by what a row says when it is read again, and never by how many rows a statement changed, which
+//! databases count differently.
+
+use domain::actions::{ReachesAgents, WritesAgent};
+use domain::agent::Agent;
+use domain::agent_link::{AgentLink, ReplicaId};
+use domain::gate::Granted;
+use domain::{AgentId, Timestamp};
+
+use super::{Revision, Scope, Store};
+use crate::StoreError;
+use crate::rows::{agent_link_rows, agent_rows};
+
+/// A replica that takes an agent's link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkTaken {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// Where other replicas reach it.
+    pub internal_address: Option<String>,
+    /// When the lease lapses unless it is renewed.
+    pub expires_at: Timestamp,
+}
+
+impl Store {
+    /// Takes the link of an agent of the grant's instance from whoever holds it, and gives the epoch of the new lease.
+    ///
+    /// # Errors
+    /// [`StoreError::OutsideGrant`], [`StoreError::NotFound`], [`StoreError::Unavailable`].
+    pub async fn take_agent_link<A: WritesAgent>(
+        &self,
+        granted: &Granted<A>,
+        agent: &Agent,
+        taken: LinkTaken,
+    ) -> Result<u64, StoreError> {
+        let scope = Scope::of(granted);
+        scope.admits("agent", &agent.account, &agent.instance)?;
+        let (account, instance, id) = (agent.account.clone(), agent.instance.clone(), agent.id.clone());
+        self.transact(scope.account, Revision::Kept, None, move |transaction| {
+            Box::pin(async move {
+                // Those who take the same agent's link take turns, also where there is no row of it yet.
+                agent_rows::lock(transaction, &account, &id).await?;
+                let before = agent_link_rows::find(transaction, &account, &id).await?;
+                let epoch = before.as_ref().map_or(1, |before| before.epoch + 1);
+                let LinkTaken { replica, internal_address, expires_at } = taken;
+                let link =
+                    AgentLink { agent: id, account, instance, replica, internal_address, epoch, expires_at };
+                agent_link_rows::put(transaction, &link, before.is_none()).await?;
+                Ok(epoch)
+            })
+        })
+        .await
+    }
+
+    /// Lets a lease last until this moment; `false` when somebody else has taken it. A moment that is over gives it back.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn renew_agent_link<A: WritesAgent>(
+        &self,
+        granted: &Granted<A>,
+        agent: &AgentId,
+        replica: &ReplicaId,
+        epoch: u64,
+        expires_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let account = Scope::of(granted).account;
+        let (agent, replica) = (agent.clone(), replica.clone());
+        self.transact(account.clone(), Revision::Kept, None, move |transaction| {
+            Box::pin(async move {
+                agent_link_rows::set_end(transaction, &account, &agent, &replica, epoch, expires_at).await?;
+                let link = agent_link_rows::find(transaction, &account, &agent).await?;
+                Ok(link.is_some_and(|link| link.replica == replica && link.epoch == epoch))
+            })
+        })
+        .await
+    }
+
+    /// Who holds the link of an agent that the grant admits; `None` when nobody does, or the agent was replaced.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::OutsideGrant`], [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn find_agent_link<A: ReachesAgents>(
+        &self,
+        granted: &Granted<A>,
+        agent: &AgentId,
+        now: Timestamp,
+    ) -> Result<Option<AgentLink>, StoreError> {
+        let reader = self.inner.connections.reader();
+        let found = agent_rows::find(reader, agent).await?.ok_or(StoreError::NotFound { what: "agent" })?;
+        Scope::of(granted).admits("agent", &found.account, &found.instance)?;
+        if found.replaced_at.is_some() {
+            return Ok(None);
+        }
+        let link = agent_link_rows::find(reader, &found.account, agent).await?;
+        Ok(link.filter(|link| link.expires_at > now))
+    }
+
+    /// Who holds the links of agents that this one, of the grant's instance, has taken the place of.
+    ///
+    /// # Errors
+    /// [`StoreError::OutsideGrant`], [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn links_replaced_by<A: WritesAgent>(
+        &self,
+        granted: &Granted<A>,
+        newcomer: &Agent,
+        now: Timestamp,
+    ) -> Result<Vec<AgentLink>, StoreError> {
+        Scope::of(granted).admits("agent", &newcomer.account, &newcomer.instance)?;
+        let reader = self.inner.connections.reader();
+        let mut links =
+            agent_link_rows::of_instance(reader, &newcomer.account, &newcomer.instance, now).await?;
+        links.retain(|link| link.agent != newcomer.id);
+        Ok(links)
+    }
+}
