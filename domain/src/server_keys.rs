@@ -282,6 +282,21 @@ impl ServerKeys {
         self.ring(Purpose::Tickets).keys.get(key_id).map(<[u8; KEY_BYTES]>::as_slice)
     }
 
+    /// The key that authenticates what replicas of this deployment say to each other: its id and the HMAC secret. It is derived from the
+    /// current key of [`Purpose::Tickets`], of which it has the id, so that a key file of before there were internal calls goes on to
+    /// serve, and no ticket passes for one.
+    #[must_use]
+    pub fn internal_key(&self) -> (&str, [u8; 32]) {
+        let (id, key) = self.ring(Purpose::Tickets).current();
+        (id, internal_secret(key))
+    }
+
+    /// The HMAC secret with this id, to verify an internal call; `None` when its key was taken out of the file.
+    #[must_use]
+    pub fn internal_key_by_id(&self, key_id: &str) -> Option<[u8; 32]> {
+        self.ring(Purpose::Tickets).keys.get(key_id).map(internal_secret)
+    }
+
     /// The current signer of agents' configurations.
     #[must_use]
     pub fn configuration_signer(&self) -> ConfigurationSigner {
@@ -413,7 +428,15 @@ pub struct ConfigurationPublicKey {
 }
 
 fn audit_seed(seed: &[u8; KEY_BYTES]) -> [u8; KEY_BYTES] {
-    let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, seed), b"hansard-audit-signer-v1");
+    derived(seed, b"hansard-audit-signer-v1")
+}
+
+fn internal_secret(key: &[u8; KEY_BYTES]) -> [u8; KEY_BYTES] {
+    derived(key, b"hansard-internal-v1")
+}
+
+fn derived(key: &[u8; KEY_BYTES], purpose: &[u8]) -> [u8; KEY_BYTES] {
+    let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), purpose);
     derived.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
 }
 

@@ -144,3 +144,14 @@ fn audit_is_signed_by_a_key_of_its_own_that_older_key_files_have_too() {
     assert_eq!(old.audit_public_key(new.audit_signer().key_id()), None);
     assert!(format!("{signer:?}").contains(signer.key_id()));
 }
+
+#[test]
+fn replicas_have_a_key_of_their_own_that_older_key_files_have_too() {
+    let old = keys();
+    let (id, secret) = old.internal_key();
+    assert_eq!((id, secret.as_slice() == old.ticket_key().1), (old.ticket_key().0, false));
+    let new = ServerKeys::parse(&old.rotated(Purpose::Tickets).unwrap().to_file_text()).unwrap();
+    assert_eq!(new.internal_key_by_id(id), Some(secret));
+    assert_ne!(new.internal_key(), (id, secret));
+    assert_eq!(old.internal_key_by_id(new.internal_key().0), None);
+}
