@@ -1,8 +1,9 @@
-//! What an agent and the control plane say to each other: the bodies of `/agent/v1`, the messages of the link, the token that
-//! proves each request, the signed configuration, the local socket between a person's `record` and the running agent, what a recorder
+//! What an agent and the control plane say to each other: the bodies of `/agent/v1`, the messages and channels of the link, the
+//! token that proves each request, the signed configuration, the local socket between a person's `record` and the running agent, what a recorder
 //! and a person's side of a session say to each other, and the agent's half of every kind of capture; with what all need of the
 //! operating system: a clock, and the list of signals.
 
+pub mod bus;
 pub mod capture;
 pub mod claims;
 pub mod clock;
