@@ -1,4 +1,5 @@
-//! `GET /agent/v1/link`: one WebSocket from the agent to the control plane, JSON text frames tagged by `Type`.
+//! `GET /agent/v1/link`: one WebSocket from the agent to the control plane. Messages are JSON in text frames, tagged by `Type`; binary
+//! frames are those of channels ([`crate::bus`]).
 
 use recording::TerminalSessionToken;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,10 @@ pub enum AgentMessage {
         /// The tokens of the sessions that are open now.
         #[schema(value_type = Vec<String>)]
         sessions: Vec<TerminalSessionToken>,
+        /// The names of the services that channels can be opened to. An agent that leaves it out knows no channels.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        services: Option<Vec<String>>,
     },
     /// A configuration is in force on the instance.
     #[serde(rename = "configuration-applied", rename_all = "PascalCase")]
@@ -69,13 +74,19 @@ mod tests {
             agent_version: "0.1.0".into(),
             capabilities: vec![Capability { kind: "terminal".into(), version: "1".into() }],
             sessions: vec![],
+            services: Some(vec!["echo".into()]),
         };
         let text = serde_json::to_string(&hello).unwrap();
         assert_eq!(
             text,
-            r#"{"Type":"hello","AgentVersion":"0.1.0","Capabilities":[{"Kind":"terminal","Version":"1"}],"Sessions":[]}"#
+            r#"{"Type":"hello","AgentVersion":"0.1.0","Capabilities":[{"Kind":"terminal","Version":"1"}],"Sessions":[],"Services":["echo"]}"#
         );
         assert_eq!(serde_json::from_str::<AgentMessage>(&text).unwrap(), hello);
+        let before_channels = r#"{"Type":"hello","AgentVersion":"0.1.0","Capabilities":[],"Sessions":[]}"#;
+        let AgentMessage::Hello { services: None, .. } = serde_json::from_str(before_channels).unwrap()
+        else {
+            panic!("an agent that knows no channels greets as ever")
+        };
         let applied = r#"{"Type":"configuration-applied","Revision":4}"#;
         assert_eq!(
             serde_json::from_str::<AgentMessage>(applied).unwrap(),

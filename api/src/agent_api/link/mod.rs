@@ -196,7 +196,7 @@ impl Link<'_> {
 
     async fn understand(&mut self, text: &str) -> Result<bool, End> {
         match serde_json::from_str::<AgentMessage>(text) {
-            Ok(AgentMessage::Hello { agent_version, capabilities, sessions }) => {
+            Ok(AgentMessage::Hello { agent_version, capabilities, sessions, .. }) => {
                 tracing::debug!(agent = %self.agent.id, sessions = sessions.len(), "an agent says hello");
                 self.agent.capabilities = configuration::announced(capabilities);
                 let (store, now) = (&self.hansard.store, self.hansard.now());

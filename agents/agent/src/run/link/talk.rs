@@ -1,86 +1,145 @@
-//! What is said on an open link.
+//! What is said on an open link. One side of it only reads, and the other only writes: a control plane that takes nothing for a while
+//! must not keep this agent from hearing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent_protocol::configuration::{ConfigurationReply, SignedConfiguration};
 use agent_protocol::link::{AgentMessage, PING_EVERY_SECONDS, SILENT_AFTER_SECONDS, ServerMessage};
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::Upgraded;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
+use super::channels::Channels;
+use super::services::Service;
 use crate::run::Agent;
 use crate::{AGENT_VERSION, chain, enrol};
 
 /// How often it is looked whether the control plane is to be told of other recordings that wait.
 const LOOK_AT_WAITING_EVERY: Duration = Duration::from_secs(5);
+/// A link that is silent for so long is dead, and so is one that takes nothing for so long.
+const SILENT_AFTER: Duration = Duration::from_secs(SILENT_AFTER_SECONDS);
+/// How many messages may wait to be said.
+const MOST_UNSAID: usize = 8;
+
+type Link = WebSocketStream<Upgraded>;
 
 /// Talks until the link ends.
-pub(super) async fn talk(agent: &Arc<Agent>, mut link: WebSocketStream<Upgraded>) -> Result<(), String> {
+///
+/// # Errors
+/// It did not end in order; the text says why.
+pub(super) async fn talk(agent: &Arc<Agent>, channels: &Channels, link: Link) -> Result<(), String> {
+    let (sink, stream) = link.split();
+    let (say, said) = mpsc::channel(MOST_UNSAID);
+    tokio::select! {
+        ended = hear(agent, channels, stream, say) => ended,
+        why = speak(agent, channels, sink, said) => Err(why),
+    }
+}
+
+async fn hear(
+    agent: &Arc<Agent>,
+    channels: &Channels,
+    mut link: SplitStream<Link>,
+    say: mpsc::Sender<AgentMessage>,
+) -> Result<(), String> {
     let hello = AgentMessage::Hello {
         agent_version: AGENT_VERSION.to_owned(),
         capabilities: enrol::capabilities(),
         sessions: agent.sessions.open_tokens(),
+        services: Some(Service::names()),
     };
-    say(&mut link, &hello).await?;
+    tell(&say, hello).await?;
     // What changed while the link was down.
     let reply: ConfigurationReply =
         agent.control_plane.get("/configuration").await.map_err(|error| error.to_string())?;
-    obey(agent, &mut link, reply.configuration).await?;
+    obey(agent, &say, reply.configuration).await?;
+    loop {
+        let message = timeout(SILENT_AFTER, link.next())
+            .await
+            .map_err(|_| format!("the control plane was silent for {SILENT_AFTER_SECONDS} s"))?;
+        match message {
+            None | Some(Ok(Message::Close(_))) => return Ok(()),
+            Some(Ok(Message::Text(text))) => match serde_json::from_str(text.as_str()) {
+                Ok(ServerMessage::Configuration { configuration }) => {
+                    obey(agent, &say, configuration).await?;
+                }
+                // A newer control plane may say more than this agent knows.
+                Err(error) => tracing::warn!("a message on the link is not understood: {error}"),
+            },
+            Some(Ok(Message::Binary(frame))) => channels.receive(&frame)?,
+            // Pings are answered by the library.
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(chain(&error)),
+        }
+    }
+}
 
+/// Says what there is to say, until that cannot be done any more: messages, pings, and the frames of channels, a frame each in turn.
+async fn speak(
+    agent: &Agent,
+    channels: &Channels,
+    mut link: SplitSink<Link, Message>,
+    mut said: mpsc::Receiver<AgentMessage>,
+) -> String {
     let mut ping = interval(Duration::from_secs(PING_EVERY_SECONDS));
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut look = interval(LOOK_AT_WAITING_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // What the control plane was told last; after a link that was lost it may remember anything.
     let mut told = None;
-    let silent = Duration::from_secs(SILENT_AFTER_SECONDS);
-    let mut heard = Instant::now();
+    let mut greeted = false;
     loop {
-        tokio::select! {
-            message = link.next() => {
-                heard = Instant::now();
-                match message {
-                    None | Some(Ok(Message::Close(_))) => return Ok(()),
-                    Some(Ok(Message::Text(text))) => match serde_json::from_str(text.as_str()) {
-                        Ok(ServerMessage::Configuration { configuration }) => obey(agent, &mut link, configuration).await?,
-                        // A newer control plane may say more than this agent knows.
-                        Err(error) => tracing::warn!("a message on the link is not understood: {error}"),
-                    },
-                    // Pings are answered by the library.
-                    Some(Ok(_)) => {}
-                    Some(Err(error)) => return Err(chain(&error)),
+        // Messages first: they are few, and hello comes before everything else.
+        let message = tokio::select! {
+            biased;
+            message = said.recv() => {
+                greeted = true;
+                match message.as_ref().map(text) {
+                    Some(Ok(text)) => text,
+                    Some(Err(why)) => return why,
+                    None => return "nobody hears any more".to_owned(),
                 }
             }
-            _ = look.tick() => {
+            _ = ping.tick() => Message::Ping(Bytes::new()),
+            _ = look.tick(), if greeted => {
                 let waiting = agent.sessions.waiting();
-                if told.as_ref() != Some(&waiting) {
-                    let (recordings, reason) = waiting.clone();
-                    say(&mut link, &AgentMessage::Waiting { recordings, reason }).await?;
-                    told = Some(waiting);
+                if told.as_ref() == Some(&waiting) {
+                    continue;
+                }
+                let (recordings, reason) = waiting.clone();
+                told = Some(waiting);
+                match text(&AgentMessage::Waiting { recordings, reason }) {
+                    Ok(text) => text,
+                    Err(why) => return why,
                 }
             }
-            _ = ping.tick() => {
-                if heard.elapsed() > silent {
-                    return Err(format!("the control plane was silent for {} s", silent.as_secs()));
-                }
-                link.send(Message::Ping(Bytes::new())).await.map_err(|error| chain(&error))?;
-            }
+            frame = channels.next(), if greeted => Message::binary(frame),
+        };
+        match timeout(SILENT_AFTER, link.send(message)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return chain(&error),
+            Err(_) => return format!("the control plane took nothing for {SILENT_AFTER_SECONDS} s"),
         }
     }
 }
 
-async fn say(link: &mut WebSocketStream<Upgraded>, message: &AgentMessage) -> Result<(), String> {
-    let text = serde_json::to_string(message).map_err(|error| error.to_string())?;
-    link.send(Message::text(text)).await.map_err(|error| chain(&error))
+fn text(message: &AgentMessage) -> Result<Message, String> {
+    serde_json::to_string(message).map(Message::text).map_err(|error| error.to_string())
+}
+
+async fn tell(say: &mpsc::Sender<AgentMessage>, message: AgentMessage) -> Result<(), String> {
+    say.send(message).await.map_err(|_| "nobody says anything any more".to_owned())
 }
 
 /// Puts a configuration in force and says so. One that is not believed is logged and changes nothing.
 async fn obey(
     agent: &Arc<Agent>,
-    link: &mut WebSocketStream<Upgraded>,
+    say: &mpsc::Sender<AgentMessage>,
     signed: SignedConfiguration,
 ) -> Result<(), String> {
     let applying = Arc::clone(agent);
@@ -91,7 +150,7 @@ async fn obey(
     match applied {
         Ok(revision) => {
             agent.configured.send_if_modified(|known| std::mem::replace(known, revision) != revision);
-            say(link, &AgentMessage::ConfigurationApplied { revision }).await
+            tell(say, AgentMessage::ConfigurationApplied { revision }).await
         }
         Err(why) => {
             tracing::error!("a configuration is not obeyed: {why}");
