@@ -1,5 +1,6 @@
 //! Hansard's HTTP side: the doors (the gateway that reads and authenticates RPC calls, with one file per action; the agents'
-//! API; replay), the one road of the calls that come to them, what callers can take, and the jobs of the control plane.
+//! API; replay), the one road of the calls that come to them, what callers can take, the
+//! agents' links with what replicas say to each other about them, and the jobs of the control plane.
 
 mod actions;
 pub mod agent_api;
@@ -11,6 +12,7 @@ mod errors;
 mod evidence;
 pub mod gateway;
 mod http;
+mod internal;
 mod jobs;
 mod limits;
 mod links;
@@ -24,5 +26,6 @@ mod state;
 pub use http::trusted_proxies::{InvalidTrustedProxies, TrustedProxies};
 pub use limits::connections::ConnectionLimits;
 pub use limits::throttle::{RateLimit, ThrottleLimits};
-pub use serve::serve;
+pub use links::NotReached;
+pub use serve::{Listeners, serve, serve_shared};
 pub use state::{ApiSettings, Hansard, HansardParts};

@@ -39,18 +39,45 @@ const UNREAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long calls in flight may take once the server was told to stop.
 const DRAIN_SECONDS: u64 = 20;
 
+/// Where a server listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For people and agents.
+    pub public: TcpListener,
+    /// For other replicas of the deployment; `None` when they do not reach this one.
+    pub internal: Option<TcpListener>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(public: TcpListener) -> Self {
+        Self { public, internal: None }
+    }
+}
+
 /// Serves until `shutdown` resolves; then answers what is in flight, stops the jobs and returns.
 ///
 /// # Errors
-/// The listener cannot be used, or the server failed.
+/// A listener cannot be used, or the server failed.
 pub async fn serve(
     parts: HansardParts,
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let workers = parts.settings.workers;
+    serve_shared(Data::new(Hansard::new(parts)), listeners, shutdown).await
+}
+
+/// Serves a control plane that others in this process have a hand on, too.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_shared(
+    hansard: Data<Hansard>,
+    listeners: impl Into<Listeners>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let Listeners { public: listener, internal } = listeners.into();
+    let workers = hansard.settings.workers;
     let address = listener.local_addr()?;
-    let hansard = Data::new(Hansard::new(parts));
     let stopping = Arc::new(Notify::new());
     let (state, signal) = (hansard.clone(), stopping.clone());
     let mut server = Server::build().shutdown_timeout(DRAIN_SECONDS).disable_signals();
@@ -61,6 +88,9 @@ pub async fn serve(
     }
     let server =
         server.listen("hansard", listener, move || connections(state.clone(), address, signal.clone()))?;
+    let internal = internal.map(|listener| crate::internal::server(hansard.clone(), listener)).transpose()?;
+    let internal_handle = internal.as_ref().map(Server::handle);
+    let internal = internal.map(actix_web::rt::spawn);
     let jobs = Jobs::start(hansard.clone());
     let mut running = server.run();
     let handle = running.handle();
@@ -68,12 +98,18 @@ pub async fn serve(
         outcome = &mut running => outcome,
         () = shutdown => {
             // Links never end by themselves, and an idle connection would wait for its next call.
-            hansard.links.stop();
+            hansard.links.here.stop();
             stopping.notify_waiters();
             let (outcome, ()) = tokio::join!(running, handle.stop(true));
             outcome
         }
     };
+    if let Some(handle) = internal_handle {
+        handle.stop(true).await;
+    }
+    if let Some(Err(error)) = async { Some(internal?.await) }.await {
+        tracing::error!(%error, "the internal listener did not end in order");
+    }
     jobs.stop().await;
     outcome
 }

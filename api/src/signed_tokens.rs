@@ -1,6 +1,6 @@
-//! Tokens that the control plane gives to itself through somebody else's hands: replay tickets, replay sessions
-//! and upload grants. JWT, HS256, with the deployment's `tickets` keys; each purpose has its own audience, so that
-//! none passes for another.
+//! Tokens that the control plane gives to itself: through somebody else's hands replay tickets, replay sessions and upload grants, and
+//! from one replica to another the proof of an internal call. JWT, HS256, with the deployment's `tickets` keys or those derived from
+//! them; each purpose has its own audience, so that none passes for another.
 
 use std::error::Error;
 
@@ -14,6 +14,17 @@ use serde::{Deserialize, Serialize};
 pub(crate) trait Purpose: Serialize + DeserializeOwned {
     /// Its audience.
     const AUDIENCE: &'static str;
+    /// What signs it.
+    const KEYS: TokenKeys = TokenKeys::Tickets;
+}
+
+/// The keys that sign tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenKeys {
+    /// Those of what people and agents carry.
+    Tickets,
+    /// Those of what replicas say to each other.
+    Internal,
 }
 
 /// Why a token was not accepted.
@@ -41,24 +52,37 @@ pub(crate) fn issue<T: Purpose>(
     rest: T,
     expires_at: Timestamp,
 ) -> Result<String, Box<dyn Error + Send + Sync>> {
-    let (key_id, secret) = keys.ticket_key();
+    let (key_id, secret) = match T::KEYS {
+        TokenKeys::Tickets => {
+            let (key_id, secret) = keys.ticket_key();
+            (key_id, secret.to_vec())
+        }
+        TokenKeys::Internal => {
+            let (key_id, secret) = keys.internal_key();
+            (key_id, secret.to_vec())
+        }
+    };
     let mut header = Header::new(Algorithm::HS256);
     header.kid = Some(key_id.to_owned());
     let claims = Claims { aud: T::AUDIENCE.to_owned(), exp: expires_at.as_millis().div_euclid(1_000), rest };
-    Ok(jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(secret))?)
+    Ok(jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(&secret))?)
 }
 
 /// Reads a token of purpose `T`, by the key that it names.
 pub(crate) fn read<T: Purpose>(keys: &ServerKeys, token: &str, now: Timestamp) -> Result<T, TokenRefused> {
     let header = jsonwebtoken::decode_header(token).map_err(|_| TokenRefused::Invalid)?;
-    let secret =
-        header.kid.as_deref().and_then(|kid| keys.ticket_key_by_id(kid)).ok_or(TokenRefused::Invalid)?;
+    let kid = header.kid.as_deref().ok_or(TokenRefused::Invalid)?;
+    let secret = match T::KEYS {
+        TokenKeys::Tickets => keys.ticket_key_by_id(kid).map(<[u8]>::to_vec),
+        TokenKeys::Internal => keys.internal_key_by_id(kid).map(Vec::from),
+    };
+    let secret = secret.ok_or(TokenRefused::Invalid)?;
     let mut validation = Validation::new(Algorithm::HS256);
     // The library would read the wall clock itself; audience and time are checked below against the caller's clock.
     validation.validate_exp = false;
     validation.validate_aud = false;
     validation.required_spec_claims.clear();
-    let claims = jsonwebtoken::decode::<Claims<T>>(token, &DecodingKey::from_secret(secret), &validation)
+    let claims = jsonwebtoken::decode::<Claims<T>>(token, &DecodingKey::from_secret(&secret), &validation)
         .map_err(|_| TokenRefused::Invalid)?
         .claims;
     if claims.aud != T::AUDIENCE {
@@ -92,6 +116,16 @@ mod tests {
         const AUDIENCE: &'static str = "test-pear";
     }
 
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct InternalApple {
+        weight: u32,
+    }
+
+    impl Purpose for InternalApple {
+        const AUDIENCE: &'static str = Apple::AUDIENCE;
+        const KEYS: TokenKeys = TokenKeys::Internal;
+    }
+
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
     fn after(seconds: i64) -> Timestamp {
@@ -107,6 +141,21 @@ mod tests {
         assert_eq!(read::<Apple>(&keys, &token, after(60)), Err(TokenRefused::Expired));
         assert_eq!(read::<Pear>(&keys, &token, NOW), Err(TokenRefused::Invalid));
         assert_eq!(read::<Apple>(&ServerKeys::generate().unwrap(), &token, NOW), Err(TokenRefused::Invalid));
+    }
+
+    #[test]
+    fn what_replicas_say_to_each_other_has_keys_of_its_own() {
+        let keys = ServerKeys::generate().unwrap();
+        let token = issue(&keys, Apple { weight: 7 }, after(60)).unwrap();
+        assert_eq!(read::<InternalApple>(&keys, &token, NOW), Err(TokenRefused::Invalid));
+        let token = issue(&keys, InternalApple { weight: 7 }, after(60)).unwrap();
+        assert_eq!(read::<Apple>(&keys, &token, NOW), Err(TokenRefused::Invalid));
+        let rotated = keys.rotated(domain::server_keys::Purpose::Tickets).unwrap();
+        assert_eq!(read::<InternalApple>(&rotated, &token, NOW), Ok(InternalApple { weight: 7 }));
+        assert_eq!(
+            read::<InternalApple>(&ServerKeys::generate().unwrap(), &token, NOW),
+            Err(TokenRefused::Invalid)
+        );
     }
 
     #[test]

@@ -3,21 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_protocol::bus::{Channel, RESUME_WITHIN, ServiceName};
+use agent_protocol::link::ServerMessage;
+use domain::actions::ReachesAgents;
 use domain::clock::Clock;
+use domain::gate::Granted;
 use domain::recording_life::Recording;
 use domain::server_keys::ServerKeys;
 use domain::storage_target::RecordStorageTarget;
-use domain::{Region, Timestamp};
+use domain::{AgentId, Region, Timestamp};
 use persistence::Store;
 use persistence::objects::{LocationUnusable, ObjectStore, ObjectStores};
 use url::Url;
 
 use crate::http::trusted_proxies::TrustedProxies;
+use crate::internal::token::UsedTokens;
 use crate::limits::Limits;
 use crate::limits::connections::ConnectionLimits;
 use crate::limits::throttle::ThrottleLimits;
 use crate::limits::turns::WorkTurns;
-use crate::links::Links;
+use crate::links::{LinkSettings, Links, NotReached};
 
 /// Settings of the API. The program that serves reads them from flags, environment and file; nothing here does.
 #[derive(Debug, Clone)]
@@ -46,6 +51,10 @@ pub struct ApiSettings {
     pub reply_patience: Duration,
     /// How soon an agent must take what is written to its link, and how soon the connection must end after it.
     pub link_patience: Duration,
+    /// Where other replicas reach this one's internal listener; `None` when it has none.
+    pub internal_address: Option<Url>,
+    /// How long a channel waits for a new way to its agent when it has lost one.
+    pub resume_within: Duration,
 }
 
 impl ApiSettings {
@@ -76,6 +85,8 @@ impl ApiSettings {
             connections: ConnectionLimits::default(),
             reply_patience: Self::REPLY_PATIENCE,
             link_patience: Self::LINK_PATIENCE,
+            internal_address: None,
+            resume_within: RESUME_WITHIN,
         }
     }
 
@@ -112,8 +123,10 @@ pub struct Hansard {
     pub keys: Arc<ServerKeys>,
     /// Settings.
     pub settings: ApiSettings,
-    /// The agents that are connected to this replica.
-    pub(crate) links: Links,
+    /// The agents' links.
+    pub(crate) links: Arc<Links>,
+    /// What other replicas have shown to this one.
+    pub(crate) internal_tokens: UsedTokens,
     /// The turns that work takes which needs much time or memory.
     pub(crate) turns: WorkTurns,
     /// What callers can take of this replica.
@@ -126,13 +139,20 @@ impl Hansard {
     pub fn new(parts: HansardParts) -> Self {
         let HansardParts { store, stores, clock, keys, settings } = parts;
         let limits = Limits::new(&settings.throttle, settings.connections, &clock);
+        let link_settings = LinkSettings {
+            internal_address: settings.internal_address.clone(),
+            resume_within: settings.resume_within,
+            patience: settings.link_patience,
+        };
+        let links = Links::new(store.clone(), keys.clone(), clock.clone(), link_settings);
         Self {
             store,
             stores,
             clock,
             keys,
             settings,
-            links: Links::default(),
+            links: Arc::new(links),
+            internal_tokens: UsedTokens::default(),
             turns: WorkTurns::default(),
             limits,
         }
@@ -146,6 +166,34 @@ impl Hansard {
     /// Whether recordings can be kept at this target, as far as that can be told without writing an object.
     pub(crate) async fn check_target(&self, target: &RecordStorageTarget) -> Result<(), LocationUnusable> {
         self.stores.at(target.location()).check_usable(target.prefix()).await
+    }
+
+    /// Says something to an agent, whichever replica holds its link. That it is said is all: whether and when the agent acts on it, it
+    /// tells in its own words.
+    ///
+    /// # Errors
+    /// [`NotReached`] says why it is not.
+    pub async fn send_to_agent<A: ReachesAgents>(
+        &self,
+        granted: &Granted<A>,
+        agent: &AgentId,
+        message: &ServerMessage,
+    ) -> Result<(), NotReached> {
+        self.links.send(granted, agent, message).await
+    }
+
+    /// Opens a channel to a service of an agent, whichever replica holds its link. It goes on when the link or its holder is lost and
+    /// the agent dials again in time.
+    ///
+    /// # Errors
+    /// [`NotReached`] says why there is none.
+    pub async fn open_channel<A: ReachesAgents>(
+        &self,
+        granted: &Granted<A>,
+        agent: &AgentId,
+        service: &ServiceName,
+    ) -> Result<Channel, NotReached> {
+        self.links.open_channel(granted, agent, service).await
     }
 
     /// The present moment.

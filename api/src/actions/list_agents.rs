@@ -65,7 +65,7 @@ pub(crate) struct Input {
 
 fn item(call: &Call<'_>, agent: &Agent, missing: &MissingCounts, waiting: &[WaitingRecordings]) -> AgentItem {
     let waiting = waiting.iter().find(|waiting| waiting.agent == agent.id);
-    let linked_here = call.hansard.links.is_connected(&agent.id);
+    let linked_here = call.hansard.links.here.is_connected(&agent.id);
     let online =
         agent.replaced_at.is_none() && (linked_here || agent.last_seen_at.plus(ONLINE_WITHIN) >= call.now());
     AgentItem {

@@ -1,6 +1,7 @@
 //! `POST /agent/v1/enrol`: the bearer of a join token becomes an agent. The only call without an agent's token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::web::{self, Data};
@@ -12,14 +13,18 @@ use domain::agent::{Agent, JoinToken, JoinTokenRefused, JoinTokenSecret};
 use domain::gate::{Granted, PrincipalPolicies};
 use domain::{AccountId, AgentId};
 use persistence::{AgentEnrolled, StoreError};
+use tokio::time::timeout;
 
 use super::refusal::AgentRefusal;
 use super::reply;
 use super::{body, call, caller, configuration};
 use crate::Hansard;
+use crate::errors::chain_of;
 use crate::road::stranger::Stranger;
 use crate::road::{About, Arrival};
 
+/// How soon another replica must close the link of a replaced agent.
+const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 /// The longest host name, version or capability that is stored.
 const TEXT_LIMIT: usize = 255;
 /// The most capabilities that an agent may announce.
@@ -95,7 +100,7 @@ async fn enrol(
     let agent = match hansard.store.apply(&granted, change, caller.event_of_change(&granted, None, how)).await
     {
         Ok(()) => {
-            hansard.links.close_replaced(&agent);
+            close_replaced(hansard, &granted, &agent).await;
             tracing::info!(request_id = %arrival.request_id, agent = %agent.id, instance = %agent.instance, "an agent was enrolled");
             agent
         }
@@ -122,6 +127,30 @@ async fn enrol(
         server_keys: configuration::server_keys(hansard),
         configuration: configuration::sign(hansard, &in_force)?,
     })
+}
+
+/// Closes the links of whom this agent has taken the place of. A holder that does not hear of it asks by itself with each ping.
+async fn close_replaced(hansard: &Hansard, granted: &Granted<EnrolAgent>, newcomer: &Agent) {
+    hansard.links.here.close_replaced(newcomer);
+    let elsewhere = match hansard.store.links_replaced_by(granted, newcomer, hansard.now()).await {
+        Ok(links) => links,
+        Err(error) => {
+            tracing::warn!(chain = %chain_of(&error), "who holds the links of replaced agents could not be read");
+            return;
+        }
+    };
+    for link in elsewhere {
+        // Whoever enrols must not wait for a replica that is gone.
+        match timeout(CLOSED_WITHIN, hansard.links.close_replaced(&link)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::info!(agent = %link.agent, chain = %chain_of(&error), "the link of a replaced agent is left to its holder");
+            }
+            Err(_) => {
+                tracing::info!(agent = %link.agent, "the holder of a replaced agent's link does not answer")
+            }
+        }
+    }
 }
 
 /// The agent that the same call made before, when its reply was lost: the same token, while it lasts, for the same

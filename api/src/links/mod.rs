@@ -1,5 +1,221 @@
-//! The agents' links.
+//! The agents' links as a bus: any replica says something to any agent, and opens channels to its services, whichever replica holds
+//! the agent's link (DECISIONS N4).
+//!
+//! Who holds a link says its lease, a row ([`domain::agent_link`]). This replica's own links are in the [`Registry`]; those of others
+//! are reached over their internal listeners ([`remote`]). The replica that opens a channel has its end ([`opened`]); the holder of the
+//! link passes frames on ([`relay`]), and can be lost without harm.
 
+mod lane;
+mod lease;
+mod opened;
 mod registry;
+pub(crate) mod relay;
+mod remote;
 
-pub(crate) use registry::{LinkClosed, Links, OpenLink};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_protocol::bus::{Channel, ChannelId, NoRandomness, Reset, ServiceName};
+use agent_protocol::link::ServerMessage;
+use domain::AgentId;
+use domain::actions::ReachesAgents;
+use domain::agent_link::{AgentLink, ReplicaId};
+use domain::clock::Clock;
+use domain::gate::Granted;
+use domain::server_keys::ServerKeys;
+use persistence::{Store, StoreError};
+use url::Url;
+
+pub(crate) use lease::{Held, Lease};
+pub(crate) use registry::{LinkClosed, LinkEvent, OpenLink, Registry};
+
+use opened::Way;
+use remote::Remote;
+
+/// How often it is looked who holds a link, while whoever was said to does not.
+const MOST_LOOKS: usize = 3;
+
+/// Why an agent was not reached.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReached {
+    /// No replica holds a link of it.
+    #[error("the agent is not connected")]
+    NotConnected,
+    /// It is out of this replica's reach.
+    #[error("the agent's link is held by a replica that has no internal listener (--internal-listen)")]
+    NoInternalListener,
+    /// The replica that holds its link does not answer, or not as one of this deployment.
+    #[error("the replica that holds the agent's link cannot be reached")]
+    HolderUnreachable {
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The agent is of a version that knows no channels.
+    #[error("the agent is of a version that knows no channels")]
+    NoChannels,
+    /// The agent does not offer this service.
+    #[error("the agent has no service {service}")]
+    NoSuchService {
+        /// The service that was asked for.
+        service: ServiceName,
+    },
+    /// There are as many channels on its link as there may be.
+    #[error("the agent's link has as many channels as it may have")]
+    TooManyChannels,
+    /// It is told more than it takes.
+    #[error("the agent takes what it is told more slowly than it is told")]
+    Busy,
+    /// It did not accept the channel.
+    #[error("the agent did not accept the channel")]
+    NotAccepted(#[source] Reset),
+    /// It did not say in time whether it accepts the channel.
+    #[error("the agent did not answer in time")]
+    NoAnswer,
+    /// A channel cannot be given an id.
+    #[error("a channel cannot be given an id")]
+    NoRandomness(#[from] NoRandomness),
+    /// Who holds its link cannot be read, or is not the caller's to know.
+    #[error("who holds the agent's link could not be read")]
+    Store(#[from] StoreError),
+}
+
+/// What links need to know of the deployment.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkSettings {
+    /// Where other replicas reach this one.
+    pub(crate) internal_address: Option<Url>,
+    /// How long a channel waits to be resumed.
+    pub(crate) resume_within: Duration,
+    /// How soon an agent must answer.
+    pub(crate) patience: Duration,
+}
+
+/// The agents' links, those of this replica and those of others.
+pub(crate) struct Links {
+    /// This process.
+    pub(crate) replica: ReplicaId,
+    pub(crate) settings: LinkSettings,
+    pub(crate) here: Registry,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    remote: Remote,
+}
+
+impl Links {
+    /// No agent is connected yet.
+    pub(crate) fn new(
+        store: Store,
+        keys: Arc<ServerKeys>,
+        clock: Arc<dyn Clock>,
+        settings: LinkSettings,
+    ) -> Self {
+        let remote = Remote::new(keys, clock.clone());
+        Self { replica: ReplicaId::generate(), settings, here: Registry::default(), store, clock, remote }
+    }
+
+    /// Says something to an agent. Saying it is all: whether and when the agent acts on it, it tells in its own words.
+    pub(crate) async fn send<A: ReachesAgents>(
+        &self,
+        granted: &Granted<A>,
+        agent: &AgentId,
+        message: &ServerMessage,
+    ) -> Result<(), NotReached> {
+        let mut search = Search::default();
+        let mut answer = Err(NotReached::NotConnected);
+        while may_have_passed(&answer)
+            && let Some(link) = self.look(granted, agent, &mut search).await?
+        {
+            answer = match Holder::of(&link, &self.replica) {
+                Holder::Here(epoch) => self.here.send(agent, epoch, message.clone()),
+                Holder::There(link) => self.remote.send(link, message).await,
+            };
+        }
+        answer
+    }
+
+    /// Opens a channel to a service of an agent.
+    pub(crate) async fn open_channel<A: ReachesAgents>(
+        self: &Arc<Self>,
+        granted: &Granted<A>,
+        agent: &AgentId,
+        service: &ServiceName,
+    ) -> Result<Channel, NotReached> {
+        opened::open(self, granted, agent, service).await
+    }
+
+    /// Closes the link of an agent that was replaced, wherever it is held.
+    pub(crate) async fn close_replaced(&self, link: &AgentLink) -> Result<(), NotReached> {
+        match Holder::of(link, &self.replica) {
+            Holder::Here(epoch) => self.here.close(&link.agent, epoch),
+            Holder::There(link) => self.remote.close(link).await,
+        }
+    }
+
+    /// A way for a channel to the agent's link.
+    async fn find_way<A: ReachesAgents>(
+        &self,
+        granted: &Granted<A>,
+        agent: &AgentId,
+        channel: ChannelId,
+    ) -> Result<Way, NotReached> {
+        let mut search = Search::default();
+        let mut answer = Err(NotReached::NotConnected);
+        while may_have_passed(&answer)
+            && let Some(link) = self.look(granted, agent, &mut search).await?
+        {
+            answer = match Holder::of(&link, &self.replica) {
+                Holder::Here(epoch) => self.here.attach(agent, epoch, channel).map(Way::Here),
+                Holder::There(link) => {
+                    self.remote.attach(link, channel).await.map(|forward| Way::There(Box::new(forward)))
+                }
+            };
+        }
+        answer
+    }
+
+    /// Whom to ask next; `None` when nobody else holds the link than who was asked already.
+    async fn look<A: ReachesAgents>(
+        &self,
+        granted: &Granted<A>,
+        agent: &AgentId,
+        search: &mut Search,
+    ) -> Result<Option<AgentLink>, StoreError> {
+        if search.looks == MOST_LOOKS {
+            return Ok(None);
+        }
+        search.looks += 1;
+        let link = self.store.find_agent_link(granted, agent, self.clock.now()).await?;
+        let link = link.filter(|link| search.asked != Some(link.epoch));
+        search.asked = link.as_ref().map(|link| link.epoch);
+        Ok(link)
+    }
+}
+
+/// Between the look at the row and the question a link may pass from one replica to another: then that one is asked.
+fn may_have_passed<T>(answer: &Result<T, NotReached>) -> bool {
+    matches!(answer, Err(NotReached::NotConnected | NotReached::HolderUnreachable { .. }))
+}
+
+/// Who was asked for an agent so far.
+#[derive(Debug, Default)]
+struct Search {
+    looks: usize,
+    asked: Option<u64>,
+}
+
+/// Who holds a link.
+#[derive(Debug, Clone, Copy)]
+enum Holder<'a> {
+    /// This replica, under the lease of this epoch.
+    Here(u64),
+    /// Another one.
+    There(&'a AgentLink),
+}
+
+impl<'a> Holder<'a> {
+    fn of(link: &'a AgentLink, this: &ReplicaId) -> Self {
+        if link.replica == *this { Self::Here(link.epoch) } else { Self::There(link) }
+    }
+}

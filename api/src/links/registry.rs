@@ -1,11 +1,19 @@
-//! The live links: which agents are connected to this replica, and how one of them is closed.
+//! The live links: which agents are connected to this replica, what passes over their links, and how one of them is closed.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use agent_protocol::bus::ChannelId;
+use agent_protocol::link::ServerMessage;
 use domain::agent::Agent;
 use domain::{AccountId, AgentId, InstanceId};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+
+use super::NotReached;
+use super::relay::{Attachment, NotAttached, Relay};
+
+/// How many messages may wait to be written to one link.
+const MOST_UNSENT: usize = 16;
 
 /// Why this side closes a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +26,21 @@ pub(crate) enum LinkClosed {
     Stopping,
 }
 
+/// What this side wants of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LinkEvent {
+    /// Say this to the agent.
+    Say(ServerMessage),
+    /// Close it.
+    Close(LinkClosed),
+}
+
 /// The agents that are connected to this replica.
 #[derive(Debug, Default)]
-pub(crate) struct Links(Mutex<Registry>);
+pub(crate) struct Registry(Mutex<State>);
 
 #[derive(Debug, Default)]
-struct Registry {
+struct State {
     live: HashMap<AgentId, LiveLink>,
     opened: u64,
     stopping: bool,
@@ -35,31 +52,101 @@ struct LiveLink {
     account: AccountId,
     instance: InstanceId,
     closing: watch::Sender<Option<LinkClosed>>,
+    relay: Arc<Relay>,
+    messages: mpsc::Sender<ServerMessage>,
+    /// The lease under which this replica holds it; nothing before it was taken.
+    epoch: Option<u64>,
+    knows_channels: bool,
 }
 
 /// One live link. Dropping it takes the link out of the registry.
 #[derive(Debug)]
 pub(crate) struct OpenLink<'a> {
-    links: &'a Links,
+    registry: &'a Registry,
     agent: AgentId,
     number: u64,
     closing: watch::Receiver<Option<LinkClosed>>,
+    relay: Arc<Relay>,
+    messages: mpsc::Receiver<ServerMessage>,
 }
 
-impl Links {
+impl Registry {
     /// Registers a link. An older one of the same agent is closed: an agent that redials after its network changed
     /// must not wait until the old link is found dead.
     pub(crate) fn open(&self, agent: &Agent) -> OpenLink<'_> {
-        let mut registry = self.lock();
-        registry.opened += 1;
-        let number = registry.opened;
-        let (closing, closed) = watch::channel(registry.stopping.then_some(LinkClosed::Stopping));
-        let link =
-            LiveLink { number, account: agent.account.clone(), instance: agent.instance.clone(), closing };
-        if let Some(older) = registry.live.insert(agent.id.clone(), link) {
+        let relay = Arc::<Relay>::default();
+        let (messages, unsent) = mpsc::channel(MOST_UNSENT);
+        let mut state = self.lock();
+        state.opened += 1;
+        let number = state.opened;
+        let (closing, closed) = watch::channel(state.stopping.then_some(LinkClosed::Stopping));
+        let link = LiveLink {
+            number,
+            account: agent.account.clone(),
+            instance: agent.instance.clone(),
+            closing,
+            relay: Arc::clone(&relay),
+            messages,
+            epoch: None,
+            knows_channels: false,
+        };
+        if let Some(older) = state.live.insert(agent.id.clone(), link) {
             older.closing.send_replace(Some(LinkClosed::Superseded));
+            // Whoever has a channel on it goes on by the newer one at once.
+            older.relay.end();
         }
-        OpenLink { links: self, agent: agent.id.clone(), number, closing: closed }
+        let agent = agent.id.clone();
+        OpenLink { registry: self, agent, number, closing: closed, relay, messages: unsent }
+    }
+
+    /// Under which lease this replica holds the agent's link, if it does.
+    pub(crate) fn epoch_of(&self, agent: &AgentId) -> Option<u64> {
+        self.lock().live.get(agent)?.epoch
+    }
+
+    /// Attaches a channel to the link that is held under this lease.
+    pub(crate) fn attach(
+        &self,
+        agent: &AgentId,
+        epoch: u64,
+        channel: ChannelId,
+    ) -> Result<Attachment, NotReached> {
+        let relay = self.with_link(agent, epoch, |link| {
+            if link.knows_channels { Ok(Arc::clone(&link.relay)) } else { Err(NotReached::NoChannels) }
+        })?;
+        relay.attach(channel).map_err(|why| match why {
+            NotAttached::LinkIsOver => NotReached::NotConnected,
+            NotAttached::TooManyChannels => NotReached::TooManyChannels,
+        })
+    }
+
+    /// Gives a message to the link that is held under this lease.
+    pub(crate) fn send(&self, agent: &AgentId, epoch: u64, message: ServerMessage) -> Result<(), NotReached> {
+        self.with_link(agent, epoch, |link| {
+            link.messages.try_send(message).map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => NotReached::Busy,
+                mpsc::error::TrySendError::Closed(_) => NotReached::NotConnected,
+            })
+        })
+    }
+
+    /// Closes the link that is held under this lease, because another agent took its agent's place.
+    pub(crate) fn close(&self, agent: &AgentId, epoch: u64) -> Result<(), NotReached> {
+        self.with_link(agent, epoch, |link| {
+            link.closing.send_replace(Some(LinkClosed::Replaced));
+            Ok(())
+        })
+    }
+
+    fn with_link<T>(
+        &self,
+        agent: &AgentId,
+        epoch: u64,
+        then: impl FnOnce(&LiveLink) -> Result<T, NotReached>,
+    ) -> Result<T, NotReached> {
+        let state = self.lock();
+        let link = state.live.get(agent).filter(|link| link.epoch == Some(epoch));
+        then(link.ok_or(NotReached::NotConnected)?)
     }
 
     /// Whether the agent is connected to this replica now.
@@ -79,36 +166,58 @@ impl Links {
 
     /// Closes every link, and every one that still comes.
     pub(crate) fn stop(&self) {
-        let mut registry = self.lock();
-        registry.stopping = true;
-        for link in registry.live.values() {
+        let mut state = self.lock();
+        state.stopping = true;
+        for link in state.live.values() {
             link.closing.send_replace(Some(LinkClosed::Stopping));
         }
     }
 
     // Nothing is left half-done under the lock, so a panic elsewhere does not spoil the registry.
-    fn lock(&self) -> MutexGuard<'_, Registry> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl OpenLink<'_> {
-    /// Waits until this side wants the link closed.
-    pub(crate) async fn closed(&mut self) -> LinkClosed {
-        match self.closing.wait_for(Option::is_some).await {
-            Ok(why) => why.unwrap_or(LinkClosed::Superseded),
-            // The sender lives in the registry until this link leaves it or a newer one takes its place.
-            Err(_) => LinkClosed::Superseded,
+    /// The channels on it.
+    pub(crate) fn relay(&self) -> &Arc<Relay> {
+        &self.relay
+    }
+
+    /// This replica holds it under this lease now; the agent has said whether it knows channels.
+    pub(crate) fn is_held(&self, epoch: u64, knows_channels: bool) {
+        let mut state = self.registry.lock();
+        if let Some(link) = state.live.get_mut(&self.agent).filter(|link| link.number == self.number) {
+            link.epoch = Some(epoch);
+            link.knows_channels = knows_channels;
+        }
+    }
+
+    /// Waits until this side wants something of the link. Cancelling it loses nothing.
+    pub(crate) async fn event(&mut self) -> LinkEvent {
+        tokio::select! {
+            biased;
+            why = self.closing.wait_for(Option::is_some) => LinkEvent::Close(match why {
+                Ok(why) => why.unwrap_or(LinkClosed::Superseded),
+                // The sender lives in the registry until this link leaves it or a newer one takes its place.
+                Err(_) => LinkClosed::Superseded,
+            }),
+            // None comes after its sender left the registry, as the other sender did.
+            Some(message) = self.messages.recv() => LinkEvent::Say(message),
         }
     }
 }
 
 impl Drop for OpenLink<'_> {
     fn drop(&mut self) {
-        let mut registry = self.links.lock();
-        if registry.live.get(&self.agent).is_some_and(|link| link.number == self.number) {
-            registry.live.remove(&self.agent);
+        {
+            let mut state = self.registry.lock();
+            if state.live.get(&self.agent).is_some_and(|link| link.number == self.number) {
+                state.live.remove(&self.agent);
+            }
         }
+        self.relay.end();
     }
 }
 
@@ -135,12 +244,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_newer_link_closes_the_older_and_outlives_it() {
-        let links = Links::default();
+        let links = Registry::default();
         let agent = agent("i-one");
         assert!(!links.is_connected(&agent.id));
         let mut older = links.open(&agent);
         let newer = links.open(&agent);
-        assert_eq!(older.closed().await, LinkClosed::Superseded);
+        assert_eq!(older.event().await, LinkEvent::Close(LinkClosed::Superseded));
         drop(older);
         assert!(links.is_connected(&agent.id), "the older link's end must not hide the newer one");
         drop(newer);
@@ -149,23 +258,47 @@ mod tests {
 
     #[tokio::test]
     async fn a_newcomer_closes_the_links_of_its_own_instance_only() {
-        let links = Links::default();
+        let links = Registry::default();
         let (replaced, other, newcomer) = (agent("i-one"), agent("i-two"), agent("i-one"));
         let mut link = links.open(&replaced);
         let other_link = links.open(&other);
         let new_link = links.open(&newcomer);
         links.close_replaced(&newcomer);
-        assert_eq!(link.closed().await, LinkClosed::Replaced);
+        assert_eq!(link.event().await, LinkEvent::Close(LinkClosed::Replaced));
         assert_eq!(*other_link.closing.borrow(), None);
         assert_eq!(*new_link.closing.borrow(), None);
     }
 
     #[tokio::test]
     async fn stopping_closes_what_is_open_and_what_still_comes() {
-        let links = Links::default();
+        let links = Registry::default();
         let mut open = links.open(&agent("i-one"));
         links.stop();
-        assert_eq!(open.closed().await, LinkClosed::Stopping);
-        assert_eq!(links.open(&agent("i-two")).closed().await, LinkClosed::Stopping);
+        assert_eq!(open.event().await, LinkEvent::Close(LinkClosed::Stopping));
+        assert_eq!(links.open(&agent("i-two")).event().await, LinkEvent::Close(LinkClosed::Stopping));
+    }
+
+    #[tokio::test]
+    async fn a_link_is_reached_under_its_lease_alone_and_by_channels_where_it_knows_them() {
+        let registry = Registry::default();
+        let agent = agent("i-one");
+        let channel = ChannelId::generate().unwrap();
+        let open = registry.open(&agent);
+        assert!(matches!(registry.attach(&agent.id, 1, channel), Err(NotReached::NotConnected)));
+        open.is_held(1, false);
+        assert!(matches!(registry.attach(&agent.id, 1, channel), Err(NotReached::NoChannels)));
+        open.is_held(1, true);
+        assert!(matches!(registry.attach(&agent.id, 2, channel), Err(NotReached::NotConnected)));
+        let attached = registry.attach(&agent.id, 1, channel).unwrap();
+        // A newer link ends the ways over the older one, which is told no lease any more.
+        let newer = registry.open(&agent);
+        assert_eq!(attached.next().await, None);
+        open.is_held(2, true);
+        assert_eq!(registry.epoch_of(&agent.id), None);
+        newer.is_held(2, true);
+        assert!(registry.close(&agent.id, 1).is_err());
+        assert_eq!(*newer.closing.borrow(), None);
+        registry.close(&agent.id, 2).unwrap();
+        assert_eq!(*newer.closing.borrow(), Some(LinkClosed::Replaced));
     }
 }

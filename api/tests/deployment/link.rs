@@ -20,7 +20,7 @@ use crate::running::{Answer, Running};
 const PATH: &str = "/agent/v1/link";
 
 pub(crate) struct DialledLink {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     pinned: Vec<ServerKey>,
 }
 
@@ -63,7 +63,7 @@ impl DialledLink {
         SignedConfiguration::verify(&configuration, &self.pinned).unwrap()
     }
 
-    async fn close_code(&mut self) -> Option<CloseCode> {
+    pub(crate) async fn close_code(&mut self) -> Option<CloseCode> {
         match self.next().await {
             Some(Message::Close(frame)) => frame.map(|frame| frame.code),
             other => panic!("{other:?}"),

@@ -7,10 +7,13 @@
 mod address_limit;
 mod audit;
 mod audit_refusals;
+mod bus;
+mod bus_agent;
 mod continuity;
 mod delivery;
 mod enrolment;
 mod hostile;
+mod internal;
 mod limits;
 mod link;
 #[path = "../../../persistence/tests/store/postgres.rs"]

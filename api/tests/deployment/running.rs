@@ -5,9 +5,10 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
-use api::{ApiSettings, HansardParts};
+use actix_web::web::Data;
+use api::{ApiSettings, Hansard, HansardParts, Listeners};
 use domain::access_key::{AccessKeySecret, AccessKeyStatus};
-use domain::actions::AdministerIdentity;
+use domain::actions::{AdministerIdentity, ReachAgents};
 use domain::audit::{AuditDecision, AuditEvent};
 use domain::clock::{Clock as _, ManualClock};
 use domain::gate::{self, Granted, PrincipalPolicies, RequestFacts, Resource};
@@ -72,6 +73,11 @@ impl Answer {
     }
 }
 
+/// A setting that makes the harness listen for other replicas; it puts the address of its listener there.
+pub(crate) fn listen_for_replicas(settings: &mut ApiSettings) {
+    settings.internal_address = Some("http://127.0.0.1:0".parse().unwrap());
+}
+
 /// A control plane that runs until it is dropped.
 pub(crate) struct Running {
     pub(crate) address: String,
@@ -80,7 +86,9 @@ pub(crate) struct Running {
     pub(crate) store: Store,
     pub(crate) root: Key,
     pub(crate) http: reqwest::Client,
-    keys: Arc<ServerKeys>,
+    /// What runs, for what has no door.
+    pub(crate) hansard: Data<Hansard>,
+    pub(crate) keys: Arc<ServerKeys>,
     folder: Arc<TempDir>,
     database: Option<String>,
     adjust: Adjust,
@@ -99,6 +107,11 @@ impl Running {
     /// On another database than SQLite in the folder.
     pub(crate) async fn start_with(database: Option<String>) -> Self {
         Self::set_up(database, |_| {}).await
+    }
+
+    /// One that other replicas reach.
+    pub(crate) async fn reachable(database: Option<String>) -> Self {
+        Self::set_up(database, listen_for_replicas).await
     }
 
     /// A control plane with other settings than the defaults.
@@ -152,6 +165,11 @@ impl Running {
         let mut settings = ApiSettings::new(address.parse().unwrap(), "cn-hangzhou".parse().unwrap());
         settings.workers = Some(1);
         adjust(&mut settings);
+        let internal = settings.internal_address.as_mut().map(|address| {
+            let internal = TcpListener::bind("127.0.0.1:0").unwrap();
+            *address = format!("http://{}", internal.local_addr().unwrap()).parse().unwrap();
+            internal
+        });
         let parts = HansardParts {
             store: store.clone(),
             stores: Arc::new(stores),
@@ -160,8 +178,10 @@ impl Running {
             settings,
         };
         let (stop, stopped) = oneshot::channel::<()>();
+        let hansard = Data::new(Hansard::new(parts));
+        let (shared, listeners) = (hansard.clone(), Listeners { public: listener, internal });
         let server = std::thread::spawn(move || {
-            let served = api::serve(parts, listener, async {
+            let served = api::serve_shared(shared, listeners, async {
                 let _ = stopped.await;
             });
             actix_web::rt::System::new().block_on(served).unwrap();
@@ -174,6 +194,7 @@ impl Running {
             store,
             root,
             http,
+            hansard,
             keys,
             folder,
             database,
@@ -323,6 +344,13 @@ impl Running {
         let mut rows = self.store.latest_audit_events(&self.administer(), 1_000).await.unwrap();
         rows.reverse();
         rows
+    }
+
+    /// What the control plane does of itself with agents.
+    pub(crate) fn reaching(&self) -> Granted<ReachAgents> {
+        let principal = Principal::System { account: self.account.clone() };
+        let facts = RequestFacts::at(self.clock.now());
+        gate::authorize(&principal, Resource::Everything, &PrincipalPolicies::none(), &facts).unwrap()
     }
 
     fn administer(&self) -> Granted<AdministerIdentity> {

@@ -1,4 +1,4 @@
-//! `GET /agent/v1/link`: the WebSocket over which the configuration is pushed.
+//! `GET /agent/v1/link`: the WebSocket over which the configuration is pushed, and on which channels to the agent are.
 
 mod end;
 
@@ -25,7 +25,8 @@ use super::waiting::WaitingNote;
 use crate::Hansard;
 use crate::errors::chain_of;
 use crate::limits::connections::Slot;
-use crate::links::{LinkClosed, OpenLink};
+use crate::links::relay::{Relay, Violation};
+use crate::links::{Held, Lease, LinkClosed, LinkEvent, OpenLink};
 use end::{End, Step, closing, taken, unreadable};
 
 /// The largest message that an agent may send.
@@ -69,7 +70,7 @@ pub(crate) async fn get(LinkCall(call): LinkCall, request: HttpRequest, payload:
     let hansard = call.hansard.clone();
     let agent = call.agent;
     actix_web::rt::spawn(async move {
-        let open = hansard.links.open(&agent);
+        let open = hansard.links.here.open(&agent);
         let link = Link {
             hansard: &hansard,
             granted: &granted,
@@ -77,6 +78,8 @@ pub(crate) async fn get(LinkCall(call): LinkCall, request: HttpRequest, payload:
             session,
             pushed: None,
             waiting: WaitingNote::default(),
+            lease: Lease::default(),
+            knows_channels: false,
         };
         link.run(open, messages).await;
         // Whoever takes nothing would keep the connection, which counts for no limit any more.
@@ -97,15 +100,26 @@ struct Link<'a> {
     pushed: Option<EffectiveConfiguration>,
     /// What the agent says of the recordings that wait in its spool.
     waiting: WaitingNote,
+    lease: Lease,
+    /// Whether the agent has said that it has services.
+    knows_channels: bool,
 }
 
 impl Link<'_> {
     async fn run(mut self, mut open: OpenLink<'_>, mut messages: actix_ws::AggregatedMessageStream) {
         tracing::info!(agent = %self.agent.id, instance = %self.agent.instance, "an agent's link is open");
-        let end = loop {
-            if let Err(end) = self.converse(&mut open, &mut messages).await {
-                break end;
+        let frames = write_frames(open.relay().clone(), self.session.clone(), self.patience());
+        let conversing = async {
+            loop {
+                if let Err(end) = self.converse(&mut open, &mut messages).await {
+                    break end;
+                }
             }
+        };
+        // What is read of a link waits for nobody who reads a channel, and neither does what else is written to it.
+        let end = tokio::select! {
+            end = conversing => end,
+            end = frames => end,
         };
         // Out of the registry before the agent can learn of the end and dial again.
         drop(open);
@@ -115,8 +129,12 @@ impl Link<'_> {
                 tracing::info!(agent = %self.agent.id, why, "an agent's link is closed");
                 let reason = CloseReason { code, description: Some(why.to_owned()) };
                 // The agent may be gone already.
-                let _ = taken(self.patience(), self.session.close(Some(reason))).await;
+                let _ = taken(self.hansard.settings.link_patience, self.session.close(Some(reason))).await;
             }
+        }
+        let (links, store) = (&self.hansard.links, &self.hansard.store);
+        if let Err(error) = self.lease.give_back(links, store, self.granted, &self.agent).await {
+            tracing::warn!(agent = %self.agent.id, chain = %chain_of(&error), "the lease on an agent's link could not be given back; it lapses");
         }
     }
 
@@ -138,7 +156,7 @@ impl Link<'_> {
             tokio::select! {
                 message = messages.next() => {
                     heard = Instant::now();
-                    if self.receive(message).await? {
+                    if self.receive(message, open).await? {
                         push_at = Some(heard);
                     }
                 }
@@ -158,11 +176,14 @@ impl Link<'_> {
                         }
                     };
                 }
-                _ = pings.tick() => self.ping(heard).await?,
+                _ = pings.tick() => self.ping(heard, open).await?,
                 () = sleep_until(self.waiting.due_at().unwrap_or(dead_at)), if self.waiting.due_at().is_some() => {
                     self.waiting.write(self.hansard, self.granted, &self.agent).await;
                 }
-                why = open.closed() => return Err(closing(why)),
+                event = open.event() => match event {
+                    LinkEvent::Say(message) => self.say(&message).await?,
+                    LinkEvent::Close(why) => return Err(closing(why)),
+                },
                 () = sleep_until(dead_at) => return Err(End::Close(CloseCode::Away, "nothing was heard for 45 s")),
                 () = sleep_until(opened + HELLO_WITHIN), if self.pushed.is_none() && push_at.is_none() => {
                     return Err(End::Close(CloseCode::Policy, "the first message must be hello, within 10 s"));
@@ -175,6 +196,7 @@ impl Link<'_> {
     async fn receive(
         &mut self,
         message: Option<Result<AggregatedMessage, actix_ws::ProtocolError>>,
+        open: &OpenLink<'_>,
     ) -> Result<bool, End> {
         match message {
             None | Some(Ok(AggregatedMessage::Close(_))) => Err(End::Gone),
@@ -187,16 +209,25 @@ impl Link<'_> {
                 Ok(false)
             }
             Some(Ok(AggregatedMessage::Pong(_))) => Ok(false),
-            Some(Ok(AggregatedMessage::Binary(_))) => {
-                Err(End::Close(CloseCode::Unsupported, "messages are JSON in text frames"))
+            Some(Ok(AggregatedMessage::Binary(frame))) if self.knows_channels => {
+                match open.relay().pass_on(&frame) {
+                    Ok(()) => Ok(false),
+                    Err(Violation) => {
+                        Err(End::Close(CloseCode::Policy, "a frame of a channel breaks the rules"))
+                    }
+                }
             }
-            Some(Ok(AggregatedMessage::Text(text))) => self.understand(&text).await,
+            Some(Ok(AggregatedMessage::Binary(_))) => Err(End::Close(
+                CloseCode::Unsupported,
+                "frames of channels come from agents that have said hello with Services",
+            )),
+            Some(Ok(AggregatedMessage::Text(text))) => self.understand(&text, open).await,
         }
     }
 
-    async fn understand(&mut self, text: &str) -> Result<bool, End> {
+    async fn understand(&mut self, text: &str, open: &OpenLink<'_>) -> Result<bool, End> {
         match serde_json::from_str::<AgentMessage>(text) {
-            Ok(AgentMessage::Hello { agent_version, capabilities, sessions, .. }) => {
+            Ok(AgentMessage::Hello { agent_version, capabilities, sessions, services }) => {
                 tracing::debug!(agent = %self.agent.id, sessions = sessions.len(), "an agent says hello");
                 self.agent.capabilities = configuration::announced(capabilities);
                 let (store, now) = (&self.hansard.store, self.hansard.now());
@@ -213,6 +244,7 @@ impl Link<'_> {
                     // The row only tells people; the link works without it.
                     tracing::warn!(agent = %self.agent.id, chain = %chain_of(&error), "what an agent says of itself could not be noted");
                 }
+                self.take_lease(open, services.is_some()).await;
                 Ok(true)
             }
             Ok(AgentMessage::ConfigurationApplied { revision }) => {
@@ -227,6 +259,28 @@ impl Link<'_> {
             // Type is no message at all.
             Err(_) if has_type(text) => Ok(false),
             Err(_) => Err(End::Close(CloseCode::Invalid, "a message must be a JSON object with a Type")),
+        }
+    }
+
+    /// From now on this replica holds the agent's link, and no other.
+    async fn take_lease(&mut self, open: &OpenLink<'_>, knows_channels: bool) {
+        self.knows_channels = knows_channels;
+        let (links, store) = (&self.hansard.links, &self.hansard.store);
+        let taken = self.lease.take(links, store, self.granted, &self.agent, open, knows_channels).await;
+        if let Err(error) = taken {
+            // The link works; only others do not reach the agent until the next ping tries again.
+            tracing::warn!(agent = %self.agent.id, chain = %chain_of(&error), "the lease on an agent's link could not be taken");
+        }
+    }
+
+    /// Says what somebody has for the agent.
+    async fn say(&mut self, message: &ServerMessage) -> Step {
+        match serde_json::to_string(message) {
+            Ok(text) => taken(self.patience(), self.session.text(text)).await,
+            Err(error) => {
+                tracing::error!(agent = %self.agent.id, %error, "a message to an agent cannot be written");
+                Ok(())
+            }
         }
     }
 
@@ -249,18 +303,27 @@ impl Link<'_> {
     }
 
     /// Pings, and notes that the agent was heard.
-    async fn ping(&mut self, heard: Instant) -> Step {
+    async fn ping(&mut self, heard: Instant, open: &OpenLink<'_>) -> Step {
         taken(self.patience(), self.session.ping(b"")).await?;
         if heard.elapsed() > Duration::from_secs(PING_EVERY_SECONDS) {
             return Ok(());
         }
         let noted = async {
             self.hansard.store.mark_agent_seen(self.granted, &self.agent.id, self.hansard.now()).await?;
-            self.was_replaced().await
+            if self.was_replaced().await? {
+                return Ok(Some(LinkClosed::Replaced));
+            }
+            let (links, store) = (&self.hansard.links, &self.hansard.store);
+            let held = match self.pushed {
+                Some(_) => self.lease.renew(links, store, self.granted, &self.agent, open).await?,
+                // It has not said hello.
+                None => Held::Yes,
+            };
+            Ok::<_, StoreError>((held == Held::No).then_some(LinkClosed::Superseded))
         };
         match noted.await {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(closing(LinkClosed::Replaced)),
+            Ok(None) => Ok(()),
+            Ok(Some(why)) => Err(closing(why)),
             Err(error) => {
                 tracing::warn!(agent = %self.agent.id, chain = %chain_of(&error), "that an agent was heard could not be noted");
                 Ok(())
@@ -276,6 +339,16 @@ impl Link<'_> {
     async fn was_replaced(&self) -> Result<bool, StoreError> {
         let agent = self.hansard.store.find_agent(&self.agent.id).await?;
         Ok(agent.is_none_or(|agent| agent.replaced_at.is_some()))
+    }
+}
+
+/// Writes the frames of channels, a frame of each in turn, until the agent takes them no more.
+async fn write_frames(relay: Arc<Relay>, mut session: Session, patience: Duration) -> End {
+    loop {
+        let frame = relay.next_for_agent().await;
+        if let Err(end) = taken(patience, session.binary(frame)).await {
+            return end;
+        }
     }
 }
 

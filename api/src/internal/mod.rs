@@ -1,0 +1,195 @@
+//! `/internal/v1`: what replicas say to each other, on a listener of its own. A replica that holds an agent's link passes on to it what
+//! another one has for it. Nothing here is for people or agents, and whoever does not prove to be a replica of this deployment learns
+//! nothing. The listener is off unless it is asked for; what passes over it is not encrypted, so that it belongs into a private network.
+
+mod channels;
+pub(crate) mod token;
+
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::web::{self, Bytes, BytesMut, Data, Payload};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use agent_protocol::bus::ChannelId;
+use agent_protocol::link::ServerMessage;
+use domain::AgentId;
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use crate::Hansard;
+use crate::http::request::RequestId;
+use crate::limits::tally::{Alike, Instance};
+use crate::links::NotReached;
+use token::{InternalToken, Proven};
+
+/// The path below which every call lies.
+pub(crate) const PREFIX: &str = "/internal/v1";
+/// How often whoever opened a channel pings the holder of the link.
+pub(crate) const PING_EVERY: Duration = Duration::from_secs(5);
+/// A channel's connection that was silent for so long is dead.
+pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(20);
+
+/// The longest body: a configuration, with room.
+const MOST_BODY_BYTES: usize = 256 * 1024;
+/// How long a head may take to arrive, and then a body.
+const WITHIN: Duration = Duration::from_secs(10);
+/// The most connections at once: channels that other replicas have on this one's links, and a few calls.
+const MOST_CONNECTIONS: usize = 4_096;
+
+/// Why a call that was proven came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "Code")]
+pub(crate) enum Refused {
+    /// This replica does not hold the agent's link.
+    NotConnected,
+    /// The agent knows no channels.
+    NoChannels,
+    /// Its link has as many channels as it may have.
+    TooManyChannels,
+    /// It is told more than it takes.
+    Busy,
+}
+
+/// A call for one agent's link.
+enum Call {
+    /// Say this to the agent.
+    Message(AgentId),
+    /// Another agent has taken its place.
+    Replaced(AgentId),
+    /// Attach this channel to the link.
+    Channel(AgentId, ChannelId),
+}
+
+impl Call {
+    fn of(method: &Method, path: &str) -> Option<Self> {
+        let (agent, what) = path.strip_prefix(PREFIX)?.strip_prefix("/agents/")?.split_once('/')?;
+        let agent = AgentId::parse(agent).ok()?;
+        match (method, what) {
+            (&Method::POST, "messages") => Some(Self::Message(agent)),
+            (&Method::POST, "replaced") => Some(Self::Replaced(agent)),
+            (&Method::GET, _) => {
+                let channel = ChannelId::parse(what.strip_prefix("channels/")?)?;
+                Some(Self::Channel(agent, channel))
+            }
+            _ => None,
+        }
+    }
+
+    fn agent(&self) -> &AgentId {
+        match self {
+            Self::Message(agent) | Self::Replaced(agent) | Self::Channel(agent, _) => agent,
+        }
+    }
+}
+
+/// A server of the internal calls on this listener.
+pub(crate) fn server(hansard: Data<Hansard>, listener: TcpListener) -> io::Result<Server> {
+    let app = move || App::new().app_data(hansard.clone()).default_service(web::to(handle));
+    let server = HttpServer::new(app)
+        .workers(1)
+        .max_connections(MOST_CONNECTIONS)
+        .client_request_timeout(WITHIN)
+        .disable_signals()
+        // Channels are found again elsewhere; nothing is waited for.
+        .shutdown_timeout(1)
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+/// Everything that comes: first it is asked who calls, whatever it asks for.
+async fn handle(hansard: Data<Hansard>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let Some(asked) = Asked::prove(&hansard, &request, payload).await else {
+        let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+        let request_id = RequestId::generate();
+        tracing::warn!(%request_id, ?peer, "a call of the internal listener was not authenticated");
+        let call = Instance {
+            request_id: &request_id,
+            source_address: peer,
+            at: hansard.now(),
+            code: "InternalUnauthorized",
+        };
+        hansard.tally.count(Alike::strangers(peer), &call);
+        return HttpResponse::Unauthorized().finish();
+    };
+    let Asked { proven, call, body, payload } = asked;
+    let Some(call) = call else { return HttpResponse::NotFound().finish() };
+    let here = &hansard.links.here;
+    let agent = call.agent();
+    // A link that is held again is held under another lease, for which this token is not.
+    let done = match here.epoch_of(agent) {
+        None => Err(NotReached::NotConnected),
+        Some(epoch) if epoch != proven.epoch => return HttpResponse::Unauthorized().finish(),
+        Some(epoch) => match &call {
+            Call::Message(_) => match serde_json::from_slice::<ServerMessage>(&body) {
+                Ok(message) => here.send(agent, epoch, message),
+                // Of a version that says more than this one; it is not this agent's business what.
+                Err(_) => return HttpResponse::BadRequest().finish(),
+            },
+            Call::Replaced(_) => here.close(agent, epoch),
+            Call::Channel(_, channel) => match here.attach(agent, epoch, *channel) {
+                Ok(attachment) => return channels::carry(&request, payload, attachment),
+                Err(refused) => Err(refused),
+            },
+        },
+    };
+    match done {
+        Ok(()) => HttpResponse::NoContent().finish(),
+        Err(refused) => refusal(&refused),
+    }
+}
+
+fn refusal(refused: &NotReached) -> HttpResponse {
+    let refused = match refused {
+        NotReached::NoChannels => Refused::NoChannels,
+        NotReached::TooManyChannels => Refused::TooManyChannels,
+        NotReached::Busy => Refused::Busy,
+        _ => Refused::NotConnected,
+    };
+    HttpResponse::build(StatusCode::CONFLICT).json(refused)
+}
+
+/// A call that a replica of this deployment makes.
+struct Asked {
+    proven: Proven,
+    call: Option<Call>,
+    body: Bytes,
+    payload: Payload,
+}
+
+impl Asked {
+    async fn prove(hansard: &Hansard, request: &HttpRequest, mut payload: Payload) -> Option<Self> {
+        let header = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+        let token = header.strip_prefix("Bearer ")?;
+        let target = request.uri().path_and_query()?.as_str();
+        let (keys, replica, now) = (&hansard.keys, &hansard.links.replica, hansard.now());
+        let token = InternalToken::read(keys, token, replica, request.method().as_str(), target, now).ok()?;
+        let call = Call::of(request.method(), target);
+        // A body is read for those alone who know the key; that of a channel never ends.
+        let body = match &call {
+            Some(Call::Channel(..)) => Bytes::new(),
+            _ => read(&mut payload).await?,
+        };
+        let proven = hansard.internal_tokens.claim(token, &body, now).ok()?;
+        Some(Self { proven, call, body, payload })
+    }
+}
+
+/// The whole of a body, if it is short enough and comes in time.
+async fn read(payload: &mut Payload) -> Option<Bytes> {
+    let reading = async {
+        let mut body = BytesMut::new();
+        while let Some(piece) = payload.next().await {
+            let piece = piece.ok()?;
+            if body.len() + piece.len() > MOST_BODY_BYTES {
+                return None;
+            }
+            body.extend_from_slice(&piece);
+        }
+        Some(body.freeze())
+    };
+    timeout(WITHIN, reading).await.ok().flatten()
+}
