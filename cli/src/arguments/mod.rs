@@ -103,6 +103,8 @@ mod tests {
             "--listen=l",
             "--database-url=u",
             "--public-url=p",
+            "--internal-listen=i",
+            "--internal-address=i",
             "--audit-log-dir=a",
             "--audit-anchors-file=f",
             "--connections=1",

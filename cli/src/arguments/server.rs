@@ -71,6 +71,13 @@ pub(crate) struct ServeArguments {
     /// The address by which others reach the server [default: http:// and the listening address].
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// Address and port to listen on for other replicas, so that each reaches the agents that are connected to another; in a private
+    /// network, for it is not encrypted [default: not at all].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    internal_listen: Option<String>,
+    /// The address by which other replicas reach --internal-listen [default: http:// and that address].
+    #[arg(long, value_name = "URL")]
+    internal_address: Option<String>,
     /// Folder that the audit trail is exported to as JSON lines, or off [default: audit in the data directory].
     #[arg(long, value_name = "DIR")]
     audit_log_dir: Option<String>,
@@ -128,6 +135,8 @@ impl ServeArguments {
         flags.extend(given([
             (&settings::keys::LISTEN, &self.listen),
             (&settings::keys::PUBLIC_URL, &self.public_url),
+            (&settings::keys::INTERNAL_LISTEN, &self.internal_listen),
+            (&settings::keys::INTERNAL_ADDRESS, &self.internal_address),
             (&settings::keys::AUDIT_LOG_DIR, &self.audit_log_dir),
             (&settings::keys::AUDIT_ANCHORS_FILE, &self.audit_anchors_file),
             (&settings::keys::WITH_LOCAL_AGENT, &with_local_agent),

@@ -9,7 +9,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use api::{ApiSettings, HansardParts};
+use api::{ApiSettings, HansardParts, Listeners};
 use domain::clock::{Clock as _, SystemClock};
 use persistence::objects::FolderStores;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -23,7 +23,7 @@ use crate::deployment::{DataDirectory, connect, server_keys};
 use crate::environment::Environment;
 use crate::failure::{Failure, chain};
 use crate::root_key;
-use crate::settings::Settings;
+use crate::settings::{InternalListener, Settings};
 use local_agent::LocalAgent;
 use stopping::Signals;
 use welcome::Welcome;
@@ -44,14 +44,21 @@ pub(crate) fn run(
     logging::start(&settings)?;
     let open_files = raise_file_limit();
     // An address that is taken leaves nothing behind.
-    let listener = listen(settings.listen)?;
+    let listeners = Listeners {
+        public: listen(settings.listen, "--listen")?,
+        internal: settings
+            .internal
+            .as_ref()
+            .map(|internal| listen(internal.listen, "--internal-listen"))
+            .transpose()?,
+    };
     let new = !settings.data_dir.exists();
     let data = DataDirectory::create(&settings)?;
     let _lock = data.lock()?;
     // What answers calls runs on threads of its own. Here is where the jobs and the agent are looked after, on the
     // main thread, which lives as long as the process.
     let served =
-        LocalSet::new().block_on(runtime, serve(arguments, settings, program, &data, listener, open_files));
+        LocalSet::new().block_on(runtime, serve(arguments, settings, program, &data, listeners, open_files));
     if served.is_err() && new {
         data.remove_if_unused();
     }
@@ -63,7 +70,7 @@ async fn serve(
     settings: Settings,
     program: Option<std::path::PathBuf>,
     data: &DataDirectory,
-    listener: TcpListener,
+    listeners: Listeners,
     open_files: Option<u64>,
 ) -> Result<(), Failure> {
     let signals = Signals::handle()?;
@@ -89,7 +96,12 @@ async fn serve(
     }
     let stores = FolderStores::open(&data.objects())
         .map_err(|error| Failure::failed(format!("the folder store: {}", chain(&error))))?;
-    let local = local_url(listener.local_addr().map_err(|error| cannot_listen(settings.listen, &error))?)?;
+    let local = address_of(&listeners.public, settings.listen, "--listen")?;
+    let internal_address = match (&settings.internal, &listeners.internal) {
+        (Some(InternalListener { address: Some(address), .. }), _) => Some(address.clone()),
+        (Some(internal), Some(listener)) => Some(address_of(listener, internal.listen, "--internal-listen")?),
+        _ => None,
+    };
     let public = settings.public_url.clone().unwrap_or_else(|| local.clone());
     if settings.public_url.is_none() && settings.listen.ip().is_unspecified() {
         tracing::warn!(
@@ -106,12 +118,14 @@ async fn serve(
             trusted_proxies: settings.trusted_proxies.clone(),
             throttle: settings.throttle,
             connections: settings.connection_limits(open_files),
+            internal_address,
             ..ApiSettings::new(public, settings.region.clone())
         },
     };
     tracing::info!(
         listen = %local,
         public_url = %parts.settings.public_url,
+        internal = parts.settings.internal_address.as_ref().map(tracing::field::display),
         data = %data.path().display(),
         account = %root.account(),
         "serving"
@@ -143,7 +157,7 @@ async fn serve(
         // The agent ends first, while the server still takes what it delivers.
         let _ = beside.await;
     };
-    let served = api::serve(parts, listener, shutdown).await;
+    let served = api::serve(parts, listeners, shutdown).await;
     stop.send_replace(true);
     served.map_err(|error| Failure::failed(format!("the server ended: {error}")))?;
     tracing::info!("stopped");
@@ -161,21 +175,26 @@ fn raise_file_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .map_err(|error| cannot_listen(address, &error))
+        .map_err(|error| cannot_listen(address, flag, &error))
 }
 
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
+/// How this machine itself reaches a listener.
+fn address_of(listener: &TcpListener, asked: SocketAddr, flag: &str) -> Result<Url, Failure> {
+    local_url(listener.local_addr().map_err(|error| cannot_listen(asked, flag, &error))?)
+}
+
+fn cannot_listen(address: SocketAddr, flag: &str, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::AddrInUse => Failure::failed(format!(
-            "the address {address} is in use by another program; choose another with --listen, such as --listen \
+            "the address {address} is in use by another program; choose another with {flag}, such as {flag} \
              127.0.0.1:{}",
             address.port().checked_add(1).unwrap_or(8080)
         )),
         io::ErrorKind::PermissionDenied => Failure::failed(format!(
-            "the address {address} may not be used: ports below 1024 need privileges; choose another with --listen"
+            "the address {address} may not be used: ports below 1024 need privileges; choose another with {flag}"
         )),
         _ => Failure::failed(format!("the address {address} cannot be listened on: {error}")),
     }
@@ -198,9 +217,9 @@ mod tests {
 
     #[test]
     fn an_address_in_use_is_one_clear_line() {
-        let taken = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let taken = listen(SocketAddr::from(([127, 0, 0, 1], 0)), "--listen").unwrap();
         let address = taken.local_addr().unwrap();
-        let failure = listen(address).unwrap_err();
+        let failure = listen(address, "--listen").unwrap_err();
         let expected =
             format!("the address {address} is in use by another program; choose another with --listen");
         assert!(failure.message().starts_with(&expected), "{failure}");

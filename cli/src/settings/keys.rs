@@ -32,6 +32,8 @@ pub(crate) const DATA_DIR: Key = Key::plain("data-dir");
 pub(crate) const LISTEN: Key = Key::plain("listen");
 pub(crate) const DATABASE_URL: Key = Key { secret: true, ..Key::plain("database-url") };
 pub(crate) const PUBLIC_URL: Key = Key::plain("public-url");
+pub(crate) const INTERNAL_LISTEN: Key = Key::plain("internal-listen");
+pub(crate) const INTERNAL_ADDRESS: Key = Key::plain("internal-address");
 pub(crate) const AUDIT_LOG_DIR: Key = Key::plain("audit-log-dir");
 pub(crate) const AUDIT_ANCHORS_FILE: Key = Key::plain("audit-anchors-file");
 pub(crate) const REGION: Key = Key::plain("region");
@@ -59,6 +61,8 @@ pub(crate) const SETTING_KEYS: &[&Key] = &[
     &LISTEN,
     &DATABASE_URL,
     &PUBLIC_URL,
+    &INTERNAL_LISTEN,
+    &INTERNAL_ADDRESS,
     &AUDIT_LOG_DIR,
     &AUDIT_ANCHORS_FILE,
     &REGION,

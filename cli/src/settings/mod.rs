@@ -54,6 +54,15 @@ pub(crate) enum AuditLogSetting {
     Folder(PathBuf),
 }
 
+/// Where other replicas reach this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InternalListener {
+    /// Where the server listens for them.
+    pub(crate) listen: SocketAddr,
+    /// The address that they reach it by, when it is not that of `listen`.
+    pub(crate) address: Option<Url>,
+}
+
 /// How many connections may be open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectionsSetting {
@@ -86,6 +95,8 @@ pub(crate) struct Settings {
     pub(crate) database_url: Option<DatabaseUrl>,
     /// The address that others reach the server by, when it is not that of `listen`.
     pub(crate) public_url: Option<Url>,
+    /// Where the server listens for other replicas, if it does.
+    pub(crate) internal: Option<InternalListener>,
     /// Where the audit trail is exported to.
     pub(crate) audit_log: AuditLogSetting,
     /// The file that anchors are appended to, too.
@@ -139,6 +150,7 @@ impl Settings {
                 .unwrap_or(AuditLogSetting::Default),
             audit_anchors: sources.get(&keys::AUDIT_ANCHORS_FILE, values::path)?,
             public_url: sources.get(&keys::PUBLIC_URL, values::public_url)?,
+            internal: internal(&sources)?,
             region: match sources.get(&keys::REGION, values::region)? {
                 Some(region) => region,
                 None => Region::parse(DEFAULT_REGION).expect("the default is a region"),
@@ -234,6 +246,23 @@ fn limit(
     let rate = sources.get(rate, values::rate)?.unwrap_or(NonZeroU32::new(default_rate));
     let burst = sources.get(burst, values::burst)?.or(NonZeroU32::new(default_burst));
     Ok(rate.zip(burst).map(|(per_second, burst)| RateLimit { per_second, burst }))
+}
+
+/// The internal listener. Where it listens on every address, none of them is the one that others reach it by.
+fn internal(sources: &Sources) -> Result<Option<InternalListener>, Failure> {
+    let listen = sources.get(&keys::INTERNAL_LISTEN, values::listen)?;
+    let address = sources.get(&keys::INTERNAL_ADDRESS, values::internal_address)?;
+    match (listen, address) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(Failure::usage(
+            "internal-address is set and internal-listen is not: --internal-listen says where to listen for other replicas",
+        )),
+        (Some(listen), None) if listen.ip().is_unspecified() => Err(Failure::usage(
+            "internal-listen is every address of this machine: --internal-address (or HANSARD_INTERNAL_ADDRESS) must say by \
+             which of them other replicas reach it",
+        )),
+        (Some(listen), address) => Ok(Some(InternalListener { listen, address })),
+    }
 }
 
 /// All three of the root's settings, or none.

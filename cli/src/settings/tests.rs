@@ -1,8 +1,8 @@
 use std::io::Write as _;
 
 use super::keys::{
-    AUDIT_LOG_DIR, CONNECTIONS, CONNECTIONS_PER_ADDRESS, DATA_DIR, DATABASE_URL, LISTEN, PUBLIC_URL, REGION,
-    SERVER_KEYS,
+    AUDIT_LOG_DIR, CONNECTIONS, CONNECTIONS_PER_ADDRESS, DATA_DIR, DATABASE_URL, INTERNAL_LISTEN, LISTEN,
+    PUBLIC_URL, REGION, SERVER_KEYS,
 };
 use super::*;
 
@@ -73,6 +73,23 @@ fn the_audit_trail_goes_to_the_data_directory_or_elsewhere_or_nowhere() {
     let elsewhere = folder(&[(&AUDIT_LOG_DIR, "/var/log/hansard")], &[("HANSARD_AUDIT_LOG_DIR", "off")]);
     assert_eq!(elsewhere, AuditLogSetting::Folder("/var/log/hansard".into()));
     assert!(refusal(&[(&AUDIT_LOG_DIR, "")], &[], None).contains("it is the path of a folder, or off"));
+}
+
+#[test]
+fn the_internal_listener_is_off_or_can_be_reached() {
+    assert_eq!(resolve(&[], &[], None).unwrap().internal, None);
+    let listen = |address: &'static str| [(&INTERNAL_LISTEN, address)];
+    let internal = resolve(&listen("10.0.0.7:8081"), &[], None).unwrap().internal.unwrap();
+    assert_eq!((internal.listen.to_string().as_str(), internal.address), ("10.0.0.7:8081", None));
+    let variables = [("HANSARD_INTERNAL_ADDRESS", "http://hansard-0.internal:8081")];
+    let internal = resolve(&listen("0.0.0.0:8081"), &variables, None).unwrap().internal.unwrap();
+    assert_eq!(internal.address.unwrap().as_str(), "http://hansard-0.internal:8081/");
+    let message = refusal(&listen("[::]:8081"), &[], None);
+    assert!(message.contains("--internal-address"), "{message}");
+    let message = refusal(&[], &variables, None);
+    assert!(message.contains("--internal-listen"), "{message}");
+    let message = refusal(&listen("10.0.0.7:1"), &[("HANSARD_INTERNAL_ADDRESS", "https://x")], None);
+    assert!(message.contains("http:// with a host"), "{message}");
 }
 
 #[test]

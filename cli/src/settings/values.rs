@@ -55,6 +55,15 @@ pub(super) fn public_url(text: &str) -> Result<Url, String> {
     if plain { Ok(url) } else { Err(ALLOWED.into()) }
 }
 
+/// Where other replicas reach this one. What passes there is not encrypted.
+pub(super) fn internal_address(text: &str) -> Result<Url, String> {
+    match public_url(text) {
+        Ok(url) if url.scheme() == "http" => Ok(url),
+        _ => Err("it is http:// with a host and perhaps a port, such as http://10.0.0.7:8081, without a path, a query or a \
+                  user".into()),
+    }
+}
+
 pub(super) fn region(text: &str) -> Result<Region, String> {
     Region::parse(text).map_err(allowed)
 }
