@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use crate::actions::Product;
 use crate::principal::Principal;
+use crate::role::RoleArn;
 use crate::{AccountId, InstanceId, Timestamp};
 
 /// The account of the deployment itself. Nobody can have it: to it belong the events about callers whose account
@@ -146,6 +147,33 @@ impl AuditEvent {
     }
 }
 
+/// The event of a session's start in the trail of the role's account, where that is another than the caller's. It is
+/// the one event that is written beside a change of another account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignRoleAssumed(AuditEvent);
+
+impl ForeignRoleAssumed {
+    /// What the caller's own event says, as the role's account may read it. `None` when the role is of the caller's
+    /// account, whose trail has that event already.
+    #[must_use]
+    pub fn of(event: &AuditEvent, role: &RoleArn) -> Option<Self> {
+        (role.account != event.account).then(|| {
+            Self(AuditEvent {
+                account: role.account.clone(),
+                // The names of the caller's own policies are not for the other account to read.
+                decision: AuditDecision::Allowed { by: "rule:trust-policy".to_owned() },
+                ..event.clone()
+            })
+        })
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn into_event(self) -> AuditEvent {
+        self.0
+    }
+}
+
 /// As [`AuditEvent::instance`], of a row's texts.
 #[must_use]
 pub fn instance_of(resource: &str, account: &str) -> Option<InstanceId> {
@@ -158,6 +186,20 @@ pub fn instance_of(resource: &str, account: &str) -> Option<InstanceId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_account_of_a_foreign_role_is_told_and_not_by_whose_policy() {
+        let caller = Principal::Account { account: "1609982529000000".parse().unwrap() };
+        let origin = AuditOrigin::new("request".to_owned(), Timestamp::from_millis(1), &caller);
+        let decision = AuditDecision::Allowed { by: "policy/secret-plan".to_owned() };
+        let event = AuditEvent::new(origin, "AssumeRole", "*".to_owned(), decision, "OK");
+        let role = |account: &str| RoleArn::parse(&format!("acs:ram::{account}:role/auditor")).unwrap();
+        assert_eq!(ForeignRoleAssumed::of(&event, &role("1609982529000000")), None);
+        let told = ForeignRoleAssumed::of(&event, &role("1609982529000001")).unwrap().into_event();
+        assert_eq!(told.account.as_str(), "1609982529000001");
+        assert_eq!(told.decision, AuditDecision::Allowed { by: "rule:trust-policy".to_owned() });
+        assert_eq!((told.principal, told.at), (event.principal, event.at));
+    }
 
     #[test]
     fn the_instance_is_the_one_that_the_resource_names() {

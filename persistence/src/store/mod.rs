@@ -15,6 +15,7 @@ mod audit_verify;
 mod audit_vouched;
 mod before_principal;
 mod blocking;
+mod change_audit;
 mod configuration;
 mod control_policies;
 mod facts;
@@ -54,6 +55,7 @@ pub use audit_files::{AuditExports, PutAway};
 pub use audit_kept::KeepAnchorsError;
 pub use audit_verify::HeldAgainst;
 pub use before_principal::NonceClaim;
+use change_audit::AuditRows;
 pub use policy_versions::NewPolicyVersion;
 pub use waiting::ListsWaiting;
 
@@ -198,19 +200,21 @@ impl Store {
 
     /// Runs `work` in one transaction with what must go with it. It goes on to its end though the caller gives up
     /// waiting, as a server does whose client hangs up: half a commit is no state to be left in.
+    ///
+    /// An audit row of another account than the one that is changed refuses the whole.
     async fn transact<T, W>(
         &self,
         account: AccountId,
         revision: Revision,
-        audit: impl IntoIterator<Item = AuditEvent>,
+        audit: impl Into<AuditRows>,
         work: W,
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Send + 'static,
     {
-        let audit: Vec<_> = audit.into_iter().collect();
-        self.transact_telling(account, revision, move |_| audit, work).await
+        let events = audit.into().within(&account)?;
+        self.run(account, revision, move |_, _| Ok(events), work).await
     }
 
     /// As [`Store::transact`], where what is written down about the change is known when `work` has made it.
@@ -225,6 +229,21 @@ impl Store {
         T: Send + 'static,
         W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Send + 'static,
     {
+        let events = move |made: &T, account: &AccountId| AuditRows::from(audit(made)).within(account);
+        self.run(account, revision, events, work).await
+    }
+
+    async fn run<T, W>(
+        &self,
+        account: AccountId,
+        revision: Revision,
+        audit: impl FnOnce(&T, &AccountId) -> Result<Vec<AuditEvent>, StoreError> + Send + 'static,
+        work: W,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Send + 'static,
+    {
         let inner = Arc::clone(&self.inner);
         let running = tokio::spawn(async move {
             let transaction = inner.connections.begin_write().await?;
@@ -232,7 +251,7 @@ impl Store {
             if revision == Revision::Bumped {
                 revision_rows::bump(&transaction, &account).await?;
             }
-            let events = audit(&made);
+            let events = audit(&made, &account)?;
             if events.is_empty() {
                 transaction.commit().await.map_err(StoreError::at("commit"))?;
             } else {

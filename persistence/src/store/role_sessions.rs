@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::access_key::{AccessKey, AccessKeySecret, AccessKeyStatus};
 use domain::actions::StartsRoleSession;
-use domain::audit::{AuditDecision, AuditEvent};
+use domain::audit::{AuditEvent, ForeignRoleAssumed};
 use domain::gate::Granted;
 use domain::identity::{AccessKeyId, AttachmentTarget, RoleSessionName, SourceIdentity};
 use domain::principal::Principal;
@@ -13,7 +13,7 @@ use domain::{AccountId, Timestamp};
 use policies::{DocumentKind, Layers, PolicySet};
 use sea_orm::ConnectionTrait;
 
-use super::{Revision, Store};
+use super::{AuditRows, Revision, Store};
 use crate::compiled_policies::CompiledPolicies;
 use crate::rows::role_session_rows::{self, StoredSession};
 use crate::rows::{attachment_rows, role_rows};
@@ -90,15 +90,10 @@ impl Store {
             expires_at: new.expires_at,
         };
         let audit = audit.with_more(&told(&session));
-        let foreign = assumable.arn.account != *granted.account();
-        let at_the_role = foreign.then(|| AuditEvent {
-            account: assumable.arn.account.clone(),
-            // The names of the caller's own policies are not for the other account to read.
-            decision: AuditDecision::Allowed { by: "rule:trust-policy".to_owned() },
-            ..audit.clone()
-        });
+        let told_at_the_role = ForeignRoleAssumed::of(&audit, &assumable.arn);
+        let audit = AuditRows::from(Some(audit)).with_foreign_role(told_at_the_role);
         let (account, judged_at) = (granted.account().clone(), assumable.changed_at);
-        self.transact(account, Revision::Kept, [audit].into_iter().chain(at_the_role), move |transaction| {
+        self.transact(account, Revision::Kept, audit, move |transaction| {
             Box::pin(async move {
                 let found = role_rows::find_kept(transaction, &session.account, &session.role).await?;
                 let role = found.ok_or_else(|| role_rows::absent(&name))?;

@@ -7,6 +7,7 @@ mod access_keys;
 mod agent_links;
 mod agents;
 mod audit;
+mod audit_account;
 mod audit_export;
 mod audit_files;
 mod audit_list;
