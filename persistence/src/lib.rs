@@ -66,14 +66,12 @@ mod compiled_policies;
 mod continuity;
 mod database;
 mod error;
-mod identity;
 mod instances;
 mod lists;
 mod markers;
 mod migrations;
 pub mod objects;
 mod pages;
-mod policy_entries;
 mod rows;
 mod store;
 
@@ -91,23 +89,23 @@ pub use continuity::{
     AgentRows, ContinuityChange, ContinuityRows, MissingCounts, MissingOfAgent, RecordingLink, RecordingRow,
 };
 pub use database::{DatabaseUrl, InvalidDatabaseUrl};
-pub use error::{CorruptRow, StoreError};
-pub use identity::{
+pub use domain::identity::{
     AccessKeyEntry, AccessKeyUse, Group, GroupChange, Joined, KeyOwner, LoginProfile, LoginProfileChange,
     NewRole, NewRoleSession, NewUser, PolicyEntry, Role, RoleChange, SessionCredentials, User, UserChange,
     UserProfile,
 };
+pub use domain::identity::{
+    AttachedPolicy, BearingGroup, BearingRole, BearingUser, ControlPolicy, NewPolicyVersion, PolicyBearers,
+    PolicySummary, PolicyVersion,
+};
+pub use error::{CorruptRow, StoreError};
 pub use instances::InstanceEntry;
 pub use lists::{
     AgentPage, AuditFilter, AuditPage, AuditQuery, DecisionKind, PageRequest, RecordingPage, RecordingQuery,
     SegmentRow, Swept,
 };
 pub use markers::{MarkerPage, MarkerRequest};
-pub use policy_entries::{
-    AttachedPolicy, BearingGroup, BearingRole, BearingUser, ControlPolicy, PolicyBearers, PolicySummary,
-    PolicyVersion,
-};
 pub use store::{
     AuditExport, AuditExportError, AuditExports, Change, HeldAgainst, KeepAnchorsError, LinkTaken,
-    ListsWaiting, NewPolicyVersion, NonceClaim, PutAway, Store,
+    ListsWaiting, NonceClaim, PutAway, Store,
 };

@@ -44,10 +44,10 @@ impl Store {
                     }
                 };
                 let has = access_key_rows::count_of_owner(transaction, &account, user.as_ref()).await?;
-                if has >= limits::ACCESS_KEYS_OF_USER {
+                if has >= limits::ACCESS_KEYS_OF_USER.most() {
                     let (code, what) =
                         ("User.AccessKey", "access keys of one user or of the account's owner");
-                    let limit = limits::ACCESS_KEYS_OF_USER;
+                    let limit = limits::ACCESS_KEYS_OF_USER.most();
                     return Err(IdentityRefused::LimitExceeded { code, what, limit }.into());
                 }
                 let status = AccessKeyStatus::Active;

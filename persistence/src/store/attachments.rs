@@ -140,10 +140,10 @@ fn room_for_one_more(
 ) -> Result<(), IdentityRefused> {
     let (what, limit) = match kind {
         PolicyKind::System => {
-            ("system policies attached to one user, group or role", limits::ATTACHED_SYSTEM_POLICIES)
+            ("system policies attached to one user, group or role", limits::attached(target, kind).most())
         }
         PolicyKind::Custom => {
-            ("custom policies attached to one user, group or role", limits::ATTACHED_CUSTOM_POLICIES)
+            ("custom policies attached to one user, group or role", limits::attached(target, kind).most())
         }
     };
     if attached < limit {

@@ -33,9 +33,11 @@ impl Store {
             Box::pin(async move {
                 // Counted under a lock, so that two creators do not both take the last place.
                 account_rows::lock(transaction, &account).await?;
-                if group_rows::count(transaction, &account).await? >= limits::GROUPS {
+                if group_rows::count(transaction, &account).await? >= limits::GROUPS.most() {
                     let (code, what) = ("Group", "groups of one account");
-                    return Err(IdentityRefused::LimitExceeded { code, what, limit: limits::GROUPS }.into());
+                    return Err(
+                        IdentityRefused::LimitExceeded { code, what, limit: limits::GROUPS.most() }.into()
+                    );
                 }
                 group_rows::insert(transaction, &account, &group).await?;
                 Ok(group)
@@ -165,8 +167,9 @@ impl Store {
                     let entity = Entity::Membership;
                     return Err(IdentityRefused::AlreadyExists { entity, name: what }.into());
                 }
-                if joined.len() as u64 >= limits::GROUPS_OF_USER {
-                    let (code, what, limit) = ("User.Group", "groups of one user", limits::GROUPS_OF_USER);
+                if joined.len() as u64 >= limits::GROUPS_OF_USER.most() {
+                    let (code, what, limit) =
+                        ("User.Group", "groups of one user", limits::GROUPS_OF_USER.most());
                     return Err(IdentityRefused::LimitExceeded { code, what, limit }.into());
                 }
                 group_member_rows::insert(transaction, &account, (&group.id, &user.id), what, now).await

@@ -56,7 +56,6 @@ pub use audit_kept::KeepAnchorsError;
 pub use audit_verify::HeldAgainst;
 pub use before_principal::NonceClaim;
 use change_audit::AuditRows;
-pub use policy_versions::NewPolicyVersion;
 pub use waiting::ListsWaiting;
 
 use crate::compiled_policies::CompiledPolicies;

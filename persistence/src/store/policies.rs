@@ -260,11 +260,14 @@ pub(super) async fn insert(
         let entity = Thing::Policy;
         return Err(IdentityRefused::AlreadyExists { entity, name: name.to_string() }.into());
     }
-    if policy_rows::count(transaction, account).await? >= limits::CUSTOM_POLICIES {
+    if policy_rows::count(transaction, account).await? >= limits::CUSTOM_POLICIES.most() {
         let what = "custom policies of one account";
-        return Err(
-            IdentityRefused::LimitExceeded { code: "Policy", what, limit: limits::CUSTOM_POLICIES }.into()
-        );
+        return Err(IdentityRefused::LimitExceeded {
+            code: "Policy",
+            what,
+            limit: limits::CUSTOM_POLICIES.most(),
+        }
+        .into());
     }
     policy_rows::insert(transaction, account, name, description, document, now).await
 }

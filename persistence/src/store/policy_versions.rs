@@ -16,16 +16,7 @@ use super::policies::{admits, checked, get, insert, system_policy};
 use super::{Revision, Store};
 use crate::rows::account_rows;
 use crate::rows::policy_rows::{self, StoredPolicy, StoredVersion};
-use crate::{CorruptRow, PolicyVersion, StoreError};
-
-/// How a policy is given another version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct NewPolicyVersion {
-    /// Whether it decides from now on.
-    pub as_default: bool,
-    /// Whether the oldest version that does not decide makes room, where there are as many as there may be.
-    pub rotate: bool,
-}
+use crate::{CorruptRow, NewPolicyVersion, PolicyVersion, StoreError};
 
 impl Store {
     /// The version that decides by now: what a change of it is based on. `None`: there is no such policy.
@@ -245,11 +236,13 @@ async fn add_version(
     now: Timestamp,
 ) -> Result<PolicyVersion, StoreError> {
     let standing = policy_rows::versions(transaction, account, &policy.name).await?;
-    if standing.len() as u64 >= limits::POLICY_VERSIONS {
+    if standing.len() as u64 >= limits::POLICY_VERSIONS.most() {
         let oldest = standing.iter().find(|version| version.version != policy.default_version);
         let Some(oldest) = oldest.filter(|_| how.rotate) else {
             let (code, what) = ("Policy.Version", "versions of one custom policy");
-            return Err(IdentityRefused::LimitExceeded { code, what, limit: limits::POLICY_VERSIONS }.into());
+            return Err(
+                IdentityRefused::LimitExceeded { code, what, limit: limits::POLICY_VERSIONS.most() }.into()
+            );
         };
         policy_rows::delete_version(transaction, account, &policy.name, oldest.version).await?;
     }

@@ -41,11 +41,14 @@ impl Store {
             Box::pin(async move {
                 // Those who make roles take turns, so that no two of them find room for the last one.
                 account_rows::lock(transaction, &account).await?;
-                if role_rows::count(transaction, &account).await? >= limits::ROLES {
+                if role_rows::count(transaction, &account).await? >= limits::ROLES.most() {
                     let what = "roles of one account";
-                    return Err(
-                        IdentityRefused::LimitExceeded { code: "Role", what, limit: limits::ROLES }.into()
-                    );
+                    return Err(IdentityRefused::LimitExceeded {
+                        code: "Role",
+                        what,
+                        limit: limits::ROLES.most(),
+                    }
+                    .into());
                 }
                 role_rows::insert(transaction, &account, &role).await?;
                 Ok(role)

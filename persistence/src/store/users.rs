@@ -44,9 +44,11 @@ impl Store {
             Box::pin(async move {
                 // Counted under a lock, so that two creators do not both take the last place.
                 account_rows::lock(transaction, &account).await?;
-                if user_rows::count(transaction, &account).await? >= limits::USERS {
+                if user_rows::count(transaction, &account).await? >= limits::USERS.most() {
                     let (code, what) = ("User", "users of one account");
-                    return Err(IdentityRefused::LimitExceeded { code, what, limit: limits::USERS }.into());
+                    return Err(
+                        IdentityRefused::LimitExceeded { code, what, limit: limits::USERS.most() }.into()
+                    );
                 }
                 user_rows::insert(transaction, &account, &user).await?;
                 Ok(user)

@@ -168,7 +168,7 @@ async fn names_limits_and_documents_are_kept_to(world: World) {
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) \
          INSERT INTO roles SELECT CAST(300000000000000000 + i AS TEXT), '{}', 'filler' || CAST(i AS TEXT), '', '{{}}', \
          3600, 1, 1 FROM n",
-        limits::ROLES - 1,
+        limits::ROLES.most() - 1,
         account()
     );
     world.database.execute(&fill).await;

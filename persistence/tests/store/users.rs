@@ -162,7 +162,7 @@ async fn a_user_that_has_something_is_not_deleted_by_the_way(world: World) {
 }
 
 async fn the_last_place_for_a_user_is_taken_once(world: World) {
-    let standing = limits::USERS - 1;
+    let standing = limits::USERS.most() - 1;
     world
         .database
         .execute(&format!(

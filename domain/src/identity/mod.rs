@@ -1,0 +1,44 @@
+//! Who may sign calls, and what they have: users, groups, roles, policies, access keys. For each thing there is a
+//! file with its types and with the decisions about it.
+//!
+//! A decision is a pure function of what stands, which the store reads under lock, and of what is asked. It answers
+//! with what is to be written, or with a refusal ([`IdentityRefused`]), and the store writes it in the same
+//! transaction with its audit row. That a name is taken the database sees by itself.
+
+pub mod access_keys;
+mod attachments;
+mod control_policies;
+mod groups;
+pub mod limits;
+mod login_profiles;
+mod names;
+mod policies;
+mod policy_versions;
+mod refusals;
+mod roles;
+mod users;
+
+pub use access_keys::{AccessKeyCreated, AccessKeyEntry, AccessKeyUse, KeyOwner};
+pub use attachments::{
+    AttachedPolicy, Attachment, AttachmentTarget, BearingGroup, BearingRole, BearingUser, PolicyBearers,
+    PolicyDetached,
+};
+pub use control_policies::{ControlPolicy, check_control_document};
+pub use groups::{
+    Group, GroupBelongings, GroupChange, GroupDeleted, Joined, NewGroup, UserJoinedGroup, UserLeftGroup,
+};
+pub use login_profiles::{LoginProfile, LoginProfileChange, StoredLoginProfile};
+pub use names::{
+    AccessKeyId, ExternalId, GroupId, GroupName, InvalidName, PolicyName, RoleId, RoleName, RoleSessionName,
+    SourceIdentity, UserId, UserName, generate_account_id, random_alphanumeric,
+};
+pub use policies::{
+    NewPolicy, OtherVersions, Policy, PolicyCreated, PolicyDeleted, PolicyEntry, PolicyKind, PolicyRef,
+    PolicySummary, check_policy_document,
+};
+pub use policy_versions::{NewPolicyVersion, PolicyVersion, PolicyVersionAdded, PolicyVersionDeleted};
+pub use refusals::{ChangeRefused, Entity, IdentityRefused};
+pub use roles::{
+    NewRole, NewRoleSession, Role, RoleChange, RoleDeleted, SessionCredentials, check_trust_policy,
+};
+pub use users::{NewUser, User, UserBelongings, UserChange, UserDeleted, UserProfile};
