@@ -24,6 +24,7 @@ pub(crate) mod instance_tag_rows;
 pub(crate) mod join_token_rows;
 pub(crate) mod login_profile_rows;
 pub(crate) mod missing_recording_rows;
+pub(crate) mod named;
 pub(crate) mod nonce_rows;
 pub(crate) mod policy_bearer_rows;
 pub(crate) mod policy_rows;

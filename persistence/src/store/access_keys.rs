@@ -10,7 +10,8 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::{Revision, Scope, Store};
 use crate::rows::access_key_rows::{self, StoredKey};
-use crate::rows::{account_rows, user_rows};
+use crate::rows::account_rows;
+use crate::rows::user_rows::Users;
 use crate::{AccessKeyEntry, KeyOwner, StoreError};
 
 impl Store {
@@ -39,9 +40,7 @@ impl Store {
                         account_rows::lock(transaction, &account).await?;
                         None
                     }
-                    KeyOwner::User(name) => {
-                        Some(user_rows::get_locked(transaction, &account, name).await?.id)
-                    }
+                    KeyOwner::User(name) => Some(Users::get_locked(transaction, &account, name).await?.id),
                 };
                 let has = access_key_rows::count_of_owner(transaction, &account, user.as_ref()).await?;
                 if has >= limits::ACCESS_KEYS_OF_USER.most() {
@@ -102,7 +101,7 @@ impl Store {
         Scope::of(granted).admits_identity(&owner.resource())?;
         let user = match owner {
             KeyOwner::Root => None,
-            KeyOwner::User(name) => Some(user_rows::get_by_name(reader, account, name).await?.id),
+            KeyOwner::User(name) => Some(Users::get(reader, account, name).await?.id),
         };
         let keys = access_key_rows::of_owner(reader, account, user.as_ref()).await?;
         Ok(keys.into_iter().map(|key| entry(key, owner.clone())).collect())
@@ -187,7 +186,7 @@ async fn within(
     let owner = match &key.user {
         None => KeyOwner::Root,
         Some(user) => {
-            let user = user_rows::find_by_id(connection, &key.account, user.as_str()).await?;
+            let user = Users::find_by_id(connection, &key.account, user).await?;
             KeyOwner::User(user.ok_or_else(absent)?.name)
         }
     };

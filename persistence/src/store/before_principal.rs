@@ -11,8 +11,9 @@ use policies::Layers;
 
 use super::{Revision, Store, role_sessions};
 use crate::rows::access_key_rows::{self, StoredKey};
+use crate::rows::user_rows::Users;
 use crate::rows::{
-    account_rows, agent_rows, attachment_rows, control_policy_rows, join_token_rows, nonce_rows, user_rows,
+    account_rows, agent_rows, attachment_rows, control_policy_rows, join_token_rows, nonce_rows,
 };
 use crate::{CorruptRow, StoreError};
 
@@ -117,7 +118,7 @@ impl Store {
         let principal = match &stored.user {
             None => Principal::Account { account },
             Some(user_id) => {
-                let user = user_rows::find_by_id(reader, &account, user_id.as_str()).await?;
+                let user = Users::find_by_id(reader, &account, user_id).await?;
                 // Its user was deleted between the two reads, and the key with it.
                 let Some(user) = user else { return Ok(None) };
                 Principal::User { account, user_id: user.id, user_name: user.name }

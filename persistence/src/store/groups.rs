@@ -8,7 +8,9 @@ use domain::identity::{AttachmentTarget, Entity, GroupId, GroupName, IdentityRef
 
 use super::{Revision, Scope, Store};
 use crate::markers::NameSlice;
-use crate::rows::{account_rows, attachment_rows, group_member_rows, group_rows, user_rows};
+use crate::rows::group_rows::Groups;
+use crate::rows::user_rows::Users;
+use crate::rows::{account_rows, attachment_rows, group_member_rows};
 use crate::{Group, GroupChange, Joined, MarkerPage, MarkerRequest, StoreError, User};
 
 impl Store {
@@ -33,13 +35,13 @@ impl Store {
             Box::pin(async move {
                 // Counted under a lock, so that two creators do not both take the last place.
                 account_rows::lock(transaction, &account).await?;
-                if group_rows::count(transaction, &account).await? >= limits::GROUPS.most() {
+                if Groups::count(transaction, &account).await? >= limits::GROUPS.most() {
                     let (code, what) = ("Group", "groups of one account");
                     return Err(
                         IdentityRefused::LimitExceeded { code, what, limit: limits::GROUPS.most() }.into()
                     );
                 }
-                group_rows::insert(transaction, &account, &group).await?;
+                Groups::insert(transaction, &account, &group).await?;
                 Ok(group)
             })
         })
@@ -56,7 +58,7 @@ impl Store {
         name: &GroupName,
     ) -> Result<Group, StoreError> {
         Scope::of(granted).admits_identity(&IdentityResource::Group(name.clone()))?;
-        group_rows::get_by_name(self.inner.connections.reader(), granted.account(), name).await
+        Groups::get(self.inner.connections.reader(), granted.account(), name).await
     }
 
     /// A part of the list of groups, by name.
@@ -70,7 +72,7 @@ impl Store {
     ) -> Result<MarkerPage<Group>, StoreError> {
         Scope::of(granted).admits_identity(&IdentityResource::Groups)?;
         let slice = NameSlice::of(page, "groups")?;
-        let groups = group_rows::slice(self.inner.connections.reader(), granted.account(), &slice).await?;
+        let groups = Groups::list(self.inner.connections.reader(), granted.account(), &slice).await?;
         Ok(slice.page(groups, |group| group.name.to_string()))
     }
 
@@ -93,14 +95,14 @@ impl Store {
         }
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                let was = group_rows::get_locked(transaction, &account, &name).await?;
+                let was = Groups::get_locked(transaction, &account, &name).await?;
                 let group = Group {
                     name: change.name.unwrap_or(was.name),
                     comments: change.comments.unwrap_or(was.comments),
                     changed_at: now,
                     ..was
                 };
-                group_rows::save(transaction, &account, &group).await?;
+                Groups::save(transaction, &account, &group).await?;
                 Ok(group)
             })
         })
@@ -122,7 +124,7 @@ impl Store {
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 // Whoever would come in or attach something refers to its row, and waits.
-                let group = group_rows::get_locked(transaction, &account, &name).await?;
+                let group = Groups::get_locked(transaction, &account, &name).await?;
                 let target = AttachmentTarget::Group(group.id.clone());
                 let has = if group_member_rows::count_of_group(transaction, &account, &group.id).await? > 0 {
                     Some(("Group.User", "users are in it; take them out first"))
@@ -135,7 +137,7 @@ impl Store {
                     let (entity, why) = (Entity::Group, why.to_owned());
                     return Err(IdentityRefused::DeleteConflict { entity, code, why }.into());
                 }
-                group_rows::delete(transaction, &account, &group.id).await
+                Groups::delete(transaction, &account, &group.id).await
             })
         })
         .await
@@ -159,8 +161,8 @@ impl Store {
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 // The user first, here and wherever both are locked. Its groups are counted under its lock.
-                let user = user_rows::get_locked(transaction, &account, &user).await?;
-                let group = group_rows::get_locked(transaction, &account, &group).await?;
+                let user = Users::get_locked(transaction, &account, &user).await?;
+                let group = Groups::get_locked(transaction, &account, &group).await?;
                 let joined = group_member_rows::joined_by_group(transaction, &account, &user.id).await?;
                 let what = format!("{} in {}", user.name, group.name);
                 if joined.contains_key(group.id.as_str()) {
@@ -194,8 +196,8 @@ impl Store {
         let (user, group) = both(granted, user, group)?;
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                let user = user_rows::get_by_name(transaction, &account, &user).await?;
-                let group = group_rows::get_by_name(transaction, &account, &group).await?;
+                let user = Users::get(transaction, &account, &user).await?;
+                let group = Groups::get(transaction, &account, &group).await?;
                 if group_member_rows::delete(transaction, &account, (&group.id, &user.id)).await? {
                     return Ok(());
                 }
@@ -219,9 +221,9 @@ impl Store {
     ) -> Result<MarkerPage<Joined<User>>, StoreError> {
         let (account, reader) = (granted.account(), self.inner.connections.reader());
         Scope::of(granted).admits_identity(&IdentityResource::Group(group.clone()))?;
-        let group = group_rows::get_by_name(reader, account, group).await?;
+        let group = Groups::get(reader, account, group).await?;
         let slice = NameSlice::of(page, format!("users of {}", group.id))?;
-        let users = user_rows::slice_of_group(reader, account, &group.id, &slice).await?;
+        let users = Users::list_of_group(reader, account, &group.id, &slice).await?;
         let MarkerPage { items, marker } = slice.page(users, |user| user.name.to_string());
         let ids = items.iter().map(|user| user.id.as_str());
         let joined = group_member_rows::joined_by_user(reader, account, &group.id, ids).await?;
@@ -244,8 +246,8 @@ impl Store {
     ) -> Result<Vec<Joined<Group>>, StoreError> {
         let (account, reader) = (granted.account(), self.inner.connections.reader());
         Scope::of(granted).admits_identity(&IdentityResource::User(user.clone()))?;
-        let user = user_rows::get_by_name(reader, account, user).await?;
-        let groups = group_rows::of_user(reader, account, &user.id).await?;
+        let user = Users::get(reader, account, user).await?;
+        let groups = Groups::of_user(reader, account, &user.id).await?;
         let joined = group_member_rows::joined_by_group(reader, account, &user.id).await?;
         // What the user left between the reads is not listed.
         let membership = |group: Group| {

@@ -9,7 +9,7 @@ use domain::password::PasswordHash;
 
 use super::{Revision, Scope, Store};
 use crate::rows::login_profile_rows::{self, StoredLoginProfile};
-use crate::rows::user_rows;
+use crate::rows::user_rows::Users;
 use crate::{LoginProfile, LoginProfileChange, StoreError};
 
 impl Store {
@@ -38,7 +38,7 @@ impl Store {
         };
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                let user = user_rows::get_locked(transaction, &account, &name).await?;
+                let user = Users::get_locked(transaction, &account, &name).await?;
                 login_profile_rows::insert(transaction, &account, &user.id, &name, &stored).await
             })
         })
@@ -56,7 +56,7 @@ impl Store {
     ) -> Result<LoginProfile, StoreError> {
         Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
         let reader = self.inner.connections.reader();
-        let user = user_rows::get_by_name(reader, granted.account(), name).await?;
+        let user = Users::get(reader, granted.account(), name).await?;
         let found = login_profile_rows::find(reader, granted.account(), &user.id).await?;
         let StoredLoginProfile { password_reset_required, mfa_bind_required, created_at, .. } =
             found.ok_or_else(|| absent(name))?;
@@ -79,7 +79,7 @@ impl Store {
         Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                let user = user_rows::get_locked(transaction, &account, &name).await?;
+                let user = Users::get_locked(transaction, &account, &name).await?;
                 let found = login_profile_rows::find(transaction, &account, &user.id).await?;
                 let stored = found.ok_or_else(|| absent(&name))?;
                 let changed = StoredLoginProfile {
@@ -111,7 +111,7 @@ impl Store {
         Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                let user = user_rows::get_locked(transaction, &account, &name).await?;
+                let user = Users::get_locked(transaction, &account, &name).await?;
                 let was_there = login_profile_rows::delete(transaction, &account, &user.id).await?;
                 if was_there { Ok(()) } else { Err(absent(&name)) }
             })

@@ -6,7 +6,9 @@ use domain::access_key::{AccessKey, AccessKeySecret, AccessKeyStatus};
 use domain::actions::StartsRoleSession;
 use domain::audit::{AuditEvent, ForeignRoleAssumed};
 use domain::gate::Granted;
-use domain::identity::{AccessKeyId, AttachmentTarget, RoleSessionName, SourceIdentity};
+use domain::identity::{
+    AccessKeyId, AttachmentTarget, Entity, IdentityRefused, RoleName, RoleSessionName, SourceIdentity,
+};
 use domain::principal::Principal;
 use domain::role::{RoleArn, SecurityToken, SessionValidity};
 use domain::{AccountId, Timestamp};
@@ -15,8 +17,9 @@ use sea_orm::ConnectionTrait;
 
 use super::{AuditRows, Revision, Store};
 use crate::compiled_policies::CompiledPolicies;
+use crate::rows::attachment_rows;
+use crate::rows::role_rows::Roles;
 use crate::rows::role_session_rows::{self, StoredSession};
-use crate::rows::{attachment_rows, role_rows};
 use crate::{CorruptRow, NewRoleSession, Role, SessionCredentials, StoreError};
 
 impl Store {
@@ -26,7 +29,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::CorruptRow`] when its trust policy cannot be read: it might deny, so that nothing can be decided.
     pub async fn find_assumable_role(&self, arn: &RoleArn) -> Result<Option<(Role, PolicySet)>, StoreError> {
-        let found = role_rows::find(self.inner.connections.reader(), &arn.account, &arn.name).await?;
+        let found = Roles::find(self.inner.connections.reader(), &arn.account, &arn.name).await?;
         let Some(role) = found else { return Ok(None) };
         let compiled = &self.inner.compiled;
         let trust =
@@ -71,7 +74,7 @@ impl Store {
             return Err(StoreError::OutsideGrant { what: "role" });
         };
         let name = assumable.arn.name.clone();
-        let Some(role) = assumable.id.clone() else { return Err(role_rows::absent(&name)) };
+        let Some(role) = assumable.id.clone() else { return Err(no_role(&name)) };
         let (key, secret) = (AccessKeyId::generate_for_session(), AccessKeySecret::generate());
         let token = SecurityToken::generate();
         let sealed_secret = self.inner.keys.seal(&sealing_context(&key), secret.reveal().as_bytes());
@@ -95,8 +98,8 @@ impl Store {
         let (account, judged_at) = (granted.account().clone(), assumable.changed_at);
         self.transact(account, Revision::Kept, audit, move |transaction| {
             Box::pin(async move {
-                let found = role_rows::find_kept(transaction, &session.account, &session.role).await?;
-                let role = found.ok_or_else(|| role_rows::absent(&name))?;
+                let found = Roles::find_by_id_kept(transaction, &session.account, &session.role).await?;
+                let role = found.ok_or_else(|| no_role(&name))?;
                 // Whoever was told that the trust policy is another by now must not see a session that it refuses.
                 if Some(role.changed_at) != judged_at {
                     let why = "it was changed meanwhile; try again";
@@ -113,7 +116,7 @@ impl Store {
     pub(super) async fn find_session_key(&self, id: &AccessKeyId) -> Result<Option<AccessKey>, StoreError> {
         let reader = self.inner.connections.reader();
         let Some(session) = role_session_rows::find(reader, id).await? else { return Ok(None) };
-        let role = role_rows::find_by_id(reader, &session.account, &session.role).await?;
+        let role = Roles::find_by_id(reader, &session.account, &session.role).await?;
         // It was deleted between the two reads, and the session with it.
         let Some(role) = role else { return Ok(None) };
         let secret = self.inner.keys.open(&sealing_context(id), &session.sealed_secret);
@@ -169,6 +172,10 @@ fn session_policy(
         .document(text, DocumentKind::Session)
         .map_err(|why| corrupt(key, "session_policy", &why.to_string()))?;
     Ok(compiled.set(vec![(Arc::from(name.as_str()), document)]))
+}
+
+fn no_role(name: &RoleName) -> StoreError {
+    IdentityRefused::not_exist(Entity::Role, name).into()
 }
 
 /// Whose a session is, for those who look for what its key did.

@@ -9,7 +9,8 @@ use policies::{DocumentKind, PolicyDocument};
 
 use super::{Revision, Scope, Store};
 use crate::markers::NameSlice;
-use crate::rows::{account_rows, attachment_rows, role_rows, role_session_rows};
+use crate::rows::role_rows::Roles;
+use crate::rows::{account_rows, attachment_rows, role_session_rows};
 use crate::{MarkerPage, MarkerRequest, NewRole, Role, RoleChange, StoreError};
 
 impl Store {
@@ -41,7 +42,7 @@ impl Store {
             Box::pin(async move {
                 // Those who make roles take turns, so that no two of them find room for the last one.
                 account_rows::lock(transaction, &account).await?;
-                if role_rows::count(transaction, &account).await? >= limits::ROLES.most() {
+                if Roles::count(transaction, &account).await? >= limits::ROLES.most() {
                     let what = "roles of one account";
                     return Err(IdentityRefused::LimitExceeded {
                         code: "Role",
@@ -50,7 +51,7 @@ impl Store {
                     }
                     .into());
                 }
-                role_rows::insert(transaction, &account, &role).await?;
+                Roles::insert(transaction, &account, &role).await?;
                 Ok(role)
             })
         })
@@ -67,8 +68,7 @@ impl Store {
         name: &RoleName,
     ) -> Result<Role, StoreError> {
         Scope::of(granted).admits_identity(&IdentityResource::Role(name.clone()))?;
-        let found = role_rows::find(self.inner.connections.reader(), granted.account(), name).await?;
-        found.ok_or_else(|| role_rows::absent(name))
+        Roles::get(self.inner.connections.reader(), granted.account(), name).await
     }
 
     /// A part of the roles, by name.
@@ -82,7 +82,7 @@ impl Store {
     ) -> Result<MarkerPage<Role>, StoreError> {
         Scope::of(granted).admits_identity(&IdentityResource::Roles)?;
         let slice = NameSlice::of(page, "roles")?;
-        let roles = role_rows::list(self.inner.connections.reader(), granted.account(), &slice).await?;
+        let roles = Roles::list(self.inner.connections.reader(), granted.account(), &slice).await?;
         Ok(slice.page(roles, |role| role.name.to_string()))
     }
 
@@ -106,7 +106,7 @@ impl Store {
         let (account, name) = (granted.account().clone(), name.clone());
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                let role = role_rows::get_locked(transaction, &account, &name).await?;
+                let role = Roles::get_locked(transaction, &account, &name).await?;
                 let role = Role {
                     trust_policy: change.trust_policy.unwrap_or(role.trust_policy),
                     description: change.description.unwrap_or(role.description),
@@ -115,7 +115,7 @@ impl Store {
                     changed_at: now.max(Timestamp::from_millis(role.changed_at.as_millis() + 1)),
                     ..role
                 };
-                role_rows::save(transaction, &account, &role).await?;
+                Roles::save(transaction, &account, &role).await?;
                 Ok(role)
             })
         })
@@ -136,7 +136,7 @@ impl Store {
         let (account, name) = (granted.account().clone(), name.clone());
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                let role = role_rows::get_locked(transaction, &account, &name).await?;
+                let role = Roles::get_locked(transaction, &account, &name).await?;
                 let target = AttachmentTarget::Role(role.id.clone());
                 let attached = attachment_rows::of_target(transaction, &account, &target).await?;
                 if !attached.is_empty() {
@@ -149,7 +149,7 @@ impl Store {
                     .into());
                 }
                 role_session_rows::delete_of_role(transaction, &account, &role.id).await?;
-                role_rows::delete(transaction, &account, &role).await
+                Roles::delete(transaction, &account, &role.id).await
             })
         })
         .await

@@ -11,9 +11,8 @@ use sea_orm::DatabaseTransaction;
 
 use super::{Revision, Scope, Store};
 use crate::markers::NameSlice;
-use crate::rows::{
-    access_key_rows, account_rows, attachment_rows, group_member_rows, login_profile_rows, user_rows,
-};
+use crate::rows::user_rows::Users;
+use crate::rows::{access_key_rows, account_rows, attachment_rows, group_member_rows, login_profile_rows};
 use crate::{MarkerPage, MarkerRequest, NewUser, StoreError, User, UserChange};
 
 impl Store {
@@ -44,13 +43,13 @@ impl Store {
             Box::pin(async move {
                 // Counted under a lock, so that two creators do not both take the last place.
                 account_rows::lock(transaction, &account).await?;
-                if user_rows::count(transaction, &account).await? >= limits::USERS.most() {
+                if Users::count(transaction, &account).await? >= limits::USERS.most() {
                     let (code, what) = ("User", "users of one account");
                     return Err(
                         IdentityRefused::LimitExceeded { code, what, limit: limits::USERS.most() }.into()
                     );
                 }
-                user_rows::insert(transaction, &account, &user).await?;
+                Users::insert(transaction, &account, &user).await?;
                 Ok(user)
             })
         })
@@ -67,7 +66,7 @@ impl Store {
         name: &UserName,
     ) -> Result<User, StoreError> {
         Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
-        user_rows::get_by_name(self.inner.connections.reader(), granted.account(), name).await
+        Users::get(self.inner.connections.reader(), granted.account(), name).await
     }
 
     /// A part of the list of users, by name.
@@ -81,7 +80,7 @@ impl Store {
     ) -> Result<MarkerPage<User>, StoreError> {
         Scope::of(granted).admits_identity(&IdentityResource::Users)?;
         let slice = NameSlice::of(page, "users")?;
-        let users = user_rows::slice(self.inner.connections.reader(), granted.account(), &slice).await?;
+        let users = Users::list(self.inner.connections.reader(), granted.account(), &slice).await?;
         Ok(slice.page(users, |user| user.name.to_string()))
     }
 
@@ -91,7 +90,7 @@ impl Store {
     /// [`StoreError::OutsideGrant`] when the grant is not for everything.
     pub async fn list_users<A: ReadsIdentity>(&self, granted: &Granted<A>) -> Result<Vec<User>, StoreError> {
         Scope::of(granted).admits_everything("users")?;
-        user_rows::list(self.inner.connections.reader(), granted.account()).await
+        Users::all(self.inner.connections.reader(), granted.account()).await
     }
 
     /// Changes a user. With another name it keeps its id and all that it has; the grant must be for both names.
@@ -113,7 +112,7 @@ impl Store {
         }
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                let mut user = user_rows::get_locked(transaction, &account, &name).await?;
+                let mut user = Users::get_locked(transaction, &account, &name).await?;
                 let UserChange { name, display_name, mobile_phone, email, comments } = change;
                 user.name = name.unwrap_or(user.name);
                 let profile = &mut user.profile;
@@ -128,7 +127,7 @@ impl Store {
                     }
                 }
                 user.changed_at = now;
-                user_rows::save(transaction, &account, &user).await?;
+                Users::save(transaction, &account, &user).await?;
                 Ok(user)
             })
         })
@@ -149,7 +148,7 @@ impl Store {
         Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                let user = user_rows::get_locked(transaction, &account, &name).await?;
+                let user = Users::get_locked(transaction, &account, &name).await?;
                 access_key_rows::delete_of_user(transaction, &account, &user.id).await?;
                 group_member_rows::delete_of_user(transaction, &account, &user.id).await?;
                 let target = AttachmentTarget::User(user.id.clone());
@@ -175,7 +174,7 @@ impl Store {
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 // Whoever would give it something refers to its row, and waits.
-                let user = user_rows::get_locked(transaction, &account, &name).await?;
+                let user = Users::get_locked(transaction, &account, &name).await?;
                 let target = AttachmentTarget::User(user.id.clone());
                 let has = if access_key_rows::count_of_owner(transaction, &account, Some(&user.id)).await? > 0
                 {
@@ -213,5 +212,5 @@ async fn delete_with_login_profile(
     user: &UserId,
 ) -> Result<(), StoreError> {
     login_profile_rows::delete(transaction, account, user).await?;
-    user_rows::delete(transaction, account, user).await
+    Users::delete(transaction, account, user).await
 }
