@@ -11,6 +11,7 @@ pub mod agent_link;
 pub mod audit;
 pub mod clock;
 pub mod condition_keys;
+pub mod enrolment;
 pub mod expiration;
 pub mod gate;
 pub mod identity;

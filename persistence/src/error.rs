@@ -3,7 +3,7 @@
 use std::fmt;
 
 use domain::agent::JoinTokenRefused;
-use domain::identity::IdentityRefused;
+use domain::identity::{ChangeRefused, IdentityRefused};
 use domain::unclaimed::AgentLimitReached;
 use sea_orm::{DbErr, SqlErr};
 
@@ -105,6 +105,15 @@ impl fmt::Display for CorruptRow {
 }
 
 impl std::error::Error for CorruptRow {}
+
+impl From<ChangeRefused> for StoreError {
+    fn from(refused: ChangeRefused) -> Self {
+        match refused {
+            ChangeRefused::Identity(refused) => refused.into(),
+            ChangeRefused::ChangedMeanwhile { what, why } => Self::Conflict { what, why },
+        }
+    }
+}
 
 impl StoreError {
     /// Wraps the driver's error, with the step that failed.

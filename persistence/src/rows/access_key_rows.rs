@@ -1,7 +1,7 @@
 //! Table `access_keys`. Secrets are sealed before they come here.
 
 use domain::access_key::AccessKeyStatus;
-use domain::identity::{AccessKeyId, UserId};
+use domain::identity::{AccessKeyId, AccessKeyUse, UserId};
 use domain::{AccountId, Timestamp};
 use sea_orm::sea_query::{Expr, LockType};
 use sea_orm::{
@@ -10,7 +10,7 @@ use sea_orm::{
 };
 
 use super::Reading;
-use crate::{AccessKeyUse, CorruptRow, StoreError};
+use crate::{CorruptRow, StoreError};
 
 mod row {
     use sea_orm::entity::prelude::*;

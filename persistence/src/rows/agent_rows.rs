@@ -179,22 +179,37 @@ pub(crate) async fn insert(transaction: &DatabaseTransaction, agent: &Agent) -> 
     put_capabilities(transaction, &agent.id, &agent.capabilities).await
 }
 
-/// Takes the instance from the agent that has it; says whether one had.
+/// Whether the instance has an agent.
+pub(crate) async fn has_present(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    instance: &InstanceId,
+) -> Result<bool, StoreError> {
+    let found = row::Entity::find()
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .filter(row::Column::AgentOf.eq(instance.as_str()))
+        .one(transaction)
+        .await
+        .map_err(StoreError::at("look for an agent"))?;
+    Ok(found.is_some())
+}
+
+/// Makes room for another agent on the instance.
 pub(crate) async fn retire(
     transaction: &DatabaseTransaction,
     account: &AccountId,
     instance: &InstanceId,
     now: Timestamp,
-) -> Result<bool, StoreError> {
-    let retired = row::Entity::update_many()
+) -> Result<(), StoreError> {
+    row::Entity::update_many()
         .col_expr(row::Column::ReplacedAt, Expr::value(now.as_millis()))
         .col_expr(row::Column::AgentOf, Expr::value(None::<String>))
         .filter(row::Column::AccountId.eq(account.as_str()))
         .filter(row::Column::AgentOf.eq(instance.as_str()))
         .exec(transaction)
         .await
-        .map_err(StoreError::at("retire an agent"))?;
-    Ok(retired.rows_affected > 0)
+        .map(drop)
+        .map_err(StoreError::at("retire an agent"))
 }
 
 /// Notes that it was heard, unless it was noted within the last `at_most_every` milliseconds.

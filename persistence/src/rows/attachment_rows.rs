@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::identity::{AttachmentTarget, IdentityRefused, PolicyKind, PolicyName, PolicyRef};
+use domain::identity::{
+    Attachment, AttachmentTarget, IdentityRefused, PolicyDetached, PolicyKind, PolicyName, PolicyRef,
+};
 use domain::{AccountId, Timestamp, system_policies};
 use policies::DocumentKind;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
@@ -47,14 +49,6 @@ mod row {
 /// The table's name, for those who join with it.
 pub(super) const TABLE: &str = "attachments";
 
-/// One policy of one target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Attachment {
-    pub(crate) target: AttachmentTarget,
-    pub(crate) policy: PolicyRef,
-    pub(crate) attached_at: Timestamp,
-}
-
 /// Attaches; the caller has seen that policy and target are there. Attached already: refused.
 pub(crate) async fn insert(
     connection: &impl ConnectionTrait,
@@ -88,28 +82,23 @@ pub(crate) async fn insert(
     if inserted > 0 {
         return Ok(());
     }
-    Err(IdentityRefused::AlreadyExists { entity: target.attachment(), name: policy.name.to_string() }.into())
+    Err(IdentityRefused::already_exists(target.attachment(), &policy.name).into())
 }
 
 /// Detaches.
 pub(crate) async fn delete(
     connection: &impl ConnectionTrait,
     account: &AccountId,
-    target: &AttachmentTarget,
-    policy: &PolicyRef,
+    detached: &PolicyDetached,
 ) -> Result<(), StoreError> {
+    let PolicyDetached { target, policy } = detached;
     let key = (
         account.as_str().to_owned(),
         target.id().to_owned(),
         policy.kind.as_str().to_owned(),
         policy.name.as_str().to_owned(),
     );
-    let deleted =
-        row::Entity::delete_by_id(key).exec(connection).await.map_err(StoreError::at("detach a policy"))?;
-    if deleted.rows_affected > 0 {
-        return Ok(());
-    }
-    Err(IdentityRefused::NotExist { entity: target.attachment(), name: policy.name.to_string() }.into())
+    row::Entity::delete_by_id(key).exec(connection).await.map(drop).map_err(StoreError::at("detach a policy"))
 }
 
 /// Detaches everything of one target.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::identity::{Entity as Thing, IdentityRefused, PolicyName};
+use domain::identity::{ControlPolicy, PolicyName};
 use domain::{AccountId, Timestamp};
 use policies::{DocumentKind, PolicySet};
 use sea_orm::sea_query::OnConflict;
@@ -11,7 +11,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, Query
 
 use super::Reading;
 use crate::compiled_policies::{CompiledPolicies, NamedDocuments};
-use crate::{ControlPolicy, CorruptRow, StoreError};
+use crate::{CorruptRow, StoreError};
 
 mod row {
     use sea_orm::entity::prelude::*;
@@ -60,6 +60,19 @@ pub(crate) async fn put(
         .map_err(StoreError::at("write a control policy"))
 }
 
+/// The one of this name, if there is one.
+pub(crate) async fn find(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    name: &PolicyName,
+) -> Result<Option<ControlPolicy>, StoreError> {
+    let found = row::Entity::find_by_id((account.as_str().to_owned(), name.as_str().to_owned()))
+        .one(connection)
+        .await
+        .map_err(StoreError::at("read a control policy"))?;
+    Ok(found.map(from_row).transpose()?)
+}
+
 /// All of the account, by level and name.
 pub(crate) async fn list(
     connection: &impl ConnectionTrait,
@@ -102,14 +115,11 @@ pub(crate) async fn delete(
     account: &AccountId,
     name: &PolicyName,
 ) -> Result<(), StoreError> {
-    let deleted = row::Entity::delete_by_id((account.as_str().to_owned(), name.as_str().to_owned()))
+    row::Entity::delete_by_id((account.as_str().to_owned(), name.as_str().to_owned()))
         .exec(connection)
         .await
-        .map_err(StoreError::at("delete a control policy"))?;
-    if deleted.rows_affected > 0 {
-        return Ok(());
-    }
-    Err(IdentityRefused::NotExist { entity: Thing::ControlPolicy, name: name.to_string() }.into())
+        .map(drop)
+        .map_err(StoreError::at("delete a control policy"))
 }
 
 fn from_row(model: row::Model) -> Result<ControlPolicy, CorruptRow> {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use domain::identity::{Entity as Thing, GroupId, IdentityRefused, UserId};
+use domain::identity::{GroupId, UserId, UserJoinedGroup, UserLeftGroup};
 use domain::{AccountId, Timestamp};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
     Select,
 };
 
+use super::Reading;
 use crate::StoreError;
 
 mod row {
@@ -41,42 +42,54 @@ pub(crate) fn users_of(account: &AccountId, group: &GroupId) -> Select<row::Enti
     of_group(account, group).select_only().column(row::Column::UserId)
 }
 
-/// Puts a user into a group; `what` is for the refusal when it is in there.
+/// Puts a user into a group, which the decision found it outside of.
 pub(crate) async fn insert(
     connection: &impl ConnectionTrait,
     account: &AccountId,
-    (group, user): (&GroupId, &UserId),
-    what: String,
-    now: Timestamp,
+    joined: &UserJoinedGroup,
 ) -> Result<(), StoreError> {
     let model = row::ActiveModel {
         account_id: Set(account.as_str().to_owned()),
-        group_id: Set(group.as_str().to_owned()),
-        user_id: Set(user.as_str().to_owned()),
-        joined_at: Set(now.as_millis()),
+        group_id: Set(joined.group.as_str().to_owned()),
+        user_id: Set(joined.user.as_str().to_owned()),
+        joined_at: Set(joined.at.as_millis()),
     };
-    let taken = || IdentityRefused::AlreadyExists { entity: Thing::Membership, name: what };
     row::Entity::insert(model)
         .exec_without_returning(connection)
         .await
         .map(drop)
-        .map_err(StoreError::taken(taken, "put a user into a group"))
+        .map_err(StoreError::at("put a user into a group"))
 }
 
-/// Takes a user out of a group; says whether it was in there.
+/// Takes a user out of a group.
 pub(crate) async fn delete(
     connection: &impl ConnectionTrait,
     account: &AccountId,
-    (group, user): (&GroupId, &UserId),
-) -> Result<bool, StoreError> {
-    let deleted = row::Entity::delete_many()
+    left: &UserLeftGroup,
+) -> Result<(), StoreError> {
+    row::Entity::delete_many()
         .filter(row::Column::AccountId.eq(account.as_str()))
-        .filter(row::Column::GroupId.eq(group.as_str()))
-        .filter(row::Column::UserId.eq(user.as_str()))
+        .filter(row::Column::GroupId.eq(left.group.as_str()))
+        .filter(row::Column::UserId.eq(left.user.as_str()))
         .exec(connection)
         .await
-        .map_err(StoreError::at("take a user out of a group"))?;
-    Ok(deleted.rows_affected > 0)
+        .map(drop)
+        .map_err(StoreError::at("take a user out of a group"))
+}
+
+/// The ids of the groups that a user is in.
+pub(crate) async fn groups_of_user(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    user: &UserId,
+) -> Result<Vec<GroupId>, StoreError> {
+    let rows =
+        of_user(account, user).all(connection).await.map_err(StoreError::at("list the groups of a user"))?;
+    let id = |model: row::Model| {
+        let row = format!("{} {}", model.group_id, model.user_id);
+        Reading { table: "group_members", id: &row }.text("group_id", &model.group_id)
+    };
+    Ok(rows.into_iter().map(id).collect::<Result<_, _>>()?)
 }
 
 /// Takes a user out of all its groups.

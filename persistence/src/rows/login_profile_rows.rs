@@ -1,7 +1,6 @@
 //! Table `login_profiles`: how users sign in to the console. Of a password there is only its hash.
 
-use domain::identity::{Entity as Thing, IdentityRefused, UserId, UserName};
-use domain::password::PasswordHash;
+use domain::identity::{LoginProfile, StoredLoginProfile, UserId};
 use domain::{AccountId, Timestamp};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Select};
@@ -31,39 +30,27 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// A login profile as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredLoginProfile {
-    pub(crate) password: PasswordHash,
-    pub(crate) password_reset_required: bool,
-    pub(crate) mfa_bind_required: bool,
-    pub(crate) created_at: Timestamp,
-    pub(crate) changed_at: Timestamp,
-}
-
-/// `name` is for the refusal when there is one already.
+/// Writes the profile of a user that the decision found to have none.
 pub(crate) async fn insert(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     user: &UserId,
-    name: &UserName,
-    profile: &StoredLoginProfile,
+    stored: &StoredLoginProfile,
 ) -> Result<(), StoreError> {
     let model = row::ActiveModel {
         user_id: Set(user.as_str().to_owned()),
         account_id: Set(account.as_str().to_owned()),
-        password_hash: Set(profile.password.as_str().to_owned()),
-        password_reset_required: Set(profile.password_reset_required),
-        mfa_bind_required: Set(profile.mfa_bind_required),
-        created_at: Set(profile.created_at.as_millis()),
-        changed_at: Set(profile.changed_at.as_millis()),
+        password_hash: Set(stored.password.as_str().to_owned()),
+        password_reset_required: Set(stored.profile.password_reset_required),
+        mfa_bind_required: Set(stored.profile.mfa_bind_required),
+        created_at: Set(stored.profile.created_at.as_millis()),
+        changed_at: Set(stored.changed_at.as_millis()),
     };
-    let taken = || IdentityRefused::AlreadyExists { entity: Thing::LoginProfile, name: name.to_string() };
     row::Entity::insert(model)
         .exec_without_returning(connection)
         .await
         .map(drop)
-        .map_err(StoreError::taken(taken, "write a login profile"))
+        .map_err(StoreError::at("write a login profile"))
 }
 
 pub(crate) async fn find(
@@ -81,13 +68,13 @@ pub(crate) async fn save(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     user: &UserId,
-    profile: &StoredLoginProfile,
+    stored: &StoredLoginProfile,
 ) -> Result<(), StoreError> {
     row::Entity::update_many()
-        .col_expr(row::Column::PasswordHash, Expr::value(profile.password.as_str()))
-        .col_expr(row::Column::PasswordResetRequired, Expr::value(profile.password_reset_required))
-        .col_expr(row::Column::MfaBindRequired, Expr::value(profile.mfa_bind_required))
-        .col_expr(row::Column::ChangedAt, Expr::value(profile.changed_at.as_millis()))
+        .col_expr(row::Column::PasswordHash, Expr::value(stored.password.as_str()))
+        .col_expr(row::Column::PasswordResetRequired, Expr::value(stored.profile.password_reset_required))
+        .col_expr(row::Column::MfaBindRequired, Expr::value(stored.profile.mfa_bind_required))
+        .col_expr(row::Column::ChangedAt, Expr::value(stored.changed_at.as_millis()))
         .filter(row::Column::AccountId.eq(account.as_str()))
         .filter(row::Column::UserId.eq(user.as_str()))
         .exec(connection)
@@ -96,19 +83,18 @@ pub(crate) async fn save(
         .map_err(StoreError::at("write a login profile"))
 }
 
-/// Deletes; says whether there was one.
 pub(crate) async fn delete(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     user: &UserId,
-) -> Result<bool, StoreError> {
-    let deleted = row::Entity::delete_many()
+) -> Result<(), StoreError> {
+    row::Entity::delete_many()
         .filter(row::Column::AccountId.eq(account.as_str()))
         .filter(row::Column::UserId.eq(user.as_str()))
         .exec(connection)
         .await
-        .map_err(StoreError::at("delete a login profile"))?;
-    Ok(deleted.rows_affected > 0)
+        .map(drop)
+        .map_err(StoreError::at("delete a login profile"))
 }
 
 fn of_user(account: &AccountId, user: &UserId) -> Select<row::Entity> {
@@ -118,10 +104,12 @@ fn of_user(account: &AccountId, user: &UserId) -> Select<row::Entity> {
 fn from_row(model: row::Model) -> Result<StoredLoginProfile, CorruptRow> {
     let reading = Reading { table: "login_profiles", id: &model.user_id };
     Ok(StoredLoginProfile {
+        profile: LoginProfile {
+            password_reset_required: model.password_reset_required,
+            mfa_bind_required: model.mfa_bind_required,
+            created_at: Timestamp::from_millis(model.created_at),
+        },
         password: reading.text("password_hash", &model.password_hash)?,
-        password_reset_required: model.password_reset_required,
-        mfa_bind_required: model.mfa_bind_required,
-        created_at: Timestamp::from_millis(model.created_at),
         changed_at: Timestamp::from_millis(model.changed_at),
     })
 }

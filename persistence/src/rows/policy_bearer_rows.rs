@@ -3,14 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use domain::identity::{AttachmentTarget, IdentityRefused, PolicyKind, PolicyName};
+use domain::identity::{
+    AttachmentTarget, BearingGroup, BearingRole, BearingUser, IdentityRefused, PolicyBearers, PolicyKind,
+    PolicyName,
+};
 use domain::policy_bearer::PolicyBearer;
 use domain::{AccountId, Timestamp};
 use sea_orm::sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 
 use super::{Reading, attachment_rows};
-use crate::{BearingGroup, BearingRole, BearingUser, PolicyBearers, StoreError};
+use crate::StoreError;
 
 /// The id of who bears this name.
 pub(crate) async fn target(

@@ -1,7 +1,7 @@
 //! Tables `policies` and `policy_versions`: the account's own policies. A version is never changed; its number is
 //! never used twice.
 
-use domain::identity::{Entity as Thing, IdentityRefused, PolicyName};
+use domain::identity::{Entity as Thing, IdentityRefused, Policy, PolicyName, PolicyVersion};
 use domain::policy_version::PolicyVersionId;
 use domain::{AccountId, Timestamp};
 use sea_orm::sea_query::Expr;
@@ -58,69 +58,38 @@ pub(super) mod version {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// A policy without its versions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredPolicy {
-    pub(crate) name: PolicyName,
-    pub(crate) description: String,
-    /// The version that decides.
-    pub(crate) default_version: PolicyVersionId,
-    /// The highest number that was ever used.
-    pub(crate) last_version: PolicyVersionId,
-    pub(crate) created_at: Timestamp,
-    pub(crate) changed_at: Timestamp,
-}
-
-/// One version of a policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredVersion {
-    pub(crate) version: PolicyVersionId,
-    pub(crate) document: String,
-    pub(crate) created_at: Timestamp,
-}
-
-/// Makes a policy with its first version.
+/// Writes a new policy; its first version is written beside it.
 pub(crate) async fn insert(
     connection: &impl ConnectionTrait,
     account: &AccountId,
-    name: &PolicyName,
-    description: &str,
-    document: &str,
-    now: Timestamp,
+    policy: &Policy,
 ) -> Result<(), StoreError> {
     let model = row::ActiveModel {
         account_id: Set(account.as_str().to_owned()),
-        name: Set(name.as_str().to_owned()),
-        description: Set(super::column_text(description)),
-        default_version: Set(1),
-        last_version: Set(1),
-        created_at: Set(now.as_millis()),
-        changed_at: Set(now.as_millis()),
+        name: Set(policy.name.as_str().to_owned()),
+        description: Set(super::column_text(&policy.description)),
+        default_version: Set(policy.default_version.number().into()),
+        last_version: Set(policy.last_version.number().into()),
+        created_at: Set(policy.created_at.as_millis()),
+        changed_at: Set(policy.changed_at.as_millis()),
     };
-    let taken = || IdentityRefused::AlreadyExists { entity: Thing::Policy, name: name.to_string() };
     row::Entity::insert(model)
         .exec_without_returning(connection)
         .await
-        .map_err(StoreError::taken(taken, "write a policy"))?;
-    insert_version(
-        connection,
-        account,
-        name,
-        &StoredVersion { version: PolicyVersionId::FIRST, document: document.to_owned(), created_at: now },
-    )
-    .await
+        .map(drop)
+        .map_err(StoreError::taken(|| taken(&policy.name), "write a policy"))
 }
 
 pub(crate) async fn insert_version(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     name: &PolicyName,
-    made: &StoredVersion,
+    made: &PolicyVersion,
 ) -> Result<(), StoreError> {
     let model = version::ActiveModel {
         account_id: Set(account.as_str().to_owned()),
         policy_name: Set(name.as_str().to_owned()),
-        version: Set(made.version.number().into()),
+        version: Set(made.id.number().into()),
         document: Set(made.document.clone()),
         created_at: Set(made.created_at.as_millis()),
     };
@@ -134,7 +103,7 @@ pub(crate) async fn get_locked(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     name: &PolicyName,
-) -> Result<StoredPolicy, StoreError> {
+) -> Result<Policy, StoreError> {
     // SQLite has one writer at a time; its builder leaves the lock out.
     let found = row::Entity::find_by_id(key(account, name))
         .lock_exclusive()
@@ -148,7 +117,7 @@ pub(crate) async fn find(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     name: &PolicyName,
-) -> Result<Option<StoredPolicy>, StoreError> {
+) -> Result<Option<Policy>, StoreError> {
     let found = row::Entity::find_by_id(key(account, name))
         .one(connection)
         .await
@@ -160,7 +129,7 @@ pub(crate) async fn find(
 pub(crate) async fn save(
     connection: &impl ConnectionTrait,
     account: &AccountId,
-    policy: &StoredPolicy,
+    policy: &Policy,
 ) -> Result<(), StoreError> {
     let saved = row::Entity::update_many()
         .col_expr(row::Column::Description, Expr::value(super::column_text(&policy.description)))
@@ -178,7 +147,7 @@ pub(crate) async fn save(
 pub(crate) async fn list(
     connection: &impl ConnectionTrait,
     account: &AccountId,
-) -> Result<Vec<StoredPolicy>, StoreError> {
+) -> Result<Vec<Policy>, StoreError> {
     let rows = row::Entity::find()
         .filter(row::Column::AccountId.eq(account.as_str()))
         .order_by_asc(row::Column::Name)
@@ -194,7 +163,7 @@ pub(crate) async fn page(
     account: &AccountId,
     after: Option<&PolicyName>,
     limit: u64,
-) -> Result<Vec<StoredPolicy>, StoreError> {
+) -> Result<Vec<Policy>, StoreError> {
     let mut select = row::Entity::find().filter(row::Column::AccountId.eq(account.as_str()));
     if let Some(after) = after {
         select = select.filter(row::Column::Name.gt(after.as_str()));
@@ -213,7 +182,7 @@ pub(crate) async fn named(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     names: impl IntoIterator<Item = &PolicyName>,
-) -> Result<Vec<StoredPolicy>, StoreError> {
+) -> Result<Vec<Policy>, StoreError> {
     let rows = row::Entity::find()
         .filter(row::Column::AccountId.eq(account.as_str()))
         .filter(row::Column::Name.is_in(names.into_iter().map(PolicyName::as_str)))
@@ -236,31 +205,30 @@ pub(crate) async fn count(connection: &impl ConnectionTrait, account: &AccountId
 pub(crate) async fn versions(
     connection: &impl ConnectionTrait,
     account: &AccountId,
-    name: &PolicyName,
-) -> Result<Vec<StoredVersion>, StoreError> {
+    policy: &Policy,
+) -> Result<Vec<PolicyVersion>, StoreError> {
     let rows = version::Entity::find()
         .filter(version::Column::AccountId.eq(account.as_str()))
-        .filter(version::Column::PolicyName.eq(name.as_str()))
+        .filter(version::Column::PolicyName.eq(policy.name.as_str()))
         .order_by_asc(version::Column::Version)
         .all(connection)
         .await
         .map_err(StoreError::at("list the versions of a policy"))?;
-    Ok(rows.into_iter().map(version_from_row).collect::<Result<_, _>>()?)
+    Ok(rows.into_iter().map(|row| version_from_row(row, policy)).collect::<Result<_, _>>()?)
 }
 
-/// One version, if it stands.
+/// One version of a policy, if it stands.
 pub(crate) async fn find_version(
     connection: &impl ConnectionTrait,
     account: &AccountId,
-    name: &PolicyName,
+    policy: &Policy,
     id: PolicyVersionId,
-) -> Result<Option<StoredVersion>, StoreError> {
-    let key = (account.as_str().to_owned(), name.as_str().to_owned(), i64::from(id.number()));
-    let found = version::Entity::find_by_id(key)
+) -> Result<Option<PolicyVersion>, StoreError> {
+    let found = version::Entity::find_by_id(version_key(account, &policy.name, id))
         .one(connection)
         .await
         .map_err(StoreError::at("read a policy version"))?;
-    Ok(found.map(version_from_row).transpose()?)
+    Ok(found.map(|row| version_from_row(row, policy)).transpose()?)
 }
 
 pub(crate) async fn delete_version(
@@ -269,15 +237,11 @@ pub(crate) async fn delete_version(
     name: &PolicyName,
     id: PolicyVersionId,
 ) -> Result<(), StoreError> {
-    let key = (account.as_str().to_owned(), name.as_str().to_owned(), i64::from(id.number()));
-    let deleted = version::Entity::delete_by_id(key)
+    version::Entity::delete_by_id(version_key(account, name, id))
         .exec(connection)
         .await
-        .map_err(StoreError::at("delete a policy version"))?;
-    if deleted.rows_affected > 0 {
-        return Ok(());
-    }
-    Err(IdentityRefused::NotExist { entity: Thing::PolicyVersion, name: id.to_string() }.into())
+        .map(drop)
+        .map_err(StoreError::at("delete a policy version"))
 }
 
 /// Deletes a policy with its versions. What is attached to somebody stays, and the caller is told.
@@ -292,25 +256,33 @@ pub(crate) async fn delete(
         .exec(connection)
         .await
         .map_err(StoreError::at("delete the versions of a policy"))?;
-    let deleted = row::Entity::delete_by_id(key(account, name))
+    row::Entity::delete_by_id(key(account, name))
         .exec(connection)
         .await
-        .map_err(StoreError::referenced("policy", "it is attached; detach it first", "delete a policy"))?;
-    if deleted.rows_affected == 0 { Err(absent(name)) } else { Ok(()) }
+        .map(drop)
+        .map_err(StoreError::referenced("policy", "it is attached; detach it first", "delete a policy"))
 }
 
 fn key(account: &AccountId, name: &PolicyName) -> (String, String) {
     (account.as_str().to_owned(), name.as_str().to_owned())
 }
 
-fn absent(name: &PolicyName) -> StoreError {
-    IdentityRefused::NotExist { entity: Thing::Policy, name: name.to_string() }.into()
+fn version_key(account: &AccountId, name: &PolicyName, id: PolicyVersionId) -> (String, String, i64) {
+    (account.as_str().to_owned(), name.as_str().to_owned(), i64::from(id.number()))
 }
 
-fn from_row(model: row::Model) -> Result<StoredPolicy, CorruptRow> {
+fn absent(name: &PolicyName) -> StoreError {
+    IdentityRefused::not_exist(Thing::Policy, name).into()
+}
+
+fn taken(name: &PolicyName) -> IdentityRefused {
+    IdentityRefused::already_exists(Thing::Policy, name)
+}
+
+fn from_row(model: row::Model) -> Result<Policy, CorruptRow> {
     let id = format!("{} {}", model.account_id, model.name);
     let reading = Reading { table: "policies", id: &id };
-    Ok(StoredPolicy {
+    Ok(Policy {
         name: reading.text("name", &model.name)?,
         description: model.description,
         default_version: version_id(&reading, "default_version", model.default_version)?,
@@ -320,10 +292,12 @@ fn from_row(model: row::Model) -> Result<StoredPolicy, CorruptRow> {
     })
 }
 
-fn version_from_row(model: version::Model) -> Result<StoredVersion, CorruptRow> {
-    let id = format!("{} {} {}", model.account_id, model.policy_name, model.version);
-    Ok(StoredVersion {
-        version: version_id(&Reading { table: "policy_versions", id: &id }, "version", model.version)?,
+fn version_from_row(model: version::Model, policy: &Policy) -> Result<PolicyVersion, CorruptRow> {
+    let row = format!("{} {} {}", model.account_id, model.policy_name, model.version);
+    let id = version_id(&Reading { table: "policy_versions", id: &row }, "version", model.version)?;
+    Ok(PolicyVersion {
+        id,
+        is_default: id == policy.default_version,
         document: model.document,
         created_at: Timestamp::from_millis(model.created_at),
     })

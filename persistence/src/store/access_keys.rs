@@ -4,15 +4,17 @@ use domain::access_key::{AccessKeySecret, AccessKeyStatus};
 use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::Granted;
-use domain::identity::{AccessKeyId, Entity, IdentityRefused, limits};
+use domain::identity::{
+    AccessKeyCreated, AccessKeyEntry, AccessKeyId, Entity, IdentityRefused, KeyOwner, access_keys,
+};
 use domain::{AccountId, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::{Revision, Scope, Store};
+use crate::StoreError;
 use crate::rows::access_key_rows::{self, StoredKey};
 use crate::rows::account_rows;
 use crate::rows::user_rows::Users;
-use crate::{AccessKeyEntry, KeyOwner, StoreError};
 
 impl Store {
     /// Makes an access key. The secret can be read here and never again.
@@ -42,23 +44,10 @@ impl Store {
                     }
                     KeyOwner::User(name) => Some(Users::get_locked(transaction, &account, name).await?.id),
                 };
-                let has = access_key_rows::count_of_owner(transaction, &account, user.as_ref()).await?;
-                if has >= limits::ACCESS_KEYS_OF_USER.most() {
-                    let (code, what) =
-                        ("User.AccessKey", "access keys of one user or of the account's owner");
-                    let limit = limits::ACCESS_KEYS_OF_USER.most();
-                    return Err(IdentityRefused::LimitExceeded { code, what, limit }.into());
-                }
-                let status = AccessKeyStatus::Active;
-                let key = StoredKey {
-                    id: key_id,
-                    account,
-                    user,
-                    sealed_secret,
-                    status,
-                    created_at: now,
-                    last_used: None,
-                };
+                let standing = access_key_rows::count_of_owner(transaction, &account, user.as_ref()).await?;
+                let AccessKeyCreated { id, user, status, at: created_at } =
+                    access_keys::create(key_id, user, standing, now)?;
+                let key = StoredKey { id, account, user, sealed_secret, status, created_at, last_used: None };
                 access_key_rows::insert(transaction, &key).await
             })
         })
@@ -181,7 +170,7 @@ async fn within(
     found: Option<StoredKey>,
     id: &AccessKeyId,
 ) -> Result<AccessKeyEntry, StoreError> {
-    let absent = || IdentityRefused::NotExist { entity: Entity::AccessKey, name: id.to_string() };
+    let absent = || IdentityRefused::not_exist(Entity::AccessKey, id);
     let key = found.ok_or_else(absent)?;
     let owner = match &key.user {
         None => KeyOwner::Root,

@@ -1,7 +1,8 @@
 //! Applying decisions.
 
-use domain::agent::JoinTokenRefused;
+use domain::agent::Agent;
 use domain::audit::AuditEvent;
+use domain::enrolment::{AgentAdmitted, PresentedToken};
 use domain::gate::Granted;
 use domain::record_config::RecordConfigChanged;
 use domain::recording_life::{
@@ -228,28 +229,18 @@ impl sealed::Write for AgentEnrolled {
 
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
         Box::pin(async move {
-            let agent = self.agent;
-            let now = agent.enrolled_at;
-            scope.admits("agent", &agent.account, &agent.instance)?;
-            let stored = join_token_rows::find_locked(transaction, &self.token_hash).await?;
-            let stored = stored.ok_or(JoinTokenRefused::NotFound)?;
-            let token = stored.token;
-            if stored.used {
-                return Err(JoinTokenRefused::Used.into());
-            }
-            if token.expires_at <= now {
-                return Err(JoinTokenRefused::Expired.into());
-            }
-            if token.account != agent.account
-                || token.region != agent.region
-                || !token.instances.matches(&agent.instance)
-            {
-                return Err(JoinTokenRefused::InstanceMismatch.into());
-            }
-            instance_rows::put(transaction, &agent.account, &agent.instance, &agent.region, now).await?;
-            let had_agent = agent_rows::retire(transaction, &agent.account, &agent.instance, now).await?;
-            if had_agent && !(self.replace && token.permits_replace) {
-                return Err(JoinTokenRefused::AgentAlreadyEnrolled.into());
+            let now = self.agent.enrolled_at;
+            scope.admits("agent", &self.agent.account, &self.agent.instance)?;
+            let presented = join_token_rows::find_locked(transaction, &self.token_hash).await?;
+            let presented = presented.map(|stored| PresentedToken { token: stored.token, used: stored.used });
+            let admitted = PresentedToken::admit(presented, self.agent.clone())?;
+            let Agent { account, instance, region, .. } = &self.agent;
+            // Two that enrol for one instance take turns from here.
+            instance_rows::put(transaction, account, instance, region, now).await?;
+            let has_agent = agent_rows::has_present(transaction, account, instance).await?;
+            let AgentAdmitted { agent, replaces } = admitted.take_place(has_agent, self.replace)?;
+            if replaces {
+                agent_rows::retire(transaction, account, instance, now).await?;
             }
             join_token_rows::mark_used(transaction, &self.token_hash, &agent.id, now).await?;
             agent_rows::insert(transaction, &agent).await

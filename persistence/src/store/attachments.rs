@@ -4,15 +4,14 @@ use domain::Timestamp;
 use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::{AttachmentTarget, IdentityRefused, PolicyKind, PolicyRef, limits};
+use domain::identity::{AttachedPolicy, Attachment, PolicyBearers, PolicyKind, PolicyRef};
 use domain::policy_bearer::PolicyBearer;
 use domain::policy_version::PolicyVersionId;
 
 use super::policies::{admits, get, system_policy};
 use super::{Revision, Store};
-use crate::rows::attachment_rows::{self, Attachment};
-use crate::rows::{account_rows, policy_bearer_rows, policy_rows};
-use crate::{AttachedPolicy, PolicyBearers, StoreError};
+use crate::StoreError;
+use crate::rows::{account_rows, attachment_rows, policy_bearer_rows, policy_rows};
 
 impl Store {
     /// Attaches a policy to a user, a group or a role.
@@ -34,22 +33,15 @@ impl Store {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let target = policy_bearer_rows::target(transaction, &account, &bearer).await?;
-                match policy.kind {
-                    PolicyKind::Custom => get(transaction, &account, &policy.name).await.map(drop)?,
-                    PolicyKind::System => system_policy(&policy.name).map(drop)?,
-                }
-                let has = attachment_rows::of_target(transaction, &account, &target).await?;
-                let of_kind =
-                    has.iter().filter(|attached| attached.policy.kind == policy.kind).count() as u64;
-                if has.iter().all(|attached| attached.policy != policy) {
-                    room_for_one_more(&target, policy.kind, of_kind)?;
-                }
-                attachment_rows::insert(
-                    transaction,
-                    &account,
-                    &Attachment { target, policy, attached_at: now },
-                )
-                .await
+                let custom = match policy.kind {
+                    PolicyKind::System => false,
+                    PolicyKind::Custom => {
+                        policy_rows::find(transaction, &account, &policy.name).await?.is_some()
+                    }
+                };
+                let attached = attachment_rows::of_target(transaction, &account, &target).await?;
+                let attachment = target.attach(policy, custom, &attached, now)?;
+                attachment_rows::insert(transaction, &account, &attachment).await
             })
         })
         .await
@@ -72,7 +64,9 @@ impl Store {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let target = policy_bearer_rows::target(transaction, &account, &bearer).await?;
-                attachment_rows::delete(transaction, &account, &target, &policy).await
+                let attached = attachment_rows::of_target(transaction, &account, &target).await?;
+                let detached = target.detach(policy, &attached)?;
+                attachment_rows::delete(transaction, &account, &detached).await
             })
         })
         .await
@@ -131,23 +125,4 @@ impl Store {
             policy_bearer_rows::of_policies(&snapshot, account, policy.kind, Some(&policy.name)).await?;
         Ok(found.remove(policy.name.as_str()).unwrap_or_default())
     }
-}
-
-fn room_for_one_more(
-    target: &AttachmentTarget,
-    kind: PolicyKind,
-    attached: u64,
-) -> Result<(), IdentityRefused> {
-    let (what, limit) = match kind {
-        PolicyKind::System => {
-            ("system policies attached to one user, group or role", limits::attached(target, kind).most())
-        }
-        PolicyKind::Custom => {
-            ("custom policies attached to one user, group or role", limits::attached(target, kind).most())
-        }
-    };
-    if attached < limit {
-        return Ok(());
-    }
-    Err(IdentityRefused::LimitExceeded { code: target.attachment().code(), what, limit })
 }

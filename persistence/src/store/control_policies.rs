@@ -4,12 +4,11 @@ use domain::Timestamp;
 use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::Granted;
-use domain::identity::PolicyName;
-use policies::{DocumentKind, PolicyDocument};
+use domain::identity::{ControlPolicy, PolicyName, check_control_document};
 
 use super::{Revision, Scope, Store};
+use crate::StoreError;
 use crate::rows::{account_rows, control_policy_rows};
-use crate::{ControlPolicy, StoreError};
 
 impl Store {
     /// Puts a control policy on a level, over the one of the same name that was put last at `seen`; over `None` it is
@@ -33,8 +32,7 @@ impl Store {
         audit: AuditEvent,
     ) -> Result<(), StoreError> {
         Scope::of(granted).admits_everything("control policies")?;
-        PolicyDocument::parse(document.as_bytes(), DocumentKind::Control)
-            .map_err(StoreError::InvalidPolicy)?;
+        check_control_document(document).map_err(StoreError::InvalidPolicy)?;
         let account = granted.account().clone();
         let policy = ControlPolicy {
             name: name.clone(),
@@ -46,13 +44,9 @@ impl Store {
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
-                let present = control_policy_rows::list(transaction, &account).await?;
-                let present = present.into_iter().find(|present| present.name == policy.name);
-                if present.map(|present| present.changed_at) != seen {
-                    let why = "somebody else changed it meanwhile; look at it and try again";
-                    return Err(StoreError::Conflict { what: "control policy", why });
-                }
-                control_policy_rows::put(transaction, &account, &policy).await
+                let standing = control_policy_rows::find(transaction, &account, &policy.name).await?;
+                let put = policy.put(standing.as_ref(), seen)?;
+                control_policy_rows::put(transaction, &account, &put).await
             })
         })
         .await
@@ -85,7 +79,9 @@ impl Store {
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
-                control_policy_rows::delete(transaction, &account, &name).await
+                let standing = control_policy_rows::find(transaction, &account, &name).await?;
+                let policy = ControlPolicy::named(&name, standing)?;
+                control_policy_rows::delete(transaction, &account, &policy.name).await
             })
         })
         .await

@@ -4,14 +4,17 @@ use domain::Timestamp;
 use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::{AttachmentTarget, Entity, GroupId, GroupName, IdentityRefused, UserName, limits};
+use domain::identity::{
+    AttachmentTarget, Group, GroupBelongings, GroupChange, GroupDeleted, GroupId, GroupName, Joined,
+    NewGroup, User, UserName,
+};
 
 use super::{Revision, Scope, Store};
 use crate::markers::NameSlice;
 use crate::rows::group_rows::Groups;
 use crate::rows::user_rows::Users;
 use crate::rows::{account_rows, attachment_rows, group_member_rows};
-use crate::{Group, GroupChange, Joined, MarkerPage, MarkerRequest, StoreError, User};
+use crate::{MarkerPage, MarkerRequest, StoreError};
 
 impl Store {
     /// Makes a group.
@@ -22,25 +25,18 @@ impl Store {
     pub async fn create_group<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
-        name: &GroupName,
-        comments: String,
+        new: NewGroup,
         now: Timestamp,
         audit: AuditEvent,
     ) -> Result<Group, StoreError> {
         let account = granted.account().clone();
-        Scope::of(granted).admits_identity(&IdentityResource::Group(name.clone()))?;
-        let (id, name) = (GroupId::generate(), name.clone());
-        let group = Group { id, name, comments, created_at: now, changed_at: now };
+        Scope::of(granted).admits_identity(&IdentityResource::Group(new.name.clone()))?;
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 // Counted under a lock, so that two creators do not both take the last place.
                 account_rows::lock(transaction, &account).await?;
-                if Groups::count(transaction, &account).await? >= limits::GROUPS.most() {
-                    let (code, what) = ("Group", "groups of one account");
-                    return Err(
-                        IdentityRefused::LimitExceeded { code, what, limit: limits::GROUPS.most() }.into()
-                    );
-                }
+                let standing = Groups::count(transaction, &account).await?;
+                let group = new.create(GroupId::generate(), standing, now)?;
                 Groups::insert(transaction, &account, &group).await?;
                 Ok(group)
             })
@@ -95,13 +91,7 @@ impl Store {
         }
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                let was = Groups::get_locked(transaction, &account, &name).await?;
-                let group = Group {
-                    name: change.name.unwrap_or(was.name),
-                    comments: change.comments.unwrap_or(was.comments),
-                    changed_at: now,
-                    ..was
-                };
+                let group = Groups::get_locked(transaction, &account, &name).await?.change(change, now);
                 Groups::save(transaction, &account, &group).await?;
                 Ok(group)
             })
@@ -126,18 +116,12 @@ impl Store {
                 // Whoever would come in or attach something refers to its row, and waits.
                 let group = Groups::get_locked(transaction, &account, &name).await?;
                 let target = AttachmentTarget::Group(group.id.clone());
-                let has = if group_member_rows::count_of_group(transaction, &account, &group.id).await? > 0 {
-                    Some(("Group.User", "users are in it; take them out first"))
-                } else if attachment_rows::has_any(transaction, &account, &target).await? {
-                    Some(("Group.Policy", "policies are attached to it; detach them first"))
-                } else {
-                    None
+                let has = GroupBelongings {
+                    users: group_member_rows::count_of_group(transaction, &account, &group.id).await?,
+                    has_policies: attachment_rows::has_any(transaction, &account, &target).await?,
                 };
-                if let Some((code, why)) = has {
-                    let (entity, why) = (Entity::Group, why.to_owned());
-                    return Err(IdentityRefused::DeleteConflict { entity, code, why }.into());
-                }
-                Groups::delete(transaction, &account, &group.id).await
+                let GroupDeleted { group } = group.delete(has)?;
+                Groups::delete(transaction, &account, &group).await
             })
         })
         .await
@@ -163,18 +147,9 @@ impl Store {
                 // The user first, here and wherever both are locked. Its groups are counted under its lock.
                 let user = Users::get_locked(transaction, &account, &user).await?;
                 let group = Groups::get_locked(transaction, &account, &group).await?;
-                let joined = group_member_rows::joined_by_group(transaction, &account, &user.id).await?;
-                let what = format!("{} in {}", user.name, group.name);
-                if joined.contains_key(group.id.as_str()) {
-                    let entity = Entity::Membership;
-                    return Err(IdentityRefused::AlreadyExists { entity, name: what }.into());
-                }
-                if joined.len() as u64 >= limits::GROUPS_OF_USER.most() {
-                    let (code, what, limit) =
-                        ("User.Group", "groups of one user", limits::GROUPS_OF_USER.most());
-                    return Err(IdentityRefused::LimitExceeded { code, what, limit }.into());
-                }
-                group_member_rows::insert(transaction, &account, (&group.id, &user.id), what, now).await
+                let memberships = group_member_rows::groups_of_user(transaction, &account, &user.id).await?;
+                let joined = group.join(&user, &memberships, now)?;
+                group_member_rows::insert(transaction, &account, &joined).await
             })
         })
         .await
@@ -196,13 +171,11 @@ impl Store {
         let (user, group) = both(granted, user, group)?;
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                let user = Users::get(transaction, &account, &user).await?;
+                let user = Users::get_locked(transaction, &account, &user).await?;
                 let group = Groups::get(transaction, &account, &group).await?;
-                if group_member_rows::delete(transaction, &account, (&group.id, &user.id)).await? {
-                    return Ok(());
-                }
-                let name = format!("{} in {}", user.name, group.name);
-                Err(IdentityRefused::NotExist { entity: Entity::Membership, name }.into())
+                let memberships = group_member_rows::groups_of_user(transaction, &account, &user.id).await?;
+                let left = group.leave(&user, &memberships)?;
+                group_member_rows::delete(transaction, &account, &left).await
             })
         })
         .await

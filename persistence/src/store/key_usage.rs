@@ -6,11 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::Timestamp;
 use domain::actions::Product;
-use domain::identity::AccessKeyId;
+use domain::identity::{AccessKeyId, AccessKeyUse};
 
 use super::Store;
+use crate::StoreError;
 use crate::rows::access_key_rows;
-use crate::{AccessKeyUse, StoreError};
 
 /// What is noted and not yet written.
 #[derive(Debug, Default)]

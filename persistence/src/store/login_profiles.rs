@@ -4,13 +4,13 @@ use domain::Timestamp;
 use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::{Entity, IdentityRefused, UserName};
+use domain::identity::{LoginProfile, LoginProfileChange, StoredLoginProfile, UserName};
 use domain::password::PasswordHash;
 
 use super::{Revision, Scope, Store};
-use crate::rows::login_profile_rows::{self, StoredLoginProfile};
+use crate::StoreError;
+use crate::rows::login_profile_rows;
 use crate::rows::user_rows::Users;
-use crate::{LoginProfile, LoginProfileChange, StoreError};
 
 impl Store {
     /// Gives a user a password for the console.
@@ -27,19 +27,12 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (account, name) = (granted.account().clone(), name.clone());
         Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
-        let LoginProfile { password_reset_required, mfa_bind_required, created_at } = profile;
-        let changed_at = created_at;
-        let stored = StoredLoginProfile {
-            password,
-            password_reset_required,
-            mfa_bind_required,
-            created_at,
-            changed_at,
-        };
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 let user = Users::get_locked(transaction, &account, &name).await?;
-                login_profile_rows::insert(transaction, &account, &user.id, &name, &stored).await
+                let standing = login_profile_rows::find(transaction, &account, &user.id).await?;
+                let made = profile.create(&name, password, standing.as_ref())?;
+                login_profile_rows::insert(transaction, &account, &user.id, &made).await
             })
         })
         .await
@@ -57,10 +50,8 @@ impl Store {
         Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
         let reader = self.inner.connections.reader();
         let user = Users::get(reader, granted.account(), name).await?;
-        let found = login_profile_rows::find(reader, granted.account(), &user.id).await?;
-        let StoredLoginProfile { password_reset_required, mfa_bind_required, created_at, .. } =
-            found.ok_or_else(|| absent(name))?;
-        Ok(LoginProfile { password_reset_required, mfa_bind_required, created_at })
+        let standing = login_profile_rows::find(reader, granted.account(), &user.id).await?;
+        Ok(StoredLoginProfile::of(name, standing)?.profile)
     }
 
     /// Changes how a user signs in to the console.
@@ -80,17 +71,8 @@ impl Store {
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 let user = Users::get_locked(transaction, &account, &name).await?;
-                let found = login_profile_rows::find(transaction, &account, &user.id).await?;
-                let stored = found.ok_or_else(|| absent(&name))?;
-                let changed = StoredLoginProfile {
-                    password: change.password.unwrap_or(stored.password),
-                    password_reset_required: change
-                        .password_reset_required
-                        .unwrap_or(stored.password_reset_required),
-                    mfa_bind_required: change.mfa_bind_required.unwrap_or(stored.mfa_bind_required),
-                    created_at: stored.created_at,
-                    changed_at: now,
-                };
+                let standing = login_profile_rows::find(transaction, &account, &user.id).await?;
+                let changed = StoredLoginProfile::of(&name, standing)?.change(change, now);
                 login_profile_rows::save(transaction, &account, &user.id, &changed).await
             })
         })
@@ -112,14 +94,11 @@ impl Store {
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 let user = Users::get_locked(transaction, &account, &name).await?;
-                let was_there = login_profile_rows::delete(transaction, &account, &user.id).await?;
-                if was_there { Ok(()) } else { Err(absent(&name)) }
+                let standing = login_profile_rows::find(transaction, &account, &user.id).await?;
+                StoredLoginProfile::of(&name, standing)?;
+                login_profile_rows::delete(transaction, &account, &user.id).await
             })
         })
         .await
     }
-}
-
-fn absent(name: &UserName) -> StoreError {
-    IdentityRefused::NotExist { entity: Entity::LoginProfile, name: name.to_string() }.into()
 }

@@ -6,22 +6,19 @@ use domain::actions::{Action, AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::{Granted, IdentityResource};
 use domain::identity::{
-    Entity as Thing, IdentityRefused, PolicyKind, PolicyName, PolicyRef, UserName, limits,
+    Entity, IdentityRefused, NewPolicy, OtherVersions, Policy, PolicyBearers, PolicyCreated, PolicyDeleted,
+    PolicyEntry, PolicyKind, PolicyName, PolicyRef, PolicySummary, PolicyVersion, UserName,
+    check_policy_document,
 };
 use domain::policy_version::PolicyVersionId;
 use domain::system_policies::{self, SystemPolicy};
 use domain::{AccountId, Timestamp};
-use policies::{DocumentKind, PolicyDocument};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::{Revision, Scope, Store, policy_versions};
 use crate::pages::{Cursor, next_token, read_token};
-use crate::rows::policy_rows::{self, StoredPolicy};
-use crate::rows::{account_rows, attachment_rows, column_text, policy_bearer_rows};
-use crate::{
-    CorruptRow, MarkerPage, MarkerRequest, PolicyBearers, PolicyEntry, PolicySummary, PolicyVersion,
-    StoreError,
-};
+use crate::rows::{account_rows, attachment_rows, column_text, policy_bearer_rows, policy_rows};
+use crate::{CorruptRow, MarkerPage, MarkerRequest, StoreError};
 
 impl Store {
     /// Makes a policy with its first version.
@@ -38,23 +35,19 @@ impl Store {
         now: Timestamp,
         audit: AuditEvent,
     ) -> Result<PolicySummary, StoreError> {
-        let policy = PolicyRef::from(name);
-        admits(granted, &[IdentityResource::Policy(policy.clone())])?;
+        admits(granted, &[IdentityResource::Policy(name.into())])?;
         checked(document)?;
         let account = granted.account().clone();
-        let (description, document) = (column_text(description), document.to_owned());
+        let new = NewPolicy {
+            name: name.clone(),
+            description: column_text(description),
+            document: document.to_owned(),
+        };
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
-                insert(transaction, &account, &policy.name, &description, &document, now).await?;
-                Ok(PolicySummary {
-                    policy,
-                    description,
-                    default_version: PolicyVersionId::FIRST,
-                    attachment_count: 0,
-                    created_at: now,
-                    changed_at: now,
-                })
+                let policy = insert(transaction, &account, new, now).await?;
+                Ok(summary(policy, &BTreeMap::new()))
             })
         })
         .await
@@ -178,7 +171,7 @@ impl Store {
         name: &PolicyName,
         audit: AuditEvent,
     ) -> Result<(), StoreError> {
-        self.remove_policy(granted, name, true, audit).await
+        self.remove_policy(granted, name, OtherVersions::GoWithIt, audit).await
     }
 
     /// Deletes a policy that has no version but the one that decides.
@@ -191,14 +184,14 @@ impl Store {
         name: &PolicyName,
         audit: AuditEvent,
     ) -> Result<(), StoreError> {
-        self.remove_policy(granted, name, false, audit).await
+        self.remove_policy(granted, name, OtherVersions::MustBeGone, audit).await
     }
 
     async fn remove_policy<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
         name: &PolicyName,
-        with_versions: bool,
+        others: OtherVersions,
         audit: AuditEvent,
     ) -> Result<(), StoreError> {
         let policy = PolicyRef::from(name);
@@ -207,17 +200,14 @@ impl Store {
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
-                policy_rows::get_locked(transaction, &account, &policy.name).await?;
-                nobody_has(transaction, &account, &policy).await?;
-                let versions = policy_rows::versions(transaction, &account, &policy.name).await?.len();
-                if versions > 1 && !with_versions {
-                    let why = format!(
-                        "it has {} versions that do not decide; delete them first, or with it by CascadingDelete",
-                        versions - 1
-                    );
-                    return Err(delete_conflict("Policy.Version", why));
-                }
-                policy_rows::delete(transaction, &account, &policy.name).await
+                let standing = policy_rows::get_locked(transaction, &account, &policy.name).await?;
+                let mut bearers =
+                    policy_bearer_rows::of_policies(transaction, &account, policy.kind, Some(&policy.name))
+                        .await?;
+                let bearers = bearers.remove(policy.name.as_str()).unwrap_or_default();
+                let versions = policy_rows::versions(transaction, &account, &standing).await?.len();
+                let PolicyDeleted { policy } = standing.delete(&bearers, versions, others)?;
+                policy_rows::delete(transaction, &account, &policy).await
             })
         })
         .await
@@ -240,43 +230,29 @@ fn place(marker: Option<&str>, question: &str) -> Result<Option<(PolicyKind, Pol
 
 /// A document as it may be stored.
 pub(super) fn checked(document: &str) -> Result<(), StoreError> {
-    PolicyDocument::parse(document.as_bytes(), DocumentKind::Identity)
-        .map(drop)
-        .map_err(StoreError::InvalidPolicy)
+    check_policy_document(document).map_err(StoreError::InvalidPolicy)
 }
 
 /// Makes a policy where there is room for one more; the account is locked.
 pub(super) async fn insert(
     transaction: &DatabaseTransaction,
     account: &AccountId,
-    name: &PolicyName,
-    description: &str,
-    document: &str,
+    new: NewPolicy,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    // Of two policies with one name nobody could tell which a list, a denial or an audit row means.
-    let is_of_the_system = system_policies::find(name.as_str()).is_some();
-    if is_of_the_system || policy_rows::find(transaction, account, name).await?.is_some() {
-        let entity = Thing::Policy;
-        return Err(IdentityRefused::AlreadyExists { entity, name: name.to_string() }.into());
-    }
-    if policy_rows::count(transaction, account).await? >= limits::CUSTOM_POLICIES.most() {
-        let what = "custom policies of one account";
-        return Err(IdentityRefused::LimitExceeded {
-            code: "Policy",
-            what,
-            limit: limits::CUSTOM_POLICIES.most(),
-        }
-        .into());
-    }
-    policy_rows::insert(transaction, account, name, description, document, now).await
+) -> Result<Policy, StoreError> {
+    let present = policy_rows::find(transaction, account, &new.name).await?;
+    let standing = policy_rows::count(transaction, account).await?;
+    let PolicyCreated { policy, version } = new.create(present.as_ref(), standing, now)?;
+    policy_rows::insert(transaction, account, &policy).await?;
+    policy_rows::insert_version(transaction, account, &policy.name, &version).await?;
+    Ok(policy)
 }
 
 pub(super) async fn get(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     name: &PolicyName,
-) -> Result<StoredPolicy, StoreError> {
+) -> Result<Policy, StoreError> {
     policy_rows::find(connection, account, name).await?.ok_or_else(|| no_policy(name))
 }
 
@@ -285,45 +261,10 @@ pub(super) fn system_policy(name: &PolicyName) -> Result<&'static SystemPolicy, 
 }
 
 fn no_policy(name: &PolicyName) -> StoreError {
-    IdentityRefused::NotExist { entity: Thing::Policy, name: name.to_string() }.into()
+    IdentityRefused::not_exist(Entity::Policy, name).into()
 }
 
-fn delete_conflict(code: &'static str, why: String) -> StoreError {
-    IdentityRefused::DeleteConflict { entity: Thing::Policy, code, why }.into()
-}
-
-/// Refuses when somebody has the policy, and names who does.
-async fn nobody_has(
-    transaction: &DatabaseTransaction,
-    account: &AccountId,
-    policy: &PolicyRef,
-) -> Result<(), StoreError> {
-    let mut all =
-        policy_bearer_rows::of_policies(transaction, account, policy.kind, Some(&policy.name)).await?;
-    let PolicyBearers { users, groups, roles } = all.remove(policy.name.as_str()).unwrap_or_default();
-    let users = users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>();
-    let groups = groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>();
-    let roles = roles.iter().map(|role| role.name.as_str()).collect::<Vec<_>>();
-    let kinds = [
-        ("Policy.User", "users", users),
-        ("Policy.Group", "groups", groups),
-        ("Policy.Role", "roles", roles),
-    ];
-    match kinds.into_iter().find(|(_, _, names)| !names.is_empty()) {
-        None => Ok(()),
-        Some((code, kind, names)) => {
-            let shown = names.iter().take(NAMED_IN_A_CONFLICT).copied().collect::<Vec<_>>().join(", ");
-            let more = names.len().saturating_sub(NAMED_IN_A_CONFLICT);
-            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-            Err(delete_conflict(code, format!("it is attached to the {kind} {shown}{more}; detach it first")))
-        }
-    }
-}
-
-/// So many of those who have a policy are named when it cannot be deleted.
-const NAMED_IN_A_CONFLICT: usize = 5;
-
-fn summary(stored: StoredPolicy, counts: &BTreeMap<String, u64>) -> PolicySummary {
+fn summary(stored: Policy, counts: &BTreeMap<String, u64>) -> PolicySummary {
     PolicySummary {
         attachment_count: counts.get(stored.name.as_str()).copied().unwrap_or(0),
         policy: PolicyRef { kind: PolicyKind::Custom, name: stored.name },

@@ -6,7 +6,10 @@
 use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::{Entity as Thing, IdentityRefused, PolicyKind, PolicyName, PolicyRef, limits};
+use domain::identity::{
+    Entity, IdentityRefused, NewPolicy, NewPolicyVersion, Policy, PolicyKind, PolicyName, PolicyRef,
+    PolicyVersion, PolicyVersionAdded, PolicyVersionDeleted,
+};
 use domain::policy_version::PolicyVersionId;
 use domain::system_policies::{self, SystemPolicy};
 use domain::{AccountId, Timestamp};
@@ -14,9 +17,8 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::policies::{admits, checked, get, insert, system_policy};
 use super::{Revision, Store};
-use crate::rows::account_rows;
-use crate::rows::policy_rows::{self, StoredPolicy, StoredVersion};
-use crate::{CorruptRow, NewPolicyVersion, PolicyVersion, StoreError};
+use crate::rows::{account_rows, policy_rows};
+use crate::{CorruptRow, StoreError};
 
 impl Store {
     /// The version that decides by now: what a change of it is based on. `None`: there is no such policy.
@@ -71,16 +73,13 @@ impl Store {
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
-                let found = policy_rows::find(transaction, &account, &name).await?;
-                match (found, seen) {
-                    (None, None) => {
-                        insert(transaction, &account, &name, "", &document, now).await?;
-                        Ok(PolicyVersionId::FIRST)
+                let standing = policy_rows::find(transaction, &account, &name).await?;
+                match Policy::as_seen(standing, seen)? {
+                    None => {
+                        let new = NewPolicy { name, description: String::new(), document };
+                        Ok(insert(transaction, &account, new, now).await?.default_version)
                     }
-                    (None, Some(_)) => Err(changed_meanwhile("it was deleted meanwhile")),
-                    (Some(_), None) => Err(changed_meanwhile("somebody else made it meanwhile")),
-                    (Some(policy), Some(seen)) => {
-                        still_decides(&policy, seen)?;
+                    Some(policy) => {
                         let how = NewPolicyVersion { as_default: true, rotate: true };
                         let made = add_version(transaction, &account, policy, document, how, now).await?;
                         Ok(made.id)
@@ -116,9 +115,7 @@ impl Store {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let policy = policy_rows::get_locked(transaction, &account, &name).await?;
-                if let Some(seen) = seen.filter(|_| how.as_default) {
-                    still_decides(&policy, seen)?;
-                }
+                let policy = policy.before_another_decides(seen.filter(|_| how.as_default))?;
                 add_version(transaction, &account, policy, document, how, now).await
             })
         })
@@ -140,8 +137,7 @@ impl Store {
             PolicyKind::Custom => {
                 let snapshot = self.inner.connections.begin_snapshot().await?;
                 let stored = get(&snapshot, granted.account(), &policy.name).await?;
-                let versions = policy_rows::versions(&snapshot, granted.account(), &policy.name).await?;
-                Ok(versions.into_iter().map(|version| shown(version, &stored)).collect())
+                policy_rows::versions(&snapshot, granted.account(), &stored).await
             }
         }
     }
@@ -179,15 +175,9 @@ impl Store {
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
-                let mut policy = policy_rows::get_locked(transaction, &account, &name).await?;
-                policy_rows::find_version(transaction, &account, &name, id)
-                    .await?
-                    .ok_or_else(|| no_version(id))?;
-                if let Some(seen) = seen {
-                    still_decides(&policy, seen)?;
-                }
-                policy.default_version = id;
-                policy.changed_at = now;
+                let policy = policy_rows::get_locked(transaction, &account, &name).await?;
+                let stands = policy_rows::find_version(transaction, &account, &policy, id).await?.is_some();
+                let policy = policy.decide_by(id, stands, seen, now)?;
                 policy_rows::save(transaction, &account, &policy).await
             })
         })
@@ -211,15 +201,9 @@ impl Store {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let policy = policy_rows::get_locked(transaction, &account, &name).await?;
-                if policy.default_version == id {
-                    return Err(IdentityRefused::DeleteConflict {
-                        entity: Thing::PolicyVersion,
-                        code: "Policy.Version.Default",
-                        why: format!("{id} is the version that decides; make another one the default first"),
-                    }
-                    .into());
-                }
-                policy_rows::delete_version(transaction, &account, &name, id).await
+                let stands = policy_rows::find_version(transaction, &account, &policy, id).await?.is_some();
+                let PolicyVersionDeleted { version } = policy.delete_version(id, stands)?;
+                policy_rows::delete_version(transaction, &account, &name, version).await
             })
         })
         .await
@@ -230,48 +214,37 @@ impl Store {
 async fn add_version(
     transaction: &DatabaseTransaction,
     account: &AccountId,
-    mut policy: StoredPolicy,
+    policy: Policy,
     document: String,
     how: NewPolicyVersion,
     now: Timestamp,
 ) -> Result<PolicyVersion, StoreError> {
-    let standing = policy_rows::versions(transaction, account, &policy.name).await?;
-    if standing.len() as u64 >= limits::POLICY_VERSIONS.most() {
-        let oldest = standing.iter().find(|version| version.version != policy.default_version);
-        let Some(oldest) = oldest.filter(|_| how.rotate) else {
-            let (code, what) = ("Policy.Version", "versions of one custom policy");
-            return Err(
-                IdentityRefused::LimitExceeded { code, what, limit: limits::POLICY_VERSIONS.most() }.into()
-            );
-        };
-        policy_rows::delete_version(transaction, account, &policy.name, oldest.version).await?;
+    let standing = policy_rows::versions(transaction, account, &policy).await?;
+    let standing: Vec<_> = standing.into_iter().map(|version| version.id).collect();
+    let PolicyVersionAdded { policy, removed, version } =
+        policy.add_version(document, &standing, how, now)?;
+    if let Some(removed) = removed {
+        policy_rows::delete_version(transaction, account, &policy.name, removed).await?;
     }
-    policy.last_version = policy.last_version.next();
-    if how.as_default {
-        policy.default_version = policy.last_version;
-    }
-    policy.changed_at = now;
-    let made = StoredVersion { version: policy.last_version, document, created_at: now };
-    policy_rows::insert_version(transaction, account, &policy.name, &made).await?;
+    policy_rows::insert_version(transaction, account, &policy.name, &version).await?;
     policy_rows::save(transaction, account, &policy).await?;
-    Ok(shown(made, &policy))
+    Ok(version)
 }
 
 /// The version that decides.
 pub(super) async fn deciding(
     connection: &impl ConnectionTrait,
     account: &AccountId,
-    policy: &StoredPolicy,
+    policy: &Policy,
 ) -> Result<PolicyVersion, StoreError> {
     let id = policy.default_version;
-    let found = policy_rows::find_version(connection, account, &policy.name, id).await?;
     let missing = || CorruptRow {
         table: "policies",
         column: "default_version",
         id: format!("{account} {}", policy.name),
         why: format!("there is no version {id}"),
     };
-    Ok(shown(found.ok_or_else(missing)?, policy))
+    Ok(policy_rows::find_version(connection, account, policy, id).await?.ok_or_else(missing)?)
 }
 
 /// The one version of a system policy.
@@ -284,26 +257,6 @@ pub(super) fn of_system(policy: &SystemPolicy) -> PolicyVersion {
     }
 }
 
-fn shown(version: StoredVersion, policy: &StoredPolicy) -> PolicyVersion {
-    PolicyVersion {
-        id: version.version,
-        is_default: version.version == policy.default_version,
-        document: version.document,
-        created_at: version.created_at,
-    }
-}
-
-fn still_decides(policy: &StoredPolicy, seen: PolicyVersionId) -> Result<(), StoreError> {
-    if policy.default_version == seen {
-        return Ok(());
-    }
-    Err(changed_meanwhile("by now another version decides; look at it and try again"))
-}
-
-fn changed_meanwhile(why: &'static str) -> StoreError {
-    StoreError::Conflict { what: "policy", why }
-}
-
 fn no_version(id: PolicyVersionId) -> StoreError {
-    IdentityRefused::NotExist { entity: Thing::PolicyVersion, name: id.to_string() }.into()
+    IdentityRefused::not_exist(Entity::PolicyVersion, id).into()
 }

@@ -7,7 +7,8 @@ use domain::actions::StartsRoleSession;
 use domain::audit::{AuditEvent, ForeignRoleAssumed};
 use domain::gate::Granted;
 use domain::identity::{
-    AccessKeyId, AttachmentTarget, Entity, IdentityRefused, RoleName, RoleSessionName, SourceIdentity,
+    AccessKeyId, AttachmentTarget, Entity, IdentityRefused, NewRoleSession, Role, RoleSessionName,
+    SessionCredentials, SourceIdentity,
 };
 use domain::principal::Principal;
 use domain::role::{RoleArn, SecurityToken, SessionValidity};
@@ -20,7 +21,7 @@ use crate::compiled_policies::CompiledPolicies;
 use crate::rows::attachment_rows;
 use crate::rows::role_rows::Roles;
 use crate::rows::role_session_rows::{self, StoredSession};
-use crate::{CorruptRow, NewRoleSession, Role, SessionCredentials, StoreError};
+use crate::{CorruptRow, StoreError};
 
 impl Store {
     /// The role that an ARN names, before it is known whether the caller may assume it, with its trust policy ready to
@@ -73,8 +74,10 @@ impl Store {
         let Some(assumable) = granted.resource().assumable_role() else {
             return Err(StoreError::OutsideGrant { what: "role" });
         };
-        let name = assumable.arn.name.clone();
-        let Some(role) = assumable.id.clone() else { return Err(no_role(&name)) };
+        let assumable = assumable.clone();
+        let Some(role) = assumable.id.clone() else {
+            return Err(IdentityRefused::not_exist(Entity::Role, &assumable.arn.name).into());
+        };
         let (key, secret) = (AccessKeyId::generate_for_session(), AccessKeySecret::generate());
         let token = SecurityToken::generate();
         let sealed_secret = self.inner.keys.seal(&sealing_context(&key), secret.reveal().as_bytes());
@@ -95,16 +98,11 @@ impl Store {
         let audit = audit.with_more(&told(&session));
         let told_at_the_role = ForeignRoleAssumed::of(&audit, &assumable.arn);
         let audit = AuditRows::from(Some(audit)).with_foreign_role(told_at_the_role);
-        let (account, judged_at) = (granted.account().clone(), assumable.changed_at);
+        let account = granted.account().clone();
         self.transact(account, Revision::Kept, audit, move |transaction| {
             Box::pin(async move {
-                let found = Roles::find_by_id_kept(transaction, &session.account, &session.role).await?;
-                let role = found.ok_or_else(|| no_role(&name))?;
-                // Whoever was told that the trust policy is another by now must not see a session that it refuses.
-                if Some(role.changed_at) != judged_at {
-                    let why = "it was changed meanwhile; try again";
-                    return Err(StoreError::Conflict { what: "role", why });
-                }
+                let standing = Roles::find_by_id_kept(transaction, &session.account, &session.role).await?;
+                assumable.start_from(standing.as_ref())?;
                 role_session_rows::insert(transaction, session).await
             })
         })
@@ -172,10 +170,6 @@ fn session_policy(
         .document(text, DocumentKind::Session)
         .map_err(|why| corrupt(key, "session_policy", &why.to_string()))?;
     Ok(compiled.set(vec![(Arc::from(name.as_str()), document)]))
-}
-
-fn no_role(name: &RoleName) -> StoreError {
-    IdentityRefused::not_exist(Entity::Role, name).into()
 }
 
 /// Whose a session is, for those who look for what its key did.

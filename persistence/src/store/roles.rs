@@ -4,14 +4,15 @@ use domain::Timestamp;
 use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::{AttachmentTarget, Entity, IdentityRefused, RoleId, RoleName, limits};
-use policies::{DocumentKind, PolicyDocument};
+use domain::identity::{
+    AttachmentTarget, NewRole, Role, RoleChange, RoleDeleted, RoleId, RoleName, check_trust_policy,
+};
 
 use super::{Revision, Scope, Store};
 use crate::markers::NameSlice;
 use crate::rows::role_rows::Roles;
 use crate::rows::{account_rows, attachment_rows, role_session_rows};
-use crate::{MarkerPage, MarkerRequest, NewRole, Role, RoleChange, StoreError};
+use crate::{MarkerPage, MarkerRequest, StoreError};
 
 impl Store {
     /// Makes a role.
@@ -27,30 +28,14 @@ impl Store {
         audit: AuditEvent,
     ) -> Result<Role, StoreError> {
         Scope::of(granted).admits_identity(&IdentityResource::Role(new.name.clone()))?;
-        check_trust_policy(&new.trust_policy)?;
+        check_trust_policy(&new.trust_policy).map_err(StoreError::InvalidPolicy)?;
         let account = granted.account().clone();
-        let role = Role {
-            id: RoleId::generate(),
-            name: new.name,
-            description: new.description,
-            trust_policy: new.trust_policy,
-            max_session_duration: new.max_session_duration,
-            created_at: now,
-            changed_at: now,
-        };
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 // Those who make roles take turns, so that no two of them find room for the last one.
                 account_rows::lock(transaction, &account).await?;
-                if Roles::count(transaction, &account).await? >= limits::ROLES.most() {
-                    let what = "roles of one account";
-                    return Err(IdentityRefused::LimitExceeded {
-                        code: "Role",
-                        what,
-                        limit: limits::ROLES.most(),
-                    }
-                    .into());
-                }
+                let standing = Roles::count(transaction, &account).await?;
+                let role = new.create(RoleId::generate(), standing, now)?;
                 Roles::insert(transaction, &account, &role).await?;
                 Ok(role)
             })
@@ -101,20 +86,12 @@ impl Store {
     ) -> Result<Role, StoreError> {
         Scope::of(granted).admits_identity(&IdentityResource::Role(name.clone()))?;
         if let Some(document) = &change.trust_policy {
-            check_trust_policy(document)?;
+            check_trust_policy(document).map_err(StoreError::InvalidPolicy)?;
         }
         let (account, name) = (granted.account().clone(), name.clone());
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                let role = Roles::get_locked(transaction, &account, &name).await?;
-                let role = Role {
-                    trust_policy: change.trust_policy.unwrap_or(role.trust_policy),
-                    description: change.description.unwrap_or(role.description),
-                    max_session_duration: change.max_session_duration.unwrap_or(role.max_session_duration),
-                    // Never twice the same: a session starts only from the state that was asked about.
-                    changed_at: now.max(Timestamp::from_millis(role.changed_at.as_millis() + 1)),
-                    ..role
-                };
+                let role = Roles::get_locked(transaction, &account, &name).await?.change(change, now);
                 Roles::save(transaction, &account, &role).await?;
                 Ok(role)
             })
@@ -139,25 +116,11 @@ impl Store {
                 let role = Roles::get_locked(transaction, &account, &name).await?;
                 let target = AttachmentTarget::Role(role.id.clone());
                 let attached = attachment_rows::of_target(transaction, &account, &target).await?;
-                if !attached.is_empty() {
-                    let why = format!("policies are attached to it ({}); detach them first", attached.len());
-                    return Err(IdentityRefused::DeleteConflict {
-                        entity: Entity::Role,
-                        code: "Role.Policy",
-                        why,
-                    }
-                    .into());
-                }
+                let RoleDeleted { role } = role.delete(attached.len())?;
                 role_session_rows::delete_of_role(transaction, &account, &role.id).await?;
                 Roles::delete(transaction, &account, &role.id).await
             })
         })
         .await
     }
-}
-
-fn check_trust_policy(document: &str) -> Result<(), StoreError> {
-    PolicyDocument::parse(document.as_bytes(), DocumentKind::Trust)
-        .map(drop)
-        .map_err(StoreError::InvalidPolicy)
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::{AttachmentTarget, Entity, IdentityRefused, UserId, UserName, limits};
+use domain::identity::{
+    AttachmentTarget, NewUser, User, UserBelongings, UserChange, UserDeleted, UserId, UserName,
+};
 use domain::{AccountId, Timestamp};
 use sea_orm::DatabaseTransaction;
 
@@ -13,7 +15,7 @@ use super::{Revision, Scope, Store};
 use crate::markers::NameSlice;
 use crate::rows::user_rows::Users;
 use crate::rows::{access_key_rows, account_rows, attachment_rows, group_member_rows, login_profile_rows};
-use crate::{MarkerPage, MarkerRequest, NewUser, StoreError, User, UserChange};
+use crate::{MarkerPage, MarkerRequest, StoreError};
 
 impl Store {
     /// Makes a user.
@@ -29,26 +31,14 @@ impl Store {
         audit: AuditEvent,
     ) -> Result<User, StoreError> {
         let account = granted.account().clone();
-        let NewUser { name, profile } = new.into();
-        Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
-        let user = User {
-            id: UserId::generate(),
-            name,
-            profile,
-            created_at: now,
-            changed_at: now,
-            last_login_at: None,
-        };
+        let new = new.into();
+        Scope::of(granted).admits_identity(&IdentityResource::User(new.name.clone()))?;
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 // Counted under a lock, so that two creators do not both take the last place.
                 account_rows::lock(transaction, &account).await?;
-                if Users::count(transaction, &account).await? >= limits::USERS.most() {
-                    let (code, what) = ("User", "users of one account");
-                    return Err(
-                        IdentityRefused::LimitExceeded { code, what, limit: limits::USERS.most() }.into()
-                    );
-                }
+                let standing = Users::count(transaction, &account).await?;
+                let user = new.create(UserId::generate(), standing, now)?;
                 Users::insert(transaction, &account, &user).await?;
                 Ok(user)
             })
@@ -112,21 +102,7 @@ impl Store {
         }
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                let mut user = Users::get_locked(transaction, &account, &name).await?;
-                let UserChange { name, display_name, mobile_phone, email, comments } = change;
-                user.name = name.unwrap_or(user.name);
-                let profile = &mut user.profile;
-                for (value, changed) in [
-                    (&mut profile.display_name, display_name),
-                    (&mut profile.mobile_phone, mobile_phone),
-                    (&mut profile.email, email),
-                    (&mut profile.comments, comments),
-                ] {
-                    if let Some(changed) = changed {
-                        *value = changed;
-                    }
-                }
-                user.changed_at = now;
+                let user = Users::get_locked(transaction, &account, &name).await?.change(change, now);
                 Users::save(transaction, &account, &user).await?;
                 Ok(user)
             })
@@ -153,7 +129,7 @@ impl Store {
                 group_member_rows::delete_of_user(transaction, &account, &user.id).await?;
                 let target = AttachmentTarget::User(user.id.clone());
                 attachment_rows::delete_of_target(transaction, &account, &target).await?;
-                delete_with_login_profile(transaction, &account, &user.id).await
+                delete(transaction, &account, &user.id).await
             })
         })
         .await
@@ -176,21 +152,14 @@ impl Store {
                 // Whoever would give it something refers to its row, and waits.
                 let user = Users::get_locked(transaction, &account, &name).await?;
                 let target = AttachmentTarget::User(user.id.clone());
-                let has = if access_key_rows::count_of_owner(transaction, &account, Some(&user.id)).await? > 0
-                {
-                    Some(("User.AccessKey", "it has access keys; delete them first"))
-                } else if group_member_rows::count_of_user(transaction, &account, &user.id).await? > 0 {
-                    Some(("User.Group", "it is in groups; take it out of them first"))
-                } else if attachment_rows::has_any(transaction, &account, &target).await? {
-                    Some(("User.Policy", "policies are attached to it; detach them first"))
-                } else {
-                    None
+                let has = UserBelongings {
+                    access_keys: access_key_rows::count_of_owner(transaction, &account, Some(&user.id))
+                        .await?,
+                    groups: group_member_rows::count_of_user(transaction, &account, &user.id).await?,
+                    has_policies: attachment_rows::has_any(transaction, &account, &target).await?,
                 };
-                if let Some((code, why)) = has {
-                    let (entity, why) = (Entity::User, why.to_owned());
-                    return Err(IdentityRefused::DeleteConflict { entity, code, why }.into());
-                }
-                delete_with_login_profile(transaction, &account, &user.id).await
+                let UserDeleted { user } = user.delete(has)?;
+                delete(transaction, &account, &user).await
             })
         })
         .await
@@ -206,7 +175,8 @@ impl Store {
     }
 }
 
-async fn delete_with_login_profile(
+/// Deletes a user with its login profile.
+async fn delete(
     transaction: &DatabaseTransaction,
     account: &AccountId,
     user: &UserId,

@@ -1,7 +1,7 @@
 //! A change is written down in the trail of its own account, and nowhere else.
 
 use domain::access_key::AccessKeyStatus;
-use domain::identity::{GroupName, PolicyName, UserName};
+use domain::identity::{GroupName, NewGroup, PolicyName, UserName};
 use domain::password::Password;
 use domain::role::MaxSessionDuration;
 use persistence::{
@@ -23,6 +23,7 @@ async fn an_audit_row_of_another_account_refuses_the_change(world: World) {
     let (ana, bo) = (&UserName::parse("ana").unwrap(), &UserName::parse("bo").unwrap());
     let (readers, writers) = (&GroupName::parse("readers").unwrap(), &GroupName::parse("writers").unwrap());
     let (used, spare) = (&PolicyName::parse("used").unwrap(), &PolicyName::parse("spare").unwrap());
+    let group = |name: &str| NewGroup { name: name.parse().unwrap(), comments: String::new() };
     let role = |name: &str| NewRole {
         name: name.parse().unwrap(),
         description: String::new(),
@@ -36,7 +37,7 @@ async fn an_audit_row_of_another_account_refuses_the_change(world: World) {
 
     // Something of each kind stands, so that nothing but the audit row can be in the way of a change.
     store.create_user(operator, ana, at(1), ours()).await.unwrap();
-    store.create_group(operator, readers, String::new(), at(1), ours()).await.unwrap();
+    store.create_group(operator, group("readers"), at(1), ours()).await.unwrap();
     store.add_user_to_group(operator, ana, readers, at(1), ours()).await.unwrap();
     store.create_role(operator, role("auditor"), at(1), ours()).await.unwrap();
     let (key, _) = store.create_access_key(operator, of_ana, at(1), ours()).await.unwrap();
@@ -50,16 +51,15 @@ async fn an_audit_row_of_another_account_refuses_the_change(world: World) {
     store.attach_policy(operator, ana, used, at(1), ours()).await.unwrap();
     store.put_control_policy(operator, used, 1, DOCUMENT, None, at(1), ours()).await.unwrap();
     store.create_user(operator, bo, at(1), ours()).await.unwrap();
-    store.create_group(operator, writers, String::new(), at(1), ours()).await.unwrap();
+    store.create_group(operator, group("writers"), at(1), ours()).await.unwrap();
     store.create_policy(operator, spare, "", DOCUMENT, at(1), ours()).await.unwrap();
     let revision = store.configuration_revision(&account()).await.unwrap();
 
     let cy = &UserName::parse("cy").unwrap();
-    let new_group = &GroupName::parse("auditors").unwrap();
     let new_policy = &PolicyName::parse("new").unwrap();
     let tags = vec![("env".parse().unwrap(), "prod".parse().unwrap())];
     let how = NewPolicyVersion { as_default: true, rotate: false };
-    let (off, none) = (AccessKeyStatus::Inactive, String::new);
+    let off = AccessKeyStatus::Inactive;
     for (what, refused) in [
         ("create_user", store.create_user(operator, cy, at(2), theirs()).await.map(drop)),
         (
@@ -68,7 +68,7 @@ async fn an_audit_row_of_another_account_refuses_the_change(world: World) {
         ),
         ("delete_bare_user", store.delete_bare_user(operator, bo, theirs()).await),
         ("delete_user", store.delete_user(operator, ana, theirs()).await),
-        ("create_group", store.create_group(operator, new_group, none(), at(2), theirs()).await.map(drop)),
+        ("create_group", store.create_group(operator, group("auditors"), at(2), theirs()).await.map(drop)),
         (
             "update_group",
             store.update_group(operator, readers, GroupChange::default(), at(2), theirs()).await.map(drop),

@@ -5,7 +5,7 @@ use domain::actions::{
     RemoveUserFromGroup, UpdateGroup,
 };
 use domain::gate::{IdentityResource, Resource};
-use domain::identity::{GroupName, UserName, limits};
+use domain::identity::{GroupName, NewGroup, UserName, limits};
 use persistence::{GroupChange, MarkerRequest, StoreError};
 
 use crate::harness::{World, account, as_operator, at, event, on_both, other_account, owner};
@@ -28,6 +28,10 @@ fn user(name: &str) -> UserName {
 
 fn group(name: &str) -> GroupName {
     GroupName::parse(name).unwrap()
+}
+
+fn new(name: &str) -> NewGroup {
+    NewGroup { name: group(name), comments: String::new() }
 }
 
 fn groups(names: &[&str]) -> Resource {
@@ -54,7 +58,7 @@ async fn with_users(world: &World, names: &[&str]) {
 async fn with_groups(world: &World, names: &[&str]) {
     for name in names {
         let granted = owner::<CreateGroup>(&account(), groups(&[name]));
-        world.store.create_group(&granted, &group(name), String::new(), at(1), audit()).await.unwrap();
+        world.store.create_group(&granted, new(name), at(1), audit()).await.unwrap();
     }
 }
 
@@ -180,10 +184,10 @@ async fn the_last_place_for_a_group_is_taken_once(world: World) {
         ))
         .await;
     let (store, replica, operator) = (&world.store, &world.replica().await, as_operator(&account()));
-    let (ours, theirs) = (group("ours"), group("theirs"));
+    let (ours, theirs) = (new("ours"), new("theirs"));
     let (one, other) = tokio::join!(
-        store.create_group(&operator, &ours, String::new(), at(1), audit()),
-        replica.create_group(&operator, &theirs, String::new(), at(1), audit()),
+        store.create_group(&operator, ours, at(1), audit()),
+        replica.create_group(&operator, theirs, at(1), audit()),
     );
     let lost = match (one, other) {
         (Ok(_), lost) | (lost, Ok(_)) => lost,
@@ -250,7 +254,7 @@ async fn a_grant_for_one_group_reaches_no_other(world: World) {
         outside
     );
     let creates = owner::<CreateGroup>(&account(), ours());
-    let created = store.create_group(&creates, &group("new"), String::new(), at(1), audit()).await;
+    let created = store.create_group(&creates, new("new"), at(1), audit()).await;
     assert_eq!(refused(created), outside);
     let updates = owner::<UpdateGroup>(&account(), ours());
     let change = || GroupChange { name: Some(group("new")), comments: None };

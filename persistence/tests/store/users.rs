@@ -5,7 +5,7 @@ use domain::actions::{
     UpdateUser,
 };
 use domain::gate::{IdentityResource, Resource};
-use domain::identity::{GroupName, IdentityRefused, PolicyName, UserName, limits};
+use domain::identity::{GroupName, IdentityRefused, NewGroup, PolicyName, UserName, limits};
 use domain::password::{Password, PasswordHash};
 use domain::principal::Principal;
 use persistence::{
@@ -138,7 +138,8 @@ async fn a_user_that_has_something_is_not_deleted_by_the_way(world: World) {
     let (key, _) =
         store.create_access_key(&operator, &KeyOwner::User(user("ana")), at(1), audit()).await.unwrap();
     let group = GroupName::parse("operators").unwrap();
-    store.create_group(&operator, &group, String::new(), at(1), audit()).await.unwrap();
+    let new = NewGroup { name: group.clone(), comments: String::new() };
+    store.create_group(&operator, new, at(1), audit()).await.unwrap();
     store.add_user_to_group(&operator, &user("ana"), &group, at(1), audit()).await.unwrap();
     let policy = PolicyName::parse("some").unwrap();
     let document =

@@ -2,7 +2,7 @@
 
 use domain::actions::CreateGroup;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::GroupName;
+use domain::identity::NewGroup;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::GroupReply;
@@ -13,33 +13,26 @@ use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
 impl RpcAction for CreateGroup {
-    type Input = Input;
+    type Input = NewGroup;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(Input {
-            group: name("GroupName", &request.group_name)?,
+        Ok(NewGroup {
+            name: name("GroupName", &request.group_name)?,
             comments: request.comments.unwrap_or_default(),
         })
     }
 
-    async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
-        Ok(about(IdentityResource::Group(input.group.clone())))
+    async fn locate(_: &Call<'_>, new: &Self::Input) -> Result<Located, ActionError> {
+        Ok(about(IdentityResource::Group(new.name.clone())))
     }
 
     async fn run(
         call: &Call<'_>,
         granted: Granted<Self>,
-        input: Self::Input,
+        new: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let Input { group, comments } = input;
         let audit = call.audit_of_change(&granted, "");
-        let group = call.hansard.store.create_group(&granted, &group, comments, call.now(), audit).await?;
+        let group = call.hansard.store.create_group(&granted, new, call.now(), audit).await?;
         Ok(Done::changed(GroupReply { request_id: call.request_id().to_string(), group: item(&group) }))
     }
-}
-
-/// The new group.
-pub(crate) struct Input {
-    group: GroupName,
-    comments: String,
 }
