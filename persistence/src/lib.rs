@@ -3,7 +3,12 @@
 //! [`Store`] is concrete and runs on SQLite and PostgreSQL. Before a caller is known it answers only what
 //! authentication needs; everything else demands a [`Granted`](domain::gate::Granted) of an action that the
 //! catalogue lets touch it, and takes the account from there. Changes are decided in `domain` and applied by
-//! [`Store::apply`]: the change, its audit row, its counters and its revision in one transaction.
+//! [`Store::apply`]: the change, its audit row, its counters and its revision in one transaction. What is decided of
+//! users, groups, roles and policies depends on what stands; their methods read it under lock, ask `domain::identity`,
+//! and write its answer, in one transaction too.
+//!
+//! Names follow one rule: `find_` gives what may not be there, `get_` refuses when it is not there, `list_` gives a page,
+//! and `all_` everything, to those who administer beside the server.
 //!
 //! A grant of an action that may not do something does not compile. An action that lists recordings:
 //!

@@ -95,11 +95,11 @@ pub(crate) async fn find_locked(
 }
 
 /// The keys of the account, the oldest first.
-pub(crate) async fn list(
+pub(crate) async fn all(
     connection: &impl ConnectionTrait,
     account: &AccountId,
 ) -> Result<Vec<StoredKey>, StoreError> {
-    all(connection, of_account(account)).await
+    read(connection, of_account(account)).await
 }
 
 /// The keys of a user, or of the account's owner, the oldest first.
@@ -108,7 +108,7 @@ pub(crate) async fn of_owner(
     account: &AccountId,
     user: Option<&UserId>,
 ) -> Result<Vec<StoredKey>, StoreError> {
-    all(connection, owned_by(account, user)).await
+    read(connection, owned_by(account, user)).await
 }
 
 /// How many keys a user, or the account's owner, has.
@@ -211,7 +211,7 @@ fn owned_by(account: &AccountId, user: Option<&UserId>) -> Select<row::Entity> {
     }
 }
 
-async fn all(
+async fn read(
     connection: &impl ConnectionTrait,
     select: Select<row::Entity>,
 ) -> Result<Vec<StoredKey>, StoreError> {

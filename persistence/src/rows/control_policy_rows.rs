@@ -74,7 +74,7 @@ pub(crate) async fn find(
 }
 
 /// All of the account, by level and name.
-pub(crate) async fn list(
+pub(crate) async fn all(
     connection: &impl ConnectionTrait,
     account: &AccountId,
 ) -> Result<Vec<ControlPolicy>, StoreError> {
@@ -96,7 +96,7 @@ pub(crate) async fn levels_of(
     account: &AccountId,
 ) -> Result<Vec<PolicySet>, StoreError> {
     let mut levels: BTreeMap<u32, NamedDocuments> = BTreeMap::new();
-    for policy in list(connection, account).await? {
+    for policy in all(connection, account).await? {
         let name: Arc<str> = Arc::from(policy.name.as_str());
         let document =
             compiled.document(policy.document, DocumentKind::Control).map_err(|why| CorruptRow {

@@ -98,7 +98,7 @@ pub(crate) async fn insert_version(
     )
 }
 
-/// The policy, kept from other writers until the transaction ends.
+/// As [`get`], and kept from other writers until the transaction ends.
 pub(crate) async fn get_locked(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -125,6 +125,15 @@ pub(crate) async fn find(
     Ok(found.map(from_row).transpose()?)
 }
 
+/// The policy; refused when there is none.
+pub(crate) async fn get(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    name: &PolicyName,
+) -> Result<Policy, StoreError> {
+    find(connection, account, name).await?.ok_or_else(|| absent(name))
+}
+
 /// Writes what changed of a policy: its description, which version decides, the highest number, when.
 pub(crate) async fn save(
     connection: &impl ConnectionTrait,
@@ -144,7 +153,7 @@ pub(crate) async fn save(
     if saved.rows_affected == 0 { Err(absent(&policy.name)) } else { Ok(()) }
 }
 
-pub(crate) async fn list(
+pub(crate) async fn all(
     connection: &impl ConnectionTrait,
     account: &AccountId,
 ) -> Result<Vec<Policy>, StoreError> {
@@ -158,7 +167,7 @@ pub(crate) async fn list(
 }
 
 /// At most `limit` policies whose names come after this one, by name.
-pub(crate) async fn page(
+pub(crate) async fn list(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     after: Option<&PolicyName>,

@@ -65,7 +65,7 @@ impl Store {
     ) -> Result<Vec<AccessKeyEntry>, StoreError> {
         Scope::of(granted).admits_everything("access keys")?;
         let names = self.user_names(granted).await?;
-        let keys = access_key_rows::list(self.inner.connections.reader(), granted.account()).await?;
+        let keys = access_key_rows::all(self.inner.connections.reader(), granted.account()).await?;
         let listed = |key: StoredKey| {
             let owner = match &key.user {
                 None => KeyOwner::Root,

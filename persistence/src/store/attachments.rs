@@ -8,7 +8,7 @@ use domain::identity::{AttachedPolicy, Attachment, PolicyBearers, PolicyKind, Po
 use domain::policy_bearer::PolicyBearer;
 use domain::policy_version::PolicyVersionId;
 
-use super::policies::{admits, get, system_policy};
+use super::policies::{admits, system_policy};
 use super::{Revision, Store};
 use crate::StoreError;
 use crate::rows::{account_rows, attachment_rows, policy_bearer_rows, policy_rows};
@@ -118,7 +118,7 @@ impl Store {
         let account = granted.account();
         let snapshot = self.inner.connections.begin_snapshot().await?;
         match policy.kind {
-            PolicyKind::Custom => get(&snapshot, account, &policy.name).await.map(drop)?,
+            PolicyKind::Custom => policy_rows::get(&snapshot, account, &policy.name).await.map(drop)?,
             PolicyKind::System => system_policy(&policy.name).map(drop)?,
         }
         let mut found =

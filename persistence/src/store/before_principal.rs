@@ -95,7 +95,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
     pub async fn active_root_keys(&self, account: &AccountId) -> Result<Vec<AccessKeyId>, StoreError> {
-        let keys = access_key_rows::list(self.inner.connections.reader(), account).await?;
+        let keys = access_key_rows::all(self.inner.connections.reader(), account).await?;
         let of_the_root = |key: &StoredKey| key.user.is_none() && key.status == AccessKeyStatus::Active;
         Ok(keys.into_iter().filter(of_the_root).map(|key| key.id).collect())
     }

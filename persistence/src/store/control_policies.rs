@@ -61,7 +61,7 @@ impl Store {
         granted: &Granted<A>,
     ) -> Result<Vec<ControlPolicy>, StoreError> {
         Scope::of(granted).admits_everything("control policies")?;
-        control_policy_rows::list(self.inner.connections.reader(), granted.account()).await
+        control_policy_rows::all(self.inner.connections.reader(), granted.account()).await
     }
 
     /// Deletes a control policy.

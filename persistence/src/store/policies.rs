@@ -13,7 +13,7 @@ use domain::identity::{
 use domain::policy_version::PolicyVersionId;
 use domain::system_policies::{self, SystemPolicy};
 use domain::{AccountId, Timestamp};
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::DatabaseTransaction;
 
 use super::{Revision, Scope, Store, policy_versions};
 use crate::pages::{Cursor, next_token, read_token};
@@ -72,7 +72,7 @@ impl Store {
                 Ok((summary_of_system(found, &counts)?, policy_versions::of_system(found)))
             }
             PolicyKind::Custom => {
-                let stored = get(&snapshot, account, &policy.name).await?;
+                let stored = policy_rows::get(&snapshot, account, &policy.name).await?;
                 let version = policy_versions::deciding(&snapshot, account, &stored).await?;
                 Ok((summary(stored, &counts), version))
             }
@@ -113,7 +113,7 @@ impl Store {
         if wanted(PolicyKind::Custom) && items.len() <= size {
             let rest = (size + 1 - items.len()) as u64;
             let found =
-                policy_rows::page(&snapshot, account, after.filter(|_| goes_on_in_custom), rest).await?;
+                policy_rows::list(&snapshot, account, after.filter(|_| goes_on_in_custom), rest).await?;
             let names = found.iter().map(|policy| &policy.name);
             let counts = attachment_rows::counts(&snapshot, account, PolicyKind::Custom, names).await?;
             items.extend(found.into_iter().map(|policy| summary(policy, &counts)));
@@ -143,7 +143,7 @@ impl Store {
         let mut bearers =
             policy_bearer_rows::of_policies(&snapshot, account, PolicyKind::Custom, None).await?;
         let mut entries = Vec::new();
-        for policy in policy_rows::list(&snapshot, account).await? {
+        for policy in policy_rows::all(&snapshot, account).await? {
             let version = policy_versions::deciding(&snapshot, account, &policy).await?;
             let PolicyBearers { users, groups, roles } =
                 bearers.remove(policy.name.as_str()).unwrap_or_default();
@@ -248,20 +248,9 @@ pub(super) async fn insert(
     Ok(policy)
 }
 
-pub(super) async fn get(
-    connection: &impl ConnectionTrait,
-    account: &AccountId,
-    name: &PolicyName,
-) -> Result<Policy, StoreError> {
-    policy_rows::find(connection, account, name).await?.ok_or_else(|| no_policy(name))
-}
-
 pub(super) fn system_policy(name: &PolicyName) -> Result<&'static SystemPolicy, StoreError> {
-    system_policies::find(name.as_str()).ok_or_else(|| no_policy(name))
-}
-
-fn no_policy(name: &PolicyName) -> StoreError {
-    IdentityRefused::not_exist(Entity::Policy, name).into()
+    let found = system_policies::find(name.as_str());
+    found.ok_or_else(|| IdentityRefused::not_exist(Entity::Policy, name).into())
 }
 
 fn summary(stored: Policy, counts: &BTreeMap<String, u64>) -> PolicySummary {

@@ -15,7 +15,7 @@ use domain::system_policies::{self, SystemPolicy};
 use domain::{AccountId, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
-use super::policies::{admits, checked, get, insert, system_policy};
+use super::policies::{admits, checked, insert, system_policy};
 use super::{Revision, Store};
 use crate::rows::{account_rows, policy_rows};
 use crate::{CorruptRow, StoreError};
@@ -136,7 +136,7 @@ impl Store {
             PolicyKind::System => Ok(vec![of_system(system_policy(&policy.name)?)]),
             PolicyKind::Custom => {
                 let snapshot = self.inner.connections.begin_snapshot().await?;
-                let stored = get(&snapshot, granted.account(), &policy.name).await?;
+                let stored = policy_rows::get(&snapshot, granted.account(), &policy.name).await?;
                 policy_rows::versions(&snapshot, granted.account(), &stored).await
             }
         }
