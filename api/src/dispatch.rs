@@ -139,7 +139,7 @@ impl Call<'_> {
         let needs = gate::list_needs(entry, self.principal(), &listing, policies);
         let of = listing.of.as_ref().map(|of| &of.instance);
         listing.candidates =
-            self.hansard.store.list_candidates(self.principal().account(), of, needs).await?;
+            self.hansard.store.candidates_of_list(self.principal().account(), of, needs).await?;
         Ok(Resource::List(listing))
     }
 

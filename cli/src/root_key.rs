@@ -55,7 +55,7 @@ pub(crate) async fn ensure(
     now: Timestamp,
 ) -> Result<RootKey, Failure> {
     let path = data.root_access_key();
-    let known = store.accounts().await.map_err(|error| Failure::failed(chain(&error)))?;
+    let known = store.all_accounts().await.map_err(|error| Failure::failed(chain(&error)))?;
     let root = match preset {
         Some(preset) => RootKey::Preset(preset),
         None => match find(&path)? {

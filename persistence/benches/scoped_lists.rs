@@ -88,7 +88,7 @@ async fn report(name: &str, what: &str, store: &Store, caller: &Principal, polic
         };
         let needs = list_needs(&ListInstanceRecords::ENTRY, caller, &asked, policies);
         if needs != ListNeeds::default() {
-            asked.candidates = store.list_candidates(&account(), None, needs).await.unwrap();
+            asked.candidates = store.candidates_of_list(&account(), None, needs).await.unwrap();
         }
         let facts = RequestFacts::at(Timestamp::from_millis(NOW));
         let granted =

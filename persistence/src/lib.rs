@@ -8,7 +8,7 @@
 //! and write its answer, in one transaction too.
 //!
 //! Names follow one rule: `find_` gives what may not be there, `get_` refuses when it is not there, `list_` gives a page,
-//! and `all_` everything, to those who administer beside the server.
+//! and `all_` everything; what is small and one's own is named by whose it is, as in `groups_of_user`.
 //!
 //! A grant of an action that may not do something does not compile. An action that lists recordings:
 //!

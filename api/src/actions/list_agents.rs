@@ -38,7 +38,7 @@ impl RpcAction for ListAgents {
         granted: Granted<Self>,
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let waiting = call.hansard.store.list_waiting(&granted).await?;
+        let waiting = call.hansard.store.all_waiting(&granted).await?;
         let store = &call.hansard.store;
         let page = if input.include_replaced {
             store.list_agents_ever(&granted, input.page).await?

@@ -36,7 +36,7 @@ impl RpcAction for ListInstanceRecords {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { include_expired, page, .. } = input;
         let query = RecordingQuery { include_expired, page: page?, now: call.now() };
-        let waiting = call.hansard.store.list_waiting(&granted).await?;
+        let waiting = call.hansard.store.all_waiting(&granted).await?;
         let page = call.hansard.store.list_recordings(&granted, query).await.map_err(list_refused)?;
         Ok(Done::read(ListInstanceRecordsReply {
             envelope: Envelope::ok(call.request_id().as_str()),

@@ -46,7 +46,7 @@ impl RpcAction for SetInstanceRecordConfig {
             .then(|| RecordStorageTarget::deployment_default(&settings.region, granted.account()));
         let how = if desired.enabled { "on" } else { "off" };
         for attempt in 1.. {
-            let current = call.hansard.store.own_record_config(&granted, &desired.selector).await?;
+            let current = call.hansard.store.find_own_record_config(&granted, &desired.selector).await?;
             let change = record_config::change(
                 &granted,
                 current.as_ref(),

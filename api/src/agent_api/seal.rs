@@ -56,8 +56,8 @@ async fn seal(
     let sha256 = ContentHash::of(&manifest).to_string();
     if place::is_open(&recording) {
         let start = read_start(call, &recording).await?;
-        let claimed = call.hansard.store.list_segments(granted, &token).await?;
-        let arrived = call.hansard.store.list_streams(granted, &token).await?;
+        let claimed = call.hansard.store.segments_of_recording(granted, &token).await?;
+        let arrived = call.hansard.store.streams_of_recording(granted, &token).await?;
         let checked = check_manifest(&call.agent, &recording, &start, &claimed, &manifest)?;
         let change = recording_life::seal(&recording, &arrived, checked, call.now())?;
         if change.end == SessionEnd::Exited && recording.kind.ends_in_its_terminal() {

@@ -56,7 +56,7 @@ impl Jobs {
 
 /// The accounts, for a job that does something in each of them.
 async fn accounts(hansard: &Hansard) -> Result<Vec<AccountId>, StoreError> {
-    hansard.store.accounts().await
+    hansard.store.all_accounts().await
 }
 
 /// Permission for a job to do something in an account.

@@ -62,7 +62,7 @@ async fn play(
     rendering: Rendering,
     content_type: &str,
 ) -> Result<HttpResponse, ActionError> {
-    let rows = viewing.hansard.store.list_segments(&seen.granted, &seen.recording.token).await?;
+    let rows = viewing.hansard.store.segments_of_recording(&seen.granted, &seen.recording.token).await?;
     let mut rows = rows.into_iter().filter(|row| row.stream == Stream::Terminal);
     // The first segment decides between a reply and an error; later ones can only break the reply off.
     let first = match rows.next() {

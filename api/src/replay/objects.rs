@@ -98,7 +98,7 @@ async fn listed(viewing: &Viewing, seen: &Seen) -> Result<Vec<ListedObject>, Act
     let mut objects = Vec::new();
     let start = Some(recording.start_sha256.clone());
     objects.extend(stored(hansard, recording, EvidenceName::Start, start).await?);
-    for row in hansard.store.list_segments(&seen.granted, &recording.token).await? {
+    for row in hansard.store.segments_of_recording(&seen.granted, &recording.token).await? {
         let name = EvidenceName::Segment { stream: row.stream, number: row.number }.to_string();
         objects.push(ListedObject { name, length: row.length, sha256: Some(row.sha256) });
     }

@@ -327,7 +327,7 @@ impl Running {
 
     pub(crate) async fn delete_user(&self, name: &str) {
         let user = UserName::parse(name).unwrap();
-        self.store.delete_user(&self.administer(), &user, self.audit()).await.unwrap();
+        self.store.purge_user(&self.administer(), &user, self.audit()).await.unwrap();
     }
 
     /// Gives a policy another document.

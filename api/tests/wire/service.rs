@@ -156,7 +156,8 @@ impl Service {
             );
             for selector in ["*", "i-one", "i-two"] {
                 let selector = domain::record_config::InstanceSelector::parse(selector).unwrap();
-                let config = self.store.own_record_config(read.as_ref().unwrap(), &selector).await.unwrap();
+                let config =
+                    self.store.find_own_record_config(read.as_ref().unwrap(), &selector).await.unwrap();
                 state.push_str(&format!("{config:?}\n"));
             }
             state

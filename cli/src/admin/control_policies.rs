@@ -67,7 +67,7 @@ impl Session<'_> {
     }
 
     async fn control_policies(&self) -> Result<Vec<ControlPolicy>, Failure> {
-        self.store.control_policies(&self.operator.granted).await.map_err(refused)
+        self.store.all_control_policies(&self.operator.granted).await.map_err(refused)
     }
 
     async fn list_control_policies(&self) -> Result<(), Failure> {

@@ -50,7 +50,7 @@ impl Session<'_> {
                 self.one(&user_json(&user))
             }
             UserCommand::List => {
-                let users = self.store.list_users(granted).await.map_err(refused)?;
+                let users = self.store.all_users(granted).await.map_err(refused)?;
                 if self.output == Output::Json {
                     return terminal::print_json(&users.iter().map(user_json).collect());
                 }
@@ -63,11 +63,11 @@ impl Session<'_> {
             UserCommand::Delete { name, force } => {
                 let audit = self.operator.audit("user delete", format!("user/{name}"));
                 if *force {
-                    self.store.delete_user(granted, name, audit).await.map_err(refused)?;
+                    self.store.purge_user(granted, name, audit).await.map_err(refused)?;
                 } else {
                     self.refuse_to_delete_with_belongings(name).await?;
                     // Asked again there, for what somebody adds meanwhile.
-                    self.store.delete_bare_user(granted, name, audit).await.map_err(refused)?;
+                    self.store.delete_user(granted, name, audit).await.map_err(refused)?;
                 }
                 self.one(&json!({ "UserName": name.as_str(), "Deleted": true }))
             }
@@ -77,9 +77,9 @@ impl Session<'_> {
     /// As RAM does: what a user has is taken from it by name, not by the way.
     async fn refuse_to_delete_with_belongings(&self, name: &UserName) -> Result<(), Failure> {
         let granted = &self.operator.granted;
-        let keys = self.store.list_access_keys(granted).await.map_err(refused)?;
+        let keys = self.store.all_access_keys(granted).await.map_err(refused)?;
         let groups = self.store.groups_of_user(granted, name).await.map_err(refused)?;
-        let policies = self.store.list_policies(granted).await.map_err(refused)?;
+        let policies = self.store.all_policies(granted).await.map_err(refused)?;
         let keys = keys.iter().filter(|key| key.owner == KeyOwner::User(name.clone()));
         let policies = policies.iter().filter(|policy| policy.attached_to.contains(name));
         let held: Vec<_> = keys
@@ -128,7 +128,7 @@ impl Session<'_> {
     }
 
     async fn list_access_keys(&self) -> Result<(), Failure> {
-        let keys = self.store.list_access_keys(&self.operator.granted).await.map_err(refused)?;
+        let keys = self.store.all_access_keys(&self.operator.granted).await.map_err(refused)?;
         if self.output == Output::Json {
             return terminal::print_json(&keys.iter().map(access_key_json).collect());
         }
@@ -167,8 +167,8 @@ impl Session<'_> {
 
     async fn account(&self, data: &DataDirectory) -> Result<(), Failure> {
         let account = self.operator.granted.account();
-        let users = self.store.list_users(&self.operator.granted).await.map_err(refused)?.len();
-        let keys = self.store.list_access_keys(&self.operator.granted).await.map_err(refused)?.len();
+        let users = self.store.all_users(&self.operator.granted).await.map_err(refused)?.len();
+        let keys = self.store.all_access_keys(&self.operator.granted).await.map_err(refused)?.len();
         let kept = root_key::find(&data.root_access_key())?.filter(|root| root.account == *account);
         let mut shown = json!({ "AccountId": account.as_str(), "Users": users, "AccessKeys": keys });
         if let Some(root) = kept {

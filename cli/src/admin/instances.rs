@@ -32,7 +32,7 @@ pub(super) async fn run(
             terminal::print(&facts([("InstanceId", instance.to_string()), ("Tags", shown)]))
         }
         InstanceCommand::List => {
-            let instances = store.list_instances(granted).await.map_err(refused)?;
+            let instances = store.all_instances(granted).await.map_err(refused)?;
             if output == Output::Json {
                 return terminal::print_json(&instances.iter().map(entry_json).collect());
             }

@@ -71,7 +71,7 @@ pub(crate) fn run(
 
 /// The account that the command works on.
 async fn account(store: &Store, named: Option<&AccountId>) -> Result<AccountId, Failure> {
-    let accounts = store.accounts().await.map_err(refused)?;
+    let accounts = store.all_accounts().await.map_err(refused)?;
     match (named, accounts.as_slice()) {
         (Some(named), known) if known.contains(named) => Ok(named.clone()),
         (Some(named), _) => Err(Failure::usage(format!("there is no account {named}"))),

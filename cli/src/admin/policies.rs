@@ -33,7 +33,7 @@ impl Session<'_> {
             PolicyCommand::Show { name, kind } => self.show_policy(name, kind.kind).await,
             PolicyCommand::Delete { name } => {
                 let audit = self.operator.audit("policy delete", PolicyRef::from(name).to_string());
-                self.store.delete_policy(&self.operator.granted, name, audit).await.map_err(refused)?;
+                self.store.purge_policy(&self.operator.granted, name, audit).await.map_err(refused)?;
                 self.one(&json!({ "PolicyName": name.as_str(), "Deleted": true }))
             }
             PolicyCommand::Attach { name, kind, bearer } => {
@@ -58,7 +58,7 @@ impl Session<'_> {
         let (store, granted) = (self.store, &self.operator.granted);
         let seen = match over {
             Some(over) => Some(over),
-            None => store.default_policy_version(granted, name).await.map_err(refused)?,
+            None => store.find_default_policy_version(granted, name).await.map_err(refused)?,
         };
         let document = read_document(file)?;
         let audit = self.operator.audit("policy put", PolicyRef::from(name).to_string());
@@ -105,7 +105,7 @@ impl Session<'_> {
     }
 
     async fn list_policies(&self) -> Result<(), Failure> {
-        let policies = self.store.list_policies(&self.operator.granted).await.map_err(refused)?;
+        let policies = self.store.all_policies(&self.operator.granted).await.map_err(refused)?;
         if self.output == Output::Json {
             return terminal::print_json(&policies.iter().map(policy_json).collect());
         }
@@ -125,7 +125,7 @@ impl Session<'_> {
         let page = MarkerRequest { marker: None, max_items: PAGE };
         let kind = Some(PolicyKind::System);
         let policies =
-            self.store.page_of_policies(&self.operator.granted, kind, &page).await.map_err(refused)?.items;
+            self.store.list_policies(&self.operator.granted, kind, &page).await.map_err(refused)?.items;
         if self.output == Output::Json {
             return terminal::print_json(&policies.iter().map(summary_json).collect());
         }
@@ -138,7 +138,7 @@ impl Session<'_> {
 
     async fn show_policy(&self, name: &PolicyName, kind: PolicyKind) -> Result<(), Failure> {
         let policy = PolicyRef { kind, name: name.clone() };
-        let found = self.store.policy(&self.operator.granted, &policy).await;
+        let found = self.store.get_policy(&self.operator.granted, &policy).await;
         let (summary, deciding) = found.map_err(|error| match error {
             StoreError::Identity(IdentityRefused::NotExist { .. }) => {
                 Failure::not_found(format!("there is no policy {name}"))

@@ -59,7 +59,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::OutsideGrant`] when the grant is not for everything.
-    pub async fn list_access_keys<A: ReadsIdentity>(
+    pub async fn all_access_keys<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
     ) -> Result<Vec<AccessKeyEntry>, StoreError> {
@@ -100,7 +100,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Identity`] when there is no such key, or it is somebody else's.
-    pub async fn access_key<A: ReadsIdentity>(
+    pub async fn get_access_key<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
         id: &AccessKeyId,

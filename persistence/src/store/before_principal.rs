@@ -33,7 +33,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
-    pub async fn accounts(&self) -> Result<Vec<AccountId>, StoreError> {
+    pub async fn all_accounts(&self) -> Result<Vec<AccountId>, StoreError> {
         account_rows::all(self.inner.connections.reader()).await
     }
 

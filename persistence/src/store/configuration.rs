@@ -13,7 +13,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::OutsideGrant`] when the grant is for another instance.
-    pub async fn own_record_config<A: ReadsRecordConfig>(
+    pub async fn find_own_record_config<A: ReadsRecordConfig>(
         &self,
         granted: &Granted<A>,
         selector: &InstanceSelector,

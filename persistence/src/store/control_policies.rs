@@ -56,7 +56,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::OutsideGrant`] when the grant is not for everything.
-    pub async fn control_policies<A: ReadsIdentity>(
+    pub async fn all_control_policies<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
     ) -> Result<Vec<ControlPolicy>, StoreError> {

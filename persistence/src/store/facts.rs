@@ -46,7 +46,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
-    pub async fn list_candidates(
+    pub async fn candidates_of_list(
         &self,
         account: &AccountId,
         of: Option<&InstanceId>,

@@ -48,7 +48,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Identity`] when it is not there; [`StoreError::OutsideGrant`].
-    pub async fn group<A: ReadsIdentity>(
+    pub async fn get_group<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
         name: &GroupName,
@@ -61,7 +61,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InvalidMarker`]; [`StoreError::OutsideGrant`] when the grant is not for all groups.
-    pub async fn page_of_groups<A: ReadsIdentity>(
+    pub async fn list_groups<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
         page: &MarkerRequest,
@@ -186,7 +186,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Identity`] when there is no such group; [`StoreError::InvalidMarker`];
     /// [`StoreError::OutsideGrant`].
-    pub async fn page_of_group_members<A: ReadsIdentity>(
+    pub async fn list_group_members<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
         group: &GroupName,

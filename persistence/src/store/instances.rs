@@ -44,7 +44,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
-    pub async fn list_instances<A: TagsInstances>(
+    pub async fn all_instances<A: TagsInstances>(
         &self,
         granted: &Granted<A>,
     ) -> Result<Vec<InstanceEntry>, StoreError> {

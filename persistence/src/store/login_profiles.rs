@@ -42,7 +42,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Identity`] when there is no such user, or it does not; [`StoreError::OutsideGrant`].
-    pub async fn login_profile<A: ReadsIdentity>(
+    pub async fn get_login_profile<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
         name: &UserName,

@@ -57,7 +57,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Identity`] when it is not there.
-    pub async fn policy<A: ReadsIdentity>(
+    pub async fn get_policy<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
         policy: &PolicyRef,
@@ -84,7 +84,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InvalidMarker`]; [`StoreError::OutsideGrant`] when the grant is not for all policies.
-    pub async fn page_of_policies<A: ReadsIdentity>(
+    pub async fn list_policies<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
         kind: Option<PolicyKind>,
@@ -133,7 +133,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::OutsideGrant`] when the grant is not for everything.
-    pub async fn list_policies<A: ReadsIdentity>(
+    pub async fn all_policies<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
     ) -> Result<Vec<PolicyEntry>, StoreError> {
@@ -165,7 +165,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Identity`] when it is not there, and while it is attached.
-    pub async fn delete_policy<A: AdministersIdentity>(
+    pub async fn purge_policy<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
         name: &PolicyName,
@@ -178,7 +178,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Identity`] when it is not there, while it is attached, and when it has other versions.
-    pub async fn delete_bare_policy<A: AdministersIdentity>(
+    pub async fn delete_policy<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
         name: &PolicyName,

@@ -25,7 +25,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
-    pub async fn default_policy_version<A: ReadsIdentity>(
+    pub async fn find_default_policy_version<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
         name: &PolicyName,
@@ -49,7 +49,7 @@ impl Store {
         now: Timestamp,
         audit: AuditEvent,
     ) -> Result<PolicyVersionId, StoreError> {
-        let seen = self.default_policy_version(granted, name).await?;
+        let seen = self.find_default_policy_version(granted, name).await?;
         self.put_policy_over(granted, name, document, seen, now, audit).await
     }
 
@@ -126,7 +126,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Identity`] when there is no such policy.
-    pub async fn policy_versions<A: ReadsIdentity>(
+    pub async fn versions_of_policy<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
         policy: &PolicyRef,
@@ -146,13 +146,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Identity`] when there is no such policy or version.
-    pub async fn policy_version<A: ReadsIdentity>(
+    pub async fn get_policy_version<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
         policy: &PolicyRef,
         id: PolicyVersionId,
     ) -> Result<PolicyVersion, StoreError> {
-        let versions = self.policy_versions(granted, policy).await?;
+        let versions = self.versions_of_policy(granted, policy).await?;
         versions.into_iter().find(|version| version.id == id).ok_or_else(|| no_version(id))
     }
 

@@ -88,7 +88,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
-    pub async fn list_segments<A: ReadsRecording>(
+    pub async fn segments_of_recording<A: ReadsRecording>(
         &self,
         granted: &Granted<A>,
         token: &TerminalSessionToken,
@@ -103,7 +103,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
-    pub async fn list_streams<A: ReadsRecording>(
+    pub async fn streams_of_recording<A: ReadsRecording>(
         &self,
         granted: &Granted<A>,
         token: &TerminalSessionToken,

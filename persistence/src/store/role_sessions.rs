@@ -48,7 +48,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
-    pub async fn source_identity_of(
+    pub async fn find_source_identity(
         &self,
         principal: &Principal,
     ) -> Result<Option<SourceIdentity>, StoreError> {

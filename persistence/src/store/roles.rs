@@ -47,7 +47,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Identity`] when there is no such role; [`StoreError::OutsideGrant`].
-    pub async fn role<A: ReadsIdentity>(
+    pub async fn get_role<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
         name: &RoleName,

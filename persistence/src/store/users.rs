@@ -50,7 +50,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Identity`] when it is not there; [`StoreError::OutsideGrant`].
-    pub async fn user<A: ReadsIdentity>(
+    pub async fn get_user<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
         name: &UserName,
@@ -63,7 +63,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InvalidMarker`]; [`StoreError::OutsideGrant`] when the grant is not for all users.
-    pub async fn page_of_users<A: ReadsIdentity>(
+    pub async fn list_users<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
         page: &MarkerRequest,
@@ -78,7 +78,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::OutsideGrant`] when the grant is not for everything.
-    pub async fn list_users<A: ReadsIdentity>(&self, granted: &Granted<A>) -> Result<Vec<User>, StoreError> {
+    pub async fn all_users<A: ReadsIdentity>(&self, granted: &Granted<A>) -> Result<Vec<User>, StoreError> {
         Scope::of(granted).admits_everything("users")?;
         Users::all(self.inner.connections.reader(), granted.account()).await
     }
@@ -114,7 +114,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Identity`] when it is not there; [`StoreError::OutsideGrant`].
-    pub async fn delete_user<A: AdministersIdentity>(
+    pub async fn purge_user<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
         name: &UserName,
@@ -139,7 +139,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Identity`] when it is not there, or has some; [`StoreError::OutsideGrant`].
-    pub async fn delete_bare_user<A: AdministersIdentity>(
+    pub async fn delete_user<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
         name: &UserName,
@@ -170,7 +170,7 @@ impl Store {
         &self,
         granted: &Granted<A>,
     ) -> Result<BTreeMap<String, UserName>, StoreError> {
-        let users = self.list_users(granted).await?;
+        let users = self.all_users(granted).await?;
         Ok(users.into_iter().map(|user| (user.id.as_str().to_owned(), user.name)).collect())
     }
 }

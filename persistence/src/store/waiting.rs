@@ -47,7 +47,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
-    pub async fn list_waiting<A: ListsWaiting>(
+    pub async fn all_waiting<A: ListsWaiting>(
         &self,
         granted: &Granted<A>,
     ) -> Result<Vec<WaitingRecordings>, StoreError> {

@@ -112,7 +112,7 @@ async fn a_grant_for_one_owner_reaches_no_other_key(world: World) {
         let deletes = owner::<DeleteAccessKey>(&account, of(&who));
         assert_eq!(refused(store.delete_access_key(&deletes, theirs, audit()).await), absent, "{who:?}");
         let reads = owner::<GetAccessKeyLastUsed>(&account, of(&who));
-        assert_eq!(refused(store.access_key(&reads, theirs).await), absent, "{who:?}");
+        assert_eq!(refused(store.get_access_key(&reads, theirs).await), absent, "{who:?}");
     }
     let creates = owner::<CreateAccessKey>(&account(), of(&bo()));
     let created = store.create_access_key(&creates, &ana(), at(3), audit()).await;
@@ -128,7 +128,7 @@ async fn when_a_key_last_signed_is_written_once_a_round(world: World) {
     with_users(&world).await;
     let (store, operator) = (&world.store, as_operator(&account()));
     let (key, _) = store.create_access_key(&operator, &ana(), at(2), audit()).await.unwrap();
-    let last_used = async || store.access_key(&operator, &key).await.unwrap().last_used;
+    let last_used = async || store.get_access_key(&operator, &key).await.unwrap().last_used;
     let used = |millis, service: Option<&str>| {
         Some(AccessKeyUse { at: at(millis), service: service.map(str::to_owned) })
     };

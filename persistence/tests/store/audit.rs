@@ -106,7 +106,7 @@ async fn what_nobody_did_is_read_as_the_deployments_alone(world: World) {
     }
     let read = world.store.latest_audit_events(&as_operator(&DEPLOYMENT_ACCOUNT), 10).await.unwrap();
     assert_eq!(read, [strangers]);
-    assert!(!world.store.accounts().await.unwrap().contains(&DEPLOYMENT_ACCOUNT));
+    assert!(!world.store.all_accounts().await.unwrap().contains(&DEPLOYMENT_ACCOUNT));
     assert_chains_are_whole(&world).await;
 }
 

@@ -66,8 +66,8 @@ async fn an_audit_row_of_another_account_refuses_the_change(world: World) {
             "update_user",
             store.update_user(operator, ana, UserChange::default(), at(2), theirs()).await.map(drop),
         ),
-        ("delete_bare_user", store.delete_bare_user(operator, bo, theirs()).await),
-        ("delete_user", store.delete_user(operator, ana, theirs()).await),
+        ("delete_user", store.delete_user(operator, bo, theirs()).await),
+        ("purge_user", store.purge_user(operator, ana, theirs()).await),
         ("create_group", store.create_group(operator, group("auditors"), at(2), theirs()).await.map(drop)),
         (
             "update_group",
@@ -108,8 +108,8 @@ async fn an_audit_row_of_another_account_refuses_the_change(world: World) {
             store.set_default_policy_version(operator, used, second, None, at(2), theirs()).await,
         ),
         ("delete_policy_version", store.delete_policy_version(operator, used, second, theirs()).await),
-        ("delete_bare_policy", store.delete_bare_policy(operator, spare, theirs()).await),
         ("delete_policy", store.delete_policy(operator, spare, theirs()).await),
+        ("purge_policy", store.purge_policy(operator, spare, theirs()).await),
         ("attach_policy", store.attach_policy(operator, bo, used, at(2), theirs()).await),
         ("detach_policy", store.detach_policy(operator, ana, used, theirs()).await),
         (

@@ -61,7 +61,7 @@ async fn a_root_key_is_found_with_its_secret(world: World) {
         None
     );
     assert_eq!(world.count("access_keys", "sealed_secret LIKE '%root-secret%'").await, 0);
-    assert_eq!(world.store.accounts().await.unwrap(), [account(), other_account()]);
+    assert_eq!(world.store.all_accounts().await.unwrap(), [account(), other_account()]);
 }
 
 async fn a_preset_root_is_kept_or_refused(world: World) {

@@ -53,13 +53,13 @@ async fn a_set_is_read_back_and_own_wins_over_all(world: World) {
     set(&world, None, all.clone()).await.unwrap();
     assert_eq!(read(&own).await, Some(all.clone()));
     assert_eq!(read(&InstanceSelector::All).await, Some(all.clone()));
-    assert_eq!(world.store.own_record_config(&everything, &own).await.unwrap(), None);
+    assert_eq!(world.store.find_own_record_config(&everything, &own).await.unwrap(), None);
     let off = config(own.clone(), false, 1);
     set(&world, None, off.clone()).await.unwrap();
     assert_eq!(read(&own).await, Some(off));
     let on = config(own.clone(), true, 2);
     set(&world, Some(1), on.clone()).await.unwrap();
-    assert_eq!(world.store.own_record_config(&everything, &own).await.unwrap(), Some(on));
+    assert_eq!(world.store.find_own_record_config(&everything, &own).await.unwrap(), Some(on));
     assert_eq!(read(&InstanceSelector::One(instance("web2"))).await, Some(all));
     let others = owner::<GetInstanceRecordConfig>(&other_account(), Resource::Everything);
     assert_eq!(world.store.effective_record_config(&others, &own).await.unwrap().config, None);

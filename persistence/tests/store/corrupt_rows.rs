@@ -56,7 +56,7 @@ async fn a_damaged_recording_is_named(world: World) {
             column,
             opened.token.as_str(),
         );
-        let listed = world.store.list_segments(&view, &opened.token).await;
+        let listed = world.store.segments_of_recording(&view, &opened.token).await;
         named(listed, "recordings", column, opened.token.as_str());
     }
     let opened = world.open(&agent, 10, 7).await;
@@ -72,7 +72,7 @@ async fn a_damaged_recording_is_named(world: World) {
         .await;
     let stream = world.store.find_stream(&view, &opened.token, recording::Stream::Terminal).await;
     named(stream, "recording_streams", "chain", &format!("{} terminal", opened.token));
-    let listed = world.store.list_segments(&view, &opened.token).await;
+    let listed = world.store.segments_of_recording(&view, &opened.token).await;
     named(listed, "recording_segments", "length", &format!("{} terminal 0", opened.token));
 }
 

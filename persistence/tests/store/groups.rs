@@ -77,7 +77,7 @@ async fn a_changed_group_keeps_its_id_and_its_users(world: World) {
     with_groups(&world, &["operators", "readers"]).await;
     join(&world, "ana", "operators", 2).await.unwrap();
     let reads = owner::<GetGroup>(&account(), groups(&["operators", "ops"]));
-    let before = store.group(&reads, &group("operators")).await.unwrap();
+    let before = store.get_group(&reads, &group("operators")).await.unwrap();
     let granted = owner::<UpdateGroup>(&account(), groups(&["operators", "ops", "readers"]));
     let rename = |to: &str| GroupChange { name: Some(group(to)), comments: Some("who operate".to_owned()) };
     let taken = store.update_group(&granted, &group("operators"), rename("readers"), at(3), audit()).await;
@@ -85,8 +85,8 @@ async fn a_changed_group_keeps_its_id_and_its_users(world: World) {
     let changed =
         store.update_group(&granted, &group("operators"), rename("ops"), at(3), audit()).await.unwrap();
     assert_eq!((&changed.id, changed.created_at, changed.changed_at), (&before.id, at(1), at(3)));
-    assert_eq!(store.group(&reads, &group("ops")).await.unwrap(), changed);
-    assert_eq!(refused(store.group(&reads, &group("operators")).await), ("NotExist", "Group"));
+    assert_eq!(store.get_group(&reads, &group("ops")).await.unwrap(), changed);
+    assert_eq!(refused(store.get_group(&reads, &group("operators")).await), ("NotExist", "Group"));
     let of_ana = Resource::Identity(vec![IdentityResource::User(user("ana"))]);
     let granted = owner::<ListGroupsForUser>(&account(), of_ana);
     let listed = store.groups_of_user(&granted, &user("ana")).await.unwrap();
@@ -102,8 +102,8 @@ async fn groups_and_their_users_are_listed_page_by_page(world: World) {
     }
     join(&world, "bo", "operators", 2).await.unwrap();
     let granted = owner::<ListGroups>(&account(), Resource::Identity(vec![IdentityResource::Groups]));
-    let first = store.page_of_groups(&granted, &page(None, 2)).await.unwrap();
-    let second = store.page_of_groups(&granted, &page(first.marker, 2)).await.unwrap();
+    let first = store.list_groups(&granted, &page(None, 2)).await.unwrap();
+    let second = store.list_groups(&granted, &page(first.marker, 2)).await.unwrap();
     let names: Vec<_> =
         first.items.iter().chain(&second.items).map(|group| group.name.as_str().to_owned()).collect();
     assert_eq!((names.join(" ").as_str(), second.marker), ("auditors operators readers", None));
@@ -111,7 +111,7 @@ async fn groups_and_their_users_are_listed_page_by_page(world: World) {
     let granted = owner::<ListUsersForGroup>(&account(), groups(&["readers", "operators"]));
     let list = |group_name: &str, page| {
         let (granted, group_name) = (&granted, group(group_name));
-        async move { store.page_of_group_members(granted, &group_name, &page).await }
+        async move { store.list_group_members(granted, &group_name, &page).await }
     };
     let first = list("readers", page(None, 2)).await.unwrap();
     let seen: Vec<_> =
@@ -137,7 +137,7 @@ async fn a_group_with_users_or_policies_is_not_deleted(world: World) {
     let again = store.remove_user_from_group(&leaves, &user("ana"), &name, audit()).await;
     assert_eq!(refused(again), ("NotExist", "User.Group"));
     let group_id =
-        store.group(&owner::<GetGroup>(&account(), groups(&["operators"])), &name).await.unwrap().id;
+        store.get_group(&owner::<GetGroup>(&account(), groups(&["operators"])), &name).await.unwrap().id;
     world
         .database
         .execute(&format!(
@@ -168,7 +168,7 @@ async fn a_user_is_in_a_group_once_and_in_ten_at_most(world: World) {
     assert_eq!(refused(join(&world, "ana", "g0", 2).await), ("AlreadyExists", "User.Group"));
     // With all her groups she goes only when that is asked for.
     let operator = as_operator(&account());
-    world.store.delete_user(&operator, &user("ana"), audit()).await.unwrap();
+    world.store.purge_user(&operator, &user("ana"), audit()).await.unwrap();
     assert_eq!(world.count("group_members", "user_id <> ''").await, 0);
 }
 
@@ -247,12 +247,9 @@ async fn a_grant_for_one_group_reaches_no_other(world: World) {
     let outside = ("OutsideGrant", "group");
     let ours = || groups(&["operators"]);
     let reads = owner::<GetGroup>(&account(), ours());
-    assert_eq!(refused(store.group(&reads, &group("readers")).await), outside);
-    assert_eq!(refused(store.page_of_groups(&reads, &page(None, 9)).await), outside);
-    assert_eq!(
-        refused(store.page_of_group_members(&reads, &group("readers"), &page(None, 9)).await),
-        outside
-    );
+    assert_eq!(refused(store.get_group(&reads, &group("readers")).await), outside);
+    assert_eq!(refused(store.list_groups(&reads, &page(None, 9)).await), outside);
+    assert_eq!(refused(store.list_group_members(&reads, &group("readers"), &page(None, 9)).await), outside);
     let creates = owner::<CreateGroup>(&account(), ours());
     let created = store.create_group(&creates, new("new"), at(1), audit()).await;
     assert_eq!(refused(created), outside);
@@ -274,5 +271,5 @@ async fn a_grant_for_one_group_reaches_no_other(world: World) {
     assert_eq!(refused(left), ("OutsideGrant", "user"));
     // In another account there is nothing of this name.
     let theirs = owner::<GetGroup>(&other_account(), ours());
-    assert_eq!(refused(store.group(&theirs, &group("operators")).await), ("NotExist", "Group"));
+    assert_eq!(refused(store.get_group(&theirs, &group("operators")).await), ("NotExist", "Group"));
 }

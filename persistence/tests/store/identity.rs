@@ -53,7 +53,7 @@ async fn a_user_with_a_key_and_a_policy_may_what_the_policy_says(world: World) {
     let with = store.policies_of(&key.principal).await.unwrap();
     assert!(authorize::<GetInstanceRecordConfig>(&key.principal, all(), &with, &facts).is_ok());
     assert!(authorize::<SetInstanceRecordConfig>(&key.principal, all(), &with, &facts).is_err());
-    let listed = store.list_policies(&operator).await.unwrap();
+    let listed = store.all_policies(&operator).await.unwrap();
     assert_eq!((listed[0].document.as_str(), &listed[0].attached_to), (READ_ONLY, &vec![user("ana")]));
     store.detach_policy(&operator, &user("ana"), &policy("read-only"), audit()).await.unwrap();
     let without = store.policies_of(&key.principal).await.unwrap();
@@ -69,7 +69,7 @@ async fn keys_are_listed_switched_and_deleted(world: World) {
     let (anas, _) =
         store.create_access_key(&operator, &KeyOwner::User(user("ana")), at(2), audit()).await.unwrap();
     let (roots, _) = store.create_access_key(&operator, &KeyOwner::Root, at(3), audit()).await.unwrap();
-    let listed = store.list_access_keys(&operator).await.unwrap();
+    let listed = store.all_access_keys(&operator).await.unwrap();
     let seen: Vec<_> =
         listed.iter().map(|key| (key.id.as_str(), key.owner.clone(), key.created_at)).collect();
     assert_eq!(
@@ -105,7 +105,7 @@ async fn a_deleted_user_is_gone_with_all_that_was_its_own(world: World) {
         store.create_access_key(&operator, &KeyOwner::User(user("ana")), at(2), audit()).await.unwrap();
     store.put_policy(&operator, &policy("read-only"), READ_ONLY, at(3), audit()).await.unwrap();
     store.attach_policy(&operator, &user("ana"), &policy("read-only"), at(4), audit()).await.unwrap();
-    let attached = store.delete_policy(&operator, &policy("read-only"), audit()).await;
+    let attached = store.purge_policy(&operator, &policy("read-only"), audit()).await;
     assert!(
         matches!(
             attached,
@@ -113,15 +113,15 @@ async fn a_deleted_user_is_gone_with_all_that_was_its_own(world: World) {
         ),
         "{attached:?}"
     );
-    store.delete_user(&operator, &user("ana"), audit()).await.unwrap();
+    store.purge_user(&operator, &user("ana"), audit()).await.unwrap();
     assert!(store.find_access_key(&key).await.unwrap().is_none());
-    assert_eq!(store.list_users(&operator).await.unwrap(), []);
+    assert_eq!(store.all_users(&operator).await.unwrap(), []);
     // Her successor of the same name has another id and nothing of hers.
     let second = store.create_user(&operator, &user("ana"), at(4), audit()).await.unwrap();
     assert_ne!(first.id, second.id);
-    assert_eq!(store.list_policies(&operator).await.unwrap()[0].attached_to, []);
-    store.delete_policy(&operator, &policy("read-only"), audit()).await.unwrap();
-    assert!(store.list_policies(&operator).await.unwrap().is_empty());
+    assert_eq!(store.all_policies(&operator).await.unwrap()[0].attached_to, []);
+    store.purge_policy(&operator, &policy("read-only"), audit()).await.unwrap();
+    assert!(store.all_policies(&operator).await.unwrap().is_empty());
 }
 
 async fn names_that_are_taken_or_unknown_are_said_to_be(world: World) {
@@ -141,7 +141,7 @@ async fn names_that_are_taken_or_unknown_are_said_to_be(world: World) {
         }
         other => panic!("{wanted}: {other:?}"),
     };
-    not_found(store.delete_user(&operator, &user("bo"), audit()).await, "user");
+    not_found(store.purge_user(&operator, &user("bo"), audit()).await, "user");
     let key = store.create_access_key(&operator, &KeyOwner::User(user("bo")), at(1), audit()).await;
     not_found(key.map(drop), "user");
     not_found(store.attach_policy(&operator, &user("ana"), &policy("none"), at(4), audit()).await, "policy");
@@ -150,10 +150,10 @@ async fn names_that_are_taken_or_unknown_are_said_to_be(world: World) {
         store.detach_policy(&operator, &user("ana"), &policy("none"), audit()).await,
         "attachment of the policy to the user",
     );
-    not_found(store.delete_policy(&operator, &policy("none"), audit()).await, "policy");
+    not_found(store.purge_policy(&operator, &policy("none"), audit()).await, "policy");
     let invalid = store.put_policy(&operator, &policy("bad"), r#"{"Version": "2"}"#, at(1), audit()).await;
     assert!(matches!(invalid, Err(StoreError::InvalidPolicy(_))), "{invalid:?}");
-    assert!(store.list_policies(&operator).await.unwrap().is_empty());
+    assert!(store.all_policies(&operator).await.unwrap().is_empty());
 }
 
 async fn every_change_is_audited_and_bumps_the_revision(world: World) {
@@ -167,10 +167,10 @@ async fn every_change_is_audited_and_bumps_the_revision(world: World) {
     store.put_policy(&operator, &policy("read-only"), READ_ONLY, at(2), audit()).await.unwrap();
     store.attach_policy(&operator, &user("ana"), &policy("read-only"), at(4), audit()).await.unwrap();
     store.detach_policy(&operator, &user("ana"), &policy("read-only"), audit()).await.unwrap();
-    store.delete_policy(&operator, &policy("read-only"), audit()).await.unwrap();
+    store.purge_policy(&operator, &policy("read-only"), audit()).await.unwrap();
     store.delete_access_key(&operator, &key, audit()).await.unwrap();
-    store.delete_user(&operator, &user("ana"), audit()).await.unwrap();
-    store.delete_user(&operator, &user("ana"), audit()).await.expect_err("it is gone");
+    store.purge_user(&operator, &user("ana"), audit()).await.unwrap();
+    store.purge_user(&operator, &user("ana"), audit()).await.expect_err("it is gone");
     assert_eq!(store.configuration_revision(&account()).await.unwrap(), before + 10);
     assert_eq!(world.count("audit_events", "action = 'AdministerIdentity'").await, 10);
 }
@@ -182,10 +182,10 @@ async fn lists_of_everything_need_a_grant_for_everything(world: World) {
     let writes = owner::<CreateUser>(&account(), ana());
     let name = PolicyName::parse("guard").unwrap();
     for refused in [
-        store.list_users(&reads).await.map(drop),
-        store.list_policies(&reads).await.map(drop),
-        store.list_access_keys(&reads).await.map(drop),
-        store.control_policies(&reads).await.map(drop),
+        store.all_users(&reads).await.map(drop),
+        store.all_policies(&reads).await.map(drop),
+        store.all_access_keys(&reads).await.map(drop),
+        store.all_control_policies(&reads).await.map(drop),
         store.put_control_policy(&writes, &name, 0, READ_ONLY, None, at(1), audit()).await,
         store.delete_control_policy(&writes, &name, audit()).await,
     ] {
@@ -200,12 +200,12 @@ async fn another_accounts_people_are_out_of_reach(world: World) {
         store.create_access_key(&operator, &KeyOwner::User(user("ana")), at(2), audit()).await.unwrap();
     store.put_policy(&operator, &policy("read-only"), READ_ONLY, at(3), audit()).await.unwrap();
     let audit = || event(&other_account(), "AdministerIdentity");
-    assert!(store.list_users(&stranger).await.unwrap().is_empty());
-    assert!(store.list_policies(&stranger).await.unwrap().is_empty());
-    assert_eq!(store.list_access_keys(&stranger).await.unwrap().len(), 1, "its own root's");
-    assert!(store.delete_user(&stranger, &user("ana"), audit()).await.is_err());
+    assert!(store.all_users(&stranger).await.unwrap().is_empty());
+    assert!(store.all_policies(&stranger).await.unwrap().is_empty());
+    assert_eq!(store.all_access_keys(&stranger).await.unwrap().len(), 1, "its own root's");
+    assert!(store.purge_user(&stranger, &user("ana"), audit()).await.is_err());
     assert!(store.delete_access_key(&stranger, &key, audit()).await.is_err());
-    assert!(store.delete_policy(&stranger, &policy("read-only"), audit()).await.is_err());
+    assert!(store.purge_policy(&stranger, &policy("read-only"), audit()).await.is_err());
     // The same names may be taken there.
     store.create_user(&stranger, &user("ana"), at(1), audit()).await.unwrap();
     let refused = store.attach_policy(&stranger, &user("ana"), &policy("read-only"), at(4), audit()).await;
@@ -257,6 +257,6 @@ async fn a_policy_that_was_changed_or_taken_bites_at_the_very_next_call(world: W
     expect(true, "the other detached").await;
     replica.detach_policy(&operator, &user("ana"), &policy("read"), audit()).await.unwrap();
     expect(false, "all detached").await;
-    store.delete_policy(&operator, &policy("read"), audit()).await.unwrap();
+    store.purge_policy(&operator, &policy("read"), audit()).await.unwrap();
     expect(false, "deleted").await;
 }

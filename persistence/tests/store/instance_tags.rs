@@ -36,13 +36,13 @@ async fn tags_are_set_listed_and_removed(world: World) {
     let new1 = facts(&ours, "new1").await;
     assert_eq!((new1.region.as_str(), new1.tags), ("cn-beijing", InstanceTags::of([tag("env", "prod")])));
     assert_eq!(facts(&theirs, "web1").await.tags, InstanceTags::default());
-    let listed = world.store.list_instances(&granted).await.unwrap();
+    let listed = world.store.all_instances(&granted).await.unwrap();
     let shown: Vec<_> =
         listed.iter().map(|entry| (entry.instance.as_str(), entry.region.is_some())).collect();
     assert_eq!(shown, [("i-new1", false), ("i-web1", true)]);
-    assert!(world.store.list_instances(&as_operator(&other_account())).await.unwrap().is_empty());
+    assert!(world.store.all_instances(&as_operator(&other_account())).await.unwrap().is_empty());
     change("new1", &["env"], &[]).await;
-    assert_eq!(world.store.list_instances(&granted).await.unwrap().len(), 1);
+    assert_eq!(world.store.all_instances(&granted).await.unwrap().len(), 1);
 }
 
 async fn an_instance_has_at_most_twenty_tags(world: World) {

@@ -102,7 +102,7 @@ fn code(result: Result<impl std::fmt::Debug, StoreError>) -> &'static str {
 }
 
 async fn standing(store: &Store, name: &str) -> Vec<String> {
-    let versions = store.policy_versions(&as_operator(&account()), &custom(name)).await.unwrap();
+    let versions = store.versions_of_policy(&as_operator(&account()), &custom(name)).await.unwrap();
     let shown = |version: persistence::PolicyVersion| {
         format!("{}{}", version.id, if version.is_default { "*" } else { "" })
     };
@@ -147,19 +147,22 @@ async fn a_policy_has_at_most_five_versions_and_never_the_same_number_twice(worl
     let (p, v7) = (policy("p"), version("v7"));
     let gone = store.set_default_policy_version(&operator, &p, v7, None, at(9), audit()).await;
     assert_eq!(code(gone), "Policy.Version");
-    let (summary, deciding) = store.policy(&operator, &custom("p")).await.unwrap();
+    let (summary, deciding) = store.get_policy(&operator, &custom("p")).await.unwrap();
     assert_eq!(
         (summary.default_version, deciding.id, deciding.is_default),
         (version("v4"), version("v4"), true)
     );
     assert_eq!((summary.created_at, summary.changed_at), (at(5), at(9)), "a new version changes the policy");
     assert_eq!((summary.description.as_str(), deciding.document.as_str()), ("what for", DENY));
-    assert_eq!(code(store.policy_version(&operator, &custom("p"), version("v9")).await), "Policy.Version");
-    let first = store.policy_version(&operator, &custom("p"), version("v1")).await.unwrap();
+    assert_eq!(
+        code(store.get_policy_version(&operator, &custom("p"), version("v9")).await),
+        "Policy.Version"
+    );
+    let first = store.get_policy_version(&operator, &custom("p"), version("v1")).await.unwrap();
     assert_eq!((first.document.as_str(), first.created_at), (READ, at(5)));
-    let of_system = store.policy_versions(&operator, &system("AdministratorAccess")).await.unwrap();
+    let of_system = store.versions_of_policy(&operator, &system("AdministratorAccess")).await.unwrap();
     assert_eq!((of_system.len(), of_system[0].id), (1, PolicyVersionId::FIRST));
-    assert_eq!(code(store.policy(&operator, &system("p")).await), "Policy");
+    assert_eq!(code(store.get_policy(&operator, &system("p")).await), "Policy");
     let invalid =
         store.create_policy(&operator, &policy("q"), "", r#"{"Version": "1"}"#, at(1), audit()).await;
     assert!(matches!(invalid, Err(StoreError::InvalidPolicy(_))), "{invalid:?}");
@@ -179,22 +182,22 @@ async fn a_policy_that_somebody_has_is_not_deleted(world: World) {
     for (bearer, expected) in people(&world).await.iter().zip(["Policy.User", "Policy.Group", "Policy.Role"])
     {
         store.attach_policy(&operator, bearer, &policy("p"), at(2), audit()).await.unwrap();
-        let conflict = store.delete_policy(&operator, &policy("p"), audit()).await;
+        let conflict = store.purge_policy(&operator, &policy("p"), audit()).await;
         let said = refused(conflict).to_string();
         assert!(said.contains(bearer.name()), "{said}");
-        assert_eq!(code(store.delete_bare_policy(&operator, &policy("p"), audit()).await), expected);
+        assert_eq!(code(store.delete_policy(&operator, &policy("p"), audit()).await), expected);
         store.detach_policy(&operator, bearer, &policy("p"), audit()).await.unwrap();
     }
     add(store, "p", true, false).await.unwrap();
-    assert_eq!(code(store.delete_bare_policy(&operator, &policy("p"), audit()).await), "Policy.Version");
+    assert_eq!(code(store.delete_policy(&operator, &policy("p"), audit()).await), "Policy.Version");
     assert_eq!(standing(store, "p").await, ["v1", "v2*"]);
-    store.delete_policy(&operator, &policy("p"), audit()).await.unwrap();
-    assert_eq!(code(store.policy(&operator, &custom("p")).await), "Policy");
+    store.purge_policy(&operator, &policy("p"), audit()).await.unwrap();
+    assert_eq!(code(store.get_policy(&operator, &custom("p")).await), "Policy");
     assert_eq!(world.count("policy_versions", "policy_name = 'p'").await, 0);
     // The name may be used again, and begins anew.
     store.create_policy(&operator, &policy("p"), "", READ, at(1), audit()).await.unwrap();
-    store.delete_bare_policy(&operator, &policy("p"), audit()).await.unwrap();
-    assert_eq!(code(store.delete_bare_policy(&operator, &policy("p"), audit()).await), "Policy");
+    store.delete_policy(&operator, &policy("p"), audit()).await.unwrap();
+    assert_eq!(code(store.delete_policy(&operator, &policy("p"), audit()).await), "Policy");
 }
 
 async fn what_is_attached_is_shown_from_both_sides(world: World) {
@@ -214,7 +217,7 @@ async fn what_is_attached_is_shown_from_both_sides(world: World) {
             [(custom("p"), at(moment), "reads"), (system("AdministratorAccess"), at(20), everything)];
         assert_eq!(shown, expected);
     }
-    let (summary, _) = store.policy(&operator, &custom("p")).await.unwrap();
+    let (summary, _) = store.get_policy(&operator, &custom("p")).await.unwrap();
     assert_eq!(summary.attachment_count, 3);
     for asked in [custom("p"), system("AdministratorAccess")] {
         let found = store.bearers_of_policy(&operator, &asked).await.unwrap();
@@ -222,7 +225,7 @@ async fn what_is_attached_is_shown_from_both_sides(world: World) {
         assert_eq!((found.users[0].name.as_str(), found.groups[0].comments.as_str()), ("ana", "all hands"));
         assert_eq!((found.roles[0].id.as_str(), found.roles[0].description.as_str()), (ROLE, "rolls out"));
     }
-    let listed = store.list_policies(&operator).await.unwrap();
+    let listed = store.all_policies(&operator).await.unwrap();
     assert_eq!(listed[0].attached_to_groups, [GroupName::parse("crew").unwrap()]);
     assert_eq!(listed[0].attached_to_roles, [RoleName::parse("deploy").unwrap()]);
     store.detach_policy(&operator, &bearers[1], &policy("p"), audit()).await.unwrap();
@@ -291,7 +294,7 @@ async fn policies_are_listed_in_pages_those_of_the_system_first(world: World) {
             let mut asked = MarkerRequest { marker: None, max_items: size };
             let mut seen = Vec::new();
             loop {
-                let page = store.page_of_policies(&operator, kind, &asked).await.unwrap();
+                let page = store.list_policies(&operator, kind, &asked).await.unwrap();
                 assert!(page.items.len() <= size as usize && !page.items.is_empty());
                 seen.extend(page.items);
                 asked.marker = page.marker;
@@ -299,7 +302,7 @@ async fn policies_are_listed_in_pages_those_of_the_system_first(world: World) {
                     break;
                 }
                 let other = if kind.is_none() { Some(PolicyKind::Custom) } else { None };
-                let misled = store.page_of_policies(&operator, other, &asked).await;
+                let misled = store.list_policies(&operator, other, &asked).await;
                 assert!(matches!(misled, Err(StoreError::InvalidMarker)), "{misled:?}");
             }
             assert_eq!(*whole.get_or_insert_with(|| seen.clone()), seen, "the same in pages of {size}");
@@ -358,7 +361,7 @@ async fn of_two_that_put_a_policy_at_once_one_is_told(world: World) {
     let (store, operator) = (&world.store, as_operator(&account()));
     let other = world.replica().await;
     let name = policy("p");
-    let mut seen = store.default_policy_version(&operator, &name).await.unwrap();
+    let mut seen = store.find_default_policy_version(&operator, &name).await.unwrap();
     assert_eq!(seen, None);
     for round in 0..5 {
         let put = |store: Store, document: &'static str| {
@@ -377,7 +380,7 @@ async fn of_two_that_put_a_policy_at_once_one_is_told(world: World) {
             }
         }
         let [(id, document)] = won[..] else { panic!("round {round}: {won:?}") };
-        let (_, deciding) = store.policy(&operator, &custom("p")).await.unwrap();
+        let (_, deciding) = store.get_policy(&operator, &custom("p")).await.unwrap();
         assert_eq!((deciding.id, deciding.document.as_str()), (id, document), "the winner's is what decides");
         seen = Some(id);
     }
@@ -386,11 +389,11 @@ async fn of_two_that_put_a_policy_at_once_one_is_told(world: World) {
     let how = NewPolicyVersion { as_default: true, rotate: true };
     let refused = store.create_policy_version(&operator, &name, READ, how, stale, at(3), audit()).await;
     assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
-    let oldest = store.policy_versions(&operator, &custom("p")).await.unwrap()[0].id;
+    let oldest = store.versions_of_policy(&operator, &custom("p")).await.unwrap()[0].id;
     let refused = store.set_default_policy_version(&operator, &name, oldest, stale, at(3), audit()).await;
     assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
     store.set_default_policy_version(&operator, &name, oldest, seen, at(3), audit()).await.unwrap();
-    store.delete_policy(&operator, &name, audit()).await.unwrap();
+    store.purge_policy(&operator, &name, audit()).await.unwrap();
     let refused = store.put_policy_over(&operator, &name, READ, seen, at(4), audit()).await;
     assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
     store.put_policy(&operator, &name, READ, at(4), audit()).await.unwrap();
@@ -402,7 +405,7 @@ async fn a_version_that_decides_is_never_deleted_by_a_race(world: World) {
     let name = policy("p");
     store.create_policy(&operator, &name, "", READ, at(1), audit()).await.unwrap();
     for _ in 0..5 {
-        let deciding = store.default_policy_version(&operator, &name).await.unwrap();
+        let deciding = store.find_default_policy_version(&operator, &name).await.unwrap();
         let id = add(store, "p", false, true).await.unwrap();
         let (a, b, n) = (operator.clone(), operator.clone(), name.clone());
         let set = tokio::spawn({
@@ -417,7 +420,7 @@ async fn a_version_that_decides_is_never_deleted_by_a_race(world: World) {
             (set, Ok(())) => assert_eq!(code(set), "Policy.Version"),
             neither => panic!("{neither:?}"),
         }
-        store.policy(&operator, &custom("p")).await.unwrap();
+        store.get_policy(&operator, &custom("p")).await.unwrap();
     }
 }
 
@@ -455,12 +458,12 @@ async fn a_policy_is_not_deleted_from_under_somebody_who_just_got_it(world: Worl
             let store = store.clone();
             async move { store.attach_policy(&a, bearer, &policy("p"), at(2), audit()).await }
         });
-        let delete = tokio::spawn(async move { deleter.delete_policy(&b, &policy("p"), audit()).await });
+        let delete = tokio::spawn(async move { deleter.purge_policy(&b, &policy("p"), audit()).await });
         match (attach.await.unwrap(), delete.await.unwrap()) {
             (Ok(()), deleted) => {
                 assert_eq!(code(deleted), "Policy.User");
                 store.detach_policy(&operator, &ana, &policy("p"), audit()).await.unwrap();
-                store.delete_policy(&operator, &policy("p"), audit()).await.unwrap();
+                store.purge_policy(&operator, &policy("p"), audit()).await.unwrap();
             }
             (attached, Ok(())) => assert_eq!(code(attached), "Policy"),
             neither => panic!("{neither:?}"),
@@ -506,7 +509,7 @@ async fn a_control_policy_bounds_users_and_roles_and_not_the_owner(world: World)
         .database
         .execute(&format!("INSERT INTO role_sessions ({session}, assumed_by, created_at, expires_at) VALUES ('STS.release', '{of}', '{ROLE}', 'release', '', '', '', 0, 9999999999999)"))
         .await;
-    let ana = store.list_users(&operator).await.unwrap().remove(0);
+    let ana = store.all_users(&operator).await.unwrap().remove(0);
     let user = Principal::User { account: account(), user_id: ana.id, user_name: ana.name };
     let role = Principal::AssumedRole {
         account: account(),
@@ -522,7 +525,7 @@ async fn a_control_policy_bounds_users_and_roles_and_not_the_owner(world: World)
             .map_err(|denied| (denied.policy_type, denied.explicit))
     };
     let put = async |name, level, document| {
-        let present = store.control_policies(&operator).await.unwrap();
+        let present = store.all_control_policies(&operator).await.unwrap();
         let seen =
             present.iter().find(|present| present.name == policy(name)).map(|present| present.changed_at);
         let name = policy(name);
@@ -551,10 +554,10 @@ async fn a_control_policy_bounds_users_and_roles_and_not_the_owner(world: World)
     bounded(None).await;
     put("never", 2, DENY).await;
     bounded(Some(true)).await;
-    let listed = store.control_policies(&operator).await.unwrap();
+    let listed = store.all_control_policies(&operator).await.unwrap();
     let names: Vec<_> = listed.iter().map(|policy| (policy.level, policy.name.as_str())).collect();
     assert_eq!(names, [(1, "only-ram"), (1, "reads"), (2, "above"), (2, "never")]);
-    assert_eq!(store.control_policies(&as_operator(&other_account())).await.unwrap(), []);
+    assert_eq!(store.all_control_policies(&as_operator(&other_account())).await.unwrap(), []);
     for name in ["never", "above", "reads", "only-ram"] {
         store.delete_control_policy(&operator, &policy(name), audit()).await.unwrap();
     }
@@ -592,17 +595,17 @@ async fn a_grant_of_one_policy_reaches_no_other(world: World) {
     outside(store.create_policy_version(&granted, &q, READ, how, None, at(1), audit()).await.map(drop));
     outside(store.set_default_policy_version(&granted, &q, first, None, at(1), audit()).await);
     outside(store.delete_policy_version(&granted, &q, first, audit()).await);
-    outside(store.delete_policy(&granted, &q, audit()).await);
-    outside(store.policy(&granted, &system("p")).await.map(drop));
+    outside(store.purge_policy(&granted, &q, audit()).await);
+    outside(store.get_policy(&granted, &system("p")).await.map(drop));
     // The policy is granted, the user is not.
     let ana = UserName::parse("ana").unwrap();
     outside(store.attach_policy(&granted, &ana, &policy("p"), at(1), audit()).await);
     outside(store.detach_policy(&granted, &ana, &policy("p"), audit()).await);
     let page = MarkerRequest { marker: None, max_items: 1000 };
-    outside(store.page_of_policies(&granted, None, &page).await.map(drop));
+    outside(store.list_policies(&granted, None, &page).await.map(drop));
     let list = owner::<ListPolicies>(&account(), Resource::Identity(vec![IdentityResource::Policies]));
     assert_eq!(
-        store.page_of_policies(&list, None, &page).await.unwrap().items.last().unwrap().policy,
+        store.list_policies(&list, None, &page).await.unwrap().items.last().unwrap().policy,
         custom("p")
     );
     let target = AttachmentTarget::Group(GroupId::parse(GROUP).unwrap());

@@ -36,7 +36,7 @@ async fn a_recording_lives_from_open_to_delivered(world: World) {
     let found = world.find(&opened).await.unwrap();
     assert_eq!((found.arrived.segments, found.arrived.stored_bytes, found.last_heard_at), (3, 300, at(22)));
     let view = view(&opened);
-    let segments = world.store.list_segments(&view, &opened.token).await.unwrap();
+    let segments = world.store.segments_of_recording(&view, &opened.token).await.unwrap();
     assert_eq!(segments.iter().map(|segment| segment.number).collect::<Vec<_>>(), [0, 1, 2]);
     let claimed = segment(&opened.token, 2, 22);
     let last = segments.last().unwrap();
@@ -147,7 +147,7 @@ async fn another_account_or_instance_finds_nothing(world: World) {
         view_of(&account(), "web1", Some(another.facts())),
     ] {
         assert_eq!(world.store.find_recording(&granted, &opened.token).await.unwrap(), None);
-        assert_eq!(world.store.list_segments(&granted, &opened.token).await.unwrap(), []);
+        assert_eq!(world.store.segments_of_recording(&granted, &opened.token).await.unwrap(), []);
     }
     for outsider in [&neighbour, &stranger] {
         let added = world.acknowledge(outsider, &opened.token, 1, 30).await;

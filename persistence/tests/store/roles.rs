@@ -123,12 +123,12 @@ async fn a_role_is_made_changed_listed_and_deleted(world: World) {
     let (store, operator) = (&world.store, as_operator(&account()));
     let before = store.configuration_revision(&account()).await.unwrap();
     let role = made(&world, &account(), "auditor").await;
-    assert_eq!(store.role(&operator, &role.name).await.unwrap(), role);
+    assert_eq!(store.get_role(&operator, &role.name).await.unwrap(), role);
     let longer = MaxSessionDuration::from_seconds(7_200).unwrap();
     let change = RoleChange { max_session_duration: Some(longer), ..RoleChange::default() };
     let changed = store.update_role(&operator, &role.name, change, at(5), audit()).await.unwrap();
     assert_eq!(changed, Role { max_session_duration: longer, changed_at: at(5), ..role.clone() });
-    assert_eq!(store.role(&operator, &role.name).await.unwrap(), changed);
+    assert_eq!(store.get_role(&operator, &role.name).await.unwrap(), changed);
     for text in ["b", "c", "a"] {
         made(&world, &account(), text).await;
     }
@@ -142,7 +142,7 @@ async fn a_role_is_made_changed_listed_and_deleted(world: World) {
     }
     assert_eq!(seen, ["a", "auditor", "b", "c"]);
     store.delete_role(&operator, &role.name, audit()).await.unwrap();
-    let gone = store.role(&operator, &role.name).await;
+    let gone = store.get_role(&operator, &role.name).await;
     assert!(matches!(gone, Err(StoreError::Identity(IdentityRefused::NotExist { .. }))), "{gone:?}");
     // Its successor of the same name is another role.
     assert_ne!(made(&world, &account(), "auditor").await.id, role.id);
@@ -206,7 +206,7 @@ async fn a_session_is_found_by_its_key_and_keeps_its_secrets(world: World) {
     let validity = key.session.unwrap();
     assert!(validity.has_token(&credentials.token));
     assert!(!validity.expired(at(3_599_999)) && validity.expired(at(3_600_000)));
-    let identity = world.store.source_identity_of(&principal_of(&world, &credentials).await).await.unwrap();
+    let identity = world.store.find_source_identity(&principal_of(&world, &credentials).await).await.unwrap();
     assert_eq!(identity.map(|identity| identity.to_string()).as_deref(), Some("ana"));
     // Neither the secret nor the token can be read in the database.
     let (secret, token) = (credentials.secret.reveal(), credentials.token.reveal());
@@ -323,7 +323,7 @@ async fn a_grant_for_one_role_reaches_no_other(world: World) {
     let role = |text: &str| Resource::Identity(vec![IdentityResource::Role(name(text))]);
     made(&world, &account(), "b").await;
     let granted = owner::<GetRole>(&account(), role("a"));
-    let refused = world.store.role(&granted, &name("b")).await;
+    let refused = world.store.get_role(&granted, &name("b")).await;
     assert!(matches!(refused, Err(StoreError::OutsideGrant { what: "role" })), "{refused:?}");
     let granted = owner::<CreateRole>(&account(), role("a"));
     for refused in [
@@ -355,7 +355,7 @@ async fn damaged_rows_are_said_to_be_damaged(world: World) {
     let found = world.store.find_assumable_role(&arn).await.map(drop);
     assert_eq!(column(found), ("roles", "trust_policy"));
     world.database.execute("UPDATE roles SET max_session_seconds = 7").await;
-    let found = world.store.role(&as_operator(&account()), &role.name).await.map(drop);
+    let found = world.store.get_role(&as_operator(&account()), &role.name).await.map(drop);
     assert_eq!(column(found), ("roles", "max_session_seconds"));
 }
 

@@ -17,7 +17,7 @@ async fn a_second_start_finds_everything_in_place(world: World) {
     let before = world.count("seaql_migrations", "1 = 1").await;
     assert!(before >= 5);
     let again = world.replica().await;
-    assert_eq!(again.accounts().await.unwrap().len(), 2);
+    assert_eq!(again.all_accounts().await.unwrap().len(), 2);
     assert_eq!(world.count("seaql_migrations", "1 = 1").await, before);
 }
 
@@ -41,7 +41,7 @@ async fn a_database_of_this_version_is_taken_as_it_is_and_no_other_is_touched(wo
         assert!(matches!(refused, StoreError::UnfitDatabase { .. }), "{refused:?}");
         assert!(refused.to_string().contains(why), "{refused}");
     };
-    assert_eq!(open(&world.database).await.unwrap().accounts().await.unwrap().len(), 2);
+    assert_eq!(open(&world.database).await.unwrap().all_accounts().await.unwrap().len(), 2);
     let applied = world.count("seaql_migrations", "1 = 1").await;
     world
         .database

@@ -98,7 +98,7 @@ async fn read(
     }
     let entry = if recordings { ListInstanceRecords::ENTRY } else { ListAgents::ENTRY };
     let needs = list_needs(&entry, caller, &listing, policies);
-    listing.candidates = world.store.list_candidates(&account(), of, needs).await.unwrap();
+    listing.candidates = world.store.candidates_of_list(&account(), of, needs).await.unwrap();
     listing
 }
 

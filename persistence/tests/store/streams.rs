@@ -39,11 +39,11 @@ async fn each_stream_has_its_numbers_and_its_chain(world: World) {
     assert!(matches!(twice, StoreError::Conflict { what: "segment", .. }), "{twice:?}");
 
     let view = view(&opened);
-    let streams = world.store.list_streams(&view, token).await.unwrap();
+    let streams = world.store.streams_of_recording(&view, token).await.unwrap();
     assert_eq!(streams, [arrived(Stream::Events, 1), arrived(Stream::Terminal, 2)]);
     let found = world.store.find_stream(&view, token, Stream::Terminal).await.unwrap();
     assert_eq!(found, Some(arrived(Stream::Terminal, 2)));
-    let segments = world.store.list_segments(&view, token).await.unwrap();
+    let segments = world.store.segments_of_recording(&view, token).await.unwrap();
     let places: Vec<_> = segments.iter().map(|row| (row.stream, row.number)).collect();
     assert_eq!(places, [(Stream::Events, 0), (Stream::Terminal, 0), (Stream::Terminal, 1)]);
     let one = world.store.find_segment(&view, token, Stream::Events, 0).await.unwrap().unwrap();
@@ -124,7 +124,7 @@ async fn a_database_of_the_version_before_goes_on() {
         let token = token.parse().unwrap();
         let recording = store.find_recording(&granted, &token).await.unwrap().unwrap();
         assert_eq!((recording.status(), recording.arrived.segments), (status, segments));
-        let rows = store.list_segments(&granted, &token).await.unwrap();
+        let rows = store.segments_of_recording(&granted, &token).await.unwrap();
         assert!(
             rows.iter().map(|row| (row.stream, row.number)).eq((0..segments).map(|n| (Stream::Terminal, n)))
         );
@@ -136,7 +136,10 @@ async fn a_database_of_the_version_before_goes_on() {
             chain: last.chain_after,
             last_at: last.last_at,
         };
-        assert_eq!(store.list_streams(&granted, &token).await.unwrap(), std::slice::from_ref(&terminal));
+        assert_eq!(
+            store.streams_of_recording(&granted, &token).await.unwrap(),
+            std::slice::from_ref(&terminal)
+        );
         if recording.state != RecordingState::Open {
             continue;
         }

@@ -79,7 +79,7 @@ async fn a_changed_user_keeps_its_id_and_all_that_it_has(world: World) {
     let granted = owner::<UpdateUser>(&account(), users(&["ana", "anna"]));
     let changed = store.update_user(&granted, &user("ana"), change, at(3), audit()).await.unwrap();
     assert_eq!((&changed.id, changed.name.as_str(), changed.changed_at), (&made.id, "anna", at(3)));
-    let read = store.user(&owner::<GetUser>(&account(), users(&["anna"])), &user("anna")).await.unwrap();
+    let read = store.get_user(&owner::<GetUser>(&account(), users(&["anna"])), &user("anna")).await.unwrap();
     assert_eq!((read.created_at, read.changed_at), (at(1), at(3)));
     assert_eq!(
         (read.profile.display_name.as_str(), read.profile.email.as_str()),
@@ -92,7 +92,7 @@ async fn a_changed_user_keeps_its_id_and_all_that_it_has(world: World) {
         panic!("the key is a user's");
     };
     assert_eq!((user_id, user_name), (made.id, user("anna")));
-    assert_eq!(store.list_policies(&operator).await.unwrap()[0].attached_to, [user("anna")]);
+    assert_eq!(store.all_policies(&operator).await.unwrap()[0].attached_to, [user("anna")]);
 
     // The old name is free, a taken one is not.
     store.create_user(&operator, &user("ana"), at(4), audit()).await.unwrap();
@@ -117,7 +117,7 @@ async fn users_are_listed_page_by_page(world: World) {
     let granted = owner::<ListUsers>(&account(), Resource::Identity(vec![IdentityResource::Users]));
     let (mut marker, mut pages) = (None, Vec::new());
     loop {
-        let read = store.page_of_users(&granted, &page(marker, 2)).await.unwrap();
+        let read = store.list_users(&granted, &page(marker, 2)).await.unwrap();
         pages.push(read.items.iter().map(|user| user.name.to_string()).collect::<Vec<_>>().join(" "));
         marker = read.marker;
         if marker.is_none() {
@@ -125,9 +125,9 @@ async fn users_are_listed_page_by_page(world: World) {
         }
     }
     assert_eq!(pages, ["ana bo", "carl dora", "eve"]);
-    let whole = store.page_of_users(&granted, &page(None, 5)).await.unwrap();
+    let whole = store.list_users(&granted, &page(None, 5)).await.unwrap();
     assert_eq!((whole.items.len(), whole.marker), (5, None));
-    let bad = store.page_of_users(&granted, &page(Some("ana".to_owned()), 5)).await;
+    let bad = store.list_users(&granted, &page(Some("ana".to_owned()), 5)).await;
     assert!(matches!(bad, Err(StoreError::InvalidMarker)), "{bad:?}");
 }
 
@@ -148,7 +148,7 @@ async fn a_user_that_has_something_is_not_deleted_by_the_way(world: World) {
     store.attach_policy(&operator, &user("ana"), &policy, at(2), audit()).await.unwrap();
     let events = world.count("audit_events", "action = 'Identity'").await;
     let ana = user("ana");
-    let delete = || store.delete_bare_user(&granted, &ana, audit());
+    let delete = || store.delete_user(&granted, &ana, audit());
 
     assert_eq!(refused(delete().await), ("DeleteConflict", "User.AccessKey"));
     store.delete_access_key(&operator, &key, audit()).await.unwrap();
@@ -186,7 +186,7 @@ async fn the_last_place_for_a_user_is_taken_once(world: World) {
     };
     assert_eq!(refused(lost), ("LimitExceeded", "User"));
     assert_eq!(world.count("users", "name IN ('ana', 'bo')").await, 1);
-    store.delete_bare_user(&operator, &won.name, audit()).await.unwrap();
+    store.delete_user(&operator, &won.name, audit()).await.unwrap();
     store.create_user(&operator, &user("cy"), at(1), audit()).await.unwrap();
     // Others have places of their own.
     let stranger = as_operator(&other_account());
@@ -217,11 +217,11 @@ async fn a_grant_for_one_user_reaches_no_other(world: World) {
     let outside = ("OutsideGrant", "user");
     let ana = || users(&["ana"]);
     let reads = owner::<GetUser>(&account(), ana());
-    assert_eq!(refused(store.user(&reads, &user("bo")).await), outside);
-    assert_eq!(refused(store.page_of_users(&reads, &page(None, 9)).await), outside);
+    assert_eq!(refused(store.get_user(&reads, &user("bo")).await), outside);
+    assert_eq!(refused(store.list_users(&reads, &page(None, 9)).await), outside);
     assert_eq!(refused(store.groups_of_user(&reads, &user("bo")).await), outside);
     let profiles = owner::<GetLoginProfile>(&account(), ana());
-    assert_eq!(refused(store.login_profile(&profiles, &user("bo")).await), outside);
+    assert_eq!(refused(store.get_login_profile(&profiles, &user("bo")).await), outside);
     let creates = owner::<CreateUser>(&account(), ana());
     assert_eq!(refused(store.create_user(&creates, &user("cy"), at(1), audit()).await), outside);
     let updates = owner::<UpdateUser>(&account(), ana());
@@ -230,15 +230,15 @@ async fn a_grant_for_one_user_reaches_no_other(world: World) {
     let rename = UserChange { name: Some(user("cy")), ..UserChange::default() };
     assert_eq!(refused(store.update_user(&updates, &user("ana"), rename, at(1), audit()).await), outside);
     let deletes = owner::<DeleteUser>(&account(), ana());
-    assert_eq!(refused(store.delete_bare_user(&deletes, &user("bo"), audit()).await), outside);
     assert_eq!(refused(store.delete_user(&deletes, &user("bo"), audit()).await), outside);
+    assert_eq!(refused(store.purge_user(&deletes, &user("bo"), audit()).await), outside);
     let joins = owner::<AddUserToGroup>(&account(), ana());
     let group = GroupName::parse("operators").unwrap();
     let joined = store.add_user_to_group(&joins, &user("ana"), &group, at(1), audit()).await;
     assert_eq!(refused(joined), ("OutsideGrant", "group"));
     // The grant of something else altogether names no user.
     let elsewhere = owner::<GetUser>(&account(), crate::harness::resource_of(Some(&"i-1".parse().unwrap())));
-    assert_eq!(refused(store.user(&elsewhere, &user("ana")).await), outside);
+    assert_eq!(refused(store.get_user(&elsewhere, &user("ana")).await), outside);
     assert_eq!(world.count("users", "account_id <> ''").await, 2);
 }
 
@@ -247,14 +247,14 @@ async fn another_accounts_users_are_out_of_reach(world: World) {
     store.create_user(&operator, &user("ana"), at(1), audit()).await.unwrap();
     let theirs = || event(&other_account(), "x");
     let reads = owner::<GetUser>(&other_account(), users(&["ana"]));
-    assert_eq!(refused(store.user(&reads, &user("ana")).await), ("NotExist", "User"));
+    assert_eq!(refused(store.get_user(&reads, &user("ana")).await), ("NotExist", "User"));
     let updates = owner::<UpdateUser>(&other_account(), users(&["ana"]));
     let changed = store.update_user(&updates, &user("ana"), UserChange::default(), at(2), theirs()).await;
     assert_eq!(refused(changed), ("NotExist", "User"));
     let deletes = owner::<DeleteUser>(&other_account(), users(&["ana"]));
-    assert_eq!(refused(store.delete_user(&deletes, &user("ana"), theirs()).await), ("NotExist", "User"));
+    assert_eq!(refused(store.purge_user(&deletes, &user("ana"), theirs()).await), ("NotExist", "User"));
     let lists = owner::<ListUsers>(&other_account(), Resource::Identity(vec![IdentityResource::Users]));
-    assert_eq!(store.page_of_users(&lists, &page(None, 9)).await.unwrap().items, []);
+    assert_eq!(store.list_users(&lists, &page(None, 9)).await.unwrap().items, []);
 }
 
 async fn a_password_is_kept_as_its_hash_and_goes_with_its_user(world: World) {
@@ -268,16 +268,19 @@ async fn a_password_is_kept_as_its_hash_and_goes_with_its_user(world: World) {
     };
     assert_eq!(refused(create(&profile).await), ("NotExist", "User"));
     store.create_user(&operator, &user("ana"), at(1), audit()).await.unwrap();
-    assert_eq!(refused(store.login_profile(&granted, &user("ana")).await), ("NotExist", "User.LoginProfile"));
+    assert_eq!(
+        refused(store.get_login_profile(&granted, &user("ana")).await),
+        ("NotExist", "User.LoginProfile")
+    );
     let change = LoginProfileChange { password_reset_required: Some(false), ..LoginProfileChange::default() };
     let early = store.update_login_profile(&operator, &user("ana"), change.clone(), at(3), audit()).await;
     assert_eq!(refused(early), ("NotExist", "User.LoginProfile"));
     create(&profile).await.unwrap();
     assert_eq!(refused(create(&profile).await), ("AlreadyExists", "User.LoginProfile"));
-    assert_eq!(store.login_profile(&granted, &user("ana")).await.unwrap(), profile);
+    assert_eq!(store.get_login_profile(&granted, &user("ana")).await.unwrap(), profile);
     store.update_login_profile(&operator, &user("ana"), change, at(3), audit()).await.unwrap();
     let changed = LoginProfile { password_reset_required: false, ..profile.clone() };
-    assert_eq!(store.login_profile(&granted, &user("ana")).await.unwrap(), changed);
+    assert_eq!(store.get_login_profile(&granted, &user("ana")).await.unwrap(), changed);
     let stored = stored_hash(&world).await;
     assert!(stored.verify("correct horse"), "it was not changed");
     let password = Some(Password::parse("battery staple").unwrap().hash());
@@ -289,7 +292,7 @@ async fn a_password_is_kept_as_its_hash_and_goes_with_its_user(world: World) {
     let again = store.delete_login_profile(&operator, &user("ana"), audit()).await;
     assert_eq!(refused(again), ("NotExist", "User.LoginProfile"));
     create(&profile).await.unwrap();
-    store.delete_bare_user(&operator, &user("ana"), audit()).await.unwrap();
+    store.delete_user(&operator, &user("ana"), audit()).await.unwrap();
     assert_eq!(world.count("login_profiles", "user_id <> ''").await, 0);
 }
 

@@ -30,7 +30,7 @@ async fn note(world: &World, agent: &Agent, waiting: Option<WaitingRecordings>) 
 async fn what_waits_is_shown_until_it_does_not(world: World) {
     let agent = world.enrol(&account(), "web1").await;
     let granted = owner::<ListInstanceRecords>(&account(), list_of(None));
-    let listed = || world.store.list_waiting(&granted);
+    let listed = || world.store.all_waiting(&granted);
     assert!(listed().await.unwrap().is_empty());
     note(&world, &agent, Some(waiting(&agent, 1, 10))).await.unwrap();
     note(&world, &agent, Some(waiting(&agent, 3, 20))).await.unwrap();
@@ -55,12 +55,9 @@ async fn what_waits_is_shown_of_the_listed_instance_only(world: World) {
     }
     let web2 = instance("web2");
     let of_one = owner::<ListInstanceRecords>(&account(), list_of(Some(&web2)));
-    assert_eq!(world.store.list_waiting(&of_one).await.unwrap(), [waiting(&two, 1, 10)]);
+    assert_eq!(world.store.all_waiting(&of_one).await.unwrap(), [waiting(&two, 1, 10)]);
     let of_all = owner::<ListInstanceRecords>(&account(), list_of(None));
-    assert_eq!(
-        world.store.list_waiting(&of_all).await.unwrap(),
-        [waiting(&one, 1, 10), waiting(&two, 1, 10)]
-    );
+    assert_eq!(world.store.all_waiting(&of_all).await.unwrap(), [waiting(&one, 1, 10), waiting(&two, 1, 10)]);
 }
 
 async fn only_its_own_agent_speaks_for_an_instance(world: World) {

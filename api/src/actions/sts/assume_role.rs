@@ -115,7 +115,7 @@ async fn source_identity(
     call: &Call<'_>,
     asked: Option<SourceIdentity>,
 ) -> Result<Option<SourceIdentity>, ActionError> {
-    let given = call.hansard.store.source_identity_of(call.principal()).await?;
+    let given = call.hansard.store.find_source_identity(call.principal()).await?;
     match (given, asked) {
         (Some(given), Some(asked)) if given != asked => {
             Err(invalid("SourceIdentity", "it is fixed by the session that calls; leave it out").into())

@@ -33,7 +33,7 @@ impl RpcAction for GetAccessKeyLastUsed {
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let key = input.key?;
-        let key = call.hansard.store.access_key(&granted, &key).await?;
+        let key = call.hansard.store.get_access_key(&granted, &key).await?;
         Ok(Done::read(GetAccessKeyLastUsedReply {
             request_id: call.request_id().to_string(),
             access_key_last_used: AccessKeyLastUsed {

@@ -33,9 +33,9 @@ impl RpcAction for DeletePolicy {
         let Input { policy, cascading } = input;
         let (store, audit) = (&call.hansard.store, call.audit_of_change(&granted, ""));
         if cascading {
-            store.delete_policy(&granted, &policy, audit).await?;
+            store.purge_policy(&granted, &policy, audit).await?;
         } else {
-            store.delete_bare_policy(&granted, &policy, audit).await?;
+            store.delete_policy(&granted, &policy, audit).await?;
         }
         Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }

@@ -36,7 +36,7 @@ impl RpcAction for ListPolicies {
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { kind, page } = input;
-        let page = call.hansard.store.page_of_policies(&granted, kind?, &page).await?;
+        let page = call.hansard.store.list_policies(&granted, kind?, &page).await?;
         Ok(Done::read(ListPoliciesReply {
             request_id: call.request_id().to_string(),
             is_truncated: page.marker.is_some(),

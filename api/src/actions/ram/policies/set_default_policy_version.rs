@@ -62,7 +62,7 @@ async fn findings(
     if !may_read {
         return Ok(None);
     }
-    let version = match store.policy_version(granted, &PolicyRef::from(policy), id).await {
+    let version = match store.get_policy_version(granted, &PolicyRef::from(policy), id).await {
         Ok(version) => version,
         Err(StoreError::Identity(IdentityRefused::NotExist { .. })) => return Ok(None),
         Err(error) => return Err(error.into()),
