@@ -94,15 +94,6 @@ pub use continuity::{
     AgentRows, ContinuityChange, ContinuityRows, MissingCounts, MissingOfAgent, RecordingLink, RecordingRow,
 };
 pub use database::{DatabaseUrl, InvalidDatabaseUrl};
-pub use domain::identity::{
-    AccessKeyEntry, AccessKeyUse, Group, GroupChange, Joined, KeyOwner, LoginProfile, LoginProfileChange,
-    NewRole, NewRoleSession, NewUser, PolicyEntry, Role, RoleChange, SessionCredentials, User, UserChange,
-    UserProfile,
-};
-pub use domain::identity::{
-    AttachedPolicy, BearingGroup, BearingRole, BearingUser, ControlPolicy, NewPolicyVersion, PolicyBearers,
-    PolicySummary, PolicyVersion,
-};
 pub use error::{CorruptRow, StoreError};
 pub use instances::InstanceEntry;
 pub use lists::{

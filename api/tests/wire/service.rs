@@ -14,7 +14,7 @@ use domain::clock::{Clock as _, ManualClock};
 use domain::condition_keys::SessionOwner;
 use domain::expiration::ExpirationDays;
 use domain::gate::{self, Granted, InstanceFacts, PrincipalPolicies, RequestFacts, Resource};
-use domain::identity::AccessKeyId;
+use domain::identity::{AccessKeyId, KeyOwner};
 use domain::principal::Principal;
 use domain::recording_life::{
     Arrived, ArrivedStream, Recording, RecordingSealed, RecordingState, SegmentAcknowledged, SessionEnd,
@@ -23,7 +23,7 @@ use domain::server_keys::ServerKeys;
 use domain::storage_target::RecordStorageTarget;
 use domain::{AccountId, AgentId, Region, TerminalSessionToken, Timestamp};
 use persistence::objects::FolderStores;
-use persistence::{AgentEnrolled, DatabaseUrl, JoinTokenIssued, KeyOwner, RecordingOpened, Store};
+use persistence::{AgentEnrolled, DatabaseUrl, JoinTokenIssued, RecordingOpened, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;

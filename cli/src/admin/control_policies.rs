@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use domain::identity::PolicyName;
+use domain::identity::{ControlPolicy, PolicyName};
 use domain::vocabulary::vocabulary;
-use persistence::ControlPolicy;
 use policies::{DocumentKind, PolicyDocument, PolicySet, Verdict, diff};
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! Users, access keys and the account.
 
 use domain::access_key::AccessKeyStatus;
-use domain::identity::{AccessKeyId, UserName};
-use persistence::{AccessKeyEntry, KeyOwner, Store, User};
+use domain::identity::{AccessKeyEntry, AccessKeyId, KeyOwner, User, UserName};
+use persistence::Store;
 use serde_json::{Value, json};
 
 use super::{Operator, refused};

@@ -3,10 +3,10 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use domain::identity::{IdentityRefused, PolicyKind, PolicyName, PolicyRef};
+use domain::identity::{IdentityRefused, PolicyEntry, PolicyKind, PolicyName, PolicyRef, PolicySummary};
 use domain::policy_bearer::PolicyBearer;
 use domain::policy_version::PolicyVersionId;
-use persistence::{MarkerRequest, PolicyEntry, PolicySummary, StoreError};
+use persistence::{MarkerRequest, StoreError};
 use policies::DocumentKind;
 use serde_json::{Value, json};
 

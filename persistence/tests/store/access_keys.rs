@@ -5,8 +5,7 @@ use domain::actions::{
     CreateAccessKey, DeleteAccessKey, GetAccessKeyLastUsed, ListAccessKeys, Product, UpdateAccessKey,
 };
 use domain::gate::{IdentityResource, Resource};
-use domain::identity::{AccessKeyId, UserName};
-use persistence::{AccessKeyUse, KeyOwner};
+use domain::identity::{AccessKeyId, AccessKeyUse, KeyOwner, UserName};
 
 use crate::harness::{World, account, as_operator, at, event, on_both, other_account, owner};
 use crate::users::refused;

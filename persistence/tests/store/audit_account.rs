@@ -1,13 +1,13 @@
 //! A change is written down in the trail of its own account, and nowhere else.
 
 use domain::access_key::AccessKeyStatus;
-use domain::identity::{GroupName, NewGroup, PolicyName, UserName};
+use domain::identity::{
+    GroupChange, GroupName, KeyOwner, LoginProfile, LoginProfileChange, NewGroup, NewPolicyVersion, NewRole,
+    PolicyName, RoleChange, UserChange, UserName,
+};
 use domain::password::Password;
 use domain::role::MaxSessionDuration;
-use persistence::{
-    GroupChange, KeyOwner, LoginProfile, LoginProfileChange, NewPolicyVersion, NewRole, RoleChange,
-    StoreError, UserChange,
-};
+use persistence::StoreError;
 
 use crate::harness::{World, account, as_operator, at, event, instance, on_both, other_account};
 

@@ -3,10 +3,10 @@
 use domain::actions::{GetInstanceRecordConfig, SetInstanceRecordConfig};
 use domain::expiration::ExpirationDays;
 use domain::gate::Resource;
-use domain::identity::{AccessKeyId, PolicyName, UserName};
+use domain::identity::{AccessKeyId, KeyOwner, PolicyName, UserName};
 use domain::record_config::{InstanceSelector, RecordConfig, RecordConfigChanged};
 use domain::storage_target::RecordStorageTarget;
-use persistence::{CorruptRow, KeyOwner, StoreError};
+use persistence::{CorruptRow, StoreError};
 
 use crate::harness::{World, account, as_operator, at, event, on_both, owner, region, view};
 

@@ -5,8 +5,8 @@ use domain::actions::{
     RemoveUserFromGroup, UpdateGroup,
 };
 use domain::gate::{IdentityResource, Resource};
-use domain::identity::{GroupName, NewGroup, UserName, limits};
-use persistence::{GroupChange, MarkerRequest, StoreError};
+use domain::identity::{GroupChange, GroupName, NewGroup, UserName, limits};
+use persistence::{MarkerRequest, StoreError};
 
 use crate::harness::{World, account, as_operator, at, event, on_both, other_account, owner};
 use crate::users::refused;

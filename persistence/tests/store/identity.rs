@@ -3,9 +3,9 @@
 use domain::access_key::AccessKeyStatus;
 use domain::actions::{CreateUser, GetInstanceRecordConfig, GetUser, SetInstanceRecordConfig};
 use domain::gate::{IdentityResource, RequestFacts, Resource, authorize};
-use domain::identity::{Entity, IdentityRefused, PolicyName, UserName};
+use domain::identity::{Entity, IdentityRefused, KeyOwner, PolicyName, UserName};
 use domain::principal::Principal;
-use persistence::{KeyOwner, Store, StoreError};
+use persistence::{Store, StoreError};
 
 use crate::harness::{World, account, as_operator, at, event, on_both, other_account, owner};
 

@@ -3,13 +3,13 @@
 use domain::actions::{CreatePolicyVersion, GetInstanceRecordConfig, ListPolicies};
 use domain::gate::{IdentityResource, RequestFacts, Resource, authorize};
 use domain::identity::{
-    AccessKeyId, AttachmentTarget, GroupId, GroupName, IdentityRefused, PolicyKind, PolicyName, PolicyRef,
-    RoleId, RoleName, RoleSessionName, UserName,
+    AccessKeyId, AttachmentTarget, GroupId, GroupName, IdentityRefused, NewPolicyVersion, PolicyKind,
+    PolicyName, PolicyRef, RoleId, RoleName, RoleSessionName, UserName,
 };
 use domain::policy_bearer::PolicyBearer;
 use domain::policy_version::PolicyVersionId;
 use domain::principal::Principal;
-use persistence::{MarkerRequest, NewPolicyVersion, Store, StoreError};
+use persistence::{MarkerRequest, Store, StoreError};
 use policies::PolicyType;
 
 use crate::harness::{World, account, as_operator, at, event, on_both, other_account, owner};
@@ -103,7 +103,7 @@ fn code(result: Result<impl std::fmt::Debug, StoreError>) -> &'static str {
 
 async fn standing(store: &Store, name: &str) -> Vec<String> {
     let versions = store.versions_of_policy(&as_operator(&account()), &custom(name)).await.unwrap();
-    let shown = |version: persistence::PolicyVersion| {
+    let shown = |version: domain::identity::PolicyVersion| {
         format!("{}{}", version.id, if version.is_default { "*" } else { "" })
     };
     versions.into_iter().map(shown).collect()

@@ -3,11 +3,14 @@
 use domain::access_key::AccessKeyStatus;
 use domain::actions::{AssumeRole, CreateRole, GetInstanceRecordConfig, GetRole};
 use domain::gate::{Granted, IdentityResource, PrincipalPolicies, RequestFacts, Resource, authorize};
-use domain::identity::{IdentityRefused, RoleName, UserId, UserName, limits};
+use domain::identity::{
+    IdentityRefused, NewRole, NewRoleSession, Role, RoleChange, RoleName, SessionCredentials, UserId,
+    UserName, limits,
+};
 use domain::principal::Principal;
 use domain::role::{AssumableRole, MaxSessionDuration, RoleArn};
 use domain::{AccountId, Timestamp};
-use persistence::{MarkerRequest, NewRole, NewRoleSession, Role, RoleChange, SessionCredentials, StoreError};
+use persistence::{MarkerRequest, StoreError};
 use policies::{DocumentKind, Layers, PolicyDocument, PolicySet};
 
 use crate::harness::{

@@ -5,12 +5,13 @@ use domain::actions::{
     UpdateUser,
 };
 use domain::gate::{IdentityResource, Resource};
-use domain::identity::{GroupName, IdentityRefused, NewGroup, PolicyName, UserName, limits};
+use domain::identity::{
+    GroupName, IdentityRefused, KeyOwner, LoginProfile, LoginProfileChange, NewGroup, NewUser, PolicyName,
+    UserChange, UserName, UserProfile, limits,
+};
 use domain::password::{Password, PasswordHash};
 use domain::principal::Principal;
-use persistence::{
-    KeyOwner, LoginProfile, LoginProfileChange, MarkerRequest, NewUser, StoreError, UserChange, UserProfile,
-};
+use persistence::{MarkerRequest, StoreError};
 
 use crate::harness::{World, account, as_operator, at, event, on_both, other_account, owner};
 

@@ -7,12 +7,11 @@ use domain::actions::{
     ListPoliciesForUser, ReadsIdentity,
 };
 use domain::gate::{Granted, IdentityResource, Resource};
-use domain::identity::PolicyRef;
+use domain::identity::{AttachedPolicy, PolicyRef};
 use domain::policy_bearer::PolicyBearer;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{AttachedPoliciesReply, AttachedPolicyItem, AttachedPolicyList, DoneReply};
-use persistence::AttachedPolicy;
 
 use super::policies::policy::policy;
 use super::{about, invalid, name};

@@ -11,11 +11,10 @@ mod roles;
 mod users;
 
 use domain::gate::{IdentityResource, Resource};
-use domain::identity::{GroupName, InvalidName, UserName};
+use domain::identity::{GroupName, InvalidName, KeyOwner, UserName};
 use domain::password::{Password, PasswordHash};
 use domain::principal::Principal;
 use openapi::error_codes::{ErrorCode, WireError};
-use persistence::KeyOwner;
 
 use crate::dispatch::{Call, Located};
 use crate::errors::ActionError;

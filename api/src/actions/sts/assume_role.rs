@@ -2,12 +2,11 @@
 
 use domain::actions::AssumeRole;
 use domain::gate::{Granted, IdentityResource, Resource};
-use domain::identity::{ExternalId, RoleSessionName, SourceIdentity};
+use domain::identity::{ExternalId, NewRoleSession, RoleSessionName, SourceIdentity};
 use domain::principal::Principal;
 use domain::role::{AssumableRole, MaxSessionDuration, RoleArn, SessionDuration};
 use openapi::error_codes::{ErrorCode, WireError};
 use openapi::sts::{AssumeRoleReply, AssumedRoleUser, Credentials};
-use persistence::NewRoleSession;
 use policies::{DocumentKind, InvalidPolicy, PolicyDocument, PolicySet, Reason};
 
 use crate::actions::ram::{invalid, name};

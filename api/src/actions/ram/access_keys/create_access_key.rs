@@ -3,10 +3,10 @@
 use domain::access_key::AccessKeyStatus;
 use domain::actions::CreateAccessKey;
 use domain::gate::Granted;
+use domain::identity::KeyOwner;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{CreateAccessKeyReply, CreatedAccessKey};
-use persistence::KeyOwner;
 
 use crate::actions::ram::{about, key_owner};
 use crate::actions::wire_time;

@@ -2,11 +2,10 @@
 
 use domain::actions::DeleteAccessKey;
 use domain::gate::Granted;
-use domain::identity::AccessKeyId;
+use domain::identity::{AccessKeyId, KeyOwner};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::DoneReply;
-use persistence::KeyOwner;
 
 use crate::actions::ram::{about, key_owner, name};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};

@@ -2,11 +2,10 @@
 
 use domain::actions::GetAccessKeyLastUsed;
 use domain::gate::Granted;
-use domain::identity::AccessKeyId;
+use domain::identity::{AccessKeyId, KeyOwner};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{AccessKeyLastUsed, GetAccessKeyLastUsedReply};
-use persistence::KeyOwner;
 
 use crate::actions::ram::{about, key_owner, name};
 use crate::actions::wire_time;

@@ -2,10 +2,10 @@
 
 use domain::actions::ListAccessKeys;
 use domain::gate::Granted;
+use domain::identity::{AccessKeyEntry, KeyOwner};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{AccessKeyItem, AccessKeyList, ListAccessKeysReply};
-use persistence::{AccessKeyEntry, KeyOwner};
 
 use crate::actions::ram::{about, key_owner};
 use crate::actions::wire_time;

@@ -3,11 +3,10 @@
 use domain::access_key::AccessKeyStatus;
 use domain::actions::UpdateAccessKey;
 use domain::gate::Granted;
-use domain::identity::AccessKeyId;
+use domain::identity::{AccessKeyId, KeyOwner};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{DoneReply, UpdateAccessKeyRequest};
-use persistence::KeyOwner;
 
 use crate::actions::ram::{about, invalid, key_owner, name};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};

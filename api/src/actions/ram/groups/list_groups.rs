@@ -2,10 +2,11 @@
 
 use domain::actions::ListGroups;
 use domain::gate::{Granted, IdentityResource};
+use domain::identity::Group;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{GroupItem, GroupList, ListGroupsReply};
-use persistence::{Group, MarkerRequest};
+use persistence::MarkerRequest;
 
 use crate::actions::ram::about;
 use crate::actions::ram::paging::page;

@@ -2,11 +2,10 @@
 
 use domain::actions::ListGroupsForUser;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::UserName;
+use domain::identity::{Group, Joined, UserName};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{ListGroupsForUserReply, MembershipItem, MembershipList};
-use persistence::{Group, Joined};
 
 use crate::actions::ram::{about, name};
 use crate::actions::wire_time;

@@ -2,11 +2,11 @@
 
 use domain::actions::ListUsersForGroup;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::GroupName;
+use domain::identity::{GroupName, Joined, User};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{ListUsersForGroupReply, MemberItem, MemberList};
-use persistence::{Joined, MarkerRequest, User};
+use persistence::MarkerRequest;
 
 use crate::actions::ram::paging::page;
 use crate::actions::ram::{about, name};

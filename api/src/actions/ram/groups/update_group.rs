@@ -2,11 +2,10 @@
 
 use domain::actions::UpdateGroup;
 use domain::gate::{Granted, IdentityResource, Resource};
-use domain::identity::GroupName;
+use domain::identity::{GroupChange, GroupName};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::GroupReply;
-use persistence::GroupChange;
 
 use super::list_groups::item;
 use crate::actions::ram::name;

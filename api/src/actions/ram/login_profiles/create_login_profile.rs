@@ -2,12 +2,11 @@
 
 use domain::actions::CreateLoginProfile;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::UserName;
+use domain::identity::{LoginProfile, UserName};
 use domain::password::Password;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::LoginProfileReply;
-use persistence::LoginProfile;
 
 use super::get_login_profile::item;
 use crate::actions::ram::{about, hashed, name};

@@ -2,11 +2,10 @@
 
 use domain::actions::GetLoginProfile;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::UserName;
+use domain::identity::{LoginProfile, UserName};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{LoginProfileItem, LoginProfileReply};
-use persistence::LoginProfile;
 
 use crate::actions::ram::{about, name};
 use crate::actions::wire_time;

@@ -2,12 +2,11 @@
 
 use domain::actions::UpdateLoginProfile;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::UserName;
+use domain::identity::{LoginProfileChange, UserName};
 use domain::password::Password;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::DoneReply;
-use persistence::LoginProfileChange;
 
 use crate::actions::ram::{about, hashed, name};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};

@@ -2,11 +2,10 @@
 
 use domain::actions::CreatePolicyVersion;
 use domain::gate::Granted;
-use domain::identity::PolicyName;
+use domain::identity::{NewPolicyVersion, PolicyName};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::CreatePolicyVersionReply;
-use persistence::NewPolicyVersion;
 use policies::DocumentKind;
 
 use super::policy;

@@ -3,14 +3,13 @@
 use domain::AccountId;
 use domain::actions::ListEntitiesForPolicy;
 use domain::gate::Granted;
-use domain::identity::PolicyRef;
+use domain::identity::{BearingGroup, BearingRole, BearingUser, PolicyRef};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{
     BearingGroupItem, BearingGroupList, BearingRoleItem, BearingRoleList, BearingUserItem, BearingUserList,
     ListEntitiesForPolicyReply,
 };
-use persistence::{BearingGroup, BearingRole, BearingUser};
 
 use super::policy;
 use crate::actions::wire_time;

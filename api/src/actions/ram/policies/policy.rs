@@ -1,11 +1,10 @@
 //! What the actions of policies share: how a policy is named, and how it is shown.
 
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::{PolicyName, PolicyRef};
+use domain::identity::{PolicyName, PolicyRef, PolicySummary, PolicyVersion};
 use domain::policy_version::PolicyVersionId;
 use openapi::error_codes::WireError;
 use openapi::ram::{PolicyItem, PolicyVersionItem, PolicyVersionRequest};
-use persistence::{PolicySummary, PolicyVersion};
 
 use crate::actions::ram::{about, name};
 use crate::actions::{wire_count, wire_time};

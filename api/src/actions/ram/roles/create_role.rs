@@ -3,13 +3,12 @@
 use domain::AccountId;
 use domain::actions::CreateRole;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::RoleName;
+use domain::identity::{NewRole, Role, RoleName};
 use domain::principal::Principal;
 use domain::role::{MaxSessionDuration, RoleArn};
 use openapi::error_codes::WireError;
 use openapi::ram::{RoleItem, RoleReply, WrittenRoleReply};
 use openapi::workbench::PolicyFinding;
-use persistence::{NewRole, Role};
 use policies::DocumentKind;
 
 use crate::actions::ram::{about, invalid, name, without_tags};

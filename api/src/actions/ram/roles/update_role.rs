@@ -2,11 +2,10 @@
 
 use domain::actions::UpdateRole;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::RoleName;
+use domain::identity::{RoleChange, RoleName};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::UpdateRoleRequest;
-use persistence::RoleChange;
 use policies::DocumentKind;
 
 use super::create_role;

@@ -2,10 +2,10 @@
 
 use domain::actions::CreateUser;
 use domain::gate::{Granted, IdentityResource};
+use domain::identity::{NewUser, UserProfile};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::UserReply;
-use persistence::{NewUser, UserProfile};
 
 use super::list_users::item;
 use crate::actions::ram::{about, name};

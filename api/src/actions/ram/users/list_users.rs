@@ -2,10 +2,11 @@
 
 use domain::actions::ListUsers;
 use domain::gate::{Granted, IdentityResource};
+use domain::identity::User;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{ListUsersReply, UserItem, UserList};
-use persistence::{MarkerRequest, User};
+use persistence::MarkerRequest;
 
 use crate::actions::ram::about;
 use crate::actions::ram::paging::page;

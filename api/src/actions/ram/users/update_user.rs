@@ -2,11 +2,10 @@
 
 use domain::actions::UpdateUser;
 use domain::gate::{Granted, IdentityResource, Resource};
-use domain::identity::UserName;
+use domain::identity::{UserChange, UserName};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::UserReply;
-use persistence::UserChange;
 
 use super::list_users::item;
 use crate::actions::ram::name;
