@@ -1,17 +1,25 @@
 //! A change is written down in the trail of its own account, and nowhere else.
 
 use domain::access_key::AccessKeyStatus;
+use domain::actions::CheckAgentRecordings;
+use domain::gate::{Granted, PrincipalPolicies, Resource, authorize};
 use domain::identity::{
     GroupChange, GroupName, KeyOwner, LoginProfile, LoginProfileChange, NewGroup, NewPolicyVersion, NewRole,
     PolicyName, RoleChange, UserChange, UserName,
 };
 use domain::password::Password;
+use domain::principal::Principal;
+use domain::recording_continuity::{Absence, MissingRecording};
 use domain::role::MaxSessionDuration;
-use persistence::StoreError;
+use domain::{AccountId, AgentId};
+use persistence::{MissingOfAgent, StoreError};
 
-use crate::harness::{World, account, as_operator, at, event, instance, on_both, other_account};
+use crate::harness::{World, account, as_operator, at, event, facts, instance, on_both, other_account};
 
-on_both!(an_audit_row_of_another_account_refuses_the_change);
+on_both!(
+    an_audit_row_of_another_account_refuses_the_change,
+    what_is_told_of_a_change_afterwards_is_told_to_its_own_account,
+);
 
 const DOCUMENT: &str = r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "ecs-workbench:Get*", "Resource": "*"}]}"#;
 const TRUST: &str = r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"RAM": ["acs:ram::1609982529000000:root"]}}]}"#;
@@ -130,4 +138,32 @@ async fn an_audit_row_of_another_account_refuses_the_change(world: World) {
     }
     assert_eq!(store.configuration_revision(&account()).await.unwrap(), revision, "nothing was changed");
     assert_eq!(world.count("audit_events", "action = 'Theirs'").await, 0);
+}
+
+async fn what_is_told_of_a_change_afterwards_is_told_to_its_own_account(world: World) {
+    let principal = Principal::System { account: account() };
+    let granted: Granted<CheckAgentRecordings> =
+        authorize(&principal, Resource::Everything, &PrincipalPolicies::none(), &facts()).unwrap();
+    let missing = || MissingOfAgent {
+        agent: AgentId::generate(),
+        instance: instance("web1"),
+        missing: MissingRecording {
+            key: "number 7".to_owned(),
+            absence: Absence::NotArrived,
+            token: None,
+            numbers: Some((7, 7)),
+            since: at(1),
+            why: "the one after it is there".to_owned(),
+        },
+    };
+    let note = async |account: AccountId| {
+        let audit = move |_: &MissingOfAgent, _: bool| event(&account, "CheckAgentRecordings");
+        world.store.note_missing_recordings(&granted, vec![missing()], |_| false, at(2), audit).await
+    };
+    let refused = note(other_account()).await;
+    assert!(matches!(refused, Err(StoreError::OutsideGrant { what: "audit row" })), "{refused:?}");
+    assert_eq!(world.count("missing_recordings", "1 = 1").await, 0);
+    // What was refused is news still.
+    assert_eq!(note(account()).await.unwrap().found.len(), 1);
+    assert_eq!(world.count("audit_events", "action = 'CheckAgentRecordings'").await, 1);
 }

@@ -19,6 +19,7 @@ on_both!(
     the_last_place_for_a_group_is_taken_once,
     of_two_that_put_a_user_into_its_last_group_one_does,
     nobody_comes_into_a_group_that_is_being_deleted,
+    of_two_that_take_a_user_out_of_a_group_one_is_told,
     a_grant_for_one_group_reaches_no_other,
 );
 
@@ -237,6 +238,25 @@ async fn nobody_comes_into_a_group_that_is_being_deleted(world: World) {
             both => panic!("{both:?}"),
         }
         assert_eq!(world.count("group_members", "user_id <> ''").await, 0);
+    }
+}
+
+async fn of_two_that_take_a_user_out_of_a_group_one_is_told(world: World) {
+    with_users(&world, &["ana"]).await;
+    with_groups(&world, &["operators"]).await;
+    let (store, replica, operator) = (&world.store, &world.replica().await, as_operator(&account()));
+    let (ana, name) = (user("ana"), group("operators"));
+    for round in 0..5 {
+        join(&world, "ana", "operators", 2).await.unwrap();
+        let (one, other) = tokio::join!(
+            store.remove_user_from_group(&operator, &ana, &name, audit()),
+            replica.remove_user_from_group(&operator, &ana, &name, audit()),
+        );
+        let told = match (one, other) {
+            (Ok(()), told) | (told, Ok(())) => told,
+            both => panic!("round {round}: {both:?}"),
+        };
+        assert_eq!(refused(told), ("NotExist", "User.Group"), "round {round}");
     }
 }
 

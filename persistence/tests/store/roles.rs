@@ -26,6 +26,7 @@ on_both!(
     deleting_a_role_ends_its_sessions,
     a_session_of_another_accounts_role_belongs_to_that_account,
     the_trail_says_whose_a_session_is,
+    a_session_is_written_down_in_the_trail_of_who_starts_it,
     no_session_starts_from_a_trust_policy_that_was_replaced,
     ended_sessions_are_kept_for_a_day,
     a_grant_for_one_role_reaches_no_other,
@@ -296,6 +297,19 @@ async fn the_trail_says_whose_a_session_is(world: World) {
     for secret in [credentials.secret.reveal(), credentials.token.reveal()] {
         assert_eq!(world.count("audit_events", &format!("how LIKE '%{secret}%'")).await, 0);
     }
+}
+
+async fn a_session_is_written_down_in_the_trail_of_who_starts_it(world: World) {
+    for of in [account(), other_account()] {
+        let role = made(&world, &of, "auditor").await;
+        let granted = may_assume(&of, &role);
+        // Not even the account of the role may be told alone.
+        let theirs = event(&other_account(), "AssumeRole");
+        let refused = world.store.start_role_session(&granted, session(None), at(2), theirs).await;
+        assert!(matches!(refused, Err(StoreError::OutsideGrant { what: "audit row" })), "{refused:?}");
+    }
+    assert_eq!(world.count("role_sessions", "1 = 1").await, 0);
+    assert_eq!(world.count("audit_events", "action = 'AssumeRole'").await, 0);
 }
 
 async fn no_session_starts_from_a_trust_policy_that_was_replaced(world: World) {

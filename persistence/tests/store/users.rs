@@ -24,6 +24,7 @@ on_both!(
     a_grant_for_one_user_reaches_no_other,
     another_accounts_users_are_out_of_reach,
     a_password_is_kept_as_its_hash_and_goes_with_its_user,
+    of_two_that_give_a_user_a_password_one_is_told,
 );
 
 fn user(name: &str) -> UserName {
@@ -295,6 +296,35 @@ async fn a_password_is_kept_as_its_hash_and_goes_with_its_user(world: World) {
     create(&profile).await.unwrap();
     store.delete_user(&operator, &user("ana"), audit()).await.unwrap();
     assert_eq!(world.count("login_profiles", "user_id <> ''").await, 0);
+}
+
+async fn of_two_that_give_a_user_a_password_one_is_told(world: World) {
+    let (store, replica, operator) = (&world.store, &world.replica().await, as_operator(&account()));
+    let ana = user("ana");
+    store.create_user(&operator, &ana, at(1), audit()).await.unwrap();
+    let hash = Password::parse("correct horse").unwrap().hash();
+    let profile =
+        || LoginProfile { password_reset_required: true, mfa_bind_required: false, created_at: at(2) };
+    for round in 0..5 {
+        let (one, other) = tokio::join!(
+            store.create_login_profile(&operator, &ana, hash.clone(), profile(), audit()),
+            replica.create_login_profile(&operator, &ana, hash.clone(), profile(), audit()),
+        );
+        let told = match (one, other) {
+            (Ok(()), told) | (told, Ok(())) => told,
+            both => panic!("round {round}: {both:?}"),
+        };
+        assert_eq!(refused(told), ("AlreadyExists", "User.LoginProfile"), "round {round}");
+        let (one, other) = tokio::join!(
+            store.delete_login_profile(&operator, &ana, audit()),
+            replica.delete_login_profile(&operator, &ana, audit()),
+        );
+        let told = match (one, other) {
+            (Ok(()), told) | (told, Ok(())) => told,
+            both => panic!("round {round}: {both:?}"),
+        };
+        assert_eq!(refused(told), ("NotExist", "User.LoginProfile"), "round {round}");
+    }
 }
 
 async fn stored_hash(world: &World) -> PasswordHash {
