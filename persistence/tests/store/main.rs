@@ -6,6 +6,7 @@
 mod access_keys;
 mod agent_links;
 mod agents;
+mod attachments;
 mod audit;
 mod audit_account;
 mod audit_export;

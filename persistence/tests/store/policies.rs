@@ -1,4 +1,4 @@
-//! Policies, their versions and who has them; and two that change the same policy at once.
+//! Policies and their versions; and two that change the same policy at once.
 
 use domain::actions::{CreatePolicyVersion, GetInstanceRecordConfig, ListPolicies};
 use domain::gate::{IdentityResource, RequestFacts, Resource, authorize};
@@ -17,32 +17,29 @@ use crate::harness::{World, account, as_operator, at, event, on_both, other_acco
 on_both!(
     a_policy_has_at_most_five_versions_and_never_the_same_number_twice,
     a_policy_that_somebody_has_is_not_deleted,
-    what_is_attached_is_shown_from_both_sides,
-    what_cannot_be_attached_or_detached_is_told_in_its_own_code,
     policies_are_listed_in_pages_those_of_the_system_first,
     an_account_has_at_most_fifteen_hundred_policies,
     of_two_that_put_a_policy_at_once_one_is_told,
     a_version_that_decides_is_never_deleted_by_a_race,
     a_race_for_the_last_version_has_one_winner,
     a_policy_is_not_deleted_from_under_somebody_who_just_got_it,
-    the_database_itself_keeps_what_something_is_attached_to,
     a_control_policy_bounds_users_and_roles_and_not_the_owner,
     a_grant_of_one_policy_reaches_no_other,
 );
 
-const READ: &str = r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "ecs-workbench:Get*", "Resource": "*"}]}"#;
+pub(crate) const READ: &str = r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "ecs-workbench:Get*", "Resource": "*"}]}"#;
 const DENY: &str =
     r#"{"Version": "1", "Statement": [{"Effect": "Deny", "Action": "ecs-workbench:Get*", "Resource": "*"}]}"#;
 
-fn policy(name: &str) -> PolicyName {
+pub(crate) fn policy(name: &str) -> PolicyName {
     PolicyName::parse(name).unwrap()
 }
 
-fn custom(name: &str) -> PolicyRef {
+pub(crate) fn custom(name: &str) -> PolicyRef {
     (&policy(name)).into()
 }
 
-fn system(name: &str) -> PolicyRef {
+pub(crate) fn system(name: &str) -> PolicyRef {
     PolicyRef { kind: PolicyKind::System, name: policy(name) }
 }
 
@@ -50,15 +47,15 @@ fn version(text: &str) -> PolicyVersionId {
     text.parse().unwrap()
 }
 
-fn audit() -> domain::audit::AuditEvent {
+pub(crate) fn audit() -> domain::audit::AuditEvent {
     event(&account(), "AdministerIdentity")
 }
 
 const GROUP: &str = "400000000000000001";
-const ROLE: &str = "300000000000000001";
+pub(crate) const ROLE: &str = "300000000000000001";
 
 /// A user `ana` with a key, a group `crew` that she is in, a role `deploy`.
-async fn people(world: &World) -> [PolicyBearer; 3] {
+pub(crate) async fn people(world: &World) -> [PolicyBearer; 3] {
     let (store, operator) = (&world.store, as_operator(&account()));
     let ana = UserName::parse("ana").unwrap();
     let user = store.create_user(&operator, &ana, at(1), audit()).await.unwrap();
@@ -84,7 +81,7 @@ async fn people(world: &World) -> [PolicyBearer; 3] {
     ]
 }
 
-fn refused(result: Result<impl std::fmt::Debug, StoreError>) -> IdentityRefused {
+pub(crate) fn refused(result: Result<impl std::fmt::Debug, StoreError>) -> IdentityRefused {
     match result {
         Err(StoreError::Identity(refused)) => refused,
         other => panic!("not refused by a rule of the identity store: {other:?}"),
@@ -92,7 +89,7 @@ fn refused(result: Result<impl std::fmt::Debug, StoreError>) -> IdentityRefused 
 }
 
 /// What stands behind the first part of the code on the wire.
-fn code(result: Result<impl std::fmt::Debug, StoreError>) -> &'static str {
+pub(crate) fn code(result: Result<impl std::fmt::Debug, StoreError>) -> &'static str {
     match refused(result) {
         IdentityRefused::NotExist { entity, .. } | IdentityRefused::AlreadyExists { entity, .. } => {
             entity.code()
@@ -198,86 +195,6 @@ async fn a_policy_that_somebody_has_is_not_deleted(world: World) {
     store.create_policy(&operator, &policy("p"), "", READ, at(1), audit()).await.unwrap();
     store.delete_policy(&operator, &policy("p"), audit()).await.unwrap();
     assert_eq!(code(store.delete_policy(&operator, &policy("p"), audit()).await), "Policy");
-}
-
-async fn what_is_attached_is_shown_from_both_sides(world: World) {
-    let (store, operator) = (&world.store, as_operator(&account()));
-    store.create_policy(&operator, &policy("p"), "reads", READ, at(1), audit()).await.unwrap();
-    let bearers = people(&world).await;
-    for (moment, bearer) in (10..).zip(&bearers) {
-        store.attach_policy(&operator, bearer, &policy("p"), at(moment), audit()).await.unwrap();
-        store.attach_policy(&operator, bearer, system("AdministratorAccess"), at(20), audit()).await.unwrap();
-        let attached = store.policies_attached_to(&operator, bearer).await.unwrap();
-        let shown: Vec<_> = attached
-            .iter()
-            .map(|attached| (attached.policy.clone(), attached.attached_at, attached.description.as_str()))
-            .collect();
-        let everything = "Everything in this account.";
-        let expected =
-            [(custom("p"), at(moment), "reads"), (system("AdministratorAccess"), at(20), everything)];
-        assert_eq!(shown, expected);
-    }
-    let (summary, _) = store.get_policy(&operator, &custom("p")).await.unwrap();
-    assert_eq!(summary.attachment_count, 3);
-    for asked in [custom("p"), system("AdministratorAccess")] {
-        let found = store.bearers_of_policy(&operator, &asked).await.unwrap();
-        assert_eq!((found.users.len(), found.groups.len(), found.roles.len()), (1, 1, 1));
-        assert_eq!((found.users[0].name.as_str(), found.groups[0].comments.as_str()), ("ana", "all hands"));
-        assert_eq!((found.roles[0].id.as_str(), found.roles[0].description.as_str()), (ROLE, "rolls out"));
-    }
-    let listed = store.all_policies(&operator).await.unwrap();
-    assert_eq!(listed[0].attached_to_groups, [GroupName::parse("crew").unwrap()]);
-    assert_eq!(listed[0].attached_to_roles, [RoleName::parse("deploy").unwrap()]);
-    store.detach_policy(&operator, &bearers[1], &policy("p"), audit()).await.unwrap();
-    assert!(store.bearers_of_policy(&operator, &custom("p")).await.unwrap().groups.is_empty());
-    assert_eq!(code(store.bearers_of_policy(&operator, &custom("q")).await), "Policy");
-}
-
-async fn what_cannot_be_attached_or_detached_is_told_in_its_own_code(world: World) {
-    let (store, operator) = (&world.store, as_operator(&account()));
-    let bearers = people(&world).await;
-    for number in 0..11 {
-        let name = policy(&format!("p{number}"));
-        store.create_policy(&operator, &name, "", READ, at(1), audit()).await.unwrap();
-    }
-    for (bearer, expected) in bearers.iter().zip(["User.Policy", "Group.Policy", "Role.Policy"]) {
-        let attach =
-            async |policy: &PolicyRef| store.attach_policy(&operator, bearer, policy, at(2), audit()).await;
-        for number in 0..10 {
-            attach(&custom(&format!("p{number}"))).await.unwrap();
-        }
-        assert!(matches!(refused(attach(&custom("p3")).await), IdentityRefused::AlreadyExists { .. }));
-        assert_eq!(code(attach(&custom("p3")).await), expected);
-        let eleventh = refused(attach(&custom("p10")).await);
-        let at_most_ten = |refused: &IdentityRefused| matches!(refused, IdentityRefused::LimitExceeded { code, limit: 10, .. } if *code == expected);
-        assert!(at_most_ten(&eleventh), "{eleventh:?}");
-        attach(&system("AdministratorAccess")).await.unwrap();
-        let detached = store.detach_policy(&operator, bearer, &policy("p10"), audit()).await;
-        assert!(matches!(refused(detached), IdentityRefused::NotExist { .. }));
-        assert_eq!(code(store.detach_policy(&operator, bearer, &policy("p10"), audit()).await), expected);
-        assert_eq!(code(attach(&custom("none")).await), "Policy");
-        assert_eq!(code(attach(&system("p3")).await), "Policy");
-    }
-    let nobody = UserName::parse("nobody").unwrap();
-    assert_eq!(code(store.attach_policy(&operator, &nobody, &policy("p1"), at(2), audit()).await), "User");
-    let nobody = GroupName::parse("nobody").unwrap();
-    assert_eq!(code(store.detach_policy(&operator, &nobody, &policy("p1"), audit()).await), "Group");
-    let nobody = PolicyBearer::Role(RoleName::parse("nobody").unwrap());
-    assert_eq!(code(store.policies_attached_to(&operator, &nobody).await), "Role");
-    // Twenty of the system: there are not so many, so that rows stand for them.
-    let account = account();
-    for number in 1..20 {
-        world
-            .database
-            .execute(&format!("INSERT INTO attachments (account_id, target_id, policy_kind, policy_name, role_id, attached_at) VALUES ('{account}', '{ROLE}', 'System', 's{number}', '{ROLE}', 0)"))
-            .await;
-    }
-    let more = system("AliyunECSWorkbenchFullAccess");
-    let full = refused(store.attach_policy(&operator, &bearers[2], more, at(3), audit()).await);
-    assert!(
-        matches!(full, IdentityRefused::LimitExceeded { code: "Role.Policy", limit: 20, .. }),
-        "{full:?}"
-    );
 }
 
 async fn policies_are_listed_in_pages_those_of_the_system_first(world: World) {
@@ -470,28 +387,6 @@ async fn a_policy_is_not_deleted_from_under_somebody_who_just_got_it(world: Worl
         }
         assert_eq!(world.count("attachments", "policy_name = 'p'").await, 0);
     }
-}
-
-async fn the_database_itself_keeps_what_something_is_attached_to(world: World) {
-    use sea_orm::ConnectionTrait as _;
-
-    let (store, operator) = (&world.store, as_operator(&account()));
-    store.create_policy(&operator, &policy("p"), "", READ, at(1), audit()).await.unwrap();
-    for bearer in &people(&world).await {
-        store.attach_policy(&operator, bearer, &policy("p"), at(2), audit()).await.unwrap();
-    }
-    let raw = world.database.raw().await;
-    for statement in [
-        "DELETE FROM users WHERE name = 'ana'",
-        "DELETE FROM groups WHERE name = 'crew'",
-        "DELETE FROM roles WHERE name = 'deploy'",
-        "DELETE FROM policies WHERE name = 'p'",
-        "INSERT INTO attachments (account_id, target_id, policy_kind, policy_name, user_id, custom_policy, attached_at) SELECT account_id, user_id, 'Custom', 'none', user_id, 'none', 0 FROM users",
-    ] {
-        let refused = raw.execute_unprepared(statement).await.expect_err(statement).to_string();
-        assert!(refused.to_lowercase().contains("foreign key"), "{statement}: {refused}");
-    }
-    assert_eq!(world.count("attachments", "policy_name = 'p'").await, 3);
 }
 
 fn facts() -> RequestFacts {
