@@ -2,6 +2,7 @@
 
 use domain::identity::{GroupName, IdentityRefused, PolicyRef, RoleName, UserName};
 use domain::policy_bearer::PolicyBearer;
+use persistence::StoreError;
 
 use crate::harness::{World, account, as_operator, at, on_both};
 use crate::policies::{READ, ROLE, audit, code, custom, people, policy, refused, system};
@@ -10,6 +11,7 @@ on_both!(
     what_is_attached_is_shown_from_both_sides,
     what_cannot_be_attached_or_detached_is_told_in_its_own_code,
     the_database_itself_keeps_what_something_is_attached_to,
+    of_two_that_attach_or_detach_at_once_one_is_told,
 );
 
 async fn what_is_attached_is_shown_from_both_sides(world: World) {
@@ -112,4 +114,27 @@ async fn the_database_itself_keeps_what_something_is_attached_to(world: World) {
         assert!(refused.to_lowercase().contains("foreign key"), "{statement}: {refused}");
     }
     assert_eq!(world.count("attachments", "policy_name = 'p'").await, 3);
+}
+
+async fn of_two_that_attach_or_detach_at_once_one_is_told(world: World) {
+    let bearers = people(&world).await;
+    let (store, replica, operator) = (&world.store, &world.replica().await, as_operator(&account()));
+    let p = policy("p");
+    store.create_policy(&operator, &p, "", READ, at(1), audit()).await.unwrap();
+    let told = |one: Result<(), StoreError>, other: Result<(), StoreError>| match (one, other) {
+        (Ok(()), Err(StoreError::Identity(told))) | (Err(StoreError::Identity(told)), Ok(())) => told,
+        both => panic!("{both:?}"),
+    };
+    for bearer in &bearers {
+        let (one, other) = tokio::join!(
+            store.attach_policy(&operator, bearer, &p, at(2), audit()),
+            replica.attach_policy(&operator, bearer, &p, at(2), audit()),
+        );
+        assert!(matches!(told(one, other), IdentityRefused::AlreadyExists { .. }), "{bearer}");
+        let (one, other) = tokio::join!(
+            store.detach_policy(&operator, bearer, &p, audit()),
+            replica.detach_policy(&operator, bearer, &p, audit()),
+        );
+        assert!(matches!(told(one, other), IdentityRefused::NotExist { .. }), "{bearer}");
+    }
 }
