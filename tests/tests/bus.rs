@@ -15,7 +15,7 @@ use domain::clock::{Clock as _, SystemClock};
 use domain::gate::{self, Granted, PrincipalPolicies, RequestFacts, Resource};
 use domain::principal::Principal;
 use domain::server_keys::ServerKeys;
-use persistence::objects::FolderObjects;
+use persistence::objects::FolderStores;
 use persistence::{DatabaseUrl, Store};
 use tokio::time::timeout;
 use whole_system::{Deployment, DeploymentOptions, Instance, PostgreSql, program};
@@ -74,7 +74,7 @@ async fn opener(database: &str, keys: &Path, folder: &Path) -> Hansard {
     let store = Store::connect(DatabaseUrl::parse(database).unwrap(), keys.clone()).await.unwrap();
     Hansard::new(HansardParts {
         store,
-        objects: Arc::new(FolderObjects::open(&folder.join("objects")).unwrap()),
+        stores: Arc::new(FolderStores::open(&folder.join("objects")).unwrap()),
         clock: Arc::new(SystemClock),
         keys,
         settings: ApiSettings::new("http://127.0.0.1:1".parse().unwrap(), "cn-hangzhou".parse().unwrap()),

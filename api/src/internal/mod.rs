@@ -112,7 +112,7 @@ async fn handle(hansard: Data<Hansard>, request: HttpRequest, payload: Payload) 
             at: hansard.now(),
             code: "InternalUnauthorized",
         };
-        hansard.tally.count(Alike::strangers(peer), &call);
+        hansard.limits.tally.count(Alike::strangers(peer), &call);
         return HttpResponse::Unauthorized().finish();
     };
     let Asked { proven, call, body, payload } = asked;
