@@ -28,4 +28,4 @@ pub use limits::connections::ConnectionLimits;
 pub use limits::throttle::{RateLimit, ThrottleLimits};
 pub use links::NotReached;
 pub use serve::{Listeners, serve, serve_shared};
-pub use state::{ApiSettings, Hansard, HansardParts};
+pub use state::{ApiSettings, Hansard, HansardParts, LinkTiming};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_protocol::bus::{Channel, RESUME_WITHIN, ServiceName};
-use agent_protocol::link::ServerMessage;
+use agent_protocol::link::{PING_EVERY_SECONDS, SILENT_AFTER_SECONDS, ServerMessage};
 use domain::actions::ReachesAgents;
 use domain::clock::Clock;
 use domain::gate::Granted;
@@ -51,6 +51,8 @@ pub struct ApiSettings {
     pub reply_patience: Duration,
     /// How soon an agent must take what is written to its link, and how soon the connection must end after it.
     pub link_patience: Duration,
+    /// When something is to be heard on a link.
+    pub link_timing: LinkTiming,
     /// Where other replicas reach this one's internal listener; `None` when it has none.
     pub internal_address: Option<Url>,
     /// How long a channel waits for a new way to its agent when it has lost one.
@@ -85,6 +87,7 @@ impl ApiSettings {
             connections: ConnectionLimits::default(),
             reply_patience: Self::REPLY_PATIENCE,
             link_patience: Self::LINK_PATIENCE,
+            link_timing: LinkTiming::default(),
             internal_address: None,
             resume_within: RESUME_WITHIN,
         }
@@ -94,6 +97,27 @@ impl ApiSettings {
     #[must_use]
     pub fn public_address(&self, path: &str) -> String {
         format!("{}/{path}", self.public_url.as_str().trim_end_matches('/'))
+    }
+}
+
+/// When something is to be heard on an agent's link. Agents know the default times; others are for tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkTiming {
+    /// How soon an agent must say hello.
+    pub hello_within: Duration,
+    /// How often an agent is pinged, its lease renewed, and looked whether it was replaced.
+    pub ping_every: Duration,
+    /// After how long a silence a link is dead.
+    pub silent_after: Duration,
+}
+
+impl Default for LinkTiming {
+    fn default() -> Self {
+        Self {
+            hello_within: Duration::from_secs(10),
+            ping_every: Duration::from_secs(PING_EVERY_SECONDS),
+            silent_after: Duration::from_secs(SILENT_AFTER_SECONDS),
+        }
     }
 }
 

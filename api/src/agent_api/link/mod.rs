@@ -10,7 +10,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use actix_ws::{AggregatedMessage, CloseCode, CloseReason, Session};
 use agent_protocol::EffectiveConfiguration;
-use agent_protocol::link::{AgentMessage, PING_EVERY_SECONDS, SILENT_AFTER_SECONDS, ServerMessage};
+use agent_protocol::link::{AgentMessage, ServerMessage};
 use domain::actions::{Action as _, ReadAgentConfiguration};
 use domain::agent::Agent;
 use domain::gate::Granted;
@@ -27,12 +27,11 @@ use crate::errors::chain_of;
 use crate::limits::connections::Slot;
 use crate::links::relay::{Relay, Violation};
 use crate::links::{Held, Lease, LinkClosed, LinkEvent, OpenLink};
+use crate::state::LinkTiming;
 use end::{End, Step, closing, taken, unreadable};
 
 /// The largest message that an agent may send.
 const MESSAGE_LIMIT_BYTES: usize = 256 * 1024;
-/// How soon an agent must say hello.
-const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// How soon a push that failed is tried again.
 const PUSH_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -144,14 +143,14 @@ impl Link<'_> {
         messages: &mut actix_ws::AggregatedMessageStream,
     ) -> Step {
         let mut revisions = self.hansard.store.subscribe_revisions();
-        let ping_every = Duration::from_secs(PING_EVERY_SECONDS);
+        let LinkTiming { hello_within, ping_every, silent_after } = self.hansard.settings.link_timing;
         let mut pings = interval_at(Instant::now() + ping_every, ping_every);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let opened = Instant::now();
         let mut heard = opened;
         let mut push_at: Option<Instant> = None;
         loop {
-            let dead_at = heard + Duration::from_secs(SILENT_AFTER_SECONDS);
+            let dead_at = heard + silent_after;
             let push_due = push_at.unwrap_or(dead_at);
             tokio::select! {
                 message = messages.next() => {
@@ -184,9 +183,9 @@ impl Link<'_> {
                     LinkEvent::Say(message) => self.say(&message).await?,
                     LinkEvent::Close(why) => return Err(closing(why)),
                 },
-                () = sleep_until(dead_at) => return Err(End::Close(CloseCode::Away, "nothing was heard for 45 s")),
-                () = sleep_until(opened + HELLO_WITHIN), if self.pushed.is_none() && push_at.is_none() => {
-                    return Err(End::Close(CloseCode::Policy, "the first message must be hello, within 10 s"));
+                () = sleep_until(dead_at) => return Err(End::Close(CloseCode::Away, "nothing was heard for too long")),
+                () = sleep_until(opened + hello_within), if self.pushed.is_none() && push_at.is_none() => {
+                    return Err(End::Close(CloseCode::Policy, "the first message must be hello, and come soon"));
                 }
             }
         }
@@ -305,7 +304,7 @@ impl Link<'_> {
     /// Pings, and notes that the agent was heard.
     async fn ping(&mut self, heard: Instant, open: &OpenLink<'_>) -> Step {
         taken(self.patience(), self.session.ping(b"")).await?;
-        if heard.elapsed() > Duration::from_secs(PING_EVERY_SECONDS) {
+        if heard.elapsed() > self.hansard.settings.link_timing.ping_every {
             return Ok(());
         }
         let noted = async {
