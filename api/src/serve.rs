@@ -25,7 +25,7 @@ use crate::http::connection::{Refuse, Shaped, whole_reply};
 use crate::http::request::RequestId;
 use crate::jobs::Jobs;
 use crate::limits::connections::Peer;
-use crate::limits::tally::{Alike, Instance};
+use crate::limits::tally::{Instance, TallyKey};
 use crate::state::{Hansard, HansardParts};
 use crate::{agent_api, documents, gateway, replay};
 
@@ -204,7 +204,7 @@ fn turn_away(stream: TcpStream, peer: Option<IpAddr>, hansard: &Hansard) {
 fn count(hansard: &Hansard, peer: Option<IpAddr>, request_id: &RequestId, refusal: &Refusal) {
     let code = refusal.wire.code_text();
     let call = Instance { request_id, source_address: peer, at: hansard.now(), code: &code };
-    hansard.limits.tally.count(Alike::strangers(peer), &call);
+    hansard.limits.tally.count(TallyKey::strangers(peer), &call);
 }
 
 /// Every resource of the server.

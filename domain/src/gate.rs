@@ -347,7 +347,7 @@ fn ask_policies(
             }
         }
     }
-    // A call about nothing at all is nobody's to permit.
+    // Nobody can permit a call that is about nothing.
     let by =
         allowed_by.ok_or_else(|| denied("", false, PolicyType::AccountLevelIdentityBasedPolicy, None))?;
     Ok(by)

@@ -28,7 +28,7 @@ pub struct AssumeRoleRequest {
     /// How many seconds it lasts: 900 to the role's most. Omitted: 3600.
     #[schema(nullable = false, minimum = 900, maximum = 43200, default = 3600)]
     pub duration_seconds: Option<i64>,
-    /// A policy that narrows this session: it may what both its role's policies and this one allow. 2,048 characters.
+    /// A policy that narrows this session: the session may do only what the role's policies and this policy both allow. 2,048 characters.
     #[schema(nullable = false)]
     pub policy: Option<String>,
     /// What the role's trust policy may ask for as `sts:ExternalId`.

@@ -320,7 +320,7 @@ async fn dial(url: &str) -> Result<(), StoreError> {
         PgConnectOptions::from_str(url).map_err(|error| failed(RuntimeErr::SqlxError(Arc::new(error))))?;
     match tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect()).await {
         Ok(Ok(connection)) => {
-            // It has served its purpose; that it does not part politely changes nothing.
+            // It has done its work; that it cannot be closed in order changes nothing.
             let _ = connection.close().await;
             Ok(())
         }

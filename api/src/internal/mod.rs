@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use crate::Hansard;
 use crate::http::request::RequestId;
-use crate::limits::tally::{Alike, Instance};
+use crate::limits::tally::{Instance, TallyKey};
 use crate::links::NotReached;
 use token::{InternalToken, Proven};
 
@@ -112,7 +112,7 @@ async fn handle(hansard: Data<Hansard>, request: HttpRequest, payload: Payload) 
             at: hansard.now(),
             code: "InternalUnauthorized",
         };
-        hansard.limits.tally.count(Alike::strangers(peer), &call);
+        hansard.limits.tally.count(TallyKey::strangers(peer), &call);
         return HttpResponse::Unauthorized().finish();
     };
     let Asked { proven, call, body, payload } = asked;

@@ -35,13 +35,13 @@ impl Job for WriteTallies {
 
 /// Writes each count, and gives back what was not written: after the first that fails, none is tried.
 async fn write(hansard: &Hansard, mut counts: Counts) -> Counts {
-    while let Some(alike) = counts.keys().next().cloned() {
-        let Some(count) = counts.get(&alike) else { break };
-        if let Err(error) = hansard.store.record_audit(count.event(&alike)).await {
+    while let Some(key) = counts.keys().next().cloned() {
+        let Some(count) = counts.get(&key) else { break };
+        if let Err(error) = hansard.store.record_audit(count.event(&key)).await {
             tracing::warn!(chain = %chain_of(&error), "counted refusals could not be written down yet");
             break;
         }
-        counts.remove(&alike);
+        counts.remove(&key);
     }
     counts
 }

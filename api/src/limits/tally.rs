@@ -17,14 +17,14 @@ use tokio::sync::Notify;
 use crate::http::request::RequestId;
 use crate::limits::network::Network;
 
-/// How many are told apart within a minute. Beyond them it is no more told where they come from; nothing goes uncounted.
+/// How many groups are kept apart within a minute. Beyond that, events are counted without where they came from; every event is counted.
 const MOST: usize = 1_000;
 
 const MINUTE_MILLIS: i64 = 60_000;
 
 /// Whose calls are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Alike {
+pub(crate) struct TallyKey {
     account: AccountId,
     principal: Option<String>,
     access_key_id: Option<AccessKeyId>,
@@ -32,7 +32,7 @@ pub(crate) struct Alike {
     network: Option<Network>,
 }
 
-impl Alike {
+impl TallyKey {
     /// Callers of whom nothing is known but where they come from.
     pub(crate) fn strangers(source: Option<IpAddr>) -> Self {
         Self::of_account(&DEPLOYMENT_ACCOUNT, "", source)
@@ -93,7 +93,7 @@ impl Count {
     }
 
     /// The event: its result is the most frequent code, and `how` says all of them.
-    pub(crate) fn event(&self, alike: &Alike) -> AuditEvent {
+    pub(crate) fn event(&self, key: &TallyKey) -> AuditEvent {
         let mut codes: Vec<_> = self.codes.iter().collect();
         codes.sort_by_key(|(_, times)| std::cmp::Reverse(**times));
         let mut how = format!("{} refused:", self.total());
@@ -104,20 +104,20 @@ impl Count {
         let origin = AuditOrigin {
             request_id: self.request_id.clone(),
             at: self.first_at,
-            account: alike.account.clone(),
-            principal: alike.principal.clone().unwrap_or_default(),
-            access_key_id: alike.access_key_id.as_ref().map(|id| id.as_str().to_owned()),
+            account: key.account.clone(),
+            principal: key.principal.clone().unwrap_or_default(),
+            access_key_id: key.access_key_id.as_ref().map(|id| id.as_str().to_owned()),
             source_address: self.source_address,
             user_agent: String::new(),
         };
         let result = codes.first().map(|(code, _)| code.as_str()).unwrap_or_default();
-        let event = AuditEvent::new(origin, alike.action, String::new(), AuditDecision::NotAsked, result);
+        let event = AuditEvent::new(origin, key.action, String::new(), AuditDecision::NotAsked, result);
         AuditEvent { how, ..event }
     }
 }
 
 /// What was counted and is not written yet.
-pub(crate) type Counts = HashMap<Alike, Count>;
+pub(crate) type Counts = HashMap<TallyKey, Count>;
 
 /// The counts of the present minute, and those of minutes that are over and not written yet.
 #[derive(Debug, Default)]
@@ -135,7 +135,7 @@ struct Minutes {
 
 impl Tally {
     /// Counts a call.
-    pub(crate) fn count(&self, alike: Alike, call: &Instance<'_>) {
+    pub(crate) fn count(&self, key: TallyKey, call: &Instance<'_>) {
         let mut minutes = self.lock();
         let over = minutes.turn(call.at);
         let count = Count {
@@ -144,7 +144,7 @@ impl Tally {
             first_at: call.at,
             codes: BTreeMap::from([(call.code.to_owned(), 1)]),
         };
-        add(&mut minutes.present, alike, count);
+        add(&mut minutes.present, key, count);
         if over {
             self.over.notify_one();
         }
@@ -203,21 +203,21 @@ fn merge(into: &mut Counts, counts: Counts) {
         *into = counts;
         return;
     }
-    for (alike, count) in counts {
-        add(into, alike, count);
+    for (key, count) in counts {
+        add(into, key, count);
     }
 }
 
-fn add(counts: &mut Counts, alike: Alike, count: Count) {
-    if let Some(before) = counts.get_mut(&alike) {
+fn add(counts: &mut Counts, key: TallyKey, count: Count) {
+    if let Some(before) = counts.get_mut(&key) {
         return before.add(count);
     }
-    if counts.len() < MOST || alike.network.is_none() {
-        counts.insert(alike, count);
+    if counts.len() < MOST || key.network.is_none() {
+        counts.insert(key, count);
         return;
     }
-    // What is left is no stranger's choice: there are as many as the deployment has accounts, keys and actions.
-    add(counts, alike.wherever_from(), Count { source_address: None, ..count });
+    // Strangers cannot make more of what is left: there are as many as the deployment has accounts, keys and actions.
+    add(counts, key.wherever_from(), Count { source_address: None, ..count });
 }
 
 #[cfg(test)]
@@ -235,14 +235,14 @@ mod tests {
     fn count(tally: &Tally, source: Option<IpAddr>, code: &str, now: Timestamp) {
         let request_id = RequestId::generate();
         let call = Instance { request_id: &request_id, source_address: source, at: now, code };
-        tally.count(Alike::strangers(source), &call);
+        tally.count(TallyKey::strangers(source), &call);
     }
 
     fn shown(counts: &Counts) -> Vec<(String, String)> {
         let mut shown: Vec<_> = counts
             .iter()
-            .map(|(alike, count)| {
-                let event = count.event(alike);
+            .map(|(key, count)| {
+                let event = count.event(key);
                 (event.source_address.map(|address| address.to_string()).unwrap_or_default(), event.how)
             })
             .collect();
@@ -264,8 +264,8 @@ mod tests {
             shown(&first),
             [event("0.0.0.1", "3 refused: B 2, A 1"), event("0.0.0.2", "1 refused: A 1")]
         );
-        let (alike, one) = first.iter().find(|(_, count)| count.total() == 3).unwrap();
-        let written = one.event(alike);
+        let (key, one) = first.iter().find(|(_, count)| count.total() == 3).unwrap();
+        let written = one.event(key);
         assert_eq!(
             (written.result.as_str(), written.at, written.account),
             ("B", at(0), DEPLOYMENT_ACCOUNT.clone())
@@ -282,8 +282,8 @@ mod tests {
         let due = tally.take_due(at(60));
         count(&tally, address(1), "A", at(61));
         tally.give_back(due);
-        let (alike, all) = tally.take_due(at(120)).into_iter().next().unwrap();
-        assert_eq!(all.event(&alike).how, "2 refused: A 2");
+        let (key, all) = tally.take_due(at(120)).into_iter().next().unwrap();
+        assert_eq!(all.event(&key).how, "2 refused: A 2");
     }
 
     #[test]
@@ -296,15 +296,15 @@ mod tests {
             let request_id = RequestId::generate();
             let call =
                 Instance { request_id: &request_id, source_address: address(number), at: at(0), code: "B" };
-            tally.count(Alike::of_account(&account, "EnrolAgent", address(number)), &call);
+            tally.count(TallyKey::of_account(&account, "EnrolAgent", address(number)), &call);
         }
         let counts = tally.take_all();
         assert_eq!(counts.len(), MOST + 2);
         let total = |account: &AccountId| -> u64 {
-            counts.iter().filter(|(alike, _)| alike.account == *account).map(|(_, count)| count.total()).sum()
+            counts.iter().filter(|(key, _)| key.account == *account).map(|(_, count)| count.total()).sum()
         };
         assert_eq!((total(&DEPLOYMENT_ACCOUNT), total(&account)), (u64::from(many), u64::from(many)));
-        let anywhere: Vec<_> = counts.iter().filter(|(alike, _)| alike.network.is_none()).collect();
+        let anywhere: Vec<_> = counts.iter().filter(|(key, _)| key.network.is_none()).collect();
         assert!(anywhere.len() == 2 && anywhere.iter().all(|(_, count)| count.source_address.is_none()));
     }
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinError;
 
 /// How many take their turn at once.
 const AT_ONCE: usize = 4;
-/// How long a call waits for its turn that rather hears that there is none.
+/// How long a call waits for its turn before it is told that there is none.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// No turn came soon enough: others' work is in the way.
@@ -64,7 +64,7 @@ impl Turns {
         self.turn().await.run(work).await
     }
 
-    /// A turn, for those who rather hear that there is none than wait for long.
+    /// A turn, if one comes within `patience`.
     ///
     /// # Errors
     /// None came within `patience`.

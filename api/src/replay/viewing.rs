@@ -1,5 +1,5 @@
 //! One look at a recording: who looks, whether policy lets them still, whether it has expired, and the audit row.
-//! Nothing of a recording leaves this server by replay on another way.
+//! Replay gives out nothing of a recording in any other way.
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};

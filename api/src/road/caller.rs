@@ -10,7 +10,7 @@ use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 
 use super::{About, Arrival};
-use crate::limits::tally::Alike;
+use crate::limits::tally::TallyKey;
 use crate::limits::throttle::Throttled;
 use crate::road::stranger::Stranger;
 use crate::state::Hansard;
@@ -36,7 +36,7 @@ impl Caller {
     pub(crate) fn admit(&self, hansard: &Hansard) -> Result<(), Throttled> {
         hansard.limits.throttle.by_principal(&self.principal).inspect_err(|_| {
             let stranger = Stranger::new(self.arrival.clone(), hansard);
-            stranger.count(Alike::principal(&self.principal), Throttled::CODE);
+            stranger.count(TallyKey::principal(&self.principal), Throttled::CODE);
         })
     }
 

@@ -8,7 +8,7 @@ use domain::identity::AccessKeyId;
 
 use crate::Hansard;
 use crate::errors::ActionError;
-use crate::limits::tally::{Alike, Instance};
+use crate::limits::tally::{Instance, TallyKey};
 use crate::limits::throttle::Throttled;
 use crate::road::Arrival;
 
@@ -35,7 +35,7 @@ impl<'h> Stranger<'h> {
             .limits
             .throttle
             .by_address(self.arrival.source_address)
-            .inspect_err(|_| self.count(Alike::strangers(self.arrival.source_address), Throttled::CODE))
+            .inspect_err(|_| self.count(TallyKey::strangers(self.arrival.source_address), Throttled::CODE))
     }
 
     /// No stranger any more: the call does not count as one of its address.
@@ -47,7 +47,7 @@ impl<'h> Stranger<'h> {
     pub(crate) fn refuse(&self, error: impl Into<ActionError>) -> ActionError {
         let error = error.into();
         if error.is_refusal() {
-            self.count(Alike::strangers(self.arrival.source_address), &error.wire().code_text());
+            self.count(TallyKey::strangers(self.arrival.source_address), &error.wire().code_text());
         }
         error
     }
@@ -60,24 +60,27 @@ impl<'h> Stranger<'h> {
         error: ActionError,
     ) -> ActionError {
         if error.is_refusal() {
-            self.count(Alike::of_key(account, key, self.arrival.source_address), &error.wire().code_text());
+            self.count(
+                TallyKey::of_key(account, key, self.arrival.source_address),
+                &error.wire().code_text(),
+            );
         }
         error
     }
 
     /// Counts a refusal with this code; `account` is the one that the caller named something of.
     pub(crate) fn count_refusal(&self, account: Option<&AccountId>, action: &'static str, code: &str) {
-        let alike = match account {
-            Some(account) => Alike::of_account(account, action, self.arrival.source_address),
-            None => Alike::strangers(self.arrival.source_address),
+        let key = match account {
+            Some(account) => TallyKey::of_account(account, action, self.arrival.source_address),
+            None => TallyKey::strangers(self.arrival.source_address),
         };
-        self.count(alike, code);
+        self.count(key, code);
     }
 
     /// Counts a call under what it has in common with others.
-    pub(crate) fn count(&self, alike: Alike, code: &str) {
+    pub(crate) fn count(&self, key: TallyKey, code: &str) {
         let Arrival { request_id, source_address, at, .. } = &*self.arrival;
         let call = Instance { request_id, source_address: *source_address, at: *at, code };
-        self.hansard.limits.tally.count(alike, &call);
+        self.hansard.limits.tally.count(key, &call);
     }
 }

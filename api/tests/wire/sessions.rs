@@ -190,7 +190,7 @@ fn an_ended_session_is_told_so() {
 }
 
 #[test]
-fn a_session_may_what_its_role_may_at_this_moment() {
+fn a_session_may_do_what_its_role_may_do_at_this_moment() {
     let service = Service::start();
     role(&service, "reader", &policy("Allow", "ecs-workbench:*", "*"));
     let ana = assumer(&service);

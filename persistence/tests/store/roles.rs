@@ -22,7 +22,7 @@ on_both!(
     names_limits_and_documents_are_kept_to,
     a_role_with_policies_cannot_be_deleted,
     a_session_is_found_by_its_key_and_keeps_its_secrets,
-    a_session_may_what_its_role_may_now_and_its_own_policy_allows,
+    a_session_may_do_what_its_role_and_its_own_policy_allow_now,
     deleting_a_role_ends_its_sessions,
     a_session_of_another_accounts_role_belongs_to_that_account,
     the_trail_says_whose_a_session_is,
@@ -231,7 +231,7 @@ async fn a_session_is_found_by_its_key_and_keeps_its_secrets(world: World) {
     assert!(matches!(world.store.find_access_key(&other.key).await, Err(StoreError::Keys { .. })));
 }
 
-async fn a_session_may_what_its_role_may_now_and_its_own_policy_allows(world: World) {
+async fn a_session_may_do_what_its_role_and_its_own_policy_allow_now(world: World) {
     let role = made(&world, &account(), "auditor").await;
     let plain = principal_of(&world, &started(&world, &role, None).await).await;
     assert!(!may_get(&world, &plain).await, "the role has no policy yet");

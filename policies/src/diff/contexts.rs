@@ -50,7 +50,7 @@ pub(super) fn classes(
         if !complete {
             bounds.push(format!("{name} is compared in several ways; not all of its values were tried"));
         }
-        // Alike tests hold or fail together whatever the number of values.
+        // Equal tests hold or fail together whatever the number of values.
         let differ = tests.iter().any(|(_, test)| !same_test(test, tests[0].1));
         if differ && !vocabulary.has_one_value(name) {
             bounds.push(format!("{name} is taken to have one value; a product may set several"));
