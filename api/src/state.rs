@@ -207,7 +207,8 @@ impl Hansard {
     }
 
     /// Opens a channel to a service of an agent, whichever replica holds its link. It goes on when the link or its holder is lost and
-    /// the agent dials again in time.
+    /// the agent dials again in time. The permission is asked for here and not again: whoever opens channels for people has to end them
+    /// when a policy narrows (DECISIONS I5). One that is given up while its way is lost is told to the agent only by its time running out.
     ///
     /// # Errors
     /// [`NotReached`] says why there is none.

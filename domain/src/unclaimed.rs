@@ -71,6 +71,15 @@ impl AgentLimitReached {
         if open < MOST_OPEN_RECORDINGS { Ok(()) } else { Err(Self::OpenRecordings) }
     }
 
+    /// Whether an object may be written whose permission nobody asked for by itself, beside others that count as
+    /// `counted_bytes`: only while half is left, so that many deliveries that permit ahead do not keep a new one waiting.
+    ///
+    /// # Errors
+    /// Less would be left.
+    pub fn check_unclaimed_ahead(counted_bytes: u64, more: &UnclaimedObject) -> Result<(), Self> {
+        Self::check_unclaimed(counted_bytes.saturating_add(MOST_UNCLAIMED_BYTES / 2), more)
+    }
+
     /// Whether an object may be written beside others that count as `counted_bytes`.
     ///
     /// # Errors

@@ -105,11 +105,17 @@ async fn an_acknowledged_object_is_whole_after_a_kill() {
     for round in 0..5 {
         let acknowledged = kill_after("writes_objects_until_it_is_killed", folder.path(), 15 + round * 7);
         let objects = open(folder.path());
-        // All acknowledged objects and a few others: one page.
-        let listed = objects.list_page("", None).await.unwrap();
-        assert_eq!(listed.next, None);
+        let (mut listed, mut after) = (Vec::new(), None);
+        loop {
+            let page = objects.list_page("", after.as_deref()).await.unwrap();
+            listed.extend(page.objects);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
         let mut whole = BTreeSet::new();
-        for found in listed.objects {
+        for found in listed {
             let number: usize = found.name.as_str().rsplit('/').next().unwrap().parse().unwrap();
             assert_eq!(objects.get(&found.name, 1 << 20).await.unwrap(), object(number), "{}", found.name);
             whole.insert(number);

@@ -24,7 +24,7 @@ use crate::road::stranger::Stranger;
 use crate::road::{About, Arrival};
 
 /// How soon another replica must close the link of a replaced agent.
-const CLOSED_WITHIN: Duration = Duration::from_secs(2);
+const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 /// The longest host name, version or capability that is stored.
 const TEXT_LIMIT: usize = 255;
 /// The most capabilities that an agent may announce.

@@ -211,6 +211,8 @@ async fn check_exit_record(
     let of_terminal = |row: &&SegmentRow| row.stream == Stream::Terminal;
     let last = claimed.iter().rev().find(of_terminal).ok_or_else(missing)?;
     let name = EvidenceName::Segment { stream: Stream::Terminal, number: last.number };
+    // Like a claim, it holds a whole segment.
+    let _claiming = call.hansard.turns.claiming.turn().await;
     let bytes = place::read_claimed(call, recording, name, &last.sha256).await?;
     let has_exit = move || {
         let decoded = recording::decode_segment(&bytes)?;

@@ -28,7 +28,8 @@ pub(super) fn carry(request: &HttpRequest, payload: Payload, attachment: Attachm
             () = give(&attachment, session) => {}
         }
         drop(attachment);
-        let _ = ended.close(None).await;
+        // Whoever takes nothing does not keep it.
+        let _ = timeout(SILENT_AFTER, ended.close(None)).await;
     });
     response
 }

@@ -105,7 +105,8 @@ async fn handle(hansard: Data<Hansard>, request: HttpRequest, payload: Payload) 
     let Some(asked) = Asked::prove(&hansard, &request, payload).await else {
         let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
         let request_id = RequestId::generate();
-        tracing::warn!(%request_id, ?peer, "a call of the internal listener was not authenticated");
+        // It is counted, which tells it without a line for each.
+        tracing::debug!(%request_id, ?peer, "a call of the internal listener was not authenticated");
         let call = Instance {
             request_id: &request_id,
             source_address: peer,

@@ -79,7 +79,7 @@ impl Turns {
     }
 }
 
-/// How many claims hold a segment at once, of at most 8 MiB each: what all agents together can make a replica hold.
+/// How many claims and seals hold a segment at once, of at most 8 MiB each: what all agents together can make a replica hold.
 const CLAIMS_AT_ONCE: usize = 16;
 
 /// The turns of each kind of work. None waits for another kind.

@@ -113,6 +113,10 @@ fn client() -> Client {
         // Replicas are neighbours: what reaches others through a proxy reaches them without.
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
+        // The listener closes what is idle sooner than a client would find out.
+        .pool_max_idle_per_host(0)
+        // The system's certificates are not read: there may be none, and plain HTTP needs none.
+        .tls_certs_only(std::iter::empty::<reqwest::Certificate>())
         .build()
         .expect("a client of plain HTTP needs nothing that could be missing")
 }

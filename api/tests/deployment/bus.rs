@@ -52,8 +52,16 @@ fn assert_same(heard: &[u8], sent: &[u8]) {
     assert!(heard == sent, "{} of {} bytes came back, or others", heard.len(), sent.len());
 }
 
+/// Longer than any test.
+const NEVER: Duration = Duration::from_secs(3_600);
+
 async fn a_message_reaches_an_agent_at_whichever_replica(database: Option<String>) {
-    let one = Running::reachable(database).await;
+    let one = Running::reachable_with(database, |settings| {
+        listen_for_replicas(settings);
+        settings.link_timing.ping_every = Duration::from_millis(500);
+        settings.link_timing.silent_after = NEVER;
+    })
+    .await;
     let other = one.another().await;
     let agent = TestAgent::enrol(&one, "i-web1").await;
     let message = {
@@ -329,7 +337,13 @@ async fn an_agent_that_breaks_the_rules_of_frames_loses_its_link() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_is_replaced_at_one_replica_is_cut_off_at_the_other() {
-    let one = Running::reachable(None).await;
+    // The holder does not find out by itself in the time of this test.
+    let one = Running::reachable_with(None, |settings| {
+        listen_for_replicas(settings);
+        settings.link_timing.ping_every = NEVER;
+        settings.link_timing.silent_after = NEVER;
+    })
+    .await;
     let other = one.another().await;
     let agent = TestAgent::enrol(&one, "i-web1").await;
     let mut link = DialledLink::dial(&one, &agent).await;

@@ -114,6 +114,11 @@ impl Running {
         Self::set_up(database, listen_for_replicas).await
     }
 
+    /// One with other settings than the defaults, in this database.
+    pub(crate) async fn reachable_with(database: Option<String>, adjust: Adjust) -> Self {
+        Self::set_up(database, adjust).await
+    }
+
     /// A control plane with other settings than the defaults.
     pub(crate) async fn adjusted(adjust: Adjust) -> Self {
         Self::set_up(None, adjust).await
@@ -393,9 +398,14 @@ pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 pending.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
-                found.insert(name, std::fs::read(&path).unwrap());
+                continue;
+            }
+            let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+            match std::fs::read(&path) {
+                Ok(bytes) => drop(found.insert(name, bytes)),
+                // The server has removed it meanwhile, or ended a write.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => panic!("{}: {error}", path.display()),
             }
         }
     }

@@ -334,7 +334,7 @@ fn unknown_and_foreign_tokens_answer_alike() {
 fn an_expired_recording_is_hidden_and_refused() {
     let service = Service::start();
     let agent = service.agent("i-one");
-    let (ended, running) = (service.recording(&agent, 2_000), service.recording(&agent, 1_000));
+    let ended = service.recording(&agent, 2_000);
     service.segment(&agent, &ended);
     service.seal(&agent, &ended, 1, SessionEnd::Exited);
     let view = |token: &str| {
@@ -344,6 +344,9 @@ fn an_expired_recording_is_hidden_and_refused() {
     view(ended.as_str()).done();
     service.pass_millis(1_000);
     assert_eq!(view(ended.as_str()).refusal(), (403, "InstanceRecord.Expired".to_owned()));
+    // One that is older and still runs. It is heard now: whenever the sweep comes, it does not take it for abandoned.
+    let running = service.recording(&agent, 8 * DAY);
+    service.segment(&agent, &running);
     view(running.as_str()).done();
     let count =
         |parameters| service.call("ListInstanceRecords", parameters).done()["Root"]["TotalCount"].clone();

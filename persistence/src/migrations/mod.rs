@@ -18,7 +18,7 @@ mod m20261129_123200_waiting_recordings;
 mod m20261129_134500_recorder;
 mod m20261129_200000_recording_streams;
 mod m20261129_230000_agent_links;
-mod m20261129_230000_unclaimed_region;
+mod m20261129_230500_unclaimed_region;
 
 use sea_orm_migration::prelude::*;
 
@@ -44,7 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_134500_recorder::Migration),
             Box::new(m20261129_200000_recording_streams::Migration),
             Box::new(m20261129_230000_agent_links::Migration),
-            Box::new(m20261129_230000_unclaimed_region::Migration),
+            Box::new(m20261129_230500_unclaimed_region::Migration),
         ]
     }
 }

@@ -155,7 +155,7 @@ impl sealed::Write for SegmentAcknowledgedAndNextPermitted {
             // Before the recording's row, as every permission does, so that no two wait for each other.
             agent_rows::lock(transaction, &account, &self.next.agent).await?;
             self.acknowledged.write(scope, transaction).await?;
-            unclaimed::permit(transaction, &account, &self.next, at).await
+            unclaimed::permit_ahead(transaction, &account, &self.next, at).await
         })
     }
 }

@@ -19,9 +19,8 @@ const LAPSED_TOKENS_KEPT: Duration = Duration::from_secs(7 * 86_400);
 const ENDED_SESSIONS_KEPT: Duration = Duration::from_secs(86_400);
 
 impl Store {
-    /// Marks as abandoned what has been silent for `abandoned_after` and whose agent has been silent as long, takes
-    /// what has expired out of the counters. It may run at any time and as often as one
-    /// likes, in any number of replicas.
+    /// Marks as abandoned what has been silent for `abandoned_after` and whose agent has been silent as long, and takes what
+    /// has expired out of the counters. It may run at any time and as often as one likes, in any number of replicas.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such account.

@@ -138,6 +138,18 @@ pub(super) async fn permit(
     unclaimed_rows::put(transaction, account, object, now).await
 }
 
+/// The same for an object whose permission nobody asked for by itself.
+pub(super) async fn permit_ahead(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    object: &UnclaimedObject,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let others = unclaimed_rows::counted_bytes_beside(transaction, object).await?;
+    AgentLimitReached::check_unclaimed_ahead(others, object)?;
+    unclaimed_rows::put(transaction, account, object, now).await
+}
+
 async fn remove_oldest(
     transaction: &DatabaseTransaction,
     account: &AccountId,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent_protocol::AgentErrorCode;
 use agent_protocol::recordings::{
@@ -22,6 +22,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// How often a session is tried that the control plane will not have.
 const TRY_REFUSED_EVERY: Duration = Duration::from_secs(3600);
+
+/// How long a grant that came ahead is used: half of the ten minutes that one holds, for the session may have to wait for its
+/// place before it uploads.
+const USES_GRANT_WITHIN: Duration = Duration::from_secs(300);
 
 /// The longest pause that a control plane can ask for.
 const LONGEST_ADVICE: Duration = Duration::from_secs(300);
@@ -87,7 +91,13 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
     let mut link_opened = agent.link_opened.subscribe();
     let mut configured = agent.configured.subscribe();
     loop {
+        let acknowledged = session.acknowledged();
         let delivered = deliver_what_is_there(&agent, &session, &mut opened).await;
+        if session.acknowledged() > acknowledged {
+            // It goes on, if not to the end.
+            backoff.reset();
+            patient.reset();
+        }
         if let Err(error) = &delivered
             && error.keeps_it_waiting()
         {
@@ -168,7 +178,7 @@ async fn deliver_what_is_there(
         if let Some((stream, number)) = session.next_to_deliver(last_stream, &held_up) {
             last_stream = stream;
             let _place = agent.deliveries.acquire().await;
-            let grant = granted.remove(&stream).filter(|next| next.number == number).map(|next| next.grant);
+            let grant = granted.remove(&stream).and_then(|next| next.for_segment(number));
             match deliver_segment(agent, session, stream, number, grant).await {
                 Ok(next) => {
                     granted.extend(next.map(|next| (stream, next)));
@@ -213,6 +223,14 @@ async fn open(agent: &Agent, session: &Session) -> Result<(), DeliveryError> {
 struct NextGrant {
     number: u32,
     grant: Grant,
+    came_at: Instant,
+}
+
+impl NextGrant {
+    /// The grant, if it is for this segment and will hold while that is uploaded.
+    fn for_segment(self, number: u32) -> Option<Grant> {
+        (self.number == number && self.came_at.elapsed() < USES_GRANT_WITHIN).then_some(self.grant)
+    }
 }
 
 /// Delivers a segment of one of the session's streams, under a grant that came before or a new one.
@@ -227,7 +245,8 @@ async fn deliver_segment(
         let record = spool.cut_record(number)?;
         let bytes = spool.segment_bytes(&record)?;
         let cut = spool.progress().segments;
-        let next = (number + 1 < cut).then(|| spool.cut_record(number + 1)).transpose()?;
+        // Should its record be unreadable, that is no reason not to deliver this one.
+        let next = (number + 1 < cut).then(|| spool.cut_record(number + 1).ok()).flatten();
         Ok((record, bytes, next))
     })
     .await?;
@@ -299,7 +318,8 @@ async fn report(
         return Err(CallError::Unexpected { status: 200, why });
     }
     let number = next.map(|next| next.entry.number);
-    Ok(number.zip(reply.next_grant).map(|(number, grant)| NextGrant { number, grant }))
+    let came_at = Instant::now();
+    Ok(number.zip(reply.next_grant).map(|(number, grant)| NextGrant { number, grant, came_at }))
 }
 
 /// A disk that changed the bytes must not have them sealed as if they were right.

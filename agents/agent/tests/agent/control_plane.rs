@@ -107,8 +107,8 @@ pub(crate) struct State {
     grants: BTreeMap<String, (TerminalSessionToken, GrantRequest)>,
     /// How many grants were asked for by a call of their own.
     pub(crate) grants_asked: usize,
-    /// Uploads that are answered as if they had been stored, and are lost: every so-manieth.
-    pub(crate) loses_uploads: Option<usize>,
+    /// The upload, counted from 1, that is answered as if it had been stored, and is lost.
+    pub(crate) loses_upload: Option<usize>,
     uploads: usize,
     /// No grant comes with an acknowledgement, as from a control plane of before.
     pub(crate) gives_no_next_grants: bool,
@@ -162,7 +162,7 @@ impl ControlPlane {
             recordings: BTreeMap::new(),
             grants: BTreeMap::new(),
             grants_asked: 0,
-            loses_uploads: None,
+            loses_upload: None,
             uploads: 0,
             gives_no_next_grants: false,
         };
@@ -416,7 +416,7 @@ impl ControlPlane {
             return Err((AgentErrorCode::ObjectMismatch, None));
         }
         state.uploads += 1;
-        if state.loses_uploads.is_some_and(|every| state.uploads.is_multiple_of(every)) {
+        if state.loses_upload == Some(state.uploads) {
             return Ok(String::new());
         }
         let recording = state.recordings.get_mut(&token).unwrap();

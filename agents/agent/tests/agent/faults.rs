@@ -500,7 +500,7 @@ fn an_idle_agent_is_small() {
 #[test]
 fn an_upload_that_is_answered_and_lost_is_sent_again() {
     let instance = Instance::running();
-    instance.control_plane.state().loses_uploads = Some(2);
+    instance.control_plane.state().loses_upload = Some(2);
     instance.control_plane.state().away = true;
     let (output, token) = instance.record(&["sh", "-c", "head -c 3000000 /dev/urandom"]);
     let folder = instance.session_folder(&token);

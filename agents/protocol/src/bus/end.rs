@@ -279,6 +279,8 @@ impl End {
                 self.resume_due = true;
                 *closed_due = self.over == Some(Over::Closed);
                 if is_reset {
+                    // It may have been lost: whoever resumes is told again.
+                    self.reset_due = true;
                     return Ok(());
                 }
                 self.outgoing.resume(*received, *consumed)

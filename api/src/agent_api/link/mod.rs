@@ -166,7 +166,9 @@ impl Link<'_> {
                     }
                 }
                 () = sleep_until(push_due), if push_at.is_some() => {
-                    push_at = match self.push().await {
+                    let (pushed, waited) = timed(self.push()).await;
+                    heard += waited;
+                    push_at = match pushed {
                         Ok(()) => None,
                         Err(PushFailed::Ended(end)) => return Err(end),
                         Err(PushFailed::Later(refusal)) => {
@@ -175,7 +177,11 @@ impl Link<'_> {
                         }
                     };
                 }
-                _ = pings.tick() => self.ping(heard, open).await?,
+                _ = pings.tick() => {
+                    let (pinged, waited) = timed(self.ping(heard, open)).await;
+                    pinged?;
+                    heard += waited;
+                }
                 () = sleep_until(self.waiting.due_at().unwrap_or(dead_at)), if self.waiting.due_at().is_some() => {
                     self.waiting.write(self.hansard, self.granted, &self.agent).await;
                 }
@@ -304,7 +310,8 @@ impl Link<'_> {
     /// Pings, and notes that the agent was heard.
     async fn ping(&mut self, heard: Instant, open: &OpenLink<'_>) -> Step {
         taken(self.patience(), self.session.ping(b"")).await?;
-        if heard.elapsed() > self.hansard.settings.link_timing.ping_every {
+        // An agent that answers was heard just behind the ping before, about one interval ago.
+        if heard.elapsed() > 2 * self.hansard.settings.link_timing.ping_every {
             return Ok(());
         }
         let noted = async {
@@ -349,6 +356,13 @@ async fn write_frames(relay: Arc<Relay>, mut session: Session, patience: Duratio
             return end;
         }
     }
+}
+
+/// How long it took, too. Nothing is read of the link meanwhile, and that is not the agent's silence: the database may be slow.
+async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let began = Instant::now();
+    let done = work.await;
+    (done, began.elapsed())
 }
 
 enum PushFailed {

@@ -56,7 +56,13 @@ impl Channels {
     pub(super) fn receive(&self, bytes: &[u8]) -> Result<(), String> {
         let frame =
             Frame::decode(bytes).map_err(|bad| format!("a frame on the link is not understood: {bad}"))?;
-        let known = self.shared.lock().live.get(&frame.channel).map(|live| live.port.clone());
+        let known = self.shared.lock().live.get_mut(&frame.channel).map(|live| {
+            // Whoever comes back to it needs it, however short the link is.
+            if matches!(frame.body, FrameBody::Open { .. } | FrameBody::Resume { .. }) {
+                live.idle_since = None;
+            }
+            live.port.clone()
+        });
         match (known, frame.body) {
             (Some(port), body) => {
                 port.receive(&body);
@@ -184,7 +190,8 @@ impl State {
 impl Shared {
     fn refuse(&self, channel: ChannelId, reset: Reset) -> Result<(), String> {
         let mut state = self.lock();
-        if state.refusals.len() >= MOST_CHANNELS {
+        // A channel that was not accepted before a loss is opened and resumed, and hears twice that it may not.
+        if state.refusals.len() >= 2 * MOST_CHANNELS {
             return Err("the control plane opens channels faster than it hears that it may not".to_owned());
         }
         state.refusals.push_back(Frame { channel, body: FrameBody::Reset(reset) }.encode());

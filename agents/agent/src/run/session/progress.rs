@@ -56,6 +56,11 @@ impl Session {
         self.spools.iter().any(|spool| spool.progress().damaged)
     }
 
+    /// How many segments were acknowledged.
+    pub(in crate::run) fn acknowledged(&self) -> u32 {
+        self.spools.iter().map(|spool| spool.progress().acknowledged).sum()
+    }
+
     /// What is to be delivered next: a stream, and the number of its segment. The streams take turns, beginning behind the one that
     /// had the last, so that none waits for another that always has more. Those that are held up have none.
     pub(in crate::run) fn next_to_deliver(
@@ -88,7 +93,7 @@ impl Session {
             state,
             reason: progress.refused.or(progress.trouble).or(distrusted),
             segments: streams.iter().map(|stream| stream.segments).sum(),
-            acknowledged: streams.iter().map(|stream| stream.acknowledged).sum(),
+            acknowledged: self.acknowledged(),
             spool_bytes: self.spool_bytes(),
         }
     }

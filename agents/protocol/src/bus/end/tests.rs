@@ -353,6 +353,23 @@ fn a_reset_ends_both_ends_and_drops_what_was_on_its_way() {
 }
 
 #[test]
+fn a_reset_that_was_lost_is_told_to_whoever_resumes() {
+    let (mut opener, mut acceptor) = connected();
+    acceptor.reset(Reset::new(ResetCode::Failed, "no"));
+    // It is said, and lost with the link.
+    assert!(matches!(acceptor.next_frame(), Some(Frame { body: FrameBody::Reset(_), .. })));
+    acceptor.detach();
+    opener.detach();
+    opener.attach();
+    acceptor.receive(&opener.next_frame().unwrap().body);
+    while let Some(frame) = acceptor.next_frame() {
+        opener.receive(&frame.body);
+    }
+    assert_eq!(opener.over(), Some(&Over::Reset(Reset::new(ResetCode::Failed, "no"))));
+    assert!(acceptor.next_frame().is_none());
+}
+
+#[test]
 fn what_arrives_before_the_answer_to_resume_is_of_an_earlier_way() {
     let (mut opener, mut acceptor) = connected();
     acceptor.write(b"abcdef").unwrap();

@@ -41,7 +41,7 @@ impl RpcAction for DeletePolicy {
     }
 }
 
-/// The policy, and whether it is to be detached from whoever has it.
+/// The policy, and whether its other versions go with it.
 pub(crate) struct Input {
     policy: PolicyName,
     cascading: bool,
