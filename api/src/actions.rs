@@ -13,11 +13,11 @@ mod validate_policy;
 mod verify_agent_recordings;
 mod view_instance_records;
 
-use domain::actions as catalogue;
+use domain::actions::{self as catalogue, Product};
 use domain::gate::Resource;
 use domain::record_config::InstanceSelector;
 use domain::{InstanceId, InvalidIdentifier, Timestamp};
-use openapi::error_codes::WireError;
+use openapi::error_codes::{ErrorCode, WireError};
 use persistence::{PageRequest, StoreError};
 
 use crate::dispatch::{Call, Registered};
@@ -31,6 +31,20 @@ macro_rules! registry {
 }
 
 domain::wire_actions!(registry);
+
+/// Finds an action: version first, then the name (DECISIONS G1), and only in the catalogue.
+pub(crate) fn find(
+    version: Result<&str, WireError>,
+    action: Result<&str, &WireError>,
+) -> Result<&'static Registered, WireError> {
+    let version = version?;
+    if Product::of_version(version).is_none() {
+        return Err(ErrorCode::InvalidVersion.into());
+    }
+    let entry = catalogue::find(version, action.map_err(Clone::clone)?).ok_or(ErrorCode::ActionNotFound)?;
+    let registered = REGISTRY.iter().find(|registered| registered.entry == *entry);
+    registered.ok_or_else(|| ErrorCode::ActionNotFound.into())
+}
 
 /// Reads an InstanceId that names one instance.
 fn one_instance(text: &str) -> Result<InstanceId, WireError> {
@@ -123,6 +137,8 @@ fn page(
 
 #[cfg(test)]
 mod tests {
+    use domain::actions::{CATALOGUE, Door};
+
     use super::*;
 
     #[test]
@@ -142,5 +158,40 @@ mod tests {
         assert!(one_instance("*").is_err());
         assert!(selector("*").is_ok() && selector("i-abc").is_ok());
         assert!(selector("").unwrap_err().message().contains("it is *, or 1 to 8"));
+    }
+
+    #[test]
+    fn every_action_of_the_wire_is_registered() {
+        for entry in CATALOGUE.iter().filter(|entry| entry.door == Door::Wire) {
+            let found = find(Ok(entry.product.version()), Ok(entry.name));
+            assert!(found.is_ok_and(|found| found.entry == *entry), "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_the_catalogue_cannot_be_reached() {
+        for registered in REGISTRY {
+            let entry = registered.entry;
+            let row = catalogue::find(entry.product.version(), entry.name);
+            assert_eq!(row.expect("a registered action has its row").door, Door::Wire);
+        }
+        let refused = |version, action| find(Ok(version), Ok(action)).err().map(|error| error.code());
+        let workbench = Product::Workbench.version();
+        for entry in CATALOGUE.iter().filter(|entry| entry.door != Door::Wire) {
+            let code = refused(entry.product.version(), entry.name);
+            assert_eq!(code, Some(ErrorCode::ActionNotFound), "{}", entry.name);
+        }
+        for other in ["", "LoginInstance", "listagents", "ListAgents ", "Nothing"] {
+            assert_eq!(refused(workbench, other), Some(ErrorCode::ActionNotFound), "{other:?}");
+        }
+        assert_eq!(refused(Product::Ram.version(), "ListAgents"), Some(ErrorCode::ActionNotFound));
+        assert_eq!(refused("2015-05-02", "ListAgents"), Some(ErrorCode::InvalidVersion));
+        assert_eq!(refused("", "Nothing"), Some(ErrorCode::InvalidVersion));
+    }
+
+    #[test]
+    fn a_missing_version_is_told_before_a_missing_action() {
+        let error = find(Err(WireError::missing("Version")), Err(&WireError::missing("Action"))).err();
+        assert_eq!(error.map(|error| error.code_text()).as_deref(), Some("MissingVersion"));
     }
 }

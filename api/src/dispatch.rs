@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
-use domain::actions::{self, Action, CatalogueEntry, Product};
+use domain::actions::{Action, CatalogueEntry};
 use domain::audit::{AuditDecision, AuditEvent};
 use domain::gate::{
     self, Candidates, Granted, InstanceFacts, Listing, PrincipalPolicies, RequestFacts, Resource,
@@ -13,12 +13,11 @@ use domain::gate::{
 use domain::principal::Principal;
 use domain::{InstanceId, TerminalSessionToken, Timestamp};
 use futures_util::future::LocalBoxFuture;
-use openapi::error_codes::{ErrorCode, WireError};
+use openapi::error_codes::WireError;
 use openapi::operations::Operation;
 use persistence::StoreError;
 use policies::PolicySet;
 
-use crate::actions::REGISTRY;
 use crate::diagnostics::Denial;
 use crate::errors::ActionError;
 use crate::gateway::parameters::shown;
@@ -168,34 +167,20 @@ impl Registered {
     }
 }
 
-/// Answers an authenticated call.
+/// Answers an authenticated call of what was found under the name that it asks for.
 pub(crate) async fn dispatch(
     call: &Call<'_>,
-    version: Result<&str, WireError>,
+    found: Result<&'static Registered, WireError>,
     action: Result<&str, WireError>,
     parameters: &BTreeMap<String, String>,
 ) -> Result<HttpResponse, ActionError> {
-    match find(version, action.as_deref()) {
+    match found {
         Ok(found) => (found.runner)(call, parameters).await,
         Err(error) => {
             let asked = action.map(shown).unwrap_or_default();
             Err(call.caller.refuse(&call.hansard.store, &asked, &About::default(), error.into()).await)
         }
     }
-}
-
-/// Finds an action: version first, then the name (DECISIONS G1), and only in the catalogue.
-fn find(
-    version: Result<&str, WireError>,
-    action: Result<&str, &WireError>,
-) -> Result<&'static Registered, WireError> {
-    let version = version?;
-    if Product::of_version(version).is_none() {
-        return Err(ErrorCode::InvalidVersion.into());
-    }
-    let entry = actions::find(version, action.map_err(Clone::clone)?).ok_or(ErrorCode::ActionNotFound)?;
-    let registered = REGISTRY.iter().find(|registered| registered.entry == *entry);
-    registered.ok_or_else(|| ErrorCode::ActionNotFound.into())
 }
 
 async fn road<A: RpcAction>(
@@ -227,46 +212,4 @@ async fn road<A: RpcAction>(
     };
     let reply = |reply| render::success(call.format, name, &reply);
     call.caller.travel(&call.hansard.store, name, About::default(), steps, reply).await
-}
-
-#[cfg(test)]
-mod tests {
-    use domain::actions::{CATALOGUE, Door};
-
-    use super::*;
-
-    #[test]
-    fn every_action_of_the_wire_is_registered() {
-        for entry in CATALOGUE.iter().filter(|entry| entry.door == Door::Wire) {
-            let found = find(Ok(entry.product.version()), Ok(entry.name));
-            assert!(found.is_ok_and(|found| found.entry == *entry), "{}", entry.name);
-        }
-    }
-
-    #[test]
-    fn what_is_not_in_the_catalogue_cannot_be_reached() {
-        for registered in REGISTRY {
-            let entry = registered.entry;
-            let row = actions::find(entry.product.version(), entry.name);
-            assert_eq!(row.expect("a registered action has its row").door, Door::Wire);
-        }
-        let refused = |version, action| find(Ok(version), Ok(action)).err().map(|error| error.code());
-        let workbench = Product::Workbench.version();
-        for entry in CATALOGUE.iter().filter(|entry| entry.door != Door::Wire) {
-            let code = refused(entry.product.version(), entry.name);
-            assert_eq!(code, Some(ErrorCode::ActionNotFound), "{}", entry.name);
-        }
-        for other in ["", "LoginInstance", "listagents", "ListAgents ", "Nothing"] {
-            assert_eq!(refused(workbench, other), Some(ErrorCode::ActionNotFound), "{other:?}");
-        }
-        assert_eq!(refused(Product::Ram.version(), "ListAgents"), Some(ErrorCode::ActionNotFound));
-        assert_eq!(refused("2015-05-02", "ListAgents"), Some(ErrorCode::InvalidVersion));
-        assert_eq!(refused("", "Nothing"), Some(ErrorCode::InvalidVersion));
-    }
-
-    #[test]
-    fn a_missing_version_is_told_before_a_missing_action() {
-        let error = find(Err(WireError::missing("Version")), Err(&WireError::missing("Action"))).err();
-        assert_eq!(error.map(|error| error.code_text()).as_deref(), Some("MissingVersion"));
-    }
 }

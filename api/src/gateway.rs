@@ -12,6 +12,7 @@ use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use domain::actions::Product;
 
+use crate::actions;
 use crate::dispatch::{self, Call};
 use crate::errors::ActionError;
 use crate::http::body;
@@ -94,7 +95,9 @@ async fn answer(
     let caller = Caller { arrival, principal, access_key: Some(access_key_id) };
     caller.admit(&hansard)?;
     let call = Call { hansard: &hansard, caller, format };
-    let outcome = dispatch::dispatch(&call, claim.version(), claim.action(), &parameters).await;
+    let action = claim.action();
+    let found = actions::find(claim.version(), action.as_deref());
+    let outcome = dispatch::dispatch(&call, found, action, &parameters).await;
     drop(in_flight);
     outcome
 }

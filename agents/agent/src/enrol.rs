@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use agent_protocol::capture::Capability;
 use agent_protocol::enrol::{EnrolReply, EnrolRequest};
 
 use crate::client::ControlPlane;
 use crate::identity::{self, Identity, Keys};
 use crate::settings::EnrolOptions;
 use crate::state_directory::StateDirectory;
-use crate::{AGENT_VERSION, capture_kinds, run};
+use crate::{AGENT_VERSION, capabilities, run};
 
 /// Enrols this instance and keeps what the control plane answered.
 pub(crate) fn enrol(state_dir: &Path, options: EnrolOptions) -> Result<(), String> {
@@ -84,11 +83,6 @@ pub(crate) fn enrol(state_dir: &Path, options: EnrolOptions) -> Result<(), Strin
         identity.agent_id, identity.instance_id, identity.server_url
     ));
     Ok(())
-}
-
-/// What this agent offers to record.
-pub(crate) fn capabilities() -> Vec<Capability> {
-    capture_kinds().iter().map(|kind| kind.capability()).collect()
 }
 
 fn hostname() -> String {

@@ -30,6 +30,11 @@ use crate::settings::{Arguments, CommandLine, PTY_CHILD};
 /// What this program says about itself to the control plane and in recordings.
 const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// What this agent offers to record.
+fn capabilities() -> Vec<agent_protocol::Capability> {
+    capture_kinds().iter().map(|kind| kind.capability()).collect()
+}
+
 /// Every kind of capture of whose spools this agent makes segments. A new kind is a new line.
 fn capture_kinds() -> Vec<Box<dyn Segmenting>> {
     vec![Box::new(TerminalSegmenting::default())]

@@ -5,6 +5,7 @@
 //! are reached over their internal listeners ([`remote`]). The replica that opens a channel has its end ([`opened`]); the holder of the
 //! link passes frames on ([`relay`]), and can be lost without harm.
 
+mod carried;
 mod lane;
 mod lease;
 mod opened;

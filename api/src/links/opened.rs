@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_protocol::bus::{self, Channel, ChannelId, End, Frame, Port, ResetCode, ServiceName};
+use agent_protocol::bus::{self, Channel, ChannelId, End, ResetCode, ServiceName};
 use domain::AgentId;
 use domain::actions::ReachesAgents;
 use domain::gate::Granted;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use super::carried::{Carried, receive};
 use super::relay::Attachment;
 use super::remote::Forward;
 use super::{Links, NotReached};
@@ -25,12 +26,6 @@ pub(super) enum Way {
     Here(Attachment),
     /// It is held by another replica.
     There(Box<Forward>),
-}
-
-/// The opener's end of a channel, and how it is told that there is something to send.
-pub(super) struct Carried {
-    pub(super) port: Port,
-    pub(super) wake: Arc<Notify>,
 }
 
 /// Opens a channel and waits until the agent has accepted it.
@@ -138,12 +133,5 @@ async fn pass_here(Carried { port, wake }: &Carried, attachment: &Attachment) {
                 None => return,
             }
         }
-    }
-}
-
-/// Takes a frame of this channel; the holder of the link has read it before.
-pub(super) fn receive(port: &Port, bytes: &[u8]) {
-    if let Ok(frame) = Frame::decode(bytes) {
-        port.receive(&frame.body);
     }
 }

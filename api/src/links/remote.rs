@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::NotReached;
-use super::opened::{Carried, receive};
+use super::carried::{Carried, receive};
 use crate::internal::token::{Audience, InternalToken};
 use crate::internal::{PING_EVERY, PREFIX, Refused, SILENT_AFTER};
 

@@ -8,7 +8,7 @@ use domain::identity::{AttachedPolicy, Attachment, PolicyBearers, PolicyKind, Po
 use domain::policy_bearer::PolicyBearer;
 use domain::policy_version::PolicyVersionId;
 
-use super::policies::{admits, system_policy};
+use super::policy_steps::{admits, system_policy};
 use super::{Revision, Store};
 use crate::StoreError;
 use crate::rows::{account_rows, attachment_rows, policy_bearer_rows, policy_rows};

@@ -24,6 +24,7 @@ mod instances;
 mod key_usage;
 mod login_profiles;
 mod policies;
+mod policy_steps;
 mod policy_versions;
 mod recording_continuity;
 mod recordings;

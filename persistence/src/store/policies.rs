@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use domain::actions::{Action, AdministersIdentity, ReadsIdentity};
+use domain::Timestamp;
+use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::{Granted, IdentityResource};
 use domain::identity::{
-    Entity, IdentityRefused, NewPolicy, OtherVersions, Policy, PolicyBearers, PolicyCreated, PolicyDeleted,
-    PolicyEntry, PolicyKind, PolicyName, PolicyRef, PolicySummary, PolicyVersion, UserName,
-    check_policy_document,
+    NewPolicy, OtherVersions, Policy, PolicyBearers, PolicyDeleted, PolicyEntry, PolicyKind, PolicyName,
+    PolicyRef, PolicySummary, PolicyVersion, UserName,
 };
 use domain::policy_version::PolicyVersionId;
 use domain::system_policies::{self, SystemPolicy};
-use domain::{AccountId, Timestamp};
-use sea_orm::DatabaseTransaction;
 
+use super::policy_steps::{admits, checked, insert, system_policy};
 use super::{Revision, Scope, Store, policy_versions};
 use crate::pages::{Cursor, next_token, read_token};
 use crate::rows::{account_rows, attachment_rows, column_text, policy_bearer_rows, policy_rows};
@@ -214,43 +213,12 @@ impl Store {
     }
 }
 
-/// Refuses what the grant does not name.
-pub(super) fn admits<A: Action>(granted: &Granted<A>, things: &[IdentityResource]) -> Result<(), StoreError> {
-    let scope = Scope::of(granted);
-    things.iter().try_for_each(|thing| scope.admits_identity(thing))
-}
-
 /// Where a list of policies goes on: after this one.
 fn place(marker: Option<&str>, question: &str) -> Result<Option<(PolicyKind, PolicyName)>, StoreError> {
     let Some(marker) = marker else { return Ok(None) };
     let Cursor { at, id } = read_token(marker, question).map_err(|_| StoreError::InvalidMarker)?;
     let kind = if at == 0 { PolicyKind::System } else { PolicyKind::Custom };
     Ok(Some((kind, PolicyName::parse(&id).map_err(|_| StoreError::InvalidMarker)?)))
-}
-
-/// A document as it may be stored.
-pub(super) fn checked(document: &str) -> Result<(), StoreError> {
-    check_policy_document(document).map_err(StoreError::InvalidPolicy)
-}
-
-/// Makes a policy where there is room for one more; the account is locked.
-pub(super) async fn insert(
-    transaction: &DatabaseTransaction,
-    account: &AccountId,
-    new: NewPolicy,
-    now: Timestamp,
-) -> Result<Policy, StoreError> {
-    let present = policy_rows::find(transaction, account, &new.name).await?;
-    let standing = policy_rows::count(transaction, account).await?;
-    let PolicyCreated { policy, version } = new.create(present.as_ref(), standing, now)?;
-    policy_rows::insert(transaction, account, &policy).await?;
-    policy_rows::insert_version(transaction, account, &policy.name, &version).await?;
-    Ok(policy)
-}
-
-pub(super) fn system_policy(name: &PolicyName) -> Result<&'static SystemPolicy, StoreError> {
-    let found = system_policies::find(name.as_str());
-    found.ok_or_else(|| IdentityRefused::not_exist(Entity::Policy, name).into())
 }
 
 fn summary(stored: Policy, counts: &BTreeMap<String, u64>) -> PolicySummary {

@@ -15,7 +15,7 @@ use domain::system_policies::{self, SystemPolicy};
 use domain::{AccountId, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
-use super::policies::{admits, checked, insert, system_policy};
+use super::policy_steps::{admits, checked, insert, system_policy};
 use super::{Revision, Store};
 use crate::rows::{account_rows, policy_rows};
 use crate::{CorruptRow, StoreError};

@@ -6,7 +6,7 @@ use domain::policy_bearer::PolicyBearer;
 use policies::Layers;
 
 use super::Store;
-use super::policies::admits;
+use super::policy_steps::admits;
 use crate::StoreError;
 use crate::rows::{attachment_rows, control_policy_rows, policy_bearer_rows};
 

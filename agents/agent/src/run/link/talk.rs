@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use super::channels::Channels;
 use super::services::Service;
 use crate::run::Agent;
-use crate::{AGENT_VERSION, chain, enrol};
+use crate::{AGENT_VERSION, capabilities, chain};
 
 /// How often it is looked whether the control plane is to be told of other recordings that wait.
 const LOOK_AT_WAITING_EVERY: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ async fn hear(
 ) -> Result<(), String> {
     let hello = AgentMessage::Hello {
         agent_version: AGENT_VERSION.to_owned(),
-        capabilities: enrol::capabilities(),
+        capabilities: capabilities(),
         sessions: agent.sessions.open_tokens(),
         services: Some(Service::names()),
     };
