@@ -7,7 +7,7 @@ use agent_protocol::bus::frame::MOST_FRAME_BYTES;
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
-use super::SILENT_AFTER;
+use super::wire::SILENT_AFTER;
 use crate::links::relay::Attachment;
 
 /// Carries the channel's frames for as long as both connections last.

@@ -4,6 +4,7 @@
 
 mod channels;
 pub(crate) mod token;
+pub(crate) mod wire;
 
 use std::io;
 use std::net::TcpListener;
@@ -17,7 +18,6 @@ use agent_protocol::bus::ChannelId;
 use agent_protocol::link::ServerMessage;
 use domain::AgentId;
 use futures_util::StreamExt as _;
-use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::Hansard;
@@ -25,13 +25,7 @@ use crate::http::request::RequestId;
 use crate::limits::tally::{Instance, TallyKey};
 use crate::links::NotReached;
 use token::{InternalToken, Proven};
-
-/// The path below which every call lies.
-pub(crate) const PREFIX: &str = "/internal/v1";
-/// How often whoever opened a channel pings the holder of the link.
-pub(crate) const PING_EVERY: Duration = Duration::from_secs(5);
-/// A channel's connection that was silent for so long is dead.
-pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(20);
+use wire::{PREFIX, Refused};
 
 /// The longest body: a configuration, with room.
 const MOST_BODY_BYTES: usize = 256 * 1024;
@@ -39,20 +33,6 @@ const MOST_BODY_BYTES: usize = 256 * 1024;
 const WITHIN: Duration = Duration::from_secs(10);
 /// The most connections at once: channels that other replicas have on this one's links, and a few calls.
 const MOST_CONNECTIONS: usize = 4_096;
-
-/// Why a call that was proven came to nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "Code")]
-pub(crate) enum Refused {
-    /// This replica does not hold the agent's link.
-    NotConnected,
-    /// The agent knows no channels.
-    NoChannels,
-    /// Its link has as many channels as it may have.
-    TooManyChannels,
-    /// It is told more than it takes.
-    Busy,
-}
 
 /// A call for one agent's link.
 enum Call {

@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use super::NotReached;
 use super::carried::{Carried, receive};
 use crate::internal::token::{Audience, InternalToken};
-use crate::internal::{PING_EVERY, PREFIX, Refused, SILENT_AFTER};
+use crate::internal::wire::{PING_EVERY, PREFIX, Refused, SILENT_AFTER};
 
 /// How soon another replica must take a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
