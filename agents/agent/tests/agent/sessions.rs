@@ -25,8 +25,9 @@ fn a_shell_is_recorded_as_the_person_saw_it() {
     person.types("echo \"<$HANSARD_TERMINAL_SESSION_TOKEN>\"\r");
     person.sees(&format!("<{token}>"));
     // Ctrl-C ends the sleep, not the session.
-    person.types("sleep 1000\r");
-    person.sees("sleep 1000\r\n");
+    // It says that it has begun, for a shell that has not yet started it would take the key for itself.
+    person.types("sh -c 'echo begun-$((1+1)); exec sleep 1000'\r");
+    person.sees("begun-2\r\n");
     person.types("\u{3}");
     person.types("echo still-$((3+4))-here\r");
     person.sees("still-7-here");
