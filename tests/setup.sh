@@ -12,6 +12,7 @@ need() { # command-or-file, Debian package
 }
 need cc gcc
 need "/usr/lib/postgresql/*/bin/initdb" postgresql
+need /usr/sbin/mariadbd mariadb-server
 need chromium chromium
 need vim.tiny vim-tiny
 need htop htop

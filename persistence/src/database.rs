@@ -1,4 +1,4 @@
-//! Which database, and how it is connected to.
+//! Which database, and how it is connected to. What is particular to each kind stands in [`crate::dialect`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,32 +8,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::audit::DEPLOYMENT_ACCOUNT;
-use sea_orm::sqlx::postgres::PgConnectOptions;
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
+use sea_orm::sqlx::{self, Connection as _};
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
-    DbBackend, DbErr, EntityTrait, IsolationLevel, RuntimeErr, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
+    RuntimeErr, TransactionTrait,
 };
-use sea_orm_migration::{MigratorTrait, SchemaManager, seaql_migrations};
+use sea_orm_migration::{IntoSchemaManagerConnection, SchemaManager, seaql_migrations};
 
-use crate::StoreError;
-use crate::migrations::Migrator;
+use crate::dialect::{Dialect, mysql, postgres, sqlite};
 use crate::rows::account_rows;
+use crate::{StoreError, migrations};
 
-/// Connections that read, with SQLite.
-const SQLITE_READERS: u32 = 4;
-/// Connections of one replica, with PostgreSQL.
-const POSTGRES_CONNECTIONS: u32 = 16;
 /// How long a statement waits for a connection before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long SQLite waits for another process (`hansard admin`) that is writing.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// What the migrations of concurrently starting replicas take turns by.
-const MIGRATION_LOCK: i64 = 0x4861_6e73_6172_6431;
+/// The step of migrating, in errors.
+const MIGRATE: &str = "bring its tables up to date";
 
-/// The address of a database: `sqlite:<file>` or `postgres://...`. Its `Debug` shows no password.
+/// The address of a database: `sqlite:<file>`, `postgres://...` or `mariadb://...`. Its `Debug` shows no password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(Address);
 
@@ -41,11 +32,15 @@ pub struct DatabaseUrl(Address);
 enum Address {
     Sqlite(PathBuf),
     Postgres(String),
+    MariaDb(String),
 }
 
 /// The address is of no database that this program can use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the database URL must be sqlite:<file> or postgres://<user>:<password>@<host>/<database>: {why}")]
+#[error(
+    "the database URL must be sqlite:<file>, postgres://<user>:<password>@<host>/<database> or \
+     mariadb://<user>:<password>@<host>/<database>: {why}"
+)]
 pub struct InvalidDatabaseUrl {
     why: &'static str,
 }
@@ -56,27 +51,17 @@ impl DatabaseUrl {
     /// # Errors
     /// [`InvalidDatabaseUrl`]; it never repeats the address, which may hold a password.
     pub fn parse(text: &str) -> Result<Self, InvalidDatabaseUrl> {
-        let refuse = |why| InvalidDatabaseUrl { why };
-        if text.starts_with("sqlite:") {
-            if text.contains(":memory:") || text.contains("mode=memory") {
-                return Err(refuse("a database in memory would lose recordings; name a file"));
-            }
-            if text.contains('?') {
-                return Err(refuse("SQLite takes no parameters here"));
-            }
-            let options =
-                SqliteConnectOptions::from_str(text).map_err(|_| refuse("the file's name is malformed"))?;
-            let file = options.get_filename();
-            if file.as_os_str().is_empty() {
-                return Err(refuse("the file's name is missing"));
-            }
-            return Ok(Self::sqlite_file(file));
-        }
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            PgConnectOptions::from_str(text).map_err(|_| refuse("it is malformed"))?;
-            return Ok(Self(Address::Postgres(text.to_owned())));
-        }
-        Err(refuse("it names another kind of database"))
+        let begins = |schemes: &[&str]| schemes.iter().any(|scheme| text.starts_with(scheme));
+        let address = if begins(&["sqlite:"]) {
+            sqlite::parse(text).map(Address::Sqlite)
+        } else if begins(&["postgres://", "postgresql://"]) {
+            postgres::parse(text).map(|()| Address::Postgres(text.to_owned()))
+        } else if begins(&["mariadb://", "mysql://"]) {
+            mysql::parse(text).map(Address::MariaDb)
+        } else {
+            Err("it names another kind of database")
+        };
+        address.map(Self).map_err(|why| InvalidDatabaseUrl { why })
     }
 
     /// The SQLite database in this file.
@@ -88,7 +73,10 @@ impl DatabaseUrl {
     /// Whether it is SQLite.
     #[must_use]
     pub fn is_sqlite(&self) -> bool {
-        matches!(self.0, Address::Sqlite(_))
+        match self.0 {
+            Address::Sqlite(_) => true,
+            Address::Postgres(_) | Address::MariaDb(_) => false,
+        }
     }
 }
 
@@ -104,20 +92,23 @@ impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Address::Sqlite(file) => write!(f, "sqlite:{}", file.display()),
-            Address::Postgres(url) => {
-                // Everything before the host may be a credential, everything after '?' too.
-                let place = url.split_once("://").map_or("", |(_, rest)| rest);
-                let place = place.split('?').next().unwrap_or_default();
-                let place = place.rsplit_once('@').map_or(place, |(_, host)| host);
-                write!(f, "postgres://{place}")
-            }
+            Address::Postgres(url) => write!(f, "postgres://{}", place(url)),
+            Address::MariaDb(url) => write!(f, "mariadb://{}", place(url)),
         }
     }
 }
 
+/// Host and database of an address. Everything before the host may be a credential, everything after '?' too.
+fn place(url: &str) -> &str {
+    let place = url.split_once("://").map_or("", |(_, rest)| rest);
+    let place = place.split('?').next().unwrap_or_default();
+    place.rsplit_once('@').map_or(place, |(_, host)| host)
+}
+
 /// The connections to one database. SQLite has one that writes, so that writers queue here instead of colliding
-/// there, and a few that read; with PostgreSQL one pool does both.
+/// there, and a few that read; with the others one pool does both.
 pub(crate) struct Connections {
+    dialect: Dialect,
     writer: DatabaseConnection,
     reader: DatabaseConnection,
 }
@@ -125,87 +116,64 @@ pub(crate) struct Connections {
 impl Connections {
     /// Makes the database when it is not there, and brings its tables up to date.
     pub(crate) async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
-        let connections = match &url.0 {
+        match &url.0 {
             Address::Sqlite(file) => {
-                make_private(file).map_err(StoreError::at("make the database file"))?;
-                let writer = connect(sqlite(file, 1, |options| {
-                    durable(options).create_if_missing(true).journal_mode(SqliteJournalMode::Wal)
-                }))
-                .await?;
-                Self { writer, reader: sqlite_reader(file).await? }
+                let writer = sqlite::making_writer(file).await?;
+                let connections =
+                    Self { dialect: Dialect::Sqlite, writer, reader: sqlite::readers(file).await? };
+                // Its one writer is this transaction.
+                let transaction = connections.begin_write().await?;
+                migrate(&transaction).await?;
+                transaction.commit().await.map_err(StoreError::at(MIGRATE))?;
+                Ok(connections)
             }
-            Address::Postgres(url) => Self::postgres(url).await?,
-        };
-        connections.migrate().await?;
-        Ok(connections)
+            Address::Postgres(url) => {
+                let connections = Self::pooled(Dialect::Postgres, postgres::pool(url).await?);
+                let transaction = connections.begin_write().await?;
+                postgres::lock_migrations(&transaction).await.map_err(StoreError::at(MIGRATE))?;
+                migrate(&transaction).await?;
+                transaction.commit().await.map_err(StoreError::at(MIGRATE))?;
+                Ok(connections)
+            }
+            Address::MariaDb(url) => {
+                let connections = Self::pooled(Dialect::MariaDb, mysql::pool(url).await?);
+                let migrating = mysql::Migrating::begin(url).await?;
+                mysql::refuse_tables_of_others(migrating.connection()).await?;
+                migrate(migrating.connection()).await?;
+                migrating.end().await?;
+                Ok(connections)
+            }
+        }
     }
 
     /// Takes the database as it is: one that is not there is not made, and one of another version is not changed.
     pub(crate) async fn open_existing(url: &DatabaseUrl) -> Result<Self, StoreError> {
         match &url.0 {
             Address::Sqlite(file) => {
-                refuse_no_file(file)?;
-                // It writes nothing, whosever file this is.
-                let reader = sqlite_reader(file).await?;
+                sqlite::refuse_no_file(file)?;
+                let reader = sqlite::readers(file).await?;
                 refuse_other_version(&reader).await?;
-                Ok(Self { writer: connect(sqlite(file, 1, durable)).await?, reader })
+                Ok(Self { dialect: Dialect::Sqlite, writer: sqlite::writer(file).await?, reader })
             }
             Address::Postgres(url) => {
-                let connections = Self::postgres(url).await?;
-                refuse_other_version(connections.reader()).await?;
-                Ok(connections)
+                let pool = postgres::pool(url).await?;
+                refuse_other_version(&pool).await?;
+                Ok(Self::pooled(Dialect::Postgres, pool))
+            }
+            Address::MariaDb(url) => {
+                let pool = mysql::pool(url).await?;
+                refuse_other_version(&pool).await?;
+                Ok(Self::pooled(Dialect::MariaDb, pool))
             }
         }
     }
 
-    async fn postgres(url: &str) -> Result<Self, StoreError> {
-        dial(url).await?;
-        let mut options = ConnectOptions::new(url);
-        options
-            .max_connections(POSTGRES_CONNECTIONS)
-            .test_before_acquire_if_idle_for(Duration::from_secs(10))
-            .set_application_name("hansard");
-        let pool = connect(quiet(options)).await?;
-        Ok(Self { writer: pool.clone(), reader: pool })
+    fn pooled(dialect: Dialect, pool: DatabaseConnection) -> Self {
+        Self { dialect, writer: pool.clone(), reader: pool }
     }
 
-    /// Every migration that is missing, in one transaction; replicas that start together take turns.
-    async fn migrate(&self) -> Result<(), StoreError> {
-        let failed = || StoreError::at("bring its tables up to date");
-        let transaction = self.begin_write().await?;
-        if self.backend() == DbBackend::Postgres {
-            let lock = Statement::from_sql_and_values(
-                DbBackend::Postgres,
-                "SELECT pg_advisory_xact_lock($1)",
-                [MIGRATION_LOCK.into()],
-            );
-            transaction.execute_raw(lock).await.map_err(failed())?;
-        }
-        self.refuse_the_deployments_account(&transaction).await?;
-        Migrator::up(&transaction, None).await.map_err(failed())?;
-        transaction.commit().await.map_err(failed())
-    }
-
-    /// An earlier version took the id for anybody's. It is refused before anything is changed, so that the version before
-    /// still starts.
-    async fn refuse_the_deployments_account(
-        &self,
-        transaction: &DatabaseTransaction,
-    ) -> Result<(), StoreError> {
-        let tables = SchemaManager::new(transaction);
-        if tables.has_table("accounts").await.map_err(StoreError::at("look at its tables"))?
-            && account_rows::exists(transaction, &DEPLOYMENT_ACCOUNT).await?
-        {
-            let why = "1000000000000000 is kept for the deployment itself, and its owner would read what is written \
-                       down about strangers; make another account with the version before, and delete this one's rows, \
-                       last that of the table accounts";
-            return Err(StoreError::Conflict { what: "account", why });
-        }
-        Ok(())
-    }
-
-    pub(crate) fn backend(&self) -> DbBackend {
-        self.writer.get_database_backend()
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// For single statements that read.
@@ -219,66 +187,44 @@ impl Connections {
     }
 
     pub(crate) async fn begin_write(&self) -> Result<DatabaseTransaction, StoreError> {
-        let options = TransactionOptions {
-            // Locks at once: a transaction that first reads and then wants to write could lose to another process.
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
+        let options = self.dialect.to_write();
         self.writer.begin_with_options(options).await.map_err(StoreError::at("begin a transaction"))
     }
 
     /// Statements that see one and the same moment.
     pub(crate) async fn begin_snapshot(&self) -> Result<DatabaseTransaction, StoreError> {
-        let options = match self.backend() {
-            DbBackend::Sqlite => TransactionOptions::default(),
-            _ => TransactionOptions {
-                isolation_level: Some(IsolationLevel::RepeatableRead),
-                access_mode: Some(AccessMode::ReadOnly),
-                ..TransactionOptions::default()
-            },
-        };
+        let options = self.dialect.to_read_one_moment();
         self.reader.begin_with_options(options).await.map_err(StoreError::at("begin a transaction"))
     }
 }
 
-fn sqlite(
-    file: &Path,
-    connections: u32,
-    also: impl Fn(SqliteConnectOptions) -> SqliteConnectOptions + Send + Sync + 'static,
-) -> ConnectOptions {
-    let file = file.to_owned();
-    let mut options = ConnectOptions::new("sqlite:");
-    options
-        .max_connections(connections)
-        .min_connections(1)
-        .idle_timeout(None::<Duration>)
-        .max_lifetime(None::<Duration>)
-        .test_before_acquire(false)
-        .map_sqlx_sqlite_opts(move |options| {
-            let options = options.filename(&file).create_if_missing(false);
-            also(options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT))
-        });
-    quiet(options)
+/// Every migration that is missing. Whoever calls it has seen to it that replicas that start together take turns.
+async fn migrate<'c, C>(connection: &'c C) -> Result<(), StoreError>
+where
+    C: ConnectionTrait,
+    &'c C: IntoSchemaManagerConnection<'c>,
+{
+    refuse_the_deployments_account(connection).await?;
+    migrations::up(Dialect::of(connection), connection).await.map_err(StoreError::at(MIGRATE))
 }
 
-async fn sqlite_reader(file: &Path) -> Result<DatabaseConnection, StoreError> {
-    connect(sqlite(file, SQLITE_READERS, |options| options.pragma("query_only", "ON"))).await
-}
-
-/// What is committed is evidence: it must survive the loss of power.
-fn durable(options: SqliteConnectOptions) -> SqliteConnectOptions {
-    options.synchronous(SqliteSynchronous::Full)
-}
-
-fn refuse_no_file(file: &Path) -> Result<(), StoreError> {
-    match std::fs::metadata(file) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(StoreError::UnfitDatabase {
-            why: "there is no such file, and only `hansard serve` makes one; name another database, or put this one \
-                  back from a copy",
-        }),
-        // The driver says what else is wrong with it.
-        _ => Ok(()),
+/// An earlier version took the id for anybody's. It is refused before anything is changed, so that the version before
+/// still starts.
+async fn refuse_the_deployments_account<'c, C>(connection: &'c C) -> Result<(), StoreError>
+where
+    C: ConnectionTrait,
+    &'c C: IntoSchemaManagerConnection<'c>,
+{
+    let tables = SchemaManager::new(connection);
+    if tables.has_table("accounts").await.map_err(StoreError::at("look at its tables"))?
+        && account_rows::exists(connection, &DEPLOYMENT_ACCOUNT).await?
+    {
+        let why = "1000000000000000 is kept for the deployment itself, and its owner would read what is written \
+                   down about strangers; make another account with the version before, and delete this one's rows, \
+                   last that of the table accounts";
+        return Err(StoreError::Conflict { what: "account", why });
     }
+    Ok(())
 }
 
 /// What migrates is the server: a command beside it could change the tables under a server of another version.
@@ -289,8 +235,7 @@ async fn refuse_other_version(reader: &DatabaseConnection) -> Result<(), StoreEr
         let rows = seaql_migrations::Entity::find().all(reader).await.map_err(failed())?;
         applied.extend(rows.into_iter().map(|row| row.version));
     }
-    let known: BTreeSet<String> =
-        Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+    let known = migrations::names(Dialect::of(reader));
     let why = if applied.is_empty() {
         "it holds no tables of a control plane; name another database, or start `hansard serve` on this one once"
     } else if !applied.is_subset(&known) {
@@ -305,7 +250,7 @@ async fn refuse_other_version(reader: &DatabaseConnection) -> Result<(), StoreEr
 }
 
 /// Statements may hold secrets, and belong in no log.
-fn quiet(mut options: ConnectOptions) -> ConnectOptions {
+pub(crate) fn quiet(mut options: ConnectOptions) -> ConnectOptions {
     options.acquire_timeout(ACQUIRE_TIMEOUT).connect_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
     options.record_stmt_in_spans(false);
     options
@@ -314,10 +259,10 @@ fn quiet(mut options: ConnectOptions) -> ConnectOptions {
 /// One plain connection. A pool tries again and again until its time is up, and then says only that it is; this says at
 /// once why a server cannot be reached or does not let us in. What passes by itself, such as a server that is still
 /// starting, is left to the pool.
-async fn dial(url: &str) -> Result<(), StoreError> {
-    let failed = |error| StoreError::at("be connected to")(DbErr::Conn(error));
-    let options =
-        PgConnectOptions::from_str(url).map_err(|error| failed(RuntimeErr::SqlxError(Arc::new(error))))?;
+pub(crate) async fn dial<O>(options: O) -> Result<(), StoreError>
+where
+    O: sqlx::ConnectOptions<Connection: Sized>,
+{
     match tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect()).await {
         Ok(Ok(connection)) => {
             // It has done its work; that it cannot be closed in order changes nothing.
@@ -325,27 +270,21 @@ async fn dial(url: &str) -> Result<(), StoreError> {
             Ok(())
         }
         Ok(Err(sqlx::Error::Database(error))) if error.is_transient_in_connect_phase() => Ok(()),
-        Ok(Err(error)) => Err(failed(RuntimeErr::SqlxError(Arc::new(error)))),
+        Ok(Err(error)) => Err(connecting_failed(error)),
         Err(_) => {
             let seconds = ACQUIRE_TIMEOUT.as_secs();
-            Err(failed(RuntimeErr::Internal(format!("no answer within {seconds} s"))))
+            let why = RuntimeErr::Internal(format!("no answer within {seconds} s"));
+            Err(StoreError::at("be connected to")(DbErr::Conn(why)))
         }
     }
 }
 
-async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, StoreError> {
-    Database::connect(options).await.map_err(StoreError::at("be connected to"))
+pub(crate) fn connecting_failed(error: sqlx::Error) -> StoreError {
+    StoreError::at("be connected to")(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
 }
 
-/// A new database file is for its owner alone; SQLite gives the files beside it the same mode.
-fn make_private(file: &Path) -> Result<(), DbErr> {
-    use std::os::unix::fs::OpenOptionsExt;
-
-    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(DbErr::Conn(RuntimeErr::Internal(format!("{}: {error}", file.display())))),
-    }
+pub(crate) async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, StoreError> {
+    Database::connect(options).await.map_err(StoreError::at("be connected to"))
 }
 
 #[cfg(test)]
@@ -360,17 +299,25 @@ mod tests {
         let remote = DatabaseUrl::parse("postgres://me:pa%40ss@db.example:5433/hansard?options=x").unwrap();
         assert_eq!(format!("{remote:?}"), "postgres://db.example:5433/hansard");
         assert!(!remote.is_sqlite());
+        for scheme in ["mariadb", "mysql"] {
+            let remote = format!("{scheme}://me:pa%40ss@db.example:3307/hansard?ssl-key=x");
+            let remote = DatabaseUrl::parse(&remote).unwrap();
+            assert_eq!(format!("{remote:?}"), "mariadb://db.example:3307/hansard");
+            assert!(!remote.is_sqlite());
+        }
         for bad in [
             "",
             "hansard.db",
             "sqlite::memory:",
             "sqlite:",
             "sqlite:a?mode=ro",
-            "mysql://h/d",
+            "oracle://h/d",
             "postgres://h:x/d",
+            "mysql://h:x/d",
+            "mariadb://me:hunter2@h",
         ] {
             let refused = DatabaseUrl::parse(bad).expect_err(bad).to_string();
-            assert!(refused.contains("database URL"), "{refused}");
+            assert!(refused.contains("database URL") && !refused.contains("hunter2"), "{refused}");
         }
     }
 
@@ -378,16 +325,18 @@ mod tests {
     async fn a_server_that_is_not_there_is_told_at_once_and_by_its_cause() {
         // Nothing listens on a port that was just given back.
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let url = DatabaseUrl::parse(&format!("postgres://me:hunter2@{nobody}/hansard")).unwrap();
-        let opened = tokio::time::timeout(ACQUIRE_TIMEOUT / 2, Connections::open(&url)).await;
-        let refused = opened.expect("it is told at once").err().unwrap();
-        let mut said = refused.to_string();
-        let mut source = std::error::Error::source(&refused);
-        while let Some(error) = source {
-            said = format!("{said}: {error}");
-            source = error.source();
+        for scheme in ["postgres", "mariadb"] {
+            let url = DatabaseUrl::parse(&format!("{scheme}://me:hunter2@{nobody}/hansard")).unwrap();
+            let opened = tokio::time::timeout(ACQUIRE_TIMEOUT / 2, Connections::open(&url)).await;
+            let refused = opened.expect("it is told at once").err().unwrap();
+            let mut said = refused.to_string();
+            let mut source = std::error::Error::source(&refused);
+            while let Some(error) = source {
+                said = format!("{said}: {error}");
+                source = error.source();
+            }
+            assert!(said.contains("Connection refused"), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
         }
-        assert!(said.contains("Connection refused"), "{said}");
-        assert!(!said.contains("hunter2"), "{said}");
     }
 }

@@ -1,6 +1,6 @@
 //! What is kept: rows in a database and objects in a store.
 //!
-//! [`Store`] is concrete and runs on SQLite and PostgreSQL. Before a caller is known it answers only what
+//! [`Store`] is concrete and runs on SQLite, PostgreSQL and MariaDB. Before a caller is known it answers only what
 //! authentication needs; everything else demands a [`Granted`](domain::gate::Granted) of an action that the
 //! catalogue lets touch it, and takes the account from there. Changes are decided in `domain` and applied by
 //! [`Store::apply`]: the change, its audit row, its counters and its revision in one transaction. What is decided of
@@ -70,6 +70,7 @@ mod changes;
 mod compiled_policies;
 mod continuity;
 mod database;
+mod dialect;
 mod error;
 mod instances;
 mod lists;

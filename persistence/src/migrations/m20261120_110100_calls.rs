@@ -1,6 +1,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, binary, string, string_null, text};
-use sea_orm_migration::sea_orm::DbBackend;
+
+use crate::dialect::Dialect;
 
 #[derive(DeriveMigrationName)]
 pub(super) struct Migration;
@@ -51,19 +52,20 @@ impl MigrationTrait for Migration {
 
 /// Nobody who uses the database through this program's account by mistake changes what was written down.
 async fn append_only(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-    let statements: &[&str] = match manager.get_database_backend() {
-        DbBackend::Sqlite => &[
+    let statements: &[&str] = match Dialect::of_backend(manager.get_database_backend()) {
+        Dialect::Sqlite => &[
             "CREATE TRIGGER audit_events_unchanged BEFORE UPDATE ON audit_events \
              BEGIN SELECT RAISE(ABORT, 'audit_events is append-only'); END",
             "CREATE TRIGGER audit_events_undeleted BEFORE DELETE ON audit_events \
              BEGIN SELECT RAISE(ABORT, 'audit_events is append-only'); END",
         ],
-        _ => &[
+        Dialect::Postgres => &[
             "CREATE FUNCTION audit_events_refuse() RETURNS trigger LANGUAGE plpgsql AS \
              $$ BEGIN RAISE EXCEPTION 'audit_events is append-only'; END $$",
             "CREATE TRIGGER audit_events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_events \
              FOR EACH STATEMENT EXECUTE FUNCTION audit_events_refuse()",
         ],
+        Dialect::MariaDb => return Err(super::before_mariadb()),
     };
     for statement in statements {
         manager.get_connection().execute_unprepared(statement).await?;

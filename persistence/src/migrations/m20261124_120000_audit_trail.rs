@@ -1,6 +1,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, big_integer_null, string, string_null, text};
-use sea_orm_migration::sea_orm::DbBackend;
+
+use crate::dialect::Dialect;
 
 #[derive(DeriveMigrationName)]
 pub(super) struct Migration;
@@ -37,7 +38,7 @@ impl MigrationTrait for Migration {
             .to_owned();
         manager.create_table(writers).await?;
         manager.create_table(anchors).await?;
-        for statement in statements(manager.get_database_backend()) {
+        for statement in statements(Dialect::of_backend(manager.get_database_backend()))? {
             manager.get_connection().execute_unprepared(statement).await?;
         }
         Ok(())
@@ -45,9 +46,9 @@ impl MigrationTrait for Migration {
 }
 
 /// sea-query knows neither triggers nor partial indexes.
-fn statements(backend: DbBackend) -> Vec<&'static str> {
-    let (lift, append_only): (&[&str], &[&str]) = match backend {
-        DbBackend::Sqlite => (
+fn statements(dialect: Dialect) -> Result<Vec<&'static str>, DbErr> {
+    let (lift, append_only): (&[&str], &[&str]) = match dialect {
+        Dialect::Sqlite => (
             &["DROP TRIGGER audit_events_unchanged"],
             &[
                 "CREATE TRIGGER audit_events_unchanged BEFORE UPDATE ON audit_events \
@@ -58,7 +59,7 @@ fn statements(backend: DbBackend) -> Vec<&'static str> {
                  BEGIN SELECT RAISE(ABORT, 'audit_anchors is append-only'); END",
             ],
         ),
-        _ => (
+        Dialect::Postgres => (
             &["ALTER TABLE audit_events DISABLE TRIGGER audit_events_append_only"],
             &[
                 // No trigger of a table may still have to run when it is altered.
@@ -69,19 +70,21 @@ fn statements(backend: DbBackend) -> Vec<&'static str> {
                  FOR EACH STATEMENT EXECUTE FUNCTION audit_anchors_refuse()",
             ],
         ),
+        Dialect::MariaDb => return Err(super::before_mariadb()),
     };
     // Rows that this program wrote name an instance or `*`; one that was forged is found by `hansard audit verify`.
-    let fill = match backend {
-        DbBackend::Sqlite => {
+    let fill = match dialect {
+        Dialect::Sqlite => {
             "UPDATE audit_events SET instance_id = substr(resource, instr(resource, ':workbench/') + 11) \
              WHERE resource LIKE 'acs:ecs-workbench:%:' || account_id || ':workbench/%' \
              AND resource NOT LIKE '%:workbench/*'"
         }
-        _ => {
+        Dialect::Postgres => {
             "UPDATE audit_events SET instance_id = substr(resource, strpos(resource, ':workbench/') + 11) \
              WHERE resource LIKE 'acs:ecs-workbench:%:' || account_id || ':workbench/%' \
              AND resource NOT LIKE '%:workbench/*'"
         }
+        Dialect::MariaDb => return Err(super::before_mariadb()),
     };
     let mut all = lift.to_vec();
     all.push(fill);
@@ -96,5 +99,5 @@ fn statements(backend: DbBackend) -> Vec<&'static str> {
         "CREATE INDEX audit_writers_to_close ON audit_writers (heard_at) WHERE closed_at IS NULL",
         "CREATE INDEX audit_writers_to_export ON audit_writers (origin) WHERE exported_at IS NULL",
     ]);
-    all
+    Ok(all)
 }

@@ -1,5 +1,10 @@
 //! How the tables came to be. A migration is named by the moment it was written, and once released never changed.
 //!
+//! MariaDB was taken in when the others had a history, which is not repeated there: its list begins with the tables as
+//! they were at that moment. A later migration stands in both lists. What it does in MariaDB can be done again where it was
+//! done already (`IF NOT EXISTS`), since a change of a table is committed at once there, and a migration that was
+//! interrupted goes on at the next start. A test compares the tables of all three.
+//!
 //! Times are epoch milliseconds in BIGINT everywhere: databases truncate their own timestamps differently.
 
 mod m20261120_110000_identity;
@@ -19,9 +24,54 @@ mod m20261129_134500_recorder;
 mod m20261129_200000_recording_streams;
 mod m20261129_230000_agent_links;
 mod m20261129_230500_unclaimed_region;
+mod m20261130_020000_mariadb_tables;
+mod m20261130_020100_mariadb_append_only;
+
+use std::collections::BTreeSet;
 
 use sea_orm_migration::prelude::*;
 
+use crate::dialect::Dialect;
+
+/// Does what is missing.
+pub(crate) async fn up<'c>(
+    dialect: Dialect,
+    connection: impl IntoSchemaManagerConnection<'c>,
+) -> Result<(), DbErr> {
+    match dialect {
+        Dialect::Sqlite | Dialect::Postgres => Migrator::up(connection, None).await,
+        Dialect::MariaDb => MariaDbMigrator::up(connection, None).await,
+    }
+}
+
+/// The names of those that a database of this version has been through.
+pub(crate) fn names(dialect: Dialect) -> BTreeSet<String> {
+    let all = match dialect {
+        Dialect::Sqlite | Dialect::Postgres => Migrator::migrations(),
+        Dialect::MariaDb => MariaDbMigrator::migrations(),
+    };
+    all.iter().map(|migration| migration.name().to_owned()).collect()
+}
+
+/// What a migration answers that was made before MariaDB's list began. It is not in that list.
+fn before_mariadb() -> DbErr {
+    DbErr::Migration("this migration is older than the tables of MariaDB".to_owned())
+}
+
+/// The migrations of MariaDB.
+struct MariaDbMigrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for MariaDbMigrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261130_020000_mariadb_tables::Migration),
+            Box::new(m20261130_020100_mariadb_append_only::Migration),
+        ]
+    }
+}
+
+/// The migrations of SQLite and PostgreSQL.
 pub(crate) struct Migrator;
 
 #[async_trait::async_trait]
@@ -53,10 +103,8 @@ impl MigratorTrait for Migrator {
 mod tests {
     use super::*;
 
-    #[test]
-    fn names_are_moments_and_stand_in_order() {
-        let names: Vec<String> =
-            Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+    fn assert_moments_in_order(migrations: &[Box<dyn MigrationTrait>]) {
+        let names: Vec<String> = migrations.iter().map(|migration| migration.name().to_owned()).collect();
         for name in &names {
             let (moment, what) = (&name[..16], &name[16..]);
             assert!(moment.starts_with("m20") && moment.as_bytes()[9] == b'_', "{name}");
@@ -66,5 +114,21 @@ mod tests {
         ordered.sort();
         ordered.dedup_by_key(|name| name[..16].to_owned());
         assert_eq!(names, ordered, "each later than the one before, no moment twice");
+    }
+
+    #[test]
+    fn names_are_moments_and_stand_in_order() {
+        assert_moments_in_order(&Migrator::migrations());
+        assert_moments_in_order(&MariaDbMigrator::migrations());
+    }
+
+    /// One of the others that were made later must be in MariaDB's list too.
+    #[test]
+    fn what_is_later_than_the_tables_of_mariadb_stands_in_both_lists() {
+        let (others, mariadb) = (names(Dialect::Sqlite), names(Dialect::MariaDb));
+        let first = mariadb.first().unwrap();
+        let missing: Vec<_> =
+            others.iter().filter(|name| *name > first && !mariadb.contains(*name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }

@@ -1,11 +1,11 @@
 //! Table `accounts`.
 
 use domain::{AccountId, Timestamp};
-use sea_orm::sea_query::{LockType, OnConflict};
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryOrder, QuerySelect};
 
 use super::Reading;
 use crate::StoreError;
+use crate::dialect::{Dialect, insert_unless_taken};
 
 mod row {
     use sea_orm::entity::prelude::*;
@@ -31,12 +31,10 @@ pub(crate) async fn ensure(
 ) -> Result<(), StoreError> {
     let model =
         row::ActiveModel { account_id: Set(account.as_str().to_owned()), created_at: Set(now.as_millis()) };
-    row::Entity::insert(model)
-        .on_conflict(OnConflict::column(row::Column::AccountId).do_nothing().to_owned())
-        .exec_without_returning(connection)
+    insert_unless_taken(connection, row::Entity::insert(model), [row::Column::AccountId])
         .await
-        .map_err(StoreError::at("make an account"))?;
-    Ok(())
+        .map(drop)
+        .map_err(StoreError::at("make an account"))
 }
 
 /// Whether the deployment has this account.
@@ -63,7 +61,7 @@ pub(crate) async fn all(connection: &impl ConnectionTrait) -> Result<Vec<Account
 /// Makes concurrent transactions about the whole account take turns.
 pub(crate) async fn lock(transaction: &DatabaseTransaction, account: &AccountId) -> Result<(), StoreError> {
     row::Entity::find_by_id(account.as_str())
-        .lock(LockType::NoKeyUpdate)
+        .lock(Dialect::of(transaction).turn_lock())
         .one(transaction)
         .await
         .map_err(StoreError::at("lock an account"))?

@@ -3,13 +3,14 @@
 use domain::agent::{Agent, Capability};
 use domain::gate::ListScope;
 use domain::{AccountId, AgentId, InstanceId, Timestamp};
-use sea_orm::sea_query::{Expr, LockType, OnConflict};
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait,
     PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
 use super::{Reading, column_text};
+use crate::dialect::Dialect;
 use crate::pages::{Cursor, Slice};
 use crate::{CorruptRow, StoreError};
 
@@ -347,7 +348,7 @@ pub(crate) async fn lock(
 ) -> Result<(), StoreError> {
     row::Entity::find_by_id(id.as_str())
         .filter(row::Column::AccountId.eq(account.as_str()))
-        .lock(LockType::NoKeyUpdate)
+        .lock(Dialect::of(transaction).turn_lock())
         .one(transaction)
         .await
         .map_err(StoreError::at("lock an agent"))?

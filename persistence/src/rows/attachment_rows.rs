@@ -8,7 +8,7 @@ use domain::identity::{
 };
 use domain::{AccountId, Timestamp, system_policies};
 use policies::DocumentKind;
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait,
@@ -17,6 +17,7 @@ use sea_orm::{
 use super::policy_rows::{row as policy, version};
 use super::{Reading, group_member_rows};
 use crate::compiled_policies::{CompiledPolicies, NamedDocuments};
+use crate::dialect::insert_unless_taken;
 use crate::{CorruptRow, StoreError};
 
 mod row {
@@ -70,16 +71,14 @@ pub(crate) async fn insert(
     };
     let key =
         [row::Column::AccountId, row::Column::TargetId, row::Column::PolicyKind, row::Column::PolicyName];
-    let inserted = row::Entity::insert(model)
-        .on_conflict(OnConflict::columns(key).do_nothing().to_owned())
-        .exec_without_returning(connection)
-        .await
-        .map_err(StoreError::referenced(
+    let inserted = insert_unless_taken(connection, row::Entity::insert(model), key).await.map_err(
+        StoreError::referenced(
             "attachment",
             "the policy or its target was deleted at the same moment",
             "attach a policy",
-        ))?;
-    if inserted > 0 {
+        ),
+    )?;
+    if inserted {
         return Ok(());
     }
     Err(IdentityRefused::already_exists(target.attachment(), &policy.name).into())

@@ -2,7 +2,7 @@
 //! that is in the rows and the anchors.
 
 use domain::Timestamp;
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -10,6 +10,7 @@ use sea_orm::{
 use super::column_number;
 use crate::StoreError;
 use crate::audit::chain::Link;
+use crate::dialect::insert_unless_taken;
 use crate::rows::{audit_anchor_rows, audit_rows};
 
 mod row {
@@ -112,9 +113,7 @@ pub(crate) async fn register(
         exported_anchors: Set(0),
         exported_at: Set(None),
     };
-    row::Entity::insert(model)
-        .on_conflict(OnConflict::column(row::Column::WriterId).do_nothing().to_owned())
-        .exec_without_returning(connection)
+    insert_unless_taken(connection, row::Entity::insert(model), [row::Column::WriterId])
         .await
         .map(drop)
         .map_err(StoreError::at("write down an audit writer"))

@@ -1,15 +1,17 @@
 //! Table `nonces`: what may be used once.
 
 use domain::Timestamp;
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
-};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
 use crate::StoreError;
+use crate::dialect::{Dialect, delete_some, insert_unless_taken};
 
 /// How many lapsed rows one statement removes, so that no claim waits long behind it.
 const PURGE_BATCH: u64 = 2_000;
+/// How often a claim looks again for a row that was there and then was not. A purge takes lapsed rows alone, so that once
+/// is hardly ever needed.
+const CLAIM_ATTEMPTS: u32 = 8;
 
 mod row {
     use sea_orm::entity::prelude::*;
@@ -28,8 +30,8 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Claims it, in one statement: of any number of concurrent claims one gets it. A lapsed one can be claimed again,
-/// whether or not it was purged.
+/// Claims it: of any number of concurrent claims one gets it. A lapsed one can be claimed again, whether or not it was
+/// purged.
 pub(crate) async fn claim(
     connection: &impl ConnectionTrait,
     hash: [u8; 32],
@@ -37,17 +39,59 @@ pub(crate) async fn claim(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let model = row::ActiveModel { hash: Set(hash.to_vec()), expires_at: Set(expires_at.as_millis()) };
+    let claimed = match Dialect::of(connection) {
+        Dialect::Sqlite | Dialect::Postgres => claim_in_one_statement(connection, model, now).await,
+        Dialect::MariaDb => claim_in_two_statements(connection, model, now).await,
+    };
+    claimed.map_err(StoreError::at("claim a nonce"))
+}
+
+#[allow(clippy::disallowed_methods, reason = "the two dialects that take the condition")]
+async fn claim_in_one_statement(
+    connection: &impl ConnectionTrait,
+    model: row::ActiveModel,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
     let lapsed = Expr::col((row::Entity, row::Column::ExpiresAt)).lte(now.as_millis());
     let conflict = OnConflict::column(row::Column::Hash)
         .update_column(row::Column::ExpiresAt)
         .action_and_where(lapsed)
         .to_owned();
-    let written = row::Entity::insert(model).on_conflict(conflict).exec_without_returning(connection).await;
-    match written {
+    match row::Entity::insert(model).on_conflict(conflict).exec_without_returning(connection).await {
         Ok(rows) => Ok(rows > 0),
         Err(DbErr::RecordNotInserted) => Ok(false),
-        Err(source) => Err(StoreError::Unavailable { step: "claim a nonce", source }),
+        Err(error) => Err(error),
     }
+}
+
+/// A new row is a claim. So is a lapsed one that lasts again: whoever comes second waits for the row, and finds that it
+/// has not lapsed.
+async fn claim_in_two_statements(
+    connection: &impl ConnectionTrait,
+    model: row::ActiveModel,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let (hash, expires_at) = (model.hash.clone().unwrap(), model.expires_at.clone().unwrap());
+    for _ in 0..CLAIM_ATTEMPTS {
+        let insert = row::Entity::insert(model.clone());
+        if insert_unless_taken(connection, insert, [row::Column::Hash]).await? {
+            return Ok(true);
+        }
+        let again = row::Entity::update_many()
+            .col_expr(row::Column::ExpiresAt, Expr::value(expires_at))
+            .filter(row::Column::Hash.eq(hash.clone()))
+            .filter(row::Column::ExpiresAt.lte(now.as_millis()))
+            .exec(connection)
+            .await?;
+        if again.rows_affected > 0 {
+            return Ok(true);
+        }
+        if row::Entity::find_by_id(hash.clone()).one(connection).await?.is_some() {
+            return Ok(false);
+        }
+        // It had lapsed, and was purged between the two statements.
+    }
+    Err(DbErr::Custom(format!("the row came and went {CLAIM_ATTEMPTS} times")))
 }
 
 /// Removes some of those that lapsed; fewer than a batch means that none is left.
@@ -55,15 +99,9 @@ pub(crate) async fn purge_batch(
     connection: &impl ConnectionTrait,
     now: Timestamp,
 ) -> Result<(u64, bool), StoreError> {
-    let lapsed = row::Entity::find()
-        .select_only()
-        .column(row::Column::Hash)
-        .filter(row::Column::ExpiresAt.lte(now.as_millis()))
-        .limit(PURGE_BATCH)
-        .into_query();
-    let statement =
-        Query::delete().from_table(row::Entity).and_where(row::Column::Hash.in_subquery(lapsed)).to_owned();
-    let purged =
-        connection.execute(&statement).await.map_err(StoreError::at("purge nonces"))?.rows_affected();
+    let lapsed = row::Column::ExpiresAt.lte(now.as_millis());
+    let purged = delete_some::<row::Entity>(connection, row::Column::Hash, lapsed, PURGE_BATCH)
+        .await
+        .map_err(StoreError::at("purge nonces"))?;
     Ok((purged, purged == PURGE_BATCH))
 }

@@ -7,14 +7,15 @@ use domain::recording_life::Recording;
 use domain::{AccountId, InstanceId, Timestamp};
 use sea_orm::sea_query::{Expr, ExprTrait, Order};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect, Select,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, Select,
 };
 
 use super::recording_rows::{ABANDONED, OPEN, from_row, of_account, row};
 use super::recording_scope::{self, Listed};
 use super::{Reading, agent_rows};
 use crate::StoreError;
+use crate::dialect::Dialect;
 use crate::pages::{Cursor, Slice};
 
 /// How many rows one transaction of a sweep touches, so that no call waits long behind it.
@@ -29,8 +30,8 @@ pub(crate) async fn list(
     visible_at: Option<Timestamp>,
     slice: &Slice,
 ) -> Result<Vec<Recording>, StoreError> {
-    let backend = connection.get_database_backend();
-    let tokens: Vec<String> = tokens_of_slice(account, listed, visible_at, slice, backend)
+    let dialect = Dialect::of(connection);
+    let tokens: Vec<String> = tokens_of_slice(account, listed, visible_at, slice, dialect)
         .into_tuple()
         .all(connection)
         .await
@@ -52,9 +53,9 @@ fn tokens_of_slice(
     listed: &Listed<'_>,
     visible_at: Option<Timestamp>,
     slice: &Slice,
-    backend: DbBackend,
+    dialect: Dialect,
 ) -> Select<row::Entity> {
-    let mut select = shown(account, listed, visible_at, backend);
+    let mut select = shown(account, listed, visible_at, dialect);
     if let Some(Cursor { at, id }) = &slice.after {
         // The first condition is what an index can seek to.
         let further = Condition::any().add(row::Column::ListedAt.lt(*at)).add(row::Column::Token.lt(id));
@@ -62,7 +63,7 @@ fn tokens_of_slice(
     }
     // As for the instance in recording_scope, the other way about.
     let listed_at = Expr::col(row::Column::ListedAt);
-    let listed_at = if listed.few { recording_scope::without_index(listed_at, backend) } else { listed_at };
+    let listed_at = if listed.few { dialect.without_index(listed_at) } else { listed_at };
     select
         .select_only()
         .column(row::Column::Token)
@@ -77,14 +78,14 @@ fn shown(
     account: &AccountId,
     listed: &Listed<'_>,
     visible_at: Option<Timestamp>,
-    backend: DbBackend,
+    dialect: Dialect,
 ) -> Select<row::Entity> {
     let mut select = of_account(account, listed.instance);
     if let Some(now) = visible_at {
         let runs = row::Column::ExpiresAt.is_null();
         select = select.filter(Condition::any().add(runs).add(row::Column::ExpiresAt.gt(now.as_millis())));
     }
-    match recording_scope::condition(listed, backend) {
+    match recording_scope::condition(listed, dialect) {
         Some(admitted) => select.filter(admitted),
         None => select,
     }
@@ -97,7 +98,7 @@ pub(crate) async fn count(
     listed: &Listed<'_>,
     visible_at: Option<Timestamp>,
 ) -> Result<u64, StoreError> {
-    shown(account, listed, visible_at, connection.get_database_backend())
+    shown(account, listed, visible_at, Dialect::of(connection))
         .count(connection)
         .await
         .map_err(StoreError::at("count recordings"))
@@ -141,7 +142,7 @@ pub(crate) async fn count_expired(
     now: Timestamp,
 ) -> Result<u64, StoreError> {
     // Since the last sweep: few, whatever instances they are of.
-    shown(account, &Listed { few: false, ..*listed }, None, connection.get_database_backend())
+    shown(account, &Listed { few: false, ..*listed }, None, Dialect::of(connection))
         .filter(row::Column::Counted.eq(true))
         .filter(row::Column::ExpiresAt.lte(now.as_millis()))
         .count(connection)
@@ -211,7 +212,7 @@ pub(crate) async fn uncount_expired(
 #[cfg(test)]
 mod tests {
     use domain::gate::{Admitted, ListScope, OwnerClass, RowClass};
-    use sea_orm::{Database, QueryTrait, Statement};
+    use sea_orm::{Database, DbBackend, QueryTrait, Statement};
     use sea_orm_migration::MigratorTrait;
 
     use super::*;
@@ -242,7 +243,7 @@ mod tests {
                 let slice = Slice { after, offset: 1_000, limit: 101 };
                 let listed = all_of(of);
                 let now = Some(Timestamp::from_millis(9));
-                let select = tokens_of_slice(&account, &listed, now, &slice, DbBackend::Sqlite);
+                let select = tokens_of_slice(&account, &listed, now, &slice, Dialect::Sqlite);
                 let expected = format!("SEARCH recordings USING COVERING INDEX {index} ({columns}{seek})");
                 assert_eq!(plan(select.build(DbBackend::Sqlite)).await, [expected]);
             }
@@ -273,9 +274,9 @@ mod tests {
             let slice = Slice { after: None, offset: 0, limit: 11 };
             let now = Timestamp::from_millis(9);
             let listed = Listed { scope: &scope, caller: Some(&caller), few, ..all_of(None) };
-            let select = tokens_of_slice(&account, &listed, Some(now), &slice, DbBackend::Sqlite);
+            let select = tokens_of_slice(&account, &listed, Some(now), &slice, Dialect::Sqlite);
             assert_eq!(plan(select.build(DbBackend::Sqlite)).await, expected, "{scope:?}");
-            let counted = shown(&account, &listed, Some(now), DbBackend::Sqlite)
+            let counted = shown(&account, &listed, Some(now), Dialect::Sqlite)
                 .select_only()
                 .expr(Expr::cust("COUNT(*)"));
             let counted = plan(counted.build(DbBackend::Sqlite)).await;

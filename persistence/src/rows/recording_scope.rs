@@ -3,10 +3,11 @@
 use domain::condition_keys::{DAY_MILLIS, SessionOwner};
 use domain::gate::{Admitted, ListScope, OwnerClass, RowClass};
 use domain::{InstanceId, Timestamp};
-use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
-use sea_orm::{ColumnTrait, Condition, DbBackend};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ColumnTrait, Condition};
 
 use super::recording_rows::row;
+use crate::dialect::Dialect;
 
 /// Which recordings a list is about, beside its account.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +25,7 @@ pub(crate) struct Listed<'a> {
 }
 
 /// `None` when all are admitted.
-pub(crate) fn condition(listed: &Listed<'_>, backend: DbBackend) -> Option<Condition> {
+pub(crate) fn condition(listed: &Listed<'_>, dialect: Dialect) -> Option<Condition> {
     let ListScope::Some(admitted) = listed.scope else { return None };
     let mut any = Condition::any();
     if admitted.is_empty() {
@@ -36,7 +37,7 @@ pub(crate) fn condition(listed: &Listed<'_>, backend: DbBackend) -> Option<Condi
             let column = Expr::col(row::Column::InstanceId);
             // SQLite does not know how many there are. Left alone it may read and sort every row of these instances
             // though the newest few are wanted, or walk through the account's though there are but a few of them.
-            let column = if listed.few { column } else { without_index(column, backend) };
+            let column = if listed.few { column } else { dialect.without_index(column) };
             all = all.add(column.is_in(instances.iter().map(InstanceId::as_str)));
         }
         if let Some(rows) = &one.rows {
@@ -48,11 +49,6 @@ pub(crate) fn condition(listed: &Listed<'_>, backend: DbBackend) -> Option<Condi
     let Some(caller) = listed.caller.filter(|_| admitted.iter().all(only_own)) else { return Some(any) };
     // Said once more where an index can seek to it.
     Some(Condition::all().add(row::Column::SessionOwnerId.eq(caller.id.as_str())).add(any))
-}
-
-/// The column such that SQLite does not take an index for it. PostgreSQL knows better.
-pub(super) fn without_index(column: SimpleExpr, backend: DbBackend) -> SimpleExpr {
-    if backend == DbBackend::Sqlite { Expr::cust_with_expr("+?", column) } else { column }
 }
 
 fn only_own(admitted: &Admitted) -> bool {

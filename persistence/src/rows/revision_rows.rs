@@ -5,6 +5,7 @@ use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait, QuerySelect};
 
 use crate::StoreError;
+use crate::dialect::Dialect;
 
 mod row {
     use sea_orm::entity::prelude::*;
@@ -47,8 +48,8 @@ pub(crate) async fn of_account(
 
 /// Grows with every change of any account, since no account is ever removed.
 pub(crate) async fn of_all(connection: &impl ConnectionTrait) -> Result<i64, StoreError> {
-    // PostgreSQL adds BIGINTs up to a NUMERIC.
-    let sum = Expr::col(row::Column::Revision).sum().cast_as("bigint");
+    // PostgreSQL and MariaDB add BIGINTs up to a NUMERIC.
+    let sum = Expr::col(row::Column::Revision).sum().cast_as(Dialect::of(connection).whole_number());
     let found: Option<Option<i64>> = row::Entity::find()
         .select_only()
         .column_as(sum, "revisions")

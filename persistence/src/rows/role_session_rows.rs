@@ -2,12 +2,10 @@
 
 use domain::identity::{AccessKeyId, RoleId, RoleSessionName, SourceIdentity};
 use domain::{AccountId, Timestamp};
-use sea_orm::sea_query::Query;
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
 use super::Reading;
+use crate::dialect::delete_some;
 use crate::{CorruptRow, StoreError};
 
 /// How many ended sessions one statement removes, so that no call waits long behind it.
@@ -112,21 +110,10 @@ pub(crate) async fn purge_batch(
     connection: &impl ConnectionTrait,
     ended_before: Timestamp,
 ) -> Result<(u64, bool), StoreError> {
-    let ended = row::Entity::find()
-        .select_only()
-        .column(row::Column::AccessKeyId)
-        .filter(row::Column::ExpiresAt.lte(ended_before.as_millis()))
-        .limit(PURGE_BATCH)
-        .into_query();
-    let statement = Query::delete()
-        .from_table(row::Entity)
-        .and_where(row::Column::AccessKeyId.in_subquery(ended))
-        .to_owned();
-    let purged = connection
-        .execute(&statement)
+    let ended = row::Column::ExpiresAt.lte(ended_before.as_millis());
+    let purged = delete_some::<row::Entity>(connection, row::Column::AccessKeyId, ended, PURGE_BATCH)
         .await
-        .map_err(StoreError::at("remove ended sessions"))?
-        .rows_affected();
+        .map_err(StoreError::at("remove ended sessions"))?;
     Ok((purged, purged == PURGE_BATCH))
 }
 

@@ -272,6 +272,6 @@ impl Store {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("backend", &self.inner.connections.backend()).finish_non_exhaustive()
+        f.debug_struct("Store").field("database", &self.inner.connections.dialect()).finish_non_exhaustive()
     }
 }

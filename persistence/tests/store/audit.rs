@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 use domain::audit::{AuditDecision, DEPLOYMENT_ACCOUNT};
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
 use crate::harness::{Backend, World, account, as_operator, event, on_both, other_account};
 
@@ -142,6 +142,27 @@ async fn a_refused_change_takes_no_number(world: World) {
     assert_chains_are_whole(&world).await;
 }
 
+async fn end_other_connections(raw: &DatabaseConnection, backend: Backend) {
+    match backend {
+        Backend::Sqlite => unreachable!("a file has no connection to lose"),
+        Backend::Postgres => {
+            let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                          WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            raw.execute_unprepared(others).await.unwrap();
+        }
+        Backend::MariaDb => {
+            let others = "SELECT CAST(id AS SIGNED) AS id FROM information_schema.processlist \
+                          WHERE db = DATABASE() AND id <> CONNECTION_ID()";
+            let others = Statement::from_string(raw.get_database_backend(), others);
+            for other in raw.query_all_raw(others).await.unwrap() {
+                let id: i64 = other.try_get("", "id").unwrap();
+                // It may have ended by itself.
+                let _ = raw.execute_unprepared(&format!("KILL CONNECTION {id}")).await;
+            }
+        }
+    }
+}
+
 /// Whether a commit that was cut off took place, nobody can say but the database; so it is asked.
 async fn lost_connections_leave_no_hole(world: World) {
     if world.database.backend == Backend::Sqlite {
@@ -159,9 +180,7 @@ async fn lost_connections_leave_no_hole(world: World) {
             writers.spawn(async move { store.record_audit(event(&account(), "ListAgents")).await });
         }
         tokio::time::sleep(std::time::Duration::from_millis(round % 10 * 3)).await;
-        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
-        raw.execute_unprepared(others).await.unwrap();
+        end_other_connections(&raw, world.database.backend).await;
         lost += writers.join_all().await.iter().filter(|written| written.is_err()).count();
         round += 1;
     }

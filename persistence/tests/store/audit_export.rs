@@ -13,7 +13,7 @@ use persistence::{
 };
 use tempfile::TempDir;
 
-use crate::harness::{DAY, World, account, at, event, on_both};
+use crate::harness::{Backend, DAY, World, account, at, event, on_both};
 
 on_both!(
     every_row_and_anchor_is_one_line_and_the_files_are_private,
@@ -378,11 +378,11 @@ async fn the_database_is_held_against_the_files(world: World) {
     let checked = check(&world, &folder);
     assert_eq!(store.verify_audit(against(&checked)).await.unwrap().findings, []);
     // No anchor was made yet: only the files know what was there.
-    if world.database.backend == crate::harness::Backend::Sqlite {
-        world.database.execute("DROP TRIGGER audit_events_undeleted").await;
-    } else {
-        world.database.execute("DROP TRIGGER audit_events_append_only ON audit_events").await;
-    }
+    let lift = match world.database.backend {
+        Backend::Sqlite | Backend::MariaDb => "DROP TRIGGER audit_events_undeleted",
+        Backend::Postgres => "DROP TRIGGER audit_events_append_only ON audit_events",
+    };
+    world.database.execute(lift).await;
     let faults = async || {
         let found = store.verify_audit(against(&checked)).await.unwrap();
         found.findings.iter().map(|finding| (finding.fault, finding.number)).collect::<Vec<_>>()

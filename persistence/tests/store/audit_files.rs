@@ -312,6 +312,7 @@ async fn put_back(deployment: &Deployment, after: i64) {
             "DROP TRIGGER audit_events_append_only ON audit_events",
             "DROP TRIGGER audit_anchors_append_only ON audit_anchors",
         ],
+        Backend::MariaDb => &["DROP TRIGGER audit_events_undeleted", "DROP TRIGGER audit_anchors_undeleted"],
     };
     for trigger in triggers {
         deployment.world.database.execute(trigger).await;

@@ -5,7 +5,7 @@ use domain::Timestamp;
 use domain::audit::AuditEvent;
 use domain::server_keys::ServerKeys;
 use persistence::{AuditFault, AuditVerdict, AuditVerification, HeldAgainst, Store};
-use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, QueryResult, Statement};
 
 use crate::harness::{Backend, World, account, at, event, on_both};
 
@@ -67,14 +67,14 @@ async fn last_writer(world: &World) -> String {
 /// Executes statements that the program itself cannot.
 async fn tamper(world: &World, statements: &[String]) {
     let raw = world.database.raw().await;
-    let lift: &[&str] = match raw.get_database_backend() {
-        DbBackend::Sqlite => &[
+    let lift: &[&str] = match world.database.backend {
+        Backend::Sqlite | Backend::MariaDb => &[
             "DROP TRIGGER IF EXISTS audit_events_unchanged",
             "DROP TRIGGER IF EXISTS audit_events_undeleted",
             "DROP TRIGGER IF EXISTS audit_anchors_unchanged",
             "DROP TRIGGER IF EXISTS audit_anchors_undeleted",
         ],
-        _ => &[
+        Backend::Postgres => &[
             "DROP TRIGGER IF EXISTS audit_events_append_only ON audit_events",
             "DROP TRIGGER IF EXISTS audit_anchors_append_only ON audit_anchors",
         ],
@@ -517,4 +517,9 @@ async fn keys_of_before_still_vouch_on_sqlite() {
 #[tokio::test]
 async fn keys_of_before_still_vouch_on_postgres() {
     keys_of_before_still_vouch(Backend::Postgres).await;
+}
+
+#[tokio::test]
+async fn keys_of_before_still_vouch_on_mariadb() {
+    keys_of_before_still_vouch(Backend::MariaDb).await;
 }

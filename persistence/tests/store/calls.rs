@@ -88,7 +88,7 @@ async fn other_server_keys_open_no_secret(world: World) {
 
 async fn the_database_answers(world: World) {
     world.store.ping().await.unwrap();
-    assert!(format!("{:?}", world.store).contains("backend"));
+    assert!(format!("{:?}", world.store).contains("database"));
 }
 
 /// A client that hangs up must not leave half a call behind.

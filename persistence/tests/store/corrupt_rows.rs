@@ -8,7 +8,7 @@ use domain::record_config::{InstanceSelector, RecordConfig, RecordConfigChanged}
 use domain::storage_target::RecordStorageTarget;
 use persistence::{CorruptRow, StoreError};
 
-use crate::harness::{World, account, as_operator, at, event, on_both, owner, region, view};
+use crate::harness::{Backend, World, account, as_operator, at, event, on_both, owner, region, view};
 
 on_both!(
     a_damaged_recording_is_named,
@@ -103,7 +103,10 @@ async fn a_damaged_configuration_is_named(world: World) {
 
 async fn a_damaged_agent_or_token_is_named(world: World) {
     let agent = world.enrol(&account(), "web1").await;
-    let short = if world.database.url.starts_with("postgres") { r"'\x00'::bytea" } else { "x'00'" };
+    let short = match world.database.backend {
+        Backend::Postgres => r"'\x00'::bytea",
+        Backend::Sqlite | Backend::MariaDb => "x'00'",
+    };
     world.database.execute(&format!("UPDATE agents SET sealing_key = {short}")).await;
     named(world.store.find_agent(&agent.id).await, "agents", "sealing_key", agent.id.as_str());
     world.database.execute("UPDATE instances SET region = 'Nowhere'").await;

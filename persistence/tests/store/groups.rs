@@ -180,8 +180,9 @@ async fn the_last_place_for_a_group_is_taken_once(world: World) {
         .execute(&format!(
             "INSERT INTO groups (group_id, account_id, name, comments, created_at, changed_at) \
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {standing}) \
-             SELECT CAST(400000000000000000 + i AS TEXT), '{}', 'g' || CAST(i AS TEXT), '', 0, 0 FROM n",
-            account()
+             SELECT CAST(400000000000000000 + i AS {text}), '{}', 'g' || CAST(i AS {text}), '', 0, 0 FROM n",
+            account(),
+            text = world.database.backend.text()
         ))
         .await;
     let (store, replica, operator) = (&world.store, &world.replica().await, as_operator(&account()));

@@ -32,6 +32,7 @@ use recording::{ChainValue, Micros, ObjectName, Stream};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use tempfile::TempDir;
 
+use crate::mariadb;
 use crate::postgres::{FAST, new_database};
 
 /// Where time begins in these tests.
@@ -63,6 +64,17 @@ pub(crate) fn region() -> Region {
 pub(crate) enum Backend {
     Sqlite,
     Postgres,
+    MariaDb,
+}
+
+impl Backend {
+    /// What a text is called in a CAST.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Backend::Sqlite | Backend::Postgres => "TEXT",
+            Backend::MariaDb => "CHAR",
+        }
+    }
 }
 
 /// An empty database.
@@ -81,6 +93,7 @@ impl TestDatabase {
                 Self { url, backend, _folder: Some(folder) }
             }
             Backend::Postgres => Self { url: new_database(FAST).await, backend, _folder: None },
+            Backend::MariaDb => Self { url: mariadb::new_database().await, backend, _folder: None },
         }
     }
 
@@ -93,6 +106,13 @@ impl TestDatabase {
         let mut options = ConnectOptions::new(&self.url);
         options.max_connections(1).sqlx_logging(false);
         Database::connect(options).await.unwrap()
+    }
+
+    /// What a statement finds.
+    pub(crate) async fn rows(&self, statement: &str) -> Vec<sea_orm::QueryResult> {
+        let raw = self.raw().await;
+        let statement = sea_orm::Statement::from_string(raw.get_database_backend(), statement);
+        raw.query_all_raw(statement).await.unwrap()
     }
 
     pub(crate) async fn execute(&self, statement: &str) {
@@ -408,7 +428,7 @@ pub(crate) fn as_operator(account: &AccountId) -> Granted<AdministerIdentity> {
     authorize(&principal, Resource::Everything, &PrincipalPolicies::none(), &facts()).unwrap()
 }
 
-/// Makes two tests of each function, one for each database.
+/// Makes a test of each function for each database.
 macro_rules! on_both {
     ($($test:ident),+ $(,)?) => {$(
         mod $test {
@@ -420,6 +440,11 @@ macro_rules! on_both {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn on_postgres() {
                 super::$test($crate::harness::World::new($crate::harness::Backend::Postgres).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_mariadb() {
+                super::$test($crate::harness::World::new($crate::harness::Backend::MariaDb).await).await;
             }
         }
     )+};

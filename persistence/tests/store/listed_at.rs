@@ -5,7 +5,7 @@ use domain::actions::OpenRecording;
 use domain::recording_life::Recording;
 use persistence::{PageRequest, Store};
 
-use crate::harness::{World, account, as_agent, at, event, on_both, recording};
+use crate::harness::{Backend, World, account, as_agent, at, event, on_both, recording};
 
 on_both!(a_claim_of_the_far_future_stays_on_top_of_nothing, rows_of_an_earlier_version_get_their_place,);
 
@@ -54,6 +54,11 @@ async fn a_claim_of_the_far_future_stays_on_top_of_nothing(world: World) {
 }
 
 async fn rows_of_an_earlier_version_get_their_place(world: World) {
+    match world.database.backend {
+        Backend::Sqlite | Backend::Postgres => {}
+        // Its tables have had this column from the first.
+        Backend::MariaDb => return,
+    }
     let future = open(&world, claimed(YEAR_9999), 20).await;
     let late = open(&world, at(5), 40).await;
     // As the schema was before.

@@ -1,4 +1,4 @@
-//! The store on real databases: every test runs on SQLite and on PostgreSQL.
+//! The store on real databases: every test runs on SQLite, on PostgreSQL and on MariaDB.
 
 // Clippy's own exception for tests does not reach the functions that tests share.
 #![allow(clippy::unwrap_used)]
@@ -23,6 +23,7 @@ mod identity;
 mod instance_tags;
 mod listed_at;
 mod lists;
+mod mariadb;
 mod policies;
 mod postgres;
 mod recordings;

@@ -169,11 +169,12 @@ async fn names_limits_and_documents_are_kept_to(world: World) {
     let absent = store.update_role(&operator, &name("nobody"), RoleChange::default(), at(2), audit()).await;
     assert!(matches!(absent, Err(StoreError::Identity(IdentityRefused::NotExist { .. }))), "{absent:?}");
     let fill = format!(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) \
-         INSERT INTO roles SELECT CAST(300000000000000000 + i AS TEXT), '{}', 'filler' || CAST(i AS TEXT), '', '{{}}', \
+        "INSERT INTO roles WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) \
+         SELECT CAST(300000000000000000 + i AS {text}), '{}', 'filler' || CAST(i AS {text}), '', '{{}}', \
          3600, 1, 1 FROM n",
         limits::ROLES.most() - 1,
-        account()
+        account(),
+        text = world.database.backend.text()
     );
     world.database.execute(&fill).await;
     let full = store.create_role(&operator, new("one-more"), at(1), audit()).await;

@@ -344,6 +344,11 @@ async fn a_list_is_what_each_row_alone_would_be_allowed_for_on_postgres() {
     compare(&World::new(Backend::Postgres).await, 11, 40).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_is_what_each_row_alone_would_be_allowed_for_on_mariadb() {
+    compare(&World::new(Backend::MariaDb).await, 11, 40).await;
+}
+
 async fn own_sessions_only(world: World) {
     let mut draw = Draw(5);
     let rows = rows(&world, &mut draw, 40).await;

@@ -6,7 +6,7 @@ use domain::actions::ReadAgentConfiguration;
 use domain::recording_life::RecordingState;
 use persistence::StoreError;
 
-use crate::harness::{DAY, World, account, as_agent, as_system, at, on_both, other_account};
+use crate::harness::{Backend, DAY, World, account, as_agent, as_system, at, on_both, other_account};
 
 on_both!(
     a_live_agent_keeps_its_recordings_open,
@@ -49,22 +49,23 @@ async fn many_expired_recordings_take_several_transactions(world: World) {
     let opened = world.open(&agent, 10, 1).await;
     world.seal(&agent, &opened.token, 0, 20, 20).await.unwrap();
     // 1,100 more of the same, and the counters to match.
+    let token = match world.database.backend {
+        Backend::Sqlite => "substr('00000000000000000000000000000000' || i, -32)",
+        Backend::Postgres => "lpad(i::text, 32, '0')",
+        Backend::MariaDb => "lpad(i, 32, '0')",
+    };
     let copies = format!(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100) \
-         INSERT INTO recordings (token, account_id, instance_id, agent_id, kind, target, folder, start_sha256, started_at, \
+        "INSERT INTO recordings (token, account_id, instance_id, agent_id, kind, target, folder, start_sha256, started_at, \
          opened_at, last_heard_at, expiration_days, state, ended_at, end_kind, end_reason, manifest_sha256, segments, \
          stored_bytes, last_at_micros, expires_at, counted, session_owner, session_owner_id, claimed_owner, \
-         listed_at) SELECT substr('00000000000000000000000000000000' || i, -32), account_id, instance_id, \
+         listed_at) \
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100) \
+         SELECT {token}, account_id, instance_id, \
          agent_id, kind, target, folder, start_sha256, started_at, opened_at, last_heard_at, expiration_days, state, \
          ended_at, end_kind, end_reason, manifest_sha256, segments, stored_bytes, last_at_micros, expires_at, \
          counted, session_owner, session_owner_id, claimed_owner, listed_at FROM recordings, n WHERE token = '{}'",
         opened.token
     );
-    let copies = if world.database.url.starts_with("postgres") {
-        copies.replace("substr('00000000000000000000000000000000' || i, -32)", "lpad(i::text, 32, '0')")
-    } else {
-        copies
-    };
     world.database.execute(&copies).await;
     world.database.execute("UPDATE recording_counters SET visible = 1101, total = 1101").await;
     let swept = world.sweep(&account(), 20 + DAY, SILENT).await;

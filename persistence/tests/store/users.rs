@@ -171,8 +171,9 @@ async fn the_last_place_for_a_user_is_taken_once(world: World) {
         .execute(&format!(
             "INSERT INTO users (user_id, account_id, name, created_at) \
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {standing}) \
-             SELECT CAST(200000000000000000 + i AS TEXT), '{}', 'u' || CAST(i AS TEXT), 0 FROM n",
-            account()
+             SELECT CAST(200000000000000000 + i AS {text}), '{}', 'u' || CAST(i AS {text}), 0 FROM n",
+            account(),
+            text = world.database.backend.text()
         ))
         .await;
     let (store, replica) = (&world.store, &world.replica().await);

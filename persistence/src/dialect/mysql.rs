@@ -1,0 +1,132 @@
+//! MariaDB, by the driver for MySQL: one pool of connections that reads and writes.
+//!
+//! MySQL itself is refused. Migrations that were interrupted go on by `IF NOT EXISTS`, which it does not know of
+//! columns, indexes and triggers, and the collation of all texts is one of MariaDB's.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sea_orm::sqlx::mysql::MySqlConnectOptions;
+use sea_orm::sqlx::{Executor as _, MySql, pool::PoolOptions};
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
+use sea_orm_migration::SchemaManager;
+
+use crate::StoreError;
+use crate::database::{connect, connecting_failed, dial, quiet};
+
+/// Connections of one replica.
+const CONNECTIONS: u32 = 16;
+/// How long a replica waits for another one that migrates.
+const MIGRATION_SECONDS: u32 = 3_600;
+
+/// What each connection begins with, whatever the server's defaults are.
+///
+/// Strict: what a column cannot hold is an error, and never cut. READ COMMITTED: a read under a lock sees what is
+/// committed, and locks are of rows and not of the gaps between them. A wait for a lock ends before callers give up.
+const SESSION: &str = "SET SESSION sql_mode = \
+     'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT', \
+     innodb_lock_wait_timeout = 5, autocommit = 1; \
+     SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
+/// Texts are compared byte by byte, as in the other databases. `utf8mb4_bin` would take `a` and `a` with a space behind
+/// it for the same key.
+const COLLATION: &str = "utf8mb4_nopad_bin";
+
+/// Whether an address is one of MariaDB, or what is wrong with it.
+pub(crate) fn parse(text: &str) -> Result<String, &'static str> {
+    let rest = ["mysql://", "mariadb://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    // The driver knows one of the two names.
+    let url = format!("mysql://{}", rest.unwrap_or_default());
+    let options = MySqlConnectOptions::from_str(&url).map_err(|_| "it is malformed")?;
+    match options.get_database() {
+        Some(_) => Ok(url),
+        None => Err("the database's name is missing"),
+    }
+}
+
+pub(crate) async fn pool(url: &str) -> Result<DatabaseConnection, StoreError> {
+    dial(ours(MySqlConnectOptions::from_str(url).map_err(connecting_failed)?)).await?;
+    let pool = connect(quiet(options(url, CONNECTIONS))).await?;
+    refuse_mysql(&pool).await?;
+    Ok(pool)
+}
+
+fn options(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .test_before_acquire_if_idle_for(Duration::from_secs(10))
+        .map_sqlx_mysql_opts(ours)
+        .map_sqlx_mysql_pool_opts(|pool: PoolOptions<MySql>| {
+            pool.after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(SESSION).await.map(drop) })
+            })
+        });
+    options
+}
+
+fn ours(options: MySqlConnectOptions) -> MySqlConnectOptions {
+    options.charset("utf8mb4").collation(COLLATION)
+}
+
+async fn refuse_mysql(connection: &DatabaseConnection) -> Result<(), StoreError> {
+    let version: Option<String> = text(connection, "SELECT VERSION()").await?;
+    if version.is_some_and(|version| version.contains("MariaDB")) {
+        return Ok(());
+    }
+    Err(StoreError::UnfitDatabase {
+        why: "the server is MySQL and not MariaDB, which it resembles; name one of MariaDB, PostgreSQL or SQLite",
+    })
+}
+
+async fn text(connection: &impl ConnectionTrait, statement: &str) -> Result<Option<String>, StoreError> {
+    let failed = || StoreError::at("be asked what it is");
+    let row = connection.query_one_raw(Statement::from_string(DbBackend::MySql, statement));
+    let row = row.await.map_err(failed())?;
+    row.map(|row| row.try_get_by_index(0)).transpose().map_err(failed())
+}
+
+/// A connection of its own for migrations, and their lock, which is the connection's: it ends with it, however this
+/// program ends.
+pub(crate) struct Migrating(DatabaseConnection);
+
+impl Migrating {
+    /// Waits until no other replica migrates.
+    pub(crate) async fn begin(url: &str) -> Result<Self, StoreError> {
+        let failed = || StoreError::at("be locked for its migrations");
+        let mut options = options(url, 1);
+        // Another connection would not have the lock.
+        options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>).test_before_acquire(false);
+        let own = Self(connect(quiet(options)).await?);
+        // Names of locks are the server's, and have 64 characters at most.
+        let lock = format!("SELECT GET_LOCK(CONCAT('hansard ', MD5(DATABASE())), {MIGRATION_SECONDS})");
+        let row = own.0.query_one_raw(Statement::from_string(DbBackend::MySql, lock));
+        let row = row.await.map_err(failed())?;
+        let locked: Option<i32> = row.map(|row| row.try_get_by_index(0)).transpose().map_err(failed())?;
+        if locked == Some(1) {
+            return Ok(own);
+        }
+        let why = format!("another replica has been migrating for {MIGRATION_SECONDS} s");
+        Err(failed()(DbErr::Custom(why)))
+    }
+
+    pub(crate) fn connection(&self) -> &DatabaseConnection {
+        &self.0
+    }
+
+    pub(crate) async fn end(self) -> Result<(), StoreError> {
+        self.0.close().await.map_err(StoreError::at("be unlocked after its migrations"))
+    }
+}
+
+/// Migrations go on with tables that are there, and must not go on with those of somebody else.
+pub(crate) async fn refuse_tables_of_others(connection: &DatabaseConnection) -> Result<(), StoreError> {
+    let tables = SchemaManager::new(connection);
+    let has = async |table| tables.has_table(table).await.map_err(StoreError::at("look at its tables"));
+    if has("accounts").await? && !has("seaql_migrations").await? {
+        return Err(StoreError::UnfitDatabase {
+            why: "it holds tables of another program, which are called like ours; name another database",
+        });
+    }
+    Ok(())
+}

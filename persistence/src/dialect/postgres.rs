@@ -1,0 +1,40 @@
+//! PostgreSQL: one pool of connections that reads and writes.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
+
+use crate::StoreError;
+use crate::database::{connect, connecting_failed, dial, quiet};
+
+/// Connections of one replica.
+const CONNECTIONS: u32 = 16;
+/// What the migrations of concurrently starting replicas take turns by.
+const MIGRATION_LOCK: i64 = 0x4861_6e73_6172_6431;
+
+/// Whether an address is one of PostgreSQL, or what is wrong with it.
+pub(crate) fn parse(text: &str) -> Result<(), &'static str> {
+    PgConnectOptions::from_str(text).map(drop).map_err(|_| "it is malformed")
+}
+
+pub(crate) async fn pool(url: &str) -> Result<DatabaseConnection, StoreError> {
+    dial(PgConnectOptions::from_str(url).map_err(connecting_failed)?).await?;
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(CONNECTIONS)
+        .test_before_acquire_if_idle_for(Duration::from_secs(10))
+        .set_application_name("hansard");
+    connect(quiet(options)).await
+}
+
+/// Lets one replica migrate at a time, until its transaction ends.
+pub(crate) async fn lock_migrations(transaction: &impl ConnectionTrait) -> Result<(), DbErr> {
+    let lock = Statement::from_sql_and_values(
+        DbBackend::Postgres,
+        "SELECT pg_advisory_xact_lock($1)",
+        [MIGRATION_LOCK.into()],
+    );
+    transaction.execute_raw(lock).await.map(drop)
+}

@@ -1,0 +1,112 @@
+//! SQLite: a file of this machine, with one connection that writes and a few that read.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    ConnectOptions, DatabaseConnection, DbErr, RuntimeErr, SqliteTransactionMode, TransactionOptions,
+};
+
+use crate::StoreError;
+use crate::database::{connect, quiet};
+
+/// Connections that read.
+const READERS: u32 = 4;
+/// How long it waits for another process (`hansard admin`) that is writing.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The file of an address, or what is wrong with it.
+pub(crate) fn parse(text: &str) -> Result<PathBuf, &'static str> {
+    if text.contains(":memory:") || text.contains("mode=memory") {
+        return Err("a database in memory would lose recordings; name a file");
+    }
+    if text.contains('?') {
+        return Err("SQLite takes no parameters here");
+    }
+    let options = SqliteConnectOptions::from_str(text).map_err(|_| "the file's name is malformed")?;
+    let file = options.get_filename();
+    if file.as_os_str().is_empty() { Err("the file's name is missing") } else { Ok(file.to_owned()) }
+}
+
+/// The connection that writes, to a database that is made when it is not there.
+pub(crate) async fn making_writer(file: &Path) -> Result<DatabaseConnection, StoreError> {
+    make_private(file).map_err(StoreError::at("make the database file"))?;
+    connect(options(file, 1, |options| {
+        durable(options).create_if_missing(true).journal_mode(SqliteJournalMode::Wal)
+    }))
+    .await
+}
+
+/// The connection that writes, to a database that is there.
+pub(crate) async fn writer(file: &Path) -> Result<DatabaseConnection, StoreError> {
+    connect(options(file, 1, durable)).await
+}
+
+/// Connections that write nothing, whosever file it is.
+pub(crate) async fn readers(file: &Path) -> Result<DatabaseConnection, StoreError> {
+    connect(options(file, READERS, |options| options.pragma("query_only", "ON"))).await
+}
+
+fn options(
+    file: &Path,
+    connections: u32,
+    also: impl Fn(SqliteConnectOptions) -> SqliteConnectOptions + Send + Sync + 'static,
+) -> ConnectOptions {
+    let file = file.to_owned();
+    let mut options = ConnectOptions::new("sqlite:");
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .test_before_acquire(false)
+        .map_sqlx_sqlite_opts(move |options| {
+            let options = options.filename(&file).create_if_missing(false);
+            also(options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT))
+        });
+    quiet(options)
+}
+
+/// What is committed is evidence: it must survive the loss of power.
+fn durable(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options.synchronous(SqliteSynchronous::Full)
+}
+
+/// Refuses a file that is not there.
+pub(crate) fn refuse_no_file(file: &Path) -> Result<(), StoreError> {
+    match std::fs::metadata(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(StoreError::UnfitDatabase {
+            why: "there is no such file, and only `hansard serve` makes one; name another database, or put this one \
+                  back from a copy",
+        }),
+        // The driver says what else is wrong with it.
+        _ => Ok(()),
+    }
+}
+
+/// A new database file is for its owner alone; SQLite gives the files beside it the same mode.
+fn make_private(file: &Path) -> Result<(), DbErr> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(DbErr::Conn(RuntimeErr::Internal(format!("{}: {error}", file.display())))),
+    }
+}
+
+pub(super) fn to_write() -> TransactionOptions {
+    TransactionOptions {
+        // Locks at once: a transaction that first reads and then wants to write could lose to another process.
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    }
+}
+
+/// The sign changes nothing but that SQLite takes no index for the column.
+pub(super) fn without_index(column: SimpleExpr) -> SimpleExpr {
+    Expr::cust_with_expr("+?", column)
+}

@@ -1,0 +1,92 @@
+//! A throwaway MariaDB, made from the server programs that are installed: one for each process that asks, one database for
+//! each test. As in `postgres.rs`, a small shell runs it and ends it when this process ends, however it does.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use sea_orm::{ConnectOptions, ConnectionTrait, Database};
+
+/// Its settings are those of a server whose data nobody will miss. The default collation of its databases is another one
+/// than that of our tables, as it may be anywhere.
+const SCRIPT: &str = r#"
+trap '' INT TERM HUP
+PATH=$PATH:/usr/sbin
+folder=$(mktemp -d "${0}/hansard-mariadb-XXXXXX") || exit 1
+user=--user=$(id -un)
+command -v mariadbd > "$folder/log" 2>&1 && mariadb-install-db --no-defaults "$user" --datadir="$folder/data" \
+    --auth-root-authentication-method=normal --skip-test-db > "$folder/log" 2>&1 || {
+    cat "$folder/log" >&2; rm -rf "$folder"
+    echo "these tests need MariaDB's server programs; on Debian: apt-get install mariadb-server" >&2; exit 1; }
+mariadbd --no-defaults "$user" --datadir="$folder/data" --socket="$folder/socket" --skip-networking \
+    --character-set-server=latin1 --sql-mode= --max-connections=400 --max-recursive-iterations=100000 --skip-log-bin --skip-name-resolve \
+    --innodb-flush-log-at-trx-commit=0 --skip-innodb-doublewrite --innodb-flush-method=nosync \
+    --innodb-file-per-table=0 --innodb-buffer-pool-size=64M --performance-schema=0 < /dev/null > "$folder/log" 2>&1 &
+server=$!
+echo "$folder"
+cat > /dev/null
+kill -KILL $server 2> /dev/null
+wait $server 2> /dev/null
+rm -rf "$folder"
+"#;
+
+struct Server {
+    folder: PathBuf,
+    databases: AtomicU32,
+    // Kept for its standard input.
+    _supervisor: Child,
+}
+
+static SERVER: OnceLock<Server> = OnceLock::new();
+
+/// The address of a new, empty database.
+pub(crate) async fn new_database() -> String {
+    let server = SERVER.get_or_init(start);
+    let name = format!("test_{}", server.databases.fetch_add(1, Ordering::Relaxed));
+    let administration = connect_when_ready(server).await;
+    administration
+        .execute_unprepared(&format!("CREATE DATABASE {name}"))
+        .await
+        .expect("a database can be made");
+    administration.close().await.expect("the connection closes");
+    address(&server.folder, &name)
+}
+
+fn address(folder: &Path, database: &str) -> String {
+    format!("mysql://root@localhost/{database}?socket={}/socket", folder.display())
+}
+
+fn start() -> Server {
+    // Not deep: the path of a socket is short.
+    let mut supervisor = Command::new("sh")
+        .args(["-c", SCRIPT, "/tmp"])
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a shell runs");
+    let mut folder = String::new();
+    let output = supervisor.stdout.take().expect("it was piped");
+    BufReader::new(output).read_line(&mut folder).expect("the shell prints text");
+    assert!(!folder.trim().is_empty(), "MariaDB could not be started; what it said stands above");
+    Server { folder: PathBuf::from(folder.trim()), databases: AtomicU32::new(0), _supervisor: supervisor }
+}
+
+async fn connect_when_ready(server: &Server) -> sea_orm::DatabaseConnection {
+    let since = Instant::now();
+    loop {
+        let mut options = ConnectOptions::new(address(&server.folder, "mysql"));
+        options.max_connections(1).sqlx_logging(false);
+        match Database::connect(options).await {
+            Ok(connection) => return connection,
+            Err(error) => {
+                let log = std::fs::read_to_string(server.folder.join("log")).unwrap_or_default();
+                assert!(since.elapsed() < Duration::from_secs(60), "MariaDB does not answer: {error}\n{log}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
