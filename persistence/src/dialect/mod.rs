@@ -129,15 +129,18 @@ pub(crate) async fn delete_some<E: EntityTrait>(
     condition: impl IntoCondition,
     most: u64,
 ) -> Result<u64, DbErr> {
-    let mut delete: DeleteStatement = Query::delete().from_table(E::default()).to_owned();
+    let condition = condition.into_condition();
+    let mut delete: DeleteStatement =
+        Query::delete().from_table(E::default()).cond_where(condition.clone()).to_owned();
     match Dialect::of(connection) {
         Dialect::Sqlite | Dialect::Postgres => {
+            // Of a row that was changed meanwhile PostgreSQL asks the outer condition again, and the subquery not.
             let some = E::find().select_only().column(key).filter(condition).limit(most);
             delete.and_where(key.in_subquery(some.into_query()));
         }
         // It takes no LIMIT in a subquery, and one in the DELETE itself.
         Dialect::MariaDb => {
-            delete.cond_where(condition).limit(most);
+            delete.limit(most);
         }
     }
     Ok(connection.execute(&delete).await?.rows_affected())

@@ -1,5 +1,7 @@
 //! Nonces and access keys: what authentication asks.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::access_key::{AccessKeySecret, AccessKeyStatus};
@@ -13,6 +15,7 @@ use crate::harness::{World, account, at, on_both, other_account};
 
 on_both!(
     of_concurrent_claims_one_is_fresh,
+    of_a_thousand_replayed_requests_each_is_accepted_once,
     a_lapsed_nonce_is_fresh_again,
     a_root_key_is_found_with_its_secret,
     a_preset_root_is_kept_or_refused,
@@ -36,6 +39,57 @@ async fn of_concurrent_claims_one_is_fresh(world: World) {
         let fresh = claims.join_all().await.into_iter().filter(|fresh| *fresh).count();
         assert_eq!(fresh, 1, "nonce {number}");
     }
+}
+
+/// How often nonces were fresh of which that is not so often as it should be. Of a thousand each is claimed at one moment by four of sixteen tasks, which two replicas
+/// serve by as many connections.
+async fn replay(stores: &[Store; 2], now: i64, expected: usize) -> Vec<(usize, usize)> {
+    const NONCES: usize = 1_000;
+    const CLAIMANTS: usize = 16;
+    const OF_EACH: usize = 4;
+    let start = Arc::new(tokio::sync::Barrier::new(CLAIMANTS));
+    let mut claimants = tokio::task::JoinSet::new();
+    for claimant in 0..CLAIMANTS {
+        let (store, start) = (stores[claimant % 2].clone(), Arc::clone(&start));
+        claimants.spawn(async move {
+            let mut fresh = Vec::new();
+            start.wait().await;
+            for nonce in (claimant / OF_EACH..NONCES).step_by(CLAIMANTS / OF_EACH) {
+                let mut hash = [0; 32];
+                hash[..8].copy_from_slice(&nonce.to_be_bytes());
+                let claim = NonceClaim { hash, expires_at: at(now + 1_000), now: at(now) };
+                if store.claim_nonce(claim).await.unwrap() {
+                    fresh.push(nonce);
+                }
+            }
+            fresh
+        });
+    }
+    let mut times = vec![0; NONCES];
+    for nonce in claimants.join_all().await.into_iter().flatten() {
+        times[nonce] += 1;
+    }
+    times.into_iter().enumerate().filter(|(_, times)| *times != expected).collect()
+}
+
+async fn of_a_thousand_replayed_requests_each_is_accepted_once(world: World) {
+    let stores = [world.store.clone(), world.replica().await];
+    assert_eq!(replay(&stores, 0, 1).await, []);
+    assert_eq!(replay(&stores, 999, 0).await, [], "none has lapsed");
+    assert_eq!(replay(&stores, 1_000, 1).await, [], "all have lapsed");
+    // And while those that lapsed are removed.
+    let (purging, ended) = (world.store.clone(), Arc::new(AtomicBool::new(false)));
+    let until = Arc::clone(&ended);
+    let purge = tokio::spawn(async move {
+        while !until.load(Ordering::Relaxed) {
+            purging.remove_lapsed(at(2_000)).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(replay(&stores, 2_000, 1).await, [], "all have lapsed again");
+    ended.store(true, Ordering::Relaxed);
+    purge.await.unwrap();
+    assert_eq!(world.count("nonces", "1 = 1").await, 1_000);
 }
 
 async fn a_lapsed_nonce_is_fresh_again(world: World) {
@@ -80,7 +134,7 @@ async fn a_preset_root_is_kept_or_refused(world: World) {
 }
 
 async fn other_server_keys_open_no_secret(world: World) {
-    let keys = std::sync::Arc::new(ServerKeys::generate().unwrap());
+    let keys = Arc::new(ServerKeys::generate().unwrap());
     let store = Store::connect(world.database.parsed(), keys).await.unwrap();
     let refused = store.find_access_key(&AccessKeyId::parse("root-key").unwrap()).await.unwrap_err();
     assert!(matches!(refused, StoreError::Keys { .. }), "{refused:?}");
