@@ -14,9 +14,10 @@ pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 use sea_orm::sea_query::{DeleteStatement, IntoCondition, LockType, OnConflict, Query, SimpleExpr};
+use sea_orm::sqlx;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, Insert, IsolationLevel,
-    QueryFilter, QuerySelect, QueryTrait, SqlErr, TransactionOptions,
+    QueryFilter, QuerySelect, QueryTrait, RuntimeErr, SqlErr, TransactionOptions,
 };
 
 /// The kinds of database that this program runs on.
@@ -91,6 +92,28 @@ impl Dialect {
             Self::Postgres | Self::MariaDb => column,
         }
     }
+
+    /// Whether the database undid a transaction for the sake of another one, so that it can only be begun anew, and will
+    /// then probably succeed: a deadlock, or a wait for a lock that took too long.
+    pub(crate) fn is_undone_for_another(self, error: &DbErr) -> bool {
+        let Some(error) = driver_error(error) else { return false };
+        match self {
+            // Its one writer waits for no row; for another process it waits as long as BUSY_TIMEOUT says.
+            Self::Sqlite => false,
+            Self::Postgres => postgres::is_undone_for_another(error),
+            Self::MariaDb => mysql::is_undone_for_another(error),
+        }
+    }
+}
+
+fn driver_error(error: &DbErr) -> Option<&dyn sqlx::error::DatabaseError> {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))
+    | DbErr::Conn(RuntimeErr::SqlxError(error))) = error
+    else {
+        return None;
+    };
+    error.as_database_error()
 }
 
 /// Inserts a row, unless there is one with this key; says whether it did. The transaction goes on either way.

@@ -6,7 +6,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use sea_orm::sqlx::mysql::MySqlConnectOptions;
+use sea_orm::sqlx::error::DatabaseError;
+use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError};
 use sea_orm::sqlx::{Executor as _, MySql, pool::PoolOptions};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 use sea_orm_migration::SchemaManager;
@@ -129,4 +130,10 @@ pub(crate) async fn refuse_tables_of_others(connection: &DatabaseConnection) -> 
         });
     }
     Ok(())
+}
+
+/// `ER_LOCK_DEADLOCK` and `ER_LOCK_WAIT_TIMEOUT`.
+pub(super) fn is_undone_for_another(error: &dyn DatabaseError) -> bool {
+    let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
+    matches!(number, Some(1213 | 1205))
 }

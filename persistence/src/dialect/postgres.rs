@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
@@ -37,4 +38,9 @@ pub(crate) async fn lock_migrations(transaction: &impl ConnectionTrait) -> Resul
         [MIGRATION_LOCK.into()],
     );
     transaction.execute_raw(lock).await.map(drop)
+}
+
+/// `serialization_failure`, `deadlock_detected` and `lock_not_available`.
+pub(super) fn is_undone_for_another(error: &dyn DatabaseError) -> bool {
+    error.code().is_some_and(|code| ["40001", "40P01", "55P03"].contains(&code.as_ref()))
 }

@@ -38,6 +38,7 @@ mod row {
 }
 
 /// A session as it is stored.
+#[derive(Clone)]
 pub(crate) struct StoredSession {
     pub(crate) key: AccessKeyId,
     /// The role's account.

@@ -32,7 +32,7 @@ mod sealed {
     use super::{DatabaseTransaction, Revision, Scope, Work};
 
     /// How a change is written; only this file knows.
-    pub trait Write: Send + Sized + 'static {
+    pub trait Write: Clone + Send + Sized + 'static {
         #[allow(private_interfaces)]
         const REVISION: Revision;
 

@@ -9,6 +9,7 @@ use domain::principal::Principal;
 use domain::{AccountId, AgentId, Timestamp};
 use policies::Layers;
 
+use super::begun_anew::begun_anew;
 use super::{Revision, Store, role_sessions};
 use crate::rows::access_key_rows::{self, StoredKey};
 use crate::rows::user_rows::Users;
@@ -66,11 +67,11 @@ impl Store {
             }
         }
         let sealed_secret = self.sealed(key, secret)?;
-        let (owner, id) = (account.clone(), key.clone());
+        let (owner, id, is_there) = (account.clone(), key.clone(), found.is_some());
         self.transact(account.clone(), Revision::Bumped, None, move |transaction| {
             Box::pin(async move {
                 account_rows::ensure(transaction, &owner, now).await?;
-                if found.is_some() {
+                if is_there {
                     return access_key_rows::set_sealed_secret(transaction, &owner, &id, &sealed_secret)
                         .await;
                 }
@@ -133,7 +134,9 @@ impl Store {
     /// [`StoreError::Unavailable`]; the call must then be refused.
     pub async fn claim_nonce(&self, claim: NonceClaim) -> Result<bool, StoreError> {
         let NonceClaim { hash, expires_at, now } = claim;
-        nonce_rows::claim(self.inner.connections.writer(), hash, expires_at, now).await
+        let connections = &self.inner.connections;
+        let claim = || nonce_rows::claim(connections.writer(), hash, expires_at, now);
+        begun_anew(connections.dialect(), claim).await
     }
 
     /// The agent with this id, replaced ones too.

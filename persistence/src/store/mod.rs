@@ -14,6 +14,7 @@ mod audit_kept_verify;
 mod audit_verify;
 mod audit_vouched;
 mod before_principal;
+mod begun_anew;
 mod blocking;
 mod change_audit;
 mod configuration;
@@ -56,6 +57,7 @@ pub use audit_files::{AuditExports, PutAway};
 pub use audit_kept::KeepAnchorsError;
 pub use audit_verify::HeldAgainst;
 pub use before_principal::NonceClaim;
+use begun_anew::begun_anew;
 use change_audit::AuditRows;
 pub use waiting::ListsWaiting;
 
@@ -201,6 +203,9 @@ impl Store {
     /// Runs `work` in one transaction with what must go with it. It goes on to its end though the caller gives up
     /// waiting, as a server does whose client hangs up: half a commit is no state to be left in.
     ///
+    /// A transaction that the database undid for the sake of another one is begun anew, and `work` is done again with
+    /// what it was given.
+    ///
     /// An audit row of another account than the one that is changed refuses the whole.
     async fn transact<T, W>(
         &self,
@@ -211,10 +216,10 @@ impl Store {
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Send + 'static,
+        W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Clone + Send + 'static,
     {
         let events = audit.into().within(&account)?;
-        self.run(account, revision, move |_, _| Ok(events), work).await
+        self.run(account, revision, move |_, _| Ok(events.clone()), work).await
     }
 
     /// As [`Store::transact`], where what is written down about the change is known when `work` has made it.
@@ -222,12 +227,12 @@ impl Store {
         &self,
         account: AccountId,
         revision: Revision,
-        audit: impl FnOnce(&T) -> Vec<AuditEvent> + Send + 'static,
+        audit: impl Fn(&T) -> Vec<AuditEvent> + Send + Sync + 'static,
         work: W,
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Send + 'static,
+        W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Clone + Send + 'static,
     {
         let events = move |made: &T, account: &AccountId| AuditRows::from(audit(made)).within(account);
         self.run(account, revision, events, work).await
@@ -237,36 +242,54 @@ impl Store {
         &self,
         account: AccountId,
         revision: Revision,
-        audit: impl FnOnce(&T, &AccountId) -> Result<Vec<AuditEvent>, StoreError> + Send + 'static,
+        audit: impl Fn(&T, &AccountId) -> Result<Vec<AuditEvent>, StoreError> + Send + Sync + 'static,
         work: W,
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Send + 'static,
+        W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Clone + Send + 'static,
     {
         let inner = Arc::clone(&self.inner);
         let running = tokio::spawn(async move {
-            let transaction = inner.connections.begin_write().await?;
-            let made = work(&transaction).await?;
-            if revision == Revision::Bumped {
-                revision_rows::bump(&transaction, &account).await?;
-            }
-            let events = audit(&made, &account)?;
-            if events.is_empty() {
-                transaction.commit().await.map_err(StoreError::at("commit"))?;
-            } else {
-                inner.audit.append_and_commit(transaction, &events).await?;
-            }
-            if revision == Revision::Bumped {
-                inner.revisions.look_now();
-            }
-            Ok(made)
+            let (inner, account, audit) = (&inner, &account, &audit);
+            let once = move || inner.transact_once(account, revision, audit, work.clone());
+            begun_anew(inner.connections.dialect(), once).await
         });
         match running.await {
             Ok(result) => result,
             Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
             Err(_) => Err(StoreError::Stopping),
         }
+    }
+}
+
+impl Inner {
+    async fn transact_once<T, W>(
+        &self,
+        account: &AccountId,
+        revision: Revision,
+        audit: &(impl Fn(&T, &AccountId) -> Result<Vec<AuditEvent>, StoreError> + Sync),
+        work: W,
+    ) -> Result<T, StoreError>
+    where
+        T: Send,
+        W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Send,
+    {
+        let transaction = self.connections.begin_write().await?;
+        let made = work(&transaction).await?;
+        if revision == Revision::Bumped {
+            revision_rows::bump(&transaction, account).await?;
+        }
+        let events = audit(&made, account)?;
+        if events.is_empty() {
+            transaction.commit().await.map_err(StoreError::at("commit"))?;
+        } else {
+            self.audit.append_and_commit(transaction, &events).await?;
+        }
+        if revision == Revision::Bumped {
+            self.revisions.look_now();
+        }
+        Ok(made)
     }
 }
 

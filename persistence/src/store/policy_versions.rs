@@ -110,7 +110,7 @@ impl Store {
         admits(granted, &[IdentityResource::Policy(name.into())])?;
         checked(document)?;
         let (account, name, document) = (granted.account().clone(), name.clone(), document.to_owned());
-        let audit = |made: &PolicyVersion| vec![audit.with_more(&made.id.to_string())];
+        let audit = move |made: &PolicyVersion| vec![audit.clone().with_more(&made.id.to_string())];
         self.transact_telling(account.clone(), Revision::Bumped, audit, move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;

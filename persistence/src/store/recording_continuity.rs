@@ -136,9 +136,9 @@ impl Store {
         &self,
         granted: &Granted<A>,
         missing: Vec<MissingOfAgent>,
-        unsure: impl Fn(&MissingOfAgent) -> bool + Send + 'static,
+        unsure: impl Fn(&MissingOfAgent) -> bool + Clone + Send + 'static,
         now: Timestamp,
-        audit: impl Fn(&MissingOfAgent, bool) -> AuditEvent + Send + 'static,
+        audit: impl Fn(&MissingOfAgent, bool) -> AuditEvent + Send + Sync + 'static,
     ) -> Result<ContinuityChange, StoreError> {
         let account = granted.account().clone();
         let owner = account.clone();

@@ -6,6 +6,7 @@ use domain::Timestamp;
 use domain::actions::SweepsRecordings;
 use domain::gate::Granted;
 
+use super::begun_anew::begun_anew;
 use super::{Revision, Store};
 use crate::rows::{
     account_rows, counter_rows, join_token_rows, nonce_rows, recording_list_rows, role_session_rows,
@@ -70,12 +71,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn remove_lapsed(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let writer = self.inner.connections.writer();
+        let (dialect, writer) = (self.inner.connections.dialect(), self.inner.connections.writer());
         let mut removed = join_token_rows::purge(writer, now.minus(LAPSED_TOKENS_KEPT)).await?;
         loop {
-            let (nonces, more_nonces) = nonce_rows::purge_batch(writer, now).await?;
+            let (nonces, more_nonces) = begun_anew(dialect, || nonce_rows::purge_batch(writer, now)).await?;
+            let ended_before = now.minus(ENDED_SESSIONS_KEPT);
             let (sessions, more_sessions) =
-                role_session_rows::purge_batch(writer, now.minus(ENDED_SESSIONS_KEPT)).await?;
+                begun_anew(dialect, || role_session_rows::purge_batch(writer, ended_before)).await?;
             removed += nonces + sessions;
             if !more_nonces && !more_sessions {
                 return Ok(removed);

@@ -15,6 +15,7 @@ mod audit_list;
 mod audit_verify;
 mod calls;
 mod configuration;
+mod contention;
 mod corrupt_rows;
 mod counters;
 mod groups;

@@ -1,0 +1,106 @@
+//! Beginning anew what the database undid for the sake of another transaction.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use crate::StoreError;
+use crate::dialect::Dialect;
+
+/// How often something is begun in all. Of two transactions that wait for each other the database undoes one, so that the
+/// other goes on; more than a few times hit the same one only where very many change the same rows.
+const ATTEMPTS: u32 = 8;
+/// After how long nothing is begun anew. A wait for a lock that took too long has taken seconds already, and the caller waits.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// Does something that is one transaction, or one statement, and does it anew when the database undid it for the sake of
+/// another one. Nothing of what was undone is left, so that it is then done once.
+pub(super) async fn begun_anew<T, F>(dialect: Dialect, once: impl Fn() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let (since, mut attempt) = (Instant::now(), 1);
+    loop {
+        let undone = match once().await {
+            Err(StoreError::Unavailable { step, source }) if dialect.is_undone_for_another(&source) => {
+                StoreError::Unavailable { step, source }
+            }
+            settled => return settled,
+        };
+        if attempt == ATTEMPTS || since.elapsed() > PATIENCE {
+            return Err(undone);
+        }
+        tracing::debug!(attempt, %undone, "a transaction is begun anew, which the database undid for another one");
+        // The other one has its locks by now, and needs a moment with them.
+        tokio::time::sleep(Duration::from_millis(1 << attempt)).await;
+        attempt += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::error::Error;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use sea_orm::sqlx::error::{DatabaseError, ErrorKind};
+    use sea_orm::{DbErr, RuntimeErr, sqlx};
+
+    use super::*;
+
+    /// What PostgreSQL says.
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Said(&'static str);
+
+    impl DatabaseError for Said {
+        fn message(&self) -> &str {
+            self.0
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.into())
+        }
+
+        fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
+            self
+        }
+
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    fn failed(code: &'static str) -> StoreError {
+        let error = RuntimeErr::SqlxError(Arc::new(sqlx::Error::Database(Box::new(Said(code)))));
+        StoreError::at("write a row")(DbErr::Exec(error))
+    }
+
+    /// How often it was done, and whether it succeeded in the end.
+    async fn done(dialect: Dialect, code: &'static str, failures: u32) -> (u32, bool) {
+        let times = AtomicU32::new(0);
+        let once = || async {
+            if times.fetch_add(1, Ordering::Relaxed) < failures { Err(failed(code)) } else { Ok(()) }
+        };
+        let settled = begun_anew(dialect, once).await;
+        (times.load(Ordering::Relaxed), settled.is_ok())
+    }
+
+    #[tokio::test]
+    async fn what_was_undone_for_another_is_done_anew_so_many_times_and_nothing_else_is() {
+        for code in ["40001", "40P01", "55P03"] {
+            assert_eq!(done(Dialect::Postgres, code, 2).await, (3, true), "{code}");
+        }
+        assert_eq!(done(Dialect::Postgres, "40P01", u32::MAX).await, (ATTEMPTS, false));
+        assert_eq!(done(Dialect::Postgres, "23505", 1).await, (1, false), "a key that is taken stays so");
+        assert_eq!(done(Dialect::Sqlite, "40001", 1).await, (1, false));
+    }
+}

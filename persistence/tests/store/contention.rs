@@ -1,0 +1,90 @@
+//! Transactions that the database undoes for the sake of another one.
+
+use std::time::{Duration, Instant};
+
+use domain::identity::{GroupName, NewGroup, UserName};
+use sea_orm::{ConnectionTrait, TransactionTrait};
+
+use crate::harness::{Backend, World, account, as_operator, at, event};
+
+/// How many transactions of this database wait for a lock.
+fn waiting(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Sqlite => unreachable!("SQLite has one writer, which waits for no row"),
+        Backend::Postgres => {
+            "SELECT COUNT(*) AS n FROM pg_stat_activity \
+             WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        }
+        Backend::MariaDb => {
+            "SELECT COUNT(*) AS n FROM information_schema.innodb_trx t \
+             JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id \
+             WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()"
+        }
+    }
+}
+
+/// The store holds a user and waits for a group; somebody else holds the group and then wants the user. The database must
+/// undo one of them, and undoes the store's: nothing of it may be left, and all of it must be done, and written down, once.
+async fn what_was_undone_for_another_is_done_anew_and_audited_once(backend: Backend) {
+    let world = World::new(backend).await;
+    match backend {
+        Backend::Sqlite | Backend::MariaDb => {}
+        // Whoever has waited so long looks for a deadlock, once: the store does, and not before the other one waits too.
+        Backend::Postgres => {
+            let name = world.database.rows("SELECT current_database()::text AS name").await;
+            let name: String = name[0].try_get("", "name").unwrap();
+            world.database.execute(&format!("ALTER DATABASE {name} SET deadlock_timeout = '4s'")).await;
+        }
+    }
+    let (store, operator) = (world.replica().await, as_operator(&account()));
+    let (ana, crew) = (UserName::parse("ana").unwrap(), GroupName::parse("crew").unwrap());
+    store.create_user(&operator, &ana, at(1), event(&account(), "CreateUser")).await.unwrap();
+    let group = NewGroup { name: crew.clone(), comments: String::new() };
+    store.create_group(&operator, group, at(1), event(&account(), "CreateGroup")).await.unwrap();
+
+    let raw = world.database.raw().await;
+    match backend {
+        Backend::Sqlite | Backend::MariaDb => {}
+        Backend::Postgres => {
+            raw.execute_unprepared("SET deadlock_timeout = '60s'").await.map(drop).unwrap();
+        }
+    }
+    let other = raw.begin().await.unwrap();
+    // MariaDB undoes the one that has changed less.
+    let many: Vec<String> = (0..500).map(|number| format!("('w{number}', 0, 0, 0)")).collect();
+    let many = format!(
+        "INSERT INTO audit_writers (writer_id, heard_at, exported_events, exported_anchors) VALUES {}",
+        many.join(", ")
+    );
+    other.execute_unprepared(&many).await.unwrap();
+    other.execute_unprepared("UPDATE groups SET comments = 'theirs' WHERE name = 'crew'").await.unwrap();
+    let (asked, user, group) = (store.clone(), ana.clone(), crew.clone());
+    let joining = tokio::spawn(async move {
+        let audit = event(&account(), "AddUserToGroup");
+        asked.add_user_to_group(&as_operator(&account()), &user, &group, at(2), audit).await
+    });
+    let since = Instant::now();
+    while world.database.rows(waiting(backend)).await[0].try_get::<i64>("", "n").unwrap() == 0 {
+        assert!(since.elapsed() < Duration::from_secs(20), "the store does not wait for the group");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let user = "UPDATE users SET comments = 'theirs' WHERE name = 'ana'";
+    other.execute_unprepared(user).await.expect("the store was undone, which held the user");
+    other.commit().await.unwrap();
+    joining.await.unwrap().unwrap();
+
+    assert_eq!(world.count("group_members", "1 = 1").await, 1);
+    assert_eq!(world.count("audit_events", "action = 'AddUserToGroup'").await, 1);
+    assert_eq!(world.count("users", "comments = 'theirs'").await, 1);
+    crate::audit::assert_chains_are_whole(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_undone_for_another_is_done_anew_and_audited_once_on_postgres() {
+    what_was_undone_for_another_is_done_anew_and_audited_once(Backend::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_undone_for_another_is_done_anew_and_audited_once_on_mariadb() {
+    what_was_undone_for_another_is_done_anew_and_audited_once(Backend::MariaDb).await;
+}
