@@ -1,7 +1,7 @@
-//! A throwaway PostgreSQL, started from the installed server binaries.
+//! A throwaway PostgreSQL and a throwaway MariaDB, started from the installed server binaries.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -94,6 +94,73 @@ impl Drop for PostgreSql {
             .args(["stop", "-m", "immediate", "-D"])
             .arg(self.cluster())
             .status();
+    }
+}
+
+/// A MariaDB server of its own with an empty database and a user who has the rights on it and no others, ended when
+/// dropped.
+#[derive(Debug)]
+pub struct MariaDb {
+    server: Child,
+    folder: TempDir,
+    port: u16,
+}
+
+impl MariaDb {
+    /// Makes the server's own tables and starts it.
+    #[must_use]
+    pub fn start() -> Self {
+        let folder =
+            tempfile::Builder::new().prefix("hansard-mariadb-").tempdir_in("/tmp").expect("a folder");
+        let port = crate::deployment::free_port();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let program = |name: &str| {
+            let mut command = Command::new(name);
+            command.arg("--no-defaults").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command
+        };
+        let as_server = |name: &str| {
+            let mut command = program(name);
+            command.arg(format!("--datadir={}", path("data")));
+            if is_root() {
+                command.arg("--user=root");
+            }
+            command
+        };
+        run(as_server("mariadb-install-db")
+            .args(["--auth-root-authentication-method=normal", "--skip-test-db"]));
+        let server = as_server("/usr/sbin/mariadbd")
+            .args([&format!("--socket={}", path("socket")), &format!("--port={port}")])
+            .args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-flush-method=nosync"])
+            // As a server is that others follow.
+            .args([&format!("--log-bin={}", path("log-bin")), "--log-bin-trust-function-creators=1"])
+            .spawn()
+            .expect("mariadbd starts; tests/setup.sh installs it");
+        let server = Self { server, folder, port };
+        let statements = "CREATE DATABASE hansard CHARACTER SET latin1; \
+                          CREATE USER hansard@'127.0.0.1' IDENTIFIED BY 'p@ss/word'; \
+                          GRANT ALL ON hansard.* TO hansard@'127.0.0.1'";
+        let socket = format!("--socket={}", server.folder.path().join("socket").display());
+        let made = || {
+            let mut client = program("mariadb");
+            let made = client.args([&socket, "--user=root", "-e", statements]).status();
+            made.expect("mariadb starts").success().then_some(())
+        };
+        until("the database is there", made);
+        server
+    }
+
+    /// The address of the database.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("mariadb://hansard:p%40ss%2Fword@127.0.0.1:{}/hansard", self.port)
+    }
+}
+
+impl Drop for MariaDb {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
     }
 }
 

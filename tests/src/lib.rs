@@ -13,7 +13,7 @@ mod person;
 mod programs;
 mod screens;
 
-pub use database::PostgreSql;
+pub use database::{MariaDb, PostgreSql};
 pub use deployment::{Client, Deployment, DeploymentOptions};
 pub use identity::IdentitySdk;
 pub use instance::Instance;

@@ -1,11 +1,11 @@
-//! Two control planes on one PostgreSQL: what one knows, the other knows; a call that one took, neither takes again.
+//! Two control planes on one PostgreSQL, or on one MariaDB: what one knows, the other knows; a call that one took, neither takes again.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
 use serde_json::json;
-use whole_system::{Client, Deployment, DeploymentOptions, PostgreSql, Sdk};
+use whole_system::{Client, Deployment, DeploymentOptions, MariaDb, PostgreSql, Sdk};
 
 /// Lets the SDK call through a listener that keeps the exact bytes of its request, and gives them.
 fn captured_request(deployment: &Deployment) -> Vec<u8> {
@@ -47,10 +47,20 @@ fn captured_request(deployment: &Deployment) -> Vec<u8> {
 }
 
 #[test]
-fn two_replicas_refuse_the_same_replay_and_share_what_they_know() {
+fn two_replicas_refuse_the_same_replay_and_share_what_they_know_on_postgresql() {
     let database = PostgreSql::start();
+    two_replicas_refuse_the_same_replay_and_share_what_they_know(&database.url());
+}
+
+#[test]
+fn two_replicas_refuse_the_same_replay_and_share_what_they_know_on_mariadb() {
+    let database = MariaDb::start();
+    two_replicas_refuse_the_same_replay_and_share_what_they_know(&database.url());
+}
+
+fn two_replicas_refuse_the_same_replay_and_share_what_they_know(database: &str) {
     let keys = tempfile::tempdir().unwrap();
-    // The keys of a deployment without PostgreSQL are generated; the replicas then share that file.
+    // The keys of a deployment with SQLite are generated; the replicas then share that file.
     drop(Deployment::start_with(DeploymentOptions {
         arguments: vec!["--server-keys".into(), keys.path().join("keys.toml").to_str().unwrap().into()],
         ..Default::default()
@@ -58,7 +68,7 @@ fn two_replicas_refuse_the_same_replay_and_share_what_they_know() {
     let options = || DeploymentOptions {
         arguments: vec![
             "--database-url".into(),
-            database.url(),
+            database.into(),
             "--server-keys".into(),
             keys.path().join("keys.toml").to_str().unwrap().into(),
         ],
