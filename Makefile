@@ -19,7 +19,7 @@ check: ## the inner loop: formatting, lints, unit tests
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) test --locked --workspace --lib --bins
 
-test: ## everything: formatting, lints, unit, property, PostgreSQL, SDK, shell and browser tests
+test: ## everything: formatting, lints, unit, property, PostgreSQL, MariaDB, SDK, shell and browser tests
 	tests/setup.sh
 	$(MAKE) test-console
 	$(MAKE) test-rust

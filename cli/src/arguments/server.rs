@@ -22,10 +22,11 @@ pub(crate) struct StoreArguments {
     /// Where the embedded default keeps everything [default: ./hansard-data].
     #[arg(long, value_name = "DIR", global = true)]
     data_dir: Option<String>,
-    /// sqlite:FILE or postgres://USER:PASSWORD@HOST/DATABASE [default: SQLite in the data directory].
+    /// sqlite:FILE, postgres://USER:PASSWORD@HOST/DATABASE or mariadb://USER:PASSWORD@HOST/DATABASE [default: SQLite in
+    /// the data directory].
     #[arg(long, value_name = "URL", global = true)]
     database_url: Option<String>,
-    /// File of server keys; needed with PostgreSQL [default: server-keys.toml in the data directory].
+    /// File of server keys; needed with PostgreSQL and MariaDB [default: server-keys.toml in the data directory].
     #[arg(long, value_name = "FILE", global = true)]
     server_keys: Option<String>,
     /// Region of instances that nothing else places [default: cn-hangzhou].

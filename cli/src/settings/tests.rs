@@ -212,10 +212,11 @@ fn the_root_is_preset_whole_or_not_at_all() {
 
 #[test]
 fn other_databases_need_a_key_file() {
-    let postgres = "postgres://hansard@localhost/hansard";
-    let message = refusal(&[(&DATABASE_URL, postgres)], &[], None);
-    assert!(message.starts_with("server-keys is not set"), "{message}");
-    resolve(&[(&DATABASE_URL, postgres)], &[("HANSARD_SERVER_KEYS", "keys.toml")], None).unwrap();
+    for other in ["postgres://hansard@localhost/hansard", "mariadb://hansard@localhost/hansard"] {
+        let message = refusal(&[(&DATABASE_URL, other)], &[], None);
+        assert!(message.starts_with("server-keys is not set"), "{message}");
+        resolve(&[(&DATABASE_URL, other)], &[("HANSARD_SERVER_KEYS", "keys.toml")], None).unwrap();
+    }
 }
 
 #[test]
