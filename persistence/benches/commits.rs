@@ -6,10 +6,6 @@
 #![allow(clippy::print_stdout, reason = "it is a program that prints what it measured")]
 #![allow(clippy::unwrap_used, reason = "a measurement that fails may panic")]
 
-#[path = "../tests/store/postgres.rs"]
-#[allow(dead_code, reason = "the tests' settings are not for measuring")]
-mod postgres;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +14,7 @@ use domain::Timestamp;
 use domain::audit::{AuditDecision, AuditEvent};
 use domain::server_keys::ServerKeys;
 use persistence::{DatabaseUrl, NonceClaim, Store};
+use test_facts::postgres::new_database;
 
 /// PostgreSQL as it comes: durable.
 const DURABLE: &str = "";
@@ -29,7 +26,7 @@ async fn main() {
     let folder = tempfile::TempDir::new().unwrap();
     let file = DatabaseUrl::sqlite_file(&folder.path().join("hansard.db"));
     measure("SQLite", file).await;
-    measure("PostgreSQL", DatabaseUrl::parse(&postgres::new_database(DURABLE).await).unwrap()).await;
+    measure("PostgreSQL", DatabaseUrl::parse(&new_database(DURABLE).await).unwrap()).await;
 }
 
 async fn measure(name: &str, url: DatabaseUrl) {

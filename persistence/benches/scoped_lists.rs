@@ -6,10 +6,6 @@
 #![allow(clippy::print_stdout, reason = "it is a program that prints what it measured")]
 #![allow(clippy::unwrap_used, reason = "a measurement that fails may panic")]
 
-#[path = "../tests/store/postgres.rs"]
-#[allow(dead_code, reason = "the tests' settings are not for measuring")]
-mod postgres;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +21,7 @@ use domain::{AccountId, Timestamp};
 use persistence::{DatabaseUrl, PageRequest, RecordingQuery, Store};
 use policies::{DocumentKind, Layers, PolicyDocument, PolicySet};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database};
+use test_facts::postgres::{FAST, new_database};
 
 const ACCOUNT: &str = "1609982529000000";
 const NOW: i64 = 1_700_000_000_000;
@@ -35,7 +32,7 @@ async fn main() {
     let folder = tempfile::TempDir::new().unwrap();
     let file = format!("sqlite:{}", folder.path().join("hansard.db").display());
     measure("SQLite", &file).await;
-    measure("PostgreSQL", &postgres::new_database(postgres::FAST).await).await;
+    measure("PostgreSQL", &new_database(FAST).await).await;
 }
 
 async fn measure(name: &str, url: &str) {

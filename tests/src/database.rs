@@ -1,100 +1,18 @@
-//! A throwaway PostgreSQL and a throwaway MariaDB, started from the installed server binaries.
+//! The PostgreSQL of the test facts, for tests that wait for it where they stand; and a throwaway MariaDB whose user has
+//! few rights.
 
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
+use test_facts::postgres::{FAST, new_database};
 
 use crate::until;
 
-/// A PostgreSQL server of its own with an empty database, ended when dropped.
-#[derive(Debug)]
-pub struct PostgreSql {
-    folder: TempDir,
-    binaries: PathBuf,
-    port: u16,
-}
-
-impl PostgreSql {
-    /// Makes a cluster and starts it.
-    #[must_use]
-    pub fn start() -> Self {
-        let binaries = installed_binaries();
-        // Not below the user's own temporary folder: the server's user must be able to reach it.
-        let folder =
-            tempfile::Builder::new().prefix("hansard-postgresql-").tempdir_in("/tmp").expect("a folder");
-        let port = crate::deployment::free_port();
-        let server = Self { folder, binaries, port };
-        let cluster = server.cluster();
-        if is_root() {
-            run(Command::new("chown").arg("postgres").arg(server.folder.path()));
-        }
-        run(server.as_server_user("initdb").arg("-D").arg(&cluster).args([
-            "-A",
-            "trust",
-            "-U",
-            "postgres",
-            "--no-sync",
-        ]));
-        // Nothing here outlives the test, so nothing needs to reach the disk.
-        let options = format!(
-            "-F -k {} -p {port} -h 127.0.0.1 -c full_page_writes=off",
-            server.folder.path().display()
-        );
-        let log = server.folder.path().join("log");
-        run(server
-            .as_server_user("pg_ctl")
-            .arg("start")
-            .arg("-w")
-            .arg("-D")
-            .arg(&cluster)
-            .arg("-l")
-            .arg(log)
-            .args(["-o", &options]));
-        let created = || {
-            let mut command = Command::new(server.binaries.join("createdb"));
-            command
-                .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "postgres", "hansard"])
-                .stderr(Stdio::null());
-            command.status().expect("createdb starts").success().then_some(())
-        };
-        until("the database is there", created);
-        server
-    }
-
-    /// The address of the database.
-    #[must_use]
-    pub fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/hansard", self.port)
-    }
-
-    fn cluster(&self) -> PathBuf {
-        self.folder.path().join("cluster")
-    }
-
-    /// PostgreSQL refuses to run as root.
-    fn as_server_user(&self, program: &str) -> Command {
-        let program = self.binaries.join(program);
-        let mut command = if is_root() {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
-        command
-    }
-}
-
-impl Drop for PostgreSql {
-    fn drop(&mut self) {
-        let _ = self
-            .as_server_user("pg_ctl")
-            .args(["stop", "-m", "immediate", "-D"])
-            .arg(self.cluster())
-            .status();
-    }
+/// The address of a new, empty PostgreSQL database. Its server ends when this process does.
+#[must_use]
+pub fn postgresql() -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(new_database(FAST))
 }
 
 /// A MariaDB server of its own with an empty database and a user who has the rights on it and no others, ended when
@@ -162,14 +80,6 @@ impl Drop for MariaDb {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
-}
-
-fn installed_binaries() -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut found: Vec<_> =
-        versions.map(|entry| entry.path().join("bin")).filter(|bin| bin.join("initdb").exists()).collect();
-    found.sort();
-    found.pop().expect("PostgreSQL is not installed; run tests/setup.sh first (make test does)")
 }
 
 fn is_root() -> bool {

@@ -13,10 +13,11 @@ mod person;
 mod programs;
 mod screens;
 
-pub use database::{MariaDb, PostgreSql};
+pub use database::{MariaDb, postgresql};
 pub use deployment::{Client, Deployment, DeploymentOptions};
 pub use identity::IdentitySdk;
 pub use instance::Instance;
 pub use person::Person;
-pub use programs::{Sdk, asciinema_cat, in_browser, node, program, python, tests_folder, until};
+pub use programs::{Sdk, asciinema_cat, in_browser, node, program, python, tests_folder};
 pub use screens::{Screen, screens};
+pub use test_facts::until;

@@ -52,6 +52,8 @@ fn allowed_edges() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "request-signature",
             ],
         ),
+        ("test-facts", &["domain", "persistence", "policies", "recording"]),
+        ("test-server", &["api", "domain", "persistence", "request-signature", "test-facts"]),
     ])
 }
 
@@ -104,33 +106,53 @@ fn a_forbidden_edge_would_be_noticed() {
     assert_eq!(forbidden_edges(&packages, &allowed_edges()), ["domain -> persistence"]);
 }
 
-#[test]
-fn the_agent_links_neither_the_web_framework_nor_the_database() {
-    let metadata = metadata();
+/// What a program of this name is built of.
+fn linked_by(metadata: &Metadata, program: &str) -> BTreeSet<String> {
     let resolve = metadata.resolve.as_ref().expect("cargo metadata resolves");
     let names: BTreeMap<_, _> =
         metadata.packages.iter().map(|package| (&package.id, package.name.as_str())).collect();
-    let agent = metadata
-        .packages
-        .iter()
-        .find(|package| package.name.as_str() == "hansard-agent")
-        .expect("it is there");
-    let (mut seen, mut queue) = (BTreeSet::new(), vec![&agent.id]);
+    let program =
+        metadata.packages.iter().find(|package| package.name.as_str() == program).expect("it is there");
+    let (mut seen, mut queue) = (BTreeSet::new(), vec![&program.id]);
     while let Some(id) = queue.pop() {
         if !seen.insert(id) {
             continue;
         }
         let node = resolve.nodes.iter().find(|node| node.id == *id).expect("every package has a node");
-        let linked = |dep: &&cargo_metadata::NodeDep| {
-            dep.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal)
+        let built_in = |dep: &&cargo_metadata::NodeDep| {
+            dep.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development)
         };
-        queue.extend(node.deps.iter().filter(linked).map(|dep| &dep.pkg));
+        queue.extend(node.deps.iter().filter(built_in).map(|dep| &dep.pkg));
     }
-    let linked: Vec<_> = seen.into_iter().map(|id| names[id]).collect();
+    seen.into_iter().map(|id| names[id].to_owned()).collect()
+}
+
+#[test]
+fn the_agent_links_neither_the_web_framework_nor_the_database() {
+    let linked = linked_by(&metadata(), "hansard-agent");
     for heavy in ["actix-web", "sea-orm", "sqlx-core", "libsqlite3-sys"] {
-        assert!(!linked.contains(&heavy), "hansard-agent links {heavy}");
+        assert!(!linked.contains(heavy), "hansard-agent links {heavy}");
     }
-    assert!(linked.contains(&"recording"), "the walk found the agent's own rooms");
+    assert!(linked.contains("recording"), "the walk found the agent's own rooms");
+}
+
+#[test]
+fn no_program_is_built_of_what_tests_share() {
+    let metadata = metadata();
+    let programs: Vec<_> = metadata
+        .workspace_packages()
+        .into_iter()
+        .filter(|package| package.targets.iter().any(cargo_metadata::Target::is_bin))
+        .map(|package| package.name.to_string())
+        .collect();
+    assert!(programs.len() > 1, "{programs:?}");
+    for program in programs {
+        let linked = linked_by(&metadata, &program);
+        for kit in ["test-facts", "test-server"] {
+            assert!(!linked.contains(kit), "{program} links {kit}");
+        }
+    }
+    assert!(linked_by(&metadata, "test-server").contains("test-facts"), "the walk finds the kit");
 }
 
 /// Paths in backticks, as far as they look like paths of this repository.

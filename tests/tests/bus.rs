@@ -10,15 +10,13 @@ use std::time::Duration;
 use agent_protocol::bus::{Channel, Reset, ServiceName, WINDOW_BYTES};
 use api::{ApiSettings, Hansard, HansardParts, NotReached};
 use domain::AgentId;
-use domain::actions::ReachAgents;
-use domain::clock::{Clock as _, SystemClock};
-use domain::gate::{self, Granted, PrincipalPolicies, RequestFacts, Resource};
-use domain::principal::Principal;
+use domain::clock::SystemClock;
 use domain::server_keys::ServerKeys;
 use persistence::objects::FolderStores;
 use persistence::{DatabaseUrl, Store};
+use test_facts::{reaching, until_async};
 use tokio::time::timeout;
-use whole_system::{Deployment, DeploymentOptions, Instance, PostgreSql, program};
+use whole_system::{Deployment, DeploymentOptions, Instance, postgresql, program};
 
 /// What an agent dials: like the address of a load balancer, it leads to one replica or another.
 struct Switch {
@@ -81,24 +79,15 @@ async fn opener(database: &str, keys: &Path, folder: &Path) -> Hansard {
     })
 }
 
-fn reaching(account: &str) -> Granted<ReachAgents> {
-    let principal = Principal::System { account: account.parse().unwrap() };
-    let facts = RequestFacts::at(SystemClock.now());
-    gate::authorize(&principal, Resource::Everything, &PrincipalPolicies::none(), &facts).unwrap()
-}
-
 async fn open(hansard: &Hansard, account: &str, agent: &AgentId) -> Channel {
     let echo = ServiceName::parse("echo").unwrap();
-    let opening = async {
-        loop {
-            match hansard.open_channel(&reaching(account), agent, &echo).await {
-                Ok(channel) => return channel,
-                Err(NotReached::NotConnected) => tokio::time::sleep(Duration::from_millis(50)).await,
-                Err(error) => panic!("{error:?}"),
-            }
-        }
-    };
-    timeout(Duration::from_secs(60), opening).await.expect("the agent's link opens")
+    let granted = reaching(&account.parse().unwrap());
+    until_async("the agent's link opens", async || match hansard.open_channel(&granted, agent, &echo).await {
+        Ok(channel) => Some(channel),
+        Err(NotReached::NotConnected) => None,
+        Err(error) => panic!("{error:?}"),
+    })
+    .await
 }
 
 /// What is sent, byte by byte: no long piece is like another.
@@ -108,7 +97,7 @@ fn byte(at: usize) -> u8 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_channel_outlives_the_replica_that_holds_the_link() {
-    let database = tokio::task::spawn_blocking(PostgreSql::start).await.unwrap();
+    let database = tokio::task::spawn_blocking(postgresql).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let keys = folder.path().join("keys.toml");
     let made = std::process::Command::new(program("hansard"))
@@ -116,7 +105,7 @@ async fn a_channel_outlives_the_replica_that_holds_the_link() {
         .output()
         .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let (mut holder, survivor) = (replica(&database.url(), &keys), replica(&database.url(), &keys));
+    let (mut holder, survivor) = (replica(&database, &keys), replica(&database, &keys));
     let survivor_address = address_of(&survivor);
     let switch = Switch::to(address_of(&holder));
     holder.root.endpoint = format!("http://{}", switch.address);
@@ -124,7 +113,7 @@ async fn a_channel_outlives_the_replica_that_holds_the_link() {
     let agents = survivor.root.call("ListAgents", &[]);
     let agent = AgentId::parse(agents["Root"]["AgentList"][0]["AgentId"].as_str().unwrap()).unwrap();
 
-    let hansard = opener(&database.url(), &keys, folder.path()).await;
+    let hansard = opener(&database, &keys, folder.path()).await;
     let account = holder.account();
     // One that nobody reads, before the one that goes on.
     let mut stalled = open(&hansard, account, &agent).await;

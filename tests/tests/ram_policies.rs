@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use whole_system::{Client, Deployment, DeploymentOptions, IdentitySdk, PostgreSql};
+use whole_system::{Client, Deployment, DeploymentOptions, IdentitySdk, postgresql};
 
 fn document(effect: &str, action: &str) -> String {
     json!({"Version": "1", "Statement": [{"Effect": effect, "Action": action, "Resource": "*"}]}).to_string()
@@ -501,7 +501,7 @@ fn a_control_policy_bounds_everybody_but_the_owner() {
 
 #[test]
 fn what_one_replica_was_told_holds_on_the_other_at_once() {
-    let database = PostgreSql::start();
+    let database = postgresql();
     let keys = tempfile::tempdir().unwrap();
     let keys = keys.path().join("keys.toml").to_str().unwrap().to_owned();
     // The keys of a deployment without PostgreSQL are generated; the replicas then share that file.
@@ -510,7 +510,7 @@ fn what_one_replica_was_told_holds_on_the_other_at_once() {
         ..Default::default()
     }));
     let options = || DeploymentOptions {
-        arguments: vec!["--database-url".into(), database.url(), "--server-keys".into(), keys.clone()],
+        arguments: vec!["--database-url".into(), database.clone(), "--server-keys".into(), keys.clone()],
         ..Default::default()
     };
     let (one, other) = (Deployment::start_with(options()), Deployment::start_with(options()));

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 
 use serde_json::json;
-use whole_system::{Client, Deployment, DeploymentOptions, MariaDb, PostgreSql, Sdk};
+use whole_system::{Client, Deployment, DeploymentOptions, MariaDb, Sdk, postgresql};
 
 /// Lets the SDK call through a listener that keeps the exact bytes of its request, and gives them.
 fn captured_request(deployment: &Deployment) -> Vec<u8> {
@@ -48,8 +48,7 @@ fn captured_request(deployment: &Deployment) -> Vec<u8> {
 
 #[test]
 fn two_replicas_refuse_the_same_replay_and_share_what_they_know_on_postgresql() {
-    let database = PostgreSql::start();
-    two_replicas_refuse_the_same_replay_and_share_what_they_know(&database.url());
+    two_replicas_refuse_the_same_replay_and_share_what_they_know(&postgresql());
 }
 
 #[test]

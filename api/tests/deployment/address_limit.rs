@@ -13,8 +13,8 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::link::DialledLink;
 use crate::recording_agent::{TestAgent, object_name, upload};
-use crate::running::{Answer, Running};
 use crate::viewer::Viewer;
+use test_server::{Answer, Running};
 
 /// The clock stands still: what is used up stays so.
 const AT_ONCE: u32 = 10;

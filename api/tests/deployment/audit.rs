@@ -3,8 +3,8 @@
 use domain::audit::{AuditDecision, AuditEvent};
 
 use crate::recording_agent::{TestAgent, claim};
-use crate::running::Running;
 use crate::viewer::{Viewer, exchange, ticket};
+use test_server::Running;
 
 const MAY_VIEW: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"ecs-workbench:ViewInstanceRecords","Resource":"*"}]}"#;
 const MAY_NOT: &str =

@@ -4,8 +4,8 @@ use domain::audit::AuditDecision;
 use serde_json::json;
 
 use crate::recording_agent::{TestAgent, object_name, upload};
-use crate::running::{Answer, Running};
 use crate::viewer::{exchange, ticket, view};
+use test_server::{Answer, Running};
 
 const MAY_NOT: &str =
     r#"{"Version":"1","Statement":[{"Effect":"Deny","Action":"ecs-workbench:*","Resource":"*"}]}"#;

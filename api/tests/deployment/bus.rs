@@ -10,9 +10,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::bus_agent::BusAgent;
 use crate::link::DialledLink;
-use crate::postgres::{FAST, new_database};
 use crate::recording_agent::TestAgent;
-use crate::running::{Running, listen_for_replicas};
+use test_facts::postgres::{FAST, new_database};
+use test_facts::until_async;
+use test_server::{Running, listen_for_replicas};
 
 async fn soon<T>(waits: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(20), waits).await.expect("it comes in time")
@@ -99,10 +100,8 @@ async fn a_message_reaches_an_agent_at_whichever_replica(database: Option<String
     // It goes in order, and nobody asks for it there any more.
     newer.socket.close(None).await.unwrap();
     drop(newer);
-    soon(async {
-        while !matches!(send(&one).await, Err(NotReached::NotConnected)) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    until_async("nobody holds the link", async || {
+        matches!(send(&one).await, Err(NotReached::NotConnected)).then_some(())
     })
     .await;
 }

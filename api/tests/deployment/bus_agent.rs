@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::link::DialledLink;
 use crate::recording_agent::TestAgent;
-use crate::running::Running;
+use test_server::Running;
 
 /// What an agent with channels has.
 pub(crate) struct BusAgent {

@@ -8,9 +8,10 @@ use recording::{ContentHash, ExitStatus};
 use sea_orm::{ConnectionTrait as _, Database};
 use serde_json::Value;
 
-use crate::postgres::{FAST, new_database};
 use crate::recording_agent::{Session, TestAgent};
-use crate::running::Running;
+use test_facts::postgres::{FAST, new_database};
+use test_facts::until_async;
+use test_server::Running;
 
 const EXITED: Option<ExitStatus> = Some(ExitStatus::Code(0));
 
@@ -122,14 +123,11 @@ async fn next_round(running: Running) -> Running {
 async fn told(running: &Running, agent: &TestAgent, count: usize) -> Vec<(String, Option<String>)> {
     let about =
         |row: &AuditEvent| row.action == "CheckAgentRecordings" && row.how.contains(agent.id.as_str());
-    for _ in 0..1_000 {
+    until_async(&format!("the job has told {count} things"), async || {
         let rows: Vec<_> = running.audit_rows().await.into_iter().filter(about).collect();
-        if rows.len() >= count {
-            return rows.into_iter().map(|row| (row.result, row.recording)).collect();
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-    }
-    panic!("the job told less than {count} things")
+        (rows.len() >= count).then(|| rows.into_iter().map(|row| (row.result, row.recording)).collect())
+    })
+    .await
 }
 
 async fn counts(running: &Running, agent: &TestAgent) -> (i64, i64) {

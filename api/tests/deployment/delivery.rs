@@ -3,8 +3,9 @@
 use recording::{ExitStatus, Expected, SealingKey, TerminalSessionToken, Trust, TrustedKey, Verdict};
 use serde_json::{Value, json};
 
+use crate::files::files;
 use crate::recording_agent::{Session, TestAgent, claim, object_name, upload};
-use crate::running::{Running, files};
+use test_server::Running;
 
 const EXITED: Option<ExitStatus> = Some(ExitStatus::Code(0));
 

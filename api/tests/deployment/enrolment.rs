@@ -6,7 +6,7 @@ use recording::SealingKey;
 use serde_json::{Value, json};
 
 use crate::recording_agent::{TestAgent, enrolment, send_enrolment};
-use crate::running::Running;
+use test_server::Running;
 
 fn keys() -> (PrivateKey, SealingKey) {
     (PrivateKey::generate().unwrap(), SealingKey::generate())

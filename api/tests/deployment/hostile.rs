@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::recording_agent::{TestAgent, claim, enrolment, send_enrolment};
-use crate::running::{Answer, Running};
+use test_server::{Answer, Running};
 
 /// Every way in which one field of a body can be wrong.
 fn spoiled(body: &Value) -> Vec<Value> {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::link::DialledLink;
 use crate::recording_agent::TestAgent;
-use crate::running::Running;
+use test_server::Running;
 
 /// A replica that holds an agent's link, and what another one would know of it.
 struct Held {

@@ -9,8 +9,9 @@ use tokio::net::TcpSocket;
 use recording::{ContentHash, ExitStatus, Start, TerminalSessionToken, Timestamp};
 use serde_json::json;
 
+use crate::files::files;
 use crate::recording_agent::{Session, TestAgent, claim, object_name, upload};
-use crate::running::{Running, files};
+use test_server::Running;
 
 fn names(running: &Running) -> Vec<String> {
     files(&running.objects_folder()).into_keys().collect()

@@ -16,7 +16,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::recording_agent::TestAgent;
-use crate::running::{Answer, Running};
+use test_facts::until_async;
+use test_server::{Answer, Running};
 
 const PATH: &str = "/agent/v1/link";
 
@@ -310,17 +311,12 @@ async fn a_link_that_falls_silent_and_one_that_never_greets_are_closed() {
     drop(stays);
     drop(quiet);
     running.advance_seconds(3_600);
-    let both_are_offline = async {
-        loop {
-            let listed = running.call("ListAgents", &[]).await.ok();
-            let agents = listed["Root"]["AgentList"].as_array().unwrap();
-            if agents.len() == 2 && agents.iter().all(|agent| agent["Status"] == "offline") {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), both_are_offline).await.expect("both are offline");
+    until_async("both are offline", async || {
+        let listed = running.call("ListAgents", &[]).await.ok();
+        let agents = listed["Root"]["AgentList"].as_array().unwrap();
+        (agents.len() == 2 && agents.iter().all(|agent| agent["Status"] == "offline")).then_some(())
+    })
+    .await;
     let mut again = DialledLink::dial(&running, &agent).await;
     again.hello(&["terminal"]).await;
     again.configuration().await;

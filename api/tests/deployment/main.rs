@@ -12,16 +12,14 @@ mod bus_agent;
 mod continuity;
 mod delivery;
 mod enrolment;
+mod files;
 mod hostile;
 mod internal;
 mod limits;
 mod link;
-#[path = "../../../persistence/tests/store/postgres.rs"]
-mod postgres;
 mod proof;
 mod recording_agent;
 mod replay;
-mod running;
 mod statuses;
 mod storage_targets;
 mod streams;

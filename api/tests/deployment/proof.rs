@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::recording_agent::TestAgent;
-use crate::running::{Answer, Running};
+use test_server::{Answer, Running};
 
 const PATH: &str = "/agent/v1/configuration";
 

@@ -11,7 +11,7 @@ use recording::{
 };
 use serde_json::{Value, json};
 
-use crate::running::{Answer, Running};
+use test_server::{Answer, Running};
 
 /// An agent that is enrolled.
 pub(crate) struct TestAgent {

@@ -6,9 +6,10 @@ use recording::ExitStatus;
 use reqwest::header::{CONTENT_TYPE, COOKIE, ORIGIN};
 use serde_json::json;
 
+use crate::files::files;
 use crate::recording_agent::{Session, TestAgent, object_name};
-use crate::running::{Answer, Key, Running};
 use crate::viewer::{Viewer, exchange, ticket, view};
+use test_server::{Answer, Key, Running};
 
 const MAY_VIEW: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"ecs-workbench:ViewInstanceRecords","Resource":"*"}]}"#;
 const MAY_VIEW_NO_TERMINAL: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"ecs-workbench:ViewInstanceRecords","Resource":"*"},
@@ -80,7 +81,7 @@ async fn a_viewer_reads_what_was_recorded() {
 /// Lays another recording's objects under this one's names.
 fn lay_in_place_of(running: &Running, other: &Session, session: &Session, below: &str) {
     let folder = running.objects_folder();
-    for (name, bytes) in crate::running::files(&folder) {
+    for (name, bytes) in files(&folder) {
         if name.contains(other.token()) && name.ends_with(below) {
             let place = folder.join(name.replace(other.token(), session.token()));
             assert!(place.exists(), "{}", place.display());
@@ -249,7 +250,7 @@ async fn an_expired_recording_is_closed_on_every_path_and_keeps_its_objects() {
     }
     assert_eq!(exchange(&running, &session, &unused).await.refusal(), (403, "InstanceRecord.Expired"));
     assert_eq!(view(&running, &running.root, &session).await.refusal(), (403, "InstanceRecord.Expired"));
-    let stored = crate::running::files(&running.objects_folder());
+    let stored = files(&running.objects_folder());
     for name in ["start.json", "terminal/000000.cast.zst", "manifest-0000.json", "manifest-0000.sig"] {
         assert!(stored.keys().any(|stored| stored.ends_with(name)), "{name}");
     }

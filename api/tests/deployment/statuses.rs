@@ -7,7 +7,8 @@ use recording::ExitStatus;
 use serde_json::{Value, json};
 
 use crate::recording_agent::TestAgent;
-use crate::running::Running;
+use test_facts::until_async;
+use test_server::Running;
 
 async fn started() -> (Running, TestAgent) {
     let running = Running::start().await;
@@ -79,12 +80,10 @@ async fn a_silent_one_is_interrupted_until_its_agent_comes_back() {
     running.advance_seconds(601);
     // The first sweep runs when the server starts.
     let running = running.restart().await;
-    let abandoned = async {
-        while running.newest_status("i-web1").await != "interrupted" {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(20), abandoned).await.expect("the sweep marks it");
+    until_async("the sweep marks it", async || {
+        (running.newest_status("i-web1").await == "interrupted").then_some(())
+    })
+    .await;
     agent.deliver(&running, &session, 1).await;
     agent.deliver(&running, &session, 2).await;
     assert_eq!(agent.seal(&running, &session).await.ok()["Status"], "finished");

@@ -6,9 +6,10 @@ use domain::clock::Clock as _;
 use recording::{ExitStatus, Start};
 use serde_json::{Value, json};
 
+use crate::files::files;
 use crate::link::DialledLink;
 use crate::recording_agent::{TestAgent, claim, object_name, upload};
-use crate::running::{Answer, Running, files};
+use test_server::{Answer, Running};
 
 const BUCKET: &str = "workbench-record-1000000000000001-demo";
 

@@ -8,8 +8,8 @@ use recording::{
 use serde_json::{Value, json};
 
 use crate::recording_agent::{Session, TestAgent, claim, object_name, upload};
-use crate::running::Running;
 use crate::viewer::Viewer;
+use test_server::Running;
 
 const EXITED: Option<ExitStatus> = Some(ExitStatus::Code(0));
 

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::files::files;
 use crate::recording_agent::{Session, TestAgent, object_name, upload};
-use crate::running::{Answer, Running, files};
+use test_server::{Answer, Running};
 
 async fn opened(running: &Running) -> (TestAgent, Session) {
     running.record("*", "7").await;

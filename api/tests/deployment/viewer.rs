@@ -4,7 +4,7 @@ use reqwest::header::{CONTENT_TYPE, COOKIE};
 use serde_json::json;
 
 use crate::recording_agent::Session;
-use crate::running::{Answer, Key, Running};
+use test_server::{Answer, Key, Running};
 
 /// A replay session.
 pub(crate) struct Viewer {

@@ -401,7 +401,7 @@ fn agents_are_listed() {
     assert_eq!(item["AgentId"], json!(second.id.as_str()));
     assert_eq!(
         (&item["InstanceId"], &item["RegionId"], &item["Hostname"]),
-        (&json!("i-two"), &json!("cn-hangzhou"), &json!("host"))
+        (&json!("i-two"), &json!("cn-hangzhou"), &json!("web-1"))
     );
     assert_eq!(item["Capabilities"], json!([{ "Kind": "terminal", "Version": "1" }]));
     assert_eq!((&item["Status"], &item["EnrolTime"]), (&json!("online"), &json!("2026-01-02T03:06:05Z")));

@@ -113,11 +113,7 @@ fn is_closed_or_answered(stream: &mut TcpStream) -> bool {
 }
 
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + TIMEOUT;
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    test_facts::until(what, || condition().then_some(()));
 }
 
 fn limited(total: usize, per_address: usize) -> Service {

@@ -2,11 +2,11 @@
 //! nobody knows is counted, and is one event for each source and minute (DECISIONS A1).
 
 use std::num::NonZeroU32;
-use std::time::{Duration, Instant};
 
 use api::{RateLimit, ThrottleLimits, TrustedProxies};
 use domain::audit::{AuditDecision, AuditEvent};
 use serde_json::json;
+use test_facts::until;
 
 use crate::http::{Reply, Request, exchange};
 use crate::service::{ACCOUNT, Service};
@@ -39,17 +39,6 @@ fn assert_throttled(reply: &Reply, code: &str, millis: &str, seconds: &str) {
 fn told(event: &AuditEvent) -> (&str, &str, String) {
     let source = event.source_address.map(|address| address.to_string()).unwrap_or_default();
     (&event.result, &event.how, source)
-}
-
-fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// From this address, by way of the trusted proxy that the test is.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+pub(crate) use test_facts::until;
 
 /// The program, with none of the environment that the test itself was given.
 pub(crate) fn hansard(arguments: &[&str]) -> Command {
@@ -22,18 +23,6 @@ pub(crate) fn hansard(arguments: &[&str]) -> Command {
     }
     command.args(arguments).stdin(Stdio::null());
     command
-}
-
-/// Asks again until there is an answer; panics when none comes in time.
-pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < give_up, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Standard error as text.

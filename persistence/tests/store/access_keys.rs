@@ -7,8 +7,8 @@ use domain::actions::{
 use domain::gate::{IdentityResource, Resource};
 use domain::identity::{AccessKeyId, AccessKeyUse, KeyOwner, UserName};
 
-use crate::harness::{World, account, as_operator, at, event, on_both, other_account, owner};
 use crate::users::refused;
+use test_facts::{World, account, as_operator, at, event, on_both, other_account, owner};
 
 on_both!(
     two_keys_each_and_not_one_more,

@@ -7,7 +7,7 @@ use domain::gate::{Granted, PrincipalPolicies, authorize};
 use domain::principal::Principal;
 use persistence::{LinkTaken, StoreError};
 
-use crate::harness::{World, account, as_agent, at, facts, instance, on_both, other_account, resource_of};
+use test_facts::{World, account, as_agent, at, facts, instance, on_both, other_account, resource_of};
 
 on_both!(
     a_lease_is_taken_renewed_and_given_back,

@@ -5,7 +5,7 @@ use domain::agent::{Capability, InstancePattern, JoinToken, JoinTokenRefused, Jo
 use domain::{InstanceId, Region};
 use persistence::{JoinTokenIssued, PageRequest, StoreError};
 
-use crate::harness::{
+use test_facts::{
     DAY, World, account, as_agent, at, event, instance, list_of, on_both, other_account, owner, region,
     resource_of,
 };

@@ -4,8 +4,8 @@ use domain::identity::{GroupName, IdentityRefused, PolicyRef, RoleName, UserName
 use domain::policy_bearer::PolicyBearer;
 use persistence::StoreError;
 
-use crate::harness::{World, account, as_operator, at, on_both};
 use crate::policies::{READ, ROLE, audit, code, custom, people, policy, refused, system};
+use test_facts::{World, account, as_operator, at, on_both};
 
 on_both!(
     what_is_attached_is_shown_from_both_sides,

@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use domain::audit::{AuditDecision, DEPLOYMENT_ACCOUNT};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
-use crate::harness::{Backend, World, account, as_operator, event, on_both, other_account};
+use test_facts::{Backend, World, account, as_operator, event, on_both, other_account};
 
 on_both!(
     an_event_reads_back_as_it_was_written,

@@ -14,7 +14,7 @@ use domain::role::MaxSessionDuration;
 use domain::{AccountId, AgentId};
 use persistence::{MissingOfAgent, StoreError};
 
-use crate::harness::{World, account, as_operator, at, event, facts, instance, on_both, other_account};
+use test_facts::{World, account, as_operator, at, event, facts, instance, on_both, other_account};
 
 on_both!(
     an_audit_row_of_another_account_refuses_the_change,

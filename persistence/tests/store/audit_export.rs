@@ -13,7 +13,7 @@ use persistence::{
 };
 use tempfile::TempDir;
 
-use crate::harness::{Backend, DAY, World, account, at, event, on_both};
+use test_facts::{Backend, DAY, World, account, at, event, on_both, until_async};
 
 on_both!(
     every_row_and_anchor_is_one_line_and_the_files_are_private,
@@ -266,11 +266,8 @@ async fn whoever_follows_the_link_sees_every_line(world: World) {
         for file in files(&folder) {
             expected.extend(fs::read(file).unwrap());
         }
-        let give_up = std::time::Instant::now() + std::time::Duration::from_secs(60);
-        while fs::read(&followed).unwrap() != expected {
-            assert!(std::time::Instant::now() < give_up, "tail saw {:?}", fs::read_to_string(&followed));
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        until_async("tail has seen it", async || (fs::read(&followed).unwrap() == expected).then_some(()))
+            .await;
     }
 }
 

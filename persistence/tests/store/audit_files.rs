@@ -10,7 +10,7 @@ use persistence::{
 };
 use tempfile::TempDir;
 
-use crate::harness::{Backend, DAY, World, account, at, event, on_both};
+use test_facts::{Backend, DAY, World, account, at, event, on_both};
 
 on_both!(
     what_is_all_there_is_whole,

@@ -6,7 +6,7 @@ use domain::gate::Resource;
 use persistence::{AuditFilter, AuditPage, AuditQuery, DecisionKind, PageRequest, StoreError};
 use sea_orm::{ConnectionTrait, Statement};
 
-use crate::harness::{
+use test_facts::{
     Backend, World, account, as_operator, at, event, instance, on_both, other_account, owner, resource_of,
 };
 

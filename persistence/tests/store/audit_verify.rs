@@ -7,7 +7,7 @@ use domain::server_keys::ServerKeys;
 use persistence::{AuditFault, AuditVerdict, AuditVerification, HeldAgainst, Store};
 use sea_orm::{ConnectionTrait, QueryResult, Statement};
 
-use crate::harness::{Backend, World, account, at, event, on_both};
+use test_facts::{Backend, World, account, at, event, on_both};
 
 on_both!(
     what_nobody_touched_is_whole,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::access_key::{AccessKeySecret, AccessKeyStatus};
 use domain::audit::DEPLOYMENT_ACCOUNT;
@@ -11,7 +11,7 @@ use domain::principal::Principal;
 use domain::server_keys::ServerKeys;
 use persistence::{NonceClaim, Store, StoreError};
 
-use crate::harness::{World, account, at, on_both, other_account};
+use test_facts::{World, account, at, on_both, other_account, until_async};
 
 on_both!(
     of_concurrent_claims_one_is_fresh,
@@ -149,15 +149,14 @@ async fn the_database_answers(world: World) {
 async fn a_call_that_is_given_up_is_done_whole(world: World) {
     for number in 0..20_u64 {
         let store = world.store.clone();
-        let event = crate::harness::event(&account(), "GivenUp");
+        let event = test_facts::event(&account(), "GivenUp");
         let _ = tokio::time::timeout(Duration::from_micros(number * 50), store.record_audit(event)).await;
     }
     // What follows is linked to whatever was committed, without a hole.
-    world.store.record_audit(crate::harness::event(&account(), "Last")).await.unwrap();
-    let since = Instant::now();
-    while world.count("audit_events", "action = 'GivenUp'").await < 20 {
-        assert!(since.elapsed() < Duration::from_secs(10), "what had begun was not finished");
-        tokio::task::yield_now().await;
-    }
+    world.store.record_audit(test_facts::event(&account(), "Last")).await.unwrap();
+    until_async("what had begun is finished", async || {
+        (world.count("audit_events", "action = 'GivenUp'").await == 20).then_some(())
+    })
+    .await;
     crate::audit::assert_chains_are_whole(&world).await;
 }

@@ -9,7 +9,7 @@ use domain::record_config::{InstanceSelector, RecordConfig, RecordConfigChanged}
 use domain::storage_target::RecordStorageTarget;
 use persistence::StoreError;
 
-use crate::harness::{
+use test_facts::{
     World, account, as_agent, at, event, instance, on_both, other_account, owner, region, resource_of,
 };
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use domain::identity::{GroupName, NewGroup, UserName};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 
-use crate::harness::{Backend, World, account, as_operator, at, event};
+use test_facts::{Backend, World, account, as_operator, at, event};
 
 /// How many transactions of this database wait for a lock.
 fn waiting(backend: Backend) -> &'static str {

@@ -8,7 +8,7 @@ use domain::record_config::{InstanceSelector, RecordConfig, RecordConfigChanged}
 use domain::storage_target::RecordStorageTarget;
 use persistence::{CorruptRow, StoreError};
 
-use crate::harness::{Backend, World, account, as_operator, at, event, on_both, owner, region, view};
+use test_facts::{Backend, World, account, as_operator, at, event, on_both, owner, region, view};
 
 on_both!(
     a_damaged_recording_is_named,

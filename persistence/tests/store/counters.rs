@@ -6,7 +6,7 @@ use domain::agent::Agent;
 use domain::recording_life::Recording;
 use persistence::PageRequest;
 
-use crate::harness::{Backend, DAY, World, account, on_both, other_account};
+use test_facts::{Backend, DAY, World, account, on_both, other_account};
 
 /// Numbers that look random and are the same in every run (SplitMix64).
 pub(crate) struct Draw(pub(crate) u64);
@@ -98,10 +98,10 @@ async fn assert_exact(world: &World, known: &[Known], now: i64) {
     for one in known {
         recordings.push(world.find(&one.recording).await.expect("what was opened is found"));
     }
-    let moment = crate::harness::at(now);
+    let moment = test_facts::at(now);
     for whose in [account(), other_account()] {
         for of in [None, Some("web1"), Some("web2"), Some("web3")] {
-            let of = of.map(crate::harness::instance);
+            let of = of.map(test_facts::instance);
             let fits =
                 |r: &&Recording| r.account == whose && of.as_ref().is_none_or(|only| r.instance == *only);
             let total = recordings.iter().filter(fits).count() as u64;
@@ -123,17 +123,17 @@ async fn concurrent_calls_lose_no_count(world: World) {
         let agent = agents[number % 2].clone();
         let store = if number % 4 < 2 { world.store.clone() } else { replica.clone() };
         opening.spawn(async move {
-            let change = crate::harness::opened(crate::harness::recording(&agent, 10, 1));
-            let granted = crate::harness::as_agent::<OpenRecording>(&agent);
-            store.apply(&granted, change, crate::harness::event(&agent.account, "OpenRecording")).await
+            let change = test_facts::opened(test_facts::recording(&agent, test_facts::at(10), 1));
+            let granted = test_facts::as_agent::<OpenRecording>(&agent);
+            store.apply(&granted, change, test_facts::event(&agent.account, "OpenRecording")).await
         });
     }
     let mut sweeping = tokio::task::JoinSet::new();
     for store in [&world.store, &replica, &world.store, &replica] {
         let store = store.clone();
         sweeping.spawn(async move {
-            let granted = crate::harness::as_system(&account());
-            store.sweep(&granted, crate::harness::at(10 + DAY), Duration::from_secs(1)).await
+            let granted = test_facts::as_system(&account());
+            store.sweep(&granted, test_facts::at(10 + DAY), Duration::from_secs(1)).await
         });
     }
     for opened in opening.join_all().await {

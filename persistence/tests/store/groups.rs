@@ -8,8 +8,8 @@ use domain::gate::{IdentityResource, Resource};
 use domain::identity::{GroupChange, GroupName, NewGroup, UserName, limits};
 use persistence::{MarkerRequest, StoreError};
 
-use crate::harness::{World, account, as_operator, at, event, on_both, other_account, owner};
 use crate::users::refused;
+use test_facts::{World, account, as_operator, at, event, on_both, other_account, owner};
 
 on_both!(
     a_changed_group_keeps_its_id_and_its_users,

@@ -7,7 +7,7 @@ use domain::identity::{Entity, IdentityRefused, KeyOwner, PolicyName, UserName};
 use domain::principal::Principal;
 use persistence::{Store, StoreError};
 
-use crate::harness::{World, account, as_operator, at, event, on_both, other_account, owner};
+use test_facts::{World, account, as_operator, at, event, on_both, other_account, owner};
 
 on_both!(
     a_user_with_a_key_and_a_policy_may_what_the_policy_says,
@@ -45,7 +45,7 @@ async fn a_user_with_a_key_and_a_policy_may_what_the_policy_says(world: World) {
     assert_eq!(key.principal, expected);
     let facts = RequestFacts::at(at(0));
     let before = store.policies_of(&key.principal).await.unwrap();
-    let region = crate::harness::region();
+    let region = test_facts::region();
     let all = || Resource::AllInstances { region: region.clone() };
     assert!(authorize::<GetInstanceRecordConfig>(&key.principal, all(), &before, &facts).is_err());
     store.put_policy(&operator, &policy("read-only"), READ_ONLY, at(3), audit()).await.unwrap();
@@ -229,7 +229,7 @@ async fn a_policy_that_was_changed_or_taken_bites_at_the_very_next_call(world: W
     let facts = RequestFacts::at(at(0));
     let may = async |store: &Store| {
         let policies = store.policies_of(&ana).await.unwrap();
-        let all = Resource::AllInstances { region: crate::harness::region() };
+        let all = Resource::AllInstances { region: test_facts::region() };
         authorize::<GetInstanceRecordConfig>(&ana, all, &policies, &facts).is_ok()
     };
     let expect = async |expected: bool, when: &str| {

@@ -3,7 +3,7 @@
 use domain::instance_tags::{InstanceTags, TagKey, TagValue};
 use persistence::StoreError;
 
-use crate::harness::{World, account, as_operator, event, instance, on_both, other_account, region};
+use test_facts::{World, account, as_operator, event, instance, on_both, other_account, region};
 
 on_both!(tags_are_set_listed_and_removed, an_instance_has_at_most_twenty_tags);
 

@@ -5,7 +5,7 @@ use domain::actions::OpenRecording;
 use domain::recording_life::Recording;
 use persistence::{PageRequest, Store};
 
-use crate::harness::{Backend, World, account, as_agent, at, event, on_both, recording};
+use test_facts::{Backend, World, account, as_agent, at, event, on_both, recording};
 
 on_both!(a_claim_of_the_far_future_stays_on_top_of_nothing, rows_of_an_earlier_version_get_their_place,);
 
@@ -14,8 +14,8 @@ const YEAR_9999: &str = "9999-12-31T23:59:59.999Z";
 
 async fn open(world: &World, claimed: Timestamp, arrived: i64) -> Recording {
     let agent = world.enrol(&account(), &format!("web{arrived}")).await;
-    let recording = Recording { started_at: claimed, opened_at: at(arrived), ..recording(&agent, 0, 7) };
-    let change = crate::harness::opened(recording.clone());
+    let recording = Recording { started_at: claimed, opened_at: at(arrived), ..recording(&agent, at(0), 7) };
+    let change = test_facts::opened(recording.clone());
     let granted = as_agent::<OpenRecording>(&agent);
     world.store.apply(&granted, change, event(&account(), "OpenRecording")).await.unwrap();
     recording

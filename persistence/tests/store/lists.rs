@@ -4,7 +4,7 @@ use domain::actions::ListInstanceRecords;
 use domain::recording_life::Recording;
 use persistence::{PageRequest, RecordingQuery, StoreError};
 
-use crate::harness::{Backend, DAY, World, account, at, instance, list_of, on_both, other_account, owner};
+use test_facts::{Backend, DAY, World, account, at, instance, list_of, on_both, other_account, owner};
 
 on_both!(
     pages_by_number_and_by_token_are_the_same_list,

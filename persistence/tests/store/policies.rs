@@ -12,7 +12,7 @@ use domain::principal::Principal;
 use persistence::{MarkerRequest, Store, StoreError};
 use policies::PolicyType;
 
-use crate::harness::{World, account, as_operator, at, event, on_both, other_account, owner};
+use test_facts::{World, account, as_operator, at, event, on_both, other_account, owner};
 
 on_both!(
     a_policy_has_at_most_five_versions_and_never_the_same_number_twice,

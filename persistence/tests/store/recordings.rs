@@ -9,7 +9,7 @@ use domain::gate::{InstanceFacts, Resource};
 use domain::recording_life::{RecordingDelivered, RecordingState, SessionEnd};
 use persistence::StoreError;
 
-use crate::harness::{
+use test_facts::{
     DAY, World, account, as_agent, at, event, instance, on_both, other_account, owner, recording, region,
     resource_of, segment, view,
 };
@@ -38,7 +38,7 @@ async fn a_recording_lives_from_open_to_delivered(world: World) {
     let view = view(&opened);
     let segments = world.store.segments_of_recording(&view, &opened.token).await.unwrap();
     assert_eq!(segments.iter().map(|segment| segment.number).collect::<Vec<_>>(), [0, 1, 2]);
-    let claimed = segment(&opened.token, 2, 22);
+    let claimed = segment(&opened.token, 2, at(22));
     let last = segments.last().unwrap();
     assert_eq!((last.length, &last.sha256, last.chain_after), (100, &claimed.sha256, claimed.arrived.chain));
     assert_eq!(
@@ -68,7 +68,7 @@ async fn a_segment_is_claimed_once_and_in_order(world: World) {
     let mut claims = tokio::task::JoinSet::new();
     for _ in 0..6 {
         let (store, granted) = (world.store.clone(), as_agent::<AcknowledgeSegment>(&agent));
-        let change = segment(&opened.token, 0, 20);
+        let change = segment(&opened.token, 0, at(20));
         claims.spawn(
             async move { store.apply(&granted, change, event(&account(), "AcknowledgeSegment")).await },
         );
@@ -166,17 +166,17 @@ async fn another_account_or_instance_finds_nothing(world: World) {
 async fn a_recording_is_opened_inside_the_grant_and_once(world: World) {
     let agent = world.enrol(&account(), "web1").await;
     let granted = as_agent::<OpenRecording>(&agent);
-    let mut elsewhere = recording(&agent, 10, 7);
+    let mut elsewhere = recording(&agent, at(10), 7);
     elsewhere.instance = instance("web2");
-    let mut foreign = recording(&agent, 10, 7);
+    let mut foreign = recording(&agent, at(10), 7);
     foreign.account = other_account();
     for recording in [elsewhere, foreign] {
         let refused =
-            world.store.apply(&granted, crate::harness::opened(recording), event(&account(), "Open")).await;
+            world.store.apply(&granted, test_facts::opened(recording), event(&account(), "Open")).await;
         assert!(matches!(refused, Err(StoreError::OutsideGrant { what: "recording" })), "{refused:?}");
     }
     let opened = world.open(&agent, 10, 7).await;
-    let change = crate::harness::opened(opened);
+    let change = test_facts::opened(opened);
     let twice = world.store.apply(&granted, change, event(&account(), "Open")).await;
     assert!(matches!(twice, Err(StoreError::Conflict { what: "recording", .. })), "{twice:?}");
     assert_eq!(world.count("recordings", "1 = 1").await, 1);

@@ -13,9 +13,7 @@ use domain::{AccountId, Timestamp};
 use persistence::{MarkerRequest, StoreError};
 use policies::{DocumentKind, Layers, PolicyDocument, PolicySet};
 
-use crate::harness::{
-    DAY, World, account, as_operator, at, event, on_both, other_account, owner, resource_of,
-};
+use test_facts::{DAY, World, account, as_operator, at, event, on_both, other_account, owner, resource_of};
 
 on_both!(
     a_role_is_made_changed_listed_and_deleted,
@@ -109,7 +107,7 @@ async fn principal_of(world: &World, credentials: &SessionCredentials) -> Princi
 /// Whether the session may read a configuration now.
 async fn may_get(world: &World, principal: &Principal) -> bool {
     let policies = world.store.policies_of(principal).await.unwrap();
-    let resource = resource_of(Some(&crate::harness::instance("web1")));
+    let resource = resource_of(Some(&test_facts::instance("web1")));
     authorize::<GetInstanceRecordConfig>(principal, resource, &policies, &facts()).is_ok()
 }
 

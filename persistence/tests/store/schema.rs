@@ -6,7 +6,7 @@ use std::sync::Arc;
 use persistence::{DatabaseUrl, Store, StoreError};
 use sea_orm::{ConnectionTrait, QueryResult};
 
-use crate::harness::{Backend, TestDatabase, World, account, on_both};
+use test_facts::{Backend, TestDatabase, World, account, on_both};
 
 on_both!(
     a_second_start_finds_everything_in_place,
@@ -187,7 +187,7 @@ async fn a_migration_of_mariadb_that_was_interrupted_goes_on() {
         }
         let store = Store::connect(database.parsed(), Arc::clone(&keys)).await.unwrap();
         assert_eq!(columns(&database).await.into_iter().collect::<BTreeSet<_>>(), expected);
-        store.record_audit(crate::harness::event(&account(), "X")).await.unwrap();
+        store.record_audit(test_facts::event(&account(), "X")).await.unwrap();
         for statement in ["UPDATE audit_events SET result = 'x'", "DELETE FROM audit_events"] {
             let refused = database.raw().await.execute_unprepared(statement).await.expect_err(statement);
             assert!(refused.to_string().contains("append-only"), "{refused}");
@@ -215,13 +215,13 @@ async fn mariadb_cuts_no_text() {
     let world = World::new(Backend::MariaDb).await;
     let event = domain::audit::AuditEvent {
         principal: "p".repeat(600),
-        ..crate::harness::event(&account(), "TooLong")
+        ..test_facts::event(&account(), "TooLong")
     };
     assert!(matches!(world.store.record_audit(event).await, Err(StoreError::Unavailable { .. })));
     assert_eq!(world.count("audit_events", "action = 'TooLong'").await, 0);
     let long = domain::audit::AuditEvent {
         user_agent: "u".repeat(70_000),
-        ..crate::harness::event(&account(), "Long")
+        ..test_facts::event(&account(), "Long")
     };
     world.store.record_audit(long).await.unwrap();
     assert_eq!(world.count("audit_events", "CHAR_LENGTH(user_agent) = 70000").await, 1);

@@ -18,7 +18,7 @@ use persistence::{PageRequest, RecordingQuery};
 use policies::{DocumentKind, Layers, PolicyDocument, PolicySet};
 
 use crate::counters::Draw;
-use crate::harness::{
+use test_facts::{
     Backend, DAY, World, account, as_operator, at, event, facts, instance, list_of, on_both, other_account,
     owner, region,
 };

@@ -7,7 +7,7 @@ use domain::policy_bearer::PolicyBearer;
 use persistence::StoreError;
 use policies::{Context, Request, evaluate};
 
-use crate::harness::{World, account, as_operator, at, event, on_both, owner};
+use test_facts::{World, account, as_operator, at, event, on_both, owner};
 
 on_both!(the_policies_of_each_bearer_are_found, nobody_else_is_reached_by_a_grant);
 

@@ -11,7 +11,7 @@ use domain::unclaimed::UnclaimedObject;
 use persistence::{Store, StoreError};
 use recording::{EvidenceName, Micros, Stream};
 
-use crate::harness::{
+use test_facts::{
     Backend, TestDatabase, World, account, arrived, as_agent, as_system, at, event, facts, on_both,
     resource_of, segment, view,
 };
@@ -34,8 +34,8 @@ async fn each_stream_has_its_numbers_and_its_chain(world: World) {
     world.acknowledge(&agent, token, 0, 20).await.unwrap();
     world.acknowledge(&agent, token, 1, 21).await.unwrap();
     // Events came meanwhile, and are behind the terminal in time.
-    world.claim(&agent, of(Stream::Events, segment(token, 0, 22))).await.unwrap();
-    let twice = world.claim(&agent, of(Stream::Events, segment(token, 0, 23))).await.unwrap_err();
+    world.claim(&agent, of(Stream::Events, segment(token, 0, at(22)))).await.unwrap();
+    let twice = world.claim(&agent, of(Stream::Events, segment(token, 0, at(23)))).await.unwrap_err();
     assert!(matches!(twice, StoreError::Conflict { what: "segment", .. }), "{twice:?}");
 
     let view = view(&opened);
@@ -62,7 +62,7 @@ async fn a_stream_that_a_recording_does_not_have_takes_nothing(world: World) {
     let agent = world.enrol(&account(), "web1").await;
     let opened = world.open(&agent, 10, 7).await;
     let audio = Stream::parse("audio").unwrap();
-    let refused = world.claim(&agent, of(audio, segment(&opened.token, 0, 20))).await.unwrap_err();
+    let refused = world.claim(&agent, of(audio, segment(&opened.token, 0, at(20)))).await.unwrap_err();
     assert!(matches!(refused, StoreError::NotFound { what: "stream" }), "{refused:?}");
     assert_eq!(world.count("recording_segments", "1 = 1").await, 0);
     assert_eq!(world.find(&opened).await.unwrap(), opened);
@@ -143,7 +143,7 @@ async fn a_database_of_the_version_before_goes_on() {
         if recording.state != RecordingState::Open {
             continue;
         }
-        let next = segment(&token, 1, 5_000_000_000_000);
+        let next = segment(&token, 1, at(5_000_000_000_000));
         let next = SegmentAcknowledged { arrived: ArrivedStream { segments: 2, ..terminal }, ..next };
         store.apply(&granted, next, event(&recording.account, "AcknowledgeSegment")).await.unwrap();
         let recording = store.find_recording(&granted, &token).await.unwrap().unwrap();

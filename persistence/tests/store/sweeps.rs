@@ -6,7 +6,7 @@ use domain::actions::ReadAgentConfiguration;
 use domain::recording_life::RecordingState;
 use persistence::StoreError;
 
-use crate::harness::{Backend, DAY, World, account, as_agent, as_system, at, on_both, other_account};
+use test_facts::{Backend, DAY, World, account, as_agent, as_system, at, on_both, other_account};
 
 on_both!(
     a_live_agent_keeps_its_recordings_open,

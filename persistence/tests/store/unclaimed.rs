@@ -12,7 +12,7 @@ use persistence::{SegmentAcknowledgedAndNextPermitted, StoreError, UploadPermitt
 use recording::{EvidenceName, Stream};
 use tempfile::TempDir;
 
-use crate::harness::{DAY, World, account, as_agent, as_system, at, event, on_both, recording};
+use test_facts::{DAY, World, account, as_agent, as_system, at, event, on_both, recording};
 
 on_both!(
     an_agent_has_so_many_open_recordings_and_no_more,
@@ -90,14 +90,14 @@ async fn an_agent_has_so_many_open_recordings_and_no_more(world: World) {
         first.token
     );
     world.database.execute(&copies).await;
-    let more = recording(&agent, 20, 7);
+    let more = recording(&agent, at(20), 7);
     let granted = as_agent::<OpenRecording>(&agent);
     let expected = world.store.expect_start(&granted, object(&more, EvidenceName::Start, 100), at(20)).await;
     assert!(
         matches!(expected, Err(StoreError::AgentLimit(AgentLimitReached::OpenRecordings))),
         "{expected:?}"
     );
-    let opening = crate::harness::opened(more);
+    let opening = test_facts::opened(more);
     let open = || world.store.apply(&granted, opening.clone(), event(&account(), "OpenRecording"));
     let refused = open().await;
     assert!(matches!(refused, Err(StoreError::AgentLimit(AgentLimitReached::OpenRecordings))), "{refused:?}");
@@ -141,7 +141,7 @@ async fn claim_and_permit(
     now: i64,
 ) -> Result<(), StoreError> {
     let change = SegmentAcknowledgedAndNextPermitted {
-        acknowledged: crate::harness::segment(&opened.token, number, now),
+        acknowledged: test_facts::segment(&opened.token, number, at(now)),
         next: segment(opened, number + 1, length),
     };
     let granted = as_agent::<AcknowledgeSegment>(agent);
@@ -275,7 +275,7 @@ async fn a_start_that_was_never_opened_goes_too(world: World) {
     let objects = Objects::new();
     let agent = world.enrol(&account(), "web1").await;
     let granted = as_agent::<OpenRecording>(&agent);
-    let (never, opened) = (recording(&agent, 10, 7), recording(&agent, 10, 7));
+    let (never, opened) = (recording(&agent, at(10), 7), recording(&agent, at(10), 7));
     let of = |recording: &Recording| {
         let folder = format!("record/2023/11/14/{}", recording.token).parse().unwrap();
         object(&Recording { folder, ..recording.clone() }, EvidenceName::Start, 5)
@@ -286,7 +286,7 @@ async fn a_start_that_was_never_opened_goes_too(world: World) {
         world.store.expect_start(&granted, start.clone(), at(10)).await.unwrap();
         objects.put(&start, b"start").await;
     }
-    let change = crate::harness::opened(opened.clone());
+    let change = test_facts::opened(opened.clone());
     world.store.apply(&granted, change, event(&account(), "OpenRecording")).await.unwrap();
     assert_eq!(world.count("unclaimed_objects", "1 = 1").await, 1);
     assert_eq!(sweep(&world, &objects, 2 * DAY).await, 1);

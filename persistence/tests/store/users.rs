@@ -13,7 +13,7 @@ use domain::password::{Password, PasswordHash};
 use domain::principal::Principal;
 use persistence::{MarkerRequest, StoreError};
 
-use crate::harness::{World, account, as_operator, at, event, on_both, other_account, owner};
+use test_facts::{World, account, as_operator, at, event, on_both, other_account, owner};
 
 on_both!(
     a_changed_user_keeps_its_id_and_all_that_it_has,
@@ -240,7 +240,7 @@ async fn a_grant_for_one_user_reaches_no_other(world: World) {
     let joined = store.add_user_to_group(&joins, &user("ana"), &group, at(1), audit()).await;
     assert_eq!(refused(joined), ("OutsideGrant", "group"));
     // The grant of something else altogether names no user.
-    let elsewhere = owner::<GetUser>(&account(), crate::harness::resource_of(Some(&"i-1".parse().unwrap())));
+    let elsewhere = owner::<GetUser>(&account(), test_facts::resource_of(Some(&"i-1".parse().unwrap())));
     assert_eq!(refused(store.get_user(&elsewhere, &user("ana")).await), outside);
     assert_eq!(world.count("users", "account_id <> ''").await, 2);
 }

@@ -5,7 +5,7 @@ use domain::agent::Agent;
 use domain::waiting::WaitingRecordings;
 use persistence::StoreError;
 
-use crate::harness::{World, account, as_agent, at, instance, list_of, on_both, other_account, owner};
+use test_facts::{World, account, as_agent, at, instance, list_of, on_both, other_account, owner};
 
 on_both!(
     what_waits_is_shown_until_it_does_not,

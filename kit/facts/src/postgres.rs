@@ -41,10 +41,10 @@ struct Server {
 static SERVER: OnceLock<Server> = OnceLock::new();
 
 /// Settings of a server whose data nobody will miss.
-pub(crate) const FAST: &str = "-F -c full_page_writes=off -c synchronous_commit=off";
+pub const FAST: &str = "-F -c full_page_writes=off -c synchronous_commit=off";
 
 /// The address of a new, empty database. The first call's settings are those of the server.
-pub(crate) async fn new_database(settings: &str) -> String {
+pub async fn new_database(settings: &str) -> String {
     let server = SERVER.get_or_init(|| start(settings));
     let name = format!("test_{}", server.databases.fetch_add(1, Ordering::Relaxed));
     let administration = connect_when_ready(server).await;

@@ -43,7 +43,7 @@ struct Server {
 static SERVER: OnceLock<Server> = OnceLock::new();
 
 /// The address of a new, empty database.
-pub(crate) async fn new_database() -> String {
+pub async fn new_database() -> String {
     let server = SERVER.get_or_init(start);
     let name = format!("test_{}", server.databases.fetch_add(1, Ordering::Relaxed));
     let administration = connect_when_ready(server).await;

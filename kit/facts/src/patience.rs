@@ -1,0 +1,36 @@
+//! Waiting for a condition. The deadline is generous, because the machine may be busy; only a test that fails waits for it.
+
+use std::time::{Duration, Instant};
+
+/// How long a test waits for what should come at once.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long it pauses between two looks.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Looks until it finds something; a test that waits too long fails and says for what.
+#[track_caller]
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// The same in a task. A look that never ends counts as one that finds nothing.
+pub async fn until_async<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, looking).await;
+    found.unwrap_or_else(|_| panic!("waited {PATIENCE:?} in vain until {what}"))
+}

@@ -1,0 +1,207 @@
+//! A control plane that runs.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use actix_web::web::Data;
+use api::{ApiSettings, Hansard, HansardParts, Listeners};
+use domain::access_key::AccessKeySecret;
+use domain::clock::{Clock as _, ManualClock};
+use domain::identity::AccessKeyId;
+use domain::server_keys::ServerKeys;
+use domain::{AccountId, Timestamp};
+use persistence::objects::FolderStores;
+use persistence::{DatabaseUrl, Store};
+use test_facts::region;
+use tokio::sync::oneshot;
+
+use crate::client::Key;
+use crate::site::{Site, listen_for_replicas};
+
+/// A control plane that runs until it is dropped.
+pub struct Running {
+    /// `http://127.0.0.1:PORT`.
+    pub address: String,
+    /// Whom most calls are of.
+    pub account: AccountId,
+    /// The clock of every replica.
+    pub clock: Arc<ManualClock>,
+    /// A store on its database.
+    pub store: Store,
+    /// The key of the account's owner.
+    pub root: Key,
+    /// What calls are sent by.
+    pub http: reqwest::Client,
+    /// What runs, for what has no door.
+    pub hansard: Data<Hansard>,
+    /// What secrets are sealed with.
+    pub keys: Arc<ServerKeys>,
+    site: Arc<Site>,
+    stop: Option<oneshot::Sender<()>>,
+    server: Option<std::thread::JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Running").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// What a test sets otherwise than the defaults are.
+type Adjust = fn(&mut ApiSettings);
+
+impl Running {
+    /// On SQLite, with the settings that are the defaults.
+    pub async fn start() -> Self {
+        Self::set_up(None, |_| {}).await
+    }
+
+    /// On another database than SQLite in the folder.
+    pub async fn start_with(database: Option<String>) -> Self {
+        Self::set_up(database, |_| {}).await
+    }
+
+    /// One that other replicas reach.
+    pub async fn reachable(database: Option<String>) -> Self {
+        Self::set_up(database, listen_for_replicas).await
+    }
+
+    /// One with other settings than the defaults, in this database.
+    pub async fn reachable_with(database: Option<String>, adjust: Adjust) -> Self {
+        Self::set_up(database, adjust).await
+    }
+
+    /// A control plane with other settings than the defaults.
+    pub async fn adjusted(adjust: Adjust) -> Self {
+        Self::set_up(None, adjust).await
+    }
+
+    async fn set_up(database: Option<String>, adjust: Adjust) -> Self {
+        let root = Key { id: "LTAIroot".into(), secret: "root-secret".into(), token: None };
+        let account = "1000000000000001".parse().unwrap();
+        let site = Site::new(account, root, Timestamp::from_millis(1_764_000_000_000));
+        Self::at(Arc::new(site.on(database).adjusted(adjust))).await
+    }
+
+    /// Another process over the same data: stopped in order, started again.
+    pub async fn restart(mut self) -> Self {
+        self.halt();
+        self.another().await
+    }
+
+    /// A second process beside this one, over the same data.
+    pub async fn another(&self) -> Self {
+        Self::at(self.site.clone()).await
+    }
+
+    /// A process over this data.
+    pub async fn at(site: Arc<Site>) -> Self {
+        let url = DatabaseUrl::parse(&site.database_address()).unwrap();
+        let store = Store::connect(url, site.keys.clone()).await.unwrap();
+        let secret = AccessKeySecret::new(site.root.secret.clone());
+        let id = AccessKeyId::parse(&site.root.id).unwrap();
+        store.ensure_root(&site.account, &id, &secret, site.clock.now()).await.unwrap();
+        let stores = FolderStores::open(&site.objects_folder()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let mut settings = ApiSettings::new(address.parse().unwrap(), region());
+        settings.workers = Some(1);
+        (site.adjust)(&mut settings);
+        let internal = settings.internal_address.as_mut().map(|address| {
+            let internal = TcpListener::bind("127.0.0.1:0").unwrap();
+            *address = format!("http://{}", internal.local_addr().unwrap()).parse().unwrap();
+            internal
+        });
+        let hansard = Data::new(Hansard::new(HansardParts {
+            store: store.clone(),
+            stores: Arc::new(stores),
+            clock: site.clock.clone(),
+            keys: site.keys.clone(),
+            settings,
+        }));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (shared, listeners) = (hansard.clone(), Listeners { public: listener, internal });
+        let server = std::thread::spawn(move || {
+            let served = api::serve_shared(shared, listeners, async {
+                let _ = stopped.await;
+            });
+            actix_web::rt::System::new().block_on(served).unwrap();
+        });
+        Self {
+            address,
+            account: site.account.clone(),
+            clock: site.clock.clone(),
+            store,
+            root: site.root.clone(),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            hansard,
+            keys: site.keys.clone(),
+            site,
+            stop: Some(stop),
+            server: Some(server),
+        }
+    }
+
+    /// Tells it to stop, and does not wait for that.
+    pub fn stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// Waits for its end.
+    pub fn join(&mut self) {
+        if let Some(server) = self.server.take() {
+            let ended = server.join();
+            if !std::thread::panicking() {
+                ended.expect("the server ends in order");
+            }
+        }
+    }
+
+    /// Stops it in order; what is counted is written down.
+    pub fn halt(&mut self) {
+        self.stop();
+        self.join();
+    }
+
+    /// What it runs on.
+    #[must_use]
+    pub fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn socket_address(&self) -> SocketAddr {
+        self.address.strip_prefix("http://").unwrap().parse().unwrap()
+    }
+
+    /// By which somebody who goes round the control plane reaches the database.
+    #[must_use]
+    pub fn database_address(&self) -> String {
+        self.site.database_address()
+    }
+
+    /// Where the objects lie.
+    #[must_use]
+    pub fn objects_folder(&self) -> PathBuf {
+        self.site.objects_folder()
+    }
+
+    /// The address of a path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.address)
+    }
+
+    /// Moves the clock forward.
+    pub fn advance_seconds(&self, seconds: i64) {
+        self.clock.advance_millis(seconds * 1_000);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}

@@ -1,0 +1,85 @@
+//! What outlives one server, and what several share: the folder, the database, the keys, the clock, the settings.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use api::ApiSettings;
+use domain::clock::ManualClock;
+use domain::server_keys::ServerKeys;
+use domain::{AccountId, Timestamp};
+use tempfile::TempDir;
+
+use crate::client::Key;
+
+/// A setting that makes the server listen for other replicas; it puts the address of its listener there.
+pub fn listen_for_replicas(settings: &mut ApiSettings) {
+    settings.internal_address = Some("http://127.0.0.1:0".parse().unwrap());
+}
+
+/// A deployment, whether or not a server of it runs.
+pub struct Site {
+    /// The account that it is made for.
+    pub account: AccountId,
+    /// The key of the account's owner.
+    pub root: Key,
+    /// What every server of it goes by.
+    pub clock: Arc<ManualClock>,
+    /// What secrets are sealed with.
+    pub keys: Arc<ServerKeys>,
+    pub(crate) adjust: Box<dyn Fn(&mut ApiSettings) + Send + Sync>,
+    folder: TempDir,
+    database: Option<String>,
+}
+
+impl Site {
+    /// One with an account and its owner's key, where it is this time. Its database is SQLite, in its folder.
+    #[must_use]
+    pub fn new(account: AccountId, root: Key, now: Timestamp) -> Self {
+        Self {
+            account,
+            root,
+            clock: Arc::new(ManualClock::at(now)),
+            keys: Arc::new(ServerKeys::generate().unwrap()),
+            adjust: Box::new(|_| {}),
+            folder: tempfile::tempdir().unwrap(),
+            database: None,
+        }
+    }
+
+    /// The same with other settings than the defaults.
+    #[must_use]
+    pub fn adjusted(self, adjust: impl Fn(&mut ApiSettings) + Send + Sync + 'static) -> Self {
+        Self { adjust: Box::new(adjust), ..self }
+    }
+
+    /// The same on this database.
+    #[must_use]
+    pub fn on(self, database: Option<String>) -> Self {
+        Self { database, ..self }
+    }
+
+    /// By which somebody who goes round the control plane reaches the database.
+    #[must_use]
+    pub fn database_address(&self) -> String {
+        let file = || format!("sqlite:{}", self.folder.path().join("hansard.db").display());
+        self.database.clone().unwrap_or_else(file)
+    }
+
+    /// Where everything lies that is in no other database.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// Where the objects lie.
+    #[must_use]
+    pub fn objects_folder(&self) -> PathBuf {
+        self.folder.path().join("objects")
+    }
+}
+
+impl std::fmt::Debug for Site {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Site").field("account", &self.account).finish_non_exhaustive()
+    }
+}
