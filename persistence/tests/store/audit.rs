@@ -175,11 +175,17 @@ async fn lost_connections_leave_no_hole(world: World) {
     while round < 10 || lost == 0 {
         assert!(round < 500, "no connection was lost while it was needed");
         let mut writers = tokio::task::JoinSet::new();
+        let finished = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
         for _ in 0..20 {
-            let store = world.store.clone();
-            writers.spawn(async move { store.record_audit(event(&account(), "ListAgents")).await });
+            let (store, finished) = (world.store.clone(), finished.clone());
+            writers.spawn(async move {
+                let written = store.record_audit(event(&account(), "ListAgents")).await;
+                finished.add_permits(1);
+                written
+            });
         }
-        tokio::time::sleep(std::time::Duration::from_millis(round % 10 * 3)).await;
+        // In each round so many have finished and the others have not, or are at it.
+        drop(finished.acquire_many(round % 10 * 2).await.unwrap());
         end_other_connections(&raw, world.database.backend).await;
         lost += writers.join_all().await.iter().filter(|written| written.is_err()).count();
         round += 1;
