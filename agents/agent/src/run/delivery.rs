@@ -178,7 +178,7 @@ async fn deliver_what_is_there(
         if let Some((stream, number)) = session.next_to_deliver(last_stream, &held_up) {
             last_stream = stream;
             let _place = agent.deliveries.acquire().await;
-            let grant = granted.remove(&stream).and_then(|next| next.for_segment(number));
+            let grant = granted.remove(&stream).and_then(|next| next.for_segment(number, Instant::now()));
             match deliver_segment(agent, session, stream, number, grant).await {
                 Ok(next) => {
                     granted.extend(next.map(|next| (stream, next)));
@@ -228,8 +228,9 @@ struct NextGrant {
 
 impl NextGrant {
     /// The grant, if it is for this segment and will hold while that is uploaded.
-    fn for_segment(self, number: u32) -> Option<Grant> {
-        (self.number == number && self.came_at.elapsed() < USES_GRANT_WITHIN).then_some(self.grant)
+    fn for_segment(self, number: u32, now: Instant) -> Option<Grant> {
+        let age = now.saturating_duration_since(self.came_at);
+        (self.number == number && age < USES_GRANT_WITHIN).then_some(self.grant)
     }
 }
 
@@ -363,5 +364,32 @@ async fn on_disk<T: Send + 'static>(
     match tokio::task::spawn_blocking(move || work(&session)).await {
         Ok(done) => Ok(done?),
         Err(error) => Err(std::io::Error::other(error).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_that_came_ahead_is_used_for_its_segment_and_while_it_is_young() {
+        let came_at = Instant::now();
+        let grant_for = |number, now| {
+            let grant = Grant {
+                method: "PUT".to_owned(),
+                url: "/upload".to_owned(),
+                headers: BTreeMap::new(),
+                expire_time: "2026-01-02T03:04:05Z".to_owned(),
+            };
+            NextGrant { number: 7, grant, came_at }.for_segment(number, now)
+        };
+        let last_moment = came_at + USES_GRANT_WITHIN - Duration::from_millis(1);
+        assert!(grant_for(7, came_at).is_some());
+        assert!(grant_for(7, last_moment).is_some());
+        assert!(
+            grant_for(7, came_at + USES_GRANT_WITHIN).is_none(),
+            "it may lapse while the segment is uploaded"
+        );
+        assert!(grant_for(8, came_at).is_none(), "it is for another segment");
     }
 }
