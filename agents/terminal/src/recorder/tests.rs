@@ -1,0 +1,219 @@
+//! The recorder as a person's side sees it that does only what a test says.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::process::Child;
+use std::thread::JoinHandle;
+
+use agent_protocol::clock;
+use agent_protocol::person::{INPUT_WINDOW_BYTES, Message as _, OUTPUT_WINDOW_BYTES};
+use recording::{SpoolReader, TerminalEventKind};
+use rustix::fs::MemfdFlags;
+
+use super::*;
+use crate::descriptors::{InputWay, OutputWay, Ways};
+use crate::launch::Program;
+
+/// A person's side that does only what a test says, and a command behind three pipes.
+struct Conversation {
+    stream: UnixStream,
+    decoder: Decoder,
+    recorder: Option<JoinHandle<Result<(), CaptureError>>>,
+    spool: File,
+    child: Child,
+    output: Vec<u8>,
+    error_output: Vec<u8>,
+    room: usize,
+    ended: Option<Result<(), String>>,
+}
+
+impl Conversation {
+    fn begin(script: &str) -> Self {
+        let ways =
+            Ways { input: InputWay::Pipe, output: OutputWay::Pipe, error: OutputWay::Pipe, together: false };
+        let (ends, command_ends) = launch::open(ways, None).unwrap();
+        let spool = File::from(rustix::fs::memfd_create("spool", MemfdFlags::CLOEXEC).unwrap());
+        let spooler = Spooler::new(spool.try_clone().unwrap(), clock::boottime_micros(), 0).unwrap();
+        let (stream, theirs) = UnixStream::pair().unwrap();
+        let size = TerminalSize { columns: 80, rows: 24 };
+        let facts = PersonFacts { size, shared_modes: None, somebody_reads: [true; 2] };
+        let recorder = std::thread::spawn(move || run(ToPerson::over(theirs), spooler, ends, facts));
+        let command = ["sh", "-c", script].map(OsString::from);
+        let launcher = [OsString::from("env")];
+        let program = Program { launcher: &launcher, command: &command, is_login_shell: false };
+        let child = launch::start(program, ("SESSION", "none"), command_ends).unwrap();
+        let conversation = Conversation {
+            stream,
+            decoder: Decoder::default(),
+            recorder: Some(recorder),
+            spool,
+            child,
+            output: Vec::new(),
+            error_output: Vec::new(),
+            room: 0,
+            ended: None,
+        };
+        conversation.say(FromPerson::Started { process_id: conversation.child.id() });
+        conversation
+    }
+
+    fn say(&self, message: FromPerson<'_>) {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        (&self.stream).write_all(&bytes).unwrap();
+    }
+
+    /// Hears what is said until this is so.
+    fn hear_until(&mut self, enough: impl Fn(&Self) -> bool) {
+        while !enough(self) {
+            let mut fds = [PollFd::new(&self.stream, PollFlags::IN)];
+            poll(&mut fds, None).unwrap();
+            assert_ne!(receive(&self.stream, &mut self.decoder).unwrap(), Heard::End);
+            while let Some(message) = self.decoder.next::<FromRecorder<'_>>().unwrap() {
+                match message {
+                    FromRecorder::Output(Output::Output, bytes) => self.output.extend(bytes),
+                    FromRecorder::Output(Output::ErrorOutput, bytes) => self.error_output.extend(bytes),
+                    FromRecorder::Room(Input::Input, bytes) => self.room += bytes as usize,
+                    FromRecorder::Ended => self.ended = Some(Ok(())),
+                    FromRecorder::Lost(reason) => self.ended = Some(Err(reason.to_owned())),
+                    FromRecorder::OutputEnd(_) | FromRecorder::InputBroken(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    fn take(&self, output: Output, bytes: usize) {
+        self.say(FromPerson::Taken(output, u32::try_from(bytes).unwrap()));
+    }
+
+    /// What is spooled.
+    fn events(&self) -> Vec<TerminalEventKind> {
+        let mut spool = self.spool.try_clone().unwrap();
+        spool.rewind().unwrap();
+        let mut reader = SpoolReader::new(spool, 0);
+        let mut events = Vec::new();
+        while let Some(record) = reader.next_record().unwrap() {
+            events.push(record.terminal_event().unwrap().kind);
+        }
+        events
+    }
+}
+
+#[test]
+fn an_output_that_nobody_takes_holds_up_nothing_else_and_is_not_read_ahead() {
+    const BYTES: usize = 1_000_000;
+    let script = format!(
+        "head -c {BYTES} /dev/zero & echo ready >&2; read -r line; echo \"got $line\" >&2; wait; exit 3"
+    );
+    let mut person = Conversation::begin(&script);
+    person.hear_until(|person| {
+        person.error_output == b"ready\n" && person.output.len() > OUTPUT_WINDOW_BYTES / 2 && person.room > 0
+    });
+    person.say(FromPerson::Input(Input::Input, b"hello\n"));
+    person.say(FromPerson::Unknown(200));
+    person.take(Output::ErrorOutput, 6);
+    person.hear_until(|person| person.error_output.ends_with(b"got hello\n"));
+    person.take(Output::ErrorOutput, 10);
+    assert!(person.output.len() <= OUTPUT_WINDOW_BYTES, "{} bytes", person.output.len());
+    assert_eq!(person.room, INPUT_WINDOW_BYTES, "what is left of the room suffices");
+
+    let mut taken = 0;
+    while person.output.len() < BYTES {
+        let heard = person.output.len();
+        assert!(heard - taken <= OUTPUT_WINDOW_BYTES);
+        person.take(Output::Output, heard - taken);
+        taken = heard;
+        person.hear_until(|person| person.output.len() > heard);
+    }
+    let status = person.child.wait().unwrap();
+    assert_eq!(status.code(), Some(3));
+    person.say(FromPerson::Exited(ExitStatus::Code(3)));
+    // It is not over before everything is taken.
+    person.take(Output::Output, BYTES - taken);
+    person.hear_until(|person| person.ended.is_some());
+    assert_eq!(person.ended, Some(Ok(())));
+    assert!(!person.events().iter().any(|event| matches!(event, TerminalEventKind::Exit(_))));
+    person.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    person.recorder.take().unwrap().join().unwrap().unwrap();
+    let events = person.events();
+    assert_eq!(events.last(), Some(&TerminalEventKind::Exit(ExitStatus::Code(3))));
+    let spooled: usize = events
+        .iter()
+        .map(|event| if let TerminalEventKind::Output(bytes) = event { bytes.len() } else { 0 })
+        .sum();
+    assert_eq!(spooled, BYTES);
+}
+
+/// The reason with which a session's recording ends after the person's side did something.
+fn reason_after(what: impl FnOnce(&mut Conversation)) -> String {
+    let mut person = Conversation::begin("exec sleep 1000");
+    person.hear_until(|person| person.room > 0);
+    what(&mut person);
+    let Conversation { recorder, mut child, .. } = person;
+    let Err(CaptureError::Lost { reason }) = recorder.unwrap().join().unwrap() else { panic!("it goes on") };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    reason
+}
+
+#[test]
+fn a_persons_side_that_fails_ends_the_recording_with_the_reason() {
+    let said =
+        |bytes: &'static [u8]| move |person: &mut Conversation| (&person.stream).write_all(bytes).unwrap();
+    for (reason, expected) in [
+        (reason_after(|person| person.say(FromPerson::Failed("why"))), "why"),
+        (
+            reason_after(|person| person.stream.shutdown(std::net::Shutdown::Both).unwrap()),
+            "the person's side ended before the command did",
+        ),
+        (
+            reason_after(|person| {
+                let bytes = vec![0; person.room + 1];
+                person.say(FromPerson::Input(Input::Input, &bytes));
+            }),
+            "the person's side sends more than there is room for",
+        ),
+        (
+            reason_after(said(&[7, 255, 255, 255, 255])),
+            "a message of kind 7 claims 4294967295 bytes, and may have 65541",
+        ),
+        (
+            reason_after(said(&[7, 0, 0, 0, 1, 0])),
+            "a message of kind 7 has a payload that is none of that kind",
+        ),
+    ] {
+        assert_eq!(reason, expected);
+    }
+}
+
+#[test]
+fn what_is_done_is_not_looked_at_again_and_again_while_another_output_is_held_open() {
+    let (output, closed) = io::pipe().unwrap();
+    let (error_output, left_over) = io::pipe().unwrap();
+    drop(closed);
+    let ends = RecorderEnds {
+        master: None,
+        input: None,
+        output: Some(output.into()),
+        error: Some(error_output.into()),
+    };
+    let (_stream, theirs) = UnixStream::pair().unwrap();
+    let size = TerminalSize { columns: 80, rows: 24 };
+    let facts = PersonFacts { size, shared_modes: None, somebody_reads: [true; 2] };
+    let mut recorder = Recorder::new(ToPerson::over(theirs), ends, facts).unwrap();
+    let spool = File::from(rustix::fs::memfd_create("spool", MemfdFlags::CLOEXEC).unwrap());
+    let mut spooler = Spooler::new(spool, clock::boottime_micros(), 0).unwrap();
+    let now = Instant::now();
+    recorder.exited = Some((ExitStatus::Code(0), now));
+    let mut look = |recorder: &mut Recorder, place: usize| {
+        let Recorder { channels, person, .. } = recorder;
+        channels[place].advance(&mut spooler, person).unwrap();
+        recorder.timeout(now)
+    };
+    assert_eq!(look(&mut recorder, 0), Some(LOOK_AGAIN));
+    drop(left_over);
+    assert_eq!(look(&mut recorder, 1), Some(Duration::ZERO), "nobody is waited for any more");
+}
