@@ -197,3 +197,29 @@ impl Forward {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_client_can_be_made() {
+        drop(client());
+    }
+
+    #[test]
+    fn a_client_can_be_made_where_there_are_no_certificates() {
+        // In a process of its own, whose environment is no other test's.
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "links::remote::tests::a_client_can_be_made"])
+            .env("SSL_CERT_FILE", "/nonexistent/certificates.pem")
+            .env("SSL_CERT_DIR", "/nonexistent")
+            .output()
+            .unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(printed.contains("1 passed"), "{printed}");
+    }
+}
