@@ -16,7 +16,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::recording_agent::TestAgent;
-use test_facts::until_async;
+use sea_orm::{ConnectionTrait as _, Statement, TransactionTrait as _};
+use test_facts::{Backend, TestDatabase, until_async};
 use test_server::{Answer, Running};
 
 const PATH: &str = "/agent/v1/link";
@@ -320,4 +321,43 @@ async fn a_link_that_falls_silent_and_one_that_never_greets_are_closed() {
     let mut again = DialledLink::dial(&running, &agent).await;
     again.hello(&["terminal"]).await;
     again.configuration().await;
+}
+
+/// How many wait for a lock that somebody else holds in this database.
+const WAITERS: &str = "SELECT COUNT(*) AS n FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database \
+                       WHERE NOT granted AND datname = current_database()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_whose_database_is_slow_is_not_taken_for_silent() {
+    const SILENT_AFTER: Duration = Duration::from_secs(5);
+    let database = TestDatabase::new(Backend::Postgres).await;
+    let running = Running::reachable_with(Some(database.url.clone()), |settings| {
+        settings.link_timing.ping_every = Duration::from_millis(500);
+        settings.link_timing.silent_after = SILENT_AFTER;
+    })
+    .await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let mut link = DialledLink::dial(&running, &agent).await;
+    link.hello(&["terminal"]).await;
+    link.configuration().await;
+
+    let (holds, watches) = (database.raw().await, database.raw().await);
+    let lock = holds.begin().await.unwrap();
+    lock.execute_unprepared("LOCK TABLE agents IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    // The agent answers pings until its link waits: it notes in the database that the agent was heard.
+    let waits = until_async("the link waits for the database", async || {
+        let count = Statement::from_string(watches.get_database_backend(), WAITERS);
+        let row = watches.query_one_raw(count).await.unwrap().unwrap();
+        (row.try_get::<i64>("", "n").unwrap() > 0).then_some(())
+    });
+    tokio::select! {
+        () = waits => {}
+        said = link.next() => panic!("{said:?}"),
+    }
+    // For longer than an agent may be silent. Nothing is read of it meanwhile, and it has no ping to answer.
+    tokio::time::sleep(SILENT_AFTER + Duration::from_secs(1)).await;
+    lock.rollback().await.unwrap();
+    // It is heard out, and told what is new.
+    running.record("i-web1", "9").await;
+    assert_eq!(link.configuration().await.recording.unwrap().expiration_days, 9);
 }
