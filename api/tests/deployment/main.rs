@@ -9,6 +9,7 @@ mod audit;
 mod audit_refusals;
 mod bus;
 mod bus_agent;
+mod claims;
 mod continuity;
 mod delivery;
 mod enrolment;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use actix_web::web::Data;
 use api::{ApiSettings, Hansard, HansardParts, Listeners};
+use domain::AccountId;
 use domain::access_key::AccessKeySecret;
 use domain::clock::{Clock as _, ManualClock};
 use domain::identity::AccessKeyId;
 use domain::server_keys::ServerKeys;
-use domain::{AccountId, Timestamp};
 use persistence::objects::FolderStores;
 use persistence::{DatabaseUrl, Store};
 use test_facts::region;
@@ -78,10 +78,7 @@ impl Running {
     }
 
     async fn set_up(database: Option<String>, adjust: Adjust) -> Self {
-        let root = Key { id: "LTAIroot".into(), secret: "root-secret".into(), token: None };
-        let account = "1000000000000001".parse().unwrap();
-        let site = Site::new(account, root, Timestamp::from_millis(1_764_000_000_000));
-        Self::at(Arc::new(site.on(database).adjusted(adjust))).await
+        Self::at(Arc::new(Site::usual().on(database).adjusted(adjust))).await
     }
 
     /// Another process over the same data: stopped in order, started again.
@@ -115,7 +112,7 @@ impl Running {
         });
         let hansard = Data::new(Hansard::new(HansardParts {
             store: store.clone(),
-            stores: Arc::new(stores),
+            stores: (site.stores)(stores),
             clock: site.clock.clone(),
             keys: site.keys.clone(),
             settings,

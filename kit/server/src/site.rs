@@ -7,6 +7,7 @@ use api::ApiSettings;
 use domain::clock::ManualClock;
 use domain::server_keys::ServerKeys;
 use domain::{AccountId, Timestamp};
+use persistence::objects::{FolderStores, ObjectStores};
 use tempfile::TempDir;
 
 use crate::client::Key;
@@ -27,11 +28,20 @@ pub struct Site {
     /// What secrets are sealed with.
     pub keys: Arc<ServerKeys>,
     pub(crate) adjust: Box<dyn Fn(&mut ApiSettings) + Send + Sync>,
+    pub(crate) stores: Box<dyn Fn(FolderStores) -> Arc<dyn ObjectStores> + Send + Sync>,
     folder: TempDir,
     database: Option<String>,
 }
 
 impl Site {
+    /// The deployment of most tests.
+    #[must_use]
+    pub fn usual() -> Self {
+        let root = Key { id: "LTAIroot".into(), secret: "root-secret".into(), token: None };
+        let account = "1000000000000001".parse().unwrap();
+        Self::new(account, root, Timestamp::from_millis(1_764_000_000_000))
+    }
+
     /// One with an account and its owner's key, where it is this time. Its database is SQLite, in its folder.
     #[must_use]
     pub fn new(account: AccountId, root: Key, now: Timestamp) -> Self {
@@ -41,6 +51,7 @@ impl Site {
             clock: Arc::new(ManualClock::at(now)),
             keys: Arc::new(ServerKeys::generate().unwrap()),
             adjust: Box::new(|_| {}),
+            stores: Box::new(|stores| Arc::new(stores)),
             folder: tempfile::tempdir().unwrap(),
             database: None,
         }
@@ -50,6 +61,15 @@ impl Site {
     #[must_use]
     pub fn adjusted(self, adjust: impl Fn(&mut ApiSettings) + Send + Sync + 'static) -> Self {
         Self { adjust: Box::new(adjust), ..self }
+    }
+
+    /// The same with something before the folder of its objects.
+    #[must_use]
+    pub fn stored_by(
+        self,
+        stores: impl Fn(FolderStores) -> Arc<dyn ObjectStores> + Send + Sync + 'static,
+    ) -> Self {
+        Self { stores: Box::new(stores), ..self }
     }
 
     /// The same on this database.
