@@ -99,7 +99,7 @@ async fn look(hansard: &Hansard, row: RecordingRow, kept: Option<RecordingLink>)
             (Evidence::Unknown, kept.clone())
         }
     };
-    let follows = link.iter().flat_map(|link| [&link.follows_at_start, &link.follows]).flatten().cloned();
+    let follows = link.iter().flat_map(|link| [link.follows_at_start, link.follows]).flatten();
     let known = KnownRecording {
         number: link.as_ref().map(|link| link.number),
         follows: follows.collect(),
@@ -129,21 +129,20 @@ async fn objects_of(
     }
     let mut link = match kept {
         Some(kept) => Some(kept.clone()),
-        None => compared(evidence::read_named(hansard, &row.location, start, &row.start_sha256).await)?
+        None => compared(evidence::read_named(hansard, &row.location, start, row.start_sha256).await)?
             .and_then(|document| read_start(row, &document)),
     };
     let there = if listed.has_segments_of(row) { Evidence::There } else { Evidence::NotAllSegments };
-    let Some(sealed_by) = row.manifest_sha256.as_deref() else { return Ok((there, link)) };
+    let Some(sealed_by) = row.manifest_sha256 else { return Ok((there, link)) };
     if !listed.has(EvidenceName::Manifest(0)) || !listed.has(EvidenceName::ManifestSignature(0)) {
         return Ok((Evidence::NoManifest, link));
     }
-    if let Some(link) = link.as_mut().filter(|link| link.manifest_sha256.as_deref() != Some(sealed_by)) {
+    if let Some(link) = link.as_mut().filter(|link| link.manifest_sha256 != Some(sealed_by)) {
         let document = evidence::read_named(hansard, &row.location, manifest, sealed_by).await;
         if let Some(document) = compared(document)? {
             let parsed = Manifest::parse(&document).ok();
-            link.follows =
-                parsed.and_then(|manifest| manifest.previous_manifest).map(|hash| hash.to_string());
-            link.manifest_sha256 = Some(sealed_by.to_owned());
+            link.follows = parsed.and_then(|manifest| manifest.previous_manifest);
+            link.manifest_sha256 = Some(sealed_by);
         }
     }
     Ok((there, link))
@@ -201,7 +200,7 @@ fn read_start(row: &RecordingRow, document: &[u8]) -> Option<RecordingLink> {
     Some(RecordingLink {
         token: row.token.clone(),
         number: start.agent_recording_number,
-        follows_at_start: start.previous_manifest.map(|hash| hash.to_string()),
+        follows_at_start: start.previous_manifest,
         manifest_sha256: None,
         follows: None,
     })

@@ -50,25 +50,25 @@ pub(crate) fn name_of(
     recording.folder.join(&evidence.to_object_name())
 }
 
-/// The bytes of a piece of evidence, which have this SHA-256 (lower-case hex).
+/// The bytes of a piece of evidence, which have this SHA-256.
 pub(crate) async fn read(
     hansard: &Hansard,
     recording: &Recording,
     evidence: EvidenceName,
-    sha256: &str,
+    sha256: ContentHash,
 ) -> Result<Bytes, EvidenceError> {
     read_named(hansard, recording.target.location(), name_of(recording, evidence)?, sha256).await
 }
 
-/// The bytes of the object of this name, which have this SHA-256 (lower-case hex).
+/// The bytes of the object of this name, which have this SHA-256.
 pub(crate) async fn read_named(
     hansard: &Hansard,
     location: &StoreLocation,
     name: ObjectName,
-    sha256: &str,
+    sha256: ContentHash,
 ) -> Result<Bytes, EvidenceError> {
     let bytes = fetch(hansard, location, &name).await?;
-    if ContentHash::of(&bytes).to_string() == sha256 { Ok(bytes) } else { Err(changed(name)) }
+    if ContentHash::of(&bytes) == sha256 { Ok(bytes) } else { Err(changed(name)) }
 }
 
 /// The bytes of the signature of the manifest that has this SHA-256. Nothing but the enrolled key tells that they are
@@ -77,7 +77,7 @@ pub(crate) async fn read_signature(
     hansard: &Hansard,
     recording: &Recording,
     number: u32,
-    manifest_sha256: &str,
+    manifest_sha256: ContentHash,
     key: &SealingPublicKey,
 ) -> Result<Bytes, EvidenceError> {
     let manifest = read(hansard, recording, EvidenceName::Manifest(number), manifest_sha256).await?;

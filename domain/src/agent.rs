@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use recording::{Enrolment, SealingPublicKey, TrustedKey};
 
+use crate::secret_hash::SecretHash;
 use crate::{AccountId, AgentId, InstanceId, Region, Timestamp};
 
 /// What an agent says it can capture.
@@ -156,10 +157,10 @@ impl JoinTokenSecret {
         &self.0
     }
 
-    /// What is stored: lower-case hex SHA-256.
+    /// What is stored.
     #[must_use]
-    pub fn hash(&self) -> String {
-        hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.0.as_bytes()))
+    pub fn hash(&self) -> SecretHash {
+        SecretHash::of(&self.0)
     }
 }
 
@@ -205,7 +206,7 @@ impl JoinTokenLifetime {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinToken {
     /// The hash of its readable form.
-    pub hash: String,
+    pub hash: SecretHash,
     /// The account that an agent joins by it.
     pub account: AccountId,
     /// The region that the instance is taken to be in.

@@ -69,7 +69,7 @@ impl Admitted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::InstancePattern;
+    use crate::agent::{InstancePattern, JoinTokenSecret};
     use crate::{AgentId, Timestamp};
 
     fn at(millis: i64) -> Timestamp {
@@ -95,7 +95,7 @@ mod tests {
 
     fn token() -> JoinToken {
         JoinToken {
-            hash: "ab".repeat(32),
+            hash: JoinTokenSecret::generate().hash(),
             account: "1609982529000000".parse().unwrap(),
             region: "cn-hangzhou".parse().unwrap(),
             instances: InstancePattern::parse("i-web*").unwrap(),

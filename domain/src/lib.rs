@@ -24,6 +24,7 @@ pub mod record_config;
 pub mod recording_continuity;
 pub mod recording_life;
 pub mod role;
+pub mod secret_hash;
 pub mod server_keys;
 pub mod storage_target;
 pub mod store_location;

@@ -8,6 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use recording::ContentHash;
+
 use crate::{TerminalSessionToken, Timestamp};
 
 /// Holes wider than this are one finding: an agent can claim any numbers, and each finding is a row and an event.
@@ -36,9 +38,9 @@ pub struct KnownRecording {
     /// The agent's number for it, where it is known.
     pub number: Option<u64>,
     /// SHA-256 of the manifest that sealed it.
-    pub manifest: Option<String>,
+    pub manifest: Option<ContentHash>,
     /// The manifests that it names as sealed before it: at its start, and in its own manifest.
-    pub follows: Vec<String>,
+    pub follows: Vec<ContentHash>,
     /// What is at hand.
     pub evidence: Evidence,
     /// When the control plane first heard of it.
@@ -59,7 +61,7 @@ pub struct AuditedRecording {
     /// Whether the trail has its seal.
     pub sealed: bool,
     /// SHA-256 of the manifest that sealed it, where the trail has it.
-    pub manifest: Option<String>,
+    pub manifest: Option<ContentHash>,
 }
 
 /// What is known of an agent's recordings.
@@ -251,14 +253,17 @@ fn hole(holes: &mut Vec<(u64, u64, Timestamp)>, first: u64, last: u64, since: Ti
 }
 
 /// The manifests that a recording names as sealed before it and that nobody has, with who names them.
-fn unknown_manifests(of: &AgentRecordings, gone: &[MissingRecording]) -> Vec<(String, Timestamp, String)> {
-    let of_rows = of.known.iter().filter_map(|known| known.manifest.as_deref());
-    let of_trail = of.audited.iter().filter_map(|audited| audited.manifest.as_deref());
-    let manifests: BTreeSet<&str> = of_rows.chain(of_trail).collect();
-    let mut unknown: BTreeMap<&str, &KnownRecording> = BTreeMap::new();
+fn unknown_manifests(
+    of: &AgentRecordings,
+    gone: &[MissingRecording],
+) -> Vec<(ContentHash, Timestamp, String)> {
+    let of_rows = of.known.iter().filter_map(|known| known.manifest);
+    let of_trail = of.audited.iter().filter_map(|audited| audited.manifest);
+    let manifests: BTreeSet<ContentHash> = of_rows.chain(of_trail).collect();
+    let mut unknown: BTreeMap<ContentHash, &KnownRecording> = BTreeMap::new();
     for namer in &of.known {
-        for named in namer.follows.iter().filter(|named| !manifests.contains(named.as_str())) {
-            let earliest = unknown.entry(named).or_insert(namer);
+        for named in namer.follows.iter().filter(|named| !manifests.contains(named)) {
+            let earliest = unknown.entry(*named).or_insert(namer);
             if namer.opened_at < earliest.opened_at {
                 *earliest = namer;
             }
@@ -286,10 +291,7 @@ fn unknown_manifests(of: &AgentRecordings, gone: &[MissingRecording]) -> Vec<(St
         Some(number) => format!("{number} ({})", namer.token),
         None => namer.token.to_string(),
     };
-    unexplained
-        .into_iter()
-        .map(|(manifest, namer)| ((*manifest).to_owned(), namer.opened_at, shown(namer)))
-        .collect()
+    unexplained.into_iter().map(|(manifest, namer)| (*manifest, namer.opened_at, shown(namer))).collect()
 }
 
 #[cfg(test)]
@@ -304,8 +306,8 @@ mod tests {
         TerminalSessionToken::parse(&format!("{number:032x}")).unwrap()
     }
 
-    fn manifest(number: u64) -> String {
-        format!("{number:064x}")
+    fn manifest(number: u64) -> ContentHash {
+        ContentHash::parse(&format!("{number:064x}")).unwrap()
     }
 
     /// Recordings 1 to `last`, each sealed before the next begins, with their openings and seals in the trail.

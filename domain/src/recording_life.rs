@@ -1,6 +1,6 @@
 //! The life of a recording: Open, then Sealed, then Delivered; and how that looks on the wire (DECISIONS F9).
 
-use recording::{CaptureKind, ChainValue, Micros, Stream};
+use recording::{CaptureKind, ChainValue, ContentHash, Micros, Stream};
 
 use crate::condition_keys::{RecordingFacts, SessionOwner};
 use crate::expiration::ExpirationDays;
@@ -151,8 +151,8 @@ pub struct Recording {
     pub target: RecordStorageTarget,
     /// The folder of its objects below the bucket, without a trailing slash.
     pub folder: recording::ObjectName,
-    /// SHA-256 of start.json, lower-case hex.
-    pub start_sha256: String,
+    /// SHA-256 of start.json.
+    pub start_sha256: ContentHash,
     /// When the session started, by the instance's clock as the agent corrected it. It is a claim, and kept as such.
     pub started_at: Timestamp,
     /// When the control plane first heard of it.
@@ -249,8 +249,8 @@ pub struct SegmentAcknowledged {
     pub number: u32,
     /// Its stored size in bytes.
     pub length: u64,
-    /// SHA-256 of its bytes, lower-case hex.
-    pub sha256: String,
+    /// SHA-256 of its bytes.
+    pub sha256: ContentHash,
     /// The time of its first event.
     pub first_at: Micros,
     /// What has arrived of its stream with it.
@@ -291,8 +291,8 @@ pub struct CheckedSegment {
     pub number: u32,
     /// Its stored size in bytes.
     pub length: u64,
-    /// SHA-256 of its bytes, lower-case hex.
-    pub sha256: String,
+    /// SHA-256 of its bytes.
+    pub sha256: ContentHash,
     /// The chain value before it, as its own header says.
     pub chain_before: ChainValue,
     /// The chain value after it, computed from its bytes.
@@ -361,8 +361,8 @@ pub struct RecordingSealed {
     pub ended_at: Timestamp,
     /// How.
     pub end: SessionEnd,
-    /// SHA-256 of the manifest's bytes, lower-case hex.
-    pub manifest_sha256: String,
+    /// SHA-256 of the manifest's bytes.
+    pub manifest_sha256: ContentHash,
     /// When it was sealed.
     pub at: Timestamp,
 }
@@ -405,8 +405,8 @@ pub struct CheckedManifest {
     pub ended_at: Timestamp,
     /// How.
     pub end: SessionEnd,
-    /// SHA-256 of its exact bytes, lower-case hex.
-    pub sha256: String,
+    /// SHA-256 of its exact bytes.
+    pub sha256: ContentHash,
 }
 
 /// What a manifest says about one stream.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::identity::{RoleId, RoleName};
+use crate::secret_hash::SecretHash;
 use crate::{AccountId, Timestamp};
 
 /// The longest session of a role: 1 to 12 hours.
@@ -94,10 +95,10 @@ impl SecurityToken {
         &self.0
     }
 
-    /// What is stored: lower-case hex SHA-256.
+    /// What is stored.
     #[must_use]
-    pub fn hash(&self) -> String {
-        hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.0.as_bytes()))
+    pub fn hash(&self) -> SecretHash {
+        SecretHash::of(&self.0)
     }
 }
 
@@ -111,7 +112,7 @@ impl fmt::Debug for SecurityToken {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionValidity {
     /// [`SecurityToken::hash`] of the session's token.
-    pub token_hash: String,
+    pub token_hash: SecretHash,
     /// When the session ends.
     pub expires_at: Timestamp,
 }

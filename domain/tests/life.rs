@@ -15,7 +15,7 @@ use domain::recording_life::{
 use domain::storage_target::RecordStorageTarget;
 use domain::unclaimed::{AgentLimitReached, UnclaimedObject};
 use domain::{AccountId, Timestamp};
-use recording::{ChainValue, EvidenceName, Micros, Stream};
+use recording::{ChainValue, ContentHash, EvidenceName, Micros, Stream};
 
 const START: i64 = 1_790_000_000_000;
 const DAY: i64 = 86_400_000;
@@ -49,7 +49,7 @@ fn open() -> Recording {
         recorder: recording::Recorder::SameUser,
         target: target("a"),
         folder: recording::ObjectName::parse("record/2026/11/20/i-1/t").unwrap(),
-        start_sha256: "00".repeat(32),
+        start_sha256: ContentHash::of(b"start.json"),
         started_at: at(START),
         opened_at: at(START + 10),
         last_heard_at: at(START + 10),
@@ -68,7 +68,7 @@ fn segment(number: u32) -> CheckedSegment {
     CheckedSegment {
         number,
         length: 100,
-        sha256: "11".repeat(32),
+        sha256: ContentHash::of(b"segment"),
         chain_before: chain(byte),
         chain_after: chain(byte + 1),
         first_at: Micros::new(u64::from(number) * 1_000_000),
@@ -95,7 +95,7 @@ fn manifest(segments: u32, end: SessionEnd) -> CheckedManifest {
         streams: vec![listed(Stream::Terminal, segments)],
         ended_at: at(START + 60_000),
         end,
-        sha256: "22".repeat(32),
+        sha256: ContentHash::of(b"manifest"),
     }
 }
 

@@ -49,7 +49,7 @@ pub struct AgentEnrolled {
     /// The agent as it stands from now on; `enrolled_at` is the moment at which the token is judged.
     pub agent: Agent,
     /// [`JoinTokenSecret::hash`](domain::agent::JoinTokenSecret::hash) of what it presented.
-    pub token_hash: String,
+    pub token_hash: domain::secret_hash::SecretHash,
     /// Whether it asks to take over an instance that has an agent.
     pub replace: bool,
 }

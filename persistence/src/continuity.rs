@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::recording_continuity::{Absence, AuditedRecording, MissingRecording};
 use domain::store_location::StoreLocation;
 use domain::{AgentId, InstanceId, TerminalSessionToken, Timestamp};
-use recording::{ObjectName, Stream};
+use recording::{ContentHash, ObjectName, Stream};
 
 /// What ties a recording to others, as its `start.json` and its manifest say it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,11 +15,11 @@ pub struct RecordingLink {
     /// The agent's number for it.
     pub number: u64,
     /// The manifest that its start names.
-    pub follows_at_start: Option<String>,
+    pub follows_at_start: Option<ContentHash>,
     /// Its own manifest, once it is sealed.
-    pub manifest_sha256: Option<String>,
+    pub manifest_sha256: Option<ContentHash>,
     /// The manifest that its own names.
-    pub follows: Option<String>,
+    pub follows: Option<ContentHash>,
 }
 
 /// What the check needs of a recording's row. There may be very many.
@@ -31,10 +31,10 @@ pub struct RecordingRow {
     pub location: StoreLocation,
     /// The folder of its objects below the bucket.
     pub folder: ObjectName,
-    /// SHA-256 of its start.json, lower-case hex.
-    pub start_sha256: String,
+    /// SHA-256 of its start.json.
+    pub start_sha256: ContentHash,
     /// SHA-256 of the manifest that sealed it.
-    pub manifest_sha256: Option<String>,
+    pub manifest_sha256: Option<ContentHash>,
     /// How many segments of each stream were claimed.
     pub segments: Vec<(Stream, u32)>,
     /// Their size together, in bytes.

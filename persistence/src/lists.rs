@@ -123,8 +123,8 @@ pub struct SegmentRow {
     pub number: u32,
     /// Its stored size in bytes.
     pub length: u64,
-    /// SHA-256 of its bytes, lower-case hex.
-    pub sha256: String,
+    /// SHA-256 of its bytes.
+    pub sha256: recording::ContentHash,
     /// The chain value after it.
     pub chain_after: recording::ChainValue,
     /// The time of its first event.

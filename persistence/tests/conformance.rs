@@ -17,7 +17,7 @@ use persistence::objects::{
     FolderStores, ListedObject, ListedPage, LocationUnusable, ObjectError, ObjectHead, ObjectStore,
     ObjectStores as _, PAGE, PutOutcome, WriteGrant,
 };
-use recording::ObjectName;
+use recording::{ContentHash, ObjectName};
 use tempfile::TempDir;
 
 fn location() -> StoreLocation {
@@ -114,7 +114,7 @@ impl ObjectStore for Memory {
         &self,
         _: &ObjectName,
         _: u64,
-        _: &[u8; 32],
+        _: &ContentHash,
         _: Timestamp,
     ) -> Result<WriteGrant, ObjectError> {
         Ok(WriteGrant::ThroughControlPlane)
@@ -259,7 +259,7 @@ impl ObjectStore for Faulty {
         &self,
         name: &ObjectName,
         length: u64,
-        sha256: &[u8; 32],
+        sha256: &ContentHash,
         expires_at: Timestamp,
     ) -> Result<WriteGrant, ObjectError> {
         match self.fault {

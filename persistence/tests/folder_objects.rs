@@ -352,7 +352,7 @@ async fn writers_go_through_the_control_plane() {
     let world = World::new();
     let ask = async |text: &str| {
         let until = Timestamp::from_millis(1_000);
-        world.objects.write_grant(&name(text), 5, &[0; 32], until).await
+        world.objects.write_grant(&name(text), 5, &recording::ContentHash::of(b"bytes"), until).await
     };
     assert_eq!(ask("a/b").await.unwrap(), WriteGrant::ThroughControlPlane);
     assert!(matches!(ask(".hansard-unfinished/a").await, Err(ObjectError::UnusableName { .. })));

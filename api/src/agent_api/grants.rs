@@ -106,7 +106,7 @@ async fn make(
 ) -> Result<Grant, AgentRefusal> {
     let expires_at = Timestamp::from_millis(call.now().as_millis() + GRANT_MILLIS);
     let (objects, length) = (call.hansard.objects_of(recording), object.length);
-    match objects.write_grant(&object.name, length, sha256.as_bytes(), expires_at).await? {
+    match objects.write_grant(&object.name, length, &sha256, expires_at).await? {
         WriteGrant::Presigned { url, headers, expires_at } => Ok(grant(url, headers, expires_at)),
         WriteGrant::ThroughControlPlane => {
             let upload = UploadGrant {

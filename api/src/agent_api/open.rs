@@ -114,7 +114,7 @@ async fn open(
         recorder: start.recorder,
         target,
         folder: location.folder().clone(),
-        start_sha256: ContentHash::of(&document).to_string(),
+        start_sha256: ContentHash::of(&document),
         started_at: start.started_at,
         opened_at: call.now(),
         last_heard_at: call.now(),
@@ -141,7 +141,7 @@ async fn open(
         // Either the same call, sent twice at once, or a token that another instance has taken.
         Err(StoreError::Conflict { .. }) => {
             return match call.hansard.store.find_recording(granted, &recording.token).await? {
-                Some(known) if same(call, &known, &recording.start_sha256) => Ok(Done::read(reply)),
+                Some(known) if same(call, &known, recording.start_sha256) => Ok(Done::read(reply)),
                 _ => Err(conflict()),
             };
         }
@@ -156,14 +156,14 @@ async fn reopen(
     known: &Recording,
     document: Vec<u8>,
 ) -> Result<Done<OpenRecordingReply>, AgentRefusal> {
-    if !same(call, known, &ContentHash::of(&document).to_string()) {
+    if !same(call, known, ContentHash::of(&document)) {
         return Err(conflict());
     }
     store_start(call, known, document).await?;
     Ok(Done::read(reply(call, known)))
 }
 
-fn same(call: &AgentCall, known: &Recording, start_sha256: &str) -> bool {
+fn same(call: &AgentCall, known: &Recording, start_sha256: ContentHash) -> bool {
     known.agent == call.agent.id && known.start_sha256 == start_sha256
 }
 

@@ -7,7 +7,7 @@ use domain::actions::ReadsRecording;
 use domain::gate::Granted;
 use domain::recording_life::{ArrivedStream, Recording, RecordingState};
 use domain::unclaimed::UnclaimedObject;
-use recording::{EvidenceName, ObjectName, Stream};
+use recording::{ContentHash, EvidenceName, ObjectName, Stream};
 
 use super::call::AgentCall;
 use super::refusal::AgentRefusal;
@@ -76,7 +76,7 @@ pub(crate) async fn read_claimed(
     call: &AgentCall,
     recording: &Recording,
     name: EvidenceName,
-    sha256: &str,
+    sha256: ContentHash,
 ) -> Result<Bytes, AgentRefusal> {
     let error = match evidence::read(&call.hansard, recording, name, sha256).await {
         Ok(bytes) => return Ok(bytes),

@@ -53,7 +53,7 @@ async fn seal(
 ) -> Result<Recording, AgentRefusal> {
     check_signature(&call.agent, &manifest, &signature)?;
     let token = recording.token.clone();
-    let sha256 = ContentHash::of(&manifest).to_string();
+    let sha256 = ContentHash::of(&manifest);
     if place::is_open(&recording) {
         let start = read_start(call, &recording).await?;
         let claimed = call.hansard.store.segments_of_recording(granted, &token).await?;
@@ -136,7 +136,7 @@ fn check_signature(agent: &Agent, manifest: &[u8], signature: &[u8]) -> Result<(
 
 /// `start.json` as it is stored; what the manifest repeats of it is compared.
 async fn read_start(call: &AgentCall, recording: &Recording) -> Result<(Start, u64), AgentRefusal> {
-    let document = place::read_claimed(call, recording, EvidenceName::Start, &recording.start_sha256).await?;
+    let document = place::read_claimed(call, recording, EvidenceName::Start, recording.start_sha256).await?;
     let start = Start::parse(&document).map_err(AgentRefusal::internal)?;
     Ok((start, document.len() as u64))
 }
@@ -156,7 +156,7 @@ fn check_manifest(
         (manifest.agent == agent.id, "agent is not the agent that calls"),
         (reference.name == "start.json", "start.name must be start.json"),
         (
-            reference.sha256.to_string() == recording.start_sha256,
+            reference.sha256 == recording.start_sha256,
             "start.sha256 is not that of the recording's start.json",
         ),
         (reference.length == *start_length, "start.length is not that of the recording's start.json"),
@@ -197,7 +197,7 @@ fn check_manifest(
                 SessionEnd::Interrupted { reason: reason.chars().take(REASON_LIMIT).collect() }
             }
         },
-        sha256: ContentHash::of(document).to_string(),
+        sha256: ContentHash::of(document),
     })
 }
 
@@ -213,7 +213,7 @@ async fn check_exit_record(
     let name = EvidenceName::Segment { stream: Stream::Terminal, number: last.number };
     // Like a claim, it holds a whole segment.
     let _claiming = call.hansard.turns.claiming.turn().await;
-    let bytes = place::read_claimed(call, recording, name, &last.sha256).await?;
+    let bytes = place::read_claimed(call, recording, name, last.sha256).await?;
     let has_exit = move || {
         let decoded = recording::decode_segment(&bytes)?;
         Ok(decoded.events.iter().any(|event| matches!(event.kind, TerminalEventKind::Exit(_))))
@@ -229,7 +229,7 @@ fn check_segments(stream: &StreamEntry, claimed: &[SegmentRow]) -> Result<(), Ag
     for (listed, row) in stream.segments.iter().zip(claimed) {
         let same = listed.number == row.number
             && listed.length == row.length
-            && listed.sha256.to_string() == row.sha256
+            && listed.sha256 == row.sha256
             && listed.chain == row.chain_after
             && listed.first_at == row.first_at
             && listed.last_at == row.last_at;

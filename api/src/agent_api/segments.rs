@@ -90,7 +90,7 @@ async fn again(
 ) -> Result<Done<SegmentReply>, AgentRefusal> {
     let store = &call.hansard.store;
     match store.find_segment(granted, &recording.token, arrived.stream, asked.number).await? {
-        Some(row) if row.sha256 == asked.sha256.to_string() && row.chain_after == asked.chain_after => {
+        Some(row) if row.sha256 == asked.sha256 && row.chain_after == asked.chain_after => {
             Ok(Done::read(reply(call, asked.number)))
         }
         Some(_) => Err(invalid(format!("segment {} was claimed before, with other bytes", asked.number))),
@@ -150,7 +150,7 @@ async fn read_back(
     if head.length != asked.length || head.length > MAXIMUM_OBJECT_BYTES {
         return Err(invalid(format!("the stored object has {} bytes, not {}", head.length, asked.length)));
     }
-    match evidence::read(&call.hansard, recording, segment, &asked.sha256.to_string()).await {
+    match evidence::read(&call.hansard, recording, segment, asked.sha256).await {
         Ok(bytes) => Ok(bytes),
         Err(EvidenceError::Missing) => Err(absent()),
         Err(EvidenceError::Changed(_)) => Err(invalid("the stored object's SHA-256 is not Sha256")),
@@ -190,7 +190,7 @@ fn check_bytes(
     Ok(CheckedSegment {
         number: asked.number,
         length: bytes.len() as u64,
-        sha256: sha256.to_string(),
+        sha256,
         chain_before: header.chain_before,
         chain_after,
         first_at: header.first_at,

@@ -105,7 +105,7 @@ async fn render(
     rendering: Rendering,
 ) -> Result<Bytes, ActionError> {
     let name = EvidenceName::Segment { stream: Stream::Terminal, number: row.number };
-    let bytes = evidence::read(&hansard, &recording, name, &row.sha256).await?;
+    let bytes = evidence::read(&hansard, &recording, name, row.sha256).await?;
     let token = recording.token.clone();
     let rendered = move || {
         Ok(Bytes::from(match rendering {

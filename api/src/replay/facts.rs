@@ -50,7 +50,7 @@ pub(crate) async fn get(
         .look("facts", async |viewing, seen| {
             let recording = &seen.recording;
             let document =
-                evidence::read(&viewing.hansard, recording, EvidenceName::Start, &recording.start_sha256)
+                evidence::read(&viewing.hansard, recording, EvidenceName::Start, recording.start_sha256)
                     .await?;
             let start =
                 Start::parse(&document).map_err(|error| ActionError::unexpected("read start.json", error))?;

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use domain::Timestamp;
 use domain::recording_life::Recording;
 use openapi::error_codes::ErrorCode;
-use recording::{EvidenceName, TrustedKey};
+use recording::{ContentHash, EvidenceName, TrustedKey};
 use serde::Serialize;
 
 use super::viewing::{Seen, Viewing};
@@ -65,7 +65,7 @@ struct ListedObject {
     length: u64,
     /// As the control plane checked it when it arrived; absent for signatures.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sha256: Option<String>,
+    sha256: Option<ContentHash>,
 }
 
 pub(crate) async fn list(
@@ -96,7 +96,7 @@ async fn listed(viewing: &Viewing, seen: &Seen) -> Result<Vec<ListedObject>, Act
     // First: what is sealed has all its segments, while one that is not may claim another at this moment.
     let manifest = hansard.store.find_manifest_sha256(&seen.granted, &recording.token).await?;
     let mut objects = Vec::new();
-    let start = Some(recording.start_sha256.clone());
+    let start = Some(recording.start_sha256);
     objects.extend(stored(hansard, recording, EvidenceName::Start, start).await?);
     for row in hansard.store.segments_of_recording(&seen.granted, &recording.token).await? {
         let name = EvidenceName::Segment { stream: row.stream, number: row.number }.to_string();
@@ -114,7 +114,7 @@ async fn stored(
     hansard: &Hansard,
     recording: &Recording,
     evidence: EvidenceName,
-    sha256: Option<String>,
+    sha256: Option<ContentHash>,
 ) -> Result<Option<ListedObject>, ActionError> {
     let name = evidence::name_of(recording, evidence).map_err(EvidenceError::from)?;
     let head = hansard.objects_of(recording).head(&name).await?;
@@ -150,7 +150,7 @@ async fn taken_in(viewing: &Viewing, seen: &Seen, evidence: EvidenceName) -> Res
     let (store, granted, token) = (&hansard.store, &seen.granted, &recording.token);
     let no_such = || ActionError::from(ErrorCode::ObjectNotFound);
     let sha256 = match evidence {
-        EvidenceName::Start => recording.start_sha256.clone(),
+        EvidenceName::Start => recording.start_sha256,
         EvidenceName::Segment { stream, number } => {
             store.find_segment(granted, token, stream, number).await?.ok_or_else(no_such)?.sha256
         }
@@ -161,7 +161,7 @@ async fn taken_in(viewing: &Viewing, seen: &Seen, evidence: EvidenceName) -> Res
     };
     if let EvidenceName::ManifestSignature(number) = evidence {
         let enrolled = store.find_enrolled_key(granted, token).await?.ok_or_else(no_such)?;
-        return Ok(evidence::read_signature(hansard, recording, number, &sha256, &enrolled.key).await?);
+        return Ok(evidence::read_signature(hansard, recording, number, sha256, &enrolled.key).await?);
     }
-    Ok(evidence::read(hansard, recording, evidence, &sha256).await?)
+    Ok(evidence::read(hansard, recording, evidence, sha256).await?)
 }

@@ -8,7 +8,7 @@ use domain::recording_life::{
 use domain::storage_target::RecordStorageTarget;
 use domain::{AccountId, AgentId, InstanceId, TerminalSessionToken, Timestamp};
 use persistence::RecordingOpened;
-use recording::{ChainValue, Micros, ObjectName, Stream};
+use recording::{ChainValue, ContentHash, Micros, ObjectName, Stream};
 
 use crate::names::{DAY, region};
 
@@ -67,7 +67,7 @@ pub fn recording(agent: &Agent, started_at: Timestamp, days: i64) -> Recording {
         recorder: recording::Recorder::SameUser,
         target: RecordStorageTarget::deployment_default(&region(), &agent.account),
         folder: ObjectName::parse("record/2023/11/14/x").unwrap(),
-        start_sha256: "cd".repeat(32),
+        start_sha256: ContentHash::of(b"start.json"),
         started_at,
         opened_at: started_at,
         last_heard_at: started_at,
@@ -103,7 +103,7 @@ pub fn segment(token: &TerminalSessionToken, number: u32, now: Timestamp) -> Seg
         token: token.clone(),
         number,
         length: 100,
-        sha256: "ef".repeat(32),
+        sha256: ContentHash::of(b"segment"),
         first_at: Micros::new(u64::from(number) * 1_000_000),
         arrived: arrived(Stream::Terminal, number + 1),
         at: now,
@@ -118,7 +118,7 @@ pub fn sealed(token: &TerminalSessionToken, segments: u32, ended_at: Timestamp) 
         segments,
         ended_at,
         end: SessionEnd::Exited,
-        manifest_sha256: "ab".repeat(32),
+        manifest_sha256: ContentHash::of(b"manifest"),
         at: ended_at,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::Timestamp;
-use recording::ObjectName;
+use recording::{ContentHash, ObjectName};
 use tokio::task::JoinSet;
 
 use super::{ListedPage, ObjectError, ObjectStore, PAGE, PutOutcome, WriteGrant};
@@ -288,7 +288,8 @@ impl Asked<'_> {
 
     async fn grant(&self) -> Outcome {
         let until = Timestamp::from_millis(i64::MAX / 2);
-        let grant = self.store.write_grant(&self.name("granted")?, 5, &[0; 32], until).await;
+        let grant =
+            self.store.write_grant(&self.name("granted")?, 5, &ContentHash::of(b"bytes"), until).await;
         match told("ask for a grant", grant)? {
             WriteGrant::ThroughControlPlane => Ok(()),
             WriteGrant::Presigned { .. } => Err("presigned uploads are not examined here".to_owned()),

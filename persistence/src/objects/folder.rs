@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::Timestamp;
 use domain::store_location::{BucketName, StoreLocation};
-use recording::ObjectName;
+use recording::{ContentHash, ObjectName};
 
 use super::folder_io::{Fault, FolderIo, UNFINISHED};
 use super::{
@@ -184,7 +184,7 @@ impl ObjectStore for FolderObjects {
         &self,
         name: &ObjectName,
         _length: u64,
-        _sha256: &[u8; 32],
+        _sha256: &ContentHash,
         _expires_at: Timestamp,
     ) -> Result<WriteGrant, ObjectError> {
         check_name(&self.location.bucket, name)?;

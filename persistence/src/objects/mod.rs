@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::Timestamp;
 use domain::store_location::StoreLocation;
-use recording::ObjectName;
+use recording::{ContentHash, ObjectName};
 
 pub use error::{LocationUnusable, ObjectError};
 pub use folder::{FolderObjects, FolderStores};
@@ -149,7 +149,7 @@ pub trait ObjectStore: fmt::Debug + Send + Sync + 'static {
         &self,
         name: &ObjectName,
         length: u64,
-        sha256: &[u8; 32],
+        sha256: &ContentHash,
         expires_at: Timestamp,
     ) -> Result<WriteGrant, ObjectError>;
 }

@@ -1,6 +1,7 @@
 //! Table `join_tokens`, by the hash of what is presented.
 
 use domain::agent::{InstancePattern, JoinToken};
+use domain::secret_hash::SecretHash;
 use domain::{AgentId, Timestamp};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
@@ -46,7 +47,7 @@ pub(crate) struct StoredToken {
 
 pub(crate) async fn insert(connection: &impl ConnectionTrait, token: &JoinToken) -> Result<(), StoreError> {
     let model = row::ActiveModel {
-        hash: Set(token.hash.clone()),
+        hash: Set(token.hash.to_string()),
         account_id: Set(token.account.as_str().to_owned()),
         region: Set(token.region.as_str().to_owned()),
         instances: Set(token.instances.as_str().to_owned()),
@@ -66,19 +67,21 @@ pub(crate) async fn insert(connection: &impl ConnectionTrait, token: &JoinToken)
 
 pub(crate) async fn find(
     connection: &impl ConnectionTrait,
-    hash: &str,
+    hash: SecretHash,
 ) -> Result<Option<StoredToken>, StoreError> {
-    let found =
-        row::Entity::find_by_id(hash).one(connection).await.map_err(StoreError::at("read a join token"))?;
+    let found = row::Entity::find_by_id(hash.to_string())
+        .one(connection)
+        .await
+        .map_err(StoreError::at("read a join token"))?;
     Ok(found.map(from_row).transpose()?)
 }
 
 /// As [`find`], and nobody else uses it until the transaction ends.
 pub(crate) async fn find_locked(
     transaction: &DatabaseTransaction,
-    hash: &str,
+    hash: SecretHash,
 ) -> Result<Option<StoredToken>, StoreError> {
-    let found = row::Entity::find_by_id(hash)
+    let found = row::Entity::find_by_id(hash.to_string())
         .lock_exclusive()
         .one(transaction)
         .await
@@ -88,14 +91,14 @@ pub(crate) async fn find_locked(
 
 pub(crate) async fn mark_used(
     transaction: &DatabaseTransaction,
-    hash: &str,
+    hash: SecretHash,
     agent: &AgentId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     row::Entity::update_many()
         .col_expr(row::Column::UsedAt, Expr::value(now.as_millis()))
         .col_expr(row::Column::UsedBy, Expr::value(agent.as_str()))
-        .filter(row::Column::Hash.eq(hash))
+        .filter(row::Column::Hash.eq(hash.to_string()))
         .exec(transaction)
         .await
         .map(drop)
@@ -114,7 +117,7 @@ pub(crate) async fn purge(connection: &impl ConnectionTrait, before: Timestamp) 
 
 fn from_row(model: row::Model) -> Result<StoredToken, CorruptRow> {
     let reading = Reading { table: "join_tokens", id: &model.hash };
-    let used_by = model.used_by.as_deref().map(|agent| reading.text("used_by", agent)).transpose()?;
+    let used_by = reading.optional_text("used_by", model.used_by.as_deref())?;
     let token = JoinToken {
         account: reading.text("account_id", &model.account_id)?,
         region: reading.text("region", &model.region)?,
@@ -124,7 +127,7 @@ fn from_row(model: row::Model) -> Result<StoredToken, CorruptRow> {
         created_at: Timestamp::from_millis(model.created_at),
         expires_at: Timestamp::from_millis(model.expires_at),
         created_by: model.created_by,
-        hash: model.hash,
+        hash: reading.text("hash", &model.hash)?,
     };
     Ok(StoredToken { token, used: model.used_at.is_some(), used_by })
 }

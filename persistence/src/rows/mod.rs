@@ -62,6 +62,15 @@ impl Reading<'_> {
         value.parse().map_err(|why| self.corrupt(column, why))
     }
 
+    /// As [`Self::text`], of a column that may be NULL.
+    fn optional_text<T: FromStr<Err: Display>>(
+        &self,
+        column: &'static str,
+        value: Option<&str>,
+    ) -> Result<Option<T>, CorruptRow> {
+        value.map(|value| self.text(column, value)).transpose()
+    }
+
     fn number<T: TryFrom<i64, Error: Display>>(
         &self,
         column: &'static str,

@@ -41,9 +41,9 @@ pub(crate) async fn put(
         token: Set(link.token.as_str().to_owned()),
         account_id: Set(account.as_str().to_owned()),
         number: Set(column_number(link.number)),
-        follows_at_start: Set(link.follows_at_start.clone()),
-        manifest_sha256: Set(link.manifest_sha256.clone()),
-        follows: Set(link.follows.clone()),
+        follows_at_start: Set(link.follows_at_start.map(String::from)),
+        manifest_sha256: Set(link.manifest_sha256.map(String::from)),
+        follows: Set(link.follows.map(String::from)),
     };
     row::Entity::insert(model)
         .on_conflict(
@@ -82,8 +82,8 @@ fn from_row(model: row::Model) -> Result<RecordingLink, CorruptRow> {
     Ok(RecordingLink {
         token,
         number,
-        follows_at_start: model.follows_at_start,
-        manifest_sha256: model.manifest_sha256,
-        follows: model.follows,
+        follows_at_start: reading.optional_text("follows_at_start", model.follows_at_start.as_deref())?,
+        manifest_sha256: reading.optional_text("manifest_sha256", model.manifest_sha256.as_deref())?,
+        follows: reading.optional_text("follows", model.follows.as_deref())?,
     })
 }

@@ -5,7 +5,7 @@ use domain::expiration::ExpirationDays;
 use domain::recording_life::{Arrived, Recording, RecordingState, SessionEnd};
 use domain::storage_target::RecordStorageTarget;
 use domain::{AccountId, AgentId, InstanceId, TerminalSessionToken, Timestamp};
-use recording::{Micros, Recorder};
+use recording::{ContentHash, Micros, Recorder};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
     PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
@@ -67,7 +67,7 @@ const INTERRUPTED: &str = "interrupted";
 pub(crate) struct StoredRecording {
     pub(crate) recording: Recording,
     /// The manifest that sealed it.
-    pub(crate) manifest_sha256: Option<String>,
+    pub(crate) manifest_sha256: Option<ContentHash>,
     /// Whether `recording_counters.visible` counts it.
     pub(crate) counted: bool,
 }
@@ -212,7 +212,7 @@ fn to_row(stored: &StoredRecording) -> row::Model {
         kind: recording.kind.as_str().to_owned(),
         target: recording.target.to_string(),
         folder: recording.folder.as_str().to_owned(),
-        start_sha256: recording.start_sha256.clone(),
+        start_sha256: recording.start_sha256.to_string(),
         started_at: recording.started_at.as_millis(),
         listed_at: recording.listed_at().as_millis(),
         opened_at: recording.opened_at.as_millis(),
@@ -222,7 +222,7 @@ fn to_row(stored: &StoredRecording) -> row::Model {
         ended_at: ended.map(|(at, _)| at.as_millis()),
         end_kind: end_kind.map(str::to_owned),
         end_reason,
-        manifest_sha256: stored.manifest_sha256.clone(),
+        manifest_sha256: stored.manifest_sha256.map(String::from),
         segments: i64::from(recording.arrived.segments),
         stored_bytes: column_number(recording.arrived.stored_bytes),
         last_at_micros: column_number(recording.arrived.last_at.get()),
@@ -269,10 +269,11 @@ pub(super) fn from_row(model: row::Model) -> Result<StoredRecording, CorruptRow>
             last_at: Micros::new(reading.number("last_at_micros", model.last_at_micros)?),
         },
         kind: reading.text("kind", &model.kind)?,
-        start_sha256: model.start_sha256,
+        start_sha256: reading.text("start_sha256", &model.start_sha256)?,
         account,
     };
-    Ok(StoredRecording { recording, manifest_sha256: model.manifest_sha256, counted: model.counted })
+    let manifest_sha256 = reading.optional_text("manifest_sha256", model.manifest_sha256.as_deref())?;
+    Ok(StoredRecording { recording, manifest_sha256, counted: model.counted })
 }
 
 fn read_state(reading: &Reading<'_>, model: &row::Model) -> Result<RecordingState, CorruptRow> {

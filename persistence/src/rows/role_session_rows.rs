@@ -1,6 +1,7 @@
 //! Table `role_sessions`. Secrets are sealed before they come here; of a token the hash comes.
 
 use domain::identity::{AccessKeyId, RoleId, RoleSessionName, SourceIdentity};
+use domain::secret_hash::SecretHash;
 use domain::{AccountId, Timestamp};
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
@@ -46,7 +47,7 @@ pub(crate) struct StoredSession {
     pub(crate) role: RoleId,
     pub(crate) name: RoleSessionName,
     pub(crate) sealed_secret: String,
-    pub(crate) token_hash: String,
+    pub(crate) token_hash: SecretHash,
     /// The document that narrows it, as it was given.
     pub(crate) policy: Option<String>,
     pub(crate) source_identity: Option<SourceIdentity>,
@@ -67,7 +68,7 @@ pub(crate) async fn insert(
         role_id: Set(session.role.as_str().to_owned()),
         session_name: Set(session.name.as_str().to_owned()),
         sealed_secret: Set(session.sealed_secret),
-        token_hash: Set(session.token_hash),
+        token_hash: Set(session.token_hash.to_string()),
         session_policy: Set(session.policy),
         source_identity: Set(session.source_identity.map(|identity| identity.as_str().to_owned())),
         assumed_by: Set(session.assumed_by),
@@ -120,8 +121,7 @@ pub(crate) async fn purge_batch(
 
 fn from_row(model: row::Model) -> Result<StoredSession, CorruptRow> {
     let reading = Reading { table: "role_sessions", id: &model.access_key_id };
-    let source_identity =
-        model.source_identity.as_deref().map(|text| reading.text("source_identity", text)).transpose()?;
+    let source_identity = reading.optional_text("source_identity", model.source_identity.as_deref())?;
     Ok(StoredSession {
         key: reading.text("access_key_id", &model.access_key_id)?,
         account: reading.text("account_id", &model.account_id)?,
@@ -131,7 +131,7 @@ fn from_row(model: row::Model) -> Result<StoredSession, CorruptRow> {
         created_at: Timestamp::from_millis(model.created_at),
         expires_at: Timestamp::from_millis(model.expires_at),
         sealed_secret: model.sealed_secret,
-        token_hash: model.token_hash,
+        token_hash: reading.text("token_hash", &model.token_hash)?,
         policy: model.session_policy,
         assumed_by: model.assumed_by,
     })

@@ -117,7 +117,7 @@ impl Store {
         presented: &JoinTokenSecret,
     ) -> Result<Option<Agent>, StoreError> {
         let reader = self.inner.connections.reader();
-        let token = join_token_rows::find(reader, &presented.hash()).await?;
+        let token = join_token_rows::find(reader, presented.hash()).await?;
         let Some(id) = token.and_then(|token| token.used_by) else { return Ok(None) };
         let (scope, agent) = (Scope::of(granted), agent_rows::find(reader, &id).await?);
         Ok(agent.filter(|agent| scope.admits("agent", &agent.account, &agent.instance).is_ok()))

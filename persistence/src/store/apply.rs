@@ -231,7 +231,7 @@ impl sealed::Write for AgentEnrolled {
         Box::pin(async move {
             let now = self.agent.enrolled_at;
             scope.admits("agent", &self.agent.account, &self.agent.instance)?;
-            let presented = join_token_rows::find_locked(transaction, &self.token_hash).await?;
+            let presented = join_token_rows::find_locked(transaction, self.token_hash).await?;
             let presented = presented.map(|stored| PresentedToken { token: stored.token, used: stored.used });
             let admitted = PresentedToken::admit(presented, self.agent.clone())?;
             let Agent { account, instance, region, .. } = &self.agent;
@@ -242,7 +242,7 @@ impl sealed::Write for AgentEnrolled {
             if replaces {
                 agent_rows::retire(transaction, account, instance, now).await?;
             }
-            join_token_rows::mark_used(transaction, &self.token_hash, &agent.id, now).await?;
+            join_token_rows::mark_used(transaction, self.token_hash, &agent.id, now).await?;
             agent_rows::insert(transaction, &agent).await
         })
     }

@@ -156,7 +156,7 @@ impl Store {
         &self,
         presented: &JoinTokenSecret,
     ) -> Result<Option<JoinToken>, StoreError> {
-        let found = join_token_rows::find(self.inner.connections.reader(), &presented.hash()).await?;
+        let found = join_token_rows::find(self.inner.connections.reader(), presented.hash()).await?;
         Ok(found.map(|stored| stored.token))
     }
 

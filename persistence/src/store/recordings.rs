@@ -8,7 +8,7 @@ use domain::gate::{Granted, ListScope, Resource};
 use domain::principal::Principal;
 use domain::recording_life::{ArrivedStream, Recording};
 use domain::{InstanceId, TerminalSessionToken};
-use recording::{Stream, TrustedKey};
+use recording::{ContentHash, Stream, TrustedKey};
 
 use super::{Scope, Store};
 use crate::pages::{Cursor, Slice, next_token};
@@ -167,7 +167,7 @@ impl Store {
         Ok(agent.and_then(|agent| agent.trusted_key()))
     }
 
-    /// SHA-256 (lower-case hex) of the manifest that sealed a recording; `None` while it is not sealed, and when it is
+    /// SHA-256 of the manifest that sealed a recording; `None` while it is not sealed, and when it is
     /// not within the grant.
     ///
     /// # Errors
@@ -176,7 +176,7 @@ impl Store {
         &self,
         granted: &Granted<A>,
         token: &TerminalSessionToken,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<Option<ContentHash>, StoreError> {
         let found = self.find_stored(granted, token).await?;
         Ok(found.and_then(|stored| stored.manifest_sha256))
     }

@@ -114,7 +114,7 @@ async fn a_damaged_agent_or_token_is_named(world: World) {
     named(region, "instances", "region", &format!("{} i-web1", account()));
     let token = world.join_token(&account(), "*", false).await;
     world.database.execute("UPDATE join_tokens SET instances = 'a b'").await;
-    named(world.store.find_join_token(&token).await, "join_tokens", "instances", &token.hash());
+    named(world.store.find_join_token(&token).await, "join_tokens", "instances", &token.hash().to_string());
 }
 
 async fn a_damaged_key_or_policy_is_named(world: World) {

@@ -9,6 +9,7 @@ use domain::identity::{
 use domain::policy_bearer::PolicyBearer;
 use domain::policy_version::PolicyVersionId;
 use domain::principal::Principal;
+use domain::role::SecurityToken;
 use persistence::{MarkerRequest, Store, StoreError};
 use policies::PolicyType;
 
@@ -400,9 +401,10 @@ async fn a_control_policy_bounds_users_and_roles_and_not_the_owner(world: World)
     }
     let (of, session) =
         (account(), "access_key_id, account_id, role_id, session_name, sealed_secret, token_hash");
+    let token_hash = SecurityToken::generate().hash();
     world
         .database
-        .execute(&format!("INSERT INTO role_sessions ({session}, assumed_by, created_at, expires_at) VALUES ('STS.release', '{of}', '{ROLE}', 'release', '', '', '', 0, 9999999999999)"))
+        .execute(&format!("INSERT INTO role_sessions ({session}, assumed_by, created_at, expires_at) VALUES ('STS.release', '{of}', '{ROLE}', 'release', '', '{token_hash}', '', 0, 9999999999999)"))
         .await;
     let ana = store.all_users(&operator).await.unwrap().remove(0);
     let user = Principal::User { account: account(), user_id: ana.id, user_name: ana.name };

@@ -40,7 +40,7 @@ async fn a_recording_lives_from_open_to_delivered(world: World) {
     assert_eq!(segments.iter().map(|segment| segment.number).collect::<Vec<_>>(), [0, 1, 2]);
     let claimed = segment(&opened.token, 2, at(22));
     let last = segments.last().unwrap();
-    assert_eq!((last.length, &last.sha256, last.chain_after), (100, &claimed.sha256, claimed.arrived.chain));
+    assert_eq!((last.length, last.sha256, last.chain_after), (100, claimed.sha256, claimed.arrived.chain));
     assert_eq!(
         (last.first_at, last.last_at, last.claimed_at),
         (claimed.first_at, claimed.arrived.last_at, at(22))
@@ -49,7 +49,8 @@ async fn a_recording_lives_from_open_to_delivered(world: World) {
     world.seal(&agent, &opened.token, 3, 5_000, 6_000).await.unwrap();
     let found = world.find(&opened).await.unwrap();
     assert_eq!(found.state, RecordingState::Sealed { ended_at: at(5_000), end: SessionEnd::Exited });
-    assert_eq!(world.store.find_manifest_sha256(&view, &opened.token).await.unwrap(), Some("ab".repeat(32)));
+    let sealed_by = world.store.find_manifest_sha256(&view, &opened.token).await.unwrap();
+    assert_eq!(sealed_by, Some(recording::ContentHash::of(b"manifest")));
     let granted = as_agent::<SealRecording>(&agent);
     for _ in 0..2 {
         let delivered = RecordingDelivered { token: opened.token.clone(), at: at(7_000) };
