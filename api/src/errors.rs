@@ -23,9 +23,9 @@ use policies::Reason;
 
 use crate::diagnostics::Denial;
 use crate::http::request::RequestId;
+use crate::limits::concurrency::AcquireTimeout;
 use crate::limits::room::NoRoom;
 use crate::limits::throttle::Throttled;
-use crate::limits::turns::NoTurn;
 use crate::road::CallError;
 
 /// Why a call was not done.
@@ -86,9 +86,9 @@ impl From<Throttled> for ActionError {
     }
 }
 
-impl From<NoTurn> for ActionError {
-    fn from(none: NoTurn) -> Self {
-        let message = format!("Too much of this kind is being worked on: {none}.");
+impl From<AcquireTimeout> for ActionError {
+    fn from(timeout: AcquireTimeout) -> Self {
+        let message = format!("Too many calls of this kind are being worked on: {timeout}.");
         Self::refused(ErrorCode::ServiceUnavailable, message)
     }
 }

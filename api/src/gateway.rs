@@ -16,7 +16,7 @@ use crate::actions;
 use crate::dispatch::{self, Call};
 use crate::errors::ActionError;
 use crate::http::body;
-use crate::road::stranger::Stranger;
+use crate::road::unauthenticated::UnauthenticatedCaller;
 use crate::road::{Arrival, Caller};
 use crate::state::Hansard;
 use authenticate::Authenticated;
@@ -36,10 +36,10 @@ async fn answer(
 ) -> Result<HttpResponse, ActionError> {
     let arrival = Arrival::of(&http);
     let arrived_at = arrival.at;
-    let (stranger, mut payload) = (Stranger::new(arrival.clone(), &hansard), payload.into_inner());
-    let mut signed = read::head(&http).map_err(|error| stranger.refuse(error))?;
+    let (sender, mut payload) = (UnauthenticatedCaller::new(arrival.clone(), &hansard), payload.into_inner());
+    let mut signed = read::head(&http).map_err(|error| sender.refuse(error))?;
     let has_form = body::follows(&http) && read::is_form(&http);
-    let said_by_head = match signature::scheme_in_head(&signed).map_err(|error| stranger.refuse(error))? {
+    let said_by_head = match signature::scheme_in_head(&signed).map_err(|error| sender.refuse(error))? {
         Some(Scheme::V3) => true,
         // It signs the parameters of a form.
         Some(Scheme::V1) => !has_form,
@@ -48,9 +48,9 @@ async fn answer(
     let mut in_flight = None;
     let proven = if said_by_head {
         // Only for somebody who holds a key a body is read.
-        let claim = signature::Claim::read(&signed).map_err(|error| stranger.refuse(error))?;
-        let proven = authenticate::prove(&hansard, &claim, arrived_at, &stranger).await?;
-        let refuse = |error| stranger.refuse_key(proven.account(), proven.id(), error);
+        let claim = signature::Claim::read(&signed).map_err(|error| sender.refuse(error))?;
+        let proven = authenticate::prove(&hansard, &claim, arrived_at, &sender).await?;
+        let refuse = |error| sender.refuse_key(proven.account(), proven.id(), error);
         if body::follows(&http) {
             let body = read::body(&http, &mut payload, &hansard, proven.principal()).await;
             let (body, held) = body.map_err(refuse)?;
@@ -65,28 +65,28 @@ async fn answer(
     if proven.is_none() && has_form {
         // What was made of the head is not held beside it while a stranger takes time.
         drop(signed);
-        let form = read::strangers_form(&http, arrival.source_address, &mut payload, &hansard).await;
-        let (form, hold) = form.map_err(|error| stranger.refuse(error))?;
+        let form = read::unauthenticated_form(&http, arrival.source_address, &mut payload, &hansard).await;
+        let (form, hold) = form.map_err(|error| sender.refuse(error))?;
         held = Some(hold);
         let whole = read::head(&http).and_then(|head| head.with_body(form, true));
-        signed = whole.map_err(|error| stranger.refuse(error))?;
+        signed = whole.map_err(|error| sender.refuse(error))?;
     }
     if let Some(format) = signed.form.get("Format") {
         http.extensions_mut().insert(Format::of(Some(format)));
     }
-    let claim = signature::Claim::read(&signed).map_err(|error| stranger.refuse(error))?;
+    let claim = signature::Claim::read(&signed).map_err(|error| sender.refuse(error))?;
     let proven = match proven {
         Some(proven) => proven,
-        None => authenticate::prove(&hansard, &claim, arrived_at, &stranger).await?,
+        None => authenticate::prove(&hansard, &claim, arrived_at, &sender).await?,
     };
     drop(held);
-    let authenticated = authenticate::admit(&hansard, &claim, proven, arrived_at, &stranger).await?;
+    let authenticated = authenticate::admit(&hansard, &claim, proven, arrived_at, &sender).await?;
     let parameters = parameters::Channel::merged(&signed.query, &signed.form);
     let format = Format::of(parameters.get("Format").map(String::as_str));
     let product = claim.version().ok().and_then(Product::of_version);
     hansard.store.note_key_used(&authenticated.access_key_id, arrived_at, product);
     // RegionId selects nothing; here it is recorded.
-    http.extensions_mut().insert(finish::Asked {
+    http.extensions_mut().insert(finish::LoggedCall {
         principal: authenticated.principal.arn(),
         action: claim.action().map(parameters::shown).unwrap_or_default(),
         region_id: parameters.get("RegionId").map(|region| parameters::shown(region)).unwrap_or_default(),

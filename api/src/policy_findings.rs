@@ -16,7 +16,7 @@ pub(crate) async fn about(
     kind: DocumentKind,
 ) -> Result<Vec<PolicyFinding>, ActionError> {
     let document = document.to_owned();
-    let checked = hansard.turns.checking.run(move || check(document.as_bytes(), kind, &vocabulary())).await;
+    let checked = hansard.work.checking.run(move || check(document.as_bytes(), kind, &vocabulary())).await;
     let findings =
         checked.map_err(|panic| ActionError::unexpected("a check of a policy ended early", panic))?;
     Ok(findings.iter().map(policy_tools::finding).collect())

@@ -204,7 +204,7 @@ fn turn_away(stream: TcpStream, peer: Option<IpAddr>, hansard: &Hansard) {
 fn count(hansard: &Hansard, peer: Option<IpAddr>, request_id: &RequestId, refusal: &Refusal) {
     let code = refusal.wire.code_text();
     let call = Instance { request_id, source_address: peer, at: hansard.now(), code: &code };
-    hansard.limits.tally.count(TallyKey::strangers(peer), &call);
+    hansard.limits.tally.count(TallyKey::unauthenticated(peer), &call);
 }
 
 /// Every resource of the server.

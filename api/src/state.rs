@@ -19,9 +19,9 @@ use url::Url;
 use crate::http::trusted_proxies::TrustedProxies;
 use crate::internal::token::UsedTokens;
 use crate::limits::Limits;
+use crate::limits::concurrency::WorkLimiters;
 use crate::limits::connections::ConnectionLimits;
 use crate::limits::throttle::ThrottleLimits;
-use crate::limits::turns::WorkTurns;
 use crate::links::{LinkSettings, Links, NotReached};
 
 /// Settings of the API. The program that serves reads them from flags, environment and file; nothing here does.
@@ -151,8 +151,8 @@ pub struct Hansard {
     pub(crate) links: Arc<Links>,
     /// What other replicas have shown to this one.
     pub(crate) internal_tokens: UsedTokens,
-    /// The turns that work takes which needs much time or memory.
-    pub(crate) turns: WorkTurns,
+    /// What limits how much work that needs much time or memory is done at once.
+    pub(crate) work: WorkLimiters,
     /// What callers can take of this replica.
     pub(crate) limits: Limits,
 }
@@ -177,7 +177,7 @@ impl Hansard {
             settings,
             links: Arc::new(links),
             internal_tokens: UsedTokens::default(),
-            turns: WorkTurns::default(),
+            work: WorkLimiters::default(),
             limits,
         }
     }

@@ -21,7 +21,7 @@ use crate::policy_set::{PolicySet, Step};
 use crate::statement::{DocumentKind, Effect, Statement};
 use crate::vocabulary::Vocabulary;
 
-use classes::Asked;
+use classes::RequestClass;
 use regions::{Bits, Budget, TooLarge};
 
 /// So many steps are spent on one comparison; past that the answer is [`Verdict::Unknown`]. A step is about one
@@ -167,7 +167,7 @@ impl<'a> Comparison<'a> {
 
     fn run(&mut self, budget: &mut Budget) -> Result<(), TooLarge> {
         let statements: Vec<&Statement> = self.statements.iter().map(|(_, statement)| *statement).collect();
-        for (active, asked) in classes::requests(&statements, self.vocabulary, budget)? {
+        for (active, class) in classes::requests(&statements, self.vocabulary, budget)? {
             let contexts = contexts::classes(&statements, &active, self.vocabulary, budget)?;
             for bound in contexts.bounds {
                 for found in &mut self.found {
@@ -191,7 +191,7 @@ impl<'a> Comparison<'a> {
                 // A difference in every class of contexts depends on none of them.
                 let everywhere = witnesses.len() == classes;
                 for keys in witnesses {
-                    self.gap(side, &asked, keys, everywhere);
+                    self.gap(side, &class, keys, everywhere);
                 }
             }
         }
@@ -209,7 +209,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// Takes down that only `side` allows the request, as the real decision confirms it.
-    fn gap(&mut self, side: usize, asked: &Asked, keys: Vec<(String, String)>, everywhere: bool) {
+    fn gap(&mut self, side: usize, class: &RequestClass, keys: Vec<(String, String)>, everywhere: bool) {
         // The key is the principal under another name.
         let named = keys.iter().find(|(key, value)| {
             key.eq_ignore_ascii_case(crate::keys::PRINCIPAL_ARN) && value.starts_with("acs:ram:")
@@ -217,15 +217,15 @@ impl<'a> Comparison<'a> {
         let witness = Witness {
             principal: match named {
                 Some((_, name)) if self.layer != Layer::Trust => name.clone(),
-                _ => asked.principal.clone(),
+                _ => class.principal.clone(),
             },
-            action: asked.action.clone(),
-            resource: asked.resource.clone(),
+            action: class.action.clone(),
+            resource: class.resource.clone(),
             condition_keys: keys,
         };
         let context = witness.context();
         let request = witness.request(&context);
-        let steps = [side, 1 - side].map(|side| self.sets[side].ask(self.layer, &request.asked()));
+        let steps = [side, 1 - side].map(|side| self.sets[side].ask(self.layer, &request.parsed()));
         let refused = |step| match step {
             Step::Deny(by) => Some(DenyReason::ExplicitDeny { by }),
             Step::UnreadableDeny(by, why) => Some(DenyReason::CannotEvaluate { by, why }),
@@ -241,7 +241,7 @@ impl<'a> Comparison<'a> {
             self.found[side].bounds.push(bound.to_owned());
             return;
         };
-        let depends_on = if everywhere { Vec::new() } else { asked.keys.clone() };
+        let depends_on = if everywhere { Vec::new() } else { class.keys.clone() };
         self.found[side].add(Gap { allowed_by, refused, witness, depends_on });
     }
 }

@@ -6,7 +6,7 @@ use crate::decision::{AllowedBy, Decision, DenyReason, Layer, StatementId};
 use crate::policy_set::{PolicySet, Step};
 use crate::principal::account_owned_by;
 use crate::resource::{ResourceName, ResourcePattern};
-use crate::statement::Asked;
+use crate::statement::ParsedRequest;
 
 /// Who asks for what.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +22,8 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn asked(&self) -> Asked<'a> {
-        Asked {
+    pub(crate) fn parsed(&self) -> ParsedRequest<'a> {
+        ParsedRequest {
             principal: self.principal,
             action: ActionName::split(self.action),
             resource: ResourceName::split(self.resource),
@@ -80,26 +80,26 @@ impl Layers {
 /// So a silent session policy beside a role that denies is an ImplicitDeny of the session policy. A Deny that
 /// cannot be evaluated stands in the place of a Deny everywhere.
 pub fn evaluate(layers: &Layers, request: &Request<'_>) -> Decision {
-    let asked = request.asked();
-    if layers.owner_of(asked.principal, asked.resource) {
+    let parsed = request.parsed();
+    if layers.owner_of(parsed.principal, parsed.resource) {
         return match layers.trust {
             None => Decision::Allow { by: AllowedBy::AccountOwner },
             Some(_) => Decision::Deny(DenyReason::NothingAllows { layer: Layer::Trust }),
         };
     }
     for level in &layers.control {
-        if let Err(denied) = settle(level.ask(Layer::Control, &asked), Layer::Control) {
+        if let Err(denied) = settle(level.ask(Layer::Control, &parsed), Layer::Control) {
             return Decision::Deny(denied);
         }
     }
     if let Some(session) = &layers.session
-        && let Err(denied) = settle(session.ask(Layer::Session, &asked), Layer::Session)
+        && let Err(denied) = settle(session.ask(Layer::Session, &parsed), Layer::Session)
     {
         return Decision::Deny(denied);
     }
-    let identity = settle(layers.identity.ask(Layer::Identity, &asked), Layer::Identity);
+    let identity = settle(layers.identity.ask(Layer::Identity, &parsed), Layer::Identity);
     let Some(trust) = &layers.trust else { return decision(identity) };
-    let trust = settle(trust.ask(Layer::Trust, &asked), Layer::Trust);
+    let trust = settle(trust.ask(Layer::Trust, &parsed), Layer::Trust);
     match (identity, trust) {
         // An explicit denial of either side wins, the identity policies' first.
         (Err(denied @ (DenyReason::ExplicitDeny { .. } | DenyReason::CannotEvaluate { .. })), _)

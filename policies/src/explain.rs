@@ -14,7 +14,7 @@ use crate::decision::{Decision, Layer, StatementId};
 use crate::evaluate::{Layers, Request, evaluate};
 use crate::policy_set::{PolicySet, Step};
 use crate::resource::ResourceName;
-use crate::statement::{Asked, Effect, Statement};
+use crate::statement::{Effect, ParsedRequest, Statement};
 
 /// So many nearest statements are given for each layer.
 pub const NEAREST_STATEMENTS: usize = 5;
@@ -146,13 +146,13 @@ pub enum KeyResult {
 /// Explains the decision on a request.
 #[must_use]
 pub fn explain(layers: &Layers, request: &Request<'_>) -> Explanation {
-    let asked = request.asked();
+    let parsed = request.parsed();
     let decision = evaluate(layers, request);
     // The owner is let through, or refused a role, before any policy is asked.
-    let explained = if layers.owner_of(asked.principal, asked.resource) {
+    let explained = if layers.owner_of(parsed.principal, parsed.resource) {
         Vec::new()
     } else {
-        explain_layers(layers, request, &asked, &decision)
+        explain_layers(layers, request, &parsed, &decision)
     };
     Explanation {
         principal: request.principal.to_owned(),
@@ -183,7 +183,7 @@ fn sets(layers: &Layers) -> impl Iterator<Item = (Layer, Option<usize>, &PolicyS
 fn explain_layers(
     layers: &Layers,
     request: &Request<'_>,
-    asked: &Asked<'_>,
+    parsed: &ParsedRequest<'_>,
     decision: &Decision,
 ) -> Vec<LayerExplanation> {
     let deciding = match decision {
@@ -193,7 +193,7 @@ fn explain_layers(
     let mut ended = false;
     sets(layers)
         .map(|(layer, level, set)| {
-            let says = match set.ask(layer, asked) {
+            let says = match set.ask(layer, parsed) {
                 Step::Deny(by) => LayerAnswer::ExplicitDeny { by },
                 Step::UnreadableDeny(by, why) => LayerAnswer::CannotEvaluate { by, why },
                 Step::Allow(by) => LayerAnswer::Allow { by },
@@ -211,7 +211,7 @@ fn explain_layers(
                 asked: was_asked,
                 decides,
                 statements: set.policies().iter().map(|(_, document)| document.statement_count()).sum(),
-                nearest: nearest(set, layer, &says, request, asked),
+                nearest: nearest(set, layer, &says, request, parsed),
                 says,
             }
         })
@@ -223,7 +223,7 @@ fn nearest(
     layer: Layer,
     says: &LayerAnswer,
     request: &Request<'_>,
-    asked: &Asked<'_>,
+    parsed: &ParsedRequest<'_>,
 ) -> Vec<StatementExplanation> {
     let all = || {
         set.policies().iter().flat_map(move |(policy, document)| {
@@ -232,7 +232,7 @@ fn nearest(
             })
         })
     };
-    let explained = |id, statement| explain_statement(id, statement, request, asked);
+    let explained = |id, statement| explain_statement(id, statement, request, parsed);
     let decided = match says {
         LayerAnswer::Allow { by }
         | LayerAnswer::ExplicitDeny { by }
@@ -262,7 +262,7 @@ fn explain_statement(
     id: StatementId,
     statement: &Statement,
     request: &Request<'_>,
-    asked: &Asked<'_>,
+    parsed: &ParsedRequest<'_>,
 ) -> StatementExplanation {
     let texts = |spelled: &[Box<str>]| spelled.iter().map(|text| text.to_string()).collect();
     let element = |element, fits, spelled, found: &str| ElementExplanation {
@@ -274,19 +274,19 @@ fn explain_statement(
     let actions = &statement.actions;
     let action = element(
         if actions.negated { "NotAction" } else { "Action" },
-        actions.cover(asked.action),
+        actions.cover(parsed.action),
         &actions.spelled,
         request.action,
     );
     let resource = statement.resources.as_ref().map(|resources| {
         let name = if resources.negated { "NotResource" } else { "Resource" };
-        element(name, statement.resource_fits(asked.resource), &resources.spelled, request.resource)
+        element(name, statement.resource_fits(parsed.resource), &resources.spelled, request.resource)
     });
     let principal = statement.principals.as_ref().map(|principals| {
-        element("Principal", principals.include(asked.principal), &principals.spelled, request.principal)
+        element("Principal", principals.include(parsed.principal), &principals.spelled, request.principal)
     });
     let conditions: Vec<KeyExplanation> =
-        statement.conditions.tests().iter().map(|test| explain_key(test, asked)).collect();
+        statement.conditions.tests().iter().map(|test| explain_key(test, parsed)).collect();
     StatementExplanation {
         id,
         effect: match statement.effect {
@@ -303,10 +303,10 @@ fn explain_statement(
     }
 }
 
-fn explain_key(test: &KeyTest, asked: &Asked<'_>) -> KeyExplanation {
-    let found = asked.context.values(test.key());
+fn explain_key(test: &KeyTest, parsed: &ParsedRequest<'_>) -> KeyExplanation {
+    let found = parsed.context.values(test.key());
     let operator = test.operator();
-    let result = match test.holds(asked.context) {
+    let result = match test.holds(parsed.context) {
         Some(true) => KeyResult::Holds,
         Some(false) if operator.negated => KeyResult::Excluded,
         Some(false) if found.is_empty() => KeyResult::Absent,
@@ -334,22 +334,22 @@ impl StatementExplanation {
 /// The condition keys of statements which otherwise fit, as far as the request does not carry them. What a
 /// simulation without them says may differ from what happens.
 pub(crate) fn absent_keys(layers: &Layers, request: &Request<'_>) -> Vec<String> {
-    let asked = request.asked();
-    if layers.owner_of(asked.principal, asked.resource) {
+    let parsed = request.parsed();
+    if layers.owner_of(parsed.principal, parsed.resource) {
         return Vec::new();
     }
     let mut absent: Vec<String> = Vec::new();
     for (_, _, set) in sets(layers) {
         for statement in set.policies().iter().flat_map(|(_, document)| &document.statements) {
-            if !(statement.actions.cover(asked.action)
-                && statement.resource_fits(asked.resource)
-                && statement.principals_fit(asked.principal))
+            if !(statement.actions.cover(parsed.action)
+                && statement.resource_fits(parsed.resource)
+                && statement.principals_fit(parsed.principal))
             {
                 continue;
             }
             for test in statement.conditions.tests() {
                 let known = |key: &String| key.eq_ignore_ascii_case(test.key());
-                if asked.context.values(test.key()).is_empty() && !absent.iter().any(known) {
+                if parsed.context.values(test.key()).is_empty() && !absent.iter().any(known) {
                     absent.push(test.key().to_owned());
                 }
             }

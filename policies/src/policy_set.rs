@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::decision::{Layer, StatementId};
 use crate::document::PolicyDocument;
 use crate::memory::{Held, flat};
-use crate::statement::{Asked, Effect, Statement};
+use crate::statement::{Effect, ParsedRequest, Statement};
 
 use crate::conditions::{ConditionError, Verdict};
 
@@ -75,11 +75,11 @@ impl PolicySet {
     ///
     /// An Allow whose condition cannot be read does not fit. Among several statements the first of the first policy
     /// is named.
-    pub(crate) fn ask(&self, layer: Layer, asked: &Asked<'_>) -> Step {
-        let service = asked.action.map(|action| action.service);
+    pub(crate) fn ask(&self, layer: Layer, parsed: &ParsedRequest<'_>) -> Step {
+        let service = parsed.action.map(|action| action.service);
         let mut unreadable = None;
         for place in self.0.denies.about(service) {
-            match self.statement(place).applies(asked) {
+            match self.statement(place).applies(parsed) {
                 Verdict::Holds => return Step::Deny(self.id(layer, place)),
                 Verdict::Unreadable(test) => unreadable = unreadable.or(Some((place, test))),
                 Verdict::Fails => {}
@@ -89,7 +89,7 @@ impl PolicySet {
             return Step::UnreadableDeny(self.id(layer, place), test.error());
         }
         for place in self.0.allows.about(service) {
-            if let Verdict::Holds = self.statement(place).applies(asked) {
+            if let Verdict::Holds = self.statement(place).applies(parsed) {
                 return Step::Allow(self.id(layer, place));
             }
         }

@@ -81,13 +81,13 @@ pub fn reach<'a>(layers: &'a Layers, action: &str, range: &ResourcePattern) -> R
 /// absent fits. Whether something denies it, [`could_deny`](crate::could_deny) says.
 #[must_use]
 pub fn allows_for_every_resource(layers: &Layers, request: &Request<'_>) -> bool {
-    let asked = request.asked();
-    if layers.owner_of(asked.principal, asked.resource) {
+    let parsed = request.parsed();
+    if layers.owner_of(parsed.principal, parsed.resource) {
         return true;
     }
     let surely = |statement: &Statement| {
         statement.effect == Effect::Allow
-            && matches!(statement.applies(&asked), Verdict::Holds)
+            && matches!(statement.applies(&parsed), Verdict::Holds)
             && statement
                 .conditions
                 .tests()

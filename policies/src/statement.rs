@@ -52,7 +52,7 @@ pub(crate) struct Statement {
 
 /// A request, cut into what statements compare.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct ParsedRequest<'a> {
     pub(crate) principal: &'a str,
     pub(crate) action: Option<ActionName<'a>>,
     pub(crate) resource: ResourceName<'a>,
@@ -67,12 +67,12 @@ impl Held for Statement {
 
 impl Statement {
     /// Whether the statement applies to the request.
-    pub(crate) fn applies(&self, asked: &Asked<'_>) -> Verdict<'_> {
+    pub(crate) fn applies(&self, request: &ParsedRequest<'_>) -> Verdict<'_> {
         // The resource first: among statements about one service it is what tells them apart soonest.
-        let fits = self.resource_fits(asked.resource)
-            && self.actions.cover(asked.action)
-            && self.principals_fit(asked.principal);
-        if fits { self.conditions.evaluate(asked.context) } else { Verdict::Fails }
+        let fits = self.resource_fits(request.resource)
+            && self.actions.cover(request.action)
+            && self.principals_fit(request.principal);
+        if fits { self.conditions.evaluate(request.context) } else { Verdict::Fails }
     }
 
     pub(crate) fn resource_fits(&self, resource: ResourceName<'_>) -> bool {

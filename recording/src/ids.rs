@@ -31,7 +31,7 @@ impl InvalidIdentifier {
     }
 }
 
-/// A stranger's text for an error message: escaped to printable ASCII, and cut, so that it can neither drive a
+/// Untrusted text for an error message: escaped to printable ASCII, and cut, so that it can neither drive a
 /// terminal nor fill a log.
 pub(crate) fn shown(text: &str) -> String {
     const MOST: usize = 80;

@@ -2,7 +2,7 @@
 //! verified and played back.
 //!
 //! The crate is a leaf: it reads no clock, opens no file (but [`FolderSource`]) and knows no network, so that an
-//! agent, a control plane and a stranger's program can all use it. The page below the table, `FORMAT.md`, lays every
+//! agent, a control plane and a third party's program can all use it. The page below the table, `FORMAT.md`, lays every
 //! byte down, so that the format can be written in another language.
 //!
 //! | what | where |

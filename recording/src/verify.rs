@@ -459,7 +459,7 @@ fn includes(manifest: &Manifest, earlier: &Manifest) -> bool {
     })
 }
 
-/// An error with all that caused it, in one line of printable ASCII: some of its words may be a stranger's.
+/// An error with all that caused it, in one line of printable ASCII: some of its words may be untrusted.
 fn chain_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

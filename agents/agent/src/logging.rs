@@ -23,18 +23,18 @@ pub(crate) fn start(filter: &str) -> Result<(), String> {
 /// Writes what has passed the sanitiser.
 struct Sanitising<F>(F);
 
-struct Line<W>(W);
+struct SanitisingWriter<W>(W);
 
 impl<'a, W: Write, F: Fn() -> W + 'a> MakeWriter<'a> for Sanitising<F> {
-    type Writer = Line<W>;
+    type Writer = SanitisingWriter<W>;
 
-    fn make_writer(&'a self) -> Line<W> {
-        Line((self.0)())
+    fn make_writer(&'a self) -> SanitisingWriter<W> {
+        SanitisingWriter((self.0)())
     }
 }
 
 /// The formatter hands over an event whole, in one write.
-impl<W: Write> Write for Line<W> {
+impl<W: Write> Write for SanitisingWriter<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         // One line for one event: a line feed that somebody supplied would make another.

@@ -20,7 +20,7 @@ use policies::{Context, Draft, Drafts, Layers, NamedContext};
 use crate::diagnostics::Denial;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
-use crate::limits::turns::PATIENCE;
+use crate::limits::concurrency::LONGEST_WAIT;
 use openapi::policy_tools::{self, ANYBODY, NotSimulated, SimulationQuestions};
 
 /// So many questions are answered by one call.
@@ -68,8 +68,8 @@ impl RpcAction for SimulatePolicy {
         let goes_on = Arc::clone(&wanted.0);
         let work = move || simulated(&request, asked_as, present, || goes_on.load(Ordering::Relaxed));
         // The time that others' simulations take is not this call's.
-        let turn = call.hansard.turns.simulating.turn_within(PATIENCE).await?;
-        let outcome = tokio::time::timeout(LONGEST, turn.run(work)).await;
+        let permit = call.hansard.work.simulating.acquire_within(LONGEST_WAIT).await?;
+        let outcome = tokio::time::timeout(LONGEST, permit.run(work)).await;
         let too_long = || {
             let rule =
                 format!("the answers take more than {} s; ask fewer questions at once", LONGEST.as_secs());

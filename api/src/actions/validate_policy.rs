@@ -10,7 +10,7 @@ use policies::{DocumentKind, Severity, check};
 
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
-use crate::limits::turns::PATIENCE;
+use crate::limits::concurrency::LONGEST_WAIT;
 use openapi::policy_tools;
 
 impl RpcAction for ValidatePolicy {
@@ -35,9 +35,9 @@ impl RpcAction for ValidatePolicy {
         let checked = move || check(document.as_bytes(), kind, &vocabulary());
         let findings = call
             .hansard
-            .turns
+            .work
             .simulating
-            .turn_within(PATIENCE)
+            .acquire_within(LONGEST_WAIT)
             .await?
             .run(checked)
             .await

@@ -14,7 +14,7 @@ use super::{filtered, invalid, only_instance, wire_count, wire_time};
 use crate::continuity::{CheckedAgent, check};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
-use crate::limits::turns::PATIENCE;
+use crate::limits::concurrency::LONGEST_WAIT;
 
 /// How many findings of one agent a reply shows, and how many of its recordings that could not be checked.
 const SHOWN: usize = 100;
@@ -41,7 +41,7 @@ impl RpcAction for VerifyAgentRecordings {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let agent = input.agent?;
         // It asks for every recording: a few at once, or callers could keep the stores busy with it.
-        let _turn = call.hansard.turns.verifying.turn_within(PATIENCE).await?;
+        let _permit = call.hansard.work.verifying.acquire_within(LONGEST_WAIT).await?;
         let checked = check(call.hansard, &granted, agent.as_ref()).await?;
         Ok(Done::read(VerifyAgentRecordingsReply {
             envelope: Envelope::ok(call.request_id().as_str()),

@@ -26,7 +26,7 @@ use super::refusal::AgentRefusal;
 use super::reply;
 use crate::Hansard;
 use crate::limits::in_flight::Held;
-use crate::road::stranger::Stranger;
+use crate::road::unauthenticated::UnauthenticatedCaller;
 use crate::road::{About, Arrival, Caller};
 
 use crate::road::Done;
@@ -142,11 +142,11 @@ impl AgentCall {
         let hansard =
             request.app_data::<Data<Hansard>>().expect("every app of this server carries Hansard").clone();
         let arrival = Arrival::of(&request);
-        let stranger = Stranger::new(arrival.clone(), &hansard);
+        let sender = UnauthenticatedCaller::new(arrival.clone(), &hansard);
         let NotProven { refusal, signed_by, account } =
             match proof::prove(&hansard, &arrival, &request, payload, most).await {
                 Ok((agent, body, held)) => {
-                    stranger.is_known();
+                    sender.mark_authenticated();
                     let caller = caller::of(arrival, &agent);
                     return Ok(Self { hansard, agent, body, _held: held, caller });
                 }
@@ -158,7 +158,7 @@ impl AgentCall {
         let refusal = match signed_by {
             // It is counted already.
             Some(_) if refusal.throttled.is_some() => {
-                stranger.is_known();
+                sender.mark_authenticated();
                 refusal
             }
             Some(agent) => {
@@ -170,12 +170,12 @@ impl AgentCall {
             }
             None => {
                 if refusal.code.status() < 500 {
-                    stranger.count_refusal(account.as_ref(), action, code);
+                    sender.count_refusal(account.as_ref(), action, code);
                 }
                 refusal
             }
         };
-        drop(stranger);
+        drop(sender);
         Err(Refused { hansard, arrival, refusal })
     }
 }

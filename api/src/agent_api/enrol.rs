@@ -20,7 +20,7 @@ use super::reply;
 use super::{body, call, caller, configuration};
 use crate::Hansard;
 use crate::errors::chain_of;
-use crate::road::stranger::Stranger;
+use crate::road::unauthenticated::UnauthenticatedCaller;
 use crate::road::{About, Arrival};
 
 /// How soon another replica must close the link of a replaced agent.
@@ -36,19 +36,19 @@ pub(crate) async fn post(
     hansard: Data<Hansard>,
 ) -> HttpResponse {
     let arrival = Arrival::of(&request);
-    let stranger = Stranger::new(arrival.clone(), &hansard);
+    let sender = UnauthenticatedCaller::new(arrival.clone(), &hansard);
     let mut payload = payload.into_inner();
     let mut account = None;
     match enrol(&hansard, &arrival, &request, &mut payload, &mut account).await {
         Ok(enrolled) => {
-            stranger.is_known();
+            sender.mark_authenticated();
             reply::ok(&arrival, &enrolled)
         }
         Err(refusal) => {
             tracing::info!(request_id = %arrival.request_id, code = refusal.code.code(), "an enrolment was refused");
             // A token that is spent authenticates nobody, and must not fill the audit.
             if refusal.code.status() < 500 {
-                stranger.count_refusal(account.as_ref(), EnrolAgent::ENTRY.name, refusal.code.code());
+                sender.count_refusal(account.as_ref(), EnrolAgent::ENTRY.name, refusal.code.code());
             }
             reply::refused(&hansard, &arrival, &refusal)
         }

@@ -16,7 +16,7 @@ use recording::{ContentHash, EvidenceName, Stream};
 use serde::{Deserialize, Serialize};
 
 use super::call::AgentCall;
-use super::place;
+use super::own_recordings;
 use super::refusal::AgentRefusal;
 use crate::road::Done;
 use crate::signed_tokens::{self, Purpose};
@@ -48,15 +48,15 @@ impl Purpose for UploadGrant {
 }
 
 pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
-    let token = place::token(&path);
+    let token = own_recordings::token(&path);
     call.run::<GrantUpload, _>(token.as_ref().ok().cloned(), async move |call, granted| {
         let asked: GrantRequest = call.parse()?;
-        let recording = place::own_recording(call, granted, &token?).await?;
+        let recording = own_recordings::find(call, granted, &token?).await?;
         let (stream, number) = check(call, &recording, &asked)?;
-        let arrived = place::stream(call, granted, &recording, stream).await?;
+        let arrived = own_recordings::stream(call, granted, &recording, stream).await?;
         check_not_too_far_ahead(&arrived, number)?;
         let evidence = EvidenceName::Segment { stream, number };
-        let unclaimed = place::unclaimed(&recording, evidence, asked.length)?;
+        let unclaimed = own_recordings::unclaimed(&recording, evidence, asked.length)?;
         let grant = make(call, &recording, &unclaimed, asked.sha256).await?;
         call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
         let reply = GrantReply { request_id: call.request_id(), grant };
@@ -92,7 +92,7 @@ pub(crate) async fn next(
     if number.checked_sub(1).map(follows) != Some(acknowledged) {
         return None;
     }
-    let object = place::unclaimed(recording, follows(number), asked.length).ok()?;
+    let object = own_recordings::unclaimed(recording, follows(number), asked.length).ok()?;
     let grant = make(call, recording, &object, asked.sha256).await.ok()?;
     Some(NextGrant { object, grant })
 }
@@ -162,8 +162,8 @@ fn check(
     if !(1..=most).contains(&asked.length) {
         return refuse(format!("Length must be from 1 to {most} bytes, not {}", asked.length));
     }
-    if !place::is_open(recording) {
-        return Err(place::sealed());
+    if !own_recordings::is_open(recording) {
+        return Err(own_recordings::sealed());
     }
     Ok((stream, number))
 }

@@ -9,7 +9,7 @@ mod enrol;
 mod grants;
 mod link;
 mod open;
-mod place;
+mod own_recordings;
 mod proof;
 mod refusal;
 mod reply;

@@ -18,7 +18,7 @@ use recording::{CaptureKind, ContentHash, EvidenceName, ObjectPrefix, RecordingL
 
 use super::call::AgentCall;
 use super::configuration;
-use super::place;
+use super::own_recordings;
 use super::refusal::AgentRefusal;
 use crate::road::Done;
 
@@ -124,7 +124,7 @@ async fn open(
     };
     let streams = ArrivedStream::of_new_recording(&document);
     // The object first: a row without its start.json could not be replayed. Until there is a row it is unclaimed.
-    let unclaimed = place::unclaimed(&recording, EvidenceName::Start, document.len() as u64)?;
+    let unclaimed = own_recordings::unclaimed(&recording, EvidenceName::Start, document.len() as u64)?;
     call.hansard.store.expect_start(granted, unclaimed, call.now()).await?;
     store_start(call, &recording, document).await?;
     let reply = reply(call, &recording);
@@ -175,7 +175,7 @@ fn conflict() -> AgentRefusal {
 }
 
 async fn store_start(call: &AgentCall, recording: &Recording, document: Vec<u8>) -> Result<(), AgentRefusal> {
-    let name = place::object(recording, EvidenceName::Start)?;
+    let name = own_recordings::object(recording, EvidenceName::Start)?;
     match call.hansard.objects_of(recording).put_once(&name, Bytes::from(document)).await {
         Ok(_) => Ok(()),
         Err(ObjectError::AlreadyExists { .. }) => Err(conflict()),

@@ -55,7 +55,7 @@ impl NotProven {
     }
 }
 
-/// Proves who asks, and reads the body. It is read only for somebody who holds an agent's key: strangers cannot make
+/// Proves who asks, and reads the body. It is read only for a caller that holds an agent's key: others cannot make
 /// the server hold megabytes for them.
 pub(super) async fn prove(
     hansard: &Hansard,

@@ -20,7 +20,7 @@ use recording::{
 };
 
 use super::call::{AgentCall, SealCall};
-use super::place;
+use super::own_recordings;
 use super::refusal::AgentRefusal;
 use crate::road::Done;
 
@@ -28,10 +28,10 @@ use crate::road::Done;
 const REASON_LIMIT: usize = 1_000;
 
 pub(crate) async fn post(SealCall(call): SealCall, path: Path<String>) -> HttpResponse {
-    let token = place::token(&path);
+    let token = own_recordings::token(&path);
     call.run::<SealRecording, _>(token.as_ref().ok().cloned(), async move |call, granted| {
         let asked: SealRequest = call.parse()?;
-        let recording = place::own_recording(call, granted, &token?).await?;
+        let recording = own_recordings::find(call, granted, &token?).await?;
         call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
         let (manifest, signature) = (Bytes::from(asked.manifest.0), Bytes::from(asked.signature.0));
         let sealed = seal(call, granted, recording, manifest, signature).await?;
@@ -54,7 +54,7 @@ async fn seal(
     check_signature(&call.agent, &manifest, &signature)?;
     let token = recording.token.clone();
     let sha256 = ContentHash::of(&manifest);
-    if place::is_open(&recording) {
+    if own_recordings::is_open(&recording) {
         let start = read_start(call, &recording).await?;
         let claimed = call.hansard.store.segments_of_recording(granted, &token).await?;
         let arrived = call.hansard.store.streams_of_recording(granted, &token).await?;
@@ -74,7 +74,7 @@ async fn seal(
         }
     }
     match call.hansard.store.find_manifest_sha256(granted, &token).await? {
-        Some(sealed_by) if sealed_by == sha256 => place::own_recording(call, granted, &token).await,
+        Some(sealed_by) if sealed_by == sha256 => own_recordings::find(call, granted, &token).await,
         Some(_) => Err(sealed_by_another()),
         None => Err(AgentRefusal::new(
             AgentErrorCode::ServiceUnavailable,
@@ -89,7 +89,7 @@ async fn store(
     evidence: EvidenceName,
     bytes: Bytes,
 ) -> Result<(), AgentRefusal> {
-    let name = place::object(recording, evidence)?;
+    let name = own_recordings::object(recording, evidence)?;
     match call.hansard.objects_of(recording).put_once(&name, bytes).await {
         Ok(_) => Ok(()),
         // Who seals a recording writes its row at once after this; this is somebody else's, or two seals at one moment.
@@ -136,7 +136,8 @@ fn check_signature(agent: &Agent, manifest: &[u8], signature: &[u8]) -> Result<(
 
 /// `start.json` as it is stored; what the manifest repeats of it is compared.
 async fn read_start(call: &AgentCall, recording: &Recording) -> Result<(Start, u64), AgentRefusal> {
-    let document = place::read_claimed(call, recording, EvidenceName::Start, recording.start_sha256).await?;
+    let document =
+        own_recordings::read_claimed(call, recording, EvidenceName::Start, recording.start_sha256).await?;
     let start = Start::parse(&document).map_err(AgentRefusal::internal)?;
     Ok((start, document.len() as u64))
 }
@@ -212,14 +213,14 @@ async fn check_exit_record(
     let last = claimed.iter().rev().find(of_terminal).ok_or_else(missing)?;
     let name = EvidenceName::Segment { stream: Stream::Terminal, number: last.number };
     // Like a claim, it holds a whole segment.
-    let _claiming = call.hansard.turns.claiming.turn().await;
-    let bytes = place::read_claimed(call, recording, name, last.sha256).await?;
+    let _claiming = call.hansard.work.claiming.acquire().await;
+    let bytes = own_recordings::read_claimed(call, recording, name, last.sha256).await?;
     let has_exit = move || {
         let decoded = recording::decode_segment(&bytes)?;
         Ok(decoded.events.iter().any(|event| matches!(event.kind, TerminalEventKind::Exit(_))))
     };
     let exited: Result<bool, recording::SegmentError> =
-        call.hansard.turns.decoding.run(has_exit).await.map_err(AgentRefusal::internal)?;
+        call.hansard.work.decoding.run(has_exit).await.map_err(AgentRefusal::internal)?;
     if exited.map_err(AgentRefusal::internal)? { Ok(()) } else { Err(missing()) }
 }
 

@@ -15,21 +15,21 @@ use recording::{EvidenceName, Micros, Stream};
 
 use super::call::AgentCall;
 use super::grants::{self, NextGrant};
-use super::place;
+use super::own_recordings;
 use super::refusal::AgentRefusal;
 use crate::evidence::{self, EvidenceError};
 use crate::road::Done;
 
 pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
-    let token = place::token(&path);
+    let token = own_recordings::token(&path);
     call.run::<AcknowledgeSegment, _>(token.as_ref().ok().cloned(), async move |call, granted| {
         let asked: SegmentRequest = call.parse()?;
         let stream = Stream::parse(&asked.stream)
             .map_err(|error| AgentRefusal::invalid_request(format!("Stream: {error}")))?;
         let token = token?;
-        let recording = place::own_recording(call, granted, &token).await?;
+        let recording = own_recordings::find(call, granted, &token).await?;
         call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
-        let arrived = place::stream(call, granted, &recording, stream).await?;
+        let arrived = own_recordings::stream(call, granted, &recording, stream).await?;
         if asked.number < arrived.segments {
             return again(call, granted, &recording, &arrived, &asked).await;
         }
@@ -44,8 +44,8 @@ pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
             Ok(next_grant) => Ok(Done::changed(SegmentReply { next_grant, ..reply(call, asked.number) })),
             // The same call, sent twice at once: the other one won.
             Err(StoreError::Conflict { .. }) => {
-                let recording = place::own_recording(call, granted, &token).await?;
-                let arrived = place::stream(call, granted, &recording, stream).await?;
+                let recording = own_recordings::find(call, granted, &token).await?;
+                let arrived = own_recordings::stream(call, granted, &recording, stream).await?;
                 again(call, granted, &recording, &arrived, &asked).await
             }
             Err(error) => Err(error.into()),
@@ -111,8 +111,8 @@ async fn check(
     asked: &SegmentRequest,
 ) -> Result<CheckedSegment, AgentRefusal> {
     // Known to be refused without reading anything.
-    if !place::is_open(recording) {
-        return Err(place::sealed());
+    if !own_recordings::is_open(recording) {
+        return Err(own_recordings::sealed());
     }
     if asked.number != arrived.segments {
         let (expected, offered) = (arrived.segments, asked.number);
@@ -121,15 +121,15 @@ async fn check(
     // Before it is read: from here on no sweep takes it for one that nobody claims.
     let stream = arrived.stream;
     let segment = EvidenceName::Segment { stream, number: asked.number };
-    let unclaimed = place::unclaimed(recording, segment, asked.length)?;
+    let unclaimed = own_recordings::unclaimed(recording, segment, asked.length)?;
     call.hansard.store.expect_claim(granted, unclaimed, call.now()).await?;
     // From here on it is held whole. What is to be decoded waits for another turn below, which readers take too.
-    let _claiming = call.hansard.turns.claiming.turn().await;
+    let _claiming = call.hansard.work.claiming.acquire().await;
     let bytes = read_back(call, recording, segment, asked).await?;
     let expected = asked.clone();
     let token = recording.token.clone();
     let checked =
-        call.hansard.turns.decoding.run(move || check_bytes(&bytes, &token, stream, &expected)).await;
+        call.hansard.work.decoding.run(move || check_bytes(&bytes, &token, stream, &expected)).await;
     checked.map_err(AgentRefusal::internal)?
 }
 
@@ -145,7 +145,7 @@ async fn read_back(
             "the segment's object is not there; upload it, then ask again",
         )
     };
-    let name = place::object(recording, segment)?;
+    let name = own_recordings::object(recording, segment)?;
     let head = call.hansard.objects_of(recording).head(&name).await?.ok_or_else(absent)?;
     if head.length != asked.length || head.length > MAXIMUM_OBJECT_BYTES {
         return Err(invalid(format!("the stored object has {} bytes, not {}", head.length, asked.length)));

@@ -15,13 +15,13 @@ use utoipa::ToSchema;
 
 use super::body::OF_AN_AGENT;
 use super::grants::{GRANT_HEADER, UploadGrant};
-use super::place;
+use super::own_recordings;
 use super::refusal::AgentRefusal;
 use super::reply;
 use crate::Hansard;
 use crate::http::body::{self, Length, NotReceived, Pace};
 use crate::limits::in_flight::Held;
-use crate::road::stranger::Stranger;
+use crate::road::unauthenticated::UnauthenticatedCaller;
 use crate::road::{About, Arrival, Caller, Done};
 use crate::signed_tokens::{self, TokenRefused};
 
@@ -53,12 +53,12 @@ async fn upload(
     path: &(String, String),
     payload: Payload,
 ) -> Result<(), AgentRefusal> {
-    let stranger = Stranger::new(arrival.clone(), hansard);
+    let sender = UnauthenticatedCaller::new(arrival.clone(), hansard);
     let grant = read_grant(hansard, arrival, request).inspect_err(|refusal| {
-        stranger.count_refusal(None, "", refusal.code.code());
+        sender.count_refusal(None, "", refusal.code.code());
     })?;
     let caller = Caller { arrival: arrival.clone(), principal: principal_of(&grant), access_key: None };
-    caller.admit(hansard).inspect_err(|_| stranger.is_known())?;
+    caller.admit(hansard).inspect_err(|_| sender.mark_authenticated())?;
     // From here on the grant says whose the call is, and every other end of it is a row.
     let mut about = About {
         resource: resource_of(&grant).arn(&grant.account),
@@ -68,7 +68,7 @@ async fn upload(
     };
     let received = match permit(hansard, &caller, &grant, path, &mut about).await {
         Ok(granted) => {
-            stranger.is_known();
+            sender.mark_authenticated();
             receive(hansard, request, &grant, payload).await.map(|body| (granted, body))
         }
         Err(refusal) => Err(refusal),
@@ -147,8 +147,10 @@ async fn store(
 ) -> Result<(), AgentRefusal> {
     // A grant may outlive the seal, and nothing may be added to what is sealed.
     let recording = hansard.store.find_recording(granted, &grant.recording).await?;
-    let Some(recording) = recording.filter(place::is_open) else { return Err(place::sealed()) };
-    let name = place::object(&recording, grant.evidence)?;
+    let Some(recording) = recording.filter(own_recordings::is_open) else {
+        return Err(own_recordings::sealed());
+    };
+    let name = own_recordings::object(&recording, grant.evidence)?;
     match hansard.objects_of(&recording).put_once(&name, bytes).await {
         Ok(_) => Ok(()),
         Err(ObjectError::AlreadyExists { .. }) => Err(AgentRefusal::new(

@@ -13,7 +13,7 @@ use persistence::NonceClaim;
 
 use super::signature::Claim;
 use crate::errors::ActionError;
-use crate::road::stranger::Stranger;
+use crate::road::unauthenticated::UnauthenticatedCaller;
 use crate::state::Hansard;
 
 /// How long a nonce is remembered beyond its request's time (DECISIONS G1): the whole window, three times.
@@ -54,10 +54,10 @@ pub(super) async fn prove(
     hansard: &Hansard,
     claim: &Claim<'_>,
     now: Timestamp,
-    stranger: &Stranger<'_>,
+    sender: &UnauthenticatedCaller<'_>,
 ) -> Result<Proven, ActionError> {
     // What cannot be a key id is not found either.
-    let not_found = || stranger.refuse(ErrorCode::AccessKeyNotFound);
+    let not_found = || sender.refuse(ErrorCode::AccessKeyNotFound);
     let id = AccessKeyId::parse(claim.access_key_id()).map_err(|_| not_found())?;
     let key = hansard.store.find_access_key(&id).await?.ok_or_else(not_found)?;
     let check = || {
@@ -69,7 +69,7 @@ pub(super) async fn prove(
         Ok(date)
     };
     // Whoever it is, the key says of which account.
-    let date = check().map_err(|error| stranger.refuse_key(key.principal.account(), &id, error.into()))?;
+    let date = check().map_err(|error| sender.refuse_key(key.principal.account(), &id, error.into()))?;
     Ok(Proven { key, date })
 }
 
@@ -79,11 +79,11 @@ pub(super) async fn admit(
     claim: &Claim<'_>,
     proven: Proven,
     now: Timestamp,
-    stranger: &Stranger<'_>,
+    sender: &UnauthenticatedCaller<'_>,
 ) -> Result<Authenticated, ActionError> {
     check(hansard, claim, &proven, now)
         .await
-        .map_err(|error| stranger.refuse_key(proven.account(), proven.id(), error))?;
+        .map_err(|error| sender.refuse_key(proven.account(), proven.id(), error))?;
     Ok(Authenticated { principal: proven.key.principal, access_key_id: proven.key.id })
 }
 

@@ -28,7 +28,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-acs-request-id");
 
 /// What an authenticated call asked for, for the log.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Asked {
+pub(crate) struct LoggedCall {
     /// Who.
     pub(crate) principal: String,
     /// Which action.
@@ -43,11 +43,11 @@ pub(crate) async fn finish(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let began = Instant::now();
-    let line = Line { request_id: RequestId::generate(), method: request.method().to_string(), began };
+    let log = RequestLog { request_id: RequestId::generate(), method: request.method().to_string(), began };
     let mut host_id = String::new();
     if let Some(hansard) = request.app_data::<Data<Hansard>>() {
         host_id = hansard.settings.host_id.clone();
-        Arrival::note(request.request(), hansard, line.request_id.clone());
+        Arrival::note(request.request(), hansard, log.request_id.clone());
     }
 
     // From here on the connection is one that is being answered.
@@ -62,7 +62,7 @@ pub(crate) async fn finish(
         None => response,
     };
     if let Some(refused) = throttled::refuse(request.request()) {
-        return Ok(answered(line.finished(request.into_response(refused), &host_id)));
+        return Ok(answered(log.finished(request.into_response(refused), &host_id)));
     }
     let outcome = AssertUnwindSafe(async move { next.call(request).await }).catch_unwind().await;
     let response = match outcome {
@@ -70,28 +70,28 @@ pub(crate) async fn finish(
         Ok(Err(error)) => {
             let refusal = refusal_of(&error.error_response(), Some(&error))
                 .unwrap_or_else(|| ErrorCode::InternalError.into());
-            return Err(line.broken(&refusal, &host_id));
+            return Err(log.broken(&refusal, &host_id));
         }
         Err(panic) => {
             let refusal = Refusal { chain: Some(text_of_panic(&*panic)), ..ErrorCode::InternalError.into() };
-            return Err(line.broken(&refusal, &host_id));
+            return Err(log.broken(&refusal, &host_id));
         }
     };
-    Ok(answered(line.finished(response, &host_id)))
+    Ok(answered(log.finished(response, &host_id)))
 }
 
 /// What the log says about a request.
-struct Line {
+struct RequestLog {
     request_id: RequestId,
     method: String,
     began: Instant,
 }
 
-impl Line {
+impl RequestLog {
     fn finished(&self, mut response: ServiceResponse, host_id: &str) -> ServiceResponse {
         let resource = response.request().match_pattern();
-        let asked = response.request().extensions().get::<Asked>().cloned();
-        let about = About { resource: resource.as_deref(), asked: asked.as_ref() };
+        let call = response.request().extensions().get::<LoggedCall>().cloned();
+        let about = About { resource: resource.as_deref(), call: call.as_ref() };
         // Those who render their own refusals have put the id in already.
         if response.headers().contains_key(&REQUEST_ID) {
             self.write(&about, response.status(), None);
@@ -139,10 +139,8 @@ impl Line {
         let (resource, status) = (about.resource.unwrap_or("none"), status.as_u16());
         let code = refusal.map(|refusal| refusal.wire.code_text()).unwrap_or_default();
         let chain = refusal.and_then(|refusal| refusal.chain.as_deref());
-        let (principal, action, region_id) = about
-            .asked
-            .map(|asked| (&*asked.principal, &*asked.action, &*asked.region_id))
-            .unwrap_or_default();
+        let (principal, action, region_id) =
+            about.call.map(|call| (&*call.principal, &*call.action, &*call.region_id)).unwrap_or_default();
         match chain {
             Some(chain) => {
                 tracing::error!(%request_id, method, resource, principal, action, status, code, millis, chain, "failed");
@@ -155,7 +153,7 @@ impl Line {
             None if status == 200 && resource == "/healthz" => {
                 tracing::debug!(%request_id, method, resource, status, millis, "answered");
             }
-            None if about.asked.is_some() => {
+            None if about.call.is_some() => {
                 tracing::info!(%request_id, method, principal, action, region_id, status, code, millis, "answered");
             }
             None => tracing::info!(%request_id, method, resource, status, code, millis, "answered"),
@@ -168,7 +166,7 @@ impl Line {
 struct About<'a> {
     /// The pattern of the resource.
     resource: Option<&'a str>,
-    asked: Option<&'a Asked>,
+    call: Option<&'a LoggedCall>,
 }
 
 /// The refusal that a response stands for; `None` for one that is no error.

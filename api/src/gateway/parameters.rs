@@ -93,7 +93,7 @@ fn hexadecimal(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// A stranger's text for an error: escaped to printable ASCII, and cut.
+/// Untrusted text for an error: escaped to printable ASCII, and cut.
 pub(crate) fn shown(text: &str) -> String {
     text.chars().take(64).flat_map(char::escape_default).collect()
 }

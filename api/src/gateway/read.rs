@@ -63,7 +63,7 @@ pub(super) async fn body(
 }
 
 /// Reads a form of somebody whom its parameters may name.
-pub(super) async fn strangers_form(
+pub(super) async fn unauthenticated_form(
     http: &HttpRequest,
     address: Option<IpAddr>,
     payload: &mut Payload,

@@ -1,5 +1,5 @@
 //! The limit per address, at every door at once: whatever is asked for, also what is not there. What proves to be
-//! somebody's at the doors of agents and viewers does not count in the end ([`Stranger::is_known`]); calls at `/` do.
+//! somebody's at the doors of agents and viewers does not count in the end ([`UnauthenticatedCaller::mark_authenticated`]); calls at `/` do.
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
@@ -8,7 +8,7 @@ use agent_protocol::AGENT_API_PREFIX;
 use super::read;
 use crate::agent_api;
 use crate::errors::ActionError;
-use crate::road::stranger::Stranger;
+use crate::road::unauthenticated::UnauthenticatedCaller;
 use crate::state::Hansard;
 
 /// What watches the service must hear of it also when everybody calls too often, and nothing can be guessed there.
@@ -20,7 +20,7 @@ pub(super) fn refuse(request: &HttpRequest) -> Option<HttpResponse> {
     if request.path() == NOT_COUNTED {
         return None;
     }
-    let throttled = Stranger::of(request, hansard).admit().err()?;
+    let throttled = UnauthenticatedCaller::of(request, hansard).admit().err()?;
     if request.path().strip_prefix(AGENT_API_PREFIX).is_some_and(|rest| rest.starts_with('/')) {
         return Some(agent_api::refuse_throttled(request, hansard, throttled));
     }

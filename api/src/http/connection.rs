@@ -240,7 +240,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Shaped<S> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         if self.refused {
             // The connection ends here, as one that its peer breaks off does. Left to itself the framework would log an
-            // error for each stranger who does not speak HTTP, among those that are its own.
+            // error for each client that does not speak HTTP, among those that are its own.
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it is not HTTP")));
         }

@@ -82,7 +82,7 @@ pub(crate) fn server(hansard: Data<Hansard>, listener: TcpListener) -> io::Resul
 
 /// Everything that comes: first it is asked who calls, whatever it asks for.
 async fn handle(hansard: Data<Hansard>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let Some(asked) = Asked::prove(&hansard, &request, payload).await else {
+    let Some(proven_call) = ProvenCall::prove(&hansard, &request, payload).await else {
         let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
         let request_id = RequestId::generate();
         // It is counted, which tells it without a line for each.
@@ -93,10 +93,10 @@ async fn handle(hansard: Data<Hansard>, request: HttpRequest, payload: Payload) 
             at: hansard.now(),
             code: "InternalUnauthorized",
         };
-        hansard.limits.tally.count(TallyKey::strangers(peer), &call);
+        hansard.limits.tally.count(TallyKey::unauthenticated(peer), &call);
         return HttpResponse::Unauthorized().finish();
     };
-    let Asked { proven, call, body, payload } = asked;
+    let ProvenCall { proven, call, body, payload } = proven_call;
     let Some(call) = call else { return HttpResponse::NotFound().finish() };
     let here = &hansard.links.here;
     let agent = call.agent();
@@ -134,14 +134,14 @@ fn refusal(refused: &NotReached) -> HttpResponse {
 }
 
 /// A call that a replica of this deployment makes.
-struct Asked {
+struct ProvenCall {
     proven: Proven,
     call: Option<Call>,
     body: Bytes,
     payload: Payload,
 }
 
-impl Asked {
+impl ProvenCall {
     async fn prove(hansard: &Hansard, request: &HttpRequest, mut payload: Payload) -> Option<Self> {
         let header = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
         let token = header.strip_prefix("Bearer ")?;

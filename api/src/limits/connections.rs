@@ -310,12 +310,12 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_whose_body_is_awaited_makes_room() {
+    fn a_connection_whose_unauthenticated_body_is_awaited_makes_room() {
         let connections = limited(2, 0);
         let slots =
             [connections.open(caller("192.0.2.1")).unwrap(), connections.open(caller("192.0.2.2")).unwrap()];
         let answering = slots.each_ref().map(Slot::answer);
-        let awaited = slots.each_ref().map(Slot::awaits_body_of_stranger);
+        let awaited = slots.each_ref().map(Slot::awaits_unauthenticated_body);
         // That its reply is taken again makes nobody known.
         slots[0].is_taken();
         let third = connections.open(caller("192.0.2.3")).unwrap();

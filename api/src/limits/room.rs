@@ -1,4 +1,4 @@
-//! Room for bodies. Whoever reads a body asks for it; known senders have it in one way (`in_flight`), strangers in another
+//! Room for bodies. Whoever reads a body asks for it; authenticated callers have it in one way (`in_flight`), others in another
 //! (`unproven`).
 
 use std::time::Duration;
@@ -15,13 +15,13 @@ pub(crate) trait Room {
     async fn make(&mut self, bytes: usize) -> Result<(), NoRoom>;
 }
 
-/// There is no room for what a stranger sends.
+/// There is no room for what an unauthenticated caller sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoRoom {
     /// The address has its share.
     #[error("too much is being received from this address")]
     OfAddress,
-    /// All strangers together have theirs.
+    /// All unauthenticated callers together have theirs.
     #[error("too much is being received from callers whom nobody knows yet")]
     OfAll,
 }

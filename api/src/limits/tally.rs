@@ -1,4 +1,4 @@
-//! What happens to strangers again and again is counted, and is one event of the audit for each of them and minute
+//! Counts what happens again and again, and makes it one audit event for each caller and minute
 //! (DECISIONS A1): refusals of callers that were not authenticated, and calls that were throttled. A job writes what is
 //! counted when its minute is over ([`crate::jobs`]), and all of it when the server ends in order; a server that is
 //! killed loses the counts of its last minute.
@@ -34,7 +34,7 @@ pub(crate) struct TallyKey {
 
 impl TallyKey {
     /// Callers of whom nothing is known but where they come from.
-    pub(crate) fn strangers(source: Option<IpAddr>) -> Self {
+    pub(crate) fn unauthenticated(source: Option<IpAddr>) -> Self {
         Self::of_account(&DEPLOYMENT_ACCOUNT, "", source)
     }
 
@@ -216,7 +216,7 @@ fn add(counts: &mut Counts, key: TallyKey, count: Count) {
         counts.insert(key, count);
         return;
     }
-    // Strangers cannot make more of what is left: there are as many as the deployment has accounts, keys and actions.
+    // Unauthenticated callers cannot make more groups: there are as many as the deployment has accounts, keys and actions.
     add(counts, key.wherever_from(), Count { source_address: None, ..count });
 }
 
@@ -235,7 +235,7 @@ mod tests {
     fn count(tally: &Tally, source: Option<IpAddr>, code: &str, now: Timestamp) {
         let request_id = RequestId::generate();
         let call = Instance { request_id: &request_id, source_address: source, at: now, code };
-        tally.count(TallyKey::strangers(source), &call);
+        tally.count(TallyKey::unauthenticated(source), &call);
     }
 
     fn shown(counts: &Counts) -> Vec<(String, String)> {

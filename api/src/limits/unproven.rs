@@ -1,6 +1,6 @@
 //! How much is held for senders whom nobody knows yet: bodies that must be read to know the caller, with the heads before
 //! them, and heads that are not whole. All of it together has one upper bound, and what comes from one address has a share of it, so that no
-//! number of strangers makes the server hold more. Who proves to be somebody from the head alone counts nothing here.
+//! number of unauthenticated callers makes the server hold more. A caller who is authenticated by the head alone does not count here.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,10 +15,10 @@ use crate::http::body::{self, Length, NotReceived, Pace};
 use crate::limits::network::Network;
 use crate::limits::room::{NoRoom, Room};
 
-/// What is held at most, of all strangers together.
+/// The most that is held for all unauthenticated callers together.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
-/// What of it is held at most of one address.
+/// The most of it that is held for one address.
 const OF_ONE_ADDRESS: usize = MOST_BYTES / 8;
 
 /// What of it bodies leave to heads, so that however many bodies are held, the next head can still be read.
@@ -46,7 +46,7 @@ struct Bounds {
     arrives_within: Duration,
 }
 
-/// What is held for strangers, on this replica.
+/// What this replica holds for unauthenticated callers.
 #[derive(Debug)]
 pub(crate) struct Unproven {
     bounds: Bounds,

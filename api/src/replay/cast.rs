@@ -113,7 +113,7 @@ async fn render(
             Rendering::Text => output_of(decode(&bytes, &token, &row)?),
         }))
     };
-    let rendered = hansard.turns.decoding.run(rendered).await;
+    let rendered = hansard.work.decoding.run(rendered).await;
     rendered.map_err(|error| ActionError::unexpected("decode a segment", error))?
 }
 

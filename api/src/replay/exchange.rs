@@ -16,7 +16,7 @@ use crate::Hansard;
 use crate::errors::ActionError;
 use crate::http::body::NotReceived;
 use crate::road::Arrival;
-use crate::road::stranger::Stranger;
+use crate::road::unauthenticated::UnauthenticatedCaller;
 use crate::signed_tokens::{self, TokenRefused};
 
 /// A ticket is a few hundred bytes.
@@ -43,9 +43,9 @@ pub(crate) async fn post(
     hansard: Data<Hansard>,
 ) -> Result<HttpResponse, ActionError> {
     let arrival = Arrival::of(&request);
-    let stranger = Stranger::new(arrival.clone(), &hansard);
+    let sender = UnauthenticatedCaller::new(arrival.clone(), &hansard);
     let shown = show(&request, &arrival, &path, payload.into_inner(), &hansard).await;
-    let (token, ticket) = shown.map_err(|error| stranger.refuse(error))?;
+    let (token, ticket) = shown.map_err(|error| sender.refuse(error))?;
     let now = arrival.at;
     let claim = NonceClaim { hash: ticket.nonce_hash(), expires_at: Ticket::remembered_until(now), now };
     let viewing = Viewing::new(&request, &hansard, ticket.viewer)?;
@@ -55,7 +55,7 @@ pub(crate) async fn post(
     }
     match hansard.store.claim_nonce(claim).await {
         // Only once: a ticket that was used is good for nothing any more, also not for calling without a limit.
-        Ok(true) => stranger.is_known(),
+        Ok(true) => sender.mark_authenticated(),
         Ok(false) => return Err(viewing.refuse("exchange", ErrorCode::ReplayTicketUsed.into()).await),
         Err(error) => return Err(viewing.refuse("exchange", error.into()).await),
     }

@@ -16,7 +16,7 @@ use super::tickets::Viewer;
 use crate::Hansard;
 use crate::diagnostics::Denial;
 use crate::errors::ActionError;
-use crate::road::stranger::Stranger;
+use crate::road::unauthenticated::UnauthenticatedCaller;
 use crate::road::{About, Arrival, Caller, Done};
 
 /// A viewer's request, authenticated by a ticket or by a session.
@@ -43,9 +43,9 @@ impl Viewing {
     ) -> Result<Self, ActionError> {
         let read = |token| session::read(request, hansard, &token);
         let session = parse_token(token).and_then(read);
-        let stranger = Stranger::of(request, hansard);
-        let session = session.map_err(|error| stranger.refuse(error))?;
-        stranger.is_known();
+        let sender = UnauthenticatedCaller::of(request, hansard);
+        let session = session.map_err(|error| sender.refuse(error))?;
+        sender.mark_authenticated();
         Self::new(request, hansard, session.viewer)
     }
 

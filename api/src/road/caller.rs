@@ -12,7 +12,7 @@ use domain::principal::Principal;
 use super::{About, Arrival};
 use crate::limits::tally::TallyKey;
 use crate::limits::throttle::Throttled;
-use crate::road::stranger::Stranger;
+use crate::road::unauthenticated::UnauthenticatedCaller;
 use crate::state::Hansard;
 
 /// Who calls, and how the call came.
@@ -35,8 +35,8 @@ impl Caller {
     /// Asks whether this principal may call again; a call that may not is counted.
     pub(crate) fn admit(&self, hansard: &Hansard) -> Result<(), Throttled> {
         hansard.limits.throttle.by_principal(&self.principal).inspect_err(|_| {
-            let stranger = Stranger::new(self.arrival.clone(), hansard);
-            stranger.count(TallyKey::principal(&self.principal), Throttled::CODE);
+            let sender = UnauthenticatedCaller::new(self.arrival.clone(), hansard);
+            sender.count(TallyKey::principal(&self.principal), Throttled::CODE);
         })
     }
 

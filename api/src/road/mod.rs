@@ -5,7 +5,7 @@
 
 pub(crate) mod arrival;
 pub(crate) mod caller;
-pub(crate) mod stranger;
+pub(crate) mod unauthenticated;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;

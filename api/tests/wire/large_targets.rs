@@ -6,7 +6,7 @@ use crate::http::{Reply, Request, exchange};
 use crate::pipelining::{HEALTH, LAST, kept, replies, statuses};
 use crate::service::Service;
 use crate::signing::{Call, Key};
-use crate::strangers::connect;
+use crate::unauthenticated::connect;
 
 /// The longest target that is accepted.
 const LONGEST: usize = 120_000;

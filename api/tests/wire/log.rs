@@ -1,4 +1,4 @@
-//! What everything in this process writes to the log. As an error no request may cause any: a stranger who could make
+//! What everything in this process writes to the log. As an error no request may cause any: a caller who could make
 //! the server write lines one by one would fill a disk and hide in them. And what is secret stands in no line at all,
 //! of no level.
 
@@ -47,15 +47,15 @@ pub(crate) fn errors_of_the_framework() -> Vec<String> {
 struct Lines;
 
 /// A line, or what is known of a span.
-struct Line(String);
+struct LogLine(String);
 
-impl Visit for Line {
+impl Visit for LogLine {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         self.0.push_str(&format!(" {field}={value:?}"));
     }
 }
 
-impl Line {
+impl LogLine {
     fn look(&self) {
         LOOKED_AT.fetch_add(1, Ordering::Relaxed);
         if WATCHED.lock().unwrap().iter().any(|text| self.0.contains(text)) {
@@ -75,14 +75,14 @@ impl Subscriber for Lines {
     }
 
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {
-        let mut line = Line(attributes.metadata().name().to_owned());
+        let mut line = LogLine(attributes.metadata().name().to_owned());
         attributes.record(&mut line);
         line.look();
         Id::from_u64(1)
     }
 
     fn record(&self, _: &Id, values: &Record<'_>) {
-        let mut line = Line(String::new());
+        let mut line = LogLine(String::new());
         values.record(&mut line);
         line.look();
     }
@@ -90,7 +90,7 @@ impl Subscriber for Lines {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut line = Line(event.metadata().target().to_owned());
+        let mut line = LogLine(event.metadata().target().to_owned());
         event.record(&mut line);
         line.look();
         if *event.metadata().level() == Level::ERROR {

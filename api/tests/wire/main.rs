@@ -22,5 +22,5 @@ mod service;
 mod sessions;
 mod shapes;
 mod signing;
-mod strangers;
 mod throttling;
+mod unauthenticated;

@@ -12,7 +12,7 @@ use crate::http::{Reply, Request};
 use crate::log;
 use crate::service::Service;
 use crate::signing::Call;
-use crate::strangers::{connect, until};
+use crate::unauthenticated::{connect, until};
 
 pub(crate) const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
 pub(crate) const LAST: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";

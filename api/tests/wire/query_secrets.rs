@@ -10,7 +10,7 @@ use crate::http::{Reply, Request, exchange};
 use crate::log;
 use crate::service::Service;
 use crate::signing::{Call, Key};
-use crate::strangers::connect;
+use crate::unauthenticated::connect;
 
 /// Nothing else in this process has this text.
 const SECRET: &str = "Planted-7f3a-Secret";

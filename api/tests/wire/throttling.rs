@@ -196,7 +196,7 @@ fn what_is_no_http_counts_too() {
 }
 
 #[test]
-fn refusals_of_strangers_are_one_event_for_each_source_and_of_the_account_that_they_named() {
+fn refusals_of_unauthenticated_callers_are_one_event_for_each_source_and_named_account() {
     let mut service = limited(ThrottleLimits::default());
     let address = service.address;
     let before = service.audit(1_000).len();
@@ -232,9 +232,9 @@ fn refusals_of_strangers_are_one_event_for_each_source_and_of_the_account_that_t
     assert_eq!((service.audit_of_nobody().len(), service.audit(1_000).len()), (0, before + 1));
     service.stop();
     service.join();
-    let mut strangers = service.audit_of_nobody();
-    strangers.sort_by_key(|event| event.source_address);
-    let told_of: Vec<_> = strangers.iter().map(told).collect();
+    let mut unauthenticated = service.audit_of_nobody();
+    unauthenticated.sort_by_key(|event| event.source_address);
+    let told_of: Vec<_> = unauthenticated.iter().map(told).collect();
     let how = "6 refused: InvalidAccessKeyId.NotFound 3, IncompleteSignature 1, InvalidReplayTicket 1, \
                ReplaySessionRequired 1";
     assert_eq!(
@@ -258,8 +258,8 @@ fn refusals_of_strangers_are_one_event_for_each_source_and_of_the_account_that_t
     );
     assert_eq!(named[0].access_key_id.as_deref(), Some(service.root.id.as_str()));
     assert_eq!((named[0].principal.as_str(), rows.len()), ("", before + 2));
-    // What strangers wrote stands nowhere.
-    for event in strangers.iter().chain(&rows) {
+    // Nothing that unauthenticated callers wrote is stored.
+    for event in unauthenticated.iter().chain(&rows) {
         assert!(!json!(format!("{event:?}")).to_string().contains("planted"), "{event:?}");
     }
 }

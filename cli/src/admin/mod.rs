@@ -44,7 +44,7 @@ pub(crate) fn run(
         let keys = Arc::new(server_keys(&settings, &data, false)?);
         let store = connect_existing(&settings, &data, &keys).await?;
         let account = match (&arguments.account_id, &arguments.command) {
-            // It is in no list of accounts: nobody but an operator reads what is written down about strangers.
+            // It is in no list of accounts: only an operator reads what is recorded about unauthenticated callers.
             (Some(named), AdminCommand::Audit(_)) if *named == *DEPLOYMENT_ACCOUNT => named.clone(),
             (named, _) => account(&store, named.as_ref()).await?,
         };

@@ -32,21 +32,21 @@ struct Sanitising<F> {
     out: F,
 }
 
-struct Line<W> {
+struct SanitisingWriter<W> {
     format: LogFormat,
     out: W,
 }
 
 impl<'a, W: Write, F: Fn() -> W + 'a> MakeWriter<'a> for Sanitising<F> {
-    type Writer = Line<W>;
+    type Writer = SanitisingWriter<W>;
 
-    fn make_writer(&'a self) -> Line<W> {
-        Line { format: self.format, out: (self.out)() }
+    fn make_writer(&'a self) -> SanitisingWriter<W> {
+        SanitisingWriter { format: self.format, out: (self.out)() }
     }
 }
 
 /// The formatter hands over an event whole, in one write.
-impl<W: Write> Write for Line<W> {
+impl<W: Write> Write for SanitisingWriter<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let shown = match self.format {

@@ -29,7 +29,7 @@ enum Kind {
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum Reaction {
     Stop,
     Nothing,
     Hurry,
@@ -43,18 +43,18 @@ struct Heard {
 }
 
 impl Heard {
-    fn hear(&mut self, kind: Kind, now: Instant) -> Asked {
+    fn hear(&mut self, kind: Kind, now: Instant) -> Reaction {
         let stopping = self.terminated.is_some() || self.interrupted.is_some();
         let (first, one_request) = match kind {
             Kind::Terminate => (&mut self.terminated, ONE_TERMINATION),
             Kind::Interrupt => (&mut self.interrupted, ONE_INTERRUPT),
         };
         match *first {
-            Some(first) if now.duration_since(first) > one_request => Asked::Hurry,
-            Some(_) => Asked::Nothing,
+            Some(first) if now.duration_since(first) > one_request => Reaction::Hurry,
+            Some(_) => Reaction::Nothing,
             None => {
                 *first = Some(now);
-                if stopping { Asked::Nothing } else { Asked::Stop }
+                if stopping { Reaction::Nothing } else { Reaction::Stop }
             }
         }
     }
@@ -81,11 +81,11 @@ impl Signals {
                 _ = self.interrupt.recv() => Kind::Interrupt,
             };
             match heard.hear(kind, Instant::now()) {
-                Asked::Stop => {
+                Reaction::Stop => {
                     stop.send_replace(true);
                 }
-                Asked::Nothing => tracing::info!("stopping already; a second interrupt ends at once"),
-                Asked::Hurry => {
+                Reaction::Nothing => tracing::info!("stopping already; a second interrupt ends at once"),
+                Reaction::Hurry => {
                     tracing::warn!("ended at once by a second signal");
                     std::process::exit(1);
                 }
@@ -100,8 +100,8 @@ mod tests {
 
     #[test]
     fn only_a_second_request_hurries() {
-        use Asked::{Hurry, Nothing, Stop};
         use Kind::{Interrupt, Terminate};
+        use Reaction::{Hurry, Nothing, Stop};
         for signals in [
             &[
                 (Terminate, 0, Stop),

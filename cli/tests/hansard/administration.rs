@@ -105,7 +105,7 @@ fn a_deleted_root_key_does_not_come_back() {
 }
 
 #[test]
-fn an_operator_reads_what_strangers_were_refused_and_no_account_does() {
+fn refusals_of_unauthenticated_callers_are_shown_to_an_operator_and_to_no_account() {
     let mut server = Server::start(&[]);
     for _ in 0..3 {
         let output = server.as_key("LTAInobody", "a-wrong-secret", &["agents", "ls"]);
@@ -113,8 +113,8 @@ fn an_operator_reads_what_strangers_were_refused_and_no_account_does() {
     }
     // It is written when its minute is over, and all of it at an orderly end.
     assert!(server.stop(rustix::process::Signal::TERM).success());
-    let strangers = server.admin(&["audit", "--account-id", "1000000000000000"]);
-    let refused: u64 = strangers
+    let unauthenticated = server.admin(&["audit", "--account-id", "1000000000000000"]);
+    let refused: u64 = unauthenticated
         .as_array()
         .unwrap()
         .iter()
@@ -124,7 +124,7 @@ fn an_operator_reads_what_strangers_were_refused_and_no_account_does() {
             event["How"].as_str().and_then(|how| how.split(' ').next()).unwrap().parse::<u64>().unwrap()
         })
         .sum();
-    assert_eq!(refused, 3, "{strangers}");
+    assert_eq!(refused, 3, "{unauthenticated}");
     let own = server.admin(&["audit", "--all"]).to_string();
     assert!(!own.contains("InvalidAccessKeyId.NotFound"), "{own}");
     let elsewhere = server.try_admin(&["user", "list", "--account-id", "1000000000000000"]);

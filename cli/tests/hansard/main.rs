@@ -17,4 +17,4 @@ mod refusals;
 mod roots;
 mod starting;
 mod stopping;
-mod strangers;
+mod unauthenticated;

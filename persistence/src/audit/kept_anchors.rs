@@ -11,7 +11,7 @@ use domain::server_keys::ServerKeys;
 use serde::de::IgnoredAny;
 
 use super::anchor::{Anchor, Signed, SignedAnchor};
-use super::line::Line;
+use super::line::ExportedLine;
 use super::log::LINE_LIMIT;
 use super::verify::{AuditFault, Findings};
 
@@ -39,9 +39,9 @@ impl KeptAnchors {
             if reader.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut text).map_err(named)? == 0 {
                 break;
             }
-            match Line::parse(&text) {
-                Some(Line::Anchor(anchor)) => anchors.push(anchor),
-                Some(Line::Event(_)) => {}
+            match ExportedLine::parse(&text) {
+                Some(ExportedLine::Anchor(anchor)) => anchors.push(anchor),
+                Some(ExportedLine::Event(_)) => {}
                 // An earlier version began each time with an empty line.
                 None if text.iter().all(u8::is_ascii_whitespace) => {}
                 None if is_torn(&text) => torn += 1,
@@ -122,7 +122,7 @@ impl AnchorsFile {
         if !std::mem::replace(&mut self.at_line, false) {
             text.push('\n');
         }
-        text.extend(anchors.into_iter().map(|anchor| Line::Anchor(anchor).to_text()));
+        text.extend(anchors.into_iter().map(|anchor| ExportedLine::Anchor(anchor).to_text()));
         file.write_all(text.as_bytes())?;
         file.sync_data()?;
         self.at_line = true;
@@ -170,7 +170,7 @@ mod tests {
             fs::write(&file, text).unwrap();
             KeptAnchors::read(&file)
         };
-        let line = Line::Anchor(anchor()).to_text();
+        let line = ExportedLine::Anchor(anchor()).to_text();
         let anchors = read(&format!("{line}\n \n{line}{line}")).unwrap();
         assert_eq!((anchors.count(), anchors.torn()), (3, 0));
         for at in 1..line.len() - 1 {
@@ -193,7 +193,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("anchors");
         let start = || AnchorsFile::open(&file).unwrap().append(vec![anchor()]).unwrap();
-        let line = Line::Anchor(anchor()).to_text();
+        let line = ExportedLine::Anchor(anchor()).to_text();
         start();
         start();
         assert_eq!(fs::read_to_string(&file).unwrap(), line.repeat(2));

@@ -12,7 +12,7 @@ use super::event::WrittenEvent;
 /// What a line holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "nearly every one is an event")]
-pub(crate) enum Line {
+pub(crate) enum ExportedLine {
     Event(ChainedEvent),
     Anchor(SignedAnchor),
 }
@@ -59,7 +59,7 @@ struct AnchorJson {
     signature: String,
 }
 
-impl Line {
+impl ExportedLine {
     /// The line with its line feed.
     pub(crate) fn to_text(&self) -> String {
         let json = match self {
@@ -167,7 +167,7 @@ mod tests {
             how: String::new(),
             instance_id: Some("i-web1".to_owned()),
         };
-        let line = Line::Event(ChainedEvent {
+        let line = ExportedLine::Event(ChainedEvent {
             writer_id: "w".to_owned(),
             sequence: 7,
             chain: "c".to_owned(),
@@ -178,9 +178,9 @@ mod tests {
         assert!(text.contains(r#""EventTime":"2023-11-14T22:13:20.123Z""#), "{text}");
         let shown = text.strip_suffix('\n').unwrap();
         assert!(!shown.contains(|c: char| c.is_control() || c == '\u{202e}'), "{text}");
-        assert_eq!(Line::parse(text.as_bytes()), Some(line));
+        assert_eq!(ExportedLine::parse(text.as_bytes()), Some(line));
         for torn in 0..shown.len() {
-            assert_eq!(Line::parse(&text.as_bytes()[..torn]), None);
+            assert_eq!(ExportedLine::parse(&text.as_bytes()[..torn]), None);
         }
     }
 }

@@ -18,7 +18,7 @@ use domain::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 
 use super::days::Day;
-use super::line::Line;
+use super::line::ExportedLine;
 use crate::rows::audit_writer_rows::Exported;
 
 const LINK: &str = "events.log";
@@ -180,7 +180,7 @@ impl AuditLog {
     }
 
     /// Writes lines, all of them or none, and says to which day's file. They are on stable storage when it returns.
-    pub(crate) fn append(&mut self, lines: &[Line], now: Timestamp) -> Result<Day, AuditLogError> {
+    pub(crate) fn append(&mut self, lines: &[ExportedLine], now: Timestamp) -> Result<Day, AuditLogError> {
         self.try_append(lines, now).map_err(|source| AuditLogError::Io {
             folder: self.folder.clone(),
             step: "written",
@@ -200,12 +200,12 @@ impl AuditLog {
         })
     }
 
-    fn try_append(&mut self, lines: &[Line], now: Timestamp) -> io::Result<()> {
+    fn try_append(&mut self, lines: &[ExportedLine], now: Timestamp) -> io::Result<()> {
         if lines.is_empty() {
             return Ok(());
         }
         self.turn_to(now)?;
-        let text: String = lines.iter().map(Line::to_text).collect();
+        let text: String = lines.iter().map(ExportedLine::to_text).collect();
         let newest = self.newest.as_mut().expect("turned to above");
         // Shorter: somebody cut the file, as logrotate does. Longer: a batch that failed half-way.
         let length = newest.file.metadata()?.len().min(newest.length);
@@ -326,7 +326,7 @@ impl AuditLog {
             if text.last() != Some(&b'\n') {
                 continue;
             }
-            if let Some(line) = Line::parse(&text) {
+            if let Some(line) = ExportedLine::parse(&text) {
                 advance(&mut self.positions, &line);
                 whole = at;
             }
@@ -337,13 +337,13 @@ impl AuditLog {
 /// Longer lines are none of ours: an anchor names at most 500 others, and no text of an event has more than a call.
 pub(super) const LINE_LIMIT: u64 = 4 * 1024 * 1024;
 
-fn advance(positions: &mut BTreeMap<String, Exported>, line: &Line) {
+fn advance(positions: &mut BTreeMap<String, Exported>, line: &ExportedLine) {
     match line {
-        Line::Event(event) => {
+        ExportedLine::Event(event) => {
             let position = positions.entry(event.writer_id.clone()).or_default();
             position.events = position.events.max(event.sequence);
         }
-        Line::Anchor(anchor) => {
+        ExportedLine::Anchor(anchor) => {
             let position = positions.entry(anchor.writer_id.clone()).or_default();
             position.anchors = position.anchors.max(anchor.number);
         }

@@ -1,5 +1,5 @@
-//! What every object store must do, asked of a real one. Tests ask it of the stores that are shipped; whoever configures
-//! another one can have it asked of that.
+//! What every object store must do, checked on a real one. Tests ask it of the stores that are shipped; whoever configures
+//! another one can have that one checked.
 
 use std::sync::Arc;
 
@@ -21,32 +21,35 @@ pub struct Check {
 
 type Outcome = Result<(), String>;
 
-/// How many objects a store is asked to keep while it is asked for a list of more than a page.
+/// How many objects a store is made to keep while it is asked for a list of more than a page.
 const MORE_THAN_A_PAGE: usize = PAGE + 7;
 /// How many at once write the same name.
 const WRITERS: u8 = 8;
 
 /// Asks a store all questions, below a folder in which nothing lies. What was written is deleted again.
 pub async fn examine(store: &Arc<dyn ObjectStore>, folder: &ObjectName) -> Vec<Check> {
-    let asked = Asked { store, folder };
+    let examination = Examination { store, folder };
     let outcomes = [
-        ("a place that takes objects is called usable", asked.usable().await),
-        ("an object is read back as it was written, whatever its name and size", asked.read_back().await),
-        ("what was written once keeps its bytes", asked.put_once().await),
-        ("of writers of one name at once, exactly one wins", asked.one_wins().await),
-        ("what is not there is not found", asked.absent().await),
-        ("nothing is read that is longer than the reader takes", asked.too_long().await),
-        ("of a range, exactly its bytes are read", asked.ranges().await),
-        ("a list is sorted by bytes, and holds what begins with the prefix alone", asked.list().await),
-        ("a list of more than a page has all objects once", asked.pages().await),
-        ("what was deleted is gone, and its name is free", asked.delete().await),
-        ("a write grant can be had for a name that can be written", asked.grant().await),
-        ("what was written here can be deleted", asked.clean_up().await),
+        ("a place that takes objects is called usable", examination.usable().await),
+        (
+            "an object is read back as it was written, whatever its name and size",
+            examination.read_back().await,
+        ),
+        ("what was written once keeps its bytes", examination.put_once().await),
+        ("of writers of one name at once, exactly one wins", examination.one_wins().await),
+        ("what is not there is not found", examination.absent().await),
+        ("nothing is read that is longer than the reader takes", examination.too_long().await),
+        ("of a range, exactly its bytes are read", examination.ranges().await),
+        ("a list is sorted by bytes, and holds what begins with the prefix alone", examination.list().await),
+        ("a list of more than a page has all objects once", examination.pages().await),
+        ("what was deleted is gone, and its name is free", examination.delete().await),
+        ("a write grant can be had for a name that can be written", examination.grant().await),
+        ("what was written here can be deleted", examination.clean_up().await),
     ];
     outcomes.into_iter().map(|(rule, outcome)| Check { rule, broken: outcome.err() }).collect()
 }
 
-struct Asked<'a> {
+struct Examination<'a> {
     store: &'a Arc<dyn ObjectStore>,
     folder: &'a ObjectName,
 }
@@ -69,7 +72,7 @@ fn bytes_of(seed: u8, length: usize) -> Bytes {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the store itself is examined here")]
-impl Asked<'_> {
+impl Examination<'_> {
     fn name(&self, below: &str) -> Result<ObjectName, String> {
         ObjectName::parse(below)
             .and_then(|below| self.folder.join(&below))

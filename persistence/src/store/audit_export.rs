@@ -16,7 +16,7 @@ use super::audit_kept::KeptTo;
 use super::blocking::blocking;
 use crate::StoreError;
 use crate::audit::days::Day;
-use crate::audit::line::Line;
+use crate::audit::line::ExportedLine;
 use crate::audit::log::{AuditLog, AuditLogError};
 use crate::rows::audit_export_rows::{self, ExportedRange, LineKind};
 use crate::rows::audit_writer_rows::{Exported, ExportedWriter};
@@ -172,7 +172,7 @@ impl Store {
             let Some(last) = rows.last().map(|row| row.sequence) else { break };
             lines += rows.len() as u64;
             let first = rows.first().map_or(last, |row| row.sequence);
-            let day = write(log, rows.into_iter().map(Line::Event).collect(), now).await?;
+            let day = write(log, rows.into_iter().map(ExportedLine::Event).collect(), now).await?;
             self.wrote(writer, LineKind::Event, day, first, last);
             after = last;
         }
@@ -194,7 +194,7 @@ impl Store {
             let Some(last) = rows.last().map(|row| row.number) else { break };
             lines += rows.len() as u64;
             let first = rows.first().map_or(last, |row| row.number);
-            let day = write(log, rows.into_iter().map(Line::Anchor).collect(), now).await?;
+            let day = write(log, rows.into_iter().map(ExportedLine::Anchor).collect(), now).await?;
             self.wrote(writer, LineKind::Anchor, day, first, last);
             after = last;
         }
@@ -239,7 +239,7 @@ fn position(log: &Arc<Mutex<AuditLog>>, writer: &ExportedWriter) -> Exported {
 
 async fn write(
     log: &Arc<Mutex<AuditLog>>,
-    lines: Vec<Line>,
+    lines: Vec<ExportedLine>,
     now: Timestamp,
 ) -> Result<Day, AuditExportError> {
     let log = Arc::clone(log);

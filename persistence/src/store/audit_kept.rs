@@ -11,7 +11,7 @@ use super::blocking::blocking;
 use crate::StoreError;
 use crate::audit::anchor::SignedAnchor;
 use crate::audit::kept_anchors::AnchorsFile;
-use crate::audit::line::Line;
+use crate::audit::line::ExportedLine;
 use crate::rows::audit_anchor_rows;
 
 /// Anchors that wait because the file cannot be written; the newest are kept, for they speak of all that is before.
@@ -123,7 +123,7 @@ impl Store {
                 let Some(last) = anchors.last() else { break };
                 after = i64::try_from(last.number).unwrap_or(i64::MAX);
                 let made_since = anchors.into_iter().filter(|anchor| anchor.at >= since.as_millis());
-                let text: String = made_since.map(|anchor| Line::Anchor(anchor).to_text()).collect();
+                let text: String = made_since.map(|anchor| ExportedLine::Anchor(anchor).to_text()).collect();
                 if !text.is_empty() {
                     piece(text)?;
                 }

@@ -9,24 +9,24 @@ use cedar_policy::{
 use crate::Engine;
 use crate::workload::{self, ACTION, Statement};
 
-/// The question is made once, and asked again and again.
+/// The request is built once, and decided again and again.
 pub(crate) fn request_prepared(statements: usize) -> Engine {
     Engine::new("cedar-policy 4, request prepared before", |address| {
-        let asked = Asked::new(statements);
-        let request = asked.request(address);
-        move || asked.decide(&request)
+        let fixture = Fixture::new(statements);
+        let request = fixture.request(address);
+        move || fixture.decide(&request)
     })
 }
 
 /// The question is made for each decision, as a server has to.
 pub(crate) fn request_built(statements: usize) -> Engine {
     Engine::new("cedar-policy 4, request built each time", |address| {
-        let asked = Asked::new(statements);
-        move || asked.decide(&asked.request(address))
+        let fixture = Fixture::new(statements);
+        move || fixture.decide(&fixture.request(address))
     })
 }
 
-struct Asked {
+struct Fixture {
     authorizer: Authorizer,
     policies: PolicySet,
     entities: Entities,
@@ -35,7 +35,7 @@ struct Asked {
     instance: EntityUid,
 }
 
-impl Asked {
+impl Fixture {
     fn new(statements: usize) -> Self {
         let text: String = workload::statements(statements).iter().map(spelled).collect();
         let id = |text: &str| EntityUid::from_str(text).expect("an id");

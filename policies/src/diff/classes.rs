@@ -14,7 +14,7 @@ use super::regions::{Bits, Budget, Pattern, Region, TooLarge, regions};
 
 /// A request without its context. It stands for all that the same statements fit.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct RequestClass {
     pub(super) principal: String,
     pub(super) action: String,
     pub(super) resource: String,
@@ -37,7 +37,7 @@ pub(super) fn requests(
     statements: &[&Statement],
     vocabulary: &Vocabulary,
     budget: &mut Budget,
-) -> Result<Vec<(Bits, Asked)>, TooLarge> {
+) -> Result<Vec<(Bits, RequestClass)>, TooLarge> {
     const WHAT: &str = "the number of kinds of requests";
     let actions = actions(statements, vocabulary, budget)?;
     let resources = resources(statements, budget)?;
@@ -65,13 +65,13 @@ pub(super) fn requests(
                 .collect();
             keys.sort_by_key(|key| key.to_ascii_lowercase());
             keys.dedup_by(|left, right| left.eq_ignore_ascii_case(right));
-            let asked = Asked {
+            let class = RequestClass {
                 principal: principal.clone(),
                 action: action.clone(),
                 resource: resource.clone(),
                 keys,
             };
-            (fitting, asked)
+            (fitting, class)
         })
         .collect())
 }

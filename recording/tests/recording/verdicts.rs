@@ -189,7 +189,7 @@ fn a_command_ends_once() {
 }
 
 #[test]
-fn what_a_stranger_wrote_is_escaped() {
+fn untrusted_text_is_escaped() {
     let mut source = MemorySource::default();
     put(&mut source, EvidenceName::Start, "{\"format\":\"\u{9b}2J\\u001b[2J\"}".as_bytes());
     let Integrity::Inconsistent { why, .. } = check(&source).integrity else { panic!("it is no start") };

@@ -19,7 +19,7 @@ use crate::{AGENT_VERSION, account};
 const ROOT: u32 = 0;
 
 /// What `record` asked for.
-pub(super) struct Asked {
+pub(super) struct RecordRequest {
     pub(super) kind: CaptureKind,
     pub(super) command: Vec<String>,
     /// `None` where there is no terminal.
@@ -41,7 +41,7 @@ pub(super) enum Beginning {
 }
 
 /// Decides by the effective configuration (DECISIONS N3) and makes the session.
-pub(super) fn begin(agent: &Agent, asked: Asked) -> Beginning {
+pub(super) fn begin(agent: &Agent, request: RecordRequest) -> Beginning {
     let refuse = |reason: String| Beginning::Answered(LocalReply::Refused { reason });
     let not_recorded = |reason: String| Beginning::Answered(LocalReply::NotRecorded { reason });
 
@@ -55,30 +55,30 @@ pub(super) fn begin(agent: &Agent, asked: Asked) -> Beginning {
                 "recording is off for instance {instance} (configuration revision {revision})"
             ));
         }
-        if configuration.failure_policy_of(asked.kind.as_str()).is_none() {
+        if configuration.failure_policy_of(request.kind.as_str()).is_none() {
             return not_recorded(format!(
                 "the control plane asks for no {} recordings of instance {instance} (configuration revision {revision})",
-                asked.kind
+                request.kind
             ));
         }
     }
-    let Some(segmenting) = agent.segmenting(asked.kind.as_str()) else {
-        return refuse(format!("this agent has no capture of kind {}", asked.kind));
+    let Some(segmenting) = agent.segmenting(request.kind.as_str()) else {
+        return refuse(format!("this agent has no capture of kind {}", request.kind));
     };
     // Each costs descriptors and space that others need too.
-    if asked.user_id != ROOT && agent.sessions.open_of(asked.user_id) >= agent.most_sessions_of_a_user {
+    if request.user_id != ROOT && agent.sessions.open_of(request.user_id) >= agent.most_sessions_of_a_user {
         return refuse(format!(
             "user {} has {} sessions that are being recorded, and may have no more",
-            asked.user_id, agent.most_sessions_of_a_user
+            request.user_id, agent.most_sessions_of_a_user
         ));
     }
-    if let Some(why) = agent.damaged.refusal(asked.user_id, || agent.sessions.damaged()) {
+    if let Some(why) = agent.damaged.refusal(request.user_id, || agent.sessions.damaged()) {
         return refuse(why);
     }
     if let Err(why) = check_free_space(agent) {
         return refuse(why);
     }
-    match create(agent, asked, segmenting.spools(), configuration) {
+    match create(agent, request, segmenting.spools(), configuration) {
         Ok((session, spools)) => Beginning::Recorded(Box::new(session), spools),
         Err(error) => refuse(format!("the recording cannot be kept: {error}")),
     }
@@ -100,7 +100,7 @@ fn check_free_space(agent: &Agent) -> Result<(), String> {
 
 fn create(
     agent: &Agent,
-    asked: Asked,
+    request: RecordRequest,
     spools: Vec<SpoolName>,
     configuration: Option<(EffectiveConfiguration, SignedConfiguration)>,
 ) -> std::io::Result<(Session, Vec<File>)> {
@@ -110,7 +110,7 @@ fn create(
     let start = Start {
         format: recording::DocumentFormat::V1,
         recording: TerminalSessionToken::generate(),
-        kind: asked.kind,
+        kind: request.kind,
         account: agent.identity.account_id.clone(),
         instance: agent.identity.instance_id.clone(),
         agent: agent.identity.agent_id.clone(),
@@ -120,19 +120,19 @@ fn create(
         configuration_revision: revision,
         recorder: Recorder::SameUser,
         started_at: Timestamp::from_millis(agent.control_plane.now_millis()),
-        terminal: asked.terminal,
-        command: Some(asked.command),
-        claimed_user: Some(user_of(asked.user_id)),
-        term: asked.term,
-        shell: asked.shell,
+        terminal: request.terminal,
+        command: Some(request.command),
+        claimed_user: Some(user_of(request.user_id)),
+        term: request.term,
+        shell: request.shell,
         agent_version: Some(AGENT_VERSION.to_owned()),
     };
     let note = Note {
-        kind: asked.kind.as_str().to_owned(),
+        kind: request.kind.as_str().to_owned(),
         spools,
         start_boottime_micros: clock::boottime_micros(),
-        user_id: Some(asked.user_id),
-        recorder: Some(asked.recorder),
+        user_id: Some(request.user_id),
+        recorder: Some(request.recorder),
         configuration,
     };
     let begun = Session::create(&agent.directory.spool(), start, note)?;

@@ -15,7 +15,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
 use super::Agent;
-use super::begin::{self, Asked, Beginning};
+use super::begin::{self, Beginning, RecordRequest};
 use super::cutting::Cutter;
 use super::damaged_quota;
 use super::recorder_process::RecorderProcess;
@@ -208,7 +208,10 @@ fn answer(
                 }
             };
             let terminal = (columns > 0 && rows > 0).then_some(TerminalSize { columns, rows });
-            match begin::begin(agent, Asked { kind, command, terminal, term, shell, user_id, recorder }) {
+            match begin::begin(
+                agent,
+                RecordRequest { kind, command, terminal, term, shell, user_id, recorder },
+            ) {
                 Beginning::Answered(reply) => {
                     if let LocalReply::Refused { reason } = &reply {
                         tracing::warn!(user_id, "a session is refused: {reason}");

@@ -83,6 +83,6 @@ impl Membership {
 /// The hash of a new password. It takes long and much memory by intent, so that it is made a few at a time, where
 /// blocking is allowed.
 async fn hashed(call: &Call<'_>, password: Password) -> Result<PasswordHash, ActionError> {
-    let hashed = call.hansard.turns.hashing.run(move || password.hash()).await;
+    let hashed = call.hansard.work.hashing.run(move || password.hash()).await;
     hashed.map_err(|error| ActionError::unexpected("a password could not be hashed", error))
 }

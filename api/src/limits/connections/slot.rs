@@ -55,7 +55,7 @@ struct State {
     wanted: usize,
     closed: bool,
     /// Whether the body is awaited of somebody whom nobody knows yet.
-    awaits_stranger: bool,
+    awaits_unauthenticated: bool,
     /// Whether it became an agent's link, which nothing follows.
     is_link: bool,
     /// Of the task that reads and writes.
@@ -169,7 +169,7 @@ impl Slot {
     /// What is written is taken again.
     pub(crate) fn is_taken(&self) {
         let state = self.flow.lock();
-        let answering = state.answering > 0 && !state.awaits_stranger;
+        let answering = state.answering > 0 && !state.awaits_unauthenticated;
         drop(state);
         if answering && let Some(number) = self.counted() {
             let connections = &self.connections;
@@ -194,8 +194,8 @@ impl Slot {
 
     /// A request whose sender can only be known by its body is none yet: until this is dropped, the connection can be
     /// closed for others, as one whose head is not whole.
-    pub(crate) fn awaits_body_of_stranger(self: &Arc<Self>) -> AwaitingBody {
-        self.flow.lock().awaits_stranger = true;
+    pub(crate) fn awaits_unauthenticated_body(self: &Arc<Self>) -> AwaitingBody {
+        self.flow.lock().awaits_unauthenticated = true;
         if let Some(number) = self.counted() {
             Connections::start_waiting(&mut self.connections.lock(), number);
         }
@@ -258,7 +258,9 @@ impl Answering {
     pub(crate) fn payload(&self, payload: Payload) -> Payload {
         match payload {
             Payload::None => Payload::None,
-            payload => Payload::Stream { payload: Box::pin(Asked { payload, slot: self.0.clone() }) },
+            payload => {
+                Payload::Stream { payload: Box::pin(TrackedPayload { payload, slot: self.0.clone() }) }
+            }
         }
     }
 
@@ -281,14 +283,14 @@ impl Drop for Answering {
     }
 }
 
-/// The body of a stranger is awaited on a connection, until this is dropped.
+/// The body of an unauthenticated request is awaited on a connection, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct AwaitingBody(Arc<Slot>);
 
 impl Drop for AwaitingBody {
     fn drop(&mut self) {
         let slot = &self.0;
-        slot.flow.lock().awaits_stranger = false;
+        slot.flow.lock().awaits_unauthenticated = false;
         if let Some(number) = slot.counted() {
             let connections = &slot.connections;
             connections.stop_waiting(&mut connections.lock(), number);
@@ -297,12 +299,12 @@ impl Drop for AwaitingBody {
 }
 
 /// A payload whose reader is asked for.
-struct Asked {
+struct TrackedPayload {
     payload: Payload,
     slot: Arc<Slot>,
 }
 
-impl Stream for Asked {
+impl Stream for TrackedPayload {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

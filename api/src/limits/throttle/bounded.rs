@@ -1,4 +1,4 @@
-//! The states of a limiter's callers, with an upper bound: strangers cannot make the server hold more.
+//! The states of a limiter's callers, with an upper bound: unauthenticated callers cannot make the server hold more.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -4,7 +4,7 @@ use policies::NamedContext;
 use recording::sanitise::sanitised_lines;
 use serde_json::json;
 
-use super::subject::{self, Asked};
+use super::subject::{self, Questions};
 use crate::arguments::{ExplainArguments, Output};
 use crate::environment::Environment;
 use crate::failure::Failure;
@@ -25,7 +25,7 @@ pub(super) fn run(
             arguments.action
         )));
     }
-    let asked = Asked {
+    let questions = Questions {
         actions: vec![arguments.action.clone()],
         resources: vec![arguments.resource.clone()],
         contexts: vec![NamedContext {
@@ -35,7 +35,7 @@ pub(super) fn run(
         subject: &arguments.subject,
         explain: true,
     };
-    let simulation = subject::answers(&asked, environment)?;
+    let simulation = subject::answers(&questions, environment)?;
     let answer = simulation.answers.into_iter().next();
     let answer = answer.ok_or_else(|| Failure::failed("the answer is missing"))?;
     match output {

@@ -5,7 +5,7 @@ use policies::NamedContext;
 use serde_json::json;
 
 use super::files::{self, CASES_LIMIT};
-use super::subject::{self, Asked};
+use super::subject::{self, Questions};
 use crate::arguments::{Output, SimulateArguments};
 use crate::environment::Environment;
 use crate::failure::Failure;
@@ -21,14 +21,14 @@ pub(super) fn run(
     output: Output,
     environment: &Environment,
 ) -> Result<u8, Failure> {
-    let asked = Asked {
+    let questions = Questions {
         actions: arguments.action.clone(),
         resources: arguments.resource.clone(),
         contexts: contexts(arguments)?,
         subject: &arguments.subject,
         explain: false,
     };
-    let simulation = subject::answers(&asked, environment)?;
+    let simulation = subject::answers(&questions, environment)?;
     match output {
         Output::Json => terminal::print_json(&json!(simulation))?,
         Output::Table => terminal::print(&as_table(&simulation))?,

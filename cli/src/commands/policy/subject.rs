@@ -14,8 +14,8 @@ use crate::environment::Environment;
 use crate::failure::{Failure, chain};
 use crate::terminal;
 
-/// What is asked, of whomever.
-pub(super) struct Asked<'a> {
+/// The questions of a simulation, whoever answers them.
+pub(super) struct Questions<'a> {
     pub(super) actions: Vec<String>,
     pub(super) resources: Vec<String>,
     pub(super) contexts: Vec<NamedContext>,
@@ -27,24 +27,27 @@ pub(super) struct Asked<'a> {
 ///
 /// # Errors
 /// A document is refused, the questions are too many, or the server refuses.
-pub(super) fn answers(asked: &Asked<'_>, environment: &Environment) -> Result<PolicySimulation, Failure> {
-    let drafts = drafts(asked.subject)?;
-    match stored(asked.subject) {
+pub(super) fn answers(
+    questions: &Questions<'_>,
+    environment: &Environment,
+) -> Result<PolicySimulation, Failure> {
+    let drafts = drafts(questions.subject)?;
+    match stored(questions.subject) {
         Some(stored) => {
             let client = Client::from_environment(environment)?;
-            let parameters = parameters(asked, &drafts, &stored)?;
+            let parameters = parameters(questions, &drafts, &stored)?;
             let reply = crate::one_thread()?.block_on(client.call("SimulatePolicy", &parameters))?;
             crate::reply::read("SimulatePolicy", reply.get("Root").cloned().unwrap_or_default())
         }
-        None => offline(asked, &drafts),
+        None => offline(questions, &drafts),
     }
 }
 
-fn offline(asked: &Asked<'_>, drafts: &Drafts) -> Result<PolicySimulation, Failure> {
-    let principal = asked.subject.principal.as_deref().unwrap_or(ANYBODY);
+fn offline(questions: &Questions<'_>, drafts: &Drafts) -> Result<PolicySimulation, Failure> {
+    let principal = questions.subject.principal.as_deref().unwrap_or(ANYBODY);
     let layers = drafts.layers(principal).map_err(Failure::usage)?;
     let vocabulary = domain::vocabulary::vocabulary();
-    let actions = policy_tools::expanded(&asked.actions, &vocabulary).map_err(Failure::usage)?;
+    let actions = policy_tools::expanded(&questions.actions, &vocabulary).map_err(Failure::usage)?;
     for action in &actions {
         if vocabulary.actions_that_fit(action).is_ok_and(|known| known.is_empty()) {
             terminal::note(&format!("{action} is no action that this program knows"));
@@ -53,9 +56,9 @@ fn offline(asked: &Asked<'_>, drafts: &Drafts) -> Result<PolicySimulation, Failu
     let questions = SimulationQuestions {
         principal: principal.to_owned(),
         actions,
-        resources: asked.resources.clone(),
-        contexts: asked.contexts.clone(),
-        explain: asked.explain,
+        resources: questions.resources.clone(),
+        contexts: questions.contexts.clone(),
+        explain: questions.explain,
     };
     policy_tools::simulate(&layers, questions, policies::MAX_SIMULATED_REQUESTS, || true)
         .map_err(|refused| Failure::usage(chain(&refused)))
@@ -105,7 +108,11 @@ pub(super) fn context(texts: &[String]) -> Result<Context, Failure> {
 }
 
 /// The question as the API takes it.
-fn parameters(asked: &Asked<'_>, drafts: &Drafts, stored: &str) -> Result<Vec<(String, String)>, Failure> {
+fn parameters(
+    questions: &Questions<'_>,
+    drafts: &Drafts,
+    stored: &str,
+) -> Result<Vec<(String, String)>, Failure> {
     let text = |draft: &policies::Draft| {
         String::from_utf8(draft.text.clone())
             .map_err(|_| Failure::usage(format!("{} is not UTF-8", draft.name)))
@@ -115,11 +122,11 @@ fn parameters(asked: &Asked<'_>, drafts: &Drafts, stored: &str) -> Result<Vec<(S
     };
     let mut parameters = vec![
         ("StoredPrincipal", stored.to_owned()),
-        ("Actions", json!(asked.actions).to_string()),
-        ("Resources", json!(asked.resources).to_string()),
-        ("Explain", asked.explain.to_string()),
+        ("Actions", json!(questions.actions).to_string()),
+        ("Resources", json!(questions.resources).to_string()),
+        ("Explain", questions.explain.to_string()),
     ];
-    parameters.push(match &*asked.contexts {
+    parameters.push(match &*questions.contexts {
         [only] if only.name.is_empty() => ("Context", context_json(&only.context).to_string()),
         several => {
             let named = several.iter().map(|named| (named.name.clone(), context_json(&named.context)));
@@ -137,7 +144,7 @@ fn parameters(asked: &Asked<'_>, drafts: &Drafts, stored: &str) -> Result<Vec<(S
             parameters.push((name, text(draft)?));
         }
     }
-    if let Some(principal) = &asked.subject.principal {
+    if let Some(principal) = &questions.subject.principal {
         parameters.push(("Principal", principal.clone()));
     }
     Ok(parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())

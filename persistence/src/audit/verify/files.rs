@@ -13,7 +13,7 @@ use crate::audit::chain::ChainedEvent;
 use crate::audit::chain::Link;
 use crate::audit::days::{ArchivedDays, Day, is_archived};
 use crate::audit::kept_anchors::KeptAnchors;
-use crate::audit::line::Line;
+use crate::audit::line::ExportedLine;
 use crate::audit::log::{AuditFolder, LINE_LIMIT};
 use crate::audit::ranges::Ranges;
 use crate::rows::audit_export_rows::LineKind;
@@ -193,9 +193,9 @@ impl Check<'_> {
             if last && text.last() != Some(&b'\n') {
                 return Ok(true);
             }
-            match Line::parse(&text) {
-                Some(Line::Event(event)) => self.event(&event),
-                Some(Line::Anchor(anchor)) => self.anchor(&anchor),
+            match ExportedLine::parse(&text) {
+                Some(ExportedLine::Event(event)) => self.event(&event),
+                Some(ExportedLine::Anchor(anchor)) => self.anchor(&anchor),
                 None => {
                     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
                     let why = format!("{name} line {number} is no whole line of an audit log");

@@ -30,7 +30,11 @@ pub struct DecodedLines {
 }
 
 #[derive(Deserialize)]
-struct Line<'a>(#[serde(borrow)] &'a RawValue, #[serde(borrow)] Cow<'a, str>, #[serde(borrow)] Cow<'a, str>);
+struct EventLine<'a>(
+    #[serde(borrow)] &'a RawValue,
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] Cow<'a, str>,
+);
 
 /// Reads lines as [`AsciicastEncoder`](super::AsciicastEncoder) writes them; exact bytes (`b`) replace the output before them, and a mark (`e`)
 /// makes it standard error's. Lines with a code that is not known are passed over.
@@ -65,7 +69,7 @@ pub(crate) fn decode_events(text: &[u8], most: usize) -> Result<DecodedLines, In
             decoded.header = Some(header);
             continue;
         }
-        let Line(at, code, text) =
+        let EventLine(at, code, text) =
             serde_json::from_slice(line).map_err(|_| invalid("it is not [time, code, text]"))?;
         let at =
             parse_time(at.get()).ok_or_else(|| invalid("its time is not seconds with six decimal places"))?;

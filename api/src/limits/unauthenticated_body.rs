@@ -22,7 +22,7 @@ impl Unproven {
         payload: &mut Payload,
         most: usize,
     ) -> Result<(Vec<u8>, Hold), NotReceived> {
-        let _unproven = http.conn_data::<Arc<Slot>>().map(Slot::awaits_body_of_stranger);
+        let _unproven = http.conn_data::<Arc<Slot>>().map(Slot::awaits_unauthenticated_body);
         self.receive_from(address, head_length(http), payload, Length::of(http, most)).await
     }
 }

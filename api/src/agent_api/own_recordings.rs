@@ -20,7 +20,7 @@ pub(crate) fn token(text: &str) -> Result<TerminalSessionToken, AgentRefusal> {
 }
 
 /// The recording, when it is the calling agent's own.
-pub(crate) async fn own_recording<A: ReadsRecording>(
+pub(crate) async fn find<A: ReadsRecording>(
     call: &AgentCall,
     granted: &Granted<A>,
     token: &TerminalSessionToken,

@@ -1,4 +1,4 @@
-//! What strangers send is no reason to fill the log.
+//! Unauthenticated requests cannot fill the log.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -15,7 +15,7 @@ use crate::signing::{Call, Key};
 /// An answer that has not come by then does not come.
 const TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The share of one address in what is held for strangers.
+/// The share of one address in what is held for unauthenticated callers.
 const SHARE: usize = 8 * 1024 * 1024;
 
 /// Just short of the largest body there may be.
@@ -76,7 +76,7 @@ fn all_in_form(service: &Service, key: &Key) -> Request {
     request
 }
 
-/// The head of a stranger's form of this length.
+/// The head of an unauthenticated form of this length.
 fn form_head(length: usize) -> Vec<u8> {
     format!(
         "POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\n\
@@ -188,7 +188,7 @@ fn who_signed_a_v3_request_is_known_before_its_body_comes() {
 }
 
 #[test]
-fn strangers_forms_take_their_share_and_nobody_elses_call_is_lost() {
+fn unauthenticated_forms_take_no_more_than_their_share_and_cost_no_other_call() {
     let service = Service::start();
     let full = SHARE / ALMOST + 1;
     let mut held: Vec<TcpStream> = (0..2 * full)

@@ -1,4 +1,4 @@
-"""What strangers can take of a server: memory for bodies that never end, and connections; see README.md."""
+"""What unauthenticated callers can take of a server: memory for bodies that never end, and connections; see README.md."""
 
 import multiprocessing
 import pathlib
@@ -197,7 +197,7 @@ def half_heads(number, descriptors):
 
 files = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
-print("strangers: resident memory before and at the peak, and who is answered meanwhile")
+print("unauthenticated callers: resident memory before and at the peak, and who is answered meanwhile")
 unsigned, form = "", f"Content-Type: {FORM}\r\n"
 for number in map(int, sys.argv[1:] or ("1000", "5000")):
     bodies(number, ["127.0.2.1"], "unsigned bodies", unsigned)
