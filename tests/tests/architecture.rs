@@ -155,16 +155,42 @@ fn no_program_is_built_of_what_tests_share() {
     assert!(linked_by(&metadata, "test-server").contains("test-facts"), "the walk finds the kit");
 }
 
-/// Paths in backticks, as far as they look like paths of this repository.
-fn named_paths(page: &str) -> Vec<String> {
+/// Every Markdown page of the repository, by its path below the root.
+fn pages() -> Vec<PathBuf> {
+    // Not ours: what was built or installed, and the fuzzer's findings.
+    const OTHERS: [&str; 5] = ["target", "node_modules", "artifacts", "corpus", "dist"];
+    let mut pages = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(root().join(&folder)).expect("a folder of the repository can be read")
+        {
+            let entry = entry.expect("an entry");
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = folder.join(&name);
+            // Links are not followed; hidden folders hold tools' own files.
+            let kind = entry.file_type().expect("an entry has a type");
+            if kind.is_dir() && !name.starts_with('.') && !OTHERS.contains(&name.as_str()) {
+                folders.push(path);
+            } else if kind.is_file() && path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages
+}
+
+/// The paths that a page names in backticks, as far as they look like paths of this repository.
+fn named_paths(text: &str) -> Vec<String> {
     let tops: Vec<String> = std::fs::read_dir(root())
         .expect("the root can be read")
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
         .collect();
-    page.split('`')
+    text.split('`')
         .skip(1)
         .step_by(2)
         .filter(|text| !text.contains(|c: char| c.is_whitespace() || "<>*{}$:=".contains(c)))
+        // `NNNN` stands for a number in names of objects.
+        .filter(|text| !text.contains("NNNN"))
         .filter(|text| {
             // A path that begins with a slash is one of the wire.
             let first = text.split('/').next().filter(|first| !first.is_empty());
@@ -176,20 +202,35 @@ fn named_paths(page: &str) -> Vec<String> {
         .collect()
 }
 
+/// The paths that a page names and that are neither below the root nor beside the page.
+fn missing_paths(page: &Path, text: &str) -> Vec<String> {
+    let beside = page.parent().expect("a page is in a folder");
+    let exists =
+        |path: &String| [Path::new(""), beside].iter().any(|folder| root().join(folder).join(path).exists());
+    named_paths(text).into_iter().filter(|path| !exists(path)).collect()
+}
+
 #[test]
-fn every_path_that_the_map_names_exists() {
-    for page in ["ARCHITECTURE.md", "README.md", "docs/policies.md"] {
-        let text = std::fs::read_to_string(root().join(page)).expect("the page is there");
-        let paths = named_paths(&text);
-        assert!(page != "ARCHITECTURE.md" || paths.len() > 20, "{page} names only {} paths", paths.len());
-        let missing: Vec<_> = paths.iter().filter(|path| !root().join(path).exists()).collect();
-        assert!(missing.is_empty(), "{page} names what is not there: {missing:#?}");
+fn every_path_that_a_page_names_exists() {
+    let pages = pages();
+    for page in ["ARCHITECTURE.md", "README.md", "console/README.md", "docs/audit.md", "recording/FORMAT.md"]
+    {
+        assert!(pages.iter().any(|found| found == Path::new(page)), "{page} is not read");
+    }
+    for page in pages {
+        let text = std::fs::read_to_string(root().join(&page)).expect("the page is there");
+        let paths = named_paths(&text).len();
+        assert!(page != Path::new("ARCHITECTURE.md") || paths > 20, "the map names only {paths} paths");
+        let missing = missing_paths(&page, &text);
+        assert!(missing.is_empty(), "{} names what does not exist: {missing:#?}", page.display());
     }
 }
 
 #[test]
 fn a_path_that_is_gone_would_be_noticed() {
-    assert_eq!(named_paths("see `domain/src/gone.rs` and `cargo test`"), ["domain/src/gone.rs"]);
+    let text = "see `domain/src/gone.rs`, `src/cast.ts` and `cargo test`";
+    assert_eq!(named_paths(text), ["domain/src/gone.rs", "src/cast.ts"]);
+    assert_eq!(missing_paths(Path::new("console/README.md"), text), ["domain/src/gone.rs"]);
 }
 
 #[derive(Deserialize)]

@@ -75,3 +75,37 @@ fn content_type(name: &str) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The headers of a reply that `console/README.md` does not list. An entity tag differs from build to build.
+    fn unlisted(reply: &HttpResponse) -> Vec<String> {
+        const README: &str = include_str!("../../../console/README.md");
+        let readme = README.to_lowercase();
+        let headers = reply.headers().iter().filter(|(name, _)| **name != header::ETAG);
+        let lines = headers.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+        lines.filter(|line| !readme.contains(&format!("`{}`", line.to_lowercase()))).collect()
+    }
+
+    #[actix_web::test]
+    async fn the_console_readme_lists_every_header_of_the_page_and_of_its_assets() {
+        let page = page().await.unwrap();
+        assert!(page.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+        assert_eq!(unlisted(&page), Vec::<String>::new());
+        let names: Vec<_> =
+            Console::iter().filter_map(|path| path.strip_prefix("assets/").map(str::to_owned)).collect();
+        assert!(!names.is_empty());
+        for name in names {
+            let asset = asset(Path::from(name.clone()), Header(IfNoneMatch::Any)).await.unwrap();
+            assert_eq!(unlisted(&asset), Vec::<String>::new(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_the_readme_does_not_list_is_found() {
+        let reply = HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-transform")).finish();
+        assert_eq!(unlisted(&reply), ["cache-control: no-transform"]);
+    }
+}
