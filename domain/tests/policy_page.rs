@@ -37,7 +37,7 @@ fn the_page_for_authors_says_what_the_program_does() {
     assert_eq!(rows.len(), CONDITION_KEYS.len());
     let steps = "10,000,000";
     assert_eq!(steps.replace(',', ""), policies::MAX_DIFFERENCE_STEPS.to_string());
-    assert!(page.contains(&format!("Past {steps} steps it says `unknown`")));
+    assert!(page.contains(&format!("After {steps} steps it answers `unknown`")));
     for policy in system_policies::ALL {
         assert!(page.contains(&format!("`{}`", policy.name)), "docs/policies.md lacks {}", policy.name);
     }
