@@ -65,7 +65,7 @@ async fn selected(call: &Call<'_>, selector: &InstanceSelector) -> Result<Resour
     }
 }
 
-/// Which instance a filter of a list names; `None` when it names none or all of them.
+/// The instance that a list's filter names; `None` when it names none or all of them.
 fn only_instance(text: Option<&str>) -> Result<Option<InstanceId>, WireError> {
     Ok(match text.map(selector).transpose()? {
         Some(InstanceSelector::One(instance)) => Some(instance),
@@ -73,7 +73,7 @@ fn only_instance(text: Option<&str>) -> Result<Option<InstanceId>, WireError> {
     })
 }
 
-/// What is asked about the instance that a filter names, or about nothing in particular.
+/// The resource of the instance that a filter names, or of no particular one.
 async fn filtered(call: &Call<'_>, only: Option<&InstanceId>) -> Result<Resource, ActionError> {
     match only {
         Some(instance) => call.instance(instance.clone()).await,
@@ -99,7 +99,8 @@ fn wire_time(at: Timestamp) -> String {
 fn list_refused(error: StoreError) -> ActionError {
     match error {
         StoreError::InvalidPageToken => {
-            WireError::invalid("NextToken", "it is the NextToken of an earlier reply to the same list").into()
+            WireError::invalid("NextToken", "it must be the NextToken of an earlier reply to the same list")
+                .into()
         }
         other => other.into(),
     }
@@ -110,8 +111,8 @@ fn wire_count(count: u64) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// Which page is wanted. The first page is read as the beginning of the whole list, so that its reply can say how to
-/// go on from it.
+/// The page that is wanted. The first page is read as the beginning of the whole list, so that its reply can say where
+/// the next one begins.
 fn page(
     number: Option<i32>,
     size: Option<i32>,
@@ -119,9 +120,8 @@ fn page(
 ) -> Result<PageRequest, WireError> {
     let whole = |parameter, value: Option<i32>, default| match value {
         None => Ok(default),
-        Some(value) => {
-            u32::try_from(value).map_err(|_| WireError::invalid(parameter, "it is a whole number from 1"))
-        }
+        Some(value) => u32::try_from(value)
+            .map_err(|_| WireError::invalid(parameter, "it must be a whole number from 1")),
     };
     let number = whole("PageNumber", number, 1)?;
     let size = whole("PageSize", size, openapi::workbench::DEFAULT_PAGE_SIZE)?;
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_version_is_told_before_a_missing_action() {
+    fn a_missing_version_is_reported_before_a_missing_action() {
         let error = find(Err(WireError::missing("Version")), Err(&WireError::missing("Action"))).err();
         assert_eq!(error.map(|error| error.code_text()).as_deref(), Some("MissingVersion"));
     }

@@ -1,4 +1,4 @@
-//! Whether all recordings of the agents are there: what the database knows, held against the objects.
+//! Checks whether all recordings of the agents exist, by comparing the database with the objects.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use crate::evidence::{self, EvidenceError};
 /// How many objects are asked for at once.
 const AT_ONCE: usize = 16;
 
-/// What the check of an agent's recordings came to.
+/// The result of the check of an agent's recordings.
 #[derive(Debug)]
 pub(crate) struct CheckedAgent {
     pub(crate) agent: AgentId,
@@ -30,20 +30,20 @@ pub(crate) struct CheckedAgent {
     pub(crate) recordings: u64,
     /// What is missing.
     pub(crate) missing: Vec<MissingRecording>,
-    /// Of which recordings nothing could be said, since their store did not answer.
+    /// The recordings that could not be checked, because their store did not answer.
     pub(crate) unchecked: Vec<TerminalSessionToken>,
 }
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
     pub(crate) agents: Vec<CheckedAgent>,
-    /// What was read of objects and is not kept yet.
+    /// What was read from objects and is not stored yet.
     pub(crate) links: Vec<RecordingLink>,
 }
 
-/// Checks the recordings of the grant's account and instance, or of one agent there. Of each it asks whether its first
-/// object and its manifest are there, and reads them where that was not done before.
+/// Checks the recordings of the grant's account and instance, or of one agent there. For each it checks whether its
+/// first object and its manifest exist, and reads them if that was not done before.
 pub(crate) async fn check<A: ChecksRecordings>(
     hansard: &Hansard,
     granted: &Granted<A>,
@@ -76,7 +76,7 @@ pub(crate) async fn check<A: ChecksRecordings>(
     Ok(checked)
 }
 
-/// The numbers that are kept of recordings that only the trail still has.
+/// The stored numbers of recordings that only the trail still has.
 fn remembered(
     of: &AgentRecordings,
     links: &BTreeMap<TerminalSessionToken, RecordingLink>,
@@ -95,7 +95,7 @@ async fn look(hansard: &Hansard, row: RecordingRow, kept: Option<RecordingLink>)
     let (evidence, link) = match objects_of(hansard, &row, kept.as_ref()).await {
         Ok(found) => found,
         Err(error) => {
-            tracing::warn!(recording = %row.token, chain = %chain_of(&error), "its objects could not be asked for");
+            tracing::warn!(recording = %row.token, chain = %chain_of(&error), "the objects of a recording could not be listed");
             (Evidence::Unknown, kept.clone())
         }
     };
@@ -112,14 +112,14 @@ async fn look(hansard: &Hansard, row: RecordingRow, kept: Option<RecordingLink>)
     Looked { known, read: link.filter(|link| kept.as_ref() != Some(link)) }
 }
 
-/// What is there of a recording, and what ties it to others.
+/// Which objects of a recording exist, and what links it to others.
 async fn objects_of(
     hansard: &Hansard,
     row: &RecordingRow,
     kept: Option<&RecordingLink>,
 ) -> Result<(Evidence, Option<RecordingLink>), EvidenceError> {
     let name = |evidence: EvidenceName| row.folder.join(&evidence.to_object_name());
-    // A name that cannot be made was never written.
+    // A name that is not valid was never written.
     let (Ok(start), Ok(manifest)) = (name(EvidenceName::Start), name(EvidenceName::Manifest(0))) else {
         return Ok((Evidence::NoStart, kept.cloned()));
     };
@@ -174,8 +174,8 @@ impl Listed {
         self.0.get(&evidence).is_some_and(|length| *length > 0)
     }
 
-    /// Whether the claimed segments are there, by their number and their size together. One that was uploaded and is not
-    /// claimed yet stands behind them.
+    /// Whether the claimed segments exist, by their number and total size. A segment that was uploaded and is not
+    /// claimed yet comes after them.
     fn has_segments_of(&self, row: &RecordingRow) -> bool {
         let claimed = row.segments.iter().flat_map(|&(stream, segments)| {
             (0..segments).map(move |number| EvidenceName::Segment { stream, number })
@@ -185,7 +185,7 @@ impl Listed {
     }
 }
 
-/// Bytes that are not those which were taken in say nothing; `verify` of the recording names them.
+/// Changed bytes are ignored here; verifying the recording reports them.
 fn compared(read: Result<Bytes, EvidenceError>) -> Result<Option<Bytes>, EvidenceError> {
     match read {
         Ok(bytes) => Ok(Some(bytes)),
@@ -194,7 +194,7 @@ fn compared(read: Result<Bytes, EvidenceError>) -> Result<Option<Bytes>, Evidenc
     }
 }
 
-/// One that is no start of this recording says nothing.
+/// A document that is not the start of this recording is ignored.
 fn read_start(row: &RecordingRow, document: &[u8]) -> Option<RecordingLink> {
     let start = Start::parse(document).ok().filter(|start| start.recording == row.token)?;
     Some(RecordingLink {

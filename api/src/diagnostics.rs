@@ -1,5 +1,6 @@
-//! Why a call was denied, sealed: the caller carries it and cannot read it; DecodeDiagnosticMessage opens it for those of
-//! the account who may. It is sealed for the caller's account, so that nobody else's opens it.
+//! The reason for a denial, sealed. The caller receives it and cannot read it; DecodeDiagnosticMessage decodes it for
+//! callers of the same account who have that permission. It is sealed for the caller's account, so that no other
+//! account can decode it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,15 +14,15 @@ use serde::{Deserialize, Serialize};
 /// How a message begins; its Base64 begins with `AQ`, as the vendor's does.
 const VERSION: [u8; 2] = [1, 0];
 
-/// What was sealed here is shorter.
+/// Every message that was sealed here is shorter.
 const MAX_CHARACTERS: usize = 16 * 1024;
 
-/// A denial, with what the caller may learn of it.
+/// A denial, with what the caller may learn about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{denied}")]
 pub(crate) struct Denial {
     pub(crate) denied: Denied,
-    /// The sealed reason; absent where the denial was told apart from any call of the wire.
+    /// The sealed reason; absent where the denial does not belong to a call of the wire.
     pub(crate) sealed: Option<String>,
 }
 
@@ -46,7 +47,7 @@ impl Caller {
     }
 }
 
-/// What a message holds. Its names are short, since callers carry it about.
+/// The content of a message. Its names are short, because callers pass messages around.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Diagnostics {
     #[serde(rename = "e")]
@@ -76,7 +77,7 @@ pub(crate) struct Diagnostics {
 pub(crate) struct InvalidDiagnostics;
 
 impl Denial {
-    /// Seals why. Should the system's randomness fail, the caller is denied without a message.
+    /// Seals the reason. If the system's randomness fails, the caller is denied without a message.
     pub(crate) fn sealed(denied: Denied, keys: &ServerKeys) -> Self {
         let sealed = Diagnostics::of(&denied).seal(keys, denied.principal.account());
         Self { denied, sealed }
@@ -122,7 +123,7 @@ impl Diagnostics {
     fn seal(&self, keys: &ServerKeys, account: &AccountId) -> Option<String> {
         let text = serde_json::to_vec(self).ok()?;
         let sealed = keys.seal(&context(account), &text).ok()?;
-        // Of the sealed text's two parts the second is hexadecimal, which takes twice the room.
+        // The second of the sealed text's two parts is hexadecimal, which takes twice the space.
         let (key_id, rest) = sealed.split_once('.')?;
         let mut bytes = VERSION.to_vec();
         bytes.push(u8::try_from(key_id.len()).ok()?);
@@ -151,7 +152,7 @@ impl Diagnostics {
     }
 }
 
-/// So that a message opens in its own account only, and nothing else that was sealed passes for one.
+/// Binds a message to its account, and keeps it apart from other sealed texts.
 fn context(account: &AccountId) -> String {
     format!("diagnostics:{account}")
 }

@@ -1,6 +1,6 @@
-//! The steps of an RPC call on the road of every call ([`crate::road`]): find the action, read its input once, locate what
-//! it is about, ask the gate, run it. No action can leave it: an action is a type of the catalogue, only the gate
-//! makes its grant, and the store demands that grant.
+//! The steps of an RPC call on the road of every call ([`crate::road`]): find the action, read its input once, locate
+//! its resource, ask the gate, run it. No action can bypass these steps: an action is a type of the catalogue, only the
+//! gate makes its grant, and the store demands that grant.
 
 use std::collections::BTreeMap;
 
@@ -43,11 +43,11 @@ pub(crate) trait RpcAction: Operation + Sized {
     /// What its parameters mean.
     type Input;
 
-    /// Reads what the parameters mean, once. An error that it returns is told before policies are asked. An error that
-    /// only a permitted caller may be told stands in the input, as [`Deferred`].
+    /// Reads the parameters, once. An error that it returns is reported before policies are asked. An error that only a
+    /// permitted caller may learn is part of the input, as [`Deferred`].
     fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError>;
 
-    /// Says what the call is about, from its input alone or from what is stored about the thing that it names.
+    /// Locates the call's resource, from its input alone or from what is stored about it.
     async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError>;
 
     /// The recording that the call names, for the audit row of a refusal too.
@@ -63,7 +63,7 @@ pub(crate) trait RpcAction: Operation + Sized {
     ) -> Result<Done<Self::Reply>, ActionError>;
 }
 
-/// A part of an input that was read before the caller was permitted, and whose error is told only after that
+/// A part of an input that was read before the caller was permitted, and whose error is reported only after that
 /// (DECISIONS G1).
 pub(crate) type Deferred<T, E = WireError> = Result<T, E>;
 
@@ -127,7 +127,7 @@ impl Call<'_> {
         Ok(Resource::List(Listing { of, region, recordings, candidates: Candidates::default() }))
     }
 
-    /// A list with what the caller's policies tell apart among its rows; anything else as it is.
+    /// Adds to a list what the caller's policies distinguish among its rows; leaves anything else as it is.
     async fn with_candidates(
         &self,
         entry: &CatalogueEntry,
@@ -167,7 +167,7 @@ impl Registered {
     }
 }
 
-/// Answers an authenticated call of what was found under the name that it asks for.
+/// Answers an authenticated call with the action that was found under its name.
 pub(crate) async fn dispatch(
     call: &Call<'_>,
     found: Result<&'static Registered, WireError>,
@@ -211,5 +211,5 @@ async fn road<A: RpcAction>(
         })
     };
     let reply = |reply| render::success(call.format, name, &reply);
-    call.caller.travel(&call.hansard.store, name, About::default(), steps, reply).await
+    call.caller.run_audited(&call.hansard.store, name, About::default(), steps, reply).await
 }

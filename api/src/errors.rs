@@ -1,4 +1,4 @@
-//! Where every error meets: [`ActionError`]. The table `openapi::error_codes` maps it to a wire code.
+//! [`ActionError`], which every error becomes. The table `openapi::error_codes` maps it to a wire code.
 //!
 //! Handlers return it; the outermost middleware (`gateway::finish`) renders it with the RequestId, in JSON or
 //! XML, and writes an unexpected one's whole chain to the log, never to the caller.
@@ -40,14 +40,14 @@ pub(crate) enum ActionError {
     /// The caller calls too often.
     #[error("throttled")]
     Throttled(Throttled),
-    /// Too much is held for callers whom nobody knows yet.
+    /// Too much is held for unauthenticated callers.
     #[error("no room")]
     NoRoom(#[from] NoRoom),
     /// The database.
-    #[error("the database did not do its part")]
+    #[error("the database failed")]
     Store(#[from] StoreError),
     /// The object store.
-    #[error("the object store did not do its part")]
+    #[error("the object store failed")]
     Objects(#[from] ObjectError),
     /// Something that should not happen.
     #[error("{step}")]
@@ -112,7 +112,7 @@ impl ActionError {
             LocationUnusable::Bucket { .. } => ErrorCode::StorageTargetBucketName,
             LocationUnusable::Prefix { .. } => ErrorCode::StorageTargetFormat,
             LocationUnusable::Unreachable(_) => {
-                tracing::warn!(chain = %chain_of(unusable), "a storage target that somebody wants cannot be written to");
+                tracing::warn!(chain = %chain_of(unusable), "a requested storage target cannot be written to");
                 ErrorCode::StorageTargetUnreachable
             }
         };
@@ -156,7 +156,7 @@ impl ActionError {
         }
     }
 
-    /// How it looks on the wire.
+    /// Its form on the wire.
     pub(crate) fn wire(&self) -> WireError {
         match self {
             Self::Refused(wire) => wire.clone(),
@@ -188,7 +188,7 @@ impl ActionError {
         }
     }
 
-    /// The whole chain, for the log; `None` when the caller's own mistake is all there is to know.
+    /// The whole chain, for the log; `None` if the error is only the caller's mistake.
     fn chain(&self) -> Option<String> {
         match self {
             Self::Refused(_) | Self::Denied(_) | Self::Throttled(_) | Self::NoRoom(_) => None,
@@ -226,7 +226,7 @@ fn store_error(error: &StoreError) -> WireError {
     }
 }
 
-/// Whether a rule was broken that the caller can read about in the reply; nothing is wrong with the database then.
+/// Whether the caller broke a rule that the reply explains. Nothing is wrong with the database then.
 fn is_the_callers_own(error: &StoreError) -> bool {
     matches!(
         error,
@@ -265,9 +265,9 @@ pub(crate) struct Refusal {
     pub(crate) detail: Option<AccessDeniedDetail>,
     /// The chain, for the log.
     pub(crate) chain: Option<String>,
-    /// When to call again, of a caller that was throttled.
+    /// When to call again, for a throttled caller.
     pub(crate) throttled: Option<Throttled>,
-    /// When to call again, of another one.
+    /// When to call again, for another refusal.
     pub(crate) retry_after: Option<Duration>,
 }
 

@@ -1,5 +1,6 @@
-//! Reading a recording's objects: the one place of the control plane that does. Whoever can write the bucket can lay
-//! other bytes, or another recording's, under a name; so no bytes leave here that are not those which were taken in.
+//! Reads a recording's objects; no other part of the control plane does. Somebody who can write to the bucket can put
+//! other bytes, or another recording's, under a name. So this returns only bytes that match the hash of what was
+//! accepted.
 
 use actix_web::web::Bytes;
 use domain::recording_life::Recording;
@@ -20,13 +21,13 @@ pub(crate) enum EvidenceError {
     /// The object is not there.
     #[error("the object is not there")]
     Missing,
-    /// Other bytes stand under its name.
+    /// Other bytes are stored under its name.
     #[error("{0} is not the object that the recording consists of")]
     Changed(ObjectName),
     /// The object store.
-    #[error("the object store did not do its part")]
+    #[error("the object store failed")]
     Objects(#[from] ObjectError),
-    /// It can have no name.
+    /// Its name is not valid.
     #[error("an object of a recording cannot be named")]
     Name(#[from] InvalidObjectName),
 }
@@ -71,8 +72,8 @@ pub(crate) async fn read_named(
     if ContentHash::of(&bytes) == sha256 { Ok(bytes) } else { Err(changed(name)) }
 }
 
-/// The bytes of the signature of the manifest that has this SHA-256. Nothing but the enrolled key tells that they are
-/// the right ones.
+/// The bytes of the signature of the manifest that has this SHA-256. Only the enrolled key shows that they are the
+/// right ones.
 pub(crate) async fn read_signature(
     hansard: &Hansard,
     recording: &Recording,
@@ -96,14 +97,14 @@ async fn fetch(
     match hansard.stores.at(location).get(name, most).await {
         Ok(bytes) => Ok(bytes),
         Err(ObjectError::NotFound { .. }) => Err(EvidenceError::Missing),
-        // Nothing so long was ever taken in.
+        // Nothing this long was ever accepted.
         Err(ObjectError::TooLong { .. }) => Err(changed(name.clone())),
         Err(error) => Err(EvidenceError::Objects(error)),
     }
 }
 
-/// That evidence was changed is for whoever runs this, too.
+/// Changed evidence is also logged, for the operator.
 fn changed(name: ObjectName) -> EvidenceError {
-    tracing::error!(object = %name, "a stored object is not the one that was taken in");
+    tracing::error!(object = %name, "a stored object is not the one that was accepted");
     EvidenceError::Changed(name)
 }

@@ -47,7 +47,7 @@ async fn answer(
     };
     let mut in_flight = None;
     let proven = if said_by_head {
-        // Only for somebody who holds a key a body is read.
+        // A body is read only for a caller who holds a key.
         let claim = signature::Claim::read(&signed).map_err(|error| sender.refuse(error))?;
         let proven = authenticate::prove(&hansard, &claim, arrived_at, &sender).await?;
         let refuse = |error| sender.refuse_key(proven.account(), proven.id(), error);
@@ -63,7 +63,7 @@ async fn answer(
     };
     let mut held = None;
     if proven.is_none() && has_form {
-        // What was made of the head is not held beside it while a stranger takes time.
+        // What was read from the head is dropped while an unauthenticated body arrives.
         drop(signed);
         let form = read::unauthenticated_form(&http, arrival.source_address, &mut payload, &hansard).await;
         let (form, hold) = form.map_err(|error| sender.refuse(error))?;

@@ -1,6 +1,6 @@
-//! Hansard's HTTP side: the doors (the gateway that reads and authenticates RPC calls, with one file per action; the agents'
-//! API; replay), the one road of the calls that come to them, what callers can take, the
-//! agents' links with what replicas say to each other about them, and the jobs of the control plane.
+//! Hansard's HTTP side: the doors (the gateway that reads and authenticates RPC calls, with one file per action; the
+//! agents' API; replay), the one road that all their calls take, the limits on callers, the agents' links with the
+//! calls between replicas about them, and the jobs of the control plane.
 
 mod actions;
 pub mod agent_api;

@@ -1,5 +1,5 @@
-//! What the linter says of a policy that a call writes, told in its reply: it is stored all the same, and whoever
-//! writes it hears at once that a condition of it never holds.
+//! The linter's findings about a policy that a call writes, for its reply. The policy is stored all the same, and its
+//! author learns at once that, for instance, one of its conditions never holds.
 
 use domain::vocabulary::vocabulary;
 use openapi::workbench::PolicyFinding;
@@ -22,7 +22,7 @@ pub(crate) async fn about(
     Ok(findings.iter().map(policy_tools::finding).collect())
 }
 
-/// The findings about a document that the call may be without.
+/// The findings about a document that the call may omit.
 pub(crate) async fn about_given(
     hansard: &Hansard,
     document: Option<&str>,

@@ -66,7 +66,7 @@ pub async fn serve(
     serve_shared(Data::new(Hansard::new(parts)), listeners, shutdown).await
 }
 
-/// Serves a control plane that others in this process have a hand on, too.
+/// Serves a control plane that other parts of this process use too.
 ///
 /// # Errors
 /// As [`serve`].
@@ -97,7 +97,7 @@ pub async fn serve_shared(
     let outcome = tokio::select! {
         outcome = &mut running => outcome,
         () = shutdown => {
-            // Links never end by themselves, and an idle connection would wait for its next call.
+            // Links do not end by themselves, and an idle connection would wait for its next call.
             hansard.links.here.stop();
             stopping.notify_waiters();
             let (outcome, ()) = tokio::join!(running, handle.stop(true));
@@ -177,7 +177,7 @@ impl Hansard {
     }
 }
 
-/// What is no HTTP counts like every other call, and is counted and not written down one by one.
+/// A request that is not HTTP counts like every other call. Such requests are counted, not logged one by one.
 fn refuse_malformed(hansard: Data<Hansard>) -> Refuse {
     Rc::new(move |peer, request_id, refusal| {
         let throttled = hansard.limits.throttle.by_address(peer).err();
@@ -187,7 +187,7 @@ fn refuse_malformed(hansard: Data<Hansard>) -> Refuse {
     })
 }
 
-/// Tells a connection for which there is no room, as far as it can be told without waiting for it.
+/// Answers a connection for which there is no room, if that is possible without waiting.
 fn turn_away(stream: TcpStream, peer: Option<IpAddr>, hansard: &Hansard) {
     let request_id = RequestId::generate();
     let message = "There are too many connections; try again in a second.";
@@ -195,7 +195,7 @@ fn turn_away(stream: TcpStream, peer: Option<IpAddr>, hansard: &Hansard) {
     let refusal = Refusal { retry_after: Some(Duration::from_secs(1)), ..error.into() };
     count(hansard, peer, &request_id, &refusal);
     let reply = whole_reply(&refusal, &request_id, &hansard.settings.host_id, None);
-    // Whoever does not take it finds the connection closed. Nothing is waited for: the stream does not block.
+    // A client that does not read it finds the connection closed. The stream does not block.
     if let Ok(mut stream) = stream.into_std() {
         let _ = stream.write(&reply);
     }

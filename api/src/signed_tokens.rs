@@ -1,6 +1,6 @@
-//! Tokens that the control plane gives to itself: through somebody else's hands replay tickets, replay sessions and upload grants, and
-//! from one replica to another the proof of an internal call. JWT, HS256, with the deployment's `tickets` keys or those derived from
-//! them; each purpose has its own audience, so that none passes for another.
+//! Tokens that the control plane issues to itself: replay tickets, replay sessions and upload grants, which others
+//! carry, and the tokens of internal calls between replicas. They are JWTs (HS256) with the deployment's `tickets` keys
+//! or keys derived from them. Each purpose has its own audience, so that no token is accepted for another purpose.
 
 use std::error::Error;
 
@@ -21,16 +21,16 @@ pub(crate) trait Purpose: Serialize + DeserializeOwned {
 /// The keys that sign tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenKeys {
-    /// Those of what people and agents carry.
+    /// The keys for tokens that people and agents carry.
     Tickets,
-    /// Those of what replicas say to each other.
+    /// The keys for calls between replicas.
     Internal,
 }
 
 /// Why a token was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenRefused {
-    /// Not one of ours, changed, or for another purpose.
+    /// It was not issued here, was changed, or is for another purpose.
     #[error("the token is not valid")]
     Invalid,
     /// Its time is over.
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_holds_for_its_purpose_and_its_time() {
+    fn a_token_is_valid_for_its_purpose_and_its_lifetime() {
         let keys = ServerKeys::generate().unwrap();
         let token = issue(&keys, Apple { weight: 7 }, after(60)).unwrap();
         assert_eq!(read::<Apple>(&keys, &token, NOW), Ok(Apple { weight: 7 }));
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_replicas_say_to_each_other_has_keys_of_its_own() {
+    fn calls_between_replicas_have_their_own_keys() {
         let keys = ServerKeys::generate().unwrap();
         let token = issue(&keys, Apple { weight: 7 }, after(60)).unwrap();
         assert_eq!(read::<InternalApple>(&keys, &token, NOW), Err(TokenRefused::Invalid));

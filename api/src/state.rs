@@ -41,21 +41,21 @@ pub struct ApiSettings {
     pub segment_limit_bytes: usize,
     /// How many threads answer calls; `None` takes one per processor.
     pub workers: Option<usize>,
-    /// Whose word is taken for where a request comes from.
+    /// The proxies that are trusted to say where a request comes from.
     pub trusted_proxies: TrustedProxies,
     /// How often callers may call.
     pub throttle: ThrottleLimits,
     /// How many connections may be open.
     pub connections: ConnectionLimits,
-    /// For how long nothing at all of a reply need be taken, before its connection is closed.
+    /// How long a client may read nothing of a reply before its connection is closed.
     pub reply_patience: Duration,
-    /// How soon an agent must take what is written to its link, and how soon the connection must end after it.
+    /// How soon an agent must read what is written to its link, and how soon the connection must then end.
     pub link_patience: Duration,
     /// When something is to be heard on a link.
     pub link_timing: LinkTiming,
     /// Where other replicas reach this one's internal listener; `None` when it has none.
     pub internal_address: Option<Url>,
-    /// How long a channel waits for a new way to its agent when it has lost one.
+    /// How long a channel waits for a new path to its agent when it has lost one.
     pub resume_within: Duration,
 }
 
@@ -64,9 +64,9 @@ impl ApiSettings {
     pub const CALL_LIMIT_BYTES: usize = 1024 * 1024;
     /// The largest upload of a segment unless set otherwise: 8 MiB.
     pub const SEGMENT_LIMIT_BYTES: usize = 8 * 1024 * 1024;
-    /// For how long nothing of a reply need be taken unless set otherwise: a minute.
+    /// How long a client may read nothing of a reply unless set otherwise: a minute.
     pub const REPLY_PATIENCE: Duration = Duration::from_secs(60);
-    /// How soon an agent must take what is written to its link unless set otherwise: 10 s.
+    /// How soon an agent must read what is written to its link unless set otherwise: 10 s.
     pub const LINK_PATIENCE: Duration = Duration::from_secs(10);
 
     /// Settings with every default, for a deployment that is reached at `public_url`. Its host is `HostId`; no proxy is
@@ -121,7 +121,7 @@ impl Default for LinkTiming {
     }
 }
 
-/// What the program that serves brings along.
+/// What the serving program provides.
 pub struct HansardParts {
     /// The database.
     pub store: Store,
@@ -149,11 +149,11 @@ pub struct Hansard {
     pub settings: ApiSettings,
     /// The agents' links.
     pub(crate) links: Arc<Links>,
-    /// What other replicas have shown to this one.
+    /// The tokens that other replicas have used on this one.
     pub(crate) internal_tokens: UsedTokens,
     /// What limits how much work that needs much time or memory is done at once.
     pub(crate) work: WorkLimiters,
-    /// What callers can take of this replica.
+    /// The limits on callers of this replica.
     pub(crate) limits: Limits,
 }
 
@@ -192,8 +192,8 @@ impl Hansard {
         self.stores.at(target.location()).check_usable(target.prefix()).await
     }
 
-    /// Says something to an agent, whichever replica holds its link. That it is said is all: whether and when the agent acts on it, it
-    /// tells in its own words.
+    /// Sends a message to an agent, whichever replica holds its link. It does not wait until the agent acts on it; the
+    /// agent reports that itself.
     ///
     /// # Errors
     /// [`NotReached`] says why it is not.
@@ -206,9 +206,10 @@ impl Hansard {
         self.links.send(granted, agent, message).await
     }
 
-    /// Opens a channel to a service of an agent, whichever replica holds its link. It goes on when the link or its holder is lost and
-    /// the agent dials again in time. The permission is asked for here and not again: whoever opens channels for people has to end them
-    /// when a policy narrows (DECISIONS I5). One that is given up while its way is lost is told to the agent only by its time running out.
+    /// Opens a channel to a service of an agent, whichever replica holds its link. It continues when the link or its
+    /// holder is lost and the agent dials again in time. The permission is checked here and not again: code that opens
+    /// channels for people has to end them when a policy narrows (DECISIONS I5). If a channel is given up while its
+    /// path is lost, the agent learns that only when its own wait ends.
     ///
     /// # Errors
     /// [`NotReached`] says why there is none.

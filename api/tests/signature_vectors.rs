@@ -194,7 +194,7 @@ fn session_tokens_must_be_signed_and_belong_to_their_session() {
 }
 
 #[test]
-fn a_session_without_its_token_is_told_so() {
+fn a_session_without_its_token_gets_its_own_error() {
     let session = SessionValidity { token_hash: SecurityToken::generate().hash(), expires_at: signed_at() };
     for (vector, _) in signed().filter(|(vector, _)| vector.security_token.is_none()) {
         let request = Raw::from(&vector.request).read().unwrap();

@@ -17,7 +17,7 @@ use request_signature::{encode_pairs, v3};
 use crate::environment::Environment;
 use crate::failure::{Failure, chain};
 
-/// Where a server listens that was started without settings.
+/// The address of a server that was started without settings.
 pub(crate) const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:8080";
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -34,7 +34,7 @@ impl Credentials {
     /// `ALIBABA_CLOUD_SECURITY_TOKEN`.
     ///
     /// # Errors
-    /// One is missing or cannot stand in a header.
+    /// One is missing or is not valid in a header.
     pub(crate) fn from_environment(environment: &Environment) -> Result<Self, Failure> {
         let needed = |name: &str| {
             environment.get(name)?.map(str::to_owned).ok_or_else(|| {
@@ -69,7 +69,7 @@ impl Endpoint {
     /// From `HANSARD_ENDPOINT`, else the default.
     ///
     /// # Errors
-    /// It is no address of a server.
+    /// It is not the address of a server.
     pub(crate) fn from_environment(environment: &Environment) -> Result<Self, Failure> {
         let text = environment.get("HANSARD_ENDPOINT")?.unwrap_or(DEFAULT_ENDPOINT);
         Self::parse(text).ok_or_else(|| {
@@ -108,7 +108,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether it is this machine, which no proxy of the environment should stand before.
+    /// Whether it is this machine, which is never reached through a proxy of the environment.
     fn is_loopback(&self) -> bool {
         match self.0.host() {
             Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -135,7 +135,7 @@ impl Client {
         let endpoint = Endpoint::from_environment(environment)?;
         let credentials = Credentials::from_environment(environment)?;
         let mut http = reqwest::Client::builder()
-            // The signed Host header must reach the server as it is.
+            // The signed Host header must reach the server unchanged.
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
@@ -186,7 +186,7 @@ impl Client {
         let mut map = HeaderMap::new();
         for (name, value) in headers.into_iter().chain([("authorization", authorization.as_str())]) {
             let value = HeaderValue::from_str(value)
-                .map_err(|_| Failure::usage(format!("{action} cannot stand in the header {name}")))?;
+                .map_err(|_| Failure::usage(format!("{action} is not valid in the header {name}")))?;
             map.insert(HeaderName::from_static(name), value);
         }
         let request = self.http.post(self.endpoint.below("/")).headers(map).body(body);
@@ -217,7 +217,7 @@ impl Client {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
         let response = request.send().await.map_err(|error| {
-            // Whoever was reached and gave no head broke off what it had begun.
+            // A server that was reached and sent no head has broken off its reply.
             if error.is_connect() || error.is_timeout() {
                 self.unreachable(&error)
             } else {
@@ -244,7 +244,7 @@ pub(crate) fn broke_off(what: &str, error: &reqwest::Error) -> Failure {
     if error.is_timeout() { Failure::failed(line) } else { Failure::broke_off(line) }
 }
 
-/// The innermost reason, which is the one that a person can act on.
+/// The innermost cause, which is the one that a person can act on.
 fn root_cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
@@ -253,7 +253,7 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     innermost.to_string()
 }
 
-/// The version under which the action is known; of a name that none has, the server of recordings is asked, which says
+/// The version under which the action is known; an unknown name is sent to the product of recordings, which answers
 /// that there is no such action.
 fn version_of(action: &str) -> &'static str {
     let product = Product::ALL.iter().find(|product| actions::find(product.version(), action).is_some());
@@ -265,7 +265,7 @@ fn form(parameters: &[(String, String)]) -> String {
     encode_pairs(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
-/// Gives a success back; of an error the line with Code, Message and RequestId.
+/// Returns a success; turns an error into the line with Code, Message and RequestId.
 async fn refuse_errors(what: &str, response: Response) -> Result<Response, Failure> {
     let status = response.status();
     if status.is_success() {
@@ -273,7 +273,7 @@ async fn refuse_errors(what: &str, response: Response) -> Result<Response, Failu
     }
     let header_id =
         response.headers().get("x-acs-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-    // A refusal is small; a reply that is not ours must not fill the memory.
+    // A refusal is small; a reply of some other server must not fill the memory.
     let mut text = Vec::new();
     let mut response = response;
     while let Ok(Some(piece)) = response.chunk().await {
@@ -290,7 +290,7 @@ fn refusal(what: &str, status: StatusCode, header_id: Option<String>, text: &[u8
     let member = |name: &str| reply.get(name).and_then(Value::as_str).map(str::to_owned);
     let Some(code) = member("Code") else {
         return Failure::failed(format!(
-            "{what}: the answer is HTTP {status} and not one of a Hansard server; is HANSARD_ENDPOINT right?"
+            "{what}: the reply is HTTP {status} and does not come from a Hansard server; is HANSARD_ENDPOINT right?"
         ));
     };
     let message = member("Message").unwrap_or_default();
@@ -308,14 +308,14 @@ fn refusal(what: &str, status: StatusCode, header_id: Option<String>, text: &[u8
     }
 }
 
-/// What was denied to whom, where the server says so. The line is sanitised as a whole.
+/// The action and the caller that were denied, if the server says so. The line is sanitised as a whole.
 fn denial(reply: &Value) -> Option<String> {
     let detail: AccessDeniedDetail = serde_json::from_value(reply.get("AccessDeniedDetail")?.clone()).ok()?;
     let AccessDeniedDetail { auth_action, auth_principal_display_name, no_permission_type, .. } = detail;
     Some(format!(" [{auth_action} for {auth_principal_display_name}: {no_permission_type}]"))
 }
 
-/// What an administrator gives to DecodeDiagnosticMessage, at the end of the line, ready to be pasted.
+/// The message for DecodeDiagnosticMessage, at the end of the line, ready to be pasted.
 fn sealed_reason(reply: &Value) -> Option<&str> {
     reply.get("AccessDeniedDetail")?.get("EncodedDiagnosticMessage")?.as_str()
 }
@@ -380,7 +380,7 @@ mod tests {
         );
         let failure = refusal("ListAgents", StatusCode::BAD_GATEWAY, None, b"<html>");
         assert!(
-            failure.message().contains("HTTP 502 Bad Gateway and not one of a Hansard server"),
+            failure.message().contains("HTTP 502 Bad Gateway and does not come from a Hansard server"),
             "{failure}"
         );
     }

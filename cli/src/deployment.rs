@@ -13,7 +13,7 @@ use crate::failure::{Failure, chain};
 use crate::private_file::{self, Existing};
 use crate::settings::{AuditLogSetting, Settings};
 
-/// What a running server holds.
+/// The state of a running server.
 const LOCK_NAME: &str = "serve.lock";
 
 /// The places in a data directory.
@@ -58,14 +58,14 @@ impl DataDirectory {
         Ok(Self { folder })
     }
 
-    /// Removes the directory again when nothing but the lock is in it: a start that failed leaves nothing behind. What
-    /// else is there stays, and so does the directory.
+    /// Removes the directory again if it holds only the lock, so that a failed start leaves nothing behind. A directory
+    /// with anything else in it stays.
     pub(crate) fn remove_if_unused(&self) {
         let only_the_lock = |mut entries: fs::ReadDir| {
             entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == LOCK_NAME))
         };
         if fs::read_dir(&self.folder).is_ok_and(only_the_lock) {
-            // What cannot be removed harms nobody; why the start failed is what counts.
+            // A leftover is harmless; the reason of the failed start matters.
             let _ = fs::remove_file(self.folder.join(LOCK_NAME));
             let _ = fs::remove_dir(&self.folder);
         }
@@ -105,7 +105,7 @@ impl DataDirectory {
         self.folder.join("agent")
     }
 
-    /// Keeps a second server from the same data. The lock lasts as long as the value.
+    /// Keeps a second server from using the same data. The lock lasts as long as the value.
     ///
     /// # Errors
     /// Another server holds it.
@@ -132,7 +132,7 @@ pub(crate) fn server_keys_path(settings: &Settings, data: &DataDirectory) -> Pat
 /// Reads the server keys. `serve` makes them at its first start, beside SQLite only.
 ///
 /// # Errors
-/// They cannot be read, or they are not there and may not be made.
+/// They cannot be read, or they do not exist and may not be created.
 pub(crate) fn server_keys(
     settings: &Settings,
     data: &DataDirectory,
@@ -156,9 +156,9 @@ pub(crate) fn server_keys(
         )));
     }
     if settings.database_url.is_none() && data.database().exists() {
-        // New keys could open nothing of what the database holds.
+        // New keys could not open anything in the database.
         return Err(Failure::usage(format!(
-            "the server keys {} are gone, and the database {} needs them; put them back from a copy",
+            "the server keys {} are missing, and the database {} needs them; restore them from a copy",
             path.display(),
             data.database().display()
         )));
@@ -168,7 +168,7 @@ pub(crate) fn server_keys(
     Ok(keys)
 }
 
-/// Opens the database of the server, which makes it when it is not there and brings it up to date.
+/// Opens the database of the server; creates it if it does not exist, and migrates it.
 ///
 /// # Errors
 /// It cannot be reached.
@@ -182,7 +182,7 @@ pub(crate) async fn connect(
     opened.map_err(|error| about_database(&url, &chain(&error)))
 }
 
-/// Opens the database beside the server: a mistyped name makes none, and a newer program changes none.
+/// Opens an existing database for another command. It never creates or migrates one.
 ///
 /// # Errors
 /// It is not there or of another version, or cannot be reached.

@@ -25,7 +25,7 @@ impl Environment {
         Self { variables: variables.collect() }
     }
 
-    /// A variable; an empty one counts as not set, as shells cannot easily unset for one command.
+    /// A variable. An empty one counts as not set, because shells cannot easily unset one for a single command.
     ///
     /// # Errors
     /// Its value is not UTF-8.
@@ -40,7 +40,7 @@ impl Environment {
         }
     }
 
-    /// The variables that are for the server and its clients, and for nobody else.
+    /// The variables that only the server and its clients may see.
     pub(crate) fn names_for_the_server(&self) -> impl Iterator<Item = String> {
         let ours = |name: &&String| {
             (name.starts_with("HANSARD_") && !name.starts_with("HANSARD_AGENT_"))

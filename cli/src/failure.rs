@@ -20,9 +20,9 @@ pub(crate) mod exit_code {
     pub(crate) const INCONSISTENT: u8 = 4;
     /// `recordings verify`: the signer's key is not trusted for this agent, instance and account.
     pub(crate) const UNTRUSTED: u8 = 5;
-    /// `recordings verify`: all is there, and on the way something was lost.
+    /// `recordings verify`: everything is there, but something was lost during capture.
     pub(crate) const COMPLETE_WITH_LOSS: u8 = 6;
-    /// `recordings verify`: all is there, and the command's end is not.
+    /// `recordings verify`: everything is there except the end of the command.
     pub(crate) const INTERRUPTED: u8 = 7;
     /// `recordings verify`: it is sealed, and has no segment.
     pub(crate) const EMPTY: u8 = 8;
@@ -36,15 +36,15 @@ pub(crate) struct Failure {
     told: Told,
 }
 
-/// What the server told, where a command does something about it.
+/// What the server answered, where a command reacts to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
     Nothing,
     /// There is no such thing.
     NotFound,
-    /// The stored bytes are not those that were taken in.
+    /// The stored bytes are not those that were accepted.
     EvidenceChanged,
-    /// Nothing any more: the reply broke off.
+    /// The reply broke off.
     BrokeOff,
 }
 
@@ -64,7 +64,7 @@ impl Failure {
         Self { told: Told::NotFound, ..Self::failed(message) }
     }
 
-    /// The server answered that what is stored is not what it took in.
+    /// The server answered that the stored bytes are not those that it accepted.
     pub(crate) fn evidence_changed(message: impl fmt::Display) -> Self {
         Self { told: Told::EvidenceChanged, ..Self::failed(message) }
     }
@@ -74,7 +74,7 @@ impl Failure {
         Self { told: Told::BrokeOff, ..Self::failed(message) }
     }
 
-    /// Whoever read the output has left, as `head` does. There is nobody to tell.
+    /// The reader of the output has closed it, as `head` does. Nobody would see a message.
     pub(crate) fn reader_left() -> Self {
         Self::failed("")
     }
@@ -84,7 +84,7 @@ impl Failure {
         self.told == Told::NotFound
     }
 
-    /// Whether the server answered that what is stored is not what it took in.
+    /// Whether the server answered that the stored bytes are not those that it accepted.
     pub(crate) fn is_evidence_changed(&self) -> bool {
         self.told == Told::EvidenceChanged
     }
@@ -94,7 +94,7 @@ impl Failure {
         self.told == Told::BrokeOff
     }
 
-    /// What the process answers its caller.
+    /// The exit code of the process.
     pub(crate) fn exit_code(&self) -> u8 {
         self.exit_code
     }
@@ -113,7 +113,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Lines are joined by a space, everything else that could drive a terminal is shown escaped.
+/// Lines are joined by a space; everything else that could control a terminal is shown escaped.
 fn one_line(text: &str) -> String {
     let joined: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     sanitised(&joined.join(" ")).into_owned()

@@ -1,4 +1,4 @@
-//! The `hansard` program: the control plane, its administration beside the database, and a client of its API.
+//! The `hansard` program: the control plane, its administration directly in the database, and a client of its API.
 
 mod admin;
 mod arguments;
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             return if said.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::from(exit_code::FAILED) };
         }
         Err(said) if said.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            // Nothing was asked for, so the whole help is the answer; that it cannot be shown changes nothing.
+            // Without a command, the whole help is the answer. An error while printing it does not matter.
             let _ = said.print();
             return ExitCode::from(exit_code::USAGE);
         }
@@ -96,7 +96,7 @@ fn several_threads() -> Result<Runtime, Failure> {
 fn started(mut builder: Builder) -> Result<Runtime, Failure> {
     // The tree holds two cryptographic libraries; rustls must be told which one, once.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
-        return Err(Failure::failed("TLS was set up twice"));
+        return Err(Failure::failed("TLS is set up only once"));
     }
     builder
         .enable_all()

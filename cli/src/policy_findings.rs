@@ -1,5 +1,5 @@
-//! What the linter says of a policy that was just written. The policy stands; whoever wrote it is told on standard
-//! error, where it is seen whatever becomes of the output.
+//! The linter's findings about a policy that was just written. The policy is stored all the same; the findings go to
+//! standard error, where they are seen even if the output is redirected.
 
 use domain::vocabulary::vocabulary;
 use openapi::policy_tools;
@@ -14,13 +14,13 @@ pub(crate) fn about(document: &str, kind: DocumentKind) -> Vec<PolicyFinding> {
     check(document.as_bytes(), kind, &vocabulary()).iter().map(policy_tools::finding).collect()
 }
 
-/// Those of a reply that has some. What cannot be read as one is left to the reply itself.
+/// The findings in a reply. Anything that cannot be read as a finding is skipped.
 pub(crate) fn of_reply(reply: &Value) -> Vec<PolicyFinding> {
     let findings = reply.get("Findings").and_then(Value::as_array).into_iter().flatten();
     findings.filter_map(|finding| serde_json::from_value(finding.clone()).ok()).collect()
 }
 
-/// Says each on standard error.
+/// Prints each on standard error.
 pub(crate) fn note(findings: &[PolicyFinding]) {
     for finding in findings {
         terminal::note(&line(finding));

@@ -1,4 +1,4 @@
-//! Files that only their owner may read: keys and what they protect.
+//! Files that only their owner may read: keys, and what they protect.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -10,13 +10,13 @@ use crate::failure::Failure;
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Existing {
-    /// A file that is there stays, and that is a failure.
+    /// An existing file stays, and the call fails.
     Refuse,
-    /// A file that is there is replaced.
+    /// An existing file is replaced.
     Replace,
 }
 
-/// Writes a file of mode 0600, whole or not at all, and on stable storage when it returns.
+/// Writes a file of mode 0600, completely or not at all. It is on stable storage when this returns.
 ///
 /// # Errors
 /// It cannot be written, or it exists and may not be replaced.
@@ -42,7 +42,7 @@ pub(crate) fn write(path: &Path, text: &str, existing: Existing) -> Result<(), F
         File::open(&folder)?.sync_all()
     })();
     if written.is_err() {
-        // Nobody will miss the piece; what failed above is what counts.
+        // The leftover does not matter; the error above does.
         let _ = fs::remove_file(&partial);
     }
     written.map_err(failed)
@@ -71,10 +71,10 @@ pub(crate) fn find(path: &Path, what: &str) -> Result<Option<String>, Failure> {
     fs::read_to_string(path).map(Some).map_err(failed)
 }
 
-/// Makes a folder of mode 0700, with the folders above it; one that is there stays as it is.
+/// Creates a folder of mode 0700, with the folders above it. An existing one stays as it is.
 ///
 /// # Errors
-/// It cannot be made, or something else has its name.
+/// It cannot be created, or something else has its name.
 pub(crate) fn make_folder(path: &Path) -> Result<(), Failure> {
     let failed =
         |error: io::Error| Failure::usage(format!("the folder {} cannot be made: {error}", path.display()));
@@ -90,10 +90,10 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Refuses what has the name of a folder and is none.
+/// Refuses a name that exists and is not a folder.
 ///
 /// # Errors
-/// It is there, and no folder.
+/// It exists, and is not a folder.
 pub(crate) fn refuse_other_than_folder(path: &Path) -> Result<(), Failure> {
     if path.exists() && !path.is_dir() {
         return Err(Failure::usage(format!("{} is no folder", path.display())));

@@ -1,4 +1,4 @@
-//! Reading the server's replies. One that lacks what it should have is an error that names the member.
+//! Reads the server's replies. If a member is missing, the error names it.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -27,8 +27,9 @@ pub(crate) fn list(action: &str, reply: &Value, member: &str) -> Result<Vec<Valu
 /// # Errors
 /// It has another shape.
 pub(crate) fn read<T: DeserializeOwned>(action: &str, item: Value) -> Result<T, Failure> {
-    serde_json::from_value(item)
-        .map_err(|error| Failure::failed(format!("{action}: the server's reply has another shape: {error}")))
+    serde_json::from_value(item).map_err(|error| {
+        Failure::failed(format!("{action}: the server's reply has an unexpected shape: {error}"))
+    })
 }
 
 fn lacks(action: &str, member: &str) -> Failure {

@@ -18,9 +18,9 @@ use crate::settings::RootPreset;
 pub(crate) enum RootKey {
     /// An operator preset it.
     Preset(RootPreset),
-    /// It was generated, and is kept in the data directory.
+    /// It was generated, and is stored in the data directory.
     Kept(RootPreset),
-    /// The account was made elsewhere, with a key that is not kept here.
+    /// The account was created elsewhere, with a key that is not stored here.
     Elsewhere(AccountId),
 }
 
@@ -34,7 +34,7 @@ impl RootKey {
     }
 }
 
-/// The file's text. Unknown members are refused: a typing error must not pass for another key.
+/// The file's text. Unknown members are refused, so that a typing error is not taken for another key.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct KeptText {
@@ -46,8 +46,8 @@ struct KeptText {
 /// Finds or makes the root, and makes sure that the database knows it.
 ///
 /// # Errors
-/// The kept file is malformed, the database refuses, or it holds other accounts only: a second account would hide what
-/// was recorded for the first.
+/// The stored file is malformed, the database refuses, or it holds only other accounts: a second account would hide
+/// what was recorded for the first.
 pub(crate) async fn ensure(
     preset: Option<RootPreset>,
     data: &DataDirectory,
@@ -78,7 +78,7 @@ pub(crate) async fn ensure(
     Ok(root)
 }
 
-/// The root's other access keys that still sign. A key does not end by presetting another one.
+/// The root's other active access keys. Presetting another key does not disable one.
 ///
 /// # Errors
 /// The database refuses.

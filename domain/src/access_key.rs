@@ -6,8 +6,8 @@ use crate::identity::{AccessKeyId, random_alphanumeric};
 use crate::principal::Principal;
 use crate::role::SessionValidity;
 
-/// The secret half of an access key. It must be recoverable, since a signature is an HMAC; it is stored
-/// sealed and never printed.
+/// The secret half of an access key. It must be recoverable, because a signature is an HMAC; it is stored sealed and
+/// never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessKeySecret(String);
 
@@ -76,8 +76,8 @@ pub struct AccessKey {
     pub secret: AccessKeySecret,
     /// Whether it signs.
     pub status: AccessKeyStatus,
-    /// Whom it stands for: the account owner, a RAM user, or a session of a role.
+    /// The principal that it belongs to: the account owner, a RAM user, or a session of a role.
     pub principal: Principal,
-    /// Of a session's key: its token and its end. A long-term key has neither.
+    /// For a session's key: its token and its end. A long-term key has neither.
     pub session: Option<SessionValidity>,
 }

@@ -1,5 +1,4 @@
-//! The action catalogue: everything that can be asked of Hansard, through which door, and what each action
-//! may touch in the store.
+//! The action catalogue: every action of Hansard, the door that it comes through, and what it may touch in the store.
 //!
 //! To add an action of the wire: its row in `catalogue!`, its request and reply in `openapi` with a line in `operations!`
 //! there, and its file in `api` with a `mod` line. All tables of actions are made from the rows
@@ -51,7 +50,7 @@ impl Product {
     }
 }
 
-/// The way in through which an action is asked for.
+/// The interface through which an action is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Door {
     /// The signed RPC wire, under the version of the action's product.
@@ -66,7 +65,7 @@ pub enum Door {
     Job,
 }
 
-/// What an action does to the world, for the catalogue's readers and for audit.
+/// What kind of effect an action has, for the catalogue's readers and for the audit trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
     /// Changes nothing.
@@ -94,8 +93,8 @@ pub struct CatalogueEntry {
     pub access: Access,
     /// What policies are asked about; `None` for actions that no policy decides.
     pub asked_on: Option<AskedOn>,
-    /// Whether a policy has to allow it. What anybody who signs may ask is decided by a fixed rule, and audited as all
-    /// else is.
+    /// Whether a policy has to allow it. Otherwise every authenticated caller may call it by a fixed rule; such calls
+    /// are audited too.
     pub needs_permission: bool,
 }
 
@@ -131,7 +130,7 @@ pub trait WritesRecording: ReadsRecording {}
 pub trait IssuesJoinToken: Action {}
 /// May list agents.
 pub trait ListsAgents: Action {}
-/// May write an agent's row: enrolment, and when it was last heard.
+/// May write an agent's row: its enrolment, and when it was last heard from.
 pub trait WritesAgent: Action {}
 /// May reach agents over their links, whichever replica holds them.
 pub trait ReachesAgents: Action {}
@@ -143,10 +142,10 @@ pub trait AdministersIdentity: ReadsIdentity {}
 pub trait StartsRoleSession: Action {}
 /// May tag instances, and list them with their tags.
 pub trait TagsInstances: Action {}
-/// May close what was abandoned and lower the counters of what expired.
+/// May close abandoned recordings and lower the counters of expired ones.
 pub trait SweepsRecordings: Action {}
 
-/// May read what ties an agent's recordings to each other, and what the audit trail says of their openings and seals.
+/// May read the links between an agent's recordings, and what the audit trail says about their openings and seals.
 pub trait ChecksRecordings: Action {}
 /// May note which recordings are missing.
 pub trait NotesMissingRecordings: ChecksRecordings {}
@@ -154,9 +153,9 @@ pub trait NotesMissingRecordings: ChecksRecordings {}
 /// May read what the account's audit trail holds.
 pub trait ReadsAuditTrail: Action {}
 
-/// Makes the catalogue. A row of the wire has the sentence that documents show, the product, the access, what the action is
-/// asked on (`|` between alternatives, `&` between what must be allowed together), and what it may touch in the store. A row
-/// of another door names the door, and with `as` the action that policies are asked about in its place.
+/// Makes the catalogue. A row of the wire has the sentence that documents show, the product, the access, the resources
+/// of the action (`|` between alternatives, `&` between those that must be allowed together), and what it may touch in
+/// the store. A row of another door names the door, and with `as` the action that policies are asked about instead.
 macro_rules! catalogue {
     (@permission $name:ident) => { stringify!($name) };
     (@permission $name:ident as $wire:ident) => { <$wire as Action>::ENTRY.permission };
@@ -218,8 +217,8 @@ macro_rules! catalogue {
         /// Every action, in the catalogue's order: those of the wire first.
         pub const CATALOGUE: &[CatalogueEntry] = &[ $( $name::ENTRY, )* $( $inner::ENTRY, )* ];
 
-        /// Hands the names of all actions of the wire to a macro, in the catalogue's order. A table that is made so does not
-        /// compile while it lacks something of one of them.
+        /// Passes the names of all actions of the wire to a macro, in the catalogue's order. A table that is made from
+        /// them does not compile while something of an action is missing.
         #[macro_export]
         macro_rules! wire_actions {
             ($dollar callback:ident) => { $dollar callback! { $($name)* } };
@@ -234,27 +233,27 @@ catalogue! {
         // ecs-workbench.
         /// Switches recording on or off.
         SetInstanceRecordConfig of Workbench, Write, on Instance | AllInstances, may ReadsRecordConfig, SavesRecordConfig;
-        /// The configuration that holds for an instance.
+        /// The configuration that applies to an instance.
         GetInstanceRecordConfig of Workbench, Read, on Instance | AllInstances, may ReadsRecordConfig;
         /// Recordings, newest first.
         ListInstanceRecords of Workbench, List, on Instance | Everything, may ListsRecordings;
-        /// Permits one view of one recording and hands out its replay address.
+        /// Permits one view of one recording and returns its replay address.
         ViewInstanceRecords of Workbench, Read, on Instance, may ReadsRecording;
         /// Creates a token with which one agent joins.
         CreateAgentJoinToken of Workbench, Write, on Instance | AllInstances, may IssuesJoinToken;
         /// The agents of the account.
         ListAgents of Workbench, List, on Instance | Everything, may ListsAgents;
-        /// What was asked of the account, by whom and with what outcome, newest first.
+        /// The calls to the account, with their callers and outcomes, newest first.
         ListAuditEvents of Workbench, List, on Instance | Everything, may ReadsAuditTrail;
         /// Which recordings of agents are missing.
         VerifyAgentRecordings of Workbench, Read, on Instance | Everything, may ChecksRecordings;
-        /// Looks for mistakes in a policy document, with their places and how to mend them.
+        /// Looks for mistakes in a policy document, with their places and how to correct them.
         ValidatePolicy of Workbench, Read, on Everything;
         /// What a stored principal could do, or what draft documents would permit, and why.
         SimulatePolicy of Workbench, Read, on Everything | User | Group | Role, may ReadsIdentity;
 
         // RAM: roles. STS.
-        /// Makes a role, with the policy that says who may assume it.
+        /// Creates a role, with the policy that says who may assume it.
         CreateRole of Ram, Write, on Role, may ReadsIdentity, AdministersIdentity;
         /// One role.
         GetRole of Ram, Read, on Role, may ReadsIdentity;
@@ -264,7 +263,7 @@ catalogue! {
         ListRoles of Ram, List, on Roles, may ReadsIdentity;
         /// Deletes a role that has no policies, and ends its sessions.
         DeleteRole of Ram, Write, on Role, may ReadsIdentity, AdministersIdentity;
-        /// Opens what a denial sealed: why it was denied.
+        /// Decodes the message of a denial: why the call was denied.
         DecodeDiagnosticMessage of Ram, Read, on Everything;
         /// Starts a session of a role.
         AssumeRole of Sts, Write, on Role, may StartsRoleSession;
@@ -272,15 +271,15 @@ catalogue! {
         GetCallerIdentity of Sts, Read, on Everything, without permission;
 
         // RAM: users, passwords, access keys, groups.
-        /// Makes a user.
+        /// Creates a user.
         CreateUser of Ram, Write, on User, may ReadsIdentity, AdministersIdentity;
         /// One user, or the caller.
         GetUser of Ram, Read, on User, may ReadsIdentity;
-        /// Changes a user's name and what is noted about it.
+        /// Changes a user's name and the comment about it.
         UpdateUser of Ram, Write, on User, may ReadsIdentity, AdministersIdentity;
         /// The users of the account, by name.
         ListUsers of Ram, List, on Users, may ReadsIdentity;
-        /// Deletes a user that has nothing any more; its login profile goes with it.
+        /// Deletes a user that has no access keys, policies or groups; its login profile is deleted with it.
         DeleteUser of Ram, Write, on User, may ReadsIdentity, AdministersIdentity;
         /// Gives a user a password for the console.
         CreateLoginProfile of Ram, Write, on User, may ReadsIdentity, AdministersIdentity;
@@ -288,9 +287,9 @@ catalogue! {
         GetLoginProfile of Ram, Read, on User, may ReadsIdentity;
         /// Changes how a user signs in to the console.
         UpdateLoginProfile of Ram, Write, on User, may ReadsIdentity, AdministersIdentity;
-        /// Takes the console from a user.
+        /// Removes a user's password for the console.
         DeleteLoginProfile of Ram, Write, on User, may ReadsIdentity, AdministersIdentity;
-        /// Makes an access key, whose secret is shown once.
+        /// Creates an access key, whose secret is shown once.
         CreateAccessKey of Ram, Write, on User | Owner, may ReadsIdentity, AdministersIdentity;
         /// The access keys of a user.
         ListAccessKeys of Ram, List, on User | Owner, may ReadsIdentity;
@@ -300,15 +299,15 @@ catalogue! {
         DeleteAccessKey of Ram, Write, on User | Owner, may ReadsIdentity, AdministersIdentity;
         /// When an access key last signed.
         GetAccessKeyLastUsed of Ram, Read, on User | Owner, may ReadsIdentity;
-        /// Makes a group.
+        /// Creates a group.
         CreateGroup of Ram, Write, on Group, may ReadsIdentity, AdministersIdentity;
         /// One group.
         GetGroup of Ram, Read, on Group, may ReadsIdentity;
-        /// Changes a group's name and what is noted about it.
+        /// Changes a group's name and the comment about it.
         UpdateGroup of Ram, Write, on Group, may ReadsIdentity, AdministersIdentity;
         /// The groups of the account, by name.
         ListGroups of Ram, List, on Groups, may ReadsIdentity;
-        /// Deletes a group that nobody is in and nothing is attached to.
+        /// Deletes a group that has no members and no policies.
         DeleteGroup of Ram, Write, on Group, may ReadsIdentity, AdministersIdentity;
         /// Puts a user into a group.
         AddUserToGroup of Ram, Write, on User & Group, may ReadsIdentity, AdministersIdentity;
@@ -320,23 +319,23 @@ catalogue! {
         ListGroupsForUser of Ram, List, on User, may ReadsIdentity;
 
         // RAM: policies, their versions and attachments.
-        /// Makes a policy of the account.
+        /// Creates a policy of the account.
         CreatePolicy of Ram, Write, on Policy, may ReadsIdentity, AdministersIdentity;
-        /// A policy with its deciding document.
+        /// A policy with the document of its default version.
         GetPolicy of Ram, Read, on Policy, may ReadsIdentity;
         /// Policies of the account and of the system.
         ListPolicies of Ram, List, on Policies, may ReadsIdentity;
-        /// Deletes a policy of the account that nobody has.
+        /// Deletes a policy of the account that is attached to nobody.
         DeletePolicy of Ram, Write, on Policy, may ReadsIdentity, AdministersIdentity;
-        /// Gives a policy another version.
+        /// Adds a version to a policy.
         CreatePolicyVersion of Ram, Write, on Policy, may ReadsIdentity, AdministersIdentity;
         /// The versions of a policy.
         ListPolicyVersions of Ram, Read, on Policy, may ReadsIdentity;
         /// One version of a policy.
         GetPolicyVersion of Ram, Read, on Policy, may ReadsIdentity;
-        /// Makes another version of a policy the one that decides.
+        /// Makes another version of a policy its default.
         SetDefaultPolicyVersion of Ram, Write, on Policy, may ReadsIdentity, AdministersIdentity;
-        /// Deletes a version that does not decide.
+        /// Deletes a version that is not the default.
         DeletePolicyVersion of Ram, Write, on Policy, may ReadsIdentity, AdministersIdentity;
         /// Attaches a policy to a user.
         AttachPolicyToUser of Ram, Write, on User & Policy, may ReadsIdentity, AdministersIdentity;
@@ -350,18 +349,18 @@ catalogue! {
         DetachPolicyFromGroup of Ram, Write, on Group & Policy, may ReadsIdentity, AdministersIdentity;
         /// Detaches a policy from a role.
         DetachPolicyFromRole of Ram, Write, on Role & Policy, may ReadsIdentity, AdministersIdentity;
-        /// The policies that a user itself has.
+        /// The policies that are attached to a user itself.
         ListPoliciesForUser of Ram, Read, on User, may ReadsIdentity;
-        /// The policies that a group has.
+        /// The policies that are attached to a group.
         ListPoliciesForGroup of Ram, Read, on Group, may ReadsIdentity;
-        /// The policies that a role has.
+        /// The policies that are attached to a role.
         ListPoliciesForRole of Ram, Read, on Role, may ReadsIdentity;
-        /// Who has a policy.
+        /// The users, groups and roles that a policy is attached to.
         ListEntitiesForPolicy of Ram, Read, on Policy, may ReadsIdentity;
     }
 
     other doors {
-        /// Makes an agent of a bearer of a join token.
+        /// Enrols an agent that presents a join token.
         EnrolAgent of Workbench, Write, by AgentApi, may WritesAgent, ReadsRecordConfig;
         /// The effective configuration of the agent's own instance, by request or by the link.
         ReadAgentConfiguration of Workbench, Read, by AgentApi, may ReadsRecordConfig, WritesAgent;
@@ -382,9 +381,9 @@ catalogue! {
 
         /// Closes abandoned recordings and lowers the counters of expired ones.
         SweepRecordings of Workbench, Write, by Job, may SweepsRecordings;
-        /// Looks for recordings that are missing, and tells of them once.
+        /// Looks for missing recordings, and reports each once.
         CheckAgentRecordings of Workbench, Write, by Job, may ChecksRecordings, NotesMissingRecordings;
-        /// Speaks to an agent over its link, for what the control plane does of itself.
+        /// Sends messages to an agent over its link, on behalf of the control plane itself.
         ReachAgents of Workbench, Write, by Job, may ReachesAgents;
     }
 }
@@ -410,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn who_one_is_everybody_may_ask_and_nothing_else() {
+    fn only_get_caller_identity_needs_no_permission() {
         let free: Vec<_> = CATALOGUE.iter().filter(|entry| !entry.needs_permission).collect();
         assert_eq!(free.iter().map(|entry| entry.name).collect::<Vec<_>>(), ["GetCallerIdentity"]);
         assert!(free.iter().all(|entry| entry.door == Door::Wire && entry.access == Access::Read));

@@ -8,7 +8,7 @@ use recording::{Enrolment, SealingPublicKey, TrustedKey};
 use crate::secret_hash::SecretHash;
 use crate::{AccountId, AgentId, InstanceId, Region, Timestamp};
 
-/// What an agent says it can capture.
+/// What an agent reports that it can capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capability {
     /// `terminal`, `enhanced`, `desktop`, `command`, or a kind that this control plane does not know yet.
@@ -32,22 +32,22 @@ pub struct Agent {
     pub authentication_key: Vec<u8>,
     /// The raw Ed25519 public key that seals its recordings (32 bytes).
     pub sealing_key: Vec<u8>,
-    /// The instance's host name, as the agent says.
+    /// The instance's host name, as the agent reports it.
     pub hostname: String,
-    /// The agent's version, as it says.
+    /// The agent's version, as it reports it.
     pub version: String,
     /// What it can capture.
     pub capabilities: Vec<Capability>,
     /// When it joined.
     pub enrolled_at: Timestamp,
-    /// When it was last heard.
+    /// When it was last heard from.
     pub last_seen_at: Timestamp,
-    /// Set when another agent took its instance over; its requests are refused from then on.
+    /// Set when another agent took over its instance; its requests are refused from then on.
     pub replaced_at: Option<Timestamp>,
 }
 
 impl Agent {
-    /// Its sealing key, and for what that is trusted; `None` when it is no key.
+    /// Its sealing key, and the recordings that it is trusted for; `None` if it is not a valid key.
     #[must_use]
     pub fn trusted_key(&self) -> Option<TrustedKey> {
         let key = self.sealing_key.as_slice().try_into().ok()?;
@@ -74,7 +74,7 @@ pub struct InstancePattern(String);
 pub struct InvalidInstancePattern;
 
 impl InstancePattern {
-    /// Checks that it consists of what instance ids and patterns consist of.
+    /// Checks that it has only characters of instance ids and patterns.
     ///
     /// # Errors
     /// [`InvalidInstancePattern`] otherwise.
@@ -170,13 +170,13 @@ impl fmt::Debug for JoinTokenSecret {
     }
 }
 
-/// How long a join token lives: 1 minute to 7 days.
+/// The lifetime of a join token: 1 minute to 7 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JoinTokenLifetime(Duration);
 
 /// The lifetime lies outside what is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a join token lives from 60 to 604800 seconds, not {0}")]
+#[error("a join token is valid for 60 to 604800 seconds, not {0}")]
 pub struct JoinTokenLifetimeRefused(pub i64);
 
 impl JoinTokenLifetime {
@@ -233,12 +233,12 @@ pub enum JoinTokenRefused {
     #[error("the join token has expired; create a new one")]
     Expired,
     /// It was used before.
-    #[error("the join token was used already; a token is good for one enrolment")]
+    #[error("the join token was used already; a token is valid for one enrolment")]
     Used,
     /// It is for another instance.
     #[error("the join token is for another instance id")]
     InstanceMismatch,
-    /// The instance has an agent, and taking over was not permitted.
+    /// The instance has an agent, and the token does not permit replacing it.
     #[error(
         "the instance already has an agent; to take its place, enrol with --replace and a token of `hansard agents \
          token create --instance-id ID --replace`"
@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_that_is_taken_names_the_command_that_frees_it() {
+    fn the_refusal_of_a_second_agent_names_the_command_that_permits_it() {
         let said = JoinTokenRefused::AgentAlreadyEnrolled.to_string();
         assert!(said.contains("`hansard agents token create --instance-id ID --replace`"), "{said}");
         assert!(said.contains("enrol with --replace"), "{said}");

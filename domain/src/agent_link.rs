@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use crate::{AccountId, AgentId, InstanceId, Timestamp};
 
-/// How long a lease lasts that is not renewed. A link that is silent for so long is dead.
+/// How long a lease lasts without renewal. A link that is silent for this long is dead.
 pub const LEASE_LASTS: Duration = Duration::from_secs(45);
 
 /// One running process of the control plane. A process that starts again is another replica.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ReplicaId(String);
 
-/// Text that is no replica.
+/// The text is not a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a replica is replica- and 32 lower-case hexadecimal digits")]
 pub struct InvalidReplicaId;
@@ -52,7 +52,7 @@ impl fmt::Display for ReplicaId {
     }
 }
 
-/// Who holds an agent's link.
+/// The lease on an agent's link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentLink {
     /// The agent.
@@ -63,7 +63,7 @@ pub struct AgentLink {
     pub instance: InstanceId,
     /// The replica that holds it.
     pub replica: ReplicaId,
-    /// Where other replicas reach that one; `None` when it has no internal listener.
+    /// The address at which other replicas reach that one; `None` if it has no internal listener.
     pub internal_address: Option<String>,
     /// The number of the lease, from 1.
     pub epoch: u64,

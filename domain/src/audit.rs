@@ -1,4 +1,4 @@
-//! What is written down about every call.
+//! The audit event of every call.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -8,12 +8,12 @@ use crate::principal::Principal;
 use crate::role::RoleArn;
 use crate::{AccountId, InstanceId, Timestamp};
 
-/// The account of the deployment itself. Nobody can have it: to it belong the events about callers whose account
-/// nobody knows. No account reads them; operators do, beside the database.
+/// The account of the deployment itself, which nobody can have. It owns the events about callers whose account is
+/// unknown. No account can read them; operators can, directly in the database.
 pub static DEPLOYMENT_ACCOUNT: LazyLock<AccountId> =
-    LazyLock::new(|| AccountId::parse("1000000000000000").expect("it is an account id"));
+    LazyLock::new(|| AccountId::parse("1000000000000000").expect("it must be an account id"));
 
-/// How the gate decided, as audit keeps it.
+/// The gate's decision, as the audit trail stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditDecision {
     /// It was permitted.
@@ -30,9 +30,9 @@ pub enum AuditDecision {
     NotAsked,
 }
 
-/// One final row about one authenticated call, append-only. It never holds a secret, a token that is a
-/// credential, or a query string. Calls that were refused before anybody was authenticated, and those that were
-/// throttled, are counted for a minute and are one event together: its `how` says how many they were.
+/// One final row about one authenticated call, append-only. It never holds a secret, a token that is a credential, or a
+/// query string. Calls that were refused before authentication, and throttled calls, are counted for a minute and
+/// become one event together; its `how` has their number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEvent {
     /// The call's RequestId.
@@ -55,7 +55,7 @@ pub struct AuditEvent {
     pub result: String,
     /// Where the call came from.
     pub source_address: Option<IpAddr>,
-    /// The caller's program, as it named itself; cut at 256 characters.
+    /// The caller's program, as it identified itself; cut at 256 characters.
     pub user_agent: String,
     /// The recording concerned, where one is.
     pub recording: Option<String>,
@@ -64,7 +64,7 @@ pub struct AuditEvent {
     pub how: String,
 }
 
-/// Who did something, when, and from where: what all events of one call have in common.
+/// Who did something, when, and from where: the common part of all events of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditOrigin {
     /// [`AuditEvent::request_id`].
@@ -129,7 +129,7 @@ impl AuditEvent {
         }
     }
 
-    /// The same with more said in `how`, such as the id of what the call made.
+    /// The same event with an addition to `how`, such as the id of what the call created.
     #[must_use]
     pub fn with_more(mut self, said: &str) -> Self {
         if !self.how.is_empty() {
@@ -139,8 +139,8 @@ impl AuditEvent {
         self
     }
 
-    /// The one instance that the event is about: the one that its resource names in the event's own account. It
-    /// follows from the row alone, so that whoever checks the trail can derive it again.
+    /// The one instance that the event is about: the one that its resource names in the event's own account. It follows
+    /// from the row alone, so that a check of the trail can derive it again.
     #[must_use]
     pub fn instance(&self) -> Option<InstanceId> {
         instance_of(&self.resource, self.account.as_str())
@@ -148,7 +148,7 @@ impl AuditEvent {
 }
 
 /// The event of a session's start in the trail of the role's account, where that is another than the caller's. It is
-/// the one event that is written beside a change of another account.
+/// the only event that is written together with a change of another account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignRoleAssumed(AuditEvent);
 
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_account_of_a_foreign_role_is_told_and_not_by_whose_policy() {
+    fn the_account_of_a_foreign_role_learns_of_its_session_but_not_whose_policy_allowed_it() {
         let caller = Principal::Account { account: "1609982529000000".parse().unwrap() };
         let origin = AuditOrigin::new("request".to_owned(), Timestamp::from_millis(1), &caller);
         let decision = AuditDecision::Allowed { by: "policy/secret-plan".to_owned() };

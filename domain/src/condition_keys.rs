@@ -1,4 +1,4 @@
-//! What policies can ask about an instance and about a recording beside their names, and what AssumeRole brings.
+//! The condition keys of instances and recordings, and those of AssumeRole.
 //!
 //! | key                                 | value                                     | set when                          |
 //! |-------------------------------------|-------------------------------------------|-----------------------------------|
@@ -8,7 +8,7 @@
 //! | `ecs-workbench:RecordingAge`        | whole days since the session began        | a recording                       |
 //! | `ecs-workbench:CaptureKind`         | `terminal`                                | a recording                       |
 //!
-//! In a list each row has its own values. The table of all keys, for the authors' tools, is in `vocabulary`.
+//! In a list each row has its own values. The table of all keys, for the tools for policy authors, is in `vocabulary`.
 
 use policies::keys::RESOURCE_TAG;
 use policies::{Context, ContextValue};
@@ -31,29 +31,29 @@ pub const RECORDING_AGE: &str = "ecs-workbench:RecordingAge";
 /// What kind of session was recorded.
 pub const CAPTURE_KIND: &str = "ecs-workbench:CaptureKind";
 
-/// What [`SESSION_OWNER`] says beside the ARN when the caller is the owner.
+/// The second value of [`SESSION_OWNER`] if the caller is the owner.
 pub const SELF: &str = "self";
 
 /// A day, in milliseconds.
 pub const DAY_MILLIS: i64 = 86_400_000;
 
-/// Who opened a session, proven by a signed call (DECISIONS I6). What an agent claims is never one.
+/// Who opened a session, proven by a signed call (DECISIONS I6). An agent's claim does not count.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SessionOwner {
     /// The ARN that the owner had then.
     pub arn: String,
-    /// Who it is, whatever name it has: a name can be given to somebody else, an id never.
+    /// The owner's id, which is independent of the name: a name can be reused for somebody else, an id cannot.
     pub id: String,
 }
 
 impl SessionOwner {
-    /// The caller as an owner; `None` of those who open no sessions.
+    /// The caller as an owner; `None` for principals who open no sessions.
     #[must_use]
     pub fn of(principal: &Principal) -> Option<Self> {
         let id = match principal {
             Principal::Account { .. } => "root".to_owned(),
             Principal::User { user_id, .. } => format!("user/{user_id}"),
-            // By its key: whoever assumes the role chooses the name of the session, somebody else's too.
+            // By its key: the caller who assumes the role chooses the session's name, and could choose somebody else's.
             Principal::AssumedRole { role_id, session_key, .. } => format!("role/{role_id}/{session_key}"),
             Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. } => return None,
         };
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_somebody_else_was_given_makes_no_owner() {
+    fn somebody_who_reuses_a_name_is_not_the_owner() {
         let user = |id: &str, name: &str| Principal::User {
             account: "1609982529000000".parse().unwrap(),
             user_id: id.parse().unwrap(),

@@ -1,8 +1,8 @@
-//! Whether a join token makes an agent.
+//! Decides whether a join token enrols an agent.
 
 use crate::agent::{Agent, JoinToken, JoinTokenRefused};
 
-/// A join token that somebody presents, as it stands.
+/// A join token that an agent presents, in its present state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresentedToken {
     /// The token.
@@ -23,12 +23,12 @@ pub struct Admitted {
 pub struct AgentAdmitted {
     /// The agent.
     pub agent: Agent,
-    /// Whether another one has to leave the place first.
+    /// Whether another agent must be replaced first.
     pub replaces: bool,
 }
 
 impl PresentedToken {
-    /// Lets a token admit an agent at the moment at which it enrols; `None` is one that nobody made.
+    /// Admits an agent with a token at the moment of its enrolment; `None` is an unknown token.
     ///
     /// # Errors
     /// [`JoinTokenRefused`] when it is not known, was used, has expired, or is for another account, region or instance.
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(admit(token(), true), Err(JoinTokenRefused::Used));
         let expired = || JoinToken { expires_at: at(10), ..token() };
         assert_eq!(admit(expired(), false), Err(JoinTokenRefused::Expired));
-        // One that was used is said to be used, also when it has expired since.
+        // A used token is reported as used, even if it has expired since.
         assert_eq!(admit(expired(), true), Err(JoinTokenRefused::Used));
     }
 

@@ -1,4 +1,4 @@
-//! The gate: the only place that can make a [`Granted`], which the store demands.
+//! The gate: the only code that can make a [`Granted`], which the store demands.
 //!
 //! Four callers ask it: dispatch, the replay exchange, the agent API, and jobs with `hansard admin`
 //! (DECISIONS I3). Accounts and RAM users are decided by their policies; agents, jobs and operators by the
@@ -26,7 +26,7 @@ use crate::identity::AccessKeyId;
 use crate::principal::Principal;
 use crate::{AccountId, InstanceId, Timestamp, vocabulary};
 
-/// What the request itself brings to a decision; from it come the context keys that are about the caller and the call.
+/// The request's own facts for a decision, from which the context keys about the caller and the call are made.
 #[derive(Debug, Clone)]
 pub struct RequestFacts {
     /// The server's time of the request: `acs:CurrentTime`.
@@ -44,7 +44,7 @@ pub struct RequestFacts {
 }
 
 impl RequestFacts {
-    /// Of what comes over no network: a job's work, an operator's at the database.
+    /// For what does not come over a network: the work of a job, or of an operator at the database.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl PrincipalPolicies {
         Self(Arc::new(layers))
     }
 
-    /// The same with the trust policy of the role that is to be assumed, which must then allow it too.
+    /// The same with the trust policy of the role to assume, which must then allow it too.
     #[must_use]
     pub fn with_trust(self, trust: PolicySet) -> Self {
         Self::new(Layers { trust: Some(trust), ..Arc::unwrap_or_clone(self.0) })
@@ -154,11 +154,11 @@ impl<A: Action> Granted<A> {
     }
 }
 
-/// A refusal by policy, with what the caller may learn and what only audit may.
+/// A refusal by policy, with what the caller may learn and what only the audit trail may contain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{principal} may not do {action} on {resource}")]
 pub struct Denied {
-    /// The product whose words the refusal is told in.
+    /// The product whose error code is used for the refusal.
     pub product: Product,
     /// `<ram-code>:<permission>`.
     pub action: String,
@@ -170,7 +170,7 @@ pub struct Denied {
     pub explicit: bool,
     /// Which kind of policy decided.
     pub policy_type: PolicyType,
-    /// The statement or fixed rule that decided. For audit and for those who may explain; never for the caller.
+    /// The statement or fixed rule that decided. For the audit trail and for explanations; never for the caller.
     pub by: Option<String>,
     /// The statement, where it was one.
     pub statement: Option<Box<StatementId>>,
@@ -180,13 +180,13 @@ pub struct Denied {
     pub told: Told,
 }
 
-/// What the caller is told of a denial.
+/// What the caller learns about a denial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
     /// That it is denied.
     Denial,
-    /// That there is no such recording: on this instance the caller may learn which tokens there are not, so a denial
-    /// that only this recording meets would tell that it is there (DECISIONS I4).
+    /// That there is no such recording. On this instance the caller may learn which tokens do not exist, so that a
+    /// denial of this recording alone would reveal that it exists (DECISIONS I4).
     NoSuchRecording,
     /// That the list is too wide for what its policies ask of each row, and what to do about it.
     TooWide(TooWide),
@@ -197,8 +197,8 @@ pub enum Told {
 /// A list is permitted when some row of it could be shown, and then carries which ([`Granted::list_scope`]).
 ///
 /// # Errors
-/// [`Denied`] when a policy refuses or none allows; of an action about instances, for `*` also when an explicit Deny of
-/// the caller could match a single instance, so that `*` is no way round it.
+/// [`Denied`] when a policy refuses or none allows; an action on all instances (`*`) is also denied when an explicit
+/// Deny of the caller could match a single instance, so that `*` does not get around it.
 pub fn authorize<A: Action>(
     principal: &Principal,
     resource: Resource,
@@ -223,8 +223,8 @@ pub fn authorize<A: Action>(
     Ok(Granted { principal: principal.clone(), resource, scope, by, action: PhantomData })
 }
 
-/// A recording that is there is decided by what it is. When that is a denial, the caller is told what it would be told
-/// if there were no such recording: a denial where the instance alone is denied, and otherwise that there is none.
+/// An existing recording is decided with its own attributes. If that is a denial, the caller gets the same answer as
+/// for an unknown recording: a denial if the instance alone is denied, and otherwise that there is no such recording.
 fn ask_about_recording(
     entry: &CatalogueEntry,
     principal: &Principal,
@@ -244,8 +244,8 @@ fn ask_about_recording(
     }
 }
 
-/// A role of another account is decided by its trust policy too. When that is a denial, the caller is told what it would
-/// be told if there were no such role: how another account's role trusts, and whether it is there, is not for it to know.
+/// The trust policy of a role of another account decides too. If that is a denial, the caller gets the same answer as
+/// for an unknown role: it may learn neither whom another account's role trusts nor whether the role exists.
 fn ask_about_foreign_role(
     entry: &CatalogueEntry,
     principal: &Principal,
@@ -264,8 +264,8 @@ fn ask_about_foreign_role(
     }
 }
 
-/// What policies say of an action, in the same words as [`authorize`], without permitting it: for those who ask what
-/// somebody could do.
+/// The policies' decision on an action, in the same form as [`authorize`], without permitting it: for callers who ask
+/// what somebody could do.
 ///
 /// # Errors
 /// As [`authorize`].
@@ -347,7 +347,7 @@ fn ask_policies(
             }
         }
     }
-    // Nobody can permit a call that is about nothing.
+    // A call without a resource cannot be permitted.
     let by =
         allowed_by.ok_or_else(|| denied("", false, PolicyType::AccountLevelIdentityBasedPolicy, None))?;
     Ok(by)
@@ -397,8 +397,7 @@ fn shown(context: &Context) -> Box<[(String, Vec<String>)]> {
     context.iter().map(|(lower, values)| (vocabulary::spelled(lower), texts(values))).collect()
 }
 
-/// Agents may do what comes through their door, on their own instance; jobs and operators what comes through
-/// theirs.
+/// Agents may call the actions of their door, on their own instance; jobs and operators those of theirs.
 fn fixed_rule(entry: &CatalogueEntry, principal: &Principal, resource: &Resource) -> Result<String, Denied> {
     let permitted = match (principal, entry.door, resource) {
         (Principal::Agent { instance: own, .. }, Door::AgentApi, Resource::Instance(of)) => {

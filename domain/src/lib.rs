@@ -1,5 +1,5 @@
-//! What Hansard means, pure and synchronous: identifiers, the action catalogue, the gate that alone can
-//! permit an action, the record configuration, storage targets and the life of a recording.
+//! The rules of Hansard, pure and synchronous: identifiers, the action catalogue, the gate, which is the only code that
+//! can permit an action, the record configuration, storage targets and the life of a recording.
 //!
 //! Nothing here reads a clock, a network or a database: times arrive as [`Timestamp`], decisions leave as
 //! values that `persistence::Store` applies.

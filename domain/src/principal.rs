@@ -30,7 +30,7 @@ pub enum Principal {
         role_id: RoleId,
         /// The role's name, as in its ARN.
         role_name: RoleName,
-        /// The session's name, as whoever assumed the role gave it.
+        /// The session's name, which the caller of AssumeRole chose.
         session_name: RoleSessionName,
         /// The session's own key: by it the session, and the policy that narrows it, is found.
         session_key: AccessKeyId,
@@ -49,7 +49,7 @@ pub enum Principal {
         /// The account it works for.
         account: AccountId,
     },
-    /// Somebody who runs `hansard admin` beside the database.
+    /// An operator who runs `hansard admin` at the database.
     Operator {
         /// The account that the command names.
         account: AccountId,
@@ -70,8 +70,8 @@ impl Principal {
         }
     }
 
-    /// The ARN that names the caller in replies and in audit; a role's session is named with its session name.
-    /// Agents, jobs and operators are decided by fixed rules; theirs only name them in audit.
+    /// The ARN that names the caller in replies and in audit; a role's session is named with its session name. Fixed
+    /// rules decide for agents, jobs and operators; their ARNs only name them in the audit trail.
     #[must_use]
     pub fn arn(&self) -> String {
         match self {

@@ -1,4 +1,4 @@
-//! What it means to switch recording on or off.
+//! The configuration of recording: what it means to switch it on or off.
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ impl fmt::Display for InstanceSelector {
     }
 }
 
-/// The configuration that stands for one selector.
+/// The configuration of one selector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordConfig {
     /// The account.
@@ -61,7 +61,7 @@ pub struct RecordConfig {
     pub changed_at: Timestamp,
 }
 
-/// What a caller of SetInstanceRecordConfig wants.
+/// The request of a caller of SetInstanceRecordConfig.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredRecordConfig {
     /// For which instances.
@@ -88,10 +88,10 @@ pub struct RecordConfigChanged {
     pub after: RecordConfig,
 }
 
-/// Decides what a Set means, from what stands now.
+/// Decides what a Set means, from the present configuration.
 ///
 /// # Errors
-/// [`NoStorageTarget`] when recording would be on with nowhere to go.
+/// [`NoStorageTarget`] if recording would be on without a target.
 pub fn change(
     granted: &Granted<SetInstanceRecordConfig>,
     current: Option<&RecordConfig>,
@@ -123,10 +123,10 @@ pub fn change(
     })
 }
 
-/// What holds for one instance: its own configuration, on or off, wins over that of `*`.
+/// What applies to one instance: its own configuration, on or off, takes precedence over that of `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveRecordConfig {
-    /// The configuration that holds; `None` when neither was ever set.
+    /// The configuration that applies; `None` if neither was ever set.
     pub config: Option<RecordConfig>,
 }
 

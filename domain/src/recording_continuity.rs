@@ -1,10 +1,10 @@
-//! Whether all recordings of an agent are there. Three witnesses are held against each other: the audit trail, which
-//! has each opening and each seal; the agent, which numbers its recordings and names in each the manifest that it had
-//! sealed before; and the rows and objects themselves.
+//! Checks whether all recordings of an agent exist, by comparing three sources: the audit trail, which has each opening
+//! and each seal; the agent, which numbers its recordings and names in each the manifest that it had sealed before; and
+//! the rows and objects themselves.
 //!
-//! What is not there is one of two. A recording is *gone* when somebody knew it: the audit trail, its own row, or a later
-//! recording that names its manifest. It has *not arrived* when only its number is missing: the agent took the number, and
-//! nobody here ever heard of the recording. It may still lie in the agent's spool, or have been refused at its start.
+//! A missing recording is one of two. It is *gone* if something shows that it existed: the audit trail, its own row, or
+//! a later recording that names its manifest. It has *not arrived* if only its number is missing: the agent used the
+//! number, and the recording is unknown here. It may still be in the agent's spool, or have been refused at its start.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::{TerminalSessionToken, Timestamp};
 /// Holes wider than this are one finding: an agent can claim any numbers, and each finding is a row and an event.
 const WIDEST_HOLE: u64 = 10;
 
-/// What is at hand of a recording that has a row.
+/// Which objects exist of a recording that has a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
     /// Its first object is there, its segments by their number and size, and its manifest when it is sealed.
@@ -75,12 +75,12 @@ pub struct AgentRecordings {
     pub remembered: BTreeMap<TerminalSessionToken, u64>,
 }
 
-/// How sure it is that something is not there.
+/// How certain it is that a recording is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Absence {
     /// Only a number is missing.
     NotArrived,
-    /// Somebody knew it.
+    /// Something shows that it existed.
     Gone,
 }
 
@@ -115,7 +115,7 @@ pub struct MissingRecording {
     pub why: String,
 }
 
-/// Everything of an agent that should be there and is not, the surest first.
+/// Everything of an agent that should exist and does not, the most certain first.
 #[must_use]
 pub fn missing_recordings(of: &AgentRecordings) -> Vec<MissingRecording> {
     let rows: BTreeMap<&TerminalSessionToken, &KnownRecording> =
@@ -132,13 +132,13 @@ pub fn missing_recordings(of: &AgentRecordings) -> Vec<MissingRecording> {
         let why = match rows.get(&audited.token) {
             None => {
                 let seal = if audited.sealed { " and its seal" } else { "" };
-                format!("the audit trail has its opening{seal}, and it has no row any more")
+                format!("the audit trail has its opening{seal}, but it has no row any more")
             }
             Some(row) if audited.sealed && row.manifest.is_none() => {
-                "the audit trail has its seal, and its row does not".to_owned()
+                "the audit trail has its seal, but its row does not".to_owned()
             }
             Some(row) if audited.manifest.is_some() && audited.manifest != row.manifest => {
-                "the audit trail says that another manifest sealed it than its row".to_owned()
+                "the audit trail and its row name different manifests that sealed it".to_owned()
             }
             Some(_) => continue,
         };
@@ -148,11 +148,11 @@ pub fn missing_recordings(of: &AgentRecordings) -> Vec<MissingRecording> {
     for row in &of.known {
         let why = match row.evidence {
             Evidence::There | Evidence::Unknown => continue,
-            Evidence::NoStart => "it has a row, and its start.json is not in the bucket any more",
+            Evidence::NoStart => "it has a row, but its start.json is not in the bucket any more",
             Evidence::NoManifest => {
-                "it is sealed, and its manifest or the signature is not in the bucket any more"
+                "it is sealed, but its manifest or the signature is not in the bucket any more"
             }
-            Evidence::NotAllSegments => "not all of its segments are in the bucket as they were taken in",
+            Evidence::NotAllSegments => "not all of its segments are in the bucket as they were accepted",
         };
         let missing = || of_token(&row.token, number_of(&row.token), row.opened_at, why.to_owned());
         gone.entry(&row.token).or_insert_with(missing);
@@ -168,7 +168,7 @@ pub fn missing_recordings(of: &AgentRecordings) -> Vec<MissingRecording> {
     }
     for (manifest, since, namer) in unknown_manifests(of, &gone) {
         let why = format!(
-            "recording {namer} names the manifest {manifest} as sealed before it, and no recording has it"
+            "recording {namer} names the manifest {manifest} as sealed before it, but no recording has it"
         );
         // One that is missing, and one manifest that nobody has: the same.
         let numbers = match holes[..] {

@@ -46,14 +46,14 @@ pub enum RecordingState {
     },
 }
 
-/// The wire's word for where a recording stands.
+/// The status of a recording on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireStatus {
     /// The session goes on.
     Running,
     /// It ended by itself.
     Finished,
-    /// It was cut off; what arrived plays.
+    /// It was cut off; what arrived can be played.
     Interrupted,
     /// Nothing usable arrived.
     Failed,
@@ -143,7 +143,7 @@ pub struct Recording {
     pub kind: CaptureKind,
     /// Who opened the session, where a signed call proves it (DECISIONS I6).
     pub owner: Option<SessionOwner>,
-    /// Who the session's user is by the agent's claim. No decision looks at it.
+    /// The session's user, as the agent claims. No decision depends on it.
     pub claimed_owner: Option<String>,
     /// Who ran the process that captured it.
     pub recorder: recording::Recorder,
@@ -168,9 +168,9 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// When it started as far as anybody but the agent is concerned: no session started after the control plane heard
-    /// of it. By this moment lists are sorted, folders are named, and policies judge its age; a claim of the year 9999
-    /// stays on top of no list and under no age for ever.
+    /// The start that the control plane uses: a session cannot have started after the control plane heard of it. Lists
+    /// are sorted, folders are named and policies compute the age by this time, so that a claim of the year 9999 does
+    /// not keep a recording on top of every list and below every age.
     #[must_use]
     pub fn listed_at(&self) -> Timestamp {
         self.started_at.min(self.opened_at)
@@ -306,8 +306,8 @@ pub struct CheckedSegment {
 /// Decides whether a segment continues its stream.
 ///
 /// # Errors
-/// [`SegmentRefused`] says what does not fit. Claiming one that was claimed before is the caller's business: it
-/// compares with what is stored and answers the same again.
+/// [`SegmentRefused`] says what does not fit. The caller handles a segment that was claimed before: it compares it with
+/// what is stored and gives the same answer again.
 pub fn acknowledge(
     recording: &Recording,
     arrived: &ArrivedStream,
@@ -423,7 +423,7 @@ pub struct CheckedStream {
 /// Decides whether a manifest seals its recording, of whose streams this has arrived.
 ///
 /// # Errors
-/// [`SealRefused`] says what does not fit. The same manifest again is the caller's business, as with segments.
+/// [`SealRefused`] says what does not fit. The caller handles a repeated manifest, as with segments.
 pub fn seal(
     recording: &Recording,
     arrived: &[ArrivedStream],

@@ -1,4 +1,4 @@
-//! Roles and their sessions: for how long, by what token, and who may say so.
+//! Roles and their sessions: their duration, their tokens, and who may start them.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub struct SessionDuration(u32);
 
 /// A length of sessions outside what is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is a whole number of seconds from {least} to {most}")]
+#[error("it must be a whole number of seconds from {least} to {most}")]
 pub struct DurationRefused {
     /// The shortest.
     pub least: u32,
@@ -26,7 +26,7 @@ pub struct DurationRefused {
 }
 
 impl MaxSessionDuration {
-    /// What a role has unless it is made otherwise: an hour.
+    /// The default of a role: an hour.
     pub const DEFAULT: Self = Self(3_600);
 
     /// Checks the range.
@@ -72,7 +72,8 @@ fn between(seconds: i64, least: u32, most: u32) -> Result<u32, DurationRefused> 
     whole.filter(|seconds| (least..=most).contains(seconds)).ok_or(DurationRefused { least, most })
 }
 
-/// What a session sends with every call, beside its key. Readable once; what is stored is its hash.
+/// The token that a session sends with every call, in addition to its key. It is readable once; only its hash is
+/// stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecurityToken(String);
 
@@ -108,7 +109,7 @@ impl fmt::Debug for SecurityToken {
     }
 }
 
-/// What a session's key needs beside its secret.
+/// What a session's key needs in addition to its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionValidity {
     /// [`SecurityToken::hash`] of the session's token.
@@ -140,9 +141,9 @@ pub struct RoleArn {
     pub name: RoleName,
 }
 
-/// The text names no role.
+/// The text is not the ARN of a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is written acs:ram::<account id>:role/<role name>")]
+#[error("it must be written acs:ram::<account id>:role/<role name>")]
 pub struct InvalidRoleArn;
 
 impl RoleArn {
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn only_its_own_token_fits_a_session() {
+    fn a_session_accepts_only_its_own_token() {
         let token = SecurityToken::generate();
         let session = SessionValidity { token_hash: token.hash(), expires_at: Timestamp::from_millis(1_000) };
         assert!(session.has_token(&SecurityToken::presented(token.reveal())));

@@ -1,9 +1,9 @@
 //! The deployment's own keys (DECISIONS I7): what seals stored secrets, signs tickets and signs the agents'
 //! configurations.
 //!
-//! They live in one small file, outside the database. Each purpose has one current key, which makes new things,
-//! and any number of older ones, which still open and verify what they made. This module parses, makes and prints
-//! the file's text; who reads and writes the file is the program's business.
+//! They are in one small file, outside the database. Each purpose has one current key, which makes new things, and any
+//! number of older ones, which still open and verify what they made. This module parses, makes and prints the file's
+//! text; the program reads and writes the file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,7 +49,7 @@ impl fmt::Display for Purpose {
     }
 }
 
-/// The text is no file of server keys. The message never repeats a key.
+/// The text is not a file of server keys. The message never repeats a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidServerKeys {
     /// It is not TOML.
@@ -65,7 +65,7 @@ pub enum InvalidServerKeys {
         purpose: Purpose,
     },
     /// A section or an entry that has no meaning.
-    #[error("server keys: {place} has no meaning here")]
+    #[error("server keys: {place} is unknown")]
     Unknown {
         /// Where it stands.
         place: String,
@@ -102,7 +102,7 @@ pub enum InvalidServerKeys {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealedRefused {
     /// The text was not made by [`ServerKeys::seal`].
-    #[error("it is not in the form of a sealed secret")]
+    #[error("it does not have the form of a sealed secret")]
     Malformed,
     /// The key that sealed it is not among the server keys.
     #[error("it was sealed with the server key {key_id}, which is not in the file of server keys")]
@@ -282,9 +282,9 @@ impl ServerKeys {
         self.ring(Purpose::Tickets).keys.get(key_id).map(<[u8; KEY_BYTES]>::as_slice)
     }
 
-    /// The key that authenticates what replicas of this deployment say to each other: its id and the HMAC secret. It is derived from the
-    /// current key of [`Purpose::Tickets`], of which it has the id, so that a key file of before there were internal calls goes on to
-    /// serve, and no ticket passes for one.
+    /// The key that authenticates what replicas of this deployment say to each other: its id and the HMAC secret. It is
+    /// derived from the current key of [`Purpose::Tickets`], of which it has the id, so that older key files stay
+    /// valid, and no ticket is accepted as an internal token.
     #[must_use]
     pub fn internal_key(&self) -> (&str, [u8; 32]) {
         let (id, key) = self.ring(Purpose::Tickets).current();
@@ -327,9 +327,9 @@ impl ServerKeys {
             .collect()
     }
 
-    /// The current signer of what vouches for the audit trail. Its key is derived from the current key of
-    /// [`Purpose::Configuration`], of which it has the id: what one signs the other never takes for its own, and a key
-    /// file of before audit was signed goes on to serve.
+    /// The current signer of the audit trail's anchors. Its key is derived from the current key of
+    /// [`Purpose::Configuration`], of which it has the id: so that neither accepts a signature of the other, and older
+    /// key files stay valid.
     #[must_use]
     pub fn audit_signer(&self) -> AuditSigner {
         let (id, seed) = self.ring(Purpose::Configuration).current();
@@ -391,7 +391,7 @@ impl fmt::Debug for ConfigurationSigner {
     }
 }
 
-/// Signs what vouches for the audit trail. Its `Debug` shows the key's id only.
+/// Signs the audit trail's anchors. Its `Debug` shows the key's id only.
 pub struct AuditSigner {
     key_id: String,
     pair: Ed25519KeyPair,

@@ -105,7 +105,7 @@ fn each_fault_of_the_file_is_named_and_no_key_is_repeated() {
         (format!("{good}\n[more]\n"), "[more] has no meaning"),
         (with("current = \"sealing-", "current = \"sealinG-"), "current in [sealing] must be"),
         (with("current = \"sealing-", "current = \"other-"), "which is not in [sealing.keys]"),
-        (with("[sealing]", "[sealing]\nextra = 1"), "extra in [sealing] has no meaning"),
+        (with("[sealing]", "[sealing]\nextra = 1"), "extra in [sealing] is unknown"),
         (
             with("[sealing.keys]", &format!("[sealing.keys]\nshort = \"{}\"", &key[1..])),
             "short in [sealing.keys] must be 64 hex",

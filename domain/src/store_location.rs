@@ -1,4 +1,4 @@
-//! Where objects lie, whatever they are: a bucket of a region, and whose it is expected to be.
+//! Where objects are stored: a bucket of a region, and its expected owner.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::{AccountId, Region};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BucketName(String);
 
-/// A bucket cannot be called so.
+/// The name of a bucket is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct InvalidBucketName {
@@ -51,8 +51,8 @@ impl fmt::Display for BucketName {
     }
 }
 
-/// Where a store is found. A bucket's name alone says neither where it is nor whose: names are global, and whoever
-/// takes one first has it (DECISIONS O3).
+/// The location of a store. A bucket's name alone says neither where the bucket is nor who owns it: names are global,
+/// and belong to whoever takes them first (DECISIONS O3).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StoreLocation {
     /// The bucket's region.

@@ -1,4 +1,4 @@
-//! What an agent may leave lying about: recordings that are open, and objects that no recording has claimed. One agent
+//! Limits on what an agent may leave unfinished: open recordings, and objects that no recording has claimed. One agent
 //! must not be able to fill the disk that every recording of the deployment needs.
 
 use std::time::Duration;
@@ -45,13 +45,12 @@ impl UnclaimedObject {
     }
 }
 
-/// An agent has as much lying about as it may have. What it does not get now, it gets once something was sealed, claimed
-/// or removed.
+/// An agent has reached a limit. It can continue once something was sealed, claimed or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AgentLimitReached {
     /// It has as many open recordings as it may have.
     #[error(
-        "the agent has {MOST_OPEN_RECORDINGS} open recordings, and may have no more; try again when one has ended"
+        "the agent has {MOST_OPEN_RECORDINGS} open recordings, and may not have more; try again when one has ended"
     )]
     OpenRecordings,
     /// It has as many unclaimed bytes as it may have.
@@ -71,8 +70,9 @@ impl AgentLimitReached {
         if open < MOST_OPEN_RECORDINGS { Ok(()) } else { Err(Self::OpenRecordings) }
     }
 
-    /// Whether an object may be written whose permission nobody asked for by itself, beside others that count as
-    /// `counted_bytes`: only while half is left, so that many deliveries that permit ahead do not keep a new one waiting.
+    /// Whether an object may be written whose grant was not requested separately, in addition to others that count as
+    /// `counted_bytes`: only while half of the limit is left, so that grants in advance do not keep a new delivery
+    /// waiting.
     ///
     /// # Errors
     /// Less would be left.

@@ -1,5 +1,5 @@
-//! What those who write policies have to know of this deployment: its actions, what each is asked on, and its condition
-//! keys. The linter finds mis-spelt names by it, and the authorization matrix has a row for each line of it.
+//! What policy authors have to know about this deployment: its actions with their resources, and its condition keys.
+//! The linter uses it to find misspelt names, and the authorization matrix has a row for each line of it.
 
 mod condition_keys;
 
@@ -10,7 +10,8 @@ pub use condition_keys::{CONDITION_KEYS, ConditionKey, SetBy, spelled};
 pub use crate::actions::{AskedOn, Form};
 use crate::actions::{CATALOGUE, CatalogueEntry, Door};
 
-/// Actions of the vendor's products that policies name and that this deployment does not answer. They are no mistakes.
+/// Actions of the vendor's products that policies may name and that this deployment does not support. They are not
+/// mistakes.
 const ELSEWHERE: &[(&str, Form)] = &[
     ("ecs-workbench:LoginInstance", Form::Instance),
     ("ecs-workbench:LoginECSInstance", Form::Instance),
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_that_no_call_here_brings_is_a_security_finding() {
+    fn a_condition_key_that_no_call_sets_is_a_security_finding() {
         let never_set = |effect: &str, action: &str, key: &str| {
             let text = format!(
                 r#"{{"Version": "1", "Statement": [{{"Effect": "{effect}", "Action": "{action}", "Resource": "*",

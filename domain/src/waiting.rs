@@ -1,11 +1,11 @@
-//! Recordings that wait in an agent's spool because the control plane does not take them.
+//! Recordings that wait in an agent's spool because the control plane does not accept them.
 
 use crate::{AgentId, InstanceId, Timestamp};
 
 /// The longest reason that is kept, in characters.
 pub const REASON_LIMIT: usize = 500;
 
-/// What an agent said last of the recordings that wait in its spool.
+/// What an agent last reported about the recordings that wait in its spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitingRecordings {
     /// The agent.

@@ -105,7 +105,7 @@ fn a_role_of_another_account_is_asked_about_as_that_accounts() {
 }
 
 #[test]
-fn whoever_is_denied_a_role_of_another_account_learns_nothing_of_its_trust() {
+fn a_caller_who_is_denied_a_role_of_another_account_learns_nothing_about_its_trust() {
     let deny = TRUSTS_THE_ACCOUNT.replace("Allow", "Deny");
     let own_sides = [
         policies(MAY_ASSUME),
@@ -171,7 +171,7 @@ fn a_trust_policy_asks_for_what_the_caller_brings() {
 }
 
 #[test]
-fn whoever_signs_may_ask_who_it_is() {
+fn every_authenticated_caller_may_ask_who_it_is() {
     let deny = policies(r#"{"Effect":"Deny","Action":"*","Resource":"*"}"#);
     let granted = authorize::<GetCallerIdentity>(&user(), Resource::Everything, &deny, &facts()).unwrap();
     assert_eq!(granted.by(), "rule:needs-no-permission");

@@ -220,14 +220,14 @@ fn the_matrix_is_the_committed_one() {
 }
 
 #[test]
-fn names_are_told_apart_into_words() {
+fn names_are_split_into_words() {
     assert_eq!(words("AliyunECSWorkbenchFullAccess"), ["Aliyun", "ECS", "Workbench", "Full", "Access"]);
     assert_eq!(words("NoPolicy"), ["No", "Policy"]);
 }
 
 /// What the names promise, whatever the matrix shows.
 #[test]
-fn nobody_who_only_looks_can_change_anything() {
+fn a_read_only_policy_permits_no_change() {
     use domain::actions::Access;
     let read_only = ["AliyunECSWorkbenchReadOnlyAccess", "AliyunRAMReadOnlyAccess"];
     for column in columns() {

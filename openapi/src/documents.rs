@@ -124,7 +124,7 @@ impl Builder {
         // The parameters are one schema; as such they stand in the operation, the only place that uses them.
         let body = RequestBodyBuilder::new()
             .description(Some(
-                "In the form body or in the query; a name that is in both counts as in the body.",
+                "In the form body or in the query. If a name is in both, its value in the body counts.",
             ))
             .content("application/x-www-form-urlencoded", ContentBuilder::new().schema(Some(schema)).build())
             .required(Some(Required::False))
@@ -138,7 +138,7 @@ impl Builder {
             .request_body(Some(body))
             .response("200", response::<A::Reply>("Done."))
             .response("429", throttled())
-            .response("default", response::<ErrorReply>("Refused, or failed; nothing was changed."))
+            .response("default", response::<ErrorReply>("Refused or failed. Nothing was changed."))
             .extensions(Some(ExtensionsBuilder::new().add(ERROR_CODES_EXTENSION, codes).build()))
             .build();
         // RPC has one path. The fragment, which is never sent, tells the actions apart in this document.
@@ -257,10 +257,10 @@ fn throttled() -> utoipa::openapi::Response {
             .schema(Some(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).build()))
             .build()
     };
-    let mut refused = response::<ErrorReply>("Too many calls; nothing was changed.");
+    let mut refused = response::<ErrorReply>("Too many calls. Nothing was changed.");
     refused.headers.insert(
         "x-acs-retry-after".to_owned(),
-        whole_number("After so many milliseconds the same call is let through.").into(),
+        whole_number("The number of milliseconds after which the same call is accepted.").into(),
     );
     refused.headers.insert("Retry-After".to_owned(), whole_number("The same in seconds, rounded up.").into());
     refused

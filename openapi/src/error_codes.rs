@@ -150,7 +150,7 @@ wire_codes! {
     /// It is there already.
     EntityAlreadyExists => "EntityAlreadyExists.<Param>", 409, AfterFix, [Wire], "The specified <Param> exists already.";
     /// There are as many as there may be.
-    LimitExceeded => "LimitExceeded.<Param>", 409, AfterFix, [Wire], "The most of <Param> has been reached.";
+    LimitExceeded => "LimitExceeded.<Param>", 409, AfterFix, [Wire], "The maximum number of <Param> has been reached.";
     /// Something depends on it.
     DeleteConflict => "DeleteConflict.<Param>", 409, AfterFix, [Wire], "The specified <Param> is still in use.";
     /// A parameter of RAM or STS is not what it should be.
@@ -176,7 +176,7 @@ wire_codes! {
 
     // Replay.
     /// The object is not there.
-    ObjectNotFound => "ObjectNotFound", 404, AfterFix, [Replay], "The object is not there.";
+    ObjectNotFound => "ObjectNotFound", 404, AfterFix, [Replay], "The object does not exist.";
     /// The stored bytes are not those that the recording took in.
     EvidenceChanged => "InstanceRecord.EvidenceChanged", 409, Never, [Replay], "The stored object is not the one that the recording consists of: it was changed or replaced in the bucket.";
     /// The ticket cannot be accepted.
@@ -184,7 +184,7 @@ wire_codes! {
     /// The ticket has lapsed.
     ReplayTicketExpired => "InvalidReplayTicket.Expired", 401, AfterFix, [Replay], "The replay address has expired. Ask ViewInstanceRecords for a new one.";
     /// The ticket is spent.
-    ReplayTicketUsed => "InvalidReplayTicket.Used", 401, AfterFix, [Replay], "The replay address was used already. Ask ViewInstanceRecords for a new one.";
+    ReplayTicketUsed => "InvalidReplayTicket.Used", 401, AfterFix, [Replay], "The replay address has been used already. Ask ViewInstanceRecords for a new one.";
     /// There is no replay session.
     ReplaySessionRequired => "ReplaySessionRequired", 401, AfterFix, [Replay], "There is no replay session, or it has ended. Ask ViewInstanceRecords for a new replay address.";
 
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_parameter_is_told_in_the_words_of_its_product() {
+    fn a_wrong_parameter_gets_the_code_of_its_product() {
         let error = || WireError::invalid("UserName", "it must be short");
         assert_eq!(error().in_words_of(Product::Workbench).code_text(), "InvalidUserName");
         let ram = error().in_words_of(Product::Ram);

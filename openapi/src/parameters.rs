@@ -135,13 +135,13 @@ impl Text<'_> {
         let digits = self.0.strip_prefix('-');
         let (negative, digits) = (digits.is_some(), digits.unwrap_or(self.0));
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(de::Error::custom("it is a whole number"));
+            return Err(de::Error::custom("it must be a whole number"));
         }
         // What the field can hold is no rule of the parameter, and is not named.
         let number = self.0.parse::<i64>().ok().filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| {
             let way = if negative { "small" } else { "large" };
-            de::Error::custom(format_args!("it is a whole number, and this one is too {way}"))
+            de::Error::custom(format_args!("it must be a whole number, and this one is too {way}"))
         })
     }
 }
@@ -155,7 +155,7 @@ impl<'de> de::Deserializer<'de> for Text<'_> {
         } else if self.0.eq_ignore_ascii_case("false") {
             visitor.visit_bool(false)
         } else {
-            Err(de::Error::custom("it is true or false"))
+            Err(de::Error::custom("it must be true or false"))
         }
     }
 
@@ -234,7 +234,7 @@ mod tests {
             assert_eq!(code, "InvalidExpirationDays", "{bad:?}");
         }
         let message = set(&[("Enabled", "maybe"), ("InstanceId", "*")]).unwrap_err().message();
-        assert_eq!(message, "The specified parameter Enabled is not valid: it is true or false.");
+        assert_eq!(message, "The specified parameter Enabled is not valid: it must be true or false.");
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
         }
         assert_eq!(
             list("PageSize", "101").unwrap_err().message(),
-            "The specified parameter PageSize is not valid: it is a whole number from 1 to 100."
+            "The specified parameter PageSize is not valid: it must be a whole number from 1 to 100."
         );
         assert!(list("PageSize", "100").is_ok());
         let two = parameters(&[("PageSize", "0"), ("PageNumber", "0")]);
@@ -272,13 +272,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_number_is_told_so_and_not_what_fits_the_machine() {
+    fn an_invalid_number_is_reported_without_the_limits_of_its_type() {
         for text in ["7.5", "1e3", "+1", " 1", "", "-", "seven", "0x10"] {
             let refused =
                 set(&[("Enabled", "true"), ("InstanceId", "*"), ("ExpirationDays", text)]).unwrap_err();
             assert_eq!(
                 refused.message(),
-                "The specified parameter ExpirationDays is not valid: it is a whole number.",
+                "The specified parameter ExpirationDays is not valid: it must be a whole number.",
                 "{text}"
             );
         }
@@ -290,7 +290,7 @@ mod tests {
         ] {
             let refused = read::<ListInstanceRecordsRequest>(&parameters(&[("PageSize", text)])).unwrap_err();
             let expected = format!(
-                "The specified parameter PageSize is not valid: it is a whole number, and this one is too {way}."
+                "The specified parameter PageSize is not valid: it must be a whole number, and this one is too {way}."
             );
             assert_eq!(refused.message(), expected);
         }

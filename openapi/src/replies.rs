@@ -20,9 +20,9 @@ pub struct ErrorReply {
     pub recommend: String,
     /// Always false.
     pub success: bool,
-    /// Whether the same call may succeed later although nobody changes anything.
+    /// Whether the same call may succeed later without any change.
     pub retryable: bool,
-    /// Why policy refused; only with `Forbidden.RAM` and `NoPermission`.
+    /// Why policies denied the call; only with `Forbidden.RAM` and `NoPermission`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub access_denied_detail: Option<AccessDeniedDetail>,
@@ -32,7 +32,7 @@ pub struct ErrorReply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AccessDeniedDetail {
-    /// The action that was asked for.
+    /// The action that was called.
     #[schema(example = "ecs-workbench:ViewInstanceRecords")]
     pub auth_action: String,
     /// `SubUser` for a RAM user, `AssumedRoleUser` for a session of a role, `Account` for the account's owner.
@@ -46,7 +46,7 @@ pub struct AccessDeniedDetail {
     pub policy_type: String,
     /// `ImplicitDeny` or `ExplicitDeny`.
     pub no_permission_type: String,
-    /// Why, sealed: DecodeDiagnosticMessage opens it for those of the account who may.
+    /// The reason, sealed. DecodeDiagnosticMessage decodes it for callers of the account who have that permission.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "AQ5zZWFsaW5nLTBhMWIyYzNk...")]
     pub encoded_diagnostic_message: Option<String>,

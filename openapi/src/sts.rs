@@ -22,19 +22,19 @@ pub struct AssumeRoleRequest {
     /// The role, of this account or of another of this deployment.
     #[schema(example = "acs:ram::1609982529000000:role/auditor")]
     pub role_arn: String,
-    /// What the caller calls the session; it stands in the session's ARN.
+    /// The name of the session, which is part of its ARN.
     #[schema(example = "ana", pattern = "^[A-Za-z0-9.@_-]{2,64}$")]
     pub role_session_name: String,
-    /// How many seconds it lasts: 900 to the role's most. Omitted: 3600.
+    /// How many seconds the session lasts: from 900 to the role's maximum. Omitted: 3600.
     #[schema(nullable = false, minimum = 900, maximum = 43200, default = 3600)]
     pub duration_seconds: Option<i64>,
     /// A policy that narrows this session: the session may do only what the role's policies and this policy both allow. 2,048 characters.
     #[schema(nullable = false)]
     pub policy: Option<String>,
-    /// What the role's trust policy may ask for as `sts:ExternalId`.
+    /// A value that the role's trust policy can require as `sts:ExternalId`.
     #[schema(nullable = false, pattern = "^[A-Za-z0-9_+=,.@:/-]{2,1224}$")]
     pub external_id: Option<String>,
-    /// Who stands behind the session; `sts:SourceIdentity`. It stays the same in every session that this one starts.
+    /// The person behind the session, `sts:SourceIdentity`. Every session that is started from this one keeps it.
     #[schema(nullable = false, pattern = "^[A-Za-z0-9.@_=-]{2,64}$")]
     pub source_identity: Option<String>,
 }
@@ -45,15 +45,15 @@ pub struct AssumeRoleRequest {
 pub struct AssumeRoleReply {
     /// The call's id.
     pub request_id: String,
-    /// Who calls with these credentials.
+    /// The caller that these credentials stand for.
     pub assumed_role_user: AssumedRoleUser,
-    /// What signs its calls.
+    /// The credentials that sign its calls.
     pub credentials: Credentials,
-    /// Who stands behind the session; absent when nobody said.
+    /// The person behind the session; absent when the call did not name one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub source_identity: Option<String>,
-    /// What there is to say about the Policy that narrows the session, as ValidatePolicy says it; absent when the call gave none.
+    /// Findings about the session policy, as ValidatePolicy reports them; absent when the call gave none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub findings: Option<Vec<PolicyFinding>>,
@@ -80,7 +80,7 @@ pub struct Credentials {
     pub access_key_id: String,
     /// The key's secret.
     pub access_key_secret: String,
-    /// Goes with every call.
+    /// The token that every call must carry.
     pub security_token: String,
     /// When the session ends.
     #[schema(example = "2023-04-10T12:41:28Z")]
@@ -108,12 +108,12 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Asks who calls.
+/// Asks who the caller is.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct GetCallerIdentityRequest {}
 
-/// Who calls.
+/// Who the caller is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct GetCallerIdentityReply {

@@ -25,7 +25,7 @@ pub(crate) enum ActionPattern {
 }
 
 impl ActionPattern {
-    /// Refuses what could never match an action. The message says what is wrong and how to mend it.
+    /// Refuses a text that could never match an action. The message says what is wrong and how to correct it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text == "*" {
             return Ok(Self::Any);

@@ -1,4 +1,4 @@
-//! The linter: everything that is wrong with a document or looks like a mistake, with its place and its mend.
+//! The linter: everything that is wrong with a document or looks like a mistake, with its place and how to correct it.
 
 mod conditions;
 mod cover;
@@ -18,18 +18,18 @@ use crate::vocabulary::Vocabulary;
 
 use sites::{Site, StatementSites};
 
-/// How much a finding matters; the four classes of the vendor's validator, the gravest first.
+/// How much a finding matters; the four classes of the vendor's validator, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Severity {
     /// The document is refused.
     Error,
-    /// It permits more, or stops less, than it seems to.
+    /// It permits more, or denies less, than it seems to.
     #[serde(rename = "Security Warning")]
     SecurityWarning,
     /// It does not do what it seems to do.
     #[serde(rename = "General Warning")]
     GeneralWarning,
-    /// It does, but can be said better.
+    /// It does, but can be written better.
     Suggestion,
 }
 
@@ -70,7 +70,7 @@ pub enum Lint {
     NegatedOperatorOnAllow,
     /// A Deny with an operator that fails when its key is absent.
     DenyMissesAbsentKey,
-    /// A Deny of an operation that is asked on `*`, on a resource name.
+    /// A Deny on a resource name, of an operation whose resource is `*`.
     DenyListOnArn,
     /// An address block with host bits.
     CidrHostBits,
@@ -80,7 +80,7 @@ pub enum Lint {
     WildcardInExactValue,
     /// Letters beyond a to z in a value that is compared without case.
     LettersNotFolded,
-    /// A condition key that nobody is known to set.
+    /// A condition key that nothing is known to set.
     UnknownConditionKey,
     /// A condition key that no action of the statement sets.
     ConditionKeyNeverSet,
@@ -96,7 +96,7 @@ pub enum Lint {
     ActionCase,
     /// A ram-code of a resource in other letters than documented, which never matches.
     ResourceCase,
-    /// An account id that is none.
+    /// A malformed account id.
     AccountForm,
     /// A statement that no request fits.
     NeverMatches,
@@ -112,7 +112,7 @@ pub enum Lint {
     BareStatement,
 }
 
-/// What a finding is an instance of.
+/// The rule of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
     /// For this the document is refused.
@@ -136,7 +136,7 @@ impl Serialize for Rule {
     }
 }
 
-/// Something to mend in a document.
+/// Something to correct in a document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
@@ -166,13 +166,13 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Everything there is to say about a document, in the order of the text. A document is refused by
+/// All findings about a document, in the order of the text. A document is refused by
 /// [`PolicyDocument::parse`](crate::PolicyDocument::parse) exactly if one of the findings is an
 /// [`Error`](Severity::Error).
 ///
-/// A text that is not JSON yields that one error, since nobody knows what the rest would mean. Otherwise all errors
-/// are found, and statements without errors are looked at for mistakes. `vocabulary` holds the actions and keys that
-/// exist; without it, mis-spelt ones cannot be told.
+/// A text that is not JSON yields that one error, because the rest has no meaning. Otherwise all errors are found, and
+/// statements without errors are looked at for mistakes. `vocabulary` holds the actions and keys that exist; without
+/// it, misspelt ones cannot be found.
 #[must_use]
 pub fn check(text: &[u8], kind: DocumentKind, vocabulary: &Vocabulary) -> Vec<Finding> {
     let readable = match check_text(text, kind) {

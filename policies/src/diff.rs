@@ -24,11 +24,11 @@ use crate::vocabulary::Vocabulary;
 use classes::RequestClass;
 use regions::{Bits, Budget, TooLarge};
 
-/// So many steps are spent on one comparison; past that the answer is [`Verdict::Unknown`]. A step is about one
-/// word of a bit set, so the bound is a fraction of a second.
+/// The most steps of one comparison; beyond that the answer is [`Verdict::Unknown`]. A step is about one word of a bit
+/// set, so the bound is a fraction of a second.
 pub const MAX_DIFFERENCE_STEPS: usize = 10_000_000;
 
-/// So many differences are listed for each direction.
+/// The most differences that are listed for each direction.
 pub const MAX_LISTED_GAPS: usize = 50;
 
 /// What two sets of policies, `a` and `b`, allow differently. `Display` gives it as plain text.
@@ -208,7 +208,7 @@ impl<'a> Comparison<'a> {
         !of(Effect::Deny) && of(Effect::Allow)
     }
 
-    /// Takes down that only `side` allows the request, as the real decision confirms it.
+    /// Records that only `side` allows the request, if the real decision confirms it.
     fn gap(&mut self, side: usize, class: &RequestClass, keys: Vec<(String, String)>, everywhere: bool) {
         // The key is the principal under another name.
         let named = keys.iter().find(|(key, value)| {

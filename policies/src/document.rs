@@ -17,7 +17,7 @@ impl PolicyDocument {
     /// refused as a whole.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its position and how to mend it.
+    /// The first mistake, with its position and how to correct it.
     pub fn parse(text: &[u8], kind: DocumentKind) -> Result<Self, InvalidPolicy> {
         let statements = check_text(text, kind)
             .and_then(|text| grammar::read(text, kind))

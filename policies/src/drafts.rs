@@ -1,4 +1,4 @@
-//! Documents that are stored nowhere, put together as the layers of a principal.
+//! Documents that are not stored, assembled into the layers of a principal.
 
 use std::fmt;
 use std::sync::Arc;
@@ -64,8 +64,8 @@ impl Drafts {
         self.beside(none)
     }
 
-    /// The layers of a principal that has these documents beside those of `present`: more identity policies, one more
-    /// level of control policies, and this session and trust policy where `present` has none.
+    /// The layers of a principal that has these documents in addition to those of `present`: more identity policies,
+    /// one more level of control policies, and this session and trust policy where `present` has none.
     ///
     /// # Errors
     /// The first document that is refused.

@@ -64,7 +64,7 @@ impl Layers {
 
 /// Decides a request. Nothing is read but the arguments, and nothing is allocated.
 ///
-/// The layers are asked from the top; the first row that fits is the answer:
+/// The layers are asked from the top; the first row that applies is the answer:
 ///
 /// | layer          | it says        | answer                                                        |
 /// |----------------|----------------|---------------------------------------------------------------|
@@ -77,8 +77,8 @@ impl Layers {
 /// | trust, if any  | nothing allows | ImplicitDeny, of type AssumeRolePolicy                        |
 /// | all            | Allow          | Allow by the identity policies' statement                     |
 ///
-/// So a silent session policy beside a role that denies is an ImplicitDeny of the session policy. A Deny that
-/// cannot be evaluated stands in the place of a Deny everywhere.
+/// So a silent session policy beside a role that denies is an ImplicitDeny of the session policy. A Deny that cannot be
+/// evaluated counts as a Deny everywhere.
 pub fn evaluate(layers: &Layers, request: &Request<'_>) -> Decision {
     let parsed = request.parsed();
     if layers.owner_of(parsed.principal, parsed.resource) {
@@ -129,8 +129,8 @@ fn decision(result: Result<StatementId, DenyReason>) -> Decision {
     }
 }
 
-/// A Deny statement of the layers that could stop the request for some resource of `range`, whatever
-/// `request.resource` says. None means that there surely is none, so that a call on `*` is no way round a Deny.
+/// A Deny statement of the layers that could stop the request for some resource of `range`, whatever `request.resource`
+/// says. None means that there certainly is none, so that a call on `*` does not get around a Deny.
 ///
 /// Resource patterns are compared exactly; NotResource counts unless it surely spares the whole range. Conditions on
 /// the caller and the call are evaluated with the request's context, since they come out the same for every resource;

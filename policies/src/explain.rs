@@ -1,5 +1,5 @@
-//! Why a request is decided as it is: layer by layer the statement that decided, and for a denial the statements
-//! that come nearest, with what failed in each.
+//! Explains a decision: for each layer, the statement that decided, and for a denial the closest statements, with what
+//! failed in each.
 //!
 //! It asks the compiled statements that [`evaluate`](crate::evaluate()) asks, so the two cannot disagree.
 
@@ -16,10 +16,10 @@ use crate::policy_set::{PolicySet, Step};
 use crate::resource::ResourceName;
 use crate::statement::{Effect, ParsedRequest, Statement};
 
-/// So many nearest statements are given for each layer.
+/// How many closest statements are given for each layer.
 pub const NEAREST_STATEMENTS: usize = 5;
 
-/// Why a request is decided as it is. `Display` gives it as plain text.
+/// The explanation of a decision. `Display` gives it as plain text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// Who asked.
@@ -32,7 +32,7 @@ pub struct Explanation {
     pub context: BTreeMap<String, Vec<String>>,
     /// The decision of [`evaluate`](crate::evaluate()).
     pub decision: Decision,
-    /// The layers in the order in which they are asked; empty if the account owner was let through without.
+    /// The layers in the order in which they are asked; empty if the account owner was allowed without a policy.
     pub layers: Vec<LayerExplanation>,
     /// Condition keys that bear on the request and that it does not carry.
     pub absent_keys: Vec<String>,
@@ -47,9 +47,9 @@ pub struct LayerExplanation {
     pub level: Option<usize>,
     /// What it says on its own.
     pub says: LayerAnswer,
-    /// Whether it was asked at all, or a layer before it had ended the evaluation.
+    /// Whether it was asked; false when an earlier layer ended the evaluation.
     pub asked: bool,
-    /// Whether the decision is this layer's answer.
+    /// Whether this layer decided.
     pub decides: bool,
     /// How many statements the layer has.
     pub statements: usize,
@@ -81,7 +81,7 @@ pub enum LayerAnswer {
     },
 }
 
-/// One statement beside the request.
+/// One statement, compared with the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StatementExplanation {
     /// Which statement.
@@ -148,7 +148,7 @@ pub enum KeyResult {
 pub fn explain(layers: &Layers, request: &Request<'_>) -> Explanation {
     let parsed = request.parsed();
     let decision = evaluate(layers, request);
-    // The owner is let through, or refused a role, before any policy is asked.
+    // The owner is allowed, or refused a role, before any policy is asked.
     let explained = if layers.owner_of(parsed.principal, parsed.resource) {
         Vec::new()
     } else {

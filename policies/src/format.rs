@@ -1,4 +1,4 @@
-//! The formatter: one spelling for all documents that say the same in the same order.
+//! The formatter: one form for all documents that say the same in the same order.
 //!
 //! Elements come in the order in which the grammar names them, operators in the published order, keys by name. The
 //! order of statements and of list entries is the author's and stays. A list of one string becomes the string, and

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_told_apart_by_patterns_that_cover_a_part_of_it() {
+    fn a_pattern_that_covers_a_part_of_a_range_distinguishes_resources_in_it() {
         for whole_or_nothing in [
             r#""Resource":"*""#,
             r#""Resource":"acs:ecs-workbench:*:*:workbench/*""#,

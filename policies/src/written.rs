@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_context_is_refused_where_it_stands() {
+    fn a_malformed_context_is_refused_with_its_place() {
         for (text, says) in [
             (&b"[]"[..], "line 1, column 1: the context is a list; write an object of strings"),
             (b"{\"a:k\":\n {}}", "line 2, column 2, /a:k: a:k of the context is an object; write a string"),

@@ -144,7 +144,7 @@ fn resources() {
 }
 
 #[test]
-fn lists_are_asked_on_the_star() {
+fn the_resource_of_lists_is_the_star() {
     let arn = r#""Resource": "acs:ecs-workbench:*:*:workbench/i-1"}"#;
     finds(
         &format!(r#"{{"Effect": "Deny", "Action": "ecs-workbench:ListInstanceRecords", {arn}"#),
@@ -385,7 +385,7 @@ fn all_errors_are_found_in_one_run_with_their_places() {
 }
 
 #[test]
-fn an_empty_condition_is_no_condition() {
+fn an_empty_condition_counts_as_none() {
     let with = r#"{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {}}"#;
     finds(with, &[(AllowsEverything, SecurityWarning, ""), (EmptyCondition, Suggestion, "/Condition")]);
 }

@@ -92,7 +92,7 @@ fn bool_has_no_third_answer() {
 }
 
 #[test]
-fn an_absent_key_fails_what_is_positive_and_satisfies_what_is_negated() {
+fn an_absent_key_fails_a_positive_operator_and_satisfies_a_negated_one() {
     for (operator, value, expected) in [
         ("StringEquals", "", false),
         ("StringLike", "*", false),
@@ -125,7 +125,7 @@ fn a_value_that_cannot_be_read_is_neither() {
 }
 
 #[test]
-fn of_several_values_any_may_fit_and_for_a_negated_operator_none() {
+fn one_of_several_values_may_match_and_none_for_a_negated_operator() {
     let mut context = Context::new();
     context.insert_all("x:teams", ["dev", "ops"].map(ContextValue::from));
     for (condition, expected) in [

@@ -208,7 +208,7 @@ fn trust_policies_differ_by_their_principals() {
 }
 
 #[test]
-fn past_its_size_the_answer_is_unknown_and_soon() {
+fn beyond_its_limit_the_answer_is_unknown_and_comes_soon() {
     let bomb =
         format!(r#"{{"Effect": "Allow", "Action": "a:b", "Resource": "acs:x:*:*:*a{}"}}"#, "?".repeat(60));
     let start = Instant::now();

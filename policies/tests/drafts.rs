@@ -20,7 +20,7 @@ fn decide(drafts: &Drafts, principal: &str, action: &str) -> Decision {
 }
 
 #[test]
-fn each_document_stands_in_its_layer() {
+fn each_document_is_in_its_layer() {
     let allow = Drafts { identity: vec![draft("a.json", &statement("Allow", "a:*"))], ..Drafts::default() };
     let decision = decide(&allow, USER, "a:b");
     assert!(
@@ -50,7 +50,7 @@ fn an_owner_needs_no_document() {
 }
 
 #[test]
-fn drafts_stand_beside_what_is_there() {
+fn drafts_are_added_to_present_policies() {
     let present = Drafts {
         identity: vec![draft("old", &statement("Allow", "a:b"))],
         control: vec![draft("level", &statement("Allow", "a:*"))],

@@ -41,7 +41,7 @@ fn elements_come_in_their_order_and_short_lists_on_one_line() {
 }
 
 #[test]
-fn an_empty_condition_says_nothing_and_goes() {
+fn an_empty_condition_is_removed() {
     let with =
         r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"a:b","Resource":"*","Condition":{}}]}"#;
     let without = with.replace(r#","Condition":{}"#, "");
@@ -77,7 +77,7 @@ fn a_document_at_its_limit_stays_within_it() {
 }
 
 #[test]
-fn what_is_no_policy_is_refused() {
+fn a_document_that_is_not_a_policy_is_refused() {
     for text in ["{}", "", "{\"Version\": \"1\", \"Statement\": []}", "[1,2"] {
         let refused = format(text.as_bytes(), DocumentKind::Identity).expect_err(text);
         let parsed = PolicyDocument::parse(text.as_bytes(), DocumentKind::Identity).expect_err(text);

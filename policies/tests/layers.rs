@@ -229,7 +229,7 @@ fn the_account_owner_rules_the_own_account_and_no_other() {
 }
 
 #[test]
-fn a_trust_policy_trusts_whom_it_names() {
+fn a_trust_policy_trusts_the_principals_that_it_names() {
     for (principal_element, principal, trusted) in [
         (r#"{"RAM": "acs:ram::1234567890123456:root"}"#, ALICE, true),
         (
@@ -290,7 +290,7 @@ fn a_trust_policy_trusts_whom_it_names() {
 }
 
 #[test]
-fn the_star_is_covered_by_the_star_alone() {
+fn only_the_star_covers_the_star() {
     for (resource, effect, outcome) in [
         (r#""Resource": "acs:*:*:*:*""#, "Allow", Outcome::ImplicitDeny),
         (r#""NotResource": "acs:ecs-workbench:*:*:workbench/i-secret""#, "Allow", Outcome::ImplicitDeny),

@@ -62,13 +62,13 @@ impl Stage {
 }
 
 #[test]
-fn a_token_is_trusted_by_the_word_of_its_control_plane_and_another_recording_in_its_place_is_not() {
+fn the_control_plane_vouches_for_its_recording_and_not_for_another_in_its_place() {
     let stage = Stage::new("i-evidence1");
     let root = &stage.deployment.root;
     let (deed, harmless) = (stage.recorded("the deed"), stage.recorded("harmless"));
     let text = root.stdout(&["recordings", "verify", &deed]);
     assert!(text.contains("trusted: enrolled for i-evidence1 since 20"), "{text}");
-    assert!(text.contains("by the word of this control plane"), "{text}");
+    assert!(text.contains("according to this control plane"), "{text}");
     assert!(
         text.contains("same-user: recorded by the recorded user's own process, which could have ended"),
         "{text}"
@@ -126,7 +126,7 @@ fn a_token_is_trusted_by_the_word_of_its_control_plane_and_another_recording_in_
 }
 
 #[test]
-fn whoever_looks_at_a_recording_is_told_who_recorded_it() {
+fn every_view_of_a_recording_says_who_recorded_it() {
     const SENTENCE: &str = "same-user: recorded by the recorded user's own process, which could have ended, altered or invented it";
     let stage = Stage::new("i-evidence3");
     let root = &stage.deployment.root;

@@ -27,7 +27,7 @@ fn exact_bytes(deployment: &Deployment, status: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_control_plane_that_is_away_costs_time_and_no_bytes() {
+fn an_unreachable_control_plane_costs_time_and_no_bytes() {
     let (mut deployment, instance) = stage("i-away");
     deployment.kill();
     let mut person = instance.record(&["bash", "--norc", "-i"]);
@@ -74,7 +74,7 @@ fn a_recorder_that_is_killed_leaves_an_interrupted_recording_that_plays() {
 }
 
 #[test]
-fn both_away_and_the_machine_restarted_still_delivers() {
+fn delivery_survives_an_outage_and_a_restart_of_the_machine() {
     let (mut deployment, mut instance) = stage("i-both");
     deployment.kill();
     let mut person = instance.record(&["sh", "-c", "echo kept in the spool"]);

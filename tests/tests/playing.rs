@@ -14,7 +14,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn whatever_signal_ends_the_player_the_terminal_is_as_it_was() {
+fn the_terminal_is_restored_whichever_signal_ends_the_player() {
     let deployment = Deployment::start();
     deployment.record_everything();
     let instance = Instance::enrol(&deployment, "i-playing");

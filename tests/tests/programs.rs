@@ -46,7 +46,7 @@ impl Stage {
 }
 
 #[test]
-fn control_c_interrupts_and_the_shell_goes_on() {
+fn control_c_interrupts_and_the_shell_continues() {
     let stage = Stage::new("i-ctrlc");
     let mut person = stage.instance.record(&["bash", "--norc", "-i"]);
     person.sees("$ ");
@@ -145,7 +145,7 @@ fn a_hundred_megabytes_pass() {
 }
 
 #[test]
-fn a_command_that_is_not_there_says_so() {
+fn an_unknown_command_is_reported() {
     let stage = Stage::new("i-missing");
     let mut person = stage.instance.record(&["no-such-command-here"]);
     assert_eq!(person.leaves().code(), Some(127));

@@ -58,7 +58,7 @@ fn a_foreign_agent_records_like_our_own() {
 }
 
 #[test]
-fn bytes_that_are_no_text_come_back_exactly() {
+fn bytes_that_are_not_text_come_back_exactly() {
     let deployment = Deployment::start();
     deployment.record_everything();
     enrolled(&deployment, "i-python2");

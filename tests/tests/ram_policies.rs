@@ -357,7 +357,7 @@ fn a_deny_says_no() -> Result<(), (String, String)> {
 }
 
 #[test]
-fn what_is_attached_detached_or_switched_holds_from_the_next_call() {
+fn attaching_detaching_and_switching_take_effect_with_the_next_call() {
     let deployment = Deployment::start();
     let mut root = IdentitySdk::of(&deployment.root);
     let mut ana = IdentitySdk::of(&bare_user(&deployment, "ana"));
@@ -390,7 +390,7 @@ fn what_is_attached_detached_or_switched_holds_from_the_next_call() {
 }
 
 #[test]
-fn what_a_group_has_its_members_may() {
+fn members_may_do_what_their_groups_policies_allow() {
     let deployment = Deployment::start();
     let mut root = IdentitySdk::of(&deployment.root);
     let mut ana = IdentitySdk::of(&bare_user(&deployment, "ana"));
@@ -410,7 +410,7 @@ fn what_a_group_has_its_members_may() {
 }
 
 #[test]
-fn somebody_who_may_attach_some_policies_to_some_users_attaches_no_others() {
+fn a_caller_who_may_attach_some_policies_to_some_users_attaches_no_others() {
     let deployment = Deployment::start();
     let account = deployment.account();
     let mut root = IdentitySdk::of(&deployment.root);
@@ -500,7 +500,7 @@ fn a_control_policy_bounds_everybody_but_the_owner() {
 }
 
 #[test]
-fn what_one_replica_was_told_holds_on_the_other_at_once() {
+fn a_change_on_one_replica_holds_on_the_other_at_once() {
     let database = postgresql();
     let keys = tempfile::tempdir().unwrap();
     let keys = keys.path().join("keys.toml").to_str().unwrap().to_owned();

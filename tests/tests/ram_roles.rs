@@ -120,7 +120,7 @@ fn roles_are_made_shown_changed_listed_and_deleted() {
 }
 
 #[test]
-fn what_is_wrong_with_a_role_is_said() {
+fn a_refused_role_says_what_is_wrong() {
     let deployment = Deployment::start();
     let mut root = IdentitySdk::of(&deployment.root);
     let document = trusts_the_account(&deployment);
@@ -321,7 +321,7 @@ fn a_session_is_narrowed_at_its_start_and_by_what_its_role_loses() {
 }
 
 #[test]
-fn only_whom_both_sides_allow_assumes_a_role() {
+fn a_role_is_assumed_only_if_both_sides_allow_it() {
     let deployment = Deployment::start();
     let mut root = IdentitySdk::of(&deployment.root);
     let arn = role(&deployment, &mut root, "operator", &document("Allow", "ecs-workbench:*"));

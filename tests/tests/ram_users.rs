@@ -230,7 +230,7 @@ fn keys_are_rotated_and_show_when_they_signed() {
 }
 
 #[test]
-fn what_a_key_signed_last_is_written_down_when_the_server_stops() {
+fn the_last_use_of_a_key_is_stored_when_the_server_stops() {
     let mut deployment = Deployment::start();
     let client = deployment.user(
         "ana",
@@ -335,7 +335,7 @@ fn groups_gather_users() {
 }
 
 #[test]
-fn a_user_may_what_its_policies_say_about_each_name() {
+fn a_user_may_do_what_its_policies_say_about_each_name() {
     let deployment = Deployment::start();
     let client = deployment.user("keeper", &json!([
         {"Effect": "Allow", "Action": ["ram:*User*", "ram:*AccessKey*"], "Resource": "acs:ram:*:*:user/dev-*"},

@@ -127,7 +127,7 @@ fn leaks(places: &BTreeMap<String, String>, secrets: &BTreeMap<String, String>) 
 }
 
 #[test]
-fn no_secret_is_written_down_anywhere() {
+fn no_secret_is_stored_in_the_clear_anywhere() {
     let arguments = vec!["--log-filter".to_owned(), "trace".to_owned()];
     let mut deployment = Deployment::start_with(DeploymentOptions { arguments, ..Default::default() });
     let (overheard, proxy) = Overheard::before(&deployment);

@@ -4,7 +4,7 @@
 use whole_system::{Deployment, Instance, until};
 
 #[test]
-fn a_recording_waits_for_a_storage_target_and_everybody_is_told() {
+fn a_recording_that_waits_for_a_storage_target_is_reported_everywhere() {
     let deployment = Deployment::start();
     let account = deployment.account();
     let bucket = format!("workbench-record-{account}-demo");

@@ -1,4 +1,4 @@
-//! Accounts of this instance, as passwd has them.
+//! The accounts of this instance, from passwd.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,7 +10,7 @@ const PASSWD: &str = "/etc/passwd";
 /// What asks all the places that an instance's accounts come from (a directory service, for instance). This program, linked statically,
 /// can read only the file itself.
 const GETENT: [&str; 2] = ["/usr/bin/getent", "/bin/getent"];
-/// Where no shell is named, passwd means this one.
+/// The shell of an account for which passwd names none.
 const DEFAULT_SHELL: &str = "/bin/sh";
 
 /// An account.
@@ -20,7 +20,7 @@ pub(crate) struct Account {
     pub(crate) shell: PathBuf,
 }
 
-/// The account of a user, by the file alone.
+/// The account of a user, from the file alone.
 pub(crate) fn in_passwd(user_id: u32) -> Option<Account> {
     find(&fs::read(PASSWD).ok()?, user_id)
 }
@@ -29,7 +29,7 @@ pub(crate) fn in_passwd(user_id: u32) -> Option<Account> {
 pub(crate) fn of(user_id: u32) -> Option<Account> {
     in_passwd(user_id).or_else(|| {
         GETENT.iter().find_map(|program| {
-            // Nothing of the person's environment reaches it.
+            // It gets nothing of the person's environment.
             let answer = Command::new(program)
                 .args(["passwd", &user_id.to_string()])
                 .env_clear()

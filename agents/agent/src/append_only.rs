@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use rustix::io::Errno;
 
-/// Sets it: what is written can then neither be changed nor cut off, by anybody. False where that cannot be.
+/// Sets it: then nobody can change or cut off what is written. False if that is not possible.
 pub(crate) fn set(file: &File) -> io::Result<bool> {
     let Some(flags) = find_flags(file)? else { return Ok(false) };
     match ioctl_setflags(file, flags | IFlags::APPEND) {
@@ -24,7 +24,7 @@ pub(crate) fn is_set(file: &File) -> io::Result<bool> {
     Ok(find_flags(file)?.is_some_and(|flags| flags.contains(IFlags::APPEND)))
 }
 
-/// Takes it off, if it is set.
+/// Clears it, if it is set.
 pub(crate) fn take_off(file: &File) -> io::Result<()> {
     match find_flags(file)? {
         Some(flags) if flags.contains(IFlags::APPEND) => Ok(ioctl_setflags(file, flags - IFlags::APPEND)?),
@@ -70,7 +70,7 @@ mod tests {
         let set_here = set(&file).unwrap();
         assert_eq!(is_set(&file).unwrap(), set_here);
         file.write_all(b"two").unwrap();
-        // Elsewhere it is as if nobody had asked.
+        // On other file systems it has no effect.
         assert_eq!(file.set_len(1).is_err(), set_here);
         assert_eq!(fs::remove_file(&path).is_err(), set_here);
         if set_here {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
-/// For what is mended by people, of which the agent hears in other ways too.
+/// For errors that people correct, which the agent also learns in other ways.
 const LONGEST_PATIENT: Duration = Duration::from_secs(300);
 
 /// Doubles from try to try, with jitter, so that a fleet does not come back all at once.
@@ -21,7 +21,7 @@ impl Backoff {
         Backoff::between(FIRST, LONGEST)
     }
 
-    /// For what a try does not hasten: a storage target that somebody has to mend.
+    /// For errors that a retry does not resolve: a storage target that somebody has to correct.
     pub(crate) fn patient() -> Self {
         Backoff::between(FIRST, LONGEST_PATIENT)
     }
@@ -40,7 +40,7 @@ impl Backoff {
         let step = self.next;
         self.next = (step * 2).min(self.longest);
         let mut random = [0];
-        // Without randomness the wait is still a wait.
+        // Without randomness the wait is merely not random.
         let _ = aws_lc_rs::rand::fill(&mut random);
         step / 2 + step.mul_f64(f64::from(random[0]) / 512.0)
     }

@@ -1,4 +1,4 @@
-//! Calls to the control plane: each signed for itself, with the clock the control plane goes by.
+//! Calls to the control plane. Each is signed separately, by the control plane's clock.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
-    /// Whether the control plane says that no later try of the same can succeed.
+    /// Whether the control plane says that a retry cannot succeed.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, CallError::Refused { retryable: false, .. })
     }
@@ -67,7 +67,7 @@ impl CallError {
         }
     }
 
-    /// How long the control plane asks to be left alone, if it says so.
+    /// How long the control plane asks to wait, if it says so.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             CallError::Refused { retry_after, .. } => *retry_after,
@@ -93,7 +93,7 @@ pub(crate) struct ControlPlane {
     http: reqwest::Client,
     server: Url,
     credentials: Option<Credentials>,
-    /// The control plane's clock minus ours.
+    /// The difference between the control plane's clock and ours.
     skew_millis: AtomicI64,
 }
 
@@ -286,10 +286,11 @@ async fn refused(response: Response) -> Result<Response, CallError> {
             expected_number: reply.expected_number,
             retry_after: retry_after.map(Duration::from_secs),
         }),
-        // A proxy, or a store: never a reason to give up a recording.
-        Err(_) => {
-            Err(CallError::Unexpected { status, why: "the reply is no error of the Agent API".to_owned() })
-        }
+        // It comes from a proxy or a store, which is never a reason to give up a recording.
+        Err(_) => Err(CallError::Unexpected {
+            status,
+            why: "the reply is not an error of the Agent API".to_owned(),
+        }),
     }
 }
 
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_lie_below_the_servers_own_path() {
+    fn calls_are_sent_below_the_servers_own_path() {
         let plane = |server: &str| ControlPlane::new(Url::parse(server).unwrap(), None).unwrap();
         assert_eq!(plane("http://localhost:1").path("/enrol"), "/agent/v1/enrol");
         let below = plane("http://localhost:1/hansard/");
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_cannot_drive_a_terminal() {
+    fn replies_cannot_control_a_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\u{9b}"), "a\\u{1b}[2Jb\\u{9b}");
     }
 }

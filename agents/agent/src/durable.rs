@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 /// What temporary names begin with.
 pub(crate) const TEMPORARY_PREFIX: &str = ".new-";
 
-/// Writes a file whole or not at all. The folder must be this process's own.
+/// Writes a file completely or not at all. The folder must belong to this process alone.
 pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file needs a folder and a name"));
@@ -51,7 +51,7 @@ pub(crate) fn find_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// Removes a file; that there is none is as good.
+/// Removes a file; it is not an error if there is none.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -59,7 +59,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Brings a folder's names to stable storage.
+/// Syncs a folder's entries to stable storage.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -10,7 +10,7 @@ use crate::settings::EnrolOptions;
 use crate::state_directory::StateDirectory;
 use crate::{AGENT_VERSION, capabilities, run};
 
-/// Enrols this instance and keeps what the control plane answered.
+/// Enrols this instance and stores the control plane's reply.
 pub(crate) fn enrol(state_dir: &Path, options: EnrolOptions) -> Result<(), String> {
     let join_token = options.join_token()?;
     let directory = StateDirectory::create(state_dir)?;
@@ -19,7 +19,7 @@ pub(crate) fn enrol(state_dir: &Path, options: EnrolOptions) -> Result<(), Strin
         && !options.replace
     {
         return Err(format!(
-            "{} is enrolled already, as {} of instance {} at {}; --replace enrols it anew",
+            "{} is enrolled already, as {} of instance {} at {}; --replace enrols it again",
             state_dir.display(),
             known.agent_id,
             known.instance_id,
@@ -54,7 +54,7 @@ pub(crate) fn enrol(state_dir: &Path, options: EnrolOptions) -> Result<(), Strin
 
     if reply.instance_id != options.instance_id {
         return Err(format!(
-            "the control plane enrolled instance {}, not {}: nothing was kept",
+            "the control plane enrolled instance {}, not {}: nothing was stored",
             reply.instance_id, options.instance_id
         ));
     }
@@ -68,12 +68,15 @@ pub(crate) fn enrol(state_dir: &Path, options: EnrolOptions) -> Result<(), Strin
     };
     identity
         .believe(&reply.configuration)
-        .map_err(|error| format!("the control plane's first configuration is not believed: {error}"))?;
-    // With the identity the enrolment is done: whatever is cut off before leaves the agent that was, or none.
+        .map_err(|error| format!("the control plane's first configuration is not accepted: {error}"))?;
+    // The identity completes the enrolment: an interruption before this leaves the previous agent, or none.
     keys.store_for(&identity.agent_id, &directory)?;
     if waiting > 0 {
         let aside = directory.set_spool_aside(&identity.agent_id)?;
-        crate::say(&format!("{waiting} sessions of the agent before were set aside in {}", aside.display()));
+        crate::say(&format!(
+            "{waiting} sessions of the previous agent were set aside in {}",
+            aside.display()
+        ));
     }
     identity.store(&directory)?;
     Keys::settle(&identity.agent_id, &directory)?;

@@ -1,5 +1,5 @@
-//! Whether something is beyond a person's reach. What a person is made to run asks an agent; if that agent, its directory, or anything on
-//! the way to it were the person's own, so would be the recording.
+//! Checks whether something is beyond a person's reach. A program that a person is made to run asks an agent. If that
+//! agent, its directory, or anything on the path to it belonged to the person, so would the recording.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
@@ -34,7 +34,7 @@ impl std::fmt::Display for Doubt {
 }
 
 fn unseen(path: &Path) -> impl Fn(std::io::Error) -> Doubt {
-    move |error| Doubt::Unseen(format!("{} cannot be looked at: {error}", path.display()))
+    move |error| Doubt::Unseen(format!("{} cannot be checked: {error}", path.display()))
 }
 
 /// A user of this instance.
@@ -51,8 +51,8 @@ impl Caller {
         self.0
     }
 
-    /// Says why the directory is in the caller's hands, if it is: it belongs to them, or they can change it, or put another in its
-    /// place. Everything is in root's hands anyway.
+    /// Says why the caller controls the directory, if so: it belongs to them, or they can change it or replace it. Root
+    /// controls everything anyway.
     pub(crate) fn check_directory(self, directory: &Path) -> Result<(), Doubt> {
         if self.0 == ROOT {
             return Ok(());
@@ -75,7 +75,7 @@ impl Caller {
             Ok(())
         })?;
         match last {
-            // Nobody else's files can be taken away there, but files can be added.
+            // Files of others cannot be removed there, but files can be added.
             Some((path, true)) => Err(may_write_to(&path)),
             _ => Ok(()),
         }
@@ -109,7 +109,7 @@ pub(crate) fn check_only_root_can_change(file: &Path) -> Result<(), String> {
         };
         Err(Doubt::WithinReach(why))
     });
-    looked.map_err(|doubt| format!("{} is not believed: {doubt}", file.display()))
+    looked.map_err(|doubt| format!("{} is not trusted: {doubt}", file.display()))
 }
 
 /// By the user and groups that started this process, lists of access rights included.
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_write_is_not_roots_alone() {
+    fn a_file_that_others_may_write_is_not_roots_alone() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("agent.toml");
         fs::write(&file, "").unwrap();
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn ones_own_directory_is_in_ones_own_hands() {
+    fn a_user_controls_their_own_directory() {
         let folder = tempfile::tempdir().unwrap();
         let owner = fs::metadata(folder.path()).unwrap().uid();
         let refused = Caller(owner).check_directory(folder.path());

@@ -1,4 +1,4 @@
-//! Who this agent is: ids, the control plane's address and pinned keys, and the agent's own two keys.
+//! The identity of this agent: ids, the control plane's address and pinned keys, and the agent's own two keys.
 
 use agent_protocol::configuration::{EffectiveConfiguration, SignedConfiguration};
 use agent_protocol::keys::{self, PrivateKey, ServerKey};
@@ -56,7 +56,7 @@ impl Identity {
         Ok(configuration)
     }
 
-    /// The configuration on the disk, if there is one; it is believed no more than one from the network.
+    /// The configuration on the disk, if there is one; it is checked like one from the network.
     pub(crate) fn stored_configuration(
         &self,
         directory: &StateDirectory,
@@ -75,11 +75,11 @@ impl Identity {
         signed
             .map(|signed| Ok((self.believe(&signed)?, signed)))
             .transpose()
-            .map_err(|error: String| format!("{} is not believed: {error}", path.display()))
+            .map_err(|error: String| format!("{} is not accepted: {error}", path.display()))
     }
 }
 
-/// Keeps a configuration that was believed.
+/// Stores a configuration that was accepted.
 pub(crate) fn store_configuration(
     directory: &StateDirectory,
     signed: &SignedConfiguration,
@@ -89,12 +89,12 @@ pub(crate) fn store_configuration(
         .map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }
 
-/// Where a key lies until its agent is enrolled.
+/// The file of a key until its agent is enrolled.
 fn new_key(name: &str, agent_id: &AgentId) -> String {
     format!("{name}.{agent_id}")
 }
 
-/// The agent's two keys: one proves requests, the other seals recordings.
+/// The agent's two keys: one signs requests, the other seals recordings.
 #[derive(Debug)]
 pub(crate) struct Keys {
     pub(crate) authentication: PrivateKey,
@@ -107,8 +107,8 @@ impl Keys {
         Ok(Keys { authentication, sealing: SealingKey::generate() })
     }
 
-    /// Keeps the keys of an agent that is being enrolled. They count from the moment its identity is stored: until then the keys
-    /// of the agent before it stay as they are, because whatever it recorded can be sealed with nothing else.
+    /// Keeps the keys of an agent that is being enrolled. They count from the moment its identity is stored: until then
+    /// the keys of the previous agent stay in place, because only they can seal what it recorded.
     pub(crate) fn store_for(&self, agent_id: &AgentId, directory: &StateDirectory) -> Result<(), String> {
         for (name, pem) in [
             (AUTHENTICATION_KEY, self.authentication.to_pem()),
@@ -121,7 +121,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Gives the keys of the agent that is enrolled now their place. An enrolment that was cut off is completed here.
+    /// Moves the keys of the enrolled agent into place. This also completes an enrolment that was interrupted.
     pub(crate) fn settle(agent_id: &AgentId, directory: &StateDirectory) -> Result<(), String> {
         for name in [AUTHENTICATION_KEY, SEALING_KEY] {
             let new = directory.file(&new_key(name, agent_id));
@@ -143,7 +143,7 @@ impl Keys {
             std::fs::read_to_string(&path)
                 .map_err(|error| format!("{} cannot be read: {error}", path.display()))
         };
-        let bad = |name: &str, why: String| format!("{} is no key: {why}", directory.file(name).display());
+        let bad = |name: &str, why: String| format!("{} is not a key: {why}", directory.file(name).display());
         let authentication = PrivateKey::from_pem(&read(AUTHENTICATION_KEY)?)
             .map_err(|error| bad(AUTHENTICATION_KEY, error.to_string()))?;
         let der = keys::from_pem(&read(SEALING_KEY)?).map_err(|error| bad(SEALING_KEY, error.to_string()))?;

@@ -45,7 +45,8 @@ pub(crate) fn set_patience(stream: &UnixStream) -> io::Result<()> {
 
 /// Asks and waits for the answer, with the descriptors that may come along.
 pub(crate) fn ask(stream: &UnixStream, request: &LocalRequest) -> io::Result<(LocalReply, Vec<File>)> {
-    // Whoever is turned away is told so before having asked: the answer may be there although the question could not be sent.
+    // A caller that is turned away gets the answer before its request: there may be an answer although the request
+    // could not be sent.
     let sent = send(stream, request, &[]);
     let answered = hear(stream);
     if answered.is_err() {
@@ -91,7 +92,7 @@ pub(crate) fn send(stream: &UnixStream, message: &impl Serialize, descriptors: &
         if !descriptors.is_empty() {
             control.push(SendAncillaryMessage::ScmRights(&descriptors));
         }
-        // NOSIGNAL: whoever asked may be gone, which is no reason to die.
+        // NOSIGNAL: the caller may be gone, which must not end this process.
         match rustix::net::sendmsg(stream, &[IoSlice::new(rest)], &mut control, SendFlags::NOSIGNAL) {
             Ok(sent) => {
                 rest = &rest[sent..];

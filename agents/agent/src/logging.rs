@@ -1,5 +1,5 @@
-//! The agent's log: lines on standard error. The control plane and those who record supply much of what is logged, so every line
-//! passes a sanitiser: the formatter passes escape sequences in displayed fields on as they are.
+//! The agent's log: lines on standard error. Much of the text comes from the control plane and from people who record,
+//! so every line is sanitised: the formatter passes escape sequences in fields on unchanged.
 
 use std::io::{self, Write, stderr};
 
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_supplied_cannot_drive_the_terminal_that_shows_the_log() {
+    fn untrusted_text_cannot_control_a_terminal_that_shows_the_log() {
         const HOSTILE: &str = "a\u{1b}]0;x\u{7}\u{9b}2J\u{202e}\u{200b}b\nc";
         let kept = Kept::default();
         let out = kept.clone();

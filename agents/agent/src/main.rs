@@ -42,7 +42,7 @@ fn capture_kinds() -> Vec<Box<dyn Segmenting>> {
 
 /// The recorder of a person's command.
 fn terminal_recorder() -> TerminalRecorder {
-    // The same program again, whatever its file is called by now, as the command's first self.
+    // The command first runs this same program, even if its file was renamed.
     TerminalRecorder::new(["/proc/self/exe", PTY_CHILD].map(OsString::from).to_vec())
 }
 
@@ -73,7 +73,7 @@ fn report(outcome: Result<(), String>) -> ExitCode {
     }
 }
 
-/// Says something to the person on standard error. When even that fails, nothing is left to say it with.
+/// Prints a message for the person on standard error. A failure to do so cannot be reported.
 fn complain(message: &str) {
     let _ = writeln!(std::io::stderr(), "hansard-agent: {message}");
 }

@@ -21,10 +21,11 @@ use crate::state_directory::StateDirectory;
 use crate::{account, local_socket, system_settings};
 use crate::{chain, complain, terminal_recorder};
 
-/// What `record` answers when it did not run the command, or ended it: no shell uses it for a command's own failure.
+/// The exit code of `record` when it did not run the command, or ended it. Shells do not use it for a command's own
+/// failure.
 const REFUSED: u8 = 125;
 
-/// How long an agent that has no time is asked again, and how often.
+/// How long a busy agent is asked again, and how often.
 const BUSY_FOR: Duration = Duration::from_secs(15);
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -48,15 +49,15 @@ pub(crate) fn record(state_dir: Result<PathBuf, String>, options: RecordOptions)
     state_dir.and_then(|at| run(&StateDirectory::at(&at), wish)).unwrap_or_else(say_why)
 }
 
-/// `shell`: what people are made to run instead of their own shell. What chooses the agent is the administrator's word, and what runs is
-/// the account's shell: nothing of that is taken from the environment.
+/// `shell`: what people are made to run instead of their own shell. The administrator chooses the agent, and the
+/// account's shell is run; neither is taken from the environment.
 pub(crate) fn shell(state_dir: Result<PathBuf, String>) -> u8 {
     let begin = || {
         let state_dir = state_dir?;
         let environment = SessionEnvironment::of_this_process();
         let shell = account_shell()?;
         let mut command = vec![shell.clone()];
-        // As sshd does it: who wants no command logs in.
+        // As in sshd: without a command, a login shell is started.
         let is_login_shell = environment.original_command.is_none();
         if let Some(original) = &environment.original_command {
             command.extend(["-c".into(), original.clone()]);
@@ -73,7 +74,7 @@ fn say_why(refusal: String) -> u8 {
     REFUSED
 }
 
-/// The shell that passwd names for whoever started this process.
+/// The shell that passwd names for the user who started this process.
 fn account_shell() -> Result<OsString, String> {
     let user_id = Caller::of_this_process().user_id();
     let account = account::of(user_id)
@@ -93,7 +94,7 @@ fn account_shell() -> Result<OsString, String> {
     Ok(account.shell.into())
 }
 
-/// What a person wants to run, and how.
+/// The command that a person wants to run, and how.
 struct Wish {
     command: Vec<OsString>,
     is_login_shell: bool,
@@ -117,12 +118,12 @@ impl Wish {
     }
 }
 
-/// What happens when the agent is in the hands of the person whom it records.
+/// What to do if the recorded person controls the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OwnAgent {
     /// Nothing runs.
     Refused,
-    /// People may record themselves for themselves.
+    /// It is allowed, because people may record themselves for their own use.
     Warned,
 }
 
@@ -147,7 +148,7 @@ fn run(directory: &StateDirectory, wish: Wish) -> Result<u8, String> {
     // From here on this process's descriptors and memory are nobody's but root's: neither debuggers of the same user nor
     // /proc hand them out. An agent that is not root's has to see the process itself, and cannot be kept from its user anyway.
     if fs::metadata(directory.path()).is_ok_and(|directory| directory.uid() == 0) {
-        // Where that cannot be had, everything else holds as well.
+        // If that is not possible, everything else still works.
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
     match begin(directory, &wish)? {
@@ -173,14 +174,14 @@ enum Begun {
 
 /// Asks the agent. Where no agent runs, only a signed configuration that says "off" lets the command run.
 fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
-    // Before anything there is believed, a signed configuration included.
+    // Before anything there is trusted, including a signed configuration.
     let caller = Caller::of_this_process();
     let directory_is_foreign = caller.check_directory(directory.path());
     let in_question = directory_is_foreign.is_err();
     let unseen = matches!(directory_is_foreign, Err(Doubt::Unseen(_)));
     let decided = wish.agent.decide(directory_is_foreign);
     decided.map_err(|refusal| if unseen { wish.not_found(refusal) } else { refusal })?;
-    // One warning is enough; a refusal is none.
+    // One warning is enough; a refusal does not count as one.
     let mut warned = in_question;
     let mut check = |stream: &UnixStream| {
         if std::mem::replace(&mut warned, true) && wish.agent == OwnAgent::Warned {
@@ -202,7 +203,7 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
     let Some((reply, files)) = ask(directory, &request, &mut check)? else {
         return without_agent(directory).map_err(|refusal| wish.not_found(refusal));
     };
-    let not_understood = || "refused: the agent's answer is not one to a session's begin".to_owned();
+    let not_understood = || "refused: the agent's answer does not belong to this request".to_owned();
     match reply {
         LocalReply::Recorded {
             terminal_session_token,
@@ -288,14 +289,14 @@ fn run_recorded(session: RecorderSession) -> Result<u8, String> {
     }
 }
 
-/// Becomes the command: nothing of ours stays in the way.
+/// Replaces this process by the command.
 fn run_unrecorded(wish: &Wish) -> u8 {
     let (code, why) = capture_terminal::become_command(&wish.command, wish.is_login_shell);
     complain(&why);
     code
 }
 
-/// The command for readers: text, and not endless.
+/// The command for readers: as text of limited length.
 fn readable(command: &[OsString]) -> Vec<String> {
     let mut left = LONGEST_COMMAND_BYTES;
     let mut words = Vec::new();

@@ -1,4 +1,4 @@
-//! The command line and the environment: everything this program is told from outside enters here.
+//! The command line and the environment: all input from outside enters the program here.
 
 use std::ffi::OsString;
 use std::io::Read as _;
@@ -31,8 +31,8 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// The state directory by the strongest word there is: the flag, the environment, the administrator's file, the default. What a
-    /// person is made to run must not take it from the environment, which that person fills.
+    /// The state directory, from the first of these: the flag, the environment, the administrator's file, the default.
+    /// A program that a person is made to run must not take it from the environment, which that person controls.
     pub(crate) fn state_dir(&self) -> Result<PathBuf, String> {
         let environment = match self.command {
             CommandLine::Shell => None,
@@ -47,18 +47,19 @@ impl Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CommandLine {
-    /// Make this instance's agent known to the control plane, with a join token.
+    /// Enrol this instance's agent with the control plane, with a join token.
     Enrol(EnrolOptions),
-    /// Run the agent: hold the link, cut and deliver what is recorded.
+    /// Run the agent, which holds the link, cuts recordings into segments and delivers them.
     Run(RunOptions),
     /// Record a command's terminal session; without a command, a shell.
     Record(RecordOptions),
-    /// Record the account's shell as a login shell, or through it what SSH_ORIGINAL_COMMAND says. It is what people are made to run, by
-    /// ForceCommand in sshd_config for instance: nothing that they can set chooses the agent, and one of their own is refused.
+    /// Record the account's shell as a login shell, or the command in SSH_ORIGINAL_COMMAND through that shell. People
+    /// are made to run this, for instance with ForceCommand in sshd_config: they cannot choose the agent, and an agent
+    /// of their own is refused.
     Shell,
-    /// Show how the agent stands: identity, configuration, link, sessions in the spool.
+    /// Show the state of the agent: identity, configuration, link, sessions in the spool.
     Status(StatusOptions),
-    /// Become a command that leads a session, on the terminal among the standard descriptors.
+    /// Run a command as the leader of a session, on the terminal among the standard descriptors.
     #[command(name = PTY_CHILD, hide = true)]
     PtyChild {
         /// Become a login shell.
@@ -88,10 +89,11 @@ pub(crate) struct EnrolOptions {
     /// The instance this agent runs on.
     #[arg(long, value_parser = |text: &str| InstanceId::parse(text))]
     pub(crate) instance_id: InstanceId,
-    /// Take the place of an agent that is enrolled already. The join token must permit it.
+    /// Replace an agent that is enrolled already. The join token must permit it.
     #[arg(long)]
     pub(crate) replace: bool,
-    /// Set sessions aside that are not delivered yet. They are kept, with the key that seals them, but no agent delivers them.
+    /// Set aside sessions that are not delivered yet. They are kept, with the key that seals them, but no agent
+    /// delivers them.
     #[arg(long)]
     pub(crate) abandon_spool: bool,
 }
@@ -108,7 +110,7 @@ impl std::fmt::Debug for EnrolOptions {
 }
 
 impl EnrolOptions {
-    /// The join token, wherever it stands.
+    /// The join token, from any of its sources.
     pub(crate) fn join_token(&self) -> Result<String, String> {
         const LONGEST: u64 = 4096;
         let text = match (&self.token, &self.token_file) {

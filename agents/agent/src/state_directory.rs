@@ -1,4 +1,4 @@
-//! The state directory: where everything of the agent lies, and the lock that keeps two agents apart.
+//! The state directory, which holds everything of the agent, and the lock that keeps two agents apart.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -40,7 +40,7 @@ impl StateDirectory {
         StateDirectory { path: path.to_owned() }
     }
 
-    /// Makes what is missing of it. What is there keeps its mode, but must be nobody else's to change.
+    /// Creates the missing parts of it. Existing parts keep their mode, but nobody else may be able to change them.
     pub(crate) fn create(path: &Path) -> Result<Self, String> {
         let directory = StateDirectory::at(path);
         for (folder, mode) in [(path.to_owned(), STATE_MODE), (directory.spool(), PRIVATE_FOLDER_MODE)] {
@@ -77,7 +77,7 @@ impl StateDirectory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(cannot(error)),
         }
-        // No recorder's session is delivered from there: whoever is done with it must be able to remove it.
+        // Sessions are not delivered from there, and must be removable.
         for entry in fs::read_dir(self.spool()).map_err(cannot)? {
             let entry = entry.map_err(cannot)?;
             if entry.file_type().map_err(cannot)?.is_dir() {

@@ -37,7 +37,7 @@ struct WaitingSession {
     spool_bytes: u64,
 }
 
-/// Prints how the agent stands.
+/// Prints the state of the agent.
 pub(crate) fn status(state_dir: &Path, output: Output) -> Result<(), String> {
     let directory = StateDirectory::at(state_dir);
     let identity = Identity::get(&directory)?;
@@ -75,7 +75,7 @@ fn ask(directory: &StateDirectory) -> Result<Option<LocalStatus>, String> {
     match local_socket::ask(&stream, &LocalRequest::Status).map_err(cannot)? {
         (LocalReply::Status { status }, _) => Ok(Some(*status)),
         (LocalReply::Busy { reason }, _) => Err(format!("the agent is busy: {reason}")),
-        _ => Err("the agent's answer is not one to a question for its status".to_owned()),
+        _ => Err("the agent's answer does not belong to a status request".to_owned()),
     }
 }
 
@@ -118,7 +118,7 @@ fn print_table(status: &Status) {
 fn print_damaged(damaged: &DamagedFiles) {
     say(&format!("damaged spools {} bytes of at most {}", damaged.bytes, damaged.most_bytes));
     for user in &damaged.users {
-        let whose = user.user_id.map_or("a user who is not known".to_owned(), |id| format!("user {id}"));
+        let whose = user.user_id.map_or("an unknown user".to_owned(), |id| format!("user {id}"));
         let refused = user.refused.as_deref().map(|why| format!("; new sessions are refused: {why}"));
         say(&format!(
             "               {whose}: {} of at most {}{}",
@@ -141,7 +141,7 @@ fn describe_configuration(status: &Status) -> String {
             ),
             None => format!("off (revision {})", configuration.revision),
         },
-        (None, why) => format!("not known{}: sessions are recorded by the defaults", because(why.as_deref())),
+        (None, why) => format!("unknown{}: sessions are recorded with the defaults", because(why.as_deref())),
     }
 }
 

@@ -1,5 +1,5 @@
-//! `/etc/hansard-agent/agent.toml`: what the instance's administrator says to whoever starts this program. It is believed only if nobody
-//! but root can have written it.
+//! `/etc/hansard-agent/agent.toml`: the settings of the instance's administrator for everybody who starts this program.
+//! It is used only if nobody but root can have written it.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_file_it_says_nothing() {
+    fn without_a_file_there_are_no_settings() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(load_from(&folder.path().join("agent.toml")).unwrap(), SystemSettings::default());
     }

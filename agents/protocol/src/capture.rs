@@ -1,6 +1,6 @@
-//! The seam of a capture. Its two halves meet in spool files alone: a *recorder* fills them, beside what it records, and a *segmenter*
-//! in the agent makes segments of them. Neither half knows the other's code, so that a recorder may run in another process, and a
-//! recording can be delivered whose recorder is long gone.
+//! The interface between the two halves of a capture, which share only spool files: a *recorder* fills them, next to
+//! what it records, and a *segmenter* in the agent makes segments of them. Neither half knows the other's code, so that
+//! a recorder may run in another process, and a recording can be delivered after its recorder has ended.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -26,7 +26,8 @@ pub struct Capability {
     pub version: String,
 }
 
-/// The agent's half of one kind of capture: how its spools become segments. The agent knows kinds only through this.
+/// The agent's half of one kind of capture: how its spools become segments. The agent knows kinds only through this
+/// trait.
 pub trait Segmenting: Send + Sync {
     /// The kind and version, as announced to the control plane, which delegates by them.
     fn capability(&self) -> Capability;
@@ -34,7 +35,7 @@ pub trait Segmenting: Send + Sync {
     /// The spools of its recordings, one for each stream, in the order in which the manifest lists the streams. Never empty.
     fn spools(&self) -> Vec<SpoolName>;
 
-    /// What makes segments of one of these spools' records. It begins anew, or goes on from where the stream stood.
+    /// The segmenter of one of these spools. It begins at the start, or continues from a stored position of the stream.
     ///
     /// # Errors
     /// Where the stream stood cannot be read.
@@ -47,14 +48,14 @@ pub trait Segmenting: Send + Sync {
     ) -> Result<Box<dyn Segmenter>, BadState>;
 }
 
-/// The name of a spool: that of the stream which it holds. Files and folders of the agent are called by it.
+/// The name of a spool, which is that of its stream. It names files and folders of the agent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SpoolName(String);
 
-/// A text that names no spool.
+/// The text is not the name of a spool.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no spool's name: that is 1 to {MOST} of a-z, 0-9 and -", MOST = SpoolName::LONGEST_BYTES)]
+#[error("{0:?} is not the name of a spool, which has 1 to {MOST} characters of a-z, 0-9 and -", MOST = SpoolName::LONGEST_BYTES)]
 pub struct BadSpoolName(String);
 
 impl SpoolName {
@@ -99,14 +100,14 @@ impl fmt::Display for SpoolName {
     }
 }
 
-/// Where a stream stood after a cut, as its segmenter wrote it down. Nobody else reads it.
+/// The position of a stream after a cut, as its segmenter stored it. Only the segmenter reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SegmenterState(serde_json::Value);
 
-/// Where a stream stood cannot be written down, or cannot be read.
+/// The position of a stream cannot be stored, or cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("where the stream stood is not understood: {0}")]
+#[error("the stored position of the stream is not understood: {0}")]
 pub struct BadState(#[from] serde_json::Error);
 
 impl SegmenterState {
@@ -132,8 +133,8 @@ impl SegmenterState {
 pub struct RecorderSession {
     /// Which session.
     pub token: TerminalSessionToken,
-    /// The spools, open for appending. The process that asked for them must be the one that records: once it ends, nothing more is
-    /// read. Its exit record is believed when it ends within 10 s.
+    /// The spools, open for appending. The process that asked for them must be the one that records: nothing more is
+    /// read after it has ended. Its exit record is believed if it ends within 10 s.
     pub spools: BTreeMap<SpoolName, File>,
     /// CLOCK_BOOTTIME at time zero of the recording.
     pub start_boottime_micros: u64,
@@ -143,7 +144,7 @@ pub struct RecorderSession {
     pub least_free_bytes: u64,
     /// The command and its arguments; never empty.
     pub command: Vec<OsString>,
-    /// The command is a shell that somebody logs in with: it finds a hyphen before its name.
+    /// The command is a login shell: its name begins with a hyphen.
     pub is_login_shell: bool,
 }
 
@@ -159,14 +160,14 @@ pub enum CaptureError {
         #[source]
         source: io::Error,
     },
-    /// What was captured can no longer be kept: the session was ended.
+    /// The capture can no longer be stored: the session was ended.
     #[error("the session was ended because its recording cannot be kept: {reason}")]
     Lost {
         /// Why, for the person and for the recording.
         reason: String,
     },
-    /// The session was recorded to its end, but not all that the command printed reached this process's own outputs. The person
-    /// has been told: nothing is said after a session's end.
+    /// The session was recorded to its end, but not everything that the command printed reached this process's own
+    /// outputs. The person was told before, because nothing is printed after a session's end.
     #[error("the command has ended and is recorded, but {reason}")]
     NotDelivered {
         /// What could not be written, and why.
@@ -174,7 +175,7 @@ pub enum CaptureError {
     },
 }
 
-/// What a record told the segmenter besides its content.
+/// What the segmenter learned from a record besides its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pushed {
     /// The session goes on.
@@ -190,13 +191,13 @@ pub trait Segmenter: Send {
     /// Takes one record.
     ///
     /// # Errors
-    /// The record does not hold what its kind says.
+    /// The record's content does not belong to its kind.
     fn push(&mut self, record: &SpoolRecord<'_>) -> Result<Pushed, recording::spool::BadRecord>;
 
     /// Notes that something is missing after the last record.
     fn push_gap(&mut self, at: Micros, reason: &str, lost_bytes: u64);
 
-    /// Whether a segment is to be cut now. Never while there is nothing to cut.
+    /// Whether a segment should be cut now. Never if there is nothing to cut.
     fn due(&self, now: Micros) -> bool;
 
     /// Cuts a segment from what was pushed since the last cut.
@@ -211,7 +212,7 @@ pub trait Segmenter: Send {
     /// It could not be compressed; nothing is lost.
     fn finish(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError>;
 
-    /// Where the stream stood after the last cut.
+    /// The position of the stream after the last cut.
     ///
     /// # Errors
     /// It cannot be written down.
@@ -229,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spools_name_cannot_lead_out_of_a_folder() {
+    fn the_name_of_a_spool_cannot_point_outside_its_folder() {
         for good in ["terminal", "events", "a-1"] {
             assert_eq!(SpoolName::parse(good).unwrap().as_str(), good);
         }

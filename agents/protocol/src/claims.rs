@@ -38,7 +38,7 @@ pub struct AgentClaims {
     pub body_sha256: ContentHash,
 }
 
-/// Why a token proves nothing.
+/// Why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimsRefused {
     /// Not a JWT of ours.
@@ -47,13 +47,13 @@ pub enum ClaimsRefused {
     /// Signed by another key, or changed.
     #[error("the agent token's signature does not verify")]
     BadSignature,
-    /// Not between `iat` and `exp`.
+    /// The time is not between `iat` and `exp`.
     #[error("the agent token is not valid now; the instance's clock may be wrong")]
     Expired,
     /// It lives longer than a token may.
     #[error("the agent token lives longer than {AGENT_TOKEN_SECONDS} s")]
     TooLong,
-    /// It is for something else.
+    /// It is for another request.
     #[error("the agent token is for another {what}")]
     OtherRequest {
         /// What differs: audience, method, path or body.
@@ -88,7 +88,7 @@ impl AgentClaims {
         jsonwebtoken::encode(&header, self, &key.encoding_key()).map_err(|_| ClaimsRefused::CannotSign)
     }
 
-    /// The agent that a token names. Nothing is proved yet: it says only which public key to look up.
+    /// The agent that a token names. It is not authenticated yet: this only says which public key to look up.
     pub fn agent_id(token: &str) -> Result<AgentId, ClaimsRefused> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| ClaimsRefused::Malformed)?;
         if header.alg != Algorithm::EdDSA {
@@ -97,7 +97,8 @@ impl AgentClaims {
         header.kid.and_then(|kid| AgentId::parse(&kid).ok()).ok_or(ClaimsRefused::Malformed)
     }
 
-    /// Checks a token against the agent's public key and the request it came with. That its `jti` is new is the caller's to check.
+    /// Checks a token against the agent's public key and the request it came with. The caller must check that its `jti`
+    /// is new.
     pub fn verify(
         token: &str,
         public_key: &PublicKey,
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_proves_its_own_request() {
+    fn a_token_is_valid_for_its_own_request() {
         let key = PrivateKey::generate().unwrap();
         let token = token(&key);
         assert_eq!(AgentClaims::agent_id(&token).unwrap(), agent());
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_proves_no_other_request() {
+    fn a_token_is_not_valid_for_another_request() {
         let key = PrivateKey::generate().unwrap();
         let public = key.public_key();
         let token = token(&key);
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_holds_only_for_its_time() {
+    fn a_token_is_valid_only_for_its_lifetime() {
         let key = PrivateKey::generate().unwrap();
         let token = token(&key);
         assert!(check(&token, &key, NOW + 59_000).is_ok());

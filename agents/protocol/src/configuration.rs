@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::encoding::Base64Bytes;
 use crate::keys::ServerKey;
 
-/// A configuration as it travels and as it is kept: each signature is over exactly the payload's bytes.
+/// A configuration as it is sent and stored. Each signature is over exactly the payload's bytes.
 ///
 /// Every key of the control plane signs, so that an agent which knows only an older one believes it too, and learns the newer ones from
 /// the payload.
@@ -17,7 +17,7 @@ use crate::keys::ServerKey;
 pub struct SignedConfiguration {
     /// The JSON bytes of an `EffectiveConfiguration`.
     pub payload: Base64Bytes,
-    /// One signature by each of the control plane's keys. One by a pinned key is enough.
+    /// One signature with each of the control plane's keys. One with a pinned key is enough.
     pub signatures: Vec<ConfigurationSignature>,
 }
 
@@ -31,10 +31,10 @@ pub struct ConfigurationSignature {
     pub signature: Base64Bytes,
 }
 
-/// The bytes before the payload in what is signed, so that no signature of another purpose can pass for this one.
+/// The bytes before the payload in what is signed, so that a signature for another purpose is not valid here.
 pub const CONFIGURATION_SIGNATURE_CONTEXT: &[u8] = b"hansard-configuration-v1\0";
 
-/// What an agent has to do.
+/// The configuration that an agent must obey.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct EffectiveConfiguration {
@@ -50,17 +50,17 @@ pub struct EffectiveConfiguration {
     /// The region of the instance.
     #[schema(value_type = String)]
     pub region: Region,
-    /// Grows with every change, unless the control plane's database was restored from a copy.
+    /// It grows with every change, unless the control plane's database was restored from a copy.
     pub revision: u64,
     /// When the control plane signed it, RFC 3339 in UTC with milliseconds.
     pub issued_time: String,
-    /// The keys that sign configurations from now on: the agent pins them in the place of those that it had pinned.
+    /// The keys that sign configurations from now on. The agent pins them instead of those that it had pinned.
     pub server_keys: Vec<ServerKey>,
     /// What to record; nothing when recording is off.
     pub recording: Option<RecordingConfiguration>,
-    /// The kinds of capture delegated to this agent, of those it announced.
+    /// The kinds of capture that are delegated to this agent, out of those that it announced.
     pub captures: Vec<CaptureDelegation>,
-    /// Where a session goes that began before any configuration was known.
+    /// The storage target of a session that began before any configuration was known.
     pub default_record_storage_target: String,
     /// How many days such a session is kept.
     pub default_expiration_days: u32,
@@ -74,7 +74,7 @@ pub struct RecordingConfiguration {
     pub record_storage_target: String,
     /// How many days a recording can be replayed after its end.
     pub expiration_days: u32,
-    /// Which setting this comes from: `*` or the instance's id.
+    /// The setting that this comes from: `*` or the instance's id.
     pub selector: String,
 }
 
@@ -109,22 +109,22 @@ pub struct ConfigurationReply {
 /// Why a signed configuration is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigurationRefused {
-    /// None of the pinned keys has signed.
+    /// None of the pinned keys has signed it.
     #[error("the configuration is signed by the keys {key_ids:?}, and none of them is pinned")]
     UnknownKey {
         /// The keys it names.
         key_ids: Vec<String>,
     },
-    /// No signature by a pinned key fits the payload.
+    /// No signature with a pinned key is valid for the payload.
     #[error("the configuration's signature does not verify")]
     BadSignature,
-    /// The payload is no `EffectiveConfiguration`.
+    /// The payload is not an `EffectiveConfiguration`.
     #[error("the configuration's payload cannot be read: {why}")]
     BadPayload {
         /// What the parser said.
         why: String,
     },
-    /// It is signed, but for somebody else.
+    /// It is signed, but for another agent.
     #[error("the configuration is meant for {what} {found:?}, not for {expected:?}")]
     NotForUs {
         /// Which identifier differs.
@@ -134,7 +134,7 @@ pub enum ConfigurationRefused {
         /// What it should say.
         expected: String,
     },
-    /// It names no keys: obeyed, it would be the last one.
+    /// It names no keys, so that no later configuration could be verified.
     #[error("the configuration names no keys that sign the next one")]
     NoServerKeys,
     /// It is older than the one in force.
@@ -213,8 +213,8 @@ impl EffectiveConfiguration {
         Ok(())
     }
 
-    /// Refuses this one in the place of `applied` if it is older: of a lower revision, and not issued later either. A control plane
-    /// whose database was restored counts its revisions from the copy on, but its clock goes on.
+    /// Refuses this one as the successor of `applied` if it is older: if its revision is lower and it was not issued
+    /// later. A control plane whose database was restored counts its revisions from the copy on, but its clock goes on.
     pub fn check_not_older_than(&self, applied: &EffectiveConfiguration) -> Result<(), ConfigurationRefused> {
         let issued = |configuration: &EffectiveConfiguration| {
             Timestamp::parse_rfc3339_millis(&configuration.issued_time).ok()
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_without_keys_would_be_the_last() {
+    fn a_configuration_without_keys_is_refused() {
         let key = PrivateKey::generate().unwrap();
         let last = EffectiveConfiguration { server_keys: vec![], ..configuration() };
         let signed = SignedConfiguration::sign(&last, &[("k1", key.pair())]).unwrap();

@@ -48,7 +48,7 @@ impl<'de> Deserialize<'de> for Base64Bytes {
     }
 }
 
-/// A text that should have been a public key.
+/// The text is not a public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the base64 of a 32-byte Ed25519 public key")]
 pub struct InvalidPublicKey;

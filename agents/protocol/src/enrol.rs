@@ -1,4 +1,5 @@
-//! `POST /agent/v1/enrol`: how an instance's agent becomes known. The only call without an agent's token: the join token proves it.
+//! `POST /agent/v1/enrol`: enrols an instance's agent. It is the only call without an agent's token; the join token
+//! authenticates it.
 
 use std::fmt;
 
@@ -11,7 +12,7 @@ use crate::configuration::SignedConfiguration;
 use crate::encoding::PublicKey;
 use crate::keys::ServerKey;
 
-/// What the agent asks when it enrols.
+/// The request of an agent that enrols.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct EnrolRequest {
@@ -20,7 +21,7 @@ pub struct EnrolRequest {
     /// The instance this agent runs on.
     #[schema(value_type = String)]
     pub instance_id: InstanceId,
-    /// The key that will prove the agent's requests.
+    /// The key that will sign the agent's requests.
     pub authentication_public_key: PublicKey,
     /// The key that will sign manifests. Never the same as the authentication key.
     #[schema(value_type = String, format = Byte)]
@@ -31,7 +32,7 @@ pub struct EnrolRequest {
     pub agent_version: String,
     /// The kinds of capture this agent offers.
     pub capabilities: Vec<Capability>,
-    /// Take the place of an agent that is enrolled for this instance. The join token must allow it.
+    /// Whether to replace an agent that is enrolled for this instance. The join token must allow it.
     #[serde(default)]
     pub replace: bool,
 }
@@ -48,7 +49,7 @@ impl fmt::Debug for EnrolRequest {
     }
 }
 
-/// What an enrolled agent is told. It pins the server's keys from here on.
+/// The reply to an agent that was enrolled. It pins the server's keys from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct EnrolReply {

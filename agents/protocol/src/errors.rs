@@ -1,4 +1,4 @@
-//! The errors of the Agent API: one table of code, HTTP status, and whether trying again can help.
+//! The errors of the Agent API: one table of codes, HTTP statuses, and whether a retry can help.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -17,7 +17,7 @@ pub struct ErrorReply {
     pub message: String,
     /// Always false.
     pub success: bool,
-    /// Whether the same request may succeed later; where nothing is said, it may.
+    /// Whether the same request may succeed later. Omitted: it may.
     #[serde(default = "retryable_unless_said")]
     pub retryable: bool,
     /// With `SegmentOutOfOrder`: the number that is expected next.
@@ -67,13 +67,13 @@ agent_error_codes! {
     InvalidRequest => "InvalidRequest", 400, false;
     /// No such call.
     NotFound => "NotFound", 404, false;
-    /// The path exists, the method does not.
+    /// The path exists, but does not support the method.
     MethodNotAllowed => "MethodNotAllowed", 405, false;
     /// The body is larger than a call may be.
     RequestEntityTooLarge => "RequestEntityTooLarge", 413, false;
     /// No such join token.
     JoinTokenNotFound => "InvalidJoinToken.NotFound", 403, false;
-    /// The join token's time is over.
+    /// The join token has expired.
     JoinTokenExpired => "InvalidJoinToken.Expired", 403, false;
     /// The join token was used.
     JoinTokenUsed => "InvalidJoinToken.Used", 403, false;
@@ -91,17 +91,18 @@ agent_error_codes! {
     AgentNotFound => "AgentNotFound", 401, false;
     /// `start.json` does not agree with the agent, its keys or its configuration.
     InvalidStart => "InvalidStart", 400, false;
-    /// The token is taken by other bytes.
+    /// The recording's token is used by other bytes.
     RecordingConflict => "RecordingConflict", 409, false;
     /// No such recording of this agent.
     RecordingNotFound => "RecordingNotFound", 404, false;
     /// The recording is closed.
     RecordingSealed => "RecordingSealed", 409, false;
-    /// The object's name is none that this recording may hold, or its length is above the limit.
+    /// This recording cannot have an object of that name, or its length is above the limit.
     InvalidObjectName => "InvalidObjectName", 400, false;
     /// The grant is expired or malformed: ask for a new one.
     InvalidGrant => "InvalidGrant", 403, true;
-    /// Other bytes are already there: somebody else who writes the bucket laid them, and may take them away.
+    /// Other bytes are already stored there. Somebody else who can write to the bucket stored them, and may remove
+    /// them.
     ObjectAlreadyExists => "ObjectAlreadyExists", 409, true;
     /// The bytes are not the granted ones.
     ObjectMismatch => "ObjectMismatch", 400, true;
@@ -113,18 +114,19 @@ agent_error_codes! {
     InvalidSegment => "InvalidSegment", 400, false;
     /// The manifest's signature, chain or segments are wrong.
     InvalidManifest => "InvalidManifest", 400, false;
-    /// Nothing can be written to the recording's storage target now. It may be mended, or set anew: keep everything, and
+    /// The recording's storage target cannot be written to now. It may be repaired or replaced: keep everything, and
     /// open the recording again with growing pauses and after each new configuration.
     StorageTargetUnusable => "StorageTargetUnusable", 503, true;
-    /// The agent has as many open recordings as it may have: keep everything, and open it when one has ended.
+    /// The agent has reached its limit of open recordings: keep everything, and open the recording when another has
+    /// ended.
     TooManyOpenRecordings => "TooManyOpenRecordings", 429, true;
-    /// The agent has as many granted or uploaded bytes that no recording has claimed as it may have.
+    /// The agent has reached its limit of granted or uploaded bytes that no recording has claimed.
     TooManyUnclaimedBytes => "TooManyUnclaimedBytes", 429, true;
     /// Too many requests.
     Throttling => "Throttling", 429, true;
     /// The server failed.
     InternalError => "InternalError", 500, true;
-    /// The storage or the database is away.
+    /// The storage or the database cannot be reached.
     ServiceUnavailable => "ServiceUnavailable", 503, true;
 }
 
@@ -133,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_said_to_be_final_is_final() {
+    fn only_codes_that_are_marked_final_are_final() {
         let reply = |retryable: &str| {
             let text = format!(
                 r#"{{"RequestId":"r","HostId":"h","Code":"New","Message":"m","Success":false{retryable}}}"#

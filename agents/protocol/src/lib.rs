@@ -1,7 +1,7 @@
-//! What an agent and the control plane say to each other: the bodies of `/agent/v1`, the messages and channels of the link, the
-//! token that proves each request, the signed configuration, the local socket between a person's `record` and the running agent, what a recorder
-//! and a person's side of a session say to each other, and the agent's half of every kind of capture; with what all need of the
-//! operating system: a clock, and the list of signals.
+//! The protocol between an agent and the control plane: the bodies of `/agent/v1`, the messages and channels of the
+//! link, the token that proves each request, the signed configuration, the local socket between a person's `record` and
+//! the running agent, the messages between a recorder and a person's side of a session, and the agent's half of every
+//! kind of capture; and what all of them need from the operating system: a clock, and the list of signals.
 
 pub mod bus;
 pub mod capture;

@@ -11,7 +11,7 @@ use crate::configuration::SignedConfiguration;
 /// How often each side sends a ping.
 pub const PING_EVERY_SECONDS: u64 = 15;
 
-/// A link that was silent for so long is dead.
+/// A link that was silent for this long is dead.
 pub const SILENT_AFTER_SECONDS: u64 = 45;
 
 /// What the agent says on the link.
@@ -28,7 +28,7 @@ pub enum AgentMessage {
         /// The tokens of the sessions that are open now.
         #[schema(value_type = Vec<String>)]
         sessions: Vec<TerminalSessionToken>,
-        /// The names of the services that channels can be opened to. An agent that leaves it out knows no channels.
+        /// The names of the services that channels can be opened to. An agent that omits it does not support channels.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
         services: Option<Vec<String>>,
@@ -39,13 +39,13 @@ pub enum AgentMessage {
         /// Its revision.
         revision: u64,
     },
-    /// How many recordings wait in the spool because the control plane does not take them; said once after hello, and
+    /// How many recordings wait in the spool because the control plane does not accept them; sent once after hello, and
     /// whenever it changes.
     #[serde(rename = "waiting", rename_all = "PascalCase")]
     Waiting {
         /// How many there are now.
         recordings: u32,
-        /// Why most of them wait; absent when none does.
+        /// Why most of them wait; absent when none waits.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
         reason: Option<String>,

@@ -1,5 +1,5 @@
-//! The socket between a person's `record` and the running agent: one JSON line each way. With `recorded` travel the spool files'
-//! descriptors, so that the person's process never needs leave to open a spool.
+//! The socket between a person's `record` and the running agent: one JSON line each way. `recorded` carries the
+//! descriptors of the spool files, so that the person's process never needs the permission to open a spool.
 
 use recording::{CaptureKind, TerminalSessionToken};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ pub const SOCKET_NAME: &str = "agent.sock";
 /// The longest line either side accepts.
 pub const MAXIMUM_LINE_BYTES: usize = 256 * 1024;
 
-/// What a local program asks of the agent.
+/// A request of a local program to the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "Type")]
 pub enum LocalRequest {
@@ -53,18 +53,19 @@ pub enum LocalReply {
         /// Why, for the person.
         reason: String,
     },
-    /// Too much of this user's waits for an answer already: ask again in a moment.
+    /// Too many requests of this user wait for an answer already: ask again in a moment.
     #[serde(rename = "busy", rename_all = "PascalCase")]
     Busy {
         /// What is too much, for the person.
         reason: String,
     },
-    /// The session is recorded into the descriptors that come along.
+    /// The session is recorded into the descriptors that come with this reply.
     #[serde(rename = "recorded", rename_all = "PascalCase")]
     Recorded {
         /// The session's token.
         terminal_session_token: TerminalSessionToken,
-        /// The spools whose descriptors come along, in their order. An agent that knew no more than one names none: it is the kind's.
+        /// The spools whose descriptors come along, in their order. An agent that knew only one names none: it is that
+        /// of the kind.
         #[serde(default)]
         spools: Vec<SpoolName>,
         /// CLOCK_BOOTTIME at the recording's start: time zero of its events.
@@ -93,18 +94,19 @@ pub struct LocalStatus {
     pub last_error: Option<String>,
     /// The sessions in the spool.
     pub sessions: Vec<LocalSession>,
-    /// The damaged spools that are kept, if there are any: for those who may see the sessions all of them, for others their own.
+    /// The damaged spools that are kept, if there are any: all of them for callers who may see the sessions, and
+    /// otherwise the caller's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damaged_files: Option<DamagedFiles>,
 }
 
-/// How much of what could not be read is kept.
+/// How much unreadable data is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct DamagedFiles {
     /// Bytes of all users.
     pub bytes: u64,
-    /// How many they may be. Beyond, new sessions are refused to those whose files are among them.
+    /// The limit. Beyond it, users with files among them get no new sessions.
     pub most_bytes: u64,
     /// Whose they are.
     pub users: Vec<DamagedOfUser>,
@@ -118,13 +120,13 @@ pub struct DamagedOfUser {
     pub user_id: Option<u32>,
     /// Bytes.
     pub bytes: u64,
-    /// How many they may be.
+    /// The limit.
     pub most_bytes: u64,
     /// Why new sessions of this user are refused, if they are.
     pub refused: Option<String>,
 }
 
-/// Whether the control plane can be heard.
+/// Whether the control plane is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkState {
@@ -158,7 +160,7 @@ pub struct LocalSession {
 pub enum SessionState {
     /// Its recorder lives.
     Recording,
-    /// It has ended and is on its way.
+    /// It has ended and is being delivered.
     Delivering,
     /// The control plane refused it; its bytes are kept.
     Refused,

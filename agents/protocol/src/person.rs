@@ -1,15 +1,16 @@
-//! What a recorder and the person's side of a session say to each other, on one byte stream: for a local terminal, SSH or a browser the
-//! same. The person's side has the person's terminal or descriptors, and the command as its child; the recorder has the other ends of
-//! what the command was given, and the spool.
+//! The messages between a recorder and the person's side of a session, on one byte stream, which is the same for a
+//! local terminal, SSH and a browser. The person's side has the person's terminal or descriptors, and the command as
+//! its child; the recorder has the other ends of what the command was given, and the spool.
 //!
 //! A message is its kind (one byte), the length of its payload (four bytes, big-endian) and the payload, at most
-//! [`MAX_PAYLOAD_BYTES`]. A message of an unknown kind is passed over: it comes from a later version. Anything else that is not as
-//! described here ends the conversation.
+//! [`MAX_PAYLOAD_BYTES`]. A message of an unknown kind is ignored: it comes from a later version. Anything else that
+//! does not match this description ends the stream.
 //!
-//! Nobody's slowness may hold up what it has nothing to do with: a full standard output neither standard error nor the keys that
-//! interrupt it. So both sides always read what comes, and each way of bytes has a window of its own instead. Of one output at most
-//! [`OUTPUT_WINDOW_BYTES`] are on their way until the person's side says that they were [taken](FromPerson::Taken); of one input no more
-//! than the recorder has said to have [room](FromRecorder::Room) for. What either side must keep in memory is bounded by that.
+//! A slow reader must delay only what it reads: a full standard output must delay neither standard error nor the keys
+//! that interrupt it. So both sides always read what comes, and each direction of bytes has its own window. Of one
+//! output at most [`OUTPUT_WINDOW_BYTES`] are on their way until the person's side says that they were
+//! [taken](FromPerson::Taken); of one input no more than the recorder has said to have [room](FromRecorder::Room) for.
+//! What either side must keep in memory is bounded by that.
 
 use recording::{ExitStatus, TerminalSize};
 
@@ -24,27 +25,27 @@ pub const INPUT_WINDOW_BYTES: usize = 4096;
 
 const HEADER_BYTES: usize = 5;
 
-/// One way of what the command prints.
+/// One output of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
     /// All of a pseudo-terminal.
     Terminal,
-    /// Standard output where it is no terminal, or both outputs in one.
+    /// Standard output if it is not a terminal, or both outputs in one.
     Output,
-    /// A standard error that is no terminal and has a way of its own.
+    /// A standard error that is not a terminal and is separate from standard output.
     ErrorOutput,
 }
 
-/// One way of what the command reads.
+/// One input of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
     /// What is typed, on the pseudo-terminal.
     Terminal,
-    /// A standard input that is no terminal.
+    /// A standard input that is not a terminal.
     Input,
 }
 
-/// What the person's side says.
+/// A message of the person's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FromPerson<'a> {
     /// The command runs; the recorder compares this process with those that have the terminal.
@@ -54,28 +55,30 @@ pub enum FromPerson<'a> {
     },
     /// Bytes for the command, no more than there is room for.
     Input(Input, &'a [u8]),
-    /// There is no more: a pipe ends; on a terminal its end key is typed.
+    /// The input has ended: a pipe is closed; on a terminal its end key is typed.
     InputEnd(Input),
-    /// So many more bytes of an output were shown or passed on. While the command runs this may be said once for many, as long as half
-    /// a window is never left untold; when it has ended, or closed this output, at once.
+    /// The number of further bytes of an output that were shown or passed on. While the command runs, one message may
+    /// report many, as long as less than half a window is unreported; when the command has ended, or closed this
+    /// output, they are reported at once.
     Taken(Output, u32),
-    /// No more of an output is taken: what comes is recorded, and goes nowhere.
+    /// No more of an output is accepted: what follows is recorded, and goes nowhere.
     Dropped(Output),
-    /// Nobody reads an output any more: the command is to learn it as it would without a recorder.
+    /// Nobody reads an output any more: the command must notice it as it would without a recorder.
     Broken(Output),
     /// The person's terminal has this size now.
     Size(TerminalSize),
-    /// A signal for whoever has the terminal, by its number.
+    /// A signal for the process group in the foreground of the terminal, by its number.
     Signal(u8),
-    /// The person's side is about to be suspended: whoever has the terminal is stopped first, and [`FromRecorder::Held`] says when.
+    /// The person's side is about to be suspended: the process group in the foreground is stopped first, and
+    /// [`FromRecorder::Held`] says when.
     Suspended,
-    /// It goes on, and with it who has the terminal.
+    /// It continues, and with it the process group in the foreground.
     Resumed,
-    /// The session is to end soon: nobody waits for silent processes that the command left over.
+    /// The session must end soon: silent processes that the command left running are not waited for.
     Hurry,
     /// The command has ended.
     Exited(ExitStatus),
-    /// The person's side cannot go on, for this reason.
+    /// The person's side cannot continue, for this reason.
     Failed(&'a str),
     /// A message of a later version.
     Unknown(u8),
@@ -84,7 +87,7 @@ pub enum FromPerson<'a> {
 /// What the recorder says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FromRecorder<'a> {
-    /// Bytes that are spooled, and may be shown.
+    /// Bytes that are in the spool, and may be shown.
     Output(Output, &'a [u8]),
     /// The command has closed this output.
     OutputEnd(Output),
@@ -92,22 +95,24 @@ pub enum FromRecorder<'a> {
     Room(Input, u32),
     /// The command reads no more of an input.
     InputBroken(Input),
-    /// Whether the command wants keys as they are typed, or unseen. (Told where the person's terminal is others' too.)
+    /// Whether the command wants keys as they are typed, or unseen. (Sent if other processes use the person's terminal
+    /// too.)
     WantsKeys(bool),
-    /// Whoever has the terminal is stopped.
+    /// The process group in the foreground is stopped.
     Held,
-    /// All that the command printed is spooled and taken; the recording ends with the status that was told.
+    /// Everything that the command printed is in the spool and was accepted; the recording ends with the status that
+    /// was reported.
     Ended,
-    /// The session can no longer be recorded, for this reason, and is to end.
+    /// The session can no longer be recorded, for this reason, and must end.
     Lost(&'a str),
     /// A message of a later version.
     Unknown(u8),
 }
 
-/// Bytes that are no message.
+/// The bytes are not a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadMessage {
-    /// A payload would be longer than any is.
+    /// A payload would be longer than is allowed.
     #[error("a message of kind {kind} claims {length} bytes, and may have {MAX_PAYLOAD_BYTES}")]
     TooLong {
         /// The kind.
@@ -116,7 +121,7 @@ pub enum BadMessage {
         length: u32,
     },
     /// A payload is not one of its kind.
-    #[error("a message of kind {kind} has a payload that is none of that kind")]
+    #[error("a message of kind {kind} has a payload that does not belong to that kind")]
     Payload {
         /// The kind.
         kind: u8,

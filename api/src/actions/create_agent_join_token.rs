@@ -81,11 +81,11 @@ fn lifetime(request: &CreateAgentJoinTokenRequest) -> Result<JoinTokenLifetime, 
     match request.ttl_seconds {
         None => Ok(JoinTokenLifetime::DEFAULT),
         Some(seconds) => JoinTokenLifetime::from_seconds(seconds)
-            .map_err(|_| WireError::invalid("TtlSeconds", "it is a whole number from 60 to 604800")),
+            .map_err(|_| WireError::invalid("TtlSeconds", "it must be a whole number from 60 to 604800")),
     }
 }
 
 fn pattern(request: &CreateAgentJoinTokenRequest) -> Result<InstancePattern, WireError> {
-    let rule = "it is an instance id such as i-web1, or a pattern of one with * and ?";
+    let rule = "it must be an instance id such as i-web1, or a pattern of one with * and ?";
     InstancePattern::parse(&request.instance_id).map_err(|_| WireError::invalid("InstanceId", rule))
 }

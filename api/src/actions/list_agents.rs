@@ -57,7 +57,7 @@ impl RpcAction for ListAgents {
     }
 }
 
-/// Which agents are wanted.
+/// The agents that are wanted.
 pub(crate) struct Input {
     page: PageRequest,
     include_replaced: bool,

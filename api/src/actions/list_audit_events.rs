@@ -1,4 +1,4 @@
-//! ListAuditEvents: what was asked of the account, or about one instance, newest first.
+//! ListAuditEvents: the calls to an account, or about one instance, newest first.
 
 use domain::actions::ListAuditEvents;
 use domain::gate::Granted;
@@ -55,7 +55,7 @@ fn query(request: ListAuditEventsRequest) -> Result<AuditQuery, WireError> {
     if let (Some(from), Some(until)) = (from, until)
         && from >= until
     {
-        return Err(WireError::invalid("EndTime", "it is later than StartTime"));
+        return Err(WireError::invalid("EndTime", "it must be later than StartTime"));
     }
     let filter = AuditFilter {
         principal: request.principal,
@@ -73,11 +73,11 @@ fn decision(text: &str) -> Result<DecisionKind, WireError> {
         "Allowed" => Ok(DecisionKind::Allowed),
         "Denied" => Ok(DecisionKind::Denied),
         "NotAsked" => Ok(DecisionKind::NotAsked),
-        _ => Err(WireError::invalid("Decision", "it is Allowed, Denied or NotAsked")),
+        _ => Err(WireError::invalid("Decision", "it must be Allowed, Denied or NotAsked")),
     }
 }
 
 fn time(parameter: &'static str, text: &str) -> Result<Timestamp, WireError> {
     Timestamp::parse_rfc3339_seconds(text)
-        .map_err(|_| WireError::invalid(parameter, "it is a time in UTC such as 2023-11-16T02:59:39Z"))
+        .map_err(|_| WireError::invalid(parameter, "it must be a time in UTC such as 2023-11-16T02:59:39Z"))
 }

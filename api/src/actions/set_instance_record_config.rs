@@ -15,7 +15,7 @@ use super::{invalid, selected, selector};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
-/// How often a change is decided anew when another call changed the same configuration meanwhile.
+/// How often a change is decided again when another call has changed the same configuration meanwhile.
 const ATTEMPTS: u32 = 5;
 
 impl RpcAction for SetInstanceRecordConfig {
@@ -55,8 +55,8 @@ impl RpcAction for SetInstanceRecordConfig {
                 call.now(),
             )
             .map_err(|_| WireError::missing("RecordStorageTarget"))?;
-            // What was named has to be good; what was kept, or comes from the deployment, only when something is to be
-            // recorded there: a target that went bad must not stand in the way of switching off.
+            // A target that the call names must be usable. One that was stored before, or the deployment's default,
+            // must be usable only if something will be recorded there: a broken target must not prevent switching off.
             let target = change.after.target.as_ref();
             if let Some(target) = target.filter(|_| desired.enabled || desired.target.is_some()) {
                 call.hansard
@@ -87,7 +87,7 @@ pub(crate) struct Input {
 /// Where recordings are kept and for how long; `None` leaves it unchanged.
 type Settings = (Option<RecordStorageTarget>, Option<ExpirationDays>);
 
-/// All of it is checked, also when recording is switched off.
+/// All parameters are checked, even when recording is switched off.
 fn settings(account: &AccountId, request: &SetInstanceRecordConfigRequest) -> Result<Settings, ActionError> {
     let resource_region = match &request.resource_region_id {
         Some(region) => Some(Region::parse(region).map_err(|error| invalid("ResourceRegionId", &error))?),
@@ -106,7 +106,7 @@ fn settings(account: &AccountId, request: &SetInstanceRecordConfigRequest) -> Re
         Some(days) => Some(ExpirationDays::new(days.into()).map_err(|_| {
             WireError::invalid(
                 "ExpirationDays",
-                format_args!("it is a whole number from 1 to {}", ExpirationDays::MAX),
+                format_args!("it must be a whole number from 1 to {}", ExpirationDays::MAX),
             )
         })?),
         None => None,

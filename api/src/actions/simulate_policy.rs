@@ -23,15 +23,15 @@ use crate::errors::ActionError;
 use crate::limits::concurrency::LONGEST_WAIT;
 use openapi::policy_tools::{self, ANYBODY, NotSimulated, SimulationQuestions};
 
-/// So many questions are answered by one call.
+/// The most questions that one call answers.
 const MOST_QUESTIONS: usize = 10_000;
-/// So many of them with an explanation, which is much longer.
+/// The most with explanations, which are much longer.
 const MOST_EXPLAINED: usize = 100;
-/// As many identity policies as a user can have attached itself.
+/// The most draft identity policies: as many as a user can have attached to itself.
 const MOST_DRAFTS: usize = 30;
 /// The longest action and resource, in bytes.
 const LONGEST_NAME: usize = 1_024;
-/// A simulation that takes longer is given up: large policies with many questions.
+/// A simulation that takes longer is cancelled, as with large policies and many questions.
 const LONGEST: Duration = Duration::from_secs(10);
 
 impl RpcAction for SimulatePolicy {
@@ -41,7 +41,7 @@ impl RpcAction for SimulatePolicy {
         Ok(Input { stored: stored(caller.account(), request.stored_principal.as_deref())?, request })
     }
 
-    /// The principal whose stored policies are asked; drafts are about nothing that is here.
+    /// The principal whose stored policies are asked. Drafts concern nothing that is stored here.
     async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
         let resource = match &input.stored {
             Some(bearer) => Resource::Identity(vec![bearer.resource()]),
@@ -67,7 +67,7 @@ impl RpcAction for SimulatePolicy {
         let wanted = Wanted::default();
         let goes_on = Arc::clone(&wanted.0);
         let work = move || simulated(&request, asked_as, present, || goes_on.load(Ordering::Relaxed));
-        // The time that others' simulations take is not this call's.
+        // The time limit does not include the wait for other simulations.
         let permit = call.hansard.work.simulating.acquire_within(LONGEST_WAIT).await?;
         let outcome = tokio::time::timeout(LONGEST, permit.run(work)).await;
         let too_long = || {
@@ -86,11 +86,11 @@ impl RpcAction for SimulatePolicy {
 pub(crate) struct Input {
     /// The principal whose stored policies are asked.
     stored: Option<PolicyBearer>,
-    /// The rest, which can be long: it is read when it is the call's turn, where blocking is allowed.
+    /// The rest, which can be long: it is read once the call has a permit, where blocking is allowed.
     request: SimulatePolicyRequest,
 }
 
-/// Tells the work when its caller has left or has waited long enough.
+/// Tells the work that its caller has left or has waited long enough.
 struct Wanted(Arc<AtomicBool>);
 
 impl Default for Wanted {
@@ -105,8 +105,8 @@ impl Drop for Wanted {
     }
 }
 
-/// What a simulation says of stored policies is what they say. Whoever may not list and read them must not learn it here,
-/// and a permission for all of ecs-workbench is none to read who may do what.
+/// A simulation of stored policies reveals their content. A caller who may not list and read them must not learn it
+/// here, and a permission for all of ecs-workbench does not include it.
 async fn may_read_policies(
     call: &Call<'_>,
     granted: &Granted<SimulatePolicy>,
@@ -117,13 +117,13 @@ async fn may_read_policies(
         PolicyBearer::Group(_) => &ListPoliciesForGroup::ENTRY,
         PolicyBearer::Role(_) => &ListPoliciesForRole::ENTRY,
     };
-    // Answers name statements, of the policies of groups and of control policies too.
+    // Answers name statements, including those of groups' policies and of control policies.
     let all = Resource::Identity(vec![IdentityResource::Policies]);
     let policies = call.hansard.store.policies_of(call.principal()).await?;
     for (entry, resource) in [(list, granted.resource()), (&GetPolicy::ENTRY, &all)] {
         let asked = gate::would_permit(entry, call.principal(), resource, &policies, &call.facts());
         asked.map_err(|denied| {
-            // The call stays one of ecs-workbench, whose words its refusals are told in.
+            // The call belongs to ecs-workbench, and its refusals use that product's codes.
             let denied = Denied { product: SimulatePolicy::ENTRY.product, ..denied };
             Denial::sealed(denied, &call.hansard.keys)
         })?;
@@ -135,7 +135,8 @@ async fn may_read_policies(
 fn stored(account: &AccountId, text: Option<&str>) -> Result<Option<PolicyBearer>, WireError> {
     let Some(text) = text else { return Ok(None) };
     let wrong = || {
-        let rule = "it is user/<name>, group/<name> or role/<name> of your own account, or the ARN of one";
+        let rule =
+            "it must be user/<name>, group/<name> or role/<name> of your own account, or the ARN of one";
         WireError::invalid("StoredPrincipal", rule)
     };
     let own = format!("acs:ram::{account}:");
@@ -150,7 +151,7 @@ fn stored(account: &AccountId, text: Option<&str>) -> Result<Option<PolicyBearer
     bearer.map(Some).ok_or_else(wrong)
 }
 
-/// The ARN as which the questions are asked.
+/// The ARN of the principal that the questions are about.
 fn asked_as(account: &AccountId, request: &SimulatePolicyRequest, bearer: Option<&PolicyBearer>) -> String {
     match (&request.principal, bearer) {
         (Some(principal), _) => principal.clone(),
@@ -209,7 +210,10 @@ fn documents(parameter: &'static str, text: Option<&str>) -> Result<Vec<Draft>, 
     let Some(text) = text else { return Ok(Vec::new()) };
     let documents = strings(parameter, text)?;
     if documents.len() > MOST_DRAFTS {
-        return Err(WireError::invalid(parameter, format_args!("it has at most {MOST_DRAFTS} documents")));
+        return Err(WireError::invalid(
+            parameter,
+            format_args!("it must have at most {MOST_DRAFTS} documents"),
+        ));
     }
     let named = documents.into_iter().enumerate();
     Ok(named
@@ -221,23 +225,24 @@ fn documents(parameter: &'static str, text: Option<&str>) -> Result<Vec<Draft>, 
 fn names(parameter: &'static str, text: &str) -> Result<Vec<String>, WireError> {
     let names = strings(parameter, text)?;
     if names.is_empty() || names.iter().any(|name| name.is_empty() || name.len() > LONGEST_NAME) {
-        let rule = format!("it has at least one string, and each has 1 to {LONGEST_NAME} bytes");
+        let rule = format!("it must have at least one string, and each has 1 to {LONGEST_NAME} bytes");
         return Err(WireError::invalid(parameter, rule));
     }
     Ok(names)
 }
 
 fn strings(parameter: &'static str, text: &str) -> Result<Vec<String>, WireError> {
-    serde_json::from_str(text)
-        .map_err(|error| WireError::invalid(parameter, format_args!("it is a JSON list of strings: {error}")))
+    serde_json::from_str(text).map_err(|error| {
+        WireError::invalid(parameter, format_args!("it must be a JSON list of strings: {error}"))
+    })
 }
 
 fn contexts(request: &SimulatePolicyRequest) -> Result<Vec<NamedContext>, WireError> {
     match (&request.context, &request.contexts) {
-        (Some(_), Some(_)) => Err(WireError::invalid("Contexts", "it stands in the place of Context")),
+        (Some(_), Some(_)) => Err(WireError::invalid("Contexts", "it cannot be combined with Context")),
         (None, Some(several)) => match NamedContext::all_from_json(several.as_bytes()) {
             Ok(named) if !named.is_empty() => Ok(named),
-            Ok(_) => Err(WireError::invalid("Contexts", "it has at least one context")),
+            Ok(_) => Err(WireError::invalid("Contexts", "it must have at least one context")),
             Err(refused) => Err(WireError::invalid("Contexts", refused)),
         },
         (Some(one), None) => match Context::from_json(one.as_bytes()) {

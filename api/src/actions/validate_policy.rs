@@ -1,4 +1,4 @@
-//! ValidatePolicy: what there is to say about a policy document.
+//! ValidatePolicy: the findings about a policy document.
 
 use domain::actions::ValidatePolicy;
 use domain::gate::{Granted, Resource};
@@ -64,6 +64,6 @@ fn kind(text: Option<&str>) -> Result<DocumentKind, WireError> {
         Some("session") => Ok(DocumentKind::Session),
         Some("control") => Ok(DocumentKind::Control),
         Some("trust") => Ok(DocumentKind::Trust),
-        Some(_) => Err(WireError::invalid("PolicyKind", "it is identity, session, control or trust")),
+        Some(_) => Err(WireError::invalid("PolicyKind", "it must be identity, session, control or trust")),
     }
 }

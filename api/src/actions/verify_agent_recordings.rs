@@ -40,7 +40,8 @@ impl RpcAction for VerifyAgentRecordings {
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let agent = input.agent?;
-        // It asks for every recording: a few at once, or callers could keep the stores busy with it.
+        // A check reads the folder of every recording. Only a few run at once, so that callers cannot keep the stores
+        // busy.
         let _permit = call.hansard.work.verifying.acquire_within(LONGEST_WAIT).await?;
         let checked = check(call.hansard, &granted, agent.as_ref()).await?;
         Ok(Done::read(VerifyAgentRecordingsReply {
@@ -50,7 +51,7 @@ impl RpcAction for VerifyAgentRecordings {
     }
 }
 
-/// Whose recordings are to be checked.
+/// The agents whose recordings are to be checked.
 pub(crate) struct Input {
     instance: Option<InstanceId>,
     agent: Deferred<Option<AgentId>>,

@@ -1,4 +1,4 @@
-//! ViewInstanceRecords: permits one view of one recording and hands out its replay address.
+//! ViewInstanceRecords: permits one view of one recording and returns its replay address.
 
 use domain::TerminalSessionToken;
 use domain::actions::ViewInstanceRecords;
@@ -20,9 +20,9 @@ impl RpcAction for ViewInstanceRecords {
         Ok(Input { instance_id: request.instance_id, token })
     }
 
-    /// The instance that the caller names, with what policies can ask about the recording. Where the instance is
-    /// denied, so is whatever token is named on it; where only the recording is, it is not found, as any text that
-    /// is no token there: neither tells what the caller may not see (DECISIONS I4).
+    /// The instance that the caller names, with what policies can ask about the recording. If the instance is denied,
+    /// every token on it is denied. If only the recording is denied, the answer is that of an unknown token. Neither
+    /// reveals what the caller may not see (DECISIONS I4).
     async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
         let of = call.instance_facts(one_instance(&input.instance_id)?).await?;
         let found = match &input.token {
@@ -44,7 +44,7 @@ impl RpcAction for ViewInstanceRecords {
         granted: Granted<Self>,
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        // A text that is no token, a token of nobody, of another instance or of another account: one answer.
+        // A malformed token, an unknown one, and one of another instance or account all get the same answer.
         let not_found = ErrorCode::RecordingNotFound;
         let token = input.token.ok_or(not_found)?;
         let recording = call.hansard.store.find_recording(&granted, &token).await?.ok_or(not_found)?;
@@ -66,8 +66,8 @@ impl RpcAction for ViewInstanceRecords {
 
 /// The recording that is wanted.
 pub(crate) struct Input {
-    /// Read where the recording is located, behind [`RpcAction::recording`]: the audit row of a call whose InstanceId is
-    /// none has the token all the same.
+    /// It is read when the recording is located, after [`RpcAction::recording`], so that the audit row of a call with
+    /// an invalid InstanceId has the token all the same.
     instance_id: String,
     /// `None` for a text that is no token.
     token: Option<TerminalSessionToken>,

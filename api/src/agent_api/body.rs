@@ -11,8 +11,8 @@ use super::refusal::AgentRefusal;
 use crate::http::body::{Length, NotReceived, Pace, receive};
 use crate::limits::in_flight::Held;
 
-/// How long the body of somebody who proved to be an agent may take to arrive: a slow network is no reason to lose a
-/// segment. Whoever is slower only holds a connection.
+/// How long the body of an authenticated agent may take to arrive. It is long, because a slow network is no reason to
+/// lose a segment, and a slow agent only holds a connection.
 pub(crate) const OF_AN_AGENT: Duration = Duration::from_secs(300);
 
 /// Reads a call's body of at most `most` bytes that arrives `within` this time. An agent that announces more is told so
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_stalls_is_given_up() {
+    async fn a_body_that_stalls_is_refused() {
         let room = Arc::<InFlight>::default().room("agent");
         let length = Length { most: 100, announced: None };
         let refusal = read(&mut stalled(), length, Duration::from_millis(20), room).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! The door of the agents' calls: read the body, authenticate; then the road of every call ([`crate::road`]).
+//! The agents' calls: read the body and authenticate, then take the road of every call ([`crate::road`]).
 //!
 //! A handler takes an [`AgentCall`], which only authentication can make, and hands its work to [`AgentCall::run`].
 
@@ -77,8 +77,8 @@ impl AgentCall {
         self.caller.event_of_change(granted, recording.map(ToString::to_string), how)
     }
 
-    /// Runs the work of action `A` on the agent's own instance: gate, work, audit, reply. It goes on to its end though
-    /// the agent hangs up, so that no object stands in the bucket without its row.
+    /// Runs the work of action `A` on the agent's own instance: gate, work, audit, reply. It runs to its end even if
+    /// the agent hangs up, so that no object is in the bucket without its row.
     pub(crate) async fn run<A: Action, R: Serialize + 'static>(
         self,
         recording: Option<TerminalSessionToken>,
@@ -87,7 +87,7 @@ impl AgentCall {
         match actix_web::rt::spawn(self.run_to_its_end(recording, work)).await {
             Ok(response) => response,
             Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
-            // Only the runtime that stops ends it otherwise, and then nobody is there to read this.
+            // It ends otherwise only when the runtime stops, and then nobody reads this.
             Err(_) => HttpResponse::ServiceUnavailable().finish(),
         }
     }
@@ -103,7 +103,7 @@ impl AgentCall {
             work(call, &granted).await
         };
         let reply = |reply: R| Ok(reply::ok(&call.caller.arrival, &reply));
-        let outcome = call.caller.travel(&call.hansard.store, A::ENTRY.name, about, steps, reply).await;
+        let outcome = call.caller.run_audited(&call.hansard.store, A::ENTRY.name, about, steps, reply).await;
         outcome.unwrap_or_else(|refusal: AgentRefusal| call.refused(&refusal))
     }
 

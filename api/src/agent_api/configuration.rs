@@ -1,4 +1,4 @@
-//! The effective configuration of an agent: built from what stands in the database, signed by the control plane.
+//! The effective configuration of an agent: built from the database, and signed by the control plane.
 
 use actix_web::HttpResponse;
 use agent_protocol::capture::Capability;
@@ -36,8 +36,8 @@ pub(crate) async fn get(call: AgentCall) -> HttpResponse {
 
 /// The configuration in force for `agent`.
 ///
-/// The revision is read first: should the configuration change between the two reads, the newer content goes out
-/// under the older number, and the change's own push follows with the newer one.
+/// The revision is read first. If the configuration changes between the two reads, the newer content is sent with the
+/// older number, and the push for the change follows with the newer one.
 pub(crate) async fn effective<A: ReadsRecordConfig>(
     hansard: &Hansard,
     granted: &Granted<A>,
@@ -62,7 +62,8 @@ pub(crate) async fn effective<A: ReadsRecordConfig>(
     })
 }
 
-/// Signs a configuration with each of the deployment's keys: an agent that was away during a rotation knows only older ones.
+/// Signs a configuration with each of the deployment's keys: an agent that was offline during a rotation knows only
+/// older ones.
 pub(crate) fn sign(
     hansard: &Hansard,
     configuration: &EffectiveConfiguration,
@@ -99,7 +100,7 @@ pub(crate) fn server_keys(hansard: &Hansard) -> Vec<ServerKey> {
         .collect()
 }
 
-/// Where recordings go when nothing was configured; `None` where the deployment has no default.
+/// Where recordings go when nothing was configured; `None` if the deployment has no default.
 pub(crate) fn default_target(hansard: &Hansard, agent: &Agent) -> Option<RecordStorageTarget> {
     hansard
         .settings

@@ -46,7 +46,7 @@ pub(crate) async fn post(
         }
         Err(refusal) => {
             tracing::info!(request_id = %arrival.request_id, code = refusal.code.code(), "an enrolment was refused");
-            // A token that is spent authenticates nobody, and must not fill the audit.
+            // A used token authenticates nobody, and must not fill the audit trail.
             if refusal.code.status() < 500 {
                 sender.count_refusal(account.as_ref(), EnrolAgent::ENTRY.name, refusal.code.code());
             }
@@ -70,7 +70,7 @@ async fn enrol(
 
     let presented = JoinTokenSecret::presented(&asked.join_token);
     let token = hansard.store.find_join_token(&presented).await?.ok_or(JoinTokenRefused::NotFound)?;
-    // The token names an account, so that a refusal is that account's to know.
+    // The token names an account, which the refusal is counted for.
     *account = Some(token.account.clone());
     let now = arrival.at;
     let agent = Agent {
@@ -129,7 +129,8 @@ async fn enrol(
     })
 }
 
-/// Closes the links of whom this agent has taken the place of. A holder that does not hear of it asks by itself with each ping.
+/// Closes the links of the agents that this one has replaced. A holder that is not told finds out itself with its next
+/// ping.
 async fn close_replaced(hansard: &Hansard, granted: &Granted<EnrolAgent>, newcomer: &Agent) {
     hansard.links.here.close_replaced(newcomer);
     let elsewhere = match hansard.store.links_replaced_by(granted, newcomer, hansard.now()).await {
@@ -140,7 +141,7 @@ async fn close_replaced(hansard: &Hansard, granted: &Granted<EnrolAgent>, newcom
         }
     };
     for link in elsewhere {
-        // Whoever enrols must not wait for a replica that is gone.
+        // The enrolling agent must not wait for a replica that is down.
         match timeout(CLOSED_WITHIN, hansard.links.close_replaced(&link)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -153,8 +154,8 @@ async fn close_replaced(hansard: &Hansard, granted: &Granted<EnrolAgent>, newcom
     }
 }
 
-/// The agent that the same call made before, when its reply was lost: the same token, while it lasts, for the same
-/// instance with the same keys. Whoever has the token's secret and asks for other keys finds it used.
+/// The agent that the same call enrolled before, if its reply was lost: the same token, while it is valid, for the same
+/// instance with the same keys. With other keys the token counts as used.
 async fn enrolled_before(
     hansard: &Hansard,
     granted: &Granted<EnrolAgent>,

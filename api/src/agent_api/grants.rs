@@ -60,11 +60,11 @@ pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
         let grant = make(call, &recording, &unclaimed, asked.sha256).await?;
         call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
         let reply = GrantReply { request_id: call.request_id(), grant };
-        // A segment that was claimed before may be uploaded again, to the same bytes, should its object be lost.
+        // A segment that was claimed before may be uploaded again with the same bytes, in case its object was lost.
         if number < arrived.segments {
             return Ok(Done::read(reply));
         }
-        // The reply leaves only when this is committed: nothing is written that does not count.
+        // The reply is sent only when this is committed, so that everything that can be written is counted.
         let permitted = UploadPermitted { object: unclaimed, at: call.now() };
         let audit = call.audit(granted, Some(&recording.token), "");
         call.hansard.store.apply(granted, permitted, audit).await?;
@@ -79,8 +79,8 @@ pub(crate) struct NextGrant {
     pub(crate) grant: Grant,
 }
 
-/// The grant for the segment that follows `acknowledged` in its stream; `None` for any other one, and where a request for
-/// it would be refused: whoever sends that request is told why.
+/// The grant for the segment that follows `acknowledged` in its stream; `None` for any other segment, and if a request
+/// for it would be refused. The agent learns the reason when it sends that request.
 pub(crate) async fn next(
     call: &AgentCall,
     recording: &Recording,
@@ -139,7 +139,7 @@ fn grant(url: String, headers: BTreeMap<String, String>, expires_at: Timestamp) 
     Grant { method: "PUT".to_owned(), url, headers, expire_time: expires_at.to_rfc3339_seconds() }
 }
 
-/// Only a segment needs a grant: `start.json` and the manifest travel in the calls that check them.
+/// Only a segment needs a grant: `start.json` and the manifest are sent in the calls that check them.
 fn check(
     call: &AgentCall,
     recording: &Recording,
@@ -151,7 +151,7 @@ fn check(
     };
     let EvidenceName::Segment { stream, number } = evidence else {
         return refuse(
-            "a grant is for a segment; start.json and the manifest travel in the calls that open and seal"
+            "a grant is for a segment; start.json and the manifest are sent in the calls that open and seal"
                 .to_owned(),
         );
     };

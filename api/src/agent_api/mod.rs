@@ -69,7 +69,7 @@ async fn no_such_call(request: HttpRequest, hansard: Data<Hansard>) -> HttpRespo
 }
 
 async fn no_such_method(request: HttpRequest, hansard: Data<Hansard>) -> HttpResponse {
-    refuse(&request, &hansard, AgentErrorCode::MethodNotAllowed, "the call exists, but not with this method")
+    refuse(&request, &hansard, AgentErrorCode::MethodNotAllowed, "this call does not support this method")
 }
 
 fn refuse(request: &HttpRequest, hansard: &Hansard, code: AgentErrorCode, message: &str) -> HttpResponse {

@@ -1,5 +1,5 @@
-//! `POST /agent/v1/recordings`: the control plane hears of a recording. Its `start.json` becomes an object before
-//! the recording becomes a row.
+//! `POST /agent/v1/recordings`: opens a recording. Its `start.json` is stored as an object before the recording gets a
+//! row.
 
 use actix_web::HttpResponse;
 use actix_web::web::Bytes;
@@ -43,7 +43,7 @@ pub(crate) async fn post(call: AgentCall) -> HttpResponse {
     .await
 }
 
-/// Everything that `start.json` says about who records where must be what is known of the agent.
+/// Everything that `start.json` says about the agent and its instance must match what is known of the agent.
 fn check_start(agent: &Agent, asked: &OpenRecordingRequest) -> Result<Start, AgentRefusal> {
     let refuse = |message: &str| Err(AgentRefusal::new(AgentErrorCode::InvalidStart, message));
     let Ok(kind) = asked.kind.parse::<CaptureKind>() else {
@@ -128,7 +128,7 @@ async fn open(
     call.hansard.store.expect_start(granted, unclaimed, call.now()).await?;
     store_start(call, &recording, document).await?;
     let reply = reply(call, &recording);
-    // By it the trail knows the number, though nothing else of the recording be left.
+    // The trail keeps the number, even if nothing else of the recording is left.
     let audit =
         call.audit(granted, Some(&recording.token), &format!("number {}", start.agent_recording_number));
     match call
@@ -138,7 +138,7 @@ async fn open(
         .await
     {
         Ok(()) => {}
-        // Either the same call, sent twice at once, or a token that another instance has taken.
+        // Either the same call was sent twice at once, or another instance has used the token.
         Err(StoreError::Conflict { .. }) => {
             return match call.hansard.store.find_recording(granted, &recording.token).await? {
                 Some(known) if same(call, &known, recording.start_sha256) => Ok(Done::read(reply)),
@@ -186,8 +186,9 @@ async fn store_start(call: &AgentCall, recording: &Recording, document: Vec<u8>)
 /// Where a recording goes and how long it stays visible.
 type Destination = (RecordStorageTarget, ExpirationDays);
 
-/// By the configuration that was in force when the session began (contract, section 0): the agent shows it with our own
-/// signature. `None` when it is not ours (any more), or not the one that `start.json` names.
+/// Uses the configuration that was in force when the session began (contract, section 0), which the agent sends with
+/// the control plane's own signature. `None` if it was not signed with one of our keys, or is not the one that
+/// `start.json` names.
 fn destination_at_start(
     call: &AgentCall,
     start: &Start,
@@ -201,9 +202,9 @@ fn destination_at_start(
     Some((target, ExpirationDays::new(i64::from(recording.expiration_days)).ok()?))
 }
 
-/// The target of the start as long as recordings can be kept there. While they cannot, the one that is in force at this
-/// moment, so that whoever mends the configuration mends what waits as well. No other bucket will do: the recording
-/// waits in the spool, and the agent asks again.
+/// The target of the start while it is usable, and otherwise the one that is in force now, so that correcting the
+/// configuration also releases the recordings that wait. No other bucket is used: the recording waits in the spool, and
+/// the agent asks again.
 async fn usable_target(
     call: &AgentCall,
     granted: &Granted<OpenRecording>,
@@ -221,11 +222,11 @@ async fn usable_target(
     }
 }
 
-/// Without such a configuration: by the one that stands now, or the deployment's defaults when the agent had never
+/// Without such a configuration: the current one, or the deployment's defaults when the agent had never
 /// seen one (DECISIONS N3).
 ///
-/// A session that began while the control plane was away may arrive after recording was switched off, or on
-/// elsewhere: it is taken in all the same, since what was captured must not be lost.
+/// A session that began while the control plane was unreachable may arrive after recording was switched off or
+/// redirected. It is accepted all the same, because what was captured must not be lost.
 async fn destination(
     call: &AgentCall,
     granted: &Granted<OpenRecording>,

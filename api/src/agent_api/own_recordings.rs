@@ -15,11 +15,11 @@ use crate::evidence::{self, EvidenceError};
 
 /// The token in a path.
 pub(crate) fn token(text: &str) -> Result<TerminalSessionToken, AgentRefusal> {
-    // Whatever it is, it names no recording.
+    // Any other text names no recording.
     TerminalSessionToken::parse(text).map_err(|_| not_found())
 }
 
-/// The recording, when it is the calling agent's own.
+/// The recording, if it belongs to the calling agent.
 pub(crate) async fn find<A: ReadsRecording>(
     call: &AgentCall,
     granted: &Granted<A>,
@@ -38,7 +38,7 @@ pub(crate) async fn stream<A: ReadsRecording>(
 ) -> Result<ArrivedStream, AgentRefusal> {
     if !stream.is_understood() {
         return Err(AgentRefusal::invalid_request(format!(
-            "Stream must be terminal or events: segments of {stream} cannot be checked, and what is not checked is not claimed"
+            "Stream must be terminal or events: segments of {stream} cannot be checked, and only checked segments are claimed"
         )));
     }
     let found = call.hansard.store.find_stream(granted, &recording.token, stream).await?;
@@ -54,7 +54,7 @@ pub(crate) fn object(recording: &Recording, name: EvidenceName) -> Result<Object
     evidence::name_of(recording, name).map_err(AgentRefusal::internal)
 }
 
-/// A piece of evidence that the agent is about to write, as it is counted until the recording claims it.
+/// A piece of evidence that the agent is about to write. It counts as unclaimed until the recording claims it.
 pub(crate) fn unclaimed(
     recording: &Recording,
     evidence: EvidenceName,
@@ -70,8 +70,7 @@ pub(crate) fn unclaimed(
     })
 }
 
-/// Reads an object that the recording has claimed with this SHA-256. That it is not there says something about its
-/// target first.
+/// Reads an object that the recording has claimed with this SHA-256. If it is missing, the target is checked first.
 pub(crate) async fn read_claimed(
     call: &AgentCall,
     recording: &Recording,

@@ -22,8 +22,8 @@ use crate::http::request::Query;
 use crate::limits::in_flight::Held;
 use crate::road::Arrival;
 
-/// How long a used `jti` is remembered beyond its token's end: the leeway that tokens from a fast clock get, and
-/// some room for the clocks of replicas.
+/// How long a used `jti` is remembered after its token has expired: the leeway for tokens from a fast clock, and some
+/// margin for the clocks of replicas.
 const NONCE_MARGIN_MILLIS: i64 = 60_000;
 /// The longest `jti`.
 const NONCE_LIMIT: usize = 128;
@@ -33,9 +33,9 @@ const TOKEN_LIMIT: usize = 4_096;
 /// A call that was refused.
 pub(super) struct NotProven {
     pub(super) refusal: AgentRefusal,
-    /// The agent, when its key had signed: then the refusal is a row of the audit, or counted there as one too many.
+    /// The agent, if its key had signed. The refusal then is an audit row, or counts as a throttled call.
     pub(super) signed_by: Option<Box<Agent>>,
-    /// The account of the agent that the token names, whoever made it: to it belongs what is counted.
+    /// The account of the agent that the token names, whoever made the token. Refusals are counted for it.
     pub(super) account: Option<AccountId>,
 }
 
@@ -55,8 +55,8 @@ impl NotProven {
     }
 }
 
-/// Proves who asks, and reads the body. It is read only for a caller that holds an agent's key: others cannot make
-/// the server hold megabytes for them.
+/// Authenticates the caller, and reads the body. It is read only for a caller that holds an agent's key: others cannot
+/// make the server hold megabytes for them.
 pub(super) async fn prove(
     hansard: &Hansard,
     arrival: &Arc<Arrival>,
@@ -74,7 +74,7 @@ pub(super) async fn prove(
         AgentClaims::verify(token, &key, request.method().as_str(), &path, body, now.as_millis())
     };
 
-    // The body is compared last of all, so that any other refusal is known without it.
+    // The body is compared last, so that any other refusal needs no body.
     match verify(b"") {
         Ok(_) | Err(ClaimsRefused::OtherRequest { what: "body" }) => {}
         Err(refused) => return Err(NotProven::of_account(refused, &agent)),
@@ -97,7 +97,7 @@ pub(super) async fn prove(
         Ok(received) => received,
         Err(refusal) => return Err(NotProven::signed_by(refusal, agent)),
     };
-    // Another body than the signed one: whose it is, nobody knows.
+    // The body is not the signed one, so its sender is unknown.
     let claims = verify(&body).map_err(|refused| NotProven::of_account(refused, &agent))?;
     match claim(hansard, &agent, &claims, now).await {
         Ok(()) => Ok((agent, body, held)),
@@ -105,7 +105,7 @@ pub(super) async fn prove(
     }
 }
 
-/// A token is good once, whichever replica it is shown to.
+/// A token is valid once, on whichever replica it is used.
 async fn claim(
     hansard: &Hansard,
     agent: &Agent,
@@ -127,7 +127,7 @@ async fn claim(
     }
     Err(AgentRefusal::new(
         AgentErrorCode::AgentTokenReplayed,
-        "the agent token was used before; sign each request anew",
+        "the agent token was used before; make a new one for each request",
     ))
 }
 

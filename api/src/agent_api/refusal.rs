@@ -22,7 +22,7 @@ use crate::limits::room::NoRoom;
 use crate::limits::throttle::Throttled;
 use crate::road::CallError;
 
-/// When an agent that has as much as it may have is to ask again.
+/// When an agent that has reached a limit should ask again.
 const LIMIT_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// The most characters of a message.
@@ -35,7 +35,7 @@ pub(crate) struct AgentRefusal {
     pub(crate) message: String,
     pub(crate) expected_number: Option<u32>,
     pub(crate) throttled: Option<Throttled>,
-    /// Of a refusal for want of room: when to call again.
+    /// For a refusal because there is no room: when to call again.
     pub(crate) retry_after: Option<Duration>,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -67,7 +67,7 @@ impl AgentRefusal {
         Self::new(AgentErrorCode::InvalidRequest, message)
     }
 
-    /// A fault of ours: the agent learns only that it may try again; the log learns the cause.
+    /// An internal error: the agent learns only that it may try again; the cause is logged.
     pub(crate) fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(
             AgentErrorCode::InternalError,
@@ -103,7 +103,7 @@ impl From<EvidenceError> for AgentRefusal {
     fn from(error: EvidenceError) -> Self {
         match error {
             EvidenceError::Objects(error) => error.into(),
-            // The recording has taken it in: that it is not there any more, or another, is no fault of the agent's.
+            // The recording has accepted the object. If it is missing or changed now, that is not the agent's fault.
             EvidenceError::Missing | EvidenceError::Changed(_) | EvidenceError::Name(_) => {
                 Self::internal(error)
             }
@@ -121,9 +121,7 @@ impl From<Throttled> for AgentRefusal {
 impl From<NotReceived> for AgentRefusal {
     fn from(not_received: NotReceived) -> Self {
         match not_received {
-            NotReceived::TooLong => {
-                Self::new(AgentErrorCode::RequestEntityTooLarge, "the body is longer than is accepted here")
-            }
+            NotReceived::TooLong => Self::new(AgentErrorCode::RequestEntityTooLarge, "the body is too long"),
             NotReceived::Broken => Self::invalid_request("the body did not arrive whole"),
             NotReceived::TooSlow => {
                 Self::new(AgentErrorCode::ServiceUnavailable, "the body took too long to arrive; try again")
@@ -228,7 +226,7 @@ impl From<StoreError> for AgentRefusal {
     }
 }
 
-// Names of objects are the server's own, and the store's words are not for agents (DECISIONS O4).
+// The server chooses the names of objects, and the store's messages are not for agents (DECISIONS O4).
 impl From<ObjectError> for AgentRefusal {
     fn from(error: ObjectError) -> Self {
         match error {
@@ -249,7 +247,7 @@ impl From<ObjectError> for AgentRefusal {
 }
 
 impl AgentRefusal {
-    /// Nothing can be recorded at this target now. The agent keeps what it has, and says why it does.
+    /// This target cannot be written to now. The agent keeps what it has, and reports why.
     pub(crate) fn unusable_target(target: &RecordStorageTarget, unusable: LocationUnusable) -> Self {
         let message = format!("the recording waits, because nothing can be written to {target}: {unusable}");
         Self::new(AgentErrorCode::StorageTargetUnusable, message).caused_by(unusable)

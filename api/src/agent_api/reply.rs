@@ -21,7 +21,7 @@ pub(crate) fn ok(arrival: &Arrival, reply: &impl Serialize) -> HttpResponse {
     start(arrival, StatusCode::OK).json(reply)
 }
 
-/// A refusal. A fault of ours is written to the log with its whole chain, under the id that the agent sees.
+/// A refusal. An internal error is logged with its whole chain, under the id that the agent sees.
 pub(crate) fn refused(hansard: &Hansard, arrival: &Arrival, refusal: &AgentRefusal) -> HttpResponse {
     let status = StatusCode::from_u16(refusal.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if refusal.code == AgentErrorCode::StorageTargetUnusable {

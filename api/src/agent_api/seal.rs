@@ -42,8 +42,8 @@ pub(crate) async fn post(SealCall(call): SealCall, path: Path<String>) -> HttpRe
 
 /// Checks the manifest, writes it, and seals the recording with it, unless the same manifest did so before.
 ///
-/// INVARIANT: a recording that is sealed has its manifest in the bucket. Were it the other way round, a bucket that is
-/// away would leave a recording that nobody can verify, and an agent that may erase what it was made from.
+/// INVARIANT: a recording that is sealed has its manifest in the bucket. In the other order, an unreachable bucket
+/// would leave a recording that nobody can verify, and an agent that may erase its copy.
 async fn seal(
     call: &AgentCall,
     granted: &Granted<SealRecording>,
@@ -65,10 +65,10 @@ async fn seal(
         }
         store(call, &recording, EvidenceName::Manifest(0), manifest).await?;
         store(call, &recording, EvidenceName::ManifestSignature(0), signature).await?;
-        // By it the trail knows the manifest, though the row be changed.
+        // The trail keeps the manifest, even if the row is changed.
         let audit = call.audit(granted, Some(&token), "seal").with_more(&format!("manifest {sha256}"));
         match call.hansard.store.apply(granted, change, audit).await {
-            // On a conflict something else was first: the comparison below says whether it was this manifest.
+            // After a conflict, the comparison below says whether the recording was sealed with this manifest.
             Ok(()) | Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -92,12 +92,13 @@ async fn store(
     let name = own_recordings::object(recording, evidence)?;
     match call.hansard.objects_of(recording).put_once(&name, bytes).await {
         Ok(_) => Ok(()),
-        // Who seals a recording writes its row at once after this; this is somebody else's, or two seals at one moment.
+        // Whoever seals a recording writes its row right after this. So this is something else, or two seals at the
+        // same moment.
         Err(error @ ObjectError::AlreadyExists { .. }) => {
-            tracing::error!(object = %name, "other bytes stand where the evidence of a seal belongs");
+            tracing::error!(object = %name, "other bytes are stored where the evidence of a seal belongs");
             Err(AgentRefusal::new(
                 AgentErrorCode::ObjectAlreadyExists,
-                format!("other bytes stand in the bucket as {evidence}, and this control plane has not sealed with them: the recording cannot be sealed until they are taken away"),
+                format!("the bucket holds other bytes as {evidence}, and this control plane has not sealed with them: the recording cannot be sealed until they are removed"),
             )
             .caused_by(error))
         }
@@ -119,7 +120,7 @@ async fn deliver(
     let audit = call.audit(granted, Some(&recording.token), "deliver");
     match call.hansard.store.apply(granted, change, audit).await {
         Ok(()) => Ok(Done::changed(reply)),
-        // The same call, sent twice at once: the other one delivered.
+        // The same call was sent twice at once, and the other one delivered.
         Err(StoreError::Conflict { .. }) => Ok(Done::read(reply)),
         Err(error) => Err(error.into()),
     }
@@ -202,7 +203,7 @@ fn check_manifest(
     })
 }
 
-/// A session is finished only when its exit record arrived (DECISIONS F9): it stands in the last segment.
+/// A session is finished only when its exit record has arrived (DECISIONS F9), in the last segment.
 async fn check_exit_record(
     call: &AgentCall,
     recording: &Recording,

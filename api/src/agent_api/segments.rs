@@ -42,7 +42,7 @@ pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
         };
         match apply(call, granted, change, next).await {
             Ok(next_grant) => Ok(Done::changed(SegmentReply { next_grant, ..reply(call, asked.number) })),
-            // The same call, sent twice at once: the other one won.
+            // The same call was sent twice at once, and the other one won.
             Err(StoreError::Conflict { .. }) => {
                 let recording = own_recordings::find(call, granted, &token).await?;
                 let arrived = own_recordings::stream(call, granted, &recording, stream).await?;
@@ -54,8 +54,8 @@ pub(crate) async fn post(call: AgentCall, path: Path<String>) -> HttpResponse {
     .await
 }
 
-/// Claims the segment, and in the same transaction permits the next one to be written, if it may be. The grant leaves only
-/// when that is committed: nothing is written that does not count.
+/// Claims the segment, and in the same transaction counts the next one if it may be written. The grant is sent only
+/// when that is committed, so that everything that can be written is counted.
 async fn apply(
     call: &AgentCall,
     granted: &Granted<AcknowledgeSegment>,
@@ -67,7 +67,7 @@ async fn apply(
         let both = SegmentAcknowledgedAndNextPermitted { acknowledged: acknowledged.clone(), next: object };
         match store.apply(granted, both, call.audit(granted, Some(&token), "with the next grant")).await {
             Ok(()) => return Ok(Some(grant)),
-            // What is here is claimed all the same, and makes room.
+            // The present segment is claimed all the same, which makes room.
             Err(StoreError::AgentLimit(_)) => {}
             Err(error) => return Err(error),
         }
@@ -118,12 +118,13 @@ async fn check(
         let (expected, offered) = (arrived.segments, asked.number);
         return Err(recording_life::SegmentRefused::OutOfOrder { expected, offered }.into());
     }
-    // Before it is read: from here on no sweep takes it for one that nobody claims.
+    // Before it is read, so that no sweep removes it as unclaimed.
     let stream = arrived.stream;
     let segment = EvidenceName::Segment { stream, number: asked.number };
     let unclaimed = own_recordings::unclaimed(recording, segment, asked.length)?;
     call.hansard.store.expect_claim(granted, unclaimed, call.now()).await?;
-    // From here on it is held whole. What is to be decoded waits for another turn below, which readers take too.
+    // From here on the whole segment is held in memory. Decoding waits for another permit below, which readers need
+    // too.
     let _claiming = call.hansard.work.claiming.acquire().await;
     let bytes = read_back(call, recording, segment, asked).await?;
     let expected = asked.clone();
@@ -164,7 +165,7 @@ fn check_bytes(
     stream: Stream,
     asked: &SegmentRequest,
 ) -> Result<CheckedSegment, AgentRefusal> {
-    // That it is theirs was found when they were read.
+    // Reading the bytes has already compared them with this hash.
     let sha256 = asked.sha256;
     let (header, content) =
         recording::check_segment(bytes).map_err(|error| invalid(crate::errors::chain_of(&error)))?;

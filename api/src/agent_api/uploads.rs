@@ -59,7 +59,7 @@ async fn upload(
     })?;
     let caller = Caller { arrival: arrival.clone(), principal: principal_of(&grant), access_key: None };
     caller.admit(hansard).inspect_err(|_| sender.mark_authenticated())?;
-    // From here on the grant says whose the call is, and every other end of it is a row.
+    // From here on the grant identifies the caller, and every outcome is an audit row.
     let mut about = About {
         resource: resource_of(&grant).arn(&grant.account),
         recording: Some(grant.recording.to_string()),
@@ -74,13 +74,13 @@ async fn upload(
         Err(refusal) => Err(refusal),
     };
     let hansard = hansard.clone();
-    // A task of its own: a client that hangs up once its bytes are here must not leave an object without its row.
+    // A separate task, so that a client that hangs up after sending its bytes does not leave an object without its row.
     let finished = actix_web::rt::spawn(async move {
         let steps = async |_: &mut About| {
             let (granted, (bytes, _held)) = received?;
             store(&hansard, &granted, &grant, bytes).await.map(Done::read)
         };
-        caller.travel(&hansard.store, GrantUpload::ENTRY.name, about, steps, Ok).await
+        caller.run_audited(&hansard.store, GrantUpload::ENTRY.name, about, steps, Ok).await
     });
     finished.await.map_err(AgentRefusal::internal)?
 }
@@ -97,7 +97,7 @@ fn resource_of(grant: &UploadGrant) -> Resource {
     Resource::Instance(InstanceFacts::untagged(grant.region.clone(), grant.instance.clone()))
 }
 
-/// Whether the grant still holds, for this object.
+/// Whether the grant is still valid, and for this object.
 async fn permit(
     hansard: &Hansard,
     caller: &Caller,
@@ -125,13 +125,13 @@ fn read_grant(
 ) -> Result<UploadGrant, AgentRefusal> {
     let secret = request.headers().get(GRANT_HEADER).and_then(|value| value.to_str().ok());
     let secret = secret.ok_or_else(|| {
-        invalid_grant("the header of the grant is missing; send Headers as they were given")
+        invalid_grant("the header with the grant is missing; send Headers as they were given")
     })?;
     signed_tokens::read(&hansard.keys, secret, arrival.at).map_err(|refused| match refused {
         TokenRefused::Invalid => {
-            invalid_grant("the grant is not one of this control plane's; ask for a new one")
+            invalid_grant("this control plane did not issue the grant; ask for a new one")
         }
-        TokenRefused::Expired => invalid_grant("the grant's time is over; ask for a new one"),
+        TokenRefused::Expired => invalid_grant("the grant has expired; ask for a new one"),
     })
 }
 
@@ -155,7 +155,7 @@ async fn store(
         Ok(_) => Ok(()),
         Err(ObjectError::AlreadyExists { .. }) => Err(AgentRefusal::new(
             AgentErrorCode::ObjectAlreadyExists,
-            "other bytes stand under this name in the bucket; nothing else can take it until they are taken away",
+            "the bucket holds other bytes under this name; nothing can be uploaded there until they are removed",
         )),
         Err(error) => Err(error.into()),
     }

@@ -1,4 +1,4 @@
-//! What an agent says on its link of the recordings that wait in its spool, and how it is written down.
+//! What an agent reports on its link about the recordings that wait in its spool, and how it is stored.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::Hansard;
 use crate::errors::chain_of;
 
-/// How often it is written down at most, whatever an agent says.
+/// The shortest time between two writes, whatever an agent reports.
 const WRITE_AT_MOST_EVERY: Duration = Duration::from_secs(5);
 
 /// What one link has heard.
@@ -24,19 +24,19 @@ pub(super) struct WaitingNote {
 }
 
 impl WaitingNote {
-    /// Takes what the agent says.
+    /// Accepts a report of the agent.
     pub(super) fn say(&mut self, recordings: u32, reason: Option<String>) {
         let reason = reason.filter(|_| recordings > 0).unwrap_or_default();
         self.said = Some((recordings, sanitised(&reason).chars().take(REASON_LIMIT).collect()));
     }
 
-    /// When there is something to be written down.
+    /// When there is something to write.
     pub(super) fn due_at(&self) -> Option<Instant> {
         let news = self.said.is_some() && self.said != self.written;
         news.then(|| self.written_at.map_or_else(Instant::now, |at| at + WRITE_AT_MOST_EVERY))
     }
 
-    /// Writes down what was said last, for the lists, and says it in the log.
+    /// Stores the last report for the lists, and logs it.
     pub(super) async fn write(
         &mut self,
         hansard: &Hansard,
@@ -54,13 +54,13 @@ impl WaitingNote {
         });
         if let Err(error) = hansard.store.note_waiting(granted, &agent.id, waiting).await {
             // It is still due, and written as soon as it may be again.
-            tracing::warn!(agent = %agent.id, chain = %chain_of(&error), "that recordings wait could not be noted");
+            tracing::warn!(agent = %agent.id, chain = %chain_of(&error), "the number of waiting recordings could not be stored");
             return;
         }
         if recordings > 0 {
             tracing::warn!(agent = %agent.id, instance = %agent.instance, recordings, reason, "recordings wait in an agent's spool");
         } else if self.written.as_ref().is_some_and(|(before, _)| *before > 0) {
-            tracing::info!(agent = %agent.id, instance = %agent.instance, "no recording waits any more in an agent's spool");
+            tracing::info!(agent = %agent.id, instance = %agent.instance, "no recording waits in an agent's spool any more");
         }
         self.written = Some((recordings, reason));
     }

@@ -25,8 +25,7 @@ pub(super) struct Authenticated {
     pub(super) access_key_id: AccessKeyId,
 }
 
-/// Who signed what the claim was read from, at a time that is not long ago. What else a request has to be is not known
-/// yet, and it may have been sent before.
+/// A caller whose signature and time were checked. The rest of the request is not checked yet, and it may be a replay.
 pub(super) struct Proven {
     key: AccessKey,
     date: Timestamp,
@@ -49,14 +48,14 @@ impl Proven {
     }
 }
 
-/// Key, date, signature: what a head can say.
+/// Checks key, date and signature, which the head contains.
 pub(super) async fn prove(
     hansard: &Hansard,
     claim: &Claim<'_>,
     now: Timestamp,
     sender: &UnauthenticatedCaller<'_>,
 ) -> Result<Proven, ActionError> {
-    // What cannot be a key id is not found either.
+    // A malformed key id is not found either.
     let not_found = || sender.refuse(ErrorCode::AccessKeyNotFound);
     let id = AccessKeyId::parse(claim.access_key_id()).map_err(|_| not_found())?;
     let key = hansard.store.find_access_key(&id).await?.ok_or_else(not_found)?;
@@ -68,7 +67,7 @@ pub(super) async fn prove(
         claim.check_signature(&key.secret)?;
         Ok(date)
     };
-    // Whoever it is, the key says of which account.
+    // The key says which account it belongs to, whoever the caller is.
     let date = check().map_err(|error| sender.refuse_key(key.principal.account(), &id, error.into()))?;
     Ok(Proven { key, date })
 }
@@ -96,7 +95,7 @@ async fn check(
     let Proven { key, date } = proven;
     claim.check_body()?;
     claim.check_security_token(key.session.as_ref(), now)?;
-    // Only now: otherwise anybody could burn the nonces of somebody else's requests.
+    // Last, so that nobody can use up the nonces of somebody else's requests.
     let nonce =
         NonceClaim { hash: nonce_hash(&key.id, claim.nonce()), expires_at: date.plus(NONCE_KEPT_FOR), now };
     if !hansard.store.claim_nonce(nonce).await? {
@@ -105,7 +104,7 @@ async fn check(
     Ok(())
 }
 
-/// SHA-256 of the key id and the nonce. No key id holds a zero byte, so that no two pairs run together.
+/// SHA-256 of the key id and the nonce. No key id holds a zero byte, so that no two pairs have the same bytes.
 fn nonce_hash(id: &AccessKeyId, nonce: &str) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(id.as_str().as_bytes());

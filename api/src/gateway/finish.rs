@@ -1,6 +1,6 @@
-//! The outermost middleware. It gives every request its id, renders every refusal, also those of the web framework,
-//! in the contract's shape, catches panics, asks the limit per address, and writes one line to the log. The line names the resource by its pattern:
-//! queries, and the paths of upload grants, hold secrets.
+//! The outermost middleware. It gives every request its id, renders every refusal in the contract's shape (including
+//! those of the web framework), catches panics, enforces the limit per address, and writes one line to the log. The
+//! line names the resource by its pattern, because queries and the paths of upload grants hold secrets.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub(crate) async fn finish(
         Arrival::note(request.request(), hansard, log.request_id.clone());
     }
 
-    // From here on the connection is one that is being answered.
+    // From here on the connection counts as being answered.
     let answering = request.conn_data::<Arc<Slot>>().map(Slot::answer);
     if let Some(answering) = &answering {
         request.extensions_mut().insert(answering.take_query());
@@ -92,7 +92,7 @@ impl RequestLog {
         let resource = response.request().match_pattern();
         let call = response.request().extensions().get::<LoggedCall>().cloned();
         let about = About { resource: resource.as_deref(), call: call.as_ref() };
-        // Those who render their own refusals have put the id in already.
+        // Resources that render their own refusals have added the id already.
         if response.headers().contains_key(&REQUEST_ID) {
             self.write(&about, response.status(), None);
             return response;
@@ -101,7 +101,7 @@ impl RequestLog {
             let format = response.request().extensions().get::<Format>().copied().unwrap_or_default();
             let mut rendered = self.rendered(format, &refusal, host_id);
             self.write(&about, rendered.status(), Some(&refusal));
-            // What a resource demands of all its replies, such as never to be cached, holds for refusals too.
+            // Headers that a resource sets on all its replies, such as those against caching, apply to refusals too.
             for (name, value) in response.headers() {
                 if !rendered.headers().contains_key(name) {
                     rendered.headers_mut().append(name.clone(), value.clone());
@@ -145,11 +145,11 @@ impl RequestLog {
             Some(chain) => {
                 tracing::error!(%request_id, method, resource, principal, action, status, code, millis, chain, "failed");
             }
-            // Who calls too often must not fill the log too; the audit has their number.
+            // A caller who calls too often must not fill the log as well; the audit trail has the count.
             None if status == 429 => {
                 tracing::debug!(%request_id, method, principal, action, status, code, millis, "answered");
             }
-            // Whoever watches the service asks every few seconds, and is in no limit.
+            // Health checks come every few seconds, and are not limited.
             None if status == 200 && resource == "/healthz" => {
                 tracing::debug!(%request_id, method, resource, status, millis, "answered");
             }
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn whatever_happens_the_reply_has_the_contracts_shape_and_no_reason() {
+    async fn every_failure_has_the_contracts_shape_and_reveals_no_reason() {
         let app = App::new()
             .wrap(from_fn(finish))
             .service(web::resource("/panics").route(web::get().to(panics)))

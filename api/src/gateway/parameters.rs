@@ -1,4 +1,4 @@
-//! Parameters as they arrive in a query or in a form body: decoded strictly, each name once.
+//! Parameters from a query or a form body: decoded strictly, each name once.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_most_of_parameters() {
+    fn the_number_of_parameters_is_limited() {
         let many = |count| (0..count).map(|number| format!("a{number}=1")).collect::<Vec<_>>().join("&");
         assert!(Channel::parse(many(MOST_PARAMETERS).as_bytes(), "body").is_ok());
         let error = Channel::parse(many(MOST_PARAMETERS + 1).as_bytes(), "body").expect_err("refused");

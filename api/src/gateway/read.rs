@@ -1,5 +1,5 @@
-//! From HTTP to a [`SignedRequest`]: the head first, and the body within its limit when it is known whether, and of whom,
-//! it is to be read.
+//! From HTTP to a [`SignedRequest`]: the head first, and then the body within its limit, once it is known whether it is
+//! read and whose it is.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::limits::in_flight::Held;
 use crate::limits::unproven::Hold;
 use crate::state::Hansard;
 
-/// The body of somebody who signed that has not arrived by then will not.
+/// How long the body of an authenticated caller may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -41,14 +41,14 @@ pub(super) fn head(http: &HttpRequest) -> Result<SignedRequest, WireError> {
     })
 }
 
-/// The parameters of the query. Whatever is refused from here on is refused in the format that it asks for.
+/// The parameters of the query. From here on refusals use the format that it asks for.
 pub(super) fn read_query(http: &HttpRequest) -> Result<Channel, WireError> {
     let query = Channel::parse(Query::of(http).as_str().as_bytes(), "query")?;
     http.extensions_mut().insert(Format::of(query.get("Format")));
     Ok(query)
 }
 
-/// Reads the body of somebody who is known, as far as there is room for what this principal sends.
+/// Reads the body of an authenticated caller, within the room for this principal.
 pub(super) async fn body(
     http: &HttpRequest,
     payload: &mut Payload,
@@ -56,13 +56,13 @@ pub(super) async fn body(
     principal: &Principal,
 ) -> Result<(Vec<u8>, Held), ActionError> {
     let length = Length::of(http, hansard.settings.call_limit_bytes);
-    // All sessions of a role are one: whoever may assume it names them.
+    // All sessions of a role count as one, because the caller who assumes the role chooses their names.
     let room = hansard.limits.in_flight.room(&principal.policy_arn());
     let received = body::receive(payload, length, Pace::all_within(BODY_TIMEOUT), room, |_| {}).await;
     received.map_err(|not_received| refusal(not_received, length.most))
 }
 
-/// Reads a form of somebody whom its parameters may name.
+/// Reads a form whose parameters may identify the caller.
 pub(super) async fn unauthenticated_form(
     http: &HttpRequest,
     address: Option<IpAddr>,

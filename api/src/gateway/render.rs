@@ -1,4 +1,4 @@
-//! How replies look: JSON, or XML where it was asked for. Both with the exact content types that SDKs look for.
+//! Renders replies: as JSON, or as XML if the call asks for it. Both with the exact content types that SDKs look for.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -14,7 +14,7 @@ use crate::http::request::RequestId;
 /// The format of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Format {
-    /// Unless XML is asked for.
+    /// The default.
     #[default]
     Json,
     /// `Format=XML`, in any case.
@@ -49,7 +49,7 @@ impl Format {
     }
 }
 
-/// A call that was done.
+/// The reply to a call that succeeded.
 pub(crate) fn success(
     format: Format,
     action: &str,
@@ -61,7 +61,7 @@ pub(crate) fn success(
     Ok(response(StatusCode::OK, format, body))
 }
 
-/// A call that was not.
+/// The reply to a call that did not.
 pub(crate) fn refusal(
     format: Format,
     refusal: &Refusal,
@@ -70,7 +70,7 @@ pub(crate) fn refusal(
 ) -> HttpResponse {
     let status = StatusCode::from_u16(refusal.wire.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let reply = refusal.body(request_id, host_id);
-    // A struct of strings and booleans can always be written; were it not so, the status still says enough.
+    // A struct of strings and booleans can always be written; if not, the status says enough.
     let body = format.text("Error", &reply).unwrap_or_default();
     let mut response = response(status, format, body);
     for (name, value) in refusal.headers() {

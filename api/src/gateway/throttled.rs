@@ -1,5 +1,5 @@
-//! The limit per address, at every door at once: whatever is asked for, also what is not there. What proves to be
-//! somebody's at the doors of agents and viewers does not count in the end ([`UnauthenticatedCaller::mark_authenticated`]); calls at `/` do.
+//! The limit per address, for every request, including those for unknown paths. Calls of authenticated agents and
+//! viewers do not count in the end ([`UnauthenticatedCaller::mark_authenticated`]); calls at `/` do.
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
@@ -24,7 +24,7 @@ pub(super) fn refuse(request: &HttpRequest) -> Option<HttpResponse> {
     if request.path().strip_prefix(AGENT_API_PREFIX).is_some_and(|rest| rest.starts_with('/')) {
         return Some(agent_api::refuse_throttled(request, hansard, throttled));
     }
-    // One whose query cannot be read asks for no format.
+    // A query that cannot be read asks for no format.
     let _ = read::read_query(request);
     Some(ActionError::from(throttled).error_response())
 }

@@ -1,6 +1,6 @@
-//! Reading the body of a request, whoever sends it: piece by piece, within a length and a time, and never more than there
-//! is room for. Of a body that is refused nothing more is read here; the connection is kept open for a moment, so that a
-//! sender who still writes hears why.
+//! Reads the body of a request piece by piece, within a length and a time, and only as far as there is room. The rest
+//! of a refused body is not read here; the connection stays open for a moment, so that a sender who is still writing
+//! receives the reply.
 
 use std::time::Duration;
 
@@ -51,12 +51,12 @@ impl Length {
     }
 }
 
-/// How soon a body has to come.
+/// How fast a body has to arrive.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     /// Whatever its length.
     pub(crate) within: Duration,
-    /// What each second more has to bring, where there are any.
+    /// How many bytes each further second has to bring, if there may be any.
     pub(crate) bytes_per_second: Option<usize>,
 }
 
@@ -66,7 +66,7 @@ impl Pace {
         Self { within, bytes_per_second: None }
     }
 
-    /// How much more time so many bytes give.
+    /// How much time this many bytes add.
     #[allow(clippy::cast_precision_loss, reason = "lengths of bodies are far below 2^52")]
     fn time_for(&self, bytes: usize) -> Duration {
         let seconds = |rate| bytes as f64 / rate as f64;
@@ -74,8 +74,8 @@ impl Pace {
     }
 }
 
-/// Receives a body, and shows each piece to `look` as it comes. Room is made before a piece is read: whoever announces much
-/// and sends little takes little of a room that is made in steps.
+/// Receives a body, and shows each piece to `look` as it comes. Room is made before a piece is read, in steps, so that
+/// a sender who announces much and sends little takes little room.
 pub(crate) async fn receive<R: Room>(
     payload: &mut Payload,
     Length { most, announced }: Length,
@@ -86,7 +86,7 @@ pub(crate) async fn receive<R: Room>(
     let length = Length { most, announced }.expected()?;
     let mut body = Receiving { bytes: Vec::new(), made: 0, room, deadline: Instant::now() + pace.within };
     loop {
-        // Beyond its length only the end is waited for.
+        // After its length only the end is expected.
         body.make_room(R::STEP.min(length.saturating_sub(body.bytes.len()))).await?;
         let piece: Bytes = match timeout_at(body.deadline, payload.next()).await {
             Err(_) => return Err(NotReceived::TooSlow),
@@ -97,7 +97,7 @@ pub(crate) async fn receive<R: Room>(
         if body.bytes.len() + piece.len() > most {
             return Err(NotReceived::TooLong);
         }
-        // What came with the head can be more than was made room for.
+        // More may have come with the head than there is room for yet.
         body.make_room(piece.len()).await?;
         body.deadline += pace.time_for(piece.len());
         look(&piece);
@@ -105,7 +105,7 @@ pub(crate) async fn receive<R: Room>(
     }
 }
 
-/// A body on its way.
+/// A body that is being received.
 struct Receiving<R> {
     bytes: Vec<u8>,
     /// How many bytes there is room for.
@@ -127,7 +127,7 @@ impl<R: Room> Receiving<R> {
             made.map_err(|_| NotReceived::TooSlow)?.map_err(NotReceived::NoRoom)?;
         } else {
             self.room.make(missing).await.map_err(NotReceived::NoRoom)?;
-            // What others took is not the sender's time.
+            // The time that others took does not count against the sender.
             self.deadline += began.elapsed();
         }
         self.made += missing;

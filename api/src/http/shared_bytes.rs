@@ -1,4 +1,4 @@
-//! Bodies that the program holds once, whoever asks for them: the documents, Swagger UI, the replay page.
+//! Bodies that the program holds only once for all requests: the documents, Swagger UI, the replay page.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -11,8 +11,8 @@ use actix_web::web::Bytes;
 /// How much is handed to a connection at once.
 const PIECE: usize = 16 * 1024;
 
-/// A body that is handed out piece by piece. A connection copies what it is handed; of the whole, each of those who ask and
-/// take nothing would hold a copy.
+/// A body that is handed out piece by piece. A connection copies what it is given; given the whole, each client that
+/// reads nothing would hold a copy of it.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedBytes(Bytes);
 

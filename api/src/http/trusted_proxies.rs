@@ -1,4 +1,5 @@
-//! Where a request comes from when proxies stand in front: what `X-Forwarded-For` and `X-Forwarded-Proto` are worth.
+//! Where a request comes from when there are proxies in front: how far `X-Forwarded-For` and `X-Forwarded-Proto` are
+//! trusted.
 //!
 //! They are believed as far as the one who wrote them is trusted. Each proxy appends the address of the one that
 //! connected to it, so the last entry was written by our peer, the one before by whoever the last entry names, and so on:
@@ -14,7 +15,7 @@ use policies::AddressBlock;
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
-/// The addresses of the proxies whose word is taken.
+/// The addresses of the trusted proxies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TrustedProxies(Vec<AddressBlock>);
 
@@ -57,7 +58,7 @@ impl TrustedProxies {
         entries.map(block).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Where a request comes from that `peer` sent, over TLS or not. Of nobody but a trusted proxy a header is read.
+    /// Where a request comes from that `peer` sent, over TLS or not. Headers are read only from a trusted proxy.
     pub(crate) fn source(&self, peer: Option<IpAddr>, secure: bool, headers: &HeaderMap) -> Source {
         let peer = peer.map(|peer| peer.to_canonical());
         match peer {
@@ -79,8 +80,8 @@ impl TrustedProxies {
     fn walk<'v>(&self, peer: IpAddr, values: impl DoubleEndedIterator<Item = &'v [u8]>) -> Option<IpAddr> {
         let mut address = peer;
         for entry in values.rev().flat_map(|value| value.rsplit(|byte| *byte == b',')) {
-            // What a trusted proxy says and nobody can read hides the caller: it is not the proxy that calls, which may
-            // be in a network that policies allow.
+            // An unreadable entry of a trusted proxy hides the caller. The proxy itself does not count as the caller:
+            // it may be in a network that policies allow.
             address = hop(entry)?;
             if !self.trusts(address) {
                 break;
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_caller_is_the_rightmost_that_is_no_trusted_proxy() {
+    fn the_caller_is_the_rightmost_address_that_is_not_a_trusted_proxy() {
         for (peer, values, caller) in [
             ("203.0.113.9", &["198.51.100.1"][..], Some("203.0.113.9")),
             ("10.0.0.1", &[], Some("10.0.0.1")),
@@ -160,7 +161,7 @@ mod tests {
             ("10.0.0.1", &["[2001:470::1]:4711"], Some("2001:470::1")),
             ("10.0.0.1", &["[2001:470::1]"], Some("2001:470::1")),
             ("2001:db8::1", &["2001:470::1"], Some("2001:470::1")),
-            // Malformed left of the caller is the caller's own matter, right of it nobody can say who calls.
+            // A malformed entry left of the caller does not matter; right of it the caller is unknown.
             ("10.0.0.1", &["garbage, 198.51.100.1"], Some("198.51.100.1")),
             ("10.0.0.1", &["198.51.100.1, garbage"], None),
             ("10.0.0.1", &["198.51.100.1,"], None),
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_proxy_that_says_nothing_but_https_is_believed_to_have_had_it() {
+    fn only_a_trusted_proxy_that_says_https_alone_counts_as_tls() {
         for (peer, values, secure) in [
             ("10.0.0.1", &["https"][..], true),
             ("10.0.0.1", &["HTTPS , https", "https"], true),

@@ -28,7 +28,7 @@ pub(super) fn carry(request: &HttpRequest, payload: Payload, attachment: Attachm
             () = give(&attachment, session) => {}
         }
         drop(attachment);
-        // Whoever takes nothing does not keep it.
+        // A side that reads nothing does not keep the connection.
         let _ = timeout(SILENT_AFTER, ended.close(None)).await;
     });
     response

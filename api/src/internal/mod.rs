@@ -1,6 +1,7 @@
-//! `/internal/v1`: what replicas say to each other, on a listener of its own. A replica that holds an agent's link passes on to it what
-//! another one has for it. Nothing here is for people or agents, and whoever does not prove to be a replica of this deployment learns
-//! nothing. The listener is off unless it is asked for; what passes over it is not encrypted, so that it belongs into a private network.
+//! `/internal/v1`: what replicas say to each other, on a listener of its own. A replica that holds an agent's link
+//! passes on to it what another one has for it. Nothing here is for people or agents, and a caller that does not prove
+//! to be a replica of this deployment learns nothing. The listener is off by default. Its traffic is not encrypted, so
+//! that it belongs in a private network.
 
 mod channels;
 pub(crate) mod token;
@@ -36,7 +37,7 @@ const MOST_CONNECTIONS: usize = 4_096;
 
 /// A call for one agent's link.
 enum Call {
-    /// Say this to the agent.
+    /// Send this message to the agent.
     Message(AgentId),
     /// Another agent has taken its place.
     Replaced(AgentId),
@@ -74,18 +75,18 @@ pub(crate) fn server(hansard: Data<Hansard>, listener: TcpListener) -> io::Resul
         .max_connections(MOST_CONNECTIONS)
         .client_request_timeout(WITHIN)
         .disable_signals()
-        // Channels are found again elsewhere; nothing is waited for.
+        // Channels continue on another replica; there is nothing to wait for.
         .shutdown_timeout(1)
         .listen(listener)?;
     Ok(server.run())
 }
 
-/// Everything that comes: first it is asked who calls, whatever it asks for.
+/// Handles every request. The caller is authenticated first, whatever it asks for.
 async fn handle(hansard: Data<Hansard>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let Some(proven_call) = ProvenCall::prove(&hansard, &request, payload).await else {
         let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
         let request_id = RequestId::generate();
-        // It is counted, which tells it without a line for each.
+        // It is counted, which replaces a line for each.
         tracing::debug!(%request_id, ?peer, "a call of the internal listener was not authenticated");
         let call = Instance {
             request_id: &request_id,
@@ -100,14 +101,14 @@ async fn handle(hansard: Data<Hansard>, request: HttpRequest, payload: Payload) 
     let Some(call) = call else { return HttpResponse::NotFound().finish() };
     let here = &hansard.links.here;
     let agent = call.agent();
-    // A link that is held again is held under another lease, for which this token is not.
+    // A link that was lost and taken again has another lease, which this token is not for.
     let done = match here.epoch_of(agent) {
         None => Err(NotReached::NotConnected),
         Some(epoch) if epoch != proven.epoch => return HttpResponse::Unauthorized().finish(),
         Some(epoch) => match &call {
             Call::Message(_) => match serde_json::from_slice::<ServerMessage>(&body) {
                 Ok(message) => here.send(agent, epoch, message),
-                // Of a version that says more than this one; it is not this agent's business what.
+                // The message comes from a newer version.
                 Err(_) => return HttpResponse::BadRequest().finish(),
             },
             Call::Replaced(_) => here.close(agent, epoch),
@@ -149,7 +150,7 @@ impl ProvenCall {
         let (keys, replica, now) = (&hansard.keys, &hansard.links.replica, hansard.now());
         let token = InternalToken::read(keys, token, replica, request.method().as_str(), target, now).ok()?;
         let call = Call::of(request.method(), target);
-        // A body is read for those alone who know the key; that of a channel never ends.
+        // A body is read only for a caller that knows the key; the body of a channel never ends.
         let body = match &call {
             Some(Call::Channel(..)) => Bytes::new(),
             _ => read(&mut payload).await?,

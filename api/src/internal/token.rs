@@ -1,5 +1,5 @@
-//! The token that proves a call of one replica to another: good once, for this replica and this lease, for at most 60 s, for exactly this
-//! method, path and body.
+//! The token that authenticates a call of one replica to another: valid once, for this replica and this lease, for at
+//! most 60 s, for exactly this method, path and body.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use crate::signed_tokens::{self, Purpose, TokenKeys};
 
-/// How long a token is made to hold. Clocks of replicas may differ by as much as is left of the longest life.
+/// The lifetime of a token. The clocks of replicas may differ by what remains of the longest lifetime.
 const HOLDS_SECONDS: i64 = 30;
-/// The longest that one may hold.
+/// The longest lifetime that is accepted.
 const MOST_SECONDS: i64 = 60;
 /// How many are remembered at once. Only whoever knows the key can make a token that is.
 const MOST_REMEMBERED: usize = 100_000;
@@ -49,11 +49,11 @@ impl Purpose for InternalToken {
     const KEYS: TokenKeys = TokenKeys::Internal;
 }
 
-/// A call was not proven. Who made it is told no reason.
+/// A call was not authenticated. The caller learns no reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotProven;
 
-/// A call that is proven.
+/// A call that was authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Proven {
     /// The epoch of the lease that the caller has read.
@@ -100,7 +100,7 @@ impl InternalToken {
     }
 }
 
-/// The tokens that were shown to this replica. No other one need know them: they are for this one alone.
+/// The tokens that were used on this replica. No other replica needs to know them, because they are valid only here.
 #[derive(Debug, Default)]
 pub(crate) struct UsedTokens(Mutex<HashMap<String, i64>>);
 
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_good_once_for_its_request_and_its_time() {
+    fn a_token_is_valid_once_for_its_request_and_its_lifetime() {
         let world = World::new();
         let token = world.issue();
         for (method, path, body, now) in [
@@ -171,12 +171,12 @@ mod tests {
             ("POST", "/x", b"bodY", NOW),
             ("POST", "/x", b"", NOW),
             ("POST", "/x", b"body", after(30)),
-            // It would hold for longer than any token may.
+            // Its lifetime is longer than any token may have.
             ("POST", "/x", b"body", after(-31)),
         ] {
             assert_eq!(world.show(&token, method, path, body, now), None, "{method} {path} {body:?} {now:?}");
         }
-        // What was refused used nothing up.
+        // A refused token was not used up.
         assert_eq!(world.show(&token, "POST", "/x", b"body", after(29)), Some(Proven { epoch: 7 }));
         assert_eq!(world.show(&token, "POST", "/x", b"body", after(29)), None);
         assert!(world.show(&world.issue(), "POST", "/x", b"body", NOW).is_some());
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_have_ended_are_forgotten_for_others() {
+    fn expired_tokens_are_forgotten_to_make_room() {
         let world = World::new();
         let remembered = |until| (0..MOST_REMEMBERED).map(move |number| (number.to_string(), until));
         let ended = NOW.as_millis() / 1_000;

@@ -11,7 +11,7 @@ pub(crate) const PING_EVERY: Duration = Duration::from_secs(5);
 /// A channel's connection that was silent for so long is dead.
 pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(20);
 
-/// Why a call that was proven came to nothing.
+/// Why an authenticated call failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "Code")]
 pub(crate) enum Refused {
@@ -21,6 +21,6 @@ pub(crate) enum Refused {
     NoChannels,
     /// Its link has as many channels as it may have.
     TooManyChannels,
-    /// It is told more than it takes.
+    /// It is sent more than it reads.
     Busy,
 }

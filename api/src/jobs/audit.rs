@@ -24,7 +24,8 @@ pub(super) struct Audit {
 
 impl Job for Audit {
     const NAME: &'static str = "audit";
-    /// How often other writers are looked after, whose rows nobody here is told of: `hansard admin`, and the dead.
+    /// How often the rows of other writers are looked for: those of `hansard admin` and of control planes that have
+    /// ended.
     const EVERY: Duration = Duration::from_secs(2);
 
     async fn run(&mut self, hansard: &Hansard) {
@@ -46,14 +47,14 @@ impl Job for Audit {
     /// Ends the chain and exports the rest.
     async fn end(&mut self, hansard: &Hansard) {
         if let Err(error) = hansard.store.end_audit(hansard.now()).await {
-            tracing::warn!(chain = %chain_of(&error), "the audit chain could not be ended; the next start vouches for it");
+            tracing::warn!(chain = %chain_of(&error), "the audit chain could not be ended; the next start anchors it");
         }
         self.exporter.export(hansard).await;
         self.keeper.keep(hansard).await;
     }
 }
 
-/// Exports, and says once when it cannot and once when it can again.
+/// Exports rows; logs once when that fails and once when it works again.
 #[derive(Default)]
 struct Exporter {
     failing_since: Option<Instant>,
@@ -80,7 +81,7 @@ impl Exporter {
     }
 }
 
-/// Appends anchors to the file that is kept elsewhere, and says once when it cannot and once when it can again.
+/// Appends anchors to the separate file; logs once when that fails and once when it works again.
 #[derive(Default)]
 struct Keeper {
     failing: bool,

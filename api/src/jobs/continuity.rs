@@ -1,5 +1,5 @@
-//! Looks for recordings of agents that are missing. What it finds is told once, as an audit event, and once more when it
-//! is there again; `ListAgents` counts it.
+//! Looks for missing recordings of agents. It reports each once, as an audit event, and once more when it is there
+//! again; `ListAgents` counts them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::continuity::check;
 use crate::errors::{ActionError, chain_of};
 use crate::http::request::RequestId;
 
-/// How long something may be on its way before it is told: recordings arrive side by side.
+/// How long a recording may be on its way before it is reported, because recordings arrive concurrently.
 const ON_ITS_WAY: Duration = Duration::from_secs(10 * 60);
 
 pub(super) struct FindMissing;
@@ -31,12 +31,12 @@ impl Job for FindMissing {
     /// It may ask for many objects.
     const GIVES_UP: bool = true;
 
-    /// Looks in every account. One account's trouble does not keep the others waiting; the next round tries again.
+    /// Checks every account. An error in one account does not delay the others; the next round tries again.
     async fn run(&mut self, hansard: &Hansard) {
         let accounts = match accounts(hansard).await {
             Ok(accounts) => accounts,
             Err(error) => {
-                tracing::warn!(chain = %chain_of(&error), "nobody could look for missing recordings");
+                tracing::warn!(chain = %chain_of(&error), "the search for missing recordings failed");
                 return;
             }
         };
@@ -91,7 +91,7 @@ async fn look_in(hansard: &Hansard, account: &AccountId) -> Result<ContinuityCha
     }
     let unsure = move |of: &MissingOfAgent| match &of.missing.token {
         Some(token) => unchecked.contains(token),
-        // Whatever it stood on may be among those.
+        // What it is based on may be among those.
         None => unsure_agents.contains(&of.agent),
     };
     let region = hansard.settings.region.clone();
@@ -111,7 +111,7 @@ async fn look_in(hansard: &Hansard, account: &AccountId) -> Result<ContinuityCha
     Ok(hansard.store.note_missing_recordings(&granted, missing, unsure, now, audit).await?)
 }
 
-/// What the trail knows is gone at once; what only other recordings know may be on its way.
+/// A recording that the trail knows is gone at once; one that only other recordings name may be on its way.
 fn is_due(missing: &MissingRecording, now: Timestamp) -> bool {
     let is_known_here = missing.absence == Absence::Gone && missing.token.is_some();
     is_known_here || missing.since.plus(ON_ITS_WAY) <= now

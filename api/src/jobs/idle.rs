@@ -1,4 +1,4 @@
-//! Forgets callers who have been idle, so that what is counted of each does not grow for ever.
+//! Forgets idle callers, so that the counts do not grow for ever.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Writes down when access keys last signed. The moment that GetAccessKeyLastUsed shows is as far behind as this job's
+//! Stores when access keys last signed. The time that GetAccessKeyLastUsed shows is as far behind as this job's
 //! rounds are apart.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Removes what has lapsed: nonces, join tokens, sessions of roles. They are of all accounts, and go together.
+//! Removes expired nonces, join tokens and sessions of roles, for all accounts together.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ impl Job for RemoveLapsed {
     async fn run(&mut self, hansard: &Hansard) {
         match hansard.store.remove_lapsed(hansard.now()).await {
             Ok(0) => {}
-            Ok(removed) => tracing::debug!(removed, "what had lapsed is removed"),
-            Err(error) => tracing::warn!(chain = %chain_of(&error), "what has lapsed could not be removed"),
+            Ok(removed) => tracing::debug!(removed, "expired rows were removed"),
+            Err(error) => tracing::warn!(chain = %chain_of(&error), "expired rows could not be removed"),
         }
     }
 }

@@ -47,7 +47,7 @@ impl Jobs {
         Self { jobs, auditor }
     }
 
-    /// Lets what is running end, and starts nothing more. No call is answered any more by now.
+    /// Lets running rounds end, and starts no more. Calls are not answered any more by now.
     pub(crate) async fn stop(self) {
         self.jobs.stop().await;
         self.auditor.stop().await;
@@ -59,7 +59,7 @@ async fn accounts(hansard: &Hansard) -> Result<Vec<AccountId>, StoreError> {
     hansard.store.all_accounts().await
 }
 
-/// Permission for a job to do something in an account.
+/// The permission for a job to act in an account.
 fn authorize<A: Action>(hansard: &Hansard, account: &AccountId) -> Result<Granted<A>, ActionError> {
     let principal = Principal::System { account: account.clone() };
     let facts = RequestFacts::at(hansard.now());

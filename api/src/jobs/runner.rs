@@ -9,16 +9,17 @@ use tokio::task::JoinHandle;
 
 use crate::Hansard;
 
-/// Work that is done again and again. What it does it can do at any time, in any number of replicas.
+/// Work that is repeated. It can run at any time, in any number of replicas.
 pub(super) trait Job: Send + 'static {
-    /// What it is called in the log.
+    /// Its name in the log.
     const NAME: &'static str;
     /// How long it rests between two rounds when nothing wakes it.
     const EVERY: Duration;
-    /// Whether a round is given up when the server stops. It changes nothing before it is done then, or may stop anywhere.
+    /// Whether a round is cancelled when the server stops. Such a round changes nothing before its end, or may stop
+    /// anywhere.
     const GIVES_UP: bool = false;
 
-    /// One round. What goes wrong is the job's own to tell.
+    /// One round. The job reports its own errors.
     fn run(&mut self, hansard: &Hansard) -> impl Future<Output = ()> + Send;
 
     /// Resolves when there is something to do before the next round is due.
@@ -49,7 +50,7 @@ impl RunningJobs {
         self.running.push((J::NAME, running));
     }
 
-    /// Lets what is running end, and starts nothing more.
+    /// Lets running rounds end, and starts no more.
     pub(super) async fn stop(self) {
         self.stop.send_replace(true);
         for (job, running) in self.running {
@@ -61,7 +62,7 @@ impl RunningJobs {
 }
 
 async fn repeat<J: Job>(mut job: J, hansard: Arc<Hansard>, mut stop: watch::Receiver<bool>) {
-    // An error means that the sender is gone, and with it everybody who could say stop.
+    // An error means that the sender was dropped, which also means stop.
     let mut stopped = async || drop(stop.wait_for(|stop| *stop).await);
     loop {
         if J::GIVES_UP {

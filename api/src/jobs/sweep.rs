@@ -1,4 +1,4 @@
-//! What time does to recordings: those that were abandoned become interrupted, those that have expired leave the
+//! Applies time to recordings: abandoned ones become interrupted, and expired ones leave the
 //! counters.
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::Hansard;
 use crate::errors::{ActionError, chain_of};
 
 /// How long a recording and its agent must both have been silent before it is shown as interrupted. An agent that
-/// comes back later may still go on with it.
+/// returns later may still continue it.
 const ABANDONED_AFTER: Duration = Duration::from_secs(10 * 60);
 
 pub(super) struct Sweep;
@@ -22,7 +22,7 @@ impl Job for Sweep {
     const NAME: &'static str = "sweep recordings";
     const EVERY: Duration = Duration::from_secs(30);
 
-    /// Sweeps every account. One account's trouble does not keep the others waiting; the next round tries again.
+    /// Sweeps every account. An error in one account does not delay the others; the next round tries again.
     async fn run(&mut self, hansard: &Hansard) {
         let accounts = match accounts(hansard).await {
             Ok(accounts) => accounts,

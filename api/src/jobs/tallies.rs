@@ -11,10 +11,10 @@ pub(super) struct WriteTallies;
 
 impl Job for WriteTallies {
     const NAME: &'static str = "write counted refusals";
-    /// How often it is looked whether a minute is over in which nothing was counted since.
+    /// How often to check whether a counted minute is over, if nothing else is counted.
     const EVERY: Duration = Duration::from_secs(5);
 
-    /// Writes what is due. What cannot be written is kept for the next round.
+    /// Writes the counts that are due. Those that cannot be written are kept for the next round.
     async fn run(&mut self, hansard: &Hansard) {
         let tally = &hansard.limits.tally;
         tally.give_back(write(hansard, tally.take_due(hansard.now())).await);
@@ -28,17 +28,17 @@ impl Job for WriteTallies {
     async fn end(&mut self, hansard: &Hansard) {
         let unwritten = write(hansard, hansard.limits.tally.take_all()).await;
         if !unwritten.is_empty() {
-            tracing::error!(events = unwritten.len(), "refusals that were counted are lost");
+            tracing::error!(events = unwritten.len(), "counted refusals were lost");
         }
     }
 }
 
-/// Writes each count, and gives back what was not written: after the first that fails, none is tried.
+/// Writes each count, and returns those that were not written. It stops at the first failure.
 async fn write(hansard: &Hansard, mut counts: Counts) -> Counts {
     while let Some(key) = counts.keys().next().cloned() {
         let Some(count) = counts.get(&key) else { break };
         if let Err(error) = hansard.store.record_audit(count.event(&key)).await {
-            tracing::warn!(chain = %chain_of(&error), "counted refusals could not be written down yet");
+            tracing::warn!(chain = %chain_of(&error), "counted refusals could not be stored yet");
             break;
         }
         counts.remove(&key);

@@ -1,4 +1,4 @@
-//! Objects that agents uploaded and no recording claimed go after a day: their agents have kept the bytes.
+//! Removes objects that agents uploaded and no recording claimed within a day. Their agents have kept the bytes.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ impl Job for RemoveUnclaimed {
     const NAME: &'static str = "remove unclaimed objects";
     const EVERY: Duration = Duration::from_secs(30);
 
-    /// Removes what is due of every account. One account's trouble does not keep the others waiting; the next round tries
-    /// again.
+    /// Removes the objects that are due in every account. An error in one account does not delay the others; the next
+    /// round tries again.
     async fn run(&mut self, hansard: &Hansard) {
         let accounts = match accounts(hansard).await {
             Ok(accounts) => accounts,

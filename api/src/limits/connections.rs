@@ -1,10 +1,10 @@
 //! The connections that are open: how many there may be, in all and of one address, and which one makes room when there
-//! are too many. Each connection is an open file and some memory, whether or not anything ever comes of it.
+//! are too many. Each connection is an open file and some memory, whether or not anything is ever sent on it.
 //!
-//! A connection *waits* while no whole head of a request is here: before its first one, and between two; and while the
-//! body is awaited that alone can say who sends it. Who waits can be closed for somebody else; who is being answered is
-//! not, unless nobody takes the answer. The registry is shared by
-//! all threads that accept; what one connection alone is concerned with is its [`Slot`].
+//! A connection *waits* while no complete head of a request has arrived, and while the body of an unauthenticated
+//! request is awaited. A waiting connection can be closed to make room for another. One that is being answered is not,
+//! unless its client does not read the reply. All accepting threads share the registry; the state of a single
+//! connection is its [`Slot`].
 
 mod slot;
 
@@ -41,9 +41,9 @@ pub(crate) struct TooMany;
 /// Who has connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
-    /// Somebody from this address, if it is known.
+    /// A client at this address, if the address is known.
     Caller(Option<IpAddr>),
-    /// A proxy that speaks for many, and looks after their connections itself.
+    /// A proxy that serves many clients, and limits their connections itself.
     TrustedProxy,
 }
 
@@ -95,8 +95,8 @@ impl Connections {
         Self { limits, unproven, registry: Mutex::default() }
     }
 
-    /// Takes a new connection in, which waits. Where there is no room, the one that has waited longest makes some: of
-    /// the same address when that has its share, else of all.
+    /// Admits a new connection, which waits. If there is no room, the connection that has waited longest is closed: one
+    /// of the same address if that has used its share, and otherwise one of all.
     pub(crate) fn open(self: &Arc<Self>, peer: Peer) -> Result<Arc<Slot>, TooMany> {
         let flow = Arc::<slot::Flow>::default();
         let address = match peer {
@@ -136,7 +136,7 @@ impl Connections {
     /// Takes the seat of one that waits.
     fn turn_out(&self, registry: &mut Registry, since: Since) -> Arc<slot::Flow> {
         let number = registry.waiting[&since];
-        self.leave(registry, number).expect("whoever waits has a seat")
+        self.leave(registry, number).expect("a waiting connection has a seat")
     }
 
     /// A connection is gone, or counts no more.
@@ -191,7 +191,7 @@ impl Connections {
         bytes: usize,
         closed: &mut Vec<Arc<slot::Flow>>,
     ) {
-        // It may just have been closed; then it holds nothing.
+        // If it was just closed, it holds nothing.
         while let Some((seat, since)) = registry.seats.get(&number).and_then(|seat| Some((seat, seat.waits?)))
         {
             let address = seat.address;
@@ -213,12 +213,12 @@ impl Connections {
                 }
                 NoRoom::OfAll => registry.partial.keys().next().copied(),
             };
-            // Where bodies have taken everything, this one goes itself.
+            // If bodies have taken everything, this connection is closed itself.
             closed.push(self.turn_out(registry, oldest.unwrap_or(since)));
         }
     }
 
-    // Nothing is left half-done under the lock, so a panic elsewhere does not spoil the registry.
+    // No change under the lock is left incomplete, so a panic elsewhere does not corrupt the registry.
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_that_has_waited_longest_makes_room_and_no_other() {
+    fn only_the_connection_that_has_waited_longest_is_closed() {
         let connections = limited(4, 2);
         let open = |from| connections.open(caller(from)).unwrap();
         let first = open("192.0.2.1");
@@ -287,13 +287,13 @@ mod tests {
     }
 
     #[test]
-    fn who_is_answered_keeps_its_place_and_where_all_are_there_is_none() {
+    fn connections_that_are_answered_stay_and_if_all_are_no_other_is_admitted() {
         let connections = limited(2, 0);
         let slots =
             [connections.open(caller("192.0.2.1")).unwrap(), connections.open(caller("192.0.2.2")).unwrap()];
         let answering = slots.each_ref().map(Slot::answer);
         assert_eq!(connections.open(caller("192.0.2.3")).map(drop), Err(TooMany));
-        // Nobody takes what is written to the second: it may go after all.
+        // Nobody reads what is written to the second, so it may be closed after all.
         slots[1].is_not_taken(&Context::from_waker(Waker::noop())).unwrap();
         let third = connections.open(caller("192.0.2.3")).unwrap();
         assert_eq!(slots.each_ref().map(|slot| is_closed(slot)), [false, true]);
@@ -303,7 +303,7 @@ mod tests {
         let third = connections.open(caller("192.0.2.3")).unwrap();
         let _answering = third.answer();
         assert_eq!(connections.open(caller("192.0.2.4")).map(drop), Err(TooMany));
-        // A link counts no more, and keeps nobody out.
+        // A link does not count any more, and keeps nobody out.
         third.leave();
         drop(connections.open(caller("192.0.2.4")).unwrap());
         drop((answering, slots, third));
@@ -316,7 +316,7 @@ mod tests {
             [connections.open(caller("192.0.2.1")).unwrap(), connections.open(caller("192.0.2.2")).unwrap()];
         let answering = slots.each_ref().map(Slot::answer);
         let awaited = slots.each_ref().map(Slot::awaits_unauthenticated_body);
-        // That its reply is taken again makes nobody known.
+        // Reading the reply again does not authenticate the client.
         slots[0].is_taken();
         let third = connections.open(caller("192.0.2.3")).unwrap();
         assert_eq!(slots.each_ref().map(|slot| is_closed(slot)), [true, false]);
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_neither_counts_nor_goes() {
+    fn a_trusted_proxy_does_not_count_and_is_not_closed() {
         let connections = limited(1, 1);
         let proxies: Vec<_> = (0..5).map(|_| connections.open(Peer::TrustedProxy).unwrap()).collect();
         for proxy in &proxies {
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_closed_is_woken_to_hear_it_and_a_body_is_read_as_it_is_wanted() {
+    fn a_closed_connection_is_woken_and_a_body_is_read_as_it_is_wanted() {
         #[derive(Default)]
         struct Woken(AtomicUsize);
         impl Wake for Woken {

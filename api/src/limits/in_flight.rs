@@ -1,5 +1,6 @@
-//! How much is received at once of each sender who is known from the head: a key opens the door to megabytes, and nobody
-//! who holds one makes the server hold more than a share of its own. Whoever has it waits for its own calls alone.
+//! Limits how much is received at once from each authenticated sender. A key permits megabytes of bodies, and nobody
+//! who holds one can make the server hold more than their share. A sender who has used it up waits for its own calls
+//! only.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +36,7 @@ impl InFlight {
         Arc::new(Semaphore::new(self.of_one_sender))
     }
 
-    // Nothing is left half-done under the lock, so a panic elsewhere does not spoil the table.
+    // No change under the lock is left incomplete, so a panic elsewhere does not corrupt the table.
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Semaphore>>> {
         self.senders.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -50,7 +51,7 @@ pub(crate) struct Held {
 }
 
 impl Room for Held {
-    // The whole of a body: bodies that had a part each could wait for each other for ever.
+    // For the whole body at once: bodies that each had a part could wait for each other for ever.
     const STEP: usize = usize::MAX;
     const WAITS_FOR_ITSELF: bool = true;
 
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sender_waits_for_itself_and_for_nobody_else() {
+    async fn a_sender_waits_only_for_its_own_bodies() {
         let in_flight = little();
         let first = hold(&in_flight, "one", 60).await;
         let mut second = Box::pin(hold(&in_flight, "one", 60));
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_larger_than_the_share_takes_all_of_it_and_who_gives_up_leaves_nothing() {
+    async fn a_body_larger_than_the_share_takes_all_of_it_and_a_cancelled_one_frees_it() {
         let in_flight = little();
         let all = hold(&in_flight, "one", 1_000).await;
         let mut next = Box::pin(hold(&in_flight, "one", 1));

@@ -1,4 +1,4 @@
-//! What callers can take of the server: connections, memory for what they send, calls, turns of work, rows of the audit.
+//! Limits on what callers can use of the server: connections, memory for requests, calls, concurrent work, audit rows.
 
 pub(crate) mod concurrency;
 pub(crate) mod connections;
@@ -20,15 +20,15 @@ use tally::Tally;
 use throttle::{Throttle, ThrottleLimits};
 use unproven::Unproven;
 
-/// What callers have taken of this replica, and what is left.
+/// What callers use of this replica, and what is left.
 pub(crate) struct Limits {
     /// How often callers may call.
     pub(crate) throttle: Throttle,
-    /// What is counted for the audit.
+    /// What is counted for the audit trail.
     pub(crate) tally: Tally,
-    /// What is held for callers whom nobody knows yet.
+    /// What is held for unauthenticated callers.
     pub(crate) unproven: Arc<Unproven>,
-    /// What is received of callers who are known.
+    /// What is being received from authenticated callers.
     pub(crate) in_flight: Arc<InFlight>,
     /// The connections that are open.
     pub(crate) connections: Arc<Connections>,

@@ -1,5 +1,5 @@
-//! Where a caller comes from, as far as callers are told apart: an IPv4 address, or the /64 that an IPv6 address is
-//! one of, since whoever has one address of it has all 2^64.
+//! The network of a caller, by which callers are distinguished: an IPv4 address, or the /64 of an IPv6 address, because
+//! somebody who has one address of a /64 has all 2^64.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_has_a_64_is_one_caller_and_ipv4_addresses_are_each_their_own() {
+    fn a_64_is_one_network_and_so_is_each_ipv4_address() {
         let of = |text: &str| Network::of(text.parse().unwrap());
         assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff:ffff:ffff:ffff"));
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));

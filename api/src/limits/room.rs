@@ -8,7 +8,7 @@ pub(crate) trait Room {
     /// How much room is made at once; a body that says how long it is makes room for no more than that.
     const STEP: usize;
 
-    /// Whether waiting for room is the sender's own time: it waits for nobody but itself.
+    /// Whether the wait for room counts against the sender's time, because the sender waits only for itself.
     const WAITS_FOR_ITSELF: bool;
 
     /// Makes room for so many bytes more, and may wait for it.
@@ -18,15 +18,15 @@ pub(crate) trait Room {
 /// There is no room for what an unauthenticated caller sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoRoom {
-    /// The address has its share.
+    /// The address has used its share.
     #[error("too much is being received from this address")]
     OfAddress,
-    /// All unauthenticated callers together have theirs.
-    #[error("too much is being received from callers whom nobody knows yet")]
+    /// All unauthenticated callers together have used theirs.
+    #[error("too much is being received from unauthenticated callers")]
     OfAll,
 }
 
 impl NoRoom {
-    /// When it is worth trying again: whoever holds the room has to go on or to go.
+    /// When it is worth trying again: by then the room is released, or its holder has continued.
     pub(crate) const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 }

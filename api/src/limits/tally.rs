@@ -17,12 +17,13 @@ use tokio::sync::Notify;
 use crate::http::request::RequestId;
 use crate::limits::network::Network;
 
-/// How many groups are kept apart within a minute. Beyond that, events are counted without where they came from; every event is counted.
+/// How many groups are counted separately within a minute. Beyond that, events are counted without their source; every
+/// event is counted.
 const MOST: usize = 1_000;
 
 const MINUTE_MILLIS: i64 = 60_000;
 
-/// Whose calls are counted together.
+/// The calls that are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct TallyKey {
     account: AccountId,
@@ -33,7 +34,7 @@ pub(crate) struct TallyKey {
 }
 
 impl TallyKey {
-    /// Callers of whom nothing is known but where they come from.
+    /// Callers of whom only the source is known.
     pub(crate) fn unauthenticated(source: Option<IpAddr>) -> Self {
         Self::of_account(&DEPLOYMENT_ACCOUNT, "", source)
     }
@@ -49,7 +50,7 @@ impl TallyKey {
         Self { access_key_id: Some(key.clone()), ..Self::of_account(account, "", source) }
     }
 
-    /// A principal, wherever it calls from; of a role all sessions, as they are throttled.
+    /// A principal, wherever it calls from; all sessions of a role together, as they are throttled.
     pub(crate) fn principal(principal: &Principal) -> Self {
         Self { principal: Some(principal.policy_arn()), ..Self::of_account(principal.account(), "", None) }
     }
@@ -60,7 +61,7 @@ impl TallyKey {
     }
 }
 
-/// One call, as far as it is kept.
+/// What is kept of one call.
 #[derive(Debug, Clone)]
 pub(crate) struct Instance<'a> {
     pub(crate) request_id: &'a RequestId,
@@ -70,7 +71,7 @@ pub(crate) struct Instance<'a> {
     pub(crate) code: &'a str,
 }
 
-/// How many calls, and what stands for them.
+/// How many calls, with one as their example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Count {
     /// Of the first one.
@@ -164,7 +165,7 @@ impl Tally {
         std::mem::take(&mut minutes.due)
     }
 
-    /// Takes back what could not be written, for the next time.
+    /// Takes back counts that could not be written, for the next time.
     pub(crate) fn give_back(&self, counts: Counts) {
         merge(&mut self.lock().due, counts);
     }
@@ -174,7 +175,7 @@ impl Tally {
         self.over.notified().await;
     }
 
-    // Nothing is left half-done under the lock, so a panic elsewhere does not spoil the counts.
+    // No change under the lock is left incomplete, so a panic elsewhere does not corrupt the counts.
     fn lock(&self) -> MutexGuard<'_, Minutes> {
         self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_written_is_written_with_the_next() {
+    fn counts_that_could_not_be_written_are_written_with_the_next() {
         let tally = Tally::default();
         count(&tally, address(1), "A", at(0));
         let due = tally.take_due(at(60));
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_without_number_are_counted_and_not_told_apart() {
+    fn too_many_sources_are_counted_together() {
         let tally = Tally::default();
         let many = u32::try_from(MOST).unwrap() * 3;
         let account: AccountId = "1000000000000001".parse().unwrap();

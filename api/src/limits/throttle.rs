@@ -1,5 +1,5 @@
-//! How often a caller may call: per source address, asked before anything costs anything, and per principal, asked as
-//! soon as it is known who calls. Each replica counts for itself.
+//! Limits how often a caller may call: per source address, before any other work, and per principal, as soon as the
+//! caller is authenticated. Each replica counts by itself.
 
 mod bounded;
 
@@ -21,14 +21,14 @@ use openapi::error_codes::ErrorCode;
 use crate::limits::network::Network;
 use bounded::BoundedStates;
 
-/// How many callers are told apart at once, of each kind; it takes a few megabytes. Beyond them newcomers share
-/// one allowance, so that addresses without number hurt each other and nobody who was there before.
+/// How many callers of each kind have a state of their own, which takes a few megabytes. Newcomers beyond that share
+/// one allowance, so that a flood of addresses hurts only itself and not those who were there before.
 const MOST_CALLERS: usize = 65_536;
 
-/// How often room is looked for among those who are idle, when there is none.
+/// How often idle states are searched for room, when there is none.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// A steady rate, and how much may come at once after a pause.
+/// A steady rate, and how many calls may come at once after a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
     /// Calls per second.
@@ -68,24 +68,25 @@ impl Throttle {
         }
     }
 
-    /// One more call from this address. Callers of whom no address is known count as one.
+    /// Counts a call from this address. Callers without a known address count as one.
     pub(crate) fn by_address(&self, address: Option<IpAddr>) -> Result<(), Throttled> {
         self.addresses.as_ref().map_or(Ok(()), |limiter| limiter.call(&address.map(Network::of)))
     }
 
-    /// The last call from this address was that of somebody who has a limit of another kind, and does not count.
+    /// Does not count the last call from this address after all: its caller has a limit of another kind.
     pub(crate) fn give_back(&self, address: Option<IpAddr>) {
         if let Some(limiter) = &self.addresses {
             limiter.give_back(&address.map(Network::of));
         }
     }
 
-    /// One more call of this principal. All sessions of a role are one: whoever may assume it names them.
+    /// Counts a call of this principal. All sessions of a role count as one, because the caller who assumes the role
+    /// chooses their names.
     pub(crate) fn by_principal(&self, principal: &Principal) -> Result<(), Throttled> {
         self.principals.as_ref().map_or(Ok(()), |limiter| limiter.call(&principal.policy_arn()))
     }
 
-    /// Gives the memory of those back whose allowance is whole.
+    /// Frees the states of callers whose allowance is full.
     pub(crate) fn forget_the_idle(&self) {
         if let Some(limiter) = &self.addresses {
             limiter.forget_the_idle();
@@ -141,7 +142,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
         Self { rates, states, one, most, looked_at_millis: AtomicU64::new(0) }
     }
 
-    /// One call less of this caller.
+    /// Takes back one call of this caller.
     fn give_back(&self, caller: &K) {
         self.states.give_back(caller, self.one.into());
     }
@@ -155,7 +156,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
         })
     }
 
-    /// Drops the idle, unless that was tried just now: going through all of them is not for every call.
+    /// Drops idle states, unless that was tried just now: it is too much work for every call.
     fn make_room(&self) {
         let now = u64::try_from(self.rates.clock().now().as_millis()).unwrap_or(u64::MAX);
         let every = u64::try_from(LOOK_EVERY.as_millis()).unwrap_or(u64::MAX);
@@ -203,21 +204,21 @@ mod tests {
         assert_eq!(refused.retry_after, Duration::from_millis(250));
         throttle.by_principal(&other).unwrap();
 
-        // Whoever waits as it was told is let in, once; asking in between costs nothing.
+        // A caller that waits as it was told is admitted once; asking in between costs nothing.
         clock.advance_millis(249);
         assert_eq!(throttle.by_principal(&one).unwrap_err().retry_after, Duration::from_millis(1));
         clock.advance_millis(1);
         throttle.by_principal(&one).unwrap();
         throttle.by_principal(&one).unwrap_err();
 
-        // A wall clock that is set back keeps nobody out.
+        // Setting the wall clock back keeps nobody out.
         clock.advance_millis(-3_600_000);
         clock.advance_millis(250);
         throttle.by_principal(&one).unwrap();
     }
 
     #[test]
-    fn the_headers_say_in_milliseconds_and_in_seconds_how_long_to_wait() {
+    fn the_headers_give_the_pause_in_milliseconds_and_in_seconds() {
         let headers = |micros| {
             let throttled = Throttled { retry_after: Duration::from_micros(micros) };
             throttled.headers().map(|(name, value)| format!("{name} {}", value.to_str().unwrap()))
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_can_be_used_again_and_no_more_than_that() {
+    fn a_call_that_is_taken_back_can_be_used_again_but_no_more() {
         let clock = clock();
         let limits = ThrottleLimits { address: Some(limit(1, 3)), principal: None };
         let throttle = Throttle::new(&limits, &(clock.clone() as Arc<dyn Clock>));
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_is_no_limit() {
+    fn without_a_limit_every_call_is_admitted() {
         let throttle = Throttle::new(&ThrottleLimits::default(), &(clock() as Arc<dyn Clock>));
         for _ in 0..10_000 {
             throttle.by_address(None).unwrap();
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_one_caller_and_so_are_all_of_a_64_and_all_that_nobody_knows() {
+    fn an_address_a_64_and_all_unknown_addresses_count_as_one_caller_each() {
         let limits = ThrottleLimits { address: Some(limit(1, 1)), principal: None };
         let throttle = Throttle::new(&limits, &(clock() as Arc<dyn Clock>));
         let call = |text: &str| throttle.by_address(Some(text.parse().unwrap()));
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_without_number_take_no_more_room_and_cost_nobody_a_place() {
+    fn a_flood_of_addresses_takes_no_more_memory_and_displaces_nobody() {
         let clock = clock();
         let limiter = Limiter::<u32>::new(limit(1, 2), clock.clone(), 100);
         limiter.call(&0).unwrap();
@@ -285,7 +286,7 @@ mod tests {
         // 99 had room for a state of their own, and all the others together have one allowance.
         assert_eq!(let_in, 99 + 2);
         assert_eq!(limiter.rates.len(), 100);
-        // Who was there before is not touched by that.
+        // Those who were there before are not affected.
         limiter.call(&0).unwrap();
         assert!(limiter.call(&0).is_err());
 

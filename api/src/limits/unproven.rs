@@ -1,6 +1,7 @@
-//! How much is held for senders whom nobody knows yet: bodies that must be read to know the caller, with the heads before
-//! them, and heads that are not whole. All of it together has one upper bound, and what comes from one address has a share of it, so that no
-//! number of unauthenticated callers makes the server hold more. A caller who is authenticated by the head alone does not count here.
+//! Limits how much is held for unauthenticated senders: bodies that must be read to know the caller, with their heads,
+//! and unfinished heads. All of it together has one upper bound, and what comes from one address has a share of it, so
+//! that no number of unauthenticated callers makes the server hold more. A caller who is authenticated by the head
+//! alone does not count here.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,7 +22,7 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// The most of it that is held for one address.
 const OF_ONE_ADDRESS: usize = MOST_BYTES / 8;
 
-/// What of it bodies leave to heads, so that however many bodies are held, the next head can still be read.
+/// The part that bodies leave to heads, so that the next head can still be read however many bodies are held.
 const LEFT_FOR_HEADS: usize = MOST_BYTES / 8;
 
 /// How long a body waits for others to make room.
@@ -30,13 +31,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a body has, whatever its length.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(5);
 
-/// What each second more has to bring.
+/// How many bytes each further second has to bring.
 const BYTES_PER_SECOND: usize = 64 * 1024;
 
 /// How much room is made for at once; a body that says how long it is makes room for no more than that.
 pub(crate) const STEP: usize = 16 * 1024;
 
-/// What may be held, and how fast it has to come.
+/// How much may be held, and how fast it has to arrive.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     all: usize,
@@ -132,7 +133,7 @@ impl Unproven {
         body::receive(payload, length, pace, hold, |_| {}).await
     }
 
-    // Nothing is left half-done under the lock, so a panic elsewhere does not spoil the sums.
+    // No change under the lock is left incomplete, so a panic elsewhere does not corrupt the sums.
     fn lock(&self) -> MutexGuard<'_, HeldBytes> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -150,7 +151,7 @@ impl Room for Hold {
     const STEP: usize = STEP;
     const WAITS_FOR_ITSELF: bool = false;
 
-    /// Waits a little for others to make it.
+    /// Waits a little for others to make room.
     async fn make(&mut self, missing: usize) -> Result<(), NoRoom> {
         let Self { bytes, address, unproven } = self;
         let deadline = Instant::now() + unproven.bounds.patience;
@@ -182,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    /// Little room and no patience.
+    /// Little room, and no wait for it.
     fn little() -> Arc<Unproven> {
         Arc::new(Unproven::within(Bounds {
             all: 800,
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_announced_takes_nothing_until_it_comes() {
+    async fn an_announced_length_takes_no_room_until_bytes_arrive() {
         let unproven = little();
         let waiting = receive(&unproven, 1, Some(250), pieces(&[b"a"], false)).await.unwrap_err();
         assert_eq!((waiting, unproven.lock().total), (NotReceived::TooSlow, 0));
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_room_has_it_as_soon_as_there_is_some() {
+    async fn a_body_that_waits_for_room_gets_it_as_soon_as_there_is_some() {
         let bounds = Bounds { patience: Duration::from_secs(60), ..little().bounds };
         let unproven = Arc::new(Unproven::within(bounds));
         let held = receive(&unproven, 1, Some(200), pieces(&[&[b'a'; 200]], true)).await.unwrap();
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_stalls_or_breaks_off_is_given_up() {
+    async fn a_body_that_stalls_or_breaks_off_is_refused() {
         let unproven = little();
         let broken: Vec<Result<Bytes, PayloadError>> = vec![Err(PayloadError::Incomplete(None))];
         let length = Length { most: 250, announced: None };

@@ -1,4 +1,4 @@
-//! A channel of this replica on its way.
+//! A channel that this replica opened, while its frames are carried.
 
 use std::sync::Arc;
 

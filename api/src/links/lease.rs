@@ -16,7 +16,7 @@ pub(crate) struct Lease {
     knows_channels: bool,
 }
 
-/// What is left of a lease after it was looked at.
+/// The state of a lease after a look at its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Held {
     /// It holds.
@@ -26,7 +26,7 @@ pub(crate) enum Held {
 }
 
 impl Lease {
-    /// The agent has said hello: nobody but this replica holds its link from now on.
+    /// The agent has said hello: from now on only this replica holds its link.
     pub(crate) async fn take<A: WritesAgent>(
         &mut self,
         links: &Links,
@@ -70,7 +70,7 @@ impl Lease {
         Ok(if holds { Held::Yes } else { Held::No })
     }
 
-    /// Gives it back, so that nobody asks for the agent here any more.
+    /// Releases it, so that nobody looks for the agent here any more.
     pub(crate) async fn give_back<A: WritesAgent>(
         self,
         links: &Links,

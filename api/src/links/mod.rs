@@ -1,9 +1,10 @@
-//! The agents' links as a bus: any replica says something to any agent, and opens channels to its services, whichever replica holds
-//! the agent's link (DECISIONS N4).
+//! The agents' links as a bus: any replica can send a message to any agent, and open channels to its services,
+//! whichever replica holds the agent's link (DECISIONS N4).
 //!
-//! Who holds a link says its lease, a row ([`domain::agent_link`]). This replica's own links are in the [`Registry`]; those of others
-//! are reached over their internal listeners ([`remote`]). The replica that opens a channel has its end ([`opened`]); the holder of the
-//! link passes frames on ([`relay`]), and can be lost without harm.
+//! A link's lease, which is a row ([`domain::agent_link`]), says which replica holds it. This replica's own links are
+//! in the [`Registry`]; those of others are reached over their internal listeners ([`remote`]). The replica that opens
+//! a channel has its end ([`opened`]); the holder of the link passes frames on ([`relay`]), and can be lost without
+//! harm.
 
 mod carried;
 mod lane;
@@ -34,7 +35,7 @@ pub(crate) use registry::{LinkClosed, LinkEvent, OpenLink, Registry};
 use opened::Way;
 use remote::Remote;
 
-/// How often it is looked who holds a link, while whoever was said to does not.
+/// How often the holder of a link is looked up again, while the replica that the row names does not hold it.
 const MOST_LOOKS: usize = 3;
 
 /// Why an agent was not reached.
@@ -65,8 +66,8 @@ pub enum NotReached {
     /// There are as many channels on its link as there may be.
     #[error("the agent's link has as many channels as it may have")]
     TooManyChannels,
-    /// It is told more than it takes.
-    #[error("the agent takes what it is told more slowly than it is told")]
+    /// It is sent more than it reads.
+    #[error("the agent reads messages more slowly than they are sent")]
     Busy,
     /// It did not accept the channel.
     #[error("the agent did not accept the channel")]
@@ -77,7 +78,7 @@ pub enum NotReached {
     /// A channel cannot be given an id.
     #[error("a channel cannot be given an id")]
     NoRandomness(#[from] NoRandomness),
-    /// Who holds its link cannot be read, or is not the caller's to know.
+    /// The holder of its link cannot be read, or the caller may not know it.
     #[error("who holds the agent's link could not be read")]
     Store(#[from] StoreError),
 }
@@ -116,7 +117,7 @@ impl Links {
         Self { replica: ReplicaId::generate(), settings, here: Registry::default(), store, clock, remote }
     }
 
-    /// Says something to an agent. Saying it is all: whether and when the agent acts on it, it tells in its own words.
+    /// Sends a message to an agent. It does not wait until the agent acts on it; the agent reports that itself.
     pub(crate) async fn send<A: ReachesAgents>(
         &self,
         granted: &Granted<A>,
@@ -176,7 +177,7 @@ impl Links {
         answer
     }
 
-    /// Whom to ask next; `None` when nobody else holds the link than who was asked already.
+    /// Whom to ask next; `None` when the present holder was asked already.
     async fn look<A: ReachesAgents>(
         &self,
         granted: &Granted<A>,
@@ -199,7 +200,7 @@ fn may_have_passed<T>(answer: &Result<T, NotReached>) -> bool {
     matches!(answer, Err(NotReached::NotConnected | NotReached::HolderUnreachable { .. }))
 }
 
-/// Who was asked for an agent so far.
+/// The holders that were asked for an agent so far.
 #[derive(Debug, Default)]
 struct Search {
     looks: usize,

@@ -1,4 +1,5 @@
-//! The channels that this replica opened: each has a task that carries its frames, and finds a new way when one is lost.
+//! The channels that this replica opened. Each has a task that carries its frames, and finds a new path when one is
+//! lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +16,12 @@ use super::relay::Attachment;
 use super::remote::Forward;
 use super::{Links, NotReached};
 
-/// How soon a new way is looked for, at first; then at growing intervals.
+/// How soon a new path is looked for at first; the intervals then grow.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// The longest of these intervals.
 const LOOK_AGAIN_AT_LATEST: Duration = Duration::from_secs(1);
 
-/// A way to an agent's link.
+/// A path to an agent's link.
 pub(super) enum Way {
     /// The link is held here.
     Here(Attachment),
@@ -71,7 +72,7 @@ async fn carry<A: ReachesAgents>(
         if carried.port.over().is_some() {
             return;
         }
-        tracing::debug!(%agent, %channel, "a channel has lost its way to the agent");
+        tracing::debug!(%agent, %channel, "a channel has lost its path to the agent");
         carried.port.detach();
         match find_again(&links, &granted, &agent, &carried).await {
             Some(found) => way = found,
@@ -80,7 +81,7 @@ async fn carry<A: ReachesAgents>(
     }
 }
 
-/// A new way, within the time that the agent keeps its end for.
+/// A new path, within the time that the agent keeps its end open.
 async fn find_again<A: ReachesAgents>(
     links: &Links,
     granted: &Granted<A>,
@@ -101,7 +102,7 @@ async fn find_again<A: ReachesAgents>(
             tokio::select! {
                 () = sleep_until(again) => break,
                 () = carried.wake.notified() => {
-                    // Whoever used it may have given it up.
+                    // Its user may have given it up.
                     if carried.port.over().is_some() {
                         return None;
                     }
@@ -115,7 +116,7 @@ async fn find_again<A: ReachesAgents>(
     }
 }
 
-/// Carries frames until the way is lost or the channel over.
+/// Carries frames until the path is lost or the channel is closed.
 async fn pass_here(Carried { port, wake }: &Carried, attachment: &Attachment) {
     loop {
         while let Some(frame) = port.next_frame() {

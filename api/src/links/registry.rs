@@ -1,4 +1,5 @@
-//! The live links: which agents are connected to this replica, what passes over their links, and how one of them is closed.
+//! The live links: which agents are connected to this replica, what is sent over their links, and how one of them is
+//! closed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,7 +30,7 @@ pub(crate) enum LinkClosed {
 /// What this side wants of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LinkEvent {
-    /// Say this to the agent.
+    /// Send this message to the agent.
     Say(ServerMessage),
     /// Close it.
     Close(LinkClosed),
@@ -92,7 +93,7 @@ impl Registry {
         };
         if let Some(older) = state.live.insert(agent.id.clone(), link) {
             older.closing.send_replace(Some(LinkClosed::Superseded));
-            // Whoever has a channel on it goes on by the newer one at once.
+            // Channels on it continue over the newer link at once.
             older.relay.end();
         }
         let agent = agent.id.clone();
@@ -164,7 +165,7 @@ impl Registry {
         }
     }
 
-    /// Closes every link, and every one that still comes.
+    /// Closes every link, and every later one.
     pub(crate) fn stop(&self) {
         let mut state = self.lock();
         state.stopping = true;
@@ -173,7 +174,7 @@ impl Registry {
         }
     }
 
-    // Nothing is left half-done under the lock, so a panic elsewhere does not spoil the registry.
+    // No change under the lock is left incomplete, so a panic elsewhere does not corrupt the registry.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_link_is_reached_under_its_lease_alone_and_by_channels_where_it_knows_them() {
+    async fn a_link_is_reached_only_under_its_lease_and_by_channels_only_if_it_knows_them() {
         let registry = Registry::default();
         let agent = agent("i-one");
         let channel = ChannelId::generate().unwrap();
@@ -290,7 +291,7 @@ mod tests {
         open.is_held(1, true);
         assert!(matches!(registry.attach(&agent.id, 2, channel), Err(NotReached::NotConnected)));
         let attached = registry.attach(&agent.id, 1, channel).unwrap();
-        // A newer link ends the ways over the older one, which is told no lease any more.
+        // A newer link ends the paths over the older one, which has no lease any more.
         let newer = registry.open(&agent);
         assert_eq!(attached.next().await, None);
         open.is_held(2, true);

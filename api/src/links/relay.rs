@@ -1,6 +1,6 @@
-//! The holder's part in channels: it passes frames on between an agent's link and whoever has the other ends, here or at other
-//! replicas, and knows nothing of their content. What it holds of a channel is bounded by the channel's windows, so that it never waits
-//! for anybody: one channel that nobody takes from holds up no other.
+//! The holder's part in channels: it forwards frames between an agent's link and the other ends, on this replica or
+//! others, and knows nothing about their content. What it holds of a channel is bounded by the channel's windows, so
+//! that it never waits: a channel that nobody reads does not delay another.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ struct Attached {
     for_agent: Lane,
     has_turn: bool,
     leaving: bool,
-    /// One end has said that the channel is over: nobody comes back to it.
+    /// One end has closed the channel: nobody resumes it.
     finished: bool,
     for_opener: Arc<ForOpener>,
 }
@@ -63,7 +63,7 @@ pub(crate) enum NotAttached {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Violation;
 
-/// One channel on a link, for whoever has the end that opened it. Dropping it tells the agent that this end is out of reach.
+/// One channel on a link, for the end that opened it. Dropping it tells the agent that this end is out of reach.
 #[derive(Debug)]
 pub(crate) struct Attachment {
     relay: Arc<Relay>,
@@ -73,7 +73,7 @@ pub(crate) struct Attachment {
 }
 
 impl Relay {
-    /// Attaches a channel. Whoever was attached to it before is no more.
+    /// Attaches a channel, in place of an earlier attachment.
     pub(crate) fn attach(self: &Arc<Self>, channel: ChannelId) -> Result<Attachment, NotAttached> {
         let mut state = self.lock();
         if state.over {
@@ -111,7 +111,7 @@ impl Relay {
         let frame = Frame::decode(encoded).map_err(|_| Violation)?;
         let for_opener = {
             let mut state = self.lock();
-            // It was on its way when its opener left.
+            // It was under way when its opener left.
             let Some(attached) = state.attached.get_mut(&frame.channel) else { return Ok(()) };
             attached.finished |= ends(&frame.body);
             Arc::clone(&attached.for_opener)
@@ -150,7 +150,7 @@ impl Relay {
         }
     }
 
-    /// The link has ended, and with it every channel's way over it.
+    /// The link has ended, and with it the path of every channel on it.
     pub(crate) fn end(&self) {
         let attached = {
             let mut state = self.lock();
@@ -163,7 +163,7 @@ impl Relay {
         }
     }
 
-    // Nothing is left half-done under the lock, so a panic elsewhere does not spoil the relay.
+    // No change under the lock is left incomplete, so a panic elsewhere does not corrupt the relay.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -180,13 +180,13 @@ impl State {
 }
 
 impl Attachment {
-    /// Passes on what the opener sent. On a way that has ended it goes nowhere.
+    /// Forwards what the opener sent. On a path that has ended it is dropped.
     ///
     /// # Errors
-    /// The way cannot go on.
+    /// The path cannot continue.
     pub(crate) fn send(&self, encoded: &[u8]) -> Result<(), Violation> {
         let frame = Frame::decode(encoded).map_err(|_| Violation)?;
-        // The way is this one channel's.
+        // The path belongs to this channel alone.
         if frame.channel != self.channel || frame.body == FrameBody::Detach {
             return Err(Violation);
         }
@@ -203,7 +203,7 @@ impl Attachment {
         Ok(())
     }
 
-    /// Waits for what the agent sends; `None` when the way has ended. Cancelling it loses nothing.
+    /// Waits for what the agent sends; `None` when the path has ended. Cancelling it loses nothing.
     pub(crate) async fn next(&self) -> Option<Vec<u8>> {
         loop {
             let waits = self.for_opener.ready.notified();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_opener_that_leaves_is_told_of_after_what_it_said_unless_the_channel_is_over() {
+    async fn an_opener_that_leaves_is_reported_after_its_last_frame_unless_the_channel_is_closed() {
         let relay = Arc::<Relay>::default();
         let (leaves, resets) = (relay.attach(channel(1)).unwrap(), relay.attach(channel(2)).unwrap());
         leaves.send(&consumed(1, 5)).unwrap();
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_channel_that_nobody_takes_from_holds_up_no_other_and_cannot_grow() {
+    async fn a_channel_that_nobody_reads_delays_no_other_and_cannot_grow() {
         let relay = Arc::<Relay>::default();
         let (_stalled, other) = (relay.attach(channel(1)).unwrap(), relay.attach(channel(2)).unwrap());
         let bytes = vec![0; MOST_DATA_BYTES];
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_so_many_channels_and_each_way_is_for_one() {
+    fn the_number_of_channels_is_limited_and_each_path_is_for_one() {
         let relay = Arc::<Relay>::default();
         let mut all: Vec<_> =
             (0..MOST_CHANNELS).map(|n| relay.attach(channel(u8::try_from(n).unwrap())).unwrap()).collect();

@@ -48,7 +48,7 @@ impl Remote {
         self.post(link, "messages", body).await
     }
 
-    /// Has the link of an agent closed that was replaced.
+    /// Asks for the link of a replaced agent to be closed.
     pub(super) async fn close(&self, link: &AgentLink) -> Result<(), NotReached> {
         self.post(link, "replaced", Vec::new()).await
     }
@@ -110,7 +110,7 @@ fn client() -> Client {
         .connect_timeout(CONNECT_WITHIN)
         // A channel's upgrade exists in HTTP/1.1 only.
         .http1_only()
-        // Replicas are neighbours: what reaches others through a proxy reaches them without.
+        // Replicas are reached directly, without a proxy.
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         // The listener closes what is idle sooner than a client would find out.
@@ -146,17 +146,17 @@ async fn refusal(response: Response) -> NotReached {
     }
 }
 
-/// A way for one channel's frames to the holder of the agent's link.
+/// The path of one channel's frames to the holder of the agent's link.
 pub(super) struct Forward {
     socket: WebSocketStream<Upgraded>,
 }
 
 impl Forward {
-    /// Carries frames until the way is lost or the channel over. What comes is taken in though nothing can be sent.
+    /// Carries frames until the path is lost or the channel is closed. It receives even when nothing can be sent.
     pub(super) async fn pass(self, carried: &Carried) {
         let Carried { port, wake } = carried;
         let (mut sink, mut stream) = self.socket.split();
-        // That the channel is over is for the other side to notice, which may have to say so first.
+        // The other side notices that the channel is closed, and may have to say so first.
         let reading = async {
             loop {
                 match timeout(SILENT_AFTER, stream.next()).await {

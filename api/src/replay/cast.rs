@@ -48,7 +48,7 @@ pub(crate) async fn get_text(
     hansard: Data<Hansard>,
 ) -> Result<HttpResponse, ActionError> {
     let viewing = Viewing::by_session(&request, &hansard, &path)?;
-    // Raw output drives a terminal, so it is never offered as something to look at.
+    // Raw output can control a terminal, so it is never offered for display.
     viewing
         .look("download", async |viewing, seen| {
             play(viewing, seen, Rendering::Text, "application/octet-stream").await
@@ -64,7 +64,7 @@ async fn play(
 ) -> Result<HttpResponse, ActionError> {
     let rows = viewing.hansard.store.segments_of_recording(&seen.granted, &seen.recording.token).await?;
     let mut rows = rows.into_iter().filter(|row| row.stream == Stream::Terminal);
-    // The first segment decides between a reply and an error; later ones can only break the reply off.
+    // An error in the first segment is an error reply; in a later one it can only break off the reply.
     let first = match rows.next() {
         Some(row) => Some(render(viewing.hansard.clone(), seen.recording.clone(), row, rendering).await?),
         None => None,

@@ -49,12 +49,12 @@ pub(crate) async fn post(
     let now = arrival.at;
     let claim = NonceClaim { hash: ticket.nonce_hash(), expires_at: Ticket::remembered_until(now), now };
     let viewing = Viewing::new(&request, &hansard, ticket.viewer)?;
-    // The ticket is genuine: whoever holds it, the row says that it was shown.
+    // The ticket is genuine, so its use gets an audit row, whoever holds it.
     if viewing.viewer().recording != token {
         return Err(viewing.refuse("exchange", ErrorCode::InvalidReplayTicket.into()).await);
     }
     match hansard.store.claim_nonce(claim).await {
-        // Only once: a ticket that was used is good for nothing any more, also not for calling without a limit.
+        // Only once: a used ticket must not allow calls without a limit either.
         Ok(true) => sender.mark_authenticated(),
         Ok(false) => return Err(viewing.refuse("exchange", ErrorCode::ReplayTicketUsed.into()).await),
         Err(error) => return Err(viewing.refuse("exchange", error.into()).await),
@@ -95,7 +95,7 @@ fn check_origin(headers: &HeaderMap, hansard: &Hansard) -> Result<(), ActionErro
     let foreign = || {
         ActionError::refused(
             ErrorCode::MalformedRequest,
-            "The exchange is for pages of this deployment only.",
+            "Only pages of this deployment can exchange a ticket.",
         )
     };
     if let Some(site) = headers.get("sec-fetch-site") {
@@ -117,7 +117,7 @@ async fn read_body(
     let is_json =
         media_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
     if !is_json {
-        // A form of another site can send anything but this.
+        // A form on another site cannot send this type.
         return Err(ActionError::refused(
             ErrorCode::MalformedRequest,
             "The exchange takes a JSON object in application/json.",
@@ -135,6 +135,6 @@ async fn read_body(
         NotReceived::TooSlow => refused("The body did not arrive in time."),
         NotReceived::NoRoom(full) => full.into(),
     })?;
-    // The parser's words could repeat the ticket, so they are not passed on.
+    // The parser's message could repeat the ticket, so it is not passed on.
     serde_json::from_slice(&body).map_err(|_| WireError::missing("Ticket").into())
 }

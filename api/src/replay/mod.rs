@@ -1,8 +1,8 @@
 //! Looking at a recording: the page, the exchange of a ticket for a session, and what the session may read
 //! (DECISIONS P2, P3).
 //!
-//! The way in: ViewInstanceRecords hands out a ticket ([`tickets`]); the page exchanges it, once, for a cookie that is
-//! good for one recording ([`exchange`]); every read asks policy and expiry again ([`viewing`]) and is audited.
+//! ViewInstanceRecords issues a ticket ([`tickets`]). The page exchanges it, once, for a cookie that is valid for one
+//! recording ([`exchange`]). Every read checks policies and expiry again ([`viewing`]) and is audited.
 
 mod cast;
 mod exchange;

@@ -1,5 +1,5 @@
 //! `GET /replay/v1/recordings/{token}/objects` and the objects below it: the evidence itself, byte for byte, to be
-//! verified or kept elsewhere; and with the list whose signature counts.
+//! verified or stored elsewhere. The list also names the trusted signer.
 
 use actix_web::http::header;
 use actix_web::web::{Bytes, Data, Path};
@@ -22,7 +22,7 @@ struct ObjectList {
     terminal_session_token: String,
     account_id: String,
     instance_id: String,
-    /// Whose signature counts, by the word of this control plane.
+    /// The signer whose key this control plane enrolled.
     #[serde(skip_serializing_if = "Option::is_none")]
     signer: Option<EnrolledSigner>,
     objects: Vec<ListedObject>,
@@ -93,7 +93,7 @@ pub(crate) async fn list(
 /// What the recording has claimed, and what sealed it.
 async fn listed(viewing: &Viewing, seen: &Seen) -> Result<Vec<ListedObject>, ActionError> {
     let (hansard, recording) = (&viewing.hansard, &seen.recording);
-    // First: what is sealed has all its segments, while one that is not may claim another at this moment.
+    // Read first: a sealed recording has all its segments, while an open one may claim another at this moment.
     let manifest = hansard.store.find_manifest_sha256(&seen.granted, &recording.token).await?;
     let mut objects = Vec::new();
     let start = Some(recording.start_sha256);
@@ -109,7 +109,7 @@ async fn listed(viewing: &Viewing, seen: &Seen) -> Result<Vec<ListedObject>, Act
     Ok(objects)
 }
 
-/// What was taken in is listed whether it is there still or not; a signature, which has no hash, when it is there.
+/// An accepted object is listed whether it still exists or not; a signature, which has no hash, only if it exists.
 async fn stored(
     hansard: &Hansard,
     recording: &Recording,
@@ -144,7 +144,8 @@ pub(crate) async fn get(
         .await
 }
 
-/// The bytes of a piece of evidence as the recording took it in. What was uploaded and never claimed is no part of it.
+/// The bytes of a piece of evidence as the recording accepted it. An upload that was never claimed is not part of the
+/// recording.
 async fn taken_in(viewing: &Viewing, seen: &Seen, evidence: EvidenceName) -> Result<Bytes, ActionError> {
     let (hansard, recording) = (&viewing.hansard, &seen.recording);
     let (store, granted, token) = (&hansard.store, &seen.granted, &recording.token);

@@ -1,4 +1,4 @@
-//! The replay session: a cookie that is good for one recording, for an hour at most. Scripts cannot read it and
+//! The replay session: a cookie that is valid for one recording, for at most an hour. Scripts cannot read it and
 //! other sites cannot send it.
 
 use actix_web::HttpRequest;

@@ -1,5 +1,5 @@
-//! Replay tickets: short-lived, good once, for one recording and one viewer. ViewInstanceRecords hands them out, in
-//! the fragment of an address, so that they reach no log and no Referer.
+//! Replay tickets: short-lived, valid once, for one recording and one viewer. ViewInstanceRecords puts them into the
+//! fragment of an address, so that they appear in no log and no Referer.
 
 use aws_lc_rs::digest;
 use domain::identity::{AccessKeyId, RoleId, RoleName, RoleSessionName, UserId, UserName};
@@ -14,7 +14,7 @@ use crate::Hansard;
 use crate::errors::ActionError;
 use crate::signed_tokens::{self, Purpose};
 
-/// How long a ticket holds.
+/// How long a ticket is valid.
 const TICKET_MILLIS: i64 = 300_000;
 
 /// The address that a viewer opens.
@@ -26,13 +26,13 @@ pub(crate) struct ReplayUrl {
     pub(crate) expires_at: Timestamp,
 }
 
-/// Whose eyes, for which recording: what tickets and sessions say.
+/// The viewer and the recording, which tickets and sessions name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Viewer {
     pub(crate) recording: TerminalSessionToken,
     pub(crate) instance: InstanceId,
     account: AccountId,
-    /// The key that asked for the ticket: when it is taken away, what it opened is closed.
+    /// The key that asked for the ticket. When it is removed, the sessions that it opened end.
     access_key: String,
     /// The RAM user's id and name; absent for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,7 +53,7 @@ impl Viewer {
             Principal::User { user_id, user_name, .. } => {
                 (Some((user_id.to_string(), user_name.to_string())), None)
             }
-            // The ticket names the session's key: when the session ends, what it opened is closed.
+            // The ticket names the key of the role's session: when that session ends, so does what it opened.
             Principal::AssumedRole { role_id, role_name, session_name, .. } => {
                 (None, Some((role_id.to_string(), role_name.to_string(), session_name.to_string())))
             }
@@ -109,7 +109,7 @@ impl Purpose for Ticket {
 }
 
 impl Ticket {
-    /// By what its single use is remembered.
+    /// The value by which its single use is remembered.
     pub(crate) fn nonce_hash(&self) -> [u8; 32] {
         let mut hash = [0; 32];
         hash.copy_from_slice(

@@ -1,5 +1,5 @@
-//! One look at a recording: who looks, whether policy lets them still, whether it has expired, and the audit row.
-//! Replay gives out nothing of a recording in any other way.
+//! One read of a recording: who reads, whether policies still allow it, whether the recording has expired, and the
+//! audit row. Replay returns nothing of a recording in any other way.
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
@@ -28,7 +28,7 @@ pub(crate) struct Viewing {
     caller: Caller,
 }
 
-/// What a look found: the recording, and the permission to read it.
+/// The recording, and the permission to read it.
 pub(crate) struct Seen {
     pub(crate) granted: Granted<ReplayRecording>,
     pub(crate) recording: Recording,
@@ -91,7 +91,9 @@ impl Viewing {
             let seen = self.find(granted).await?;
             work(&self, &seen).await.map(Done::read)
         };
-        self.caller.travel(&self.hansard.store, ReplayRecording::ENTRY.name, self.about(how), steps, Ok).await
+        self.caller
+            .run_audited(&self.hansard.store, ReplayRecording::ENTRY.name, self.about(how), steps, Ok)
+            .await
     }
 
     /// Writes the audit row of a look that was refused before policy was asked, and gives the refusal back.
@@ -124,14 +126,14 @@ impl Viewing {
         let policies = self.hansard.store.policies_of(&self.caller.principal).await?;
         let granted = self.caller.authorize(resource, &policies, about);
         granted.map_err(|denied| {
-            // Whoever has a ticket knows the recording: a permission that is lost is told as what it is.
+            // A viewer with a ticket knows the recording, so that a lost permission is reported as such.
             let denied = Denied { told: Told::Denial, ..denied };
             Denial::sealed(denied, &self.hansard.keys).into()
         })
     }
 
-    /// Whether the key that asked for the ticket still signs, for the same caller. A key that is switched off or
-    /// deleted, as one is whose secret has leaked, ends what was opened with it; so does the end of a role's session.
+    /// Whether the key that asked for the ticket is still active, for the same caller. Switching off or deleting a key,
+    /// for instance after its secret leaked, ends what was opened with it; so does the end of a role's session.
     async fn check_access_key(&self) -> Result<(), ActionError> {
         let key = self.hansard.store.find_access_key(&self.access_key).await?;
         let signs = key.is_some_and(|key| {
@@ -142,7 +144,7 @@ impl Viewing {
         if signs {
             return Ok(());
         }
-        let message = "The access key that asked for this replay does not sign any more.";
+        let message = "The access key that asked for this replay is no longer active.";
         Err(ActionError::refused(ErrorCode::ForbiddenRam, message))
     }
 
@@ -164,7 +166,7 @@ impl Viewing {
     }
 }
 
-/// The token of a path. What is no token names no recording that anybody has a session for.
+/// The token of a path. Nobody has a session for a malformed token.
 pub(crate) fn parse_token(text: &str) -> Result<TerminalSessionToken, ActionError> {
     TerminalSessionToken::parse(text).map_err(|_| ErrorCode::RecordingNotFound.into())
 }

@@ -1,4 +1,4 @@
-//! How a request came: what every door wants to know of it, found out once.
+//! How a request arrived: what every door needs to know about it, found out once.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use domain::gate::RequestFacts;
 use crate::http::request::RequestId;
 use crate::state::Hansard;
 
-/// A request that has arrived: its id, when, from where. Nobody knows yet who sent it.
+/// A request that has arrived: its id, its time and its source. Its sender is not authenticated yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
     /// Its id.
     pub(crate) request_id: RequestId,
     /// When it arrived: its one present moment.
     pub(crate) at: Timestamp,
-    /// Where it came from: the peer's address, or what trusted proxies say.
+    /// Its source: the peer's address, or what trusted proxies say.
     pub(crate) source_address: Option<IpAddr>,
     /// Whether it came over TLS, to us or to trusted proxies.
     pub(crate) secure_transport: bool,
@@ -53,12 +53,12 @@ impl Arrival {
         self.request_id.to_string()
     }
 
-    /// What it brings to the gate, whoever sent it.
+    /// The facts for the gate that do not depend on the sender.
     pub(super) fn facts(&self) -> RequestFacts {
         RequestFacts {
             source_address: self.source_address,
             secure_transport: self.secure_transport,
-            // No policy is asked about the program of a caller who names none.
+            // A caller that names no program has no such condition key.
             user_agent: (!self.user_agent.is_empty()).then(|| self.user_agent.clone()),
             ..RequestFacts::at(self.at)
         }

@@ -1,4 +1,4 @@
-//! Somebody who has proved who they are, with the request that they came with.
+//! An authenticated caller, with the arrival of its request.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl Caller {
         self.arrival.at
     }
 
-    /// Asks whether this principal may call again; a call that may not is counted.
+    /// Checks the rate limit of this principal; a throttled call is counted.
     pub(crate) fn admit(&self, hansard: &Hansard) -> Result<(), Throttled> {
         hansard.limits.throttle.by_principal(&self.principal).inspect_err(|_| {
             let sender = UnauthenticatedCaller::new(self.arrival.clone(), hansard);
@@ -40,7 +40,7 @@ impl Caller {
         })
     }
 
-    /// What the call brings to a decision.
+    /// The facts of the call, for a decision.
     pub(crate) fn facts(&self) -> RequestFacts {
         RequestFacts { access_key: self.access_key.clone(), ..self.arrival.facts() }
     }

@@ -1,7 +1,8 @@
-//! The one road of every call, whichever door it comes to: it arrives ([`Arrival`]), somebody proves who they are
-//! ([`Caller`]), the gate is asked, the work is done, one final audit row is written, and only then a reply goes out.
+//! The road that every call takes, whichever door it comes through: it arrives ([`Arrival`]), its caller is
+//! authenticated ([`Caller`]), the gate decides, the work is done, one final audit row is written, and only then the
+//! reply is sent.
 //!
-//! A door says how its callers prove themselves, what its steps are, and how its replies and refusals look; nothing else.
+//! A door defines only how its callers are authenticated, what its steps are, and how its replies and refusals look.
 
 pub(crate) mod arrival;
 pub(crate) mod caller;
@@ -31,7 +32,7 @@ pub(crate) struct About {
 }
 
 impl Default for About {
-    /// Of a call of which nothing is known yet.
+    /// Nothing is known about the call yet.
     fn default() -> Self {
         let (resource, how) = (String::new(), String::new());
         Self { resource, decision: AuditDecision::NotAsked, recording: None, how }
@@ -63,7 +64,7 @@ impl<R> Done<R> {
     }
 }
 
-/// How calls fail at some door.
+/// How calls through a door fail.
 pub(crate) trait CallError: From<StoreError> {
     /// The code by which audit knows it.
     fn code(&self) -> String;
@@ -73,9 +74,10 @@ pub(crate) trait CallError: From<StoreError> {
 }
 
 impl Caller {
-    /// Goes the road: takes the `steps`, each of which says more about the call, makes the reply, and writes the final
-    /// audit row, if no change has written it already. Were the row lost, the caller is told that and nothing else.
-    pub(crate) async fn travel<R, T, E: CallError>(
+    /// Runs the `steps`, each of which adds what it learns about the call, makes the reply, and writes the final audit
+    /// row, unless a change has written it already. If the row cannot be written, the caller gets that error and
+    /// nothing else.
+    pub(crate) async fn run_audited<R, T, E: CallError>(
         &self,
         store: &Store,
         action: &str,
@@ -83,7 +85,7 @@ impl Caller {
         steps: impl AsyncFnOnce(&mut About) -> Result<Done<R>, E>,
         reply: impl FnOnce(R) -> Result<T, E>,
     ) -> Result<T, E> {
-        // A panic is an outcome like any other, so that it does not cost the audit row.
+        // A panic is an outcome like any other, so that the audit row is still written.
         let done = AssertUnwindSafe(steps(&mut about)).catch_unwind().await;
         let (outcome, audited) = match done.unwrap_or_else(|panic| Err(E::panicked(&*panic))) {
             Ok(done) => {
@@ -95,7 +97,7 @@ impl Caller {
             }
             Err(error) => (Err(error), false),
         };
-        // The row of a change stands already, and says that it was done, whatever becomes of the reply.
+        // The row of a change is already written, and says that the change was made, whatever happens to the reply.
         if !audited {
             self.record(store, action, &about, &outcome.as_ref().map_or_else(E::code, |_| "OK".to_owned()))
                 .await?;
@@ -103,8 +105,8 @@ impl Caller {
         outcome
     }
 
-    /// Writes the audit row of a call that goes no further, and gives its refusal back. Were the row lost, the caller is
-    /// told that: a refusal that cannot be written down must not look like a final answer.
+    /// Writes the audit row of a call that goes no further, and returns its refusal. If the row cannot be written, the
+    /// caller gets that error: a refusal that is not recorded must not look like a final answer.
     pub(crate) async fn refuse<E: CallError>(
         &self,
         store: &Store,
@@ -169,12 +171,12 @@ mod tests {
             Self { _folder: folder, store, caller: Caller { arrival, principal, access_key: None } }
         }
 
-        async fn travel(
+        async fn run_audited(
             &self,
             steps: impl AsyncFnOnce(&mut About) -> Result<Done<&'static str>, ActionError>,
             reply: impl FnOnce(&'static str) -> Result<&'static str, ActionError>,
         ) -> Result<&'static str, String> {
-            let outcome = self.caller.travel(&self.store, "Look", About::default(), steps, reply).await;
+            let outcome = self.caller.run_audited(&self.store, "Look", About::default(), steps, reply).await;
             outcome.map_err(|error| error.code())
         }
 
@@ -199,12 +201,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_end_of_a_call_is_one_row_with_what_was_known_by_then() {
+    async fn every_outcome_of_a_call_is_one_row_with_what_was_known_by_then() {
         let failed = |code: ErrorCode| move |_: &str| Err(ActionError::from(code));
         let located = |about: &mut About| about.resource = "*".to_owned();
 
         let road = Road::new().await;
-        let done = road.travel(async |_| Ok(Done::read("it").about("t-1", "ticket")), Ok).await;
+        let done = road.run_audited(async |_| Ok(Done::read("it").about("t-1", "ticket")), Ok).await;
         assert_eq!((done, road.rows().await), (Ok("it"), vec![row("OK", "", "ticket")]));
 
         let road = Road::new().await;
@@ -212,7 +214,7 @@ mod tests {
             located(about);
             Err(ErrorCode::RecordingNotFound.into())
         };
-        assert_eq!(road.travel(refused, Ok).await.unwrap_err(), ErrorCode::RecordingNotFound.row().code);
+        assert_eq!(road.run_audited(refused, Ok).await.unwrap_err(), ErrorCode::RecordingNotFound.row().code);
         assert_eq!(road.rows().await, [row(ErrorCode::RecordingNotFound.row().code, "*", "")]);
 
         let road = Road::new().await;
@@ -220,20 +222,21 @@ mod tests {
             located(about);
             panic!("in the middle")
         };
-        assert_eq!(road.travel(panics, Ok).await, Err("InternalError".to_owned()));
+        assert_eq!(road.run_audited(panics, Ok).await, Err("InternalError".to_owned()));
         assert_eq!(road.rows().await, [row("InternalError", "*", "")]);
 
         let road = Road::new().await;
-        let unwritten = road.travel(async |_| Ok(Done::read("it")), failed(ErrorCode::InternalError)).await;
+        let unwritten =
+            road.run_audited(async |_| Ok(Done::read("it")), failed(ErrorCode::InternalError)).await;
         assert_eq!((unwritten.is_err(), road.rows().await), (true, vec![row("InternalError", "", "")]));
     }
 
     #[tokio::test]
-    async fn a_change_that_wrote_its_row_gets_no_second_one_whatever_becomes_of_its_reply() {
+    async fn a_change_that_wrote_its_row_gets_no_second_one_whatever_happens_to_its_reply() {
         let road = Road::new().await;
-        assert_eq!(road.travel(async |_| Ok(Done::changed("it")), Ok).await, Ok("it"));
+        assert_eq!(road.run_audited(async |_| Ok(Done::changed("it")), Ok).await, Ok("it"));
         let reply = |_: &str| Err(ActionError::from(ErrorCode::InternalError));
-        assert!(road.travel(async |_| Ok(Done::changed("it")), reply).await.is_err());
+        assert!(road.run_audited(async |_| Ok(Done::changed("it")), reply).await.is_err());
         assert_eq!(road.rows().await, []);
     }
 }

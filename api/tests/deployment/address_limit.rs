@@ -44,7 +44,7 @@ async fn heard(running: &Running, ask: impl AsyncFn() -> Answer, refused: (u16, 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_door_of_strangers_has_the_limit() {
+async fn every_open_door_has_the_limit_per_address() {
     let running = Running::adjusted(limited).await;
     let stranger = PrivateKey::generate().unwrap();
     let token = |method: &str, path: &str| {
@@ -91,7 +91,7 @@ async fn every_door_of_strangers_has_the_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_somebodys_at_the_doors_of_agents_and_viewers_does_not_count() {
+async fn calls_of_authenticated_agents_and_viewers_do_not_count() {
     let running = Running::adjusted(limited).await;
     running.record("*", "7").await;
     let agent = TestAgent::enrol(&running, "i-web1").await;
@@ -258,7 +258,7 @@ async fn a_ticket_or_a_token_that_was_used_gives_no_calls_without_a_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_takes_nobodys_connection() {
+async fn a_link_does_not_use_up_anybodys_connections() {
     let running = Running::adjusted(|settings| {
         let most = std::num::NonZeroUsize::new(4);
         settings.connections = ConnectionLimits { total: most, per_address: most, accepted: None };

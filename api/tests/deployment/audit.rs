@@ -110,7 +110,7 @@ async fn a_spent_token_cannot_fill_the_audit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_look_at_a_recording_says_who_what_how_and_from_where() {
+async fn every_read_of_a_recording_is_audited_in_full() {
     let running = Running::start().await;
     running.record("*", "7").await;
     let agent = TestAgent::enrol(&running, "i-web1").await;

@@ -69,7 +69,7 @@ async fn a_genuine_ticket_that_is_refused_is_a_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_an_agents_key_signed_is_a_row_though_it_is_refused() {
+async fn a_refused_call_that_an_agents_key_signed_is_a_row() {
     const CONFIGURATION: &str = "/agent/v1/configuration";
     let running = Running::start().await;
     running.record("*", "7").await;

@@ -128,7 +128,7 @@ async fn a_replica_without_an_internal_listener_is_named_as_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_holder_that_is_gone_is_told_as_out_of_reach() {
+async fn a_holder_that_is_gone_is_reported_as_out_of_reach() {
     let mut one = Running::reachable(None).await;
     let other = one.another().await;
     let bus = BusAgent::linked(&one, "i-web1").await;
@@ -184,7 +184,7 @@ async fn a_channel_passes_bytes_both_ways_and_half_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reset_has_a_code_whoever_says_it() {
+async fn a_reset_from_either_side_has_a_code() {
     let one = Running::reachable(None).await;
     let other = one.another().await;
     let mut bus = BusAgent::linked(&one, "i-web1").await;
@@ -209,7 +209,7 @@ async fn a_reset_has_a_code_whoever_says_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stalled_channel_holds_up_no_other_and_channels_are_counted() {
+async fn a_stalled_channel_delays_no_other_and_the_number_of_channels_is_limited() {
     let one = Running::reachable(None).await;
     let other = one.another().await;
     let bus = BusAgent::linked(&one, "i-web1").await;
@@ -299,7 +299,7 @@ async fn channels_outlive_links_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_whose_agent_does_not_come_back_is_reset_in_time() {
+async fn a_channel_whose_agent_does_not_return_is_reset_in_time() {
     let one = Running::adjusted(|settings| {
         listen_for_replicas(settings);
         settings.resume_within = Duration::from_millis(500);

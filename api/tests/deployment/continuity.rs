@@ -155,14 +155,14 @@ macro_rules! on_both {
 }
 
 on_both!(
-    a_deleted_recording_is_gone_whichever_it_was,
-    what_is_left_of_a_recording_tells_that_it_is_gone,
-    findings_are_told_once_and_so_is_that_they_healed,
-    a_number_that_is_missing_has_not_arrived,
-    what_links_alone_know_is_gone,
+    every_deleted_recording_is_found_as_gone,
+    the_remains_of_a_recording_show_that_it_is_gone,
+    each_finding_and_its_recovery_are_reported_once,
+    a_recording_known_only_by_its_number_has_not_arrived,
+    a_recording_known_only_from_links_is_gone,
 );
 
-async fn a_deleted_recording_is_gone_whichever_it_was(running: Running) {
+async fn every_deleted_recording_is_found_as_gone(running: Running) {
     running.record("*", "7").await;
     let mut all = Vec::new();
     for instance in ["i-first", "i-middle", "i-last", "i-none"] {
@@ -215,7 +215,7 @@ async fn a_deleted_recording_is_gone_whichever_it_was(running: Running) {
     assert_eq!(malformed.refusal(), (400, "InvalidAgentId"));
 }
 
-async fn what_is_left_of_a_recording_tells_that_it_is_gone(running: Running) {
+async fn the_remains_of_a_recording_show_that_it_is_gone(running: Running) {
     running.record("*", "7").await;
     let rows = recorded(&running, "i-rows", 3).await;
     delete_rows(&running, &rows.sessions[1]).await;
@@ -253,7 +253,7 @@ async fn what_is_left_of_a_recording_tells_that_it_is_gone(running: Running) {
     assert_eq!(verify_one(&running, &back.agent).await, gone(2, &back.sessions[1]));
 }
 
-async fn findings_are_told_once_and_so_is_that_they_healed(running: Running) {
+async fn each_finding_and_its_recovery_are_reported_once(running: Running) {
     running.record("*", "7").await;
     let one = recorded(&running, "i-one", 3).await;
     let other = recorded(&running, "i-other", 2).await;
@@ -281,13 +281,13 @@ async fn findings_are_told_once_and_so_is_that_they_healed(running: Running) {
     let row = running.audit_rows().await.into_iter().find(|row| row.result == "RecordingGone").unwrap();
     assert_eq!(row.resource, "acs:ecs-workbench:cn-hangzhou:1000000000000001:workbench/i-one");
     assert!(
-        row.how.ends_with("number 2: it has a row, and its start.json is not in the bucket any more"),
+        row.how.ends_with("number 2: it has a row, but its start.json is not in the bucket any more"),
         "{}",
         row.how
     );
 }
 
-async fn a_number_that_is_missing_has_not_arrived(running: Running) {
+async fn a_recording_known_only_by_its_number_has_not_arrived(running: Running) {
     running.record("*", "7").await;
     let mut recorded = recorded(&running, "i-late", 1).await;
     // Two begin at the same time; the second arrives first.
@@ -313,7 +313,7 @@ async fn a_number_that_is_missing_has_not_arrived(running: Running) {
 }
 
 /// Though somebody removed it from the trail, too: that is for `hansard audit verify` to tell.
-async fn what_links_alone_know_is_gone(running: Running) {
+async fn a_recording_known_only_from_links_is_gone(running: Running) {
     running.record("*", "7").await;
     let recorded = recorded(&running, "i-links", 4).await;
     let session = &recorded.sessions[1];

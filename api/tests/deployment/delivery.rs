@@ -79,7 +79,7 @@ async fn opened_twice_at_once_it_is_one_recording() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_store_that_is_away_costs_time_only() {
+async fn an_unreachable_object_store_only_delays_delivery() {
     let (running, agent, session) = started(&[b"a"], None).await;
     let grant = agent
         .grant(&running, &session, &object_name(&session.segments[0]), &session.segments[0].bytes)
@@ -152,7 +152,7 @@ async fn the_grant_of_the_next_segment_comes_with_a_claim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_segment_is_claimed_also_when_there_is_no_room_for_the_next() {
+async fn a_segment_is_claimed_even_without_room_for_the_next() {
     let (running, agent, session) = started(&[b"a", b"b"], EXITED).await;
     put(&running, &agent, &session, 0).await;
     let fill = async |number: u64, length: u64| {
@@ -284,7 +284,7 @@ async fn a_claim_must_say_what_the_stored_bytes_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_that_are_no_segment_of_this_recording_are_never_claimed() {
+async fn bytes_that_are_not_a_segment_of_this_recording_are_never_claimed() {
     let (running, agent, session) = started(&[b"a", b"b"], None).await;
     // Of another recording, though whole in itself.
     let foreign = agent.session(&running, &[b"a"], None);
@@ -307,7 +307,7 @@ async fn bytes_that_are_no_segment_of_this_recording_are_never_claimed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_changed_in_the_bucket_before_it_was_claimed_is_noticed() {
+async fn a_change_in_the_bucket_before_the_claim_is_noticed() {
     let (running, agent, session) = started(&[b"a"], None).await;
     put(&running, &agent, &session, 0).await;
     let bucket = running.objects_folder();
@@ -379,7 +379,7 @@ async fn a_claimed_exit_needs_its_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_laid_in_the_place_of_evidence_is_told_and_can_be_taken_away() {
+async fn foreign_bytes_in_the_place_of_evidence_are_reported_and_can_be_removed() {
     let (running, agent, session) = started(&[b"a"], EXITED).await;
     let folder = {
         let found = files(&running.objects_folder());
@@ -430,7 +430,7 @@ async fn nothing_is_added_to_a_sealed_recording() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replaced_agent_and_a_stranger_cannot_touch_a_recording() {
+async fn a_replaced_agent_and_another_agent_cannot_touch_a_recording() {
     let (running, agent, session) = started(&[b"a"], None).await;
     put(&running, &agent, &session, 0).await;
     let stranger = TestAgent::enrol(&running, "i-web2").await;

@@ -51,7 +51,7 @@ async fn an_enrolled_agent_knows_who_it_is_and_what_to_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_join_token_is_good_for_one_agent_of_its_instances_in_its_time() {
+async fn a_join_token_is_valid_for_one_agent_of_its_instances_until_it_expires() {
     let running = Running::start().await;
     let (key, sealing) = keys();
     let body = |token: &str, instance: &str| enrolment(token, instance, &key, &sealing, false);
@@ -124,7 +124,7 @@ async fn two_enrolments_with_one_token_at_once_make_one_agent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_an_administrator_lets_an_agent_take_an_instance_over() {
+async fn only_an_administrator_can_let_an_agent_take_over_an_instance() {
     let running = Running::start().await;
     let first = TestAgent::enrol(&running, "i-web1").await;
     let (key, sealing) = keys();

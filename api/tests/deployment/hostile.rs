@@ -146,7 +146,7 @@ async fn only_a_seal_may_be_large_and_only_an_agent_may_send_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_learns_the_time_also_from_a_refused_large_seal() {
+async fn an_agent_learns_the_time_even_from_a_refused_large_seal() {
     let running = Running::start().await;
     running.record("*", "7").await;
     let agent = TestAgent::enrol(&running, "i-web1").await;

@@ -88,7 +88,7 @@ fn changed(call: Call, change: impl FnOnce(&mut Call)) -> Call {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_is_heard_that_proves_all_of_it_and_no_other_is() {
+async fn only_a_call_that_its_token_covers_entirely_is_accepted() {
     let mut held = Held::set_up().await;
     let refused = (401, String::new());
     let claim = |name: &'static str, value: Value| changed(held.say(), |call| call.claims[name] = value);
@@ -138,7 +138,7 @@ async fn a_call_is_heard_that_proves_all_of_it_and_no_other_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_proven_and_cannot_be_done_says_why() {
+async fn an_authenticated_call_that_fails_says_why() {
     let held = Held::set_up().await;
     let unknown = format!("/internal/v1/agents/{}/messages", domain::AgentId::generate());
     let elsewhere = changed(held.say(), |call| {

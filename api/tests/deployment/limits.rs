@@ -18,7 +18,7 @@ fn names(running: &Running) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn beyond_so_many_open_recordings_an_agent_waits() {
+async fn an_agent_with_too_many_open_recordings_waits() {
     let running = Running::start().await;
     let agent = TestAgent::enrol(&running, "i-web1").await;
     running.record("i-web1", "7").await;
@@ -44,7 +44,7 @@ async fn beyond_so_many_open_recordings_an_agent_waits() {
 }
 
 #[tokio::test]
-async fn beyond_so_many_unclaimed_bytes_an_agent_waits() {
+async fn an_agent_with_too_many_unclaimed_bytes_waits() {
     let running = Running::start().await;
     let agent = TestAgent::enrol(&running, "i-web1").await;
     running.record("i-web1", "7").await;
@@ -74,7 +74,7 @@ async fn beyond_so_many_unclaimed_bytes_an_agent_waits() {
 }
 
 #[tokio::test]
-async fn what_nobody_claimed_goes_after_a_day_and_is_uploaded_again() {
+async fn unclaimed_objects_are_removed_after_a_day_and_uploaded_again() {
     let running = Running::start().await;
     let agent = TestAgent::enrol(&running, "i-web1").await;
     running.record("i-web1", "7").await;
@@ -111,7 +111,7 @@ async fn what_nobody_claimed_goes_after_a_day_and_is_uploaded_again() {
 const SEAL: usize = 12 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_received_of_one_agent_at_once_has_a_bound_and_delays_nobody_else() {
+async fn the_amount_received_at_once_from_an_agent_is_bounded_and_delays_nobody_else() {
     let running = Running::start().await;
     running.record("*", "7").await;
     let agent = TestAgent::enrol(&running, "i-web1").await;
@@ -166,7 +166,7 @@ fn claiming(agent: &TestAgent, running: &Running, started_at: &str) -> Session {
 }
 
 #[tokio::test]
-async fn a_claimed_start_is_kept_and_the_earlier_of_it_and_the_arrival_shown() {
+async fn the_earlier_of_the_claimed_start_and_the_arrival_is_shown() {
     let running = Running::start().await;
     let agent = TestAgent::enrol(&running, "i-web1").await;
     running.record("i-web1", "7").await;

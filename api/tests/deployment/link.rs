@@ -132,7 +132,7 @@ async fn the_configuration_comes_at_once_and_after_each_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_made_by_another_process_comes_too() {
+async fn a_change_by_another_process_is_pushed_too() {
     let (running, _, mut link) = linked().await;
     link.configuration().await;
     let other = running.another().await;
@@ -142,7 +142,7 @@ async fn a_change_made_by_another_process_comes_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_greeting_announces_is_delegated() {
+async fn capabilities_that_hello_announces_are_delegated() {
     let (_running, _, mut link) = linked().await;
     assert_eq!(link.configuration().await.captures.len(), 1);
     link.hello(&["desktop"]).await;
@@ -184,7 +184,7 @@ async fn a_replaced_agent_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_agent_says_with_its_handshake_is_heard() {
+async fn messages_that_come_with_the_handshake_are_read() {
     let running = Running::start().await;
     let agent = TestAgent::enrol(&running, "i-web1").await;
     let hello = json!({"Type": "hello", "AgentVersion": "0.2.0", "Capabilities": [], "Sessions": []});
@@ -208,7 +208,7 @@ async fn what_an_agent_says_with_its_handshake_is_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_takes_nothing_loses_its_connection() {
+async fn an_agent_that_reads_nothing_loses_its_connection() {
     let running = Running::adjusted(|settings| settings.link_patience = Duration::from_millis(300)).await;
     let agent = TestAgent::enrol(&running, "i-web1").await;
     let address = running.address.strip_prefix("http://").unwrap().parse().unwrap();
@@ -251,7 +251,7 @@ async fn a_stopping_server_says_goodbye_to_its_links() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nonsense_and_browsers_are_turned_away() {
+async fn nonsense_and_browsers_are_refused() {
     let (running, agent, mut link) = linked().await;
     link.configuration().await;
     link.socket.send(Message::text("nonsense")).await.unwrap();

@@ -16,7 +16,7 @@ async fn get_with(running: &Running, path: &str, token: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_good_once() {
+async fn a_token_is_valid_once() {
     let running = Running::start().await;
     let agent = TestAgent::enrol(&running, "i-web1").await;
     let token = agent.token(&running, "GET", PATH, b"");
@@ -31,7 +31,7 @@ async fn a_token_is_good_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_holds_for_its_own_request() {
+async fn a_token_is_valid_for_its_own_request_only() {
     let running = Running::start().await;
     let agent = TestAgent::enrol(&running, "i-web1").await;
     let other_path = agent.token(&running, "GET", "/agent/v1/link", b"");
@@ -54,7 +54,7 @@ async fn a_token_holds_for_its_own_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_pinned_key_of_a_known_agent_proves() {
+async fn only_the_pinned_key_of_a_known_agent_authenticates() {
     let running = Running::start().await;
     let agent = TestAgent::enrol(&running, "i-web1").await;
     let stranger = PrivateKey::generate().unwrap();
@@ -91,7 +91,7 @@ async fn a_clock_that_is_wrong_is_corrected_by_the_replys_date() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_call_is_answered_in_the_contracts_shape() {
+async fn an_unknown_call_is_answered_in_the_contracts_shape() {
     let running = Running::start().await;
     let send = async |method: Method, path: &str, body: Vec<u8>| {
         let request = running.http.request(method, running.url(path)).body(body);

@@ -91,7 +91,7 @@ fn lay_in_place_of(running: &Running, other: &Session, session: &Session, below:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_that_were_laid_in_the_bucket_leave_by_no_door() {
+async fn foreign_bytes_in_the_bucket_are_never_returned() {
     let (running, agent, session) = finished().await;
     let other = agent.record(&running, &[b"forged\r\n", b"bye\r\n"], Some(ExitStatus::Code(0))).await;
     let viewer = Viewer::open(&running, &running.root, &session).await;
@@ -125,7 +125,7 @@ async fn bytes_that_were_laid_in_the_bucket_leave_by_no_door() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_list_of_objects_says_whose_signature_counts_also_when_the_agent_was_replaced() {
+async fn the_list_of_objects_names_the_signer_even_after_the_agent_was_replaced() {
     let (running, agent, session) = finished().await;
     let ana = running.user("ana", MAY_VIEW).await;
     let listed = Viewer::open(&running, &ana, &session).await.get(&running, "/objects").await.ok();
@@ -189,7 +189,7 @@ async fn a_running_recording_plays_what_has_arrived() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ticket_is_good_once_for_its_recording_in_its_time() {
+async fn a_ticket_is_valid_once_for_its_recording_until_it_expires() {
     let (running, agent, session) = finished().await;
     let good = ticket(&running, &running.root, &session).await;
     assert_eq!(exchange(&running, &session, &good).await.status, 200);
@@ -316,7 +316,7 @@ async fn a_recording_that_policy_takes_away_is_closed_to_its_viewer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_viewer_has_the_key_that_opened_the_recording() {
+async fn a_viewers_reads_have_the_key_that_opened_the_recording() {
     let (running, _, session) = finished().await;
     let ana = running.user("ana", MAY_VIEW).await;
     let viewer = Viewer::open(&running, &ana, &session).await;
@@ -347,7 +347,7 @@ async fn a_deleted_user_sees_nothing_any_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_is_taken_away_closes_what_it_opened() {
+async fn removing_a_key_ends_the_replays_that_it_opened() {
     let (running, _, session) = finished().await;
     let ana = running.user("ana", MAY_VIEW).await;
     let unused = ticket(&running, &ana, &session).await;
@@ -392,7 +392,7 @@ async fn role_session(running: &Running) -> Key {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_roles_session_closes_what_it_opened() {
+async fn the_end_of_a_roles_session_ends_the_replays_that_it_opened() {
     let (running, _, session) = finished().await;
     let key = role_session(&running).await;
     let unused = ticket(&running, &key, &session).await;
@@ -420,7 +420,7 @@ async fn the_end_of_a_roles_session_closes_what_it_opened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_role_closes_what_its_sessions_opened() {
+async fn deleting_a_role_ends_the_replays_that_its_sessions_opened() {
     let (running, _, session) = finished().await;
     let key = role_session(&running).await;
     let unused = ticket(&running, &key, &session).await;
@@ -434,7 +434,7 @@ async fn a_deleted_role_closes_what_its_sessions_opened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_reply_is_kept_or_guessed_and_no_other_site_exchanges() {
+async fn replies_are_not_cached_or_sniffed_and_no_other_site_can_exchange() {
     let (running, _, session) = finished().await;
     let viewer = Viewer::open(&running, &running.root, &session).await;
     let private = |answer: &Answer| {

@@ -41,7 +41,7 @@ async fn a_session_that_ends_by_itself_goes_from_running_to_finished() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_breaks_off_is_interrupted_and_one_without_content_failed() {
+async fn a_recording_that_breaks_off_is_interrupted_and_an_empty_one_failed() {
     let (running, agent) = started().await;
     agent.record(&running, &[b"a"], None).await;
     assert_eq!(running.newest_status("i-web1").await, "interrupted");
@@ -72,7 +72,7 @@ async fn a_fast_clock_on_the_instance_keeps_no_recording_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_one_is_interrupted_until_its_agent_comes_back() {
+async fn a_silent_recording_is_interrupted_until_its_agent_returns() {
     let (running, agent) = started().await;
     let session = agent.session(&running, &[b"a", b"b"], Some(ExitStatus::Code(0)));
     agent.open(&running, &session).await.ok();

@@ -118,7 +118,7 @@ async fn a_recording_waits_for_a_target_that_can_be_used() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_mended_is_used_again() {
+async fn a_repaired_target_is_used_again() {
     let running = Running::start().await;
     let bucket = running.objects_folder().join(BUCKET);
     std::fs::create_dir_all(&bucket).unwrap();
@@ -173,7 +173,7 @@ async fn an_open_recording_waits_for_its_own_target() {
 }
 
 #[tokio::test]
-async fn what_waits_is_listed_with_its_reason() {
+async fn waiting_recordings_are_listed_with_their_reason() {
     let running = Running::start().await;
     let agent = TestAgent::enrol(&running, "i-web1").await;
     let agents = async || running.call("ListAgents", &[]).await.ok()["Root"]["AgentList"][0].clone();

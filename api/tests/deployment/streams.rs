@@ -113,7 +113,7 @@ async fn events_stand_beside_the_terminal_to_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_checked_is_not_claimed() {
+async fn segments_that_cannot_be_checked_are_not_claimed() {
     let (running, agent, session) = started().await;
     let audio = Stream::parse("audio").unwrap();
     let unknown = segment(&session, audio, b"anything", Micros::new(1), Totals::default());

@@ -20,7 +20,7 @@ async fn granted(running: &Running, agent: &TestAgent, session: &Session, number
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exactly_the_granted_bytes_are_taken_once() {
+async fn exactly_the_granted_bytes_are_accepted_once() {
     let running = Running::start().await;
     let (agent, session) = opened(&running).await;
     let bytes = &session.segments[0].bytes;
@@ -133,7 +133,7 @@ async fn only_a_segment_of_ones_own_open_recording_is_granted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grant_dies_with_its_agents_place() {
+async fn a_grant_ends_when_its_agent_is_replaced() {
     let running = Running::start().await;
     let (agent, session) = opened(&running).await;
     let grant = granted(&running, &agent, &session, 0).await;

@@ -284,7 +284,7 @@ fn lists_are_read_by_page_and_by_token() {
 }
 
 #[test]
-fn a_view_hands_out_a_replay_address() {
+fn a_view_returns_a_replay_address() {
     let service = Service::start();
     let agent = service.agent("i-one");
     let token = service.recording(&agent, 1_000);
@@ -304,7 +304,7 @@ fn a_view_hands_out_a_replay_address() {
 }
 
 #[test]
-fn unknown_and_foreign_tokens_answer_alike() {
+fn unknown_and_foreign_tokens_get_the_same_answer() {
     let service = Service::start();
     let (one, two) = (service.agent("i-one"), service.agent("i-two"));
     let (_, elsewhere) = (service.recording(&one, 1_000), service.recording(&two, 1_000));

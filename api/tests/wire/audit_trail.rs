@@ -144,7 +144,7 @@ fn each_filter_selects() {
 }
 
 #[test]
-fn pages_go_on_by_token() {
+fn pages_continue_by_token() {
     let service = Service::start();
     for _ in 0..7 {
         service.call("ListAgents", &[]).done();
@@ -171,7 +171,7 @@ fn pages_go_on_by_token() {
 }
 
 #[test]
-fn what_is_malformed_is_named() {
+fn malformed_parameters_are_named() {
     let service = Service::start();
     let long = "x".repeat(2_000);
     for (parameters, code) in [

@@ -91,7 +91,7 @@ fn the_vendors_own_requests_get_in_and_its_unsigned_ones_do_not() {
 }
 
 #[test]
-fn a_nonce_is_good_once_also_across_two_servers() {
+fn a_nonce_is_valid_once_even_across_two_servers() {
     let service = Service::start();
     let other = service.beside();
     let call = get(&service);
@@ -124,7 +124,7 @@ fn of_many_copies_sent_at_once_one_is_done() {
 }
 
 #[test]
-fn only_who_signs_burns_a_nonce() {
+fn only_an_authenticated_request_uses_up_a_nonce() {
     let service = Service::start();
     let request = get(&service).signed_v3(&service.root, service.address);
     let mut forged = request.clone();
@@ -140,7 +140,7 @@ fn only_who_signs_burns_a_nonce() {
 }
 
 #[test]
-fn the_nonces_of_two_keys_do_not_meet() {
+fn the_nonces_of_two_keys_are_independent() {
     let service = Service::start();
     let everything = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
     let user = service.user("reader", &[everything]);
@@ -246,7 +246,7 @@ fn the_checks_come_in_their_order() {
 }
 
 #[test]
-fn an_inactive_or_deleted_key_is_out_at_once() {
+fn an_inactive_or_deleted_key_is_refused_at_once() {
     let service = Service::start();
     let everything = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
     let user = service.user("leaver", &[everything]);

@@ -103,7 +103,7 @@ fn own_sessions_only() {
 }
 
 #[test]
-fn a_recording_that_is_denied_is_as_one_that_is_not_there() {
+fn a_denied_recording_is_answered_like_an_unknown_one() {
     let service = Service::start();
     let agent = service.agent("i-one");
     let (fresh, old) =
@@ -232,7 +232,7 @@ fn the_key_that_signs_and_the_program_that_calls_are_conditions() {
 }
 
 #[test]
-fn tags_decide_by_instance_and_a_star_is_no_way_round_them() {
+fn tags_decide_by_instance_and_a_star_does_not_get_around_them() {
     let service = Service::start();
     let agents = ["i-one", "i-two"].map(|instance| service.agent(instance));
     let tokens = agents.each_ref().map(|agent| service.recording(agent, 1_000));
@@ -269,7 +269,7 @@ fn tags_decide_by_instance_and_a_star_is_no_way_round_them() {
 }
 
 #[test]
-fn what_no_list_can_be_searched_by_is_said() {
+fn a_list_that_cannot_be_searched_is_refused_with_advice() {
     let service = Service::start();
     let odd = conditional("Allow", "StringLike", "RecordingAge", "1*");
     let user = service.user("odd", &[&policy(&[odd])]);

@@ -43,7 +43,7 @@ fn swagger_ui_comes_from_the_program_and_loads_nothing_from_elsewhere() {
 }
 
 #[test]
-fn a_server_that_serves_is_healthy() {
+fn a_running_server_is_healthy() {
     let service = Service::start();
     let reply = Request::new("GET", "/healthz").send(service.address);
     assert_eq!((reply.status, reply.json()["Status"].as_str()), (200, Some("ok")));

@@ -181,7 +181,7 @@ fn other_methods_with_a_long_query_are_refused_as_with_a_short_one() {
 }
 
 #[test]
-fn what_no_query_holds_is_no_http_wherever_it_stands() {
+fn a_byte_that_no_query_may_hold_is_refused_wherever_it_is() {
     let service = Service::start();
     for (query, status) in [
         (&b"A=1\x01"[..], 400),

@@ -156,7 +156,7 @@ fn call(service: &Service, key: &Key, action: &str, parameters: &[(&str, &str)])
 }
 
 #[test]
-fn what_a_parameter_means_is_told_to_those_alone_who_are_permitted_unless_it_says_what_the_call_is_about() {
+fn only_permitted_callers_learn_errors_of_parameters_that_do_not_identify_the_resource() {
     let service = Service::start();
     let everything = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
     let (permitted, denied) = (service.user("permitted", &[everything]), service.user("denied", &[]));

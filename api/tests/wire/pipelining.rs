@@ -73,7 +73,7 @@ pub(crate) fn statuses(replies: &[Reply]) -> Vec<u16> {
 }
 
 #[test]
-fn what_is_no_http_behind_a_good_request_is_refused_and_counted_as_alone() {
+fn a_malformed_request_after_a_good_one_is_refused_and_counted_as_if_alone() {
     log::listen();
     let mut service = Service::start();
     let post = kept(&service, &signed(&service));
@@ -109,7 +109,7 @@ fn what_is_no_http_behind_a_good_request_is_refused_and_counted_as_alone() {
 }
 
 #[test]
-fn what_is_no_http_behind_a_good_request_is_limited_as_alone() {
+fn a_malformed_request_after_a_good_one_is_limited_as_if_alone() {
     let service = Service::adjusted(|settings| {
         let (per_second, burst) = (NonZeroU32::MIN, NonZeroU32::new(3).unwrap());
         settings.throttle =
@@ -192,7 +192,7 @@ fn malformed_chunks_are_one_refusal_and_no_error_of_the_server() {
 }
 
 #[test]
-fn whoever_asks_first_sends_its_body_and_the_next_request() {
+fn a_client_that_expects_100_continue_sends_its_body_and_the_next_request() {
     let service = Service::start();
     let request = signed(&service).header("expect", "100-continue");
     let bytes = kept(&service, &request);
@@ -225,7 +225,7 @@ fn the_next_request_waits_until_the_reply_is_taken() {
 }
 
 #[test]
-fn whoever_takes_nothing_of_a_reply_is_given_up() {
+fn a_client_that_reads_nothing_of_a_reply_is_disconnected() {
     let service = Service::adjusted(|settings| settings.reply_patience = Duration::from_millis(300));
     let documents = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
     let mut stream = connect(&service, "127.0.0.1");

@@ -78,7 +78,7 @@ fn a_denial_tells_who_and_what_but_never_the_policy() {
 }
 
 #[test]
-fn all_is_no_way_round_a_deny_on_one() {
+fn asking_for_all_does_not_get_around_a_deny_on_one() {
     let service = Service::start();
     let allow = policy(&[statement("Allow", "ecs-workbench:*", "*")]);
     let deny = policy(&[statement("Deny", "ecs-workbench:SetInstanceRecordConfig", &arn("i-secret"))]);
@@ -172,7 +172,7 @@ fn the_region_and_the_address_that_a_condition_sees_are_the_servers_own() {
 }
 
 #[test]
-fn what_policy_takes_away_is_gone_at_the_next_call() {
+fn a_permission_that_is_taken_away_is_gone_at_the_next_call() {
     let service = Service::start();
     let user = service.user("leaver", &[&policy(&[statement("Allow", "ecs-workbench:*", "*")])]);
     let get = || service.call_as(&user, "GetInstanceRecordConfig", &[("InstanceId", "i-one")]);

@@ -28,7 +28,7 @@ fn decisions(reply: &Value) -> Vec<(String, String)> {
 }
 
 #[test]
-fn validation_says_what_is_wrong_where_and_how_to_mend_it() {
+fn validation_says_what_is_wrong_where_and_how_to_correct_it() {
     let service = Service::start();
     let typo = policy(json!([allow("ecs-workbench:ListAgnets", "*")]));
     let reply = service.call("ValidatePolicy", &[("PolicyDocument", &typo)]).done();
@@ -122,7 +122,7 @@ fn drafts_are_simulated_in_every_layer_and_context() {
 }
 
 #[test]
-fn stored_principals_are_asked_by_what_they_have_and_drafts_count_beside() {
+fn stored_principals_are_simulated_with_their_policies_and_drafts_are_added() {
     let service = Service::start();
     service.user("ana", &[&policy(json!([allow("ecs-workbench:Get*", "*")]))]);
     let actions = json!(["ecs-workbench:*InstanceRecordConfig"]).to_string();
@@ -156,7 +156,7 @@ fn stored_principals_are_asked_by_what_they_have_and_drafts_count_beside() {
 }
 
 #[test]
-fn who_may_not_read_somebodys_policies_cannot_simulate_them() {
+fn a_caller_who_may_not_read_policies_cannot_simulate_them() {
     let service = Service::start();
     service.user("ana", &[&policy(json!([allow("*", "*")]))]);
     // All of ecs-workbench is no permission to read who may do what.
@@ -228,7 +228,7 @@ fn what_cannot_be_asked_is_refused_by_the_parameters_name() {
     let one = ("Actions", r#"["a:b"]"#);
     for (parameters, code, says) in [
         (&[][..], "MissingActions", ""),
-        (&[("Actions", "a:b")], "InvalidActions", "it is a JSON list of strings"),
+        (&[("Actions", "a:b")], "InvalidActions", "it must be a JSON list of strings"),
         (&[("Actions", "[]")], "InvalidActions", "at least one string"),
         (&[("Actions", &*long)], "InvalidActions", "1 to 1024 bytes"),
         (&[("Actions", r#"["a:*"]"#)], "InvalidActions", "no known action fits"),
@@ -242,11 +242,11 @@ fn what_cannot_be_asked_is_refused_by_the_parameters_name() {
             "InvalidActions",
             "101 questions are too many; ask at most 100",
         ),
-        (&[one, ("Resources", "[3]")], "InvalidResources", "it is a JSON list of strings"),
+        (&[one, ("Resources", "[3]")], "InvalidResources", "it must be a JSON list of strings"),
         (&[one, ("Context", "[]")], "InvalidContext", "line 1, column 1: the context is a list"),
         (&[one, ("Context", &*large)], "InvalidContext", "at most 16384 characters"),
         (&[one, ("Contexts", "{}")], "InvalidContexts", "at least one context"),
-        (&[one, ("Contexts", "{}"), ("Context", "{}")], "InvalidContexts", "in the place of Context"),
+        (&[one, ("Contexts", "{}"), ("Context", "{}")], "InvalidContexts", "cannot be combined with Context"),
         (
             &[one, ("PolicyDocuments", r#"["{\n"]"#)],
             "InvalidPolicyDocuments",

@@ -57,7 +57,7 @@ fn what_a_trusted_proxy_says_counts_for_policy_and_audit() {
 }
 
 #[test]
-fn a_peer_that_is_no_trusted_proxy_is_the_caller_whatever_it_says() {
+fn a_peer_that_is_not_a_trusted_proxy_is_the_caller_whatever_it_claims() {
     for proxies in ["", "192.0.2.7", "10.0.0.0/8,::/16"] {
         let service = behind(proxies);
         let (inside, outside) =

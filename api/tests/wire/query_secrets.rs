@@ -123,7 +123,7 @@ fn a_secret_in_a_query_is_in_no_log_no_audit_row_and_no_refusal() {
 }
 
 #[test]
-fn what_is_planted_in_a_line_is_found() {
+fn the_search_finds_a_planted_secret() {
     const PLANTED: &str = "Planted-51c0-Word";
     log::watch(PLANTED);
     drop(tracing::trace_span!("a span", target = format!("/?Password={PLANTED}")));

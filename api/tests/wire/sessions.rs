@@ -172,7 +172,7 @@ fn a_key_and_its_token_belong_together() {
 }
 
 #[test]
-fn an_ended_session_is_told_so() {
+fn an_ended_session_gets_its_own_error() {
     let service = Service::start();
     role(&service, "reader", &policy("Allow", "ecs-workbench:Get*", "*"));
     let ana = assumer(&service);
@@ -226,7 +226,7 @@ fn a_session_may_do_what_its_role_may_do_at_this_moment() {
 }
 
 #[test]
-fn who_may_not_assume_a_role_learns_nothing_of_it() {
+fn a_caller_who_may_not_assume_a_role_learns_nothing_about_it() {
     let service = Service::start();
     let everything = policy("Allow", "*", "*");
     role(&service, "reader", &everything);
@@ -256,7 +256,7 @@ fn who_may_not_assume_a_role_learns_nothing_of_it() {
 }
 
 #[test]
-fn what_is_wrong_with_a_start_is_said() {
+fn a_refused_start_says_what_is_wrong() {
     let service = Service::start();
     role(&service, "reader", &policy("Allow", "*", "*"));
     let ana = assumer(&service);
@@ -300,7 +300,7 @@ fn what_is_wrong_with_a_start_is_said() {
 }
 
 #[test]
-fn a_trust_policy_can_ask_for_a_shared_word_and_a_name() {
+fn a_trust_policy_can_require_an_external_id_and_a_source_identity() {
     let service = Service::start();
     role(&service, "reader", &policy("Allow", "*", "*"));
     let condition =
@@ -359,7 +359,7 @@ fn a_chain_of_sessions_stays_short_and_keeps_its_source() {
 }
 
 #[test]
-fn everybody_may_ask_who_it_is() {
+fn every_caller_may_ask_who_it_is() {
     let service = Service::start();
     role(&service, "reader", &policy("Deny", "*", "*"));
     let who = |key| done(&identity(&service, key, "GetCallerIdentity", &[]));
@@ -387,7 +387,7 @@ fn everybody_may_ask_who_it_is() {
 }
 
 #[test]
-fn why_something_was_denied_is_opened_for_those_who_may() {
+fn callers_with_the_permission_can_decode_why_something_was_denied() {
     let service = Service::start();
     let allow = policy("Allow", "*", "*");
     let deny =
@@ -444,7 +444,7 @@ fn why_something_was_denied_is_opened_for_those_who_may() {
 
 /// Whoever writes a policy hears what it does not do, and it is stored all the same.
 #[test]
-fn what_writes_a_policy_answers_the_findings_about_it() {
+fn actions_that_write_a_policy_return_the_findings_about_it() {
     let service = Service::start();
     let root =
         |action, parameters: &[(&str, &str)]| done(&identity(&service, &service.root, action, parameters));

@@ -47,7 +47,7 @@ fn from(address: &str, request: Request) -> Request {
 }
 
 #[test]
-fn a_principal_that_calls_too_often_hears_when_to_call_again_and_nobody_else_does() {
+fn only_a_principal_that_calls_too_often_is_throttled_and_told_when_to_call_again() {
     let mut service = limited(ThrottleLimits { principal: limit(2, 3), ..ThrottleLimits::default() });
     let (busy, calm) = (service.user("busy", &[ALL]), service.user("calm", &[ALL]));
     for _ in 0..3 {
@@ -87,7 +87,7 @@ fn a_principal_that_calls_too_often_hears_when_to_call_again_and_nobody_else_doe
 }
 
 #[test]
-fn a_minute_that_is_over_is_written_while_the_server_goes_on() {
+fn a_completed_minute_is_written_while_the_server_runs() {
     let service = limited(ThrottleLimits { principal: limit(1, 1), ..ThrottleLimits::default() });
     let refused = |times| {
         service.call(GET.0, GET.1).done();
@@ -183,7 +183,7 @@ fn an_address_that_calls_too_often_is_refused_at_every_open_door_before_anything
 }
 
 #[test]
-fn what_is_no_http_counts_too() {
+fn malformed_requests_count_too() {
     let service = Service::adjusted(|settings| {
         settings.throttle = ThrottleLimits { address: limit(1, 3), ..ThrottleLimits::default() };
     });

@@ -156,7 +156,7 @@ fn a_head_without_a_credential_and_without_a_form_is_refused_before_its_body_com
 }
 
 #[test]
-fn who_signed_a_v3_request_is_known_before_its_body_comes() {
+fn the_signer_of_a_v3_request_is_known_before_its_body_arrives() {
     let service = Service::start();
     let refused = |key: &Key, code: &str| {
         let mut request = get(&service).signed_v3(key, service.address);
@@ -292,7 +292,7 @@ fn heads_take_their_share(begun: &str) {
 }
 
 #[test]
-fn one_key_holds_no_more_bodies_than_its_share_and_waits_for_itself_alone() {
+fn one_key_holds_no_more_bodies_than_its_share_and_waits_only_for_itself() {
     let service = Service::start();
     let user = |name: &str| {
         service
@@ -351,7 +351,7 @@ fn one_key_holds_no_more_bodies_than_its_share_and_waits_for_itself_alone() {
 }
 
 #[test]
-fn a_form_that_does_not_come_is_given_up_after_some_seconds() {
+fn a_form_that_does_not_arrive_is_refused_after_some_seconds() {
     let service = Service::start();
     for (head, some) in [
         (form_head(100), "a"),
@@ -385,7 +385,7 @@ fn a_form_that_is_longer_than_any_call_is_refused_unread() {
 }
 
 #[test]
-fn half_heads_make_room_for_whole_ones_of_their_address_and_of_others() {
+fn unfinished_heads_make_room_for_complete_ones_of_their_address_and_of_others() {
     let service = limited(40, 10);
     let mut half: Vec<TcpStream> = (0..30)
         .map(|_| {
@@ -421,7 +421,7 @@ fn half_heads_make_room_for_whole_ones_of_their_address_and_of_others() {
 }
 
 #[test]
-fn who_is_being_answered_is_not_closed_for_others() {
+fn a_connection_that_is_being_answered_is_not_closed_for_others() {
     let service = limited(10, 5);
     let request = get(&service).signed_v3(&service.root, service.address);
     let (head, body) = parted(&request, service.address);
@@ -469,7 +469,7 @@ fn who_is_being_answered_is_not_closed_for_others() {
 }
 
 #[test]
-fn whose_form_is_awaited_makes_room_for_others() {
+fn a_connection_whose_form_is_awaited_makes_room_for_others() {
     let service = limited(20, 10);
     let mut awaited = Vec::new();
     for round in 0..5 {
@@ -536,7 +536,7 @@ fn unfinished_heads_take_their_share(begun: &str) {
 }
 
 #[test]
-fn also_the_second_head_of_a_connection_has_to_come() {
+fn the_second_head_of_a_connection_has_a_time_limit_too() {
     let service = Service::start();
     let mut stream = connect(&service, "127.0.0.1");
     stream.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
@@ -552,7 +552,7 @@ fn also_the_second_head_of_a_connection_has_to_come() {
 }
 
 #[test]
-fn what_is_no_http_is_counted_and_is_one_event() {
+fn malformed_requests_are_counted_as_one_event() {
     let mut service = Service::start();
     for number in 0..30 {
         let bytes: &[u8] =

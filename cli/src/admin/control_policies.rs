@@ -91,8 +91,8 @@ impl Session<'_> {
         self.document(&policy.document)
     }
 
-    /// Says of each level that allows nothing that it locks everybody out. What was put stands all the same: to close
-    /// an account may be what is wanted.
+    /// Warns about each level that allows nothing, because it locks everybody out. The policy is stored all the same:
+    /// closing an account may be intended.
     async fn warn_of_closed_levels(&self) -> Result<(), Failure> {
         for level in closed_levels(&self.control_policies().await?)? {
             terminal::note(&format!(
@@ -105,7 +105,7 @@ impl Session<'_> {
     }
 }
 
-/// The levels on which no request whatever is allowed.
+/// The levels on which no request at all is allowed.
 fn closed_levels(policies: &[ControlPolicy]) -> Result<Vec<u32>, Failure> {
     let mut levels: BTreeMap<u32, Vec<_>> = BTreeMap::new();
     for policy in policies {

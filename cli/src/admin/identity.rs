@@ -32,7 +32,7 @@ pub(super) async fn run(
     }
 }
 
-/// One command, on whose database, by whom, and how its result is printed.
+/// One command, with its database, its operator, and the form of its output.
 pub(super) struct Session<'a> {
     pub(super) output: Output,
     pub(super) store: &'a Store,
@@ -66,7 +66,7 @@ impl Session<'_> {
                     self.store.purge_user(granted, name, audit).await.map_err(refused)?;
                 } else {
                     self.refuse_to_delete_with_belongings(name).await?;
-                    // Asked again there, for what somebody adds meanwhile.
+                    // The store checks this again, in case something was added meanwhile.
                     self.store.delete_user(granted, name, audit).await.map_err(refused)?;
                 }
                 self.one(&json!({ "UserName": name.as_str(), "Deleted": true }))
@@ -74,7 +74,7 @@ impl Session<'_> {
         }
     }
 
-    /// As RAM does: what a user has is taken from it by name, not by the way.
+    /// As in RAM: what a user has must be removed explicitly, not as a side effect.
     async fn refuse_to_delete_with_belongings(&self, name: &UserName) -> Result<(), Failure> {
         let granted = &self.operator.granted;
         let keys = self.store.all_access_keys(granted).await.map_err(refused)?;
@@ -118,7 +118,7 @@ impl Session<'_> {
             .await
             .map_err(refused)?;
         if self.output == Output::Table {
-            terminal::note("the secret is shown this once:");
+            terminal::note("the secret is shown only once:");
         }
         self.one(&json!({
             "AccessKeyId": id.as_str(),
@@ -147,8 +147,7 @@ impl Session<'_> {
         self.one(&json!({ "AccessKeyId": id.as_str(), "Status": status.as_str() }))
     }
 
-    /// A deleted key that is kept in the data directory is forgotten there too; otherwise the next start would bring
-    /// it back.
+    /// A deleted key is also removed from the data directory; otherwise the next start would bring it back.
     async fn delete_access_key(&self, id: &AccessKeyId, data: &DataDirectory) -> Result<(), Failure> {
         let audit = self.operator.audit("access-key delete", format!("access-key/{id}"));
         self.store.delete_access_key(&self.operator.granted, id, audit).await.map_err(refused)?;

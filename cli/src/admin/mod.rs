@@ -58,7 +58,7 @@ pub(crate) fn run(
             }
             command => identity::run(command, arguments.output, &store, &operator, &data).await,
         };
-        // What was done stands, and a control plane vouches for it within the minute if this cannot.
+        // The change is done. If this fails, a control plane anchors it within a minute.
         if let Err(error) = store.end_audit(SystemClock.now()).await {
             terminal::note(&format!(
                 "the audit chain of this command could not be signed: {}",
@@ -87,7 +87,7 @@ async fn account(store: &Store, named: Option<&AccountId>) -> Result<AccountId, 
     }
 }
 
-/// The line for what the store refused.
+/// The message for a refusal of the store.
 fn refused(error: StoreError) -> Failure {
     match error {
         StoreError::NotFound { .. } | StoreError::Identity(IdentityRefused::NotExist { .. }) => {
@@ -97,7 +97,7 @@ fn refused(error: StoreError) -> Failure {
     }
 }
 
-/// Somebody at the database, with the gate's permission.
+/// An operator at the database, with the gate's permission.
 struct Operator {
     granted: Granted<AdministerIdentity>,
     now: Timestamp,

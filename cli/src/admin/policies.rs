@@ -19,7 +19,7 @@ use crate::{policy_findings, terminal};
 
 /// The largest policy document that is read from a file; the language itself allows far less.
 const POLICY_LIMIT_BYTES: u64 = 1024 * 1024;
-/// So many ready-made policies are listed at once.
+/// How many ready-made policies are listed at once.
 const PAGE: u32 = 1000;
 
 impl Session<'_> {
@@ -47,8 +47,8 @@ impl Session<'_> {
         }
     }
 
-    /// What decided when the command began gives way to the new document, and nothing else does: whoever put another
-    /// one meanwhile is not overwritten.
+    /// The new document replaces the version that was the default when the command began, and no other: a version that
+    /// somebody else made the default meanwhile is not overwritten.
     async fn put_policy(
         &self,
         name: &PolicyName,
@@ -70,7 +70,7 @@ impl Session<'_> {
         self.written(put, &document, DocumentKind::Identity)
     }
 
-    /// Prints a policy that was written, and what there is to say about its document.
+    /// Prints a policy that was written, and the findings about its document.
     pub(super) fn written(
         &self,
         mut policy: Value,
@@ -86,7 +86,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Attached already, it stays so.
+    /// A policy that is attached already stays attached.
     async fn attach(&self, policy: &PolicyRef, bearer: PolicyBearer) -> Result<(), Failure> {
         let audit = self.operator.audit("policy attach", format!("{policy} {bearer}"));
         let now = self.operator.now;

@@ -10,13 +10,13 @@ use domain::policy_version::PolicyVersionId;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
-    /// Create a policy from a JSON document, or give an existing one a new version that decides.
+    /// Create a policy from a JSON document, or give an existing one a new default version.
     Put {
         /// The policy's name.
         name: PolicyName,
         /// The document; - reads standard input.
         file: PathBuf,
-        /// Refuse unless this version decides until now, such as v3; `policy show --output json` names it.
+        /// Refuse unless this version is the default now, such as v3; `policy show --output json` names it.
         #[arg(long, value_name = "VERSION")]
         over: Option<PolicyVersionId>,
     },
@@ -33,7 +33,7 @@ pub(crate) enum PolicyCommand {
         #[command(flatten)]
         kind: KindArguments,
     },
-    /// Delete a policy that nobody has, with all its versions.
+    /// Delete a policy that is attached to nobody, with all its versions.
     Delete {
         /// The policy's name.
         name: PolicyName,
@@ -58,7 +58,7 @@ pub(crate) enum PolicyCommand {
     },
 }
 
-/// Whose the policy is.
+/// The owner of the policy.
 #[derive(Debug, Args)]
 pub(crate) struct KindArguments {
     /// Custom for the account's own, System for the ready-made.
@@ -81,7 +81,7 @@ pub(crate) struct BearerArguments {
 }
 
 impl BearerArguments {
-    /// Who is named. The command line demands exactly one.
+    /// The user, group or role that is named. The command line requires exactly one.
     pub(crate) fn bearer(&self) -> Option<PolicyBearer> {
         let user = self.user.as_ref().map(PolicyBearer::from);
         let group = self.group.as_ref().map(PolicyBearer::from);
@@ -91,14 +91,14 @@ impl BearerArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ControlPolicyCommand {
-    /// Put a control policy on a level. What any level does not allow, no user and no role may do; the account's owner
-    /// is not bound.
+    /// Put a control policy on a level. Users and roles may do only what every level allows; the account's owner is not
+    /// bound.
     Put {
         /// The control policy's name.
         name: PolicyName,
         /// The document; - reads standard input.
         file: PathBuf,
-        /// The level, from 1 [default: where it stands, else 1].
+        /// The level, from 1 [default: its present level, or 1].
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
         level: Option<u32>,
     },

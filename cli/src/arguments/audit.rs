@@ -24,36 +24,36 @@ pub(crate) enum AuditCommand {
     /// List events, newest first.
     #[command(alias = "list")]
     Ls(AuditListArguments),
-    /// Check that nothing in the audit trail was changed, removed or added; directly in the database.
+    /// Check, directly in the database, that nothing in the audit trail was changed, removed or added.
     ///
-    /// Every chain is computed again and held against the signed anchors, against the exported files, which must hold
-    /// all that the database says was written to them, and against anchors that were kept elsewhere.
+    /// Every chain is computed again and compared with the signed anchors, with the exported files, which must contain
+    /// everything that the database says was written to them, and with anchors that were kept elsewhere.
     ///
-    /// Exit codes: 0 whole; 1 it could not be checked, or there is nothing to verify; 3 the chains agree, and no signed
-    /// anchor vouches for some rows that are old enough for one, or some of what they should be held against is not at
-    /// hand; 4 something was changed, removed or added.
+    /// Exit codes: 0 whole; 1 it could not be checked, or there is nothing to verify; 3 the chains agree, but no signed
+    /// anchor covers some rows that are old enough for one, or some of what they should be compared with is not
+    /// available; 4 something was changed, removed or added.
     Verify(Box<AuditVerifyArguments>),
-    /// Print signed anchors, one a line, to be appended to a file that whoever can change the database does not reach;
-    /// directly from the database. `hansard audit verify --anchors FILE` compares it.
+    /// Print signed anchors directly from the database, one per line. Append them to a file that is out of reach of
+    /// anybody who can change the database; `hansard audit verify --anchors FILE` compares it.
     Anchors(AuditAnchorsArguments),
 }
 
-/// Which events; all that are given must fit.
+/// Which events; every option that is given must match.
 #[derive(Debug, Args)]
 pub(crate) struct AuditListArguments {
     /// Only events about this instance.
     #[arg(long, value_name = "ID")]
     pub(crate) instance_id: Option<InstanceId>,
-    /// Only of this caller: its whole ARN.
+    /// Only events of this caller: its whole ARN.
     #[arg(long, value_name = "ARN")]
     pub(crate) principal: Option<String>,
-    /// Only of this action.
+    /// Only events of this action.
     #[arg(long, value_name = "NAME")]
     pub(crate) action: Option<String>,
-    /// Only about exactly this resource.
+    /// Only events about exactly this resource.
     #[arg(long, value_name = "ARN")]
     pub(crate) resource: Option<String>,
-    /// Only calls that were decided in this way.
+    /// Only events with this decision.
     #[arg(long, value_name = "DECISION", value_parser = ["Allowed", "Denied", "NotAsked"])]
     pub(crate) decision: Option<String>,
     /// Only calls that arrived at this moment or later, such as 2023-11-16T02:59:39Z.
@@ -62,7 +62,7 @@ pub(crate) struct AuditListArguments {
     /// Only calls that arrived before this moment.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) end_time: Option<Timestamp>,
-    /// How many at once, 1 to 100 [default: 10].
+    /// How many events to show, 1 to 100 [default: 10].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) page_size: Option<u32>,
     /// Where an earlier page ended.
@@ -77,22 +77,21 @@ pub(crate) struct AuditListArguments {
 pub(crate) struct AuditVerifyArguments {
     #[command(flatten)]
     pub(crate) store: StoreArguments,
-    /// Check these exported files and not the database. The server keys are asked where they are; without them no
-    /// signature can be checked.
+    /// Check these exported files instead of the database. Signatures are checked if the server keys are available.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "audit_log_dir")]
     pub(crate) file: Vec<PathBuf>,
-    /// Hold the database against the files of this folder, or of none with off [default: audit in the data directory].
+    /// Compare the database with the files of this folder, or with none if off [default: audit in the data directory].
     #[arg(long, value_name = "DIR")]
     audit_log_dir: Option<String>,
-    /// A UTC day whose file was put away, 2023-11-16, or all from one through another, 2023-01-01..2023-11-16; may be
-    /// given several times. A file that is there is checked all the same.
+    /// A UTC day whose file was archived, such as 2023-11-16, or a range of days, such as 2023-01-01..2023-11-16; may
+    /// be given several times. A file that is still there is checked all the same.
     #[arg(long, value_name = "DAY")]
     pub(crate) archived: Vec<ArchivedDays>,
-    /// The id of another folder that was exported to and is not at hand, as another replica's; may be given several
+    /// The id of another export folder that is not available here, such as another replica's; may be given several
     /// times.
     #[arg(long, value_name = "ID")]
     pub(crate) elsewhere: Vec<String>,
-    /// Hold all of it against the anchors of this file, which `serve --audit-anchors-file` or `hansard audit anchors`
+    /// Compare everything with the anchors of this file, which `serve --audit-anchors-file` or `hansard audit anchors`
     /// wrote.
     #[arg(long, value_name = "FILE")]
     pub(crate) anchors: Option<PathBuf>,
@@ -108,7 +107,7 @@ pub(crate) struct AuditAnchorsArguments {
 }
 
 impl AuditVerifyArguments {
-    /// The settings that stand on the command line.
+    /// The settings on the command line.
     pub(crate) fn flags(&self) -> Vec<(&'static crate::settings::Key, String)> {
         let mut flags = self.store.flags();
         flags.extend(
@@ -120,5 +119,5 @@ impl AuditVerifyArguments {
 
 fn parse_time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_rfc3339_seconds(text)
-        .map_err(|_| "it is a time in UTC such as 2023-11-16T02:59:39Z".to_owned())
+        .map_err(|_| "it must be a time in UTC such as 2023-11-16T02:59:39Z".to_owned())
 }

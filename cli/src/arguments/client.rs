@@ -22,15 +22,16 @@ pub(crate) struct AgentsArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentsCommand {
-    /// List agents, and of those that were replaced the ones of which recordings are missing.
+    /// List agents, including replaced ones with missing recordings.
     #[command(alias = "list")]
     Ls,
-    /// Write the sealing keys of all agents, also of replaced ones, as `recordings verify --trust` reads them.
+    /// Write the sealing keys of all agents, including replaced ones, in the form that `recordings verify --trust`
+    /// reads.
     Keys {
-        /// The file to write, whole or not at all. Without it: standard output.
+        /// The file to write, completely or not at all. Without it: standard output.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// Replace the file if it is there.
+        /// Replace the file if it exists.
         #[arg(long, requires = "out")]
         force: bool,
     },
@@ -41,7 +42,7 @@ pub(crate) enum AgentsCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Create a token that is good for one enrolment. It is shown this once.
+    /// Create a token for one enrolment. It is shown only once.
     Create {
         /// The instance that may join, or a pattern of ids with * and ?.
         #[arg(long, value_name = "PATTERN", value_parser = InstancePattern::parse)]
@@ -63,7 +64,7 @@ pub(crate) struct CallArguments {
     /// Parameters. Name=@FILE takes the text of a file; Name=@@text is @text.
     #[arg(value_name = "NAME=VALUE")]
     pub(crate) parameters: Vec<String>,
-    /// As the other commands have it; a reply is JSON in any case.
+    /// Accepted as in the other commands; a reply is always JSON.
     #[arg(long = "output", value_name = "OUTPUT", value_parser = ["json"])]
     _output: Option<String>,
 }
@@ -82,34 +83,34 @@ pub(crate) enum RecordingsCommand {
     /// List recordings, newest first.
     #[command(alias = "list")]
     Ls(ListArguments),
-    /// Print an address that opens the recording in a browser, once.
+    /// Print an address that opens the recording in a browser; it is valid once.
     Open(RecordingArguments),
     /// Play a recording in this terminal: space pauses, q leaves.
     Play(PlayArguments),
     /// Write a recording to a file or to standard output.
     Export(ExportArguments),
-    /// Check that it is the recording that was asked for, complete, unchanged, and of a trusted agent; or, with --agent
-    /// or --all, that no recording is missing.
+    /// Check that this is the recording that you asked for, complete, unchanged, and sealed by a trusted agent; or,
+    /// with --agent or --all, that no recording is missing.
     ///
-    /// Of a token, the control plane says what to expect: instance, account, hashes, and the key that was enrolled
-    /// for the agent. A folder needs --trust or --any-signer.
+    /// For a token, the control plane says what to expect: instance, account, hashes, and the key that was enrolled for
+    /// the agent. A folder needs --trust or --any-signer.
     ///
-    /// Exit codes; of the verdicts the first that fits:
+    /// Exit codes; the first verdict that applies:
     ///
     /// 1 it could not be checked; 2 wrong usage
     ///
     /// 4 inconsistent: something contradicts the rest, or it is not the recording that was asked for
     ///
-    /// 5 untrusted: the signer's key is not trusted for this agent, instance and account at that time; or no trust is
-    /// at hand and --any-signer was not given
+    /// 5 untrusted: the signer's key is not trusted for this agent, instance and account at that time; or there are no
+    /// trusted keys and --any-signer was not given
     ///
     /// 3 proven prefix: something is missing, or it is not sealed (also: still running)
     ///
     /// 8 empty: it is sealed, and has no segment
     ///
-    /// 7 interrupted: all is there, and the command's end is not
+    /// 7 interrupted: everything is there except the end of the command
     ///
-    /// 6 complete with loss: all is there and the command ended, with at least one gap
+    /// 6 complete with loss: everything is there and the command ended, with at least one gap
     ///
     /// 0 complete: none of these
     Verify(VerifyArguments),
@@ -117,13 +118,13 @@ pub(crate) enum RecordingsCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArguments {
-    /// Only those of this instance.
+    /// Only recordings of this instance.
     #[arg(long, value_name = "ID")]
     pub(crate) instance_id: Option<InstanceId>,
-    /// Expired ones too.
+    /// Include expired recordings.
     #[arg(long)]
     pub(crate) include_expired: bool,
-    /// How many at once, 1 to 100.
+    /// How many recordings a page shows, 1 to 100.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) page_size: Option<u32>,
     /// Which page, from 1.
@@ -138,7 +139,7 @@ pub(crate) struct ListArguments {
 pub(crate) struct RecordingArguments {
     /// The recording's TerminalSessionToken.
     pub(crate) token: TerminalSessionToken,
-    /// Its instance; without it the recording is looked for in the list.
+    /// Its instance; without it the recording is searched for in the list.
     #[arg(long, value_name = "ID")]
     pub(crate) instance_id: Option<InstanceId>,
 }
@@ -147,13 +148,13 @@ pub(crate) struct RecordingArguments {
 pub(crate) struct PlayArguments {
     #[command(flatten)]
     pub(crate) recording: RecordingArguments,
-    /// How many times faster than it happened.
+    /// How many times faster than recorded.
     #[arg(long, value_name = "TIMES", default_value = "1", value_parser = parse_speed, allow_negative_numbers = true)]
     pub(crate) speed: f64,
     /// The longest pause that is kept, such as 2s.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) idle_limit: Option<Duration>,
-    /// Give the recorded bytes to this terminal as they are. They may drive it in any way.
+    /// Write the recorded bytes to this terminal unchanged. They can control it in any way.
     #[arg(long)]
     pub(crate) raw: bool,
 }
@@ -174,11 +175,11 @@ pub(crate) struct ExportArguments {
     /// What to write.
     #[arg(long, value_enum)]
     pub(crate) format: ExportFormat,
-    /// The file to write, whole or not at all. Without it: standard output. A terminal is shown control characters
+    /// The file to write, completely or not at all. Without it: standard output. A terminal is shown control characters
     /// escaped.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// Replace the file if it is there.
+    /// Replace the file if it exists.
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
 }
@@ -192,20 +193,20 @@ pub(crate) struct VerifyArguments {
         conflicts_with_all = ["agent", "all"]
     )]
     pub(crate) subject: String,
-    /// Check whether all recordings of this agent are there, instead of what one of them holds: its numbers, the
-    /// manifests that they name, and the audit trail's openings and seals are held against what is there.
+    /// Check whether all recordings of this agent exist, instead of the contents of one of them: its numbers, the
+    /// manifests that they name, and the audit trail's openings and seals are compared with what exists.
     ///
     /// Exit codes: 0 none is missing; 1 it could not be checked; 3 numbers are missing whose recordings have not
-    /// arrived; 4 recordings are gone that somebody knew.
+    /// arrived; 4 recordings are gone that are known to have existed.
     #[arg(long, value_name = "ID", conflicts_with_all = ["all", "trust", "token", "account", "any_signer"])]
     pub(crate) agent: Option<AgentId>,
-    /// The same for all agents, those that were replaced too; with --instance-id, for those of an instance.
+    /// The same for all agents, including replaced ones; with --instance-id, for those of an instance.
     #[arg(long, conflicts_with_all = ["trust", "token", "account", "any_signer"])]
     pub(crate) all: bool,
-    /// Which recording the folder has to hold.
+    /// The recording that the folder must hold.
     #[arg(long, value_name = "TOKEN")]
     pub(crate) token: Option<TerminalSessionToken>,
-    /// The recording's instance. Without it, a recording of the control plane is looked for in the list.
+    /// The recording's instance. Without it, a recording of the control plane is searched for in the list.
     #[arg(long, value_name = "ID")]
     pub(crate) instance_id: Option<InstanceId>,
     /// The recording's account.
@@ -214,14 +215,14 @@ pub(crate) struct VerifyArguments {
     /// File of trusted sealing keys, as `hansard agents keys` writes it.
     #[arg(long, value_name = "KEYS")]
     pub(crate) trust: Option<PathBuf>,
-    /// Do not ask whose key sealed it: it could be anybody's.
+    /// Accept any key that sealed it, which could be anybody's.
     #[arg(long, conflicts_with = "trust")]
     pub(crate) any_signer: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct OpenapiArguments {
-    /// Which API the document is of.
+    /// The API of the document.
     #[arg(value_enum, default_value_t = Document::Workbench)]
     pub(crate) document: Document,
     /// The document of the agents' API: the same as `agent`.
@@ -242,7 +243,7 @@ pub(crate) enum Document {
     Agent,
 }
 
-/// The name of an action goes into a header.
+/// The name of an action is sent in a header.
 fn parse_action(text: &str) -> Result<String, String> {
     let named = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if named { Ok(text.to_owned()) } else { Err("an action's name is letters and digits".into()) }
@@ -250,7 +251,7 @@ fn parse_action(text: &str) -> Result<String, String> {
 
 /// `90s`, `5m`, `2h`, `1d`, or seconds without a unit.
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    const ALLOWED: &str = "it is a whole number and s, m, h or d, such as 90s, 5m, 2h or 1d";
+    const ALLOWED: &str = "it must be a whole number and s, m, h or d, such as 90s, 5m, 2h or 1d";
     let (digits, unit) = match text.as_bytes().last() {
         Some(b's') => (&text[..text.len() - 1], 1),
         Some(b'm') => (&text[..text.len() - 1], 60),
@@ -270,13 +271,13 @@ fn parse_token_lifetime(text: &str) -> Result<Duration, String> {
     let lifetime = parse_duration(text)?;
     let accepted =
         i64::try_from(lifetime.as_secs()).is_ok_and(|it| JoinTokenLifetime::from_seconds(it).is_ok());
-    if accepted { Ok(lifetime) } else { Err("it is 60s to 7d".into()) }
+    if accepted { Ok(lifetime) } else { Err("it must be 60s to 7d".into()) }
 }
 
 fn parse_speed(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(speed),
-        _ => Err("it is a number above 0, such as 2 or 0.5".into()),
+        _ => Err("it must be a number above 0, such as 2 or 0.5".into()),
     }
 }
 
@@ -300,7 +301,7 @@ mod tests {
             assert!(parse_token_lifetime(text).is_ok(), "{text}");
         }
         for text in ["0", "59s", "8d", "604801"] {
-            assert_eq!(parse_token_lifetime(text).unwrap_err(), "it is 60s to 7d", "{text}");
+            assert_eq!(parse_token_lifetime(text).unwrap_err(), "it must be 60s to 7d", "{text}");
         }
     }
 

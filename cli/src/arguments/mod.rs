@@ -58,11 +58,11 @@ pub(crate) enum Command {
     Recordings(RecordingsArguments),
     /// Check, try, explain, compare, test and format policies.
     Policy(PolicyArguments),
-    /// Read, and verify, what was asked of the account and by whom.
+    /// Read and verify the audit trail of the account.
     Audit(AuditArguments),
     /// Print the OpenAPI document of the API.
     Openapi(OpenapiArguments),
-    /// Become the local agent, and end when the server ends.
+    /// Run as the local agent, and end when the server ends.
     #[command(hide = true)]
     LocalAgent(LocalAgentArguments),
 }
@@ -72,7 +72,7 @@ pub(crate) enum Command {
 pub(crate) enum Output {
     /// For people.
     Table,
-    /// For programs; the names of the wire.
+    /// For programs, with the names of the API.
     Json,
 }
 

@@ -18,33 +18,34 @@ pub(crate) struct PolicyArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyToolCommand {
-    /// Find mistakes in policy documents: file:line:column, severity, what is wrong and how to mend it.
+    /// Find mistakes in policy documents: file:line:column, severity, what is wrong and how to correct it.
     ///
-    /// Exit codes: 0 nothing as grave as --fail-on was found; 1 something was; 2 a file cannot be read.
+    /// Exit codes: 0 no finding is as severe as --fail-on; 1 some finding is; 2 a file cannot be read.
     Check(CheckArguments),
     /// Ask a matrix of questions: each action on each resource in each context.
     ///
-    /// With documents alone no server is needed. With --user, --role or --group the server answers by what is stored, and
-    /// documents count beside that.
+    /// With documents alone no server is needed. With --user, --role or --group the server answers from what is stored,
+    /// together with the documents.
     Simulate(SimulateArguments),
-    /// Say why one request is decided as it is: layer by layer the statement that decided, or those that come nearest.
+    /// Explain the decision on one request: for each layer, the statement that decided or the closest ones.
     ///
-    /// It takes what `simulate` takes, for one action on one resource.
+    /// It takes the options of `simulate`, for one action on one resource.
     Explain(ExplainArguments),
-    /// Say what B allows that A does not, and the reverse, each with a request that shows it.
+    /// Show what B allows and A does not, and the reverse, each with an example request.
     ///
-    /// Exact over actions and resources; where conditions make it a bound, it says so. Exit codes: 0 no difference;
-    /// 1 they differ; 2 a file cannot be read or is refused; 3 unknown, since the comparison grew past 10,000,000 steps.
+    /// The answer is exact over actions and resources; where conditions make it a bound, it says so. Exit codes: 0 no
+    /// difference; 1 they differ; 2 a file cannot be read or is refused; 3 unknown, since the comparison grew past
+    /// 10,000,000 steps.
     Diff(DiffArguments),
     /// Run cases from files; the last line is `N passed, N failed`.
     ///
     /// A file is a list of cases: either `policies`, `request` and `expect`, with `session_policy`, `control_policies`
-    /// and `trust_policy` where wanted, or a `document` that has to be refused. A case whose `ambiguous` is true is
+    /// and `trust_policy` where wanted, or a `document` that has to be refused. A case with `ambiguous` set to true is
     /// shown and never fails. Exit codes: 0 all passed; 1 a case failed; 2 a file cannot be read.
     Test(TestArguments),
-    /// Write policy documents in their one canonical form, to standard output unless told otherwise.
+    /// Write policy documents in their canonical form, to standard output by default.
     ///
-    /// Exit codes: 0 done; 1 with --check, a file is written otherwise; 2 a file cannot be read or is refused.
+    /// Exit codes: 0 done; 1 with --check, a file has another form; 2 a file cannot be read or is refused.
     Fmt(FmtArguments),
 }
 
@@ -72,16 +73,16 @@ impl From<PolicyKind> for DocumentKind {
     }
 }
 
-/// How grave a finding is that makes `check` fail.
+/// The severity from which findings make `check` fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FailOn {
     /// The document is refused.
     Error,
-    /// It permits more, or stops less, than it seems to.
+    /// The document permits more, or denies less, than it seems to.
     SecurityWarning,
-    /// It does not do what it seems to do.
+    /// The document does not do what it seems to do.
     GeneralWarning,
-    /// It can be said better.
+    /// The document can be written better.
     Suggestion,
 }
 
@@ -104,12 +105,12 @@ pub(crate) struct CheckArguments {
     /// What the documents are for.
     #[arg(long, value_enum, default_value_t = PolicyKind::Identity)]
     pub(crate) kind: PolicyKind,
-    /// The least grave finding with which the command fails.
+    /// The lowest severity with which the command fails.
     #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Error)]
     pub(crate) fail_on: FailOn,
 }
 
-/// Whose policies are asked.
+/// The policies that are evaluated.
 #[derive(Debug, Args)]
 pub(crate) struct SubjectArguments {
     /// An identity policy; may be repeated. - is standard input.
@@ -121,22 +122,22 @@ pub(crate) struct SubjectArguments {
     /// A control policy over the account; may be repeated.
     #[arg(long, value_name = "FILE")]
     pub(crate) control_policy: Vec<PathBuf>,
-    /// The trust policy of a role, for the question who may assume it.
+    /// The trust policy of a role, to ask who may assume it.
     #[arg(long, value_name = "FILE")]
     pub(crate) trust_policy: Option<PathBuf>,
-    /// The ARN that asks; acs:ram::ACCOUNT:root is the owner of that account.
+    /// The ARN of the caller; acs:ram::ACCOUNT:root is the owner of that account.
     #[arg(long, value_name = "ARN")]
     pub(crate) principal: Option<String>,
-    /// A RAM user of the server, by its stored policies.
+    /// A RAM user of the server, with its stored policies.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["role", "group"])]
     pub(crate) user: Option<String>,
-    /// A role of the server, by its stored policies.
+    /// A role of the server, with its stored policies.
     #[arg(long, value_name = "NAME", conflicts_with = "group")]
     pub(crate) role: Option<String>,
-    /// A group of the server, by its stored policies.
+    /// A group of the server, with its stored policies.
     #[arg(long, value_name = "NAME")]
     pub(crate) group: Option<String>,
-    /// A condition key that the request carries, as acs:SourceIp=10.1.2.3; may be repeated, also for one key.
+    /// A condition key of the request, such as acs:SourceIp=10.1.2.3; may be repeated, even for one key.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) context: Vec<String>,
 }
@@ -145,13 +146,15 @@ pub(crate) struct SubjectArguments {
 pub(crate) struct SimulateArguments {
     #[command(flatten)]
     pub(crate) subject: SubjectArguments,
-    /// An action, as ecs-workbench:ListAgents; may be repeated. With * or ? it stands for the known actions that fit.
+    /// An action, such as ecs-workbench:ListAgents; may be repeated. With * or ? it stands for the known actions that
+    /// match.
     #[arg(long, value_name = "ACTION", required = true)]
     pub(crate) action: Vec<String>,
     /// A resource name, or *; may be repeated.
     #[arg(long, value_name = "RESOURCE", default_value = "*")]
     pub(crate) resource: Vec<String>,
-    /// A JSON file of contexts by name, {"office": {"acs:SourceIp": "10.1.2.3"}, ...}; each is asked, with --context.
+    /// A JSON file of contexts by name, {"office": {"acs:SourceIp": "10.1.2.3"}, ...}; each is evaluated, together with
+    /// --context.
     #[arg(long, value_name = "FILE")]
     pub(crate) contexts: Option<PathBuf>,
 }
@@ -160,7 +163,7 @@ pub(crate) struct SimulateArguments {
 pub(crate) struct ExplainArguments {
     #[command(flatten)]
     pub(crate) subject: SubjectArguments,
-    /// The action, as ecs-workbench:ListAgents.
+    /// The action, such as ecs-workbench:ListAgents.
     #[arg(long, value_name = "ACTION")]
     pub(crate) action: String,
     /// The resource name, or *.
@@ -170,10 +173,10 @@ pub(crate) struct ExplainArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct DiffArguments {
-    /// The one document; - is standard input.
+    /// The first document; - is standard input.
     #[arg(value_name = "A")]
     pub(crate) a: PathBuf,
-    /// The other document.
+    /// The second document.
     #[arg(value_name = "B")]
     pub(crate) b: PathBuf,
     /// What the documents are for.
@@ -196,10 +199,10 @@ pub(crate) struct FmtArguments {
     /// What the documents are for.
     #[arg(long, value_enum, default_value_t = PolicyKind::Identity)]
     pub(crate) kind: PolicyKind,
-    /// Change nothing, and name the files that are written otherwise.
+    /// Change nothing, and name the files that have another form.
     #[arg(long, conflicts_with = "write")]
     pub(crate) check: bool,
-    /// Write each file anew, whole or not at all.
+    /// Rewrite each file, completely or not at all.
     #[arg(long)]
     pub(crate) write: bool,
 }

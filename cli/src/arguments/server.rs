@@ -19,7 +19,7 @@ pub(crate) struct StoreArguments {
     /// TOML file of settings, named as the flags are; also HANSARD_CONFIG.
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
-    /// Where the embedded default keeps everything [default: ./hansard-data].
+    /// The directory for all data of the embedded defaults [default: ./hansard-data].
     #[arg(long, value_name = "DIR", global = true)]
     data_dir: Option<String>,
     /// sqlite:FILE, postgres://USER:PASSWORD@HOST/DATABASE or mariadb://USER:PASSWORD@HOST/DATABASE [default: SQLite in
@@ -29,7 +29,7 @@ pub(crate) struct StoreArguments {
     /// File of server keys; needed with PostgreSQL and MariaDB [default: server-keys.toml in the data directory].
     #[arg(long, value_name = "FILE", global = true)]
     server_keys: Option<String>,
-    /// Region of instances that nothing else places [default: cn-hangzhou].
+    /// Region of instances without a known region [default: cn-hangzhou].
     #[arg(long, value_name = "REGION", global = true)]
     region: Option<String>,
 }
@@ -40,7 +40,7 @@ impl StoreArguments {
         self.config.as_deref()
     }
 
-    /// The settings that stand on the command line.
+    /// The settings on the command line.
     pub(crate) fn flags(&self) -> Vec<(&'static Key, String)> {
         given([
             (&settings::keys::DATA_DIR, &self.data_dir),
@@ -72,8 +72,8 @@ pub(crate) struct ServeArguments {
     /// The address by which others reach the server [default: http:// and the listening address].
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    /// Address and port to listen on for other replicas, so that each reaches the agents that are connected to another; in a private
-    /// network, for it is not encrypted [default: not at all].
+    /// Address and port to listen on for other replicas, so that each reaches the agents that are connected to another.
+    /// It must be in a private network, because it is not encrypted [default: not at all].
     #[arg(long, value_name = "ADDRESS:PORT")]
     internal_listen: Option<String>,
     /// The address by which other replicas reach --internal-listen [default: http:// and that address].
@@ -82,8 +82,8 @@ pub(crate) struct ServeArguments {
     /// Folder that the audit trail is exported to as JSON lines, or off [default: audit in the data directory].
     #[arg(long, value_name = "DIR")]
     audit_log_dir: Option<String>,
-    /// File that the audit trail's signed anchors are appended to, out of reach of whoever can change the database and
-    /// the exported files: on another machine, or one that can only be appended to.
+    /// File that the audit trail's signed anchors are appended to. Keep it out of reach of anybody who can change the
+    /// database and the exported files: on another machine, or append-only.
     #[arg(long, value_name = "FILE")]
     audit_anchors_file: Option<String>,
     /// Run an agent for this machine beside the server.
@@ -101,8 +101,8 @@ pub(crate) struct ServeArguments {
     /// What is logged: error, warn, info, debug, trace, or a list such as info,api=debug [default: info].
     #[arg(long, value_name = "FILTER")]
     log_filter: Option<String>,
-    /// Addresses or address blocks of proxies in front, parted by commas; of nobody else X-Forwarded-For and
-    /// X-Forwarded-Proto are read [default: none].
+    /// Addresses or address blocks of proxies in front, separated by commas. X-Forwarded-For and X-Forwarded-Proto are
+    /// read only from these [default: none].
     #[arg(long, value_name = "LIST")]
     trusted_proxies: Option<String>,
     /// Calls per second from one source address, 0 for no limit [default: 1000].
@@ -129,7 +129,7 @@ pub(crate) struct ServeArguments {
 }
 
 impl ServeArguments {
-    /// The settings that stand on the command line.
+    /// The settings on the command line.
     pub(crate) fn flags(&self) -> Vec<(&'static Key, String)> {
         let with_local_agent = self.with_local_agent.then(|| "true".to_owned());
         let mut flags = self.store.flags();
@@ -164,8 +164,8 @@ pub(crate) struct AdminArguments {
     /// How results are printed.
     #[arg(long, value_enum, default_value_t = Output::Table, global = true)]
     pub(crate) output: Output,
-    /// The account, where the database holds several. `audit` also takes 1000000000000000, the deployment itself: what
-    /// was refused to callers whose account nobody knows, counted by source address and minute.
+    /// The account, if the database has several. `audit` also takes 1000000000000000, the deployment itself: the
+    /// refusals of unauthenticated callers, counted by source address and minute.
     #[arg(long, value_name = "ID", global = true, value_parser = AccountId::parse)]
     pub(crate) account_id: Option<AccountId>,
     #[command(subcommand)]
@@ -180,10 +180,10 @@ pub(crate) enum AdminCommand {
     /// Access keys of users and of the account's root.
     #[command(subcommand)]
     AccessKey(AccessKeyCommand),
-    /// RAM policies, and who has them.
+    /// RAM policies, and what they are attached to.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// What users and roles may do at most, whatever their policies say.
+    /// Control policies: the most that users and roles may do, whatever their policies say.
     #[command(subcommand)]
     ControlPolicy(ControlPolicyCommand),
     /// Instances and their tags.
@@ -213,7 +213,7 @@ pub(crate) enum UserCommand {
     Delete {
         /// The user's name.
         name: UserName,
-        /// Delete its access keys, take it out of its groups and detach its policies, too.
+        /// Also delete its access keys, remove it from its groups and detach its policies.
         #[arg(long)]
         force: bool,
     },
@@ -221,7 +221,7 @@ pub(crate) enum UserCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccessKeyCommand {
-    /// Create an access key. Its secret is shown this once.
+    /// Create an access key. Its secret is shown only once.
     Create {
         #[command(flatten)]
         owner: KeyOwnerArguments,
@@ -258,9 +258,9 @@ pub(crate) struct KeyOwnerArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum InstanceCommand {
     /// Set and remove tags of an instance, for conditions on acs:ResourceTag/KEY and on its other name,
-    /// ecs-workbench:InstanceTag/KEY. Keys differ in more than case.
+    /// ecs-workbench:InstanceTag/KEY. Two keys cannot differ only in case.
     Tag {
-        /// The instance; an agent need not have joined from it yet.
+        /// The instance; it does not need an agent yet.
         instance: InstanceId,
         /// Tags to set.
         #[arg(value_name = "KEY=VALUE", value_parser = parse_tag)]
@@ -282,12 +282,12 @@ pub(crate) enum AccountCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServerKeysCommand {
-    /// Make a new file of server keys (mode 0600).
+    /// Create a new file of server keys (mode 0600).
     Generate {
         /// The file; it must not exist.
         file: PathBuf,
     },
-    /// Add a fresh current key for one purpose, or for all; older keys still open what they made.
+    /// Add a new current key for one purpose, or for all; older keys still open what they sealed.
     Rotate {
         /// The file.
         file: PathBuf,
@@ -319,10 +319,10 @@ fn parse_tag(text: &str) -> Result<(TagKey, TagValue), String> {
 }
 
 fn parse_status(text: &str) -> Result<AccessKeyStatus, String> {
-    AccessKeyStatus::parse(text).ok_or_else(|| "it is Active or Inactive".into())
+    AccessKeyStatus::parse(text).ok_or_else(|| "it must be Active or Inactive".into())
 }
 
 fn parse_purpose(text: &str) -> Result<Purpose, String> {
     let known = Purpose::ALL.into_iter().find(|purpose| purpose.as_str() == text);
-    known.ok_or_else(|| "it is sealing, tickets or configuration".into())
+    known.ok_or_else(|| "it must be sealing, tickets or configuration".into())
 }

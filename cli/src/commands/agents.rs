@@ -93,7 +93,7 @@ const KEYS_HEADING: &str = "\
 
 fn trusted_key(agent: &AgentItem) -> Result<TrustedKey, Failure> {
     let other_shape = |error: &dyn std::fmt::Display| {
-        Failure::failed(format!("ListAgents: the server's reply has another shape: {error}"))
+        Failure::failed(format!("ListAgents: the server's reply has an unexpected shape: {error}"))
     };
     let moment = |text: &str| Timestamp::parse_rfc3339_seconds(text).map_err(|error| other_shape(&error));
     Ok(TrustedKey {
@@ -128,7 +128,7 @@ async fn list(client: &Client, output: Output) -> Result<(), Failure> {
     terminal::print(&table.to_text())
 }
 
-/// The agents of today, and of those before them the ones that miss a recording: no other line would show it.
+/// The present agents, and the replaced ones with missing recordings, which no other line would show.
 fn is_shown(agent: &AgentItem) -> bool {
     agent.replaced_at.is_none() || agent.recordings_gone > 0 || agent.recordings_not_arrived > 0
 }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_agent_is_shown_as_long_as_it_misses_a_recording() {
+    fn a_replaced_agent_is_shown_as_long_as_a_recording_of_it_is_missing() {
         let replaced = Some("2023-05-10T12:41:28Z");
         let mut agents = vec![
             agent("agent-3", None, 0, 0),

@@ -1,4 +1,4 @@
-//! `hansard audit`: what was asked of the account, and whether that can be believed.
+//! `hansard audit`: reads and verifies the audit trail.
 
 use std::sync::Arc;
 
@@ -96,7 +96,7 @@ async fn ls(client: &Client, wanted: &AuditListArguments, output: Output) -> Res
     show(events, next.as_deref(), output)
 }
 
-/// Prints events as the wire has them, and how to go on.
+/// Prints events as the API returns them, and how to get the next page.
 ///
 /// # Errors
 /// One has another shape, or nothing can be printed.
@@ -106,7 +106,7 @@ pub(crate) fn show(events: Vec<Value>, next_token: Option<&str>, output: Output)
         Output::Table => terminal::print(&table_of(events)?)?,
     }
     if let Some(token) = next_token {
-        terminal::note(&format!("there are more; --all lists all, --next-token {token} goes on"));
+        terminal::note(&format!("there are more; --all lists all, --next-token {token} shows the next page"));
     }
     Ok(())
 }

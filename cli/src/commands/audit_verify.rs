@@ -1,4 +1,4 @@
-//! `hansard audit verify`: every chain computed again, held against the signed anchors and the exported files.
+//! `hansard audit verify`: computes every chain again, and compares it with the signed anchors and the exported files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::{private_file, terminal};
 struct Checked {
     /// The exported files.
     files: Option<CheckedFiles>,
-    /// The database, held against the files.
+    /// The database, compared with the files.
     database: Option<AuditVerification>,
     /// Anchors that were kept elsewhere.
     anchors: Option<KeptAnchors>,
@@ -68,8 +68,8 @@ pub(crate) fn run(
     Ok(exit_code_of(checked.verdict()))
 }
 
-/// What the database says of the files first, then the files, then the database: whatever was said to stand in the files
-/// then does, and whatever stands in them was committed before.
+/// Reads first what the database says about the files, then the files, then the database. So everything that the
+/// database names must be in the files, and everything in the files was committed before.
 async fn check_deployment(
     settings: &Settings,
     arguments: &AuditVerifyArguments,
@@ -108,7 +108,7 @@ fn read_anchors(file: &Path) -> Result<KeptAnchors, Failure> {
     let anchors = KeptAnchors::read(file)
         .map_err(|error| Failure::failed(format!("the anchors cannot be read: {error}")))?;
     match anchors.count() {
-        // An empty file would vouch for nothing, and say so to nobody.
+        // An empty file would prove nothing, and nobody would notice.
         0 => Err(Failure::failed(format!("there is no anchor in {}", file.display()))),
         _ => Ok(anchors),
     }
@@ -134,7 +134,7 @@ impl Checked {
         files.into_iter().chain(self.database.as_ref().map(|database| ("database", database)))
     }
 
-    /// Whether there is no chain, and nobody misses one: that agrees with everything and proves nothing.
+    /// Whether there is no chain at all and none is missing: that agrees with everything and proves nothing.
     fn is_nothing(&self) -> bool {
         self.parts().all(|(_, part)| {
             let rows = part.writers.iter().any(|writer| writer.rows > 0);
@@ -200,16 +200,16 @@ fn as_text(checked: &Checked) -> String {
     }
     match (&checked.files, &checked.database) {
         (Some(files), _) if files.torn => {
-            text.push_str("The last line of the files is not whole; it is being written.\n");
+            text.push_str("The last line of the files is incomplete; it is being written.\n");
         }
-        (None, _) => text.push_str("No exported files to hold the database against.\n"),
+        (None, _) => text.push_str("No exported files to compare the database with.\n"),
         _ => {}
     }
     if let Some(anchors) = &checked.anchors {
-        text.push_str(&format!("Held against {} anchors that were kept elsewhere.\n", anchors.count()));
+        text.push_str(&format!("Compared with {} anchors that were kept elsewhere.\n", anchors.count()));
         if anchors.torn() > 0 {
             text.push_str(&format!(
-                "{} lines of their file are torn, and were passed over.\n",
+                "{} lines of their file are incomplete, and were skipped.\n",
                 anchors.torn()
             ));
         }
@@ -223,7 +223,9 @@ fn signatures(part: &AuditVerification, has_keys: bool) -> String {
         (0, _) => "No anchors.\n".to_owned(),
         (anchors, 0) => format!("{anchors} anchors, all signed by this deployment.\n"),
         (anchors, _) if !has_keys => {
-            format!("{anchors} anchors; their signatures were not checked, for no server keys are at hand.\n")
+            format!(
+                "{anchors} anchors; their signatures were not checked, because the server keys are not available.\n"
+            )
         }
         (anchors, unknown) => {
             format!("{anchors} anchors; {unknown} are signed with keys that are not among the server keys.\n")

@@ -17,7 +17,7 @@ pub(crate) async fn run(arguments: &CallArguments, environment: &Environment) ->
     let client = Client::from_environment(environment)?;
     let reply = client.call(&arguments.action, &parameters).await?;
     terminal::print_json(&reply)?;
-    // They stand in the reply, where a person who is glad that the call went through overlooks them.
+    // They are in the reply too, where they are easily overlooked.
     policy_findings::note(&policy_findings::of_reply(&reply));
     Ok(())
 }
@@ -25,9 +25,10 @@ pub(crate) async fn run(arguments: &CallArguments, environment: &Environment) ->
 fn parameters(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
     let mut parameters: Vec<(String, String)> = Vec::new();
     for text in texts {
-        let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
-            Failure::usage(format!("\"{text}\" is not a parameter: it is written Name=Value"))
-        })?;
+        let (name, value) = text
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| Failure::usage(format!("\"{text}\" is not a parameter; write Name=Value")))?;
         if parameters.iter().any(|(given, _)| given == name) {
             return Err(Failure::usage(format!("the parameter {name} is given twice")));
         }
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn values_stand_in_the_line_or_in_a_file() {
+    fn values_come_from_the_command_line_or_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("value");
         std::fs::write(&file, "from = a file").unwrap();

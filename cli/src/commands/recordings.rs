@@ -31,7 +31,7 @@ use recording::sanitise::{sanitised, sanitised_json, sanitised_lines};
 /// The header of a reply that plays a recording: who ran the process that captured it.
 const RECORDER_HEADER: &str = "x-hansard-recorder";
 
-/// What a reply that plays a recording is called in a failure.
+/// How a failure names a reply that plays a recording.
 const PLAYED: &str = "the recording";
 
 /// Runs the command and gives its exit code.
@@ -88,7 +88,7 @@ async fn ls(client: &Client, wanted: &ListArguments, output: Output) -> Result<(
         }
     };
     let shown = records.len();
-    // What waits is no recording of the list yet: it stands below a table, and beside JSON.
+    // Waiting recordings are not part of the list yet: they are printed below a table, and on standard error with JSON.
     let waiting = waiting_lines(waiting)?;
     let notes: BTreeSet<String> =
         records.iter().map(|record| recorder_note(record["Recorder"].as_str())).collect();
@@ -111,7 +111,7 @@ async fn ls(client: &Client, wanted: &ListArguments, output: Output) -> Result<(
     Ok(())
 }
 
-/// What is told of recordings that wait in the spools of their agents.
+/// The lines about recordings that wait in the spools of their agents.
 fn waiting_lines(waiting: Value) -> Result<Vec<String>, Failure> {
     let waiting: Vec<WaitingItem> = match waiting {
         Value::Null => Vec::new(),
@@ -190,8 +190,8 @@ fn ended_early(session: &ReplaySession<'_>, error: &reqwest::Error) -> Failure {
     explained(session, broke_off(PLAYED, error))
 }
 
-/// What was changed in the middle of a recording is found when the reply has begun. The control plane can only break it
-/// off then, and not say why.
+/// A change in the middle of a recording is found after the reply has begun. The control plane can then only break it
+/// off, without a reason.
 fn explained(session: &ReplaySession<'_>, failure: Failure) -> Failure {
     if !failure.is_broken_off() {
         return failure;
@@ -228,7 +228,7 @@ fn watch(cast: &[u8], wanted: &PlayArguments) -> Result<(), Failure> {
             Some(recording::ExitStatus::Signal(signal)) => {
                 format!("end after {length}: ended by signal {signal}")
             }
-            None => format!("end after {length}: what arrived ends here"),
+            None => format!("end after {length}: nothing further has arrived"),
         });
     }
     Ok(())
@@ -261,7 +261,7 @@ async fn write_export(client: &Client, wanted: &ExportArguments) -> Result<(), F
     }
 }
 
-/// Writes beside the file and gives it its name at the end, so that a download that breaks off replaces nothing.
+/// Writes a temporary file and renames it at the end, so that an incomplete download replaces nothing.
 async fn download(
     session: &ReplaySession<'_>,
     below: &str,
@@ -313,7 +313,7 @@ fn name_it(partial: &Path, file: &Path, replace: bool) -> std::io::Result<()> {
     }
 }
 
-/// A piece of a file that nobody wants. That it cannot be removed is not worth a second error.
+/// Removes an incomplete file. A failure to do so is not worth a second error.
 async fn remove(partial: &PathBuf) {
     let _ = tokio::fs::remove_file(partial).await;
 }
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_reply_that_is_broken_off_it_is_said_what_tells_why() {
+    fn a_broken_reply_says_how_to_find_the_reason() {
         let whole = |head: &str, body: &str| {
             let length = body.len();
             format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{head}content-length: {length}\r\n\r\n{body}")
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_told_with_its_reason() {
+    fn waiting_recordings_are_listed_with_the_reason() {
         assert!(waiting_lines(Value::Null).unwrap().is_empty());
         let item = |recordings| {
             json!({"InstanceId": "i-web1", "AgentId": "agent-1", "Recordings": recordings,
@@ -419,14 +419,16 @@ mod tests {
     }
 
     #[test]
-    fn a_recorder_is_explained_and_one_that_is_not_known_is_no_better() {
+    fn a_recorder_is_explained_and_an_unknown_one_is_no_better() {
         for recorder in [Some("same-user"), None] {
             assert_eq!(
                 recorder_note(recorder),
                 "same-user: recorded by the recorded user's own process, which could have ended, altered or invented it"
             );
         }
-        assert!(recorder_note(Some("kernel\u{1b}[2J")).contains("is no recorder that this version knows"));
+        assert!(
+            recorder_note(Some("kernel\u{1b}[2J")).contains("is a recorder that this version does not know")
+        );
     }
 
     #[test]

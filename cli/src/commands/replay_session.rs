@@ -37,7 +37,7 @@ pub(crate) async fn replay_url(client: &Client, recording: &RecordingArguments) 
     client.call("ViewInstanceRecords", &parameters).await
 }
 
-/// Looks for the recording in the list, page by page.
+/// Searches for the recording in the list, page by page.
 async fn find_instance(client: &Client, token: &TerminalSessionToken) -> Result<InstanceId, Failure> {
     let mut next: Option<String> = None;
     loop {
@@ -145,7 +145,7 @@ impl<'a> ReplaySession<'a> {
         &self.token
     }
 
-    /// Asks for something of the recording.
+    /// Requests a part of the recording.
     ///
     /// # Errors
     /// The server refuses.
@@ -154,7 +154,7 @@ impl<'a> ReplaySession<'a> {
         self.client.fetch(what, Method::GET, &path, Some(&self.cookie), None).await
     }
 
-    /// The whole of something of the recording.
+    /// Fetches a whole part of the recording.
     ///
     /// # Errors
     /// The server refuses, or the answer breaks off.
@@ -169,7 +169,7 @@ impl<'a> ReplaySession<'a> {
     }
 }
 
-/// What the recording with this token has to be, by the word of the control plane.
+/// What the recording with this token must be, according to the control plane.
 fn expected(
     token: &TerminalSessionToken,
     instance: Option<InstanceId>,
@@ -189,7 +189,7 @@ fn expected(
 }
 
 fn other_shape(error: impl std::fmt::Display) -> Failure {
-    Failure::failed(format!("the list of objects has another shape: {error}"))
+    Failure::failed(format!("the list of objects has an unexpected shape: {error}"))
 }
 
 /// The ticket in a replay address's fragment.
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ticket_stands_in_the_fragment() {
+    fn the_ticket_is_in_the_fragment() {
         let address = "http://h:1/view/instance/record/replay/abc#ticket=a.b-c_d";
         assert_eq!(ticket_of(address).unwrap(), "a.b-c_d");
         for address in ["http://h/x", "http://h/x#other=1", "not an address"] {
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_says_of_a_recording_is_expected_of_its_objects() {
+    fn the_objects_must_match_what_the_server_says_about_the_recording() {
         let hash = ContentHash::of(b"x");
         let text = json!({
             "AccountId": "1609982529000000",
@@ -293,7 +293,7 @@ mod tests {
             ..Expected::default()
         };
         assert_eq!(expected(&token, list.instance_id, list.account_id, &list.objects), of_whom);
-        // A server that names neither says nothing of them.
+        // A server that names neither makes no statement about them.
         let nothing = Expected { recording: Some(token.clone()), ..Expected::default() };
         assert_eq!(expected(&token, None, None, &[]), nothing);
     }

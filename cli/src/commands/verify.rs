@@ -1,5 +1,5 @@
-//! `hansard recordings verify TOKEN|FOLDER`: whether it is the recording that was asked for, complete, unchanged, and
-//! whose it is (DECISIONS F8). What it comes to is printed by [`report`].
+//! `hansard recordings verify TOKEN|FOLDER`: checks that it is the recording that was asked for, complete and
+//! unchanged, and who sealed it (DECISIONS F8). [`report`] prints the result.
 
 pub(crate) mod report;
 
@@ -55,7 +55,7 @@ pub(crate) enum GivenTrust {
     Keys(TrustedKeys),
     /// `--any-signer`.
     AnySigner,
-    /// Neither: the control plane's word, where one is asked.
+    /// Neither: the control plane says which key it enrolled, if one is asked.
     Nothing,
 }
 
@@ -76,7 +76,7 @@ enum Subject<'a> {
     Recording(TerminalSessionToken),
 }
 
-/// A token is a token, whatever lies in the folder that the command is run in.
+/// A text that is a token is read as one, whatever is in the current folder.
 fn subject(text: &str) -> Result<Subject<'_>, Failure> {
     let error = match TerminalSessionToken::parse(text) {
         Ok(token) => return Ok(Subject::Recording(token)),
@@ -124,7 +124,7 @@ fn objects_in(folder: &Path) -> Result<FolderSource, Failure> {
         return Ok(source);
     }
     Err(Failure::failed(format!(
-        "there is no recording in {}: neither start.json nor any other of its objects lies there",
+        "there is no recording in {}: it has neither start.json nor another object of one",
         folder.display()
     )))
 }
@@ -144,7 +144,7 @@ pub(crate) fn of_recording(
     let session = runtime.block_on(ReplaySession::open(client, &recording))?;
     let evidence = RemoteEvidence::open(session, runtime)?;
     let mut expected = evidence.expected().clone();
-    // What the caller says wins over what the server says.
+    // What the caller expects takes precedence over what the server says.
     expected.instance = arguments.instance_id.clone().or(expected.instance);
     expected.account = arguments.account.clone().or(expected.account);
     expected.read_at = Some(SystemClock.now());
@@ -199,7 +199,7 @@ mod tests {
             assert_eq!(failure.exit_code(), 1);
         };
         refused(folder.path());
-        // Its parent, and what is derived from a recording, are none either.
+        // Its parent folder and objects derived from a recording do not count either.
         let recording = folder.path().join("ab");
         std::fs::create_dir_all(recording.join("terminal")).unwrap();
         std::fs::create_dir(recording.join("derived")).unwrap();

@@ -1,5 +1,5 @@
-//! `hansard recordings verify --agent ID` and `--all`: whether all recordings of agents are there. What each holds,
-//! `hansard recordings verify TOKEN` checks.
+//! `hansard recordings verify --agent ID` and `--all`: checks whether all recordings of agents exist. `hansard
+//! recordings verify TOKEN` checks the contents of one.
 
 use openapi::workbench::{CheckedAgentItem, MissingRecordingItem};
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ pub(crate) async fn run(client: &Client, arguments: &VerifyArguments, output: Ou
     Ok(code)
 }
 
-/// What the command line names; of all agents of an account there may be none.
+/// What the command line names. An account may have no agents at all.
 fn named(arguments: &VerifyArguments) -> Option<String> {
     match (&arguments.agent, &arguments.instance_id) {
         (Some(agent), None) => Some(format!("agent {agent}")),
@@ -47,7 +47,7 @@ fn named(arguments: &VerifyArguments) -> Option<String> {
     }
 }
 
-/// The worst counts; that something could not be checked only where nothing worse is known.
+/// The worst result counts; a failed check counts only if nothing worse is known.
 fn exit_code_of(agents: &[CheckedAgentItem]) -> u8 {
     let any = |count: fn(&CheckedAgentItem) -> i32| agents.iter().any(|agent| count(agent) > 0);
     if any(|agent| agent.gone_count) {
@@ -93,7 +93,7 @@ fn as_text(agents: &[CheckedAgentItem], code: u8) -> String {
         let unchecked = usize::try_from(agent.unchecked_count).unwrap_or(0);
         if unchecked > agent.unchecked_list.len() {
             text.push_str(&format!(
-                "! and {} more that were not checked\n",
+                "! and {} more that could not be checked\n",
                 unchecked - agent.unchecked_list.len()
             ));
         }
@@ -121,7 +121,7 @@ fn summary(agent: &CheckedAgentItem) -> String {
     let more: Vec<String> = [
         (agent.gone_count, "gone"),
         (agent.not_arrived_count, "not arrived"),
-        (agent.unchecked_count, "could not be checked, for their store did not answer or refused to"),
+        (agent.unchecked_count, "could not be checked, because their store did not answer or refused access"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_checked_is_named() {
+    fn recordings_that_could_not_be_checked_are_named() {
         let unchecked = CheckedAgentItem {
             unchecked_list: vec!["000102030405060708090a0b0c0d0e0f".to_owned(), "\u{1b}[2J".to_owned()],
             ..agent(0, 0, 5)
@@ -195,16 +195,16 @@ mod tests {
         assert_eq!(
             as_text(&[unchecked], exit_code::FAILED),
             "Agent agent-0 of an unknown instance: \
-             3 recordings; 5 could not be checked, for their store did not answer or refused to\n\
+             3 recordings; 5 could not be checked, because their store did not answer or refused access\n\
              ! not checked: 000102030405060708090a0b0c0d0e0f\n\
              ! not checked: \\u{1b}[2J\n\
-             ! and 3 more that were not checked\n\
+             ! and 3 more that could not be checked\n\
              Verdict: not checked\n"
         );
     }
 
     #[test]
-    fn what_is_missing_beyond_what_is_shown_is_counted_in_recordings() {
+    fn missing_recordings_that_are_not_shown_are_counted() {
         let missing = |first: i64, last: Option<i64>| MissingRecordingItem {
             absence: "NotArrived".to_owned(),
             terminal_session_token: None,
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn that_all_are_there_says_nothing_of_what_they_hold() {
+    fn a_complete_result_says_that_contents_were_not_checked() {
         let sentence = "What each holds, `hansard recordings verify TOKEN` checks.\n";
         let text = as_text(&[agent(0, 0, 0)], 0);
         assert!(text.ends_with(&format!("Verdict: all there\n{sentence}")), "{text}");

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{InputModes, LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGCONT, SIGSTOP, SIGTSTP, SIGWINCH};
 
-/// What the viewer asks for.
+/// What the viewer wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Request {
     /// Stop, and leave.
@@ -38,7 +38,7 @@ impl Keyboard {
     pub(super) fn take(interactive: bool) -> Self {
         let flag = || Arc::new(AtomicBool::new(false));
         let mut keyboard = Self { modes: None, end: flag(), stop: flag(), went_on: flag(), resized: flag() };
-        // Without these handlers a signal would leave the terminal as the recording has painted it, and without echo; where they
+        // Without these handlers a signal would leave the terminal painted by the recording and without echo. If they
         // cannot be set, the keyboard is not taken.
         if interactive
             && keyboard.handle_signals().is_ok()
@@ -47,7 +47,7 @@ impl Keyboard {
         {
             let mut without_lines = before.clone();
             without_lines.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
-            // Ctrl-S would hold the player in the middle of a frame, where it hears of nothing.
+            // Ctrl-S would stop the player in the middle of a frame, where it notices nothing.
             without_lines.input_modes.remove(InputModes::IXON);
             if tcsetattr(stdin(), OptionalActions::Now, &without_lines).is_ok() {
                 keyboard.modes = Some((before, without_lines));
@@ -91,7 +91,7 @@ impl Keyboard {
 
     fn restore(&self) {
         if let Some((before, _)) = &self.modes {
-            // There is nothing left to do about a terminal that does not take its old modes back.
+            // Nothing can be done about a terminal that does not accept its old modes.
             let _ = tcsetattr(stdin(), OptionalActions::Now, before);
         }
     }

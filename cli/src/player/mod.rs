@@ -23,7 +23,7 @@ const MOST_BACKLOG: usize = 1 << 20;
 /// How to play.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Playback {
-    /// How many times faster than it happened.
+    /// How many times faster than recorded.
     pub(crate) speed: f64,
     /// The longest pause that is kept.
     pub(crate) idle_limit: Option<Duration>,

@@ -1,5 +1,5 @@
-//! Shows a recording on somebody's terminal without ever passing on what it holds: the recording drives a terminal
-//! model, and what the model shows is painted with text, colours and cursor moves alone (DECISIONS P1).
+//! Shows a recording on a terminal without passing on its control sequences: the recording drives a terminal model, and
+//! the model's screen is painted with text, colours and cursor moves alone (DECISIONS P1).
 //!
 //! Painted are: characters that [`is_unsafe`] lets pass, `CSI row;column H`, `CSI ... m`, and a line feed on the
 //! lowest row, so that lines which scroll out of the recording scroll into the viewer's own history.

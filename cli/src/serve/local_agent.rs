@@ -1,4 +1,4 @@
-//! The agent for this machine: enrolled when it is not, run, restarted when it ends, and ended with the server.
+//! The agent for this machine: enrols it if needed, runs it, restarts it when it ends, and ends it with the server.
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -31,7 +31,7 @@ use crate::settings::Settings;
 /// The shortest and the longest wait before the agent is started again.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// An agent that ran so long starts again without having waited for it.
+/// An agent that ran this long is restarted without a wait.
 const STEADY: Duration = Duration::from_secs(60);
 
 /// How long the agent may take to end.
@@ -96,7 +96,7 @@ impl LocalAgent {
                 break;
             }
             match outcome {
-                Ok(status) => tracing::warn!(%status, "the local agent ended; it is started again"),
+                Ok(status) => tracing::warn!(%status, "the local agent ended; it is restarted"),
                 Err(failure) => tracing::error!("the local agent: {failure}"),
             }
             wait = if since.elapsed() > STEADY { BACKOFF.0 } else { (wait * 2).min(BACKOFF.1) };
@@ -104,7 +104,7 @@ impl LocalAgent {
         }
     }
 
-    /// Runs it until it ends or shall end.
+    /// Runs it until it ends, or until it must end.
     async fn run_once(
         &self,
         stopping: &watch::Receiver<bool>,
@@ -113,7 +113,7 @@ impl LocalAgent {
         let mut child = self.spawn(&["run"], None)?;
         tracing::info!(program = %self.program.display(), instance = %self.instance, "the local agent is started");
         let socket = self.state_dir.join(SOCKET_NAME);
-        // The commands that are shown work once the agent listens; one that never does must not hide them.
+        // The printed commands work once the agent listens. An agent that never does must not delay them for ever.
         let listens = async {
             let give_up = Instant::now() + Duration::from_secs(5);
             while Instant::now() < give_up && !answers(&socket).await {
@@ -178,7 +178,7 @@ impl LocalAgent {
         if status.success() {
             Ok(())
         } else {
-            Err(Failure::failed(format!("it cannot be enrolled ({status}); its own message stands above")))
+            Err(Failure::failed(format!("it cannot be enrolled ({status}); see its own message above")))
         }
     }
 
@@ -195,10 +195,10 @@ impl LocalAgent {
         if enrolled.server_url.trim_end_matches('/') != self.server.as_str().trim_end_matches('/') {
             let (before, now) = (&enrolled.server_url, &self.server);
             if self.spool_is_empty() {
-                tracing::info!(%before, %now, "the server's address has changed; the local agent is enrolled anew");
+                tracing::info!(%before, %now, "the server's address has changed; the local agent is enrolled again");
                 return Ok(false);
             }
-            // Enrolled anew, it could no longer deliver what it has recorded.
+            // After another enrolment it could no longer deliver what it has recorded.
             tracing::warn!(
                 %before,
                 %now,
@@ -215,7 +215,7 @@ impl LocalAgent {
 
     fn spool_is_empty(&self) -> bool {
         match std::fs::read_dir(self.state_dir.join("spool")) {
-            // What begins with a dot never began, or is delivered; so is what was damaged.
+            // Names that begin with a dot never began or are delivered; so are damaged ones.
             Ok(sessions) => sessions.flatten().all(|entry| {
                 let name = entry.file_name();
                 [&b"."[..], b"damaged-"].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix))
@@ -278,7 +278,7 @@ impl LocalAgent {
             .process_group(0)
             .kill_on_drop(true);
         if let Some(token) = token {
-            // What it says on success is for whoever enrols by hand.
+            // Its output on success is for people who enrol an agent by hand.
             command.stdout(Stdio::null());
             // Other users can read arguments, but not a process's environment.
             command.env("HANSARD_AGENT_JOIN_TOKEN", token.reveal());
@@ -331,7 +331,7 @@ pub(crate) fn become_agent(
     };
     let mut command = std::process::Command::new(program);
     command.args(rest);
-    // The server's settings and keys are none of the agent's business, and no proxy stands before this machine.
+    // The agent must not get the server's settings and keys, and this machine is not reached through a proxy.
     for variable in foreign.map(OsString::from).chain(PROXIES.iter().map(OsString::from)) {
         command.env_remove(variable);
     }

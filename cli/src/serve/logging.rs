@@ -26,7 +26,7 @@ pub(super) fn start(settings: &Settings) -> Result<(), Failure> {
     started.map_err(|error| Failure::failed(format!("logging cannot start: {error}")))
 }
 
-/// Writes to `out` what has passed the sanitiser.
+/// Sanitises everything that is written to `out`.
 struct Sanitising<F> {
     format: LogFormat,
     out: F,
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_supplied_cannot_drive_the_terminal_that_shows_the_log() {
+    fn untrusted_text_cannot_control_a_terminal_that_shows_the_log() {
         for format in [LogFormat::Human, LogFormat::Json] {
             let log = logged(format);
             assert!(log.contains("said: a") && log.lines().count() == 1, "{log:?}");

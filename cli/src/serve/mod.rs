@@ -33,7 +33,7 @@ pub(crate) use local_agent::become_agent;
 /// Runs the command until it is told to stop.
 ///
 /// # Errors
-/// A setting is bad, or something that the server needs cannot be had.
+/// A setting is invalid, or something that the server needs is not available.
 pub(crate) fn run(
     arguments: &ServeArguments,
     environment: &Environment,
@@ -43,7 +43,7 @@ pub(crate) fn run(
     let program = settings.with_local_agent.then(|| local_agent::program(&settings)).transpose()?;
     logging::start(&settings)?;
     let open_files = raise_file_limit();
-    // An address that is taken leaves nothing behind.
+    // If the address is in use, nothing is left behind.
     let listeners = Listeners {
         public: listen(settings.listen, "--listen")?,
         internal: settings
@@ -55,8 +55,8 @@ pub(crate) fn run(
     let new = !settings.data_dir.exists();
     let data = DataDirectory::create(&settings)?;
     let _lock = data.lock()?;
-    // What answers calls runs on threads of its own. Here is where the jobs and the agent are looked after, on the
-    // main thread, which lives as long as the process.
+    // Calls are answered on separate threads. The jobs and the agent run here, on the main thread, which lives as long
+    // as the process.
     let served =
         LocalSet::new().block_on(runtime, serve(arguments, settings, program, &data, listeners, open_files));
     if served.is_err() && new {
@@ -105,7 +105,7 @@ async fn serve(
     let public = settings.public_url.clone().unwrap_or_else(|| local.clone());
     if settings.public_url.is_none() && settings.listen.ip().is_unspecified() {
         tracing::warn!(
-            "replay addresses name this machine only; --public-url says by which address others reach it"
+            "replay addresses work only on this machine; set --public-url to the address by which others reach it"
         );
     }
     let welcome = Welcome::new(data, &root, &local, &settings.local_instance_id, program.as_deref());
@@ -154,7 +154,7 @@ async fn serve(
         // The sender lives until the server has ended, and a task that panicked has ended too.
         let _ = asked.wait_for(|asked| *asked).await;
         tracing::info!("stopping");
-        // The agent ends first, while the server still takes what it delivers.
+        // The agent ends first, while the server still accepts what it delivers.
         let _ = beside.await;
     };
     let served = api::serve(parts, listeners, shutdown).await;
@@ -164,13 +164,13 @@ async fn serve(
     Ok(())
 }
 
-/// Each connection is an open file, and the usual soft limit of 1024 is there for programs of another age. Gives the
-/// limit that is in force then; `None` is none.
+/// Raises the limit on open files, because each connection is an open file and the usual soft limit of 1024 is meant
+/// for old programs. Returns the limit that is then in force; `None` means no limit.
 fn raise_file_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
-    // Without it the server serves all the same, up to the limit that it has.
+    // The server works all the same, up to the limit that it has.
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::debug!(%error, "the limit on open files stays as it is");
+        tracing::debug!(%error, "the limit on open files could not be raised");
     }
     getrlimit(Resource::Nofile).current
 }

@@ -1,4 +1,4 @@
-//! The signals that end the server: the first asks for an orderly end, and only an impatient person hurries it.
+//! The signals that stop the server: the first asks for an orderly end, and a second one ends it at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ enum Kind {
     Interrupt,
 }
 
-/// What a signal asks for.
+/// How the server reacts to a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reaction {
     Stop,
@@ -61,7 +61,7 @@ impl Heard {
 }
 
 impl Signals {
-    /// Takes them over from the system, whose own answer is to end the process.
+    /// Handles the signals, which by default would end the process.
     ///
     /// # Errors
     /// The system refuses.
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_second_request_hurries() {
+    fn only_a_second_request_ends_the_server_at_once() {
         use Kind::{Interrupt, Terminate};
         use Reaction::{Hurry, Nothing, Stop};
         for signals in [

@@ -1,5 +1,5 @@
-//! What somebody who has just started Hansard needs, ready to paste. It goes to standard output and never through
-//! the log; the root's secret only when standard output is a terminal, or on request.
+//! The text for somebody who has just started Hansard, ready to paste. It goes to standard output and never through the
+//! log. It has the root's secret only if standard output is a terminal, or on request.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, stdout};
@@ -44,7 +44,7 @@ impl Welcome {
         }
     }
 
-    /// Prints it. That standard output is closed keeps no server from serving.
+    /// Prints it. A closed standard output does not stop the server.
     pub(super) fn show(&self, print_credentials: bool) {
         let text = self.text(print_credentials || stdout().is_terminal());
         if let Err(failure) = terminal::print(&text) {
@@ -73,7 +73,7 @@ impl Welcome {
             writeln!(text, "# Record a shell; leave it with exit.")?;
             writeln!(text, "{} record -- bash", quoted(program))?;
         } else {
-            writeln!(text, "# Make a token with which a machine joins, for `hansard-agent enrol` there.")?;
+            writeln!(text, "# Create a token with which a machine joins, for `hansard-agent enrol` there.")?;
             writeln!(text, "{hansard} agents token create --instance-id i-web1 --ttl 5m")?;
         }
         writeln!(

@@ -44,7 +44,7 @@ fn rates(limits: &ThrottleLimits) -> (Numbers, Numbers) {
 }
 
 #[test]
-fn a_rate_of_nothing_is_no_limit_and_each_number_stands_alone() {
+fn a_rate_of_zero_is_no_limit_and_the_numbers_are_independent() {
     let variables = [("HANSARD_PRINCIPAL_BURST", "7"), ("HANSARD_ADDRESS_RATE", "0")];
     let file = "principal-rate = 3\naddress-burst = \"9\"\ntrusted-proxies = \"10.0.0.1, fd00::/8\"\n";
     let settings = resolve(&[], &variables, Some(file)).unwrap();
@@ -157,7 +157,7 @@ fn bad_values_say_where_they_stand_and_what_is_allowed() {
         (refusal(&[(&PUBLIC_URL, "https://h/x")], &[], None), "--public-url: the value"),
         (refusal(&[(&PUBLIC_URL, "ftp://h")], &[], None), "it is http:// or https://"),
         (refusal(&[(&DATA_DIR, "")], &[], None), "--data-dir"),
-        (refusal(&[], &[("HANSARD_WITH_LOCAL_AGENT", "yes")], None), "it is true or false"),
+        (refusal(&[], &[("HANSARD_WITH_LOCAL_AGENT", "yes")], None), "it must be true or false"),
         (refusal(&[], &[("HANSARD_LOCAL_INSTANCE_ID", "me")], None), "an instance id: it is 1 to 8"),
         (refusal(&[], &[("HANSARD_LOG_FILTER", "a=b=c")], None), "HANSARD_LOG_FILTER"),
         (refusal(&[], &[("HANSARD_TRUSTED_PROXIES", "proxy")], None), "it is a list of addresses"),

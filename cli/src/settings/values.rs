@@ -96,7 +96,7 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err("it is true or false".into()),
+        _ => Err("it must be true or false".into()),
     }
 }
 
@@ -107,20 +107,20 @@ pub(super) fn trusted_proxies(text: &str) -> Result<TrustedProxies, String> {
 /// Calls per second; `None` is no limit.
 pub(super) fn rate(text: &str) -> Result<Option<NonZeroU32>, String> {
     whole_number(text).map(NonZeroU32::new).ok_or_else(|| {
-        format!("it is a whole number of calls per second up to {MOST_CALLS}, and 0 for no limit")
+        format!("it must be a whole number of calls per second up to {MOST_CALLS}, and 0 for no limit")
     })
 }
 
 pub(super) fn burst(text: &str) -> Result<NonZeroU32, String> {
     whole_number(text)
         .and_then(NonZeroU32::new)
-        .ok_or_else(|| format!("it is a whole number of calls from 1 to {MOST_CALLS}"))
+        .ok_or_else(|| format!("it must be a whole number of calls from 1 to {MOST_CALLS}"))
 }
 
 /// Connections at once.
 pub(super) fn connections(text: &str) -> Result<ConnectionsSetting, String> {
     let number = whole_number(text).ok_or_else(|| {
-        format!("it is a whole number of connections up to {MOST_CALLS}, and 0 for no limit")
+        format!("it must be a whole number of connections up to {MOST_CALLS}, and 0 for no limit")
     })?;
     let number = usize::try_from(number).ok().and_then(NonZeroUsize::new);
     Ok(number.map_or(ConnectionsSetting::Unlimited, ConnectionsSetting::AtMost))

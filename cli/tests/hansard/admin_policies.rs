@@ -18,7 +18,7 @@ fn a_policy_is_put_over_the_version_that_was_seen_and_over_no_other() {
     // Somebody who saw v1 does not overwrite v2.
     let stale = server.try_admin(&["policy", "put", "p", &reads, "--over", "v1"]);
     assert_eq!(stale.status.code(), Some(1));
-    assert!(stderr(&stale).contains("by now another version decides"), "{}", stderr(&stale));
+    assert!(stderr(&stale).contains("another version is the default by now"), "{}", stderr(&stale));
     assert_eq!(server.admin(&["policy", "show", "p"])["PolicyDocument"], LISTS);
     assert_eq!(server.admin(&["policy", "put", "p", &reads, "--over", "v2"])["VersionId"], "v3");
     let gone = server.try_admin(&["policy", "put", "q", &reads, "--over", "v1"]);

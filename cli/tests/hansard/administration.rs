@@ -56,7 +56,7 @@ fn a_user_may_do_what_its_policies_say_while_it_has_them() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_and_changes_nothing() {
+fn a_command_that_fails_says_why_and_changes_nothing() {
     let server = Server::start(&[]);
     let malformed = server.file("malformed.json", "{\"Version\": \"1\",\n nonsense");
     let good = server.file("good.json", MAY_LIST_AGENTS);
@@ -75,7 +75,7 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
         (&["access-key", "create"][..], 2, "--root"),
         (&["access-key", "create", "--user", "nobody"][..], 1, "no such user"),
         (&["access-key", "set-status", "LTAInone", "Active"][..], 1, "no such access key"),
-        (&["access-key", "set-status", "LTAInone", "Asleep"][..], 2, "it is Active or Inactive"),
+        (&["access-key", "set-status", "LTAInone", "Asleep"][..], 2, "it must be Active or Inactive"),
         (&["access-key", "delete", "LTAInone"][..], 1, "no such access key"),
     ] {
         let output = server.try_admin(arguments);

@@ -72,7 +72,7 @@ fn the_trail_is_listed_by_the_api_and_without_a_server() {
     assert_eq!(ls(&["--page-size", "1", "--next-token", token])[0]["Action"], "ListAuditEvents");
     let refused = server.as_root(&["audit", "ls", "--start-time", "yesterday"]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(stderr(&refused).contains("it is a time in UTC such as"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("it must be a time in UTC such as"), "{}", stderr(&refused));
 
     server.stop(Signal::TERM);
     let offline = server.admin(&["audit", "--instance-id", "i-one", "--action", "SetInstanceRecordConfig"]);
@@ -208,7 +208,7 @@ fn a_touched_trail_is_named_and_has_its_exit_code() {
 
 /// Removes what the database and the files know of, and asks what verify says.
 #[test]
-fn exported_files_that_are_gone_are_missed() {
+fn missing_exported_files_are_found() {
     let mut server = Server::start(&[]);
     for _ in 0..4 {
         assert!(server.as_root(&["agents", "ls"]).status.success());
@@ -237,7 +237,7 @@ fn exported_files_that_are_gone_are_missed() {
     assert_eq!(verify(&server, &["--audit-log-dir", "off"]).0, Some(0));
     let refused = hansard(&["audit", "verify", "--archived", "yesterday"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(2));
-    assert!(stderr(&refused).contains("it is a UTC day such as 2023-11-16"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("it must be a UTC day such as 2023-11-16"), "{}", stderr(&refused));
     // Another name.
     fs::write(audit.join("events.log.1"), &good).unwrap();
     assert_eq!(missed("another name"), (1, 4));
@@ -257,7 +257,7 @@ fn exported_files_that_are_gone_are_missed() {
 
 /// Commands that run beside a server take the database that is there, and make none.
 #[test]
-fn a_database_that_is_not_there_is_told_and_not_made() {
+fn a_missing_database_is_reported_and_not_created() {
     let mut server = Server::start(&[]);
     assert!(server.as_root(&["agents", "ls"]).status.success());
     server.stop(Signal::TERM);
@@ -297,7 +297,7 @@ fn a_database_that_is_not_there_is_told_and_not_made() {
 }
 
 #[test]
-fn where_nothing_was_written_down_nothing_is_called_whole() {
+fn an_empty_trail_is_not_called_whole() {
     let mut server = Server::start(&[]);
     server.stop(Signal::TERM);
     let empty = server.file("events-2023-11-16.log", "");
@@ -311,7 +311,7 @@ fn where_nothing_was_written_down_nothing_is_called_whole() {
 }
 
 #[test]
-fn a_deployment_that_was_put_back_is_told_by_anchors_that_were_kept_elsewhere() {
+fn anchors_kept_elsewhere_reveal_a_deployment_that_was_reset() {
     let folder = tempfile::TempDir::new().unwrap();
     let (file, printed) = (folder.path().join("anchors"), folder.path().join("printed"));
     let flag = format!("--audit-anchors-file={}", file.display());

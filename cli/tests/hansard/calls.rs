@@ -82,7 +82,7 @@ fn refusals_are_one_line_with_code_message_and_request() {
 }
 
 #[test]
-fn a_server_that_is_not_there_or_not_ours_is_named() {
+fn a_missing_or_foreign_server_is_reported() {
     let client = |endpoint: &str| {
         hansard(&["agents", "ls"])
             .env("HANSARD_ENDPOINT", endpoint)
@@ -114,7 +114,7 @@ fn a_server_that_is_not_there_or_not_ours_is_named() {
     });
     let output = client(&format!("http://{address}"));
     serving.join().unwrap();
-    assert!(stderr(&output).contains("not one of a Hansard server"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("does not come from a Hansard server"), "{}", stderr(&output));
 }
 
 #[test]
@@ -123,13 +123,13 @@ fn flags_out_of_range_are_named_before_anything_is_asked() {
     for (arguments, expected) in [
         (
             &["agents", "token", "create", "--instance-id", "i-a", "--ttl", "0"][..],
-            "'--ttl <TIME>': it is 60s to 7d",
+            "'--ttl <TIME>': it must be 60s to 7d",
         ),
         (
             &["agents", "token", "create", "--instance-id", "i-a", "--ttl", "8d"],
-            "'--ttl <TIME>': it is 60s to 7d",
+            "'--ttl <TIME>': it must be 60s to 7d",
         ),
-        (&["recordings", "play", &token, "--speed", "-1"], "'--speed <TIMES>': it is a number above 0"),
+        (&["recordings", "play", &token, "--speed", "-1"], "'--speed <TIMES>': it must be a number above 0"),
     ] {
         let output = hansard(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -153,7 +153,7 @@ fn the_documents_are_those_that_the_server_serves() {
 }
 
 #[test]
-fn whether_recordings_are_missing_is_asked_of_one_agent_or_of_all() {
+fn missing_recordings_are_checked_for_one_agent_or_for_all() {
     let server = Server::start(&[]);
     let all = server.as_root(&["recordings", "verify", "--all", "--output", "json"]);
     assert_eq!(all.status.code(), Some(0), "{}", stderr(&all));

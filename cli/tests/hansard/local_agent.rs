@@ -68,13 +68,13 @@ fn it_ends_when_the_server_is_killed() {
 }
 
 #[test]
-fn it_is_started_again_when_it_ends() {
+fn it_is_restarted_when_it_ends() {
     let folder = tempfile::tempdir().unwrap();
     let server = server_with(&script(folder.path(), "exit 3"));
     let agents = started(folder.path(), 2);
     assert_ne!(agents[0], agents[1]);
     until("the log says so", || {
-        server.log().contains("the local agent ended; it is started again").then_some(())
+        server.log().contains("the local agent ended; it is restarted").then_some(())
     });
     assert!(server.printed().contains("Hansard serves."), "the server serves all the same");
 }

@@ -3,7 +3,7 @@
 use crate::deployment::{hansard, stderr};
 
 #[test]
-fn bad_settings_end_the_start_by_name() {
+fn invalid_settings_are_named_and_stop_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let config = folder.path().join("hansard.toml");
@@ -54,7 +54,7 @@ fn bad_settings_end_the_start_by_name() {
 }
 
 #[test]
-fn a_client_without_keys_is_told_which() {
+fn a_client_without_keys_says_which_are_missing() {
     let output = hansard(&["recordings", "ls"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(
@@ -73,7 +73,7 @@ fn a_client_without_keys_is_told_which() {
 }
 
 #[test]
-fn administration_does_not_make_a_deployment() {
+fn administration_does_not_create_a_deployment() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let output = hansard(&["admin", "user", "list", "--data-dir"]).arg(&data).output().unwrap();

@@ -49,7 +49,7 @@ fn a_kept_key_of_another_account_is_refused() {
 }
 
 #[test]
-fn an_older_root_key_that_still_signs_is_named_at_each_start() {
+fn an_older_active_root_key_is_named_at_each_start() {
     let mut server = Server::start(&[]);
     let (account, generated, secret) = server.root();
     assert!(!server.log().contains("access-key delete"), "{}", server.log());

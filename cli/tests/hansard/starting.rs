@@ -88,7 +88,7 @@ fn a_preset_root_signs_and_is_not_written_down() {
 }
 
 #[test]
-fn lost_server_keys_are_not_made_anew_over_a_database_that_needs_them() {
+fn lost_server_keys_are_not_replaced_while_a_database_needs_them() {
     let mut server = Server::start(&[]);
     server.stop(Signal::TERM);
     std::fs::remove_file(server.data().join("server-keys.toml")).unwrap();
@@ -97,6 +97,6 @@ fn lost_server_keys_are_not_made_anew_over_a_database_that_needs_them() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("put them back from a copy"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("restore them from a copy"), "{}", stderr(&output));
     assert!(!server.data().join("server-keys.toml").exists());
 }

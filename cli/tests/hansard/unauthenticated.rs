@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use crate::deployment::Server;
 
 #[test]
-fn what_is_no_http_is_answered_and_not_written_down_one_by_one() {
+fn malformed_requests_are_answered_and_not_logged_one_by_one() {
     let server = Server::start(&["--log-filter", "info"]);
     let before = server.log().lines().count();
     let say = |bytes: &[u8]| {

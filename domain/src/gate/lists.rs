@@ -1,8 +1,8 @@
-//! Lists: which rows the caller's policies admit, as conditions that a query can take (DECISIONS I4).
+//! Lists: which rows the caller's policies admit, as conditions of a query (DECISIONS I4).
 //!
-//! Every case that the policies can tell apart is asked of the evaluator itself, so that a list shows a row exactly
-//! when a call about that row alone would be allowed. The cases: each instance, where the policies name instances or
-//! ask for tags; and of the recordings on it, each owner, kind and span of ages that a condition can tell from others.
+//! The evaluator itself decides every case that the policies can distinguish, so that a list shows a row exactly when a
+//! call about that row alone would be allowed. The cases are each instance, if the policies name instances or ask for
+//! tags; and for its recordings, each owner, kind and range of ages that a condition can distinguish from others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,7 +43,7 @@ pub struct Listing {
     pub candidates: Candidates,
 }
 
-/// What is stored of the rows of a list. One more than the most stands for too many.
+/// The stored values of the rows of a list. One more than the limit means too many.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Candidates {
     /// Every instance of the account.
@@ -52,7 +52,7 @@ pub struct Candidates {
     pub owners: Vec<SessionOwner>,
 }
 
-/// What of the rows the policies tell apart, so that it has to be read before they are asked.
+/// The values of the rows that the policies distinguish, which must be read before the policies are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ListNeeds {
     /// The instances of the account.
@@ -81,7 +81,7 @@ pub struct Admitted {
     pub rows: Option<Vec<RowClass>>,
 }
 
-/// Recordings that policies do not tell apart. `None` is any.
+/// Recordings that policies do not distinguish. `None` is any.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowClass {
     /// Whose.
@@ -92,7 +92,7 @@ pub struct RowClass {
     pub ages: Option<(i64, Option<i64>)>,
 }
 
-/// Owners that policies do not tell apart.
+/// Owners that policies do not distinguish.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OwnerClass {
     /// No proven owner.
@@ -113,10 +113,10 @@ pub enum OwnerClass {
     },
 }
 
-/// What policies ask of the rows of a list that it cannot be searched by, and what to do about it.
+/// Why a list cannot be searched by what its policies ask of the rows, and what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TooWide {
-    /// More rows are told apart than are searched at once.
+    /// The policies distinguish more rows than are searched at once.
     #[error(
         "Your policies tell more rows of this list apart than are searched at once ({MAX_LISTED_INSTANCES} instances, \
          {MAX_LISTED_CLASSES} combinations of owner, kind and age, {MAX_DECISIONS} decisions); name one InstanceId, or \
@@ -219,7 +219,7 @@ pub(super) fn admit(
         vec![RowClass { owner: None, kind: None, ages: None }]
     };
     let contexts: Vec<Context> = classes.iter().map(|class| class.context(&base)).collect();
-    // What the policies do not tell apart is decided on one instance that stands for all.
+    // If the policies do not distinguish instances, one instance stands for all.
     let stand_in = [listing.of.clone().unwrap_or_else(|| {
         let any = InstanceId::parse("i-any").expect("a well-formed instance id");
         InstanceFacts::untagged(listing.region.clone(), any)
@@ -252,7 +252,7 @@ pub(super) fn admit(
         }
     }
     let Some(by) = by else {
-        // An empty list for those who may see some row of it, were it there.
+        // The list is empty for callers who could see some row of it, if one existed.
         let name = whole.arn(principal.account());
         let possible = contexts.iter().find_map(|context| decide(&name, context));
         return match possible.or_else(|| decide(&name, &base)) {
@@ -308,7 +308,7 @@ fn row_classes(
     Ok(classes)
 }
 
-/// Owners by the names that policies spell out; whatever others there are fare alike.
+/// Owners by the names that policies spell out; all others are decided alike.
 fn named_owners<'a>(
     comparisons: impl Iterator<Item = &'a KeyComparison<'a>>,
 ) -> Result<Vec<OwnerClass>, TooWide> {
@@ -354,7 +354,7 @@ fn spans_of_ages<'a>(comparisons: impl Iterator<Item = &'a KeyComparison<'a>>) -
             Comparison::Number | Comparison::Exact | Comparison::Folded => {
                 beginnings.extend(found.values.iter().flat_map(|value| changes_at(value)));
             }
-            // No number is a date, a Boolean or an address: all ages fare alike.
+            // No number is a date, a Boolean or an address, so that all ages are decided alike.
             Comparison::Other => {}
             Comparison::Pattern => return Err(TooWide::Ages),
         }

@@ -1,4 +1,4 @@
-//! What a call is about, as policies are asked about it.
+//! The resource of a call, as policies are asked about it.
 
 use super::Listing;
 use crate::actions::Product;
@@ -32,7 +32,7 @@ impl InstanceFacts {
     }
 }
 
-/// What an action is asked about. The account of its ARN is the caller's own (DECISIONS I3).
+/// The resource of an action. The account of its ARN is the caller's own (DECISIONS I3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resource {
     /// One instance.
@@ -155,7 +155,7 @@ impl Resource {
     pub(super) fn covers_many_instances(&self) -> bool {
         match self {
             Self::Instance(_) | Self::Recording { .. } | Self::Identity(_) => false,
-            // A list leaves out what is denied.
+            // A list leaves out the rows that are denied.
             Self::List(_) => false,
             Self::AllInstances { .. } | Self::Everything => true,
         }

@@ -62,7 +62,7 @@ fn the_account_comes_from_the_principal_and_the_statement_is_remembered() {
 }
 
 #[test]
-fn a_star_is_no_way_round_a_deny_of_one_instance() {
+fn a_star_does_not_get_around_a_deny_of_one_instance() {
     let deny = r#"{"Effect":"Deny","Action":"*:*InstanceRecord*","Resource":"acs:ecs-workbench:*:*:workbench/i-9*"}"#;
     let policies = policies(&format!("{ALLOW_ALL},{deny}"));
     let set = authorize::<SetInstanceRecordConfig>(&user(), all(), &policies, &facts()).unwrap_err();
@@ -73,21 +73,21 @@ fn a_star_is_no_way_round_a_deny_of_one_instance() {
 }
 
 #[test]
-fn a_deny_of_one_instance_does_not_meet_what_is_about_none() {
+fn a_deny_of_one_instance_does_not_affect_calls_about_no_instance() {
     let deny =
         r#"{"Effect":"Deny","Action":"ecs-workbench:*","Resource":"acs:ecs-workbench:*:*:workbench/i-9"}"#;
     let policies = policies(&format!("{ALLOW_ALL},{deny}"));
     authorize::<ValidatePolicy>(&user(), Resource::Everything, &policies, &facts()).unwrap();
     authorize::<SimulatePolicy>(&user(), Resource::Everything, &policies, &facts()).unwrap();
     authorize::<GetCallerIdentity>(&user(), Resource::Everything, &policies, &facts()).unwrap();
-    // What changes or shows all of them does meet it.
+    // Calls that change or show all instances are affected.
     authorize::<SetInstanceRecordConfig>(&user(), all(), &policies, &facts()).unwrap_err();
     authorize::<ListAgents>(&user(), Resource::Everything, &policies, &facts()).unwrap_err();
     authorize::<ListAuditEvents>(&user(), Resource::Everything, &policies, &facts()).unwrap_err();
 }
 
 #[test]
-fn a_deny_elsewhere_leaves_the_star_alone() {
+fn a_deny_elsewhere_does_not_affect_the_star() {
     let deny = r#"{"Effect":"Deny","Action":"*","Resource":"acs:ecs-workbench:*:1000000000000001:workbench/*"},
                   {"Effect":"Deny","Action":"*","Resource":"acs:ecs:*:*:instance/*"},
                   {"Effect":"Deny","Action":"ecs-workbench:View*","Resource":"acs:ecs-workbench:*:*:workbench/*"}"#;
@@ -113,7 +113,7 @@ fn tagged(id: &str, tag: Option<(&str, &str)>) -> InstanceFacts {
 }
 
 #[test]
-fn tags_are_asked_of_one_instance_and_a_star_is_no_way_round_them() {
+fn tags_belong_to_one_instance_and_a_star_does_not_get_around_them() {
     let set = |resource, statements: &str| {
         authorize::<SetInstanceRecordConfig>(&user(), resource, &policies(statements), &facts()).is_ok()
     };
@@ -135,7 +135,7 @@ fn tags_are_asked_of_one_instance_and_a_star_is_no_way_round_them() {
 }
 
 #[test]
-fn the_key_and_the_program_of_a_call_are_asked_for_where_they_are_known() {
+fn the_key_and_the_program_of_a_call_are_condition_keys_where_they_are_known() {
     let nobody = facts();
     let facts = RequestFacts {
         access_key: Some("LTAIexample".parse().unwrap()),
@@ -183,7 +183,7 @@ fn view(found: Option<RecordingFacts>, statements: &str) -> Result<Granted<ViewI
 }
 
 #[test]
-fn a_denied_recording_is_told_as_one_that_is_not_there() {
+fn a_denied_recording_is_answered_like_one_that_does_not_exist() {
     let other = Principal::Account { account: account() };
     let (own, foreign) = (recording(Some(&user()), 1), recording(Some(&other), 1));
     // Own sessions only: without a recording of one's own, nothing is allowed on the instance.
@@ -208,7 +208,7 @@ fn a_denied_recording_is_told_as_one_that_is_not_there() {
 }
 
 #[test]
-fn audit_has_the_reason_that_the_caller_is_not_told() {
+fn the_audit_trail_has_the_reason_that_the_caller_does_not_learn() {
     let deny_foreign = r#"{"Effect":"Deny","Action":"*","Resource":"*",
         "Condition":{"StringEquals":{"ecs-workbench:CaptureKind":"terminal"}}}"#;
     let absent = view(None, deny_foreign).unwrap_err();
@@ -265,6 +265,6 @@ fn fixed_rules_keep_each_principal_behind_its_own_door() {
     let system = Principal::System { account: account() };
     authorize::<SweepRecordings>(&system, Resource::Everything, &none, &facts()).unwrap();
     authorize::<ViewInstanceRecords>(&system, instance("i-1"), &none, &facts()).unwrap_err();
-    // Not even the owner comes in by the agents' door.
+    // Not even the owner may use the agents' door.
     authorize::<OpenRecording>(&user(), instance("i-1"), &policies(ALLOW_ALL), &facts()).unwrap_err();
 }

@@ -5,7 +5,7 @@ use crate::Timestamp;
 use crate::access_key::AccessKeyStatus;
 use crate::gate::IdentityResource;
 
-/// Whom an access key stands for.
+/// The owner of an access key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyOwner {
     /// The account's owner.
@@ -62,7 +62,7 @@ pub struct AccessKeyCreated {
     pub at: Timestamp,
 }
 
-/// Makes a key for somebody who has so many, whether they sign or not.
+/// Creates a key for an owner who has this many, active or not.
 ///
 /// # Errors
 /// [`IdentityRefused::LimitExceeded`].

@@ -1,4 +1,4 @@
-//! Which policies users, groups and roles have.
+//! The policies of users, groups and roles.
 
 use super::{
     Entity, GroupId, GroupName, IdentityRefused, PolicyKind, PolicyRef, RoleId, RoleName, UserId, UserName,
@@ -7,7 +7,7 @@ use super::{
 use crate::policy_version::PolicyVersionId;
 use crate::{Timestamp, system_policies};
 
-/// To whom policies are attached.
+/// A user, group or role that policies are attached to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum AttachmentTarget {
     /// A RAM user.
@@ -121,7 +121,7 @@ pub struct BearingRole {
     pub attached_at: Timestamp,
 }
 
-/// So many of those who have a policy are named when it cannot be deleted.
+/// How many users, groups or roles are named when a policy that they have cannot be deleted.
 const NAMED_IN_A_CONFLICT: usize = 5;
 
 impl PolicyBearers {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_that_is_not_there_is_not_attached() {
+    fn an_unknown_policy_is_not_attached() {
         for (target, _) in targets() {
             for kind in [PolicyKind::System, PolicyKind::Custom] {
                 let refused = target.clone().attach(policy(kind, "none"), false, &[], at(2)).unwrap_err();

@@ -1,11 +1,11 @@
-//! Control policies: what the users and roles of an account may do at most.
+//! Control policies: the most that the users and roles of an account may do.
 
 use policies::{DocumentKind, InvalidPolicy, PolicyDocument};
 
 use super::{ChangeRefused, Entity, IdentityRefused, PolicyName};
 use crate::Timestamp;
 
-/// A control policy: what the users and roles of the account may do at most.
+/// A control policy: the most that the users and roles of the account may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlPolicy {
     /// Its name, unique within the account.
@@ -20,7 +20,7 @@ pub struct ControlPolicy {
     pub changed_at: Timestamp,
 }
 
-/// Reads a document as it may be stored of a control policy.
+/// Reads the document of a control policy.
 ///
 /// # Errors
 /// [`InvalidPolicy`] says what is wrong with it, and where.
@@ -36,7 +36,7 @@ impl ControlPolicy {
     /// [`ChangeRefused::ChangedMeanwhile`] when somebody else put or deleted it meanwhile.
     pub fn put(self, standing: Option<&Self>, seen: Option<Timestamp>) -> Result<Self, ChangeRefused> {
         if standing.map(|standing| standing.changed_at) != seen {
-            let why = "somebody else changed it meanwhile; look at it and try again";
+            let why = "somebody else has changed it meanwhile; check it and try again";
             return Err(ChangeRefused::ChangedMeanwhile { what: "control policy", why });
         }
         Ok(Self { created_at: standing.map_or(self.created_at, |standing| standing.created_at), ..self })

@@ -27,7 +27,7 @@ pub struct NewGroup {
     pub comments: String,
 }
 
-/// What shall be otherwise about a group; what is `None` stays as it is.
+/// The changes of a group; `None` leaves a field as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GroupChange {
     /// Another name.
@@ -36,7 +36,7 @@ pub struct GroupChange {
     pub comments: Option<String>,
 }
 
-/// Something with the moment at which a user came into a group: the user, or the group.
+/// A user or a group, with the time at which the user joined the group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Joined<T> {
     /// The user or the group.
@@ -61,7 +61,7 @@ pub struct GroupDeleted {
     pub group: GroupId,
 }
 
-/// A user comes into a group.
+/// A user joins a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserJoinedGroup {
     /// The user.
@@ -82,7 +82,7 @@ pub struct UserLeftGroup {
 }
 
 impl NewGroup {
-    /// The group, in an account that has so many. Whether its name is taken, the database sees.
+    /// The group, in an account that has this many. The database checks whether its name is taken.
     ///
     /// # Errors
     /// [`IdentityRefused::LimitExceeded`].
@@ -94,7 +94,7 @@ impl NewGroup {
 }
 
 impl Group {
-    /// The group with what changes of it.
+    /// The group with its changes.
     #[must_use]
     pub fn change(self, change: GroupChange, now: Timestamp) -> Self {
         let GroupChange { name, comments } = change;
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_named_in_a_change_stays() {
+    fn a_change_leaves_other_fields_as_they_are() {
         let group = create(0).unwrap();
         let renamed = GroupChange { name: Some("auditors".parse().unwrap()), comments: None };
         let expected = Group { name: "auditors".parse().unwrap(), changed_at: at(2), ..group.clone() };
@@ -221,7 +221,7 @@ mod tests {
             matches!(refused, IdentityRefused::LimitExceeded { code: "User.Group", limit: 10, .. }),
             "{refused:?}"
         );
-        // Who is in ten groups and in this one is told of this one.
+        // A user in ten groups, including this one, gets the error about this one.
         let mut memberships = of(9);
         memberships.push(group.id.clone());
         let refused = group.join(&user, &memberships, at(2)).unwrap_err();

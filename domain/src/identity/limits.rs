@@ -1,8 +1,8 @@
-//! How many there may be of each thing: what the vendor publishes.
+//! The vendor's published limits.
 
 use super::{AttachmentTarget, Entity, IdentityRefused, PolicyKind};
 
-/// The most of something, and how it is said that there is no room for one more.
+/// A limit, and how its error names what is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     most: u64,
@@ -50,7 +50,7 @@ impl Limit {
         self.most
     }
 
-    /// Refuses when as many stand as there may be.
+    /// Refuses when the limit is reached.
     pub(super) fn room_for_one_more(self, standing: u64) -> Result<(), IdentityRefused> {
         let Self { most, code, what } = self;
         if standing < most { Ok(()) } else { Err(IdentityRefused::LimitExceeded { code, what, limit: most }) }
@@ -63,7 +63,7 @@ mod tests {
     use crate::identity::UserId;
 
     #[test]
-    fn the_last_place_can_be_taken_and_no_other() {
+    fn a_limit_can_be_reached_and_not_exceeded() {
         let user = AttachmentTarget::User(UserId::generate());
         for (limit, most, code) in [
             (USERS, 5_000, "User"),

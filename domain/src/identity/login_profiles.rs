@@ -15,7 +15,7 @@ pub struct LoginProfile {
     pub created_at: Timestamp,
 }
 
-/// How a user shall sign in to the console; what is `None` stays as it is.
+/// The changes of a login profile; `None` leaves a field as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LoginProfileChange {
     /// The hash of another password.
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_named_in_a_change_stays() {
+    fn a_change_leaves_other_fields_as_they_are() {
         let made = create(None).unwrap();
         let same = made.clone().change(LoginProfileChange::default(), at(2));
         assert_eq!(same, StoredLoginProfile { changed_at: at(2), ..made.clone() });

@@ -1,9 +1,8 @@
-//! Who may sign calls, and what they have: users, groups, roles, policies, access keys. For each thing there is a
-//! file with its types and with the decisions about it.
+//! Users, groups, roles, policies and access keys. Each has a file with its types and the decisions about it.
 //!
-//! A decision is a pure function of what stands, which the store reads under lock, and of what is asked. It answers
-//! with what is to be written, or with a refusal ([`IdentityRefused`]), and the store writes it in the same
-//! transaction with its audit row. That a name is taken the database sees by itself.
+//! A decision is a pure function of the present state, which the store reads under lock, and of the request. It returns
+//! what to write, or a refusal ([`IdentityRefused`]), and the store writes it in the same transaction as its audit row.
+//! The database itself checks whether a name is taken.
 
 pub mod access_keys;
 mod attachments;

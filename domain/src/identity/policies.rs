@@ -9,7 +9,7 @@ use super::{
 use crate::policy_version::PolicyVersionId;
 use crate::{Timestamp, system_policies};
 
-/// Whose a policy is: the deployment's own, which nobody changes, or the account's.
+/// The kind of a policy: the deployment's own, which nobody can change, or the account's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PolicyKind {
     /// Ready-made (`crate::system_policies`), the same in every account.
@@ -63,7 +63,7 @@ pub struct Policy {
     pub last_version: PolicyVersionId,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it was last given a version, or another version was made to decide.
+    /// When it last got a version or another default version.
     pub changed_at: Timestamp,
 }
 
@@ -83,7 +83,7 @@ pub struct NewPolicy {
 pub struct PolicyCreated {
     /// The policy.
     pub policy: Policy,
-    /// Its first version, which decides.
+    /// Its first version, which is the default.
     pub version: PolicyVersion,
 }
 
@@ -94,7 +94,7 @@ pub struct PolicyDeleted {
     pub policy: PolicyName,
 }
 
-/// What happens to the versions that do not decide when a policy is deleted.
+/// What happens to the other versions when a policy is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OtherVersions {
     /// They go with it.
@@ -116,7 +116,7 @@ pub struct PolicySummary {
     pub attachment_count: u64,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it was last given a version, or another version was made to decide.
+    /// When it last got a version or another default version.
     pub changed_at: Timestamp,
 }
 
@@ -141,7 +141,7 @@ pub struct PolicyEntry {
     pub attached_to_roles: Vec<RoleName>,
 }
 
-/// Reads a document as it may be stored of a policy.
+/// Reads the document of a policy.
 ///
 /// # Errors
 /// [`InvalidPolicy`] says what is wrong with it, and where.
@@ -163,7 +163,7 @@ impl NewPolicy {
         now: Timestamp,
     ) -> Result<PolicyCreated, IdentityRefused> {
         let Self { name, description, document } = self;
-        // Of two policies with one name nobody could tell which a list, a denial or an audit row means.
+        // With two policies of one name, a list, a denial or an audit row would be ambiguous.
         if system_policies::find(name.as_str()).is_some() || present.is_some() {
             return Err(IdentityRefused::already_exists(Entity::Policy, name));
         }
@@ -189,7 +189,7 @@ impl Policy {
     /// policy.
     ///
     /// # Errors
-    /// [`ChangeRefused::ChangedMeanwhile`] when by now another version decides, or it was made or deleted meanwhile.
+    /// [`ChangeRefused::ChangedMeanwhile`] when another version is the default by now, or it was made or deleted meanwhile.
     pub fn as_seen(
         standing: Option<Self>,
         seen: Option<PolicyVersionId>,
@@ -197,7 +197,7 @@ impl Policy {
         match (standing, seen) {
             (None, None) => Ok(None),
             (None, Some(_)) => Err(changed_meanwhile("it was deleted meanwhile")),
-            (Some(_), None) => Err(changed_meanwhile("somebody else made it meanwhile")),
+            (Some(_), None) => Err(changed_meanwhile("somebody else has created it meanwhile")),
             (Some(policy), Some(seen)) => {
                 policy.still_decides(seen)?;
                 Ok(Some(policy))
@@ -205,12 +205,12 @@ impl Policy {
         }
     }
 
-    /// Refuses when another version decides by now.
+    /// Refuses if another version is the default by now.
     pub(super) fn still_decides(&self, seen: PolicyVersionId) -> Result<(), ChangeRefused> {
         if self.default_version == seen {
             return Ok(());
         }
-        Err(changed_meanwhile("by now another version decides; look at it and try again"))
+        Err(changed_meanwhile("another version is the default by now; check it and try again"))
     }
 
     /// Deletes a policy that nobody has, of which so many versions stand.
@@ -229,7 +229,7 @@ impl Policy {
         }
         if versions > 1 && others == OtherVersions::MustBeGone {
             let why = format!(
-                "it has {} versions that do not decide; delete them first, or with it by CascadingDelete",
+                "it has {} versions besides the default; delete them first, or with it by CascadingDelete",
                 versions - 1
             );
             return Err(IdentityRefused::delete_conflict(Entity::Policy, "Policy.Version", why));
@@ -260,7 +260,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_policy_is_made_with_a_first_version_that_decides() {
+    fn a_policy_is_created_with_a_first_version_as_its_default() {
         let PolicyCreated { policy, version } =
             new("readers").create(None, limits::CUSTOM_POLICIES.most() - 1, at(1)).unwrap();
         assert_eq!(
@@ -300,15 +300,19 @@ pub(super) mod tests {
         assert_eq!(Policy::as_seen(Some(policy()), Some(first)), Ok(Some(policy())));
         for (standing, seen, expected) in [
             (None, Some(first), "it was deleted meanwhile"),
-            (Some(policy()), None, "somebody else made it meanwhile"),
-            (Some(policy()), Some(first.next()), "by now another version decides; look at it and try again"),
+            (Some(policy()), None, "somebody else has created it meanwhile"),
+            (
+                Some(policy()),
+                Some(first.next()),
+                "another version is the default by now; check it and try again",
+            ),
         ] {
             assert_eq!(Policy::as_seen(standing, seen), Err(changed_meanwhile(expected)));
         }
     }
 
     #[test]
-    fn a_policy_that_somebody_has_is_not_deleted() {
+    fn an_attached_policy_is_not_deleted() {
         let user = |name: &str| BearingUser {
             id: UserId::generate(),
             name: name.parse().unwrap(),
@@ -348,13 +352,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn versions_that_do_not_decide_go_with_a_policy_when_that_is_asked_for() {
+    fn other_versions_are_deleted_with_a_policy_on_request() {
         let nobody = PolicyBearers::default();
         let deleted = Ok(PolicyDeleted { policy: policy().name });
         assert_eq!(policy().delete(&nobody, 1, OtherVersions::MustBeGone), deleted);
         assert_eq!(policy().delete(&nobody, 3, OtherVersions::GoWithIt), deleted);
         let refused = policy().delete(&nobody, 3, OtherVersions::MustBeGone).unwrap_err();
-        let why = "it has 2 versions that do not decide; delete them first, or with it by CascadingDelete";
+        let why = "it has 2 versions besides the default; delete them first, or with it by CascadingDelete";
         assert_eq!(refused, IdentityRefused::delete_conflict(Entity::Policy, "Policy.Version", why));
     }
 }

@@ -1,4 +1,4 @@
-//! The versions of a policy, and which of them decides.
+//! The versions of a policy, and which of them is the default.
 
 use super::{ChangeRefused, Entity, IdentityRefused, Policy, limits};
 use crate::Timestamp;
@@ -20,9 +20,9 @@ pub struct PolicyVersion {
 /// How a policy is given another version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NewPolicyVersion {
-    /// Whether it decides from now on.
+    /// Whether it becomes the default.
     pub as_default: bool,
-    /// Whether the oldest version that does not decide makes room, where there are as many as there may be.
+    /// Whether the oldest version that is not the default is deleted if the limit is reached.
     pub rotate: bool,
 }
 
@@ -85,7 +85,7 @@ impl Policy {
         Ok(self)
     }
 
-    /// Makes another version the one that decides; `stands` says whether there is such a version.
+    /// Makes another version the default; `stands` says whether it exists.
     ///
     /// # Errors
     /// [`IdentityRefused::NotExist`] when there is none; [`ChangeRefused::ChangedMeanwhile`] when by now another version
@@ -103,7 +103,7 @@ impl Policy {
         Ok(Self { default_version: id, changed_at: now, ..self.before_another_decides(seen)? })
     }
 
-    /// Deletes a version that does not decide; `stands` says whether there is such a version.
+    /// Deletes a version that is not the default; `stands` says whether it exists.
     ///
     /// # Errors
     /// [`IdentityRefused::DeleteConflict`] when it decides; [`IdentityRefused::NotExist`].
@@ -113,7 +113,7 @@ impl Policy {
         stands: bool,
     ) -> Result<PolicyVersionDeleted, IdentityRefused> {
         if self.default_version == id {
-            let why = format!("{id} is the version that decides; make another one the default first");
+            let why = format!("{id} is the default version; make another one the default first");
             let (entity, code) = (Entity::PolicyVersion, "Policy.Version.Default");
             return Err(IdentityRefused::delete_conflict(entity, code, why));
         }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_version_decides_when_that_is_asked_for() {
+    fn a_new_version_becomes_the_default_on_request() {
         let beside = add(1, &[1], NewPolicyVersion::default()).unwrap();
         assert_eq!((beside.policy.default_version, beside.version.is_default), (version(1), false));
         let deciding = add(1, &[1], NewPolicyVersion { as_default: true, rotate: false }).unwrap();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_version_that_does_not_decide_makes_room_when_it_may() {
+    fn the_oldest_version_besides_the_default_is_deleted_when_that_is_allowed() {
         let refused = add(5, &FIVE, NewPolicyVersion { as_default: true, rotate: false }).unwrap_err();
         assert!(
             matches!(refused, IdentityRefused::LimitExceeded { code: "Policy.Version", limit: 5, .. }),
@@ -174,13 +174,13 @@ mod tests {
         );
         let rotated = add(5, &FIVE, NewPolicyVersion { as_default: true, rotate: true }).unwrap();
         assert_eq!((rotated.removed, rotated.version.id), (Some(version(2)), version(6)));
-        // Where there is room, none has to go.
+        // If there is room, none is deleted.
         let room = add(5, &FIVE[..4], NewPolicyVersion { as_default: false, rotate: true }).unwrap();
         assert_eq!(room.removed, None);
     }
 
     #[test]
-    fn another_version_decides_only_over_the_one_that_was_seen() {
+    fn another_version_becomes_the_default_only_over_the_one_that_was_seen() {
         let changed = with_last(2).decide_by(version(2), true, Some(version(1)), at(9)).unwrap();
         assert_eq!((changed.default_version, changed.changed_at), (version(2), at(9)));
         assert!(with_last(2).decide_by(version(2), true, None, at(9)).is_ok());
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_that_decides_is_not_deleted() {
+    fn the_default_version_is_not_deleted() {
         let policy = with_last(2);
         assert_eq!(policy.delete_version(version(2), true), Ok(PolicyVersionDeleted { version: version(2) }));
         let refused = policy.delete_version(version(1), true).unwrap_err();

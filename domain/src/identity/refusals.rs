@@ -1,4 +1,4 @@
-//! What changes of the identity store are refused with.
+//! The refusals of changes in the identity store.
 
 /// A kind of thing in the identity store, by the name that error codes give it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +30,7 @@ pub enum Entity {
 }
 
 impl Entity {
-    /// What stands behind `EntityNotExist.` and its kin on the wire.
+    /// The suffix of `EntityNotExist.` and similar codes on the wire.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -88,7 +88,7 @@ pub enum IdentityRefused {
         /// As the caller named it.
         name: String,
     },
-    /// There are as many as there may be.
+    /// The limit is reached.
     #[error("there may be at most {limit} {what}")]
     LimitExceeded {
         /// What stands behind `LimitExceeded.` on the wire: `User`, `User.AccessKey`, `Policy.Version`.
@@ -136,7 +136,7 @@ pub enum ChangeRefused {
     /// A rule of the identity store refuses it.
     #[error(transparent)]
     Identity(#[from] IdentityRefused),
-    /// The state is another by now.
+    /// The state has changed meanwhile.
     #[error("{what}: {why}")]
     ChangedMeanwhile {
         /// What changed, in a word.

@@ -39,7 +39,7 @@ pub struct NewRole {
     pub max_session_duration: MaxSessionDuration,
 }
 
-/// What is to change of a role; what is `None` stays.
+/// The changes of a role; `None` leaves a field as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RoleChange {
     /// Who may assume it from now on.
@@ -57,10 +57,10 @@ pub struct RoleDeleted {
     pub role: Role,
 }
 
-/// A session of a role that somebody was permitted to start.
+/// A session of a role whose start was permitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRoleSession {
-    /// What its starter calls it.
+    /// Its name, which the caller chose.
     pub name: RoleSessionName,
     /// The document that narrows it, checked already.
     pub policy: Option<String>,
@@ -68,7 +68,7 @@ pub struct NewRoleSession {
     pub expires_at: Timestamp,
 }
 
-/// What a session signs and is known by. Only here can secret and token be read.
+/// The credentials of a session. This is the only place where the secret and the token can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionCredentials {
     /// The role's id.
@@ -90,7 +90,7 @@ pub fn check_trust_policy(document: &str) -> Result<(), InvalidPolicy> {
 }
 
 impl NewRole {
-    /// The role, in an account that has so many. Whether its name is taken, the database sees.
+    /// The role, in an account that has this many. The database checks whether its name is taken.
     ///
     /// # Errors
     /// [`IdentityRefused::LimitExceeded`].
@@ -110,8 +110,8 @@ impl NewRole {
 }
 
 impl Role {
-    /// The role with what changes of it. What its sessions may do is not frozen in them; what a trust policy says
-    /// counts at the next AssumeRole.
+    /// The role with its changes. The permissions of its sessions follow the change; a new trust policy counts from the
+    /// next AssumeRole.
     #[must_use]
     pub fn change(self, change: RoleChange, now: Timestamp) -> Self {
         let RoleChange { trust_policy, description, max_session_duration } = change;
@@ -140,8 +140,8 @@ impl Role {
 }
 
 impl AssumableRole {
-    /// Lets a session start from the role as it stands now, when that is the state that the caller's permission was
-    /// asked about. Whoever was told that the trust policy is another by now must not see a session that it refuses.
+    /// Lets a session start from the present role if that is the state for which the caller was permitted. After a
+    /// change of the trust policy has been confirmed, no session that it refuses may start.
     ///
     /// # Errors
     /// [`IdentityRefused::NotExist`] when there is no such role any more; [`ChangeRefused::ChangedMeanwhile`].
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_named_in_a_change_stays() {
+    fn a_change_leaves_other_fields_as_they_are() {
         let role = create(0).unwrap();
         let longest = MaxSessionDuration::from_seconds(7_200).unwrap();
         let change = RoleChange { max_session_duration: Some(longest), ..RoleChange::default() };

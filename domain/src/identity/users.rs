@@ -20,7 +20,7 @@ pub struct User {
     pub last_login_at: Option<Timestamp>,
 }
 
-/// What is noted about a user. Nothing of it decides anything; each may be empty.
+/// The descriptive fields of a user. They affect no decision; each may be empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UserProfile {
     /// The name that people see.
@@ -48,7 +48,7 @@ impl From<&UserName> for NewUser {
     }
 }
 
-/// What shall be otherwise about a user; what is `None` stays as it is.
+/// The changes of a user; `None` leaves a field as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UserChange {
     /// Another name.
@@ -82,7 +82,7 @@ pub struct UserDeleted {
 }
 
 impl NewUser {
-    /// The user, in an account that has so many. Whether its name is taken, the database sees.
+    /// The user, in an account that has this many. The database checks whether its name is taken.
     ///
     /// # Errors
     /// [`IdentityRefused::LimitExceeded`].
@@ -94,7 +94,7 @@ impl NewUser {
 }
 
 impl User {
-    /// The user with what changes of it.
+    /// The user with its changes.
     #[must_use]
     pub fn change(self, change: UserChange, now: Timestamp) -> Self {
         let UserChange { name, display_name, mobile_phone, email, comments } = change;
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_named_in_a_change_stays() {
+    fn a_change_leaves_other_fields_as_they_are() {
         let user = ana();
         let same = user.clone().change(UserChange::default(), at(2));
         assert_eq!(same, User { changed_at: at(2), ..user.clone() });

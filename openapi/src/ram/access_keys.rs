@@ -17,11 +17,11 @@ operations! {
         [MissingParameter, EntityNotExist];
 }
 
-/// Makes an access key.
+/// Creates an access key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateAccessKeyRequest {
-    /// The user; omitted, it means the caller: a user itself, or the account's owner.
+    /// The user. Omitted: the caller, who is a user or the account's owner.
     #[schema(nullable = false, example = "ana")]
     pub user_name: Option<String>,
 }
@@ -32,7 +32,7 @@ pub struct CreateAccessKeyRequest {
 pub struct CreateAccessKeyReply {
     /// The call's id.
     pub request_id: String,
-    /// The key. Its secret is shown this once.
+    /// The key. Its secret is shown only here.
     pub access_key: CreatedAccessKey,
 }
 
@@ -42,11 +42,11 @@ pub struct CreateAccessKeyReply {
 pub struct CreatedAccessKey {
     /// The public half.
     pub access_key_id: String,
-    /// The secret half. It is shown this once and cannot be read again.
+    /// The secret half. It is shown only here and cannot be read again.
     pub access_key_secret: String,
     /// `Active`.
     pub status: String,
-    /// When it was made.
+    /// When it was created.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub create_date: String,
 }
@@ -55,7 +55,7 @@ pub struct CreatedAccessKey {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListAccessKeysRequest {
-    /// The user; omitted, it means the caller: a user itself, or the account's owner.
+    /// The user. Omitted: the caller, who is a user or the account's owner.
     #[schema(nullable = false, example = "ana")]
     pub user_name: Option<String>,
 }
@@ -86,7 +86,7 @@ pub struct AccessKeyItem {
     pub access_key_id: String,
     /// `Active` or `Inactive`.
     pub status: String,
-    /// When it was made.
+    /// When it was created.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub create_date: String,
 }
@@ -101,7 +101,7 @@ pub struct UpdateAccessKeyRequest {
     /// `Active` or `Inactive`.
     #[schema(pattern = "^(Active|Inactive)$")]
     pub status: String,
-    /// The user; omitted, it means the caller: a user itself, or the account's owner.
+    /// The user. Omitted: the caller, who is a user or the account's owner.
     #[schema(nullable = false, example = "ana")]
     pub user_name: Option<String>,
 }
@@ -113,7 +113,7 @@ pub struct DeleteAccessKeyRequest {
     /// The public half of the key.
     #[schema(example = "LTAI5tExample")]
     pub user_access_key_id: String,
-    /// The user; omitted, it means the caller: a user itself, or the account's owner.
+    /// The user. Omitted: the caller, who is a user or the account's owner.
     #[schema(nullable = false, example = "ana")]
     pub user_name: Option<String>,
 }
@@ -125,7 +125,7 @@ pub struct GetAccessKeyLastUsedRequest {
     /// The public half of the key.
     #[schema(example = "LTAI5tExample")]
     pub user_access_key_id: String,
-    /// The user; omitted, it means the caller: a user itself, or the account's owner.
+    /// The user. Omitted: the caller, who is a user or the account's owner.
     #[schema(nullable = false, example = "ana")]
     pub user_name: Option<String>,
 }
@@ -140,16 +140,16 @@ pub struct GetAccessKeyLastUsedReply {
     pub access_key_last_used: AccessKeyLastUsed,
 }
 
-/// When a key last signed a call that was authenticated. It is written down every 5 seconds, so that it is up to that far
-/// behind.
+/// When a key last signed a call that was authenticated. It is stored every 5 seconds, and can be up
+/// to 5 seconds old.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AccessKeyLastUsed {
-    /// When; absent when it never did.
+    /// When; absent when it never signed a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "2023-04-10T12:41:28Z")]
     pub last_used_date: Option<String>,
-    /// The product that was called, by its RAM code; absent when it never did, or called none that is known.
+    /// The product that was called, by its RAM code; absent when it never signed a call, or called no known product.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "ecs-workbench")]
     pub service_name: Option<String>,

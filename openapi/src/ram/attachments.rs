@@ -96,7 +96,7 @@ pub struct ListPoliciesForRoleRequest {
     pub role_name: String,
 }
 
-/// The policies that somebody has.
+/// The policies of a user, a group or a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AttachedPoliciesReply {
@@ -106,15 +106,15 @@ pub struct AttachedPoliciesReply {
     pub policies: AttachedPolicyList,
 }
 
-/// Policies that somebody has.
+/// Policies of a user, a group or a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AttachedPolicyList {
-    /// The policies, by type and name. What a user has through its groups is not among its own.
+    /// The policies, by type and name. Those of a user's groups are not included.
     pub policy: Vec<AttachedPolicyItem>,
 }
 
-/// A policy that somebody has.
+/// A policy of a user, a group or a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AttachedPolicyItem {
@@ -126,25 +126,25 @@ pub struct AttachedPolicyItem {
     pub policy_type: String,
     /// What it is for.
     pub description: String,
-    /// The version that decides.
+    /// The default version, which is the one that applies.
     #[schema(example = "v1")]
     pub default_version: String,
-    /// Since when it is attached.
+    /// When it was attached.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub attach_date: String,
 }
 
-/// Who has a policy.
+/// The users, groups and roles that a policy is attached to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListEntitiesForPolicyReply {
     /// The call's id.
     pub request_id: String,
-    /// The users that have it themselves.
+    /// The users that it is attached to.
     pub users: BearingUserList,
-    /// The groups that have it for their members.
+    /// The groups that it is attached to; it holds for their members.
     pub groups: BearingGroupList,
-    /// The roles that have it for their sessions.
+    /// The roles that it is attached to; it holds for their sessions.
     pub roles: BearingRoleList,
 }
 
@@ -182,7 +182,7 @@ pub struct BearingUserItem {
     pub user_name: String,
     /// The name that people see.
     pub display_name: String,
-    /// Since when it has the policy.
+    /// When the policy was attached.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub attach_date: String,
 }
@@ -193,9 +193,9 @@ pub struct BearingUserItem {
 pub struct BearingGroupItem {
     /// Its name.
     pub group_name: String,
-    /// What is noted about the group.
+    /// A comment about the group.
     pub comments: String,
-    /// Since when it has the policy.
+    /// When the policy was attached.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub attach_date: String,
 }
@@ -212,7 +212,7 @@ pub struct BearingRoleItem {
     pub arn: String,
     /// What it is for.
     pub description: String,
-    /// Since when it has the policy.
+    /// When the policy was attached.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub attach_date: String,
 }

@@ -16,13 +16,13 @@ pub struct DecodeDiagnosticMessageRequest {
     pub encoded_diagnostic_message: String,
 }
 
-/// Why it was denied.
+/// Why a call was denied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DecodeDiagnosticMessageReply {
     /// The call's id.
     pub request_id: String,
-    /// What was sealed when it was denied.
+    /// The reason, as it was sealed at the denial.
     pub decoded_diagnostic_message: DecodedDiagnosticMessage,
 }
 
@@ -75,11 +75,11 @@ pub struct AuthCondition {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct MatchedPolicy {
-    /// The policy's name; of a trust policy the role's, of a session's policy the session's.
+    /// The policy's name. For a trust policy, the role's name; for a session policy, the session's.
     pub policy_identifier: String,
-    /// `Custom` or `System`; for other than a principal's own policies, their kind.
+    /// `Custom` or `System` for a principal's own policies; for others, their kind.
     pub policy_type: String,
-    /// What it said.
+    /// Its effect.
     #[schema(example = "Deny")]
     pub effect: String,
     /// Where it applies.

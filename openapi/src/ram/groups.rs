@@ -17,16 +17,16 @@ operations! {
     ListGroupsForUser: ListGroupsForUserRequest => ListGroupsForUserReply, [EntityNotExist];
 }
 
-/// Makes a group.
+/// Creates a group.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateGroupRequest {
     /// Its name: 1 to 64 letters, digits, `.`, `_` or `-`.
     #[schema(example = "operators")]
     pub group_name: String,
-    /// What is noted about the group.
+    /// A comment about the group.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub comments: Option<String>,
 }
 
@@ -56,12 +56,12 @@ pub struct UpdateGroupRequest {
     /// The group.
     #[schema(example = "operators")]
     pub group_name: String,
-    /// Another name. The group keeps its id and all that it has; the caller must be allowed under both names.
+    /// The new name. The group keeps its id and everything that it has; the caller needs the permission under both names.
     #[schema(nullable = false)]
     pub new_group_name: Option<String>,
-    /// Another note.
+    /// The new comment.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub new_comments: Option<String>,
 }
 
@@ -69,13 +69,13 @@ pub struct UpdateGroupRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListGroupsRequest {
-    /// Where the page before ended, from its reply.
+    /// Where the previous page ended, from its reply.
     #[schema(nullable = false)]
-    #[validate(length(min = 1, max = 512, message = "it is the Marker of an earlier reply"))]
+    #[validate(length(min = 1, max = 512, message = "it must be the Marker of an earlier reply"))]
     pub marker: Option<String>,
     /// How many entries a page shows.
     #[schema(nullable = false, minimum = 1, maximum = 1000, default = 100)]
-    #[validate(range(min = 1, max = 1000, message = "it is a whole number from 1 to 1000"))]
+    #[validate(range(min = 1, max = 1000, message = "it must be a whole number from 1 to 1000"))]
     pub max_items: Option<i32>,
 }
 
@@ -85,9 +85,9 @@ pub struct ListGroupsRequest {
 pub struct ListGroupsReply {
     /// The call's id.
     pub request_id: String,
-    /// Whether more follow.
+    /// Whether more entries follow.
     pub is_truncated: bool,
-    /// Where this page ends; absent on the last one.
+    /// Where this page ends; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub marker: Option<String>,
@@ -113,9 +113,9 @@ pub struct GroupItem {
     /// The name, unique within the account.
     #[schema(example = "operators")]
     pub group_name: String,
-    /// What is noted about the group.
+    /// A comment about the group.
     pub comments: String,
-    /// When it was made.
+    /// When it was created.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub create_date: String,
     /// When it was last changed.
@@ -123,7 +123,7 @@ pub struct GroupItem {
     pub update_date: String,
 }
 
-/// Deletes a group that nobody is in and no policy is attached to.
+/// Deletes a group that has no members and no policies.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeleteGroupRequest {
@@ -163,13 +163,13 @@ pub struct ListUsersForGroupRequest {
     /// The group.
     #[schema(example = "operators")]
     pub group_name: String,
-    /// Where the page before ended, from its reply.
+    /// Where the previous page ended, from its reply.
     #[schema(nullable = false)]
-    #[validate(length(min = 1, max = 512, message = "it is the Marker of an earlier reply"))]
+    #[validate(length(min = 1, max = 512, message = "it must be the Marker of an earlier reply"))]
     pub marker: Option<String>,
     /// How many entries a page shows.
     #[schema(nullable = false, minimum = 1, maximum = 1000, default = 100)]
-    #[validate(range(min = 1, max = 1000, message = "it is a whole number from 1 to 1000"))]
+    #[validate(range(min = 1, max = 1000, message = "it must be a whole number from 1 to 1000"))]
     pub max_items: Option<i32>,
 }
 
@@ -179,9 +179,9 @@ pub struct ListUsersForGroupRequest {
 pub struct ListUsersForGroupReply {
     /// The call's id.
     pub request_id: String,
-    /// Whether more follow.
+    /// Whether more entries follow.
     pub is_truncated: bool,
-    /// Where this page ends; absent on the last one.
+    /// Where this page ends; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub marker: Option<String>,
@@ -206,7 +206,7 @@ pub struct MemberItem {
     pub user_name: String,
     /// The name that people see.
     pub display_name: String,
-    /// When it came in.
+    /// When the user joined the group.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub join_date: String,
 }
@@ -248,9 +248,9 @@ pub struct MembershipItem {
     /// The name.
     #[schema(example = "operators")]
     pub group_name: String,
-    /// What is noted about the group.
+    /// A comment about the group.
     pub comments: String,
-    /// When the user came in.
+    /// When the user joined the group.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub join_date: String,
 }

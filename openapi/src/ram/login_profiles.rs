@@ -48,7 +48,7 @@ pub struct UpdateLoginProfileRequest {
     /// The user.
     #[schema(example = "ana")]
     pub user_name: String,
-    /// Another password: 8 to 32 characters, none of them a control character.
+    /// The new password: 8 to 32 characters, none of them a control character.
     #[schema(nullable = false)]
     pub password: Option<String>,
     /// Whether the next sign-in has to choose another password.
@@ -60,7 +60,7 @@ pub struct UpdateLoginProfileRequest {
     pub mfa_bind_required: Option<bool>,
 }
 
-/// Takes the console from a user.
+/// Removes a user's password for the console.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeleteLoginProfileRequest {
@@ -91,7 +91,7 @@ pub struct LoginProfileItem {
     /// Whether signing in needs a second factor.
     #[serde(rename = "MFABindRequired")]
     pub mfa_bind_required: bool,
-    /// When it was made.
+    /// When it was created.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub create_date: String,
 }

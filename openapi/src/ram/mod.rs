@@ -25,7 +25,7 @@ pub use users::*;
 /// How many entries a list shows unless asked otherwise.
 pub const DEFAULT_MAX_ITEMS: u32 = 100;
 
-/// The reply of an action that has nothing else to tell.
+/// A reply with nothing but the id of the call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DoneReply {

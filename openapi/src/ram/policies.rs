@@ -20,7 +20,7 @@ operations! {
     DeletePolicyVersion: PolicyVersionRequest => DoneReply, [EntityNotExist, DeleteConflict];
 }
 
-/// Makes a policy of the account.
+/// Creates a policy of the account.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreatePolicyRequest {
@@ -31,14 +31,14 @@ pub struct CreatePolicyRequest {
     pub policy_document: String,
     /// What it is for.
     #[schema(nullable = false)]
-    #[validate(length(max = 1024, message = "it has at most 1024 characters"))]
+    #[validate(length(max = 1024, message = "it must have at most 1024 characters"))]
     pub description: Option<String>,
     /// Refused: policies have no tags here.
     #[schema(nullable = false)]
     pub tag: Option<String>,
 }
 
-/// The policy that was made.
+/// The policy that was created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreatePolicyReply {
@@ -46,11 +46,11 @@ pub struct CreatePolicyReply {
     pub request_id: String,
     /// The policy.
     pub policy: CreatedPolicyItem,
-    /// What there is to say about the document, as ValidatePolicy says it. It is stored all the same.
+    /// Findings about the document, as ValidatePolicy reports them. They do not keep it from being stored.
     pub findings: Vec<PolicyFinding>,
 }
 
-/// A policy that was just made.
+/// A policy that was just created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreatedPolicyItem {
@@ -60,9 +60,9 @@ pub struct CreatedPolicyItem {
     pub policy_type: String,
     /// What it is for.
     pub description: String,
-    /// The version that decides: `v1`.
+    /// The default version: `v1`.
     pub default_version: String,
-    /// When it was made.
+    /// When it was created.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub create_date: String,
 }
@@ -79,7 +79,7 @@ pub struct PolicyRequest {
     pub policy_name: String,
 }
 
-/// A policy with its deciding document.
+/// A policy with the document of its default version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct GetPolicyReply {
@@ -87,7 +87,7 @@ pub struct GetPolicyReply {
     pub request_id: String,
     /// The policy.
     pub policy: PolicyItem,
-    /// The version that decides, with the document.
+    /// The default version, with its document.
     pub default_policy_version: PolicyVersionItem,
 }
 
@@ -98,13 +98,13 @@ pub struct ListPoliciesRequest {
     /// Only those of this type, `Custom` or `System`. Omitted: both, those of the system first.
     #[schema(nullable = false, pattern = "^(System|Custom)$")]
     pub policy_type: Option<String>,
-    /// Where the page before ended, from its reply.
+    /// Where the previous page ended, from its reply.
     #[schema(nullable = false)]
-    #[validate(length(min = 1, max = 512, message = "it is the Marker of an earlier reply"))]
+    #[validate(length(min = 1, max = 512, message = "it must be the Marker of an earlier reply"))]
     pub marker: Option<String>,
     /// How many entries a page shows.
     #[schema(nullable = false, minimum = 1, maximum = 1000, default = 100)]
-    #[validate(range(min = 1, max = 1000, message = "it is a whole number from 1 to 1000"))]
+    #[validate(range(min = 1, max = 1000, message = "it must be a whole number from 1 to 1000"))]
     pub max_items: Option<i32>,
     /// Refused: policies have no tags here.
     #[schema(nullable = false)]
@@ -117,9 +117,9 @@ pub struct ListPoliciesRequest {
 pub struct ListPoliciesReply {
     /// The call's id.
     pub request_id: String,
-    /// Whether more follow.
+    /// Whether more entries follow.
     pub is_truncated: bool,
-    /// Where this page ends; absent on the last one.
+    /// Where this page ends; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub marker: Option<String>,
@@ -147,12 +147,12 @@ pub struct PolicyItem {
     pub policy_type: String,
     /// What it is for.
     pub description: String,
-    /// The version that decides.
+    /// The default version, which is the one that applies.
     #[schema(example = "v1")]
     pub default_version: String,
-    /// How many users, groups and roles have it.
+    /// How many users, groups and roles it is attached to.
     pub attachment_count: i32,
-    /// When it was made.
+    /// When it was created.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub create_date: String,
     /// When it was last changed.
@@ -160,19 +160,19 @@ pub struct PolicyItem {
     pub update_date: String,
 }
 
-/// Deletes a policy of the account that nobody has.
+/// Deletes a policy of the account that is attached to nobody.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeletePolicyRequest {
     /// The policy's name.
     #[schema(example = "read-only")]
     pub policy_name: String,
-    /// Whether its versions that do not decide are deleted with it. Omitted: false, and it may have none.
+    /// Whether its other versions are deleted with it. Omitted: false; the policy must then have the default version alone.
     #[schema(nullable = false, default = false)]
     pub cascading_delete: Option<bool>,
 }
 
-/// Gives a policy another version.
+/// Adds a version to a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreatePolicyVersionRequest {
@@ -181,10 +181,10 @@ pub struct CreatePolicyVersionRequest {
     pub policy_name: String,
     /// The document: at most 6,144 characters.
     pub policy_document: String,
-    /// Whether the new version decides from now on. Omitted: false.
+    /// Whether the new version becomes the default. Omitted: false.
     #[schema(nullable = false, default = false)]
     pub set_as_default: Option<bool>,
-    /// Whether the oldest version that does not decide makes room, where there are five. Omitted: `None`.
+    /// Whether the oldest version that is not the default is deleted if there are five already. Omitted: `None`.
     #[schema(
         nullable = false,
         default = "None",
@@ -203,7 +203,7 @@ pub struct PolicyVersionReply {
     pub policy_version: PolicyVersionItem,
 }
 
-/// The version that was made.
+/// The version that was created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreatePolicyVersionReply {
@@ -211,17 +211,17 @@ pub struct CreatePolicyVersionReply {
     pub request_id: String,
     /// The version.
     pub policy_version: PolicyVersionItem,
-    /// What there is to say about the document, as ValidatePolicy says it. It is stored all the same.
+    /// Findings about the document, as ValidatePolicy reports them. They do not keep it from being stored.
     pub findings: Vec<PolicyFinding>,
 }
 
-/// Another version decides.
+/// Another version is the default now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct SetDefaultPolicyVersionReply {
     /// The call's id.
     pub request_id: String,
-    /// What there is to say about the document that decides now, as ValidatePolicy says it; absent for those who may not read it by GetPolicyVersion.
+    /// Findings about the new default document, as ValidatePolicy reports them; absent for callers who may not read it with GetPolicyVersion.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub findings: Option<Vec<PolicyFinding>>,
@@ -252,11 +252,11 @@ pub struct PolicyVersionItem {
     /// `v` and a number that is used once.
     #[schema(example = "v1")]
     pub version_id: String,
-    /// Whether it decides.
+    /// Whether it is the default version.
     pub is_default_version: bool,
     /// The document, as it was given.
     pub policy_document: String,
-    /// When it was made.
+    /// When it was created.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub create_date: String,
 }

@@ -15,7 +15,7 @@ operations! {
     DeleteRole: DeleteRoleRequest => DoneReply, [EntityNotExist, DeleteConflict];
 }
 
-/// Makes a role.
+/// Creates a role.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateRoleRequest {
@@ -26,14 +26,14 @@ pub struct CreateRoleRequest {
     pub assume_role_policy_document: String,
     /// What it is for.
     #[schema(nullable = false)]
-    #[validate(length(max = 1024, message = "it has at most 1024 characters"))]
+    #[validate(length(max = 1024, message = "it must have at most 1024 characters"))]
     pub description: Option<String>,
-    /// How many seconds its sessions last at most.
+    /// The maximum duration of its sessions, in seconds.
     #[schema(nullable = false, minimum = 3600, maximum = 43200, default = 3600)]
     #[validate(range(
         min = 3600,
         max = 43200,
-        message = "it is a whole number of seconds from 3600 to 43200"
+        message = "it must be a whole number of seconds from 3600 to 43200"
     ))]
     pub max_session_duration: Option<i64>,
     /// Refused when true: roles cannot sign in to a console here.
@@ -53,26 +53,26 @@ pub struct GetRoleRequest {
     pub role_name: String,
 }
 
-/// Changes a role. What is omitted stays.
+/// Changes a role. What is omitted stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct UpdateRoleRequest {
     /// The role.
     #[schema(example = "auditor")]
     pub role_name: String,
-    /// Who may assume it from now on. Sessions that have begun go on.
+    /// The new policy that says who may assume it. Sessions that have begun continue.
     #[schema(nullable = false)]
     pub new_assume_role_policy_document: Option<String>,
     /// What it is for.
     #[schema(nullable = false)]
-    #[validate(length(max = 1024, message = "it has at most 1024 characters"))]
+    #[validate(length(max = 1024, message = "it must have at most 1024 characters"))]
     pub new_description: Option<String>,
-    /// How many seconds its sessions last at most, from now on.
+    /// The new maximum duration of its sessions, in seconds.
     #[schema(nullable = false, minimum = 3600, maximum = 43200)]
     #[validate(range(
         min = 3600,
         max = 43200,
-        message = "it is a whole number of seconds from 3600 to 43200"
+        message = "it must be a whole number of seconds from 3600 to 43200"
     ))]
     pub new_max_session_duration: Option<i64>,
     /// Refused when true: roles cannot sign in to a console here.
@@ -84,13 +84,13 @@ pub struct UpdateRoleRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListRolesRequest {
-    /// Where the page before ended, from its reply.
+    /// Where the previous page ended, from its reply.
     #[schema(nullable = false)]
-    #[validate(length(min = 1, max = 512, message = "it is the Marker of an earlier reply"))]
+    #[validate(length(min = 1, max = 512, message = "it must be the Marker of an earlier reply"))]
     pub marker: Option<String>,
     /// How many entries a page shows.
     #[schema(nullable = false, minimum = 1, maximum = 1000, default = 100)]
-    #[validate(range(min = 1, max = 1000, message = "it is a whole number from 1 to 1000"))]
+    #[validate(range(min = 1, max = 1000, message = "it must be a whole number from 1 to 1000"))]
     pub max_items: Option<i32>,
     /// Refused: roles have no tags here.
     #[schema(nullable = false)]
@@ -116,7 +116,7 @@ pub struct RoleReply {
     pub role: RoleItem,
 }
 
-/// A role that was made or changed.
+/// A role that was created or changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct WrittenRoleReply {
@@ -124,7 +124,7 @@ pub struct WrittenRoleReply {
     pub request_id: String,
     /// The role.
     pub role: RoleItem,
-    /// What there is to say about the document that says who may assume it, as ValidatePolicy says it; absent when the call gave none.
+    /// Findings about the trust policy, as ValidatePolicy reports them; absent when the call gave none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub findings: Option<Vec<PolicyFinding>>,
@@ -136,9 +136,9 @@ pub struct WrittenRoleReply {
 pub struct ListRolesReply {
     /// The call's id.
     pub request_id: String,
-    /// Whether more follow.
+    /// Whether more entries follow.
     pub is_truncated: bool,
-    /// Where this page ends; absent on the last one.
+    /// Where this page ends; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub marker: Option<String>,
@@ -173,10 +173,10 @@ pub struct RoleItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub assume_role_policy_document: Option<String>,
-    /// How many seconds its sessions last at most.
+    /// The maximum duration of its sessions, in seconds.
     #[schema(example = 3600)]
     pub max_session_duration: i64,
-    /// When it was made.
+    /// When it was created.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub create_date: String,
     /// When it was last changed.

@@ -13,7 +13,7 @@ operations! {
     DeleteUser: DeleteUserRequest => DoneReply, [EntityNotExist, DeleteConflict];
 }
 
-/// Makes a user.
+/// Creates a user.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateUserRequest {
@@ -22,19 +22,19 @@ pub struct CreateUserRequest {
     pub user_name: String,
     /// The name that people see.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub display_name: Option<String>,
-    /// The number of a mobile phone; nothing is sent to it.
+    /// A mobile phone number; nothing is sent to it.
     #[schema(nullable = false)]
-    #[validate(length(max = 32, message = "it has at most 32 characters"))]
+    #[validate(length(max = 32, message = "it must have at most 32 characters"))]
     pub mobile_phone: Option<String>,
-    /// The address of a mailbox; nothing is sent to it.
+    /// An e-mail address; nothing is sent to it.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub email: Option<String>,
-    /// What is noted about the user.
+    /// A comment about the user.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub comments: Option<String>,
 }
 
@@ -52,7 +52,7 @@ pub struct UserReply {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct GetUserRequest {
-    /// The user; omitted by a user, it means the caller.
+    /// The user. A user may omit it and means itself.
     #[schema(nullable = false, example = "ana")]
     pub user_name: Option<String>,
 }
@@ -64,24 +64,24 @@ pub struct UpdateUserRequest {
     /// The user.
     #[schema(example = "ana")]
     pub user_name: String,
-    /// Another name. The user keeps its id and all that it has; the caller must be allowed under both names.
+    /// The new name. The user keeps its id and everything that it has; the caller needs the permission under both names.
     #[schema(nullable = false)]
     pub new_user_name: Option<String>,
-    /// Another name for people to see.
+    /// The new name that people see.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub new_display_name: Option<String>,
-    /// Another number.
+    /// The new number.
     #[schema(nullable = false)]
-    #[validate(length(max = 32, message = "it has at most 32 characters"))]
+    #[validate(length(max = 32, message = "it must have at most 32 characters"))]
     pub new_mobile_phone: Option<String>,
-    /// Another address.
+    /// The new address.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub new_email: Option<String>,
-    /// Another note.
+    /// The new comment.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub new_comments: Option<String>,
 }
 
@@ -89,13 +89,13 @@ pub struct UpdateUserRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListUsersRequest {
-    /// Where the page before ended, from its reply.
+    /// Where the previous page ended, from its reply.
     #[schema(nullable = false)]
-    #[validate(length(min = 1, max = 512, message = "it is the Marker of an earlier reply"))]
+    #[validate(length(min = 1, max = 512, message = "it must be the Marker of an earlier reply"))]
     pub marker: Option<String>,
     /// How many entries a page shows.
     #[schema(nullable = false, minimum = 1, maximum = 1000, default = 100)]
-    #[validate(range(min = 1, max = 1000, message = "it is a whole number from 1 to 1000"))]
+    #[validate(range(min = 1, max = 1000, message = "it must be a whole number from 1 to 1000"))]
     pub max_items: Option<i32>,
 }
 
@@ -105,9 +105,9 @@ pub struct ListUsersRequest {
 pub struct ListUsersReply {
     /// The call's id.
     pub request_id: String,
-    /// Whether more follow.
+    /// Whether more entries follow.
     pub is_truncated: bool,
-    /// Where this page ends; absent on the last one.
+    /// Where this page ends; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub marker: Option<String>,
@@ -115,7 +115,7 @@ pub struct ListUsersReply {
     pub users: UserList,
 }
 
-/// Deletes a user that has neither access keys nor policies and is in no group.
+/// Deletes a user that has no access keys and no policies and is in no group.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeleteUserRequest {
@@ -144,19 +144,19 @@ pub struct UserItem {
     pub user_name: String,
     /// The name that people see.
     pub display_name: String,
-    /// The number of a mobile phone.
+    /// A mobile phone number.
     pub mobile_phone: String,
-    /// The address of a mailbox.
+    /// An e-mail address.
     pub email: String,
-    /// What is noted about the user.
+    /// A comment about the user.
     pub comments: String,
-    /// When it was made.
+    /// When it was created.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub create_date: String,
     /// When it was last changed.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub update_date: String,
-    /// When it last signed in to the console; absent when it never did, and in lists.
+    /// When it last signed in to the console; absent when it never signed in, and in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub last_login_date: Option<String>,

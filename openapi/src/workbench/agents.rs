@@ -23,13 +23,13 @@ pub struct CreateAgentJoinTokenRequest {
     /// Whether the agent may take over an instance that has a live agent. Omitted: false.
     #[schema(nullable = false, default = false)]
     pub replace: Option<bool>,
-    /// Recorded; selects nothing.
+    /// Recorded, and otherwise ignored.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub region_id: Option<String>,
 }
 
-/// The token, shown this once.
+/// The token. It is shown only here.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateAgentJoinTokenReply {
@@ -40,7 +40,7 @@ pub struct CreateAgentJoinTokenReply {
     pub root: bool,
     /// The token. It is stored as a hash and cannot be shown again.
     pub token: String,
-    /// Until when an agent can join by it.
+    /// When the token expires.
     #[schema(example = "2023-04-10T12:46:28Z")]
     pub token_expire_time: String,
 }
@@ -62,17 +62,17 @@ pub struct ListAgentsRequest {
     /// theirs. `true` and `false` in any case.
     #[schema(nullable = false, default = false)]
     pub include_replaced: Option<bool>,
-    /// Counts from 1.
+    /// The number of the page, from 1.
     #[schema(nullable = false, minimum = 1, default = 1)]
-    #[validate(range(min = 1, message = "it is a whole number from 1"))]
+    #[validate(range(min = 1, message = "it must be a whole number from 1"))]
     pub page_number: Option<i32>,
-    /// How many a page shows.
+    /// How many entries a page shows.
     #[schema(nullable = false, minimum = 1, maximum = 100, default = 10)]
-    #[validate(range(min = 1, max = 100, message = "it is a whole number from 1 to 100"))]
+    #[validate(range(min = 1, max = 100, message = "it must be a whole number from 1 to 100"))]
     pub page_size: Option<i32>,
-    /// Recorded; selects nothing.
+    /// Recorded, and otherwise ignored.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub region_id: Option<String>,
 }
 
@@ -91,9 +91,9 @@ pub struct ListAgentsReply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AgentPage {
-    /// How many agents there are in all, whatever the page.
+    /// The total number of agents, on all pages.
     pub total_count: i32,
-    /// Those of this page.
+    /// The entries of this page.
     pub agent_list: Vec<AgentItem>,
 }
 
@@ -111,13 +111,13 @@ pub struct AgentItem {
     pub instance_id: String,
     /// The instance's region.
     pub region_id: String,
-    /// The instance's host name, as the agent says.
+    /// The instance's host name, as the agent reports it.
     pub hostname: String,
-    /// Its version, as it says.
+    /// Its version, as it reports it.
     pub agent_version: String,
     /// What it can capture.
     pub capabilities: Vec<AgentCapability>,
-    /// `online` when it was heard within the last minute, else `offline`.
+    /// `online` when it was heard from within the last minute, else `offline`.
     #[schema(example = "online")]
     pub status: String,
     /// When it joined.
@@ -126,14 +126,14 @@ pub struct AgentItem {
     /// The Ed25519 public key that seals its recordings: 32 bytes in base64 with padding.
     #[schema(example = "6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=")]
     pub sealing_public_key: String,
-    /// From when on that key is trusted for recordings of its instance: when it joined.
+    /// When that key began to be trusted for recordings of its instance: when the agent joined.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub enrolled_at: String,
-    /// Until when: when another agent took its instance over; absent while it is the instance's agent.
+    /// When that ended, because another agent took over its instance; absent while it is the instance's agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "2023-05-10T12:41:28Z")]
     pub replaced_at: Option<String>,
-    /// When it was last heard.
+    /// When it was last heard from.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub last_seen_time: String,
     /// How many of its recordings were gone at the last check, which is made every five minutes: somebody knew them, and
@@ -146,11 +146,11 @@ pub struct AgentItem {
     /// How many recordings wait in its spool because the control plane does not take them, as it said last.
     #[serde(default)]
     pub waiting_recordings: u32,
-    /// Why most of them wait; absent when none does.
+    /// Why most of them wait; absent when none waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub waiting_reason: Option<String>,
-    /// Since when some have been waiting; absent when none does.
+    /// Since when recordings have been waiting; absent when none waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "2023-04-10T12:41:28Z")]
     pub waiting_since: Option<String>,

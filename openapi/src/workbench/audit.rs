@@ -10,7 +10,7 @@ operations! {
     ListAuditEvents: ListAuditEventsRequest => ListAuditEventsReply;
 }
 
-/// Lists what was asked of the account, newest first. Given parameters select; all that are given must fit.
+/// Lists the calls to the account, newest first. Every parameter that is given must match.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListAuditEventsRequest {
@@ -23,7 +23,7 @@ pub struct ListAuditEventsRequest {
     #[validate(length(
         min = 1,
         max = 512,
-        message = "it is the whole ARN of a caller, at most 512 characters"
+        message = "it must be the whole ARN of a caller, at most 512 characters"
     ))]
     pub principal: Option<String>,
     /// Only of this action: its whole name, as events have it in Action.
@@ -31,7 +31,7 @@ pub struct ListAuditEventsRequest {
     #[validate(length(
         min = 1,
         max = 128,
-        message = "it is the whole name of an action, at most 128 characters"
+        message = "it must be the whole name of an action, at most 128 characters"
     ))]
     pub event_action: Option<String>,
     /// Only about exactly this resource: an ARN or `*`.
@@ -39,9 +39,13 @@ pub struct ListAuditEventsRequest {
         nullable = false,
         example = "acs:ecs-workbench:cn-hangzhou:1609982529000000:workbench/i-bp1example"
     )]
-    #[validate(length(min = 1, max = 1024, message = "it is a whole resource, at most 1024 characters"))]
+    #[validate(length(
+        min = 1,
+        max = 1024,
+        message = "it must be a whole resource, at most 1024 characters"
+    ))]
     pub resource: Option<String>,
-    /// Only calls that were decided in this way: `Allowed`, `Denied`, or `NotAsked` when they were refused before a
+    /// Only calls with this decision: `Allowed`, `Denied`, or `NotAsked` when they were refused before a
     /// policy was asked.
     #[schema(nullable = false, example = "Denied", pattern = "^(Allowed|Denied|NotAsked)$")]
     pub decision: Option<String>,
@@ -51,17 +55,17 @@ pub struct ListAuditEventsRequest {
     /// Only calls that arrived before this moment.
     #[schema(nullable = false, example = "2023-04-10T13:41:28Z")]
     pub end_time: Option<String>,
-    /// How many a page shows.
+    /// How many entries a page shows.
     #[schema(nullable = false, minimum = 1, maximum = 100, default = 10)]
-    #[validate(range(min = 1, max = 100, message = "it is a whole number from 1 to 100"))]
+    #[validate(range(min = 1, max = 100, message = "it must be a whole number from 1 to 100"))]
     pub page_size: Option<i32>,
-    /// Where the page before ended, from its reply.
+    /// Where the previous page ended, from its reply.
     #[schema(nullable = false)]
-    #[validate(length(min = 1, max = 512, message = "it is the NextToken of an earlier reply"))]
+    #[validate(length(min = 1, max = 512, message = "it must be the NextToken of an earlier reply"))]
     pub next_token: Option<String>,
-    /// Recorded; selects nothing.
+    /// Recorded, and otherwise ignored.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub region_id: Option<String>,
 }
 
@@ -74,7 +78,7 @@ pub struct ListAuditEventsReply {
     pub envelope: Envelope,
     /// The page.
     pub root: AuditEventPage,
-    /// Where this page ends; absent on the last one.
+    /// Where this page ends; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub next_token: Option<String>,
@@ -84,11 +88,11 @@ pub struct ListAuditEventsReply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AuditEventPage {
-    /// Those of this page.
+    /// The entries of this page.
     pub audit_event_list: Vec<AuditEventItem>,
 }
 
-/// One authenticated call, or one look at a recording.
+/// One authenticated call, or one read of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AuditEventItem {
@@ -104,7 +108,7 @@ pub struct AuditEventItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub access_key_id: Option<String>,
-    /// The action, as asked.
+    /// The action that was called.
     pub action: String,
     /// What it was about: an ARN or `*`; empty when the call was refused before that was known.
     pub resource: String,
@@ -122,11 +126,11 @@ pub struct AuditEventItem {
     /// `OK`, or the code of the refusal.
     #[schema(example = "OK")]
     pub result: String,
-    /// Where the call came from; absent for what came from the machine of the database.
+    /// The address that the call came from; absent for changes made on the machine of the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub source_address: Option<String>,
-    /// The caller's program, as it named itself.
+    /// The caller's program, as it identified itself.
     pub user_agent: String,
     /// The recording concerned; absent where none is.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -25,9 +25,9 @@ pub struct VerifyAgentRecordingsRequest {
         pattern = "^agent-[0-9a-f]{32}$"
     )]
     pub agent_id: Option<String>,
-    /// Recorded; selects nothing.
+    /// Recorded, and otherwise ignored.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub region_id: Option<String>,
 }
 
@@ -61,22 +61,22 @@ pub struct CheckedAgentItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub instance_id: Option<String>,
-    /// How many recordings of it there are.
+    /// How many recordings it has.
     pub recording_count: i32,
-    /// Of how many of them the store did not answer or refused to, so that nothing can be said.
+    /// How many of them could not be checked, because the store did not answer or refused access.
     pub unchecked_count: i32,
     /// The first hundred tokens of those.
     #[serde(default)]
     pub unchecked_list: Vec<String>,
-    /// How many are gone: somebody knew them.
+    /// How many are gone: something still shows that they existed.
     pub gone_count: i32,
     /// How many have not arrived: only their numbers are missing.
     pub not_arrived_count: i32,
-    /// The first hundred of what is missing, what is gone first.
+    /// The first hundred missing recordings, those that are gone first.
     pub missing_list: Vec<MissingRecordingItem>,
 }
 
-/// A recording that is missing, or a wide hole of numbers.
+/// A missing recording, or a wide gap in the numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct MissingRecordingItem {
@@ -88,17 +88,17 @@ pub struct MissingRecordingItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub terminal_session_token: Option<String>,
-    /// The agent's number for it, where it is known: of a hole its first.
+    /// The agent's number for it, where it is known; for a gap, its first number.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub number: Option<i64>,
-    /// The last number of a hole.
+    /// The last number of a gap.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub last_number: Option<i64>,
-    /// Since when it is known that it should be there.
+    /// Since when it is known that it should exist.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub since: String,
-    /// Why it should be there.
+    /// Why it should exist.
     pub reason: String,
 }

@@ -10,7 +10,7 @@ operations! {
     SimulatePolicy: SimulatePolicyRequest => SimulatePolicyReply, [NoPermission, EntityNotExist];
 }
 
-/// Looks for mistakes in a policy document; nothing is stored.
+/// Looks for mistakes in a policy document. It stores nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ValidatePolicyRequest {
@@ -22,13 +22,13 @@ pub struct ValidatePolicyRequest {
     /// What the document is for: `identity`, `session`, `control` or `trust`. Omitted: `identity`.
     #[schema(nullable = false, default = "identity", pattern = "^(identity|session|control|trust)$")]
     pub policy_kind: Option<String>,
-    /// Recorded; selects nothing.
+    /// Recorded, and otherwise ignored.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub region_id: Option<String>,
 }
 
-/// What there is to say about a document.
+/// The findings about a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ValidatePolicyReply {
@@ -49,7 +49,7 @@ pub struct PolicyFindings {
     pub findings: Vec<PolicyFinding>,
 }
 
-/// Something to mend in a document.
+/// Something to correct in a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct PolicyFinding {
@@ -57,7 +57,7 @@ pub struct PolicyFinding {
     /// `General Warning` (it does not do what it seems to do) or `Suggestion`.
     #[schema(example = "Security Warning")]
     pub severity: String,
-    /// What it is an instance of.
+    /// The rule that it breaks.
     #[schema(example = "AllowNotAction")]
     pub rule: String,
     /// Line, counted from 1.
@@ -69,16 +69,16 @@ pub struct PolicyFinding {
     pub pointer: String,
     /// What is wrong, in a sentence.
     pub message: String,
-    /// How to mend it.
+    /// How to correct it.
     pub mend: String,
 }
 
-/// Asks what a principal could do, or what a document would permit; nothing is done and nothing is stored.
+/// Asks what a principal could do, or what a document would permit. It changes and stores nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct SimulatePolicyRequest {
-    /// The actions, a JSON list of strings. One with `*` or `?` stands for the known actions that fit it. Actions times
-    /// resources times contexts are at most 10000 questions, with Explain 100.
+    /// The actions, a JSON list of strings. One with `*` or `?` stands for the known actions that match it. Actions times
+    /// resources times contexts are at most 10000 questions; with Explain, at most 100.
     #[schema(example = r#"["ecs-workbench:List*"]"#)]
     pub actions: String,
     /// The resources, a JSON list of strings: ARNs, or `*`. Omitted: `*` alone.
@@ -90,11 +90,11 @@ pub struct SimulatePolicyRequest {
     /// The condition keys that a request carries: a JSON object of strings or lists of strings. Beside them
     /// `acs:PrincipalARN` is set. Omitted: no others.
     #[schema(nullable = false, example = r#"{"acs:SourceIp":"10.1.2.3"}"#)]
-    #[validate(length(max = 16384, message = "it has at most 16384 characters"))]
+    #[validate(length(max = 16384, message = "it must have at most 16384 characters"))]
     pub context: Option<String>,
-    /// Several contexts in the place of one: a JSON object of contexts by name.
+    /// Several contexts instead of one: a JSON object of contexts by name.
     #[schema(nullable = false, example = r#"{"office":{"acs:SourceIp":"10.1.2.3"},"elsewhere":{}}"#)]
-    #[validate(length(max = 65536, message = "it has at most 65536 characters"))]
+    #[validate(length(max = 65536, message = "it must have at most 65536 characters"))]
     pub contexts: Option<String>,
     /// A principal of the caller's account, with all policies that are attached to it and to its groups: its ARN, or
     /// `user/<name>`, `group/<name>` or `role/<name>`. Beside the action itself, the caller needs the permission to list
@@ -114,16 +114,16 @@ pub struct SimulatePolicyRequest {
     /// A draft trust policy, for the question who may assume its role.
     #[schema(nullable = false)]
     pub trust_policy: Option<String>,
-    /// The ARN as which drafts are asked. Omitted: the stored principal's, or a user's that stands for any other.
+    /// The ARN of the principal that drafts are evaluated for. Omitted: the stored principal's, or that of a user whom no policy names.
     #[schema(nullable = false, example = "acs:ram::1609982529000000:user/ana")]
-    #[validate(length(min = 1, max = 1024, message = "it is an ARN of at most 1024 characters"))]
+    #[validate(length(min = 1, max = 1024, message = "it must be an ARN of at most 1024 characters"))]
     pub principal: Option<String>,
     /// Whether each answer says, layer by layer, which statement decided or came nearest. Omitted: false.
     #[schema(nullable = false, default = false)]
     pub explain: Option<bool>,
-    /// Recorded; selects nothing.
+    /// Recorded, and otherwise ignored.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub region_id: Option<String>,
 }
 
@@ -142,7 +142,7 @@ pub struct SimulatePolicyReply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct PolicySimulation {
-    /// The ARN as which it was asked.
+    /// The ARN of the principal that was asked about.
     pub principal: String,
     /// One for each question.
     pub answers: Vec<SimulatedAnswer>,
@@ -162,7 +162,7 @@ pub struct SimulatedAnswer {
     /// `Allow`, `ImplicitDeny` (nothing allows it) or `ExplicitDeny` (a statement denies it).
     #[schema(example = "Allow")]
     pub decision: String,
-    /// What brought it about, in words.
+    /// The reason, in words.
     pub reason: String,
     /// The statement that decided; absent when it was none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -193,7 +193,7 @@ pub struct PolicyStatement {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct PolicyExplanation {
-    /// The layers in the order in which they are asked; none if the account's owner was let through without.
+    /// The layers in the order in which they are asked; none if the account's owner was allowed without a policy.
     pub layers: Vec<ExplainedLayer>,
     /// The whole explanation as plain text.
     pub text: String,
@@ -213,9 +213,9 @@ pub struct ExplainedLayer {
     /// `Allow`, `ExplicitDeny`, `NothingAllows` or `CannotEvaluate` (a Deny that may fit, which counts as one).
     #[schema(example = "NothingAllows")]
     pub says: String,
-    /// Whether it was asked, or a layer before it had ended the evaluation.
+    /// Whether it was asked; false when an earlier layer ended the evaluation.
     pub asked: bool,
-    /// Whether the decision is this layer's answer.
+    /// Whether this layer decided.
     pub decides: bool,
     /// How many statements it has.
     pub statement_count: i32,
@@ -223,7 +223,7 @@ pub struct ExplainedLayer {
     pub nearest: Vec<ExplainedStatement>,
 }
 
-/// A statement beside the question.
+/// A statement compared with the question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ExplainedStatement {
@@ -232,22 +232,22 @@ pub struct ExplainedStatement {
     /// `Allow` or `Deny`.
     #[schema(example = "Allow")]
     pub effect: String,
-    /// Whether all of it fits.
+    /// Whether every part of it matches.
     pub fits: bool,
-    /// Its principals, actions and resources beside the question's.
+    /// Its principals, actions and resources, compared with those of the question.
     pub elements: Vec<ExplainedElement>,
-    /// Its condition keys beside the context's.
+    /// Its condition keys, compared with those of the context.
     pub conditions: Vec<ExplainedCondition>,
 }
 
-/// An element of a statement beside the question.
+/// An element of a statement, compared with the question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ExplainedElement {
     /// `Action`, `NotAction`, `Resource`, `NotResource` or `Principal`.
     #[schema(example = "Action")]
     pub element: String,
-    /// Whether it fits.
+    /// Whether it matches.
     pub fits: bool,
     /// What the statement has.
     pub wanted: Vec<String>,
@@ -255,7 +255,7 @@ pub struct ExplainedElement {
     pub found: String,
 }
 
-/// A condition key of a statement beside the context.
+/// A condition key of a statement, compared with the context.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ExplainedCondition {

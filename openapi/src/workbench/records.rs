@@ -18,24 +18,24 @@ pub struct ListInstanceRecordsRequest {
     /// Only those of this instance. Omitted or `*`: those of all.
     #[schema(nullable = false, example = "i-bp1example", pattern = r"^(\*|[a-z]{1,8}-[A-Za-z0-9]{1,60})$")]
     pub instance_id: Option<String>,
-    /// Counts from 1.
+    /// The number of the page, from 1.
     #[schema(nullable = false, minimum = 1, default = 1)]
-    #[validate(range(min = 1, message = "it is a whole number from 1"))]
+    #[validate(range(min = 1, message = "it must be a whole number from 1"))]
     pub page_number: Option<i32>,
-    /// How many a page shows.
+    /// How many entries a page shows.
     #[schema(nullable = false, minimum = 1, maximum = 100, default = 10)]
-    #[validate(range(min = 1, max = 100, message = "it is a whole number from 1 to 100"))]
+    #[validate(range(min = 1, max = 100, message = "it must be a whole number from 1 to 100"))]
     pub page_size: Option<i32>,
-    /// Where the page before ended, from its reply; for reading deep. PageNumber is then omitted.
+    /// Where the previous page ended, from its reply; suited to long lists. PageNumber is then omitted.
     #[schema(nullable = false)]
-    #[validate(length(min = 1, max = 512, message = "it is the NextToken of an earlier reply"))]
+    #[validate(length(min = 1, max = 512, message = "it must be the NextToken of an earlier reply"))]
     pub next_token: Option<String>,
     /// Whether expired recordings are listed too; `true` and `false` in any case.
     #[schema(nullable = false, default = false)]
     pub include_expired: Option<bool>,
-    /// Recorded; selects nothing.
+    /// Recorded, and otherwise ignored.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub region_id: Option<String>,
 }
 
@@ -48,7 +48,7 @@ pub struct ListInstanceRecordsReply {
     pub envelope: Envelope,
     /// The page.
     pub root: RecordPage,
-    /// Where this page ends; absent on the last one.
+    /// Where this page ends; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub next_token: Option<String>,
@@ -58,9 +58,9 @@ pub struct ListInstanceRecordsReply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct RecordPage {
-    /// How many recordings there are in all, whatever the page.
+    /// The total number of recordings, on all pages.
     pub total_count: i32,
-    /// Those of this page.
+    /// The entries of this page.
     pub record_list: Vec<RecordItem>,
     /// Recordings that are not listed yet, because they wait in the spools of their agents: of the instances all of
     /// whose recordings the caller may list. Absent when none waits.
@@ -68,7 +68,7 @@ pub struct RecordPage {
     pub waiting_list: Vec<WaitingItem>,
 }
 
-/// Recordings that the control plane does not take, of one agent.
+/// Recordings of one agent that the control plane does not accept yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct WaitingItem {
@@ -77,11 +77,11 @@ pub struct WaitingItem {
     /// The agent.
     #[schema(example = "agent-5f0c6de1c8b04a1c9a3f5d0c8e7b6a52")]
     pub agent_id: String,
-    /// How many wait, as the agent said last.
+    /// How many wait, as the agent last reported.
     pub recordings: u32,
     /// Why most of them wait.
     pub reason: String,
-    /// Since when some have been waiting.
+    /// Since when recordings have been waiting.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub since: String,
 }
@@ -93,7 +93,7 @@ pub struct RecordItem {
     /// The account.
     #[schema(example = 1_609_982_529_000_000_i64)]
     pub account_id: i64,
-    /// When it becomes hidden; provisional while it runs.
+    /// When it becomes hidden; a provisional time while the session runs.
     #[schema(example = "2023-11-16T02:59:39Z")]
     pub expire_time: String,
     /// When the session started: the earlier of what its agent claims and when the control plane first heard of it.
@@ -103,7 +103,7 @@ pub struct RecordItem {
     pub instance_id: String,
     /// Its page in the console.
     pub instance_record_url: String,
-    /// Its length so far.
+    /// Its duration so far.
     pub record_duration_millis: i64,
     /// Who ran the process that captured it: `same-user` is the recorded user's own process, which could have ended,
     /// altered or invented it.
@@ -131,13 +131,13 @@ pub struct ViewInstanceRecordsRequest {
     /// The recording.
     #[schema(example = "5f0c6de1c8b04a1c9a3f5d0c8e7b6a52")]
     pub terminal_session_token: String,
-    /// Recorded; selects nothing.
+    /// Recorded, and otherwise ignored.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it has at most 128 characters"))]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
     pub region_id: Option<String>,
 }
 
-/// One view is permitted.
+/// The permission for one view.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ViewInstanceRecordsReply {
@@ -146,9 +146,9 @@ pub struct ViewInstanceRecordsReply {
     pub envelope: Envelope,
     /// Always true.
     pub root: bool,
-    /// Where to watch it: good for one recording, one viewer, once. Its fragment is a secret.
+    /// The address of the replay, valid once, for one viewer and this recording. Its fragment is a secret.
     pub replay_url: String,
-    /// Until when the address can be opened.
+    /// When the address expires.
     #[schema(example = "2023-04-10T12:46:28Z")]
     pub replay_url_expire_time: String,
 }

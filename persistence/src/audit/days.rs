@@ -67,7 +67,7 @@ pub struct InvalidDays;
 impl fmt::Display for InvalidDays {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(
-            "it is a UTC day such as 2023-11-16, or two of them, the earlier first: 2023-01-01..2023-11-16",
+            "it must be a UTC day such as 2023-11-16, or two of them, the earlier first: 2023-01-01..2023-11-16",
         )
     }
 }

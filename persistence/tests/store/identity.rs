@@ -10,7 +10,7 @@ use persistence::{Store, StoreError};
 use test_facts::{World, account, as_operator, at, event, on_both, other_account, owner};
 
 on_both!(
-    a_user_with_a_key_and_a_policy_may_what_the_policy_says,
+    a_user_with_a_key_and_a_policy_may_do_what_the_policy_says,
     keys_are_listed_switched_and_deleted,
     a_deleted_user_is_gone_with_all_that_was_its_own,
     names_that_are_taken_or_unknown_are_said_to_be,
@@ -34,7 +34,7 @@ fn audit() -> domain::audit::AuditEvent {
     event(&account(), "AdministerIdentity")
 }
 
-async fn a_user_with_a_key_and_a_policy_may_what_the_policy_says(world: World) {
+async fn a_user_with_a_key_and_a_policy_may_do_what_the_policy_says(world: World) {
     let (store, operator) = (&world.store, as_operator(&account()));
     let made = store.create_user(&operator, &user("ana"), at(1), audit()).await.unwrap();
     let (id, secret) =

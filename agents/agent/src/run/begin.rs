@@ -1,4 +1,4 @@
-//! How a session begins: by the configuration, if it can be kept.
+//! How a session begins: as the configuration says, if it can be stored.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -63,12 +63,12 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest) -> Beginning {
         }
     }
     let Some(segmenting) = agent.segmenting(request.kind.as_str()) else {
-        return refuse(format!("this agent has no capture of kind {}", request.kind));
+        return refuse(format!("this agent cannot capture the kind {}", request.kind));
     };
-    // Each costs descriptors and space that others need too.
+    // Each session uses descriptors and space that others need too.
     if request.user_id != ROOT && agent.sessions.open_of(request.user_id) >= agent.most_sessions_of_a_user {
         return refuse(format!(
-            "user {} has {} sessions that are being recorded, and may have no more",
+            "user {} has {} sessions that are being recorded, and may not have more",
             request.user_id, agent.most_sessions_of_a_user
         ));
     }
@@ -80,13 +80,13 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest) -> Beginning {
     }
     match create(agent, request, segmenting.spools(), configuration) {
         Ok((session, spools)) => Beginning::Recorded(Box::new(session), spools),
-        Err(error) => refuse(format!("the recording cannot be kept: {error}")),
+        Err(error) => refuse(format!("the recording cannot be stored: {error}")),
     }
 }
 
 fn check_free_space(agent: &Agent) -> Result<(), String> {
     let file_system = rustix::fs::statvfs(agent.directory.spool())
-        .map_err(|error| format!("the spool's file system cannot be asked for its free space: {error}"))?;
+        .map_err(|error| format!("the free space of the spool's file system cannot be read: {error}"))?;
     let free = file_system.f_bavail.saturating_mul(file_system.f_frsize);
     if free < agent.minimum_free_bytes {
         return Err(format!(

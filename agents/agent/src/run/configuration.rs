@@ -1,4 +1,4 @@
-//! The configuration in force: believed, kept on the disk, then obeyed.
+//! The configuration in force: it is verified, stored on the disk, and then obeyed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +7,7 @@ use agent_protocol::configuration::{EffectiveConfiguration, SignedConfiguration}
 use crate::identity::{self, Identity};
 use crate::state_directory::StateDirectory;
 
-/// The newest configuration that was believed; none before the first.
+/// The newest configuration that was accepted; none before the first.
 pub(super) struct AppliedConfiguration {
     in_force: Mutex<InForce>,
 }
@@ -56,14 +56,14 @@ impl AppliedConfiguration {
                 return Ok(offered.revision);
             }
         }
-        // Kept before it is obeyed: a restart must not fall back behind what was acknowledged.
-        // The keys after it: should this process end between the two, the keys pinned before still verify what was kept.
+        // Stored before it is obeyed, so that a restart does not fall back behind what was acknowledged. The keys after
+        // it: should this process end between the two, the keys pinned before still verify what was kept.
         identity::store_configuration(directory, signed)?;
         if in_force.identity.server_keys != offered.server_keys {
             let identity = Identity { server_keys: offered.server_keys.clone(), ..in_force.identity.clone() };
             identity.store(directory)?;
             let keys: Vec<&str> = offered.server_keys.iter().map(|key| key.key_id.as_str()).collect();
-            tracing::info!(?keys, "the control plane's keys were pinned anew");
+            tracing::info!(?keys, "the control plane's new keys were pinned");
             in_force.identity = identity;
         }
         tracing::info!(
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_outlives_a_restart_and_never_grows_older() {
+    fn a_configuration_survives_a_restart_and_is_never_replaced_by_an_older_one() {
         let bench = bench();
         let applied = AppliedConfiguration::load(&bench.directory, &bench.identity);
         assert!(applied.current().is_none());
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_pinned_anew_when_an_old_one_vouches_for_them() {
+    fn new_keys_are_pinned_when_an_old_one_has_signed() {
         let bench = bench();
         let server_key = |key_id: &str, key: &PrivateKey| ServerKey {
             key_id: key_id.into(),

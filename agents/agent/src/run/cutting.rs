@@ -23,7 +23,7 @@ use tail::Next;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long one user's spools take before the other users get their turn.
 const TURN_OF_A_USER: Duration = Duration::from_millis(50);
-/// How long a session whose files cannot be opened is left in peace.
+/// How long to wait before a session whose files cannot be opened is tried again.
 const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 enum Order {
@@ -45,7 +45,7 @@ impl Cutter {
         let (orders, inbox) = mpsc::channel();
         let searched = orders.clone();
         let searches = DamageSearches::start(move || {
-            // When nobody hears it, nothing is cut any more.
+            // If the thread has ended, nothing is cut any more.
             let _ = searched.send(Order::LookNow);
         })?;
         let compressor = Compressor::new().map_err(|error| format!("zstd cannot start: {error}"))?;
@@ -55,7 +55,7 @@ impl Cutter {
                 if panic::catch_unwind(AssertUnwindSafe(|| work(&agent, &inbox, &searches, compressor)))
                     .is_err()
                 {
-                    // Without it nothing is cut any more, and nobody would notice. Whoever started the agent starts it again.
+                    // Without it nothing would be cut any more, unnoticed. The supervisor starts the agent again.
                     tracing::error!("the cutter failed unexpectedly: the agent ends");
                     std::process::exit(1);
                 }
@@ -109,7 +109,8 @@ fn work(agent: &Agent, inbox: &Receiver<Order>, searches: &DamageSearches, mut c
         });
         look_after = LOOK_EVERY;
         round += 1;
-        // Whoever had no turn in the round before is first; a user with many sessions takes no more than one with few.
+        // Sessions without a turn in the previous round come first; a user with many sessions gets no more time than
+        // one with few.
         followed.sort_by_key(|one| one.served);
         let mut turns: HashMap<Option<u32>, Duration> = HashMap::new();
         followed.retain_mut(|one| {
@@ -121,7 +122,7 @@ fn work(agent: &Agent, inbox: &Receiver<Order>, searches: &DamageSearches, mut c
             }
             one.served = round;
             let began = Instant::now();
-            // What one session does to the cutter must not end the others.
+            // A failure in one session must not end the others.
             let next =
                 panic::catch_unwind(AssertUnwindSafe(|| one.advance(agent, searches, &mut compressor)));
             *turn += began.elapsed();
@@ -133,8 +134,7 @@ fn work(agent: &Agent, inbox: &Receiver<Order>, searches: &DamageSearches, mut c
                     true
                 }
                 Err(_) => {
-                    let why =
-                        "cutting it failed unexpectedly; it is begun again from the last segment".to_owned();
+                    let why = "cutting it failed unexpectedly; it continues from the last segment".to_owned();
                     tracing::error!(session = %one.session.token(), "{why}");
                     one.session.progress().trouble = Some(why);
                     let session = Arc::clone(&one.session);

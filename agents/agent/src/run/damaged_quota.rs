@@ -1,5 +1,6 @@
-//! How much of what could not be read is kept. A damaged spool stays after its session was delivered, for whoever can read it; but
-//! whoever can damage spools must not fill the disk with them, which would keep everybody else from recorded work.
+//! Limits how much unreadable data is kept. A damaged spool is kept after its session was delivered, in case somebody
+//! can read it. But a user who can damage spools must not fill the disk with them, which would keep everybody else from
+//! recorded work.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -23,7 +24,7 @@ use crate::state_directory::PRIVATE_MODE;
 const MOST_BYTES: u64 = 1024 * 1024 * 1024;
 const MOST_BYTES_OF_A_USER: u64 = 128 * 1024 * 1024;
 
-/// For how long what was measured is believed.
+/// How long a measurement is used.
 const MEASURE_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// What was left out of a spool that is kept.
@@ -37,7 +38,7 @@ struct NotKept {
     reason: String,
 }
 
-/// Whose damaged spools take how much. One whose session is not delivered yet counts too.
+/// How much space each user's damaged spools take, including those of sessions that are not delivered yet.
 #[derive(Debug)]
 pub(super) struct DamagedQuota {
     spool: PathBuf,
@@ -64,17 +65,17 @@ impl Measured {
         let (theirs, total) = (self.of(user_id), self.total());
         let what = if theirs >= MOST_BYTES_OF_A_USER {
             format!(
-                "{theirs} bytes of damaged spools of this user are kept, and may be {MOST_BYTES_OF_A_USER}"
+                "{theirs} bytes of damaged spools of this user are kept, of at most {MOST_BYTES_OF_A_USER}"
             )
         } else if theirs > 0 && total >= MOST_BYTES {
             format!(
-                "{total} bytes of damaged spools are kept, this user's among them, and may be {MOST_BYTES}"
+                "{total} bytes of damaged spools are kept, this user's among them, of at most {MOST_BYTES}"
             )
         } else {
             return None;
         };
         Some(format!(
-            "{what}: an administrator has to look at {DAMAGED_PREFIX}* in {}, and remove them",
+            "{what}: an administrator has to check {DAMAGED_PREFIX}* in {}, and remove them",
             spool.display()
         ))
     }
@@ -88,7 +89,7 @@ impl DamagedQuota {
     /// Why no new session of this user begins, if that is so. `live` are the sessions that are not delivered yet.
     pub(super) fn refusal(&self, user_id: u32, live: impl Fn() -> Vec<(Option<u32>, u64)>) -> Option<String> {
         let believed = self.measure(MEASURE_AGAIN_AFTER, &live).refusal(Some(user_id), &self.spool);
-        // Somebody may have tidied up since.
+        // Somebody may have cleaned up since.
         believed.and_then(|_| self.measure(Duration::ZERO, &live).refusal(Some(user_id), &self.spool))
     }
 
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_damaged_files_is_refused_and_nobody_else() {
+    fn only_users_with_damaged_files_are_refused() {
         let measured = |users: &[(u32, u64)]| Measured {
             at: None,
             by_user: users.iter().map(|(user_id, bytes)| (Some(*user_id), *bytes)).collect(),

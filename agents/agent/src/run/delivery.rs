@@ -1,5 +1,6 @@
-//! Delivery of one session: open, each segment under its grant, seal, erase. Every step may be repeated; it is woken by a notice and
-//! by a timer. When the control plane says that no later try can succeed, tries become rare, because a control plane can be mended.
+//! Delivery of one session: open, each segment under its grant, seal, erase. Every step may be repeated; it is woken by
+//! a notice and by a timer. When the control plane says that no retry can succeed, retries become rare, but go on,
+//! because a control plane can be corrected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::client::CallError;
 /// How often a session is looked at without a notice.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// How often a session is tried that the control plane will not have.
+/// How often a session that the control plane refuses is tried again.
 const TRY_REFUSED_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long a grant that came ahead is used: half of the ten minutes that one holds, for the session may have to wait for its
@@ -53,7 +54,7 @@ impl DeliveryError {
         matches!(self, DeliveryError::Call { source: CallError::Refused { .. }, .. } if !self.is_forgotten())
     }
 
-    /// Somebody has to mend it, or something else has to end first: trying often hastens nothing.
+    /// Somebody has to correct it, or something else has to end first: frequent retries do not help.
     fn needs_patience(&self) -> bool {
         const PATIENT: [AgentErrorCode; 3] = [
             AgentErrorCode::StorageTargetUnusable,
@@ -63,7 +64,7 @@ impl DeliveryError {
         matches!(self, DeliveryError::Call { source, .. } if PATIENT.iter().any(|code| source.has_code(*code)))
     }
 
-    /// How long the control plane asks to be left alone.
+    /// How long the control plane asks to wait.
     fn retry_after(&self) -> Duration {
         match self {
             DeliveryError::Call { source, .. } => {
@@ -73,7 +74,8 @@ impl DeliveryError {
         }
     }
 
-    /// The control plane does not know the recording any more: its database was restored. It is to be opened again.
+    /// The control plane does not know the recording any more, because its database was restored. The recording must be
+    /// opened again.
     fn is_forgotten(&self) -> bool {
         matches!(self, DeliveryError::Call { source, .. } if source.has_code(AgentErrorCode::RecordingNotFound))
     }
@@ -94,7 +96,7 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
         let acknowledged = session.acknowledged();
         let delivered = deliver_what_is_there(&agent, &session, &mut opened).await;
         if session.acknowledged() > acknowledged {
-            // It goes on, if not to the end.
+            // It makes progress, if not to the end.
             backoff.reset();
             patient.reset();
         }
@@ -122,7 +124,7 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
             Err(error) if error.is_final() => {
                 tracing::error!(
                     session = %session.token(),
-                    "the control plane will not have the recording; it is kept, and tried again now and then: {error}"
+                    "the control plane refuses the recording; it is kept, and tried again from time to time: {error}"
                 );
                 session.refuse(&error.to_string());
                 tokio::select! {
@@ -132,7 +134,7 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
                 }
             }
             Err(error @ DeliveryError::Changed { .. }) => {
-                // Trying again mends no disk; somebody may put the right bytes back.
+                // A retry does not repair a disk; somebody may restore the right bytes.
                 tracing::error!(session = %session.token(), "{error}");
                 session.progress().trouble = Some(error.to_string());
                 tokio::time::sleep(TRY_REFUSED_EVERY).await;
@@ -171,7 +173,7 @@ async fn deliver_what_is_there(
         }
     }
     let mut last_stream = 0;
-    // A stream that cannot be delivered now holds no other one up.
+    // A stream that cannot be delivered now does not delay another.
     let (mut held_up, mut first_error) = (BTreeSet::new(), None);
     let mut granted: BTreeMap<usize, NextGrant> = BTreeMap::new();
     loop {
@@ -227,7 +229,7 @@ struct NextGrant {
 }
 
 impl NextGrant {
-    /// The grant, if it is for this segment and will hold while that is uploaded.
+    /// The grant, if it is for this segment and will be valid during its upload.
     fn for_segment(self, number: u32, now: Instant) -> Option<Grant> {
         let age = now.saturating_duration_since(self.came_at);
         (self.number == number && age < USES_GRANT_WITHIN).then_some(self.grant)
@@ -323,7 +325,7 @@ async fn report(
     Ok(number.zip(reply.next_grant).map(|(number, grant)| NextGrant { number, grant, came_at }))
 }
 
-/// A disk that changed the bytes must not have them sealed as if they were right.
+/// Bytes that a disk has changed must not be sealed as if they were right.
 fn check_kept_bytes(record: &CutRecord, bytes: &[u8]) -> Result<(), DeliveryError> {
     if ContentHash::of(bytes) == record.entry.sha256 {
         return Ok(());
@@ -355,7 +357,7 @@ async fn on_stream<T: Send + 'static>(
     on_disk(session, move |session| work(&session.spools[stream])).await
 }
 
-/// Runs file work where it may take its time.
+/// Runs file work where blocking is allowed.
 async fn on_disk<T: Send + 'static>(
     session: &Arc<Session>,
     work: impl FnOnce(&Session) -> std::io::Result<T> + Send + 'static,

@@ -122,7 +122,7 @@ pub(crate) fn runtime() -> Result<Runtime, String> {
 pub(crate) fn run(state_dir: &Path, options: &RunOptions) -> Result<(), String> {
     logging::start(&options.log)?;
     take_all_descriptors();
-    // Before anything is made there: a mistyped directory stays untouched.
+    // Before anything is created there, so that a mistyped directory stays untouched.
     Identity::get(&StateDirectory::at(state_dir))?;
     let directory = StateDirectory::create(state_dir)?;
     let _lock = directory.lock()?;
@@ -156,7 +156,7 @@ async fn serve(agent: Arc<Agent>) -> Result<(), String> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("the agent stops; open sessions record on and are taken up at the next start");
+    tracing::info!("the agent stops; open sessions continue to record, and the next start continues them");
     accept.abort();
     socket::remove(&agent.directory);
     link.abort();

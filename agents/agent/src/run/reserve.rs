@@ -1,5 +1,5 @@
-//! Space that is set aside while there is enough. When the disk is full, what was recorded can still be cut: each segment must lie on
-//! the disk before it is offered, and only its delivery frees the spool it was made of.
+//! Reserves space while there is enough. When the disk is full, what was recorded can still be cut: each segment must
+//! lie on the disk before it is offered, and only its delivery frees the spool it was made of.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -41,7 +41,7 @@ impl Reserve {
         match self.allocate() {
             Ok(()) => *held = true,
             Err(error) => {
-                tracing::warn!("no space can be set aside for a full disk: {error}");
+                tracing::warn!("no space can be reserved for a full disk: {error}");
                 // A part of it helps nobody.
                 let _ = durable::remove(&self.path);
             }
@@ -63,11 +63,11 @@ impl Reserve {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match durable::remove(&self.path) {
             Ok(()) if *held => {
-                tracing::warn!("the disk is full: the space set aside is used to deliver what was recorded");
+                tracing::warn!("the disk is full: the reserved space is used to deliver what was recorded");
                 *held = false;
             }
             Ok(()) => {}
-            Err(error) => tracing::error!("the space set aside cannot be given back: {error}"),
+            Err(error) => tracing::error!("the reserved space cannot be freed: {error}"),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Files whose descriptors others hold, and that are to be gone. A spool travels to the recorded person's process; removed alone, it would
-//! grow on unseen for as long as that process likes, until nobody has room on the disk.
+//! Removes files whose descriptors others hold. The recorded person's process has the descriptor of its spool. If the
+//! file were only removed, that process could let it grow unseen until the disk is full.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

@@ -23,14 +23,14 @@ use super::session::Session;
 use crate::state_directory::StateDirectory;
 use crate::{durable, local_socket};
 
-/// Everybody on the instance may ask; the kernel says who asks.
+/// Everybody on the instance may connect; the kernel identifies the caller.
 const SOCKET_MODE: u32 = 0o666;
 /// How many requests are answered at once; more wait.
 const MOST_WORKERS: usize = 4;
 /// How many connections one user may hold. Root, who can do anything to the agent, may hold any number.
 const MOST_OF_ONE_USER: usize = 64;
 const ROOT: u32 = 0;
-/// A request that takes longer to arrive is not waited for.
+/// How long a request may take to arrive.
 const REQUEST_WITHIN: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_TROUBLE: Duration = Duration::from_millis(100);
 
@@ -68,7 +68,7 @@ pub(super) async fn accept(agent: Arc<Agent>, listener: UnixListener, cutter: Cu
         };
         let Ok(peer) = stream.peer_cred() else { continue };
         let user_id = peer.uid();
-        // Nobody can keep others from recording by holding connections: they are told to come again.
+        // Holding connections cannot keep others from recording: callers with too many are told to try again.
         let Some(caller) = callers.admit(user_id) else {
             turn_away(stream, user_id);
             continue;
@@ -86,7 +86,7 @@ pub(super) async fn accept(agent: Arc<Agent>, listener: UnixListener, cutter: Cu
 /// Says why nothing is answered, without waiting for anything.
 fn turn_away(stream: tokio::net::UnixStream, user_id: u32) {
     let reason = format!("user {user_id} has {MOST_OF_ONE_USER} requests that wait for the agent's answer");
-    tracing::debug!(user_id, "a local request is turned away: {reason}");
+    tracing::debug!(user_id, "a local request is refused: {reason}");
     // It does not block, and what nobody wants to hear is lost.
     if let Ok(stream) = stream.into_std() {
         let _ = local_socket::send(&stream, &LocalReply::Busy { reason }, &[]);
@@ -229,7 +229,7 @@ fn answer(
                         least_free_bytes: agent.minimum_free_bytes / 4,
                     };
                     if let Err(error) = local_socket::send(stream, &reply, &spools) {
-                        tracing::warn!(session = %session.token(), "nobody heard that the session begins: {error}");
+                        tracing::warn!(session = %session.token(), "the caller did not receive the answer that the session begins: {error}");
                     }
                     Ok(Some(*session))
                 }

@@ -87,7 +87,7 @@ fn a_window_that_is_closed_ends_the_session_in_order() {
 }
 
 #[test]
-fn whoever_goes_on_without_a_terminal_is_recorded_to_its_end() {
+fn a_command_that_continues_without_a_terminal_is_recorded_to_its_end() {
     let instance = Instance::running();
     let folder = tempfile::tempdir().unwrap();
     let go_on = folder.path().join("go-on");
@@ -127,7 +127,7 @@ fn without_a_terminal_too() {
 }
 
 #[test]
-fn whoever_starts_the_recorder_with_blocked_signals_does_not_make_it_deaf() {
+fn a_recorder_started_with_blocked_signals_still_handles_them() {
     let instance = Instance::running();
     let recorder = |script: &str| {
         let recorder = instance.command(&["record", "--quiet", "--", "sh", "-c", script]);

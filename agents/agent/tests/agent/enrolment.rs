@@ -46,7 +46,7 @@ fn the_join_token_comes_from_wherever_it_is_safe() {
     let again = ["enrol", "--server", &server, "--instance-id", INSTANCE, "--token", JOIN_TOKEN];
     let output = instance.command(&again).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("--replace enrols it anew"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("--replace enrols it again"), "{}", text(&output.stderr));
     let output = instance.command(&again).arg("--replace").output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
@@ -67,7 +67,11 @@ fn sessions_that_wait_are_not_stranded_by_a_new_enrolment() {
 
     let enrolled = instance.command(&enrol).arg("--abandon-spool").output().unwrap();
     assert!(enrolled.status.success(), "{}", text(&enrolled.stderr));
-    assert!(text(&enrolled.stdout).contains("1 sessions of the agent before"), "{}", text(&enrolled.stdout));
+    assert!(
+        text(&enrolled.stdout).contains("1 sessions of the previous agent"),
+        "{}",
+        text(&enrolled.stdout)
+    );
     let aside = std::fs::read_dir(instance.state_dir())
         .unwrap()
         .map(|entry| entry.unwrap().path())

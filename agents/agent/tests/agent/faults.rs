@@ -389,7 +389,7 @@ fn a_refused_session_is_tried_again_when_the_link_opens() {
 }
 
 #[test]
-fn a_control_plane_that_was_restored_is_told_again_what_it_forgot() {
+fn a_restored_control_plane_gets_again_what_it_forgot() {
     let instance = Instance::running();
     let mut person = instance.person(&["bash", "--norc", "--noprofile"]);
     person.sees("ready> ");

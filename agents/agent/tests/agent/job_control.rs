@@ -129,7 +129,7 @@ fn a_shell_that_suspends_itself_gives_the_terminal_back() {
 }
 
 #[test]
-fn a_recorder_that_is_stopped_and_continued_goes_on() {
+fn a_stopped_recorder_continues() {
     let mut at = AtShell::new();
     at.records("bash --norc --noprofile");
     at.sees("inner: ");

@@ -149,7 +149,7 @@ fn damaged_files_beyond_the_limit_cost_their_owners_new_sessions_and_nobody_else
 }
 
 #[test]
-fn whoever_writes_on_to_a_damaged_spool_does_not_keep_its_recording_open() {
+fn writing_to_a_damaged_spool_does_not_keep_its_recording_open() {
     let mut instance = Instance::running();
     let mut person = instance.person(&["sh", "-c", "echo before; sleep 1000"]);
     person.sees("before");
@@ -232,7 +232,7 @@ fn a_descriptor_that_is_held_fills_no_disk_after_the_session() {
 }
 
 #[test]
-fn whoever_asks_too_much_at_once_is_told_to_come_again_and_does() {
+fn a_user_with_too_many_requests_is_told_to_retry_and_does() {
     if !we_are_root() {
         return;
     }
@@ -298,7 +298,7 @@ fn measure_bursts() {
 }
 
 #[test]
-fn whoever_prints_much_in_many_sessions_has_no_more_turns_than_others() {
+fn a_user_with_much_output_in_many_sessions_gets_no_more_turns_than_others() {
     if !we_are_root() {
         return;
     }

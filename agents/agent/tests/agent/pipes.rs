@@ -303,7 +303,7 @@ fn closed_descriptors_are_like_the_null_device() {
 }
 
 #[test]
-fn what_cannot_be_written_is_said_and_is_no_success() {
+fn output_that_cannot_be_written_is_reported_as_a_failure() {
     let instance = Instance::running();
     let full = File::options().write(true).open("/dev/full").unwrap();
     let output = record(&instance, &["echo", "lost"]).stdin(Stdio::null()).stdout(full).output().unwrap();

@@ -239,7 +239,7 @@ fn many_sessions_at_once_are_all_delivered() {
 }
 
 #[test]
-fn people_without_rights_can_be_recorded_and_cannot_see_the_spool() {
+fn people_without_privileges_can_be_recorded_and_cannot_see_the_spool() {
     const NOBODY: u32 = 65534;
     if !rustix::process::geteuid().is_root() {
         return without_root("only root can become somebody else");

@@ -136,7 +136,7 @@ fn without_a_wish_of_its_own_a_shell_is_the_accounts() {
 }
 
 #[test]
-fn who_wants_no_command_logs_in() {
+fn without_a_command_a_login_shell_is_started() {
     if !we_are_root() {
         return;
     }
@@ -250,7 +250,7 @@ fn a_directory_that_the_person_can_change_or_replace_is_refused() {
         Some(0),
         "nobody can move what is root's out of a sticky folder"
     );
-    refuses(&shell_in(&parent.join("none")), "cannot be looked at");
+    refuses(&shell_in(&parent.join("none")), "cannot be checked");
     mode(&parent, 0o711);
     mode(&state_dir, 0o1777);
     refuses(&shell_in(&state_dir), "may write to");

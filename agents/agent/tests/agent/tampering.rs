@@ -165,12 +165,12 @@ fn a_recorder_that_lives_on_behind_its_exit_record_is_not_believed() {
     eventually("the doubt is known", || {
         let status = instance.status();
         let reason = status["Running"]["Sessions"][0]["Reason"].as_str()?.to_owned();
-        reason.contains("the recorder went on after its exit record").then_some(())
+        reason.contains("the recorder continued after its exit record").then_some(())
     });
     person.signals(Signal::CONT);
     person.types("echo later-$((1+1))-on\r");
     person.sees("later-2-on");
-    let recording = distrusted(&instance, person, &token, "the recorder went on after its exit record");
+    let recording = distrusted(&instance, person, &token, "the recorder continued after its exit record");
     assert!(text(&recording.output()).contains("later-2-on"));
 }
 
@@ -254,7 +254,7 @@ fn what_stands_behind_an_exit_record_makes_it_doubtful() {
     person.ends_with(0);
     append(&spool, &record(&TerminalEvent::output(Micros::new(9), *b"behind-the-end")));
     instance.start_agent();
-    let recording = is_distrusted(&instance, &token, "something stands behind its exit record");
+    let recording = is_distrusted(&instance, &token, "something follows its exit record");
     assert!(text(&recording.output()).contains("behind-the-end"));
 }
 
@@ -282,7 +282,7 @@ fn zeros_in_the_spool_of_a_living_recorder_are_no_accident() {
 }
 
 #[test]
-fn a_recorder_that_is_killed_has_ended_whoever_holds_its_descriptor() {
+fn a_killed_recorder_has_ended_even_if_its_descriptor_is_held() {
     if !rustix::process::geteuid().is_root() {
         without_root("only root can reach into a recorder");
         return;

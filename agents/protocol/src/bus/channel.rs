@@ -1,4 +1,5 @@
-//! A channel's end for two parties: whoever reads and writes ([`Channel`]), and whoever carries its frames ([`Port`]).
+//! The two handles of a channel's end: one for reading and writing ([`Channel`]), and one for carrying its frames
+//! ([`Port`]).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,8 @@ use super::{ChannelId, End, FrameBody, Over, Reset, ResetCode};
 /// How many bytes a read gives at most.
 const MOST_READ_BYTES: usize = 64 * 1024;
 
-/// One end of a channel, for whoever reads and writes. Dropping either half before its way has ended resets the channel.
+/// One end of a channel, for reading and writing. Dropping either half before its direction has ended resets the
+/// channel.
 #[derive(Debug)]
 pub struct Channel {
     /// What arrives.
@@ -34,7 +36,7 @@ pub struct Writer {
     finished: bool,
 }
 
-/// The same end, for whoever carries its frames.
+/// The same end, for carrying its frames.
 #[derive(Debug, Clone)]
 pub struct Port {
     shared: Arc<Shared>,
@@ -55,7 +57,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    // Nothing is left half-done under the lock, so a panic elsewhere does not spoil the end.
+    // No change under the lock is left incomplete, so a panic elsewhere does not corrupt the end.
     fn end(&self) -> MutexGuard<'_, End> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,7 +74,7 @@ impl Shared {
     }
 }
 
-/// Gives an end to both parties. `sends` is called whenever there may be frames to send, and must not wait.
+/// Makes both handles of an end. `sends` is called whenever there may be frames to send, and must not wait.
 pub fn share(end: End, sends: impl Fn() + Send + Sync + 'static) -> (Channel, Port) {
     let (readable, writable) = (Notify::new(), Notify::new());
     let shared = Arc::new(Shared { end: Mutex::new(end), readable, writable, sends: Box::new(sends) });
@@ -82,7 +84,7 @@ pub fn share(end: End, sends: impl Fn() + Send + Sync + 'static) -> (Channel, Po
 }
 
 impl Channel {
-    /// Ends both ways at both ends.
+    /// Ends both directions at both ends.
     pub fn reset(self, code: ResetCode, reason: &str) {
         self.writer.shared.reset(Reset::new(code, reason));
     }
@@ -156,7 +158,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Says that no more is written. What was written still goes.
+    /// Says that no more is written. What was written is still sent.
     pub fn finish(mut self) {
         self.finished = true;
         self.shared.end().finish();
@@ -195,13 +197,13 @@ impl Port {
         self.shared.end().channel()
     }
 
-    /// How the channel is over, when it is.
+    /// How the channel ended, if it has.
     #[must_use]
     pub fn over(&self) -> Option<Over> {
         self.shared.end().over().cloned()
     }
 
-    /// Whether there is a way to the other end.
+    /// Whether there is a path to the other end.
     #[must_use]
     pub fn is_attached(&self) -> bool {
         self.shared.end().is_attached()

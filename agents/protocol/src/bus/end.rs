@@ -1,9 +1,9 @@
 //! One end of a channel as a state machine: no input, no output, no clock.
 //!
-//! Whoever has the end hands it each frame that arrives ([`End::receive`]), sends each frame that it gives ([`End::next_frame`]), and
-//! tells it when the way to the other end is lost and found ([`End::detach`], [`End::attach`]). Frames arrive in order as long as a way
-//! lasts. Of what was on its way when it was lost some may have arrived, some may still come before the first frame of the new way, and
-//! the rest is gone.
+//! The owner of an end gives it each frame that arrives ([`End::receive`]), sends each frame that it returns
+//! ([`End::next_frame`]), and tells it when the path to the other end is lost and found ([`End::detach`],
+//! [`End::attach`]). Frames arrive in order as long as a path lasts. Of the frames that were under way when it was
+//! lost, some may have arrived, some may still come before the first frame of the new path, and the rest is gone.
 //!
 //! INVARIANT: an end keeps no more than its window of bytes that were sent and not consumed, and holds no more than its window of bytes
 //! that arrived and were not read, whatever the other end sends.
@@ -14,10 +14,10 @@ use super::{ChannelId, FrameBody, Reset, ResetCode, ServiceName};
 use super::{Frame, WINDOW_BYTES};
 use ways::{Incoming, Outgoing, Violation};
 
-/// How a channel is over.
+/// How a channel has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Over {
-    /// Both ways were finished, and everybody has read everything.
+    /// Both directions were finished, and everything was read.
     Closed,
     /// It was reset.
     Reset(Reset),
@@ -30,7 +30,7 @@ pub enum Reading {
     Bytes(Vec<u8>),
     /// Nothing yet.
     Nothing,
-    /// Nothing any more: the other end has finished.
+    /// Nothing more: the other end has finished.
     End,
 }
 
@@ -69,7 +69,7 @@ enum Side {
 }
 
 impl End {
-    /// The end of whoever opens a channel. It is attached to nothing yet.
+    /// The end that opens a channel. It is not attached yet.
     #[must_use]
     pub fn opener(channel: ChannelId, service: ServiceName) -> Self {
         Self::opener_with(channel, service, WINDOW_BYTES)
@@ -86,7 +86,7 @@ impl End {
         Self::new(channel, side, Outgoing::default(), window, false)
     }
 
-    /// The end of whoever heard that a channel is opened, with this room at the other end.
+    /// The end that accepts a channel, with this room at the other end.
     ///
     /// # Errors
     /// The other end has room for nothing.
@@ -118,7 +118,7 @@ impl End {
         self.channel
     }
 
-    /// How it is over, when it is.
+    /// How it ended, if it has.
     #[must_use]
     pub fn over(&self) -> Option<&Over> {
         self.over.as_ref()
@@ -147,13 +147,13 @@ impl End {
         }
     }
 
-    /// No more is written. What was written still goes.
+    /// No more is written. What was written is still sent.
     pub fn finish(&mut self) {
         self.outgoing.finish();
         self.settle();
     }
 
-    /// Takes at most so many bytes out, which thereby are consumed.
+    /// Takes out at most this many bytes, which are then consumed.
     ///
     /// # Errors
     /// The channel was reset.
@@ -177,7 +177,7 @@ impl End {
         }
     }
 
-    /// Ends the channel at this end alone: nothing more will be heard of the other one.
+    /// Ends the channel at this end only: nothing more will come from the other one.
     pub fn lose(&mut self, reason: &str) {
         if self.over.is_none() {
             self.be_over(Reset::new(ResetCode::Lost, reason));
@@ -190,7 +190,7 @@ impl End {
         self.over = Some(Over::Reset(reset));
     }
 
-    /// The opener has found a way to the other end.
+    /// The opener has found a path to the other end.
     pub fn attach(&mut self) {
         self.attached = true;
         if let Side::Opener { accepted, open_due, was_attached, awaits_resume, .. } = &mut self.side {
@@ -203,7 +203,7 @@ impl End {
         }
     }
 
-    /// The way to the other end is lost.
+    /// The path to the other end is lost.
     pub fn detach(&mut self) {
         self.attached = false;
     }
@@ -221,7 +221,7 @@ impl End {
     }
 
     fn receive_as_opener(&mut self, body: &FrameBody<'_>) -> Result<(), Violation> {
-        // What still comes on a way that is given up is sent again on the next one.
+        // What still comes on a path that was given up is sent again on the next one.
         if self.over.is_some() || !self.attached {
             return Ok(());
         }
@@ -249,9 +249,9 @@ impl End {
                 self.over = Some(Over::Closed);
                 Ok(())
             }
-            FrameBody::Closed => Err("a channel is closed when both ways are finished and read"),
+            FrameBody::Closed => Err("a channel is closed when both directions are finished and read"),
             FrameBody::Resume { .. } => Err("nobody asked to resume"),
-            FrameBody::Open { .. } | FrameBody::Detach => Err("this is not the agent's to say"),
+            FrameBody::Open { .. } | FrameBody::Detach => Err("an agent does not send this"),
             FrameBody::Data { .. } | FrameBody::Consumed { .. } | FrameBody::Finish { .. } => self.pass(body),
         }
     }
@@ -279,7 +279,7 @@ impl End {
                 self.resume_due = true;
                 *closed_due = self.over == Some(Over::Closed);
                 if is_reset {
-                    // It may have been lost: whoever resumes is told again.
+                    // It may have been lost: an end that resumes is told again.
                     self.reset_due = true;
                     return Ok(());
                 }
@@ -295,7 +295,7 @@ impl End {
                 }
                 Ok(())
             }
-            FrameBody::Accept { .. } | FrameBody::Closed => Err("this is not the control plane's to say"),
+            FrameBody::Accept { .. } | FrameBody::Closed => Err("the control plane does not send this"),
             FrameBody::Data { .. } | FrameBody::Consumed { .. } | FrameBody::Finish { .. } => {
                 if is_reset || !self.attached {
                     return Ok(());
@@ -314,7 +314,8 @@ impl End {
         }
     }
 
-    /// The acceptor notices first that both ways are done, and says it; then the opener knows that both know.
+    /// The acceptor notices first that both directions are done, and says so; then the opener knows that both ends
+    /// know.
     fn settle(&mut self) {
         if let Side::Acceptor { closed_due, .. } = &mut self.side
             && self.over.is_none()

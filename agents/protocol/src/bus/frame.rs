@@ -14,16 +14,17 @@ const HEADER_BYTES: usize = 1 + ChannelId::BYTES;
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// The channel that it is of.
+    /// Its channel.
     pub channel: ChannelId,
     /// What it says.
     pub body: FrameBody<'a>,
 }
 
-/// What a frame says of its channel.
+/// The content of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FrameBody<'a> {
-    /// From the control plane: connect this channel to a service. It is said again until it is accepted, after each loss of the link.
+    /// From the control plane: connect this channel to a service. It is repeated after each loss of the link until it
+    /// is accepted.
     Open {
         /// How many bytes the control plane has room for.
         window: u32,
@@ -52,10 +53,10 @@ pub enum FrameBody<'a> {
         /// The offset.
         offset: u64,
     },
-    /// The channel has ended; whatever is on its way is dropped.
+    /// The channel has ended; everything under way is dropped.
     Reset(Reset),
-    /// Where to go on after a loss. The control plane says it first, with a greater attempt each time; the agent answers with the same
-    /// attempt, and what the control plane hears before that is of an earlier one.
+    /// Where to continue after a loss. The control plane sends it first, with a greater attempt each time; the agent
+    /// answers with the same attempt, and what the control plane receives before that belongs to an earlier one.
     Resume {
         /// The attempt, from 1.
         attempt: u32,
@@ -64,23 +65,23 @@ pub enum FrameBody<'a> {
         /// All bytes before this offset are consumed.
         consumed: u64,
     },
-    /// From the holder of the link to the agent: whoever opened the channel is out of reach. It may come back and resume.
+    /// From the holder of the link to the agent: the opener of the channel is out of reach. It may return and resume.
     Detach,
-    /// From the agent: both ways are finished, and all their bytes are consumed.
+    /// From the agent: both directions are finished, and all their bytes are consumed.
     Closed,
 }
 
-/// Bytes that are no frame.
+/// The bytes are not a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadFrame {
     /// There is not even a header.
     #[error("a frame has at least {HEADER_BYTES} bytes")]
     Short,
-    /// A kind that no version has told this one of. (What later versions may say is told by hello before.)
+    /// An unknown kind. (An agent announces in hello what later versions may send.)
     #[error("there is no frame of kind {0}")]
     Kind(u8),
-    /// What follows the header is not what its kind says.
-    #[error("a frame of kind {0} has a content that is none of that kind")]
+    /// The content does not belong to the kind.
+    #[error("a frame of kind {0} has content that does not belong to that kind")]
     Content(u8),
 }
 
@@ -170,8 +171,8 @@ impl<'a> Frame<'a> {
         to
     }
 
-    /// Appends these bytes of a channel to `last`, an encoded frame, where both are data without a gap between them and fit into one
-    /// frame: whoever queues frames for somebody slow then has few of them. Says whether it did.
+    /// Appends these bytes of a channel to `last`, an encoded frame, if both are data without a gap between them and
+    /// fit into one frame, so that a queue for a slow reader has few frames. Returns whether it did.
     pub fn join(&self, last: &mut Vec<u8>) -> bool {
         let FrameBody::Data { offset, bytes } = self.body else { return false };
         let joined = match Frame::decode(last) {
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_data_fits_and_one_byte_more_is_none() {
+    fn the_longest_data_fits_and_one_byte_more_does_not() {
         let channel = ChannelId::from_bytes([7; 16]);
         let bytes = vec![5; MOST_DATA_BYTES + 1];
         let data = |length: usize, offset| Frame {

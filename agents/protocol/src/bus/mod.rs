@@ -1,17 +1,18 @@
 //! Channels on the link: streams of bytes both ways between the control plane and a service of the agent, many beside each other on
 //! one WebSocket.
 //!
-//! The control plane opens a channel and names a service. Each end may send as much as the other one has said to have room for, its
-//! *window*, and keeps what it sent until the other end has consumed it. So when the WebSocket is lost, both ends go on where they
-//! stopped, by byte offsets, as soon as the agent has dialled again, within [`RESUME_WITHIN`]. A channel that nobody reads holds up
-//! itself alone.
+//! The control plane opens a channel and names a service. Each end may send as much as the other one has said to have
+//! room for, its *window*, and keeps what it sent until the other end has consumed it. So when the WebSocket is lost,
+//! both ends go on where they stopped, by byte offsets, as soon as the agent has dialled again, within
+//! [`RESUME_WITHIN`]. A channel that nobody reads delays itself alone.
 //!
-//! Each frame is one binary message ([`frame`]). What an end does with them is a state machine without input or output ([`end`]);
-//! [`channel`] gives it to whoever reads and writes, and to whoever carries its frames. The replica of the control plane that opened
-//! a channel has that channel's end, whichever replica holds the agent's link; the holder only passes frames on.
+//! Each frame is one binary message ([`frame`]). What an end does with them is a state machine without input or output
+//! ([`end`]); [`channel`] offers it to its user, and to the code that carries its frames. The replica of the control
+//! plane that opened a channel has that channel's end, whichever replica holds the agent's link; the holder only
+//! forwards frames.
 //!
-//! This is not the stream between a recorder and a person ([`crate::person`]): that one is a single pipe which never breaks and goes
-//! on, so that it counts bytes and knows no offsets, and its messages are framed by their lengths.
+//! This is not the stream between a recorder and a person ([`crate::person`]): that one is a single stream that is
+//! never resumed, so that it counts bytes without offsets, and its messages are framed by their lengths.
 
 pub mod channel;
 pub mod end;
@@ -26,7 +27,8 @@ pub use channel::{Channel, Port, Reader, Writer, share};
 pub use end::{End, Over};
 pub use frame::{BadFrame, Frame, FrameBody};
 
-/// The most bytes of a channel in one frame: a frame of one channel holds up those of the others no longer than this takes.
+/// The most bytes of a channel in one frame: a frame of one channel delays those of the others no longer than this
+/// takes.
 pub const MOST_DATA_BYTES: usize = 16 * 1024;
 
 /// How many bytes an end takes in before somebody reads them, and how many it keeps until they are consumed.
@@ -35,7 +37,7 @@ pub const WINDOW_BYTES: u32 = 256 * 1024;
 /// How many channels there are on one link at most.
 pub const MOST_CHANNELS: usize = 64;
 
-/// How long an end waits to be resumed when its way to the other one is lost.
+/// How long an end waits to be resumed when its path to the other one is lost.
 pub const RESUME_WITHIN: Duration = Duration::from_secs(60);
 
 /// A channel: 128 random bits, made by the replica that opens it.
@@ -94,7 +96,7 @@ impl fmt::Debug for ChannelId {
 #[error("the operating system's random source failed")]
 pub struct NoRandomness;
 
-/// The name by which a channel asks for what it is to be connected to.
+/// The name of the service that a channel is connected to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceName(String);
 
@@ -125,7 +127,7 @@ impl fmt::Display for ServiceName {
     }
 }
 
-/// Text that is no name of a service.
+/// The text is not the name of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the name of a service has 1 to 64 lower-case letters, digits and hyphens")]
 pub struct InvalidServiceName;
@@ -133,19 +135,20 @@ pub struct InvalidServiceName;
 /// Why a channel was reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ResetCode {
-    /// Whoever used the other end gave it up.
+    /// The user of the other end gave it up.
     Cancelled,
-    /// The service could not go on; the reason says why.
+    /// The service failed; the reason says why.
     Failed,
     /// The agent has no service of that name.
     NoSuchService,
-    /// The link has as many channels as it may have.
+    /// The link has reached its limit of channels.
     TooManyChannels,
-    /// The end that was to be resumed is not there, or not there any more.
+    /// The end that should be resumed does not exist, or no longer.
     UnknownChannel,
     /// A frame broke the rules.
     Protocol,
-    /// The way to the other end was lost and not found again in time. It is never said on the wire: whoever could say it cannot.
+    /// The path to the other end was lost and not found again in time. It is never sent, because there is no path to
+    /// send it on.
     Lost,
     /// A code of a later version.
     Other(u16),
@@ -198,13 +201,13 @@ impl fmt::Display for ResetCode {
     }
 }
 
-/// A channel ended before both ways were finished.
+/// A channel ended before both directions were finished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the channel was reset ({code}): {reason}")]
 pub struct Reset {
     /// The kind of reason.
     pub code: ResetCode,
-    /// The reason, for people. It may be the other side's text: whoever shows it sanitises it.
+    /// The reason, for people. It may be text of the other side, which must be sanitised before it is shown.
     pub reason: String,
 }
 

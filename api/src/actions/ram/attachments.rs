@@ -1,5 +1,5 @@
-//! Attaching policies to users, groups and roles, detaching them, and listing what each has. The nine actions differ in who
-//! has the policy alone: the table below makes them.
+//! Attaching policies to users, groups and roles, detaching them, and listing what each has. The nine actions differ
+//! only in who has the policy: the table below defines them.
 
 use domain::actions::{
     AdministersIdentity, AttachPolicyToGroup, AttachPolicyToRole, AttachPolicyToUser, DetachPolicyFromGroup,
@@ -102,14 +102,14 @@ pub(crate) struct Attachment {
 
 impl Attachment {
     fn new(bearer: PolicyBearer, policy: PolicyRef, resource_group: Option<&str>) -> Result<Self, WireError> {
-        // An attachment that is meant for one group would hold for the whole account.
+        // An attachment that is meant for one resource group would apply to the whole account.
         match resource_group {
             None | Some("") => Ok(Self { bearer, policy }),
             Some(_) => Err(invalid("ResourceGroupId", "there are no resource groups here; leave it out")),
         }
     }
 
-    /// Whoever attaches or detaches must be allowed both: the one who has the policy, and the policy.
+    /// A caller who attaches or detaches needs the permission on both: on the user, group or role, and on the policy.
     fn located(&self) -> Located {
         let policy = IdentityResource::Policy(self.policy.clone());
         Resource::Identity(vec![self.bearer.resource(), policy]).into()

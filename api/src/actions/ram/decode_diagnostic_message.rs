@@ -1,4 +1,4 @@
-//! DecodeDiagnosticMessage: opens what a denial of the caller's own account sealed.
+//! DecodeDiagnosticMessage: decodes the message of a denial in the caller's own account.
 
 use domain::actions::DecodeDiagnosticMessage;
 use domain::gate::{Granted, Resource};
@@ -23,7 +23,7 @@ impl RpcAction for DecodeDiagnosticMessage {
         Ok(request.encoded_diagnostic_message)
     }
 
-    /// What is inside names resources and people of the whole account.
+    /// A message can name resources and people of the whole account.
     async fn locate(_: &Call<'_>, _: &Self::Input) -> Result<Located, ActionError> {
         Ok(Resource::Everything.into())
     }

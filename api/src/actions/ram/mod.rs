@@ -38,7 +38,7 @@ fn about(thing: IdentityResource) -> Located {
     Resource::Identity(vec![thing]).into()
 }
 
-/// A tag that is not kept, or a filter that is not applied, would mislead whoever sent it.
+/// To ignore a tag or a filter would mislead the caller who sent it.
 fn without_tags(tag: Option<&str>) -> Result<(), WireError> {
     match tag {
         None | Some("" | "[]") => Ok(()),
@@ -46,7 +46,7 @@ fn without_tags(tag: Option<&str>) -> Result<(), WireError> {
     }
 }
 
-/// The user that a call names; a user that names none means itself.
+/// The user that a call names. A user who names none means itself.
 fn caller_or(caller: &Principal, user_name: Option<&str>) -> Result<UserName, WireError> {
     match (user_name, caller) {
         (Some(user_name), _) => name("UserName", user_name),
@@ -55,7 +55,7 @@ fn caller_or(caller: &Principal, user_name: Option<&str>) -> Result<UserName, Wi
     }
 }
 
-/// Whose access keys a call is about; one that names no user means the caller.
+/// The owner of the access keys that a call is about. A call that names no user means the caller.
 fn key_owner(caller: &Principal, user_name: Option<&str>) -> Result<KeyOwner, WireError> {
     match (user_name, caller) {
         (None, Principal::Account { .. }) => Ok(KeyOwner::Root),
@@ -80,7 +80,7 @@ impl Membership {
     }
 }
 
-/// The hash of a new password. It takes long and much memory by intent, so that it is made a few at a time, where
+/// The hash of a new password. By design it takes much time and memory, so that only a few are computed at once, where
 /// blocking is allowed.
 async fn hashed(call: &Call<'_>, password: Password) -> Result<PasswordHash, ActionError> {
     let hashed = call.hansard.work.hashing.run(move || password.hash()).await;

@@ -37,13 +37,13 @@ impl RpcAction for AssumeRole {
         })
     }
 
-    /// The role, in its own account. Whether it is there is told only to those who are permitted to assume it.
+    /// The role, in its own account. Only callers who are permitted to assume it learn whether it exists.
     async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
         let arn = input.role.clone();
         let found = call.hansard.store.find_assumable_role(&arn).await?;
         let source_identity = source_identity(call, input.source_identity.clone()).await?;
         let (found, trust) = found.unzip();
-        // Of another account it is not told whether a role is missing or trusts somebody else.
+        // For another account, a missing role looks the same as one that trusts somebody else.
         let foreign = arn.account != *call.principal().account();
         let trust = trust.or_else(|| foreign.then(PolicySet::default));
         let longest = found.as_ref().map(|role| role.max_session_duration);
@@ -101,15 +101,15 @@ impl RpcAction for AssumeRole {
 pub(crate) struct Input {
     role: RoleArn,
     session_name: RoleSessionName,
-    /// Well-formed, as a text: so it is kept with the session.
+    /// Well-formed, as text, which is how it is stored with the session.
     policy: Option<String>,
     external_id: Option<ExternalId>,
     source_identity: Option<SourceIdentity>,
-    /// How long it may last is a matter of the role, so that only a permitted caller is told.
+    /// The role limits the duration, so that only a permitted caller learns about it.
     duration_seconds: Option<i64>,
 }
 
-/// Who stands behind the session: as the caller says, but once said it stays the same along a chain of sessions.
+/// The person behind the session, as the caller names it. Once set, it stays the same along a chain of sessions.
 async fn source_identity(
     call: &Call<'_>,
     asked: Option<SourceIdentity>,

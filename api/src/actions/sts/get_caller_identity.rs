@@ -1,4 +1,4 @@
-//! GetCallerIdentity: who the caller is. Whoever signs may ask.
+//! GetCallerIdentity: who the caller is. Every authenticated caller may ask.
 
 use domain::actions::GetCallerIdentity;
 use domain::gate::{Granted, Resource};

@@ -10,7 +10,7 @@ use crate::links::LinkClosed;
 
 /// How a link ends.
 pub(super) enum End {
-    /// The agent closed it, or its network did.
+    /// The agent closed it, or its network failed.
     Gone,
     /// This side closes it, with a reason for the agent.
     Close(CloseCode, &'static str),
@@ -19,7 +19,7 @@ pub(super) enum End {
 /// Something that ends the link, or nothing.
 pub(super) type Step = Result<(), End>;
 
-/// Waits until the agent takes what is written, or does not: then it is as good as gone.
+/// Waits until the agent takes what is written. An agent that does not counts as gone.
 pub(super) async fn taken(
     within: Duration,
     written: impl Future<Output = Result<(), actix_ws::Closed>>,
@@ -30,7 +30,7 @@ pub(super) async fn taken(
     }
 }
 
-/// A connection that ended is no fault of the frames: an agent that stops, or whose machine does, says no more.
+/// Tells an ended connection from unreadable frames: an agent that stops, or whose machine stops, sends nothing more.
 pub(super) fn unreadable(error: &actix_ws::ProtocolError) -> End {
     match error {
         actix_ws::ProtocolError::Io(_) => End::Gone,
@@ -38,12 +38,12 @@ pub(super) fn unreadable(error: &actix_ws::ProtocolError) -> End {
     }
 }
 
-/// What this side says when it closes a link for this reason.
+/// What this side sends when it closes a link for this reason.
 pub(super) fn closing(why: LinkClosed) -> End {
     match why {
         LinkClosed::Superseded => End::Close(CloseCode::Policy, "the agent opened another link"),
         LinkClosed::Replaced => End::Close(CloseCode::Policy, AgentErrorCode::AgentNotFound.code()),
-        LinkClosed::Stopping => End::Close(CloseCode::Restart, "the control plane stops; dial again"),
+        LinkClosed::Stopping => End::Close(CloseCode::Restart, "the control plane is stopping; dial again"),
     }
 }
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_that_ended_is_told_from_frames_that_cannot_be_read() {
+    fn an_ended_connection_is_distinguished_from_unreadable_frames() {
         let ended = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
         assert!(matches!(unreadable(&actix_ws::ProtocolError::Io(ended)), End::Gone));
         assert!(matches!(

@@ -1,4 +1,4 @@
-//! `GET /agent/v1/link`: the WebSocket over which the configuration is pushed, and on which channels to the agent are.
+//! `GET /agent/v1/link`: the WebSocket that carries configurations and channels to the agent.
 
 mod end;
 
@@ -49,7 +49,8 @@ pub(crate) async fn get(LinkCall(call): LinkCall, request: HttpRequest, payload:
     let (mut response, session, messages) = match actix_ws::handle(&request, payload) {
         Ok(opened) => opened,
         Err(error) => {
-            let refusal = AgentRefusal::invalid_request(format!("this is no WebSocket handshake: {error}"));
+            let refusal =
+                AgentRefusal::invalid_request(format!("this is not a WebSocket handshake: {error}"));
             return call.refuse(&ReadAgentConfiguration::ENTRY, &about, refusal).await;
         }
     };
@@ -61,7 +62,7 @@ pub(crate) async fn get(LinkCall(call): LinkCall, request: HttpRequest, payload:
         .aggregate_continuations()
         .max_continuation_size(MESSAGE_LIMIT_BYTES);
     call.identify(&mut response);
-    // It lasts for as long as the agent does, and there is one of each agent.
+    // It lasts as long as the agent runs, and each agent has one.
     let connection = request.conn_data::<Arc<Slot>>().cloned();
     if let Some(connection) = &connection {
         connection.becomes_link();
@@ -81,7 +82,7 @@ pub(crate) async fn get(LinkCall(call): LinkCall, request: HttpRequest, payload:
             knows_channels: false,
         };
         link.run(open, messages).await;
-        // Whoever takes nothing would keep the connection, which counts for no limit any more.
+        // An agent that reads nothing would keep the connection, which does not count against any limit now.
         if let Some(connection) = connection {
             connection.ends_within(hansard.settings.link_patience).await;
         }
@@ -115,12 +116,12 @@ impl Link<'_> {
                 }
             }
         };
-        // What is read of a link waits for nobody who reads a channel, and neither does what else is written to it.
+        // Reading the link never waits for the reader of a channel, and neither do other writes to it.
         let end = tokio::select! {
             end = conversing => end,
             end = frames => end,
         };
-        // Out of the registry before the agent can learn of the end and dial again.
+        // It leaves the registry before the agent can notice the end and dial again.
         drop(open);
         match end {
             End::Gone => tracing::info!(agent = %self.agent.id, "an agent's link is gone"),
@@ -206,7 +207,7 @@ impl Link<'_> {
         match message {
             None | Some(Ok(AggregatedMessage::Close(_))) => Err(End::Gone),
             Some(Err(error)) => {
-                tracing::debug!(agent = %self.agent.id, %error, "an agent's link can be read no further");
+                tracing::debug!(agent = %self.agent.id, %error, "an agent's link cannot be read any further");
                 Err(unreadable(&error))
             }
             Some(Ok(AggregatedMessage::Ping(bytes))) => {
@@ -246,8 +247,8 @@ impl Link<'_> {
                     )
                     .await;
                 if let Err(error) = described {
-                    // The row only tells people; the link works without it.
-                    tracing::warn!(agent = %self.agent.id, chain = %chain_of(&error), "what an agent says of itself could not be noted");
+                    // The row is only for display; the link works without it.
+                    tracing::warn!(agent = %self.agent.id, chain = %chain_of(&error), "an agent's description of itself could not be stored");
                 }
                 self.take_lease(open, services.is_some()).await;
                 Ok(true)
@@ -260,8 +261,7 @@ impl Link<'_> {
                 self.waiting.say(recordings, reason);
                 Ok(false)
             }
-            // An agent one minor version ahead may say more than is understood here; what is no JSON object with a
-            // Type is no message at all.
+            // A newer agent may send types that are not understood here. Only a JSON object with a Type is a message.
             Err(_) if has_type(text) => Ok(false),
             Err(_) => Err(End::Close(CloseCode::Invalid, "a message must be a JSON object with a Type")),
         }
@@ -273,12 +273,12 @@ impl Link<'_> {
         let (links, store) = (&self.hansard.links, &self.hansard.store);
         let taken = self.lease.take(links, store, self.granted, &self.agent, open, knows_channels).await;
         if let Err(error) = taken {
-            // The link works; only others do not reach the agent until the next ping tries again.
+            // The link works. Other replicas cannot reach the agent until the next ping tries again.
             tracing::warn!(agent = %self.agent.id, chain = %chain_of(&error), "the lease on an agent's link could not be taken");
         }
     }
 
-    /// Says what somebody has for the agent.
+    /// Sends a message to the agent.
     async fn say(&mut self, message: &ServerMessage) -> Step {
         match serde_json::to_string(message) {
             Ok(text) => taken(self.patience(), self.session.text(text)).await,
@@ -310,7 +310,7 @@ impl Link<'_> {
     /// Pings, and notes that the agent was heard.
     async fn ping(&mut self, heard: Instant, open: &OpenLink<'_>) -> Step {
         taken(self.patience(), self.session.ping(b"")).await?;
-        // An agent that answers was heard just behind the ping before, about one interval ago.
+        // An agent that answers was last heard just after the previous ping, about one interval ago.
         if heard.elapsed() > 2 * self.hansard.settings.link_timing.ping_every {
             return Ok(());
         }
@@ -331,7 +331,7 @@ impl Link<'_> {
             Ok(None) => Ok(()),
             Ok(Some(why)) => Err(closing(why)),
             Err(error) => {
-                tracing::warn!(agent = %self.agent.id, chain = %chain_of(&error), "that an agent was heard could not be noted");
+                tracing::warn!(agent = %self.agent.id, chain = %chain_of(&error), "the time at which an agent was last heard could not be stored");
                 Ok(())
             }
         }
@@ -341,7 +341,7 @@ impl Link<'_> {
         self.hansard.settings.link_patience
     }
 
-    /// Whether a newcomer took this agent's place, through another replica.
+    /// Whether another agent has replaced this one, through another replica.
     async fn was_replaced(&self) -> Result<bool, StoreError> {
         let agent = self.hansard.store.find_agent(&self.agent.id).await?;
         Ok(agent.is_none_or(|agent| agent.replaced_at.is_some()))
@@ -358,7 +358,8 @@ async fn write_frames(relay: Arc<Relay>, mut session: Session, patience: Duratio
     }
 }
 
-/// How long it took, too. Nothing is read of the link meanwhile, and that is not the agent's silence: the database may be slow.
+/// Also returns how long it took. The link is not read meanwhile, which must not count as the agent's silence: the
+/// database may be slow.
 async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
     let began = Instant::now();
     let done = work.await;
@@ -385,7 +386,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_of_another_type_is_passed_over_but_a_broken_one_is_not() {
+    fn a_message_of_an_unknown_type_is_ignored_and_a_malformed_one_is_refused() {
         assert!(has_type(r#"{"Type":"from-the-future","A":1}"#));
         assert!(!has_type(r#"{"Type":"hello"}"#));
         assert!(!has_type("[]"));

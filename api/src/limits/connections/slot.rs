@@ -54,7 +54,7 @@ struct State {
     /// How much of the body somebody wants to read.
     wanted: usize,
     closed: bool,
-    /// Whether the body is awaited of somebody whom nobody knows yet.
+    /// Whether the body of an unauthenticated request is awaited.
     awaits_unauthenticated: bool,
     /// Whether it became an agent's link, which nothing follows.
     is_link: bool,
@@ -70,7 +70,7 @@ impl Flow {
         wake(state);
     }
 
-    // Nothing is left half-done under the lock, so a panic elsewhere does not spoil the state.
+    // No change under the lock is left incomplete, so a panic elsewhere does not corrupt the state.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,7 +105,7 @@ impl Slot {
         self.number.filter(|_| self.counts.load(Ordering::Acquire))
     }
 
-    /// It has become the link of an agent that has proved itself: it counts no more, and ends with the link.
+    /// It has become the link of an authenticated agent: it does not count any more, and ends with the link.
     pub(crate) fn becomes_link(&self) {
         self.flow.lock().is_link = true;
         self.leave();
@@ -154,7 +154,7 @@ impl Slot {
         self.flow.lock().query = query;
     }
 
-    /// Nobody takes what is written, which can last for ever: from now on it can be closed for others.
+    /// Nobody reads what is written, which can last for ever: from now on it can be closed for others.
     ///
     /// # Errors
     /// It was closed for others.
@@ -192,8 +192,8 @@ impl Slot {
         Answering(self.clone())
     }
 
-    /// A request whose sender can only be known by its body is none yet: until this is dropped, the connection can be
-    /// closed for others, as one whose head is not whole.
+    /// A request that only its body can authenticate does not count yet: until this is dropped, the connection can be
+    /// closed for others, like one with an unfinished head.
     pub(crate) fn awaits_unauthenticated_body(self: &Arc<Self>) -> AwaitingBody {
         self.flow.lock().awaits_unauthenticated = true;
         if let Some(number) = self.counted() {

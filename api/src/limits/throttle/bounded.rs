@@ -8,7 +8,7 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
 
-/// When each caller's allowance is whole again. Callers for whom there is no room share one state.
+/// When each caller's allowance is full again. Callers for whom there is no room share one state.
 #[derive(Debug, Clone)]
 pub(super) struct BoundedStates<K> {
     states: Arc<Mutex<States<K>>>,
@@ -28,14 +28,14 @@ impl<K> BoundedStates<K> {
         Self { states: Arc::new(Mutex::new(states)), most }
     }
 
-    // Nothing is left half-done under the lock, so a panic elsewhere does not spoil the states.
+    // No change under the lock is left incomplete, so a panic elsewhere does not corrupt the states.
     fn lock(&self) -> MutexGuard<'_, States<K>> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<K: Hash + Eq> BoundedStates<K> {
-    /// Makes a caller's allowance whole so much sooner. What is whole already gets no larger: a call counts from now on
+    /// Makes a caller's allowance full that much sooner. A full allowance does not grow: a call counts from now on
     /// at the earliest.
     pub(super) fn give_back(&self, caller: &K, time: Nanos) {
         let mut states = self.lock();

@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &CheckArguments, output: Output) -> Result<u8, Fail
         match files::draft(path) {
             Ok(draft) => {
                 let findings = check(&draft.text, arguments.kind.into(), &vocabulary);
-                // The gravest comes first in the order of severities.
+                // The most severe comes first in the order of severities.
                 if findings.iter().any(|finding| finding.severity <= fail_on) {
                     exit = exit.max(exit_code::FAILED);
                 }

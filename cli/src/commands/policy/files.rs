@@ -8,10 +8,10 @@ use policies::Draft;
 
 use crate::failure::Failure;
 
-/// No policy is so large; whatever is, is not read to its end.
+/// The most bytes of a policy that are read; no valid policy is larger.
 pub(crate) const DOCUMENT_LIMIT: u64 = 1024 * 1024;
 
-/// No file of cases, or of contexts, is so large.
+/// The most bytes of a file of cases or contexts that are read.
 pub(crate) const CASES_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// Reads a file of at most `limit` bytes; `-` is standard input.

@@ -75,7 +75,7 @@ fn formatted(path: &Path, arguments: &FmtArguments) -> Result<(Vec<u8>, String),
     }
 }
 
-/// Replaces a file, whole or not at all, and leaves it its mode. A link stays one: what it leads to is replaced.
+/// Replaces a file, completely or not at all, and keeps its mode. A link stays a link: its target is replaced.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let path = fs::canonicalize(path)?;
     let mut partial = path.clone().into_os_string();
@@ -88,7 +88,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
         fs::rename(&partial, &path)
     })();
     if written.is_err() {
-        // Nobody will miss the piece; what failed above is what counts.
+        // The leftover does not matter; the error above does.
         let _ = fs::remove_file(&partial);
     }
     written

@@ -1,4 +1,4 @@
-//! Whose policies `simulate` and `explain` ask: documents, or what is stored on a server, or both.
+//! The policies that `simulate` and `explain` evaluate: documents, or what is stored on a server, or both.
 
 use std::path::PathBuf;
 
@@ -50,7 +50,7 @@ fn offline(questions: &Questions<'_>, drafts: &Drafts) -> Result<PolicySimulatio
     let actions = policy_tools::expanded(&questions.actions, &vocabulary).map_err(Failure::usage)?;
     for action in &actions {
         if vocabulary.actions_that_fit(action).is_ok_and(|known| known.is_empty()) {
-            terminal::note(&format!("{action} is no action that this program knows"));
+            terminal::note(&format!("this program does not know the action {action}"));
         }
     }
     let questions = SimulationQuestions {
@@ -86,7 +86,7 @@ fn stored(subject: &SubjectArguments) -> Option<String> {
 /// `--context KEY=VALUE`, as one context.
 ///
 /// # Errors
-/// One is not written so.
+/// One has another form.
 pub(super) fn context(texts: &[String]) -> Result<Context, Failure> {
     let mut keys: Vec<(&str, Vec<ContextValue>)> = Vec::new();
     for text in texts {

@@ -1,4 +1,4 @@
-//! How a verification is told: the exit code, the lines, the JSON.
+//! The report of a verification: the exit code, the lines, the JSON.
 
 use recording::{
     ExitStatus, Integrity, Micros, RecordingEnd, Signer, Standing, Stream, StreamVerification, Timestamp,
@@ -43,7 +43,7 @@ pub(crate) fn exit_code_of(verdict: Verdict) -> u8 {
     }
 }
 
-const NOT_KNOWN: &str = "not known: there is no start.json that can be read";
+const NOT_KNOWN: &str = "unknown: there is no readable start.json";
 
 /// The verification for a person.
 pub(crate) fn as_text(verification: &Verification, source: TrustSource) -> String {
@@ -72,7 +72,7 @@ pub(crate) fn as_text(verification: &Verification, source: TrustSource) -> Strin
         }
         Integrity::ProvenPrefix { up_to, why } => {
             let up_to = up_to.map_or_else(|| "nothing".to_owned(), |at| format!("{at} s"));
-            // Without a signature the objects agree with each other, and that is all.
+            // Without a signature the objects only agree with each other.
             lines.push((if is_signed(verification) { "Proven up to" } else { "Agrees up to" }, up_to));
             lines.push(("Missing", why.clone()));
         }
@@ -93,19 +93,17 @@ pub(crate) fn as_text(verification: &Verification, source: TrustSource) -> Strin
     facts(lines)
 }
 
-/// What a person has to know of a stream that this version does not understand in whole.
+/// What a person has to know about a stream that this version does not fully understand.
 fn stream_text(stream: &StreamVerification) -> Option<String> {
     let StreamVerification { stream: name, segments, unknown_events, .. } = stream;
     if !name.is_understood() {
         return Some(format!(
-            "the stream {name} by this version: of its {segments} segments the hashes and the chain agree, and nothing is known of what they hold"
+            "the stream {name} by this version: the hashes and the chain of its {segments} segments agree, but their content is unknown"
         ));
     }
-    // Of the stream of events every program knows no more than some.
+    // Every program knows only some of the events in the stream of events.
     let told = *unknown_events > 0 && *name != Stream::Events;
-    told.then(|| {
-        format!("{unknown_events} events of the stream {name} by this version: they were passed over")
-    })
+    told.then(|| format!("{unknown_events} events of the stream {name} by this version: they were skipped"))
 }
 
 fn is_signed(verification: &Verification) -> bool {
@@ -117,21 +115,21 @@ fn end_text(end: Option<&RecordingEnd>) -> String {
         Some(RecordingEnd::Exited(ExitStatus::Code(code))) => format!("exit code {code}"),
         Some(RecordingEnd::Exited(ExitStatus::Signal(signal))) => format!("ended by signal {signal}"),
         Some(RecordingEnd::Interrupted { reason }) => format!("interrupted: {reason}"),
-        None => "not known: no manifest with a good signature says it".to_owned(),
+        None => "unknown: there is no manifest with a valid signature".to_owned(),
     }
 }
 
 fn trust_text(signer: Option<&Signer>, source: TrustSource) -> String {
-    let Some(signer) = signer else { return format!("{}: nothing says whose it is", source.as_str()) };
+    let Some(signer) = signer else { return format!("{}: its owner is unknown", source.as_str()) };
     let standing = match &signer.standing {
         Standing::Trusted(key) if signer.signed => format!("trusted: {}", by_whose_word(key, source)),
         Standing::Trusted(key) => by_whose_word(key, source),
         Standing::Untrusted { why } if source == TrustSource::None => {
-            format!("not trusted: {why}; give some with --trust, or pass over this with --any-signer")
+            format!("not trusted: {why}; give some with --trust, or accept any key with --any-signer")
         }
         Standing::Untrusted { why } => format!("not trusted: {why}"),
         Standing::NotAsked => {
-            "not asked (--any-signer): anybody can make a recording with a key of their own".to_owned()
+            "not checked (--any-signer): anybody can make a recording with a key of their own".to_owned()
         }
     };
     if signer.signed {
@@ -141,15 +139,15 @@ fn trust_text(signer: Option<&Signer>, source: TrustSource) -> String {
     }
 }
 
-/// What nobody signed is nobody's, whatever is thought of the key that it names.
+/// An unsigned recording has no signer, whether or not the key that it names is trusted.
 fn is_trusted(signer: &Signer) -> bool {
     signer.signed && matches!(signer.standing, Standing::Trusted(_))
 }
 
 fn by_whose_word(key: &TrustedKey, source: TrustSource) -> String {
     let word = match source {
-        TrustSource::Enrolled => "by the word of this control plane",
-        TrustSource::Given | TrustSource::None => "by the keys that were given",
+        TrustSource::Enrolled => "according to this control plane",
+        TrustSource::Given | TrustSource::None => "according to the given keys",
     };
     let Some(enrolment) = &key.enrolment else { return format!("for any instance, {word}") };
     let until = enrolment.until.map_or_else(String::new, |until| format!(" until {}", shown(until)));
@@ -262,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn each_verdict_has_its_exit_code_and_the_first_that_fits_counts() {
+    fn each_verdict_has_its_exit_code_and_the_first_that_applies_counts() {
         let untrusted = || Standing::Untrusted { why: "x".into() };
         let prefix = || Integrity::ProvenPrefix { up_to: None, why: "x".into() };
         let broken = || Integrity::Inconsistent { object: "start.json".into(), why: "x".into() };
@@ -305,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_facts_are_told_whatever_the_verdict() {
+    fn every_verdict_reports_the_same_facts() {
         let names = [
             "Recording",
             "Instance",
@@ -332,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_version_does_not_understand_is_said() {
+    fn the_report_says_what_this_version_does_not_understand() {
         let mut checked = complete();
         checked.streams[0].unknown_events = 2;
         let audio = Stream::parse("audio").unwrap();
@@ -342,7 +340,10 @@ mod tests {
         let said: Vec<_> = text.lines().filter(|line| line.starts_with("Not understood")).collect();
         assert_eq!(said.len(), 3, "{text}");
         assert!(said[0].contains("2 events of the stream terminal"), "{text}");
-        assert!(said[1].contains("the stream audio by this version: of its 4 segments"), "{text}");
+        assert!(
+            said[1].contains("the stream audio by this version: the hashes and the chain of its 4 segments"),
+            "{text}"
+        );
         assert!(said[2].contains("heads/000000.json"), "{text}");
         let told = as_json(&checked, TrustSource::Given);
         assert_eq!(
@@ -354,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_signed_has_no_trusted_signer() {
+    fn an_unsigned_recording_has_no_trusted_signer() {
         let told = as_json(&complete(), TrustSource::Given);
         assert_eq!(
             (&told["Signer"]["Signed"], &told["Signer"]["Trusted"]),
@@ -371,12 +372,12 @@ mod tests {
         );
         let text = as_text(&unsigned, TrustSource::Given);
         let line = text.lines().find(|line| line.starts_with("Trust ")).unwrap();
-        assert!(line.ends_with(": for any instance, by the keys that were given"), "{line}");
+        assert!(line.ends_with(": for any instance, according to the given keys"), "{line}");
         assert!(line.contains("no signature was found;") && !line.contains("trusted"), "{line}");
     }
 
     #[test]
-    fn what_the_objects_say_is_shown_escaped() {
+    fn text_from_the_objects_is_shown_escaped() {
         let broken = Integrity::Inconsistent { object: "start.json".into(), why: "\u{1b}[2J".into() };
         let why = "no trusted keys are at hand".to_owned();
         let text = as_text(&verification(broken, Standing::Untrusted { why }), TrustSource::None);

@@ -117,7 +117,7 @@ fn a_claimed_size_cannot_fill_the_memory() {
 }
 
 #[test]
-fn a_cell_takes_its_width_whatever_stands_in_it() {
+fn a_cell_takes_its_width_whatever_it_contains() {
     let mut painter = Painter::new(SIZE, None);
     painter.output("e\u{301}x\u{202e}y\u{200b}z\u{fe0f}|".as_bytes());
     let out = painted(&mut painter);
@@ -129,7 +129,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(300)))]
 
     #[test]
-    fn whatever_a_recording_holds_only_text_colours_and_moves_come_out(
+    fn any_recording_is_painted_with_text_colours_and_moves_alone(
         steps in proptest::collection::vec(step(), 0..20)
     ) {
         let mut painter = Painter::new(SIZE, Some(SIZE));

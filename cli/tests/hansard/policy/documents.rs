@@ -8,7 +8,7 @@ use super::{Folder, USER, allow, document, json_of, policy, stdout, with_input};
 use crate::deployment::stderr;
 
 #[test]
-fn check_names_file_place_severity_and_mend() {
+fn check_names_file_place_severity_and_correction() {
     let folder = Folder::new();
     let text = "{\"Version\": \"1\",\n \"Statement\": [{\"Effect\": \"Allow\", \"NotAction\": \"ram:*\", \"Resource\": \"*\"}]}\n";
     let odd = folder.file("odd.json", text);
@@ -41,7 +41,7 @@ fn check_names_file_place_severity_and_mend() {
 }
 
 #[test]
-fn check_refuses_what_the_reader_refuses_and_goes_on_with_the_next_file() {
+fn check_refuses_what_the_reader_refuses_and_continues_with_the_next_file() {
     let folder = Folder::new();
     let good = folder.file("good.json", document(json!([allow("ecs-workbench:ListAgents", "*")])));
     let bad = folder.file("bad.json", r#"{"Version": "2012-10-17", "Statement": []}"#);
@@ -109,7 +109,7 @@ fn diff_shows_a_request_for_each_difference_and_ends_by_it() {
 }
 
 #[test]
-fn diff_says_unknown_instead_of_running_on() {
+fn diff_says_unknown_instead_of_running_for_ever() {
     let folder = Folder::new();
     // Patterns that overlap in every way: the classes of texts grow past any bound.
     let side = |letter: char| {

@@ -67,7 +67,7 @@ fn conditional(effect: &str, resource: &str, condition: &str) -> String {
 }
 
 #[test]
-fn what_tells_nothing_apart_needs_nothing_read() {
+fn policies_that_distinguish_nothing_need_no_rows() {
     for everything in [
         ALLOW_ALL.to_owned(),
         r#"{"Effect":"Allow","Action":"*","Resource":"acs:ecs-workbench:*:*:workbench/*"}"#.to_owned(),
@@ -162,7 +162,7 @@ fn agents_have_no_owner_age_or_kind() {
 }
 
 #[test]
-fn nothing_to_show_is_an_empty_list_for_those_who_could_see_something_and_else_a_denial() {
+fn a_caller_who_could_see_some_row_gets_an_empty_list_and_others_a_denial() {
     let stored = [instance("i-1", None)];
     let deny = r#"{"Effect":"Deny","Action":"*","Resource":"acs:ecs-workbench:*:*:workbench/i-1"}"#;
     assert_eq!(scope(&format!("{ALLOW_ALL},{deny}"), &listing(None, &stored)), ListScope::Some(Vec::new()));
@@ -171,7 +171,7 @@ fn nothing_to_show_is_an_empty_list_for_those_who_could_see_something_and_else_a
     assert_eq!((denied.resource.as_str(), denied.explicit, denied.told), ("*", false, Told::Denial));
     let whole = r#"{"Effect":"Deny","Action":"*","Resource":"*"}"#;
     assert!(list(&format!("{ALLOW_ALL},{whole}"), &listing(None, &stored)).unwrap_err().explicit);
-    // On the named instance every recording is denied, and that there are some is not told.
+    // On the named instance every recording is denied, and the list does not reveal that there are any.
     let kinds = conditional("Deny", "*", r#""StringLike":{"ecs-workbench:CaptureKind":"*"}"#);
     let named = listing(Some(stored[0].clone()), &[]);
     assert_eq!(scope(&format!("{ALLOW_ALL},{kinds}"), &named), ListScope::Some(Vec::new()));
@@ -217,7 +217,7 @@ fn ages_become_spans_of_days() {
 }
 
 #[test]
-fn what_cannot_become_a_query_is_refused_with_a_way_out() {
+fn policies_that_cannot_become_a_query_are_refused_with_advice() {
     let told = |statements: &str, listing: &Listing| match list(statements, listing).unwrap_err().told {
         Told::TooWide(why) => why.to_string(),
         other => panic!("{other:?}"),
@@ -251,7 +251,7 @@ fn what_cannot_become_a_query_is_refused_with_a_way_out() {
 }
 
 #[test]
-fn owners_are_told_apart_by_name_and_by_being_the_caller() {
+fn owners_are_distinguished_by_name_and_by_being_the_caller() {
     let colleague = "acs:ram::1609982529000000:user/ben";
     let condition = format!(r#""StringEquals":{{"ecs-workbench:SessionOwner":["self","{colleague}"]}}"#);
     let ListScope::Some(admitted) = scope(&conditional("Allow", "*", &condition), &listing(None, &[])) else {

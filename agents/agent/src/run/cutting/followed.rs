@@ -31,14 +31,14 @@ impl Followed {
     pub(super) fn open(agent: &Agent, session: &Arc<Session>) -> Result<Followed, String> {
         if session.start.agent != agent.identity.agent_id {
             return Err(format!(
-                "it was recorded by {}, before this instance was enrolled anew",
+                "it was recorded by {}, before this instance was enrolled again",
                 session.start.agent
             ));
         }
         let segmenting = agent
             .segmenting(&session.note.kind)
-            .ok_or_else(|| format!("this agent has no capture of kind {:?}", session.note.kind))?;
-        let cannot_find = |error: io::Error| format!("its recorder cannot be looked for: {error}");
+            .ok_or_else(|| format!("this agent cannot capture the kind {:?}", session.note.kind))?;
+        let cannot_find = |error: io::Error| format!("its recorder cannot be found: {error}");
         let note = session.note.recorder.as_ref();
         let recorder = Arc::new(Recorder::find(note).map_err(cannot_find)?);
         let of_this_boot =
@@ -49,12 +49,12 @@ impl Followed {
         Ok(Followed { session: Arc::clone(session), tails, served: 0, not_before: None })
     }
 
-    /// Looks whether what was seen still stands, when it is not this one's turn: whoever keeps the thread busy hides nothing by it.
+    /// Checks between turns that what was read has not changed, so that keeping the thread busy hides nothing.
     pub(super) fn glance(&mut self) {
         self.tails.iter_mut().for_each(Tail::glance);
     }
 
-    /// Does what there is to do.
+    /// Does the next step.
     pub(super) fn advance(
         &mut self,
         agent: &Agent,
@@ -97,7 +97,7 @@ impl Followed {
         for tail in &mut self.tails {
             match tail.step(searches, compressor) {
                 Ok(of_one) => next = next.max(of_one),
-                // The others are not held up by it.
+                // It does not delay the others.
                 Err(error) => trouble = trouble.or(Some(error)),
             }
         }

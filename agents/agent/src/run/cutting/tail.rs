@@ -23,10 +23,10 @@ use doubts::{HeldExit, TAMPERED};
 
 /// How much of one spool is read before the others get their turn.
 const MOST_AT_ONCE_BYTES: u64 = 256 * 1024;
-/// How long a session that went wrong (a full disk, mostly) is left in peace.
+/// How long to wait after an error of a session (usually a full disk).
 pub(super) const PAUSE_AFTER_TROUBLE: Duration = Duration::from_secs(2);
 
-/// What a spool, or the session whose it is, needs after a step: of several that are followed together, the greatest counts.
+/// What a spool or its session needs after a step. Of several that are followed together, the greatest counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Next {
     /// It is cut to its end; the session is sealed.
@@ -107,7 +107,7 @@ pub(super) struct Tail {
     /// An exit record at `offset`, until it is known whether its recorder ended.
     held_exit: Option<HeldExit>,
     pub(super) exit: Option<ExitStatus>,
-    /// Why no exit record is believed any more.
+    /// Why exit records are not believed any more.
     pub(super) distrusted: Option<String>,
     /// A segment is to be cut before it is full or old.
     cut_soon: bool,
@@ -181,8 +181,8 @@ impl Tail {
             && self.exit.is_none()
             && let Err(error) = self.check_what_was_read()
         {
-            // Its turn comes, and then it is told.
-            tracing::debug!(session = %self.session.token(), "the spool cannot be looked at: {error}");
+            // It is reported in its own turn.
+            tracing::debug!(session = %self.session.token(), "the spool cannot be checked: {error}");
         }
     }
 
@@ -194,7 +194,7 @@ impl Tail {
     ) -> Result<Next, Box<dyn std::error::Error>> {
         self.keep_pending()?;
         if !self.finished {
-            // Asked before reading: what a dead recorder wrote is all there already.
+            // Checked before reading: everything that a dead recorder wrote is already there.
             let recorder_lives = self.recorder.lives(&self.file)?;
             if self.exit.is_none() {
                 self.check_what_was_read()?;
@@ -270,7 +270,7 @@ impl Tail {
                 Some(outcome) => match outcome? {
                     Searched::Found { offset } => {
                         let bytes = offset.saturating_sub(self.offset);
-                        tracing::warn!(session = %self.session.token(), "{reason}: {bytes} bytes are passed over");
+                        tracing::warn!(session = %self.session.token(), "{reason}: {bytes} bytes are skipped");
                         self.lose(reason, bytes);
                         return Ok(Damaged::PassedOver);
                     }
@@ -303,8 +303,8 @@ impl Tail {
             }
             before @ (None | Some(DamageState::Seen | DamageState::SearchedInVain(..))) => {
                 if recorder_lives && matches!(before, Some(DamageState::Seen)) {
-                    // No disk damages what was written just now and is still in memory.
-                    self.distrust(format!("{TAMPERED}: no record stands at byte {}", self.offset));
+                    // A disk cannot have damaged what was written just now and is still in memory.
+                    self.distrust(format!("{TAMPERED}: there is no record at byte {}", self.offset));
                 }
                 let ticket = searches.search(self.spool().path().to_owned(), self.offset);
                 (DamageState::BeingSearched(ticket, now), Damaged::Waits)
@@ -374,7 +374,7 @@ impl Tail {
             Ok(Pushed::Gap(reason)) => self.last_gap = Some(reason),
             Ok(Pushed::Content | Pushed::Exit(_)) => {}
             Err(bad) => {
-                // Its checksum is right, so a recorder of another version wrote it. It is said, not passed over.
+                // Its checksum is right, so a recorder of another version wrote it. It is reported, not ignored.
                 self.segmenter.push_gap(self.last_at, &bad.to_string(), record.payload.len() as u64);
             }
         }

@@ -52,7 +52,7 @@ impl Channels {
     /// Takes a frame.
     ///
     /// # Errors
-    /// It is none, or asks for more than there can be: the link cannot go on.
+    /// It is not a frame, or asks for more than is allowed: the link cannot continue.
     pub(super) fn receive(&self, bytes: &[u8]) -> Result<(), String> {
         let frame =
             Frame::decode(bytes).map_err(|bad| format!("a frame on the link is not understood: {bad}"))?;
@@ -70,7 +70,8 @@ impl Channels {
             }
             (None, FrameBody::Open { window, service }) => self.open(frame.channel, &service, window),
             (None, FrameBody::Resume { .. }) => {
-                let gone = Reset::new(ResetCode::UnknownChannel, "the agent has no such channel any more");
+                let gone =
+                    Reset::new(ResetCode::UnknownChannel, "the agent does not have this channel any more");
                 self.shared.refuse(frame.channel, gone)
             }
             // It was on its way when the channel ended.
@@ -166,7 +167,7 @@ impl Channels {
             let expired = now.saturating_duration_since(since) >= RESUME_WITHIN;
             if expired {
                 tracing::debug!(%channel, "a channel is given up");
-                live.port.lose("the control plane did not come back to it");
+                live.port.lose("the control plane did not resume it");
             }
             !expired
         });
@@ -192,7 +193,7 @@ impl Shared {
         let mut state = self.lock();
         // A channel that was not accepted before a loss is opened and resumed, and hears twice that it may not.
         if state.refusals.len() >= 2 * MOST_CHANNELS {
-            return Err("the control plane opens channels faster than it hears that it may not".to_owned());
+            return Err("the control plane opens channels faster than it reads the refusals".to_owned());
         }
         state.refusals.push_back(Frame { channel, body: FrameBody::Reset(reset) }.encode());
         drop(state);
@@ -210,7 +211,7 @@ impl Shared {
         }
     }
 
-    // Nothing is left half-done under the lock, so a panic elsewhere does not spoil the channels.
+    // No change under the lock is left incomplete, so a panic elsewhere does not corrupt the channels.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

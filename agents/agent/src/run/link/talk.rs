@@ -1,5 +1,5 @@
-//! What is said on an open link. One side of it only reads, and the other only writes: a control plane that takes nothing for a while
-//! must not keep this agent from hearing.
+//! The messages on an open link. One task only reads and another only writes, so that a control plane that reads
+//! nothing for a while does not keep this agent from receiving.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,7 +123,7 @@ async fn speak(
         match timeout(SILENT_AFTER, link.send(message)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return chain(&error),
-            Err(_) => return format!("the control plane took nothing for {SILENT_AFTER_SECONDS} s"),
+            Err(_) => return format!("the control plane read nothing for {SILENT_AFTER_SECONDS} s"),
         }
     }
 }
@@ -133,10 +133,10 @@ fn text(message: &AgentMessage) -> Result<Message, String> {
 }
 
 async fn tell(say: &mpsc::Sender<AgentMessage>, message: AgentMessage) -> Result<(), String> {
-    say.send(message).await.map_err(|_| "nobody says anything any more".to_owned())
+    say.send(message).await.map_err(|_| "the sender of messages has ended".to_owned())
 }
 
-/// Puts a configuration in force and says so. One that is not believed is logged and changes nothing.
+/// Puts a configuration in force and reports it. One that is not accepted is logged and changes nothing.
 async fn obey(
     agent: &Arc<Agent>,
     say: &mpsc::Sender<AgentMessage>,

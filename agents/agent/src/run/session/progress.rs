@@ -24,7 +24,7 @@ struct Refusal {
 pub(in crate::run) struct Progress {
     /// The manifest is made.
     pub(in crate::run) sealed: bool,
-    /// Why the control plane will not have it.
+    /// Why the control plane refuses it.
     pub(in crate::run) refused: Option<String>,
     /// What went wrong last, until it goes right.
     pub(in crate::run) trouble: Option<String>,
@@ -37,7 +37,7 @@ impl Session {
     pub(in crate::run) fn refuse(&self, reason: &str) {
         let refusal = Refusal { reason: reason.to_owned() };
         if let Err(error) = durable::write_json(&self.folder.join(REFUSAL), &refusal, PRIVATE_MODE) {
-            tracing::warn!(session = %self.token(), "the refusal could not be noted: {error}");
+            tracing::warn!(session = %self.token(), "the refusal could not be stored: {error}");
         }
         self.progress().refused = Some(reason.to_owned());
     }
@@ -47,7 +47,7 @@ impl Session {
         if self.progress().refused.take().is_some()
             && let Err(error) = durable::remove(&self.folder.join(REFUSAL))
         {
-            tracing::warn!(session = %self.token(), "the refusal could not be taken back: {error}");
+            tracing::warn!(session = %self.token(), "the refusal could not be removed: {error}");
         }
     }
 

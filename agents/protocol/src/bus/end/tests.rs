@@ -321,7 +321,7 @@ fn offsets_that_do_not_fit_reset_the_channel() {
         (vec![FrameBody::Finish { offset: 0 }, data(0, b"a")], "follow the end"),
         (vec![FrameBody::Consumed { offset: 1 }], "not sent"),
         (vec![FrameBody::Resume { attempt: 1, received: 1, consumed: 0 }], "never sent"),
-        (vec![FrameBody::Closed], "not the control plane's"),
+        (vec![FrameBody::Closed], "the control plane does not send"),
         (vec![FrameBody::Open { window: 9, service: echo() }], "another window"),
     ] {
         let (_, mut acceptor) = connected();
@@ -333,7 +333,7 @@ fn offsets_that_do_not_fit_reset_the_channel() {
     }
     let (mut opener, _) = connected();
     opener.receive(&FrameBody::Closed);
-    assert!(protocol_violation(&mut opener).contains("both ways are finished"));
+    assert!(protocol_violation(&mut opener).contains("both directions are finished"));
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn a_reset_ends_both_ends_and_drops_what_was_on_its_way() {
 }
 
 #[test]
-fn a_reset_that_was_lost_is_told_to_whoever_resumes() {
+fn a_lost_reset_is_repeated_on_resume() {
     let (mut opener, mut acceptor) = connected();
     acceptor.reset(Reset::new(ResetCode::Failed, "no"));
     // It is said, and lost with the link.

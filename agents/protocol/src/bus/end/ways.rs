@@ -1,10 +1,10 @@
-//! The two ways of a channel's end: what it sends, and what it takes in.
+//! The two directions of a channel's end: what it sends, and what it receives.
 
 use std::collections::VecDeque;
 
 use super::super::MOST_DATA_BYTES;
 
-/// What the other end did against the rules.
+/// How the other end broke the rules.
 pub(super) type Violation = &'static str;
 
 /// What this end sends. It keeps all bytes that the other end has not consumed.
@@ -27,7 +27,7 @@ pub(super) struct Outgoing {
 impl Outgoing {
     pub(super) fn open(&mut self, window: u32, most: u32) -> Result<(), Violation> {
         if window == 0 {
-            return Err("a window has room for something");
+            return Err("a window must have room for at least one byte");
         }
         self.window = usize::try_from(window.min(most)).unwrap_or(usize::MAX);
         Ok(())
@@ -76,7 +76,7 @@ impl Outgoing {
 
     pub(super) fn consumed(&mut self, offset: u64) -> Result<(), Violation> {
         if !(self.consumed..=self.sent).contains(&offset) {
-            return Err("no byte is consumed that was not sent, and none is given back");
+            return Err("consumed must not exceed what was sent, and must not decrease");
         }
         let gone = usize::try_from(offset - self.consumed).unwrap_or(usize::MAX);
         self.kept.drain(..gone);
@@ -85,10 +85,10 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Goes on behind what has arrived.
+    /// Continues after what has arrived.
     pub(super) fn resume(&mut self, received: u64, consumed: u64) -> Result<(), Violation> {
         if consumed > received || received > self.sent {
-            return Err("a channel is resumed behind what was consumed, and before what was never sent");
+            return Err("a channel must be resumed between what was consumed and what was sent");
         }
         self.consumed(consumed)?;
         self.next = received;
@@ -111,14 +111,14 @@ impl Outgoing {
     }
 }
 
-/// What this end takes in. It holds all bytes that nobody has read.
+/// What this end receives. It holds all bytes that were not read yet.
 #[derive(Debug)]
 pub(super) struct Incoming {
     /// The bytes from `consumed` to `received`.
     held: VecDeque<u8>,
     received: u64,
     consumed: u64,
-    /// What the other end was told to be consumed last.
+    /// The consumed offset that the other end was told last.
     told: u64,
     window: u64,
     end: Option<u64>,
@@ -137,7 +137,7 @@ impl Incoming {
     }
 
     pub(super) fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Violation> {
-        let end = offset.checked_add(bytes.len() as u64).ok_or("an offset is too great")?;
+        let end = offset.checked_add(bytes.len() as u64).ok_or("an offset is too large")?;
         if offset > self.received {
             return Err("bytes are missing before these");
         }
@@ -170,7 +170,8 @@ impl Incoming {
         bytes
     }
 
-    /// What the other end is to be told to be consumed: often enough that it never waits for room that there is, and not for each byte.
+    /// The consumed offset to send, if one is due: often enough that the other end never waits for room that there is,
+    /// but not for each byte.
     pub(super) fn credit(&mut self) -> Option<u64> {
         let untold = self.consumed - self.told;
         let due = untold > 0 && (untold >= self.window.div_ceil(2) || self.is_done());

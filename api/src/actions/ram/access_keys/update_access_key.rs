@@ -44,5 +44,5 @@ pub(crate) struct Input {
 fn change(request: &UpdateAccessKeyRequest) -> Result<(AccessKeyId, AccessKeyStatus), WireError> {
     let key = name("UserAccessKeyId", &request.user_access_key_id)?;
     let status = AccessKeyStatus::parse(&request.status);
-    Ok((key, status.ok_or_else(|| invalid("Status", "it is Active or Inactive"))?))
+    Ok((key, status.ok_or_else(|| invalid("Status", "it must be Active or Inactive"))?))
 }

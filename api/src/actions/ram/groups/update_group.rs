@@ -1,4 +1,4 @@
-//! UpdateGroup: changes a group's name and what is noted about it.
+//! UpdateGroup: changes a group's name and the comment about it.
 
 use domain::actions::UpdateGroup;
 use domain::gate::{Granted, IdentityResource, Resource};

@@ -1,4 +1,4 @@
-//! DeleteLoginProfile: takes the console from a user.
+//! DeleteLoginProfile: removes a user's password for the console.
 
 use domain::actions::DeleteLoginProfile;
 use domain::gate::{Granted, IdentityResource};

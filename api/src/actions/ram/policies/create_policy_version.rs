@@ -1,4 +1,4 @@
-//! CreatePolicyVersion: another version of a policy, which decides at once or not.
+//! CreatePolicyVersion: adds a version to a policy, as its default or not.
 
 use domain::actions::CreatePolicyVersion;
 use domain::gate::Granted;
@@ -63,8 +63,9 @@ fn rotates(strategy: Option<&str>) -> Result<bool, WireError> {
     match strategy {
         None | Some("None") => Ok(false),
         Some("DeleteOldestNonDefaultVersionWhenLimitExceeded") => Ok(true),
-        Some(_) => {
-            Err(invalid("RotateStrategy", "it is None or DeleteOldestNonDefaultVersionWhenLimitExceeded"))
-        }
+        Some(_) => Err(invalid(
+            "RotateStrategy",
+            "it must be None or DeleteOldestNonDefaultVersionWhenLimitExceeded",
+        )),
     }
 }

@@ -1,4 +1,4 @@
-//! DeletePolicy: a policy of the account that nobody has.
+//! DeletePolicy: a policy of the account that is attached to nobody.
 
 use domain::actions::DeletePolicy;
 use domain::gate::Granted;

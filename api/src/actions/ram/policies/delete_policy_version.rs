@@ -1,4 +1,4 @@
-//! DeletePolicyVersion: deletes a version of a policy that does not decide.
+//! DeletePolicyVersion: deletes a version of a policy that is not its default.
 
 use domain::actions::DeletePolicyVersion;
 use domain::gate::Granted;

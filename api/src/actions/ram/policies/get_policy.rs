@@ -1,4 +1,4 @@
-//! GetPolicy: a policy with its deciding document.
+//! GetPolicy: a policy with the document of its default version.
 
 use domain::actions::GetPolicy;
 use domain::gate::Granted;

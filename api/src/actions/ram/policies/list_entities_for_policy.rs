@@ -1,4 +1,4 @@
-//! ListEntitiesForPolicy: who has a policy.
+//! ListEntitiesForPolicy: the users, groups and roles that a policy is attached to.
 
 use domain::AccountId;
 use domain::actions::ListEntitiesForPolicy;

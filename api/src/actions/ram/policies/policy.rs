@@ -42,8 +42,8 @@ impl VersionOfPolicy {
     }
 }
 
-/// The version that decides as the call begins. A change says that it is based on it, so that of two at the same
-/// moment one is told.
+/// The default version when the call begins. A change is based on it, so that one of two simultaneous changes is
+/// refused.
 pub(super) async fn seen<A: domain::actions::ReadsIdentity>(
     call: &Call<'_>,
     granted: &Granted<A>,

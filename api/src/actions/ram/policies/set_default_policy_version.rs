@@ -1,4 +1,4 @@
-//! SetDefaultPolicyVersion: makes another version of a policy the one that decides.
+//! SetDefaultPolicyVersion: makes another version of a policy its default.
 
 use domain::actions::{Action as _, GetPolicyVersion, SetDefaultPolicyVersion};
 use domain::gate::{self, Granted};
@@ -46,8 +46,8 @@ impl RpcAction for SetDefaultPolicyVersion {
     }
 }
 
-/// What there is to say about the version, for those who may read it: a finding repeats what the document says. Of one
-/// that is not there nothing is said; the change tells that.
+/// The findings about the version, for callers who may read it, because a finding repeats what the document says. A
+/// version that does not exist has none; the change reports that.
 async fn findings(
     call: &Call<'_>,
     granted: &Granted<SetDefaultPolicyVersion>,

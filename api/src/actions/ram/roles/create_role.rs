@@ -58,7 +58,7 @@ pub(crate) struct Input {
     longest: Deferred<MaxSessionDuration>,
 }
 
-/// A role with all there is to tell.
+/// A role with all its details.
 pub(super) fn reply<A: domain::actions::Action>(
     call: &Call<'_>,
     granted: &Granted<A>,
@@ -72,7 +72,7 @@ pub(super) fn reply<A: domain::actions::Action>(
     }
 }
 
-/// A role that was made or changed, with what there is to say about the trust policy that was given.
+/// A role that was created or changed, with the findings about the trust policy that was given.
 pub(super) fn written(reply: RoleReply, findings: Option<Vec<PolicyFinding>>) -> WrittenRoleReply {
     let RoleReply { request_id, role } = reply;
     WrittenRoleReply { request_id, role, findings }
@@ -98,7 +98,7 @@ pub(super) fn longest(parameter: &'static str, seconds: i64) -> Result<MaxSessio
     MaxSessionDuration::from_seconds(seconds).map_err(|rule| invalid(parameter, rule))
 }
 
-/// Nobody signs in to a console here, as a role or otherwise.
+/// Nobody can sign in to a console here, as a role or otherwise.
 pub(super) fn without_console(parameter: &'static str, allowed: Option<bool>) -> Result<(), WireError> {
     match allowed {
         None | Some(false) => Ok(()),

@@ -1,4 +1,4 @@
-//! DeleteRole: a role that has no policies goes, and its sessions end with it.
+//! DeleteRole: deletes a role that has no policies, and ends its sessions.
 
 use domain::actions::DeleteRole;
 use domain::gate::{Granted, IdentityResource};

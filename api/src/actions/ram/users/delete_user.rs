@@ -1,4 +1,4 @@
-//! DeleteUser: deletes a user that has nothing any more.
+//! DeleteUser: deletes a user that has no access keys, policies or groups.
 
 use domain::actions::DeleteUser;
 use domain::gate::{Granted, IdentityResource};

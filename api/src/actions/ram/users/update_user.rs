@@ -1,4 +1,4 @@
-//! UpdateUser: changes a user's name and what is noted about it.
+//! UpdateUser: changes a user's name and the comment about it.
 
 use domain::actions::UpdateUser;
 use domain::gate::{Granted, IdentityResource, Resource};
@@ -30,7 +30,7 @@ impl RpcAction for UpdateUser {
     }
 
     async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
-        // Under both names: what policies say about the other one must not be had by a change of name.
+        // Under both names: a caller must not gain by renaming what policies allow under the other name.
         let mut users = vec![IdentityResource::User(input.user.clone())];
         users.extend(input.change.name.clone().map(IdentityResource::User));
         users.dedup();

@@ -1,6 +1,7 @@
-//! What a spool is not believed. The recorded person's own process writes it, so that person can write to it, too, and shorten it
-//! where the file system does not forbid that. What is noticed of such things is said by a gap, and the recording ends as
-//! interrupted, whatever exit record the spool still gets; everything that can be read is kept all the same.
+//! When a spool is not believed. The recorded person's own process writes it, so that this person can write to it too,
+//! and shorten it unless the file system forbids that. If such a change is noticed, it is recorded as a gap, and the
+//! recording ends as interrupted, whatever exit record the spool still gets; everything that can be read is kept all
+//! the same.
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -13,7 +14,7 @@ use recording::{ExitStatus, Micros, RecordKind, SpoolRecord, TerminalEvent, Term
 
 use super::{LastRecord, Tail};
 
-/// How long a recorder may live on behind its exit record.
+/// How long a recorder may live after its exit record.
 const END_WITHIN: Duration = Duration::from_secs(10);
 /// How long a record may stay incomplete while its recorder lives: a disk can be slow, but a length can be a lie.
 const WHOLE_WITHIN: Duration = Duration::from_secs(10);
@@ -84,7 +85,7 @@ impl Tail {
         };
         if length < self.offset {
             self.distrust(format!("{TAMPERED}: it has {length} bytes, and {} had been read", self.offset));
-            // Whatever is written next comes behind what is left.
+            // Whatever is written next follows what is left.
             self.offset = length;
         } else if !stands {
             self.distrust(format!("{TAMPERED}: what had been read up to byte {} has changed", self.offset));
@@ -97,7 +98,7 @@ impl Tail {
                 self.cut_back = true;
                 self.incomplete = None;
             } else if !seen_stands {
-                self.distrust(format!("{TAMPERED}: what stood behind byte {} has changed", self.offset));
+                self.distrust(format!("{TAMPERED}: what followed byte {} has changed", self.offset));
                 self.incomplete = None;
                 self.damaged = true;
             }
@@ -163,7 +164,7 @@ impl Tail {
         let Some(held) = self.held_exit.take() else { return Ok(false) };
         let length = self.file.metadata()?.len();
         if length > held.end {
-            self.distrust(format!("{TAMPERED}: something stands behind its exit record"));
+            self.distrust(format!("{TAMPERED}: something follows its exit record"));
         } else if length < held.end {
             self.distrust(format!("{TAMPERED}: its exit record was cut off"));
         } else if !recorder_lives {
@@ -171,7 +172,7 @@ impl Tail {
             self.segmenter.push(&held.record())?;
             self.exit = Some(held.status);
         } else if held.since.elapsed() >= END_WITHIN {
-            self.distrust("the recorder went on after its exit record".to_owned());
+            self.distrust("the recorder continued after its exit record".to_owned());
         } else {
             self.held_exit = Some(held);
             return Ok(false);
@@ -200,10 +201,7 @@ impl Tail {
         self.last_at = self.last_at.max(now);
         // Once: each time it is told is a gap and a line in the log, and records are cheap.
         if !std::mem::replace(&mut self.told_of_the_future, true) {
-            self.distrust(format!(
-                "{TAMPERED}: a record's time lies {} s ahead of the clock",
-                ahead.as_secs()
-            ));
+            self.distrust(format!("{TAMPERED}: a record's time is {} s ahead of the clock", ahead.as_secs()));
         }
         now
     }
@@ -233,7 +231,7 @@ impl Tail {
         let record = SpoolRecord { at: self.believable_time(record.at), ..record };
         self.last_at = self.last_at.max(record.at);
         if let Pushed::Gap(reason) = self.segmenter.push(&record)? {
-            // An honest recorder writes nothing more, an exit record least of all.
+            // An honest recorder writes nothing more, and certainly no exit record.
             self.distrust_silently(reason.clone());
             self.last_gap = Some(reason);
         }

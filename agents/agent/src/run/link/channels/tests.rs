@@ -60,7 +60,7 @@ async fn reset_of(channels: &Channels) -> ResetCode {
 }
 
 #[tokio::test]
-async fn an_echo_gives_back_what_it_hears_and_ends_when_its_opener_does() {
+async fn the_echo_returns_what_it_receives_and_ends_when_its_opener_does() {
     let channels = Channels::default();
     let Opener { channel: Channel { mut reader, mut writer }, port } = open_echo(&channels).await;
     let bytes: Vec<u8> = (0..1_000_000_u32).map(|byte| u8::try_from(byte % 251).unwrap()).collect();
@@ -116,7 +116,7 @@ async fn channels_take_turns() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_refused_by_its_code() {
+async fn an_unknown_service_or_channel_is_refused_with_its_code() {
     let channels = Channels::default();
     let unknown = Opener::new("no-such-thing");
     unknown.send_to(&channels);
@@ -172,7 +172,7 @@ async fn a_channel_that_nobody_resumes_is_given_up_in_time_and_no_sooner() {
 }
 
 #[test]
-fn what_is_no_frame_and_a_flood_of_refusals_end_the_link() {
+fn a_malformed_frame_or_a_flood_of_refusals_ends_the_link() {
     let channels = Channels::default();
     assert!(channels.receive(b"nonsense").unwrap_err().contains("not understood"));
     let open = |number: u8| Frame {
