@@ -9,7 +9,7 @@ use crate::stream::Stream;
 
 const DOMAIN: &[u8] = b"hansard-chain-v1";
 
-/// Text that is not 64 lower-case hexadecimal digits.
+/// The text is not 64 lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("\"{shown}\" is not a SHA-256 value: it has 64 lower-case hexadecimal digits")]
 pub struct InvalidHash {
@@ -102,7 +102,7 @@ impl ContentHash {
 }
 
 impl ChainValue {
-    /// `chain_0`: what a stream's first segment stands on.
+    /// `chain_0`: the value before a stream's first segment.
     #[must_use]
     pub fn first(start_document: &[u8], stream: Stream) -> Self {
         Self(sha256(&[DOMAIN, start_document, stream.name().as_bytes()]))
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hashes_print_and_parse_in_one_spelling() {
+    fn hashes_print_and_parse_in_one_form() {
         let hash = ContentHash::of(b"abc");
         let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!((hash.to_string().as_str(), ContentHash::parse(text)), (text, Ok(hash)));

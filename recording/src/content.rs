@@ -1,5 +1,5 @@
-//! What stands behind the headers of a stream's segments, for whoever verifies: each stream that this version understands has a
-//! `Content`; of another only the chain is known.
+//! The content of a stream's segments after their headers, for verification: each stream that this version understands
+//! has a `Content`; of another only the chain is known.
 
 pub(crate) mod walk;
 
@@ -35,7 +35,7 @@ impl Stream {
 /// Reads one segment of a stream that this version understands, by itself.
 ///
 /// # Errors
-/// It is no segment, it is damaged, or its stream is not understood ([`Stream::is_understood`]).
+/// It is not a segment, it is damaged, or its stream is not understood ([`Stream::is_understood`]).
 pub fn check_segment(object: &[u8]) -> Result<(SegmentHeader, CheckedContent), SegmentError> {
     let (header, _) = SegmentHeader::parse(object)?;
     let content = match header.stream {

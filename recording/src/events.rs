@@ -21,7 +21,7 @@ const MAX_LINE_BYTES: usize = 64 * 1024;
 /// The longest name of an event.
 const MAX_NAME_BYTES: usize = 40;
 
-/// The name of what is said instead of events that are missing.
+/// The name of the event that stands for missing events.
 const GAP: &str = "gap";
 
 /// One line of the stream.
@@ -47,7 +47,8 @@ impl fmt::Display for EventLine {
     }
 }
 
-/// What of a line is checked: other members are passed over without being kept, so that a segment takes no more memory than its text.
+/// The checked members of a line: others are skipped without being kept, so that a segment takes no more memory than
+/// its text.
 #[derive(Deserialize)]
 struct CheckedLine<'a> {
     at: u64,
@@ -72,7 +73,7 @@ impl<'a> Lines<'a> {
         };
         let mut rest: Split<'a> = text.split(|byte| *byte == b'\n');
         if text.is_empty() {
-            // Of nothing there is one piece, which is no line.
+            // An empty text has one piece, which is not a line.
             rest.next();
         }
         Ok(Self { rest, number: 0, latest: Micros::ZERO })
@@ -129,7 +130,7 @@ pub fn read_lines(text: &[u8]) -> Result<impl Iterator<Item = Result<EventLine, 
     }))
 }
 
-/// What lines hold, as the manifest tells it.
+/// The counts of the lines, as in the manifest.
 #[must_use]
 pub fn totals_of(lines: &[EventLine]) -> Totals {
     let gaps = lines.iter().filter(|line| line.event == GAP).count();
@@ -150,7 +151,7 @@ pub struct DecodedEvents {
 /// Reads a stored segment of the stream.
 ///
 /// # Errors
-/// The object is no such segment, or is damaged.
+/// The object is not such a segment, or is damaged.
 pub fn decode_segment(object: &[u8]) -> Result<DecodedEvents, SegmentError> {
     let (header, text) = decode_text(object, Stream::Events)?;
     if !header.prelude.is_empty() {
@@ -170,7 +171,7 @@ pub fn decode_segment(object: &[u8]) -> Result<DecodedEvents, SegmentError> {
     if first_at != header.first_at {
         return Err(SegmentError::Disagrees { why: "the time of the first event" });
     }
-    // Of all events this version knows gaps alone.
+    // The only event that this version knows is a gap.
     let content = CheckedContent { last_at, totals: totals(events, gaps), unknown: events - gaps };
     Ok(DecodedEvents { header, text, content })
 }
@@ -179,7 +180,7 @@ fn totals(events: u64, gaps: u64) -> Totals {
     Totals::new([("events", events), ("gaps", gaps)])
 }
 
-/// A walk along the stream's segments: each stands for itself.
+/// A walk along the stream's segments, which are independent of each other.
 pub(crate) struct EventsWalk;
 
 impl Content for EventsWalk {
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_nobody_wrote_are_refused_with_their_number() {
+    fn malformed_lines_are_refused_with_their_number() {
         for (line, why) in [
             ("{\"at\":4,\"event\":\"gap\"}\n", "its time"),
             ("{\"at\":9223372036854775808,\"event\":\"gap\"}\n", "its time"),

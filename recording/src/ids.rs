@@ -1,10 +1,10 @@
-//! Identifiers that stand in a recording or on the agent's wire, declared in one list.
+//! The identifiers in a recording and in the agent's protocol, declared in one list.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Text that is not the identifier it should be. It says what is allowed, and shows the text escaped and cut.
+/// The text is not the expected identifier. The error says what is allowed, and shows the text escaped and cut.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("\"{shown}\" is not {kind}: {allowed}")]
 pub struct InvalidIdentifier {

@@ -1,16 +1,16 @@
-//! What a recording is of.
+//! What was recorded.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of session a recording is of. It is also the value of the condition key `ecs-workbench:CaptureKind`.
+/// The kind of the recorded session. It is also the value of the condition key `ecs-workbench:CaptureKind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CaptureKind {
     /// A session of a person or a program: on a terminal, over SSH or between pipes.
     Terminal,
-    /// A run by an API call, which nobody attends.
+    /// A run by an API call, which nobody watches.
     Command,
     /// A graphical session.
     Desktop,
@@ -30,7 +30,7 @@ impl CaptureKind {
         }
     }
 
-    /// Whether its end is the command's, which stands in the stream `terminal`. A desktop says itself how it ended.
+    /// Whether its end is that of the command, which the stream `terminal` contains. A desktop records its own end.
     #[must_use]
     pub const fn ends_in_its_terminal(self) -> bool {
         match self {

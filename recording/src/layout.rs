@@ -8,7 +8,7 @@ use crate::ids::{InstanceId, TerminalSessionToken};
 use crate::stream::Stream;
 use crate::timestamp::{CivilDate, Timestamp};
 
-/// Text that cannot name an object.
+/// The text is not the name of an object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("\"{shown}\" is not an object name: {why}")]
 pub struct InvalidObjectName {
@@ -53,7 +53,7 @@ impl ObjectName {
         self.0.split('/')
     }
 
-    /// The part of the name below a folder; `None` when the object does not lie in it.
+    /// The part of the name below a folder; `None` if the object is not in it.
     #[must_use]
     pub fn below(&self, folder: &ObjectName) -> Option<ObjectName> {
         self.0.strip_prefix(&folder.0)?.strip_prefix('/').map(|rest| ObjectName(rest.to_owned()))
@@ -68,7 +68,7 @@ impl ObjectName {
     }
 }
 
-/// What stands before the dates in the names of all recordings of a storage target.
+/// The part before the dates in the names of all recordings of a storage target.
 ///
 /// It is short enough that the whole name of every object of a recording is a valid [`ObjectName`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -174,7 +174,7 @@ pub enum EvidenceName {
 }
 
 impl EvidenceName {
-    /// Reads the part of an object's name below the recording's folder; `None` when it is no evidence.
+    /// Reads the part of an object's name below the recording's folder; `None` if it is not evidence.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let parsed = if text == "start.json" {
@@ -190,12 +190,12 @@ impl EvidenceName {
                 _ => return None,
             }
         };
-        // Only the canonical spelling names an object: not +1, 1 or 0000001.
+        // Only the canonical form names an object: not +1, 1 or 0000001.
         (parsed.to_string() == text).then_some(parsed)
     }
 
-    /// Whether an object of this name, below the recording's folder, is evidence of a kind that this version does not check:
-    /// a countersignature, a head, a hold, or what tells of a deletion.
+    /// Whether an object of this name, below the recording's folder, is evidence of a kind that this version does not
+    /// check: a countersignature, a head, a hold, or the record of a deletion.
     #[must_use]
     pub fn is_reserved(text: &str) -> bool {
         // Only the canonical spelling, as in `parse`.
@@ -250,7 +250,7 @@ impl From<EvidenceName> for String {
     }
 }
 
-/// Where a recording's objects lie in its bucket: `<prefix>/<yyyy>/<mm>/<dd>/<instance>/<token>/`.
+/// The place of a recording's objects in its bucket: `<prefix>/<yyyy>/<mm>/<dd>/<instance>/<token>/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RecordingLocation {
     folder: ObjectName,
@@ -300,7 +300,7 @@ impl RecordingLocation {
         self.folder.join(below)
     }
 
-    /// Which piece of evidence of this recording the object is; `None` when it is none.
+    /// Which piece of evidence of this recording the object is; `None` if it is not one.
     #[must_use]
     pub fn evidence(&self, object: &ObjectName) -> Option<EvidenceName> {
         EvidenceName::parse(object.below(&self.folder)?.as_str())
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_lies_under_the_utc_day_of_its_start() {
+    fn a_recording_is_in_the_folder_of_the_utc_day_of_its_start() {
         let prefix = ObjectPrefix::parse("audit/terminal").unwrap();
         let place = location(Some(&prefix));
         let segment = EvidenceName::Segment { stream: Stream::Terminal, number: 7 };
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_later_evidence_are_reserved_in_one_spelling() {
+    fn names_of_later_evidence_are_reserved_in_one_form() {
         for text in [
             "manifest-0000.countersig",
             "heads/000000.json",

@@ -1,9 +1,9 @@
 //! The recording format of Hansard: how what is captured is spooled, cut into segments, chained, signed,
 //! verified and played back.
 //!
-//! The crate is a leaf: it reads no clock, opens no file (but [`FolderSource`]) and knows no network, so that an
-//! agent, a control plane and a third party's program can all use it. The page below the table, `FORMAT.md`, lays every
-//! byte down, so that the format can be written in another language.
+//! The crate is a leaf: it reads no clock, opens no file (but [`FolderSource`]) and knows no network, so that an agent,
+//! a control plane and a third party's program can all use it. The page below the table, `FORMAT.md`, specifies every
+//! byte, so that the format can be implemented in another language.
 //!
 //! | what | where |
 //! |---|---|

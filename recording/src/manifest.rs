@@ -24,7 +24,7 @@ pub struct Manifest {
     pub number: u32,
     /// Which recording.
     pub recording: TerminalSessionToken,
-    /// The `start.json` that the recording stands on.
+    /// The recording's `start.json`.
     pub start: StartReference,
     /// The agent that sealed it.
     pub agent: AgentId,
@@ -48,7 +48,7 @@ pub struct Manifest {
     pub sealed_by: Option<SealedBy>,
 }
 
-/// What a manifest says of `start.json`.
+/// A manifest's reference to `start.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartReference {
     /// Always `start.json`.
@@ -60,7 +60,7 @@ pub struct StartReference {
 }
 
 impl StartReference {
-    /// What a manifest says of these exact bytes of `start.json`.
+    /// The reference to these exact bytes of `start.json`.
     #[must_use]
     pub fn of(start_document: &[u8]) -> Self {
         Self {
@@ -76,11 +76,11 @@ impl StartReference {
 pub struct StreamEntry {
     /// Which stream.
     pub stream: Stream,
-    /// Its segments, from number 0 without a hole.
+    /// Its segments, from number 0 without a gap.
     pub segments: Vec<SegmentEntry>,
     /// The chain after the last segment; without segments the stream's first value.
     pub final_chain: ChainValue,
-    /// What the segments hold together.
+    /// The totals of the segments.
     #[serde(flatten)]
     pub totals: Totals,
 }
@@ -115,7 +115,7 @@ impl Totals {
         Self(counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect())
     }
 
-    /// One count; 0 when it is not told.
+    /// One count; 0 if it is missing.
     #[must_use]
     pub fn get(&self, name: &str) -> u64 {
         self.0.get(name).copied().unwrap_or(0)
@@ -156,7 +156,7 @@ impl Totals {
 const MAX_COUNTS: usize = 32;
 const MAX_COUNT_NAME_BYTES: usize = 40;
 
-/// A member that may be a count. What is none is passed over without being kept.
+/// A member that may be a count. Others are skipped without being kept.
 struct Count(Option<u64>);
 
 impl<'de> Deserialize<'de> for Count {
@@ -289,7 +289,7 @@ impl Manifest {
     /// Reads the exact bytes of a `manifest-NNNN.json`.
     ///
     /// # Errors
-    /// The bytes are too many, no JSON, or not what a manifest says.
+    /// The bytes are too many, not JSON, or not a manifest.
     pub fn parse(document: &[u8]) -> Result<Self, InvalidDocument> {
         parse_document("manifest", document)
     }
@@ -301,7 +301,7 @@ impl Manifest {
     }
 }
 
-/// The two files that seal a recording. They are stored as they are, never printed again.
+/// The two files that seal a recording. They are stored as they are, and never serialised again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedManifest {
     /// The exact bytes of `manifest-NNNN.json`.

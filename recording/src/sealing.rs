@@ -15,7 +15,7 @@ pub struct SealingKey {
     pair: Ed25519KeyPair,
 }
 
-/// Bytes or text that are no Ed25519 key. What they were is not repeated.
+/// The bytes or the text are not an Ed25519 key. They are not repeated in the error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSealingKey {
     /// The private key is not PKCS#8 of Ed25519.
@@ -47,7 +47,7 @@ impl SealingKey {
     /// Reads a key as [`SealingKey::to_pkcs8`] wrote it.
     ///
     /// # Errors
-    /// The bytes are no such key.
+    /// The bytes are not such a key.
     pub fn from_pkcs8(document: &[u8]) -> Result<Self, InvalidSealingKey> {
         let pair = Ed25519KeyPair::from_pkcs8(document).map_err(|_| InvalidSealingKey::NotPkcs8)?;
         Ok(Self { pair })

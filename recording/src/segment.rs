@@ -1,4 +1,4 @@
-//! Segments: one object each, which says whose it is. What it holds belongs to its stream.
+//! Segments: one object each, which names its recording. Its content belongs to its stream.
 //!
 //! An object is a skippable frame of zstd with a [`SegmentHeader`], and behind it the stream's own bytes.
 
@@ -138,7 +138,7 @@ impl SegmentHeader {
     }
 }
 
-/// Takes so many bytes from the front; `None` when there are fewer.
+/// Takes this many bytes from the front; `None` if there are fewer.
 fn take<const LENGTH: usize>(rest: &mut &[u8]) -> Option<[u8; LENGTH]> {
     let (taken, behind) = rest.split_first_chunk()?;
     *rest = behind;
@@ -189,7 +189,7 @@ impl Segment {
         Ok(Self { header, bytes, sha256, chain_after, last_at, totals })
     }
 
-    /// What the manifest says of it.
+    /// Its entry in the manifest.
     #[must_use]
     pub fn entry(&self) -> SegmentEntry {
         SegmentEntry {
@@ -246,7 +246,7 @@ pub enum SegmentError {
     Compress(#[source] io::Error),
 }
 
-/// A line that is not what its stream writes.
+/// A line is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {why}")]
 pub struct InvalidLine {

@@ -1,4 +1,4 @@
-//! Where a recording's objects are read from.
+//! The source of a recording's objects.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,8 +19,8 @@ pub trait ObjectSource {
     /// The bytes of an object.
     ///
     /// # Errors
-    /// It cannot be read; [`io::ErrorKind::NotFound`] when it is not there, [`io::ErrorKind::InvalidData`] when whoever
-    /// keeps it says that its bytes are not those that were taken in.
+    /// It cannot be read; [`io::ErrorKind::NotFound`] when it is not there, [`io::ErrorKind::InvalidData`] when its
+    /// store says that its bytes are not those that were accepted.
     fn read(&self, name: &ObjectName) -> io::Result<Vec<u8>>;
 }
 

@@ -50,7 +50,7 @@ impl RecordKind {
     /// Bytes that went to a standard error which is no terminal.
     pub const ERROR_OUTPUT: Self = Self(5);
 
-    /// Whether it is one of these.
+    /// Whether it is known.
     fn is_known(self) -> bool {
         (Self::TERMINAL_OUTPUT.0..=Self::ERROR_OUTPUT.0).contains(&self.0)
     }
@@ -121,8 +121,8 @@ impl SpoolRecord<'_> {
 /// Appends records to a spool; each record, or each batch, is one write.
 ///
 /// After a failed write the file may end with a torn record, and readers take what follows it for damage: the writer
-/// therefore refuses to go on until the file has been cut at [`SpoolWriter::good_end`] and opened anew. Where the file
-/// cannot be cut, one record may still follow: see [`find_giving_up`].
+/// therefore refuses to continue until the file has been cut at [`SpoolWriter::good_end`] and opened again. Where the
+/// file cannot be cut, one record may still follow: see [`find_giving_up`].
 #[derive(Debug)]
 pub struct SpoolWriter<W: Write> {
     writer: W,
@@ -246,7 +246,7 @@ fn checksum(length: &[u8], head: &[u8], payload: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(length), head), payload)
 }
 
-/// What stands behind the last good record.
+/// What follows the last good record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trailing {
     /// Nothing: the spool ends with a whole record.
@@ -256,7 +256,7 @@ pub enum Trailing {
         /// How many bytes of it there are so far.
         bytes: u64,
     },
-    /// Bytes that are no record: the checksum or the length is wrong. See [`DamageSearch`].
+    /// The bytes are not a record: the checksum or the length is wrong. See [`DamageSearch`].
     Damaged,
 }
 
@@ -316,7 +316,7 @@ impl<R: Read> SpoolReader<R> {
         self.good_end
     }
 
-    /// What stands behind the last good record. Ask when [`SpoolReader::next_record`] has given `None`.
+    /// What follows the last good record. Call it when [`SpoolReader::next_record`] has returned `None`.
     pub fn trailing(&self) -> Trailing {
         let rest = &self.buffer[self.start..];
         match examine(rest) {

@@ -1,4 +1,4 @@
-//! `start.json`: what is known when a recording begins. Every chain stands on its exact bytes.
+//! `start.json`: what is known when a recording begins. Every chain depends on its exact bytes.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub enum DocumentFormat {
     V1,
 }
 
-/// Who runs the process that captures: how far that process is out of the recorded user's reach.
+/// Who runs the process that captures, which says how far that process is beyond the recorded user's reach.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recorder {
@@ -45,7 +45,7 @@ impl Recorder {
         }
     }
 
-    /// What it means for whoever looks at the recording, in one sentence without an end mark.
+    /// What it means for somebody who watches the recording, in one sentence without a full stop.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -62,9 +62,9 @@ impl fmt::Display for Recorder {
     }
 }
 
-/// Text that is no [`Recorder`].
+/// The text is not a [`Recorder`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{shown}\" is no recorder that this version knows; it knows same-user")]
+#[error("\"{shown}\" is a recorder that this version does not know; it knows same-user")]
 pub struct UnknownRecorder {
     shown: String,
 }
@@ -113,7 +113,7 @@ pub struct Start {
     /// The recorded command with its arguments, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,
-    /// Who the session's user is by the agent's claim. Nobody has proved it.
+    /// The session's user, as the agent claims. It is not proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claimed_user: Option<String>,
     /// The kind of terminal (`TERM`), where it is known.
@@ -138,7 +138,7 @@ impl Start {
     /// Reads a `start.json`.
     ///
     /// # Errors
-    /// The bytes are too many, no JSON, or not what a start says.
+    /// The bytes are too many, not JSON, or not a start.
     pub fn parse(document: &[u8]) -> Result<Self, InvalidDocument> {
         parse_document("start.json", document)
     }
@@ -155,7 +155,7 @@ pub enum InvalidDocument {
         /// Its length.
         length: usize,
     },
-    /// It is no JSON, or does not say what it must.
+    /// It is not JSON, or lacks something.
     #[error("the {document} cannot be read")]
     Malformed {
         /// Which document.

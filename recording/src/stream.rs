@@ -1,21 +1,21 @@
-//! The streams of a recording: what was captured in one way, with a chain of its own.
+//! The streams of a recording. Each was captured in one way, and has its own chain.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A stream of a recording: what was captured in one way, with a chain of its own.
+/// A stream of a recording: data that were captured in one way, with its own chain.
 ///
 /// Streams that a later version adds keep their names here, so that their chains are verified although nobody here knows what
 /// they hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Stream {
-    /// What a terminal showed, or what went to outputs that are none, as asciicast lines.
+    /// The output of a terminal, or of other outputs, as asciicast lines.
     Terminal,
     /// What happened beside it, one JSON object a line.
     Events,
-    /// What a screen showed. This version knows its name and no more.
+    /// What a screen showed. This version knows only its name.
     Desktop,
     /// A stream of a later version.
     Unknown(StreamName),
@@ -29,7 +29,7 @@ pub struct StreamName {
     length: u8,
 }
 
-/// Text that cannot name a stream.
+/// The text is not the name of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "\"{shown}\" names no stream: a name has at most 24 lower-case letters, digits and hyphens, begins with a letter, and is none of derived, heads and holds"
@@ -38,7 +38,7 @@ pub struct InvalidStreamName {
     shown: String,
 }
 
-/// Folders beside those of the streams, with objects that belong to no stream.
+/// The folders of objects that belong to no stream.
 const OTHER_FOLDERS: [&str; 3] = ["derived", "heads", "holds"];
 
 impl StreamName {

@@ -1,4 +1,4 @@
-//! The stream `terminal`: what a terminal showed, or what went to outputs that are none, as asciicast lines.
+//! The stream `terminal`: the output of a terminal, or of other outputs, as asciicast lines.
 
 pub mod asciicast;
 pub mod cutter;
@@ -13,7 +13,7 @@ use crate::manifest::Totals;
 
 pub(crate) use walk::TerminalWalk;
 
-/// What the segments of a terminal hold, counted.
+/// The counts of a terminal's segments.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminalTotals {
     /// Events of all kinds. Output and its exact bytes (`o` and `b`) are one.
@@ -37,7 +37,7 @@ impl TerminalTotals {
         }
     }
 
-    /// As the manifest tells them.
+    /// In the form of the manifest.
     #[must_use]
     pub fn to_totals(self) -> Totals {
         Totals::new([

@@ -1,4 +1,4 @@
-//! Which sealing keys are trusted, and for whose recordings.
+//! The trusted sealing keys, and the recordings that each is trusted for.
 //!
 //! A file of trusted keys has one key a line; `#` begins a comment:
 //!
@@ -25,7 +25,7 @@ pub const ENROLMENT_LEEWAY: Duration = Duration::from_secs(5 * 60);
 /// What bounds a key, by name.
 const BOUNDS: [&str; 5] = ["agent=", "account=", "instance=", "from=", "until="];
 
-/// Whose recordings a key seals, and of which time.
+/// The agent, the account, the instance and the time for which a key is trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Enrolment {
     /// The agent that holds the key.
@@ -41,7 +41,7 @@ pub struct Enrolment {
 }
 
 impl Enrolment {
-    /// Why a recording that begins so is none of this enrolment; `None` when it is one.
+    /// Why a recording with this start does not belong to this enrolment; `None` if it does.
     fn refusal(&self, start: &Start, as_of: Timestamp) -> Option<String> {
         let theirs = (&start.agent, &start.account, &start.instance);
         if theirs != (&self.agent, &self.account, &self.instance) {
@@ -51,7 +51,7 @@ impl Enrolment {
             ));
         }
         let earliest = self.from.minus(ENROLMENT_LEEWAY);
-        // Nothing that is read now began later, whatever it says.
+        // A recording that is read now cannot have begun later, whatever it says.
         let latest = self.until.map_or(as_of, |until| until.min(as_of)).plus(ENROLMENT_LEEWAY);
         if (earliest..=latest).contains(&start.started_at) {
             return None;
@@ -70,7 +70,7 @@ impl Enrolment {
 pub struct TrustedKey {
     /// The key.
     pub key: SealingPublicKey,
-    /// For what it is trusted; `None`: for everything.
+    /// What it is trusted for; `None` means everything.
     pub enrolment: Option<Enrolment>,
 }
 
@@ -151,11 +151,11 @@ impl fmt::Display for TrustedKey {
     }
 }
 
-/// The keys that somebody trusts.
+/// A list of trusted keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedKeys(Vec<TrustedKey>);
 
-/// Text that is no list of trusted keys.
+/// The text is not a list of trusted keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTrustedKeys {
     /// A line is malformed.
@@ -199,7 +199,7 @@ impl TrustedKeys {
         if keys.is_empty() { Err(InvalidTrustedKeys::Empty) } else { Ok(Self(keys)) }
     }
 
-    /// The key that vouches for a recording that begins so and is read at this moment.
+    /// The trusted key for a recording with this start that is read at this moment.
     ///
     /// # Errors
     /// There is none; says why, of the key that comes nearest.
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_trust_more_than_was_meant_is_refused() {
+    fn a_line_that_would_trust_more_than_was_meant_is_refused() {
         let whole = enrolled().to_string();
         for (line, why) in [
             ("nonsense".to_owned(), "\"nonsense\" is not a sealing public key"),

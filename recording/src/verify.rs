@@ -1,4 +1,4 @@
-//! Proof: whether a recording is what its agent sealed.
+//! Verification: whether a recording is what its agent sealed.
 
 mod expected;
 mod standing;
@@ -22,13 +22,13 @@ pub use expected::Expected;
 pub use standing::{Signer, Standing, Trust};
 pub use verdict::Verdict;
 
-/// The most streams that a manifest may list: each is looked for in all others and in all that is there.
+/// The most streams that a manifest may list, because each is searched for among all others and all objects.
 const MAX_STREAMS: usize = 64;
 
-/// What was found out about a recording. [`Verification::verdict`] says what it comes to.
+/// The findings about a recording. [`Verification::verdict`] gives the result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
-    /// Whether all of it is there and agrees, whoever made it.
+    /// Whether it is complete and agrees with itself, whoever made it.
     pub integrity: Integrity,
     /// What its `start.json` says; `None` when there is none that can be read.
     pub start: Option<Start>,
@@ -139,7 +139,7 @@ pub fn verify(source: &dyn ObjectSource, expected: &Expected, trust: Trust<'_>) 
     Ok(Verification { integrity, start, signer, streams, end, unexpected, not_understood })
 }
 
-/// What ends an examination early.
+/// Why a verification ends early.
 enum Finding {
     Inconsistent { object: String, why: String },
     Unreadable(io::Error),
@@ -162,7 +162,7 @@ struct Examination<'a> {
     streams: Vec<StreamVerification>,
     /// Up to when all the streams agree of which there is anything; `None` before the first of them.
     up_to: Option<Option<Micros>>,
-    /// What keeps the recording from being complete, without contradicting it.
+    /// Why the recording is not complete, although nothing contradicts it.
     missing: Vec<String>,
 }
 
@@ -175,7 +175,7 @@ impl<'a> Examination<'a> {
                 Some(evidence) => {
                     present.insert(evidence);
                 }
-                // What is derived from the evidence can be derived again, and is none itself.
+                // Objects derived from evidence can be derived again, and are not evidence themselves.
                 None if name.as_str().starts_with("derived/") => {}
                 None if EvidenceName::is_reserved(name.as_str()) => {
                     not_understood.push(name.as_str().to_owned());

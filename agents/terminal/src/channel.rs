@@ -1,4 +1,4 @@
-//! One way of output at the recorder: from the command, into the spool, to the person's side.
+//! One output at the recorder: from the command, into the spool, to the person's side.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -13,33 +13,34 @@ use crate::spooler::Spooler;
 use crate::timespec;
 use crate::wire::ToPerson;
 
-/// With more than this on its way nothing is read: whoever is slow shall not get it in crumbs.
+/// With more than this under way nothing is read, so that a slow reader does not get tiny pieces.
 const MOST_BEFORE_READING: usize = OUTPUT_WINDOW_BYTES / 2;
-/// A person who takes nothing for so long holds the output.
+/// A person who reads nothing for this long holds the output.
 const HELD_AFTER: Duration = Duration::from_millis(100);
-/// A pseudo-terminal gives at most so much at once; whoever gives it in full is printing in bulk.
+/// The most that a pseudo-terminal gives at once; a full read means bulk output.
 const BULK_BYTES: usize = 4095;
 const MERGE_WITHIN: Duration = Duration::from_millis(1);
 /// How long a command's left-over background processes may keep the terminal silent before the session ends.
 const QUIET_AFTER_EXIT: Duration = Duration::from_millis(100);
-/// How long they may go on printing.
+/// How long they may continue to print.
 const LONGEST_AFTER_EXIT: Duration = Duration::from_secs(2);
-/// How long they may be silent on the way to a file or device. Where somebody reads, their end is waited for, as the reader does.
+/// How long they may be silent if the output is a file or a device. If somebody reads, their end is waited for, as the
+/// reader does.
 const QUIET_TOWARDS_FILE: Duration = Duration::from_secs(2);
 
 /// Its state.
 pub(crate) struct Channel {
     output: Output,
     source: Source,
-    /// The person's side takes what comes.
+    /// The person's side accepts output.
     passes_on: bool,
     somebody_reads: bool,
     buffer: Vec<u8>,
-    /// How much is spooled and said, and not yet taken.
+    /// How much is in the spool and was sent, but is not accepted yet.
     on_the_way: usize,
     /// Since when so much is on the way that nothing is read.
     full_since: Option<Instant>,
-    /// The person's side knows that there is no more.
+    /// The person's side knows that the output has ended.
     end_is_told: bool,
     /// When something was read or taken last.
     moved_at: Instant,
@@ -75,12 +76,12 @@ impl Channel {
         self.output
     }
 
-    /// What is to be waited for: something to read, if there is room for it.
+    /// What to wait for: something to read, if there is room for it.
     pub(crate) fn interest(&self) -> Option<PollFd<'_>> {
         match &self.source {
             _ if self.on_the_way > MOST_BEFORE_READING => None,
             Source::Open(source) => Some(PollFd::new(source, PollFlags::IN)),
-            // A hung-up terminal is always "ready"; it is looked at again later instead.
+            // A hung-up terminal is always "ready"; it is checked again later instead.
             Source::HungUp(_) | Source::Ended => None,
         }
     }
@@ -117,7 +118,7 @@ impl Channel {
         Ok(())
     }
 
-    /// So much was shown, or passed on.
+    /// This much was shown, or passed on.
     pub(crate) fn taken(&mut self, bytes: u32) {
         let now = Instant::now();
         if self.is_held(now) {
@@ -132,7 +133,7 @@ impl Channel {
         self.full_since.is_some_and(|since| now.saturating_duration_since(since) >= HELD_AFTER)
     }
 
-    /// What comes from now on is recorded, and goes nowhere.
+    /// Further output is recorded, and goes nowhere.
     pub(crate) fn drop_what_comes(&mut self) {
         self.passes_on = false;
         self.on_the_way = 0;

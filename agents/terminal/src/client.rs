@@ -1,5 +1,6 @@
-//! The person's side of a session: it has the person's terminal, or what else their descriptors are, and the command as its child. What
-//! the command prints it hears from the recorder, spooled already, and shows it; what is typed it says to the recorder.
+//! The person's side of a session: it has the person's terminal or other descriptors, and the command as its child. It
+//! receives from the recorder what the command prints, which is in the spool by then, and shows it; it sends to the
+//! recorder what is typed.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -28,9 +29,9 @@ use crate::{job_control, keys, stdin_pipe, timespec};
 
 const KILL_AFTER_TERMINATE: Duration = Duration::from_secs(5);
 const KILL_AFTER_LOSS: Duration = Duration::from_secs(2);
-/// How often it is looked whether the person's terminal can or must be set otherwise.
+/// How often to check whether the modes of the person's terminal can or must be changed.
 const MIND_TERMINAL_EVERY: Duration = Duration::from_millis(200);
-/// For how long a recorder may take to stop who has the terminal.
+/// How long a recorder may take to stop the process group in the foreground.
 const HELD_WITHIN: Duration = Duration::from_secs(1);
 
 /// The person's side.
@@ -38,7 +39,7 @@ pub(crate) struct Client<'a> {
     /// The person's terminal; the command has one exactly where there is this.
     person: Option<&'a PersonTerminal>,
     shared: bool,
-    /// The command has set modes of its own on a terminal that is others' too.
+    /// The command has set modes of its own on a terminal that other programs use too.
     wants_keys: bool,
     /// The person's terminal was made raw because of that.
     raw_for_modes: bool,
@@ -55,7 +56,7 @@ pub(crate) struct Client<'a> {
     kill_at: Option<Instant>,
     undelivered: Option<String>,
     size: TerminalSize,
-    /// The recorder has stopped whoever has the terminal.
+    /// The recorder has stopped the process group in the foreground.
     held: bool,
     ended: Option<Ended>,
 }
@@ -65,7 +66,7 @@ pub(crate) struct Client<'a> {
 enum Ended {
     /// Everything is recorded, and shown.
     Whole,
-    /// It cannot record any longer, or is gone.
+    /// It cannot record any longer, or has ended.
     Lost,
 }
 
@@ -108,8 +109,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Runs the session: shows what the recorder says until it has nothing more to say. Gives how the command ended; `None` when the
-    /// recorder was lost.
+    /// Runs the session: shows what the recorder sends until it sends nothing more. Gives how the command ended; `None`
+    /// when the recorder was lost.
     pub(crate) fn run(
         &mut self,
         input: bool,
@@ -118,7 +119,7 @@ impl<'a> Client<'a> {
         let readers = self
             .open(input, outputs)
             .map_err(|source| CaptureError::Start { step: "read the terminal", source })?;
-        // The window may have changed while the agent was asked, when nobody listened yet.
+        // The window may have changed during the request to the agent, when changes were not noticed yet.
         self.take_size();
         let ended = self.pass_on();
         drop(readers);
@@ -177,12 +178,13 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// What became of what was to be shown.
+    /// The result of showing output.
     fn take_note(&mut self, place: usize, passed: Passed) {
         let output = self.outputs[place].output();
         match passed {
             Passed::Well => {}
-            // Nobody looks any more. As when a terminal window is closed, the command is told, and recorded to its end.
+            // Nobody is watching any more. As when a terminal window is closed, the command gets a hang-up, and is
+            // recorded to its end.
             Passed::TerminalGone => {
                 self.to.say(FromPerson::Dropped(output));
                 self.pass_signal(Signal::HUP);
@@ -200,7 +202,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Waits for something to do, and does what is not an output's.
+    /// Waits for something to do, and does everything except output.
     fn wait(&mut self) -> Result<(), CaptureError> {
         let timeout = self.timeout(Instant::now());
         let mut fds = vec![
@@ -237,7 +239,7 @@ impl<'a> Client<'a> {
         until_kill.into_iter().chain(until_release.filter(|_| self.exited.is_none())).chain(mind).min()
     }
 
-    /// Hears what the recorder says.
+    /// Handles a message of the recorder.
     fn hear(&mut self) -> Result<(), CaptureError> {
         let start_error = |source| CaptureError::Start { step: "hear the recorder", source };
         match receive(&self.heard, &mut self.decoder).map_err(start_error)? {
@@ -310,9 +312,9 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// What would end this process is to end the session in order.
+    /// A signal that would end this process ends the session in order instead.
     fn end_by(&mut self, signal: i32) {
-        // A real-time signal means nothing to a program that does not expect it.
+        // A program does not expect a real-time signal.
         self.pass_signal(Signal::from_named_raw(signal).unwrap_or(Signal::TERM));
         if self.person.is_some() {
             // Interactive shells ignore SIGTERM; losing the terminal ends them.
@@ -352,15 +354,15 @@ impl<'a> Client<'a> {
             return self.stop(signal, true);
         }
         if self.person.is_some() {
-            // Where no shell is, a person would look at a dead terminal for ever.
+            // Without a shell the person would be left with a dead terminal.
             self.send(Signal::CONT);
         }
         Ok(())
     }
 
-    /// Somebody stops this process, and means the session.
+    /// Somebody stops this process, which is meant for the session.
     fn stop_with_command(&mut self) -> Result<(), CaptureError> {
-        // As the kernel ignores Ctrl-Z where nobody could continue.
+        // The kernel ignores Ctrl-Z if nobody could continue the process.
         if job_control::somebody_would_continue_us() {
             self.hold()?;
             self.stop(Signal::TSTP, false)?;
@@ -394,13 +396,13 @@ impl<'a> Client<'a> {
         let meanwhile: Vec<i32> =
             self.signals.take().into_iter().filter(|signal| ![SIGTSTP, SIGCONT].contains(signal)).collect();
         self.go_on()?;
-        // Before anything else is looked at: that the command has stopped is known.
+        // Before anything else is checked: it is known that the command has stopped.
         self.send_to_command(Signal::CONT);
         self.to.say(FromPerson::Resumed);
         self.handle(&meanwhile)
     }
 
-    /// Takes the terminal again, if it is this process's now, at the size of now.
+    /// Takes the terminal again, if it belongs to this process now, and reads its present size.
     fn go_on(&mut self) -> Result<(), CaptureError> {
         if let Some(person) = self.person {
             let was_raw = person.is_raw();
@@ -422,7 +424,7 @@ impl<'a> Client<'a> {
             if !person.is_raw() {
                 make_raw(person)?;
                 if person.is_raw() {
-                    // Nobody told a process in the background of a new size.
+                    // A process in the background is not told about a new size.
                     self.take_size();
                 }
             }
@@ -445,10 +447,10 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Tells the recorder the size of the person's terminal, if it is another.
+    /// Tells the recorder the size of the person's terminal, if it has changed.
     fn take_size(&mut self) {
         let Some(person) = self.person else { return };
-        // One that is gone keeps the size that it had last.
+        // A terminal that is gone keeps its last size.
         let Some(size) = person.size() else { return };
         if size != self.size {
             self.size = size;

@@ -1,4 +1,4 @@
-//! One way of input at the recorder: from the person's side to the command. It is not recorded.
+//! One input at the recorder: from the person's side to the command. It is not recorded.
 
 use std::io;
 
@@ -48,12 +48,12 @@ impl CommandInput {
             Input::Input if self.wants_room() || !self.pending.is_empty() => {
                 Some(PollFd::new(&self.to, PollFlags::OUT))
             }
-            // A pipe that nobody reads from says so unasked.
+            // A pipe without a reader reports that by itself.
             Input::Input => Some(PollFd::new(&self.to, PollFlags::empty())),
         }
     }
 
-    /// Takes what was sent, which is no more than there was room for.
+    /// Accepts what was sent, which must not exceed the room.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
         let left = self.promised.checked_sub(bytes.len());
         self.promised = left.ok_or("the person's side sends more than there is room for")?;
@@ -63,7 +63,7 @@ impl CommandInput {
         Ok(())
     }
 
-    /// Takes note that there is no more: a pipe ends behind what is pending, on a terminal its end key is typed.
+    /// The input has ended: a pipe is closed after what is pending, on a terminal its end key is typed.
     pub(crate) fn end(&mut self) {
         match self.input {
             Input::Terminal if self.pending.len() < INPUT_WINDOW_BYTES => {

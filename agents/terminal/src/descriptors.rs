@@ -1,4 +1,4 @@
-//! What the three standard descriptors of this process are, and so how each of them reaches the command.
+//! What the three standard descriptors of this process are, and how each of them is therefore connected to the command.
 //!
 //! A descriptor that was closed when this program began is `/dev/null` by now: the standard library sees to that.
 
@@ -10,7 +10,7 @@ use rustix::termios::isatty;
 /// How the command gets its standard input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InputWay {
-    /// What is typed, by the pseudo-terminal.
+    /// The keys that are typed, through the pseudo-terminal.
     Terminal,
     /// As it is. What can only be read from carries nothing that is recorded; so nobody stands in between, reads ahead, or must
     /// learn of its end.
@@ -28,7 +28,7 @@ pub(crate) enum OutputWay {
     Pipe,
 }
 
-/// The ways of all three.
+/// The connections of all three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ways {
     pub(crate) input: InputWay,
@@ -57,26 +57,27 @@ impl Ways {
         Ways { input, output, error, together }
     }
 
-    /// Whether all of them are terminals: nobody else of a pipeline has to do with the person's.
+    /// Whether all of them are terminals: then no other program of a pipeline uses the person's terminal.
     pub(crate) fn all_terminals(&self) -> bool {
         self.input == InputWay::Terminal && [self.output, self.error] == [OutputWay::Terminal; 2]
     }
 }
 
-/// Whether both lead to the same pipe, socket or file. A device is not meant: whoever sends both to `/dev/null` loses no order.
+/// Whether both lead to the same pipe, socket or file. A device does not count: the order does not matter when both go
+/// to `/dev/null`.
 fn same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
     let (Ok(one), Ok(other)) = (rustix::fs::fstat(one), rustix::fs::fstat(other)) else { return false };
     (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
         && FileType::from_raw_mode(one.st_mode) != FileType::CharacterDevice
 }
 
-/// Whether it is a pipe or a socket, where somebody waits for the end of what is written.
+/// Whether it is a pipe or a socket, whose reader waits for the end of what is written.
 pub(crate) fn has_reader(fd: impl AsFd) -> bool {
     rustix::fs::fstat(fd)
         .is_ok_and(|stat| matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket))
 }
 
-/// Lets go of a standard descriptor, so that whoever is at its other end learns of it. Something must stand in its place.
+/// Closes a standard descriptor, so that its other end notices. Something else must take its number.
 pub(crate) fn release(replace: impl FnOnce(&std::fs::File) -> rustix::io::Result<()>) {
     // Without it the other end learns of the end a little later, with this process's own.
     if let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {

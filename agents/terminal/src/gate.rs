@@ -1,4 +1,4 @@
-//! What a thread that reads for the command may send: no more than the recorder has room for.
+//! Limits what a thread that reads for the command may send to what the recorder has room for.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -11,11 +11,11 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::stoppable::Stop;
 use crate::wire::ToRecorder;
 
-/// Something could not be sent: the thread is to end, or nobody reads any more.
+/// Something could not be sent: the thread must end, or nobody reads any more.
 #[derive(Debug)]
 pub(crate) struct NotWritten;
 
-/// One input's way to the recorder.
+/// The connection of one input to the recorder.
 pub(crate) struct Gate {
     input: Input,
     to: Arc<ToRecorder>,
@@ -44,7 +44,7 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The recorder has room for so much more.
+    /// The recorder has room for this much more.
     pub(crate) fn give(&self, bytes: u32) {
         let mut state = self.state();
         state.room += usize::try_from(bytes).unwrap_or_default();
@@ -85,7 +85,7 @@ impl Gate {
         Ok(sent)
     }
 
-    /// Sends all of it, as there is room.
+    /// Sends all of it, as room becomes available.
     pub(crate) fn send_all(&self, stop: &Stop, mut bytes: &[u8]) -> Result<(), NotWritten> {
         while !bytes.is_empty() {
             if !stop.wait(self, PollFlags::IN, None) {

@@ -1,4 +1,4 @@
-//! Stopping as the command stops, so that the shell that started this process has its terminal back.
+//! Stops this process when the command stops, so that the shell that started it gets its terminal back.
 
 use nix::unistd::{Pid, getpgid, getpgrp, getppid, getsid};
 use rustix::process::{Signal, getpid, kill_process};

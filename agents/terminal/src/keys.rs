@@ -1,5 +1,5 @@
-//! What the person types goes to the recorder, and by it to the command, on a thread of its own, so that Ctrl-C arrives even while output waits for a slow
-//! terminal.
+//! Sends what the person types to the recorder, and through it to the command, on a separate thread, so that Ctrl-C
+//! arrives even while output waits for a slow terminal.
 
 use std::io;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(crate) fn start(person: PersonTerminal, to: Arc<Gate>, shared: bool) -> io::
     })
 }
 
-/// The thread ends: it was told to, the command is gone, or the terminal.
+/// The thread ends: it was told to, or the command or the terminal is gone.
 struct End;
 
 fn pass_on(stop: &Stop, person: &PersonTerminal, keys: &Keys, to: &Gate, shared: bool) -> Result<(), End> {
@@ -58,7 +58,7 @@ fn pass_on(stop: &Stop, person: &PersonTerminal, keys: &Keys, to: &Gate, shared:
             Ok(read) => {
                 to.send_all(stop, &buffer[..read])?;
                 if !raw {
-                    // The command reads what is typed. From now on every key is its own.
+                    // The command reads what is typed. From now on every key is for the command.
                     let _ = person.make_raw();
                 }
             }

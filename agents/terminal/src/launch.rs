@@ -1,4 +1,4 @@
-//! Starts the command: on a pseudo-terminal as far as the person has a terminal, behind pipes otherwise.
+//! Starts the command: on a pseudo-terminal if the person has a terminal, and otherwise behind pipes.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
@@ -35,7 +35,7 @@ pub(crate) struct CommandEnds {
     stderr: Stdio,
 }
 
-/// The terminal that the command is to find.
+/// The terminal that the command gets.
 pub(crate) struct Model {
     pub(crate) settings: Termios,
     pub(crate) size: TerminalSize,
@@ -44,7 +44,7 @@ pub(crate) struct Model {
 /// What is to run.
 #[derive(Clone, Copy)]
 pub(crate) struct Program<'p> {
-    /// What makes itself the leader of a session, and becomes the command.
+    /// The program that makes itself the leader of a session, and becomes the command.
     pub(crate) launcher: &'p [OsString],
     pub(crate) command: &'p [OsString],
     pub(crate) is_login_shell: bool,
@@ -59,7 +59,7 @@ pub(crate) fn open(ways: Ways, model: Option<Model>) -> Result<(RecorderEnds, Co
     let on_terminal = || -> io::Result<Stdio> {
         match &slave {
             Some(slave) => Ok(Stdio::from(slave.try_clone()?)),
-            // The terminal is gone since it was looked at.
+            // The terminal has gone since it was checked.
             None => Ok(Stdio::null()),
         }
     };

@@ -1,8 +1,9 @@
-//! Capture of terminal sessions, in two halves. The recorder ([`TerminalRecorder`]) runs a command on a pseudo-terminal of its own; what
-//! it prints is spooled, then shown. In the agent the spool's records become segments ([`TerminalSegmenting`]).
+//! The capture of terminal sessions, in two halves. The recorder ([`TerminalRecorder`]) runs a command on a
+//! pseudo-terminal of its own; what it prints is written to the spool, and then shown. In the agent the spool's records
+//! become segments ([`TerminalSegmenting`]).
 //!
-//! Each of the three standard descriptors is its own affair: what is no terminal reaches the command byte for byte, by a pipe.
-//! Input is not recorded: what a person types is seen only as far as the terminal echoes it.
+//! Each of the three standard descriptors is handled separately: one that is not a terminal is connected to the command
+//! by a pipe, byte for byte. Input is not recorded: what a person types is seen only as far as the terminal echoes it.
 
 mod channel;
 mod client;
@@ -42,7 +43,7 @@ pub const KIND: CaptureKind = CaptureKind::Terminal;
 /// The environment variable that tells the recorded command its session.
 pub const SESSION_VARIABLE: &str = "HANSARD_TERMINAL_SESSION_TOKEN";
 
-/// Records a command. Today it runs in the process of the person whose command it is.
+/// Records a command. Today it runs in the process of the person who runs the command.
 #[derive(Debug, Clone)]
 pub struct TerminalRecorder {
     launcher: Vec<OsString>,
@@ -56,7 +57,7 @@ impl TerminalRecorder {
         TerminalRecorder { launcher }
     }
 
-    /// Runs the command and spools before it shows. It returns when the command has ended.
+    /// Runs the command, and writes its output to the spool before it is shown. It returns when the command has ended.
     ///
     /// # Errors
     /// The session could not begin, or could not be recorded any longer and was ended.

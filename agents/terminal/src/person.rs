@@ -1,4 +1,4 @@
-//! The terminal of the person: its size, its modes while a session runs and afterwards, whatever happens.
+//! The terminal of the person: its size, and its modes during a session and afterwards, whatever happens.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use crate::sink::{Sink, reopen};
 #[derive(Debug, Clone)]
 pub struct PersonTerminal {
     terminal: BorrowedFd<'static>,
-    /// Where what the command's terminal prints is shown: where the person looks.
+    /// Where the output of the command's terminal is shown.
     screen: BorrowedFd<'static>,
     modes: Arc<Mutex<Modes>>,
 }
@@ -25,7 +25,7 @@ pub struct PersonTerminal {
 struct Modes {
     /// Whether every key is passed through.
     raw: bool,
-    /// Whether nobody is at it any more: its window was closed, or its connection broke.
+    /// Whether it is gone: its window was closed, or its connection broke.
     gone: bool,
     /// What to restore then.
     before: Option<Termios>,
@@ -43,7 +43,7 @@ impl PersonTerminal {
     /// The size of this process's terminal; 80 by 24 where it has none. `None` where there is no terminal.
     pub fn size_of_this_process() -> Option<TerminalSize> {
         let terminal = Self::of_this_process()?;
-        // It may be gone by now: then it is a terminal all the same.
+        // It may be gone by now, but it counts as a terminal all the same.
         Some(terminal.size().unwrap_or(TerminalSize::WITHOUT_TERMINAL))
     }
 
@@ -86,8 +86,8 @@ impl PersonTerminal {
         self.modes().gone
     }
 
-    /// Passes every key through, from now until [`PersonTerminal::restore`]; not from the background, where a change would stop
-    /// this process. A terminal that is gone has no keys, and is no error: what runs on goes on.
+    /// Passes every key through, from now until [`PersonTerminal::restore`]; not from the background, where a change
+    /// would stop this process. A terminal that is gone has no keys, and is not an error: the command continues.
     pub(crate) fn make_raw(&self) -> io::Result<()> {
         let mut modes = self.modes();
         match self.try_make_raw(&mut modes) {
@@ -125,7 +125,7 @@ impl PersonTerminal {
         self.settings().is_ok_and(|settings| settings.local_modes.contains(plain))
     }
 
-    /// Gives the terminal back as it was.
+    /// Restores the terminal as it was.
     pub(crate) fn restore(&self) {
         let mut modes = self.modes();
         if !std::mem::take(&mut modes.raw) {

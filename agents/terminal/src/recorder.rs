@@ -1,5 +1,5 @@
-//! The recorder's side of a session: it has the pseudo-terminal, the other ends of the command's pipes, and the spool. It spools what it
-//! reads, and only then says it to the person's side.
+//! The recorder's side of a session: it has the pseudo-terminal, the other ends of the command's pipes, and the spool.
+//! It writes what it reads to the spool, and only then sends it to the person's side.
 
 use std::error::Error as _;
 use std::io;
@@ -21,18 +21,18 @@ use crate::spooler::Spooler;
 use crate::timespec;
 use crate::wire::{Heard, ToPerson, receive};
 
-/// How often a terminal is looked at that nobody has open.
+/// How often a terminal that nobody has open is checked.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// How often it is looked whether the command wants its keys otherwise.
+/// How often to check whether the command has changed the modes of its keys.
 const MIND_MODES_EVERY: Duration = Duration::from_millis(200);
-/// For how long a person's side is heard out that is told of the session's end.
+/// How long messages of a person's side are read after it was told that the session ends.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the recorder knows of the person's side when it begins.
 pub(crate) struct PersonFacts {
     /// The size of the command's terminal.
     pub(crate) size: TerminalSize,
-    /// The modes of a terminal that is others' too: the person's side is told when the command sets its own.
+    /// The modes of a terminal that other programs use too: the person's side is told when the command sets its own.
     pub(crate) shared_modes: Option<LocalModes>,
     /// Standard output and standard error lead to somebody who waits for their ends.
     pub(crate) somebody_reads: [bool; 2],
@@ -43,8 +43,8 @@ pub(crate) fn watched(modes: LocalModes) -> LocalModes {
     modes & (LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
 }
 
-/// Records until the command has ended and all it printed is spooled and taken. Then the person's side has the last word, and the exit
-/// record says that nothing comes after it.
+/// Records until the command has ended and everything that it printed is in the spool and accepted. Then the person's
+/// side sends its last message, and the exit record says that nothing follows.
 pub(crate) fn run(
     person: ToPerson,
     mut spooler: Spooler,
@@ -61,7 +61,7 @@ pub(crate) fn run(
     };
     let mut decoder = Decoder::default();
     let ended = recorder.record(&mut spooler, &mut decoder);
-    // The hang-up of the terminal reaches whatever still runs on it.
+    // The hang-up of the terminal reaches everything that still runs on it.
     recorder.close();
     match ended {
         Ok(status) => {
@@ -112,7 +112,7 @@ struct Recorder {
     hurry: bool,
     size: TerminalSize,
     shared_modes: Option<LocalModes>,
-    /// What the person's side was told last of the keys.
+    /// What the person's side was last told about the keys.
     wants_keys: bool,
 }
 
@@ -245,7 +245,7 @@ impl Recorder {
         of_channels.chain(overdue).chain(mind).min()
     }
 
-    /// Hears what the person's side says.
+    /// Handles a message of the person's side.
     fn hear(&mut self, decoder: &mut Decoder, spooler: &mut Spooler) -> Result<(), CaptureError> {
         match receive(self.person.stream(), decoder).map_err(person_lost)? {
             Heard::Something => {}
@@ -264,7 +264,7 @@ impl Recorder {
                 self.leader = i32::try_from(process_id).ok().and_then(Pid::from_raw);
             }
             FromPerson::Input(of, bytes) => {
-                // What is meant for an input that is over is lost, as it would be in a pipe.
+                // Bytes for an input that has ended are lost, as they would be in a pipe.
                 if let Some(input) = self.inputs.iter_mut().find(|input| input.input() == of) {
                     input.take(bytes).map_err(lost)?;
                 }
@@ -318,9 +318,9 @@ impl Recorder {
         let Some(master) = &self.master else { return Ok(()) };
         if size != self.size {
             self.size = size;
-            // First spooled: what is drawn for the new size must not come before it.
+            // It is written to the spool first, so that nothing drawn for the new size comes before it.
             spooler.resize(size)?;
-            // If it fails the terminal is closed, which the next read will tell.
+            // If it fails, the terminal is closed, which the next read notices.
             let _ = launch::set_size(master, size);
         }
         Ok(())
@@ -330,7 +330,7 @@ impl Recorder {
     fn send_to_foreground(&self, signal: Signal) {
         let foreground = self.master.as_ref().and_then(|master| tcgetpgrp(master).ok());
         if let Some(group) = foreground.filter(|group| Some(*group) != self.leader) {
-            // A group that is gone needs no signal.
+            // A group that has ended needs no signal.
             let _ = kill_process_group(group, signal);
         }
     }
@@ -347,7 +347,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Says what ends the session. Who does not hear it notices that the recorder is gone.
+    /// Sends what ends the session. A person's side that does not receive it notices that the recorder is gone.
     fn say_last(&mut self, message: &FromRecorder<'_>) {
         let deadline = Instant::now() + LAST_WORDS_WITHIN;
         let mut said = self.person.say(message);

@@ -1,4 +1,4 @@
-//! The half in the agent: spool records of a terminal become segments.
+//! The agent's half: makes segments of a terminal's spool records.
 
 use agent_protocol::capture::{BadState, Pushed, Segmenter, SegmenterState};
 use recording::spool::BadRecord;
@@ -7,7 +7,7 @@ use recording::{
     SegmentError, SpoolRecord, Start, StreamEntry, TerminalEvent, TerminalEventKind,
 };
 
-/// After so many segments they become longer: each such step doubles the time they span.
+/// The number of segments after which they become longer: each such step doubles the time that they span.
 const SEGMENTS_OF_A_STEP: u32 = 250;
 /// No step beyond this one doubles it again: segments of about four hours.
 const LAST_STEP: u32 = 10;
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_record_is_told() {
+    fn the_segmenter_reports_every_kind_of_record() {
         let start = start();
         let mut segmenter = TerminalSegmenter::new(&start, &start.to_document(), None, CutPolicy::default());
         let mut spool = Vec::new();

@@ -1,5 +1,5 @@
-//! A session with both its sides in this process: the recorder on a thread of its own, at the other end of a socket pair. The border
-//! between them is the byte stream; what one of them has, the other never touches.
+//! A session with both sides in this process: the recorder runs on its own thread, at the other end of a socket pair.
+//! They share only the byte stream; neither touches what the other has.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -27,7 +27,7 @@ pub(crate) fn run(launcher: &[OsString], mut session: RecorderSession) -> Result
     let start_error = |step| move |source| CaptureError::Start { step, source };
     let ways = Ways::of_this_process();
     let person = PersonTerminal::of_this_process();
-    // Then it stays in the modes in which the others want it, as long as the command lets it.
+    // Then it stays in the modes that the other programs want, as long as the command allows that.
     let shared = !ways.all_terminals();
     let signals = Signals::register().map_err(start_error("handle signals"))?;
     let no_spool = || io::Error::new(io::ErrorKind::NotFound, "the agent gave none for a terminal");
@@ -77,7 +77,7 @@ pub(crate) fn run(launcher: &[OsString], mut session: RecorderSession) -> Result
     };
     recorder.to.say(FromPerson::Started { process_id: child.id() });
 
-    // From here on every way out restores the terminal and ends the command.
+    // From here on every exit path restores the terminal and ends the command.
     let restored = person.as_ref().map(Restored);
     let to = Arc::clone(&recorder.to);
     let mut client = Client::new(child, signals, (to, heard), (person.as_ref(), size), ways);
@@ -127,7 +127,7 @@ impl RecorderThread {
         self.thread.join().map_err(failed).flatten()
     }
 
-    /// Ends the recording, which says why. Gives back why.
+    /// Ends the recording with this reason, and returns it.
     fn fail(self, error: CaptureError) -> CaptureError {
         self.to.say(FromPerson::Failed(&in_one_line(&error)));
         self.to.close();

@@ -1,4 +1,4 @@
-//! One way of output at the person's side: from the recorder to where this process's own output goes.
+//! One output at the person's side: from the recorder to this process's own output.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ pub(crate) struct Shown {
     ended_at: Option<Instant>,
 }
 
-/// What became of an attempt to pass something on.
+/// The result of an attempt to pass something on.
 #[derive(Debug)]
 pub(crate) enum Passed {
     /// Nothing is wrong.
@@ -67,7 +67,7 @@ impl Shown {
         self.sink.as_ref().filter(|_| !self.pending.is_empty()).map(|sink| PollFd::new(sink, PollFlags::OUT))
     }
 
-    /// Shows what there is room for; the rest waits.
+    /// Shows as much as there is room for; the rest waits.
     pub(crate) fn show(&mut self, bytes: &[u8], to: &ToRecorder) -> Passed {
         let Some(sink) = &self.sink else { return Passed::Well };
         let mut rest = bytes;
@@ -126,7 +126,7 @@ impl Shown {
         }
     }
 
-    /// What comes from now on goes nowhere.
+    /// Further output goes nowhere.
     pub(crate) fn give_up(&mut self) {
         self.sink = None;
         self.pending = Vec::new();

@@ -1,4 +1,4 @@
-//! Where output goes, written without waiting and without touching flags that others share.
+//! The destination of output, which is written without waiting and without touching flags that others share.
 
 use std::io;
 
@@ -21,7 +21,8 @@ pub(crate) struct Sink {
 
 #[derive(Debug)]
 enum Manner {
-    /// A terminal or pipe, opened once more. To make it non-blocking as it is would make it so for everybody who shares it.
+    /// A terminal or pipe, opened once more, because making the shared descriptor non-blocking would affect everybody
+    /// who shares it.
     Reopened(OwnedFd),
     /// A socket can be asked not to wait by each call.
     Socket,
@@ -88,6 +89,6 @@ pub(crate) fn reopen(shared: BorrowedFd<'_>, access: OFlags) -> Option<OwnedFd> 
 
 fn has_room(fd: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
-    // Whatever else is wrong with it, the write will tell.
+    // The write will report any other problem.
     !matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
 }

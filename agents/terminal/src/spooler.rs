@@ -53,12 +53,12 @@ impl Spooler {
         Micros::new(clock::boottime_micros().saturating_sub(self.start_boottime_micros))
     }
 
-    /// Keeps output. Only then may it be shown.
+    /// Writes output to the spool. Only then may it be shown.
     pub(crate) fn output(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
         self.append(RecordKind::TERMINAL_OUTPUT, bytes)
     }
 
-    /// Keeps what went to a standard error that is no terminal.
+    /// Writes what went to a standard error that is not a terminal.
     pub(crate) fn error_output(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
         self.append(RecordKind::ERROR_OUTPUT, bytes)
     }
@@ -101,7 +101,7 @@ impl Spooler {
         Ok(())
     }
 
-    /// Readable when the spool has failed behind the caller's back.
+    /// Readable when the spool has failed in the background.
     pub(crate) fn failure_fd(&self) -> BorrowedFd<'_> {
         self.syncer.failed.as_fd()
     }
@@ -190,7 +190,7 @@ impl Syncer {
         self.state().stop = true;
         self.shared.changed.notify_one();
         if let Some(thread) = self.thread.take() {
-            // A panic there has been printed.
+            // The panic was printed there.
             let _ = thread.join();
         }
     }
@@ -232,7 +232,7 @@ fn sync_until_stopped(spool: &File, least_free_bytes: u64, shared: &Shared) -> R
 }
 
 fn check_free_space(spool: &File, least_free_bytes: u64) -> Result<(), String> {
-    // Where the file system does not say, its own "no space left" will.
+    // If the file system does not say, its own "no space left" will.
     let Ok(file_system) = rustix::fs::fstatvfs(spool) else { return Ok(()) };
     let free = file_system.f_bavail.saturating_mul(file_system.f_frsize);
     if free < least_free_bytes {
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_torn_record_that_cannot_be_cut_off_the_reason_still_stands() {
+    fn the_reason_follows_a_torn_record_that_cannot_be_cut_off() {
         // A file that cannot be shortened, as an append-only one.
         let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC;
         let file = File::from(rustix::fs::memfd_create("spool", flags).unwrap());

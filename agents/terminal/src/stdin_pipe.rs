@@ -1,4 +1,4 @@
-//! A standard input that is neither a terminal nor for reading alone goes to the command through a pipe. It is not recorded.
+//! Passes a standard input that is neither a terminal nor read-only to the command through a pipe. It is not recorded.
 
 use std::io;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(crate) fn start(to: Arc<Gate>) -> io::Result<StoppableThread> {
 
 fn pass_on(stop: &Stop, input: BorrowedFd<'static>, socket: bool, to: &Gate) {
     let mut buffer = [0; READ_BYTES];
-    // Room first: then nothing is read that cannot be delivered.
+    // Wait for room first, so that nothing is read that cannot be delivered.
     while stop.wait(to, PollFlags::IN, None) && stop.wait_unless_broken(&input, PollFlags::IN, to.broken()) {
         let room = &mut buffer[..to.room().min(READ_BYTES)];
         let read = if socket {

@@ -13,7 +13,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 /// What the recorder keeps at most for a person's side that reads nothing: all windows, and the few short messages that belong to them.
 const MOST_UNSENT_BYTES: usize = 4 * OUTPUT_WINDOW_BYTES;
 
-/// Whether the other side is still there after it was heard.
+/// Whether the other side is still there after its messages were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Heard {
     Something,
@@ -35,7 +35,8 @@ pub(crate) fn receive(stream: &UnixStream, decoder: &mut Decoder) -> io::Result<
     }
 }
 
-/// What the person's side says, from any of its threads. All of it is short, and the recorder always reads; so it is sent at once.
+/// The sender of the person's side, for any of its threads. All its messages are short, and the recorder always reads,
+/// so that they are sent at once.
 pub(crate) struct ToRecorder {
     stream: Mutex<UnixStream>,
 }
@@ -45,7 +46,7 @@ impl ToRecorder {
         ToRecorder { stream: Mutex::new(stream) }
     }
 
-    /// Says it. A recorder that is gone is noticed where its words are awaited.
+    /// Sends a message. A recorder that is gone is noticed where its messages are read.
     pub(crate) fn say(&self, message: FromPerson<'_>) {
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
@@ -60,7 +61,7 @@ impl ToRecorder {
         }
     }
 
-    /// Says that nothing more is said, by any thread.
+    /// Says that no thread sends anything more.
     pub(crate) fn close(&self) {
         let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         // If it fails the stream is closed already.

@@ -1,4 +1,4 @@
-//! What a stream's content is to whoever verifies.
+//! The interface to a stream's content for verification.
 
 use crate::end::RecordingEnd;
 use crate::manifest::Totals;
@@ -7,10 +7,10 @@ use crate::timestamp::Micros;
 
 /// A walk along the content of one stream's segments, from the first on.
 pub(crate) trait Content {
-    /// Checks that the next segment decodes and goes on where the walk stands.
+    /// Checks that the next segment decodes and continues the walk.
     fn segment(&mut self, object: &[u8]) -> Result<CheckedContent, ContentError>;
 
-    /// Checks what the manifest says of the recording's end against what the whole stream showed.
+    /// Compares what the manifest says about the recording's end with the whole stream.
     fn agrees_with_end(&self, end: &RecordingEnd) -> Result<(), &'static str>;
 }
 
@@ -21,11 +21,11 @@ pub struct CheckedContent {
     pub last_at: Micros,
     /// What it holds, counted.
     pub totals: Totals,
-    /// How many events were passed over because this version does not know their kind.
+    /// How many events were skipped because this version does not know their kind.
     pub unknown: u64,
 }
 
-/// A segment that does not go on where its stream stood.
+/// A segment does not continue its stream.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ContentError {
     #[error(transparent)]

@@ -6,13 +6,13 @@ use super::{
     Examined, Frame, MAX_PAYLOAD_BYTES, READ_BYTES, RECORD_HEADER_BYTES, RecordKind, examine, frame,
 };
 
-/// How many bytes are looked at, and looked at again under a checksum, before a search is given up.
+/// How many bytes are read, including those read again for a checksum, before a search is given up.
 const MOST_EFFORT_BYTES: usize = 64 * 1024 * 1024;
 
-/// What reading one piece costs, whatever stands in it.
+/// The cost of reading one piece, whatever it contains.
 const EFFORT_OF_A_READ: usize = 4096;
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Searched {
     /// The next whole record of a known kind begins here.
@@ -24,14 +24,14 @@ pub enum Searched {
     Nothing,
     /// None was found with as much effort as one damaged place is worth.
     GivenUp,
-    /// There was no more time. [`DamageSearch::advance`] goes on from here.
+    /// There was no more time. [`DamageSearch::advance`] continues from here.
     Paused,
 }
 
 /// A search for the next whole record behind damage. It is bounded, and it may be interrupted.
 ///
-/// Where the damaged record itself says how long it is, that is tried first: what a person printed may look like a
-/// record. Zeros and holes are passed over: no record of a known kind begins in them.
+/// If the damaged record itself gives its length, that is tried first, because printed text may look like a record.
+/// Zeros and holes are skipped, because no record of a known kind begins in them.
 #[derive(Debug)]
 pub struct DamageSearch {
     /// Up to where there is nothing.
@@ -79,7 +79,7 @@ impl DamageSearch {
                     return Ok(Searched::GivenUp);
                 }
                 self.at = window.at;
-                // However little time there is, each turn brings the search on.
+                // However little time there is, each turn makes progress.
                 if self.at > begun_at && !goes_on() {
                     return Ok(Searched::Paused);
                 }

@@ -1,4 +1,4 @@
-//! How a spool ends whose writer gave up behind a record that it could not write whole.
+//! The end of a spool whose writer gave up after a record that it could not write completely.
 //!
 //! Where it may, the writer cuts such a record off. In a file that can only be appended to it leaves the torn record, and behind it
 //! a gap with the reason, which says how long the torn record is: so a reader can tell this end from damage.
@@ -20,7 +20,7 @@ pub const LONGEST_GIVING_UP_BYTES: usize =
 pub fn find_giving_up(bytes: &[u8]) -> Option<SpoolRecord<'_>> {
     let shortest = RECORD_HEADER_BYTES + LOST_BYTES_BYTES;
     let latest = bytes.len().checked_sub(shortest)?;
-    // A record that nothing is torn of is no torn record.
+    // A complete record is not a torn one.
     (latest.saturating_sub(MAX_REASON_BYTES).max(1)..=latest).find_map(|torn| {
         let rest = &bytes[torn..];
         if !matches!(frame(rest), Frame::Whole(length) if length == rest.len()) {
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_record_and_its_reason_are_told_from_damage() {
+    fn a_torn_record_and_its_reason_are_distinguished_from_damage() {
         let at = Micros::new(5);
         let output = record(&TerminalEvent::output(at, vec![b'x'; 3_000]));
         for torn in [1, 16, 17, 100, 3_016] {

@@ -1,4 +1,4 @@
-//! What a spool keeps, and what a torn or damaged one still gives.
+//! Tests what a spool keeps, and what can be read of a torn or damaged one.
 
 use super::*;
 
@@ -83,7 +83,7 @@ fn searched(bytes: &[u8], offset: u64) -> (Searched, usize) {
     unreachable!("a search is bounded")
 }
 
-/// What is read when damage is passed over, and the bytes that were.
+/// What is read when damage is skipped, and the skipped bytes.
 fn read_past_damage(bytes: &[u8]) -> (Vec<TerminalEvent>, Vec<u64>) {
     let mut begin = 0;
     let (mut events, mut passed) = (Vec::new(), Vec::new());
@@ -130,7 +130,7 @@ fn only_the_damaged_record_is_lost() {
 }
 
 #[test]
-fn a_long_hole_is_passed_over() {
+fn a_long_hole_is_skipped() {
     let events = sample();
     let (bytes, _) = spool_of(&events);
     for filler in [0_u8, 1, 0xff] {
@@ -142,7 +142,7 @@ fn a_long_hole_is_passed_over() {
 }
 
 #[test]
-fn a_hole_is_passed_over_unread() {
+fn a_hole_is_skipped_without_being_read() {
     /// A terabyte of nothing between two spools. What is read of it is counted.
     struct Sparse<'a> {
         begin: &'a [u8],
@@ -211,7 +211,7 @@ fn a_search_is_bounded_and_can_be_interrupted() {
 }
 
 #[test]
-fn what_was_printed_is_not_taken_for_a_record() {
+fn printed_text_is_not_taken_for_a_record() {
     let (forged, _) = spool_of(&[TerminalEvent::exit(Micros::new(1), ExitStatus::Code(0))]);
     let events =
         [TerminalEvent::output(Micros::new(1), forged), TerminalEvent::output(Micros::new(2), "next")];
@@ -226,7 +226,7 @@ fn what_was_printed_is_not_taken_for_a_record() {
 }
 
 #[test]
-fn a_growing_spool_is_read_on() {
+fn a_growing_spool_is_read_further() {
     struct Growing<'a> {
         bytes: &'a [u8],
         given: usize,

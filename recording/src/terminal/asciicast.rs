@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_kept_beside_it() {
+    fn bytes_that_are_not_text_are_kept_exactly() {
         let events = [
             TerminalEvent::output(at(7), b"a\xffb\xe2\x82"),
             TerminalEvent::exit(at(9), ExitStatus::Signal(9)),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_of_later_versions_are_counted_and_passed_over() {
+    fn codes_of_later_versions_are_counted_and_skipped() {
         let lines = "[1.000000,\"o\",\"a\"]\n[2.000000,\"q\",\"?\"]\n[2.000000,\"o\",\"b\"]\n";
         let decoded = decode_lines(lines.as_bytes()).unwrap();
         assert_eq!((decoded.events.len(), decoded.unknown, decoded.totals.events), (2, 1, 2));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_nobody_wrote_are_refused_with_their_number() {
+    fn malformed_lines_are_refused_with_their_number() {
         let good = "[1.000000,\"o\",\"a\"]\n";
         for (line, why) in [
             ("[0.999999,\"o\",\"a\"]\n", "its time is before"),

@@ -30,9 +30,9 @@ const IDLE_BYTES: usize = 64 * 1024;
 /// When a segment is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CutPolicy {
-    /// After so many bytes of spool records.
+    /// After this many bytes of spool records.
     pub most_spooled_bytes: u64,
-    /// So long after its first event.
+    /// This long after its first event.
     pub longest: Duration,
     /// The same for a stream's first segment, so that a new recording is soon to be seen.
     pub longest_first: Duration,
@@ -391,7 +391,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn everything_that_is_pushed_counts() {
+    fn everything_that_is_pushed_is_counted() {
         let mut cutter = cutter();
         let reason = "x".repeat(crate::spool::MAX_REASON_BYTES);
         let mut pushed = 0;

@@ -19,7 +19,7 @@ pub struct TerminalEvent {
 pub enum TerminalEventKind {
     /// The terminal was given these bytes to show, whatever they are; or they went to a standard output that is no terminal.
     Output(Vec<u8>),
-    /// These bytes went to a standard error that is no terminal. What goes to a terminal is one stream.
+    /// These bytes went to a standard error that is not a terminal. Everything that goes to a terminal is one stream.
     ErrorOutput(Vec<u8>),
     /// The terminal changed its size.
     Resize(TerminalSize),
@@ -54,7 +54,7 @@ impl TerminalSize {
     pub const WITHOUT_TERMINAL: Self = Self { columns: 80, rows: 24 };
 }
 
-/// A hole in what was captured: it is said, never passed over.
+/// A gap in what was captured. It is recorded, never ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// Why, in words for a reader.

@@ -1,4 +1,4 @@
-//! A whole recording, decoded. What is not proved is played all the same: proof is [`verify`](crate::verify())'s.
+//! A whole recording, decoded. It is played even if it is not proven: [`verify`](crate::verify()) is for that.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -54,7 +54,7 @@ pub enum ReplayError {
         /// Its name below the recording's folder.
         object: String,
     },
-    /// A segment is of another recording, or stands in another one's place.
+    /// A segment belongs to another recording, or to another place.
     #[error("{object} belongs to another recording or another place")]
     Misplaced {
         /// Its name below the recording's folder.

@@ -53,7 +53,7 @@ fn a_byte_too_much_is_reported() {
 }
 
 #[test]
-fn an_object_that_is_missing_is_reported() {
+fn a_missing_object_is_reported() {
     let whole = record(&sample_events(), &[2, 4]);
     for name in whole.objects.keys() {
         let mut damaged = whole.clone();

@@ -105,7 +105,7 @@ fn forged() -> MemorySource {
 }
 
 #[test]
-fn what_is_forged_from_end_to_end_is_trusted_by_nobody_and_is_not_what_was_taken_in() {
+fn a_forged_recording_is_not_trusted_and_is_not_the_accepted_one() {
     let forged = forged();
     let nothing = Expected::default();
     let keys = TrustedKeys::new(vec![bound(0, None)]);
@@ -120,7 +120,7 @@ fn what_is_forged_from_end_to_end_is_trusted_by_nobody_and_is_not_what_was_taken
 }
 
 #[test]
-fn what_the_control_plane_took_in_has_to_be_there() {
+fn objects_that_the_control_plane_accepted_must_exist() {
     let whole = finished();
     let expected = taken_in(&whole);
     let segment = |number| EvidenceName::Segment { stream: Stream::Terminal, number };
@@ -152,7 +152,7 @@ fn what_the_control_plane_took_in_has_to_be_there() {
 }
 
 #[test]
-fn nothing_that_is_read_now_began_later() {
+fn a_recording_cannot_begin_after_it_is_read() {
     let source = finished();
     let enrolled = bound(-1_000, None);
     for (earlier, expected) in
@@ -187,7 +187,7 @@ fn complete_hides_no_loss() {
 }
 
 #[test]
-fn what_is_not_sealed_is_a_prefix_however_much_is_there() {
+fn an_unsealed_recording_is_a_prefix_however_much_exists() {
     let mut running = finished();
     running.objects.retain(|name, _| !name.as_str().starts_with("manifest"));
     let (found, verification) = verdict(&running, &taken_in(&running), Trust::Enrolled(&bound(0, None)));
@@ -198,7 +198,7 @@ fn what_is_not_sealed_is_a_prefix_however_much_is_there() {
 
 /// A recording of which a part of its seal is left, or of whose seal the control plane knows, is not still running.
 #[test]
-fn what_is_missing_of_a_seal_is_said_and_nothing_else() {
+fn the_report_names_exactly_the_missing_parts_of_a_seal() {
     let whole = finished();
     let (manifest, signature) = (EvidenceName::Manifest(0), EvidenceName::ManifestSignature(0));
     let sealed = |name: EvidenceName| {

@@ -73,7 +73,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_spooled_reads_back(events in terminal_events()) {
+    fn a_spool_reads_back(events in terminal_events()) {
         let mut writer = SpoolWriter::new(Vec::new(), 0);
         for event in &events {
             writer.append_terminal(event).unwrap();
@@ -91,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn times_that_run_backwards_are_held(
+    fn times_never_run_backwards(
         events in terminal_events(),
         times in proptest::collection::vec(any::<u64>(), 61),
     ) {

@@ -147,7 +147,7 @@ fn evidence_of_later_versions_is_named_and_not_called_something_else() {
 }
 
 #[test]
-fn a_seal_in_the_agents_place_is_neither_believed_nor_called_a_contradiction() {
+fn a_successors_seal_is_neither_believed_nor_a_contradiction() {
     let mut source = record(&sample_events(), &[2, 4]);
     let mut manifest = Manifest::parse(&source.objects[&name("manifest-0000.json")]).unwrap();
     manifest.sealed_by =
@@ -256,7 +256,7 @@ fn recordings_of_the_version_before_are_read_as_they_are() {
 }
 
 #[test]
-fn a_manifest_lists_so_many_streams_and_no_more() {
+fn the_number_of_streams_in_a_manifest_is_limited() {
     let document = start().to_document();
     let mut source = record(&sample_events(), &[2, 4]);
     let empty = |number| stream_entry(Stream::parse(&format!("s{number}")).unwrap(), &document, &[]);
@@ -288,7 +288,7 @@ fn entry_with(members: &str) -> Result<StreamEntry, String> {
 }
 
 #[test]
-fn of_a_stream_counts_are_kept_and_other_members_are_passed_over() {
+fn counts_of_a_stream_are_kept_and_other_members_are_skipped() {
     let entry =
         entry_with(r#","events":3,"rate":-1,"codec":"x","more":[[{"a":null}],1.5],"samples":7"#).unwrap();
     assert_eq!(entry.totals, Totals::new([("events", 3), ("samples", 7)]));

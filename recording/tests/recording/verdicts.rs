@@ -158,7 +158,7 @@ fn the_highest_manifest_wins_when_it_includes_the_earlier() {
 }
 
 #[test]
-fn a_manifest_that_is_missing_is_said() {
+fn a_missing_manifest_is_reported() {
     let (whole, _) = sealed_twice();
     for (removed, why) in [
         ("manifest-0001.sig", "manifest-0001.sig is missing"),

@@ -103,7 +103,7 @@ impl Conversation {
 }
 
 #[test]
-fn an_output_that_nobody_takes_holds_up_nothing_else_and_is_not_read_ahead() {
+fn an_output_that_nobody_reads_delays_nothing_else_and_is_not_read_ahead() {
     const BYTES: usize = 1_000_000;
     let script = format!(
         "head -c {BYTES} /dev/zero & echo ready >&2; read -r line; echo \"got $line\" >&2; wait; exit 3"
@@ -160,7 +160,7 @@ fn reason_after(what: impl FnOnce(&mut Conversation)) -> String {
 }
 
 #[test]
-fn a_persons_side_that_fails_ends_the_recording_with_the_reason() {
+fn a_failure_of_the_persons_side_ends_the_recording_with_the_reason() {
     let said =
         |bytes: &'static [u8]| move |person: &mut Conversation| (&person.stream).write_all(bytes).unwrap();
     for (reason, expected) in [
@@ -182,7 +182,7 @@ fn a_persons_side_that_fails_ends_the_recording_with_the_reason() {
         ),
         (
             reason_after(said(&[7, 0, 0, 0, 1, 0])),
-            "a message of kind 7 has a payload that is none of that kind",
+            "a message of kind 7 has a payload that does not belong to that kind",
         ),
     ] {
         assert_eq!(reason, expected);
@@ -190,7 +190,7 @@ fn a_persons_side_that_fails_ends_the_recording_with_the_reason() {
 }
 
 #[test]
-fn what_is_done_is_not_looked_at_again_and_again_while_another_output_is_held_open() {
+fn a_finished_output_is_not_polled_while_another_is_held_open() {
     let (output, closed) = io::pipe().unwrap();
     let (error_output, left_over) = io::pipe().unwrap();
     drop(closed);
