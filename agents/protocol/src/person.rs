@@ -72,7 +72,8 @@ pub enum FromPerson<'a> {
     /// The person's side is about to be suspended: the process group in the foreground is stopped first, and
     /// [`FromRecorder::Held`] says when.
     Suspended,
-    /// It continues, and with it the process group in the foreground.
+    /// It continues, and with it the process group in the foreground. [`FromRecorder::Continued`] says when the command may
+    /// continue too.
     Resumed,
     /// The session must end soon: silent processes that the command left running are not waited for.
     Hurry,
@@ -100,6 +101,9 @@ pub enum FromRecorder<'a> {
     WantsKeys(bool),
     /// The process group in the foreground is stopped.
     Held,
+    /// Everything sent before [`FromPerson::Resumed`] is done, such as a new size, and the process group in the foreground
+    /// continues.
+    Continued,
     /// Everything that the command printed is in the spool and was accepted; the recording ends with the status that
     /// was reported.
     Ended,
@@ -324,6 +328,7 @@ impl<'a> Message<'a> for FromRecorder<'a> {
             6 => nothing(FromRecorder::Held, payload),
             7 => nothing(FromRecorder::Ended, payload),
             8 => std::str::from_utf8(payload).ok().map(FromRecorder::Lost),
+            9 => nothing(FromRecorder::Continued, payload),
             _ => Some(FromRecorder::Unknown(kind)),
         };
         message.ok_or(BadMessage::Payload { kind })
@@ -340,6 +345,7 @@ impl<'a> Message<'a> for FromRecorder<'a> {
             FromRecorder::Held => (6, Head::default(), none),
             FromRecorder::Ended => (7, Head::default(), none),
             FromRecorder::Lost(reason) => (8, Head::default(), whole_characters(reason)),
+            FromRecorder::Continued => (9, Head::default(), none),
             FromRecorder::Unknown(kind) => (*kind, Head::default(), none),
         }
     }

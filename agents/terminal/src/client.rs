@@ -31,8 +31,8 @@ const KILL_AFTER_TERMINATE: Duration = Duration::from_secs(5);
 const KILL_AFTER_LOSS: Duration = Duration::from_secs(2);
 /// How often to check whether the modes of the person's terminal can or must be changed.
 const MIND_TERMINAL_EVERY: Duration = Duration::from_millis(200);
-/// How long a recorder may take to stop the process group in the foreground.
-const HELD_WITHIN: Duration = Duration::from_secs(1);
+/// How long a recorder may take to stop the process group in the foreground, and to let it continue.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The person's side.
 pub(crate) struct Client<'a> {
@@ -58,6 +58,8 @@ pub(crate) struct Client<'a> {
     size: TerminalSize,
     /// The recorder has stopped the process group in the foreground.
     held: bool,
+    /// It has let it continue.
+    continued: bool,
     ended: Option<Ended>,
 }
 
@@ -105,6 +107,7 @@ impl<'a> Client<'a> {
             undelivered: None,
             size,
             held: false,
+            continued: false,
             ended: None,
         }
     }
@@ -284,6 +287,7 @@ impl<'a> Client<'a> {
                 }
                 FromRecorder::WantsKeys(wants) => self.wants_keys = wants,
                 FromRecorder::Held => self.held = true,
+                FromRecorder::Continued => self.continued = true,
                 FromRecorder::Ended => self.ended = Some(Ended::Whole),
                 FromRecorder::Lost(_) => self.ended = Some(Ended::Lost),
                 FromRecorder::Unknown(_) => {}
@@ -375,8 +379,13 @@ impl<'a> Client<'a> {
         self.send_to_command(Signal::STOP);
         self.held = false;
         self.to.say(FromPerson::Suspended);
-        let deadline = Instant::now() + HELD_WITHIN;
-        while !self.held && self.ended.is_none() {
+        self.hear_until(|client| client.held)
+    }
+
+    /// Hears the recorder until it has answered, within a bounded time.
+    fn hear_until(&mut self, answered: impl Fn(&Self) -> bool) -> Result<(), CaptureError> {
+        let deadline = Instant::now() + ANSWERS_WITHIN;
+        while !answered(self) && self.ended.is_none() {
             let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
             let mut fds = [PollFd::new(&self.heard, PollFlags::IN)];
             if poll(&mut fds, Some(&timespec(left))) != Err(Errno::INTR) {
@@ -396,9 +405,12 @@ impl<'a> Client<'a> {
         let meanwhile: Vec<i32> =
             self.signals.take().into_iter().filter(|signal| ![SIGTSTP, SIGCONT].contains(signal)).collect();
         self.go_on()?;
+        // A shell that continues reads its terminal's size and sets it again as it was, so the new size must be set before.
+        self.continued = false;
+        self.to.say(FromPerson::Resumed);
+        self.hear_until(|client| client.continued)?;
         // Before anything else is checked: it is known that the command has stopped.
         self.send_to_command(Signal::CONT);
-        self.to.say(FromPerson::Resumed);
         self.handle(&meanwhile)
     }
 

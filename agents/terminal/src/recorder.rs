@@ -297,7 +297,10 @@ impl Recorder {
                 self.send_to_foreground(Signal::STOP);
                 self.person.say(&FromRecorder::Held).map_err(person_lost)?;
             }
-            FromPerson::Resumed => self.send_to_foreground(Signal::CONT),
+            FromPerson::Resumed => {
+                self.send_to_foreground(Signal::CONT);
+                self.person.say(&FromRecorder::Continued).map_err(person_lost)?;
+            }
             FromPerson::Hurry => self.hurry = true,
             FromPerson::Exited(status) => {
                 self.leader = None;

@@ -129,6 +129,25 @@ fn a_shell_that_suspends_itself_gives_the_terminal_back() {
 }
 
 #[test]
+fn a_command_that_goes_on_finds_the_size_of_now() {
+    const PROGRAM: &str = r#"exec("import os, signal\ndef width():\n os.kill(os.getpid(), signal.SIGSTOP)\n return os.get_terminal_size().columns\nprint([width() for _ in range(12)])\ninput()")"#;
+    let columns: Vec<u16> = (100..112).collect();
+    let mut at = AtShell::new();
+    at.records(&format!("python3 -c '{PROGRAM}'"));
+    for columns in &columns {
+        at.prompt();
+        at.person.resizes(*columns, 30);
+        at.types("fg");
+    }
+    // Bash's line editor, for one, sets the size again that it reads when it goes on.
+    at.sees(&format!("{columns:?}"));
+    at.types("");
+    at.prompt();
+    at.types("exit 0");
+    at.person.ends_with(0);
+}
+
+#[test]
 fn a_stopped_recorder_continues() {
     let mut at = AtShell::new();
     at.records("bash --norc --noprofile");
