@@ -189,8 +189,7 @@ async fn road<A: RpcAction>(
 ) -> Result<HttpResponse, ActionError> {
     let name = A::ENTRY.name;
     let steps = async |about: &mut About| {
-        let request = openapi::parameters::read::<A::Request>(parameters)
-            .map_err(|error| error.in_words_of(A::ENTRY.product))?;
+        let request = openapi::parameters::read::<A::Request>(parameters)?;
         let input = A::read(call.principal(), request)?;
         about.recording = A::recording(&input).map(|token| token.to_string());
         let Located { resource, trust } = A::locate(call, &input).await?;
@@ -208,6 +207,12 @@ async fn road<A: RpcAction>(
             if let ActionError::Denied(denial) = error {
                 about.decision = AuditDecision::Denied { by: denial.denied.by.clone() };
             }
+        })
+    };
+    let steps = async |about: &mut About| {
+        steps(about).await.map_err(|error| match error {
+            ActionError::Refused(wire) => wire.in_words_of(A::ENTRY.product).into(),
+            other => other,
         })
     };
     let reply = |reply| render::success(call.format, name, &reply);

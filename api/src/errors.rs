@@ -11,9 +11,10 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
-use domain::actions::Product;
+use domain::actions::{Action as _, AssumeRole, Product};
 use domain::gate::{Denied, Told};
 use domain::identity::IdentityRefused;
+use domain::principal::Principal;
 use domain::storage_target::StorageTargetRefused;
 use openapi::error_codes::{ErrorCode, WireError};
 use openapi::replies::{AccessDeniedDetail, ErrorReply};
@@ -161,13 +162,22 @@ impl ActionError {
         match self {
             Self::Refused(wire) => wire.clone(),
             Self::Denied(denial) => {
-                let code = match denial.denied.product {
-                    Product::Workbench => ErrorCode::ForbiddenRam,
-                    Product::Ram | Product::Sts => ErrorCode::NoPermission,
+                let Denied { told, product, action, resource, .. } = &denial.denied;
+                let why = match told {
+                    Told::TooWide(why) => Some(why.to_string()),
+                    Told::Denial | Told::NoSuchRecording => None,
                 };
-                match &denial.denied.told {
-                    Told::TooWide(why) => WireError::with_message(code, why.to_string()),
-                    Told::Denial | Told::NoSuchRecording => code.into(),
+                match product {
+                    Product::Workbench => match why {
+                        Some(why) => WireError::with_message(ErrorCode::ForbiddenRam, why),
+                        None => ErrorCode::ForbiddenRam.into(),
+                    },
+                    Product::Ram | Product::Sts => {
+                        let why = why.unwrap_or_else(|| no_permission(&denial.denied).to_owned());
+                        // Tools read these two out of it, to say what to grant.
+                        let message = format!("{why} Resource: {resource} Action: {action}");
+                        WireError::with_message(ErrorCode::NoPermission, message)
+                    }
                 }
             }
             Self::Throttled(_) => ErrorCode::ThrottlingUser.into(),
@@ -198,6 +208,16 @@ impl ActionError {
     }
 }
 
+/// Why RAM or STS denies, in the vendor's words, which clients match on.
+fn no_permission(denied: &Denied) -> &'static str {
+    let assumes = denied.action == AssumeRole::ENTRY.ram_action();
+    if assumes && matches!(denied.principal, Principal::Account { .. }) {
+        "Roles may not be assumed by root accounts. Call as a RAM user, or as a session of a role."
+    } else {
+        "You are not authorized to do this action."
+    }
+}
+
 /// An error and all its sources, in one line.
 pub(crate) fn chain_of(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -215,8 +235,12 @@ fn store_error(error: &StoreError) -> WireError {
         StoreError::Conflict { .. } => ErrorCode::Conflict.into(),
         StoreError::Identity(refused) => identity_refused(refused),
         StoreError::InvalidPolicy(why) => {
-            let what = if why.reason == Reason::TooLong { "PolicySize" } else { "PolicyGrammar" };
-            WireError::about(ErrorCode::InvalidRamParameter, what, format!("{why}."))
+            let message = format!("{why}.");
+            if why.reason == Reason::TooLong {
+                WireError::about(ErrorCode::InvalidRamParameter, "PolicyDocument.Length", message)
+            } else {
+                WireError::with_message(ErrorCode::MalformedPolicyDocument, message)
+            }
         }
         StoreError::InvalidMarker => {
             WireError::about(ErrorCode::InvalidRamParameter, "Marker", format!("{error}."))
@@ -283,15 +307,15 @@ impl Refusal {
 
     /// As it stands in a reply's body.
     pub(crate) fn body(&self, request_id: &RequestId, host_id: &str) -> ErrorReply {
-        let row = self.wire.code().row();
+        let advice = self.wire.advice();
         ErrorReply {
             request_id: request_id.as_str().to_owned(),
             host_id: host_id.to_owned(),
             code: self.wire.code_text(),
             message: self.wire.message(),
-            recommend: row.retry.sentence().to_owned(),
+            recommend: advice.sentence().to_owned(),
             success: false,
-            retryable: row.retry.retryable(),
+            retryable: advice.retryable(),
             access_denied_detail: self.detail.clone(),
         }
     }

@@ -279,7 +279,7 @@ catalogue! {
         UpdateUser of Ram, Write, on User, may ReadsIdentity, AdministersIdentity;
         /// The users of the account, by name.
         ListUsers of Ram, List, on Users, may ReadsIdentity;
-        /// Deletes a user that has no access keys, policies or groups; its login profile is deleted with it.
+        /// Deletes a user that has no access keys, no policies, no login profile and no groups.
         DeleteUser of Ram, Write, on User, may ReadsIdentity, AdministersIdentity;
         /// Gives a user a password for the console.
         CreateLoginProfile of Ram, Write, on User, may ReadsIdentity, AdministersIdentity;
@@ -318,6 +318,24 @@ catalogue! {
         /// The groups that a user is in.
         ListGroupsForUser of Ram, List, on User, may ReadsIdentity;
 
+        // RAM: the account.
+        /// The alias of the account.
+        GetAccountAlias of Ram, Read, on Everything, may ReadsIdentity;
+        /// Gives the account an alias.
+        SetAccountAlias of Ram, Write, on Everything, may ReadsIdentity, AdministersIdentity;
+        /// Takes the alias from the account.
+        ClearAccountAlias of Ram, Write, on Everything, may ReadsIdentity, AdministersIdentity;
+        /// What the passwords of users must be.
+        GetPasswordPolicy of Ram, Read, on Everything, may ReadsIdentity;
+        /// Says what the passwords of users must be.
+        SetPasswordPolicy of Ram, Write, on Everything, may ReadsIdentity, AdministersIdentity;
+        /// What users may do for themselves.
+        GetSecurityPreference of Ram, Read, on Everything;
+        /// The virtual MFA devices of the account, of which there are none yet.
+        ListVirtualMFADevices of Ram, List, on Everything;
+        /// The MFA device of a user, of which there is none yet.
+        GetUserMFAInfo of Ram, Read, on User, may ReadsIdentity;
+
         // RAM: policies, their versions and attachments.
         /// Creates a policy of the account.
         CreatePolicy of Ram, Write, on Policy, may ReadsIdentity, AdministersIdentity;
@@ -325,6 +343,8 @@ catalogue! {
         GetPolicy of Ram, Read, on Policy, may ReadsIdentity;
         /// Policies of the account and of the system.
         ListPolicies of Ram, List, on Policies, may ReadsIdentity;
+        /// Changes the description of a policy of the account.
+        UpdatePolicyDescription of Ram, Write, on Policy, may ReadsIdentity, AdministersIdentity;
         /// Deletes a policy of the account that is attached to nobody.
         DeletePolicy of Ram, Write, on Policy, may ReadsIdentity, AdministersIdentity;
         /// Adds a version to a policy.

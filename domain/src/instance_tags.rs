@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::identity::InvalidName;
+use crate::identity::{BrokenRule, InvalidName};
 
 /// How many tags an instance may have.
 pub const MAX_TAGS: usize = 20;
@@ -29,6 +29,7 @@ impl TagKey {
             Err(InvalidName {
                 kind: "TagKey",
                 rule: "1 to 128 characters without '=', control characters, and blanks at either end",
+                broken: BrokenRule::Value,
             })
         }
     }
@@ -66,7 +67,11 @@ impl TagValue {
         if text.chars().count() <= MAX_CHARACTERS && !text.contains(char::is_control) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidName { kind: "TagValue", rule: "0 to 128 characters without control characters" })
+            Err(InvalidName {
+                kind: "TagValue",
+                rule: "0 to 128 characters without control characters",
+                broken: BrokenRule::Value,
+            })
         }
     }
 

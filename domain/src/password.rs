@@ -9,7 +9,7 @@ use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
-use crate::identity::InvalidName;
+use crate::identity::{BrokenRule, InvalidName, PasswordPolicy};
 
 /// What a new password must be.
 const RULE: &str = "8 to 32 characters, none of them a control character";
@@ -32,7 +32,19 @@ impl Password {
     /// [`InvalidName`] says what is allowed; it does not repeat the password.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         let allowed = (8..=32).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-        if allowed { Ok(Self(text.to_owned())) } else { Err(InvalidName { kind: "Password", rule: RULE }) }
+        if allowed {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName { kind: "Password", rule: RULE, broken: BrokenRule::Strength })
+        }
+    }
+
+    /// Whether it is as the policy of its account wants it.
+    ///
+    /// # Errors
+    /// [`InvalidName`] says what it lacks; it does not repeat the password.
+    pub fn meets(&self, policy: PasswordPolicy) -> Result<(), InvalidName> {
+        policy.admits(&self.0)
     }
 
     /// Its hash, with a salt of its own.
@@ -75,7 +87,11 @@ impl PasswordHash {
         let read = Phc::new(text).ok().filter(|hash| hash.algorithm.as_str() == "argon2id");
         match read {
             Some(_) => Ok(Self(text.to_owned())),
-            None => Err(InvalidName { kind: "PasswordHash", rule: "a PHC string of argon2id" }),
+            None => Err(InvalidName {
+                kind: "PasswordHash",
+                rule: "a PHC string of argon2id",
+                broken: BrokenRule::Value,
+            }),
         }
     }
 

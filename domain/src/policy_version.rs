@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::identity::InvalidName;
+use crate::identity::{BrokenRule, InvalidName};
 
 /// Which version of a policy: `v1`, `v2`, ... A number is never used twice for one policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,7 +43,11 @@ impl FromStr for PolicyVersionId {
 
     /// Reads `v` and a number from 1 without zeros before it, so that one version has one name.
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let invalid = || InvalidName { kind: "VersionId", rule: "v and a whole number from 1, such as v2" };
+        let invalid = || InvalidName {
+            kind: "VersionId",
+            rule: "v and a whole number from 1, such as v2",
+            broken: BrokenRule::Format,
+        };
         let number = text.strip_prefix('v').and_then(|digits| digits.parse().ok()).and_then(Self::new);
         number.filter(|id| id.to_string() == text).ok_or_else(invalid)
     }

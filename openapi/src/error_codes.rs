@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use domain::actions::Product;
+use domain::identity::BrokenRule;
 
 /// What a caller should do with a call that was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -153,8 +154,10 @@ wire_codes! {
     LimitExceeded => "LimitExceeded.<Param>", 409, AfterFix, [Wire], "The maximum number of <Param> has been reached.";
     /// Something depends on it.
     DeleteConflict => "DeleteConflict.<Param>", 409, AfterFix, [Wire], "The specified <Param> is still in use.";
-    /// A parameter of RAM or STS is not what it should be.
+    /// A parameter of RAM or STS is not what it should be. In RAM `<Param>` can end on the kind of rule that it breaks: `UserName.InvalidChars`, `Description.Length`.
     InvalidRamParameter => "InvalidParameter.<Param>", 400, AfterFix, [Wire], "The specified parameter <Param> is not valid.";
+    /// A policy document of RAM cannot be read.
+    MalformedPolicyDocument => "MalformedPolicyDocument", 400, AfterFix, [Wire], "The specified policy document is not valid.";
 
     // What it means.
     /// A storage target in another form.
@@ -203,52 +206,89 @@ wire_codes! {
 pub struct WireError {
     code: ErrorCode,
     parameter: Option<Cow<'static, str>>,
+    /// Which kind of rule the parameter breaks.
+    broken: BrokenRule,
     message: Option<String>,
+    /// Other advice than the table's.
+    advice: Option<RetryAdvice>,
 }
 
 impl WireError {
     /// A refusal in the table's own words.
     #[must_use]
     pub fn new(code: ErrorCode) -> Self {
-        Self { code, parameter: None, message: None }
+        Self { code, parameter: None, broken: BrokenRule::Value, message: None, advice: None }
     }
 
     /// A refusal in more exact words.
     #[must_use]
     pub fn with_message(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, parameter: None, message: Some(message.into()) }
+        Self { message: Some(message.into()), ..Self::new(code) }
     }
 
     /// `Missing<Param>`.
     #[must_use]
     pub fn missing(parameter: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: ErrorCode::MissingParameter, parameter: Some(parameter.into()), message: None }
+        Self { parameter: Some(parameter.into()), ..Self::new(ErrorCode::MissingParameter) }
     }
 
     /// `Invalid<Param>`; `rule` says what is allowed.
     #[must_use]
     pub fn invalid(parameter: impl Into<Cow<'static, str>>, rule: impl fmt::Display) -> Self {
+        Self::breaking(parameter, BrokenRule::Value, rule)
+    }
+
+    /// The same of a parameter that breaks a rule of this kind, which RAM's codes name.
+    #[must_use]
+    pub fn breaking(
+        parameter: impl Into<Cow<'static, str>>,
+        broken: BrokenRule,
+        rule: impl fmt::Display,
+    ) -> Self {
         let parameter = parameter.into();
         let message = format!("The specified parameter {parameter} is not valid: {rule}.");
-        Self { code: ErrorCode::InvalidParameter, parameter: Some(parameter), message: Some(message) }
+        Self {
+            parameter: Some(parameter),
+            broken,
+            message: Some(message),
+            ..Self::new(ErrorCode::InvalidParameter)
+        }
     }
 
     /// A code whose `<Param>` is `what`, in exact words.
     #[must_use]
     pub fn about(code: ErrorCode, what: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { code, parameter: Some(what.into()), message: Some(message.into()) }
+        Self { parameter: Some(what.into()), message: Some(message.into()), ..Self::new(code) }
+    }
+
+    /// The same with other advice than the table's.
+    #[must_use]
+    pub fn advised(self, advice: RetryAdvice) -> Self {
+        Self { advice: Some(advice), ..self }
     }
 
     /// The same in the words of a product: what is `Invalid<Param>` elsewhere is `InvalidParameter.<Param>` in RAM and
-    /// STS.
+    /// STS, and RAM adds the kind of rule that is broken: `InvalidParameter.UserName.InvalidChars`.
     #[must_use]
     pub fn in_words_of(self, product: Product) -> Self {
+        let code = ErrorCode::InvalidRamParameter;
         match (product, self.code) {
-            (Product::Ram | Product::Sts, ErrorCode::InvalidParameter) => {
-                Self { code: ErrorCode::InvalidRamParameter, ..self }
+            (Product::Ram, ErrorCode::InvalidParameter) => {
+                let what = self.parameter.map(|parameter| match kind_of_rule(self.broken) {
+                    Some(kind) => format!("{parameter}.{kind}").into(),
+                    None => parameter,
+                });
+                Self { code, parameter: what, ..self }
             }
+            (Product::Sts, ErrorCode::InvalidParameter) => Self { code, ..self },
             _ => self,
         }
+    }
+
+    /// What the caller should do.
+    #[must_use]
+    pub fn advice(&self) -> RetryAdvice {
+        self.advice.unwrap_or(self.code.row().retry)
     }
 
     /// The table's code.
@@ -280,6 +320,18 @@ impl WireError {
 
     fn fill(&self, pattern: &str) -> String {
         pattern.replace("<Param>", self.parameter.as_deref().unwrap_or("Parameter"))
+    }
+}
+
+/// How RAM's codes name a kind of rule.
+const fn kind_of_rule(broken: BrokenRule) -> Option<&'static str> {
+    match broken {
+        BrokenRule::Characters => Some("InvalidChars"),
+        BrokenRule::Length => Some("Length"),
+        BrokenRule::Format => Some("Format"),
+        BrokenRule::Range => Some("Range"),
+        BrokenRule::Strength => Some("TooWeak"),
+        BrokenRule::Value => None,
     }
 }
 
@@ -318,6 +370,10 @@ mod tests {
         let ram = error().in_words_of(Product::Ram);
         assert_eq!((ram.code_text().as_str(), ram.status()), ("InvalidParameter.UserName", 400));
         assert_eq!(ram.message(), error().message());
+        let error = || WireError::breaking("UserName", BrokenRule::Length, "it must be short");
+        assert_eq!(error().in_words_of(Product::Workbench).code_text(), "InvalidUserName");
+        assert_eq!(error().in_words_of(Product::Sts).code_text(), "InvalidParameter.UserName");
+        assert_eq!(error().in_words_of(Product::Ram).code_text(), "InvalidParameter.UserName.Length");
         assert_eq!(WireError::missing("UserName").in_words_of(Product::Sts).code_text(), "MissingUserName");
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use domain::identity::BrokenRule;
 use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
@@ -11,7 +12,7 @@ use validator::Validate;
 use crate::error_codes::{ErrorCode, WireError};
 
 /// Reads a request struct from parameters and checks its shape. Parameters that the struct does not have are
-/// ignored.
+/// ignored; one that is empty was not given.
 ///
 /// # Errors
 /// `Missing<Param>` or `Invalid<Param>`.
@@ -30,8 +31,22 @@ fn first_broken_rule(errors: &validator::ValidationErrors) -> WireError {
     // The map's order changes from run to run; the answer must not.
     let first = fields.into_iter().min_by(|(a, _), (b, _)| a.cmp(b));
     let Some((field, broken)) = first else { return ErrorCode::MalformedRequest.into() };
-    let rule = broken.first().and_then(|rule| rule.message.clone());
-    WireError::invalid(pascal_case(&field), rule.unwrap_or("it breaks a rule of this parameter".into()))
+    let first = broken.first();
+    let rule = first.and_then(|rule| rule.message.clone());
+    let kind = first.map_or(BrokenRule::Value, |rule| kind_of_rule(&rule.code));
+    let rule = rule.unwrap_or("it breaks a rule of this parameter".into());
+    WireError::breaking(pascal_case(&field), kind, rule)
+}
+
+/// The kind of rule, where a struct names it: `code = "Length"`.
+fn kind_of_rule(code: &str) -> BrokenRule {
+    match code {
+        "InvalidChars" => BrokenRule::Characters,
+        "Length" => BrokenRule::Length,
+        "Format" => BrokenRule::Format,
+        "Range" => BrokenRule::Range,
+        _ => BrokenRule::Value,
+    }
 }
 
 /// `page_size` is `PageSize` on the wire.
@@ -106,7 +121,8 @@ impl<'de> MapAccess<'de> for Fields<'_> {
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
         for name in self.fields.by_ref() {
-            if let Some(text) = self.parameters.get(*name) {
+            // SDKs send what their caller left undefined as an empty text.
+            if let Some(text) = self.parameters.get(*name).filter(|text| !text.is_empty()) {
                 self.value = Some((name, text));
                 let name: StrDeserializer<'_, ReadError> = (*name).into_deserializer();
                 return seed.deserialize(name).map(Some);
@@ -213,28 +229,30 @@ mod tests {
         let code = |pairs: &[(&str, &str)]| set(pairs).unwrap_err().code_text();
         assert_eq!(code(&[("InstanceId", "*")]), "MissingEnabled");
         assert_eq!(code(&[("Enabled", "true")]), "MissingInstanceId");
-        for bad in ["", "1", "yes", " true"] {
+        // An empty text is no value.
+        assert_eq!(code(&[("Enabled", ""), ("InstanceId", "*")]), "MissingEnabled");
+        assert_eq!(code(&[("Enabled", "true"), ("InstanceId", "")]), "MissingInstanceId");
+        for bad in ["1", "yes", " true"] {
             assert_eq!(code(&[("Enabled", bad), ("InstanceId", "*")]), "InvalidEnabled", "{bad:?}");
         }
-        for bad in [
-            "",
-            "7.0",
-            "+7",
-            " 7",
-            "7 ",
-            "0x7",
-            "seven",
-            "2147483648",
-            "99999999999999999999",
-            "-",
-            "--1",
-            "７",
-        ] {
+        for bad in
+            ["7.0", "+7", " 7", "7 ", "0x7", "seven", "2147483648", "99999999999999999999", "-", "--1", "７"]
+        {
             let code = code(&[("Enabled", "true"), ("InstanceId", "*"), ("ExpirationDays", bad)]);
             assert_eq!(code, "InvalidExpirationDays", "{bad:?}");
         }
         let message = set(&[("Enabled", "maybe"), ("InstanceId", "*")]).unwrap_err().message();
         assert_eq!(message, "The specified parameter Enabled is not valid: it must be true or false.");
+    }
+
+    #[test]
+    fn an_empty_optional_parameter_was_not_given() {
+        let given = [("Enabled", "true"), ("InstanceId", "*")];
+        let empty = ["ExpirationDays", "RecordStorageTarget", "RegionId"].map(|name| (name, ""));
+        assert_eq!(set(&[&given[..], &empty].concat()), set(&given));
+        let empty = ["InstanceId", "PageNumber", "PageSize", "NextToken"].map(|name| (name, ""));
+        let list = |pairs: &[(&str, &str)]| read::<ListInstanceRecordsRequest>(&parameters(pairs));
+        assert_eq!(list(&empty), list(&[]));
     }
 
     #[test]
@@ -253,7 +271,6 @@ mod tests {
             ("PageNumber", "-1", "InvalidPageNumber"),
             ("PageSize", "101", "InvalidPageSize"),
             ("PageSize", "0", "InvalidPageSize"),
-            ("NextToken", "", "InvalidNextToken"),
         ] {
             assert_eq!(list(name, value).unwrap_err().code_text(), code);
         }
@@ -273,7 +290,7 @@ mod tests {
 
     #[test]
     fn an_invalid_number_is_reported_without_the_limits_of_its_type() {
-        for text in ["7.5", "1e3", "+1", " 1", "", "-", "seven", "0x10"] {
+        for text in ["7.5", "1e3", "+1", " 1", "-", "seven", "0x10"] {
             let refused =
                 set(&[("Enabled", "true"), ("InstanceId", "*"), ("ExpirationDays", text)]).unwrap_err();
             assert_eq!(

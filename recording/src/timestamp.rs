@@ -90,6 +90,25 @@ impl Timestamp {
         Self::parse_as(text, MILLISECONDS, Self::to_rfc3339_millis, "2023-11-16T02:59:39.123Z")
     }
 
+    /// Reads `2023-11-16T02:59:39Z`, in UTC, with a fraction of a second of one to nine digits or without. What is finer than a
+    /// millisecond is cut off.
+    ///
+    /// # Errors
+    /// The text has another shape or names no real time.
+    pub fn parse_rfc3339(text: &str) -> Result<Self, InvalidTimestamp> {
+        let Some((seconds, fraction)) = text.strip_suffix('Z').and_then(|text| text.split_once('.')) else {
+            return Self::parse_rfc3339_seconds(text);
+        };
+        let invalid =
+            || InvalidTimestamp { shown: crate::ids::shown(text), example: "2023-11-16T02:59:39.123Z" };
+        if !(1..=9).contains(&fraction.len()) || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(invalid());
+        }
+        let seconds = Self::parse_rfc3339_seconds(&format!("{seconds}Z")).map_err(|_| invalid())?;
+        let millis: i64 = format!("{fraction:0<3}")[..3].parse().map_err(|_| invalid())?;
+        Ok(Self::from_millis(seconds.0 + millis))
+    }
+
     /// This time and so much more, at most [`Timestamp::MAX`].
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
@@ -254,6 +273,26 @@ mod tests {
             "2023-11-16T02:59:39Zx",
         ] {
             assert!(Timestamp::parse_rfc3339_seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fraction_of_a_second_is_read_to_the_millisecond() {
+        for (fraction, millis) in
+            [("", 0), (".0", 0), (".036", 36), (".1", 100), (".0369", 36), (".123456789", 123)]
+        {
+            let text = format!("2023-11-16T02:59:39{fraction}Z");
+            let read = Timestamp::parse_rfc3339(&text).unwrap();
+            assert_eq!(read.as_millis(), 1_700_103_579_000 + millis, "{text}");
+        }
+        for fraction in [".", ".1234567890", ".-1", ".+1", ".1x", ".1.2", ",1", ".1Z"] {
+            let text = format!("2023-11-16T02:59:39{fraction}Z");
+            assert!(Timestamp::parse_rfc3339(&text).is_err(), "{text}");
+        }
+        for text in
+            ["2023-11-16T02:59:39.123", "2023-11-16T02:59:60.123Z", "2023-02-30T00:00:00.000Z", ".123Z"]
+        {
+            assert!(Timestamp::parse_rfc3339(text).is_err(), "{text}");
         }
     }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::ids::{AccountId, AgentId, InstanceId, shown};
 use crate::sealing::SealingPublicKey;
 use crate::start::Start;
-use crate::timestamp::{InvalidTimestamp, Timestamp};
+use crate::timestamp::Timestamp;
 
 /// How far a recording's start may lie outside of the time for which its key was enrolled: an agent's idea of the time
 /// comes from whole seconds that the control plane sent some time ago.
@@ -99,8 +99,12 @@ impl TrustedKey {
                 "instance" => {
                     instance.replace(InstanceId::parse(value).map_err(|why| why.to_string())?).is_some()
                 }
-                "from" => from.replace(moment(value).map_err(|why| why.to_string())?).is_some(),
-                "until" => until.replace(moment(value).map_err(|why| why.to_string())?).is_some(),
+                "from" => {
+                    from.replace(Timestamp::parse_rfc3339(value).map_err(|why| why.to_string())?).is_some()
+                }
+                "until" => {
+                    until.replace(Timestamp::parse_rfc3339(value).map_err(|why| why.to_string())?).is_some()
+                }
                 _ => {
                     return Err(format!(
                         "\"{}\" is none of agent=, account=, instance=, from= and until=",
@@ -129,11 +133,6 @@ impl TrustedKey {
         };
         Ok(Self { key, enrolment })
     }
-}
-
-/// With milliseconds or without, as people write them by hand.
-fn moment(text: &str) -> Result<Timestamp, InvalidTimestamp> {
-    Timestamp::parse_rfc3339_seconds(text).or_else(|_| Timestamp::parse_rfc3339_millis(text))
 }
 
 impl fmt::Display for TrustedKey {

@@ -80,17 +80,17 @@ fn policies_are_made_shown_listed_and_deleted() {
         (
             "CreatePolicy",
             json!({"PolicyName": "under_score", "PolicyDocument": text}),
-            refused(400, "InvalidParameter.PolicyName"),
+            refused(400, "InvalidParameter.PolicyName.InvalidChars"),
         ),
         (
             "CreatePolicy",
             json!({"PolicyName": "long", "PolicyDocument": text, "Description": "x".repeat(1025)}),
-            refused(400, "InvalidParameter.Description"),
+            refused(400, "InvalidParameter.Description.Length"),
         ),
         (
             "CreatePolicy",
             json!({"PolicyName": "long", "PolicyDocument": text.clone() + &" ".repeat(6145 - text.len())}),
-            refused(400, "InvalidParameter.PolicySize"),
+            refused(400, "InvalidParameter.PolicyDocument.Length"),
         ),
         ("CreatePolicy", json!({"PolicyName": "empty"}), refused(400, "MissingPolicyDocument")),
         (
@@ -126,7 +126,7 @@ fn policies_are_made_shown_listed_and_deleted() {
     // What is wrong with a document is told with its place.
     let wrong = "{\"Version\": \"1\",\n  \"Statement\": [{\"Effect\": \"allow\", \"Action\": \"*\", \"Resource\": \"*\"}]}";
     let outcome = root.call("CreatePolicy", &json!({"PolicyName": "wrong", "PolicyDocument": wrong}));
-    assert_eq!(outcome["error"]["code"], "InvalidParameter.PolicyGrammar", "{outcome}");
+    assert_eq!(outcome["error"]["code"], "MalformedPolicyDocument", "{outcome}");
     let message = outcome["error"]["message"].as_str().unwrap();
     assert!(message.contains("line 2, column 28"), "{message}");
 
@@ -193,7 +193,7 @@ fn versions_are_made_listed_switched_rotated_and_deleted() {
         ("DeletePolicyVersion", "v1", refused(409, "DeleteConflict.Policy.Version.Default")),
         ("DeletePolicyVersion", "v2", refused(404, "EntityNotExist.Policy.Version")),
         ("SetDefaultPolicyVersion", "v2", refused(404, "EntityNotExist.Policy.Version")),
-        ("SetDefaultPolicyVersion", "2", refused(400, "InvalidParameter.VersionId")),
+        ("SetDefaultPolicyVersion", "2", refused(400, "InvalidParameter.VersionId.Format")),
     ] {
         let parameters = json!({"PolicyName": "p", "VersionId": version});
         assert_eq!(root.refusal(action, &parameters), expected, "{action} {version}");
@@ -203,7 +203,7 @@ fn versions_are_made_listed_switched_rotated_and_deleted() {
     let nowhere = json!({"PolicyName": "q", "PolicyType": "Custom"});
     assert_eq!(root.refusal("ListPolicyVersions", &nowhere), refused(404, "EntityNotExist.Policy"));
     let wrong = json!({"PolicyName": "p", "PolicyDocument": "{}"});
-    assert_eq!(root.refusal("CreatePolicyVersion", &wrong), refused(400, "InvalidParameter.PolicyGrammar"));
+    assert_eq!(root.refusal("CreatePolicyVersion", &wrong), refused(400, "MalformedPolicyDocument"));
 
     root.ok("DeletePolicyVersion", &json!({"PolicyName": "p", "VersionId": "v6"}));
     assert_eq!(root.ok("CreatePolicyVersion", &another)["PolicyVersion"]["VersionId"], "v7");

@@ -133,12 +133,12 @@ fn a_refused_role_says_what_is_wrong() {
     };
     for (action, asked, expected) in [
         ("CreateRole", new("auditor"), refused(409, "EntityAlreadyExists.Role")),
-        ("CreateRole", new("under_score"), refused(400, "InvalidParameter.RoleName")),
+        ("CreateRole", new("under_score"), refused(400, "InvalidParameter.RoleName.InvalidChars")),
         ("CreateRole", json!({"RoleName": "other"}), refused(400, "MissingAssumeRolePolicyDocument")),
         (
             "CreateRole",
             with("AssumeRolePolicyDocument", json!(self::document("Allow", "*"))),
-            refused(400, "InvalidParameter.PolicyGrammar"),
+            refused(400, "MalformedPolicyDocument"),
         ),
         (
             "CreateRole",
@@ -153,7 +153,7 @@ fn a_refused_role_says_what_is_wrong() {
         (
             "CreateRole",
             with("Description", json!("x".repeat(1_025))),
-            refused(400, "InvalidParameter.Description"),
+            refused(400, "InvalidParameter.Description.Length"),
         ),
         (
             "CreateRole",
@@ -176,7 +176,7 @@ fn a_refused_role_says_what_is_wrong() {
         (
             "UpdateRole",
             json!({"RoleName": "auditor", "NewAssumeRolePolicyDocument": "{"}),
-            refused(400, "InvalidParameter.PolicyGrammar"),
+            refused(400, "MalformedPolicyDocument"),
         ),
         (
             "UpdateRole",
@@ -256,7 +256,10 @@ fn a_session_calls_the_workbench_by_every_signature() {
     let identity = IdentitySdk::of(&operator).ok("GetCallerIdentity", &json!({}));
     assert_eq!(
         (&identity["IdentityType"], &identity["Arn"]),
-        (&json!("AssumedRoleUser"), &json!(format!("{arn}/ana@example"))),
+        (
+            &json!("AssumedRoleUser"),
+            &json!(format!("{}/ana@example", arn.replace(":role/", ":assumed-role/")))
+        ),
         "{identity}"
     );
     assert_eq!(identity["PrincipalId"], started["AssumedRoleUser"]["AssumedRoleId"]);

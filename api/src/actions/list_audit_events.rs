@@ -78,6 +78,6 @@ fn decision(text: &str) -> Result<DecisionKind, WireError> {
 }
 
 fn time(parameter: &'static str, text: &str) -> Result<Timestamp, WireError> {
-    Timestamp::parse_rfc3339_seconds(text)
+    Timestamp::parse_rfc3339(text)
         .map_err(|_| WireError::invalid(parameter, "it must be a time in UTC such as 2023-11-16T02:59:39Z"))
 }

@@ -15,12 +15,15 @@ use domain::Timestamp;
 use domain::access_key::AccessKeySecret;
 use domain::role::{SecurityToken, SessionValidity};
 use md5::{Digest as _, Md5};
-use openapi::error_codes::{ErrorCode, WireError};
+use openapi::error_codes::{ErrorCode, RetryAdvice, WireError};
 
 use super::parameters::Channel;
 
 /// How far a request's time may lie from ours, either way.
 pub const WINDOW_MILLIS: i64 = 15 * 60 * 1_000;
+
+/// A request's time that lies so far from ours comes from a wrong clock, and not from a slow way.
+const CLOCK_IS_WRONG_MILLIS: i64 = 60 * 60 * 1_000;
 
 /// The longest nonce that is accepted. SDKs send 32 or 64 characters.
 const NONCE_MAX_CHARACTERS: usize = 256;
@@ -183,13 +186,18 @@ impl<'r> Claim<'r> {
     /// Whether the request's time lies within the window around `now`; gives that time.
     ///
     /// # Errors
-    /// Another form than `YYYY-MM-DDTHH:MM:SSZ`, or outside the window.
+    /// Another form than `YYYY-MM-DDTHH:MM:SSZ`, with a fraction of a second or without, or outside the window.
     pub fn check_date(&self, now: Timestamp) -> Result<Timestamp, WireError> {
-        let date = Timestamp::parse_rfc3339_seconds(self.date).map_err(|_| ErrorCode::TimeStampFormat)?;
-        if (now.as_millis() - date.as_millis()).abs() > WINDOW_MILLIS {
-            return Err(ErrorCode::TimeStampExpired.into());
+        let date = Timestamp::parse_rfc3339(self.date).map_err(|_| ErrorCode::TimeStampFormat)?;
+        let off = (now.as_millis() - date.as_millis()).abs();
+        if off <= WINDOW_MILLIS {
+            return Ok(date);
         }
-        Ok(date)
+        let row = ErrorCode::TimeStampExpired.row();
+        let message = format!("{} The server's time is {}.", row.message, now.to_rfc3339_seconds());
+        let expired = WireError::with_message(ErrorCode::TimeStampExpired, message);
+        // Signing again with a clock that is so far off does not help.
+        Err(if off >= CLOCK_IS_WRONG_MILLIS { expired.advised(RetryAdvice::AfterFix) } else { expired })
     }
 
     /// Whether the body is the one that was signed. V1 signs a form body's parameters and no other body.
@@ -292,7 +300,15 @@ fn incomplete(what: impl fmt::Display) -> WireError {
     WireError::with_message(ErrorCode::IncompleteSignature, message)
 }
 
+/// The actions of STS that are unsigned by design, since an identity provider vouches for their callers.
+const UNSIGNED_BY_DESIGN: [&str; 2] = ["AssumeRoleWithOIDC", "AssumeRoleWithSAML"];
+
 fn unsigned(request: &SignedRequest, authorization: Option<&str>) -> WireError {
+    let action = request.parameter("Action").or_else(|| request.header_values("x-acs-action").next());
+    if let Some(action) = UNSIGNED_BY_DESIGN.iter().find(|unsigned| Some(**unsigned) == action) {
+        let message = format!("The action {action} is not offered here: there are no identity providers.");
+        return WireError::with_message(ErrorCode::ActionNotFound, message);
+    }
     let bearer = request.header_values("x-acs-bearer-token").next().is_some()
         || request.parameter("BearerToken").is_some();
     incomplete(match authorization {

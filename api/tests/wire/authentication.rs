@@ -167,8 +167,39 @@ fn the_window_is_a_quarter_of_an_hour_either_way() {
                 reply.done();
             } else {
                 assert_eq!(reply.refusal(), (400, "InvalidTimeStamp.Expired".to_owned()), "{offset}");
+                let said = reply.json();
+                let now = service.now().to_rfc3339_seconds();
+                assert!(said["Message"].as_str().unwrap().contains(&now), "{said}");
+                assert_eq!(said["Retryable"], true, "{said}");
             }
         }
+    }
+}
+
+#[test]
+fn a_clock_that_is_hours_off_is_to_be_set_and_not_to_be_tried_again() {
+    let service = Service::start();
+    for offset in [-4 * QUARTER_OF_AN_HOUR, 4 * QUARTER_OF_AN_HOUR] {
+        let mut call = get(&service);
+        call.at = domain::Timestamp::from_millis(service.now().as_millis() + offset);
+        let reply = v3(&service, &call);
+        assert_eq!(reply.refusal(), (400, "InvalidTimeStamp.Expired".to_owned()));
+        assert_eq!(reply.json()["Retryable"], false, "{reply:?}");
+    }
+}
+
+#[test]
+fn a_time_may_have_a_fraction_of_a_second() {
+    let service = Service::start();
+    for fraction in [".036", ".0", ".123456"] {
+        let mut call = get(&service);
+        call.date = Some(call.at.to_rfc3339_seconds().replace('Z', &format!("{fraction}Z")));
+        v3(&service, &call).done();
+        v1(&service, &Call { nonce: format!("{}-v1", call.nonce), ..call.clone() }).done();
+    }
+    for other in ["2026-01-02T03:04:05.Z", "2026-01-02T03:04:05,1Z", "2026-01-02T03:04:05.1"] {
+        let call = Call { date: Some(other.to_owned()), ..get(&service) };
+        assert_eq!(v3(&service, &call).code(), "InvalidTimeStamp.Format", "{other}");
     }
 }
 

@@ -18,6 +18,7 @@ mod policies;
 mod policy_tools;
 mod proxies;
 mod query_secrets;
+mod ram_codes;
 mod service;
 mod sessions;
 mod shapes;

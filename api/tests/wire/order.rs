@@ -23,14 +23,26 @@ const BEFORE_POLICY: &[Case] = &[
     ("ListAuditEvents", &[("InstanceId", "nodash"), ("Decision", "maybe")], "InvalidInstanceId"),
     ("VerifyAgentRecordings", &[("InstanceId", "nodash"), ("AgentId", "none")], "InvalidInstanceId"),
     ("SimulatePolicy", &[("Actions", "none"), ("StoredPrincipal", "ana")], "InvalidStoredPrincipal"),
-    ("CreateUser", &[("UserName", "a b")], "InvalidParameter.UserName"),
-    ("UpdateUser", &[("UserName", "ana"), ("NewUserName", "a b")], "InvalidParameter.NewUserName"),
-    ("UpdateGroup", &[("GroupName", "a b"), ("NewGroupName", "a b")], "InvalidParameter.GroupName"),
-    ("AddUserToGroup", &[("UserName", "ana"), ("GroupName", "a b")], "InvalidParameter.GroupName"),
+    ("CreateUser", &[("UserName", "a b")], "InvalidParameter.UserName.InvalidChars"),
+    (
+        "UpdateUser",
+        &[("UserName", "ana"), ("NewUserName", "a b")],
+        "InvalidParameter.NewUserName.InvalidChars",
+    ),
+    (
+        "UpdateGroup",
+        &[("GroupName", "a b"), ("NewGroupName", "a b")],
+        "InvalidParameter.GroupName.InvalidChars",
+    ),
+    (
+        "AddUserToGroup",
+        &[("UserName", "ana"), ("GroupName", "a b")],
+        "InvalidParameter.GroupName.InvalidChars",
+    ),
     (
         "UpdateAccessKey",
         &[("UserName", "a b"), ("UserAccessKeyId", "?"), ("Status", "?")],
-        "InvalidParameter.UserName",
+        "InvalidParameter.UserName.InvalidChars",
     ),
     (
         "CreateRole",
@@ -42,12 +54,16 @@ const BEFORE_POLICY: &[Case] = &[
         &[("RoleName", "a b"), ("AssumeRolePolicyDocument", "{}"), ("AllowConsoleLogin", "true")],
         "InvalidParameter.AllowConsoleLogin",
     ),
-    ("CreatePolicy", &[("PolicyName", "a b"), ("PolicyDocument", "{}")], "InvalidParameter.PolicyName"),
+    (
+        "CreatePolicy",
+        &[("PolicyName", "a b"), ("PolicyDocument", "{}")],
+        "InvalidParameter.PolicyName.InvalidChars",
+    ),
     ("ListPolicies", &[("Tag", "[1]"), ("PolicyType", "None")], "InvalidParameter.Tag"),
     (
         "AttachPolicyToUser",
         &[("UserName", "a b"), ("PolicyType", "None"), ("PolicyName", "p")],
-        "InvalidParameter.UserName",
+        "InvalidParameter.UserName.InvalidChars",
     ),
     (
         "DetachPolicyFromGroup",
@@ -59,7 +75,7 @@ const BEFORE_POLICY: &[Case] = &[
         &[("RoleName", "r"), ("PolicyType", "Custom"), ("PolicyName", "p"), ("ResourceGroupId", "rg")],
         "InvalidParameter.ResourceGroupId",
     ),
-    ("ListPoliciesForRole", &[("RoleName", "a b")], "InvalidParameter.RoleName"),
+    ("ListPoliciesForRole", &[("RoleName", "a b")], "InvalidParameter.RoleName.InvalidChars"),
     (
         "GetPolicyVersion",
         &[("PolicyType", "None"), ("PolicyName", "p"), ("VersionId", "1")],
@@ -105,35 +121,55 @@ const AFTER_POLICY: &[Case] = &[
     ("VerifyAgentRecordings", &[("AgentId", "none")], "InvalidAgentId"),
     ("ValidatePolicy", &[("PolicyDocument", "{}"), ("PolicyKind", "?")], "InvalidPolicyKind"),
     ("SimulatePolicy", &[("Actions", "none")], "InvalidActions"),
-    ("CreateLoginProfile", &[("UserName", "ana"), ("Password", "short")], "InvalidParameter.Password"),
-    ("UpdateLoginProfile", &[("UserName", "ana"), ("Password", "short")], "InvalidParameter.Password"),
+    (
+        "CreateLoginProfile",
+        &[("UserName", "ana"), ("Password", "short")],
+        "InvalidParameter.Password.TooWeak",
+    ),
+    (
+        "UpdateLoginProfile",
+        &[("UserName", "ana"), ("Password", "short")],
+        "InvalidParameter.Password.TooWeak",
+    ),
     (
         "UpdateAccessKey",
         &[("UserName", "ana"), ("UserAccessKeyId", "?"), ("Status", "?")],
-        "InvalidParameter.UserAccessKeyId",
+        "InvalidParameter.UserAccessKeyId.InvalidChars",
     ),
     (
         "UpdateAccessKey",
         &[("UserName", "ana"), ("UserAccessKeyId", "TMP.1"), ("Status", "?")],
         "InvalidParameter.Status",
     ),
-    ("DeleteAccessKey", &[("UserName", "ana"), ("UserAccessKeyId", "?")], "InvalidParameter.UserAccessKeyId"),
+    (
+        "DeleteAccessKey",
+        &[("UserName", "ana"), ("UserAccessKeyId", "?")],
+        "InvalidParameter.UserAccessKeyId.InvalidChars",
+    ),
     (
         "GetAccessKeyLastUsed",
         &[("UserName", "ana"), ("UserAccessKeyId", "?")],
-        "InvalidParameter.UserAccessKeyId",
+        "InvalidParameter.UserAccessKeyId.InvalidChars",
     ),
     (
         "CreatePolicyVersion",
         &[("PolicyName", "p"), ("PolicyDocument", "{}"), ("RotateStrategy", "?")],
         "InvalidParameter.RotateStrategy",
     ),
-    ("SetDefaultPolicyVersion", &[("PolicyName", "p"), ("VersionId", "1")], "InvalidParameter.VersionId"),
-    ("DeletePolicyVersion", &[("PolicyName", "p"), ("VersionId", "v01")], "InvalidParameter.VersionId"),
+    (
+        "SetDefaultPolicyVersion",
+        &[("PolicyName", "p"), ("VersionId", "1")],
+        "InvalidParameter.VersionId.Format",
+    ),
+    (
+        "DeletePolicyVersion",
+        &[("PolicyName", "p"), ("VersionId", "v01")],
+        "InvalidParameter.VersionId.Format",
+    ),
     (
         "GetPolicyVersion",
         &[("PolicyType", "Custom"), ("PolicyName", "p"), ("VersionId", "1")],
-        "InvalidParameter.VersionId",
+        "InvalidParameter.VersionId.Format",
     ),
     ("ListPolicies", &[("PolicyType", "None")], "InvalidParameter.PolicyType"),
     (

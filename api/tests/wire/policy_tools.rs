@@ -253,7 +253,6 @@ fn what_cannot_be_asked_is_refused_by_the_parameters_name() {
             "PolicyDocuments[0]: line 2, column 1",
         ),
         (&[one, ("PolicyDocuments", &*documents)], "InvalidPolicyDocuments", "at most 30 documents"),
-        (&[one, ("SessionPolicy", "")], "InvalidSessionPolicy", "the document is empty"),
         (&[one, ("TrustPolicy", "{}")], "InvalidTrustPolicy", "TrustPolicy: line 1, column 1"),
         (
             &[one, ("StoredPrincipal", "ana")],
@@ -266,7 +265,6 @@ fn what_cannot_be_asked_is_refused_by_the_parameters_name() {
             "of your own account",
         ),
         (&[one, ("StoredPrincipal", "user/a b")], "InvalidStoredPrincipal", ""),
-        (&[one, ("Principal", "")], "InvalidPrincipal", ""),
     ] {
         let reply = service.call(SIMULATE, parameters);
         assert_eq!(reply.refusal(), (400, code.to_owned()), "{reply:?}");

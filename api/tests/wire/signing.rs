@@ -27,6 +27,8 @@ pub(crate) struct Call {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) form: Vec<(String, String)>,
     pub(crate) at: Timestamp,
+    /// Another text than that of `at`.
+    pub(crate) date: Option<String>,
     pub(crate) nonce: String,
     pub(crate) headers: Vec<(String, String)>,
     /// Whether a body's content type is signed, and so sent, as every SDK does.
@@ -46,6 +48,7 @@ impl Call {
             query: Vec::new(),
             form: parameters.iter().map(owned).collect(),
             at,
+            date: None,
             nonce,
             headers: Vec::new(),
             signs_content_type: true,
@@ -53,6 +56,10 @@ impl Call {
     }
 
     /// The same as a GET with everything in the query.
+    fn date(&self) -> String {
+        self.date.clone().unwrap_or_else(|| self.at.to_rfc3339_seconds())
+    }
+
     pub(crate) fn by_get(mut self) -> Self {
         self.method = "GET";
         self.query.append(&mut self.form);
@@ -84,7 +91,7 @@ impl Call {
             ("host".to_owned(), address.to_string()),
             ("x-acs-action".to_owned(), self.action.clone()),
             ("x-acs-version".to_owned(), self.version.clone()),
-            ("x-acs-date".to_owned(), self.at.to_rfc3339_seconds()),
+            ("x-acs-date".to_owned(), self.date()),
             ("x-acs-signature-nonce".to_owned(), self.nonce.clone()),
             ("x-acs-content-sha256".to_owned(), hash.clone()),
         ];
@@ -118,7 +125,7 @@ impl Call {
             ("Action", self.action.as_str()),
             ("Version", self.version.as_str()),
             ("AccessKeyId", key.id.as_str()),
-            ("Timestamp", &self.at.to_rfc3339_seconds()),
+            ("Timestamp", &self.date()),
             ("SignatureMethod", "HMAC-SHA1"),
             ("SignatureVersion", "1.0"),
             ("SignatureType", ""),

@@ -5,6 +5,7 @@
 //! The database itself checks whether a name is taken.
 
 pub mod access_keys;
+mod account_settings;
 mod attachments;
 mod control_policies;
 mod groups;
@@ -18,6 +19,9 @@ mod roles;
 mod users;
 
 pub use access_keys::{AccessKeyCreated, AccessKeyEntry, AccessKeyUse, KeyOwner};
+pub use account_settings::{
+    AccountAlias, AccountSettings, AccountSettingsChange, MinimumPasswordLength, PasswordPolicy,
+};
 pub use attachments::{
     AttachedPolicy, Attachment, AttachmentTarget, BearingGroup, BearingRole, BearingUser, PolicyBearers,
     PolicyDetached,
@@ -28,8 +32,8 @@ pub use groups::{
 };
 pub use login_profiles::{LoginProfile, LoginProfileChange, StoredLoginProfile};
 pub use names::{
-    AccessKeyId, ExternalId, GroupId, GroupName, InvalidName, PolicyName, RoleId, RoleName, RoleSessionName,
-    SourceIdentity, UserId, UserName, generate_account_id, random_alphanumeric,
+    AccessKeyId, BrokenRule, ExternalId, GroupId, GroupName, InvalidName, PolicyName, RoleId, RoleName,
+    RoleSessionName, SourceIdentity, UserId, UserName, generate_account_id, random_alphanumeric,
 };
 pub use policies::{
     NewPolicy, OtherVersions, Policy, PolicyCreated, PolicyDeleted, PolicyEntry, PolicyKind, PolicyRef,

@@ -12,10 +12,29 @@ pub struct InvalidName {
     pub kind: &'static str,
     /// The rule.
     pub rule: &'static str,
+    /// Which kind of rule it is.
+    pub broken: BrokenRule,
+}
+
+/// The kinds of rules that a text can break, as RAM's codes tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrokenRule {
+    /// It has characters that are not allowed.
+    Characters,
+    /// It is too short or too long.
+    Length,
+    /// It has another form.
+    Format,
+    /// It is a number outside of its range.
+    Range,
+    /// It is too easy to guess.
+    Strength,
+    /// Any other rule.
+    Value,
 }
 
 macro_rules! checked_names {
-    ($( $(#[$doc:meta])* $name:ident, $rule:literal, $check:expr; )*) => { $(
+    ($( $(#[$doc:meta])* $name:ident, $rule:literal, $lengths:expr, $allowed:expr; )*) => { $(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(String);
@@ -26,10 +45,15 @@ macro_rules! checked_names {
             /// # Errors
             /// [`InvalidName`] says what is allowed.
             pub fn parse(text: &str) -> Result<Self, InvalidName> {
-                let check: fn(&str) -> bool = $check;
-                if check(text) { Ok(Self(text.to_owned())) } else {
-                    Err(InvalidName { kind: stringify!($name), rule: $rule })
-                }
+                let allowed: fn(u8) -> bool = $allowed;
+                let broken = if !text.bytes().all(allowed) {
+                    BrokenRule::Characters
+                } else if !$lengths.contains(&text.len()) {
+                    BrokenRule::Length
+                } else {
+                    return Ok(Self(text.to_owned()));
+                };
+                Err(InvalidName { kind: stringify!($name), rule: $rule, broken })
             }
 
             /// The text.
@@ -51,34 +75,34 @@ macro_rules! checked_names {
 checked_names! {
     /// The public half of an access key, as a request names it.
     AccessKeyId, "1 to 128 letters, digits, '.', '_' or '-'",
-        |t| (1..=128).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        (1..=128), |b| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     /// A RAM user's id: 18 digits, never reused.
-    UserId, "18 digits", |t| t.len() == 18 && t.bytes().all(|b| b.is_ascii_digit());
+    UserId, "18 digits", (18..=18), |b| b.is_ascii_digit();
     /// A RAM user's name, unique within its account.
     UserName, "1 to 64 letters, digits, '.', '_' or '-'",
-        |t| (1..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        (1..=64), |b| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     /// A policy's name, unique within its account.
     PolicyName, "1 to 128 letters, digits or '-'",
-        |t| (1..=128).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        (1..=128), |b| b.is_ascii_alphanumeric() || b == b'-';
     /// A group's id: 18 digits, never reused.
-    GroupId, "18 digits", |t| t.len() == 18 && t.bytes().all(|b| b.is_ascii_digit());
+    GroupId, "18 digits", (18..=18), |b| b.is_ascii_digit();
     /// A group's name, unique within its account.
     GroupName, "1 to 64 letters, digits, '.', '_' or '-'",
-        |t| (1..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        (1..=64), |b| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     /// A role's id: 18 digits, never reused.
-    RoleId, "18 digits", |t| t.len() == 18 && t.bytes().all(|b| b.is_ascii_digit());
+    RoleId, "18 digits", (18..=18), |b| b.is_ascii_digit();
     /// A role's name, unique within its account; no underscore, as in the vendor's SDK.
     RoleName, "1 to 64 letters, digits, '.' or '-'",
-        |t| (1..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b));
+        (1..=64), |b| b.is_ascii_alphanumeric() || b".-".contains(&b);
     /// What the caller of AssumeRole calls the session.
     RoleSessionName, "2 to 64 letters, digits, '.', '@', '-' or '_'",
-        |t| (2..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b".@-_".contains(&b));
+        (2..=64), |b| b.is_ascii_alphanumeric() || b".@-_".contains(&b);
     /// What the caller of AssumeRole proves its trust relation with: `sts:ExternalId`.
     ExternalId, "2 to 1224 letters, digits, or any of _ + = , . @ : / -",
-        |t| (2..=1_224).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b));
+        (2..=1_224), |b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b);
     /// Who stands behind a session of a role, as the first caller of AssumeRole says: `sts:SourceIdentity`.
     SourceIdentity, "2 to 64 letters, digits, '.', '@', '-', '_' or '='",
-        |t| (2..=64).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b".@-_=".contains(&b));
+        (2..=64), |b| b.is_ascii_alphanumeric() || b".@-_=".contains(&b);
 }
 
 impl AccessKeyId {

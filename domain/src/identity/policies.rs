@@ -3,8 +3,8 @@
 use policies::{DocumentKind, InvalidPolicy, PolicyDocument};
 
 use super::{
-    ChangeRefused, Entity, GroupName, IdentityRefused, InvalidName, PolicyBearers, PolicyName, PolicyVersion,
-    RoleName, UserName, limits,
+    BrokenRule, ChangeRefused, Entity, GroupName, IdentityRefused, InvalidName, PolicyBearers, PolicyName,
+    PolicyVersion, RoleName, UserName, limits,
 };
 use crate::policy_version::PolicyVersionId;
 use crate::{Timestamp, system_policies};
@@ -36,7 +36,7 @@ impl std::str::FromStr for PolicyKind {
         match text {
             "System" => Ok(Self::System),
             "Custom" => Ok(Self::Custom),
-            _ => Err(InvalidName { kind: "PolicyType", rule: "System or Custom" }),
+            _ => Err(InvalidName { kind: "PolicyType", rule: "System or Custom", broken: BrokenRule::Value }),
         }
     }
 }
@@ -63,7 +63,7 @@ pub struct Policy {
     pub last_version: PolicyVersionId,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it last got a version or another default version.
+    /// When it last got a version, another default version or another description.
     pub changed_at: Timestamp,
 }
 
@@ -203,6 +203,12 @@ impl Policy {
                 Ok(Some(policy))
             }
         }
+    }
+
+    /// The policy with another description.
+    #[must_use]
+    pub fn describe(self, description: String, now: Timestamp) -> Self {
+        Self { description, changed_at: now, ..self }
     }
 
     /// Refuses if another version is the default by now.

@@ -27,6 +27,10 @@ pub enum Entity {
     GroupPolicy,
     /// A policy's attachment to a role.
     RolePolicy,
+    /// The alias of an account.
+    AccountAlias,
+    /// The second factor of a user.
+    MfaDevice,
 }
 
 impl Entity {
@@ -46,6 +50,8 @@ impl Entity {
             Self::UserPolicy => "User.Policy",
             Self::GroupPolicy => "Group.Policy",
             Self::RolePolicy => "Role.Policy",
+            Self::AccountAlias => "AccountAlias",
+            Self::MfaDevice => "User.MFADevice",
         }
     }
 
@@ -65,6 +71,8 @@ impl Entity {
             Self::UserPolicy => "attachment of the policy to the user",
             Self::GroupPolicy => "attachment of the policy to the group",
             Self::RolePolicy => "attachment of the policy to the role",
+            Self::AccountAlias => "account alias",
+            Self::MfaDevice => "MFA device of the user",
         }
     }
 }

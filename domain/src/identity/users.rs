@@ -72,9 +72,11 @@ pub struct UserBelongings {
     pub groups: u64,
     /// Whether policies are attached to it.
     pub has_policies: bool,
+    /// Whether it has a login profile.
+    pub has_login_profile: bool,
 }
 
-/// A user may be deleted. Its login profile goes with it.
+/// A user may be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserDeleted {
     /// The user.
@@ -107,7 +109,7 @@ impl User {
         Self { name: name.unwrap_or(self.name), profile, changed_at: now, ..self }
     }
 
-    /// Deletes a user that has nothing but its login profile.
+    /// Deletes a user that has nothing any more.
     ///
     /// # Errors
     /// [`IdentityRefused::DeleteConflict`] names the first thing in the way.
@@ -121,6 +123,9 @@ impl User {
         }
         if has.has_policies {
             return conflict("User.Policy", "policies are attached to it; detach them first");
+        }
+        if has.has_login_profile {
+            return conflict("User.LoginProfile", "it has a login profile; delete it first");
         }
         Ok(UserDeleted { user: self.id })
     }
@@ -186,9 +191,13 @@ mod tests {
     fn a_user_that_has_something_is_not_deleted() {
         let nothing = UserBelongings::default();
         for (has, expected) in [
-            (UserBelongings { access_keys: 1, groups: 1, has_policies: true }, "User.AccessKey"),
+            (
+                UserBelongings { access_keys: 1, groups: 1, has_policies: true, has_login_profile: true },
+                "User.AccessKey",
+            ),
             (UserBelongings { groups: 1, has_policies: true, ..nothing }, "User.Group"),
-            (UserBelongings { has_policies: true, ..nothing }, "User.Policy"),
+            (UserBelongings { has_policies: true, has_login_profile: true, ..nothing }, "User.Policy"),
+            (UserBelongings { has_login_profile: true, ..nothing }, "User.LoginProfile"),
         ] {
             let refused = ana().delete(has).unwrap_err();
             assert!(

@@ -140,15 +140,14 @@ pub struct GetAccessKeyLastUsedReply {
     pub access_key_last_used: AccessKeyLastUsed,
 }
 
-/// When a key last signed a call that was authenticated. It is stored every 5 seconds, and can be up
-/// to 5 seconds old.
+/// When a key last signed a call that was authenticated. A call that another replica
+/// received is known after at most 5 seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AccessKeyLastUsed {
-    /// When; absent when it never signed a call.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "2023-04-10T12:41:28Z")]
-    pub last_used_date: Option<String>,
+    /// When; `N/A` when it never signed a call.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub last_used_date: String,
     /// The product that was called, by its RAM code; absent when it never signed a call, or called no known product.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "ecs-workbench")]

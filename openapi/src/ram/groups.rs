@@ -26,7 +26,7 @@ pub struct CreateGroupRequest {
     pub group_name: String,
     /// A comment about the group.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
+    #[validate(length(max = 128, code = "Length", message = "it must have at most 128 characters"))]
     pub comments: Option<String>,
 }
 
@@ -61,7 +61,7 @@ pub struct UpdateGroupRequest {
     pub new_group_name: Option<String>,
     /// The new comment.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
+    #[validate(length(max = 128, code = "Length", message = "it must have at most 128 characters"))]
     pub new_comments: Option<String>,
 }
 

@@ -2,18 +2,21 @@
 //! RequestId; there is no envelope.
 
 mod access_keys;
+mod account;
 mod attachments;
 mod diagnostics;
 mod groups;
 mod login_profiles;
 mod policies;
 mod roles;
+mod rules;
 mod users;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use access_keys::*;
+pub use account::*;
 pub use attachments::*;
 pub use diagnostics::*;
 pub use groups::*;

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::DoneReply;
+use super::{DoneReply, rules};
 use crate::operations::operations;
 use crate::workbench::PolicyFinding;
 
@@ -11,6 +11,7 @@ operations! {
         [EntityAlreadyExists, LimitExceeded, InvalidRamParameter];
     GetPolicy: PolicyRequest => GetPolicyReply, [EntityNotExist];
     ListPolicies: ListPoliciesRequest => ListPoliciesReply;
+    UpdatePolicyDescription: UpdatePolicyDescriptionRequest => PolicyDescriptionReply, [EntityNotExist];
     DeletePolicy: DeletePolicyRequest => DoneReply, [EntityNotExist, DeleteConflict];
     CreatePolicyVersion: CreatePolicyVersionRequest => CreatePolicyVersionReply,
         [EntityNotExist, LimitExceeded, InvalidRamParameter, Conflict];
@@ -31,7 +32,7 @@ pub struct CreatePolicyRequest {
     pub policy_document: String,
     /// What it is for.
     #[schema(nullable = false)]
-    #[validate(length(max = 1024, message = "it must have at most 1024 characters"))]
+    #[validate(custom(function = "rules::description"))]
     pub description: Option<String>,
     /// Refused: policies have no tags here.
     #[schema(nullable = false)]
@@ -65,6 +66,28 @@ pub struct CreatedPolicyItem {
     /// When it was created.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub create_date: String,
+}
+
+/// Changes what a policy of the account is said to be for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct UpdatePolicyDescriptionRequest {
+    /// The policy's name.
+    #[schema(example = "read-only")]
+    pub policy_name: String,
+    /// What it is for, in at most 1,024 bytes.
+    #[validate(custom(function = "rules::description"))]
+    pub new_description: String,
+}
+
+/// The policy as it is described now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyDescriptionReply {
+    /// The call's id.
+    pub request_id: String,
+    /// The policy.
+    pub policy: PolicyItem,
 }
 
 /// Names a policy of the account or of the system.

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::DoneReply;
+use super::{DoneReply, rules};
 use crate::operations::operations;
 use crate::workbench::PolicyFinding;
 
@@ -26,7 +26,7 @@ pub struct CreateRoleRequest {
     pub assume_role_policy_document: String,
     /// What it is for.
     #[schema(nullable = false)]
-    #[validate(length(max = 1024, message = "it must have at most 1024 characters"))]
+    #[validate(custom(function = "rules::description"))]
     pub description: Option<String>,
     /// The maximum duration of its sessions, in seconds.
     #[schema(nullable = false, minimum = 3600, maximum = 43200, default = 3600)]
@@ -65,7 +65,7 @@ pub struct UpdateRoleRequest {
     pub new_assume_role_policy_document: Option<String>,
     /// What it is for.
     #[schema(nullable = false)]
-    #[validate(length(max = 1024, message = "it must have at most 1024 characters"))]
+    #[validate(custom(function = "rules::description"))]
     pub new_description: Option<String>,
     /// The new maximum duration of its sessions, in seconds.
     #[schema(nullable = false, minimum = 3600, maximum = 43200)]

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::DoneReply;
+use super::{DoneReply, rules};
 use crate::operations::operations;
 
 operations! {
@@ -22,19 +22,19 @@ pub struct CreateUserRequest {
     pub user_name: String,
     /// The name that people see.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
+    #[validate(custom(function = "rules::display_name"))]
     pub display_name: Option<String>,
     /// A mobile phone number; nothing is sent to it.
     #[schema(nullable = false)]
-    #[validate(length(max = 32, message = "it must have at most 32 characters"))]
+    #[validate(custom(function = "rules::mobile_phone"))]
     pub mobile_phone: Option<String>,
     /// An e-mail address; nothing is sent to it.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
+    #[validate(custom(function = "rules::email"))]
     pub email: Option<String>,
     /// A comment about the user.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
+    #[validate(length(max = 128, code = "Length", message = "it must have at most 128 characters"))]
     pub comments: Option<String>,
 }
 
@@ -69,19 +69,19 @@ pub struct UpdateUserRequest {
     pub new_user_name: Option<String>,
     /// The new name that people see.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
+    #[validate(custom(function = "rules::display_name"))]
     pub new_display_name: Option<String>,
     /// The new number.
     #[schema(nullable = false)]
-    #[validate(length(max = 32, message = "it must have at most 32 characters"))]
+    #[validate(custom(function = "rules::mobile_phone"))]
     pub new_mobile_phone: Option<String>,
     /// The new address.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
+    #[validate(custom(function = "rules::email"))]
     pub new_email: Option<String>,
     /// The new comment.
     #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
+    #[validate(length(max = 128, code = "Length", message = "it must have at most 128 characters"))]
     pub new_comments: Option<String>,
 }
 
@@ -115,7 +115,7 @@ pub struct ListUsersReply {
     pub users: UserList,
 }
 
-/// Deletes a user that has no access keys and no policies and is in no group.
+/// Deletes a user that has no access keys, no policies and no login profile, and is in no group.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeleteUserRequest {

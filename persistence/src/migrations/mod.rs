@@ -26,6 +26,7 @@ mod m20261129_230000_agent_links;
 mod m20261129_230500_unclaimed_region;
 mod m20261130_020000_mariadb_tables;
 mod m20261130_020100_mariadb_append_only;
+mod m20261130_024500_account_settings;
 
 use std::collections::BTreeSet;
 
@@ -67,6 +68,7 @@ impl MigratorTrait for MariaDbMigrator {
         vec![
             Box::new(m20261130_020000_mariadb_tables::Migration),
             Box::new(m20261130_020100_mariadb_append_only::Migration),
+            Box::new(m20261130_024500_account_settings::Migration),
         ]
     }
 }
@@ -95,6 +97,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_200000_recording_streams::Migration),
             Box::new(m20261129_230000_agent_links::Migration),
             Box::new(m20261129_230500_unclaimed_region::Migration),
+            Box::new(m20261130_024500_account_settings::Migration),
         ]
     }
 }

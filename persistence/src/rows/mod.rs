@@ -6,6 +6,7 @@
 
 pub(crate) mod access_key_rows;
 pub(crate) mod account_rows;
+pub(crate) mod account_setting_rows;
 pub(crate) mod agent_link_rows;
 pub(crate) mod agent_rows;
 pub(crate) mod attachment_rows;

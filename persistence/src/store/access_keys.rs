@@ -108,7 +108,9 @@ impl Store {
         let reader = self.inner.connections.reader();
         let found = access_key_rows::find(reader, id).await?;
         let found = found.filter(|key| key.account == *granted.account());
-        within(reader, &Scope::of(granted), found, id).await
+        let mut key = within(reader, &Scope::of(granted), found, id).await?;
+        key.last_used = self.inner.key_usage.latest(id, key.last_used);
+        Ok(key)
     }
 
     /// Switches an access key on or off, of somebody that the grant names.

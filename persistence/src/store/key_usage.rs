@@ -12,20 +12,37 @@ use super::Store;
 use crate::StoreError;
 use crate::rows::access_key_rows;
 
+type Uses = BTreeMap<AccessKeyId, AccessKeyUse>;
+
 /// What is noted and not yet written.
 #[derive(Debug, Default)]
-pub(super) struct KeyUsage(Mutex<BTreeMap<AccessKeyId, AccessKeyUse>>);
+pub(super) struct KeyUsage(Mutex<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    unwritten: Uses,
+    /// Those that a transaction is writing, which may fail.
+    being_written: Uses,
+}
 
 impl KeyUsage {
-    fn noted(&self) -> MutexGuard<'_, BTreeMap<AccessKeyId, AccessKeyUse>> {
-        // A map of moments is whole at any time.
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        // Maps of moments are whole at any time.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, id: AccessKeyId, used: AccessKeyUse) {
-        let mut noted = self.noted();
-        if noted.get(&id).is_none_or(|before| before.at <= used.at) {
-            noted.insert(id, used);
+    /// The later of what is stored of a key and what is noted here.
+    pub(super) fn latest(&self, id: &AccessKeyId, stored: Option<AccessKeyUse>) -> Option<AccessKeyUse> {
+        let noted = self.noted();
+        let known = [noted.unwritten.get(id).cloned(), noted.being_written.get(id).cloned(), stored];
+        known.into_iter().flatten().max_by_key(|used| used.at)
+    }
+}
+
+impl Noted {
+    fn note(&mut self, id: AccessKeyId, used: AccessKeyUse) {
+        if self.unwritten.get(&id).is_none_or(|before| before.at <= used.at) {
+            self.unwritten.insert(id, used);
         }
     }
 }
@@ -34,7 +51,7 @@ impl Store {
     /// Notes that a key has signed a call, of which product it was where that is known. Nothing is written yet.
     pub fn note_key_used(&self, id: &AccessKeyId, at: Timestamp, product: Option<Product>) {
         let service = product.map(|product| product.ram_code().to_owned());
-        self.inner.key_usage.note(id.clone(), AccessKeyUse { at, service });
+        self.inner.key_usage.noted().note(id.clone(), AccessKeyUse { at, service });
     }
 
     /// Writes what was noted; says of how many keys. What cannot be written stays noted for the next time.
@@ -42,22 +59,26 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn write_key_usage(&self) -> Result<usize, StoreError> {
-        let noted = std::mem::take(&mut *self.inner.key_usage.noted());
-        if noted.is_empty() {
+        let uses = {
+            let mut noted = self.inner.key_usage.noted();
+            noted.being_written = std::mem::take(&mut noted.unwritten);
+            noted.being_written.clone()
+        };
+        if uses.is_empty() {
             return Ok(0);
         }
-        let written = self.write_key_uses(&noted).await;
-        if written.is_err() {
-            for (id, used) in noted {
-                self.inner.key_usage.note(id, used);
+        let written = self.write_key_uses(&uses).await;
+        let mut noted = self.inner.key_usage.noted();
+        for (id, used) in std::mem::take(&mut noted.being_written) {
+            if written.is_err() {
+                noted.note(id, used);
             }
-            return written.map(|()| 0);
         }
-        Ok(noted.len())
+        written.map(|()| uses.len())
     }
 
     /// In the order of the ids, so that replicas wait for one another and never in a circle.
-    async fn write_key_uses(&self, noted: &BTreeMap<AccessKeyId, AccessKeyUse>) -> Result<(), StoreError> {
+    async fn write_key_uses(&self, noted: &Uses) -> Result<(), StoreError> {
         let transaction = self.inner.connections.begin_write().await?;
         for (id, used) in noted {
             access_key_rows::set_last_used(&transaction, id, used).await?;

@@ -1,6 +1,7 @@
 //! The store: one transaction for each decision, and reads that stay inside their grant.
 
 mod access_keys;
+mod account_settings;
 mod agent_links;
 mod agents;
 mod apply;

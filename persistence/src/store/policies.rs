@@ -52,6 +52,35 @@ impl Store {
         .await
     }
 
+    /// Changes what a policy is said to be for.
+    ///
+    /// # Errors
+    /// [`StoreError::Identity`] when it is not there; [`StoreError::OutsideGrant`].
+    pub async fn describe_policy<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        name: &PolicyName,
+        description: &str,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<PolicySummary, StoreError> {
+        admits(granted, &[IdentityResource::Policy(name.into())])?;
+        let (account, name) = (granted.account().clone(), name.clone());
+        let description = column_text(description);
+        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+            Box::pin(async move {
+                let policy = policy_rows::get_locked(transaction, &account, &name).await?;
+                let policy = policy.describe(description, now);
+                policy_rows::save(transaction, &account, &policy).await?;
+                let counts =
+                    attachment_rows::counts(transaction, &account, PolicyKind::Custom, [&policy.name])
+                        .await?;
+                Ok(summary(policy, &counts))
+            })
+        })
+        .await
+    }
+
     /// A policy with the version that decides.
     ///
     /// # Errors

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use domain::Timestamp;
 use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::{Granted, IdentityResource};
 use domain::identity::{
     AttachmentTarget, NewUser, User, UserBelongings, UserChange, UserDeleted, UserId, UserName,
 };
-use domain::{AccountId, Timestamp};
-use sea_orm::DatabaseTransaction;
 
 use super::{Revision, Scope, Store};
 use crate::markers::NameSlice;
@@ -129,13 +128,14 @@ impl Store {
                 group_member_rows::delete_of_user(transaction, &account, &user.id).await?;
                 let target = AttachmentTarget::User(user.id.clone());
                 attachment_rows::delete_of_target(transaction, &account, &target).await?;
-                delete(transaction, &account, &user.id).await
+                login_profile_rows::delete(transaction, &account, &user.id).await?;
+                Users::delete(transaction, &account, &user.id).await
             })
         })
         .await
     }
 
-    /// Deletes a user that has neither access keys nor policies and is in no group. Its login profile goes with it.
+    /// Deletes a user that has neither access keys nor policies nor a login profile, and is in no group.
     ///
     /// # Errors
     /// [`StoreError::Identity`] when it is not there, or has some; [`StoreError::OutsideGrant`].
@@ -157,9 +157,12 @@ impl Store {
                         .await?,
                     groups: group_member_rows::count_of_user(transaction, &account, &user.id).await?,
                     has_policies: attachment_rows::has_any(transaction, &account, &target).await?,
+                    has_login_profile: login_profile_rows::find(transaction, &account, &user.id)
+                        .await?
+                        .is_some(),
                 };
                 let UserDeleted { user } = user.delete(has)?;
-                delete(transaction, &account, &user).await
+                Users::delete(transaction, &account, &user).await
             })
         })
         .await
@@ -173,14 +176,4 @@ impl Store {
         let users = self.all_users(granted).await?;
         Ok(users.into_iter().map(|user| (user.id.as_str().to_owned(), user.name)).collect())
     }
-}
-
-/// Deletes a user with its login profile.
-async fn delete(
-    transaction: &DatabaseTransaction,
-    account: &AccountId,
-    user: &UserId,
-) -> Result<(), StoreError> {
-    login_profile_rows::delete(transaction, account, user).await?;
-    Users::delete(transaction, account, user).await
 }

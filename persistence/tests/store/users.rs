@@ -295,7 +295,9 @@ async fn a_password_is_kept_as_its_hash_and_goes_with_its_user(world: World) {
     let again = store.delete_login_profile(&operator, &user("ana"), audit()).await;
     assert_eq!(refused(again), ("NotExist", "User.LoginProfile"));
     create(&profile).await.unwrap();
-    store.delete_user(&operator, &user("ana"), audit()).await.unwrap();
+    let kept = store.delete_user(&operator, &user("ana"), audit()).await;
+    assert_eq!(refused(kept), ("DeleteConflict", "User.LoginProfile"));
+    store.purge_user(&operator, &user("ana"), audit()).await.unwrap();
     assert_eq!(world.count("login_profiles", "user_id <> ''").await, 0);
 }
 

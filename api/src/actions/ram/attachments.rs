@@ -14,7 +14,7 @@ use openapi::error_codes::WireError;
 use openapi::ram::{AttachedPoliciesReply, AttachedPolicyItem, AttachedPolicyList, DoneReply};
 
 use super::policies::policy::policy;
-use super::{about, invalid, name};
+use super::{about, name};
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
@@ -105,7 +105,9 @@ impl Attachment {
         // An attachment that is meant for one resource group would apply to the whole account.
         match resource_group {
             None | Some("") => Ok(Self { bearer, policy }),
-            Some(_) => Err(invalid("ResourceGroupId", "there are no resource groups here; leave it out")),
+            Some(_) => {
+                Err(WireError::invalid("ResourceGroupId", "there are no resource groups here; leave it out"))
+            }
         }
     }
 

@@ -11,7 +11,6 @@ use openapi::ram::{
 };
 use policies::PolicyType;
 
-use super::invalid;
 use crate::diagnostics::Diagnostics;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
@@ -34,7 +33,7 @@ impl RpcAction for DecodeDiagnosticMessage {
         message: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let opened = Diagnostics::open(&call.hansard.keys, granted.account(), message.trim())
-            .map_err(|error| invalid("EncodedDiagnosticMessage", error))?;
+            .map_err(|error| WireError::invalid("EncodedDiagnosticMessage", error))?;
         let matched_policies = matched(&opened);
         Ok(Done::read(DecodeDiagnosticMessageReply {
             request_id: call.request_id().to_string(),

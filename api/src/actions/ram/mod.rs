@@ -1,6 +1,7 @@
 //! The actions of RAM, by thing, one file each.
 
 mod access_keys;
+mod account;
 mod attachments;
 mod decode_diagnostic_message;
 mod groups;
@@ -10,27 +11,26 @@ mod policies;
 mod roles;
 mod users;
 
-use domain::gate::{IdentityResource, Resource};
+use domain::actions::ReadsIdentity;
+use domain::gate::{Granted, IdentityResource, Resource};
 use domain::identity::{GroupName, InvalidName, KeyOwner, UserName};
 use domain::password::{Password, PasswordHash};
 use domain::principal::Principal;
-use openapi::error_codes::{ErrorCode, WireError};
+use openapi::error_codes::WireError;
 
 use crate::dispatch::{Call, Located};
 use crate::errors::ActionError;
-
-/// `InvalidParameter.<Param>`; `rule` says what is allowed.
-pub(super) fn invalid(parameter: &'static str, rule: impl std::fmt::Display) -> WireError {
-    let message = format!("The specified parameter {parameter} is not valid: {rule}.");
-    WireError::about(ErrorCode::InvalidRamParameter, parameter, message)
-}
 
 /// Reads a name or an id.
 pub(super) fn name<T: std::str::FromStr<Err = InvalidName>>(
     parameter: &'static str,
     text: &str,
 ) -> Result<T, WireError> {
-    text.parse().map_err(|error: InvalidName| invalid(parameter, format_args!("it is {}", error.rule)))
+    text.parse().map_err(|error: InvalidName| broken(parameter, &error))
+}
+
+fn broken(parameter: &'static str, error: &InvalidName) -> WireError {
+    WireError::breaking(parameter, error.broken, format_args!("it must be {}", error.rule))
 }
 
 /// One thing of the identity store, as what a call is about.
@@ -42,7 +42,7 @@ fn about(thing: IdentityResource) -> Located {
 fn without_tags(tag: Option<&str>) -> Result<(), WireError> {
     match tag {
         None | Some("" | "[]") => Ok(()),
-        Some(_) => Err(invalid("Tag", "roles and policies have no tags here; leave it out")),
+        Some(_) => Err(WireError::invalid("Tag", "roles and policies have no tags here; leave it out")),
     }
 }
 
@@ -78,6 +78,17 @@ impl Membership {
         let user = IdentityResource::User(self.user.clone());
         Resource::Identity(vec![user, IdentityResource::Group(self.group.clone())]).into()
     }
+}
+
+/// A new password that is as the account's policy wants it, hashed.
+async fn chosen<A: ReadsIdentity>(
+    call: &Call<'_>,
+    granted: &Granted<A>,
+    password: Password,
+) -> Result<PasswordHash, ActionError> {
+    let settings = call.hansard.store.account_settings(granted).await?;
+    password.meets(settings.password_policy).map_err(|weak| broken("Password", &weak))?;
+    hashed(call, password).await
 }
 
 /// The hash of a new password. By design it takes much time and memory, so that only a few are computed at once, where

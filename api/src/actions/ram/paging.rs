@@ -4,8 +4,6 @@ use openapi::error_codes::WireError;
 use openapi::ram::DEFAULT_MAX_ITEMS;
 use persistence::MarkerRequest;
 
-use super::invalid;
-
 /// The page that is wanted. The request's shape checks that MaxItems is between 1 and 1000; the store checks that
 /// Marker belongs to this list.
 pub(in crate::actions) fn page(
@@ -15,7 +13,7 @@ pub(in crate::actions) fn page(
     let max_items = match max_items {
         None => DEFAULT_MAX_ITEMS,
         Some(count) => u32::try_from(count)
-            .map_err(|_| invalid("MaxItems", "it must be a whole number from 1 to 1000"))?,
+            .map_err(|_| WireError::invalid("MaxItems", "it must be a whole number from 1 to 1000"))?,
     };
     Ok(MarkerRequest { marker, max_items })
 }

@@ -9,7 +9,7 @@ use openapi::error_codes::{ErrorCode, WireError};
 use openapi::sts::{AssumeRoleReply, AssumedRoleUser, Credentials};
 use policies::{DocumentKind, InvalidPolicy, PolicyDocument, PolicySet, Reason};
 
-use crate::actions::ram::{invalid, name};
+use crate::actions::ram::name;
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
@@ -19,7 +19,7 @@ impl RpcAction for AssumeRole {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        let role = RoleArn::parse(&request.role_arn).map_err(|rule| invalid("RoleArn", rule))?;
+        let role = RoleArn::parse(&request.role_arn).map_err(|rule| WireError::invalid("RoleArn", rule))?;
         let session_name = name("RoleSessionName", &request.role_session_name)?;
         if let Some(document) = &request.policy {
             PolicyDocument::parse(document.as_bytes(), DocumentKind::Session).map_err(bad_policy)?;
@@ -71,7 +71,7 @@ impl RpcAction for AssumeRole {
             _ => role.max_session_duration,
         };
         let duration = SessionDuration::from_seconds(input.duration_seconds, longest)
-            .map_err(|rule| invalid("DurationSeconds", rule))?;
+            .map_err(|rule| WireError::invalid("DurationSeconds", rule))?;
         let expires_at = duration.counted_from(call.now());
         let given = input.policy.as_deref();
         let findings = policy_findings::about_given(call.hansard, given, DocumentKind::Session).await?;
@@ -117,7 +117,8 @@ async fn source_identity(
     let given = call.hansard.store.find_source_identity(call.principal()).await?;
     match (given, asked) {
         (Some(given), Some(asked)) if given != asked => {
-            Err(invalid("SourceIdentity", "it is fixed by the session that calls; leave it out").into())
+            Err(WireError::invalid("SourceIdentity", "it is fixed by the session that calls; leave it out")
+                .into())
         }
         (given, asked) => Ok(given.or(asked)),
     }

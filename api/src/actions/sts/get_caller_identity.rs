@@ -41,10 +41,20 @@ impl RpcAction for GetCallerIdentity {
             request_id: call.request_id().to_string(),
             identity_type: kind.to_owned(),
             account_id,
-            arn: principal.arn(),
+            arn: shown_arn(principal),
             principal_id,
             user_id,
             role_id,
         }))
+    }
+}
+
+/// Of a session the vendor shows another ARN here than AssumeRole does.
+fn shown_arn(principal: &Principal) -> String {
+    match principal {
+        Principal::AssumedRole { account, role_name, session_name, .. } => {
+            format!("acs:ram::{account}:assumed-role/{role_name}/{session_name}")
+        }
+        _ => principal.arn(),
     }
 }

@@ -1,4 +1,4 @@
-//! GetAccessKeyLastUsed: when an access key last signed, to within a few seconds.
+//! GetAccessKeyLastUsed: when an access key last signed.
 
 use domain::actions::GetAccessKeyLastUsed;
 use domain::gate::Granted;
@@ -36,7 +36,10 @@ impl RpcAction for GetAccessKeyLastUsed {
         Ok(Done::read(GetAccessKeyLastUsedReply {
             request_id: call.request_id().to_string(),
             access_key_last_used: AccessKeyLastUsed {
-                last_used_date: key.last_used.as_ref().map(|used| wire_time(used.at)),
+                last_used_date: key
+                    .last_used
+                    .as_ref()
+                    .map_or_else(|| "N/A".to_owned(), |used| wire_time(used.at)),
                 service_name: key.last_used.and_then(|used| used.service),
             },
         }))

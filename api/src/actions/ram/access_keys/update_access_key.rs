@@ -8,7 +8,7 @@ use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{DoneReply, UpdateAccessKeyRequest};
 
-use crate::actions::ram::{about, invalid, key_owner, name};
+use crate::actions::ram::{about, key_owner, name};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -44,5 +44,5 @@ pub(crate) struct Input {
 fn change(request: &UpdateAccessKeyRequest) -> Result<(AccessKeyId, AccessKeyStatus), WireError> {
     let key = name("UserAccessKeyId", &request.user_access_key_id)?;
     let status = AccessKeyStatus::parse(&request.status);
-    Ok((key, status.ok_or_else(|| invalid("Status", "it must be Active or Inactive"))?))
+    Ok((key, status.ok_or_else(|| WireError::invalid("Status", "it must be Active or Inactive"))?))
 }

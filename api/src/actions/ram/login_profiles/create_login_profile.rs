@@ -9,7 +9,7 @@ use openapi::error_codes::WireError;
 use openapi::ram::LoginProfileReply;
 
 use super::get_login_profile::item;
-use crate::actions::ram::{about, hashed, name};
+use crate::actions::ram::{about, chosen, name};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -35,7 +35,7 @@ impl RpcAction for CreateLoginProfile {
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { user, password, password_reset_required, mfa_bind_required } = input;
-        let password = hashed(call, password?).await?;
+        let password = chosen(call, &granted, password?).await?;
         let profile = LoginProfile { password_reset_required, mfa_bind_required, created_at: call.now() };
         let login_profile = item(&user, &profile);
         let audit = call.audit_of_change(&granted, "");

@@ -8,7 +8,7 @@ use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::DoneReply;
 
-use crate::actions::ram::{about, hashed, name};
+use crate::actions::ram::{about, chosen, name};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -35,7 +35,7 @@ impl RpcAction for UpdateLoginProfile {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { user, password, password_reset_required, mfa_bind_required } = input;
         let password = match password? {
-            Some(password) => Some(hashed(call, password).await?),
+            Some(password) => Some(chosen(call, &granted, password).await?),
             None => None,
         };
         let change = LoginProfileChange { password, password_reset_required, mfa_bind_required };

@@ -9,7 +9,6 @@ use openapi::ram::CreatePolicyVersionReply;
 use policies::DocumentKind;
 
 use super::policy;
-use crate::actions::ram::invalid;
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_findings;
@@ -63,7 +62,7 @@ fn rotates(strategy: Option<&str>) -> Result<bool, WireError> {
     match strategy {
         None | Some("None") => Ok(false),
         Some("DeleteOldestNonDefaultVersionWhenLimitExceeded") => Ok(true),
-        Some(_) => Err(invalid(
+        Some(_) => Err(WireError::invalid(
             "RotateStrategy",
             "it must be None or DeleteOldestNonDefaultVersionWhenLimitExceeded",
         )),

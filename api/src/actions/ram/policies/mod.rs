@@ -11,3 +11,4 @@ mod list_policies;
 mod list_policy_versions;
 pub(super) mod policy;
 mod set_default_policy_version;
+mod update_policy_description;

@@ -11,7 +11,7 @@ use openapi::ram::{RoleItem, RoleReply, WrittenRoleReply};
 use openapi::workbench::PolicyFinding;
 use policies::DocumentKind;
 
-use crate::actions::ram::{about, invalid, name, without_tags};
+use crate::actions::ram::{about, name, without_tags};
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
@@ -95,13 +95,15 @@ pub(super) fn item(account: &AccountId, role: &Role) -> RoleItem {
 
 /// Reads how long sessions last at most.
 pub(super) fn longest(parameter: &'static str, seconds: i64) -> Result<MaxSessionDuration, WireError> {
-    MaxSessionDuration::from_seconds(seconds).map_err(|rule| invalid(parameter, rule))
+    MaxSessionDuration::from_seconds(seconds).map_err(|rule| WireError::invalid(parameter, rule))
 }
 
 /// Nobody can sign in to a console here, as a role or otherwise.
 pub(super) fn without_console(parameter: &'static str, allowed: Option<bool>) -> Result<(), WireError> {
     match allowed {
         None | Some(false) => Ok(()),
-        Some(true) => Err(invalid(parameter, "roles cannot sign in to a console here; leave it out")),
+        Some(true) => {
+            Err(WireError::invalid(parameter, "roles cannot sign in to a console here; leave it out"))
+        }
     }
 }
