@@ -102,7 +102,7 @@ fn each_fault_of_the_file_is_named_and_no_key_is_repeated() {
         (String::new(), "section [sealing] is missing"),
         (format!("{good}\n[tickets]\n"), "is not valid TOML"),
         (format!("{good}\nx = {key}\n"), "line 23 is not valid TOML"),
-        (format!("{good}\n[more]\n"), "[more] has no meaning"),
+        (format!("{good}\n[more]\n"), "[more] is unknown"),
         (with("current = \"sealing-", "current = \"sealinG-"), "current in [sealing] must be"),
         (with("current = \"sealing-", "current = \"other-"), "which is not in [sealing.keys]"),
         (with("[sealing]", "[sealing]\nextra = 1"), "extra in [sealing] is unknown"),

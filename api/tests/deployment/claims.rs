@@ -91,7 +91,7 @@ impl ObjectStore for Held<Arc<dyn ObjectStore>> {
         &self,
         name: &ObjectName,
         length: u64,
-        sha256: &[u8; 32],
+        sha256: &recording::ContentHash,
         expires_at: Timestamp,
     ) -> Result<WriteGrant, ObjectError> {
         self.stores.write_grant(name, length, sha256, expires_at).await

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 
+use domain::clock::Clock as _;
 use recording::{ContentHash, ExitStatus, Start, TerminalSessionToken, Timestamp};
 use serde_json::json;
 
@@ -24,10 +25,14 @@ async fn an_agent_with_too_many_open_recordings_waits() {
     running.record("i-web1", "7").await;
     let first = agent.session(&running, &[b"x"], Some(ExitStatus::Code(0)));
     agent.open(&running, &first).await.ok();
-    for _ in 1..domain::unclaimed::MOST_OPEN_RECORDINGS {
-        let start = Start { recording: TerminalSessionToken::generate(), ..first.start.clone() };
-        agent.open_with(&running, &start.recording, &start.to_document()).await.ok();
+    // All but the last past the door: that it opens recordings is not what this is about.
+    let row = running.store.find_agent(&agent.id).await.unwrap().unwrap();
+    for _ in 2..domain::unclaimed::MOST_OPEN_RECORDINGS {
+        let opened = test_facts::opened(test_facts::recording(&row, running.clock.now(), 7));
+        test_facts::open(&running.store, &row, opened).await.unwrap();
     }
+    let last = Start { recording: TerminalSessionToken::generate(), ..first.start.clone() };
+    agent.open_with(&running, &last.recording, &last.to_document()).await.ok();
     let before = names(&running).len();
     let more = agent.session(&running, &[b"y"], Some(ExitStatus::Code(0)));
     let refused = agent.open(&running, &more).await;

@@ -332,7 +332,7 @@ async fn a_link_whose_database_is_slow_is_not_taken_for_silent() {
     const SILENT_AFTER: Duration = Duration::from_secs(5);
     let database = TestDatabase::new(Backend::Postgres).await;
     let running = Running::reachable_with(Some(database.url.clone()), |settings| {
-        settings.link_timing.ping_every = Duration::from_millis(500);
+        settings.link_timing.ping_every = Duration::from_secs(1);
         settings.link_timing.silent_after = SILENT_AFTER;
     })
     .await;
@@ -343,18 +343,19 @@ async fn a_link_whose_database_is_slow_is_not_taken_for_silent() {
 
     let (holds, watches) = (database.raw().await, database.raw().await);
     let lock = holds.begin().await.unwrap();
-    lock.execute_unprepared("LOCK TABLE agents IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    // The agent answers pings until its link waits: it notes in the database that the agent was heard.
-    let waits = until_async("the link waits for the database", async || {
+    // The agent answers pings until nobody can note in the database that it was heard, and none from then on: nothing is to
+    // be read of it when the database goes on.
+    tokio::select! {
+        locked = lock.execute_unprepared("LOCK TABLE agents IN ACCESS EXCLUSIVE MODE") => drop(locked.unwrap()),
+        said = link.next() => panic!("{said:?}"),
+    }
+    until_async("the link waits for the database", async || {
         let count = Statement::from_string(watches.get_database_backend(), WAITERS);
         let row = watches.query_one_raw(count).await.unwrap().unwrap();
         (row.try_get::<i64>("", "n").unwrap() > 0).then_some(())
-    });
-    tokio::select! {
-        () = waits => {}
-        said = link.next() => panic!("{said:?}"),
-    }
-    // For longer than an agent may be silent. Nothing is read of it meanwhile, and it has no ping to answer.
+    })
+    .await;
+    // For longer than an agent may be silent.
     tokio::time::sleep(SILENT_AFTER + Duration::from_secs(1)).await;
     lock.rollback().await.unwrap();
     // It is heard out, and told what is new.

@@ -51,7 +51,12 @@ pub struct SetAccountAliasRequest {
 pub struct SetPasswordPolicyRequest {
     /// The fewest characters.
     #[schema(nullable = false, minimum = 8, maximum = 32, default = 8)]
-    #[validate(range(min = 8, max = 32, code = "Range", message = "it must be a whole number from 8 to 32"))]
+    #[validate(range(
+        min = 8,
+        max = 32,
+        code = "Range",
+        message = "it must be a whole number from 8 to 32"
+    ))]
     pub minimum_password_length: Option<i32>,
     /// Whether a lower-case letter is needed.
     #[schema(nullable = false, default = false)]

@@ -213,16 +213,12 @@ async fn a_mariadb_with_tables_of_another_program_is_refused() {
 #[tokio::test]
 async fn mariadb_cuts_no_text() {
     let world = World::new(Backend::MariaDb).await;
-    let event = domain::audit::AuditEvent {
-        principal: "p".repeat(600),
-        ..test_facts::event(&account(), "TooLong")
-    };
+    let event =
+        domain::audit::AuditEvent { principal: "p".repeat(600), ..test_facts::event(&account(), "TooLong") };
     assert!(matches!(world.store.record_audit(event).await, Err(StoreError::Unavailable { .. })));
     assert_eq!(world.count("audit_events", "action = 'TooLong'").await, 0);
-    let long = domain::audit::AuditEvent {
-        user_agent: "u".repeat(70_000),
-        ..test_facts::event(&account(), "Long")
-    };
+    let long =
+        domain::audit::AuditEvent { user_agent: "u".repeat(70_000), ..test_facts::event(&account(), "Long") };
     world.store.record_audit(long).await.unwrap();
     assert_eq!(world.count("audit_events", "CHAR_LENGTH(user_agent) = 70000").await, 1);
     crate::audit::assert_chains_are_whole(&world).await;

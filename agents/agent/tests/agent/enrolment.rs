@@ -139,7 +139,7 @@ fn a_change_reaches_the_agent_at_once_and_is_obeyed_and_outlives_it() {
     std::fs::write(&path, signed.replacen("eyJ", "eyK", 1)).unwrap();
     let output = instance.record_with_input(&["true"], Stdio::null());
     assert_eq!(output.status.code(), Some(125));
-    assert!(text(&output.stderr).contains("is not believed"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("is not accepted"), "{}", text(&output.stderr));
 }
 
 #[test]

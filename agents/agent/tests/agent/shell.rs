@@ -283,7 +283,7 @@ fn the_administrators_file_is_believed_only_if_it_is_roots_alone() {
         }
         fs::set_permissions(path, before).unwrap();
         chown(path, Some(ANA), None).unwrap();
-        refuses(&shell(), "is not believed");
+        refuses(&shell(), "is not trusted");
         chown(path, Some(0), None).unwrap();
         assert_eq!(shell().status.code(), Some(0));
     }

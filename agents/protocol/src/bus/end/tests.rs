@@ -319,8 +319,8 @@ fn offsets_that_do_not_fit_reset_the_channel() {
         (vec![data(0, b"012345678")], "beyond the window"),
         (vec![data(0, b"ab"), FrameBody::Finish { offset: 1 }], "not where the bytes end"),
         (vec![FrameBody::Finish { offset: 0 }, data(0, b"a")], "follow the end"),
-        (vec![FrameBody::Consumed { offset: 1 }], "not sent"),
-        (vec![FrameBody::Resume { attempt: 1, received: 1, consumed: 0 }], "never sent"),
+        (vec![FrameBody::Consumed { offset: 1 }], "exceed what was sent"),
+        (vec![FrameBody::Resume { attempt: 1, received: 1, consumed: 0 }], "between what was consumed"),
         (vec![FrameBody::Closed], "the control plane does not send"),
         (vec![FrameBody::Open { window: 9, service: echo() }], "another window"),
     ] {
