@@ -37,12 +37,37 @@ pub(super) struct OwnChain {
     pub(super) given_up: Vec<(String, Link)>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Head {
     /// The last link that is known to be committed.
     Known(Link),
-    /// A commit ended in doubt: only the database knows whether `tried` followed `last`.
-    InDoubt { last: Link, tried: Link },
+    /// A commit ended in doubt: only the database knows where the chain ends.
+    InDoubt(Doubt),
+}
+
+/// Where a chain can end after a commit whose answer was lost. It may still become visible after another was tried, so that
+/// none of them is forgotten before one is known to be committed.
+#[derive(Debug, Clone)]
+struct Doubt {
+    /// The last link that was found to be committed.
+    last: Link,
+    /// The last link of each transaction that was tried behind it.
+    tried: Vec<Link>,
+}
+
+impl Doubt {
+    /// Notes what is tried behind the link at which the chain was found to end.
+    fn trying(mut self, last: Link, tried: Link) -> Self {
+        // Two rows cannot have one number.
+        self.tried.retain(|tried| tried.sequence > last.sequence);
+        self.tried.push(tried);
+        Self { last, ..self }
+    }
+
+    /// Whether the chain ends at a link of this writer's.
+    fn explains(&self, found: Link) -> bool {
+        found == self.last || self.tried.contains(&found)
+    }
 }
 
 impl OwnChain {
@@ -64,20 +89,19 @@ impl OwnChain {
     /// The last link. A chain that is not as this writer left it is given up: what was forged there shall not become
     /// part of what goes on.
     pub(super) async fn head(&mut self, connection: &impl ConnectionTrait) -> Result<Link, StoreError> {
-        let (last, tried) = match self.head {
-            Head::Known(last) => return Ok(last),
-            Head::InDoubt { last, tried } => (last, tried),
+        let doubt = match &self.head {
+            Head::Known(last) => return Ok(*last),
+            Head::InDoubt(doubt) => doubt,
         };
         let found = match audit_rows::last_link(connection, &self.writer_id).await {
             Err(StoreError::CorruptRow(_)) => None,
             found => Some(found?.unwrap_or_else(|| first_link(&self.writer_id))),
         };
         match found {
-            Some(found) if found == last || found == tried => {
-                self.head = Head::Known(found);
-                Ok(found)
-            }
+            // The doubt stays until a commit is known: another that was tried may become visible yet.
+            Some(found) if doubt.explains(found) => Ok(found),
             _ => {
+                let last = doubt.last;
                 tracing::error!(
                     writer = %self.writer_id,
                     row = last.sequence,
@@ -118,7 +142,11 @@ impl AuditWriter {
         });
         let links: Vec<_> = links.collect();
         // Whatever goes wrong from here to the commit leaves the doubt behind: all of them are there, or none.
-        own.head = Head::InDoubt { last, tried };
+        let before = match std::mem::replace(&mut own.head, Head::Known(last)) {
+            Head::Known(_) => Doubt { last, tried: Vec::new() },
+            Head::InDoubt(doubt) => doubt,
+        };
+        own.head = Head::InDoubt(before.trying(last, tried));
         for (link, event) in links {
             if link.sequence == 1 {
                 let origin = self.origin.get().map(String::as_str);
@@ -177,5 +205,30 @@ impl Store {
         let page = PageRequest::Number { number: 1, size: limit };
         let query = AuditQuery { filter: AuditFilter::default(), page };
         Ok(self.list_audit_events(granted, &query).await?.events)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(sequence: u64, chain: u8) -> Link {
+        Link { sequence, chain: [chain; 32] }
+    }
+
+    #[test]
+    fn a_commit_that_becomes_visible_late_is_this_writers_own() {
+        let doubt = Doubt { last: link(4, 1), tried: Vec::new() };
+        let doubt = doubt.trying(link(4, 1), link(5, 2));
+        // The first was not visible yet, so that another tried the same place.
+        let doubt = doubt.trying(link(4, 1), link(5, 3));
+        for found in [link(4, 1), link(5, 2), link(5, 3)] {
+            assert!(doubt.explains(found), "{found:?}");
+        }
+        assert!(!doubt.explains(link(5, 4)) && !doubt.explains(link(3, 1)));
+        // Once one of them was found, the other can no longer come.
+        let doubt = doubt.trying(link(5, 2), link(7, 5));
+        assert!(doubt.explains(link(5, 2)) && doubt.explains(link(7, 5)));
+        assert!(!doubt.explains(link(5, 3)) && !doubt.explains(link(4, 1)));
     }
 }
