@@ -57,13 +57,14 @@ pub(crate) async fn put(
         .map_err(StoreError::at("keep what ties recordings"))
 }
 
-/// The account's links behind a token, in their order.
+/// The account's links behind a token, in their order, each with its token. One that cannot be read is as good as none: it
+/// only spares the reading of objects.
 pub(crate) async fn after(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     token: &str,
     limit: u64,
-) -> Result<Vec<RecordingLink>, StoreError> {
+) -> Result<Vec<(String, Option<RecordingLink>)>, StoreError> {
     let rows = row::Entity::find()
         .filter(row::Column::AccountId.eq(account.as_str()))
         .filter(row::Column::Token.gt(token))
@@ -72,7 +73,7 @@ pub(crate) async fn after(
         .all(connection)
         .await
         .map_err(StoreError::at("read what ties recordings"))?;
-    rows.into_iter().map(|model| Ok(from_row(model)?)).collect()
+    Ok(rows.into_iter().map(|model| (model.token.clone(), from_row(model).ok())).collect())
 }
 
 fn from_row(model: row::Model) -> Result<RecordingLink, CorruptRow> {

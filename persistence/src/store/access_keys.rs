@@ -106,10 +106,12 @@ impl Store {
         id: &AccessKeyId,
     ) -> Result<AccessKeyEntry, StoreError> {
         let reader = self.inner.connections.reader();
+        // First: what is written meanwhile is read below.
+        let noted = self.inner.key_usage.noted_of(id);
         let found = access_key_rows::find(reader, id).await?;
         let found = found.filter(|key| key.account == *granted.account());
         let mut key = within(reader, &Scope::of(granted), found, id).await?;
-        key.last_used = self.inner.key_usage.latest(id, key.last_used);
+        key.last_used = noted.into_iter().chain(key.last_used).max_by_key(|used| used.at);
         Ok(key)
     }
 

@@ -31,11 +31,11 @@ impl KeyUsage {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The later of what is stored of a key and what is noted here.
-    pub(super) fn latest(&self, id: &AccessKeyId, stored: Option<AccessKeyUse>) -> Option<AccessKeyUse> {
+    /// The latest use of a key that is noted here.
+    pub(super) fn noted_of(&self, id: &AccessKeyId) -> Option<AccessKeyUse> {
         let noted = self.noted();
-        let known = [noted.unwritten.get(id).cloned(), noted.being_written.get(id).cloned(), stored];
-        known.into_iter().flatten().max_by_key(|used| used.at)
+        let known = [noted.unwritten.get(id), noted.being_written.get(id)];
+        known.into_iter().flatten().max_by_key(|used| used.at).cloned()
     }
 }
 

@@ -71,9 +71,10 @@ impl Store {
         let mut last = String::new();
         loop {
             let page = recording_link_rows::after(&snapshot, &account, &last, BATCH).await?;
-            let Some(newest) = page.last() else { break };
-            newest.token.as_str().clone_into(&mut last);
-            rows.links.extend(page.into_iter().map(|link| (link.token.clone(), link)));
+            let Some((newest, _)) = page.last() else { break };
+            newest.clone_into(&mut last);
+            rows.links
+                .extend(page.into_iter().filter_map(|(_, link)| link).map(|link| (link.token.clone(), link)));
         }
         let mut audited: BTreeMap<(AgentId, TerminalSessionToken), AuditedRecording> = BTreeMap::new();
         let mut last: Option<Said> = None;

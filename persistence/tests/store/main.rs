@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access_keys;
+mod account_settings;
 mod agent_links;
 mod agents;
 mod attachments;
