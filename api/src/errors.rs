@@ -13,7 +13,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use domain::actions::{Action as _, AssumeRole, Product};
 use domain::gate::{Denied, Told};
-use domain::identity::IdentityRefused;
+use domain::identity::{Entity, IdentityRefused};
 use domain::principal::Principal;
 use domain::storage_target::StorageTargetRefused;
 use openapi::error_codes::{ErrorCode, WireError};
@@ -266,6 +266,7 @@ fn is_the_callers_own(error: &StoreError) -> bool {
 fn identity_refused(refused: &IdentityRefused) -> WireError {
     let (code, what) = match refused {
         IdentityRefused::NotExist { entity, .. } => (ErrorCode::EntityNotExist, entity.code()),
+        IdentityRefused::NoSystemPolicy { .. } => (ErrorCode::EntityNotExist, Entity::Policy.code()),
         IdentityRefused::AlreadyExists { entity, .. } => (ErrorCode::EntityAlreadyExists, entity.code()),
         IdentityRefused::LimitExceeded { code, .. } => (ErrorCode::LimitExceeded, *code),
         IdentityRefused::DeleteConflict { code, .. } => (ErrorCode::DeleteConflict, *code),

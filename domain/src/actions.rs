@@ -377,6 +377,8 @@ catalogue! {
         ListPoliciesForRole of Ram, Read, on Role, may ReadsIdentity;
         /// The users, groups and roles that a policy is attached to.
         ListEntitiesForPolicy of Ram, Read, on Policy, may ReadsIdentity;
+        /// The attachments of policies to users, groups and roles.
+        ListPolicyAttachments of Ram, List, on Policies, may ReadsIdentity;
     }
 
     other doors {

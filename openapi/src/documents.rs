@@ -2,6 +2,10 @@
 //! `openapi/ecs-workbench-2022-02-20.json` and its kin are these documents, committed; a test fails when they differ.
 
 use domain::actions::{self, Action, CatalogueEntry, Product};
+use domain::identity::{
+    AccessKeyId, BrokenRule, ExternalId, GroupName, PolicyName, RoleName, RoleSessionName, SourceIdentity,
+    UserName,
+};
 use serde_json::{Value, json};
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{
@@ -117,7 +121,8 @@ struct Builder {
 impl Builder {
     fn add<A: Operation>(&mut self) {
         let CatalogueEntry { name, summary, .. } = A::ENTRY;
-        let schema = A::Request::schema();
+        let schema = with_rules(self.product, A::Request::schema());
+        let is_mandatory = matches!(&schema, RefOr::T(Schema::Object(object)) if !object.required.is_empty());
         let codes = codes_of(self.product, &schema, A::REFUSALS);
         self.schema_of::<A::Reply>();
         self.schema_of::<ErrorReply>();
@@ -127,7 +132,7 @@ impl Builder {
                 "In the form body or in the query. If a name is in both, its value in the body counts.",
             ))
             .content("application/x-www-form-urlencoded", ContentBuilder::new().schema(Some(schema)).build())
-            .required(Some(Required::False))
+            .required(Some(if is_mandatory { Required::True } else { Required::False }))
             .build();
         let operation = OperationBuilder::new()
             .operation_id(Some(name))
@@ -202,6 +207,52 @@ fn description(product: Product) -> &'static str {
     }
 }
 
+/// The rule of a parameter that is a name, from where it is checked.
+fn pattern_of(product: Product, parameter: &str) -> Option<String> {
+    match (product, parameter) {
+        (Product::Ram, "UserName" | "NewUserName") => Some(UserName::pattern()),
+        (Product::Ram, "GroupName" | "NewGroupName") => Some(GroupName::pattern()),
+        (Product::Ram, "RoleName") => Some(RoleName::pattern()),
+        (Product::Ram, "PolicyName") => Some(PolicyName::pattern()),
+        (Product::Ram, "UserAccessKeyId") => Some(AccessKeyId::pattern()),
+        (Product::Sts, "RoleSessionName") => Some(RoleSessionName::pattern()),
+        (Product::Sts, "ExternalId") => Some(ExternalId::pattern()),
+        (Product::Sts, "SourceIdentity") => Some(SourceIdentity::pattern()),
+        _ => None,
+    }
+}
+
+/// The kinds of rules that a parameter of RAM can break.
+fn broken_rules_of(parameter: &str) -> &'static [BrokenRule] {
+    match parameter {
+        "UserName" | "NewUserName" | "GroupName" | "NewGroupName" | "RoleName" | "PolicyName"
+        | "DisplayName" | "NewDisplayName" | "UserAccessKeyId" => {
+            &[BrokenRule::Characters, BrokenRule::Length]
+        }
+        "Comments" | "NewComments" | "Description" | "NewDescription" => &[BrokenRule::Length],
+        "PolicyDocument" => &[BrokenRule::Length],
+        "Email" | "NewEmail" | "MobilePhone" | "NewMobilePhone" | "VersionId" => &[BrokenRule::Format],
+        "Password" => &[BrokenRule::Strength],
+        "MinimumPasswordLength" => &[BrokenRule::Range],
+        "AccountAlias" => &[BrokenRule::Format, BrokenRule::Length],
+        _ => &[BrokenRule::Value],
+    }
+}
+
+/// A request that states the rules of its names.
+fn with_rules(product: Product, mut request: RefOr<Schema>) -> RefOr<Schema> {
+    if let RefOr::T(Schema::Object(object)) = &mut request {
+        for (name, property) in &mut object.properties {
+            if let RefOr::T(Schema::Object(property)) = property
+                && let Some(pattern) = pattern_of(product, name)
+            {
+                property.pattern = Some(pattern);
+            }
+        }
+    }
+    request
+}
+
 /// Every code that an operation can answer with: those of every call, its own, and two for each parameter.
 fn codes_of(product: Product, request: &RefOr<Schema>, own: &[ErrorCode]) -> Value {
     let denied = match product {
@@ -220,7 +271,18 @@ fn codes_of(product: Product, request: &RefOr<Schema>, own: &[ErrorCode]) -> Val
             Product::Workbench => "Invalid",
             Product::Ram | Product::Sts => "InvalidParameter.",
         };
-        codes.extend(object.properties.keys().map(|name| format!("{wrong}{name}")));
+        for name in object.properties.keys() {
+            let code = format!("{wrong}{name}");
+            match product {
+                Product::Ram => {
+                    codes.extend(broken_rules_of(name).iter().map(|rule| match rule.in_codes() {
+                        Some(kind) => format!("{code}.{kind}"),
+                        None => code.clone(),
+                    }))
+                }
+                Product::Workbench | Product::Sts => codes.push(code),
+            }
+        }
     }
     codes.sort_unstable();
     codes.dedup();

@@ -274,7 +274,7 @@ impl WireError {
         let code = ErrorCode::InvalidRamParameter;
         match (product, self.code) {
             (Product::Ram, ErrorCode::InvalidParameter) => {
-                let what = self.parameter.map(|parameter| match kind_of_rule(self.broken) {
+                let what = self.parameter.map(|parameter| match self.broken.in_codes() {
                     Some(kind) => format!("{parameter}.{kind}").into(),
                     None => parameter,
                 });
@@ -320,18 +320,6 @@ impl WireError {
 
     fn fill(&self, pattern: &str) -> String {
         pattern.replace("<Param>", self.parameter.as_deref().unwrap_or("Parameter"))
-    }
-}
-
-/// How RAM's codes name a kind of rule.
-const fn kind_of_rule(broken: BrokenRule) -> Option<&'static str> {
-    match broken {
-        BrokenRule::Characters => Some("InvalidChars"),
-        BrokenRule::Length => Some("Length"),
-        BrokenRule::Format => Some("Format"),
-        BrokenRule::Range => Some("Range"),
-        BrokenRule::Strength => Some("TooWeak"),
-        BrokenRule::Value => None,
     }
 }
 

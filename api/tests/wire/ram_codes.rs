@@ -311,6 +311,89 @@ fn what_is_set_of_an_account_is_answered() {
 }
 
 #[test]
+fn attachments_are_listed_as_they_are_selected() {
+    let service = Service::start();
+    let walk = Walk { service: &service, answered: BTreeSet::new() };
+    let trust = json!({ "Version": "1", "Statement": [{ "Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": { "RAM": "acs:ram::1609982529000000:root" } }] })
+    .to_string();
+    let document = document();
+    walk.done("CreateUser", &[("UserName", "ana")]);
+    walk.done("CreateGroup", &[("GroupName", "ana")]);
+    walk.done("CreateRole", &[("RoleName", "reader"), ("AssumeRolePolicyDocument", &trust)]);
+    walk.done(
+        "CreatePolicy",
+        &[("PolicyName", "own"), ("PolicyDocument", &document), ("Description", "ours")],
+    );
+    let (own, system) = (["Custom", "own"], ["System", "AdministratorAccess"]);
+    for (action, bearer, [kind, name]) in [
+        ("AttachPolicyToUser", ("UserName", "ana"), own),
+        ("AttachPolicyToUser", ("UserName", "ana"), system),
+        ("AttachPolicyToGroup", ("GroupName", "ana"), own),
+        ("AttachPolicyToRole", ("RoleName", "reader"), system),
+    ] {
+        walk.done(action, &[bearer, ("PolicyType", kind), ("PolicyName", name)]);
+    }
+    let list = |parameters: &[(&str, &str)]| {
+        let body: serde_json::Value =
+            serde_json::from_str(&walk.done("ListPolicyAttachments", parameters)).unwrap();
+        let shown = body["PolicyAttachments"]["PolicyAttachment"].as_array().unwrap().iter();
+        let text = |item: &serde_json::Value, field: &str| item[field].as_str().unwrap().to_owned();
+        let shown: Vec<_> = shown
+            .map(|item| {
+                let who = format!("{}/{}", text(item, "PrincipalType"), text(item, "PrincipalName"));
+                assert!(text(item, "AttachDate").ends_with('Z') && !text(item, "Description").is_empty());
+                format!("{} {who}", text(item, "PolicyName"))
+            })
+            .collect();
+        (shown, body["TotalCount"].as_i64().unwrap())
+    };
+    let (mut all, total) = list(&[]);
+    all.sort();
+    let expected = [
+        "AdministratorAccess IMSUser/ana",
+        "AdministratorAccess ServiceRole/reader",
+        "own IMSGroup/ana",
+        "own IMSUser/ana",
+    ];
+    assert_eq!((all.iter().map(String::as_str).collect::<Vec<_>>(), total), (expected.to_vec(), 4));
+    for (parameters, count) in [
+        (&[("PolicyType", "System")][..], 2),
+        (&[("PolicyType", "Custom"), ("PolicyName", "own")], 2),
+        (&[("PrincipalName", "ana")], 3),
+        (&[("PrincipalName", "ana"), ("PrincipalType", "IMSGroup")], 1),
+        (&[("PrincipalType", "ServiceRole"), ("PolicyName", "own")], 0),
+    ] {
+        let (shown, total) = list(parameters);
+        assert_eq!((shown.len(), total), (count, i64::try_from(count).unwrap()), "{parameters:?}");
+    }
+    let mut paged = Vec::new();
+    for page in ["1", "2", "3"] {
+        let (shown, total) = list(&[("PageSize", "2"), ("PageNumber", page)]);
+        assert_eq!(total, 4);
+        paged.extend(shown);
+    }
+    paged.sort();
+    assert_eq!(paged, all);
+    let other = walk.send(&service.root, "ListPolicyAttachments", &[("PrincipalType", "User")]);
+    assert_eq!(other, (400, "InvalidParameter.PrincipalType".to_owned()));
+}
+
+#[test]
+fn a_system_policy_that_has_no_meaning_here_is_refused_with_the_reason() {
+    let service = Service::start();
+    let walk = Walk { service: &service, answered: BTreeSet::new() };
+    walk.done("CreateUser", &[("UserName", "ana")]);
+    let attach = [("UserName", "ana"), ("PolicyType", "System"), ("PolicyName", "AliyunLogFullAccess")];
+    let version = Product::Ram.version().to_owned();
+    let call = Call { version, ..Call::new("AttachPolicyToUser", &attach, service.now()) };
+    let reply = call.signed_v3(&service.root, service.address).send(service.address);
+    assert_eq!(reply.refusal(), (404, "EntityNotExist.Policy".to_owned()));
+    let said = reply.json()["Message"].as_str().unwrap().to_owned();
+    assert!(said.contains("there is no system policy AliyunLogFullAccess here"), "{said}");
+}
+
+#[test]
 fn a_denial_says_what_to_grant_as_tools_read_it() {
     let service = Service::start();
     let nobody = service.user("nobody", &[]);

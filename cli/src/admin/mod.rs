@@ -90,7 +90,8 @@ async fn account(store: &Store, named: Option<&AccountId>) -> Result<AccountId, 
 /// The message for a refusal of the store.
 fn refused(error: StoreError) -> Failure {
     match error {
-        StoreError::NotFound { .. } | StoreError::Identity(IdentityRefused::NotExist { .. }) => {
+        StoreError::NotFound { .. }
+        | StoreError::Identity(IdentityRefused::NotExist { .. } | IdentityRefused::NoSystemPolicy { .. }) => {
             Failure::not_found(chain(&error))
         }
         _ => Failure::failed(chain(&error)),

@@ -140,9 +140,9 @@ impl Session<'_> {
         let policy = PolicyRef { kind, name: name.clone() };
         let found = self.store.get_policy(&self.operator.granted, &policy).await;
         let (summary, deciding) = found.map_err(|error| match error {
-            StoreError::Identity(IdentityRefused::NotExist { .. }) => {
-                Failure::not_found(format!("there is no policy {name}"))
-            }
+            StoreError::Identity(
+                IdentityRefused::NotExist { .. } | IdentityRefused::NoSystemPolicy { .. },
+            ) => Failure::not_found(format!("there is no policy {name}")),
             error => refused(error),
         })?;
         if self.output == Output::Json {

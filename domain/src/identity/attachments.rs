@@ -1,8 +1,8 @@
 //! The policies of users, groups and roles.
 
 use super::{
-    Entity, GroupId, GroupName, IdentityRefused, PolicyKind, PolicyRef, RoleId, RoleName, UserId, UserName,
-    limits,
+    Entity, GroupId, GroupName, IdentityRefused, PolicyKind, PolicyName, PolicyRef, RoleId, RoleName, UserId,
+    UserName, limits,
 };
 use crate::policy_version::PolicyVersionId;
 use crate::{Timestamp, system_policies};
@@ -143,6 +143,45 @@ impl PolicyBearers {
     }
 }
 
+/// Which attachments a list shows; what is `None` selects nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AttachmentFilter {
+    /// Those of policies of this kind.
+    pub kind: Option<PolicyKind>,
+    /// Those of policies of this name.
+    pub policy: Option<PolicyName>,
+    /// Those to this kind of bearer.
+    pub bearer: Option<BearerKind>,
+    /// Those to a bearer of this name.
+    pub bearer_name: Option<String>,
+}
+
+/// A kind of who can have policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BearerKind {
+    /// RAM users.
+    User,
+    /// Groups.
+    Group,
+    /// Roles.
+    Role,
+}
+
+/// An attachment as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedAttachment {
+    /// The policy.
+    pub policy: PolicyRef,
+    /// What the policy is for.
+    pub description: String,
+    /// The kind of who has it.
+    pub bearer: BearerKind,
+    /// The name of who has it.
+    pub bearer_name: String,
+    /// When it was attached.
+    pub attached_at: Timestamp,
+}
+
 impl PolicyRef {
     /// Whether there is such a policy; `custom` says whether the account has one of this name, which is asked for
     /// custom policies alone.
@@ -159,7 +198,8 @@ impl AttachmentTarget {
     /// is asked for custom policies alone.
     ///
     /// # Errors
-    /// [`IdentityRefused::NotExist`] when there is no such policy; [`IdentityRefused::AlreadyExists`];
+    /// [`IdentityRefused::NotExist`] or [`IdentityRefused::NoSystemPolicy`] when there is no such policy;
+    /// [`IdentityRefused::AlreadyExists`];
     /// [`IdentityRefused::LimitExceeded`].
     pub fn attach(
         self,
@@ -168,8 +208,12 @@ impl AttachmentTarget {
         attached: &[Attachment],
         now: Timestamp,
     ) -> Result<Attachment, IdentityRefused> {
-        if !policy.stands(custom) {
-            return Err(IdentityRefused::not_exist(Entity::Policy, policy.name));
+        match policy.kind {
+            _ if policy.stands(custom) => {}
+            PolicyKind::System => {
+                return Err(IdentityRefused::NoSystemPolicy { name: policy.name.to_string() });
+            }
+            PolicyKind::Custom => return Err(IdentityRefused::not_exist(Entity::Policy, policy.name)),
         }
         if attached.iter().any(|attached| attached.policy == policy) {
             return Err(IdentityRefused::already_exists(self.attachment(), policy.name));
@@ -227,10 +271,10 @@ mod tests {
     #[test]
     fn an_unknown_policy_is_not_attached() {
         for (target, _) in targets() {
-            for kind in [PolicyKind::System, PolicyKind::Custom] {
-                let refused = target.clone().attach(policy(kind, "none"), false, &[], at(2)).unwrap_err();
-                assert_eq!(refused, IdentityRefused::not_exist(Entity::Policy, "none"));
-            }
+            let attach = |kind| target.clone().attach(policy(kind, "none"), false, &[], at(2)).unwrap_err();
+            assert_eq!(attach(PolicyKind::Custom), IdentityRefused::not_exist(Entity::Policy, "none"));
+            let refused = IdentityRefused::NoSystemPolicy { name: "none".to_owned() };
+            assert_eq!(attach(PolicyKind::System), refused);
             // That the account has one of this name does not make one of the system.
             let system = policy(PolicyKind::System, "none");
             assert!(target.clone().attach(system, true, &[], at(2)).is_err());

@@ -23,8 +23,8 @@ pub use account_settings::{
     AccountAlias, AccountSettings, AccountSettingsChange, MinimumPasswordLength, PasswordPolicy,
 };
 pub use attachments::{
-    AttachedPolicy, Attachment, AttachmentTarget, BearingGroup, BearingRole, BearingUser, PolicyBearers,
-    PolicyDetached,
+    AttachedPolicy, Attachment, AttachmentFilter, AttachmentTarget, BearerKind, BearingGroup, BearingRole,
+    BearingUser, ListedAttachment, PolicyBearers, PolicyDetached,
 };
 pub use control_policies::{ControlPolicy, check_control_document};
 pub use groups::{

@@ -1,6 +1,7 @@
 //! Names and ids, and the rules that they keep to.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
@@ -33,6 +34,21 @@ pub enum BrokenRule {
     Value,
 }
 
+impl BrokenRule {
+    /// How RAM's codes name this kind; `None` where they do not tell.
+    #[must_use]
+    pub const fn in_codes(self) -> Option<&'static str> {
+        match self {
+            Self::Characters => Some("InvalidChars"),
+            Self::Length => Some("Length"),
+            Self::Format => Some("Format"),
+            Self::Range => Some("Range"),
+            Self::Strength => Some("TooWeak"),
+            Self::Value => None,
+        }
+    }
+}
+
 macro_rules! checked_names {
     ($( $(#[$doc:meta])* $name:ident, $rule:literal, $lengths:expr, $allowed:expr; )*) => { $(
         $(#[$doc])*
@@ -55,6 +71,10 @@ macro_rules! checked_names {
                 };
                 Err(InvalidName { kind: stringify!($name), rule: $rule, broken })
             }
+
+            /// The rule as a regular expression (ECMA-262), for documents.
+            #[must_use]
+            pub fn pattern() -> String { pattern(&$lengths, $allowed) }
 
             /// The text.
             #[must_use]
@@ -103,6 +123,33 @@ checked_names! {
     /// Who stands behind a session of a role, as the first caller of AssumeRole says: `sts:SourceIdentity`.
     SourceIdentity, "2 to 64 letters, digits, '.', '@', '-', '_' or '='",
         (2..=64), |b| b.is_ascii_alphanumeric() || b".@-_=".contains(&b);
+}
+
+/// So many of the allowed characters.
+fn pattern(lengths: &RangeInclusive<usize>, allowed: fn(u8) -> bool) -> String {
+    let mut class = String::new();
+    let mut bytes = (0..=u8::MAX).filter(|byte| allowed(*byte)).peekable();
+    while let Some(first) = bytes.next() {
+        let mut last = first;
+        while let Some(next) = bytes.next_if(|next| Some(*next) == last.checked_add(1)) {
+            last = next;
+        }
+        for (place, byte) in [first, last].into_iter().enumerate() {
+            match last - first {
+                0 if place == 1 => continue,
+                2.. if place == 1 => class.push('-'),
+                _ => {}
+            }
+            if br"\]^-".contains(&byte) {
+                class.push('\\');
+            }
+            class.push(char::from(byte));
+        }
+    }
+    match (lengths.start(), lengths.end()) {
+        (least, most) if least == most => format!("^[{class}]{{{most}}}$"),
+        (least, most) => format!("^[{class}]{{{least},{most}}}$"),
+    }
 }
 
 impl AccessKeyId {
@@ -188,6 +235,17 @@ fn random_from(alphabet: &[u8], length: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_are_stated_as_they_are_checked() {
+        assert_eq!(UserName::pattern(), r"^[\-.0-9A-Z_a-z]{1,64}$");
+        assert_eq!(RoleName::pattern(), r"^[\-.0-9A-Za-z]{1,64}$");
+        assert_eq!(PolicyName::pattern(), r"^[\-0-9A-Za-z]{1,128}$");
+        assert_eq!(RoleSessionName::pattern(), r"^[\-.0-9@-Z_a-z]{2,64}$");
+        assert_eq!(UserId::pattern(), "^[0-9]{18}$");
+        assert_eq!(pattern(&(1..=2), |byte| br"\]^_`".contains(&byte)), r"^[\\-`]{1,2}$");
+        assert_eq!(pattern(&(1..=2), |byte| b"ab-".contains(&byte)), r"^[\-ab]{1,2}$");
+    }
 
     #[test]
     fn generated_names_obey_their_rules() {

@@ -88,6 +88,15 @@ pub enum IdentityRefused {
         /// As the caller named it.
         name: String,
     },
+    /// The vendor has a system policy of this name, or may have; here it has no meaning.
+    #[error(
+        "there is no system policy {name} here: the system policies of this deployment are those that ListPolicies \
+         shows, since one about another product would permit nothing"
+    )]
+    NoSystemPolicy {
+        /// As the caller named it.
+        name: String,
+    },
     /// It is there already.
     #[error("there is such a {} already: {name}", entity.noun())]
     AlreadyExists {

@@ -19,6 +19,7 @@ operations! {
     ListPoliciesForGroup: ListPoliciesForGroupRequest => AttachedPoliciesReply, [EntityNotExist];
     ListPoliciesForRole: ListPoliciesForRoleRequest => AttachedPoliciesReply, [EntityNotExist];
     ListEntitiesForPolicy: PolicyRequest => ListEntitiesForPolicyReply, [EntityNotExist];
+    ListPolicyAttachments: ListPolicyAttachmentsRequest => ListPolicyAttachmentsReply;
 }
 
 /// Names a policy and a user: to attach it, or to detach it.
@@ -213,6 +214,85 @@ pub struct BearingRoleItem {
     /// What it is for.
     pub description: String,
     /// When the policy was attached.
+    #[schema(example = "2023-04-10T12:41:28Z")]
+    pub attach_date: String,
+}
+
+/// Lists the attachments of policies to users, groups and roles. What is omitted selects nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListPolicyAttachmentsRequest {
+    /// Only policies of this type, `Custom` or `System`.
+    #[schema(nullable = false, pattern = "^(System|Custom)$")]
+    pub policy_type: Option<String>,
+    /// Only the policy of this name.
+    #[schema(nullable = false)]
+    pub policy_name: Option<String>,
+    /// Only attachments to users (`IMSUser`), groups (`IMSGroup`) or roles (`ServiceRole`).
+    #[schema(nullable = false, pattern = "^(IMSUser|IMSGroup|ServiceRole)$")]
+    pub principal_type: Option<String>,
+    /// Only attachments to the user, group or role of this name.
+    #[schema(nullable = false)]
+    #[validate(length(max = 64, code = "Length", message = "it must have at most 64 characters"))]
+    pub principal_name: Option<String>,
+    /// Refused: there are no resource groups here.
+    #[schema(nullable = false)]
+    pub resource_group_id: Option<String>,
+    /// Which page, from 1.
+    #[schema(nullable = false, minimum = 1, default = 1)]
+    #[validate(range(min = 1, message = "it must be a whole number from 1"))]
+    pub page_number: Option<i32>,
+    /// How many entries a page shows.
+    #[schema(nullable = false, minimum = 1, maximum = 100, default = 10)]
+    #[validate(range(min = 1, max = 100, message = "it must be a whole number from 1 to 100"))]
+    pub page_size: Option<i32>,
+}
+
+/// A page of attachments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListPolicyAttachmentsReply {
+    /// The call's id.
+    pub request_id: String,
+    /// Which page this is.
+    pub page_number: i32,
+    /// How many entries a page shows.
+    pub page_size: i32,
+    /// How many attachments there are in all.
+    pub total_count: i32,
+    /// Those of this page.
+    pub policy_attachments: PolicyAttachmentList,
+}
+
+/// Attachments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyAttachmentList {
+    /// The attachments, by the policy's type and name.
+    pub policy_attachment: Vec<PolicyAttachmentItem>,
+}
+
+/// An attachment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct PolicyAttachmentItem {
+    /// The policy's name.
+    #[schema(example = "read-only")]
+    pub policy_name: String,
+    /// `Custom` or `System`.
+    #[schema(example = "Custom")]
+    pub policy_type: String,
+    /// What the policy is for.
+    pub description: String,
+    /// The name of the user, group or role.
+    #[schema(example = "ana")]
+    pub principal_name: String,
+    /// `IMSUser`, `IMSGroup` or `ServiceRole`.
+    #[schema(example = "IMSUser")]
+    pub principal_type: String,
+    /// The account: every attachment holds for all of it.
+    pub resource_group_id: String,
+    /// When it was attached.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub attach_date: String,
 }

@@ -4,16 +4,34 @@ use domain::Timestamp;
 use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::{AttachedPolicy, Attachment, PolicyBearers, PolicyKind, PolicyRef};
+use domain::identity::{
+    AttachedPolicy, Attachment, AttachmentFilter, ListedAttachment, PolicyBearers, PolicyKind, PolicyRef,
+};
 use domain::policy_bearer::PolicyBearer;
 use domain::policy_version::PolicyVersionId;
 
 use super::policy_steps::{admits, system_policy};
 use super::{Revision, Store};
 use crate::StoreError;
-use crate::rows::{account_rows, attachment_rows, policy_bearer_rows, policy_rows};
+use crate::rows::{account_rows, attachment_list_rows, attachment_rows, policy_bearer_rows, policy_rows};
 
 impl Store {
+    /// So many attachments of the account, by the policy's kind and name, and how many the list has in all.
+    ///
+    /// # Errors
+    /// [`StoreError::OutsideGrant`] when the grant is not for all policies.
+    pub async fn list_policy_attachments<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        filter: &AttachmentFilter,
+        skipped: u64,
+        limit: u64,
+    ) -> Result<(Vec<ListedAttachment>, u64), StoreError> {
+        admits(granted, &[IdentityResource::Policies])?;
+        let snapshot = self.inner.connections.begin_snapshot().await?;
+        attachment_list_rows::list(&snapshot, granted.account(), filter, skipped, limit).await
+    }
+
     /// Attaches a policy to a user, a group or a role.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use domain::actions::Action;
 use domain::gate::{Granted, IdentityResource};
 use domain::identity::{
-    Entity, IdentityRefused, NewPolicy, Policy, PolicyCreated, PolicyName, check_policy_document,
+    IdentityRefused, NewPolicy, Policy, PolicyCreated, PolicyName, check_policy_document,
 };
 use domain::system_policies::{self, SystemPolicy};
 use domain::{AccountId, Timestamp};
@@ -41,5 +41,5 @@ pub(super) async fn insert(
 
 pub(super) fn system_policy(name: &PolicyName) -> Result<&'static SystemPolicy, StoreError> {
     let found = system_policies::find(name.as_str());
-    found.ok_or_else(|| IdentityRefused::not_exist(Entity::Policy, name).into())
+    found.ok_or_else(|| IdentityRefused::NoSystemPolicy { name: name.to_string() }.into())
 }

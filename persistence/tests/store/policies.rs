@@ -95,6 +95,7 @@ pub(crate) fn code(result: Result<impl std::fmt::Debug, StoreError>) -> &'static
         IdentityRefused::NotExist { entity, .. } | IdentityRefused::AlreadyExists { entity, .. } => {
             entity.code()
         }
+        IdentityRefused::NoSystemPolicy { .. } => "Policy",
         IdentityRefused::LimitExceeded { code, .. } | IdentityRefused::DeleteConflict { code, .. } => code,
     }
 }

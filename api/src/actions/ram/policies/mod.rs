@@ -8,6 +8,7 @@ mod get_policy;
 mod get_policy_version;
 mod list_entities_for_policy;
 mod list_policies;
+mod list_policy_attachments;
 mod list_policy_versions;
 pub(super) mod policy;
 mod set_default_policy_version;
