@@ -251,6 +251,17 @@ async fn the_remains_of_a_recording_show_that_it_is_gone(running: Running) {
     let state = "state = 'open', manifest_sha256 = NULL, ended_at = NULL, end_kind = NULL, end_reason = NULL, expires_at = NULL";
     execute(&running, &format!("UPDATE recordings SET {state} WHERE token = '{token}'")).await;
     assert_eq!(verify_one(&running, &back.agent).await, gone(2, &back.sessions[1]));
+    // A row that somebody made unreadable does not keep the others from being checked.
+    for (harm, damage) in ["manifest_sha256 = 'x'", "start_sha256 = 'x'", "state = 'lost'", "folder = '../x'"]
+        .into_iter()
+        .enumerate()
+    {
+        let damaged = recorded(&running, &format!("i-damaged{harm}"), 3).await;
+        let token = damaged.sessions[0].token();
+        execute(&running, &format!("UPDATE recordings SET {damage} WHERE token = '{token}'")).await;
+        let told = verify_one(&running, &damaged.agent).await;
+        assert_eq!(told, gone(1, &damaged.sessions[0]), "{damage}");
+    }
 }
 
 async fn each_finding_and_its_recovery_are_reported_once(running: Running) {

@@ -94,14 +94,14 @@ pub(crate) async fn find(
     Ok(found.map(from_row).transpose()?)
 }
 
-/// Recordings behind a token, in the order of their tokens.
+/// Recordings behind a token, in the order of their tokens, each with its token, whether its row can be read or not.
 pub(crate) async fn after(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     instance: Option<&InstanceId>,
     token: &str,
     limit: u64,
-) -> Result<Vec<StoredRecording>, StoreError> {
+) -> Result<Vec<(String, Result<StoredRecording, CorruptRow>)>, StoreError> {
     let rows = of_account(account, instance)
         .filter(row::Column::Token.gt(token))
         .order_by_asc(row::Column::Token)
@@ -109,7 +109,7 @@ pub(crate) async fn after(
         .all(connection)
         .await
         .map_err(StoreError::at("read recordings"))?;
-    rows.into_iter().map(|model| Ok(from_row(model)?)).collect()
+    Ok(rows.into_iter().map(|model| (model.token.clone(), from_row(model))).collect())
 }
 
 /// The recording, which nobody else changes until the transaction ends.

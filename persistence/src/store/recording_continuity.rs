@@ -10,7 +10,6 @@ use domain::{AccountId, AgentId, InstanceId, TerminalSessionToken, Timestamp};
 use recording::ContentHash;
 
 use super::{Revision, Scope, Store};
-use crate::StoreError;
 use crate::continuity::{
     AgentRows, ContinuityChange, ContinuityRows, MissingCounts, MissingOfAgent, RecordingLink, RecordingRow,
 };
@@ -19,8 +18,18 @@ use crate::rows::{
     account_rows, agent_rows, audit_recording_rows, missing_recording_rows, recording_link_rows,
     recording_rows, stream_rows,
 };
+use crate::{CorruptRow, StoreError};
 
 const BATCH: u64 = 2_000;
+
+/// A row that cannot be read is as good as none: what else tells of the recording shows that it is gone. It must not keep the
+/// others from being checked.
+fn readable<T>(row: Result<T, CorruptRow>) -> Option<T> {
+    row.inspect_err(
+        |corrupt| tracing::error!(%corrupt, "a recording's row cannot be read, and counts as missing"),
+    )
+    .ok()
+}
 
 impl Store {
     /// What the database knows of the recordings of the grant's account and instance, as it was at one moment.
@@ -42,8 +51,9 @@ impl Store {
         let mut last = String::new();
         loop {
             let page = recording_rows::after(&snapshot, &account, instance, &last, BATCH).await?;
-            let Some(newest) = page.last() else { break };
-            newest.recording.token.as_str().clone_into(&mut last);
+            let Some((newest, _)) = page.last() else { break };
+            newest.clone_into(&mut last);
+            let page: Vec<_> = page.into_iter().filter_map(|(_, row)| readable(row)).collect();
             let tokens = page.iter().map(|stored| &stored.recording.token);
             let mut streams = stream_rows::of_recordings(&snapshot, tokens).await?;
             for stored in page {
