@@ -90,6 +90,12 @@ fn rule(error: &InvalidIdentifier) -> &'static str {
     allowed.strip_prefix("it is ").unwrap_or(allowed)
 }
 
+/// A time among the parameters.
+fn time(parameter: &'static str, text: &str) -> Result<Timestamp, WireError> {
+    Timestamp::parse_rfc3339(text)
+        .map_err(|_| WireError::invalid(parameter, "it must be a time in UTC such as 2023-11-16T02:59:39Z"))
+}
+
 /// The wire's form of a time.
 fn wire_time(at: Timestamp) -> String {
     at.to_rfc3339_seconds()

@@ -16,7 +16,7 @@ use recording::CaptureKind;
 
 use crate::instance_tags::InstanceTags;
 use crate::principal::Principal;
-use crate::{TerminalSessionToken, Timestamp};
+use crate::{AccountId, TerminalSessionToken, Timestamp};
 
 /// The beginning of a tag's key; the rest is the key of the tag.
 pub const INSTANCE_TAG: &str = "ecs-workbench:InstanceTag/";
@@ -58,6 +58,18 @@ impl SessionOwner {
             Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. } => return None,
         };
         Some(Self { arn: principal.arn(), id })
+    }
+
+    /// The ARNs of the owners that people know by this name: a user, a session of a role as `role/session`, the account's
+    /// owner as `root`.
+    #[must_use]
+    pub fn arns_of_name(account: &AccountId, name: &str) -> Vec<String> {
+        let mut arns =
+            vec![format!("acs:ram::{account}:user/{name}"), format!("acs:ram::{account}:role/{name}")];
+        if name == "root" {
+            arns.push(Principal::Account { account: account.clone() }.arn());
+        }
+        arns
     }
 }
 

@@ -60,6 +60,15 @@ pub enum WireStatus {
 }
 
 impl WireStatus {
+    /// Every status.
+    pub const ALL: [Self; 4] = [Self::Running, Self::Finished, Self::Interrupted, Self::Failed];
+
+    /// The status of this word, exactly as the wire has it.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
     /// The word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -145,6 +154,8 @@ pub struct Recording {
     pub owner: Option<SessionOwner>,
     /// The session's user, as the agent claims. No decision depends on it.
     pub claimed_owner: Option<String>,
+    /// The recorded command on one line, as the agent claims.
+    pub command: Option<String>,
     /// Who ran the process that captured it.
     pub recorder: recording::Recorder,
     /// Where its objects go.

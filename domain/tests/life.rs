@@ -46,6 +46,7 @@ fn open() -> Recording {
         kind: recording::CaptureKind::Terminal,
         owner: None,
         claimed_owner: None,
+        command: None,
         recorder: recording::Recorder::SameUser,
         target: target("a"),
         folder: recording::ObjectName::parse("record/2026/11/20/i-1/t").unwrap(),

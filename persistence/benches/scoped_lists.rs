@@ -16,6 +16,7 @@ use domain::gate::{
 };
 use domain::identity::{AccessKeyId, UserId};
 use domain::principal::Principal;
+use domain::recording_filter::RecordingFilter;
 use domain::server_keys::ServerKeys;
 use domain::{AccountId, Timestamp};
 use persistence::{DatabaseUrl, PageRequest, RecordingQuery, Store};
@@ -93,6 +94,7 @@ async fn report(name: &str, what: &str, store: &Store, caller: &Principal, polic
         deciding += began.elapsed();
         let query = RecordingQuery {
             include_expired: false,
+            filter: RecordingFilter::default(),
             page: PageRequest::After { token: None, size: 10 },
             now: facts.now,
         };

@@ -3,6 +3,7 @@
 use domain::Timestamp;
 use domain::agent::Agent;
 use domain::audit::AuditEvent;
+use domain::recording_filter::RecordingFilter;
 use domain::recording_life::Recording;
 
 /// Which part of a list is wanted.
@@ -39,6 +40,8 @@ impl PageRequest {
 pub struct RecordingQuery {
     /// Whether hidden ones are shown too.
     pub include_expired: bool,
+    /// What the list is narrowed by.
+    pub filter: RecordingFilter,
     /// Which part.
     pub page: PageRequest,
     /// The moment at which expiry is judged.
@@ -50,8 +53,10 @@ pub struct RecordingQuery {
 pub struct RecordingPage {
     /// The recordings.
     pub recordings: Vec<Recording>,
-    /// How many the whole list has, exactly.
+    /// How many the whole list has, exactly, unless `total_is_lower_bound`.
     pub total_count: u64,
+    /// Whether the list is narrowed by a filter and has more than `total_count`, which counts no further.
+    pub total_is_lower_bound: bool,
     /// For [`PageRequest::After`]; `None` when nothing follows.
     pub next_token: Option<String>,
 }

@@ -1,16 +1,16 @@
 //! ListAuditEvents: the calls to an account, or about one instance, newest first.
 
+use domain::InstanceId;
 use domain::actions::ListAuditEvents;
 use domain::gate::Granted;
 use domain::principal::Principal;
-use domain::{InstanceId, Timestamp};
 use openapi::error_codes::WireError;
 use openapi::workbench::{
     AuditEventItem, AuditEventPage, Envelope, ListAuditEventsReply, ListAuditEventsRequest,
 };
 use persistence::{AuditFilter, AuditQuery, DecisionKind};
 
-use super::{filtered, list_refused, only_instance, page};
+use super::{filtered, list_refused, only_instance, page, time};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -75,9 +75,4 @@ fn decision(text: &str) -> Result<DecisionKind, WireError> {
         "NotAsked" => Ok(DecisionKind::NotAsked),
         _ => Err(WireError::invalid("Decision", "it must be Allowed, Denied or NotAsked")),
     }
-}
-
-fn time(parameter: &'static str, text: &str) -> Result<Timestamp, WireError> {
-    Timestamp::parse_rfc3339(text)
-        .map_err(|_| WireError::invalid(parameter, "it must be a time in UTC such as 2023-11-16T02:59:39Z"))
 }

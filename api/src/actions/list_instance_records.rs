@@ -4,13 +4,16 @@ use domain::InstanceId;
 use domain::actions::ListInstanceRecords;
 use domain::gate::Granted;
 use domain::principal::Principal;
+use domain::recording_filter::{RecordingFilter, TokenPrefix};
 use domain::recording_life::{Recording, RecordingState, SessionEnd, WireStatus};
 use domain::waiting::WaitingRecordings;
 use openapi::error_codes::WireError;
-use openapi::workbench::{Envelope, ListInstanceRecordsReply, RecordItem, RecordPage, WaitingItem};
+use openapi::workbench::{
+    Envelope, ListInstanceRecordsReply, ListInstanceRecordsRequest, RecordItem, RecordPage, WaitingItem,
+};
 use persistence::{PageRequest, RecordingQuery};
 
-use super::{list_refused, only_instance, page, wire_count, wire_time};
+use super::{list_refused, only_instance, page, time, wire_count, wire_time};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -21,6 +24,7 @@ impl RpcAction for ListInstanceRecords {
         Ok(Input {
             instance: only_instance(request.instance_id.as_deref())?,
             include_expired: request.include_expired.unwrap_or(false),
+            filter: filter(&request),
             page: page(request.page_number, request.page_size, request.next_token),
         })
     }
@@ -34,14 +38,15 @@ impl RpcAction for ListInstanceRecords {
         granted: Granted<Self>,
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let Input { include_expired, page, .. } = input;
-        let query = RecordingQuery { include_expired, page: page?, now: call.now() };
+        let Input { include_expired, filter, page, .. } = input;
+        let query = RecordingQuery { include_expired, filter: filter?, page: page?, now: call.now() };
         let waiting = call.hansard.store.all_waiting(&granted).await?;
         let page = call.hansard.store.list_recordings(&granted, query).await.map_err(list_refused)?;
         Ok(Done::read(ListInstanceRecordsReply {
             envelope: Envelope::ok(call.request_id().as_str()),
             root: RecordPage {
                 total_count: wire_count(page.total_count),
+                total_count_is_lower_bound: page.total_is_lower_bound.then_some(true),
                 record_list: page.recordings.iter().map(|recording| item(call, recording)).collect(),
                 waiting_list: waiting.into_iter().map(waiting_item).collect(),
             },
@@ -54,7 +59,36 @@ impl RpcAction for ListInstanceRecords {
 pub(crate) struct Input {
     instance: Option<InstanceId>,
     include_expired: bool,
+    filter: Deferred<RecordingFilter>,
     page: Deferred<PageRequest>,
+}
+
+fn filter(request: &ListInstanceRecordsRequest) -> Result<RecordingFilter, WireError> {
+    let time =
+        |parameter, text: &Option<String>| text.as_deref().map(|text| time(parameter, text)).transpose();
+    let started_after = time("StartedAfter", &request.started_after)?;
+    let started_before = time("StartedBefore", &request.started_before)?;
+    if let (Some(from), Some(until)) = (started_after, started_before)
+        && from >= until
+    {
+        return Err(WireError::invalid("StartedBefore", "it must be later than StartedAfter"));
+    }
+    Ok(RecordingFilter {
+        started_after,
+        started_before,
+        status: request.status.as_deref().map(status).transpose()?,
+        user_name: request.user_name.clone(),
+        token_prefix: request.token_prefix.as_deref().map(token_prefix).transpose()?,
+    })
+}
+
+fn status(text: &str) -> Result<WireStatus, WireError> {
+    WireStatus::parse(text)
+        .ok_or_else(|| WireError::invalid("Status", "it must be running, finished, interrupted or failed"))
+}
+
+fn token_prefix(text: &str) -> Result<TokenPrefix, WireError> {
+    TokenPrefix::parse(text).map_err(|error| WireError::invalid("TokenPrefix", error))
 }
 
 fn item(call: &Call<'_>, recording: &Recording) -> RecordItem {
@@ -62,12 +96,17 @@ fn item(call: &Call<'_>, recording: &Recording) -> RecordItem {
     RecordItem {
         // 16 digits beginning with 1 (DECISIONS I1): exact in 64 bits and in every client's numbers.
         account_id: recording.account.as_str().parse().unwrap_or_default(),
+        agent_id: recording.agent.to_string(),
+        capture_kind: recording.kind.as_str().to_owned(),
+        claimed_user: recording.claimed_owner.clone(),
+        command: recording.command.clone(),
         expire_time: wire_time(recording.expires_at(call.now())),
         gmt_create: wire_time(recording.listed_at()),
         instance_id: recording.instance.to_string(),
         instance_record_url: call.hansard.settings.public_address(&path),
         record_duration_millis: recording.duration_millis(),
         recorder: recording.recorder.to_string(),
+        session_owner: recording.owner.as_ref().map(|owner| owner.arn.clone()),
         status: recording.status().as_str().to_owned(),
         status_reason: status_reason(recording),
         terminal_session_token: recording.token.to_string(),

@@ -7,6 +7,7 @@ use agent_protocol::recordings::{OpenRecordingReply, OpenRecordingRequest};
 use agent_protocol::{AgentErrorCode, SignedConfiguration};
 use domain::actions::OpenRecording;
 use domain::agent::Agent;
+use domain::displayed_command::displayed_command;
 use domain::expiration::ExpirationDays;
 use domain::gate::Granted;
 use domain::record_config::InstanceSelector;
@@ -111,6 +112,7 @@ async fn open(
         // A signed call to LoginInstance proves an owner; what the agent says is kept apart (DECISIONS I6).
         owner: None,
         claimed_owner: start.claimed_user.clone(),
+        command: start.command.as_deref().map(displayed_command),
         recorder: start.recorder,
         target,
         folder: location.folder().clone(),

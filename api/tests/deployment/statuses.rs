@@ -37,6 +37,10 @@ async fn a_session_that_ends_by_itself_goes_from_running_to_finished() {
     );
     assert_eq!(record["GmtCreate"], "2025-11-24T16:00:00Z");
     assert_eq!(record["ExpireTime"], "2025-11-27T16:00:02Z");
+    // What the agent claims is shown as such; nothing proves who opened the session.
+    assert_eq!(record["ClaimedUser"], "ana");
+    assert_eq!(record["Command"], "bash -c 'echo \u{1b}[31m<b>'");
+    assert_eq!(record.get("SessionOwner"), None);
     assert_eq!(listed["Root"]["TotalCount"], 1);
 }
 

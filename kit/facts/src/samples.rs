@@ -64,6 +64,7 @@ pub fn recording(agent: &Agent, started_at: Timestamp, days: i64) -> Recording {
         kind: recording::CaptureKind::Terminal,
         owner: None,
         claimed_owner: None,
+        command: None,
         recorder: recording::Recorder::SameUser,
         target: RecordStorageTarget::deployment_default(&region(), &agent.account),
         folder: ObjectName::parse("record/2023/11/14/x").unwrap(),

@@ -8,6 +8,7 @@ use domain::actions::ListInstanceRecords;
 use domain::agent::{Agent, JoinTokenSecret};
 use domain::condition_keys::SessionOwner;
 use domain::identity::AccessKeyId;
+use domain::recording_filter::RecordingFilter;
 use domain::recording_life::{Recording, RecordingSealed, SegmentAcknowledged};
 use domain::server_keys::ServerKeys;
 use domain::{AccountId, InstanceId, TerminalSessionToken};
@@ -164,8 +165,9 @@ impl World {
         page: PageRequest,
     ) -> RecordingPage {
         let granted = owner::<ListInstanceRecords>(account, list_of(of));
+        let filter = RecordingFilter::default();
         self.store
-            .list_recordings(&granted, RecordingQuery { include_expired, page, now: at(now) })
+            .list_recordings(&granted, RecordingQuery { include_expired, filter, page, now: at(now) })
             .await
             .unwrap()
     }

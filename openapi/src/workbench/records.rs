@@ -11,7 +11,7 @@ operations! {
         [RecordingNotFound, RecordingExpired];
 }
 
-/// Lists recordings, newest first.
+/// Lists recordings, newest first: those that fit every parameter that is given.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListInstanceRecordsRequest {
@@ -33,6 +33,29 @@ pub struct ListInstanceRecordsRequest {
     /// Whether expired recordings are listed too; `true` and `false` in any case.
     #[schema(nullable = false, default = false)]
     pub include_expired: Option<bool>,
+    /// Only recordings that started at this moment or later, as GmtCreate has it; in UTC, with a fraction of a second or
+    /// without.
+    #[schema(nullable = false, example = "2023-04-10T12:41:28Z")]
+    pub started_after: Option<String>,
+    /// Only recordings that started before this moment.
+    #[schema(nullable = false, example = "2023-04-10T13:41:28Z")]
+    pub started_before: Option<String>,
+    /// Only recordings with this status: `running`, `finished`, `interrupted` or `failed`.
+    #[schema(nullable = false, example = "running", pattern = "^(running|finished|interrupted|failed)$")]
+    pub status: Option<String>,
+    /// Only recordings of the user with exactly this name. It fits the proven owner of the session, who is in
+    /// SessionOwner: a user by name, a role's session as `role/session`, the account's owner as `root`. It also fits the
+    /// user of the instance whom the agent claims, who is in ClaimedUser, and whom nothing proves.
+    #[schema(nullable = false, example = "ana")]
+    #[validate(length(
+        min = 1,
+        max = 128,
+        message = "it must be the whole name of a user, at most 128 characters"
+    ))]
+    pub user_name: Option<String>,
+    /// Only recordings whose TerminalSessionToken begins with these 4 to 32 lower-case hexadecimal digits.
+    #[schema(nullable = false, example = "5f0c6de1", pattern = "^[0-9a-f]{4,32}$")]
+    pub token_prefix: Option<String>,
     /// Recorded, and otherwise ignored.
     #[schema(nullable = false)]
     #[validate(length(max = 128, message = "it must have at most 128 characters"))]
@@ -58,8 +81,13 @@ pub struct ListInstanceRecordsReply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct RecordPage {
-    /// The total number of recordings, on all pages.
+    /// The total number of recordings, on all pages. It is exact, unless StartedAfter, StartedBefore, Status, UserName or
+    /// TokenPrefix narrows the list to more than 10,000: then it is 10,000.
     pub total_count: i32,
+    /// True when there are more recordings than TotalCount; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub total_count_is_lower_bound: Option<bool>,
     /// The entries of this page.
     pub record_list: Vec<RecordItem>,
     /// Recordings that are not listed yet, because they wait in the spools of their agents: of the instances all of
@@ -93,6 +121,21 @@ pub struct RecordItem {
     /// The account.
     #[schema(example = 1_609_982_529_000_000_i64)]
     pub account_id: i64,
+    /// The agent that recorded it.
+    #[schema(example = "agent-5f0c6de1c8b04a1c9a3f5d0c8e7b6a52")]
+    pub agent_id: String,
+    /// What it is of, such as `terminal`.
+    #[schema(example = "terminal")]
+    pub capture_kind: String,
+    /// The user of the session on the instance, as the agent claims; absent where it claims none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "ana (uid 1000)")]
+    pub claimed_user: Option<String>,
+    /// The recorded command as the agent claims, quoted as in a shell; at most 200 characters, the rest is marked by
+    /// `…`. Absent where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "psql -c 'select 1'")]
+    pub command: Option<String>,
     /// When it becomes hidden; a provisional time while the session runs.
     #[schema(example = "2023-11-16T02:59:39Z")]
     pub expire_time: String,
@@ -109,6 +152,10 @@ pub struct RecordItem {
     /// altered or invented it.
     #[schema(example = "same-user")]
     pub recorder: String,
+    /// The ARN of the caller who opened the session, proven by a signed call; absent where nothing proves it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "acs:ram::1609982529000000:user/ana")]
+    pub session_owner: Option<String>,
     /// `running`, `finished`, `interrupted` or `failed`.
     #[schema(example = "running")]
     pub status: String,

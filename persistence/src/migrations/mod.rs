@@ -27,6 +27,7 @@ mod m20261129_230500_unclaimed_region;
 mod m20261130_020000_mariadb_tables;
 mod m20261130_020100_mariadb_append_only;
 mod m20261130_024500_account_settings;
+mod m20261130_031500_recorded_command;
 
 use std::collections::BTreeSet;
 
@@ -69,6 +70,7 @@ impl MigratorTrait for MariaDbMigrator {
             Box::new(m20261130_020000_mariadb_tables::Migration),
             Box::new(m20261130_020100_mariadb_append_only::Migration),
             Box::new(m20261130_024500_account_settings::Migration),
+            Box::new(m20261130_031500_recorded_command::Migration),
         ]
     }
 }
@@ -98,6 +100,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_230000_agent_links::Migration),
             Box::new(m20261129_230500_unclaimed_region::Migration),
             Box::new(m20261130_024500_account_settings::Migration),
+            Box::new(m20261130_031500_recorded_command::Migration),
         ]
     }
 }

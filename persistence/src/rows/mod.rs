@@ -31,6 +31,7 @@ pub(crate) mod nonce_rows;
 pub(crate) mod policy_bearer_rows;
 pub(crate) mod policy_rows;
 pub(crate) mod record_config_rows;
+mod recording_filter;
 pub(crate) mod recording_link_rows;
 pub(crate) mod recording_list_rows;
 pub(crate) mod recording_rows;

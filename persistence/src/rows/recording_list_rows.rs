@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use domain::condition_keys::SessionOwner;
 use domain::recording_life::Recording;
 use domain::{AccountId, InstanceId, Timestamp};
-use sea_orm::sea_query::{Expr, ExprTrait, Order};
+use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, Select,
+    QueryOrder, QuerySelect, QueryTrait, Select,
 };
 
 use super::recording_rows::{ABANDONED, OPEN, from_row, of_account, row};
 use super::recording_scope::{self, Listed};
-use super::{Reading, agent_rows};
+use super::{Reading, agent_rows, recording_filter};
 use crate::StoreError;
 use crate::dialect::Dialect;
 use crate::pages::{Cursor, Slice};
@@ -85,6 +85,9 @@ fn shown(
         let runs = row::Column::ExpiresAt.is_null();
         select = select.filter(Condition::any().add(runs).add(row::Column::ExpiresAt.gt(now.as_millis())));
     }
+    if !listed.filter.is_empty() {
+        select = select.filter(recording_filter::condition(account, listed.filter));
+    }
     match recording_scope::condition(listed, dialect) {
         Some(admitted) => select.filter(admitted),
         None => select,
@@ -102,6 +105,29 @@ pub(crate) async fn count(
         .count(connection)
         .await
         .map_err(StoreError::at("count recordings"))
+}
+
+/// How many recordings a list holds, counted no further than `most`.
+pub(crate) async fn count_up_to(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    listed: &Listed<'_>,
+    visible_at: Option<Timestamp>,
+    most: u64,
+) -> Result<u64, StoreError> {
+    let some = shown(account, listed, visible_at, Dialect::of(connection))
+        .select_only()
+        .column(row::Column::Token)
+        .limit(most)
+        .into_query();
+    let count = Query::select()
+        .expr_as(Expr::cust("COUNT(*)"), "counted")
+        .from_subquery(some, "some_recordings")
+        .to_owned();
+    let counted = connection.query_one(&count).await.map_err(StoreError::at("count recordings"))?;
+    let counted = counted.map(|row| row.try_get::<i64>("", "counted")).transpose();
+    let counted = counted.map_err(StoreError::at("count recordings"))?;
+    Ok(counted.and_then(|counted| u64::try_from(counted).ok()).unwrap_or(0))
 }
 
 /// The proven owners of recordings, by id and ARN.
@@ -212,14 +238,22 @@ pub(crate) async fn uncount_expired(
 #[cfg(test)]
 mod tests {
     use domain::gate::{Admitted, ListScope, OwnerClass, RowClass};
-    use sea_orm::{Database, DbBackend, QueryTrait, Statement};
+    use domain::recording_filter::RecordingFilter;
+    use sea_orm::{Database, DbBackend, Statement};
     use sea_orm_migration::MigratorTrait;
 
     use super::*;
 
     fn all_of(instance: Option<&InstanceId>) -> Listed<'_> {
+        const NO_FILTER: RecordingFilter = RecordingFilter {
+            started_after: None,
+            started_before: None,
+            status: None,
+            user_name: None,
+            token_prefix: None,
+        };
         let (scope, now) = (&ListScope::All, Timestamp::from_millis(9));
-        Listed { instance, scope, caller: None, now, few: false }
+        Listed { instance, filter: &NO_FILTER, scope, caller: None, now, few: false }
     }
 
     /// SQLite's plan for the very statements that `list` makes.

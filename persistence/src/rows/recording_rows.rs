@@ -48,6 +48,7 @@ pub(super) mod row {
         pub session_owner_id: Option<String>,
         pub claimed_owner: Option<String>,
         pub recorder: Option<String>,
+        pub command: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -58,10 +59,10 @@ pub(super) mod row {
 
 pub(super) const OPEN: &str = "open";
 pub(super) const ABANDONED: &str = "abandoned";
-const SEALED: &str = "sealed";
-const DELIVERED: &str = "delivered";
-const EXITED: &str = "exited";
-const INTERRUPTED: &str = "interrupted";
+pub(super) const SEALED: &str = "sealed";
+pub(super) const DELIVERED: &str = "delivered";
+pub(super) const EXITED: &str = "exited";
+pub(super) const INTERRUPTED: &str = "interrupted";
 
 /// A recording with what only its row knows.
 pub(crate) struct StoredRecording {
@@ -232,6 +233,7 @@ fn to_row(stored: &StoredRecording) -> row::Model {
         session_owner_id: recording.owner.as_ref().map(|owner| owner.id.clone()),
         claimed_owner: recording.claimed_owner.as_deref().map(column_text),
         recorder: Some(recording.recorder.as_str().to_owned()),
+        command: recording.command.as_deref().map(column_text),
     }
 }
 
@@ -247,6 +249,7 @@ pub(super) fn from_row(model: row::Model) -> Result<StoredRecording, CorruptRow>
     let recording = Recording {
         owner,
         claimed_owner: model.claimed_owner,
+        command: model.command,
         recorder: match &model.recorder {
             Some(recorder) => reading.text("recorder", recorder)?,
             None => Recorder::default(),

@@ -2,6 +2,7 @@
 
 use domain::condition_keys::{DAY_MILLIS, SessionOwner};
 use domain::gate::{Admitted, ListScope, OwnerClass, RowClass};
+use domain::recording_filter::RecordingFilter;
 use domain::{InstanceId, Timestamp};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, Condition};
@@ -14,6 +15,8 @@ use crate::dialect::Dialect;
 pub(crate) struct Listed<'a> {
     /// Those of this instance.
     pub(crate) instance: Option<&'a InstanceId>,
+    /// Those that fit what the caller asked for.
+    pub(crate) filter: &'a RecordingFilter,
     /// Those that policies admit.
     pub(crate) scope: &'a ListScope,
     /// Who asks, as an owner.

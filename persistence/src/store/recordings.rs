@@ -16,8 +16,13 @@ use crate::rows::recording_scope::Listed;
 use crate::rows::{agent_rows, counter_rows, recording_list_rows, recording_rows, segment_rows, stream_rows};
 use crate::{RecordingPage, RecordingQuery, SegmentRow, StoreError};
 
+/// How far the recordings are counted that fit a filter.
+const MOST_COUNTED: u64 = 10_000;
+
 impl Store {
-    /// A part of the list, newest first, with the exact number of the whole.
+    /// A part of the list, newest first, with the number of the whole: exact, unless a filter narrows the list to more
+    /// than `MOST_COUNTED`. No counter counts what fits a filter, and to count them all would cost more with every
+    /// recording.
     ///
     /// # Errors
     /// [`StoreError::InvalidPageToken`].
@@ -31,7 +36,11 @@ impl Store {
         let caller = SessionOwner::of(granted.principal());
         let of_instance = instance.as_ref().map_or("*", |instance| instance.as_str());
         // Policies are no part of it: they are asked anew for each page.
-        let question = format!("recordings {account} {of_instance} {}", query.include_expired);
+        let mut question = format!("recordings {account} {of_instance} {}", query.include_expired);
+        if !query.filter.is_empty() {
+            // A name stands in it quoted and escaped, so that no two filters make one text.
+            question.push_str(&format!(" {:?}", query.filter));
+        }
         let slice = Slice::of(&query.page, &question)?;
         let visible_at = (!query.include_expired).then_some(query.now);
         // One moment for all of it, so that the number is that of the list.
@@ -51,10 +60,14 @@ impl Store {
             _ => false,
         };
         let (instance, caller, now) = (instance.as_ref(), caller.as_ref(), query.now);
-        let listed = Listed { instance, scope, caller, now, few };
+        let listed = Listed { instance, filter: &query.filter, scope, caller, now, few };
         let mut recordings =
             recording_list_rows::list(&snapshot, &account, &listed, visible_at, &slice).await?;
-        let total_count = match (counter, visible_at) {
+        let number = match (counter, visible_at) {
+            _ if !query.filter.is_empty() => {
+                let most = MOST_COUNTED + 1;
+                recording_list_rows::count_up_to(&snapshot, &account, &listed, visible_at, most).await?
+            }
             (Some(counter), None) => counter.total,
             (Some(counter), Some(now)) => {
                 let expired = recording_list_rows::count_expired(&snapshot, &account, &listed, now).await?;
@@ -62,13 +75,15 @@ impl Store {
             }
             (None, _) => recording_list_rows::count(&snapshot, &account, &listed, visible_at).await?,
         };
+        let total_is_lower_bound = !query.filter.is_empty() && number > MOST_COUNTED;
+        let total_count = if total_is_lower_bound { MOST_COUNTED } else { number };
         snapshot.commit().await.map_err(StoreError::at("end a read"))?;
         let more = slice.cut(&mut recordings);
         let next_token = recordings.last().filter(|_| more).map(|last| {
             let cursor = Cursor { at: last.listed_at().as_millis(), id: last.token.to_string() };
             next_token(&question, &cursor)
         });
-        Ok(RecordingPage { recordings, total_count, next_token })
+        Ok(RecordingPage { recordings, total_count, total_is_lower_bound, next_token })
     }
 
     /// One recording of the grant's account and instance.

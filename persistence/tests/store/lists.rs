@@ -1,7 +1,8 @@
 //! Pages of recordings.
 
 use domain::actions::ListInstanceRecords;
-use domain::recording_life::Recording;
+use domain::recording_filter::RecordingFilter;
+use domain::recording_life::{Recording, WireStatus};
 use persistence::{PageRequest, RecordingQuery, StoreError};
 
 use test_facts::{Backend, DAY, World, account, at, instance, list_of, on_both, other_account, owner};
@@ -97,13 +98,21 @@ async fn a_next_token_serves_its_own_list_only(world: World) {
     }
     let token =
         world.list(&account(), None, 10, false, number(1, 2)).await.next_token.expect("a third follows");
-    let ask = async |of: Option<&str>, other: bool, include_expired: bool, token: &str| {
+    let ask_with = async |of: Option<&str>, other: bool, include_expired: bool, token: &str, status| {
         let of = of.map(instance);
         let asker = if other { other_account() } else { account() };
         let granted = owner::<ListInstanceRecords>(&asker, list_of(of.as_ref()));
         let page = PageRequest::After { token: Some(token.to_owned()), size: 2 };
-        world.store.list_recordings(&granted, RecordingQuery { include_expired, page, now: at(10) }).await
+        let filter = RecordingFilter { status, ..RecordingFilter::default() };
+        let query = RecordingQuery { include_expired, filter, page, now: at(10) };
+        world.store.list_recordings(&granted, query).await
     };
+    let ask = async |of: Option<&str>, other: bool, include_expired: bool, token: &str| {
+        ask_with(of, other, include_expired, token, None).await
+    };
+    let running = Some(WireStatus::Running);
+    let narrowed = ask_with(None, false, false, &token, running).await;
+    assert!(matches!(narrowed, Err(StoreError::InvalidPageToken)), "{narrowed:?}");
     assert_eq!(ask(None, false, false, &token).await.unwrap().recordings.len(), 1);
     for refused in [
         ask(Some("web1"), false, false, &token).await,
@@ -131,7 +140,7 @@ async fn deep_pages_are_found_in_an_index(world: World) {
                 "INSERT INTO recordings SELECT lpad(seq, 32, '0'), account_id, concat('i-', seq % 50), agent_id, kind, \
                  target, folder, start_sha256, started_at + seq, opened_at, last_heard_at, expiration_days, state, \
                  ended_at, end_kind, end_reason, manifest_sha256, segments, stored_bytes, last_at_micros, expires_at, \
-                 counted, session_owner, session_owner_id, claimed_owner, listed_at + seq, recorder \
+                 counted, session_owner, session_owner_id, claimed_owner, listed_at + seq, recorder, command \
                  FROM recordings, seq_1_to_5000 WHERE token = '{}'",
                 opened.token
             );

@@ -19,6 +19,7 @@ mod configuration;
 mod contention;
 mod corrupt_rows;
 mod counters;
+mod filtered_lists;
 mod groups;
 mod identity;
 mod instance_tags;

@@ -12,6 +12,7 @@ use domain::gate::{
 };
 use domain::identity::UserId;
 use domain::principal::Principal;
+use domain::recording_filter::RecordingFilter;
 use domain::recording_life::Recording;
 use domain::{InstanceId, TerminalSessionToken};
 use persistence::{PageRequest, RecordingQuery};
@@ -32,9 +33,9 @@ on_both!(
     as_many_classes_as_there_may_be_are_one_query,
 );
 
-const NOW: i64 = 10 * DAY;
+pub(crate) const NOW: i64 = 10 * DAY;
 
-fn user(id: u32, name: &str) -> Principal {
+pub(crate) fn user(id: u32, name: &str) -> Principal {
     Principal::User {
         account: account(),
         user_id: UserId::parse(&format!("{:018}", 200_000_000_000_000_000 + u64::from(id))).unwrap(),
@@ -42,7 +43,7 @@ fn user(id: u32, name: &str) -> Principal {
     }
 }
 
-fn owned_by(id: u32, name: &str) -> Option<SessionOwner> {
+pub(crate) fn owned_by(id: u32, name: &str) -> Option<SessionOwner> {
     SessionOwner::of(&user(id, name))
 }
 
@@ -109,11 +110,9 @@ async fn page(
     include_expired: bool,
     page: PageRequest,
 ) -> persistence::RecordingPage {
-    world
-        .store
-        .list_recordings(granted, RecordingQuery { include_expired, page, now: at(now) })
-        .await
-        .unwrap()
+    let filter = RecordingFilter::default();
+    let query = RecordingQuery { include_expired, filter, page, now: at(now) };
+    world.store.list_recordings(granted, query).await.unwrap()
 }
 
 /// The whole list by its tokens, each page with a grant of its own, and its number.
@@ -125,10 +124,26 @@ async fn listed(
     now: i64,
     include_expired: bool,
 ) -> Result<(Vec<TerminalSessionToken>, u64), Denied> {
+    let page = PageRequest::After { token: None, size: 7 };
+    let query = RecordingQuery { include_expired, filter: RecordingFilter::default(), page, now: at(now) };
+    listed_by(world, caller, policies, of, query).await
+}
+
+/// The same from this question, whose moment is that of the grants too.
+pub(crate) async fn listed_by(
+    world: &World,
+    caller: &Principal,
+    policies: &PrincipalPolicies,
+    of: Option<&InstanceId>,
+    mut query: RecordingQuery,
+) -> Result<(Vec<TerminalSessionToken>, u64), Denied> {
     let (mut tokens, mut token, mut total) = (Vec::new(), None, None);
+    let now = query.now.as_millis() - at(0).as_millis();
     loop {
         let granted = grant(world, caller, policies, of, now).await?;
-        let read = page(world, &granted, now, include_expired, PageRequest::After { token, size: 7 }).await;
+        query.page = PageRequest::After { token, size: 7 };
+        let read = world.store.list_recordings(&granted, query.clone()).await.unwrap();
+        assert!(!read.total_is_lower_bound);
         assert_eq!(*total.get_or_insert(read.total_count), read.total_count);
         tokens.extend(read.recordings.into_iter().map(|recording| recording.token));
         token = read.next_token;
@@ -138,16 +153,16 @@ async fn listed(
     }
 }
 
-fn tokens<'a>(recordings: impl IntoIterator<Item = &'a Recording>) -> Vec<TerminalSessionToken> {
+pub(crate) fn tokens<'a>(recordings: impl IntoIterator<Item = &'a Recording>) -> Vec<TerminalSessionToken> {
     let mut sorted: Vec<&Recording> = recordings.into_iter().collect();
     sorted.sort_by(|a, b| (b.started_at, b.token.as_str()).cmp(&(a.started_at, a.token.as_str())));
     sorted.into_iter().map(|recording| recording.token.clone()).collect()
 }
 
 /// Instances with tags, and recordings of many owners and ages, some of which have expired.
-struct Rows {
-    instances: Vec<InstanceFacts>,
-    recordings: Vec<Recording>,
+pub(crate) struct Rows {
+    pub(crate) instances: Vec<InstanceFacts>,
+    pub(crate) recordings: Vec<Recording>,
 }
 
 async fn rows(world: &World, draw: &mut Draw, count: usize) -> Rows {
@@ -189,7 +204,7 @@ async fn rows(world: &World, draw: &mut Draw, count: usize) -> Rows {
     Rows { instances, recordings }
 }
 
-async fn tag(world: &World, name: &str, tags: &[(&str, &str)]) {
+pub(crate) async fn tag(world: &World, name: &str, tags: &[(&str, &str)]) {
     let set = tags.iter().map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap())).collect();
     let audit = event(&account(), "AdministerIdentity");
     let granted = as_operator(&account());
@@ -198,7 +213,12 @@ async fn tag(world: &World, name: &str, tags: &[(&str, &str)]) {
 
 impl Rows {
     /// Those that a call about each alone is allowed for.
-    fn allowed(&self, caller: &Principal, policies: &PrincipalPolicies, now: i64) -> Vec<&Recording> {
+    pub(crate) fn allowed(
+        &self,
+        caller: &Principal,
+        policies: &PrincipalPolicies,
+        now: i64,
+    ) -> Vec<&Recording> {
         let instances: BTreeMap<_, _> = self.instances.iter().map(|of| (&of.instance, of)).collect();
         let allowed = |recording: &&Recording| {
             let of = instances[&recording.instance].clone();
@@ -209,7 +229,7 @@ impl Rows {
     }
 }
 
-struct Generator(Draw);
+pub(crate) struct Generator(pub(crate) Draw);
 
 impl Generator {
     fn pick<'a>(&mut self, choices: &[&'a str]) -> &'a str {
@@ -284,7 +304,7 @@ impl Generator {
         statement(effect, &resource, &conditions.join(","))
     }
 
-    fn policies(&mut self) -> (String, PrincipalPolicies) {
+    pub(crate) fn policies(&mut self) -> (String, PrincipalPolicies) {
         let statements: Vec<String> = (0..=self.0.below(4)).map(|_| self.statement()).collect();
         let statements = statements.join(",\n");
         let made = policies(&statements);
