@@ -211,6 +211,19 @@ impl Recording {
         }
     }
 
+    /// Its length for a list, in milliseconds: that of a session that goes on is the time since its start, though nothing may
+    /// have arrived lately.
+    #[must_use]
+    pub fn length_so_far_millis(&self, now: Timestamp) -> i64 {
+        let known = self.duration_millis();
+        match &self.state {
+            RecordingState::Open => known.max(now.as_millis().saturating_sub(self.listed_at().as_millis())),
+            RecordingState::Abandoned { .. }
+            | RecordingState::Sealed { .. }
+            | RecordingState::Delivered { .. } => known,
+        }
+    }
+
     /// When it becomes hidden; provisional (counted from `now`) while it runs.
     #[must_use]
     pub fn expires_at(&self, now: Timestamp) -> Timestamp {

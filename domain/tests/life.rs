@@ -156,8 +156,12 @@ fn the_wires_words_follow_the_state() {
     let mut recording = with_segments(1).0;
     assert_eq!(recording.status(), WireStatus::Running);
     assert_eq!(recording.duration_millis(), 500);
+    let so_far = |recording: &Recording, now| recording.length_so_far_millis(at(now));
+    assert_eq!(so_far(&recording, START + 90_000), 90_000, "it goes on");
+    assert_eq!(so_far(&recording, START - 90_000), 500, "by a clock that is behind");
     recording.state = RecordingState::Abandoned { last_heard_at: at(START + 5_000) };
     assert_eq!(recording.status(), WireStatus::Interrupted);
+    assert_eq!(so_far(&recording, START + 90_000), 500, "nobody knows that it goes on");
     recording.state = RecordingState::Delivered { ended_at: at(START + 60_000), end: SessionEnd::Exited };
     assert_eq!((recording.status(), recording.duration_millis()), (WireStatus::Finished, 60_000));
     let cut = SessionEnd::Interrupted { reason: "the recorder died".into() };

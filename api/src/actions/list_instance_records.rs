@@ -104,7 +104,7 @@ fn item(call: &Call<'_>, recording: &Recording) -> RecordItem {
         gmt_create: wire_time(recording.listed_at()),
         instance_id: recording.instance.to_string(),
         instance_record_url: call.hansard.settings.public_address(&path),
-        record_duration_millis: recording.duration_millis(),
+        record_duration_millis: recording.length_so_far_millis(call.now()),
         recorder: recording.recorder.to_string(),
         session_owner: recording.owner.as_ref().map(|owner| owner.arn.clone()),
         status: recording.status().as_str().to_owned(),

@@ -213,6 +213,7 @@ fn recordings_are_listed_newest_first() {
     let statuses: Vec<_> = list.iter().map(|item| item["Status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["running", "failed", "finished"]);
     assert_eq!(list[1]["StatusReason"], "the agent died");
+    assert_eq!(list[0]["RecordDurationMillis"], 10_000, "so far");
     let item = &list[2];
     assert_eq!(item["AccountId"], json!(1_609_982_529_000_000_i64));
     assert_eq!(item["GmtCreate"], "2026-01-02T03:03:05Z");

@@ -146,7 +146,7 @@ pub struct RecordItem {
     pub instance_id: String,
     /// Its page in the console.
     pub instance_record_url: String,
-    /// Its duration so far.
+    /// Its duration; of a running session, the time since its start.
     pub record_duration_millis: i64,
     /// Who ran the process that captured it: `same-user` is the recorded user's own process, which could have ended,
     /// altered or invented it.
