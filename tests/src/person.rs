@@ -14,6 +14,9 @@ use crate::{deployment, until};
 /// How `record` says, before anything else, that it records.
 const ANNOUNCEMENT: &[u8] = b"hansard-agent: recording this session as ";
 
+/// How `record` says, after everything else, how to play what it recorded.
+const LAST_LINE: &[u8] = b"hansard-agent: recorded; to play it: ";
+
 /// A program on a pseudo-terminal of its own, what it has shown, and a keyboard.
 #[derive(Debug)]
 pub struct Person {
@@ -94,13 +97,16 @@ impl Person {
         });
     }
 
-    /// Every byte of what was recorded: all but the line in which `record` announces that it records.
+    /// Every byte of what was recorded: all but the line in which `record` announces that it records, and the one in which
+    /// it says how to play the recording.
     #[must_use]
     pub fn shown_of_the_program(&self) -> Vec<u8> {
         let shown = self.shown();
         assert!(shown.starts_with(ANNOUNCEMENT), "no announcement before {:?}", self.tail());
         let end = shown.windows(2).position(|window| window == b"\r\n").expect("the announcement is a line");
-        shown[end + 2..].to_vec()
+        let of_the_program = &shown[end + 2..];
+        let last_line = of_the_program.windows(LAST_LINE.len()).rposition(|window| window == LAST_LINE);
+        of_the_program[..last_line.unwrap_or(of_the_program.len())].to_vec()
     }
 
     /// The lines of a screen of this size after what was recorded.

@@ -44,8 +44,14 @@ pub(crate) fn record(state_dir: Result<PathBuf, String>, options: RecordOptions)
     } else {
         options.command
     };
-    let wish =
-        Wish { command, is_login_shell: false, environment, agent: OwnAgent::Warned, quiet: options.quiet };
+    let wish = Wish {
+        command,
+        is_login_shell: false,
+        environment,
+        agent: OwnAgent::Warned,
+        quiet: options.quiet,
+        says_how_to_play: !options.quiet,
+    };
     state_dir.and_then(|at| run(&StateDirectory::at(&at), wish)).unwrap_or_else(say_why)
 }
 
@@ -63,7 +69,14 @@ pub(crate) fn shell(state_dir: Result<PathBuf, String>) -> u8 {
             command.extend(["-c".into(), original.clone()]);
         }
         let environment = SessionEnvironment { shell: Some(shell), ..environment };
-        let wish = Wish { command, is_login_shell, environment, agent: OwnAgent::Refused, quiet: false };
+        let wish = Wish {
+            command,
+            is_login_shell,
+            environment,
+            agent: OwnAgent::Refused,
+            quiet: false,
+            says_how_to_play: false,
+        };
         run(&StateDirectory::at(&state_dir), wish)
     };
     begin().unwrap_or_else(say_why)
@@ -101,6 +114,8 @@ struct Wish {
     environment: SessionEnvironment,
     agent: OwnAgent,
     quiet: bool,
+    /// Whether the last line says how to play what was recorded: people who were made to record have no use for it.
+    says_how_to_play: bool,
 }
 
 impl Wish {
@@ -156,7 +171,12 @@ fn run(directory: &StateDirectory, wish: Wish) -> Result<u8, String> {
             if !wish.quiet {
                 complain(&format!("recording this session as {}", session.token));
             }
-            run_recorded(session)
+            let token = session.token.clone();
+            let code = run_recorded(session)?;
+            if wish.says_how_to_play {
+                complain(&format!("recorded; to play it: hansard recordings play {token}"));
+            }
+            Ok(code)
         }
         Begun::NotRecorded(reason) => {
             if !wish.quiet {

@@ -152,7 +152,7 @@ pub(crate) struct RunOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct RecordOptions {
-    /// Do not say that the session is recorded.
+    /// Say neither that the session is recorded nor how to play it.
     #[arg(long)]
     pub(crate) quiet: bool,
     /// The command and its arguments.

@@ -39,7 +39,9 @@ fn a_shell_is_recorded_as_the_person_saw_it() {
     assert_eq!(recording.end(), RecordingEnd::Exited(ExitStatus::Code(42)));
     let shown = person.screen();
     let (_, after_notice) = shown.split_once(token.as_str()).unwrap();
-    assert_eq!(text(&recording.output()), after_notice.trim_start_matches("\r\n"));
+    let last_line = format!("hansard-agent: recorded; to play it: hansard recordings play {token}\r\n");
+    let of_the_command = after_notice.strip_suffix(&last_line).expect("the last line says how to play it");
+    assert_eq!(text(&recording.output()), of_the_command.trim_start_matches("\r\n"));
     let start = recording.start();
     assert_eq!(start.command.unwrap(), ["bash", "--norc", "--noprofile"]);
     assert_eq!(start.terminal, Some(TerminalSize { columns: 80, rows: 24 }));
