@@ -2,6 +2,7 @@
 
 mod admin;
 mod arguments;
+mod browser;
 mod client;
 mod commands;
 mod deployment;

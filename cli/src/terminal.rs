@@ -1,7 +1,7 @@
 //! What commands print. Standard output carries results, standard error everything that is said about them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use serde_json::Value;
 
@@ -32,6 +32,17 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
 pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(chain(&error)))?;
     print(&format!("{}\n", sanitised_json(&text)))
+}
+
+/// How many columns the terminal has that standard output goes to; `None` where it goes elsewhere. One that does not say
+/// has 80.
+pub(crate) fn columns() -> Option<usize> {
+    let out = io::stdout();
+    if !out.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(out).ok();
+    Some(size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(80))
 }
 
 /// Says something beside the result.

@@ -7,9 +7,12 @@ use clap::builder::ArgPredicate;
 use clap::{Args, Subcommand, ValueEnum};
 
 use domain::agent::{InstancePattern, JoinTokenLifetime};
-use domain::{AccountId, AgentId, InstanceId, TerminalSessionToken};
+use domain::recording_filter::TokenPrefix;
+use domain::recording_life::WireStatus;
+use domain::{AccountId, AgentId, InstanceId, TerminalSessionToken, Timestamp};
 
 use super::Output;
+use super::moments::parse_moment;
 
 #[derive(Debug, Args)]
 pub(crate) struct AgentsArguments {
@@ -83,8 +86,13 @@ pub(crate) enum RecordingsCommand {
     /// List recordings, newest first.
     #[command(alias = "list")]
     Ls(ListArguments),
-    /// Print an address that opens the recording in a browser; it is valid once.
-    Open(RecordingArguments),
+    /// Show everything that is known of a recording.
+    Show(RecordingArguments),
+    /// Open the recording in the browser; where there is none, print the address, which is valid once.
+    ///
+    /// The browser is the one in $BROWSER, or the desktop's. The address is then among the arguments of a program, which
+    /// other users of this machine may see.
+    Open(OpenArguments),
     /// Play a recording in this terminal: space pauses, q leaves.
     Play(PlayArguments),
     /// Write a recording to a file or to standard output.
@@ -121,6 +129,22 @@ pub(crate) struct ListArguments {
     /// Only recordings of this instance.
     #[arg(long, value_name = "ID")]
     pub(crate) instance_id: Option<InstanceId>,
+    /// Only recordings that started at this moment or later: a time such as 2023-11-16T02:59:39Z, or how long ago, such as
+    /// 2h or 3d.
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub(crate) started_after: Option<Timestamp>,
+    /// Only recordings that started before this moment.
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub(crate) started_before: Option<Timestamp>,
+    /// Only recordings with this status.
+    #[arg(long, value_name = "STATUS", value_parser = WireStatus::ALL.map(WireStatus::as_str))]
+    pub(crate) status: Option<String>,
+    /// Only recordings of this user: proven to have opened the session, or claimed by the agent.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Only recordings whose token begins with these 4 or more hexadecimal digits.
+    #[arg(long, value_name = "DIGITS", value_parser = TokenPrefix::parse)]
+    pub(crate) token_prefix: Option<TokenPrefix>,
     /// Include expired recordings.
     #[arg(long)]
     pub(crate) include_expired: bool,
@@ -135,13 +159,48 @@ pub(crate) struct ListArguments {
     pub(crate) all: bool,
 }
 
+/// How a command line names a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RecordingReference {
+    /// By its whole token.
+    Token(TerminalSessionToken),
+    /// By the beginning of it.
+    Prefix(TokenPrefix),
+    /// As the one that started last.
+    Latest,
+}
+
+impl RecordingReference {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text == "latest" {
+            return Ok(Self::Latest);
+        }
+        if let Ok(token) = TerminalSessionToken::parse(text) {
+            return Ok(Self::Token(token));
+        }
+        TokenPrefix::parse(text).map(Self::Prefix).map_err(|_| {
+            "it must be a token of 32 lower-case hexadecimal digits, the first 4 or more of them, or latest".to_owned()
+        })
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RecordingArguments {
-    /// The recording's TerminalSessionToken.
-    pub(crate) token: TerminalSessionToken,
+    /// The recording's TerminalSessionToken, the first 4 or more digits of it, or latest.
+    #[arg(value_name = "TOKEN", value_parser = RecordingReference::parse)]
+    pub(crate) recording: RecordingReference,
     /// Its instance; without it the recording is searched for in the list.
     #[arg(long, value_name = "ID")]
     pub(crate) instance_id: Option<InstanceId>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OpenArguments {
+    #[command(flatten)]
+    pub(crate) recording: RecordingArguments,
+    /// Only print the address.
+    #[arg(long)]
+    pub(crate) print: bool,
 }
 
 #[derive(Debug, Args)]
@@ -186,7 +245,7 @@ pub(crate) struct ExportArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
-    /// A recording's TerminalSessionToken, or a folder that holds its objects (start.json, terminal/, ...).
+    /// A recording's TerminalSessionToken, the first 4 or more digits of it, latest, or a folder that holds its objects (start.json, terminal/, ...).
     #[arg(
         value_name = "TOKEN|FOLDER",
         default_value_ifs([("agent", ArgPredicate::IsPresent, Some("")), ("all", ArgPredicate::IsPresent, Some(""))]),
@@ -250,7 +309,7 @@ fn parse_action(text: &str) -> Result<String, String> {
 }
 
 /// `90s`, `5m`, `2h`, `1d`, or seconds without a unit.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     const ALLOWED: &str = "it must be a whole number and s, m, h or d, such as 90s, 5m, 2h or 1d";
     let (digits, unit) = match text.as_bytes().last() {
         Some(b's') => (&text[..text.len() - 1], 1),
@@ -302,6 +361,19 @@ mod tests {
         }
         for text in ["0", "59s", "8d", "604801"] {
             assert_eq!(parse_token_lifetime(text).unwrap_err(), "it must be 60s to 7d", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_recording_is_named_by_its_token_or_the_beginning_of_it_or_as_the_latest() {
+        let token = "5f0c6de1c8b04a1c9a3f5d0c8e7b6a52";
+        let whole = RecordingReference::Token(TerminalSessionToken::parse(token).unwrap());
+        assert_eq!(RecordingReference::parse(token), Ok(whole));
+        let prefix = RecordingReference::Prefix(TokenPrefix::parse("5f0c").unwrap());
+        assert_eq!(RecordingReference::parse("5f0c"), Ok(prefix));
+        assert_eq!(RecordingReference::parse("latest"), Ok(RecordingReference::Latest));
+        for text in ["", "5f0", "Latest", "5F0C", "newest", &format!("{token}0")] {
+            assert!(RecordingReference::parse(text).is_err(), "{text}");
         }
     }
 

@@ -3,6 +3,7 @@
 mod admin_policies;
 mod audit;
 mod client;
+mod moments;
 mod policy;
 mod server;
 
@@ -14,8 +15,8 @@ pub(crate) use audit::{
 };
 pub(crate) use client::{
     AgentsArguments, AgentsCommand, CallArguments, Document, ExportArguments, ExportFormat, ListArguments,
-    OpenapiArguments, PlayArguments, RecordingArguments, RecordingsArguments, RecordingsCommand,
-    TokenCommand, VerifyArguments,
+    OpenapiArguments, PlayArguments, RecordingArguments, RecordingReference, RecordingsArguments,
+    RecordingsCommand, TokenCommand, VerifyArguments,
 };
 pub(crate) use policy::{
     CheckArguments, DiffArguments, ExplainArguments, FmtArguments, PolicyArguments, PolicyToolCommand,
@@ -47,7 +48,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the control plane.
-    Serve(ServeArguments),
+    Serve(Box<ServeArguments>),
     /// Manage users, access keys, policies and server keys, directly in the database.
     Admin(AdminArguments),
     /// List agents, and create the tokens with which they join.

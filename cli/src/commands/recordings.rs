@@ -1,30 +1,30 @@
 //! `hansard recordings`: find, watch and export.
 
-use std::collections::BTreeSet;
 use std::io::{ErrorKind, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use openapi::workbench::{RecordItem, WaitingItem};
-use recording::Recorder;
 use recording::terminal::asciicast::decode_lines;
 use reqwest::Response;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 use tokio::runtime::Runtime;
 
 use crate::arguments::{
-    ExportArguments, ExportFormat, ListArguments, Output, PlayArguments, RecordingArguments,
-    RecordingsArguments, RecordingsCommand,
+    ExportArguments, ExportFormat, Output, PlayArguments, RecordingArguments, RecordingsArguments,
+    RecordingsCommand,
 };
+use crate::browser::Browser;
 use crate::client::{Client, broke_off};
+use crate::commands::named_recording::NamedRecording;
+use crate::commands::recording_list::recorder_note;
 use crate::commands::replay_session::{ReplaySession, replay_url};
-use crate::commands::{verify, verify_agents};
+use crate::commands::{recording_list, verify, verify_agents};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::player::{Playback, play};
-use crate::table::{Table, readable_millis};
+use crate::table::readable_millis;
 use crate::{reply, terminal};
 use recording::sanitise::{sanitised, sanitised_json, sanitised_lines};
 
@@ -54,8 +54,14 @@ pub(crate) fn run(
     }
     let client = Client::from_environment(environment)?;
     match &arguments.command {
-        RecordingsCommand::Ls(list) => runtime.block_on(ls(&client, list, arguments.output)),
-        RecordingsCommand::Open(recording) => runtime.block_on(open(&client, recording, arguments.output)),
+        RecordingsCommand::Ls(list) => runtime.block_on(recording_list::ls(&client, list, arguments.output)),
+        RecordingsCommand::Show(recording) => {
+            runtime.block_on(recording_list::show(&client, recording, arguments.output))
+        }
+        RecordingsCommand::Open(wanted) => {
+            let browser = if wanted.print { Browser::none() } else { Browser::of(environment)? };
+            runtime.block_on(open(&client, &wanted.recording, arguments.output, &browser))
+        }
         RecordingsCommand::Export(export) => runtime.block_on(write_export(&client, export)),
         RecordingsCommand::Play(wanted) => {
             let cast = runtime.block_on(cast_of(&client, &wanted.recording))?;
@@ -66,108 +72,24 @@ pub(crate) fn run(
     Ok(0)
 }
 
-async fn ls(client: &Client, wanted: &ListArguments, output: Output) -> Result<(), Failure> {
-    let mut records: Vec<Value> = Vec::new();
-    let mut next: Option<String> = None;
-    let (total, more, waiting) = loop {
-        let mut parameters = vec![("IncludeExpired".to_owned(), wanted.include_expired.to_string())];
-        let page_size = wanted.page_size.or(wanted.all.then_some(100));
-        let numbers = [("PageSize", page_size), ("PageNumber", wanted.page_number)];
-        parameters.extend(
-            numbers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_string()))),
-        );
-        parameters.extend(wanted.instance_id.iter().map(|id| ("InstanceId".to_owned(), id.to_string())));
-        parameters.extend(next.take().map(|token| ("NextToken".to_owned(), token)));
-        let mut page = client.call("ListInstanceRecords", &parameters).await?;
-        records.extend(reply::list("ListInstanceRecords", &page, "RecordList")?);
-        next = page.get("NextToken").and_then(Value::as_str).map(str::to_owned);
-        if !wanted.all || next.is_none() {
-            let waiting = page.get_mut("Root").and_then(|root| root.get_mut("WaitingList"));
-            let waiting = waiting.map(Value::take).unwrap_or_default();
-            break (page["Root"]["TotalCount"].as_u64(), next.is_some(), waiting);
-        }
-    };
-    let shown = records.len();
-    // Waiting recordings are not part of the list yet: they are printed below a table, and on standard error with JSON.
-    let waiting = waiting_lines(waiting)?;
-    let notes: BTreeSet<String> =
-        records.iter().map(|record| recorder_note(record["Recorder"].as_str())).collect();
-    match output {
-        Output::Json => {
-            terminal::print_json(&Value::Array(records))?;
-            waiting.iter().for_each(|line| terminal::note(line));
-        }
-        Output::Table => {
-            let below: String = waiting.iter().map(|line| format!("{line}\n")).collect();
-            terminal::print(&format!("{}{below}", table_of(records)?))?;
-        }
-    }
-    notes.iter().for_each(|note| terminal::note(note));
-    if let (true, Some(total)) = (more, total) {
-        terminal::note(&format!(
-            "{shown} of {total} recordings; --all lists all, --page-number another page"
-        ));
-    }
-    Ok(())
-}
-
-/// The lines about recordings that wait in the spools of their agents.
-fn waiting_lines(waiting: Value) -> Result<Vec<String>, Failure> {
-    let waiting: Vec<WaitingItem> = match waiting {
-        Value::Null => Vec::new(),
-        waiting => reply::read("ListInstanceRecords", waiting)?,
-    };
-    let line = |item: &WaitingItem| {
-        let (wait, recordings) =
-            if item.recordings == 1 { ("waits", "recording") } else { ("wait", "recordings") };
-        format!(
-            "{} {recordings} of {} {wait} in the spool of its agent since {}: {}",
-            item.recordings,
-            sanitised(&item.instance_id),
-            sanitised(&item.since),
-            sanitised(&item.reason)
-        )
-    };
-    Ok(waiting.iter().map(line).collect())
-}
-
-/// What it means that a recording has this recorder, as a line beside a result. One that has none counts as the
-/// recorded user's own process.
-fn recorder_note(recorder: Option<&str>) -> String {
-    match recorder.map_or_else(|| Ok(Recorder::default()), str::parse) {
-        Ok(known) => format!("{known}: {}", known.meaning()),
-        Err(unknown) => unknown.to_string(),
-    }
-}
-
-fn table_of(records: Vec<Value>) -> Result<String, Failure> {
-    let mut table = Table::new(&["TOKEN", "INSTANCE", "STATUS", "STARTED", "LENGTH", "EXPIRES", "RECORDER"]);
-    for record in records {
-        let record: RecordItem = reply::read("ListInstanceRecords", record)?;
-        let status = match &record.status_reason {
-            Some(reason) => format!("{}: {reason}", record.status),
-            None => record.status.clone(),
-        };
-        let length = readable_millis(u64::try_from(record.record_duration_millis).unwrap_or(0));
-        table.row([
-            record.terminal_session_token.as_str(),
-            &record.instance_id,
-            &status,
-            &record.gmt_create,
-            &length,
-            &record.expire_time,
-            &record.recorder,
-        ]);
-    }
-    Ok(table.to_text())
-}
-
-async fn open(client: &Client, recording: &RecordingArguments, output: Output) -> Result<(), Failure> {
-    let view = replay_url(client, recording).await?;
+async fn open(
+    client: &Client,
+    recording: &RecordingArguments,
+    output: Output,
+    browser: &Browser,
+) -> Result<(), Failure> {
+    let recording = NamedRecording::find(client, recording).await?;
+    let view = replay_url(client, &recording).await?;
     let address = reply::text("ViewInstanceRecords", &view, "ReplayUrl")?;
     let expires = reply::text("ViewInstanceRecords", &view, "ReplayUrlExpireTime")?;
     if output == Output::Json {
         return terminal::print_json(&json!({ "ReplayUrl": address, "ReplayUrlExpireTime": expires }));
+    }
+    // What is given to a program is an address and nothing else.
+    let is_address = url::Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    if is_address && browser.open(address) {
+        terminal::note(&format!("{} is opened in the browser; --print prints the address", recording.token));
+        return Ok(());
     }
     terminal::print(&format!("{}\n", sanitised(address)))?;
     terminal::note(&format!("opens once, until {expires}"));
@@ -323,9 +245,10 @@ mod tests {
     use std::io::{BufRead as _, BufReader, Read as _, Write as _};
     use std::net::{SocketAddr, TcpListener};
 
-    use recording::{InstanceId, TerminalSessionToken};
+    use recording::InstanceId;
 
     use super::*;
+    use crate::arguments::RecordingReference;
 
     /// Takes a request on each connection, and closes it behind what it answers.
     fn answering(replies: Vec<String>) -> SocketAddr {
@@ -376,7 +299,7 @@ mod tests {
             ]);
             let client = Client::from_environment(&environment).unwrap();
             let recording = RecordingArguments {
-                token: TerminalSessionToken::parse(&token).unwrap(),
+                recording: RecordingReference::parse(&token).unwrap(),
                 instance_id: Some(InstanceId::parse("i-web1").unwrap()),
             };
             let failure = Runtime::new().unwrap().block_on(cast_of(&client, &recording)).unwrap_err();
@@ -400,55 +323,5 @@ mod tests {
         name_it(&partial, &file, true).unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "two");
         assert!(!partial.exists());
-    }
-
-    #[test]
-    fn waiting_recordings_are_listed_with_the_reason() {
-        assert!(waiting_lines(Value::Null).unwrap().is_empty());
-        let item = |recordings| {
-            json!({"InstanceId": "i-web1", "AgentId": "agent-1", "Recordings": recordings,
-            "Reason": "\u{1b}[31mno room", "Since": "2026-11-20T10:00:00Z"})
-        };
-        assert_eq!(
-            waiting_lines(json!([item(1), item(3)])).unwrap(),
-            [
-                "1 recording of i-web1 waits in the spool of its agent since 2026-11-20T10:00:00Z: \\u{1b}[31mno room",
-                "3 recordings of i-web1 wait in the spool of its agent since 2026-11-20T10:00:00Z: \\u{1b}[31mno room",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_recorder_is_explained_and_an_unknown_one_is_no_better() {
-        for recorder in [Some("same-user"), None] {
-            assert_eq!(
-                recorder_note(recorder),
-                "same-user: recorded by the recorded user's own process, which could have ended, altered or invented it"
-            );
-        }
-        assert!(
-            recorder_note(Some("kernel\u{1b}[2J")).contains("is a recorder that this version does not know")
-        );
-    }
-
-    #[test]
-    fn a_table_shows_what_others_supplied_escaped() {
-        let record = json!({
-            "AccountId": 1_609_982_529_000_000_i64,
-            "ExpireTime": "2026-11-27T10:00:00Z",
-            "GmtCreate": "2026-11-20T10:00:00Z",
-            "InstanceId": "i-web1",
-            "InstanceRecordUrl": "http://h/x",
-            "RecordDurationMillis": 12_000,
-            "Recorder": "same-user",
-            "Status": "failed",
-            "StatusReason": "\u{1b}[31mgone",
-            "TerminalSessionToken": "ab".repeat(16),
-        });
-        let text = table_of(vec![record]).unwrap();
-        assert!(text.contains("failed: \\u{1b}[31mgone  2026-11-20T10:00:00Z  12 s"), "{text}");
-        assert!(text.lines().next().unwrap().ends_with("RECORDER"), "{text}");
-        assert!(text.lines().nth(1).unwrap().ends_with("same-user"), "{text}");
-        assert!(table_of(vec![json!({})]).unwrap_err().message().contains("has another shape"));
     }
 }

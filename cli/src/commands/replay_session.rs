@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use url::Url;
 
+use super::named_recording::NamedRecording;
 use crate::arguments::RecordingArguments;
 use crate::client::{Client, broke_off};
 use crate::failure::Failure;
@@ -25,40 +26,12 @@ const COOKIE: &str = "hansard_replay";
 ///
 /// # Errors
 /// There is no such recording, it has expired, or the caller may not see it.
-pub(crate) async fn replay_url(client: &Client, recording: &RecordingArguments) -> Result<Value, Failure> {
-    let instance = match &recording.instance_id {
-        Some(instance) => instance.clone(),
-        None => find_instance(client, &recording.token).await?,
-    };
+pub(crate) async fn replay_url(client: &Client, recording: &NamedRecording) -> Result<Value, Failure> {
     let parameters = [
-        ("InstanceId".to_owned(), instance.to_string()),
+        ("InstanceId".to_owned(), recording.instance.to_string()),
         ("TerminalSessionToken".to_owned(), recording.token.to_string()),
     ];
     client.call("ViewInstanceRecords", &parameters).await
-}
-
-/// Searches for the recording in the list, page by page.
-async fn find_instance(client: &Client, token: &TerminalSessionToken) -> Result<InstanceId, Failure> {
-    let mut next: Option<String> = None;
-    loop {
-        let mut parameters =
-            vec![("IncludeExpired".to_owned(), "true".to_owned()), ("PageSize".to_owned(), "100".to_owned())];
-        parameters.extend(next.map(|token| ("NextToken".to_owned(), token)));
-        let page = client.call("ListInstanceRecords", &parameters).await?;
-        for record in reply::list("ListInstanceRecords", &page, "RecordList")? {
-            if record.get("TerminalSessionToken").and_then(Value::as_str) == Some(token.as_str()) {
-                let instance = reply::text("ListInstanceRecords", &record, "InstanceId")?;
-                return InstanceId::parse(instance).map_err(Failure::failed);
-            }
-        }
-        next = page.get("NextToken").and_then(Value::as_str).map(str::to_owned);
-        if next.is_none() {
-            return Err(Failure::failed(format!(
-                "there is no recording {token} among those that you may list; with --instance-id it is not looked for \
-                 in the list"
-            )));
-        }
-    }
 }
 
 /// An open session.
@@ -120,11 +93,12 @@ impl<'a> ReplaySession<'a> {
     /// Asks for a ticket and exchanges it.
     ///
     /// # Errors
-    /// As for [`replay_url`].
+    /// As for [`NamedRecording::find`] and [`replay_url`].
     pub(crate) async fn open(client: &'a Client, recording: &RecordingArguments) -> Result<Self, Failure> {
-        let view = replay_url(client, recording).await?;
+        let recording = NamedRecording::find(client, recording).await?;
+        let view = replay_url(client, &recording).await?;
         let ticket = ticket_of(reply::text("ViewInstanceRecords", &view, "ReplayUrl")?)?;
-        let token = recording.token.clone();
+        let token = recording.token;
         let path = format!("/replay/v1/recordings/{token}/exchange");
         let body = json!({ "Ticket": ticket });
         let reply = client.fetch("the replay exchange", Method::POST, &path, None, Some(&body)).await?;

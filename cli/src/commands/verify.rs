@@ -7,12 +7,11 @@ use std::path::Path;
 
 use domain::clock::{Clock as _, SystemClock};
 use recording::{
-    EvidenceName, Expected, FolderSource, ObjectSource, TerminalSessionToken, Trust, TrustedKey, TrustedKeys,
-    Verification, verify,
+    EvidenceName, Expected, FolderSource, ObjectSource, Trust, TrustedKey, TrustedKeys, Verification, verify,
 };
 use tokio::runtime::Runtime;
 
-use crate::arguments::{Output, RecordingArguments, VerifyArguments};
+use crate::arguments::{Output, RecordingArguments, RecordingReference, VerifyArguments};
 use crate::client::Client;
 use crate::commands::replay_session::{RemoteEvidence, ReplaySession};
 use crate::environment::Environment;
@@ -33,13 +32,13 @@ pub(crate) fn run(
     let given = given_trust(arguments)?;
     let (verification, source) = match subject(&arguments.subject)? {
         Subject::Folder(folder) => of_folder(folder, arguments, &given)?,
-        Subject::Recording(token) => {
+        Subject::Recording(recording) => {
             if arguments.token.is_some() {
                 let message = "--token says which recording a folder holds; a token says so itself";
                 return Err(Failure::usage(message));
             }
             let client = Client::from_environment(environment)?;
-            of_recording(&client, runtime, token, arguments, &given)?
+            of_recording(&client, runtime, recording, arguments, &given)?
         }
     };
     match output {
@@ -73,20 +72,22 @@ pub(crate) fn given_trust(arguments: &VerifyArguments) -> Result<GivenTrust, Fai
 
 enum Subject<'a> {
     Folder(&'a Path),
-    Recording(TerminalSessionToken),
+    Recording(RecordingReference),
 }
 
-/// A text that is a token is read as one, whatever is in the current folder.
+/// A text that is a whole token is read as one, whatever is in the current folder. Of a shorter name a folder is meant, where
+/// there is one.
 fn subject(text: &str) -> Result<Subject<'_>, Failure> {
-    let error = match TerminalSessionToken::parse(text) {
-        Ok(token) => return Ok(Subject::Recording(token)),
-        Err(error) => error,
-    };
+    let reference = RecordingReference::parse(text);
     let folder = Path::new(text);
-    if folder.is_dir() {
-        return Ok(Subject::Folder(folder));
+    match reference {
+        Ok(RecordingReference::Token(token)) => Ok(Subject::Recording(RecordingReference::Token(token))),
+        _ if folder.is_dir() => Ok(Subject::Folder(folder)),
+        Ok(reference) => Ok(Subject::Recording(reference)),
+        Err(rule) => Err(Failure::usage(format!(
+            "\"{text}\" names no recording: {rule}; and there is no folder of that name"
+        ))),
     }
-    Err(Failure::usage(format!("{error}; and there is no folder of that name")))
 }
 
 /// What is trusted, by the command line first, and where the trust comes from.
@@ -136,11 +137,11 @@ fn objects_in(folder: &Path) -> Result<FolderSource, Failure> {
 pub(crate) fn of_recording(
     client: &Client,
     runtime: &Runtime,
-    token: TerminalSessionToken,
+    recording: RecordingReference,
     arguments: &VerifyArguments,
     given: &GivenTrust,
 ) -> Result<(Verification, TrustSource), Failure> {
-    let recording = RecordingArguments { token, instance_id: arguments.instance_id.clone() };
+    let recording = RecordingArguments { recording, instance_id: arguments.instance_id.clone() };
     let session = runtime.block_on(ReplaySession::open(client, &recording))?;
     let evidence = RemoteEvidence::open(session, runtime)?;
     let mut expected = evidence.expected().clone();

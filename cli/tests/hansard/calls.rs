@@ -25,7 +25,7 @@ fn any_action_can_be_called_and_lists_are_tables_or_json() {
     let listed =
         server.as_root(&["recordings", "ls", "--all", "--include-expired", "--instance-id", "i-web1"]);
     let table = String::from_utf8(listed.stdout).unwrap();
-    assert_eq!(table, "TOKEN  INSTANCE  STATUS  STARTED  LENGTH  EXPIRES  RECORDER\n");
+    assert_eq!(table, "TOKEN  STARTED UTC  LENGTH  STATUS  WHO  INSTANCE  COMMAND\n");
     let agents = server.as_root(&["agents", "ls"]);
     assert!(String::from_utf8(agents.stdout).unwrap().starts_with("INSTANCE  AGENT"));
 

@@ -13,6 +13,7 @@ mod calls;
 mod deployment;
 mod local_agent;
 mod policy;
+mod recordings;
 mod refusals;
 mod roots;
 mod starting;
