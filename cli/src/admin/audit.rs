@@ -2,7 +2,7 @@
 
 use domain::Region;
 use openapi::workbench::AuditEventItem;
-use persistence::{AuditFilter, AuditQuery, DecisionKind, PageRequest, Store};
+use persistence::{AuditFilter, AuditQuery, PageRequest, Store};
 
 use super::{Operator, refused};
 use crate::arguments::{AuditListArguments, Output};
@@ -18,15 +18,10 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let granted = operator.granted_on(wanted.instance_id.as_ref(), region)?;
     let filter = AuditFilter {
-        principal: wanted.principal.clone(),
+        principal: wanted.principal.as_ref().map(|named| named.arn(granted.account().as_str())),
         action: wanted.action.clone(),
         resource: wanted.resource.clone(),
-        decision: match wanted.decision.as_deref() {
-            Some("Allowed") => Some(DecisionKind::Allowed),
-            Some("Denied") => Some(DecisionKind::Denied),
-            Some(_) => Some(DecisionKind::NotAsked),
-            None => None,
-        },
+        decision: wanted.decision,
         from: wanted.start_time,
         until: wanted.end_time,
     };

@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use admin_policies::{ControlPolicyCommand, PolicyCommand};
 pub(crate) use audit::{
     AuditAnchorsArguments, AuditArguments, AuditCommand, AuditListArguments, AuditVerifyArguments,
+    PrincipalReference, decision_name,
 };
 pub(crate) use client::{
     AgentsArguments, AgentsCommand, CallArguments, Document, ExportArguments, ExportFormat, ListArguments,

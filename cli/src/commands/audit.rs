@@ -3,19 +3,23 @@
 use std::sync::Arc;
 
 use domain::Timestamp;
+use domain::clock::{Clock as _, SystemClock};
 use openapi::workbench::AuditEventItem;
 use persistence::StoreError;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::audit_verify;
-use crate::arguments::{AuditAnchorsArguments, AuditArguments, AuditCommand, AuditListArguments, Output};
+use crate::arguments::{
+    AuditAnchorsArguments, AuditArguments, AuditCommand, AuditListArguments, Output, PrincipalReference,
+    decision_name,
+};
 use crate::client::Client;
 use crate::deployment::{DataDirectory, connect_existing, server_keys};
 use crate::environment::Environment;
 use crate::failure::{Failure, chain};
 use crate::settings::Settings;
-use crate::table::Table;
+use crate::table::{Table, short_time};
 use crate::{reply, terminal};
 
 const ACTION: &str = "ListAuditEvents";
@@ -70,17 +74,25 @@ impl From<StoreError> for NotPrinted {
 
 async fn ls(client: &Client, wanted: &AuditListArguments, output: Output) -> Result<(), Failure> {
     let mut events: Vec<Value> = Vec::new();
+    let principal = match &wanted.principal {
+        None => None,
+        Some(PrincipalReference::Arn(arn)) => Some(arn.clone()),
+        Some(named) => {
+            let caller = client.call("GetCallerIdentity", &[]).await?;
+            Some(named.arn(reply::text("GetCallerIdentity", &caller, "AccountId")?))
+        }
+    };
     let mut next = wanted.next_token.clone();
     let next = loop {
         let page_size = wanted.page_size.or(wanted.all.then_some(100));
         let given = [
             ("InstanceId", wanted.instance_id.as_ref().map(ToString::to_string)),
-            ("Principal", wanted.principal.clone()),
+            ("Principal", principal.clone()),
             ("EventAction", wanted.action.clone()),
             ("Resource", wanted.resource.clone()),
-            ("Decision", wanted.decision.clone()),
-            ("StartTime", wanted.start_time.map(|time| time.to_rfc3339_seconds())),
-            ("EndTime", wanted.end_time.map(|time| time.to_rfc3339_seconds())),
+            ("Decision", wanted.decision.map(|decision| decision_name(decision).to_owned())),
+            ("StartTime", wanted.start_time.map(|time| time.to_rfc3339_millis())),
+            ("EndTime", wanted.end_time.map(|time| time.to_rfc3339_millis())),
             ("PageSize", page_size.map(|size| size.to_string())),
             ("NextToken", next.take()),
         ];
@@ -103,7 +115,7 @@ async fn ls(client: &Client, wanted: &AuditListArguments, output: Output) -> Res
 pub(crate) fn show(events: Vec<Value>, next_token: Option<&str>, output: Output) -> Result<(), Failure> {
     match output {
         Output::Json => terminal::print_json(&Value::Array(events))?,
-        Output::Table => terminal::print(&table_of(events)?)?,
+        Output::Table => terminal::print(&table_of(events, terminal::columns(), SystemClock.now())?)?,
     }
     if let Some(token) = next_token {
         terminal::note(&format!("there are more; --all lists all, --next-token {token} shows the next page"));
@@ -111,7 +123,8 @@ pub(crate) fn show(events: Vec<Value>, next_token: Option<&str>, output: Output)
     Ok(())
 }
 
-fn table_of(events: Vec<Value>) -> Result<String, Failure> {
+/// A line for each event. A terminal of so many columns is shown what fits there, callers and resources by their names.
+fn table_of(events: Vec<Value>, columns: Option<usize>, now: Timestamp) -> Result<String, Failure> {
     let mut table = Table::new(&["TIME", "PRINCIPAL", "ACTION", "RESOURCE", "DECISION", "RESULT", "FROM"]);
     for event in events {
         let event: AuditEventItem = reply::read(ACTION, event)?;
@@ -119,18 +132,100 @@ fn table_of(events: Vec<Value>) -> Result<String, Failure> {
             Some(how) => format!("{} ({how})", event.action),
             None => event.action.clone(),
         };
+        let resource = event.instance_id.as_deref().unwrap_or(&event.resource);
+        let (time, principal, resource) = match columns {
+            Some(_) => (
+                short_time(&event.event_time, now),
+                name_of(&event.principal).to_owned(),
+                in_its_account(resource).to_owned(),
+            ),
+            None => (event.event_time.clone(), event.principal.clone(), resource.to_owned()),
+        };
         table.row([
-            event.event_time.as_str(),
-            &event.principal,
-            &action,
-            event.instance_id.as_deref().unwrap_or(&event.resource),
-            &event.decision,
-            &event.result,
-            event.source_address.as_deref().unwrap_or_default(),
+            time,
+            principal,
+            action,
+            resource,
+            event.decision,
+            event.result,
+            event.source_address.unwrap_or_default(),
         ]);
     }
     if table.is_empty() {
         terminal::note("no events");
     }
-    Ok(table.to_text())
+    let yielding = [("PRINCIPAL", 8), ("ACTION", 12), ("RESOURCE", 8), ("RESULT", 8), ("FROM", 9)];
+    Ok(match columns {
+        Some(columns) => table.to_text_within(columns, &yielding),
+        None => table.to_text(),
+    })
+}
+
+/// What follows the account in an ARN.
+fn in_its_account(arn: &str) -> &str {
+    arn.strip_prefix("acs:").and_then(|rest| rest.splitn(4, ':').nth(3)).unwrap_or(arn)
+}
+
+/// A caller's name, as `--principal` takes it.
+fn name_of(arn: &str) -> &str {
+    let name = in_its_account(arn);
+    name.strip_prefix("user/").unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn events() -> Vec<Value> {
+        let event = |principal: &str, action: &str, resource: &str, result: &str| {
+            json!({
+                "RequestId": "R", "EventTime": "2026-11-30T03:05:12.123Z", "Principal": principal,
+                "Action": action, "Resource": resource, "Decision": "NotAsked", "Result": result,
+                "SourceAddress": "2001:db8:1234:5678::1", "UserAgent": "x",
+            })
+        };
+        vec![
+            event(
+                "acs:ram::1609982529000000:user/ana",
+                "GetUser",
+                "acs:ram::1609982529000000:user/ben",
+                "OK",
+            ),
+            event(
+                "acs:ram::1609982529000000:role/operators/a-long-session-name",
+                "ListInstanceRecords",
+                "acs:ecs-workbench:cn-hangzhou:1609982529000000:workbench/*",
+                "InvalidTerminalSessionToken.NotFound",
+            ),
+        ]
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::parse_rfc3339("2026-11-30T12:00:00Z").unwrap()
+    }
+
+    #[test]
+    fn a_terminal_is_shown_what_fits_in_80_columns() {
+        let text = table_of(events(), Some(80), now()).unwrap();
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        let first: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(first[..5], ["11-30", "03:05", "ana", "GetUser", "user/ben"], "{text}");
+        assert!(text.contains("NotAsked"), "{text}");
+    }
+
+    #[test]
+    fn what_is_no_terminal_is_given_everything() {
+        let text = table_of(events(), None, now()).unwrap();
+        for whole in [
+            "2026-11-30T03:05:12.123Z",
+            "acs:ram::1609982529000000:role/operators/a-long-session-name",
+            "acs:ecs-workbench:cn-hangzhou:1609982529000000:workbench/*",
+            "InvalidTerminalSessionToken.NotFound",
+            "2001:db8:1234:5678::1",
+        ] {
+            assert!(text.contains(whole), "{text}");
+        }
+    }
 }

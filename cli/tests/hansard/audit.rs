@@ -61,6 +61,12 @@ fn the_trail_is_listed_by_the_api_and_without_a_server() {
     assert_eq!(ls(&["--principal", &operator])[0]["How"], "user create");
     assert_eq!(ls(&["--resource", "user/ana"]).len(), 1);
     assert_eq!(ls(&["--decision", "Denied"]).len(), 0);
+    // Names of callers, any case of a decision, and how long ago, as people write them.
+    let of_root = ls(&["--principal", "root", "--decision", "ALLOWED", "--start-time", "1h", "--all"]);
+    assert!(of_root.iter().any(|event| event["Action"] == "SetInstanceRecordConfig"), "{of_root:?}");
+    assert!(of_root.iter().all(|event| event["Principal"] == format!("acs:ram::{account}:root")));
+    assert_eq!(ls(&["--principal", "ana"]).len(), 0, "she has called nothing");
+    assert_eq!(ls(&["--principal", "root", "--end-time", "1h"]).len(), 0);
     assert_eq!(ls(&["--start-time", "2999-01-01T00:00:00Z"]).len(), 0);
     assert!(ls(&["--end-time", "2999-01-01T00:00:00Z", "--all", "--page-size", "1"]).len() > 3);
 
@@ -77,6 +83,9 @@ fn the_trail_is_listed_by_the_api_and_without_a_server() {
     server.stop(Signal::TERM);
     let offline = server.admin(&["audit", "--instance-id", "i-one", "--action", "SetInstanceRecordConfig"]);
     assert_eq!(offline, Value::Array(of_one));
+    let by_name =
+        ["audit", "--principal", "root", "--decision", "allowed", "--action", "SetInstanceRecordConfig"];
+    assert_eq!(server.admin(&by_name), offline);
     let all = server.admin(&["audit", "--all", "--page-size", "2"]);
     assert!(all.as_array().unwrap().iter().any(|event| event["How"] == "user create"));
 }
