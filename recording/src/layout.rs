@@ -216,6 +216,12 @@ impl EvidenceName {
         }
     }
 
+    /// Whether evidence can lie in a folder of this name below the recording's: a stream's, or a reserved one.
+    #[must_use]
+    pub fn is_folder(name: &str) -> bool {
+        matches!(name, "heads" | "holds") || Stream::parse(name).is_ok()
+    }
+
     /// The part of the object's name below the recording's folder.
     #[must_use]
     pub fn to_object_name(self) -> ObjectName {

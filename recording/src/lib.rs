@@ -30,6 +30,7 @@ pub mod ids;
 pub mod kind;
 pub mod layout;
 pub mod manifest;
+pub mod not_evidence;
 pub mod sanitise;
 pub mod sealing;
 pub mod segment;
@@ -51,9 +52,10 @@ pub use layout::{EvidenceName, InvalidObjectName, ObjectName, ObjectPrefix, Reco
 pub use manifest::{
     Manifest, SealedBy, SealedManifest, SegmentEntry, StartReference, StreamEntry, Totals, seal,
 };
+pub use not_evidence::NotEvidence;
 pub use sealing::{InvalidSealingKey, SIGNATURE_BYTES, SealingKey, SealingPublicKey};
 pub use segment::{Compressor, InvalidLine, Segment, SegmentError, SegmentHeader};
-pub use source::{FolderSource, MemorySource, ObjectSource};
+pub use source::{FolderSource, Listing, MemorySource, ObjectSource};
 pub use spool::{
     BadRecord, DamageSearch, RecordKind, Searched, SpoolReader, SpoolRecord, SpoolWriter, Trailing,
 };

@@ -12,7 +12,8 @@ use crate::chain::{ChainValue, ContentHash};
 use crate::end::RecordingEnd;
 use crate::layout::EvidenceName;
 use crate::manifest::{Manifest, StartReference, Totals};
-use crate::source::ObjectSource;
+use crate::not_evidence::NotEvidence;
+use crate::source::{Listing, ObjectSource};
 use crate::start::Start;
 use crate::stream::Stream;
 use crate::timestamp::{Micros, Timestamp};
@@ -38,8 +39,8 @@ pub struct Verification {
     pub streams: Vec<StreamVerification>,
     /// How the recording ended, by a manifest whose signature is good.
     pub end: Option<RecordingEnd>,
-    /// Objects that a recording does not have, by their names below its folder. They prove and disprove nothing.
-    pub unexpected: Vec<String>,
+    /// What a recording does not have, by its names below the folder. It changes nothing in the verdict.
+    pub not_evidence: NotEvidence,
     /// Evidence of later versions, by its name below the recording's folder. This version does not check it.
     pub not_understood: Vec<String>,
 }
@@ -118,7 +119,7 @@ pub fn verify(source: &dyn ObjectSource, expected: &Expected, trust: Trust<'_>) 
     let mut examination = Examination::list(source, expected)?;
     let outcome = examination.examine(trust);
     let speaks_of_a_seal = !examination.manifest_numbers().is_empty();
-    let Examination { start, signer, streams, end, unexpected, not_understood, missing, up_to, .. } =
+    let Examination { start, signer, streams, end, not_evidence, not_understood, missing, up_to, .. } =
         examination;
     let up_to = up_to.unwrap_or_default();
     let integrity = match outcome {
@@ -136,7 +137,7 @@ pub fn verify(source: &dyn ObjectSource, expected: &Expected, trust: Trust<'_>) 
         Ok(Some(manifest)) if missing.is_empty() => Integrity::Complete { manifest },
         Ok(Some(_)) => Integrity::ProvenPrefix { up_to, why: missing.join("; ") },
     };
-    Ok(Verification { integrity, start, signer, streams, end, unexpected, not_understood })
+    Ok(Verification { integrity, start, signer, streams, end, not_evidence, not_understood })
 }
 
 /// Why a verification ends early.
@@ -153,7 +154,7 @@ struct Examination<'a> {
     source: &'a dyn ObjectSource,
     expected: &'a Expected,
     present: BTreeSet<EvidenceName>,
-    unexpected: Vec<String>,
+    not_evidence: NotEvidence,
     not_understood: Vec<String>,
     start: Option<Start>,
     signer: Option<Signer>,
@@ -169,8 +170,9 @@ struct Examination<'a> {
 impl<'a> Examination<'a> {
     fn list(source: &'a dyn ObjectSource, expected: &'a Expected) -> io::Result<Self> {
         let mut present = BTreeSet::new();
-        let (mut unexpected, mut not_understood) = (Vec::new(), Vec::new());
-        for name in source.list()? {
+        let mut not_understood = Vec::new();
+        let Listing { objects, foreign: mut not_evidence } = source.list()?;
+        for name in objects {
             match EvidenceName::parse(name.as_str()) {
                 Some(evidence) => {
                     present.insert(evidence);
@@ -180,16 +182,15 @@ impl<'a> Examination<'a> {
                 None if EvidenceName::is_reserved(name.as_str()) => {
                     not_understood.push(name.as_str().to_owned());
                 }
-                None => unexpected.push(name.as_str().to_owned()),
+                None => not_evidence.add(name.into()),
             }
         }
-        unexpected.sort();
         not_understood.sort();
         Ok(Self {
             source,
             expected,
             present,
-            unexpected,
+            not_evidence,
             not_understood,
             start: None,
             signer: None,

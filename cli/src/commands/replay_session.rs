@@ -4,7 +4,7 @@ use std::io;
 
 use recording::{
     AccountId, AgentId, ContentHash, Enrolment, EvidenceName, Expected, InstanceId, InvalidTimestamp,
-    ObjectName, ObjectSource, SealingPublicKey, TerminalSessionToken, Timestamp, TrustedKey,
+    Listing, ObjectName, ObjectSource, SealingPublicKey, TerminalSessionToken, Timestamp, TrustedKey,
 };
 use reqwest::header::SET_COOKIE;
 use reqwest::{Method, Response};
@@ -221,8 +221,8 @@ fn as_io(failure: Failure) -> io::Error {
 }
 
 impl ObjectSource for RemoteEvidence<'_> {
-    fn list(&self) -> io::Result<Vec<ObjectName>> {
-        Ok(self.names.clone())
+    fn list(&self) -> io::Result<Listing> {
+        Ok(Listing::of_objects(self.names.clone()))
     }
 
     fn read(&self, name: &ObjectName) -> io::Result<Vec<u8>> {

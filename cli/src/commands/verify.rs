@@ -120,7 +120,7 @@ fn of_folder(
 /// that was meant.
 fn objects_in(folder: &Path) -> Result<FolderSource, Failure> {
     let source = FolderSource::new(folder);
-    let names = source.list().map_err(cannot_read)?;
+    let names = source.list().map_err(cannot_read)?.objects;
     if names.iter().any(|name| EvidenceName::parse(name.as_str()).is_some()) {
         return Ok(source);
     }

@@ -76,7 +76,7 @@ impl<'a> RecordingReader<'a> {
     /// # Errors
     /// There is no `start.json`, or it cannot be used, or the objects cannot be listed.
     pub fn open(source: &'a dyn ObjectSource) -> Result<Self, ReplayError> {
-        let names = source.list().map_err(ReplayError::List)?;
+        let names = source.list().map_err(ReplayError::List)?.objects;
         let segments = names
             .iter()
             .filter_map(|name| match EvidenceName::parse(name.as_str()) {

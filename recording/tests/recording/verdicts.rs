@@ -1,5 +1,9 @@
 //! What `verify` says of recordings that somebody made otherwise, with good signatures or without.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::symlink;
+
 use recording::{
     EvidenceName, ExitStatus, FolderSource, Integrity, Manifest, MemorySource, Micros, ObjectName,
     RecordingEnd, SealingKey, Segment, SegmentEntry, StreamEntry, TerminalEvent, TerminalSize, Totals,
@@ -49,6 +53,43 @@ fn a_recording_verifies_from_a_folder_too() {
 }
 
 #[test]
+fn foreign_entries_of_a_folder_are_set_aside_and_change_no_verdict() {
+    let recorded = record(&sample_events(), &[2, 4]);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("terminal")).unwrap();
+    for (name, bytes) in &recorded.objects {
+        std::fs::write(at(name.as_str()), bytes).unwrap();
+    }
+    symlink("/etc/hostname", at("README")).unwrap();
+    symlink("/nonexistent", at("dangling")).unwrap();
+    // A reader that opened the pipe would wait for ever.
+    assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    std::fs::write(folder.path().join(OsStr::from_bytes(b"n\xe9")), b"x").unwrap();
+    std::fs::create_dir(at("photos")).unwrap();
+    std::fs::write(at("notes.txt"), b"x").unwrap();
+
+    let mut verification = check(&FolderSource::new(folder.path()));
+    let not_evidence = std::mem::take(&mut verification.not_evidence);
+    assert_eq!(verification, check(&recorded));
+    let expected = [
+        "README (a symbolic link)",
+        "dangling (a symbolic link)",
+        "n\\xE9 (a name that no object has)",
+        "notes.txt",
+        "photos (a folder)",
+        "pipe (a pipe)",
+    ];
+    assert_eq!(not_evidence.names().collect::<Vec<_>>(), expected);
+
+    // A link in the place of evidence is not evidence, wherever it leads.
+    let (segment, copy) = (at("terminal/000001.cast.zst"), at("copy"));
+    std::fs::rename(&segment, &copy).unwrap();
+    symlink(&copy, &segment).unwrap();
+    prefix(&check(&FolderSource::new(folder.path())), Some(250_500), "terminal/000001.cast.zst is missing");
+}
+
+#[test]
 fn without_a_manifest_nothing_is_signed() {
     let mut source = record(&sample_events(), &[2, 4]);
     source.objects.retain(|name, _| !name.as_str().starts_with("manifest"));
@@ -76,7 +117,8 @@ fn objects_that_a_recording_does_not_have_are_reported() {
     }
     let verification = check(&source);
     assert_eq!(verification.integrity, Integrity::Complete { manifest: 0 });
-    assert_eq!(verification.unexpected, ["notes.txt", "terminal/000009.cast"]);
+    let not_evidence: Vec<_> = verification.not_evidence.names().collect();
+    assert_eq!(not_evidence, ["notes.txt", "terminal/000009.cast"]);
     let strange = source.objects[&name("terminal/000000.cast.zst")].clone();
     source.objects.insert(name("terminal/000003.cast.zst"), strange);
     inconsistent(&check(&source), "terminal/000003.cast.zst", "another place");

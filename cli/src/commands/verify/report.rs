@@ -89,7 +89,11 @@ pub(crate) fn as_text(verification: &Verification, source: TrustSource) -> Strin
     }
     let not_checked = |name: &String| ("Not understood", format!("{name}: this version does not check it"));
     lines.extend(verification.not_understood.iter().map(not_checked));
-    lines.extend(verification.unexpected.iter().map(|name| ("Not evidence", name.clone())));
+    let not_evidence = &verification.not_evidence;
+    lines.extend(not_evidence.names().map(|name| ("Not evidence", name.to_owned())));
+    if not_evidence.unnamed() > 0 {
+        lines.push(("Not evidence", format!("and {} more", not_evidence.unnamed())));
+    }
     facts(lines)
 }
 
@@ -178,7 +182,8 @@ pub(crate) fn as_json(verification: &Verification, source: TrustSource) -> Value
         "Integrity": verification.integrity.as_str(),
         "Trust": source.as_str(),
         "NotUnderstood": verification.not_understood,
-        "NotEvidence": verification.unexpected,
+        "NotEvidence": verification.not_evidence.names().collect::<Vec<_>>(),
+        "NotEvidenceCount": verification.not_evidence.count(),
     });
     match &verification.integrity {
         Integrity::Complete { manifest } => result["Manifest"] = json!(manifest),
@@ -224,7 +229,7 @@ fn end_json(end: &RecordingEnd) -> Value {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
-    use recording::{AgentId, SealingKey, Totals};
+    use recording::{AgentId, NotEvidence, SealingKey, Totals};
 
     use super::*;
     use crate::arguments::Arguments;
@@ -245,7 +250,7 @@ mod tests {
             signer: signer(standing),
             streams: streams(3, 0),
             end: Some(RecordingEnd::Exited(ExitStatus::Code(0))),
-            unexpected: vec![],
+            not_evidence: NotEvidence::default(),
             not_understood: vec![],
         }
     }
@@ -352,6 +357,22 @@ mod tests {
             "{told}"
         );
         assert_eq!(told["NotUnderstood"][0], "heads/000000.json");
+    }
+
+    #[test]
+    fn what_is_not_evidence_is_listed_up_to_a_number_and_changes_no_verdict() {
+        let mut checked = complete();
+        for number in 0..NotEvidence::MOST_NAMES + 3 {
+            checked.not_evidence.add(format!("x{number:02}\u{1b}[2J (a pipe)"));
+        }
+        let text = as_text(&checked, TrustSource::Given);
+        let said: Vec<_> = text.lines().filter(|line| line.starts_with("Not evidence")).collect();
+        assert_eq!(said.len(), NotEvidence::MOST_NAMES + 1, "{text}");
+        assert!(said[0].ends_with("x00\\u{1b}[2J (a pipe)"), "{text}");
+        assert!(said.last().unwrap().ends_with("and 3 more"), "{text}");
+        let told = as_json(&checked, TrustSource::Given);
+        assert_eq!((&told["ExitCode"], &told["NotEvidenceCount"]), (&0.into(), &23.into()), "{told}");
+        assert_eq!(told["NotEvidence"].as_array().unwrap().len(), NotEvidence::MOST_NAMES);
     }
 
     #[test]
