@@ -58,7 +58,11 @@ impl RecordStorageTarget {
         let (region, rest) = rest.split_once(':').ok_or(format("the account is missing"))?;
         let (owner, path) = rest.split_once(':').ok_or(format("the bucket is missing"))?;
         let region = region.parse::<Region>().map_err(|_| StorageTargetRefused::Region {
-            why: "the region must look like cn-hangzhou: two letters, '-', then letters, digits and '-'",
+            why: if region.starts_with("oss-") {
+                "the region is written without oss-, like cn-beijing"
+            } else {
+                "the region must look like cn-hangzhou: two letters, '-', then letters, digits and '-'"
+            },
         })?;
         let owner = owner.parse::<AccountId>().map_err(|_| format("the account id must be 16 digits"))?;
         if owner != *account {
@@ -192,6 +196,10 @@ mod tests {
             (format!("acs:oss:cn-beijing:1609982529000000:{bucket}/{}", "a".repeat(255)), "Format"),
             (format!("acs:oss:cn-beijing:160998252900000:{bucket}"), "Format"),
             (format!("acs:oss:CN-beijing:1609982529000000:{bucket}"), "Region"),
+            (
+                format!("acs:oss:oss-cn-beijing:1609982529000000:{bucket}"),
+                "Region { why: \"the region is written without oss-, like cn-beijing\"",
+            ),
             (format!("acs:oss:evil.example:1609982529000000:{bucket}"), "Region"),
             ("acs:oss:cn-beijing:1609982529000000:other".into(), "BucketName"),
             ("acs:oss:cn-beijing:1609982529000000:workbench-record-1609982529000000-".into(), "BucketName"),

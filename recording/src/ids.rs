@@ -43,7 +43,7 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 macro_rules! identifiers {
-    ($($(#[$documentation:meta])+ $name:ident, $kind:literal, $allowed:literal, $accepts:expr;)+) => {$(
+    ($($(#[$documentation:meta])+ $name:ident, $kind:literal, $allowed:expr, $accepts:expr;)+) => {$(
         $(#[$documentation])+
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -59,7 +59,7 @@ macro_rules! identifiers {
                 if accepts(text.as_bytes()) {
                     Ok(Self(text.to_owned()))
                 } else {
-                    Err(InvalidIdentifier::new($kind, $allowed, text))
+                    Err(InvalidIdentifier::new($kind, rule($allowed, text), text))
                 }
             }
 
@@ -113,8 +113,7 @@ identifiers! {
     InstanceId, "an instance id", "it is 1 to 8 lower-case letters, a hyphen, and 1 to 60 letters or digits",
         is_instance;
     /// A region. It becomes part of host names, so nothing else may stand in it.
-    Region, "a region", "it is two lower-case letters, a hyphen, and 1 to 30 lower-case letters, digits or hyphens",
-        is_region;
+    Region, "a region", REGION_RULE, is_region;
     /// A recorded session. An identifier that is listed and stored in the clear, never a credential.
     TerminalSessionToken, "a terminal session token", "it has 32 lower-case hexadecimal digits", is_hex_128;
     /// An enrolled agent.
@@ -123,6 +122,20 @@ identifiers! {
 }
 
 const AGENT_PREFIX: &str = "agent-";
+
+const REGION_RULE: &str =
+    "it is two lower-case letters, a hyphen, and 1 to 30 lower-case letters, digits or hyphens";
+
+/// The rule that a text broke, with what to change where the mistake is a common one: the host names of object storage
+/// have the region with a prefix.
+fn rule(rule: &'static str, text: &str) -> &'static str {
+    let without_prefix = text.strip_prefix("oss-").is_some_and(|region| is_region(region.as_bytes()));
+    if rule == REGION_RULE && without_prefix {
+        "leave oss- out, as in cn-beijing for oss-cn-beijing"
+    } else {
+        rule
+    }
+}
 
 fn is_account(text: &[u8]) -> bool {
     text.len() == 16 && text[0] == b'1' && text.iter().all(u8::is_ascii_digit)
@@ -243,6 +256,18 @@ mod tests {
         assert!(error.starts_with("\"\\u{1b}]0;x\\u{7}\\u{202e}yyy"), "{error}");
         assert!(error.contains("...\" is not an instance id: it is 1 to 8"), "{error}");
         assert!(error.len() < 300);
+    }
+
+    #[test]
+    fn a_region_of_a_host_name_hears_what_to_leave_out() {
+        let error = Region::parse("oss-cn-beijing").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "\"oss-cn-beijing\" is not a region: leave oss- out, as in cn-beijing for oss-cn-beijing"
+        );
+        for text in ["oss-", "oss-CN", "cn_beijing"] {
+            assert_eq!(Region::parse(text).unwrap_err().allowed(), REGION_RULE, "{text}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use persistence::{Store, StoreError};
 use tokio::runtime::Runtime;
 
 use crate::arguments::{AdminArguments, AdminCommand};
-use crate::deployment::{DataDirectory, connect_existing, server_keys};
+use crate::deployment::{DataDirectory, connect_existing, server_keys, server_keys_path};
 use crate::environment::Environment;
 use crate::failure::{Failure, chain};
 use crate::settings::Settings;
@@ -36,9 +36,17 @@ pub(crate) fn run(
     runtime: &Runtime,
 ) -> Result<(), Failure> {
     if let AdminCommand::ServerKeys(command) = &arguments.command {
-        return server_keys::run(command, arguments.output);
+        // A file that is named needs no settings.
+        let default = || {
+            let settings = resolve(arguments, environment)?;
+            match &settings.server_keys {
+                Some(file) => Ok(file.clone()),
+                None => Ok(server_keys_path(&settings, &DataDirectory::open(&settings)?)),
+            }
+        };
+        return server_keys::run(command, arguments.output, default);
     }
-    let settings = Settings::resolve(&arguments.store.flags(), arguments.store.config(), environment)?;
+    let settings = resolve(arguments, environment)?;
     runtime.block_on(async {
         let data = DataDirectory::open(&settings)?;
         let keys = Arc::new(server_keys(&settings, &data, false)?);
@@ -67,6 +75,10 @@ pub(crate) fn run(
         }
         done
     })
+}
+
+fn resolve(arguments: &AdminArguments, environment: &Environment) -> Result<Settings, Failure> {
+    Settings::resolve(&arguments.store.flags(), arguments.store.config(), environment)
 }
 
 /// The account that the command works on.

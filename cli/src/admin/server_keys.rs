@@ -1,6 +1,6 @@
 //! `hansard admin server-keys`: the key file, without the database.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use domain::server_keys::{Purpose, ServerKeys};
 use serde_json::json;
@@ -11,7 +11,12 @@ use crate::private_file::{self, Existing};
 use crate::table::Table;
 use crate::terminal;
 
-pub(super) fn run(command: &ServerKeysCommand, output: Output) -> Result<(), Failure> {
+pub(super) fn run(
+    command: &ServerKeysCommand,
+    output: Output,
+    default: impl FnOnce() -> Result<PathBuf, Failure>,
+) -> Result<(), Failure> {
+    let named = |file: &Option<PathBuf>| file.clone().map_or_else(default, Ok);
     match command {
         ServerKeysCommand::Generate { file } => {
             let keys = ServerKeys::generate().map_err(Failure::failed)?;
@@ -19,18 +24,19 @@ pub(super) fn run(command: &ServerKeysCommand, output: Output) -> Result<(), Fai
             show(&keys, output)
         }
         ServerKeysCommand::Rotate { file, purpose } => {
-            let mut keys = read(file)?;
+            let file = named(file)?;
+            let mut keys = read(&file)?;
             let purposes = purpose.map_or(Purpose::ALL.to_vec(), |one| vec![one]);
             for purpose in purposes {
                 keys = keys.rotated(purpose).map_err(Failure::failed)?;
             }
-            private_file::write(file, &keys.to_file_text(), Existing::Replace)?;
+            private_file::write(&file, &keys.to_file_text(), Existing::Replace)?;
             terminal::note(
                 "every replica reads its key file when it starts: copy the file, then restart them",
             );
             show(&keys, output)
         }
-        ServerKeysCommand::Show { file } => show(&read(file)?, output),
+        ServerKeysCommand::Show { file } => show(&read(&named(file)?)?, output),
     }
 }
 

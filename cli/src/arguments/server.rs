@@ -66,7 +66,8 @@ HANSARD_ROOT_ACCESS_KEY_SECRET, all three or none; otherwise it is generated onc
 pub(crate) struct ServeArguments {
     #[command(flatten)]
     pub(crate) store: StoreArguments,
-    /// Address and port to listen on [default: 127.0.0.1:8080].
+    /// Address and port to listen on. localhost:PORT and :PORT are 127.0.0.1, which only this machine reaches; for all
+    /// addresses of this machine write 0.0.0.0:PORT or [::]:PORT [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// The address by which others reach the server [default: http:// and the listening address].
@@ -98,7 +99,7 @@ pub(crate) struct ServeArguments {
     /// human or json [default: human].
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// What is logged: error, warn, info, debug, trace, or a list such as info,api=debug [default: info].
+    /// What is logged: error, warn, info, debug, trace, off, or a list such as info,api=debug [default: info].
     #[arg(long, value_name = "FILTER")]
     log_filter: Option<String>,
     /// Addresses or address blocks of proxies in front, separated by commas. X-Forwarded-For and X-Forwarded-Proto are
@@ -289,16 +290,16 @@ pub(crate) enum ServerKeysCommand {
     },
     /// Add a new current key for one purpose, or for all; older keys still open what they sealed.
     Rotate {
-        /// The file.
-        file: PathBuf,
+        /// The file [default: what --server-keys names, else server-keys.toml in the data directory].
+        file: Option<PathBuf>,
         /// sealing, tickets or configuration.
         #[arg(long, value_parser = parse_purpose)]
         purpose: Option<Purpose>,
     },
     /// Show the ids of the keys, never the keys.
     Show {
-        /// The file.
-        file: PathBuf,
+        /// The file [default: what --server-keys names, else server-keys.toml in the data directory].
+        file: Option<PathBuf>,
     },
 }
 

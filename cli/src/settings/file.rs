@@ -44,6 +44,14 @@ fn parse(text: &str) -> Result<Vec<FileValue>, (usize, String)> {
             // refused with what is allowed.
             DeValue::Integer(number) if key.is_number => number.to_string(),
             other => {
+                let whole = match other {
+                    DeValue::Float(number) if key.is_number => whole_number(number.as_str()),
+                    _ => None,
+                };
+                if let Some(value) = whole {
+                    values.push(FileValue { key, value, line });
+                    continue;
+                }
                 let kind = other.type_str();
                 let written = if key.is_number { "a whole number" } else { "a string in quotes" };
                 return Err((
@@ -55,6 +63,14 @@ fn parse(text: &str) -> Result<Vec<FileValue>, (usize, String)> {
         values.push(FileValue { key, value, line });
     }
     Ok(values)
+}
+
+/// The whole number that is written with a fraction of zero or with an exponent, such as 1000.0 or 1e3.
+fn whole_number(text: &str) -> Option<String> {
+    let number: f64 = text.parse().ok()?;
+    // Numbers beyond are no settings; below it, each whole number is exact.
+    let is_whole = number.is_finite() && number.fract() == 0.0 && number.abs() < 1e15;
+    is_whole.then(|| format!("{number:.0}"))
 }
 
 fn unknown(name: &str) -> String {
@@ -80,6 +96,13 @@ mod tests {
         values.sort_by_key(|value| value.line);
         let shown: Vec<_> = values.iter().map(|v| (v.key.name, v.value.as_str())).collect();
         assert_eq!(shown, [("connections", "16384"), ("address-rate", "0"), ("principal-burst", "7")]);
+        let fractions = parse("address-rate = 1000.0\nprincipal-rate = 2e2\n").unwrap();
+        let mut shown: Vec<_> = fractions.iter().map(|v| (v.key.name, v.value.as_str())).collect();
+        shown.sort_unstable();
+        assert_eq!(shown, [("address-rate", "1000"), ("principal-rate", "200")]);
+        for odd in ["inf", "nan", "1e300", "0.5"] {
+            assert!(parse(&format!("address-rate = {odd}\n")).is_err(), "{odd}");
+        }
         let (line, why) = parse("\naddress-rate = 0.5\n").unwrap_err();
         assert_eq!((line, why.starts_with("address-rate is written as a whole number;")), (2, true), "{why}");
         let (_, why) = parse("root-account-id = 1000000000000001\n").unwrap_err();

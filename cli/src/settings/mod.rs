@@ -250,7 +250,7 @@ fn limit(
 
 /// The internal listener. Where it listens on every address, none of them is the one that others reach it by.
 fn internal(sources: &Sources) -> Result<Option<InternalListener>, Failure> {
-    let listen = sources.get(&keys::INTERNAL_LISTEN, values::listen)?;
+    let listen = sources.get(&keys::INTERNAL_LISTEN, values::internal_listen)?;
     let address = sources.get(&keys::INTERNAL_ADDRESS, values::internal_address)?;
     match (listen, address) {
         (None, None) => Ok(None),

@@ -64,6 +64,45 @@ fn flags_are_stronger_than_variables_than_the_file_than_defaults() {
 }
 
 #[test]
+fn the_server_listens_on_this_machine_unless_an_address_is_named() {
+    for (text, address) in [
+        ("localhost:8080", "127.0.0.1:8080"),
+        (":9", "127.0.0.1:9"),
+        ("[::1]:8080", "[::1]:8080"),
+        ("0.0.0.0:8080", "0.0.0.0:8080"),
+    ] {
+        assert_eq!(resolve(&[(&LISTEN, text)], &[], None).unwrap().listen.to_string(), address, "{text}");
+    }
+    for text in ["localhost", "localhost:", ":", ":+80", ":65536", "example.com:80", "localhost:x"] {
+        assert!(refusal(&[(&LISTEN, text)], &[], None).contains("it is an address and a port"), "{text}");
+    }
+}
+
+#[test]
+fn a_filter_is_made_of_levels_and_of_modules_with_levels() {
+    for filter in [
+        "warn",
+        "off",
+        "INFO",
+        "info,api=debug",
+        "nothing=debug",
+        "hansard::serve=trace",
+        "info,[call]=debug",
+    ] {
+        let settings = resolve(&[], &[("HANSARD_LOG_FILTER", filter)], None).unwrap();
+        assert_eq!(settings.log_filter, filter);
+    }
+}
+
+#[test]
+fn numbers_of_the_file_may_have_a_fraction_of_zero() {
+    let file = "connections = 40\naddress-rate = 1000.0\nprincipal-rate = 1_0.0\n";
+    let settings = resolve(&[], &[], Some(file)).unwrap();
+    assert_eq!(rates(&settings.throttle), (Some((1_000, 5_000)), Some((10, 2_000))));
+    assert!(refusal(&[], &[], Some("address-rate = -1.0")).contains("0 for no limit"));
+}
+
+#[test]
 fn the_audit_trail_goes_to_the_data_directory_or_elsewhere_or_nowhere() {
     let folder = |flags: &[(&Key, &str)], variables: &[(&str, &str)]| {
         resolve(flags, variables, None).unwrap().audit_log
@@ -144,7 +183,7 @@ fn bad_values_say_where_they_stand_and_what_is_allowed() {
     for (message, expected) in [
         (
             refusal(&[(&LISTEN, "8080")], &[], None),
-            "--listen: the value \"8080\" is not allowed: it is an IP address",
+            "--listen: the value \"8080\" is not allowed: it is an address and a port",
         ),
         (
             refusal(&[], &[("HANSARD_REGION", "CN")], None),
@@ -160,6 +199,11 @@ fn bad_values_say_where_they_stand_and_what_is_allowed() {
         (refusal(&[], &[("HANSARD_WITH_LOCAL_AGENT", "yes")], None), "it must be true or false"),
         (refusal(&[], &[("HANSARD_LOCAL_INSTANCE_ID", "me")], None), "an instance id: it is 1 to 8"),
         (refusal(&[], &[("HANSARD_LOG_FILTER", "a=b=c")], None), "HANSARD_LOG_FILTER"),
+        (refusal(&[], &[("HANSARD_LOG_FILTER", "verbose")], None), "verbose is no level"),
+        (refusal(&[], &[("HANSARD_LOG_FILTER", "info, api")], None), "written with one: api=debug"),
+        (refusal(&[], &[("HANSARD_LOG_FILTER", "api=verbose")], None), "it is a level"),
+        (refusal(&[], &[("HANSARD_REGION", "oss-cn-beijing")], None), "leave oss- out, as in cn-beijing"),
+        (refusal(&[(&INTERNAL_LISTEN, ":8081")], &[], None), "it is an IP address and a port"),
         (refusal(&[], &[("HANSARD_TRUSTED_PROXIES", "proxy")], None), "it is a list of addresses"),
         (refusal(&[], &[("HANSARD_TRUSTED_PROXIES", "::/0")], None), "let each caller choose"),
         (refusal(&[], &[("HANSARD_ADDRESS_RATE", "-1")], None), "0 for no limit"),
@@ -179,7 +223,7 @@ fn a_bad_value_is_found_behind_a_stronger_one() {
 
 #[test]
 fn secrets_are_never_repeated() {
-    let message = refusal(&[(&DATABASE_URL, "mysql://user:hunter2@host/x")], &[], None);
+    let message = refusal(&[(&DATABASE_URL, "oracle://user:hunter2@host/x")], &[], None);
     assert!(message.contains("--database-url") && !message.contains("hunter2"), "{message}");
     let message = refusal(&[], &[("HANSARD_ROOT_ACCESS_KEY_SECRET", "hunter2")], None);
     assert!(message.contains("HANSARD_ROOT_ACCESS_KEY_SECRET") && !message.contains("hunter2"), "{message}");

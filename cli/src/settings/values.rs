@@ -1,6 +1,6 @@
 //! What each setting accepts. A refusal says what is allowed, without the value itself.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
@@ -32,8 +32,24 @@ pub(super) fn audit_log(text: &str) -> Result<AuditLogSetting, String> {
     }
 }
 
+/// The public address. Without a host, or with localhost, it is reached from this machine alone: whoever wants to be
+/// reached from elsewhere says so.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "it is an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".into())
+    let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':'));
+    if let Some(port) = port.filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+        && let Ok(port) = port.parse()
+    {
+        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
+    text.parse().map_err(|_| {
+        "it is an address and a port, such as 127.0.0.1:8080, [::1]:8080, localhost:8080 or 0.0.0.0:8080"
+            .into()
+    })
+}
+
+/// The address for other replicas, who reach no loopback address.
+pub(super) fn internal_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "it is an IP address and a port, such as 10.0.0.7:8081 or [fd00::7]:8081".into())
 }
 
 /// The reader's own words never repeat the address, which may hold a password.
@@ -144,10 +160,19 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
 }
 
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
+    const ALLOWED: &str =
+        "it is a level (error, warn, info, debug, trace, off) or a list such as info,api=debug";
+    if let Some(word) = text.split(',').map(str::trim).find(|part| is_a_module_alone(part)) {
+        return Err(format!("{ALLOWED}; {word} is no level, and a module is written with one: {word}=debug"));
+    }
     match tracing_subscriber::EnvFilter::try_new(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => {
-            Err("it is a level (error, warn, info, debug, trace) or a list such as info,api=debug".into())
-        }
+        Err(_) => Err(ALLOWED.into()),
     }
+}
+
+/// A word that is no level. The filter takes it for a module of which everything is logged, and so logs nothing else.
+fn is_a_module_alone(part: &str) -> bool {
+    let is_word = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    !part.is_empty() && is_word && part.parse::<tracing_subscriber::filter::LevelFilter>().is_err()
 }

@@ -27,7 +27,7 @@ fn invalid_settings_are_named_and_stop_the_start() {
         (&[][..], &[][..], Some("region = "), "hansard.toml line 1: "),
         (&["--config", "/nowhere/x.toml"][..], &[][..], None, "/nowhere/x.toml cannot be read"),
         (&[][..], &[("HANSARD_ROOT_ACCOUNT_ID", "1000000000000001")][..], None, "HANSARD_ROOT_ACCESS_KEY_ID"),
-        (&["--database-url", "mysql://me:hunter2@h/x"][..], &[][..], None, "--database-url"),
+        (&["--database-url", "oracle://me:hunter2@h/x"][..], &[][..], None, "--database-url"),
         (&["--database-url", postgres][..], &[][..], None, "server-keys is not set"),
         (
             &["--with-local-agent", "--local-agent-program", "/nowhere/agent"][..],

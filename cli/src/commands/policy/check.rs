@@ -21,6 +21,7 @@ pub(super) fn run(arguments: &CheckArguments, output: Output) -> Result<u8, Fail
     let fail_on = Severity::from(arguments.fail_on);
     let mut exit = 0;
     let mut checked = Vec::new();
+    let mut unread_files = 0;
     for path in &arguments.files {
         match files::draft(path) {
             Ok(draft) => {
@@ -33,6 +34,7 @@ pub(super) fn run(arguments: &CheckArguments, output: Output) -> Result<u8, Fail
             }
             Err(unread) => {
                 terminal::complain(&unread);
+                unread_files += 1;
                 exit = unread.exit_code();
             }
         }
@@ -41,7 +43,7 @@ pub(super) fn run(arguments: &CheckArguments, output: Output) -> Result<u8, Fail
         Output::Json => terminal::print_json(&as_json(&checked))?,
         Output::Table => {
             terminal::print(&as_text(&checked))?;
-            terminal::note(&summary(&checked));
+            terminal::note(&summary(&checked, unread_files));
         }
     }
     Ok(exit)
@@ -71,8 +73,12 @@ fn as_text(checked: &Checked) -> String {
     text
 }
 
-/// How many of each severity there are.
-fn summary(checked: &Checked) -> String {
+/// How many of each severity there are, and how many files were not checked.
+fn summary(checked: &Checked, unread: usize) -> String {
+    let not_checked = format!("{} could not be read", file_count(unread));
+    if checked.is_empty() {
+        return not_checked;
+    }
     let findings = || checked.iter().flat_map(|(_, findings)| findings);
     let mut severities: Vec<Severity> = findings().map(|finding| finding.severity).collect();
     severities.sort_unstable();
@@ -83,9 +89,23 @@ fn summary(checked: &Checked) -> String {
     });
     let counts: Vec<String> = counts.collect();
     let found = if counts.is_empty() { "nothing to mend".to_owned() } else { counts.join(", ") };
-    format!("{}: {found}", file_count(checked.len()))
+    let summary = format!("{}: {found}", file_count(checked.len()));
+    if unread == 0 { summary } else { format!("{summary}; {not_checked}") }
 }
 
 fn file_count(count: usize) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_says_nothing_of_files_that_were_not_read() {
+        let clean = [("a.json".to_owned(), Vec::new())];
+        assert_eq!(summary(&clean, 0), "1 file: nothing to mend");
+        assert_eq!(summary(&[], 1), "1 file could not be read");
+        assert_eq!(summary(&clean, 2), "1 file: nothing to mend; 2 files could not be read");
+    }
 }

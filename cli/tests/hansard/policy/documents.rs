@@ -61,7 +61,11 @@ fn check_refuses_what_the_reader_refuses_and_continues_with_the_next_file() {
 
     let output = policy(&["check", &folder.path("gone.json"), &good]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).ends_with("1 file: nothing to mend\n"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).ends_with("1 file: nothing to mend; 1 file could not be read\n"),
+        "{}",
+        stderr(&output)
+    );
     let output = with_input(&["check", "-"], b"{}");
     assert!(stdout(&output).starts_with("standard input:1:1: Error MissingElement"), "{}", stdout(&output));
 }
