@@ -66,6 +66,7 @@ fn misused(explanation: &str) -> Failure {
 fn run(command: &Command, environment: &Environment) -> Result<u8, Failure> {
     match command {
         Command::Audit(arguments) => return commands::audit::run(arguments, environment, &one_thread()?),
+        Command::Completion(arguments) => commands::completion::run(arguments)?,
         Command::Openapi(arguments) => commands::openapi::run(arguments)?,
         Command::LocalAgent(arguments) => {
             return Err(serve::become_agent(arguments, environment.names_for_the_server()));

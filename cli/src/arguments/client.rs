@@ -289,6 +289,24 @@ pub(crate) struct OpenapiArguments {
     pub(crate) agent: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct CompletionArguments {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: CompletionShell,
+}
+
+/// A shell that completes command lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompletionShell {
+    /// bash; save it in /etc/bash_completion.d/ or source it.
+    Bash,
+    /// zsh; save it as _hansard in a folder of $fpath.
+    Zsh,
+    /// fish; save it as ~/.config/fish/completions/hansard.fish.
+    Fish,
+}
+
 /// An API that has a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Document {
@@ -330,7 +348,15 @@ fn parse_token_lifetime(text: &str) -> Result<Duration, String> {
     let lifetime = parse_duration(text)?;
     let accepted =
         i64::try_from(lifetime.as_secs()).is_ok_and(|it| JoinTokenLifetime::from_seconds(it).is_ok());
-    if accepted { Ok(lifetime) } else { Err("it must be 60s to 7d".into()) }
+    if accepted {
+        Ok(lifetime)
+    } else if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Err(format!(
+            "it must be 60s to 7d, and without a unit it is {text}s; write {text}m for minutes, or h or d"
+        ))
+    } else {
+        Err("it must be 60s to 7d".into())
+    }
 }
 
 fn parse_speed(text: &str) -> Result<f64, String> {
@@ -359,7 +385,10 @@ mod tests {
         for text in ["60s", "1m", "7d", "604800"] {
             assert!(parse_token_lifetime(text).is_ok(), "{text}");
         }
-        for text in ["0", "59s", "8d", "604801"] {
+        assert!(
+            parse_token_lifetime("5").unwrap_err().contains("without a unit it is 5s; write 5m for minutes")
+        );
+        for text in ["0s", "59s", "8d", "604801s"] {
             assert_eq!(parse_token_lifetime(text).unwrap_err(), "it must be 60s to 7d", "{text}");
         }
     }

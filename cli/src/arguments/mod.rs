@@ -15,7 +15,7 @@ pub(crate) use audit::{
     PrincipalReference, decision_name,
 };
 pub(crate) use client::{
-    AgentsArguments, AgentsCommand, CallArguments, Document, ExportArguments, ExportFormat, ListArguments,
+    AgentsArguments, AgentsCommand, CallArguments, CompletionArguments, CompletionShell, Document, ExportArguments, ExportFormat, ListArguments,
     OpenapiArguments, PlayArguments, RecordingArguments, RecordingReference, RecordingsArguments,
     RecordingsCommand, TokenCommand, VerifyArguments,
 };
@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Audit(AuditArguments),
     /// Print the OpenAPI document of the API.
     Openapi(OpenapiArguments),
+    /// Print a script with which bash, zsh or fish completes the command line: `source <(hansard completion bash)`.
+    Completion(CompletionArguments),
     /// Run as the local agent, and end when the server ends.
     #[command(hide = true)]
     LocalAgent(LocalAgentArguments),

@@ -5,6 +5,7 @@ pub(crate) mod audit;
 mod audit_verify;
 pub(crate) mod call;
 pub(crate) mod named_recording;
+pub(crate) mod completion;
 pub(crate) mod openapi;
 pub(crate) mod policy;
 mod recording_list;
