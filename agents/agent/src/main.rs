@@ -16,6 +16,7 @@ mod settings;
 mod state_directory;
 mod status;
 mod system_settings;
+mod usage;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -24,8 +25,10 @@ use std::process::ExitCode;
 use agent_protocol::Segmenting;
 use capture_terminal::{TerminalRecorder, TerminalSegmenting};
 use clap::Parser as _;
+use clap::error::ErrorKind;
 
 use crate::settings::{Arguments, CommandLine, PTY_CHILD};
+use crate::usage::WRONG_USAGE;
 
 /// What this program says about itself to the control plane and in recordings.
 const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -47,7 +50,22 @@ fn terminal_recorder() -> TerminalRecorder {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let given: Vec<OsString> = std::env::args_os().collect();
+    let arguments = match Arguments::try_parse_from(&given) {
+        Ok(arguments) => arguments,
+        Err(said) if !said.use_stderr() => {
+            return if said.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+        Err(said) if said.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // Without a command, the whole help is the answer. An error while printing it does not matter.
+            let _ = said.print();
+            return ExitCode::from(WRONG_USAGE);
+        }
+        Err(refused) => {
+            complain(&usage::explained(&refused, &given));
+            return ExitCode::from(WRONG_USAGE);
+        }
+    };
     if let CommandLine::PtyChild { login_shell, command } = &arguments.command {
         return ExitCode::from(capture_terminal::run_as_session_leader(command, *login_shell));
     }

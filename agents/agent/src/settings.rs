@@ -222,10 +222,21 @@ fn parse_server(text: &str) -> Result<Url, String> {
 }
 
 fn parse_filter(text: &str) -> Result<String, String> {
+    if let Some(word) = text.split(',').map(str::trim).find(|part| is_a_module_alone(part)) {
+        return Err(format!(
+            "{word} is no level (error, warn, info, debug, trace, off), and a module is written with one: {word}=debug"
+        ));
+    }
     match tracing_subscriber::EnvFilter::try_new(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// A word that is no level. The filter takes it for a module of which everything is logged, and so logs nothing else.
+fn is_a_module_alone(part: &str) -> bool {
+    let is_word = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    !part.is_empty() && is_word && part.parse::<tracing_subscriber::filter::LevelFilter>().is_err()
 }
 
 #[cfg(test)]
@@ -237,6 +248,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_filter_is_made_of_levels_and_of_modules_with_levels() {
+        for filter in ["warn", "off", "info,hyper=debug", "nothing=debug"] {
+            assert_eq!(parse_filter(filter).as_deref(), Ok(filter));
+        }
+        for bad in ["verbose", "info,hyper", "hyper=verbose"] {
+            assert!(parse_filter(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
