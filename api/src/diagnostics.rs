@@ -5,7 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::AccountId;
-use domain::gate::Denied;
+use domain::gate::{Denied, UnmetCondition};
 use domain::principal::Principal;
 use domain::server_keys::ServerKeys;
 use openapi::replies::AccessDeniedDetail;
@@ -69,6 +69,24 @@ pub(crate) struct Diagnostics {
     /// The policy that denied, and which of its statements, from 0.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub(crate) statement: Option<(String, usize)>,
+    /// The conditions of statements that would otherwise have allowed the call.
+    #[serde(rename = "u", default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unmet: Vec<SealedCondition>,
+}
+
+/// A condition that the call did not meet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SealedCondition {
+    #[serde(rename = "p")]
+    pub(crate) policy: String,
+    #[serde(rename = "s")]
+    pub(crate) statement: usize,
+    #[serde(rename = "o")]
+    pub(crate) operator: String,
+    #[serde(rename = "k")]
+    pub(crate) key: String,
+    #[serde(rename = "w")]
+    pub(crate) wanted: Vec<String>,
 }
 
 /// The text was not sealed here, not for this account, or was changed.
@@ -105,6 +123,18 @@ impl From<Denied> for Denial {
     }
 }
 
+impl SealedCondition {
+    fn of(unmet: &UnmetCondition) -> Self {
+        Self {
+            policy: unmet.policy.clone(),
+            statement: unmet.statement,
+            operator: unmet.operator.to_owned(),
+            key: unmet.key.clone(),
+            wanted: unmet.wanted.clone(),
+        }
+    }
+}
+
 impl Diagnostics {
     fn of(denied: &Denied) -> Self {
         let caller = Caller::of(&denied.principal);
@@ -117,6 +147,7 @@ impl Diagnostics {
             caller_name: caller.display_name,
             context: denied.context.to_vec(),
             statement: denied.statement.as_ref().map(|by| (by.policy.to_string(), by.statement)),
+            unmet: denied.unmet.iter().map(SealedCondition::of).collect(),
         }
     }
 
@@ -171,6 +202,7 @@ mod tests {
             caller_name: "200000000000000001".to_owned(),
             context: vec![("acs:SourceIp".to_owned(), vec!["192.0.2.7".to_owned()])],
             statement: Some(("secret-policy".to_owned(), 2)),
+            unmet: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod lists;
 mod resource;
+mod unmet;
 
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ pub use lists::{
 };
 
 pub use resource::{IdentityResource, InstanceFacts, Resource};
+pub use unmet::UnmetCondition;
 
 use crate::actions::{Action, CatalogueEntry, Door, Product};
 use crate::condition_keys;
@@ -176,6 +178,8 @@ pub struct Denied {
     pub statement: Option<Box<StatementId>>,
     /// What conditions were asked about: every key of the request with its values.
     pub context: Box<[(String, Vec<String>)]>,
+    /// Where nothing allowed it: the conditions of statements that would otherwise have. Never for the caller.
+    pub unmet: Box<[UnmetCondition]>,
     /// What the caller is told.
     pub told: Told,
 }
@@ -308,6 +312,7 @@ fn ask_policies(
         by: statement.as_ref().map(ToString::to_string),
         statement: statement.map(Box::new),
         context: shown(&context),
+        unmet: Box::default(),
         told: Told::Denial,
     };
     let arns = resource.arns(principal.account());
@@ -332,7 +337,9 @@ fn ask_policies(
             Decision::Allow { by } => allowed_by = allowed_by.or_else(|| Some(by.to_string())),
             Decision::Deny(reason) => {
                 let explicit = reason.outcome() == Outcome::ExplicitDeny;
-                return Err(denied(arn, explicit, reason.policy_type(), reason.statement().cloned()));
+                let unmet = if explicit { Box::default() } else { unmet::unmet(layers, &request) };
+                let denied = denied(arn, explicit, reason.policy_type(), reason.statement().cloned());
+                return Err(Denied { unmet, ..denied });
             }
         }
         if resource.covers_many_instances() && vocabulary::is_about_instances(entry) {
@@ -426,6 +433,7 @@ fn fixed_rule(entry: &CatalogueEntry, principal: &Principal, resource: &Resource
         by: None,
         statement: None,
         context: Box::default(),
+        unmet: Box::default(),
         told: Told::Denial,
     })
 }

@@ -53,9 +53,12 @@ const EVERY_CALL: &[ErrorCode] = &[
 
 macro_rules! operations_of_the_wire {
     ($($action:ident)*) => {
-        /// How each action of the wire is added to its product's document.
-        const OPERATIONS: &[(CatalogueEntry, fn(&mut Builder))] =
-            &[ $( (actions::$action::ENTRY, Builder::add::<actions::$action>) ),* ];
+        /// How each action of the wire is added to its product's document, and the names of its parameters.
+        const OPERATIONS: &[(CatalogueEntry, fn(&mut Builder), fn() -> Vec<String>)] = &[ $( (
+            actions::$action::ENTRY,
+            Builder::add::<actions::$action>,
+            parameters_of_operation::<actions::$action>,
+        ) ),* ];
     };
 }
 
@@ -65,10 +68,25 @@ domain::wire_actions!(operations_of_the_wire);
 #[must_use]
 pub fn document(product: Product) -> OpenApi {
     let mut document = Builder { product, components: Components::new(), paths: PathsBuilder::new() };
-    for (_, add) in OPERATIONS.iter().filter(|(entry, _)| entry.product == product) {
+    for (_, add, _) in OPERATIONS.iter().filter(|(entry, ..)| entry.product == product) {
         add(&mut document);
     }
     document.finish()
+}
+
+/// The names of an action's parameters; `None` if there is no such action. Any other parameter is ignored.
+#[must_use]
+pub fn parameters_of(product: Product, action: &str) -> Option<Vec<String>> {
+    let mut operations = OPERATIONS.iter();
+    let (.., names) = operations.find(|(entry, ..)| entry.product == product && entry.name == action)?;
+    Some(names())
+}
+
+fn parameters_of_operation<A: Operation>() -> Vec<String> {
+    match A::Request::schema() {
+        RefOr::T(Schema::Object(object)) => object.properties.into_keys().collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// A product's document as text: what is committed, and what `hansard openapi` prints.
@@ -347,6 +365,32 @@ mod tests {
             found.sort_unstable();
             assert_eq!(found, expected);
         }
+    }
+
+    #[test]
+    fn the_parameters_of_each_action_are_those_of_its_document() {
+        for product in Product::ALL.iter().copied() {
+            let document = serde_json::to_value(document(product)).unwrap();
+            for item in document["paths"].as_object().unwrap().values() {
+                let operation = &item["post"];
+                let schema =
+                    &operation["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"];
+                assert_eq!(schema["type"], "object", "{schema}");
+                let mut expected: Vec<_> = schema["properties"]
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, _)| name.clone())
+                    .collect();
+                let action = operation["operationId"].as_str().unwrap();
+                let mut found = parameters_of(product, action).unwrap();
+                expected.sort_unstable();
+                found.sort_unstable();
+                assert_eq!(found, expected, "{action}");
+            }
+        }
+        assert!(parameters_of(Product::Workbench, "ListAgents").unwrap().contains(&"PageSize".to_owned()));
+        assert_eq!(parameters_of(Product::Ram, "ListAgents"), None);
     }
 
     #[test]

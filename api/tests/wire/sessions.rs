@@ -432,6 +432,19 @@ fn callers_with_the_permission_can_decode_why_something_was_denied() {
     let silent = message_of(&nobody, GET);
     let decoded = done(&decode(&ana, &silent))["DecodedDiagnosticMessage"].clone();
     assert_eq!((&decoded["ExplicitDeny"], &decoded["MatchedPolicies"]), (&json!(false), &json!([])));
+    assert_eq!(decoded["UnmetConditions"], json!([]));
+    // A statement that fits but for its condition is named with what it wanted, to whoever may decode it.
+    let elsewhere = json!({"Version": "1", "Statement": [{
+        "Effect": "Allow", "Action": "ecs-workbench:Get*", "Resource": "*",
+        "Condition": {"IpAddress": {"acs:SourceIp": ["10.0.0.0/8"]}, "Bool": {"acs:SecureTransport": "false"}},
+    }]});
+    let eva = service.user("eva", &[&elsewhere.to_string()]);
+    let decoded = done(&decode(&service.root, &message_of(&eva, GET)))["DecodedDiagnosticMessage"].clone();
+    let unmet = json!([{
+        "PolicyIdentifier": "eva-0", "Statement": 0, "Operator": "IpAddress", "ConditionKey": "acs:SourceIp",
+        "WantedValues": ["10.0.0.0/8"],
+    }]);
+    assert_eq!(decoded["UnmetConditions"], unmet, "{decoded}");
     // Whoever may not, gets one more.
     let denied = decode(&nobody, &silent);
     assert_eq!(denied.refusal(), refused(403, "NoPermission"));

@@ -208,6 +208,7 @@ pub(super) fn admit(
         by: Some("rule:list-too-wide".to_owned()),
         statement: None,
         context: super::shown(&base),
+        unmet: Box::default(),
         told: Told::TooWide(why),
     };
     let range = every_instance(principal.account());

@@ -46,6 +46,10 @@ pub struct DecodedDiagnosticMessage {
     pub auth_conditions: Vec<AuthCondition>,
     /// The policy that denied; empty when none allowed it.
     pub matched_policies: Vec<MatchedPolicy>,
+    /// When none allowed it: the conditions that kept statements from it that fit otherwise, at most three. The vendor's
+    /// SDKs have no place for it and leave it out.
+    #[serde(default)]
+    pub unmet_conditions: Vec<UnmetCondition>,
 }
 
 /// Who was denied.
@@ -69,6 +73,24 @@ pub struct AuthCondition {
     pub condition_key: String,
     /// Its values.
     pub condition_values: Vec<String>,
+}
+
+/// A condition that the call did not meet, of a statement that would otherwise have allowed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct UnmetCondition {
+    /// The policy's name.
+    pub policy_identifier: String,
+    /// Which of its statements, from 0.
+    pub statement: i32,
+    /// The operator.
+    #[schema(example = "IpAddress")]
+    pub operator: String,
+    /// The key, as the policy spells it.
+    #[schema(example = "acs:SourceIp")]
+    pub condition_key: String,
+    /// What the statement wants; of many values the first five.
+    pub wanted_values: Vec<String>,
 }
 
 /// A policy that decided.

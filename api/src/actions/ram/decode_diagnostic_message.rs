@@ -8,10 +8,11 @@ use domain::system_policies;
 use openapi::error_codes::WireError;
 use openapi::ram::{
     AuthCondition, AuthPrincipal, DecodeDiagnosticMessageReply, DecodedDiagnosticMessage, MatchedPolicy,
+    UnmetCondition,
 };
 use policies::PolicyType;
 
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostics, SealedCondition};
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -49,6 +50,7 @@ impl RpcAction for DecodeDiagnosticMessage {
                 },
                 auth_conditions: opened.context.into_iter().map(condition).collect(),
                 matched_policies,
+                unmet_conditions: opened.unmet.into_iter().map(unmet).collect(),
             },
         }))
     }
@@ -56,6 +58,20 @@ impl RpcAction for DecodeDiagnosticMessage {
 
 fn condition((condition_key, condition_values): (String, Vec<String>)) -> AuthCondition {
     AuthCondition { condition_key, condition_values }
+}
+
+fn unmet(condition: SealedCondition) -> UnmetCondition {
+    UnmetCondition {
+        policy_identifier: condition.policy,
+        statement: number(condition.statement),
+        operator: condition.operator,
+        condition_key: condition.key,
+        wanted_values: condition.wanted,
+    }
+}
+
+fn number(statement: usize) -> i32 {
+    i32::try_from(statement).unwrap_or(i32::MAX)
 }
 
 fn matched(opened: &Diagnostics) -> Vec<MatchedPolicy> {
@@ -70,6 +86,6 @@ fn matched(opened: &Diagnostics) -> Vec<MatchedPolicy> {
         policy_type: if own { kind.as_str().to_owned() } else { opened.policy_type.clone() },
         effect: "Deny".to_owned(),
         attached_scope: "Account".to_owned(),
-        statement: i32::try_from(*statement).unwrap_or(i32::MAX),
+        statement: number(*statement),
     }]
 }
