@@ -1,21 +1,24 @@
 //! The client of the RPC wire: signs a call, sends it, and turns a refusal into one line.
 
+mod connection;
+mod refusal;
+
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, Response};
 use serde_json::Value;
 use url::{Host, Url};
 
 use domain::actions::{self, Product};
 use domain::clock::{Clock, SystemClock};
 use domain::identity::random_alphanumeric;
-use openapi::error_codes::ErrorCode;
-use openapi::replies::AccessDeniedDetail;
+use openapi::ram::{DecodeDiagnosticMessageReply, DecodedDiagnosticMessage};
 use request_signature::{encode_pairs, v3};
 
 use crate::environment::Environment;
 use crate::failure::{Failure, chain};
+use refusal::{DECODE, Refusal};
 
 /// The address of a server that was started without settings.
 pub(crate) const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:8080";
@@ -155,6 +158,32 @@ impl Client {
     /// # Errors
     /// The server cannot be reached, or refuses: its Code, Message and RequestId.
     pub(crate) async fn call(&self, action: &str, parameters: &[(String, String)]) -> Result<Value, Failure> {
+        let refused = match self.answer(action, parameters).await? {
+            Ok(reply) => return Ok(reply),
+            Err(refused) => refused,
+        };
+        let decoded = match refused.sealed_reason() {
+            Some(sealed) if action != DECODE => self.decoded(sealed).await,
+            _ => None,
+        };
+        Err(refused.failure(parameters, decoded.as_ref()))
+    }
+
+    /// The reason for a denial, if this caller may decode it. Only the attempt shows whether it may; a refusal of that
+    /// changes nothing about the denial itself.
+    async fn decoded(&self, sealed: String) -> Option<DecodedDiagnosticMessage> {
+        let parameters = [("EncodedDiagnosticMessage".to_owned(), sealed)];
+        let reply = self.answer(DECODE, &parameters).await.ok()?.ok()?;
+        let reply: DecodeDiagnosticMessageReply = serde_json::from_value(reply).ok()?;
+        Some(reply.decoded_diagnostic_message)
+    }
+
+    /// Sends a signed call: the reply, or the server's refusal.
+    async fn answer(
+        &self,
+        action: &str,
+        parameters: &[(String, String)],
+    ) -> Result<Result<Value, Refusal>, Failure> {
         let body = form(parameters);
         let content_sha256 = v3::content_sha256(body.as_bytes());
         let host = self.endpoint.host_header();
@@ -191,9 +220,13 @@ impl Client {
         }
         let request = self.http.post(self.endpoint.below("/")).headers(map).body(body);
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
-        let response = refuse_errors(action, response).await?;
+        let response = match accepted(action, response).await {
+            Ok(response) => response,
+            Err(refused) => return Ok(Err(refused)),
+        };
         let text = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         serde_json::from_slice(&text)
+            .map(Ok)
             .map_err(|_| Failure::failed(format!("{action}: the server's reply is not JSON")))
     }
 
@@ -224,16 +257,16 @@ impl Client {
                 broke_off(what, &error)
             }
         })?;
-        refuse_errors(what, response).await
+        accepted(what, response).await.map_err(|refused| refused.failure(&[], None))
     }
 
     /// The line for a server that did not answer, or stopped answering.
     pub(crate) fn unreachable(&self, error: &reqwest::Error) -> Failure {
         let mut endpoint = self.endpoint.0.to_string();
         endpoint.truncate(endpoint.trim_end_matches('/').len());
-        let cause = root_cause(error);
+        let cause = connection::cause(error);
         Failure::failed(format!(
-            "no answer from {endpoint} ({cause}); is it running, and is HANSARD_ENDPOINT right?"
+            "no answer from {endpoint}: {cause}; is the server running, and is HANSARD_ENDPOINT right?"
         ))
     }
 }
@@ -244,20 +277,15 @@ pub(crate) fn broke_off(what: &str, error: &reqwest::Error) -> Failure {
     if error.is_timeout() { Failure::failed(line) } else { Failure::broke_off(line) }
 }
 
-/// The innermost cause, which is the one that a person can act on.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
-}
-
 /// The version under which the action is known; an unknown name is sent to the product of recordings, which answers
 /// that there is no such action.
 fn version_of(action: &str) -> &'static str {
-    let product = Product::ALL.iter().find(|product| actions::find(product.version(), action).is_some());
-    product.unwrap_or(&Product::Workbench).version()
+    product_of(action).unwrap_or(Product::Workbench).version()
+}
+
+/// The product that has the action.
+pub(crate) fn product_of(action: &str) -> Option<Product> {
+    Product::ALL.iter().copied().find(|product| actions::find(product.version(), action).is_some())
 }
 
 /// A form body of these parameters, in their order.
@@ -265,59 +293,20 @@ fn form(parameters: &[(String, String)]) -> String {
     encode_pairs(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
-/// Returns a success; turns an error into the line with Code, Message and RequestId.
-async fn refuse_errors(what: &str, response: Response) -> Result<Response, Failure> {
-    let status = response.status();
-    if status.is_success() {
+/// A reply that is a success, or the refusal.
+async fn accepted(what: &str, mut response: Response) -> Result<Response, Refusal> {
+    if response.status().is_success() {
         return Ok(response);
     }
-    let header_id =
-        response.headers().get("x-acs-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     // A refusal is small; a reply of some other server must not fill the memory.
     let mut text = Vec::new();
-    let mut response = response;
     while let Ok(Some(piece)) = response.chunk().await {
         text.extend_from_slice(&piece);
         if text.len() > 256 * 1024 {
             break;
         }
     }
-    Err(refusal(what, status, header_id, &text))
-}
-
-fn refusal(what: &str, status: StatusCode, header_id: Option<String>, text: &[u8]) -> Failure {
-    let reply: Value = serde_json::from_slice(text).unwrap_or_default();
-    let member = |name: &str| reply.get(name).and_then(Value::as_str).map(str::to_owned);
-    let Some(code) = member("Code") else {
-        return Failure::failed(format!(
-            "{what}: the reply is HTTP {status} and does not come from a Hansard server; is HANSARD_ENDPOINT right?"
-        ));
-    };
-    let message = member("Message").unwrap_or_default();
-    let id = member("RequestId").or(header_id).unwrap_or_else(|| "unknown".into());
-    let denied = denial(&reply).unwrap_or_default();
-    let why =
-        sealed_reason(&reply).map(|sealed| format!(" EncodedDiagnosticMessage={sealed}")).unwrap_or_default();
-    let line = format!("{what}: {code}: {message}{denied} (HTTP {}, RequestId {id}){why}", status.as_u16());
-    if code == ErrorCode::EvidenceChanged.row().code {
-        Failure::evidence_changed(line)
-    } else if status == StatusCode::NOT_FOUND {
-        Failure::not_found(line)
-    } else {
-        Failure::failed(line)
-    }
-}
-
-/// The action and the caller that were denied, if the server says so. The line is sanitised as a whole.
-fn denial(reply: &Value) -> Option<String> {
-    let detail: AccessDeniedDetail = serde_json::from_value(reply.get("AccessDeniedDetail")?.clone()).ok()?;
-    let AccessDeniedDetail { auth_action, auth_principal_display_name, no_permission_type, .. } = detail;
-    Some(format!(" [{auth_action} for {auth_principal_display_name}: {no_permission_type}]"))
-}
-
-/// The message for DecodeDiagnosticMessage, at the end of the line, ready to be pasted.
-fn sealed_reason(reply: &Value) -> Option<&str> {
-    reply.get("AccessDeniedDetail")?.get("EncodedDiagnosticMessage")?.as_str()
+    Err(Refusal::new(what, &response, &text))
 }
 
 #[cfg(test)]
@@ -358,30 +347,5 @@ mod tests {
         let half = Environment::of(&[("ALIBABA_CLOUD_ACCESS_KEY_ID", "a")]);
         let failure = Credentials::from_environment(&half).err().unwrap();
         assert!(failure.message().starts_with("ALIBABA_CLOUD_ACCESS_KEY_SECRET is not set"), "{failure}");
-    }
-
-    #[test]
-    fn refusals_name_code_message_and_request() {
-        let text = br#"{"Code":"Forbidden.RAM","Message":"You may not.\u001b[2J","RequestId":"R-1"}"#;
-        let failure = refusal("ListAgents", StatusCode::FORBIDDEN, None, text);
-        assert_eq!(
-            failure.message(),
-            "ListAgents: Forbidden.RAM: You may not.\\u{1b}[2J (HTTP 403, RequestId R-1)"
-        );
-        let text = br#"{"Code":"Forbidden.RAM","Message":"No.","RequestId":"R-2","AccessDeniedDetail":{
-            "AuthAction":"ecs-workbench:ListAgents","AuthPrincipalType":"SubUser","AuthPrincipalOwnerId":"1",
-            "AuthPrincipalDisplayName":"20\u001b[2J","PolicyType":"AccountLevelIdentityBasedPolicy",
-            "NoPermissionType":"ImplicitDeny","EncodedDiagnosticMessage":"AQBx+/="}}"#;
-        let failure = refusal("ListAgents", StatusCode::FORBIDDEN, None, text);
-        assert_eq!(
-            failure.message(),
-            "ListAgents: Forbidden.RAM: No. [ecs-workbench:ListAgents for 20\\u{1b}[2J: ImplicitDeny] (HTTP 403, \
-             RequestId R-2) EncodedDiagnosticMessage=AQBx+/="
-        );
-        let failure = refusal("ListAgents", StatusCode::BAD_GATEWAY, None, b"<html>");
-        assert!(
-            failure.message().contains("HTTP 502 Bad Gateway and does not come from a Hansard server"),
-            "{failure}"
-        );
     }
 }

@@ -1,4 +1,4 @@
-//! How a command fails: one line for a person, one exit code for a script.
+//! How a command fails: one line for a person, one exit code for a script, and perhaps a line to hand on.
 
 use std::fmt;
 
@@ -34,6 +34,7 @@ pub(crate) struct Failure {
     message: String,
     exit_code: u8,
     told: Told,
+    hint: Option<String>,
 }
 
 /// What the server answered, where a command reacts to it.
@@ -51,12 +52,22 @@ enum Told {
 impl Failure {
     /// Something failed, or the server refused.
     pub(crate) fn failed(message: impl fmt::Display) -> Self {
-        Self { message: one_line(&message.to_string()), exit_code: exit_code::FAILED, told: Told::Nothing }
+        Self {
+            message: one_line(&message.to_string()),
+            exit_code: exit_code::FAILED,
+            told: Told::Nothing,
+            hint: None,
+        }
     }
 
     /// The command line or a setting is wrong.
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
-        Self { message: one_line(&message.to_string()), exit_code: exit_code::USAGE, told: Told::Nothing }
+        Self {
+            message: one_line(&message.to_string()),
+            exit_code: exit_code::USAGE,
+            told: Told::Nothing,
+            hint: None,
+        }
     }
 
     /// The server answered that there is no such thing.
@@ -77,6 +88,16 @@ impl Failure {
     /// The reader of the output has closed it, as `head` does. Nobody would see a message.
     pub(crate) fn reader_left() -> Self {
         Self::failed("")
+    }
+
+    /// The same with a line of its own for somebody else, who can say more.
+    pub(crate) fn with_hint(self, hint: impl fmt::Display) -> Self {
+        Self { hint: Some(one_line(&hint.to_string())), ..self }
+    }
+
+    /// The line for somebody else.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// Whether the server answered that there is no such thing.

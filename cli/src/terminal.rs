@@ -55,6 +55,9 @@ pub(crate) fn complain(failure: &Failure) {
     if !failure.message().is_empty() {
         eprintln!("error: {}", failure.message());
     }
+    if let Some(hint) = failure.hint() {
+        eprintln!("{hint}");
+    }
 }
 
 /// The failure of a result that cannot be written.

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use openapi::documents::parameters_of;
+
 use crate::arguments::CallArguments;
-use crate::client::Client;
+use crate::client::{Client, product_of};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::{policy_findings, terminal};
@@ -14,12 +16,38 @@ use crate::{policy_findings, terminal};
 /// A parameter is malformed, or the call is refused.
 pub(crate) async fn run(arguments: &CallArguments, environment: &Environment) -> Result<(), Failure> {
     let parameters = parameters(&arguments.parameters)?;
+    for name in ignored(&arguments.action, &parameters) {
+        terminal::note(&format!("warning: {} has no parameter {name}; it is ignored", arguments.action));
+    }
     let client = Client::from_environment(environment)?;
     let reply = client.call(&arguments.action, &parameters).await?;
     terminal::print_json(&reply)?;
     // They are in the reply too, where they are easily overlooked.
     policy_findings::note(&policy_findings::of_reply(&reply));
     Ok(())
+}
+
+/// Parameters that any call may have: those of requests in the older form, and the region, which SDKs send.
+const OF_ANY_CALL: [&str; 10] = [
+    "AccessKeyId",
+    "Action",
+    "Format",
+    "RegionId",
+    "SecurityToken",
+    "SignatureMethod",
+    "SignatureNonce",
+    "SignatureVersion",
+    "Timestamp",
+    "Version",
+];
+
+/// The parameters that the server ignores, because the action does not have them.
+fn ignored<'a>(action: &str, parameters: &'a [(String, String)]) -> Vec<&'a str> {
+    let known = product_of(action).and_then(|product| parameters_of(product, action));
+    // Of an unknown action the server says that there is none.
+    let Some(known) = known else { return Vec::new() };
+    let names = parameters.iter().map(|(name, _)| name.as_str());
+    names.filter(|name| !OF_ANY_CALL.contains(name) && !known.iter().any(|known| known == name)).collect()
 }
 
 fn parameters(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
@@ -65,6 +93,14 @@ mod tests {
         let given = read(&["A=1=2", "B=", &from_file, "D=@@x"]).unwrap();
         let expected = [("A", "1=2"), ("B", ""), ("C", "from = a file"), ("D", "@x")];
         assert_eq!(given, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn parameters_that_an_action_does_not_have_are_known_to_be_ignored() {
+        let given = read(&["InstanceId=i-1", "Instanceid=i-1", "RegionId=cn-hangzhou", "Days=7"]).unwrap();
+        assert_eq!(ignored("GetInstanceRecordConfig", &given), ["Instanceid", "Days"]);
+        assert_eq!(ignored("GetUser", &read(&["UserName=ana"]).unwrap()), [""; 0]);
+        assert_eq!(ignored("NoSuchAction", &given), [""; 0]);
     }
 
     #[test]

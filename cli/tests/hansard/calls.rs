@@ -96,7 +96,8 @@ fn a_missing_or_foreign_server_is_reported() {
     let output = client(&format!("http://{nobody}"));
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        stderr(&output).starts_with(&format!("error: no answer from http://{nobody} (")),
+        stderr(&output)
+            .starts_with(&format!("error: no answer from http://{nobody}: nothing listens there; ")),
         "{}",
         stderr(&output)
     );

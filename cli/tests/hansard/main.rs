@@ -10,6 +10,7 @@ mod admin_policies;
 mod administration;
 mod audit;
 mod calls;
+mod denials;
 mod deployment;
 mod local_agent;
 mod policy;
