@@ -15,9 +15,9 @@ pub(crate) use audit::{
     PrincipalReference, decision_name,
 };
 pub(crate) use client::{
-    AgentsArguments, AgentsCommand, CallArguments, CompletionArguments, CompletionShell, Document, ExportArguments, ExportFormat, ListArguments,
-    OpenapiArguments, PlayArguments, RecordingArguments, RecordingReference, RecordingsArguments,
-    RecordingsCommand, TokenCommand, VerifyArguments,
+    AgentsArguments, AgentsCommand, CallArguments, CompletionArguments, CompletionShell, Document,
+    ExportArguments, ExportFormat, ListArguments, OpenapiArguments, PlayArguments, RecordingArguments,
+    RecordingReference, RecordingsArguments, RecordingsCommand, TokenCommand, VerifyArguments,
 };
 pub(crate) use policy::{
     CheckArguments, DiffArguments, ExplainArguments, FmtArguments, PolicyArguments, PolicyToolCommand,
