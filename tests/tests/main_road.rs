@@ -90,7 +90,11 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
     assert_eq!(again["state"], "missing-session", "{again}");
 
     // In a terminal; as text; by asciinema; verified.
-    let played = deployment.root.stdout(&["recordings", "play", &token, "--speed", "1000"]);
+    let shown_of_it = deployment.root.stdout(&["recordings", "show", "latest"]);
+    for known in [token.as_str(), "bash --norc -i", "(claimed by the agent)", "not proven"] {
+        assert!(shown_of_it.contains(known), "{known}: {shown_of_it}");
+    }
+    let played = deployment.root.stdout(&["recordings", "play", &token[..8], "--speed", "1000"]);
     assert!(played.contains("grün ✓"), "{played:?}");
     assert_eq!(std::fs::read(exported(&deployment, &token, "txt")).unwrap(), shown, "every byte, unchanged");
     assert_eq!(asciinema_cat(&exported(&deployment, &token, "cast")), shown);

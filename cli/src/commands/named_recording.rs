@@ -51,6 +51,10 @@ pub(crate) async fn find_item(client: &Client, named: &RecordingArguments) -> Re
         list(client, named, &[("TokenPrefix", prefix), ("IncludeExpired", "true")]).await?;
     match (found.pop(), found.len()) {
         (None, _) => Err(Failure::failed(match &named.instance_id {
+            None if matches!(named.recording, RecordingReference::Token(_)) => format!(
+                "there is no recording {prefix} among those that you may list; with --instance-id it is not looked for in \
+                 the list"
+            ),
             None => format!("there is no recording {prefix} among those that you may list"),
             Some(instance) => {
                 format!("there is no recording {prefix} of {instance} among those that you may list")
