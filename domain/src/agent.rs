@@ -70,7 +70,9 @@ pub struct InstancePattern(String);
 
 /// A pattern that could never be an instance id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("InstanceId must be an instance id such as i-web1, or a pattern of one with '*' and '?'")]
+#[error(
+    "it is 1 to 8 lower-case letters, a hyphen, and 1 to 60 letters or digits, such as i-web1, or a pattern of that with '*' and '?'"
+)]
 pub struct InvalidInstancePattern;
 
 impl InstancePattern {

@@ -86,6 +86,5 @@ fn lifetime(request: &CreateAgentJoinTokenRequest) -> Result<JoinTokenLifetime, 
 }
 
 fn pattern(request: &CreateAgentJoinTokenRequest) -> Result<InstancePattern, WireError> {
-    let rule = "it must be an instance id such as i-web1, or a pattern of one with * and ?";
-    InstancePattern::parse(&request.instance_id).map_err(|_| WireError::invalid("InstanceId", rule))
+    InstancePattern::parse(&request.instance_id).map_err(|broken| WireError::invalid("InstanceId", broken))
 }

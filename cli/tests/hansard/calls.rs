@@ -53,6 +53,11 @@ fn refusals_are_one_line_with_code_message_and_request() {
         (&["call", "NoSuchAction"][..], "NoSuchAction: InvalidAction.NotFound: "),
         (&["call", "SetInstanceRecordConfig"][..], "MissingEnabled"),
         (&["call", "GetInstanceRecordConfig", "InstanceId=../etc"][..], "InvalidInstanceId"),
+        (
+            &["call", "GetInstanceRecordConfig", "InstanceId=nodash"][..],
+            "1 to 8 lower-case letters, a hyphen",
+        ),
+        (&["call", "CreateAgentJoinToken", "InstanceId=nodash"][..], "1 to 8 lower-case letters, a hyphen"),
         (&["recordings", "open", &token][..], "there is no recording"),
         (
             &["recordings", "play", &token, "--instance-id", "i-web1"][..],
