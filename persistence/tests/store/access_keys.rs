@@ -136,7 +136,9 @@ async fn when_a_key_last_signed_is_written_once_a_round(world: World) {
     store.note_key_used(&key, at(10), Some(Product::Ram));
     store.note_key_used(&key, at(30), Some(Product::Workbench));
     store.note_key_used(&key, at(20), Some(Product::Ram));
-    assert_eq!(last_used().await, None, "a call does not write");
+    assert_eq!(last_used().await, used(30, Some("ecs-workbench")), "where it was seen it is known at once");
+    let elsewhere = world.replica().await.get_access_key(&operator, &key).await.unwrap();
+    assert_eq!(elsewhere.last_used, None, "a call does not write");
     let revision = store.configuration_revision(&account()).await.unwrap();
     assert_eq!(store.write_key_usage().await.unwrap(), 1, "three calls are one write");
     assert_eq!(last_used().await, used(30, Some("ecs-workbench")));

@@ -260,6 +260,9 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// How the last line of `record` begins; the token follows.
+pub(crate) const LAST_LINE: &str = "hansard-agent: recorded; to play it: hansard recordings play ";
+
 /// The token that `record` tells the person.
 pub(crate) fn token_in(text: &str) -> Option<TerminalSessionToken> {
     let rest = text.split("recording this session as ").nth(1)?;

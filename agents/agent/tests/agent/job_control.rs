@@ -135,7 +135,8 @@ fn a_command_that_goes_on_finds_the_size_of_now() {
     let mut at = AtShell::new();
     at.records(&format!("python3 -c '{PROGRAM}'"));
     for columns in &columns {
-        at.prompt();
+        // The prompt is drawn again for a new size, so that it does not say that the command is stopped.
+        at.sees("Stopped");
         at.person.resizes(*columns, 30);
         at.types("fg");
     }

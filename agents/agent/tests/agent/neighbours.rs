@@ -129,7 +129,7 @@ fn damaged_files_beyond_the_limit_cost_their_owners_new_sessions_and_nobody_else
     assert_eq!(all["MostBytes"], 1024 * MEBIBYTE);
     let users = all["Users"].as_array().unwrap();
     assert_eq!(users.len(), 2, "{all}");
-    assert!(users[0]["Refused"].as_str().unwrap().contains("may be 134217728"), "{all}");
+    assert!(users[0]["Refused"].as_str().unwrap().contains("of at most 134217728"), "{all}");
     assert!(users[1]["Refused"].is_null(), "{all}");
     // People see what is theirs.
     let table = |user_id| text(&by_user(&instance, &program, user_id, &["status"]).output().unwrap().stdout);

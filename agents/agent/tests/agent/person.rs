@@ -8,7 +8,7 @@ use recording::TerminalSessionToken;
 use rustix::pty::OpenptFlags;
 use rustix::termios::{LocalModes, Termios, Winsize};
 
-use crate::bench::{AGENT, eventually, text, token_in};
+use crate::bench::{AGENT, LAST_LINE, eventually, text, token_in};
 
 pub(crate) struct Person {
     terminal: std::fs::File,
@@ -70,11 +70,13 @@ impl Person {
         text(&self.screen.lock().unwrap())
     }
 
-    /// What was shown after this text, once it is so many bytes.
+    /// What was shown after this text and before the last line of `record`, once it is so many bytes.
     pub(crate) fn screen_bytes_after(&self, text: &str, length: usize) -> Option<Vec<u8>> {
         let screen = self.screen.lock().unwrap();
         let begin = screen.windows(text.len()).position(|window| window == text.as_bytes())? + text.len();
-        (screen.len() - begin == length).then(|| screen[begin..].to_vec())
+        let last_line = screen.windows(LAST_LINE.len()).rposition(|window| window == LAST_LINE.as_bytes());
+        let shown = screen.get(begin..last_line.unwrap_or(screen.len()))?;
+        (shown.len() == length).then(|| shown.to_vec())
     }
 
     pub(crate) fn sees(&self, what: &str) {

@@ -9,7 +9,7 @@ use recording::{ExitStatus, RecordingEnd, TerminalEventKind, TerminalSize};
 use rustix::process::Signal;
 use rustix::termios::LocalModes;
 
-use crate::bench::{Instance, Program, eventually, text, token_in, without_root};
+use crate::bench::{Instance, LAST_LINE, Program, eventually, text, token_in, without_root};
 
 #[test]
 fn a_shell_is_recorded_as_the_person_saw_it() {
@@ -39,7 +39,7 @@ fn a_shell_is_recorded_as_the_person_saw_it() {
     assert_eq!(recording.end(), RecordingEnd::Exited(ExitStatus::Code(42)));
     let shown = person.screen();
     let (_, after_notice) = shown.split_once(token.as_str()).unwrap();
-    let last_line = format!("hansard-agent: recorded; to play it: hansard recordings play {token}\r\n");
+    let last_line = format!("{LAST_LINE}{token}\r\n");
     let of_the_command = after_notice.strip_suffix(&last_line).expect("the last line says how to play it");
     assert_eq!(text(&recording.output()), of_the_command.trim_start_matches("\r\n"));
     let start = recording.start();
@@ -86,6 +86,8 @@ fn a_command_that_cannot_run_says_so_as_shells_do() {
     assert_eq!(output.status.code(), Some(127));
     let said = text(&output.stderr);
     let (_, reason) = said.split_once(token.as_str()).unwrap();
+    let reason =
+        reason.strip_suffix(&format!("{LAST_LINE}{token}\n")).expect("the last line says how to play it");
     assert!(reason.contains("/no/such/command"), "{reason}");
     assert_eq!(text(&instance.control_plane.sealed(&token).output()), reason.trim_start_matches('\n'));
     let (output, _) = instance.record(&["/etc/passwd"]);
