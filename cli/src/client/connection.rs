@@ -15,14 +15,15 @@ fn cause_of(error: &(dyn Error + 'static)) -> String {
         return "its name is unknown here".to_owned();
     }
     for error in causes().filter_map(|error| error.downcast_ref::<io::Error>()) {
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(said) = inner.and_then(about_tls).or_else(|| about_io(error.kind()).map(str::to_owned)) {
+        if let Some(said) =
+            tls_error(error).and_then(about_tls).or_else(|| about_io(error.kind()).map(str::to_owned))
+        {
             return said;
         }
     }
     let innermost = causes().last().unwrap_or(error).to_string();
     if innermost.starts_with("invalid HTTP") {
-        return "what it replied is not HTTP; is https:// meant?".to_owned();
+        return "its reply is not HTTP, perhaps because it wants https://".to_owned();
     }
     if innermost.starts_with("connection closed") {
         return CLOSED.to_owned();
@@ -31,6 +32,14 @@ fn cause_of(error: &(dyn Error + 'static)) -> String {
 }
 
 const CLOSED: &str = "it closed the connection without a reply";
+
+const NO_TLS: &str = "it does not speak TLS, perhaps because it wants http://";
+
+/// The error of TLS in one of the system's kind, which the layers between wrap in another such.
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    let inner = error.get_ref()?;
+    inner.downcast_ref::<rustls::Error>().or_else(|| tls_error(inner.downcast_ref::<io::Error>()?))
+}
 
 fn about_io(kind: io::ErrorKind) -> Option<&'static str> {
     Some(match kind {
@@ -49,7 +58,7 @@ fn about_io(kind: io::ErrorKind) -> Option<&'static str> {
 
 fn about_tls(error: &rustls::Error) -> Option<String> {
     match error {
-        rustls::Error::InvalidMessage(_) => Some("it does not speak TLS; is http:// meant?".to_owned()),
+        rustls::Error::InvalidMessage(_) => Some(NO_TLS.to_owned()),
         rustls::Error::InvalidCertificate(why) => Some(format!("its certificate is not accepted: {why}")),
         _ => None,
     }
@@ -89,11 +98,11 @@ mod tests {
         assert_eq!(of(io::Error::from_raw_os_error(104)), CLOSED);
         assert_eq!(of(io::Error::from_raw_os_error(113)), "this machine has no network path to it");
         assert_eq!(of(io::Error::from_raw_os_error(24)), "Too many open files");
+        let tls_in = |error: io::Error| of(io::Error::other(error));
         let tls = |error| of(io::Error::new(io::ErrorKind::InvalidData, error));
-        assert_eq!(
-            tls(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)),
-            "it does not speak TLS; is http:// meant?"
-        );
+        assert_eq!(tls(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)), NO_TLS);
+        let corrupt = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        assert_eq!(tls_in(io::Error::new(io::ErrorKind::InvalidData, corrupt)), NO_TLS);
         let expired = tls(rustls::Error::InvalidCertificate(rustls::CertificateError::Expired));
         assert!(expired.starts_with("its certificate is not accepted: "), "{expired}");
         let unknown = Outer { text: "dns error", source: io::Error::other("failed to lookup address") };
