@@ -52,7 +52,11 @@ fn ready_made_policies_are_listed_shown_and_attached() {
     assert_eq!(server.admin(&detach)["Attached"], false);
     assert!(stderr(&server.as_key(id, secret, &["agents", "ls"])).contains("Forbidden.RAM"));
     for (arguments, code, expected) in [
-        (&["policy", "attach", "none", "--type", "System", "--user", "ana"][..], 1, "no system policy none here"),
+        (
+            &["policy", "attach", "none", "--type", "System", "--user", "ana"][..],
+            1,
+            "no system policy none here",
+        ),
         (&["policy", "attach", "none", "--type", "Other", "--user", "ana"][..], 2, "System or Custom"),
         (&["policy", "attach", "none", "--group", "crew"][..], 1, "no such group: crew"),
         (&["policy", "detach", "none", "--role", "deploy"][..], 1, "no such role: deploy"),
