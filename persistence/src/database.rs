@@ -4,23 +4,15 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
-use std::time::Duration;
 
 use domain::audit::DEPLOYMENT_ACCOUNT;
-use sea_orm::sqlx::{self, Connection as _};
-use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
-    RuntimeErr, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, TransactionTrait};
 use sea_orm_migration::{IntoSchemaManagerConnection, SchemaManager, seaql_migrations};
 
 use crate::dialect::{Dialect, mysql, postgres, sqlite};
 use crate::rows::account_rows;
 use crate::{StoreError, migrations};
 
-/// How long a statement waits for a connection before the database counts as unavailable.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The step of migrating, in errors.
 const MIGRATE: &str = "bring its tables up to date";
 
@@ -249,47 +241,10 @@ async fn refuse_other_version(reader: &DatabaseConnection) -> Result<(), StoreEr
     Err(StoreError::UnfitDatabase { why })
 }
 
-/// Statements may hold secrets, and belong in no log.
-pub(crate) fn quiet(mut options: ConnectOptions) -> ConnectOptions {
-    options.acquire_timeout(ACQUIRE_TIMEOUT).connect_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
-    options.record_stmt_in_spans(false);
-    options
-}
-
-/// One plain connection. A pool tries again and again until its time is up, and then says only that it is; this says at
-/// once why a server cannot be reached or does not let us in. What passes by itself, such as a server that is still
-/// starting, is left to the pool.
-pub(crate) async fn dial<O>(options: O) -> Result<(), StoreError>
-where
-    O: sqlx::ConnectOptions<Connection: Sized>,
-{
-    match tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect()).await {
-        Ok(Ok(connection)) => {
-            // It has done its work; that it cannot be closed in order changes nothing.
-            let _ = connection.close().await;
-            Ok(())
-        }
-        Ok(Err(sqlx::Error::Database(error))) if error.is_transient_in_connect_phase() => Ok(()),
-        Ok(Err(error)) => Err(connecting_failed(error)),
-        Err(_) => {
-            let seconds = ACQUIRE_TIMEOUT.as_secs();
-            let why = RuntimeErr::Internal(format!("no answer within {seconds} s"));
-            Err(StoreError::at("be connected to")(DbErr::Conn(why)))
-        }
-    }
-}
-
-pub(crate) fn connecting_failed(error: sqlx::Error) -> StoreError {
-    StoreError::at("be connected to")(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
-}
-
-pub(crate) async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, StoreError> {
-    Database::connect(options).await.map_err(StoreError::at("be connected to"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connecting::ACQUIRE_TIMEOUT;
 
     #[test]
     fn addresses_are_read_or_refused_and_show_no_password() {

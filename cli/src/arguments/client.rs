@@ -12,7 +12,7 @@ use domain::recording_life::WireStatus;
 use domain::{AccountId, AgentId, InstanceId, TerminalSessionToken, Timestamp};
 
 use super::Output;
-use super::moments::parse_moment;
+use super::moments::{parse_duration, parse_moment};
 
 #[derive(Debug, Args)]
 pub(crate) struct AgentsArguments {
@@ -324,23 +324,6 @@ pub(crate) enum Document {
 fn parse_action(text: &str) -> Result<String, String> {
     let named = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if named { Ok(text.to_owned()) } else { Err("an action's name is letters and digits".into()) }
-}
-
-/// `90s`, `5m`, `2h`, `1d`, or seconds without a unit.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    const ALLOWED: &str = "it must be a whole number and s, m, h or d, such as 90s, 5m, 2h or 1d";
-    let (digits, unit) = match text.as_bytes().last() {
-        Some(b's') => (&text[..text.len() - 1], 1),
-        Some(b'm') => (&text[..text.len() - 1], 60),
-        Some(b'h') => (&text[..text.len() - 1], 3600),
-        Some(b'd') => (&text[..text.len() - 1], 86_400),
-        _ => (text, 1),
-    };
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(ALLOWED.into());
-    }
-    let seconds = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or(ALLOWED)?;
-    Ok(Duration::from_secs(seconds))
 }
 
 /// What the server accepts, checked here so that the flag is named.

@@ -1,9 +1,9 @@
-//! Moments on a command line: a time in UTC, or how long ago it is.
+//! Moments and durations on a command line: a time in UTC, or how long ago it is; and how long something lasts.
+
+use std::time::Duration;
 
 use domain::Timestamp;
 use domain::clock::{Clock as _, SystemClock};
-
-use super::client::parse_duration;
 
 /// Reads `2023-11-16T02:59:39Z`, with a fraction of a second or without, or `2h`: two hours before now.
 pub(crate) fn parse_moment(text: &str) -> Result<Timestamp, String> {
@@ -18,6 +18,23 @@ fn parse_moment_at(now: Timestamp, text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_rfc3339(text).map_err(|_| {
         "it must be a time in UTC such as 2023-11-16T02:59:39Z, or how long ago, such as 2h or 3d".to_owned()
     })
+}
+
+/// `90s`, `5m`, `2h`, `1d`, or seconds without a unit.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    const ALLOWED: &str = "it must be a whole number and s, m, h or d, such as 90s, 5m, 2h or 1d";
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b's') => (&text[..text.len() - 1], 1),
+        Some(b'm') => (&text[..text.len() - 1], 60),
+        Some(b'h') => (&text[..text.len() - 1], 3600),
+        Some(b'd') => (&text[..text.len() - 1], 86_400),
+        _ => (text, 1),
+    };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(ALLOWED.into());
+    }
+    let seconds = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or(ALLOWED)?;
+    Ok(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use domain::gate::Granted;
 use domain::identity::{AccessKeyId, PolicyName, UserName};
 use test_facts::{as_operator, operator_event};
 
-use crate::client::Key;
+use crate::key::Key;
 use crate::running::Running;
 
 impl Running {

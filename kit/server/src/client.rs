@@ -4,24 +4,8 @@ use domain::clock::Clock as _;
 use request_signature::{encode_pairs, v3};
 use serde_json::Value;
 
+use crate::key::Key;
 use crate::running::Running;
-
-/// An access key.
-#[derive(Clone)]
-pub struct Key {
-    /// Its id.
-    pub id: String,
-    /// Its secret.
-    pub secret: String,
-    /// Of a role's session.
-    pub token: Option<String>,
-}
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Key").field("id", &self.id).finish_non_exhaustive()
-    }
-}
 
 /// A reply of any of the server's surfaces.
 #[derive(Debug)]

@@ -7,9 +7,11 @@
 
 mod administration;
 mod client;
+mod key;
 mod running;
 mod site;
 
-pub use client::{Answer, Key};
+pub use client::Answer;
+pub use key::Key;
 pub use running::Running;
 pub use site::{Site, listen_for_replicas};

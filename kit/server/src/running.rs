@@ -16,7 +16,7 @@ use persistence::{DatabaseUrl, Store};
 use test_facts::region;
 use tokio::sync::oneshot;
 
-use crate::client::Key;
+use crate::key::Key;
 use crate::site::{Site, listen_for_replicas};
 
 /// A control plane that runs until it is dropped.

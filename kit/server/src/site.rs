@@ -10,7 +10,7 @@ use domain::{AccountId, Timestamp};
 use persistence::objects::{FolderStores, ObjectStores};
 use tempfile::TempDir;
 
-use crate::client::Key;
+use crate::key::Key;
 
 /// A setting that makes the server listen for other replicas; it puts the address of its listener there.
 pub fn listen_for_replicas(settings: &mut ApiSettings) {

@@ -13,7 +13,7 @@ use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Db
 use sea_orm_migration::SchemaManager;
 
 use crate::StoreError;
-use crate::database::{connect, connecting_failed, dial, quiet};
+use crate::connecting::{connect, connecting_failed, dial, quiet};
 
 /// Connections of one replica.
 const CONNECTIONS: u32 = 16;

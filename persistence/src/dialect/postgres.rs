@@ -8,7 +8,7 @@ use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use crate::StoreError;
-use crate::database::{connect, connecting_failed, dial, quiet};
+use crate::connecting::{connect, connecting_failed, dial, quiet};
 
 /// Connections of one replica.
 const CONNECTIONS: u32 = 16;

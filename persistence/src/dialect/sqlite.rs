@@ -11,7 +11,7 @@ use sea_orm::{
 };
 
 use crate::StoreError;
-use crate::database::{connect, quiet};
+use crate::connecting::{connect, quiet};
 
 /// Connections that read.
 const READERS: u32 = 4;
