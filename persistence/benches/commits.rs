@@ -1,5 +1,5 @@
-//! How many calls a second the database lets through: each claims a nonce and writes its audit row, and both are
-//! committed, durably, before the next step.
+//! How many calls a second the database can take: each claims a nonce and writes its audit row, and both are committed,
+//! durably, before the next step.
 //!
 //! `cargo bench -p persistence --bench commits` prints one line for each database and number of callers.
 
@@ -16,7 +16,7 @@ use domain::server_keys::ServerKeys;
 use persistence::{DatabaseUrl, NonceClaim, Store};
 use test_facts::postgres::new_database;
 
-/// PostgreSQL as it comes: durable.
+/// PostgreSQL with its default settings: durable.
 const DURABLE: &str = "";
 
 const FOR: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! How long the first page of recordings takes, with its number, for callers whose policies narrow the list: what
+//! How long the first page of recordings takes, with the total number, for callers whose policies narrow the list: what
 //! dispatch does, from the policies to the page, on 100,000 recordings of 1,000 instances and 2,000 owners.
 //!
 //! `cargo bench -p persistence --bench scoped_lists` prints one line for each database and caller.
@@ -110,7 +110,7 @@ async fn report(name: &str, what: &str, store: &Store, caller: &Principal, polic
     );
 }
 
-/// By the database itself: one after another it would take an hour.
+/// The database itself makes the rows: inserting them one by one would take an hour.
 async fn fill(url: &str) {
     let mut options = ConnectOptions::new(url);
     options.max_connections(1).sqlx_logging(false);

@@ -1,4 +1,5 @@
-//! Decided changes, and which grants permit them. [`Store::apply`](crate::Store::apply) is the only way in.
+//! Changes that were decided, and the grants that permit them. [`Store::apply`](crate::Store::apply) is the only entry
+//! point.
 
 use domain::Timestamp;
 use domain::actions::{Action, IssuesJoinToken, SavesRecordConfig, WritesAgent, WritesRecording};
@@ -9,10 +10,10 @@ use domain::recording_life::{
 };
 use domain::unclaimed::UnclaimedObject;
 
-/// A recording that the control plane hears of for the first time.
+/// A recording that the control plane learns of for the first time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingOpened {
-    /// The recording as it stands: open, with nothing arrived.
+    /// The recording as it is to be stored: open, with nothing arrived.
     pub recording: Recording,
     /// Its streams, with nothing arrived.
     pub streams: Vec<ArrivedStream>,
@@ -23,11 +24,11 @@ pub struct RecordingOpened {
 pub struct UploadPermitted {
     /// The object.
     pub object: UnclaimedObject,
-    /// When.
+    /// The moment of the permission.
     pub at: Timestamp,
 }
 
-/// A segment is claimed, and at once its agent is permitted to upload the one behind it.
+/// A segment is claimed, and at the same time its agent is permitted to upload the next one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentAcknowledgedAndNextPermitted {
     /// The claim.
@@ -36,19 +37,19 @@ pub struct SegmentAcknowledgedAndNextPermitted {
     pub next: UnclaimedObject,
 }
 
-/// A join token that an administrator asked for.
+/// A join token that an administrator requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinTokenIssued {
-    /// The token, as it is stored.
+    /// The token as it is stored.
     pub token: JoinToken,
 }
 
 /// An agent that presents a join token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentEnrolled {
-    /// The agent as it stands from now on; `enrolled_at` is the moment at which the token is judged.
+    /// The agent as it is from now on; `enrolled_at` is the moment at which the token is judged.
     pub agent: Agent,
-    /// [`JoinTokenSecret::hash`](domain::agent::JoinTokenSecret::hash) of what it presented.
+    /// The [`JoinTokenSecret::hash`](domain::agent::JoinTokenSecret::hash) of the secret that it presented.
     pub token_hash: domain::secret_hash::SecretHash,
     /// Whether it asks to take over an instance that has an agent.
     pub replace: bool,

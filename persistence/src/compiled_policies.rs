@@ -1,8 +1,8 @@
-//! Compiled policies that are kept from call to call, so that a call costs no parsing.
+//! A cache of compiled policies across calls, so that a call costs no parsing.
 //!
-//! INVARIANT: what is kept is found by the whole text of a document, never by its name or by time. The rows are read
-//! at every call; a text that was changed, detached or deleted is asked for no more at the very next one, and finds
-//! nothing that it could be mistaken for (DECISIONS I5).
+//! INVARIANT: a cached value is found by the whole text of a document, never by its name or by time. The rows are read
+//! at every call. A text that was changed, detached or deleted is therefore no longer looked up from the very next call
+//! on, and a new text cannot be mistaken for an old one (DECISIONS I5).
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policies::{DocumentKind, InvalidPolicy, PolicyDocument, PolicySet};
 
-/// What a call knows a document by beside its text.
+/// Documents with the names under which a call refers to them.
 pub(crate) type NamedDocuments = Vec<(Arc<str>, Arc<PolicyDocument>)>;
 
-/// How much memory documents take at most, and as much again sets.
+/// How many bytes of memory the cached documents take at most; the cached sets may take as much again.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
-/// The whole text of a document, and what it is for.
+/// The kind and the whole text of a document.
 type Text = (DocumentKind, Box<str>);
 
 /// Compiled documents by their text, and sets by the documents in them.
@@ -37,7 +37,7 @@ impl CompiledPolicies {
     /// The document of a text.
     ///
     /// # Errors
-    /// As [`PolicyDocument::parse`], each time anew.
+    /// Those of [`PolicyDocument::parse`], each time anew.
     pub(crate) fn document(
         &self,
         text: String,
@@ -47,23 +47,23 @@ impl CompiledPolicies {
         if let Some(kept) = lock(&self.documents).get(&key) {
             return Ok(kept);
         }
-        // Parsed without the lock. Two calls may both do it; the first that comes back is what both take.
+        // Parsed without the lock. Two calls may both parse it; both then use the result that is stored first.
         let parsed = Arc::new(PolicyDocument::parse(key.1.as_bytes(), kind)?);
         let bytes = parsed.memory() + key.1.len();
         let (document, discarded) = lock(&self.documents).keep(key, parsed, bytes);
-        // Given up without the lock as well.
+        // Dropped without the lock as well.
         drop(discarded);
         Ok(document)
     }
 
-    /// The set of these documents, in this order under these names.
+    /// The set of these documents, in this order and under these names.
     pub(crate) fn set(&self, documents: NamedDocuments) -> PolicySet {
         let key = Same(documents);
         if let Some(kept) = lock(&self.sets).get(&key) {
             return kept;
         }
         let set = PolicySet::new(key.0.clone());
-        // A set keeps its documents, also when they are not kept on their own any more.
+        // A set keeps its documents alive, even when they are no longer cached on their own.
         let documents = key.0.iter().map(|(name, document)| name.len() + document.memory());
         let bytes = set.memory() + size_of_val(&*key.0) + documents.sum::<usize>();
         let (set, discarded) = lock(&self.sets).keep(key, set, bytes);
@@ -72,12 +72,13 @@ impl CompiledPolicies {
     }
 }
 
-/// Nothing that is done under these locks can leave anything half done.
+/// A panic under one of these locks cannot leave the data half changed, so that poisoning is ignored.
 fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The very same documents, told by where they stand in memory: whoever keeps this keeps them there.
+/// The very same documents, compared by their addresses in memory: as long as this value is kept, they stay at these
+/// addresses.
 struct Same(NamedDocuments);
 
 impl PartialEq for Same {
@@ -101,8 +102,9 @@ impl Hash for Same {
     }
 }
 
-/// Values up to a limit of bytes. There are two generations: what is asked for stays in the younger one, or comes back
-/// into it; when that has reached half of the limit it becomes the older one, and what nobody asked for since is gone.
+/// Values up to a limit of bytes. There are two generations: a value that is looked up stays in the younger one, or
+/// moves back into it. When the younger one has reached half of the limit it becomes the older one, and what nobody
+/// looked up since then is dropped.
 struct Kept<Key, Value> {
     limit: usize,
     young: Generation<Key, Value>,
@@ -131,17 +133,17 @@ impl<Key: Hash + Eq, Value: Clone> Kept<Key, Value> {
         }
         let (key, (value, bytes)) = self.old.values.remove_entry(key)?;
         self.old.bytes -= bytes;
-        // Making room may discard what is left of the older generation; it is small against a parse.
+        // Making room may drop what is left of the older generation; that costs little compared with parsing.
         let _ = self.put(key, value.clone(), bytes);
         Some(value)
     }
 
-    /// Keeps a value, or finds the one that is kept already. Gives what is not kept any longer, to be dropped.
+    /// Stores a value, or finds the one that is stored already. Returns what is no longer kept, for the caller to drop.
     fn keep(&mut self, key: Key, value: Value, bytes: usize) -> (Value, Option<Generation<Key, Value>>) {
         if let Some(kept) = self.get(&key) {
             return (kept, None);
         }
-        // The table has room for twice its entries at times.
+        // The table sometimes has room for twice its entries.
         let bytes = bytes + 2 * size_of::<(Key, (Value, usize))>();
         (value.clone(), self.put(key, value, bytes))
     }
@@ -193,7 +195,7 @@ mod tests {
         let allow = text("Allow", "a:b");
         let first = identity(&kept, &allow);
         assert!(Arc::ptr_eq(&first, &identity(&kept, &allow)));
-        // One blank, one letter, the case of a letter, the order of elements: each is a document of its own.
+        // A blank, a letter, the case of a letter, the order of elements: each of these makes a different document.
         for other in [
             format!("{allow} "),
             allow.replace("a:b", "a:c"),
@@ -246,7 +248,7 @@ mod tests {
             }
         }
         assert_eq!(lock(&kept.sets).young.values.len(), lists.len());
-        // Another text of the same meaning is another document, and its set another set.
+        // A different text with the same meaning is a different document, and its set a different set.
         let blank = identity(&kept, &(text("Allow", "*") + " "));
         kept.set(vec![named(&one, &blank)]);
         assert_eq!(lock(&kept.sets).young.values.len(), lists.len() + 1);
@@ -271,7 +273,7 @@ mod tests {
             documents.young.values.len() + documents.old.values.len()
         };
         assert!((10..300).contains(&left), "{left} documents are left of 501");
-        // One that was not asked for again is gone: only we still have it.
+        // A document that was not looked up again is gone: only this test still holds it.
         let rare = text("Allow", "rare:*");
         let rarely = identity(&kept, &rare);
         for number in 0..500 {

@@ -1,4 +1,4 @@
-//! What the check of an agent's recordings asks and tells (`domain::recording_continuity`).
+//! The input and the output of the check of an agent's recordings (`domain::recording_continuity`).
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,22 @@ use domain::store_location::StoreLocation;
 use domain::{AgentId, InstanceId, TerminalSessionToken, Timestamp};
 use recording::{ContentHash, ObjectName, Stream};
 
-/// What ties a recording to others, as its `start.json` and its manifest say it.
+/// What ties a recording to others, according to its `start.json` and its manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingLink {
     /// The recording.
     pub token: TerminalSessionToken,
-    /// The agent's number for it.
+    /// The number that the agent gave it.
     pub number: u64,
-    /// The manifest that its start names.
+    /// The hash of the manifest that its `start.json` names.
     pub follows_at_start: Option<ContentHash>,
-    /// Its own manifest, once it is sealed.
+    /// The hash of its own manifest, once it is sealed.
     pub manifest_sha256: Option<ContentHash>,
-    /// The manifest that its own names.
+    /// The hash of the manifest that its own manifest names.
     pub follows: Option<ContentHash>,
 }
 
-/// What the check needs of a recording's row. There may be very many.
+/// What the check needs from a recording's row. There may be very many such rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingRow {
     /// The recording.
@@ -37,35 +37,35 @@ pub struct RecordingRow {
     pub manifest_sha256: Option<ContentHash>,
     /// How many segments of each stream were claimed.
     pub segments: Vec<(Stream, u32)>,
-    /// Their size together, in bytes.
+    /// Their total size in bytes.
     pub stored_bytes: u64,
-    /// When the control plane first heard of it.
+    /// When the control plane first learned of it.
     pub opened_at: Timestamp,
     /// When something last arrived.
     pub last_heard_at: Timestamp,
 }
 
-/// What the database knows of an agent's recordings, as it was at one moment.
+/// What the database holds about an agent's recordings at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AgentRows {
-    /// The agent's instance, where something says it.
+    /// The agent's instance, where it is known.
     pub instance: Option<InstanceId>,
     /// The rows.
     pub recordings: Vec<RecordingRow>,
-    /// What the audit trail says of openings and seals; each recording once.
+    /// What the audit trail holds about openings and seals; each recording once.
     pub audited: Vec<AuditedRecording>,
 }
 
-/// What the database knows of the recordings of several agents.
+/// What the database holds about the recordings of several agents.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ContinuityRows {
-    /// By the agent.
+    /// The rows by agent.
     pub agents: BTreeMap<AgentId, AgentRows>,
-    /// What was read of objects before.
+    /// What was read from objects earlier.
     pub links: BTreeMap<TerminalSessionToken, RecordingLink>,
 }
 
-/// A missing recording, and whose it is.
+/// A missing recording with its agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingOfAgent {
     /// The agent.
@@ -76,23 +76,23 @@ pub struct MissingOfAgent {
     pub missing: MissingRecording,
 }
 
-/// How many recordings of which agent are missing.
+/// How many recordings of each agent are missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MissingCounts(pub(crate) BTreeMap<(String, Absence), u64>);
 
 impl MissingCounts {
-    /// How many of an agent.
+    /// How many recordings of an agent are missing in this way.
     #[must_use]
     pub fn of(&self, agent: &AgentId, absence: Absence) -> u64 {
         self.0.get(&(agent.to_string(), absence)).copied().unwrap_or_default()
     }
 }
 
-/// What changed since the check before.
+/// What changed since the previous check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ContinuityChange {
-    /// Found now.
+    /// Recordings found missing now.
     pub found: Vec<MissingOfAgent>,
-    /// No longer missing.
+    /// Recordings that are no longer missing.
     pub healed: Vec<MissingOfAgent>,
 }

@@ -1,4 +1,4 @@
-//! Which database, and how it is connected to. What is particular to each kind stands in [`crate::dialect`].
+//! The database and the connections to it. What is particular to each kind is in [`crate::dialect`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -27,7 +27,7 @@ enum Address {
     MariaDb(String),
 }
 
-/// The address is of no database that this program can use.
+/// The address is not that of a database that this program can use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the database URL must be sqlite:<file>, postgres://<user>:<password>@<host>/<database> or \
@@ -41,7 +41,7 @@ impl DatabaseUrl {
     /// Reads an address.
     ///
     /// # Errors
-    /// [`InvalidDatabaseUrl`]; it never repeats the address, which may hold a password.
+    /// [`InvalidDatabaseUrl`], which never repeats the address, because it may hold a password.
     pub fn parse(text: &str) -> Result<Self, InvalidDatabaseUrl> {
         let begins = |schemes: &[&str]| schemes.iter().any(|scheme| text.starts_with(scheme));
         let address = if begins(&["sqlite:"]) {
@@ -90,15 +90,15 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// Host and database of an address. Everything before the host may be a credential, everything after '?' too.
+/// Host and database of an address. Everything before the host may be a credential, and so may everything after '?'.
 fn place(url: &str) -> &str {
     let place = url.split_once("://").map_or("", |(_, rest)| rest);
     let place = place.split('?').next().unwrap_or_default();
     place.rsplit_once('@').map_or(place, |(_, host)| host)
 }
 
-/// The connections to one database. SQLite has one that writes, so that writers queue here instead of colliding
-/// there, and a few that read; with the others one pool does both.
+/// The connections to one database. SQLite has one connection that writes, so that writers queue here instead of
+/// colliding in the database, and a few that read; with the other databases one pool does both.
 pub(crate) struct Connections {
     dialect: Dialect,
     writer: DatabaseConnection,
@@ -106,14 +106,14 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// Makes the database when it is not there, and brings its tables up to date.
+    /// Creates the database when it does not exist, and brings its tables up to date.
     pub(crate) async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         match &url.0 {
             Address::Sqlite(file) => {
                 let writer = sqlite::making_writer(file).await?;
                 let connections =
                     Self { dialect: Dialect::Sqlite, writer, reader: sqlite::readers(file).await? };
-                // Its one writer is this transaction.
+                // This transaction holds SQLite's only writing connection.
                 let transaction = connections.begin_write().await?;
                 migrate(&transaction).await?;
                 transaction.commit().await.map_err(StoreError::at(MIGRATE))?;
@@ -138,7 +138,7 @@ impl Connections {
         }
     }
 
-    /// Takes the database as it is: one that is not there is not made, and one of another version is not changed.
+    /// Opens the database as it is: it neither creates one nor changes one of another version.
     pub(crate) async fn open_existing(url: &DatabaseUrl) -> Result<Self, StoreError> {
         match &url.0 {
             Address::Sqlite(file) => {
@@ -173,7 +173,7 @@ impl Connections {
         &self.reader
     }
 
-    /// For single statements that write, each a transaction of its own.
+    /// For single statements that write, each in a transaction of its own.
     pub(crate) fn writer(&self) -> &DatabaseConnection {
         &self.writer
     }
@@ -183,14 +183,14 @@ impl Connections {
         self.writer.begin_with_options(options).await.map_err(StoreError::at("begin a transaction"))
     }
 
-    /// Statements that see one and the same moment.
+    /// Begins a transaction whose statements all see the same moment.
     pub(crate) async fn begin_snapshot(&self) -> Result<DatabaseTransaction, StoreError> {
         let options = self.dialect.to_read_one_moment();
         self.reader.begin_with_options(options).await.map_err(StoreError::at("begin a transaction"))
     }
 }
 
-/// Every migration that is missing. Whoever calls it has seen to it that replicas that start together take turns.
+/// Runs every migration that is missing. The caller has made replicas that start at the same time take turns.
 async fn migrate<'c, C>(connection: &'c C) -> Result<(), StoreError>
 where
     C: ConnectionTrait,
@@ -200,8 +200,8 @@ where
     migrations::up(Dialect::of(connection), connection).await.map_err(StoreError::at(MIGRATE))
 }
 
-/// An earlier version took the id for anybody's. It is refused before anything is changed, so that the version before
-/// still starts.
+/// An earlier version allowed this id for any account. It is refused before anything is changed, so that the previous
+/// version still starts.
 async fn refuse_the_deployments_account<'c, C>(connection: &'c C) -> Result<(), StoreError>
 where
     C: ConnectionTrait,
@@ -219,7 +219,7 @@ where
     Ok(())
 }
 
-/// What migrates is the server: a command beside it could change the tables under a server of another version.
+/// Only the server migrates: a command that runs beside it could change the tables under a server of another version.
 async fn refuse_other_version(reader: &DatabaseConnection) -> Result<(), StoreError> {
     let failed = || StoreError::at("look at its tables");
     let mut applied = BTreeSet::new();
@@ -278,7 +278,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_is_not_there_is_told_at_once_and_by_its_cause() {
-        // Nothing listens on a port that was just given back.
+        // Nothing listens on a port that was just released.
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         for scheme in ["postgres", "mariadb"] {
             let url = DatabaseUrl::parse(&format!("{scheme}://me:hunter2@{nobody}/hansard")).unwrap();

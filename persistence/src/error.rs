@@ -10,21 +10,21 @@ use sea_orm::{DbErr, SqlErr};
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It is not there, or not within reach of the grant: the two are never told apart.
+    /// It does not exist, or lies outside the grant: the two are never told apart.
     #[error("there is no such {what}")]
     NotFound {
-        /// What was looked for, in a word: `user`, `policy`, `recording`.
+        /// What was looked for, in one word: `user`, `policy`, `recording`.
         what: &'static str,
     },
-    /// Something else was first: another change of the same configuration, a name that is taken.
+    /// Something else came first: another change of the same configuration, or a name that is taken.
     #[error("{what}: {why}")]
     Conflict {
-        /// What the conflict is about, in a word.
+        /// What the conflict is about, in one word.
         what: &'static str,
-        /// What stands in the way.
+        /// The cause of the conflict.
         why: &'static str,
     },
-    /// The change names another account or instance than the grant does; a fault of the program.
+    /// The change names another account or instance than the grant does; a bug in the program.
     #[error("the {what} lies outside what was granted")]
     OutsideGrant {
         /// What lies outside.
@@ -46,7 +46,7 @@ pub enum StoreError {
     /// The join token does not permit this enrolment.
     #[error(transparent)]
     JoinTokenRefused(#[from] JoinTokenRefused),
-    /// An agent has as much lying about as it may have.
+    /// An agent has as many unclaimed objects or open recordings as it may have.
     #[error(transparent)]
     AgentLimit(#[from] AgentLimitReached),
     /// A policy document is not valid.
@@ -67,19 +67,19 @@ pub enum StoreError {
     /// The deployment's keys could not seal or unseal a secret.
     #[error("a secret of {what} could not be sealed or unsealed with the server keys")]
     Keys {
-        /// Whose secret.
+        /// The owner of the secret.
         what: String,
         /// Why.
         #[source]
         source: domain::server_keys::SealedRefused,
     },
-    /// The database is none that can be used as it is, and it was not to be made or changed.
+    /// The database cannot be used as it is, and the caller did not permit to create or change it.
     #[error("{why}")]
     UnfitDatabase {
-        /// What is wrong with it, and what to do.
+        /// What is wrong with it, and what to do about it.
         why: &'static str,
     },
-    /// The task that did the work was ended before it was finished, because the program is stopping.
+    /// The task that did the work was cancelled before it finished, because the program is stopping.
     #[error("the program is stopping; nothing is known about the change")]
     Stopping,
 }
@@ -121,7 +121,7 @@ impl StoreError {
         move |source| Self::Unavailable { step, source }
     }
 
-    /// As [`StoreError::at`], but a broken uniqueness rule is a conflict about `what`.
+    /// As [`StoreError::at`], but a violated uniqueness rule is a conflict about `what`.
     pub(crate) fn unique(
         what: &'static str,
         why: &'static str,
@@ -133,7 +133,7 @@ impl StoreError {
         }
     }
 
-    /// As [`StoreError::at`], but a broken uniqueness rule is what `refused` says.
+    /// As [`StoreError::at`], but a violated uniqueness rule is the error that `refused` returns.
     pub(crate) fn taken(
         refused: impl FnOnce() -> IdentityRefused,
         step: &'static str,
@@ -144,7 +144,7 @@ impl StoreError {
         }
     }
 
-    /// As [`StoreError::at`], but a row that something refers to is a conflict about `what`.
+    /// As [`StoreError::at`], but deleting a row that something refers to is a conflict about `what`.
     pub(crate) fn referenced(
         what: &'static str,
         why: &'static str,

@@ -1,4 +1,4 @@
-//! Instances, as administration sees them.
+//! Instances, as administrators see them.
 
 use domain::instance_tags::InstanceTags;
 use domain::{InstanceId, Region};

@@ -1,16 +1,17 @@
-//! What is kept: rows in a database and objects in a store.
+//! Storage: rows in a database and objects in a store.
 //!
 //! [`Store`] is concrete and runs on SQLite, PostgreSQL and MariaDB. Before a caller is known it answers only what
-//! authentication needs; everything else demands a [`Granted`](domain::gate::Granted) of an action that the
-//! catalogue lets touch it, and takes the account from there. Changes are decided in `domain` and applied by
-//! [`Store::apply`]: the change, its audit row, its counters and its revision in one transaction. What is decided of
-//! users, groups, roles and policies depends on what stands; their methods read it under lock, ask `domain::identity`,
-//! and write its answer, in one transaction too.
+//! authentication needs; everything else requires a [`Granted`](domain::gate::Granted) of an action that the catalogue
+//! permits to touch it, and takes the account from the grant. Changes are decided in `domain` and applied by
+//! [`Store::apply`]: the change, its audit row, its counters and its revision in one transaction. Decisions about users,
+//! groups, roles and policies depend on the current rows; their methods read these under a lock, ask `domain::identity`,
+//! and write its answer, also in one transaction.
 //!
-//! Names follow one rule: `find_` gives what may not be there, `get_` refuses when it is not there, `list_` gives a page,
-//! and `all_` everything; what is small and one's own is named by whose it is, as in `groups_of_user`.
+//! Names follow one rule: `find_` returns an `Option`, `get_` returns an error when the row does not exist, `list_`
+//! returns a page, and `all_` everything; a small collection that belongs to one entity is named after it, as in
+//! `groups_of_user`.
 //!
-//! A grant of an action that may not do something does not compile. An action that lists recordings:
+//! The grant of an action that does not permit a call does not compile. An action that lists recordings:
 //!
 //! ```
 //! use domain::actions::ListInstanceRecords;
@@ -22,7 +23,7 @@
 //! }
 //! ```
 //!
-//! The same with the grant of an action that reads configurations only:
+//! The same with the grant of an action that only reads configurations:
 //!
 //! ```compile_fail,E0277
 //! use domain::actions::GetInstanceRecordConfig;
@@ -34,7 +35,7 @@
 //! }
 //! ```
 //!
-//! Changes are told apart in the same way. The grant of a Set applies what a Set decided:
+//! Changes are told apart in the same way. The grant of a Set action applies what it decided:
 //!
 //! ```
 //! use domain::actions::SetInstanceRecordConfig;
@@ -48,7 +49,7 @@
 //! }
 //! ```
 //!
-//! and the grant of a Get does not:
+//! and the grant of a Get action does not:
 //!
 //! ```compile_fail,E0277
 //! use domain::actions::GetInstanceRecordConfig;

@@ -1,4 +1,4 @@
-//! Questions about lists, and their answers.
+//! Queries of lists, and their results.
 
 use domain::Timestamp;
 use domain::agent::Agent;
@@ -6,27 +6,27 @@ use domain::audit::AuditEvent;
 use domain::recording_filter::RecordingFilter;
 use domain::recording_life::Recording;
 
-/// Which part of a list is wanted.
+/// The part of a list that is requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PageRequest {
-    /// By number: exact, and slower the deeper it lies.
+    /// By number: exact, and slower the higher the number.
     Number {
         /// The page, from 1.
         number: u32,
         /// How many entries a page has.
         size: u32,
     },
-    /// What follows an earlier page; equally quick at any depth.
+    /// The entries after an earlier page; equally fast at any depth.
     After {
-        /// The `next_token` of the page before; `None` is the beginning.
+        /// The `next_token` of the previous page; `None` is the beginning.
         token: Option<String>,
-        /// How many entries are wanted.
+        /// How many entries are requested.
         size: u32,
     },
 }
 
 impl PageRequest {
-    /// How many entries are wanted.
+    /// How many entries are requested.
     #[must_use]
     pub fn size(&self) -> u32 {
         match self {
@@ -35,14 +35,14 @@ impl PageRequest {
     }
 }
 
-/// Which recordings are wanted. The account and the instance come from the grant.
+/// A query of recordings. The account and the instance come from the grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingQuery {
     /// Whether hidden ones are shown too.
     pub include_expired: bool,
-    /// What the list is narrowed by.
+    /// The filter that narrows the list.
     pub filter: RecordingFilter,
-    /// Which part.
+    /// The part of the list.
     pub page: PageRequest,
     /// The moment at which expiry is judged.
     pub now: Timestamp,
@@ -53,9 +53,10 @@ pub struct RecordingQuery {
 pub struct RecordingPage {
     /// The recordings.
     pub recordings: Vec<Recording>,
-    /// How many the whole list has, exactly, unless `total_is_lower_bound`.
+    /// How many recordings the whole list has, exactly, unless `total_is_lower_bound`.
     pub total_count: u64,
-    /// Whether the list is narrowed by a filter and has more than `total_count`, which counts no further.
+    /// Whether the list is narrowed by a filter and has more than `total_count` entries, which is where counting
+    /// stopped.
     pub total_is_lower_bound: bool,
     /// For [`PageRequest::After`]; `None` when nothing follows.
     pub next_token: Option<String>,
@@ -66,13 +67,13 @@ pub struct RecordingPage {
 pub struct AgentPage {
     /// The agents that have not been replaced.
     pub agents: Vec<Agent>,
-    /// How many the whole list has, exactly.
+    /// How many agents the whole list has, exactly.
     pub total_count: u64,
     /// For [`PageRequest::After`]; `None` when nothing follows.
     pub next_token: Option<String>,
 }
 
-/// How a call was decided, without by what.
+/// How a call was decided, without the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecisionKind {
     /// It was permitted.
@@ -83,12 +84,12 @@ pub enum DecisionKind {
     NotAsked,
 }
 
-/// Which audit events are wanted; what is `None` selects nothing. The account and the instance come from the grant.
+/// A filter of audit events; `None` does not restrict. The account and the instance come from the grant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuditFilter {
-    /// Of this caller, by its whole ARN.
+    /// Of this caller, by its full ARN.
     pub principal: Option<String>,
-    /// Of this action, by its whole name.
+    /// Of this action, by its full name.
     pub action: Option<String>,
     /// About exactly this resource.
     pub resource: Option<String>,
@@ -100,22 +101,22 @@ pub struct AuditFilter {
     pub until: Option<Timestamp>,
 }
 
-/// A question about the audit trail.
+/// A query of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditQuery {
-    /// Which events.
+    /// Which events are requested.
     pub filter: AuditFilter,
-    /// Which part.
+    /// The part of the list.
     pub page: PageRequest,
 }
 
-/// A part of the audit trail, the newest first. How many events there are in all is not said: a trail only grows, and
-/// to count it would cost more with every call.
+/// A part of the audit trail, the newest first. It has no total: a trail only grows, and counting it would cost more
+/// with every call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditPage {
     /// The events.
     pub events: Vec<AuditEvent>,
-    /// Where the page ends; `None` when nothing follows.
+    /// The token for the next page; `None` when nothing follows.
     pub next_token: Option<String>,
 }
 
@@ -143,8 +144,8 @@ pub struct SegmentRow {
 /// What a sweep did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Swept {
-    /// Recordings that became abandoned.
+    /// How many recordings became abandoned.
     pub abandoned: u64,
-    /// Recordings that had expired since the last sweep.
+    /// How many recordings had expired since the last sweep.
     pub expired: u64,
 }

@@ -1,17 +1,17 @@
-//! Lists that are ordered by a name and go on by a marker, as those of the identity store do.
+//! Lists that are ordered by a name and continue by a marker, like those of the identity store.
 //!
-//! A marker holds the name after which to go on, and a digest of what the list was asked with. It is no credential:
-//! what is read stays inside the caller's grant.
+//! A marker holds the name after which to continue, and a digest of the query. It is not a credential: what is read
+//! stays within the caller's grant.
 
 use crate::StoreError;
 use crate::pages::{Cursor, next_token, read_token};
 
-/// Which part of a list that is ordered by a name is wanted.
+/// The part of a list ordered by a name that is requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MarkerRequest {
-    /// The marker of the page before; `None` is the beginning.
+    /// The marker of the previous page; `None` is the beginning.
     pub marker: Option<String>,
-    /// How many entries are wanted.
+    /// How many entries are requested.
     pub max_items: u32,
 }
 
@@ -20,16 +20,16 @@ pub struct MarkerRequest {
 pub struct MarkerPage<T> {
     /// The entries, by name.
     pub items: Vec<T>,
-    /// Where the list goes on; `None` when nothing follows.
+    /// The marker for the next page; `None` when nothing follows.
     pub marker: Option<String>,
 }
 
-/// What to read of a list: at most `limit` entries whose names come after `after`.
+/// The slice of a list to read: at most `limit` entries whose names come after `after`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NameSlice {
     question: String,
     pub(crate) after: Option<String>,
-    /// One more than the page takes, so that it is seen whether something follows.
+    /// One more than the page takes, to see whether something follows.
     pub(crate) limit: u64,
 }
 

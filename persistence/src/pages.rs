@@ -1,7 +1,7 @@
-//! From a page request to a slice of a query, and the tokens by which a list goes on.
+//! Translates a page request to a slice of a query, and makes the tokens by which a list continues.
 //!
-//! A token holds the place after which to go on, and a digest of what the list was asked with, so that it is refused
-//! under another question. It is no credential: what is read stays inside the caller's grant.
+//! A token holds the place after which to continue, and a digest of the query, so that it is refused for another query.
+//! It is not a credential: what is read stays within the caller's grant.
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -18,12 +18,12 @@ pub(crate) struct Cursor {
     pub(crate) id: String,
 }
 
-/// What to read of a list.
+/// The slice of a list to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Slice {
     pub(crate) after: Option<Cursor>,
     pub(crate) offset: u64,
-    /// One more than the page takes, so that it is seen whether something follows.
+    /// One more than the page takes, to see whether something follows.
     pub(crate) limit: u64,
 }
 
@@ -43,7 +43,7 @@ impl Slice {
         }
     }
 
-    /// Cuts what was read to the page's size; says whether something follows.
+    /// Cuts what was read to the page's size; returns whether something follows.
     pub(crate) fn cut<T>(&self, read: &mut Vec<T>) -> bool {
         let size = usize::try_from(self.limit - 1).unwrap_or(usize::MAX);
         let more = read.len() > size;
@@ -52,7 +52,7 @@ impl Slice {
     }
 }
 
-/// The token that goes on after this place.
+/// The token that continues after this place.
 pub(crate) fn next_token(question: &str, cursor: &Cursor) -> String {
     let mut bytes = vec![VERSION];
     bytes.extend_from_slice(&question_digest(question));
@@ -61,7 +61,7 @@ pub(crate) fn next_token(question: &str, cursor: &Cursor) -> String {
     hex::encode(bytes)
 }
 
-/// The place after which the token goes on.
+/// The place after which the token continues.
 pub(crate) fn read_token(token: &str, question: &str) -> Result<Cursor, StoreError> {
     let bytes = hex::decode(token).map_err(|_| StoreError::InvalidPageToken)?;
     let (head, id) = bytes.split_at_checked(HEAD_BYTES).ok_or(StoreError::InvalidPageToken)?;

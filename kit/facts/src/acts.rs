@@ -1,5 +1,5 @@
-//! What the doors of a control plane do with facts, done to a store at once: each under the grant of whoever does it,
-//! and with an event.
+//! What the entry points of a control plane do with facts, done directly to a store: each act under the grant of its
+//! caller and with an audit event.
 
 use domain::access_key::AccessKeySecret;
 use domain::actions::{AcknowledgeSegment, CreateAgentJoinToken, EnrolAgent, OpenRecording, SealRecording};
@@ -23,7 +23,7 @@ pub async fn issue(store: &Store, token: JoinToken) {
 /// An agent enrols.
 ///
 /// # Errors
-/// As the store refuses it.
+/// The store's refusal.
 pub async fn enrol(
     store: &Store,
     agent: &Agent,
@@ -37,7 +37,7 @@ pub async fn enrol(
 /// An agent opens a recording.
 ///
 /// # Errors
-/// As the store refuses it.
+/// The store's refusal.
 pub async fn open(store: &Store, agent: &Agent, change: RecordingOpened) -> Result<(), StoreError> {
     store.apply(&as_agent::<OpenRecording>(agent), change, event(&agent.account, "OpenRecording")).await
 }
@@ -45,7 +45,7 @@ pub async fn open(store: &Store, agent: &Agent, change: RecordingOpened) -> Resu
 /// An agent's segment is claimed.
 ///
 /// # Errors
-/// As the store refuses it.
+/// The store's refusal.
 pub async fn acknowledge(
     store: &Store,
     agent: &Agent,
@@ -58,12 +58,13 @@ pub async fn acknowledge(
 /// An agent seals a recording.
 ///
 /// # Errors
-/// As the store refuses it.
+/// The store's refusal.
 pub async fn seal(store: &Store, agent: &Agent, change: RecordingSealed) -> Result<(), StoreError> {
     store.apply(&as_agent::<SealRecording>(agent), change, event(&agent.account, "SealRecording")).await
 }
 
-/// The administrator makes a RAM user with an access key, and attaches these policies, each a name and a document.
+/// The administrator makes a RAM user with an access key, and attaches these policies, each given as a name and a
+/// document.
 pub async fn user(
     store: &Store,
     account: &AccountId,

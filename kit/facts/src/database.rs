@@ -19,7 +19,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// What a text is called in a CAST.
+    /// The name of the text type in a CAST.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
@@ -34,13 +34,13 @@ impl Backend {
 pub struct TestDatabase {
     /// Its address.
     pub url: String,
-    /// Which one it is.
+    /// Its kind.
     pub backend: Backend,
     _folder: Option<TempDir>,
 }
 
 impl TestDatabase {
-    /// Makes one.
+    /// Makes an empty database.
     pub async fn new(backend: Backend) -> Self {
         match backend {
             Backend::Sqlite => {
@@ -59,27 +59,27 @@ impl TestDatabase {
         DatabaseUrl::parse(&self.url).unwrap()
     }
 
-    /// A connection that goes round the store, to damage rows and to count them.
+    /// A connection that bypasses the store, to damage rows and to count them.
     pub async fn raw(&self) -> DatabaseConnection {
         let mut options = ConnectOptions::new(&self.url);
         options.max_connections(1).sqlx_logging(false);
         Database::connect(options).await.unwrap()
     }
 
-    /// What a statement finds.
+    /// The rows that a statement finds.
     pub async fn rows(&self, statement: &str) -> Vec<QueryResult> {
         let raw = self.raw().await;
         let statement = Statement::from_string(raw.get_database_backend(), statement);
         raw.query_all_raw(statement).await.unwrap()
     }
 
-    /// Runs a statement round the store.
+    /// Runs a statement, bypassing the store.
     pub async fn execute(&self, statement: &str) {
         self.raw().await.execute_unprepared(statement).await.unwrap();
     }
 }
 
-/// Makes a test of each function for each database. Each takes a [`World`](crate::World).
+/// Makes one test for each function and database. Each function takes a [`World`](crate::World).
 #[macro_export]
 macro_rules! on_both {
     ($($test:ident),+ $(,)?) => {$(

@@ -25,7 +25,8 @@ pub fn event(account: &AccountId, action: &str) -> AuditEvent {
     }
 }
 
-/// What a test does to a running control plane past its doors. The principal tells it apart from every call.
+/// An event for what a test does to a running control plane without going through its API. The principal tells it apart
+/// from every call.
 #[must_use]
 pub fn operator_event(account: &AccountId, action: &str, at: Timestamp) -> AuditEvent {
     AuditEvent {

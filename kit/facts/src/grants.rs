@@ -1,4 +1,4 @@
-//! Grants, each from the gate itself.
+//! Grants, each obtained from the gate itself.
 
 use domain::AccountId;
 use domain::InstanceId;
@@ -13,7 +13,7 @@ use policies::Layers;
 
 use crate::names::{at, region};
 
-/// What is known of a request when time begins.
+/// The facts of a request that is made at the start of the tests' time.
 #[must_use]
 pub fn facts() -> RequestFacts {
     RequestFacts::at(at(0))
@@ -35,13 +35,13 @@ pub fn as_agent<A: Action>(agent: &Agent) -> Granted<A> {
     by_rule(&Principal::Agent { account, agent: agent.id.clone(), instance }, resource)
 }
 
-/// A grant of a job.
+/// A grant of a background job.
 #[must_use]
 pub fn as_system(account: &AccountId) -> Granted<SweepRecordings> {
     by_rule(&Principal::System { account: account.clone() }, Resource::Everything)
 }
 
-/// A grant of what the control plane does of itself with agents.
+/// A grant for what the control plane does with agents on its own account.
 #[must_use]
 pub fn reaching(account: &AccountId) -> Granted<ReachAgents> {
     by_rule(&Principal::System { account: account.clone() }, Resource::Everything)
@@ -80,7 +80,7 @@ pub fn list_of(of: Option<&InstanceId>) -> Resource {
     })
 }
 
-/// Of one whom no policy is asked about.
+/// A grant for a principal that no policy is evaluated for.
 fn by_rule<A: Action>(principal: &Principal, resource: Resource) -> Granted<A> {
     authorize(principal, resource, &PrincipalPolicies::none(), &facts()).unwrap()
 }

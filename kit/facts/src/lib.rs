@@ -1,10 +1,10 @@
-//! What tests agree on: accounts and instances, facts about them, the grants and events with which they are written,
-//! and databases to write them into.
+//! What tests share: accounts and instances, facts about them, the grants and events with which they are written, and
+//! databases to write them into.
 //!
-//! Test code alone names this crate. It knows nothing of HTTP, so that the tests of `persistence` do not wait for
+//! Only test code depends on this crate. It knows nothing of HTTP, so that the tests of `persistence` do not wait for
 //! `api` to be compiled; `test-server` adds a running control plane.
 //!
-//! Everything here panics with a reason when the world is not as a test needs it.
+//! Everything here panics with a reason when the environment is not as a test needs it.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "test code: an unwrap is a check")]
 
 mod acts;

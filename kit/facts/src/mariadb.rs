@@ -1,5 +1,6 @@
-//! A throwaway MariaDB, made from the server programs that are installed: one for each process that asks, one database for
-//! each test. As in `postgres.rs`, a small shell runs it and ends it when this process ends, however it does.
+//! A throwaway MariaDB, made from the server programs that are installed: one for each process that asks, one database
+//! for each test. As in `postgres.rs`, a small shell script runs it and stops it when this process ends, for whatever
+//! reason.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database};
 
-/// Its settings are those of a server whose data nobody will miss. The default collation of its databases is another one
-/// than that of our tables, as it may be anywhere.
+/// The server's settings suit data that may be lost. The default collation of its databases differs from that of our
+/// tables, as may happen in any deployment.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
 PATH=$PATH:/usr/sbin
@@ -36,7 +37,7 @@ rm -rf "$folder"
 struct Server {
     folder: PathBuf,
     databases: AtomicU32,
-    // Kept for its standard input.
+    // Kept because the field holds the shell's standard input open.
     _supervisor: Child,
 }
 
@@ -60,7 +61,7 @@ fn address(folder: &Path, database: &str) -> String {
 }
 
 fn start() -> Server {
-    // Not deep: the path of a socket is short.
+    // The folder must not be deep, because the path of a socket is limited in length.
     let mut supervisor = Command::new("sh")
         .args(["-c", SCRIPT, "/tmp"])
         .current_dir("/")

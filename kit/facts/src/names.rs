@@ -1,15 +1,15 @@
-//! Who and what the tests speak of, and when.
+//! The names and moments that the tests use.
 
 use domain::{AccountId, InstanceId, Region, Timestamp};
 
-/// The account of the vendor's signature vectors, so that those can be sent to a server of the tests too.
+/// The account of the vendor's signature vectors, so that those can also be sent to a server of the tests.
 pub const ACCOUNT: &str = "1609982529000000";
-/// Where time begins, in epoch milliseconds.
+/// The start of the tests' time, in epoch milliseconds.
 pub const START: i64 = 1_700_000_000_000;
-/// The milliseconds of a day.
+/// The length of a day in milliseconds.
 pub const DAY: i64 = 86_400_000;
 
-/// So many milliseconds after [`START`].
+/// The moment this many milliseconds after [`START`].
 #[must_use]
 pub fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(START + millis)

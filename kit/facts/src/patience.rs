@@ -1,14 +1,15 @@
-//! Waiting for a condition. The deadline is generous, because the machine may be busy; only a test that fails waits for it.
+//! Waiting for a condition. The deadline is generous, because the machine may be busy; only a test that fails waits that
+//! long.
 
 use std::time::{Duration, Instant};
 
-/// How long a test waits for what should come at once.
+/// How long a test waits for what should happen at once.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long it pauses between two looks.
+/// How long it pauses between two attempts.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Looks until it finds something; a test that waits too long fails and says for what.
+/// Calls `look` until it finds something. A test that waits too long fails and names what it waited for.
 #[track_caller]
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
@@ -21,7 +22,7 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The same in a task. A look that never ends counts as one that finds nothing.
+/// The same in an asynchronous task. A call of `look` that never ends counts as one that finds nothing.
 pub async fn until_async<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let looking = async {
         loop {

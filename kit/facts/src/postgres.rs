@@ -1,8 +1,8 @@
 //! A throwaway PostgreSQL, made from the server programs that are installed: one for each process that asks, one
 //! database for each test.
 //!
-//! A small shell runs it and reads its own standard input, which ends when this process does, however it ends. Then
-//! it stops the server by its process id and removes the folder, so that nothing is left behind.
+//! A small shell script runs it and reads its own standard input, which ends when this process ends, for whatever
+//! reason. Then the script stops the server by its process id and removes the folder, so that nothing is left behind.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database};
 
-/// What to do where there is none: the tests must not pass by not running.
+/// What to do when the server programs are missing: the tests must not pass by not running.
 const MISSING: &str = "these tests need PostgreSQL's server programs, which are not installed; \
                        on Debian: apt-get install postgresql";
 
@@ -34,16 +34,16 @@ rm -rf "$folder"
 struct Server {
     folder: PathBuf,
     databases: AtomicU32,
-    // Kept for its standard input.
+    // Kept because the field holds the shell's standard input open.
     _supervisor: Child,
 }
 
 static SERVER: OnceLock<Server> = OnceLock::new();
 
-/// Settings of a server whose data nobody will miss.
+/// Settings of a server whose data may be lost.
 pub const FAST: &str = "-F -c full_page_writes=off -c synchronous_commit=off";
 
-/// The address of a new, empty database. The first call's settings are those of the server.
+/// The address of a new, empty database. The settings of the first call apply to the server.
 pub async fn new_database(settings: &str) -> String {
     let server = SERVER.get_or_init(|| start(settings));
     let name = format!("test_{}", server.databases.fetch_add(1, Ordering::Relaxed));
@@ -104,7 +104,7 @@ async fn connect_when_ready(server: &Server) -> sea_orm::DatabaseConnection {
     }
 }
 
-/// The folder of `initdb` and `postgres`, of the newest version that is installed.
+/// The folder of `initdb` and `postgres`, of the newest installed version.
 fn server_programs() -> Option<PathBuf> {
     let version = |path: &PathBuf| path.parent()?.file_name()?.to_str()?.parse::<u32>().ok();
     let mut folders: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")

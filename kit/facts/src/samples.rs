@@ -1,4 +1,4 @@
-//! An agent, a recording, and what becomes of it, each with values that a test may take or change.
+//! An agent, a recording, and the changes to it, each with values that a test may use as they are or change.
 
 use domain::agent::{Agent, Capability, InstancePattern, JoinToken, JoinTokenSecret};
 use domain::expiration::ExpirationDays;
@@ -31,7 +31,7 @@ pub fn agent(account: &AccountId, instance: &InstanceId, enrolled_at: Timestamp)
     }
 }
 
-/// A join token that is good for a day, and its secret.
+/// A join token that is valid for a day, and its secret.
 #[must_use]
 pub fn join_token(
     account: &AccountId,
@@ -85,7 +85,7 @@ pub fn opened(recording: Recording) -> RecordingOpened {
     RecordingOpened { recording, streams: streams.to_vec() }
 }
 
-/// So many segments of a stream.
+/// This many segments of a stream.
 #[must_use]
 pub fn arrived(stream: Stream, segments: u32) -> ArrivedStream {
     ArrivedStream {
@@ -111,7 +111,7 @@ pub fn segment(token: &TerminalSessionToken, number: u32, now: Timestamp) -> Seg
     }
 }
 
-/// The end of a recording of so many segments, told when it ends.
+/// The end of a recording of this many segments, reported when it ends.
 #[must_use]
 pub fn sealed(token: &TerminalSessionToken, segments: u32, ended_at: Timestamp) -> RecordingSealed {
     RecordingSealed {

@@ -1,4 +1,4 @@
-//! A store on a database of its own, with its accounts, and what is done in it at moments after [`at`]`(0)`.
+//! A store on a database of its own, with its accounts, and acts on it at moments after [`at`]`(0)`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,14 +25,14 @@ use crate::{acts, samples};
 pub struct World {
     /// The store.
     pub store: Store,
-    /// What it lies in.
+    /// The store's database.
     pub database: TestDatabase,
     /// The deployment's keys.
     pub keys: Arc<ServerKeys>,
 }
 
 impl World {
-    /// An empty one with two accounts.
+    /// An empty store with two accounts.
     pub async fn new(backend: Backend) -> Self {
         let database = TestDatabase::new(backend).await;
         let keys = Arc::new(ServerKeys::generate().unwrap());
@@ -57,7 +57,7 @@ impl World {
         agent
     }
 
-    /// A join token that the account's owner issued.
+    /// A join token issued by the account's owner.
     pub async fn join_token(
         &self,
         account: &AccountId,
@@ -78,7 +78,7 @@ impl World {
     /// Enrols this agent.
     ///
     /// # Errors
-    /// As the store refuses it.
+    /// The store's refusal.
     pub async fn try_enrol(
         &self,
         agent: &Agent,
@@ -105,7 +105,7 @@ impl World {
     /// Claims the terminal's segment of this number.
     ///
     /// # Errors
-    /// As the store refuses it.
+    /// The store's refusal.
     pub async fn acknowledge(
         &self,
         agent: &Agent,
@@ -119,15 +119,15 @@ impl World {
     /// Claims this segment.
     ///
     /// # Errors
-    /// As the store refuses it.
+    /// The store's refusal.
     pub async fn claim(&self, agent: &Agent, change: SegmentAcknowledged) -> Result<(), StoreError> {
         acts::acknowledge(&self.store, agent, change).await
     }
 
-    /// Seals a recording of so many segments.
+    /// Seals a recording of this many segments.
     ///
     /// # Errors
-    /// As the store refuses it.
+    /// The store's refusal.
     pub async fn seal(
         &self,
         agent: &Agent,
@@ -140,12 +140,12 @@ impl World {
         acts::seal(&self.store, agent, RecordingSealed { at: at(now), ..sealed }).await
     }
 
-    /// A recording as it stands.
+    /// A recording as it is stored.
     pub async fn find(&self, recording: &Recording) -> Option<Recording> {
         self.store.find_recording(&view(recording), &recording.token).await.unwrap()
     }
 
-    /// What the job does that removes what has expired.
+    /// Runs the job that removes what has expired.
     pub async fn sweep(
         &self,
         account: &AccountId,
@@ -172,7 +172,7 @@ impl World {
             .unwrap()
     }
 
-    /// How many rows answer a condition, counted by the database itself.
+    /// How many rows match a condition, counted by the database itself.
     pub async fn count(&self, table: &str, condition: &str) -> i64 {
         let raw = self.database.raw().await;
         let statement = format!("SELECT COUNT(*) AS n FROM {table} WHERE {condition}");

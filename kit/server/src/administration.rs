@@ -1,4 +1,4 @@
-//! What an administrator does to a running control plane past its doors.
+//! What an administrator does to a running control plane without going through its API.
 
 use domain::access_key::AccessKeyStatus;
 use domain::actions::ReachAgents;
@@ -36,20 +36,20 @@ impl Running {
         self.store.delete_access_key(&granted, &id, self.event("DeleteKey")).await.unwrap();
     }
 
-    /// Deletes a RAM user with everything that hangs on it.
+    /// Deletes a RAM user with everything that belongs to it.
     pub async fn delete_user(&self, name: &str) {
         let (granted, user) = (as_operator(&self.account), UserName::parse(name).unwrap());
         self.store.purge_user(&granted, &user, self.event("DeleteUser")).await.unwrap();
     }
 
-    /// Gives a policy another document.
+    /// Replaces the document of a policy.
     pub async fn policy(&self, name: &str, document: &str) {
         let (granted, policy) = (as_operator(&self.account), PolicyName::parse(name).unwrap());
         let now = self.clock.now();
         self.store.put_policy(&granted, &policy, document, now, self.event("PutPolicy")).await.unwrap();
     }
 
-    /// Everything that was written down, the oldest first.
+    /// The whole audit trail, the oldest event first.
     pub async fn audit_rows(&self) -> Vec<AuditEvent> {
         let granted = as_operator(&self.account);
         let mut rows = self.store.latest_audit_events(&granted, 1_000).await.unwrap();
@@ -57,7 +57,7 @@ impl Running {
         rows
     }
 
-    /// What the control plane does of itself with agents.
+    /// A grant for what the control plane does with agents on its own account.
     #[must_use]
     pub fn reaching(&self) -> Granted<ReachAgents> {
         test_facts::reaching(&self.account)

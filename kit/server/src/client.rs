@@ -1,4 +1,4 @@
-//! The signed RPC wire as its callers use it, and the calls that many tests make.
+//! A client of the signed RPC API as its callers use it, and the calls that many tests make.
 
 use domain::clock::Clock as _;
 use request_signature::{encode_pairs, v3};
@@ -14,12 +14,12 @@ pub struct Answer {
     pub status: u16,
     /// Its headers.
     pub headers: reqwest::header::HeaderMap,
-    /// Its body; one that is no JSON is a string.
+    /// Its body; a body that is not JSON is a string.
     pub body: Value,
 }
 
 impl Answer {
-    /// A reply with its whole body.
+    /// Reads a reply with its whole body.
     pub async fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.unwrap();
@@ -28,7 +28,7 @@ impl Answer {
         Self { status, headers, body }
     }
 
-    /// The code of a refusal, with its status.
+    /// The code of a refusal, after its status.
     #[track_caller]
     pub fn refusal(&self) -> (u16, &str) {
         assert_eq!(self.body["Success"], Value::Bool(false), "{self:?}");
@@ -49,7 +49,7 @@ impl Answer {
         self.body
     }
 
-    /// A header's text, which is empty where there is none.
+    /// A header's text; empty when the header is absent.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
@@ -62,12 +62,12 @@ impl Running {
         self.call_as(&self.root, action, parameters).await
     }
 
-    /// Calls an action, signed by version 3.
+    /// Calls an action, signed with version 3.
     pub async fn call_as(&self, key: &Key, action: &str, parameters: &[(&str, &str)]) -> Answer {
         self.call_version(key, "2022-02-20", action, parameters).await
     }
 
-    /// Calls an action of the product with this version.
+    /// Calls an action of this version of the product.
     pub async fn call_version(
         &self,
         key: &Key,

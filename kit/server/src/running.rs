@@ -1,4 +1,4 @@
-//! A control plane that runs.
+//! A running control plane.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use crate::site::{Site, listen_for_replicas};
 pub struct Running {
     /// `http://127.0.0.1:PORT`.
     pub address: String,
-    /// Whom most calls are of.
+    /// The account that most calls are about.
     pub account: AccountId,
     /// The clock of every replica.
     pub clock: Arc<ManualClock>,
@@ -31,11 +31,11 @@ pub struct Running {
     pub store: Store,
     /// The key of the account's owner.
     pub root: Key,
-    /// What calls are sent by.
+    /// The client that sends the calls.
     pub http: reqwest::Client,
-    /// What runs, for what has no door.
+    /// The running server's state, for what the API does not offer.
     pub hansard: Data<Hansard>,
-    /// What secrets are sealed with.
+    /// The keys that seal secrets.
     pub keys: Arc<ServerKeys>,
     site: Arc<Site>,
     stop: Option<oneshot::Sender<()>>,
@@ -48,31 +48,31 @@ impl std::fmt::Debug for Running {
     }
 }
 
-/// What a test sets otherwise than the defaults are.
+/// Changes some settings from their defaults.
 type Adjust = fn(&mut ApiSettings);
 
 impl Running {
-    /// On SQLite, with the settings that are the defaults.
+    /// Starts one on SQLite, with the default settings.
     pub async fn start() -> Self {
         Self::set_up(None, |_| {}).await
     }
 
-    /// On another database than SQLite in the folder.
+    /// Starts one on this database instead of SQLite in the folder.
     pub async fn start_with(database: Option<String>) -> Self {
         Self::set_up(database, |_| {}).await
     }
 
-    /// One that other replicas reach.
+    /// Starts one that other replicas can reach.
     pub async fn reachable(database: Option<String>) -> Self {
         Self::set_up(database, listen_for_replicas).await
     }
 
-    /// One with other settings than the defaults, in this database.
+    /// Starts one on this database, with settings other than the defaults.
     pub async fn reachable_with(database: Option<String>, adjust: Adjust) -> Self {
         Self::set_up(database, adjust).await
     }
 
-    /// A control plane with other settings than the defaults.
+    /// Starts one with settings other than the defaults.
     pub async fn adjusted(adjust: Adjust) -> Self {
         Self::set_up(None, adjust).await
     }
@@ -81,18 +81,18 @@ impl Running {
         Self::at(Arc::new(Site::usual().on(database).adjusted(adjust))).await
     }
 
-    /// Another process over the same data: stopped in order, started again.
+    /// Another process over the same data: this one is stopped in order, and another is started.
     pub async fn restart(mut self) -> Self {
         self.halt();
         self.another().await
     }
 
-    /// A second process beside this one, over the same data.
+    /// A second process that runs beside this one over the same data.
     pub async fn another(&self) -> Self {
         Self::at(self.site.clone()).await
     }
 
-    /// A process over this data.
+    /// Starts a process over this data.
     pub async fn at(site: Arc<Site>) -> Self {
         let url = DatabaseUrl::parse(&site.database_address()).unwrap();
         let store = Store::connect(url, site.keys.clone()).await.unwrap();
@@ -140,7 +140,7 @@ impl Running {
         }
     }
 
-    /// Tells it to stop, and does not wait for that.
+    /// Tells it to stop, without waiting until it has.
     pub fn stop(&mut self) {
         drop(self.stop.take());
     }
@@ -155,37 +155,37 @@ impl Running {
         }
     }
 
-    /// Stops it in order; what is counted is written down.
+    /// Stops it in order, so that what it has counted is written down.
     pub fn halt(&mut self) {
         self.stop();
         self.join();
     }
 
-    /// What it runs on.
+    /// The deployment that it belongs to.
     #[must_use]
     pub fn site(&self) -> &Arc<Site> {
         &self.site
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn socket_address(&self) -> SocketAddr {
         self.address.strip_prefix("http://").unwrap().parse().unwrap()
     }
 
-    /// By which somebody who goes round the control plane reaches the database.
+    /// The address at which the database can be reached without the control plane.
     #[must_use]
     pub fn database_address(&self) -> String {
         self.site.database_address()
     }
 
-    /// Where the objects lie.
+    /// The folder of the objects.
     #[must_use]
     pub fn objects_folder(&self) -> PathBuf {
         self.site.objects_folder()
     }
 
-    /// The address of a path.
+    /// The URL of a path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.address)

@@ -1,4 +1,5 @@
-//! What outlives one server, and what several share: the folder, the database, the keys, the clock, the settings.
+//! What outlives one server and what several servers share: the folder, the database, the keys, the clock and the
+//! settings.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,20 +13,20 @@ use tempfile::TempDir;
 
 use crate::key::Key;
 
-/// A setting that makes the server listen for other replicas; it puts the address of its listener there.
+/// A setting that makes the server listen for other replicas; it stores the address of the listener in the settings.
 pub fn listen_for_replicas(settings: &mut ApiSettings) {
     settings.internal_address = Some("http://127.0.0.1:0".parse().unwrap());
 }
 
-/// A deployment, whether or not a server of it runs.
+/// A deployment, whether or not one of its servers runs.
 pub struct Site {
-    /// The account that it is made for.
+    /// The deployment's account.
     pub account: AccountId,
     /// The key of the account's owner.
     pub root: Key,
-    /// What every server of it goes by.
+    /// The clock of every server of the deployment.
     pub clock: Arc<ManualClock>,
-    /// What secrets are sealed with.
+    /// The keys that seal secrets.
     pub keys: Arc<ServerKeys>,
     pub(crate) adjust: Box<dyn Fn(&mut ApiSettings) + Send + Sync>,
     pub(crate) stores: Box<dyn Fn(FolderStores) -> Arc<dyn ObjectStores> + Send + Sync>,
@@ -42,7 +43,8 @@ impl Site {
         Self::new(account, root, Timestamp::from_millis(1_764_000_000_000))
     }
 
-    /// One with an account and its owner's key, where it is this time. Its database is SQLite, in its folder.
+    /// A deployment with an account and its owner's key, whose clock starts at `now`. Its database is SQLite, in its
+    /// folder.
     #[must_use]
     pub fn new(account: AccountId, root: Key, now: Timestamp) -> Self {
         Self {
@@ -57,13 +59,13 @@ impl Site {
         }
     }
 
-    /// The same with other settings than the defaults.
+    /// The same deployment with settings other than the defaults.
     #[must_use]
     pub fn adjusted(self, adjust: impl Fn(&mut ApiSettings) + Send + Sync + 'static) -> Self {
         Self { adjust: Box::new(adjust), ..self }
     }
 
-    /// The same with something before the folder of its objects.
+    /// The same deployment with something in front of the folder of its objects.
     #[must_use]
     pub fn stored_by(
         self,
@@ -72,26 +74,26 @@ impl Site {
         Self { stores: Box::new(stores), ..self }
     }
 
-    /// The same on this database.
+    /// The same deployment on this database.
     #[must_use]
     pub fn on(self, database: Option<String>) -> Self {
         Self { database, ..self }
     }
 
-    /// By which somebody who goes round the control plane reaches the database.
+    /// The address at which the database can be reached without the control plane.
     #[must_use]
     pub fn database_address(&self) -> String {
         let file = || format!("sqlite:{}", self.folder.path().join("hansard.db").display());
         self.database.clone().unwrap_or_else(file)
     }
 
-    /// Where everything lies that is in no other database.
+    /// The folder of everything that is not in another database.
     #[must_use]
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
     }
 
-    /// Where the objects lie.
+    /// The folder of the objects.
     #[must_use]
     pub fn objects_folder(&self) -> PathBuf {
         self.folder.path().join("objects")

@@ -1,4 +1,4 @@
-//! Anchors: signed statements of how far which chain had come.
+//! Anchors: signed statements of how far each chain had come.
 //!
 //! The signed text is lines, each a word and its values:
 //!
@@ -22,7 +22,7 @@ use super::chain::hex_32;
 
 const FIRST_LINE: &str = "hansard-audit-anchor-v1";
 
-/// What an anchor says.
+/// The content of an anchor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Anchor {
     pub(crate) writer_id: String,
@@ -37,7 +37,7 @@ pub(crate) struct Anchor {
     pub(crate) others: Vec<Claim>,
 }
 
-/// That a writer's chain had this value at this place.
+/// The claim that a writer's chain had this value at this place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub(crate) writer_id: String,
@@ -61,7 +61,7 @@ pub(crate) struct SignedAnchor {
 pub(crate) enum Signed {
     Yes,
     No,
-    /// The key is not among the server keys, or there are none to ask.
+    /// The key is not among the server keys, or there are no server keys to check with.
     KeyUnknown,
 }
 
@@ -117,18 +117,18 @@ impl Anchor {
             })
             .collect::<Option<_>>()?;
         let anchor = Self { writer_id, number, at, previous, head, end, others };
-        // One text for each anchor, so that nothing can hide in another spelling.
+        // An anchor has exactly one text, so that nothing can be hidden in a different spelling.
         (anchor.to_text() == text).then_some(anchor)
     }
 }
 
 impl SignedAnchor {
-    /// What the next anchor of the same writer names as the one before.
+    /// The hash by which the next anchor of the same writer refers to this one.
     pub(crate) fn hash(&self) -> [u8; 32] {
         digest(&SHA256, self.text.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes")
     }
 
-    /// What it says; `None` when its text is no anchor, or another one than the columns beside it say.
+    /// The content of the anchor; `None` when its text is not an anchor, or disagrees with the columns beside it.
     pub(crate) fn read(&self) -> Option<Anchor> {
         Anchor::parse(&self.text).filter(|anchor| {
             (anchor.writer_id.as_str(), anchor.number, anchor.at)

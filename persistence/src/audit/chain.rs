@@ -16,7 +16,7 @@ pub(crate) struct Link {
     pub(crate) chain: [u8; 32],
 }
 
-/// A row at its place in its writer's chain, as it says itself.
+/// A row and its place in its writer's chain, as the row itself states it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChainedEvent {
     pub(crate) writer_id: String,
@@ -27,13 +27,13 @@ pub(crate) struct ChainedEvent {
 }
 
 impl ChainedEvent {
-    /// Its own link; `None` when its chain value is none.
+    /// Its own link; `None` when its chain value is malformed.
     pub(crate) fn link(&self) -> Option<Link> {
         Some(Link { sequence: self.sequence, chain: hex_32(&self.chain)? })
     }
 }
 
-/// 32 bytes in lower-case hex.
+/// Reads 32 bytes from lower-case hex.
 pub(crate) fn hex_32(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     hex::decode_to_slice(text, &mut bytes).ok()?;
@@ -48,7 +48,8 @@ pub(crate) fn first_link(writer_id: &str) -> Link {
     Link { sequence: 0, chain: finish(context) }
 }
 
-/// The link that a row makes after the one before. What the row itself says of its place and its chain is not asked.
+/// The link that a row forms after the previous one. What the row itself states about its place and its chain is not
+/// used.
 pub(crate) fn next_link(last: Link, event: &WrittenEvent) -> Link {
     let sequence = last.sequence + 1;
     let mut context = Context::new(&SHA256);

@@ -1,4 +1,4 @@
-//! The days that exported files are named by, and those that an operator says were put away.
+//! The days that exported files are named by, and the days that an operator says were archived.
 
 use std::fmt;
 use std::str::FromStr;
@@ -41,26 +41,26 @@ impl Day {
         &self.0
     }
 
-    /// The day after; `None` when this one is not in the calendar.
+    /// The next day; `None` when this one is not in the calendar.
     pub(crate) fn next(&self) -> Option<Self> {
         let begins = Timestamp::parse_rfc3339_seconds(&format!("{}T00:00:00Z", self.0)).ok()?;
         Some(Self::of(begins.plus(Duration::from_secs(24 * 60 * 60))))
     }
 
-    /// Whether it is in the calendar, and not only written like a day.
+    /// Whether it is in the calendar, and not only formatted like a day.
     fn exists(&self) -> bool {
         Timestamp::parse_rfc3339_seconds(&format!("{}T00:00:00Z", self.0)).is_ok()
     }
 }
 
-/// Days whose files were put away: one, `2023-11-16`, or all from one through another, `2023-01-01..2023-11-16`.
+/// Days whose files were archived: one, `2023-11-16`, or all from one through another, `2023-01-01..2023-11-16`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchivedDays {
     first: Day,
     last: Day,
 }
 
-/// A text names no days.
+/// A text that does not name days.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidDays;
 
@@ -85,7 +85,7 @@ impl FromStr for ArchivedDays {
     }
 }
 
-/// Whether the days of one of them hold this one.
+/// Whether one of these ranges contains the day.
 pub(crate) fn is_archived(archived: &[ArchivedDays], day: &Day) -> bool {
     archived.iter().any(|days| (&days.first..=&days.last).contains(&day))
 }

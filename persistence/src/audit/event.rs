@@ -4,14 +4,14 @@ use domain::audit::{AuditDecision, AuditEvent};
 
 use crate::rows::column_text;
 
-/// What the column `decision` holds.
+/// A value of the column `decision`.
 pub(crate) const ALLOWED: &str = "allowed";
 /// See [`ALLOWED`].
 pub(crate) const DENIED: &str = "denied";
 /// See [`ALLOWED`].
 pub(crate) const NOT_ASKED: &str = "not-asked";
 
-/// The texts of a row, as they are stored: nothing is interpreted, so that what was damaged can be told too.
+/// The texts of a row, as they are stored: nothing is interpreted, so that damaged rows can be reported too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WrittenEvent {
     pub(crate) request_id: String,
@@ -28,12 +28,12 @@ pub(crate) struct WrittenEvent {
     pub(crate) user_agent: String,
     pub(crate) recording: Option<String>,
     pub(crate) how: String,
-    /// Derived from the others; not part of the chain.
+    /// Derived from the other fields; not part of the chain.
     pub(crate) instance_id: Option<String>,
 }
 
 impl WrittenEvent {
-    /// The event as the database can keep it; the chain is over what is kept.
+    /// The event as the database can keep it; the chain is computed over what is kept.
     pub(crate) fn of(event: &AuditEvent) -> Self {
         let (decision, decided_by) = decision_columns(&event.decision);
         Self {
@@ -55,13 +55,13 @@ impl WrittenEvent {
         }
     }
 
-    /// What [`AuditEvent::instance`] says of these texts.
+    /// What [`AuditEvent::instance`] derives from these texts.
     pub(crate) fn derived_instance(&self) -> Option<String> {
         domain::audit::instance_of(&self.resource, &self.account_id).map(String::from)
     }
 }
 
-/// What of the decision stands in which column.
+/// Which parts of the decision go into which column.
 fn decision_columns(decision: &AuditDecision) -> (&'static str, Option<&str>) {
     match decision {
         AuditDecision::Allowed { by } => (ALLOWED, Some(by)),

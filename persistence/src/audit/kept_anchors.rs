@@ -1,6 +1,6 @@
-//! Signed anchors that are kept out of the reach of whoever can change both the database and the exported files: a
-//! file that only ever grows, one anchor a line as in the exported files. Whoever puts everything back to an earlier
-//! state cannot put that file back, and it speaks of what is not there any more.
+//! Signed anchors that are kept where nobody can reach them who can change both the database and the exported files: a
+//! file that only ever grows, with one anchor per line in the format of the exported files. An attacker who restores
+//! everything else to an earlier state cannot restore that file, and it then refers to rows that are no longer there.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -15,7 +15,7 @@ use super::line::ExportedLine;
 use super::log::LINE_LIMIT;
 use super::verify::{AuditFault, Findings};
 
-/// Anchors that were read from a file.
+/// Anchors that were read from one file.
 #[derive(Debug)]
 pub struct KeptAnchors {
     /// The file's name, for findings.
@@ -25,11 +25,11 @@ pub struct KeptAnchors {
 }
 
 impl KeptAnchors {
-    /// Reads a file. Lines of events are passed over, so that an exported file that was shipped does too, and so are empty
-    /// ones and what is left of a line that was torn.
+    /// Reads a file. It skips lines of events, so that an exported file that was shipped can be read too, and also empty
+    /// lines and the remains of a line that was cut off.
     ///
     /// # Errors
-    /// It cannot be read, or a line is none of an audit log; the error names both.
+    /// The file cannot be read, or a line is not a line of an audit log; the error names both the file and the line.
     pub fn read(file: &Path) -> io::Result<Self> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
         let mut reader = BufReader::with_capacity(1 << 16, File::open(file).map_err(named)?);
@@ -42,7 +42,7 @@ impl KeptAnchors {
             match ExportedLine::parse(&text) {
                 Some(ExportedLine::Anchor(anchor)) => anchors.push(anchor),
                 Some(ExportedLine::Event(_)) => {}
-                // An earlier version began each time with an empty line.
+                // An earlier version started with an empty line each time.
                 None if text.iter().all(u8::is_ascii_whitespace) => {}
                 None if is_torn(&text) => torn += 1,
                 None => {
@@ -62,13 +62,13 @@ impl KeptAnchors {
         self.anchors.len() as u64
     }
 
-    /// How many lines are not whole, as a loss of power or a full disk leaves them.
+    /// How many lines are incomplete, as a loss of power or a full disk leaves them.
     #[must_use]
     pub fn torn(&self) -> u64 {
         self.torn
     }
 
-    /// What one of them says, unless it was forged or damaged.
+    /// The content of one of them, unless it was forged or damaged.
     pub(crate) fn read_one(
         &self,
         signed: &SignedAnchor,
@@ -84,13 +84,13 @@ impl KeptAnchors {
         anchor.map(|anchor| (anchor, standing))
     }
 
-    /// What a finding calls one of them.
+    /// What findings call one of them.
     pub(crate) fn who(&self, anchor: &SignedAnchor) -> String {
         format!("anchor {} of writer {}, kept in {},", anchor.number, anchor.writer_id, self.name)
     }
 }
 
-/// Whether it is the beginning of a line of ours. It stays in a file that can only be appended to.
+/// Whether it is the beginning of one of our lines. Such a fragment stays in a file that can only be appended to.
 fn is_torn(line: &[u8]) -> bool {
     const HEAD: &[u8] = br#"{"Kind":""#;
     let line = line.trim_ascii_end();
@@ -98,17 +98,17 @@ fn is_torn(line: &[u8]) -> bool {
     begins && serde_json::from_slice::<IgnoredAny>(line).is_err_and(|error| error.is_eof())
 }
 
-/// The file that this control plane's anchors are appended to. Nothing of it is ever changed, so that it may be one
-/// that can only be appended to.
+/// The file that this control plane's anchors are appended to. Nothing in it is ever changed, so that the file may be
+/// one that can only be appended to.
 #[derive(Debug)]
 pub(crate) struct AnchorsFile {
     path: PathBuf,
-    /// Whether the end of the file is known to be that of a line.
+    /// Whether the file is known to end with a complete line.
     at_line: bool,
 }
 
 impl AnchorsFile {
-    /// Opens it, and makes it where it is not there.
+    /// Opens the file, and creates it if it does not exist.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let length = append_to(path)?.metadata()?.len();
         Ok(Self { path: path.to_owned(), at_line: length == 0 || ends_a_line(path, length) })
@@ -118,7 +118,7 @@ impl AnchorsFile {
     pub(crate) fn append(&mut self, anchors: Vec<SignedAnchor>) -> io::Result<()> {
         let mut file = append_to(&self.path)?;
         let mut text = String::new();
-        // Whatever a write that failed left behind is no part of the next line.
+        // Anything that a failed write left behind must not become part of the next line.
         if !std::mem::replace(&mut self.at_line, false) {
             text.push('\n');
         }
@@ -134,7 +134,7 @@ impl AnchorsFile {
     }
 }
 
-/// Whether the last byte is a line feed. Of a file that may not be read that is not known.
+/// Whether the last byte is a line feed. If the file may not be read, that is not known.
 fn ends_a_line(path: &Path, length: u64) -> bool {
     let mut last = [0];
     let read = File::open(path).and_then(|file| file.read_exact_at(&mut last, length - 1));
@@ -197,7 +197,7 @@ mod tests {
         start();
         start();
         assert_eq!(fs::read_to_string(&file).unwrap(), line.repeat(2));
-        // Whatever a loss of power left behind is no part of the next line.
+        // The remains after a loss of power must not become part of the next line.
         fs::write(&file, &line[..20]).unwrap();
         start();
         assert_eq!(fs::read_to_string(&file).unwrap(), format!("{}\n{line}", &line[..20]));

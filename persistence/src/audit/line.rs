@@ -1,5 +1,5 @@
-//! One line of an exported file: a row of the audit trail or an anchor, as JSON with the names of the wire. What
-//! could drive the terminal of somebody who looks at the file is escaped.
+//! One line of an exported file: a row of the audit trail or an anchor, as JSON with the names of the API. Characters
+//! that could control the terminal of a person who looks at the file are escaped.
 
 use domain::Timestamp;
 use recording::sanitise::sanitised_json;

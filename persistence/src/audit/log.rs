@@ -1,11 +1,11 @@
-//! The folder of exported files: one line for each row of the audit trail and each anchor (`line`), in a file for
-//! each UTC day of the writing, `events-YYYY-MM-DD.log`, with `events.log` as a link to the newest. The folder is for
-//! its owner alone (0700), the files too (0600). No file is ever removed or changed here.
+//! The folder of exported files: one line for each row of the audit trail and each anchor (`line`), in one file for each
+//! UTC day on which lines are written, `events-YYYY-MM-DD.log`, with `events.log` as a link to the newest. Only the
+//! owner has access to the folder (0700) and the files (0600). No file is ever removed or changed here.
 //!
-//! What was exported is known from the files themselves. `.export-state` says how far they had been read when it was
-//! written, and is only a short cut: what follows it is read again at the start, and without it everything is. A last
-//! line that was torn is cut off, and its row is written again. Each batch is on stable storage (fdatasync) before
-//! the next one begins, so that a loss of power costs at most a batch, which the database still has.
+//! The files themselves tell what was exported. `.export-state` says how far they had been read when it was written, and
+//! is only a short cut: what follows is read again at the start, and without it everything is. A last line that was cut
+//! off is removed, and its row is written again. Each batch is on stable storage (fdatasync) before the next one begins,
+//! so that a loss of power costs at most one batch, which the database still has.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -25,32 +25,32 @@ const LINK: &str = "events.log";
 const LOCK: &str = ".lock";
 const STATE: &str = ".export-state";
 const STATE_FIRST_LINE: &str = "hansard-audit-export-v1";
-/// Bytes that may follow the place of the state before it is written anew.
+/// How many bytes may follow the place noted in the state before the state is written again.
 const STATE_EVERY_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Why a folder cannot take exported files.
+/// Why a folder cannot receive exported files.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditLogError {
-    /// Somebody else writes there.
+    /// Another process writes to it.
     #[error("another control plane exports its audit trail to {}; each needs a folder of its own", folder.display())]
     InUse {
         /// The folder.
         folder: PathBuf,
     },
-    /// The file system.
+    /// The file system reported an error.
     #[error("the audit files in {} cannot be {step}", folder.display())]
     Io {
         /// The folder.
         folder: PathBuf,
         /// What was being done.
         step: &'static str,
-        /// Why not.
+        /// The error.
         #[source]
         source: io::Error,
     },
 }
 
-/// The open folder. Its lock lasts as long as the value.
+/// The open folder. Its lock is held as long as the value exists.
 #[derive(Debug)]
 pub(crate) struct AuditLog {
     folder: PathBuf,
@@ -61,20 +61,20 @@ pub(crate) struct AuditLog {
     _lock: File,
 }
 
-/// A folder of exported files, as whoever checks it finds it.
+/// A folder of exported files, as a check finds it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFolder {
     /// The files, the oldest first.
     pub files: Vec<PathBuf>,
-    /// The id that the folder was given, where it still says so.
+    /// The id that the folder was given, if it is still recorded there.
     pub(crate) origin: Option<String>,
 }
 
 impl AuditFolder {
-    /// Looks into a folder; one that is not there has no files.
+    /// Looks into a folder; a folder that does not exist has no files.
     ///
     /// # Errors
-    /// It cannot be read; the error names it.
+    /// The folder cannot be read; the error names it.
     pub fn look(folder: &Path) -> io::Result<Self> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()));
         let entries = match fs::read_dir(folder) {
@@ -93,14 +93,14 @@ impl AuditFolder {
         Ok(Self { files, origin: State::read(folder).map(|state| state.origin) })
     }
 
-    /// Files that were named one by one.
+    /// Files that were named individually.
     #[must_use]
     pub fn of_files(files: &[PathBuf]) -> Self {
         Self { files: files.to_vec(), origin: None }
     }
 }
 
-/// What `.export-state` says.
+/// The content of `.export-state`.
 #[derive(Debug, Default)]
 struct State {
     origin: String,
@@ -109,7 +109,7 @@ struct State {
 }
 
 impl State {
-    /// One that makes no sense counts as none.
+    /// A state that makes no sense counts as missing.
     fn read(folder: &Path) -> Option<Self> {
         let text = fs::read_to_string(folder.join(STATE)).ok()?;
         let mut lines = text.lines();
@@ -135,17 +135,17 @@ impl State {
     }
 }
 
-/// The file that is written to.
+/// The file that lines are appended to.
 #[derive(Debug)]
 struct Newest {
     name: String,
     file: File,
-    /// Up to where it holds whole lines that are known to be stored.
+    /// The length up to which it holds complete lines that are known to be stored.
     length: u64,
 }
 
 impl AuditLog {
-    /// Opens the folder, makes it where it is not there, and finds out what it holds.
+    /// Opens the folder, creates it if it does not exist, and finds out what it holds.
     pub(crate) fn open(folder: &Path) -> Result<Self, AuditLogError> {
         let failed = |step| move |source| AuditLogError::Io { folder: folder.to_owned(), step, source };
         if !folder.is_dir() {
@@ -174,12 +174,13 @@ impl AuditLog {
         &self.origin
     }
 
-    /// How far a writer was exported, as far as the files say.
+    /// How far a writer was exported, according to the files.
     pub(crate) fn position(&self, writer_id: &str) -> Exported {
         self.positions.get(writer_id).copied().unwrap_or_default()
     }
 
-    /// Writes lines, all of them or none, and says to which day's file. They are on stable storage when it returns.
+    /// Writes lines, all of them or none, and returns the day whose file they are in. They are on stable storage when it
+    /// returns.
     pub(crate) fn append(&mut self, lines: &[ExportedLine], now: Timestamp) -> Result<Day, AuditLogError> {
         self.try_append(lines, now).map_err(|source| AuditLogError::Io {
             folder: self.folder.clone(),
@@ -190,7 +191,7 @@ impl AuditLog {
         Ok(newest.unwrap_or_else(|| Day::of(now)))
     }
 
-    /// Forgets the writers that are not in `open`, and writes down how far everything is.
+    /// Forgets the writers that are not in `open`, and writes the state.
     pub(crate) fn settle(&mut self, open: impl Fn(&str) -> bool) -> Result<(), AuditLogError> {
         self.positions.retain(|writer_id, _| open(writer_id));
         self.save_state().map_err(|source| AuditLogError::Io {
@@ -207,7 +208,7 @@ impl AuditLog {
         self.turn_to(now)?;
         let text: String = lines.iter().map(ExportedLine::to_text).collect();
         let newest = self.newest.as_mut().expect("turned to above");
-        // Shorter: somebody cut the file, as logrotate does. Longer: a batch that failed half-way.
+        // Shorter: the file was truncated, as logrotate does. Longer: a batch that failed half-way.
         let length = newest.file.metadata()?.len().min(newest.length);
         newest.file.set_len(length)?;
         newest.file.write_all_at(text.as_bytes(), length)?;
@@ -223,7 +224,7 @@ impl AuditLog {
         if far { self.save_state() } else { Ok(()) }
     }
 
-    /// Makes the file of the day the one that is written to. The day never goes back, though a clock may.
+    /// Makes the file of the day the newest one. The day never goes back, even if a clock does.
     fn turn_to(&mut self, now: Timestamp) -> io::Result<()> {
         let today = Day::of(now).file_name();
         let name = match &self.newest {
@@ -241,7 +242,7 @@ impl AuditLog {
         let file = private().open(&path)?;
         let length = file.metadata()?.len();
         self.newest = Some(Newest { name: name.clone(), file, length });
-        // A rename replaces the link at once: whoever follows it finds a file at any moment.
+        // A rename replaces the link in one step: a reader who follows it finds a file at any moment.
         let new_link = self.folder.join(".events.log.new");
         match fs::remove_file(&new_link) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -272,7 +273,7 @@ impl AuditLog {
         Ok(())
     }
 
-    /// Reads what the files hold beyond the state, and cuts the newest behind its last whole line.
+    /// Reads what the files hold beyond the state, and truncates the newest after its last complete line.
     fn read_files(&mut self) -> io::Result<()> {
         let mut names: Vec<String> = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -284,8 +285,8 @@ impl AuditLog {
             names.contains(name) && length_of(name).is_ok_and(|length| length >= *offset)
         });
         if known.is_none() {
-            // What the positions say may stand on files that are not there any more; they are kept all the same, for
-            // what was exported once is not exported again because somebody put the files away.
+            // The positions may refer to files that no longer exist. They are kept all the same, because what was
+            // exported once is not exported again only because somebody archived the files.
             tracing::debug!(folder = %self.folder.display(), "all audit files are read to find out what was exported");
         }
         let Some(newest) = names.last().cloned() else { return Ok(()) };
@@ -310,7 +311,7 @@ impl AuditLog {
         Ok(())
     }
 
-    /// Takes note of the lines from a place on; gives the place behind the last that is one.
+    /// Takes note of the lines from a place on; returns the place behind the last valid line.
     fn read_file(&mut self, name: &str, from: u64) -> io::Result<u64> {
         let mut file = File::open(self.folder.join(name))?;
         file.seek(SeekFrom::Start(from))?;
@@ -334,7 +335,7 @@ impl AuditLog {
     }
 }
 
-/// Longer lines are none of ours: an anchor names at most 500 others, and no text of an event has more than a call.
+/// Longer lines are not ours: an anchor names at most 500 other writers, and no text of an event is longer than a call.
 pub(super) const LINE_LIMIT: u64 = 4 * 1024 * 1024;
 
 fn advance(positions: &mut BTreeMap<String, Exported>, line: &ExportedLine) {
@@ -352,7 +353,7 @@ fn advance(positions: &mut BTreeMap<String, Exported>, line: &ExportedLine) {
 
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
-    // A file is never made through a link that somebody put there.
+    // A file is never created through a link that somebody else planted.
     let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
     options.read(true).write(true).create(true).mode(0o600).custom_flags(nofollow);
     options

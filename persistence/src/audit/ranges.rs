@@ -1,11 +1,11 @@
-//! Numbers that are there, kept as ranges: what is exported is nearly always one.
+//! Sets of numbers, kept as ranges: what is exported is nearly always a single range.
 
 use std::collections::BTreeMap;
 
 /// A set of numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ranges {
-    /// The first of each range to its last; no two touch.
+    /// Maps the first number of each range to its last; no two ranges touch.
     by_first: BTreeMap<u64, u64>,
 }
 
@@ -15,7 +15,7 @@ impl Ranges {
         self.add_range(number, number);
     }
 
-    /// Adds all from the first through the last.
+    /// Adds all numbers from the first through the last.
     pub(crate) fn add_range(&mut self, mut first: u64, mut last: u64) {
         if first > last {
             return;
@@ -30,7 +30,7 @@ impl Ranges {
         self.by_first.insert(first, last);
     }
 
-    /// The ranges of those from the first through the last that are not in the set.
+    /// The ranges of numbers from the first through the last that are not in the set.
     pub(crate) fn missing(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
         let (mut missing, mut next) = (Vec::new(), first);
         let begins = self.by_first.range(..=first).next_back().map_or(first, |(&begin, _)| begin);

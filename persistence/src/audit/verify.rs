@@ -1,5 +1,5 @@
-//! The check of chains and anchors, wherever they were read from. It keeps a little for each writer and nothing for
-//! each row.
+//! The check of chains and anchors, independent of where they were read from. Its memory grows with the number of
+//! writers and not with the number of rows.
 
 mod files;
 
@@ -17,49 +17,49 @@ use super::chain::{Link, first_link, next_link};
 
 /// Findings beyond this number are counted and not kept.
 const MOST_FINDINGS: usize = 1_000;
-/// A row that is so much older than the newest of all stands in no anchor only if something is wrong. Calls do not
-/// last that long, and anchors are written once a minute.
+/// How much older than the newest row of all a row without an anchor may be before something is wrong. Calls do not last
+/// that long, and anchors are written once a minute.
 pub(crate) const ANCHORED_WITHIN_MILLIS: i64 = 60 * 60 * 1_000;
 
-/// What a check came to, worse ones later.
+/// The result of a check, worse ones later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AuditVerdict {
     /// Everything agrees, and signed anchors vouch for all but the newest rows.
     Whole,
-    /// What is there agrees, and some of what it should be held against is not at hand.
+    /// What is there agrees, but some of what it should be compared with is not available.
     Incomplete,
-    /// The chains agree, and nobody vouches for some of the older rows.
+    /// The chains agree, but no anchor vouches for some of the older rows.
     Unanchored,
     /// Something was changed, removed or added.
     Inconsistent,
 }
 
-/// What is wrong at a place.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuditFault {
-    /// The row's texts and its place do not give its chain value: it was changed, moved or put in.
+    /// The row's texts and its place do not give its chain value: it was changed, moved or inserted.
     Changed,
-    /// Rows are not there, from the place through this number.
+    /// Rows are missing, from the place through this number.
     Missing {
         /// The last of them.
         through: u64,
     },
-    /// The end of a chain is not there, from the place through this number.
+    /// The end of a chain is missing, from the place through this number.
     TailMissing {
-        /// The last that is vouched for.
+        /// The last one that is vouched for.
         through: u64,
     },
     /// Nothing is left of a writer.
     WriterMissing,
-    /// The chain was computed anew: it is not the one that was vouched for.
+    /// The chain was computed anew: it is not the one that an anchor vouches for.
     Rewritten,
-    /// The row stands behind the signed end of its chain.
+    /// The row comes after the signed end of its chain.
     AfterEnd,
-    /// The row's instance is not the one that follows from its resource.
+    /// The row's instance is not the one that is derived from its resource.
     Instance,
     /// An anchor is missing, malformed or not genuine.
     Anchor,
-    /// A line of a file is no line of an audit log, or stands where it cannot.
+    /// A line of a file is not a line of an audit log, or is in the wrong place.
     Line,
     /// No anchor vouches for rows that are old enough for one.
     Unanchored,
@@ -69,19 +69,19 @@ pub enum AuditFault {
         /// The last of them.
         through: u64,
     },
-    /// Old rows or anchors were not exported yet.
+    /// Old rows or anchors have not been exported yet.
     NotExported {
         /// The last of them.
         through: u64,
     },
-    /// Writers were exported to a folder that is not at hand.
+    /// Writers were exported to a folder that is not available.
     Elsewhere,
-    /// An anchor that was kept elsewhere is not in the database as it was.
+    /// An anchor that was kept elsewhere is missing from the database, or differs from the one there.
     RolledBack,
 }
 
 impl AuditFault {
-    /// In a word, for programs.
+    /// A word for programs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -102,7 +102,7 @@ impl AuditFault {
         }
     }
 
-    /// The last of the numbers that it is about, where there is more than the place.
+    /// The last of the numbers that the fault is about, where it is about more than the place.
     #[must_use]
     pub fn through(self) -> Option<u64> {
         match self {
@@ -123,53 +123,53 @@ impl AuditFault {
     }
 }
 
-/// One thing that is wrong.
+/// One fault that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditFinding {
-    /// Whose chain; `None` where that cannot be said.
+    /// The writer whose chain it is; `None` where that cannot be said.
     pub writer_id: Option<String>,
-    /// Which row, or with [`AuditFault::Anchor`] which anchor; 0 where there is none.
+    /// The number of the row, or with [`AuditFault::Anchor`] of the anchor; 0 where there is none.
     pub number: u64,
     /// What is wrong.
     pub fault: AuditFault,
-    /// The same in a sentence.
+    /// A description in one sentence.
     pub why: String,
 }
 
-/// What was found of one writer.
+/// The result of the check of one writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedWriter {
     /// Its id.
     pub writer_id: String,
     /// How many rows it has.
     pub rows: u64,
-    /// Its first row: the number and the time of the call.
+    /// Its first row: its number and the time of the call.
     pub first: Option<(u64, Timestamp)>,
-    /// Its last row.
+    /// Its last row, likewise.
     pub last: Option<(u64, Timestamp)>,
-    /// Up to which row signed anchors vouch for it.
+    /// The row up to which signed anchors vouch for it.
     pub anchored: u64,
-    /// What it came to.
+    /// The result for this writer.
     pub verdict: AuditVerdict,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditVerification {
-    /// Every writer, by its id.
+    /// Every writer, sorted by id.
     pub writers: Vec<CheckedWriter>,
-    /// What is wrong.
+    /// The faults that were found.
     pub findings: Vec<AuditFinding>,
     /// How many more findings there are.
     pub findings_left_off: u64,
-    /// How many anchors were read.
+    /// How many anchors were checked.
     pub anchors: u64,
-    /// How many of them were signed with a key that is not at hand, so that nothing can be said of them.
+    /// How many of them were signed with a key that is not available, so that they could not be checked.
     pub unknown_signatures: u64,
 }
 
 impl AuditVerification {
-    /// What it came to as a whole.
+    /// The result as a whole.
     #[must_use]
     pub fn verdict(&self) -> AuditVerdict {
         let writers = self.writers.iter().map(|writer| writer.verdict);
@@ -178,7 +178,7 @@ impl AuditVerification {
     }
 }
 
-/// Collects what is wrong.
+/// Collects faults.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     kept: Vec<AuditFinding>,
@@ -201,7 +201,7 @@ impl Findings {
     }
 }
 
-/// One writer's chain, row by row.
+/// The check of one writer's chain, row by row.
 #[derive(Debug)]
 pub(crate) struct ChainCheck {
     writer_id: String,
@@ -210,17 +210,17 @@ pub(crate) struct ChainCheck {
     last: Option<(u64, i64)>,
     /// The number of the last row, of the database or of a file.
     before: u64,
-    /// The link that the next row follows; `None` when it is not known, behind a hole.
+    /// The link that the next row must follow; `None` when it is not known, after a gap.
     base: Option<Link>,
-    /// Behind which row the chain has ended.
+    /// The row after which the chain has ended.
     end: Option<u64>,
-    /// Up to which row it is vouched for, and what lies beyond: the first row, the earliest time, how many.
+    /// The row up to which it is vouched for, and what lies beyond: the first row, the earliest time, how many.
     anchored: u64,
     beyond: Option<(u64, i64, u64)>,
 }
 
 impl ChainCheck {
-    /// Of a whole chain.
+    /// For a whole chain.
     pub(crate) fn new(writer_id: &str, anchored: u64, end: Option<u64>) -> Self {
         Self {
             writer_id: writer_id.to_owned(),
@@ -235,7 +235,7 @@ impl ChainCheck {
         }
     }
 
-    /// Of a chain whose beginning may lie elsewhere.
+    /// For a chain whose beginning may be elsewhere.
     fn from_row(row: &ChainedEvent) -> Self {
         let mut check = Self::new(&row.writer_id, 0, None);
         if row.sequence > 1 {
@@ -245,12 +245,12 @@ impl ChainCheck {
         check
     }
 
-    /// Whether the row that comes leaves some out.
+    /// Whether there is a gap before the next row.
     fn leaves_out(&self, number: u64) -> bool {
         number > self.before + 1
     }
 
-    /// The rows before this one are known to be elsewhere.
+    /// Notes that the rows before this one are known to be elsewhere.
     fn skip_to(&mut self, number: u64) {
         self.before = number - 1;
         self.base = None;
@@ -309,13 +309,13 @@ impl ChainCheck {
         }
     }
 
-    /// Somebody vouches for the chain up to this row.
+    /// Notes that an anchor vouches for the chain up to this row.
     fn anchor(&mut self, sequence: u64) {
         self.anchored = self.anchored.max(sequence);
         self.beyond = self.beyond.filter(|_| self.last_row() > self.anchored);
     }
 
-    /// Somebody vouches for a row that is not there.
+    /// Reports a row that is vouched for and is not there.
     pub(crate) fn reaches(&self, sequence: u64, who: &str, findings: &mut Findings) {
         let last = self.last_row();
         if sequence <= last {
@@ -336,7 +336,7 @@ impl ChainCheck {
         self.last.map_or(i64::MIN, |(_, at)| at)
     }
 
-    /// Says what nobody vouches for, given the newest time of all.
+    /// Reports the rows that no anchor vouches for, given the newest time of all rows.
     pub(crate) fn check_anchored(&self, newest: i64, findings: &mut Findings) {
         let Some((first, earliest, count)) = self.beyond else { return };
         if earliest >= newest.saturating_sub(ANCHORED_WITHIN_MILLIS) {
@@ -347,24 +347,24 @@ impl ChainCheck {
     }
 }
 
-/// The anchors of one writer, in their order.
+/// The check of the anchors of one writer, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct AnchorCheck {
     last: Option<(u64, [u8; 32])>,
 }
 
 impl AnchorCheck {
-    /// Whether the anchor that comes leaves some out.
+    /// Whether there is a gap before the next anchor.
     fn leaves_out(&self, number: u64) -> bool {
         self.last.is_some_and(|(before, _)| number > before + 1)
     }
 
-    /// What comes before the next is known to be elsewhere.
+    /// Notes that the anchors before the next one are known to be elsewhere.
     fn skip(&mut self) {
         self.last = None;
     }
 
-    /// The next anchor, if it says something. `whole`: the first must have the number 1.
+    /// The next anchor, if it can be read. `whole`: the first must have the number 1.
     pub(crate) fn anchor(
         &mut self,
         signed: &SignedAnchor,
@@ -402,7 +402,7 @@ impl AnchorCheck {
     }
 }
 
-/// Puts a result together.
+/// Assembles the result.
 pub(crate) fn verification(
     chains: Vec<ChainCheck>,
     findings: Findings,

@@ -1,13 +1,14 @@
-//! What differs between databases. Everything that does stands in this folder, or asks [`Dialect`] and answers for each
-//! of them: no arm means "all others", so that another database does not compile before somebody has thought about it.
+//! What differs between databases. All code that differs is in this folder, or asks for the [`Dialect`] and handles each
+//! of them: no arm means "all others", so that the code does not compile with another database before somebody has
+//! considered it.
 //!
 //! Two rules keep statements the same on all of them:
 //!
-//! - How many rows an UPDATE or a DELETE names is how many its condition found, on every dialect: MariaDB's driver asks
-//!   the server to count so. How many rows an INSERT names says nothing with MariaDB, where it counts a row that was
-//!   there already: whether a row is new, [`insert_unless_taken`] says.
-//! - `ON CONFLICT` has neither a condition nor "do nothing" with MariaDB, where the statement's builder leaves the first
-//!   out without a word. `clippy.toml` keeps both inside this folder.
+//! - The number of rows that an UPDATE or a DELETE reports is the number that its condition found, on every dialect:
+//!   MariaDB's driver asks the server to count in this way. The number that an INSERT reports means nothing with
+//!   MariaDB, where it includes a row that already existed: [`insert_unless_taken`] tells whether a row is new.
+//! - `ON CONFLICT` has neither a condition nor "do nothing" with MariaDB, where the statement builder silently omits the
+//!   condition. `clippy.toml` confines both to this folder.
 
 pub(crate) mod mysql;
 pub(crate) mod postgres;
@@ -29,35 +30,36 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    /// That of a connection.
+    /// The dialect of a connection.
     pub(crate) fn of(connection: &impl ConnectionTrait) -> Self {
         Self::of_backend(connection.get_database_backend())
     }
 
-    /// That of a driver.
+    /// The dialect of a driver.
     pub(crate) fn of_backend(backend: DbBackend) -> Self {
         match backend {
             DbBackend::Sqlite => Self::Sqlite,
             DbBackend::Postgres => Self::Postgres,
             DbBackend::MySql => Self::MariaDb,
-            // sea-orm keeps the list open; this program is built with three drivers, and `DatabaseUrl` opens no other.
+            // sea-orm's enum is non-exhaustive; this program is built with three drivers, and `DatabaseUrl` opens no
+            // other.
             other => unreachable!("no driver for {other:?} is built in"),
         }
     }
 
-    /// How a transaction begins that changes something. What it reads under a lock is what is committed at that moment.
+    /// The options of a transaction that changes something. A read under a lock sees what is committed at that moment.
     pub(crate) fn to_write(self) -> TransactionOptions {
         match self {
             Self::Sqlite => sqlite::to_write(),
-            // READ COMMITTED: PostgreSQL's own default, and MariaDB's by what each of our connections sets.
+            // READ COMMITTED: PostgreSQL's default, and for MariaDB set on each of our connections.
             Self::Postgres | Self::MariaDb => TransactionOptions::default(),
         }
     }
 
-    /// How a transaction begins whose statements all see one and the same moment.
+    /// The options of a transaction whose statements all see the same moment.
     pub(crate) fn to_read_one_moment(self) -> TransactionOptions {
         match self {
-            // A transaction of SQLite's sees nothing else.
+            // A SQLite transaction always does.
             Self::Sqlite => TransactionOptions::default(),
             Self::Postgres | Self::MariaDb => TransactionOptions {
                 isolation_level: Some(IsolationLevel::RepeatableRead),
@@ -67,17 +69,17 @@ impl Dialect {
         }
     }
 
-    /// The lock of a row by which transactions take turns, and which changes nothing that other rows refer to.
+    /// The row lock by which transactions take turns when they change nothing that other rows refer to.
     pub(crate) fn turn_lock(self) -> LockType {
         match self {
-            // SQLite has one writer at a time; its builder leaves the lock out.
+            // SQLite has one writer at a time; the statement builder omits the lock.
             Self::Sqlite | Self::Postgres => LockType::NoKeyUpdate,
-            // It knows no weaker one.
+            // MariaDB has no weaker one.
             Self::MariaDb => LockType::Update,
         }
     }
 
-    /// What a whole number of 64 bits is called in a CAST.
+    /// The name of the 64-bit integer type in a CAST.
     pub(crate) fn whole_number(self) -> &'static str {
         match self {
             Self::Sqlite | Self::Postgres => "bigint",
@@ -85,7 +87,8 @@ impl Dialect {
         }
     }
 
-    /// A column such that its index is not taken. PostgreSQL and MariaDB choose by what they know of the rows.
+    /// A column expression that keeps the database from using its index. PostgreSQL and MariaDB choose by their
+    /// statistics.
     pub(crate) fn without_index(self, column: SimpleExpr) -> SimpleExpr {
         match self {
             Self::Sqlite => sqlite::without_index(column),
@@ -93,12 +96,12 @@ impl Dialect {
         }
     }
 
-    /// Whether the database undid a transaction for the sake of another one, so that it can only be begun anew, and will
-    /// then probably succeed: a deadlock, or a wait for a lock that took too long.
+    /// Whether the database rolled a transaction back in favour of another one, so that it must be started again and
+    /// will then probably succeed: a deadlock, or a wait for a lock that took too long.
     pub(crate) fn is_undone_for_another(self, error: &DbErr) -> bool {
         let Some(error) = driver_error(error) else { return false };
         match self {
-            // Its one writer waits for no row; for another process it waits as long as BUSY_TIMEOUT says.
+            // SQLite's one writer waits for no row; it waits for another process as long as BUSY_TIMEOUT says.
             Self::Sqlite => false,
             Self::Postgres => postgres::is_undone_for_another(error),
             Self::MariaDb => mysql::is_undone_for_another(error),
@@ -116,7 +119,7 @@ fn driver_error(error: &DbErr) -> Option<&dyn sqlx::error::DatabaseError> {
     error.as_database_error()
 }
 
-/// Inserts a row, unless there is one with this key; says whether it did. The transaction goes on either way.
+/// Inserts a row, unless there is one with this key; returns whether it did. The transaction continues in both cases.
 #[allow(clippy::disallowed_methods, reason = "this is where MariaDB goes another way")]
 pub(crate) async fn insert_unless_taken<A>(
     connection: &impl ConnectionTrait,
@@ -128,7 +131,7 @@ where
 {
     match Dialect::of(connection) {
         Dialect::Sqlite | Dialect::Postgres => {
-            // One statement, and no error, which PostgreSQL would end the transaction for.
+            // A single statement without an error: an error would abort the transaction in PostgreSQL.
             let insert = insert.on_conflict(OnConflict::columns(key).do_nothing().to_owned());
             match insert.exec_without_returning(connection).await {
                 Ok(rows) => Ok(rows > 0),
@@ -138,14 +141,14 @@ where
         }
         Dialect::MariaDb => match insert.exec_without_returning(connection).await {
             Ok(_) => Ok(true),
-            // It undoes the statement and nothing else.
+            // MariaDB rolls back only the statement.
             Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Ok(false),
             Err(error) => Err(error),
         },
     }
 }
 
-/// Deletes some of the rows that a condition finds; says how many.
+/// Deletes some of the rows that match a condition; returns how many.
 pub(crate) async fn delete_some<E: EntityTrait>(
     connection: &impl ConnectionTrait,
     key: E::Column,
@@ -157,11 +160,11 @@ pub(crate) async fn delete_some<E: EntityTrait>(
         Query::delete().from_table(E::default()).cond_where(condition.clone()).to_owned();
     match Dialect::of(connection) {
         Dialect::Sqlite | Dialect::Postgres => {
-            // Of a row that was changed meanwhile PostgreSQL asks the outer condition again, and the subquery not.
+            // When a row was changed meanwhile, PostgreSQL evaluates the outer condition again, but not the subquery.
             let some = E::find().select_only().column(key).filter(condition).limit(most);
             delete.and_where(key.in_subquery(some.into_query()));
         }
-        // It takes no LIMIT in a subquery, and one in the DELETE itself.
+        // MariaDB accepts no LIMIT in such a subquery, but one in the DELETE itself.
         Dialect::MariaDb => {
             delete.limit(most);
         }

@@ -1,7 +1,7 @@
-//! MariaDB, by the driver for MySQL: one pool of connections that reads and writes.
+//! MariaDB, through the driver for MySQL: one pool of connections that reads and writes.
 //!
-//! MySQL itself is refused. Migrations that were interrupted go on by `IF NOT EXISTS`, which it does not know of
-//! columns, indexes and triggers, and the collation of all texts is one of MariaDB's.
+//! MySQL itself is refused. Interrupted migrations continue by means of `IF NOT EXISTS`, which MySQL does not support
+//! for columns, indexes and triggers, and the collation of all texts exists only in MariaDB.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -15,28 +15,29 @@ use sea_orm_migration::SchemaManager;
 use crate::StoreError;
 use crate::connecting::{connect, connecting_failed, dial, quiet};
 
-/// Connections of one replica.
+/// The number of connections of one replica.
 const CONNECTIONS: u32 = 16;
-/// How long a replica waits for another one that migrates.
+/// How many seconds a replica waits for another one that migrates.
 const MIGRATION_SECONDS: u32 = 3_600;
 
-/// What each connection begins with, whatever the server's defaults are.
+/// The settings that each connection begins with, whatever the server's defaults are.
 ///
-/// Strict: what a column cannot hold is an error, and never cut. READ COMMITTED: a read under a lock sees what is
-/// committed, and locks are of rows and not of the gaps between them. A wait for a lock ends before callers give up.
+/// Strict: a value that a column cannot hold is an error, and is never truncated. READ COMMITTED: a read under a lock
+/// sees what is committed, and locks are on rows and not on the gaps between them. A wait for a lock ends before callers
+/// give up.
 const SESSION: &str = "SET SESSION sql_mode = \
      'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT', \
      innodb_lock_wait_timeout = 5, autocommit = 1; \
      SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
-/// Texts are compared byte by byte, as in the other databases. `utf8mb4_bin` would take `a` and `a` with a space behind
-/// it for the same key.
+/// Texts are compared byte by byte, as in the other databases. `utf8mb4_bin` would treat `a` and `a` followed by a space
+/// as the same key.
 const COLLATION: &str = "utf8mb4_nopad_bin";
 
-/// Whether an address is one of MariaDB, or what is wrong with it.
+/// Checks that an address is one of MariaDB, or returns what is wrong with it.
 pub(crate) fn parse(text: &str) -> Result<String, &'static str> {
     let rest = ["mysql://", "mariadb://"].iter().find_map(|scheme| text.strip_prefix(scheme));
-    // The driver knows one of the two names.
+    // The driver knows only one of the two schemes.
     let url = format!("mysql://{}", rest.unwrap_or_default());
     let options = MySqlConnectOptions::from_str(&url).map_err(|_| "it is malformed")?;
     match options.get_database() {
@@ -87,8 +88,8 @@ async fn text(connection: &impl ConnectionTrait, statement: &str) -> Result<Opti
     row.map(|row| row.try_get_by_index(0)).transpose().map_err(failed())
 }
 
-/// A connection of its own for migrations, and their lock, which is the connection's: it ends with it, however this
-/// program ends.
+/// A separate connection for migrations, with their lock. The lock belongs to the connection and ends with it, however
+/// this program ends.
 pub(crate) struct Migrating(DatabaseConnection);
 
 impl Migrating {
@@ -96,10 +97,10 @@ impl Migrating {
     pub(crate) async fn begin(url: &str) -> Result<Self, StoreError> {
         let failed = || StoreError::at("be locked for its migrations");
         let mut options = options(url, 1);
-        // Another connection would not have the lock.
+        // A replacement connection would not hold the lock.
         options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>).test_before_acquire(false);
         let own = Self(connect(quiet(options)).await?);
-        // Names of locks are the server's, and have 64 characters at most.
+        // Lock names are shared by the whole server, and have 64 characters at most.
         let lock = format!("SELECT GET_LOCK(CONCAT('hansard ', MD5(DATABASE())), {MIGRATION_SECONDS})");
         let row = own.0.query_one_raw(Statement::from_string(DbBackend::MySql, lock));
         let row = row.await.map_err(failed())?;
@@ -120,7 +121,7 @@ impl Migrating {
     }
 }
 
-/// Migrations go on with tables that are there, and must not go on with those of somebody else.
+/// Migrations continue with tables that exist, and must not continue with those of another program.
 pub(crate) async fn refuse_tables_of_others(connection: &DatabaseConnection) -> Result<(), StoreError> {
     let tables = SchemaManager::new(connection);
     let has = async |table| tables.has_table(table).await.map_err(StoreError::at("look at its tables"));

@@ -10,12 +10,12 @@ use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Db
 use crate::StoreError;
 use crate::connecting::{connect, connecting_failed, dial, quiet};
 
-/// Connections of one replica.
+/// The number of connections of one replica.
 const CONNECTIONS: u32 = 16;
-/// What the migrations of concurrently starting replicas take turns by.
+/// The lock by which the migrations of replicas that start at the same time take turns.
 const MIGRATION_LOCK: i64 = 0x4861_6e73_6172_6431;
 
-/// Whether an address is one of PostgreSQL, or what is wrong with it.
+/// Checks that an address is one of PostgreSQL, or returns what is wrong with it.
 pub(crate) fn parse(text: &str) -> Result<(), &'static str> {
     PgConnectOptions::from_str(text).map(drop).map_err(|_| "it is malformed")
 }

@@ -1,4 +1,4 @@
-//! SQLite: a file of this machine, with one connection that writes and a few that read.
+//! SQLite: a file on this machine, with one connection that writes and a few that read.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,12 +13,12 @@ use sea_orm::{
 use crate::StoreError;
 use crate::connecting::{connect, quiet};
 
-/// Connections that read.
+/// The number of connections that read.
 const READERS: u32 = 4;
 /// How long it waits for another process (`hansard admin`) that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The file of an address, or what is wrong with it.
+/// The file of an address, or what is wrong with the address.
 pub(crate) fn parse(text: &str) -> Result<PathBuf, &'static str> {
     if text.contains(":memory:") || text.contains("mode=memory") {
         return Err("a database in memory would lose recordings; name a file");
@@ -31,7 +31,7 @@ pub(crate) fn parse(text: &str) -> Result<PathBuf, &'static str> {
     if file.as_os_str().is_empty() { Err("the file's name is missing") } else { Ok(file.to_owned()) }
 }
 
-/// The connection that writes, to a database that is made when it is not there.
+/// The connection that writes, to a database that is created when it does not exist.
 pub(crate) async fn making_writer(file: &Path) -> Result<DatabaseConnection, StoreError> {
     make_private(file).map_err(StoreError::at("make the database file"))?;
     connect(options(file, 1, |options| {
@@ -40,12 +40,12 @@ pub(crate) async fn making_writer(file: &Path) -> Result<DatabaseConnection, Sto
     .await
 }
 
-/// The connection that writes, to a database that is there.
+/// The connection that writes, to a database that exists.
 pub(crate) async fn writer(file: &Path) -> Result<DatabaseConnection, StoreError> {
     connect(options(file, 1, durable)).await
 }
 
-/// Connections that write nothing, whosever file it is.
+/// Connections that write nothing, whoever owns the file.
 pub(crate) async fn readers(file: &Path) -> Result<DatabaseConnection, StoreError> {
     connect(options(file, READERS, |options| options.pragma("query_only", "ON"))).await
 }
@@ -70,24 +70,24 @@ fn options(
     quiet(options)
 }
 
-/// What is committed is evidence: it must survive the loss of power.
+/// What is committed is evidence: it must survive a loss of power.
 fn durable(options: SqliteConnectOptions) -> SqliteConnectOptions {
     options.synchronous(SqliteSynchronous::Full)
 }
 
-/// Refuses a file that is not there.
+/// Refuses a file that does not exist.
 pub(crate) fn refuse_no_file(file: &Path) -> Result<(), StoreError> {
     match std::fs::metadata(file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(StoreError::UnfitDatabase {
             why: "there is no such file, and only `hansard serve` makes one; name another database, or put this one \
                   back from a copy",
         }),
-        // The driver says what else is wrong with it.
+        // The driver reports whatever else is wrong with it.
         _ => Ok(()),
     }
 }
 
-/// A new database file is for its owner alone; SQLite gives the files beside it the same mode.
+/// Only the owner has access to a new database file; SQLite gives the files beside it the same mode.
 fn make_private(file: &Path) -> Result<(), DbErr> {
     use std::os::unix::fs::OpenOptionsExt;
 
@@ -100,13 +100,13 @@ fn make_private(file: &Path) -> Result<(), DbErr> {
 
 pub(super) fn to_write() -> TransactionOptions {
     TransactionOptions {
-        // Locks at once: a transaction that first reads and then wants to write could lose to another process.
+        // Takes the lock at once: a transaction that first reads and then wants to write could lose to another process.
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
     }
 }
 
-/// The sign changes nothing but that SQLite takes no index for the column.
+/// The unary sign only keeps SQLite from using an index for the column.
 pub(super) fn without_index(column: SimpleExpr) -> SimpleExpr {
     Expr::cust_with_expr("+?", column)
 }

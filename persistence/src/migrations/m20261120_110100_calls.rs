@@ -50,7 +50,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// Nobody who uses the database through this program's account by mistake changes what was written down.
+/// Keeps anyone who mistakenly uses the database through this program's account from changing what was written.
 async fn append_only(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let statements: &[&str] = match Dialect::of_backend(manager.get_database_backend()) {
         Dialect::Sqlite => &[

@@ -45,7 +45,7 @@ impl MigrationTrait for Migration {
             .col(big_integer("enrolled_at"))
             .col(big_integer("last_seen_at"))
             .col(big_integer_null("replaced_at"))
-            // The instance while this is its agent, else nothing; unique, so that an instance has one.
+            // The instance while this is its agent, otherwise NULL; unique, so that an instance has one agent.
             .col(string_null("agent_of"))
             .foreign_key(
                 ForeignKey::create()

@@ -66,7 +66,7 @@ impl MigrationTrait for Migration {
         for table in [recordings, segments, counters] {
             manager.create_table(table).await?;
         }
-        // A page is found in the index alone (expires_at is there to be filtered by), then its rows by token.
+        // A page is found in the index alone (expires_at is in it for filtering), and then its rows by token.
         let newest = Index::create()
             .name("recordings_newest")
             .table("recordings")
@@ -99,7 +99,7 @@ impl MigrationTrait for Migration {
             .col("counted")
             .col("expires_at")
             .to_owned();
-        // Not by last_heard_at too: it changes with every segment, and few recordings are open.
+        // The index does not include last_heard_at: it changes with every segment, and few recordings are open.
         let by_state = Index::create()
             .name("recordings_by_state")
             .table("recordings")

@@ -1,5 +1,5 @@
-//! Groups, roles and their sessions, console passwords, versions of policies, attachments to users, groups and
-//! roles, and control policies. What stood in `policies` and `policy_attachments` is taken over.
+//! Groups, roles and their sessions, console passwords, versions of policies, attachments to users, groups and roles,
+//! and control policies. The contents of `policies` and `policy_attachments` are taken over.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{
@@ -31,7 +31,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// `last_used_*` of a key are written behind, not with every call.
+/// `last_used_*` of a key are written later, and not with every call.
 async fn widen_users(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     for column in [
         string("display_name").default("").to_owned(),
@@ -104,7 +104,7 @@ fn roles() -> TableCreateStatement {
         .to_owned()
 }
 
-/// The session policy is frozen at the start; everything else is asked at use.
+/// The session policy is fixed when the session starts; everything else is evaluated when it is used.
 fn role_sessions() -> TableCreateStatement {
     Table::create()
         .table("role_sessions")
@@ -123,7 +123,7 @@ fn role_sessions() -> TableCreateStatement {
         .to_owned()
 }
 
-/// The document leaves `policies` for a version of its own. Versions are counted up and never used twice.
+/// Moves the document from `policies` to a version of its own. Version numbers only grow and are never reused.
 async fn version_policies(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let versions = Table::create()
         .table("policy_versions")
@@ -157,8 +157,8 @@ async fn version_policies(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     manager.alter_table(Table::alter().table("policies").drop_column("document").to_owned()).await
 }
 
-/// One table for all three kinds of target. `target_id` is the key; beside it the same id stands in the column of its
-/// kind, so that the database itself lets nothing vanish that something is attached to.
+/// One table for all three kinds of target. `target_id` is the key; the same id is also in the column of its kind, so
+/// that the database itself keeps anything from being deleted that something is attached to.
 async fn widen_attachments(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let attachments = Table::create()
         .table("attachments")

@@ -9,18 +9,19 @@ pub(super) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // What AuditEvent::instance derives from the row; outside the chain, which it would only repeat.
+        // What AuditEvent::instance derives from the row; not part of the chain, because it would only repeat what is
+        // there.
         let instance = Table::alter().table("audit_events").add_column(string_null("instance_id")).to_owned();
         manager.alter_table(instance).await?;
         let writers = Table::create()
             .table("audit_writers")
             .col(string("writer_id").primary_key())
-            // The folder of exported files that its rows go to; NULL until a control plane takes them on.
+            // The folder of exported files that its rows go to; NULL until a control plane takes the writer on.
             .col(string_null("origin"))
             .col(big_integer("heard_at"))
-            // When nothing more was expected of it.
+            // When the writer was closed, because nothing more was expected of it.
             .col(big_integer_null("closed_at"))
-            // How far it was exported when that was finished.
+            // How far the export was when it finished.
             .col(big_integer("exported_events"))
             .col(big_integer("exported_anchors"))
             .col(big_integer_null("exported_at"))
@@ -30,7 +31,7 @@ impl MigrationTrait for Migration {
             .col(string("writer_id"))
             .col(big_integer("number"))
             .col(big_integer("at"))
-            // Exactly what is signed.
+            // Exactly the text that is signed.
             .col(text("anchor"))
             .col(string("key_id"))
             .col(string("signature"))
@@ -45,7 +46,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// sea-query knows neither triggers nor partial indexes.
+/// sea-query supports neither triggers nor partial indexes.
 fn statements(dialect: Dialect) -> Result<Vec<&'static str>, DbErr> {
     let (lift, append_only): (&[&str], &[&str]) = match dialect {
         Dialect::Sqlite => (
@@ -62,7 +63,7 @@ fn statements(dialect: Dialect) -> Result<Vec<&'static str>, DbErr> {
         Dialect::Postgres => (
             &["ALTER TABLE audit_events DISABLE TRIGGER audit_events_append_only"],
             &[
-                // No trigger of a table may still have to run when it is altered.
+                // PostgreSQL refuses to alter a table while triggers of it are pending.
                 "ALTER TABLE audit_events ENABLE TRIGGER audit_events_append_only",
                 "CREATE FUNCTION audit_anchors_refuse() RETURNS trigger LANGUAGE plpgsql AS \
                  $$ BEGIN RAISE EXCEPTION 'audit_anchors is append-only'; END $$",
@@ -72,7 +73,7 @@ fn statements(dialect: Dialect) -> Result<Vec<&'static str>, DbErr> {
         ),
         Dialect::MariaDb => return Err(super::before_mariadb()),
     };
-    // Rows that this program wrote name an instance or `*`; one that was forged is found by `hansard audit verify`.
+    // Rows that this program wrote name an instance or `*`; a forged row is found by `hansard audit verify`.
     let fill = match dialect {
         Dialect::Sqlite => {
             "UPDATE audit_events SET instance_id = substr(resource, instr(resource, ':workbench/') + 11) \

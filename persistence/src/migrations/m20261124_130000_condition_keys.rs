@@ -1,4 +1,4 @@
-//! What conditions of policies ask about instances and recordings: tags, and who opened a session.
+//! What conditions of policies refer to in instances and recordings: tags, and the person who opened a session.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{string, string_null, text, text_null};
@@ -9,7 +9,7 @@ pub(super) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // The owner is proven by a signed call; the claim is the agent's and decides nothing.
+        // The owner is proven by a signed call; the claim is made by the agent and decides nothing.
         for column in
             [string_null("session_owner"), string_null("session_owner_id"), text_null("claimed_owner")]
         {
@@ -27,8 +27,8 @@ impl MigrationTrait for Migration {
             )
             .to_owned();
         manager.create_table(tags).await?;
-        // A list that policies narrow is found and counted in the index alone, too: all that they ask of a row is
-        // there.
+        // A list that is narrowed by policies is also found and counted in the index alone: it contains every column
+        // that policies refer to.
         manager.drop_index(Index::drop().name("recordings_newest").table("recordings").to_owned()).await?;
         let newest = Index::create()
             .name("recordings_newest")

@@ -1,4 +1,4 @@
-//! Which rows of the audit trail were written to which day's file, so that a file that is gone is missed.
+//! Which rows of the audit trail were written to which day's file, so that a missing file is noticed.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, string};

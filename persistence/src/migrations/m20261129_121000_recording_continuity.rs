@@ -1,4 +1,4 @@
-//! What ties an agent's recordings to each other, as their own objects say it, and which of them are not there.
+//! What ties an agent's recordings to each other, according to their own objects, and which of them are missing.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, big_integer_null, string, string_null, text};
@@ -9,7 +9,7 @@ pub(super) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // No foreign key: it is remembered of a recording that has no row any more.
+        // No foreign key: a link is also remembered for a recording that no longer has a row.
         let links = Table::create()
             .table("recording_links")
             .col(string("token").primary_key())
@@ -44,7 +44,7 @@ impl MigrationTrait for Migration {
             .col("token")
             .to_owned();
         manager.create_index(of_account).await?;
-        // Few rows of the trail are about openings and seals, and all of them are asked for.
+        // Few rows of the trail are about openings and seals, and the check reads all of them.
         manager
             .get_connection()
             .execute_unprepared(

@@ -1,4 +1,4 @@
-//! Lists are in the order of the earlier of a recording's claimed start and its arrival.
+//! Lists are ordered by the earlier of a recording's claimed start and its arrival.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::big_integer;
@@ -51,7 +51,7 @@ impl MigrationTrait for Migration {
             .col("kind")
             .col("session_owner")
             .to_owned();
-        // How many of an agent's recordings are open is counted each time it opens one.
+        // The open recordings of an agent are counted each time it opens one.
         let of_agent = Index::create()
             .name("recordings_of_agent")
             .table("recordings")

@@ -1,4 +1,4 @@
-//! What agents say of the recordings that wait in their spools.
+//! What agents report about the recordings that wait in their spools.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, string, text};

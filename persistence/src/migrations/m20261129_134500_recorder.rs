@@ -1,5 +1,5 @@
-//! Who runs the process that captured a recording, as its `start.json` says. NULL, as in all rows that are older,
-//! is what a `start.json` without the member means: the recorded user's own process.
+//! Who runs the process that captured a recording, according to its `start.json`. NULL, the value in all older rows, has
+//! the meaning of a `start.json` without the member: the recorded user's own process.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::string_null;

@@ -1,5 +1,5 @@
-//! A recording has several streams: what has arrived of each is a row, and segments are known by their stream too.
-//! Recordings that are older have the stream `terminal` alone, which is all that was taken in then.
+//! A recording has several streams: what has arrived of each is a row, and the key of a segment includes its stream.
+//! Older recordings have only the stream `terminal`, which is all that was accepted then.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, string};
@@ -24,7 +24,7 @@ impl MigrationTrait for Migration {
             .foreign_key(ForeignKey::create().from("recording_streams", "token").to("recordings", "token"))
             .to_owned();
         manager.create_table(streams).await?;
-        // A key of a table cannot be widened in SQLite: the table is made anew.
+        // SQLite cannot widen the key of a table: the table is created anew.
         let rename = Table::rename().table("recording_segments", BEFORE).to_owned();
         manager.rename_table(rename).await?;
         let segments = Table::create()

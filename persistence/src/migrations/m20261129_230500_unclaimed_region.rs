@@ -1,4 +1,4 @@
-//! The region in which an unclaimed object lies. Objects of before lie in the folder store, which is one for all regions.
+//! The region in which an unclaimed object is. Older objects are in the folder store, which is the same for all regions.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::string;

@@ -1,4 +1,4 @@
-//! The tables of MariaDB, as those of the other databases were when it was taken in.
+//! The tables of MariaDB, as those of the other databases were when support for it was added.
 
 use sea_orm_migration::prelude::*;
 
@@ -7,8 +7,8 @@ pub(super) struct Migration;
 
 const TABLES: &str = include_str!("m20261130_020000_mariadb_tables.sql");
 
-/// Of every table, whatever the database's own defaults are. `utf8mb4_bin` would take texts for the same key that differ
-/// in the spaces at their ends.
+/// The options of every table, whatever the database's own defaults are. `utf8mb4_bin` would treat texts as the same key
+/// that differ only in trailing spaces.
 pub(super) const OPTIONS: &str =
     "ENGINE = InnoDB ROW_FORMAT = DYNAMIC CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin";
 

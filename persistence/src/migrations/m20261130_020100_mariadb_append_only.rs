@@ -1,6 +1,6 @@
-//! As in the other databases, nobody who uses MariaDB through this program's account by mistake changes or deletes what
-//! was written down. TRUNCATE, which MariaDB runs no trigger for, is found by `hansard audit verify` like all that a
-//! database's administrator can do.
+//! As in the other databases, keeps anyone who mistakenly uses MariaDB through this program's account from changing or
+//! deleting what was written. TRUNCATE, for which MariaDB runs no trigger, is found by `hansard audit verify`, like
+//! everything else that a database administrator can do.
 
 use sea_orm_migration::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What is set of an account: its alias, and what its users' passwords must be.
+//! The settings of an account: its alias, and the rules for its users' passwords.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, boolean, string, string_null};
@@ -36,7 +36,7 @@ fn table() -> TableCreateStatement {
         .to_owned()
 }
 
-/// A key there is as long as its type permits.
+/// In MariaDB a key must be as long as its type permits.
 const MARIADB_TABLE: &str = "CREATE TABLE IF NOT EXISTS account_settings (
     account_id VARCHAR(32) NOT NULL,
     alias VARCHAR(63),

@@ -1,4 +1,4 @@
-//! The recorded command on one line, as its `start.json` says. NULL, as in all rows that are older, is not known.
+//! The recorded command on one line, according to its `start.json`. NULL, the value in all older rows, means unknown.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::string_null;

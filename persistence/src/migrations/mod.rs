@@ -1,9 +1,9 @@
-//! How the tables came to be. A migration is named by the moment it was written, and once released never changed.
+//! The history of the tables. A migration is named after the moment it was written, and is never changed once released.
 //!
-//! MariaDB was taken in when the others had a history, which is not repeated there: its list begins with the tables as
-//! they were at that moment. A later migration stands in both lists. What it does in MariaDB can be done again where it was
-//! done already (`IF NOT EXISTS`), since a change of a table is committed at once there, and a migration that was
-//! interrupted goes on at the next start. A test compares the tables of all three.
+//! Support for MariaDB was added when the others already had a history, which is not repeated there: its list begins
+//! with the tables as they were at that moment. A later migration is in both lists. In MariaDB it must be repeatable
+//! (`IF NOT EXISTS`), because MariaDB commits a change of a table at once, and an interrupted migration continues at the
+//! next start. A test compares the tables of all three.
 //!
 //! Times are epoch milliseconds in BIGINT everywhere: databases truncate their own timestamps differently.
 
@@ -35,7 +35,7 @@ use sea_orm_migration::prelude::*;
 
 use crate::dialect::Dialect;
 
-/// Does what is missing.
+/// Runs the missing migrations.
 pub(crate) async fn up<'c>(
     dialect: Dialect,
     connection: impl IntoSchemaManagerConnection<'c>,
@@ -46,7 +46,7 @@ pub(crate) async fn up<'c>(
     }
 }
 
-/// The names of those that a database of this version has been through.
+/// The names of the migrations that a database of this version has been through.
 pub(crate) fn names(dialect: Dialect) -> BTreeSet<String> {
     let all = match dialect {
         Dialect::Sqlite | Dialect::Postgres => Migrator::migrations(),
@@ -55,7 +55,7 @@ pub(crate) fn names(dialect: Dialect) -> BTreeSet<String> {
     all.iter().map(|migration| migration.name().to_owned()).collect()
 }
 
-/// What a migration answers that was made before MariaDB's list began. It is not in that list.
+/// The error of a migration older than MariaDB's list. It is not in that list.
 fn before_mariadb() -> DbErr {
     DbErr::Migration("this migration is older than the tables of MariaDB".to_owned())
 }
@@ -128,7 +128,7 @@ mod tests {
         assert_moments_in_order(&MariaDbMigrator::migrations());
     }
 
-    /// One of the others that were made later must be in MariaDB's list too.
+    /// Every later migration of the other databases must be in MariaDB's list too.
     #[test]
     fn what_is_later_than_the_tables_of_mariadb_stands_in_both_lists() {
         let (others, mariadb) = (names(Dialect::Sqlite), names(Dialect::MariaDb));

@@ -1,5 +1,5 @@
-//! What every object store must do, checked on a real one. Tests ask it of the stores that are shipped; whoever configures
-//! another one can have that one checked.
+//! What every object store must do, checked on a real one. Tests check the stores that are shipped; anyone who
+//! configures another one can have that one checked.
 
 use std::sync::Arc;
 
@@ -10,23 +10,23 @@ use tokio::task::JoinSet;
 
 use super::{ListedPage, ObjectError, ObjectStore, PAGE, PutOutcome, WriteGrant};
 
-/// What one question came to.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// What a store must do.
     pub rule: &'static str,
-    /// What it did instead.
+    /// What it did instead; `None` when it keeps the rule.
     pub broken: Option<String>,
 }
 
 type Outcome = Result<(), String>;
 
-/// How many objects a store is made to keep while it is asked for a list of more than a page.
+/// How many objects a store must keep to be asked for a list of more than one page.
 const MORE_THAN_A_PAGE: usize = PAGE + 7;
-/// How many at once write the same name.
+/// How many tasks write the same name at once.
 const WRITERS: u8 = 8;
 
-/// Asks a store all questions, below a folder in which nothing lies. What was written is deleted again.
+/// Runs all checks on a store, below a folder that holds no objects. The objects that it writes are deleted again.
 pub async fn examine(store: &Arc<dyn ObjectStore>, folder: &ObjectName) -> Vec<Check> {
     let examination = Examination { store, folder };
     let outcomes = [
@@ -58,7 +58,7 @@ fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Outcome {
     if holds { Ok(()) } else { Err(otherwise()) }
 }
 
-/// The words of an unexpected error. It is for whoever runs the store.
+/// The words of an unexpected error, for the operator of the store.
 fn told<T>(step: &str, result: Result<T, ObjectError>) -> Result<T, String> {
     result.map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -262,7 +262,7 @@ impl Examination<'_> {
         })
     }
 
-    /// All names that begin so, as they are told.
+    /// All names that begin with this prefix, in the order in which the store lists them.
     async fn all(&self, below: &str) -> Result<Vec<ObjectName>, String> {
         let (prefix, mut names, mut after) = (format!("{}/{below}", self.folder), Vec::new(), None);
         loop {

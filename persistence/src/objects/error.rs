@@ -1,4 +1,4 @@
-//! What goes wrong with objects and their places.
+//! Errors of objects and their locations.
 
 use std::error::Error;
 use std::io;
@@ -17,7 +17,7 @@ pub enum ObjectError {
         /// The object.
         name: ObjectName,
     },
-    /// Other bytes are there under this name. What is written once stays.
+    /// Other bytes are stored under this name. An object is never overwritten.
     #[error("{bucket}/{name} holds other bytes already")]
     AlreadyExists {
         /// The bucket.
@@ -46,7 +46,7 @@ pub enum ObjectError {
         bucket: BucketName,
         /// The object.
         name: ObjectName,
-        /// What the reader takes.
+        /// The most bytes that the reader takes.
         most: usize,
     },
     /// This store cannot keep an object of this name.
@@ -59,12 +59,12 @@ pub enum ObjectError {
         /// The rule that was broken.
         why: &'static str,
     },
-    /// The store cannot be reached, or its disk does not do what it should.
+    /// The store cannot be reached, or its disk does not work as it should.
     #[error("could not {step} {place}")]
     Unavailable {
         /// What was being done.
         step: &'static str,
-        /// To what.
+        /// The object or place of the attempt.
         place: String,
         /// The operating system's or the store's own error.
         #[source]
@@ -72,23 +72,23 @@ pub enum ObjectError {
     },
 }
 
-/// Why objects cannot be kept in a bucket, or below a prefix there. Its words are for whoever chose the place: they name
-/// no object, and repeat nothing that a store replied (DECISIONS O4).
+/// Why objects cannot be kept in a bucket, or below a prefix there. Its words are for the person who chose the place:
+/// they name no object, and repeat nothing that a store replied (DECISIONS O4).
 #[derive(Debug, thiserror::Error)]
 pub enum LocationUnusable {
-    /// The store cannot keep a bucket of this name, whenever it is asked.
+    /// The store can never keep a bucket of this name.
     #[error("the bucket cannot be used in this store: {why}")]
     Bucket {
         /// The rule that was broken.
         why: &'static str,
     },
-    /// The store cannot keep objects under such a prefix, whenever it is asked.
+    /// The store can never keep objects under such a prefix.
     #[error("the prefix cannot be used in this store: {why}")]
     Prefix {
         /// The rule that was broken.
         why: &'static str,
     },
-    /// The store cannot be reached, or takes no writes there now.
+    /// The store cannot be reached, or accepts no writes there now.
     #[error("its store takes no objects there now: {}", .0.in_our_words())]
     Unreachable(#[source] ObjectError),
 }
@@ -100,7 +100,8 @@ impl From<ObjectError> for LocationUnusable {
 }
 
 impl ObjectError {
-    /// What kind of trouble it is, without the names of objects and without what a store replied (DECISIONS O4).
+    /// A description of the kind of trouble, without the names of objects and without what a store replied (DECISIONS
+    /// O4).
     #[must_use]
     pub fn in_our_words(&self) -> String {
         match self {

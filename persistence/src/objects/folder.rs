@@ -1,7 +1,7 @@
-//! Objects in a folder of this machine: a bucket is a folder below the root, an object a file below its bucket.
+//! Objects in a folder on this machine: a bucket is a folder below the root, an object a file below its bucket.
 //!
-//! Nothing leaves this machine. What was acknowledged survives the loss of power, as far as the disk keeps what it
-//! says is written.
+//! Nothing leaves this machine. What was acknowledged survives a loss of power, provided that the disk keeps what it
+//! reports as written.
 
 use std::fmt;
 use std::ops::Range;
@@ -20,7 +20,7 @@ use super::{
     WriteGrant,
 };
 
-/// The longest name of a file that common file systems take, in bytes.
+/// The longest name of a file that common file systems accept, in bytes.
 const COMPONENT_MAX_BYTES: usize = 255;
 
 /// A folder of buckets. Cloning it is cheap.
@@ -30,8 +30,8 @@ pub struct FolderStores {
     io: Arc<FolderIo>,
 }
 
-/// A bucket of the folder, which is made by its first object. There is one folder for all regions and owners. Cloning it is
-/// cheap.
+/// A bucket of the folder, which is created by its first object. There is one folder for all regions and owners. Cloning
+/// it is cheap.
 #[derive(Clone)]
 pub struct FolderObjects {
     location: StoreLocation,
@@ -39,7 +39,7 @@ pub struct FolderObjects {
 }
 
 impl FolderStores {
-    /// Opens the folder, which is made when it is not there, and removes what writes that were cut off left behind.
+    /// Opens the folder, creates it when it does not exist, and removes what interrupted writes left behind.
     ///
     /// # Errors
     /// [`ObjectError::Unavailable`].
@@ -81,7 +81,7 @@ impl fmt::Debug for FolderStores {
 }
 
 impl FolderObjects {
-    /// Runs `work` where it may block.
+    /// Runs `work` on a thread where it may block.
     async fn run<T: Send + 'static>(
         &self,
         name: &ObjectName,
@@ -92,7 +92,7 @@ impl FolderObjects {
         self.run_at(format!("{bucket}/{name}"), work).await.map_err(|fault| error(bucket, name, fault))
     }
 
-    /// Runs `work` on a path whose parts were checked.
+    /// Runs `work` on a path whose components were checked.
     async fn run_at<T: Send + 'static>(
         &self,
         path: String,
@@ -124,7 +124,7 @@ impl ObjectStore for FolderObjects {
         if let Some(why) = prefix.and_then(unusable_part) {
             return Err(LocationUnusable::Prefix { why });
         }
-        // The bucket by itself first: what is wrong with it is wrong with every prefix.
+        // The bucket by itself first: a fault of the bucket applies to every prefix.
         let below = prefix.map(|prefix| format!("{bucket}/{prefix}"));
         for (path, of_prefix) in
             [(bucket.to_string(), false)].into_iter().chain(below.map(|path| (path, true)))
@@ -192,7 +192,7 @@ impl ObjectStore for FolderObjects {
     }
 }
 
-/// What an object's name allows and a file's does not.
+/// Refuses what is valid in an object's name but not in a file's name.
 fn check_name(bucket: &BucketName, name: &ObjectName) -> Result<(), ObjectError> {
     match unusable_part(name) {
         None => Ok(()),
@@ -200,7 +200,7 @@ fn check_name(bucket: &BucketName, name: &ObjectName) -> Result<(), ObjectError>
     }
 }
 
-/// Why some part of a name can be no file's or folder's name here.
+/// Why a component of a name cannot be the name of a file or folder here.
 fn unusable_part(name: &ObjectName) -> Option<&'static str> {
     name.components().find_map(|component| {
         if component.len() > COMPONENT_MAX_BYTES {
@@ -211,7 +211,7 @@ fn unusable_part(name: &ObjectName) -> Option<&'static str> {
                 "a part between slashes is .hansard-unfinished, the name of this store's own folder",
             );
         }
-        // An ObjectName has none of these; a second look costs nothing, and everything rests on it.
+        // An ObjectName has none of these; a second check costs nothing, and everything depends on it.
         let no_name = matches!(component, "" | "." | "..") || component.contains('\0');
         no_name.then_some("a part between slashes is empty, '.', '..', or has a NUL")
     })
@@ -231,7 +231,7 @@ fn error(bucket: &BucketName, name: &ObjectName, fault: Fault) -> ObjectError {
     }
 }
 
-/// What is not about one object; `step` is what was being done when the fault does not say it.
+/// The error for a fault that is not about one object; `step` is what was being done when the fault does not say it.
 fn unavailable(place: String, step: &'static str, fault: Fault) -> ObjectError {
     match fault {
         Fault::Io { step, source } => ObjectError::Unavailable { step, place, source: source.into() },

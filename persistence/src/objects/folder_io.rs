@@ -1,14 +1,14 @@
 //! The folder store's blocking half.
 //!
 //! Every path is walked from the root's descriptor one component at a time, never through a symbolic link, so that
-//! neither a name nor somebody who plants a link leads out of the root.
+//! neither a name nor a planted link leads out of the root.
 //!
-//! A write is: a file in the store's folder of unfinished writes, its bytes, fsync, a hard link under the object's
-//! name (which fails when the name is taken: that is the put-once), removal of the first name, fsync of the object's
-//! folder. A reader sees nothing or everything. The writer holds a lock on its unfinished file, which dies with it:
-//! what lies there unlocked is a leftover. There is one such folder, at the root and so outside every bucket, and not
-//! a temporary name beside each object, so that looking for leftovers does not mean walking over every object there
-//! is. Earlier versions had one in each bucket; what they left there is still found.
+//! A write consists of: a file in the store's folder of unfinished writes, its bytes, fsync, a hard link under the
+//! object's name (which fails when the name is taken: this makes it put-once), removal of the first name, fsync of the
+//! object's folder. A reader sees either nothing or everything. The writer holds a lock on its unfinished file, which
+//! ends with the process: an unlocked file in this folder is a leftover. There is one such folder, at the root and so
+//! outside every bucket, rather than a temporary name beside each object, so that looking for leftovers does not require
+//! walking over every object. Earlier versions had one in each bucket; what they left there is still found.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -26,17 +26,17 @@ use rustix::io::Errno;
 
 use super::PutOutcome;
 
-/// The folder of unfinished writes, directly below the root. No part of an object's name may be called so: earlier
+/// The folder of unfinished writes, directly below the root. No component of an object's name may be this word: earlier
 /// versions kept such a folder in each bucket, and its leftovers are removed.
 pub(super) const UNFINISHED: &str = ".hansard-unfinished";
 const FOLDER_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::from_bits_retain(0o600);
 const OTHER_FILE_SYSTEM: &str =
     "it lies on another file system than the store's root, where unfinished writes are";
-/// How many folders are remembered as durable; then all are looked at anew.
+/// How many folders are remembered as durable; beyond that, all are checked again.
 const MOST_DURABLE_FOLDERS: usize = 10_000;
 
-/// What went wrong, before it is said about which object.
+/// An error that is not yet tied to an object.
 #[derive(Debug)]
 pub(super) enum Fault {
     NotFound,
@@ -63,8 +63,9 @@ fn io_fault(step: &'static str) -> impl FnOnce(io::Error) -> Fault {
 
 pub(super) struct FolderIo {
     root: File,
-    /// The folders that this process knows to be durable, by their paths. It is held while folders are made and fsynced
-    /// into their parents: whoever finds a folder that another write made must not be done before that one is durable.
+    /// The folders that this process knows to be durable, by their paths. The lock is held while folders are made and
+    /// fsynced into their parents: a write that finds a folder made by another write must not finish before that folder
+    /// is durable.
     durable_folders: Mutex<HashSet<String>>,
 }
 
@@ -81,7 +82,7 @@ impl FolderIo {
     pub(super) fn put_once(&self, path: &[&str], bytes: &[u8]) -> Result<PutOutcome, Fault> {
         let (name, folders) = path.split_last().ok_or(Fault::Unusable { why: "it is empty" })?;
         let folder = self.make_folders(folders)?;
-        // Mostly it is new, but a repeated upload is not worth a second file.
+        // Usually the object is new, but a repeated upload is not worth a second file.
         if let Some(outcome) = compare(&folder, name, bytes)? {
             return Ok(outcome);
         }
@@ -107,7 +108,7 @@ impl FolderIo {
         let length =
             usize::try_from(length).ok().filter(|length| *length <= most).ok_or(Fault::TooLong { most })?;
         let mut bytes = Vec::with_capacity(length);
-        // It may grow meanwhile: nobody who writes the folder is bound to write once.
+        // The file may grow meanwhile: other programs that write to the folder need not write only once.
         file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(io_fault("read"))?;
         if bytes.len() > most { Err(Fault::TooLong { most }) } else { Ok(bytes) }
     }
@@ -140,8 +141,8 @@ impl FolderIo {
         sync(&folder)
     }
 
-    /// Whether objects can be written below a folder, which need not be there yet. It writes nothing itself: a full
-    /// disk is found out by the first write alone.
+    /// Checks whether objects can be written below a folder, which need not exist yet. It writes nothing itself: only
+    /// the first write reveals a full disk.
     pub(super) fn check_writable(&self, path: &[&str]) -> Result<(), Fault> {
         let longest = fstatvfs(&self.root).map_err(fault("look at"))?.f_namemax;
         if path.iter().any(|component| component.len() as u64 > longest) {
@@ -172,12 +173,13 @@ impl FolderIo {
         check_access(&folder)
     }
 
-    /// Removes unfinished writes whose writers are gone; says how many.
+    /// Removes unfinished writes whose writers are gone; returns how many.
     pub(super) fn remove_leftovers(&self) -> Result<usize, Fault> {
         let mut removed = self.remove_leftovers_in(&[UNFINISHED])?;
         for bucket in names_in(&self.root)? {
             removed += self.remove_leftovers_in(&[&bucket, UNFINISHED])?;
-            // An earlier version's. One that runs beside this one may still have its writes there, and makes it anew.
+            // A folder of an earlier version. A process of that version that runs beside this one may still have its
+            // writes there, and creates it again.
             if let Ok(bucket) = self.open_folders(&[&bucket]) {
                 let _ = unlinkat(&bucket, UNFINISHED, AtFlags::REMOVEDIR);
             }
@@ -228,7 +230,7 @@ impl FolderIo {
             walked.push_str(component);
             let inner = match open_folder(&folder, component) {
                 Ok(inner) if durable.contains(&walked) => inner,
-                // Whoever made it may have died before it was durable.
+                // The process that made the folder may have died before it was durable.
                 Ok(inner) => {
                     sync(&folder)?;
                     inner
@@ -253,7 +255,7 @@ impl FolderIo {
     }
 }
 
-/// An unfinished write. Its first name goes with this value; what was linked under another name stays.
+/// An unfinished write. Dropping it removes its first name; a link under another name stays.
 struct Unfinished {
     folder: File,
     name: String,
@@ -280,7 +282,7 @@ impl Drop for Unfinished {
     }
 }
 
-/// Makes a folder with all that are missing above it, each fsynced into the one above.
+/// Makes a folder with all missing folders above it, each fsynced into its parent.
 fn make_durable_folder(folder: &Path) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
@@ -301,14 +303,14 @@ pub(super) fn open_folder(parent: &File, name: &str) -> Result<File, Errno> {
     openat(parent, name, flags, Mode::empty()).map(File::from)
 }
 
-/// Whether this process may make files in a folder: its rights, and whether the file system takes writes at all.
+/// Checks that this process may make files in a folder: its rights, and whether the file system accepts writes at all.
 fn check_access(folder: &File) -> Result<(), Fault> {
     accessat(folder, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(fault("write below"))
 }
 
-/// A regular file, and nothing that only looks like one; `None` when it is anything else or not there.
+/// Opens a regular file; `None` when it is anything else or does not exist.
 fn open_regular(folder: &File, name: &str) -> Result<Option<File>, Fault> {
-    // Without NONBLOCK, opening a pipe that somebody planted would wait for ever.
+    // Without NONBLOCK, opening a planted pipe would block for ever.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     match openat(folder, name, flags, Mode::empty()) {
         Ok(file) => {
@@ -321,8 +323,8 @@ fn open_regular(folder: &File, name: &str) -> Result<Option<File>, Fault> {
     }
 }
 
-/// Whether the name is taken, and by what. That the same bytes are there is said only once it is durable: the write
-/// that brought them may still be on its way.
+/// Whether the name is taken, and by which bytes. The same bytes are reported only once they are durable: the write that
+/// brought them may still be in progress.
 fn compare(folder: &File, name: &str, bytes: &[u8]) -> Result<Option<PutOutcome>, Fault> {
     match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => return Ok(None),
@@ -349,7 +351,7 @@ fn sync(folder: &File) -> Result<(), Fault> {
     folder.sync_all().map_err(io_fault("make durable"))
 }
 
-/// To whoever reads, an object below a file is as absent as any other.
+/// To a reader, an object below a file is as absent as any other.
 fn absent_if_unusable(fault: Fault) -> Fault {
     match fault {
         Fault::Unusable { .. } => Fault::NotFound,
@@ -357,7 +359,7 @@ fn absent_if_unusable(fault: Fault) -> Fault {
     }
 }
 
-/// What lies directly in a folder, but for names that are no text: none of ours.
+/// The names directly in a folder, except those that are not UTF-8, which are not ours.
 pub(super) fn names_in(folder: &File) -> Result<Vec<String>, Fault> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder).map_err(fault("list"))? {
@@ -377,7 +379,7 @@ mod tests {
     #[test]
     fn a_folder_that_stood_there_before_is_made_durable_once() {
         let root = tempfile::tempdir().unwrap();
-        // As a process leaves it that dies between making the folder and its fsync.
+        // The state that a process leaves when it dies between making the folder and its fsync.
         std::fs::create_dir_all(root.path().join("bucket/a")).unwrap();
         let io = FolderIo::open(root.path()).unwrap();
         let durable = || {

@@ -1,4 +1,4 @@
-//! The folder store's lists: names in the order of their bytes, a page at a time.
+//! The folder store's lists: names in byte order, one page at a time.
 
 use std::fs::File;
 
@@ -13,8 +13,8 @@ use super::{ListedObject, ListedPage};
 const DEEPEST: usize = 600;
 
 impl FolderIo {
-    /// At most `most` objects of the bucket at `path` whose names begin with `prefix` and stand behind `after`, in the order
-    /// of their bytes.
+    /// At most `most` objects of the bucket at `path` whose names begin with `prefix` and come after `after`, in byte
+    /// order.
     pub(super) fn list_page(
         &self,
         path: &[&str],
@@ -22,7 +22,7 @@ impl FolderIo {
         after: Option<&str>,
         most: usize,
     ) -> Result<ListedPage, Fault> {
-        // Only the folder that the prefix lies in needs to be walked.
+        // Only the folder of the prefix needs to be walked.
         let inside = prefix.rsplit_once('/').map(|(folders, _)| folders);
         let folders: Vec<&str> = inside.into_iter().flat_map(|inside| inside.split('/')).collect();
         if folders.iter().any(|name| matches!(*name, "" | "." | ".." | UNFINISHED) || name.contains('\0')) {
@@ -49,7 +49,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Every object below a folder; `above` is the folder's own name with a slash, or nothing.
+    /// Lists every object below a folder; `above` is the folder's own name with a slash, or nothing.
     fn folder(&mut self, folder: &File, above: &str, depth: usize) -> Result<(), Fault> {
         let mut entries = Vec::new();
         for name in names_in(folder)? {
@@ -62,13 +62,13 @@ impl Walk<'_> {
             }
             let stat = match statat(folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => stat,
-                // It went away while we looked.
+                // It was removed meanwhile.
                 Err(Errno::NOENT) => continue,
                 Err(errno) => return Err(fault("list")(errno)),
             };
             match FileType::from_raw_mode(stat.st_mode) {
                 FileType::RegularFile => entries.push((path, Some(stat.st_size), name)),
-                // With the slash that stands in the names of all that lies below it: `a-1` comes before `a/1`.
+                // With the slash that is part of the names of everything below it: `a-1` comes before `a/1`.
                 FileType::Directory => entries.push((format!("{path}/"), None, name)),
                 _ => {}
             }
@@ -83,7 +83,7 @@ impl Walk<'_> {
                 None if self.is_over_with(&path) || depth == DEEPEST => {}
                 None => match open_folder(folder, &name) {
                     Ok(inner) => self.folder(&inner, &path, depth + 1)?,
-                    // It went away, or is something else by now.
+                    // It was removed, or is something else by now.
                     Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => {}
                     Err(errno) => return Err(fault("list")(errno)),
                 },
@@ -96,7 +96,7 @@ impl Walk<'_> {
         if !path.starts_with(self.prefix) || self.after.is_some_and(|after| path.as_str() <= after) {
             return;
         }
-        // Anybody may lay a file here whose name no object has.
+        // Anybody may put a file here whose name is not valid for an object.
         let Ok(name) = ObjectName::parse(&path) else { return };
         if self.page.objects.len() < self.most {
             self.page.objects.push(ListedObject { name, length });
@@ -105,11 +105,12 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether an earlier page had this name, and all names below it if it is a folder's: it need not be looked at again.
+    /// Whether an earlier page had this name, and all names below it if it is a folder's: then it need not be listed
+    /// again.
     fn was_told(&self, path: &str) -> bool {
         self.after.is_some_and(|after| match after.strip_prefix(path) {
             None => path < after,
-            // `/` sorts behind `-` and `.`: `a-1` was told before `a/1`.
+            // `/` sorts after `-` and `.`: `a-1` was listed before `a/1`.
             Some(rest) => rest.chars().next().is_some_and(|next| next > '/'),
         })
     }

@@ -1,4 +1,4 @@
-//! Where evidence and what is derived from it lies: named bytes in buckets, written once.
+//! Where evidence and data derived from it are stored: named bytes in buckets, written once.
 
 pub mod conformance;
 mod error;
@@ -20,12 +20,12 @@ use recording::{ContentHash, ObjectName};
 pub use error::{LocationUnusable, ObjectError};
 pub use folder::{FolderObjects, FolderStores};
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PutOutcome {
     /// The object is new.
     Stored,
-    /// The same bytes were there under this name already.
+    /// The same bytes were already stored under this name.
     AlreadyThere,
 }
 
@@ -39,7 +39,7 @@ pub struct ObjectHead {
 /// An object in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedObject {
-    /// Its whole name.
+    /// Its full name.
     pub name: ObjectName,
     /// Its size in bytes.
     pub length: u64,
@@ -48,30 +48,30 @@ pub struct ListedObject {
 /// A part of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListedPage {
-    /// Its objects, in the order of their names' bytes.
+    /// Its objects, in the byte order of their names.
     pub objects: Vec<ListedObject>,
-    /// Behind which name the next page begins; `None` when this was the last. It may be the name of something that is
-    /// no object of ours.
+    /// The name after which the next page begins; `None` when this was the last page. It may be the name of something
+    /// that is not one of our objects.
     pub next: Option<String>,
 }
 
 /// Permission to write one object, with its length and hash fixed.
 #[derive(Clone, PartialEq, Eq)]
 pub enum WriteGrant {
-    /// The store takes nothing from outside: the control plane takes the upload and writes it.
+    /// The store accepts nothing from outside: the control plane receives the upload and writes it.
     ThroughControlPlane,
-    /// The store takes the upload itself.
+    /// The store receives the upload itself.
     Presigned {
-        /// Where to. It is a credential until it lapses.
+        /// The address to upload to. It is a credential until it expires.
         url: String,
-        /// Headers that must be sent, as they are.
+        /// Headers that must be sent unchanged.
         headers: BTreeMap<String, String>,
-        /// When it lapses.
+        /// When it expires.
         expires_at: Timestamp,
     },
 }
 
-// By hand, because a presigned address is a credential.
+// Written by hand, because a presigned address is a credential.
 impl fmt::Debug for WriteGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -83,25 +83,25 @@ impl fmt::Debug for WriteGrant {
     }
 }
 
-/// How many objects a page of a list has at most; no store of this kind tells more at once.
+/// How many objects a page of a list has at most; no store of this kind returns more at once.
 pub const PAGE: usize = 1_000;
 
-/// The stores of a deployment: where they are, and with whose credentials, is its configuration's to say.
+/// The stores of a deployment: its configuration says where they are and which credentials they use.
 pub trait ObjectStores: fmt::Debug + Send + Sync + 'static {
-    /// The store at this location. That it cannot be reached is found out by asking it for something.
+    /// The store at this location. Whether it can be reached only shows when it is asked for something.
     fn at(&self, location: &StoreLocation) -> Arc<dyn ObjectStore>;
 }
 
 /// A bucket. Every write is put-once: a name, once taken, keeps its bytes until it is deleted.
 ///
-/// What was acknowledged by [`ObjectStore::put_once`] survives the loss of power.
+/// What [`ObjectStore::put_once`] acknowledged survives a loss of power.
 #[async_trait]
 pub trait ObjectStore: fmt::Debug + Send + Sync + 'static {
     /// Whether objects can be kept below this prefix, as far as that can be told without writing one.
     ///
     /// # Errors
-    /// [`LocationUnusable`] says what is wrong: what the store refuses of any bucket or prefix that is named so, and what
-    /// stands in its way now.
+    /// [`LocationUnusable`] says what is wrong: what the store refuses for any bucket or prefix of this name, or what
+    /// prevents its use now.
     async fn check_usable(&self, prefix: Option<&ObjectName>) -> Result<(), LocationUnusable>;
 
     /// Writes an object, whole or not at all.
@@ -110,7 +110,8 @@ pub trait ObjectStore: fmt::Debug + Send + Sync + 'static {
     /// [`ObjectError::AlreadyExists`] when other bytes have the name.
     async fn put_once(&self, name: &ObjectName, bytes: Bytes) -> Result<PutOutcome, ObjectError>;
 
-    /// Reads an object whole, if it has at most `most` bytes: whoever can write the bucket can lay one of any length.
+    /// Reads a whole object, if it has at most `most` bytes: anyone who can write to the bucket can put an object of any
+    /// length there.
     ///
     /// # Errors
     /// [`ObjectError::NotFound`]; [`ObjectError::TooLong`], and then nothing was read.
@@ -128,20 +129,20 @@ pub trait ObjectStore: fmt::Debug + Send + Sync + 'static {
     /// [`ObjectError::Unavailable`].
     async fn head(&self, name: &ObjectName) -> Result<Option<ObjectHead>, ObjectError>;
 
-    /// Objects whose names begin with `prefix` and stand behind `after`, in the order of their names' bytes: as many as the
-    /// store tells at once, at most [`PAGE`]. End a folder's prefix with a slash.
+    /// Objects whose names begin with `prefix` and come after `after`, in the byte order of their names: as many as the
+    /// store returns at once, at most [`PAGE`]. End a folder's prefix with a slash.
     ///
     /// # Errors
     /// [`ObjectError::Unavailable`].
     async fn list_page(&self, prefix: &str, after: Option<&str>) -> Result<ListedPage, ObjectError>;
 
-    /// Deletes an object; one that is not there is deleted already.
+    /// Deletes an object; deleting an object that does not exist succeeds.
     ///
     /// # Errors
     /// [`ObjectError::Unavailable`].
     async fn delete(&self, name: &ObjectName) -> Result<(), ObjectError>;
 
-    /// How somebody else may write this one object, with exactly this length and SHA-256.
+    /// How another party may write this one object, with exactly this length and SHA-256.
     ///
     /// # Errors
     /// [`ObjectError::UnusableName`].

@@ -39,12 +39,12 @@ mod row {
 pub(crate) struct StoredKey {
     pub(crate) id: AccessKeyId,
     pub(crate) account: AccountId,
-    /// `None`: the account's owner.
+    /// `None` for the account's owner.
     pub(crate) user: Option<UserId>,
     pub(crate) sealed_secret: String,
     pub(crate) status: AccessKeyStatus,
     pub(crate) created_at: Timestamp,
-    /// When it last signed, and for what.
+    /// When it last signed a request, and to which service.
     pub(crate) last_used: Option<AccessKeyUse>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) async fn insert(connection: &impl ConnectionTrait, key: &StoredKey) -
     ))
 }
 
-/// The key that a request names; the request has yet to be authenticated by what is found here.
+/// The key that a request names; the request has yet to be authenticated with it.
 pub(crate) async fn find(
     connection: &impl ConnectionTrait,
     id: &AccessKeyId,
@@ -78,13 +78,13 @@ pub(crate) async fn find(
     Ok(found.map(from_row).transpose()?)
 }
 
-/// The key, kept from whoever would change or delete it until the transaction ends.
+/// The key, locked until the transaction ends so that nobody can change or delete it.
 pub(crate) async fn find_locked(
     transaction: &DatabaseTransaction,
     account: &AccountId,
     id: &AccessKeyId,
 ) -> Result<Option<StoredKey>, StoreError> {
-    // SQLite has one writer at a time; its builder leaves the lock out.
+    // SQLite has one writer at a time; the statement builder omits the lock.
     let found = row::Entity::find_by_id(id.as_str())
         .filter(row::Column::AccountId.eq(account.as_str()))
         .lock(LockType::Update)
@@ -136,7 +136,7 @@ pub(crate) async fn set_status(
         .map_err(StoreError::at("change an access key"))
 }
 
-/// Notes when a key signed, unless something later is noted. A key that is gone is passed over.
+/// Notes when a key signed a request, unless a later time is noted. A key that no longer exists is ignored.
 pub(crate) async fn set_last_used(
     connection: &impl ConnectionTrait,
     id: &AccessKeyId,

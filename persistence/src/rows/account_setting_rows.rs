@@ -1,4 +1,4 @@
-//! Table `account_settings`: what is set of an account. An account without a row has the defaults.
+//! Table `account_settings`: the settings of an account. An account without a row has the defaults.
 
 use domain::AccountId;
 use domain::identity::{
@@ -32,7 +32,7 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// What is set, if anything ever was.
+/// The settings, if any were ever made.
 pub(crate) async fn find(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -67,7 +67,7 @@ pub(crate) async fn insert(
         .map_err(StoreError::taken(|| taken(settings), STEP))
 }
 
-/// Writes what changed of them.
+/// Writes changed settings.
 pub(crate) async fn save(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -93,7 +93,7 @@ pub(crate) async fn save(
 
 const STEP: &str = "write the settings of an account";
 
-/// Another account of the deployment has the alias.
+/// The error when another account of the deployment has the alias.
 fn taken(settings: &AccountSettings) -> IdentityRefused {
     let alias = settings.alias.as_ref().map(ToString::to_string);
     IdentityRefused::already_exists(Thing::AccountAlias, alias.unwrap_or_default())

@@ -1,4 +1,5 @@
-//! Table `agent_links`: which replica holds an agent's link. A row stays when its lease is given back or lapses, so that epochs grow.
+//! Table `agent_links`: which replica holds an agent's link. A row stays when its lease is given back or expires, so
+//! that epochs grow.
 
 use domain::agent_link::{AgentLink, ReplicaId};
 use domain::{AccountId, AgentId, InstanceId, Timestamp};
@@ -32,7 +33,7 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// The lease, also one that has lapsed.
+/// The lease, including one that has expired.
 pub(crate) async fn find(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -46,7 +47,7 @@ pub(crate) async fn find(
     Ok(found.map(from_row).transpose()?)
 }
 
-/// The leases of the agents of an instance that hold at this moment.
+/// The leases of the agents of an instance that are valid at this moment.
 pub(crate) async fn of_instance(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -61,7 +62,8 @@ pub(crate) async fn of_instance(
     Ok(rows.into_iter().map(from_row).collect::<Result<_, _>>()?)
 }
 
-/// Writes a lease in the place of the one before. Whoever calls it holds the lock of the agent's row, and has read the one before.
+/// Writes a lease in the place of the previous one. The caller holds the lock of the agent's row, and has read the
+/// previous lease.
 pub(crate) async fn put(
     transaction: &DatabaseTransaction,
     link: &AgentLink,
@@ -84,7 +86,7 @@ pub(crate) async fn put(
     written.map_err(StoreError::at("take an agent's link"))
 }
 
-/// Lets a lease last until another moment, if it is still this one.
+/// Changes the end of a lease, if it is still this one.
 pub(crate) async fn set_end(
     transaction: &DatabaseTransaction,
     account: &AccountId,

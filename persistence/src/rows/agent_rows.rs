@@ -60,7 +60,7 @@ mod capability {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// The agent with this id; its request has yet to be authenticated by the keys that are found here.
+/// The agent with this id; its request has yet to be authenticated with the keys that are found here.
 pub(crate) async fn find(
     connection: &impl ConnectionTrait,
     id: &AgentId,
@@ -73,7 +73,7 @@ pub(crate) async fn find(
     Ok(agents.into_iter().next())
 }
 
-/// The agents of an account with their instances, those that were replaced too.
+/// The agents of an account with their instances, including those that were replaced.
 pub(crate) async fn instances(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -92,12 +92,12 @@ pub(crate) async fn instances(
     Ok(rows.into_iter().map(read).collect::<Result<_, _>>()?)
 }
 
-/// Which agents of an account are meant.
+/// Which agents of an account are selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Which {
-    /// The one that each instance has.
+    /// The current agent of each instance.
     Present,
-    /// Those too that another one replaced.
+    /// Also those that were replaced.
     Ever,
 }
 
@@ -137,7 +137,7 @@ pub(crate) async fn count(
     select.count(connection).await.map_err(StoreError::at("count agents"))
 }
 
-/// The agents of the instances that policies admit. No condition asks anything else of an agent.
+/// Selects the agents of the instances that policies admit. No condition refers to any other property of an agent.
 fn admitted(select: Select<row::Entity>, scope: &ListScope) -> Select<row::Entity> {
     let ListScope::Some(admitted) = scope else { return select };
     let instances = admitted.iter().filter_map(|one| one.instances.as_ref()).flatten();
@@ -156,7 +156,7 @@ fn of_account(account: &AccountId, instance: Option<&InstanceId>, which: Which) 
     }
 }
 
-/// Writes a new agent as the one of its instance.
+/// Writes a new agent as the current one of its instance.
 pub(crate) async fn insert(transaction: &DatabaseTransaction, agent: &Agent) -> Result<(), StoreError> {
     let model = row::ActiveModel {
         agent_id: Set(agent.id.as_str().to_owned()),
@@ -180,7 +180,7 @@ pub(crate) async fn insert(transaction: &DatabaseTransaction, agent: &Agent) -> 
     put_capabilities(transaction, &agent.id, &agent.capabilities).await
 }
 
-/// Whether the instance has an agent.
+/// Whether the instance has a current agent.
 pub(crate) async fn has_present(
     transaction: &DatabaseTransaction,
     account: &AccountId,
@@ -213,7 +213,7 @@ pub(crate) async fn retire(
         .map_err(StoreError::at("retire an agent"))
 }
 
-/// Notes that it was heard, unless it was noted within the last `at_most_every` milliseconds.
+/// Notes when the agent was last heard, unless that was noted within the last `at_most_every` milliseconds.
 pub(crate) async fn mark_seen(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -273,7 +273,7 @@ async fn put_capabilities(
             kind: Set(column_text(&announced.kind)),
             version: Set(column_text(&announced.version)),
         };
-        // A kind that is announced twice has the version that is announced last.
+        // For a kind that is announced twice, the version announced last is kept.
         let conflict = OnConflict::columns([capability::Column::AgentId, capability::Column::Kind])
             .update_column(capability::Column::Version)
             .to_owned();
@@ -340,7 +340,7 @@ fn from_row(model: row::Model, capabilities: Vec<Capability>) -> Result<Agent, C
     })
 }
 
-/// Makes concurrent transactions about what one agent may still have take turns.
+/// Makes concurrent transactions about the limits of one agent take turns.
 pub(crate) async fn lock(
     transaction: &DatabaseTransaction,
     account: &AccountId,

@@ -1,4 +1,4 @@
-//! Attachments as lists show them: with the names of who has a policy, and with what the policy is for.
+//! Attachments as lists show them: with the names of the bearers of a policy, and with the policy's description.
 
 use domain::identity::{AttachmentFilter, BearerKind, ListedAttachment, PolicyKind, PolicyName, PolicyRef};
 use domain::{AccountId, Timestamp, system_policies};
@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult};
 use super::{Reading, attachment_rows};
 use crate::{CorruptRow, StoreError};
 
-/// The tables of who can have policies, each with the column of its id.
+/// The tables of possible bearers of policies, each with the column of its id.
 const BEARERS: [(BearerKind, &str, &str); 3] = [
     (BearerKind::User, "users", "user_id"),
     (BearerKind::Group, "groups", "group_id"),
@@ -31,7 +31,7 @@ struct Count {
     count: i64,
 }
 
-/// So many attachments of the list, by the policy's kind and name, and how many it has in all.
+/// This many attachments of the list, by the policy's kind and name, and the total number.
 pub(crate) async fn list(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -75,7 +75,7 @@ fn matching(account: &AccountId, filter: &AttachmentFilter) -> SelectStatement {
     query
 }
 
-/// Exactly one of the three is there.
+/// Exactly one of the three names is present.
 fn bearer_name() -> sea_orm::sea_query::SimpleExpr {
     Func::coalesce(BEARERS.map(|(_, table, _)| Expr::col((table, "name")))).into()
 }

@@ -47,10 +47,10 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// The table's name, for those who join with it.
+/// The table's name, for queries that join with it.
 pub(super) const TABLE: &str = "attachments";
 
-/// Attaches; the caller has seen that policy and target are there. Attached already: refused.
+/// Attaches a policy; the caller has checked that policy and target exist. A policy that is already attached is refused.
 pub(crate) async fn insert(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -84,7 +84,7 @@ pub(crate) async fn insert(
     Err(IdentityRefused::already_exists(target.attachment(), &policy.name).into())
 }
 
-/// Detaches.
+/// Detaches a policy.
 pub(crate) async fn delete(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -100,7 +100,7 @@ pub(crate) async fn delete(
     row::Entity::delete_by_id(key).exec(connection).await.map(drop).map_err(StoreError::at("detach a policy"))
 }
 
-/// Detaches everything of one target.
+/// Detaches everything from one target.
 pub(crate) async fn delete_of_target(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -115,7 +115,7 @@ pub(crate) async fn delete_of_target(
         .map_err(StoreError::at("detach all policies"))
 }
 
-/// What one target has, by kind and name.
+/// The attachments of one target, by kind and name.
 pub(crate) async fn of_target(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -124,7 +124,7 @@ pub(crate) async fn of_target(
     read(connection, of_account(account).filter(row::Column::TargetId.eq(target.id()))).await
 }
 
-/// How many users, groups and roles have each of these policies; those that nobody has are left out.
+/// How many users, groups and roles have each of these policies; policies that nobody has are left out.
 pub(crate) async fn counts(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -145,8 +145,8 @@ pub(crate) async fn counts(
     Ok(counted.into_iter().map(|(name, count)| (name, u64::try_from(count).unwrap_or(0))).collect())
 }
 
-/// The deciding documents of a user, its own and those of its groups, or of a role. One that cannot be read is an
-/// error, not an absence: it might deny.
+/// The policy documents that apply to a user, its own and those of its groups, or to a role. A document that cannot be
+/// read is an error, not an absence: it might deny.
 pub(crate) async fn documents_of(
     connection: &impl ConnectionTrait,
     compiled: &CompiledPolicies,

@@ -65,7 +65,7 @@ pub(crate) async fn last(
     Ok(found.map(from_row))
 }
 
-/// Anchors of one writer from a place on, in their order, as they are.
+/// Anchors of one writer from a number on, in their order, as they are stored.
 pub(crate) async fn of_writer(
     connection: &impl ConnectionTrait,
     writer_id: &str,
@@ -103,7 +103,7 @@ pub(crate) async fn times(
     Ok(found.and_then(|(earliest, latest)| earliest.zip(latest)))
 }
 
-/// The next writer by its id that has anchors.
+/// The next writer, by id, that has anchors.
 pub(crate) async fn writer_after(
     connection: &impl ConnectionTrait,
     writer_id: &str,

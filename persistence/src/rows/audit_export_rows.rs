@@ -1,5 +1,5 @@
-//! Table `audit_exports`: which rows and anchors were written to which day's file of which folder. It is written
-//! after the file, so that what it says stood there.
+//! Table `audit_exports`: which rows and anchors were written to which day's file of which folder. It is written after
+//! the file, so that its contents were once in the file.
 
 use domain::Timestamp;
 use sea_orm::sea_query::{ExprTrait, OnConflict};
@@ -37,14 +37,14 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// What was exported.
+/// The kind of line that was exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LineKind {
     Event,
     Anchor,
 }
 
-/// That numbers of a writer stand in a file.
+/// A range of a writer's numbers that is in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExportedRange {
     pub(crate) day: Day,
@@ -63,7 +63,7 @@ impl LineKind {
     }
 }
 
-/// Writes down what was written to the file of a day; what follows what was written there before continues it.
+/// Notes what was written to the file of a day; a range that follows the previous one extends it.
 pub(crate) async fn note(
     connection: &impl ConnectionTrait,
     origin: &str,
@@ -96,7 +96,7 @@ pub(crate) async fn note(
         .map_err(StoreError::at("write down an audit export"))
 }
 
-/// What was exported to a folder, in the order of its keys, behind one of them.
+/// What was exported to a folder, in the order of its keys, after one of them.
 pub(crate) async fn of_origin(
     connection: &impl ConnectionTrait,
     origin: &str,

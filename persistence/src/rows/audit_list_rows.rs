@@ -1,4 +1,4 @@
-//! Table `audit_events`, for those who ask about an account: pages, the newest first.
+//! Table `audit_events`, for queries about an account: pages, the newest first.
 
 use domain::audit::AuditEvent;
 use domain::{AccountId, InstanceId};
@@ -11,7 +11,7 @@ use crate::audit::event::{ALLOWED, DENIED, NOT_ASKED};
 use crate::pages::{Cursor, Slice};
 use crate::{AuditFilter, DecisionKind, StoreError};
 
-/// One slice, the newest first, each with its place.
+/// One slice, the newest first, each event with its place.
 pub(crate) async fn list(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -47,12 +47,12 @@ fn select(
         (row::Column::Resource, &filter.resource),
     ] {
         if let Some(wanted) = wanted {
-            // What no column can hold is in none of them.
+            // A value that no column can hold matches no row.
             select = select.filter(column.eq(super::column_text(wanted)));
         }
     }
     if let Some(decision) = filter.decision {
-        // Written out and not bound, so that the index of denials is seen to hold them.
+        // Written as a literal and not bound, so that the planner recognizes that the index of denials contains them.
         select = select.filter(match decision {
             DecisionKind::Allowed => row::Column::Decision.eq(ALLOWED).into(),
             DecisionKind::Denied => {
@@ -75,7 +75,7 @@ fn select(
             .add(row::Column::At.lt(at))
             .add(row::Column::WriterId.lt(writer_id))
             .add(same_writer);
-        // The first condition is what an index can seek to.
+        // The first condition is the one that an index can seek to.
         select = select.filter(row::Column::At.lte(at)).filter(further);
     }
     select
@@ -86,7 +86,7 @@ fn select(
         .limit(slice.limit)
 }
 
-/// A token that was tampered with goes on somewhere else, and never outside the account.
+/// A token that was tampered with continues at another place, but never outside the account.
 fn place(cursor: &Cursor) -> (i64, String, i64) {
     let (writer_id, sequence) = cursor.id.rsplit_once('-').unwrap_or((&cursor.id, "0"));
     (cursor.at, writer_id.to_owned(), sequence.parse().unwrap_or(0))
@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// SQLite's plan for the very statements that `list` makes.
+    /// SQLite's plan for exactly the statements that `list` makes.
     #[tokio::test]
     async fn a_page_is_found_by_an_index() {
         let database = Database::connect("sqlite::memory:").await.unwrap();

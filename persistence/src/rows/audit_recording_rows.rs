@@ -1,4 +1,4 @@
-//! Table `audit_events`, for what the trail says of openings and seals of recordings.
+//! Table `audit_events`, for what the trail states about openings and seals of recordings.
 
 use domain::{AccountId, InstanceId};
 use sea_orm::sea_query::{Expr, ExprTrait};
@@ -11,7 +11,7 @@ use crate::StoreError;
 const ABOUT_RECORDINGS: &str = "action IN ('OpenRecording', 'SealRecording')";
 const OPENED: &str = "OpenRecording";
 
-/// What a row says. Texts are as they are stored.
+/// What a row states. Texts are as they are stored.
 #[derive(Debug)]
 pub(crate) struct Said {
     place: (String, i64),
@@ -23,7 +23,7 @@ pub(crate) struct Said {
     pub(crate) instance: Option<String>,
 }
 
-/// Rows about calls that were done, behind one of them.
+/// Rows about successful calls, after one of them.
 pub(crate) async fn after(
     connection: &impl ConnectionTrait,
     account: &AccountId,

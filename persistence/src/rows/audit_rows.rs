@@ -116,7 +116,7 @@ pub(crate) async fn last_sequence(
     Ok(found.map_or(0, i64::unsigned_abs))
 }
 
-/// Rows of one writer from a place on, in their order, as they are.
+/// Rows of one writer from a number on, in their order, as they are stored.
 pub(crate) async fn of_writer(
     connection: &impl ConnectionTrait,
     writer_id: &str,
@@ -134,7 +134,7 @@ pub(crate) async fn of_writer(
     Ok(rows.into_iter().map(chained).collect())
 }
 
-/// The chain values that stand at these places, with the places; what is not there is left out.
+/// The chain values at these places, with the places; places that do not exist are left out.
 pub(crate) async fn chains_at(
     connection: &impl ConnectionTrait,
     places: &[(String, u64)],
@@ -179,7 +179,7 @@ pub(crate) async fn times(
     Ok(found.and_then(|(earliest, latest)| earliest.zip(latest)))
 }
 
-/// The next writer by its id that has rows, so that all are found by one step in the index each.
+/// The next writer, by id, that has rows, so that all writers are found with one index step each.
 pub(crate) async fn writer_after(
     connection: &impl ConnectionTrait,
     writer_id: &str,
@@ -199,7 +199,7 @@ pub(crate) async fn writer_after(
 fn chained(model: row::Model) -> ChainedEvent {
     ChainedEvent {
         writer_id: model.writer_id,
-        // A negative one was never written; as its own opposite it stands out of order.
+        // A negative number was never written; as its absolute value it is out of order.
         sequence: model.sequence.unsigned_abs(),
         chain: model.chain,
         event: WrittenEvent {

@@ -1,5 +1,5 @@
-//! Table `audit_writers`: which chains there are, who exports them, and which are finished. None of it is evidence;
-//! that is in the rows and the anchors.
+//! Table `audit_writers`: which chains there are, who exports them, and which are finished. None of this is evidence;
+//! the evidence is in the rows and the anchors.
 
 use domain::Timestamp;
 use sea_orm::sea_query::{Expr, ExprTrait};
@@ -43,12 +43,12 @@ pub(crate) struct OpenWriter {
     pub(crate) head: Option<Link>,
 }
 
-/// A writer whose rows still go to a file.
+/// A writer whose rows are still being exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExportedWriter {
     pub(crate) writer_id: String,
     pub(crate) closed: bool,
-    /// How far it was exported when that seemed to be finished.
+    /// How far it was exported when the export seemed to be finished.
     pub(crate) exported: Exported,
     /// How far it could be exported now.
     pub(crate) head: Exported,
@@ -61,18 +61,18 @@ pub(crate) struct Exported {
     pub(crate) anchors: u64,
 }
 
-/// What is written down of a writer's export.
+/// What is stored about a writer's export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WriterExport {
     pub(crate) writer_id: String,
-    /// The folder; `None` while nobody has taken it on.
+    /// The folder; `None` until a control plane takes the writer on.
     pub(crate) origin: Option<String>,
-    /// How far it was exported when that was finished.
+    /// How far it was exported when the export was finished.
     pub(crate) exported: Exported,
     pub(crate) finished: bool,
 }
 
-/// The writers behind one of them by their ids, with their exports.
+/// The writers after one of them, by id, with their exports.
 pub(crate) async fn exports_after(
     connection: &impl ConnectionTrait,
     writer_id: &str,
@@ -97,7 +97,7 @@ pub(crate) async fn exports_after(
     Ok(rows.into_iter().map(export).collect())
 }
 
-/// Writes down that there is a writer; once is enough.
+/// Registers a writer; repeating it has no effect.
 pub(crate) async fn register(
     connection: &impl ConnectionTrait,
     writer_id: &str,
@@ -119,7 +119,7 @@ pub(crate) async fn register(
         .map_err(StoreError::at("write down an audit writer"))
 }
 
-/// The writer lives. If it was taken for finished, it is not.
+/// Notes that the writer is alive. If it counted as finished, it no longer does.
 pub(crate) async fn heard(
     connection: &impl ConnectionTrait,
     writer_id: &str,
@@ -136,7 +136,7 @@ pub(crate) async fn heard(
         .map_err(StoreError::at("write down that an audit writer lives"))
 }
 
-/// Nothing more is expected of the writer.
+/// Notes that nothing more is expected of the writer.
 pub(crate) async fn close(
     connection: &impl ConnectionTrait,
     writer_id: &str,
@@ -151,7 +151,7 @@ pub(crate) async fn close(
         .map_err(StoreError::at("close an audit writer"))
 }
 
-/// The writers that are not finished, by their ids, with the heads of their chains.
+/// The writers that are not finished, by id, with the heads of their chains.
 pub(crate) async fn open(connection: &impl ConnectionTrait) -> Result<Vec<OpenWriter>, StoreError> {
     let rows: Vec<(String, i64)> = row::Entity::find()
         .select_only()
@@ -165,7 +165,7 @@ pub(crate) async fn open(connection: &impl ConnectionTrait) -> Result<Vec<OpenWr
         .map_err(StoreError::at("find audit writers"))?;
     let mut open = Vec::with_capacity(rows.len());
     for (writer_id, heard_at) in rows {
-        // A damaged head is no head that anybody vouches for; it is for the check to name it.
+        // A damaged head is not a head that any anchor vouches for; the check reports it.
         let head = match audit_rows::last_link(connection, &writer_id).await {
             Err(StoreError::CorruptRow(_)) => None,
             head => head?,
@@ -175,7 +175,7 @@ pub(crate) async fn open(connection: &impl ConnectionTrait) -> Result<Vec<OpenWr
     Ok(open)
 }
 
-/// Whoever has no origin yet gets this one.
+/// Gives this origin to every writer without one.
 pub(crate) async fn take_on(connection: &impl ConnectionTrait, origin: &str) -> Result<(), StoreError> {
     row::Entity::update_many()
         .col_expr(row::Column::Origin, Expr::value(origin))
@@ -202,7 +202,7 @@ pub(crate) async fn any_without_origin(connection: &impl ConnectionTrait) -> Res
     Ok(found.is_some())
 }
 
-/// The writers of an origin whose export is not finished, by their ids.
+/// The writers of an origin whose export is not finished, by id.
 pub(crate) async fn to_export(
     connection: &impl ConnectionTrait,
     origin: &str,
@@ -214,7 +214,8 @@ pub(crate) async fn to_export(
         .all(connection)
         .await
         .map_err(StoreError::at("find audit writers"))?;
-    // All anchors before all rows: whatever an anchor speaks of was committed before it, and is seen here too.
+    // All anchors before all rows: any row that an anchor refers to was committed before it, and is therefore seen here
+    // too.
     let mut anchors = Vec::with_capacity(rows.len());
     for model in &rows {
         let last = audit_anchor_rows::last(connection, &model.writer_id).await?;
@@ -236,7 +237,7 @@ pub(crate) async fn to_export(
     Ok(writers)
 }
 
-/// The writer's export is finished, unless the writer turns out to live.
+/// Notes that the writer's export is finished, unless the writer turns out to be alive.
 pub(crate) async fn exported(
     connection: &impl ConnectionTrait,
     writer_id: &str,
@@ -254,7 +255,7 @@ pub(crate) async fn exported(
         .map_err(StoreError::at("write down an audit export"))
 }
 
-/// The writers that are written down, from one on by their ids.
+/// The writers in the table, from one on, by id.
 pub(crate) async fn after(
     connection: &impl ConnectionTrait,
     writer_id: &str,

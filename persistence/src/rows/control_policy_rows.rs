@@ -1,4 +1,4 @@
-//! Table `control_policies`: what bounds all users and roles of an account, level by level.
+//! Table `control_policies`: the bounds of all users and roles of an account, level by level.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Writes it; one of the same name gives way, and keeps only the time when it was first put.
+/// Writes a control policy. It replaces one of the same name, of which only the time of creation is kept.
 pub(crate) async fn put(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -60,7 +60,7 @@ pub(crate) async fn put(
         .map_err(StoreError::at("write a control policy"))
 }
 
-/// The one of this name, if there is one.
+/// The control policy of this name, if it exists.
 pub(crate) async fn find(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -89,7 +89,7 @@ pub(crate) async fn all(
 }
 
 /// The compiled levels of the account, from the first. A document that cannot be read is an error, not an absence: it
-/// might be what forbids.
+/// might be the one that forbids.
 pub(crate) async fn levels_of(
     connection: &impl ConnectionTrait,
     compiled: &CompiledPolicies,

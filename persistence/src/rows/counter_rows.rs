@@ -1,6 +1,6 @@
 //! Table `recording_counters`: how many recordings there are, for each instance and for the whole account.
 //!
-//! `visible` still counts what has expired since the last sweep; whoever reads it subtracts that (DECISIONS F10).
+//! `visible` still includes what has expired since the last sweep; the reader subtracts that (DECISIONS F10).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use sea_orm::{
 use super::Reading;
 use crate::{CorruptRow, StoreError};
 
-/// Stands for the whole account in the place of an instance.
+/// Stands for the whole account in the column of an instance.
 const WHOLE_ACCOUNT: &str = "*";
 
 mod row {

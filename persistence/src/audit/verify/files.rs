@@ -18,20 +18,20 @@ use crate::audit::log::{AuditFolder, LINE_LIMIT};
 use crate::audit::ranges::Ranges;
 use crate::rows::audit_export_rows::LineKind;
 
-/// How many of a writer's last chain values are remembered, for anchors that speak of them. Anchors follow the rows
-/// that they speak of closely, except where much was exported at once.
+/// How many of a writer's last chain values are remembered, for anchors that refer to them. Anchors closely follow the
+/// rows that they refer to, except where much was exported at once.
 const REMEMBERED: usize = 1_024;
 
-/// Checked files, and how far they reach.
+/// The result of checking files, and how far they reach.
 #[derive(Debug)]
 pub struct CheckedFiles {
-    /// What was found in them.
+    /// The faults that were found in them.
     pub verification: AuditVerification,
-    /// Whether the last line of the last file is not whole, as it is while it is being written.
+    /// Whether the last line of the last file is incomplete, as it is while it is being written.
     pub torn: bool,
     /// The last link of each writer.
     pub(crate) heads: BTreeMap<String, Link>,
-    /// What is there of each writer.
+    /// What the files hold of each writer.
     present: BTreeMap<(String, LineKind), Present>,
     /// The days that have a file.
     days: BTreeSet<Day>,
@@ -39,7 +39,7 @@ pub struct CheckedFiles {
     origin: Option<String>,
 }
 
-/// What is there of a writer, and in which day's file.
+/// What the files hold of a writer, and in which day's file.
 #[derive(Debug, Default)]
 pub(crate) struct Present {
     all: Ranges,
@@ -56,12 +56,12 @@ impl Present {
         }
     }
 
-    /// The ranges of those from the first through the last that are in no file.
+    /// The ranges of numbers from the first through the last that are in no file.
     pub(crate) fn missing(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
         self.all.missing(first, last)
     }
 
-    /// The ranges of those from the first through the last that are not in the file of a day.
+    /// The ranges of numbers from the first through the last that are not in the file of a day.
     pub(crate) fn missing_of(&self, day: &Day, first: u64, last: u64) -> Vec<(u64, u64)> {
         self.of_days.get(day).map_or_else(|| vec![(first, last)], |ranges| ranges.missing(first, last))
     }
@@ -86,14 +86,14 @@ struct FileAnchors {
 struct Check<'k> {
     keys: Option<&'k ServerKeys>,
     archived: &'k [ArchivedDays],
-    /// The days that have a file, and that of the file that is read.
+    /// The days that have a file, including the file that is being read.
     days: BTreeSet<Day>,
     day: Option<Day>,
     writers: BTreeMap<String, FileWriter>,
     anchors_of: BTreeMap<String, FileAnchors>,
-    /// What anchors that were kept elsewhere say of a place.
+    /// What anchors that were kept elsewhere state about a place.
     kept: BTreeMap<(String, u64), (Link, String)>,
-    /// The furthest row that an anchor spoke of.
+    /// The furthest row that an anchor referred to.
     furthest: BTreeMap<String, (u64, String)>,
     findings: Findings,
     anchors: u64,
@@ -102,9 +102,9 @@ struct Check<'k> {
 }
 
 impl CheckedFiles {
-    /// Reads exported files, the oldest first by their names. A chain may begin within them, as it does when older
-    /// files were put away, and may leave out what stood in the files of archived days; what is there must agree.
-    /// Without keys no signature can be checked. `anchors` were kept elsewhere.
+    /// Reads exported files in the order of their names, the oldest first. A chain may begin within them, as it does
+    /// when older files were archived, and may leave out what was in the files of archived days; what is there must
+    /// agree. Without keys no signature can be checked. `anchors` were kept elsewhere.
     ///
     /// # Errors
     /// A file cannot be read; the error names it.
@@ -143,7 +143,7 @@ impl CheckedFiles {
         Ok(check.end(torn, folder.origin.clone()))
     }
 
-    /// No files at all.
+    /// The result when there are no files.
     pub(crate) fn none() -> Self {
         Self {
             verification: verification(Vec::new(), Findings::default(), 0, 0),
@@ -155,12 +155,12 @@ impl CheckedFiles {
         }
     }
 
-    /// Whether something of a writer is there.
+    /// Whether the files hold something of a writer.
     pub(crate) fn holds(&self, writer_id: &str) -> bool {
         [LineKind::Event, LineKind::Anchor].into_iter().any(|kind| self.present(writer_id, kind).is_some())
     }
 
-    /// What is there of a writer.
+    /// What the files hold of a writer.
     pub(crate) fn present(&self, writer_id: &str, kind: LineKind) -> Option<&Present> {
         self.present.get(&(writer_id.to_owned(), kind))
     }
@@ -170,7 +170,7 @@ impl CheckedFiles {
         self.days.contains(day)
     }
 
-    /// The id that the folder was given, where it still says so.
+    /// The id that the folder was given, if it is still recorded there.
     pub(crate) fn origin(&self) -> Option<&str> {
         self.origin.as_deref()
     }
@@ -181,7 +181,7 @@ fn day_of(file: &Path) -> Option<Day> {
 }
 
 impl Check<'_> {
-    /// Says whether the file ends in a line that is not whole.
+    /// Checks a file; returns whether it ends in an incomplete line.
     fn file(&mut self, file: &Path, last: bool) -> io::Result<bool> {
         let mut reader = BufReader::with_capacity(1 << 16, File::open(file)?);
         let mut text = Vec::new();
@@ -206,7 +206,7 @@ impl Check<'_> {
         Ok(false)
     }
 
-    /// Whether the file of an archived day, which is not there, came between the file of before and this one.
+    /// Whether the file of an archived day, which is not there, came between the previous file and this one.
     fn was_put_away_since(&self, before: Option<&Day>) -> bool {
         let (Some(before), Some(now)) = (before, &self.day) else { return false };
         let mut between = std::iter::successors(before.next(), Day::next).take_while(|day| day < now);
@@ -279,7 +279,7 @@ impl Check<'_> {
             *furthest = (link.sequence, who.to_owned());
         }
         let Some(writer) = self.writers.get_mut(writer_id) else { return };
-        // One that is not remembered any more, or not in these files, cannot be compared.
+        // A value that is no longer remembered, or is not in these files, cannot be compared.
         let stands_there = writer.recent.iter().find(|recent| recent.sequence == link.sequence);
         if stands_there.is_some_and(|there| there != link) {
             let why = format!("the rows up to {} are not those that {who} speaks of", link.sequence);
@@ -289,7 +289,7 @@ impl Check<'_> {
         }
     }
 
-    /// What was kept elsewhere speaks of places that are still to be read.
+    /// Adds the anchors that were kept elsewhere. They refer to places that have not been read yet.
     fn hear_kept(&mut self, kept: &KeptAnchors) {
         for signed in &kept.anchors {
             let Some((anchor, standing)) = kept.read_one(signed, self.keys, &mut self.findings) else {
@@ -311,7 +311,7 @@ impl Check<'_> {
     }
 
     fn end(mut self, torn: bool, origin: Option<String>) -> CheckedFiles {
-        // Each row stands in the files of one replica, so that this may be in those of another.
+        // Each row is in the files of one replica, so that this one may be in those of another.
         let spoken_of: BTreeSet<&String> = self.kept.keys().map(|(writer_id, _)| writer_id).collect();
         for writer_id in spoken_of {
             if let Some((sequence, who)) = self.furthest.get(writer_id)
@@ -323,7 +323,7 @@ impl Check<'_> {
         }
         let mut heads = BTreeMap::new();
         for (writer_id, writer) in &self.writers {
-            // Of a writer that is not in these files nothing is said: each row stands in the files of one replica.
+            // Nothing is reported about a writer that is not in these files: each row is in the files of one replica.
             if let Some((sequence, who)) = self.furthest.get(writer_id) {
                 writer.chain.reaches(*sequence, who, &mut self.findings);
             }
