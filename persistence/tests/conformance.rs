@@ -1,6 +1,6 @@
-//! The questions that every object store is asked: the shipped one answers all, and each fault is found by one.
+//! The checks that every object store must pass: the shipped store passes all, and each fault is found by one of them.
 
-// Clippy's own exception for tests does not reach the functions that tests share.
+// Clippy's own exception for tests does not cover helper functions that tests share.
 #![allow(clippy::unwrap_used)]
 #![allow(clippy::disallowed_methods, reason = "the store itself is tested here")]
 
@@ -43,7 +43,7 @@ async fn the_folder_store_keeps_every_rule() {
     assert_eq!(left, 0);
 }
 
-/// The simplest store that does everything right: it forgets all at its end.
+/// The simplest store that does everything right: it keeps its objects in memory.
 #[derive(Debug, Default)]
 struct Memory(Mutex<BTreeMap<String, Bytes>>);
 
@@ -126,7 +126,7 @@ async fn the_rules_ask_for_no_more_than_a_store_can_keep() {
     assert_eq!(broken_rules(Arc::new(Memory::default())).await, []);
 }
 
-/// What a store may do wrong.
+/// A way in which a store may be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Fault {
     TakesNothing,
@@ -153,7 +153,7 @@ enum Fault {
 struct Faulty {
     inner: Memory,
     fault: Fault,
-    /// What was overwritten, or told of objects that are not there.
+    /// Objects that were overwritten, or that are listed although they do not exist.
     other: Mutex<HashMap<String, Bytes>>,
 }
 

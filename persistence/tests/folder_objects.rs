@@ -1,6 +1,6 @@
 //! The folder store: written once, whole or not at all, and never outside its folder.
 
-// Clippy's own exception for tests does not reach the functions that tests share.
+// Clippy's own exception for tests does not cover helper functions that tests share.
 #![allow(clippy::unwrap_used)]
 #![allow(clippy::disallowed_methods, reason = "the store itself is tested here")]
 
@@ -85,7 +85,7 @@ async fn what_is_longer_than_the_reader_takes_is_not_read() {
     let read = async |most| world.objects.get(&name("a"), most).await;
     assert_eq!(read(5).await.unwrap(), "12345");
     assert!(matches!(read(4).await.unwrap_err(), ObjectError::TooLong { most: 4, .. }));
-    // Four tebibytes that take no room.
+    // Four tebibytes that occupy no space.
     File::options().write(true).open(world.in_bucket("a")).unwrap().set_len(4 << 40).unwrap();
     assert!(matches!(read(MOST).await.unwrap_err(), ObjectError::TooLong { .. }));
     assert!(matches!(world.put("a", b"12345").await.unwrap_err(), ObjectError::AlreadyExists { .. }));
@@ -234,12 +234,12 @@ async fn an_unfinished_write_is_never_seen_and_goes_at_the_next_start() {
     world.put("a", b"whole").await.unwrap();
     std::fs::write(world.root().join(UNFINISHED).join("torn"), b"tor").unwrap();
     assert_eq!(world.listed("").await, ["a 5"]);
-    // No object can have its name.
+    // No object can have a name in this folder.
     let refused = world.objects.get(&name(".hansard-unfinished/torn"), MOST).await.unwrap_err();
     assert!(matches!(refused, ObjectError::UnusableName { .. }), "{refused:?}");
     let refused = world.put(".hansard-unfinished/x", b"1").await.unwrap_err();
     assert!(matches!(refused, ObjectError::UnusableName { .. }), "{refused:?}");
-    // One that another process is still writing is left alone: flock holds its lock on the file.
+    // A file that another process is still writing is left alone: that process holds an flock on it.
     let busy = world.root().join(UNFINISHED).join("busy");
     std::fs::write(&busy, b"bus").unwrap();
     let mut writer = Command::new("flock")
@@ -260,11 +260,11 @@ async fn an_unfinished_write_is_never_seen_and_goes_at_the_next_start() {
     assert_eq!(world.get("a").await.unwrap(), "whole");
 }
 
-/// A write that the disk refuses half-way leaves nothing, and the name free.
+/// A write that fails half-way on the disk leaves nothing, and the name stays free.
 #[tokio::test]
 async fn a_write_that_fails_leaves_nothing() {
     if rustix::process::geteuid().is_root() {
-        // Modes do not hold root back; a file in the way of the folder does.
+        // File modes do not restrict root; a file in place of the folder does.
         let world = World::new();
         world.put("a", b"1").await.unwrap();
         std::fs::remove_dir(world.root().join(UNFINISHED)).unwrap();
@@ -307,7 +307,7 @@ async fn no_link_leads_out_of_the_folder() {
     assert_eq!(world.listed("a/folder/").await, Vec::<String>::new());
     assert_eq!(std::fs::read(outside.join("secret")).unwrap(), b"secret");
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
-    // Nor does a bucket that is a link.
+    // Nor does a bucket that is a symbolic link.
     let linked = FolderStores::open(&world.root()).unwrap().bucket_at(&location("linked"));
     symlink(&outside, world.root().join("linked")).unwrap();
     assert!(linked.put_once(&name("x"), Bytes::from_static(b"evil")).await.is_err());

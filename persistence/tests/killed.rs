@@ -1,8 +1,8 @@
 //! What was acknowledged before a SIGKILL is there afterwards, and nothing is there in part.
 //!
-//! The writer is this very program, run again for one of the ignored tests below in a folder of its own.
+//! The writer is this test program itself, which runs again one of the ignored tests below in a folder of its own.
 
-// Clippy's own exception for tests does not reach the functions that tests share.
+// Clippy's own exception for tests does not cover helper functions that tests share.
 #![allow(clippy::unwrap_used)]
 #![allow(clippy::disallowed_methods, reason = "the store itself is tested here")]
 
@@ -24,7 +24,7 @@ use persistence::objects::{FolderObjects, FolderStores, ObjectStore};
 use persistence::{DatabaseUrl, NonceClaim, Store};
 use recording::ObjectName;
 
-/// Without this file where it runs, a writer does nothing: somebody has asked for all ignored tests.
+/// Without this file in its folder, a writer does nothing: somebody has run all ignored tests.
 const MARK: &str = "write-here-until-killed";
 
 fn open(root: &Path) -> FolderObjects {
@@ -36,7 +36,7 @@ fn open(root: &Path) -> FolderObjects {
     FolderStores::open(root).unwrap().bucket_at(&location)
 }
 
-/// Its bytes follow from its number, and no two have the same length.
+/// An object's bytes are derived from its number, and no two objects have the same length.
 fn object(number: usize) -> Bytes {
     Bytes::from(vec![u8::try_from(number % 251).unwrap(); 1_000 + number * 97])
 }
@@ -69,14 +69,14 @@ fn event(number: usize) -> AuditEvent {
     }
 }
 
-/// The line that says that a step is done for good; the harness prints before it, perhaps on the same line.
+/// Prints the line that confirms that a step is durable; the harness prints before it, perhaps on the same line.
 fn acknowledge(number: usize) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "\ndone {number}").unwrap();
     out.flush().unwrap();
 }
 
-/// Runs an ignored test in `folder` and kills it once it has acknowledged `enough`; gives what it acknowledged.
+/// Runs an ignored test in `folder` and kills it once it has acknowledged `enough`; returns what it acknowledged.
 fn kill_after(test: &str, folder: &Path, enough: usize) -> BTreeSet<usize> {
     std::fs::write(folder.join(MARK), "").unwrap();
     let mut writer = Command::new(std::env::current_exe().unwrap())
@@ -90,7 +90,7 @@ fn kill_after(test: &str, folder: &Path, enough: usize) -> BTreeSet<usize> {
     for line in lines {
         acknowledged.extend(line.strip_prefix("done ").and_then(|number| number.parse::<usize>().ok()));
         if acknowledged.len() == enough {
-            // SIGKILL. What it wrote to the pipe until then is still read.
+            // Sends SIGKILL. What the writer wrote to the pipe until then is still read.
             writer.kill().unwrap();
         }
     }

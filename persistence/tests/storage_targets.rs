@@ -1,6 +1,6 @@
-//! Which storage targets the folder store takes, and where its unfinished writes lie.
+//! Which storage targets the folder store accepts, and where its unfinished writes are.
 
-// Clippy's own exception for tests does not reach the functions that tests share.
+// Clippy's own exception for tests does not cover helper functions that tests share.
 #![allow(clippy::unwrap_used)]
 
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -83,12 +83,12 @@ async fn a_bucket_that_is_a_file_is_no_bucket() {
     }
 }
 
-/// What may be mended is told apart from what is refused for good.
+/// A fault that can be repaired is distinguished from a permanent refusal.
 #[tokio::test]
 async fn what_takes_no_writes_now_is_unreachable() {
     let world = World::new();
     if rustix::process::geteuid().is_root() {
-        // Modes do not hold root back; a file in the way of the folder of unfinished writes does.
+        // File modes do not restrict root; a file in place of the folder of unfinished writes does.
         std::fs::write(world.path(".hansard-unfinished"), b"in the way").unwrap();
     } else {
         world.put("record/a").await;
@@ -108,7 +108,7 @@ async fn unfinished_writes_lie_outside_every_bucket_and_old_leftovers_still_go()
     world.put("record/a").await;
     assert!(world.path(".hansard-unfinished").is_dir());
     assert!(!world.path(BUCKET).join(".hansard-unfinished").exists());
-    // As a write left it that was cut off, of this version and of an earlier one.
+    // The state left by an interrupted write, of this version and of an earlier one.
     let old = world.path(BUCKET).join(".hansard-unfinished");
     std::fs::create_dir(&old).unwrap();
     std::fs::write(old.join("torn"), b"to").unwrap();

@@ -45,8 +45,8 @@ pub(crate) struct Counter {
 
 /// Adds to the counters of instances (visible, total), and the sum to that of the account.
 ///
-/// Always in this order, the instances' by id and the account's last: transactions that add to the same counters then
-/// wait for one another, and never in a circle.
+/// Always in this order, the instances by id and the account last: transactions that add to the same counters then wait
+/// for one another, but never in a circle.
 pub(crate) async fn add(
     transaction: &DatabaseTransaction,
     account: &AccountId,
@@ -85,7 +85,7 @@ async fn add_to(
         .map_err(StoreError::at("count recordings"))
 }
 
-/// The counters of several instances, added up.
+/// The sum of the counters of several instances.
 pub(crate) async fn read_sum(
     connection: &impl ConnectionTrait,
     account: &AccountId,

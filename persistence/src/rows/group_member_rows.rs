@@ -42,7 +42,7 @@ pub(crate) fn users_of(account: &AccountId, group: &GroupId) -> Select<row::Enti
     of_group(account, group).select_only().column(row::Column::UserId)
 }
 
-/// Puts a user into a group, which the decision found it outside of.
+/// Adds a user to a group; the decision has found that the user is not in it.
 pub(crate) async fn insert(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -61,7 +61,7 @@ pub(crate) async fn insert(
         .map_err(StoreError::at("put a user into a group"))
 }
 
-/// Takes a user out of a group.
+/// Removes a user from a group.
 pub(crate) async fn delete(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -92,7 +92,7 @@ pub(crate) async fn groups_of_user(
     Ok(rows.into_iter().map(id).collect::<Result<_, _>>()?)
 }
 
-/// Takes a user out of all its groups.
+/// Removes a user from all its groups.
 pub(crate) async fn delete_of_user(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -107,7 +107,7 @@ pub(crate) async fn delete_of_user(
         .map_err(StoreError::at("take a user out of its groups"))
 }
 
-/// In how many groups a user is.
+/// How many groups a user is in.
 pub(crate) async fn count_of_user(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -125,7 +125,7 @@ pub(crate) async fn count_of_group(
     of_group(account, group).count(connection).await.map_err(StoreError::at("count the users of a group"))
 }
 
-/// When a user came into each of its groups, by the group's id.
+/// When a user joined each of its groups, by the group's id.
 pub(crate) async fn joined_by_group(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -136,7 +136,7 @@ pub(crate) async fn joined_by_group(
     Ok(rows.into_iter().map(|model| (model.group_id, Timestamp::from_millis(model.joined_at))).collect())
 }
 
-/// When each of these users came into the group, by the user's id.
+/// When each of these users joined the group, by the user's id.
 pub(crate) async fn joined_by_user(
     connection: &impl ConnectionTrait,
     account: &AccountId,

@@ -30,7 +30,7 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Groups.
+/// The rows of groups.
 pub(crate) type Groups = NamedRows<row::Entity>;
 
 impl Groups {

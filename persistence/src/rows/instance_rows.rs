@@ -1,4 +1,4 @@
-//! Table `instances`: where an instance is, as the join token of its agent says.
+//! Table `instances`: where an instance is, according to the join token of its agent.
 
 use domain::{AccountId, InstanceId, Region, Timestamp};
 use sea_orm::sea_query::OnConflict;

@@ -66,7 +66,7 @@ pub(crate) async fn all(
     Ok(tags.into_iter().map(|(instance, tags)| (instance, InstanceTags::of(tags))).collect())
 }
 
-/// Writes all tags of an instance in the place of those that it had.
+/// Replaces all tags of an instance.
 pub(crate) async fn put(
     transaction: &DatabaseTransaction,
     account: &AccountId,

@@ -1,4 +1,4 @@
-//! Table `join_tokens`, by the hash of what is presented.
+//! Table `join_tokens`, keyed by the hash of the secret.
 
 use domain::agent::{InstancePattern, JoinToken};
 use domain::secret_hash::SecretHash;
@@ -41,7 +41,7 @@ mod row {
 pub(crate) struct StoredToken {
     pub(crate) token: JoinToken,
     pub(crate) used: bool,
-    /// The agent that it made.
+    /// The agent that was enrolled with it.
     pub(crate) used_by: Option<AgentId>,
 }
 
@@ -76,7 +76,7 @@ pub(crate) async fn find(
     Ok(found.map(from_row).transpose()?)
 }
 
-/// As [`find`], and nobody else uses it until the transaction ends.
+/// As [`find`], and locked until the transaction ends so that nobody else uses it.
 pub(crate) async fn find_locked(
     transaction: &DatabaseTransaction,
     hash: SecretHash,
@@ -105,7 +105,7 @@ pub(crate) async fn mark_used(
         .map_err(StoreError::at("use a join token"))
 }
 
-/// Removes those that lapsed before `before`.
+/// Removes the tokens that expired before `before`.
 pub(crate) async fn purge(connection: &impl ConnectionTrait, before: Timestamp) -> Result<u64, StoreError> {
     let purged = row::Entity::delete_many()
         .filter(row::Column::ExpiresAt.lte(before.as_millis()))

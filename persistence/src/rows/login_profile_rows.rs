@@ -1,4 +1,4 @@
-//! Table `login_profiles`: how users sign in to the console. Of a password there is only its hash.
+//! Table `login_profiles`: how users sign in to the console. Only the hash of a password is stored.
 
 use domain::identity::{LoginProfile, StoredLoginProfile, UserId};
 use domain::{AccountId, Timestamp};
@@ -30,7 +30,7 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Writes the profile of a user that the decision found to have none.
+/// Writes the profile of a user; the decision has found that the user has none.
 pub(crate) async fn insert(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -63,7 +63,7 @@ pub(crate) async fn find(
     Ok(found.map(from_row).transpose()?)
 }
 
-/// Writes what changed.
+/// Writes a changed profile.
 pub(crate) async fn save(
     connection: &impl ConnectionTrait,
     account: &AccountId,

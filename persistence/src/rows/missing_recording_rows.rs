@@ -1,5 +1,5 @@
-//! Table `missing_recordings`: what the last check found not to be there, so that it is told once, and once more when
-//! it is there again.
+//! Table `missing_recordings`: the recordings that the last check found missing, so that each is reported once, and once
+//! more when it is there again.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// All of an account.
+/// All missing recordings of an account.
 pub(crate) async fn of_account(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -94,7 +94,7 @@ pub(crate) async fn delete(
         .map_err(StoreError::at("forget a missing recording"))
 }
 
-/// How many recordings of each of these agents are missing, by how sure it is.
+/// How many recordings of each of these agents are missing, by the certainty of the finding.
 pub(crate) async fn count(
     connection: &impl ConnectionTrait,
     account: &AccountId,

@@ -1,7 +1,7 @@
-//! One file for each table. An entity is private to its file, so that the functions there are all the doors there
-//! are; whoever reads or writes on behalf of an account goes through one that takes the account.
+//! One file for each table. An entity is private to its file, so that the functions there are the only access to the
+//! table; reads and writes for an account use functions that take the account.
 
-// sea-orm's derives make public items, which nothing outside these private modules can reach.
+// sea-orm's derives make public items, which cannot be reached from outside these private modules.
 #![allow(unreachable_pub)]
 
 pub(crate) mod access_key_rows;
@@ -50,7 +50,7 @@ use std::str::FromStr;
 
 use crate::CorruptRow;
 
-/// Reads one row back, and says which it was when a value makes no sense.
+/// Reads the values of one row, and names the row when a value makes no sense.
 struct Reading<'a> {
     table: &'static str,
     id: &'a str,
@@ -65,7 +65,7 @@ impl Reading<'_> {
         value.parse().map_err(|why| self.corrupt(column, why))
     }
 
-    /// As [`Self::text`], of a column that may be NULL.
+    /// As [`Self::text`], for a column that may be NULL.
     fn optional_text<T: FromStr<Err: Display>>(
         &self,
         column: &'static str,
@@ -83,12 +83,12 @@ impl Reading<'_> {
     }
 }
 
-/// A count that a column of a signed type takes; no size or number of ours comes near the limit.
+/// Converts a count for a column of a signed type; none of our sizes or numbers comes near the limit.
 fn column_number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// Text from outside, as a column takes it: PostgreSQL keeps every character but NUL.
+/// Text from outside, as a column can hold it: PostgreSQL keeps every character but NUL.
 pub(crate) fn column_text(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")
 }

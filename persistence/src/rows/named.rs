@@ -1,5 +1,5 @@
-//! What the tables `users`, `groups` and `roles` have in common: a thing with an id that is never reused and a name
-//! that is unique within its account. Whoever reads or writes one goes through the account.
+//! What the tables `users`, `groups` and `roles` have in common: an entity with an id that is never reused and a name
+//! that is unique within its account. Every read and write names the account.
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -15,9 +15,9 @@ use sea_orm::{
 use crate::markers::NameSlice;
 use crate::{CorruptRow, StoreError};
 
-/// A table of named things. How a row is read back is written by hand for each.
+/// A table of named entities. How a row is read back is written by hand for each table.
 pub(crate) trait NamedTable: EntityTrait<Model: Sync, Column: Send + Sync, ActiveModel: Send> {
-    /// What a row is.
+    /// The entity of a row.
     type Named: Send;
     /// Its id.
     type Id: Display + Sync;
@@ -33,19 +33,19 @@ pub(crate) trait NamedTable: EntityTrait<Model: Sync, Column: Send + Sync, Activ
     fn id(named: &Self::Named) -> &Self::Id;
     fn name(named: &Self::Named) -> &Self::Name;
     fn to_row(account: &AccountId, named: &Self::Named) -> Self::ActiveModel;
-    /// The columns that a change can touch, as they are to be.
+    /// The columns that a change can touch, with their new values.
     fn changed(named: &Self::Named) -> Vec<(Self::Column, SimpleExpr)>;
     fn from_row(model: Self::Model) -> Result<Self::Named, CorruptRow>;
 }
 
-/// What is being done, for errors of the database.
+/// The steps of the work, for errors of the database.
 pub(crate) struct Steps {
     pub(crate) write: &'static str,
     pub(crate) read: &'static str,
     pub(crate) list: &'static str,
     pub(crate) count: &'static str,
     pub(crate) delete: &'static str,
-    /// What may still refer to one that is deleted.
+    /// What may still refer to an entity that is deleted.
     pub(crate) has: &'static str,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Steps {
 pub(crate) struct NamedRows<T>(PhantomData<T>);
 
 impl<T: NamedTable> NamedRows<T> {
-    /// Writes a new one; a name that is taken is refused.
+    /// Writes a new entity; a name that is taken is refused.
     pub(crate) async fn insert(
         connection: &impl ConnectionTrait,
         account: &AccountId,
@@ -66,7 +66,7 @@ impl<T: NamedTable> NamedRows<T> {
             .map_err(StoreError::taken(|| taken::<T>(new), T::STEPS.write))
     }
 
-    /// Writes what changed of one; a name that is taken is refused.
+    /// Writes a changed entity; a name that is taken is refused.
     pub(crate) async fn save(
         connection: &impl ConnectionTrait,
         account: &AccountId,
@@ -85,7 +85,7 @@ impl<T: NamedTable> NamedRows<T> {
             .map_err(StoreError::taken(|| taken::<T>(changed), T::STEPS.write))
     }
 
-    /// Deletes one to which nothing refers any more.
+    /// Deletes an entity that nothing refers to any more.
     pub(crate) async fn delete(
         connection: &impl ConnectionTrait,
         account: &AccountId,
@@ -100,7 +100,7 @@ impl<T: NamedTable> NamedRows<T> {
             .map_err(StoreError::referenced(T::THING.noun(), T::STEPS.has, T::STEPS.delete))
     }
 
-    /// How many the account has.
+    /// How many entities the account has.
     pub(crate) async fn count(
         connection: &impl ConnectionTrait,
         account: &AccountId,
@@ -108,7 +108,7 @@ impl<T: NamedTable> NamedRows<T> {
         of_account::<T>(account).count(connection).await.map_err(StoreError::at(T::STEPS.count))
     }
 
-    /// The one of this name, if there is one.
+    /// The entity of this name, if it exists.
     pub(crate) async fn find(
         connection: &impl ConnectionTrait,
         account: &AccountId,
@@ -117,7 +117,7 @@ impl<T: NamedTable> NamedRows<T> {
         one::<T>(connection, named::<T>(account, name)).await
     }
 
-    /// The one of this name; refused when there is none.
+    /// The entity of this name; an error when it does not exist.
     pub(crate) async fn get(
         connection: &impl ConnectionTrait,
         account: &AccountId,
@@ -126,19 +126,19 @@ impl<T: NamedTable> NamedRows<T> {
         Self::find(connection, account, name).await?.ok_or_else(|| absent::<T>(name))
     }
 
-    /// As [`NamedRows::get`], and kept from whoever would change it, delete it or refer to it until the transaction
-    /// ends.
+    /// As [`NamedRows::get`], and locked until the transaction ends, so that nobody can change it, delete it or refer to
+    /// it.
     pub(crate) async fn get_locked(
         transaction: &DatabaseTransaction,
         account: &AccountId,
         name: &T::Name,
     ) -> Result<T::Named, StoreError> {
-        // SQLite has one writer at a time; its builder leaves the lock out.
+        // SQLite has one writer at a time; the statement builder omits the lock.
         let found = one::<T>(transaction, named::<T>(account, name).lock_exclusive()).await?;
         found.ok_or_else(|| absent::<T>(name))
     }
 
-    /// The one of this id, if there is one.
+    /// The entity of this id, if it exists.
     pub(crate) async fn find_by_id(
         connection: &impl ConnectionTrait,
         account: &AccountId,
@@ -147,18 +147,18 @@ impl<T: NamedTable> NamedRows<T> {
         one::<T>(connection, of_account::<T>(account).filter(T::ID.eq(id.to_string()))).await
     }
 
-    /// As [`NamedRows::find_by_id`], and kept from being changed or deleted until the transaction ends.
+    /// As [`NamedRows::find_by_id`], and locked until the transaction ends, so that nobody can change or delete it.
     pub(crate) async fn find_by_id_kept(
         transaction: &DatabaseTransaction,
         account: &AccountId,
         id: &T::Id,
     ) -> Result<Option<T::Named>, StoreError> {
-        // SQLite has one writer at a time; its builder leaves the lock out.
+        // SQLite has one writer at a time; the statement builder omits the lock.
         let select = of_account::<T>(account).filter(T::ID.eq(id.to_string())).lock_shared();
         one::<T>(transaction, select).await
     }
 
-    /// All of the account, by name.
+    /// All entities of the account, by name.
     pub(crate) async fn all(
         connection: &impl ConnectionTrait,
         account: &AccountId,
@@ -176,12 +176,12 @@ impl<T: NamedTable> NamedRows<T> {
     }
 }
 
-/// Those of the account.
+/// The entities of the account.
 pub(super) fn of_account<T: NamedTable>(account: &AccountId) -> Select<T> {
     T::find().filter(T::ACCOUNT.eq(account.as_str()))
 }
 
-/// At most as many as the slice takes of those whose names come after its beginning.
+/// The entities whose names come after the beginning of the slice, at most as many as it takes.
 pub(super) fn part<T: NamedTable>(select: Select<T>, slice: &NameSlice) -> Select<T> {
     let select = match &slice.after {
         Some(after) => select.filter(T::NAME.gt(after.as_str())),
@@ -190,7 +190,7 @@ pub(super) fn part<T: NamedTable>(select: Select<T>, slice: &NameSlice) -> Selec
     select.limit(slice.limit)
 }
 
-/// What is selected, by name.
+/// The selected entities, by name.
 pub(super) async fn several<T: NamedTable>(
     connection: &impl ConnectionTrait,
     select: Select<T>,

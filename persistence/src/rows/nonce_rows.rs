@@ -1,4 +1,4 @@
-//! Table `nonces`: what may be used once.
+//! Table `nonces`: values that may be used only once.
 
 use domain::Timestamp;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
@@ -7,10 +7,10 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait
 use crate::StoreError;
 use crate::dialect::{Dialect, delete_some, insert_unless_taken};
 
-/// How many lapsed rows one statement removes, so that no claim waits long behind it.
+/// How many expired rows one statement removes, so that no claim waits long behind it.
 const PURGE_BATCH: u64 = 2_000;
-/// How often a claim looks again for a row that was there and then was not. A purge takes lapsed rows alone, so that once
-/// is hardly ever needed.
+/// How often a claim tries again when a row existed at first and then did not. A purge removes only expired rows, so
+/// that even one repetition is rarely needed.
 const CLAIM_ATTEMPTS: u32 = 8;
 
 mod row {
@@ -30,8 +30,8 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Claims it: of any number of concurrent claims one gets it. A lapsed one can be claimed again, whether or not it was
-/// purged.
+/// Claims a nonce: of any number of concurrent claims exactly one succeeds. An expired nonce can be claimed again,
+/// whether or not it was purged.
 pub(crate) async fn claim(
     connection: &impl ConnectionTrait,
     hash: [u8; 32],
@@ -64,8 +64,8 @@ async fn claim_in_one_statement(
     }
 }
 
-/// A new row is a claim. So is a lapsed one that lasts again: whoever comes second waits for the row, and finds that it
-/// has not lapsed.
+/// Inserting a new row is a claim. So is extending an expired row: a second claimant waits for the row, and then finds
+/// that it has not expired.
 async fn claim_in_two_statements(
     connection: &impl ConnectionTrait,
     model: row::ActiveModel,
@@ -89,12 +89,12 @@ async fn claim_in_two_statements(
         if row::Entity::find_by_id(hash.clone()).one(connection).await?.is_some() {
             return Ok(false);
         }
-        // It had lapsed, and was purged between the two statements.
+        // It had expired, and was purged between the two statements.
     }
     Err(DbErr::Custom(format!("the row came and went {CLAIM_ATTEMPTS} times")))
 }
 
-/// Removes some of those that lapsed; fewer than a batch means that none is left.
+/// Removes some of the expired nonces; fewer than a batch means that none is left.
 pub(crate) async fn purge_batch(
     connection: &impl ConnectionTrait,
     now: Timestamp,

@@ -1,5 +1,5 @@
-//! Tables `users`, `groups` and `roles`, as far as attachments need them: the id behind a name, and who stands behind
-//! the ids of a policy's attachments.
+//! Tables `users`, `groups` and `roles`, as far as attachments need them: the id of a name, and the entities that the
+//! ids of a policy's attachments refer to.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult};
 use super::{Reading, attachment_rows};
 use crate::StoreError;
 
-/// The id of who bears this name.
+/// The id of the bearer of this name.
 pub(crate) async fn target(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -51,8 +51,8 @@ pub(crate) async fn target(
     })
 }
 
-/// Everybody who has a policy of this kind, or this one policy, by the policy's name; each list is in the order of the
-/// names in it.
+/// All bearers of a policy of this kind, or of this one policy, by the policy's name; each list is ordered by the
+/// bearers' names.
 pub(crate) async fn of_policies(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -112,7 +112,7 @@ async fn found(
         .map_err(StoreError::at("list who has a policy"))
 }
 
-/// Those of one table: its name, and its columns of ids and of what is said about each.
+/// The bearers in one table, given by its name and by its columns of ids and descriptions.
 fn bearing(
     account: &AccountId,
     kind: PolicyKind,

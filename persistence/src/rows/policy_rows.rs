@@ -1,5 +1,5 @@
-//! Tables `policies` and `policy_versions`: the account's own policies. A version is never changed; its number is
-//! never used twice.
+//! Tables `policies` and `policy_versions`: the account's own policies. A version is never changed, and its number is
+//! never reused.
 
 use domain::identity::{Entity as Thing, IdentityRefused, Policy, PolicyName, PolicyVersion};
 use domain::policy_version::PolicyVersionId;
@@ -58,7 +58,7 @@ pub(super) mod version {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Writes a new policy; its first version is written beside it.
+/// Writes a new policy; its first version is written separately.
 pub(crate) async fn insert(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -98,13 +98,13 @@ pub(crate) async fn insert_version(
     )
 }
 
-/// As [`get`], and kept from other writers until the transaction ends.
+/// As [`get`], and locked until the transaction ends.
 pub(crate) async fn get_locked(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     name: &PolicyName,
 ) -> Result<Policy, StoreError> {
-    // SQLite has one writer at a time; its builder leaves the lock out.
+    // SQLite has one writer at a time; the statement builder omits the lock.
     let found = row::Entity::find_by_id(key(account, name))
         .lock_exclusive()
         .one(connection)
@@ -125,7 +125,7 @@ pub(crate) async fn find(
     Ok(found.map(from_row).transpose()?)
 }
 
-/// The policy; refused when there is none.
+/// The policy; an error when it does not exist.
 pub(crate) async fn get(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -134,7 +134,8 @@ pub(crate) async fn get(
     find(connection, account, name).await?.ok_or_else(|| absent(name))
 }
 
-/// Writes what changed of a policy: its description, which version decides, the highest number, when.
+/// Writes the changed properties of a policy: its description, its default version, the highest version number, the
+/// time.
 pub(crate) async fn save(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -186,7 +187,7 @@ pub(crate) async fn list(
     Ok(rows.into_iter().map(from_row).collect::<Result<_, _>>()?)
 }
 
-/// Those of these names that are there.
+/// The policies of these names that exist.
 pub(crate) async fn named(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -210,7 +211,7 @@ pub(crate) async fn count(connection: &impl ConnectionTrait, account: &AccountId
         .map_err(StoreError::at("count policies"))
 }
 
-/// The versions of a policy that stand, the oldest first.
+/// The existing versions of a policy, the oldest first.
 pub(crate) async fn versions(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -226,7 +227,7 @@ pub(crate) async fn versions(
     Ok(rows.into_iter().map(|row| version_from_row(row, policy)).collect::<Result<_, _>>()?)
 }
 
-/// One version of a policy, if it stands.
+/// One version of a policy, if it exists.
 pub(crate) async fn find_version(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -253,7 +254,7 @@ pub(crate) async fn delete_version(
         .map_err(StoreError::at("delete a policy version"))
 }
 
-/// Deletes a policy with its versions. What is attached to somebody stays, and the caller is told.
+/// Deletes a policy with its versions. A policy that is attached is kept, and the caller gets an error.
 pub(crate) async fn delete(
     connection: &impl ConnectionTrait,
     account: &AccountId,

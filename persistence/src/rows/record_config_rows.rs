@@ -1,4 +1,4 @@
-//! Table `record_configs`: what was set, for `*` and for single instances.
+//! Table `record_configs`: the configurations that were set, for `*` and for single instances.
 
 use domain::expiration::ExpirationDays;
 use domain::record_config::{InstanceSelector, RecordConfig};
@@ -32,7 +32,7 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Those of `selectors` that were set.
+/// The configurations of `selectors` that were set.
 pub(crate) async fn find(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -47,7 +47,7 @@ pub(crate) async fn find(
     Ok(rows.into_iter().map(from_row).collect::<Result<_, _>>()?)
 }
 
-/// Writes what stands from now on, unless something else than `expected_revision` stands.
+/// Writes a new configuration, unless the stored revision differs from `expected_revision`.
 pub(crate) async fn compare_and_swap(
     connection: &impl ConnectionTrait,
     expected_revision: Option<i64>,

@@ -1,4 +1,4 @@
-//! What a list of recordings is narrowed by, as conditions on table `recordings`.
+//! The filters of a list of recordings, as conditions on table `recordings`.
 
 use domain::AccountId;
 use domain::condition_keys::SessionOwner;
@@ -10,7 +10,7 @@ use sea_orm::{ColumnTrait, Condition};
 use super::column_text;
 use super::recording_rows::{ABANDONED, DELIVERED, EXITED, INTERRUPTED, OPEN, SEALED, row};
 
-/// The rows that fit everything that is given.
+/// Selects the rows that match every given filter.
 pub(super) fn condition(account: &AccountId, filter: &RecordingFilter) -> Condition {
     let RecordingFilter { started_after, started_before, status, user_name, token_prefix } = filter;
     let mut all = Condition::all();
@@ -27,7 +27,7 @@ pub(super) fn condition(account: &AccountId, filter: &RecordingFilter) -> Condit
         all = all.add(is_of_user(account, name));
     }
     if let Some(prefix) = token_prefix {
-        // What begins so, as a range that an index can seek to. No digit of a token comes after `f`.
+        // A prefix, expressed as a range that an index can seek to. No digit of a token comes after `f`.
         let first = prefix.as_str();
         all = all.add(row::Column::Token.gte(first)).add(row::Column::Token.lt(format!("{first}g")));
     }
@@ -55,7 +55,8 @@ fn has_status(status: WireStatus) -> Condition {
 
 fn is_of_user(account: &AccountId, name: &str) -> Condition {
     let name = column_text(name);
-    // Agents claim `ana (uid 1000)`. LIKE would read `_` and `%` in a name, and compare letters as each database sees fit.
+    // Agents claim `ana (uid 1000)`. LIKE would interpret `_` and `%` in a name, and each database compares letters in
+    // its own way.
     let with_uid = format!("{name} (uid ");
     let length = i32::try_from(with_uid.chars().count()).unwrap_or(i32::MAX);
     let beginning =

@@ -1,5 +1,5 @@
-//! Table `recording_links`: what ties an agent's recordings to each other, as `start.json` and the manifests say it. It
-//! is kept so that they need not be read again, and stays when a recording's row does not.
+//! Table `recording_links`: what ties an agent's recordings to each other, according to `start.json` and the manifests.
+//! It is kept so that these need not be read again, and a row stays when the recording's row is removed.
 
 use domain::{AccountId, TerminalSessionToken};
 use sea_orm::sea_query::OnConflict;
@@ -31,7 +31,7 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Keeps a link; what a manifest says is added to what the start said.
+/// Stores a link; what the manifest states is added to what `start.json` stated.
 pub(crate) async fn put(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -57,8 +57,8 @@ pub(crate) async fn put(
         .map_err(StoreError::at("keep what ties recordings"))
 }
 
-/// The account's links behind a token, in their order, each with its token. One that cannot be read is as good as none: it
-/// only spares the reading of objects.
+/// The account's links after a token, in order, each with its token. A link that cannot be read counts as missing: it
+/// only saves reading the objects.
 pub(crate) async fn after(
     connection: &impl ConnectionTrait,
     account: &AccountId,

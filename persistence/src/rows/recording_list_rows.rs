@@ -1,4 +1,4 @@
-//! Table `recordings`, many rows at a time: pages, counts, and what a sweep looks for.
+//! Table `recordings`, many rows at a time: pages, counts, and the rows that a sweep looks for.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ use crate::pages::{Cursor, Slice};
 /// How many rows one transaction of a sweep touches, so that no call waits long behind it.
 const SWEEP_BATCH: u64 = 500;
 
-/// One slice, newest first. The tokens are found in an index alone, however deep the slice lies; only then are the
-/// rows read, those of the slice and no others.
+/// One slice, newest first. The tokens are found in an index alone, however deep the slice is; only then are the rows of
+/// the slice read, and no others.
 pub(crate) async fn list(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -57,11 +57,11 @@ fn tokens_of_slice(
 ) -> Select<row::Entity> {
     let mut select = shown(account, listed, visible_at, dialect);
     if let Some(Cursor { at, id }) = &slice.after {
-        // The first condition is what an index can seek to.
+        // The first condition is the one that an index can seek to.
         let further = Condition::any().add(row::Column::ListedAt.lt(*at)).add(row::Column::Token.lt(id));
         select = select.filter(row::Column::ListedAt.lte(*at)).filter(further);
     }
-    // As for the instance in recording_scope, the other way about.
+    // As for the instance in recording_scope, with the reverse effect.
     let listed_at = Expr::col(row::Column::ListedAt);
     let listed_at = if listed.few { dialect.without_index(listed_at) } else { listed_at };
     select
@@ -94,7 +94,7 @@ fn shown(
     }
 }
 
-/// How many recordings a list holds, row by row: for what no counter counts.
+/// How many recordings a list holds, counted row by row where there is no counter.
 pub(crate) async fn count(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -107,7 +107,7 @@ pub(crate) async fn count(
         .map_err(StoreError::at("count recordings"))
 }
 
-/// How many recordings a list holds, counted no further than `most`.
+/// How many recordings a list holds, at most `most`.
 pub(crate) async fn count_up_to(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -154,20 +154,20 @@ pub(crate) async fn owners(
     Ok(found.into_iter().map(|(id, arn)| SessionOwner { arn, id }).collect())
 }
 
-/// The rows of tokens that were just found within an account. Neither the account nor an order is asked for again:
-/// SQLite would then walk over the whole account instead of looking up the tokens.
+/// The rows of tokens that were just found within an account. The query repeats neither the account nor an order: SQLite
+/// would then walk over the whole account instead of looking up the tokens.
 fn with_tokens(tokens: &[String]) -> Select<row::Entity> {
     row::Entity::find().filter(row::Column::Token.is_in(tokens))
 }
 
-/// How many recordings the counters still count as visible though they have expired.
+/// How many recordings the counters still include as visible although they have expired.
 pub(crate) async fn count_expired(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     listed: &Listed<'_>,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    // Since the last sweep: few, whatever instances they are of.
+    // Only those that expired since the last sweep: few, whatever their instances.
     shown(account, &Listed { few: false, ..*listed }, None, Dialect::of(connection))
         .filter(row::Column::Counted.eq(true))
         .filter(row::Column::ExpiresAt.lte(now.as_millis()))
@@ -176,14 +176,14 @@ pub(crate) async fn count_expired(
         .map_err(StoreError::at("count expired recordings"))
 }
 
-/// Marks open recordings as abandoned from which nothing was heard after `silent_since`, nor from their agents.
+/// Marks open recordings as abandoned when nothing was heard after `silent_since` from them or from their agents.
 pub(crate) async fn abandon(
     transaction: &DatabaseTransaction,
     account: &AccountId,
     silent_since: Timestamp,
 ) -> Result<u64, StoreError> {
     const DAY_MILLIS: i64 = 86_400_000;
-    // As ExpirationDays::counted_from counts; the tests compare the two.
+    // The same calculation as ExpirationDays::counted_from; the tests compare the two.
     let expires_at =
         Expr::col(row::Column::ExpirationDays).mul(DAY_MILLIS).add(Expr::col(row::Column::LastHeardAt));
     let abandoned = row::Entity::update_many()
@@ -199,7 +199,7 @@ pub(crate) async fn abandon(
     Ok(abandoned.rows_affected)
 }
 
-/// Clears `counted` of some expired recordings; says how many of which instance, and whether more may be left.
+/// Clears `counted` of some expired recordings; returns how many of each instance, and whether more may be left.
 pub(crate) async fn uncount_expired(
     transaction: &DatabaseTransaction,
     account: &AccountId,
@@ -256,7 +256,7 @@ mod tests {
         Listed { instance, filter: &NO_FILTER, scope, caller: None, now, few: false }
     }
 
-    /// SQLite's plan for the very statements that `list` makes.
+    /// SQLite's plan for exactly the statements that `list` makes.
     #[tokio::test]
     async fn a_page_costs_one_walk_in_an_index_and_its_own_rows() {
         let database = Database::connect("sqlite::memory:").await.unwrap();
@@ -282,7 +282,7 @@ mod tests {
                 assert_eq!(plan(select.build(DbBackend::Sqlite)).await, [expected]);
             }
         }
-        // What policies ask of a row is in the index too, and what they ask of its owner is an index's beginning.
+        // The index also contains what policies refer to in a row, and there is an index that begins with the owner.
         let newest = "SEARCH recordings USING COVERING INDEX recordings_newest (account_id=?)";
         let of_owner = "SEARCH recordings USING COVERING INDEX recordings_of_owner (account_id=? AND session_owner_id=?)";
         let of_owner_then = format!("{} AND listed_at>? AND listed_at<?)", &of_owner[..of_owner.len() - 1]);

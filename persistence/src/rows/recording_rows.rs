@@ -64,7 +64,7 @@ pub(super) const DELIVERED: &str = "delivered";
 pub(super) const EXITED: &str = "exited";
 pub(super) const INTERRUPTED: &str = "interrupted";
 
-/// A recording with what only its row knows.
+/// A recording with the values that only its row holds.
 pub(crate) struct StoredRecording {
     pub(crate) recording: Recording,
     /// The manifest that sealed it.
@@ -95,7 +95,7 @@ pub(crate) async fn find(
     Ok(found.map(from_row).transpose()?)
 }
 
-/// Recordings behind a token, in the order of their tokens, each with its token, whether its row can be read or not.
+/// Recordings after a token, in the order of their tokens, each with its token, whether or not its row can be read.
 pub(crate) async fn after(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -113,7 +113,7 @@ pub(crate) async fn after(
     Ok(rows.into_iter().map(|model| (model.token.clone(), from_row(model))).collect())
 }
 
-/// The recording, which nobody else changes until the transaction ends.
+/// The recording, locked until the transaction ends.
 pub(crate) async fn get_locked(
     transaction: &DatabaseTransaction,
     account: &AccountId,
@@ -154,7 +154,7 @@ pub(crate) async fn count_open(
         .map_err(StoreError::at("count an agent's open recordings"))
 }
 
-/// Writes what changes in the life of a recording; what it was opened with stays.
+/// Writes the values that change in the life of a recording; the values from its opening stay.
 pub(crate) async fn save(
     transaction: &DatabaseTransaction,
     recording: &StoredRecording,
@@ -187,7 +187,7 @@ pub(crate) async fn save(
 pub(crate) fn fixed_expiry(recording: &Recording) -> Option<Timestamp> {
     match recording.state {
         RecordingState::Open => None,
-        // The moment that is passed counts only while it is open.
+        // The moment passed here is used only while a recording is open.
         _ => Some(recording.expires_at(recording.last_heard_at)),
     }
 }

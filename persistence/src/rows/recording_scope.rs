@@ -1,4 +1,4 @@
-//! The rows that policies admit to a list, as conditions on table `recordings`.
+//! The recordings that policies admit to a list, as conditions on table `recordings`.
 
 use domain::condition_keys::{DAY_MILLIS, SessionOwner};
 use domain::gate::{Admitted, ListScope, OwnerClass, RowClass};
@@ -10,24 +10,25 @@ use sea_orm::{ColumnTrait, Condition};
 use super::recording_rows::row;
 use crate::dialect::Dialect;
 
-/// Which recordings a list is about, beside its account.
+/// Which recordings a list is about, besides its account.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Listed<'a> {
-    /// Those of this instance.
+    /// Only recordings of this instance.
     pub(crate) instance: Option<&'a InstanceId>,
-    /// Those that fit what the caller asked for.
+    /// Only recordings that match the caller's filter.
     pub(crate) filter: &'a RecordingFilter,
-    /// Those that policies admit.
+    /// Only recordings that policies admit.
     pub(crate) scope: &'a ListScope,
-    /// Who asks, as an owner.
+    /// The caller, as an owner of sessions.
     pub(crate) caller: Option<&'a SessionOwner>,
-    /// The moment from which ages count.
+    /// The moment at which ages are judged.
     pub(crate) now: Timestamp,
-    /// The recordings of the admitted instances are few beside the account's: they are looked up instance by instance.
+    /// Whether the recordings of the admitted instances are few compared with the account's: they are then looked up
+    /// instance by instance.
     pub(crate) few: bool,
 }
 
-/// `None` when all are admitted.
+/// `None` when all recordings are admitted.
 pub(crate) fn condition(listed: &Listed<'_>, dialect: Dialect) -> Option<Condition> {
     let ListScope::Some(admitted) = listed.scope else { return None };
     let mut any = Condition::any();
@@ -38,8 +39,9 @@ pub(crate) fn condition(listed: &Listed<'_>, dialect: Dialect) -> Option<Conditi
         let mut all = Condition::all();
         if let Some(instances) = &one.instances {
             let column = Expr::col(row::Column::InstanceId);
-            // SQLite does not know how many there are. Left alone it may read and sort every row of these instances
-            // though the newest few are wanted, or walk through the account's though there are but a few of them.
+            // SQLite does not know how many there are. On its own it may read and sort every row of these instances
+            // although only the newest few are wanted, or walk through the account's rows although only a few belong to
+            // these instances.
             let column = if listed.few { column } else { dialect.without_index(column) };
             all = all.add(column.is_in(instances.iter().map(InstanceId::as_str)));
         }
@@ -50,7 +52,7 @@ pub(crate) fn condition(listed: &Listed<'_>, dialect: Dialect) -> Option<Conditi
         any = any.add(all);
     }
     let Some(caller) = listed.caller.filter(|_| admitted.iter().all(only_own)) else { return Some(any) };
-    // Said once more where an index can seek to it.
+    // Repeats the condition on the owner where an index can seek to it.
     Some(Condition::all().add(row::Column::SessionOwnerId.eq(caller.id.as_str())).add(any))
 }
 
@@ -91,7 +93,7 @@ fn class_condition(class: &RowClass, listed: &Listed<'_>) -> Condition {
     if let Some((from, to)) = class.ages {
         let now = listed.now.as_millis();
         let back = |days: i64| now.saturating_sub(days.saturating_mul(DAY_MILLIS));
-        // What its agent dates into the future is as old as the control plane's knowledge of it.
+        // A recording that its agent dates into the future is as old as its arrival at the control plane.
         if from > 0 {
             all = all.add(row::Column::ListedAt.lte(back(from)));
         }

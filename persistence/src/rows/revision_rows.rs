@@ -46,9 +46,9 @@ pub(crate) async fn of_account(
     Ok(found.map_or(0, |model| model.revision))
 }
 
-/// Grows with every change of any account, since no account is ever removed.
+/// A number that grows with every change of any account, because no account is ever removed.
 pub(crate) async fn of_all(connection: &impl ConnectionTrait) -> Result<i64, StoreError> {
-    // PostgreSQL and MariaDB add BIGINTs up to a NUMERIC.
+    // In PostgreSQL and MariaDB the sum of BIGINTs is a NUMERIC.
     let sum = Expr::col(row::Column::Revision).sum().cast_as(Dialect::of(connection).whole_number());
     let found: Option<Option<i64>> = row::Entity::find()
         .select_only()

@@ -33,7 +33,7 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Roles.
+/// The rows of roles.
 pub(crate) type Roles = NamedRows<row::Entity>;
 
 impl NamedTable for row::Entity {
@@ -75,7 +75,7 @@ impl NamedTable for row::Entity {
         }
     }
 
-    /// A role keeps its name.
+    /// The name of a role cannot change.
     fn changed(role: &Role) -> Vec<(row::Column, SimpleExpr)> {
         vec![
             (row::Column::Description, Expr::value(column_text(&role.description))),

@@ -1,4 +1,4 @@
-//! Table `role_sessions`. Secrets are sealed before they come here; of a token the hash comes.
+//! Table `role_sessions`. Secrets are sealed before they come here; of a token only the hash is stored.
 
 use domain::identity::{AccessKeyId, RoleId, RoleSessionName, SourceIdentity};
 use domain::secret_hash::SecretHash;
@@ -48,16 +48,16 @@ pub(crate) struct StoredSession {
     pub(crate) name: RoleSessionName,
     pub(crate) sealed_secret: String,
     pub(crate) token_hash: SecretHash,
-    /// The document that narrows it, as it was given.
+    /// The session policy, as it was given.
     pub(crate) policy: Option<String>,
     pub(crate) source_identity: Option<SourceIdentity>,
-    /// The ARN of who started it.
+    /// The ARN of the caller that started it.
     pub(crate) assumed_by: String,
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Timestamp,
 }
 
-/// Starts a session; one whose role was deleted at the same moment is refused.
+/// Starts a session; refused if its role was deleted at the same moment.
 pub(crate) async fn insert(
     connection: &impl ConnectionTrait,
     session: StoredSession,
@@ -80,7 +80,7 @@ pub(crate) async fn insert(
     )
 }
 
-/// The session whose key a request names; the request has yet to be authenticated by what is found here.
+/// The session whose key a request names; the request has yet to be authenticated with it.
 pub(crate) async fn find(
     connection: &impl ConnectionTrait,
     key: &AccessKeyId,
@@ -107,7 +107,7 @@ pub(crate) async fn delete_of_role(
         .map_err(StoreError::at("end the sessions of a role"))
 }
 
-/// Removes some of the sessions that ended before; fewer than a batch means that none is left.
+/// Removes some of the sessions that have ended; fewer than a batch means that none is left.
 pub(crate) async fn purge_batch(
     connection: &impl ConnectionTrait,
     ended_before: Timestamp,

@@ -1,4 +1,4 @@
-//! Table `recording_segments`: what was claimed for a recording. Whoever reads it has found the recording first.
+//! Table `recording_segments`: the claimed segments of recordings. Callers that read it have found the recording first.
 
 use domain::Timestamp;
 use domain::recording_life::{Recording, SegmentAcknowledged};
@@ -70,7 +70,7 @@ pub(crate) async fn find(
     Ok(found.map(from_row).transpose()?)
 }
 
-/// Of all streams, or of one; of each in order.
+/// The segments of all streams or of one, in order within each stream.
 pub(crate) async fn list(
     connection: &impl ConnectionTrait,
     recording: &Recording,

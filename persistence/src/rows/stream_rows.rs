@@ -1,5 +1,5 @@
-//! Table `recording_streams`: what has arrived of each stream of a recording. Whoever reads or changes it has found the recording
-//! first; whoever changes it holds the recording's row.
+//! Table `recording_streams`: what has arrived of each stream of a recording. Callers that read or change it have found
+//! the recording first; callers that change it hold the lock of the recording's row.
 
 use std::collections::BTreeMap;
 
@@ -84,7 +84,7 @@ pub(crate) async fn list(
     Ok(rows.into_iter().map(from_row).collect::<Result<_, _>>()?)
 }
 
-/// Those of several recordings, by their tokens.
+/// The streams of several recordings, by their tokens.
 pub(crate) async fn of_recordings(
     connection: &impl ConnectionTrait,
     tokens: impl IntoIterator<Item = &TerminalSessionToken>,

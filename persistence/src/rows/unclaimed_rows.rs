@@ -1,4 +1,4 @@
-//! Table `unclaimed_objects`: what an agent was permitted to write and no recording has claimed yet.
+//! Table `unclaimed_objects`: objects that an agent was permitted to write and that no recording has claimed yet.
 
 use domain::store_location::{BucketName, StoreLocation};
 use domain::unclaimed::UnclaimedObject;
@@ -39,7 +39,7 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// When the object was last permitted to be written or claimed.
+/// When a write or a claim of the object was last permitted.
 pub(crate) async fn permitted_at(
     connection: &impl ConnectionTrait,
     bucket: &BucketName,
@@ -52,12 +52,12 @@ pub(crate) async fn permitted_at(
     Ok(found.map(|model| Timestamp::from_millis(model.permitted_at)))
 }
 
-/// What an agent's unclaimed objects count as, but for this one.
+/// The bytes that an agent's unclaimed objects count as, except this one.
 pub(crate) async fn counted_bytes_beside(
     connection: &impl ConnectionTrait,
     object: &UnclaimedObject,
 ) -> Result<u64, StoreError> {
-    // Few enough to be added up here (domain::unclaimed); a database's sum has another type in each.
+    // Few enough to be added up here (domain::unclaimed); the type of a SUM differs between the databases.
     let others: Vec<(String, String, i64)> = row::Entity::find()
         .filter(row::Column::AgentId.eq(object.agent.as_str()))
         .select_only()
@@ -112,7 +112,7 @@ pub(crate) async fn put(
         .map_err(StoreError::at("note an unclaimed object"))
 }
 
-/// Forgets an object: it was claimed, or it is gone.
+/// Forgets an object that was claimed or removed.
 pub(crate) async fn remove(
     transaction: &DatabaseTransaction,
     bucket: &BucketName,
@@ -125,8 +125,8 @@ pub(crate) async fn remove(
         .map_err(StoreError::at("forget an unclaimed object"))
 }
 
-/// The account's object that has waited longest, if it was permitted before `before`. Nobody else permits or claims it
-/// until the transaction ends.
+/// The account's object that has waited longest, if it was permitted before `before`. It is locked until the transaction
+/// ends, so that nobody else permits or claims it.
 pub(crate) async fn oldest_locked(
     transaction: &DatabaseTransaction,
     account: &AccountId,

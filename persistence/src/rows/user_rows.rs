@@ -35,7 +35,7 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Users.
+/// The rows of users.
 pub(crate) type Users = NamedRows<row::Entity>;
 
 impl Users {
@@ -111,7 +111,7 @@ impl NamedTable for row::Entity {
             id: reading.text("user_id", &model.user_id)?,
             name: reading.text("name", &model.name)?,
             created_at: Timestamp::from_millis(model.created_at),
-            // Rows of before this column was there have never been changed.
+            // Rows that are older than this column have never been changed.
             changed_at: Timestamp::from_millis(model.changed_at.unwrap_or(model.created_at)),
             last_login_at: model.last_login_at.map(Timestamp::from_millis),
             profile: UserProfile {

@@ -1,5 +1,5 @@
-//! Table `waiting_recordings`: what agents say of the recordings that wait in their spools. An agent without a row has
-//! none that wait.
+//! Table `waiting_recordings`: what agents report about the recordings that wait in their spools. An agent without a row
+//! has none that wait.
 
 use domain::gate::ListScope;
 use domain::waiting::WaitingRecordings;
@@ -13,7 +13,7 @@ use sea_orm::{
 use super::{Reading, agent_rows, column_text};
 use crate::{CorruptRow, StoreError};
 
-/// The most that a list shows.
+/// The largest number of rows that a list shows.
 const LIST_LIMIT: u64 = 1_000;
 
 mod row {
@@ -37,7 +37,7 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Writes what an agent says now. Since when something waits is kept as long as something does.
+/// Writes an agent's current report. The time since when something waits is kept as long as something waits.
 pub(crate) async fn put(
     transaction: &DatabaseTransaction,
     account: &AccountId,
@@ -62,7 +62,7 @@ pub(crate) async fn put(
         .map_err(StoreError::at("note waiting recordings"))
 }
 
-/// Notes that nothing waits any more.
+/// Notes that nothing is waiting any more.
 pub(crate) async fn remove(
     transaction: &DatabaseTransaction,
     account: &AccountId,
@@ -77,8 +77,8 @@ pub(crate) async fn remove(
         .map_err(StoreError::at("note that nothing waits"))
 }
 
-/// What waits on the instances of the scope, by instance. What waits in a spool has no owner and no age that policies
-/// could ask about, so it is shown only to those who may see every recording of the instance.
+/// What is waiting on the instances of the scope, by instance. A recording in a spool has no owner and no age that
+/// policies could refer to, so it is shown only to callers who may see every recording of the instance.
 pub(crate) async fn list(
     connection: &impl ConnectionTrait,
     account: &AccountId,

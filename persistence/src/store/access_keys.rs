@@ -17,7 +17,7 @@ use crate::rows::account_rows;
 use crate::rows::user_rows::Users;
 
 impl Store {
-    /// Makes an access key. The secret can be read here and never again.
+    /// Makes an access key. The secret can be read from the result and never again.
     ///
     /// # Errors
     /// [`StoreError::Identity`] when there is no such user, or it has as many keys as it may have;
@@ -36,7 +36,7 @@ impl Store {
         let audit = audit.with_more(id.as_str());
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                // Counted under a lock, so that two creators do not both take the last place.
+                // Counted under a lock, so that two callers do not both take the last place.
                 let user = match &owner {
                     KeyOwner::Root => {
                         account_rows::lock(transaction, &account).await?;
@@ -96,17 +96,17 @@ impl Store {
         Ok(keys.into_iter().map(|key| entry(key, owner.clone())).collect())
     }
 
-    /// One access key, of somebody that the grant names.
+    /// One access key of an owner that the grant names.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when there is no such key, or it is somebody else's.
+    /// [`StoreError::Identity`] when there is no such key, or it belongs to another owner.
     pub async fn get_access_key<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
         id: &AccessKeyId,
     ) -> Result<AccessKeyEntry, StoreError> {
         let reader = self.inner.connections.reader();
-        // First: what is written meanwhile is read below.
+        // Read first, because a use that is written meanwhile is then read below.
         let noted = self.inner.key_usage.noted_of(id);
         let found = access_key_rows::find(reader, id).await?;
         let found = found.filter(|key| key.account == *granted.account());
@@ -115,10 +115,10 @@ impl Store {
         Ok(key)
     }
 
-    /// Switches an access key on or off, of somebody that the grant names.
+    /// Switches an access key of an owner that the grant names on or off.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when there is no such key, or it is somebody else's.
+    /// [`StoreError::Identity`] when there is no such key, or it belongs to another owner.
     pub async fn set_access_key_status<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -136,10 +136,10 @@ impl Store {
         .await
     }
 
-    /// Deletes an access key of somebody that the grant names.
+    /// Deletes an access key of an owner that the grant names.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when there is no such key, or it is somebody else's.
+    /// [`StoreError::Identity`] when there is no such key, or it belongs to another owner.
     pub async fn delete_access_key<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -167,7 +167,7 @@ async fn locked_within(
     within(transaction, scope, found, id).await.map(drop)
 }
 
-/// The key, if there is one and the grant names its owner. Whose it is otherwise, the caller does not learn.
+/// The key, if it exists and the grant names its owner. Otherwise the caller does not learn who the owner is.
 async fn within(
     connection: &impl ConnectionTrait,
     scope: &Scope,

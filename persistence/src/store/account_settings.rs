@@ -1,4 +1,4 @@
-//! What is set of an account.
+//! The settings of an account.
 
 use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
@@ -10,7 +10,7 @@ use crate::StoreError;
 use crate::rows::{account_rows, account_setting_rows};
 
 impl Store {
-    /// What is set of the grant's account, or the defaults.
+    /// The settings of the grant's account, or the defaults.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -22,7 +22,7 @@ impl Store {
         Ok(account_setting_rows::find(reader, granted.account()).await?.unwrap_or_default())
     }
 
-    /// Sets something of the grant's account; gives all that is set then.
+    /// Changes settings of the grant's account; returns all its settings after the change.
     ///
     /// # Errors
     /// [`StoreError::Identity`] when another account has the alias.

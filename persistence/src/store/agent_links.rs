@@ -1,7 +1,7 @@
 //! The lease on an agent's link: which replica holds it, so that every replica can reach the agent.
 //!
-//! Who holds a lease is decided by what a row says when it is read again, and never by how many rows a statement changed, which
-//! databases count differently.
+//! Which replica holds a lease is decided by reading the row again, and never by how many rows a statement changed,
+//! because databases count those differently.
 
 use domain::actions::{ReachesAgents, WritesAgent};
 use domain::agent::Agent;
@@ -13,19 +13,20 @@ use super::{Revision, Scope, Store};
 use crate::StoreError;
 use crate::rows::{agent_link_rows, agent_rows};
 
-/// A replica that takes an agent's link.
+/// A replica that takes over an agent's link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkTaken {
     /// The replica.
     pub replica: ReplicaId,
-    /// Where other replicas reach it.
+    /// The address at which other replicas reach it.
     pub internal_address: Option<String>,
-    /// When the lease lapses unless it is renewed.
+    /// When the lease expires unless it is renewed.
     pub expires_at: Timestamp,
 }
 
 impl Store {
-    /// Takes the link of an agent of the grant's instance from whoever holds it, and gives the epoch of the new lease.
+    /// Takes over the link of an agent of the grant's instance from its present holder, and returns the epoch of the new
+    /// lease.
     ///
     /// # Errors
     /// [`StoreError::OutsideGrant`], [`StoreError::NotFound`], [`StoreError::Unavailable`].
@@ -40,7 +41,7 @@ impl Store {
         let (account, instance, id) = (agent.account.clone(), agent.instance.clone(), agent.id.clone());
         self.transact(scope.account, Revision::Kept, None, move |transaction| {
             Box::pin(async move {
-                // Those who take the same agent's link take turns, also where there is no row of it yet.
+                // Replicas that take the same agent's link take turns, even where there is no row for it yet.
                 agent_rows::lock(transaction, &account, &id).await?;
                 let before = agent_link_rows::find(transaction, &account, &id).await?;
                 let epoch = before.as_ref().map_or(1, |before| before.epoch + 1);
@@ -54,7 +55,8 @@ impl Store {
         .await
     }
 
-    /// Lets a lease last until this moment; `false` when somebody else has taken it. A moment that is over gives it back.
+    /// Extends a lease until this moment; `false` when another replica has taken it over. A moment in the past gives it
+    /// back.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
@@ -78,7 +80,8 @@ impl Store {
         .await
     }
 
-    /// Who holds the link of an agent that the grant admits; `None` when nobody does, or the agent was replaced.
+    /// The holder of the link of an agent that the grant admits; `None` when there is no holder, or the agent was
+    /// replaced.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::OutsideGrant`], [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
@@ -98,7 +101,7 @@ impl Store {
         Ok(link.filter(|link| link.expires_at > now))
     }
 
-    /// Who holds the links of agents that this one, of the grant's instance, has taken the place of.
+    /// The holders of the links of the agents that this agent, of the grant's instance, has replaced.
     ///
     /// # Errors
     /// [`StoreError::OutsideGrant`], [`StoreError::CorruptRow`], [`StoreError::Unavailable`].

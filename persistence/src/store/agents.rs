@@ -1,4 +1,4 @@
-//! Reading agents, and noting that one was heard.
+//! Reading agents, and noting when one was heard.
 
 use domain::actions::{ListsAgents, WritesAgent};
 use domain::agent::{Agent, Capability, JoinTokenSecret};
@@ -11,7 +11,7 @@ use crate::rows::agent_rows::Which;
 use crate::rows::{agent_rows, join_token_rows};
 use crate::{AgentPage, PageRequest, StoreError};
 
-/// How often an agent's row is written because it was heard.
+/// The shortest time between two writes of an agent's row only because it was heard.
 const SEEN_AT_MOST_EVERY_MILLIS: i64 = 5_000;
 
 impl Store {
@@ -27,8 +27,8 @@ impl Store {
         self.list_which(granted, Which::Present, page).await
     }
 
-    /// A part of the list of all agents that ever joined, the latest to join first: what a replaced one sealed while it
-    /// was enrolled stays its own.
+    /// A part of the list of all agents that ever joined, the latest to join first: what a replaced agent sealed while
+    /// it was enrolled remains valid.
     ///
     /// # Errors
     /// [`StoreError::InvalidPageToken`].
@@ -83,7 +83,7 @@ impl Store {
         agent_rows::mark_seen(writer, &account, instance.as_ref(), agent, at, SEEN_AT_MOST_EVERY_MILLIS).await
     }
 
-    /// Notes what an agent of the grant's instance says about itself when it greets.
+    /// Notes what an agent of the grant's instance states about itself when it connects.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
@@ -107,7 +107,7 @@ impl Store {
         .await
     }
 
-    /// The agent of the grant's instance that was enrolled with this join token, also when it was replaced since.
+    /// The agent of the grant's instance that was enrolled with this join token, even if it has been replaced since.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].

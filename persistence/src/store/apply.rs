@@ -31,7 +31,7 @@ impl<C: sealed::Write> Change for C {}
 mod sealed {
     use super::{DatabaseTransaction, Revision, Scope, Work};
 
-    /// How a change is written; only this file knows.
+    /// How a change is written; known only to this file.
     pub trait Write: Clone + Send + Sized + 'static {
         #[allow(private_interfaces)]
         const REVISION: Revision;
@@ -45,9 +45,8 @@ impl Store {
     /// Applies a decision: the change, its audit row, its counters and its revision, in one transaction.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when something else changed first, so that the decision must be made anew;
-    /// [`StoreError::NotFound`]; [`StoreError::JoinTokenRefused`]. Nothing is changed then, and no audit row is
-    /// written.
+    /// [`StoreError::Conflict`] when something else changed first, so that the decision must be made again;
+    /// [`StoreError::NotFound`]; [`StoreError::JoinTokenRefused`]. Nothing is changed then, and no audit row is written.
     pub async fn apply<A, C>(
         &self,
         granted: &Granted<A>,
@@ -138,7 +137,7 @@ impl sealed::Write for SegmentAcknowledged {
             claim(transaction, recording, evidence).await?;
             recording.arrived = recording.arrived.with(&self);
             recording.last_heard_at = self.at;
-            // What was given up for lost goes on.
+            // A recording that was considered abandoned continues.
             recording.state = RecordingState::Open;
             save(transaction, stored, self.at).await
         })
@@ -152,7 +151,8 @@ impl sealed::Write for SegmentAcknowledgedAndNextPermitted {
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
         Box::pin(async move {
             let (account, at) = (scope.account.clone(), self.acknowledged.at);
-            // Before the recording's row, as every permission does, so that no two wait for each other.
+            // Locked before the recording's row, as every permission does, so that no two transactions wait for each
+            // other.
             agent_rows::lock(transaction, &account, &self.next.agent).await?;
             self.acknowledged.write(scope, transaction).await?;
             unclaimed::permit_ahead(transaction, &account, &self.next, at).await
@@ -235,7 +235,7 @@ impl sealed::Write for AgentEnrolled {
             let presented = presented.map(|stored| PresentedToken { token: stored.token, used: stored.used });
             let admitted = PresentedToken::admit(presented, self.agent.clone())?;
             let Agent { account, instance, region, .. } = &self.agent;
-            // Two that enrol for one instance take turns from here.
+            // From here on, two agents that enrol for the same instance take turns.
             instance_rows::put(transaction, account, instance, region, now).await?;
             let has_agent = agent_rows::has_present(transaction, account, instance).await?;
             let AgentAdmitted { agent, replaces } = admitted.take_place(has_agent, self.replace)?;
@@ -248,7 +248,7 @@ impl sealed::Write for AgentEnrolled {
     }
 }
 
-/// An object that its recording has claimed counts as unclaimed no longer.
+/// An object that its recording has claimed no longer counts as unclaimed.
 async fn claim(
     transaction: &DatabaseTransaction,
     recording: &Recording,
@@ -270,7 +270,7 @@ fn still_growing(stored: &StoredRecording) -> Result<(), StoreError> {
     }
 }
 
-/// Saves a changed recording. One that a sweep took out of the counter, and that is visible again, is counted again.
+/// Saves a changed recording. If a sweep removed it from the counter and it is visible again, it is counted again.
 async fn save(
     transaction: &DatabaseTransaction,
     mut stored: StoredRecording,

@@ -1,4 +1,4 @@
-//! Who has which policies. Every change bumps the account's revision.
+//! The attachments of policies. Every change bumps the account's revision.
 
 use domain::Timestamp;
 use domain::actions::{AdministersIdentity, ReadsIdentity};
@@ -16,7 +16,7 @@ use crate::StoreError;
 use crate::rows::{account_rows, attachment_list_rows, attachment_rows, policy_bearer_rows, policy_rows};
 
 impl Store {
-    /// So many attachments of the account, by the policy's kind and name, and how many the list has in all.
+    /// This many attachments of the account, by the policy's kind and name, and the number of entries in the whole list.
     ///
     /// # Errors
     /// [`StoreError::OutsideGrant`] when the grant is not for all policies.
@@ -35,8 +35,8 @@ impl Store {
     /// Attaches a policy to a user, a group or a role.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when one of the two is not there, when it is attached already, and when they have as
-    /// many as they may have.
+    /// [`StoreError::Identity`] when either does not exist, when the policy is attached already, and when the target has
+    /// as many policies as it may have.
     pub async fn attach_policy<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -68,7 +68,7 @@ impl Store {
     /// Detaches a policy from a user, a group or a role.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when they are not there, and when it is not attached.
+    /// [`StoreError::Identity`] when either does not exist, and when the policy is not attached.
     pub async fn detach_policy<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -90,10 +90,11 @@ impl Store {
         .await
     }
 
-    /// What a user, a group or a role itself has, by kind and name. What a user has through its groups is not in it.
+    /// The policies attached to a user, a group or a role itself, by kind and name. Those that a user has through its
+    /// groups are not included.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when they are not there.
+    /// [`StoreError::Identity`] when the bearer does not exist.
     pub async fn policies_attached_to<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
@@ -123,7 +124,7 @@ impl Store {
         attached.into_iter().map(shown).collect()
     }
 
-    /// Who has a policy.
+    /// The bearers of a policy.
     ///
     /// # Errors
     /// [`StoreError::Identity`] when there is no such policy.

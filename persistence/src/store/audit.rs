@@ -1,5 +1,5 @@
-//! The one serial audit writer of this start of this replica (DECISIONS A2). It takes the sequence numbers, without
-//! holes, and links every row to the one before (`audit::chain`).
+//! The one serial audit writer of this start of this replica (DECISIONS A2). It assigns the sequence numbers, without
+//! gaps, and links every row to the previous one (`audit::chain`).
 
 use std::sync::OnceLock;
 
@@ -21,19 +21,19 @@ pub(super) struct AuditWriter {
     chain: Mutex<OwnChain>,
     /// The folder that the rows are exported to, once it is open.
     pub(super) origin: OnceLock<String>,
-    /// Told of each row that was committed.
+    /// Notified of each row that was committed.
     pub(super) written: Notify,
 }
 
-/// The chain that is written now.
+/// The chain that is being written.
 pub(super) struct OwnChain {
     pub(super) writer_id: String,
     head: Head,
-    /// The last anchor: its number and its hash. `None` when it has to be asked for.
+    /// The number and the hash of the last anchor. `None` when they have to be read from the database.
     pub(super) last_anchor: Option<(u64, [u8; 32])>,
-    /// Whether the chain has ended; a row after that begins another.
+    /// Whether the chain has ended; a later row begins another chain.
     pub(super) ended: bool,
-    /// Chains that were given up because somebody else wrote to them, with their last genuine links.
+    /// Chains that were given up because another program wrote to them, with their last genuine links.
     pub(super) given_up: Vec<(String, Link)>,
 }
 
@@ -41,30 +41,30 @@ pub(super) struct OwnChain {
 enum Head {
     /// The last link that is known to be committed.
     Known(Link),
-    /// A commit ended in doubt: only the database knows where the chain ends.
+    /// The outcome of a commit is unknown: only the database knows where the chain ends.
     InDoubt(Doubt),
 }
 
-/// Where a chain can end after a commit whose answer was lost. It may still become visible after another was tried, so that
-/// none of them is forgotten before one is known to be committed.
+/// Where a chain may end after a commit whose answer was lost. That commit may still become visible after another one
+/// was tried, so that none of them is forgotten before one is known to be committed.
 #[derive(Debug, Clone)]
 struct Doubt {
     /// The last link that was found to be committed.
     last: Link,
-    /// The last link of each transaction that was tried behind it.
+    /// The last link of each transaction that was tried after it.
     tried: Vec<Link>,
 }
 
 impl Doubt {
-    /// Notes what is tried behind the link at which the chain was found to end.
+    /// Adds an attempt after the link at which the chain was found to end.
     fn trying(mut self, last: Link, tried: Link) -> Self {
-        // Two rows cannot have one number.
+        // Two rows cannot have the same number.
         self.tried.retain(|tried| tried.sequence > last.sequence);
         self.tried.push(tried);
         Self { last, ..self }
     }
 
-    /// Whether the chain ends at a link of this writer's.
+    /// Whether the chain ends at a link that this writer wrote.
     fn explains(&self, found: Link) -> bool {
         found == self.last || self.tried.contains(&found)
     }
@@ -86,8 +86,8 @@ impl OwnChain {
         first_link(&self.writer_id)
     }
 
-    /// The last link. A chain that is not as this writer left it is given up: what was forged there shall not become
-    /// part of what goes on.
+    /// The last link. If the chain is not as this writer left it, the chain is given up: forged rows must not become
+    /// part of what follows.
     pub(super) async fn head(&mut self, connection: &impl ConnectionTrait) -> Result<Link, StoreError> {
         let doubt = match &self.head {
             Head::Known(last) => return Ok(*last),
@@ -98,7 +98,7 @@ impl OwnChain {
             found => Some(found?.unwrap_or_else(|| first_link(&self.writer_id))),
         };
         match found {
-            // The doubt stays until a commit is known: another that was tried may become visible yet.
+            // The doubt stays until a commit is known: another attempt may still become visible.
             Some(found) if doubt.explains(found) => Ok(found),
             _ => {
                 let last = doubt.last;
@@ -120,13 +120,13 @@ impl AuditWriter {
         Self { chain: Mutex::new(OwnChain::fresh()), origin: OnceLock::new(), written: Notify::new() }
     }
 
-    /// The chain, for as long as nobody shall write to it.
+    /// Locks the chain: nobody else writes to it while the guard is held.
     pub(super) async fn chain(&self) -> tokio::sync::MutexGuard<'_, OwnChain> {
         self.chain.lock().await
     }
 
-    /// Writes the transaction's last rows and commits it. Callers take turns here, each with its transaction at hand:
-    /// whoever is inside needs nothing that somebody outside holds.
+    /// Writes the transaction's last rows and commits it. Callers take turns here, each with its transaction already
+    /// begun: the caller inside needs nothing that a waiting caller holds.
     pub(super) async fn append_and_commit(
         &self,
         transaction: DatabaseTransaction,
@@ -141,7 +141,7 @@ impl AuditWriter {
             (tried, event)
         });
         let links: Vec<_> = links.collect();
-        // Whatever goes wrong from here to the commit leaves the doubt behind: all of them are there, or none.
+        // Any failure from here to the commit leaves the outcome in doubt: either all of the rows are there, or none.
         let before = match std::mem::replace(&mut own.head, Head::Known(last)) {
             Head::Known(_) => Doubt { last, tried: Vec::new() },
             Head::InDoubt(doubt) => doubt,
@@ -220,13 +220,13 @@ mod tests {
     fn a_commit_that_becomes_visible_late_is_this_writers_own() {
         let doubt = Doubt { last: link(4, 1), tried: Vec::new() };
         let doubt = doubt.trying(link(4, 1), link(5, 2));
-        // The first was not visible yet, so that another tried the same place.
+        // The first was not visible yet, so that another one was tried at the same place.
         let doubt = doubt.trying(link(4, 1), link(5, 3));
         for found in [link(4, 1), link(5, 2), link(5, 3)] {
             assert!(doubt.explains(found), "{found:?}");
         }
         assert!(!doubt.explains(link(5, 4)) && !doubt.explains(link(3, 1)));
-        // Once one of them was found, the other can no longer come.
+        // Once one of them was found, the other can no longer become visible.
         let doubt = doubt.trying(link(5, 2), link(7, 5));
         assert!(doubt.explains(link(5, 2)) && doubt.explains(link(7, 5)));
         assert!(!doubt.explains(link(5, 3)) && !doubt.explains(link(4, 1)));

@@ -1,4 +1,4 @@
-//! Anchoring: what binds the chains to each other and to the server keys (`audit`, DECISIONS A2).
+//! Anchoring, which binds the chains to each other and to the server keys (`audit`, DECISIONS A2).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,27 +14,27 @@ use crate::audit::chain::Link;
 use crate::rows::audit_writer_rows::OpenWriter;
 use crate::rows::{audit_anchor_rows, audit_writer_rows};
 
-/// How long a writer of which nothing was heard is still looked at. A control plane is heard once a minute.
+/// How long a writer from which nothing was heard is still watched. A control plane is heard once a minute.
 const SILENT_AFTER: Duration = Duration::from_secs(60 * 60);
-/// How many other writers one anchor names; more of them, as at a first start, take several.
+/// How many other writers one anchor names; a larger number, as at a first start, takes several anchors.
 const MOST_OTHERS: usize = 500;
 
-/// What was last said of which writer, so that nothing is said twice.
+/// What was last anchored of each writer, so that nothing is anchored twice.
 #[derive(Debug, Default)]
 pub(super) struct Anchored(tokio::sync::Mutex<BTreeMap<String, u64>>);
 
 impl Store {
-    /// Anchors the heads of all chains that are not finished, if one of them has moved since the last time. To be
-    /// called once a minute.
+    /// Anchors the heads of all unfinished chains, if one of them has moved since the last time. To be called once a
+    /// minute.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]; the next call makes it good.
+    /// [`StoreError::Unavailable`]; the next call makes up for it.
     pub async fn anchor_audit(&self, now: Timestamp) -> Result<(), StoreError> {
         self.anchor(now, false).await
     }
 
-    /// Ends this store's audit chain, if it has one: a last anchor says that nothing follows. What is written all the
-    /// same begins another chain.
+    /// Ends this store's audit chain, if it has one: a last anchor states that nothing follows. Rows that are written
+    /// nevertheless begin another chain.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]; the chain then ends like that of a control plane that was killed.
@@ -46,11 +46,12 @@ impl Store {
         let inner = &self.inner;
         let mut anchored = inner.anchored.0.lock().await;
         let open = audit_writer_rows::open(inner.connections.reader()).await?;
-        // As a call does: first the transaction, then the chain, or each could wait for what the other holds.
+        // In the same order as a call: first the transaction, then the chain; otherwise each could wait for what the
+        // other holds.
         let transaction = inner.connections.begin_write().await?;
         let mut own = inner.audit.chain().await;
         let head = own.head(&transaction).await?;
-        // Nothing to end, unless a chain that was given up still waits for its last word.
+        // Nothing to end, unless a chain that was given up still waits for its final anchor.
         if own.ended || (end && head.sequence == 0 && own.given_up.is_empty()) {
             return Ok(());
         }
@@ -96,7 +97,7 @@ impl Store {
         if end {
             audit_writer_rows::close(&transaction, &writer_id, now).await?;
         }
-        // Their last heads stand in an anchor by now.
+        // Their last heads are in an anchor by now.
         let silent_since = now.minus(SILENT_AFTER).as_millis();
         let silent = |writer: &&OpenWriter| writer.writer_id != writer_id && writer.heard_at < silent_since;
         for writer in open.iter().filter(silent) {
@@ -118,7 +119,7 @@ impl Store {
     }
 }
 
-/// The last word on a chain that was given up.
+/// Writes the final anchor of a chain that was given up.
 async fn sign_off(
     keys: &ServerKeys,
     transaction: &DatabaseTransaction,

@@ -1,8 +1,8 @@
 //! Exporting: every row and every anchor as a line of a file (`audit::log`).
 //!
 //! Each control plane exports the rows of its own writer, those of earlier starts on the same folder, and those of
-//! writers that have no folder of their own: `hansard admin`, control planes that export nothing, and whatever was
-//! written before there were exports. With several replicas each row so stands in the files of one of them.
+//! writers that have no folder of their own: `hansard admin`, control planes that export nothing, and rows that are
+//! older than exports. With several replicas each row is therefore in the files of one of them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,12 +22,12 @@ use crate::rows::audit_export_rows::{self, ExportedRange, LineKind};
 use crate::rows::audit_writer_rows::{Exported, ExportedWriter};
 use crate::rows::{audit_anchor_rows, audit_rows, audit_writer_rows};
 
-/// Rows that are read, written and made durable at once.
+/// How many rows are read, written and made durable at once.
 const BATCH: u64 = 1_000;
 /// The same for anchors, which are longer.
 const ANCHOR_BATCH: u64 = 100;
 
-/// Where exports stand.
+/// The state of the exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuditExport {
     /// Nothing is exported.
@@ -38,13 +38,13 @@ pub enum AuditExport {
     Behind,
 }
 
-/// Why a round of exports wrote less than everything.
+/// Why a round of exports did not write everything.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditExportError {
-    /// The database.
+    /// The database reported an error.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The files.
+    /// The files reported an error.
     #[error(transparent)]
     Log(#[from] AuditLogError),
 }
@@ -53,7 +53,7 @@ pub enum AuditExportError {
 pub(super) struct Exports {
     log: OnceLock<Arc<Mutex<AuditLog>>>,
     one_at_a_time: tokio::sync::Mutex<()>,
-    /// What was written and is not yet written down.
+    /// What was written to files and is not yet noted in the database.
     unnoted: Mutex<Vec<ExportedRange>>,
     behind: AtomicBool,
     pub(super) kept: KeptTo,
@@ -67,7 +67,7 @@ impl Store {
     pub async fn open_audit_log(&self, folder: &Path) -> Result<(), AuditExportError> {
         let folder = folder.to_owned();
         let log = blocking(move || AuditLog::open(&folder)).await??;
-        // Whoever opens a second folder goes on with the first.
+        // A caller that opens a second folder continues with the first.
         let _ = self.inner.audit.origin.set(log.origin().to_owned());
         let _ = self.inner.exports.log.set(Arc::new(Mutex::new(log)));
         Ok(())
@@ -78,7 +78,7 @@ impl Store {
         self.inner.audit.written.notified().await;
     }
 
-    /// Where exports stand.
+    /// The state of the exports.
     #[must_use]
     pub fn audit_export(&self) -> AuditExport {
         let exports = &self.inner.exports;
@@ -90,11 +90,11 @@ impl Store {
         }
     }
 
-    /// Writes what is not yet in the files. Says how many lines that were. Idempotent; a round that failed is made good
-    /// by the next.
+    /// Writes what is not yet in the files, and returns how many lines that was. Idempotent; the next round makes up for
+    /// a failed one.
     ///
     /// # Errors
-    /// [`AuditExportError`]; what was written before it stays.
+    /// [`AuditExportError`]; what was written before the error stays.
     pub async fn export_audit(&self, now: Timestamp) -> Result<u64, AuditExportError> {
         let exports = &self.inner.exports;
         let Some(log) = exports.log.get() else { return Ok(0) };
@@ -110,10 +110,10 @@ impl Store {
         if audit_writer_rows::any_without_origin(connections.reader()).await? {
             audit_writer_rows::take_on(connections.writer(), &origin).await?;
         }
-        // Read before the rows: whatever these anchors speak of is committed, and so stands in the files before them.
+        // Read before the rows: whatever these anchors refer to is committed, and is therefore in the files before them.
         let writers = audit_writer_rows::to_export(connections.reader(), &origin).await?;
         let lines = self.export_writers(log, &writers, now).await;
-        // Also when it failed half-way: what was written is written down.
+        // Also when the export failed half-way: what was written is noted.
         self.note_exports(&origin, now).await?;
         let lines = lines?;
         self.finish(log, &writers, now).await?;
@@ -136,7 +136,7 @@ impl Store {
         Ok(lines)
     }
 
-    /// Writes down what was written to which file, so that the check misses it there.
+    /// Notes what was written to which file, so that the check can report it as missing there.
     async fn note_exports(&self, origin: &str, now: Timestamp) -> Result<(), StoreError> {
         let unnoted = &self.inner.exports.unnoted;
         let ranges = unnoted.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -148,7 +148,7 @@ impl Store {
             audit_export_rows::note(&transaction, origin, range, now).await?;
         }
         transaction.commit().await.map_err(StoreError::at("commit"))?;
-        // One round at a time: nobody has added to it.
+        // Only one round runs at a time: nobody has added to it.
         unnoted.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())
     }
@@ -165,7 +165,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<u64, AuditExportError> {
         let (mut after, mut lines) = (position(log, writer).events, 0);
-        // What follows the head that was seen is for the next round, or one writer could keep all others waiting.
+        // Rows after the head that was read are left to the next round, or one writer could keep all others waiting.
         while after < writer.head.events {
             let reader = self.inner.connections.reader();
             let rows = audit_rows::of_writer(reader, &writer.writer_id, column(after), BATCH).await?;
@@ -201,7 +201,7 @@ impl Store {
         Ok(lines)
     }
 
-    /// Finished writers that were written whole are not looked at again.
+    /// Finished writers that were exported completely are not visited again.
     async fn finish(
         &self,
         log: &Arc<Mutex<AuditLog>>,
@@ -228,7 +228,7 @@ impl Store {
     }
 }
 
-/// How far a writer was exported: by the files, or by the database where the files no longer remember it.
+/// How far a writer was exported: according to the files, or to the database where the files no longer remember it.
 fn position(log: &Arc<Mutex<AuditLog>>, writer: &ExportedWriter) -> Exported {
     let of_files = locked(log, |log| log.position(&writer.writer_id));
     Exported {
@@ -247,7 +247,7 @@ async fn write(
 }
 
 fn locked<T>(log: &Mutex<AuditLog>, work: impl FnOnce(&mut AuditLog) -> T) -> T {
-    // Lengths and positions change only after a batch is whole, so a panic elsewhere leaves nothing half-done.
+    // Lengths and positions change only after a batch is complete, so a panic elsewhere leaves nothing half-done.
     work(&mut log.lock().unwrap_or_else(PoisonError::into_inner))
 }
 

@@ -1,5 +1,5 @@
-//! What the database says was exported, held against the files that are there. A file that is gone, or that lost
-//! some of its lines, is missed by that; the files alone cannot tell it.
+//! The comparison of what the database says was exported with the files that are there. It finds files that are gone or
+//! have lost some of their lines, which the files alone cannot show.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,25 +17,25 @@ use crate::rows::{audit_anchor_rows, audit_export_rows, audit_rows, audit_writer
 
 const BATCH: u64 = 1_000;
 
-/// What the database says was exported, as it was at a moment: of what is read before the files, all must be in them.
+/// What the database says was exported, read at one moment: everything that is read before the files must be in them.
 #[derive(Debug, Default)]
 pub struct AuditExports {
     writers: Vec<WriterExport>,
-    /// What was written to which file, of each writer in its own folder.
+    /// What was written to which file, for each writer in its own folder.
     ranges: BTreeMap<(String, LineKind), Vec<ExportedRange>>,
 }
 
-/// What an operator says is not at hand.
+/// What an operator says is not available.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PutAway<'a> {
-    /// Days whose files were put away.
+    /// Days whose files were archived.
     pub archived: &'a [ArchivedDays],
-    /// Ids of folders that are elsewhere, as those of other replicas.
+    /// Ids of folders that are elsewhere, such as those of other replicas.
     pub elsewhere: &'a [String],
 }
 
 impl Store {
-    /// What was exported. To be asked before the files are read.
+    /// Reads what was exported. To be called before the files are read.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
@@ -62,7 +62,7 @@ impl Store {
                 let Some(newest) = page.last() else { break };
                 last = Some(newest.clone());
                 for range in page {
-                    // Of a writer that was exported once more, what counts is the folder of now.
+                    // If a writer was exported again, its present folder counts.
                     if origin_of.get(range.writer_id.as_str()) == Some(&origin) {
                         let key = (range.writer_id.clone(), range.kind);
                         exports.ranges.entry(key).or_default().push(range);
@@ -70,7 +70,7 @@ impl Store {
                 }
             }
         }
-        // It only read.
+        // The transaction only read.
         snapshot.rollback().await.map_err(StoreError::at("end a transaction"))?;
         Ok(exports)
     }
@@ -86,7 +86,7 @@ pub(super) struct Files<'a> {
 }
 
 impl Files<'_> {
-    /// Names what was exported and is not there.
+    /// Reports what was exported and is not there.
     pub(super) async fn check(
         &self,
         snapshot: &DatabaseTransaction,
@@ -107,7 +107,7 @@ impl Files<'_> {
                         "the database says that this writer was exported whole, and to no folder".to_owned();
                     findings.add(Some(&writer.writer_id), 0, AuditFault::NotInFiles { through: 0 }, why);
                 }
-                // The next control plane takes it on.
+                // The next control plane takes the writer on.
                 None => {}
             }
         }
@@ -121,8 +121,9 @@ impl Files<'_> {
         Ok(())
     }
 
-    /// The folders whose files these are: as the folder says, and as the database says of those who wrote there. Where
-    /// nothing is left that says it, it is every folder: an empty one is not taken for one that nothing was written to.
+    /// The folders that these files belong to: according to the folder itself, and according to the database for the
+    /// writers found there. Where nothing is left that tells it, every folder counts, so that an emptied folder does not
+    /// pass for one that was never written to.
     fn origins_at_hand(&self) -> BTreeSet<&str> {
         let in_files = |writer: &&WriterExport| self.checked.holds(&writer.writer_id);
         let writers = &self.exports.writers;
@@ -165,7 +166,7 @@ impl Files<'_> {
                 (writer.exported.anchors, last.map_or(0, |anchor| anchor.number))
             }
         };
-        // Of what an earlier version exported, and of the last batch before a kill, no file is known.
+        // For rows exported by an earlier version, and for the last batch before a kill, no file is known.
         for (first, last) in dated.missing(1, exported.max(head)) {
             for (first, through) in present.missing(first, last) {
                 let times = match kind {
@@ -190,8 +191,8 @@ impl Files<'_> {
         Ok(())
     }
 
-    /// Whether an operator says that the file of a day was put away, and it is not there indeed. A file that is there
-    /// is checked, whatever is said of it.
+    /// Whether an operator says that the file of a day was archived, and it is indeed not there. A file that is there is
+    /// checked in any case.
     fn is_put_away(&self, day: &Day) -> bool {
         is_archived(self.put_away.archived, day) && !self.checked.has_file_of(day)
     }

@@ -14,19 +14,20 @@ use crate::audit::kept_anchors::AnchorsFile;
 use crate::audit::line::ExportedLine;
 use crate::rows::audit_anchor_rows;
 
-/// Anchors that wait because the file cannot be written; the newest are kept, for they speak of all that is before.
+/// How many anchors wait while the file cannot be written; the newest are kept, because they cover everything before
+/// them.
 const MOST_WAITING: usize = 1_000;
 const ANCHOR_BATCH: u64 = 200;
 
 /// Why anchors cannot be appended to their file.
 #[derive(Debug, thiserror::Error)]
 pub enum KeepAnchorsError {
-    /// The file.
+    /// The file could not be written.
     #[error("anchors cannot be appended to {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         #[source]
         source: std::io::Error,
     },
@@ -35,7 +36,7 @@ pub enum KeepAnchorsError {
     Stopping(#[from] StoreError),
 }
 
-/// The file, and what waits for it.
+/// The file, and the anchors that wait for it.
 #[derive(Debug, Default)]
 pub(super) struct KeptTo {
     file: OnceLock<Arc<Mutex<AnchorsFile>>>,
@@ -44,7 +45,7 @@ pub(super) struct KeptTo {
 }
 
 impl KeptTo {
-    /// Anchors that were committed.
+    /// Adds anchors that were committed.
     pub(super) fn add(&self, anchors: Vec<SignedAnchor>) {
         if self.file.get().is_none() {
             return;
@@ -64,16 +65,16 @@ impl Store {
     /// From now on, anchors of this store are also appended to this file. To be called once, before the first.
     ///
     /// # Errors
-    /// [`KeepAnchorsError::Io`]: it cannot be appended to.
+    /// [`KeepAnchorsError::Io`]: the file cannot be appended to.
     pub fn keep_anchors_in(&self, file: &Path) -> Result<(), KeepAnchorsError> {
         let opened = AnchorsFile::open(file)
             .map_err(|source| KeepAnchorsError::Io { path: file.to_owned(), source })?;
-        // Whoever names a second file goes on with the first.
+        // A caller that names a second file continues with the first.
         let _ = self.inner.exports.kept.file.set(Arc::new(Mutex::new(opened)));
         Ok(())
     }
 
-    /// Appends the anchors that wait. What cannot be written waits on.
+    /// Appends the waiting anchors. Those that cannot be written keep waiting.
     ///
     /// # Errors
     /// [`KeepAnchorsError`].
@@ -104,7 +105,7 @@ impl Store {
     }
 
     /// The anchors that were made at a moment or later, each as the line that [`keep_anchors_in`](Self::keep_anchors_in)
-    /// appends, handed over in pieces. It takes no grant: an anchor names writers, numbers and times alone.
+    /// appends, passed on in pieces. It takes no grant: an anchor contains only writers, numbers and times.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

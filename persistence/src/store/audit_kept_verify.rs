@@ -1,4 +1,4 @@
-//! The database, held against anchors that were kept elsewhere.
+//! The comparison of the database with anchors that were kept elsewhere.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::rows::audit_anchor_rows;
 
 const ANCHOR_BATCH: u64 = 200;
 
-/// Every genuine anchor that was kept must be in the database as it was, and every row that it speaks of.
+/// Checks that every genuine kept anchor is unchanged in the database, and so is every row that it refers to.
 pub(super) async fn compare_kept(
     snapshot: &DatabaseTransaction,
     kept: &KeptAnchors,
@@ -71,7 +71,7 @@ async fn missing(
             }
         }
     }
-    // One is enough to say it.
+    // One finding is enough.
     if let (Some((number, anchor)), count) = (anchors.iter().next(), anchors.len()) {
         let who = kept.who(anchor);
         let more =

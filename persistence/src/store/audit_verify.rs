@@ -16,25 +16,25 @@ use crate::audit::verify::{
 };
 use crate::rows::{audit_anchor_rows, audit_rows, audit_writer_rows};
 
-/// Rows that are read at once.
+/// How many rows are read at once.
 const BATCH: u64 = 2_000;
 const ANCHOR_BATCH: u64 = 200;
-/// What the trail in the database is held against, beside itself.
+/// What the trail in the database is compared with, besides itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HeldAgainst<'a> {
     /// Exported files.
     pub files: Option<&'a CheckedFiles>,
-    /// What the database had said of them before they were read; without it, they are not asked to be all there.
+    /// What the database said about the files before they were read; without it, the files need not be complete.
     pub exports: Option<&'a AuditExports>,
-    /// What need not be at hand.
+    /// What need not be available.
     pub put_away: PutAway<'a>,
     /// Anchors that were kept elsewhere.
     pub anchors: Option<&'a KeptAnchors>,
 }
 
 impl Store {
-    /// Computes every chain again and compares it with the anchors, and with what else it is held against. All is seen as it was at one moment. It takes no grant: nothing of an account is shown, only writers,
-    /// numbers and times.
+    /// Computes every chain again and compares it with the anchors, and with what else is given. Everything is read at
+    /// the same moment. It takes no grant: nothing of an account is shown, only writers, numbers and times.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -74,7 +74,7 @@ impl Store {
             let files = Files { checked, exports, put_away: against.put_away, newest };
             files.check(&snapshot, &mut findings).await?;
         }
-        // It only read.
+        // The transaction only read.
         snapshot.rollback().await.map_err(StoreError::at("end a transaction"))?;
         Ok(verification(chains, findings, vouched.anchors, vouched.unknown_signatures))
     }
@@ -122,7 +122,7 @@ impl Store {
     }
 }
 
-/// Every writer that has rows, is written down or is spoken of.
+/// Every writer that has rows, is registered, or is mentioned elsewhere.
 async fn writers(snapshot: &DatabaseTransaction, vouched: &Vouched) -> Result<BTreeSet<String>, StoreError> {
     let mut all: BTreeSet<String> = vouched.furthest.keys().cloned().collect();
     let mut last = String::new();

@@ -1,4 +1,4 @@
-//! What anchors and files say of chains, compared with what stands in the database.
+//! The comparison of what anchors and files state about chains with what is in the database.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,33 +10,33 @@ use crate::audit::chain::{first_link, hex_32};
 use crate::audit::verify::{AuditFault, Findings};
 use crate::rows::audit_rows;
 
-/// Places that are looked up at once.
+/// How many places are looked up at once.
 pub(super) const LOOKED_UP: usize = 100;
 
-/// What the anchors say.
+/// What the anchors state.
 #[derive(Default)]
 pub(super) struct Vouched {
-    /// Up to which row of which writer a signed anchor agrees.
+    /// The row of each writer up to which a signed anchor agrees.
     pub(super) up_to: BTreeMap<String, u64>,
-    /// The furthest row of a writer that an anchor or a file speaks of.
+    /// The furthest row of a writer that an anchor or a file refers to.
     pub(super) furthest: BTreeMap<String, (u64, String)>,
     /// Where a writer's chain ended.
     pub(super) ends: BTreeMap<String, u64>,
-    /// Whose rows are known not to be those that somebody speaks of; once is enough.
+    /// The writers whose rows are known to differ from what was stated; each is reported once.
     pub(super) rewritten: BTreeSet<String>,
     pub(super) anchors: u64,
     pub(super) unknown_signatures: u64,
     pub(super) newest: Option<i64>,
 }
 
-/// What somebody says of a chain, and who.
+/// A statement about a chain, with its source.
 pub(super) struct Said {
     pub(super) claim: Claim,
     pub(super) who: String,
     pub(super) signed: bool,
 }
 
-/// Compares what is said of chains with what stands there.
+/// Compares statements about chains with the database.
 pub(super) async fn compare(
     snapshot: &DatabaseTransaction,
     said: &[Said],
@@ -64,7 +64,7 @@ pub(super) async fn compare(
         if link.sequence > furthest.0 {
             *furthest = (link.sequence, who.clone());
         }
-        // The chain itself tells a hole, and `furthest` a missing end.
+        // A gap is found by the check of the chain itself, and a missing end by `furthest`.
         let Some(chain) = stands_there else { continue };
         if chain != Some(link.chain) {
             if vouched.rewritten.insert(writer_id.clone()) {

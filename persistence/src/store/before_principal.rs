@@ -1,4 +1,4 @@
-//! What authentication asks, before it is known who calls.
+//! What authentication reads before the caller is known.
 
 use domain::access_key::{AccessKey, AccessKeySecret, AccessKeyStatus};
 use domain::agent::{Agent, JoinToken, JoinTokenSecret};
@@ -18,12 +18,12 @@ use crate::rows::{
 };
 use crate::{CorruptRow, StoreError};
 
-/// Something that may be used once: a request's nonce, an agent's or a ticket's `jti`.
+/// A value that may be used once: a request's nonce, or the `jti` of an agent or a ticket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NonceClaim {
-    /// SHA-256 of whose it is and what it is.
+    /// SHA-256 of the owner and the value.
     pub hash: [u8; 32],
-    /// Until when it must not be used again.
+    /// The moment until which it must not be used again.
     pub expires_at: Timestamp,
     /// The present moment.
     pub now: Timestamp,
@@ -38,11 +38,12 @@ impl Store {
         account_rows::all(self.inner.connections.reader()).await
     }
 
-    /// Makes sure that the account is there and that its owner has this access key with this secret. The key's
-    /// status is left as it is.
+    /// Makes sure that the account exists and that its owner has this access key with this secret. The key's status is
+    /// left as it is.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the key's id stands for somebody else, or the account's for the deployment.
+    /// [`StoreError::Conflict`] when the key's id belongs to another owner, or the account's id is that of the
+    /// deployment.
     pub async fn ensure_root(
         &self,
         account: &AccountId,
@@ -101,7 +102,7 @@ impl Store {
         Ok(keys.into_iter().filter(of_the_root).map(|key| key.id).collect())
     }
 
-    /// The access key with its secret unsealed: a long-term one, or that of a role's session, also of one that has
+    /// The access key with its secret unsealed: a long-term key, or that of a role's session, even of one that has
     /// ended.
     ///
     /// # Errors
@@ -120,7 +121,7 @@ impl Store {
             None => Principal::Account { account },
             Some(user_id) => {
                 let user = Users::find_by_id(reader, &account, user_id).await?;
-                // Its user was deleted between the two reads, and the key with it.
+                // The user was deleted between the two reads, and the key with it.
                 let Some(user) = user else { return Ok(None) };
                 Principal::User { account, user_id: user.id, user_name: user.name }
             }
@@ -128,7 +129,7 @@ impl Store {
         Ok(Some(AccessKey { id: stored.id, secret, status: stored.status, principal, session: None }))
     }
 
-    /// Claims a nonce; committed when it returns. `false`: it was claimed before and has not lapsed.
+    /// Claims a nonce; committed when it returns. `false`: it was claimed before and has not expired.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]; the call must then be refused.
@@ -139,7 +140,7 @@ impl Store {
         begun_anew(connections.dialect(), claim).await
     }
 
-    /// The agent with this id, replaced ones too.
+    /// The agent with this id, including replaced agents.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
@@ -147,7 +148,7 @@ impl Store {
         agent_rows::find(self.inner.connections.reader(), id).await
     }
 
-    /// The join token that is stored for what an agent presents. Whether it is still good is decided when the
+    /// The stored join token for the secret that an agent presents. Whether it is still valid is decided when the
     /// enrolment is applied.
     ///
     /// # Errors
@@ -160,7 +161,7 @@ impl Store {
         Ok(found.map(|stored| stored.token))
     }
 
-    /// The policies that decide for this caller.
+    /// The policies that apply to this caller.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`] when one of them cannot be read: it might deny, so that nothing can be decided.
@@ -208,7 +209,7 @@ impl Store {
     }
 }
 
-/// So that a sealed secret cannot be moved to another key.
+/// The context that keeps a sealed secret from being moved to another key.
 fn sealing_context(id: &AccessKeyId) -> String {
     format!("access_keys:{id}")
 }

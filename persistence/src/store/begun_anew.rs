@@ -1,4 +1,4 @@
-//! Beginning anew what the database undid for the sake of another transaction.
+//! Retrying a transaction that the database rolled back in favour of another one.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use crate::StoreError;
 use crate::dialect::Dialect;
 
-/// How often something is begun in all. Of two transactions that wait for each other the database undoes one, so that the
-/// other goes on; more than a few times hit the same one only where very many change the same rows.
+/// The total number of attempts. Of two transactions that wait for each other the database rolls one back, so that the
+/// other can continue; the same transaction is hit more than a few times only where very many change the same rows.
 const ATTEMPTS: u32 = 8;
-/// After how long nothing is begun anew. A wait for a lock that took too long has taken seconds already, and the caller waits.
+/// The time after which nothing is retried. A wait for a lock that took too long has already taken seconds, and the
+/// caller is waiting.
 const PATIENCE: Duration = Duration::from_secs(12);
 
-/// Does something that is one transaction, or one statement, and does it anew when the database undid it for the sake of
-/// another one. Nothing of what was undone is left, so that it is then done once.
+/// Runs one transaction or one statement, and runs it again when the database rolled it back in favour of another one.
+/// Nothing remains of a rolled-back attempt, so that the effect happens once.
 pub(super) async fn begun_anew<T, F>(dialect: Dialect, once: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
@@ -30,7 +31,7 @@ where
             return Err(undone);
         }
         tracing::debug!(attempt, %undone, "a transaction is begun anew, which the database undid for another one");
-        // The other one has its locks by now, and needs a moment with them.
+        // The other transaction has its locks by now, and needs a moment to finish.
         tokio::time::sleep(Duration::from_millis(1 << attempt)).await;
         attempt += 1;
     }
@@ -48,7 +49,7 @@ mod tests {
 
     use super::*;
 
-    /// What PostgreSQL says.
+    /// An error of PostgreSQL with this code.
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
     struct Said(&'static str);
@@ -84,7 +85,7 @@ mod tests {
         StoreError::at("write a row")(DbErr::Exec(error))
     }
 
-    /// How often it was done, and whether it succeeded in the end.
+    /// How often the operation was run, and whether it succeeded in the end.
     async fn done(dialect: Dialect, code: &'static str, failures: u32) -> (u32, bool) {
         let times = AtomicU32::new(0);
         let once = || async {

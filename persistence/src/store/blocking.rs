@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 
-/// Files are written where waiting for them holds up nobody.
+/// Runs work on files on a thread where waiting blocks nothing else.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StoreError> {

@@ -1,12 +1,12 @@
-//! What a transaction writes down in the audit trail.
+//! What a transaction writes to the audit trail.
 
 use domain::AccountId;
 use domain::audit::{AuditEvent, ForeignRoleAssumed};
 
 use crate::StoreError;
 
-/// The audit rows of one transaction, which are written only when they are of the account that it changes. One row may
-/// be of another: that of a session's start in the trail of the role's account.
+/// The audit rows of one transaction, which are written only when they belong to the account that it changes. One row
+/// may belong to another account: that of a session's start in the trail of the role's account.
 #[derive(Debug, Default)]
 pub(super) struct AuditRows {
     own: Vec<AuditEvent>,
@@ -19,7 +19,7 @@ impl AuditRows {
         self
     }
 
-    /// The rows, in order, when they are the account's.
+    /// The rows, in order, if they belong to the account.
     pub(super) fn within(self, account: &AccountId) -> Result<Vec<AuditEvent>, StoreError> {
         if self.own.iter().any(|event| event.account != *account) {
             return Err(StoreError::OutsideGrant { what: "audit row" });

@@ -25,7 +25,7 @@ impl Store {
         Ok(found.into_iter().next())
     }
 
-    /// What holds for the selector: its own configuration, else that of `*`.
+    /// The configuration that applies to the selector: its own, otherwise that of `*`.
     ///
     /// # Errors
     /// [`StoreError::OutsideGrant`] when the grant is for another instance.

@@ -1,4 +1,4 @@
-//! Control policies: what the users and roles of an account may do at most. Every change bumps its revision.
+//! Control policies: the upper bound of what the users and roles of an account may do. Every change bumps its revision.
 
 use domain::Timestamp;
 use domain::actions::{AdministersIdentity, ReadsIdentity};
@@ -11,12 +11,12 @@ use crate::StoreError;
 use crate::rows::{account_rows, control_policy_rows};
 
 impl Store {
-    /// Puts a control policy on a level, over the one of the same name that was put last at `seen`; over `None` it is
-    /// new.
+    /// Puts a control policy on a level. It replaces the one of the same name that was last put at `seen`; with `None`
+    /// it must be new.
     ///
     /// # Errors
     /// [`StoreError::InvalidPolicy`] says what is wrong with the document, and where; [`StoreError::Conflict`] when
-    /// somebody else put or deleted it meanwhile; [`StoreError::OutsideGrant`] when the grant is not for everything.
+    /// another caller put or deleted it meanwhile; [`StoreError::OutsideGrant`] when the grant is not for everything.
     #[allow(
         clippy::too_many_arguments,
         reason = "each is a fact of the command, and none belongs to another"

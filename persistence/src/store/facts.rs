@@ -1,5 +1,5 @@
-//! What policies are asked about an instance, a recording or the rows of a list, read before it is known whether the
-//! caller may do anything. It goes to the gate and nowhere else.
+//! The facts that policies refer to about an instance, a recording or the rows of a list, read before it is known
+//! whether the caller may do anything. They go only to the gate.
 
 use domain::condition_keys::RecordingFacts;
 use domain::gate::{Candidates, InstanceFacts, ListNeeds, MAX_LISTED_INSTANCES, MAX_LISTED_OWNERS};
@@ -10,7 +10,7 @@ use crate::StoreError;
 use crate::rows::{instance_rows, instance_tag_rows, recording_list_rows, recording_rows};
 
 impl Store {
-    /// An instance, in the region that its agent joined from, else in `elsewhere`.
+    /// The facts of an instance, in the region that its agent joined from, otherwise in `elsewhere`.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
@@ -26,7 +26,7 @@ impl Store {
         Ok(InstanceFacts { region: region.unwrap_or_else(|| elsewhere.clone()), instance, tags })
     }
 
-    /// A recording of the account and the instance.
+    /// The facts of a recording of the account and the instance.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
@@ -41,8 +41,8 @@ impl Store {
         Ok(found.map(|stored| stored.recording.facts()))
     }
 
-    /// The rows of a list, as far as policies tell them apart; of instances and of owners, one more than are searched
-    /// stands for too many.
+    /// The rows of a list, as far as policies distinguish them; of instances and of owners, one more than are searched
+    /// indicates too many.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].

@@ -1,4 +1,4 @@
-//! Administration of groups and of who is in them. Every change bumps the account's revision.
+//! Administration of groups and of their members. Every change bumps the account's revision.
 
 use domain::Timestamp;
 use domain::actions::{AdministersIdentity, ReadsIdentity};
@@ -33,7 +33,7 @@ impl Store {
         Scope::of(granted).admits_identity(&IdentityResource::Group(new.name.clone()))?;
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                // Counted under a lock, so that two creators do not both take the last place.
+                // Counted under a lock, so that two callers do not both take the last place.
                 account_rows::lock(transaction, &account).await?;
                 let standing = Groups::count(transaction, &account).await?;
                 let group = new.create(GroupId::generate(), standing, now)?;
@@ -72,10 +72,11 @@ impl Store {
         Ok(slice.page(groups, |group| group.name.to_string()))
     }
 
-    /// Changes a group. With another name it keeps its id and all that it has; the grant must be for both names.
+    /// Changes a group. A renamed group keeps its id and everything that belongs to it; the grant must be for both
+    /// names.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when it is not there, or the other name is taken; [`StoreError::OutsideGrant`].
+    /// [`StoreError::Identity`] when it does not exist, or the new name is taken; [`StoreError::OutsideGrant`].
     pub async fn update_group<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -99,10 +100,10 @@ impl Store {
         .await
     }
 
-    /// Deletes a group that nobody is in and no policy is attached to.
+    /// Deletes a group that has neither members nor attached policies.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when it is not there, or somebody or something is; [`StoreError::OutsideGrant`].
+    /// [`StoreError::Identity`] when it does not exist, or still has members or policies; [`StoreError::OutsideGrant`].
     pub async fn delete_group<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -113,7 +114,7 @@ impl Store {
         Scope::of(granted).admits_identity(&IdentityResource::Group(name.clone()))?;
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                // Whoever would come in or attach something refers to its row, and waits.
+                // A transaction that adds a member or attaches a policy refers to the group's row, and waits.
                 let group = Groups::get_locked(transaction, &account, &name).await?;
                 let target = AttachmentTarget::Group(group.id.clone());
                 let has = GroupBelongings {
@@ -127,11 +128,11 @@ impl Store {
         .await
     }
 
-    /// Puts a user into a group.
+    /// Adds a user to a group.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when either is not there, the user is in it, or is in as many groups as it may be;
-    /// [`StoreError::OutsideGrant`] when the grant is not for both.
+    /// [`StoreError::Identity`] when either does not exist, the user is already in the group, or is in as many groups as
+    /// it may be; [`StoreError::OutsideGrant`] when the grant is not for both.
     pub async fn add_user_to_group<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -144,7 +145,7 @@ impl Store {
         let (user, group) = both(granted, user, group)?;
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                // The user first, here and wherever both are locked. Its groups are counted under its lock.
+                // The user is locked first, here and wherever both are locked. Its groups are counted under its lock.
                 let user = Users::get_locked(transaction, &account, &user).await?;
                 let group = Groups::get_locked(transaction, &account, &group).await?;
                 let memberships = group_member_rows::groups_of_user(transaction, &account, &user.id).await?;
@@ -155,11 +156,11 @@ impl Store {
         .await
     }
 
-    /// Takes a user out of a group.
+    /// Removes a user from a group.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when either is not there, or the user is not in it; [`StoreError::OutsideGrant`] when
-    /// the grant is not for both.
+    /// [`StoreError::Identity`] when either does not exist, or the user is not in the group;
+    /// [`StoreError::OutsideGrant`] when the grant is not for both.
     pub async fn remove_user_from_group<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -200,7 +201,7 @@ impl Store {
         let MarkerPage { items, marker } = slice.page(users, |user| user.name.to_string());
         let ids = items.iter().map(|user| user.id.as_str());
         let joined = group_member_rows::joined_by_user(reader, account, &group.id, ids).await?;
-        // Who left between the reads is not listed.
+        // A user that left between the reads is not listed.
         let member = |user: User| {
             let joined_at = *joined.get(user.id.as_str())?;
             Some(Joined { what: user, joined_at })
@@ -222,7 +223,7 @@ impl Store {
         let user = Users::get(reader, account, user).await?;
         let groups = Groups::of_user(reader, account, &user.id).await?;
         let joined = group_member_rows::joined_by_group(reader, account, &user.id).await?;
-        // What the user left between the reads is not listed.
+        // A group that the user left between the reads is not listed.
         let membership = |group: Group| {
             let joined_at = *joined.get(group.id.as_str())?;
             Some(Joined { what: group, joined_at })
@@ -231,7 +232,7 @@ impl Store {
     }
 }
 
-/// A user and a group, both within the grant.
+/// Checks that a user and a group are both within the grant.
 fn both<A: AdministersIdentity>(
     granted: &Granted<A>,
     user: &UserName,

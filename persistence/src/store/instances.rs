@@ -11,11 +11,11 @@ use crate::rows::{instance_rows, instance_tag_rows};
 use crate::{InstanceEntry, StoreError};
 
 impl Store {
-    /// Removes tags of an instance, then sets some; gives those that it has then. An instance may have tags before
+    /// Removes tags of an instance, then sets some; returns its tags after the change. An instance may have tags before
     /// an agent joins from it.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when it would have too many; nothing is changed then.
+    /// [`StoreError::Conflict`] when it would have too many tags; nothing is changed then.
     pub async fn tag_instance<A: TagsInstances>(
         &self,
         granted: &Granted<A>,

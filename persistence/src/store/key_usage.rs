@@ -1,5 +1,5 @@
-//! When access keys last signed. It is noted in memory and written every few seconds, so that no call costs a write of
-//! its own: at most one for each key and round.
+//! When access keys last signed a request. This is noted in memory and written every few seconds, so that no call costs
+//! a write of its own: at most one write for each key and round.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,24 +14,24 @@ use crate::rows::access_key_rows;
 
 type Uses = BTreeMap<AccessKeyId, AccessKeyUse>;
 
-/// What is noted and not yet written.
+/// What has been noted and not yet written.
 #[derive(Debug, Default)]
 pub(super) struct KeyUsage(Mutex<Noted>);
 
 #[derive(Debug, Default)]
 struct Noted {
     unwritten: Uses,
-    /// Those that a transaction is writing, which may fail.
+    /// The uses that a transaction is writing, which may fail.
     being_written: Uses,
 }
 
 impl KeyUsage {
     fn noted(&self) -> MutexGuard<'_, Noted> {
-        // Maps of moments are whole at any time.
+        // A map of moments is consistent at any time, so that poisoning is ignored.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The latest use of a key that is noted here.
+    /// The latest use of a key that is noted in memory.
     pub(super) fn noted_of(&self, id: &AccessKeyId) -> Option<AccessKeyUse> {
         let noted = self.noted();
         let known = [noted.unwritten.get(id), noted.being_written.get(id)];
@@ -48,13 +48,13 @@ impl Noted {
 }
 
 impl Store {
-    /// Notes that a key has signed a call, of which product it was where that is known. Nothing is written yet.
+    /// Notes that a key has signed a call, and the product that was called, where that is known. Nothing is written yet.
     pub fn note_key_used(&self, id: &AccessKeyId, at: Timestamp, product: Option<Product>) {
         let service = product.map(|product| product.ram_code().to_owned());
         self.inner.key_usage.noted().note(id.clone(), AccessKeyUse { at, service });
     }
 
-    /// Writes what was noted; says of how many keys. What cannot be written stays noted for the next time.
+    /// Writes what was noted; returns for how many keys. What cannot be written stays noted for the next time.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -77,7 +77,7 @@ impl Store {
         written.map(|()| uses.len())
     }
 
-    /// In the order of the ids, so that replicas wait for one another and never in a circle.
+    /// Written in the order of the ids, so that replicas wait for one another but never in a circle.
     async fn write_key_uses(&self, noted: &Uses) -> Result<(), StoreError> {
         let transaction = self.inner.connections.begin_write().await?;
         for (id, used) in noted {

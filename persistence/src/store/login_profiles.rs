@@ -16,7 +16,7 @@ impl Store {
     /// Gives a user a password for the console.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when there is no such user, or it has one; [`StoreError::OutsideGrant`].
+    /// [`StoreError::Identity`] when there is no such user, or it already has one; [`StoreError::OutsideGrant`].
     pub async fn create_login_profile<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -41,7 +41,7 @@ impl Store {
     /// How a user signs in to the console.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when there is no such user, or it does not; [`StoreError::OutsideGrant`].
+    /// [`StoreError::Identity`] when there is no such user, or it has no login profile; [`StoreError::OutsideGrant`].
     pub async fn get_login_profile<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
@@ -57,7 +57,7 @@ impl Store {
     /// Changes how a user signs in to the console.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when there is no such user, or it does not; [`StoreError::OutsideGrant`].
+    /// [`StoreError::Identity`] when there is no such user, or it has no login profile; [`StoreError::OutsideGrant`].
     pub async fn update_login_profile<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -79,10 +79,10 @@ impl Store {
         .await
     }
 
-    /// Takes the console from a user.
+    /// Removes a user's access to the console.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when there is no such user, or it has none; [`StoreError::OutsideGrant`].
+    /// [`StoreError::Identity`] when there is no such user, or it has no login profile; [`StoreError::OutsideGrant`].
     pub async fn delete_login_profile<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,

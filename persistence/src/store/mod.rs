@@ -1,4 +1,4 @@
-//! The store: one transaction for each decision, and reads that stay inside their grant.
+//! The store: one transaction for each decision, and reads that stay within their grant.
 
 mod access_keys;
 mod account_settings;
@@ -84,17 +84,17 @@ struct Inner {
     key_usage: key_usage::KeyUsage,
 }
 
-/// What a transaction does, before its audit row is written and it is committed.
+/// The work of a transaction, before its audit row is written and it is committed.
 type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Whether a change is one that replicas and agents have to hear of.
+/// Whether replicas and agents must be notified of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Revision {
     Bumped,
     Kept,
 }
 
-/// What of a grant the rows are found by.
+/// The parts of a grant by which rows are selected.
 #[derive(Debug, Clone)]
 pub(crate) struct Scope {
     account: AccountId,
@@ -111,7 +111,7 @@ impl Scope {
         }
     }
 
-    /// Refuses what is about another account or instance than the grant is.
+    /// Refuses another account or instance than those of the grant.
     fn admits(
         &self,
         what: &'static str,
@@ -126,7 +126,7 @@ impl Scope {
         }
     }
 
-    /// Refuses another instance than the granted one, and `*` where one instance was granted.
+    /// Refuses another instance than the granted one, and `*` where only one instance was granted.
     fn admits_selector(&self, selector: &InstanceSelector) -> Result<(), StoreError> {
         match (&self.instance, selector) {
             (None, _) => Ok(()),
@@ -135,8 +135,8 @@ impl Scope {
         }
     }
 
-    /// Refuses a thing of the identity store that the grant does not name. One of everything, as `hansard admin` has,
-    /// names all.
+    /// Refuses an entity of the identity store that the grant does not name. A grant for everything, such as that of
+    /// `hansard admin`, names all of them.
     fn admits_identity(&self, thing: &IdentityResource) -> Result<(), StoreError> {
         let admitted = match &self.resource {
             Resource::Everything => true,
@@ -149,7 +149,7 @@ impl Scope {
         if admitted { Ok(()) } else { Err(StoreError::OutsideGrant { what: thing.kind() }) }
     }
 
-    /// Refuses a grant of anything less than everything, which is what those have who administer beside the server.
+    /// Refuses any grant that is not for everything, which administration from outside the server has.
     fn admits_everything(&self, what: &'static str) -> Result<(), StoreError> {
         match &self.resource {
             Resource::Everything => Ok(()),
@@ -162,15 +162,17 @@ impl Store {
     /// Connects and brings the schema up to date.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]; [`StoreError::Conflict`] when somebody has the account of the deployment itself.
+    /// [`StoreError::Unavailable`]; [`StoreError::Conflict`] when an account has the id that is reserved for the
+    /// deployment.
     pub async fn connect(url: DatabaseUrl, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
         Self::on(Connections::open(&url).await?, keys).await
     }
 
-    /// Connects to a database that a control plane of this version made and uses. None is made, and no schema is changed.
+    /// Connects to a database that a control plane of this version made and uses. It creates no database and changes no
+    /// schema.
     ///
     /// # Errors
-    /// [`StoreError::UnfitDatabase`] when it is not there, or its schema is that of another version;
+    /// [`StoreError::UnfitDatabase`] when the database does not exist, or its schema is that of another version;
     /// [`StoreError::Unavailable`].
     pub async fn connect_existing(url: DatabaseUrl, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
         Self::on(Connections::open_existing(&url).await?, keys).await
@@ -201,13 +203,13 @@ impl Store {
         self.inner.connections.reader().execute_unprepared("SELECT 1").await.map(drop).map_err(answers)
     }
 
-    /// Runs `work` in one transaction with what must go with it. It goes on to its end though the caller gives up
-    /// waiting, as a server does whose client hangs up: half a commit is no state to be left in.
+    /// Runs `work` in one transaction together with its audit rows and revision. The transaction is completed even if
+    /// the caller stops waiting, as a server does when its client hangs up: a commit must not be left half done.
     ///
-    /// A transaction that the database undid for the sake of another one is begun anew, and `work` is done again with
-    /// what it was given.
+    /// A transaction that the database rolled back in favour of another one is started again, and `work` runs again with
+    /// the same input.
     ///
-    /// An audit row of another account than the one that is changed refuses the whole.
+    /// An audit row of another account than the one that is changed makes the whole transaction fail.
     async fn transact<T, W>(
         &self,
         account: AccountId,
@@ -223,7 +225,7 @@ impl Store {
         self.run(account, revision, move |_, _| Ok(events.clone()), work).await
     }
 
-    /// As [`Store::transact`], where what is written down about the change is known when `work` has made it.
+    /// As [`Store::transact`], for changes whose audit rows are known only after `work` has run.
     async fn transact_telling<T, W>(
         &self,
         account: AccountId,

@@ -52,10 +52,10 @@ impl Store {
         .await
     }
 
-    /// Changes what a policy is said to be for.
+    /// Changes the description of a policy.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when it is not there; [`StoreError::OutsideGrant`].
+    /// [`StoreError::Identity`] when it does not exist; [`StoreError::OutsideGrant`].
     pub async fn describe_policy<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -81,10 +81,10 @@ impl Store {
         .await
     }
 
-    /// A policy with the version that decides.
+    /// A policy with its default version.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when it is not there.
+    /// [`StoreError::Identity`] when it does not exist.
     pub async fn get_policy<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,
@@ -107,8 +107,8 @@ impl Store {
         }
     }
 
-    /// A part of the policies that can be attached in the account, of one kind or of both: those of the system first,
-    /// then by name.
+    /// A part of the policies that can be attached in the account, of one kind or of both: system policies first, then
+    /// by name.
     ///
     /// # Errors
     /// [`StoreError::InvalidMarker`]; [`StoreError::OutsideGrant`] when the grant is not for all policies.
@@ -157,7 +157,7 @@ impl Store {
         Ok(MarkerPage { items, marker })
     }
 
-    /// All policies of the account with their deciding documents, by name.
+    /// All policies of the account with the documents of their default versions, by name.
     ///
     /// # Errors
     /// [`StoreError::OutsideGrant`] when the grant is not for everything.
@@ -192,7 +192,7 @@ impl Store {
     /// Deletes a policy with all its versions.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when it is not there, and while it is attached.
+    /// [`StoreError::Identity`] when it does not exist, and while it is attached.
     pub async fn purge_policy<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -202,10 +202,10 @@ impl Store {
         self.remove_policy(granted, name, OtherVersions::GoWithIt, audit).await
     }
 
-    /// Deletes a policy that has no version but the one that decides.
+    /// Deletes a policy that has no version but the default one.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when it is not there, while it is attached, and when it has other versions.
+    /// [`StoreError::Identity`] when it does not exist, while it is attached, and when it has other versions.
     pub async fn delete_policy<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -242,7 +242,7 @@ impl Store {
     }
 }
 
-/// Where a list of policies goes on: after this one.
+/// Where a list of policies continues: after this one.
 fn place(marker: Option<&str>, question: &str) -> Result<Option<(PolicyKind, PolicyName)>, StoreError> {
     let Some(marker) = marker else { return Ok(None) };
     let Cursor { at, id } = read_token(marker, question).map_err(|_| StoreError::InvalidMarker)?;

@@ -1,4 +1,4 @@
-//! What changes of policies and of their versions have in common.
+//! Steps that changes of policies and of their versions have in common.
 
 use domain::actions::Action;
 use domain::gate::{Granted, IdentityResource};
@@ -13,18 +13,18 @@ use super::Scope;
 use crate::StoreError;
 use crate::rows::policy_rows;
 
-/// Refuses what the grant does not name.
+/// Refuses entities that the grant does not name.
 pub(super) fn admits<A: Action>(granted: &Granted<A>, things: &[IdentityResource]) -> Result<(), StoreError> {
     let scope = Scope::of(granted);
     things.iter().try_for_each(|thing| scope.admits_identity(thing))
 }
 
-/// A document as it may be stored.
+/// Checks that a document may be stored.
 pub(super) fn checked(document: &str) -> Result<(), StoreError> {
     check_policy_document(document).map_err(StoreError::InvalidPolicy)
 }
 
-/// Makes a policy where there is room for one more; the account is locked.
+/// Makes a policy if there is room for another one; the account is locked.
 pub(super) async fn insert(
     transaction: &DatabaseTransaction,
     account: &AccountId,

@@ -1,7 +1,8 @@
-//! The versions of the account's policies, and which of them decides.
+//! The versions of the account's policies, and which of them is the default.
 //!
-//! Two that change a policy at once: whoever makes a version decide says which one decided when it looked
-//! (`seen`), and is told when another does by now. What one of them wrote, the other does not overwrite unseen.
+//! When two callers change a policy at the same time: a caller that sets the default version states which version was
+//! the default when it looked (`seen`), and gets an error if another one is by now. So neither overwrites a change of
+//! the other without having seen it.
 
 use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
@@ -21,7 +22,7 @@ use crate::rows::{account_rows, policy_rows};
 use crate::{CorruptRow, StoreError};
 
 impl Store {
-    /// The version that decides by now: what a change of it is based on. `None`: there is no such policy.
+    /// The present default version, which a change is based on. `None`: there is no such policy.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
@@ -35,12 +36,12 @@ impl Store {
         Ok(found.map(|policy| policy.default_version))
     }
 
-    /// Makes a policy, or gives an existing one a new deciding version. Of the versions that do not decide, the oldest
-    /// makes room where there are as many as there may be.
+    /// Makes a policy, or gives an existing one a new default version. When there are as many versions as there may be,
+    /// the oldest one that is not the default is deleted.
     ///
     /// # Errors
     /// [`StoreError::InvalidPolicy`] says what is wrong with the document, and where; [`StoreError::Conflict`] when
-    /// somebody else changes the policy at the same moment.
+    /// another caller changes the policy at the same moment.
     pub async fn put_policy<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -53,11 +54,12 @@ impl Store {
         self.put_policy_over(granted, name, document, seen, now, audit).await
     }
 
-    /// As [`Store::put_policy`], over the version that decided when the caller looked; over `None` the policy is new.
+    /// As [`Store::put_policy`], based on the version that was the default when the caller looked; with `None` the
+    /// policy must be new.
     ///
     /// # Errors
-    /// [`StoreError::InvalidPolicy`]; [`StoreError::Conflict`] when by now another version decides, or the policy was
-    /// made or deleted meanwhile.
+    /// [`StoreError::InvalidPolicy`]; [`StoreError::Conflict`] when another version is the default by now, or the policy
+    /// was made or deleted meanwhile.
     pub async fn put_policy_over<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -94,8 +96,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InvalidPolicy`]; [`StoreError::Identity`] when there is no such policy, or there are as many
-    /// versions as there may be; [`StoreError::Conflict`] when the new version was to decide, and by now another one
-    /// than `seen` does.
+    /// versions as there may be; [`StoreError::Conflict`] when the new version was to be the default, and by now the
+    /// default is another version than `seen`.
     #[allow(clippy::too_many_arguments, reason = "each is a fact of the call, and none belongs to another")]
     pub async fn create_policy_version<A: AdministersIdentity>(
         &self,
@@ -122,7 +124,7 @@ impl Store {
         .await
     }
 
-    /// The versions of a policy that stand, the oldest first.
+    /// The existing versions of a policy, the oldest first.
     ///
     /// # Errors
     /// [`StoreError::Identity`] when there is no such policy.
@@ -156,11 +158,11 @@ impl Store {
         versions.into_iter().find(|version| version.id == id).ok_or_else(|| no_version(id))
     }
 
-    /// Makes another version the one that decides.
+    /// Makes another version the default.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when there is no such policy or version; [`StoreError::Conflict`] when by now another
-    /// version than `seen` decides.
+    /// [`StoreError::Identity`] when there is no such policy or version; [`StoreError::Conflict`] when by now the
+    /// default is another version than `seen`.
     pub async fn set_default_policy_version<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -184,10 +186,10 @@ impl Store {
         .await
     }
 
-    /// Deletes a version that does not decide.
+    /// Deletes a version that is not the default.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when there is no such policy or version, and when it decides.
+    /// [`StoreError::Identity`] when there is no such policy or version, and when it is the default.
     pub async fn delete_policy_version<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -231,7 +233,7 @@ async fn add_version(
     Ok(version)
 }
 
-/// The version that decides.
+/// The default version.
 pub(super) async fn deciding(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -247,7 +249,7 @@ pub(super) async fn deciding(
     Ok(policy_rows::find_version(connection, account, policy, id).await?.ok_or_else(missing)?)
 }
 
-/// The one version of a system policy.
+/// The only version of a system policy.
 pub(super) fn of_system(policy: &SystemPolicy) -> PolicyVersion {
     PolicyVersion {
         id: PolicyVersionId::FIRST,

@@ -1,4 +1,4 @@
-//! What the check of agents' recordings reads, and what it leaves behind.
+//! What the check of agents' recordings reads and stores.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ use crate::{CorruptRow, StoreError};
 
 const BATCH: u64 = 2_000;
 
-/// A row that cannot be read is as good as none: what else tells of the recording shows that it is gone. It must not keep the
+/// A row that cannot be read counts as missing: other traces of the recording show that it is gone. It must not keep the
 /// others from being checked.
 fn readable<T>(row: Result<T, CorruptRow>) -> Option<T> {
     row.inspect_err(
@@ -32,7 +32,7 @@ fn readable<T>(row: Result<T, CorruptRow>) -> Option<T> {
 }
 
 impl Store {
-    /// What the database knows of the recordings of the grant's account and instance, as it was at one moment.
+    /// What the database holds about the recordings of the grant's account and instance at one moment.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
@@ -44,7 +44,7 @@ impl Store {
         let instance = instance.as_ref();
         let snapshot = self.inner.connections.begin_snapshot().await?;
         let mut rows = ContinuityRows::default();
-        // Also of agents that were replaced, and of those that nobody has heard of but the trail.
+        // Including agents that were replaced, and those that only the audit trail mentions.
         for (agent, of) in agent_rows::instances(&snapshot, &account, instance).await? {
             rows.agents.entry(agent).or_default().instance = Some(of);
         }
@@ -108,12 +108,12 @@ impl Store {
         for ((agent, _), audited) in audited {
             rows.agents.entry(agent).or_default().audited.push(audited);
         }
-        // It only read.
+        // The transaction only read.
         snapshot.rollback().await.map_err(StoreError::at("end a transaction"))?;
         Ok(rows)
     }
 
-    /// Keeps what was read of objects, so that it need not be read again.
+    /// Stores what was read from objects, so that it need not be read again.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -138,9 +138,9 @@ impl Store {
         .await
     }
 
-    /// Notes what is missing now. What was not before, and what is no longer, becomes audit rows in the same transaction,
-    /// so that each is told once, however many replicas check. `unsure` says of which nothing could be said this time:
-    /// they stay as they were.
+    /// Notes what is missing now. Each recording that is newly missing or no longer missing is written to the audit
+    /// trail in the same transaction, so that it is reported once, however many replicas check. `unsure` names those
+    /// about which nothing could be said this time: they stay as they were.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such account; [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
@@ -200,7 +200,7 @@ impl Store {
     }
 }
 
-/// The agent that a principal is.
+/// The agent that a principal stands for.
 fn agent_of(account: &AccountId, principal: &str) -> Option<AgentId> {
     let rest = principal.strip_prefix("acs:ecs-workbench::")?.strip_prefix(account.as_str())?;
     AgentId::parse(rest.strip_prefix(":agent/")?).ok()
@@ -224,7 +224,7 @@ fn hear(audited: &mut AuditedRecording, said: &Said) {
             Some(("number", number)) if said.opened => {
                 audited.number = number.parse().ok().or(audited.number)
             }
-            // A word that is no hash says nothing here: `audit verify` finds a row that was changed.
+            // A word that is not a hash means nothing here: `audit verify` finds a row that was changed.
             Some(("manifest", sha256)) if !said.opened => {
                 audited.manifest = ContentHash::parse(sha256).ok().or(audited.manifest);
             }

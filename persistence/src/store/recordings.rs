@@ -16,12 +16,12 @@ use crate::rows::recording_scope::Listed;
 use crate::rows::{agent_rows, counter_rows, recording_list_rows, recording_rows, segment_rows, stream_rows};
 use crate::{RecordingPage, RecordingQuery, SegmentRow, StoreError};
 
-/// How far the recordings are counted that fit a filter.
+/// The largest number of recordings that are counted when a filter is given.
 const MOST_COUNTED: u64 = 10_000;
 
 impl Store {
-    /// A part of the list, newest first, with the number of the whole: exact, unless a filter narrows the list to more
-    /// than `MOST_COUNTED`. No counter counts what fits a filter, and to count them all would cost more with every
+    /// A part of the list, newest first, with the total number: exact, unless a filter narrows the list to more than
+    /// `MOST_COUNTED`. No counter exists for filtered lists, and counting them completely would cost more with every
     /// recording.
     ///
     /// # Errors
@@ -35,15 +35,15 @@ impl Store {
         let scope = granted.list_scope().ok_or(StoreError::OutsideGrant { what: "list" })?;
         let caller = SessionOwner::of(granted.principal());
         let of_instance = instance.as_ref().map_or("*", |instance| instance.as_str());
-        // Policies are no part of it: they are asked anew for each page.
+        // Policies are not part of the digest: they are evaluated again for each page.
         let mut question = format!("recordings {account} {of_instance} {}", query.include_expired);
         if !query.filter.is_empty() {
-            // A name stands in it quoted and escaped, so that no two filters make one text.
+            // The text contains names quoted and escaped, so that no two filters give the same text.
             question.push_str(&format!(" {:?}", query.filter));
         }
         let slice = Slice::of(&query.page, &question)?;
         let visible_at = (!query.include_expired).then_some(query.now);
-        // One moment for all of it, so that the number is that of the list.
+        // All reads see one moment, so that the number belongs to the list.
         let snapshot = self.inner.connections.begin_snapshot().await?;
         let counter = match (scope, whole_instances(scope)) {
             (ListScope::All, _) => Some(counter_rows::read(&snapshot, &account, instance.as_ref()).await?),
@@ -99,7 +99,8 @@ impl Store {
         Ok(found.map(|stored| stored.recording))
     }
 
-    /// The claimed segments of one recording, of all its streams and of each in order; none when the recording is not within the grant.
+    /// The claimed segments of one recording, of all its streams and in order within each; none when the recording is
+    /// not within the grant.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
@@ -167,7 +168,7 @@ impl Store {
         }
     }
 
-    /// The sealing key that was enrolled for the agent of a recording, and for which time, also when the agent was
+    /// The sealing key that was enrolled for the agent of a recording, and for which time, even if the agent was
     /// replaced since; `None` when the recording is not within the grant.
     ///
     /// # Errors
@@ -201,7 +202,7 @@ impl Store {
         granted: &Granted<A>,
         token: &TerminalSessionToken,
     ) -> Result<Option<recording_rows::StoredRecording>, StoreError> {
-        // Of a caller whom policies decide, the gate has to have seen the very recording.
+        // When policies decide for the caller, the gate must have seen exactly this recording.
         match (granted.principal(), granted.resource()) {
             (Principal::Agent { .. } | Principal::System { .. } | Principal::Operator { .. }, _) => {}
             (_, Resource::Recording { found: Some(found), .. }) if found.token == *token => {}
@@ -213,7 +214,7 @@ impl Store {
     }
 }
 
-/// The admitted instances, when all of each is admitted.
+/// The admitted instances, if every recording of each is admitted.
 fn whole_instances(scope: &ListScope) -> Option<BTreeSet<&InstanceId>> {
     let ListScope::Some(admitted) = scope else { return None };
     let mut instances = BTreeSet::new();
@@ -226,8 +227,8 @@ fn whole_instances(scope: &ListScope) -> Option<BTreeSet<&InstanceId>> {
     Some(instances)
 }
 
-/// Whether reading and sorting all admitted recordings is less than walking through the account's until the slice is
-/// full, were they spread evenly.
+/// Whether reading and sorting all admitted recordings costs less than walking through the account's until the slice is
+/// full, assuming that they are spread evenly.
 fn are_few(slice: &Slice, admitted: u64, whole: u64) -> bool {
     let wanted = u128::from(slice.offset.saturating_add(slice.limit));
     u128::from(admitted) * u128::from(admitted) < wanted * u128::from(whole)

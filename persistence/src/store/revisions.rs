@@ -1,7 +1,7 @@
-//! Noticing that configuration, keys or policies changed, here or in another replica.
+//! Detecting that configuration, keys or policies changed, here or in another replica.
 //!
-//! The rows are the truth (DECISIONS I5). A change that is made here makes the watcher look at once; for those of
-//! other replicas and of `hansard admin` it looks by itself, often enough to see them within a second.
+//! The rows are the truth (DECISIONS I5). A change that is made here makes the watcher look at once; to see changes of
+//! other replicas and of `hansard admin` it polls, often enough to see them within a second.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::{Inner, Store};
 use crate::StoreError;
 use crate::rows::revision_rows;
 
-/// How often the watcher looks by itself.
+/// How often the watcher polls.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 pub(super) struct Revisions {
@@ -34,19 +34,19 @@ impl Revisions {
 
 impl Drop for Revisions {
     fn drop(&mut self) {
-        // The watcher holds the store weakly: woken, it sees that the store is gone.
+        // The watcher holds the store weakly: when woken, it sees that the store is gone.
         self.look.notify_one();
     }
 }
 
-/// Starts the watcher; it ends with the store.
+/// Starts the watcher, which ends with the store.
 pub(super) fn watch_other_replicas(inner: &Arc<Inner>) {
     let look = Arc::clone(&inner.revisions.look);
     let store: Weak<Inner> = Arc::downgrade(inner);
     tokio::spawn(async move {
         let mut answers = true;
         loop {
-            // Woken or timed out, it is the same: look.
+            // The reaction is the same after a notification and after a timeout.
             let _ = tokio::time::timeout(LOOK_EVERY, look.notified()).await;
             let Some(inner) = store.upgrade() else { return };
             match revision_rows::of_all(inner.connections.reader()).await {
@@ -55,7 +55,7 @@ pub(super) fn watch_other_replicas(inner: &Arc<Inner>) {
                     inner.revisions.seen.send_if_modified(|seen| std::mem::replace(seen, now) != now);
                 }
                 Err(error) => {
-                    // Once for each time that it stops answering, not twice a second.
+                    // Logged once each time the database stops answering, not twice a second.
                     if std::mem::replace(&mut answers, false) {
                         tracing::warn!(
                             error = &error as &dyn std::error::Error,
@@ -78,7 +78,7 @@ impl Store {
     }
 
     /// A number that grows with every change of any account: at once for changes made through this store, within a
-    /// second for those of other replicas and of `hansard admin`. Whoever is woken asks
+    /// second for those of other replicas and of `hansard admin`. A subscriber that is notified reads
     /// [`Store::configuration_revision`] for its own account.
     #[must_use]
     pub fn subscribe_revisions(&self) -> watch::Receiver<i64> {

@@ -1,4 +1,4 @@
-//! Sessions of roles: who may start one, starting it, and what its key stands for.
+//! Sessions of roles: who may start one, starting it, and the identity that its key has.
 
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ use crate::rows::role_session_rows::{self, StoredSession};
 use crate::{CorruptRow, StoreError};
 
 impl Store {
-    /// The role that an ARN names, before it is known whether the caller may assume it, with its trust policy ready to
-    /// be asked.
+    /// The role that an ARN names, read before it is known whether the caller may assume it, with its trust policy ready
+    /// for evaluation.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`] when its trust policy cannot be read: it might deny, so that nothing can be decided.
@@ -44,7 +44,7 @@ impl Store {
         Ok(Some((role, trust)))
     }
 
-    /// What a caller that is itself a session was started with: it stays the same in every session that it starts.
+    /// The source identity of a caller that is itself a session: it stays the same in every session that it starts.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
@@ -58,12 +58,12 @@ impl Store {
     }
 
     /// Starts a session of the role that the grant is about, in the role's own account. The secret and the token can be
-    /// read here and never again. What is written down about it says whose the session is: its name, its key's id and
-    /// its source identity. It is written down in the role's account too, where that is another one.
+    /// read from the result and never again. The audit row identifies the session by its name, its key's id and its
+    /// source identity. A row is also written in the role's account, if that is another one.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when there is no such role any more; [`StoreError::Conflict`] when it was changed after
-    /// the grant was asked for; [`StoreError::OutsideGrant`] when the grant is about no role.
+    /// [`StoreError::Identity`] when the role no longer exists; [`StoreError::Conflict`] when it was changed after the
+    /// grant was made; [`StoreError::OutsideGrant`] when the grant is not about a role.
     pub async fn start_role_session<A: StartsRoleSession>(
         &self,
         granted: &Granted<A>,
@@ -110,12 +110,12 @@ impl Store {
         Ok(SessionCredentials { role, key, secret, token })
     }
 
-    /// The key of a session with its secret unsealed. Whether the session has ended is for the caller to see.
+    /// The key of a session with its secret unsealed. The caller checks whether the session has ended.
     pub(super) async fn find_session_key(&self, id: &AccessKeyId) -> Result<Option<AccessKey>, StoreError> {
         let reader = self.inner.connections.reader();
         let Some(session) = role_session_rows::find(reader, id).await? else { return Ok(None) };
         let role = Roles::find_by_id(reader, &session.account, &session.role).await?;
-        // It was deleted between the two reads, and the session with it.
+        // The role was deleted between the two reads, and the session with it.
         let Some(role) = role else { return Ok(None) };
         let secret = self.inner.keys.open(&sealing_context(id), &session.sealed_secret);
         let secret = secret.map_err(|source| StoreError::Keys { what: id.to_string(), source })?;
@@ -139,7 +139,7 @@ impl Store {
     }
 }
 
-/// The layers of a session: what its role has now, narrowed by the policy that it was started with.
+/// The policy layers of a session: what its role may do now, narrowed by the session policy.
 pub(super) async fn layers_of(
     connection: &impl ConnectionTrait,
     compiled: &CompiledPolicies,
@@ -149,7 +149,7 @@ pub(super) async fn layers_of(
 ) -> Result<Layers, StoreError> {
     let identity = compiled.set(attachment_rows::documents_of(connection, compiled, account, target).await?);
     let session = match role_session_rows::find(connection, key).await? {
-        // It has ended, and what has ended may do nothing.
+        // The session has ended, and an ended session may do nothing.
         None => Some(PolicySet::default()),
         Some(StoredSession { policy: None, .. }) => None,
         Some(StoredSession { policy: Some(document), name, .. }) => {
@@ -159,7 +159,7 @@ pub(super) async fn layers_of(
     Ok(Layers { session, identity, ..Layers::default() })
 }
 
-/// One that cannot be read is an error, not an absence: it might deny.
+/// A session policy that cannot be read is an error, not an absence: it might deny.
 fn session_policy(
     compiled: &CompiledPolicies,
     key: &AccessKeyId,
@@ -172,7 +172,7 @@ fn session_policy(
     Ok(compiled.set(vec![(Arc::from(name.as_str()), document)]))
 }
 
-/// Whose a session is, for those who look for what its key did.
+/// The identity of a session, for readers of the audit trail who look for what its key did.
 fn told(session: &StoredSession) -> String {
     let mut told = format!("session {}, key {}", session.name, session.key);
     if let Some(who) = &session.source_identity {
@@ -185,7 +185,7 @@ fn corrupt(key: &AccessKeyId, column: &'static str, why: &str) -> CorruptRow {
     CorruptRow { table: "role_sessions", column, id: key.to_string(), why: why.to_owned() }
 }
 
-/// So that a sealed secret cannot be moved to another session.
+/// The context that keeps a sealed secret from being moved to another session.
 fn sealing_context(id: &AccessKeyId) -> String {
     format!("role_sessions:{id}")
 }

@@ -32,7 +32,7 @@ impl Store {
         let account = granted.account().clone();
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                // Those who make roles take turns, so that no two of them find room for the last one.
+                // Callers that make roles take turns, so that no two of them take the last place.
                 account_rows::lock(transaction, &account).await?;
                 let standing = Roles::count(transaction, &account).await?;
                 let role = new.create(RoleId::generate(), standing, now)?;
@@ -71,8 +71,8 @@ impl Store {
         Ok(slice.page(roles, |role| role.name.to_string()))
     }
 
-    /// Changes a role. What its sessions may is not frozen in them; what a trust policy says counts at the next
-    /// AssumeRole.
+    /// Changes a role. The permissions of its running sessions follow the change; a changed trust policy applies from
+    /// the next AssumeRole.
     ///
     /// # Errors
     /// [`StoreError::InvalidPolicy`]; [`StoreError::Identity`] when there is no such role.

@@ -1,4 +1,4 @@
-//! What a simulation asks: the policies of somebody who does not call.
+//! What a simulation reads: the policies of a bearer that is not the caller.
 
 use domain::actions::ReadsIdentity;
 use domain::gate::{Granted, PrincipalPolicies};
@@ -11,12 +11,12 @@ use crate::StoreError;
 use crate::rows::{attachment_rows, control_policy_rows, policy_bearer_rows};
 
 impl Store {
-    /// The policies that would decide for a user, with those of its groups, for a role, or for somebody who is in this
-    /// group alone.
+    /// The policies that would apply to a user, including those of its groups, to a role, or to a member of only this
+    /// group.
     ///
     /// # Errors
-    /// [`StoreError::OutsideGrant`] when the grant is for somebody else; [`StoreError::Identity`] when there is no such
-    /// one; [`StoreError::CorruptRow`].
+    /// [`StoreError::OutsideGrant`] when the grant is for another bearer; [`StoreError::Identity`] when the bearer does
+    /// not exist; [`StoreError::CorruptRow`].
     pub async fn policies_of_bearer<A: ReadsIdentity>(
         &self,
         granted: &Granted<A>,

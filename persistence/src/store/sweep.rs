@@ -1,4 +1,4 @@
-//! What time does to recordings.
+//! The effects of time on recordings.
 
 use std::time::Duration;
 
@@ -13,15 +13,16 @@ use crate::rows::{
 };
 use crate::{StoreError, Swept};
 
-/// How long a lapsed join token is kept, so that its bearer is told that it lapsed and not that it never was.
+/// How long an expired join token is kept, so that its bearer learns that it has expired and not that it never existed.
 const LAPSED_TOKENS_KEPT: Duration = Duration::from_secs(7 * 86_400);
 
-/// How long an ended session of a role is kept, so that its bearer is told that it expired.
+/// How long an ended session of a role is kept, so that its bearer learns that it has expired.
 const ENDED_SESSIONS_KEPT: Duration = Duration::from_secs(86_400);
 
 impl Store {
-    /// Marks as abandoned what has been silent for `abandoned_after` and whose agent has been silent as long, and takes what
-    /// has expired out of the counters. It may run at any time and as often as one likes, in any number of replicas.
+    /// Marks recordings as abandoned that have been silent for `abandoned_after` and whose agents have been silent as
+    /// long, and removes expired recordings from the counters. It may run at any time and as often as one likes, in any
+    /// number of replicas.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such account.
@@ -65,8 +66,8 @@ impl Store {
         Ok(swept)
     }
 
-    /// Removes what has lapsed of all accounts, and says how much: nonces, join tokens, sessions of roles. It takes no grant: what
-    /// has lapsed is nobody's any more.
+    /// Removes what has expired in all accounts, and returns how much: nonces, join tokens, sessions of roles. It takes
+    /// no grant, because what has expired no longer belongs to anybody.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

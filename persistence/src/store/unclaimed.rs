@@ -1,8 +1,8 @@
-//! Objects that no recording has claimed yet: how much of them an agent may have, and when they go.
+//! Objects that no recording has claimed yet: how many bytes of them an agent may have, and when they are removed.
 //!
 //! INVARIANT: an object is removed only in a transaction that holds its row, and every permission to write it and every
-//! claim goes through that row first. So a removal is over before the object can be written again, and no object goes
-//! that is about to be claimed: whoever claims has refreshed the row before reading the object.
+//! claim goes through that row first. Therefore a removal is complete before the object can be written again, and an
+//! object that is about to be claimed is not removed: a claim refreshes the row before the object is read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,21 +19,21 @@ use crate::StoreError;
 use crate::objects::{ObjectError, ObjectStores};
 use crate::rows::{agent_rows, recording_rows, stream_rows, unclaimed_rows};
 
-/// How old a permission may be for a claim to rely on it: far younger than what a sweep takes.
+/// The greatest age of a permission that a claim may rely on: far below the age at which a sweep removes an object.
 const RELIED_ON_FOR: Duration = Duration::from_secs(12 * 3_600);
 
 /// How many objects one round of a sweep removes, so that it does not run for ever.
 const SWEEP_LIMIT: u64 = 1_000;
 
-/// What became of the account's oldest unclaimed object.
+/// The outcome for the account's oldest unclaimed object.
 enum Removal {
     /// None is old enough.
     None,
-    /// It is gone.
+    /// It was removed.
     Removed,
-    /// It belongs to a recording after all, and stays.
+    /// It belongs to a recording after all, and is kept.
     Claimed,
-    /// Its store does not remove it now.
+    /// Its store does not remove it at present.
     Failed,
 }
 
@@ -59,8 +59,9 @@ impl Store {
         .await
     }
 
-    /// Says that an object is about to be read and claimed: no sweep removes it from now on. One that was permitted
-    /// before this was kept, or whose permission a restored database has forgotten, is noted anew.
+    /// Notes that an object is about to be read and claimed: no sweep removes it from now on. An object that was
+    /// permitted before permissions were stored, or whose permission is missing from a restored database, is noted
+    /// again.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -83,8 +84,8 @@ impl Store {
         .await
     }
 
-    /// Removes the account's objects that have waited for a claim for longer than they may; says how many. It may run
-    /// at any time and in any number of replicas.
+    /// Removes the account's objects that have waited too long for a claim; returns how many. It may run at any time and
+    /// in any number of replicas.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
@@ -108,7 +109,7 @@ impl Store {
                 Removal::None => break,
                 Removal::Removed => removed += 1,
                 Removal::Claimed => {}
-                // The others may lie elsewhere; this one is tried again in the next round.
+                // The others may be in another store; this one is tried again in the next round.
                 Removal::Failed => skip += 1,
             }
         }
@@ -116,7 +117,7 @@ impl Store {
     }
 }
 
-/// The agent's row is locked by now, as for [`permit`].
+/// The caller has locked the agent's row, as for [`permit`].
 pub(super) async fn check_open_recordings(
     transaction: &DatabaseTransaction,
     account: &AccountId,
@@ -126,7 +127,7 @@ pub(super) async fn check_open_recordings(
     Ok(AgentLimitReached::check_open_recordings(open)?)
 }
 
-/// The agent's row is locked by now, so that two permissions do not both take what is left.
+/// The caller has locked the agent's row, so that two permissions do not both take what is left.
 pub(super) async fn permit(
     transaction: &DatabaseTransaction,
     account: &AccountId,
@@ -138,7 +139,7 @@ pub(super) async fn permit(
     unclaimed_rows::put(transaction, account, object, now).await
 }
 
-/// The same for an object whose permission nobody asked for by itself.
+/// The same for an object whose permission was not requested separately.
 pub(super) async fn permit_ahead(
     transaction: &DatabaseTransaction,
     account: &AccountId,
@@ -162,8 +163,9 @@ async fn remove_oldest(
     let claim = claim_of(transaction, account, &object).await?;
     let claimed = claim == Claim::Claimed;
     if !claimed {
-        // A database that was restored from a copy has forgotten what the bucket still has: what a manifest there seals
-        // is evidence, whoever remembers it. Of a recording that this database knows as sealed it has forgotten nothing.
+        // A database that was restored from a backup lacks what was written since, but the bucket still has it. An
+        // object that is sealed by a manifest there is evidence, even if the database does not know it. For a recording
+        // that this database knows as sealed nothing is missing.
         let sealed = match claim {
             Claim::NotClaimed => Ok(false),
             _ => is_sealed(stores, &object).await,
@@ -193,13 +195,13 @@ async fn remove_oldest(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Claim {
     Claimed,
-    /// None has, and none will.
+    /// No recording has claimed it, and none will.
     NotClaimed,
-    /// None that this database knows.
+    /// This database knows of no claim.
     Unknown,
 }
 
-/// A claim takes the row with it; this looks once more, since nothing brings an object back.
+/// A claim removes the row in the same transaction; this checks again, because a removed object cannot be restored.
 async fn claim_of(
     transaction: &DatabaseTransaction,
     account: &AccountId,

@@ -34,7 +34,7 @@ impl Store {
         Scope::of(granted).admits_identity(&IdentityResource::User(new.name.clone()))?;
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                // Counted under a lock, so that two creators do not both take the last place.
+                // Counted under a lock, so that two callers do not both take the last place.
                 account_rows::lock(transaction, &account).await?;
                 let standing = Users::count(transaction, &account).await?;
                 let user = new.create(UserId::generate(), standing, now)?;
@@ -82,10 +82,10 @@ impl Store {
         Users::all(self.inner.connections.reader(), granted.account()).await
     }
 
-    /// Changes a user. With another name it keeps its id and all that it has; the grant must be for both names.
+    /// Changes a user. A renamed user keeps its id and everything that belongs to it; the grant must be for both names.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when it is not there, or the other name is taken; [`StoreError::OutsideGrant`].
+    /// [`StoreError::Identity`] when it does not exist, or the new name is taken; [`StoreError::OutsideGrant`].
     pub async fn update_user<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -138,7 +138,7 @@ impl Store {
     /// Deletes a user that has neither access keys nor policies nor a login profile, and is in no group.
     ///
     /// # Errors
-    /// [`StoreError::Identity`] when it is not there, or has some; [`StoreError::OutsideGrant`].
+    /// [`StoreError::Identity`] when it does not exist, or has any of these; [`StoreError::OutsideGrant`].
     pub async fn delete_user<A: AdministersIdentity>(
         &self,
         granted: &Granted<A>,
@@ -149,7 +149,7 @@ impl Store {
         Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
-                // Whoever would give it something refers to its row, and waits.
+                // A transaction that gives the user any of these refers to its row, and waits.
                 let user = Users::get_locked(transaction, &account, &name).await?;
                 let target = AttachmentTarget::User(user.id.clone());
                 let has = UserBelongings {

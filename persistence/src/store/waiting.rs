@@ -1,4 +1,4 @@
-//! What agents say of the recordings that wait in their spools.
+//! What agents report about the recordings that wait in their spools.
 
 use domain::AgentId;
 use domain::actions::{Action, ListAgents, ListInstanceRecords, WritesAgent};
@@ -9,14 +9,14 @@ use super::{Revision, Scope, Store};
 use crate::StoreError;
 use crate::rows::waiting_rows;
 
-/// May see what waits in the spools of agents.
+/// Permission to see what waits in the spools of agents.
 pub trait ListsWaiting: Action {}
 
 impl ListsWaiting for ListAgents {}
 impl ListsWaiting for ListInstanceRecords {}
 
 impl Store {
-    /// Notes what an agent of the grant's instance says of the recordings that wait in its spool.
+    /// Notes what an agent of the grant's instance reports about the recordings that wait in its spool.
     ///
     /// # Errors
     /// [`StoreError::OutsideGrant`], [`StoreError::Unavailable`].
@@ -42,8 +42,8 @@ impl Store {
         .await
     }
 
-    /// The agents in whose spools recordings wait, by instance, of those instances all of whose recordings the grant
-    /// shows.
+    /// The agents with waiting recordings in their spools, by instance, for the instances all of whose recordings the
+    /// grant shows.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].

@@ -1,4 +1,4 @@
-//! Access keys: how many, whose, and when they last signed.
+//! Access keys: their number, their owners, and when they last signed.
 
 use domain::access_key::AccessKeyStatus;
 use domain::actions::{
@@ -50,7 +50,7 @@ async fn two_keys_each_and_not_one_more(world: World) {
     create(ana()).await.unwrap();
     assert_eq!(refused(create(ana()).await), ("LimitExceeded", "User.AccessKey"));
     create(bo()).await.unwrap();
-    // The root has the one that the deployment presets.
+    // The root already has the key that the deployment presets.
     create(KeyOwner::Root).await.unwrap();
     assert_eq!(refused(create(KeyOwner::Root).await), ("LimitExceeded", "User.AccessKey"));
     let listed = async |who: KeyOwner| {
@@ -58,7 +58,7 @@ async fn two_keys_each_and_not_one_more(world: World) {
         store.access_keys_of(&granted, &who).await.unwrap().len()
     };
     assert_eq!((listed(ana()).await, listed(bo()).await, listed(KeyOwner::Root).await), (2, 1, 2));
-    // One that is switched off counts, one that is deleted does not.
+    // A key that is switched off counts, a deleted one does not.
     let updates = owner::<UpdateAccessKey>(&account(), of(&ana()));
     store.set_access_key_status(&updates, &first, AccessKeyStatus::Inactive, audit()).await.unwrap();
     assert_eq!(refused(create(ana()).await), ("LimitExceeded", "User.AccessKey"));
@@ -143,7 +143,7 @@ async fn when_a_key_last_signed_is_written_once_a_round(world: World) {
     assert_eq!(store.write_key_usage().await.unwrap(), 1, "three calls are one write");
     assert_eq!(last_used().await, used(30, Some("ecs-workbench")));
     assert_eq!(store.configuration_revision(&account()).await.unwrap(), revision, "nobody has to hear of it");
-    // Another replica that is behind does not set it back.
+    // Another replica that is behind does not overwrite it with an earlier time.
     let replica = world.replica().await;
     replica.note_key_used(&key, at(25), Some(Product::Ram));
     replica.write_key_usage().await.unwrap();
@@ -151,7 +151,7 @@ async fn when_a_key_last_signed_is_written_once_a_round(world: World) {
     replica.note_key_used(&key, at(40), None);
     replica.write_key_usage().await.unwrap();
     assert_eq!(last_used().await, used(40, None));
-    // A key that is gone meanwhile keeps nothing up.
+    // A key that was deleted meanwhile does not block the others.
     store.note_key_used(&key, at(50), None);
     store.delete_access_key(&operator, &key, audit()).await.unwrap();
     assert_eq!(store.write_key_usage().await.unwrap(), 1);

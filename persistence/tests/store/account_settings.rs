@@ -1,4 +1,4 @@
-//! What is set of an account: its alias, which no two accounts share, and its password policy.
+//! The settings of an account: its alias, which no two accounts share, and its password policy.
 
 use domain::identity::{
     AccountAlias, AccountSettings, AccountSettingsChange, Entity, IdentityRefused, MinimumPasswordLength,
@@ -50,7 +50,7 @@ async fn of_two_accounts_one_has_an_alias(world: World) {
     };
     let expected = IdentityRefused::already_exists(Entity::AccountAlias, "shared");
     assert!(matches!(&refused, StoreError::Identity(refused) if *refused == expected), "{refused:?}");
-    // The refused one keeps what it had, and each may set its own again.
+    // The refused account keeps what it had, and each account may set its own alias again.
     assert_eq!(world.count("account_settings", "alias = 'shared'").await, 1);
     for (granted, account) in [(&ours, &one), (&theirs, &other)] {
         let own = alias(&format!("own-{account}"));

@@ -1,4 +1,4 @@
-//! The lease on an agent's link: one holder at a time, each with a greater epoch.
+//! The lease on an agent's link: one holder at a time, each with a higher epoch than the previous one.
 
 use domain::actions::{EnrolAgent, ReachAgents, ReadAgentConfiguration};
 use domain::agent::Agent;
@@ -58,7 +58,7 @@ async fn a_lease_is_taken_renewed_and_given_back(world: World) {
     assert_eq!(holder(&world, &agent, 99).await, Some(held.clone()));
     assert_eq!(holder(&world, &agent, 100).await, None, "it has lapsed");
     assert!(renew(&world, &agent, &one, 1, 200).await);
-    // The same again changes nothing, and is no loss of the lease.
+    // Repeating the renewal changes nothing, and does not lose the lease.
     assert!(renew(&world, &agent, &one, 1, 200).await);
     assert_eq!(holder(&world, &agent, 100).await, Some(AgentLink { expires_at: at(200), ..held }));
 
@@ -68,7 +68,7 @@ async fn a_lease_is_taken_renewed_and_given_back(world: World) {
     assert!(!renew(&world, &agent, &one, 2, 900).await);
     let now = holder(&world, &agent, 250).await.unwrap();
     assert_eq!((now.replica, now.epoch, now.expires_at), (other.clone(), 2, at(300)));
-    // Given back, it is nobody's, and the next one's epoch is greater all the same.
+    // Once given back, the lease has no holder, but the next one's epoch is higher all the same.
     assert!(renew(&world, &agent, &other, 2, 0).await);
     assert_eq!(holder(&world, &agent, 250).await, None);
     assert_eq!(take(&world, &agent, &one, 400).await, 3);
@@ -118,7 +118,7 @@ async fn nobody_reaches_beyond_the_grant(world: World) {
     }
     let unknown = Agent { id: domain::AgentId::generate(), ..web1.clone() };
     assert!(matches!(find(&reaching(&account(), None), &unknown).await, Err(StoreError::NotFound { .. })));
-    // An agent takes nobody's link but its own instance's.
+    // An agent can take only the link of its own instance.
     let granted = as_agent::<ReadAgentConfiguration>(&web1);
     let refused = world.store.take_agent_link(&granted, &foreign, taken(&replica, 100)).await;
     assert!(matches!(refused, Err(StoreError::OutsideGrant { .. })), "{refused:?}");

@@ -169,7 +169,7 @@ async fn an_agent_that_is_heard_is_noted(world: World) {
     assert_eq!((described.version.as_str(), described.last_seen_at), ("0.2.0\u{fffd}", at(7_000)));
     let kinds: Vec<_> = described.capabilities.iter().map(|capability| capability.kind.as_str()).collect();
     assert_eq!(kinds, ["enhanced", "terminal"]);
-    // Another agent's grant reaches neither the row nor its capabilities.
+    // Another agent's grant gives access neither to the row nor to its capabilities.
     let stranger = as_agent::<ReadAgentConfiguration>(&world.enrol(&account(), "web2").await);
     world.store.mark_agent_seen(&stranger, &agent.id, at(90_000)).await.unwrap();
     let refused = world.store.describe_agent(&stranger, &agent.id, "9", &[], at(90_000)).await;

@@ -1,4 +1,4 @@
-//! Which policies users, groups and roles have.
+//! The policies of users, groups and roles.
 
 use domain::identity::{GroupName, IdentityRefused, PolicyRef, RoleName, UserName};
 use domain::policy_bearer::PolicyBearer;
@@ -78,7 +78,7 @@ async fn what_cannot_be_attached_or_detached_is_told_in_its_own_code(world: Worl
     assert_eq!(code(store.detach_policy(&operator, &nobody, &policy("p1"), audit()).await), "Group");
     let nobody = PolicyBearer::Role(RoleName::parse("nobody").unwrap());
     assert_eq!(code(store.policies_attached_to(&operator, &nobody).await), "Role");
-    // Twenty of the system: there are not so many, so that rows stand for them.
+    // Twenty system policies: there are not so many, so the rows are inserted directly.
     let account = account();
     for number in 1..20 {
         world

@@ -16,7 +16,7 @@ on_both!(
     lost_connections_leave_no_hole,
 );
 
-/// Computes every chain again from the rows, by the rule that stands above the writer.
+/// Computes every chain again from the rows, by the rule in `audit::chain`.
 pub(crate) async fn assert_chains_are_whole(world: &World) {
     let raw = world.database.raw().await;
     let all = Statement::from_string(
@@ -156,17 +156,17 @@ async fn end_other_connections(raw: &DatabaseConnection, backend: Backend) {
             let others = Statement::from_string(raw.get_database_backend(), others);
             for other in raw.query_all_raw(others).await.unwrap() {
                 let id: i64 = other.try_get("", "id").unwrap();
-                // It may have ended by itself.
+                // The connection may have ended by itself.
                 let _ = raw.execute_unprepared(&format!("KILL CONNECTION {id}")).await;
             }
         }
     }
 }
 
-/// Whether a commit that was cut off took place, nobody can say but the database; so it is asked.
+/// Only the database knows whether an interrupted commit took place; so it is asked.
 async fn lost_connections_leave_no_hole(world: World) {
     if world.database.backend == Backend::Sqlite {
-        // A file has no connection to lose.
+        // SQLite is a file and has no connection that could be lost.
         return;
     }
     let raw = world.database.raw().await;
@@ -184,13 +184,13 @@ async fn lost_connections_leave_no_hole(world: World) {
                 written
             });
         }
-        // In each round so many have finished and the others have not, or are at it.
+        // In each round this many writers have finished, and the others have not started or are still writing.
         drop(finished.acquire_many(round % 10 * 2).await.unwrap());
         end_other_connections(&raw, world.database.backend).await;
         lost += writers.join_all().await.iter().filter(|written| written.is_err()).count();
         round += 1;
     }
-    // It recovers by itself, once what is left of the dead connections has been thrown away.
+    // The store recovers by itself, once the remaining dead connections have been discarded.
     let mut failures = 0;
     while let Err(error) = world.store.record_audit(event(&account(), "Last")).await {
         failures += 1;

@@ -1,4 +1,4 @@
-//! A change is written down in the trail of its own account, and nowhere else.
+//! A change is written to the trail of its own account, and to no other.
 
 use domain::access_key::AccessKeyStatus;
 use domain::actions::CheckAgentRecordings;
@@ -43,7 +43,7 @@ async fn an_audit_row_of_another_account_refuses_the_change(world: World) {
     let auditor = &"auditor".parse().unwrap();
     let of_ana = &KeyOwner::User(ana.clone());
 
-    // Something of each kind stands, so that nothing but the audit row can be in the way of a change.
+    // An entity of each kind exists, so that only the audit row can make a change fail.
     store.create_user(operator, ana, at(1), ours()).await.unwrap();
     store.create_group(operator, group("readers"), at(1), ours()).await.unwrap();
     store.add_user_to_group(operator, ana, readers, at(1), ours()).await.unwrap();
@@ -163,7 +163,7 @@ async fn what_is_told_of_a_change_afterwards_is_told_to_its_own_account(world: W
     let refused = note(other_account()).await;
     assert!(matches!(refused, Err(StoreError::OutsideGrant { what: "audit row" })), "{refused:?}");
     assert_eq!(world.count("missing_recordings", "1 = 1").await, 0);
-    // What was refused is news still.
+    // A finding whose change was refused is still reported as new.
     assert_eq!(note(account()).await.unwrap().found.len(), 1);
     assert_eq!(world.count("audit_events", "action = 'CheckAgentRecordings'").await, 1);
 }

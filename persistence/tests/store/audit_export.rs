@@ -1,4 +1,4 @@
-//! Exported files: every row once, whatever dies in between.
+//! Exported files: every row is exported once, whatever is killed in between.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -53,7 +53,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Lines of events, as writer and number, in their order.
+/// The lines of events, as writer and number, in their order.
 fn lines(folder: &Path) -> Vec<(String, u64)> {
     let mut found = Vec::new();
     for file in files(folder) {
@@ -117,7 +117,7 @@ async fn every_row_and_anchor_is_one_line_and_the_files_are_private(world: World
     assert_eq!((checked.verification.verdict(), checked.torn), (AuditVerdict::Whole, false));
     assert_eq!(checked.verification.writers[0].anchored, 5);
     assert_eq!((checked.verification.anchors, checked.verification.unknown_signatures), (1, 0));
-    // Without keys the chain is checked all the same.
+    // Without keys the chain is still checked.
     let checked =
         CheckedFiles::read(&AuditFolder::look(&folder).unwrap(), &[], None, None).unwrap().verification;
     assert_eq!((checked.findings.len(), checked.unknown_signatures), (0, 1));
@@ -135,7 +135,7 @@ async fn a_torn_line_is_written_again_and_nothing_twice(world: World) {
     let whole = fs::read(&file).unwrap();
     let second_line = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
     let last_line = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
-    // Wherever a write was cut off, and whatever a file system leaves behind it after a loss of power.
+    // Wherever a write was cut off, and whatever a file system leaves after it following a loss of power.
     for cut in [0, 1, second_line, last_line, last_line + 1, whole.len() - 1, whole.len()] {
         for rest in [&b""[..], b"\0\0\0\0", b"{\"Kind\":\"Event\"", b"nonsense\n"] {
             let mut damaged = whole[..cut].to_vec();
@@ -150,7 +150,7 @@ async fn a_torn_line_is_written_again_and_nothing_twice(world: World) {
     }
 }
 
-/// The next start on the same folder. Its writer's rows are those of before: the origin is given back to it.
+/// The next start on the same folder. Its writer also exports the earlier rows: the origin is given back to it.
 async fn again(world: &World, folder: &Path) -> Store {
     let store = exporting(world, folder).await;
     world.database.execute("UPDATE audit_writers SET origin = NULL, exported_at = NULL").await;
@@ -167,14 +167,14 @@ async fn what_a_killed_one_left_the_next_exports(world: World) {
                 store.export_audit(at(0)).await.unwrap();
             }
         }
-        // Killed between the commit and the write.
+        // Killed between the commit and the write to the file.
         drop(store);
     }
     assert_complete(&folder, 3 * 4 - 2);
     let store = exporting(&world, &folder).await;
     assert_eq!(store.export_audit(at(0)).await.unwrap(), 2);
     assert_complete(&folder, 12);
-    // Once they are known to be dead they are not looked at again.
+    // Once they are known to be dead they are not visited again.
     store.anchor_audit(at(2 * DAY)).await.unwrap();
     store.export_audit(at(2 * DAY)).await.unwrap();
     assert_eq!(world.count("audit_writers", "exported_at IS NULL").await, 1);
@@ -201,7 +201,7 @@ async fn a_lost_state_costs_nothing(world: World) {
         assert_eq!(store.export_audit(at(3 * DAY)).await.unwrap(), 0, "{state:?}");
         assert_complete(&folder, 3);
     }
-    // Files that were put away are not written again while the state remembers them.
+    // Archived files are not written again while the state remembers them.
     fs::remove_file(files(&folder).remove(0)).unwrap();
     let store = again(&world, &folder).await;
     assert_eq!(store.export_audit(at(3 * DAY)).await.unwrap(), 0);
@@ -214,7 +214,7 @@ async fn a_day_has_its_file_and_the_link_follows(world: World) {
     let (_kept, folder) = folder();
     let store = exporting(&world, &folder).await;
     let mut expected = Vec::new();
-    // The last one: a clock that was put back.
+    // The last one stands for a clock that was set back.
     for (day, name) in [(0, "2023-11-14"), (1, "2023-11-15"), (3, "2023-11-17"), (2, "2023-11-17")] {
         record(&store, day).await;
         store.export_audit(at(day * DAY)).await.unwrap();
@@ -227,7 +227,7 @@ async fn a_day_has_its_file_and_the_link_follows(world: World) {
         );
     }
     assert_complete(&folder, 4);
-    // Somebody moves the newest away, as logrotate does, or cuts it.
+    // Somebody moves the newest file away, as logrotate does, or truncates it.
     fs::rename(expected.last().unwrap(), folder.join("taken")).unwrap();
     record(&store, 9).await;
     store.export_audit(at(3 * DAY)).await.unwrap();
@@ -238,7 +238,7 @@ async fn a_day_has_its_file_and_the_link_follows(world: World) {
     assert!(fs::read_to_string(folder.join("events.log")).unwrap().contains("\"Sequence\":6,"));
 }
 
-/// What ends when the test does, however it ends.
+/// A child process that ends with the test, however the test ends.
 struct Follower(std::process::Child);
 
 impl Drop for Follower {
@@ -253,7 +253,7 @@ async fn whoever_follows_the_link_sees_every_line(world: World) {
     let store = exporting(&world, &folder).await;
     let followed = kept.path().join("followed");
     let mut tail = std::process::Command::new("tail");
-    // By polling, as tail itself chooses for links.
+    // By polling, which tail itself chooses for symbolic links.
     tail.args(["-n", "+1", "-s", "0.05", "-F", "---disable-inotify"]).arg(folder.join("events.log"));
     tail.stdout(fs::File::create(&followed).unwrap()).stderr(std::process::Stdio::null());
     let _follower = Follower(tail.spawn().expect("tail is there"));
@@ -274,7 +274,7 @@ async fn whoever_follows_the_link_sees_every_line(world: World) {
 async fn each_replica_exports_its_own_rows_and_one_takes_the_rest(world: World) {
     let (_kept, one) = folder();
     let (_kept, two) = folder();
-    // Of before there were exports, or of a program that exports nothing.
+    // A row that is older than exports, or comes from a program that exports nothing.
     record(&world.store, 0).await;
     let (first, second) = (exporting(&world, &one).await, exporting(&world, &two).await);
     for number in 1..4 {
@@ -290,7 +290,7 @@ async fn each_replica_exports_its_own_rows_and_one_takes_the_rest(world: World) 
     first.export_audit(at(0)).await.unwrap();
     assert_complete(&one, 3 + 2);
     assert_complete(&two, 3);
-    // An anchor speaks of writers whose rows are in the other folder; that is no finding.
+    // An anchor refers to writers whose rows are in the other folder; that is not a finding.
     first.anchor_audit(at(10)).await.unwrap();
     second.anchor_audit(at(11)).await.unwrap();
     for (store, folder) in [(&first, &one), (&second, &two)] {
@@ -312,7 +312,7 @@ async fn what_cannot_be_written_follows_later(world: World) {
     let store = exporting(&world, &folder).await;
     record(&store, 0).await;
     store.export_audit(at(0)).await.unwrap();
-    // A folder where the next day's file should be.
+    // A folder in place of the next day's file.
     let in_the_way = folder.join("events-2023-11-15.log");
     fs::create_dir(&in_the_way).unwrap();
     for number in 1..3 {
@@ -374,7 +374,7 @@ async fn the_database_is_held_against_the_files(world: World) {
     store.export_audit(at(10)).await.unwrap();
     let checked = check(&world, &folder);
     assert_eq!(store.verify_audit(against(&checked)).await.unwrap().findings, []);
-    // No anchor was made yet: only the files know what was there.
+    // No anchor was made yet: only the files tell what was there.
     let lift = match world.database.backend {
         Backend::Sqlite | Backend::MariaDb => "DROP TRIGGER audit_events_undeleted",
         Backend::Postgres => "DROP TRIGGER audit_events_append_only ON audit_events",
@@ -405,7 +405,7 @@ async fn many_rows_are_exported_in_batches(world: World) {
         });
     }
     let exporter = store.clone();
-    // Beside those who write, as it runs.
+    // Concurrently with the writers, as in production.
     let exporting = tokio::spawn(async move {
         for _ in 0..20 {
             exporter.export_audit(at(0)).await.unwrap();
@@ -421,7 +421,7 @@ async fn many_rows_are_exported_in_batches(world: World) {
     assert_eq!(checked.verification.findings, []);
     assert_eq!(checked.verification.writers[0].anchored, 2_500);
     assert_eq!(store.verify_audit(against(&checked)).await.unwrap().findings, []);
-    // A line that somebody adds is no row of ours.
+    // A line that somebody adds is not one of our rows.
     let mut file = fs::File::options().append(true).open(files(&folder).remove(0)).unwrap();
     writeln!(file, "{{}}").unwrap();
     assert_eq!(check(&world, &folder).verification.findings.len(), 1);

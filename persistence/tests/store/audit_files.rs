@@ -1,4 +1,5 @@
-//! Exported files that are gone, whole or in part, are missed; and so is what was put back together with them.
+//! Exported files that are missing, whole or in part, are reported; and so is a restored database together with restored
+//! files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -73,7 +74,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 impl Deployment {
-    /// As `hansard audit verify` does it.
+    /// The same check as `hansard audit verify`.
     async fn verify(&self, archived: &[&str], elsewhere: &[&str]) -> AuditVerification {
         self.verify_after(self.store.audit_exports().await.unwrap(), archived, elsewhere, None).await.0
     }
@@ -116,7 +117,7 @@ fn edit(file: &Path, keep: impl Fn(usize, &str) -> bool) {
 async fn what_is_all_there_is_whole(world: World) {
     let deployment = exported(world).await;
     assert_eq!(deployment.findings(&[]).await, []);
-    // A file that is there may be named all the same, and is checked.
+    // An existing file may be named all the same, and is checked.
     assert_eq!(deployment.findings(&["2023-11-14..2023-11-16"]).await, []);
     assert_eq!(deployment.world.count("audit_exports", "kind = 'event'").await, 3);
 }
@@ -134,7 +135,7 @@ async fn all_files_deleted_are_missed(world: World) {
         why.contains("events-2023-11-14.log, which is missing") && why.contains("--archived 2023-11-14"),
         "{why}"
     );
-    // Also of a writer whose export is finished.
+    // Also for a writer whose export is finished.
     deployment.store.end_audit(at(3 * DAY)).await.unwrap();
     deployment.store.export_audit(at(3 * DAY)).await.unwrap();
     assert_eq!(deployment.world.count("audit_writers", "exported_at IS NOT NULL").await, 1);
@@ -173,7 +174,7 @@ async fn one_day_deleted_is_missed(world: World) {
         assert!(deployment.findings(&[]).await.contains(&expected), "day {day}");
         fs::write(&file, kept).unwrap();
         assert_eq!(deployment.findings(&[]).await, []);
-        // Another name is no name.
+        // A file under another name does not count.
         fs::rename(&file, file.with_extension("log.gz")).unwrap();
         assert!(deployment.findings(&[]).await.contains(&expected), "day {day}");
         fs::rename(file.with_extension("log.gz"), &file).unwrap();
@@ -197,7 +198,7 @@ async fn what_stands_in_another_days_file_is_missed(world: World) {
         fs::rename(&other, &days[day]).unwrap();
     }
     assert_eq!(deployment.findings(&[]).await, []);
-    // The last row of a day, at the head of the next one.
+    // The last row of a day, moved to the beginning of the next one.
     let (before, after) = (fs::read_to_string(&days[0]).unwrap(), fs::read_to_string(&days[1]).unwrap());
     let moved = before.split_inclusive('\n').nth(2).unwrap();
     fs::write(&days[0], before.replace(moved, "")).unwrap();
@@ -208,7 +209,7 @@ async fn what_stands_in_another_days_file_is_missed(world: World) {
 async fn a_day_that_was_put_away_is_accepted_when_it_is_named(world: World) {
     let deployment = exported(world).await;
     let days = files(&deployment.folder);
-    // The one in the middle, too: the files alone agree then.
+    // Now the one in the middle too: the files alone agree then.
     fs::remove_file(&days[1]).unwrap();
     let exports = deployment.store.audit_exports().await.unwrap();
     let (database, in_files) = deployment.verify_after(exports, &["2023-11-15"], &[], None).await;
@@ -226,7 +227,7 @@ async fn an_archived_day_excuses_nothing_else(world: World) {
     let deployment = exported(world).await;
     let days = files(&deployment.folder);
     fs::remove_file(&days[1]).unwrap();
-    // The end of the day before, and the beginning of the day after.
+    // The end of the previous day, and the beginning of the next one.
     let (before, after) = (fs::read(&days[0]).unwrap(), fs::read(&days[2]).unwrap());
     edit(&days[0], |place, _| place < 2);
     assert!(deployment.findings(&["2023-11-15"]).await.contains(&gone(3, 3)));
@@ -234,7 +235,7 @@ async fn an_archived_day_excuses_nothing_else(world: World) {
     edit(&days[2], |place, _| place > 0);
     assert_eq!(deployment.findings(&["2023-11-15"]).await, [gone(7, 7)]);
     fs::write(&days[2], after).unwrap();
-    // A file that is there, and is said to be put away.
+    // A file that exists, although it is declared archived.
     edit(&days[0], |place, _| place < 2);
     assert!(deployment.findings(&["2023-11-14..2023-11-15"]).await.contains(&gone(3, 3)));
 }
@@ -267,7 +268,7 @@ async fn anchors_cut_out_are_missed(world: World) {
     assert_eq!(deployment.findings(&[]).await, [gone(3, 3)]);
 }
 
-/// It is not known then which file a row stood in; its own time says it.
+/// Which file a row was in is not known then; it is derived from the row's own time.
 async fn what_an_earlier_version_exported_is_missed(world: World) {
     let deployment = exported(world).await;
     deployment.store.end_audit(at(2 * DAY + 7)).await.unwrap();
@@ -365,7 +366,7 @@ async fn database_and_files_put_back_together_are_told_by_kept_anchors(world: Wo
         "{:?}",
         found.findings
     );
-    // Anchors alone, without a row.
+    // Only anchors, without a row.
     deployment.world.database.execute("DELETE FROM audit_events").await;
     deployment.world.database.execute("DELETE FROM audit_writers").await;
     assert!(faults(&verify(Some(&anchors)).await).contains(&(AuditFault::WriterMissing, 0)));
@@ -389,7 +390,7 @@ async fn kept_anchors_that_were_forged_or_rewritten_are_named(world: World) {
     };
     assert_eq!(faults_with(&text).await, []);
     assert_eq!(faults_with(&text.replacen("head 6", "head 7", 1)).await, [(AuditFault::Anchor, 2)]);
-    // A torn line, and an exported file in its stead.
+    // An incomplete line, and an exported file in its place.
     let torn = format!("{}\n{text}", &text[..50]);
     assert_eq!(faults_with(&torn).await, []);
     assert_eq!(KeptAnchors::read(&file).unwrap().torn(), 1);
@@ -437,7 +438,7 @@ async fn a_file_of_anchors_that_cannot_be_written_gets_the_newest_later(world: W
     fs::rename(kept.path().join("away"), kept.path().join("sub")).unwrap();
     store.write_kept_anchors().await.unwrap();
     assert_eq!(store.audit_export(), persistence::AuditExport::Off);
-    // The next control plane begins behind whatever the last one left.
+    // The next control plane starts on a new line, whatever the last one left.
     fs::write(&file, fs::read_to_string(&file).unwrap() + r#"{"Kind":"Anchor","Wri"#).unwrap();
     let next = world.replica().await;
     next.keep_anchors_in(&file).unwrap();
@@ -446,7 +447,7 @@ async fn a_file_of_anchors_that_cannot_be_written_gets_the_newest_later(world: W
     next.write_kept_anchors().await.unwrap();
     let anchors = KeptAnchors::read(&file).unwrap();
     assert_eq!((anchors.count(), anchors.torn()), (3, 1));
-    // And with no empty line where it left whole ones.
+    // And without an empty line when the last one left complete lines.
     let last = world.replica().await;
     last.keep_anchors_in(&file).unwrap();
     record(&last, 6).await;

@@ -1,4 +1,4 @@
-//! The audit trail, asked for: every filter, page by page, within its grant.
+//! Queries of the audit trail: every filter, page by page, within the grant.
 
 use domain::actions::ListAuditEvents;
 use domain::audit::{AuditDecision, AuditEvent};
@@ -61,7 +61,7 @@ async fn each_filter_selects_and_all_of_them_together(world: World) {
         (AuditFilter { decision: Some(DecisionKind::Allowed), ..none.clone() }, &all[2..]),
         (AuditFilter { decision: Some(DecisionKind::Denied), ..none.clone() }, &all[1..2]),
         (AuditFilter { decision: Some(DecisionKind::NotAsked), ..none.clone() }, &all[..1]),
-        // From a moment on, and before another.
+        // From a moment on, and before another one.
         (AuditFilter { from: Some(at(2_000)), ..none.clone() }, &all[..2]),
         (AuditFilter { until: Some(at(2_000)), ..none.clone() }, &all[2..]),
         (AuditFilter { from: Some(at(2_000)), until: Some(at(2_001)), ..none.clone() }, &all[1..2]),
@@ -90,7 +90,7 @@ async fn a_grant_for_one_instance_shows_that_instance(world: World) {
         |token| AuditQuery { filter: AuditFilter::default(), page: PageRequest::After { token, size: 1 } };
     let shown = world.store.list_audit_events(&granted, &query(None)).await.unwrap();
     assert_eq!(shown, AuditPage { events: vec![about("b", "ListAgents")], next_token: None });
-    // A token of the whole list is none of this one.
+    // A token of the whole list is not valid for this one.
     let everything = owner::<ListAuditEvents>(&account(), Resource::Everything);
     let token = world.store.list_audit_events(&everything, &query(None)).await.unwrap().next_token;
     let refused = world.store.list_audit_events(&granted, &query(token)).await.unwrap_err();
@@ -99,7 +99,7 @@ async fn a_grant_for_one_instance_shows_that_instance(world: World) {
 
 async fn pages_go_on_where_they_ended(world: World) {
     let replica = world.replica().await;
-    // Many at one moment, of two writers.
+    // Many events at one moment, of two writers.
     for number in 0..25 {
         let written =
             AuditEvent { at: at(number / 7), how: number.to_string(), ..event(&account(), "ListAgents") };
@@ -113,7 +113,7 @@ async fn pages_go_on_where_they_ended(world: World) {
         let query = AuditQuery { filter: AuditFilter::default(), page };
         let page = world.store.list_audit_events(&granted, &query).await.unwrap();
         read.extend(page.events);
-        // What arrives meanwhile is newer, and moves nothing.
+        // Events that arrive meanwhile are newer, and do not shift the pages.
         world.store.record_audit(AuditEvent { at: at(100), ..event(&account(), "Later") }).await.unwrap();
         token = page.next_token;
         if token.is_none() {
@@ -143,7 +143,7 @@ async fn rows_of_before_have_their_instance(world: World) {
         Backend::Postgres => {
             &["DROP TRIGGER audit_anchors_append_only ON audit_anchors", "DROP FUNCTION audit_anchors_refuse"]
         }
-        // Its tables have had this column from the first.
+        // MariaDB's tables have had this column from the beginning.
         Backend::MariaDb => return,
     };
     let raw = world.database.raw().await;
@@ -155,7 +155,7 @@ async fn rows_of_before_have_their_instance(world: World) {
     };
     let before = instances().await;
     assert_eq!(before.iter().flatten().count(), 1, "{before:?}");
-    // Back to the schema of before, with the rows that are there.
+    // Restores the earlier schema, with the existing rows.
     for statement in of_before.iter().chain(&[
         "DROP TABLE audit_anchors",
         "DROP TABLE audit_writers",

@@ -1,4 +1,4 @@
-//! Whoever changes the audit trail behind the program's back is found, and what was changed is named.
+//! Changes to the audit trail that bypass the program are found, and what was changed is named.
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use domain::Timestamp;
@@ -30,7 +30,8 @@ on_both!(
 
 const MINUTE: i64 = 60_000;
 
-/// Six rows and an anchor of this store, three rows and an anchor of another control plane, which has seen the first.
+/// Six rows and an anchor of this store, three rows and an anchor of another control plane, which has seen the first
+/// store's chain.
 async fn trail(world: &World) -> (Store, String, String) {
     for number in 0..6 {
         record(&world.store, number).await;
@@ -64,7 +65,7 @@ async fn last_writer(world: &World) -> String {
     row.unwrap().unwrap().try_get("", "writer_id").unwrap()
 }
 
-/// Executes statements that the program itself cannot.
+/// Executes statements that the program itself cannot execute.
 async fn tamper(world: &World, statements: &[String]) {
     let raw = world.database.raw().await;
     let lift: &[&str] = match world.database.backend {
@@ -88,7 +89,7 @@ async fn verify(world: &World) -> AuditVerification {
     world.store.verify_audit(HeldAgainst::default()).await.unwrap()
 }
 
-/// The findings about one writer: what, where.
+/// The findings about one writer: the fault and the place.
 fn about<'v>(found: &'v AuditVerification, writer: &str) -> Vec<(AuditFault, u64)> {
     let of_writer = |finding: &&'v persistence::AuditFinding| finding.writer_id.as_deref() == Some(writer);
     found.findings.iter().filter(of_writer).map(|finding| (finding.fault, finding.number)).collect()
@@ -175,7 +176,7 @@ async fn a_removed_row_is_named(world: World) {
     assert_eq!(about(&found, &second), [missing(2, 2)]);
     assert_eq!(verdicts(&found), [AuditVerdict::Inconsistent; 2]);
 
-    // The same with the others moved up.
+    // The same with the later rows moved up.
     tamper(
         &world,
         &[format!("UPDATE audit_events SET sequence = 2 WHERE writer_id = '{second}' AND sequence = 3")],
@@ -209,7 +210,7 @@ async fn an_inserted_row_is_named(world: World) {
     tamper(&world, &[insert]).await;
     let named = about(&verify(&world).await, &first);
     assert_eq!(named, [(AuditFault::Changed, 7), (AuditFault::Instance, 7)]);
-    // In between, with room made for it.
+    // Inserted in between, after making room for it.
     let moved = (6..=7).rev().map(|from| {
         let to = from + 1;
         format!("UPDATE audit_events SET sequence = {to} WHERE writer_id = '{first}' AND sequence = {from}")
@@ -230,7 +231,7 @@ async fn a_removed_tail_is_named(world: World) {
     tamper(&world, &[cut(&first, "audit_events", "AND sequence > 4")]).await;
     let tail = [(AuditFault::TailMissing { through: 6 }, 5)];
     assert_eq!(about(&verify(&world).await, &first), tail);
-    // Its own anchors with it: the other control plane saw it further.
+    // Its own anchors are removed too: the other control plane has seen more of the chain.
     tamper(&world, &[cut(&first, "audit_anchors", "")]).await;
     let found = verify(&world).await;
     assert_eq!(about(&found, &first), tail);
@@ -245,7 +246,7 @@ async fn a_removed_writer_is_named(world: World) {
     tamper(&world, &all).await;
     let found = verify(&world).await;
     assert_eq!(about(&found, &first), [(AuditFault::WriterMissing, 0)]);
-    // One that nobody saw, and of which only its line in the list of writers was forgotten.
+    // A writer that no other has seen, and of which only the row in the list of writers was deleted.
     let third = world.replica().await;
     record(&third, 9_000).await;
     let third = last_writer(&world).await;
@@ -253,7 +254,7 @@ async fn a_removed_writer_is_named(world: World) {
     assert_eq!(about(&verify(&world).await, &third), [(AuditFault::WriterMissing, 0)]);
 }
 
-/// Chains need no key: whoever can write to the database can compute them anew.
+/// Chains need no key: anyone who can write to the database can compute them anew.
 async fn a_chain_that_was_computed_anew_is_named(world: World) {
     let (_, first, second) = trail(&world).await;
     let raw = world.database.raw().await;
@@ -278,7 +279,7 @@ async fn a_chain_that_was_computed_anew_is_named(world: World) {
     assert_eq!(about(&found, &second), []);
 }
 
-/// The chain value of a row at a place, by the rule that stands above the writer.
+/// The chain value of a row at a place, by the rule in `audit::chain`.
 fn chain_after(before: &[u8], sequence: i64, row: &QueryResult) -> Vec<u8> {
     let text = |column: &str| row.try_get::<Option<String>>("", column).unwrap();
     let time: i64 = row.try_get("", "at").unwrap();
@@ -339,11 +340,11 @@ async fn anchors_that_were_touched_are_named(world: World) {
         tamper(&world, &[anchor(back)]).await;
         assert_eq!(named().await, [], "{back}");
     }
-    // A number that was taken out leaves a hole, and its place cannot be closed.
+    // A number that was removed leaves a gap, which cannot be closed.
     let out = format!("DELETE FROM audit_anchors WHERE writer_id = '{first}' AND number = 2");
     tamper(&world, &[out]).await;
     assert_eq!(named().await, [(AuditFault::Anchor, 2)]);
-    // A forger without the keys signs with others: nobody knows them, and they vouch for nothing.
+    // A forger without the keys signs with other keys: they are unknown, and vouch for nothing.
     let unknown = "UPDATE audit_anchors SET key_id = 'configuration-none'".to_owned();
     tamper(&world, &[unknown]).await;
     let found = verify(&world).await;
@@ -370,7 +371,7 @@ async fn rows_behind_the_end_are_named(world: World) {
     other.end_audit(at(4_000)).await.unwrap();
     other.end_audit(at(4_001)).await.unwrap();
     assert_eq!(world.count("audit_anchors", &format!("writer_id = '{second}'")).await, 2);
-    // A late row begins a chain of its own.
+    // A late row begins a new chain.
     record(&other, 5_000).await;
     assert_ne!(last_writer(&world).await, second);
     assert_eq!(verify(&world).await.findings, []);
@@ -379,7 +380,7 @@ async fn rows_behind_the_end_are_named(world: World) {
     assert_eq!(about(&found, &second), [(AuditFault::AfterEnd, 4)]);
 }
 
-/// Appends a row to a writer's chain as the program itself would have done it.
+/// Appends a row to a writer's chain as the program itself would have done.
 async fn forge_next(world: &World, writer: &str) {
     let raw = world.database.raw().await;
     let last =
@@ -401,7 +402,7 @@ async fn forge_next(world: &World, writer: &str) {
 async fn a_running_writer_does_not_take_over_what_was_forged(world: World) {
     let (other, _, second) = trail(&world).await;
     forge_next(&world, &second).await;
-    // The forged row stands where the next one belongs: that call fails, and the next begins another chain.
+    // The forged row is where the next one belongs: that call fails, and the next one begins another chain.
     other.record_audit(event(&account(), "ListAgents")).await.unwrap_err();
     record(&other, 8_000).await;
     let third = last_writer(&world).await;
@@ -418,7 +419,7 @@ async fn a_chain_that_was_given_up_is_signed_off_at_the_end_too(world: World) {
     let (other, _, second) = trail(&world).await;
     forge_next(&world, &second).await;
     other.record_audit(event(&account(), "ListAgents")).await.unwrap_err();
-    // It stops before another row begins another chain.
+    // It stops before another row begins a new chain.
     other.end_audit(at(9_000)).await.unwrap();
     let found = verify(&world).await;
     assert_eq!(about(&found, &second), [(AuditFault::AfterEnd, 4)]);
@@ -429,20 +430,20 @@ async fn a_control_plane_that_starts_vouches_for_those_before_it(world: World) {
     let killed = world.replica().await;
     record(&killed, 0).await;
     let writer = last_writer(&world).await;
-    // It never made an anchor; the next one to run does, though it has no rows of its own.
+    // It never made an anchor; the next control plane that runs does, although it has no rows of its own.
     world.store.anchor_audit(at(1_000)).await.unwrap();
     let found = verify(&world).await;
     let of = |writer: &str| found.writers.iter().find(|checked| checked.writer_id == writer).unwrap();
     assert_eq!(of(&writer).anchored, 1);
     let own = found.writers.iter().find(|checked| checked.writer_id != writer).unwrap();
     assert_eq!((own.rows, own.verdict), (0, AuditVerdict::Whole));
-    // After an hour of silence it is finished, and not looked at again.
+    // After an hour of silence the writer is finished, and is no longer visited.
     let open = format!("writer_id = '{writer}' AND closed_at IS NULL");
     world.store.anchor_audit(at(59 * MINUTE)).await.unwrap();
     assert_eq!(world.count("audit_writers", &open).await, 1);
     world.store.anchor_audit(at(61 * MINUTE)).await.unwrap();
     assert_eq!(world.count("audit_writers", &open).await, 0);
-    // It was only asleep.
+    // It was only suspended.
     killed.anchor_audit(at(62 * MINUTE)).await.unwrap();
     assert_eq!(world.count("audit_writers", &open).await, 1);
     assert_eq!(verify(&world).await.findings, []);
@@ -492,7 +493,7 @@ async fn only_what_moved_is_anchored(world: World) {
     assert!(found.findings.iter().all(|finding| finding.fault != AuditFault::Anchor), "{:?}", found.findings);
 }
 
-/// What was signed before the keys were rotated is still vouched for; with other keys it is not.
+/// What was signed before the keys were rotated is still vouched for, unless the old keys are missing.
 async fn keys_of_before_still_vouch(backend: Backend) {
     let world = World::new(backend).await;
     trail(&world).await;

@@ -1,4 +1,4 @@
-//! Nonces and access keys: what authentication asks.
+//! Nonces and access keys: what authentication reads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,8 +41,8 @@ async fn of_concurrent_claims_one_is_fresh(world: World) {
     }
 }
 
-/// How often nonces were fresh of which that is not so often as it should be. Of a thousand each is claimed at one moment by four of sixteen tasks, which two replicas
-/// serve by as many connections.
+/// Finds the nonces that were not fresh as often as expected, and how often each was. Each of a thousand nonces is
+/// claimed at the same moment by four of sixteen tasks, which two replicas serve over as many connections.
 async fn replay(stores: &[Store; 2], now: i64, expected: usize) -> Vec<(usize, usize)> {
     const NONCES: usize = 1_000;
     const CLAIMANTS: usize = 16;
@@ -77,7 +77,7 @@ async fn of_a_thousand_replayed_requests_each_is_accepted_once(world: World) {
     assert_eq!(replay(&stores, 0, 1).await, []);
     assert_eq!(replay(&stores, 999, 0).await, [], "none has lapsed");
     assert_eq!(replay(&stores, 1_000, 1).await, [], "all have lapsed");
-    // And while those that lapsed are removed.
+    // The same while expired nonces are being removed.
     let (purging, ended) = (world.store.clone(), Arc::new(AtomicBool::new(false)));
     let until = Arc::clone(&ended);
     let purge = tokio::spawn(async move {
@@ -145,14 +145,14 @@ async fn the_database_answers(world: World) {
     assert!(format!("{:?}", world.store).contains("database"));
 }
 
-/// A client that hangs up must not leave half a call behind.
+/// A client that hangs up must not leave a call half done.
 async fn a_call_that_is_given_up_is_done_whole(world: World) {
     for number in 0..20_u64 {
         let store = world.store.clone();
         let event = test_facts::event(&account(), "GivenUp");
         let _ = tokio::time::timeout(Duration::from_micros(number * 50), store.record_audit(event)).await;
     }
-    // What follows is linked to whatever was committed, without a hole.
+    // The next row is linked to whatever was committed, without a gap.
     world.store.record_audit(test_facts::event(&account(), "Last")).await.unwrap();
     until_async("what had begun is finished", async || {
         (world.count("audit_events", "action = 'GivenUp'").await == 20).then_some(())

@@ -1,4 +1,4 @@
-//! Record configurations and the revisions that tell of them.
+//! Record configurations, and the revisions that signal their changes.
 
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ async fn a_grant_reaches_its_own_instance_only(world: World) {
     let refused = world.store.apply(&granted, change, event(&other_account(), "Set")).await;
     assert!(matches!(refused, Err(StoreError::OutsideGrant { what: "audit row" })), "{refused:?}");
     assert_eq!(world.count("record_configs", "1 = 1").await, 0);
-    // An agent's grant is for its instance, and what holds there may come from '*'.
+    // An agent's grant is for its instance, and the configuration that applies there may come from '*'.
     set(&world, None, config(InstanceSelector::All, true, 1)).await.unwrap();
     let agent = world.enrol(&account(), "web1").await;
     let granted = as_agent::<ReadAgentConfiguration>(&agent);
@@ -118,7 +118,7 @@ async fn a_change_is_heard_here_at_once_and_elsewhere_within_a_second(world: Wor
     here.mark_unchanged();
     there.mark_unchanged();
     set(&world, None, config(InstanceSelector::All, true, 1)).await.unwrap();
-    // The replica polls twice a second; what is above a second here is the machine's own slowness.
+    // The replica polls twice a second; anything above a second here is due to a slow machine.
     let patience = Duration::from_secs(5);
     tokio::time::timeout(patience, here.changed()).await.unwrap().unwrap();
     tokio::time::timeout(patience, there.changed()).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Transactions that the database undoes for the sake of another one.
+//! Transactions that the database rolls back in favour of another one.
 
 use std::time::{Duration, Instant};
 
@@ -23,13 +23,15 @@ fn waiting(backend: Backend) -> &'static str {
     }
 }
 
-/// The store holds a user and waits for a group; somebody else holds the group and then wants the user. The database must
-/// undo one of them, and undoes the store's: nothing of it may be left, and all of it must be done, and written down, once.
+/// The store locks a user and waits for a group; another transaction holds the group and then wants the user. The
+/// database must roll one of them back, and picks the store's: nothing of that attempt may be left, and the whole change
+/// must be made, and written to the audit trail, once.
 async fn what_was_undone_for_another_is_done_anew_and_audited_once(backend: Backend) {
     let world = World::new(backend).await;
     match backend {
         Backend::Sqlite | Backend::MariaDb => {}
-        // Whoever has waited so long looks for a deadlock, once: the store does, and not before the other one waits too.
+        // A transaction that has waited this long checks for a deadlock, once: the store's does, and not before the
+        // other one waits too.
         Backend::Postgres => {
             let name = world.database.rows("SELECT current_database()::text AS name").await;
             let name: String = name[0].try_get("", "name").unwrap();
@@ -50,7 +52,7 @@ async fn what_was_undone_for_another_is_done_anew_and_audited_once(backend: Back
         }
     }
     let other = raw.begin().await.unwrap();
-    // MariaDB undoes the one that has changed less.
+    // MariaDB rolls back the transaction that has changed less.
     let many: Vec<String> = (0..500).map(|number| format!("('w{number}', 0, 0, 0)")).collect();
     let many = format!(
         "INSERT INTO audit_writers (writer_id, heard_at, exported_events, exported_anchors) VALUES {}",

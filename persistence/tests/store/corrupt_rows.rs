@@ -1,4 +1,4 @@
-//! A row that makes no sense is an error that names it, and never a guess.
+//! A row that makes no sense results in an error that names it, and never in a guess.
 
 use domain::actions::{GetInstanceRecordConfig, SetInstanceRecordConfig};
 use domain::expiration::ExpirationDays;
@@ -131,7 +131,7 @@ async fn a_damaged_key_or_policy_is_named(world: World) {
     store.attach_policy(&operator, &ana, &policy, at(4), audit()).await.unwrap();
     world.database.execute("UPDATE policy_versions SET document = '{}'").await;
     named(store.policies_of(&principal).await, "policy_versions", "document", &format!("{} deny", account()));
-    // A secret that was moved from another key does not open.
+    // A secret that was moved from another key cannot be unsealed.
     let sealed = "(SELECT sealed_secret FROM access_keys WHERE access_key_id = 'root-key')";
     world
         .database

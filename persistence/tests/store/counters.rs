@@ -1,4 +1,4 @@
-//! TotalCount is exact after whatever happened, in whatever order (DECISIONS F10).
+//! TotalCount is exact after any events in any order (DECISIONS F10).
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ async fn counters_are_exact_after_any_sequence(world: World) {
     let mut known: Vec<Known> = Vec::new();
     let mut now = 0;
     let steps = match world.database.backend {
-        // Each of its commits waits for the disk.
+        // On SQLite each of its commits waits for the disk.
         Backend::Sqlite => 150,
         Backend::Postgres | Backend::MariaDb => 250,
     };
@@ -63,7 +63,7 @@ async fn counters_are_exact_after_any_sequence(world: World) {
                     assert_eq!(done.is_ok(), !one.sealed, "step {step}: {done:?}");
                     one.segments += u32::from(done.is_ok());
                 } else {
-                    // Long over when it is delivered, sometimes so long that it has expired before it arrives.
+                    // Ended long before it is delivered, sometimes so long that it has expired before it arrives.
                     let ended = now - i64::try_from(draw.below(6 * 86_400_000)).unwrap();
                     let done = world.seal(&one.agent, &token, one.segments, ended, now).await;
                     assert_eq!(done.is_ok(), !one.sealed, "step {step}: {done:?}");
@@ -76,7 +76,7 @@ async fn counters_are_exact_after_any_sequence(world: World) {
             }
         }
         if step % 10 == 0 || step + 1 == steps {
-            // Later, too: the exact number follows from the rows and not from the last sweep.
+            // Also later: the exact number follows from the rows and not from the last sweep.
             for later in [0, DAY / 2, 4 * DAY] {
                 assert_exact(&world, &known, now + later).await;
             }
@@ -92,7 +92,7 @@ async fn counters_are_exact_after_any_sequence(world: World) {
     );
 }
 
-/// Compares every number with a recount by the domain's own rule, over the recordings as they are found.
+/// Compares every number with a recount by the domain's own rule, over the recordings as they are stored.
 async fn assert_exact(world: &World, known: &[Known], now: i64) {
     let mut recordings = Vec::new();
     for one in known {

@@ -1,4 +1,4 @@
-//! Lists that their caller narrows: they show a row exactly when it fits by itself and policies admit it.
+//! Lists that their caller filters: they show a row exactly when it matches the filter itself and policies admit it.
 
 use domain::TerminalSessionToken;
 use domain::condition_keys::SessionOwner;
@@ -51,7 +51,8 @@ fn owners() -> Vec<Option<SessionOwner>> {
     vec![None, None, owned_by(1, "ana"), owned_by(2, "ben"), root, session]
 }
 
-/// Recordings of every status, some expired, of owners and claims of many forms, half of them with tokens that begin alike.
+/// Recordings of every status, some expired, of owners and claims of many forms, half of them with tokens that begin
+/// alike.
 async fn rows(world: &World, draw: &mut Draw, count: u64) -> Rows {
     let mut agents = Vec::new();
     for name in ["web1", "web2", "db1"] {
@@ -91,7 +92,7 @@ async fn rows(world: &World, draw: &mut Draw, count: u64) -> Rows {
         }
         known.push(made);
     }
-    // Those of which nothing has been heard for two days become abandoned; the others go on.
+    // Recordings from which nothing was heard for two days become abandoned; the others continue.
     world.sweep(&account(), NOW, std::time::Duration::from_secs(2 * 86_400)).await;
     let (mut recordings, mut instances) = (Vec::new(), Vec::new());
     for made in known {
@@ -109,7 +110,7 @@ fn drawn(draw: &mut Draw, rows: &Rows) -> RecordingFilter {
     let some = rows.recordings[pick(rows.recordings.len())].clone();
     let other = rows.recordings[pick(rows.recordings.len())].clone();
     let given = [pick(3) == 0, pick(3) == 0, pick(3) == 0, pick(3) == 0, pick(4) == 0];
-    // The moment of a row itself, where it matters which side the row is on.
+    // The moment of an existing row, to test on which side of the bound the row is.
     let prefix = if pick(2) == 0 { "abcdef" } else { &some.token.as_str()[..4 + pick(29)] };
     RecordingFilter {
         started_after: given[0].then(|| some.listed_at()),
@@ -120,7 +121,7 @@ fn drawn(draw: &mut Draw, rows: &Rows) -> RecordingFilter {
     }
 }
 
-/// What the parameters say, of one recording.
+/// Whether one recording matches the filter.
 fn fits(filter: &RecordingFilter, recording: &Recording) -> bool {
     let owner = recording.owner.as_ref().map(|owner| owner.arn.splitn(5, ':').last().unwrap());
     let owner_is = |name: &str| match owner {
@@ -231,6 +232,6 @@ async fn what_fits_a_filter_is_counted_up_to_ten_thousand(world: World) {
     assert_eq!(count(zeros).await, (10_000, false));
     let running = RecordingFilter { status: Some(WireStatus::Running), ..RecordingFilter::default() };
     assert_eq!(count(running).await, (10_000, true));
-    // Without a filter the counters say it, which know nothing of these copies.
+    // Without a filter the number comes from the counters, which do not include these copies.
     assert_eq!(count(RecordingFilter::default()).await, (1, false));
 }

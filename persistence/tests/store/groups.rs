@@ -1,4 +1,4 @@
-//! Groups and who is in them.
+//! Groups and their members.
 
 use domain::actions::{
     AddUserToGroup, CreateGroup, DeleteGroup, GetGroup, ListGroups, ListGroupsForUser, ListUsersForGroup,
@@ -167,7 +167,7 @@ async fn a_user_is_in_a_group_once_and_in_ten_at_most(world: World) {
     let last = names.last().unwrap();
     assert_eq!(refused(join(&world, "ana", last, 2).await), ("LimitExceeded", "User.Group"));
     assert_eq!(refused(join(&world, "ana", "g0", 2).await), ("AlreadyExists", "User.Group"));
-    // With all her groups she goes only when that is asked for.
+    // A user who still has groups is deleted only when that is explicitly requested.
     let operator = as_operator(&account());
     world.store.purge_user(&operator, &user("ana"), audit()).await.unwrap();
     assert_eq!(world.count("group_members", "user_id <> ''").await, 0);
@@ -290,7 +290,7 @@ async fn a_grant_for_one_group_reaches_no_other(world: World) {
     let leaves = owner::<RemoveUserFromGroup>(&account(), both("ana", "operators"));
     let left = store.remove_user_from_group(&leaves, &user("bo"), &group("operators"), audit()).await;
     assert_eq!(refused(left), ("OutsideGrant", "user"));
-    // In another account there is nothing of this name.
+    // Another account has no group of this name.
     let theirs = owner::<GetGroup>(&other_account(), ours());
     assert_eq!(refused(store.get_group(&theirs, &group("operators")).await), ("NotExist", "Group"));
 }

@@ -116,7 +116,7 @@ async fn a_deleted_user_is_gone_with_all_that_was_its_own(world: World) {
     store.purge_user(&operator, &user("ana"), audit()).await.unwrap();
     assert!(store.find_access_key(&key).await.unwrap().is_none());
     assert_eq!(store.all_users(&operator).await.unwrap(), []);
-    // Her successor of the same name has another id and nothing of hers.
+    // A later user of the same name has another id and nothing of the first one's.
     let second = store.create_user(&operator, &user("ana"), at(4), audit()).await.unwrap();
     assert_ne!(first.id, second.id);
     assert_eq!(store.all_policies(&operator).await.unwrap()[0].attached_to, []);
@@ -206,7 +206,7 @@ async fn another_accounts_people_are_out_of_reach(world: World) {
     assert!(store.purge_user(&stranger, &user("ana"), audit()).await.is_err());
     assert!(store.delete_access_key(&stranger, &key, audit()).await.is_err());
     assert!(store.purge_policy(&stranger, &policy("read-only"), audit()).await.is_err());
-    // The same names may be taken there.
+    // The same names may be used there.
     store.create_user(&stranger, &user("ana"), at(1), audit()).await.unwrap();
     let refused = store.attach_policy(&stranger, &user("ana"), &policy("read-only"), at(4), audit()).await;
     assert!(
@@ -218,7 +218,7 @@ async fn another_accounts_people_are_out_of_reach(world: World) {
     );
 }
 
-/// Compiled policies are kept from call to call, here and in a replica; what they are found by is the text in the row.
+/// Compiled policies are cached across calls, here and in a replica; they are found by the text in the row.
 async fn a_policy_that_was_changed_or_taken_bites_at_the_very_next_call(world: World) {
     let (store, operator) = (&world.store, as_operator(&account()));
     let replica = world.replica().await;
@@ -233,7 +233,7 @@ async fn a_policy_that_was_changed_or_taken_bites_at_the_very_next_call(world: W
         authorize::<GetInstanceRecordConfig>(&ana, all, &policies, &facts).is_ok()
     };
     let expect = async |expected: bool, when: &str| {
-        // Twice, so that what the first call kept is what the second one finds.
+        // Twice, so that the second call finds what the first one cached.
         for round in 0..2 {
             for (place, store) in [("here", store), ("in the replica", &replica)] {
                 assert_eq!(may(store).await, expected, "{when}, {place}, round {round}");
@@ -249,7 +249,7 @@ async fn a_policy_that_was_changed_or_taken_bites_at_the_very_next_call(world: W
     expect(false, "changed to deny").await;
     store.put_policy(&operator, &policy("read"), READ_ONLY, at(6), audit()).await.unwrap();
     expect(true, "changed back").await;
-    // The very text that allows, under another name beside one that denies.
+    // Exactly the text that allows, under another name beside one that denies.
     store.put_policy(&operator, &policy("other"), &deny, at(7), audit()).await.unwrap();
     store.attach_policy(&operator, &user("ana"), &policy("other"), at(8), audit()).await.unwrap();
     expect(false, "denied by another policy").await;

@@ -25,7 +25,7 @@ async fn tags_are_set_listed_and_removed(world: World) {
     assert_eq!(set, InstanceTags::of([tag("Env", "prod"), tag("team", "")]));
     assert!(world.store.configuration_revision(&account()).await.unwrap() > revision);
     assert_eq!(change("web1", &["TEAM"], &[("env", "test")]).await, InstanceTags::of([tag("env", "test")]));
-    // One that no agent has joined from.
+    // An instance that no agent has joined from.
     change("new1", &[], &[("env", "prod")]).await;
     let (ours, theirs) = (account(), other_account());
     let facts = async |account, name: &str| {

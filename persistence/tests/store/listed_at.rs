@@ -27,7 +27,7 @@ fn claimed(text: &str) -> Timestamp {
 
 async fn a_claim_of_the_far_future_stays_on_top_of_nothing(world: World) {
     let old = open(&world, claimed(YEAR_0001), 10).await;
-    // More of them than a page of one reads.
+    // More of them than one page reads.
     let earlier = open(&world, claimed(YEAR_9999), 15).await;
     let future = open(&world, claimed(YEAR_9999), 20).await;
     let later = open(&world, at(30), 30).await;
@@ -40,7 +40,7 @@ async fn a_claim_of_the_far_future_stays_on_top_of_nothing(world: World) {
     // The claim itself is kept.
     assert_eq!((whole[1].started_at, whole[1].listed_at()), (claimed(YEAR_9999), at(20)));
     assert_eq!((whole[4].started_at, whole[4].listed_at()), (claimed(YEAR_0001), claimed(YEAR_0001)));
-    // Paging by token goes through the same order, each once.
+    // Paging by token follows the same order and shows each recording once.
     let (mut paged, mut token) = (Vec::new(), None);
     loop {
         let read = page(PageRequest::After { token, size: 1 }).await;
@@ -56,12 +56,12 @@ async fn a_claim_of_the_far_future_stays_on_top_of_nothing(world: World) {
 async fn rows_of_an_earlier_version_get_their_place(world: World) {
     match world.database.backend {
         Backend::Sqlite | Backend::Postgres => {}
-        // Its tables have had this column from the first.
+        // MariaDB's tables have had this column from the beginning.
         Backend::MariaDb => return,
     }
     let future = open(&world, claimed(YEAR_9999), 20).await;
     let late = open(&world, at(5), 40).await;
-    // As the schema was before.
+    // Restores the earlier schema.
     for statement in [
         "DROP INDEX recordings_newest",
         "DROP INDEX recordings_newest_of_instance",

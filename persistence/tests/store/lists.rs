@@ -23,7 +23,7 @@ async fn pages_by_number_and_by_token_are_the_same_list(world: World) {
     let stranger = world.enrol(&other_account(), "web1").await;
     let mut expected: Vec<Recording> = Vec::new();
     for index in 0..23 {
-        // Several begin at the same moment, so that the token decides.
+        // Several begin at the same moment, so that the token decides their order.
         let agent = if index % 3 == 0 { &web2 } else { &web1 };
         expected.push(world.open(agent, 1_000 + (index / 4) * 10, 7).await);
         world.open(&stranger, 1_000 + index, 7).await;
@@ -149,8 +149,8 @@ async fn deep_pages_are_found_in_an_index(world: World) {
             ("EXPLAIN FORMAT=JSON", "EXPLAIN")
         }
         Backend::Postgres => {
-            // A small table is read whole, whatever indexes it has, unless that is made unattractive; and of two indexes
-            // the better one is known by how many rows there are of one instance.
+            // PostgreSQL reads a small table as a whole, whatever indexes it has, unless that is made unattractive; and
+            // of two indexes it finds the better one only by knowing how many rows there are of one instance.
             let agent = world.enrol(&account(), "web1").await;
             let opened = world.open(&agent, 10, 7).await;
             let copies = format!(

@@ -1,6 +1,6 @@
 //! The store on real databases: every test runs on SQLite, on PostgreSQL and on MariaDB.
 
-// Clippy's own exception for tests does not reach the functions that tests share.
+// Clippy's own exception for tests does not cover helper functions that tests share.
 #![allow(clippy::unwrap_used)]
 
 mod access_keys;

@@ -1,4 +1,4 @@
-//! Policies and their versions; and two that change the same policy at once.
+//! Policies and their versions, and concurrent changes of the same policy.
 
 use domain::actions::{CreatePolicyVersion, GetInstanceRecordConfig, ListPolicies};
 use domain::gate::{IdentityResource, RequestFacts, Resource, authorize};
@@ -89,7 +89,7 @@ pub(crate) fn refused(result: Result<impl std::fmt::Debug, StoreError>) -> Ident
     }
 }
 
-/// What stands behind the first part of the code on the wire.
+/// The part of an error that becomes the first part of the code in the API.
 pub(crate) fn code(result: Result<impl std::fmt::Debug, StoreError>) -> &'static str {
     match refused(result) {
         IdentityRefused::NotExist { entity, .. } | IdentityRefused::AlreadyExists { entity, .. } => {
@@ -165,7 +165,7 @@ async fn a_policy_has_at_most_five_versions_and_never_the_same_number_twice(worl
     let invalid =
         store.create_policy(&operator, &policy("q"), "", r#"{"Version": "1"}"#, at(1), audit()).await;
     assert!(matches!(invalid, Err(StoreError::InvalidPolicy(_))), "{invalid:?}");
-    // A name of the system is taken, however the policy would come to be.
+    // The name of a system policy is taken, however the policy would be made.
     let taken = policy("AdministratorAccess");
     let made = store.create_policy(&operator, &taken, "", READ, at(9), audit()).await;
     let put = store.put_policy(&operator, &taken, READ, at(9), audit()).await;
@@ -193,7 +193,7 @@ async fn a_policy_that_somebody_has_is_not_deleted(world: World) {
     store.purge_policy(&operator, &policy("p"), audit()).await.unwrap();
     assert_eq!(code(store.get_policy(&operator, &custom("p")).await), "Policy");
     assert_eq!(world.count("policy_versions", "policy_name = 'p'").await, 0);
-    // The name may be used again, and begins anew.
+    // The name may be used again, and its versions start over.
     store.create_policy(&operator, &policy("p"), "", READ, at(1), audit()).await.unwrap();
     store.delete_policy(&operator, &policy("p"), audit()).await.unwrap();
     assert_eq!(code(store.delete_policy(&operator, &policy("p"), audit()).await), "Policy");
@@ -303,7 +303,7 @@ async fn of_two_that_put_a_policy_at_once_one_is_told(world: World) {
         assert_eq!((deciding.id, deciding.document.as_str()), (id, document), "the winner's is what decides");
         seen = Some(id);
     }
-    // The same for those that name a version.
+    // The same for callers that name a version.
     let stale = Some(PolicyVersionId::FIRST);
     let how = NewPolicyVersion { as_default: true, rotate: true };
     let refused = store.create_policy_version(&operator, &name, READ, how, stale, at(3), audit()).await;
@@ -443,7 +443,7 @@ async fn a_control_policy_bounds_users_and_roles_and_not_the_owner(world: World)
     let other = r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "ram:*", "Resource": "*"}]}"#;
     put("only-ram", 1, other).await;
     bounded(Some(false)).await;
-    // Policies of one level are pooled; every level must allow.
+    // Policies of one level are combined; every level must allow.
     put("reads", 1, READ).await;
     bounded(None).await;
     put("above", 2, other).await;
@@ -467,7 +467,7 @@ async fn a_control_policy_bounds_users_and_roles_and_not_the_owner(world: World)
     let trusts = r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"RAM": "acs:ram::1609982529000000:root"}}]}"#;
     let refused = store.put_control_policy(&operator, &policy("bad"), 1, trusts, None, at(3), audit()).await;
     assert!(matches!(refused, Err(StoreError::InvalidPolicy(_))), "{refused:?}");
-    // One that was damaged decides nothing, and so nobody is let in.
+    // A damaged policy decides nothing, and therefore nobody is let in.
     put("damaged", 1, READ).await;
     world.database.execute("UPDATE control_policies SET document = '{}'").await;
     for principal in [&user, &role] {
@@ -495,7 +495,7 @@ async fn a_grant_of_one_policy_reaches_no_other(world: World) {
     outside(store.delete_policy_version(&granted, &q, first, audit()).await);
     outside(store.purge_policy(&granted, &q, audit()).await);
     outside(store.get_policy(&granted, &system("p")).await.map(drop));
-    // The policy is granted, the user is not.
+    // The grant covers the policy, but not the user.
     let ana = UserName::parse("ana").unwrap();
     outside(store.attach_policy(&granted, &ana, &policy("p"), at(1), audit()).await);
     outside(store.detach_policy(&granted, &ana, &policy("p"), audit()).await);

@@ -1,4 +1,4 @@
-//! The life of a recording, and who reaches it.
+//! The life of a recording, and who has access to it.
 
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ async fn an_abandoned_recording_goes_on(world: World) {
     // The database's own arithmetic agrees with the domain's.
     let expires_at = found.expires_at(at(0)).as_millis();
     assert_eq!(world.count("recordings", &format!("expires_at = {expires_at}")).await, 1);
-    // It expires, is taken out of the counter, and comes back with a late segment.
+    // It expires, is removed from the counter, and is counted again after a late segment.
     assert_eq!(world.sweep(&account(), 10 + DAY, silent).await.expired, 1);
     world.acknowledge(&agent, &opened.token, 0, 2 * DAY).await.unwrap();
     let found = world.find(&opened).await.unwrap();
@@ -143,7 +143,7 @@ async fn another_account_or_instance_finds_nothing(world: World) {
     for granted in [
         view_of(&account(), "web2", Some(opened.facts())),
         view_of(&other_account(), "web1", Some(opened.facts())),
-        // The gate has not seen this recording, but none or another.
+        // The gate has seen no recording, or another one.
         view_of(&account(), "web1", None),
         view_of(&account(), "web1", Some(another.facts())),
     ] {

@@ -1,4 +1,4 @@
-//! Roles, their sessions, and what a session's key stands for.
+//! Roles, their sessions, and the identity that a session's key has.
 
 use domain::access_key::AccessKeyStatus;
 use domain::actions::{AssumeRole, CreateRole, GetInstanceRecordConfig, GetRole};
@@ -57,7 +57,7 @@ async fn made(world: &World, of: &AccountId, text: &str) -> Role {
     world.store.create_role(&as_operator(of), new(text), at(1), audit).await.unwrap()
 }
 
-/// A grant of AssumeRole on the role, of a user of the first account whom everything allows.
+/// A grant of AssumeRole on the role, for a user of the first account who is allowed everything.
 fn may_assume(of: &AccountId, role: &Role) -> Granted<AssumeRole> {
     let user = Principal::User {
         account: account(),
@@ -146,7 +146,7 @@ async fn a_role_is_made_changed_listed_and_deleted(world: World) {
     store.delete_role(&operator, &role.name, audit()).await.unwrap();
     let gone = store.get_role(&operator, &role.name).await;
     assert!(matches!(gone, Err(StoreError::Identity(IdentityRefused::NotExist { .. }))), "{gone:?}");
-    // Its successor of the same name is another role.
+    // A later role of the same name is another role.
     assert_ne!(made(&world, &account(), "auditor").await.id, role.id);
     assert_eq!(store.configuration_revision(&account()).await.unwrap(), before + 7);
     assert_eq!(world.count("audit_events", "action = 'CreateRole'").await, 7);
@@ -219,7 +219,7 @@ async fn a_session_is_found_by_its_key_and_keeps_its_secrets(world: World) {
         world.count("role_sessions", &format!("token_hash = '{}'", credentials.token.hash())).await,
         1
     );
-    // A sealed secret that was moved to another session's row opens nothing.
+    // A sealed secret that was moved to another session's row cannot be unsealed.
     let other = started(&world, &role, None).await;
     let moved = format!(
         "UPDATE role_sessions SET sealed_secret = (SELECT sealed_secret FROM role_sessions WHERE access_key_id = '{}') \
@@ -252,9 +252,9 @@ async fn deleting_a_role_ends_its_sessions(world: World) {
     store.delete_role(&operator, &role.name, audit()).await.unwrap();
     assert!(store.find_access_key(&ended.key).await.unwrap().is_none());
     assert!(store.find_access_key(&goes_on.key).await.unwrap().is_some());
-    // Who was authenticated a moment before may do nothing either.
+    // A caller who was authenticated a moment before may do nothing either.
     assert!(!may_get(&world, &principal).await);
-    // And a grant from before starts no session of what came after.
+    // And an earlier grant does not start a session of the later role.
     let granted = may_assume(&account(), &role);
     made(&world, &account(), "auditor").await;
     let refused = store.start_role_session(&granted, session(None), at(3), audit()).await;
@@ -272,7 +272,7 @@ async fn a_session_of_another_accounts_role_belongs_to_that_account(world: World
     let credentials = world.store.start_role_session(&granted, session(None), at(2), audit()).await.unwrap();
     let principal = principal_of(&world, &credentials).await;
     assert_eq!(principal.account(), &other_account());
-    // The row about it stands in the trail of the account that asked, and in that of the role's.
+    // The audit row is in the trail of the caller's account, and in that of the role's account.
     let by = granted.by();
     let row = format!("account_id = '{}' AND how LIKE 'session %' AND decided_by = '{by}'", account());
     let audit = domain::audit::AuditEvent {
@@ -283,7 +283,7 @@ async fn a_session_of_another_accounts_role_belongs_to_that_account(world: World
     assert_eq!(world.count("audit_events", &row).await, 1);
     let there = format!("account_id = '{}' AND how LIKE 'session %'", other_account());
     assert_eq!(world.count("audit_events", &there).await, 2);
-    // Which of the caller's policies allowed it is not told there.
+    // The row there does not say which of the caller's policies allowed it.
     assert_eq!(world.count("audit_events", &format!("{there} AND decided_by = '{by}'")).await, 0);
     crate::audit::assert_chains_are_whole(&world).await;
 }
@@ -302,7 +302,7 @@ async fn a_session_is_written_down_in_the_trail_of_who_starts_it(world: World) {
     for of in [account(), other_account()] {
         let role = made(&world, &of, "auditor").await;
         let granted = may_assume(&of, &role);
-        // Not even the account of the role may be told alone.
+        // The row must not be written in the role's account alone either.
         let theirs = event(&other_account(), "AssumeRole");
         let refused = world.store.start_role_session(&granted, session(None), at(2), theirs).await;
         assert!(matches!(refused, Err(StoreError::OutsideGrant { what: "audit row" })), "{refused:?}");
@@ -322,7 +322,7 @@ async fn no_session_starts_from_a_trust_policy_that_was_replaced(world: World) {
     let refused = world.store.start_role_session(&granted, session(None), at(2), audit()).await;
     assert!(matches!(refused, Err(StoreError::Conflict { what: "role", .. })), "{refused:?}");
     assert_eq!(world.count("role_sessions", "1 = 1").await, 0);
-    // Who was asked about what stands now is let in.
+    // A caller who was evaluated against the present role is let in.
     started(&world, &changed, None).await;
 }
 

@@ -1,4 +1,4 @@
-//! Migrations from empty, again, and at once.
+//! Migrations of an empty database, repeated, and at the same time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -129,7 +129,7 @@ async fn columns(database: &TestDatabase) -> Vec<Column> {
     database.rows(columns).await.into_iter().map(read).collect()
 }
 
-/// MariaDB's tables were written out as they were when it was taken in; whatever is changed later is changed in all.
+/// MariaDB's tables were written out when support for it was added; every later change is made on all databases.
 #[tokio::test]
 async fn tables_and_columns_are_the_same_on_all_databases() {
     let mut all = Vec::new();
@@ -146,7 +146,7 @@ async fn tables_and_columns_are_the_same_on_all_databases() {
     assert_eq!(all[1], all[2], "PostgreSQL and MariaDB");
 }
 
-/// Names and keys that differ in case, or in the spaces at their ends, are different ones.
+/// Names and keys that differ in case, or in trailing spaces, are different.
 #[tokio::test]
 async fn mariadb_compares_texts_byte_by_byte_whatever_the_defaults_of_its_database() {
     let world = World::new(Backend::MariaDb).await;
@@ -167,7 +167,7 @@ async fn mariadb_compares_texts_byte_by_byte_whatever_the_defaults_of_its_databa
     assert_eq!(world.count("instance_tags", "tag_key = 'a'").await, 1);
 }
 
-/// What was done before the program was killed is found there, and what was not is done.
+/// What was done before the program was killed is found, and the rest is done.
 #[tokio::test]
 async fn a_migration_of_mariadb_that_was_interrupted_goes_on() {
     let whole = World::new(Backend::MariaDb).await;
@@ -209,7 +209,7 @@ async fn a_mariadb_with_tables_of_another_program_is_refused() {
     assert_eq!(columns(&database).await.len(), 1, "nothing was made");
 }
 
-/// A text that a column cannot hold is refused, though the server's own mode would cut it.
+/// A text that a column cannot hold is refused, although the server's own mode would truncate it.
 #[tokio::test]
 async fn mariadb_cuts_no_text() {
     let world = World::new(Backend::MariaDb).await;

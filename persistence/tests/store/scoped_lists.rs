@@ -73,7 +73,7 @@ fn at_moment(now: i64) -> RequestFacts {
     RequestFacts { now: at(now), ..facts() }
 }
 
-/// What dispatch does with a list.
+/// Makes the grant of a list as dispatch does.
 async fn grant(
     world: &World,
     caller: &Principal,
@@ -115,7 +115,7 @@ async fn page(
     world.store.list_recordings(granted, query).await.unwrap()
 }
 
-/// The whole list by its tokens, each page with a grant of its own, and its number.
+/// The tokens of the whole list, each page with a grant of its own, and its total number.
 async fn listed(
     world: &World,
     caller: &Principal,
@@ -129,7 +129,7 @@ async fn listed(
     listed_by(world, caller, policies, of, query).await
 }
 
-/// The same from this question, whose moment is that of the grants too.
+/// The same for a given query, whose moment is also that of the grants.
 pub(crate) async fn listed_by(
     world: &World,
     caller: &Principal,
@@ -177,7 +177,7 @@ async fn rows(world: &World, draw: &mut Draw, count: usize) -> Rows {
     let owners = [
         None,
         owned_by(1, "ana"),
-        // The same person before she was renamed, somebody else who has her old name, and others.
+        // The same person before she was renamed, another person who now has her old name, and others.
         owned_by(1, "ana-old"),
         owned_by(2, "ana"),
         owned_by(3, "ben"),
@@ -187,7 +187,7 @@ async fn rows(world: &World, draw: &mut Draw, count: usize) -> Rows {
     for _ in 0..count {
         let agent = &agents[usize::try_from(draw.below(4)).unwrap()];
         let owner = owners[usize::try_from(draw.below(6)).unwrap()].clone();
-        // Whole days often, where spans begin; some begin after now.
+        // Often whole days, where spans begin; some recordings begin after now.
         let started = NOW + DAY - i64::try_from(draw.below(8)).unwrap() * DAY
             + i64::try_from(draw.below(3) * draw.below(40_000_000)).unwrap();
         let opened = world.open_owned(agent, started, owner.clone()).await;
@@ -212,7 +212,7 @@ pub(crate) async fn tag(world: &World, name: &str, tags: &[(&str, &str)]) {
 }
 
 impl Rows {
-    /// Those that a call about each alone is allowed for.
+    /// The recordings for which a call about each alone is allowed.
     pub(crate) fn allowed(
         &self,
         caller: &Principal,
@@ -312,7 +312,7 @@ impl Generator {
     }
 }
 
-/// Generated policies and rows: the list, page by page, is what evaluating every row one by one gives.
+/// Generated policies and rows: the list, page by page, equals the result of evaluating every row individually.
 async fn compare(world: &World, seed: u64, policies_tried: usize) {
     let mut draw = Draw(seed);
     let rows = rows(world, &mut draw, 60).await;
@@ -404,7 +404,7 @@ async fn instances_that_policies_name_or_tag(world: World) {
             statement("Allow", EVERYTHING, r#""StringEquals":{"ecs-workbench:InstanceTag/Env":"prod"}"#),
             on(&["web1"]),
         ),
-        // An instance without the tag fits a negated operator.
+        // An instance without the tag matches a negated operator.
         (
             statement("Allow", EVERYTHING, r#""StringNotEquals":{"ecs-workbench:InstanceTag/env":"prod"}"#),
             on(&["web12", "web2", "db1"]),
@@ -417,7 +417,7 @@ async fn instances_that_policies_name_or_tag(world: World) {
     let nowhere = policies(&statement("Allow", &named("i-none"), ""));
     let denied = listed(&world, &caller, &nowhere, None, NOW, true).await.unwrap_err();
     assert_eq!((denied.told, denied.resource.as_str()), (Told::Denial, "*"));
-    // An agent joins from a new instance that the policy has named all along.
+    // An agent joins from a new instance that the policy named all along.
     let agent = world.enrol(&account(), "none").await;
     let opened = world.open(&agent, 5, 3).await;
     let found = listed(&world, &caller, &nowhere, None, NOW, true).await.unwrap();
@@ -440,7 +440,7 @@ async fn counts_follow_expiry_and_sweeps(world: World) {
     assert_eq!((count(5 * DAY, false).await, count(5 * DAY, true).await), (0, 3));
 }
 
-/// A page goes on where the one before ended, though rows have come of age meanwhile.
+/// A page continues where the previous one ended, although more rows have reached the age meanwhile.
 async fn ages_move_on_between_pages(world: World) {
     let agent = world.enrol(&account(), "web1").await;
     let mut opened = Vec::new();
@@ -456,7 +456,7 @@ async fn ages_move_on_between_pages(world: World) {
     };
     let first = ask(DAY - 1, None).await;
     assert_eq!((tokens(&first.recordings), first.total_count), (tokens(&opened[4..]), 6));
-    // The two oldest are a day old now, to the millisecond.
+    // The two oldest are now exactly a day old, to the millisecond.
     let second = ask(DAY + 1_000, first.next_token).await;
     assert_eq!((tokens(&second.recordings), second.total_count), (tokens(&opened[2..4]), 4));
     assert_eq!(second.next_token, None);
@@ -486,14 +486,14 @@ async fn agents_of_admitted_instances(world: World) {
     let prod = statement("Deny", EVERYTHING, r#""StringEquals":{"ecs-workbench:InstanceTag/env":"prod"}"#);
     assert_eq!(listed(&format!("{all},{prod}")).await.unwrap(), ["i-web1", "i-web2"]);
     listed(&statement("Allow", &named("i-x"), "")).await.unwrap_err();
-    // The store asks for the scope: a grant without one lists nothing.
+    // The store requires the scope: a grant without one lists nothing.
     let wide = owner::<ListAgents>(&account(), Resource::Everything);
     let page = PageRequest::Number { number: 1, size: 10 };
     let refused = world.store.list_agents(&wide, page).await;
     assert!(matches!(refused, Err(persistence::StoreError::OutsideGrant { what: "list" })), "{refused:?}");
 }
 
-/// As deep a condition as a list ever asks of the database: SQLite refuses one of a thousand levels.
+/// The deepest condition that a list ever sends to the database: SQLite refuses one with a thousand levels.
 async fn as_many_classes_as_there_may_be_are_one_query(world: World) {
     let mut draw = Draw(5);
     rows(&world, &mut draw, 20).await;

@@ -1,4 +1,4 @@
-//! What a simulation asks: the policies of somebody who does not call.
+//! What a simulation reads: the policies of a bearer that is not the caller.
 
 use domain::actions::SimulatePolicy;
 use domain::gate::{Granted, Resource};

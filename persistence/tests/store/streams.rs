@@ -1,4 +1,4 @@
-//! The streams of a recording, and databases of the time when it had one.
+//! The streams of a recording, and databases from the time when a recording had only one.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ async fn each_stream_has_its_numbers_and_its_chain(world: World) {
     let token = &opened.token;
     world.acknowledge(&agent, token, 0, 20).await.unwrap();
     world.acknowledge(&agent, token, 1, 21).await.unwrap();
-    // Events came meanwhile, and are behind the terminal in time.
+    // Events arrived meanwhile, at a later time than the terminal.
     world.claim(&agent, of(Stream::Events, segment(token, 0, at(22)))).await.unwrap();
     let twice = world.claim(&agent, of(Stream::Events, segment(token, 0, at(23)))).await.unwrap_err();
     assert!(matches!(twice, StoreError::Conflict { what: "segment", .. }), "{twice:?}");
@@ -69,7 +69,7 @@ async fn a_stream_that_a_recording_does_not_have_takes_nothing(world: World) {
     assert_eq!(world.store.find_stream(&view(&opened), &opened.token, audio).await.unwrap(), None);
 }
 
-/// An unclaimed object of one stream has the number of a segment that was claimed of the other.
+/// An unclaimed object of one stream has the number of a segment that was claimed for the other stream.
 async fn what_is_claimed_of_one_stream_is_not_claimed_of_another(world: World) {
     let folder = tempfile::tempdir().unwrap();
     let stores: Arc<dyn persistence::objects::ObjectStores> =
@@ -97,7 +97,7 @@ async fn what_is_claimed_of_one_stream_is_not_claimed_of_another(world: World) {
     assert!(objects.head(&left_over.name).await.unwrap().is_none());
 }
 
-/// A database that the program made before recordings had several streams: two recordings are delivered, one is open.
+/// A database from before recordings had several streams: two recordings are delivered, one is open.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_the_version_before_goes_on() {
     let database = TestDatabase::new(Backend::Sqlite).await;

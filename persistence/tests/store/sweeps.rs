@@ -25,7 +25,7 @@ async fn a_live_agent_keeps_its_recordings_open(world: World) {
     world.store.mark_agent_seen(&granted, &agent.id, at(90_000)).await.unwrap();
     assert_eq!(world.sweep(&account(), 100_000, SILENT).await.abandoned, 0, "an idle shell is no lost one");
     assert_eq!(world.find(&opened).await.unwrap().state, RecordingState::Open);
-    // Its successor on the instance has not got its recordings.
+    // A later agent of the instance does not own its recordings.
     let successor = world.agent(&account(), "web1");
     let token = world.join_token(&account(), "*", true).await;
     world.try_enrol(&successor, &token, true).await.unwrap();
@@ -48,7 +48,7 @@ async fn many_expired_recordings_take_several_transactions(world: World) {
     let agent = world.enrol(&account(), "web1").await;
     let opened = world.open(&agent, 10, 1).await;
     world.seal(&agent, &opened.token, 0, 20, 20).await.unwrap();
-    // 1,100 more of the same, and the counters to match.
+    // 1,100 copies, and counters to match.
     let token = match world.database.backend {
         Backend::Sqlite => "substr('00000000000000000000000000000000' || i, -32)",
         Backend::Postgres => "lpad(i::text, 32, '0')",

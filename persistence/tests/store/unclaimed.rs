@@ -1,4 +1,4 @@
-//! What an agent may leave lying about, and when it goes.
+//! How many unclaimed objects an agent may leave, and when they are removed.
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ async fn an_agent_has_so_many_open_recordings_and_no_more(world: World) {
     let first = world.open(&agent, 10, 7).await;
     let others: String =
         (1..MOST_OPEN_RECORDINGS).map(|i| format!("{}('{i:032}')", if i > 1 { ", " } else { "" })).collect();
-    // As many as there may be, of the same.
+    // As many as there may be, all copies.
     let copies = format!(
         "INSERT INTO recordings (token, account_id, instance_id, agent_id, kind, target, folder, start_sha256, started_at, \
          opened_at, last_heard_at, expiration_days, state, ended_at, end_kind, end_reason, manifest_sha256, segments, \
@@ -101,7 +101,7 @@ async fn an_agent_has_so_many_open_recordings_and_no_more(world: World) {
     let open = || world.store.apply(&granted, opening.clone(), event(&account(), "OpenRecording"));
     let refused = open().await;
     assert!(matches!(refused, Err(StoreError::AgentLimit(AgentLimitReached::OpenRecordings))), "{refused:?}");
-    // Another agent's are its own, and one that has ended makes room.
+    // Another agent has its own limit, and a recording that has ended makes room.
     let other = world.enrol(&account(), "web2").await;
     world.open(&other, 20, 7).await;
     world.seal(&agent, &first.token, 0, 30, 30).await.unwrap();
@@ -117,12 +117,12 @@ async fn an_agent_has_so_many_unclaimed_bytes_and_no_more(world: World) {
     }
     let refused = permit(&world, &agent, segment(&opened, 8, 1), 20).await;
     assert!(matches!(refused, Err(StoreError::AgentLimit(AgentLimitReached::UnclaimedBytes))), "{refused:?}");
-    // The same one again takes no more, and another agent has its own.
+    // The same object again takes no more, and another agent has its own limit.
     permit(&world, &agent, segment(&opened, 7, eighth), 30).await.unwrap();
     let other = world.enrol(&account(), "web2").await;
     let others = world.open(&other, 10, 7).await;
     permit(&world, &other, segment(&others, 0, 1), 30).await.unwrap();
-    // What is claimed makes room; small ones count as more than they have.
+    // Claimed objects make room; small ones count as more bytes than they have.
     world.acknowledge(&agent, &opened.token, 0, 40).await.unwrap();
     let least = domain::unclaimed::COUNTED_AT_LEAST_BYTES;
     for number in 8..8 + u32::try_from(eighth / least).unwrap() {
@@ -154,11 +154,12 @@ async fn a_claim_and_the_next_permission_are_one_change(world: World) {
     permit(&world, &agent, segment(&opened, 0, 1), 20).await.unwrap();
     claim_and_permit(&world, &agent, &opened, 0, 1, 30).await.unwrap();
     assert_eq!(world.find(&opened).await.unwrap().arrived.segments, 1);
-    // Half is left, exactly, to those who ask by themselves: of what was permitted ahead, segment 1 counts.
+    // Exactly half is left for objects that are requested separately: of those permitted ahead, segment 1 counts.
     let least = domain::unclaimed::COUNTED_AT_LEAST_BYTES;
     permit(&world, &agent, segment(&opened, 9, MOST_UNCLAIMED_BYTES / 2 - least), 40).await.unwrap();
     permit(&world, &agent, segment(&opened, 10, 1), 40).await.unwrap();
-    // Where the next one has no room, nothing is claimed either; nor is anything permitted with a claim that is refused.
+    // Where the next object has no room, nothing is claimed either; and nothing is permitted with a claim that is
+    // refused.
     let more = 1;
     let refused = claim_and_permit(&world, &agent, &opened, 1, more, 50).await;
     assert!(matches!(refused, Err(StoreError::AgentLimit(_))), "{refused:?}");
@@ -169,7 +170,7 @@ async fn a_claim_and_the_next_permission_are_one_change(world: World) {
     permit(&world, &agent, segment(&opened, 2, 1), 60).await.unwrap();
 }
 
-/// Both lock the agent and the recording: in the same order, or one of them would be ended as a deadlock.
+/// Both lock the agent and the recording: in the same order, or one of them would be aborted as a deadlock.
 async fn claims_with_permissions_and_permissions_do_not_wait_for_each_other(world: World) {
     let agent = world.enrol(&account(), "web1").await;
     let (one, other) = (world.open(&agent, 10, 7).await, world.open(&agent, 11, 7).await);
@@ -198,12 +199,12 @@ async fn what_nobody_claims_goes_after_a_day_and_can_be_written_again(world: Wor
     objects.put(&first, b"first").await;
     assert_eq!(sweep(&world, &objects, 20 + DAY).await, 0);
     assert!(objects.has(&first).await);
-    // One of them is asked for once more, and waits from then on.
+    // One of them is requested again, and its waiting time starts over.
     permit(&world, &agent, second.clone(), 30).await.unwrap();
     assert_eq!(sweep(&world, &objects, 21 + DAY).await, 1);
     assert!(!objects.has(&first).await);
     assert_eq!(world.count("unclaimed_objects", "1 = 1").await, 1);
-    // The name is free: other bytes can have it, and be claimed.
+    // The name is free: other bytes can be stored under it, and be claimed.
     permit(&world, &agent, first.clone(), 30 + DAY).await.unwrap();
     objects.put(&first, b"again").await;
     world.acknowledge(&agent, &opened.token, 0, 40 + DAY).await.unwrap();
@@ -220,7 +221,7 @@ async fn what_was_claimed_stays(world: World) {
     permit(&world, &agent, first.clone(), 20).await.unwrap();
     objects.put(&first, b"first").await;
     world.acknowledge(&agent, &opened.token, 0, 30).await.unwrap();
-    // A row that should not be there any more harms nothing.
+    // A row that should no longer exist does no harm.
     permit(&world, &agent, first.clone(), 40).await.unwrap();
     assert_eq!(sweep(&world, &objects, 2 * DAY).await, 0);
     assert!(objects.has(&first).await);
@@ -234,7 +235,7 @@ async fn what_is_about_to_be_claimed_stays(world: World) {
     let first = segment(&opened, 0, 5);
     permit(&world, &agent, first.clone(), 20).await.unwrap();
     objects.put(&first, b"first").await;
-    // Its agent was away for more than a day; now it reports the segment, and a sweep comes between.
+    // The agent was away for more than a day; now it reports the segment, and a sweep runs in between.
     let granted = as_agent::<AcknowledgeSegment>(&agent);
     world.store.expect_claim(&granted, first.clone(), at(2 * DAY)).await.unwrap();
     assert_eq!(sweep(&world, &objects, 2 * DAY).await, 0);
@@ -243,7 +244,7 @@ async fn what_is_about_to_be_claimed_stays(world: World) {
     assert_eq!(world.count("unclaimed_objects", "1 = 1").await, 0);
 }
 
-/// As after the database was restored from a copy: it has forgotten a claim, and the agent has erased its bytes.
+/// The state after the database was restored from a backup: the claim is missing, and the agent has erased its bytes.
 async fn what_a_manifest_seals_stays(world: World) {
     let objects = Objects::new();
     let agent = world.enrol(&account(), "web1").await;

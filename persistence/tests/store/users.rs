@@ -39,7 +39,7 @@ fn audit() -> domain::audit::AuditEvent {
     event(&account(), "Identity")
 }
 
-/// What stands behind the dot of the wire's code.
+/// The part of an error that becomes the second part of the code in the API.
 #[track_caller]
 pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (&'static str, &'static str) {
     match result {
@@ -160,7 +160,7 @@ async fn a_user_that_has_something_is_not_deleted_by_the_way(world: World) {
     store.detach_policy(&operator, &user("ana"), &policy, audit()).await.unwrap();
     delete().await.unwrap();
     assert_eq!(refused(delete().await), ("NotExist", "User"));
-    // What is refused is no change, and is written down by whoever was refused.
+    // A refused change changes nothing, and is written to the audit trail by the caller of the store.
     assert_eq!(world.count("audit_events", "action = 'Identity'").await, events + 4);
 }
 
@@ -191,7 +191,7 @@ async fn the_last_place_for_a_user_is_taken_once(world: World) {
     assert_eq!(world.count("users", "name IN ('ana', 'bo')").await, 1);
     store.delete_user(&operator, &won.name, audit()).await.unwrap();
     store.create_user(&operator, &user("cy"), at(1), audit()).await.unwrap();
-    // Others have places of their own.
+    // The limits of other accounts are separate.
     let stranger = as_operator(&other_account());
     store.create_user(&stranger, &user("ana"), at(1), event(&other_account(), "x")).await.unwrap();
 }
@@ -239,7 +239,7 @@ async fn a_grant_for_one_user_reaches_no_other(world: World) {
     let group = GroupName::parse("operators").unwrap();
     let joined = store.add_user_to_group(&joins, &user("ana"), &group, at(1), audit()).await;
     assert_eq!(refused(joined), ("OutsideGrant", "group"));
-    // The grant of something else altogether names no user.
+    // The grant for something unrelated names no user.
     let elsewhere = owner::<GetUser>(&account(), test_facts::resource_of(Some(&"i-1".parse().unwrap())));
     assert_eq!(refused(store.get_user(&elsewhere, &user("ana")).await), outside);
     assert_eq!(world.count("users", "account_id <> ''").await, 2);

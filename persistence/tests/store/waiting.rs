@@ -1,4 +1,4 @@
-//! What agents say of the recordings that wait in their spools, and who may see it.
+//! What agents report about the recordings that wait in their spools, and who may see it.
 
 use domain::actions::{ListInstanceRecords, ReadAgentConfiguration};
 use domain::agent::Agent;
@@ -34,13 +34,13 @@ async fn what_waits_is_shown_until_it_does_not(world: World) {
     assert!(listed().await.unwrap().is_empty());
     note(&world, &agent, Some(waiting(&agent, 1, 10))).await.unwrap();
     note(&world, &agent, Some(waiting(&agent, 3, 20))).await.unwrap();
-    // Since when something waits does not change while something does.
+    // The time since when something waits does not change while something waits.
     assert_eq!(listed().await.unwrap(), [WaitingRecordings { since: at(10), ..waiting(&agent, 3, 20) }]);
     note(&world, &agent, None).await.unwrap();
     assert!(listed().await.unwrap().is_empty());
     note(&world, &agent, Some(waiting(&agent, 2, 30))).await.unwrap();
     assert_eq!(listed().await.unwrap(), [waiting(&agent, 2, 30)]);
-    // Nobody delivers what a replaced agent has.
+    // What a replaced agent still has will not be delivered.
     let successor = world.agent(&account(), "web1");
     let token = world.join_token(&account(), "*", true).await;
     world.try_enrol(&successor, &token, true).await.unwrap();
