@@ -46,7 +46,7 @@ pub enum StoreError {
     /// The join token does not permit this enrolment.
     #[error(transparent)]
     JoinTokenRefused(#[from] JoinTokenRefused),
-    /// An agent has as many unclaimed objects or open recordings as it may have.
+    /// An agent has as many unclaimed bytes or open recordings as it may have.
     #[error(transparent)]
     AgentLimit(#[from] AgentLimitReached),
     /// A policy document is not valid.

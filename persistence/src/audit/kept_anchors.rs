@@ -1,6 +1,7 @@
-//! Signed anchors that are kept where nobody can reach them who can change both the database and the exported files: a
-//! file that only ever grows, with one anchor per line in the format of the exported files. An attacker who restores
-//! everything else to an earlier state cannot restore that file, and it then refers to rows that are no longer there.
+//! Signed anchors that are kept out of reach of anyone who can change both the database and the exported files: they are
+//! in a file that only ever grows, with one anchor per line in the format of the exported files. An attacker who
+//! restores everything else to an earlier state cannot restore that file, and it then refers to rows that are no longer
+//! there.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};

@@ -28,7 +28,7 @@ impl Store {
     }
 
     /// A part of the list of all agents that ever joined, the latest to join first: what a replaced agent sealed while
-    /// it was enrolled remains valid.
+    /// it was enrolled is still attributed to it.
     ///
     /// # Errors
     /// [`StoreError::InvalidPageToken`].

@@ -122,7 +122,7 @@ impl Files<'_> {
     }
 
     /// The folders that these files belong to: according to the folder itself, and according to the database for the
-    /// writers found there. Where nothing is left that tells it, every folder counts, so that an emptied folder does not
+    /// writers found there. Where neither source is left, every folder counts, so that an emptied folder does not
     /// pass for one that was never written to.
     fn origins_at_hand(&self) -> BTreeSet<&str> {
         let in_files = |writer: &&WriterExport| self.checked.holds(&writer.writer_id);

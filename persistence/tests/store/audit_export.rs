@@ -150,7 +150,7 @@ async fn a_torn_line_is_written_again_and_nothing_twice(world: World) {
     }
 }
 
-/// The next start on the same folder. Its writer also exports the earlier rows: the origin is given back to it.
+/// The next start on the same folder. It takes on the rows of the earlier writers, because their origin is cleared.
 async fn again(world: &World, folder: &Path) -> Store {
     let store = exporting(world, folder).await;
     world.database.execute("UPDATE audit_writers SET origin = NULL, exported_at = NULL").await;

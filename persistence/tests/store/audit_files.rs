@@ -209,7 +209,7 @@ async fn what_stands_in_another_days_file_is_missed(world: World) {
 async fn a_day_that_was_put_away_is_accepted_when_it_is_named(world: World) {
     let deployment = exported(world).await;
     let days = files(&deployment.folder);
-    // Now the one in the middle too: the files alone agree then.
+    // Even the one in the middle: the files alone agree then.
     fs::remove_file(&days[1]).unwrap();
     let exports = deployment.store.audit_exports().await.unwrap();
     let (database, in_files) = deployment.verify_after(exports, &["2023-11-15"], &[], None).await;

@@ -246,7 +246,7 @@ async fn a_removed_writer_is_named(world: World) {
     tamper(&world, &all).await;
     let found = verify(&world).await;
     assert_eq!(about(&found, &first), [(AuditFault::WriterMissing, 0)]);
-    // A writer that no other has seen, and of which only the row in the list of writers was deleted.
+    // A writer that no other has seen, and of which only the row in the list of writers is left.
     let third = world.replica().await;
     record(&third, 9_000).await;
     let third = last_writer(&world).await;

@@ -25,7 +25,7 @@ async fn a_live_agent_keeps_its_recordings_open(world: World) {
     world.store.mark_agent_seen(&granted, &agent.id, at(90_000)).await.unwrap();
     assert_eq!(world.sweep(&account(), 100_000, SILENT).await.abandoned, 0, "an idle shell is no lost one");
     assert_eq!(world.find(&opened).await.unwrap().state, RecordingState::Open);
-    // A later agent of the instance does not own its recordings.
+    // A later agent of the instance does not take over its recordings.
     let successor = world.agent(&account(), "web1");
     let token = world.join_token(&account(), "*", true).await;
     world.try_enrol(&successor, &token, true).await.unwrap();
