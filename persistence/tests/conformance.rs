@@ -153,7 +153,7 @@ enum Fault {
 struct Faulty {
     inner: Memory,
     fault: Fault,
-    /// Objects that were overwritten, or that are listed although they do not exist.
+    /// The bytes that overwrote an object, by its name.
     other: Mutex<HashMap<String, Bytes>>,
 }
 

@@ -41,7 +41,7 @@ pub fn as_system(account: &AccountId) -> Granted<SweepRecordings> {
     by_rule(&Principal::System { account: account.clone() }, Resource::Everything)
 }
 
-/// A grant for what the control plane does with agents on its own account.
+/// A grant for what the control plane does with agents on its own initiative.
 #[must_use]
 pub fn reaching(account: &AccountId) -> Granted<ReachAgents> {
     by_rule(&Principal::System { account: account.clone() }, Resource::Everything)

@@ -57,7 +57,7 @@ impl Running {
         rows
     }
 
-    /// A grant for what the control plane does with agents on its own account.
+    /// A grant for what the control plane does with agents on its own initiative.
     #[must_use]
     pub fn reaching(&self) -> Granted<ReachAgents> {
         test_facts::reaching(&self.account)

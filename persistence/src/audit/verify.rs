@@ -162,7 +162,7 @@ pub struct AuditVerification {
     pub findings: Vec<AuditFinding>,
     /// How many more findings there are.
     pub findings_left_off: u64,
-    /// How many anchors were checked.
+    /// How many anchors were read.
     pub anchors: u64,
     /// How many of them were signed with a key that is not available, so that they could not be checked.
     pub unknown_signatures: u64,

@@ -36,7 +36,7 @@ fn table() -> TableCreateStatement {
         .to_owned()
 }
 
-/// In MariaDB a key must be as long as its type permits.
+/// In MariaDB the columns of a key need a type of limited length.
 const MARIADB_TABLE: &str = "CREATE TABLE IF NOT EXISTS account_settings (
     account_id VARCHAR(32) NOT NULL,
     alias VARCHAR(63),
