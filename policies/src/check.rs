@@ -1,4 +1,5 @@
-//! The linter: everything that is wrong with a document or looks like a mistake, with its place and how to correct it.
+//! The linter. It finds everything that is wrong with a document or looks like a mistake, gives the place, and says
+//! how to correct it.
 
 mod conditions;
 mod cover;
@@ -18,18 +19,18 @@ use crate::vocabulary::Vocabulary;
 
 use sites::{Site, StatementSites};
 
-/// How much a finding matters; the four classes of the vendor's validator, the most severe first.
+/// How serious a finding is. These are the four classes of the vendor's validator, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Severity {
     /// The document is refused.
     Error,
-    /// It permits more, or denies less, than it seems to.
+    /// The document permits more, or denies less, than it seems to.
     #[serde(rename = "Security Warning")]
     SecurityWarning,
-    /// It does not do what it seems to do.
+    /// The document does not do what it seems to do.
     #[serde(rename = "General Warning")]
     GeneralWarning,
-    /// It does, but can be written better.
+    /// The document does what it seems to do, but can be written better.
     Suggestion,
 }
 
@@ -64,23 +65,23 @@ pub enum Lint {
     AllowNotAction,
     /// An Allow with NotResource.
     AllowNotResource,
-    /// NotResource, which the newer pages of the grammar no longer have.
+    /// NotResource, which the newer pages of the grammar no longer contain.
     NotResourceUsed,
     /// An Allow with an operator that holds when its key is absent.
     NegatedOperatorOnAllow,
-    /// A Deny with an operator that fails when its key is absent.
+    /// A Deny with an operator that does not hold when its key is absent.
     DenyMissesAbsentKey,
-    /// A Deny on a resource name, of an operation whose resource is `*`.
+    /// A Deny on a resource name, for an operation whose resource is `*`.
     DenyListOnArn,
-    /// An address block with host bits.
+    /// An address block with host bits that are not zero.
     CidrHostBits,
     /// `${...}`, which is plain text here.
     PolicyVariable,
     /// `*` or `?` in a value that is compared exactly.
     WildcardInExactValue,
-    /// Letters beyond a to z in a value that is compared without case.
+    /// Letters other than a to z in a value that is compared without regard to case.
     LettersNotFolded,
-    /// A condition key that nothing is known to set.
+    /// A condition key that nothing known sets.
     UnknownConditionKey,
     /// A condition key that no action of the statement sets.
     ConditionKeyNeverSet,
@@ -88,13 +89,13 @@ pub enum Lint {
     EmptyCondition,
     /// A key under an operator for another type of value.
     KeyOfOtherType,
-    /// A condition key in other letters than documented.
+    /// A condition key spelled in other letter case than documented.
     KeyCase,
     /// An action that the product does not have.
     UnknownAction,
-    /// An action in other letters than documented.
+    /// An action spelled in other letter case than documented.
     ActionCase,
-    /// A ram-code of a resource in other letters than documented, which never matches.
+    /// A ram-code of a resource spelled in other letter case than documented, so that it never matches.
     ResourceCase,
     /// A malformed account id.
     AccountForm,
@@ -108,16 +109,16 @@ pub enum Lint {
     RedundantEntry,
     /// A statement that another statement covers.
     RedundantStatement,
-    /// A single statement that stands without its list.
+    /// A single statement that is not in a list.
     BareStatement,
 }
 
-/// The rule of a finding.
+/// The rule behind a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
-    /// For this the document is refused.
+    /// The reason for which the document is refused.
     Refused(Reason),
-    /// This looks like a mistake.
+    /// The kind of likely mistake.
     Lint(Lint),
 }
 
@@ -142,7 +143,7 @@ impl Serialize for Rule {
 pub struct Finding {
     /// How much it matters.
     pub severity: Severity,
-    /// What it is an instance of.
+    /// The rule behind it.
     pub rule: Rule,
     /// Line, counted from 1.
     pub line: usize,
@@ -152,7 +153,7 @@ pub struct Finding {
     pub pointer: String,
     /// What is wrong, in a plain sentence.
     pub message: String,
-    /// How to mend it.
+    /// How to correct it.
     pub mend: String,
 }
 
@@ -170,9 +171,9 @@ impl fmt::Display for Finding {
 /// [`PolicyDocument::parse`](crate::PolicyDocument::parse) exactly if one of the findings is an
 /// [`Error`](Severity::Error).
 ///
-/// A text that is not JSON yields that one error, because the rest has no meaning. Otherwise all errors are found, and
-/// statements without errors are looked at for mistakes. `vocabulary` holds the actions and keys that exist; without
-/// it, misspelt ones cannot be found.
+/// A text that is not JSON yields only that one error, because nothing else in it has a meaning. Otherwise all errors
+/// are found, and the statements without errors are checked for mistakes. `vocabulary` contains the actions and keys
+/// that exist; without it, misspelt ones cannot be found.
 #[must_use]
 pub fn check(text: &[u8], kind: DocumentKind, vocabulary: &Vocabulary) -> Vec<Finding> {
     let readable = match check_text(text, kind) {
@@ -206,7 +207,7 @@ pub fn check(text: &[u8], kind: DocumentKind, vocabulary: &Vocabulary) -> Vec<Fi
     marks.into_iter().map(|mark| mark.in_text(text)).collect()
 }
 
-/// A finding before its byte offset has become a line and a column.
+/// A finding whose byte offset has not been converted to line and column yet.
 struct Mark {
     severity: Severity,
     rule: Rule,
@@ -218,7 +219,7 @@ struct Mark {
 
 impl Mark {
     fn in_text(self, text: &[u8]) -> Finding {
-        // The reason matters to refusals only; the place is counted in the same way for all.
+        // The reason matters to refusals only; line and column are computed the same way for every finding.
         let placed = Fault::new(Reason::NotJson, self.at, self.pointer, self.message).in_text(text);
         Finding {
             severity: self.severity,
@@ -249,7 +250,7 @@ fn refusal(fault: Fault) -> Mark {
     }
 }
 
-/// Cuts a refusal's message into what is wrong and what to do: at the first semicolon that is not quoted.
+/// Splits the message of a refusal into what is wrong and what to do, at the first semicolon that is not quoted.
 fn split_advice(message: &str) -> (&str, &str) {
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in message.bytes().enumerate() {

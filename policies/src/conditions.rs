@@ -1,4 +1,4 @@
-//! The compiled `Condition` block of a statement, and whether it holds.
+//! The compiled `Condition` block of a statement, and its evaluation.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -12,32 +12,33 @@ use crate::memory::{Held, flat};
 use crate::operators::{Operator, Relation};
 use crate::values::{AddressBlock, Decimal, Instant, ValueType, parse_boolean};
 
-/// A value of the request's context that the operator cannot read. The server made it, so this is a defect there.
+/// A value of the request's context that the operator cannot read. The server builds the context, so this is a defect
+/// of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error, Serialize)]
 #[error("the request's value of {key} is not {needs}")]
 pub struct ConditionError {
     /// The condition key, as the policy spells it.
     #[serde(serialize_with = "as_text")]
     pub key: Arc<str>,
-    /// What the operator needs.
+    /// The type that the operator needs.
     pub needs: ValueType,
 }
 
-/// Serde can write a shared text only with a feature that would be switched on for the whole workspace.
+/// Serde can serialize a shared text only with a feature that would be enabled for the whole workspace.
 pub(crate) fn as_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(text)
 }
 
-/// What became of a condition block.
+/// The result of a condition block.
 #[derive(Debug)]
 pub(crate) enum Verdict<'a> {
     Holds,
     Fails,
-    /// Nothing failed, but at least this test could not be evaluated.
+    /// No test failed, but at least this one could not be evaluated.
     Unreadable(&'a KeyTest),
 }
 
-/// All operators, and all keys of each, have to hold.
+/// All operators have to hold, and all keys of each.
 #[derive(Debug, Default)]
 pub(crate) struct Conditions(Box<[KeyTest]>);
 
@@ -62,8 +63,8 @@ impl Conditions {
         verdict
     }
 
-    /// Whether the block could hold for some resource. A test on the caller or the call comes out the same for
-    /// every resource; one on anything else is taken as possibly true.
+    /// Whether the block could hold for some resource. A test on the caller or the call has the same result for every
+    /// resource; a test on anything else is assumed to be possibly true.
     pub(crate) fn could_hold_for_some_resource(&self, context: &Context) -> bool {
         !self.0.iter().any(|test| test.about == Some(About::Call) && test.holds(context) == Some(false))
     }
@@ -76,15 +77,15 @@ pub(crate) struct KeyTest {
     lower: Box<str>,
     about: Option<About>,
     operator: &'static Operator,
-    /// As the policy spells them.
+    /// The values as the policy spells them.
     values: Box<[Box<str>]>,
     wanted: Wanted,
 }
 
-/// The policy's values, read once.
+/// The policy's values, parsed once.
 #[derive(Debug)]
 enum Wanted {
-    /// The values as they are spelled.
+    /// Text: the values as they are spelled.
     Text(LetterCase),
     Like(Box<[Glob]>),
     Number(Relation, Box<[Decimal<Box<str>>]>),
@@ -94,7 +95,7 @@ enum Wanted {
 }
 
 impl KeyTest {
-    /// Gives the index of the first value that is not of the operator's type, if there is one.
+    /// Fails with the index of the first value that is not of the operator's type.
     pub(crate) fn new(operator: &'static Operator, key: &str, values: &[&str]) -> Result<Self, usize> {
         let relation = operator.relation;
         let wanted = match operator.value_type {
@@ -144,8 +145,9 @@ impl KeyTest {
         &self.values
     }
 
-    /// None if the request's value cannot be read. An absent key fails a positive operator and satisfies a negated
-    /// one, so that Deny with NotIpAddress also stops a caller without address.
+    /// Whether the test holds; `None` if the request's value cannot be read. If the key is absent, a positive
+    /// operator fails and a negated one holds. A Deny with NotIpAddress therefore also stops a caller without an
+    /// address.
     pub(crate) fn holds(&self, context: &Context) -> Option<bool> {
         let mut fits = false;
         let mut unreadable = false;
@@ -165,7 +167,7 @@ fn read<'a, T>(values: &[&'a str], parse: impl Fn(&'a str) -> Option<T>) -> Resu
 }
 
 impl Wanted {
-    /// Whether one of the policy's values fits the request's; None if the request's cannot be read.
+    /// Whether one of the policy's values matches the request's value; `None` if the request's value cannot be read.
     fn fits(&self, spelled: &[Box<str>], value: &ContextValue) -> Option<bool> {
         Some(match self {
             Self::Text(LetterCase::Exact) => spelled.contains(&value.text),
@@ -191,7 +193,7 @@ impl Wanted {
 }
 
 impl Relation {
-    /// Whether the request's value, which compares so to the policy's, satisfies the relation.
+    /// Whether a request's value that compares with the policy's value like this satisfies the relation.
     fn accepts(self, ordering: Ordering) -> bool {
         match self {
             Self::Less => ordering == Ordering::Less,

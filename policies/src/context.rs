@@ -1,4 +1,4 @@
-//! What the server knows about a request beside principal, action and resource.
+//! What the server knows about a request besides principal, action and resource.
 
 use std::net::IpAddr;
 
@@ -7,8 +7,8 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::values::Instant;
 
-/// The value of a context key. The text is what String operators see; the other readings are prepared when the
-/// value is made, so that deciding does not parse the same address for every statement.
+/// The value of a context key. String operators compare the text. The other forms are parsed when the value is made,
+/// so that a decision does not parse the same address again for every statement.
 #[derive(Clone, Debug)]
 pub struct ContextValue {
     pub(crate) text: Box<str>,
@@ -68,17 +68,17 @@ impl From<IpAddr> for ContextValue {
 
 impl From<OffsetDateTime> for ContextValue {
     fn from(at: OffsetDateTime) -> Self {
-        // Years beyond 9999 have no RFC 3339 form; the instant still compares, and the text is its nanoseconds.
+        // Years after 9999 have no RFC 3339 form. The instant can still be compared, and the text is its nanoseconds.
         let nanoseconds = at.unix_timestamp_nanos();
         let text = at.format(&Rfc3339).unwrap_or_else(|_| nanoseconds.to_string());
         Self { text: text.into(), address: None, instant: Some(Instant(nanoseconds)) }
     }
 }
 
-/// The context of one request: values by key. Letters of keys compare without case.
+/// The context of one request: values by key. Keys are compared without regard to case.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
-    /// Keys in lower case. A handful of entries: looking through them beats hashing.
+    /// Keys in lower case. There are few entries, so a linear search is faster than hashing.
     entries: Vec<(Box<str>, Vec<ContextValue>)>,
 }
 
@@ -89,13 +89,13 @@ impl Context {
         Self::default()
     }
 
-    /// Sets a key, whatever it held before.
+    /// Sets a key and replaces its previous values.
     pub fn insert(&mut self, key: &str, value: impl Into<ContextValue>) {
         self.insert_all(key, [value.into()]);
     }
 
-    /// Sets a key to several values: any of them may fit a condition, and for a negated operator none may. Without
-    /// any value the key is absent.
+    /// Sets a key to several values. A condition holds if any of them matches; a negated operator holds if none does.
+    /// With an empty list the key is absent.
     pub fn insert_all(&mut self, key: &str, values: impl IntoIterator<Item = ContextValue>) {
         let key = key.to_ascii_lowercase();
         self.entries.retain(|(present, _)| **present != *key);

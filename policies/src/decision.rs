@@ -1,4 +1,4 @@
-//! What a decision is: the outcome, and the statement that brought it about.
+//! The types of a decision: the outcome, and the statement that caused it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use crate::conditions::{ConditionError, as_text};
 /// The layer of policies that a statement belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Layer {
-    /// A level of control policies over the account.
+    /// A level of control policies that apply to the account.
     Control,
     /// The policy of one role session.
     Session,
     /// The principal's own policies and those of its groups.
     Identity,
-    /// The trust policy of the role that is to be assumed.
+    /// The trust policy of the role to be assumed.
     Trust,
 }
 
-/// The policy type as a denial names it on the wire.
+/// The policy type as a denial states it on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum PolicyType {
     /// Policies of users, groups and roles.
@@ -57,10 +57,10 @@ impl From<Layer> for PolicyType {
     }
 }
 
-/// A statement: layer, name of the policy, place in the document.
+/// Identifies a statement: layer, name of the policy, and index in the document.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct StatementId {
-    /// The layer in which the policy was asked.
+    /// The layer in which the policy was evaluated.
     pub layer: Layer,
     /// The name of the policy.
     #[serde(serialize_with = "as_text")]
@@ -78,7 +78,7 @@ impl fmt::Display for StatementId {
 /// Why a request is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum AllowedBy {
-    /// The principal owns the account of the resource; no policy binds it.
+    /// The principal owns the account of the resource, so no policy restricts the principal.
     AccountOwner,
     /// This statement of the identity policies allows it, and every other layer agrees.
     Statement(StatementId),
@@ -102,18 +102,18 @@ pub enum DenyReason {
         /// The statement.
         by: StatementId,
     },
-    /// In this layer nothing allows it.
+    /// No statement in this layer allows it.
     #[error("nothing allows it ({})", PolicyType::from(*layer).as_str())]
     NothingAllows {
         /// The layer that ended the evaluation.
         layer: Layer,
     },
-    /// A Deny statement may fit, but its condition could not be evaluated. A deny that cannot be read still counts.
+    /// A Deny statement may match, but its condition could not be evaluated. Such a Deny counts as matching.
     #[error("{by} may deny it: {why}")]
     CannotEvaluate {
         /// The statement.
         by: StatementId,
-        /// What could not be read; a defect of the server that built the context.
+        /// What could not be read. This is a defect of the server that built the context.
         why: ConditionError,
     },
 }
@@ -128,13 +128,13 @@ impl DenyReason {
         }
     }
 
-    /// The policy type that decided, as a denial names it on the wire.
+    /// The policy type that decided, as a denial states it on the wire.
     #[must_use]
     pub fn policy_type(&self) -> PolicyType {
         self.layer().into()
     }
 
-    /// The statement that decided, if it was one.
+    /// The statement that decided, if one did.
     #[must_use]
     pub fn statement(&self) -> Option<&StatementId> {
         match self {
@@ -143,7 +143,7 @@ impl DenyReason {
         }
     }
 
-    /// Explicit or implicit.
+    /// Whether the denial is explicit or implicit.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self {
@@ -176,13 +176,13 @@ impl Outcome {
     }
 }
 
-/// The answer to a request, with what brought it about.
+/// The answer to a request, and its cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[must_use]
 pub enum Decision {
     /// Allowed.
     Allow {
-        /// By whom or what.
+        /// What allows it.
         by: AllowedBy,
     },
     /// Denied.
@@ -205,7 +205,7 @@ impl Decision {
         matches!(self, Self::Allow { .. })
     }
 
-    /// The policy type that decided; the account owner's answer comes from none.
+    /// The policy type that decided; `None` if the request is allowed because the principal owns the account.
     #[must_use]
     pub fn policy_type(&self) -> Option<PolicyType> {
         match self {

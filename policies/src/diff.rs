@@ -1,9 +1,10 @@
-//! What one set of policies allows and another does not, each difference with a request that shows it.
+//! What one set of policies allows and another does not. Each difference comes with a request that shows it.
 //!
 //! All strings fall into finitely many classes that no pattern of either side can tell apart. `regions` finds the
-//! classes of one text, `classes` joins them to classes of actions, resources and contexts, and one request of each
-//! class is decided for both sides. So the answer is exact over actions and resource patterns. Over conditions it
-//! is a bound: keys are taken as independent of each other and of the resource, each with one value.
+//! classes of one text, `classes` combines them into classes of actions, resources and principals, `contexts` finds
+//! those of contexts, and one request of each class is decided for both sides. The answer is therefore exact with
+//! respect to actions and resource patterns. With respect to conditions it is a bound: each key is assumed to be
+//! independent of the others and of the resource, and to have one value.
 
 mod classes;
 mod contexts;
@@ -24,14 +25,14 @@ use crate::vocabulary::Vocabulary;
 use classes::RequestClass;
 use regions::{Bits, Budget, TooLarge};
 
-/// The most steps of one comparison; beyond that the answer is [`Verdict::Unknown`]. A step is about one word of a bit
-/// set, so the bound is a fraction of a second.
+/// The maximum number of steps of one comparison; beyond it the answer is [`Verdict::Unknown`]. A step is about one
+/// word of a bit set, so the bound takes a fraction of a second.
 pub const MAX_DIFFERENCE_STEPS: usize = 10_000_000;
 
-/// The most differences that are listed for each direction.
+/// The maximum number of differences that are listed for each direction.
 pub const MAX_LISTED_GAPS: usize = 50;
 
-/// What two sets of policies, `a` and `b`, allow differently. `Display` gives it as plain text.
+/// What two sets of policies, `a` and `b`, allow differently. `Display` formats it as plain text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// What `b` allows that `a` does not.
@@ -45,9 +46,9 @@ pub struct Difference {
 pub struct Direction {
     /// The short answer.
     pub verdict: Verdict,
-    /// The differences, one for each statement that allows and each reason why the other side does not.
+    /// The differences, one for each pair of a statement that allows and a reason why the other side does not.
     pub gaps: Vec<Gap>,
-    /// Where the answer is a bound instead of exact; empty if it is exact.
+    /// The respects in which the answer is only a bound; empty if it is exact.
     pub bounds: Vec<String>,
 }
 
@@ -56,9 +57,9 @@ pub struct Direction {
 pub enum Verdict {
     /// It does not.
     Nothing,
-    /// It does; each gap shows it by a request.
+    /// It does; each gap has a request that shows it.
     Something,
-    /// The comparison grew past [`MAX_DIFFERENCE_STEPS`]. Gaps that were found until then are listed and hold.
+    /// The comparison exceeded [`MAX_DIFFERENCE_STEPS`]. The gaps found before that are listed and valid.
     Unknown {
         /// What grew too large.
         why: String,
@@ -68,13 +69,13 @@ pub enum Verdict {
 /// A difference, shown by one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Gap {
-    /// The statement that allows the request on the one side.
+    /// The statement that allows the request on one side.
     pub allowed_by: StatementId,
     /// Why the other side does not.
     pub refused: DenyReason,
     /// The request that shows it.
     pub witness: Witness,
-    /// The condition keys on which it depends; empty if it holds in every context.
+    /// The condition keys on which the difference depends; empty if it exists in every context.
     pub depends_on: Vec<String>,
 }
 
@@ -109,8 +110,8 @@ impl Witness {
     }
 }
 
-/// Compares two sets of policies of one layer. The actions of `vocabulary` are preferred as witnesses; its keys that
-/// every request carries are never taken as absent.
+/// Compares two sets of policies of one layer. Actions of `vocabulary` are preferred in witnesses. A key that,
+/// according to `vocabulary`, every request carries is never assumed to be absent.
 #[must_use]
 pub fn diff(a: &PolicySet, b: &PolicySet, vocabulary: &Vocabulary) -> Difference {
     let mut budget = Budget::new(MAX_DIFFERENCE_STEPS);
@@ -121,7 +122,7 @@ pub fn diff(a: &PolicySet, b: &PolicySet, vocabulary: &Vocabulary) -> Difference
     Difference { only_b, only_a }
 }
 
-/// The layer in which a set is asked on its own.
+/// The layer in which a set is evaluated on its own.
 fn layer_of(set: &PolicySet) -> Option<Layer> {
     set.policies().first().map(|(_, document)| match document.kind() {
         DocumentKind::Identity => Layer::Identity,
@@ -131,13 +132,13 @@ fn layer_of(set: &PolicySet) -> Option<Layer> {
     })
 }
 
-/// The statements of both sides in one row; bit sets are over their places.
+/// The statements of both sides in one list; the bit sets hold indices into it.
 struct Comparison<'a> {
     sets: [&'a PolicySet; 2],
     layer: Layer,
     statements: Vec<(usize, &'a Statement)>,
     vocabulary: &'a Vocabulary,
-    /// What only the first, and only the second, allows.
+    /// What only the first side allows, and what only the second side allows.
     found: [Found; 2],
 }
 
@@ -188,7 +189,7 @@ impl<'a> Comparison<'a> {
                 }
             }
             for (side, witnesses) in only.into_iter().enumerate() {
-                // A difference in every class of contexts depends on none of them.
+                // If the difference exists in every class of contexts, it depends on no key.
                 let everywhere = witnesses.len() == classes;
                 for keys in witnesses {
                     self.gap(side, &class, keys, everywhere);
@@ -198,7 +199,7 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// Whether a side allows a request that just these statements fit.
+    /// Whether a side allows a request that exactly these statements match.
     fn allows(&self, side: usize, fitting: &Bits) -> bool {
         let of = |effect: Effect| {
             self.statements.iter().enumerate().any(|(place, (of, statement))| {
@@ -210,7 +211,7 @@ impl<'a> Comparison<'a> {
 
     /// Records that only `side` allows the request, if the real decision confirms it.
     fn gap(&mut self, side: usize, class: &RequestClass, keys: Vec<(String, String)>, everywhere: bool) {
-        // The key is the principal under another name.
+        // This key is another name of the principal.
         let named = keys.iter().find(|(key, value)| {
             key.eq_ignore_ascii_case(crate::keys::PRINCIPAL_ARN) && value.starts_with("acs:ram:")
         });
@@ -233,8 +234,8 @@ impl<'a> Comparison<'a> {
             Step::Allow(_) => None,
         };
         let [allowing, refusing] = steps;
-        // The classes are made so that this always confirms them. If it ever did not, a false witness would be
-        // worse than an open answer.
+        // The classes are built such that the decision always confirms them. If it ever did not, a false witness
+        // would be worse than no answer.
         let (Step::Allow(allowed_by), Some(refused)) = (allowing, refused(refusing)) else {
             let bound =
                 "a request was found that the decision does not confirm; the answer may lack a difference";
@@ -247,7 +248,8 @@ impl<'a> Comparison<'a> {
 }
 
 impl Found {
-    /// One gap for each statement that allows and reason that refuses, the one of fewest condition keys.
+    /// Keeps one gap for each pair of a statement that allows and a reason for the refusal: the one with the fewest
+    /// condition keys.
     fn add(&mut self, gap: Gap) {
         let why = (gap.allowed_by.clone(), gap.refused.clone());
         match self.places.get(&why) {

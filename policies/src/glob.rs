@@ -1,24 +1,26 @@
-//! Patterns with `*` (any run of characters, also none) and `?` (exactly one character), anchored at both ends.
-//! There is no escape.
+//! Patterns with `*` (any run of characters, which may be empty) and `?` (exactly one character), anchored at both
+//! ends. There is no escape character.
 //!
-//! INVARIANT: matching never takes more than time linear in the text. A pattern is cut at its stars. The first
-//! and the last piece are compared in place; a piece between two stars is searched leftmost-first, which is always
-//! right because a piece has a fixed number of characters. Short pieces are searched naively (their length bounds
-//! the work for each character), longer ones with a bit-parallel automaton. Nothing is tried twice, nothing
-//! recurses, nothing allocates. The steps are counted ([`work`]), and bounded in the tests and by the fuzzer.
+//! INVARIANT: matching never takes more than time linear in the text. A pattern is split at its stars. The first and
+//! the last piece are compared in place; a piece between two stars is searched leftmost-first, which is always right
+//! because a piece has a fixed number of characters. Short pieces are searched naively (their length bounds the work
+//! for each character), longer ones with a bit-parallel automaton. Nothing is tried twice, and there is no recursion
+//! and no allocation. The steps are counted ([`work`]), and the tests and the fuzzer check that they stay within a
+//! bound.
 
 use crate::memory::{Held, boxed, flat};
 use crate::work;
 
-/// Pieces up to this many bytes are searched naively.
+/// Pieces of up to this many bytes are searched naively.
 const NAIVE_PIECE_BYTES: usize = 16;
 
-/// Patterns beyond this many bytes are never compiled: the largest document has 6,144 characters of at most 4 bytes.
+/// Patterns longer than this many bytes are never compiled: the largest document has 6,144 characters of at most 4
+/// bytes.
 pub(crate) const MAX_PATTERN_BYTES: usize = 6_144 * 4;
 
 const MAX_WORDS: usize = MAX_PATTERN_BYTES / 64;
 
-/// Whether letters compare without case (ASCII only).
+/// Whether letters are compared without regard to case (ASCII only).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LetterCase {
     Exact,
@@ -42,13 +44,13 @@ enum Shape {
     Literal,
     /// `text*`
     Prefix(usize),
-    /// `?` without any `*`.
+    /// At least one `?`, no `*`.
     Fixed(Box<Piece>),
-    /// At least one star, and more than `text*`.
+    /// At least one star, and not of the form `text*`.
     Starred(Box<Starred>),
 }
 
-/// What comes before the first star, between stars, and after the last.
+/// The pieces before the first star, between stars, and after the last star.
 #[derive(Debug)]
 struct Starred {
     head: Piece,
@@ -58,7 +60,7 @@ struct Starred {
 
 impl Glob {
     /// # Panics
-    /// Never in this crate: callers refuse patterns beyond [`MAX_PATTERN_BYTES`] before.
+    /// Never in this crate: callers refuse patterns longer than [`MAX_PATTERN_BYTES`] first.
     pub(crate) fn new(pattern: &str, letters: LetterCase) -> Self {
         assert!(pattern.len() <= MAX_PATTERN_BYTES, "patterns are limited where they are read");
         let folded = letters == LetterCase::Folded;
@@ -92,7 +94,7 @@ impl Glob {
         &self.source
     }
 
-    /// The text that this pattern stands for, if it has no wildcard.
+    /// The only text that this pattern matches, if it has no wildcard.
     pub(crate) fn literal(&self) -> Option<&str> {
         matches!(self.shape, Shape::Literal).then_some(&*self.source)
     }
@@ -110,11 +112,12 @@ impl Glob {
         }
     }
 
-    /// Whether some text matches both patterns. Exact; quadratic in the patterns, so not for the deciding path.
+    /// Whether some text matches both patterns. Exact, but quadratic in the lengths of the patterns, so decisions do
+    /// not use it.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         let (left, right): (Vec<char>, Vec<char>) =
             (self.source.chars().collect(), other.source.chars().collect());
-        // reached[j]: after the first i characters of `left` and j of `right`, one text can have matched both.
+        // reached[j]: some text matches both the first i characters of `left` and the first j of `right`.
         let mut reached = vec![false; right.len() + 1];
         reached[0] = true;
         for i in 0..=left.len() {
@@ -152,10 +155,11 @@ impl Glob {
         false
     }
 
-    /// Whether this pattern surely matches every text that `other` matches. False may also mean "not known".
+    /// Whether this pattern matches every text that `other` matches. `true` is proven; `false` may also mean "not
+    /// known".
     pub(crate) fn covers(&self, other: &Self) -> bool {
-        // Without `?`, only a star can take the stars and question marks of `other` when they are read as ordinary
-        // characters, and then it takes whatever they stand for.
+        // If the pattern has no `?`, only a star in it can match the stars and question marks of `other`, read as
+        // ordinary characters. A star matches whatever they represent, too.
         !self.source.contains('?') && self.matches(other.source())
     }
 }
@@ -177,7 +181,7 @@ impl Starred {
     }
 }
 
-/// A run of the pattern without stars; `?` stands for one character.
+/// A run of the pattern without stars; a `?` matches one character.
 #[derive(Debug)]
 struct Piece {
     bytes: Box<[u8]>,
@@ -252,13 +256,14 @@ impl Piece {
     }
 }
 
-/// Shift-and: one bit for each byte of the piece says whether the text read so far ends with that much of it.
+/// Shift-and: one bit for each byte of the piece says whether the text read so far ends with the piece up to that
+/// byte.
 #[derive(Debug)]
 struct Automaton {
     words: usize,
-    /// For each of the 256 bytes, the positions that it may stand at.
+    /// For each of the 256 bytes, the positions at which it may occur.
     positions: Box<[u64]>,
-    /// The positions of `?`, which stay satisfied while their character's continuation bytes pass.
+    /// The positions of `?`, which stay satisfied during the continuation bytes of their character.
     question_marks: Box<[u64]>,
     last: usize,
 }
@@ -299,7 +304,8 @@ impl Automaton {
             work::add(self.words);
             let allowed = &self.positions[usize::from(*byte) * self.words..][..self.words];
             let held = if is_continuation(*byte) { u64::MAX } else { 0 };
-            // The first position can begin anywhere; it asks for a lead byte, so never inside a character.
+            // A match can begin at any character. The first position requires a lead byte, so a match never begins
+            // inside a character.
             let mut carry = 1;
             for (word, bits) in state.iter_mut().enumerate() {
                 let before = *bits;
@@ -353,13 +359,13 @@ fn fold(byte: u8, folded: bool) -> u8 {
     if folded { byte.to_ascii_lowercase() } else { byte }
 }
 
-/// `wanted` is in lower case already when letters are folded.
+/// `wanted` is in lower case already if letters are folded.
 fn equal(wanted: &[u8], found: &[u8], folded: bool) -> bool {
     wanted == found || folded && wanted.eq_ignore_ascii_case(found)
 }
 
-/// The most steps that matching the pattern against the text may take: for each byte of the text as many as the naive
-/// search or the longest automaton needs, and for the pattern alone what its pieces need to be begun.
+/// The maximum number of steps to match the pattern against the text: for each byte of the text as many as the naive
+/// search or the longest automaton needs, and for the pattern itself the start of each piece.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn most_steps(pattern: &str, text: &str) -> u64 {
     let longest = pattern.split('*').map(str::len).max().unwrap_or(0);

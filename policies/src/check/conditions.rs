@@ -16,7 +16,7 @@ use super::elements::nearest;
 use super::sites::{ElementSites, StatementSites};
 use super::{Lint, Linter, Severity};
 
-/// So many of the actions that set a key are named.
+/// At most this many of the actions that set a key are named in a message.
 const MOST_NAMED_SETTERS: usize = 4;
 
 impl Linter<'_> {
@@ -42,7 +42,7 @@ impl Linter<'_> {
             let of_key: Vec<&KeyTest> =
                 tests.iter().filter(|other| other.lower_key() == test.lower_key()).collect();
             let first = !tests[..place].iter().any(|earlier| earlier.lower_key() == test.lower_key());
-            // Several values of one request may each satisfy another test.
+            // If a request may carry several values of the key, each value may satisfy another test.
             if first && self.vocabulary.has_one_value(test.key()) && contradict(&of_key) {
                 let message = format!(
                     "no value of {} satisfies all tests of it, so the statement never matches",
@@ -115,9 +115,9 @@ impl Linter<'_> {
         self.mark(severity, Lint::KeyOfOtherType, &places.name, message, format!("use {family}"));
     }
 
-    /// Whether no request of the statement carries the key, so that its test comes out the same for all of them: it fails
-    /// under a positive operator and holds under a negated one. Entries of Action of which that is true while others set
-    /// the key are told too.
+    /// Whether no request that the statement covers carries the key, so that the test has the same result for all of
+    /// them: it fails under a positive operator and holds under a negated one. If some of the actions set the key,
+    /// the entries of Action for which no action sets it are reported too.
     fn never_set(&mut self, statement: &Statement, test: &KeyTest, places: &ElementSites) -> bool {
         let Some(setters) = self.vocabulary.key(test.key()).and_then(|facts| facts.setters) else {
             return false;
@@ -168,7 +168,7 @@ impl Linter<'_> {
         !set
     }
 
-    /// What happens to a request that does not carry the key.
+    /// Reports how the test treats a request that does not carry the key.
     fn absence(&mut self, effect: Effect, test: &KeyTest, places: &ElementSites) {
         let always = self.vocabulary.key(test.key()).is_some_and(|facts| facts.presence == Presence::Always);
         let (key, operator) = (test.key(), test.operator().name);
@@ -249,7 +249,7 @@ impl Linter<'_> {
     }
 }
 
-/// The block as it is taken, if it is spelled otherwise.
+/// The block in its canonical spelling; `None` if it is spelled like that already.
 fn without_host_bits(text: &str) -> Option<String> {
     let (address, length) = text.split_once('/')?;
     let (address, length): (IpAddr, u32) = (address.parse().ok()?, length.parse().ok()?);
@@ -266,12 +266,12 @@ fn without_host_bits(text: &str) -> Option<String> {
     (network != address).then(|| format!("{network}/{length}"))
 }
 
-/// Whether these tests of one key surely never hold together for a key of one value.
+/// Whether these tests of one key can never hold together for a single value. `true` is proven.
 fn contradict(tests: &[&KeyTest]) -> bool {
     if tests.len() < 2 {
         return false;
     }
-    // A positive test for equality leaves only its own values; try each of them on all tests.
+    // A test for equality that is positive leaves only its own values, so each of them is tried on all tests.
     let exact = tests.iter().find(|test| {
         let operator = test.operator();
         !operator.negated && operator.relation == Relation::Equal && operator.letters == LetterCase::Exact
@@ -280,7 +280,7 @@ fn contradict(tests: &[&KeyTest]) -> bool {
         return !exact.values().iter().any(|value| {
             let mut context = Context::new();
             context.insert(exact.key(), &**value);
-            // A value that another test cannot read is a question of types, not a contradiction.
+            // If another test cannot read a value, that is a matter of types, not a contradiction.
             tests.iter().all(|test| test.holds(&context) != Some(false))
         });
     }
@@ -288,8 +288,8 @@ fn contradict(tests: &[&KeyTest]) -> bool {
         || range_is_empty(tests, Instant::parse, ValueType::Instant, Instant::cmp)
 }
 
-/// Whether the lower and upper bounds leave nothing between them. Several values of one bound are alternatives, so
-/// the weakest counts.
+/// Whether the lower and upper bounds leave no value between them. Several values of one bound are alternatives, so
+/// the weakest one counts.
 fn range_is_empty<'a, T>(
     tests: &[&'a KeyTest],
     parse: impl Fn(&'a str) -> Option<T>,

@@ -1,4 +1,4 @@
-//! Which patterns and statements take in which others. A `true` is proven; a `false` may also mean "not known".
+//! Which patterns and statements cover which others. A `true` is proven; a `false` may also mean "not known".
 
 use crate::action::{ActionPattern, Actions};
 use crate::conditions::{Conditions, KeyTest};
@@ -6,7 +6,7 @@ use crate::principal::Principals;
 use crate::resource::{ResourcePattern, Resources};
 use crate::statement::Statement;
 
-/// Whether `wide` applies to everything that `narrow` applies to, whatever their effects.
+/// Whether `wide` applies to everything that `narrow` applies to, regardless of their effects.
 pub(super) fn statement(wide: &Statement, narrow: &Statement) -> bool {
     let resources = match (&wide.resources, &narrow.resources) {
         (Some(wide), Some(narrow)) => resources(wide, narrow),
@@ -44,7 +44,7 @@ fn resources(wide: &Resources, narrow: &Resources) -> bool {
     )
 }
 
-/// `(negated, patterns)` on both sides.
+/// Compares `(negated, patterns)` of both sides.
 fn sets<T>(
     (wide_negated, wide): (bool, &[T]),
     (narrow_negated, narrow): (bool, &[T]),
@@ -55,7 +55,7 @@ fn sets<T>(
     match (wide_negated, narrow_negated) {
         (false, false) => narrow.iter().all(|narrow| wide.iter().any(|wide| covers(wide, narrow))),
         (true, false) => !narrow.iter().any(|narrow| wide.iter().any(|wide| overlap(wide, narrow))),
-        // What `wide` leaves out, `narrow` has to leave out as well.
+        // `narrow` has to exclude everything that `wide` excludes.
         (true, true) => wide.iter().all(|wide| narrow.iter().any(|narrow| covers(narrow, wide))),
         (false, true) => wide.iter().any(is_all),
     }
@@ -84,7 +84,7 @@ fn principals(wide: &Principals, narrow: &Principals) -> bool {
     narrow.spelled.iter().all(|name| wide.spelled.contains(name))
 }
 
-/// Fewer tests are wider: every test of `wide` stands in `narrow` as well.
+/// Fewer tests apply to more requests, so every test of `wide` has to be in `narrow` as well.
 fn conditions(wide: &Conditions, narrow: &Conditions) -> bool {
     wide.tests().iter().all(|wide| narrow.tests().iter().any(|narrow| same_test(wide, narrow)))
 }

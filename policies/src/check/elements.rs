@@ -99,7 +99,7 @@ impl Linter<'_> {
             let number = |glob: &Glob| {
                 glob.source().bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'*' | b'?'))
             };
-            // Ready-made policies stand in no account.
+            // Ready-made policies belong to no account.
             let ready_made = service.literal() == Some("ram") && account.source() == "system";
             if !number(account) && !ready_made && !account.source().contains("${") {
                 self.mark(
@@ -128,7 +128,8 @@ impl Linter<'_> {
         }
     }
 
-    /// Duplicate and covered entries of a list. `covers(wide, narrow)` compares two entries by their places.
+    /// Reports the duplicate and covered entries of a list. `covers(wide, narrow)` compares two entries by their
+    /// indices.
     pub(super) fn entries(
         &mut self,
         sites: &ElementSites,
@@ -157,7 +158,8 @@ impl Linter<'_> {
         }
     }
 
-    /// What the actions of a statement are asked on, against its resources.
+    /// Compares the resources that the statement's actions are checked on with the resources that the statement
+    /// names.
     pub(super) fn reach(&mut self, statement: &Statement, sites: &StatementSites) {
         let Some(resources) = &statement.resources else { return };
         if resources.negated || resources.patterns.iter().any(|pattern| pattern.parts().is_none()) {
@@ -210,8 +212,8 @@ impl Linter<'_> {
         }
     }
 
-    /// A Deny with NotAction takes in the operations on `*` of the products whose resources it names, unless it leaves
-    /// them out.
+    /// Reports a Deny with NotAction that includes operations on `*` of the products whose resources it names. It
+    /// does not if NotAction lists these operations.
     fn reach_of_the_others(&mut self, statement: &Statement, resources: &Resources, sites: &StatementSites) {
         let of_a_named_product = |action: &str| {
             resources.patterns.iter().filter_map(|pattern| pattern.parts()).any(|[code, ..]| {
@@ -231,12 +233,12 @@ impl Linter<'_> {
     }
 }
 
-/// What is wrong, and how it is mended, with a Deny of an operation that is asked on `*`. Of a list it may leave rows
-/// out, so that it does stop something.
+/// What is wrong with a Deny, on a resource name, of an operation that is checked on `*`, and how to correct it. The
+/// Deny may still remove rows from a list, so it is not without effect.
 const ASKED_ON_STAR: &str = "that is asked on *, which a Deny on a resource name need not refuse as a whole";
 const DENY_ON_STAR: &str = "deny it on \"Resource\": \"*\" in a statement of its own";
 
-/// By its name, an operation that lists and so has no resource of its own.
+/// Whether an operation, judged by its name, is a list operation and therefore has no resource of its own.
 fn looks_like_a_list(pattern: &ActionPattern) -> bool {
     match pattern {
         ActionPattern::Any => false,
@@ -255,7 +257,7 @@ pub(super) fn nearest<'a>(text: &str, known: &'a [String]) -> Option<&'a str> {
         .map(|(_, name)| name)
 }
 
-/// How many characters have to be put in, taken out or changed (Levenshtein).
+/// The number of characters that have to be inserted, removed or replaced (Levenshtein distance).
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();

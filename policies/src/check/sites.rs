@@ -1,4 +1,4 @@
-//! Where the parts of a compiled statement stand in the text.
+//! The places in the text of the parts of a compiled statement.
 
 use crate::invalid::Path;
 use crate::json::{Node, Value};
@@ -19,14 +19,14 @@ pub(super) struct ElementSites {
     pub(super) entries: Vec<Site>,
 }
 
-/// The parts of a statement that compiled; lists run parallel to those of the compiled form.
+/// The parts of a statement that compiled. Its lists have the same order as those of the compiled form.
 #[derive(Debug)]
 pub(super) struct StatementSites {
     pub(super) whole: Site,
     pub(super) actions: ElementSites,
     /// None in a trust policy.
     pub(super) resources: Option<ElementSites>,
-    /// The Condition, where one is written.
+    /// The Condition, if there is one.
     pub(super) condition: Option<Site>,
     pub(super) conditions: Vec<ElementSites>,
 }
@@ -48,7 +48,7 @@ pub(super) fn statements(root: &Node) -> Vec<(&Node, Path)> {
 }
 
 impl StatementSites {
-    /// None if the node lacks what a statement has, which does not happen to one that compiled.
+    /// `None` if the node lacks a part of a statement; this does not happen for one that compiled.
     pub(super) fn of(node: &Node, path: &Path) -> Option<Self> {
         Some(Self {
             whole: Site { at: node.at, pointer: path.pointer() },

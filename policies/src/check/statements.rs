@@ -1,4 +1,4 @@
-//! Findings about whole statements, and about statements beside each other.
+//! Findings about whole statements, and about several statements together.
 
 use crate::action::ActionPattern;
 use crate::glob::{Glob, LetterCase};
@@ -19,7 +19,7 @@ impl Linter<'_> {
         }
     }
 
-    /// How much the statement takes in.
+    /// Reports statements that cover everything.
     pub(super) fn breadth(&mut self, statement: &Statement, sites: &StatementSites) {
         let actions = &statement.actions;
         let every_action = actions.patterns.iter().any(|pattern| match pattern {
@@ -27,7 +27,7 @@ impl Linter<'_> {
             ActionPattern::Of { service, name } => [service, name].iter().all(|glob| is_star(glob)),
         });
         let resources = statement.resources.as_ref();
-        // `*` itself is what an operation without a resource is asked on; no resource name covers that.
+        // An operation without a resource is checked on `*` itself; no resource name covers it.
         let star = resources
             .is_some_and(|resources| resources.patterns.iter().any(|pattern| pattern.parts().is_none()));
         let every_name = resources.is_some_and(|resources| {
@@ -58,7 +58,7 @@ impl Linter<'_> {
             && !resources.is_some_and(|resources| resources.negated)
             && statement.conditions.tests().is_empty();
         match statement.effect {
-            // A control policy has to allow everything that it does not want to take away.
+            // A control policy has to allow everything that it does not mean to take away.
             Effect::Allow if unlimited && self.kind != DocumentKind::Control => self.mark(
                 Severity::SecurityWarning,
                 Lint::AllowsEverything,
@@ -99,7 +99,7 @@ impl Linter<'_> {
         }
     }
 
-    /// Statements that say nothing beside the others.
+    /// Reports statements that add nothing to the others.
     pub(super) fn redundancy(&mut self, statements: &[(usize, &Statement, StatementSites)]) {
         for (index, statement, sites) in statements {
             let others = || statements.iter().filter(|(other, ..)| other != index);

@@ -1,4 +1,4 @@
-//! The classes of requests, without their contexts: action, resource and principal.
+//! The classes of requests, without their contexts: by action, resource and principal.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,17 +12,17 @@ use crate::vocabulary::Vocabulary;
 
 use super::regions::{Bits, Budget, Pattern, Region, TooLarge, regions};
 
-/// A request without its context. It stands for all that the same statements fit.
+/// A request without its context. It represents all requests that the same statements match.
 #[derive(Clone, Debug)]
 pub(super) struct RequestClass {
     pub(super) principal: String,
     pub(super) action: String,
     pub(super) resource: String,
-    /// The condition keys of the statements that fit.
+    /// The condition keys of the statements that match.
     pub(super) keys: Vec<String>,
 }
 
-/// Examples that read well are taken where they belong to the class.
+/// Examples that are easy to read. Each is used if it belongs to the class.
 const ACCOUNT: &str = "1234567890123456";
 const ANYONE: &str = "acs:ram::1234567890123456:user/anyone";
 const PREFERRED: [[&str; 3]; 4] = [
@@ -32,7 +32,7 @@ const PREFERRED: [[&str; 3]; 4] = [
     ["workbench/i-1", "workbench/i-2", "instance/i-1"],
 ];
 
-/// Each set of statements that fits some request but for its context, with such a request.
+/// Each set of statements that match some request, their conditions aside, with an example of such a request.
 pub(super) fn requests(
     statements: &[&Statement],
     vocabulary: &Vocabulary,
@@ -76,7 +76,7 @@ pub(super) fn requests(
         .collect())
 }
 
-/// The first example of each set, in the order in which the sets came up.
+/// The first example of each set, in the order in which the sets were found.
 struct Distinct<T> {
     known: HashMap<Bits, usize>,
     order: Vec<(Bits, T)>,
@@ -103,7 +103,7 @@ impl<T> Distinct<T> {
     }
 }
 
-/// Classes of texts made of several parts, where a pattern matches if it matches every part.
+/// Joins the classes of the parts of a text. A pattern matches the text if it matches every part.
 fn join(parts: Vec<Vec<Region>>, budget: &mut Budget) -> Result<Vec<(Bits, Vec<String>)>, TooLarge> {
     const WHAT: &str = "the number of kinds of names that the patterns tell apart";
     let mut joined: Vec<(Bits, Vec<String>)> = Vec::new();
@@ -128,7 +128,7 @@ fn join(parts: Vec<Vec<Region>>, budget: &mut Budget) -> Result<Vec<(Bits, Vec<S
     Ok(joined)
 }
 
-/// Which statements an action fits, for every class of actions.
+/// For every class of actions, the statements that match it.
 fn actions(
     statements: &[&Statement],
     vocabulary: &Vocabulary,
@@ -154,14 +154,14 @@ fn actions(
         let action = examples.join(":");
         found.add(fits(&action), || action);
     }
-    // Backwards, so that the first known action of a class stays.
+    // In reverse order, so that the first known action of a class is the one that remains.
     for known in vocabulary.actions().iter().rev() {
         found.replace(&fits(&known.name), known.name.to_string());
     }
     Ok(found.order)
 }
 
-/// Which statements a resource fits, for `*` and for every class of resource names.
+/// The statements that match a resource, for `*` and for every class of resource names.
 fn resources(statements: &[&Statement], budget: &mut Budget) -> Result<Vec<(Bits, String)>, TooLarge> {
     let patterns: Vec<&ResourcePattern> = statements
         .iter()
@@ -179,7 +179,7 @@ fn resources(statements: &[&Statement], budget: &mut Budget) -> Result<Vec<(Bits
             Some(parts) => Pattern::glob(parts[part], LetterCase::Exact),
         };
         let globs: Vec<Pattern> = patterns.iter().map(of_part).collect();
-        // A request may leave out region and account, but neither ram-code nor relative-id.
+        // A request may omit region and account, but neither ram-code nor relative-id.
         let mut found = regions(&globs, part == 1 || part == 2, budget)?;
         for example in preferred.iter().rev().filter(|example| !example.is_empty()) {
             let matched = Bits::of(patterns.len(), |place| {
@@ -200,8 +200,8 @@ fn resources(statements: &[&Statement], budget: &mut Budget) -> Result<Vec<(Bits
     Ok(found.order)
 }
 
-/// Which statements a principal fits. Trust policies name principals without wildcards, so there are few classes:
-/// those that are named, any other of a named account, and anybody else.
+/// The statements that match a principal. Trust policies name principals without wildcards, so there are few classes:
+/// each principal that is named, any other principal of a named account, and all others.
 fn principals(statements: &[&Statement]) -> Vec<(Bits, String)> {
     let mut candidates = vec![ANYONE.to_owned(), "acs:ram::6543210987654321:user/anyone".to_owned()];
     for principals in statements.iter().filter_map(|statement| statement.principals.as_ref()) {
@@ -217,7 +217,7 @@ fn principals(statements: &[&Statement]) -> Vec<(Bits, String)> {
             }
         }
     }
-    // A name that nobody in these policies has.
+    // A name that does not occur in these policies.
     let free = (0u64..).map(|n| format!("acs:ram::{n:016}:user/nobody")).find(|name| {
         !statements.iter().any(|s| s.principals.as_ref().is_some_and(|principals| principals.include(name)))
     });

@@ -17,11 +17,11 @@ use crate::vocabulary::Vocabulary;
 
 use super::regions::{Bits, Budget, Pattern, TooLarge, regions};
 
-/// Classes of contexts, each with the keys of one of them.
+/// Classes of contexts, each with the keys of an example.
 pub(super) struct Contexts {
     /// The statements whose conditions hold, and the keys that are set.
     pub(super) classes: Vec<(Bits, Vec<(String, String)>)>,
-    /// Where not all classes may have been found.
+    /// The respects in which some classes may not have been found.
     pub(super) bounds: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn classes(
         if !complete {
             bounds.push(format!("{name} is compared in several ways; not all of its values were tried"));
         }
-        // Equal tests hold or fail together whatever the number of values.
+        // Equal tests have the same result whatever the number of values.
         let differ = tests.iter().any(|(_, test)| !same_test(test, tests[0].1));
         if differ && !vocabulary.has_one_value(name) {
             bounds.push(format!("{name} is taken to have one value; a product may set several"));
@@ -66,7 +66,7 @@ pub(super) fn classes(
             }
             let results: Vec<(usize, Option<bool>)> =
                 tests.iter().map(|(place, test)| (*place, test.holds(&context))).collect();
-            // A value that cannot be read is a defect of the server, not a request.
+            // A value that cannot be read is a defect of the server and does not occur in a request.
             if results.iter().any(|(_, holds)| holds.is_none()) {
                 continue;
             }
@@ -99,8 +99,8 @@ fn same_test(left: &KeyTest, right: &KeyTest) -> bool {
     left.operator() == right.operator() && left.values() == right.values()
 }
 
-/// Values of a key of which every class has one, and whether that is so. Values of several types cannot be ordered
-/// along one line, so then it may not be.
+/// Values of a key such that every class contains one of them, and whether this is certain. Values of several types
+/// have no common order, so in that case it may not hold.
 fn candidates(tests: &[(usize, &KeyTest)], budget: &mut Budget) -> Result<(Vec<String>, bool), TooLarge> {
     let of = |value_type: ValueType| {
         tests.iter().map(|(_, test)| *test).filter(move |test| test.operator().value_type == value_type)
@@ -141,7 +141,7 @@ fn texts<'a>(tests: impl Iterator<Item = &'a KeyTest>, budget: &mut Budget) -> R
     Ok(regions(&patterns, true, budget)?.into_iter().map(|region| region.example).collect())
 }
 
-/// Every value that is named, one between each two neighbours, one below all and one above all.
+/// Every number that is named, one between each two neighbours, one below all and one above all.
 fn numbers(spelled: &[&str]) -> Vec<String> {
     let mut named: Vec<Decimal<&str>> = spelled.iter().filter_map(|text| Decimal::parse(text)).collect();
     named.sort_by(|left, right| left.compare(right));
@@ -154,7 +154,7 @@ fn numbers(spelled: &[&str]) -> Vec<String> {
     values
 }
 
-/// Every instant that is named, and the nanoseconds before and after it.
+/// Every instant that is named, and the instants one nanosecond before and after it.
 fn instants(spelled: &[&str]) -> Vec<String> {
     let named = spelled.iter().filter_map(|text| Instant::parse(text));
     named
@@ -163,7 +163,7 @@ fn instants(spelled: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// The ends of every block, the addresses next to them, and one of each family.
+/// The first and last address of every block, the addresses next to them, and one address of each family.
 fn addresses(spelled: &[&str]) -> Vec<String> {
     let mut values: Vec<IpAddr> =
         vec![Ipv4Addr::new(192, 0, 2, 1).into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()];

@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 
 use crate::glob::{Glob, LetterCase};
 
-/// What has been spent of the steps that a comparison may take.
+/// The number of steps that a comparison has used, against its maximum.
 pub(super) struct Budget {
     left: usize,
 }
 
-/// The steps are used up; what was being counted.
+/// The steps are used up. The field says what was being counted.
 #[derive(Debug)]
 pub(super) struct TooLarge(pub(super) &'static str);
 
@@ -25,7 +25,7 @@ impl Budget {
     }
 }
 
-/// A set of places.
+/// A set of indices.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Bits(Box<[u64]>);
 
@@ -120,10 +120,10 @@ pub(super) struct Region {
     pub(super) example: String,
 }
 
-/// All classes. Exact: for every text there is the class of just those patterns that match it.
+/// Finds all classes. The result is exact: for every text there is a class of exactly those patterns that match it.
 ///
-/// A breadth-first walk over the sets of places that a text can have reached in all patterns at once, one character
-/// at a time; characters that no pattern asks for behave alike, so one of them stands for all.
+/// It is a breadth-first search over the sets of positions that a text can have reached in all patterns at once, one
+/// character at a time. All characters that no pattern contains behave alike, so one of them represents all.
 pub(super) fn regions(
     patterns: &[Pattern],
     may_be_empty: bool,
@@ -139,7 +139,7 @@ pub(super) fn regions(
         })
         .collect();
     let places: usize = patterns.iter().map(|pattern| pattern.tokens.len() + 1).sum();
-    // For each place, its pattern and its token; the last place of a pattern has none.
+    // The pattern and the token of each position; the last position of a pattern has no token.
     let tokens: Vec<(usize, Option<Token>)> = patterns
         .iter()
         .enumerate()
@@ -181,7 +181,7 @@ pub(super) fn regions(
         let (state, example) = states[at].clone();
         at += 1;
         let active: Vec<usize> = state.places().collect();
-        // A character that no token here asks for takes the same way as one that no pattern names.
+        // A character that no token here contains behaves like one that no pattern contains.
         let mut characters = vec![fresh];
         for place in &active {
             if let Some(Token::This(c)) = tokens[*place].1 {
@@ -217,7 +217,7 @@ pub(super) fn regions(
     Ok(order)
 }
 
-/// A character that no pattern names. A folded pattern takes both cases of a letter, so it is fresh in both.
+/// A character that no pattern contains. A folded pattern matches both cases of a letter, so neither case may occur.
 fn fresh_character(patterns: &[Pattern]) -> Option<char> {
     let named: HashSet<char> = patterns
         .iter()
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Every text of up to four characters falls into a class that was found, and every example into its own.
+        /// Every text of up to four characters belongs to a class that was found, and every example to its own class.
         #[test]
         fn the_classes_are_those_of_all_texts(
             globs in prop::collection::vec(("[ab*?]{0,5}", any::<bool>()), 1..4),

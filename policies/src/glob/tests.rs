@@ -58,8 +58,8 @@ fn wildcards_mean_what_they_say() {
 
 #[test]
 fn a_bomb_takes_linear_time() {
-    // With backtracking each of these would outlive the machine; tried at every place, the long pieces would take
-    // minutes in a test build.
+    // With backtracking, these cases would practically never end. If the long pieces were tried at every place, they
+    // would take minutes in a test build.
     let text = "a".repeat(200_000);
     for pattern in ["a*".repeat(3_000) + "b", "*a?".repeat(2_000) + "b", format!("*{}b*", "a?".repeat(3_000))]
     {
@@ -68,7 +68,7 @@ fn a_bomb_takes_linear_time() {
     }
 }
 
-/// Matches, and holds the steps against the bound.
+/// Matches, and checks the number of steps against the bound.
 fn within_steps(pattern: &str, text: &str) -> bool {
     let glob = Glob::new(pattern, LetterCase::Exact);
     let (matches, steps) = work::count(|| glob.matches(text));
@@ -94,7 +94,7 @@ fn a_bomb_takes_twice_the_steps_for_twice_the_text() {
 
 #[test]
 fn a_search_that_tries_again_would_be_noticed() {
-    // The textbook matcher goes back to every star in turn: cubic here, so that the bound is passed at once.
+    // The textbook matcher backtracks to every star in turn. This is cubic here, so it exceeds the bound soon.
     fn textbook(pattern: &[u8], text: &[u8]) -> bool {
         work::add(1);
         match (pattern.split_first(), text.split_first()) {
@@ -111,7 +111,7 @@ fn a_search_that_tries_again_would_be_noticed() {
     assert!(!within_steps(pattern, &text));
 }
 
-/// A short run between stars, again and again: the shapes that make a matcher go back.
+/// A short run between stars, many times over: patterns of this form make a matcher backtrack.
 fn bomb() -> impl Strategy<Value = String> {
     let run = prop::collection::vec(prop::sample::select(vec!["a", "a", "a", "?", "é", "b"]), 1..40);
     (run, 1usize..120, prop::sample::select(vec!["", "b", "?", "*"])).prop_map(|(run, times, end)| {
@@ -127,7 +127,7 @@ fn wild() -> impl Strategy<Value = String> {
         .prop_map(|pieces| pieces.concat())
 }
 
-/// One long piece between stars, so that the automaton runs, some of it over more than one word.
+/// One long piece between stars, so that the automaton is used, sometimes with more than one word.
 fn wild_long() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(vec!["a", "a", "a", "b", "é", "?"]), 17..90)
         .prop_map(|pieces| format!("*{}*", pieces.concat()))
@@ -138,7 +138,7 @@ fn plain(length: impl Into<prop::collection::SizeRange>) -> impl Strategy<Value 
         .prop_map(|pieces| pieces.concat())
 }
 
-/// Every text over two letters of at most `length` characters.
+/// All texts over two letters of at most `length` characters.
 fn texts(length: usize) -> Vec<String> {
     let mut all = vec![String::new()];
     let mut start = 0;
@@ -170,7 +170,7 @@ proptest! {
 
     #[test]
     fn agrees_with_the_definition_on_long_pieces(pattern in wild_long(), before in plain(0..90), after in plain(0..9)) {
-        // The pattern's own text, with its wildcards filled in, makes hits likely.
+        // The pattern's own text with its wildcards replaced makes matches likely.
         let filled = pattern.replace('*', "").replace('?', "😀");
         let beheaded: String = filled.chars().skip(1).collect();
         for text in [format!("{before}{filled}{after}"), format!("{before}{after}"), format!("{before}{beheaded}")] {
@@ -194,7 +194,8 @@ proptest! {
 
     #[test]
     fn overlap_is_exact(left in short_pattern(), right in short_pattern()) {
-        // Two patterns of at most four characters that share a text share one of at most eight.
+        // If two patterns of at most four characters both match some text, they both match one of at most eight
+        // characters.
         let (l, r) = (Glob::new(&left, LetterCase::Exact), Glob::new(&right, LetterCase::Exact));
         let shared = texts(8).into_iter().find(|text| l.matches(text) && r.matches(text));
         prop_assert_eq!(l.overlaps(&r), shared.is_some(), "{:?} and {:?}: {:?}", left, right, shared);
@@ -211,7 +212,7 @@ proptest! {
     }
 }
 
-// A tenth of the cases: each is many times as long as the others.
+// A tenth of the usual number of cases, because each is many times as long as the others.
 proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(2_000) / 10, ..ProptestConfig::default() })]
 
