@@ -1,7 +1,8 @@
-//! From the JSON tree to compiled statements. Every element is named exactly; anything else is refused.
+//! Compiles the JSON tree to statements. Every known element is listed by name; any other element is refused.
 //!
-//! INVARIANT: what cannot be read leaves a fault behind. Reading goes on after one, so that an author sees all of
-//! them at once; but a document with any fault is refused as a whole, and the first one is the refusal.
+//! INVARIANT: whatever cannot be read leaves a fault. Reading continues after a fault, so that an author sees all of
+//! them at once; but a document with any fault is refused as a whole, and the first fault is the reason for the
+//! refusal.
 
 use crate::action::{ActionPattern, Actions};
 use crate::conditions::{Conditions, KeyTest};
@@ -14,24 +15,25 @@ use crate::resource::{ResourcePattern, Resources};
 use crate::statement::{DocumentKind, Effect, Statement};
 use crate::values::ValueType;
 
-/// What was made of a text.
+/// The result of reading a text.
 #[derive(Debug)]
 pub(crate) struct Reading {
     /// The JSON tree; None if the text is not JSON.
     pub(crate) root: Option<Node>,
-    /// The statements in their order; None for one that could not be read as a whole.
+    /// The statements in their order; `None` for a statement that could not be read as a whole.
     pub(crate) statements: Vec<Option<Statement>>,
-    /// All that is wrong, in the order in which it was met.
+    /// Everything that is wrong, in the order in which it was found.
     pub(crate) faults: Vec<Fault>,
 }
 
-/// Reads a document that has to be right as a whole.
+/// Reads a document that has to be correct as a whole.
 pub(crate) fn read(text: &str, kind: DocumentKind) -> Result<Box<[Statement]>, Fault> {
     let reading = read_all(text, kind);
     if let Some(first) = reading.faults.into_iter().next() {
         return Err(first);
     }
-    // By the invariant nothing is missing here. If it were, a statement would vanish, so look all the same.
+    // By the invariant, no statement is missing here. If one were, it would vanish silently, so this is checked
+    // anyway.
     match reading.statements.into_iter().collect::<Option<Box<[Statement]>>>() {
         Some(statements) if !statements.is_empty() => Ok(statements),
         _ => {
@@ -41,7 +43,7 @@ pub(crate) fn read(text: &str, kind: DocumentKind) -> Result<Box<[Statement]>, F
     }
 }
 
-/// Reads on after each fault.
+/// Reads a document and continues after each fault.
 pub(crate) fn read_all(text: &str, kind: DocumentKind) -> Reading {
     let mut faults = Vec::new();
     match json::read(text, MAX_DEPTH, &mut faults) {
@@ -62,7 +64,7 @@ struct Reader {
     faults: Vec<Fault>,
 }
 
-/// The elements that a statement may have, and those that it has.
+/// The elements that a statement may have; each is set if the statement has it.
 #[derive(Default)]
 struct Elements<'a> {
     effect: Option<&'a Node>,
@@ -73,12 +75,12 @@ struct Elements<'a> {
 }
 
 impl Reader {
-    /// Keeps what was read, or the fault for which it was not.
+    /// Returns what was read, or records the fault.
     fn keep<T>(&mut self, read: Result<T, Fault>) -> Option<T> {
         read.map_err(|fault| self.faults.push(fault)).ok()
     }
 
-    /// Leaves a fault behind.
+    /// Records a fault.
     fn refuse<T>(&mut self, fault: Fault) -> Option<T> {
         self.faults.push(fault);
         None
@@ -106,7 +108,7 @@ impl Reader {
         };
         let path = path.child("Statement");
         match &statement.value {
-            // A single value equals a one-element list wherever a list is allowed.
+            // A single value is equivalent to a list of one entry wherever a list is allowed.
             Value::Object(_) => Some(vec![self.statement(statement, &path)]),
             Value::List(entries) if entries.is_empty() => self.refuse(fault(
                 Reason::EmptyList,
@@ -304,7 +306,7 @@ impl Reader {
         whole.then(|| Principals { patterns: patterns.into(), spelled: texts.into() })
     }
 
-    /// An empty block is no condition: the vendor's own editor writes it.
+    /// An empty block is accepted as no condition, because the vendor's own editor writes it.
     fn conditions(&mut self, node: &Node, path: &Path) -> Option<Conditions> {
         let operators = self.keep(object(node, path, "Condition", "{operator: {key: values}}"))?;
         let mut tests = Vec::new();
@@ -366,7 +368,8 @@ impl Reader {
         match KeyTest::new(operator, &key.name, &values) {
             Ok(test) => Some(test),
             Err(first) => {
-                // The first is at `first`; the others are asked one by one.
+                // `first` is the index of the first unreadable value; the others are found by a test of each value on
+                // its own.
                 for (entry, value) in entries.iter().zip(&values).skip(first) {
                     if KeyTest::new(operator, &key.name, &[*value]).is_err() {
                         self.faults.push(unreadable(entry));
@@ -377,7 +380,7 @@ impl Reader {
         }
     }
 
-    /// Compiles every entry. All faults are kept; a list with one is none.
+    /// Compiles every entry. All faults are recorded; if there is one, the result is `None`.
     fn each<'a, T, List: FromIterator<T>>(
         &mut self,
         entries: &[Entry<'a>],
@@ -418,7 +421,7 @@ fn check_key(key: &Member, earlier: &[Member], path: &Path) -> Result<(), Fault>
     let refuse = |reason, message: String| Err(named_fault(reason, key, path, message));
     let well_formed = name.split_once(':').is_some_and(|(service, rest)| {
         let code = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        // Blanks are fine in the name of a tag and nowhere else.
+        // Blanks are allowed in the name of a tag and nowhere else.
         let plain = rest.split_once('/').map_or(rest, |(name, _)| name);
         !service.is_empty()
             && service.chars().all(code)
@@ -452,7 +455,7 @@ fn check_key(key: &Member, earlier: &[Member], path: &Path) -> Result<(), Fault>
 pub(crate) struct Entry<'a> {
     pub(crate) text: &'a str,
     pub(crate) at: usize,
-    /// Its place in the list; None for a single string.
+    /// Its index in the list; `None` for a single string.
     pub(crate) index: Option<usize>,
 }
 
@@ -480,7 +483,7 @@ fn fault(reason: Reason, node: &Node, path: &Path, message: impl Into<String>) -
     Fault::new(reason, node.at, path.pointer(), message)
 }
 
-/// A fault that is about the name of a member.
+/// A fault located at the name of a member.
 fn named_fault(reason: Reason, member: &Member, path: &Path, message: String) -> Fault {
     Fault::new(reason, member.at, path.child(&*member.name).pointer(), message)
 }

@@ -1,15 +1,15 @@
-//! A strict JSON reader that knows where everything stands.
+//! A strict JSON reader that records the position of every value.
 //!
-//! A general reader keeps the last of two equal keys, which turns a visible Deny into an Allow, and forgets
-//! positions. This one refuses duplicate keys, lone surrogates, NUL and trailing text, and keeps the byte offset
-//! of every value.
+//! A general-purpose reader keeps the last of two equal keys, which can turn a visible Deny into an Allow, and
+//! discards positions. This one refuses duplicate keys, lone surrogates, NUL and trailing text, and keeps the byte
+//! offset of every value.
 
 use std::collections::HashSet;
 
 use crate::invalid::{Fault, Path, Reason};
 use crate::work;
 
-/// The grammar needs six levels; anything deeper than this is refused before it is read.
+/// The grammar needs six levels; anything nested deeper than this limit is refused before it is read.
 pub(crate) const MAX_DEPTH: usize = 12;
 
 /// A value and the byte offset where it begins.
@@ -23,14 +23,14 @@ pub(crate) struct Node {
 pub(crate) enum Value {
     Null,
     Boolean(bool),
-    /// As it is spelled.
+    /// The number as it is spelled.
     Number(String),
     Text(String),
     List(Vec<Node>),
     Object(Vec<Member>),
 }
 
-/// A named element of an object; `at` is the offset of the name.
+/// A named element of an object; `at` is the byte offset of the name.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) name: String,
@@ -39,7 +39,7 @@ pub(crate) struct Member {
 }
 
 impl Node {
-    /// The JSON type in the words of an error message.
+    /// The name of the JSON type in error messages.
     pub(crate) fn type_name(&self) -> &'static str {
         match self.value {
             Value::Null => "null",
@@ -54,8 +54,8 @@ impl Node {
 
 /// Reads exactly one JSON value, nested at most `max_depth` levels.
 ///
-/// A duplicate name does not end the reading: it goes to `duplicates`, and the first of the two is kept. Whoever
-/// finds something there has to refuse the text.
+/// A duplicate name does not end the reading: it is added to `duplicates`, and the first of the two members is kept.
+/// A caller that finds an entry there has to refuse the text.
 pub(crate) fn read(text: &str, max_depth: usize, duplicates: &mut Vec<Fault>) -> Result<Node, Fault> {
     let mut reader =
         Reader { text, bytes: text.as_bytes(), at: 0, path: Path::default(), max_depth, duplicates };
@@ -116,7 +116,7 @@ impl Reader<'_> {
         self.fault(Reason::NulCharacter, at, "the document holds a NUL character; remove it")
     }
 
-    /// The complaint about whatever stands at the current offset.
+    /// The fault about the text at the current offset.
     fn unexpected(&self, wanted: &str) -> Fault {
         let found = match self.text.get(self.at..).and_then(|rest| rest.chars().next()) {
             None => {
@@ -353,16 +353,16 @@ impl Reader<'_> {
     }
 }
 
-/// Looking through a handful of names beats hashing; looking through thousands would take a file of cases quadratic
-/// time.
+/// Up to this many names, a linear search is faster than hashing. With thousands of names, a linear search would make
+/// a file of cases take quadratic time.
 const FEW_NAMES: usize = 16;
 
-/// The names of an object with more members than a handful.
+/// The names of an object with many members.
 #[derive(Default)]
 struct Names(HashSet<String>);
 
 impl Names {
-    /// Whether the name stands among the members already. It has to be asked for each of them, in their order.
+    /// Whether the name is among the members already. This has to be called for each member, in their order.
     fn hold(&mut self, members: &[Member], name: &str) -> bool {
         if members.len() < FEW_NAMES {
             work::add(members.len());
@@ -388,7 +388,7 @@ fn printable(character: char) -> String {
     }
 }
 
-/// The shortest text of a value.
+/// The shortest JSON text of a value.
 pub(crate) fn write(node: &Node) -> String {
     match &node.value {
         Value::Null => "null".to_owned(),
@@ -404,7 +404,7 @@ pub(crate) fn write(node: &Node) -> String {
     }
 }
 
-/// A string in quotes. Only what has to be escaped is.
+/// A string in quotes. Only the characters that have to be escaped are escaped.
 pub(crate) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');

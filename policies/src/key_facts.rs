@@ -11,15 +11,15 @@ pub enum Presence {
     Sometimes,
 }
 
-/// What is known of a key that stands in a policy.
+/// What is known of a condition key that occurs in a policy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyFacts<'a> {
-    /// As documented; for a key that ends in a free name, the part before it.
+    /// The name as documented; for a key that ends in a free name, the part before that name.
     pub(crate) name: &'a str,
     pub(crate) value_type: ValueType,
     pub(crate) presence: Presence,
-    /// One request may carry several values of it.
+    /// Whether one request may carry several values of it.
     pub(crate) several: bool,
-    /// The actions whose requests carry it; None where nothing is known of that.
+    /// The actions whose requests carry it; `None` if they are not known.
     pub(crate) setters: Option<&'a [Box<str>]>,
 }

@@ -1,8 +1,8 @@
-//! The condition keys of the `acs:` prefix: those that the vendor publishes for any product. Field reports show a
-//! mis-spelt one accepted and never enforced, which is a silent hole; so an `acs:` key that is not in this table is
-//! refused. Other prefixes belong to the products, which set what they like.
+//! The condition keys with the `acs:` prefix: those that the vendor publishes for any product. Field reports
+//! show a mis-spelt key that was accepted and never enforced, which leaves a gap that nobody notices; so an `acs:`
+//! key that is not in this table is refused. Other prefixes belong to the products, which may define any keys.
 //!
-//! Which actions set each, a deployment says in its [`Vocabulary`](crate::Vocabulary).
+//! A deployment states in its [`Vocabulary`](crate::Vocabulary) which actions set each key.
 
 use crate::key_facts::{KeyFacts, Presence};
 use crate::values::ValueType;
@@ -18,31 +18,31 @@ pub const MFA_PRESENT: &str = "acs:MFAPresent";
 /// ARN of the user or role.
 pub const PRINCIPAL_ARN: &str = "acs:PrincipalARN";
 
-/// What a known key is about.
+/// What a known key describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum About {
-    /// The caller and the call: the same whatever resource is asked for.
+    /// The caller and the call: the value is the same for every resource.
     Call,
-    /// The resource: another one may have another value.
+    /// The resource: the value may differ between resources.
     Resource,
 }
 
-/// The caller's program, as it names itself.
+/// The caller's program, as stated by the program itself.
 pub const USER_AGENT: &str = "acs:UserAgent";
-/// The id of the access key that signed.
+/// The id of the access key that signed the request.
 pub const ACCESS_ID: &str = "acs:AccessId";
-/// The beginning of the keys of the resource's tags; the rest is the key of the tag.
+/// The prefix of the keys for the resource's tags; the rest of the key is the tag's key.
 pub const RESOURCE_TAG: &str = "acs:ResourceTag/";
-/// The beginning of the keys of the tags that a request gives; the rest is the key of the tag.
+/// The prefix of the keys for the tags in a request; the rest of the key is the tag's key.
 pub const REQUEST_TAG: &str = "acs:RequestTag/";
 /// The resource directory of the principal.
 pub const PRINCIPAL_RD_ID: &str = "acs:PrincipalRDId";
-/// The place of the principal in its resource directory.
+/// The location of the principal in its resource directory.
 pub const PRINCIPAL_RD_PATH: &str = "acs:PrincipalRDPath";
-/// The virtual network that the call comes from.
+/// The virtual network from which the call comes.
 pub const SOURCE_VPC: &str = "acs:SourceVpc";
 
-/// The published keys. A name that ends in `/` stands for every key that begins with it.
+/// The published keys. A name that ends in `/` represents every key that begins with it.
 const PUBLISHED: [(&str, About, ValueType); 12] = [
     (CURRENT_TIME, About::Call, ValueType::Instant),
     (SECURE_TRANSPORT, About::Call, ValueType::Boolean),
@@ -58,16 +58,17 @@ const PUBLISHED: [(&str, About, ValueType); 12] = [
     (RESOURCE_TAG, About::Resource, ValueType::Text),
 ];
 
-/// The published keys with the type of their values. A name that ends in `/` stands for every key that begins with it.
+/// The published keys with the type of their values. A name that ends in `/` represents every key that begins with
+/// it.
 pub fn published() -> impl Iterator<Item = (&'static str, ValueType)> {
     PUBLISHED.iter().map(|(name, _, value_type)| (*name, *value_type))
 }
 
-/// What is known of the published keys wherever policies are asked: the type of their values, and that every request
-/// carries some of them.
+/// What is known of the published keys in every deployment: the type of their values, and which of them every request
+/// carries.
 pub(crate) fn facts<'a>() -> impl Iterator<Item = KeyFacts<'a>> {
     published().map(|(name, value_type)| {
-        // The caller's address is set at best effort only.
+        // The caller's address is set on a best-effort basis only.
         let presence = match name {
             CURRENT_TIME | SECURE_TRANSPORT | MFA_PRESENT | PRINCIPAL_ARN => Presence::Always,
             _ => Presence::Sometimes,
@@ -76,14 +77,14 @@ pub(crate) fn facts<'a>() -> impl Iterator<Item = KeyFacts<'a>> {
     })
 }
 
-/// Whether a name of a table, which may stand for all that begin with it, stands for this key; letters compare without
-/// case.
+/// Whether a name of a table, which may represent all keys that begin with it, represents this key. Letters are
+/// compared without regard to case.
 pub(crate) fn stands_for(name: &str, key: &str) -> bool {
     let begins = key.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     begins && (key.len() == name.len()) != name.ends_with('/')
 }
 
-/// What the key is about, if it is a published one.
+/// What the key describes, if it is a published one.
 pub(crate) fn about(key: &str) -> Option<About> {
     PUBLISHED.iter().find(|(name, ..)| stands_for(name, key)).map(|(_, about, _)| *about)
 }

@@ -10,10 +10,11 @@ use crate::statement::{Effect, ParsedRequest, Statement};
 
 use crate::conditions::{ConditionError, Verdict};
 
-/// The named policies of one layer. They are pooled: what counts is the statements, in no order.
+/// The named policies of one layer. They are pooled: only their statements matter, in no particular order.
 ///
-/// Building a set sorts its statements by service, so that statements about other services cost nothing when it
-/// decides. Keep it as long as the principal's policies stay the same; a clone is the same set and costs nothing.
+/// Building a set indexes its statements by service, so that statements about other services cost nothing in a
+/// decision. Keep a set for as long as the principal's policies stay the same. A clone shares the same data and costs
+/// nothing.
 #[derive(Clone, Debug, Default)]
 pub struct PolicySet(Arc<Pooled>);
 
@@ -24,14 +25,14 @@ struct Pooled {
     allows: ByService,
 }
 
-/// Where a statement stands: policy of the set, statement of the policy.
+/// The location of a statement: index of the policy in the set, index of the statement in the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     policy: usize,
     statement: usize,
 }
 
-/// What a layer on its own says.
+/// The answer of a layer on its own.
 #[derive(Debug)]
 pub(crate) enum Step {
     Deny(StatementId),
@@ -41,7 +42,7 @@ pub(crate) enum Step {
 }
 
 impl PolicySet {
-    /// Pools named policies. The names stand in decisions; they need not differ.
+    /// Pools named policies. Decisions state the names; they need not be unique.
     #[must_use]
     pub fn new(policies: Vec<(Arc<str>, Arc<PolicyDocument>)>) -> Self {
         Self(Arc::new(Pooled {
@@ -57,14 +58,14 @@ impl PolicySet {
         &self.0.policies
     }
 
-    /// How many bytes of memory the set takes, about, without its documents.
+    /// The approximate number of bytes of memory that the set takes, without its documents.
     #[must_use]
     pub fn memory(&self) -> usize {
         let Pooled { policies, denies, allows } = &*self.0;
         size_of::<Pooled>() + size_of_val(&**policies) + denies.held() + allows.held()
     }
 
-    /// Asks every statement that can be about the action.
+    /// Evaluates every statement that can be about the action.
     ///
     /// | a Deny fits | a Deny cannot be read | an Allow fits | the layer says |
     /// |-------------|-----------------------|---------------|----------------|
@@ -73,8 +74,8 @@ impl PolicySet {
     /// | no          | no                    | yes           | Allow          |
     /// | no          | no                    | no            | Nothing        |
     ///
-    /// An Allow whose condition cannot be read does not fit. Among several statements the first of the first policy
-    /// is named.
+    /// An Allow whose condition cannot be read counts as not fitting. If several statements fit, the first statement
+    /// of the first policy is named.
     pub(crate) fn ask(&self, layer: Layer, parsed: &ParsedRequest<'_>) -> Step {
         let service = parsed.action.map(|action| action.service);
         let mut unreadable = None;
@@ -96,7 +97,7 @@ impl PolicySet {
         Step::Nothing
     }
 
-    /// The first Deny statement about the service for which `is_it` holds.
+    /// The first Deny statement about the service for which `is_it` is true.
     pub(crate) fn find_deny(
         &self,
         layer: Layer,
@@ -123,7 +124,7 @@ impl PolicySet {
     }
 }
 
-/// Statements of one effect, by the service that their actions name.
+/// The statements of one effect, indexed by the service that their actions name.
 #[derive(Clone, Debug, Default)]
 struct ByService {
     /// Sorted by service, in lower case.
@@ -154,7 +155,7 @@ impl ByService {
                 }
             }
         }
-        // Sets are kept for long.
+        // Sets are kept for a long time.
         index.services.iter_mut().for_each(|(_, places)| places.shrink_to_fit());
         index.services.shrink_to_fit();
         index.any_service.shrink_to_fit();
@@ -191,7 +192,7 @@ impl ByService {
     }
 }
 
-/// Compares with a service that is in lower case already.
+/// Compares with a service name that is in lower case already.
 fn compare_folded(lower: &str, service: &str) -> Ordering {
     lower.bytes().cmp(service.bytes().map(|byte| byte.to_ascii_lowercase()))
 }

@@ -11,7 +11,7 @@ pub(crate) enum PrincipalPattern {
     User { account: Box<str>, name: Box<str> },
     /// `acs:ram::<account>:role/<name>`: every session of the role.
     Role { account: Box<str>, name: Box<str> },
-    /// A service's domain name, or the whole ARN of an identity provider.
+    /// The domain name of a service, or the full ARN of an identity provider.
     Exactly(Box<str>),
 }
 
@@ -116,7 +116,8 @@ impl PrincipalPattern {
     }
 }
 
-/// Account and relative-id of `acs:ram::<account>:<relative-id>`, or of the older `acs:sts::` form of role sessions.
+/// Returns account and relative-id of `acs:ram::<account>:<relative-id>`, or of the older `acs:sts::` form for role
+/// sessions.
 fn split(principal: &str) -> Option<(&str, &str)> {
     let rest = principal.strip_prefix("acs:ram::").or_else(|| principal.strip_prefix("acs:sts::"))?;
     let (account, relative) = rest.split_once(':')?;
@@ -124,7 +125,7 @@ fn split(principal: &str) -> Option<(&str, &str)> {
     digits.then_some((account, relative))
 }
 
-/// The account that `principal` owns: it is `acs:ram::<account>:root`.
+/// The account that `principal` owns, if it is of the form `acs:ram::<account>:root`.
 pub(crate) fn account_owned_by(principal: &str) -> Option<&str> {
     match split(principal) {
         Some((account, "root")) if principal.starts_with("acs:ram:") => Some(account),

@@ -1,6 +1,6 @@
-//! What policies look at when they decide one action: which condition keys, and whether one resource of a range can
-//! fare otherwise than another. Whoever turns a decision into a query asks this first, so that it evaluates once for
-//! each case that can make a difference and not once for each row.
+//! What the policies consider when they decide one action: which condition keys, and whether the decision can differ
+//! between resources of a range. Code that turns a decision into a query calls this first, so that it evaluates once
+//! for each case that can make a difference instead of once for each row.
 
 use crate::action::ActionName;
 use crate::conditions::Verdict;
@@ -16,11 +16,11 @@ use crate::values::ValueType;
 /// How a statement compares a condition key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Comparison {
-    /// Text, letter by letter; also a pattern without wildcards.
+    /// Text, compared exactly; also a pattern without wildcards.
     Exact,
-    /// Text, whatever the case of its letters.
+    /// Text, compared without regard to case.
     Folded,
-    /// Text, with a pattern that has wildcards.
+    /// Text, compared with a pattern that has wildcards.
     Pattern,
     /// A decimal number.
     Number,
@@ -33,24 +33,24 @@ pub enum Comparison {
 pub struct KeyComparison<'a> {
     /// The key, in lower case.
     pub key: &'a str,
-    /// How it is compared.
+    /// How the key is compared.
     pub comparison: Comparison,
-    /// What it is compared with, as the policy spells it.
+    /// The values it is compared with, as the policy spells them.
     pub values: &'a [Box<str>],
 }
 
-/// What the statements of all layers that cover one action look at.
+/// What the statements of all layers that cover one action consider.
 #[derive(Debug)]
 pub struct Reach<'a> {
-    /// Every comparison of a condition key, in the order of the layers.
+    /// Every comparison of a condition key, ordered by layer.
     pub comparisons: Vec<KeyComparison<'a>>,
-    /// Whether a statement may cover one resource of the range and not another. When it is false, the same context
-    /// brings the same decision for all of them.
+    /// Whether a statement may cover one resource of the range and not another. If it is false, the same context
+    /// yields the same decision for all of them.
     pub tells_apart: bool,
 }
 
-/// What `layers` look at when they decide `action` on resources of `range`. The trust layer is left out: it is about
-/// roles alone.
+/// What `layers` consider when they decide `action` on resources of `range`. The trust layer is left out: it is about
+/// roles only.
 #[must_use]
 pub fn reach<'a>(layers: &'a Layers, action: &str, range: &ResourcePattern) -> Reach<'a> {
     let action = ActionName::split(action);
@@ -76,9 +76,10 @@ pub fn reach<'a>(layers: &'a Layers, action: &str, range: &ResourcePattern) -> R
     reach
 }
 
-/// Whether what allows a request would allow it whatever the resource's own condition keys say. An Allow that asks for
-/// such a key does not count: a call about many resources at once has none, and under a negated operator a key that is
-/// absent fits. Whether something denies it, [`could_deny`](crate::could_deny) says.
+/// Whether the statements that allow a request would allow it whatever the values of the resource's own condition
+/// keys. An Allow that tests such a key does not count: a call about many resources at once has no such values, and
+/// under a negated operator an absent key fits. Whether a statement denies the request is decided by
+/// [`could_deny`](crate::could_deny).
 #[must_use]
 pub fn allows_for_every_resource(layers: &Layers, request: &Request<'_>) -> bool {
     let parsed = request.parsed();
@@ -99,7 +100,7 @@ pub fn allows_for_every_resource(layers: &Layers, request: &Request<'_>) -> bool
     layers.control.iter().chain(&layers.session).chain([&layers.identity]).all(allows)
 }
 
-/// False when the patterns surely cover all of the range, and when they surely cover nothing of it.
+/// False if the patterns certainly cover the whole range, or certainly cover nothing of it.
 fn tells_apart(resources: &Resources, range: &ResourcePattern) -> bool {
     !resources.patterns.iter().any(|pattern| pattern.covers(range))
         && resources.patterns.iter().any(|pattern| pattern.overlaps(range))

@@ -1,8 +1,8 @@
 //! Resource names, `acs:<ram-code>:<region>:<account-id>:<relative-id>`, and patterns for them.
 //!
-//! Pattern and name are cut at their first four colons and compared part by part, exactly. A wildcard never
-//! leaves its part: matched as a whole, `acs:x:cn-*:ME:y` would take `acs:x:cn-a:OTHER:z:ME:y` from somebody who
-//! chooses the relative-id.
+//! Pattern and name are split at their first four colons and compared exactly, part by part. A wildcard never matches
+//! beyond its part. Otherwise, `acs:x:cn-*:ME:y` would match `acs:x:cn-a:OTHER:z:ME:y`, sent by somebody who can
+//! choose the relative-id.
 
 use crate::glob::{Glob, LetterCase, MAX_PATTERN_BYTES};
 use crate::invalid::Reason;
@@ -14,7 +14,7 @@ pub(crate) enum ResourceName<'a> {
     /// `*`: the operation has no resource of its own.
     All,
     Arn([&'a str; 4]),
-    /// Not a resource name; only the pattern `*` covers it.
+    /// Not a resource name; only the pattern `*` matches it.
     Malformed,
 }
 
@@ -33,18 +33,18 @@ fn split_arn(text: &str) -> Option<[&str; 4]> {
     Some([parts.next()?, parts.next()?, parts.next()?, parts.next()?])
 }
 
-/// Which resources: `*`, or a name in which `*` and `?` are wildcards within each part.
+/// A pattern for resources: `*`, or a name in which `*` and `?` are wildcards within each part.
 #[derive(Debug)]
 pub struct ResourcePattern(Shape);
 
 #[derive(Debug)]
 enum Shape {
     Any,
-    /// The parts in the order in which they tell resources apart best: relative-id last in the text, first here.
+    /// The parts, ordered by how well they distinguish resources: relative-id is last in the text and first here.
     Arn(Box<[Glob; 4]>),
 }
 
-/// A text that is no resource pattern.
+/// A text that is not a resource pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct InvalidResource {
@@ -56,8 +56,8 @@ impl ResourcePattern {
     /// Reads `*` or `acs:<ram-code>:<region>:<account-id>:<relative-id>`.
     ///
     /// # Errors
-    /// Refuses another prefix than `acs:`, missing parts (they are not padded), an empty ram-code or relative-id,
-    /// and blanks before the relative-id: such a pattern would match nothing and hide a mistake.
+    /// Refuses a prefix other than `acs:`, missing parts (they are not padded), an empty ram-code or relative-id, and
+    /// blanks before the relative-id: such a pattern would match nothing and hide a mistake.
     pub fn parse(text: &str) -> Result<Self, InvalidResource> {
         let refuse = |reason, message| Err(InvalidResource { reason, message });
         const FORM: &str = "acs:<ram-code>:<region>:<account-id>:<relative-id>";
@@ -107,7 +107,7 @@ impl ResourcePattern {
         }
     }
 
-    /// Whether some resource fits both patterns; exact.
+    /// Whether some resource matches both patterns; exact.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
@@ -118,7 +118,7 @@ impl ResourcePattern {
         }
     }
 
-    /// The patterns of ram-code, region, account and relative-id; None for `*`.
+    /// The patterns of ram-code, region, account and relative-id; `None` for `*`.
     pub(crate) fn parts(&self) -> Option<[&Glob; 4]> {
         match &self.0 {
             Shape::Any => None,
@@ -129,7 +129,7 @@ impl ResourcePattern {
         }
     }
 
-    /// Whether this pattern surely covers every resource of `other`. False may also mean "not known".
+    /// Whether this pattern covers every resource of `other`. `true` is proven; `false` may also mean "not known".
     pub(crate) fn covers(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (Shape::Any, _) => true,
@@ -151,14 +151,15 @@ pub(crate) struct Resources {
 }
 
 impl Resources {
-    /// What a Deny statement covers.
+    /// Whether a Deny statement covers the resource.
     pub(crate) fn cover_for_deny(&self, resource: ResourceName<'_>) -> bool {
         self.patterns.iter().any(|pattern| pattern.matches(resource)) != self.negated
     }
 
-    /// What an Allow statement covers. An operation without a resource is asked on `*`, and the published rule is
-    /// that only a Resource of `*` covers that. So an Allow with NotResource does not: it would show in an
-    /// unfiltered list the very resources that its author left out. A Deny with NotResource does cover `*`.
+    /// Whether an Allow statement covers the resource. An operation without a resource is checked on `*`, and the
+    /// published rule is that only a Resource of `*` covers it. An Allow with NotResource therefore does not: an
+    /// unfiltered list would show the very resources that the author of the statement excluded. A Deny with
+    /// NotResource does cover `*`.
     pub(crate) fn cover_for_allow(&self, resource: ResourceName<'_>) -> bool {
         if self.negated && matches!(resource, ResourceName::All) {
             return false;
@@ -166,7 +167,7 @@ impl Resources {
         self.cover_for_deny(resource)
     }
 
-    /// Whether a Deny statement could cover some resource of `range`. Never false when it could.
+    /// Whether a Deny statement could cover some resource of `range`. It is never false if the statement could.
     pub(crate) fn could_cover(&self, range: &ResourcePattern) -> bool {
         if self.negated {
             !self.patterns.iter().any(|pattern| pattern.covers(range))

@@ -9,13 +9,13 @@ use crate::decision::{AllowedBy, Decision};
 use crate::evaluate::{Layers, Request, evaluate};
 use crate::explain::absent_keys;
 
-/// So many questions are answered in one simulation at most.
+/// The maximum number of questions of one simulation.
 pub const MAX_SIMULATED_REQUESTS: usize = 100_000;
 
-/// A context with the name under which it is shown.
+/// A context with the name under which the table shows it.
 #[derive(Clone, Debug, Default)]
 pub struct NamedContext {
-    /// What to call it.
+    /// The name.
     pub name: String,
     /// The context.
     pub context: Context,
@@ -24,9 +24,9 @@ pub struct NamedContext {
 /// The questions of a simulation.
 #[derive(Clone, Copy, Debug)]
 pub struct Questions<'a> {
-    /// Who asks.
+    /// The ARN of the principal.
     pub principal: &'a str,
-    /// Each of these actions is asked ...
+    /// The actions. Each of them is checked ...
     pub actions: &'a [&'a str],
     /// ... on each of these resources ...
     pub resources: &'a [&'a str],
@@ -37,9 +37,9 @@ pub struct Questions<'a> {
 /// The answers, in the order of actions, then resources, then contexts. `Display` gives a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Simulation {
-    /// Who asked.
+    /// The ARN of the principal.
     pub principal: String,
-    /// One for each question.
+    /// One answer for each question.
     pub answers: Vec<Answer>,
 }
 
@@ -54,7 +54,8 @@ pub struct Answer {
     pub context: String,
     /// The decision, as [`evaluate`](crate::evaluate()) makes it.
     pub decision: Decision,
-    /// Condition keys that bear on the question and that its context does not have. With them the answer may differ.
+    /// Condition keys that affect the answer and that the context does not have. If they are set, the answer may
+    /// differ.
     pub absent_keys: Vec<String>,
 }
 
@@ -62,7 +63,7 @@ pub struct Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{asked} questions are too many; ask at most {MAX_SIMULATED_REQUESTS} in one simulation")]
 pub struct TooManyQuestions {
-    /// How many there are.
+    /// The number of questions.
     pub asked: usize,
 }
 

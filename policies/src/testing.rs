@@ -1,6 +1,6 @@
-//! Tests that policy authors write: cases in JSON, run against the reader and the decision.
+//! Tests that policy authors write: cases in JSON, run against the document reader and the evaluation.
 //!
-//! A file is a list of cases. A case with `expect` asks for a decision:
+//! A file is a list of cases. A case with `expect` checks a decision:
 //!
 //! | member | holds |
 //! |--------|-------|
@@ -12,10 +12,10 @@
 //! | `expect` | `Allow`, `ImplicitDeny` or `ExplicitDeny` |
 //! | `ambiguous` | if true, the case is run and shown, but never fails |
 //!
-//! Any other case holds a document that has to be refused: `document` (JSON), `document_text` (text) or
-//! `document_b64` (bytes in Base64), with its `kind`: `identity` (if left out), `session`, `control` or `trust`, and
-//! `reason` in the place of `note`. A document that stands as JSON is taken in its shortest spelling, so that its
-//! length does not depend on how the file is indented.
+//! Any other case contains a document that has to be refused: `document` (JSON), `document_text` (text) or
+//! `document_b64` (bytes in Base64), with its `kind`: `identity` (the default), `session`, `control` or `trust`, and
+//! `reason` instead of `note`. A document given as JSON is converted to its shortest spelling, so that its length
+//! does not depend on the indentation of the file.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,39 +35,39 @@ use crate::principal::account_owned_by;
 use crate::statement::DocumentKind;
 use crate::written;
 
-/// Documents stand three levels deep in a file of cases.
+/// Documents are nested three levels deep in a file of cases.
 const MAX_FILE_DEPTH: usize = MAX_DEPTH + 4;
 
-/// The result of one file. `Display` gives a line for each case that failed or is ambiguous, and the count.
+/// The result of one file. `Display` gives a line for each case that failed or is ambiguous, and the counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TestReport {
-    /// One for each case, in the order of the file.
+    /// The results of the cases, in the order of the file.
     pub results: Vec<CaseResult>,
 }
 
-/// The result of one case. `Display` gives it in one line.
+/// The result of one case. `Display` formats it as one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CaseResult {
-    /// Its `id`, or its place in the file as `#3`.
+    /// Its `id`, or its number in the file, such as `#3`.
     pub id: String,
     /// Its `note` or `reason`.
     pub note: String,
-    /// The line where it begins.
+    /// The line where it begins, counted from 1.
     pub line: usize,
     /// Whether it is marked as ambiguous.
     pub ambiguous: bool,
-    /// Whether it came out as expected.
+    /// Whether the result is the expected one.
     pub agrees: bool,
     /// What was expected.
     pub expected: String,
-    /// What came out, and why.
+    /// The actual result, and the reason.
     pub found: String,
-    /// Why it was decided so, if a decision came out otherwise than expected.
+    /// The explanation of the decision, if it differs from what was expected.
     pub explanation: Option<Box<Explanation>>,
 }
 
 impl CaseResult {
-    /// Whether the case failed. An ambiguous one never does.
+    /// Whether the case failed. An ambiguous case never fails.
     #[must_use]
     pub fn failed(&self) -> bool {
         !self.agrees && !self.ambiguous
@@ -75,13 +75,13 @@ impl CaseResult {
 }
 
 impl TestReport {
-    /// How many cases came out as expected.
+    /// The number of cases with the expected result.
     #[must_use]
     pub fn passed(&self) -> usize {
         self.results.iter().filter(|result| result.agrees).count()
     }
 
-    /// How many cases failed.
+    /// The number of cases that failed.
     #[must_use]
     pub fn failed(&self) -> usize {
         self.results.iter().filter(|result| result.failed()).count()
@@ -116,7 +116,7 @@ impl fmt::Display for CaseResult {
 /// Runs the cases of one file.
 ///
 /// # Errors
-/// Refuses a file that is no list of cases in JSON. A case that is malformed fails.
+/// Refuses a file that is not a list of cases in JSON. A malformed case is reported as failed.
 pub fn run_cases(text: &[u8]) -> Result<TestReport, InvalidPolicy> {
     let cases = read(text).map_err(|fault| fault.in_text(text))?;
     let mut lines = Lines { text, at: 0, line: 1 };
@@ -143,7 +143,7 @@ fn read(text: &[u8]) -> Result<Vec<Node>, Fault> {
     }
 }
 
-/// What a case came to.
+/// The expected and the actual result of a case.
 struct Outcomes {
     agrees: bool,
     expected: String,
@@ -151,7 +151,7 @@ struct Outcomes {
     explanation: Option<Box<Explanation>>,
 }
 
-/// Counts lines on from the case before, so that a long file is looked through once.
+/// Counts lines from the offset of the case before, so that a long file is scanned only once.
 struct Lines<'a> {
     text: &'a [u8],
     at: usize,
@@ -159,7 +159,7 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// The line of an offset that does not lie before the last one asked for.
+    /// The line of an offset, which must not be less than the offset of the previous call.
     fn of(&mut self, at: usize) -> usize {
         self.line += self.text[self.at..at].iter().filter(|byte| **byte == b'\n').count();
         self.at = at;
@@ -195,9 +195,9 @@ fn run(line: usize, index: usize, case: &Node) -> CaseResult {
     }
 }
 
-/// A case that asks for a decision.
+/// Runs a case that checks a decision.
 fn decide(case: &Node) -> Result<Outcomes, String> {
-    // A mis-spelt layer would silently be left out.
+    // A layer with a mis-spelt name would silently be left out.
     const LAYERS: [&str; 4] = ["policies", "session_policy", "control_policies", "trust_policy"];
     if let Some(odd) = names(case).find(|name| name.contains("polic") && !LAYERS.contains(name)) {
         return Err(format!("the member {odd:?}, which is none of {}", LAYERS.join(", ")));
@@ -229,7 +229,7 @@ fn decide(case: &Node) -> Result<Outcomes, String> {
     let found = explanation.decision.outcome().as_str();
     let agrees = found == expected;
     let why = explanation.to_string();
-    // The second line says what was decided and why.
+    // The second line states the decision and the reason.
     let found = why.lines().nth(1).unwrap_or(found).to_owned();
     Ok(Outcomes {
         agrees,
@@ -278,7 +278,7 @@ fn layers(case: &Node, principal: &str) -> Result<Layers, String> {
 fn set(name: &str, documents: &[Node], kind: DocumentKind) -> Result<PolicySet, String> {
     let read = |(index, document): (usize, &Node)| {
         let name = format!("{name}[{index}]");
-        // A text is taken as it stands, so that a document can be given that JSON cannot hold.
+        // Text is used unchanged, so that a case can contain a document that JSON cannot represent.
         let text = match &document.value {
             Value::Text(text) => text.clone(),
             _ => json::write(document),
@@ -291,7 +291,7 @@ fn set(name: &str, documents: &[Node], kind: DocumentKind) -> Result<PolicySet, 
     Ok(PolicySet::new(documents.iter().enumerate().map(read).collect::<Result<_, String>>()?))
 }
 
-/// A case whose document has to be refused.
+/// Runs a case whose document has to be refused.
 fn refuse(case: &Node) -> Result<Outcomes, String> {
     let kind = match member(case, "kind").map(|kind| as_text(kind).unwrap_or_default()) {
         None | Some("identity") => DocumentKind::Identity,

@@ -1,5 +1,5 @@
-//! The typed values of conditions: exact decimals, instants and address blocks. Parsing never allocates, so that
-//! the same code reads a policy's values once and a request's values on the deciding path.
+//! The typed values of conditions: exact decimals, instants and address blocks. Parsing never allocates, because the
+//! same code parses a policy's values once and a request's values during decisions.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -37,7 +37,8 @@ impl fmt::Display for ValueType {
     }
 }
 
-/// A decimal number as its digits, so that comparison is exact whatever the length. Text is `str` or `Box<str>`.
+/// A decimal number as its digits, so that comparison is exact at any length. The type parameter is `str` or
+/// `Box<str>`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decimal<Text> {
     negative: bool,
@@ -54,7 +55,7 @@ impl Held for Decimal<Box<str>> {
 }
 
 impl<'a> Decimal<&'a str> {
-    /// Reads `[-]digits[.digits]`. Exponents, signs of plus, blanks and separators are refused.
+    /// Reads `[-]digits[.digits]`. Exponents, plus signs, blanks and separators are refused.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -96,7 +97,8 @@ impl<Text: AsRef<str>> Decimal<Text> {
     /// A number between this one and a greater one.
     pub(crate) fn between<Other: AsRef<str>>(&self, greater: &Decimal<Other>) -> String {
         let digits = self.fraction.as_ref().len().max(greater.fraction.as_ref().len());
-        // One more digit than both have: the smallest step away from zero stays short of the neighbour.
+        // One digit more than both fractions have, so that the smallest step away from zero does not reach the
+        // neighbour.
         let step = |fraction: &str| format!("{fraction:0<digits$}1");
         let greater_is_zero = greater.whole.as_ref().is_empty() && greater.fraction.as_ref().is_empty();
         if !self.negative {
@@ -110,10 +112,10 @@ impl<Text: AsRef<str>> Decimal<Text> {
         }
     }
 
-    /// A number less, or greater, than this one.
+    /// A number less than this one if `less` is set, otherwise a greater one.
     pub(crate) fn beyond(&self, less: bool) -> String {
         match (less, self.negative) {
-            // Another digit in front takes it farther from zero.
+            // An additional leading digit moves it farther from zero.
             (true, true) | (false, false) => self.spelled("1", self.fraction.as_ref()),
             (true, false) => "-1".to_owned(),
             (false, true) => "0".to_owned(),
@@ -141,8 +143,8 @@ impl<Text: AsRef<str>> Decimal<Text> {
 pub(crate) struct Instant(pub(crate) i128);
 
 impl Instant {
-    /// Reads `YYYY-MM-DDThh:mm:ss[.fraction](Z|±hh:mm)`. A date alone, or a time without offset, is refused:
-    /// nobody could say which instant it means.
+    /// Reads `YYYY-MM-DDThh:mm:ss[.fraction](Z|±hh:mm)`. A date alone, or a time without an offset, is refused,
+    /// because it does not identify an instant.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         if bytes.len() < 20 {
@@ -171,7 +173,8 @@ impl Instant {
             }
             _ => return None,
         };
-        // Computed as UTC first: an offset at the very edge of the calendar would leave the range of the type.
+        // Computed as UTC first, because an offset at the very edge of the calendar would exceed the range of the
+        // type.
         let local = date.with_time(time).assume_utc().unix_timestamp_nanos();
         Some(Self(local - i128::from(offset.whole_seconds()) * 1_000_000_000))
     }
@@ -184,7 +187,7 @@ fn two_digits(bytes: &[u8]) -> Option<u8> {
     }
 }
 
-/// Reads `.1` to `.123456789`, if there is a dot; gives nanoseconds and the rest.
+/// Reads `.1` to `.123456789`, if there is a dot; returns the nanoseconds and the rest.
 fn fraction_of_second(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let Some((b'.', rest)) = bytes.split_first() else { return Some((0, bytes)) };
     let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -195,27 +198,27 @@ fn fraction_of_second(bytes: &[u8]) -> Option<(u32, &[u8])> {
     Some((digits * 10u32.pow(9 - length as u32), &rest[length..]))
 }
 
-/// An address block; a single address is a block of one. Host bits are masked away.
+/// An address block; a single address is a block of one address. Host bits are set to zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressBlock {
-    /// A block of IPv4 addresses, and of the IPv6 addresses that are mapped to them.
+    /// A block of IPv4 addresses. It also contains the IPv6 addresses that are mapped to them.
     V4 {
         /// The first address.
         network: u32,
-        /// The bits that all have in common.
+        /// The mask of the bits that all addresses have in common.
         mask: u32,
     },
     /// A block of IPv6 addresses.
     V6 {
         /// The first address.
         network: u128,
-        /// The bits that all have in common.
+        /// The mask of the bits that all addresses have in common.
         mask: u128,
     },
 }
 
 impl AddressBlock {
-    /// Reads `10.0.0.0/8`, `2001:db8::/32` or one address; `None` when it is neither.
+    /// Reads `10.0.0.0/8`, `2001:db8::/32` or one address; `None` if the text is none of these.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (address, length) = match text.split_once('/') {
@@ -225,7 +228,7 @@ impl AddressBlock {
         match address.parse().ok()? {
             IpAddr::V4(address) => Self::v4(address, length.unwrap_or(32)),
             IpAddr::V6(address) => match (address.to_ipv4_mapped(), length.unwrap_or(128)) {
-                // Contexts hold mapped addresses as IPv4, so a mapped block has to become one as well.
+                // Contexts hold mapped addresses as IPv4, so a mapped block has to be converted to IPv4 as well.
                 (Some(mapped), length @ 96..=128) => Self::v4(mapped, length - 96),
                 (_, length) => Self::v6(address, length),
             },
@@ -250,8 +253,8 @@ impl AddressBlock {
         Some(Self::V6 { network: address.to_bits() & mask, mask })
     }
 
-    /// Whether the block holds `address`, which is canonical: an IPv4-mapped one is IPv4. The two families never fit
-    /// each other.
+    /// Whether the block contains `address`, which has to be canonical: an IPv4-mapped address is given as IPv4. An
+    /// address of one family is never in a block of the other.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self, address) {
@@ -262,14 +265,14 @@ impl AddressBlock {
     }
 }
 
-/// Digits only, without a leading zero: `/08` and `/+8` would be read differently elsewhere.
+/// Digits only, without a leading zero: other software would read `/08` and `/+8` differently.
 fn prefix_length(text: &str) -> Option<u32> {
     let canonical = text == "0" || !text.starts_with('0');
     (canonical && text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit()))
         .then(|| text.parse().ok())?
 }
 
-/// `true` or `false`, whatever the case of the letters.
+/// Reads `true` or `false`, without regard to case.
 pub(crate) fn parse_boolean(text: &str) -> Option<bool> {
     if text.eq_ignore_ascii_case("true") {
         Some(true)

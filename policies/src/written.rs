@@ -6,11 +6,11 @@ use crate::json::{self, MAX_DEPTH, Node, Value};
 use crate::simulate::NamedContext;
 
 impl Context {
-    /// Reads `{"acs:SourceIp": "10.0.0.1", "acs:MFAPresent": "true"}`. A key with a list has several values; a bare
-    /// number, `true` and `false` are taken as they are spelled.
+    /// Reads `{"acs:SourceIp": "10.0.0.1", "acs:MFAPresent": "true"}`. A key with a list has several values. A bare
+    /// number, `true` or `false` is read as its spelling.
     ///
     /// # Errors
-    /// Refuses what is no JSON, a key that stands twice, and other values, with the position.
+    /// Refuses text that is not JSON, a key that occurs twice, and other values; the error has the position.
     pub fn from_json(text: &[u8]) -> Result<Self, InvalidPolicy> {
         let read = || context(&read(text)?, &Path::default(), "the context");
         read().map_err(|fault| fault.in_text(text))
@@ -56,7 +56,7 @@ fn read(text: &[u8]) -> Result<Node, Fault> {
     }
 }
 
-/// Reads the context that stands at `path`; `what` is how messages call it.
+/// Reads the context that is at `path`; `what` is its name in messages.
 pub(crate) fn context(node: &Node, path: &Path, what: &str) -> Result<Context, Fault> {
     let mismatch = |node: &Node, path: &Path, message: String| {
         Fault::new(Reason::DataTypeMismatch, node.at, path.pointer(), message)

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What a reader of documents sees: the first thing that is wrong.
+/// Returns what a reader of documents reports: the first fault.
 fn read(text: &str) -> Result<Node, Fault> {
     let mut duplicates = Vec::new();
     let node = super::read(text, MAX_DEPTH, &mut duplicates);
@@ -66,7 +66,7 @@ fn escapes_and_pairs_become_their_characters() {
     assert!(matches!(&entries[0].value, Value::Text(text) if text == "\"\\/\u{8}\u{c}\n\r\té😀é😀"));
 }
 
-/// Looking at a byte is a step, and so is comparing a name: no text takes more of them than this.
+/// The maximum number of steps for any text. Reading a byte is a step, and comparing a name is one.
 fn most_steps(text: &str) -> u64 {
     (text.len() * 8 + 64) as u64
 }
@@ -113,7 +113,7 @@ proptest! {
         prop_assert!(steps <= most_steps(&text), "{steps} steps for {} bytes", text.len());
     }
 
-    /// Texts made of JSON's own pieces, so that many are nearly valid.
+    /// Texts composed of tokens of JSON, so that many are nearly valid.
     #[test]
     fn what_is_accepted_is_json_and_what_is_called_no_json_is_none(
         pieces in prop::collection::vec(
