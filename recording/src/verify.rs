@@ -29,69 +29,71 @@ const MAX_STREAMS: usize = 64;
 /// The findings about a recording. [`Verification::verdict`] gives the result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
-    /// Whether it is complete and agrees with itself, whoever made it.
+    /// Whether it is complete and consistent in itself, whoever made it.
     pub integrity: Integrity,
-    /// What its `start.json` says; `None` when there is none that can be read.
+    /// The contents of `start.json`; `None` if there is none that can be read.
     pub start: Option<Start>,
-    /// Whose recording it is; `None` when there is no `start.json` that can be read.
+    /// Who made the recording; `None` if there is no `start.json` that can be read.
     pub signer: Option<Signer>,
-    /// What there is of each stream.
+    /// What was verified of each stream.
     pub streams: Vec<StreamVerification>,
-    /// How the recording ended, by a manifest whose signature is good.
+    /// How the recording ended, according to a manifest with a valid signature.
     pub end: Option<RecordingEnd>,
-    /// What a recording does not have, by its names below the folder. It changes nothing in the verdict.
+    /// Objects that do not belong to a recording, by their names below the folder. They do not affect the verdict.
     pub not_evidence: NotEvidence,
-    /// Evidence of later versions, by its name below the recording's folder. This version does not check it.
+    /// Evidence in a format of later versions, by its name below the recording's folder. This version does not check
+    /// it.
     pub not_understood: Vec<String>,
 }
 
-/// What there is of one stream.
+/// What was verified of one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamVerification {
-    /// Which stream.
+    /// The stream.
     pub stream: Stream,
-    /// How many segments agree with the chain from the start on. Of a stream that is not understood, that and the manifest is
-    /// all that was compared.
+    /// The number of segments that agree with the chain, counted from the start. Of a stream that this version does
+    /// not understand, only the chain and the manifest were compared.
     pub segments: u64,
-    /// What those segments hold; of a stream that is not understood, what the manifest says.
+    /// The totals of those segments; for a stream that this version does not understand, those that the manifest
+    /// states.
     pub totals: Totals,
-    /// How many events were passed over because this version does not know their kind.
+    /// The number of events that were skipped because this version does not know their kind.
     pub unknown_events: u64,
 }
 
 impl Verification {
-    /// How many segments of all streams agree with their chains from the start on.
+    /// The number of segments of all streams that agree with their chains, counted from the start.
     #[must_use]
     pub fn segments(&self) -> u64 {
         self.streams.iter().map(|stream| stream.segments).sum()
     }
 
-    /// What the segments of all streams hold together.
+    /// The totals of the segments of all streams.
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.streams.iter().fold(Totals::default(), |sum, stream| sum.plus(&stream.totals))
     }
 }
 
-/// Whether all of a recording is there and agrees.
+/// Whether a recording is complete and consistent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Integrity {
-    /// Everything that the winning manifest lists is there and unchanged.
+    /// Everything that the winning manifest lists is present and unchanged.
     Complete {
-        /// The winning manifest's number.
+        /// The number of the winning manifest.
         manifest: u32,
     },
-    /// What is there agrees, but not all is there.
+    /// What is present is consistent, but something is missing.
     ProvenPrefix {
-        /// Up to when all streams agree: the time of the last event that agrees, in the stream where that is earliest. `None` when
-        /// there is none.
+        /// The time up to which all streams are proven: the time of the last event that agrees, in the stream where
+        /// that is earliest. `None` if there is none.
         up_to: Option<Micros>,
         /// What is missing.
         why: String,
     },
-    /// Something contradicts the rest, or what is expected.
+    /// Something contradicts the rest of the recording, or what is expected.
     Inconsistent {
-        /// The object, by its name below the recording's folder.
+        /// The name of the object below the recording's folder.
         object: String,
         /// What is wrong with it.
         why: String,
@@ -99,7 +101,7 @@ pub enum Integrity {
 }
 
 impl Integrity {
-    /// The word.
+    /// The word for it.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -110,11 +112,11 @@ impl Integrity {
     }
 }
 
-/// Checks a recording: that it is the one that is expected, the hash of `start.json`, the chain, the signature and
-/// whose it is, and that every segment decodes and agrees with its header and with the manifest.
+/// Checks a recording: that it is the expected one; the hash of `start.json`, the chain, the signature and the
+/// signer; and that every segment decodes and agrees with its header and with the manifest.
 ///
 /// # Errors
-/// The objects cannot be listed or read. What they hold is never an error but a verdict.
+/// Fails if the objects cannot be listed or read. Their contents never cause an error, only a verdict.
 pub fn verify(source: &dyn ObjectSource, expected: &Expected, trust: Trust<'_>) -> io::Result<Verification> {
     let mut examination = Examination::list(source, expected)?;
     let outcome = examination.examine(trust);
@@ -140,7 +142,7 @@ pub fn verify(source: &dyn ObjectSource, expected: &Expected, trust: Trust<'_>) 
     Ok(Verification { integrity, start, signer, streams, end, not_evidence, not_understood })
 }
 
-/// Why a verification ends early.
+/// The reason why a verification ends early.
 enum Finding {
     Inconsistent { object: String, why: String },
     Unreadable(io::Error),
@@ -159,11 +161,12 @@ struct Examination<'a> {
     start: Option<Start>,
     signer: Option<Signer>,
     end: Option<RecordingEnd>,
-    /// What agrees, counted.
+    /// What was verified of each stream.
     streams: Vec<StreamVerification>,
-    /// Up to when all the streams agree of which there is anything; `None` before the first of them.
+    /// The time up to which all streams that are present or required agree; `None` until the first such stream is
+    /// checked.
     up_to: Option<Option<Micros>>,
-    /// Why the recording is not complete, although nothing contradicts it.
+    /// The reasons why the recording is not complete, although nothing contradicts it.
     missing: Vec<String>,
 }
 
@@ -201,7 +204,8 @@ impl<'a> Examination<'a> {
         })
     }
 
-    /// The number of the winning manifest; `None` when there is none with a good signature.
+    /// Checks all objects. Returns the number of the winning manifest; `None` if there is none with a valid
+    /// signature.
     fn examine(&mut self, trust: Trust<'_>) -> Result<Option<u32>, Finding> {
         let Some(start_document) = self.read(EvidenceName::Start)? else {
             return inconsistent(EvidenceName::Start, "it is missing, and everything stands on it");
@@ -230,7 +234,7 @@ impl<'a> Examination<'a> {
         Ok(winner.map(|manifest| manifest.number))
     }
 
-    /// The bytes of an object; `None` when it is not there.
+    /// The bytes of an object; `None` if it does not exist.
     fn read(&self, name: EvidenceName) -> Result<Option<Vec<u8>>, Finding> {
         if !self.present.contains(&name) {
             return Ok(None);
@@ -248,7 +252,8 @@ impl<'a> Examination<'a> {
         }
     }
 
-    /// Checks all manifests that are signed, and gives the highest: it must include all earlier segments.
+    /// Checks all signed manifests and returns the one with the highest number. Each must include all segments of the
+    /// earlier ones.
     fn manifests(&mut self, start: &Start, start_document: &[u8]) -> Result<Option<Manifest>, Finding> {
         let mut winner: Option<Manifest> = None;
         let mut next = Some(0);
@@ -260,7 +265,8 @@ impl<'a> Examination<'a> {
             let (name, signature_name) =
                 (EvidenceName::Manifest(number), EvidenceName::ManifestSignature(number));
             let (document, signature) = (self.read(name)?, self.read(signature_name)?);
-            // What lies in the folder says nothing by itself; that the control plane took the manifest in does.
+            // The presence of an object in the folder proves nothing by itself; that the control plane accepted the
+            // manifest does.
             let is_known = self.expected.objects.contains_key(&name);
             let (document, signature) = match (document, signature) {
                 (Some(document), Some(signature)) => (document, signature),
@@ -278,7 +284,8 @@ impl<'a> Examination<'a> {
             };
             let is_the_agents = start.agent_sealing_key.verifies(&document, &signature);
             let parsed = Manifest::parse(&document);
-            // Whoever sealed it in the agent's place has another key, which only a statement of the control plane can vouch for.
+            // A manifest sealed in the agent's place has another key, for which only a statement of the control plane
+            // can vouch.
             if parsed.as_ref().is_ok_and(|manifest| manifest.sealed_by.is_some()) {
                 self.not_understood.push(name.to_string());
                 self.missing
@@ -317,7 +324,7 @@ impl<'a> Examination<'a> {
         Ok(winner)
     }
 
-    /// The manifests of which anything is there, and those that have to be.
+    /// The numbers of the manifests of which a part is present or required.
     fn manifest_numbers(&self) -> BTreeSet<u32> {
         self.present
             .iter()
@@ -329,7 +336,7 @@ impl<'a> Examination<'a> {
             .collect()
     }
 
-    /// The streams of which anything is there or has to be.
+    /// The streams of which anything is present or required.
     fn streams_of(&self, start: &Start, manifest: Option<&Manifest>) -> BTreeSet<Stream> {
         let objects = self.present.iter().chain(self.expected.objects.keys());
         let stored = objects.filter_map(|name| match name {
@@ -337,7 +344,7 @@ impl<'a> Examination<'a> {
             _ => None,
         });
         let listed = manifest.into_iter().flat_map(|manifest| &manifest.streams).map(|entry| entry.stream);
-        // Be it listed or not: its end must be shown.
+        // The terminal is included even if it is not listed, because its end must be shown.
         let implied = start.kind.ends_in_its_terminal().then_some(Stream::Terminal);
         stored.chain(listed).chain(implied).collect()
     }
@@ -376,7 +383,7 @@ impl<'a> Examination<'a> {
             return inconsistent(EvidenceName::Manifest(manifest.number), why);
         }
         let there = walk.ends(entry);
-        // What no manifest lists says nothing of how far the others are proven.
+        // A stream whose first segment is present but in no manifest does not limit how far the others are proven.
         let begins_with_a_hole = missing.is_some() && !walk.has_checked();
         if there.segments > 0 || begins_with_a_hole {
             let before = self.up_to.unwrap_or(walk.last_at());
@@ -389,7 +396,7 @@ impl<'a> Examination<'a> {
         Ok(())
     }
 
-    /// The highest number of a segment that is there, or has to be.
+    /// The highest number of a segment that is present or required.
     fn last_stored(&self, stream: Stream) -> Option<u32> {
         let numbers =
             EvidenceName::Segment { stream, number: 0 }..=EvidenceName::Segment { stream, number: u32::MAX };
@@ -401,7 +408,7 @@ impl<'a> Examination<'a> {
         }
     }
 
-    /// A segment of which the manifest says something else than what is expected.
+    /// The first segment for which the manifest states something other than what is expected.
     fn other_than_expected(&self, manifest: &Manifest) -> Option<EvidenceName> {
         manifest.streams.iter().find_map(|entry| {
             entry.segments.iter().find_map(|segment| {
@@ -460,7 +467,7 @@ fn includes(manifest: &Manifest, earlier: &Manifest) -> bool {
     })
 }
 
-/// An error with all that caused it, in one line of printable ASCII: some of its words may be untrusted.
+/// An error and its causes in one line of printable ASCII, because parts of the text may be untrusted.
 fn chain_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

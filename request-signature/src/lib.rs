@@ -1,7 +1,8 @@
 //! The signatures of the vendor's RPC requests, as clients make them and servers check them: version 3
 //! (`ACS3-HMAC-SHA256`, [`v3`]) and version 1 (HMAC-SHA1, [`v1`]); the contract describes them in sections 4.1 and 4.2.
 //!
-//! What is here is pure, and knows no HTTP: who reads a request, and what of it must be signed, is the caller's business.
+//! This crate does no I/O and does not depend on HTTP. The caller reads the request and decides which parts of it
+//! must be signed.
 
 pub mod v1;
 pub mod v3;
@@ -9,16 +10,16 @@ pub mod v3;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What the percent-encoding leaves as it is: letters, digits and these four.
+/// The characters that percent-encoding leaves unchanged: letters, digits and these four.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// The percent-encoding of names and values, as both signatures want it.
+/// The percent-encoding of names and values that both signatures require.
 #[must_use]
 pub fn encode(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// Names and values as they stand in a query or a form, in the order given.
+/// Encodes names and values as in a query or a form, in the given order.
 #[must_use]
 pub fn encode_pairs<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> String {
     let pairs: Vec<String> =
@@ -26,7 +27,7 @@ pub fn encode_pairs<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> 
     pairs.join("&")
 }
 
-/// Compares without telling by its duration where the two differ.
+/// Compares in constant time, so that the duration does not reveal where the two differ.
 fn equal(ours: &str, theirs: &str) -> bool {
     verify_slices_are_equal(ours.as_bytes(), theirs.as_bytes()).is_ok()
 }

@@ -6,10 +6,10 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::{encode, encode_pairs, equal};
 
-/// The parameter that carries the signature. It signs itself never.
+/// The parameter that carries the signature. It is never part of what is signed.
 const SIGNATURE: &str = "Signature";
 
-/// What is signed: the method, and the parameters of query and form together, each name once.
+/// What is signed: the method and the parameters of query and form together, each name once.
 #[must_use]
 pub fn string_to_sign<'p>(method: &str, parameters: impl IntoIterator<Item = (&'p str, &'p str)>) -> String {
     let mut pairs: Vec<_> = parameters.into_iter().filter(|(name, _)| *name != SIGNATURE).collect();
@@ -25,7 +25,7 @@ pub fn sign(access_key_secret: &str, string_to_sign: &str) -> String {
     STANDARD.encode(hmac::sign(&key, string_to_sign.as_bytes()))
 }
 
-/// Whether the secret made the signature.
+/// Whether the signature was made with this secret.
 #[must_use]
 pub fn verify(access_key_secret: &str, string_to_sign: &str, signature: &str) -> bool {
     equal(&sign(access_key_secret, string_to_sign), signature)
@@ -35,7 +35,7 @@ pub fn verify(access_key_secret: &str, string_to_sign: &str, signature: &str) ->
 mod tests {
     use super::*;
 
-    /// The vendor's own published example: DescribeRegions of ECS, in its documentation of version 1.
+    /// The vendor's own published example, in its documentation of version 1: DescribeRegions of ECS.
     #[test]
     fn the_vendors_example_is_signed_as_it_says() {
         let parameters = [

@@ -4,7 +4,7 @@ use aws_lc_rs::{digest, hmac};
 
 use crate::{encode, equal};
 
-/// The algorithm's name, with which the header `Authorization` begins.
+/// The name of the algorithm, with which the header `Authorization` begins.
 pub const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
 /// What a signature covers.
@@ -16,16 +16,16 @@ pub struct Signable<'a> {
     pub path: &'a str,
     /// The parameters of the query, decoded, in any order.
     pub query: &'a [(&'a str, &'a str)],
-    /// The request's headers in the order in which they are sent: names in lower case, values as sent. Those that are not
-    /// signed may be among them.
+    /// The request's headers in the order in which they were sent: names in lower case, values as sent. Headers that
+    /// are not signed may be included.
     pub headers: &'a [(&'a str, &'a str)],
-    /// The names of the signed headers, in the order in which they are named, with `;` between them.
+    /// The names of the signed headers, separated by `;`, in the order in which the request lists them.
     pub signed_headers: &'a str,
-    /// The SHA-256 of the body in lower-case hexadecimal, which is the value of `x-acs-content-sha256` too.
+    /// The SHA-256 of the body in lower-case hexadecimal, which is also the value of `x-acs-content-sha256`.
     pub content_sha256: &'a str,
 }
 
-/// What should have been signed. Both hold all that the request holds, its secrets too.
+/// What should have been signed. Both fields contain everything in the request, including its secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Mismatch {
     /// The canonical request.
@@ -40,7 +40,7 @@ pub fn content_sha256(bytes: &[u8]) -> String {
     hex::encode(digest::digest(&digest::SHA256, bytes))
 }
 
-/// The names of headers as they are named when all of them are signed.
+/// The value for the names of the signed headers if all headers are signed.
 #[must_use]
 pub fn signed_headers(headers: &[(&str, &str)]) -> String {
     let mut names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
@@ -60,10 +60,10 @@ impl Signable<'_> {
         )
     }
 
-    /// Whether the secret made the signature.
+    /// Whether the signature was made with this secret.
     ///
     /// # Errors
-    /// It did not.
+    /// It was not.
     pub fn verify(&self, access_key_secret: &str, signature: &str) -> Result<(), Mismatch> {
         let mut first = None;
         for canonical_request in self.candidates() {
@@ -76,10 +76,10 @@ impl Signable<'_> {
         Err(first.expect("there is at least one canonical request"))
     }
 
-    /// The canonical requests that clients make of this request. They differ in whether names of the query are encoded
-    /// and in how several headers of one name are joined; of nearly every request there is only one.
+    /// The canonical requests that clients make of this request. They differ in whether names in the query are
+    /// encoded and in how several headers of one name are joined; for nearly every request there is only one.
     fn candidates(&self) -> Vec<String> {
-        // Unencoded, such a name could pass for another name and value than those that were signed.
+        // If such a name were not encoded, it could be read as another name and value than those that were signed.
         let ambiguous = |name: &str| name.chars().any(|c| c == '&' || c == '=' || c.is_control());
         let mut canonical = Vec::with_capacity(4);
         if !self.query.iter().any(|(name, _)| ambiguous(name)) {
@@ -121,7 +121,7 @@ fn sign(access_key_secret: &str, string_to_sign: &str) -> String {
     hex::encode(hmac::sign(&key, string_to_sign.as_bytes()))
 }
 
-// By hand, because a request may hold passwords.
+// Written by hand, because a request may contain passwords.
 impl std::fmt::Debug for Mismatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Mismatch").field("string_to_sign", &self.string_to_sign).finish_non_exhaustive()

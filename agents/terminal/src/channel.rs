@@ -13,9 +13,9 @@ use crate::spooler::Spooler;
 use crate::timespec;
 use crate::wire::ToPerson;
 
-/// With more than this under way nothing is read, so that a slow reader does not get tiny pieces.
+/// If more than this is on its way, nothing is read, so that a slow reader does not get tiny pieces.
 const MOST_BEFORE_READING: usize = OUTPUT_WINDOW_BYTES / 2;
-/// A person who reads nothing for this long holds the output.
+/// If the person reads nothing for this long, the person counts as holding the output.
 const HELD_AFTER: Duration = Duration::from_millis(100);
 /// The most that a pseudo-terminal gives at once; a full read means bulk output.
 const BULK_BYTES: usize = 4095;
@@ -28,7 +28,7 @@ const LONGEST_AFTER_EXIT: Duration = Duration::from_secs(2);
 /// reader does.
 const QUIET_TOWARDS_FILE: Duration = Duration::from_secs(2);
 
-/// Its state.
+/// The state of one output.
 pub(crate) struct Channel {
     output: Output,
     source: Source,
@@ -42,21 +42,21 @@ pub(crate) struct Channel {
     full_since: Option<Instant>,
     /// The person's side knows that the output has ended.
     end_is_told: bool,
-    /// When something was read or taken last.
+    /// When something was last read or accepted.
     moved_at: Instant,
-    /// When the person was seen last to hold the output.
+    /// When it was last seen that the person holds the output.
     held_at: Option<Instant>,
 }
 
 enum Source {
     Open(OwnedFd),
-    /// No process has the terminal open; one that may still open it by name.
+    /// No process has the terminal open, but one may still open it by name.
     HungUp(OwnedFd),
     Ended,
 }
 
 impl Channel {
-    /// `somebody_reads`: it leads to a pipe or socket, where the end of what is written is waited for.
+    /// `somebody_reads`: the output leads to a pipe or socket, so the end of what is written is waited for.
     pub(crate) fn new(output: Output, source: OwnedFd, somebody_reads: bool) -> Self {
         Channel {
             output,
@@ -90,7 +90,7 @@ impl Channel {
         matches!(self.source, Source::HungUp(_))
     }
 
-    /// Moves what there is to move and there is room for.
+    /// Moves whatever is ready and has room.
     pub(crate) fn advance(
         &mut self,
         spooler: &mut Spooler,
@@ -118,7 +118,7 @@ impl Channel {
         Ok(())
     }
 
-    /// This much was shown, or passed on.
+    /// Notes that this much was shown, or passed on.
     pub(crate) fn taken(&mut self, bytes: u32) {
         let now = Instant::now();
         if self.is_held(now) {
@@ -133,7 +133,7 @@ impl Channel {
         self.full_since.is_some_and(|since| now.saturating_duration_since(since) >= HELD_AFTER)
     }
 
-    /// Further output is recorded, and goes nowhere.
+    /// From now on, output is recorded and goes nowhere else.
     pub(crate) fn drop_what_comes(&mut self) {
         self.passes_on = false;
         self.on_the_way = 0;
@@ -190,7 +190,8 @@ impl Channel {
         Some(quiet.saturating_sub(silent))
     }
 
-    /// Reads no more where those who are left over have printed for long enough. It does not count while the person holds the output.
+    /// Stops reading when the processes left over have printed for long enough. Time during which the person holds
+    /// the output does not count.
     pub(crate) fn end_when_overdue(&mut self, exited_at: Instant, now: Instant) {
         let since = self.held_at.map_or(exited_at, |at| at.max(exited_at));
         if self.output == Output::Terminal
@@ -201,7 +202,7 @@ impl Channel {
         }
     }
 
-    /// Reads what is there; 0 when nothing is there now.
+    /// Reads what is available; returns 0 if nothing is available now.
     fn read(&mut self, most: usize) -> Result<usize, CaptureError> {
         let lost = |error: Errno| CaptureError::Lost {
             reason: format!("the command's output cannot be read: {}", io::Error::from(error)),
@@ -231,18 +232,19 @@ impl Channel {
     }
 }
 
-/// The person's side has to be there for what is recorded to be shown.
+/// What is recorded must be shown, so the session cannot go on without the person's side.
 fn person_gone(error: io::Error) -> CaptureError {
     CaptureError::Lost { reason: format!("the person's side cannot be told anything: {error}") }
 }
 
-/// What a read of the command's terminal gave.
+/// The result of reading the command's terminal.
 struct Burst {
     bytes: usize,
     hung_up: bool,
 }
 
-/// Reads what is there. Bulk output is gathered, because a pseudo-terminal gives little at once; a keystroke's echo is not delayed.
+/// Reads what is available. Bulk output is gathered, because a pseudo-terminal returns little at once; the echo of a
+/// keystroke is not delayed.
 fn read_burst(master: &OwnedFd, buffer: &mut [u8]) -> Result<Burst, Errno> {
     let mut bytes = 0;
     loop {

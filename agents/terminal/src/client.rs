@@ -36,7 +36,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The person's side.
 pub(crate) struct Client<'a> {
-    /// The person's terminal; the command has one exactly where there is this.
+    /// The person's terminal. The command has a terminal exactly if this is set.
     person: Option<&'a PersonTerminal>,
     shared: bool,
     /// The command has set modes of its own on a terminal that other programs use too.
@@ -58,7 +58,7 @@ pub(crate) struct Client<'a> {
     size: TerminalSize,
     /// The recorder has stopped the process group in the foreground.
     held: bool,
-    /// It has let it continue.
+    /// The recorder has let it continue.
     continued: bool,
     ended: Option<Ended>,
 }
@@ -79,8 +79,8 @@ struct Readers {
 }
 
 impl<'a> Client<'a> {
-    /// The side of a person with this terminal, if there is one, for a command that has just been started. `ways`: those of this
-    /// process's descriptors.
+    /// The side of a person with this terminal, if there is one, for a command that has just been started. `ways`:
+    /// the connections of this process's descriptors.
     pub(crate) fn new(
         child: Child,
         signals: Signals,
@@ -112,8 +112,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Runs the session: shows what the recorder sends until it sends nothing more. Gives how the command ended; `None`
-    /// when the recorder was lost.
+    /// Runs the session: shows what the recorder sends until it sends nothing more. Returns how the command ended;
+    /// `None` if the recorder was lost.
     pub(crate) fn run(
         &mut self,
         input: bool,
@@ -129,17 +129,17 @@ impl<'a> Client<'a> {
         ended
     }
 
-    /// Lets go of where the outputs went.
+    /// Closes the outputs.
     pub(crate) fn close(&mut self) {
         self.outputs.clear();
     }
 
-    /// What of the outputs could not be passed on, and why.
+    /// What could not be passed on of the outputs, and why.
     pub(crate) fn take_undelivered(&mut self) -> Option<String> {
         self.undelivered.take()
     }
 
-    /// Opens all ways between the recorder and the person.
+    /// Opens all connections between the recorder and the person.
     fn open(&mut self, input: bool, [output, error]: [bool; 2]) -> io::Result<Readers> {
         let mut gate = |input| {
             let gate = Arc::new(Gate::new(input, Arc::clone(&self.to))?);
@@ -192,7 +192,7 @@ impl<'a> Client<'a> {
                 self.to.say(FromPerson::Dropped(output));
                 self.pass_signal(Signal::HUP);
             }
-            // The command behind a pipe learns it from its own next write.
+            // The command behind a pipe notices it at its own next write.
             Passed::ReaderGone => self.to.say(FromPerson::Broken(output)),
             Passed::Failed(error) => {
                 self.to.say(FromPerson::Broken(output));
@@ -316,7 +316,7 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// A signal that would end this process ends the session in order instead.
+    /// Handles a signal that would end this process by ending the session in order.
     fn end_by(&mut self, signal: i32) {
         // A program does not expect a real-time signal.
         self.pass_signal(Signal::from_named_raw(signal).unwrap_or(Signal::TERM));
@@ -352,7 +352,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// The command has stopped itself. So does this process, and gives the terminal back to the shell that can continue both.
+    /// The command has stopped itself. This process stops too, and gives the terminal back to the shell, which can
+    /// continue both.
     fn stop_after_command(&mut self, signal: Signal) -> Result<(), CaptureError> {
         if job_control::somebody_would_continue_us() {
             return self.stop(signal, true);
@@ -364,7 +365,7 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// Somebody stops this process, which is meant for the session.
+    /// Handles a request to stop this process, which is meant for the session.
     fn stop_with_command(&mut self) -> Result<(), CaptureError> {
         // The kernel ignores Ctrl-Z if nobody could continue the process.
         if job_control::somebody_would_continue_us() {
@@ -374,7 +375,7 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// Stops the command and whoever has its terminal, before this process stops.
+    /// Stops the command and every process that has its terminal, before this process stops.
     fn hold(&mut self) -> Result<(), CaptureError> {
         self.send_to_command(Signal::STOP);
         self.held = false;
@@ -382,7 +383,7 @@ impl<'a> Client<'a> {
         self.hear_until(|client| client.held)
     }
 
-    /// Hears the recorder until it has answered, within a bounded time.
+    /// Handles messages of the recorder until it has answered, within a bounded time.
     fn hear_until(&mut self, answered: impl Fn(&Self) -> bool) -> Result<(), CaptureError> {
         let deadline = Instant::now() + ANSWERS_WITHIN;
         while !answered(self) && self.ended.is_none() {
@@ -395,26 +396,27 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// Stops this process, and lets the command go on when it goes on itself.
+    /// Stops this process, and lets the command continue when this process is continued.
     fn stop(&mut self, signal: Signal, together: bool) -> Result<(), CaptureError> {
         if let Some(person) = self.person {
             person.restore();
         }
         job_control::stop(signal, together);
-        // Here it goes on.
+        // This process was continued.
         let meanwhile: Vec<i32> =
             self.signals.take().into_iter().filter(|signal| ![SIGTSTP, SIGCONT].contains(signal)).collect();
         self.go_on()?;
-        // A shell that continues reads its terminal's size and sets it again as it was, so the new size must be set before.
+        // A shell that continues reads the size of its terminal and sets it again to the same value, so the new size
+        // must be set before.
         self.continued = false;
         self.to.say(FromPerson::Resumed);
         self.hear_until(|client| client.continued)?;
-        // Before anything else is checked: it is known that the command has stopped.
+        // This comes before all other checks: it is known that the command has stopped.
         self.send_to_command(Signal::CONT);
         self.handle(&meanwhile)
     }
 
-    /// Takes the terminal again, if it belongs to this process now, and reads its present size.
+    /// Takes the terminal again if it belongs to this process now, and reads its present size.
     fn go_on(&mut self) -> Result<(), CaptureError> {
         if let Some(person) = self.person {
             let was_raw = person.is_raw();
@@ -436,7 +438,7 @@ impl<'a> Client<'a> {
             if !person.is_raw() {
                 make_raw(person)?;
                 if person.is_raw() {
-                    // A process in the background is not told about a new size.
+                    // A process in the background gets no signal about a new size.
                     self.take_size();
                 }
             }
@@ -450,7 +452,7 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// An output that the command has closed is closed for its reader, too.
+    /// If the command has closed an output, it is closed for its reader, too.
     fn release_what_was_closed(&mut self) {
         if self.exited.is_none() {
             let now = Instant::now();
@@ -462,7 +464,7 @@ impl<'a> Client<'a> {
     /// Tells the recorder the size of the person's terminal, if it has changed.
     fn take_size(&mut self) {
         let Some(person) = self.person else { return };
-        // A terminal that is gone keeps its last size.
+        // If the terminal is gone, its last size remains.
         let Some(size) = person.size() else { return };
         if size != self.size {
             self.size = size;
@@ -470,7 +472,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// To the terminal's foreground processes and to the command itself; both take it even if they are stopped.
+    /// Sends a signal to the foreground processes of the terminal and to the command itself. Both get it even if they
+    /// are stopped.
     fn pass_signal(&self, signal: Signal) {
         self.send(signal);
         if signal != Signal::KILL {
@@ -485,7 +488,7 @@ impl<'a> Client<'a> {
         self.send_to_command(signal);
     }
 
-    /// To the command's own process group, while it is there.
+    /// Sends a signal to the command's own process group, as long as it exists.
     fn send_to_command(&self, signal: Signal) {
         if self.exited.is_none() {
             // A group that is gone needs no signal.
@@ -497,7 +500,7 @@ impl<'a> Client<'a> {
         if self.kill_at.is_some_and(|at| at <= Instant::now()) {
             self.kill_at = None;
             self.pass_signal(Signal::KILL);
-            // Whoever asked for the end does not wait for a person who does not look.
+            // If the end was requested, it does not wait for a person who is not reading.
             for output in &mut self.outputs {
                 output.give_up();
                 self.to.say(FromPerson::Dropped(output.output()));

@@ -10,13 +10,13 @@ use rustix::termios::{self, SpecialCodeIndex};
 
 use crate::wire::ToPerson;
 
-/// Ctrl-D, where the terminal names no other key.
+/// Ctrl-D, which is used if the terminal has no other end key.
 const END_OF_TRANSMISSION: u8 = 4;
 
 pub(crate) struct CommandInput {
     input: Input,
     to: OwnedFd,
-    /// What the command had no room for yet; no more than the person's side had room for.
+    /// What the command had no room for yet; never more than the room that the person's side was told of.
     pending: Vec<u8>,
     /// How much the person's side may still send.
     promised: usize,
@@ -33,8 +33,8 @@ impl CommandInput {
         self.input
     }
 
-    /// A pipe's room is told only when it is there, so that nothing is read that cannot be delivered. A terminal's is not asked for at
-    /// each key.
+    /// The room of a pipe is only granted once it exists, so that nothing is read that cannot be delivered. For a
+    /// terminal this is not checked at each key.
     fn wants_room(&self) -> bool {
         self.pending.is_empty() && !self.ended && self.promised <= INPUT_WINDOW_BYTES / 2
     }
@@ -63,7 +63,7 @@ impl CommandInput {
         Ok(())
     }
 
-    /// The input has ended: a pipe is closed after what is pending, on a terminal its end key is typed.
+    /// The input has ended: a pipe is closed after the pending bytes; on a terminal, its end key is typed.
     pub(crate) fn end(&mut self) {
         match self.input {
             Input::Terminal if self.pending.len() < INPUT_WINDOW_BYTES => {
@@ -77,7 +77,8 @@ impl CommandInput {
         }
     }
 
-    /// Passes on what there is room for, and tells the person's side how much more it may send. `ready`: what was polled said so.
+    /// Passes on what there is room for, and tells the person's side how much more it may send. `ready`: the result
+    /// of the poll.
     pub(crate) fn advance(&mut self, ready: PollFlags, person: &mut ToPerson) -> io::Result<()> {
         if self.broken {
             return Ok(());
@@ -106,7 +107,7 @@ impl CommandInput {
         Ok(())
     }
 
-    /// Whether nothing is written to it any more.
+    /// Whether nothing more is written to it.
     pub(crate) fn is_over(&self) -> bool {
         self.broken
     }

@@ -1,6 +1,6 @@
 //! What the three standard descriptors of this process are, and how each of them is therefore connected to the command.
 //!
-//! A descriptor that was closed when this program began is `/dev/null` by now: the standard library sees to that.
+//! A descriptor that was closed when this program began is `/dev/null` by now, because the standard library opens it.
 
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{FileType, OFlags, fcntl_getfl};
@@ -12,10 +12,10 @@ use rustix::termios::isatty;
 pub(crate) enum InputWay {
     /// The keys that are typed, through the pseudo-terminal.
     Terminal,
-    /// As it is. What can only be read from carries nothing that is recorded; so nobody stands in between, reads ahead, or must
-    /// learn of its end.
+    /// Inherited unchanged. A descriptor that can only be read from carries nothing that is recorded; so no process
+    /// stands in between, reads ahead, or has to detect its end.
     Inherited,
-    /// By a pipe: what could also be written to (a socket, mostly) would be a way out past the recording.
+    /// By a pipe: a descriptor that can also be written to (usually a socket) would be a way around the recording.
     Pipe,
 }
 
@@ -34,12 +34,13 @@ pub(crate) struct Ways {
     pub(crate) input: InputWay,
     pub(crate) output: OutputWay,
     pub(crate) error: OutputWay,
-    /// Standard output and standard error are one (`2>&1`): one pipe for both keeps the order of what is written to them.
+    /// Standard output and standard error are the same (`2>&1`): one pipe for both keeps the order of what is written
+    /// to them.
     pub(crate) together: bool,
 }
 
 impl Ways {
-    /// Those of this process.
+    /// The connections of this process's descriptors.
     pub(crate) fn of_this_process() -> Self {
         let input = if isatty(stdio::stdin()) {
             InputWay::Terminal
@@ -57,7 +58,7 @@ impl Ways {
         Ways { input, output, error, together }
     }
 
-    /// Whether all of them are terminals: then no other program of a pipeline uses the person's terminal.
+    /// Whether all of them are terminals. If so, no other program of a pipeline uses the person's terminal.
     pub(crate) fn all_terminals(&self) -> bool {
         self.input == InputWay::Terminal && [self.output, self.error] == [OutputWay::Terminal; 2]
     }
@@ -79,7 +80,7 @@ pub(crate) fn has_reader(fd: impl AsFd) -> bool {
 
 /// Closes a standard descriptor, so that its other end notices. Something else must take its number.
 pub(crate) fn release(replace: impl FnOnce(&std::fs::File) -> rustix::io::Result<()>) {
-    // Without it the other end learns of the end a little later, with this process's own.
+    // If this fails, the other end notices the end a little later, when this process ends.
     if let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
         let _ = replace(&null);
     }

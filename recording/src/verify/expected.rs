@@ -1,4 +1,4 @@
-//! What is known of a recording before its objects are looked at.
+//! What is known of a recording before its objects are read.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,24 @@ use crate::layout::EvidenceName;
 use crate::start::Start;
 use crate::timestamp::Timestamp;
 
-/// Which recording is meant, and what its objects are by the word of whoever keeps them. What is `None` or left out is
-/// not compared.
+/// Which recording is expected, and which objects it has according to the service that stores them. Fields that are
+/// `None` or empty are not compared.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Expected {
-    /// Which recording.
+    /// The token of the recording.
     pub recording: Option<TerminalSessionToken>,
-    /// Of which instance.
+    /// The instance it belongs to.
     pub instance: Option<InstanceId>,
-    /// Of which account.
+    /// The account it belongs to.
     pub account: Option<AccountId>,
-    /// When it is read: no recording began later, whatever it says.
+    /// When it is read. A recording cannot have begun later, whatever it claims.
     pub read_at: Option<Timestamp>,
-    /// The objects that the control plane has taken in, with their SHA-256. Each has to be there.
+    /// The objects that the control plane has accepted, with their SHA-256. Each must be present.
     pub objects: BTreeMap<EvidenceName, ContentHash>,
 }
 
 impl Expected {
-    /// Why a recording that begins so is not the one that is meant; `None` when it is.
+    /// Why a recording with this start is not the expected one; `None` if it is.
     pub(super) fn refusal(&self, start: &Start) -> Option<String> {
         let differs = self.recording.as_ref().is_some_and(|expected| *expected != start.recording)
             || self.instance.as_ref().is_some_and(|expected| *expected != start.instance)

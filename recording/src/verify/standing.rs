@@ -1,4 +1,4 @@
-//! Whose recording it is, and whether that is to be believed.
+//! Who made a recording, and whether that claim can be trusted.
 
 use crate::ids::AgentId;
 use crate::sealing::SealingPublicKey;
@@ -9,24 +9,24 @@ use crate::trust::{TrustedKey, TrustedKeys};
 /// Which sealing keys are trusted.
 #[derive(Debug, Clone, Copy)]
 pub enum Trust<'a> {
-    /// Those that the caller holds.
+    /// Those that the caller has.
     Given(&'a TrustedKeys),
-    /// The one that the control plane says is enrolled.
+    /// The one that is enrolled according to the control plane.
     Enrolled(&'a TrustedKey),
-    /// Nothing is known of any key, so that none is trusted.
+    /// Nothing is known of any key, so none is trusted.
     Nothing,
-    /// The caller does not ask: a signature proves only that somebody with this key has made the whole recording.
+    /// The caller does not check this: a signature proves only that somebody with this key made the whole recording.
     AnySigner,
 }
 
-/// Whose recording it is.
+/// Who made a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signer {
-    /// The agent, by its own claim.
+    /// The agent that it names.
     pub agent: AgentId,
     /// The key that `start.json` names.
     pub key: SealingPublicKey,
-    /// Whether there is a manifest with a good signature by that key.
+    /// Whether there is a manifest with a valid signature by that key.
     pub signed: bool,
     /// Whether the key is trusted for this recording.
     pub standing: Standing,
@@ -35,14 +35,14 @@ pub struct Signer {
 /// Whether a key is trusted for a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// By this key of those that are trusted.
+    /// It is trusted; this is the matching trusted key.
     Trusted(TrustedKey),
-    /// It is not.
+    /// It is not trusted.
     Untrusted {
         /// Why.
         why: String,
     },
-    /// [`Trust::AnySigner`]: nobody asked.
+    /// Trust was not checked ([`Trust::AnySigner`]).
     NotAsked,
 }
 

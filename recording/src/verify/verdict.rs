@@ -1,31 +1,31 @@
-//! What a verification comes to, in one word.
+//! The result of a verification in one word.
 
 use std::fmt;
 
 use super::{Integrity, Standing, Verification};
 use crate::end::RecordingEnd;
 
-/// The verdict on a recording: of the table in `FORMAT.md` the first row that fits.
+/// The verdict on a recording: the first row that applies in the table of `FORMAT.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// Something contradicts the rest, or it is not the recording that was asked for.
+    /// Something contradicts the rest of the recording, or it is not the recording that was asked for.
     Inconsistent,
-    /// The signer's key is not trusted for this agent, instance and account, or nothing says which keys are.
+    /// The signer's key is not trusted for this agent, instance and account, or nothing states which keys are.
     Untrusted,
     /// Something is missing, or it is not sealed.
     ProvenPrefix,
-    /// It is sealed, and has no segment.
+    /// It is sealed, and has no segments.
     Empty,
-    /// All is there, and the command's end is not.
+    /// All of it is present, but the end of the command is not recorded.
     Interrupted,
-    /// All is there and the command ended, and on the way something was lost.
+    /// All of it is present and the command ended, but something was lost during the recording.
     CompleteWithLoss,
-    /// None of these.
+    /// None of the above.
     Complete,
 }
 
 impl Verdict {
-    /// Every verdict, in the table's order.
+    /// All verdicts, in the order of the table.
     pub const ALL: [Self; 7] = [
         Self::Inconsistent,
         Self::Untrusted,
@@ -36,7 +36,7 @@ impl Verdict {
         Self::Complete,
     ];
 
-    /// The word.
+    /// The word for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,5 @@
-//! A walk along one stream's segments: hashes, chain and headers of any stream, and content of those that are understood.
+//! Checks the segments of one stream in their order: hashes, chain and headers of any stream, and the content of
+//! streams that this version understands.
 
 use super::{StreamVerification, chain_of};
 use crate::chain::{ChainValue, ContentHash};
@@ -14,13 +15,13 @@ pub(super) struct Walk<'a> {
     start: &'a Start,
     stream: Stream,
     chain: ChainValue,
-    /// `None` when this version does not understand the stream.
+    /// `None` if this version does not understand the stream.
     content: Option<Box<dyn Content>>,
     segments: u32,
     last_at: Option<Micros>,
     totals: Totals,
     unknown_events: u64,
-    /// The segment that was checked last, and is not gone past yet.
+    /// The segment that was checked last and is not counted yet.
     checked: Option<(ChainValue, CheckedContent)>,
 }
 
@@ -44,12 +45,12 @@ impl<'a> Walk<'a> {
         self.segments
     }
 
-    /// Whether a segment was checked that is not gone past.
+    /// Whether a segment was checked that is not counted yet.
     pub(super) fn has_checked(&self) -> bool {
         self.checked.is_some()
     }
 
-    /// The time of the last event so far.
+    /// The time of the last event counted so far.
     pub(super) fn last_at(&self) -> Option<Micros> {
         self.last_at
     }
@@ -70,7 +71,7 @@ impl<'a> Walk<'a> {
         self.agrees(&header)?;
         let content = match &mut self.content {
             Some(content) => content.segment(object).map_err(|error| chain_of(&error))?,
-            // When its last event was, only the manifest says.
+            // Only the manifest states when its last event was.
             None => CheckedContent {
                 last_at: expected.map_or(header.first_at, |listed| listed.last_at),
                 totals: Totals::default(),
@@ -87,7 +88,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Whether a segment with this header goes on where the walk stands.
+    /// Whether a segment with this header is the next one of the stream.
     fn agrees(&self, header: &SegmentHeader) -> Result<(), &'static str> {
         if header.recording != self.start.recording
             || header.stream != self.stream
@@ -104,7 +105,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Goes past the segment that was checked.
+    /// Counts the segment that was checked.
     pub(super) fn go_on(&mut self) {
         let Some((chain, content)) = self.checked.take() else { return };
         self.chain = chain;
@@ -114,7 +115,7 @@ impl<'a> Walk<'a> {
         self.unknown_events += content.unknown;
     }
 
-    /// Whether the manifest says of the whole stream what its segments say.
+    /// Whether the manifest agrees with the segments about the stream as a whole.
     pub(super) fn agrees_with_manifest(
         &self,
         manifest: &Manifest,
@@ -130,7 +131,7 @@ impl<'a> Walk<'a> {
         if self.start.kind.ends_in_its_terminal() { content.agrees_with_end(&manifest.end) } else { Ok(()) }
     }
 
-    /// What there is of the stream.
+    /// The result for the stream.
     pub(super) fn ends(&self, entry: Option<&StreamEntry>) -> StreamVerification {
         let totals = match (&self.content, entry) {
             (None, Some(entry)) => entry.totals.clone(),
