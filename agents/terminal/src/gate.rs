@@ -11,7 +11,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::stoppable::Stop;
 use crate::wire::ToRecorder;
 
-/// Something could not be sent: the thread must end, or nobody reads any more.
+/// Something could not be sent: the thread must end, or nothing reads it any more.
 #[derive(Debug)]
 pub(crate) struct NotWritten;
 
@@ -20,15 +20,15 @@ pub(crate) struct Gate {
     input: Input,
     to: Arc<ToRecorder>,
     state: Mutex<State>,
-    /// Readable while there is room, or the command reads no more.
+    /// Readable while there is room, or if the command no longer reads.
     open: OwnedFd,
-    /// Hung up once the command reads no more.
+    /// Hung up as soon as the command no longer reads.
     broken: UnixStream,
 }
 
 struct State {
     room: usize,
-    /// Held until the command reads no more.
+    /// Kept until the command no longer reads.
     reads: Option<UnixStream>,
 }
 
@@ -44,21 +44,21 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The recorder has room for this much more.
+    /// Adds room that the recorder has.
     pub(crate) fn give(&self, bytes: u32) {
         let mut state = self.state();
         state.room += usize::try_from(bytes).unwrap_or_default();
         self.open();
     }
 
-    /// The command reads no more.
+    /// Notes that the command no longer reads.
     pub(crate) fn break_off(&self) {
         self.state().reads = None;
         self.open();
     }
 
     fn open(&self) {
-        // Only a counter that is nearly full could refuse, and it is emptied again and again.
+        // The write fails only if the counter is nearly full, and the counter is emptied again and again.
         let _ = rustix::io::write(&self.open, &1_u64.to_ne_bytes());
     }
 
@@ -76,7 +76,7 @@ impl Gate {
         let sent = bytes.len().min(state.room);
         state.room -= sent;
         if state.room == 0 {
-            // Without a count there is nothing to take.
+            // If there is no count, there is nothing to take.
             let _ = rustix::io::read(&self.open, &mut [0; 8]);
         }
         if sent > 0 {
@@ -96,19 +96,19 @@ impl Gate {
         Ok(())
     }
 
-    /// Says that there is no more for now (of a terminal), or ever (of a pipe).
+    /// Reports that there is no more input for now (terminal) or ever (pipe).
     pub(crate) fn end(&self) {
         self.to.say(FromPerson::InputEnd(self.input));
     }
 
-    /// To wait with for the command to read no more.
+    /// The descriptor to wait on for the command to stop reading.
     pub(crate) fn broken(&self) -> &UnixStream {
         &self.broken
     }
 }
 
 impl AsFd for Gate {
-    /// To wait for room with.
+    /// The descriptor to wait on for room.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.open.as_fd()
     }

@@ -9,16 +9,18 @@ pub(crate) fn stop(signal: Signal, together: bool) {
         let _ = rustix::process::kill_current_process_group(signal);
     }
     if signal != Signal::STOP || !together {
-        // Others stop by the signal itself; here it is handled, so its default is what follows.
+        // Other signals stop by themselves; this one has a handler here, so the default action follows.
         let _ = kill_process(getpid(), Signal::STOP);
     }
 }
 
-/// Whether a shell could continue this process if it stopped: a process of the same session outside of this group started it, or
-/// one of this group. The kernel ignores Ctrl-Z where that is not so (a process group that is *orphaned*).
+/// Whether a shell could continue this process if it stopped. That is so if a process of the same session, but
+/// outside of this process group, started it or another member of the group. If not, the process group is *orphaned*
+/// and the kernel ignores Ctrl-Z.
 ///
-/// Sessions, groups and parents outside of this process's PID namespace all have the id 0. Comparing sessions is right even so: whoever
-/// shows 0 there has begun no session inside, and is in that of its parent.
+/// Sessions, groups and parents outside of this process's PID namespace all have the id 0. Comparing session ids is
+/// correct even so: a process with session id 0 has not begun a session inside the namespace, and is in the session
+/// of its parent.
 pub(crate) fn somebody_would_continue_us() -> bool {
     let (Ok(session), group) = (getsid(None), getpgrp()) else { return false };
     let mut ancestor = getppid();
@@ -37,7 +39,7 @@ pub(crate) fn somebody_would_continue_us() -> bool {
 
 fn parent_of(pid: Pid) -> Option<Pid> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything. Behind it: the state, the parent.
+    // The name, in parentheses, may contain any characters. After it come the state and the parent.
     let (_, behind) = stat.rsplit_once(')')?;
     Some(Pid::from_raw(behind.split_whitespace().nth(1)?.parse().ok()?))
 }

@@ -13,16 +13,16 @@ use crate::person::{Keys, PersonTerminal};
 use crate::stoppable::{Stop, StoppableThread, Stopped};
 
 const READ_BYTES: usize = 4096;
-/// How often a process in the background looks whether it is in the foreground again.
+/// How often a process in the background checks whether it is in the foreground again.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// How long keys are left to other programs that may want them.
 const OTHERS_FIRST: Duration = Duration::from_millis(100);
 
-/// Starts the thread. With `shared`, the terminal is also that of other programs, of a pipeline mostly: it stays as it is until the
-/// command wants keys, and what another program reads is that program's.
+/// Starts the thread. `shared`: other programs use the terminal too, usually those of a pipeline. It then stays as it
+/// is until the command wants keys, and what another program reads belongs to that program.
 pub(crate) fn start(person: PersonTerminal, to: Arc<Gate>, shared: bool) -> io::Result<StoppableThread> {
     let keys = person.keys()?;
-    // A read that waits cannot be told to stop; the thread ends with the process then.
+    // A read that waits cannot be told to stop; in that case the thread ends with the process.
     let waits_for_it = keys.never_waits;
     StoppableThread::start("keys", waits_for_it, move |stop| {
         let _ = pass_on(&stop, &person, &keys, &to, shared);
@@ -45,20 +45,20 @@ fn pass_on(stop: &Stop, person: &PersonTerminal, keys: &Keys, to: &Gate, shared:
         }
         let raw = person.is_raw();
         if !raw {
-            // Between a stop and what follows it, or because others have the terminal, too.
+            // The process is between a stop and its continuation, or other programs use the terminal too.
             stop.pause(OTHERS_FIRST)?;
             if person.is_raw() || !shared || !stop.is_ready(keys, PollFlags::IN) || !person.in_foreground() {
                 continue;
             }
         }
         match rustix::io::read(keys, &mut buffer) {
-            // A terminal that has ended has hung up, and SIGHUP follows; one that edits lines has an end key.
+            // A raw terminal that reads 0 bytes has hung up, and SIGHUP follows; in line mode it may be the end key.
             Ok(0) if raw || person.settings().is_err() => return Err(End),
             Ok(0) => to.end(),
             Ok(read) => {
                 to.send_all(stop, &buffer[..read])?;
                 if !raw {
-                    // The command reads what is typed. From now on every key is for the command.
+                    // The command is reading the keys. From now on every key is for the command.
                     let _ = person.make_raw();
                 }
             }

@@ -16,15 +16,15 @@ use rustix::termios::{self, InputModes, LocalModes, OptionalActions, OutputModes
 
 use crate::descriptors::{InputWay, OutputWay, Ways};
 
-/// The recorder's ends of what a command is given.
+/// The recorder's ends of the connections to a command.
 pub(crate) struct RecorderEnds {
     /// The pseudo-terminal, if there is one.
     pub(crate) master: Option<OwnedFd>,
-    /// To write to the command's standard input with, where that is a pipe.
+    /// The writing end of the command's standard input, if that is a pipe.
     pub(crate) input: Option<OwnedFd>,
-    /// To read its standard output (or both outputs) from, where that is a pipe.
+    /// The reading end of its standard output (or of both outputs), if that is a pipe.
     pub(crate) output: Option<OwnedFd>,
-    /// To read its standard error from, where that is a pipe of its own.
+    /// The reading end of its standard error, if that is a separate pipe.
     pub(crate) error: Option<OwnedFd>,
 }
 
@@ -35,23 +35,24 @@ pub(crate) struct CommandEnds {
     stderr: Stdio,
 }
 
-/// The terminal that the command gets.
+/// The properties of the terminal that the command gets.
 pub(crate) struct Model {
     pub(crate) settings: Termios,
     pub(crate) size: TerminalSize,
 }
 
-/// What is to run.
+/// The command to run.
 #[derive(Clone, Copy)]
 pub(crate) struct Program<'p> {
-    /// The program that makes itself the leader of a session, and becomes the command.
+    /// The program that becomes the leader of a session, and then the command.
     pub(crate) launcher: &'p [OsString],
     pub(crate) command: &'p [OsString],
     pub(crate) is_login_shell: bool,
 }
 
-/// Opens what a command is given, each descriptor in its way. `model` is the person's terminal; without one there is no pseudo-terminal,
-/// and the command's session has no controlling terminal: what would be typed and shown on it would pass by the recording.
+/// Opens the connections of a command, each descriptor in its way. `model` is the person's terminal; without one
+/// there is no pseudo-terminal, and the command's session has no controlling terminal, because what would be typed
+/// and shown there would bypass the recording.
 pub(crate) fn open(ways: Ways, model: Option<Model>) -> Result<(RecorderEnds, CommandEnds), CaptureError> {
     let step = |step| move |source| CaptureError::Start { step, source };
     let pair = model.map(open_terminal).transpose()?;
@@ -59,7 +60,7 @@ pub(crate) fn open(ways: Ways, model: Option<Model>) -> Result<(RecorderEnds, Co
     let on_terminal = || -> io::Result<Stdio> {
         match &slave {
             Some(slave) => Ok(Stdio::from(slave.try_clone()?)),
-            // The terminal has gone since it was checked.
+            // The terminal has disappeared since it was checked.
             None => Ok(Stdio::null()),
         }
     };
@@ -96,7 +97,7 @@ pub(crate) fn open(ways: Ways, model: Option<Model>) -> Result<(RecorderEnds, Co
     Ok((RecorderEnds { master, input, output, error }, CommandEnds { stdin, stdout, stderr }))
 }
 
-/// Starts a command with its ends, and with one variable more in its environment.
+/// Starts a command with its ends of the connections, and with one additional environment variable.
 pub(crate) fn start(
     program: Program<'_>,
     (name, value): (&str, &str),
@@ -111,7 +112,7 @@ pub(crate) fn start(
     let no_command = || io::Error::new(io::ErrorKind::InvalidInput, "there is no command");
     let program = words.next().ok_or_else(no_command).map_err(step)?;
     let CommandEnds { stdin, stdout, stderr } = ends;
-    // They live in this builder alone: each is seen to end only when its last copy is closed.
+    // Only this builder has these descriptors: the other side sees the end of one only when its last copy is closed.
     Command::new(program)
         .args(words)
         .env(name, value)
@@ -122,7 +123,7 @@ pub(crate) fn start(
         .map_err(step)
 }
 
-/// A pipe from the command; only this process's end does not wait.
+/// A pipe from the command; only this process's end is non-blocking.
 fn outgoing_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = io::pipe()?;
     rustix::io::ioctl_fionbio(&read, true)?;
@@ -144,12 +145,14 @@ fn open_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let master = rustix::pty::openpt(flags)?;
     rustix::pty::grantpt(&master)?;
     rustix::pty::unlockpt(&master)?;
-    // By the master, not by its name: it works in any mount namespace and cannot open another terminal.
+    // Opened through the master instead of by name: this works in any mount namespace and cannot open another
+    // terminal.
     let slave = rustix::pty::ioctl_tiocgptpeer(&master, flags)?;
     Ok((master, slave))
 }
 
-/// Settings as shells leave them to commands. Of a terminal that several programs share, one may have its own modes set just now.
+/// The settings that shells leave to commands. If several programs share the terminal, one of them may have set modes
+/// of its own just now.
 pub(crate) fn plain(mut settings: Termios) -> Termios {
     settings.input_modes.insert(InputModes::ICRNL);
     settings.output_modes.insert(OutputModes::OPOST | OutputModes::ONLCR);
@@ -159,14 +162,15 @@ pub(crate) fn plain(mut settings: Termios) -> Termios {
     settings
 }
 
-/// Tells the pseudo-terminal its size; the foreground process group gets SIGWINCH.
+/// Sets the size of the pseudo-terminal; the foreground process group gets SIGWINCH.
 pub(crate) fn set_size(master: &OwnedFd, size: TerminalSize) -> io::Result<()> {
     let size = Winsize { ws_col: size.columns, ws_row: size.rows, ws_xpixel: 0, ws_ypixel: 0 };
     Ok(termios::tcsetwinsize(master, size)?)
 }
 
-/// Makes this process the leader of a new session, on the terminal among its standard descriptors if one is there, then becomes
-/// `command`. Returns only when that fails: with 127 when there is no such command, 126 when it cannot be run, as shells do.
+/// Makes this process the leader of a new session, on the terminal among its standard descriptors if there is one,
+/// then becomes `command`. Returns only if that fails: with 127 if there is no such command, 126 if it cannot be run,
+/// as shells do.
 pub fn run_as_session_leader(command: &[OsString], is_login_shell: bool) -> u8 {
     let terminal =
         [stdio::stdin(), stdio::stdout(), stdio::stderr()].into_iter().find(|fd| termios::isatty(*fd));
@@ -183,7 +187,8 @@ pub fn run_as_session_leader(command: &[OsString], is_login_shell: bool) -> u8 {
     code
 }
 
-/// Becomes `command`; a login shell finds a hyphen before its name. Returns only when that fails, with the exit code and the reason.
+/// Becomes `command`; for a login shell, its name gets a leading hyphen. Returns only if that fails, with the exit
+/// code and the reason.
 pub fn become_command(command: &[OsString], is_login_shell: bool) -> (u8, String) {
     let Some((program, arguments)) = command.split_first() else {
         return (126, "there is no command".to_owned());

@@ -66,13 +66,13 @@ impl TerminalRecorder {
     }
 }
 
-/// How a terminal's spool becomes segments.
+/// Converts a terminal's spool to segments.
 #[derive(Debug, Clone, Default)]
 pub struct TerminalSegmenting {
     policy: CutPolicy,
 }
 
-/// The one spool of a terminal's recordings.
+/// The single spool of a terminal recording.
 fn spool_name() -> SpoolName {
     SpoolName::parse(KIND.as_str()).unwrap_or_else(|_| unreachable!("the kind is a name"))
 }
@@ -98,7 +98,7 @@ impl Segmenting for TerminalSegmenting {
     }
 }
 
-/// A duration as the system calls take it.
+/// A duration in the form that system calls need.
 fn timespec(duration: Duration) -> Timespec {
     Timespec {
         tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),

@@ -1,4 +1,4 @@
-//! The terminal of the person: its size, and its modes during a session and afterwards, whatever happens.
+//! The terminal of the person: its size, and its modes during a session and afterwards, however the session ends.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,12 +27,12 @@ struct Modes {
     raw: bool,
     /// Whether it is gone: its window was closed, or its connection broke.
     gone: bool,
-    /// What to restore then.
+    /// The settings to restore at the end.
     before: Option<Termios>,
 }
 
 impl PersonTerminal {
-    /// This process's own, if one of its standard descriptors is one.
+    /// The terminal of this process, if one of its standard descriptors is a terminal.
     pub fn of_this_process() -> Option<Self> {
         let is_terminal = |fd: &BorrowedFd<'static>| termios::isatty(*fd);
         let terminal = [stdio::stdin(), stdio::stdout(), stdio::stderr()].into_iter().find(is_terminal)?;
@@ -40,14 +40,14 @@ impl PersonTerminal {
         Some(PersonTerminal { terminal, screen: screen.unwrap_or(terminal), modes: Arc::default() })
     }
 
-    /// The size of this process's terminal; 80 by 24 where it has none. `None` where there is no terminal.
+    /// The size of this process's terminal; 80 by 24 if the terminal has no size. `None` if there is no terminal.
     pub fn size_of_this_process() -> Option<TerminalSize> {
         let terminal = Self::of_this_process()?;
         // It may be gone by now, but it counts as a terminal all the same.
         Some(terminal.size().unwrap_or(TerminalSize::WITHOUT_TERMINAL))
     }
 
-    /// The terminal's size; 80 by 24 where it has none. `None` once the terminal is gone.
+    /// The terminal's size; 80 by 24 if it has none. `None` once the terminal is gone.
     pub(crate) fn size(&self) -> Option<TerminalSize> {
         let sizes = [self.terminal, self.screen].map(|fd| termios::tcgetwinsize(fd).ok());
         let sizes: Vec<_> = sizes.into_iter().flatten().collect();
@@ -60,12 +60,12 @@ impl PersonTerminal {
         Ok(termios::tcgetattr(self.terminal)?)
     }
 
-    /// Where to show.
+    /// The destination for what is shown.
     pub(crate) fn sink(&self) -> Sink {
         Sink::to(self.screen)
     }
 
-    /// Where to read what is typed, if possible without waiting where somebody else was faster.
+    /// The source of what is typed; if possible, one whose read does not wait when another program was faster.
     pub(crate) fn keys(&self) -> io::Result<Keys> {
         match reopen(self.terminal, OFlags::RDONLY) {
             Some(fd) => Ok(Keys { fd, never_waits: true }),
@@ -73,7 +73,8 @@ impl PersonTerminal {
         }
     }
 
-    /// Whether the terminal is this process's to use now. Where it is no controlling terminal there is no job control either.
+    /// Whether this process may use the terminal now. A terminal that is not the controlling terminal has no job
+    /// control.
     pub(crate) fn in_foreground(&self) -> bool {
         nix::unistd::tcgetpgrp(self.terminal).map_or(true, |group| group == nix::unistd::getpgrp())
     }
@@ -87,7 +88,8 @@ impl PersonTerminal {
     }
 
     /// Passes every key through, from now until [`PersonTerminal::restore`]; not from the background, where a change
-    /// would stop this process. A terminal that is gone has no keys, and is not an error: the command continues.
+    /// would stop this process. If the terminal is gone there are no keys, which is not an error: the command
+    /// continues.
     pub(crate) fn make_raw(&self) -> io::Result<()> {
         let mut modes = self.modes();
         match self.try_make_raw(&mut modes) {
@@ -105,7 +107,8 @@ impl PersonTerminal {
         }
         let now = self.settings()?;
         let raw = raw(&now);
-        // After a stop the shell has mostly set its own; some do not, and then it still is as it was made here.
+        // After a stop, most shells have set modes of their own; some have not, and then the terminal still has those
+        // set here.
         if modes.before.is_none() || !alike(&now, &raw) {
             modes.before = Some(now);
         }
@@ -114,12 +117,13 @@ impl PersonTerminal {
         Ok(())
     }
 
-    /// After this process was stopped, and so somebody else may have had the terminal.
+    /// This process was stopped, so somebody else may have used the terminal.
     pub(crate) fn forget_raw(&self) {
         self.modes().raw = false;
     }
 
-    /// Whether it is as shells leave it to commands: it echoes and edits lines, and no other program has it in its own modes.
+    /// Whether it is in the state in which shells leave it to commands: it echoes and edits lines, and no other
+    /// program has set its own modes.
     pub(crate) fn is_plain(&self) -> bool {
         let plain = LocalModes::ICANON | LocalModes::ECHO;
         self.settings().is_ok_and(|settings| settings.local_modes.contains(plain))
@@ -132,10 +136,11 @@ impl PersonTerminal {
             return;
         }
         let Some(before) = &modes.before else { return };
-        // In the background it belongs to somebody else. Another program of the same pipeline may have set its own modes since.
+        // In the background the terminal belongs to somebody else. Another program of the same pipeline may have set
+        // its own modes since.
         if self.in_foreground() && self.settings().is_ok_and(|now| alike(&now, &raw(before))) {
-            // Drain: what was shown last must not be printed with the restored settings. If the terminal is gone, nothing is to be
-            // restored.
+            // Drain: what was shown last must not be printed with the restored settings. If the terminal is gone,
+            // there is nothing to restore.
             let _ = termios::tcsetattr(self.terminal, OptionalActions::Drain, before);
         }
     }
@@ -146,7 +151,7 @@ impl PersonTerminal {
     }
 }
 
-/// What the system says of a terminal that was hung up.
+/// The errors that the system returns for a terminal that was hung up.
 fn is_gone(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::IO | Errno::NXIO | Errno::NODEV | Errno::BADF))
 }
@@ -162,11 +167,11 @@ fn alike(one: &Termios, other: &Termios) -> bool {
         == (other.input_modes, other.output_modes, other.local_modes)
 }
 
-/// What is typed.
+/// The source of what is typed.
 #[derive(Debug)]
 pub(crate) struct Keys {
     fd: OwnedFd,
-    /// A read where another program took what there was returns at once.
+    /// A read returns at once if another program took what there was.
     pub(crate) never_waits: bool,
 }
 

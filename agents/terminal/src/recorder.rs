@@ -25,7 +25,7 @@ use crate::wire::{Heard, ToPerson, receive};
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How often to check whether the command has changed the modes of its keys.
 const MIND_MODES_EVERY: Duration = Duration::from_millis(200);
-/// How long messages of a person's side are read after it was told that the session ends.
+/// How long messages of a person's side are still read after it was told that the session ends.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the recorder knows of the person's side when it begins.
@@ -34,11 +34,11 @@ pub(crate) struct PersonFacts {
     pub(crate) size: TerminalSize,
     /// The modes of a terminal that other programs use too: the person's side is told when the command sets its own.
     pub(crate) shared_modes: Option<LocalModes>,
-    /// Standard output and standard error lead to somebody who waits for their ends.
+    /// For standard output and standard error: whether a reader waits for the end.
     pub(crate) somebody_reads: [bool; 2],
 }
 
-/// The modes by which a program shows that it wants the keys as they come, or unseen.
+/// The modes by which a program shows that it wants the keys one by one, or without echo.
 pub(crate) fn watched(modes: LocalModes) -> LocalModes {
     modes & (LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
 }
@@ -82,7 +82,7 @@ pub(crate) fn run(
     }
 }
 
-/// An error with what caused it.
+/// An error with its causes, in one line.
 pub(crate) fn in_one_line(error: &CaptureError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -106,7 +106,7 @@ struct Recorder {
     master: Option<OwnedFd>,
     inputs: Vec<CommandInput>,
     channels: Vec<Channel>,
-    /// The command's own process group, while it is there.
+    /// The command's own process group, as long as it exists.
     leader: Option<Pid>,
     exited: Option<(ExitStatus, Instant)>,
     hurry: bool,
@@ -116,7 +116,7 @@ struct Recorder {
     wants_keys: bool,
 }
 
-/// What was ready.
+/// What was ready when polled.
 struct Ready {
     person: bool,
     inputs: Vec<PollFlags>,
@@ -234,12 +234,13 @@ impl Recorder {
                 None => channel.is_hung_up().then_some(LOOK_AGAIN),
             })
             .collect();
-        // What is done needs no wait; but while another is waited for, it must not be looked at again and again.
+        // A channel that is done needs no wait; but while another one is waited for, it must not be checked over and
+        // over.
         let all_are_done = of_channels.iter().all(|wait| *wait == Some(Duration::ZERO));
         let least = if all_are_done { Duration::ZERO } else { LOOK_AGAIN };
         let of_channels = of_channels.into_iter().flatten();
         let of_channels = of_channels.map(|wait| if wait.is_zero() { least } else { wait });
-        // Who is left over is looked at, too, when nothing is said any more.
+        // The processes left over are checked, too, even if nothing more is printed.
         let overdue = self.exited.filter(|_| self.master.is_some()).map(|_| MIND_MODES_EVERY);
         let mind = (self.shared_modes.is_some() && self.master.is_some()).then_some(MIND_MODES_EVERY);
         of_channels.chain(overdue).chain(mind).min()
@@ -316,7 +317,7 @@ impl Recorder {
         self.channels.iter_mut().find(|channel| channel.output() == of)
     }
 
-    /// Gives the command's terminal a new size.
+    /// Sets a new size of the command's terminal.
     fn take_size(&mut self, size: TerminalSize, spooler: &mut Spooler) -> Result<(), CaptureError> {
         let Some(master) = &self.master else { return Ok(()) };
         if size != self.size {
@@ -329,7 +330,8 @@ impl Recorder {
         Ok(())
     }
 
-    /// To those who have the terminal, if that is not the command itself: its parent sends to that.
+    /// Sends a signal to the foreground processes of the terminal, unless they are the command itself: its parent
+    /// sends to that.
     fn send_to_foreground(&self, signal: Signal) {
         let foreground = self.master.as_ref().and_then(|master| tcgetpgrp(master).ok());
         if let Some(group) = foreground.filter(|group| Some(*group) != self.leader) {
@@ -338,7 +340,7 @@ impl Recorder {
         }
     }
 
-    /// Tells the person's side when the command wants its keys otherwise.
+    /// Tells the person's side when the command changes how it wants its keys.
     fn mind_modes(&mut self) -> io::Result<()> {
         let (Some(first), Some(master)) = (self.shared_modes, &self.master) else { return Ok(()) };
         let Ok(settings) = tcgetattr(master) else { return Ok(()) };
@@ -350,7 +352,8 @@ impl Recorder {
         Ok(())
     }
 
-    /// Sends what ends the session. A person's side that does not receive it notices that the recorder is gone.
+    /// Sends the message that ends the session. A person's side that does not receive it notices that the recorder is
+    /// gone.
     fn say_last(&mut self, message: &FromRecorder<'_>) {
         let deadline = Instant::now() + LAST_WORDS_WITHIN;
         let mut said = self.person.say(message);
@@ -362,7 +365,7 @@ impl Recorder {
         }
     }
 
-    /// Waits until the person's side has nothing more to say, and has said to the person what there was.
+    /// Waits until the person's side has sent its last message, by which time it has shown the person everything.
     fn hear_out(&self, decoder: &mut Decoder) {
         loop {
             let mut fds = [PollFd::from_borrowed_fd(self.person.as_fd(), PollFlags::IN)];

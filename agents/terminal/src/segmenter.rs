@@ -7,9 +7,9 @@ use recording::{
     SegmentError, SpoolRecord, Start, StreamEntry, TerminalEvent, TerminalEventKind,
 };
 
-/// The number of segments after which they become longer: each such step doubles the time that they span.
+/// The number of segments after which segments become longer: each such step doubles the time that they span.
 const SEGMENTS_OF_A_STEP: u32 = 250;
-/// No step beyond this one doubles it again: segments of about four hours.
+/// The last step that doubles it: segments then span about four hours.
 const LAST_STEP: u32 = 10;
 /// Random bytes double when they are written as lines; an object may have 8 MiB.
 const MOST_SPOOLED_BYTES: u64 = 2 * 1024 * 1024;
@@ -53,7 +53,7 @@ impl TerminalSegmenter {
         TerminalSegmenter { cutter, policy }
     }
 
-    /// Goes on with longer segments where a step begins.
+    /// Switches to longer segments where a step begins.
     fn lengthen(&mut self) {
         let number = self.cutter.state().next_number;
         if number > 0 && number.is_multiple_of(SEGMENTS_OF_A_STEP) {
@@ -90,7 +90,7 @@ impl Segmenter for TerminalSegmenter {
     fn cut(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {
         let segment = self.cutter.cut(compressor)?;
         if segment.is_some() {
-            // Only right after a cut does the state say everything.
+            // The state is complete only directly after a cut.
             self.lengthen();
         }
         Ok(segment)
@@ -165,7 +165,7 @@ mod tests {
         let mut expected = Vec::new();
         let mut output = Vec::new();
         let mut segments = 0;
-        // One byte a second, and three bytes make a character, so that a cut nearly always falls inside one.
+        // One byte a second, and a character has three bytes, so that nearly every cut falls inside one.
         for second in 0..30 * 24 * 3600_u64 {
             let at = Micros::from(Duration::from_secs(second));
             let payload = &"€".as_bytes()[(second % 3) as usize..][..1];

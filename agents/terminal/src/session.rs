@@ -1,5 +1,5 @@
 //! A session with both sides in this process: the recorder runs on its own thread, at the other end of a socket pair.
-//! They share only the byte stream; neither touches what the other has.
+//! They share only the byte stream; neither uses what belongs to the other.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -27,7 +27,7 @@ pub(crate) fn run(launcher: &[OsString], mut session: RecorderSession) -> Result
     let start_error = |step| move |source| CaptureError::Start { step, source };
     let ways = Ways::of_this_process();
     let person = PersonTerminal::of_this_process();
-    // Then it stays in the modes that the other programs want, as long as the command allows that.
+    // If other programs share the terminal, it stays in the modes that they want, as long as the command allows that.
     let shared = !ways.all_terminals();
     let signals = Signals::register().map_err(start_error("handle signals"))?;
     let no_spool = || io::Error::new(io::ErrorKind::NotFound, "the agent gave none for a terminal");
@@ -40,7 +40,7 @@ pub(crate) fn run(launcher: &[OsString], mut session: RecorderSession) -> Result
     let model = match &person {
         Some(person) => {
             let settings = person.settings().map_err(start_error("look at the terminal"))?;
-            // In the background, too, they are another program's: of the shell that reads its next line.
+            // In the background, too, its modes belong to another program: the shell, which reads its next line.
             let plain = shared || !person.in_foreground();
             let settings = if plain { launch::plain(settings) } else { settings };
             Some(Model { settings, size })
@@ -114,7 +114,7 @@ pub(crate) fn run(launcher: &[OsString], mut session: RecorderSession) -> Result
     }
 }
 
-/// The recorder as long as it is a thread of this process.
+/// The recorder, running as a thread of this process.
 struct RecorderThread {
     to: Arc<ToRecorder>,
     thread: JoinHandle<Result<(), CaptureError>>,

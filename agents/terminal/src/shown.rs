@@ -12,22 +12,23 @@ use crate::descriptors::release;
 use crate::sink::Sink;
 use crate::wire::ToRecorder;
 
-/// A command that closes its output ends mostly; one that lives on so long has closed it for its reader to know.
+/// A command that closes its output usually ends; if it runs this long afterwards, it closed the output to signal the
+/// end to its reader.
 const RELEASE_AFTER: Duration = Duration::from_millis(100);
-/// So much is taken before the recorder is told while the command runs: with more on its way it would not read on, and to tell it of each
-/// key's echo would wake it in vain.
+/// While the command runs, the recorder is told after this many bytes. If more than this were on its way, it would
+/// not read on; if it were told of the echo of each key, it would be woken for nothing.
 const TOLD_AFTER_BYTES: usize = OUTPUT_WINDOW_BYTES / 2;
 
-/// Its state. What waits for room is never more than the window.
+/// The state of one output. What waits for room is never more than the window.
 pub(crate) struct Shown {
     output: Output,
     sink: Option<Sink>,
     pending: Vec<u8>,
     /// How much of what is pending is written.
     written: usize,
-    /// How much is written of which the recorder has not been told.
+    /// How much has been written without the recorder having been told.
     untold: usize,
-    /// The recorder waits to hear that everything is taken.
+    /// The recorder waits for the report that everything is shown.
     at_once: bool,
     ended_at: Option<Instant>,
 }
@@ -39,7 +40,7 @@ pub(crate) enum Passed {
     Well,
     /// The person's terminal is gone.
     TerminalGone,
-    /// Nobody reads any more, and the command will hear of it.
+    /// Nobody reads any more; the command will be informed.
     ReaderGone,
     /// It cannot be written, for this reason.
     Failed(io::Error),
@@ -62,7 +63,7 @@ impl Shown {
         self.output
     }
 
-    /// Room for what is pending.
+    /// What to wait for: room for what is pending.
     pub(crate) fn interest(&self) -> Option<PollFd<'_>> {
         self.sink.as_ref().filter(|_| !self.pending.is_empty()).map(|sink| PollFd::new(sink, PollFlags::OUT))
     }
@@ -103,7 +104,8 @@ impl Shown {
         Passed::Well
     }
 
-    /// From now on the recorder is told at once: nothing more comes, and everything is to be taken before the recording ends.
+    /// From now on the recorder is told at once, because nothing more follows and everything has to be accepted
+    /// before the recording ends.
     pub(crate) fn tell_at_once(&mut self, to: &ToRecorder) {
         self.at_once = true;
         self.tell(to);
@@ -139,14 +141,14 @@ impl Shown {
         self.tell_at_once(to);
     }
 
-    /// How long its reader still has to wait for the end that the command made.
+    /// How long to wait before its reader is informed that the command has closed it.
     pub(crate) fn until_release(&self, now: Instant) -> Option<Duration> {
         let ended_at =
             self.ended_at.filter(|_| self.pending.is_empty() && self.output != Output::Terminal)?;
         Some(RELEASE_AFTER.saturating_sub(now.saturating_duration_since(ended_at)))
     }
 
-    /// Lets its reader know of the end, when it is time. `together`: both outputs are this one. True when that is done.
+    /// Closes it for its reader when it is time. `together`: this is both outputs. Returns true once that is done.
     pub(crate) fn is_released(&self, now: Instant, together: bool) -> bool {
         if self.until_release(now) != Some(Duration::ZERO) {
             return false;

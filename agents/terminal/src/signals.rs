@@ -1,4 +1,4 @@
-//! Signals as something to poll for.
+//! Signals as a descriptor to poll.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -10,25 +10,26 @@ use signal_hook::consts::{SIGCHLD, SIGCONT, SIGTSTP, SIGWINCH};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
-/// The signals that a session handles. While this lives, none of them ends the process.
+/// The signals that a session handles. As long as this value exists, none of them ends the process.
 pub(crate) struct Signals {
     delivery: SignalDelivery<UnixStream, SignalOnly>,
 }
 
 impl Signals {
-    /// Signals that were ignored when this process began stay so: `nohup` and shells without job control mean it.
+    /// Signals that were ignored when this process began stay ignored: `nohup` and shells without job control rely on
+    /// it.
     pub(crate) fn register() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         let asked = [SIGWINCH, SIGCONT, SIGTSTP].into_iter().chain(signals::ending());
         let asked: Vec<i32> = asked.filter(|signal| !signals::ignored(*signal)).collect();
-        // Whoever started this process may have blocked some: then it would not even hear that the command has ended. The command
-        // begins with none blocked in any case.
+        // The process that started this one may have blocked some signals. Then this process would not even notice
+        // that the command has ended. The command begins with none blocked in any case.
         SigSet::all().thread_unblock()?;
         let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, [SIGCHLD])?;
         for signal in asked {
             match delivery.handle().add_signal(signal) {
                 Ok(()) => {}
-                // The C library keeps the first real-time signals to itself.
+                // The C library reserves the first real-time signals for itself.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
                 Err(error) => return Err(error),
             }

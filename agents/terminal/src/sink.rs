@@ -1,4 +1,4 @@
-//! The destination of output, which is written without waiting and without touching flags that others share.
+//! The destination of output, which is written without waiting and without changing flags that others share.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 use rustix::termios::isatty;
 
-/// So much goes into a pipe that has room at all without waiting.
+/// This much can be written without waiting to a pipe that has room at all.
 const ALWAYS_FITS_BYTES: usize = 4096;
 
 /// A standard descriptor to write to.
@@ -24,11 +24,12 @@ enum Manner {
     /// A terminal or pipe, opened once more, because making the shared descriptor non-blocking would affect everybody
     /// who shares it.
     Reopened(OwnedFd),
-    /// A socket can be asked not to wait by each call.
+    /// A socket can be told in each call not to wait.
     Socket,
-    /// One that cannot be opened again, another user's mostly, is written to in pieces when it has room.
+    /// A descriptor that cannot be opened again, usually because it belongs to another user, is written to in pieces
+    /// when it has room.
     Pieces,
-    /// A file never waits for anybody.
+    /// A write to a file never waits.
     File,
 }
 
@@ -67,7 +68,7 @@ impl Sink {
 }
 
 impl AsFd for Sink {
-    /// To wait for room with.
+    /// The descriptor to wait on for room.
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.manner {
             Manner::Reopened(fd) => fd.as_fd(),

@@ -1,4 +1,4 @@
-//! The recorder's side of the spool: append before anything is shown, on stable storage within half a second.
+//! The recorder's side of the spool: appended before anything is shown, on stable storage within half a second.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -15,13 +15,13 @@ use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-/// Half of the promised 500 ms: the other half is for the disk.
+/// Half of the promised 500 ms; the other half is for the disk.
 const SYNC_AFTER: Duration = Duration::from_millis(250);
 
-/// Bulk output fills a disk faster than it is synced: so often the free space is looked at besides.
+/// Bulk output fills a disk faster than it is synced, so the free space is also checked after this many bytes.
 const CHECK_EVERY_BYTES: u64 = 64 * 1024;
 
-/// Room for the reason why a session ended, where the size of files is limited.
+/// Space reserved for the reason why a session ended, in case the size of files is limited.
 const REASON_BYTES: u64 = (RECORD_HEADER_BYTES + 8 + MAX_REASON_BYTES) as u64;
 
 /// Appends a session's records. Any failure is final: the caller ends the session.
@@ -30,7 +30,7 @@ pub(crate) struct Spooler {
     start_boottime_micros: u64,
     least_free_bytes: u64,
     checked_at: u64,
-    /// How long a file of this process may become.
+    /// The maximum length of a file of this process.
     longest_file_bytes: u64,
     syncer: Syncer,
 }
@@ -58,14 +58,15 @@ impl Spooler {
         self.append(RecordKind::TERMINAL_OUTPUT, bytes)
     }
 
-    /// Writes what went to a standard error that is not a terminal.
+    /// Writes output of a standard error that is not a terminal.
     pub(crate) fn error_output(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
         self.append(RecordKind::ERROR_OUTPUT, bytes)
     }
 
     fn append(&mut self, kind: RecordKind, payload: &[u8]) -> Result<(), CaptureError> {
         let at = self.now();
-        // Written up to the limit, nothing more would fit behind what was torn off.
+        // Room for the reason is left below the limit, because nothing more would fit after a record that was torn
+        // off at the limit.
         let length = (RECORD_HEADER_BYTES + payload.len()) as u64 + REASON_BYTES;
         if self.writer.good_end().saturating_add(length) > self.longest_file_bytes {
             return Err(lost("written", &Errno::FBIG.into()));
@@ -114,8 +115,8 @@ impl Spooler {
         }
     }
 
-    /// Leaves the reason of a failure in the spool, where that is still possible. A torn record is cut off first; in a spool that can
-    /// only be appended to it stays, and the reason says how long it is.
+    /// Writes the reason of a failure to the spool, if that is still possible. A torn record is cut off first. In a
+    /// spool that can only be appended to, it remains, and the reason states how long it is.
     pub(crate) fn give_up(mut self, reason: &str) {
         self.syncer.stop();
         let at = self.now();
@@ -131,7 +132,7 @@ impl Spooler {
             writer.append_terminal(&TerminalEvent::gap(at, reason, torn))?;
             file.sync_data()
         };
-        // Without it the recording ends as interrupted all the same, only without the reason.
+        // If this fails, the recording ends as interrupted all the same, but without the reason.
         let _ = leave_reason();
     }
 }
@@ -167,7 +168,7 @@ impl Syncer {
         let thread = thread::Builder::new().name("sync".to_owned()).spawn(move || {
             if let Err(reason) = sync_until_stopped(&spool, least_free_bytes, &theirs) {
                 lock(&theirs.state).failure = Some(reason);
-                // The session looks at the failure when this is readable; if nobody reads, the session is over.
+                // The session checks for the failure when this is readable; if nobody reads it, the session is over.
                 let _ = fails.write_all(b"!");
             }
         })?;
@@ -203,7 +204,7 @@ impl Drop for Syncer {
 }
 
 fn lock(state: &Mutex<SyncState>) -> MutexGuard<'_, SyncState> {
-    // The state is three plain values; a panic elsewhere leaves them whole.
+    // The state is three plain values, which a panic elsewhere leaves intact.
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -213,7 +214,7 @@ fn sync_until_stopped(spool: &File, least_free_bytes: u64, shared: &Shared) -> R
         while !state.dirty && !state.stop {
             state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        // Records that come in the meantime go to the disk with the first one.
+        // Records that arrive in the meantime are synced together with the first one.
         let stopped = |state: &mut SyncState| !state.stop;
         state = shared
             .changed
@@ -232,7 +233,7 @@ fn sync_until_stopped(spool: &File, least_free_bytes: u64, shared: &Shared) -> R
 }
 
 fn check_free_space(spool: &File, least_free_bytes: u64) -> Result<(), String> {
-    // If the file system does not say, its own "no space left" will.
+    // If the file system does not report it, the write will fail with "no space left".
     let Ok(file_system) = rustix::fs::fstatvfs(spool) else { return Ok(()) };
     let free = file_system.f_bavail.saturating_mul(file_system.f_frsize);
     if free < least_free_bytes {
@@ -295,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_reason_follows_a_torn_record_that_cannot_be_cut_off() {
-        // A file that cannot be shortened, as an append-only one.
+        // A file that cannot be shortened, like an append-only one.
         let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC;
         let file = File::from(rustix::fs::memfd_create("spool", flags).unwrap());
         rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK).unwrap();

@@ -17,13 +17,13 @@ use crate::stoppable::{Stop, StoppableThread};
 
 const READ_BYTES: usize = INPUT_WINDOW_BYTES;
 
-/// Starts the thread. What the command does not read is not read here either, beyond what a pipe holds: for more
-/// the recorder has no room.
+/// Starts the thread. What the command does not read is not read here either, beyond the capacity of a pipe, because
+/// the recorder has no room for more.
 pub(crate) fn start(to: Arc<Gate>) -> io::Result<StoppableThread> {
     let input = stdio::stdin();
     let socket =
         rustix::fs::fstat(input).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket);
-    // Where somebody else reads, too, a read may wait; the session's end does not wait for it.
+    // If another process reads from it too, a read may wait; the session's end does not wait for that.
     StoppableThread::start("input", socket, move |stop| pass_on(&stop, input, socket, &to))
 }
 
@@ -48,7 +48,7 @@ fn pass_on(stop: &Stop, input: BorrowedFd<'static>, socket: bool, to: &Gate) {
             Err(_) => break,
         }
     }
-    // The command learns that nothing more comes, and whoever writes that nobody reads.
+    // The command is informed that nothing more follows, and the writer that nobody reads.
     to.end();
     release(|null| stdio::dup2_stdin(null));
 }

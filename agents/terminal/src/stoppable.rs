@@ -18,7 +18,7 @@ pub(crate) struct StoppableThread {
 }
 
 impl StoppableThread {
-    /// Starts it. `joined`: whoever drops this waits for its end.
+    /// Starts it. `joined`: dropping this value waits for its end.
     pub(crate) fn start(
         name: &str,
         joined: bool,
@@ -34,7 +34,7 @@ impl Drop for StoppableThread {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic there has been printed; the session's end is the same.
+            // A panic there has been printed; the session ends the same way.
             let _ = thread.join();
         }
     }
@@ -45,7 +45,7 @@ pub(crate) struct Stop {
     stopped: UnixStream,
 }
 
-/// The thread is to end.
+/// The thread has to end.
 #[derive(Debug)]
 pub(crate) struct Stopped;
 
@@ -70,7 +70,7 @@ impl Stop {
         }
     }
 
-    /// The same; false, too, when nobody is at the other end of a pipe any more.
+    /// The same, but also false if there is no process at the other end of a pipe any more.
     pub(crate) fn wait_unless_broken(&self, ready: &impl AsFd, flags: PollFlags, pipe: &impl AsFd) -> bool {
         loop {
             let mut fds = [
@@ -100,10 +100,10 @@ impl Stop {
         matches!(poll(&mut fds, Some(&timespec(Duration::ZERO))), Ok(1..))
     }
 
-    /// Waits for so long.
+    /// Waits for this time.
     pub(crate) fn pause(&self, pause: Duration) -> Result<(), Stopped> {
         let mut fds = [PollFd::new(&self.stopped, PollFlags::IN)];
-        // Any answer but "nothing happened" ends the thread.
+        // Any result other than "nothing happened" ends the thread.
         match poll(&mut fds, Some(&timespec(pause))) {
             Ok(0) | Err(Errno::INTR) => Ok(()),
             _ => Err(Stopped),

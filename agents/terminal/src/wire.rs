@@ -10,10 +10,11 @@ use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 
-/// What the recorder keeps at most for a person's side that reads nothing: all windows, and the few short messages that belong to them.
+/// The maximum that the recorder keeps for a person's side that reads nothing: all windows, and the few short
+/// messages that belong to them.
 const MOST_UNSENT_BYTES: usize = 4 * OUTPUT_WINDOW_BYTES;
 
-/// Whether the other side is still there after its messages were read.
+/// Whether the other side still exists after its messages were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Heard {
     Something,
@@ -46,7 +47,7 @@ impl ToRecorder {
         ToRecorder { stream: Mutex::new(stream) }
     }
 
-    /// Sends a message. A recorder that is gone is noticed where its messages are read.
+    /// Sends a message. That a recorder is gone is noticed where its messages are read.
     pub(crate) fn say(&self, message: FromPerson<'_>) {
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
@@ -61,15 +62,15 @@ impl ToRecorder {
         }
     }
 
-    /// Says that no thread sends anything more.
+    /// Reports that no thread sends anything more.
     pub(crate) fn close(&self) {
         let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        // If it fails the stream is closed already.
+        // If it fails, the stream is closed already.
         let _ = stream.shutdown(std::net::Shutdown::Write);
     }
 }
 
-/// What the recorder says. It never waits for the person's side: what cannot be sent now is kept.
+/// The sender of the recorder. It never waits for the person's side: what cannot be sent now is kept.
 pub(crate) struct ToPerson {
     stream: UnixStream,
     unsent: Vec<u8>,
@@ -88,7 +89,7 @@ impl ToPerson {
         if self.unsent.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT }
     }
 
-    /// Whether all that was said is on its way.
+    /// Whether everything was sent.
     pub(crate) fn is_idle(&self) -> bool {
         self.unsent.is_empty()
     }

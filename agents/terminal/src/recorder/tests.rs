@@ -1,4 +1,4 @@
-//! The recorder as a person's side sees it that does only what a test says.
+//! Tests of the recorder with a person's side that does only what a test says.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -65,7 +65,7 @@ impl Conversation {
         (&self.stream).write_all(&bytes).unwrap();
     }
 
-    /// Hears what is said until this is so.
+    /// Handles messages until the condition is true.
     fn hear_until(&mut self, enough: impl Fn(&Self) -> bool) {
         while !enough(self) {
             let mut fds = [PollFd::new(&self.stream, PollFlags::IN)];
@@ -89,7 +89,7 @@ impl Conversation {
         self.say(FromPerson::Taken(output, u32::try_from(bytes).unwrap()));
     }
 
-    /// What is spooled.
+    /// The events in the spool.
     fn events(&self) -> Vec<TerminalEventKind> {
         let mut spool = self.spool.try_clone().unwrap();
         spool.rewind().unwrap();
@@ -131,7 +131,7 @@ fn an_output_that_nobody_reads_delays_nothing_else_and_is_not_read_ahead() {
     let status = person.child.wait().unwrap();
     assert_eq!(status.code(), Some(3));
     person.say(FromPerson::Exited(ExitStatus::Code(3)));
-    // It is not over before everything is taken.
+    // The session must not end before everything is accepted.
     person.take(Output::Output, BYTES - taken);
     person.hear_until(|person| person.ended.is_some());
     assert_eq!(person.ended, Some(Ok(())));
@@ -147,7 +147,7 @@ fn an_output_that_nobody_reads_delays_nothing_else_and_is_not_read_ahead() {
     assert_eq!(spooled, BYTES);
 }
 
-/// The reason with which a session's recording ends after the person's side did something.
+/// The reason in the recording of a session in which the person's side did something.
 fn reason_after(what: impl FnOnce(&mut Conversation)) -> String {
     let mut person = Conversation::begin("exec sleep 1000");
     person.hear_until(|person| person.room > 0);
