@@ -1,5 +1,5 @@
-//! The verifier against 45 requests of the vendor's own SDKs, read off the wire: the signed ones verify, each fails
-//! when one byte of what is signed changes, and the unsigned ones are refused.
+//! The verifier against 45 requests of the vendor's own SDKs, recorded on the wire: the signed ones verify, each of
+//! them fails if one byte of what is signed changes, and the unsigned ones are refused.
 
 #![allow(clippy::unwrap_used, reason = "in a test program an unwrap is a check")]
 
@@ -102,7 +102,7 @@ fn signed() -> impl Iterator<Item = (Vector, AccessKeySecret)> {
     })
 }
 
-/// Every check up to the signature, as the gateway makes them. Every vector was signed with the same key.
+/// All checks up to the signature, as the gateway makes them. Every vector was signed with the same key.
 fn verify(request: &SignedRequest, secret: &AccessKeySecret, now: Timestamp) -> Result<(), WireError> {
     let claim = Claim::read(request)?;
     if claim.access_key_id() != "testAccessKeyId0001" {
@@ -170,7 +170,7 @@ fn session_tokens_must_be_signed_and_belong_to_their_session() {
         assert_eq!(refusal(Some(&session), expires_at), "InvalidSecurityToken.Expired");
         let other = SessionValidity { token_hash: SecurityToken::generate().hash(), expires_at };
         assert_eq!(refusal(Some(&other), signed_at()), "InvalidSecurityToken.MismatchWithAccessKey");
-        // A long-term key has no token.
+        // A long-term key has no security token.
         assert_eq!(refusal(None, signed_at()), "InvalidSecurityToken.MismatchWithAccessKey");
         if vector.signature_version == "V3" {
             let mut unsigned = raw.clone();
@@ -238,7 +238,7 @@ fn the_refusal_repeats_what_should_have_been_signed_but_no_secret() {
         let request = Raw::from(&vector.request).read().unwrap();
         let claim = Claim::read(&request).unwrap();
         let message = claim.check_signature(&wrong).unwrap_err().message();
-        // Without a colon the legacy SDK crashes on its way to the caller's exception.
+        // Without a colon in the message, the legacy SDK crashes before it can raise the caller's exception.
         assert!(message.contains(':'), "{}", vector.name);
         let string_to_sign = vector.string_to_sign.as_deref().unwrap();
         if claim.action() == Ok("LoginInstance") {
@@ -294,13 +294,13 @@ fn passwords_and_shared_words_are_not_repeated_however_they_were_signed() {
     assert_eq!(withheld, 4 * 42);
 }
 
-/// What a request means as far as it is signed: two spellings of it are one request.
+/// The meaning of the signed parts of a request: two spellings with the same meaning are the same request.
 fn meaning(request: &SignedRequest, version: &str) -> String {
     if version == "V1" {
         return format!("{} {:?}", request.method, Channel::merged(&request.query, &request.form));
     }
     let value = |name: &str, value: &str| match name {
-        // Spaces between its fields are no part of them.
+        // Spaces between the fields are not part of them.
         "authorization" => value.replace(' ', ""),
         _ => value.trim_matches([' ', '\t']).to_owned(),
     };
@@ -310,7 +310,7 @@ fn meaning(request: &SignedRequest, version: &str) -> String {
     format!("{} {} {query:?} {headers:?} {:?}", request.method, request.path, request.body)
 }
 
-/// Puts other bytes in the place of each byte: a neighbour, a case, a separator, nothing and garbage.
+/// Replaces each byte by other bytes: a neighbour, the other case, a separator, nothing, and garbage.
 fn variants(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..bytes.len()).flat_map(move |at| {
         let with = move |byte: u8| {

@@ -1,4 +1,5 @@
-//! The limit per address at the doors of agents and viewers: strangers hear it, and what is somebody's does not count.
+//! The limit per address on the endpoints of agents and viewers: unknown callers are told of it, and calls of known
+//! callers do not count.
 
 use std::num::NonZeroU32;
 use std::pin::Pin;
@@ -16,7 +17,7 @@ use crate::recording_agent::{TestAgent, object_name, upload};
 use crate::viewer::Viewer;
 use test_server::{Answer, Running};
 
-/// The clock stands still: what is used up stays so.
+/// The clock stands still, so that what is used up stays used up.
 const AT_ONCE: u32 = 10;
 
 fn limited(settings: &mut ApiSettings) {
@@ -25,7 +26,7 @@ fn limited(settings: &mut ApiSettings) {
         ThrottleLimits { address: Some(RateLimit { per_second, burst }), ..ThrottleLimits::default() };
 }
 
-/// How often a stranger is heard, until it is told to wait.
+/// How many calls of an unknown caller are handled until it is told to wait.
 async fn heard(running: &Running, ask: impl AsyncFn() -> Answer, refused: (u16, &str)) -> u32 {
     let mut heard = 0;
     loop {
@@ -113,30 +114,30 @@ async fn calls_of_authenticated_agents_and_viewers_do_not_count() {
     for _ in 0..3 * AT_ONCE {
         drop(DialledLink::dial(&running, &agent).await);
     }
-    // ViewInstanceRecords is a call at `/`, and counts; what it opens does not.
+    // ViewInstanceRecords is a call at `/`, and counts; the viewer that it opens does not.
     let viewer = Viewer::open(&running, &running.root.clone(), &session).await;
     for _ in 0..AT_ONCE {
         for below in ["", "/cast", "/text", "/objects", "/objects/start.json"] {
             assert_eq!(viewer.get(&running, below).await.status, 200, "{below}");
         }
     }
-    // The one call at `/` has counted, and strangers have the rest.
+    // The one call at `/` has counted, and unknown callers have the rest.
     let stranger = async || {
         let request = running.http.get(running.url(&format!("/replay/v1/recordings/{}", session.token())));
         Answer::of(request.header(COOKIE, "hansard_replay=forged").send().await.unwrap()).await
     };
     assert_eq!(heard(&running, stranger, (401, "ReplaySessionRequired")).await, AT_ONCE - 1);
-    // Whoever shares their address waits as they do.
+    // Anybody else at the same address has to wait like them.
     let answer = agent.get(&running, "/agent/v1/configuration").await;
     assert_eq!(answer.refusal(), (429, "Throttling"));
     running.advance_seconds(60);
     agent.get(&running, "/agent/v1/configuration").await.ok();
 }
 
-/// What an agent does again and again.
+/// A request that an agent repeats.
 type Door<'d> = &'d dyn Fn() -> Pin<Box<dyn Future<Output = Answer> + 'd>>;
 
-/// How often an agent calls at once, where that is limited.
+/// The number of calls that an agent may make at once, where that is limited.
 const OF_AN_AGENT: u32 = 6;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +179,7 @@ async fn an_agent_has_a_rate_of_its_own_at_each_of_its_doors() {
             }
         }
         other.get(&running, path).await.ok();
-        // None of it counted for the address, but what was refused as sent before.
+        // None of it counted for the address, except the calls refused as replays.
         let counted = if what == "replays" { OF_AN_AGENT - 1 } else { 0 };
         let stranger = async || {
             let request =
@@ -192,7 +193,7 @@ async fn an_agent_has_a_rate_of_its_own_at_each_of_its_doors() {
         );
         running.advance_seconds(60);
     }
-    // A refusal is no row, but one of the event of its minute.
+    // A refusal has no row of its own; it is counted in the event of its minute.
     let principal = format!("agent/{}", agent.id);
     running.halt();
     let rows = running.audit_rows().await;
@@ -225,7 +226,7 @@ async fn reads_of_a_replay_count_for_the_one_who_opened_it() {
         assert_eq!(viewer.get(&running, below).await.refusal(), (429, "Throttling.User"), "{below}");
     }
     assert_eq!(running.call("ListAgents", &[]).await.refusal(), (429, "Throttling.User"));
-    // Nobody else waits for it.
+    // No other agent has to wait because of it.
     agent.get(&running, "/agent/v1/configuration").await.ok();
     running.halt();
     let after = running.audit_rows().await;
@@ -276,7 +277,8 @@ async fn a_link_does_not_use_up_anybodys_connections() {
     for _ in 0..20 {
         idle.push(tokio::net::TcpStream::connect(&address).await.unwrap());
     }
-    // The flood has come: the oldest of it are closed again, and so are connections that the client kept for later.
+    // The flood has arrived: the oldest of its connections are closed again, and so are connections that the client
+    // kept for later.
     for stream in &mut idle[..16] {
         let closed =
             tokio::time::timeout(Duration::from_secs(10), stream.read_u8()).await.expect("it is closed");
@@ -285,7 +287,7 @@ async fn a_link_does_not_use_up_anybodys_connections() {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let health = http.get(running.url("/healthz")).timeout(Duration::from_secs(10));
     health.send().await.unwrap().error_for_status().unwrap();
-    // Each of them is still there: what changes is pushed to all.
+    // All links still exist: a change is pushed to each of them.
     running.record("*", "7").await;
     for link in &mut links {
         link.configuration().await;

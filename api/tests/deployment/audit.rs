@@ -1,4 +1,4 @@
-//! What is written down: one final row for every call of an agent, and for every look at a recording (DECISIONS A1, P2).
+//! What is audited: one final row for every call of an agent, and for every view of a recording (DECISIONS A1, P2).
 
 use domain::audit::{AuditDecision, AuditEvent};
 
@@ -10,7 +10,7 @@ const MAY_VIEW: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action"
 const MAY_NOT: &str =
     r#"{"Version":"1","Statement":[{"Effect":"Deny","Action":"ecs-workbench:*","Resource":"*"}]}"#;
 
-/// Rows of these actions in their order, as action, result and how.
+/// The rows of these actions in their order, as action, result and detail.
 async fn rows(running: &Running, actions: &[&str]) -> Vec<(String, String, String)> {
     let found = running.audit_rows().await.into_iter().filter(|row| actions.contains(&row.action.as_str()));
     found.map(|row| (row.action, row.result, row.how)).collect()
@@ -49,7 +49,7 @@ async fn every_call_of_an_agent_is_one_row_and_no_row_holds_a_credential() {
         row("GrantUpload", "OK", ""),
         row("GrantUpload", "OK", "upload"),
         row("AcknowledgeSegment", "OK", ""),
-        // Two changes: sealed, then known to be whole in the bucket.
+        // Two changes: sealed, then confirmed as complete in the bucket.
         row("SealRecording", "OK", &sealed_by),
         row("SealRecording", "OK", "deliver"),
         row("OpenRecording", "OK", ""),

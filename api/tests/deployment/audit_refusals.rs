@@ -1,4 +1,4 @@
-//! What is refused to somebody who is known is written down too: what was asked, about which recording, and the code.
+//! Refusals of known callers are audited too: what was asked, about which recording, and the code.
 
 use domain::audit::AuditDecision;
 use serde_json::json;
@@ -40,7 +40,7 @@ async fn a_refused_view_names_the_recording() {
     assert_eq!(view(&running, &running.root, &session).await.refusal(), (403, "InstanceRecord.Expired"));
     assert_eq!(last_row(&running).await, row("ViewInstanceRecords", "InstanceRecord.Expired", "", token));
 
-    // A text that is no token is a stranger's text, and not kept.
+    // A text that is not a token comes from a stranger and is not kept.
     let parameters = [("InstanceId", "i-web1"), ("TerminalSessionToken", "no token")];
     assert_eq!(running.call("ViewInstanceRecords", &parameters).await.status, 404);
     let expected = row("ViewInstanceRecords", "InvalidTerminalSessionToken.NotFound", "", None);
@@ -56,7 +56,7 @@ async fn a_genuine_ticket_that_is_refused_is_a_row() {
     let other = agent.record(&running, &[b"b"], None).await;
     let token = Some(session.token());
     let held = ticket(&running, &running.root, &session).await;
-    // A ticket of one recording, shown for another: it stays unused.
+    // A ticket of one recording that is used for another one: it remains unused.
     assert_eq!(exchange(&running, &other, &held).await.refusal(), (401, "InvalidReplayTicket"));
     assert_eq!(last_row(&running).await, row("ReplayRecording", "InvalidReplayTicket", "exchange", token));
     assert_eq!(exchange(&running, &session, &held).await.status, 200);
@@ -99,7 +99,7 @@ async fn a_refused_call_that_an_agents_key_signed_is_a_row() {
     assert_eq!(agent.open(&running, &session).await.refusal(), (401, "AgentNotFound"));
     assert_eq!(last_row(&running).await, row("OpenRecording", "AgentNotFound", "", None));
 
-    // What no key of an agent signed names nobody.
+    // A call that is not signed by any agent's key names nobody.
     let before = running.audit_rows().await.len();
     let request = running.http.get(running.url(CONFIGURATION)).bearer_auth("a.b.c");
     assert_eq!(Answer::of(request.send().await.unwrap()).await.status, 401);

@@ -1,4 +1,5 @@
-//! The links as a bus: any replica speaks to any agent and opens channels to it, and channels outlive links and their holders.
+//! The links as a bus: any replica can talk to any agent and open channels to it, and channels outlive links and
+//! their holders.
 
 use std::time::Duration;
 
@@ -24,12 +25,12 @@ async fn open(running: &Running, agent: &TestAgent, service: &str) -> Result<Cha
     soon(running.hansard.open_channel(&running.reaching(), &agent.id, &service)).await
 }
 
-/// So many bytes, of which no long piece is like another.
+/// This many bytes; no two long parts of them are alike.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| u8::try_from((at * 7 + at / 251) % 251).unwrap()).collect()
 }
 
-/// Sends these bytes and finishes; gives what comes back until the other end has finished too.
+/// Sends these bytes and finishes. Returns what comes back until the other end has finished too.
 async fn echoed(channel: Channel, bytes: &[u8]) -> Result<Vec<u8>, Reset> {
     let Channel { mut reader, mut writer } = channel;
     let sending = async {
@@ -81,12 +82,13 @@ async fn a_message_reaches_an_agent_at_whichever_replica(database: Option<String
         send(replica).await.unwrap();
         link.configuration().await;
     }
-    // It greets without services, as agents of the version before do.
+    // The agent greets without services, as agents of the previous version do.
     for replica in [&one, &other] {
         let refused = open(replica, &agent, "echo").await;
         assert!(matches!(refused, Err(NotReached::NoChannels)), "{refused:?}");
     }
-    // The agent dials the other replica. That one holds its link from then on, and the first one notices with its next ping.
+    // The agent dials the other replica. From then on, that one holds its link, and the first one notices with its
+    // next ping.
     let mut newer = DialledLink::dial(&other, &agent).await;
     newer.hello(&["terminal"]).await;
     newer.configuration().await;
@@ -97,7 +99,7 @@ async fn a_message_reaches_an_agent_at_whichever_replica(database: Option<String
     assert_eq!(link.close_code().await, Some(CloseCode::Policy));
     send(&one).await.unwrap();
     newer.configuration().await;
-    // It goes in order, and nobody asks for it there any more.
+    // The agent closes its link properly, and from then on no replica looks for it there.
     newer.socket.close(None).await.unwrap();
     drop(newer);
     until_async("nobody holds the link", async || {
@@ -132,7 +134,7 @@ async fn a_holder_that_is_gone_is_reported_as_out_of_reach() {
     let mut one = Running::reachable(None).await;
     let other = one.another().await;
     let bus = BusAgent::linked(&one, "i-web1").await;
-    // A lease that its holder gave up without giving it back, as one that is killed does.
+    // A lease that its holder abandoned without returning it, as a killed replica does.
     let granted = other.reaching();
     let link =
         other.store.find_agent_link(&granted, &bus.agent.id, other.hansard.now()).await.unwrap().unwrap();
@@ -167,14 +169,14 @@ async fn a_channel_passes_bytes_both_ways_and_half_closes() {
     let other = one.another().await;
     let bus = BusAgent::linked(&one, "i-web1").await;
     for replica in [&one, &other] {
-        // More than the windows, so that they have to move on.
+        // More than the windows, so that the windows have to move.
         let sent = pattern(5 * WINDOW_BYTES as usize);
         let channel = open(replica, &bus.agent, "echo").await.unwrap();
         assert_same(&soon(echoed(channel, &sent)).await.unwrap(), &sent);
-        // Nothing at all is something, too.
+        // A channel without any bytes works, too.
         let channel = open(replica, &bus.agent, "echo").await.unwrap();
         assert_same(&soon(echoed(channel, b"")).await.unwrap(), b"");
-        // One way goes on when the other one has ended.
+        // One direction continues after the other one has ended.
         let Channel { mut reader, mut writer } = open(replica, &bus.agent, "echo").await.unwrap();
         writer.write(b"last words").await.unwrap();
         writer.finish();
@@ -201,7 +203,7 @@ async fn a_reset_from_either_side_has_a_code() {
         channel.reset(ResetCode::Cancelled, "enough");
         let watched = soon(bus.watched.recv()).await.unwrap();
         assert_eq!(watched, Err(Reset::new(ResetCode::Cancelled, "enough")));
-        // Whoever forgets a channel resets it.
+        // Dropping a channel resets it.
         drop(open(replica, &bus.agent, "watched").await.unwrap());
         let watched = soon(bus.watched.recv()).await.unwrap();
         assert_eq!(watched.unwrap_err().code, ResetCode::Cancelled);
@@ -215,7 +217,7 @@ async fn a_stalled_channel_delays_no_other_and_the_number_of_channels_is_limited
     let bus = BusAgent::linked(&one, "i-web1").await;
     let (mut stalled, mut unread) = (Vec::new(), Vec::new());
     for replica in [&one, &other] {
-        // One that the agent's side does not read, and one that this side does not.
+        // One channel that the agent's side does not read, and one that this side does not read.
         let mut channel = open(replica, &bus.agent, "stalled").await.unwrap();
         let much = pattern(2 * WINDOW_BYTES as usize);
         let writing = timeout(Duration::from_millis(300), channel.writer.write(&much)).await;
@@ -248,7 +250,7 @@ async fn channels_outlive_links(database: Option<String>) {
     let one = Running::reachable(database).await;
     let other = one.another().await;
     let mut bus = BusAgent::linked(&one, "i-web1").await;
-    // One opener holds the link, and the other one does not; the agent dials to and fro.
+    // One opener holds the link, and the other one does not; the agent dials them in turn.
     let sent = pattern(8 * WINDOW_BYTES as usize);
     let mut echoing = Vec::new();
     for replica in [&one, &other] {
@@ -267,7 +269,7 @@ async fn channels_outlive_links(database: Option<String>) {
                 while let Some(bytes) = reader.read().await? {
                     all.extend(bytes);
                     heard.send_replace(all.len());
-                    // Slow enough that links are lost in the middle.
+                    // Slow enough that links are lost in the middle of the transfer.
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
                 Ok::<_, Reset>(all)
@@ -336,7 +338,7 @@ async fn an_agent_that_breaks_the_rules_of_frames_loses_its_link() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_is_replaced_at_one_replica_is_cut_off_at_the_other() {
-    // The holder does not find out by itself in the time of this test.
+    // Within the time of this test, the holder does not notice it by itself.
     let one = Running::reachable_with(None, |settings| {
         listen_for_replicas(settings);
         settings.link_timing.ping_every = NEVER;

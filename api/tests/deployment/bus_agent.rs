@@ -1,5 +1,5 @@
-//! An agent with channels: it dials a replica, and connects channels to services of its own. The real agent's services, and what it does
-//! when it is alone, are tested with the agent; here are services that tests need.
+//! An agent with channels. It dials a replica, and connects channels to its own services, which tests need. The real
+//! agent's services, and its behaviour on its own, are tested with the agent.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,12 +19,12 @@ use crate::link::DialledLink;
 use crate::recording_agent::TestAgent;
 use test_server::Running;
 
-/// What an agent with channels has.
+/// An agent with channels.
 pub(crate) struct BusAgent {
     pub(crate) agent: TestAgent,
     shared: Arc<Shared>,
     link: Option<JoinHandle<()>>,
-    /// How the service `watched` ended, each time it did.
+    /// How the service `watched` ended, each time.
     pub(crate) watched: mpsc::UnboundedReceiver<Result<Vec<u8>, Reset>>,
 }
 
@@ -35,7 +35,7 @@ struct Shared {
 }
 
 impl BusAgent {
-    /// One that is enrolled and linked.
+    /// An agent that is enrolled and linked.
     pub(crate) async fn linked(running: &Running, instance: &str) -> Self {
         let (tell, watched) = mpsc::unbounded_channel();
         let shared = Shared { ports: Mutex::default(), wake: Arc::default(), watched: tell };
@@ -45,7 +45,7 @@ impl BusAgent {
         agent
     }
 
-    /// Dials a replica; a link that there was is cut off.
+    /// Dials a replica; an existing link is cut.
     pub(crate) async fn dial(&mut self, running: &Running) {
         self.cut_off().await;
         let mut link = DialledLink::dial(running, &self.agent).await;
@@ -55,11 +55,11 @@ impl BusAgent {
         link.say(hello).await;
         let (configured, is_configured) = oneshot::channel();
         self.link = Some(tokio::spawn(hold(Arc::clone(&self.shared), link, configured)));
-        // The configuration comes after this replica has taken the link's lease.
+        // The configuration arrives after this replica has taken the link's lease.
         timeout(Duration::from_secs(20), is_configured).await.expect("a configuration").unwrap();
     }
 
-    /// The network fails: nobody says goodbye.
+    /// The network fails: no side closes the connection.
     pub(crate) async fn cut_off(&mut self) {
         let Some(link) = self.link.take() else { return };
         link.abort();
@@ -141,7 +141,7 @@ fn serve(shared: &Arc<Shared>, service: &ServiceName, channel: Channel) -> Resul
             });
             Ok(())
         }
-        // Nobody ever reads it.
+        // Nothing ever reads it.
         "stalled" => {
             tokio::spawn(async move {
                 let _kept = (reader, writer);
@@ -149,7 +149,7 @@ fn serve(shared: &Arc<Shared>, service: &ServiceName, channel: Channel) -> Resul
             });
             Ok(())
         }
-        // Says nothing, and how it ended.
+        // Sends nothing, and reports how it ended.
         "watched" => {
             let watched = shared.watched.clone();
             tokio::spawn(async move {

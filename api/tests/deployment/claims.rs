@@ -1,4 +1,4 @@
-//! How many segments a replica holds at once: those who claim and those who seal wait for their turn.
+//! How many segments a replica holds at once: claims and seals wait for their turn.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use tokio::sync::watch;
 
 use crate::recording_agent::{Session, TestAgent, claim, object_name, upload};
 
-/// How many segments all claims and seals of a replica hold at once.
+/// The number of segments that all claims and seals of a replica may hold at once.
 const AT_ONCE: usize = 16;
 
-/// Reads of segments, which can be held back.
+/// Reads of segments, which a test can block.
 #[derive(Debug)]
 struct Reads {
     held_back: watch::Sender<bool>,
@@ -40,7 +40,7 @@ impl Reads {
     }
 }
 
-/// The folder, before which reads of segments can be held back.
+/// The folder, with reads of segments that a test can block.
 #[derive(Debug)]
 struct Held<S> {
     stores: S,
@@ -98,7 +98,7 @@ impl ObjectStore for Held<Arc<dyn ObjectStore>> {
     }
 }
 
-/// Makes these calls at once while reads are held back, and lets them go on when as many as may have begun.
+/// Makes these calls at once while reads are blocked, and unblocks them when as many as are allowed have begun.
 async fn all_at_once(
     running: &Running,
     reads: &Reads,
@@ -111,7 +111,7 @@ async fn all_at_once(
             (reads.now.load(Ordering::SeqCst) >= AT_ONCE).then_some(())
         })
         .await;
-        // Whoever needed no turn would read by now: its call came before these.
+        // A call that needed no turn would be reading by now, because these calls came after it.
         for _ in 0..AT_ONCE {
             running.call("ListAgents", &[]).await.ok();
         }

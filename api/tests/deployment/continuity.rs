@@ -1,4 +1,5 @@
-//! A recording that is deleted, rows and folder, is told of: whichever it was, by whom it is asked, and once in the trail.
+//! A deleted recording, with its rows and folder, is reported: whichever it was, whoever asks, and once in the audit
+//! trail.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use test_server::Running;
 
 const EXITED: Option<ExitStatus> = Some(ExitStatus::Code(0));
 
-/// An agent, and its recordings: each is sealed before the next begins.
+/// An agent and its recordings; each is sealed before the next one begins.
 struct Recorded {
     agent: TestAgent,
     sessions: Vec<Session>,
@@ -33,7 +34,7 @@ async fn recorded(running: &Running, instance: &str, count: u64) -> Recorded {
 }
 
 impl Recorded {
-    /// The session that comes next.
+    /// The next session.
     fn next(&self, running: &Running) -> Session {
         let number = self.sessions.len() as u64 + 1;
         self.agent.numbered_session(
@@ -62,7 +63,7 @@ async fn delete_rows(running: &Running, session: &Session) {
     }
 }
 
-/// The folder of a recording, wherever its day is.
+/// The folder of a recording, under whichever day it is.
 fn folder_of(running: &Running, session: &Session) -> PathBuf {
     let mut below = vec![running.objects_folder()];
     while let Some(folder) = below.pop() {
@@ -81,7 +82,7 @@ fn delete_folder(running: &Running, session: &Session) {
     std::fs::remove_dir_all(folder_of(running, session)).unwrap();
 }
 
-/// What is missing of each agent: absence, number, token.
+/// What is missing of each agent: kind of absence, number, token.
 type Missing = Vec<(String, u64, Option<String>)>;
 
 async fn verify(running: &Running, parameters: &[(&str, &str)]) -> BTreeMap<String, Missing> {
@@ -113,13 +114,14 @@ fn not_arrived(number: u64) -> Missing {
     vec![("NotArrived".to_owned(), number, None)]
 }
 
-/// The next start looks at once; a second later, so that the trail shows what was first.
+/// The next start checks at once; it comes a second later, so that the order in the trail is clear.
 async fn next_round(running: Running) -> Running {
     running.advance_seconds(1);
     running.restart().await
 }
 
-/// What the trail says of an agent's recordings, once the job of this start has told `count` things in all.
+/// What the trail says of an agent's recordings, as soon as the job of this start has reported `count` findings in
+/// all.
 async fn told(running: &Running, agent: &TestAgent, count: usize) -> Vec<(String, Option<String>)> {
     let about =
         |row: &AuditEvent| row.action == "CheckAgentRecordings" && row.how.contains(agent.id.as_str());
@@ -168,7 +170,7 @@ async fn every_deleted_recording_is_found_as_gone(running: Running) {
     for instance in ["i-first", "i-middle", "i-last", "i-none"] {
         all.push(recorded(&running, instance, 3).await);
     }
-    // One that runs beside the others is no finding.
+    // A recording that runs at the same time as the others is not a finding.
     let open = all[3].next(&running);
     all[3].agent.open(&running, &open).await.ok();
     assert!(verify(&running, &[]).await.values().all(Vec::is_empty));
@@ -182,7 +184,7 @@ async fn every_deleted_recording_is_found_as_gone(running: Running) {
     }
     let found = verify(&running, &[]).await;
     assert_eq!((found.len(), &found[all[3].agent.id.as_str()]), (4, &Vec::new()));
-    // Of an agent that was replaced, too, and of one that only the trail still knows.
+    // This also holds for an agent that was replaced, and for one that only the trail still knows.
     let replacing = TestAgent::enrol_with(&running, "i-first", true).await;
     let found = verify(&running, &[("InstanceId", "i-first")]).await;
     assert_eq!((found.len(), &found[replacing.id.as_str()]), (2, &Vec::new()));
@@ -196,7 +198,8 @@ async fn every_deleted_recording_is_found_as_gone(running: Running) {
     }
     assert_eq!(verify(&running, &[("InstanceId", "i-middle")]).await[id].len(), 3);
 
-    // Who may ask: of one instance with its permission, of all with that for all.
+    // Who may ask: for one instance, a user with permission for it; for all instances, a user with permission for
+    // all.
     let one = running
         .user(
             "one",
@@ -223,19 +226,19 @@ async fn the_remains_of_a_recording_show_that_it_is_gone(running: Running) {
     let folder = recorded(&running, "i-folder", 3).await;
     delete_folder(&running, &folder.sessions[2]);
     let (absence, _, token) = gone(0, &folder.sessions[2]).remove(0);
-    // Its number stood in its start.json, and is in the trail.
+    // Its number is in its start.json and in the trail.
     assert_eq!(verify_one(&running, &folder.agent).await, [(absence, 3, token)]);
     let manifest = recorded(&running, "i-manifest", 2).await;
     std::fs::remove_file(folder_of(&running, &manifest.sessions[0]).join("manifest-0000.json")).unwrap();
     assert_eq!(verify_one(&running, &manifest.agent).await, gone(1, &manifest.sessions[0]));
-    // What its folder holds is not what was taken in.
+    // The contents of the folder are not what was accepted.
     type Harm = (&'static str, fn(&std::path::Path));
     let harms: [Harm; 5] = [
         ("manifest-0000.sig", |object| std::fs::remove_file(object).unwrap()),
         ("start.json", |object| std::fs::write(object, "").unwrap()),
         ("terminal/000000.cast.zst", |object| std::fs::remove_file(object).unwrap()),
         ("terminal/000000.cast.zst", |object| std::fs::write(object, "short").unwrap()),
-        // Four tebibytes that take no room on the disk.
+        // Four tebibytes that take no space on the disk.
         ("terminal/000000.cast.zst", |object| {
             std::fs::File::options().write(true).open(object).unwrap().set_len(4 << 40).unwrap();
         }),
@@ -245,13 +248,13 @@ async fn the_remains_of_a_recording_show_that_it_is_gone(running: Running) {
         harming(&folder_of(&running, &harmed.sessions[0]).join(name));
         assert_eq!(verify_one(&running, &harmed.agent).await, gone(1, &harmed.sessions[0]), "{harm}: {name}");
     }
-    // A row that was put back to a time before its seal.
+    // A row that was reset to a time before its seal.
     let back = recorded(&running, "i-back", 2).await;
     let token = back.sessions[1].token();
     let state = "state = 'open', manifest_sha256 = NULL, ended_at = NULL, end_kind = NULL, end_reason = NULL, expires_at = NULL";
     execute(&running, &format!("UPDATE recordings SET {state} WHERE token = '{token}'")).await;
     assert_eq!(verify_one(&running, &back.agent).await, gone(2, &back.sessions[1]));
-    // A row that somebody made unreadable does not keep the others from being checked.
+    // A row that somebody made unreadable does not prevent the check of the others.
     for (harm, damage) in ["manifest_sha256 = 'x'", "start_sha256 = 'x'", "state = 'lost'", "folder = '../x'"]
         .into_iter()
         .enumerate()
@@ -276,7 +279,7 @@ async fn each_finding_and_its_recovery_are_reported_once(running: Running) {
     let running = next_round(running).await;
     assert_eq!(told(&running, &one.agent, 1).await, std::slice::from_ref(&found));
     assert_eq!((counts(&running, &one.agent).await, counts(&running, &other.agent).await), ((1, 0), (0, 0)));
-    // The next round finds another, and tells of that alone.
+    // The next round finds another one, and reports only that one.
     delete_rows(&running, &other.sessions[1]).await;
     delete_folder(&running, &other.sessions[1]);
     let running = next_round(running).await;
@@ -309,7 +312,7 @@ async fn a_recording_known_only_by_its_number_has_not_arrived(running: Running) 
     recorded.sessions.push(early);
     assert_eq!(verify_one(&running, &recorded.agent).await, not_arrived(2));
     let running = next_round(running).await;
-    // It may be on its way; so nothing is told before ten minutes are over.
+    // It may still be on its way, so nothing is reported before ten minutes have passed.
     running.advance_seconds(11 * 60);
     let running = next_round(running).await;
     let found = ("RecordingNotArrived".to_owned(), None);
@@ -323,7 +326,7 @@ async fn a_recording_known_only_by_its_number_has_not_arrived(running: Running) 
     assert_eq!(counts(&running, &recorded.agent).await, (0, 0));
 }
 
-/// Though somebody removed it from the trail, too: that is for `hansard audit verify` to tell.
+/// Somebody has removed it from the trail, too; it is up to `hansard audit verify` to report that.
 async fn a_recording_known_only_from_links_is_gone(running: Running) {
     running.record("*", "7").await;
     let recorded = recorded(&running, "i-links", 4).await;
@@ -338,7 +341,7 @@ async fn a_recording_known_only_from_links_is_gone(running: Running) {
     execute(&running, lift).await;
     execute(&running, &format!("DELETE FROM audit_events WHERE recording = '{}'", session.token())).await;
     assert_eq!(verify_one(&running, &recorded.agent).await, [("Gone".to_owned(), 2, None)]);
-    // The last one is known to nobody then.
+    // In this case, nothing knows the last one.
     let last = &recorded.sessions[3];
     delete_rows(&running, last).await;
     execute(&running, &format!("DELETE FROM audit_events WHERE recording = '{}'", last.token())).await;

@@ -1,4 +1,4 @@
-//! Opening, claiming and sealing: everything that does not fit is refused, everything may be repeated.
+//! Opening, claiming and sealing: whatever does not fit is refused, and everything may be repeated.
 
 use recording::{ExitStatus, Expected, SealingKey, TerminalSessionToken, Trust, TrustedKey, Verdict};
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ async fn every_call_may_be_repeated_also_to_another_process() {
     let running = running.restart().await;
     let again = agent.seal(&running, &session).await.ok();
     assert_eq!((&first["Status"], &again["Status"]), (&json!("finished"), &json!("finished")));
-    // Only what is there already may still be said.
+    // Only what was already accepted may be sent again.
     agent.open(&running, &session).await.ok();
     let claimed = agent.acknowledge(&running, &session, &claim(&session.segments[1])).await.ok();
     assert_eq!(claimed["Acknowledged"], 1);
@@ -99,7 +99,7 @@ async fn an_unreachable_object_store_only_delays_delivery() {
         assert!(["StorageTargetUnusable", "ObjectNotFound"].contains(&code), "{answer:?}");
         assert_eq!(answer.body["Retryable"], true);
         let message = answer.body["Message"].as_str().unwrap();
-        // The target is what somebody set; where it lies and what lies there is the store's own.
+        // The target was set by a user; the location of the folder and its contents are internal to the store.
         let folder = running.objects_folder().display().to_string();
         assert!(
             !message.contains(&folder) && !message.contains("/i-web1/"),
@@ -114,7 +114,7 @@ async fn an_unreachable_object_store_only_delays_delivery() {
     assert_eq!(agent.seal(&running, &session).await.ok()["Status"], "interrupted");
 }
 
-/// A claim that asks for the grant of another segment.
+/// A claim that also requests the grant of another segment.
 fn claim_and_ask(segment: &recording::Segment, next: &recording::Segment) -> Value {
     let mut claim = claim(segment);
     claim["Next"] =
@@ -129,11 +129,12 @@ async fn the_grant_of_the_next_segment_comes_with_a_claim() {
     put(&running, &agent, &session, 0).await;
     let claimed = agent.acknowledge(&running, &session, &claim_and_ask(first, second)).await.ok();
     assert_eq!(claimed["Acknowledged"], 0);
-    // It is a grant like any other: for this object alone.
+    // It is a grant like any other: for this object only.
     let wrong = upload(&running, &claimed["NextGrant"], &third.bytes).await;
     assert_eq!(wrong.refusal(), (400, "ObjectMismatch"));
     upload(&running, &claimed["NextGrant"], &second.bytes).await.ok();
-    // Whoever repeats a claim, or asks for anything but the segment behind it, asks for the grant by itself.
+    // A repeated claim, or a claim that requests anything but the next segment, gets no grant; it has to be requested
+    // separately.
     let again = agent.acknowledge(&running, &session, &claim_and_ask(first, second)).await.ok();
     assert_eq!((&again["Acknowledged"], again.get("NextGrant")), (&json!(0), None));
     let claimed = agent.acknowledge(&running, &session, &claim_and_ask(second, first)).await.ok();
@@ -160,7 +161,7 @@ async fn a_segment_is_claimed_even_without_room_for_the_next() {
         let body = json!({"ObjectName": name, "Length": length, "Sha256": recording::ContentHash::of(b"")});
         agent.post(&running, &session.path("grants"), &body).await.ok();
     };
-    // Half of what an agent may have is left to those who ask by themselves.
+    // Half of an agent's maximum is left for grants that are requested separately.
     let most = agent_protocol::MAXIMUM_OBJECT_BYTES;
     for number in 2..2 + domain::unclaimed::MOST_UNCLAIMED_BYTES / most / 2 {
         fill(number, most).await;
@@ -225,7 +226,7 @@ async fn a_start_must_agree_with_the_agent() {
     let answer = agent.open_with(&running, &other_token, b"{\"format\":\"hansard-recording/2\"}").await;
     assert_eq!(answer.refusal(), (400, "InvalidStart"));
 
-    // The token stands for the first document for ever.
+    // The token always identifies the first document.
     let mut other = session.start.clone();
     other.command = None;
     let answer = agent.open_with(&running, &other.recording, &other.to_document()).await;
@@ -286,7 +287,7 @@ async fn a_claim_must_say_what_the_stored_bytes_say() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_not_a_segment_of_this_recording_are_never_claimed() {
     let (running, agent, session) = started(&[b"a", b"b"], None).await;
-    // Of another recording, though whole in itself.
+    // A segment of another recording, although valid in itself.
     let foreign = agent.session(&running, &[b"a"], None);
     let bytes = &foreign.segments[0].bytes;
     let grant = agent.grant(&running, &session, "terminal/000000.cast.zst", bytes).await.ok();
@@ -294,7 +295,7 @@ async fn bytes_that_are_not_a_segment_of_this_recording_are_never_claimed() {
     let answer = agent.acknowledge(&running, &session, &claim(&foreign.segments[0])).await;
     assert_eq!(answer.refusal(), (400, "InvalidSegment"));
 
-    // No segment at all, though hash and length are right.
+    // Not a segment at all, although hash and length are right.
     let second = agent.session(&running, &[b"a"], None);
     agent.open(&running, &second).await.ok();
     let grant = agent.grant(&running, &second, "terminal/000000.cast.zst", b"rubbish").await.ok();
@@ -327,7 +328,7 @@ async fn a_change_in_the_bucket_before_the_claim_is_noticed() {
 async fn a_manifest_must_be_signed_and_describe_what_arrived() {
     let (running, agent, session) = started(&[b"a", b"b"], EXITED).await;
     agent.deliver(&running, &session, 0).await;
-    // Not everything has arrived.
+    // Not all segments have arrived.
     assert_eq!(agent.seal(&running, &session).await.refusal(), (400, "InvalidManifest"));
     for number in 1..session.segments.len() {
         agent.deliver(&running, &session, number).await;

@@ -1,4 +1,4 @@
-//! Joining: what a join token is good for, and what an enrolled agent is told.
+//! Enrolment: what a join token permits, and what an enrolled agent receives.
 
 use agent_protocol::keys::ServerKey;
 use agent_protocol::{PrivateKey, SignedConfiguration};
@@ -41,7 +41,7 @@ async fn an_enrolled_agent_knows_who_it_is_and_what_to_record() {
     );
     assert_eq!(configuration.default_record_storage_target, default_target);
     assert_eq!(configuration.default_expiration_days, 7);
-    // Delegation goes by capability: what this control plane does not know is not asked for.
+    // Captures are delegated by capability: a kind that this control plane does not know is not requested.
     let kinds: Vec<_> = configuration.captures.iter().map(|capture| capture.kind.as_str()).collect();
     assert_eq!(kinds, ["terminal"]);
 
@@ -89,7 +89,7 @@ async fn an_enrolment_whose_reply_was_lost_is_answered_again() {
     assert_eq!((row.result.as_str(), row.how.as_str()), ("OK", "again"));
     assert!(row.principal.ends_with(first["AgentId"].as_str().unwrap()), "{}", row.principal);
 
-    // Other keys, or another instance: the token is used.
+    // With other keys, or for another instance, the token counts as used.
     let used = (403, "InvalidJoinToken.Used".to_owned());
     let (other_key, other_sealing) = keys();
     for body in [
@@ -99,7 +99,7 @@ async fn an_enrolment_whose_reply_was_lost_is_answered_again() {
     ] {
         assert_eq!(refused(&running, &body).await, used, "{body}");
     }
-    // Nor is a replaced agent called back, nor one by a token whose time is over.
+    // A replaced agent cannot come back either, nor can one with an expired token.
     TestAgent::enrol_with(&running, "i-web1", true).await;
     assert_eq!(refused(&running, &body).await, used);
     let late = running.join_token("i-web3", false).await;

@@ -1,9 +1,9 @@
-//! What lies in a folder.
+//! The contents of a folder.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Every file below `folder`, by its path from there.
+/// All files below `folder`, by their paths relative to it.
 pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut pending = vec![folder.to_owned()];
@@ -17,7 +17,7 @@ pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
             match std::fs::read(&path) {
                 Ok(bytes) => drop(found.insert(name, bytes)),
-                // The server has removed it meanwhile, or ended a write.
+                // The server has removed it meanwhile, or finished a write.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => panic!("{}: {error}", path.display()),
             }

@@ -1,4 +1,5 @@
-//! Bad input: whatever an agent sends, the answer is a refusal in the contract's shape, and the recording is unharmed.
+//! Bad input: whatever an agent sends, it gets a refusal in the form of the contract, and the recording is not
+//! harmed.
 
 use recording::ExitStatus;
 use reqwest::Method;
@@ -131,7 +132,7 @@ async fn only_a_seal_may_be_large_and_only_an_agent_may_send_it() {
     assert_eq!(answer.refusal(), (400, "InvalidManifest"));
     let answer = agent.post(&running, &session.path("grants"), &large(2 * 1024 * 1024)).await;
     assert_eq!(answer.refusal(), (413, "RequestEntityTooLarge"));
-    // A stranger is turned away before the body is read.
+    // An unknown caller is refused before the body is read.
     let endless = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 65_536]));
     let request = running
         .http
@@ -140,7 +141,7 @@ async fn only_a_seal_may_be_large_and_only_an_agent_may_send_it() {
         .body(reqwest::Body::wrap_stream(endless));
     match request.send().await {
         Ok(response) => assert_eq!(Answer::of(response).await.refusal(), (401, "InvalidAgentToken")),
-        // The server closed while the client still wrote.
+        // The server closed the connection while the client was still writing.
         Err(error) => assert!(error.is_request() || error.is_body(), "{error:?}"),
     }
 }

@@ -1,4 +1,5 @@
-//! The internal listener: only a replica of this deployment is heard, for this lease, once, and nobody else learns anything.
+//! The internal listener accepts only a replica of this deployment, for this lease, once, and reveals nothing to
+//! anybody else.
 
 use agent_protocol::link::ServerMessage;
 use domain::agent_link::AgentLink;
@@ -11,7 +12,7 @@ use crate::link::DialledLink;
 use crate::recording_agent::TestAgent;
 use test_server::Running;
 
-/// A replica that holds an agent's link, and what another one would know of it.
+/// A replica that holds an agent's link, and what another replica would know of it.
 struct Held {
     running: Running,
     link: AgentLink,
@@ -19,7 +20,7 @@ struct Held {
     message: Vec<u8>,
 }
 
-/// A call, right in everything until a test changes it.
+/// A call that is correct in every respect until a test changes it.
 #[derive(Clone)]
 struct Call {
     key_id: String,
@@ -131,7 +132,7 @@ async fn only_a_call_that_its_token_covers_entirely_is_accepted() {
     let call = held.say();
     assert_eq!(held.make(&call).await, (204, String::new()));
     assert_eq!(held.make(&call).await, refused, "it was used");
-    // The agent has heard it once, and nothing of all the rest.
+    // The agent received it once, and nothing of all the rest.
     held.dialled.configuration().await;
     assert_eq!(held.make(&held.call("POST", "replaced", b"")).await.0, 204);
     assert!(held.dialled.close_code().await.is_some());

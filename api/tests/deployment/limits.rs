@@ -1,5 +1,5 @@
-//! What one agent may leave lying about in the deployment's store, what of it is received at once, and what it may claim
-//! of time.
+//! Limits for one agent: what it may leave in the deployment's store, how much of that is received at once, and which
+//! times it may claim.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn an_agent_with_too_many_open_recordings_waits() {
     running.record("i-web1", "7").await;
     let first = agent.session(&running, &[b"x"], Some(ExitStatus::Code(0)));
     agent.open(&running, &first).await.ok();
-    // All but the last past the door: that it opens recordings is not what this is about.
+    // All but the last one skip the API, because this test is not about opening recordings.
     let row = running.store.find_agent(&agent.id).await.unwrap().unwrap();
     for _ in 2..domain::unclaimed::MOST_OPEN_RECORDINGS {
         let opened = test_facts::opened(test_facts::recording(&row, running.clock.now(), 7));
@@ -39,7 +39,7 @@ async fn an_agent_with_too_many_open_recordings_waits() {
     assert_eq!(refused.refusal(), (429, "TooManyOpenRecordings"));
     assert_eq!((refused.header("retry-after"), &refused.body["Retryable"]), ("30", &json!(true)));
     assert_eq!(names(&running).len(), before, "nothing was written for it");
-    // One that is open already is answered as before, and one that ends makes room.
+    // A recording that is open already is answered as before, and one that ends makes room.
     agent.open(&running, &first).await.ok();
     for number in 0..first.segments.len() {
         agent.deliver(&running, &first, number).await;
@@ -68,11 +68,11 @@ async fn an_agent_with_too_many_unclaimed_bytes_waits() {
     let refused = grant(full + 1, 1).await;
     assert_eq!(refused.refusal(), (429, "TooManyUnclaimedBytes"));
     assert_eq!(refused.header("retry-after"), "30");
-    // What was granted may be asked for again, and a smaller one in its place makes room.
+    // A grant that exists may be requested again, and a smaller one in its place makes room.
     grant(full, most).await.ok();
     grant(full, most / 2).await.ok();
     agent.deliver(&running, &session, 0).await;
-    // Another agent of the deployment has its own.
+    // Another agent of the deployment has a limit of its own.
     let other = TestAgent::enrol(&running, "i-web2").await;
     running.record("i-web2", "7").await;
     other.record(&running, &[b"z"], Some(ExitStatus::Code(0))).await;
@@ -112,7 +112,7 @@ async fn unclaimed_objects_are_removed_after_a_day_and_uploaded_again() {
     }
 }
 
-/// The longest body of a seal.
+/// The maximum length of the body of a seal.
 const SEAL: usize = 12 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,7 +122,7 @@ async fn the_amount_received_at_once_from_an_agent_is_bounded_and_delays_nobody_
     let agent = TestAgent::enrol(&running, "i-web1").await;
     let session = agent.session(&running, &[b"x"], Some(ExitStatus::Code(0)));
     agent.open(&running, &session).await.ok();
-    // One token is enough: it is not used up before the body is here.
+    // One token is enough: it is not used up before the body has arrived.
     let path = session.path("seal");
     let token = agent.token(&running, "POST", &path, b"");
     let head = format!(
@@ -140,14 +140,14 @@ async fn the_amount_received_at_once_from_an_agent_is_bounded_and_delays_nobody_
             stream.write_all(head.as_bytes()).await.unwrap();
             stream.write_all(&vec![b' '; SEAL - 1]).await.unwrap();
             sent.send(()).unwrap();
-            // Its last byte never comes.
+            // The last byte never arrives.
             let _ = stream.read_u8().await;
         });
     }
     for _ in 0..2 {
         received.recv().await.unwrap();
     }
-    // Another agent, and calls of this one that have no body, go on. What has one waits.
+    // Another agent, and calls of this agent without a body, continue. Calls with a body wait.
     let other = TestAgent::enrol(&running, "i-web2").await;
     other.record(&running, &[b"y"], Some(ExitStatus::Code(0))).await;
     agent.get(&running, "/agent/v1/configuration").await.ok();

@@ -48,7 +48,7 @@ impl DialledLink {
         self.say(hello).await;
     }
 
-    /// The next message that is no ping.
+    /// The next message other than a ping.
     async fn next(&mut self) -> Option<Message> {
         loop {
             match tokio::time::timeout(Duration::from_secs(20), self.socket.next()).await.expect("a message")
@@ -83,7 +83,7 @@ fn handshake(running: &Running, agent: &TestAgent) -> String {
     )
 }
 
-/// A frame of a client with this operation code, whose mask changes nothing.
+/// A frame of a client with this operation code, with a mask that changes nothing.
 fn frame(code: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x80 | code];
     match u8::try_from(payload.len()) {
@@ -112,9 +112,9 @@ async fn the_configuration_comes_at_once_and_after_each_change() {
     let first = link.configuration().await;
     assert_eq!(first.recording, None);
     link.say(json!({"Type": "configuration-applied", "Revision": first.revision})).await;
-    // From a version that does not exist yet.
+    // A message of a version that does not exist yet.
     link.say(json!({"Type": "something-new", "Value": 1})).await;
-    // Changes that concern others are not pushed: each configuration below is the next message.
+    // Changes that concern other agents are not pushed: each configuration below is the next message.
     TestAgent::enrol(&running, "i-other").await;
     running.record("i-other", "9").await;
     let mut revision = first.revision;
@@ -190,7 +190,7 @@ async fn messages_that_come_with_the_handshake_are_read() {
     let hello = json!({"Type": "hello", "AgentVersion": "0.2.0", "Capabilities": [], "Sessions": []});
     let hello = frame(1, hello.to_string().as_bytes());
     let head = handshake(&running, &agent);
-    // All at once; and so that the end of the head and the beginning of what is none are in one piece.
+    // All at once, and also such that the end of the head and the beginning of the first frame are in one piece.
     for cut in [head.len() + hello.len(), head.len() - 1] {
         let bytes = [handshake(&running, &agent).as_bytes(), &hello].concat();
         let mut stream = TcpStream::connect(running.address.strip_prefix("http://").unwrap()).await.unwrap();
@@ -223,7 +223,7 @@ async fn an_agent_that_reads_nothing_loses_its_connection() {
         assert_eq!(&switching, b"HTTP/1.1 101");
         deaf.push(stream);
     }
-    // What is answered to its pings it never reads. The first two links are superseded meanwhile.
+    // It never reads the answers to its pings. The first two links are superseded meanwhile.
     let pings = frame(9, &[b'x'; 125]).repeat(500);
     for mut stream in deaf {
         let flooding = async { while stream.write_all(&pings).await.is_ok() {} };
@@ -243,7 +243,8 @@ async fn a_stopping_server_says_goodbye_to_its_links() {
         tokio::task::spawn_blocking(move || tokio::runtime::Handle::current().block_on(running.restart()))
             .await
             .unwrap();
-    // Not that it is gone: a server that waited for its links would end them so after its time for calls in flight.
+    // The code is not "going away": a server that waited for its links would end them with that code after the time
+    // for calls in flight.
     assert_eq!(link.close_code().await, Some(CloseCode::Restart));
     let mut again = DialledLink::dial(&running, &agent).await;
     again.hello(&["terminal"]).await;
@@ -263,7 +264,7 @@ async fn nonsense_and_browsers_are_refused() {
     link.socket.send(Message::text(" ".repeat(300_000))).await.unwrap();
     assert!(!matches!(link.next().await, Some(Message::Text(_))));
 
-    // No WebSocket at all, and one that a page of some site opened.
+    // Not a WebSocket at all, and one opened by a page of some other site.
     assert_eq!(agent.get(&running, PATH).await.refusal(), (400, "InvalidRequest"));
     let request = running
         .http
@@ -291,7 +292,7 @@ async fn a_link_that_falls_silent_and_one_that_never_greets_are_closed() {
         (TestAgent::enrol(&running, "i-web1").await, TestAgent::enrol(&running, "i-web2").await);
     let mut mute = DialledLink::dial(&running, &stranger).await;
     assert_eq!(mute.close_code().await, Some(CloseCode::Policy));
-    // Whoever answers pings is heard, however little it says.
+    // An agent that answers pings counts as alive, however little it sends.
     let mut quiet = DialledLink::dial(&running, &stranger).await;
     quiet.hello(&["terminal"]).await;
     quiet.configuration().await;
@@ -323,7 +324,7 @@ async fn a_link_that_falls_silent_and_one_that_never_greets_are_closed() {
     again.configuration().await;
 }
 
-/// How many wait for a lock that somebody else holds in this database.
+/// The number of sessions that wait for a lock in this database that another session holds.
 const WAITERS: &str = "SELECT COUNT(*) AS n FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database \
                        WHERE NOT granted AND datname = current_database()";
 
@@ -343,8 +344,8 @@ async fn a_link_whose_database_is_slow_is_not_taken_for_silent() {
 
     let (holds, watches) = (database.raw().await, database.raw().await);
     let lock = holds.begin().await.unwrap();
-    // The agent answers pings until nobody can note in the database that it was heard, and none from then on: nothing is to
-    // be read of it when the database goes on.
+    // The agent answers pings until its activity can no longer be recorded in the database, and none from then on:
+    // when the database continues, nothing of the agent is left to be read.
     tokio::select! {
         locked = lock.execute_unprepared("LOCK TABLE agents IN ACCESS EXCLUSIVE MODE") => drop(locked.unwrap()),
         said = link.next() => panic!("{said:?}"),
@@ -358,7 +359,7 @@ async fn a_link_whose_database_is_slow_is_not_taken_for_silent() {
     // For longer than an agent may be silent.
     tokio::time::sleep(SILENT_AFTER + Duration::from_secs(1)).await;
     lock.rollback().await.unwrap();
-    // It is heard out, and told what is new.
+    // Its messages are still handled, and it receives what is new.
     running.record("i-web1", "9").await;
     assert_eq!(link.configuration().await.recording.unwrap().expiration_days, 9);
 }

@@ -1,7 +1,7 @@
-//! Agents and replay against a running control plane: SQLite in a temporary folder, objects in another, real HTTP, real
-//! WebSockets, and an agent that is written here from the wire structs and the recording crate alone.
+//! Agents and replay against a running control plane: SQLite in a temporary folder, objects in another, real HTTP,
+//! real WebSockets, and an agent that is implemented here with only the wire structs and the recording crate.
 
-// What cannot go on in a helper is a failed test.
+// If a helper cannot continue, the test has failed.
 #![allow(clippy::unwrap_used)]
 
 mod address_limit;

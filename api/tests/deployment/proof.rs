@@ -1,4 +1,4 @@
-//! Proving a request: the right key, time, method, path and body, once (DECISIONS N2).
+//! Proofs of requests: each must have the right key, time, method, path and body, and is valid once (DECISIONS N2).
 
 use agent_protocol::{AgentClaims, PrivateKey};
 use domain::AgentId;
@@ -23,9 +23,9 @@ async fn a_token_is_valid_once() {
     get_with(&running, PATH, &token).await.ok();
     let answer = get_with(&running, PATH, &token).await;
     assert_eq!(answer.refusal(), (401, "InvalidAgentToken.Replayed"));
-    // Signed anew, the same call is answered.
+    // Signed again, the same call is answered.
     assert_eq!(answer.body["Retryable"], true);
-    // Another process over the same database remembers.
+    // Another process on the same database remembers it.
     let running = running.restart().await;
     assert_eq!(get_with(&running, PATH, &token).await.refusal(), (401, "InvalidAgentToken.Replayed"));
 }
@@ -83,7 +83,7 @@ async fn a_clock_that_is_wrong_is_corrected_by_the_replys_date() {
     let answer = get_with(&running, PATH, &token).await;
     assert_eq!(answer.refusal(), (401, "InvalidAgentToken.Expired"));
     assert_eq!(answer.body["Retryable"], true);
-    // 1764000000 is Mon, 24 Nov 2025 16:00:00 UTC: the time by which the token was judged, not this machine's.
+    // 1764000000 is Mon, 24 Nov 2025 16:00:00 UTC: the time used to judge the token, not this machine's time.
     assert_eq!(answer.header("date"), "Mon, 24 Nov 2025 16:00:00 GMT");
     let corrected = agent.get(&running, PATH).await;
     let dates: Vec<_> = corrected.headers.get_all("date").iter().collect();

@@ -1,4 +1,5 @@
-//! An agent for tests: it enrols, proves its calls and delivers a recording, step by step, so that any step can go wrong.
+//! An agent for tests. It enrols, proves its calls and delivers a recording step by step, so that a test can make any
+//! step fail.
 
 use agent_protocol::{AgentClaims, PrivateKey};
 use base64::Engine as _;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use test_server::{Answer, Running};
 
-/// An agent that is enrolled.
+/// An enrolled agent.
 pub(crate) struct TestAgent {
     pub(crate) id: AgentId,
     pub(crate) instance: InstanceId,
@@ -22,7 +23,7 @@ pub(crate) struct TestAgent {
     pub(crate) enrolled: Value,
 }
 
-/// The body of an enrolment, to be changed by a test before it is sent.
+/// The body of an enrolment, which a test may change before sending it.
 pub(crate) fn enrolment(
     token: &str,
     instance: &str,
@@ -79,12 +80,12 @@ impl TestAgent {
             .await
     }
 
-    /// A session of this agent that shows `output` in pieces and then ends, cut after every piece.
+    /// A session of this agent that shows `output` in pieces and then ends, with a cut after every piece.
     pub(crate) fn session(&self, running: &Running, output: &[&[u8]], exit: Option<ExitStatus>) -> Session {
         self.numbered_session(running, output, exit, 1, None)
     }
 
-    /// The same with a place among the agent's recordings.
+    /// The same, with a number among the agent's recordings.
     pub(crate) fn numbered_session(
         &self,
         running: &Running,
@@ -201,7 +202,7 @@ impl TestAgent {
         self.post(running, &session.path("seal"), &body).await
     }
 
-    /// A whole session, from its opening to its seal.
+    /// A complete session, from its opening to its seal.
     pub(crate) async fn record(
         &self,
         running: &Running,
@@ -245,7 +246,7 @@ pub(crate) fn object_name(segment: &Segment) -> String {
     recording::EvidenceName::Segment { stream, number }.to_string()
 }
 
-/// The body of an acknowledgement, to be changed by a test before it is sent.
+/// The body of an acknowledgement, which a test may change before sending it.
 pub(crate) fn claim(segment: &Segment) -> Value {
     json!({
         "Stream": segment.header.stream, "Number": segment.header.number, "Length": segment.bytes.len(), "Sha256": segment.sha256,

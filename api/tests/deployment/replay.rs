@@ -1,4 +1,4 @@
-//! Replay: a ticket is good once, a session for one recording; policy and expiry are asked at every step.
+//! Replay: a ticket is valid once, a session for one recording; policy and expiry are checked at every step.
 
 use domain::access_key::AccessKeyStatus;
 use domain::audit::{AuditDecision, AuditEvent};
@@ -39,11 +39,11 @@ async fn a_viewer_reads_what_was_recorded() {
         assert_eq!(facts["Status"], "finished");
         assert_eq!(facts["StartTime"], "2025-11-24T16:00:00Z");
         assert_eq!(facts["RecordDurationMillis"], 2_000);
-        // It was sealed at once: no later end than that counts.
+        // It was sealed at once, so no later end counts.
         assert_eq!(facts["ExpireTime"], "2025-11-25T16:00:00Z");
         assert_eq!(facts["ClaimedUser"], "ana");
         assert_eq!(facts["Recorder"], "same-user");
-        // As the agent said it; the page escapes.
+        // As the agent reported it; the page escapes it.
         assert_eq!(facts["Command"], json!(["bash", "-c", "echo \u{1b}[31m<b>"]));
     }
     let cast = String::from_utf8(viewer.bytes(&running, "/cast").await).unwrap();
@@ -78,7 +78,7 @@ async fn a_viewer_reads_what_was_recorded() {
     }
 }
 
-/// Lays another recording's objects under this one's names.
+/// Puts the objects of another recording in the place of this recording's objects.
 fn lay_in_place_of(running: &Running, other: &Session, session: &Session, below: &str) {
     let folder = running.objects_folder();
     for (name, bytes) in files(&folder) {
@@ -109,16 +109,16 @@ async fn foreign_bytes_in_the_bucket_are_never_returned() {
         let row = running.audit_rows().await.pop().unwrap();
         assert_eq!(row.result, changed.1, "the trail knows");
     }
-    // What was not touched is read as before.
+    // Objects that were not changed are read as before.
     viewer.bytes(&running, "/objects/terminal/000001.cast.zst").await;
-    // One that comes later breaks the reply off.
+    // A changed object later in the reply breaks the reply off.
     let (running, agent, session) = finished().await;
     let other = agent.record(&running, &[b"forged\r\n", b"bye\r\n"], Some(ExitStatus::Code(0))).await;
     let viewer = Viewer::open(&running, &running.root, &session).await;
     lay_in_place_of(&running, &other, &session, "terminal/000001.cast.zst");
     let url = running.url(&format!("/replay/v1/recordings/{}/text", session.token()));
     let asked = running.http.get(url).header(COOKIE, &viewer.cookie).send();
-    // Where the reply breaks off is a matter of how much of it had left: before its head or in its body.
+    // How much of the reply had been sent determines where it breaks off: before its head or in its body.
     let whole = async { asked.await?.bytes().await }.await;
     let broken = whole.expect_err("it is not played to the end as if it were whole");
     assert!(!broken.is_connect() && !broken.is_timeout(), "{broken:?}");
@@ -143,7 +143,7 @@ async fn the_list_of_objects_names_the_signer_even_after_the_agent_was_replaced(
     assert_eq!(listed["Signer"]["SealingPublicKey"], expected["SealingPublicKey"]);
     assert_eq!(listed["Signer"]["ReplacedAt"], "2025-11-24T16:01:00Z");
 
-    // The keys of both are published, each with its time; the list of agents is that of the present ones.
+    // The keys of both agents are published, each with its time; the list of agents contains only present ones.
     let agents = running.call("ListAgents", &[]).await.ok();
     assert_eq!(agents["Root"]["TotalCount"], 1);
     assert_eq!(agents["Root"]["AgentList"][0]["ReplacedAt"], json!(null));
@@ -175,7 +175,7 @@ async fn a_running_recording_plays_what_has_arrived() {
     assert_eq!(viewer.bytes(&running, "/cast").await, b"");
     agent.deliver(&running, &session, 0).await;
     assert_eq!(viewer.bytes(&running, "/text").await, b"one");
-    // Uploaded, but not claimed: no part of the recording.
+    // Uploaded, but not claimed, so not part of the recording.
     let grant =
         agent.grant(&running, &session, "terminal/000001.cast.zst", &session.segments[1].bytes).await.ok();
     crate::recording_agent::upload(&running, &grant["Grant"], &session.segments[1].bytes).await.ok();
@@ -200,7 +200,7 @@ async fn a_ticket_is_valid_once_for_its_recording_until_it_expires() {
     let other = agent.record(&running, &[b"other"], None).await;
     let foreign = ticket(&running, &running.root, &other).await;
     assert_eq!(exchange(&running, &session, &foreign).await.refusal(), (401, "InvalidReplayTicket"));
-    // Refused for the wrong recording, it is not used up.
+    // The ticket was refused for the wrong recording and is not used up.
     assert_eq!(exchange(&running, &other, &foreign).await.status, 200);
     for nonsense in ["", "a.b.c", &format!("{good}x")] {
         assert_eq!(exchange(&running, &session, nonsense).await.refusal(), (401, "InvalidReplayTicket"));
@@ -219,12 +219,12 @@ async fn the_cookie_is_out_of_reach_and_for_one_recording() {
     for attribute in ["HttpOnly", "SameSite=Strict", &path, "Max-Age=3600"] {
         assert!(attributes.contains(&attribute), "{attribute}: {attributes:?}");
     }
-    // Should a browser send it elsewhere all the same, it opens nothing.
+    // If a browser sent it elsewhere nevertheless, it would open nothing.
     let other = agent.record(&running, &[b"other"], None).await;
     let request = running.http.get(running.url(&format!("/replay/v1/recordings/{}", other.token())));
     let answer = Answer::of(request.header(COOKIE, &viewer.cookie).send().await.unwrap()).await;
     assert_eq!(answer.refusal(), (401, "ReplaySessionRequired"));
-    // A ticket is no session, and a session no ticket.
+    // A ticket is not valid as a session, nor a session as a ticket.
     let fresh = ticket(&running, &running.root, &session).await;
     let url = running.url(&format!("/replay/v1/recordings/{}", session.token()));
     let request = running.http.get(&url).header(COOKIE, format!("hansard_replay={fresh}"));
@@ -238,7 +238,7 @@ async fn the_cookie_is_out_of_reach_and_for_one_recording() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_recording_is_closed_on_every_path_and_keeps_its_objects() {
     let (running, _, session) = finished().await;
-    // It expires a day after it began: it was sealed at once.
+    // It expires a day after it began, because it was sealed at once.
     running.advance_seconds(86_400 - 100);
     let viewer = Viewer::open(&running, &running.root, &session).await;
     let unused = ticket(&running, &running.root, &session).await;
@@ -299,7 +299,7 @@ async fn a_recording_that_policy_takes_away_is_closed_to_its_viewer() {
     let before = ticket(&running, &ana, &session).await;
     let viewer = Viewer::open(&running, &ana, &session).await;
     viewer.get(&running, "").await.ok();
-    // The instance is still allowed, what was recorded on it is not.
+    // The instance is still allowed, but not what was recorded on it.
     running.policy("ana", MAY_VIEW_NO_TERMINAL).await;
     for below in ["", "/cast", "/objects/start.json"] {
         assert_eq!(viewer.get(&running, below).await.refusal(), (403, "Forbidden.RAM"), "{below}");
@@ -307,7 +307,7 @@ async fn a_recording_that_policy_takes_away_is_closed_to_its_viewer() {
     let denied = |row: AuditEvent| matches!(row.decision, AuditDecision::Denied { by: Some(_) });
     assert!(denied(running.audit_rows().await.pop().unwrap()));
     assert_eq!(exchange(&running, &session, &before).await.refusal(), (403, "Forbidden.RAM"));
-    // Without a ticket that knows it, it is as if there were no such recording.
+    // Without a ticket that knows it, the answer is as if there were no such recording.
     let view = view(&running, &ana, &session).await;
     assert_eq!(view.refusal(), (404, "InvalidTerminalSessionToken.NotFound"));
     assert!(denied(running.audit_rows().await.pop().unwrap()));
@@ -341,7 +341,7 @@ async fn a_deleted_user_sees_nothing_any_more() {
     running.delete_user("ana").await;
     assert_eq!(viewer.get(&running, "/cast").await.refusal(), (403, "Forbidden.RAM"));
     assert_eq!(exchange(&running, &session, &unused).await.refusal(), (403, "Forbidden.RAM"));
-    // Another user of the same name is somebody else.
+    // Another user of the same name is a different user.
     running.user("ana", MAY_VIEW).await;
     assert_eq!(viewer.get(&running, "/cast").await.refusal(), (403, "Forbidden.RAM"));
 }
@@ -409,7 +409,7 @@ async fn the_end_of_a_roles_session_ends_the_replays_that_it_opened() {
     assert_eq!(detail["AuthPrincipalDisplayName"], "viewer:ana");
     assert!(detail["EncodedDiagnosticMessage"].is_string(), "{detail}");
     running.policy("viewer", MAY_VIEW).await;
-    // The ticket lapses before the session does, so this one is opened now.
+    // The ticket expires before the session does, so this session is opened now.
     assert_eq!(exchange(&running, &session, &unused).await.status, 200);
     running.advance_seconds(899);
     viewer.get(&running, "").await.ok();

@@ -1,4 +1,4 @@
-//! Where a recording stands, as ListInstanceRecords shows it (DECISIONS F9), and where it goes.
+//! The status of a recording, as ListInstanceRecords shows it (DECISIONS F9), and the transitions.
 
 use agent_protocol::{EffectiveConfiguration, SignedConfiguration};
 use base64::Engine as _;
@@ -37,7 +37,7 @@ async fn a_session_that_ends_by_itself_goes_from_running_to_finished() {
     );
     assert_eq!(record["GmtCreate"], "2025-11-24T16:00:00Z");
     assert_eq!(record["ExpireTime"], "2025-11-27T16:00:02Z");
-    // What the agent claims is shown as such; nothing proves who opened the session.
+    // The agent's claim is shown as a claim; nothing proves who opened the session.
     assert_eq!(record["ClaimedUser"], "ana");
     assert_eq!(record["Command"], "bash -c 'echo \u{1b}[31m<b>'");
     assert_eq!(record.get("SessionOwner"), None);
@@ -68,7 +68,7 @@ async fn a_fast_clock_on_the_instance_keeps_no_recording_for_ever() {
     let listed = running.call("ListInstanceRecords", &[]).await.ok();
     let record = &listed["Root"]["RecordList"][0];
     assert_eq!(record["ExpireTime"], "2025-11-27T16:00:05Z");
-    // What it claims is shown.
+    // The claimed duration is shown.
     assert_eq!(record["RecordDurationMillis"], 946_684_800_000_i64);
     running.advance_seconds(3 * 86_400);
     let listed = running.call("ListInstanceRecords", &[]).await.ok();
@@ -109,7 +109,7 @@ async fn a_recording_goes_where_the_configuration_says_and_keeps_its_days() {
     assert_eq!(opened["RecordStorageTarget"], target);
     assert_eq!(opened["ObjectPrefix"], format!("audit/x/2025/11/24/i-web1/{}/", session.token()));
 
-    // A later change concerns later recordings only.
+    // A later change affects only later recordings.
     let other = "acs:oss:cn-beijing:1000000000000001:workbench-record-1000000000000001-other";
     let parameters = [
         ("InstanceId", "i-web1"),
@@ -125,7 +125,8 @@ async fn a_recording_goes_where_the_configuration_says_and_keeps_its_days() {
     let listed = running.call("ListInstanceRecords", &[]).await.ok();
     assert_eq!(listed["Root"]["RecordList"][0]["ExpireTime"], "2025-11-29T16:00:01Z");
 
-    // What was in force when the session began is what counts, however late it is opened: we signed it.
+    // What counts is the configuration in force when the session began, however late it is opened, because the
+    // control plane signed it.
     let signed = agent.get(&running, "/agent/v1/configuration").await.ok()["Configuration"].clone();
     let seen: EffectiveConfiguration = serde_json::from_value::<SignedConfiguration>(signed.clone())
         .map(|signed| serde_json::from_slice(signed.payload.as_slice()).unwrap())
@@ -159,11 +160,12 @@ async fn a_recording_goes_where_the_configuration_says_and_keeps_its_days() {
         .await
         .ok();
 
-    // Switched off while a session went on without the control plane: what was captured is taken in all the same.
+    // Recording was switched off while a session continued without the control plane: what was captured is accepted
+    // all the same.
     running.call("SetInstanceRecordConfig", &[("InstanceId", "i-web1"), ("Enabled", "false")]).await.ok();
     let late = agent.session(&running, &[b"b"], None);
     assert_eq!(agent.open(&running, &late).await.ok()["RecordStorageTarget"], other);
-    // Made before the agent had seen any configuration.
+    // Started before the agent had received any configuration.
     let mut early = agent.session(&running, &[], None).start;
     early.configuration_revision = 0;
     let opened = agent.open_with(&running, &early.recording, &early.to_document()).await.ok();

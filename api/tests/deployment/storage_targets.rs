@@ -1,4 +1,4 @@
-//! Storage targets that the store cannot keep recordings at: Set refuses them, and a recording waits for a better one.
+//! Storage targets where the store cannot keep recordings: Set refuses them, and a recording waits for a better one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -56,14 +56,14 @@ async fn set_refuses_what_the_store_refuses_and_changes_nothing() {
     std::fs::write(&unfinished, b"in the way").unwrap();
     let (status, code, message) = set(&running, "true", &target("/record")).await;
     assert_eq!((status, code.as_str()), (400, "InvalidRecordStorageTarget.Unreachable"), "{message}");
-    // A target that went bad is no reason not to switch off, and every reason not to switch on.
+    // A target that went bad must not prevent switching off, and must prevent switching on.
     let off = [("InstanceId", "i-web1"), ("Enabled", "false")];
     running.call("SetInstanceRecordConfig", &off).await.ok();
     let on = running.call("SetInstanceRecordConfig", &[("InstanceId", "i-web1"), ("Enabled", "true")]).await;
     assert_eq!(on.refusal(), (400, "InvalidRecordStorageTarget.Unreachable"));
 }
 
-/// The opening of a session that began under the configuration in force, which it shows.
+/// The opening of a session that began under the configuration in force, and includes that configuration.
 async fn begin(running: &Running, agent: &TestAgent) -> Value {
     let signed = agent.get(running, "/agent/v1/configuration").await.ok()["Configuration"].clone();
     let payload = STANDARD.decode(signed["Payload"].as_str().unwrap()).unwrap();
@@ -86,7 +86,7 @@ async fn a_recording_waits_for_a_target_that_can_be_used() {
     let agent = TestAgent::enrol(&running, "i-web1").await;
     assert_eq!(set(&running, "true", &target("/record")).await.0, 200);
     let opening = begin(&running, &agent).await;
-    // An object has the prefix's name by now.
+    // An object now has the name of the prefix.
     std::fs::write(bucket.join("record"), b"in the way").unwrap();
     let before = files(&running.objects_folder());
     for _ in 0..2 {
@@ -98,7 +98,7 @@ async fn a_recording_waits_for_a_target_that_can_be_used() {
     }
     assert_eq!(files(&running.objects_folder()), before, "no other bucket will do");
     assert_eq!(running.newest_status("i-web1").await, "");
-    // Whoever sets another target mends what waits; the days stay those of the start.
+    // Setting another target fixes the recordings that wait; their retention days remain those of the start.
     let days = [
         ("InstanceId", "i-web1"),
         ("Enabled", "true"),
@@ -113,7 +113,7 @@ async fn a_recording_waits_for_a_target_that_can_be_used() {
     let expires = running.clock.now().as_millis() + 7 * 86_400_000;
     let expires = domain::Timestamp::from_millis(expires).to_rfc3339_seconds();
     assert_eq!(listed["Root"]["RecordList"][0]["ExpireTime"], expires);
-    // Opened again, it stays where it is.
+    // If it is opened again, it stays where it is.
     assert_eq!(open(&running, &agent, &opening).await.ok()["RecordStorageTarget"], target("/better"));
 }
 
@@ -131,7 +131,7 @@ async fn a_repaired_target_is_used_again() {
     assert_eq!(open(&running, &agent, &opening).await.ok()["RecordStorageTarget"], target("/record"));
 }
 
-/// A recording cannot move once it is open: it waits until its own target is mended, in each of its steps.
+/// A recording cannot move once it is open: in each of its steps, it waits until its own target is fixed.
 #[tokio::test]
 async fn an_open_recording_waits_for_its_own_target() {
     let running = Running::start().await;
@@ -198,7 +198,7 @@ async fn waiting_recordings_are_listed_with_their_reason() {
     );
     let other = running.call("ListInstanceRecords", &[("InstanceId", "i-web2")]).await.ok();
     assert!(other["Root"].get("WaitingList").is_none(), "{other}");
-    // Who may see only some recordings of an instance learns nothing of how many wait there.
+    // A user who may see only some recordings of an instance does not learn how many wait there.
     let own = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"ecs-workbench:ListInstanceRecords","Resource":"*",
         "Condition":{"NumericLessThan":{"ecs-workbench:RecordingAge":"3"}}}]}"#;
     let viewer = running.user("viewer", own).await;

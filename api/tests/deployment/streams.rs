@@ -1,4 +1,4 @@
-//! A recording with more than a terminal: its streams are claimed, sealed, listed and verified beside each other.
+//! A recording with more streams than a terminal: they are claimed, sealed, listed and verified independently.
 
 use recording::events::{EventLine, totals_of};
 use recording::{
@@ -13,7 +13,7 @@ use test_server::Running;
 
 const EXITED: Option<ExitStatus> = Some(ExitStatus::Code(0));
 
-/// A segment of a stream, with these bytes behind its header.
+/// A segment of a stream, with these bytes after its header.
 fn segment(session: &Session, stream: Stream, content: &[u8], at: Micros, totals: Totals) -> Segment {
     let header = SegmentHeader {
         recording: session.start.recording.clone(),
@@ -66,7 +66,7 @@ async fn events_stand_beside_the_terminal_to_the_end() {
     for number in 0..session.segments.len() {
         agent.deliver(&running, &session, number).await;
     }
-    // The same again is the same answer; other bytes are not.
+    // The same claim again gets the same answer; a claim of other bytes does not.
     agent.acknowledge(&running, &session, &claim(&events)).await.ok();
 
     let without_events = seal(&session.manifest, &agent.sealing);
@@ -105,7 +105,7 @@ async fn events_stand_beside_the_terminal_to_the_end() {
     let verification = verify(&source, &Expected::default(), Trust::Enrolled(&trusted)).unwrap();
     assert_eq!(verification.verdict(), Verdict::Complete, "{verification:?}");
     assert_eq!(verification.segments(), 3);
-    // What plays is the terminal alone.
+    // Only the terminal can be played.
     assert_eq!(viewer.bytes(&running, "/text").await, b"hello\r\n");
     let found = running.call("VerifyAgentRecordings", &[]).await.ok();
     assert_eq!(found["Root"]["Agents"][0]["UncheckedCount"].as_i64().unwrap_or(0), 0, "{found}");
@@ -125,7 +125,7 @@ async fn segments_that_cannot_be_checked_are_not_claimed() {
         let answer = agent.acknowledge(&running, &session, &claim).await;
         assert_eq!(answer.refusal().1, "InvalidRequest", "{answer:?}");
     }
-    // Events that are none, and a terminal's segment in their place.
+    // Data that are not events, and a segment of a terminal instead of events.
     let nonsense = segment(&session, Stream::Events, b"no zstd", Micros::new(1), Totals::default());
     put(&running, &agent, &session, &nonsense).await;
     let answer = agent.acknowledge(&running, &session, &claim(&nonsense)).await;

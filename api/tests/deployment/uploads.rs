@@ -1,4 +1,4 @@
-//! Grants and uploads: one object, its length, its bytes, for ten minutes.
+//! Grants and uploads: a grant is for one object with its length and bytes, and valid for ten minutes.
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ async fn exactly_the_granted_bytes_are_accepted_once() {
     upload(&running, &grant, bytes).await.ok();
     upload(&running, &grant, bytes).await.ok();
 
-    // The same name under another grant, for other bytes: what is written once stays.
+    // The same name under another grant, for other bytes: what was written first remains.
     let other =
         agent.grant(&running, &session, &object_name(&session.segments[0]), b"other bytes").await.ok();
     assert_eq!(
@@ -63,7 +63,7 @@ async fn a_body_without_a_length_is_stopped_at_the_first_byte_too_many() {
     }
     match request.send().await {
         Ok(response) => assert_eq!(Answer::of(response).await.refusal(), (400, "ObjectMismatch")),
-        // The server closed while the client still wrote; it took no more than it should.
+        // The server closed the connection while the client was still writing; it accepted no more than it should.
         Err(error) => assert!(error.is_request() || error.is_body(), "{error:?}"),
     }
     upload(&running, &grant, &session.segments[0].bytes).await.ok();

@@ -1,4 +1,4 @@
-//! Somebody who looks: opens the replay address that ViewInstanceRecords gave, as the page does.
+//! A viewer: opens the replay address that ViewInstanceRecords returned, as the page does.
 
 use reqwest::header::{CONTENT_TYPE, COOKIE};
 use serde_json::json;
@@ -8,14 +8,14 @@ use test_server::{Answer, Key, Running};
 
 /// A replay session.
 pub(crate) struct Viewer {
-    /// Name and value, as the browser sends it.
+    /// Name and value of the cookie, as the browser sends it.
     pub(crate) cookie: String,
     /// The whole Set-Cookie header.
     pub(crate) set_cookie: String,
     path: String,
 }
 
-/// The ticket of a fresh replay address.
+/// The ticket of a new replay address.
 pub(crate) async fn ticket(running: &Running, key: &Key, session: &Session) -> String {
     let reply = view(running, key, session).await.ok();
     let url = reply["ReplayUrl"].as_str().unwrap();
@@ -49,7 +49,7 @@ impl Viewer {
         Self { cookie, set_cookie, path: format!("/replay/v1/recordings/{}", session.token()) }
     }
 
-    /// Reads below the recording's address; an empty path is the address itself.
+    /// Reads a path below the recording's address; an empty path is the address itself.
     pub(crate) async fn get(&self, running: &Running, below: &str) -> Answer {
         let request =
             running.http.get(running.url(&format!("{}{below}", self.path))).header(COOKIE, &self.cookie);
