@@ -45,7 +45,7 @@ fn a_configuration_is_set_and_read_back() {
     assert_eq!(own["Root"], root);
     assert_eq!((&own["Enabled"], &own["Inherited"]), (&json!(true), &json!(false)));
 
-    // A target that is omitted is kept; days that are omitted are 7 again.
+    // If the target is omitted, it is kept; if the days are omitted, they are 7 again.
     set(&service, &[("InstanceId", "i-one"), ("Enabled", "true"), ("RegionId", "cn-shanghai")]);
     let kept = get(&service, "i-one");
     assert_eq!(kept["Root"]["RecordStorageTarget"], json!(target("demo")));
@@ -83,7 +83,7 @@ fn the_target_falls_back_to_the_deployments_default_or_is_asked_for() {
     let reply = service.call("SetInstanceRecordConfig", &[("InstanceId", "i-one"), ("Enabled", "true")]);
     assert_eq!(reply.refusal(), (400, "MissingRecordStorageTarget".to_owned()));
     assert_eq!(service.state(), before);
-    // Switching off needs no target; a target that comes with it is checked and kept.
+    // Switching off needs no target; if one is given, it is checked and kept.
     set(&service, &[("InstanceId", "i-one"), ("Enabled", "false"), ("RecordStorageTarget", &target("kept"))]);
     set(&service, &[("InstanceId", "i-one"), ("Enabled", "true")]);
     assert_eq!(get(&service, "i-one")["Root"]["RecordStorageTarget"], json!(target("kept")));
@@ -186,7 +186,7 @@ fn sets_at_the_same_moment_are_all_done() {
                 let address = if number % 2 == 0 { service.address } else { other.address };
                 let call = Call::new("SetInstanceRecordConfig", &parameters, service.now());
                 let reply = call.signed_v3(&service.root, address).send(address);
-                // Under heavy contention a caller may be told to try again; never is a change lost or done in half.
+                // Under heavy contention a caller may be told to try again; a change is never lost or half done.
                 assert!(reply.status == 200 || reply.code() == "OperationConflict", "{reply:?}");
             });
         }
@@ -339,7 +339,8 @@ fn an_expired_recording_is_hidden_and_refused() {
     view(ended.as_str()).done();
     service.pass_millis(1_000);
     assert_eq!(view(ended.as_str()).refusal(), (403, "InstanceRecord.Expired".to_owned()));
-    // One that is older and still runs. It is heard now: whenever the sweep comes, it does not take it for abandoned.
+    // An older one that is still running. Its agent is heard now, so whenever the sweep comes, it does not count as
+    // abandoned.
     let running = service.recording(&agent, 8 * DAY);
     service.segment(&agent, &running);
     view(running.as_str()).done();
@@ -420,11 +421,11 @@ fn every_authenticated_call_leaves_one_row() {
         "SetInstanceRecordConfig",
         &[("InstanceId", "i-one"), ("Enabled", "true"), ("ExpirationDays", "0")],
     );
-    // A header could not hold such a name; a parameter can.
+    // A header could not contain such a name, but a parameter can.
     let unknown = Call::new("Do\u{7}Evil", &[], service.now()).signed_v1(&service.root).send(service.address);
     let unknown = unknown.json()["RequestId"].as_str().unwrap().to_owned();
     let denied = service.call_as(&user, "ListAgents", &[]).json()["RequestId"].as_str().unwrap().to_owned();
-    // What nobody signed leaves no row.
+    // An unsigned call leaves no row.
     crate::http::Request::new("GET", "/?Action=ListAgents").send(service.address).code();
 
     let rows = service.audit(100);

@@ -25,7 +25,7 @@ fn user_arn(name: &str) -> String {
     format!("acs:ram::{ACCOUNT}:user/{name}")
 }
 
-/// Three calls a minute apart: one allowed, one denied, one not asked.
+/// Three calls at intervals of a minute: one allowed, one denied, one without a decision.
 fn trail(service: &Service) -> (Key, [String; 3]) {
     let ana = service.user("ana", &[]);
     service.pass_millis(60_000);
@@ -86,9 +86,9 @@ fn an_event_says_who_did_what_to_what_and_how_it_ended() {
         (&events[0]["RequestId"], &events[0]["Decision"], &events[0]["Resource"], &events[0]["Result"]),
         (&json!(unasked), &json!("NotAsked"), &json!(""), &json!("MissingInstanceId"))
     );
-    // The look into the trail is in the trail.
+    // Reading the trail is audited in the trail.
     assert_eq!(actions(&list(&service, &[("PageSize", "1")])), ["ListAuditEvents"]);
-    // A look at a recording names it.
+    // The row of a view of a recording names it.
     let agent = service.agent("i-one");
     let token = service.recording(&agent, 1_000);
     let view = [("InstanceId", "i-one"), ("TerminalSessionToken", token.as_str())];
@@ -104,7 +104,7 @@ fn each_filter_selects() {
     let (_, [set, denied, unasked]) = trail(&service);
     let (root, ana) = (format!("acs:ram::{ACCOUNT}:root"), user_arn("ana"));
     let (one, two) = (arn("i-one"), arn("i-two"));
-    // The moments of the three calls.
+    // The times of the three calls.
     let (first, second, third) = ("2026-01-02T03:05:05Z", "2026-01-02T03:06:05Z", "2026-01-02T03:07:05Z");
     let all = [&unasked, &denied, &set];
     for (parameters, expected) in [
@@ -128,7 +128,7 @@ fn each_filter_selects() {
         (vec![("Decision", "Allowed"), ("InstanceId", "i-two"), ("Principal", &ana)], &[]),
     ] {
         let mut asked = parameters.clone();
-        // What made the users, and what is asked here, is of no interest.
+        // The rows of the calls that made the users, and of the queries here, are ignored.
         asked.push(("PageSize", "100"));
         let found = list(&service, &asked);
         let found: Vec<_> = found
@@ -161,7 +161,7 @@ fn pages_continue_by_token() {
         if token.is_none() {
             break;
         }
-        // It goes on under no other question.
+        // The token is not valid for another query.
         let other = [("EventAction", "ListAgent"), ("NextToken", token.as_deref().unwrap())];
         assert_eq!(service.call("ListAuditEvents", &other).refusal(), (400, "InvalidNextToken".to_owned()));
     }
@@ -217,7 +217,7 @@ fn policy_is_asked_about_the_instance_or_about_everything() {
         assert_eq!(service.call_as(&one, "ListAuditEvents", parameters).refusal(), refused, "{parameters:?}");
     }
     assert_eq!(service.call_as(&none, "ListAuditEvents", &[]).refusal(), refused);
-    // Nobody but the wire asks for it.
+    // Only the wire sends this query.
     let operator = Principal::Operator { account: account() };
     let facts = RequestFacts::at(service.now());
     authorize::<ListAuditEvents>(&operator, Resource::Everything, &PrincipalPolicies::none(), &facts)

@@ -1,4 +1,4 @@
-//! Who gets in: the vendor's own requests, replays, the window of time, and the order of the checks (DECISIONS G1).
+//! Authentication: the vendor's own requests, replays, the time window, and the order of the checks (DECISIONS G1).
 
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ fn both_signatures_by_get_and_post_and_in_chunks_are_done() {
     let mut chunked = get(&service).signed_v3(&service.root, service.address);
     chunked.chunked = true;
     chunked.send(service.address).done();
-    // Of a name that is in both places the body's value counts.
+    // If a name is in both places, the value in the body counts.
     let both = get(&service).query("InstanceId", "not an instance");
     v3(&service, &both).done();
     let both = get(&service).query("InstanceId", "not an instance");
@@ -71,7 +71,7 @@ fn the_vendors_own_requests_get_in_and_its_unsigned_ones_do_not() {
             );
             in_ += 1;
         } else {
-            // What they ask for is often nonsense; but they were heard.
+            // What they request is often invalid here, but they were authenticated.
             let code = if reply.status == 200 { "OK".to_owned() } else { reply.code() };
             let heard =
                 ["OK", "InvalidInstanceId", "InvalidAction.NotFound", "InvalidTerminalSessionToken.NotFound"];
@@ -98,7 +98,7 @@ fn a_nonce_is_valid_once_even_across_two_servers() {
     let request = call.signed_v3(&service.root, service.address);
     request.send(service.address).done();
     assert_eq!(request.send(service.address).refusal(), (400, "SignatureNonceUsed".to_owned()));
-    // The same bytes reach the other server, which answers to the same Host.
+    // The same bytes sent to the other server, which accepts the same Host.
     assert_eq!(request.send(other.address).refusal(), (400, "SignatureNonceUsed".to_owned()));
     let v1 = call.signed_v1(&service.root);
     assert_eq!(v1.send(other.address).refusal(), (400, "SignatureNonceUsed".to_owned()));
@@ -225,7 +225,7 @@ fn the_checks_come_in_their_order() {
     let send = |request: Request| request.send(service.address).refusal();
     let expect = |status: u16, code: &str| (status, code.to_owned());
 
-    // Key before date, date before signature, signature before body.
+    // The key is checked before the date, the date before the signature, the signature before the body.
     let mut request = late(get(&service)).signed_v3(&nobody, service.address);
     request.body.push(b'x');
     assert_eq!(send(request), expect(404, "InvalidAccessKeyId.NotFound"));
@@ -237,7 +237,7 @@ fn the_checks_come_in_their_order() {
     let reply = request.send(service.address);
     assert_eq!(reply.refusal(), expect(400, "SignatureDoesNotMatch"));
     assert!(reply.text.contains("server canonical request is"), "{reply:?}");
-    // Body before token.
+    // The body is checked before the token.
     let with_token = |call: Call| {
         call.header("x-acs-accesskey-id", &service.root.id).header("x-acs-security-token", "token")
     };
@@ -246,7 +246,7 @@ fn the_checks_come_in_their_order() {
     let reply = request.send(service.address);
     assert_eq!(reply.refusal(), expect(400, "SignatureDoesNotMatch"));
     assert!(reply.json()["Message"].as_str().unwrap().contains("The body that arrived"), "{reply:?}");
-    // Signature before token, token before nonce, nonce before version.
+    // The signature is checked before the token, the token before the nonce, the nonce before the version.
     let request = with_token(get(&service)).signed_v3(&stranger, service.address);
     assert_eq!(send(request), expect(400, "SignatureDoesNotMatch"));
     let used = get(&service);
@@ -259,7 +259,7 @@ fn the_checks_come_in_their_order() {
         send(unknown(used).signed_v3(&service.root, service.address)),
         expect(400, "SignatureNonceUsed")
     );
-    // Version before action, action before parameters.
+    // The version is checked before the action, the action before the parameters.
     assert_eq!(
         send(unknown(get(&service)).signed_v3(&service.root, service.address)),
         expect(400, "InvalidVersion")
@@ -267,7 +267,7 @@ fn the_checks_come_in_their_order() {
     let call = Call { action: "Nothing".to_owned(), ..Call::new("", &[], service.now()) };
     assert_eq!(send(call.signed_v3(&service.root, service.address)), expect(404, "InvalidAction.NotFound"));
     assert_eq!(service.call("SetInstanceRecordConfig", &[]).code(), "MissingEnabled");
-    // The shape of parameters before policy, policy before their meaning.
+    // The form of the parameters is checked before the policy, the policy before their meaning.
     let user = service.user("nobody", &[]);
     let bad = [("InstanceId", "i-one"), ("Enabled", "maybe")];
     assert_eq!(service.call_as(&user, "SetInstanceRecordConfig", &bad).code(), "InvalidEnabled");
@@ -336,7 +336,7 @@ fn the_string_to_sign_stands_behind_the_first_colon() {
 #[test]
 fn a_content_md5_that_is_sent_must_be_that_of_the_body() {
     let service = Service::start();
-    // Of "InstanceId=i-one", by another program.
+    // The MD5 of "InstanceId=i-one", computed by another program.
     let right = get(&service).header("content-md5", "9S/4K/69tgTZFsxmcHOOYg==");
     v1(&service, &right).done();
     let right = Call { nonce: "another".to_owned(), ..right };
@@ -346,7 +346,7 @@ fn a_content_md5_that_is_sent_must_be_that_of_the_body() {
         let wrong = get(&service).header("content-md5", wrong);
         assert_eq!(v1(&service, &wrong).refusal(), refused);
         assert_eq!(v3(&service, &wrong).refusal(), refused);
-        // Nothing was claimed: the request was damaged on its way, and is sent again as it was.
+        // The nonce was not claimed: the request was damaged on its way, and the client sends it again unchanged.
         let sound = Call { headers: Vec::new(), ..wrong };
         v3(&service, &sound).done();
     }
@@ -357,7 +357,8 @@ fn a_body_of_a_v3_request_has_a_content_type_that_is_signed() {
     let service = Service::start();
     let refused = (400, "IncompleteSignature".to_owned());
     let unsigned = || Call { signs_content_type: false, ..get(&service) };
-    // Added on the way it would make parameters of a body that had none, and taken off it would make them vanish.
+    // A content type added on the way would turn a body into parameters, and one removed on the way would make
+    // parameters vanish.
     for content_type in [Some("application/x-www-form-urlencoded"), Some("text/plain"), None] {
         for chunked in [false, true] {
             let mut request = unsigned().signed_v3(&service.root, service.address);
@@ -373,7 +374,7 @@ fn a_body_of_a_v3_request_has_a_content_type_that_is_signed() {
     let mut stripped = get(&service).signed_v3(&service.root, service.address);
     stripped.headers.retain(|(name, _)| name != "content-type");
     assert_eq!(stripped.send(service.address).refusal(), refused);
-    // Any type that is signed will do, and where there is no body nothing hangs on it.
+    // Any signed type is accepted, and without a body it does not matter.
     let other = Call { signs_content_type: false, ..get(&service) }.header("content-type", "text/plain");
     assert_eq!(v3(&service, &other).code(), "MissingInstanceId");
     let bodiless = get(&service).by_get().signed_v3(&service.root, service.address);

@@ -41,7 +41,7 @@ fn view(service: &Service, key: &Key, instance: &str, token: &str) -> Reply {
     service.call_as(key, "ViewInstanceRecords", &parameters)
 }
 
-/// The tokens that a list shows, with its number.
+/// The tokens that a list shows, with its total count.
 fn listed(reply: &Reply) -> (Vec<String>, i64) {
     let root = reply.done()["Root"].clone();
     let items = root["RecordList"].as_array().unwrap().iter();
@@ -55,7 +55,8 @@ fn of<'a>(tokens: impl IntoIterator<Item = &'a TerminalSessionToken>) -> (Vec<St
     (tokens, total)
 }
 
-/// A refusal without what differs from call to call: the RequestId, and the bytes of what is sealed, not their number.
+/// A refusal without what differs from call to call: the RequestId, and the bytes of the sealed message, but with
+/// their number.
 fn told(reply: &Reply) -> (u16, Value) {
     let mut body = reply.json();
     body.as_object_mut().unwrap().remove("RequestId");
@@ -81,7 +82,7 @@ fn own_sessions_only() {
     assert_eq!(listed(&list(&ana, &[("InstanceId", "i-one")])), of([&mine[0], &mine[2]]));
     assert_eq!(listed(&list(&ben, &[])), of([&foreign]));
     assert_eq!(listed(&list(&ben, &[("InstanceId", "i-two")])), of([]));
-    // Page by page, the number is that of one's own.
+    // On every page, the count includes only the user's own recordings.
     let first = list(&ana, &[("PageSize", "2")]).done();
     assert_eq!(first["Root"]["TotalCount"], 3);
     let token = first["NextToken"].as_str().unwrap();
@@ -90,7 +91,8 @@ fn own_sessions_only() {
 
     view(&service, &ana, "i-one", mine[0].as_str()).done();
     view(&service, &ana, "i-two", mine[1].as_str()).done();
-    // Another's, nobody's, one that there is not, what is no token, and one's own on another instance: one answer.
+    // A recording of another user, one of no user, one that does not exist, a text that is not a token, and one of
+    // the user's own on another instance: all get the same answer.
     let unknown = "0123456789abcdef0123456789abcdef";
     let answers: Vec<_> = [foreign.as_str(), nobodys.as_str(), unknown, "nonsense", mine[1].as_str()]
         .into_iter()
@@ -114,7 +116,7 @@ fn a_denied_recording_is_answered_like_an_unknown_one() {
     let unknown = told(&view(&service, &user, "i-one", "0123456789abcdef0123456789abcdef"));
     assert_eq!(unknown.1["Code"], "InvalidTerminalSessionToken.NotFound");
     assert_eq!(told(&view(&service, &user, "i-one", old.as_str())), unknown);
-    // Whoever keeps the audit trail sees what it was.
+    // A reader of the audit trail sees which it was.
     let row = service.audit(1).remove(0);
     let AuditDecision::Denied { by: Some(by) } = row.decision else { panic!("{row:?}") };
     assert!(by.ends_with("recent-0#1"), "{by}");
@@ -125,7 +127,7 @@ fn a_denied_recording_is_answered_like_an_unknown_one() {
     for parameters in [&[][..], &[("InstanceId", "i-one")]] {
         assert_eq!(listed(&service.call_as(&user, "ListInstanceRecords", parameters)), of([&fresh]));
     }
-    // A millisecond later it is as old as the other.
+    // A millisecond later it is as old as the other one.
     service.pass_millis(1);
     assert_eq!(told(&view(&service, &user, "i-one", fresh.as_str())), unknown);
     assert_eq!(listed(&service.call_as(&user, "ListInstanceRecords", &[])), of([]));
@@ -158,7 +160,7 @@ fn an_unfiltered_list_leaves_out_what_is_denied() {
     assert_eq!(list(&none).refusal(), (403, "Forbidden.RAM".to_owned()));
     assert_eq!(list(&none).json()["AccessDeniedDetail"]["NoPermissionType"], "ImplicitDeny");
     assert_eq!(service.call_as(&none, "ListAgents", &[]).status, 403);
-    // Everything but all instances: nothing is left, and that is no denial.
+    // Everything is allowed and all instances are denied: nothing is left, which is not a denial.
     let bare = service.user("bare", &[&policy(&[everything(), on("Deny", "*")])]);
     assert_eq!(listed(&list(&bare)), of([]));
     let denied = service.user(
@@ -172,7 +174,7 @@ fn an_unfiltered_list_leaves_out_what_is_denied() {
     assert_eq!(list(&denied).json()["AccessDeniedDetail"]["NoPermissionType"], "ExplicitDeny");
 }
 
-/// The published name of a tag, on the policies that are published with it.
+/// The published name of a tag, with the policies that the vendor publishes for it.
 #[test]
 fn a_deny_on_a_resource_tag_holds() {
     const DENY: &str = include_str!("../../../policies/tests/vectors/published/resourcetag_deny.json");
@@ -197,7 +199,7 @@ fn a_deny_on_a_resource_tag_holds() {
             .map(|(instance, token)| view(&service, key, instance, token.as_str()).status);
         assert_eq!(views, viewed);
     }
-    // The first denies no list.
+    // The policy of the first user denies no list.
     assert_eq!(listed(&service.call_as(&careful, "ListInstanceRecords", &[])).1, 2);
     for parameters in [&[][..], &[("InstanceId", "i-one")]] {
         assert_eq!(listed(&service.call_as(&only, "ListInstanceRecords", parameters)), of([&tokens[0]]));
@@ -259,7 +261,7 @@ fn tags_decide_by_instance_and_a_star_does_not_get_around_them() {
     tag("i-two", "prod");
     assert_eq!(set("i-two"), 403);
     assert_eq!(listed(&service.call_as(&careful, "ListInstanceRecords", &[])), of([]));
-    // Not for all instances at once where some are left out by what they are not.
+    // Not allowed for all instances at once if the condition excludes some of them.
     let others = conditional("Allow", "StringNotEquals", "InstanceTag/env", "prod");
     let others = service.user("others", &[&policy(&[others])]);
     let all = [("InstanceId", "*"), ("Enabled", "true")];

@@ -1,5 +1,5 @@
-//! Random and mutated requests, as HTTP and as raw bytes: the server answers each, in its own words, with no fault of
-//! its own; and afterwards it still serves and nothing has changed.
+//! Random and mutated requests, as HTTP and as raw bytes: the server answers each of them with an error of its own,
+//! and none of them causes a fault in the server; afterwards it still serves and nothing has changed.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -13,7 +13,8 @@ use crate::http::{Reply, Request, exchange};
 use crate::service::Service;
 use crate::signing::{Call, encode};
 
-/// Each test throws things for so long, or as many as it has; `make test-deep` sets a time, and throws all the while.
+/// Each test runs for this long, or until it has run all its cases; `make test-deep` sets a time, which is then used
+/// up completely.
 #[allow(clippy::disallowed_methods, reason = "a test program's own switch, not a setting of the product")]
 fn budget() -> (Duration, Option<u32>) {
     let seconds =
@@ -44,7 +45,7 @@ fn still_serves(service: &Service, before: &str) {
     service.call("GetInstanceRecordConfig", &[("InstanceId", "i-one")]).done();
 }
 
-/// Whatever came, it was refused or done, in the contract's shape, and by no fault of ours.
+/// Whatever was sent, it was refused or executed, in the form of the contract, and without a fault in the server.
 fn check(reply: &Reply, what: &dyn std::fmt::Debug) {
     assert!(reply.status < 500, "{what:?}: {reply:?}");
     if reply.status >= 400
@@ -83,7 +84,7 @@ fn words() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Actions that change something are asked for too, but never with all that they need.
+/// Actions that change something are requested too, but never with all the parameters that they need.
 fn actions() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("GetInstanceRecordConfig".to_owned()),
@@ -111,7 +112,7 @@ fn signed_nonsense_is_answered() {
             if by_get {
                 call = call.by_get();
             }
-            // A header cannot hold every text that a parameter can.
+            // A header cannot contain every text that a parameter can.
             let v1 = v1 || !action.bytes().all(|byte| byte.is_ascii_graphic());
             let request = if v1 {
                 call.signed_v1(&service.root)
@@ -221,7 +222,7 @@ fn garbage_instead_of_http_closes_the_connection() {
         let reply = Reply::parse(&exchange(service.address, bytes.as_bytes()).unwrap()).unwrap();
         assert_eq!(reply.refusal(), (status, "InvalidParameter".to_owned()), "{bytes:?}");
     }
-    // A head larger than any head is.
+    // A head larger than the maximum.
     let mut head = b"GET / HTTP/1.1\r\nhost: x\r\n".to_vec();
     for number in 0..20_000 {
         head.extend_from_slice(format!("x-header-{number}: value\r\n").as_bytes());
@@ -234,7 +235,8 @@ fn garbage_instead_of_http_closes_the_connection() {
     still_serves(&service, &before);
 }
 
-/// Sends bytes and then no more; whatever the answer is, it is no fault of ours, and it comes or the connection ends.
+/// Sends bytes and nothing more. Whatever the answer is, it is not a fault of the server, and it arrives or the
+/// connection ends.
 fn raw(service: &Service, bytes: &[u8]) {
     let mut stream = TcpStream::connect(service.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
@@ -247,7 +249,7 @@ fn raw(service: &Service, bytes: &[u8]) {
     }
     if let Some(reply) = Reply::parse(&reply) {
         check(&reply, &String::from_utf8_lossy(bytes));
-        // Also what never was HTTP is refused in the contract's shape.
+        // Bytes that never were HTTP are also refused in the form of the contract.
         assert!(
             reply.header("x-acs-request-id").is_some(),
             "{:?}: {reply:?}",
@@ -269,7 +271,7 @@ fn a_body_that_never_comes_does_not_stop_others() {
     service.call("GetInstanceRecordConfig", &[("InstanceId", "i-one")]).done();
     slow.clear();
     service.call("GetInstanceRecordConfig", &[("InstanceId", "i-one")]).done();
-    // A sender that closes in the middle of its body hangs nothing either.
+    // A sender that closes in the middle of its body does not make anything hang either.
     exchange(
         service.address,
         b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 3\r\n\r\nabc",

@@ -1,4 +1,4 @@
-//! A small HTTP client that sends exactly the bytes it is told to: what is on the wire is what these tests are about.
+//! A small HTTP client that sends exactly the bytes given to it, because these tests are about the bytes on the wire.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -17,7 +17,7 @@ pub(crate) struct Request {
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// Send the body in chunks and no Content-Length.
+    /// Send the body in chunks, without Content-Length.
     pub(crate) chunked: bool,
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> std::io::Result<Vec
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    // A server may refuse and close before it has read everything; what it said can still be read.
+    // A server may refuse and close before it has read everything; what it sent can still be read.
     let sent = stream.write_all(bytes);
     let mut reply = Vec::new();
     match stream.read_to_end(&mut reply) {
@@ -110,7 +110,7 @@ impl Reply {
         };
         let headers: Vec<_> = lines.map(header).collect::<Option<_>>()?;
         let mut body = &bytes[end + 4..];
-        // Changed bytes can make two requests of one; this is the reply to the first.
+        // Changed bytes can turn one request into two; this is the reply to the first.
         let length = headers
             .iter()
             .find(|(name, _)| name == "content-length")
@@ -129,7 +129,7 @@ impl Reply {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The code of a refusal; checks that it has the contract's shape.
+    /// The code of a refusal. Checks that it has the form of the contract.
     pub(crate) fn code(&self) -> String {
         let body = self.json();
         assert!((400..600).contains(&self.status), "{self:?}");
@@ -148,7 +148,7 @@ impl Reply {
         (self.status, self.code())
     }
 
-    /// The body of a call that was done; checks that it has the contract's shape.
+    /// The body of a successful call. Checks that it has the form of the contract.
     pub(crate) fn done(&self) -> Value {
         assert_eq!(self.status, 200, "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/json;charset=utf-8"), "{self:?}");

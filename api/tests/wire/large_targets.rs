@@ -1,4 +1,4 @@
-//! Calls whose parameters all stand in the query, however long it is: SDKs send files and scripts there.
+//! Calls whose parameters are all in the query, however long it is: SDKs send files and scripts there.
 
 use std::io::Write as _;
 
@@ -8,7 +8,7 @@ use crate::service::Service;
 use crate::signing::{Call, Key};
 use crate::unauthenticated::connect;
 
-/// The longest target that is accepted.
+/// The maximum length of a target that is accepted.
 const LONGEST: usize = 120_000;
 
 /// An action of a product: its version, its name, parameters.
@@ -46,16 +46,16 @@ impl Way {
     }
 }
 
-/// A call of a product with everything in its query.
+/// A call of a product with all parameters in its query.
 fn call(service: &Service, (version, action, parameters): Of) -> Call {
     Call { version: version.to_owned(), ..Call::new(action, parameters, service.now()).by_get() }
 }
 
-/// The same, whose target has so many bytes: most of it Base64 as it stands in a query, three bytes for each `+`.
+/// The same, with a target of this many bytes: most of it is Base64 as encoded in a query, three bytes for each `+`.
 fn of_length(service: &Service, way: Way, of: Of, length: usize) -> Request {
     let mut count = length;
     loop {
-        // A new one each time: how long a V1 signature is in a query depends on what it signs.
+        // A new nonce each time: the length of a V1 signature in a query depends on what it signs.
         let padding = "+".repeat(count / 3) + &"a".repeat(count % 3);
         let request = way.signed(&call(service, of).query("Padding", &padding), service, &service.root);
         if request.target.len() == length {
@@ -137,7 +137,7 @@ fn requests_with_and_without_long_queries_keep_their_order_on_one_connection() {
         let bytes = [
             HEALTH,
             &kept(&service, &long("i-one", "POST")),
-            // Had it the query of the one before, its signature would not be right.
+            // If it got the query of the request before, its signature would not be right.
             &kept(&service, &in_form),
             b"GET /?Padding=a HTTP/1.1\r\nhost: x\r\n\r\n",
             b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
@@ -189,7 +189,7 @@ fn a_byte_that_no_query_may_hold_is_refused_wherever_it_is() {
         (b"A=\"", 400),
         (b"A=<", 400),
         (b"A=1#b\x01", 400),
-        // What stands behind a # is nobody's, and is not signed.
+        // What comes after a # belongs to nothing, and is not signed.
         (b"A=1#B=\"<", 400),
         (b"A=1\r\nx: ", 400),
     ] {

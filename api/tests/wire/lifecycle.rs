@@ -1,5 +1,5 @@
-//! A server that stops, or loses its database: what is in flight is answered, what is idle is closed, nothing new is
-//! taken; and without a database every call says so.
+//! A server that stops, or loses its database: calls in flight are answered, idle connections are closed, nothing new
+//! is accepted; and without a database every call gets an error that says so.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -28,11 +28,11 @@ fn a_call_in_flight_is_answered_and_an_idle_connection_is_closed() {
     let (first, rest) = bytes.split_at(bytes.len() - 5);
     let mut in_flight = connect(&service);
     in_flight.write_all(first).unwrap();
-    // A whole call on another connection: by its end the server has taken up the one before, on either worker.
+    // A complete call on another connection: when it ends, the server has accepted the one before, on either worker.
     service.call("GetInstanceRecordConfig", &[("InstanceId", "i-one")]).done();
     service.call("GetInstanceRecordConfig", &[("InstanceId", "i-one")]).done();
 
-    // Each read below gives up long before a stop that waits for idle connections would end.
+    // Each read below times out long before the end of a stop that waited for idle connections.
     service.stop();
     let mut remainder = Vec::new();
     idle.read_to_end(&mut remainder).unwrap();
@@ -90,7 +90,7 @@ fn without_its_database_the_server_says_so_and_may_be_asked_again() {
         }
     }
     assert_eq!(service.call("ListAgents", &[]).refusal(), (503, "ServiceUnavailable".to_owned()));
-    // An agent reads the same, and that it helps to try again.
+    // An agent gets the same answer, and that trying again helps.
     let body = r#"{"JoinToken":"hjt-a","InstanceId":"i-one","AuthenticationPublicKey":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
         "SealingPublicKey":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=","Hostname":"h","AgentVersion":"1","Capabilities":[],"Replace":false}"#;
     let mut enrolment = Request::new("POST", "/agent/v1/enrol").header("content-type", "application/json");

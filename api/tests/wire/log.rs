@@ -1,6 +1,6 @@
-//! What everything in this process writes to the log. As an error no request may cause any: a caller who could make
-//! the server write lines one by one would fill a disk and hide in them. And what is secret stands in no line at all,
-//! of no level.
+//! Everything that this process writes to the log. No request may cause an error line: a caller who could make the
+//! server write lines one by one would fill a disk and hide among them. And no line, at any level, may contain a
+//! secret.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, Once};
@@ -12,33 +12,33 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 static BEGIN: Once = Once::new();
 static ERRORS: Mutex<Vec<String>> = Mutex::new(Vec::new());
-/// Texts that no line may hold, and the lines that do.
+/// Texts that no line may contain, and the lines that contain one.
 static WATCHED: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
 static FOUND: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static LOOKED_AT: AtomicUsize = AtomicUsize::new(0);
 
-/// Begins to listen.
+/// Starts listening.
 pub(crate) fn listen() {
     BEGIN.call_once(|| tracing::subscriber::set_global_default(Lines).unwrap());
 }
 
-/// Begins to look for a text in every line of every level.
+/// Starts searching every line of every level for a text.
 pub(crate) fn watch(text: &'static str) {
     listen();
     WATCHED.lock().unwrap().push(text);
 }
 
-/// How many lines were looked at since anything is looked for.
+/// The number of lines checked since the first search began.
 pub(crate) fn looked_at() -> usize {
     LOOKED_AT.load(Ordering::Relaxed)
 }
 
-/// The lines with this text.
+/// The lines that contain this text.
 pub(crate) fn with(text: &'static str) -> Vec<String> {
     FOUND.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
 }
 
-/// What the web framework itself wrote since somebody listens.
+/// What the web framework itself has written since listening began.
 pub(crate) fn errors_of_the_framework() -> Vec<String> {
     let errors = ERRORS.lock().unwrap();
     errors.iter().filter(|line| line.starts_with("actix")).cloned().collect()
@@ -65,7 +65,7 @@ impl LogLine {
 }
 
 impl Subscriber for Lines {
-    // What is looked for changes, and so does what is of interest.
+    // The texts to search for change, so the interest has to be asked for each time.
     fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
         Interest::sometimes()
     }

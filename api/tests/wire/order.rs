@@ -1,5 +1,5 @@
-//! Which error is told first (DECISIONS G1): that of the parameters' shape, then of what the call is about, then the denial, and
-//! to those alone who are permitted that of what the other parameters mean.
+//! The order of errors (DECISIONS G1): first those of the parameters' form, then those of what the call is about,
+//! then the denial, and finally, only for callers with permission, those of the meaning of the other parameters.
 
 use domain::actions::{CATALOGUE, Door};
 
@@ -9,7 +9,7 @@ use crate::signing::{Call, Key};
 
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
 
-/// What is wrong with what the call is about, or with what decides: everybody is told.
+/// Errors in what the call is about, or in what determines the decision: every caller gets them.
 const BEFORE_POLICY: &[Case] = &[
     ("SetInstanceRecordConfig", &[("Enabled", "true"), ("InstanceId", "nodash")], "InvalidInstanceId"),
     ("GetInstanceRecordConfig", &[("InstanceId", "nodash")], "InvalidInstanceId"),
@@ -97,7 +97,7 @@ const BEFORE_POLICY: &[Case] = &[
 
 const READER: &str = "acs:ram::1609982529000000:role/reader";
 
-/// What is wrong with the rest: those who are permitted are told.
+/// Errors in everything else: only callers with permission get them.
 const AFTER_POLICY: &[Case] = &[
     (
         "SetInstanceRecordConfig",

@@ -1,5 +1,5 @@
-//! Several requests on one connection: each is answered before the next is looked at, also when all came in one write,
-//! and what is no request is refused wherever it stands.
+//! Several requests on one connection: each is answered before the next one is processed, even if all arrived in one
+//! write, and invalid data are refused wherever they are.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ pub(crate) const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
 pub(crate) const LAST: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 const MALFORMED: &[u8] = b"G /\x01 x\r\n\r\n";
 
-/// The bytes of a request after which the connection is kept.
+/// The bytes of a request that keeps the connection open.
 pub(crate) fn kept(service: &Service, request: &Request) -> Vec<u8> {
     let bytes = request.bytes(service.address);
     let close = b"connection: close\r\n";
@@ -52,7 +52,7 @@ fn parsed(mut bytes: &[u8]) -> Vec<Reply> {
     replies
 }
 
-/// The next reply on a connection that is kept.
+/// The next reply on a connection that stays open.
 fn next(stream: &mut TcpStream) -> Reply {
     let mut bytes = Vec::new();
     loop {
@@ -159,7 +159,8 @@ fn requests_that_come_together_are_answered_one_after_the_other_however_they_are
 #[test]
 fn a_body_that_nobody_reads_is_not_taken_for_the_next_request() {
     let service = Service::start();
-    // What is not there asks for no body. In chunks it is read away, and the connection goes on; else it ends.
+    // A path that does not exist needs no body. A chunked body is read and dropped, and the connection continues;
+    // otherwise the connection ends.
     let body = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
     let chunked = format!(
         "POST /nothing HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
@@ -211,7 +212,7 @@ fn a_client_that_expects_100_continue_sends_its_body_and_the_next_request() {
 #[test]
 fn the_next_request_waits_until_the_reply_is_taken() {
     let service = Service::start();
-    // Far more than the socket takes: nobody reads meanwhile.
+    // Far more than the socket's buffers hold, and nothing reads meanwhile.
     let documents = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
     let mut stream = connect(&service, "127.0.0.1");
     let mut writer = stream.try_clone().unwrap();
@@ -230,6 +231,6 @@ fn a_client_that_reads_nothing_of_a_reply_is_disconnected() {
     let documents = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
     let mut stream = connect(&service, "127.0.0.1");
     stream.write_all(&documents).unwrap();
-    // It does not read; that the connection is gone, it hears when it writes.
+    // It does not read; it notices that the connection is gone when it writes.
     until("the connection is closed", || stream.write_all(b"\r\n").is_err());
 }

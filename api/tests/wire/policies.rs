@@ -1,4 +1,4 @@
-//! RAM users: what policy permits, what it refuses, and what the refused may learn (DECISIONS I4).
+//! RAM users: what policies permit, what they refuse, and what a refused caller may learn (DECISIONS I4).
 
 use domain::identity::{PolicyName, UserName};
 use serde_json::{Value, json};
@@ -128,18 +128,18 @@ fn a_view_is_decided_before_the_token_is_looked_up() {
             &[("InstanceId", instance), ("TerminalSessionToken", token)],
         )
     };
-    // Where the caller may not look, a token that is there and one that is not answer alike ...
+    // Where the caller has no permission, a token that exists and one that does not get the same answer ...
     let mut answers = Vec::new();
     for token in [token.as_str(), "0123456789abcdef0123456789abcdef", "nonsense"] {
         let mut answer = forbidden(&view("i-secret", token));
-        // What is sealed is sealed anew each time; its length tells nothing either.
+        // The message is sealed anew each time; its length reveals nothing either.
         let sealed = &mut answer["EncodedDiagnosticMessage"];
         *sealed = sealed.as_str().unwrap().len().into();
         answers.push(answer);
     }
     answers.dedup();
     assert_eq!(answers.len(), 1);
-    // ... and through an instance where it may, another's recording is not found.
+    // ... and through an instance where it has permission, a recording of another instance is not found.
     let reply = view("i-one", token.as_str());
     assert_eq!(reply.refusal(), (404, "InvalidTerminalSessionToken.NotFound".to_owned()));
 }

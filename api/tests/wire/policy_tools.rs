@@ -1,4 +1,4 @@
-//! ValidatePolicy and SimulatePolicy: what they say, to whom, and what they refuse.
+//! ValidatePolicy and SimulatePolicy: what they report, to whom, and what they refuse.
 
 use domain::audit::AuditDecision;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn instance(id: &str) -> String {
 const VIEW: &str = "ecs-workbench:ViewInstanceRecords";
 const SIMULATE: &str = "SimulatePolicy";
 
-/// Decision and reason of each answer.
+/// The decision and the reason of each answer.
 fn decisions(reply: &Value) -> Vec<(String, String)> {
     let answers = reply["Root"]["Answers"].as_array().unwrap();
     let text = |answer: &Value, name: &str| answer[name].as_str().unwrap().to_owned();
@@ -159,14 +159,14 @@ fn stored_principals_are_simulated_with_their_policies_and_drafts_are_added() {
 fn a_caller_who_may_not_read_policies_cannot_simulate_them() {
     let service = Service::start();
     service.user("ana", &[&policy(json!([allow("*", "*")]))]);
-    // All of ecs-workbench is no permission to read who may do what.
+    // Permission for all of ecs-workbench does not include permission to read others' policies.
     let workbench = service.user("full", &[&policy(json!([allow("ecs-workbench:*", "*")]))]);
     let reader = policy(json!([
         allow("ecs-workbench:SimulatePolicy", &format!("acs:ram:*:{ACCOUNT}:user/a*")),
         allow("ram:ListPoliciesForUser", &format!("acs:ram:*:{ACCOUNT}:user/a*")),
         allow("ram:GetPolicy", "*"),
     ]));
-    // Names of policies are less than what stands in them.
+    // Permission to read the names of policies is less than permission to read their contents.
     let lister = policy(json!([
         allow("ecs-workbench:SimulatePolicy", "*"),
         allow("ram:ListPoliciesForUser", "*"),
@@ -183,7 +183,7 @@ fn a_caller_who_may_not_read_policies_cannot_simulate_them() {
     for (key, who, of, code) in [
         (&workbench, "full", "user/ana", "Forbidden.RAM"),
         (&drafter, "drafter", "user/ana", "Forbidden.RAM"),
-        // Somebody who is not there is refused in the same words.
+        // A user that does not exist is refused in the same words.
         (&workbench, "full", "user/nobody", "Forbidden.RAM"),
         (&reader, "reader", "user/full", "Forbidden.RAM"),
         (&reader, "reader", "user/nobody", "Forbidden.RAM"),

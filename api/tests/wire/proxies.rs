@@ -1,4 +1,5 @@
-//! Where a call comes from: of trusted proxies it is believed, of nobody else. The test is the proxy, or is not.
+//! The source of a call: a trusted proxy's claim is believed, anybody else's is not. The test acts as the proxy, or
+//! does not.
 
 use api::TrustedProxies;
 
@@ -45,7 +46,7 @@ fn what_a_trusted_proxy_says_counts_for_policy_and_audit() {
         // The caller wrote the first entry, the proxy the last one.
         (&[("x-forwarded-for", "198.51.100.9, 203.0.113.1"), https], "203.0.113.1"),
         (&[("x-forwarded-for", "198.51.100.9"), ("x-forwarded-for", "203.0.113.1"), https], "203.0.113.1"),
-        // Nobody can say who called.
+        // The caller cannot be determined.
         (&[("x-forwarded-for", "198.51.100.9, unknown"), https], ""),
         (&[("forwarded", "for=198.51.100.9;proto=https"), https], "127.0.0.1"),
         (&[https], "127.0.0.1"),
@@ -65,7 +66,7 @@ fn a_peer_that_is_not_a_trusted_proxy_is_the_caller_whatever_it_claims() {
         let office = [("x-forwarded-for", "198.51.100.9"), ("x-forwarded-proto", "https")];
         assert_eq!(call(&service, &inside, &office).refusal(), (403, "Forbidden.RAM".to_owned()));
         assert_eq!(last_source(&service), "127.0.0.1");
-        // Nor can anybody put somebody else's address where a Deny looks for it.
+        // Nor can a caller put another address where a Deny checks it.
         call(&service, &outside, &[("x-forwarded-for", "203.0.113.1")]).done();
         assert_eq!(last_source(&service), "127.0.0.1");
     }

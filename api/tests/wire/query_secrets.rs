@@ -1,5 +1,5 @@
-//! What stands in a query is the caller's and the action's alone: it may be a password. No line of any log, no audit row
-//! and no refusal repeats it, whatever becomes of the request.
+//! The query belongs only to the caller and the action: it may contain a password. No line of any log, no audit row
+//! and no refusal repeats it, whatever happens to the request.
 
 use std::io::Write as _;
 use std::num::NonZeroU32;
@@ -12,7 +12,7 @@ use crate::service::Service;
 use crate::signing::{Call, Key};
 use crate::unauthenticated::connect;
 
-/// Nothing else in this process has this text.
+/// This text occurs nowhere else in this process.
 const SECRET: &str = "Planted-7f3a-Secret";
 
 /// A call as the legacy SDK sends LoginInstance, with a password in its query.
@@ -20,7 +20,7 @@ fn login(service: &Service, action: &str) -> Call {
     Call::new(action, &[("InstanceId", "i-one")], service.now()).by_get().query("Password", SECRET)
 }
 
-/// Everything that can become of a request with a secret in its query: what is sent, and the status of its reply.
+/// All possible outcomes of a request with a secret in its query: what is sent, and the status of its reply.
 fn requests(service: &Service, nobody: &Key) -> Vec<(&'static str, Vec<u8>, u16)> {
     let stranger = Key { id: "testAccessKeyId9999".to_owned(), secret: "none".to_owned() };
     let wrong = Key { secret: "wrong".to_owned(), ..service.root.clone() };
@@ -84,7 +84,7 @@ fn a_secret_in_a_query_is_in_no_log_no_audit_row_and_no_refusal() {
         assert_eq!(reply.status, status, "{what}: {reply:?}");
         replies.push((what, reply));
     }
-    // One that breaks off, and one that waits when the server stops.
+    // A request that breaks off, and one that waits when the server stops.
     for part in ["GET /?Password=", "GET / HTTP/1.1\r\nhost: x\r\n\r\nGET /?Password="] {
         connect(&service, "127.0.0.1").write_all(format!("{part}{SECRET}").as_bytes()).unwrap();
     }

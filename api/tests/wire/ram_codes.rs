@@ -1,5 +1,5 @@
-//! The vendor's published error codes of RAM, which Terraform providers, SDK users and scripts match on: each is brought about by
-//! a call, with its status, unless it belongs to a call that is not offered. `ram_codes.txt` lists them.
+//! The vendor's published error codes of RAM, which Terraform providers, SDK users and scripts match on: a call
+//! causes each of them, with its status, unless it belongs to a call that is not offered. `ram_codes.txt` lists them.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,8 @@ use crate::signing::{Call, Key};
 
 const PUBLISHED: &str = include_str!("ram_codes.txt");
 
-/// Codes of devices that there are not, with a call that could answer each: none of these calls is offered.
+/// Codes for devices that are not supported, with a call that could return each of them: none of these calls is
+/// offered.
 const OF_CALLS_THAT_ARE_NOT_OFFERED: &[(&str, &str)] = &[
     ("InvalidParameter.VirtualMFADeviceName.InvalidChars", "CreateVirtualMFADevice"),
     ("InvalidParameter.VirtualMFADeviceName.Length", "CreateVirtualMFADevice"),
@@ -27,7 +28,7 @@ const OF_CALLS_THAT_ARE_NOT_OFFERED: &[(&str, &str)] = &[
     ("LimitExceeded.VirtualMFADevice", "CreateVirtualMFADevice"),
 ];
 
-/// Codes that need thousands of things, or a second account. The tests of the store bring them about, each on every database.
+/// Codes that need thousands of objects, or a second account. The tests of the store cause them on every database.
 const OF_THE_STORE: &[&str] = &[
     "LimitExceeded.User",
     "LimitExceeded.Group",
@@ -36,7 +37,7 @@ const OF_THE_STORE: &[&str] = &[
     "EntityAlreadyExists.AccountAlias",
 ];
 
-/// A caller of RAM that remembers which codes it was answered.
+/// A caller of RAM that remembers the codes of its replies.
 struct Walk<'s> {
     service: &'s Service,
     answered: BTreeSet<(u16, String)>,
@@ -285,7 +286,7 @@ fn what_is_set_of_an_account_is_answered() {
         ("MaxLoginAttemps", "5"),
         ("HardExpiry", "true"),
     ] {
-        // What nothing enforces is not said to be in force.
+        // A setting that nothing enforces must not be reported as in force.
         let (status, code) = walk.send(&service.root, "SetPasswordPolicy", &[(parameter, value)]);
         assert_eq!((status, code), (400, format!("InvalidParameter.{parameter}")));
     }

@@ -1,4 +1,4 @@
-//! What ListInstanceRecords can be narrowed by.
+//! The filters of ListInstanceRecords.
 
 use domain::condition_keys::SessionOwner;
 use domain::recording_life::SessionEnd;
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::service::{ACCOUNT, Service};
 
-/// The tokens of a list, whose number must agree.
+/// The tokens of a list. Checks that the total count agrees.
 fn listed(service: &Service, parameters: &[(&str, &str)]) -> Vec<String> {
     let body = service.call("ListInstanceRecords", parameters).done();
     let items = body["Root"]["RecordList"].as_array().unwrap();
@@ -21,7 +21,7 @@ fn each_parameter_narrows_the_list() {
     let (one, two) = (service.agent("i-one"), service.agent("i-two"));
     let arn = format!("acs:ram::{ACCOUNT}:user/ana");
     let owner = Some(SessionOwner { arn: arn.clone(), id: "user/200000000000000001".to_owned() });
-    // It is 03:04:05. Of each the agent claims that its user is "somebody".
+    // The time is 03:04:05. For each recording, the agent claims that its user is "somebody".
     let running = service.owned_recording(&one, 10_000, owner).to_string();
     let failed = service.recording(&two, 30_000);
     service.seal(&two, &failed, 0, SessionEnd::Exited);
@@ -53,7 +53,7 @@ fn each_parameter_narrows_the_list() {
         (&[("TokenPrefix", &finished[..9])], vec![&finished]),
         (&[("TokenPrefix", &finished)], vec![&finished]),
         (&[("UserName", "somebody"), ("InstanceId", "i-two"), ("Status", "failed")], vec![&failed]),
-        // What is empty is not given.
+        // An empty filter counts as not given.
         (
             &[("UserName", ""), ("Status", ""), ("StartedAfter", ""), ("TokenPrefix", "")],
             vec![&running, &failed, &interrupted, &finished],
@@ -69,7 +69,7 @@ fn each_parameter_narrows_the_list() {
     let body = service.call("ListInstanceRecords", &[("Status", "failed")]).done();
     assert_eq!(body["Root"]["RecordList"][0].get("SessionOwner"), None, "nothing proves it");
 
-    // The next page of the same list, and of no other.
+    // The token of the next page is valid for the same filters only.
     let first = service.call("ListInstanceRecords", &[("UserName", "somebody"), ("PageSize", "3")]).done();
     assert_eq!(first["Root"]["TotalCount"], 4);
     let token = first["NextToken"].as_str().unwrap();

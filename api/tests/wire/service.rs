@@ -1,4 +1,4 @@
-//! The server of the kit as these tests use it: they are synchronous, and sign by themselves.
+//! The kit's server, adapted to these tests: they are synchronous and sign by themselves.
 
 use std::future::Future;
 use std::io::Write as _;
@@ -33,7 +33,7 @@ const NOW: &str = "2026-01-02T03:04:05Z";
 
 /// A running server.
 pub(crate) struct Service {
-    // Before the runtime, in which it was started.
+    // Declared before the runtime in which it was started.
     running: Running,
     runtime: Arc<Runtime>,
     pub(crate) store: Store,
@@ -46,7 +46,7 @@ impl Service {
         Self::adjusted(|_| {})
     }
 
-    /// A deployment that has no storage target of its own.
+    /// A deployment without a storage target of its own.
     pub(crate) fn without_default_target() -> Self {
         Self::adjusted(|settings| settings.default_target = false)
     }
@@ -85,7 +85,7 @@ impl Service {
         self.running.clock.advance_millis(millis);
     }
 
-    /// A call of the account's owner, signature V3, POST.
+    /// A call by the account's owner with signature V3, as a POST.
     pub(crate) fn call(&self, action: &str, parameters: &[(&str, &str)]) -> Reply {
         self.call_as(&self.root, action, parameters)
     }
@@ -94,7 +94,7 @@ impl Service {
         Call::new(action, parameters, self.now()).signed_v3(key, self.address).send(self.address)
     }
 
-    /// Everything that could have changed, as the store tells it: configurations, recordings, agents, revision.
+    /// Everything that could have changed, as the store reports it: configurations, recordings, agents, revision.
     pub(crate) fn state(&self) -> String {
         let resource = Resource::AllInstances { region: test_facts::region() };
         let read = test_facts::owner::<GetInstanceRecordConfig>(&account(), resource);
@@ -177,7 +177,7 @@ impl Service {
         token
     }
 
-    /// The recording's one segment arrives.
+    /// Delivers the recording's only segment.
     pub(crate) fn segment(&self, agent: &Agent, token: &TerminalSessionToken) {
         let segment = test_facts::segment(token, 0, self.now());
         let arrived = ArrivedStream {
@@ -194,7 +194,7 @@ impl Service {
         self.wait(test_facts::acknowledge(&self.store, agent, segment)).unwrap();
     }
 
-    /// The recording ends now.
+    /// Seals the recording now.
     pub(crate) fn seal(&self, agent: &Agent, token: &TerminalSessionToken, segments: u32, end: SessionEnd) {
         let sealed = RecordingSealed { end, ..test_facts::sealed(token, segments, self.now()) };
         self.wait(test_facts::seal(&self.store, agent, sealed)).unwrap();
@@ -202,11 +202,11 @@ impl Service {
 }
 
 impl Service {
-    /// Takes the database away under the running server: what stands in its files is no database any more.
+    /// Takes the database away from the running server: its files no longer contain a database.
     pub(crate) fn lose_database(&self) {
         for name in ["hansard.db-wal", "hansard.db-shm", "hansard.db"] {
             let file = self.running.site().folder().join(name);
-            // Written over and not cut: the server has these bytes mapped.
+            // Overwritten instead of truncated, because the server has these bytes mapped.
             let length = std::fs::metadata(&file).unwrap().len();
             let mut file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
             file.write_all(&vec![0xa5; usize::try_from(length).unwrap()]).unwrap();

@@ -1,4 +1,4 @@
-//! Sessions of roles: who may start one, what its key and token are good for, and when it ends.
+//! Sessions of roles: who may start one, what its key and token permit, and when it ends.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ fn role_arn(role: &str) -> String {
     format!("acs:ram::{ACCOUNT}:role/{role}")
 }
 
-/// Calls RAM or STS, as whoever `key` is.
+/// Calls RAM or STS with `key`.
 fn identity(service: &Service, key: &Key, action: &str, parameters: &[(&str, &str)]) -> Reply {
     let sts = matches!(action, "AssumeRole" | "GetCallerIdentity");
     let version = if sts { "2015-04-01" } else { "2015-05-01" }.to_owned();
@@ -33,7 +33,7 @@ fn identity(service: &Service, key: &Key, action: &str, parameters: &[(&str, &st
     call.signed_v3(key, service.address).send(service.address)
 }
 
-/// The body of a call of RAM or STS that was done.
+/// The body of a successful call of RAM or STS.
 fn done(reply: &Reply) -> Value {
     assert_eq!(reply.status, 200, "{reply:?}");
     let body = reply.json();
@@ -45,7 +45,7 @@ fn refused(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())
 }
 
-/// A role that everybody of the account may assume whose own policies allow it, with one policy of its own.
+/// A role that every principal of the account may assume if its own policies allow it, with one policy of its own.
 fn role(service: &Service, name: &str, document: &str) {
     let root =
         |action, parameters: &[(&str, &str)]| done(&identity(service, &service.root, action, parameters));
@@ -123,7 +123,7 @@ fn a_session_calls_with_its_token_by_both_signatures() {
     let row = service.audit(1).remove(0);
     assert_eq!(row.principal, format!("{}/ana", role_arn("reader")));
     assert_eq!(row.access_key_id.as_deref(), Some(session.key.id.as_str()));
-    // The row of the start names who started it, and what.
+    // The audit row of the start names who started the session, and which role.
     let row = service.audit(9).into_iter().find(|row| row.action == "AssumeRole").unwrap();
     assert_eq!(row.principal, format!("acs:ram::{ACCOUNT}:user/ana"));
     assert_eq!(row.resource, role_arn("reader"));
@@ -212,7 +212,7 @@ fn a_session_may_do_what_its_role_may_do_at_this_moment() {
             .refusal(),
         refused(403, "NoPermission")
     );
-    // What the role loses, its sessions lose with it.
+    // If the role loses a permission, its sessions lose it too.
     let detach = [("PolicyName", "reader"), ("PolicyType", "Custom"), ("RoleName", "reader")];
     done(&identity(&service, &service.root, "DetachPolicyFromRole", &detach));
     for (session, action) in [(&session, "ListAgents"), (&narrowed, GET)] {
@@ -220,7 +220,7 @@ fn a_session_may_do_what_its_role_may_do_at_this_moment() {
         assert_eq!(denied.refusal(), refused(403, "Forbidden.RAM"));
         assert_eq!(denied.json()["AccessDeniedDetail"]["PolicyType"], "AccountLevelIdentityBasedPolicy");
     }
-    // And with the role itself they end.
+    // If the role is deleted, they end.
     done(&identity(&service, &service.root, "DeleteRole", &[("RoleName", "reader")]));
     assert_eq!(session.call(&service, GET, &[ONE]).refusal(), refused(404, "InvalidAccessKeyId.NotFound"));
 }
@@ -242,12 +242,12 @@ fn a_caller_who_may_not_assume_a_role_learns_nothing_about_it() {
     assert_eq!(assume(&service, &stranger, "reader", &[]).refusal(), no_permission);
     assert_eq!(assume(&service, &stranger, "nobody", &[]).refusal(), no_permission);
     assert_eq!(assume(&service, &ana, "nobody", &[]).refusal(), refused(404, "EntityNotExist.Role"));
-    // Of another account it is not told whether there is such a role.
+    // For another account, the answer does not reveal whether there is such a role.
     let foreign = [("RoleArn", "acs:ram::1000000000000001:role/nobody")];
     let denied = assume(&service, &ana, "nobody", &foreign);
     assert_eq!(denied.refusal(), no_permission);
     assert_eq!(denied.json()["AccessDeniedDetail"]["PolicyType"], "AssumeRolePolicy");
-    // The trust policy names somebody else.
+    // The trust policy names another principal.
     let other = trust(&format!("acs:ram::{ACCOUNT}:user/bo"));
     let change = [("RoleName", "reader"), ("NewAssumeRolePolicyDocument", other.as_str())];
     done(&identity(&service, &service.root, "UpdateRole", &change));
@@ -284,7 +284,8 @@ fn a_refused_start_says_what_is_wrong() {
         let reply = assume(&service, &ana, "reader", &[(name, value)]);
         assert_eq!(reply.refusal(), refused(400, code), "{name}={value}");
     }
-    // What is wrong by itself is said whether the caller may or not; what depends on the role, only to those who may.
+    // Errors in the request itself are reported whether the caller has permission or not; errors that depend on the
+    // role, only to callers with permission.
     let nobody = service.user("nobody", &[]);
     for (name, value, expected) in [
         ("RoleSessionName", "a", refused(400, "InvalidParameter.RoleSessionName")),
@@ -300,7 +301,7 @@ fn a_refused_start_says_what_is_wrong() {
     assert!(message.contains("line 2, column 14"), "{message}");
     let missing = identity(&service, &ana, "AssumeRole", &[("RoleSessionName", "ana")]);
     assert_eq!(missing.refusal(), refused(400, "MissingRoleArn"));
-    // Nothing of all this started a session.
+    // None of these calls started a session.
     assert!(service.audit(100).iter().all(|row| row.action != "AssumeRole" || row.result != "OK"));
 }
 
@@ -428,12 +429,13 @@ fn callers_with_the_permission_can_decode_why_something_was_denied() {
     };
     assert_eq!(value("acs:SourceIp"), Some(json!(["127.0.0.1"])), "{decoded}");
     assert_eq!(value("acs:PrincipalARN"), Some(json!([format!("acs:ram::{ACCOUNT}:user/ana")])));
-    // Nothing allowed it: no policy to name.
+    // Nothing allowed it, so there is no policy to name.
     let silent = message_of(&nobody, GET);
     let decoded = done(&decode(&ana, &silent))["DecodedDiagnosticMessage"].clone();
     assert_eq!((&decoded["ExplicitDeny"], &decoded["MatchedPolicies"]), (&json!(false), &json!([])));
     assert_eq!(decoded["UnmetConditions"], json!([]));
-    // A statement that fits but for its condition is named with what it wanted, to whoever may decode it.
+    // For a caller who may decode the message, a statement that fits except for its condition is named with the
+    // values it wanted.
     let elsewhere = json!({"Version": "1", "Statement": [{
         "Effect": "Allow", "Action": "ecs-workbench:Get*", "Resource": "*",
         "Condition": {"IpAddress": {"acs:SourceIp": ["10.0.0.0/8"]}, "Bool": {"acs:SecureTransport": "false"}},
@@ -445,7 +447,7 @@ fn callers_with_the_permission_can_decode_why_something_was_denied() {
         "WantedValues": ["10.0.0.0/8"],
     }]);
     assert_eq!(decoded["UnmetConditions"], unmet, "{decoded}");
-    // Whoever may not, gets one more.
+    // A caller who may not decode it gets another such message.
     let denied = decode(&nobody, &silent);
     assert_eq!(denied.refusal(), refused(403, "NoPermission"));
     assert!(denied.json()["AccessDeniedDetail"]["EncodedDiagnosticMessage"].is_string());
@@ -460,7 +462,7 @@ fn callers_with_the_permission_can_decode_why_something_was_denied() {
     );
 }
 
-/// Whoever writes a policy hears what it does not do, and it is stored all the same.
+/// A caller who writes a policy is told what the policy does not do, and it is stored all the same.
 #[test]
 fn actions_that_write_a_policy_return_the_findings_about_it() {
     let service = Service::start();
@@ -486,7 +488,8 @@ fn actions_that_write_a_policy_return_the_findings_about_it() {
     assert_eq!(rules(&root("CreatePolicyVersion", &[named, document])), never);
     assert_eq!(rules(&root("SetDefaultPolicyVersion", &[named, ("VersionId", "v1")])), never);
     assert_eq!(rules(&root("SetDefaultPolicyVersion", &[named, ("VersionId", "v2")])), []);
-    // Whoever may not read the version is not told what it says; of one that is not there nothing is told.
+    // A caller who may not read the version is not told its findings; for a version that does not exist, there are
+    // none.
     let blind = service.user("blind", &[&policy("Allow", "ram:SetDefaultPolicyVersion", "*")]);
     let set = done(&identity(&service, &blind, "SetDefaultPolicyVersion", &[named, ("VersionId", "v1")]));
     assert!(set.get("Findings").is_none(), "{set}");

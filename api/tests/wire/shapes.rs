@@ -1,4 +1,4 @@
-//! How replies look, whatever happens: JSON and XML, on every path and method, at the limits.
+//! The form of replies in all cases: JSON and XML, on every path and method, at the limits.
 
 use crate::http::{Reply, Request};
 use crate::service::Service;
@@ -83,7 +83,7 @@ fn xml_is_written_where_it_is_asked_for() {
     ] {
         let reply = request.send(service.address);
         if request.target.contains("%ff") {
-            // A query that cannot be read cannot say how to answer.
+            // If a query cannot be read, it cannot select the format of the reply.
             assert_eq!(reply.refusal(), (status, code.to_owned()));
             continue;
         }
@@ -110,7 +110,7 @@ fn a_denial_in_xml_carries_its_detail() {
     assert!(text.contains("<AccessDeniedDetail><AuthAction>ecs-workbench:ListAgents</AuthAction>"), "{text}");
 }
 
-/// The whole table that the RPC wire can answer with before an action runs is met once, in both formats.
+/// Every code that the RPC wire can return before an action runs is tested once, in both formats.
 #[test]
 fn refusals_of_the_gateway_look_alike_in_both_formats() {
     let service = Service::start();
@@ -231,7 +231,7 @@ fn bodies_of_other_kinds_are_signed_and_otherwise_ignored() {
         request.headers.extend(content_type.map(|kind| ("content-type".to_owned(), kind.to_owned())));
         request.send(service.address).done();
     }
-    // A JSON body brings no parameters, in V1 as in V3; those of the query count.
+    // A JSON body contains no parameters, in V1 as in V3; those of the query count.
     let mut request =
         Call::new("GetInstanceRecordConfig", &[("InstanceId", "i-one")], service.now()).by_get();
     request.method = "POST";

@@ -1,4 +1,4 @@
-//! The client's side of both signatures, written apart from the verifier.
+//! The client's side of both signatures, written independently of the verifier.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,11 +27,11 @@ pub(crate) struct Call {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) form: Vec<(String, String)>,
     pub(crate) at: Timestamp,
-    /// Another text than that of `at`.
+    /// A text to send instead of that of `at`.
     pub(crate) date: Option<String>,
     pub(crate) nonce: String,
     pub(crate) headers: Vec<(String, String)>,
-    /// Whether a body's content type is signed, and so sent, as every SDK does.
+    /// Whether the content type of a body is signed, and therefore sent, as every SDK does.
     pub(crate) signs_content_type: bool,
 }
 
@@ -55,7 +55,7 @@ impl Call {
         }
     }
 
-    /// The same as a GET with everything in the query.
+    /// The text of the date: that of `date`, or otherwise that of `at`.
     fn date(&self) -> String {
         self.date.clone().unwrap_or_else(|| self.at.to_rfc3339_seconds())
     }
@@ -133,7 +133,7 @@ impl Call {
         ] {
             query.push((name.to_owned(), value.to_owned()));
         }
-        // As SDKs do it: one set of parameters, in which those of the body replace those of the query.
+        // As the SDKs do it: one set of parameters, in which those of the body replace those of the query.
         let all: BTreeMap<_, _> = query.iter().chain(&self.form).cloned().collect();
         let all: Vec<_> = all.into_iter().collect();
         let to_sign = format!("{}&%2F&{}", self.method, encode(&encoded(&all)));

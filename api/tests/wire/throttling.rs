@@ -1,5 +1,5 @@
-//! Who calls too often is told so and when to call again, before it costs anything; and what is refused to callers whom
-//! nobody knows is counted, and is one event for each source and minute (DECISIONS A1).
+//! A caller who calls too often is told so, and when to call again, before the call costs anything. Refusals to
+//! unknown callers are counted, as one event for each source and minute (DECISIONS A1).
 
 use std::num::NonZeroU32;
 
@@ -35,13 +35,13 @@ fn assert_throttled(reply: &Reply, code: &str, millis: &str, seconds: &str) {
     assert_eq!(reply.json()["Retryable"], true, "{reply:?}");
 }
 
-/// What the event says of how many there were, and from where.
+/// The counts and the source that the event states.
 fn told(event: &AuditEvent) -> (&str, &str, String) {
     let source = event.source_address.map(|address| address.to_string()).unwrap_or_default();
     (&event.result, &event.how, source)
 }
 
-/// From this address, by way of the trusted proxy that the test is.
+/// Sends it from this address through the trusted proxy; the test acts as the proxy.
 fn from(address: &str, request: Request) -> Request {
     request.header("x-forwarded-for", address)
 }
@@ -53,7 +53,7 @@ fn only_a_principal_that_calls_too_often_is_throttled_and_told_when_to_call_agai
     for _ in 0..3 {
         let reply = service.call_as(&busy, GET.0, GET.1);
         reply.done();
-        // Any reply with this header is a throttled one to the vendor's SDKs.
+        // To the vendor's SDKs, any reply with this header is a throttled one.
         assert_eq!(reply.header("x-acs-retry-after"), None);
     }
     assert_throttled(&service.call_as(&busy, GET.0, GET.1), "Throttling.User", "500", "1");
@@ -62,7 +62,7 @@ fn only_a_principal_that_calls_too_often_is_throttled_and_told_when_to_call_agai
     assert!(xml.text.contains("<Code>Throttling.User</Code>"), "{xml:?}");
     service.call_as(&calm, GET.0, GET.1).done();
     service.call(GET.0, GET.1).done();
-    // Wherever it calls from.
+    // The caller's address makes no difference.
     let elsewhere = Call::new(GET.0, GET.1, service.now()).signed_v3(&busy, service.address);
     assert_throttled(&from("198.51.100.1", elsewhere).send(service.address), "Throttling.User", "500", "1");
 
@@ -72,7 +72,7 @@ fn only_a_principal_that_calls_too_often_is_throttled_and_told_when_to_call_agai
     service.call_as(&busy, GET.0, GET.1).done();
     assert_throttled(&service.call_as(&busy, GET.0, GET.1), "Throttling.User", "500", "1");
 
-    // Five of them, one row, and not before its minute is over.
+    // Five refusals make one row, and not before their minute has passed.
     let rows = |service: &Service| -> Vec<AuditEvent> {
         service.audit(1_000).into_iter().filter(|row| row.result == "Throttling.User").collect()
     };
@@ -104,7 +104,7 @@ fn a_completed_minute_is_written_while_the_server_runs() {
     refused(2);
     let written = until("the first minute is written", || Some(hows()).filter(|hows| !hows.is_empty()));
     assert_eq!(written, ["3 refused: Throttling.User 3"]);
-    // Nothing more is counted, and so it is found by the timer.
+    // Nothing more is counted, so the timer has to find it.
     service.pass_millis(60_000);
     let written = until("the second minute is written", || Some(hows()).filter(|hows| hows.len() > 1));
     assert_eq!(written, ["2 refused: Throttling.User 2", "3 refused: Throttling.User 3"]);
@@ -127,7 +127,7 @@ fn an_address_that_calls_too_often_is_refused_at_every_open_door_before_anything
         request.body = b"{}".to_vec();
         request
     };
-    // They share one allowance.
+    // They have one allowance in common.
     from("198.51.100.1", signed()).send(address).done();
     assert_eq!(
         from("198.51.100.1", exchange()).send(address).refusal(),
@@ -140,7 +140,7 @@ fn an_address_that_calls_too_often_is_refused_at_every_open_door_before_anything
         {
             assert_throttled(&from(from_there, request).send(address), code, "1000", "1");
         }
-        // Whatever is asked for, and by whatever method, also what is not there.
+        // Whatever is requested, by whatever method, even if it does not exist.
         for (method, path, code) in [
             ("GET", "/agent/v1/configuration", "Throttling"),
             ("GET", "/agent/v1/link", "Throttling"),
@@ -160,7 +160,7 @@ fn an_address_that_calls_too_often_is_refused_at_every_open_door_before_anything
         }
     };
     refuse("198.51.100.1");
-    // In the format that was asked for, whatever else is wrong, and whatever its body is.
+    // In the requested format, whatever else is wrong, and whatever the body is.
     let mut large = Request::new("POST", "/?Format=XML&Action=Nonsense");
     large.body = vec![b'x'; 900_000];
     let reply = from("198.51.100.1", large).send(address);
@@ -172,10 +172,10 @@ fn an_address_that_calls_too_often_is_refused_at_every_open_door_before_anything
     }
     refuse("2001:db8::ffff");
     from("2001:db8:0:1::1", signed()).send(address).done();
-    // Not a door: nothing is guessed there.
+    // This path is not limited, because nothing can be guessed there.
     assert_eq!(from("198.51.100.1", Request::new("GET", "/healthz")).send(address).status, 200);
 
-    // No database is asked, or this would be 503.
+    // The database is not queried; otherwise this would be 503.
     service.lose_database();
     refuse("198.51.100.1");
     service.pass_millis(1_000);
@@ -219,7 +219,7 @@ fn refusals_of_unauthenticated_callers_are_one_event_for_each_source_and_named_a
         Request::new("GET", "/agent/v1/configuration").header("authorization", "Bearer planted-token");
     assert_eq!(from("198.51.100.2", configuration).send(address).refusal().0, 401);
 
-    // A key that is known names its account: a wrong secret, a request that was sent before.
+    // A known key identifies its account: a wrong secret, and a request that was sent before.
     let forged = Key { secret: "planted-wrong".to_owned(), ..service.root.clone() };
     for _ in 0..2 {
         let reply = from("198.51.100.1", call().signed_v3(&forged, address)).send(address);
@@ -258,7 +258,7 @@ fn refusals_of_unauthenticated_callers_are_one_event_for_each_source_and_named_a
     );
     assert_eq!(named[0].access_key_id.as_deref(), Some(service.root.id.as_str()));
     assert_eq!((named[0].principal.as_str(), rows.len()), ("", before + 2));
-    // Nothing that unauthenticated callers wrote is stored.
+    // No text that unauthenticated callers sent is stored.
     for event in unauthenticated.iter().chain(&rows) {
         assert!(!json!(format!("{event:?}")).to_string().contains("planted"), "{event:?}");
     }

@@ -1,5 +1,5 @@
-//! What callers whom nobody knows yet can take of the server: heads and bodies that never end, and connections without
-//! number. Whoever is somebody, and whoever watches the service, is answered meanwhile.
+//! How much of the server unknown callers can occupy: with heads and bodies that never end, and with any number of
+//! connections. Known callers, and monitoring, are answered meanwhile.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -12,13 +12,13 @@ use crate::http::{Reply, Request};
 use crate::service::Service;
 use crate::signing::{Call, Key};
 
-/// An answer that has not come by then does not come.
+/// An answer that has not arrived after this time is not expected any more.
 const TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The share of one address in what is held for unauthenticated callers.
+/// One address's share of the memory for unauthenticated callers.
 const SHARE: usize = 8 * 1024 * 1024;
 
-/// Just short of the largest body there may be.
+/// Just below the maximum size of a body.
 const ALMOST: usize = 1024 * 1024 - 1;
 
 /// A connection from this address of the loopback network.
@@ -35,10 +35,10 @@ pub(crate) fn connect(service: &Service, from: &str) -> TcpStream {
     stream
 }
 
-/// What comes until the other side closes, as a reply.
+/// Everything until the other side closes, as a reply.
 fn reply(stream: &mut TcpStream) -> Reply {
     let mut bytes = Vec::new();
-    // Whoever is refused while it writes may find the connection reset behind the reply.
+    // If a caller is refused while it writes, the connection may be reset after the reply.
     if let Err(error) = stream.read_to_end(&mut bytes) {
         assert!(!bytes.is_empty(), "no answer came: {error}");
     }
@@ -60,7 +60,7 @@ fn get(service: &Service) -> Call {
     Call::new("GetInstanceRecordConfig", &[("InstanceId", "i-one")], service.now())
 }
 
-/// The request's head, and its body.
+/// The head of the request, and its body.
 fn parted(request: &Request, address: SocketAddr) -> (Vec<u8>, Vec<u8>) {
     let bytes = request.bytes(address);
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
@@ -85,7 +85,7 @@ fn form_head(length: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Whether the other side closed the connection; what it said before counts for nothing.
+/// Whether the other side closed the connection; anything it sent before is ignored.
 fn is_closed(stream: &mut TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     let mut bytes = [0; 4_096];
@@ -100,7 +100,7 @@ fn is_closed(stream: &mut TcpStream) -> bool {
     closed
 }
 
-/// How many of them are open.
+/// The number of those that are open.
 fn open(streams: &mut [TcpStream]) -> usize {
     streams.iter_mut().filter_map(|stream| (!is_closed(stream)).then_some(())).count()
 }
@@ -139,13 +139,13 @@ fn a_head_without_a_credential_and_without_a_form_is_refused_before_its_body_com
     ] {
         let mut stream = connect(&service, "127.0.0.1");
         stream.write_all(head.as_bytes()).unwrap();
-        // The answer comes though neither the rest of the body nor the end of the connection does.
+        // The answer arrives although neither the rest of the body nor the end of the connection does.
         let mut bytes = vec![0; 4_096];
         let count = stream.read(&mut bytes).unwrap();
         let reply = Reply::parse(&bytes[..count]).unwrap();
         assert_eq!(reply.refusal(), (400, "IncompleteSignature".to_owned()), "{head}");
     }
-    // Whoever asks first hears it too, instead of nothing.
+    // A client that asks first (`expect`) gets the refusal too, instead of no answer.
     let mut stream = connect(&service, "127.0.0.1");
     let head = "POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 1000\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
@@ -171,7 +171,7 @@ fn the_signer_of_a_v3_request_is_known_before_its_body_arrives() {
     refused(&Key { id: "LTAInobody".to_owned(), ..service.root.clone() }, "InvalidAccessKeyId.NotFound");
     refused(&Key { secret: "wrong".to_owned(), ..service.root.clone() }, "SignatureDoesNotMatch");
 
-    // Of somebody who holds the key it is waited for, in pieces, and compared.
+    // The body of a caller who has the key is awaited, in pieces, and compared.
     let request = get(&service).signed_v3(&service.root, service.address);
     let (head, body) = parted(&request, service.address);
     let mut stream = connect(&service, "127.0.0.1");
@@ -198,13 +198,13 @@ fn unauthenticated_forms_take_no_more_than_their_share_and_cost_no_other_call() 
             stream
         })
         .collect();
-    // All but the last byte of each; those for whom there is no room are told so, and may find the connection closed.
+    // All but the last byte of each. Those that find no room are told so, and may find the connection closed.
     std::thread::scope(|scope| {
         for stream in &mut held {
             scope.spawn(move || stream.write_all(&vec![b'a'; ALMOST]));
         }
     });
-    // Those who are held are told nothing, so that it is asked again until enough of the others were told.
+    // The connections that are held get no answer, so polling continues until enough of the others got one.
     let (mut told, mut closed) = (0, 0);
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut waiting: Vec<&mut TcpStream> = held.iter_mut().collect();
@@ -216,7 +216,7 @@ fn unauthenticated_forms_take_no_more_than_their_share_and_cost_no_other_call() 
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     return true;
                 }
-                // A connection that is closed while its sender still writes may lose the reply.
+                // If a connection is closed while its sender is still writing, the reply may be lost.
                 Err(_) => 0,
                 Ok(count) => count,
             };
@@ -237,14 +237,14 @@ fn unauthenticated_forms_take_no_more_than_their_share_and_cost_no_other_call() 
         2 * full
     );
 
-    // The address is full, for callers whom only a form names. Whoever signs the head is none of them.
+    // The address is full for callers whose key is only in a form. A caller who signs in the head is not affected.
     healthy(&service, "127.0.0.2");
     let signed = get(&service).signed_v3(&service.root, service.address);
     ask(&service, "127.0.0.2", &signed).done();
-    // Nor is anybody elsewhere.
+    // Nor are callers at other addresses.
     ask(&service, "127.0.0.3", &all_in_form(&service, &service.root)).done();
     drop(held);
-    // What is gone makes room, within the second for which a call waits.
+    // Connections that end make room, within the second for which a call waits.
     ask(&service, "127.0.0.2", &all_in_form(&service, &service.root)).done();
 }
 
@@ -269,11 +269,11 @@ fn heads_take_their_share(begun: &str) {
             stream
         })
         .collect();
-    // Each is told to go on when its head is whole.
+    // Each is told to continue when its head is complete.
     for stream in &mut held {
         let _ = stream.read(&mut [0; 25]);
     }
-    // The address has its share, for forms too.
+    // The address has used up its share, for forms too.
     let mut form = connect(&service, "127.0.0.2");
     form.write_all(&[form_head(ALMOST), vec![b'a'; ALMOST - 1]].concat()).unwrap();
     let mut bytes = vec![0; 4_096];
@@ -299,7 +299,7 @@ fn one_key_holds_no_more_bodies_than_its_share_and_waits_only_for_itself() {
             .user(name, &[r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#])
     };
     let (greedy, other) = (user("greedy"), user("other"));
-    // One signed head is enough: what it says is not used up before the body is here.
+    // One signed head is enough: it is not used up before the body has arrived.
     let mut request = get(&service).signed_v3(&greedy, service.address);
     let length = 1024 * 1024;
     request = request.header("content-length", &length.to_string());
@@ -333,7 +333,7 @@ fn one_key_holds_no_more_bodies_than_its_share_and_waits_only_for_itself() {
             .count()
     };
     until("the share is full", || go_on() >= share);
-    // The key's own next call waits; nobody else's does.
+    // The next call with the same key waits; calls with other keys do not.
     let own = get(&service).signed_v3(&greedy, service.address);
     let mut waits = connect(&service, "127.0.0.1");
     waits.write_all(&own.bytes(service.address)).unwrap();
@@ -394,14 +394,14 @@ fn unfinished_heads_make_room_for_complete_ones_of_their_address_and_of_others()
             stream
         })
         .collect();
-    // All are taken in: what comes now is looked at before somebody else comes.
+    // All are accepted: a new connection is checked before others arrive.
     until("the oldest are closed", || open(&mut half) <= 10);
     healthy(&service, "127.0.0.2");
     healthy(&service, "127.0.0.3");
     let left = open(&mut half);
     assert!((5..10).contains(&left), "{left} are open, and the youngest stay");
 
-    // From many addresses, and also of those that send nothing at all.
+    // From many addresses, and with connections that send nothing at all.
     let mut many = Vec::new();
     for number in 0..80 {
         let mut stream = connect(&service, &format!("127.0.1.{}", number % 8 + 1));
@@ -427,7 +427,7 @@ fn a_connection_that_is_being_answered_is_not_closed_for_others() {
     let (head, body) = parted(&request, service.address);
     let mut answered = connect(&service, "127.0.0.2");
     answered.write_all(&head).unwrap();
-    // Its head is looked at when one that came later is answered by the same thread; there are two of them.
+    // Its head has been read once a later request has been answered by the same thread; there are two threads.
     for _ in 0..8 {
         healthy(&service, "127.0.0.3");
     }
@@ -438,7 +438,7 @@ fn a_connection_that_is_being_answered_is_not_closed_for_others() {
     reply(&mut answered).done();
     drop(flood);
 
-    // Where everybody is being answered, there is no room, and that is said.
+    // If all connections are being answered, there is no room, and the reply says so.
     let busy: Vec<TcpStream> = (0..5)
         .map(|_| {
             let request = get(&service).signed_v3(&service.root, service.address);
@@ -475,7 +475,7 @@ fn a_connection_whose_form_is_awaited_makes_room_for_others() {
     for round in 0..5 {
         for number in 0..25 {
             let mut stream = connect(&service, &format!("127.0.1.{}", number % 5 + 1));
-            // The byte that is missing never comes. Some find the connection closed: the next ones had no room.
+            // The missing byte never arrives. Some find the connection closed, because there was no room for them.
             let _ = stream.write_all(&[&form_head(2)[..], b"a"].concat());
             awaited.push(stream);
         }
@@ -545,7 +545,7 @@ fn the_second_head_of_a_connection_has_a_time_limit_too() {
     let count = stream.read(&mut bytes).unwrap();
     assert_eq!(Reply::parse(&bytes[..count]).unwrap().status, 200);
     stream.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
-    // It ends, or reading it does not.
+    // Either it ends, or reading it fails.
     let mut rest = Vec::new();
     let ended = stream.read_to_end(&mut rest);
     assert!(ended.is_ok() || ended.unwrap_err().kind() == ErrorKind::ConnectionReset);
