@@ -1,4 +1,4 @@
-//! `hansard admin policy` and `hansard admin control-policy`, beside a running server.
+//! `hansard admin policy` and `hansard admin control-policy`, while a server is running.
 
 use crate::deployment::{Server, stderr};
 
@@ -15,7 +15,7 @@ fn a_policy_is_put_over_the_version_that_was_seen_and_over_no_other() {
     assert_eq!(server.admin(&["policy", "put", "p", &reads])["VersionId"], "v1");
     assert_eq!(server.admin(&["policy", "show", "p"])["DefaultVersion"], "v1");
     assert_eq!(server.admin(&["policy", "put", "p", &lists])["VersionId"], "v2");
-    // Somebody who saw v1 does not overwrite v2.
+    // A caller who read v1 cannot overwrite v2.
     let stale = server.try_admin(&["policy", "put", "p", &reads, "--over", "v1"]);
     assert_eq!(stale.status.code(), Some(1));
     assert!(stderr(&stale).contains("another version is the default by now"), "{}", stderr(&stale));
@@ -23,7 +23,7 @@ fn a_policy_is_put_over_the_version_that_was_seen_and_over_no_other() {
     assert_eq!(server.admin(&["policy", "put", "p", &reads, "--over", "v2"])["VersionId"], "v3");
     let gone = server.try_admin(&["policy", "put", "q", &reads, "--over", "v1"]);
     assert!(stderr(&gone).contains("it was deleted meanwhile"), "{}", stderr(&gone));
-    // However often it is put, old versions make room.
+    // However often it is put, old versions are removed to make room.
     for number in 4..=9 {
         let version = format!("v{number}");
         assert_eq!(server.admin(&["policy", "put", "p", &lists])["VersionId"], version.as_str());

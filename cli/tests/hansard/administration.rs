@@ -1,4 +1,4 @@
-//! `hansard admin`, beside a running server.
+//! `hansard admin`, while a server is running.
 
 use crate::deployment::{Server, hansard, mode, stderr};
 
@@ -116,7 +116,7 @@ fn refusals_of_unauthenticated_callers_are_shown_to_an_operator_and_to_no_accoun
         let output = server.as_key("LTAInobody", "a-wrong-secret", &["agents", "ls"]);
         assert!(stderr(&output).contains("InvalidAccessKeyId.NotFound"), "{}", stderr(&output));
     }
-    // It is written when its minute is over, and all of it at an orderly end.
+    // It is written when its minute has passed, and completely at an orderly end.
     assert!(server.stop(rustix::process::Signal::TERM).success());
     let unauthenticated = server.admin(&["audit", "--account-id", "1000000000000000"]);
     let refused: u64 = unauthenticated

@@ -1,4 +1,4 @@
-//! The audit trail: listed, exported, verified, and whole after a kill.
+//! The audit trail: listed, exported, verified, and complete after a kill.
 
 use std::fs;
 use std::io::Write as _;
@@ -61,7 +61,7 @@ fn the_trail_is_listed_by_the_api_and_without_a_server() {
     assert_eq!(ls(&["--principal", &operator])[0]["How"], "user create");
     assert_eq!(ls(&["--resource", "user/ana"]).len(), 1);
     assert_eq!(ls(&["--decision", "Denied"]).len(), 0);
-    // Names of callers, any case of a decision, and how long ago, as people write them.
+    // Names of callers, a decision in any letter case, and a relative time, as people write them.
     let of_root = ls(&["--principal", "root", "--decision", "ALLOWED", "--start-time", "1h", "--all"]);
     assert!(of_root.iter().any(|event| event["Action"] == "SetInstanceRecordConfig"), "{of_root:?}");
     assert!(of_root.iter().all(|event| event["Principal"] == format!("acs:ram::{account}:root")));
@@ -98,7 +98,7 @@ fn every_row_goes_to_private_files_that_can_be_followed() {
     until("the row is exported", || exported(&server).contains("\"Action\":\"ListAgents\"").then_some(()));
     assert_eq!((mode(&server.data().join("audit")), mode(&files(&server)[0])), (0o700, 0o600));
     assert_eq!(fs::read_link(&link).unwrap().to_str(), files(&server)[0].file_name().unwrap().to_str());
-    // What another process writes beside the server is exported by the server.
+    // Rows that another process writes while the server runs are exported by the server.
     server.admin(&["user", "create", "ana"]);
     until("the administrator's row is exported", || exported(&server).contains("user create").then_some(()));
     assert_eq!(health(&server), "ok");
@@ -131,7 +131,7 @@ fn a_kill_between_the_commit_and_the_write_loses_nothing_and_repeats_nothing() {
         assert!(server.as_root(&["agents", "ls"]).status.success());
     }
     until("the rows are exported", || (exported(&server).matches("ListAgents").count() == 3).then_some(()));
-    // The files cannot be written any more; calls go on.
+    // The files cannot be written any more; calls are still served.
     let (audit, away) = (server.data().join("audit"), server.folder.path().join("away"));
     fs::rename(&audit, &away).unwrap();
     for _ in 0..3 {
@@ -156,7 +156,7 @@ fn a_kill_between_the_commit_and_the_write_loses_nothing_and_repeats_nothing() {
     assert_eq!(server.stop(Signal::TERM).code(), Some(0));
     let (code, said) = verify(&server, &[]);
     assert_eq!((code, &said["Verdict"]), (Some(0), &"whole".into()), "{said:#}");
-    // Each row once in the files, and the killed one's chain is vouched for by the one that came after it.
+    // Each row is in the files once, and the next process vouches for the chain of the killed one.
     let rows = |part: &str| {
         let writers = said[part]["Writers"].as_array().unwrap();
         let rows =
@@ -198,7 +198,7 @@ fn a_touched_trail_is_named_and_has_its_exit_code() {
         "{shown}"
     );
     assert!(shown.ends_with("Verdict: inconsistent\n"), "{shown}");
-    // The database alone is untouched.
+    // Only the database is unchanged.
     assert_eq!(verify(&server, &["--audit-log-dir", "off"]).0, Some(0));
 
     // Without a data directory there are no keys: the chain is checked, the signatures are not.
@@ -215,7 +215,7 @@ fn a_touched_trail_is_named_and_has_its_exit_code() {
     assert!(stderr(&missing).contains("/nowhere/at-all.log: No such file"), "{}", stderr(&missing));
 }
 
-/// Removes what the database and the files know of, and asks what verify says.
+/// Removes files that the database still has the rows of, and checks what verify reports.
 #[test]
 fn missing_exported_files_are_found() {
     let mut server = Server::start(&[]);
@@ -240,7 +240,7 @@ fn missing_exported_files_are_found() {
     assert_eq!(missed("another day's name"), (1, 4));
     fs::remove_file(&other).unwrap();
     assert_eq!(missed("all files"), (1, 4));
-    // Once it is named, and nothing else.
+    // If this day is named as archived, and no other one.
     assert_eq!(verify(&server, &["--archived", &day]).0, Some(0));
     assert_eq!(verify(&server, &["--archived", "2001-01-01"]).0, Some(4));
     assert_eq!(verify(&server, &["--audit-log-dir", "off"]).0, Some(0));
@@ -259,12 +259,12 @@ fn missing_exported_files_are_found() {
     // Cut out of the middle.
     fs::write(&file, [&lines[..1], &lines[2..]].concat().concat()).unwrap();
     assert_eq!(missed("a line of the middle"), (2, 2));
-    // All of it.
+    // All of it is removed.
     fs::remove_dir_all(&audit).unwrap();
     assert_eq!(missed("the folder"), (1, 4));
 }
 
-/// Commands that run beside a server take the database that is there, and make none.
+/// Commands that run beside a server use the existing database, and do not create one.
 #[test]
 fn a_missing_database_is_reported_and_not_created() {
     let mut server = Server::start(&[]);
@@ -293,7 +293,7 @@ fn a_missing_database_is_reported_and_not_created() {
     for command in commands {
         refused(&[command, &["--database-url", url.as_str()]].concat(), &mistyped);
     }
-    // Or somebody removed it.
+    // The same if somebody removed it.
     for entry in fs::read_dir(&data).unwrap().map(Result::unwrap) {
         if entry.file_name().to_str().unwrap().starts_with("hansard.db") {
             fs::remove_file(entry.path()).unwrap();
@@ -353,7 +353,7 @@ fn anchors_kept_elsewhere_reveal_a_deployment_that_was_reset() {
         assert_eq!(code, Some(4), "{said:#}");
         assert_eq!(said["Database"]["Findings"][0]["Fault"], "RolledBack", "{said:#}");
     }
-    // So do its exported files alone, of which an auditor without the database has no more.
+    // So do its exported files alone, which are all that an auditor without the database has.
     let file = files(&server).remove(0);
     let file = file.to_str().unwrap();
     assert_eq!(verify(&server, &["--file", file]).0, Some(0));

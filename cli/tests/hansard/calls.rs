@@ -96,7 +96,7 @@ fn a_missing_or_foreign_server_is_reported() {
             .output()
             .unwrap()
     };
-    // Nothing listens on a port that was just given back.
+    // Nothing listens on a port that was just released.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = client(&format!("http://{nobody}"));
     assert_eq!(output.status.code(), Some(1));

@@ -1,10 +1,10 @@
-//! What a denied caller reads, and README's example of a policy.
+//! What a denied caller is told, and the README's example of a policy.
 
 use serde_json::Value;
 
 use crate::deployment::{Server, hansard, stderr};
 
-/// The policy that README shows to somebody who tries it out.
+/// The policy that the README shows to new users.
 fn policy_of_the_readme() -> String {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
     let blocks = readme.split("```json\n").skip(1).map(|block| block.split("```").next().unwrap());
@@ -54,7 +54,7 @@ fn a_denial_names_what_was_asked_and_says_why_to_whoever_may_know() {
     assert!(line.contains("; your address is 127.0.0.1]"), "{line}");
     assert!(!said.contains("10.0.0.0"), "what a policy says is not for everybody: {said}");
 
-    // The administrator's command works as it stands there.
+    // The command for the administrator works exactly as printed.
     let command = hint.strip_prefix("an administrator sees why with: hansard ").unwrap();
     let decoded = server.as_root(&command.split(' ').collect::<Vec<_>>());
     let decoded: Value = serde_json::from_slice(&decoded.stdout).unwrap();

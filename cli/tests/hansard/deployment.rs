@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 pub(crate) use test_facts::until;
 
-/// The program, with none of the environment that the test itself was given.
+/// The program, without the environment of the test itself.
 pub(crate) fn hansard(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hansard"));
     for (name, _) in std::env::vars_os() {
@@ -37,7 +37,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one and waits until it answers.
+    /// Starts a server and waits until it answers.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -61,7 +61,7 @@ impl Server {
         });
     }
 
-    /// Starts another one on the same data, which must end by itself.
+    /// Starts another server on the same data, which must end by itself.
     pub(crate) fn refuses_to_start(&self, arguments: &[&str]) -> Output {
         let mut command = hansard(&["serve", "--listen", "127.0.0.1:0", "--data-dir"]);
         command.arg(self.data()).args(arguments).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -77,7 +77,7 @@ impl Server {
         process.wait_with_output().unwrap()
     }
 
-    /// Asks it to stop and gives how it ended.
+    /// Asks it to stop and returns how it ended.
     pub(crate) fn stop(&mut self, signal: Signal) -> ExitStatus {
         self.signal(signal);
         self.ended()
@@ -114,7 +114,7 @@ impl Server {
         std::fs::read_to_string(self.folder.path().join("stderr")).unwrap()
     }
 
-    /// The raw reply to a GET; `None` when nothing listens.
+    /// The raw reply to a GET; `None` if nothing listens.
     pub(crate) fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.address).ok()?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
@@ -175,7 +175,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(mut process) = self.process.take() {
-            // It may have ended by itself.
+            // The process may have ended by itself.
             let _ = kill_process(Pid::from_child(&process), Signal::TERM);
             let _ = process.wait();
         }

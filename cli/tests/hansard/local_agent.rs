@@ -1,5 +1,5 @@
-//! How the local agent is looked after. The agent here is a script that writes down how it was started: what is
-//! tested is the one who starts it. The whole-system tests run the real agent.
+//! How the server supervises the local agent. The agent here is a script that records how it was started, because
+//! these tests are about the supervisor. The whole-system tests run the real agent.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, test_kill_process};
 
 use crate::deployment::{Server, until};
 
-/// A program that notes its arguments and variables, and then stays, until it is told to end.
+/// A program that records its arguments and variables, and then runs until it is told to end.
 fn script(folder: &Path, stays: &str) -> PathBuf {
     let path = folder.join("agent");
     let text = format!(
@@ -17,8 +17,8 @@ fn script(folder: &Path, stays: &str) -> PathBuf {
         folder.display()
     );
     std::fs::write(path.with_extension("text"), text).unwrap();
-    // Put there by a process of its own: what this one had open for writing could not be run as long as a child of
-    // another test, between its fork and its exec, had it too.
+    // Written by another process: a file that this process had open for writing could not be executed as long as a
+    // child of another test, between its fork and its exec, had it open too.
     let mut install = std::process::Command::new("install");
     assert!(
         install.args(["-m", "755"]).arg(path.with_extension("text")).arg(&path).status().unwrap().success()

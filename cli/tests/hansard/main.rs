@@ -1,4 +1,4 @@
-//! The real `hansard` program: started, asked, refused and stopped.
+//! The real `hansard` program: started, called, refused and stopped.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

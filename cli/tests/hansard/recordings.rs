@@ -1,4 +1,5 @@
-//! `hansard recordings` against a server that answers with a prepared list: what is asked of it, and what is printed.
+//! `hansard recordings` against a server that answers with a prepared list: the calls that it makes, and what it
+//! prints.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -12,8 +13,8 @@ use crate::deployment::{hansard, stderr};
 const ONE: &str = "5f0c6de1c8b04a1c9a3f5d0c8e7b6a52";
 const OTHER: &str = "5f0c99e1c8b04a1c9a3f5d0c8e7b6a52";
 
-/// Answers every call for a list with those of its recordings that the TokenPrefix fits, and every call for a view with an
-/// address.
+/// Answers every call for a list with those of its recordings that match the TokenPrefix, and every call for a view
+/// with an address.
 struct Lists {
     address: SocketAddr,
     /// The action and the body of each call.
@@ -26,7 +27,7 @@ impl Lists {
         let address = listener.local_addr().unwrap();
         let calls = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&calls);
-        // It ends with the test's process.
+        // The thread ends with the process of the test.
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let stream = stream.unwrap();

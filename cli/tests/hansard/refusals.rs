@@ -1,4 +1,4 @@
-//! Bad settings: exit code 2 and one line that names what was wrong, before anything is made.
+//! Bad settings: exit code 2 and one line that names what is wrong, before anything is created.
 
 use crate::deployment::{hansard, stderr};
 
@@ -35,7 +35,7 @@ fn invalid_settings_are_named_and_stop_the_start() {
             None,
             "/nowhere/agent",
         ),
-        // The key file is looked for when the data directory is there.
+        // The key file is only read once the data directory exists.
         (
             &["--database-url", postgres, "--server-keys", "/nowhere/k"][..],
             &[][..],

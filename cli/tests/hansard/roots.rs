@@ -1,4 +1,4 @@
-//! A preset root over a database that is there already.
+//! A preset root, with a database that already exists.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ fn a_preset_of_another_account_is_refused() {
     for part in ["1000000000000009", account.as_str(), "HANSARD_ROOT_ACCOUNT_ID", "--data-dir"] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    // Nothing of the other account was made.
+    // Nothing of the other account was created.
     assert_eq!(server.admin(&["account", "show"])["AccountId"], account.as_str());
     server.resume(&[]);
     assert!(server.as_key(&id, &secret, &["agents", "ls"]).status.success());

@@ -1,5 +1,5 @@
-//! What ends the server, and what hurries it. The local agent here is a script that takes its time to end, so that
-//! there is something to wait for.
+//! What ends the server, and what makes it end sooner. The local agent here is a script that takes time to end, so
+//! that there is something to wait for.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::deployment::{Server, until};
 
-/// A server whose agent ends when the file `may-end` is in the folder.
+/// A server whose agent ends once the file `may-end` is in the folder.
 fn slow_to_end(folder: &Path) -> Server {
     let path = folder.join("agent");
     let text = format!(
@@ -16,8 +16,8 @@ fn slow_to_end(folder: &Path) -> Server {
         folder.display()
     );
     std::fs::write(path.with_extension("text"), text).unwrap();
-    // Put there by a process of its own: what this one had open for writing could not be run as long as a child of
-    // another test, between its fork and its exec, had it too.
+    // Written by another process: a file that this process had open for writing could not be executed as long as a
+    // child of another test, between its fork and its exec, had it open too.
     let mut install = std::process::Command::new("install");
     assert!(
         install.args(["-m", "755"]).arg(path.with_extension("text")).arg(&path).status().unwrap().success()
@@ -34,7 +34,7 @@ fn a_second_sigterm_close_behind_the_first_changes_nothing() {
     server.signal(Signal::TERM);
     until("the agent is asked to end", || folder.path().join("asked").exists().then_some(()));
     server.signal(Signal::TERM);
-    // An interrupt that comes along with it hurries nothing either: it is the first of its kind.
+    // An interrupt that arrives at the same time does not make it end sooner either: it is the first interrupt.
     server.signal(Signal::INT);
     until("the log says that the server stops already", || {
         server.log().contains("stopping already").then_some(())
@@ -51,7 +51,7 @@ fn a_second_interrupt_hurries() {
     let mut server = slow_to_end(folder.path());
     server.signal(Signal::INT);
     until("the agent is asked to end", || folder.path().join("asked").exists().then_some(()));
-    // What a program sends twice at once counts as one; a person is slower.
+    // Two signals that a program sends at once count as one; a person is slower.
     let mut interrupts = 0;
     let status = until("the server ends at once", || {
         interrupts += 1;

@@ -13,7 +13,7 @@ fn malformed_requests_are_answered_and_not_logged_one_by_one() {
         let mut stream = TcpStream::connect(server.address).unwrap();
         stream.write_all(bytes).unwrap();
         let mut reply = String::new();
-        // Behind a reply to what it did not read whole, the server may reset the connection.
+        // After a reply to a request that it did not read completely, the server may reset the connection.
         let _ = stream.read_to_string(&mut reply);
         reply
     };
@@ -25,7 +25,8 @@ fn malformed_requests_are_answered_and_not_logged_one_by_one() {
     let endless = [b"GET / HTTP/1.1\r\nhost: x\r\nx-long: ".to_vec(), vec![b'a'; 200_000]].concat();
     let long = [&endless, &b"\r\n\r\n"[..]].concat();
     std::thread::scope(|scope| {
-        // The rest of this one is waited for, as long as a head may take: one of them is enough, beside the others.
+        // The rest of this one is awaited for as long as a head may take: one such request is enough, at the same
+        // time as the others.
         scope.spawn(|| answered(&endless, "413"));
         for _ in 0..25 {
             answered(b"\x16\x03\x01\x02\0\x01\0\r\n\r\n", "400");

@@ -1,4 +1,4 @@
-//! Input that is broken, and arguments that are wrong.
+//! Broken input, and wrong arguments.
 
 use serde_json::json;
 
@@ -41,7 +41,7 @@ fn broken_input_is_one_clear_line() {
             let errors = said.lines().filter(|line| line.starts_with("error: ")).count();
             let findings = stdout(&output).lines().filter(|line| line.contains(": Error ")).count();
             assert!(errors == 1 || (arguments[0] == "check" && findings > 0), "{arguments:?}: {told}");
-            // A file name, a summary, findings: nothing runs on for pages.
+            // A file name, a summary, findings: the output is never pages long.
             assert!(told.len() < 4_000, "{arguments:?}: {} bytes", told.len());
         }
     }

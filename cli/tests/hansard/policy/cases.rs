@@ -51,7 +51,7 @@ fn test_fails_by_one_line_for_each_failure_and_never_for_an_ambiguous_case() {
     let output = policy(&["test", &ambiguous]);
     assert_eq!((output.status.code(), stdout(&output).ends_with("\n0 passed, 0 failed\n")), (Some(0), true));
 
-    // A file that is no list of cases does not keep the others from being run.
+    // A file that is not a list of cases does not prevent the others from being run.
     let output = policy(&["test", &folder.path("gone.json"), &file]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stdout(&output).ends_with("\n1 passed, 1 failed\n"), "{}", stdout(&output));

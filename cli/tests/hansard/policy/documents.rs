@@ -1,4 +1,4 @@
-//! check, fmt and diff: what is said of documents.
+//! check, fmt and diff: what they report about documents.
 
 use std::path::Path;
 
@@ -87,7 +87,7 @@ fn diff_shows_a_request_for_each_difference_and_ends_by_it() {
     assert!(said.starts_with(&format!("A is {a}, B is {b}\nB allows what A does not:\n  ecs-workbench:GetInstanceRecordConfig on acs:ecs-workbench:")), "{said}");
     assert!(said.contains("\nA allows what B does not:\n  ecs-workbench:ListInstanceRecords on "), "{said}");
     let json = json_of(&policy(&["diff", &a, &b, "--output", "json"]));
-    // The witness is a request that the one allows and the other does not.
+    // The witness is a request that one side allows and the other does not.
     let request = &json["OnlyB"]["Gaps"][0]["Request"];
     let decide = |file: &str| {
         let text = |name: &str| request[name].as_str().unwrap().to_owned();
@@ -115,7 +115,7 @@ fn diff_shows_a_request_for_each_difference_and_ends_by_it() {
 #[test]
 fn diff_says_unknown_instead_of_running_for_ever() {
     let folder = Folder::new();
-    // Patterns that overlap in every way: the classes of texts grow past any bound.
+    // Patterns that overlap in every way: the number of classes of texts exceeds any bound.
     let side = |letter: char| {
         let patterns: Vec<String> = (0..120)
             .map(|n| format!("acs:ecs-workbench:*:*:workbench/*{letter}{n}*?{}*", n * 7 % 120))

@@ -1,4 +1,4 @@
-//! The tools for people who write policies, without any server: what they print and how they end.
+//! The tools for policy authors, without any server: what they print and how they exit.
 
 mod broken;
 mod cases;

@@ -1,4 +1,4 @@
-//! simulate and explain: what is asked of documents.
+//! simulate and explain: questions about documents.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! simulate and explain by what a server stores.
+//! simulate and explain with the policies that a server stores.
 
 use serde_json::json;
 
