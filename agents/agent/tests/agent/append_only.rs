@@ -1,17 +1,18 @@
-//! The append-only attribute that an agent of root sets where it can: tests look at it, and take it off again.
+//! The append-only attribute that an agent of root sets where possible: tests check it, and remove it again.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
-/// Whether a file has it.
+/// Whether a file has the attribute.
 pub(crate) fn is_append_only(path: &Path) -> bool {
     let flags = ioctl_getflags(File::open(path).unwrap());
     flags.is_ok_and(|flags| flags.contains(IFlags::APPEND))
 }
 
-/// Takes it off, for tests that change what lies in the spool, and so that temporary folders can be removed.
+/// Removes the attribute, for tests that change the contents of the spool, and so that temporary folders can be
+/// removed.
 pub(crate) fn allow_changes(path: &Path) {
     if is_append_only(path) {
         let file = File::open(path).unwrap();
@@ -31,7 +32,7 @@ pub(crate) fn allow_changes_below(folder: &Path) {
     }
 }
 
-/// Whether this process can set it on files in this folder.
+/// Whether this process can set the attribute on files in this folder.
 pub(crate) fn can_be_append_only(folder: PathBuf) -> bool {
     let file = tempfile::tempfile_in(folder).unwrap();
     ioctl_getflags(&file).is_ok_and(|flags| ioctl_setflags(&file, flags | IFlags::APPEND).is_ok())

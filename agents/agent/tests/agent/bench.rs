@@ -19,7 +19,7 @@ use crate::person::Person;
 pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_hansard-agent");
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Looks until it finds something; a test that waits too long fails and says for what.
+/// Calls `look` until it returns something. A test that waits too long fails and reports what it waited for.
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -37,7 +37,8 @@ pub(crate) struct Instance {
     agent: Option<Agent>,
     run_arguments: Vec<String>,
     mounted: bool,
-    /// Whose it is, if it is not this process's user's, and the copy of the program that this user can run.
+    /// The owner, if it is another user than that of this process, and the copy of the program that the owner can
+    /// run.
     owner: Option<(u32, Program)>,
 }
 
@@ -60,7 +61,7 @@ impl Instance {
         }
     }
 
-    /// An instance on which everything of the agent belongs to a user without rights. Only root can make one.
+    /// An instance on which everything of the agent belongs to a user without privileges. Only root can create one.
     pub(crate) fn of_user(user_id: u32) -> Self {
         let mut instance = Instance::new();
         std::os::unix::fs::chown(instance.folder.path(), Some(user_id), Some(user_id)).unwrap();
@@ -76,7 +77,8 @@ impl Instance {
         instance
     }
 
-    /// Puts the state directory on a file system of so many bytes. Only root can; who cannot gets nothing.
+    /// Puts the state directory on a file system of this many bytes. Only root can do this; for other users the
+    /// result is `None`.
     pub(crate) fn on_small_disk(mut self, bytes: u64) -> Option<Self> {
         let state = self.state_dir();
         std::fs::DirBuilder::new().mode(0o711).create(&state).unwrap();
@@ -102,7 +104,7 @@ impl Instance {
         self.state_dir().join("spool")
     }
 
-    /// The agent program on this instance, with nothing else of this process's environment that it could take for its own.
+    /// The agent program on this instance, without any other variables of this process that the program could read.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = match &self.owner {
             None => Command::new(AGENT),
@@ -179,7 +181,7 @@ impl Instance {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Records a command that nobody types to. Gives its output and the session's token.
+    /// Records a command without input. Returns its output and the session's token.
     pub(crate) fn record(&self, command: &[&str]) -> (Output, TerminalSessionToken) {
         let output = self.record_with_input(command, Stdio::null());
         let token = token_in(&text(&output.stderr)).unwrap_or_else(|| panic!("{}", text(&output.stderr)));
@@ -197,7 +199,7 @@ impl Instance {
         Person::at_terminal(&self.command(&arguments))
     }
 
-    /// What still lies in the spool.
+    /// The contents of the spool.
     pub(crate) fn spooled(&self) -> Vec<PathBuf> {
         std::fs::read_dir(self.spool()).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
@@ -206,7 +208,7 @@ impl Instance {
         self.spool().join(token.as_str())
     }
 
-    /// Everything was delivered, and nothing is left.
+    /// Waits until everything was delivered, and nothing is left.
     pub(crate) fn spool_is_empty(&self) {
         eventually("the spool is empty", || self.spooled().is_empty().then_some(()));
     }
@@ -228,7 +230,7 @@ impl Drop for Instance {
     }
 }
 
-/// A copy of the program that everybody may run, on a path that everybody may pass.
+/// A copy of the program that every user may run, on a path that every user may traverse.
 pub(crate) struct Program {
     folder: TempDir,
 }
@@ -238,8 +240,8 @@ impl Program {
         let everybody = std::fs::Permissions::from_mode(0o755);
         let folder = tempfile::Builder::new().permissions(everybody).tempdir_in("/tmp").unwrap();
         let program = Program { folder };
-        // By a process of its own: a copy that this one had open for writing could not be run as long as a child of
-        // another test, between its fork and its exec, had it too.
+        // Copied by another process: a file that this process had open for writing could not be executed as long as a
+        // child of another test, between its fork and its exec, had it open too.
         assert!(Command::new("cp").arg(AGENT).arg(program.path()).status().unwrap().success());
         program
     }
@@ -248,7 +250,7 @@ impl Program {
         self.folder.path().join("hansard-agent")
     }
 
-    /// The program, run by a user without rights.
+    /// The program, run by a user without privileges.
     pub(crate) fn run_by(&self, user_id: u32) -> Command {
         let mut command = Command::new(self.path());
         command.current_dir("/").stdin(Stdio::null()).uid(user_id).gid(user_id);
@@ -263,7 +265,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 /// How the last line of `record` begins; the token follows.
 pub(crate) const LAST_LINE: &str = "hansard-agent: recorded; to play it: hansard recordings play ";
 
-/// The token that `record` tells the person.
+/// The token in the text that `record` shows to the person.
 pub(crate) fn token_in(text: &str) -> Option<TerminalSessionToken> {
     let rest = text.split("recording this session as ").nth(1)?;
     TerminalSessionToken::parse(rest.get(..32)?).ok()
@@ -273,7 +275,7 @@ pub(crate) fn length_of(path: &Path) -> u64 {
     std::fs::metadata(path).unwrap().len()
 }
 
-/// Fails a test that only root can run, unless it was said that such tests are to be left out.
+/// Fails a test that only root can run, unless the settings say that such tests are to be skipped.
 #[allow(clippy::disallowed_methods, reason = "a setting of the tests alone")]
 pub(crate) fn without_root(why: &str) {
     let left_out = std::env::var_os("HANSARD_TEST_WITHOUT_ROOT").is_some();

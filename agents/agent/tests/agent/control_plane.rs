@@ -1,5 +1,5 @@
-//! A control plane in this process. It checks everything an agent sends as the Agent API demands: tokens, order, hashes, chains,
-//! signatures, and at the end the whole recording.
+//! A control plane in this process. It checks everything that an agent sends as the Agent API requires: tokens,
+//! order, hashes, chains, signatures, and at the end the whole recording.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::BufReader;
@@ -59,7 +59,7 @@ impl Recording {
         self.manifest().end
     }
 
-    /// Every event, after the whole recording was verified.
+    /// All events, after verification of the whole recording.
     pub(crate) fn events(&self) -> Vec<recording::TerminalEvent> {
         let trusted = TrustedKey { key: self.start().agent_sealing_key, enrolment: None };
         let verification =
@@ -69,7 +69,7 @@ impl Recording {
         recording::decode_recording(&self.objects).unwrap().events
     }
 
-    /// Every byte that was output.
+    /// All bytes of the output.
     pub(crate) fn output(&self) -> Vec<u8> {
         let mut output = Vec::new();
         for event in &self.events() {
@@ -88,29 +88,29 @@ pub(crate) struct State {
     tokens_seen: HashSet<String>,
     revision: u64,
     pub(crate) recording_on: bool,
-    /// Connections are closed without an answer.
+    /// Whether connections are closed without an answer.
     pub(crate) away: bool,
-    /// Every new recording is refused for good.
+    /// Whether every new recording is refused permanently.
     pub(crate) refuses_recordings: bool,
-    /// Calls that end so are not answered but with this, and with the advice to come back much later.
+    /// Calls whose path ends in this text get only this error, and the advice to try again much later.
     pub(crate) puts_off: Option<(&'static str, AgentErrorCode)>,
-    /// Every kind of call is too much when it comes first; these were.
+    /// If set, the first call of each kind is throttled; these kinds have been.
     pub(crate) throttled: Option<BTreeSet<String>>,
-    /// What agents said of recordings that wait.
+    /// What agents reported about waiting recordings.
     pub(crate) waiting: Vec<(u32, Option<String>)>,
-    /// Its clock, seconds ahead of the real one.
+    /// By how many seconds its clock is ahead of the real one.
     pub(crate) clock_ahead: i64,
-    /// Configurations are signed with a key that was never pinned.
+    /// Whether configurations are signed with a key that was never pinned.
     pub(crate) forges_configurations: bool,
     pub(crate) applied_revisions: Vec<u64>,
     pub(crate) recordings: BTreeMap<TerminalSessionToken, Recording>,
     grants: BTreeMap<String, (TerminalSessionToken, GrantRequest)>,
-    /// How many grants were asked for by a call of their own.
+    /// How many grants were requested by separate calls.
     pub(crate) grants_asked: usize,
-    /// The upload, counted from 1, that is answered as if it had been stored, and is lost.
+    /// The upload, counted from 1, that is answered as if it had been stored, but is lost.
     pub(crate) loses_upload: Option<usize>,
     uploads: usize,
-    /// No grant comes with an acknowledgement, as from a control plane of before.
+    /// Whether acknowledgements come without a grant, as from an earlier version of the control plane.
     pub(crate) gives_no_next_grants: bool,
 }
 
@@ -185,7 +185,7 @@ impl ControlPlane {
         self.state.lock().unwrap()
     }
 
-    /// Changes the configuration; open links hear of it.
+    /// Changes the configuration; open links receive it.
     pub(crate) fn configure(&self, change: impl FnOnce(&mut State)) -> u64 {
         let mut state = self.state();
         change(&mut state);
@@ -193,12 +193,12 @@ impl ControlPlane {
         state.revision
     }
 
-    /// Waits until the recording of this token is sealed, and gives it.
+    /// Waits until the recording of this token is sealed, and returns it.
     pub(crate) fn sealed(&self, token: &TerminalSessionToken) -> Recording {
         eventually("the recording is sealed", || {
             let mut state = self.state();
             state.recordings.get(token).is_some_and(|recording| recording.sealed).then(|| {
-                // Taken out: a test looks at each recording once.
+                // Removed, because a test looks at each recording only once.
                 state.recordings.remove(token).unwrap()
             })
         })
@@ -383,7 +383,7 @@ impl ControlPlane {
         }
         let token = request.terminal_session_token;
         assert_eq!(start.recording, token);
-        // What was in force when the session began goes with it.
+        // The configuration in force when the session began is sent with it.
         assert_eq!(start.configuration_revision > 0, request.configuration.is_some());
         let recording = state.recordings.entry(token.clone()).or_insert_with(|| {
             let mut recording = Recording { start_document: request.start.0.clone(), ..Recording::default() };

@@ -1,4 +1,5 @@
-//! Whatever signal would end the recorder ends the session in order: the terminal is restored, the recording finished.
+//! Any signal that would end the recorder ends the session in order: the terminal is restored, the recording
+//! finished.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -11,11 +12,13 @@ use rustix::termios::Winsize;
 
 use crate::bench::{AGENT, Instance, eventually, text, token_in};
 
-/// Every signal whose default ends a process, but those of its own faults; by number, because many have no name in Rust.
+/// All signals that end a process by default, except those of its own faults; by number, because many have no name in
+/// Rust.
 fn ending_signals() -> impl Iterator<Item = i32> {
-    // KILL, STOP, ILL, FPE, SEGV, BUS; PIPE, of which a write tells; CHLD, CONT, TSTP, TTIN, TTOU, URG, WINCH do not end.
+    // KILL, STOP, ILL, FPE, SEGV, BUS; PIPE, which a write reports; CHLD, CONT, TSTP, TTIN, TTOU, URG, WINCH do not
+    // end a process.
     let others = [9, 19, 4, 8, 11, 7, 13, 17, 18, 20, 21, 22, 23, 28];
-    // The C library keeps 32 and 33.
+    // The C library reserves 32 and 33.
     (1..=31).filter(move |signal| !others.contains(signal)).chain(34..=64)
 }
 
@@ -27,7 +30,7 @@ fn kill(signal: i32, process: &str) {
 fn every_signal_that_would_end_the_recorder_ends_the_session_in_order() {
     let instance = Instance::running();
     for signal in ending_signals() {
-        // An interactive shell that ignores what it can.
+        // A shell that ignores the signals that an interactive shell can ignore.
         let mut person = instance.person(&["sh", "-c", "echo up; exec sleep 1000"]);
         let before = person.modes_before();
         person.sees("up");
@@ -45,8 +48,8 @@ fn every_signal_that_would_end_the_recorder_ends_the_session_in_order() {
     }
 }
 
-/// Runs a command on a terminal until it says that it is up, and then closes the terminal's other end, as when a window is
-/// closed: the kernel itself tells the recorder.
+/// Runs a command on a terminal until it prints that it is up, and then closes the terminal's other end, as when a
+/// window is closed: the kernel itself informs the recorder.
 fn hung_up(instance: &Instance, script: &str) -> (Child, TerminalSessionToken) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let terminal = rustix::pty::openpt(flags).unwrap();

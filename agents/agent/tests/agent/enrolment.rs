@@ -130,7 +130,8 @@ fn a_change_reaches_the_agent_at_once_and_is_obeyed_and_outlives_it() {
     assert_eq!(text(&output.stdout), "hello\n");
     assert!(text(&output.stderr).contains("not recorded: recording is off"), "{}", text(&output.stderr));
 
-    // Known to be off: without an agent too. Nothing else lets a session run unrecorded.
+    // Recording is known to be off, so the session runs even without an agent. Nothing else lets a session run
+    // unrecorded.
     assert_eq!(instance.stop_agent(), Some(0));
     let output = instance.record_with_input(&["sh", "-c", "exit 7"], Stdio::null());
     assert_eq!(output.status.code(), Some(7));
@@ -171,10 +172,10 @@ fn keys_of_the_control_plane_can_be_changed() {
             state.recording_on = !off;
         });
         applied(&instance, revision);
-        // The old key leaves the ring.
+        // The old key is removed from the key ring.
         let revision = instance.control_plane.configure(|state| state.server_keys.truncate(1));
         applied(&instance, revision);
-        // A restart, and `record` without an agent, go by the keys that are pinned now.
+        // A restart, and `record` without an agent, use the keys that are pinned now.
         instance.stop_agent();
         let output = instance.record_with_input(&["true"], Stdio::null());
         assert_eq!(output.status.code(), Some(if off { 0 } else { 125 }), "{}", text(&output.stderr));
@@ -199,11 +200,11 @@ fn nonsense_on_the_socket_disturbs_nobody() {
     let instance = Instance::running();
     let socket = instance.state_dir().join("agent.sock");
     let connect = || UnixStream::connect(&socket).unwrap();
-    // Held open, without a word, for as long as the test takes.
+    // Connections that stay open without sending anything, as long as the test runs.
     let silent: Vec<UnixStream> = (0..30).map(|_| connect()).collect();
     for line in [&b"{}\n"[..], b"begin\n", b"{\"Type\":\"status\"", b"\n", &vec![b'x'; 300_000]] {
         let mut stream = connect();
-        // The agent may have closed it before all was written.
+        // The agent may have closed it before everything was written.
         let _ = stream.write_all(line);
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let mut answer = Vec::new();

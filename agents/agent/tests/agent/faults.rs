@@ -1,4 +1,4 @@
-//! What dies, and what is lost by it: nothing that was shown.
+//! Processes that die, and what is lost with them: nothing that was shown.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -44,7 +44,7 @@ fn an_agent_that_is_killed_delivers_at_its_next_start() {
     instance.start_agent();
     person.types("echo next-$((1+1))-agent\r");
     person.sees("next-2-agent");
-    // A second one dies with the session ended but nothing of that end delivered.
+    // The second agent dies after the session has ended but before anything of that end is delivered.
     instance.kill_agent();
     person.types("exit 9\r");
     person.ends_with(9);
@@ -74,7 +74,7 @@ fn kills_at_any_moment_of_cutting_and_delivery_lose_nothing() {
         std::io::Read::read_to_end(&mut shown, &mut bytes).unwrap();
         bytes
     });
-    // A recorder that finds no agent runs nothing.
+    // If the recorder finds no agent, it runs nothing.
     eventually("the session begins", || {
         let spools = instance.spooled();
         spools.iter().any(|folder| folder.join("terminal.spool").exists()).then_some(())
@@ -102,7 +102,7 @@ fn a_control_plane_that_is_away_costs_time_only() {
     eventually("the manifest waits in the spool", || {
         instance.session_folder(&token).join("manifest-0000.json").exists().then_some(())
     });
-    // A stop and a start meanwhile change nothing.
+    // A stop and a start in the meantime change nothing.
     assert_eq!(instance.stop_agent(), Some(0));
     instance.start_agent();
     let (_, second) = instance.record(&["echo", "second"]);
@@ -153,7 +153,7 @@ fn a_spool_that_is_too_small_refuses_before_and_not_after() {
 #[test]
 fn a_spool_that_cannot_be_written_ends_the_session_with_the_reason() {
     let instance = Instance::running();
-    // A limit on the size of files stops the recorder's writes as a full disk does.
+    // A limit on the size of files makes the recorder's writes fail as a full disk does.
     let recorder = instance.command(&["record", "--", "sh", "-c", "trap '' XFSZ; seq 400000; sleep 1000"]);
     let output = std::process::Command::new("bash")
         .args(["-c", "ulimit -f 1000; exec \"$@\"", "bash"])
@@ -170,7 +170,7 @@ fn a_spool_that_cannot_be_written_ends_the_session_with_the_reason() {
     let RecordingEnd::Interrupted { reason } = recording.end() else { panic!("{:?}", recording.end()) };
     assert!(reason.contains("the spool could not be written"), "{reason}");
     assert!(recording.events().iter().any(|event| matches!(event.kind, TerminalEventKind::Gap(_))));
-    // Everything that was shown is there.
+    // Everything that was shown is in the recording.
     assert!(recording.output().starts_with(&output.stdout));
     assert!(output.stdout.len() > 500_000);
 }
@@ -215,7 +215,7 @@ fn a_disk_that_others_fill_does_not_keep_what_is_recorded() {
     person.sees("ready> ");
     person.types("seq 100000; echo last-$((1+1))-line\r");
     person.sees("last-2-line");
-    // Somebody else takes everything that is left.
+    // Another process uses up all the remaining space.
     let filler = std::fs::File::create(instance.state_dir().join("filler")).unwrap();
     let mut filler = std::io::BufWriter::with_capacity(1, filler);
     while filler.write_all(&[0; 4096]).is_ok() {}
@@ -276,7 +276,7 @@ fn what_stands_behind_damage_is_delivered_and_the_damaged_spool_is_kept() {
     let damaged_at = length_of(&spool);
     person.types("echo lost-$((1+1))-forever\r");
     person.sees("lost-2-forever");
-    // One flipped bit, in a payload.
+    // One bit in a payload is flipped.
     allow_changes(&spool);
     let file = OpenOptions::new().read(true).write(true).open(&spool).unwrap();
     let mut byte = [0];
@@ -301,7 +301,7 @@ fn what_stands_behind_damage_is_delivered_and_the_damaged_spool_is_kept() {
     assert!(recorded.contains("before-2-damage") && recorded.contains("after-2-damage"), "{recorded}");
     let mut gaps = recording.events();
     gaps.retain(|event| matches!(event.kind, TerminalEventKind::Gap(_)));
-    // The doubt, what it is about, and the exit record that is not believed.
+    // One for the doubt, one for its subject, and one for the exit record that is not trusted.
     assert_eq!(gaps.len(), 3, "{gaps:?}");
     let kept = instance.spool().join(format!("damaged-{token}"));
     eventually("the damaged spool is set aside", || kept.join("terminal.spool").exists().then_some(()));
@@ -357,7 +357,7 @@ fn a_person_who_stops_the_output_does_not_stop_the_recorder() {
         let spool = folder.join("terminal.spool");
         (spool.exists() && length_of(&spool) > 60_000).then_some(spool)
     });
-    // The pipe is full: nothing more is read of the command until somebody reads.
+    // The pipe is full: nothing more is read from the command until somebody reads.
     let mut before = 0;
     eventually("the recorder waits", || {
         std::thread::sleep(std::time::Duration::from_millis(100));
@@ -496,7 +496,7 @@ fn an_idle_agent_is_small() {
     assert!(resident < 64 * 1024, "{resident} KiB");
 }
 
-/// What was not acknowledged is the only copy, whatever was answered to its upload.
+/// What was not acknowledged is the only copy, whatever the reply to its upload was.
 #[test]
 fn an_upload_that_is_answered_and_lost_is_sent_again() {
     let instance = Instance::running();

@@ -1,4 +1,4 @@
-//! Just enough HTTP/1.1 for the played control plane.
+//! Just enough HTTP/1.1 for the simulated control plane.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ impl Request {
     }
 }
 
-/// The next request of a connection; `None` when it is closed.
+/// The next request of a connection; `None` if it is closed.
 pub(crate) fn read_request(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {

@@ -8,7 +8,7 @@ use rustix::termios::LocalModes;
 use crate::bench::{AGENT, Instance, eventually, without_root};
 use crate::person::Person;
 
-/// A person at an interactive shell that knows jobs.
+/// A person at an interactive shell with job control.
 struct AtShell {
     instance: Instance,
     person: Person,
@@ -25,12 +25,12 @@ impl AtShell {
         at_shell
     }
 
-    /// Waits until the outer shell asks for the next command.
+    /// Waits until the outer shell prompts for the next command.
     fn prompt(&self) {
         self.sees("ready> ");
     }
 
-    /// Waits until this is shown after the last line was typed.
+    /// Waits until this is shown after the last typed line.
     fn sees(&self, what: &str) {
         self.person.sees_after(self.typed_at, what);
     }
@@ -42,7 +42,7 @@ impl AtShell {
 
     fn records(&mut self, command: &str) {
         let state = self.instance.state_dir();
-        // The inner prompt must not look like the outer one.
+        // The inner prompt must differ from the outer one.
         self.types(&format!(
             "PS1=in''ner:\\  '{AGENT}' --state-dir '{}' record --quiet -- {command}",
             state.display()
@@ -76,7 +76,8 @@ impl AtShell {
         eventually("the terminal is raw", || self.is_raw().then_some(()));
     }
 
-    /// What the outer shell hands to its commands, which is not how it reads lines itself.
+    /// Checks the modes that the outer shell gives to its commands, which are not those in which it reads lines
+    /// itself.
     fn hands_out_a_plain_terminal(&mut self) {
         self.types("stty -a | tr ' ;' '\\n\\n' | grep -x -e '-\\?echo' -e '-\\?icanon' -e '-\\?isig' -e '-\\?opost' | tr '\\n' :");
         self.sees("isig:icanon:echo:");
@@ -118,7 +119,7 @@ fn a_shell_that_suspends_itself_gives_the_terminal_back() {
         at.types("suspend");
         at.prompt();
         at.hands_out_a_plain_terminal();
-        // Where nobody told the recorder of it.
+        // At this time the recorder is not told of it.
         at.person.resizes(columns, 30);
         at.types("fg");
         at.becomes_raw();
@@ -135,12 +136,12 @@ fn a_command_that_goes_on_finds_the_size_of_now() {
     let mut at = AtShell::new();
     at.records(&format!("python3 -c '{PROGRAM}'"));
     for columns in &columns {
-        // The prompt is drawn again for a new size, so that it does not say that the command is stopped.
+        // The prompt is drawn again for a new size, so it does not prove that the command is stopped.
         at.sees("Stopped");
         at.person.resizes(*columns, 30);
         at.types("fg");
     }
-    // Bash's line editor, for one, sets the size again that it reads when it goes on.
+    // Some programs, such as Bash's line editor, set the size again that they read when they continue.
     at.sees(&format!("{columns:?}"));
     at.types("");
     at.prompt();
@@ -196,7 +197,7 @@ fn a_pipeline_is_stopped_as_a_whole() {
     let mut at = AtShell::new();
     at.records("sh -c 'echo up-$((1+1)) >&2; sleep 1000; exit 9' | cat");
     at.sees("up-2");
-    // The terminal is as the shell left it, so Ctrl-Z is the kernel's.
+    // The terminal is as the shell left it, so the kernel handles Ctrl-Z.
     let recorder = at.recorder();
     at.person.types("\u{1a}");
     at.prompt();
@@ -240,7 +241,7 @@ fn where_no_shell_could_continue_it_a_shell_that_suspends_itself_goes_on() {
     person.types("suspend\r");
     person.types("echo still-$((40+2))\r");
     person.sees("still-42");
-    // As the kernel ignores Ctrl-Z there.
+    // Just as the kernel ignores Ctrl-Z in this case.
     person.signals(Signal::TSTP);
     person.types("echo here-$((40+2))\r");
     person.sees("here-42");

@@ -1,5 +1,6 @@
-//! The agent program as it is: the real binary, real pseudo-terminals, real shells. Only the control plane is played here, as
-//! strictly as the Agent API says, so that the agent can be tested without a server; the whole-system tests use the real one.
+//! The agent program itself: the real binary, real pseudo-terminals, real shells. Only the control plane is
+//! simulated, as strictly as the Agent API requires, so that the agent can be tested without a server; the
+//! whole-system tests use the real one.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests and what serves only them")]
 

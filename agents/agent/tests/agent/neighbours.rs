@@ -1,4 +1,4 @@
-//! What one user of an instance does to their own sessions costs the others nothing.
+//! Whatever one user of an instance does to their own sessions does not harm other users.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -38,7 +38,7 @@ fn a_hole_is_one_gap_and_what_stands_behind_it_is_delivered() {
     let hole_at = length_of(&spool);
     allow_changes(&spool);
     let file = OpenOptions::new().write(true).open(&spool).unwrap();
-    // The end of a hole, some zeros that lie on the disk, and a record.
+    // The end of a hole, some zeros that are stored on the disk, and a record.
     file.write_all_at(&[0; 100_000], hole_at + TEBIBYTE).unwrap();
     file.write_all_at(&record_of("behind the hole"), hole_at + TEBIBYTE + 100_000).unwrap();
     instance.start_agent();
@@ -59,7 +59,7 @@ fn a_hole_is_one_gap_and_what_stands_behind_it_is_delivered() {
     });
 }
 
-/// An instance of root's that others can reach too, and a program that they can run.
+/// An instance of root that other users can reach, and a program that they can run.
 fn shared_instance(arguments: &[&str]) -> (Instance, Program) {
     let mut instance = Instance::new().with_run_arguments(arguments);
     instance.enrol();
@@ -84,7 +84,7 @@ fn we_are_root() -> bool {
     root
 }
 
-/// A damaged spool as the agent keeps it, of so many bytes.
+/// A damaged spool of this many bytes, as the agent keeps it.
 fn damaged_folder(instance: &Instance, user_id: u32, bytes: u64) -> PathBuf {
     let token = recording::TerminalSessionToken::generate();
     let folder = instance.spool().join(format!("damaged-{token}"));
@@ -96,7 +96,7 @@ fn damaged_folder(instance: &Instance, user_id: u32, bytes: u64) -> PathBuf {
     folder
 }
 
-/// A spool as whoever holds its descriptor can write to it, where it is not append-only.
+/// A spool, opened as a process with its descriptor can write to it if it is not append-only.
 fn open_for_junk(spool: &Path) -> File {
     allow_changes(spool);
     OpenOptions::new().append(true).open(spool).unwrap()
@@ -131,13 +131,13 @@ fn damaged_files_beyond_the_limit_cost_their_owners_new_sessions_and_nobody_else
     assert_eq!(users.len(), 2, "{all}");
     assert!(users[0]["Refused"].as_str().unwrap().contains("of at most 134217728"), "{all}");
     assert!(users[1]["Refused"].is_null(), "{all}");
-    // People see what is theirs.
+    // Each user sees only their own entries.
     let table = |user_id| text(&by_user(&instance, &program, user_id, &["status"]).output().unwrap().stdout);
     assert!(table(ANA).contains("user 54322: ") && table(ANA).contains("new sessions are refused"));
     assert!(!table(BOB).contains("54322"));
     assert!(!table(CLEO).contains("damaged"));
 
-    // All of them together.
+    // The limit for all users together.
     std::fs::remove_dir_all(of_ana).unwrap();
     assert!(!is_refused(ANA));
     let folders: Vec<_> =
@@ -162,7 +162,7 @@ fn writing_to_a_damaged_spool_does_not_keep_its_recording_open() {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // The agent ends it one day, by taking the file away.
+            // At some point the agent ends the writes by removing the file.
             while !stop.load(Ordering::Relaxed) && file.write_all(&[0xff; 16]).is_ok() {
                 std::thread::sleep(Duration::from_micros(200));
             }
@@ -188,7 +188,7 @@ fn of_a_damaged_spool_only_what_there_is_room_for_is_kept() {
     person.ends();
     let spool = instance.session_folder(&token).join("terminal.spool");
     let mut file = open_for_junk(&spool);
-    // Junk, and space that is only taken.
+    // Junk, and space that is only allocated.
     file.write_all(&vec![0xff; 3_000_000]).unwrap();
     let keep_size = rustix::fs::FallocateFlags::KEEP_SIZE;
     rustix::fs::fallocate(&file, keep_size, 8 * MEBIBYTE, 64 * MEBIBYTE).unwrap();
@@ -205,7 +205,7 @@ fn of_a_damaged_spool_only_what_there_is_room_for_is_kept() {
         reasons.iter().any(|reason| reason.contains("bytes of it: of damaged spools at most")),
         "{reasons:?}"
     );
-    // What was the spool is out of reach of whoever holds its descriptor.
+    // A process that still has the descriptor of the former spool can no longer reach what was kept.
     assert_eq!(file.metadata().unwrap().blocks(), 0);
 }
 
@@ -222,7 +222,7 @@ fn a_descriptor_that_is_held_fills_no_disk_after_the_session() {
     instance.control_plane.sealed(&token);
     eventually("it is erased", || (held.metadata().unwrap().nlink() == 0).then_some(()));
     eventually("its space is given back", || (held.metadata().unwrap().blocks() == 0).then_some(()));
-    // Where a file can be immutable, and root asks for it, not a byte more.
+    // If a file can be immutable and root sets the attribute, not a single byte can be written.
     let probe = tempfile::tempfile_in(instance.state_dir()).unwrap();
     let can = rustix::fs::ioctl_getflags(&probe)
         .and_then(|flags| rustix::fs::ioctl_setflags(&probe, flags | rustix::fs::IFlags::IMMUTABLE))
@@ -238,7 +238,7 @@ fn a_user_with_too_many_requests_is_told_to_retry_and_does() {
     }
     let (instance, program) = shared_instance(&["--most-sessions-of-a-user", "1000"]);
     let socket = instance.state_dir().join("agent.sock");
-    // As many connections as Ana may hold, on which nothing is asked. They are closed one day.
+    // As many connections as Ana may have, without any request on them. They are closed after some time.
     let held: Vec<UnixStream> = std::thread::spawn(move || {
         rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(ANA)).unwrap();
         (0..64).map(|_| UnixStream::connect(&socket).unwrap()).collect()
@@ -254,7 +254,7 @@ fn a_user_with_too_many_requests_is_told_to_retry_and_does() {
     drop(held);
 }
 
-/// Starts so many sessions of each user at once, and says why some did not begin.
+/// Starts this many sessions of each user at once, and returns why some did not begin.
 fn burst(instance: &Instance, program: &Program, users: &[u32], of_each: usize) -> Vec<String> {
     let recorders: Vec<_> = users
         .iter()
@@ -278,7 +278,7 @@ fn a_hundred_sessions_at_once_all_begin() {
     assert_eq!(burst(&instance, &program, &[0], 100), Vec::<String>::new());
 }
 
-/// `cargo test -p hansard-agent --test agent -- --ignored --nocapture measure_`
+/// Run with `cargo test -p hansard-agent --test agent -- --ignored --nocapture measure_`.
 #[test]
 #[ignore = "a measurement, to be run alone"]
 fn measure_bursts() {
@@ -307,13 +307,13 @@ fn a_user_with_much_output_in_many_sessions_gets_no_more_turns_than_others() {
         .map(|_| by_user(&instance, &program, ANA, &["record", "--", "sleep", "1000"]).spawn().unwrap())
         .collect();
     let spools: Vec<PathBuf> = eventually("all have begun", || {
-        // Not one that is still being made: its folder has yet to get its name.
+        // A folder that is still being created does not count: it does not have its final name yet.
         let made = |folder: &PathBuf| !folder.file_name().unwrap().to_string_lossy().starts_with('.');
         let spools = instance.spooled().into_iter().filter(made).map(|folder| folder.join("terminal.spool"));
         let spools: Vec<_> = spools.filter(|spool| spool.exists()).collect();
         (spools.len() == 16).then_some(spools)
     });
-    // Four mebibytes each, of records such as a recorder writes.
+    // Four mebibytes each, of records as a recorder writes them.
     let much = record_of(&"x".repeat(4096)).repeat(1024);
     for spool in spools {
         open_for_junk(&spool).write_all(&much).unwrap();
@@ -330,7 +330,7 @@ fn a_user_with_much_output_in_many_sessions_gets_no_more_turns_than_others() {
     }
 }
 
-/// The same command.
+/// Run with the same command.
 #[test]
 #[ignore = "a measurement, to be run alone"]
 fn measure_an_innocent_recording_beside_64_spools_of_a_tebibyte() {

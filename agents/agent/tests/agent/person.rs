@@ -12,7 +12,7 @@ use crate::bench::{AGENT, LAST_LINE, eventually, text, token_in};
 
 pub(crate) struct Person {
     terminal: std::fs::File,
-    /// Kept open, so that the terminal's settings can be looked at after the end.
+    /// Kept open, so that the terminal's settings can be read after the end.
     other_end: std::fs::File,
     screen: Arc<Mutex<Vec<u8>>>,
     process: Child,
@@ -20,7 +20,8 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    /// Runs a command as a shell in a terminal window would: its own session, this its controlling terminal.
+    /// Runs a command as a shell in a terminal window would: in a session of its own, with this as its controlling
+    /// terminal.
     pub(crate) fn at_terminal(command: &Command) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let terminal = rustix::pty::openpt(flags).unwrap();
@@ -65,12 +66,12 @@ impl Person {
         self.terminal.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Everything that was ever shown.
+    /// Everything that was shown so far.
     pub(crate) fn screen(&self) -> String {
         text(&self.screen.lock().unwrap())
     }
 
-    /// What was shown after this text and before the last line of `record`, once it is so many bytes.
+    /// What was shown after this text and before the last line of `record`, as soon as it has this many bytes.
     pub(crate) fn screen_bytes_after(&self, text: &str, length: usize) -> Option<Vec<u8>> {
         let screen = self.screen.lock().unwrap();
         let begin = screen.windows(text.len()).position(|window| window == text.as_bytes())? + text.len();
@@ -83,12 +84,12 @@ impl Person {
         self.sees_after(0, what);
     }
 
-    /// How many bytes were ever shown.
+    /// How many bytes were shown so far.
     pub(crate) fn shown_bytes(&self) -> usize {
         self.screen.lock().unwrap().len()
     }
 
-    /// Sees it behind so many bytes.
+    /// Waits until it is shown after this many bytes.
     pub(crate) fn sees_after(&self, place: usize, what: &str) {
         let screen = || text(&self.screen.lock().unwrap()[place..]);
         let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -128,7 +129,7 @@ impl Person {
         eventually("the session ends", || process.try_wait().unwrap())
     }
 
-    /// The end, with this exit code.
+    /// Waits for the end, with this exit code.
     pub(crate) fn ends_with(&mut self, code: i32) {
         let status = self.ends();
         assert_eq!(status.code(), Some(code), "{status:?}; shown:\n{}", self.screen());

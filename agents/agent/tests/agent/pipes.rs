@@ -1,5 +1,5 @@
-//! Without a terminal, or with one on some of the three descriptors only: every byte passes as it is, and the command cannot tell
-//! that anybody stands between.
+//! Without a terminal, or with a terminal on only some of the three descriptors: every byte passes unchanged, and the
+//! command cannot notice the recorder.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -15,7 +15,7 @@ use crate::bench::{AGENT, Instance, eventually, text};
 use crate::control_plane::Recording;
 use crate::person::Person;
 
-/// What a terminal would change: control characters, ends of lines, and lines longer than a terminal takes.
+/// Bytes that a terminal would change: control characters, line ends, and lines longer than a terminal accepts.
 fn difficult_bytes() -> Vec<u8> {
     let mut bytes = b"a\nb\r\nc\x04d\x03e\x1af\x11\x13g\xff\xfeh\x00\x1c\x7f\x15\x17\x16\n".to_vec();
     bytes.extend([[b'x'; 5000].as_slice(), b"\n"].concat());
@@ -29,7 +29,7 @@ fn difficult_bytes() -> Vec<u8> {
     bytes
 }
 
-/// Waits until the only recording that is there is sealed.
+/// Waits until the only recording is sealed.
 fn the_recording(instance: &Instance) -> Recording {
     let token = eventually("a recording is opened", || {
         instance.control_plane.state().recordings.keys().next().cloned()
@@ -43,7 +43,7 @@ fn record(instance: &Instance, command: &[&str]) -> Command {
     whole
 }
 
-/// Its words for a shell.
+/// The command line of `record` for a shell.
 fn words(instance: &Instance) -> String {
     format!("'{AGENT}' --state-dir '{}' record --quiet --", instance.state_dir().display())
 }
@@ -58,7 +58,7 @@ fn fed(mut command: Command, input: &[u8]) -> Output {
     })
 }
 
-/// The bytes of an event to standard error that is no terminal.
+/// The bytes of an event for a standard error that is not a terminal.
 fn error_output(event: &TerminalEvent) -> Option<&[u8]> {
     match &event.kind {
         TerminalEventKind::ErrorOutput(bytes) => Some(bytes),
@@ -159,7 +159,7 @@ fn a_program_between_pipes_still_asks_the_person() {
     let script = format!("echo piped | {} sh -c '{asks}' | sed s/x/y/", words(&instance));
     let mut person = Person::at_terminal(Command::new("sh").args(["-c", &script]));
     person.sees("password:");
-    // Without echo: whoever looks at the screen must not see it. When the prompt is there, so are the modes.
+    // Without echo: the input must not be visible on the screen. Once the prompt is shown, the modes are set.
     let modes = || person.settings().local_modes;
     eventually("the person's terminal does not echo", || {
         (!modes().contains(rustix::termios::LocalModes::ECHO)).then_some(())
@@ -184,7 +184,7 @@ fn another_program_of_the_pipeline_keeps_the_keys_that_it_reads() {
     person.sees("first one");
     person.types("keys\r");
     person.sees("other got keys");
-    // A terminal in the modes in which the others have it: the key reaches everybody.
+    // The terminal is in the modes that the other programs have set, so the key reaches all of them.
     person.types("\u{3}");
     person.ends();
 }
@@ -201,7 +201,7 @@ fn a_command_that_nobody_reads_from_learns_it_as_without_a_recorder() {
     let mut first = [0; 2];
     stdout.read_exact(&mut first).unwrap();
     drop(stdout);
-    // `yes` ended by SIGPIPE, and the shell went on.
+    // SIGPIPE ended `yes`, and the shell continued.
     assert_eq!(ends(&mut process), Some(3));
     let recording = the_recording(&instance);
     assert_eq!(recording.end(), RecordingEnd::Exited(ExitStatus::Code(3)));
@@ -234,7 +234,7 @@ fn what_the_command_does_not_read_is_left_to_the_next() {
 #[test]
 fn a_command_that_does_not_read_is_not_waited_for() {
     let instance = Instance::running();
-    // A pipe whose writer stays, one that is full, and a socket.
+    // A pipe whose writer stays open, one that is full, and a socket.
     let (read, write) = std::io::pipe().unwrap();
     rustix::io::ioctl_fionbio(&write, true).unwrap();
     while (&write).write(&[0; 4096]).is_ok() {}
@@ -253,7 +253,7 @@ fn sockets_pass_bytes_and_ends_in_both_directions() {
     let instance = Instance::running();
     let bytes = difficult_bytes();
     let (mut ours, theirs) = UnixStream::pair().unwrap();
-    // As super-servers and some sshd give them: one socket for all.
+    // As super-servers and some sshd versions do it: one socket for all three.
     let stdio = || Stdio::from(OwnedFd::from(theirs.try_clone().unwrap()));
     let mut process = record(&instance, &["sh", "-c", "cat; exit 6"])
         .stdin(stdio())
@@ -349,7 +349,7 @@ fn a_slow_reader_holds_the_command_and_fills_no_memory() {
         .unwrap();
     let mut stdout = process.stdout.take().unwrap();
     stdout.read_exact(&mut [0; 1000]).unwrap();
-    // What is spooled stands still as long as nobody reads: two pipes and one burst.
+    // As long as nobody reads, the size of the spool does not grow: two pipes and one burst.
     let spooled = || {
         let mut folders = std::fs::read_dir(instance.spool()).unwrap().map(|entry| entry.unwrap().path());
         folders
@@ -386,7 +386,7 @@ fn what_is_left_over_is_waited_for_as_its_reader_does() {
     let output = fed(record(&instance, &["sh", "-c", script]), b"");
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(3), "started\nlate\n".to_owned()));
     assert_eq!(text(&the_recording(&instance).output()), "started\nlate\n");
-    // Nobody reads a file: there it is not waited for long.
+    // A file has no reader, so the wait for it is short.
     let file = tempfile::tempfile().unwrap();
     let mut process = record(&instance, &["sh", "-c", "sleep 1000 & echo started; exit 3"])
         .stdin(Stdio::null())
@@ -397,7 +397,7 @@ fn what_is_left_over_is_waited_for_as_its_reader_does() {
     assert_eq!(ends(&mut process), Some(3));
 }
 
-/// Stands for `ssh HOST COMMAND` where the server's ForceCommand is the recorder: the last argument is the command.
+/// Imitates `ssh HOST COMMAND` with the recorder as the server's ForceCommand: the last argument is the command.
 fn forced_command(instance: &Instance, folder: &Path) -> std::path::PathBuf {
     use std::os::unix::fs::OpenOptionsExt as _;
     let path = folder.join("forced-command");

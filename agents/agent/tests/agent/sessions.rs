@@ -1,4 +1,4 @@
-//! Recorded sessions: what is shown is what is recorded, byte for byte, and the command cannot tell the difference.
+//! Recorded sessions: what is recorded is what is shown, byte for byte, and the command cannot tell the difference.
 
 use std::fs::Permissions;
 use std::io::Write as _;
@@ -24,8 +24,8 @@ fn a_shell_is_recorded_as_the_person_saw_it() {
     person.sees("24 80");
     person.types("echo \"<$HANSARD_TERMINAL_SESSION_TOKEN>\"\r");
     person.sees(&format!("<{token}>"));
-    // Ctrl-C ends the sleep, not the session.
-    // It says that it has begun, for a shell that has not yet started it would take the key for itself.
+    // Ctrl-C ends the sleep, not the session. The command prints that it has begun, because a shell that has not
+    // started it yet would handle the key itself.
     person.types("sh -c 'echo begun-$((1+1)); exec sleep 1000'\r");
     person.sees("begun-2\r\n");
     person.types("\u{3}");
@@ -97,7 +97,7 @@ fn a_command_that_cannot_run_says_so_as_shells_do() {
 #[test]
 fn every_byte_is_kept_whatever_it_is() {
     let instance = Instance::running();
-    // Random bytes, and characters that fall across every read.
+    // Random bytes, and characters that are split between reads.
     let script = "head -c 3000000 /dev/urandom; for i in $(seq 20000); do printf 'ä€𝄞'; done";
     let length = 3_000_000 + 20_000 * 9;
     let (output, token) = instance.record(&["sh", "-c", script]);
@@ -159,7 +159,7 @@ fn full_screen_programs_work() {
     let instance = Instance::running();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("text");
-    // Debian's small one or the large one.
+    // Debian's small vim or the full one.
     let vim = ["vim.tiny", "vim"]
         .into_iter()
         .find(|name| Command::new(name).arg("--version").output().is_ok())

@@ -1,4 +1,4 @@
-//! `shell`: what people are made to run. Nothing that they can set, own or write to chooses the agent.
+//! `shell`, which people are made to run: nothing that they can set, own or write to selects the agent.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::bench::{Instance, Program, eventually, text, token_in, without_root};
 
-/// A user without rights, known to passwd here alone.
+/// A user without privileges, who exists only in the passwd file of these tests.
 const ANA: u32 = 54_321;
 
 fn we_are_root() -> bool {
@@ -20,14 +20,14 @@ fn we_are_root() -> bool {
     root
 }
 
-/// An instance of root's that others can reach.
+/// An instance of root that other users can reach.
 fn instance_of_root() -> Instance {
     let instance = Instance::running();
     fs::set_permissions(instance.state_dir().parent().unwrap(), Permissions::from_mode(0o711)).unwrap();
     instance
 }
 
-/// A user's own agent, whose control plane wants nothing recorded.
+/// A user's own agent, with a control plane that has recording switched off.
 fn own_agent_that_records_nothing() -> Instance {
     let mut instance = Instance::of_user(ANA);
     instance.control_plane.configure(|state| state.recording_on = false);
@@ -37,7 +37,8 @@ fn own_agent_that_records_nothing() -> Instance {
     instance
 }
 
-/// A machine as Ana finds it: an /etc of its own (seen only by what runs through this), in which she has an account.
+/// A machine as Ana sees it: with an /etc of its own (visible only to what runs through this), in which she has an
+/// account.
 struct Machine {
     etc: TempDir,
     program: Program,
@@ -59,7 +60,7 @@ impl Machine {
         self.etc.path().join("hansard-agent/agent.toml")
     }
 
-    /// With an agent's state directory named by the administrator.
+    /// With an agent's state directory that the administrator has set.
     fn naming(state_dir: &Path) -> Self {
         let machine = Machine::new();
         fs::create_dir(machine.etc.path().join("hansard-agent")).unwrap();
@@ -67,7 +68,7 @@ impl Machine {
         machine
     }
 
-    /// What sshd would run for a user, with this in its environment.
+    /// What sshd would run for a user, with these variables in its environment.
     fn run(&self, user_id: u32, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
         let script = r#"mount --bind "$0" /etc && cd / && user=$1 && shift &&
             exec setpriv --reuid "$user" --regid "$user" --clear-groups -- "$@""#;
@@ -208,12 +209,12 @@ fn an_agent_of_ones_own_is_refused_and_record_warns() {
     let recorded = with_own(&["record", "--", "echo", "ran"]);
     assert_eq!(text(&recorded.stdout), "ran\n");
     assert!(text(&recorded.stderr).contains("warning: this agent may be the recorded person's own"));
-    // Root may use anybody's.
+    // Root may use the agent of any user.
     let flag = ["--state-dir", own_dir.to_str().unwrap(), "shell"];
     let by_root = machine.run(0, &[("SSH_ORIGINAL_COMMAND", "echo ran")], &flag);
     assert_eq!(text(&by_root.stdout), "ran\n");
 
-    // The directory has become root's, but the process in it is still Ana's.
+    // The directory now belongs to root, but the process in it is still Ana's.
     chown(own_dir.parent().unwrap(), Some(0), Some(0)).unwrap();
     fs::set_permissions(own_dir.parent().unwrap(), Permissions::from_mode(0o711)).unwrap();
     chown(&own_dir, Some(0), Some(0)).unwrap();
@@ -256,7 +257,7 @@ fn a_directory_that_the_person_can_change_or_replace_is_refused() {
     refuses(&shell_in(&state_dir), "may write to");
     mode(&state_dir, 0o711);
 
-    // Links that others can turn elsewhere.
+    // Links that other users can redirect.
     let links =
         tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir_in("/tmp").unwrap();
     let link = links.path().join("link");
@@ -290,13 +291,13 @@ fn the_administrators_file_is_believed_only_if_it_is_roots_alone() {
     fs::write(&settings, "state-dir = '/tmp'\n").unwrap();
     refuses(&shell(), "state-dir");
 
-    // Without it there is the place where agents are by default, whatever the environment says.
+    // Without the settings file, the default location of agents is used, whatever the environment says.
     fs::remove_file(&settings).unwrap();
     let state_dir = instance.state_dir();
     let named = [("HANSARD_AGENT_STATE_DIR", state_dir.to_str().unwrap())];
     let output = machine.run(ANA, &named, &["shell"]);
     refuses(&output, "/var/lib/hansard-agent");
-    // Who set it is told that it counts for nothing.
+    // A user who set the variable is told that it is ignored.
     let ignored = "HANSARD_AGENT_STATE_DIR is set, and `shell` does not read it";
     refuses(&output, ignored);
     let by_root = machine.run(0, &named, &["shell"]);

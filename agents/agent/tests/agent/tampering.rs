@@ -1,4 +1,5 @@
-//! The spool is written by the recorded person's own process: what it does to its spool is noticed as far as README says.
+//! The process that writes the spool belongs to the recorded person: what it does to its spool is noticed, to the
+//! extent that the README states.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -28,7 +29,7 @@ fn the_exit_record_is_the_recorder_s_last_act() {
         person.sees("ready> ");
         let before_exit = person.screen().len();
         let spool = instance.session_folder(&person.token()).join("terminal.spool");
-        // Nobody takes the spool away.
+        // Without the agent, nothing removes the spool.
         instance.kill_agent();
         person.types("exit 3\r");
         eventually("the exit record is written", || {
@@ -47,13 +48,13 @@ fn the_exit_record_is_the_recorder_s_last_act() {
     }
 }
 
-/// A session in a shell, and its spool; the way in for whoever wants to change it is open, as on a file system without attributes.
+/// A session in a shell, and its spool, which can be changed as on a file system without attributes.
 fn recorded_shell(instance: &Instance) -> (Person, TerminalSessionToken, PathBuf) {
     let person = instance.person(&["bash", "--norc", "--noprofile"]);
     person.sees("ready> ");
     let token = person.token();
     let spool = instance.session_folder(&token).join("terminal.spool");
-    // When the agent begins to follow a session it closes that way once more.
+    // When the agent begins to follow a session, it sets the attribute once more.
     until_looked_at(instance);
     allow_changes(&spool);
     (person, token, spool)
@@ -73,7 +74,7 @@ fn set_length(spool: &Path, length: u64) {
     OpenOptions::new().append(true).open(spool).unwrap().set_len(length).unwrap();
 }
 
-/// Types `exit`, and gives the recording, which must have ended as interrupted for this reason.
+/// Types `exit`, and returns the recording, which must have ended as interrupted for this reason.
 fn distrusted(instance: &Instance, mut person: Person, token: &TerminalSessionToken, why: &str) -> Recording {
     person.types("echo at-$((1+1))-last; exit 5\r");
     person.ends_with(5);
@@ -97,13 +98,13 @@ fn gaps(recording: &Recording) -> Vec<String> {
     recording.events().into_iter().filter_map(gap).collect()
 }
 
-/// Whether the agent says of its one session that the spool is not believed.
+/// Whether the agent reports that it does not trust the spool of its only session.
 fn is_doubted(instance: &Instance) -> Option<()> {
     let status = instance.status();
     status["Running"]["Sessions"][0]["Reason"].as_str()?.contains("tampered with").then_some(())
 }
 
-/// The agent looks at all of its sessions in turn, so it has looked at each when another one is sealed.
+/// The agent checks all of its sessions in turn, so it has checked each of them when another one is sealed.
 fn until_looked_at(instance: &Instance) {
     let mut other = instance.person(&["true"]);
     let token = other.token();
@@ -118,7 +119,7 @@ fn wait_for_a_segment(instance: &Instance, token: &TerminalSessionToken) {
     });
 }
 
-/// A copy of the recorder's descriptor of its spool, which shares its lock.
+/// A copy of the recorder's descriptor of its spool; it shares the lock.
 fn copied_descriptor(person: &Person) -> OwnedFd {
     let pid = person.pid();
     let mut links = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).unwrap();
@@ -161,7 +162,7 @@ fn a_recorder_that_lives_on_behind_its_exit_record_is_not_believed() {
     let (mut person, token, spool) = recorded_shell(&instance);
     person.signals(Signal::STOP);
     append(&spool, &record(&TerminalEvent::exit(Micros::new(1), ExitStatus::Code(0))));
-    // Said while it goes on, not only at its end.
+    // It is reported during the session, not only at its end.
     eventually("the doubt is known", || {
         let status = instance.status();
         let reason = status["Running"]["Sessions"][0]["Reason"].as_str()?.to_owned();
@@ -199,7 +200,7 @@ fn a_spool_that_was_emptied_and_grew_again_is_noticed() {
     }
 }
 
-/// The head of a record that claims to be as long as one may be, and never comes.
+/// The head of a record that claims the maximum length, and whose rest never follows.
 const CLAIM: [u8; 17] = [0, 15, 255, 240, 1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0, 1, 1];
 
 #[test]
@@ -229,7 +230,7 @@ fn a_record_that_never_comes_is_not_waited_for_and_cannot_become_another() {
         person.sees("the-2-deed");
         if becomes_another {
             until_looked_at(&instance);
-            // One record that is just as long as the claim and the deed together.
+            // One record of exactly the same length as the claim and the deed together.
             let payload = vec![b'x'; usize::try_from(length_of(&spool) - begin).unwrap() - CLAIM.len()];
             let harmless = record(&TerminalEvent::output(Micros::new(1), payload));
             let file = OpenOptions::new().write(true).open(&spool).unwrap();
@@ -237,7 +238,7 @@ fn a_record_that_never_comes_is_not_waited_for_and_cannot_become_another() {
             let recording = distrusted(&instance, person, &token, "has changed");
             assert!(text(&recording.output()).contains("at-2-last"));
         } else {
-            // It is not waited for until the session ends.
+            // The agent does not wait for the end of the session.
             eventually("the doubt is known", || is_doubted(&instance));
             let recording = distrusted(&instance, person, &token, "the spool was tampered with");
             assert!(text(&recording.output()).contains("the-2-deed"));
@@ -327,7 +328,7 @@ fn a_spool_can_only_be_appended_to_where_that_can_be_had() {
     }
     let cut_off = || OpenOptions::new().append(true).open(&spool).unwrap().set_len(0);
     assert!(cut_off().is_err());
-    // What is delivered of it gives its space back all the same.
+    // The space of what is delivered is released all the same.
     person.types("seq 1500000 | tail -n +1; echo all-$((1+1))-shown\r");
     person.sees("all-2-shown");
     assert!(length_of(&spool) > 10_000_000);

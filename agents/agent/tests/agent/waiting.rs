@@ -1,15 +1,16 @@
-//! Recordings that the control plane does not take now: they wait in the spool, it is said why, and nothing is lost.
+//! Recordings that the control plane does not accept now: they wait in the spool, the reason is reported, and nothing
+//! is lost.
 
 use agent_protocol::AgentErrorCode;
 
 use crate::bench::{Instance, eventually};
 
-/// What the agent told last of what waits.
+/// What the agent last reported about waiting recordings.
 fn told(instance: &Instance) -> Option<(u32, Option<String>)> {
     instance.control_plane.state().waiting.last().cloned()
 }
 
-/// The reply says to come back in an hour: what wakes the agent sooner is the configuration alone.
+/// The reply says to try again in an hour: only the configuration makes the agent try sooner.
 fn waits_until_it_is_configured_anew(call: &'static str, code: AgentErrorCode) {
     let instance = Instance::running();
     instance.control_plane.state().puts_off = Some((call, code));
