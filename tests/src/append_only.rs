@@ -1,11 +1,12 @@
-//! An agent of root may leave spools that can only be appended to: temporary folders with them could not be removed.
+//! An agent of root may leave spools that can only be appended to; temporary folders with such files could not be
+//! removed.
 
 use std::fs::File;
 use std::path::Path;
 
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
-/// Takes the attribute off all files below a folder, as far as they have it.
+/// Removes the attribute from all files below a folder that have it.
 pub(crate) fn take_off_below(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();

@@ -1,5 +1,5 @@
-//! The PostgreSQL of the test facts, for tests that wait for it where they stand; and a throwaway MariaDB whose user has
-//! few rights.
+//! The PostgreSQL server of the test facts, for tests that wait for it synchronously; and a throwaway MariaDB whose
+//! user has few rights.
 
 use std::process::{Child, Command, Stdio};
 
@@ -8,15 +8,15 @@ use test_facts::postgres::{FAST, new_database};
 
 use crate::until;
 
-/// The address of a new, empty PostgreSQL database. Its server ends when this process does.
+/// The address of a new, empty PostgreSQL database. Its server ends with this process.
 #[must_use]
 pub fn postgresql() -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(new_database(FAST))
 }
 
-/// A MariaDB server of its own with an empty database and a user who has the rights on it and no others, ended when
-/// dropped.
+/// A separate MariaDB server with an empty database and a user who has the rights on it and no others. It is ended
+/// when dropped.
 #[derive(Debug)]
 pub struct MariaDb {
     server: Child,
@@ -25,7 +25,7 @@ pub struct MariaDb {
 }
 
 impl MariaDb {
-    /// Makes the server's own tables and starts it.
+    /// Creates the server's own tables and starts it.
     #[must_use]
     pub fn start() -> Self {
         let folder =
@@ -50,7 +50,7 @@ impl MariaDb {
         let server = as_server("/usr/sbin/mariadbd")
             .args([&format!("--socket={}", path("socket")), &format!("--port={port}")])
             .args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-flush-method=nosync"])
-            // As a server is that others follow.
+            // Configured like a server that has replicas.
             .args([&format!("--log-bin={}", path("log-bin")), "--log-bin-trust-function-creators=1"])
             .spawn()
             .expect("mariadbd starts; tests/setup.sh installs it");

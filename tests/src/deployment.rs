@@ -15,7 +15,7 @@ use crate::{Sdk, append_only, program, until};
 /// The account that every test deployment belongs to.
 const ACCOUNT: &str = "1609982529000000";
 
-/// Who calls: an address and a key.
+/// A caller: an address and a key.
 #[derive(Debug, Clone)]
 pub struct Client {
     /// `http://127.0.0.1:<port>`.
@@ -29,7 +29,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// The environment that SDK scripts and `hansard` read as a client.
+    /// The environment from which the SDK scripts and `hansard` as a client read their settings.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let mut environment = vec![
@@ -50,7 +50,7 @@ impl Client {
         command.output().expect("hansard starts")
     }
 
-    /// Runs `hansard`, expects success, gives its standard output.
+    /// Runs `hansard`, expects success, returns its standard output.
     #[must_use]
     pub fn stdout(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
@@ -67,7 +67,7 @@ impl Client {
         serde_json::from_str(&self.stdout(&all)).expect("JSON output")
     }
 
-    /// Calls an action by `hansard call`, expects success.
+    /// Calls an action with `hansard call`, expects success.
     #[must_use]
     pub fn call(&self, action: &str, parameters: &[&str]) -> Value {
         let mut all = vec!["call", action];
@@ -75,7 +75,7 @@ impl Client {
         serde_json::from_str(&self.stdout(&all)).expect("JSON output")
     }
 
-    /// The one recording of the account once it shows `status`.
+    /// The only recording of the account, as soon as it shows `status`.
     #[must_use]
     pub fn one_recording(&self, status: &str) -> Value {
         until(&format!("one recording with status {status}"), || {
@@ -93,11 +93,11 @@ pub struct DeploymentOptions {
     pub arguments: Vec<String>,
     /// Settings in the environment.
     pub environment: Vec<(String, String)>,
-    /// Which port to listen on; any free one when absent.
+    /// The port to listen on; any free one if absent.
     pub port: Option<u16>,
 }
 
-/// A `hansard serve` in a folder of its own, ended when dropped.
+/// A `hansard serve` in a folder of its own. It is ended when dropped.
 #[derive(Debug)]
 pub struct Deployment {
     /// The account's owner.
@@ -109,13 +109,13 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// Starts one on embedded defaults, without a local agent.
+    /// Starts a deployment with embedded defaults, without a local agent.
     #[must_use]
     pub fn start() -> Self {
         Self::start_with(DeploymentOptions::default())
     }
 
-    /// Starts one.
+    /// Starts a deployment.
     #[must_use]
     pub fn start_with(options: DeploymentOptions) -> Self {
         let port = options.port.unwrap_or_else(free_port);
@@ -132,7 +132,7 @@ impl Deployment {
         deployment
     }
 
-    /// Starts it (again) on the same folder and address, and waits until it serves.
+    /// Starts the server (again) on the same folder and address, and waits until it serves.
     pub fn resume(&mut self) {
         assert!(self.process.is_none(), "it runs already");
         let log =
@@ -159,14 +159,14 @@ impl Deployment {
         });
     }
 
-    /// Asks it to stop with SIGTERM and gives its exit code.
+    /// Asks the server to stop with SIGTERM and returns its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         let mut process = self.process.take().expect("it runs");
         signal(&process, Signal::TERM);
         until("the control plane stops", || process.try_wait().expect("a child of ours")).code()
     }
 
-    /// Kills it.
+    /// Kills the server.
     pub fn kill(&mut self) {
         let mut process = self.process.take().expect("it runs");
         process.kill().expect("it can be killed");
@@ -185,13 +185,13 @@ impl Deployment {
         self.folder.path().join("data")
     }
 
-    /// A folder that lasts as long as the deployment, for whatever a test keeps.
+    /// A folder for the files of a test that exists as long as the deployment.
     #[must_use]
     pub fn scratch(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Everything it printed.
+    /// Everything that the server printed.
     #[must_use]
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.log_path()).unwrap_or_default()).into_owned()
@@ -201,7 +201,7 @@ impl Deployment {
         self.folder.path().join("serve.log")
     }
 
-    /// Runs `hansard admin` on its database and gives the JSON that it printed.
+    /// Runs `hansard admin` on its database and returns the JSON that it printed.
     #[must_use]
     pub fn admin(&self, arguments: &[&str]) -> Value {
         let mut command = Command::new(program("hansard"));
@@ -228,7 +228,7 @@ impl Deployment {
         serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
     }
 
-    /// A RAM user with one key and one policy.
+    /// Creates a RAM user with one key and one policy.
     #[must_use]
     pub fn user(&self, name: &str, statements: &Value) -> Client {
         let policy = self.folder.path().join(format!("{name}.json"));
@@ -247,7 +247,7 @@ impl Deployment {
         }
     }
 
-    /// Switches recording on for every instance, by the vendor's SDK.
+    /// Switches recording on for every instance, with the vendor's SDK.
     pub fn record_everything(&self) {
         let outcome = Sdk::Typed.call(
             &self.root,
@@ -257,7 +257,7 @@ impl Deployment {
         assert_eq!(outcome["reply"]["Root"], true, "{outcome}");
     }
 
-    /// The raw reply to `GET path`; `None` when nothing listens.
+    /// The raw reply to `GET path`; `None` if nothing listens.
     #[must_use]
     pub fn http_get(&self, path: &str) -> Option<String> {
         self.http(
@@ -265,7 +265,7 @@ impl Deployment {
         )
     }
 
-    /// The raw reply to raw bytes; `None` when nothing listens or nothing comes back within 20 seconds.
+    /// The raw reply to raw bytes; `None` if nothing listens or nothing comes back within 20 seconds.
     #[must_use]
     pub fn http(&self, request: &[u8]) -> Option<String> {
         let mut stream = TcpStream::connect(self.address).ok()?;

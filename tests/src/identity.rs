@@ -1,4 +1,4 @@
-//! The vendor's unmodified Python SDKs of RAM and STS, by `tests/sdk/ram.py`.
+//! The vendor's unmodified Python SDKs of RAM and STS, called through `tests/sdk/ram.py`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{Client, python, tests_folder};
 
-/// One program that calls RAM and STS on behalf of one client. It lives until it is dropped.
+/// A process that calls RAM and STS on behalf of one client. It lives until it is dropped.
 #[derive(Debug)]
 pub struct IdentitySdk {
     process: Child,
@@ -31,7 +31,7 @@ impl IdentitySdk {
         Self { process, asked, answered }
     }
 
-    /// Calls an action of RAM or STS; the outcome as `ram.py` prints it: `reply` or `error`.
+    /// Calls an action of RAM or STS. Returns the outcome as `ram.py` prints it: `reply` or `error`.
     pub fn call(&mut self, action: &str, parameters: &Value) -> Value {
         let line = json!({ "action": action, "parameters": parameters }).to_string();
         let asked = self.asked.as_mut().expect("it is open until dropped");
@@ -42,7 +42,7 @@ impl IdentitySdk {
             .unwrap_or_else(|error| panic!("{action} {parameters} got no JSON ({error}): {answer:?}"))
     }
 
-    /// Calls an action that succeeds; its reply.
+    /// Calls an action that succeeds. Returns its reply.
     #[track_caller]
     pub fn ok(&mut self, action: &str, parameters: &Value) -> Value {
         let outcome = self.call(action, parameters);
@@ -51,7 +51,7 @@ impl IdentitySdk {
         reply.clone()
     }
 
-    /// Calls an action that is refused; the HTTP status and the code.
+    /// Calls an action that is refused. Returns the HTTP status and the code.
     #[track_caller]
     pub fn refusal(&mut self, action: &str, parameters: &Value) -> (u64, String) {
         let outcome = self.call(action, parameters);
@@ -65,7 +65,7 @@ impl IdentitySdk {
 
 impl Drop for IdentitySdk {
     fn drop(&mut self) {
-        // The end of its input ends it.
+        // The process ends when its input ends.
         self.asked = None;
         let _ = self.process.wait();
     }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::deployment::signal;
 use crate::{Deployment, Person, append_only, program, until};
 
-/// An enrolled `hansard-agent` with a state folder of its own, ended when dropped.
+/// An enrolled `hansard-agent` with a state folder of its own. It is ended when dropped.
 #[derive(Debug)]
 pub struct Instance {
     /// The instance's id.
@@ -19,7 +19,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Enrols an agent for `id` with a token that the account's owner makes, and runs it.
+    /// Enrols an agent for `id` with a token that the account's owner creates, and runs it.
     #[must_use]
     pub fn enrol(deployment: &Deployment, id: &str) -> Self {
         let token = deployment.root.json(&["agents", "token", "create", "--instance-id", id, "--ttl", "5m"]);
@@ -34,7 +34,7 @@ impl Instance {
         instance
     }
 
-    /// Runs its agent (again) and waits until it takes sessions.
+    /// Runs the agent (again) and waits until it accepts sessions.
     pub fn resume(&mut self) {
         assert!(self.process.is_none(), "it runs already");
         let log =
@@ -67,14 +67,14 @@ impl Instance {
         process.wait().expect("a child of ours");
     }
 
-    /// Stops the agent with SIGTERM and gives its exit code.
+    /// Stops the agent with SIGTERM and returns its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         let mut process = self.process.take().expect("it runs");
         signal(&process, Signal::TERM);
         until("the agent stops", || process.try_wait().expect("a child of ours")).code()
     }
 
-    /// Runs `hansard-agent` on its state folder.
+    /// Runs `hansard-agent` with the state folder of this instance.
     #[must_use]
     pub fn agent(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(program("hansard-agent"));
@@ -82,7 +82,7 @@ impl Instance {
         command.output().expect("hansard-agent starts")
     }
 
-    /// Somebody at a terminal who runs `hansard-agent record -- command`.
+    /// A person at a terminal who runs `hansard-agent record -- command`.
     #[must_use]
     pub fn record(&self, command: &[&str]) -> Person {
         self.record_sized(command, 80, 24)
@@ -109,7 +109,7 @@ impl Instance {
         self.folder.path().join("state")
     }
 
-    /// Everything the agent printed.
+    /// Everything that the agent printed.
     #[must_use]
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.log_path()).unwrap_or_default()).into_owned()

@@ -1,7 +1,7 @@
-//! The harness of the whole-system tests: it starts the real programs, speaks through the vendor's real SDKs,
-//! types at real shells and looks through a real browser. Nothing of ours is mocked.
+//! The harness of the whole-system tests: it starts the real programs, calls them with the vendor's real SDKs, types
+//! at real shells and uses a real browser. No program of this project is mocked.
 //!
-//! Everything here panics with a reason when the world is not as a test needs it.
+//! Everything here panics with a reason if the environment is not as a test needs it.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod append_only;

@@ -1,4 +1,4 @@
-//! Somebody at a terminal.
+//! A person at a terminal.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -11,13 +11,13 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::{deployment, until};
 
-/// How `record` says, before anything else, that it records.
+/// The beginning of the line in which `record` announces, before anything else, that it records.
 const ANNOUNCEMENT: &[u8] = b"hansard-agent: recording this session as ";
 
-/// How `record` says, after everything else, how to play what it recorded.
+/// The beginning of the line in which `record` says, after everything else, how to play the recording.
 const LAST_LINE: &[u8] = b"hansard-agent: recorded; to play it: ";
 
-/// A program on a pseudo-terminal of its own, what it has shown, and a keyboard.
+/// A program on a pseudo-terminal of its own, its output so far, and a keyboard.
 #[derive(Debug)]
 pub struct Person {
     process: Child,
@@ -43,7 +43,7 @@ impl Person {
             .expect("the other end");
         set_size(&terminal, columns, rows);
 
-        // setsid makes the line the controlling terminal, so that Ctrl-C is a signal.
+        // setsid makes the terminal the controlling terminal, so that Ctrl-C becomes a signal.
         let mut start = Command::new("setsid");
         start.args(["--ctty", "--wait"]).args(command).env("TERM", "xterm-256color").env("LANG", "C.UTF-8");
         start.env("PS1", "$ ").env_remove("PROMPT_COMMAND").envs(environment.iter().copied());
@@ -60,7 +60,7 @@ impl Person {
         let kept = Arc::clone(&shown);
         let reader = std::thread::spawn(move || {
             let mut buffer = vec![0; 65_536];
-            // Linux answers EIO when the last user of the line is gone.
+            // Linux returns EIO when the last process has closed the terminal.
             while let Ok(read @ 1..) = screen.read(&mut buffer) {
                 kept.lock().expect("no panic in here").extend_from_slice(&buffer[..read]);
             }
@@ -68,7 +68,7 @@ impl Person {
         Self { process, keyboard, shown, reader: Some(reader), size: (columns, rows) }
     }
 
-    /// Types.
+    /// Types these keys.
     pub fn types(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).expect("the terminal takes keys");
     }
@@ -97,8 +97,8 @@ impl Person {
         });
     }
 
-    /// Every byte of what was recorded: all but the line in which `record` announces that it records, and the one in which
-    /// it says how to play the recording.
+    /// Every byte of what was recorded: all but the line in which `record` announces that it records, and the line in
+    /// which it says how to play the recording.
     #[must_use]
     pub fn shown_of_the_program(&self) -> Vec<u8> {
         let shown = self.shown();
@@ -109,13 +109,13 @@ impl Person {
         of_the_program[..last_line.unwrap_or(of_the_program.len())].to_vec()
     }
 
-    /// The lines of a screen of this size after what was recorded.
+    /// The lines on a screen of this size after what was recorded.
     #[must_use]
     pub fn screen(&self) -> Vec<String> {
         screen_of(&self.shown_of_the_program(), self.size.0, self.size.1)
     }
 
-    /// Waits until the program ends and everything it showed has arrived.
+    /// Waits until the program has ended and everything that it showed has arrived.
     pub fn leaves(&mut self) -> ExitStatus {
         let status = until(&format!("the program ends; shown so far: {:?}", self.tail()), || {
             self.process.try_wait().expect("a child of ours")
@@ -127,7 +127,7 @@ impl Person {
         status
     }
 
-    /// The process id of what runs on the terminal.
+    /// The process id of the program that runs on the terminal.
     #[must_use]
     pub fn process_id(&self) -> u32 {
         self.process.id()
@@ -149,7 +149,7 @@ impl Drop for Person {
     }
 }
 
-/// The lines that `bytes` leave on a terminal, without trailing blanks.
+/// The lines that a terminal shows after `bytes`, without trailing blanks.
 #[must_use]
 fn screen_of(bytes: &[u8], columns: u16, rows: u16) -> Vec<String> {
     let mut terminal =

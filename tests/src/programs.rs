@@ -1,4 +1,4 @@
-//! Where the programs under test and the tools beside them are.
+//! The paths of the programs under test and of the tools that the tests use.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -27,13 +27,13 @@ fn set_up(path: PathBuf) -> PathBuf {
     path
 }
 
-/// The Python that has the vendor's SDKs.
+/// The Python in which the vendor's SDKs are installed.
 #[must_use]
 pub fn python() -> Command {
     Command::new(set_up(tests_folder().join(".setup/venv/bin/python")))
 }
 
-/// Node, in the folder that has the vendor's SDKs.
+/// Node, in the folder in which the vendor's SDKs are installed.
 #[must_use]
 pub fn node() -> Command {
     set_up(tests_folder().join("sdk/node_modules/.installed-lock"));
@@ -42,7 +42,7 @@ pub fn node() -> Command {
     node
 }
 
-/// What the real asciinema prints when it plays the whole of `cast` at once.
+/// The output of the real asciinema when it plays the whole of `cast` at once.
 #[must_use]
 pub fn asciinema_cat(cast: &Path) -> Vec<u8> {
     let asciinema = set_up(tests_folder().join(".setup/venv/bin/asciinema"));
@@ -91,7 +91,7 @@ impl Sdk {
         Self::PopCorePost,
     ];
 
-    /// Calls `action`; the outcome as call.py and call.mjs print it: `reply` or `error`.
+    /// Calls `action`. Returns the outcome as call.py and call.mjs print it: `reply` or `error`.
     #[must_use]
     pub fn call(self, client: &Client, action: &str, parameters: &Value) -> Value {
         let (mut command, name) = match self {
@@ -118,7 +118,7 @@ impl Sdk {
     }
 }
 
-/// Runs a browser script of `tests/sdk` and gives what it printed.
+/// Runs a browser script of `tests/sdk` and returns what it printed.
 #[must_use]
 pub fn in_browser(script: &str, arguments: &[&str]) -> Value {
     let output = node().arg(script).args(arguments).output().expect("node starts");

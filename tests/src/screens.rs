@@ -1,18 +1,18 @@
-//! What a recorded terminal showed, moment by moment, by a terminal model.
+//! What a recorded terminal showed at each moment, computed with a terminal model.
 
 use serde_json::Value;
 
-/// What stood on the terminal from one moment on.
+/// The contents of the terminal from one moment on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Screen {
-    /// Since when, in milliseconds since the start.
+    /// The moment, in milliseconds since the start.
     pub from: f64,
     /// Columns and rows.
     pub size: (usize, usize),
     /// The lines without trailing blanks.
     pub lines: Vec<String>,
-    /// Whether the terminal was resized and nothing printed since. What stands there then is each terminal's own
-    /// affair: some break the lines anew, some cut them.
+    /// Whether the terminal was resized and nothing has been printed since. What it then shows differs between
+    /// terminals: some rewrap the lines, some cut them.
     pub just_resized: bool,
 }
 

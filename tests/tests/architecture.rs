@@ -1,4 +1,4 @@
-//! The shape of the house: who may import whom, what the map names, and what may be linked.
+//! The architecture: which package may import which, what the map lists, and what may be linked.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ fn metadata() -> Metadata {
     MetadataCommand::new().current_dir(root()).exec().expect("cargo metadata runs")
 }
 
-/// What each room may import. A room that is missing here fails the test, so that a new one is a decision.
+/// What each package may import. A package that is missing here fails the test, so that adding one is a decision.
 fn allowed_edges() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("policies", &[][..]),
@@ -106,7 +106,7 @@ fn a_forbidden_edge_would_be_noticed() {
     assert_eq!(forbidden_edges(&packages, &allowed_edges()), ["domain -> persistence"]);
 }
 
-/// What a program of this name is built of.
+/// The packages that a program of this name is built from.
 fn linked_by(metadata: &Metadata, program: &str) -> BTreeSet<String> {
     let resolve = metadata.resolve.as_ref().expect("cargo metadata resolves");
     let names: BTreeMap<_, _> =
@@ -155,9 +155,9 @@ fn no_program_is_built_of_what_tests_share() {
     assert!(linked_by(&metadata, "test-server").contains("test-facts"), "the walk finds the kit");
 }
 
-/// Every Markdown page of the repository, by its path below the root.
+/// All Markdown pages of the repository, as paths relative to the root.
 fn pages() -> Vec<PathBuf> {
-    // Not ours: what was built or installed, and the fuzzer's findings.
+    // Not part of the sources: what was built or installed, and the findings of the fuzzer.
     const OTHERS: [&str; 5] = ["target", "node_modules", "artifacts", "corpus", "dist"];
     let mut pages = Vec::new();
     let mut folders = vec![PathBuf::new()];
@@ -167,7 +167,7 @@ fn pages() -> Vec<PathBuf> {
             let entry = entry.expect("an entry");
             let name = entry.file_name().to_string_lossy().into_owned();
             let path = folder.join(&name);
-            // Links are not followed; hidden folders hold tools' own files.
+            // Links are not followed; hidden folders contain files of tools.
             let kind = entry.file_type().expect("an entry has a type");
             if kind.is_dir() && !name.starts_with('.') && !OTHERS.contains(&name.as_str()) {
                 folders.push(path);
@@ -179,7 +179,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The paths that a page names in backticks, as far as they look like paths of this repository.
+/// The paths that a page names in backticks, provided that they look like paths of this repository.
 fn named_paths(text: &str) -> Vec<String> {
     let tops: Vec<String> = std::fs::read_dir(root())
         .expect("the root can be read")
@@ -189,10 +189,10 @@ fn named_paths(text: &str) -> Vec<String> {
         .skip(1)
         .step_by(2)
         .filter(|text| !text.contains(|c: char| c.is_whitespace() || "<>*{}$:=".contains(c)))
-        // `NNNN` stands for a number in names of objects.
+        // In names of objects, `NNNN` represents a number.
         .filter(|text| !text.contains("NNNN"))
         .filter(|text| {
-            // A path that begins with a slash is one of the wire.
+            // A path that begins with a slash is a URL path.
             let first = text.split('/').next().filter(|first| !first.is_empty());
             let is_file =
                 [".rs", ".md", ".toml", ".json", ".ts", ".py", ".mjs"].iter().any(|end| text.ends_with(end));
@@ -202,7 +202,7 @@ fn named_paths(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The paths that a page names and that are neither below the root nor beside the page.
+/// The paths that a page names and that exist neither below the root nor beside the page.
 fn missing_paths(page: &Path, text: &str) -> Vec<String> {
     let beside = page.parent().expect("a page is in a folder");
     let exists =

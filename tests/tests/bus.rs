@@ -1,4 +1,4 @@
-//! Channels to a real agent whose link is held by another replica, which is killed in the middle.
+//! Channels to a real agent whose link is held by another replica, which is killed in the middle of a transfer.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -18,7 +18,7 @@ use test_facts::{reaching, until_async};
 use tokio::time::timeout;
 use whole_system::{Deployment, DeploymentOptions, Instance, postgresql, program};
 
-/// What an agent dials: like the address of a load balancer, it leads to one replica or another.
+/// The address that an agent dials: like a load balancer, it leads to one replica or another.
 struct Switch {
     address: SocketAddr,
     target: Arc<Mutex<SocketAddr>>,
@@ -32,7 +32,7 @@ impl Switch {
         std::thread::spawn(move || {
             for dialled in listener.incoming() {
                 let target = *target.lock().unwrap();
-                // Nobody is there while a replica is dead.
+                // While a replica is dead, nothing accepts the connection.
                 let (Ok(dialled), Ok(replica)) = (dialled, TcpStream::connect(target)) else { continue };
                 for (from, to) in [(&dialled, &replica), (&replica, &dialled)] {
                     let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
@@ -56,7 +56,7 @@ fn address_of(deployment: &Deployment) -> SocketAddr {
     deployment.root.endpoint.strip_prefix("http://").unwrap().parse().unwrap()
 }
 
-/// A replica that listens for others, and whose callers reach it by a switch.
+/// A replica that listens for other replicas, and that callers reach through a switch.
 fn replica(database: &str, keys: &Path) -> Deployment {
     let keys = keys.to_str().unwrap().to_owned();
     let arguments = ["--database-url", database, "--server-keys", &keys, "--internal-listen", "127.0.0.1:0"];
@@ -66,7 +66,7 @@ fn replica(database: &str, keys: &Path) -> Deployment {
     })
 }
 
-/// A replica in this process. It opens channels, and nobody dials it.
+/// A replica in this process. It opens channels, and no agent dials it.
 async fn opener(database: &str, keys: &Path, folder: &Path) -> Hansard {
     let keys = Arc::new(ServerKeys::parse(&std::fs::read_to_string(keys).unwrap()).unwrap());
     let store = Store::connect(DatabaseUrl::parse(database).unwrap(), keys.clone()).await.unwrap();
@@ -90,7 +90,7 @@ async fn open(hansard: &Hansard, account: &str, agent: &AgentId) -> Channel {
     .await
 }
 
-/// What is sent, byte by byte: no long piece is like another.
+/// The byte to send at each position: no two long parts are alike.
 fn byte(at: usize) -> u8 {
     u8::try_from((at * 7 + at / 251) % 251).unwrap()
 }
@@ -115,7 +115,7 @@ async fn a_channel_outlives_the_replica_that_holds_the_link() {
 
     let hansard = opener(&database, &keys, folder.path()).await;
     let account = holder.account();
-    // One that nobody reads, before the one that goes on.
+    // A channel that nobody reads, opened before the one that continues.
     let mut stalled = open(&hansard, account, &agent).await;
     let full = vec![0; 8 * WINDOW_BYTES as usize];
     let writing = timeout(Duration::from_millis(500), stalled.writer.write(&full)).await;
@@ -143,7 +143,7 @@ async fn a_channel_outlives_the_replica_that_holds_the_link() {
                     assert_eq!(*received, byte(first + at), "byte {}", first + at);
                 }
                 hears.store(first + bytes.len(), Ordering::SeqCst);
-                // A third is read before the holder is killed, and the rest after it.
+                // A third is read before the holder is killed, and the rest afterwards.
                 while first + bytes.len() > length / 3 && !is_killed.load(Ordering::SeqCst) {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
@@ -165,8 +165,8 @@ async fn a_channel_outlives_the_replica_that_holds_the_link() {
     echoed.expect("every byte comes back, and then the end");
     assert_eq!(heard.load(Ordering::SeqCst), length);
     killing.await.unwrap();
-    // The one that nobody read was resumed as well: it gives back what it was given, from the first byte on.
-    // What is beyond the opener's window has come after that.
+    // The channel that nobody read was resumed as well: it returns what was sent, from the first byte on. Whatever
+    // exceeds the opener's window arrived after the resumption.
     let mut given_back = 0;
     while given_back <= WINDOW_BYTES as usize {
         let bytes = timeout(Duration::from_secs(60), stalled.reader.read()).await.unwrap().unwrap().unwrap();

@@ -1,4 +1,5 @@
-//! Evidence that somebody with the bucket, or with nothing but a text editor, makes up: `verify` says what it is.
+//! Evidence that is forged by somebody who has access to the bucket, or only a text editor: `verify` reports what it
+//! is.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ struct Stage {
     instance: Instance,
 }
 
-/// What `verify` says, with its exit code.
+/// The result of `verify`, with its exit code.
 fn verify(client: &Client, arguments: &[&str]) -> (i32, Value) {
     let mut all = vec!["recordings", "verify", "--output", "json"];
     all.extend(arguments);
@@ -30,7 +31,7 @@ impl Stage {
         Self { deployment, instance }
     }
 
-    /// Records a command that ends, and gives the token.
+    /// Records a command that ends, and returns the token.
     fn recorded(&self, words: &str) -> String {
         let known = self.finished();
         let mut person = self.instance.record(&["sh", "-c", &format!("echo {words}")]);
@@ -90,7 +91,8 @@ fn the_control_plane_vouches_for_its_recording_and_not_for_another_in_its_place(
     );
     assert_eq!(verify(root, &[&deed, "--account", "1999999999999999"]).0, 4);
 
-    // The deed's folder holds the harmless recording: whole, signed by the enrolled agent, and another.
+    // The folder of the deed contains the harmless recording: complete, signed by the enrolled agent, but another
+    // one.
     let (place, aside) = (stage.folder(&deed), stage.deployment.scratch().join("aside"));
     std::fs::rename(&place, &aside).unwrap();
     let copied = std::process::Command::new("cp").arg("-r").arg(stage.folder(&harmless)).arg(&place).status();
@@ -111,7 +113,7 @@ fn the_control_plane_vouches_for_its_recording_and_not_for_another_in_its_place(
         assert!(output.status.code() == Some(1) && said.contains("InstanceRecord.EvidenceChanged"), "{said}");
         assert!(!String::from_utf8_lossy(&output.stdout).contains("harmless"));
     }
-    // A folder says the same once it is told what it has to hold.
+    // A check of a folder gives the same result once it is told which recording is expected.
     let place = place.to_str().unwrap();
     assert_eq!(verify(root, &[place, "--any-signer"]).0, 0);
     let (code, told) = verify(root, &[place, "--any-signer", "--token", &deed]);
@@ -167,7 +169,7 @@ fn the_keys_of_agents_are_published_with_their_time_and_a_folder_needs_them() {
     let (code, told) = verify(root, &[folder, "--trust", keys]);
     assert_eq!((code, &told["Verdict"], &told["Trust"]), (0, &"complete".into(), &"given".into()), "{told}");
 
-    // Another agent takes the instance over: what the first one sealed before stays trusted.
+    // Another agent replaces the first one on the instance: what the first one sealed before remains trusted.
     let id = "i-evidence2";
     let joining = root.json(&["agents", "token", "create", "--instance-id", id, "--ttl", "5m", "--replace"]);
     let state = stage.deployment.scratch().join("second");
@@ -192,7 +194,7 @@ fn the_keys_of_agents_are_published_with_their_time_and_a_folder_needs_them() {
         "{text}"
     );
 
-    // The new agent's key alone, and a key that is bound to another instance, vouch for nothing here.
+    // The new agent's key alone, and a key that is bound to another instance, do not verify anything here.
     let other = stage.deployment.scratch().join("other.keys");
     let new = lines.iter().find(|line| !line.contains(" until=")).unwrap();
     let elsewhere = lines.iter().find(|line| line.contains(" until=")).unwrap().replace(id, "i-elsewhere");

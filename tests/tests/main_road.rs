@@ -1,5 +1,5 @@
-//! The whole road once: switch recording on by the vendor's SDK, record a real bash, list it, open it, replay it in
-//! a browser and in a terminal, export and verify it.
+//! One complete run: switch recording on with the vendor's SDK, record a real bash, list the recording, open it,
+//! replay it in a browser and in a terminal, export and verify it.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use whole_system::{Deployment, Instance, Sdk, asciinema_cat, in_browser, until};
 
-/// What a recording's exact bytes are, by `hansard recordings export --format txt`.
+/// The exact bytes of a recording, from `hansard recordings export --format txt`.
 fn exported(deployment: &Deployment, token: &str, format: &str) -> std::path::PathBuf {
     let file = deployment.scratch().join(format!("{token}.{format}"));
     let out = file.to_str().unwrap();
@@ -40,7 +40,7 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
     person.types("printf '\\033[1;32mgrün ✓ \\033[0m%s\\n' $((40+2))\r");
     person.sees("42\r\n");
     let token = {
-        // While it runs, it is listed as running and what has arrived plays.
+        // While it is running, it is listed as running, and the part that has arrived can be played.
         let running = deployment.root.one_recording("running");
         running["TerminalSessionToken"].as_str().unwrap().to_owned()
     };
@@ -57,12 +57,12 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
     assert!(record["RecordDurationMillis"].as_i64().unwrap() > 0);
     assert_eq!(list(&deployment).len(), 1, "the vendor's SDK sees it too");
 
-    // The page, opened from its bare address, says how to get a replay address.
+    // The page, opened without a ticket, explains how to get a replay address.
     let bare = in_browser("replay.mjs", &[record["InstanceRecordUrl"].as_str().unwrap()]);
     assert_eq!(bare["state"], "missing-session", "{bare}");
     assert!(bare["command"].as_str().unwrap().contains(&token), "{bare}");
 
-    // The vendor's SDK opens it; its models drop the extra fields, so the replay address comes by another SDK.
+    // The vendor's SDK can open it, but its models drop the extra fields, so another SDK gets the replay address.
     let view = json!({"InstanceId": "i-road1", "TerminalSessionToken": token});
     let typed = Sdk::Typed.call(&deployment.root, "ViewInstanceRecords", &view);
     assert_eq!(typed["reply"]["Root"], true, "{typed}");
@@ -85,11 +85,11 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
     assert!(on_screen.iter().any(|line| line.contains("grün ✓ 42")), "{on_screen:#?}");
     assert_eq!(on_page, on_screen, "the page shows what the person saw, in the size that the terminal had");
 
-    // The address worked once.
+    // The address is valid only once.
     let again = in_browser("replay.mjs", &[address]);
     assert_eq!(again["state"], "missing-session", "{again}");
 
-    // In a terminal; as text; by asciinema; verified.
+    // Shown in a terminal, as text and with asciinema, and verified.
     let shown_of_it = deployment.root.stdout(&["recordings", "show", "latest"]);
     for known in [token.as_str(), "bash --norc -i", "(claimed by the agent)", "not proven"] {
         assert!(shown_of_it.contains(known), "{known}: {shown_of_it}");
@@ -102,7 +102,7 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
     assert!(verified.contains("complete"), "{verified}");
     assert!(verified.contains("trusted: enrolled for i-road1 since "), "{verified}");
 
-    // The evidence lies in the folder, and the segments are an ordinary asciicast file to ordinary tools.
+    // The evidence is in the folder, and ordinary tools can read the segments as an asciicast file.
     let bucket = format!("workbench-record-{}-default", deployment.account());
     let mut find = Command::new("find");
     find.arg(deployment.data_folder()).args(["-path", &format!("*{bucket}*"), "-type", "f"]);
@@ -124,7 +124,7 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
     std::fs::write(&cast, &plain.stdout).unwrap();
     assert_eq!(asciinema_cat(&cast), shown);
 
-    // One byte changed in the bucket is found.
+    // A change of one byte in the bucket is detected.
     let mut bytes = std::fs::read(segments[0]).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -159,7 +159,7 @@ fn the_embedded_default_records_this_machine() {
         let status: Value = serde_json::from_slice(&status.stdout).ok()?;
         (status["Recording"] == true).then_some(())
     });
-    // Without a terminal at all, as a script would run it.
+    // Without any terminal, as in a script.
     let output = run(&["record", "--", "sh", "-c", "echo from a script"]);
     assert!(
         output.status.success() && String::from_utf8_lossy(&output.stdout).contains("from a script"),

@@ -1,4 +1,4 @@
-//! Whatever dies or is away: no byte that somebody saw is lost.
+//! Whatever process dies or is unreachable: no byte that was shown is lost.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use whole_system::{Deployment, Instance, program};
@@ -47,7 +47,7 @@ fn an_agent_that_is_killed_leaves_a_spool_that_the_next_start_delivers() {
     person.types("echo be''fore\r");
     person.sees("before\r\n");
     instance.kill();
-    // The session goes on without its agent.
+    // The session continues without its agent.
     person.types("echo be''tween\r");
     person.sees("between\r\n");
     instance.resume();

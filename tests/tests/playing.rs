@@ -1,14 +1,14 @@
-//! The player and the viewer's terminal: whatever ends it, the terminal is as it was.
+//! The player and the viewer's terminal: however the player ends, the terminal is restored.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::Command;
 
 use whole_system::{Deployment, Instance, Person, program, until};
 
-/// Some of every kind: listed everywhere, forgotten mostly, and the first and last real-time ones.
+/// Signals of every kind: well-known ones, ones that are often forgotten, and the first and last real-time ones.
 const ENDING_SIGNALS: [&str; 10] = ["HUP", "INT", "TERM", "ALRM", "USR1", "VTALRM", "PROF", "IO", "34", "64"];
 
-/// What stands between these two texts.
+/// The text between these two texts.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     text.split_once(before)?.1.split_once(after).map(|(found, _)| found)
 }

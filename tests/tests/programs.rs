@@ -1,4 +1,4 @@
-//! Real programs on a recorded terminal: what the person saw is what the recording holds, byte for byte.
+//! Real programs on a recorded terminal: the recording contains what the person saw, byte for byte.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use whole_system::{Deployment, Instance, Person, asciinema_cat};
@@ -17,7 +17,7 @@ impl Stage {
         Self { deployment, instance }
     }
 
-    /// Waits for the one recording and gives its exact bytes.
+    /// Waits for the only recording and returns its exact bytes.
     fn recorded(&self, status: &str) -> Vec<u8> {
         let record = self.deployment.root.one_recording(status);
         let token = record["TerminalSessionToken"].as_str().unwrap();
@@ -50,7 +50,7 @@ fn control_c_interrupts_and_the_shell_continues() {
     let stage = Stage::new("i-ctrlc");
     let mut person = stage.instance.record(&["bash", "--norc", "-i"]);
     person.sees("$ ");
-    // Said by what is to be interrupted: before it runs, the shell takes the key for itself.
+    // Printed by the program to be interrupted, because until it runs, the shell handles the key itself.
     person.types("sh -c 'echo be\"\"gun; exec sleep 1000'\r");
     person.sees("begun\r\n");
     person.types("\u{3}");
@@ -101,7 +101,7 @@ fn an_editor_a_pager_and_a_monitor_are_recorded() {
 #[test]
 fn a_character_split_across_reads_is_kept_whole() {
     let stage = Stage::new("i-utf8");
-    // Each byte of ✓ and of an emoji is its own write, and a lone half stands at the end.
+    // Each byte of ✓ and of an emoji is written separately, and an incomplete character is at the end.
     let script = r"for b in '\342' '\234' '\223' '\360' '\237' '\232' '\200' '\n' '\342' '\234'; do printf $b; sleep 0.05; done";
     let mut person = stage.instance.record(&["sh", "-c", script]);
     assert!(person.leaves().success());

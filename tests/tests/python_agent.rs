@@ -1,5 +1,5 @@
-//! Agents are pluggable from outside: a small Python agent, written against `openapi/agent-v1.json` alone, enrols,
-//! records and seals a session that lists, verifies and replays like any other.
+//! Agents can be implemented outside this project: a small Python agent, written only from `openapi/agent-v1.json`,
+//! enrols, records and seals a session that is listed, verified and replayed like any other.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::Write;
@@ -77,7 +77,7 @@ fn bytes_that_are_not_text_come_back_exactly() {
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    // No exit record came, so it counts as cut off; what arrived is complete and plays.
+    // There is no exit record, so it counts as interrupted; what arrived is complete and can be played.
     let record = deployment.root.one_recording("interrupted");
     let token = record["TerminalSessionToken"].as_str().unwrap();
     let text = deployment.scratch().join("exact");

@@ -1,5 +1,5 @@
-//! Policies, their versions and who has them, by the vendor's unmodified Python SDK; and that what they say holds from
-//! the very next call, on every replica.
+//! Policies, their versions and attachments, with the vendor's unmodified Python SDK; and their effect from the very
+//! next call on, on every replica.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ fn refused(status: u64, code: &str) -> (u64, String) {
     (status, code.to_owned())
 }
 
-/// A user without any permission but to read its own policy, which nobody else has.
+/// A user whose only permission is to read its own policy, which no other user has.
 fn bare_user(deployment: &Deployment, name: &str) -> Client {
     deployment
         .user(name, &json!([{"Effect": "Allow", "Action": "ecs-workbench:ListAgents", "Resource": "*"}]))
@@ -123,7 +123,7 @@ fn policies_are_made_shown_listed_and_deleted() {
     let longest = text.clone() + &" ".repeat(6144 - text.len());
     root.ok("CreatePolicy", &json!({"PolicyName": "longest", "PolicyDocument": longest}));
 
-    // What is wrong with a document is told with its place.
+    // A fault in a document is reported with its place.
     let wrong = "{\"Version\": \"1\",\n  \"Statement\": [{\"Effect\": \"allow\", \"Action\": \"*\", \"Resource\": \"*\"}]}";
     let outcome = root.call("CreatePolicy", &json!({"PolicyName": "wrong", "PolicyDocument": wrong}));
     assert_eq!(outcome["error"]["code"], "MalformedPolicyDocument", "{outcome}");
@@ -332,7 +332,7 @@ fn a_user_has_at_most_ten_policies_of_the_account() {
     }
 }
 
-/// What a user's next call of ListPolicies comes to: allowed, or the kinds of policy and of denial.
+/// The outcome of a user's next call of ListPolicies: allowed, or the type of policy and the kind of denial.
 fn may_list(user: &mut IdentitySdk) -> Result<(), (String, String)> {
     let outcome = user.call("ListPolicies", &json!({"MaxItems": 1}));
     if outcome["reply"]["RequestId"].is_string() {
@@ -523,13 +523,14 @@ fn a_change_on_one_replica_holds_on_the_other_at_once() {
     );
     let attachment = json!({"PolicyType": "Custom", "PolicyName": "lists", "UserName": "ana"});
     assert_eq!(may_list(&mut ana), nothing_allows());
-    // What widens holds soon: within a second where the machine is not busy, and no test is about its speed.
+    // A change that permits more takes effect soon: within a second if the machine is not busy; no test is about that
+    // time.
     root.ok("AttachPolicyToUser", &attachment);
     let replied = Instant::now();
     while may_list(&mut ana).is_err() {
         assert!(replied.elapsed() < Duration::from_secs(20), "an attached policy is not seen");
     }
-    // What narrows holds once it is replied to.
+    // A change that permits less takes effect before the reply.
     root.ok(
         "CreatePolicyVersion",
         &json!({"PolicyName": "lists", "PolicyDocument": document("Deny", "ram:List*"), "SetAsDefault": true}),
@@ -569,7 +570,7 @@ fn of_many_that_change_one_policy_at_once_nobody_is_overwritten_unseen() {
             None => assert_eq!(outcome["error"]["code"], "OperationConflict", "{outcome}"),
         }
     }
-    // Each was told a version of its own, and the last of them decides.
+    // Each caller was told a different version, and the last of them decides.
     versions.sort_unstable();
     let expected: Vec<u32> = (2..).take(versions.len()).collect();
     assert_eq!(versions, expected);

@@ -1,5 +1,5 @@
-//! Roles and their sessions, by the vendor's unmodified SDKs: RAM and STS make them, and the SDKs of ecs-workbench call
-//! with them.
+//! Roles and their sessions, with the vendor's unmodified SDKs: those of RAM and STS create them, and those of
+//! ecs-workbench make calls with them.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn assumer(deployment: &Deployment) -> Client {
     deployment.user("ana", &json!([{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]))
 }
 
-/// A role that the whole account may assume, with one policy of its own name.
+/// A role that every principal of the account may assume, with one policy of the same name.
 fn role(deployment: &Deployment, root: &mut IdentitySdk, name: &str, policy: &str) -> String {
     let trust = trusts_the_account(deployment);
     let made = root.ok("CreateRole", &json!({"RoleName": name, "AssumeRolePolicyDocument": trust}));
@@ -193,7 +193,7 @@ fn a_refused_role_says_what_is_wrong() {
     let wildcard = root.call("CreateRole", &with("AssumeRolePolicyDocument", json!(trust("*"))));
     let message = wildcard["error"]["message"].as_str().unwrap();
     assert!(message.contains("line 1, column ") && message.contains("/Principal"), "{wildcard}");
-    // A role that has a policy stays until it is detached.
+    // A role that has a policy cannot be deleted until the policy is detached.
     let attached =
         json!({"PolicyName": "AdministratorAccess", "PolicyType": "System", "RoleName": "auditor"});
     root.ok("AttachPolicyToRole", &attached);
@@ -203,7 +203,7 @@ fn a_refused_role_says_what_is_wrong() {
     );
     root.ok("DetachPolicyFromRole", &attached);
     root.ok("DeleteRole", &json!({"RoleName": "auditor"}));
-    // Nobody who is not permitted sees or changes a role.
+    // A user without permission can neither see nor change a role.
     let mut nobody = IdentitySdk::of(
         &deployment.user("nobody", &json!([{"Effect": "Allow", "Action": "ecs:*", "Resource": "*"}])),
     );
@@ -250,7 +250,7 @@ fn a_session_calls_the_workbench_by_every_signature() {
         let outcome = sdk.call(&wrong, "SetInstanceRecordConfig", &set);
         assert_eq!(code(&outcome), "InvalidSecurityToken.MismatchWithAccessKey", "{sdk:?} {outcome}");
     }
-    // The client of this deployment takes the token from where the SDKs do.
+    // The client of this deployment reads the token from the same place as the SDKs.
     let identity = operator.call("GetInstanceRecordConfig", &["InstanceId=i-sts0"]);
     assert_eq!(identity["Root"]["ExpirationDays"], 9, "{identity}");
     let identity = IdentitySdk::of(&operator).ok("GetCallerIdentity", &json!({}));
@@ -292,7 +292,7 @@ fn a_session_is_narrowed_at_its_start_and_by_what_its_role_loses() {
     );
     assert_eq!(detail["AuthPrincipalType"], "AssumedRoleUser");
     assert_eq!(detail["AuthPrincipalDisplayName"], "operator:narrow");
-    // Who may, opens why.
+    // A caller with permission can decode the reason.
     let message = json!({"EncodedDiagnosticMessage": detail["EncodedDiagnosticMessage"]});
     let decoded = root.ok("DecodeDiagnosticMessage", &message)["DecodedDiagnosticMessage"].clone();
     assert_eq!(decoded["AuthAction"], "ecs-workbench:SetInstanceRecordConfig", "{decoded}");

@@ -1,4 +1,4 @@
-//! RAM through the vendor's unmodified SDK: users, their passwords and access keys, groups.
+//! RAM through the vendor's unmodified SDK: users, their passwords and access keys, and groups.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
@@ -120,7 +120,7 @@ fn passwords_are_set_and_never_shown() {
     root.ok("DeleteUser", &ana);
     drop(root);
 
-    // Neither the log, at its finest, nor any file of the deployment holds a password that was sent.
+    // Neither the log, even at its finest level, nor any file of the deployment contains a password that was sent.
     until("the last call is exported", || {
         let exported = std::fs::read_to_string(deployment.data_folder().join("audit/events.log")).ok()?;
         exported.contains("\"Action\":\"DeleteUser\"").then_some(())
@@ -143,7 +143,7 @@ fn passwords_are_set_and_never_shown() {
     }
 }
 
-/// Every file below a folder, with what it holds.
+/// All files below a folder, with their contents.
 fn gather(folder: &Path, files: &mut Vec<(String, Vec<u8>)>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -176,7 +176,8 @@ fn keys_are_rotated_and_show_when_they_signed() {
     assert_eq!(ids, expected);
     assert!(!listed.to_string().contains(&secret), "it is shown once");
 
-    // Whoever names no user means itself: the owner its own keys, a user hers, where she may.
+    // If a call names no user, it is about the caller: the owner's own keys, or a user's own keys if the user has
+    // permission.
     let owners = root.ok("ListAccessKeys", &json!({}))["AccessKeys"]["AccessKey"].clone();
     assert_eq!(members(&owners, "AccessKeyId"), [deployment.root.access_key_id.as_str()]);
     let about = |id: &str| json!({"UserName": "ana", "UserAccessKeyId": id});
@@ -192,7 +193,7 @@ fn keys_are_rotated_and_show_when_they_signed() {
         (&detail["AuthAction"], &detail["NoPermissionType"]),
         (&json!("ram:ListAccessKeys"), &json!("ImplicitDeny"))
     );
-    // The replica that saw it knows at once.
+    // The replica that handled the call knows it at once.
     let used = root.ok("GetAccessKeyLastUsed", &about(&id))["AccessKeyLastUsed"].clone();
     assert!(text(&used["LastUsedDate"]).ends_with('Z'), "{used}");
 
@@ -201,7 +202,7 @@ fn keys_are_rotated_and_show_when_they_signed() {
     assert_eq!(as_ana.refusal("GetUser", &json!({})), refused(400, "InvalidAccessKeyId.Inactive"));
     let asleep = json!({"UserName": "ana", "UserAccessKeyId": id, "Status": "Asleep"});
     assert_eq!(root.refusal("UpdateAccessKey", &asleep), refused(400, "InvalidParameter.Status"));
-    // A key is found only beside the user that has it.
+    // A key is found only together with the user who has it.
     root.ok("CreateUser", &json!({"UserName": "bo"}));
     let of_bo = json!({"UserName": "bo", "UserAccessKeyId": id, "Status": "Active"});
     for (action, parameters) in [
@@ -223,7 +224,7 @@ fn keys_are_rotated_and_show_when_they_signed() {
     root.ok("DeleteAccessKey", &about(&second));
     root.ok("DeleteUser", &ana);
 
-    // The owner's second key is the last that it may have.
+    // The owner may have two keys, and this is the second.
     let own = text(&root.ok("CreateAccessKey", &json!({}))["AccessKey"]["AccessKeyId"]);
     assert_eq!(root.refusal("CreateAccessKey", &json!({})), refused(409, "LimitExceeded.User.AccessKey"));
     root.ok("UpdateAccessKey", &json!({"UserAccessKeyId": own, "Status": "Inactive"}));
@@ -240,7 +241,7 @@ fn the_last_use_of_a_key_is_stored_when_the_server_stops() {
     );
     let own = json!({"UserAccessKeyId": client.access_key_id});
     let before = IdentitySdk::of(&client).ok("GetAccessKeyLastUsed", &own);
-    // By this very call.
+    // The last use is this very call.
     assert!(before["AccessKeyLastUsed"]["LastUsedDate"].as_str().unwrap().ends_with('Z'), "{before}");
     assert_eq!(deployment.stop(), Some(0));
     deployment.resume();
@@ -361,13 +362,13 @@ fn a_user_may_do_what_its_policies_say_about_each_name() {
         ("CreateAccessKey", json!({"UserName": "admin"})),
         ("CreateAccessKey", json!({})),
         ("ListUsers", json!({})),
-        // Neither into a name that policies trust nor out of one.
+        // A user can neither be renamed to a name that policies trust nor from such a name.
         ("UpdateUser", json!({"UserName": "dev-2", "NewUserName": "ops-1"})),
         ("UpdateUser", json!({"UserName": "admin", "NewUserName": "dev-3"})),
         ("AddUserToGroup", json!({"UserName": "dev-2", "GroupName": "admins"})),
         ("AddUserToGroup", json!({"UserName": "admin", "GroupName": "dev"})),
         ("RemoveUserFromGroup", json!({"UserName": "dev-2", "GroupName": "dev"})),
-        // Whether it is there, she does not learn.
+        // She does not learn whether the user exists.
         ("GetUser", json!({"UserName": "nobody"})),
     ] {
         assert_eq!(

@@ -1,4 +1,5 @@
-//! Two control planes on one PostgreSQL, or on one MariaDB: what one knows, the other knows; a call that one took, neither takes again.
+//! Two control planes on one PostgreSQL or MariaDB: both have the same data, and a call that one of them accepted is
+//! not accepted again by either.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{Read, Write};
@@ -7,7 +8,7 @@ use std::net::TcpListener;
 use serde_json::json;
 use whole_system::{Client, Deployment, DeploymentOptions, MariaDb, Sdk, postgresql};
 
-/// Lets the SDK call through a listener that keeps the exact bytes of its request, and gives them.
+/// Lets the SDK call through a listener that keeps the exact bytes of its request, and returns them.
 fn captured_request(deployment: &Deployment) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -33,7 +34,7 @@ fn captured_request(deployment: &Deployment) -> Vec<u8> {
         }
         assert!(read > 0, "the SDK hung up: {text}");
     }
-    // The SDK is sent away unserved: a 503 that it understands.
+    // The SDK gets no service, but a 503 that it understands.
     let reply = r#"{"Code":"ServiceUnavailable","Message":"captured","RequestId":"0"}"#;
     let head = format!(
         "HTTP/1.1 503 x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",

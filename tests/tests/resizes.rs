@@ -1,22 +1,23 @@
-//! A full-screen program whose terminal changes its size while it is recorded: whoever replays it sees the screens that
-//! the person saw, in the sizes that they had.
+//! A full-screen program whose terminal changes its size while it is recorded: the replay shows the screens that the
+//! person saw, in their sizes.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use serde_json::{Value, json};
 use whole_system::{Deployment, Instance, Screen, in_browser, screens, until};
 
-/// Lets the editor begin once its terminal has 80 columns, so that the first resize comes before the first output.
+/// Starts the editor only once its terminal has 80 columns, so that the first resize comes before the first output.
 const EDIT: &str = r#": >"$0.began"; until [ "$(stty size)" = "24 80" ]; do sleep 0.02; done
 exec vim.tiny -u NONE -c "set laststatus=2" "$0""#;
 
-/// The sizes that the terminal has, one after the other.
+/// The sizes of the terminal, in their order.
 const SIZES: [(usize, usize); 4] = [(100, 30), (80, 24), (140, 40), (60, 20)];
 
 fn lines(value: &Value) -> Vec<String> {
     serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}"))
 }
 
-/// Moments at which the screen has stood for a while and will stand for a while, as what was printed left it.
+/// Moments at which the screen has been unchanged for a while and remains so for a while, and shows what was printed
+/// last.
 fn moments(screens: &[Screen]) -> Vec<f64> {
     let stands = |pair: &&[Screen]| pair[1].from - pair[0].from > 0.2 && !pair[0].just_resized;
     let pairs = screens.windows(2).filter(stands);
@@ -33,7 +34,7 @@ fn a_full_screen_program_is_replayed_in_every_size_that_it_had() {
     deployment.record_everything();
     let instance = Instance::enrol(&deployment, "i-resizes");
     instance.wait_until_recording_is(true);
-    // Lines longer than any of the widths: how they break shows the width.
+    // Lines longer than any of the widths: their line breaks show the width.
     let note = deployment.scratch().join("note.txt");
     let line = |number| format!("line {number} {}\n", "0123456789 ".repeat(16));
     std::fs::write(&note, (1..=300).map(line).collect::<String>()).unwrap();
@@ -42,7 +43,7 @@ fn a_full_screen_program_is_replayed_in_every_size_that_it_had() {
     until("the command runs", || deployment.scratch().join("note.txt.began").exists().then_some(()));
     for (columns, rows) in &SIZES[1..] {
         person.resizes(u16::try_from(*columns).unwrap(), u16::try_from(*rows).unwrap());
-        // The status line stands on the last row but one.
+        // The status line is on the last row but one.
         until("the editor draws itself anew", || {
             person.screen()[rows - 2].contains("note.txt").then_some(())
         });
@@ -65,7 +66,7 @@ fn a_full_screen_program_is_replayed_in_every_size_that_it_had() {
     sizes.dedup();
     assert_eq!(sizes, SIZES, "what was recorded");
 
-    // Forwards, backwards over the resizes, and to and fro.
+    // Forwards, backwards across the resizes, and back and forth.
     let forwards = moments(&screens);
     assert!(forwards.len() >= 12, "{forwards:?}");
     let backwards = forwards.iter().rev().copied();
@@ -88,8 +89,8 @@ fn a_full_screen_program_is_replayed_in_every_size_that_it_had() {
         assert_eq!(lines(recreated), last.lines, "the player, made anew in {:?}", last.size);
     }
 
-    // Each screen that playing shows is one that there was, and they come in the order in which they were; once for
-    // each resize it may show how it takes that, before the program draws anew.
+    // Each screen shown while playing is one that existed, and they come in their original order. Once for each
+    // resize, the player may show its own way of resizing before the program redraws the screen.
     let mut reached = 0;
     let mut seen = Vec::new();
     let mut resizes: Vec<&Screen> = screens.iter().filter(|screen| screen.just_resized).collect();

@@ -1,4 +1,4 @@
-//! The vendor's unmodified SDKs: each sets, gets, lists and is refused in a way that it understands.
+//! The vendor's unmodified SDKs: each can set, get and list, and understands a refusal.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ fn every_sdk_understands_why_it_was_refused() {
     let set = json!({"Enabled": true, "InstanceId": "i-1"});
     for sdk in Sdk::ALL {
         let outcome = sdk.call(&wrong_secret, "GetInstanceRecordConfig", &json!({"InstanceId": "i-1"}));
-        // aliyun-python-sdk-core and pop-core recognise a wrong secret by the string to sign that we echo.
+        // aliyun-python-sdk-core and pop-core recognise a wrong secret by the string to sign that the server returns.
         assert!(
             matches!(code(&outcome), "SignatureDoesNotMatch" | "InvalidAccessKeySecret"),
             "{sdk:?} {outcome}"
@@ -98,7 +98,7 @@ fn every_sdk_understands_why_it_was_refused() {
         let outcome = sdk.call(&deployment.root, "GetInstanceRecordConfig", &json!({}));
         assert_eq!(code(&outcome), "MissingInstanceId", "{sdk:?} {outcome}");
     }
-    // Nothing of all this changed anything.
+    // None of these calls changed anything.
     let config = deployment.root.call("GetInstanceRecordConfig", &["InstanceId=i-1"]);
     assert!(config.get("Root").is_none(), "{config}");
 }

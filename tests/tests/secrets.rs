@@ -1,5 +1,5 @@
-//! Planted secrets, searched for wherever something is written down: logs at the finest level, audit rows, exported
-//! files, error replies, and the raw bytes of the database.
+//! Planted secrets, searched for wherever something is written: logs at the finest level, audit rows, exported files,
+//! error replies, and the raw bytes of the database.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
@@ -11,15 +11,15 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use whole_system::{Client, Deployment, DeploymentOptions, IdentitySdk, Instance, Sdk, until};
 
-/// The program that the proxy says is calling; unlike a secret it is kept.
+/// The name of the calling program, which the proxy sets; unlike a secret it is stored.
 const USER_AGENT: &str = "planted-user-agent/0.1";
 
-/// Requests and replies that went through a proxy.
+/// The requests and replies that went through a proxy.
 #[derive(Clone, Default)]
 struct Overheard(Arc<Mutex<Vec<(String, String)>>>);
 
 impl Overheard {
-    /// A proxy before the deployment, which keeps what it hears and changes the User-Agent of requests.
+    /// A proxy in front of the deployment, which keeps what passes through it and changes the User-Agent of requests.
     fn before(deployment: &Deployment) -> (Self, String) {
         let overheard = Self::default();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -53,7 +53,7 @@ impl Overheard {
     }
 }
 
-/// One request and its reply; the connection ends then.
+/// Passes on one request and its reply; then the connection ends.
 fn pass_on(mut client: TcpStream, server: &str) -> Option<(String, String)> {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
@@ -74,7 +74,7 @@ fn pass_on(mut client: TcpStream, server: &str) -> Option<(String, String)> {
             return None;
         }
     };
-    // Some SDKs sign their User-Agent. Without Connection: close the reply's end could not be told.
+    // Some SDKs sign their User-Agent. Without Connection: close, the end of the reply could not be recognised.
     let signed = head.contains(";user-agent;");
     let stays = |line: &&str| {
         let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
@@ -93,13 +93,13 @@ fn pass_on(mut client: TcpStream, server: &str) -> Option<(String, String)> {
     Some((head + &body, String::from_utf8_lossy(&reply).into_owned()))
 }
 
-/// Whether a text holds a secret, as it is or as a query or a form writes it.
+/// Whether a text contains a secret, either unchanged or in the encoding of a query or a form.
 fn holds(text: &str, secret: &str) -> bool {
     let encoded = secret.replace('%', "%25").replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
     text.contains(secret) || text.contains(&encoded)
 }
 
-/// Every file below a folder but those that are there to hold secrets.
+/// All files below a folder, except those that are meant to contain secrets.
 fn files(folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -111,13 +111,13 @@ fn files(folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
     }
 }
 
-/// Secrets are ASCII; they stand in raw bytes as they are, whatever is around them.
+/// Secrets are ASCII, so they appear unchanged in raw bytes, whatever surrounds them.
 fn texts(places: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, String> {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     places.into_iter().map(|(place, bytes)| (place, text(bytes))).collect()
 }
 
-/// Which secret stands where.
+/// Which secret is in which place.
 fn leaks(places: &BTreeMap<String, String>, secrets: &BTreeMap<String, String>) -> Vec<String> {
     let in_place = |(place, text): (&String, &String)| {
         let found = secrets.iter().filter(|(_, secret)| holds(text, secret));
@@ -140,7 +140,8 @@ fn no_secret_is_stored_in_the_clear_anywhere() {
     };
     plant("the root's secret", &deployment.root.access_key_secret);
 
-    // Calls that succeed, in the query, the form and the headers, by both signatures; and calls that are refused.
+    // Calls that succeed, with secrets in the query, the form and the headers, with both signatures; and calls that
+    // are refused.
     deployment.record_everything();
     let user =
         deployment.user("ana", &json!([{"Effect": "Deny", "Action": "ecs-workbench:*", "Resource": "*"}]));
@@ -158,7 +159,7 @@ fn no_secret_is_stored_in_the_clear_anywhere() {
         let wrong = sdk.call(&stranger, "GetInstanceRecordConfig", &get);
         assert_eq!(wrong["error"]["code"], "SignatureDoesNotMatch", "{wrong}");
     }
-    // Actions with a password in the query and in the form, whether they are there or not, signed and not.
+    // Actions with a password in the query and in the form, existing and not, signed and not.
     for (number, sdk) in [Sdk::LegacyGet, Sdk::LegacyPost].into_iter().enumerate() {
         for action in ["LoginInstance", "CreateLoginProfile"] {
             let password = format!("Planted.Password.{action}.{number}");
@@ -184,7 +185,7 @@ fn no_secret_is_stored_in_the_clear_anywhere() {
     let form = "Action=LoginInstance&Version=2022-02-20&Password=Planted.Unsigned.Form";
     let kind = "Content-Type: application/x-www-form-urlencoded";
     raw(format!("POST / HTTP/1.1\r\nHost: {host}\r\n{kind}\r\nContent-Length: {}\r\n\r\n{form}", form.len()));
-    // A security token, which is none.
+    // A security token that is not valid.
     plant("a security token", "planted-security-token-0123456789");
     let mut command = std::process::Command::new(whole_system::program("hansard"));
     command.args(["call", "ListAgents"]).envs(root.environment());
@@ -221,13 +222,13 @@ fn no_secret_is_stored_in_the_clear_anywhere() {
     };
     plant("a session's secret", &session.access_key_secret);
     plant("a session's token", &text(&started["SecurityToken"]));
-    // The token is sent, permitted and denied.
+    // The token is used for a call that is permitted and one that is denied.
     let mut as_session = IdentitySdk::of(&session);
     as_session.ok("GetCallerIdentity", &json!({}));
     assert_eq!(as_session.refusal("ListUsers", &json!({})).1, "NoPermission");
     drop((identity, as_session));
 
-    // A token with which an agent joins, used, used again, and one that never was.
+    // A join token, used, used again, and one that never existed.
     let token = root.json(&["agents", "token", "create", "--instance-id", "i-secret1", "--ttl", "5m"]);
     let token = token["Token"].as_str().unwrap();
     plant("an unused join token", token);
@@ -246,7 +247,7 @@ fn no_secret_is_stored_in_the_clear_anywhere() {
     let record = deployment.root.one_recording("finished");
     let recording = record["TerminalSessionToken"].as_str().unwrap();
 
-    // A replay ticket, used, used again, and one that never was; and the cookie that it is exchanged for.
+    // A replay ticket, used, used again, and one that never existed; and the cookie that it is exchanged for.
     let opened = root.json(&["recordings", "open", recording]);
     let ticket = opened["ReplayUrl"].as_str().unwrap().split_once("#ticket=").unwrap().1.to_owned();
     plant("a replay ticket", &ticket);
@@ -282,14 +283,14 @@ fn no_secret_is_stored_in_the_clear_anywhere() {
         plant("a signature", &signature);
     }
 
-    // Everything that is written down.
+    // Everything that is written.
     let listed = root.stdout(&["audit", "ls", "--all", "--output", "json"]);
     until("everything is exported", || {
         let exported = std::fs::read_to_string(deployment.data_folder().join("audit/events.log")).ok()?;
         exported.contains("\"Action\":\"ListAuditEvents\"").then_some(())
     });
     let mut places: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    // Also what is not yet in the database's own file.
+    // This includes data that are not yet in the database file itself.
     files(&deployment.data_folder(), &mut places);
     assert_eq!(deployment.stop(), Some(0));
     let mut after = BTreeMap::new();
@@ -310,7 +311,7 @@ fn no_secret_is_stored_in_the_clear_anywhere() {
     let leaks = leaks(&places, &secrets);
     assert!(leaks.is_empty(), "{leaks:#?}");
 
-    // The same search finds every one of them where it does stand, below the folder that was searched.
+    // The same search finds every one of them if it is present, below the folder that was searched.
     let leaked = deployment.data_folder().join("audit/leaked");
     let all: Vec<&str> = secrets.values().map(String::as_str).collect();
     std::fs::write(&leaked, [b"\xff\0".as_slice(), all.join("\n").as_bytes()].concat()).unwrap();
@@ -319,12 +320,12 @@ fn no_secret_is_stored_in_the_clear_anywhere() {
     let expected = secrets.keys().map(|what| format!("{what} in {}", leaked.display()));
     assert_eq!(self::leaks(&texts(bitten), &secrets), expected.collect::<Vec<_>>());
 
-    // What is kept is found in the same way, so that the search above would have found the rest.
+    // What is stored is found in the same way, so the search above would have found the secrets.
     let kept_in = |what: &str, place: &str| {
         let found = |(name, text): (&String, &String)| name.contains(place) && holds(text, what);
         assert!(places.iter().any(found), "{what} is not in {place}");
     };
-    // The database's file is joined by its log.
+    // The log of the database file counts as part of it.
     for place in ["/hansard.db", "/audit/events-", "audit ls"] {
         kept_in(USER_AGENT, place);
         kept_in(&user.access_key_id, place);

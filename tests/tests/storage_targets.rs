@@ -1,4 +1,5 @@
-//! A storage target that goes bad: nothing is lost, nothing lands elsewhere, and everybody who looks is told.
+//! A storage target that goes bad: nothing is lost, nothing is stored elsewhere, and every reader of the status is
+//! told.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use whole_system::{Deployment, Instance, until};

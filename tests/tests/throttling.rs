@@ -1,4 +1,4 @@
-//! A principal that calls too often, as the vendor's unmodified SDKs see it.
+//! A principal that calls too often, from the view of the vendor's unmodified SDKs.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 use whole_system::{Client, Deployment, DeploymentOptions, Sdk, until};
 
-/// Calls as this client again and again while `meanwhile` runs, so that its allowance is always used up.
+/// Calls as this client over and over while `meanwhile` runs, so that its allowance is always used up.
 fn busy<T>(client: &Client, meanwhile: impl FnOnce() -> T) -> T {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -30,7 +30,7 @@ fn every_sdk_takes_a_throttled_call_for_one_and_other_principals_are_not_affecte
     let asked = json!({"InstanceId": "i-1"});
     busy(&user, || {
         for sdk in Sdk::ALL {
-            // Now and then the SDK is the one that gets the next of the allowance.
+            // Occasionally the SDK's call gets the next unit of the allowance.
             let error = until("a throttled call", || {
                 let outcome = sdk.call(&user, "GetInstanceRecordConfig", &asked);
                 outcome.get("error").cloned()
@@ -53,7 +53,7 @@ fn every_sdk_takes_a_throttled_call_for_one_and_other_principals_are_not_affecte
             assert_eq!(outcome["reply"]["Success"], true, "{sdk:?} {outcome}");
         }
     });
-    // It recovers by itself.
+    // The user may call again without any intervention.
     until("the user may call again", || {
         user.run(&["call", "GetInstanceRecordConfig", "InstanceId=i-1"]).status.success().then_some(())
     });
