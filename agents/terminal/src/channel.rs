@@ -140,8 +140,8 @@ impl Channel {
         self.full_since = None;
     }
 
-    /// A command behind a pipe learns from its own next write that nobody reads, as it would without this process; what it had written
-    /// by now is recorded.
+    /// If nobody reads any more, a command behind a pipe notices at its own next write, as it would without this
+    /// process. What it has written up to now is recorded.
     pub(crate) fn break_off(&mut self, spooler: &mut Spooler) -> Result<(), CaptureError> {
         self.drop_what_comes();
         if let Source::Open(source) = &self.source {

@@ -50,9 +50,10 @@ pub struct TerminalRecorder {
 }
 
 impl TerminalRecorder {
-    /// A recorder that starts commands through `launcher`: a program and arguments which, followed by `--login-shell` or not, `--` and a
-    /// command, make themselves the leader of a session on the terminal among their standard descriptors and then become the command.
-    /// [`run_as_session_leader`] does that; a process cannot do it to its child without code that runs between fork and exec.
+    /// A recorder that starts commands through `launcher`: a program and arguments which, followed by optional
+    /// `--login-shell`, `--` and a command, become the leader of a session on the terminal among their standard
+    /// descriptors and then the command. [`run_as_session_leader`] does that; a process cannot do it to its child
+    /// without code that runs between fork and exec.
     pub fn new(launcher: Vec<OsString>) -> Self {
         TerminalRecorder { launcher }
     }

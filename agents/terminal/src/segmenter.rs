@@ -19,8 +19,9 @@ pub(crate) struct TerminalSegmenter {
     policy: CutPolicy,
 }
 
-/// The policy for a segment. The manifest lists every segment and travels in one call of at most 1 MiB, which 2,500 segments fill:
-/// ten hours of a program that never stops printing, if all were alike. With the steps they last for weeks.
+/// The policy for a segment. The manifest lists every segment and is sent in one call of at most 1 MiB, which 2,500
+/// segments fill: ten hours of a program that never stops printing, if all segments were alike. With the steps they
+/// are enough for weeks.
 fn policy_for(number: u32, policy: CutPolicy) -> CutPolicy {
     let step = (number / SEGMENTS_OF_A_STEP).min(LAST_STEP);
     if step == 0 {

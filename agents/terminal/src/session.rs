@@ -85,8 +85,8 @@ pub(crate) fn run(launcher: &[OsString], mut session: RecorderSession) -> Result
     client.close();
     match ended {
         Ok(Some(status)) => {
-            // The terminal and the last line first: the exit record says that nothing comes after it, and the agent holds a recorder
-            // to that.
+            // The terminal is restored and the last line printed first: the exit record says that nothing comes after
+            // it, and the agent enforces that.
             drop(restored);
             let undelivered = client.take_undelivered();
             if let Some(reason) = &undelivered {
