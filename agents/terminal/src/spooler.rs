@@ -85,10 +85,10 @@ impl Spooler {
         self.append_event(&TerminalEvent::resize(self.now(), size))
     }
 
-    /// Writes the exit record, as the last thing that this process does: the agent believes it only when the process ends soon after.
-    /// So everything before it is brought to stable storage first, however long the disk takes, and the record itself is not
-    /// waited for. The agent reads it from the page cache; if the machine fails before the disk has it, the recording ends as
-    /// interrupted.
+    /// Writes the exit record, as the last action of this process: the agent trusts it only if the process ends soon
+    /// afterwards. Everything before it is therefore brought to stable storage first, however long the disk takes,
+    /// and the process does not wait for the record itself. The agent reads it from the page cache; if the machine
+    /// fails before the record is on the disk, the recording ends as interrupted.
     pub(crate) fn exit(mut self, status: ExitStatus) -> Result<(), CaptureError> {
         self.syncer.stop();
         self.check()?;

@@ -212,8 +212,8 @@ impl Linter<'_> {
         }
     }
 
-    /// Reports a Deny with NotAction that includes operations on `*` of the products whose resources it names. It
-    /// does not if NotAction lists these operations.
+    /// Reports a Deny with NotAction that includes operations on `*` of the products whose resources it names. A
+    /// NotAction that lists these operations is not reported.
     fn reach_of_the_others(&mut self, statement: &Statement, resources: &Resources, sites: &StatementSites) {
         let of_a_named_product = |action: &str| {
             resources.patterns.iter().filter_map(|pattern| pattern.parts()).any(|[code, ..]| {

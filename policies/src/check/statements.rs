@@ -19,7 +19,7 @@ impl Linter<'_> {
         }
     }
 
-    /// Reports statements that cover everything.
+    /// Reports a statement that covers everything, nothing, or more than it seems to.
     pub(super) fn breadth(&mut self, statement: &Statement, sites: &StatementSites) {
         let actions = &statement.actions;
         let every_action = actions.patterns.iter().any(|pattern| match pattern {
