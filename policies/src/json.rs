@@ -353,8 +353,8 @@ impl Reader<'_> {
     }
 }
 
-/// Up to this many names, a linear search is faster than hashing. With thousands of names, a linear search would make
-/// a file of cases take quadratic time.
+/// With fewer names than this, a linear search is faster than hashing. With thousands of names, a linear search would
+/// make a file of cases take quadratic time.
 const FEW_NAMES: usize = 16;
 
 /// The names of an object with many members.

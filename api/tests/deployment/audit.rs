@@ -10,7 +10,7 @@ const MAY_VIEW: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action"
 const MAY_NOT: &str =
     r#"{"Version":"1","Statement":[{"Effect":"Deny","Action":"ecs-workbench:*","Resource":"*"}]}"#;
 
-/// The rows of these actions in their order, as action, result and detail.
+/// The rows of these actions in their order, as action, result and `how`.
 async fn rows(running: &Running, actions: &[&str]) -> Vec<(String, String, String)> {
     let found = running.audit_rows().await.into_iter().filter(|row| actions.contains(&row.action.as_str()));
     found.map(|row| (row.action, row.result, row.how)).collect()

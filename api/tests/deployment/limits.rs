@@ -25,7 +25,7 @@ async fn an_agent_with_too_many_open_recordings_waits() {
     running.record("i-web1", "7").await;
     let first = agent.session(&running, &[b"x"], Some(ExitStatus::Code(0)));
     agent.open(&running, &first).await.ok();
-    // All but the last one skip the API, because this test is not about opening recordings.
+    // All but the last one are opened without the API, because this test is not about opening recordings.
     let row = running.store.find_agent(&agent.id).await.unwrap().unwrap();
     for _ in 2..domain::unclaimed::MOST_OPEN_RECORDINGS {
         let opened = test_facts::opened(test_facts::recording(&row, running.clock.now(), 7));

@@ -98,7 +98,7 @@ async fn a_recording_waits_for_a_target_that_can_be_used() {
     }
     assert_eq!(files(&running.objects_folder()), before, "no other bucket will do");
     assert_eq!(running.newest_status("i-web1").await, "");
-    // Setting another target fixes the recordings that wait; their retention days remain those of the start.
+    // If another target is set, the waiting recording is opened there; its retention days remain those of the start.
     let days = [
         ("InstanceId", "i-web1"),
         ("Enabled", "true"),

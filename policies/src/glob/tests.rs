@@ -94,7 +94,7 @@ fn a_bomb_takes_twice_the_steps_for_twice_the_text() {
 
 #[test]
 fn a_search_that_tries_again_would_be_noticed() {
-    // The textbook matcher backtracks to every star in turn. This is cubic here, so it exceeds the bound soon.
+    // The textbook matcher backtracks to every star in turn. This takes cubic time here and exceeds the bound at once.
     fn textbook(pattern: &[u8], text: &[u8]) -> bool {
         work::add(1);
         match (pattern.split_first(), text.split_first()) {
