@@ -217,7 +217,7 @@ fn policy_is_asked_about_the_instance_or_about_everything() {
         assert_eq!(service.call_as(&one, "ListAuditEvents", parameters).refusal(), refused, "{parameters:?}");
     }
     assert_eq!(service.call_as(&none, "ListAuditEvents", &[]).refusal(), refused);
-    // Only the wire sends this query.
+    // Only callers on the wire may list audit events; an operator is refused.
     let operator = Principal::Operator { account: account() };
     let facts = RequestFacts::at(service.now());
     authorize::<ListAuditEvents>(&operator, Resource::Everything, &PrincipalPolicies::none(), &facts)

@@ -55,7 +55,7 @@ fn call(service: &Service, (version, action, parameters): Of) -> Call {
 fn of_length(service: &Service, way: Way, of: Of, length: usize) -> Request {
     let mut count = length;
     loop {
-        // A new nonce each time: the length of a V1 signature in a query depends on what it signs.
+        // A new call each time: the length of a V1 signature in a query depends on what it signs.
         let padding = "+".repeat(count / 3) + &"a".repeat(count % 3);
         let request = way.signed(&call(service, of).query("Padding", &padding), service, &service.root);
         if request.target.len() == length {

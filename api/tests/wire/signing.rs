@@ -60,6 +60,7 @@ impl Call {
         self.date.clone().unwrap_or_else(|| self.at.to_rfc3339_seconds())
     }
 
+    /// The same as a GET with everything in the query.
     pub(crate) fn by_get(mut self) -> Self {
         self.method = "GET";
         self.query.append(&mut self.form);
