@@ -313,8 +313,9 @@ fn a_user_with_much_output_in_many_sessions_gets_no_more_turns_than_others() {
         let spools: Vec<_> = spools.filter(|spool| spool.exists()).collect();
         (spools.len() == 16).then_some(spools)
     });
-    // Four mebibytes each, of records as a recorder writes them.
-    let much = record_of(&"x".repeat(4096)).repeat(1024);
+    // Twelve mebibytes each, which are twelve segments, of records such as a recorder writes. A slow machine cuts many of
+    // them before it has started the other user's recorder.
+    let much = record_of(&"x".repeat(4096)).repeat(3 * 1024);
     for spool in spools {
         open_for_junk(&spool).write_all(&much).unwrap();
     }
@@ -323,7 +324,7 @@ fn a_user_with_much_output_in_many_sessions_gets_no_more_turns_than_others() {
     let status = instance.status();
     let sessions = status["Running"]["Sessions"].as_array().unwrap();
     let cut: u64 = sessions.iter().map(|session| session["Segments"].as_u64().unwrap()).sum();
-    assert!(cut < 16 * 3, "all of the others, {cut} segments, came first");
+    assert!(cut < 16 * 10, "nearly all of the others, {cut} segments, came first");
     for recorder in &mut recorders {
         let _ = recorder.kill();
         let _ = recorder.wait();
