@@ -67,7 +67,7 @@ pub(crate) struct ServeArguments {
     #[command(flatten)]
     pub(crate) store: StoreArguments,
     /// Address and port to listen on. localhost:PORT and :PORT are 127.0.0.1, which only this machine reaches; for all
-    /// addresses of this machine write 0.0.0.0:PORT or [::]:PORT [default: 127.0.0.1:8080].
+    /// addresses of this machine write 0.0.0.0:PORT [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// The address by which others reach the server [default: http:// and the listening address].
