@@ -7,6 +7,10 @@ use sea_orm::{ConnectionTrait, TransactionTrait};
 
 use test_facts::{Backend, World, account, as_operator, at, event};
 
+/// MariaDB answers about its transactions from a copy, which it renews only when nobody has read it for 100 ms: whoever
+/// looks more often sees the first answer for ever.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(150);
+
 /// How many transactions of this database wait for a lock.
 fn waiting(backend: Backend) -> &'static str {
     match backend {
@@ -68,7 +72,7 @@ async fn what_was_undone_for_another_is_done_anew_and_audited_once(backend: Back
     let since = Instant::now();
     while world.database.rows(waiting(backend)).await[0].try_get::<i64>("", "n").unwrap() == 0 {
         assert!(since.elapsed() < Duration::from_secs(20), "the store does not wait for the group");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(BETWEEN_LOOKS).await;
     }
     let user = "UPDATE users SET comments = 'theirs' WHERE name = 'ana'";
     other.execute_unprepared(user).await.expect("the store was undone, which held the user");
