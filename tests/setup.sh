@@ -25,6 +25,7 @@ need setpriv util-linux
 need pgrep procps
 need scp openssh-client
 need git git
+need systemd-analyze systemd
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 
 if ((${#missing[@]})); then
