@@ -28,7 +28,10 @@ impl DataDirectory {
     /// # Errors
     /// It cannot be made.
     pub(crate) fn create(settings: &Settings) -> Result<Self, Failure> {
-        private_file::make_folder(&settings.data_dir)?;
+        // The socket of the local agent lies in it, and every user may record. What else lies there has its own mode.
+        let mode =
+            if settings.with_local_agent { private_file::PASSED_THROUGH } else { private_file::PRIVATE };
+        private_file::make_folder(&settings.data_dir, mode)?;
         let data = Self::at(&settings.data_dir)?;
         if private_file::others_may_write(data.path()) {
             tracing::warn!(data = %data.path().display(), "others may write to the data directory; run: chmod 700 on it");

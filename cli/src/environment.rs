@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
+
+use recording::log_line::Colours;
 
 use crate::failure::Failure;
 
@@ -38,6 +41,12 @@ impl Environment {
                 None => Err(Failure::usage(format!("{name} is not UTF-8 text"))),
             },
         }
+    }
+
+    /// The colours of what is logged to standard error.
+    pub(crate) fn log_colours(&self) -> Colours {
+        let value = |name| self.variables.get(name).map(OsString::as_os_str);
+        Colours::of(std::io::stderr().is_terminal(), value("NO_COLOR"), value("TERM"))
     }
 
     /// The variables that only the server and its clients may see.

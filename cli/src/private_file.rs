@@ -71,11 +71,16 @@ pub(crate) fn find(path: &Path, what: &str) -> Result<Option<String>, Failure> {
     fs::read_to_string(path).map(Some).map_err(failed)
 }
 
-/// Creates a folder of mode 0700, with the folders above it. An existing one stays as it is.
+/// The mode of a folder that is nobody else's.
+pub(crate) const PRIVATE: u32 = 0o700;
+/// The mode of a folder through which others can reach what they know the name of, and may open.
+pub(crate) const PASSED_THROUGH: u32 = 0o711;
+
+/// Creates a folder of this mode, with the folders above it. An existing one stays as it is.
 ///
 /// # Errors
 /// It cannot be created, or something else has its name.
-pub(crate) fn make_folder(path: &Path) -> Result<(), Failure> {
+pub(crate) fn make_folder(path: &Path, mode: u32) -> Result<(), Failure> {
     let failed =
         |error: io::Error| Failure::usage(format!("the folder {} cannot be made: {error}", path.display()));
     if path.is_dir() {
@@ -84,7 +89,7 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), Failure> {
     refuse_other_than_folder(path)?;
     fs::create_dir_all(folder_of(path)).map_err(failed)?;
     match fs::create_dir(path) {
-        Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed),
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(failed(error)),
     }
@@ -154,13 +159,13 @@ mod tests {
     fn folders_are_made_private_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let made = folder.path().join("a/b");
-        make_folder(&made).unwrap();
+        make_folder(&made, PRIVATE).unwrap();
         assert_eq!(mode(&made), 0o700);
         fs::set_permissions(&made, Permissions::from_mode(0o750)).unwrap();
-        make_folder(&made).unwrap();
+        make_folder(&made, PRIVATE).unwrap();
         assert_eq!(mode(&made), 0o750);
         fs::write(folder.path().join("file"), "").unwrap();
-        let refused = make_folder(&folder.path().join("file")).unwrap_err();
+        let refused = make_folder(&folder.path().join("file"), PRIVATE).unwrap_err();
         assert!(refused.message().ends_with("/file is no folder"), "{refused}");
     }
 }

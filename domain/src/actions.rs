@@ -399,7 +399,7 @@ catalogue! {
         ReplayRecording of Workbench, Read, by Replay as ViewInstanceRecords, may ReadsRecording;
 
         /// Users, access keys, policies and attachments, by `hansard admin`.
-        AdministerIdentity of Workbench, Write, by Administration, may ReadsIdentity, AdministersIdentity, IssuesJoinToken, ReadsAuditTrail, TagsInstances;
+        AdministerIdentity of Workbench, Write, by Administration, may ReadsIdentity, AdministersIdentity, IssuesJoinToken, ReadsAuditTrail, TagsInstances, ReadsRecordConfig;
 
         /// Closes abandoned recordings and lowers the counters of expired ones.
         SweepRecordings of Workbench, Write, by Job, may SweepsRecordings;

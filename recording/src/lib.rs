@@ -29,6 +29,7 @@ pub mod events;
 pub mod ids;
 pub mod kind;
 pub mod layout;
+pub mod log_line;
 pub mod manifest;
 pub mod not_evidence;
 pub mod sanitise;

@@ -300,6 +300,8 @@ pub(crate) fn signal(process: &Child, signal: Signal) {
     let _ = kill_process(pid, signal);
 }
 
-pub(crate) fn free_port() -> u16 {
+/// A port of this machine on which nothing listens.
+#[must_use]
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").port()
 }

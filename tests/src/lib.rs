@@ -14,10 +14,22 @@ mod programs;
 mod screens;
 
 pub use database::{MariaDb, postgresql};
-pub use deployment::{Client, Deployment, DeploymentOptions};
+pub use deployment::{Client, Deployment, DeploymentOptions, free_port};
 pub use identity::IdentitySdk;
 pub use instance::Instance;
 pub use person::Person;
 pub use programs::{Sdk, asciinema_cat, in_browser, node, program, python, tests_folder};
 pub use screens::{Screen, screens};
 pub use test_facts::until;
+
+/// Whether this test has to be left out, because it needs root and this is another user. Fails unless
+/// `HANSARD_TEST_WITHOUT_ROOT` says that such tests are left out.
+#[must_use]
+pub fn without_root(why: &str) -> bool {
+    if rustix::process::geteuid().is_root() {
+        return false;
+    }
+    let left_out = std::env::var_os("HANSARD_TEST_WITHOUT_ROOT").is_some();
+    assert!(left_out, "{why}: run as root, or set HANSARD_TEST_WITHOUT_ROOT=1 to leave such tests out");
+    true
+}

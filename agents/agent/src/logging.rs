@@ -3,17 +3,17 @@
 
 use std::io::{self, Write, stderr};
 
-use recording::sanitise::sanitised;
+use recording::log_line::{Colours, log_line};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Logs what the filter lets through from now on.
-pub(crate) fn start(filter: &str) -> Result<(), String> {
+pub(crate) fn start(filter: &str, colours: Colours) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(Sanitising(stderr))
-        // The formatter's colours could not be told from escape sequences in the fields.
+        .with_writer(Sanitising { out: stderr, colours })
+        // The formatter's own colours could not be told from escape sequences in the fields.
         .with_ansi(false)
         .with_target(false)
         .init();
@@ -21,31 +21,34 @@ pub(crate) fn start(filter: &str) -> Result<(), String> {
 }
 
 /// Writes what has passed the sanitiser.
-struct Sanitising<F>(F);
+struct Sanitising<F> {
+    out: F,
+    colours: Colours,
+}
 
-struct SanitisingWriter<W>(W);
+struct SanitisingWriter<W> {
+    out: W,
+    colours: Colours,
+}
 
 impl<'a, W: Write, F: Fn() -> W + 'a> MakeWriter<'a> for Sanitising<F> {
     type Writer = SanitisingWriter<W>;
 
     fn make_writer(&'a self) -> SanitisingWriter<W> {
-        SanitisingWriter((self.0)())
+        SanitisingWriter { out: (self.out)(), colours: self.colours }
     }
 }
 
 /// The formatter hands over an event whole, in one write.
 impl<W: Write> Write for SanitisingWriter<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(event);
-        // One line for one event: a line feed that somebody supplied would make another.
-        let mut line = sanitised(text.strip_suffix('\n').unwrap_or(&text)).into_owned();
-        line.push('\n');
-        self.0.write_all(line.as_bytes())?;
+        let line = log_line(&String::from_utf8_lossy(event), self.colours);
+        self.out.write_all(line.as_bytes())?;
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.out.flush()
     }
 }
 
@@ -76,8 +79,8 @@ mod tests {
         const HOSTILE: &str = "a\u{1b}]0;x\u{7}\u{9b}2J\u{202e}\u{200b}b\nc";
         let kept = Kept::default();
         let out = kept.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_writer(Sanitising(move || out.clone())).with_ansi(false).finish();
+        let writer = Sanitising { out: move || out.clone(), colours: Colours::None };
+        let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
         tracing::subscriber::with_default(subscriber, || {
             let error = io::Error::other(HOSTILE);
             tracing::warn!(shown = %HOSTILE, debugged = ?HOSTILE, plain = HOSTILE, "said: {HOSTILE}: {error}");

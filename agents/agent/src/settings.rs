@@ -1,11 +1,13 @@
 //! The command line and the environment: all input from outside enters the program here.
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use recording::InstanceId;
+use recording::log_line::Colours;
 use url::Url;
 
 use crate::system_settings;
@@ -201,6 +203,12 @@ impl SessionEnvironment {
 #[allow(clippy::disallowed_methods)] // this is the one configuration module
 fn of_environment(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The colours of what is logged to standard error.
+pub(crate) fn log_colours() -> Colours {
+    let (no_color, term) = (of_environment("NO_COLOR"), of_environment("TERM"));
+    Colours::of(std::io::stderr().is_terminal(), no_color.as_deref(), term.as_deref())
 }
 
 fn parse_server(text: &str) -> Result<Url, String> {

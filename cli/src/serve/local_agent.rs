@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use url::Url;
 
 use crate::arguments::LocalAgentArguments;
+use crate::environment::Environment;
 use crate::failure::{Failure, chain};
 use crate::settings::Settings;
 
@@ -34,32 +35,53 @@ const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_se
 /// An agent that ran this long is restarted without a wait.
 const STEADY: Duration = Duration::from_secs(60);
 
+/// The agent's setting of what it logs.
+const AGENT_LOG: &str = "HANSARD_AGENT_LOG";
+
+/// What it logs for a person who watches: not again what the server says about it already.
+const AGENT_LOG_ON_A_TERMINAL: &str =
+    "warn,hansard_agent::run::socket=info,hansard_agent::run::delivery=info";
+
 /// How long the agent may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The agent program: as set, else beside this one.
+/// The agent program, and how it is run.
+pub(super) struct AgentProgram {
+    pub(super) path: PathBuf,
+    /// What it logs, where nobody chose; `None` leaves that to the agent.
+    log: Option<&'static str>,
+}
+
+/// The agent program: as set, else beside this one. `watched` says whether a person watches the log, which is the
+/// agent's, too.
 ///
 /// # Errors
 /// It is not there.
-pub(super) fn program(settings: &Settings) -> Result<PathBuf, Failure> {
+pub(super) fn program(
+    settings: &Settings,
+    environment: &Environment,
+    watched: bool,
+) -> Result<AgentProgram, Failure> {
+    let chosen = environment.get(AGENT_LOG)?.is_some();
     let program = match &settings.local_agent_program {
         Some(program) => program.clone(),
         None => std::env::current_exe()
             .map_err(|error| Failure::failed(format!("this program does not know where it is: {error}")))?
             .with_file_name("hansard-agent"),
     };
-    program.canonicalize().map_err(|error| {
+    let path = program.canonicalize().map_err(|error| {
         Failure::usage(format!(
             "the agent program {} is not there ({error}); build it, name it with --local-agent-program, or start \
              without --with-local-agent",
             program.display()
         ))
-    })
+    })?;
+    Ok(AgentProgram { path, log: (watched && !chosen).then_some(AGENT_LOG_ON_A_TERMINAL) })
 }
 
 /// What is needed to look after it.
 pub(super) struct LocalAgent {
-    pub(super) program: PathBuf,
+    pub(super) program: AgentProgram,
     pub(super) state_dir: PathBuf,
     /// Where the agent reaches this server.
     pub(super) server: Url,
@@ -111,7 +133,7 @@ impl LocalAgent {
         ready: &mut Option<impl FnOnce()>,
     ) -> Result<std::process::ExitStatus, Failure> {
         let mut child = self.spawn(&["run"], None)?;
-        tracing::info!(program = %self.program.display(), instance = %self.instance, "the local agent is started");
+        tracing::info!(program = %self.program.path.display(), instance = %self.instance, "the local agent is started");
         let socket = self.state_dir.join(SOCKET_NAME);
         // The printed commands work once the agent listens. An agent that never does must not delay them for ever.
         let listens = async {
@@ -269,7 +291,7 @@ impl LocalAgent {
             .arg("--server")
             .arg(std::process::id().to_string())
             .arg("--")
-            .arg(&self.program)
+            .arg(&self.program.path)
             .args(arguments)
             .arg("--state-dir")
             .arg(&self.state_dir)
@@ -277,6 +299,9 @@ impl LocalAgent {
             // Ctrl-C reaches the server, which ends the agent in its own time.
             .process_group(0)
             .kill_on_drop(true);
+        if let Some(log) = self.program.log {
+            command.env(AGENT_LOG, log);
+        }
         if let Some(token) = token {
             // Its output on success is for people who enrol an agent by hand.
             command.stdout(Stdio::null());
@@ -284,7 +309,7 @@ impl LocalAgent {
             command.env("HANSARD_AGENT_JOIN_TOKEN", token.reveal());
         }
         command.spawn().map_err(|error| {
-            Failure::failed(format!("{} cannot be started: {error}", self.program.display()))
+            Failure::failed(format!("{} cannot be started: {error}", self.program.path.display()))
         })
     }
 }

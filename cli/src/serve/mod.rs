@@ -2,6 +2,8 @@
 
 mod local_agent;
 mod logging;
+mod reach;
+mod start;
 mod stopping;
 mod welcome;
 
@@ -24,11 +26,16 @@ use crate::environment::Environment;
 use crate::failure::{Failure, chain};
 use crate::root_key;
 use crate::settings::{InternalListener, Settings};
-use local_agent::LocalAgent;
+use local_agent::{AgentProgram, LocalAgent};
+use start::Start;
 use stopping::Signals;
-use welcome::Welcome;
+use welcome::{AgentHere, Welcome};
 
 pub(crate) use local_agent::become_agent;
+
+/// What happens to sessions when the server stops with its agent.
+const AGENT_STOPS_TOO: &str = ", and the agent of this machine with it: until it runs again, no session begins to be \
+     recorded here; those that are open go on being recorded, and are delivered at the next start";
 
 /// Runs the command until it is told to stop.
 ///
@@ -40,8 +47,12 @@ pub(crate) fn run(
     runtime: &Runtime,
 ) -> Result<(), Failure> {
     let settings = Settings::resolve(&arguments.flags(), arguments.store.config(), environment)?;
-    let program = settings.with_local_agent.then(|| local_agent::program(&settings)).transpose()?;
-    logging::start(&settings)?;
+    let watched = logging::is_watched(&settings);
+    let program = settings
+        .with_local_agent
+        .then(|| local_agent::program(&settings, environment, watched))
+        .transpose()?;
+    let held = logging::start(&settings, environment.log_colours())?;
     let open_files = raise_file_limit();
     // If the address is in use, nothing is left behind.
     let listeners = Listeners {
@@ -57,8 +68,9 @@ pub(crate) fn run(
     let _lock = data.lock()?;
     // Calls are answered on separate threads. The jobs and the agent run here, on the main thread, which lives as long
     // as the process.
-    let served =
-        LocalSet::new().block_on(runtime, serve(arguments, settings, program, &data, listeners, open_files));
+    let served = LocalSet::new()
+        .block_on(runtime, serve(arguments, settings, program, &data, listeners, open_files, held.clone()));
+    held.release();
     if served.is_err() && new {
         data.remove_if_unused();
     }
@@ -68,10 +80,11 @@ pub(crate) fn run(
 async fn serve(
     arguments: &ServeArguments,
     settings: Settings,
-    program: Option<std::path::PathBuf>,
+    program: Option<AgentProgram>,
     data: &DataDirectory,
     listeners: Listeners,
     open_files: Option<u64>,
+    held: logging::Held,
 ) -> Result<(), Failure> {
     let signals = Signals::handle()?;
     let keys = Arc::new(server_keys(&settings, data, true)?);
@@ -86,6 +99,7 @@ async fn serve(
             Failure::failed(format!("{}; --audit-anchors-file names another file", chain(&error)))
         })?;
     }
+    let start = Start::find(&store, &settings).await?;
     let root = root_key::ensure(settings.root.clone(), data, &store, SystemClock.now()).await?;
     for other in root_key::others(&root, &store).await? {
         let data = welcome::quoted(data.path());
@@ -108,7 +122,13 @@ async fn serve(
             "replay addresses work only on this machine; set --public-url to the address by which others reach it"
         );
     }
-    let welcome = Welcome::new(data, &root, &local, &settings.local_instance_id, program.as_deref());
+    let agent_here = program.as_ref().map(|program| AgentHere {
+        instance: settings.local_instance_id.clone(),
+        program: program.path.clone(),
+        state_dir: data.agent(),
+        closed: reach::closed_to_others(&data.agent(), &program.path),
+    });
+    let welcome = Welcome::new(data, &root, &local, agent_here, start);
     let parts = HansardParts {
         store: store.clone(),
         stores: Arc::new(stores),
@@ -133,7 +153,12 @@ async fn serve(
     let (stop, stopping) = watch::channel(false);
     let stop = Arc::new(stop);
     spawn_local(signals.pass_on(Arc::clone(&stop)));
-    let show = arguments.print_credentials;
+    let (format, print_credentials) = (settings.log_format, arguments.print_credentials);
+    let show = move || {
+        welcome.show(format, print_credentials);
+        held.release();
+    };
+    let with_agent = program.is_some();
     let agent = program.map(|program| LocalAgent {
         program,
         state_dir: data.agent(),
@@ -145,15 +170,15 @@ async fn serve(
     });
     let beside = spawn_local(async move {
         match agent {
-            Some(agent) => agent.supervise(stopping, move || welcome.show(show)).await,
-            None => welcome.show(show),
+            Some(agent) => agent.supervise(stopping, show).await,
+            None => show(),
         }
     });
     let mut asked = stop.subscribe();
     let shutdown = async move {
         // The sender lives until the server has ended, and a task that panicked has ended too.
         let _ = asked.wait_for(|asked| *asked).await;
-        tracing::info!("stopping");
+        tracing::info!("stopping{}", if with_agent { AGENT_STOPS_TOO } else { "" });
         // The agent ends first, while the server still accepts what it delivers.
         let _ = beside.await;
     };

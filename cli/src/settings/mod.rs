@@ -113,8 +113,8 @@ pub(crate) struct Settings {
     pub(crate) local_instance_id: InstanceId,
     /// How the server logs.
     pub(crate) log_format: LogFormat,
-    /// What the server logs, in the words of tracing's filter.
-    pub(crate) log_filter: String,
+    /// What the server logs, in the words of tracing's filter; `None` where nobody chose.
+    pub(crate) log_filter: Option<String>,
     /// The proxies in front, whose word is taken for where a call comes from.
     pub(crate) trusted_proxies: TrustedProxies,
     /// How often callers may call.
@@ -163,9 +163,7 @@ impl Settings {
                 None => InstanceId::parse(DEFAULT_INSTANCE).expect("the default is an instance id"),
             },
             log_format: sources.get(&keys::LOG_FORMAT, values::log_format)?.unwrap_or(LogFormat::Human),
-            log_filter: sources
-                .get(&keys::LOG_FILTER, values::log_filter)?
-                .unwrap_or_else(|| DEFAULT_LOG_FILTER.into()),
+            log_filter: sources.get(&keys::LOG_FILTER, values::log_filter)?,
             trusted_proxies: sources
                 .get(&keys::TRUSTED_PROXIES, values::trusted_proxies)?
                 .unwrap_or_default(),
@@ -222,9 +220,6 @@ const MOST_CONNECTIONS: usize = 16_384;
 
 /// The deployment's region where none is set.
 pub(crate) const DEFAULT_REGION: &str = "cn-hangzhou";
-
-/// What is logged where nothing else is set: what libraries say at each start is left out.
-const DEFAULT_LOG_FILTER: &str = "info,actix_server=warn,sea_orm_migration=warn";
 
 /// This machine's instance id where none is set.
 pub(crate) const DEFAULT_INSTANCE: &str = "i-local";

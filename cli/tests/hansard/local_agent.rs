@@ -76,5 +76,5 @@ fn it_is_restarted_when_it_ends() {
     until("the log says so", || {
         server.log().contains("the local agent ended; it is restarted").then_some(())
     });
-    assert!(server.printed().contains("Hansard serves."), "the server serves all the same");
+    assert!(server.printed().contains("Hansard serves at http://"), "the server serves all the same");
 }

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::deployment::{Server, hansard, mode, stderr};
+use crate::deployment::{Server, hansard, mode, stderr, until};
 
 #[test]
 fn the_first_start_makes_private_files_and_shows_no_secret_outside_a_terminal() {
@@ -25,6 +25,7 @@ fn the_first_start_makes_private_files_and_shows_no_secret_outside_a_terminal() 
     assert_eq!(server.stop(Signal::TERM).code(), Some(0), "{}", server.log());
     server.resume(&["--print-credentials"]);
     assert_eq!(server.root().2, secret, "the key is kept");
+    assert!(server.printed().contains("Hansard serves again at http://"), "{}", server.printed());
     let printed = server.printed();
     assert!(printed.contains(&format!("export ALIBABA_CLOUD_ACCESS_KEY_SECRET={secret}")), "{printed}");
     assert!(!server.log().contains(&secret), "the secret is in no log");
@@ -35,12 +36,23 @@ fn the_first_start_makes_private_files_and_shows_no_secret_outside_a_terminal() 
 fn the_log_can_be_json() {
     let mut server = Server::start(&["--log-format", "json", "--log-filter", "info"]);
     server.stop(Signal::TERM);
+    assert_eq!(server.printed(), "", "nothing is for people");
     let log = server.log();
     for line in log.lines() {
         let entry: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
         assert!(entry["level"].is_string() && entry["timestamp"].is_string(), "{line}");
     }
     assert!(log.contains("\"message\":\"stopped\""), "{log}");
+
+    server.resume(&["--log-format", "json", "--print-credentials"]);
+    let (account, id, secret) = server.root();
+    until("the credentials are printed", || server.printed().ends_with('\n').then_some(()));
+    let printed: serde_json::Value = serde_json::from_str(&server.printed()).unwrap();
+    let endpoint = format!("http://{}", server.address);
+    let expected = serde_json::json!({
+        "AccountId": account, "AccessKeyId": id, "AccessKeySecret": secret, "Endpoint": endpoint,
+    });
+    assert_eq!(printed, expected);
 }
 
 #[test]

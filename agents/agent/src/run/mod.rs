@@ -28,7 +28,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::client::{ControlPlane, Credentials};
 use crate::identity::{Identity, Keys};
-use crate::settings::RunOptions;
+use crate::settings::{RunOptions, log_colours};
 use crate::state_directory::StateDirectory;
 use crate::{capture_kinds, logging};
 
@@ -120,7 +120,7 @@ pub(crate) fn runtime() -> Result<Runtime, String> {
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(state_dir: &Path, options: &RunOptions) -> Result<(), String> {
-    logging::start(&options.log)?;
+    logging::start(&options.log, log_colours())?;
     take_all_descriptors();
     // Before anything is created there, so that a mistyped directory stays untouched.
     Identity::get(&StateDirectory::at(state_dir))?;
