@@ -49,6 +49,24 @@ fn runs(shell: &mut Person, line: &str, number: usize) {
     shell.sees(&format!("status 0 of line {}", 1000 + number));
 }
 
+/// Runs these lines one after the other; a shell that is recorded gets something to do.
+fn run_all(shell: &mut Person, server: &Person, lines: &[&str]) {
+    for (number, line) in lines.iter().enumerate() {
+        if line.contains("record -- bash") {
+            shell.types(&format!("{line}\n"));
+            shell.sees("recording this session as");
+            shell.types("echo $((7 * 191)) in the recording; exit\n");
+            shell.sees("recorded; to play it");
+            until("the recording is delivered", || {
+                text_of(server).contains("the recording is delivered").then_some(())
+            });
+        } else {
+            // A comment would take in the marker that follows.
+            runs(shell, line.split(" # ").next().unwrap(), number + 1);
+        }
+    }
+}
+
 #[test]
 fn what_the_first_start_says_works_as_it_stands_from_any_folder() {
     let folder = tempfile::tempdir().unwrap();
@@ -65,19 +83,7 @@ fn what_the_first_start_says_works_as_it_stands_from_any_folder() {
     runs(&mut shell, &block.join("\n"), 0);
     let next: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("    ")).collect();
     assert_eq!(next.len(), 5, "{text}");
-    for (number, line) in next.iter().enumerate() {
-        if line.ends_with("record -- bash") {
-            shell.types(&format!("{line}\n"));
-            shell.sees("recording this session as");
-            shell.types("echo $((7 * 191)) in the recording; exit\n");
-            shell.sees("recorded; to play it");
-            until("the recording is delivered", || {
-                text_of(&server).contains("the recording is delivered").then_some(())
-            });
-        } else {
-            runs(&mut shell, line, number + 1);
-        }
-    }
+    run_all(&mut shell, &server, &next);
     shell.sees_times("1337 in the recording", 2);
     shell.types("exit\n");
     shell.leaves();
@@ -92,6 +98,39 @@ fn what_the_first_start_says_works_as_it_stands_from_any_folder() {
     let text = ends_by_an_interrupt(server);
     assert!(text.starts_with(&format!("\nHansard serves again at http://127.0.0.1:{port}\n")), "{text}");
     assert!(text.contains("Recording is on.") && !text.contains("Nothing leaves"), "{text}");
+}
+
+/// The lines of the first block of code after `text`, with this beginning.
+fn code_after<'a>(text: &'a str, heading: &str, fence: &str) -> Vec<&'a str> {
+    let after = text.split_once(heading).unwrap().1.split_once(&format!("\n{fence}\n")).unwrap().1;
+    after.split_once("\n```").unwrap().0.lines().collect()
+}
+
+#[test]
+fn the_lines_of_the_readme_work_as_they_stand_from_any_folder() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(folder.path(), free_port());
+    server.sees("Nothing leaves this machine.");
+    let mut shell = shell_elsewhere();
+    runs(&mut shell, &block(&text_of(&server)).join("\n"), 0);
+    let lines = code_after(&readme, "## The first recording", "```");
+    assert!(lines.len() >= 7, "{lines:?}");
+    run_all(&mut shell, &server, &lines);
+    shell.types("exit\n");
+    shell.leaves();
+
+    let mut shell = shell_elsewhere();
+    runs(&mut shell, &block(&text_of(&server)).join("\n"), 0);
+    let elsewhere = tempfile::tempdir().unwrap();
+    runs(&mut shell, &format!("cd {}", elsewhere.path().display()), 900);
+    let policy = code_after(&readme, "save this as `auditors.json`", "```json").join("\n");
+    std::fs::write(elsewhere.path().join("auditors.json"), policy).unwrap();
+    let lines = code_after(&readme, "save this as `auditors.json`", "```\nhansard admin user create ana");
+    run_all(&mut shell, &server, &[&["hansard admin user create ana"], &lines[..]].concat());
+    shell.types("exit\n");
+    shell.leaves();
+    ends_by_an_interrupt(server);
 }
 
 #[test]
