@@ -37,10 +37,11 @@ test-console: ## the console's own tests, and that console/dist is what its sour
 	git diff --exit-code -- console/dist
 	@test -z "$$(git status --porcelain -- console/dist)" || { echo "console/dist holds files that are not committed" >&2; exit 1; }
 
-test-deep: ## what takes longer: many more cases of every property, and the fuzzer
+test-deep: ## what takes longer: many more cases of every property, the fuzzer, and auditors' tools that look at an account
 	tests/setup.sh
 	PROPTEST_CASES=20000 HANSARD_TEST_FUZZ_SECONDS=600 $(CARGO) test --locked --workspace --exclude whole-system --lib --tests
 	policies/fuzz/run.sh
+	tests/auditors/run.sh
 
 bench: ## the measurements; tests/bench/README.md says what they mean
 	tests/setup.sh
