@@ -1,6 +1,7 @@
 //! The actions of the wire, one file each: what the call is about, what it does, and how it fails.
 
 mod create_agent_join_token;
+mod delete_agent;
 mod get_instance_record_config;
 mod list_agents;
 mod list_audit_events;

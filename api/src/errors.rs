@@ -234,6 +234,7 @@ fn store_error(error: &StoreError) -> WireError {
     match error {
         StoreError::Conflict { .. } => ErrorCode::Conflict.into(),
         StoreError::Identity(refused) => identity_refused(refused),
+        StoreError::NoSuchAgent(_) => ErrorCode::AgentNotFound.into(),
         StoreError::InvalidPolicy(why) => {
             let message = format!("{why}.");
             if why.reason == Reason::TooLong {
@@ -256,6 +257,7 @@ fn is_the_callers_own(error: &StoreError) -> bool {
         error,
         StoreError::Identity(_)
             | StoreError::InvalidPolicy(_)
+            | StoreError::NoSuchAgent(_)
             | StoreError::InvalidMarker
             | StoreError::InvalidPageToken
             | StoreError::Conflict { .. }

@@ -132,6 +132,8 @@ pub trait IssuesJoinToken: Action {}
 pub trait ListsAgents: Action {}
 /// May write an agent's row: its enrolment, and when it was last heard from.
 pub trait WritesAgent: Action {}
+/// May remove the agent of the grant's instance.
+pub trait RemovesAgent: Action {}
 /// May reach agents over their links, whichever replica holds them.
 pub trait ReachesAgents: Action {}
 /// May read users, groups, roles, policies and what is attached to whom.
@@ -243,6 +245,8 @@ catalogue! {
         CreateAgentJoinToken of Workbench, Write, on Instance | AllInstances, may IssuesJoinToken;
         /// The agents of the account.
         ListAgents of Workbench, List, on Instance | Everything, may ListsAgents;
+        /// Removes the agent of an instance: its keys are refused, and its open recordings end. Its recordings stay.
+        DeleteAgent of Workbench, Write, on Instance, may RemovesAgent;
         /// The calls to the account, with their callers and outcomes, newest first.
         ListAuditEvents of Workbench, List, on Instance | Everything, may ReadsAuditTrail;
         /// Which recordings of agents are missing.

@@ -17,6 +17,31 @@ pub struct Capability {
     pub version: String,
 }
 
+/// How an agent ceased to be the agent of its instance. Its requests are refused from then on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retired {
+    /// Another agent took over its instance.
+    Replaced {
+        /// When.
+        at: Timestamp,
+    },
+    /// An administrator removed it.
+    Removed {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Retired {
+    /// When it ceased to be that.
+    #[must_use]
+    pub fn at(self) -> Timestamp {
+        match self {
+            Self::Replaced { at } | Self::Removed { at } => at,
+        }
+    }
+}
+
 /// An agent that has joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
@@ -42,8 +67,8 @@ pub struct Agent {
     pub enrolled_at: Timestamp,
     /// When it was last heard from.
     pub last_seen_at: Timestamp,
-    /// Set when another agent took over its instance; its requests are refused from then on.
-    pub replaced_at: Option<Timestamp>,
+    /// Set when it is not the agent of its instance any more.
+    pub retired: Option<Retired>,
 }
 
 impl Agent {
@@ -58,9 +83,45 @@ impl Agent {
                 account: self.account.clone(),
                 instance: self.instance.clone(),
                 from: self.enrolled_at,
-                until: self.replaced_at,
+                until: self.retired.map(Retired::at),
             }),
         })
+    }
+}
+
+/// The instance has no agent, or another one than was named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the instance has no such agent")]
+pub struct NoSuchAgent;
+
+/// A decided removal of an instance's agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentRemoved {
+    /// The agent, which is retired now.
+    pub agent: Agent,
+    /// Why its recordings end that are not sealed.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl AgentRemoved {
+    /// Decides the removal of the agent that the instance has at present. A caller that names an agent means only that
+    /// one, and not another that has taken its place meanwhile.
+    ///
+    /// # Errors
+    /// [`NoSuchAgent`].
+    pub fn decide(
+        present: Option<Agent>,
+        named: Option<&AgentId>,
+        at: Timestamp,
+    ) -> Result<Self, NoSuchAgent> {
+        let agent = present.ok_or(NoSuchAgent)?;
+        if agent.retired.is_some() || named.is_some_and(|named| *named != agent.id) {
+            return Err(NoSuchAgent);
+        }
+        let reason = format!("the agent {} was removed while it was recording", agent.id);
+        Ok(Self { agent: Agent { retired: Some(Retired::Removed { at }), ..agent }, reason, at })
     }
 }
 
@@ -257,6 +318,36 @@ mod tests {
         let said = JoinTokenRefused::AgentAlreadyEnrolled.to_string();
         assert!(said.contains("`hansard agents token create --instance-id ID --replace`"), "{said}");
         assert!(said.contains("enrol with --replace"), "{said}");
+    }
+
+    #[test]
+    fn only_the_named_agent_is_removed_and_only_while_the_instance_has_it() {
+        let at = Timestamp::from_millis;
+        let agent = Agent {
+            id: AgentId::generate(),
+            account: "1609982529000000".parse().unwrap(),
+            instance: "i-web1".parse().unwrap(),
+            region: "cn-hangzhou".parse().unwrap(),
+            authentication_key: vec![1; 32],
+            sealing_key: vec![2; 32],
+            hostname: String::new(),
+            version: String::new(),
+            capabilities: Vec::new(),
+            enrolled_at: at(1),
+            last_seen_at: at(1),
+            retired: None,
+        };
+        for named in [None, Some(&agent.id)] {
+            let removed = AgentRemoved::decide(Some(agent.clone()), named, at(5)).unwrap();
+            assert_eq!(removed.agent.retired, Some(Retired::Removed { at: at(5) }));
+            assert!(removed.reason.contains(agent.id.as_str()), "{}", removed.reason);
+            // What it sealed before stays trusted, and nothing that begins later.
+            let until = removed.agent.trusted_key().unwrap().enrolment.unwrap().until;
+            assert_eq!(until, Some(at(5)));
+            assert_eq!(AgentRemoved::decide(Some(removed.agent), named, at(6)), Err(NoSuchAgent));
+        }
+        assert_eq!(AgentRemoved::decide(None, None, at(5)), Err(NoSuchAgent));
+        assert_eq!(AgentRemoved::decide(Some(agent), Some(&AgentId::generate()), at(5)), Err(NoSuchAgent));
     }
 
     #[test]

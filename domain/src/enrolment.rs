@@ -89,7 +89,7 @@ mod tests {
             capabilities: Vec::new(),
             enrolled_at: at(10),
             last_seen_at: at(10),
-            replaced_at: None,
+            retired: None,
         }
     }
 

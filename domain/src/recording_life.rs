@@ -30,6 +30,13 @@ pub enum RecordingState {
         /// When something last arrived; expiry counts from here.
         last_heard_at: Timestamp,
     },
+    /// The control plane ended it, because its agent was removed: there is no manifest, and nothing can be added.
+    Closed {
+        /// When; of a recording that was abandoned before, when something last arrived. Expiry counts from here.
+        ended_at: Timestamp,
+        /// Why.
+        reason: String,
+    },
     /// The agent signed the manifest; not every evidence object is known to be in the bucket yet.
     Sealed {
         /// When the session ended.
@@ -202,7 +209,7 @@ impl Recording {
     #[must_use]
     pub fn duration_millis(&self) -> i64 {
         match &self.state {
-            RecordingState::Open | RecordingState::Abandoned { .. } => {
+            RecordingState::Open | RecordingState::Abandoned { .. } | RecordingState::Closed { .. } => {
                 i64::try_from(self.arrived.last_at.get() / 1_000).unwrap_or(i64::MAX)
             }
             RecordingState::Sealed { ended_at, .. } | RecordingState::Delivered { ended_at, .. } => {
@@ -219,6 +226,7 @@ impl Recording {
         match &self.state {
             RecordingState::Open => known.max(now.as_millis().saturating_sub(self.listed_at().as_millis())),
             RecordingState::Abandoned { .. }
+            | RecordingState::Closed { .. }
             | RecordingState::Sealed { .. }
             | RecordingState::Delivered { .. } => known,
         }
@@ -229,7 +237,8 @@ impl Recording {
     pub fn expires_at(&self, now: Timestamp) -> Timestamp {
         match &self.state {
             RecordingState::Open => self.expiration.counted_from(now),
-            RecordingState::Abandoned { last_heard_at } => self.expiration.counted_from(*last_heard_at),
+            RecordingState::Abandoned { last_heard_at: end }
+            | RecordingState::Closed { ended_at: end, .. } => self.expiration.counted_from(*end),
             RecordingState::Sealed { ended_at, .. } | RecordingState::Delivered { ended_at, .. } => {
                 self.expiration.counted_from(self.bounded_end(*ended_at))
             }
@@ -255,7 +264,7 @@ impl Recording {
         match &self.state {
             RecordingState::Open => WireStatus::Running,
             _ if self.arrived.segments == 0 => WireStatus::Failed,
-            RecordingState::Abandoned { .. } => WireStatus::Interrupted,
+            RecordingState::Abandoned { .. } | RecordingState::Closed { .. } => WireStatus::Interrupted,
             RecordingState::Sealed { end, .. } | RecordingState::Delivered { end, .. } => match end {
                 SessionEnd::Exited => WireStatus::Finished,
                 SessionEnd::Interrupted { .. } => WireStatus::Interrupted,
@@ -289,6 +298,9 @@ pub enum SegmentRefused {
     /// The recording is sealed; nothing can be added.
     #[error("the recording is sealed; nothing can be added to it")]
     Sealed,
+    /// It was closed when its agent was removed.
+    #[error("the recording was closed when its agent was removed; nothing can be added to it")]
+    Closed,
     /// Another number is expected.
     #[error("segment {expected} is expected next, not {offered}")]
     OutOfOrder {
@@ -340,6 +352,7 @@ pub fn acknowledge(
 ) -> Result<SegmentAcknowledged, SegmentRefused> {
     match &recording.state {
         RecordingState::Open | RecordingState::Abandoned { .. } => {}
+        RecordingState::Closed { .. } => return Err(SegmentRefused::Closed),
         RecordingState::Sealed { .. } | RecordingState::Delivered { .. } => {
             return Err(SegmentRefused::Sealed);
         }
@@ -397,6 +410,9 @@ pub enum SealRefused {
     /// It was sealed by another manifest.
     #[error("the recording was sealed before, by another manifest")]
     AlreadySealed,
+    /// It was closed when its agent was removed.
+    #[error("the recording was closed when its agent was removed; it cannot be sealed any more")]
+    Closed,
     /// The manifest's segments are not those that arrived.
     #[error("the manifest lists {listed} segments of the stream {stream}, and {arrived} arrived")]
     SegmentsDiffer {
@@ -456,6 +472,7 @@ pub fn seal(
 ) -> Result<RecordingSealed, SealRefused> {
     match &recording.state {
         RecordingState::Open | RecordingState::Abandoned { .. } => {}
+        RecordingState::Closed { .. } => return Err(SealRefused::Closed),
         RecordingState::Sealed { .. } | RecordingState::Delivered { .. } => {
             return Err(SealRefused::AlreadySealed);
         }

@@ -172,6 +172,8 @@ wire_codes! {
     StorageTargetAccount => "InvalidRecordStorageTarget.AccountMismatch", 400, AfterFix, [Wire], "The specified RecordStorageTarget belongs to another account.";
     /// There is no such recording for this caller on this instance.
     RecordingNotFound => "InvalidTerminalSessionToken.NotFound", 404, AfterFix, [Wire Replay], "The specified TerminalSessionToken is not found.";
+    /// The instance has no agent, or another one than the call names.
+    AgentNotFound => "InvalidAgentId.NotFound", 404, AfterFix, [Wire], "The specified instance has no such agent.";
     /// The recording's time is over.
     RecordingExpired => "InstanceRecord.Expired", 403, Never, [Wire Replay], "The recording has expired. Its objects stay in the bucket.";
     /// Somebody else changed the same thing at the same moment.

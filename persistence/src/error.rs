@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use domain::agent::JoinTokenRefused;
+use domain::agent::{JoinTokenRefused, NoSuchAgent};
 use domain::identity::{ChangeRefused, IdentityRefused};
 use domain::unclaimed::AgentLimitReached;
 use sea_orm::{DbErr, SqlErr};
@@ -46,6 +46,12 @@ pub enum StoreError {
     /// The join token does not permit this enrolment.
     #[error(transparent)]
     JoinTokenRefused(#[from] JoinTokenRefused),
+    /// The agent was replaced or removed; nothing can be written for it any more.
+    #[error("the agent was replaced or removed")]
+    AgentRetired,
+    /// The instance has no such agent.
+    #[error(transparent)]
+    NoSuchAgent(#[from] NoSuchAgent),
     /// An agent has as many unclaimed bytes or open recordings as it may have.
     #[error(transparent)]
     AgentLimit(#[from] AgentLimitReached),

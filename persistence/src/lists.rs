@@ -65,7 +65,7 @@ pub struct RecordingPage {
 /// A part of the list of agents, the latest to join first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentPage {
-    /// The agents that have not been replaced.
+    /// The agents.
     pub agents: Vec<Agent>,
     /// How many agents the whole list has, exactly.
     pub total_count: u64,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::actions::ListAgents;
-use domain::agent::Agent;
+use domain::agent::{Agent, Retired};
 use domain::gate::Granted;
 use domain::principal::Principal;
 use domain::recording_continuity::Absence;
@@ -67,7 +67,12 @@ fn item(call: &Call<'_>, agent: &Agent, missing: &MissingCounts, waiting: &[Wait
     let waiting = waiting.iter().find(|waiting| waiting.agent == agent.id);
     let linked_here = call.hansard.links.here.is_connected(&agent.id);
     let online =
-        agent.replaced_at.is_none() && (linked_here || agent.last_seen_at.plus(ONLINE_WITHIN) >= call.now());
+        agent.retired.is_none() && (linked_here || agent.last_seen_at.plus(ONLINE_WITHIN) >= call.now());
+    let (replaced_at, removed_at) = match agent.retired {
+        None => (None, None),
+        Some(Retired::Replaced { at }) => (Some(at), None),
+        Some(Retired::Removed { at }) => (None, Some(at)),
+    };
     AgentItem {
         // As in ListInstanceRecords: exact in 64 bits and in every client's numbers (DECISIONS I1).
         account_id: agent.account.as_str().parse().unwrap_or_default(),
@@ -88,7 +93,8 @@ fn item(call: &Call<'_>, agent: &Agent, missing: &MissingCounts, waiting: &[Wait
         enrol_time: wire_time(agent.enrolled_at),
         sealing_public_key: agent.trusted_key().map_or_else(String::new, |trusted| trusted.key.to_string()),
         enrolled_at: wire_time(agent.enrolled_at),
-        replaced_at: agent.replaced_at.map(wire_time),
+        replaced_at: replaced_at.map(wire_time),
+        removed_at: removed_at.map(wire_time),
         last_seen_time: wire_time(agent.last_seen_at),
         recordings_gone: wire_count(missing.of(&agent.id, Absence::Gone)),
         recordings_not_arrived: wire_count(missing.of(&agent.id, Absence::NotArrived)),

@@ -132,6 +132,7 @@ fn status_reason(recording: &Recording) -> Option<String> {
         RecordingState::Open | RecordingState::Abandoned { .. } => {
             "nothing has been heard of the agent since".to_owned()
         }
+        RecordingState::Closed { reason, .. } => reason.clone(),
         RecordingState::Sealed { end, .. } | RecordingState::Delivered { end, .. } => match end {
             SessionEnd::Interrupted { reason } => reason.clone(),
             SessionEnd::Exited => "the session ended before anything was recorded".to_owned(),

@@ -1,7 +1,6 @@
 //! `POST /agent/v1/enrol`: the bearer of a join token becomes an agent. The only call without an agent's token.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::web::{self, Data};
@@ -13,7 +12,6 @@ use domain::agent::{Agent, JoinToken, JoinTokenRefused, JoinTokenSecret};
 use domain::gate::{Granted, PrincipalPolicies};
 use domain::{AccountId, AgentId};
 use persistence::{AgentEnrolled, StoreError};
-use tokio::time::timeout;
 
 use super::refusal::AgentRefusal;
 use super::reply;
@@ -23,8 +21,6 @@ use crate::errors::chain_of;
 use crate::road::unauthenticated::UnauthenticatedCaller;
 use crate::road::{About, Arrival};
 
-/// How soon another replica must close the link of a replaced agent.
-const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 /// The longest host name, version or capability that is stored.
 const TEXT_LIMIT: usize = 255;
 /// The most capabilities that an agent may announce.
@@ -85,7 +81,7 @@ async fn enrol(
         capabilities: configuration::announced(asked.capabilities),
         enrolled_at: now,
         last_seen_at: now,
-        replaced_at: None,
+        retired: None,
     };
 
     let caller = caller::of(arrival.clone(), &agent);
@@ -129,8 +125,7 @@ async fn enrol(
     })
 }
 
-/// Closes the links of the agents that this one has replaced. A holder that is not told finds out itself with its next
-/// ping.
+/// Closes the links of the agents that this one has replaced.
 async fn close_replaced(hansard: &Hansard, granted: &Granted<EnrolAgent>, newcomer: &Agent) {
     hansard.links.here.close_replaced(newcomer);
     let elsewhere = match hansard.store.links_replaced_by(granted, newcomer, hansard.now()).await {
@@ -141,16 +136,7 @@ async fn close_replaced(hansard: &Hansard, granted: &Granted<EnrolAgent>, newcom
         }
     };
     for link in elsewhere {
-        // The enrolling agent must not wait for a replica that is down.
-        match timeout(CLOSED_WITHIN, hansard.links.close_replaced(&link)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::info!(agent = %link.agent, chain = %chain_of(&error), "the link of a replaced agent is left to its holder");
-            }
-            Err(_) => {
-                tracing::info!(agent = %link.agent, "the holder of a replaced agent's link does not answer")
-            }
-        }
+        hansard.links.close_retired(&link).await;
     }
 }
 
@@ -169,7 +155,7 @@ async fn enrolled_before(
     }
     let enrolled = hansard.store.find_agent_enrolled_with(granted, presented).await?;
     Ok(enrolled.filter(|enrolled| {
-        enrolled.replaced_at.is_none()
+        enrolled.retired.is_none()
             && enrolled.instance == asking.instance
             && enrolled.authentication_key == asking.authentication_key
             && enrolled.sealing_key == asking.sealing_key

@@ -92,12 +92,14 @@ pub(crate) async fn read_claimed(
 pub(crate) fn is_open(recording: &Recording) -> bool {
     match recording.state {
         RecordingState::Open | RecordingState::Abandoned { .. } => true,
-        RecordingState::Sealed { .. } | RecordingState::Delivered { .. } => false,
+        RecordingState::Closed { .. } | RecordingState::Sealed { .. } | RecordingState::Delivered { .. } => {
+            false
+        }
     }
 }
 
 pub(crate) fn sealed() -> AgentRefusal {
-    AgentRefusal::new(AgentErrorCode::RecordingSealed, "the recording is sealed; nothing can be added to it")
+    AgentRefusal::new(AgentErrorCode::RecordingSealed, "the recording is closed; nothing can be added to it")
 }
 
 fn not_found() -> AgentRefusal {

@@ -9,7 +9,7 @@ use actix_web::http::header;
 use actix_web::web::Bytes;
 use agent_protocol::{AgentClaims, AgentErrorCode, ClaimsRefused, PublicKey};
 use aws_lc_rs::digest;
-use domain::agent::Agent;
+use domain::agent::{Agent, Retired};
 use domain::{AccountId, Timestamp};
 use persistence::NonceClaim;
 
@@ -82,9 +82,11 @@ pub(super) async fn prove(
     if let Err(throttled) = caller::of(arrival.clone(), &agent).admit(hansard) {
         return Err(NotProven::signed_by(throttled.into(), agent));
     }
-    // Only somebody who holds the key learns that the agent was replaced.
+    // Only somebody who holds the key learns that the agent was replaced or removed.
+    if let Some(how) = agent.retired {
+        return Err(NotProven::signed_by(retired(how), agent));
+    }
     let received = match payload {
-        _ if agent.replaced_at.is_some() => Err(unknown()),
         Some(mut payload) if follows(request) => {
             let room = hansard.limits.in_flight.room(agent.id.as_str());
             let length = Length::of(request, most);
@@ -132,10 +134,26 @@ async fn claim(
 }
 
 fn unknown() -> AgentRefusal {
-    AgentRefusal::new(
-        AgentErrorCode::AgentNotFound,
-        "the agent is not enrolled here, or was replaced; enrol it again",
-    )
+    AgentRefusal::new(AgentErrorCode::AgentNotFound, "no such agent is enrolled here; enrol it again")
+}
+
+/// The refusal of an agent that is not the one of its instance any more.
+pub(super) fn retired(how: Retired) -> AgentRefusal {
+    let message = match how {
+        Retired::Replaced { at } => {
+            format!("another agent has replaced this one at its instance, at {}", at.to_rfc3339_seconds())
+        }
+        Retired::Removed { at } => format!(
+            "this agent was removed at {}; enrol again with a new join token to record again",
+            at.to_rfc3339_seconds()
+        ),
+    };
+    AgentRefusal::new(AgentErrorCode::AgentNotFound, message)
+}
+
+/// The same when it was found out only while something was written.
+pub(super) fn no_agent_any_more() -> AgentRefusal {
+    AgentRefusal::new(AgentErrorCode::AgentNotFound, "this agent was replaced or removed meanwhile")
 }
 
 fn nonce_hash(agent: &Agent, jti: &str) -> [u8; 32] {

@@ -174,7 +174,7 @@ impl From<JoinTokenRefused> for AgentRefusal {
 impl From<SegmentRefused> for AgentRefusal {
     fn from(refused: SegmentRefused) -> Self {
         let (code, expected_number) = match refused {
-            SegmentRefused::Sealed => (AgentErrorCode::RecordingSealed, None),
+            SegmentRefused::Sealed | SegmentRefused::Closed => (AgentErrorCode::RecordingSealed, None),
             SegmentRefused::OutOfOrder { expected, .. } => {
                 (AgentErrorCode::SegmentOutOfOrder, Some(expected))
             }
@@ -189,7 +189,7 @@ impl From<SegmentRefused> for AgentRefusal {
 impl From<SealRefused> for AgentRefusal {
     fn from(refused: SealRefused) -> Self {
         let code = match refused {
-            SealRefused::AlreadySealed => AgentErrorCode::RecordingSealed,
+            SealRefused::AlreadySealed | SealRefused::Closed => AgentErrorCode::RecordingSealed,
             SealRefused::SegmentsDiffer { .. }
             | SealRefused::ChainDiffers { .. }
             | SealRefused::EndsBeforeStart => AgentErrorCode::InvalidManifest,
@@ -203,6 +203,7 @@ impl From<StoreError> for AgentRefusal {
         match error {
             StoreError::JoinTokenRefused(refused) => refused.into(),
             StoreError::AgentLimit(reached) => reached.into(),
+            StoreError::AgentRetired => super::proof::no_agent_any_more(),
             StoreError::Unavailable { .. } | StoreError::Stopping => Self::new(
                 AgentErrorCode::ServiceUnavailable,
                 "the control plane cannot reach its database; try again",
@@ -218,6 +219,7 @@ impl From<StoreError> for AgentRefusal {
             | StoreError::InvalidPageToken
             | StoreError::InvalidMarker
             | StoreError::InvalidPolicy(_)
+            | StoreError::NoSuchAgent(_)
             | StoreError::Identity(_)
             | StoreError::CorruptRow(_)
             | StoreError::UnfitDatabase { .. }

@@ -7,6 +7,7 @@ use actix_web::web::{Bytes, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use agent_protocol::AgentErrorCode;
 use domain::actions::{Action as _, GrantUpload};
+use domain::agent::Agent;
 use domain::gate::{Granted, InstanceFacts, PrincipalPolicies, Resource};
 use domain::principal::Principal;
 use persistence::objects::ObjectError;
@@ -16,6 +17,7 @@ use utoipa::ToSchema;
 use super::body::OF_AN_AGENT;
 use super::grants::{GRANT_HEADER, UploadGrant};
 use super::own_recordings;
+use super::proof;
 use super::refusal::AgentRefusal;
 use super::reply;
 use crate::Hansard;
@@ -108,12 +110,10 @@ async fn permit(
     if (grant.recording.as_str(), grant.evidence.to_string()) != (path.0.as_str(), path.1.clone()) {
         return Err(invalid_grant("the grant is for another object; ask for one for this object"));
     }
-    let agent = hansard.store.find_agent(&grant.agent).await?;
-    if agent.is_none_or(|agent| agent.replaced_at.is_some()) {
-        return Err(AgentRefusal::new(
-            AgentErrorCode::AgentNotFound,
-            "the agent of this grant was replaced; enrol it again",
-        ));
+    match hansard.store.find_agent(&grant.agent).await? {
+        None => return Err(proof::no_agent_any_more()),
+        Some(Agent { retired: Some(how), .. }) => return Err(proof::retired(how)),
+        Some(_) => {}
     }
     Ok(caller.authorize(resource_of(grant), &PrincipalPolicies::none(), about)?)
 }

@@ -39,7 +39,7 @@ const MOST_CONNECTIONS: usize = 4_096;
 enum Call {
     /// Send this message to the agent.
     Message(AgentId),
-    /// Another agent has taken its place.
+    /// The agent was replaced or removed.
     Replaced(AgentId),
     /// Attach this channel to the link.
     Channel(AgentId, ChannelId),

@@ -27,6 +27,7 @@ use domain::clock::Clock;
 use domain::gate::Granted;
 use domain::server_keys::ServerKeys;
 use persistence::{Store, StoreError};
+use tokio::time::timeout;
 use url::Url;
 
 pub(crate) use lease::{Held, Lease};
@@ -35,8 +36,13 @@ pub(crate) use registry::{LinkClosed, LinkEvent, OpenLink, Registry};
 use opened::Way;
 use remote::Remote;
 
+use crate::errors::chain_of;
+
 /// How often the holder of a link is looked up again, while the replica that the row names does not hold it.
 const MOST_LOOKS: usize = 3;
+
+/// How soon another replica must close the link of a retired agent.
+const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why an agent was not reached.
 #[derive(Debug, thiserror::Error)]
@@ -147,11 +153,23 @@ impl Links {
         opened::open(self, granted, agent, service).await
     }
 
-    /// Closes the link of an agent that was replaced, wherever it is held.
-    pub(crate) async fn close_replaced(&self, link: &AgentLink) -> Result<(), NotReached> {
-        match Holder::of(link, &self.replica) {
-            Holder::Here(epoch) => self.here.close(&link.agent, epoch),
-            Holder::There(link) => self.remote.close(link).await,
+    /// Closes the link of an agent that was replaced or removed, wherever it is held. Nobody waits for a replica that is
+    /// down: a holder that is not told finds out itself, when it learns of the new revision, or with its next ping.
+    pub(crate) async fn close_retired(&self, link: &AgentLink) {
+        let closing = async {
+            match Holder::of(link, &self.replica) {
+                Holder::Here(epoch) => self.here.close(&link.agent, epoch),
+                Holder::There(link) => self.remote.close(link).await,
+            }
+        };
+        match timeout(CLOSED_WITHIN, closing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::info!(agent = %link.agent, chain = %chain_of(&error), "the link of a retired agent is left to its holder");
+            }
+            Err(_) => {
+                tracing::info!(agent = %link.agent, "the holder of a retired agent's link does not answer");
+            }
         }
     }
 

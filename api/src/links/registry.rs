@@ -21,8 +21,8 @@ const MOST_UNSENT: usize = 16;
 pub(crate) enum LinkClosed {
     /// The agent opened another one.
     Superseded,
-    /// Another agent was enrolled for the instance.
-    Replaced,
+    /// Another agent was enrolled for the instance, or the agent was removed.
+    Retired,
     /// The control plane stops.
     Stopping,
 }
@@ -131,10 +131,10 @@ impl Registry {
         })
     }
 
-    /// Closes the link that is held under this lease, because another agent took its agent's place.
+    /// Closes the link that is held under this lease, because its agent was replaced or removed.
     pub(crate) fn close(&self, agent: &AgentId, epoch: u64) -> Result<(), NotReached> {
         self.with_link(agent, epoch, |link| {
-            link.closing.send_replace(Some(LinkClosed::Replaced));
+            link.closing.send_replace(Some(LinkClosed::Retired));
             Ok(())
         })
     }
@@ -160,8 +160,15 @@ impl Registry {
         for (agent, link) in &self.lock().live {
             if *agent != newcomer.id && link.account == newcomer.account && link.instance == newcomer.instance
             {
-                link.closing.send_replace(Some(LinkClosed::Replaced));
+                link.closing.send_replace(Some(LinkClosed::Retired));
             }
+        }
+    }
+
+    /// Closes the link of an agent that was removed.
+    pub(crate) fn close_removed(&self, agent: &AgentId) {
+        if let Some(link) = self.lock().live.get(agent) {
+            link.closing.send_replace(Some(LinkClosed::Retired));
         }
     }
 
@@ -239,7 +246,7 @@ mod tests {
             capabilities: vec![],
             enrolled_at: domain::Timestamp::from_millis(0),
             last_seen_at: domain::Timestamp::from_millis(0),
-            replaced_at: None,
+            retired: None,
         }
     }
 
@@ -265,9 +272,19 @@ mod tests {
         let other_link = links.open(&other);
         let new_link = links.open(&newcomer);
         links.close_replaced(&newcomer);
-        assert_eq!(link.event().await, LinkEvent::Close(LinkClosed::Replaced));
+        assert_eq!(link.event().await, LinkEvent::Close(LinkClosed::Retired));
         assert_eq!(*other_link.closing.borrow(), None);
         assert_eq!(*new_link.closing.borrow(), None);
+    }
+
+    #[tokio::test]
+    async fn the_removal_of_an_agent_closes_its_own_link_only() {
+        let links = Registry::default();
+        let (removed, other) = (agent("i-one"), agent("i-two"));
+        let (mut link, other_link) = (links.open(&removed), links.open(&other));
+        links.close_removed(&removed.id);
+        assert_eq!(link.event().await, LinkEvent::Close(LinkClosed::Retired));
+        assert_eq!(*other_link.closing.borrow(), None);
     }
 
     #[tokio::test]
@@ -300,6 +317,6 @@ mod tests {
         assert!(registry.close(&agent.id, 1).is_err());
         assert_eq!(*newer.closing.borrow(), None);
         registry.close(&agent.id, 2).unwrap();
-        assert_eq!(*newer.closing.borrow(), Some(LinkClosed::Replaced));
+        assert_eq!(*newer.closing.borrow(), Some(LinkClosed::Retired));
     }
 }

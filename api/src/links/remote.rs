@@ -48,7 +48,7 @@ impl Remote {
         self.post(link, "messages", body).await
     }
 
-    /// Asks for the link of a replaced agent to be closed.
+    /// Asks for the link of a replaced or removed agent to be closed.
     pub(super) async fn close(&self, link: &AgentLink) -> Result<(), NotReached> {
         self.post(link, "replaced", Vec::new()).await
     }

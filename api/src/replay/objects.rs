@@ -38,7 +38,7 @@ struct EnrolledSigner {
     /// 32 bytes in base64.
     sealing_public_key: String,
     enrolled_at: String,
-    /// When another agent took its instance over; absent while it is enrolled.
+    /// When another agent took its instance over, or it was removed; absent while it is enrolled.
     #[serde(skip_serializing_if = "Option::is_none")]
     replaced_at: Option<String>,
 }

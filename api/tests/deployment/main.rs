@@ -20,6 +20,7 @@ mod limits;
 mod link;
 mod proof;
 mod recording_agent;
+mod removal;
 mod replay;
 mod statuses;
 mod storage_targets;

@@ -25,10 +25,10 @@ pub(crate) struct AgentsArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentsCommand {
-    /// List agents, including replaced ones with missing recordings.
+    /// List agents, including replaced and removed ones with missing recordings.
     #[command(alias = "list")]
     Ls,
-    /// Write the sealing keys of all agents, including replaced ones, in the form that `recordings verify --trust`
+    /// Write the sealing keys of all agents, including replaced and removed ones, in the form that `recordings verify --trust`
     /// reads.
     Keys {
         /// The file to write, completely or not at all. Without it: standard output.
@@ -37,6 +37,19 @@ pub(crate) enum AgentsCommand {
         /// Replace the file if it exists.
         #[arg(long, requires = "out")]
         force: bool,
+    },
+    /// Remove the agent of an instance: its keys are refused at once, and its open recordings end as interrupted.
+    ///
+    /// Its recordings stay, and its sealing key still verifies them. What it has not delivered stays in its spool on the
+    /// instance. To record there again, enrol with a new join token.
+    #[command(alias = "remove")]
+    Rm {
+        /// The instance, the agent's id, or the beginning of one of them that no other agent's begins with.
+        #[arg(value_name = "INSTANCE|AGENT")]
+        name: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
     },
     /// Tokens with which agents join.
     #[command(subcommand)]

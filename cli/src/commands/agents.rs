@@ -1,5 +1,7 @@
 //! `hansard agents`: which agents there are, and the tokens with which they join.
 
+mod remove;
+
 use std::path::Path;
 
 use openapi::workbench::AgentItem;
@@ -25,6 +27,7 @@ pub(crate) async fn run(arguments: &AgentsArguments, environment: &Environment) 
     let client = Client::from_environment(environment)?;
     match &arguments.command {
         AgentsCommand::Ls => list(&client, arguments.output).await,
+        AgentsCommand::Rm { name, yes } => remove::run(&client, name, *yes, arguments.output).await,
         AgentsCommand::Keys { out, force } => keys(&client, out.as_deref(), *force).await,
         AgentsCommand::Token(TokenCommand::Create { instance_id, ttl, replace }) => {
             let parameters = [
@@ -103,7 +106,7 @@ fn trusted_key(agent: &AgentItem) -> Result<TrustedKey, Failure> {
             account: AccountId::parse(&agent.account_id.to_string()).map_err(|error| other_shape(&error))?,
             instance: InstanceId::parse(&agent.instance_id).map_err(|error| other_shape(&error))?,
             from: moment(&agent.enrolled_at)?,
-            until: agent.replaced_at.as_deref().map(moment).transpose()?,
+            until: agent.replaced_at.as_deref().or(agent.removed_at.as_deref()).map(moment).transpose()?,
         }),
     })
 }
@@ -128,9 +131,14 @@ async fn list(client: &Client, output: Output) -> Result<(), Failure> {
     terminal::print(&table.to_text())
 }
 
-/// The present agents, and the replaced ones with missing recordings, which no other line would show.
+/// The present agents, and the replaced and removed ones with missing recordings, which no other line would show.
 fn is_shown(agent: &AgentItem) -> bool {
-    agent.replaced_at.is_none() || agent.recordings_gone > 0 || agent.recordings_not_arrived > 0
+    is_present(agent) || agent.recordings_gone > 0 || agent.recordings_not_arrived > 0
+}
+
+/// Whether it is the agent of its instance.
+fn is_present(agent: &AgentItem) -> bool {
+    agent.replaced_at.is_none() && agent.removed_at.is_none()
 }
 
 fn table_of(agents: &[AgentItem]) -> Table {
@@ -152,7 +160,11 @@ fn table_of(agents: &[AgentItem]) -> Table {
             (recordings, None) => recordings.to_string(),
             (recordings, Some(reason)) => format!("{recordings}: {reason}"),
         };
-        let status = if agent.replaced_at.is_some() { "replaced" } else { agent.status.as_str() };
+        let status = match (&agent.replaced_at, &agent.removed_at) {
+            (Some(_), _) => "replaced",
+            (None, Some(_)) => "removed",
+            (None, None) => agent.status.as_str(),
+        };
         table.row([
             agent.instance_id.as_str(),
             &agent.agent_id,
@@ -182,7 +194,7 @@ fn missing(agent: &AgentItem) -> String {
 mod tests {
     use super::*;
 
-    fn agent(id: &str, replaced_at: Option<&str>, gone: i32, not_arrived: i32) -> AgentItem {
+    pub(super) fn agent(id: &str, replaced_at: Option<&str>, gone: i32, not_arrived: i32) -> AgentItem {
         AgentItem {
             account_id: 1_609_982_529_000_000,
             agent_id: id.to_owned(),
@@ -196,6 +208,7 @@ mod tests {
             sealing_public_key: "6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=".to_owned(),
             enrolled_at: "2023-04-10T12:41:28Z".to_owned(),
             replaced_at: replaced_at.map(str::to_owned),
+            removed_at: None,
             last_seen_time: "2023-04-10T12:41:28Z".to_owned(),
             recordings_gone: gone,
             recordings_not_arrived: not_arrived,
@@ -206,13 +219,15 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_agent_is_shown_as_long_as_a_recording_of_it_is_missing() {
+    fn a_replaced_or_removed_agent_is_shown_as_long_as_a_recording_of_it_is_missing() {
         let replaced = Some("2023-05-10T12:41:28Z");
         let mut agents = vec![
             agent("agent-3", None, 0, 0),
             agent("agent-2", replaced, 1, 0),
             agent("agent-1", replaced, 0, 2),
             agent("agent-0", replaced, 0, 0),
+            AgentItem { removed_at: replaced.map(str::to_owned), ..agent("agent-9", None, 0, 1) },
+            AgentItem { removed_at: replaced.map(str::to_owned), ..agent("agent-8", None, 0, 0) },
         ];
         agents.retain(is_shown);
         let text = table_of(&agents).to_text();
@@ -227,6 +242,7 @@ mod tests {
                 ["agent-3", "offline", "-"],
                 ["agent-2", "replaced", "1 gone"],
                 ["agent-1", "replaced", "2 not arrived"],
+                ["agent-9", "removed", "1 not arrived"],
             ]
         );
     }

@@ -187,8 +187,8 @@ impl LocalAgent {
         if !self.spool_is_empty() {
             let spool = self.state_dir.join("spool");
             return Err(Failure::failed(format!(
-                "this deployment does not know the agent whose recordings wait in {}, and another cannot deliver them; serve with the \
-                 database it was enrolled in, or set them aside with `hansard-agent enrol --abandon-spool`",
+                "this deployment does not know the agent whose recordings wait in {}, or has removed it, and another cannot deliver them; \
+                 serve with the database it was enrolled in, or set them aside with `hansard-agent enrol --abandon-spool`",
                 spool.display()
             )));
         }
@@ -232,7 +232,7 @@ impl LocalAgent {
             self.store.find_agent(&enrolled.agent_id).await.map_err(|error| {
                 Failure::failed(format!("the agent cannot be looked up: {}", chain(&error)))
             })?;
-        Ok(known.is_some_and(|agent| agent.replaced_at.is_none() && agent.account == self.account))
+        Ok(known.is_some_and(|agent| agent.retired.is_none() && agent.account == self.account))
     }
 
     fn spool_is_empty(&self) -> bool {

@@ -27,7 +27,7 @@ pub fn agent(account: &AccountId, instance: &InstanceId, enrolled_at: Timestamp)
         capabilities: vec![Capability { kind: "terminal".to_owned(), version: "1".to_owned() }],
         enrolled_at,
         last_seen_at: enrolled_at,
-        replaced_at: None,
+        retired: None,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::operations::operations;
 operations! {
     CreateAgentJoinToken: CreateAgentJoinTokenRequest => CreateAgentJoinTokenReply;
     ListAgents: ListAgentsRequest => ListAgentsReply;
+    DeleteAgent: DeleteAgentRequest => DeleteAgentReply;
 }
 
 /// Creates a token with which one agent joins.
@@ -58,8 +59,8 @@ impl std::fmt::Debug for CreateAgentJoinTokenReply {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListAgentsRequest {
-    /// Whether agents are listed too that another one has replaced; what they sealed while they were enrolled stays
-    /// theirs. `true` and `false` in any case.
+    /// Whether agents are listed too that another one has replaced, or that were removed; what they sealed while they were
+    /// enrolled stays theirs. `true` and `false` in any case.
     #[schema(nullable = false, default = false)]
     pub include_replaced: Option<bool>,
     /// The number of the page, from 1.
@@ -133,6 +134,10 @@ pub struct AgentItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "2023-05-10T12:41:28Z")]
     pub replaced_at: Option<String>,
+    /// When that ended, because DeleteAgent removed it; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "2023-05-10T12:41:28Z")]
+    pub removed_at: Option<String>,
     /// When it was last heard from.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub last_seen_time: String,
@@ -166,4 +171,51 @@ pub struct AgentCapability {
     /// The kind's own version.
     #[schema(example = "1")]
     pub version: String,
+}
+
+/// Removes the agent of an instance: from then on its requests are refused, and its recordings that are not sealed end as
+/// `interrupted`. Its recordings stay, and its sealing key is still listed for them. What has not been delivered stays in
+/// its spool on the instance.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeleteAgentRequest {
+    /// The instance.
+    #[schema(example = "i-bp1example", pattern = r"^[a-z]{1,8}-[A-Za-z0-9]{1,60}$")]
+    pub instance_id: String,
+    /// Only this agent, and not another that is the instance's agent by now. Omitted: the instance's agent.
+    #[schema(
+        nullable = false,
+        example = "agent-5f0c6de1c8b04a1c9a3f5d0c8e7b6a52",
+        pattern = "^agent-[0-9a-f]{32}$"
+    )]
+    pub agent_id: Option<String>,
+    /// Recorded, and otherwise ignored.
+    #[schema(nullable = false)]
+    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
+    pub region_id: Option<String>,
+}
+
+/// The agent is removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeleteAgentReply {
+    /// RequestId, Code, Message, Success.
+    #[serde(flatten)]
+    pub envelope: Envelope,
+    /// What was removed.
+    pub root: DeletedAgent,
+}
+
+/// The agent that was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeletedAgent {
+    /// Its id.
+    #[schema(example = "agent-5f0c6de1c8b04a1c9a3f5d0c8e7b6a52")]
+    pub agent_id: String,
+    /// The instance that has no agent now.
+    #[schema(example = "i-bp1example")]
+    pub instance_id: String,
+    /// How many recordings ended with it.
+    pub recordings_ended: i32,
 }

@@ -28,6 +28,7 @@ mod m20261130_020000_mariadb_tables;
 mod m20261130_020100_mariadb_append_only;
 mod m20261130_024500_account_settings;
 mod m20261130_031500_recorded_command;
+mod m20261130_051500_removed_agents;
 
 use std::collections::BTreeSet;
 
@@ -71,6 +72,7 @@ impl MigratorTrait for MariaDbMigrator {
             Box::new(m20261130_020100_mariadb_append_only::Migration),
             Box::new(m20261130_024500_account_settings::Migration),
             Box::new(m20261130_031500_recorded_command::Migration),
+            Box::new(m20261130_051500_removed_agents::Migration),
         ]
     }
 }
@@ -101,6 +103,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_230500_unclaimed_region::Migration),
             Box::new(m20261130_024500_account_settings::Migration),
             Box::new(m20261130_031500_recorded_command::Migration),
+            Box::new(m20261130_051500_removed_agents::Migration),
         ]
     }
 }

@@ -1,6 +1,6 @@
 //! Tables `agents` and `agent_capabilities`.
 
-use domain::agent::{Agent, Capability};
+use domain::agent::{Agent, Capability, Retired};
 use domain::gate::ListScope;
 use domain::{AccountId, AgentId, InstanceId, Timestamp};
 use sea_orm::sea_query::{Expr, OnConflict};
@@ -32,6 +32,7 @@ mod row {
         pub enrolled_at: i64,
         pub last_seen_at: i64,
         pub replaced_at: Option<i64>,
+        pub removed_at: Option<i64>,
         pub agent_of: Option<String>,
     }
 
@@ -73,7 +74,7 @@ pub(crate) async fn find(
     Ok(agents.into_iter().next())
 }
 
-/// The agents of an account with their instances, including those that were replaced.
+/// The agents of an account with their instances, including those that were replaced or removed.
 pub(crate) async fn instances(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -97,7 +98,7 @@ pub(crate) async fn instances(
 pub(crate) enum Which {
     /// The current agent of each instance.
     Present,
-    /// Also those that were replaced.
+    /// Also those that were replaced or removed.
     Ever,
 }
 
@@ -147,7 +148,9 @@ fn admitted(select: Select<row::Entity>, scope: &ListScope) -> Select<row::Entit
 fn of_account(account: &AccountId, instance: Option<&InstanceId>, which: Which) -> Select<row::Entity> {
     let select = row::Entity::find().filter(row::Column::AccountId.eq(account.as_str()));
     let select = match which {
-        Which::Present => select.filter(row::Column::ReplacedAt.is_null()),
+        Which::Present => {
+            select.filter(row::Column::ReplacedAt.is_null()).filter(row::Column::RemovedAt.is_null())
+        }
         Which::Ever => select,
     };
     match instance {
@@ -170,6 +173,7 @@ pub(crate) async fn insert(transaction: &DatabaseTransaction, agent: &Agent) -> 
         enrolled_at: Set(agent.enrolled_at.as_millis()),
         last_seen_at: Set(agent.last_seen_at.as_millis()),
         replaced_at: Set(None),
+        removed_at: Set(None),
         agent_of: Set(Some(agent.instance.as_str().to_owned())),
     };
     row::Entity::insert(model).exec_without_returning(transaction).await.map_err(StoreError::unique(
@@ -195,15 +199,35 @@ pub(crate) async fn has_present(
     Ok(found.is_some())
 }
 
-/// Makes room for another agent on the instance.
+/// The agent that the instance has at present, locked until the transaction ends.
+pub(crate) async fn find_present_locked(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    instance: &InstanceId,
+) -> Result<Option<Agent>, StoreError> {
+    let found = row::Entity::find()
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .filter(row::Column::AgentOf.eq(instance.as_str()))
+        .lock_exclusive()
+        .one(transaction)
+        .await
+        .map_err(StoreError::at("look for an agent"))?;
+    Ok(with_capabilities(transaction, found.into_iter().collect()).await?.into_iter().next())
+}
+
+/// Retires the agent that the instance has at present.
 pub(crate) async fn retire(
     transaction: &DatabaseTransaction,
     account: &AccountId,
     instance: &InstanceId,
-    now: Timestamp,
+    retired: Retired,
 ) -> Result<(), StoreError> {
+    let column = match retired {
+        Retired::Replaced { .. } => row::Column::ReplacedAt,
+        Retired::Removed { .. } => row::Column::RemovedAt,
+    };
     row::Entity::update_many()
-        .col_expr(row::Column::ReplacedAt, Expr::value(now.as_millis()))
+        .col_expr(column, Expr::value(retired.at().as_millis()))
         .col_expr(row::Column::AgentOf, Expr::value(None::<String>))
         .filter(row::Column::AccountId.eq(account.as_str()))
         .filter(row::Column::AgentOf.eq(instance.as_str()))
@@ -324,6 +348,14 @@ fn from_row(model: row::Model, capabilities: Vec<Capability>) -> Result<Agent, C
             );
         }
     }
+    let retired = match (model.replaced_at, model.removed_at) {
+        (None, None) => None,
+        (Some(at), None) => Some(Retired::Replaced { at: Timestamp::from_millis(at) }),
+        (None, Some(at)) => Some(Retired::Removed { at: Timestamp::from_millis(at) }),
+        (Some(_), Some(_)) => {
+            return Err(reading.corrupt("removed_at", "an agent is replaced or removed, not both"));
+        }
+    };
     Ok(Agent {
         id: reading.text("agent_id", &model.agent_id)?,
         account: reading.text("account_id", &model.account_id)?,
@@ -332,7 +364,7 @@ fn from_row(model: row::Model, capabilities: Vec<Capability>) -> Result<Agent, C
         capabilities,
         enrolled_at: Timestamp::from_millis(model.enrolled_at),
         last_seen_at: Timestamp::from_millis(model.last_seen_at),
-        replaced_at: model.replaced_at.map(Timestamp::from_millis),
+        retired,
         authentication_key: model.authentication_key,
         sealing_key: model.sealing_key,
         hostname: model.hostname,
@@ -340,30 +372,32 @@ fn from_row(model: row::Model, capabilities: Vec<Capability>) -> Result<Agent, C
     })
 }
 
-/// Makes concurrent transactions about the limits of one agent take turns.
+/// Makes concurrent transactions about one agent take turns, and refuses an agent that was replaced or removed meanwhile:
+/// whatever was permitted before is written only while the agent is the one of its instance.
 pub(crate) async fn lock(
     transaction: &DatabaseTransaction,
     account: &AccountId,
     id: &AgentId,
 ) -> Result<(), StoreError> {
-    row::Entity::find_by_id(id.as_str())
+    let found = row::Entity::find_by_id(id.as_str())
         .filter(row::Column::AccountId.eq(account.as_str()))
         .lock(Dialect::of(transaction).turn_lock())
         .one(transaction)
         .await
         .map_err(StoreError::at("lock an agent"))?
-        .map(drop)
-        .ok_or(StoreError::NotFound { what: "agent" })
+        .ok_or(StoreError::NotFound { what: "agent" })?;
+    if found.agent_of.is_some() { Ok(()) } else { Err(StoreError::AgentRetired) }
 }
 
-/// A subquery: ids of the account's agents that have not been replaced.
-pub(crate) fn not_replaced(account: &AccountId) -> sea_orm::sea_query::SelectStatement {
+/// A subquery: ids of the account's agents that are the agents of their instances.
+pub(crate) fn present(account: &AccountId) -> sea_orm::sea_query::SelectStatement {
     use sea_orm::QueryTrait;
 
     of_account(account, None, Which::Present).select_only().column(row::Column::AgentId).into_query()
 }
 
-/// A subquery: ids of the account's agents that were heard after `after` and have not been replaced.
+/// A subquery: ids of the account's agents that were heard after `after` and are the agents of their
+/// instances.
 pub(crate) fn heard_after(account: &AccountId, after: Timestamp) -> sea_orm::sea_query::SelectStatement {
     use sea_orm::QueryTrait;
 

@@ -8,7 +8,7 @@ use sea_orm::sea_query::{Expr, ExprTrait, Func};
 use sea_orm::{ColumnTrait, Condition};
 
 use super::column_text;
-use super::recording_rows::{ABANDONED, DELIVERED, EXITED, INTERRUPTED, OPEN, SEALED, row};
+use super::recording_rows::{ABANDONED, CLOSED, DELIVERED, EXITED, INTERRUPTED, OPEN, SEALED, row};
 
 /// Selects the rows that match every given filter.
 pub(super) fn condition(account: &AccountId, filter: &RecordingFilter) -> Condition {
@@ -37,7 +37,7 @@ pub(super) fn condition(account: &AccountId, filter: &RecordingFilter) -> Condit
 /// As `Recording::status` derives it; the tests compare the two.
 fn has_status(status: WireStatus) -> Condition {
     let all = Condition::all();
-    let has_ended = || row::Column::State.is_in([SEALED, DELIVERED]);
+    let has_ended = || row::Column::State.is_in([CLOSED, SEALED, DELIVERED]);
     let something_arrived = || row::Column::Segments.gt(0);
     match status {
         WireStatus::Running => all.add(row::Column::State.eq(OPEN)),

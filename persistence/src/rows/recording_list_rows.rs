@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use domain::condition_keys::SessionOwner;
 use domain::recording_life::Recording;
-use domain::{AccountId, InstanceId, Timestamp};
+use domain::{AccountId, AgentId, InstanceId, Timestamp};
 use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect, QueryTrait, Select,
 };
 
-use super::recording_rows::{ABANDONED, OPEN, from_row, of_account, row};
+use super::recording_rows::{ABANDONED, CLOSED, INTERRUPTED, OPEN, from_row, of_account, row};
 use super::recording_scope::{self, Listed};
-use super::{Reading, agent_rows, recording_filter};
+use super::{Reading, agent_rows, column_text, recording_filter};
 use crate::StoreError;
 use crate::dialect::Dialect;
 use crate::pages::{Cursor, Slice};
@@ -197,6 +197,41 @@ pub(crate) async fn abandon(
         .await
         .map_err(StoreError::at("abandon recordings"))?;
     Ok(abandoned.rows_affected)
+}
+
+/// Closes the recordings of an agent that are not sealed; returns how many. Those that were abandoned before ended when
+/// something last arrived; the others end now. It is one statement, so that none is missed that changes from one state
+/// to the other meanwhile.
+pub(crate) async fn close(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    agent: &AgentId,
+    reason: &str,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    const DAY_MILLIS: i64 = 86_400_000;
+    let unless_abandoned = |ended: Expr, column: row::Column| {
+        Expr::case(row::Column::State.eq(OPEN), ended).finally(Expr::col(column))
+    };
+    // The same calculation as ExpirationDays::counted_from; the tests compare the two.
+    let expires_at = Expr::col(row::Column::ExpirationDays).mul(DAY_MILLIS).add(now.as_millis());
+    let closed = row::Entity::update_many()
+        .col_expr(
+            row::Column::EndedAt,
+            unless_abandoned(Expr::value(now.as_millis()), row::Column::LastHeardAt).into(),
+        )
+        .col_expr(row::Column::ExpiresAt, unless_abandoned(expires_at, row::Column::ExpiresAt).into())
+        .col_expr(row::Column::EndKind, Expr::value(INTERRUPTED))
+        .col_expr(row::Column::EndReason, Expr::value(column_text(reason)))
+        // The last one: in MariaDB each assignment sees those before it.
+        .col_expr(row::Column::State, Expr::value(CLOSED))
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .filter(row::Column::State.is_in([OPEN, ABANDONED]))
+        .filter(row::Column::AgentId.eq(agent.as_str()))
+        .exec(transaction)
+        .await
+        .map_err(StoreError::at("close recordings"))?;
+    Ok(closed.rows_affected)
 }
 
 /// Clears `counted` of some expired recordings; returns how many of each instance, and whether more may be left.

@@ -59,6 +59,7 @@ pub(super) mod row {
 
 pub(super) const OPEN: &str = "open";
 pub(super) const ABANDONED: &str = "abandoned";
+pub(super) const CLOSED: &str = "closed";
 pub(super) const SEALED: &str = "sealed";
 pub(super) const DELIVERED: &str = "delivered";
 pub(super) const EXITED: &str = "exited";
@@ -194,16 +195,20 @@ pub(crate) fn fixed_expiry(recording: &Recording) -> Option<Timestamp> {
 
 fn to_row(stored: &StoredRecording) -> row::Model {
     let recording = &stored.recording;
-    let (state, ended) = match &recording.state {
+    let (state, ended_at) = match &recording.state {
         RecordingState::Open => (OPEN, None),
         RecordingState::Abandoned { .. } => (ABANDONED, None),
-        RecordingState::Sealed { ended_at, end } => (SEALED, Some((ended_at, end))),
-        RecordingState::Delivered { ended_at, end } => (DELIVERED, Some((ended_at, end))),
+        RecordingState::Closed { ended_at, .. } => (CLOSED, Some(ended_at)),
+        RecordingState::Sealed { ended_at, .. } => (SEALED, Some(ended_at)),
+        RecordingState::Delivered { ended_at, .. } => (DELIVERED, Some(ended_at)),
     };
-    let (end_kind, end_reason) = match ended {
-        None => (None, None),
-        Some((_, SessionEnd::Exited)) => (Some(EXITED), None),
-        Some((_, SessionEnd::Interrupted { reason })) => (Some(INTERRUPTED), Some(column_text(reason))),
+    let (end_kind, end_reason) = match &recording.state {
+        RecordingState::Open | RecordingState::Abandoned { .. } => (None, None),
+        RecordingState::Closed { reason, .. } => (Some(INTERRUPTED), Some(column_text(reason))),
+        RecordingState::Sealed { end, .. } | RecordingState::Delivered { end, .. } => match end {
+            SessionEnd::Exited => (Some(EXITED), None),
+            SessionEnd::Interrupted { reason } => (Some(INTERRUPTED), Some(column_text(reason))),
+        },
     };
     row::Model {
         token: recording.token.as_str().to_owned(),
@@ -220,7 +225,7 @@ fn to_row(stored: &StoredRecording) -> row::Model {
         last_heard_at: recording.last_heard_at.as_millis(),
         expiration_days: i64::from(recording.expiration.get()),
         state: state.to_owned(),
-        ended_at: ended.map(|(at, _)| at.as_millis()),
+        ended_at: ended_at.map(|at| at.as_millis()),
         end_kind: end_kind.map(str::to_owned),
         end_reason,
         manifest_sha256: stored.manifest_sha256.map(String::from),
@@ -295,6 +300,10 @@ fn read_state(reading: &Reading<'_>, model: &row::Model) -> Result<RecordingStat
         ABANDONED => {
             Ok(RecordingState::Abandoned { last_heard_at: Timestamp::from_millis(model.last_heard_at) })
         }
+        CLOSED => match ended()? {
+            (ended_at, SessionEnd::Interrupted { reason }) => Ok(RecordingState::Closed { ended_at, reason }),
+            (_, SessionEnd::Exited) => Err(reading.corrupt("end_kind", "a closed recording was interrupted")),
+        },
         SEALED => ended().map(|(ended_at, end)| RecordingState::Sealed { ended_at, end }),
         DELIVERED => ended().map(|(ended_at, end)| RecordingState::Delivered { ended_at, end }),
         _ => Err(reading.corrupt("state", "it is no state of a recording")),

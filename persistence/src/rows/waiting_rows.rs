@@ -87,7 +87,7 @@ pub(crate) async fn list(
 ) -> Result<Vec<WaitingRecordings>, StoreError> {
     let mut select = row::Entity::find()
         .filter(row::Column::AccountId.eq(account.as_str()))
-        .filter(row::Column::AgentId.in_subquery(agent_rows::not_replaced(account)));
+        .filter(row::Column::AgentId.in_subquery(agent_rows::present(account)));
     if let Some(instance) = instance {
         select = select.filter(row::Column::InstanceId.eq(instance.as_str()));
     }

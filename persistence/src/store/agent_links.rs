@@ -29,7 +29,7 @@ impl Store {
     /// lease.
     ///
     /// # Errors
-    /// [`StoreError::OutsideGrant`], [`StoreError::NotFound`], [`StoreError::Unavailable`].
+    /// [`StoreError::OutsideGrant`], [`StoreError::NotFound`], [`StoreError::AgentRetired`], [`StoreError::Unavailable`].
     pub async fn take_agent_link<A: WritesAgent>(
         &self,
         granted: &Granted<A>,
@@ -81,7 +81,7 @@ impl Store {
     }
 
     /// The holder of the link of an agent that the grant admits; `None` when there is no holder, or the agent was
-    /// replaced.
+    /// replaced or removed.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::OutsideGrant`], [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
@@ -94,7 +94,7 @@ impl Store {
         let reader = self.inner.connections.reader();
         let found = agent_rows::find(reader, agent).await?.ok_or(StoreError::NotFound { what: "agent" })?;
         Scope::of(granted).admits("agent", &found.account, &found.instance)?;
-        if found.replaced_at.is_some() {
+        if found.retired.is_some() {
             return Ok(None);
         }
         let link = agent_link_rows::find(reader, &found.account, agent).await?;

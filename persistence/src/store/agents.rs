@@ -1,21 +1,70 @@
 //! Reading agents, and noting when one was heard.
 
-use domain::actions::{ListsAgents, WritesAgent};
-use domain::agent::{Agent, Capability, JoinTokenSecret};
+use domain::actions::{ListsAgents, RemovesAgent, WritesAgent};
+use domain::agent::{Agent, AgentRemoved, Capability, JoinTokenSecret, Retired};
+use domain::agent_link::AgentLink;
+use domain::audit::AuditEvent;
 use domain::gate::Granted;
 use domain::{AgentId, Timestamp};
 
 use super::{Revision, Scope, Store};
 use crate::pages::{Cursor, Slice, next_token};
 use crate::rows::agent_rows::Which;
-use crate::rows::{agent_rows, join_token_rows};
+use crate::rows::{agent_link_rows, agent_rows, join_token_rows, recording_list_rows};
 use crate::{AgentPage, PageRequest, StoreError};
 
 /// The shortest time between two writes of an agent's row only because it was heard.
 const SEEN_AT_MOST_EVERY_MILLIS: i64 = 5_000;
 
+/// An agent that was removed, and what its removal ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedAgent {
+    /// The agent.
+    pub agent: Agent,
+    /// How many recordings it ended.
+    pub recordings_ended: u64,
+    /// Who held its link.
+    pub link: Option<AgentLink>,
+}
+
 impl Store {
-    /// A part of the list of the agents that have not been replaced, the latest to join first.
+    /// Removes the agent of the grant's instance, or only the one that is named: from now on its requests are refused,
+    /// and its recordings that are not sealed have ended. Its row stays, with the key of the recordings that it has
+    /// sealed. The audit row says which agent it was, and how many recordings ended.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchAgent`]; [`StoreError::OutsideGrant`].
+    pub async fn remove_agent<A: RemovesAgent>(
+        &self,
+        granted: &Granted<A>,
+        named: Option<&AgentId>,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<RemovedAgent, StoreError> {
+        let Scope { account, instance, .. } = Scope::of(granted);
+        let instance = instance.ok_or(StoreError::OutsideGrant { what: "agent" })?;
+        let (owner, named) = (account.clone(), named.cloned());
+        let audit = move |removed: &RemovedAgent| {
+            let ended = format!("{} recordings ended", removed.recordings_ended);
+            vec![audit.clone().with_more(removed.agent.id.as_str()).with_more(&ended)]
+        };
+        self.transact_telling(account, Revision::Bumped, audit, move |transaction| {
+            Box::pin(async move {
+                // Whatever the agent may still write takes this lock, or that of a recording that is closed below.
+                let present = agent_rows::find_present_locked(transaction, &owner, &instance).await?;
+                let AgentRemoved { agent, reason, at } = AgentRemoved::decide(present, named.as_ref(), now)?;
+                agent_rows::retire(transaction, &owner, &instance, Retired::Removed { at }).await?;
+                let recordings_ended =
+                    recording_list_rows::close(transaction, &owner, &agent.id, &reason, at).await?;
+                let link = agent_link_rows::find(transaction, &owner, &agent.id).await?;
+                let link = link.filter(|link| link.expires_at > at);
+                Ok(RemovedAgent { agent, recordings_ended, link })
+            })
+        })
+        .await
+    }
+
+    /// A part of the list of the agents that have been neither replaced nor removed, the latest to join first.
     ///
     /// # Errors
     /// [`StoreError::InvalidPageToken`].
@@ -27,8 +76,8 @@ impl Store {
         self.list_which(granted, Which::Present, page).await
     }
 
-    /// A part of the list of all agents that ever joined, the latest to join first: what a replaced agent sealed while
-    /// it was enrolled is still attributed to it.
+    /// A part of the list of all agents that ever joined, the latest to join first: what a replaced or removed
+    /// agent sealed while it was enrolled is still attributed to it.
     ///
     /// # Errors
     /// [`StoreError::InvalidPageToken`].
@@ -107,7 +156,8 @@ impl Store {
         .await
     }
 
-    /// The agent of the grant's instance that was enrolled with this join token, even if it has been replaced since.
+    /// The agent of the grant's instance that was enrolled with this join token, even if it has been replaced or removed
+    /// since.
     ///
     /// # Errors
     /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].

@@ -1,6 +1,6 @@
 //! Applying decisions.
 
-use domain::agent::Agent;
+use domain::agent::{Agent, Retired};
 use domain::audit::AuditEvent;
 use domain::enrolment::{AgentAdmitted, PresentedToken};
 use domain::gate::Granted;
@@ -197,7 +197,7 @@ impl sealed::Write for RecordingDelivered {
                 RecordingState::Sealed { ended_at, end } | RecordingState::Delivered { ended_at, end } => {
                     RecordingState::Delivered { ended_at, end }
                 }
-                RecordingState::Open | RecordingState::Abandoned { .. } => {
+                RecordingState::Open | RecordingState::Abandoned { .. } | RecordingState::Closed { .. } => {
                     return Err(StoreError::Conflict { what: "recording", why: "it is not sealed" });
                 }
             };
@@ -240,7 +240,7 @@ impl sealed::Write for AgentEnrolled {
             let has_agent = agent_rows::has_present(transaction, account, instance).await?;
             let AgentAdmitted { agent, replaces } = admitted.take_place(has_agent, self.replace)?;
             if replaces {
-                agent_rows::retire(transaction, account, instance, now).await?;
+                agent_rows::retire(transaction, account, instance, Retired::Replaced { at: now }).await?;
             }
             join_token_rows::mark_used(transaction, self.token_hash, &agent.id, now).await?;
             agent_rows::insert(transaction, &agent).await
@@ -264,6 +264,8 @@ async fn claim(
 fn still_growing(stored: &StoredRecording) -> Result<(), StoreError> {
     match stored.recording.state {
         RecordingState::Open | RecordingState::Abandoned { .. } => Ok(()),
+        // It was closed because its agent was removed.
+        RecordingState::Closed { .. } => Err(StoreError::AgentRetired),
         RecordingState::Sealed { .. } | RecordingState::Delivered { .. } => {
             Err(StoreError::Conflict { what: "recording", why: "it is sealed" })
         }

@@ -52,6 +52,7 @@ use domain::{AccountId, InstanceId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 pub use agent_links::LinkTaken;
+pub use agents::RemovedAgent;
 pub use apply::Change;
 pub use audit_export::{AuditExport, AuditExportError};
 pub use audit_files::{AuditExports, PutAway};

@@ -1,7 +1,7 @@
 //! Agents and the tokens by which they join.
 
 use domain::actions::{CreateAgentJoinToken, EnrolAgent, ListAgents, ReadAgentConfiguration};
-use domain::agent::{Capability, InstancePattern, JoinToken, JoinTokenRefused, JoinTokenSecret};
+use domain::agent::{Capability, InstancePattern, JoinToken, JoinTokenRefused, JoinTokenSecret, Retired};
 use domain::{InstanceId, Region};
 use persistence::{JoinTokenIssued, PageRequest, StoreError};
 
@@ -94,7 +94,7 @@ async fn taking_over_needs_a_token_that_permits_it(world: World) {
         let refused = world.try_enrol(&second, &token, asks).await;
         assert_eq!(refusal(refused), JoinTokenRefused::AgentAlreadyEnrolled, "{permits} {asks}");
         assert_eq!(
-            world.store.find_agent(&first.id).await.unwrap().unwrap().replaced_at,
+            world.store.find_agent(&first.id).await.unwrap().unwrap().retired,
             None,
             "nothing is left of it"
         );
@@ -102,8 +102,8 @@ async fn taking_over_needs_a_token_that_permits_it(world: World) {
     let token = world.join_token(&account(), "i-web1", true).await;
     world.try_enrol(&second, &token, true).await.unwrap();
     assert_eq!(
-        world.store.find_agent(&first.id).await.unwrap().unwrap().replaced_at,
-        Some(second.enrolled_at)
+        world.store.find_agent(&first.id).await.unwrap().unwrap().retired,
+        Some(Retired::Replaced { at: second.enrolled_at })
     );
     let granted = owner::<ListAgents>(&account(), list_of(None));
     let listed =

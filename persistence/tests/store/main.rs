@@ -6,6 +6,7 @@
 mod access_keys;
 mod account_settings;
 mod agent_links;
+mod agent_removal;
 mod agents;
 mod attachments;
 mod audit;

@@ -42,7 +42,7 @@ pub(super) fn unreadable(error: &actix_ws::ProtocolError) -> End {
 pub(super) fn closing(why: LinkClosed) -> End {
     match why {
         LinkClosed::Superseded => End::Close(CloseCode::Policy, "the agent opened another link"),
-        LinkClosed::Replaced => End::Close(CloseCode::Policy, AgentErrorCode::AgentNotFound.code()),
+        LinkClosed::Retired => End::Close(CloseCode::Policy, AgentErrorCode::AgentNotFound.code()),
         LinkClosed::Stopping => End::Close(CloseCode::Restart, "the control plane is stopping; dial again"),
     }
 }

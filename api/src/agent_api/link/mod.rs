@@ -291,8 +291,8 @@ impl Link<'_> {
 
     /// Pushes the configuration unless the agent was told the same already.
     async fn push(&mut self) -> Result<(), PushFailed> {
-        if self.was_replaced().await.map_err(|error| PushFailed::Later(error.into()))? {
-            return Err(PushFailed::Ended(closing(LinkClosed::Replaced)));
+        if self.is_retired().await.map_err(|error| PushFailed::Later(error.into()))? {
+            return Err(PushFailed::Ended(closing(LinkClosed::Retired)));
         }
         let in_force = configuration::effective(self.hansard, self.granted, &self.agent);
         let in_force = in_force.await.map_err(PushFailed::Later)?;
@@ -316,8 +316,8 @@ impl Link<'_> {
         }
         let noted = async {
             self.hansard.store.mark_agent_seen(self.granted, &self.agent.id, self.hansard.now()).await?;
-            if self.was_replaced().await? {
-                return Ok(Some(LinkClosed::Replaced));
+            if self.is_retired().await? {
+                return Ok(Some(LinkClosed::Retired));
             }
             let (links, store) = (&self.hansard.links, &self.hansard.store);
             let held = match self.pushed {
@@ -341,10 +341,10 @@ impl Link<'_> {
         self.hansard.settings.link_patience
     }
 
-    /// Whether another agent has replaced this one, through another replica.
-    async fn was_replaced(&self) -> Result<bool, StoreError> {
+    /// Whether the agent was replaced or removed, through another replica.
+    async fn is_retired(&self) -> Result<bool, StoreError> {
         let agent = self.hansard.store.find_agent(&self.agent.id).await?;
-        Ok(agent.is_none_or(|agent| agent.replaced_at.is_some()))
+        Ok(agent.is_none_or(|agent| agent.retired.is_some()))
     }
 }
 
