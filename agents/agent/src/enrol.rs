@@ -31,7 +31,7 @@ pub(crate) fn enrol(state_dir: &Path, options: EnrolOptions) -> Result<(), Strin
     if waiting > 0 && !options.abandon_spool {
         return Err(format!(
             "{waiting} sessions in {} are not delivered yet, and a new agent cannot deliver what another recorded; `hansard-agent run` \
-             delivers them, or --abandon-spool sets them aside",
+             delivers them, unless this agent was removed or replaced, or --abandon-spool sets them aside",
             directory.spool().display()
         ));
     }

@@ -103,6 +103,7 @@ fn print_table(status: &Status) {
             let link = match running.link {
                 LinkState::Connected => "open",
                 LinkState::Connecting => "down, being dialled",
+                LinkState::Refused => "refused, for the control plane has no such agent any more",
             };
             say(&format!("link           {link}{}", because(running.last_error.as_deref())));
             if let Some(damaged) = &running.damaged_files {

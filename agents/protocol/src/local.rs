@@ -134,6 +134,8 @@ pub enum LinkState {
     Connected,
     /// It is being opened, or waits for the next try.
     Connecting,
+    /// The control plane has no such agent any more: it was removed, or another replaced it.
+    Refused,
 }
 
 /// A session in the spool.

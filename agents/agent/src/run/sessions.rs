@@ -17,10 +17,15 @@ pub(super) struct Sessions {
     link: Mutex<Link>,
 }
 
-#[derive(Default)]
 struct Link {
-    connected: bool,
+    state: LinkState,
     trouble: Option<String>,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self { state: LinkState::Connecting, trouble: None }
+    }
 }
 
 impl Sessions {
@@ -86,11 +91,16 @@ impl Sessions {
     }
 
     pub(super) fn link_is_open(&self) {
-        *self.link() = Link { connected: true, trouble: None };
+        *self.link() = Link { state: LinkState::Connected, trouble: None };
     }
 
     pub(super) fn link_is_down(&self, why: &str) {
-        *self.link() = Link { connected: false, trouble: Some(why.to_owned()) };
+        *self.link() = Link { state: LinkState::Connecting, trouble: Some(why.to_owned()) };
+    }
+
+    /// The control plane has no such agent any more.
+    pub(super) fn link_is_refused(&self, why: &str) {
+        *self.link() = Link { state: LinkState::Refused, trouble: Some(why.to_owned()) };
     }
 
     /// For `status`; the sessions only for those who may see them.
@@ -104,7 +114,7 @@ impl Sessions {
         let link = self.link();
         LocalStatus {
             process_id: std::process::id(),
-            link: if link.connected { LinkState::Connected } else { LinkState::Connecting },
+            link: link.state,
             last_error: link.trouble.clone(),
             sessions,
             damaged_files: None,

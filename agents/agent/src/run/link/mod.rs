@@ -14,9 +14,12 @@ use tokio::time::Instant;
 use super::Agent;
 use crate::backoff::Backoff;
 use channels::Channels;
+use dial::NotDialled;
 
 /// A link that lived so long was a good one: the next dial comes soon.
 const GOOD_AFTER: Duration = Duration::from_secs(10);
+/// How often a control plane that has no such agent any more is asked again: its database may be restored.
+const ASK_AGAIN_EVERY: Duration = Duration::from_secs(3600);
 /// How often it is looked for channels that nobody resumed.
 const LOOK_AT_CHANNELS_EVERY: Duration = Duration::from_secs(1);
 
@@ -42,7 +45,12 @@ async fn hold_with(agent: &Arc<Agent>, channels: &Channels) {
                     Err(why) => why,
                 }
             }
-            Err(why) => why,
+            Err(NotDialled::Failed(why)) => why,
+            Err(NotDialled::Retired(why)) => {
+                wait_as_retired(agent, &why).await;
+                backoff.reset();
+                continue;
+            }
         };
         if dialled.elapsed() > GOOD_AFTER {
             backoff.reset();
@@ -52,6 +60,20 @@ async fn hold_with(agent: &Arc<Agent>, channels: &Channels) {
         agent.sessions.link_is_down(&why);
         tokio::time::sleep(wait).await;
     }
+}
+
+/// The control plane has no such agent any more. Nothing that is kept is given up for that, and sessions are still recorded:
+/// a refusal carries no signature, so that whoever sits between could otherwise switch recording off.
+async fn wait_as_retired(agent: &Agent, why: &str) {
+    tracing::error!(
+        wait = ?ASK_AGAIN_EVERY,
+        "the control plane has no such agent any more: {why}. Nothing is delivered; everything that is recorded stays in {}. \
+         To deliver recordings again, stop this agent and enrol with a new join token: hansard-agent enrol --replace \
+         --abandon-spool, which sets aside what this agent has recorded",
+        agent.directory.spool().display()
+    );
+    agent.sessions.link_is_refused(why);
+    tokio::time::sleep(ASK_AGAIN_EVERY).await;
 }
 
 /// Also while the link is down, which is when channels wait to be resumed.
