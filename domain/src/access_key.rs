@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::identity::{AccessKeyId, random_alphanumeric};
+use crate::parameter::Word;
 use crate::principal::Principal;
 use crate::role::SessionValidity;
 
@@ -59,11 +60,15 @@ impl AccessKeyStatus {
     /// Reads the wire's word.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "Active" => Some(Self::Active),
-            "Inactive" => Some(Self::Inactive),
-            _ => None,
-        }
+        Self::of(text)
+    }
+}
+
+impl Word for AccessKeyStatus {
+    const ALL: &'static [Self] = &[Self::Active, Self::Inactive];
+
+    fn word(self) -> &'static str {
+        self.as_str()
     }
 }
 

@@ -1,10 +1,12 @@
 //! Agents and the tokens with which they join.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use recording::{Enrolment, SealingPublicKey, TrustedKey};
 
+use crate::parameter::{Parameter, Refused, Shape, TextShape, part, whole_number};
 use crate::secret_hash::SecretHash;
 use crate::{AccountId, AgentId, InstanceId, Region, Timestamp};
 
@@ -137,6 +139,8 @@ pub struct InstancePattern(String);
 pub struct InvalidInstancePattern;
 
 impl InstancePattern {
+    const LENGTHS: RangeInclusive<usize> = 1..=72;
+
     /// Checks that it has only characters of instance ids and patterns.
     ///
     /// # Errors
@@ -144,7 +148,7 @@ impl InstancePattern {
     pub fn parse(text: &str) -> Result<Self, InvalidInstancePattern> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'*' | b'?');
         let is_pattern = text.bytes().any(|b| matches!(b, b'*' | b'?'));
-        let well_formed = (1..=72).contains(&text.len()) && text.bytes().all(allowed);
+        let well_formed = Self::LENGTHS.contains(&text.len()) && text.bytes().all(allowed);
         if well_formed && (is_pattern || InstanceId::parse(text).is_ok()) {
             Ok(Self(text.to_owned()))
         } else {
@@ -188,6 +192,18 @@ impl InstancePattern {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Parameter for InstancePattern {
+    fn shape() -> Shape {
+        let (instance, allowed) = (part(InstanceId::PATTERN), "A-Za-z0-9-");
+        let pattern = format!("^({instance}|[{allowed}]*[*?][{allowed}*?]*)$");
+        TextShape::fitting(pattern).with_length(Self::LENGTHS).into()
+    }
+
+    fn read(text: &str) -> Result<Self, Refused> {
+        Self::parse(text).map_err(|error| Refused::value(error.to_string()))
     }
 }
 
@@ -243,6 +259,8 @@ pub struct JoinTokenLifetime(Duration);
 pub struct JoinTokenLifetimeRefused(pub i64);
 
 impl JoinTokenLifetime {
+    const SECONDS: RangeInclusive<i64> = 60..=604_800;
+
     /// Ten minutes.
     pub const DEFAULT: Self = Self(Duration::from_secs(600));
 
@@ -252,7 +270,7 @@ impl JoinTokenLifetime {
     /// [`JoinTokenLifetimeRefused`] outside 60 s to 7 days.
     pub fn from_seconds(seconds: i64) -> Result<Self, JoinTokenLifetimeRefused> {
         match u64::try_from(seconds) {
-            Ok(seconds @ 60..=604_800) => Ok(Self(Duration::from_secs(seconds))),
+            Ok(whole) if Self::SECONDS.contains(&seconds) => Ok(Self(Duration::from_secs(whole))),
             _ => Err(JoinTokenLifetimeRefused(seconds)),
         }
     }
@@ -262,6 +280,17 @@ impl JoinTokenLifetime {
     pub fn counted_from(self, now: Timestamp) -> Timestamp {
         let millis = i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX);
         Timestamp::from_millis(now.as_millis().saturating_add(millis))
+    }
+}
+
+impl Parameter for JoinTokenLifetime {
+    fn shape() -> Shape {
+        Shape::whole_number(Self::SECONDS)
+    }
+
+    fn read(text: &str) -> Result<Self, Refused> {
+        let seconds = whole_number(text, Self::SECONDS, "")?;
+        Self::from_seconds(seconds).map_err(|error| Refused::value(error.to_string()))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::Timestamp;
+use crate::parameter::{Parameter, Refused, Shape, whole_number};
 
 /// Whole days, 1 to 3,650, after which a recording is hidden. It is counted from the recording's end and
 /// never deletes anything.
@@ -41,6 +42,17 @@ impl ExpirationDays {
     #[must_use]
     pub fn counted_from(self, end: Timestamp) -> Timestamp {
         Timestamp::from_millis(end.as_millis().saturating_add(i64::from(self.0) * 86_400_000))
+    }
+}
+
+impl Parameter for ExpirationDays {
+    fn shape() -> Shape {
+        Shape::whole_number(1..=Self::MAX.into())
+    }
+
+    fn read(text: &str) -> Result<Self, Refused> {
+        let days = whole_number(text, 1..=Self::MAX.into(), "")?;
+        Self::new(days).map_err(|error| Refused::value(error.to_string()))
     }
 }
 

@@ -17,6 +17,7 @@ pub mod expiration;
 pub mod gate;
 pub mod identity;
 pub mod instance_tags;
+pub mod parameter;
 pub mod password;
 pub mod policy_bearer;
 pub mod policy_version;

@@ -3,6 +3,7 @@
 //! Hashing and checking take tens of milliseconds and 19 MiB by intent: call them where blocking is allowed.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use argon2::password_hash::phc::PasswordHash as Phc;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
@@ -10,6 +11,10 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
 use crate::identity::{BrokenRule, InvalidName, PasswordPolicy};
+use crate::parameter::{NO_CONTROL_CHARACTERS, Parameter, Refused, Shape, TextShape};
+
+/// How many characters a password has.
+const LENGTHS: RangeInclusive<usize> = 8..=32;
 
 /// What a new password must be.
 const RULE: &str = "8 to 32 characters, none of them a control character";
@@ -31,7 +36,7 @@ impl Password {
     /// # Errors
     /// [`InvalidName`] says what is allowed; it does not repeat the password.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
-        let allowed = (8..=32).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+        let allowed = LENGTHS.contains(&text.chars().count()) && !text.chars().any(char::is_control);
         if allowed {
             Ok(Self(text.to_owned()))
         } else {
@@ -57,6 +62,19 @@ impl Password {
             .hash_password_with_salt(self.0.as_bytes(), &salt)
             .expect("a short password and a salt of 16 bytes are hashed, if there are 19 MiB");
         PasswordHash(hashed.to_string())
+    }
+}
+
+impl Parameter for Password {
+    const BREAKS: &'static [BrokenRule] = &[BrokenRule::Strength];
+
+    fn shape() -> Shape {
+        let plain = TextShape::fitting(NO_CONTROL_CHARACTERS).with_length(LENGTHS);
+        TextShape { format: Some("password"), ..plain }.into()
+    }
+
+    fn read(text: &str) -> Result<Self, Refused> {
+        Ok(Self::parse(text)?)
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::identity::{BrokenRule, InvalidName};
+use crate::parameter::{Parameter, Refused, Shape, TextShape};
 
 /// Which version of a policy: `v1`, `v2`, ... A number is never used twice for one policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +39,9 @@ impl fmt::Display for PolicyVersionId {
     }
 }
 
+/// So many digits are read. A version has the next number, so that no policy ever has as many.
+const MOST_DIGITS: usize = 9;
+
 impl FromStr for PolicyVersionId {
     type Err = InvalidName;
 
@@ -48,8 +52,21 @@ impl FromStr for PolicyVersionId {
             rule: "v and a whole number from 1, such as v2",
             broken: BrokenRule::Format,
         };
-        let number = text.strip_prefix('v').and_then(|digits| digits.parse().ok()).and_then(Self::new);
+        let digits = text.strip_prefix('v').filter(|digits| digits.len() <= MOST_DIGITS);
+        let number = digits.and_then(|digits| digits.parse().ok()).and_then(Self::new);
         number.filter(|id| id.to_string() == text).ok_or_else(invalid)
+    }
+}
+
+impl Parameter for PolicyVersionId {
+    const BREAKS: &'static [BrokenRule] = &[BrokenRule::Format];
+
+    fn shape() -> Shape {
+        TextShape::fitting("^v[1-9][0-9]{0,8}$").into()
+    }
+
+    fn read(text: &str) -> Result<Self, Refused> {
+        Ok(text.parse::<Self>()?)
     }
 }
 
@@ -59,10 +76,10 @@ mod tests {
 
     #[test]
     fn a_version_has_one_name() {
-        for good in ["v1", "v2", "v4294967295"] {
+        for good in ["v1", "v2", "v999999999"] {
             assert_eq!(good.parse::<PolicyVersionId>().unwrap().to_string(), good);
         }
-        for bad in ["", "v", "1", "v0", "v01", "V1", "v+1", "v-1", " v1", "v1 ", "v4294967296", "v1.0"] {
+        for bad in ["", "v", "1", "v0", "v01", "V1", "v+1", "v-1", " v1", "v1 ", "v1000000000", "v1.0"] {
             assert!(bad.parse::<PolicyVersionId>().is_err(), "{bad:?}");
         }
         assert_eq!(PolicyVersionId::FIRST.next().to_string(), "v2");

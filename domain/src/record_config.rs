@@ -5,6 +5,7 @@ use std::fmt;
 use crate::actions::SetInstanceRecordConfig;
 use crate::expiration::ExpirationDays;
 use crate::gate::Granted;
+use crate::parameter::{Parameter, Refused, Shape, TextShape, part, rule_of};
 use crate::storage_target::RecordStorageTarget;
 use crate::{AccountId, InstanceId, Timestamp};
 
@@ -33,6 +34,16 @@ impl InstanceSelector {
             Self::All => "*",
             Self::One(instance) => instance.as_str(),
         }
+    }
+}
+
+impl Parameter for InstanceSelector {
+    fn shape() -> Shape {
+        TextShape::fitting(format!(r"^(\*|{})$", part(InstanceId::PATTERN))).into()
+    }
+
+    fn read(text: &str) -> Result<Self, Refused> {
+        Self::parse(text).map_err(|error| Refused::value(format!("it is *, or {}", rule_of(&error))))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a list of recordings can be narrowed by.
 
 use crate::Timestamp;
+use crate::parameter::{Parameter, Refused, Shape, TextShape};
 use crate::recording_life::WireStatus;
 
 /// Which recordings a list holds: those that fit everything that is given.
@@ -34,6 +35,16 @@ pub struct TokenPrefix(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it must have 4 to 32 lower-case hexadecimal digits")]
 pub struct InvalidTokenPrefix;
+
+impl Parameter for TokenPrefix {
+    fn shape() -> Shape {
+        TextShape::fitting("^[0-9a-f]{4,32}$").with_length(4..=32).into()
+    }
+
+    fn read(text: &str) -> Result<Self, Refused> {
+        Self::parse(text).map_err(|error| Refused::value(error.to_string()))
+    }
+}
 
 impl TokenPrefix {
     /// Accepts 4 to 32 lower-case hexadecimal digits. Fewer would fit too many recordings to mean one.

@@ -4,6 +4,7 @@ use recording::{CaptureKind, ChainValue, ContentHash, Micros, Stream};
 
 use crate::condition_keys::{RecordingFacts, SessionOwner};
 use crate::expiration::ExpirationDays;
+use crate::parameter::Word;
 use crate::storage_target::RecordStorageTarget;
 use crate::{AccountId, AgentId, InstanceId, TerminalSessionToken, Timestamp};
 
@@ -73,7 +74,7 @@ impl WireStatus {
     /// The status of this word, exactly as the wire has it.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == word)
+        Self::of(word)
     }
 
     /// The word.
@@ -85,6 +86,14 @@ impl WireStatus {
             Self::Interrupted => "interrupted",
             Self::Failed => "failed",
         }
+    }
+}
+
+impl Word for WireStatus {
+    const ALL: &'static [Self] = &WireStatus::ALL;
+
+    fn word(self) -> &'static str {
+        self.as_str()
     }
 }
 

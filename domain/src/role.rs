@@ -1,9 +1,11 @@
 //! Roles and their sessions: their duration, their tokens, and who may start them.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::identity::{RoleId, RoleName};
+use crate::parameter::{Parameter, Refused, Shape, TextShape, part, whole_number};
 use crate::secret_hash::SecretHash;
 use crate::{AccountId, Timestamp};
 
@@ -14,6 +16,10 @@ pub struct MaxSessionDuration(u32);
 /// How long one session of a role lasts: 15 minutes to the role's longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SessionDuration(u32);
+
+/// How long the caller of AssumeRole wants a session to last, in seconds. The role can allow less than this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WantedSessionDuration(i64);
 
 /// A length of sessions outside what is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +32,9 @@ pub struct DurationRefused {
 }
 
 impl MaxSessionDuration {
+    const LEAST: u32 = 3_600;
+    const MOST: u32 = 43_200;
+
     /// The default of a role: an hour.
     pub const DEFAULT: Self = Self(3_600);
 
@@ -34,7 +43,7 @@ impl MaxSessionDuration {
     /// # Errors
     /// [`DurationRefused`] outside 3,600..=43,200.
     pub fn from_seconds(seconds: i64) -> Result<Self, DurationRefused> {
-        between(seconds, 3_600, 43_200).map(Self)
+        between(seconds, Self::LEAST, Self::MOST).map(Self)
     }
 
     /// The number of seconds.
@@ -51,13 +60,48 @@ impl MaxSessionDuration {
     }
 }
 
+impl Parameter for MaxSessionDuration {
+    fn shape() -> Shape {
+        Shape::whole_number(seconds(Self::LEAST, Self::MOST))
+    }
+
+    fn read(text: &str) -> Result<Self, Refused> {
+        let seconds = whole_number(text, seconds(Self::LEAST, Self::MOST), " of seconds")?;
+        Self::from_seconds(seconds).map_err(|error| Refused::value(error.to_string()))
+    }
+}
+
+impl WantedSessionDuration {
+    /// The number of seconds.
+    #[must_use]
+    pub fn seconds(self) -> i64 {
+        self.0
+    }
+}
+
+impl Parameter for WantedSessionDuration {
+    fn shape() -> Shape {
+        Shape::whole_number(seconds(SessionDuration::LEAST, MaxSessionDuration::MOST))
+    }
+
+    fn read(text: &str) -> Result<Self, Refused> {
+        whole_number(text, seconds(SessionDuration::LEAST, MaxSessionDuration::MOST), " of seconds").map(Self)
+    }
+}
+
+fn seconds(least: u32, most: u32) -> RangeInclusive<i64> {
+    least.into()..=most.into()
+}
+
 impl SessionDuration {
+    const LEAST: u32 = 900;
+
     /// Checks the range; omitted, it is an hour.
     ///
     /// # Errors
     /// [`DurationRefused`] below 900 and above `longest`.
     pub fn from_seconds(seconds: Option<i64>, longest: MaxSessionDuration) -> Result<Self, DurationRefused> {
-        between(seconds.unwrap_or(3_600), 900, longest.seconds()).map(Self)
+        between(seconds.unwrap_or(3_600), Self::LEAST, longest.seconds()).map(Self)
     }
 
     /// The moment at which a session that starts `now` ends.
@@ -158,6 +202,17 @@ impl RoleArn {
             account: account.parse().map_err(|_| InvalidRoleArn)?,
             name: RoleName::parse(name).map_err(|_| InvalidRoleArn)?,
         })
+    }
+}
+
+impl Parameter for RoleArn {
+    fn shape() -> Shape {
+        let (account, name) = (part(AccountId::PATTERN), RoleName::pattern());
+        TextShape::fitting(format!("^acs:ram::{account}:role/{}$", part(&name))).into()
+    }
+
+    fn read(text: &str) -> Result<Self, Refused> {
+        Self::parse(text).map_err(|error| Refused::value(error.to_string()))
     }
 }
 

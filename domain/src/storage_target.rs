@@ -4,6 +4,7 @@ use std::fmt;
 
 use recording::ObjectName;
 
+use crate::parameter::{Parameter, Refused, Shape, TextShape, part};
 use crate::store_location::{BucketName, StoreLocation};
 use crate::{AccountId, Region};
 
@@ -116,6 +117,25 @@ impl RecordStorageTarget {
     #[must_use]
     pub fn prefix(&self) -> Option<&ObjectName> {
         self.prefix.as_ref()
+    }
+}
+
+/// What can be said without knowing who calls: the target may belong to any account.
+impl Parameter for RecordStorageTarget {
+    fn shape() -> Shape {
+        let (region, account) = (part(Region::PATTERN), part(AccountId::PATTERN));
+        let bucket = format!("workbench-record-{account}-[a-z0-9-]{{0,28}}[a-z0-9]");
+        // Neither `.` nor `..` is a component, and none is empty.
+        let (other, any) = (r"[^./\\\x00-\x1f\x7f-\x9f]", r"[^/\\\x00-\x1f\x7f-\x9f]");
+        let component = format!(r"({other}{any}*|\.{other}{any}*|\.\.{any}+)");
+        let pattern = format!("^acs:oss:{region}:{account}:{bucket}(/{component}(/{component})*/?)?$");
+        TextShape::fitting(pattern).into()
+    }
+
+    fn read(text: &str) -> Result<Self, Refused> {
+        let account = text.split(':').nth(3).and_then(|account| account.parse().ok());
+        let account = account.ok_or_else(|| Refused::value("the account id must be 16 digits"))?;
+        Self::parse(text, &account).map_err(|error| Refused::value(error.to_string()))
     }
 }
 

@@ -43,13 +43,16 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 macro_rules! identifiers {
-    ($($(#[$documentation:meta])+ $name:ident, $kind:literal, $allowed:expr, $accepts:expr;)+) => {$(
+    ($($(#[$documentation:meta])+ $name:ident, $kind:literal, $allowed:expr, $pattern:literal, $accepts:expr;)+) => {$(
         $(#[$documentation])+
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
 
         impl $name {
+            /// The same rule as a regular expression (ECMA-262), for documents.
+            pub const PATTERN: &'static str = $pattern;
+
             /// Accepts the identifier exactly as it prints.
             ///
             /// # Errors
@@ -108,16 +111,17 @@ macro_rules! identifiers {
 
 identifiers! {
     /// An account. 16 digits beginning with 1 stay exact in every client's JSON numbers.
-    AccountId, "an account id", "it has 16 digits and begins with 1", is_account;
+    AccountId, "an account id", "it has 16 digits and begins with 1", "^1[0-9]{15}$", is_account;
     /// An instance: a machine whose sessions are recorded.
     InstanceId, "an instance id", "it is 1 to 8 lower-case letters, a hyphen, and 1 to 60 letters or digits",
-        is_instance;
+        "^[a-z]{1,8}-[A-Za-z0-9]{1,60}$", is_instance;
     /// A region. It becomes part of host names, so nothing else may stand in it.
-    Region, "a region", REGION_RULE, is_region;
+    Region, "a region", REGION_RULE, "^[a-z]{2}-[a-z0-9-]{1,30}$", is_region;
     /// A recorded session. An identifier that is listed and stored in the clear, never a credential.
-    TerminalSessionToken, "a terminal session token", "it has 32 lower-case hexadecimal digits", is_hex_128;
+    TerminalSessionToken, "a terminal session token", "it has 32 lower-case hexadecimal digits", "^[0-9a-f]{32}$",
+        is_hex_128;
     /// An enrolled agent.
-    AgentId, "an agent id", "it is agent- and 32 lower-case hexadecimal digits",
+    AgentId, "an agent id", "it is agent- and 32 lower-case hexadecimal digits", "^agent-[0-9a-f]{32}$",
         |text| text.strip_prefix(AGENT_PREFIX.as_bytes()).is_some_and(is_hex_128);
 }
 

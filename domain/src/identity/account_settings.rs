@@ -1,15 +1,19 @@
 //! What holds for an account as a whole: its alias, and what the passwords of its users must be.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::names::{BrokenRule, InvalidName};
+use crate::parameter::{Parameter, Refused, Shape, TextShape, whole_number};
 
 /// Another name of an account, unique within the deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountAlias(String);
 
 impl AccountAlias {
+    const LENGTHS: RangeInclusive<usize> = 3..=63;
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -33,7 +37,7 @@ impl FromStr for AccountAlias {
         };
         let broken = if !text.split('-').all(plain) {
             BrokenRule::Format
-        } else if !(3..=63).contains(&text.len()) {
+        } else if !Self::LENGTHS.contains(&text.len()) {
             BrokenRule::Length
         } else {
             return Ok(Self(text.to_owned()));
@@ -43,22 +47,51 @@ impl FromStr for AccountAlias {
     }
 }
 
+impl Parameter for AccountAlias {
+    const BREAKS: &'static [BrokenRule] = &[BrokenRule::Format, BrokenRule::Length];
+
+    fn shape() -> Shape {
+        TextShape::fitting("^[a-z0-9]+(-[a-z0-9]+)*$").with_length(Self::LENGTHS).into()
+    }
+
+    fn read(text: &str) -> Result<Self, Refused> {
+        Ok(text.parse::<Self>()?)
+    }
+}
+
 /// The fewest characters that a password policy asks for: 8, which holds without a policy too, to 32, than which no password is
 /// longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MinimumPasswordLength(u8);
 
 impl MinimumPasswordLength {
+    const RANGE: RangeInclusive<i64> = 8..=32;
+
     /// `None` outside of 8 to 32.
     #[must_use]
     pub fn new(characters: i64) -> Option<Self> {
-        u8::try_from(characters).ok().filter(|characters| (8..=32).contains(characters)).map(Self)
+        let allowed = Some(characters).filter(|characters| Self::RANGE.contains(characters));
+        allowed.and_then(|characters| u8::try_from(characters).ok()).map(Self)
     }
 
     /// The number.
     #[must_use]
     pub fn characters(self) -> u8 {
         self.0
+    }
+}
+
+impl Parameter for MinimumPasswordLength {
+    const BREAKS: &'static [BrokenRule] = &[BrokenRule::Range];
+
+    fn shape() -> Shape {
+        Shape::whole_number(Self::RANGE)
+    }
+
+    fn read(text: &str) -> Result<Self, Refused> {
+        let refused = |Refused { rule, .. }| Refused::new(BrokenRule::Range, rule);
+        let characters = whole_number(text, Self::RANGE, "").map_err(refused)?;
+        Self::new(characters).ok_or_else(|| Refused::new(BrokenRule::Range, "it must be a whole number"))
     }
 }
 

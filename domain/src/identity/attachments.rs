@@ -4,6 +4,7 @@ use super::{
     Entity, GroupId, GroupName, IdentityRefused, PolicyKind, PolicyName, PolicyRef, RoleId, RoleName, UserId,
     UserName, limits,
 };
+use crate::parameter::Word;
 use crate::policy_version::PolicyVersionId;
 use crate::{Timestamp, system_policies};
 
@@ -165,6 +166,19 @@ pub enum BearerKind {
     Group,
     /// Roles.
     Role,
+}
+
+impl Word for BearerKind {
+    const ALL: &'static [Self] = &[Self::User, Self::Group, Self::Role];
+
+    /// As the vendor's lists of attachments write it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::User => "IMSUser",
+            Self::Group => "IMSGroup",
+            Self::Role => "ServiceRole",
+        }
+    }
 }
 
 /// An attachment as lists show it.

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
+use crate::parameter::{Parameter, Refused, Shape, TextShape};
+
 /// An identifier or name that breaks its rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} must be {rule}")]
@@ -88,6 +90,15 @@ macro_rules! checked_names {
         impl std::str::FromStr for $name {
             type Err = InvalidName;
             fn from_str(text: &str) -> Result<Self, InvalidName> { Self::parse(text) }
+        }
+
+        impl Parameter for $name {
+            const BREAKS: &'static [BrokenRule] = &[BrokenRule::Characters, BrokenRule::Length];
+            fn shape() -> Shape {
+                let lengths = $lengths;
+                TextShape::fitting(Self::pattern()).with_length(lengths).into()
+            }
+            fn read(text: &str) -> Result<Self, Refused> { Ok(Self::parse(text)?) }
         }
     )* };
 }

@@ -6,6 +6,7 @@ use super::{
     BrokenRule, ChangeRefused, Entity, GroupName, IdentityRefused, InvalidName, PolicyBearers, PolicyName,
     PolicyVersion, RoleName, UserName, limits,
 };
+use crate::parameter::Word;
 use crate::policy_version::PolicyVersionId;
 use crate::{Timestamp, system_policies};
 
@@ -33,11 +34,16 @@ impl std::str::FromStr for PolicyKind {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        match text {
-            "System" => Ok(Self::System),
-            "Custom" => Ok(Self::Custom),
-            _ => Err(InvalidName { kind: "PolicyType", rule: "System or Custom", broken: BrokenRule::Value }),
-        }
+        let rule = "System or Custom";
+        Self::of(text).ok_or(InvalidName { kind: "PolicyType", rule, broken: BrokenRule::Value })
+    }
+}
+
+impl Word for PolicyKind {
+    const ALL: &'static [Self] = &[Self::System, Self::Custom];
+
+    fn word(self) -> &'static str {
+        self.as_str()
     }
 }
 
