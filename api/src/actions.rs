@@ -17,11 +17,12 @@ mod view_instance_records;
 use domain::actions::{self as catalogue, Product};
 use domain::gate::Resource;
 use domain::record_config::InstanceSelector;
-use domain::{InstanceId, InvalidIdentifier, Timestamp};
+use domain::{InstanceId, Timestamp};
 use openapi::error_codes::{ErrorCode, WireError};
+use openapi::parameter_types::{NextToken, PageNumber, PageSize};
 use persistence::{PageRequest, StoreError};
 
-use crate::dispatch::{Call, Registered};
+use crate::dispatch::{Call, Deferred, Registered};
 use crate::errors::ActionError;
 
 macro_rules! registry {
@@ -47,17 +48,6 @@ pub(crate) fn find(
     registered.ok_or_else(|| ErrorCode::ActionNotFound.into())
 }
 
-/// Reads an InstanceId that names one instance.
-fn one_instance(text: &str) -> Result<InstanceId, WireError> {
-    InstanceId::parse(text).map_err(|error| invalid("InstanceId", &error))
-}
-
-/// Reads an InstanceId that may be `*`.
-fn selector(text: &str) -> Result<InstanceSelector, WireError> {
-    InstanceSelector::parse(text)
-        .map_err(|error| WireError::invalid("InstanceId", format_args!("it is *, or {}", rule(&error))))
-}
-
 /// One instance or all of them, as policies are asked about them.
 async fn selected(call: &Call<'_>, selector: &InstanceSelector) -> Result<Resource, ActionError> {
     match selector {
@@ -67,8 +57,8 @@ async fn selected(call: &Call<'_>, selector: &InstanceSelector) -> Result<Resour
 }
 
 /// The instance that a list's filter names; `None` when it names none or all of them.
-fn only_instance(text: Option<&str>) -> Result<Option<InstanceId>, WireError> {
-    Ok(match text.map(selector).transpose()? {
+fn only_instance(named: Option<Deferred<InstanceSelector>>) -> Result<Option<InstanceId>, WireError> {
+    Ok(match named.transpose()? {
         Some(InstanceSelector::One(instance)) => Some(instance),
         Some(InstanceSelector::All) | None => None,
     })
@@ -80,21 +70,6 @@ async fn filtered(call: &Call<'_>, only: Option<&InstanceId>) -> Result<Resource
         Some(instance) => call.instance(instance.clone()).await,
         None => Ok(Resource::Everything),
     }
-}
-
-fn invalid(parameter: &'static str, error: &InvalidIdentifier) -> WireError {
-    WireError::invalid(parameter, format_args!("it is {}: {}", error.kind(), rule(error)))
-}
-
-fn rule(error: &InvalidIdentifier) -> &'static str {
-    let allowed = error.allowed();
-    allowed.strip_prefix("it is ").unwrap_or(allowed)
-}
-
-/// A time among the parameters.
-fn time(parameter: &'static str, text: &str) -> Result<Timestamp, WireError> {
-    Timestamp::parse_rfc3339(text)
-        .map_err(|_| WireError::invalid(parameter, "it must be a time in UTC such as 2023-11-16T02:59:39Z"))
 }
 
 /// The wire's form of a time.
@@ -121,18 +96,13 @@ fn wire_count(count: u64) -> i32 {
 /// The page that is wanted. The first page is read as the beginning of the whole list, so that its reply can say where
 /// the next one begins.
 fn page(
-    number: Option<i32>,
-    size: Option<i32>,
-    next_token: Option<String>,
+    number: Option<PageNumber>,
+    size: Option<PageSize>,
+    next_token: Option<NextToken>,
 ) -> Result<PageRequest, WireError> {
-    let whole = |parameter, value: Option<i32>, default| match value {
-        None => Ok(default),
-        Some(value) => u32::try_from(value)
-            .map_err(|_| WireError::invalid(parameter, "it must be a whole number from 1")),
-    };
-    let number = whole("PageNumber", number, 1)?;
-    let size = whole("PageSize", size, openapi::workbench::DEFAULT_PAGE_SIZE)?;
-    match (number, next_token) {
+    let number = number.map_or(1, PageNumber::get);
+    let size = size.map_or(openapi::workbench::DEFAULT_PAGE_SIZE, PageSize::get);
+    match (number, next_token.map(String::from)) {
         (1, token) => Ok(PageRequest::After { token, size }),
         (_, None) => Ok(PageRequest::Number { number, size }),
         (_, Some(_)) => Err(WireError::invalid(
@@ -145,26 +115,22 @@ fn page(
 #[cfg(test)]
 mod tests {
     use domain::actions::{CATALOGUE, Door};
+    use domain::parameter::Parameter as _;
 
     use super::*;
 
     #[test]
     fn a_page_is_asked_for_by_number_or_by_token() {
         let token = || Some("t".to_owned());
+        let page = |number, size, token: Option<&str>| {
+            page(number, size, token.map(|token| NextToken::read(token).unwrap()))
+        };
+        let number = |text| Some(PageNumber::read(text).unwrap());
+        let three = Some(PageSize::read("3").unwrap());
         assert_eq!(page(None, None, None), Ok(PageRequest::After { token: None, size: 10 }));
-        assert_eq!(page(Some(1), Some(3), token()), Ok(PageRequest::After { token: token(), size: 3 }));
-        assert_eq!(page(Some(2), Some(3), None), Ok(PageRequest::Number { number: 2, size: 3 }));
-        assert_eq!(page(Some(2), None, token()).unwrap_err().code_text(), "InvalidNextToken");
-    }
-
-    #[test]
-    fn a_bad_instance_is_named_and_ruled() {
-        let error = one_instance("nodash").unwrap_err();
-        assert_eq!(error.code_text(), "InvalidInstanceId");
-        assert!(error.message().contains("it is an instance id: 1 to 8 lower-case letters"), "{error}");
-        assert!(one_instance("*").is_err());
-        assert!(selector("*").is_ok() && selector("i-abc").is_ok());
-        assert!(selector("").unwrap_err().message().contains("it is *, or 1 to 8"));
+        assert_eq!(page(number("1"), three, Some("t")), Ok(PageRequest::After { token: token(), size: 3 }));
+        assert_eq!(page(number("2"), three, None), Ok(PageRequest::Number { number: 2, size: 3 }));
+        assert_eq!(page(number("2"), None, Some("t")).unwrap_err().code_text(), "InvalidNextToken");
     }
 
     #[test]

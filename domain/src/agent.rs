@@ -198,7 +198,7 @@ impl InstancePattern {
 impl Parameter for InstancePattern {
     fn shape() -> Shape {
         let (instance, allowed) = (part(InstanceId::PATTERN), "A-Za-z0-9-");
-        let pattern = format!("^({instance}|[{allowed}]*[*?][{allowed}*?]*)$");
+        let pattern = format!("^({instance}|[{allowed}]*[*?][*?{allowed}]*)$");
         TextShape::fitting(pattern).with_length(Self::LENGTHS).into()
     }
 

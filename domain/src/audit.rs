@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use crate::actions::Product;
+use crate::parameter::Word;
 use crate::principal::Principal;
 use crate::role::RoleArn;
 use crate::{AccountId, InstanceId, Timestamp};
@@ -28,6 +29,29 @@ pub enum AuditDecision {
     },
     /// It was refused before a policy was asked: no such action, a malformed parameter.
     NotAsked,
+}
+
+/// How a call was decided, without the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecisionKind {
+    /// It was permitted.
+    Allowed,
+    /// It was refused by policy.
+    Denied,
+    /// It was refused before a policy was asked.
+    NotAsked,
+}
+
+impl Word for DecisionKind {
+    const ALL: &'static [Self] = &[Self::Allowed, Self::Denied, Self::NotAsked];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Allowed => "Allowed",
+            Self::Denied => "Denied",
+            Self::NotAsked => "NotAsked",
+        }
+    }
 }
 
 /// One final row about one authenticated call, append-only. It never holds a secret, a token that is a credential, or a

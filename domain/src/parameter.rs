@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
+use policies::DocumentKind;
+
 use crate::identity::{BrokenRule, InvalidName};
 use crate::{AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken, Timestamp};
 
@@ -21,6 +23,14 @@ pub trait Parameter: Sized {
     /// # Errors
     /// [`Refused`] says what is allowed, and does not repeat the text.
     fn read(text: &str) -> Result<Self, Refused>;
+
+    /// Checks a text as whoever reads it in the end does, which is not always [`Parameter::read`].
+    ///
+    /// # Errors
+    /// [`Refused`].
+    fn check(text: &str) -> Result<(), Refused> {
+        Self::read(text).map(drop)
+    }
 }
 
 /// The rule that a text broke.
@@ -185,6 +195,19 @@ impl<T: Word> Parameter for T {
 
     fn read(text: &str) -> Result<Self, Refused> {
         T::of(text).ok_or_else(|| Refused::value(format!("it must be {}", T::listed())))
+    }
+}
+
+impl Word for DocumentKind {
+    const ALL: &'static [Self] = &[Self::Identity, Self::Session, Self::Control, Self::Trust];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Session => "session",
+            Self::Control => "control",
+            Self::Trust => "trust",
+        }
     }
 }
 

@@ -2,30 +2,35 @@
 //! `openapi/ecs-workbench-2022-02-20.json` and its kin are these documents, committed; a test fails when they differ.
 
 use domain::actions::{self, Action, CatalogueEntry, Product};
-use domain::identity::{
-    AccessKeyId, BrokenRule, ExternalId, GroupName, PolicyName, RoleName, RoleSessionName, SourceIdentity,
-    UserName,
-};
+use domain::parameter::Shape;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{
     HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder,
 };
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{Components, ComponentsBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{
+    Components, ComponentsBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type,
+};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Content, ContentBuilder, HeaderBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
     Required, ResponseBuilder, Server,
 };
-use utoipa::{PartialSchema, ToSchema};
 
 use crate::error_codes::{ErrorCode, Surface};
 use crate::operations::Operation;
+use crate::parameters::{Parameters, Row};
 use crate::replies::ErrorReply;
 
 /// Under this name a document carries its table of error codes, and an operation the codes it can answer with.
 pub const ERROR_CODES_EXTENSION: &str = "x-error-codes";
+
+/// Under this name the schema of a parameter says that its length is counted in bytes of UTF-8.
+const IN_BYTES_EXTENSION: &str = "x-length-in-bytes";
+/// What a parameter is that is JSON.
+const JSON: &str = "application/json";
 
 /// What any call can be answered with, whatever its action.
 const EVERY_CALL: &[ErrorCode] = &[
@@ -53,8 +58,8 @@ const EVERY_CALL: &[ErrorCode] = &[
 
 macro_rules! operations_of_the_wire {
     ($($action:ident)*) => {
-        /// How each action of the wire is added to its product's document, and the names of its parameters.
-        const OPERATIONS: &[(CatalogueEntry, fn(&mut Builder), fn() -> Vec<String>)] = &[ $( (
+        /// How each action of the wire is added to its product's document, and its parameters.
+        const OPERATIONS: &[(CatalogueEntry, fn(&mut Builder), fn() -> Vec<Row>)] = &[ $( (
             actions::$action::ENTRY,
             Builder::add::<actions::$action>,
             parameters_of_operation::<actions::$action>,
@@ -78,15 +83,17 @@ pub fn document(product: Product) -> OpenApi {
 #[must_use]
 pub fn parameters_of(product: Product, action: &str) -> Option<Vec<String>> {
     let mut operations = OPERATIONS.iter();
-    let (.., names) = operations.find(|(entry, ..)| entry.product == product && entry.name == action)?;
-    Some(names())
+    let (.., rows) = operations.find(|(entry, ..)| entry.product == product && entry.name == action)?;
+    Some(rows().iter().map(|row| row.name.to_owned()).collect())
 }
 
-fn parameters_of_operation<A: Operation>() -> Vec<String> {
-    match A::Request::schema() {
-        RefOr::T(Schema::Object(object)) => object.properties.into_keys().collect(),
-        _ => Vec::new(),
-    }
+/// Every action of the wire with what its document says of its parameters.
+pub fn all_parameters() -> impl Iterator<Item = (CatalogueEntry, Vec<Row>)> {
+    OPERATIONS.iter().map(|(entry, _, rows)| (*entry, rows()))
+}
+
+fn parameters_of_operation<A: Operation>() -> Vec<Row> {
+    A::Request::rows()
 }
 
 /// A product's document as text: what is committed, and what `hansard openapi` prints.
@@ -139,9 +146,10 @@ struct Builder {
 impl Builder {
     fn add<A: Operation>(&mut self) {
         let CatalogueEntry { name, summary, .. } = A::ENTRY;
-        let schema = with_rules(self.product, A::Request::schema());
-        let is_mandatory = matches!(&schema, RefOr::T(Schema::Object(object)) if !object.required.is_empty());
-        let codes = codes_of(self.product, &schema, A::REFUSALS);
+        let rows = A::Request::rows();
+        let schema = schema_of_parameters::<A::Request>(&rows);
+        let is_mandatory = rows.iter().any(|row| row.mandatory);
+        let codes = codes_of(self.product, &rows, A::REFUSALS);
         self.schema_of::<A::Reply>();
         self.schema_of::<ErrorReply>();
         // The parameters are one schema; as such they stand in the operation, the only place that uses them.
@@ -225,81 +233,72 @@ fn description(product: Product) -> &'static str {
     }
 }
 
-/// The rule of a parameter that is a name, from where it is checked.
-fn pattern_of(product: Product, parameter: &str) -> Option<String> {
-    match (product, parameter) {
-        (Product::Ram, "UserName" | "NewUserName") => Some(UserName::pattern()),
-        (Product::Ram, "GroupName" | "NewGroupName") => Some(GroupName::pattern()),
-        (Product::Ram, "RoleName") => Some(RoleName::pattern()),
-        (Product::Ram, "PolicyName") => Some(PolicyName::pattern()),
-        (Product::Ram, "UserAccessKeyId") => Some(AccessKeyId::pattern()),
-        (Product::Sts, "RoleSessionName") => Some(RoleSessionName::pattern()),
-        (Product::Sts, "ExternalId") => Some(ExternalId::pattern()),
-        (Product::Sts, "SourceIdentity") => Some(SourceIdentity::pattern()),
-        _ => None,
-    }
-}
-
-/// The kinds of rules that a parameter of RAM can break.
-fn broken_rules_of(parameter: &str) -> &'static [BrokenRule] {
-    match parameter {
-        "UserName" | "NewUserName" | "GroupName" | "NewGroupName" | "RoleName" | "PolicyName"
-        | "DisplayName" | "NewDisplayName" | "UserAccessKeyId" => {
-            &[BrokenRule::Characters, BrokenRule::Length]
-        }
-        "Comments" | "NewComments" | "Description" | "NewDescription" => &[BrokenRule::Length],
-        "PolicyDocument" => &[BrokenRule::Length],
-        "Email" | "NewEmail" | "MobilePhone" | "NewMobilePhone" | "VersionId" => &[BrokenRule::Format],
-        "Password" => &[BrokenRule::Strength],
-        "MinimumPasswordLength" => &[BrokenRule::Range],
-        "AccountAlias" => &[BrokenRule::Format, BrokenRule::Length],
-        _ => &[BrokenRule::Value],
-    }
-}
-
-/// A request that states the rules of its names.
-fn with_rules(product: Product, mut request: RefOr<Schema>) -> RefOr<Schema> {
-    if let RefOr::T(Schema::Object(object)) = &mut request {
-        for (name, property) in &mut object.properties {
-            if let RefOr::T(Schema::Object(property)) = property
-                && let Some(pattern) = pattern_of(product, name)
-            {
-                property.pattern = Some(pattern);
-            }
+/// The parameters of an action as one schema, as the types of its request's fields have them.
+fn schema_of_parameters<P: Parameters>(rows: &[Row]) -> Schema {
+    let mut object = ObjectBuilder::new().schema_type(Type::Object).description(Some(P::ABOUT));
+    for row in rows {
+        object = object.property(row.name, schema_of_parameter(row));
+        if row.mandatory {
+            object = object.required(row.name);
         }
     }
-    request
+    object.build().into()
+}
+
+fn schema_of_parameter(row: &Row) -> Schema {
+    let about = ObjectBuilder::new().description(Some(row.about)).default(row.default.clone());
+    let mut object = match &row.shape {
+        Shape::Flag => about.schema_type(Type::Boolean),
+        Shape::OnlyFalse => about.schema_type(Type::Boolean).enum_values(Some([false])),
+        Shape::WholeNumber { least, most } => {
+            let is_short = i32::try_from(*least).is_ok() && i32::try_from(*most).is_ok();
+            let format = if is_short { KnownFormat::Int32 } else { KnownFormat::Int64 };
+            about
+                .schema_type(Type::Integer)
+                .format(Some(SchemaFormat::KnownFormat(format)))
+                .minimum(Some(*least))
+                .maximum(Some(*most))
+        }
+        Shape::OneOf(words) => about.schema_type(Type::String).enum_values(Some(words.iter().copied())),
+        Shape::Text(text) => {
+            let lengths = text.lengths.as_ref();
+            about
+                .schema_type(Type::String)
+                .pattern(text.pattern.as_deref())
+                .min_length(lengths.map(|lengths| *lengths.start()).filter(|least| *least > 0))
+                .max_length(lengths.map(|lengths| *lengths.end()))
+                .format(text.format.map(|format| SchemaFormat::Custom(format.to_owned())))
+                .content_media_type(if text.json { JSON } else { "" })
+                .extensions(
+                    text.in_bytes.then(|| ExtensionsBuilder::new().add(IN_BYTES_EXTENSION, true).build()),
+                )
+        }
+    }
+    .build();
+    object.example.clone_from(&row.example);
+    object.into()
 }
 
 /// Every code that an operation can answer with: those of every call, its own, and two for each parameter.
-fn codes_of(product: Product, request: &RefOr<Schema>, own: &[ErrorCode]) -> Value {
+fn codes_of(product: Product, rows: &[Row], own: &[ErrorCode]) -> Value {
     let denied = match product {
         Product::Workbench => ErrorCode::ForbiddenRam,
         Product::Ram | Product::Sts => ErrorCode::NoPermission,
     };
     let mut codes: Vec<String> =
         EVERY_CALL.iter().chain([&denied]).chain(own).map(|code| code.row().code.to_owned()).collect();
-    if let RefOr::T(Schema::Object(object)) = request {
-        let required = object.required.iter().map(String::as_str);
+    for row in rows {
         // Recording cannot be switched on with nowhere to go, so that this one can be found missing too.
-        let target =
-            object.properties.keys().map(String::as_str).filter(|name| *name == "RecordStorageTarget");
-        codes.extend(required.chain(target).map(|name| format!("Missing{name}")));
-        let wrong = match product {
-            Product::Workbench => "Invalid",
-            Product::Ram | Product::Sts => "InvalidParameter.",
-        };
-        for name in object.properties.keys() {
-            let code = format!("{wrong}{name}");
-            match product {
-                Product::Ram => {
-                    codes.extend(broken_rules_of(name).iter().map(|rule| match rule.in_codes() {
-                        Some(kind) => format!("{code}.{kind}"),
-                        None => code.clone(),
-                    }))
-                }
-                Product::Workbench | Product::Sts => codes.push(code),
-            }
+        if row.mandatory || row.name == "RecordStorageTarget" {
+            codes.push(format!("Missing{}", row.name));
+        }
+        match product {
+            Product::Workbench => codes.push(format!("Invalid{}", row.name)),
+            Product::Sts => codes.push(format!("InvalidParameter.{}", row.name)),
+            Product::Ram => codes.extend(row.breaks.iter().map(|rule| match rule.in_codes() {
+                Some(kind) => format!("InvalidParameter.{}.{kind}", row.name),
+                None => format!("InvalidParameter.{}", row.name),
+            })),
         }
     }
     codes.sort_unstable();

@@ -3,6 +3,7 @@
 pub mod documents;
 pub mod error_codes;
 pub mod operations;
+pub mod parameter_types;
 pub mod parameters;
 pub mod policy_tools;
 pub mod ram;

@@ -2,16 +2,15 @@
 
 use domain::actions::Action;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
-use validator::Validate;
 
 use crate::error_codes::ErrorCode;
+use crate::parameters::Parameters;
 
 /// An action of the wire with its shapes.
 pub trait Operation: Action {
     /// Its parameters, as they stand on the wire.
-    type Request: DeserializeOwned + Validate + ToSchema;
+    type Request: Parameters;
     /// Its reply.
     type Reply: Serialize + ToSchema;
     /// What it can be refused with beside what any call can, and what its parameters can.

@@ -1,204 +1,104 @@
-//! From parameters, names and texts, to a typed request. Errors name the parameter as the wire spells it.
+//! From parameters, names and texts, to a typed request, and what the documents say of them: both come from the types of
+//! a request's fields. Errors name the parameter as the wire spells it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use domain::identity::BrokenRule;
-use serde::de::value::StrDeserializer;
-use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor};
-use serde::forward_to_deserialize_any;
-use validator::Validate;
+use domain::parameter::{Parameter, Refused, Shape};
+pub(crate) use openapi_derive::Parameters;
+use serde_json::Value;
 
-use crate::error_codes::{ErrorCode, WireError};
+use crate::error_codes::WireError;
 
-/// Reads a request struct from parameters and checks its shape. Parameters that the struct does not have are
-/// ignored; one that is empty was not given.
+/// A parameter whose refusal waits until the action asks for it.
+pub type Deferred<T> = Result<T, WireError>;
+
+/// The parameters of an action. It is derived from the fields of a struct, each of which must be a [`Parameter`].
+pub trait Parameters: Sized {
+    /// What the action does.
+    const ABOUT: &'static str;
+
+    /// What the document says of each parameter, in the order of the fields.
+    fn rows() -> Vec<Row>;
+
+    /// Reads them, each with its own type. Parameters that the struct does not have are ignored; one that is empty was
+    /// not given.
+    ///
+    /// # Errors
+    /// `Missing<Param>` or `Invalid<Param>`.
+    fn read(given: &Given<'_>) -> Result<Self, WireError>;
+}
+
+/// What the document says of a parameter, from its field and its type.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// What it means.
+    pub about: &'static str,
+    /// Whether it must be given.
+    pub mandatory: bool,
+    /// A value for whoever reads the document.
+    pub example: Option<Value>,
+    /// What it is when it is omitted.
+    pub default: Option<Value>,
+    /// The texts that it accepts.
+    pub shape: Shape,
+    /// The kinds of rules that a text can break.
+    pub breaks: &'static [BrokenRule],
+    /// How a text is checked when it is read.
+    pub check: fn(&str) -> Result<(), Refused>,
+}
+
+/// Reads a request from the parameters of a call.
 ///
 /// # Errors
 /// `Missing<Param>` or `Invalid<Param>`.
-pub fn read<T: DeserializeOwned + Validate>(parameters: &BTreeMap<String, String>) -> Result<T, WireError> {
-    let request = T::deserialize(Parameters(parameters)).map_err(|error| match error.parameter {
-        Some(parameter) => WireError::invalid(parameter, error.rule),
-        None if error.missing => WireError::missing(error.rule),
-        None => WireError::with_message(ErrorCode::MalformedRequest, error.rule),
-    })?;
-    request.validate().map_err(|errors| first_broken_rule(&errors))?;
-    Ok(request)
+pub fn read<T: Parameters>(parameters: &BTreeMap<String, String>) -> Result<T, WireError> {
+    T::read(&Given(parameters))
 }
 
-fn first_broken_rule(errors: &validator::ValidationErrors) -> WireError {
-    let fields = errors.field_errors();
-    // The map's order changes from run to run; the answer must not.
-    let first = fields.into_iter().min_by(|(a, _), (b, _)| a.cmp(b));
-    let Some((field, broken)) = first else { return ErrorCode::MalformedRequest.into() };
-    let first = broken.first();
-    let rule = first.and_then(|rule| rule.message.clone());
-    let kind = first.map_or(BrokenRule::Value, |rule| kind_of_rule(&rule.code));
-    let rule = rule.unwrap_or("it breaks a rule of this parameter".into());
-    WireError::breaking(pascal_case(&field), kind, rule)
-}
-
-/// The kind of rule, where a struct names it: `code = "Length"`.
-fn kind_of_rule(code: &str) -> BrokenRule {
-    match code {
-        "InvalidChars" => BrokenRule::Characters,
-        "Length" => BrokenRule::Length,
-        "Format" => BrokenRule::Format,
-        "Range" => BrokenRule::Range,
-        _ => BrokenRule::Value,
-    }
-}
-
-/// `page_size` is `PageSize` on the wire.
-fn pascal_case(field: &str) -> String {
-    field
-        .split('_')
-        .flat_map(|word| {
-            let mut letters = word.chars();
-            letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters)
-        })
-        .collect()
-}
-
+/// The parameters of a call, as they arrived.
 #[derive(Debug)]
-struct ReadError {
-    parameter: Option<&'static str>,
-    missing: bool,
-    rule: String,
-}
+pub struct Given<'p>(&'p BTreeMap<String, String>);
 
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.rule)
-    }
-}
-
-impl std::error::Error for ReadError {}
-
-impl de::Error for ReadError {
-    fn custom<M: fmt::Display>(message: M) -> Self {
-        Self { parameter: None, missing: false, rule: message.to_string() }
+impl Given<'_> {
+    /// What was given. SDKs send what their caller left undefined as an empty text.
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
     }
 
-    fn missing_field(field: &'static str) -> Self {
-        Self { parameter: None, missing: true, rule: field.to_owned() }
-    }
-}
-
-/// All parameters of a call, read as a struct.
-struct Parameters<'p>(&'p BTreeMap<String, String>);
-
-impl<'de> de::Deserializer<'de> for Parameters<'_> {
-    type Error = ReadError;
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, ReadError> {
-        visitor.visit_map(Fields { parameters: self.0, fields: fields.iter(), value: None })
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, ReadError> {
-        Err(de::Error::custom("parameters are read as a struct"))
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
-        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-    }
-}
-
-struct Fields<'p> {
-    parameters: &'p BTreeMap<String, String>,
-    fields: std::slice::Iter<'static, &'static str>,
-    value: Option<(&'static str, &'p str)>,
-}
-
-impl<'de> MapAccess<'de> for Fields<'_> {
-    type Error = ReadError;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
-        for name in self.fields.by_ref() {
-            // SDKs send what their caller left undefined as an empty text.
-            if let Some(text) = self.parameters.get(*name).filter(|text| !text.is_empty()) {
-                self.value = Some((name, text));
-                let name: StrDeserializer<'_, ReadError> = (*name).into_deserializer();
-                return seed.deserialize(name).map(Some);
-            }
-        }
-        Ok(None)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, ReadError> {
-        let (name, text) =
-            self.value.take().ok_or_else(|| -> ReadError { de::Error::custom("a value without a name") })?;
-        seed.deserialize(Text(text)).map_err(|error| ReadError {
-            parameter: Some(name),
-            missing: false,
-            rule: error.rule,
-        })
-    }
-}
-
-/// One parameter's text, read as what its field is.
-struct Text<'p>(&'p str);
-
-impl Text<'_> {
-    /// Digits, with a minus sign where that makes sense; no plus sign, no spaces.
-    fn whole_number(&self, least: i64, most: i64) -> Result<i64, ReadError> {
-        let digits = self.0.strip_prefix('-');
-        let (negative, digits) = (digits.is_some(), digits.unwrap_or(self.0));
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(de::Error::custom("it must be a whole number"));
-        }
-        // What the field can hold is no rule of the parameter, and is not named.
-        let number = self.0.parse::<i64>().ok().filter(|number| (least..=most).contains(number));
-        number.ok_or_else(|| {
-            let way = if negative { "small" } else { "large" };
-            de::Error::custom(format_args!("it must be a whole number, and this one is too {way}"))
-        })
-    }
-}
-
-impl<'de> de::Deserializer<'de> for Text<'_> {
-    type Error = ReadError;
-
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        if self.0.eq_ignore_ascii_case("true") {
-            visitor.visit_bool(true)
-        } else if self.0.eq_ignore_ascii_case("false") {
-            visitor.visit_bool(false)
-        } else {
-            Err(de::Error::custom("it must be true or false"))
+    /// Refuses a call that leaves one of these out.
+    pub(crate) fn require(&self, names: &[&'static str]) -> Result<(), WireError> {
+        match names.iter().find(|name| self.text(name).is_none()) {
+            Some(missing) => Err(WireError::missing(*missing)),
+            None => Ok(()),
         }
     }
 
-    fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        visitor.visit_i64(self.whole_number(i32::MIN.into(), i32::MAX.into())?)
+    /// Reads a parameter that must be given.
+    pub(crate) fn mandatory<T: Parameter>(&self, name: &'static str) -> Deferred<T> {
+        self.optional(name).unwrap_or_else(|| Err(WireError::missing(name)))
     }
 
-    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        visitor.visit_i64(self.whole_number(i64::MIN, i64::MAX)?)
+    /// Reads a parameter that may be omitted.
+    pub(crate) fn optional<T: Parameter>(&self, name: &'static str) -> Option<Deferred<T>> {
+        let read = |text| T::read(text).map_err(|refused| refused_as(name, &refused));
+        self.text(name).map(read)
     }
+}
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        visitor.visit_str(self.0)
-    }
-
-    forward_to_deserialize_any! {
-        i8 i16 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq
-        tuple tuple_struct map struct enum identifier ignored_any
-    }
+/// The refusal of a parameter.
+#[must_use]
+pub fn refused_as(name: &'static str, refused: &Refused) -> WireError {
+    WireError::breaking(name, refused.broken, refused)
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::expiration::ExpirationDays;
+    use domain::record_config::InstanceSelector;
+
     use super::*;
     use crate::workbench::{ListInstanceRecordsRequest, SetInstanceRecordConfigRequest};
 
@@ -206,8 +106,11 @@ mod tests {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
+    /// What the action learns when it asks for every parameter.
     fn set(pairs: &[(&str, &str)]) -> Result<SetInstanceRecordConfigRequest, WireError> {
-        read(&parameters(pairs))
+        let asked: SetInstanceRecordConfigRequest = read(&parameters(pairs))?;
+        asked.expiration_days.clone().transpose()?;
+        Ok(asked)
     }
 
     #[test]
@@ -217,8 +120,9 @@ mod tests {
                 set(&[("Enabled", spelling), ("InstanceId", "*"), ("ExpirationDays", "7"), ("Action", "x")]);
             let asked = asked.unwrap();
             assert!(asked.enabled);
-            assert_eq!((asked.instance_id.as_str(), asked.expiration_days), ("*", Some(7)));
-            assert_eq!((asked.record_storage_target, asked.region_id), (None, None));
+            let days = asked.expiration_days.map(|days| days.map(ExpirationDays::get));
+            assert_eq!((asked.instance_id, days), (Ok(InstanceSelector::All), Some(Ok(7))));
+            assert!(asked.record_storage_target.is_none() && asked.region_id.is_none());
         }
         assert!(!set(&[("Enabled", "False"), ("InstanceId", "*")]).unwrap().enabled);
         assert!(read::<ListInstanceRecordsRequest>(&parameters(&[])).unwrap().page_size.is_none());
@@ -289,27 +193,31 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_number_is_reported_without_the_limits_of_its_type() {
+    fn an_invalid_number_is_reported_with_its_range_and_without_the_limits_of_its_type() {
         for text in ["7.5", "1e3", "+1", " 1", "-", "seven", "0x10"] {
             let refused =
                 set(&[("Enabled", "true"), ("InstanceId", "*"), ("ExpirationDays", text)]).unwrap_err();
             assert_eq!(
                 refused.message(),
-                "The specified parameter ExpirationDays is not valid: it must be a whole number.",
+                "The specified parameter ExpirationDays is not valid: it must be a whole number from 1 to 3650.",
                 "{text}"
             );
         }
-        for (text, way) in [
-            ("2147483648", "large"),
-            ("99999999999999999999", "large"),
-            ("-2147483649", "small"),
-            ("-99999999999999999999", "small"),
-        ] {
+        for text in ["0", "-1", "101", "2147483648", "-99999999999999999999", "99999999999999999999"] {
             let refused = read::<ListInstanceRecordsRequest>(&parameters(&[("PageSize", text)])).unwrap_err();
-            let expected = format!(
-                "The specified parameter PageSize is not valid: it must be a whole number, and this one is too {way}."
+            assert_eq!(
+                refused.message(),
+                "The specified parameter PageSize is not valid: it must be a whole number from 1 to 100.",
+                "{text}"
             );
-            assert_eq!(refused.message(), expected);
         }
+    }
+
+    #[test]
+    fn a_deferred_refusal_waits_until_it_is_asked_for() {
+        let pairs = [("Enabled", "true"), ("InstanceId", "nodash"), ("ExpirationDays", "0")];
+        let asked: SetInstanceRecordConfigRequest = read(&parameters(&pairs)).unwrap();
+        assert_eq!(asked.instance_id.unwrap_err().code_text(), "InvalidInstanceId");
+        assert_eq!(asked.expiration_days.unwrap().unwrap_err().code_text(), "InvalidExpirationDays");
     }
 }

@@ -3,11 +3,15 @@
 
 use std::fmt;
 
+use domain::identity::{ExternalId, RoleSessionName, SourceIdentity};
+use domain::role::{RoleArn, WantedSessionDuration};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
 use crate::operations::operations;
+use crate::parameter_types::Written;
+use crate::parameters::{Deferred, Parameters};
+use crate::ram::SessionDocument;
 use crate::workbench::PolicyFinding;
 
 operations! {
@@ -16,27 +20,23 @@ operations! {
 }
 
 /// Starts a session of a role.
-#[derive(Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Clone, PartialEq, Eq, Parameters)]
 pub struct AssumeRoleRequest {
     /// The role, of this account or of another of this deployment.
-    #[schema(example = "acs:ram::1609982529000000:role/auditor")]
-    pub role_arn: String,
+    #[parameter(example = "acs:ram::1609982529000000:role/auditor")]
+    pub role_arn: Deferred<RoleArn>,
     /// The name of the session, which is part of its ARN.
-    #[schema(example = "ana", pattern = "^[A-Za-z0-9.@_-]{2,64}$")]
-    pub role_session_name: String,
+    #[parameter(example = "ana")]
+    pub role_session_name: Deferred<RoleSessionName>,
     /// How many seconds the session lasts: from 900 to the role's maximum. Omitted: 3600.
-    #[schema(nullable = false, minimum = 900, maximum = 43200, default = 3600)]
-    pub duration_seconds: Option<i64>,
+    #[parameter(default = 3600)]
+    pub duration_seconds: Option<Deferred<WantedSessionDuration>>,
     /// A policy that narrows this session: the session may do only what the role's policies and this policy both allow. 2,048 characters.
-    #[schema(nullable = false)]
-    pub policy: Option<String>,
+    pub policy: Option<Written<SessionDocument>>,
     /// A value that the role's trust policy can require as `sts:ExternalId`.
-    #[schema(nullable = false, pattern = "^[A-Za-z0-9_+=,.@:/-]{2,1224}$")]
-    pub external_id: Option<String>,
+    pub external_id: Option<Deferred<ExternalId>>,
     /// The person behind the session, `sts:SourceIdentity`. Every session that is started from this one keeps it.
-    #[schema(nullable = false, pattern = "^[A-Za-z0-9.@_=-]{2,64}$")]
-    pub source_identity: Option<String>,
+    pub source_identity: Option<Deferred<SourceIdentity>>,
 }
 
 /// A session has begun.
@@ -109,8 +109,7 @@ impl fmt::Debug for Credentials {
 }
 
 /// Asks who the caller is.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct GetCallerIdentityRequest {}
 
 /// Who the caller is.

@@ -6,6 +6,7 @@ mod continuity;
 mod policies;
 mod record_config;
 mod records;
+mod simulation_texts;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,6 +17,7 @@ pub use continuity::*;
 pub use policies::*;
 pub use record_config::*;
 pub use records::*;
+pub use simulation_texts::*;
 
 /// What every successful reply begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

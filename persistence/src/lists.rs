@@ -3,6 +3,7 @@
 use domain::Timestamp;
 use domain::agent::Agent;
 use domain::audit::AuditEvent;
+pub use domain::audit::DecisionKind;
 use domain::recording_filter::RecordingFilter;
 use domain::recording_life::Recording;
 
@@ -71,17 +72,6 @@ pub struct AgentPage {
     pub total_count: u64,
     /// For [`PageRequest::After`]; `None` when nothing follows.
     pub next_token: Option<String>,
-}
-
-/// How a call was decided, without the reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DecisionKind {
-    /// It was permitted.
-    Allowed,
-    /// It was refused by policy.
-    Denied,
-    /// It was refused before a policy was asked.
-    NotAsked,
 }
 
 /// A filter of audit events; `None` does not restrict. The account and the instance come from the grant.

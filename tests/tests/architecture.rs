@@ -22,7 +22,8 @@ fn allowed_edges() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("recording", &[]),
         ("request-signature", &[]),
         ("domain", &["policies", "recording"]),
-        ("openapi", &["domain", "policies"]),
+        ("openapi", &["domain", "openapi-derive", "policies"]),
+        ("openapi-derive", &[]),
         ("persistence", &["domain", "policies", "recording"]),
         ("agent-protocol", &["recording"]),
         (

@@ -5,7 +5,7 @@ use domain::agent::{InstancePattern, JoinToken, JoinTokenLifetime, JoinTokenSecr
 use domain::gate::{Granted, InstanceFacts, Resource};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::workbench::{CreateAgentJoinTokenReply, CreateAgentJoinTokenRequest, Envelope};
+use openapi::workbench::{CreateAgentJoinTokenReply, Envelope};
 use persistence::JoinTokenIssued;
 
 use super::wire_time;
@@ -17,8 +17,8 @@ impl RpcAction for CreateAgentJoinToken {
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {
-            instances: pattern(&request)?,
-            lifetime: lifetime(&request),
+            instances: request.instance_id?,
+            lifetime: request.ttl_seconds.unwrap_or(Ok(JoinTokenLifetime::DEFAULT)),
             permits_replace: request.replace.unwrap_or(false),
         })
     }
@@ -75,16 +75,4 @@ pub(crate) struct Input {
     instances: InstancePattern,
     lifetime: Deferred<JoinTokenLifetime>,
     permits_replace: bool,
-}
-
-fn lifetime(request: &CreateAgentJoinTokenRequest) -> Result<JoinTokenLifetime, WireError> {
-    match request.ttl_seconds {
-        None => Ok(JoinTokenLifetime::DEFAULT),
-        Some(seconds) => JoinTokenLifetime::from_seconds(seconds)
-            .map_err(|_| WireError::invalid("TtlSeconds", "it must be a whole number from 60 to 604800")),
-    }
-}
-
-fn pattern(request: &CreateAgentJoinTokenRequest) -> Result<InstancePattern, WireError> {
-    InstancePattern::parse(&request.instance_id).map_err(|broken| WireError::invalid("InstanceId", broken))
 }

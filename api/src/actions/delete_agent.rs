@@ -8,7 +8,7 @@ use domain::{AgentId, InstanceId};
 use openapi::error_codes::WireError;
 use openapi::workbench::{DeleteAgentReply, DeletedAgent, Envelope};
 
-use super::{invalid, one_instance, wire_count};
+use super::wire_count;
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -16,11 +16,7 @@ impl RpcAction for DeleteAgent {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        let agent = request.agent_id.as_deref().map(AgentId::parse).transpose();
-        Ok(Input {
-            instance: one_instance(&request.instance_id)?,
-            agent: agent.map_err(|error| invalid("AgentId", &error)),
-        })
+        Ok(Input { instance: request.instance_id, agent: request.agent_id.transpose() })
     }
 
     async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {

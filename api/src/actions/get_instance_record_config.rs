@@ -7,7 +7,7 @@ use domain::record_config::{InstanceSelector, RecordConfig};
 use openapi::error_codes::WireError;
 use openapi::workbench::{Envelope, GetInstanceRecordConfigReply, RecordConfigRoot};
 
-use super::{selected, selector};
+use super::selected;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -15,7 +15,7 @@ impl RpcAction for GetInstanceRecordConfig {
     type Input = InstanceSelector;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        selector(&request.instance_id)
+        request.instance_id
     }
 
     async fn locate(call: &Call<'_>, selector: &Self::Input) -> Result<Located, ActionError> {

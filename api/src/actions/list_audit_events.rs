@@ -8,9 +8,9 @@ use openapi::error_codes::WireError;
 use openapi::workbench::{
     AuditEventItem, AuditEventPage, Envelope, ListAuditEventsReply, ListAuditEventsRequest,
 };
-use persistence::{AuditFilter, AuditQuery, DecisionKind};
+use persistence::{AuditFilter, AuditQuery};
 
-use super::{filtered, list_refused, only_instance, page, time};
+use super::{filtered, list_refused, only_instance, page};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -18,7 +18,8 @@ impl RpcAction for ListAuditEvents {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(Input { instance: only_instance(request.instance_id.as_deref())?, query: query(request) })
+        let instance = only_instance(request.instance_id.clone())?;
+        Ok(Input { instance, query: query(request) })
     }
 
     async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
@@ -49,30 +50,21 @@ pub(crate) struct Input {
 }
 
 fn query(request: ListAuditEventsRequest) -> Result<AuditQuery, WireError> {
-    let decision = request.decision.as_deref().map(decision).transpose()?;
-    let from = request.start_time.as_deref().map(|text| time("StartTime", text)).transpose()?;
-    let until = request.end_time.as_deref().map(|text| time("EndTime", text)).transpose()?;
+    let decision = request.decision.transpose()?;
+    let from = request.start_time.transpose()?;
+    let until = request.end_time.transpose()?;
     if let (Some(from), Some(until)) = (from, until)
         && from >= until
     {
         return Err(WireError::invalid("EndTime", "it must be later than StartTime"));
     }
     let filter = AuditFilter {
-        principal: request.principal,
-        action: request.event_action,
-        resource: request.resource,
+        principal: request.principal.map(String::from),
+        action: request.event_action.map(String::from),
+        resource: request.resource.map(String::from),
         decision,
         from,
         until,
     };
     Ok(AuditQuery { filter, page: page(None, request.page_size, request.next_token)? })
-}
-
-fn decision(text: &str) -> Result<DecisionKind, WireError> {
-    match text {
-        "Allowed" => Ok(DecisionKind::Allowed),
-        "Denied" => Ok(DecisionKind::Denied),
-        "NotAsked" => Ok(DecisionKind::NotAsked),
-        _ => Err(WireError::invalid("Decision", "it must be Allowed, Denied or NotAsked")),
-    }
 }

@@ -4,7 +4,7 @@ use domain::InstanceId;
 use domain::actions::ListInstanceRecords;
 use domain::gate::Granted;
 use domain::principal::Principal;
-use domain::recording_filter::{RecordingFilter, TokenPrefix};
+use domain::recording_filter::RecordingFilter;
 use domain::recording_life::{Recording, RecordingState, SessionEnd, WireStatus};
 use domain::waiting::WaitingRecordings;
 use openapi::error_codes::WireError;
@@ -13,7 +13,7 @@ use openapi::workbench::{
 };
 use persistence::{PageRequest, RecordingQuery};
 
-use super::{list_refused, only_instance, page, time, wire_count, wire_time};
+use super::{list_refused, only_instance, page, wire_count, wire_time};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -22,10 +22,10 @@ impl RpcAction for ListInstanceRecords {
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {
-            instance: only_instance(request.instance_id.as_deref())?,
+            instance: only_instance(request.instance_id.clone())?,
             include_expired: request.include_expired.unwrap_or(false),
-            filter: filter(&request),
-            page: page(request.page_number, request.page_size, request.next_token),
+            page: page(request.page_number, request.page_size, request.next_token.clone()),
+            filter: filter(request),
         })
     }
 
@@ -63,11 +63,9 @@ pub(crate) struct Input {
     page: Deferred<PageRequest>,
 }
 
-fn filter(request: &ListInstanceRecordsRequest) -> Result<RecordingFilter, WireError> {
-    let time =
-        |parameter, text: &Option<String>| text.as_deref().map(|text| time(parameter, text)).transpose();
-    let started_after = time("StartedAfter", &request.started_after)?;
-    let started_before = time("StartedBefore", &request.started_before)?;
+fn filter(request: ListInstanceRecordsRequest) -> Result<RecordingFilter, WireError> {
+    let started_after = request.started_after.transpose()?;
+    let started_before = request.started_before.transpose()?;
     if let (Some(from), Some(until)) = (started_after, started_before)
         && from >= until
     {
@@ -76,19 +74,10 @@ fn filter(request: &ListInstanceRecordsRequest) -> Result<RecordingFilter, WireE
     Ok(RecordingFilter {
         started_after,
         started_before,
-        status: request.status.as_deref().map(status).transpose()?,
-        user_name: request.user_name.clone(),
-        token_prefix: request.token_prefix.as_deref().map(token_prefix).transpose()?,
+        status: request.status.transpose()?,
+        user_name: request.user_name.map(String::from),
+        token_prefix: request.token_prefix.transpose()?,
     })
-}
-
-fn status(text: &str) -> Result<WireStatus, WireError> {
-    WireStatus::parse(text)
-        .ok_or_else(|| WireError::invalid("Status", "it must be running, finished, interrupted or failed"))
-}
-
-fn token_prefix(text: &str) -> Result<TokenPrefix, WireError> {
-    TokenPrefix::parse(text).map_err(|error| WireError::invalid("TokenPrefix", error))
 }
 
 fn item(call: &Call<'_>, recording: &Recording) -> RecordItem {

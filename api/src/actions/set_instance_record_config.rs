@@ -1,17 +1,17 @@
 //! SetInstanceRecordConfig: switches recording on or off, for one instance or for `*`.
 
+use domain::AccountId;
 use domain::actions::SetInstanceRecordConfig;
 use domain::expiration::ExpirationDays;
 use domain::gate::Granted;
 use domain::principal::Principal;
 use domain::record_config::{self, DesiredRecordConfig, InstanceSelector};
 use domain::storage_target::{RecordStorageTarget, StorageTargetRefused};
-use domain::{AccountId, Region};
 use openapi::error_codes::WireError;
 use openapi::workbench::{Envelope, SetInstanceRecordConfigReply, SetInstanceRecordConfigRequest};
 use persistence::StoreError;
 
-use super::{invalid, selected, selector};
+use super::selected;
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -22,9 +22,8 @@ impl RpcAction for SetInstanceRecordConfig {
     type Input = Input;
 
     fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        let selector = selector(&request.instance_id)?;
-        let settings = settings(caller.account(), &request);
-        Ok(Input { selector, enabled: request.enabled, settings })
+        let (selector, enabled) = (request.instance_id.clone()?, request.enabled);
+        Ok(Input { selector, enabled, settings: settings(caller.account(), request) })
     }
 
     async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
@@ -88,13 +87,10 @@ pub(crate) struct Input {
 type Settings = (Option<RecordStorageTarget>, Option<ExpirationDays>);
 
 /// All parameters are checked, even when recording is switched off.
-fn settings(account: &AccountId, request: &SetInstanceRecordConfigRequest) -> Result<Settings, ActionError> {
-    let resource_region = match &request.resource_region_id {
-        Some(region) => Some(Region::parse(region).map_err(|error| invalid("ResourceRegionId", &error))?),
-        None => None,
-    };
+fn settings(account: &AccountId, request: SetInstanceRecordConfigRequest) -> Result<Settings, ActionError> {
+    let resource_region = request.resource_region_id.transpose()?;
     let target = match &request.record_storage_target {
-        Some(target) => Some(RecordStorageTarget::parse(target, account)?),
+        Some(target) => Some(RecordStorageTarget::parse(target.as_str(), account)?),
         None => None,
     };
     if let (Some(region), Some(target)) = (&resource_region, &target)
@@ -102,14 +98,5 @@ fn settings(account: &AccountId, request: &SetInstanceRecordConfigRequest) -> Re
     {
         return Err(StorageTargetRefused::Region { why: "its region and ResourceRegionId differ" }.into());
     }
-    let expiration = match request.expiration_days {
-        Some(days) => Some(ExpirationDays::new(days.into()).map_err(|_| {
-            WireError::invalid(
-                "ExpirationDays",
-                format_args!("it must be a whole number from 1 to {}", ExpirationDays::MAX),
-            )
-        })?),
-        None => None,
-    };
-    Ok((target, expiration))
+    Ok((target, request.expiration_days.transpose()?))
 }

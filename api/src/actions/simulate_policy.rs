@@ -10,12 +10,18 @@ use domain::actions::{
     SimulatePolicy,
 };
 use domain::gate::{self, Denied, Granted, IdentityResource, Resource};
+use domain::parameter::Parameter;
 use domain::policy_bearer::PolicyBearer;
 use domain::principal::Principal;
 use domain::vocabulary::vocabulary;
 use openapi::error_codes::WireError;
-use openapi::workbench::{Envelope, PolicySimulation, SimulatePolicyReply, SimulatePolicyRequest};
-use policies::{Context, Draft, Drafts, Layers, NamedContext};
+use openapi::parameter_types::Written;
+use openapi::parameters::refused_as;
+use openapi::workbench::{
+    DraftTexts, Envelope, Names, PolicySimulation, SimulatePolicyReply, SimulatePolicyRequest,
+    StoredPrincipal,
+};
+use policies::{Draft, Drafts, Layers, NamedContext};
 
 use crate::diagnostics::Denial;
 use crate::dispatch::{Call, Done, Located, RpcAction};
@@ -27,10 +33,6 @@ use openapi::policy_tools::{self, ANYBODY, NotSimulated, SimulationQuestions};
 const MOST_QUESTIONS: usize = 10_000;
 /// The most with explanations, which are much longer.
 const MOST_EXPLAINED: usize = 100;
-/// The most draft identity policies: as many as a user can have attached to itself.
-const MOST_DRAFTS: usize = 30;
-/// The longest action and resource, in bytes.
-const LONGEST_NAME: usize = 1_024;
 /// A simulation that takes longer is cancelled, as with large policies and many questions.
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -38,7 +40,8 @@ impl RpcAction for SimulatePolicy {
     type Input = Input;
 
     fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(Input { stored: stored(caller.account(), request.stored_principal.as_deref())?, request })
+        let stored = request.stored_principal.clone().transpose()?;
+        Ok(Input { stored: stored.map(|stored| own(caller.account(), stored)).transpose()?, request })
     }
 
     /// The principal whose stored policies are asked. Drafts concern nothing that is stored here.
@@ -131,30 +134,18 @@ async fn may_read_policies(
     Ok(())
 }
 
-/// The stored principal that is named, by its ARN or by what follows the account in it.
-fn stored(account: &AccountId, text: Option<&str>) -> Result<Option<PolicyBearer>, WireError> {
-    let Some(text) = text else { return Ok(None) };
-    let wrong = || {
-        let rule =
-            "it must be user/<name>, group/<name> or role/<name> of your own account, or the ARN of one";
-        WireError::invalid("StoredPrincipal", rule)
-    };
-    let own = format!("acs:ram::{account}:");
-    let relative = text.strip_prefix(&own).unwrap_or(text);
-    let (kind, name) = relative.split_once('/').ok_or_else(wrong)?;
-    let bearer = match kind {
-        "user" => name.parse().ok().map(PolicyBearer::User),
-        "group" => name.parse().ok().map(PolicyBearer::Group),
-        "role" => name.parse().ok().map(PolicyBearer::Role),
-        _ => None,
-    };
-    bearer.map(Some).ok_or_else(wrong)
+/// The stored principal, which must belong to the caller's account.
+fn own(account: &AccountId, stored: StoredPrincipal) -> Result<PolicyBearer, WireError> {
+    if stored.account.is_some_and(|named| named != *account) {
+        return Err(WireError::invalid("StoredPrincipal", StoredPrincipal::RULE));
+    }
+    Ok(stored.bearer)
 }
 
 /// The ARN of the principal that the questions are about.
 fn asked_as(account: &AccountId, request: &SimulatePolicyRequest, bearer: Option<&PolicyBearer>) -> String {
     match (&request.principal, bearer) {
-        (Some(principal), _) => principal.clone(),
+        (Some(principal), _) => principal.as_str().to_owned(),
         (None, Some(PolicyBearer::User(name))) => format!("acs:ram::{account}:user/{name}"),
         (None, Some(PolicyBearer::Role(name))) => format!("acs:ram::{account}:role/{name}"),
         (None, Some(PolicyBearer::Group(_)) | None) => ANYBODY.to_owned(),
@@ -177,10 +168,11 @@ fn simulated(
         None => drafts.layers(&principal),
     }
     .map_err(refused)?;
-    let actions = policy_tools::expanded(&names("Actions", &request.actions)?, &vocabulary())
+    let Names(actions) = meant("Actions", &request.actions)?;
+    let actions = policy_tools::expanded(&actions, &vocabulary())
         .map_err(|wrong| WireError::invalid("Actions", wrong))?;
     let resources = match &request.resources {
-        Some(resources) => names("Resources", resources)?,
+        Some(resources) => meant("Resources", resources)?.0,
         None => vec!["*".to_owned()],
     };
     let contexts = contexts(request)?;
@@ -195,60 +187,40 @@ fn simulated(
 }
 
 fn drafts(request: &SimulatePolicyRequest) -> Result<Drafts, WireError> {
-    let one = |name: &str, text: &Option<String>| {
-        text.as_ref().map(|text| Draft { name: name.to_owned(), text: text.clone().into_bytes() })
+    let one = |name: &str, text: Option<&str>| {
+        text.map(|text| Draft { name: name.to_owned(), text: text.as_bytes().to_owned() })
     };
     Ok(Drafts {
-        identity: documents("PolicyDocuments", request.policy_documents.as_deref())?,
-        session: one("SessionPolicy", &request.session_policy),
-        control: documents("ControlPolicies", request.control_policies.as_deref())?,
-        trust: one("TrustPolicy", &request.trust_policy),
+        identity: documents("PolicyDocuments", request.policy_documents.as_ref())?,
+        session: one("SessionPolicy", request.session_policy.as_ref().map(Written::as_str)),
+        control: documents("ControlPolicies", request.control_policies.as_ref())?,
+        trust: one("TrustPolicy", request.trust_policy.as_ref().map(Written::as_str)),
     })
 }
 
-fn documents(parameter: &'static str, text: Option<&str>) -> Result<Vec<Draft>, WireError> {
-    let Some(text) = text else { return Ok(Vec::new()) };
-    let documents = strings(parameter, text)?;
-    if documents.len() > MOST_DRAFTS {
-        return Err(WireError::invalid(
-            parameter,
-            format_args!("it must have at most {MOST_DRAFTS} documents"),
-        ));
-    }
-    let named = documents.into_iter().enumerate();
+fn documents(
+    parameter: &'static str,
+    written: Option<&Written<DraftTexts>>,
+) -> Result<Vec<Draft>, WireError> {
+    let Some(written) = written else { return Ok(Vec::new()) };
+    let named = meant(parameter, written)?.0.into_iter().enumerate();
     Ok(named
         .map(|(index, text)| Draft { name: format!("{parameter}[{index}]"), text: text.into_bytes() })
         .collect())
 }
 
-/// Actions or resources: at least one, none of them long.
-fn names(parameter: &'static str, text: &str) -> Result<Vec<String>, WireError> {
-    let names = strings(parameter, text)?;
-    if names.is_empty() || names.iter().any(|name| name.is_empty() || name.len() > LONGEST_NAME) {
-        let rule = format!("it must have at least one string, and each has 1 to {LONGEST_NAME} bytes");
-        return Err(WireError::invalid(parameter, rule));
-    }
-    Ok(names)
-}
-
-fn strings(parameter: &'static str, text: &str) -> Result<Vec<String>, WireError> {
-    serde_json::from_str(text).map_err(|error| {
-        WireError::invalid(parameter, format_args!("it must be a JSON list of strings: {error}"))
-    })
-}
-
 fn contexts(request: &SimulatePolicyRequest) -> Result<Vec<NamedContext>, WireError> {
     match (&request.context, &request.contexts) {
         (Some(_), Some(_)) => Err(WireError::invalid("Contexts", "it cannot be combined with Context")),
-        (None, Some(several)) => match NamedContext::all_from_json(several.as_bytes()) {
-            Ok(named) if !named.is_empty() => Ok(named),
-            Ok(_) => Err(WireError::invalid("Contexts", "it must have at least one context")),
-            Err(refused) => Err(WireError::invalid("Contexts", refused)),
-        },
-        (Some(one), None) => match Context::from_json(one.as_bytes()) {
-            Ok(context) => Ok(vec![NamedContext { name: String::new(), context }]),
-            Err(refused) => Err(WireError::invalid("Context", refused)),
-        },
+        (None, Some(several)) => Ok(meant("Contexts", several)?.0),
+        (Some(one), None) => {
+            Ok(vec![NamedContext { name: String::new(), context: meant("Context", one)?.0 }])
+        }
         (None, None) => Ok(vec![NamedContext::default()]),
     }
+}
+
+/// What a long parameter means.
+fn meant<T: Parameter>(parameter: &'static str, written: &Written<T>) -> Result<T, WireError> {
+    written.meaning().map_err(|refused| refused_as(parameter, &refused))
 }

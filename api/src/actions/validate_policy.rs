@@ -17,8 +17,8 @@ impl RpcAction for ValidatePolicy {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        let kind = kind(request.policy_kind.as_deref());
-        Ok(Input { document: request.policy_document, kind })
+        let kind = request.policy_kind.unwrap_or(Ok(DocumentKind::Identity));
+        Ok(Input { document: request.policy_document.into(), kind })
     }
 
     async fn locate(_: &Call<'_>, _: &Self::Input) -> Result<Located, ActionError> {
@@ -56,14 +56,4 @@ impl RpcAction for ValidatePolicy {
 pub(crate) struct Input {
     document: String,
     kind: Deferred<DocumentKind>,
-}
-
-fn kind(text: Option<&str>) -> Result<DocumentKind, WireError> {
-    match text {
-        None | Some("identity") => Ok(DocumentKind::Identity),
-        Some("session") => Ok(DocumentKind::Session),
-        Some("control") => Ok(DocumentKind::Control),
-        Some("trust") => Ok(DocumentKind::Trust),
-        Some(_) => Err(WireError::invalid("PolicyKind", "it must be identity, session, control or trust")),
-    }
 }

@@ -10,7 +10,7 @@ use openapi::workbench::{
     CheckedAgentItem, CheckedAgents, Envelope, MissingRecordingItem, VerifyAgentRecordingsReply,
 };
 
-use super::{filtered, invalid, only_instance, wire_count, wire_time};
+use super::{filtered, only_instance, wire_count, wire_time};
 use crate::continuity::{CheckedAgent, check};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
@@ -23,11 +23,7 @@ impl RpcAction for VerifyAgentRecordings {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        let agent = request.agent_id.as_deref().map(AgentId::parse).transpose();
-        Ok(Input {
-            instance: only_instance(request.instance_id.as_deref())?,
-            agent: agent.map_err(|error| invalid("AgentId", &error)),
-        })
+        Ok(Input { instance: only_instance(request.instance_id)?, agent: request.agent_id.transpose() })
     }
 
     async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {

@@ -1,14 +1,14 @@
 //! ViewInstanceRecords: permits one view of one recording and returns its replay address.
 
-use domain::TerminalSessionToken;
 use domain::actions::ViewInstanceRecords;
 use domain::gate::{Granted, Resource};
 use domain::principal::Principal;
+use domain::{InstanceId, TerminalSessionToken};
 use openapi::error_codes::{ErrorCode, WireError};
 use openapi::workbench::{Envelope, ViewInstanceRecordsReply};
 
-use super::{one_instance, wire_time};
-use crate::dispatch::{Call, Done, Located, RpcAction};
+use super::wire_time;
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::replay::tickets;
 
@@ -16,7 +16,7 @@ impl RpcAction for ViewInstanceRecords {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        let token = TerminalSessionToken::parse(&request.terminal_session_token).ok();
+        let token = request.terminal_session_token.ok();
         Ok(Input { instance_id: request.instance_id, token })
     }
 
@@ -24,7 +24,7 @@ impl RpcAction for ViewInstanceRecords {
     /// every token on it is denied. If only the recording is denied, the answer is that of an unknown token. Neither
     /// reveals what the caller may not see (DECISIONS I4).
     async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
-        let of = call.instance_facts(one_instance(&input.instance_id)?).await?;
+        let of = call.instance_facts(input.instance_id.clone()?).await?;
         let found = match &input.token {
             Some(token) => {
                 let account = call.principal().account();
@@ -68,7 +68,7 @@ impl RpcAction for ViewInstanceRecords {
 pub(crate) struct Input {
     /// It is read when the recording is located, after [`RpcAction::recording`], so that the audit row of a call with
     /// an invalid InstanceId has the token all the same.
-    instance_id: String,
+    instance_id: Deferred<InstanceId>,
     /// `None` for a text that is no token.
     token: Option<TerminalSessionToken>,
 }

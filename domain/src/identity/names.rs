@@ -95,8 +95,7 @@ macro_rules! checked_names {
         impl Parameter for $name {
             const BREAKS: &'static [BrokenRule] = &[BrokenRule::Characters, BrokenRule::Length];
             fn shape() -> Shape {
-                let lengths = $lengths;
-                TextShape::fitting(Self::pattern()).with_length(lengths).into()
+                TextShape::fitting(Self::pattern()).with_length($lengths).into()
             }
             fn read(text: &str) -> Result<Self, Refused> { Ok(Self::parse(text)?) }
         }
@@ -106,34 +105,34 @@ macro_rules! checked_names {
 checked_names! {
     /// The public half of an access key, as a request names it.
     AccessKeyId, "1 to 128 letters, digits, '.', '_' or '-'",
-        (1..=128), |b| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        1..=128, |b| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     /// A RAM user's id: 18 digits, never reused.
-    UserId, "18 digits", (18..=18), |b| b.is_ascii_digit();
+    UserId, "18 digits", 18..=18, |b| b.is_ascii_digit();
     /// A RAM user's name, unique within its account.
     UserName, "1 to 64 letters, digits, '.', '_' or '-'",
-        (1..=64), |b| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        1..=64, |b| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     /// A policy's name, unique within its account.
     PolicyName, "1 to 128 letters, digits or '-'",
-        (1..=128), |b| b.is_ascii_alphanumeric() || b == b'-';
+        1..=128, |b| b.is_ascii_alphanumeric() || b == b'-';
     /// A group's id: 18 digits, never reused.
-    GroupId, "18 digits", (18..=18), |b| b.is_ascii_digit();
+    GroupId, "18 digits", 18..=18, |b| b.is_ascii_digit();
     /// A group's name, unique within its account.
     GroupName, "1 to 64 letters, digits, '.', '_' or '-'",
-        (1..=64), |b| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        1..=64, |b| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     /// A role's id: 18 digits, never reused.
-    RoleId, "18 digits", (18..=18), |b| b.is_ascii_digit();
+    RoleId, "18 digits", 18..=18, |b| b.is_ascii_digit();
     /// A role's name, unique within its account; no underscore, as in the vendor's SDK.
     RoleName, "1 to 64 letters, digits, '.' or '-'",
-        (1..=64), |b| b.is_ascii_alphanumeric() || b".-".contains(&b);
+        1..=64, |b| b.is_ascii_alphanumeric() || b".-".contains(&b);
     /// What the caller of AssumeRole calls the session.
     RoleSessionName, "2 to 64 letters, digits, '.', '@', '-' or '_'",
-        (2..=64), |b| b.is_ascii_alphanumeric() || b".@-_".contains(&b);
+        2..=64, |b| b.is_ascii_alphanumeric() || b".@-_".contains(&b);
     /// What the caller of AssumeRole proves its trust relation with: `sts:ExternalId`.
     ExternalId, "2 to 1224 letters, digits, or any of _ + = , . @ : / -",
-        (2..=1_224), |b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b);
+        2..=1_224, |b| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b);
     /// Who stands behind a session of a role, as the first caller of AssumeRole says: `sts:SourceIdentity`.
     SourceIdentity, "2 to 64 letters, digits, '.', '@', '-', '_' or '='",
-        (2..=64), |b| b.is_ascii_alphanumeric() || b".@-_=".contains(&b);
+        2..=64, |b| b.is_ascii_alphanumeric() || b".@-_=".contains(&b);
 }
 
 /// So many of the allowed characters.

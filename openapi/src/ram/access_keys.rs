@@ -1,11 +1,13 @@
 use std::fmt;
 
+use domain::access_key::AccessKeyStatus;
+use domain::identity::{AccessKeyId, UserName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
 use super::DoneReply;
 use crate::operations::operations;
+use crate::parameters::{Deferred, Parameters};
 
 operations! {
     CreateAccessKey: CreateAccessKeyRequest => CreateAccessKeyReply,
@@ -18,12 +20,11 @@ operations! {
 }
 
 /// Creates an access key.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct CreateAccessKeyRequest {
     /// The user. Omitted: the caller, who is a user or the account's owner.
-    #[schema(nullable = false, example = "ana")]
-    pub user_name: Option<String>,
+    #[parameter(example = "ana")]
+    pub user_name: Option<Deferred<UserName>>,
 }
 
 /// The new key.
@@ -52,12 +53,11 @@ pub struct CreatedAccessKey {
 }
 
 /// Lists the access keys of a user.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ListAccessKeysRequest {
     /// The user. Omitted: the caller, who is a user or the account's owner.
-    #[schema(nullable = false, example = "ana")]
-    pub user_name: Option<String>,
+    #[parameter(example = "ana")]
+    pub user_name: Option<Deferred<UserName>>,
 }
 
 /// The keys of a user.
@@ -92,42 +92,39 @@ pub struct AccessKeyItem {
 }
 
 /// Switches an access key on or off.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct UpdateAccessKeyRequest {
     /// The public half of the key.
-    #[schema(example = "LTAI5tExample")]
-    pub user_access_key_id: String,
+    #[parameter(example = "LTAI5tExample")]
+    pub user_access_key_id: Deferred<AccessKeyId>,
     /// `Active` or `Inactive`.
-    #[schema(pattern = "^(Active|Inactive)$")]
-    pub status: String,
+    #[parameter(example = "Inactive")]
+    pub status: Deferred<AccessKeyStatus>,
     /// The user. Omitted: the caller, who is a user or the account's owner.
-    #[schema(nullable = false, example = "ana")]
-    pub user_name: Option<String>,
+    #[parameter(example = "ana")]
+    pub user_name: Option<Deferred<UserName>>,
 }
 
 /// Deletes an access key.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct DeleteAccessKeyRequest {
     /// The public half of the key.
-    #[schema(example = "LTAI5tExample")]
-    pub user_access_key_id: String,
+    #[parameter(example = "LTAI5tExample")]
+    pub user_access_key_id: Deferred<AccessKeyId>,
     /// The user. Omitted: the caller, who is a user or the account's owner.
-    #[schema(nullable = false, example = "ana")]
-    pub user_name: Option<String>,
+    #[parameter(example = "ana")]
+    pub user_name: Option<Deferred<UserName>>,
 }
 
 /// Asks when an access key last signed.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct GetAccessKeyLastUsedRequest {
     /// The public half of the key.
-    #[schema(example = "LTAI5tExample")]
-    pub user_access_key_id: String,
+    #[parameter(example = "LTAI5tExample")]
+    pub user_access_key_id: Deferred<AccessKeyId>,
     /// The user. Omitted: the caller, who is a user or the account's owner.
-    #[schema(nullable = false, example = "ana")]
-    pub user_name: Option<String>,
+    #[parameter(example = "ana")]
+    pub user_name: Option<Deferred<UserName>>,
 }
 
 /// When a key last signed.

@@ -1,9 +1,11 @@
+use domain::identity::{AccountAlias, MinimumPasswordLength, UserName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
 use super::DoneReply;
+use super::rules::{NoHardExpiry, NoLoginAttempts, NoPasswordAge, NoReusePrevention};
 use crate::operations::operations;
+use crate::parameters::{Deferred, Parameters};
 
 operations! {
     GetAccountAlias: AccountRequest => AccountAliasReply;
@@ -17,7 +19,7 @@ operations! {
 }
 
 /// Asks about the account. There are no parameters.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct AccountRequest {}
 
 /// The account's alias.
@@ -32,67 +34,43 @@ pub struct AccountAliasReply {
 }
 
 /// Gives the account an alias.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct SetAccountAliasRequest {
     /// The alias: 3 to 63 lower-case letters and digits, with single hyphens between them. No two accounts of a deployment have the same.
-    #[schema(
-        example = "example-company",
-        min_length = 3,
-        max_length = 63,
-        pattern = "^[a-z0-9]+(-[a-z0-9]+)*$"
-    )]
-    pub account_alias: String,
+    #[parameter(example = "example-company")]
+    pub account_alias: Deferred<AccountAlias>,
 }
 
 /// Says what the passwords of users must be. It is asked whenever a password is chosen. What is omitted is as without a policy.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct SetPasswordPolicyRequest {
     /// The fewest characters.
-    #[schema(nullable = false, minimum = 8, maximum = 32, default = 8)]
-    #[validate(range(
-        min = 8,
-        max = 32,
-        code = "Range",
-        message = "it must be a whole number from 8 to 32"
-    ))]
-    pub minimum_password_length: Option<i32>,
+    #[parameter(default = 8)]
+    pub minimum_password_length: Option<MinimumPasswordLength>,
     /// Whether a lower-case letter is needed.
-    #[schema(nullable = false, default = false)]
+    #[parameter(default = false)]
     pub require_lowercase_characters: Option<bool>,
     /// Whether an upper-case letter is needed.
-    #[schema(nullable = false, default = false)]
+    #[parameter(default = false)]
     pub require_uppercase_characters: Option<bool>,
     /// Whether a digit is needed.
-    #[schema(nullable = false, default = false)]
+    #[parameter(default = false)]
     pub require_numbers: Option<bool>,
     /// Whether a character is needed that is neither a letter nor a digit.
-    #[schema(nullable = false, default = false)]
+    #[parameter(default = false)]
     pub require_symbols: Option<bool>,
     /// Refused unless it is false: passwords do not expire here.
-    #[schema(nullable = false, default = false)]
-    pub hard_expiry: Option<bool>,
+    #[parameter(default = false)]
+    pub hard_expiry: Option<NoHardExpiry>,
     /// Refused unless it is 0: passwords do not expire here.
-    #[schema(nullable = false, minimum = 0, maximum = 0, default = 0)]
-    #[validate(range(min = 0, max = 0, message = "passwords do not expire here; leave it out, or at 0"))]
-    pub max_password_age: Option<i32>,
+    #[parameter(default = 0)]
+    pub max_password_age: Option<NoPasswordAge>,
     /// Refused unless it is 0: earlier passwords are not kept.
-    #[schema(nullable = false, minimum = 0, maximum = 0, default = 0)]
-    #[validate(range(
-        min = 0,
-        max = 0,
-        message = "earlier passwords are not kept here; leave it out, or at 0"
-    ))]
-    pub password_reuse_prevention: Option<i32>,
+    #[parameter(default = 0)]
+    pub password_reuse_prevention: Option<NoReusePrevention>,
     /// Refused unless it is 0: there is no sign-in by password yet whose attempts could be counted. The vendor spells it so.
-    #[schema(nullable = false, minimum = 0, maximum = 0, default = 0)]
-    #[validate(range(
-        min = 0,
-        max = 0,
-        message = "attempts to sign in are not counted here; leave it out, or at 0"
-    ))]
-    pub max_login_attemps: Option<i32>,
+    #[parameter(default = 0)]
+    pub max_login_attemps: Option<NoLoginAttempts>,
 }
 
 /// What the passwords of users must be.
@@ -216,12 +194,11 @@ pub struct VirtualMFADeviceList {
 }
 
 /// Asks for the MFA device of a user.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct GetUserMFAInfoRequest {
     /// The user; omitted by a user, it means the caller.
-    #[schema(nullable = false, example = "ana")]
-    pub user_name: Option<String>,
+    #[parameter(example = "ana")]
+    pub user_name: Option<Deferred<UserName>>,
 }
 
 /// The MFA device of a user.

@@ -1,9 +1,12 @@
+use domain::identity::{BearerKind, GroupName, PolicyKind, PolicyName, RoleName, UserName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
+use super::rules::{BearerName, NoResourceGroup};
 use super::{DoneReply, PolicyRequest};
 use crate::operations::operations;
+use crate::parameter_types::{PageNumber, PageSize};
+use crate::parameters::{Deferred, Parameters};
 
 operations! {
     AttachPolicyToUser: PolicyOfUserRequest => DoneReply,
@@ -23,78 +26,75 @@ operations! {
 }
 
 /// Names a policy and a user: to attach it, or to detach it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct PolicyOfUserRequest {
     /// `Custom` or `System`.
-    #[schema(example = "Custom", pattern = "^(System|Custom)$")]
-    pub policy_type: String,
+    #[parameter(example = "Custom")]
+    pub policy_type: Deferred<PolicyKind>,
     /// The policy's name.
-    #[schema(example = "read-only")]
-    pub policy_name: String,
+    #[parameter(example = "read-only")]
+    pub policy_name: Deferred<PolicyName>,
     /// The user's name.
-    pub user_name: String,
+    #[parameter(example = "ana")]
+    pub user_name: Deferred<UserName>,
     /// Refused: there are no resource groups here.
-    #[schema(nullable = false)]
-    pub resource_group_id: Option<String>,
+    pub resource_group_id: Option<Deferred<NoResourceGroup>>,
 }
 
 /// Asks for the policies of one user.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ListPoliciesForUserRequest {
     /// The user's name.
-    pub user_name: String,
+    #[parameter(example = "ana")]
+    pub user_name: Deferred<UserName>,
 }
 
 /// Names a policy and a group: to attach it, or to detach it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct PolicyOfGroupRequest {
     /// `Custom` or `System`.
-    #[schema(example = "Custom", pattern = "^(System|Custom)$")]
-    pub policy_type: String,
+    #[parameter(example = "Custom")]
+    pub policy_type: Deferred<PolicyKind>,
     /// The policy's name.
-    #[schema(example = "read-only")]
-    pub policy_name: String,
+    #[parameter(example = "read-only")]
+    pub policy_name: Deferred<PolicyName>,
     /// The group's name.
-    pub group_name: String,
+    #[parameter(example = "operators")]
+    pub group_name: Deferred<GroupName>,
     /// Refused: there are no resource groups here.
-    #[schema(nullable = false)]
-    pub resource_group_id: Option<String>,
+    pub resource_group_id: Option<Deferred<NoResourceGroup>>,
 }
 
 /// Asks for the policies of one group.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ListPoliciesForGroupRequest {
     /// The group's name.
-    pub group_name: String,
+    #[parameter(example = "operators")]
+    pub group_name: Deferred<GroupName>,
 }
 
 /// Names a policy and a role: to attach it, or to detach it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct PolicyOfRoleRequest {
     /// `Custom` or `System`.
-    #[schema(example = "Custom", pattern = "^(System|Custom)$")]
-    pub policy_type: String,
+    #[parameter(example = "Custom")]
+    pub policy_type: Deferred<PolicyKind>,
     /// The policy's name.
-    #[schema(example = "read-only")]
-    pub policy_name: String,
+    #[parameter(example = "read-only")]
+    pub policy_name: Deferred<PolicyName>,
     /// The role's name.
-    pub role_name: String,
+    #[parameter(example = "auditor")]
+    pub role_name: Deferred<RoleName>,
     /// Refused: there are no resource groups here.
-    #[schema(nullable = false)]
-    pub resource_group_id: Option<String>,
+    pub resource_group_id: Option<Deferred<NoResourceGroup>>,
 }
 
 /// Asks for the policies of one role.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ListPoliciesForRoleRequest {
     /// The role's name.
-    pub role_name: String,
+    #[parameter(example = "auditor")]
+    pub role_name: Deferred<RoleName>,
 }
 
 /// The policies of a user, a group or a role.
@@ -219,33 +219,24 @@ pub struct BearingRoleItem {
 }
 
 /// Lists the attachments of policies to users, groups and roles. What is omitted selects nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ListPolicyAttachmentsRequest {
     /// Only policies of this type, `Custom` or `System`.
-    #[schema(nullable = false, pattern = "^(System|Custom)$")]
-    pub policy_type: Option<String>,
+    pub policy_type: Option<Deferred<PolicyKind>>,
     /// Only the policy of this name.
-    #[schema(nullable = false)]
-    pub policy_name: Option<String>,
+    pub policy_name: Option<Deferred<PolicyName>>,
     /// Only attachments to users (`IMSUser`), groups (`IMSGroup`) or roles (`ServiceRole`).
-    #[schema(nullable = false, pattern = "^(IMSUser|IMSGroup|ServiceRole)$")]
-    pub principal_type: Option<String>,
+    pub principal_type: Option<Deferred<BearerKind>>,
     /// Only attachments to the user, group or role of this name.
-    #[schema(nullable = false)]
-    #[validate(length(max = 64, code = "Length", message = "it must have at most 64 characters"))]
-    pub principal_name: Option<String>,
+    pub principal_name: Option<BearerName>,
     /// Refused: there are no resource groups here.
-    #[schema(nullable = false)]
-    pub resource_group_id: Option<String>,
+    pub resource_group_id: Option<Deferred<NoResourceGroup>>,
     /// Which page, from 1.
-    #[schema(nullable = false, minimum = 1, default = 1)]
-    #[validate(range(min = 1, message = "it must be a whole number from 1"))]
-    pub page_number: Option<i32>,
+    #[parameter(default = 1)]
+    pub page_number: Option<PageNumber>,
     /// How many entries a page shows.
-    #[schema(nullable = false, minimum = 1, maximum = 100, default = 10)]
-    #[validate(range(min = 1, max = 100, message = "it must be a whole number from 1 to 100"))]
-    pub page_size: Option<i32>,
+    #[parameter(default = 10)]
+    pub page_size: Option<PageSize>,
 }
 
 /// A page of attachments.

@@ -1,19 +1,20 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
 use crate::operations::operations;
+use crate::parameter_types::AnyText;
+use crate::parameters::Parameters;
 
 operations! {
     DecodeDiagnosticMessage: DecodeDiagnosticMessageRequest => DecodeDiagnosticMessageReply;
 }
 
 /// Asks why something was denied.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct DecodeDiagnosticMessageRequest {
     /// The message of a denial in this account, as its AccessDeniedDetail carries it.
-    pub encoded_diagnostic_message: String,
+    #[parameter(example = "AQ5zZWFsaW5nLTBhMWIyYzNk")]
+    pub encoded_diagnostic_message: AnyText,
 }
 
 /// Why a call was denied.

@@ -1,9 +1,12 @@
+use domain::identity::{GroupName, UserName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
 use super::DoneReply;
+use super::rules::Comments;
 use crate::operations::operations;
+use crate::parameter_types::{Marker, MaxItems};
+use crate::parameters::{Deferred, Parameters};
 
 operations! {
     CreateGroup: CreateGroupRequest => GroupReply, [EntityAlreadyExists, LimitExceeded];
@@ -18,16 +21,13 @@ operations! {
 }
 
 /// Creates a group.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct CreateGroupRequest {
     /// Its name: 1 to 64 letters, digits, `.`, `_` or `-`.
-    #[schema(example = "operators")]
-    pub group_name: String,
+    #[parameter(example = "operators")]
+    pub group_name: Deferred<GroupName>,
     /// A comment about the group.
-    #[schema(nullable = false)]
-    #[validate(length(max = 128, code = "Length", message = "it must have at most 128 characters"))]
-    pub comments: Option<String>,
+    pub comments: Option<Comments>,
 }
 
 /// One group.
@@ -41,42 +41,33 @@ pub struct GroupReply {
 }
 
 /// Asks for one group.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct GetGroupRequest {
     /// The group.
-    #[schema(example = "operators")]
-    pub group_name: String,
+    #[parameter(example = "operators")]
+    pub group_name: Deferred<GroupName>,
 }
 
 /// Changes a group. What is omitted stays as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct UpdateGroupRequest {
     /// The group.
-    #[schema(example = "operators")]
-    pub group_name: String,
+    #[parameter(example = "operators")]
+    pub group_name: Deferred<GroupName>,
     /// The new name. The group keeps its id and everything that it has; the caller needs the permission under both names.
-    #[schema(nullable = false)]
-    pub new_group_name: Option<String>,
+    pub new_group_name: Option<Deferred<GroupName>>,
     /// The new comment.
-    #[schema(nullable = false)]
-    #[validate(length(max = 128, code = "Length", message = "it must have at most 128 characters"))]
-    pub new_comments: Option<String>,
+    pub new_comments: Option<Comments>,
 }
 
 /// Lists the groups of the account, by name.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ListGroupsRequest {
     /// Where the previous page ended, from its reply.
-    #[schema(nullable = false)]
-    #[validate(length(min = 1, max = 512, message = "it must be the Marker of an earlier reply"))]
-    pub marker: Option<String>,
+    pub marker: Option<Marker>,
     /// How many entries a page shows.
-    #[schema(nullable = false, minimum = 1, maximum = 1000, default = 100)]
-    #[validate(range(min = 1, max = 1000, message = "it must be a whole number from 1 to 1000"))]
-    pub max_items: Option<i32>,
+    #[parameter(default = 100)]
+    pub max_items: Option<MaxItems>,
 }
 
 /// A page of groups.
@@ -124,53 +115,46 @@ pub struct GroupItem {
 }
 
 /// Deletes a group that has no members and no policies.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct DeleteGroupRequest {
     /// The group.
-    #[schema(example = "operators")]
-    pub group_name: String,
+    #[parameter(example = "operators")]
+    pub group_name: Deferred<GroupName>,
 }
 
 /// Puts a user into a group.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct AddUserToGroupRequest {
     /// The user.
-    #[schema(example = "ana")]
-    pub user_name: String,
+    #[parameter(example = "ana")]
+    pub user_name: Deferred<UserName>,
     /// The group.
-    #[schema(example = "operators")]
-    pub group_name: String,
+    #[parameter(example = "operators")]
+    pub group_name: Deferred<GroupName>,
 }
 
 /// Takes a user out of a group.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct RemoveUserFromGroupRequest {
     /// The user.
-    #[schema(example = "ana")]
-    pub user_name: String,
+    #[parameter(example = "ana")]
+    pub user_name: Deferred<UserName>,
     /// The group.
-    #[schema(example = "operators")]
-    pub group_name: String,
+    #[parameter(example = "operators")]
+    pub group_name: Deferred<GroupName>,
 }
 
 /// Lists the users that are in a group, by name.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ListUsersForGroupRequest {
     /// The group.
-    #[schema(example = "operators")]
-    pub group_name: String,
+    #[parameter(example = "operators")]
+    pub group_name: Deferred<GroupName>,
     /// Where the previous page ended, from its reply.
-    #[schema(nullable = false)]
-    #[validate(length(min = 1, max = 512, message = "it must be the Marker of an earlier reply"))]
-    pub marker: Option<String>,
+    pub marker: Option<Marker>,
     /// How many entries a page shows.
-    #[schema(nullable = false, minimum = 1, maximum = 1000, default = 100)]
-    #[validate(range(min = 1, max = 1000, message = "it must be a whole number from 1 to 1000"))]
-    pub max_items: Option<i32>,
+    #[parameter(default = 100)]
+    pub max_items: Option<MaxItems>,
 }
 
 /// A page of the users that are in a group.
@@ -212,12 +196,11 @@ pub struct MemberItem {
 }
 
 /// Lists the groups that a user is in.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ListGroupsForUserRequest {
     /// The user.
-    #[schema(example = "ana")]
-    pub user_name: String,
+    #[parameter(example = "ana")]
+    pub user_name: Deferred<UserName>,
 }
 
 /// The groups that a user is in.

@@ -1,11 +1,13 @@
 use std::fmt;
 
+use domain::identity::UserName;
+use domain::password::Password;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
 use super::DoneReply;
 use crate::operations::operations;
+use crate::parameters::{Deferred, Parameters};
 
 operations! {
     CreateLoginProfile: CreateLoginProfileRequest => LoginProfileReply, [EntityNotExist, EntityAlreadyExists];
@@ -15,58 +17,51 @@ operations! {
 }
 
 /// Gives a user a password for the console.
-#[derive(Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Clone, PartialEq, Eq, Parameters)]
 pub struct CreateLoginProfileRequest {
     /// The user.
-    #[schema(example = "ana")]
-    pub user_name: String,
+    #[parameter(example = "ana")]
+    pub user_name: Deferred<UserName>,
     /// The password: 8 to 32 characters, none of them a control character.
-    pub password: String,
+    #[parameter(example = "correct-horse-9")]
+    pub password: Deferred<Password>,
     /// Whether the next sign-in has to choose another password.
-    #[schema(nullable = false)]
     pub password_reset_required: Option<bool>,
     /// Whether signing in needs a second factor.
-    #[serde(rename = "MFABindRequired")]
-    #[schema(nullable = false)]
+    #[parameter(name = "MFABindRequired")]
     pub mfa_bind_required: Option<bool>,
 }
 
 /// Asks how a user signs in to the console.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct GetLoginProfileRequest {
     /// The user.
-    #[schema(example = "ana")]
-    pub user_name: String,
+    #[parameter(example = "ana")]
+    pub user_name: Deferred<UserName>,
 }
 
 /// Changes how a user signs in to the console. What is omitted stays as it is.
-#[derive(Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Clone, PartialEq, Eq, Parameters)]
 pub struct UpdateLoginProfileRequest {
     /// The user.
-    #[schema(example = "ana")]
-    pub user_name: String,
+    #[parameter(example = "ana")]
+    pub user_name: Deferred<UserName>,
     /// The new password: 8 to 32 characters, none of them a control character.
-    #[schema(nullable = false)]
-    pub password: Option<String>,
+    #[parameter(example = "correct-horse-9")]
+    pub password: Option<Deferred<Password>>,
     /// Whether the next sign-in has to choose another password.
-    #[schema(nullable = false)]
     pub password_reset_required: Option<bool>,
     /// Whether signing in needs a second factor.
-    #[serde(rename = "MFABindRequired")]
-    #[schema(nullable = false)]
+    #[parameter(name = "MFABindRequired")]
     pub mfa_bind_required: Option<bool>,
 }
 
 /// Removes a user's password for the console.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct DeleteLoginProfileRequest {
     /// The user.
-    #[schema(example = "ana")]
-    pub user_name: String,
+    #[parameter(example = "ana")]
+    pub user_name: Deferred<UserName>,
 }
 
 /// How a user signs in to the console.
@@ -118,16 +113,16 @@ mod tests {
 
     #[test]
     fn passwords_are_not_printed() {
-        let user_name = || "ana".to_owned();
+        let user_name = || Ok("ana".parse().unwrap());
         let create = CreateLoginProfileRequest {
             user_name: user_name(),
-            password: "correct horse".to_owned(),
+            password: Ok("correct horse".parse().unwrap()),
             password_reset_required: None,
             mfa_bind_required: None,
         };
         let update = UpdateLoginProfileRequest {
             user_name: user_name(),
-            password: Some("correct horse".to_owned()),
+            password: Some(Ok("correct horse".parse().unwrap())),
             password_reset_required: None,
             mfa_bind_required: None,
         };

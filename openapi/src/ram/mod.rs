@@ -23,6 +23,7 @@ pub use groups::*;
 pub use login_profiles::*;
 pub use policies::*;
 pub use roles::*;
+pub use rules::*;
 pub use users::*;
 
 /// How many entries a list shows unless asked otherwise.

@@ -1,9 +1,13 @@
+use domain::identity::{PolicyKind, PolicyName};
+use domain::policy_version::PolicyVersionId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
-use super::{DoneReply, rules};
+use super::DoneReply;
+use super::rules::{Description, IdentityDocument, NoTags, RotateStrategy};
 use crate::operations::operations;
+use crate::parameter_types::{Marker, MaxItems, Written};
+use crate::parameters::{Deferred, Parameters};
 use crate::workbench::PolicyFinding;
 
 operations! {
@@ -22,21 +26,20 @@ operations! {
 }
 
 /// Creates a policy of the account.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct CreatePolicyRequest {
     /// Its name: 1 to 128 letters, digits or `-`.
-    #[schema(example = "read-only", pattern = r"^[A-Za-z0-9-]{1,128}$")]
-    pub policy_name: String,
+    #[parameter(example = "read-only")]
+    pub policy_name: Deferred<PolicyName>,
     /// The document: at most 6,144 characters.
-    pub policy_document: String,
+    #[parameter(
+        example = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"ecs-workbench:List*","Resource":"*"}]}"#
+    )]
+    pub policy_document: Written<IdentityDocument>,
     /// What it is for.
-    #[schema(nullable = false)]
-    #[validate(custom(function = "rules::description"))]
-    pub description: Option<String>,
+    pub description: Option<Description>,
     /// Refused: policies have no tags here.
-    #[schema(nullable = false)]
-    pub tag: Option<String>,
+    pub tag: Option<Deferred<NoTags>>,
 }
 
 /// The policy that was created.
@@ -69,15 +72,14 @@ pub struct CreatedPolicyItem {
 }
 
 /// Changes what a policy of the account is said to be for.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct UpdatePolicyDescriptionRequest {
     /// The policy's name.
-    #[schema(example = "read-only")]
-    pub policy_name: String,
+    #[parameter(example = "read-only")]
+    pub policy_name: Deferred<PolicyName>,
     /// What it is for, in at most 1,024 bytes.
-    #[validate(custom(function = "rules::description"))]
-    pub new_description: String,
+    #[parameter(example = "Reads recordings.")]
+    pub new_description: Description,
 }
 
 /// The policy as it is described now.
@@ -91,15 +93,14 @@ pub struct PolicyDescriptionReply {
 }
 
 /// Names a policy of the account or of the system.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct PolicyRequest {
     /// `Custom` or `System`.
-    #[schema(example = "Custom", pattern = "^(System|Custom)$")]
-    pub policy_type: String,
+    #[parameter(example = "Custom")]
+    pub policy_type: Deferred<PolicyKind>,
     /// The policy's name.
-    #[schema(example = "read-only")]
-    pub policy_name: String,
+    #[parameter(example = "read-only")]
+    pub policy_name: Deferred<PolicyName>,
 }
 
 /// A policy with the document of its default version.
@@ -115,23 +116,17 @@ pub struct GetPolicyReply {
 }
 
 /// Lists policies of the account and of the system.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ListPoliciesRequest {
     /// Only those of this type, `Custom` or `System`. Omitted: both, those of the system first.
-    #[schema(nullable = false, pattern = "^(System|Custom)$")]
-    pub policy_type: Option<String>,
+    pub policy_type: Option<Deferred<PolicyKind>>,
     /// Where the previous page ended, from its reply.
-    #[schema(nullable = false)]
-    #[validate(length(min = 1, max = 512, message = "it must be the Marker of an earlier reply"))]
-    pub marker: Option<String>,
+    pub marker: Option<Marker>,
     /// How many entries a page shows.
-    #[schema(nullable = false, minimum = 1, maximum = 1000, default = 100)]
-    #[validate(range(min = 1, max = 1000, message = "it must be a whole number from 1 to 1000"))]
-    pub max_items: Option<i32>,
+    #[parameter(default = 100)]
+    pub max_items: Option<MaxItems>,
     /// Refused: policies have no tags here.
-    #[schema(nullable = false)]
-    pub tag: Option<String>,
+    pub tag: Option<Deferred<NoTags>>,
 }
 
 /// A page of policies.
@@ -184,36 +179,33 @@ pub struct PolicyItem {
 }
 
 /// Deletes a policy of the account that is attached to nobody.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct DeletePolicyRequest {
     /// The policy's name.
-    #[schema(example = "read-only")]
-    pub policy_name: String,
+    #[parameter(example = "read-only")]
+    pub policy_name: Deferred<PolicyName>,
     /// Whether its other versions are deleted with it. Omitted: false; the policy must then have the default version alone.
-    #[schema(nullable = false, default = false)]
+    #[parameter(default = false)]
     pub cascading_delete: Option<bool>,
 }
 
 /// Adds a version to a policy.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct CreatePolicyVersionRequest {
     /// The policy's name.
-    #[schema(example = "read-only")]
-    pub policy_name: String,
+    #[parameter(example = "read-only")]
+    pub policy_name: Deferred<PolicyName>,
     /// The document: at most 6,144 characters.
-    pub policy_document: String,
+    #[parameter(
+        example = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"ecs-workbench:List*","Resource":"*"}]}"#
+    )]
+    pub policy_document: Written<IdentityDocument>,
     /// Whether the new version becomes the default. Omitted: false.
-    #[schema(nullable = false, default = false)]
+    #[parameter(default = false)]
     pub set_as_default: Option<bool>,
     /// Whether the oldest version that is not the default is deleted if there are five already. Omitted: `None`.
-    #[schema(
-        nullable = false,
-        default = "None",
-        pattern = "^(None|DeleteOldestNonDefaultVersionWhenLimitExceeded)$"
-    )]
-    pub rotate_strategy: Option<String>,
+    #[parameter(default = "None")]
+    pub rotate_strategy: Option<Deferred<RotateStrategy>>,
 }
 
 /// One version of a policy.
@@ -285,28 +277,26 @@ pub struct PolicyVersionItem {
 }
 
 /// Asks for one version of a policy.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct GetPolicyVersionRequest {
     /// `Custom` or `System`.
-    #[schema(example = "Custom", pattern = "^(System|Custom)$")]
-    pub policy_type: String,
+    #[parameter(example = "Custom")]
+    pub policy_type: Deferred<PolicyKind>,
     /// The policy's name.
-    #[schema(example = "read-only")]
-    pub policy_name: String,
+    #[parameter(example = "read-only")]
+    pub policy_name: Deferred<PolicyName>,
     /// The version.
-    #[schema(example = "v2")]
-    pub version_id: String,
+    #[parameter(example = "v2")]
+    pub version_id: Deferred<PolicyVersionId>,
 }
 
 /// Names one version of a policy of the account.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct PolicyVersionRequest {
     /// The policy's name.
-    #[schema(example = "read-only")]
-    pub policy_name: String,
+    #[parameter(example = "read-only")]
+    pub policy_name: Deferred<PolicyName>,
     /// The version.
-    #[schema(example = "v2")]
-    pub version_id: String,
+    #[parameter(example = "v2")]
+    pub version_id: Deferred<PolicyVersionId>,
 }

@@ -1,9 +1,13 @@
+use domain::identity::RoleName;
+use domain::role::MaxSessionDuration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
-use super::{DoneReply, rules};
+use super::DoneReply;
+use super::rules::{Description, NoConsoleLogin, NoTags, TrustDocument};
 use crate::operations::operations;
+use crate::parameter_types::{Marker, MaxItems, Written};
+use crate::parameters::{Deferred, Parameters};
 use crate::workbench::PolicyFinding;
 
 operations! {
@@ -16,94 +20,72 @@ operations! {
 }
 
 /// Creates a role.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct CreateRoleRequest {
     /// The name, unique within the account.
-    #[schema(example = "auditor", pattern = "^[A-Za-z0-9.-]{1,64}$")]
-    pub role_name: String,
+    #[parameter(example = "auditor")]
+    pub role_name: Deferred<RoleName>,
     /// The policy that says who may assume it: a JSON document with `Principal` and without `Resource`.
-    pub assume_role_policy_document: String,
+    #[parameter(
+        example = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"RAM":["acs:ram::1609982529000000:root"]}}]}"#
+    )]
+    pub assume_role_policy_document: Written<TrustDocument>,
     /// What it is for.
-    #[schema(nullable = false)]
-    #[validate(custom(function = "rules::description"))]
-    pub description: Option<String>,
+    pub description: Option<Description>,
     /// The maximum duration of its sessions, in seconds.
-    #[schema(nullable = false, minimum = 3600, maximum = 43200, default = 3600)]
-    #[validate(range(
-        min = 3600,
-        max = 43200,
-        message = "it must be a whole number of seconds from 3600 to 43200"
-    ))]
-    pub max_session_duration: Option<i64>,
+    #[parameter(default = 3600)]
+    pub max_session_duration: Option<MaxSessionDuration>,
     /// Refused when true: roles cannot sign in to a console here.
-    #[schema(nullable = false, default = false)]
-    pub allow_console_login: Option<bool>,
+    #[parameter(default = false)]
+    pub allow_console_login: Option<NoConsoleLogin>,
     /// Refused: roles have no tags here.
-    #[schema(nullable = false)]
-    pub tag: Option<String>,
+    pub tag: Option<Deferred<NoTags>>,
 }
 
 /// Asks for one role.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct GetRoleRequest {
     /// The role.
-    #[schema(example = "auditor")]
-    pub role_name: String,
+    #[parameter(example = "auditor")]
+    pub role_name: Deferred<RoleName>,
 }
 
 /// Changes a role. What is omitted stays as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct UpdateRoleRequest {
     /// The role.
-    #[schema(example = "auditor")]
-    pub role_name: String,
+    #[parameter(example = "auditor")]
+    pub role_name: Deferred<RoleName>,
     /// The new policy that says who may assume it. Sessions that have begun continue.
-    #[schema(nullable = false)]
-    pub new_assume_role_policy_document: Option<String>,
+    pub new_assume_role_policy_document: Option<Written<TrustDocument>>,
     /// What it is for.
-    #[schema(nullable = false)]
-    #[validate(custom(function = "rules::description"))]
-    pub new_description: Option<String>,
+    #[parameter(example = "Reads recordings.")]
+    pub new_description: Option<Description>,
     /// The new maximum duration of its sessions, in seconds.
-    #[schema(nullable = false, minimum = 3600, maximum = 43200)]
-    #[validate(range(
-        min = 3600,
-        max = 43200,
-        message = "it must be a whole number of seconds from 3600 to 43200"
-    ))]
-    pub new_max_session_duration: Option<i64>,
+    pub new_max_session_duration: Option<MaxSessionDuration>,
     /// Refused when true: roles cannot sign in to a console here.
-    #[schema(nullable = false, default = false)]
-    pub new_allow_console_login: Option<bool>,
+    #[parameter(default = false)]
+    pub new_allow_console_login: Option<NoConsoleLogin>,
 }
 
 /// Lists the roles of the account, by name.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ListRolesRequest {
     /// Where the previous page ended, from its reply.
-    #[schema(nullable = false)]
-    #[validate(length(min = 1, max = 512, message = "it must be the Marker of an earlier reply"))]
-    pub marker: Option<String>,
+    pub marker: Option<Marker>,
     /// How many entries a page shows.
-    #[schema(nullable = false, minimum = 1, maximum = 1000, default = 100)]
-    #[validate(range(min = 1, max = 1000, message = "it must be a whole number from 1 to 1000"))]
-    pub max_items: Option<i32>,
+    #[parameter(default = 100)]
+    pub max_items: Option<MaxItems>,
     /// Refused: roles have no tags here.
-    #[schema(nullable = false)]
-    pub tag: Option<String>,
+    pub tag: Option<Deferred<NoTags>>,
 }
 
 /// Deletes a role that has no policies, and ends its sessions.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct DeleteRoleRequest {
     /// The role.
-    #[schema(example = "auditor")]
-    pub role_name: String,
+    #[parameter(example = "auditor")]
+    pub role_name: Deferred<RoleName>,
 }
 
 /// One role.

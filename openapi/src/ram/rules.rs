@@ -1,63 +1,170 @@
-//! Rules of RAM's parameters that are more than a length or a range. Their codes are those of [`crate::parameters`].
+//! Types of RAM's parameters that have a rule and no meaning of their own.
 
-use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
-use validator::ValidationError;
+use domain::identity::BrokenRule;
+use domain::parameter::{NO_CONTROL_CHARACTERS, Parameter, Refused, Shape, TextShape, Word, whole_number};
+use policies::{DocumentKind, PolicyDocument, Reason};
 
-fn broken(code: &'static str, rule: &'static str) -> ValidationError {
-    ValidationError::new(code).with_message(Cow::Borrowed(rule))
+use crate::parameter_types::{not_supported, texts, texts_of_a_length};
+
+const NAME_LENGTHS: RangeInclusive<usize> = 0..=128;
+
+texts! {
+    /// A name for people: none of its characters is a control character.
+    DisplayName, TextShape::fitting(NO_CONTROL_CHARACTERS).with_length(NAME_LENGTHS), [Characters, Length], display_name;
+    /// The address of a mailbox. Nothing is sent to it, so it is checked for its form alone.
+    Email, TextShape::fitting(MAILBOX).with_length(NAME_LENGTHS), [Format], email;
+    /// The number of a mobile phone. Nothing is sent to it, so it is checked for its form alone.
+    MobilePhone, TextShape::fitting(PHONE).with_length(PHONE_LENGTHS), [Format], mobile_phone;
 }
 
-/// A name for people: 1 to 128 characters, none of them a control character.
-pub(super) fn display_name(text: &str) -> Result<(), ValidationError> {
-    if text.chars().any(char::is_control) {
-        return Err(broken("InvalidChars", "it must have no control characters"));
+texts_of_a_length! {
+    /// A comment.
+    Comments, TextShape::of_length(0..=128), Length, "it must have at most 128 characters";
+    /// What something is for.
+    Description, TextShape { in_bytes: true, ..TextShape::of_length(0..=1_024) }, Length, "it must have at most 1024 bytes";
+    /// The name of whoever has a policy.
+    BearerName, TextShape::of_length(0..=64), Length, "it must have at most 64 characters";
+}
+
+not_supported! {
+    /// Tags of roles and policies. To ignore one would mislead the caller who sent it.
+    NoTags, Shape::OneOf(vec!["[]"]), |text| text == "[]", "roles and policies have no tags here; leave it out";
+    /// A resource group. An attachment that is meant for one would apply to the whole account.
+    NoResourceGroup, TextShape::of_length(0..=0).into(), str::is_empty,
+        "there are no resource groups here; leave it out";
+    /// Signing in to a console as a role.
+    NoConsoleLogin, Shape::OnlyFalse, is_false, "roles cannot sign in to a console here; leave it out";
+    /// Passwords that expire.
+    NoHardExpiry, Shape::OnlyFalse, is_false, "passwords do not expire here; leave it out, or at false";
+    /// The age at which passwords expire.
+    NoPasswordAge, Shape::whole_number(0..=0), is_zero, "passwords do not expire here; leave it out, or at 0";
+    /// How many earlier passwords are refused.
+    NoReusePrevention, Shape::whole_number(0..=0), is_zero,
+        "earlier passwords are not kept here; leave it out, or at 0";
+    /// How many attempts to sign in are allowed.
+    NoLoginAttempts, Shape::whole_number(0..=0), is_zero,
+        "attempts to sign in are not counted here; leave it out, or at 0";
+}
+
+fn is_false(text: &str) -> bool {
+    bool::read(text) == Ok(false)
+}
+
+fn is_zero(text: &str) -> bool {
+    whole_number(text, 0..=0, "").is_ok()
+}
+
+/// Declares policy documents of a kind: their text, which is at most so long, is checked when it is stored.
+macro_rules! policy_documents {
+    ($( $(#[$doc:meta])* $name:ident, $kind:ident, [$($breaks:ident),+]; )*) => { $(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name(PolicyDocument);
+
+        impl $name {
+            /// The document.
+            #[must_use]
+            pub fn document(&self) -> &PolicyDocument {
+                &self.0
+            }
+        }
+
+        impl Parameter for $name {
+            const BREAKS: &'static [BrokenRule] = &[$(BrokenRule::$breaks),+];
+
+            fn shape() -> Shape {
+                TextShape::json().with_length(0..=DocumentKind::$kind.max_characters()).into()
+            }
+
+            fn read(text: &str) -> Result<Self, Refused> {
+                PolicyDocument::parse(text.as_bytes(), DocumentKind::$kind).map(Self).map_err(|why| {
+                    let broken = if why.reason == Reason::TooLong { BrokenRule::Length } else { BrokenRule::Value };
+                    Refused::new(broken, why.to_string())
+                })
+            }
+        }
+    )* };
+}
+
+policy_documents! {
+    /// A policy of users, groups and roles.
+    IdentityDocument, Identity, [Length];
+    /// A policy that says who may assume a role.
+    TrustDocument, Trust, [Value];
+    /// A policy that narrows a session of a role.
+    SessionDocument, Session, [Value];
+}
+
+/// What happens to the versions of a policy when there is no room for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RotateStrategy {
+    /// The new version is refused.
+    None,
+    /// The oldest one that is not the default is deleted.
+    DeleteOldest,
+}
+
+impl Word for RotateStrategy {
+    const ALL: &'static [Self] = &[Self::None, Self::DeleteOldest];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::DeleteOldest => "DeleteOldestNonDefaultVersionWhenLimitExceeded",
+        }
     }
-    if text.chars().count() > 128 {
-        return Err(broken("Length", "it must have at most 128 characters"));
+}
+
+fn display_name(text: &str) -> Result<(), Refused> {
+    if text.chars().any(char::is_control) {
+        return Err(Refused::new(BrokenRule::Characters, "it must have no control characters"));
+    }
+    if !NAME_LENGTHS.contains(&text.chars().count()) {
+        return Err(Refused::new(BrokenRule::Length, "it must have at most 128 characters"));
     }
     Ok(())
 }
 
-/// The address of a mailbox. Nothing is sent to it, so it is checked for its form alone.
-pub(super) fn email(text: &str) -> Result<(), ValidationError> {
+/// One `@`, with something before and after it, and no white space and no control character, as [`email`] checks it.
+const MAILBOX: &str = "^[^@\\x00-\\x20\\x7f-\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+\
+                       @[^@\\x00-\\x20\\x7f-\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+$";
+
+fn email(text: &str) -> Result<(), Refused> {
     let plain = |part: &str| {
         !part.is_empty() && !part.chars().any(|character| character.is_whitespace() || character.is_control())
     };
     let parts = text.split_once('@');
     let well_formed =
         parts.is_some_and(|(mailbox, host)| plain(mailbox) && plain(host) && !host.contains('@'));
-    if text.chars().count() <= 128 && well_formed {
+    if NAME_LENGTHS.contains(&text.chars().count()) && well_formed {
         return Ok(());
     }
-    Err(broken("Format", "it must be the address of a mailbox, of at most 128 characters"))
+    let rule = "it must be the address of a mailbox, of at most 128 characters";
+    Err(Refused::new(BrokenRule::Format, rule))
 }
 
-/// The number of a mobile phone. Nothing is sent to it, so it is checked for its form alone.
-pub(super) fn mobile_phone(text: &str) -> Result<(), ValidationError> {
+const PHONE: &str = r"^\+?[0-9][0-9-]*$";
+const PHONE_LENGTHS: RangeInclusive<usize> = 1..=32;
+
+fn mobile_phone(text: &str) -> Result<(), Refused> {
     let digits = text.strip_prefix('+').unwrap_or(text);
     let well_formed = digits.starts_with(|first: char| first.is_ascii_digit())
         && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    if text.len() <= 32 && well_formed {
+    if PHONE_LENGTHS.contains(&text.len()) && well_formed {
         return Ok(());
     }
-    Err(broken(
-        "Format",
-        "it must be the number of a phone such as 86-13800000000, of at most 32 digits and hyphens",
-    ))
-}
-
-/// What something is for: at most 1,024 bytes.
-pub(super) fn description(text: &str) -> Result<(), ValidationError> {
-    if text.len() <= 1_024 { Ok(()) } else { Err(broken("Length", "it must have at most 1024 bytes")) }
+    let rule = "it must be the number of a phone such as 86-13800000000, of at most 32 digits and hyphens";
+    Err(Refused::new(BrokenRule::Format, rule))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn code(outcome: Result<(), ValidationError>) -> String {
-        outcome.err().map(|error| error.code.into_owned()).unwrap_or_default()
+    fn code(outcome: Result<(), Refused>) -> &'static str {
+        outcome.err().and_then(|refused| refused.broken.in_codes()).unwrap_or_default()
     }
 
     #[test]
@@ -81,7 +188,7 @@ mod tests {
         assert_eq!(code(display_name(&"ä".repeat(128))), "");
         assert_eq!(code(display_name(&"ä".repeat(129))), "Length");
         assert_eq!(code(display_name("a\nb")), "InvalidChars");
-        assert_eq!(code(description(&"ä".repeat(512))), "");
-        assert_eq!(code(description(&"ä".repeat(513))), "Length");
+        assert_eq!(code(Description::check(&"ä".repeat(512))), "");
+        assert_eq!(code(Description::check(&"ä".repeat(513))), "Length");
     }
 }

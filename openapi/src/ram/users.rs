@@ -1,9 +1,12 @@
+use domain::identity::UserName;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
-use super::{DoneReply, rules};
+use super::DoneReply;
+use super::rules::{Comments, DisplayName, Email, MobilePhone};
 use crate::operations::operations;
+use crate::parameter_types::{Marker, MaxItems};
+use crate::parameters::{Deferred, Parameters};
 
 operations! {
     CreateUser: CreateUserRequest => UserReply, [EntityAlreadyExists, LimitExceeded];
@@ -14,28 +17,19 @@ operations! {
 }
 
 /// Creates a user.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct CreateUserRequest {
     /// Its name: 1 to 64 letters, digits, `.`, `_` or `-`.
-    #[schema(example = "ana")]
-    pub user_name: String,
+    #[parameter(example = "ana")]
+    pub user_name: Deferred<UserName>,
     /// The name that people see.
-    #[schema(nullable = false)]
-    #[validate(custom(function = "rules::display_name"))]
-    pub display_name: Option<String>,
+    pub display_name: Option<DisplayName>,
     /// A mobile phone number; nothing is sent to it.
-    #[schema(nullable = false)]
-    #[validate(custom(function = "rules::mobile_phone"))]
-    pub mobile_phone: Option<String>,
+    pub mobile_phone: Option<MobilePhone>,
     /// An e-mail address; nothing is sent to it.
-    #[schema(nullable = false)]
-    #[validate(custom(function = "rules::email"))]
-    pub email: Option<String>,
+    pub email: Option<Email>,
     /// A comment about the user.
-    #[schema(nullable = false)]
-    #[validate(length(max = 128, code = "Length", message = "it must have at most 128 characters"))]
-    pub comments: Option<String>,
+    pub comments: Option<Comments>,
 }
 
 /// One user.
@@ -49,54 +43,39 @@ pub struct UserReply {
 }
 
 /// Asks for one user.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct GetUserRequest {
     /// The user. A user may omit it and means itself.
-    #[schema(nullable = false, example = "ana")]
-    pub user_name: Option<String>,
+    #[parameter(example = "ana")]
+    pub user_name: Option<Deferred<UserName>>,
 }
 
 /// Changes a user. What is omitted stays as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct UpdateUserRequest {
     /// The user.
-    #[schema(example = "ana")]
-    pub user_name: String,
+    #[parameter(example = "ana")]
+    pub user_name: Deferred<UserName>,
     /// The new name. The user keeps its id and everything that it has; the caller needs the permission under both names.
-    #[schema(nullable = false)]
-    pub new_user_name: Option<String>,
+    pub new_user_name: Option<Deferred<UserName>>,
     /// The new name that people see.
-    #[schema(nullable = false)]
-    #[validate(custom(function = "rules::display_name"))]
-    pub new_display_name: Option<String>,
+    pub new_display_name: Option<DisplayName>,
     /// The new number.
-    #[schema(nullable = false)]
-    #[validate(custom(function = "rules::mobile_phone"))]
-    pub new_mobile_phone: Option<String>,
+    pub new_mobile_phone: Option<MobilePhone>,
     /// The new address.
-    #[schema(nullable = false)]
-    #[validate(custom(function = "rules::email"))]
-    pub new_email: Option<String>,
+    pub new_email: Option<Email>,
     /// The new comment.
-    #[schema(nullable = false)]
-    #[validate(length(max = 128, code = "Length", message = "it must have at most 128 characters"))]
-    pub new_comments: Option<String>,
+    pub new_comments: Option<Comments>,
 }
 
 /// Lists the users of the account, by name.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ListUsersRequest {
     /// Where the previous page ended, from its reply.
-    #[schema(nullable = false)]
-    #[validate(length(min = 1, max = 512, message = "it must be the Marker of an earlier reply"))]
-    pub marker: Option<String>,
+    pub marker: Option<Marker>,
     /// How many entries a page shows.
-    #[schema(nullable = false, minimum = 1, maximum = 1000, default = 100)]
-    #[validate(range(min = 1, max = 1000, message = "it must be a whole number from 1 to 1000"))]
-    pub max_items: Option<i32>,
+    #[parameter(default = 100)]
+    pub max_items: Option<MaxItems>,
 }
 
 /// A page of users.
@@ -116,12 +95,11 @@ pub struct ListUsersReply {
 }
 
 /// Deletes a user that has no access keys, no policies and no login profile, and is in no group.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct DeleteUserRequest {
     /// The user.
-    #[schema(example = "ana")]
-    pub user_name: String,
+    #[parameter(example = "ana")]
+    pub user_name: Deferred<UserName>,
 }
 
 /// Users.

@@ -1,9 +1,12 @@
+use domain::agent::{InstancePattern, JoinTokenLifetime};
+use domain::{AgentId, InstanceId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
 use super::Envelope;
 use crate::operations::operations;
+use crate::parameter_types::{IgnoredRegion, PageNumber, PageSize};
+use crate::parameters::{Deferred, Parameters};
 
 operations! {
     CreateAgentJoinToken: CreateAgentJoinTokenRequest => CreateAgentJoinTokenReply;
@@ -12,22 +15,19 @@ operations! {
 }
 
 /// Creates a token with which one agent joins.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct CreateAgentJoinTokenRequest {
     /// The instance that may join, or a pattern of instance ids with `*` and `?`.
-    #[schema(example = "i-bp1example", pattern = r"^[A-Za-z0-9*?-]{1,72}$")]
-    pub instance_id: String,
+    #[parameter(example = "i-bp1example")]
+    pub instance_id: Deferred<InstancePattern>,
     /// How long the token lives, in seconds. Omitted: 600.
-    #[schema(nullable = false, minimum = 60, maximum = 604_800, default = 600)]
-    pub ttl_seconds: Option<i64>,
+    #[parameter(default = 600)]
+    pub ttl_seconds: Option<Deferred<JoinTokenLifetime>>,
     /// Whether the agent may take over an instance that has a live agent. Omitted: false.
-    #[schema(nullable = false, default = false)]
+    #[parameter(default = false)]
     pub replace: Option<bool>,
     /// Recorded, and otherwise ignored.
-    #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
-    pub region_id: Option<String>,
+    pub region_id: Option<IgnoredRegion>,
 }
 
 /// The token. It is shown only here.
@@ -56,25 +56,20 @@ impl std::fmt::Debug for CreateAgentJoinTokenReply {
 }
 
 /// Lists the account's agents.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ListAgentsRequest {
     /// Whether agents are listed too that another one has replaced, or that were removed; what they sealed while they were
     /// enrolled stays theirs. `true` and `false` in any case.
-    #[schema(nullable = false, default = false)]
+    #[parameter(default = false)]
     pub include_replaced: Option<bool>,
     /// The number of the page, from 1.
-    #[schema(nullable = false, minimum = 1, default = 1)]
-    #[validate(range(min = 1, message = "it must be a whole number from 1"))]
-    pub page_number: Option<i32>,
+    #[parameter(default = 1)]
+    pub page_number: Option<PageNumber>,
     /// How many entries a page shows.
-    #[schema(nullable = false, minimum = 1, maximum = 100, default = 10)]
-    #[validate(range(min = 1, max = 100, message = "it must be a whole number from 1 to 100"))]
-    pub page_size: Option<i32>,
+    #[parameter(default = 10)]
+    pub page_size: Option<PageSize>,
     /// Recorded, and otherwise ignored.
-    #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
-    pub region_id: Option<String>,
+    pub region_id: Option<IgnoredRegion>,
 }
 
 /// A page of agents.
@@ -176,23 +171,16 @@ pub struct AgentCapability {
 /// Removes the agent of an instance: from then on its requests are refused, and its recordings that are not sealed end as
 /// `interrupted`. Its recordings stay, and its sealing key is still listed for them. What has not been delivered stays in
 /// its spool on the instance.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct DeleteAgentRequest {
     /// The instance.
-    #[schema(example = "i-bp1example", pattern = r"^[a-z]{1,8}-[A-Za-z0-9]{1,60}$")]
-    pub instance_id: String,
+    #[parameter(example = "i-bp1example")]
+    pub instance_id: InstanceId,
     /// Only this agent, and not another that is the instance's agent by now. Omitted: the instance's agent.
-    #[schema(
-        nullable = false,
-        example = "agent-5f0c6de1c8b04a1c9a3f5d0c8e7b6a52",
-        pattern = "^agent-[0-9a-f]{32}$"
-    )]
-    pub agent_id: Option<String>,
+    #[parameter(example = "agent-5f0c6de1c8b04a1c9a3f5d0c8e7b6a52")]
+    pub agent_id: Option<Deferred<AgentId>>,
     /// Recorded, and otherwise ignored.
-    #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
-    pub region_id: Option<String>,
+    pub region_id: Option<IgnoredRegion>,
 }
 
 /// The agent is removed.

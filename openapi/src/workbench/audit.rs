@@ -1,72 +1,62 @@
+use domain::Timestamp;
+use domain::audit::DecisionKind;
 use domain::audit::{AuditDecision, AuditEvent};
+use domain::parameter::TextShape;
+use domain::record_config::InstanceSelector;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
 use super::Envelope;
 use crate::operations::operations;
+use crate::parameter_types::{IgnoredRegion, NextToken, PageSize, texts_of_a_length};
+use crate::parameters::{Deferred, Parameters};
 
 operations! {
     ListAuditEvents: ListAuditEventsRequest => ListAuditEventsReply;
 }
 
+texts_of_a_length! {
+    /// The ARN of a caller.
+    CallerArn, TextShape::of_length(1..=512), Value, "it must be the whole ARN of a caller, at most 512 characters";
+    /// The name of an action.
+    ActionName, TextShape::of_length(1..=128), Value, "it must be the whole name of an action, at most 128 characters";
+    /// An ARN or `*`.
+    ResourceName, TextShape::of_length(1..=1_024), Value, "it must be a whole resource, at most 1024 characters";
+}
+
 /// Lists the calls to the account, newest first. Every parameter that is given must match.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ListAuditEventsRequest {
     /// Only events about this instance. Permission is then asked for this instance, and else for all. Omitted or `*`:
     /// all events.
-    #[schema(nullable = false, example = "i-bp1example", pattern = r"^(\*|[a-z]{1,8}-[A-Za-z0-9]{1,60})$")]
-    pub instance_id: Option<String>,
+    #[parameter(example = "i-bp1example")]
+    pub instance_id: Option<Deferred<InstanceSelector>>,
     /// Only of this caller: its whole ARN.
-    #[schema(nullable = false, example = "acs:ram::1609982529000000:user/ana")]
-    #[validate(length(
-        min = 1,
-        max = 512,
-        message = "it must be the whole ARN of a caller, at most 512 characters"
-    ))]
-    pub principal: Option<String>,
+    #[parameter(example = "acs:ram::1609982529000000:user/ana")]
+    pub principal: Option<CallerArn>,
     /// Only of this action: its whole name, as events have it in Action.
-    #[schema(nullable = false, example = "SetInstanceRecordConfig")]
-    #[validate(length(
-        min = 1,
-        max = 128,
-        message = "it must be the whole name of an action, at most 128 characters"
-    ))]
-    pub event_action: Option<String>,
+    #[parameter(example = "SetInstanceRecordConfig")]
+    pub event_action: Option<ActionName>,
     /// Only about exactly this resource: an ARN or `*`.
-    #[schema(
-        nullable = false,
-        example = "acs:ecs-workbench:cn-hangzhou:1609982529000000:workbench/i-bp1example"
-    )]
-    #[validate(length(
-        min = 1,
-        max = 1024,
-        message = "it must be a whole resource, at most 1024 characters"
-    ))]
-    pub resource: Option<String>,
+    #[parameter(example = "acs:ecs-workbench:cn-hangzhou:1609982529000000:workbench/i-bp1example")]
+    pub resource: Option<ResourceName>,
     /// Only calls with this decision: `Allowed`, `Denied`, or `NotAsked` when they were refused before a
     /// policy was asked.
-    #[schema(nullable = false, example = "Denied", pattern = "^(Allowed|Denied|NotAsked)$")]
-    pub decision: Option<String>,
+    #[parameter(example = "Denied")]
+    pub decision: Option<Deferred<DecisionKind>>,
     /// Only calls that arrived at this moment or later.
-    #[schema(nullable = false, example = "2023-04-10T12:41:28Z")]
-    pub start_time: Option<String>,
+    #[parameter(example = "2023-04-10T12:41:28Z")]
+    pub start_time: Option<Deferred<Timestamp>>,
     /// Only calls that arrived before this moment.
-    #[schema(nullable = false, example = "2023-04-10T13:41:28Z")]
-    pub end_time: Option<String>,
+    #[parameter(example = "2023-04-10T13:41:28Z")]
+    pub end_time: Option<Deferred<Timestamp>>,
     /// How many entries a page shows.
-    #[schema(nullable = false, minimum = 1, maximum = 100, default = 10)]
-    #[validate(range(min = 1, max = 100, message = "it must be a whole number from 1 to 100"))]
-    pub page_size: Option<i32>,
+    #[parameter(default = 10)]
+    pub page_size: Option<PageSize>,
     /// Where the previous page ended, from its reply.
-    #[schema(nullable = false)]
-    #[validate(length(min = 1, max = 512, message = "it must be the NextToken of an earlier reply"))]
-    pub next_token: Option<String>,
+    pub next_token: Option<NextToken>,
     /// Recorded, and otherwise ignored.
-    #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
-    pub region_id: Option<String>,
+    pub region_id: Option<IgnoredRegion>,
 }
 
 /// A page of the audit trail. How many events there are in all is not counted.

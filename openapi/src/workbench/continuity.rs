@@ -1,9 +1,12 @@
+use domain::AgentId;
+use domain::record_config::InstanceSelector;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
 use super::Envelope;
 use crate::operations::operations;
+use crate::parameter_types::IgnoredRegion;
+use crate::parameters::{Deferred, Parameters};
 
 operations! {
     VerifyAgentRecordings: VerifyAgentRecordingsRequest => VerifyAgentRecordingsReply;
@@ -11,24 +14,17 @@ operations! {
 
 /// Checks whether all recordings of agents are there: their numbers, the manifests that they name, and the audit trail's
 /// openings and seals are held against rows and objects. What a recording's segments hold is not read.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct VerifyAgentRecordingsRequest {
     /// Only agents of this instance. Permission is then asked for this instance, and else for all. Omitted or `*`: all
     /// agents.
-    #[schema(nullable = false, example = "i-bp1example", pattern = r"^(\*|[a-z]{1,8}-[A-Za-z0-9]{1,60})$")]
-    pub instance_id: Option<String>,
+    #[parameter(example = "i-bp1example")]
+    pub instance_id: Option<Deferred<InstanceSelector>>,
     /// Only this agent, which may be one that was replaced.
-    #[schema(
-        nullable = false,
-        example = "agent-5f0c6de1c8b04a1c9a3f5d0c8e7b6a52",
-        pattern = "^agent-[0-9a-f]{32}$"
-    )]
-    pub agent_id: Option<String>,
+    #[parameter(example = "agent-5f0c6de1c8b04a1c9a3f5d0c8e7b6a52")]
+    pub agent_id: Option<Deferred<AgentId>>,
     /// Recorded, and otherwise ignored.
-    #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
-    pub region_id: Option<String>,
+    pub region_id: Option<IgnoredRegion>,
 }
 
 /// What was found.

@@ -1,31 +1,38 @@
+use domain::parameter::TextShape;
+use policies::DocumentKind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
 use super::Envelope;
+use super::simulation_texts::{DraftTexts, Names, OneContext, SeveralContexts, StoredPrincipal};
 use crate::operations::operations;
+use crate::parameter_types::{AnyText, IgnoredRegion, Written, texts_of_a_length};
+use crate::parameters::{Deferred, Parameters};
+use crate::ram::{SessionDocument, TrustDocument};
 
 operations! {
     ValidatePolicy: ValidatePolicyRequest => ValidatePolicyReply;
     SimulatePolicy: SimulatePolicyRequest => SimulatePolicyReply, [NoPermission, EntityNotExist];
 }
 
+texts_of_a_length! {
+    /// The ARN that drafts are asked as.
+    SimulatedPrincipal, TextShape::of_length(1..=1_024), Value, "it must be an ARN of at most 1024 characters";
+}
+
 /// Looks for mistakes in a policy document. It stores nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ValidatePolicyRequest {
     /// The document.
-    #[schema(
+    #[parameter(
         example = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"ecs-workbench:List*","Resource":"*"}]}"#
     )]
-    pub policy_document: String,
+    pub policy_document: AnyText,
     /// What the document is for: `identity`, `session`, `control` or `trust`. Omitted: `identity`.
-    #[schema(nullable = false, default = "identity", pattern = "^(identity|session|control|trust)$")]
-    pub policy_kind: Option<String>,
+    #[parameter(default = "identity")]
+    pub policy_kind: Option<Deferred<DocumentKind>>,
     /// Recorded, and otherwise ignored.
-    #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
-    pub region_id: Option<String>,
+    pub region_id: Option<IgnoredRegion>,
 }
 
 /// The findings about a document.
@@ -74,57 +81,47 @@ pub struct PolicyFinding {
 }
 
 /// Asks what a principal could do, or what a document would permit. It changes and stores nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct SimulatePolicyRequest {
     /// The actions, a JSON list of strings. One with `*` or `?` stands for the known actions that match it. Actions times
     /// resources times contexts are at most 10000 questions; with Explain, at most 100.
-    #[schema(example = r#"["ecs-workbench:List*"]"#)]
-    pub actions: String,
+    #[parameter(example = r#"["ecs-workbench:List*"]"#)]
+    pub actions: Written<Names>,
     /// The resources, a JSON list of strings: ARNs, or `*`. Omitted: `*` alone.
-    #[schema(
-        nullable = false,
-        example = r#"["acs:ecs-workbench:cn-hangzhou:1609982529000000:workbench/i-bp1example"]"#
-    )]
-    pub resources: Option<String>,
+    #[parameter(example = r#"["acs:ecs-workbench:cn-hangzhou:1609982529000000:workbench/i-bp1example"]"#)]
+    pub resources: Option<Written<Names>>,
     /// The condition keys that a request carries: a JSON object of strings or lists of strings. Beside them
     /// `acs:PrincipalARN` is set. Omitted: no others.
-    #[schema(nullable = false, example = r#"{"acs:SourceIp":"10.1.2.3"}"#)]
-    #[validate(length(max = 16384, message = "it must have at most 16384 characters"))]
-    pub context: Option<String>,
+    #[parameter(example = r#"{"acs:SourceIp":"10.1.2.3"}"#)]
+    pub context: Option<Written<OneContext>>,
     /// Several contexts instead of one: a JSON object of contexts by name.
-    #[schema(nullable = false, example = r#"{"office":{"acs:SourceIp":"10.1.2.3"},"elsewhere":{}}"#)]
-    #[validate(length(max = 65536, message = "it must have at most 65536 characters"))]
-    pub contexts: Option<String>,
+    #[parameter(example = r#"{"office":{"acs:SourceIp":"10.1.2.3"},"elsewhere":{}}"#)]
+    pub contexts: Option<Written<SeveralContexts>>,
     /// A principal of the caller's account, with all policies that are attached to it and to its groups: its ARN, or
     /// `user/<name>`, `group/<name>` or `role/<name>`. Beside the action itself, the caller needs the permission to list
     /// that principal's policies.
-    #[schema(nullable = false, example = "user/ana")]
-    pub stored_principal: Option<String>,
+    #[parameter(example = "user/ana")]
+    pub stored_principal: Option<Deferred<StoredPrincipal>>,
     /// Draft identity policies, a JSON list of strings, at most 30; with StoredPrincipal they count beside what is
     /// attached.
-    #[schema(nullable = false, example = r#"["{\"Version\":\"1\",\"Statement\":[]}"]"#)]
-    pub policy_documents: Option<String>,
+    #[parameter(
+        example = r#"["{\"Version\":\"1\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"*\",\"Resource\":\"*\"}]}"]"#
+    )]
+    pub policy_documents: Option<Written<DraftTexts>>,
     /// A draft session policy.
-    #[schema(nullable = false)]
-    pub session_policy: Option<String>,
+    pub session_policy: Option<Written<SessionDocument>>,
     /// Draft control policies of one level, as PolicyDocuments.
-    #[schema(nullable = false)]
-    pub control_policies: Option<String>,
+    pub control_policies: Option<Written<DraftTexts>>,
     /// A draft trust policy, for the question who may assume its role.
-    #[schema(nullable = false)]
-    pub trust_policy: Option<String>,
+    pub trust_policy: Option<Written<TrustDocument>>,
     /// The ARN of the principal that drafts are evaluated for. Omitted: the stored principal's, or that of a user whom no policy names.
-    #[schema(nullable = false, example = "acs:ram::1609982529000000:user/ana")]
-    #[validate(length(min = 1, max = 1024, message = "it must be an ARN of at most 1024 characters"))]
-    pub principal: Option<String>,
+    #[parameter(example = "acs:ram::1609982529000000:user/ana")]
+    pub principal: Option<SimulatedPrincipal>,
     /// Whether each answer says, layer by layer, which statement decided or came nearest. Omitted: false.
-    #[schema(nullable = false, default = false)]
+    #[parameter(default = false)]
     pub explain: Option<bool>,
     /// Recorded, and otherwise ignored.
-    #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
-    pub region_id: Option<String>,
+    pub region_id: Option<IgnoredRegion>,
 }
 
 /// The answers.

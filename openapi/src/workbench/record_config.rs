@@ -1,9 +1,14 @@
+use domain::Region;
+use domain::expiration::ExpirationDays;
+use domain::record_config::InstanceSelector;
+use domain::storage_target::RecordStorageTarget;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
 use super::Envelope;
 use crate::operations::operations;
+use crate::parameter_types::{IgnoredRegion, Written};
+use crate::parameters::{Deferred, Parameters};
 
 operations! {
     SetInstanceRecordConfig: SetInstanceRecordConfigRequest => SetInstanceRecordConfigReply,
@@ -12,30 +17,26 @@ operations! {
 }
 
 /// Switches recording on or off, for an instance or with `*` for every instance of the account.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct SetInstanceRecordConfigRequest {
     /// On or off; `true` and `false` in any case.
+    #[parameter(example = true)]
     pub enabled: bool,
     /// An instance, whether known or not, or `*`.
-    #[schema(example = "i-bp1example", pattern = r"^(\*|[a-z]{1,8}-[A-Za-z0-9]{1,60})$")]
-    pub instance_id: String,
+    #[parameter(example = "i-bp1example")]
+    pub instance_id: Deferred<InstanceSelector>,
     /// Where recordings go. Omitted: what was set for this InstanceId before, or else the deployment's default.
-    #[schema(
-        nullable = false,
+    #[parameter(
         example = "acs:oss:cn-hangzhou:1609982529000000:workbench-record-1609982529000000-demo/record"
     )]
-    pub record_storage_target: Option<String>,
+    pub record_storage_target: Option<Written<RecordStorageTarget>>,
     /// How many days a recording stays visible after its end. Omitted: 7.
-    #[schema(nullable = false, minimum = 1, maximum = 3650, default = 7)]
-    pub expiration_days: Option<i32>,
+    #[parameter(default = 7, example = 30)]
+    pub expiration_days: Option<Deferred<ExpirationDays>>,
     /// Recorded, and otherwise ignored.
-    #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
-    pub region_id: Option<String>,
+    pub region_id: Option<IgnoredRegion>,
     /// The bucket's region. Must agree with that of RecordStorageTarget where both are given.
-    #[schema(nullable = false, pattern = "^[a-z]{2}-[a-z0-9-]{1,30}$")]
-    pub resource_region_id: Option<String>,
+    pub resource_region_id: Option<Deferred<Region>>,
 }
 
 /// The configuration was changed.
@@ -50,16 +51,13 @@ pub struct SetInstanceRecordConfigReply {
 }
 
 /// Asks for the configuration that applies to an instance.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct GetInstanceRecordConfigRequest {
     /// An instance, whether known or not, or `*`.
-    #[schema(example = "i-bp1example", pattern = r"^(\*|[a-z]{1,8}-[A-Za-z0-9]{1,60})$")]
-    pub instance_id: String,
+    #[parameter(example = "i-bp1example")]
+    pub instance_id: Deferred<InstanceSelector>,
     /// Recorded, and otherwise ignored.
-    #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
-    pub region_id: Option<String>,
+    pub region_id: Option<IgnoredRegion>,
 }
 
 /// The configuration that applies.

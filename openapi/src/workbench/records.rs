@@ -1,9 +1,15 @@
+use domain::parameter::TextShape;
+use domain::record_config::InstanceSelector;
+use domain::recording_filter::TokenPrefix;
+use domain::recording_life::WireStatus;
+use domain::{InstanceId, TerminalSessionToken, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::Validate;
 
 use super::Envelope;
 use crate::operations::operations;
+use crate::parameter_types::{IgnoredRegion, NextToken, PageNumber, PageSize, texts_of_a_length};
+use crate::parameters::{Deferred, Parameters};
 
 operations! {
     ListInstanceRecords: ListInstanceRecordsRequest => ListInstanceRecordsReply;
@@ -12,54 +18,42 @@ operations! {
 }
 
 /// Lists recordings, newest first: those that fit every parameter that is given.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ListInstanceRecordsRequest {
     /// Only those of this instance. Omitted or `*`: those of all.
-    #[schema(nullable = false, example = "i-bp1example", pattern = r"^(\*|[a-z]{1,8}-[A-Za-z0-9]{1,60})$")]
-    pub instance_id: Option<String>,
+    #[parameter(example = "i-bp1example")]
+    pub instance_id: Option<Deferred<InstanceSelector>>,
     /// The number of the page, from 1.
-    #[schema(nullable = false, minimum = 1, default = 1)]
-    #[validate(range(min = 1, message = "it must be a whole number from 1"))]
-    pub page_number: Option<i32>,
+    #[parameter(default = 1)]
+    pub page_number: Option<PageNumber>,
     /// How many entries a page shows.
-    #[schema(nullable = false, minimum = 1, maximum = 100, default = 10)]
-    #[validate(range(min = 1, max = 100, message = "it must be a whole number from 1 to 100"))]
-    pub page_size: Option<i32>,
+    #[parameter(default = 10)]
+    pub page_size: Option<PageSize>,
     /// Where the previous page ended, from its reply; suited to long lists. PageNumber is then omitted.
-    #[schema(nullable = false)]
-    #[validate(length(min = 1, max = 512, message = "it must be the NextToken of an earlier reply"))]
-    pub next_token: Option<String>,
+    pub next_token: Option<NextToken>,
     /// Whether expired recordings are listed too; `true` and `false` in any case.
-    #[schema(nullable = false, default = false)]
+    #[parameter(default = false)]
     pub include_expired: Option<bool>,
     /// Only recordings that started at this moment or later, as GmtCreate has it; in UTC, with a fraction of a second or
     /// without.
-    #[schema(nullable = false, example = "2023-04-10T12:41:28Z")]
-    pub started_after: Option<String>,
+    #[parameter(example = "2023-04-10T12:41:28Z")]
+    pub started_after: Option<Deferred<Timestamp>>,
     /// Only recordings that started before this moment.
-    #[schema(nullable = false, example = "2023-04-10T13:41:28Z")]
-    pub started_before: Option<String>,
+    #[parameter(example = "2023-04-10T13:41:28Z")]
+    pub started_before: Option<Deferred<Timestamp>>,
     /// Only recordings with this status: `running`, `finished`, `interrupted` or `failed`.
-    #[schema(nullable = false, example = "running", pattern = "^(running|finished|interrupted|failed)$")]
-    pub status: Option<String>,
+    #[parameter(example = "running")]
+    pub status: Option<Deferred<WireStatus>>,
     /// Only recordings of the user with exactly this name. It fits the proven owner of the session, who is in
     /// SessionOwner: a user by name, a role's session as `role/session`, the account's owner as `root`. It also fits the
     /// user of the instance whom the agent claims, who is in ClaimedUser, and whom nothing proves.
-    #[schema(nullable = false, example = "ana")]
-    #[validate(length(
-        min = 1,
-        max = 128,
-        message = "it must be the whole name of a user, at most 128 characters"
-    ))]
-    pub user_name: Option<String>,
+    #[parameter(example = "ana")]
+    pub user_name: Option<RecordedUser>,
     /// Only recordings whose TerminalSessionToken begins with these 4 to 32 lower-case hexadecimal digits.
-    #[schema(nullable = false, example = "5f0c6de1", pattern = "^[0-9a-f]{4,32}$")]
-    pub token_prefix: Option<String>,
+    #[parameter(example = "5f0c6de1")]
+    pub token_prefix: Option<Deferred<TokenPrefix>>,
     /// Recorded, and otherwise ignored.
-    #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
-    pub region_id: Option<String>,
+    pub region_id: Option<IgnoredRegion>,
 }
 
 /// A page of recordings.
@@ -168,20 +162,22 @@ pub struct RecordItem {
     pub terminal_session_token: String,
 }
 
+texts_of_a_length! {
+    /// The name of a user of RAM, of a role's session, or of an instance.
+    RecordedUser, TextShape::of_length(1..=128), Value, "it must be the whole name of a user, at most 128 characters";
+}
+
 /// Asks to view one recording.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Validate, ToSchema)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Parameters)]
 pub struct ViewInstanceRecordsRequest {
     /// The instance that was recorded.
-    #[schema(example = "i-bp1example", pattern = "^[a-z]{1,8}-[A-Za-z0-9]{1,60}$")]
-    pub instance_id: String,
+    #[parameter(example = "i-bp1example")]
+    pub instance_id: Deferred<InstanceId>,
     /// The recording.
-    #[schema(example = "5f0c6de1c8b04a1c9a3f5d0c8e7b6a52")]
-    pub terminal_session_token: String,
+    #[parameter(example = "5f0c6de1c8b04a1c9a3f5d0c8e7b6a52")]
+    pub terminal_session_token: Deferred<TerminalSessionToken>,
     /// Recorded, and otherwise ignored.
-    #[schema(nullable = false)]
-    #[validate(length(max = 128, message = "it must have at most 128 characters"))]
-    pub region_id: Option<String>,
+    pub region_id: Option<IgnoredRegion>,
 }
 
 /// The permission for one view.

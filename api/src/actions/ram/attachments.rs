@@ -13,24 +13,25 @@ use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{AttachedPoliciesReply, AttachedPolicyItem, AttachedPolicyList, DoneReply};
 
+use super::about;
 use super::policies::policy::policy;
-use super::{about, name};
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
-/// Implements the three actions of each kind of bearer: its requests name it by a parameter, which is one of their fields.
+/// Implements the three actions of each kind of bearer: its requests name it in one of their fields.
 macro_rules! attachments {
     ($(
-        $bearer:ident by $parameter:literal ($field:ident): $attach:ident, $detach:ident, $list:ident;
+        $bearer:ident by $field:ident: $attach:ident, $detach:ident, $list:ident;
     )*) => { $(
         impl RpcAction for $attach {
             type Input = Attachment;
 
             fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-                let bearer = PolicyBearer::$bearer(name($parameter, &request.$field)?);
-                let policy = policy(&request.policy_type, &request.policy_name)?;
-                Attachment::new(bearer, policy, request.resource_group_id.as_deref())
+                let bearer = PolicyBearer::$bearer(request.$field?);
+                let policy = policy(request.policy_type, request.policy_name)?;
+                request.resource_group_id.transpose()?;
+                Ok(Attachment { bearer, policy })
             }
 
             async fn locate(_: &Call<'_>, attachment: &Self::Input) -> Result<Located, ActionError> {
@@ -70,7 +71,7 @@ macro_rules! attachments {
             type Input = PolicyBearer;
 
             fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-                Ok(PolicyBearer::$bearer(name($parameter, &request.$field)?))
+                Ok(PolicyBearer::$bearer(request.$field?))
             }
 
             async fn locate(_: &Call<'_>, bearer: &Self::Input) -> Result<Located, ActionError> {
@@ -89,9 +90,9 @@ macro_rules! attachments {
 }
 
 attachments! {
-    User by "UserName" (user_name): AttachPolicyToUser, DetachPolicyFromUser, ListPoliciesForUser;
-    Group by "GroupName" (group_name): AttachPolicyToGroup, DetachPolicyFromGroup, ListPoliciesForGroup;
-    Role by "RoleName" (role_name): AttachPolicyToRole, DetachPolicyFromRole, ListPoliciesForRole;
+    User by user_name: AttachPolicyToUser, DetachPolicyFromUser, ListPoliciesForUser;
+    Group by group_name: AttachPolicyToGroup, DetachPolicyFromGroup, ListPoliciesForGroup;
+    Role by role_name: AttachPolicyToRole, DetachPolicyFromRole, ListPoliciesForRole;
 }
 
 /// A policy, and who has it or is to have it.
@@ -101,16 +102,6 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
-    fn new(bearer: PolicyBearer, policy: PolicyRef, resource_group: Option<&str>) -> Result<Self, WireError> {
-        // An attachment that is meant for one resource group would apply to the whole account.
-        match resource_group {
-            None | Some("") => Ok(Self { bearer, policy }),
-            Some(_) => {
-                Err(WireError::invalid("ResourceGroupId", "there are no resource groups here; leave it out"))
-            }
-        }
-    }
-
     /// A caller who attaches or detaches needs the permission on both: on the user, group or role, and on the policy.
     fn located(&self) -> Located {
         let policy = IdentityResource::Policy(self.policy.clone());

@@ -20,7 +20,7 @@ impl RpcAction for DecodeDiagnosticMessage {
     type Input = String;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(request.encoded_diagnostic_message)
+        Ok(request.encoded_diagnostic_message.into())
     }
 
     /// A message can name resources and people of the whole account.

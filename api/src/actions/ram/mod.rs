@@ -18,16 +18,8 @@ use domain::password::{Password, PasswordHash};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 
-use crate::dispatch::{Call, Located};
+use crate::dispatch::{Call, Deferred, Located};
 use crate::errors::ActionError;
-
-/// Reads a name or an id.
-pub(super) fn name<T: std::str::FromStr<Err = InvalidName>>(
-    parameter: &'static str,
-    text: &str,
-) -> Result<T, WireError> {
-    text.parse().map_err(|error: InvalidName| broken(parameter, &error))
-}
 
 fn broken(parameter: &'static str, error: &InvalidName) -> WireError {
     WireError::breaking(parameter, error.broken, format_args!("it must be {}", error.rule))
@@ -38,25 +30,17 @@ fn about(thing: IdentityResource) -> Located {
     Resource::Identity(vec![thing]).into()
 }
 
-/// To ignore a tag or a filter would mislead the caller who sent it.
-fn without_tags(tag: Option<&str>) -> Result<(), WireError> {
-    match tag {
-        None | Some("" | "[]") => Ok(()),
-        Some(_) => Err(WireError::invalid("Tag", "roles and policies have no tags here; leave it out")),
-    }
-}
-
 /// The user that a call names. A user who names none means itself.
-fn caller_or(caller: &Principal, user_name: Option<&str>) -> Result<UserName, WireError> {
+fn caller_or(caller: &Principal, user_name: Option<Deferred<UserName>>) -> Result<UserName, WireError> {
     match (user_name, caller) {
-        (Some(user_name), _) => name("UserName", user_name),
+        (Some(user_name), _) => user_name,
         (None, Principal::User { user_name, .. }) => Ok(user_name.clone()),
         (None, _) => Err(WireError::missing("UserName")),
     }
 }
 
 /// The owner of the access keys that a call is about. A call that names no user means the caller.
-fn key_owner(caller: &Principal, user_name: Option<&str>) -> Result<KeyOwner, WireError> {
+fn key_owner(caller: &Principal, user_name: Option<Deferred<UserName>>) -> Result<KeyOwner, WireError> {
     match (user_name, caller) {
         (None, Principal::Account { .. }) => Ok(KeyOwner::Root),
         (user_name, _) => caller_or(caller, user_name).map(KeyOwner::User),
@@ -70,8 +54,8 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    fn read(user: &str, group: &str) -> Result<Self, WireError> {
-        Ok(Self { user: name("UserName", user)?, group: name("GroupName", group)? })
+    fn read(user: Deferred<UserName>, group: Deferred<GroupName>) -> Result<Self, WireError> {
+        Ok(Self { user: user?, group: group? })
     }
 
     fn located(&self) -> Located {

@@ -2,16 +2,16 @@
 
 use domain::actions::AssumeRole;
 use domain::gate::{Granted, IdentityResource, Resource};
-use domain::identity::{ExternalId, NewRoleSession, RoleSessionName, SourceIdentity};
+use domain::identity::{BrokenRule, ExternalId, NewRoleSession, RoleSessionName, SourceIdentity};
+use domain::parameter::Refused;
 use domain::principal::Principal;
-use domain::role::{AssumableRole, MaxSessionDuration, RoleArn, SessionDuration};
+use domain::role::{AssumableRole, MaxSessionDuration, RoleArn, SessionDuration, WantedSessionDuration};
 use openapi::error_codes::{ErrorCode, WireError};
 use openapi::sts::{AssumeRoleReply, AssumedRoleUser, Credentials};
-use policies::{DocumentKind, InvalidPolicy, PolicyDocument, PolicySet, Reason};
+use policies::{DocumentKind, PolicySet};
 
-use crate::actions::ram::name;
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, Located, RpcAction};
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_findings;
 
@@ -19,21 +19,18 @@ impl RpcAction for AssumeRole {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        let role = RoleArn::parse(&request.role_arn).map_err(|rule| WireError::invalid("RoleArn", rule))?;
-        let session_name = name("RoleSessionName", &request.role_session_name)?;
+        let role = request.role_arn?;
+        let session_name = request.role_session_name?;
         if let Some(document) = &request.policy {
-            PolicyDocument::parse(document.as_bytes(), DocumentKind::Session).map_err(bad_policy)?;
+            document.meaning().map_err(bad_policy)?;
         }
-        let external_id = request.external_id.as_deref().map(|text| name("ExternalId", text)).transpose()?;
-        let source_identity =
-            request.source_identity.as_deref().map(|text| name("SourceIdentity", text)).transpose()?;
         Ok(Input {
             role,
             session_name,
-            policy: request.policy,
-            external_id,
-            source_identity,
-            duration_seconds: request.duration_seconds,
+            policy: request.policy.map(String::from),
+            external_id: request.external_id.transpose()?,
+            source_identity: request.source_identity.transpose()?,
+            duration: request.duration_seconds.transpose(),
         })
     }
 
@@ -70,7 +67,8 @@ impl RpcAction for AssumeRole {
             Principal::AssumedRole { .. } => role.max_session_duration.of_a_chain(),
             _ => role.max_session_duration,
         };
-        let duration = SessionDuration::from_seconds(input.duration_seconds, longest)
+        let wanted = input.duration?.map(WantedSessionDuration::seconds);
+        let duration = SessionDuration::from_seconds(wanted, longest)
             .map_err(|rule| WireError::invalid("DurationSeconds", rule))?;
         let expires_at = duration.counted_from(call.now());
         let given = input.policy.as_deref();
@@ -106,7 +104,7 @@ pub(crate) struct Input {
     external_id: Option<ExternalId>,
     source_identity: Option<SourceIdentity>,
     /// The role limits the duration, so that only a permitted caller learns about it.
-    duration_seconds: Option<i64>,
+    duration: Deferred<Option<WantedSessionDuration>>,
 }
 
 /// The person behind the session, as the caller names it. Once set, it stays the same along a chain of sessions.
@@ -124,7 +122,7 @@ async fn source_identity(
     }
 }
 
-fn bad_policy(why: InvalidPolicy) -> WireError {
-    let what = if why.reason == Reason::TooLong { "PolicySize" } else { "PolicyGrammar" };
+fn bad_policy(why: Refused) -> WireError {
+    let what = if why.broken == BrokenRule::Length { "PolicySize" } else { "PolicyGrammar" };
     WireError::about(ErrorCode::InvalidRamParameter, what, format!("{why}."))
 }

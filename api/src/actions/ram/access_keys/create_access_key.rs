@@ -17,7 +17,7 @@ impl RpcAction for CreateAccessKey {
     type Input = KeyOwner;
 
     fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        key_owner(caller, request.user_name.as_deref())
+        key_owner(caller, request.user_name)
     }
 
     async fn locate(_: &Call<'_>, owner: &Self::Input) -> Result<Located, ActionError> {

@@ -7,7 +7,7 @@ use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{AccessKeyLastUsed, GetAccessKeyLastUsedReply};
 
-use crate::actions::ram::{about, key_owner, name};
+use crate::actions::ram::{about, key_owner};
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
@@ -16,10 +16,7 @@ impl RpcAction for GetAccessKeyLastUsed {
     type Input = Input;
 
     fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(Input {
-            owner: key_owner(caller, request.user_name.as_deref())?,
-            key: name("UserAccessKeyId", &request.user_access_key_id),
-        })
+        Ok(Input { owner: key_owner(caller, request.user_name)?, key: request.user_access_key_id })
     }
 
     async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {

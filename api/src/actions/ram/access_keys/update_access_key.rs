@@ -6,9 +6,9 @@ use domain::gate::Granted;
 use domain::identity::{AccessKeyId, KeyOwner};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::{DoneReply, UpdateAccessKeyRequest};
+use openapi::ram::DoneReply;
 
-use crate::actions::ram::{about, key_owner, name};
+use crate::actions::ram::{about, key_owner};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -16,7 +16,9 @@ impl RpcAction for UpdateAccessKey {
     type Input = Input;
 
     fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(Input { owner: key_owner(caller, request.user_name.as_deref())?, change: change(&request) })
+        let owner = key_owner(caller, request.user_name)?;
+        let change = request.user_access_key_id.and_then(|key| Ok((key, request.status?)));
+        Ok(Input { owner, change })
     }
 
     async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
@@ -39,10 +41,4 @@ impl RpcAction for UpdateAccessKey {
 pub(crate) struct Input {
     owner: KeyOwner,
     change: Deferred<(AccessKeyId, AccessKeyStatus)>,
-}
-
-fn change(request: &UpdateAccessKeyRequest) -> Result<(AccessKeyId, AccessKeyStatus), WireError> {
-    let key = name("UserAccessKeyId", &request.user_access_key_id)?;
-    let status = AccessKeyStatus::parse(&request.status);
-    Ok((key, status.ok_or_else(|| WireError::invalid("Status", "it must be Active or Inactive"))?))
 }

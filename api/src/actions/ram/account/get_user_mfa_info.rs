@@ -15,7 +15,7 @@ impl RpcAction for GetUserMFAInfo {
     type Input = UserName;
 
     fn read(caller: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        caller_or(caller, request.user_name.as_deref())
+        caller_or(caller, request.user_name)
     }
 
     async fn locate(_: &Call<'_>, user: &Self::Input) -> Result<Located, ActionError> {

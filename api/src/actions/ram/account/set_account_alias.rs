@@ -7,7 +7,6 @@ use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::DoneReply;
 
-use crate::actions::ram::name;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -15,7 +14,7 @@ impl RpcAction for SetAccountAlias {
     type Input = AccountAlias;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        name("AccountAlias", &request.account_alias)
+        request.account_alias
     }
 
     async fn locate(_: &Call<'_>, _: &Self::Input) -> Result<Located, ActionError> {

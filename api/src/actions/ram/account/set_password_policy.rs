@@ -2,7 +2,7 @@
 
 use domain::actions::SetPasswordPolicy;
 use domain::gate::{Granted, Resource};
-use domain::identity::{AccountSettingsChange, BrokenRule, MinimumPasswordLength, PasswordPolicy};
+use domain::identity::{AccountSettingsChange, PasswordPolicy};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::PasswordPolicyReply;
@@ -15,21 +15,8 @@ impl RpcAction for SetPasswordPolicy {
     type Input = PasswordPolicy;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        if request.hard_expiry == Some(true) {
-            return Err(WireError::invalid(
-                "HardExpiry",
-                "passwords do not expire here; leave it out, or at false",
-            ));
-        }
-        let minimum_length = match request.minimum_password_length {
-            Some(characters) => MinimumPasswordLength::new(characters.into()).ok_or_else(|| {
-                let rule = "it must be a whole number from 8 to 32";
-                WireError::breaking("MinimumPasswordLength", BrokenRule::Range, rule)
-            })?,
-            None => MinimumPasswordLength::default(),
-        };
         Ok(PasswordPolicy {
-            minimum_length,
+            minimum_length: request.minimum_password_length.unwrap_or_default(),
             require_lowercase: request.require_lowercase_characters.unwrap_or(false),
             require_uppercase: request.require_uppercase_characters.unwrap_or(false),
             require_numbers: request.require_numbers.unwrap_or(false),

@@ -8,7 +8,7 @@ use openapi::error_codes::WireError;
 use openapi::ram::GroupReply;
 
 use super::list_groups::item;
-use crate::actions::ram::{about, name};
+use crate::actions::ram::about;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -17,8 +17,8 @@ impl RpcAction for CreateGroup {
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(NewGroup {
-            name: name("GroupName", &request.group_name)?,
-            comments: request.comments.unwrap_or_default(),
+            name: request.group_name?,
+            comments: request.comments.map(String::from).unwrap_or_default(),
         })
     }
 

@@ -8,7 +8,7 @@ use openapi::error_codes::WireError;
 use openapi::ram::GroupReply;
 
 use super::list_groups::item;
-use crate::actions::ram::{about, name};
+use crate::actions::ram::about;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -16,7 +16,7 @@ impl RpcAction for GetGroup {
     type Input = GroupName;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        name("GroupName", &request.group_name)
+        request.group_name
     }
 
     async fn locate(_: &Call<'_>, group: &Self::Input) -> Result<Located, ActionError> {

@@ -18,7 +18,7 @@ impl RpcAction for ListGroups {
     type Input = MarkerRequest;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        page(request.marker, request.max_items)
+        Ok(page(request.marker, request.max_items))
     }
 
     async fn locate(_: &Call<'_>, _: &Self::Input) -> Result<Located, ActionError> {

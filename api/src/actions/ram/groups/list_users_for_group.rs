@@ -8,8 +8,8 @@ use openapi::error_codes::WireError;
 use openapi::ram::{ListUsersForGroupReply, MemberItem, MemberList};
 use persistence::MarkerRequest;
 
+use crate::actions::ram::about;
 use crate::actions::ram::paging::page;
-use crate::actions::ram::{about, name};
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
@@ -18,10 +18,7 @@ impl RpcAction for ListUsersForGroup {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(Input {
-            group: name("GroupName", &request.group_name)?,
-            page: page(request.marker, request.max_items)?,
-        })
+        Ok(Input { group: request.group_name?, page: page(request.marker, request.max_items) })
     }
 
     async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {

@@ -14,7 +14,7 @@ impl RpcAction for RemoveUserFromGroup {
     type Input = Membership;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Membership::read(&request.user_name, &request.group_name)
+        Membership::read(request.user_name, request.group_name)
     }
 
     async fn locate(_: &Call<'_>, membership: &Self::Input) -> Result<Located, ActionError> {

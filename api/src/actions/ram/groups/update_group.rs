@@ -8,7 +8,6 @@ use openapi::error_codes::WireError;
 use openapi::ram::GroupReply;
 
 use super::list_groups::item;
-use crate::actions::ram::name;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -16,10 +15,13 @@ impl RpcAction for UpdateGroup {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        let new_name = request.new_group_name.as_deref().map(|text| name("NewGroupName", text));
+        let new_name = request.new_group_name;
         Ok(Input {
-            group: name("GroupName", &request.group_name)?,
-            change: GroupChange { name: new_name.transpose()?, comments: request.new_comments },
+            group: request.group_name?,
+            change: GroupChange {
+                name: new_name.transpose()?,
+                comments: request.new_comments.map(String::from),
+            },
         })
     }
 

@@ -9,7 +9,7 @@ use openapi::error_codes::WireError;
 use openapi::ram::LoginProfileReply;
 
 use super::get_login_profile::item;
-use crate::actions::ram::{about, chosen, name};
+use crate::actions::ram::{about, chosen};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -18,8 +18,8 @@ impl RpcAction for CreateLoginProfile {
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {
-            user: name("UserName", &request.user_name)?,
-            password: name("Password", &request.password),
+            user: request.user_name?,
+            password: request.password,
             password_reset_required: request.password_reset_required.unwrap_or(false),
             mfa_bind_required: request.mfa_bind_required.unwrap_or(false),
         })

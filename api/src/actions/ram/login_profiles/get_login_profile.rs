@@ -7,7 +7,7 @@ use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{LoginProfileItem, LoginProfileReply};
 
-use crate::actions::ram::{about, name};
+use crate::actions::ram::about;
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
@@ -16,7 +16,7 @@ impl RpcAction for GetLoginProfile {
     type Input = UserName;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        name("UserName", &request.user_name)
+        request.user_name
     }
 
     async fn locate(_: &Call<'_>, user: &Self::Input) -> Result<Located, ActionError> {

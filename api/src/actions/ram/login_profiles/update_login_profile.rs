@@ -8,7 +8,7 @@ use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::DoneReply;
 
-use crate::actions::ram::{about, chosen, name};
+use crate::actions::ram::{about, chosen};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -17,8 +17,8 @@ impl RpcAction for UpdateLoginProfile {
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {
-            user: name("UserName", &request.user_name)?,
-            password: request.password.as_deref().map(|text| name("Password", text)).transpose(),
+            user: request.user_name?,
+            password: request.password.transpose(),
             password_reset_required: request.password_reset_required,
             mfa_bind_required: request.mfa_bind_required,
         })

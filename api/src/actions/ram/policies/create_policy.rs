@@ -9,7 +9,6 @@ use openapi::ram::{CreatePolicyReply, CreatedPolicyItem};
 use policies::DocumentKind;
 
 use super::policy;
-use crate::actions::ram::without_tags;
 use crate::actions::wire_time;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
@@ -19,11 +18,11 @@ impl RpcAction for CreatePolicy {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        without_tags(request.tag.as_deref())?;
+        request.tag.transpose()?;
         Ok(Input {
-            policy: policy::custom(&request.policy_name)?,
-            description: request.description.unwrap_or_default(),
-            document: request.policy_document,
+            policy: request.policy_name?,
+            description: request.description.map(String::from).unwrap_or_default(),
+            document: request.policy_document.into(),
         })
     }
 

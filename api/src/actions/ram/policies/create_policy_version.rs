@@ -5,7 +5,7 @@ use domain::gate::Granted;
 use domain::identity::{NewPolicyVersion, PolicyName};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::CreatePolicyVersionReply;
+use openapi::ram::{CreatePolicyVersionReply, RotateStrategy};
 use policies::DocumentKind;
 
 use super::policy;
@@ -18,10 +18,10 @@ impl RpcAction for CreatePolicyVersion {
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {
-            policy: policy::custom(&request.policy_name)?,
+            policy: request.policy_name?,
             as_default: request.set_as_default.unwrap_or(false),
-            rotate: rotates(request.rotate_strategy.as_deref()),
-            document: request.policy_document,
+            rotate: request.rotate_strategy.transpose(),
+            document: request.policy_document.into(),
         })
     }
 
@@ -35,7 +35,8 @@ impl RpcAction for CreatePolicyVersion {
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { policy, as_default, rotate, document } = input;
-        let how = NewPolicyVersion { as_default, rotate: rotate? };
+        let rotate = rotate? == Some(RotateStrategy::DeleteOldest);
+        let how = NewPolicyVersion { as_default, rotate };
         let seen = policy::seen(call, &granted, &policy).await?;
         let findings = policy_findings::about(call.hansard, &document, DocumentKind::Identity).await?;
         let audit = call.audit_of_change(&granted, "");
@@ -54,17 +55,6 @@ impl RpcAction for CreatePolicyVersion {
 pub(crate) struct Input {
     policy: PolicyName,
     as_default: bool,
-    rotate: Deferred<bool>,
+    rotate: Deferred<Option<RotateStrategy>>,
     document: String,
-}
-
-fn rotates(strategy: Option<&str>) -> Result<bool, WireError> {
-    match strategy {
-        None | Some("None") => Ok(false),
-        Some("DeleteOldestNonDefaultVersionWhenLimitExceeded") => Ok(true),
-        Some(_) => Err(WireError::invalid(
-            "RotateStrategy",
-            "it must be None or DeleteOldestNonDefaultVersionWhenLimitExceeded",
-        )),
-    }
 }

@@ -7,7 +7,7 @@ use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::DoneReply;
 
-use super::policy::{custom, located};
+use super::policy::located;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -15,10 +15,7 @@ impl RpcAction for DeletePolicy {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(Input {
-            policy: custom(&request.policy_name)?,
-            cascading: request.cascading_delete.unwrap_or(false),
-        })
+        Ok(Input { policy: request.policy_name?, cascading: request.cascading_delete.unwrap_or(false) })
     }
 
     async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {

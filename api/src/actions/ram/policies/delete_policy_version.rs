@@ -14,7 +14,7 @@ impl RpcAction for DeletePolicyVersion {
     type Input = VersionOfPolicy;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        VersionOfPolicy::read(&request)
+        VersionOfPolicy::read(request)
     }
 
     async fn locate(_: &Call<'_>, version: &Self::Input) -> Result<Located, ActionError> {

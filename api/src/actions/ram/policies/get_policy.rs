@@ -15,7 +15,7 @@ impl RpcAction for GetPolicy {
     type Input = PolicyRef;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        policy::policy(&request.policy_type, &request.policy_name)
+        policy::policy(request.policy_type, request.policy_name)
     }
 
     async fn locate(_: &Call<'_>, policy: &Self::Input) -> Result<Located, ActionError> {

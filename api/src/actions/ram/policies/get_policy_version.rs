@@ -9,7 +9,6 @@ use openapi::error_codes::WireError;
 use openapi::ram::PolicyVersionReply;
 
 use super::policy;
-use crate::actions::ram::name;
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -18,8 +17,8 @@ impl RpcAction for GetPolicyVersion {
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(Input {
-            policy: policy::policy(&request.policy_type, &request.policy_name)?,
-            version: name("VersionId", &request.version_id),
+            policy: policy::policy(request.policy_type, request.policy_name)?,
+            version: request.version_id,
         })
     }
 

@@ -9,8 +9,8 @@ use openapi::ram::{ListPoliciesReply, PolicyList};
 use persistence::MarkerRequest;
 
 use super::policy;
+use crate::actions::ram::about;
 use crate::actions::ram::paging::page;
-use crate::actions::ram::{about, name, without_tags};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -18,12 +18,9 @@ impl RpcAction for ListPolicies {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        without_tags(request.tag.as_deref())?;
-        let kind = request.policy_type.as_deref().filter(|policy_type| !policy_type.is_empty());
-        Ok(Input {
-            kind: kind.map(|policy_type| name("PolicyType", policy_type)).transpose(),
-            page: page(request.marker, request.max_items)?,
-        })
+        request.tag.transpose()?;
+        let kind = request.policy_type.transpose();
+        Ok(Input { kind, page: page(request.marker, request.max_items) })
     }
 
     async fn locate(_: &Call<'_>, _: &Self::Input) -> Result<Located, ActionError> {

@@ -2,12 +2,14 @@
 
 use domain::actions::ListPolicyAttachments;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::{AttachmentFilter, BearerKind, ListedAttachment};
+use domain::identity::{AttachmentFilter, ListedAttachment};
+use domain::parameter::Word as _;
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
+use openapi::parameter_types::{PageNumber, PageSize};
 use openapi::ram::{ListPolicyAttachmentsReply, PolicyAttachmentItem, PolicyAttachmentList};
 
-use crate::actions::ram::{about, name};
+use crate::actions::ram::about;
 use crate::actions::{wire_count, wire_time};
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
@@ -16,25 +18,15 @@ impl RpcAction for ListPolicyAttachments {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        if request.resource_group_id.is_some() {
-            return Err(WireError::invalid(
-                "ResourceGroupId",
-                "there are no resource groups here; leave it out",
-            ));
-        }
-        let kind = request.policy_type.as_deref().map(|text| name("PolicyType", text));
-        let policy = request.policy_name.as_deref().map(|text| name("PolicyName", text));
+        request.resource_group_id.transpose()?;
         let filter = AttachmentFilter {
-            kind: kind.transpose()?,
-            policy: policy.transpose()?,
-            bearer: request.principal_type.as_deref().map(bearer_kind).transpose()?,
-            bearer_name: request.principal_name,
+            kind: request.policy_type.transpose()?,
+            policy: request.policy_name.transpose()?,
+            bearer: request.principal_type.transpose()?,
+            bearer_name: request.principal_name.map(String::from),
         };
-        // The shape's rules hold both above 0.
-        let page = |number: Option<i32>, default| {
-            number.and_then(|number| u32::try_from(number).ok()).unwrap_or(default)
-        };
-        Ok(Input { filter, number: page(request.page_number, 1), size: page(request.page_size, 10) })
+        let number = request.page_number.map_or(1, PageNumber::get);
+        Ok(Input { filter, number, size: request.page_size.map_or(10, PageSize::get) })
     }
 
     async fn locate(_: &Call<'_>, _: &Self::Input) -> Result<Located, ActionError> {
@@ -70,15 +62,6 @@ pub(crate) struct Input {
     size: u32,
 }
 
-fn bearer_kind(text: &str) -> Result<BearerKind, WireError> {
-    match text {
-        "IMSUser" => Ok(BearerKind::User),
-        "IMSGroup" => Ok(BearerKind::Group),
-        "ServiceRole" => Ok(BearerKind::Role),
-        _ => Err(WireError::invalid("PrincipalType", "it must be IMSUser, IMSGroup or ServiceRole")),
-    }
-}
-
 fn item(attachment: ListedAttachment, account: &str) -> PolicyAttachmentItem {
     let ListedAttachment { policy, description, bearer, bearer_name, attached_at } = attachment;
     PolicyAttachmentItem {
@@ -86,12 +69,7 @@ fn item(attachment: ListedAttachment, account: &str) -> PolicyAttachmentItem {
         policy_type: policy.kind.as_str().to_owned(),
         description,
         principal_name: bearer_name,
-        principal_type: match bearer {
-            BearerKind::User => "IMSUser",
-            BearerKind::Group => "IMSGroup",
-            BearerKind::Role => "ServiceRole",
-        }
-        .to_owned(),
+        principal_type: bearer.word().to_owned(),
         resource_group_id: account.to_owned(),
         attach_date: wire_time(attached_at),
     }

@@ -1,24 +1,22 @@
 //! What the actions of policies share: how a policy is named, and how it is shown.
 
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::{PolicyName, PolicyRef, PolicySummary, PolicyVersion};
+use domain::identity::{PolicyKind, PolicyName, PolicyRef, PolicySummary, PolicyVersion};
 use domain::policy_version::PolicyVersionId;
 use openapi::error_codes::WireError;
 use openapi::ram::{PolicyItem, PolicyVersionItem, PolicyVersionRequest};
 
-use crate::actions::ram::{about, name};
+use crate::actions::ram::about;
 use crate::actions::{wire_count, wire_time};
 use crate::dispatch::{Call, Deferred, Located};
 use crate::errors::ActionError;
 
-/// A policy of the account.
-pub(super) fn custom(policy_name: &str) -> Result<PolicyName, WireError> {
-    name("PolicyName", policy_name)
-}
-
 /// A policy of the account or of the system.
-pub(in crate::actions::ram) fn policy(policy_type: &str, policy_name: &str) -> Result<PolicyRef, WireError> {
-    Ok(PolicyRef { kind: name("PolicyType", policy_type)?, name: name("PolicyName", policy_name)? })
+pub(in crate::actions::ram) fn policy(
+    policy_type: Deferred<PolicyKind>,
+    policy_name: Deferred<PolicyName>,
+) -> Result<PolicyRef, WireError> {
+    Ok(PolicyRef { kind: policy_type?, name: policy_name? })
 }
 
 /// As a call about it is located.
@@ -33,8 +31,8 @@ pub(crate) struct VersionOfPolicy {
 }
 
 impl VersionOfPolicy {
-    pub(super) fn read(request: &PolicyVersionRequest) -> Result<Self, WireError> {
-        Ok(Self { policy: custom(&request.policy_name)?, id: name("VersionId", &request.version_id) })
+    pub(super) fn read(request: PolicyVersionRequest) -> Result<Self, WireError> {
+        Ok(Self { policy: request.policy_name?, id: request.version_id })
     }
 
     pub(super) fn located(&self) -> Located {

@@ -15,7 +15,7 @@ impl RpcAction for UpdatePolicyDescription {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        Ok(Input { policy: policy::custom(&request.policy_name)?, description: request.new_description })
+        Ok(Input { policy: request.policy_name?, description: request.new_description.into() })
     }
 
     async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {

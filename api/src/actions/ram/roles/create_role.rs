@@ -11,9 +11,9 @@ use openapi::ram::{RoleItem, RoleReply, WrittenRoleReply};
 use openapi::workbench::PolicyFinding;
 use policies::DocumentKind;
 
-use crate::actions::ram::{about, name, without_tags};
+use crate::actions::ram::about;
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_findings;
 
@@ -21,14 +21,12 @@ impl RpcAction for CreateRole {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        without_tags(request.tag.as_deref())?;
-        without_console("AllowConsoleLogin", request.allow_console_login)?;
-        let longest = request.max_session_duration.map(|seconds| longest("MaxSessionDuration", seconds));
+        request.tag.transpose()?;
         Ok(Input {
-            role: name("RoleName", &request.role_name)?,
-            description: request.description.unwrap_or_default(),
-            trust_policy: request.assume_role_policy_document,
-            longest: longest.unwrap_or(Ok(MaxSessionDuration::DEFAULT)),
+            role: request.role_name?,
+            description: request.description.map(String::from).unwrap_or_default(),
+            trust_policy: request.assume_role_policy_document.into(),
+            longest: request.max_session_duration.unwrap_or(MaxSessionDuration::DEFAULT),
         })
     }
 
@@ -42,7 +40,7 @@ impl RpcAction for CreateRole {
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { role: name, description, trust_policy, longest } = input;
-        let new = NewRole { name, description, trust_policy, max_session_duration: longest? };
+        let new = NewRole { name, description, trust_policy, max_session_duration: longest };
         let findings = policy_findings::about(call.hansard, &new.trust_policy, DocumentKind::Trust).await?;
         let audit = call.audit_of_change(&granted, "");
         let role = call.hansard.store.create_role(&granted, new, call.now(), audit).await?;
@@ -55,7 +53,7 @@ pub(crate) struct Input {
     role: RoleName,
     description: String,
     trust_policy: String,
-    longest: Deferred<MaxSessionDuration>,
+    longest: MaxSessionDuration,
 }
 
 /// A role with all its details.
@@ -90,20 +88,5 @@ pub(super) fn item(account: &AccountId, role: &Role) -> RoleItem {
         max_session_duration: role.max_session_duration.seconds().into(),
         create_date: wire_time(role.created_at),
         update_date: wire_time(role.changed_at),
-    }
-}
-
-/// Reads how long sessions last at most.
-pub(super) fn longest(parameter: &'static str, seconds: i64) -> Result<MaxSessionDuration, WireError> {
-    MaxSessionDuration::from_seconds(seconds).map_err(|rule| WireError::invalid(parameter, rule))
-}
-
-/// Nobody can sign in to a console here, as a role or otherwise.
-pub(super) fn without_console(parameter: &'static str, allowed: Option<bool>) -> Result<(), WireError> {
-    match allowed {
-        None | Some(false) => Ok(()),
-        Some(true) => {
-            Err(WireError::invalid(parameter, "roles cannot sign in to a console here; leave it out"))
-        }
     }
 }

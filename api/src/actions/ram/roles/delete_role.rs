@@ -7,7 +7,7 @@ use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::DoneReply;
 
-use crate::actions::ram::{about, name};
+use crate::actions::ram::about;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -15,7 +15,7 @@ impl RpcAction for DeleteRole {
     type Input = RoleName;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        name("RoleName", &request.role_name)
+        request.role_name
     }
 
     async fn locate(_: &Call<'_>, role: &Self::Input) -> Result<Located, ActionError> {

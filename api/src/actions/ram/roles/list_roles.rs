@@ -8,8 +8,8 @@ use openapi::ram::{ListRolesReply, RoleList};
 use persistence::MarkerRequest;
 
 use super::create_role;
+use crate::actions::ram::about;
 use crate::actions::ram::paging::page;
-use crate::actions::ram::{about, without_tags};
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -17,8 +17,8 @@ impl RpcAction for ListRoles {
     type Input = MarkerRequest;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        without_tags(request.tag.as_deref())?;
-        page(request.marker, request.max_items)
+        request.tag.transpose()?;
+        Ok(page(request.marker, request.max_items))
     }
 
     async fn locate(_: &Call<'_>, _: &Self::Input) -> Result<Located, ActionError> {

@@ -5,12 +5,11 @@ use domain::gate::{Granted, IdentityResource};
 use domain::identity::{RoleChange, RoleName};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
-use openapi::ram::UpdateRoleRequest;
 use policies::DocumentKind;
 
 use super::create_role;
-use crate::actions::ram::{about, name};
-use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
+use crate::actions::ram::about;
+use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_findings;
 
@@ -18,8 +17,12 @@ impl RpcAction for UpdateRole {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        create_role::without_console("NewAllowConsoleLogin", request.new_allow_console_login)?;
-        Ok(Input { role: name("RoleName", &request.role_name)?, change: change(request) })
+        let change = RoleChange {
+            trust_policy: request.new_assume_role_policy_document.map(String::from),
+            description: request.new_description.map(String::from),
+            max_session_duration: request.new_max_session_duration,
+        };
+        Ok(Input { role: request.role_name?, change })
     }
 
     async fn locate(_: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
@@ -32,7 +35,6 @@ impl RpcAction for UpdateRole {
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { role, change } = input;
-        let change = change?;
         let given = change.trust_policy.as_deref();
         let findings = policy_findings::about_given(call.hansard, given, DocumentKind::Trust).await?;
         let audit = call.audit_of_change(&granted, "");
@@ -44,15 +46,5 @@ impl RpcAction for UpdateRole {
 /// The role, and what is to be changed.
 pub(crate) struct Input {
     role: RoleName,
-    change: Deferred<RoleChange>,
-}
-
-fn change(request: UpdateRoleRequest) -> Result<RoleChange, WireError> {
-    let longest = request.new_max_session_duration;
-    let longest = longest.map(|seconds| create_role::longest("NewMaxSessionDuration", seconds));
-    Ok(RoleChange {
-        trust_policy: request.new_assume_role_policy_document,
-        description: request.new_description,
-        max_session_duration: longest.transpose()?,
-    })
+    change: RoleChange,
 }

@@ -8,7 +8,7 @@ use openapi::error_codes::WireError;
 use openapi::ram::UserReply;
 
 use super::list_users::item;
-use crate::actions::ram::{about, name};
+use crate::actions::ram::about;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -17,12 +17,12 @@ impl RpcAction for CreateUser {
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
         Ok(NewUser {
-            name: name("UserName", &request.user_name)?,
+            name: request.user_name?,
             profile: UserProfile {
-                display_name: request.display_name.unwrap_or_default(),
-                mobile_phone: request.mobile_phone.unwrap_or_default(),
-                email: request.email.unwrap_or_default(),
-                comments: request.comments.unwrap_or_default(),
+                display_name: request.display_name.map(String::from).unwrap_or_default(),
+                mobile_phone: request.mobile_phone.map(String::from).unwrap_or_default(),
+                email: request.email.map(String::from).unwrap_or_default(),
+                comments: request.comments.map(String::from).unwrap_or_default(),
             },
         })
     }

@@ -8,7 +8,6 @@ use openapi::error_codes::WireError;
 use openapi::ram::UserReply;
 
 use super::list_users::item;
-use crate::actions::ram::name;
 use crate::dispatch::{Call, Done, Located, RpcAction};
 use crate::errors::ActionError;
 
@@ -16,15 +15,15 @@ impl RpcAction for UpdateUser {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        let new_name = request.new_user_name.as_deref().map(|text| name("NewUserName", text));
+        let new_name = request.new_user_name;
         Ok(Input {
-            user: name("UserName", &request.user_name)?,
+            user: request.user_name?,
             change: UserChange {
                 name: new_name.transpose()?,
-                display_name: request.new_display_name,
-                mobile_phone: request.new_mobile_phone,
-                email: request.new_email,
-                comments: request.new_comments,
+                display_name: request.new_display_name.map(String::from),
+                mobile_phone: request.new_mobile_phone.map(String::from),
+                email: request.new_email.map(String::from),
+                comments: request.new_comments.map(String::from),
             },
         })
     }
