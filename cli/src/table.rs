@@ -14,20 +14,46 @@ const GAP: usize = 2;
 /// Rows under a heading.
 #[derive(Debug)]
 pub(crate) struct Table {
-    heading: &'static [&'static str],
+    heading: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// An empty table with these columns.
     pub(crate) fn new(heading: &'static [&'static str]) -> Self {
-        Self { heading, rows: Vec::new() }
+        Self { heading: heading.to_vec(), rows: Vec::new() }
     }
 
     /// Adds a row. A cell that is missing is empty; cells beyond the heading are not shown.
     pub(crate) fn row<I: Into<String>>(&mut self, cells: impl IntoIterator<Item = I>) {
         let cells = cells.into_iter().map(|cell| sanitised(&cell.into()).into_owned());
         self.rows.push(cells.take(self.heading.len()).collect());
+    }
+
+    /// The table without those of these columns that say nothing in any row: their cells are empty, or `-`.
+    pub(crate) fn without_silent(self, columns: &[&str]) -> Self {
+        let is_silent = |at: usize| {
+            self.rows.iter().all(|row| row.get(at).is_none_or(|cell| matches!(cell.as_str(), "" | "-")))
+        };
+        let silent = |at: &usize| columns.contains(&self.heading[*at]) && is_silent(*at);
+        let left_out: Vec<_> = (0..self.heading.len()).filter(silent).map(|at| self.heading[at]).collect();
+        self.without(&left_out)
+    }
+
+    /// The table without these columns.
+    pub(crate) fn without(mut self, columns: &[&str]) -> Self {
+        let kept: Vec<usize> =
+            (0..self.heading.len()).filter(|at| !columns.contains(&self.heading[*at])).collect();
+        self.heading = kept.iter().map(|at| self.heading[*at]).collect();
+        for row in &mut self.rows {
+            *row = kept.iter().filter_map(|at| row.get_mut(*at).map(std::mem::take)).collect();
+        }
+        self
+    }
+
+    /// Whether it has this column.
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.heading.contains(&column)
     }
 
     /// Whether it has no rows.
@@ -171,6 +197,23 @@ mod tests {
         table.row(["1", ""]);
         table.row(["1"]);
         assert_eq!(table.to_text(), "A  B\n1\n1\n");
+    }
+
+    #[test]
+    fn a_column_that_says_nothing_can_be_left_out() {
+        let table = || {
+            let mut table = Table::new(&["NAME", "MISSING", "WAITING"]);
+            table.row(["a", "-", ""]);
+            table.row(["b", "-"]);
+            table
+        };
+        assert_eq!(table().without_silent(&["MISSING", "WAITING"]).to_text(), "NAME\na\nb\n");
+        let mut speaking = table();
+        speaking.row(["c", "-", "3"]);
+        assert_eq!(
+            speaking.without_silent(&["MISSING", "WAITING"]).to_text(),
+            "NAME  WAITING\na\nb\nc     3\n"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
 use policies::DocumentKind;
+use validator::{ValidateLength as _, ValidateRange as _};
 
 use crate::identity::{BrokenRule, InvalidName};
 use crate::{AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken, Timestamp};
@@ -138,8 +139,13 @@ impl TextShape {
     /// Whether a text is as long as it may be.
     #[must_use]
     pub fn has_length(&self, text: &str) -> bool {
-        let length = if self.in_bytes { text.len() } else { text.chars().count() };
-        self.lengths.as_ref().is_none_or(|lengths| lengths.contains(&length))
+        let Some(lengths) = &self.lengths else { return true };
+        let [least, most] = [lengths.start(), lengths.end()].map(|length| u64::try_from(*length).ok());
+        if self.in_bytes {
+            text.as_bytes().validate_length(least, most, None)
+        } else {
+            text.validate_length(least, most, None)
+        }
     }
 }
 
@@ -234,7 +240,8 @@ impl Parameter for bool {
 pub fn whole_number(text: &str, numbers: RangeInclusive<i64>, unit: &str) -> Result<i64, Refused> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let well_formed = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|number| well_formed && numbers.contains(number));
+    let fits = |number: &i64| number.validate_range(Some(*numbers.start()), Some(*numbers.end()), None, None);
+    let number = text.parse().ok().filter(|number| well_formed && fits(number));
     number.ok_or_else(|| {
         let (least, most) = numbers.into_inner();
         Refused::value(if most >= i64::from(i32::MAX) {

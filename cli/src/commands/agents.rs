@@ -4,6 +4,7 @@ mod remove;
 
 use std::path::Path;
 
+use domain::clock::{Clock as _, SystemClock};
 use openapi::workbench::AgentItem;
 use recording::{AccountId, AgentId, Enrolment, InstanceId, SealingPublicKey, Timestamp, TrustedKey};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use crate::client::Client;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::private_file::{self, Existing};
-use crate::table::{Table, facts};
+use crate::table::{Table, facts, short_time};
 use crate::{reply, terminal};
 
 /// The most that a page may show.
@@ -124,11 +125,23 @@ async fn list(client: &Client, output: Output) -> Result<(), Failure> {
     if output == Output::Json {
         return terminal::print_json(&Value::Array(values));
     }
-    let table = table_of(&agents);
-    if table.is_empty() {
+    if agents.is_empty() {
         terminal::note("no agents; `hansard agents token create --instance-id ID` makes a token for one");
     }
-    terminal::print(&table.to_text())
+    terminal::print(&text_of(&agents, terminal::columns(), SystemClock.now()))
+}
+
+/// A line for each agent. A terminal of so many columns is shown what fits there: short times, no column that says
+/// nothing, and where something is wrong with an agent, that instead of what it is.
+fn text_of(agents: &[AgentItem], columns: Option<usize>, now: Timestamp) -> String {
+    let Some(columns) = columns else { return table_of(agents, |time| time.to_owned()).to_text() };
+    let table = table_of(agents, |time| short_time(time, now)).without_silent(&["MISSING", "WAITING"]);
+    let troubled = table.has("MISSING") || table.has("WAITING");
+    let table = if troubled { table.without(&["VERSION", "CAPTURES"]) } else { table };
+    table.to_text_within(
+        columns,
+        &[("INSTANCE", 8), ("AGENT", 14), ("HOST", 4), ("MISSING", 7), ("WAITING", 7)],
+    )
 }
 
 /// The present agents, and the replaced and removed ones with missing recordings, which no other line would show.
@@ -141,7 +154,7 @@ fn is_present(agent: &AgentItem) -> bool {
     agent.replaced_at.is_none() && agent.removed_at.is_none()
 }
 
-fn table_of(agents: &[AgentItem]) -> Table {
+fn table_of(agents: &[AgentItem], time: impl Fn(&str) -> String) -> Table {
     let mut table = Table::new(&[
         "INSTANCE",
         "AGENT",
@@ -172,7 +185,7 @@ fn table_of(agents: &[AgentItem]) -> Table {
             &agent.hostname,
             &agent.agent_version,
             &captures.join(","),
-            &agent.last_seen_time,
+            &time(&agent.last_seen_time),
             &missing(agent),
             &waiting,
         ]);
@@ -230,7 +243,7 @@ mod tests {
             AgentItem { removed_at: replaced.map(str::to_owned), ..agent("agent-8", None, 0, 0) },
         ];
         agents.retain(is_shown);
-        let text = table_of(&agents).to_text();
+        let text = text_of(&agents, None, Timestamp::from_millis(0));
         let mut shown = Vec::new();
         for line in text.lines().skip(1) {
             let cells: Vec<&str> = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
