@@ -1,3 +1,4 @@
+import { CellJoiner, StandIns } from "./cells.ts";
 import { sanitise } from "./sanitise.ts";
 
 /**
@@ -23,16 +24,16 @@ export type Exit = { code: number } | { signal: number } | { words: string };
 export interface Cast {
   columns: number;
   rows: number;
-  /** The most rows that the terminal has at any time: what the page makes room for. */
-  mostRows: number;
   events: PlayedEvent[];
+  /** What the code points stand for that stand in outputs for a character with its marks. */
+  standIns: StandIns;
   gaps: Gap[];
   /** Null while the recording does not say. */
   exit: Exit | null;
   /** The first line that could not be read, if any: nothing after it is played. */
   damage: { line: number; why: string } | null;
-  /** True where the recording asked for a terminal larger than the page draws. */
-  sizeLimited: boolean;
+  /** The largest size that the recording asked for, where that is larger than the page draws. */
+  tooLarge: { columns: number; rows: number } | null;
   durationMilliseconds: number;
 }
 
@@ -49,15 +50,19 @@ export class CastReader {
   private lineNumber = 0;
   private headerSeen = false;
   private previousMilliseconds = 0;
+  /** The output that marks at the beginning of the next one would join, by its place in `events`. */
+  private joinable = 0;
+  private readonly standIns = new StandIns();
+  private readonly joiner = new CellJoiner(this.standIns);
   private readonly cast: Cast = {
     columns: 80,
     rows: 24,
-    mostRows: 24,
     events: [],
+    standIns: this.standIns,
     gaps: [],
     exit: null,
     damage: null,
-    sizeLimited: false,
+    tooLarge: null,
     durationMilliseconds: 0,
   };
 
@@ -114,7 +119,6 @@ export class CastReader {
     const size = this.limitSize(width || 80, height || 24);
     this.cast.columns = size.columns;
     this.cast.rows = size.rows;
-    this.cast.mostRows = size.rows;
   }
 
   private readEvent(line: string): void {
@@ -133,7 +137,7 @@ export class CastReader {
     const { cast } = this;
     switch (code) {
       case "o":
-        cast.events.push([milliseconds, "o", withoutBidirectionalControls(asText(code, content))]);
+        this.readOutput(milliseconds, asText(code, content));
         return;
       case "m":
         cast.events.push([milliseconds, "m", sanitise(asText(code, content))]);
@@ -143,7 +147,6 @@ export class CastReader {
         if (size === null) throw new BadLine('the content of its "r" event is not a size such as 80x24');
         const { columns, rows } = this.limitSize(Number(size[1]), Number(size[2]));
         cast.events.push([milliseconds, "r", `${columns}x${rows}`]);
-        cast.mostRows = Math.max(cast.mostRows, rows);
         return;
       }
       case "g": {
@@ -162,12 +165,24 @@ export class CastReader {
     }
   }
 
+  private readOutput(milliseconds: number, output: string): void {
+    const { events } = this.cast;
+    const { text, amended, baseIsHere } = this.joiner.read(output);
+    const joined = events[this.joinable];
+    if (amended !== null && joined !== undefined) joined[2] = amended;
+    if (baseIsHere) this.joinable = events.length;
+    events.push([milliseconds, "o", text]);
+  }
+
   private limitSize(columns: number, rows: number): { columns: number; rows: number } {
     const limited = {
       columns: Math.min(Math.max(columns, 1), LARGEST_COLUMNS),
       rows: Math.min(Math.max(rows, 1), LARGEST_ROWS),
     };
-    if (limited.columns < columns || limited.rows < rows) this.cast.sizeLimited = true;
+    if (limited.columns < columns || limited.rows < rows) {
+      const { tooLarge } = this.cast;
+      this.cast.tooLarge = { columns: Math.max(columns, tooLarge?.columns ?? 0), rows: Math.max(rows, tooLarge?.rows ?? 0) };
+    }
     return limited;
   }
 }
@@ -177,14 +192,6 @@ class BadLine extends Error {}
 function asText(code: string, content: unknown): string {
   if (typeof content !== "string") throw new BadLine(`the content of its "${code}" event is not text`);
   return content;
-}
-
-/**
- * A terminal gives each of these a cell of its own, but a browser would reorder the line by them: they are shown as
- * U+FFFD, which takes the same cell.
- */
-function withoutBidirectionalControls(output: string): string {
-  return output.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
 }
 
 function parseJson(line: string): unknown {

@@ -1,7 +1,8 @@
-import type { Cast, Exit } from "./cast.ts";
+import { type Cast, LARGEST_COLUMNS, LARGEST_ROWS } from "./cast.ts";
+import { type Ending, endingOf } from "./ending.ts";
+import type { Problem } from "./problems.ts";
 import { readableBytes, readableDuration, readableInstant, readablePosition } from "./readable.ts";
 import type { Recording } from "./recording.ts";
-import type { ReplayFailure } from "./replay-client.ts";
 import { sanitise } from "./sanitise.ts";
 
 /** The page's elements, filled in. Text enters the document as text only, sanitised where it is not our own. */
@@ -21,10 +22,11 @@ export function showState(state: PageState): void {
 
 /** Takes away what an earlier load showed. */
 export function clearPage(): void {
-  for (const id of ["facts", "notices", "nothing-playable", "stage", "gaps", "exit", "status"]) element(id).hidden = true;
+  for (const id of ["replay", "notices", "nothing-playable", "stage", "gaps", "exit", "status"]) element(id).hidden = true;
   element("notices").replaceChildren();
   element("missing-session-reason").textContent = "";
   element("title").textContent = "Recording";
+  element("subtitle").textContent = "";
   showProgress(0);
   showState("loading");
 }
@@ -33,65 +35,90 @@ export function showProgress(receivedBytes: number): void {
   element("progress").textContent = receivedBytes === 0 ? "Loading the recording…" : `Loading the recording… ${readableBytes(receivedBytes)}`;
 }
 
+const STATUSES: Record<string, { label: string; kind: Ending["kind"] }> = {
+  running: { label: "", kind: "running" },
+  finished: { label: "Finished", kind: "good" },
+  interrupted: { label: "Interrupted", kind: "care" },
+  failed: { label: "Failed", kind: "bad" },
+};
+
 export function showRecording(recording: Recording, token: string): void {
   const instance = create("code", sanitise(recording.instanceId));
   element("title").replaceChildren("Recording on ", instance);
   document.title = `${sanitise(recording.instanceId)} · Hansard`;
+  const started = readableInstant(recording.startTime) ?? sanitise(recording.startTime);
+  const duration = recording.durationMilliseconds === null ? "" : readableDuration(recording.durationMilliseconds);
+  const length = duration === "" ? "" : recording.status === "running" ? `${duration} so far` : duration;
+  element("subtitle").textContent = [sanitise(recording.claimedUser), sanitise(recording.command), started, length].filter((part) => part !== "").join(" · ");
+  element("terminal-command").textContent = sanitise(recording.command);
 
-  const status = element("status");
-  status.textContent = sanitise(recording.status);
-  status.dataset["status"] = recording.status;
-  status.hidden = recording.status === "";
-
-  const facts = element("facts");
-  facts.querySelector("dl")?.replaceChildren(
+  // That it is running is what the badge for its end says.
+  const { label, kind } = STATUSES[recording.status] ?? { label: sanitise(recording.status), kind: "quiet" };
+  showBadge("status", label, kind);
+  element("fact-list").replaceChildren(
     ...instantFact("Started", recording.startTime),
-    ...fact(recording.status === "running" ? "Duration so far" : "Duration", recording.durationMilliseconds === null ? "" : readableDuration(recording.durationMilliseconds)),
-    ...instantFact(recording.status === "running" ? "Expires (provisional)" : "Expires", recording.expireTime),
-    ...fact("Recorded user (claimed)", sanitise(recording.claimedUser)),
-    ...fact("Command", sanitise(recording.command), "code"),
-    ...fact("Recorder", sanitise(recording.recorder)),
-    ...tokenFact(token),
+    ...fact("Length", length),
+    // How the session ended is known once the recording was read.
+    factOf("Ended", create("span", "")),
+    ...instantFact(recording.status === "running" ? "Visible until (if it ended now)" : "Visible until", recording.expireTime),
+    ...fact("User", sanitise(recording.claimedUser), { note: "as the agent claims; not proven" }),
+    ...fact("Command", sanitise(recording.command), { tag: "code" }),
+    ...fact("Recorded by", sanitise(recording.recorder)),
+    tokenFact(token),
   );
-  facts.hidden = false;
+  element("replay").hidden = false;
+}
+
+function showBadge(id: string, text: string, kind: Ending["kind"]): void {
+  const badge = element(id);
+  badge.textContent = text;
+  badge.dataset["kind"] = kind;
+  badge.hidden = text === "";
 }
 
 /** Says what is special about this recording: still running, damaged, too large a terminal. */
 export function showNotices(recording: Recording, cast: Cast | null, reload: () => void): void {
   const notices: HTMLElement[] = [];
   if (recording.status === "running") {
-    const button = create("button", "Reload");
+    const button = create("button", "Load what came since");
     button.type = "button";
     button.id = "reload";
+    button.className = "button";
     button.addEventListener("click", reload);
-    notices.push(notice("This session is still being recorded. What has arrived so far is shown.", "plain", button));
+    notices.push(notice("This session is still running. You see what was recorded until you opened this page.", "plain", button));
   }
   if (recording.status === "interrupted") {
-    notices.push(notice("This recording was closed without the session's end: what came after its last moment was not received."));
+    notices.push(notice("This recording was interrupted: it stops before the session ended. What happened after its last moment was not received."));
   }
   if (cast?.damage) {
     const { line, why } = cast.damage;
-    notices.push(notice(`Line ${line} of this recording cannot be read: ${sanitise(why)}. What stands before it is shown; what stands after it is not.`));
+    notices.push(
+      notice(`This recording is damaged. Everything before the damage is shown, nothing after it. (Line ${line} cannot be read: ${sanitise(why)}.)`),
+    );
   }
-  if (cast?.sizeLimited) {
-    notices.push(notice("The recorded terminal was larger than this page draws; what lies outside is cut off."));
+  if (cast?.tooLarge) {
+    const { columns, rows } = cast.tooLarge;
+    notices.push(
+      notice(
+        `The recorded terminal was ${columns} × ${rows}, and this page draws at most ${LARGEST_COLUMNS} × ${LARGEST_ROWS}. ` +
+          "Long lines are wrapped differently here from what the person saw. The recording itself is complete.",
+      ),
+    );
   }
   const list = element("notices");
   list.replaceChildren(...notices);
   list.hidden = notices.length === 0;
 }
 
-function exitSentence(exit: Exit): string {
-  if ("code" in exit) return `The recorded command ended with exit status ${exit.code}.`;
-  if ("signal" in exit) return `The recorded command was ended by signal ${exit.signal}.`;
-  return `The recorded command ended: ${sanitise(exit.words)}`;
-}
-
-/** Lists the gaps and says how the command ended. A gap can be gone to where there is something to play. */
-export function showOutcome(cast: Cast, seek: ((milliseconds: number) => void) | null): void {
-  const { gaps, exit } = cast;
-  element("exit").textContent = exit === null ? "" : exitSentence(exit);
-  element("exit").hidden = exit === null;
+/** Lists the gaps and says how the session ended. A gap can be gone to where there is something to play. */
+export function showOutcome(recording: Recording, cast: Cast | null, seek: ((milliseconds: number) => void) | null): void {
+  const gaps = cast?.gaps ?? [];
+  const ending = endingOf(recording.status, cast?.exit ?? null);
+  showBadge("exit", sanitise(ending.label), ending.kind);
+  element("exit").title = sanitise(ending.sentence);
+  for (const term of element("fact-list").querySelectorAll("dt")) {
+    if (term.textContent === "Ended") term.nextElementSibling?.replaceChildren(sanitise(ending.sentence));
+  }
   element("gaps-title").textContent = gaps.length === 1 ? "A gap in the recording" : `${gaps.length} gaps in the recording`;
   element("gap-list").replaceChildren(
     ...gaps.map((gap) => {
@@ -101,11 +128,12 @@ export function showOutcome(cast: Cast, seek: ((milliseconds: number) => void) |
       if (seek !== null) {
         const button = create("button", position);
         button.type = "button";
+        button.className = "button";
         button.setAttribute("aria-label", `Go to the gap at ${position}`);
         button.addEventListener("click", () => seek(gap.milliseconds));
         item.append(button);
       }
-      item.append(create("span", `A gap in the recording at ${position}: ${sanitise(gap.reason)}${lost}`));
+      item.append(create("span", `Output is missing at ${position}: ${sanitise(gap.reason)}${lost}`));
       return item;
     }),
   );
@@ -115,11 +143,11 @@ export function showOutcome(cast: Cast, seek: ((milliseconds: number) => void) |
 export function showNothingPlayable(recording: Recording, gaps: number): void {
   const why =
     recording.status === "running"
-      ? "Nothing has arrived yet. Reload in a moment."
+      ? "The session has printed nothing so far, or nothing of it has arrived yet. Try again in a moment."
       : recording.status === "failed"
-        ? "This recording failed before any output of the session was received."
+        ? "The recording failed before any output of the session was received."
         : "The session printed nothing while it was recorded.";
-  element("nothing-playable-reason").textContent = gaps === 0 ? why : `${why} What is known to be missing is listed below.`;
+  element("nothing-playable-reason").textContent = gaps === 0 ? why : `${why} What is known to be missing is listed here.`;
   element("nothing-playable").hidden = false;
 }
 
@@ -131,17 +159,17 @@ export function showMissingSession(token: string, reason: string): void {
   showState("missing-session");
 }
 
-export function showFailure(state: "error" | "expired", failure: ReplayFailure, tryAgain: (() => void) | null): void {
-  element("failure-title").textContent = state === "expired" ? "This recording has expired" : "The recording cannot be shown";
-  element("failure-message").textContent = sanitise(failure.message);
-  element("failure-facts").replaceChildren(
-    ...plainFact("Code", sanitise(failure.code)),
-    ...(failure.requestId === null ? [] : plainFact("RequestId", sanitise(failure.requestId))),
-  );
+export function showProblem(problem: Problem, tryAgain: () => void): void {
+  element("failure-title").textContent = problem.title;
+  element("failure-message").textContent = problem.happened;
+  element("failure-advice").textContent = problem.advice;
+  element("failure-facts").replaceChildren(...problem.details.map(({ name, value }) => factOf(name, create("code", value))));
   const button = element("try-again") as HTMLButtonElement;
-  button.hidden = tryAgain === null;
+  element("failure-actions").hidden = !problem.canTryAgain;
   button.onclick = tryAgain;
-  showState(state);
+  element("replay").hidden = true;
+  element("notices").hidden = true;
+  showState(problem.kind);
 }
 
 /** Makes each button that names an element copy that element's text. */
@@ -170,17 +198,17 @@ function announce(text: string): void {
 
 function notice(text: string, kind: "warning" | "plain" = "warning", action?: HTMLElement): HTMLElement {
   const box = create("div", "");
-  box.className = kind === "warning" ? "notice warning" : "notice";
+  box.className = kind === "warning" ? "notice" : "notice plain";
   box.append(create("span", text));
   if (action !== undefined) box.append(action);
   return box;
 }
 
-function fact(name: string, value: string, tag: "span" | "code" = "span"): HTMLElement[] {
+function fact(name: string, value: string, { tag = "span", note = "" }: { tag?: "span" | "code"; note?: string } = {}): HTMLElement[] {
   if (value === "") return [];
   const shown = create(tag, value);
   shown.className = "fact-value";
-  return [factOf(name, shown)];
+  return [note === "" ? factOf(name, shown) : factOf(name, shown, create("small", note))];
 }
 
 function instantFact(name: string, instant: string): HTMLElement[] {
@@ -192,17 +220,17 @@ function instantFact(name: string, instant: string): HTMLElement[] {
   return [factOf(name, time)];
 }
 
-function tokenFact(token: string): HTMLElement[] {
+function tokenFact(token: string): HTMLElement {
   const code = create("code", token);
   code.id = "token";
   const button = create("button", "Copy");
   button.type = "button";
-  button.className = "plain";
+  button.className = "button";
   button.dataset["copies"] = "token";
   button.setAttribute("aria-label", "Copy the token");
   const group = factOf("Token", code, " ", button);
   connectCopyButtons(group);
-  return [group];
+  return group;
 }
 
 function factOf(name: string, ...value: (Node | string)[]): HTMLElement {
@@ -211,10 +239,6 @@ function factOf(name: string, ...value: (Node | string)[]): HTMLElement {
   description.append(...value);
   group.append(create("dt", name), description);
   return group;
-}
-
-function plainFact(name: string, value: string): HTMLElement[] {
-  return [create("dt", name), create("dd", value)];
 }
 
 function create<Tag extends keyof HTMLElementTagNameMap>(tag: Tag, text: string): HTMLElementTagNameMap[Tag] {

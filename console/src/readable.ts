@@ -24,6 +24,19 @@ export function readablePosition(milliseconds: number): string {
   return hours > 0 ? `${hours}:${pad(minutes)}:${pad(seconds)}` : `${pad(minutes)}:${pad(seconds)}`;
 }
 
+/** The time on a clock, at an instant: `10:42:38 UTC`; empty beyond what a clock can say. */
+export function readableClock(instant: number): string {
+  const at = new Date(instant);
+  return Number.isNaN(at.getTime()) ? "" : `${at.toISOString().slice(11, 19)} UTC`;
+}
+
+/** A length of time in words that can be read out: `1 hour 2 minutes 3 seconds`. */
+export function spokenDuration(milliseconds: number): string {
+  const parts = Object.entries(split(milliseconds)).filter(([, count]) => count > 0);
+  if (parts.length === 0) return "0 seconds";
+  return parts.map(([unit, count]) => `${count} ${count === 1 ? unit.slice(0, -1) : unit}`).join(" ");
+}
+
 /** A size: `512 bytes`, `1.4 kB`, `38.0 MB`. */
 export function readableBytes(bytes: number): string {
   if (bytes === 1) return "1 byte";

@@ -1,3 +1,5 @@
+import { shellWords } from "./shell-words.ts";
+
 /** What the control plane says about a recording. Everything in it may be text of an agent's making. */
 export interface Recording {
   instanceId: string;
@@ -5,6 +7,7 @@ export interface Recording {
   startTime: string;
   durationMilliseconds: number | null;
   expireTime: string;
+  /** As one would type it. */
   command: string;
   claimedUser: string;
   /** Who ran the process that captured it, and what that means. */
@@ -20,7 +23,7 @@ export function readRecording(reply: unknown): Recording {
     startTime: text(fields["StartTime"]),
     durationMilliseconds: count(fields["RecordDurationMillis"]),
     expireTime: text(fields["ExpireTime"]),
-    command: Array.isArray(fields["Command"]) ? fields["Command"].map(text).join(" ") : text(fields["Command"]),
+    command: Array.isArray(fields["Command"]) ? shellWords(fields["Command"].map(text)) : text(fields["Command"]),
     claimedUser: text(fields["ClaimedUser"]),
     recorder: recorderSentence(text(fields["Recorder"])),
   };
@@ -29,9 +32,9 @@ export function readRecording(reply: unknown): Recording {
 /** A recording that does not say who recorded it counts as recorded by the recorded user's own process. */
 function recorderSentence(recorder: string): string {
   if (recorder === "" || recorder === "same-user") {
-    return "same-user: recorded by the recorded user's own process, which could have ended, altered or invented it";
+    return "The recorded user's own process, which could have ended, altered or invented it (same-user).";
   }
-  return `${recorder}: this page does not know what that means`;
+  return `${recorder} (this page does not know what that means)`;
 }
 
 function text(value: unknown): string {

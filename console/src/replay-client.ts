@@ -1,19 +1,6 @@
 import { type Cast, CastReader } from "./cast.ts";
 import { type Recording, readRecording } from "./recording.ts";
-
-/** A call that did not succeed, in the words of the server where it gave any. */
-export class ReplayFailure extends Error {
-  readonly status: number | null;
-  readonly code: string;
-  readonly requestId: string | null;
-
-  constructor(status: number | null, code: string, message: string, requestId: string | null) {
-    super(message);
-    this.status = status;
-    this.code = code;
-    this.requestId = requestId;
-  }
-}
+import { PAGE_CODES, ReplayFailure } from "./problems.ts";
 
 /** Exchanges the ticket for a replay cookie, which the browser keeps and scripts cannot read. */
 export async function exchangeTicket(token: string, ticket: string): Promise<void> {
@@ -30,7 +17,7 @@ export async function fetchRecording(token: string): Promise<Recording> {
   try {
     return readRecording(await response.json());
   } catch {
-    throw new ReplayFailure(response.status, "UnreadableReply", "The server's reply about the recording is not JSON.", requestIdOf(response));
+    throw new ReplayFailure(response.status, PAGE_CODES.unreadableReply, "The reply about the recording is not JSON.", requestIdOf(response));
   }
 }
 
@@ -45,7 +32,7 @@ export async function fetchCast(token: string, onProgress: (receivedBytes: numbe
   try {
     for (;;) {
       const piece = await reader.read().catch((problem: unknown) => {
-        throw new ReplayFailure(response.status, "Interrupted", `The recording stopped arriving: ${String(problem)}`, requestIdOf(response));
+        throw new ReplayFailure(response.status, PAGE_CODES.interrupted, String(problem), requestIdOf(response));
       });
       if (piece.done) break;
       receivedBytes += piece.value.byteLength;
@@ -69,15 +56,18 @@ async function call(path: string, request: RequestInit = {}): Promise<Response> 
   try {
     response = await fetch(path, { ...request, credentials: "same-origin", cache: "no-store", referrerPolicy: "no-referrer", redirect: "error" });
   } catch {
-    throw new ReplayFailure(null, "Unreachable", "The server did not answer. Check the connection, then try again.", null);
+    throw new ReplayFailure(null, PAGE_CODES.unreachable, "", null);
   }
   if (response.ok) return response;
   const reply = (await response.json().catch(() => null)) as Record<string, unknown> | null;
+  const { Code: code, Message: message, RequestId: requestId } = typeof reply === "object" && reply !== null ? reply : {};
   throw new ReplayFailure(
     response.status,
-    typeof reply?.["Code"] === "string" ? reply["Code"] : `HTTP ${response.status}`,
-    typeof reply?.["Message"] === "string" ? reply["Message"] : "The server gave no further explanation.",
-    typeof reply?.["RequestId"] === "string" ? reply["RequestId"] : requestIdOf(response),
+    // A refusal of this server always has a code. What has none comes from an older server or from a proxy; a fault of
+    // a server or of a proxy is told by its status.
+    typeof code === "string" ? code : response.status >= 500 ? `HTTP ${response.status}` : PAGE_CODES.unreadableReply,
+    typeof message === "string" ? message : `The server answered with HTTP status ${response.status} and gave no reason.`,
+    typeof requestId === "string" ? requestId : requestIdOf(response),
   );
 }
 

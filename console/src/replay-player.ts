@@ -1,16 +1,19 @@
 import { create, type Player } from "asciinema-player";
 import type { Cast } from "./cast.ts";
+import { drawStandIns } from "./cell-text.ts";
 import { type Timeline, withoutPauses, withPauses } from "./pauses.ts";
 
 const LONGEST_PAUSE_MILLISECONDS = 1000;
 
 /**
  * The terminal player with the two settings that it can only take when it is made: it is made anew when one changes,
- * at the same place of the recording. Times are those of the recording, whatever the pauses are shortened to.
+ * at the same place of the recording. Times are those of the recording, whatever the pauses are shortened to. It draws
+ * the terminal only; controls and keys are the page's own (`controls.ts`).
  */
 export class ReplayPlayer {
   private readonly container: HTMLElement;
   private readonly cast: Cast;
+  private readonly stopDrawing: () => void;
   private timeline: Timeline;
   private player: Player;
   private speed = 1;
@@ -20,13 +23,17 @@ export class ReplayPlayer {
     this.container = container;
     this.cast = cast;
     this.timeline = withPauses(cast.events);
-    container.style.setProperty("--terminal-rows", String(cast.mostRows));
+    this.stopDrawing = drawStandIns(container, cast.standIns);
     showPlayback(container, "not-started");
     const firstOutput = cast.events.find(([, code]) => code === "o")?.[0] ?? 0;
     this.player = this.createPlayer();
     // Before it is played, the screen stands just after the first output. Not by the player's own poster: player 3.17
     // feeds the poster's events to the screen and then loses them at the first seek.
     void this.player.seek(this.timeline.toPlayed(firstOutput + 1) / 1000);
+  }
+
+  get isPlaying(): boolean {
+    return this.playing;
   }
 
   play(): Promise<unknown> {
@@ -41,17 +48,11 @@ export class ReplayPlayer {
   async seek(recordedMilliseconds: number): Promise<void> {
     await this.player.seek(this.timeline.toPlayed(recordedMilliseconds) / 1000);
     if (!this.playing) showPlayback(this.container, "paused");
-  }
-
-  /** Hands the player a key that was pressed while nothing in particular had the focus. */
-  pressKey(key: string, shiftKey: boolean): void {
-    const target = this.container.querySelector<HTMLElement>(".ap-wrapper");
-    target?.focus({ preventScroll: true });
-    target?.dispatchEvent(new KeyboardEvent("keydown", { key, shiftKey, bubbles: true }));
+    this.container.dispatchEvent(new Event(SEEKED));
   }
 
   currentMilliseconds(): number {
-    return this.timeline.toRecorded(this.player.getCurrentTime() * 1000);
+    return Math.min(this.timeline.toRecorded(this.player.getCurrentTime() * 1000), this.cast.durationMilliseconds);
   }
 
   durationMilliseconds(): number {
@@ -69,6 +70,7 @@ export class ReplayPlayer {
   }
 
   dispose(): void {
+    this.stopDrawing();
     this.player.dispose();
   }
 
@@ -87,11 +89,15 @@ export class ReplayPlayer {
     const { events } = this.timeline;
     // The size is told with the recording and not as an option: an option would win over every resize that follows.
     const player = create({ data: [], parser: () => ({ cols, rows, events }) }, this.container, {
-      fit: "both",
-      controls: true,
+      fit: "none",
+      // `terminal-fit.ts` sets it.
+      terminalFontSize: "var(--terminal-font-size, 15px)",
+      terminalFontFamily: "var(--font-terminal)",
+      controls: false,
+      keystrokeOverlay: false,
       preload: true,
       speed: this.speed,
-      theme: "asciinema",
+      theme: "hansard",
     });
     this.follow(player, "play", "playing");
     this.follow(player, "pause", "paused");
@@ -107,8 +113,12 @@ export class ReplayPlayer {
   }
 }
 
-type Playback = "not-started" | "playing" | "paused" | "ended";
+/** The event of the container after each seek. */
+export const SEEKED = "hansard-seeked";
 
+export type Playback = "not-started" | "playing" | "paused" | "ended";
+
+/** Playback stands in the document, where the controls (and tests) see it change. */
 function showPlayback(container: HTMLElement, playback: Playback): void {
   container.dataset["playback"] = playback;
 }

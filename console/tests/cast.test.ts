@@ -21,7 +21,6 @@ test("output, resizes and markers reach the player in milliseconds", () => {
     [2000, "m", "chapter"],
   ]);
   assert.equal(cast.durationMilliseconds, 2000);
-  assert.equal(cast.mostRows, 40);
   assert.equal(cast.damage, null);
 });
 
@@ -117,12 +116,24 @@ test("a line that cannot be read ends what is played and is named", () => {
   }
 });
 
-test("bidirectional controls in output take their cell without reordering the line", () => {
+test("bidirectional controls in output are dropped and take no cell", () => {
   assert.deepEqual(read(HEADER, '[1,"o","a\\u202eb\\u2069\\u001b[31m"]', '[2,"m","x\\u202e"]').events, [
-    [1000, "o", "a\ufffdb\ufffd\u001b[31m"],
+    [1000, "o", "ab\u001b[31m"],
     [2000, "m", "x\\u{202e}"],
   ]);
 });
+
+test("a mark joins its character across outputs, whatever stands between them", () => {
+  const cast = read(HEADER, '[1,"o","cafe"]', '[1.5,"e",""]', '[2,"r","90x20"]', '[3,"o","\\u0301!"]', '[4,"o","\\u0301"]');
+  const outputs = cast.events.filter(([, code]) => code === "o").map(([, , content]) => content);
+  assert.deepEqual(outputs.slice(0, 2), ["caf\u00e9", standIn(cast, "!\u0301")]);
+});
+
+function standIn(cast: Cast, cell: string): string {
+  const found = cast.standIns.standInFor(cell, false);
+  assert.notEqual(found, null);
+  return found as string;
+}
 
 test("a header that is not asciicast version 2 is refused with the reason", () => {
   for (const [header, why] of [
@@ -151,7 +162,7 @@ test("an empty recording is null, a header alone has no events", () => {
 test("an unknown size is 80 x 24, an absurd one is limited and said", () => {
   assert.deepEqual([read('{"version":2,"width":0,"height":0}').columns, read('{"version":2,"width":0,"height":0}').rows], [80, 24]);
   const cast = read('{"version":2,"width":4000000000,"height":50}', '[1,"r","5x999999999"]');
-  assert.deepEqual([cast.columns, cast.rows, cast.sizeLimited], [LARGEST_COLUMNS, 50, true]);
+  assert.deepEqual([cast.columns, cast.rows, cast.tooLarge], [LARGEST_COLUMNS, 50, { columns: 4_000_000_000, rows: 999_999_999 }]);
   assert.deepEqual(cast.events, [[1000, "r", `5x${LARGEST_ROWS}`]]);
-  assert.equal(read(HEADER).sizeLimited, false);
+  assert.equal(read(HEADER).tooLarge, null);
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readRecording } from "../src/recording.ts";
 
-const SAME_USER = "same-user: recorded by the recorded user's own process, which could have ended, altered or invented it";
+const SAME_USER = "The recorded user's own process, which could have ended, altered or invented it (same-user).";
 
 test("the reply's fields are read, and further ones are ignored", () => {
   assert.deepEqual(
@@ -13,7 +13,7 @@ test("the reply's fields are read, and further ones are ignored", () => {
       StartTime: "2026-11-20T10:00:00Z",
       RecordDurationMillis: 1200,
       ExpireTime: "2026-12-20T10:00:01Z",
-      Command: ["bash", "-l"],
+      Command: ["sh", "-c", "echo 'a b'; exit"],
       ClaimedUser: "root",
       Recorder: "same-user",
       StoredBytes: 77,
@@ -25,7 +25,7 @@ test("the reply's fields are read, and further ones are ignored", () => {
       startTime: "2026-11-20T10:00:00Z",
       durationMilliseconds: 1200,
       expireTime: "2026-12-20T10:00:01Z",
-      command: "bash -l",
+      command: "sh -c 'echo '\\''a b'\\''; exit'",
       claimedUser: "root",
       recorder: SAME_USER,
     },

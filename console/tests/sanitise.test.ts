@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sanitise } from "../src/sanitise.ts";
 
-test("control characters, bidirectional controls and lone surrogates are shown escaped", () => {
+test("control characters, invisible format characters and lone surrogates are shown escaped", () => {
   for (const [given, shown] of [
     ["\u001b[31mred", "\\u{1b}[31mred"],
     ["a\u0000b\tc\nd\u007f", "a\\u{0}b\\u{9}c\\u{a}d\\u{7f}"],
@@ -10,6 +10,8 @@ test("control characters, bidirectional controls and lone surrogates are shown e
     ["user\u202egpj.exe", "user\\u{202e}gpj.exe"],
     ["\u2066x\u2069\u061c\u200e\u200f", "\\u{2066}x\\u{2069}\\u{61c}\\u{200e}\\u{200f}"],
     ["a\u2028b\u2029c", "a\\u{2028}b\\u{2029}c"],
+    ["a\u00adb\u200bc\u200cd\u2060\ufeff", "a\\u{ad}b\\u{200b}c\\u{200c}d\\u{2060}\\u{feff}"],
+    ["flag\u{e0067}\u{e007f}", "flag\\u{e0067}\\u{e007f}"],
     ["\ud83d \ude00", "\\u{d83d} \\u{de00}"],
   ] as const) {
     assert.equal(sanitise(given), shown);
@@ -22,7 +24,7 @@ test("every C0, C1 and bidirectional control is covered", () => {
 });
 
 test("ordinary text of any script is left alone", () => {
-  const text = "naïve — 日本語 עברית العربية 👩‍💻 😀 <b>&amp;</b>";
+  const text = "naïve e\u0301 ❤\ufe0f — 日本語 עברית العربية 👩‍💻 😀 <b>&amp;</b>";
   assert.equal(sanitise(text), text);
 });
 

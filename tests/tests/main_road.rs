@@ -72,11 +72,12 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
     assert_eq!(page["state"], "ready", "{page}");
     assert_eq!(page["problems"], json!([]), "the browser complains of nothing");
     assert!(!page["address"].as_str().unwrap().contains('#'), "the secret leaves the address bar");
+    assert_eq!((&page["status"], &page["exit"]), (&json!("Finished"), &json!("exit 7")), "{page}");
     assert!(
         page["facts"]
             .as_str()
             .unwrap()
-            .contains("same-user: recorded by the recorded user's own process, which could"),
+            .contains("The recorded user's own process, which could have ended, altered or invented it"),
         "{page}"
     );
     let on_page: Vec<_> =
