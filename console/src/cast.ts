@@ -217,10 +217,14 @@ function readGap(milliseconds: number, content: unknown): Gap {
   };
 }
 
-/** An exit is a code, or an object that names a code or a signal; either may be the text of its JSON. */
+/**
+ * An exit is a code, or a signal as a negative number, or an object that names a code or a signal; each may be the text
+ * of its JSON.
+ */
 function readExit(content: unknown): Exit {
   const stated = unwrapJson(content);
   if (isCount(stated)) return { code: stated };
+  if (typeof stated === "number" && isCount(-stated)) return { signal: -stated };
   if (isRecord(stated) && isCount(stated["code"])) return { code: stated["code"] };
   if (isRecord(stated) && isCount(stated["signal"])) return { signal: stated["signal"] };
   return { words: typeof stated === "string" ? stated : JSON.stringify(stated) ?? "" };
