@@ -11,6 +11,6 @@ export default defineConfig({
     modulePreload: false,
     // The licences of what is bundled into the script travel with it.
     license: { fileName: "licences.md" },
-    rollupOptions: { input: "replay.html" },
+    rollupOptions: { input: ["replay.html", "welcome.html", "not-found.html"] },
   },
 });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix_web::http::header;
 use actix_web::web::{self, Data, Path, ServiceConfig};
-use actix_web::{HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use domain::actions::Product;
 use openapi::documents::{document_text, file_name};
 use openapi::error_codes::ErrorCode;
@@ -16,6 +16,7 @@ use utoipa_swagger_ui::{Config, Url};
 use crate::agent_api;
 use crate::errors::ActionError;
 use crate::http::shared_bytes::SharedBytes;
+use crate::pages;
 use crate::state::Hansard;
 
 /// The document of ecs-workbench, which is the API's heart; those of all products lie below `/openapi/`.
@@ -64,18 +65,25 @@ struct Texts {
 }
 
 impl Texts {
-    fn of(&self, file: &str) -> Result<HttpResponse, ActionError> {
-        let text = self.products.get(file).ok_or(ErrorCode::ActionNotFound)?;
-        Ok(guarded().content_type("application/json").body(SharedBytes::from(text.clone())))
+    fn of(&self, file: &str) -> Option<HttpResponse> {
+        let text = self.products.get(file)?;
+        Some(guarded().content_type("application/json").body(SharedBytes::from(text.clone())))
     }
 }
 
 async fn workbench(texts: Data<Texts>) -> Result<HttpResponse, ActionError> {
-    texts.of(file_name(Product::Workbench))
+    texts.of(file_name(Product::Workbench)).ok_or_else(|| ErrorCode::ActionNotFound.into())
 }
 
-async fn product(file: Path<String>, texts: Data<Texts>) -> Result<HttpResponse, ActionError> {
-    texts.of(&file)
+async fn product(
+    request: HttpRequest,
+    file: Path<String>,
+    texts: Data<Texts>,
+) -> Result<HttpResponse, ActionError> {
+    match texts.of(&file) {
+        Some(document) => Ok(document),
+        None => pages::nothing_here(request).await,
+    }
 }
 
 async fn agent(texts: Data<Texts>) -> HttpResponse {
@@ -89,10 +97,14 @@ async fn swagger_without_slash() -> HttpResponse {
     )
 }
 
-async fn swagger(file: Path<String>, config: Data<Config<'static>>) -> Result<HttpResponse, ActionError> {
+async fn swagger(
+    request: HttpRequest,
+    file: Path<String>,
+    config: Data<Config<'static>>,
+) -> Result<HttpResponse, ActionError> {
     let found = utoipa_swagger_ui::serve(&file, config.into_inner())
-        .map_err(|error| ActionError::unexpected("could not serve Swagger UI", error.to_string()))?
-        .ok_or(ErrorCode::ActionNotFound)?;
+        .map_err(|error| ActionError::unexpected("could not serve Swagger UI", error.to_string()))?;
+    let Some(found) = found else { return pages::nothing_here(request).await };
     let mut response = guarded();
     if found.gzpipped {
         response.insert_header((header::CONTENT_ENCODING, "gzip"));

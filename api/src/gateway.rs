@@ -1,4 +1,5 @@
-//! The way in of the RPC wire: read, authenticate, dispatch, reply. `/` takes every call, by GET and POST.
+//! The way in of the RPC wire: read, authenticate, dispatch, reply. `/` takes every call, by GET and POST. A person who
+//! opens it with a browser sees a page.
 
 mod authenticate;
 pub(crate) mod finish;
@@ -16,6 +17,7 @@ use crate::actions;
 use crate::dispatch::{self, Call};
 use crate::errors::ActionError;
 use crate::http::body;
+use crate::pages;
 use crate::road::unauthenticated::UnauthenticatedCaller;
 use crate::road::{Arrival, Caller};
 use crate::state::Hansard;
@@ -34,6 +36,9 @@ async fn answer(
     payload: Payload,
     hansard: Data<Hansard>,
 ) -> Result<HttpResponse, ActionError> {
+    if let Some(page) = pages::first_page(&http) {
+        return page;
+    }
     let arrival = Arrival::of(&http);
     let arrived_at = arrival.at;
     let (sender, mut payload) = (UnauthenticatedCaller::new(arrival.clone(), &hansard), payload.into_inner());

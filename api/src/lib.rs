@@ -16,6 +16,7 @@ mod internal;
 mod jobs;
 mod limits;
 mod links;
+mod pages;
 mod policy_findings;
 mod replay;
 mod road;

@@ -20,14 +20,14 @@ use openapi::error_codes::{ErrorCode, WireError};
 use tokio::sync::Notify;
 
 use crate::errors::{ActionError, Refusal};
-use crate::gateway::finish::{finish, nothing_here};
+use crate::gateway::finish::finish;
 use crate::http::connection::{Refuse, Shaped, whole_reply};
 use crate::http::request::RequestId;
 use crate::jobs::Jobs;
 use crate::limits::connections::Peer;
 use crate::limits::tally::{Instance, TallyKey};
 use crate::state::{Hansard, HansardParts};
-use crate::{agent_api, documents, gateway, replay};
+use crate::{agent_api, documents, gateway, pages, replay};
 
 /// How long a head may take to arrive; slower senders only hold connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -132,7 +132,7 @@ fn connections(
         .app_data(state)
         .wrap(from_fn(finish))
         .configure(configure)
-        .default_service(web::to(nothing_here));
+        .default_service(web::to(pages::nothing_here));
     let app =
         IntoServiceFactory::<_, Request>::into_factory(app).map_err(|error: Error| error.error_response());
     let http = HttpService::build()
@@ -212,5 +212,6 @@ fn configure(config: &mut ServiceConfig) {
     gateway::configure(config);
     agent_api::configure(config);
     replay::configure(config);
+    pages::configure(config);
     documents::configure(config);
 }

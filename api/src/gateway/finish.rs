@@ -18,13 +18,14 @@ use openapi::error_codes::{ErrorCode, WireError};
 
 use super::render::{self, Format};
 use super::throttled;
-use crate::errors::{ActionError, Refusal, text_of_panic};
+use crate::errors::{Refusal, text_of_panic};
 use crate::http::request::RequestId;
 use crate::limits::connections::Slot;
 use crate::road::Arrival;
 use crate::state::Hansard;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-acs-request-id");
+/// The header of every reply that says which request it answers. A resource that renders its refusals itself sets it.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-acs-request-id");
 
 /// What an authenticated call asked for, for the log.
 #[derive(Debug, Clone, Default)]
@@ -207,11 +208,6 @@ impl ResponseError for Broken {
     }
 }
 
-/// Answers what no resource answers.
-pub(crate) async fn nothing_here() -> Result<HttpResponse, ActionError> {
-    Err(ErrorCode::ActionNotFound.into())
-}
-
 #[cfg(test)]
 mod tests {
     use actix_web::dev::Service;
@@ -221,6 +217,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::errors::ActionError;
 
     async fn panics() -> HttpResponse {
         panic!("the secret reason")

@@ -8,7 +8,6 @@ mod cast;
 mod exchange;
 mod facts;
 mod objects;
-mod page;
 mod session;
 pub(crate) mod tickets;
 mod viewing;
@@ -49,7 +48,6 @@ pub(crate) fn configure(app: &mut ServiceConfig) {
             .service(resource("/{token}/objects/{name:.*}").route(web::get().to(objects::get)))
             .default_service(web::to(no_such_call)),
     );
-    page::configure(app);
 }
 
 async fn no_such_call() -> Result<HttpResponse, ActionError> {

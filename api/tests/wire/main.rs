@@ -26,3 +26,4 @@ mod shapes;
 mod signing;
 mod throttling;
 mod unauthenticated;
+mod visits;
