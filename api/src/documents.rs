@@ -1,6 +1,7 @@
 //! What describes and watches the service: its OpenAPI documents, Swagger UI from the program itself, and `/healthz`.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::Arc;
 
 use actix_web::http::header;
@@ -46,8 +47,11 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
             .collect(),
         agent: agent_api::document().into(),
     };
+    // Swagger UI cannot sign a call, so that it offers none; the documents say how to make one.
+    let swagger_ui =
+        Config::new(urls).try_it_out_enabled(false).supported_submit_methods(iter::empty::<String>());
     config
-        .app_data(Data::from(Arc::new(Config::new(urls))))
+        .app_data(Data::from(Arc::new(swagger_ui)))
         .app_data(Data::new(texts))
         .service(web::resource(WORKBENCH).route(web::get().to(workbench)))
         .service(web::resource(AGENT).route(web::get().to(agent)))

@@ -19,6 +19,7 @@ use utoipa::openapi::{
     Required, ResponseBuilder, Server,
 };
 
+use crate::command_lines;
 use crate::error_codes::{ErrorCode, Surface};
 use crate::operations::Operation;
 use crate::parameters::{Parameters, Row};
@@ -150,6 +151,7 @@ impl Builder {
         let schema = schema_of_parameters::<A::Request>(&rows);
         let is_mandatory = rows.iter().any(|row| row.mandatory);
         let codes = codes_of(self.product, &rows, A::REFUSALS);
+        let description = command_lines::description(name, &schema);
         self.schema_of::<A::Reply>();
         self.schema_of::<ErrorReply>();
         // The parameters are one schema; as such they stand in the operation, the only place that uses them.
@@ -163,6 +165,7 @@ impl Builder {
         let operation = OperationBuilder::new()
             .operation_id(Some(name))
             .summary(Some(summary))
+            .description(Some(description))
             .tag(self.product.ram_code())
             .parameter(header("x-acs-action", name, "The action. Signed."))
             .parameter(header("x-acs-version", self.product.version(), "The version. Signed."))

@@ -1,5 +1,6 @@
 //! The wire: request and reply structs, the table of error codes, and the OpenAPI documents made from them.
 
+mod command_lines;
 pub mod documents;
 pub mod error_codes;
 pub mod operations;

@@ -78,6 +78,8 @@ fn value_of(name: &str, value: &str) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
     fn read(texts: &[&str]) -> Result<Vec<(String, String)>, Failure> {
@@ -101,6 +103,31 @@ mod tests {
         assert_eq!(ignored("GetInstanceRecordConfig", &given), ["Instanceid", "Days"]);
         assert_eq!(ignored("GetUser", &read(&["UserName=ana"]).unwrap()), [""; 0]);
         assert_eq!(ignored("NoSuchAction", &given), [""; 0]);
+    }
+
+    /// A line's words, as the shell splits them.
+    fn words_of(line: &str) -> Vec<String> {
+        let script = format!("printf '%s\\0' {line}");
+        let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert!(output.status.success(), "{line}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split_terminator('\0').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_lines_of_the_documents_are_accepted_as_they_stand() {
+        for product in domain::actions::Product::ALL.iter().copied() {
+            let document = serde_json::to_value(openapi::documents::document(product)).unwrap();
+            for operation in document["paths"].as_object().unwrap().values().map(|item| &item["post"]) {
+                let (_, line) = operation["description"].as_str().unwrap().split_once("```sh\n").unwrap();
+                let words = words_of(line.strip_suffix("\n```").unwrap());
+                let arguments = crate::arguments::Arguments::try_parse_from(&words).unwrap();
+                let crate::arguments::Command::Call(arguments) = arguments.command else { panic!("{line}") };
+                assert_eq!(operation["operationId"], *arguments.action);
+                let parameters = parameters(&arguments.parameters).unwrap();
+                assert_eq!(ignored(&arguments.action, &parameters), [""; 0], "{line}");
+            }
+        }
     }
 
     #[test]
