@@ -60,7 +60,7 @@ export function showRecording(recording: Recording, token: string): void {
     ...fact("Length", length),
     // How the session ended is known once the recording was read.
     factOf("Ended", create("span", "")),
-    ...instantFact(recording.status === "running" ? "Visible until (if it ended now)" : "Visible until", recording.expireTime),
+    ...instantFact("Visible until", recording.expireTime, recording.status === "running" ? "if it ended now" : ""),
     ...fact("User", sanitise(recording.claimedUser), { note: "as the agent claims; not proven" }),
     ...fact("Command", sanitise(recording.command), { tag: "code" }),
     ...fact("Recorded by", sanitise(recording.recorder)),
@@ -211,13 +211,13 @@ function fact(name: string, value: string, { tag = "span", note = "" }: { tag?: 
   return [note === "" ? factOf(name, shown) : factOf(name, shown, create("small", note))];
 }
 
-function instantFact(name: string, instant: string): HTMLElement[] {
+function instantFact(name: string, instant: string, note = ""): HTMLElement[] {
   const readable = readableInstant(instant);
-  if (readable === null) return fact(name, sanitise(instant));
+  if (readable === null) return fact(name, sanitise(instant), { note });
   const time = create("time", readable);
   time.dateTime = instant;
   time.title = `${new Date(instant).toLocaleString()} here`;
-  return [factOf(name, time)];
+  return [note === "" ? factOf(name, time) : factOf(name, time, create("small", note))];
 }
 
 function tokenFact(token: string): HTMLElement {

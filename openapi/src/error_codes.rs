@@ -185,13 +185,13 @@ wire_codes! {
     /// The stored bytes are not those that the recording took in.
     EvidenceChanged => "InstanceRecord.EvidenceChanged", 409, Never, [Replay], "The stored object is not the one that the recording consists of: it was changed or replaced in the bucket.";
     /// The ticket cannot be accepted.
-    InvalidReplayTicket => "InvalidReplayTicket", 401, AfterFix, [Replay], "The replay address is not valid. Ask ViewInstanceRecords for a new one.";
+    InvalidReplayTicket => "InvalidReplayTicket", 401, AfterFix, [Replay], "The replay address is not valid. Get a new one with hansard recordings open, or from ViewInstanceRecords.";
     /// The ticket has lapsed.
-    ReplayTicketExpired => "InvalidReplayTicket.Expired", 401, AfterFix, [Replay], "The replay address has expired. Ask ViewInstanceRecords for a new one.";
+    ReplayTicketExpired => "InvalidReplayTicket.Expired", 401, AfterFix, [Replay], "The replay address has expired. Get a new one with hansard recordings open, or from ViewInstanceRecords.";
     /// The ticket is spent.
-    ReplayTicketUsed => "InvalidReplayTicket.Used", 401, AfterFix, [Replay], "The replay address has been used already. Ask ViewInstanceRecords for a new one.";
+    ReplayTicketUsed => "InvalidReplayTicket.Used", 401, AfterFix, [Replay], "The replay address was used before. Get a new one with hansard recordings open, or from ViewInstanceRecords.";
     /// There is no replay session.
-    ReplaySessionRequired => "ReplaySessionRequired", 401, AfterFix, [Replay], "There is no replay session, or it has ended. Ask ViewInstanceRecords for a new replay address.";
+    ReplaySessionRequired => "ReplaySessionRequired", 401, AfterFix, [Replay], "There is no replay session, or it has ended. Get a replay address with hansard recordings open, or from ViewInstanceRecords.";
 
     // Our own troubles.
     /// Too many calls.

@@ -1,13 +1,16 @@
 // Opens a replay address in Debian's chromium, goes to the end of the recording and prints what the page shows, as one
-// JSON line: {state, address, lines, status, title, failure, command, gaps, exit, problems}.
+// JSON line: {state, address, lines, status, title, failure, command, gaps, exit, problems, ...}.
 //
-//     node replay.mjs ADDRESS
+//     node replay.mjs ADDRESS [WIDTH] [FAILS]
+//
+// WIDTH is that of the window, in pixels. FAILS is a JSON object of what the server does not do as it should: by a part
+// of an address, either "abort" or {status, body}.
 //
 // HANSARD_TEST_SCREENSHOT names a file that keeps a picture of a page that plays.
 
 import { chromium } from 'playwright-core';
 
-const [address] = process.argv.slice(2);
+const [address, width = '1280', fails = '{}'] = process.argv.slice(2);
 const screenshot = process.env.HANSARD_TEST_SCREENSHOT;
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -17,7 +20,10 @@ const browser = await chromium.launch({
   ],
 });
 try {
-  const page = await (await browser.newContext({ viewport: { width: 1280, height: 960 } })).newPage();
+  const page = await (await browser.newContext({ viewport: { width: Number(width), height: 960 } })).newPage();
+  for (const [part, how] of Object.entries(JSON.parse(fails))) {
+    await page.route((url) => url.pathname.endsWith(part), (route) => (how === 'abort' ? route.abort() : route.fulfill(how)));
+  }
   // Whatever the browser complains about: script errors, refused content, failed requests of the page's own.
   const problems = [];
   page.on('pageerror', (error) => problems.push(`error: ${error.message}`));
@@ -43,8 +49,33 @@ try {
     const found = page.locator(selector);
     return (await found.count()) > 0 && (await found.first().isVisible()) ? (await found.first().innerText()).trim() : null;
   };
+  // Cells are told apart by where they stand, in cells from the left.
+  const cells = await page.$$eval('#player .ap-line', (found) => {
+    const cell = document.querySelector('.ap-term-text').clientWidth / Number(document.querySelector('.ap-term').style.getPropertyValue('--term-cols'));
+    return found.map((line) => {
+      const texts = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
+      let right = 0;
+      for (let text = texts.nextNode(); text !== null; text = texts.nextNode()) {
+        const end = text.data.trimEnd().length;
+        if (end === 0) continue;
+        // In a cell of its own, what is drawn may be wider than the cell.
+        const own = text.parentElement.closest('bdi');
+        const range = document.createRange();
+        range.setStart(text, 0);
+        range.setEnd(text, end);
+        right = (own ?? range).getBoundingClientRect().right;
+      }
+      return right === 0 ? 0 : Math.round((right - line.getBoundingClientRect().left) / cell);
+    });
+  }).catch(() => []);
+  const measured = await page.evaluate(() => ({
+    window: innerWidth,
+    document: document.documentElement.scrollWidth,
+    frame: document.querySelector('#stage')?.clientWidth,
+    terminal: document.querySelector('.ap-term')?.offsetWidth,
+  }));
   const shown = {
-    state, lines, problems,
+    state, lines, problems, cells, measured,
     address: page.url(),
     title: await text('#title'),
     status: await text('#status'),
@@ -53,6 +84,11 @@ try {
     command: await text('#open-command'),
     gaps: await text('#gap-list'),
     exit: await text('#exit'),
+    notices: await text('#notices'),
+    reason: await text('#missing-session-reason'),
+    advice: await text('#failure-advice'),
+    clock: await text('.clock'),
+    size: await text('#terminal-size'),
   };
   if (screenshot && state === 'ready') await page.screenshot({ path: screenshot, fullPage: true });
   console.log(JSON.stringify(shown));

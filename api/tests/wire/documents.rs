@@ -36,6 +36,11 @@ fn swagger_ui_comes_from_the_program_and_loads_nothing_from_elsewhere() {
     {
         assert!(initializer.text.contains(&format!("/openapi/{file}")), "{file}");
     }
+    // It cannot sign, so that it offers no call.
+    assert!(initializer.text.contains("\"tryItOutEnabled\": false"), "{}", initializer.text);
+    let methods =
+        initializer.text.split_once("\"supportedSubmitMethods\":").map(|(_, rest)| rest.trim_start());
+    assert!(methods.is_some_and(|methods| methods.starts_with("[]")), "{}", initializer.text);
     for file in ["swagger-ui.css", "swagger-ui-bundle.js"] {
         assert!(page.text.contains(file));
         assert_eq!(Request::new("GET", &format!("/docs/{file}")).send(service.address).status, 200, "{file}");
