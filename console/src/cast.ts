@@ -41,8 +41,9 @@ export interface Cast {
 export class BadCast extends Error {}
 
 /** The largest terminal that is drawn: a hostile recording must not exhaust the viewer's memory. */
-export const LARGEST_COLUMNS = 1000;
-export const LARGEST_ROWS = 300;
+export const LARGEST_COLUMNS = 2000;
+export const LARGEST_ROWS = 600;
+export const MOST_CELLS = 300_000;
 
 /** Reads a recording piece by piece, as it arrives. */
 export class CastReader {
@@ -175,9 +176,10 @@ export class CastReader {
   }
 
   private limitSize(columns: number, rows: number): { columns: number; rows: number } {
+    const drawnColumns = Math.min(Math.max(columns, 1), LARGEST_COLUMNS);
     const limited = {
-      columns: Math.min(Math.max(columns, 1), LARGEST_COLUMNS),
-      rows: Math.min(Math.max(rows, 1), LARGEST_ROWS),
+      columns: drawnColumns,
+      rows: Math.min(Math.max(rows, 1), LARGEST_ROWS, Math.floor(MOST_CELLS / drawnColumns)),
     };
     if (limited.columns < columns || limited.rows < rows) {
       const { tooLarge } = this.cast;

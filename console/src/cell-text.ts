@@ -5,18 +5,15 @@ import { STAND_IN, type StandIns } from "./cells.ts";
  * an element of as many cells as it fills. Returns what ends the watch. This happens before the browser paints.
  */
 export function drawStandIns(container: HTMLElement, standIns: StandIns): () => void {
-  const draw = (root: ParentNode): void => {
-    for (const span of root.querySelectorAll<HTMLElement>(".ap-line > span")) drawSpan(span, standIns);
-  };
+  if (standIns.isEmpty) return () => undefined;
   const observer = new MutationObserver((changes) => {
-    for (const { target, addedNodes } of changes) {
-      if (addedNodes.length > 0 && target instanceof HTMLElement) draw(target.parentElement ?? target);
-    }
+    // The player replaces all of a line at once.
+    const lines = new Set(changes.map(({ target }) => target).filter((target) => target instanceof HTMLElement && target.className === "ap-line"));
+    for (const line of lines) for (const span of line.childNodes) if (span instanceof HTMLElement) drawSpan(span, standIns);
     // What was drawn just now is no news.
     observer.takeRecords();
   });
   observer.observe(container, { childList: true, subtree: true });
-  draw(container);
   return () => observer.disconnect();
 }
 

@@ -160,13 +160,18 @@ export interface JoinedOutput {
 }
 
 /** More marks than any script writes on one character; beyond them they only hide what stands around. */
-const MOST_MARKS = 16;
+const MOST_MARKS = 15;
 
 /** Code points that stand for what fills one cell, or two, and is not one code point. */
 export class StandIns {
   private readonly codes = new Map<string, number>();
   private readonly cells = new Map<number, string>();
   private readonly next = { narrow: NARROW.first, wide: WIDE.first };
+
+  /** Whether nothing is stood for. */
+  get isEmpty(): boolean {
+    return this.cells.size === 0;
+  }
 
   /** Null when none is left. */
   standInFor(cell: string, wide: boolean): string | null {
@@ -202,12 +207,12 @@ const WIDE = { first: 0x3_a000, last: 0x3_fffd };
 export const STAND_IN = /[\u{3a000}-\u{3fffd}\u{100000}-\u{10fffd}]/u;
 
 function joins(code: number): boolean {
-  // The first combining mark is U+0300.
-  return code >= 0x300 && JOINING.test(String.fromCodePoint(code));
+  // The first combining mark is U+0300. The voiced sound marks of half-width katakana are wide enough for a cell.
+  return code >= 0x300 && code !== 0xff9e && code !== 0xff9f && JOINING.test(String.fromCodePoint(code));
 }
 
 // Combining and enclosing marks (variation selectors are among them), the joiner, vowels and finals of Hangul.
-const JOINING = /[\p{Mn}\p{Me}\u200d\u1160-\u11ff\ud7b0-\ud7c6\ud7cb-\ud7fb]/u;
+const JOINING = /[\p{Mn}\p{Me}\p{Grapheme_Extend}\u200d\u1160-\u11ff\ud7b0-\ud7c6\ud7cb-\ud7fb]/u;
 
 /** A format character that shows nothing itself and lets a text lie about its order or its length. */
 function isMisleading(code: number): boolean {

@@ -11,6 +11,7 @@ export class Controls {
   private readonly speed = element("speed") as HTMLSelectElement;
   private readonly skipIdle = element("skip-idle");
   private frame = 0;
+  private sought: number | null = null;
 
   constructor() {
     this.connectButtons();
@@ -39,8 +40,26 @@ export class Controls {
   seek(milliseconds: number): void {
     if (this.current === null) return;
     const { player } = this.current;
-    const at = Math.min(Math.max(milliseconds, 0), player.durationMilliseconds());
-    void player.seek(at);
+    const isSeeking = this.sought !== null;
+    this.sought = Math.min(Math.max(milliseconds, 0), player.durationMilliseconds());
+    if (!isSeeking) void this.seekLatest(player);
+  }
+
+  /** Of the places that are asked for while the player still seeks, only the last matters. */
+  private async seekLatest(player: ReplayPlayer): Promise<void> {
+    try {
+      for (let reached: number | null = null; this.sought !== null && reached !== this.sought && this.current?.player === player; ) {
+        reached = this.sought;
+        await player.seek(reached);
+      }
+    } finally {
+      this.sought = null;
+    }
+  }
+
+  /** Where the player is, or is on its way to. */
+  private position(player: ReplayPlayer): number {
+    return this.sought ?? player.currentMilliseconds();
   }
 
   private connectButtons(): void {
@@ -86,7 +105,7 @@ export class Controls {
   }
 
   private move(milliseconds: number): void {
-    if (this.current !== null) this.seek(this.current.player.currentMilliseconds() + milliseconds);
+    if (this.current !== null) this.seek(this.position(this.current.player) + milliseconds);
   }
 
   private toMark(direction: 1 | -1): void {
@@ -103,7 +122,7 @@ export class Controls {
 
   private seekAmong(times: readonly number[], direction: 1 | -1): void {
     if (this.current === null) return;
-    const now = this.current.player.currentMilliseconds();
+    const now = this.position(this.current.player);
     // A position just reached lies a little after the event that it shows.
     const found = direction === 1 ? times.find((time) => time > now + 1) : times.findLast((time) => time < now - 2);
     if (found !== undefined) this.seek(found + 1);

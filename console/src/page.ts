@@ -1,4 +1,4 @@
-import { type Cast, LARGEST_COLUMNS, LARGEST_ROWS } from "./cast.ts";
+import { type Cast, LARGEST_COLUMNS, LARGEST_ROWS, MOST_CELLS } from "./cast.ts";
 import { type Ending, endingOf } from "./ending.ts";
 import type { Problem } from "./problems.ts";
 import { readableBytes, readableDuration, readableInstant, readablePosition } from "./readable.ts";
@@ -49,7 +49,7 @@ export function showRecording(recording: Recording, token: string): void {
   const started = readableInstant(recording.startTime) ?? sanitise(recording.startTime);
   const duration = recording.durationMilliseconds === null ? "" : readableDuration(recording.durationMilliseconds);
   const length = duration === "" ? "" : recording.status === "running" ? `${duration} so far` : duration;
-  element("subtitle").textContent = [sanitise(recording.claimedUser), sanitise(recording.command), started, length].filter((part) => part !== "").join(" · ");
+  element("subtitle").textContent = [shortened(sanitise(recording.claimedUser)), shortened(sanitise(recording.command)), started, length].filter((part) => part !== "").join(" · ");
   element("terminal-command").textContent = sanitise(recording.command);
 
   // That it is running is what the badge for its end says.
@@ -100,8 +100,8 @@ export function showNotices(recording: Recording, cast: Cast | null, reload: () 
     const { columns, rows } = cast.tooLarge;
     notices.push(
       notice(
-        `The recorded terminal was ${columns} × ${rows}, and this page draws at most ${LARGEST_COLUMNS} × ${LARGEST_ROWS}. ` +
-          "Long lines are wrapped differently here from what the person saw. The recording itself is complete.",
+        `The recorded terminal was ${columns} × ${rows}. This page draws at most ${LARGEST_COLUMNS} columns, ${LARGEST_ROWS} rows and ` +
+          `${MOST_CELLS.toLocaleString("en")} cells, so that lines stand here otherwise than the person saw them. The recording itself is whole.`,
       ),
     );
   }
@@ -121,7 +121,7 @@ export function showOutcome(recording: Recording, cast: Cast | null, seek: ((mil
   }
   element("gaps-title").textContent = gaps.length === 1 ? "A gap in the recording" : `${gaps.length} gaps in the recording`;
   element("gap-list").replaceChildren(
-    ...gaps.map((gap) => {
+    ...gaps.slice(0, MOST_LISTED_GAPS).map((gap) => {
       const position = readablePosition(gap.milliseconds);
       const lost = gap.lostBytes === null ? "" : ` (${readableBytes(gap.lostBytes)} lost)`;
       const item = create("li", "");
@@ -137,7 +137,17 @@ export function showOutcome(recording: Recording, cast: Cast | null, seek: ((mil
       return item;
     }),
   );
+  const unlisted = gaps.length - MOST_LISTED_GAPS;
+  if (unlisted > 0) element("gap-list").append(create("li", `${unlisted} more are marked on the time line.`));
   element("gaps").hidden = gaps.length === 0;
+}
+
+const MOST_LISTED_GAPS = 100;
+
+/** The beginning of a text that may be of any length. */
+function shortened(text: string): string {
+  const characters = [...text.slice(0, 400)];
+  return characters.length > 120 || text.length > 400 ? `${characters.slice(0, 119).join("")}…` : text;
 }
 
 export function showNothingPlayable(recording: Recording, gaps: number): void {

@@ -24,12 +24,14 @@ export function drawTimeline(cast: Cast): void {
   for (const old of picture.querySelectorAll("rect")) old.remove();
   picture.append(...drawn);
 
-  const gaps = new Set(cast.gaps.map(({ milliseconds }) => milliseconds));
+  // Where several would stand on each other one is drawn, a gap before a marker.
+  const marks = new Map(marksOf(cast).map((milliseconds) => [Math.round(x(milliseconds)), "marker"]));
+  for (const { milliseconds } of cast.gaps) marks.set(Math.round(x(milliseconds)), "gap");
   element("marks").replaceChildren(
-    ...marksOf(cast).map((milliseconds) => {
+    ...[...marks].map(([position, name]) => {
       const mark = document.createElement("i");
-      mark.className = gaps.has(milliseconds) ? "gap" : "marker";
-      mark.style.left = `${x(milliseconds) / 10}%`;
+      mark.className = name;
+      mark.style.left = `${position / 10}%`;
       return mark;
     }),
   );

@@ -168,4 +168,6 @@ test("an unknown size is 80 x 24, an absurd one is limited and said", () => {
   assert.deepEqual([cast.columns, cast.rows, cast.tooLarge], [LARGEST_COLUMNS, 50, { columns: 4_000_000_000, rows: 999_999_999 }]);
   assert.deepEqual(cast.events, [[1000, "r", `5x${LARGEST_ROWS}`]]);
   assert.equal(read(HEADER).tooLarge, null);
+  const large = read('{"version":2,"width":1200,"height":24}', '[1,"r","1000x400"]');
+  assert.deepEqual([large.columns, large.events[0]?.[2], large.tooLarge], [1200, "1000x300", { columns: 1000, rows: 400 }]);
 });

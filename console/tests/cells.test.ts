@@ -31,6 +31,10 @@ test("a character and its marks are one code point where Unicode has one", () =>
   assert.deepEqual(joined("\u1112\u1161\u11ab"), ["한"]);
 });
 
+test("a mark of half-width katakana fills a cell of its own, as in terminals", () => {
+  assert.deepEqual(joined("ｶ\uff9e"), ["ｶ\uff9e"]);
+});
+
 test("where Unicode has none, one code point stands for them, as wide as the character", () => {
   assert.deepEqual(joined("xe\u0301\u0302|"), ["x<e\u0301\u0302:1>|"]);
   assert.deepEqual(joined("❤\ufe0f ok"), ["<❤\ufe0f:1> ok"]);

@@ -191,7 +191,7 @@ fn a_running_session_a_large_terminal_and_every_problem_say_what_they_are() {
     deployment.record_everything();
     let instance = Instance::enrol(&deployment, "i-page4");
     instance.wait_until_recording_is(true);
-    let mut person = instance.record_sized(&["sh", "-c", "echo begun; read line"], 1200, 24);
+    let mut person = instance.record_sized(&["sh", "-c", "echo begun; read line"], 2400, 24);
     person.sees("begun");
     let page = until("what was printed has arrived", || {
         let page = in_browser("replay.mjs", &[&replay_address(&deployment, "i-page4", "running")]);
@@ -199,7 +199,7 @@ fn a_running_session_a_large_terminal_and_every_problem_say_what_they_are() {
     });
     assert_eq!(page["exit"], "still running", "{page}");
     let notices = page["notices"].as_str().unwrap();
-    for said in ["This session is still running", "The recorded terminal was 1200 × 24"] {
+    for said in ["This session is still running", "The recorded terminal was 2400 × 24"] {
         assert!(notices.contains(said), "{said}: {notices}");
     }
 
