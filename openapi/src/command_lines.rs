@@ -80,7 +80,7 @@ fn value_of(action: &str, parameter: &str, request: &Object) -> Option<String> {
         return Some((*value).to_owned());
     }
     let RefOr::T(Schema::Object(schema)) = request.properties.get(parameter)? else { return None };
-    if let Some(example) = &schema.example {
+    if let Some(example) = schema.examples.first().or(schema.example.as_ref()) {
         return Some(match example {
             Value::String(text) => text.clone(),
             other => other.to_string(),
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn words_are_quoted_where_a_shell_would_change_them() {
         let request = |example: &str| {
-            let parameter = ObjectBuilder::new().schema_type(Type::String).example(Some(example.into()));
+            let parameter = ObjectBuilder::new().schema_type(Type::String).examples([example]);
             RefOr::T(Schema::Object(ObjectBuilder::new().property("A", parameter).required("A").build()))
         };
         for (example, expected) in [

@@ -218,6 +218,7 @@ mod tests {
 
     use super::*;
     use crate::errors::ActionError;
+    use crate::pages::nothing_here;
 
     async fn panics() -> HttpResponse {
         panic!("the secret reason")
