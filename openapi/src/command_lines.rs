@@ -2,9 +2,10 @@
 //! that this is how a reader tries one out. The values are those of the parameters' examples; what an example needs
 //! besides stands here.
 
+use domain::parameter::Shape;
 use serde_json::Value;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{Object, Schema, SchemaType, Type};
+
+use crate::parameters::Row;
 
 /// Values for one action: in place of a parameter's example, or of a parameter that may be omitted but without which
 /// the call shows little.
@@ -49,47 +50,44 @@ const OF_PARAMETERS: &[(&str, &str)] = &[
 ];
 
 /// What an operation's description says: how to make the call. Markdown.
-pub(crate) fn description(action: &str, request: &RefOr<Schema>) -> String {
+pub(crate) fn description(action: &str, parameters: &[Row]) -> String {
     format!(
         "With the command line, which signs the call:\n\n```sh\n{}\n```",
-        command_line(action, request).unwrap_or_else(|parameter| {
+        command_line(action, parameters).unwrap_or_else(|parameter| {
             panic!("{parameter} of {action} has no example; give it one, here or in its schema")
         })
     )
 }
 
 /// The line; the name of a mandatory parameter for which there is no value.
-fn command_line(action: &str, request: &RefOr<Schema>) -> Result<String, String> {
+fn command_line(action: &str, parameters: &[Row]) -> Result<String, String> {
     let mut words = vec!["hansard call".to_owned(), action.to_owned()];
-    if let RefOr::T(Schema::Object(request)) = request {
-        let helpful = OF_ACTIONS.iter().filter(|(of, ..)| *of == action).map(|(_, name, _)| *name);
-        let helpful = helpful.filter(|name| !request.required.iter().any(|required| required == name));
-        for name in request.required.iter().map(String::as_str).chain(helpful) {
-            let value = value_of(action, name, request).ok_or_else(|| name.to_owned())?;
-            // `hansard call` takes a value that begins with `@` for the name of a file.
-            let escape = if value.starts_with('@') { "@" } else { "" };
-            words.push(quoted(&format!("{name}={escape}{value}")));
-        }
+    let helps = |row: &&Row| OF_ACTIONS.iter().any(|(of, name, _)| *of == action && *name == row.name);
+    let mandatory = parameters.iter().filter(|row| row.mandatory);
+    for row in mandatory.chain(parameters.iter().filter(|row| !row.mandatory).filter(helps)) {
+        let value = value_of(action, row).ok_or_else(|| row.name.to_owned())?;
+        // `hansard call` takes a value that begins with `@` for the name of a file.
+        let escape = if value.starts_with('@') { "@" } else { "" };
+        words.push(quoted(&format!("{}={escape}{value}", row.name)));
     }
     Ok(words.join(" "))
 }
 
-fn value_of(action: &str, parameter: &str, request: &Object) -> Option<String> {
-    let of_action = OF_ACTIONS.iter().find(|(of, name, _)| *of == action && *name == parameter);
+fn value_of(action: &str, row: &Row) -> Option<String> {
+    let of_action = OF_ACTIONS.iter().find(|(of, name, _)| *of == action && *name == row.name);
     if let Some((.., value)) = of_action {
         return Some((*value).to_owned());
     }
-    let RefOr::T(Schema::Object(schema)) = request.properties.get(parameter)? else { return None };
-    if let Some(example) = schema.examples.first().or(schema.example.as_ref()) {
+    if let Some(example) = &row.example {
         return Some(match example {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         });
     }
-    let of_parameter = OF_PARAMETERS.iter().find(|(name, _)| *name == parameter);
+    let of_parameter = OF_PARAMETERS.iter().find(|(name, _)| *name == row.name);
     of_parameter
         .map(|(_, value)| (*value).to_owned())
-        .or_else(|| matches!(schema.schema_type, SchemaType::Type(Type::Boolean)).then(|| "true".to_owned()))
+        .or_else(|| (row.shape == Shape::Flag).then(|| "true".to_owned()))
 }
 
 /// One word of a shell: quoted where a shell would split or change it.
@@ -101,7 +99,7 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use domain::actions::Product;
-    use utoipa::openapi::schema::ObjectBuilder;
+    use domain::parameter::TextShape;
 
     use super::*;
     use crate::documents::document;
@@ -147,9 +145,15 @@ mod tests {
 
     #[test]
     fn words_are_quoted_where_a_shell_would_change_them() {
-        let request = |example: &str| {
-            let parameter = ObjectBuilder::new().schema_type(Type::String).examples([example]);
-            RefOr::T(Schema::Object(ObjectBuilder::new().property("A", parameter).required("A").build()))
+        let row = |example: Option<&str>| Row {
+            name: "A",
+            about: "",
+            mandatory: true,
+            example: example.map(Value::from),
+            default: None,
+            shape: TextShape::default().into(),
+            breaks: &[],
+            check: |_| Ok(()),
         };
         for (example, expected) in [
             ("plain-1.2:3/4", "hansard call Do A=plain-1.2:3/4"),
@@ -157,10 +161,8 @@ mod tests {
             ("@file", "hansard call Do A=@@file"),
             ("", "hansard call Do A="),
         ] {
-            assert_eq!(command_line("Do", &request(example)).unwrap(), expected);
+            assert_eq!(command_line("Do", &[row(Some(example))]).unwrap(), expected);
         }
-        let nothing = ObjectBuilder::new().property("B", ObjectBuilder::new().schema_type(Type::String));
-        let nothing = RefOr::T(Schema::Object(nothing.required("B").build()));
-        assert_eq!(command_line("Do", &nothing), Err("B".to_owned()));
+        assert_eq!(command_line("Do", &[row(None)]), Err("A".to_owned()));
     }
 }

@@ -151,7 +151,7 @@ impl Builder {
         let schema = schema_of_parameters::<A::Request>(&rows);
         let is_mandatory = rows.iter().any(|row| row.mandatory);
         let codes = codes_of(self.product, &rows, A::REFUSALS);
-        let description = command_lines::description(name, &schema);
+        let description = command_lines::description(name, &rows);
         self.schema_of::<A::Reply>();
         self.schema_of::<ErrorReply>();
         // The parameters are one schema; as such they stand in the operation, the only place that uses them.
