@@ -238,7 +238,12 @@ fn description(product: Product) -> &'static str {
 
 /// The parameters of an action as one schema, as the types of its request's fields have them.
 fn schema_of_parameters<P: Parameters>(rows: &[Row]) -> Schema {
-    let mut object = ObjectBuilder::new().schema_type(Type::Object).description(Some(P::ABOUT));
+    // What an action does not know is ignored. It is a text all the same: no name is given twice.
+    let ignored = ObjectBuilder::new().schema_type(Type::String);
+    let mut object = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some(P::ABOUT))
+        .additional_properties(Some(ignored));
     for row in rows {
         object = object.property(row.name, schema_of_parameter(row));
         if row.mandatory {

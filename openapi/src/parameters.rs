@@ -58,8 +58,7 @@ pub fn read<T: Parameters>(parameters: &BTreeMap<String, String>) -> Result<T, W
     T::read(&Given(parameters))
 }
 
-/// The parameters of a call, as they arrived.
-#[derive(Debug)]
+/// The parameters of a call, as they arrived. There can be secrets among them, so that they cannot be printed.
 pub struct Given<'p>(&'p BTreeMap<String, String>);
 
 impl Given<'_> {

@@ -15,7 +15,7 @@ operations! {
     SetPasswordPolicy: SetPasswordPolicyRequest => PasswordPolicyReply;
     GetSecurityPreference: AccountRequest => SecurityPreferenceReply;
     ListVirtualMFADevices: AccountRequest => ListVirtualMFADevicesReply;
-    GetUserMFAInfo: GetUserMFAInfoRequest => UserMFAInfoReply, [EntityNotExist];
+    GetUserMFAInfo: GetUserMFAInfoRequest => UserMFAInfoReply, [MissingParameter, EntityNotExist];
 }
 
 /// Asks about the account. There are no parameters.

@@ -12,13 +12,13 @@ use crate::workbench::PolicyFinding;
 
 operations! {
     CreatePolicy: CreatePolicyRequest => CreatePolicyReply,
-        [EntityAlreadyExists, LimitExceeded, InvalidRamParameter];
+        [EntityAlreadyExists, LimitExceeded, InvalidRamParameter, MalformedPolicyDocument];
     GetPolicy: PolicyRequest => GetPolicyReply, [EntityNotExist];
     ListPolicies: ListPoliciesRequest => ListPoliciesReply;
     UpdatePolicyDescription: UpdatePolicyDescriptionRequest => PolicyDescriptionReply, [EntityNotExist];
     DeletePolicy: DeletePolicyRequest => DoneReply, [EntityNotExist, DeleteConflict];
     CreatePolicyVersion: CreatePolicyVersionRequest => CreatePolicyVersionReply,
-        [EntityNotExist, LimitExceeded, InvalidRamParameter, Conflict];
+        [EntityNotExist, LimitExceeded, InvalidRamParameter, MalformedPolicyDocument, Conflict];
     ListPolicyVersions: PolicyRequest => ListPolicyVersionsReply, [EntityNotExist];
     GetPolicyVersion: GetPolicyVersionRequest => PolicyVersionReply, [EntityNotExist];
     SetDefaultPolicyVersion: PolicyVersionRequest => SetDefaultPolicyVersionReply, [EntityNotExist, Conflict];

@@ -12,9 +12,10 @@ use crate::workbench::PolicyFinding;
 
 operations! {
     CreateRole: CreateRoleRequest => WrittenRoleReply,
-        [EntityAlreadyExists, LimitExceeded, InvalidRamParameter];
+        [EntityAlreadyExists, LimitExceeded, InvalidRamParameter, MalformedPolicyDocument];
     GetRole: GetRoleRequest => RoleReply, [EntityNotExist];
-    UpdateRole: UpdateRoleRequest => WrittenRoleReply, [EntityNotExist, InvalidRamParameter];
+    UpdateRole: UpdateRoleRequest => WrittenRoleReply,
+        [EntityNotExist, InvalidRamParameter, MalformedPolicyDocument];
     ListRoles: ListRolesRequest => ListRolesReply;
     DeleteRole: DeleteRoleRequest => DoneReply, [EntityNotExist, DeleteConflict];
 }
