@@ -6,15 +6,10 @@ use std::sync::LazyLock;
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Bytes;
-use agent_protocol::configuration::ConfigurationReply;
-use agent_protocol::enrol::{EnrolReply, EnrolRequest};
 use agent_protocol::link::{AgentMessage, ServerMessage};
-use agent_protocol::recordings::{
-    GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest, SegmentReply,
-    SegmentRequest,
-};
-use agent_protocol::{AgentErrorCode, EffectiveConfiguration, ErrorReply};
+use agent_protocol::{AgentErrorCode, EffectiveConfiguration};
 use openapi::documents::{ERROR_CODES_EXTENSION, text_of};
+use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::extensions::ExtensionsBuilder;
@@ -29,8 +24,8 @@ use utoipa::openapi::{
     ResponseBuilder, Server,
 };
 
+use super::examples;
 use super::grants::GRANT_HEADER;
-use super::uploads::UploadReply;
 use crate::http::shared_bytes::SharedBytes;
 
 /// What an agent's author reads before the calls.
@@ -118,8 +113,8 @@ impl Builder {
             description: "The only call that needs no agent token. The join token is used up when, and only when, the call succeeds: a \
                  repeated call after a lost reply answers `InvalidJoinToken.Used`, and the administrator makes another token.",
             parameters: vec![],
-            body: Some(self.request::<EnrolRequest>()),
-            success: ("200", self.reply::<EnrolReply>("The agent is enrolled.")),
+            body: Some(self.request(&examples::enrol())),
+            success: ("200", self.reply("The agent is enrolled.", &examples::enrolled())),
             authenticated: false,
             codes: &[
                 AgentErrorCode::JoinTokenNotFound,
@@ -141,7 +136,7 @@ impl Builder {
             description: "The payload is the JSON of an `EffectiveConfiguration`, in base64.",
             parameters: vec![],
             body: None,
-            success: ("200", self.reply::<ConfigurationReply>("The configuration.")),
+            success: ("200", self.reply("The configuration.", &examples::configuration_reply())),
             authenticated: true,
             codes: &[],
         };
@@ -175,8 +170,8 @@ impl Builder {
             summary: "Opens a recording.",
             description: "Opens a recording: the control plane stores `start.json` and says where the recording goes.",
             parameters: vec![],
-            body: Some(self.request::<OpenRecordingRequest>()),
-            success: ("200", self.reply::<OpenRecordingReply>("The recording is known.")),
+            body: Some(self.request(&examples::open())),
+            success: ("200", self.reply("The recording is known.", &examples::opened())),
             authenticated: true,
             codes: &[
                 AgentErrorCode::InvalidStart,
@@ -193,8 +188,8 @@ impl Builder {
             summary: "Permits the upload of one segment.",
             description: "The grant is for exactly these bytes, and is valid for 10 minutes. Only segments need grants.",
             parameters: vec![token()],
-            body: Some(self.request::<GrantRequest>()),
-            success: ("200", self.reply::<GrantReply>("How to write the object.")),
+            body: Some(self.request(&examples::grant_request())),
+            success: ("200", self.reply("How to write the object.", &examples::grant())),
             authenticated: true,
             codes: &[
                 AgentErrorCode::RecordingNotFound,
@@ -211,8 +206,8 @@ impl Builder {
             summary: "Claims an uploaded segment for the recording.",
             description: "Segments are claimed in order. After a reply with 200 the segment is safe, and the agent may erase its copy.",
             parameters: vec![token()],
-            body: Some(self.request::<SegmentRequest>()),
-            success: ("200", self.reply::<SegmentReply>("The segment is safe.")),
+            body: Some(self.request(&examples::segment())),
+            success: ("200", self.reply("The segment is safe.", &examples::acknowledged())),
             authenticated: true,
             codes: &[
                 AgentErrorCode::RecordingNotFound,
@@ -231,8 +226,8 @@ impl Builder {
             description: "`Status` is `finished` when the command ended, `interrupted` when the recording broke off, `failed` when it has \
                  no segment.",
             parameters: vec![token()],
-            body: Some(self.request::<SealRequest>()),
-            success: ("200", self.reply::<SealReply>("The recording is closed.")),
+            body: Some(self.request(&examples::seal())),
+            success: ("200", self.reply("The recording is closed.", &examples::sealed())),
             authenticated: true,
             codes: &[
                 AgentErrorCode::RecordingNotFound,
@@ -269,7 +264,7 @@ impl Builder {
                 parameter(GRANT_HEADER, ParameterIn::Header, "As the grant's `Headers` gave it."),
             ],
             body: Some(body),
-            success: ("200", self.reply::<UploadReply>("The object is stored.")),
+            success: ("200", self.reply("The object is stored.", &examples::uploaded())),
             authenticated: false,
             codes: &[
                 AgentErrorCode::AgentNotFound,
@@ -296,7 +291,7 @@ impl Builder {
             .description(Some(call.description))
             .request_body(call.body)
             .response(call.success.0, call.success.1)
-            .response("default", self.reply::<ErrorReply>("Refused, or failed."))
+            .response("default", self.reply("Refused, or failed.", &examples::refused()))
             .security(security)
             .extensions(Some(ExtensionsBuilder::new().add(ERROR_CODES_EXTENSION, codes).build()));
         for parameter in call.parameters {
@@ -306,17 +301,17 @@ impl Builder {
         self.paths = paths.path(call.path, PathItem::new(call.method, operation.build()));
     }
 
-    fn request<T: ToSchema>(&mut self) -> RequestBody {
+    fn request<T: ToSchema + Serialize>(&mut self, example: &T) -> RequestBody {
         self.schema_of::<T>();
         RequestBodyBuilder::new()
-            .content("application/json", content_of::<T>())
+            .content("application/json", content_of(example))
             .required(Some(Required::True))
             .build()
     }
 
-    fn reply<T: ToSchema>(&mut self, description: &str) -> Response {
+    fn reply<T: ToSchema + Serialize>(&mut self, description: &str, example: &T) -> Response {
         self.schema_of::<T>();
-        ResponseBuilder::new().description(description).content(JSON, content_of::<T>()).build()
+        ResponseBuilder::new().description(description).content(JSON, content_of(example)).build()
     }
 
     fn schema_of<T: ToSchema>(&mut self) {
@@ -354,8 +349,10 @@ impl Builder {
     }
 }
 
-fn content_of<T: ToSchema>() -> utoipa::openapi::Content {
-    ContentBuilder::new().schema(Some(RefOr::Ref::<Schema>(Ref::from_schema_name(T::name())))).build()
+fn content_of<T: ToSchema + Serialize>(example: &T) -> utoipa::openapi::Content {
+    let example = serde_json::to_value(example).expect("an example has strings, numbers, lists and maps");
+    let schema = RefOr::Ref::<Schema>(Ref::from_schema_name(T::name()));
+    ContentBuilder::new().schema(Some(schema)).example(Some(example)).build()
 }
 
 fn token() -> Parameter {
@@ -424,5 +421,105 @@ mod tests {
         for code in AgentErrorCode::ALL {
             assert!(met.iter().any(|met| met == code.code()), "{}", code.code());
         }
+    }
+
+    /// Why a value does not fit a schema of the document; the keywords are those that the document has.
+    fn misfit(root: &Value, schema: &Value, value: &Value) -> Option<String> {
+        if let Some(reference) = schema["$ref"].as_str() {
+            let name = reference.rsplit('/').next().unwrap();
+            return misfit(root, &root["components"]["schemas"][name], value)
+                .map(|why| format!("{name}: {why}"));
+        }
+        if let Some(any) = schema["oneOf"].as_array() {
+            let misfits: Vec<_> = any.iter().filter_map(|one| misfit(root, one, value)).collect();
+            return (misfits.len() == any.len()).then(|| format!("{misfits:?}"));
+        }
+        let kinds: Vec<&str> = match &schema["type"] {
+            Value::String(kind) => vec![kind],
+            Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+            _ => vec![],
+        };
+        let kind = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(_) => "integer",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        if !kinds.contains(&kind) {
+            return Some(format!("{value} is {kind}, and not {kinds:?}"));
+        }
+        if let Some(allowed) = schema["enum"].as_array()
+            && !allowed.contains(value)
+        {
+            return Some(format!("{value} is not one of {allowed:?}"));
+        }
+        if let (Some(least), Some(number)) = (schema["minimum"].as_i64(), value.as_i64())
+            && number < least
+        {
+            return Some(format!("{number} is below {least}"));
+        }
+        if let (Some(pattern), Some(text)) = (schema["pattern"].as_str(), value.as_str())
+            && !regex_lite::Regex::new(pattern).unwrap().is_match(text)
+        {
+            return Some(format!("{text} does not fit {pattern}"));
+        }
+        if let Some(items) = value.as_array() {
+            return items.iter().find_map(|item| misfit(root, &schema["items"], item));
+        }
+        let members = value.as_object()?;
+        let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        if let Some(missing) = required.into_iter().find(|name| !members.contains_key(*name)) {
+            return Some(format!("{missing} is missing"));
+        }
+        members.iter().find_map(|(name, member)| {
+            let of = schema["properties"].get(name).or_else(|| schema.get("additionalProperties"));
+            match of {
+                Some(of) => misfit(root, of, member).map(|why| format!("{name}: {why}")),
+                None => Some(format!("{name} is not in the schema")),
+            }
+        })
+    }
+
+    #[test]
+    fn every_body_has_an_example_that_fits_its_schema() {
+        let root = serde_json::to_value(build()).unwrap();
+        let mut bodies = 0;
+        for (path, item) in root["paths"].as_object().unwrap() {
+            for operation in item.as_object().unwrap().values() {
+                let replies = operation["responses"].as_object().unwrap().values();
+                for body in replies.chain([&operation["requestBody"]]) {
+                    for (media_type, content) in body["content"].as_object().into_iter().flatten() {
+                        if media_type == "application/octet-stream" {
+                            continue;
+                        }
+                        bodies += 1;
+                        let example = &content["example"];
+                        assert!(example.is_object(), "{path} {media_type} has no example");
+                        assert_eq!(misfit(&root, &content["schema"], example), None, "{path} {media_type}");
+                    }
+                }
+            }
+        }
+        assert!(bodies >= 20, "{bodies}");
+    }
+
+    #[test]
+    fn a_misfit_is_noticed() {
+        let root = serde_json::to_value(build()).unwrap();
+        let schema = json!({ "$ref": "#/components/schemas/SegmentRequest" });
+        let good = serde_json::to_value(examples::segment()).unwrap();
+        assert_eq!(misfit(&root, &schema, &good), None);
+        for (name, bad) in
+            [("Number", json!("0")), ("Sha256", json!("abc")), ("Other", json!(1)), ("Next", json!([]))]
+        {
+            let mut value = good.clone();
+            value[name] = bad;
+            assert!(misfit(&root, &schema, &value).is_some(), "{name}");
+        }
+        let mut value = good.clone();
+        value.as_object_mut().unwrap().remove("Stream");
+        assert_eq!(misfit(&root, &schema, &value).as_deref(), Some("SegmentRequest: Stream is missing"));
     }
 }

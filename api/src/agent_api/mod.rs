@@ -6,6 +6,7 @@ mod caller;
 mod configuration;
 mod document;
 mod enrol;
+mod examples;
 mod grants;
 mod link;
 mod open;
