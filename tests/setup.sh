@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the whole-system tests need: Debian packages, the vendor's SDKs, the browser driver.
-# Run by `make test`; safe to run again; does nothing that is already done.
+# Installs what the whole-system tests need: Debian packages, the vendor's SDKs, the browser driver; with the argument
+# `deep`, also what `make test-deep` needs. Run by `make test`; safe to run again; does nothing that is already done.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 stamp_dir="$here/.setup"
@@ -48,13 +48,17 @@ node -e 'const [major, minor] = process.versions.node.split(".").map(Number); pr
     exit 1
 }
 
-# The vendor's Python SDKs, asciinema and zstandard, in an environment of their own.
-if ! cmp -s "$here/requirements.txt" "$stamp_dir/requirements.installed"; then
-    rm -rf "$stamp_dir/venv"
-    python3 -m venv "$stamp_dir/venv"
-    "$stamp_dir/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
-    cp "$here/requirements.txt" "$stamp_dir/requirements.installed"
-fi
+environment() { # requirements, name of the environment, what says that it is there
+    if ! cmp -s "$here/$1" "$stamp_dir/$3"; then
+        rm -rf "${stamp_dir:?}/$2"
+        python3 -m venv "$stamp_dir/$2"
+        "$stamp_dir/$2/bin/pip" install --quiet --disable-pip-version-check -r "$here/$1"
+        cp "$here/$1" "$stamp_dir/$3"
+    fi
+}
+# The vendor's Python SDKs, asciinema and zstandard, in an environment of their own; and the tools of the deep tests in another.
+environment requirements.txt venv requirements.installed
+if [[ ${1:-} == deep ]]; then environment requirements-deep.txt deep requirements-deep.installed; fi
 
 # The vendor's Node SDKs and the browser driver; and what builds the console.
 for folder in "$here/sdk" "$here/../console"; do

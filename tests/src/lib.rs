@@ -18,7 +18,7 @@ pub use deployment::{Client, Deployment, DeploymentOptions, free_port};
 pub use identity::IdentitySdk;
 pub use instance::Instance;
 pub use person::Person;
-pub use programs::{Sdk, asciinema_cat, in_browser, node, program, python, tests_folder};
+pub use programs::{Sdk, asciinema_cat, deep_python, in_browser, node, program, python, tests_folder};
 pub use screens::{Screen, screens};
 pub use test_facts::until;
 

@@ -33,6 +33,18 @@ pub fn python() -> Command {
     Command::new(set_up(tests_folder().join(".setup/venv/bin/python")))
 }
 
+/// The Python in which the tools of `make test-deep` are installed.
+#[must_use]
+pub fn deep_python() -> Command {
+    let path = tests_folder().join(".setup/deep/bin/python");
+    assert!(
+        path.exists(),
+        "{} is missing; run tests/setup.sh deep first (make test-deep does)",
+        path.display()
+    );
+    Command::new(path)
+}
+
 /// Node, in the folder in which the vendor's SDKs are installed.
 #[must_use]
 pub fn node() -> Command {
