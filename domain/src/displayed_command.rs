@@ -1,5 +1,7 @@
 //! A command on one line, as lists show it.
 
+use recording::shell_words::push_word;
+
 /// How many characters of a command lists show. The whole command is in the recording's `start.json`.
 const MOST_CHARACTERS: usize = 200;
 
@@ -8,10 +10,7 @@ const MOST_CHARACTERS: usize = 200;
 pub fn displayed_command(words: &[String]) -> String {
     let mut line = String::new();
     for word in words {
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        push_quoted(&mut line, word);
+        push_word(&mut line, word);
         if line.chars().nth(MOST_CHARACTERS).is_some() {
             break;
         }
@@ -21,17 +20,6 @@ pub fn displayed_command(words: &[String]) -> String {
         line.push('…');
     }
     line
-}
-
-fn push_quoted(line: &mut String, word: &str) {
-    let is_plain = |c: char| c.is_alphanumeric() || "_-+=./:,@%^".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        line.push_str(word);
-        return;
-    }
-    line.push('\'');
-    line.push_str(&word.replace('\'', r"'\''"));
-    line.push('\'');
 }
 
 #[cfg(test)]

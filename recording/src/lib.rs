@@ -35,6 +35,7 @@ pub mod not_evidence;
 pub mod sanitise;
 pub mod sealing;
 pub mod segment;
+pub mod shell_words;
 pub mod source;
 pub mod spool;
 pub mod start;

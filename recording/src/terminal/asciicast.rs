@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::event::TerminalSize;
+use crate::shell_words::shell_line;
 use crate::start::Start;
 
 pub(crate) use decode::decode_events;
@@ -30,7 +31,7 @@ pub struct AsciicastHeader {
     /// When the recording began, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<i64>,
-    /// The recorded command, where it is known.
+    /// The recorded command, where it is known, as a shell would read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
     /// A title, where there is one.
@@ -53,7 +54,7 @@ impl AsciicastHeader {
             width: terminal.columns,
             height: terminal.rows,
             timestamp: Some(start.started_at.as_millis().div_euclid(1000)),
-            command: start.command.as_ref().map(|words| words.join(" ")),
+            command: start.command.as_ref().map(shell_line),
             title: None,
             env: env
                 .into_iter()
