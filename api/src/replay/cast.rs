@@ -1,5 +1,6 @@
 //! `GET /replay/v1/recordings/{token}/cast` and `.../text`: the decoded recording, segment by segment, so that a long
-//! one needs no more memory than a short one. A running recording plays what has arrived.
+//! one needs no more memory than a short one. A running recording plays what has arrived: the reply says that it is
+//! running, and how many segments there are, so that `.../cast/{first}` gives those that arrive later.
 
 use std::io;
 
@@ -9,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use domain::TerminalSessionToken;
 use domain::recording_life::Recording;
 use futures_util::{Stream as FutureStream, StreamExt as _, stream};
+use openapi::error_codes::ErrorCode;
 use persistence::SegmentRow;
 use recording::{DecodedSegment, EvidenceName, Stream};
 
@@ -37,7 +39,23 @@ pub(crate) async fn get_cast(
     let viewing = Viewing::by_session(&request, &hansard, &path)?;
     viewing
         .look("replay", async |viewing, seen| {
-            play(viewing, seen, Rendering::Cast, "application/x-asciicast").await
+            play(viewing, seen, 0, Rendering::Cast, "application/x-asciicast").await
+        })
+        .await
+}
+
+/// The segments from a number on: what has arrived since somebody had those before it.
+pub(crate) async fn get_cast_from(
+    request: HttpRequest,
+    path: Path<(String, String)>,
+    hansard: Data<Hansard>,
+) -> Result<HttpResponse, ActionError> {
+    let (token, first) = path.into_inner();
+    let viewing = Viewing::by_session(&request, &hansard, &token)?;
+    viewing
+        .look("replay", async |viewing, seen| {
+            let first = first.parse().map_err(|_| ErrorCode::ActionNotFound)?;
+            play(viewing, seen, first, Rendering::Cast, "application/x-asciicast").await
         })
         .await
 }
@@ -51,7 +69,7 @@ pub(crate) async fn get_text(
     // Raw output can control a terminal, so it is never offered for display.
     viewing
         .look("download", async |viewing, seen| {
-            play(viewing, seen, Rendering::Text, "application/octet-stream").await
+            play(viewing, seen, 0, Rendering::Text, "application/octet-stream").await
         })
         .await
 }
@@ -59,11 +77,14 @@ pub(crate) async fn get_text(
 async fn play(
     viewing: &Viewing,
     seen: &Seen,
+    first: u32,
     rendering: Rendering,
     content_type: &str,
 ) -> Result<HttpResponse, ActionError> {
     let rows = viewing.hansard.store.segments_of_recording(&seen.granted, &seen.recording.token).await?;
-    let mut rows = rows.into_iter().filter(|row| row.stream == Stream::Terminal);
+    let rows: Vec<_> = rows.into_iter().filter(|row| row.stream == Stream::Terminal).collect();
+    let next = rows.last().map_or(0, |last| last.number.saturating_add(1));
+    let mut rows = rows.into_iter().filter(move |row| row.number >= first);
     // An error in the first segment is an error reply; in a later one it can only break off the reply.
     let first = match rows.next() {
         Some(row) => Some(render(viewing.hansard.clone(), seen.recording.clone(), row, rendering).await?),
@@ -75,6 +96,8 @@ async fn play(
         .insert_header((header::CONTENT_TYPE, content_type))
         .insert_header((header::CONTENT_DISPOSITION, "attachment"))
         .insert_header((super::RECORDER_HEADER, seen.recording.recorder.as_str()))
+        .insert_header((super::STATUS_HEADER, seen.recording.status().as_str()))
+        .insert_header((super::NEXT_SEGMENT_HEADER, next))
         .streaming(body))
 }
 

@@ -78,6 +78,41 @@ async fn a_viewer_reads_what_was_recorded() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrives_later_is_read_by_itself() {
+    let running = Running::start().await;
+    running.record("*", "1").await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let session = agent.session(&running, &[b"hello\r\n", b"bye\r\n"], Some(ExitStatus::Code(0)));
+    agent.open(&running, &session).await.ok();
+    let viewer = Viewer::open(&running, &running.root, &session).await;
+    let read = async |below: &str| {
+        let answer = viewer.get(&running, below).await;
+        let said = ["x-hansard-status", "x-hansard-next-segment"].map(|name| answer.header(name).to_owned());
+        let text = String::from_utf8(viewer.bytes(&running, below).await).unwrap();
+        (said, text)
+    };
+    let said = |status: &str, next: &str| [status.to_owned(), next.to_owned()];
+    assert_eq!(read("/cast").await, (said("running", "0"), String::new()));
+    agent.deliver(&running, &session, 0).await;
+    let (first, text) = read("/cast").await;
+    assert_eq!(first, said("running", "1"));
+    assert!(text.contains("hello") && !text.contains("bye"), "{text}");
+    assert_eq!(read("/cast/1").await, (said("running", "1"), String::new()));
+    agent.deliver(&running, &session, 1).await;
+    agent.seal(&running, &session).await.ok();
+    let (last, text) = read("/cast/1").await;
+    assert_eq!(last, said("finished", "2"));
+    assert!(text.contains("bye") && !text.contains("hello") && text.ends_with("\"x\",\"0\"]\n"), "{text}");
+    for nothing in ["/cast/-1", "/cast/x", "/cast/4294967296"] {
+        assert_eq!(viewer.get(&running, nothing).await.status, 404, "{nothing}");
+    }
+    let other = agent.record(&running, &[b"x"], None).await;
+    let url = running.url(&format!("/replay/v1/recordings/{}/cast/0", other.token()));
+    let foreign = running.http.get(url).header(COOKIE, &viewer.cookie).send().await.unwrap();
+    assert_eq!(foreign.status(), 401);
+}
+
 /// Puts the objects of another recording in the place of this recording's objects.
 fn lay_in_place_of(running: &Running, other: &Session, session: &Session, below: &str) {
     let folder = running.objects_folder();
