@@ -265,7 +265,7 @@ impl Client {
         let mut endpoint = self.endpoint.0.to_string();
         endpoint.truncate(endpoint.trim_end_matches('/').len());
         let cause = connection::cause(error);
-        Failure::failed(format!(
+        Failure::not_now(format!(
             "no answer from {endpoint}: {cause}; is the server running, and is HANSARD_ENDPOINT right?"
         ))
     }
@@ -274,7 +274,7 @@ impl Client {
 /// The line for an answer that stopped in the middle.
 pub(crate) fn broke_off(what: &str, error: &reqwest::Error) -> Failure {
     let line = format!("{what} broke off: {}", chain(error));
-    if error.is_timeout() { Failure::failed(line) } else { Failure::broke_off(line) }
+    if error.is_timeout() { Failure::not_now(line) } else { Failure::broke_off(line) }
 }
 
 /// The version under which the action is known; an unknown name is sent to the product of recordings, which answers

@@ -47,6 +47,8 @@ enum Told {
     EvidenceChanged,
     /// The reply broke off.
     BrokeOff,
+    /// Nothing, or that it cannot answer now.
+    NotNow,
 }
 
 impl Failure {
@@ -85,6 +87,11 @@ impl Failure {
         Self { told: Told::BrokeOff, ..Self::failed(message) }
     }
 
+    /// There was no answer, or one that the same call may get another answer later.
+    pub(crate) fn not_now(message: impl fmt::Display) -> Self {
+        Self { told: Told::NotNow, ..Self::failed(message) }
+    }
+
     /// The reader of the output has closed it, as `head` does. Nobody would see a message.
     pub(crate) fn reader_left() -> Self {
         Self::failed("")
@@ -113,6 +120,11 @@ impl Failure {
     /// Whether the reply broke off.
     pub(crate) fn is_broken_off(&self) -> bool {
         self.told == Told::BrokeOff
+    }
+
+    /// Whether the same call may succeed later.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self.told, Told::NotNow | Told::BrokeOff)
     }
 
     /// The exit code of the process.

@@ -115,6 +115,21 @@ impl Person {
         screen_of(&self.shown_of_the_program(), self.size.0, self.size.1)
     }
 
+    /// The lines on a screen of this size after everything that was shown. The size must not have changed.
+    #[must_use]
+    pub fn screen_of_everything(&self) -> Vec<String> {
+        screen_of(&self.shown(), self.size.0, self.size.1)
+    }
+
+    /// The same with the lines that have scrolled out.
+    #[must_use]
+    pub fn screen_and_history(&self) -> Vec<String> {
+        let (columns, rows) = (usize::from(self.size.0), usize::from(self.size.1));
+        let mut terminal = avt::Terminal::with_scrollback(columns, rows, None).expect("a size above zero");
+        terminal.feed(String::from_utf8_lossy(&self.shown()).as_ref());
+        terminal.screen().all_lines().map(|line| line.text().trim_end().to_owned()).collect()
+    }
+
     /// Waits until the program has ended and everything that it showed has arrived.
     pub fn leaves(&mut self) -> ExitStatus {
         let status = until(&format!("the program ends; shown so far: {:?}", self.tail()), || {

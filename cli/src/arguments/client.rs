@@ -106,9 +106,13 @@ pub(crate) enum RecordingsCommand {
     /// The browser is the one in $BROWSER, or the desktop's. The address is then among the arguments of a program, which
     /// other users of this machine may see.
     Open(OpenArguments),
-    /// Play a recording in this terminal: space pauses, q leaves.
+    /// Play a recording in this terminal.
+    ///
+    /// A status line shows position, length and speed. Keys: space pauses, arrows go 5 seconds back and forward, page keys
+    /// a minute, 0 to 9 to so many tenths, home and end to the start and the end; `.` stops and shows the next event; < and
+    /// > change the speed; s takes the status line away; ? shows all keys; q leaves.
     Play(PlayArguments),
-    /// Write a recording to a file or to standard output.
+    /// Write a recording to a file or to standard output; of a running one, what has arrived.
     Export(ExportArguments),
     /// Check that this is the recording that you asked for, complete, unchanged, and sealed by a trusted agent; or,
     /// with --agent or --all, that no recording is missing.
@@ -226,9 +230,13 @@ pub(crate) struct PlayArguments {
     /// The longest pause that is kept, such as 2s.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) idle_limit: Option<Duration>,
-    /// Write the recorded bytes to this terminal unchanged. They can control it in any way.
+    /// Write the recorded bytes to this terminal unchanged. They can control it in any way. At the end every mode is
+    /// switched off; there is no status line, and the only way back is to play it again.
     #[arg(long)]
     pub(crate) raw: bool,
+    /// Where the recorded session is still running, show what arrives until it ends.
+    #[arg(long)]
+    pub(crate) follow: bool,
 }
 
 /// What `export` writes.

@@ -118,6 +118,8 @@ impl Refusal {
             Failure::evidence_changed(line)
         } else if *status == StatusCode::NOT_FOUND {
             Failure::not_found(line)
+        } else if matches!(status.as_u16(), 429 | 502..=504) {
+            Failure::not_now(line)
         } else {
             Failure::failed(line)
         };

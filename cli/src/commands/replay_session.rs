@@ -37,7 +37,7 @@ pub(crate) async fn replay_url(client: &Client, recording: &NamedRecording) -> R
 /// An open session.
 pub(crate) struct ReplaySession<'a> {
     client: &'a Client,
-    token: TerminalSessionToken,
+    recording: NamedRecording,
     cookie: String,
 }
 
@@ -95,11 +95,17 @@ impl<'a> ReplaySession<'a> {
     /// # Errors
     /// As for [`NamedRecording::find`] and [`replay_url`].
     pub(crate) async fn open(client: &'a Client, recording: &RecordingArguments) -> Result<Self, Failure> {
-        let recording = NamedRecording::find(client, recording).await?;
+        Self::of(client, NamedRecording::find(client, recording).await?).await
+    }
+
+    /// The same for a recording that was found.
+    ///
+    /// # Errors
+    /// As for [`replay_url`].
+    pub(crate) async fn of(client: &'a Client, recording: NamedRecording) -> Result<Self, Failure> {
         let view = replay_url(client, &recording).await?;
         let ticket = ticket_of(reply::text("ViewInstanceRecords", &view, "ReplayUrl")?)?;
-        let token = recording.token;
-        let path = format!("/replay/v1/recordings/{token}/exchange");
+        let path = format!("/replay/v1/recordings/{}/exchange", recording.token);
         let body = json!({ "Ticket": ticket });
         let reply = client.fetch("the replay exchange", Method::POST, &path, None, Some(&body)).await?;
         let cookie = reply
@@ -111,12 +117,17 @@ impl<'a> ReplaySession<'a> {
             .find(|cookie| cookie.split_once('=').is_some_and(|(name, _)| name == COOKIE))
             .ok_or_else(|| Failure::failed("the replay exchange: the server set no replay cookie"))?
             .to_owned();
-        Ok(Self { client, token, cookie })
+        Ok(Self { client, recording, cookie })
+    }
+
+    /// The recording with its instance.
+    pub(crate) fn recording(&self) -> &NamedRecording {
+        &self.recording
     }
 
     /// The recording.
     pub(crate) fn token(&self) -> &TerminalSessionToken {
-        &self.token
+        &self.recording.token
     }
 
     /// Requests a part of the recording.
@@ -124,7 +135,7 @@ impl<'a> ReplaySession<'a> {
     /// # Errors
     /// The server refuses.
     pub(crate) async fn get(&self, what: &str, below: &str) -> Result<Response, Failure> {
-        let path = format!("/replay/v1/recordings/{}/{below}", self.token);
+        let path = format!("/replay/v1/recordings/{}/{below}", self.token());
         self.client.fetch(what, Method::GET, &path, Some(&self.cookie), None).await
     }
 
@@ -193,7 +204,7 @@ impl<'a> RemoteEvidence<'a> {
     pub(crate) fn open(session: ReplaySession<'a>, runtime: &'a Runtime) -> Result<Self, Failure> {
         let list = runtime.block_on(session.objects())?;
         let enrolled = list.signer.map(EnrolledSigner::trusted_key).transpose().map_err(other_shape)?;
-        let expected = expected(&session.token, list.instance_id, list.account_id, &list.objects);
+        let expected = expected(session.token(), list.instance_id, list.account_id, &list.objects);
         let names = list.objects.into_iter().map(|object| object.name).collect();
         Ok(Self { session, runtime, names, expected, enrolled })
     }

@@ -1,6 +1,7 @@
 //! The viewer's keys while a recording plays, and waiting for them.
 
-use std::io::{ErrorKind, IsTerminal as _, Read as _, stdin};
+use std::collections::VecDeque;
+use std::io::{ErrorKind, IsTerminal as _, stdin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,14 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{InputModes, LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGCONT, SIGSTOP, SIGTSTP, SIGWINCH};
 
-/// What the viewer wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Request {
-    /// Stop, and leave.
-    Quit,
-    /// Stop until the same is asked again.
-    Pause,
-}
+use super::keys::{Keys, Request};
 
 /// The longest wait: a signal may come right before it, when it interrupts nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -31,13 +25,23 @@ pub(super) struct Keyboard {
     stop: Arc<AtomicBool>,
     went_on: Arc<AtomicBool>,
     resized: Arc<AtomicBool>,
+    keys: Keys,
+    requests: VecDeque<Request>,
 }
 
 impl Keyboard {
     /// Takes the keyboard, when there is one and `interactive` says so.
     pub(super) fn take(interactive: bool) -> Self {
         let flag = || Arc::new(AtomicBool::new(false));
-        let mut keyboard = Self { modes: None, end: flag(), stop: flag(), went_on: flag(), resized: flag() };
+        let mut keyboard = Self {
+            modes: None,
+            end: flag(),
+            stop: flag(),
+            went_on: flag(),
+            resized: flag(),
+            keys: Keys::default(),
+            requests: VecDeque::new(),
+        };
         // Without these handlers a signal would leave the terminal painted by the recording and without echo. If they
         // cannot be set, the keyboard is not taken.
         if interactive
@@ -103,10 +107,13 @@ impl Keyboard {
 
     /// Waits at most so long (for ever without a limit) and gives what the viewer asked for meanwhile. It returns
     /// early on a signal, and after half a second.
-    pub(super) fn wait(&self, limit: Option<Duration>) -> Option<Request> {
+    pub(super) fn wait(&mut self, limit: Option<Duration>) -> Option<Request> {
         self.stop_and_go_on();
         if self.end.load(Ordering::Relaxed) {
             return Some(Request::Quit);
+        }
+        if let Some(request) = self.requests.pop_front() {
+            return Some(request);
         }
         let limit = limit.map_or(LOOK_EVERY, |limit| limit.min(LOOK_EVERY));
         let timeout = Timespec {
@@ -125,13 +132,13 @@ impl Keyboard {
             // Time is over, or a signal came.
             Ok(0) | Err(_) => return None,
         }
-        let mut key = [0];
-        match stdin().lock().read(&mut key) {
-            Ok(1) => match key[0] {
-                b'q' | b'Q' | 0x03 | 0x04 => Some(Request::Quit),
-                b' ' => Some(Request::Pause),
-                _ => None,
-            },
+        let mut bytes = [0; 256];
+        // Not through the standard library's buffer, in which keys could wait unseen.
+        match rustix::io::read(stdin(), &mut bytes) {
+            Ok(read @ 1..) => {
+                self.requests.extend(bytes[..read].iter().filter_map(|byte| self.keys.read(*byte)));
+                self.requests.pop_front()
+            }
             // The terminal is gone.
             _ => Some(Request::Quit),
         }

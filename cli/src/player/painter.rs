@@ -1,113 +1,50 @@
 //! Shows a recording on a terminal without passing on its control sequences: the recording drives a terminal model, and
 //! the model's screen is painted with text, colours and cursor moves alone (DECISIONS P1).
 //!
-//! Painted are: characters that [`is_unsafe`] lets pass, `CSI row;column H`, `CSI ... m`, and a line feed on the
-//! lowest row, so that lines which scroll out of the recording scroll into the viewer's own history.
+//! Painted are: characters that [`is_unsafe`] lets pass, `CSI row;column H`, `CSI column G`, `CSI ... m`, and a line feed
+//! on the lowest row, so that lines which scroll out of the recording scroll into the viewer's own history.
 
 use std::fmt::Write as _;
-use std::ops::Range;
 
-use avt::{Color, Line, Observation, Observer, Pen, Terminal};
+use avt::{Color, Line, Pen};
 use recording::TerminalSize;
-use unicode_width::UnicodeWidthChar as _;
-
-use super::utf8::Utf8Stream;
 use recording::sanitise::is_unsafe;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// The most columns and rows of a model. A recording may claim 65535 of each, which would fill the memory.
-const MOST_CELLS_A_SIDE: u16 = 1000;
+use super::clusters::Clusters;
+use super::screen::{Screen, Snapshot};
 
-/// The terminal model and what of it is still to be painted.
+/// The bytes that a painted cell takes, about.
+const BYTES_A_CELL: usize = 2;
+
+/// What the viewer's terminal shows: a part of the recorded screen, and below it perhaps a status line.
 pub(super) struct Painter {
-    model: Terminal,
-    text: Utf8Stream,
+    screen: Screen,
     /// The viewer's terminal; without one, the model's own size.
     view: Option<TerminalSize>,
     /// The model's row at the top of the view.
     top: usize,
-    dirty: Vec<bool>,
     everything: bool,
-    /// Painted lines that have left the model and not yet reached the viewer.
-    scrolled: Vec<String>,
-    scrolled_bytes: usize,
-}
-
-/// What one step of the model changed.
-struct Changes<'a> {
-    dirty: &'a mut Vec<bool>,
-    scrolled: &'a mut Vec<String>,
-    scrolled_bytes: &'a mut usize,
-    columns: usize,
-}
-
-impl Observer for Changes<'_> {
-    type Output = ();
-
-    fn resized(&mut self, _columns: usize, rows: usize) {
-        self.dirty.clear();
-        self.dirty.resize(rows, true);
-    }
-
-    fn dirty(&mut self, rows: Range<usize>) {
-        let end = rows.end.min(self.dirty.len());
-        if let Some(rows) = self.dirty.get_mut(rows.start.min(end)..end) {
-            rows.fill(true);
-        }
-    }
-
-    fn evicted(&mut self, _context: &mut Observation<'_>, line: &Line) {
-        let mut painted = String::new();
-        paint_line(&mut painted, Some(line), self.columns);
-        *self.scrolled_bytes += painted.len();
-        self.scrolled.push(painted);
-    }
-
-    fn end(&mut self, _context: &mut Observation<'_>) {}
+    /// The line on the lowest row of the viewer's terminal.
+    status: Option<String>,
+    /// What lies over the screen.
+    overlay: &'static [&'static str],
 }
 
 impl Painter {
     /// A model of the recording's first size, for a viewer's terminal of this size.
     pub(super) fn new(size: TerminalSize, view: Option<TerminalSize>) -> Self {
-        let size = within_limits(size);
-        let model = Terminal::new(size.columns.into(), size.rows.into())
-            .expect("a size within the limits has a column and a row");
-        Self {
-            model,
-            text: Utf8Stream::default(),
-            view,
-            top: 0,
-            dirty: vec![true; size.rows.into()],
-            everything: true,
-            scrolled: Vec::new(),
-            scrolled_bytes: 0,
-        }
+        Self { screen: Screen::new(size), view, top: 0, everything: true, status: None, overlay: &[] }
     }
 
     /// Gives the model output.
     pub(super) fn output(&mut self, bytes: &[u8]) {
-        let text = self.text.decode(bytes);
-        let (columns, _) = self.view_size();
-        let changes = Changes {
-            dirty: &mut self.dirty,
-            scrolled: &mut self.scrolled,
-            scrolled_bytes: &mut self.scrolled_bytes,
-            columns,
-        };
-        self.model.feed_with(text.as_str(), changes);
+        self.screen.output(bytes);
     }
 
     /// Changes the model's size.
     pub(super) fn resize(&mut self, size: TerminalSize) {
-        let size = within_limits(size);
-        let (columns, _) = self.view_size();
-        let changes = Changes {
-            dirty: &mut self.dirty,
-            scrolled: &mut self.scrolled,
-            scrolled_bytes: &mut self.scrolled_bytes,
-            columns,
-        };
-        self.model.resize_with(size.columns.into(), size.rows.into(), changes);
-        self.dirty.resize(self.model.size().1, true);
+        self.screen.resize(size);
         self.everything = true;
     }
 
@@ -117,49 +54,95 @@ impl Painter {
         self.everything = true;
     }
 
+    /// Shows this line below the screen, or gives its row to the screen.
+    pub(super) fn set_status(&mut self, status: Option<String>) {
+        self.everything |= status.is_some() != self.status.is_some();
+        self.status = status;
+    }
+
+    /// Shows these lines over the screen, or what is behind them.
+    pub(super) fn set_overlay(&mut self, overlay: &'static [&'static str]) {
+        self.everything |= overlay.len() != self.overlay.len();
+        self.overlay = overlay;
+    }
+
     /// How much waits to be painted, in bytes of lines that have scrolled out.
     pub(super) fn backlog(&self) -> usize {
-        self.scrolled_bytes
+        self.screen.scrolled() * self.view_size().0 * BYTES_A_CELL
+    }
+
+    /// Whether output only leads to another place, and what scrolls out meanwhile is not shown.
+    pub(super) fn skip(&mut self, skipping: bool) {
+        self.screen.skip(skipping);
+        self.everything = true;
+    }
+
+    /// The recorded screen as it is, where it can be kept.
+    pub(super) fn snapshot(&self) -> Option<Snapshot> {
+        self.screen.snapshot()
+    }
+
+    /// Goes back to how the recorded screen was.
+    pub(super) fn restore(&mut self, snapshot: &Snapshot) {
+        self.screen.restore(snapshot);
+        self.everything = true;
     }
 
     /// Paints what has changed since the last time.
     pub(super) fn paint(&mut self, out: &mut String) {
-        let (columns, rows) = self.view_size();
-        let (model_columns, model_rows) = self.model.size();
-        let cursor = self.model.cursor();
+        let (columns, lowest) = self.view_size();
+        let rows = self.rows();
+        let (model_columns, model_rows) = self.screen.size();
+        let cursor = self.screen.cursor();
         // The smallest move that brings the cursor into the view.
         let top = self.top.min(model_rows.saturating_sub(rows)).min(cursor.row);
         let top = top.max((cursor.row + 1).saturating_sub(rows));
-        if top != self.top || !self.scrolled.is_empty() {
+        if top != self.top || self.screen.scrolled() > 0 {
             self.top = top;
             self.everything = true;
         }
-        for line in self.scrolled.drain(..) {
+        let everything = std::mem::take(&mut self.everything);
+        let painted_columns = if everything { columns } else { columns.min(model_columns) };
+        let changed: Vec<bool> = (0..rows).map(|row| everything || self.screen.is_dirty(top + row)).collect();
+        let scrolled = self.screen.take_changes();
+        let clusters = self.screen.clusters();
+        for line in &scrolled {
             move_to(out, 0, 0);
-            out.push_str(&line);
-            move_to(out, rows - 1, 0);
+            paint_line(out, Some(line), columns, columns, clusters);
+            // Every row moves up; those of the screen and the status line are painted below.
+            move_to(out, lowest - 1, 0);
             out.push('\n');
         }
-        self.scrolled_bytes = 0;
-        let painted_columns = if self.everything { columns } else { columns.min(model_columns) };
-        for (row, line) in (0..rows)
-            .zip(self.model.screen().visible_lines().skip(top).map(Some).chain(std::iter::repeat(None)))
-        {
-            let changed = self.everything || self.dirty.get(top + row).copied().unwrap_or(false);
-            if changed {
+        let lines = self.screen.lines_from(top).map(Some).chain(std::iter::repeat(None));
+        for ((row, changed), line) in changed.iter().enumerate().zip(lines) {
+            if *changed {
                 move_to(out, row, 0);
-                paint_line(out, line, painted_columns);
+                paint_line(out, line, painted_columns, columns, clusters);
             }
         }
-        self.dirty.fill(false);
-        self.everything = false;
+        paint_overlay(out, self.overlay, columns, rows);
+        if let (Some(status), true) = (&self.status, rows < lowest) {
+            move_to(out, lowest - 1, 0);
+            out.push_str("\x1b[0;7m");
+            push_fitting(out, status, columns);
+            out.push_str("\x1b[0m");
+        }
         move_to(out, cursor.row.saturating_sub(top).min(rows - 1), cursor.col.min(columns - 1));
     }
 
     /// Leaves the view: the viewer's next line stands below what was painted.
     pub(super) fn leave(&mut self, out: &mut String) {
-        let (_, rows) = self.view_size();
-        move_to(out, rows.min(self.model.size().1) - 1, 0);
+        if self.status.is_some() || !self.overlay.is_empty() {
+            self.set_overlay(&[]);
+            let rows = self.rows();
+            let (columns, lowest) = self.view_size();
+            self.paint(out);
+            if rows < lowest {
+                move_to(out, lowest - 1, 0);
+                out.extend(std::iter::repeat_n(' ', columns));
+            }
+        }
+        move_to(out, self.rows().min(self.screen.size().1) - 1, 0);
         out.push_str("\x1b[0m\n");
     }
 
@@ -167,15 +150,14 @@ impl Painter {
     fn view_size(&self) -> (usize, usize) {
         match self.view {
             Some(view) => (usize::from(view.columns.max(1)), usize::from(view.rows.max(1))),
-            None => self.model.size(),
+            None => self.screen.size(),
         }
     }
-}
 
-fn within_limits(size: TerminalSize) -> TerminalSize {
-    TerminalSize {
-        columns: size.columns.clamp(1, MOST_CELLS_A_SIDE),
-        rows: size.rows.clamp(1, MOST_CELLS_A_SIDE),
+    /// The rows that show the recorded screen.
+    fn rows(&self) -> usize {
+        let (_, rows) = self.view_size();
+        if self.status.is_some() && self.view.is_some() && rows > 1 { rows - 1 } else { rows }
     }
 }
 
@@ -183,12 +165,44 @@ fn move_to(out: &mut String, row: usize, column: usize) {
     write!(out, "\x1b[{};{}H", row + 1, column + 1).expect("writing to a string cannot fail");
 }
 
-/// Paints a line from its first column and fills up to `columns` with blanks.
-fn paint_line(out: &mut String, line: Option<&Line>, columns: usize) {
+fn move_to_column(out: &mut String, column: usize) {
+    write!(out, "\x1b[{}G", column + 1).expect("writing to a string cannot fail");
+}
+
+/// Writes as much of a text of ours as fits, and blanks.
+fn push_fitting(out: &mut String, text: &str, columns: usize) {
+    let mut column = 0;
+    for character in text.chars() {
+        let shown = if is_unsafe(character) { char::REPLACEMENT_CHARACTER } else { character };
+        let width = shown.width().unwrap_or(0);
+        if column + width > columns {
+            break;
+        }
+        out.push(shown);
+        column += width;
+    }
+    out.extend(std::iter::repeat_n(' ', columns - column));
+}
+
+/// Paints lines of ours in the middle of the view.
+fn paint_overlay(out: &mut String, lines: &[&str], columns: usize, rows: usize) {
+    let width = lines.iter().map(|line| line.width()).max().unwrap_or(0).min(columns);
+    let first = rows.saturating_sub(lines.len()) / 2;
+    for (row, line) in (first..rows).zip(lines) {
+        move_to(out, row, (columns - width) / 2);
+        out.push_str("\x1b[0;7m");
+        push_fitting(out, line, width);
+        out.push_str("\x1b[0m");
+    }
+}
+
+/// Paints a line from its first column and fills up to `columns` with blanks, on a terminal that has `edge` columns.
+fn paint_line(out: &mut String, line: Option<&Line>, columns: usize, edge: usize, clusters: &Clusters) {
     let plain = Pen::default();
     let mut pen = plain;
     let mut column = 0;
-    for cell in line.map(Line::cells).unwrap_or_default() {
+    let mut cells = line.map(Line::cells).unwrap_or_default().iter().peekable();
+    while let Some(cell) = cells.next() {
         let width = usize::from(cell.width());
         if width == 0 {
             continue; // the right half of a wide character
@@ -198,9 +212,38 @@ fn paint_line(out: &mut String, line: Option<&Line>, columns: usize) {
         }
         if *cell.pen() != pen {
             pen = *cell.pen();
-            set_pen(out, &pen);
+            out.push_str(&pen_sequence(&pen));
         }
-        paint_character(out, cell.char(), width);
+        match clusters.text(cell.char()) {
+            None => paint_character(out, cell.char(), width),
+            Some(cluster) => {
+                // Some terminals give two columns to what an emoji selector follows. Where the next is blank, it is painted
+                // first, so that they show the whole of it.
+                let is_blank = cells
+                    .next_if(|next| {
+                        width == 1
+                            && column + 2 <= columns
+                            && cluster.contains('\u{fe0f}')
+                            && next.char() == ' '
+                            && *next.pen() == pen
+                    })
+                    .is_some();
+                if is_blank {
+                    out.push_str("  ");
+                    move_to_column(out, column);
+                }
+                if width == 1 && column + 1 == edge {
+                    out.push_str(&cluster.replace('\u{fe0f}', ""));
+                } else {
+                    out.push_str(cluster);
+                }
+                column += usize::from(is_blank);
+                // Terminals do not agree on the width of clusters.
+                if column + width < edge {
+                    move_to_column(out, column + width);
+                }
+            }
+        }
         column += width;
     }
     if pen != plain {
@@ -211,19 +254,15 @@ fn paint_line(out: &mut String, line: Option<&Line>, columns: usize) {
 
 /// Paints one character so that it takes exactly the cells that the model gave it.
 fn paint_character(out: &mut String, character: char, width: usize) {
-    let shown = if is_unsafe(character) || matches!(character, '\u{fe00}'..='\u{fe0f}') {
-        '\u{fffd}'
-    } else {
-        character
-    };
+    let shown = if is_unsafe(character) { char::REPLACEMENT_CHARACTER } else { character };
     out.push(shown);
-    // The model gives a combining character a cell of its own; on a terminal it takes none.
     let taken = shown.width().unwrap_or(0);
     out.extend(std::iter::repeat_n(' ', width.saturating_sub(taken)));
 }
 
-fn set_pen(out: &mut String, pen: &Pen) {
-    out.push_str("\x1b[0");
+/// The sequence that chooses a pen, whichever was chosen before.
+pub(super) fn pen_sequence(pen: &Pen) -> String {
+    let mut out = String::from("\x1b[0");
     for (set, code) in [
         (pen.is_bold(), 1),
         (pen.is_faint(), 2),
@@ -237,9 +276,10 @@ fn set_pen(out: &mut String, pen: &Pen) {
             write!(out, ";{code}").expect("writing to a string cannot fail");
         }
     }
-    set_color(out, pen.foreground(), 30);
-    set_color(out, pen.background(), 40);
+    set_color(&mut out, pen.foreground(), 30);
+    set_color(&mut out, pen.background(), 40);
     out.push('m');
+    out
 }
 
 fn set_color(out: &mut String, color: Option<Color>, base: u16) {

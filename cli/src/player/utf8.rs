@@ -7,6 +7,11 @@ pub(super) struct Utf8Stream {
 }
 
 impl Utf8Stream {
+    /// Whether no character is unfinished.
+    pub(super) fn is_whole(&self) -> bool {
+        self.carried.is_empty()
+    }
+
     /// The text of this piece, with what the piece before left over.
     pub(super) fn decode(&mut self, piece: &[u8]) -> String {
         let joined;

@@ -1,0 +1,292 @@
+//! Playing a recording in this terminal, and what is known of replies that play one.
+
+use std::sync::mpsc;
+
+use recording::ExitStatus;
+use recording::terminal::asciicast::{DecodedLines, decode_lines};
+use reqwest::Response;
+use tokio::runtime::Runtime;
+
+use super::follow::Follower;
+use super::recording_list::recorder_note;
+use super::replay_session::ReplaySession;
+use crate::arguments::{PlayArguments, RecordingArguments};
+use crate::client::{Client, broke_off};
+use crate::failure::Failure;
+use crate::player::{Playback, Played, Recorded, play};
+use crate::table::readable_millis;
+use crate::terminal;
+
+/// The header of a reply that plays a recording: who ran the process that captured it.
+const RECORDER_HEADER: &str = "x-hansard-recorder";
+
+/// The header that says whether the recorded session goes on.
+const STATUS_HEADER: &str = "x-hansard-status";
+
+/// The header that names the first segment that has not arrived.
+const NEXT_SEGMENT_HEADER: &str = "x-hansard-next-segment";
+
+/// How a failure names a reply that plays a recording.
+const PLAYED: &str = "the recording";
+
+/// How many digits of a token a status line shows.
+const SHORT_TOKEN: usize = 9;
+
+/// Asks for a reply that plays the recording.
+///
+/// # Errors
+/// The server refuses.
+pub(super) async fn playing(session: &ReplaySession<'_>, below: &str) -> Result<Response, Failure> {
+    session.get(PLAYED, below).await.map_err(|failure| explained(session, failure))
+}
+
+/// The failure of a reply that ended early.
+pub(super) fn ended_early(session: &ReplaySession<'_>, error: &reqwest::Error) -> Failure {
+    explained(session, broke_off(PLAYED, error))
+}
+
+/// A change in the middle of a recording is found after the reply has begun. The control plane can then only break it
+/// off, without a reason.
+fn explained(session: &ReplaySession<'_>, failure: Failure) -> Failure {
+    if !failure.is_broken_off() {
+        return failure;
+    }
+    Failure::broke_off(format!(
+        "the control plane broke the reply off: what follows could not be shown; `hansard recordings verify {}` \
+         says why",
+        session.token()
+    ))
+}
+
+fn header<'a>(reply: &'a Response, name: &str) -> Option<&'a str> {
+    reply.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Says what is known about the process that captured what a reply plays.
+pub(super) fn note_recorder(reply: &Response) {
+    terminal::note(&recorder_note(header(reply, RECORDER_HEADER)));
+}
+
+/// Whether the recorded session goes on behind what a reply plays.
+pub(super) fn goes_on(reply: &Response) -> bool {
+    header(reply, STATUS_HEADER) == Some("running")
+}
+
+/// What has arrived of a recording.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) lines: DecodedLines,
+    /// Whether the recorded session goes on.
+    pub(super) goes_on: bool,
+    /// The first segment that has not arrived, where the server says so.
+    pub(super) next_segment: Option<u32>,
+}
+
+impl Arrived {
+    /// Reads a reply that plays a recording.
+    ///
+    /// # Errors
+    /// It ends early, or is no recording.
+    pub(super) async fn read(session: &ReplaySession<'_>, reply: Response) -> Result<Self, Failure> {
+        let goes_on = goes_on(&reply);
+        let next_segment = header(&reply, NEXT_SEGMENT_HEADER).and_then(|number| number.parse().ok());
+        let cast = reply.bytes().await.map_err(|error| ended_early(session, &error))?;
+        let lines = decode_lines(&cast)
+            .map_err(|error| Failure::failed(format!("the recording cannot be read: {error}")))?;
+        Ok(Self { lines, goes_on, next_segment })
+    }
+}
+
+/// Fetches what has arrived of a recording.
+async fn fetch<'a>(
+    client: &'a Client,
+    recording: &RecordingArguments,
+) -> Result<(ReplaySession<'a>, Arrived), Failure> {
+    let session = ReplaySession::open(client, recording).await?;
+    let reply = playing(&session, "cast").await?;
+    note_recorder(&reply);
+    let arrived = Arrived::read(&session, reply).await?;
+    Ok((session, arrived))
+}
+
+/// Plays a recording, and with `--follow` what arrives meanwhile.
+///
+/// # Errors
+/// The server refuses, or standard output cannot be written.
+pub(super) fn watch(client: &Client, wanted: &PlayArguments, runtime: &Runtime) -> Result<(), Failure> {
+    let (session, arrived) = runtime.block_on(fetch(client, &wanted.recording))?;
+    if wanted.raw {
+        terminal::note("--raw: the recorded bytes drive this terminal as they are");
+    }
+    let playback = Playback { speed: wanted.speed, idle_limit: wanted.idle_limit, raw: wanted.raw };
+    let name: String = session.token().as_str().chars().take(SHORT_TOKEN).collect();
+    let goes_on = arrived.goes_on;
+    if !(goes_on && wanted.follow) {
+        if goes_on {
+            terminal::note(
+                "the recorded session is still running: this is what has arrived so far; --follow shows what comes",
+            );
+        }
+        let recorded = Recorded { lines: arrived.lines, name: &name, goes_on, more: None };
+        let played = play(recorded, playback).map_err(|error| terminal::cannot_write(&error))?;
+        note_end(&played);
+        return Ok(());
+    }
+    let next = arrived.next_segment.ok_or_else(|| {
+        Failure::failed("--follow: this server does not say what of a running recording has arrived")
+    })?;
+    terminal::note("the recorded session is still running: what arrives is shown until it ends");
+    let follower = Follower::new(client, session, next);
+    let (sender, more) = mpsc::channel();
+    // It says no more to whoever has left; its requests are then given up.
+    let (left, leaving) = tokio::sync::oneshot::channel::<()>();
+    std::thread::scope(|scope| {
+        let following = scope.spawn(|| {
+            runtime.block_on(async {
+                tokio::select! {
+                    ended = follower.follow(sender) => ended,
+                    _ = leaving => Ok(()),
+                }
+            })
+        });
+        let recorded = Recorded { lines: arrived.lines, name: &name, goes_on, more: Some(&more) };
+        let played = play(recorded, playback);
+        drop(left);
+        let followed = following.join().unwrap_or_else(|_| Err(Failure::failed("following failed")));
+        let played = played.map_err(|error| terminal::cannot_write(&error))?;
+        if followed.is_ok() {
+            note_end(&played);
+        }
+        followed
+    })
+}
+
+fn note_end(played: &Played) {
+    for (at, reason) in &played.gaps {
+        terminal::note(&format!("gap at {at} s: {reason}"));
+    }
+    if let Some(line) = last_line(played) {
+        terminal::note(&line);
+    }
+}
+
+/// What is said when everything was shown.
+fn last_line(played: &Played) -> Option<String> {
+    if played.left {
+        return None;
+    }
+    let length = readable_millis(u64::try_from(played.length.as_millis()).unwrap_or(u64::MAX));
+    Some(match played.exit {
+        Some(ExitStatus::Code(code)) => format!("end after {length}: exit code {code}"),
+        Some(ExitStatus::Signal(signal)) => format!("end after {length}: ended by {}", signal_name(signal)),
+        None if played.goes_on => {
+            format!("this is what has arrived so far, {length}; the recorded session goes on")
+        }
+        None => format!("end after {length}: nothing further has arrived"),
+    })
+}
+
+/// A signal by its number and its name on Linux, `signal 9 (SIGKILL)`.
+fn signal_name(number: u8) -> String {
+    match signal_hook::low_level::signal_name(number.into()) {
+        Some(name) => format!("signal {number} ({name})"),
+        None => format!("signal {number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener};
+
+    use recording::InstanceId;
+
+    use super::*;
+    use crate::arguments::RecordingReference;
+    use crate::environment::Environment;
+
+    /// Takes a request on each connection, and closes it behind what it answers.
+    fn answering(replies: Vec<String>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for reply in replies {
+                let (stream, _) = listener.accept().unwrap();
+                let (mut request, mut length) = (BufReader::new(&stream), 0);
+                loop {
+                    let mut line = String::new();
+                    request.read_line(&mut line).unwrap();
+                    match line.trim_end().split_once(':') {
+                        Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                            length = value.trim().parse().unwrap();
+                        }
+                        None if line.trim_end().is_empty() => break,
+                        _ => {}
+                    }
+                }
+                request.read_exact(&mut vec![0; length]).unwrap();
+                (&stream).write_all(reply.as_bytes()).unwrap();
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_broken_reply_says_how_to_find_the_reason() {
+        let whole = |head: &str, body: &str| {
+            let length = body.len();
+            format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{head}content-length: {length}\r\n\r\n{body}")
+        };
+        let broken = "HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n";
+        let token = "ab".repeat(16);
+        // In its body, and before its head.
+        for broken in [broken, ""] {
+            let address = answering(vec![
+                whole("", r#"{"ReplayUrl":"http://h/x#ticket=t"}"#),
+                whole("set-cookie: hansard_replay=c; Path=/\r\n", ""),
+                broken.to_owned(),
+            ]);
+            let endpoint = format!("http://{address}");
+            let environment = Environment::of(&[
+                ("HANSARD_ENDPOINT", endpoint.as_str()),
+                ("ALIBABA_CLOUD_ACCESS_KEY_ID", "id"),
+                ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "secret"),
+            ]);
+            let client = Client::from_environment(&environment).unwrap();
+            let recording = RecordingArguments {
+                recording: RecordingReference::parse(&token).unwrap(),
+                instance_id: Some(InstanceId::parse("i-web1").unwrap()),
+            };
+            let failure = Runtime::new().unwrap().block_on(fetch(&client, &recording)).err().unwrap();
+            let expected = format!(
+                "the control plane broke the reply off: what follows could not be shown; `hansard recordings verify \
+                 {token}` says why"
+            );
+            assert_eq!((failure.message(), failure.exit_code()), (expected.as_str(), 1));
+        }
+    }
+
+    #[test]
+    fn the_last_line_says_how_it_ended() {
+        let played = |exit, goes_on| Played {
+            exit,
+            goes_on,
+            length: std::time::Duration::from_secs(65),
+            ..Played::default()
+        };
+        for (played, line) in [
+            (played(Some(ExitStatus::Code(3)), false), "end after 1 min 05 s: exit code 3"),
+            (played(Some(ExitStatus::Signal(9)), false), "end after 1 min 05 s: ended by signal 9 (SIGKILL)"),
+            (
+                played(Some(ExitStatus::Signal(15)), false),
+                "end after 1 min 05 s: ended by signal 15 (SIGTERM)",
+            ),
+            (played(Some(ExitStatus::Signal(40)), false), "end after 1 min 05 s: ended by signal 40"),
+            (played(None, false), "end after 1 min 05 s: nothing further has arrived"),
+            (played(None, true), "this is what has arrived so far, 1 min 05 s; the recorded session goes on"),
+        ] {
+            assert_eq!(last_line(&played).as_deref(), Some(line));
+            assert_eq!(last_line(&Played { left: true, ..played }), None);
+        }
+    }
+}
