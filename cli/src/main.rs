@@ -15,6 +15,7 @@ mod reply;
 mod root_key;
 mod serve;
 mod settings;
+mod signal_name;
 mod table;
 mod terminal;
 

@@ -306,3 +306,31 @@ fn the_terminal_is_restored_whichever_signal_ends_the_player() {
         assert!(has(&lines, "first") && !lines.iter().any(|line| line.contains("playing")), "{lines:#?}");
     }
 }
+
+#[test]
+fn a_very_wide_recording_is_laid_out_as_it_was_or_a_note_says_that_it_is_not() {
+    let deployment = Deployment::start();
+    let instance = recording_instance(&deployment, "i-wide");
+    let words: String = (0..240).map(|number| format!("{number:04}|")).collect();
+    let file = deployment.scratch().join("wide.txt");
+    std::fs::write(&file, format!("{words}\nend\n")).unwrap();
+    for (columns, note) in [(1200, None), (5000, Some("the recording is 5000x24, and 4096x24 of it at most"))]
+    {
+        let mut person = instance.record_sized(&["cat", file.to_str().unwrap()], columns, 24);
+        assert!(person.leaves().success());
+        let shown = String::from_utf8(person.shown()).unwrap();
+        let token = shown.rsplit("recordings play ").next().unwrap().trim().to_owned();
+        until("the whole has arrived", || {
+            let shown = deployment.root.json(&["recordings", "show", &token]);
+            (shown["Status"] == "finished").then_some(())
+        });
+        let played = deployment.root.run(&["recordings", "play", &token, "--speed", "1000"]);
+        let (stdout, stderr) =
+            (String::from_utf8(played.stdout).unwrap(), String::from_utf8(played.stderr).unwrap());
+        assert!(stdout.contains(&words), "{columns}: {stdout}");
+        match note {
+            Some(note) => assert!(stderr.contains(note), "{stderr}"),
+            None => assert!(!stderr.contains("can be shown"), "{stderr}"),
+        }
+    }
+}

@@ -100,9 +100,10 @@ async fn what_arrives_later_is_read_by_itself() {
     assert!(text.contains("hello") && !text.contains("bye"), "{text}");
     assert_eq!(read("/cast/1").await, (said("running", "1"), String::new()));
     agent.deliver(&running, &session, 1).await;
+    agent.deliver(&running, &session, 2).await;
     agent.seal(&running, &session).await.ok();
     let (last, text) = read("/cast/1").await;
-    assert_eq!(last, said("finished", "2"));
+    assert_eq!(last, said("finished", "3"));
     assert!(text.contains("bye") && !text.contains("hello") && text.ends_with("\"x\",\"0\"]\n"), "{text}");
     for nothing in ["/cast/-1", "/cast/x", "/cast/4294967296"] {
         assert_eq!(viewer.get(&running, nothing).await.status, 404, "{nothing}");

@@ -109,8 +109,8 @@ pub(crate) enum RecordingsCommand {
     /// Play a recording in this terminal.
     ///
     /// A status line shows position, length and speed. Keys: space pauses, arrows go 5 seconds back and forward, page keys
-    /// a minute, 0 to 9 to so many tenths, home and end to the start and the end; `.` stops and shows the next event; < and
-    /// > change the speed; s takes the status line away; ? shows all keys; q leaves.
+    /// a minute, 0 to 9 to so many tenths, home and end to the start and the end, `.` stops and shows the next event, `<`
+    /// and `>` change the speed, s takes the status line away, ? shows all keys, q leaves.
     Play(PlayArguments),
     /// Write a recording to a file or to standard output; of a running one, what has arrived.
     Export(ExportArguments),

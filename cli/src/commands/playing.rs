@@ -14,6 +14,7 @@ use crate::arguments::{PlayArguments, RecordingArguments};
 use crate::client::{Client, broke_off};
 use crate::failure::Failure;
 use crate::player::{Playback, Played, Recorded, play};
+use crate::signal_name::named_signal;
 use crate::table::readable_millis;
 use crate::terminal;
 
@@ -178,7 +179,7 @@ fn last_line(played: &Played) -> Option<String> {
     let length = readable_millis(u64::try_from(played.length.as_millis()).unwrap_or(u64::MAX));
     Some(match played.exit {
         Some(ExitStatus::Code(code)) => format!("end after {length}: exit code {code}"),
-        Some(ExitStatus::Signal(signal)) => format!("end after {length}: ended by {}", signal_name(signal)),
+        Some(ExitStatus::Signal(signal)) => format!("end after {length}: ended by {}", named_signal(signal)),
         None if played.goes_on => {
             format!("this is what has arrived so far, {length}; the recorded session goes on")
         }
@@ -186,24 +187,18 @@ fn last_line(played: &Played) -> Option<String> {
     })
 }
 
-/// A signal by its number and its name on Linux, `signal 9 (SIGKILL)`.
-fn signal_name(number: u8) -> String {
-    match signal_hook::low_level::signal_name(number.into()) {
-        Some(name) => format!("signal {number} ({name})"),
-        None => format!("signal {number}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead as _, BufReader, Read as _, Write as _};
     use std::net::{SocketAddr, TcpListener};
 
-    use recording::InstanceId;
+    use recording::{InstanceId, TerminalSessionToken};
 
     use super::*;
     use crate::arguments::RecordingReference;
+    use crate::commands::named_recording::NamedRecording;
     use crate::environment::Environment;
+    use crate::player::More;
 
     /// Takes a request on each connection, and closes it behind what it answers.
     fn answering(replies: Vec<String>) -> SocketAddr {
@@ -267,6 +262,58 @@ mod tests {
     }
 
     #[test]
+    fn following_goes_on_after_a_lost_reply_and_an_ended_session() {
+        let reply = |status: &str, head: &str, body: &str| {
+            let length = body.len();
+            format!("HTTP/1.1 {status}\r\nconnection: close\r\n{head}content-length: {length}\r\n\r\n{body}")
+        };
+        let view = reply("200 OK", "", r#"{"ReplayUrl":"http://h/x#ticket=t"}"#);
+        let exchange = reply("200 OK", "set-cookie: hansard_replay=c; Path=/\r\n", "");
+        let ended =
+            reply("401 Unauthorized", "", r#"{"Code":"ReplaySessionRequired","Message":"It has ended."}"#);
+        let more = |status: &str, next: u32, text: &str| {
+            let head = format!("x-hansard-status: {status}\r\nx-hansard-next-segment: {next}\r\n");
+            reply("200 OK", &head, text)
+        };
+        let address = answering(vec![
+            view.clone(),
+            exchange.clone(),
+            String::new(),
+            ended,
+            view,
+            exchange,
+            more("running", 2, "[1.000000,\"o\",\"one\"]\n"),
+            more("finished", 3, "[2.000000,\"x\",\"0\"]\n"),
+        ]);
+        let endpoint = format!("http://{address}");
+        let environment = Environment::of(&[
+            ("HANSARD_ENDPOINT", endpoint.as_str()),
+            ("ALIBABA_CLOUD_ACCESS_KEY_ID", "id"),
+            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "secret"),
+        ]);
+        let client = Client::from_environment(&environment).unwrap();
+        let (sender, more) = mpsc::channel();
+        Runtime::new().unwrap().block_on(async {
+            let recording = NamedRecording {
+                token: TerminalSessionToken::generate(),
+                instance: InstanceId::parse("i-web1").unwrap(),
+            };
+            let session = ReplaySession::of(&client, recording).await.unwrap();
+            Follower::new(&client, session, 1).follow(sender).await.unwrap();
+        });
+        let said: Vec<String> = more
+            .iter()
+            .map(|more| match more {
+                More::Trouble(why) => format!("trouble: {why}"),
+                More::Events(events) => format!("{} event at {} s", events.len(), events[0].at),
+                More::Ended => "ended".to_owned(),
+            })
+            .collect();
+        assert!(said[0].starts_with("trouble: the control plane broke the reply off"), "{said:?}");
+        assert_eq!(said[1..], ["1 event at 1.000000 s", "1 event at 2.000000 s", "ended"]);
+    }
+
+    #[test]
     fn the_last_line_says_how_it_ended() {
         let played = |exit, goes_on| Played {
             exit,
@@ -277,11 +324,6 @@ mod tests {
         for (played, line) in [
             (played(Some(ExitStatus::Code(3)), false), "end after 1 min 05 s: exit code 3"),
             (played(Some(ExitStatus::Signal(9)), false), "end after 1 min 05 s: ended by signal 9 (SIGKILL)"),
-            (
-                played(Some(ExitStatus::Signal(15)), false),
-                "end after 1 min 05 s: ended by signal 15 (SIGTERM)",
-            ),
-            (played(Some(ExitStatus::Signal(40)), false), "end after 1 min 05 s: ended by signal 40"),
             (played(None, false), "end after 1 min 05 s: nothing further has arrived"),
             (played(None, true), "this is what has arrived so far, 1 min 05 s; the recorded session goes on"),
         ] {

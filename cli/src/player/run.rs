@@ -20,6 +20,17 @@ const FRAME: Duration = Duration::from_millis(16);
 /// How often the status line is looked at, and whether more has arrived.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// For how long at a time the way to another place is taken, before keys are read again.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Another place, and the way there.
+#[derive(Debug, Clone, Copy)]
+struct Jump {
+    position: Duration,
+    /// How many events have happened there.
+    events: usize,
+}
+
 /// A recording that is being played.
 pub(super) struct Player<'a, S: Sink> {
     events: Vec<TerminalEvent>,
@@ -32,6 +43,8 @@ pub(super) struct Player<'a, S: Sink> {
     more: Option<&'a Receiver<More>>,
     /// Why nothing more arrives for now.
     trouble: Option<String>,
+    /// Where it is going.
+    jump: Option<Jump>,
     /// Whether the help is shown, and with it whether playing goes on after it.
     help: Option<bool>,
     interactive: bool,
@@ -70,6 +83,7 @@ impl<'a, S: Sink> Player<'a, S> {
             furthest: 0,
             more,
             trouble: None,
+            jump: None,
             help: None,
             interactive,
             name,
@@ -97,16 +111,24 @@ impl<'a, S: Sink> Player<'a, S> {
                 self.sink.view_resized(view());
             }
             self.take_more();
+            self.jump_on()?;
             self.advance()?;
             self.show()?;
-            if self.taken == self.events.len() && self.more.is_none() && !self.clock.is_paused() {
+            if self.jump.is_none()
+                && self.taken == self.events.len()
+                && self.more.is_none()
+                && !self.clock.is_paused()
+            {
                 return Ok(false);
             }
             let due = (self.taken < self.events.len())
                 .then(|| self.clock.until(self.timeline.shown_at(self.taken), Instant::now()))
                 .flatten();
             let look = (self.interactive || self.more.is_some()).then_some(LOOK_EVERY);
-            let limit = [due.map(|due| due.max(FRAME)), look].into_iter().flatten().min();
+            let limit = match self.jump {
+                Some(_) => Some(Duration::ZERO),
+                None => [due.map(|due| due.max(FRAME)), look].into_iter().flatten().min(),
+            };
             match keyboard.wait(limit) {
                 Some(Request::Quit) => return Ok(self.taken < self.events.len() || self.more.is_some()),
                 Some(request) => self.answer(request)?,
@@ -139,7 +161,7 @@ impl<'a, S: Sink> Player<'a, S> {
 
     /// Gives the sink what is due.
     fn advance(&mut self) -> io::Result<()> {
-        if self.clock.is_paused() {
+        if self.clock.is_paused() || self.jump.is_some() {
             return Ok(());
         }
         let now = Instant::now();
@@ -159,6 +181,7 @@ impl<'a, S: Sink> Player<'a, S> {
     fn show(&mut self) -> io::Result<()> {
         let at_the_end = self.taken == self.events.len();
         let mark = match (self.clock.is_paused(), at_the_end) {
+            _ if self.jump.is_some() => Mark::Seeking,
             (true, true) if self.more.is_none() => Mark::AtTheEnd,
             (true, _) => Mark::Paused,
             (false, true) if self.more.is_some() => Mark::Waiting,
@@ -166,7 +189,7 @@ impl<'a, S: Sink> Player<'a, S> {
         };
         let status = Status {
             mark,
-            position: self.timeline.recorded_at(self.clock.position(Instant::now())),
+            position: self.timeline.recorded_at(self.position(Instant::now())),
             length: self.timeline.recorded_length(),
             goes_on: self.goes_on,
             speed: self.clock.speed(),
@@ -201,6 +224,7 @@ impl<'a, S: Sink> Player<'a, S> {
     /// Stops, and shows the next event that shows something.
     fn step(&mut self, now: Instant) -> io::Result<()> {
         self.clock.pause(true, now);
+        self.jump = None;
         while self.taken < self.events.len() {
             let event = &self.events[self.taken];
             self.sink.event(self.taken, event)?;
@@ -215,25 +239,40 @@ impl<'a, S: Sink> Player<'a, S> {
         Ok(())
     }
 
+    /// Where it is, or where it is going.
+    fn position(&self, now: Instant) -> Duration {
+        self.jump.map_or_else(|| self.clock.position(now), |jump| jump.position).min(self.timeline.length())
+    }
+
     fn seek(&mut self, seek: Seek, now: Instant) -> io::Result<()> {
-        let (position, length) =
-            (self.clock.position(now).min(self.timeline.length()), self.timeline.length());
-        let target = match seek {
+        let (position, length) = (self.position(now), self.timeline.length());
+        let position = match seek {
             Seek::Back(step) => position.saturating_sub(step),
             Seek::Forward(step) => position.saturating_add(step).min(length),
             Seek::Tenths(tenths) => length.mul_f64(f64::from(tenths) / 10.0),
             Seek::End => length,
         };
-        let to = self.timeline.passed(target);
-        if !self.sink.go_to(&self.events, self.taken, to)? {
+        self.jump = Some(Jump { position, events: self.timeline.passed(position) });
+        self.jump_on()
+    }
+
+    /// Goes on to another place for a while.
+    fn jump_on(&mut self) -> io::Result<()> {
+        let Some(jump) = self.jump else { return Ok(()) };
+        let taken = self.sink.go_to(&self.events, self.taken, jump.events, Instant::now() + SLICE)?;
+        let Some(taken) = taken else {
+            self.jump = None;
+            return Ok(());
+        };
+        self.taken = taken;
+        self.furthest = self.furthest.max(taken);
+        if taken < jump.events {
             return Ok(());
         }
-        self.taken = to;
-        self.furthest = self.furthest.max(to);
-        // Going there takes time too.
+        self.jump = None;
         let now = Instant::now();
-        self.clock.set(target, now);
-        if to == self.events.len() && self.more.is_none() {
+        self.clock.set(jump.position, now);
+        if taken == self.events.len() && self.more.is_none() {
             // Whoever goes to the end wants to see it, and perhaps to go back.
             self.clock.pause(true, now);
         }

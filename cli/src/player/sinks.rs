@@ -2,6 +2,7 @@
 //! ends it.
 
 use std::io::{self, Write};
+use std::time::Instant;
 
 use recording::{TerminalEvent, TerminalEventKind, TerminalSize};
 
@@ -30,9 +31,16 @@ pub(super) trait Sink {
     /// Shows or hides the status line.
     fn toggle_status(&mut self) {}
 
-    /// Goes to where the first `to` events have happened, having taken `taken` of them. Says whether that is possible.
-    fn go_to(&mut self, _events: &[TerminalEvent], _taken: usize, _to: usize) -> io::Result<bool> {
-        Ok(false)
+    /// Goes to where the first `to` events have happened, having taken `taken` of them, or as far as it comes until a
+    /// moment. Gives how many it has taken then; `None` where it cannot go anywhere.
+    fn go_to(
+        &mut self,
+        _events: &[TerminalEvent],
+        _taken: usize,
+        _to: usize,
+        _until: Instant,
+    ) -> io::Result<Option<usize>> {
+        Ok(None)
     }
 
     /// Leaves the terminal in order.
@@ -180,22 +188,31 @@ impl<W: Write> Sink for PaintedSink<W> {
         self.has_status = !self.has_status;
     }
 
-    fn go_to(&mut self, events: &[TerminalEvent], taken: usize, to: usize) -> io::Result<bool> {
-        let Some(snapshots) = &self.snapshots else { return Ok(false) };
+    fn go_to(
+        &mut self,
+        events: &[TerminalEvent],
+        taken: usize,
+        to: usize,
+        until: Instant,
+    ) -> io::Result<Option<usize>> {
+        let Some(snapshots) = &self.snapshots else { return Ok(None) };
         let (kept, snapshot) = snapshots.latest_until(to);
-        let from = if to < taken || kept > taken {
+        let mut next = taken;
+        if to < taken || kept > taken {
             self.painter.restore(snapshot);
-            kept
-        } else {
-            taken
-        };
+            next = kept;
+        }
         self.painter.skip(true);
-        for (number, event) in events.iter().enumerate().take(to).skip(from) {
-            self.give(number, event)?;
+        while next < to {
+            self.give(next, &events[next])?;
+            next += 1;
+            if Instant::now() >= until {
+                break;
+            }
         }
         self.painter.skip(false);
         self.changed = true;
-        Ok(true)
+        Ok(Some(next))
     }
 
     fn leave(&mut self) -> io::Result<()> {

@@ -35,6 +35,8 @@ pub(super) enum Mark {
     AtTheEnd,
     /// What has arrived is shown, and more may come.
     Waiting,
+    /// On the way to another place.
+    Seeking,
 }
 
 /// What the status line says.
@@ -60,11 +62,15 @@ impl Status<'_> {
             Mark::Paused => "PAUSED",
             Mark::AtTheEnd => "PAUSED at the end",
             Mark::Waiting => "waiting for more",
+            Mark::Seeking => "seeking",
         };
         let (position, length) = (clock(self.position.min(self.length)), clock(self.length));
         let goes_on = if self.goes_on { " so far" } else { "" };
         let mut line = format!(" {mark}");
-        let parts = [format!("{position} / {length}{goes_on}"), format!("{}x", self.speed)];
+        let parts = [
+            format!("{position} / {length}{goes_on}"),
+            format!("{}x", (self.speed * 10_000.0).round() / 10_000.0),
+        ];
         let notes = self.notes.iter().flatten().map(|note| sanitised(note).into_owned());
         let parts = parts.into_iter().chain(notes).chain([self.name.to_owned(), "? help".to_owned()]);
         for part in parts {

@@ -7,6 +7,7 @@ use recording::{
 use serde_json::{Value, json};
 
 use crate::failure::exit_code;
+use crate::signal_name::named_signal;
 use crate::table::facts;
 
 /// Where the trust in a key comes from.
@@ -117,7 +118,9 @@ fn is_signed(verification: &Verification) -> bool {
 fn end_text(end: Option<&RecordingEnd>) -> String {
     match end {
         Some(RecordingEnd::Exited(ExitStatus::Code(code))) => format!("exit code {code}"),
-        Some(RecordingEnd::Exited(ExitStatus::Signal(signal))) => format!("ended by signal {signal}"),
+        Some(RecordingEnd::Exited(ExitStatus::Signal(signal))) => {
+            format!("ended by {}", named_signal(*signal))
+        }
         Some(RecordingEnd::Interrupted { reason }) => format!("interrupted: {reason}"),
         None => "unknown: there is no manifest with a valid signature".to_owned(),
     }

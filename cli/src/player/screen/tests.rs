@@ -42,6 +42,14 @@ fn a_claimed_size_cannot_fill_the_memory() {
 }
 
 #[test]
+fn a_wide_recording_keeps_its_layout() {
+    let mut screen = Screen::new(TerminalSize { columns: 1200, rows: 24 });
+    let words: String = (0..240).map(|number| format!("{number:04}|")).collect();
+    screen.output(format!("{words}\r\nend").as_bytes());
+    assert_eq!(screen.text()[..2], [words, "end".to_owned()]);
+}
+
+#[test]
 fn a_mark_may_come_later_and_keeps_the_pen_of_its_cell() {
     let mut screen = Screen::new(SIZE);
     screen.output(b"\x1b[31;1mae");
