@@ -147,6 +147,7 @@ fn sought(events: &[TerminalEvent], order: &[usize]) -> Vec<String> {
         let until = Instant::now();
         while taken != *to {
             taken = sink.go_to(events, taken, *to, until).unwrap().unwrap();
+            assert!(taken <= *to, "it is on its way");
         }
         let status = status::Status {
             mark: status::Mark::Paused,
