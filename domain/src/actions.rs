@@ -383,6 +383,14 @@ catalogue! {
         ListEntitiesForPolicy of Ram, Read, on Policy, may ReadsIdentity;
         /// The attachments of policies to users, groups and roles.
         ListPolicyAttachments of Ram, List, on Policies, may ReadsIdentity;
+
+        // RAM: tags of roles and policies.
+        /// Sets tags of roles or of policies of the account.
+        TagResources of Ram, Write, on Role | Policy, may ReadsIdentity, AdministersIdentity;
+        /// Removes tags of roles or of policies of the account.
+        UntagResources of Ram, Write, on Role | Policy, may ReadsIdentity, AdministersIdentity;
+        /// The tags of roles or of policies of the account.
+        ListTagResources of Ram, List, on Role | Policy | Roles | Policies, may ReadsIdentity;
     }
 
     other doors {

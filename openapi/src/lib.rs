@@ -3,6 +3,7 @@
 mod command_lines;
 pub mod documents;
 pub mod error_codes;
+pub mod lists;
 pub mod operations;
 pub mod parameter_types;
 pub mod parameters;

@@ -9,6 +9,7 @@ pub(crate) use openapi_derive::Parameters;
 use serde_json::Value;
 
 use crate::error_codes::WireError;
+use crate::lists::with_lists;
 
 /// A parameter whose refusal waits until the action asks for it.
 pub type Deferred<T> = Result<T, WireError>;
@@ -55,7 +56,7 @@ pub struct Row {
 /// # Errors
 /// `Missing<Param>` or `Invalid<Param>`.
 pub fn read<T: Parameters>(parameters: &BTreeMap<String, String>) -> Result<T, WireError> {
-    T::read(&Given(parameters))
+    T::read(&Given(&*with_lists(parameters)?))
 }
 
 /// The parameters of a call, as they arrived. There can be secrets among them, so that they cannot be printed.

@@ -105,10 +105,10 @@ fn policies_are_made_shown_listed_and_deleted() {
         ),
         (
             "CreatePolicy",
-            json!({"PolicyName": "tagged", "PolicyDocument": text, "Tag": [{"Key": "a", "Value": "b"}]}),
+            json!({"PolicyName": "tagged", "PolicyDocument": text, "Tag": [{"Key": "acs:a", "Value": "b"}]}),
             refused(400, "InvalidParameter.Tag"),
         ),
-        ("ListPolicies", json!({"Tag": [{"Key": "a"}]}), refused(400, "InvalidParameter.Tag")),
+        ("ListPolicies", json!({"Tag": [{"Key": ""}]}), refused(400, "InvalidParameter.Tag")),
         (
             "CreatePolicy",
             json!({"PolicyName": "AdministratorAccess", "PolicyDocument": text}),

@@ -157,7 +157,7 @@ fn a_refused_role_says_what_is_wrong() {
         ),
         (
             "CreateRole",
-            with("Tag", json!([{"Key": "a", "Value": "b"}])),
+            with("Tag", json!([{"Key": "aliyun", "Value": "b"}])),
             refused(400, "InvalidParameter.Tag"),
         ),
         (
@@ -170,7 +170,7 @@ fn a_refused_role_says_what_is_wrong() {
             json!({"RoleName": "auditor", "NewAllowConsoleLogin": true}),
             refused(400, "InvalidParameter.NewAllowConsoleLogin"),
         ),
-        ("ListRoles", json!({"Tag": [{"Key": "a"}]}), refused(400, "InvalidParameter.Tag")),
+        ("ListRoles", json!({"Tag": [{"Key": ""}]}), refused(400, "InvalidParameter.Tag")),
         ("GetRole", json!({"RoleName": "nobody"}), refused(404, "EntityNotExist.Role")),
         ("UpdateRole", json!({"RoleName": "nobody"}), refused(404, "EntityNotExist.Role")),
         (

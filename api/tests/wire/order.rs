@@ -62,6 +62,21 @@ const BEFORE_POLICY: &[Case] = &[
     ),
     ("ListPolicies", &[("Tag", "[1]"), ("PolicyType", "None")], "InvalidParameter.Tag"),
     (
+        "TagResources",
+        &[("ResourceType", "user"), ("ResourceNames", "[]"), ("Tag", "[]")],
+        "InvalidParameter.ResourceType",
+    ),
+    (
+        "UntagResources",
+        &[("ResourceType", "role"), ("ResourceNames", "[\"a b\"]"), ("TagKeys", "[]")],
+        "InvalidParameter.ResourceNames.InvalidChars",
+    ),
+    (
+        "ListTagResources",
+        &[("ResourceType", "policy"), ("ResourceNames", "[\"p\",\"p\"]")],
+        "InvalidParameter.ResourceNames",
+    ),
+    (
         "AttachPolicyToUser",
         &[("UserName", "a b"), ("PolicyType", "None"), ("PolicyName", "p")],
         "InvalidParameter.UserName.InvalidChars",
@@ -175,6 +190,19 @@ const AFTER_POLICY: &[Case] = &[
         "InvalidParameter.VersionId.Format",
     ),
     ("ListPolicies", &[("PolicyType", "None")], "InvalidParameter.PolicyType"),
+    ("ListRoles", &[("Tag", "[{\"Key\":\"acs:a\"}]")], "InvalidParameter.Tag"),
+    (
+        "TagResources",
+        &[("ResourceType", "role"), ("ResourceNames", "[\"r\"]"), ("Tag.1.Key", "http://a")],
+        "InvalidParameter.Tag",
+    ),
+    (
+        "TagResources",
+        &[("ResourceType", "role"), ("ResourceNames", "[\"r\"]"), ("Tag.1.Key", "a")],
+        "EntityNotExist.Role",
+    ),
+    ("UntagResources", &[("ResourceType", "role"), ("ResourceNames", "[\"r\"]")], "MissingTagKeys"),
+    ("ListTagResources", &[("ResourceType", "role"), ("NextToken", "x")], "InvalidParameter.NextToken"),
     (
         "DecodeDiagnosticMessage",
         &[("EncodedDiagnosticMessage", "none")],

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use openapi::documents::parameters_of;
+use openapi::lists::list_of;
 
 use crate::arguments::CallArguments;
 use crate::client::{Client, product_of};
@@ -47,7 +48,11 @@ fn ignored<'a>(action: &str, parameters: &'a [(String, String)]) -> Vec<&'a str>
     // Of an unknown action the server says that there is none.
     let Some(known) = known else { return Vec::new() };
     let names = parameters.iter().map(|(name, _)| name.as_str());
-    names.filter(|name| !OF_ANY_CALL.contains(name) && !known.iter().any(|known| known == name)).collect()
+    let is_known = |name: &str| known.iter().any(|known| known == name);
+    names
+        .filter(|name| !OF_ANY_CALL.contains(name) && !is_known(name))
+        .filter(|name| !list_of(name).is_some_and(is_known))
+        .collect()
 }
 
 fn parameters(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
@@ -102,6 +107,9 @@ mod tests {
         let given = read(&["InstanceId=i-1", "Instanceid=i-1", "RegionId=cn-hangzhou", "Days=7"]).unwrap();
         assert_eq!(ignored("GetInstanceRecordConfig", &given), ["Instanceid", "Days"]);
         assert_eq!(ignored("GetUser", &read(&["UserName=ana"]).unwrap()), [""; 0]);
+        let given = read(&["Tag.1.Key=a", "Tag.x.Key=a"]).unwrap();
+        assert_eq!(ignored("CreateRole", &given), ["Tag.x.Key"]);
+        assert_eq!(ignored("GetRole", &given), ["Tag.1.Key", "Tag.x.Key"]);
         assert_eq!(ignored("NoSuchAction", &given), [""; 0]);
     }
 

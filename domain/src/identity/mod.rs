@@ -16,6 +16,7 @@ mod policies;
 mod policy_versions;
 mod refusals;
 mod roles;
+mod tags;
 mod users;
 
 pub use access_keys::{AccessKeyCreated, AccessKeyEntry, AccessKeyUse, KeyOwner};
@@ -43,5 +44,8 @@ pub use policy_versions::{NewPolicyVersion, PolicyVersion, PolicyVersionAdded, P
 pub use refusals::{ChangeRefused, Entity, IdentityRefused};
 pub use roles::{
     NewRole, NewRoleSession, Role, RoleChange, RoleDeleted, SessionCredentials, check_trust_policy,
+};
+pub use tags::{
+    EntityTags, InvalidTag, MAX_TAGS, RemovedTags, TagFilter, TagOfEntity, Taggable, TaggableKind, Tagged,
 };
 pub use users::{NewUser, User, UserBelongings, UserChange, UserDeleted, UserProfile};

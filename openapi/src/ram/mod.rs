@@ -10,6 +10,7 @@ mod login_profiles;
 mod policies;
 mod roles;
 mod rules;
+mod tags;
 mod users;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ pub use login_profiles::*;
 pub use policies::*;
 pub use roles::*;
 pub use rules::*;
+pub use tags::*;
 pub use users::*;
 
 /// How many entries a list shows unless asked otherwise.

@@ -3,8 +3,8 @@ use domain::policy_version::PolicyVersionId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::DoneReply;
-use super::rules::{Description, IdentityDocument, NoTags, RotateStrategy};
+use super::rules::{Description, IdentityDocument, RotateStrategy};
+use super::{DoneReply, TagList, Tags};
 use crate::operations::operations;
 use crate::parameter_types::{Marker, MaxItems, Written};
 use crate::parameters::{Deferred, Parameters};
@@ -38,8 +38,10 @@ pub struct CreatePolicyRequest {
     pub policy_document: Written<IdentityDocument>,
     /// What it is for.
     pub description: Option<Description>,
-    /// Refused: policies have no tags here.
-    pub tag: Option<Deferred<NoTags>>,
+    /// Its tags, at most 20: a JSON list of objects with `Key` and `Value`, or `Tag.1.Key`, `Tag.1.Value` and so on; as in
+    /// TagResources.
+    #[parameter(example = r#"[{"Key":"team","Value":"payments"}]"#)]
+    pub tag: Option<Tags>,
 }
 
 /// The policy that was created.
@@ -125,8 +127,10 @@ pub struct ListPoliciesRequest {
     /// How many entries a page shows.
     #[parameter(default = 100)]
     pub max_items: Option<MaxItems>,
-    /// Refused: policies have no tags here.
-    pub tag: Option<Deferred<NoTags>>,
+    /// Only those that have all of these tags: a JSON list of objects with `Key`, and `Value` unless any value will do; or
+    /// `Tag.1.Key`, `Tag.1.Value` and so on. Policies of the system have no tags.
+    #[parameter(example = r#"[{"Key":"team"}]"#)]
+    pub tag: Option<Tags>,
 }
 
 /// A page of policies.
@@ -176,6 +180,10 @@ pub struct PolicyItem {
     /// When it was last changed.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub update_date: String,
+    /// Its tags; only in lists, and absent when it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub tags: Option<TagList>,
 }
 
 /// Deletes a policy of the account that is attached to nobody.

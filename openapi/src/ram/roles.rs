@@ -3,8 +3,8 @@ use domain::role::MaxSessionDuration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::DoneReply;
-use super::rules::{Description, NoConsoleLogin, NoTags, TrustDocument};
+use super::rules::{Description, NoConsoleLogin, TrustDocument};
+use super::{DoneReply, TagList, Tags};
 use crate::operations::operations;
 use crate::parameter_types::{Marker, MaxItems, Written};
 use crate::parameters::{Deferred, Parameters};
@@ -39,8 +39,10 @@ pub struct CreateRoleRequest {
     /// Refused when true: roles cannot sign in to a console here.
     #[parameter(default = false)]
     pub allow_console_login: Option<NoConsoleLogin>,
-    /// Refused: roles have no tags here.
-    pub tag: Option<Deferred<NoTags>>,
+    /// Its tags, at most 20: a JSON list of objects with `Key` and `Value`, or `Tag.1.Key`, `Tag.1.Value` and so on; as in
+    /// TagResources.
+    #[parameter(example = r#"[{"Key":"team","Value":"payments"}]"#)]
+    pub tag: Option<Tags>,
 }
 
 /// Asks for one role.
@@ -77,8 +79,10 @@ pub struct ListRolesRequest {
     /// How many entries a page shows.
     #[parameter(default = 100)]
     pub max_items: Option<MaxItems>,
-    /// Refused: roles have no tags here.
-    pub tag: Option<Deferred<NoTags>>,
+    /// Only those that have all of these tags: a JSON list of objects with `Key`, and `Value` unless any value will do; or
+    /// `Tag.1.Key`, `Tag.1.Value` and so on.
+    #[parameter(example = r#"[{"Key":"team"}]"#)]
+    pub tag: Option<Tags>,
 }
 
 /// Deletes a role that has no policies, and ends its sessions.
@@ -165,4 +169,8 @@ pub struct RoleItem {
     /// When it was last changed.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub update_date: String,
+    /// Its tags; only in lists, and absent when it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub tags: Option<TagList>,
 }

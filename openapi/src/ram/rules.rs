@@ -29,8 +29,6 @@ texts_of_a_length! {
 }
 
 not_supported! {
-    /// Tags of roles and policies. To ignore one would mislead the caller who sent it.
-    NoTags, Shape::OneOf(vec!["[]"]), |text| text == "[]", "roles and policies have no tags here; leave it out";
     /// A resource group. An attachment that is meant for one would apply to the whole account.
     NoResourceGroup, TextShape::of_length(0..=0).into(), str::is_empty,
         "there are no resource groups here; leave it out";

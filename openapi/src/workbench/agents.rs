@@ -11,7 +11,7 @@ use crate::parameters::{Deferred, Parameters};
 operations! {
     CreateAgentJoinToken: CreateAgentJoinTokenRequest => CreateAgentJoinTokenReply;
     ListAgents: ListAgentsRequest => ListAgentsReply;
-    DeleteAgent: DeleteAgentRequest => DeleteAgentReply;
+    DeleteAgent: DeleteAgentRequest => DeleteAgentReply, [AgentNotFound];
 }
 
 /// Creates a token with which one agent joins.

@@ -29,6 +29,7 @@ mod m20261130_020100_mariadb_append_only;
 mod m20261130_024500_account_settings;
 mod m20261130_031500_recorded_command;
 mod m20261130_051500_removed_agents;
+mod m20261130_051600_identity_tags;
 
 use std::collections::BTreeSet;
 
@@ -73,6 +74,7 @@ impl MigratorTrait for MariaDbMigrator {
             Box::new(m20261130_024500_account_settings::Migration),
             Box::new(m20261130_031500_recorded_command::Migration),
             Box::new(m20261130_051500_removed_agents::Migration),
+            Box::new(m20261130_051600_identity_tags::Migration),
         ]
     }
 }
@@ -104,6 +106,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_024500_account_settings::Migration),
             Box::new(m20261130_031500_recorded_command::Migration),
             Box::new(m20261130_051500_removed_agents::Migration),
+            Box::new(m20261130_051600_identity_tags::Migration),
         ]
     }
 }

@@ -21,6 +21,7 @@ pub(crate) mod control_policy_rows;
 pub(crate) mod counter_rows;
 pub(crate) mod group_member_rows;
 pub(crate) mod group_rows;
+pub(crate) mod identity_tag_rows;
 pub(crate) mod instance_rows;
 pub(crate) mod instance_tag_rows;
 pub(crate) mod join_token_rows;

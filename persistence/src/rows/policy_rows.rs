@@ -1,7 +1,9 @@
 //! Tables `policies` and `policy_versions`: the account's own policies. A version is never changed, and its number is
 //! never reused.
 
-use domain::identity::{Entity as Thing, IdentityRefused, Policy, PolicyName, PolicyVersion};
+use domain::identity::{
+    Entity as Thing, IdentityRefused, Policy, PolicyName, PolicyVersion, TagFilter, TaggableKind,
+};
 use domain::policy_version::PolicyVersionId;
 use domain::{AccountId, Timestamp};
 use sea_orm::sea_query::Expr;
@@ -11,6 +13,7 @@ use sea_orm::{
 };
 
 use super::Reading;
+use super::identity_tag_rows::with_tags;
 use crate::{CorruptRow, StoreError};
 
 pub(super) mod row {
@@ -167,14 +170,17 @@ pub(crate) async fn all(
     Ok(rows.into_iter().map(from_row).collect::<Result<_, _>>()?)
 }
 
-/// At most `limit` policies whose names come after this one, by name.
+/// At most `limit` policies that have these tags and whose names come after this one, by name.
 pub(crate) async fn list(
     connection: &impl ConnectionTrait,
     account: &AccountId,
+    filter: &TagFilter,
     after: Option<&PolicyName>,
     limit: u64,
 ) -> Result<Vec<Policy>, StoreError> {
-    let mut select = row::Entity::find().filter(row::Column::AccountId.eq(account.as_str()));
+    let mut select = row::Entity::find()
+        .filter(row::Column::AccountId.eq(account.as_str()))
+        .filter(with_tags(account, TaggableKind::Policy, filter, row::Column::Name));
     if let Some(after) = after {
         select = select.filter(row::Column::Name.gt(after.as_str()));
     }

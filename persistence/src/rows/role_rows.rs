@@ -1,14 +1,17 @@
 //! Table `roles`.
 
-use domain::identity::{Entity as Thing, Role, RoleId, RoleName};
+use domain::identity::{Entity as Thing, Role, RoleId, RoleName, TagFilter, TaggableKind};
 use domain::role::MaxSessionDuration;
 use domain::{AccountId, Timestamp};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::{ConnectionTrait, QueryFilter};
 
-use super::named::{NamedRows, NamedTable, Steps};
+use super::identity_tag_rows::with_tags;
+use super::named::{NamedRows, NamedTable, Steps, of_account, part, several};
 use super::{Reading, column_text};
-use crate::CorruptRow;
+use crate::markers::NameSlice;
+use crate::{CorruptRow, StoreError};
 
 mod row {
     use sea_orm::entity::prelude::*;
@@ -35,6 +38,17 @@ mod row {
 
 /// The rows of roles.
 pub(crate) type Roles = NamedRows<row::Entity>;
+
+/// A part of the roles that have these tags, by name.
+pub(crate) async fn list_with_tags(
+    connection: &impl ConnectionTrait,
+    account: &AccountId,
+    filter: &TagFilter,
+    slice: &NameSlice,
+) -> Result<Vec<Role>, StoreError> {
+    let having = with_tags(account, TaggableKind::Role, filter, row::Column::Name);
+    several(connection, part(of_account::<row::Entity>(account).filter(having), slice)).await
+}
 
 impl NamedTable for row::Entity {
     type Named = Role;

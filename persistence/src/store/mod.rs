@@ -22,6 +22,7 @@ mod configuration;
 mod control_policies;
 mod facts;
 mod groups;
+mod identity_tags;
 mod instances;
 mod key_usage;
 mod login_profiles;
@@ -61,6 +62,7 @@ pub use audit_verify::HeldAgainst;
 pub use before_principal::NonceClaim;
 use begun_anew::begun_anew;
 use change_audit::AuditRows;
+pub use identity_tags::{TagPage, TagQuery};
 pub use waiting::ListsWaiting;
 
 use crate::compiled_policies::CompiledPolicies;

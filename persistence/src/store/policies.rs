@@ -7,8 +7,8 @@ use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::{Granted, IdentityResource};
 use domain::identity::{
-    NewPolicy, OtherVersions, Policy, PolicyBearers, PolicyDeleted, PolicyEntry, PolicyKind, PolicyName,
-    PolicyRef, PolicySummary, PolicyVersion, UserName,
+    EntityTags, NewPolicy, OtherVersions, Policy, PolicyBearers, PolicyDeleted, PolicyEntry, PolicyKind,
+    PolicyName, PolicyRef, PolicySummary, PolicyVersion, TagFilter, Taggable, TaggableKind, Tagged, UserName,
 };
 use domain::policy_version::PolicyVersionId;
 use domain::system_policies::{self, SystemPolicy};
@@ -16,7 +16,9 @@ use domain::system_policies::{self, SystemPolicy};
 use super::policy_steps::{admits, checked, insert, system_policy};
 use super::{Revision, Scope, Store, policy_versions};
 use crate::pages::{Cursor, next_token, read_token};
-use crate::rows::{account_rows, attachment_rows, column_text, policy_bearer_rows, policy_rows};
+use crate::rows::{
+    account_rows, attachment_rows, column_text, identity_tag_rows, policy_bearer_rows, policy_rows,
+};
 use crate::{CorruptRow, MarkerPage, MarkerRequest, StoreError};
 
 impl Store {
@@ -34,18 +36,36 @@ impl Store {
         now: Timestamp,
         audit: AuditEvent,
     ) -> Result<PolicySummary, StoreError> {
-        admits(granted, &[IdentityResource::Policy(name.into())])?;
-        checked(document)?;
-        let account = granted.account().clone();
         let new = NewPolicy {
             name: name.clone(),
-            description: column_text(description),
+            description: description.to_owned(),
             document: document.to_owned(),
         };
+        let new = Tagged { thing: new, tags: EntityTags::default() };
+        self.create_tagged_policy(granted, new, now, audit).await
+    }
+
+    /// Makes a policy with tags.
+    ///
+    /// # Errors
+    /// As [`Store::create_policy`].
+    pub async fn create_tagged_policy<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        Tagged { thing: new, tags }: Tagged<NewPolicy>,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<PolicySummary, StoreError> {
+        admits(granted, &[IdentityResource::Policy((&new.name).into())])?;
+        checked(&new.document)?;
+        let account = granted.account().clone();
+        let new = NewPolicy { description: column_text(&new.description), ..new };
         self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let policy = insert(transaction, &account, new, now).await?;
+                let tagged = Taggable::Policy(policy.name.clone());
+                identity_tag_rows::put(transaction, &account, &tagged, &tags).await?;
                 Ok(summary(policy, &BTreeMap::new()))
             })
         })
@@ -118,9 +138,30 @@ impl Store {
         kind: Option<PolicyKind>,
         page: &MarkerRequest,
     ) -> Result<MarkerPage<PolicySummary>, StoreError> {
+        let page = self.list_tagged_policies(granted, kind, &TagFilter::default(), page).await?;
+        Ok(MarkerPage {
+            items: page.items.into_iter().map(|tagged| tagged.thing).collect(),
+            marker: page.marker,
+        })
+    }
+
+    /// The same of the policies that have these tags, with all their tags. Policies of the system have none.
+    ///
+    /// # Errors
+    /// As [`Store::list_policies`].
+    pub async fn list_tagged_policies<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        kind: Option<PolicyKind>,
+        filter: &TagFilter,
+        page: &MarkerRequest,
+    ) -> Result<MarkerPage<Tagged<PolicySummary>>, StoreError> {
         admits(granted, &[IdentityResource::Policies])?;
         let account = granted.account();
-        let question = format!("policies {}", kind.map_or("of both kinds", PolicyKind::as_str));
+        let mut question = format!("policies {}", kind.map_or("of both kinds", PolicyKind::as_str));
+        if !filter.is_empty() {
+            question.push_str(&format!(" {filter:?}"));
+        }
         let after = place(page.marker.as_deref(), &question)?;
         let size = usize::try_from(page.max_items).unwrap_or(usize::MAX);
         let goes_on_in_custom = matches!(&after, Some((PolicyKind::Custom, _)));
@@ -128,7 +169,7 @@ impl Store {
         let wanted = |asked| kind.is_none_or(|only| only == asked);
         let mut items = Vec::new();
         let snapshot = self.inner.connections.begin_snapshot().await?;
-        if wanted(PolicyKind::System) && !goes_on_in_custom {
+        if wanted(PolicyKind::System) && !goes_on_in_custom && filter.is_empty() {
             let after = after.map_or("", PolicyName::as_str);
             let found = system_policies::ALL.iter().filter(|policy| policy.name > after).take(size + 1);
             let found: Vec<_> = found.collect();
@@ -141,7 +182,8 @@ impl Store {
         if wanted(PolicyKind::Custom) && items.len() <= size {
             let rest = (size + 1 - items.len()) as u64;
             let found =
-                policy_rows::list(&snapshot, account, after.filter(|_| goes_on_in_custom), rest).await?;
+                policy_rows::list(&snapshot, account, filter, after.filter(|_| goes_on_in_custom), rest)
+                    .await?;
             let names = found.iter().map(|policy| &policy.name);
             let counts = attachment_rows::counts(&snapshot, account, PolicyKind::Custom, names).await?;
             items.extend(found.into_iter().map(|policy| summary(policy, &counts)));
@@ -154,7 +196,17 @@ impl Store {
             let at = i64::from(*kind == PolicyKind::Custom);
             next_token(&question, &Cursor { at, id: name.to_string() })
         });
-        Ok(MarkerPage { items, marker })
+        let custom = items.iter().map(|item| &item.policy).filter(|policy| policy.kind == PolicyKind::Custom);
+        let names = custom.map(|policy| policy.name.as_str());
+        let mut tags = identity_tag_rows::of_names(&snapshot, account, TaggableKind::Policy, names).await?;
+        let tagged = |item: PolicySummary| Tagged {
+            tags: match item.policy.kind {
+                PolicyKind::Custom => tags.remove(item.policy.name.as_str()).unwrap_or_default(),
+                PolicyKind::System => EntityTags::default(),
+            },
+            thing: item,
+        };
+        Ok(MarkerPage { items: items.into_iter().map(tagged).collect(), marker })
     }
 
     /// All policies of the account with the documents of their default versions, by name.
@@ -235,6 +287,8 @@ impl Store {
                 let bearers = bearers.remove(policy.name.as_str()).unwrap_or_default();
                 let versions = policy_rows::versions(transaction, &account, &standing).await?.len();
                 let PolicyDeleted { policy } = standing.delete(&bearers, versions, others)?;
+                let tagged = Taggable::Policy(policy.clone());
+                identity_tag_rows::delete(transaction, &account, &tagged).await?;
                 policy_rows::delete(transaction, &account, &policy).await
             })
         })

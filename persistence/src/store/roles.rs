@@ -5,13 +5,14 @@ use domain::actions::{AdministersIdentity, ReadsIdentity};
 use domain::audit::AuditEvent;
 use domain::gate::{Granted, IdentityResource};
 use domain::identity::{
-    AttachmentTarget, NewRole, Role, RoleChange, RoleDeleted, RoleId, RoleName, check_trust_policy,
+    AttachmentTarget, EntityTags, NewRole, Role, RoleChange, RoleDeleted, RoleId, RoleName, TagFilter,
+    Taggable, TaggableKind, Tagged, check_trust_policy,
 };
 
 use super::{Revision, Scope, Store};
 use crate::markers::NameSlice;
-use crate::rows::role_rows::Roles;
-use crate::rows::{account_rows, attachment_rows, role_session_rows};
+use crate::rows::role_rows::{self, Roles};
+use crate::rows::{account_rows, attachment_rows, identity_tag_rows, role_session_rows};
 use crate::{MarkerPage, MarkerRequest, StoreError};
 
 impl Store {
@@ -27,6 +28,21 @@ impl Store {
         now: Timestamp,
         audit: AuditEvent,
     ) -> Result<Role, StoreError> {
+        let new = Tagged { thing: new, tags: EntityTags::default() };
+        self.create_tagged_role(granted, new, now, audit).await
+    }
+
+    /// Makes a role with tags.
+    ///
+    /// # Errors
+    /// As [`Store::create_role`].
+    pub async fn create_tagged_role<A: AdministersIdentity>(
+        &self,
+        granted: &Granted<A>,
+        Tagged { thing: new, tags }: Tagged<NewRole>,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<Role, StoreError> {
         Scope::of(granted).admits_identity(&IdentityResource::Role(new.name.clone()))?;
         check_trust_policy(&new.trust_policy).map_err(StoreError::InvalidPolicy)?;
         let account = granted.account().clone();
@@ -37,6 +53,8 @@ impl Store {
                 let standing = Roles::count(transaction, &account).await?;
                 let role = new.create(RoleId::generate(), standing, now)?;
                 Roles::insert(transaction, &account, &role).await?;
+                let tagged = Taggable::Role(role.name.clone());
+                identity_tag_rows::put(transaction, &account, &tagged, &tags).await?;
                 Ok(role)
             })
         })
@@ -65,10 +83,35 @@ impl Store {
         granted: &Granted<A>,
         page: &MarkerRequest,
     ) -> Result<MarkerPage<Role>, StoreError> {
+        let page = self.list_tagged_roles(granted, &TagFilter::default(), page).await?;
+        Ok(MarkerPage {
+            items: page.items.into_iter().map(|tagged| tagged.thing).collect(),
+            marker: page.marker,
+        })
+    }
+
+    /// A part of the roles that have these tags, by name, with all their tags.
+    ///
+    /// # Errors
+    /// As [`Store::list_roles`].
+    pub async fn list_tagged_roles<A: ReadsIdentity>(
+        &self,
+        granted: &Granted<A>,
+        filter: &TagFilter,
+        page: &MarkerRequest,
+    ) -> Result<MarkerPage<Tagged<Role>>, StoreError> {
         Scope::of(granted).admits_identity(&IdentityResource::Roles)?;
-        let slice = NameSlice::of(page, "roles")?;
-        let roles = Roles::list(self.inner.connections.reader(), granted.account(), &slice).await?;
-        Ok(slice.page(roles, |role| role.name.to_string()))
+        let question = if filter.is_empty() { "roles".to_owned() } else { format!("roles {filter:?}") };
+        let slice = NameSlice::of(page, question)?;
+        let account = granted.account();
+        let snapshot = self.inner.connections.begin_snapshot().await?;
+        let roles = role_rows::list_with_tags(&snapshot, account, filter, &slice).await?;
+        let names = roles.iter().map(|role| role.name.as_str());
+        let mut tags = identity_tag_rows::of_names(&snapshot, account, TaggableKind::Role, names).await?;
+        let tagged =
+            |role: Role| Tagged { tags: tags.remove(role.name.as_str()).unwrap_or_default(), thing: role };
+        let roles = roles.into_iter().map(tagged).collect();
+        Ok(slice.page(roles, |role| role.thing.name.to_string()))
     }
 
     /// Changes a role. The permissions of its running sessions follow the change; a changed trust policy applies from
@@ -118,6 +161,8 @@ impl Store {
                 let attached = attachment_rows::of_target(transaction, &account, &target).await?;
                 let RoleDeleted { role } = role.delete(attached.len())?;
                 role_session_rows::delete_of_role(transaction, &account, &role.id).await?;
+                let tagged = Taggable::Role(role.name.clone());
+                identity_tag_rows::delete(transaction, &account, &tagged).await?;
                 Roles::delete(transaction, &account, &role.id).await
             })
         })

@@ -34,6 +34,7 @@ mod scoped_lists;
 mod simulations;
 mod streams;
 mod sweeps;
+mod tags;
 mod unclaimed;
 mod users;
 mod waiting;

@@ -9,6 +9,7 @@ mod login_profiles;
 pub(super) mod paging;
 mod policies;
 mod roles;
+mod tags;
 mod users;
 
 use domain::actions::ReadsIdentity;

@@ -2,15 +2,16 @@
 
 use domain::actions::CreatePolicy;
 use domain::gate::Granted;
-use domain::identity::PolicyName;
+use domain::identity::{EntityTags, NewPolicy, PolicyName, Tagged};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{CreatePolicyReply, CreatedPolicyItem};
 use policies::DocumentKind;
 
 use super::policy;
+use crate::actions::ram::tags::read as tags;
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, Located, RpcAction};
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_findings;
 
@@ -18,11 +19,12 @@ impl RpcAction for CreatePolicy {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        request.tag.transpose()?;
+        let tags = tags::tags(request.tag);
         Ok(Input {
             policy: request.policy_name?,
             description: request.description.map(String::from).unwrap_or_default(),
             document: request.policy_document.into(),
+            tags,
         })
     }
 
@@ -35,11 +37,12 @@ impl RpcAction for CreatePolicy {
         granted: Granted<Self>,
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let Input { policy, description, document } = input;
-        let findings = policy_findings::about(call.hansard, &document, DocumentKind::Identity).await?;
+        let Input { policy: name, description, document, tags } = input;
+        let new = Tagged { thing: NewPolicy { name, description, document }, tags: tags? };
+        let findings =
+            policy_findings::about(call.hansard, &new.thing.document, DocumentKind::Identity).await?;
         let audit = call.audit_of_change(&granted, "");
-        let store = &call.hansard.store;
-        let made = store.create_policy(&granted, &policy, &description, &document, call.now(), audit).await?;
+        let made = call.hansard.store.create_tagged_policy(&granted, new, call.now(), audit).await?;
         Ok(Done::changed(CreatePolicyReply {
             request_id: call.request_id().to_string(),
             policy: CreatedPolicyItem {
@@ -59,4 +62,5 @@ pub(crate) struct Input {
     policy: PolicyName,
     description: String,
     document: String,
+    tags: Deferred<EntityTags>,
 }

@@ -59,6 +59,7 @@ pub(super) fn item(policy: &PolicySummary) -> PolicyItem {
         attachment_count: wire_count(policy.attachment_count),
         create_date: wire_time(policy.created_at),
         update_date: wire_time(policy.changed_at),
+        tags: None,
     }
 }
 

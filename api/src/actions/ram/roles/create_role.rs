@@ -3,7 +3,7 @@
 use domain::AccountId;
 use domain::actions::CreateRole;
 use domain::gate::{Granted, IdentityResource};
-use domain::identity::{NewRole, Role, RoleName};
+use domain::identity::{EntityTags, NewRole, Role, RoleName, Tagged};
 use domain::principal::Principal;
 use domain::role::{MaxSessionDuration, RoleArn};
 use openapi::error_codes::WireError;
@@ -12,8 +12,9 @@ use openapi::workbench::PolicyFinding;
 use policies::DocumentKind;
 
 use crate::actions::ram::about;
+use crate::actions::ram::tags::read as tags;
 use crate::actions::wire_time;
-use crate::dispatch::{Call, Done, Located, RpcAction};
+use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
 use crate::errors::ActionError;
 use crate::policy_findings;
 
@@ -21,12 +22,13 @@ impl RpcAction for CreateRole {
     type Input = Input;
 
     fn read(_: &Principal, request: Self::Request) -> Result<Self::Input, WireError> {
-        request.tag.transpose()?;
+        let tags = tags::tags(request.tag);
         Ok(Input {
             role: request.role_name?,
             description: request.description.map(String::from).unwrap_or_default(),
             trust_policy: request.assume_role_policy_document.into(),
             longest: request.max_session_duration.unwrap_or(MaxSessionDuration::DEFAULT),
+            tags,
         })
     }
 
@@ -39,11 +41,13 @@ impl RpcAction for CreateRole {
         granted: Granted<Self>,
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let Input { role: name, description, trust_policy, longest } = input;
+        let Input { role: name, description, trust_policy, longest, tags } = input;
         let new = NewRole { name, description, trust_policy, max_session_duration: longest };
-        let findings = policy_findings::about(call.hansard, &new.trust_policy, DocumentKind::Trust).await?;
+        let new = Tagged { thing: new, tags: tags? };
+        let findings =
+            policy_findings::about(call.hansard, &new.thing.trust_policy, DocumentKind::Trust).await?;
         let audit = call.audit_of_change(&granted, "");
-        let role = call.hansard.store.create_role(&granted, new, call.now(), audit).await?;
+        let role = call.hansard.store.create_tagged_role(&granted, new, call.now(), audit).await?;
         Ok(Done::changed(written(reply(call, &granted, &role), Some(findings))))
     }
 }
@@ -54,6 +58,7 @@ pub(crate) struct Input {
     description: String,
     trust_policy: String,
     longest: MaxSessionDuration,
+    tags: Deferred<EntityTags>,
 }
 
 /// A role with all its details.
@@ -88,5 +93,6 @@ pub(super) fn item(account: &AccountId, role: &Role) -> RoleItem {
         max_session_duration: role.max_session_duration.seconds().into(),
         create_date: wire_time(role.created_at),
         update_date: wire_time(role.changed_at),
+        tags: None,
     }
 }
