@@ -173,6 +173,10 @@ mod tests {
                 .collect();
             assert!(off.iter().any(|modes| modes.split(';').any(|off| off == mode.to_string())), "{mode}");
         }
-        assert!(MODES_OFF.contains("\x1b[?2026l") && MODES_OFF.contains("\x1b[0 q"));
+        // Each by itself, too: not every terminal knows DECSTR.
+        for off in ["\x1b[?2026l", "\x1b[0 q", "\x1b[r", "\x1b[!p", "\x1b[?1l\x1b>", "\x1b[?7;25h", "\x1b[0m"]
+        {
+            assert!(MODES_OFF.contains(off), "{off:?}");
+        }
     }
 }
