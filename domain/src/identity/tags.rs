@@ -136,8 +136,12 @@ impl EntityTags {
             if checked.insert(key, value).is_some() {
                 return Err(InvalidTag::Twice);
             }
+            // At once: a call can have as many as its body holds, and nothing has been permitted yet.
+            if checked.len() > MAX_TAGS {
+                return Err(InvalidTag::TooMany);
+            }
         }
-        if checked.len() > MAX_TAGS { Err(InvalidTag::TooMany) } else { Ok(Self(checked)) }
+        Ok(Self(checked))
     }
 
     /// With these set: a key that is there already gets the new value.
@@ -193,8 +197,11 @@ impl RemovedTags {
     /// # Errors
     /// [`InvalidTag`].
     pub fn keys(keys: Vec<String>) -> Result<Self, InvalidTag> {
+        if keys.len() > MAX_TAGS {
+            return Err(InvalidTag::TooMany);
+        }
         keys.iter().try_for_each(|key| check_key(key))?;
-        if keys.len() > MAX_TAGS { Err(InvalidTag::TooMany) } else { Ok(Self::Keys(keys)) }
+        Ok(Self::Keys(keys))
     }
 }
 
@@ -208,6 +215,9 @@ impl TagFilter {
     /// # Errors
     /// [`InvalidTag`].
     pub fn new(tags: Vec<(String, Option<String>)>) -> Result<Self, InvalidTag> {
+        if tags.len() > MAX_TAGS {
+            return Err(InvalidTag::TooMany);
+        }
         for (position, (key, value)) in tags.iter().enumerate() {
             check_key(key)?;
             value.as_deref().map_or(Ok(()), check_value)?;
@@ -215,7 +225,7 @@ impl TagFilter {
                 return Err(InvalidTag::Twice);
             }
         }
-        if tags.len() > MAX_TAGS { Err(InvalidTag::TooMany) } else { Ok(Self(tags)) }
+        Ok(Self(tags))
     }
 
     /// Every key, with the value that it must have.
