@@ -24,18 +24,25 @@ fn item_of(parameter: &str) -> Option<(&'static str, usize, Option<&str>)> {
         Some((number, field)) => (number, Some(field)),
         None => (item, None),
     };
-    let number = number.parse().ok().filter(|number| (1..=MOST_ITEMS).contains(number))?;
+    // One way to write each number, so that no item can stand twice.
+    let is_plain = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0');
+    let number = number.parse().ok().filter(|number| is_plain && (1..=MOST_ITEMS).contains(number))?;
     Some((list, number, field))
 }
 
-/// With each list that is given item by item (`Tag.1.Key`, `TagKeys.1`) as one JSON text. One that is given in both ways
-/// is refused, because half of it would be ignored.
+/// With each list of an action that is given item by item (`Tag.1.Key`, `TagKeys.1`) as one JSON text. One that is given in
+/// both ways is refused, because half of it would be ignored. An item that is empty was not given, as elsewhere.
+/// `is_known` says whether the action has a parameter.
 pub(crate) fn with_lists(
     parameters: &BTreeMap<String, String>,
+    is_known: impl Fn(&str) -> bool,
 ) -> Result<Cow<'_, BTreeMap<String, String>>, WireError> {
     let mut lists: BTreeMap<&str, BTreeMap<usize, serde_json::Value>> = BTreeMap::new();
     for (name, text) in parameters {
         let Some((list, number, field)) = item_of(name) else { continue };
+        if text.is_empty() || !is_known(list) {
+            continue;
+        }
         let items = lists.entry(list).or_default();
         match field {
             None => drop(items.insert(number, text.as_str().into())),
@@ -86,7 +93,21 @@ mod tests {
         for both in [&[("Tag", json), ("Tag.1.Key", "a")], &[("Tag.1", "x"), ("Tag.1.Key", "a")]] {
             assert_eq!(tagging(both).unwrap_err().code_text(), "InvalidTag", "{both:?}");
         }
-        for other in ["Tag.0.Key", "Tag.1001.Key", "Tag.x.Key", "tag.1.Key", "Other.1", "Tag"] {
+        let without_value = r#"[{"Key":"a"}]"#;
+        assert_eq!(tagging(&[("Tag.1.Key", "a"), ("Tag.1.Value", "")]), tagging(&[("Tag", without_value)]));
+        let other_action = [("UserName", "ana"), ("Tag", json), ("Tag.1.Key", "a")];
+        let other_action = other_action.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        assert!(read::<crate::ram::GetUserRequest>(&other_action).is_ok(), "it knows no tags");
+        for other in [
+            "Tag.0.Key",
+            "Tag.01.Key",
+            "Tag.+1.Key",
+            "Tag.1001.Key",
+            "Tag.x.Key",
+            "tag.1.Key",
+            "Other.1",
+            "Tag",
+        ] {
             assert_eq!(list_of(other), None, "{other}");
             if other != "Tag" {
                 assert_eq!(tagging(&[(other, "a")]).unwrap_err().code_text(), "MissingTag", "{other}");

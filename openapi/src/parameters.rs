@@ -56,7 +56,8 @@ pub struct Row {
 /// # Errors
 /// `Missing<Param>` or `Invalid<Param>`.
 pub fn read<T: Parameters>(parameters: &BTreeMap<String, String>) -> Result<T, WireError> {
-    T::read(&Given(&*with_lists(parameters)?))
+    let is_known = |name: &str| T::rows().iter().any(|row| row.name == name);
+    T::read(&Given(&*with_lists(parameters, is_known)?))
 }
 
 /// The parameters of a call, as they arrived. There can be secrets among them, so that they cannot be printed.
