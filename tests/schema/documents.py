@@ -67,6 +67,9 @@ KNOWN = {
     "PolicyType": ["Custom", "System"],
     "VersionId": ["v1", "v2"],
     "InstanceId": ["i-known1", "*"],
+    "ResourceNames": ['["auditor"]', '["viewer"]'],
+    "Tag": ['[{"Key":"team","Value":"payments"}]', '[{"Key":"stage"}]'],
+    "TagKeys": ['["team"]', '["stage"]'],
     "StoredPrincipal": ["user/ana", "role/auditor"],
     "RoleArn": ["acs:ram::1609982529000000:role/auditor"],
 }

@@ -39,7 +39,7 @@ async fn a_session_that_ends_by_itself_goes_from_running_to_finished() {
     assert_eq!(record["ExpireTime"], "2025-11-27T16:00:02Z");
     // The agent's claim is shown as a claim; nothing proves who opened the session.
     assert_eq!(record["ClaimedUser"], "ana");
-    assert_eq!(record["Command"], "bash -c 'echo \u{1b}[31m<b>'");
+    assert_eq!(record["Command"], r"bash -c $'echo \x1b[31m<b>'");
     assert_eq!(record.get("SessionOwner"), None);
     assert_eq!(listed["Root"]["TotalCount"], 1);
 }

@@ -1,4 +1,4 @@
-use domain::identity::TaggableKind;
+use domain::identity::{BrokenRule, TaggableKind};
 use domain::parameter::{Parameter, Refused, Shape, TextShape};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -133,9 +133,9 @@ pub struct GivenTag {
     pub value: Option<String>,
 }
 
-/// Declares lists that are one JSON text: `Name, the type of an item, the rule;`.
+/// Declares lists that are one JSON text: `Name, the type of an item, the kinds of rules, the rule;`.
 macro_rules! json_lists {
-    ($( $(#[$doc:meta])* $name:ident, $item:ty, $rule:literal; )*) => { $(
+    ($( $(#[$doc:meta])* $name:ident, $item:ty, [$($breaks:ident),+], $rule:literal; )*) => { $(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $name(Vec<$item>);
@@ -149,6 +149,8 @@ macro_rules! json_lists {
         }
 
         impl Parameter for $name {
+            const BREAKS: &'static [BrokenRule] = &[$(BrokenRule::$breaks),+];
+
             fn shape() -> Shape {
                 TextShape::json().into()
             }
@@ -162,10 +164,10 @@ macro_rules! json_lists {
 
 json_lists! {
     /// Tags. What a tag may be is checked once the call is allowed.
-    Tags, GivenTag,
+    Tags, GivenTag, [Value],
         "it must be a JSON list of objects with Key and Value, such as [{\"Key\":\"team\",\"Value\":\"a\"}]";
     /// Keys of tags.
-    TagKeys, String, "it must be a JSON list of texts, such as [\"team\"]";
-    /// Names of roles or of policies.
-    ResourceNames, String, "it must be a JSON list of names, such as [\"auditor\"]";
+    TagKeys, String, [Value], "it must be a JSON list of texts, such as [\"team\"]";
+    /// Names of roles or of policies. Which rules they obey depends on the kind of what is named.
+    ResourceNames, String, [Value, Characters, Length], "it must be a JSON list of names, such as [\"auditor\"]";
 }
