@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use avt::{Color, Line, Pen};
+use avt::{Cell, Color, Pen};
 use recording::TerminalSize;
 use recording::sanitise::is_unsafe;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -34,7 +34,9 @@ pub(super) struct Painter {
 impl Painter {
     /// A model of the recording's first size, for a viewer's terminal of this size.
     pub(super) fn new(size: TerminalSize, view: Option<TerminalSize>) -> Self {
-        Self { screen: Screen::new(size), view, top: 0, everything: true, status: None, overlay: &[] }
+        let mut screen = Screen::new(size);
+        screen.keep_columns(columns_of(view));
+        Self { screen, view, top: 0, everything: true, status: None, overlay: &[] }
     }
 
     /// Gives the model output.
@@ -51,6 +53,7 @@ impl Painter {
     /// The viewer's terminal has another size now.
     pub(super) fn view_resized(&mut self, view: Option<TerminalSize>) {
         self.view = view;
+        self.screen.keep_columns(columns_of(view));
         self.everything = true;
     }
 
@@ -68,7 +71,7 @@ impl Painter {
 
     /// How much waits to be painted, in bytes of lines that have scrolled out.
     pub(super) fn backlog(&self) -> usize {
-        self.screen.scrolled() * self.view_size().0 * BYTES_A_CELL
+        self.screen.kept() * BYTES_A_CELL
     }
 
     /// Whether output only leads to another place, and what scrolls out meanwhile is not shown.
@@ -97,7 +100,7 @@ impl Painter {
         // The smallest move that brings the cursor into the view.
         let top = self.top.min(model_rows.saturating_sub(rows)).min(cursor.row);
         let top = top.max((cursor.row + 1).saturating_sub(rows));
-        if top != self.top || self.screen.scrolled() > 0 {
+        if top != self.top || self.screen.has_scrolled() {
             self.top = top;
             self.everything = true;
         }
@@ -106,14 +109,23 @@ impl Painter {
         let changed: Vec<bool> = (0..rows).map(|row| everything || self.screen.is_dirty(top + row)).collect();
         let scrolled = self.screen.take_changes();
         let clusters = self.screen.clusters();
-        for line in &scrolled {
-            move_to(out, 0, 0);
-            paint_line(out, Some(line), columns, columns, clusters);
-            // Every row moves up; those of the screen and the status line are painted below.
+        // Every row moves up; those of the screen and the status line are painted below.
+        let scroll = |out: &mut String| {
             move_to(out, lowest - 1, 0);
             out.push('\n');
+        };
+        for line in &scrolled.lines {
+            move_to(out, 0, 0);
+            paint_line(out, Some(line), columns, columns, clusters);
+            scroll(out);
         }
-        let lines = self.screen.lines_from(top).map(Some).chain(std::iter::repeat(None));
+        if scrolled.left_out > 0 {
+            let text = format!("[{} more lines scrolled by at once and are not shown]", scrolled.left_out);
+            move_to(out, 0, 0);
+            push_fitting(out, &text, columns);
+            scroll(out);
+        }
+        let lines = self.screen.lines_from(top).map(|line| Some(line.cells())).chain(std::iter::repeat(None));
         for ((row, changed), line) in changed.iter().enumerate().zip(lines) {
             if *changed {
                 move_to(out, row, 0);
@@ -197,11 +209,16 @@ fn paint_overlay(out: &mut String, lines: &[&str], columns: usize, rows: usize) 
 }
 
 /// Paints a line from its first column and fills up to `columns` with blanks, on a terminal that has `edge` columns.
-fn paint_line(out: &mut String, line: Option<&Line>, columns: usize, edge: usize, clusters: &Clusters) {
+/// How many columns of a line are of interest.
+fn columns_of(view: Option<TerminalSize>) -> usize {
+    view.map_or(usize::MAX, |view| view.columns.into())
+}
+
+fn paint_line(out: &mut String, line: Option<&[Cell]>, columns: usize, edge: usize, clusters: &Clusters) {
     let plain = Pen::default();
     let mut pen = plain;
     let mut column = 0;
-    let mut cells = line.map(Line::cells).unwrap_or_default().iter().peekable();
+    let mut cells = line.unwrap_or_default().iter().peekable();
     while let Some(cell) = cells.next() {
         let width = usize::from(cell.width());
         if width == 0 {

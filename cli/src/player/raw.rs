@@ -6,9 +6,11 @@ const MODES_OFF: &str = concat!(
     "\x18\x1b\\",       // what is unfinished: a control sequence, a string
     "\x1b[?2026l",      // synchronized output
     "\x1b7\x1b[?1049l", // the alternate screen; whichever screen it is, the cursor is then where it was saved
-    "\x1b[?5;9;45;66;69;1000;1001;1002;1003;1004;1005;1006;1015;1016;2004l",
-    // above: reverse video, mouse (9 to 1016, with 1004, focus), reverse wrap, keypad, side margins, paste
-    "\x1b7\x1b[?6l\x1b[r\x1b8",     // the scroll region, which moves the cursor
+    "\x1b[?5;9;12;45;66;69;1000;1001;1002;1003;1004;1005;1006;1015;1016;2004;2027;2031;2048l",
+    // above: reverse video, mouse (9 to 1016, with 1004, focus), the cursor's blinking, reverse wrap, keypad, side margins,
+    // paste, grapheme clusters, reports of the colour scheme and of the window's size
+    "\x1b[?5W",                                                 // tab stops
+    "\x1b7\x1b[?6l\x1b[r\x1b8",                                 // the scroll region, which moves the cursor
     "\x1b[!p",                      // DECSTR, which also switches the saved origin off
     "\x1b[?1l\x1b>",                // cursor keys and keypad
     "\x1b[?7;25h",                  // wrapping, the cursor
@@ -165,7 +167,7 @@ mod tests {
 
     #[test]
     fn every_mode_that_was_asked_for_is_switched_off() {
-        for mode in [1000, 1001, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 2004] {
+        for mode in [1000, 1001, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 2004, 2027, 2031, 2048] {
             let off: Vec<&str> = MODES_OFF
                 .split("\x1b[?")
                 .filter_map(|part| part.split_once('l'))

@@ -143,8 +143,10 @@ impl<'a, S: Sink> Player<'a, S> {
             match more.try_recv() {
                 Ok(More::Events(events)) => {
                     self.trouble = None;
+                    let first = self.events.len();
                     self.timeline.extend(&events);
                     self.events.extend(events);
+                    self.catch_up(first);
                 }
                 Ok(More::Trouble(trouble)) => {
                     if !self.interactive && self.trouble.is_none() {
@@ -159,6 +161,15 @@ impl<'a, S: Sink> Player<'a, S> {
         }
     }
 
+    /// Whoever has seen everything has waited as long as the recorded session did: the pause before what has arrived,
+    /// with this event as the first, is not waited for once more.
+    fn catch_up(&mut self, first: usize) {
+        let now = Instant::now();
+        if self.taken == first && self.jump.is_none() && first < self.events.len() {
+            self.clock.set(self.clock.position(now).min(self.timeline.shown_at(first)), now);
+        }
+    }
+
     /// Gives the sink what is due.
     fn advance(&mut self) -> io::Result<()> {
         if self.clock.is_paused() || self.jump.is_some() {
@@ -169,12 +180,12 @@ impl<'a, S: Sink> Player<'a, S> {
         while self.taken < self.events.len() && self.timeline.shown_at(self.taken) <= position {
             self.sink.event(self.taken, &self.events[self.taken])?;
             self.taken += 1;
+            if now.elapsed() > SLICE {
+                // A recording can have more than the model keeps up with; keys and signals are read meanwhile.
+                break;
+            }
         }
         self.furthest = self.furthest.max(self.taken);
-        if self.taken == self.events.len() {
-            // What arrives later goes on from here.
-            self.clock.set(self.timeline.length(), now);
-        }
         Ok(())
     }
 
@@ -292,5 +303,44 @@ impl<'a, S: Sink> Player<'a, S> {
             }
         }
         played
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use recording::Micros;
+
+    use super::*;
+    use crate::player::sinks::PaintedSink;
+
+    #[test]
+    fn a_pause_that_was_waited_for_is_not_waited_for_again() {
+        let size = TerminalSize { columns: 20, rows: 5 };
+        let (sender, more) = mpsc::channel();
+        let wanted = Wanted {
+            events: vec![TerminalEvent::output(Micros::ZERO, "one")],
+            playback: Playback { speed: 1.0, idle_limit: None, raw: false },
+            more: Some(&more),
+            goes_on: true,
+            interactive: false,
+            name: "5f0c6de1c",
+            note: None,
+        };
+        let mut player = Player::new(wanted, PaintedSink::new(size, None, Vec::new()));
+        player.advance().unwrap();
+        // The viewer has waited for an hour, and for a second more until the segment came.
+        let (hour, second) = (Duration::from_secs(3_600), Duration::from_secs(1));
+        player.clock = Clock::start(1.0, Instant::now().checked_sub(hour + second).unwrap());
+        player.advance().unwrap();
+        let later = |number: u64| Micros::new((3_600 + number) * 1_000_000);
+        let events = [0, 600].map(|number| TerminalEvent::output(later(number), "two")).to_vec();
+        sender.send(More::Events(events)).unwrap();
+        player.take_more();
+        player.advance().unwrap();
+        assert_eq!(player.taken, 2, "the next pause of ten minutes begins");
+        let due = player.clock.until(player.timeline.shown_at(2), Instant::now()).unwrap();
+        assert!(due > Duration::from_secs(590), "{due:?}");
     }
 }

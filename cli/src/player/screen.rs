@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use avt::parser::{AnsiMode, Function, State};
-use avt::{Cursor, Line, Observation, Observer, Parser, Pen, Terminal};
+use avt::{Cell, Cursor, Line, Observation, Observer, Parser, Pen, Terminal};
 use recording::TerminalSize;
 use recording::sanitise::is_unsafe;
 use unicode_width::UnicodeWidthChar as _;
@@ -17,6 +17,11 @@ use super::utf8::Utf8Stream;
 /// fill the memory.
 const MOST_A_SIDE: u16 = 4096;
 const MOST_CELLS: usize = 1_000_000;
+
+/// The most cells that are kept of lines that have scrolled out, a line counted as two more. A few bytes of a hostile
+/// recording let thousands of full lines scroll.
+const MOST_KEPT: usize = 2_000_000;
+const CELLS_OF_A_LINE: usize = 2;
 
 /// The recorded terminal.
 pub(super) struct Screen {
@@ -33,9 +38,35 @@ pub(super) struct Screen {
 #[derive(Default)]
 struct Changes {
     dirty: Vec<bool>,
-    scrolled: Vec<Line>,
+    scrolled: Scrolled,
+    /// How many columns of lines that have left the model are of interest.
+    columns: usize,
     /// Whether lines that have left the model are of no interest.
     skipping: bool,
+}
+
+/// Lines that have left the screen, the first one first.
+#[derive(Default)]
+pub(super) struct Scrolled {
+    /// Their cells, without blank ones at the end.
+    pub(super) lines: Vec<Vec<Cell>>,
+    /// How many more there were, behind these.
+    pub(super) left_out: usize,
+    kept: usize,
+}
+
+impl Scrolled {
+    fn push(&mut self, cells: &[Cell]) {
+        let is_blank = |cell: &Cell| cell.char() == ' ' && *cell.pen() == Pen::default();
+        let end = cells.iter().rposition(|cell| !is_blank(cell)).map_or(0, |last| last + 1);
+        let kept = self.kept + end + CELLS_OF_A_LINE;
+        if self.left_out > 0 || kept > MOST_KEPT {
+            self.left_out += 1;
+        } else {
+            self.kept = kept;
+            self.lines.push(cells[..end].to_vec());
+        }
+    }
 }
 
 impl Observer for &mut Changes {
@@ -55,7 +86,8 @@ impl Observer for &mut Changes {
 
     fn evicted(&mut self, _context: &mut Observation<'_>, line: &Line) {
         if !self.skipping {
-            self.scrolled.push(line.clone());
+            let cells = line.cells();
+            self.scrolled.push(&cells[..cells.len().min(self.columns)]);
         }
     }
 
@@ -89,7 +121,7 @@ impl Screen {
             text: Utf8Stream::default(),
             clusters: Clusters::default(),
             inserting: false,
-            changes: Changes { dirty: vec![true; rows], ..Changes::default() },
+            changes: Changes { dirty: vec![true; rows], columns: usize::MAX, ..Changes::default() },
         }
     }
 
@@ -205,13 +237,23 @@ impl Screen {
         self.changes.dirty.get(row).copied().unwrap_or(false)
     }
 
-    /// How many lines have left the screen since then.
-    pub(super) fn scrolled(&self) -> usize {
-        self.changes.scrolled.len()
+    /// Whether lines have left the screen since then.
+    pub(super) fn has_scrolled(&self) -> bool {
+        !self.changes.scrolled.lines.is_empty() || self.changes.scrolled.left_out > 0
+    }
+
+    /// How many cells of them are kept.
+    pub(super) fn kept(&self) -> usize {
+        self.changes.scrolled.kept
+    }
+
+    /// Keeps only so many columns of lines that leave the screen.
+    pub(super) fn keep_columns(&mut self, columns: usize) {
+        self.changes.columns = columns;
     }
 
     /// Lets rows count as unchanged, and gives the lines that have left the screen.
-    pub(super) fn take_changes(&mut self) -> Vec<Line> {
+    pub(super) fn take_changes(&mut self) -> Scrolled {
         self.changes.dirty.fill(false);
         std::mem::take(&mut self.changes.scrolled)
     }
@@ -240,7 +282,7 @@ impl Screen {
         self.text = Utf8Stream::default();
         self.inserting = snapshot.inserting;
         self.changes.dirty = vec![true; snapshot.rows];
-        self.changes.scrolled.clear();
+        self.changes.scrolled = Scrolled::default();
     }
 }
 

@@ -15,7 +15,7 @@ use super::status::{HELP, Status};
 const MOST_BACKLOG: usize = 1 << 20;
 
 /// How much of an event is given to the painter at once.
-const PIECE: usize = 64 * 1024;
+const PIECE: usize = 4 * 1024;
 
 /// Where events go.
 pub(super) trait Sink {

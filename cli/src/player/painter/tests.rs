@@ -66,7 +66,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn seen(out: &str, size: TerminalSize) -> Vec<String> {
     let mut viewer = Terminal::new(size.columns.into(), size.rows.into()).unwrap();
     viewer.feed(out);
-    viewer.screen().visible_lines().map(Line::text).collect()
+    viewer.screen().visible_lines().map(avt::Line::text).collect()
 }
 
 #[test]
@@ -251,4 +251,18 @@ proptest! {
             prop_assert!(below.iter().all(String::is_empty), "{:?}", below);
         }
     }
+}
+
+#[test]
+fn a_few_bytes_that_scroll_many_full_lines_take_little_memory() {
+    let size = TerminalSize { columns: 80, rows: 4096 };
+    let view = TerminalSize { columns: 80, rows: 5 };
+    let mut painter = Painter::new(size, Some(view));
+    // A screen full of letters, and all of it scrolls out.
+    painter.output(b"\x1b#8\x1b[4096S".repeat(40).as_slice());
+    assert!(painter.backlog() <= 4_000_000, "{}", painter.backlog());
+    let out = painted(&mut painter);
+    let left_out = 40 * 4096 - 2_000_000 / 82;
+    assert!(out.contains(&format!("[{left_out} more lines scrolled by at once and are not shown]")));
+    assert_eq!(painter.backlog(), 0);
 }

@@ -7,7 +7,7 @@ const SIZE: TerminalSize = TerminalSize { columns: 20, rows: 5 };
 impl Screen {
     /// The lines with the characters that share cells, without blanks at their ends.
     pub(in super::super) fn text(&self) -> Vec<String> {
-        let cell = |cell: &avt::Cell| match self.clusters.text(cell.char()) {
+        let cell = |cell: &Cell| match self.clusters.text(cell.char()) {
             _ if cell.width() == 0 => String::new(),
             Some(cluster) => cluster.to_owned(),
             None => cell.char().to_string(),
@@ -16,7 +16,7 @@ impl Screen {
         self.lines_from(0).map(line).collect()
     }
 
-    fn cells(&self) -> Vec<Vec<avt::Cell>> {
+    fn cells(&self) -> Vec<Vec<Cell>> {
         self.lines_from(0).map(|line| line.cells().to_vec()).collect()
     }
 }
