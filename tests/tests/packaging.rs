@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use whole_system::{program, until};
+use whole_system::{Deployment, program, until};
 
 const UNITS: [&str; 2] = ["hansard.service", "hansard-agent.service"];
 
@@ -94,4 +94,24 @@ fn the_agent_starts_with_the_line_of_its_unit() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("enrol"), "{said}");
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_agents_files_have_their_modes_whatever_the_mask_of_the_service() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let deployment = Deployment::start();
+    let created =
+        deployment.root.json(&["agents", "token", "create", "--instance-id", "i-web1", "--ttl", "5m"]);
+    let state = deployment.scratch().join("state");
+    let mut enrol = Command::new("sh");
+    enrol.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(program("hansard-agent"));
+    enrol
+        .args(["enrol", "--server", &deployment.root.endpoint, "--instance-id", "i-web1", "--state-dir"])
+        .arg(&state);
+    let output = enrol.env("HANSARD_AGENT_JOIN_TOKEN", created["Token"].as_str().unwrap()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mode = |name: &str| std::fs::metadata(state.join(name)).unwrap().permissions().mode() & 0o7777;
+    // What a person's `record` reads itself, and what nobody else may read.
+    assert_eq!([mode("agent.json"), mode("configuration.json")], [0o644, 0o644]);
+    assert_eq!([mode("authentication.key"), mode("sealing.key")], [0o600, 0o600]);
 }
