@@ -18,8 +18,9 @@ use dial::NotDialled;
 
 /// A link that lived so long was a good one: the next dial comes soon.
 const GOOD_AFTER: Duration = Duration::from_secs(10);
-/// How often a control plane that has no such agent any more is asked again: its database may be restored.
-const ASK_AGAIN_EVERY: Duration = Duration::from_secs(3600);
+/// The shortest and the longest wait before a control plane is asked again that has no such agent any more: for a minute
+/// another one may have answered in its place, and its database may be restored.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(3600));
 /// How often it is looked for channels that nobody resumed.
 const LOOK_AT_CHANNELS_EVERY: Duration = Duration::from_secs(1);
 
@@ -31,6 +32,7 @@ pub(super) async fn hold(agent: Arc<Agent>) {
 
 async fn hold_with(agent: &Arc<Agent>, channels: &Channels) {
     let mut backoff = Backoff::new();
+    let mut retired = Backoff::between(ASK_AGAIN.0, ASK_AGAIN.1);
     loop {
         let dialled = Instant::now();
         let why = match dial::dial(agent).await {
@@ -38,6 +40,7 @@ async fn hold_with(agent: &Arc<Agent>, channels: &Channels) {
                 tracing::info!("the link is open");
                 agent.sessions.link_is_open();
                 agent.link_opened.send_modify(|opened| *opened += 1);
+                retired.reset();
                 let ended = talk::talk(agent, channels, link).await;
                 channels.link_is_lost();
                 match ended {
@@ -47,7 +50,7 @@ async fn hold_with(agent: &Arc<Agent>, channels: &Channels) {
             }
             Err(NotDialled::Failed(why)) => why,
             Err(NotDialled::Retired(why)) => {
-                wait_as_retired(agent, &why).await;
+                wait_as_retired(agent, &why, retired.next()).await;
                 backoff.reset();
                 continue;
             }
@@ -64,16 +67,16 @@ async fn hold_with(agent: &Arc<Agent>, channels: &Channels) {
 
 /// The control plane has no such agent any more. Nothing that is kept is given up for that, and sessions are still recorded:
 /// a refusal carries no signature, so that whoever sits between could otherwise switch recording off.
-async fn wait_as_retired(agent: &Agent, why: &str) {
+async fn wait_as_retired(agent: &Agent, why: &str, wait: Duration) {
     tracing::error!(
-        wait = ?ASK_AGAIN_EVERY,
+        ?wait,
         "the control plane has no such agent any more: {why}. Nothing is delivered; everything that is recorded stays in {}. \
          To deliver recordings again, stop this agent and enrol with a new join token: hansard-agent enrol --replace \
          --abandon-spool, which sets aside what this agent has recorded",
         agent.directory.spool().display()
     );
     agent.sessions.link_is_refused(why);
-    tokio::time::sleep(ASK_AGAIN_EVERY).await;
+    tokio::time::sleep(wait).await;
 }
 
 /// Also while the link is down, which is when channels wait to be resumed.
