@@ -14,10 +14,10 @@ import { isWide } from "./wide.ts";
  */
 export class CellJoiner {
   private state: State = "ground";
-  /** The character that a mark would join, with its marks, and where it stands in `baseText`. */
-  private base: { cell: string; start: number; end: number; marks: number } | null = null;
-  /** The output, as the terminal model gets it, in which the base stands. */
-  private baseText = "";
+  /** The character that a mark would join, with its marks. */
+  private base: { cell: string; marks: number } | null = null;
+  /** The output in which the base stands, as the terminal model gets it: what is before the base and behind it. */
+  private baseText = { before: "", after: "" };
   private sequence = "";
   private readonly stands: StandIns;
 
@@ -27,51 +27,62 @@ export class CellJoiner {
 
   /** Reads one output, which may begin or end inside an escape sequence or between a character and its marks. */
   read(output: string): JoinedOutput {
-    let text = "";
+    // What stands before the last base of this output, and, once there is one, behind it. So a mark costs the same however
+    // long the output is.
+    let before = "";
+    let after = "";
     let amended: string | null = null;
     let baseIsHere = false;
+    const append = (shown: string): void => {
+      if (baseIsHere) after += shown;
+      else before += shown;
+    };
+    let shownBase = "";
     for (let at = 0; at < output.length; ) {
       const code = output.codePointAt(at) ?? 0;
       const character = String.fromCodePoint(code);
       at += character.length;
       if (this.state !== "ground") {
         // Inside a sequence nothing is drawn. Should the terminal model disagree, nothing unseen gets through.
-        text += isMisleading(code) ? "\ufffd" : character;
+        append(isMisleading(code) ? "\ufffd" : character);
         this.followSequence(code, character);
       } else if (code < 0x20 || (code >= 0x7f && code < 0xa0)) {
-        text += character;
+        append(character);
         this.followControl(code);
       } else if (isMisleading(code)) {
         continue;
       } else if (joins(code)) {
-        const joined = this.joined(character);
-        if (joined === null) continue;
-        const { start, end } = joined.replaced;
-        const before = baseIsHere ? text : this.baseText;
-        const after = before.slice(0, start) + joined.shown + before.slice(end);
-        if (baseIsHere) text = after;
-        else this.baseText = amended = after;
+        const shown = this.joined(character);
+        if (shown === null) continue;
+        if (baseIsHere) shownBase = shown;
+        else amended = shown;
       } else {
         const shown = this.stands.isStandIn(code) ? this.stands.standInFor(character, isWide(code)) ?? "\ufffd" : character;
-        this.base = { cell: character, start: text.length, end: text.length + shown.length, marks: 0 };
+        before += shownBase + after;
+        after = "";
+        this.base = { cell: character, marks: 0 };
         baseIsHere = true;
-        text += shown;
+        shownBase = shown;
       }
     }
-    if (baseIsHere) this.baseText = text;
-    return { text, amended, baseIsHere };
+    const { before: start, after: end } = this.baseText;
+    if (baseIsHere) this.baseText = { before, after };
+    return {
+      text: before + shownBase + after,
+      amended: amended === null ? null : start + amended + end,
+      baseIsHere,
+    };
   }
 
-  /** The base with one more mark; null where there is nothing to join, or no room for more. */
-  private joined(mark: string): { shown: string; replaced: { start: number; end: number } } | null {
+  /** What is shown of the base with one more mark; null where there is nothing to join, or no room for more. */
+  private joined(mark: string): string | null {
     const { base } = this;
     if (base === null || base.marks === MOST_MARKS) return null;
     const cell = base.cell + mark;
     const shown = this.shownAs(cell);
     if (shown === null) return null;
-    const replaced = { start: base.start, end: base.end };
-    this.base = { cell, start: base.start, end: base.start + shown.length, marks: base.marks + 1 };
-    return { shown, replaced };
+    this.base = { cell, marks: base.marks + 1 };
+    return shown;
   }
 
   /** The one code point that the terminal model gets for a character with its marks. */
