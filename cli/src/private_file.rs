@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
@@ -32,6 +32,9 @@ pub(crate) fn write(path: &Path, text: &str, existing: Existing) -> Result<(), F
     let partial = folder.join(partial);
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+        if existing == Existing::Replace {
+            keep_owner(&file, path)?;
+        }
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         match existing {
@@ -46,6 +49,17 @@ pub(crate) fn write(path: &Path, text: &str, existing: Existing) -> Result<(), F
         let _ = fs::remove_file(&partial);
     }
     written.map_err(failed)
+}
+
+/// Gives a file the owner of the one that it replaces: root may administer a server that runs as another user, which has
+/// to read it afterwards.
+fn keep_owner(file: &File, replaced: &Path) -> io::Result<()> {
+    let Ok(before) = fs::metadata(replaced) else { return Ok(()) };
+    let now = file.metadata()?;
+    if !rustix::process::geteuid().is_root() || (before.uid(), before.gid()) == (now.uid(), now.gid()) {
+        return Ok(());
+    }
+    fchown(file, Some(before.uid()), Some(before.gid()))
 }
 
 /// Reads a file; `None` when there is none. `what` names it in messages.
@@ -138,6 +152,25 @@ mod tests {
         write(&file, "two", Existing::Replace).unwrap();
         assert_eq!((mode(&file), find(&file, "key").unwrap().as_deref()), (0o600, Some("two")));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no pieces are left");
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_owner() {
+        if !rustix::process::geteuid().is_root() {
+            let left_out = std::env::vars_os().any(|(name, _)| name == "HANSARD_TEST_WITHOUT_ROOT");
+            assert!(
+                left_out,
+                "only root can give files away: run as root, or set HANSARD_TEST_WITHOUT_ROOT=1"
+            );
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        write(&file, "one", Existing::Refuse).unwrap();
+        std::os::unix::fs::chown(&file, Some(65_534), Some(65_534)).unwrap();
+        write(&file, "two", Existing::Replace).unwrap();
+        let metadata = fs::metadata(&file).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid(), mode(&file)), (65_534, 65_534, 0o600));
     }
 
     #[test]
