@@ -32,11 +32,6 @@ impl Browser {
         Ok(Self(if desktop { vec![Program::Desktop] } else { Vec::new() }))
     }
 
-    /// None at all.
-    pub(crate) fn none() -> Self {
-        Self(Vec::new())
-    }
-
     /// Whether one of them says that it opened the address.
     pub(crate) fn open(&self, address: &str) -> bool {
         self.0.iter().any(|program| program.open(address))
@@ -77,7 +72,7 @@ mod tests {
         assert_eq!(several, Browser(vec![named(&["firefox", "--new-window", "%s"]), named(&["w3m"])]));
         assert_eq!(of(&[("DISPLAY", ":0")]), Browser(vec![Program::Desktop]));
         assert_eq!(of(&[("WAYLAND_DISPLAY", "wayland-0")]), Browser(vec![Program::Desktop]));
-        assert_eq!(of(&[]), Browser::none());
+        assert_eq!(of(&[]), Browser(Vec::new()));
     }
 
     #[test]
@@ -86,6 +81,6 @@ mod tests {
             |line: &str| Browser::of(&Environment::of(&[("BROWSER", line)])).unwrap().open("http://h/");
         assert!(open("/nowhere/at-all:false:test -n"));
         assert!(!open("/nowhere/at-all:false"));
-        assert!(!Browser::none().open("http://h/"));
+        assert!(!Browser(Vec::new()).open("http://h/"));
     }
 }

@@ -38,7 +38,8 @@ pub(crate) enum AgentsCommand {
         #[arg(long, requires = "out")]
         force: bool,
     },
-    /// Remove the agent of an instance: its keys are refused at once, and its open recordings end as interrupted.
+    /// Remove the agent of an instance: its keys are refused at once, and its open recordings end (as interrupted;
+    /// failed, if nothing of them had arrived).
     ///
     /// Its recordings stay, and its sealing key still verifies them. What it has not delivered stays in its spool on the
     /// instance. To record there again, enrol with a new join token.

@@ -142,7 +142,7 @@ fn table_of(records: &[RecordItem], columns: Option<usize>, now: Timestamp) -> S
     match columns {
         // A status stands whole, with a mark where its reason is cut off, and so does whether a name is proven or claimed.
         Some(columns) => {
-            table.to_text_within(columns, &[("STATUS", 12), ("WHO", 12), ("INSTANCE", 8), ("COMMAND", 7)])
+            table.to_text_within(columns, &[("STATUS", 12), ("WHO", 13), ("INSTANCE", 8), ("COMMAND", 7)])
         }
         None => table.to_text(),
     }
@@ -301,9 +301,9 @@ mod tests {
     fn a_terminal_is_shown_what_fits_in_80_columns() {
         let text = table_of(&records(), Some(80), now());
         let expected = [
-            "TOKEN      STARTED UTC  LENGTH    STATUS        WHO           INSTANCE  COMMAND",
-            "5f0c6de1c  04-10 12:41  3:05      finished      proven: ana   i-web1    bash",
-            "5f0c6de1d  04-10 12:41  12:13:20  interrupted…  claimed: so…  i-bp1ex…  psql -h…",
+            "TOKEN      STARTED UTC  LENGTH    STATUS        WHO            INSTANCE  COMMAND",
+            "5f0c6de1c  04-10 12:41  3:05      finished      proven: ana    i-web1    bash",
+            "5f0c6de1d  04-10 12:41  12:13:20  interrupted…  claimed: som…  i-bp1ex…  psql -…",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), expected);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
@@ -320,7 +320,7 @@ mod tests {
         for columns in [None, Some(80)] {
             let text = table_of(std::slice::from_ref(&record), columns, now());
             assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
-            assert!(text.contains("failed: \\u{1"), "{text}");
+            assert!(text.contains("failed: \\u{"), "{text}");
         }
         assert!(!facts_of(record).contains(['\u{1b}', '\u{202e}']));
     }

@@ -39,8 +39,8 @@ pub(crate) fn run(
             runtime.block_on(recording_list::show(&client, recording, arguments.output))
         }
         RecordingsCommand::Open(wanted) => {
-            let browser = if wanted.print { Browser::none() } else { Browser::of(environment)? };
-            runtime.block_on(open(&client, &wanted.recording, arguments.output, &browser))
+            let browser = if wanted.print { None } else { Some(Browser::of(environment)?) };
+            runtime.block_on(open(&client, &wanted.recording, arguments.output, browser.as_ref()))
         }
         RecordingsCommand::Export(wanted) => runtime.block_on(export::write_export(&client, wanted)),
         RecordingsCommand::Play(wanted) => playing::watch(&client, wanted, runtime),
@@ -53,7 +53,7 @@ async fn open(
     client: &Client,
     recording: &RecordingArguments,
     output: Output,
-    browser: &Browser,
+    browser: Option<&Browser>,
 ) -> Result<(), Failure> {
     let recording = NamedRecording::find(client, recording).await?;
     let view = replay_url(client, &recording).await?;
@@ -64,11 +64,12 @@ async fn open(
     }
     // What is given to a program is an address and nothing else.
     let is_address = url::Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-    if is_address && browser.open(address) {
+    if is_address && browser.is_some_and(|browser| browser.open(address)) {
         terminal::note(&format!("{} is opened in the browser; --print prints the address", recording.token));
         return Ok(());
     }
     terminal::print(&format!("{}\n", sanitised(address)))?;
-    terminal::note(&format!("opens once, until {expires}"));
+    let none = if browser.is_some() { "no browser opened it here; it " } else { "" };
+    terminal::note(&format!("{none}opens once, until {expires}"));
     Ok(())
 }

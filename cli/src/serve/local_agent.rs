@@ -27,6 +27,7 @@ use url::Url;
 use crate::arguments::LocalAgentArguments;
 use crate::environment::Environment;
 use crate::failure::{Failure, chain};
+use crate::serve::welcome;
 use crate::settings::Settings;
 
 /// The shortest and the longest wait before the agent is started again.
@@ -185,11 +186,16 @@ impl LocalAgent {
             return Ok(());
         }
         if !self.spool_is_empty() {
-            let spool = self.state_dir.join("spool");
+            let (spool, instance) = (self.state_dir.join("spool"), &self.instance);
             return Err(Failure::failed(format!(
-                "this deployment does not know the agent whose recordings wait in {}, or has removed it, and another cannot deliver them; \
-                 serve with the database it was enrolled in, or set them aside with `hansard-agent enrol --abandon-spool`",
-                spool.display()
+                "this deployment does not know the agent whose recordings wait in {}, or has removed it, and another one \
+                 cannot deliver them. Serve with the database it was enrolled in; or set them aside, and this server runs the \
+                 agent again: hansard-agent enrol --state-dir {} --server {} --instance-id {instance} --replace \
+                 --abandon-spool --token TOKEN, with a token of: hansard agents token create --instance-id {instance} \
+                 --ttl 5m --replace",
+                spool.display(),
+                welcome::quoted(&self.state_dir),
+                self.server.as_str().trim_end_matches('/'),
             )));
         }
         let token = self.join_token().await?;

@@ -16,8 +16,8 @@ pub(super) fn closed_to_others(state_dir: &Path, program: &Path) -> Option<Strin
     }
     if let Some(closed) = first_without(state_dir, OTHERS_MAY_ENTER) {
         return Some(format!(
-            "Other users cannot record through this agent: they may not enter\n{}. Name another folder with --data-dir, \
-             or let\nthem pass: chmod o+x on it.",
+            "Other users cannot record through this agent: they may not enter\n{}.\nA --data-dir that they can reach, such as \
+             /srv/hansard, lets them.",
             closed.display()
         ));
     }
