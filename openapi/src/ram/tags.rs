@@ -10,7 +10,7 @@ use crate::parameters::Parameters;
 
 operations! {
     TagResources: TagResourcesRequest => DoneReply, [EntityNotExist, LimitExceeded];
-    UntagResources: UntagResourcesRequest => DoneReply, [EntityNotExist];
+    UntagResources: UntagResourcesRequest => DoneReply, [MissingParameter, EntityNotExist];
     ListTagResources: ListTagResourcesRequest => ListTagResourcesReply;
 }
 
