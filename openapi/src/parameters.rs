@@ -1,6 +1,7 @@
 //! From parameters, names and texts, to a typed request, and what the documents say of them: both come from the types of
 //! a request's fields. Errors name the parameter as the wire spells it.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use domain::identity::BrokenRule;
@@ -56,7 +57,9 @@ pub struct Row {
 /// # Errors
 /// `Missing<Param>` or `Invalid<Param>`.
 pub fn read<T: Parameters>(parameters: &BTreeMap<String, String>) -> Result<T, WireError> {
-    let is_known = |name: &str| T::rows().iter().any(|row| row.name == name);
+    // Once, and only for a call that gives a list item by item: it may have as many items as its body holds.
+    let rows = OnceCell::new();
+    let is_known = |name: &str| rows.get_or_init(T::rows).iter().any(|row| row.name == name);
     T::read(&Given(&*with_lists(parameters, is_known)?))
 }
 
