@@ -51,12 +51,13 @@ pub(crate) fn write(path: &Path, text: &str, existing: Existing) -> Result<(), F
     written.map_err(failed)
 }
 
-/// Gives a file the owner of the one that it replaces: root may administer a server that runs as another user, which has
-/// to read it afterwards.
+/// Gives a file the owner of the one that it replaces, where that one owns the folder, too: root may administer a server
+/// that runs as another user, which has to read it afterwards. Elsewhere the file is of whoever writes it: one in a folder
+/// of others would otherwise stay within the reach of its owner.
 fn keep_owner(file: &File, replaced: &Path) -> io::Result<()> {
-    let Ok(before) = fs::metadata(replaced) else { return Ok(()) };
-    let now = file.metadata()?;
-    if !rustix::process::geteuid().is_root() || (before.uid(), before.gid()) == (now.uid(), now.gid()) {
+    let Ok(before) = fs::symlink_metadata(replaced) else { return Ok(()) };
+    let folder = fs::metadata(folder_of(replaced))?;
+    if !rustix::process::geteuid().is_root() || before.uid() != folder.uid() || before.uid() == 0 {
         return Ok(());
     }
     fchown(file, Some(before.uid()), Some(before.gid()))
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_file_keeps_its_owner() {
+    fn a_replaced_file_keeps_the_owner_of_its_folder() {
         if !rustix::process::geteuid().is_root() {
             let left_out = std::env::vars_os().any(|(name, _)| name == "HANSARD_TEST_WITHOUT_ROOT");
             assert!(
@@ -167,10 +168,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key");
         write(&file, "one", Existing::Refuse).unwrap();
-        std::os::unix::fs::chown(&file, Some(65_534), Some(65_534)).unwrap();
+        let owner = || fs::metadata(&file).map(|metadata| (metadata.uid(), metadata.gid())).unwrap();
+        let give = |path: &Path| std::os::unix::fs::chown(path, Some(65_534), Some(65_534)).unwrap();
+        give(&file);
         write(&file, "two", Existing::Replace).unwrap();
-        let metadata = fs::metadata(&file).unwrap();
-        assert_eq!((metadata.uid(), metadata.gid(), mode(&file)), (65_534, 65_534, 0o600));
+        assert_eq!(owner(), (0, 0), "in root's folder it is root's");
+        give(&file);
+        give(folder.path());
+        write(&file, "three", Existing::Replace).unwrap();
+        assert_eq!((owner(), mode(&file)), ((65_534, 65_534), 0o600));
     }
 
     #[test]
