@@ -97,7 +97,7 @@ fn what_the_first_start_says_works_as_it_stands_from_any_folder() {
     server.sees("hansard recordings ls");
     let text = ends_by_an_interrupt(server);
     assert!(text.starts_with(&format!("\nHansard serves again at http://127.0.0.1:{port}\n")), "{text}");
-    assert!(text.contains("Recording is on.") && !text.contains("Nothing leaves"), "{text}");
+    assert!(text.contains("This machine is recorded.") && !text.contains("Nothing leaves"), "{text}");
 }
 
 /// The lines of the first block of code after `text`, with this beginning.

@@ -18,8 +18,9 @@ pub(super) enum Start {
     First,
     /// It holds one.
     Later {
-        /// Whether sessions on the local instance are recorded.
-        recording: bool,
+        /// Whether sessions on the local instance are recorded; `None` where no agent runs beside the server, so that this
+        /// machine says nothing about the others.
+        recording: Option<bool>,
     },
 }
 
@@ -30,10 +31,17 @@ impl Start {
     /// The database refuses.
     pub(super) async fn find(store: &Store, settings: &Settings) -> Result<Self, Failure> {
         let failed = |error: StoreError| Failure::failed(chain(&error));
-        match store.all_accounts().await.map_err(failed)?.first() {
-            None => Ok(Self::First),
-            Some(account) => Ok(Self::Later { recording: is_recorded(store, account, settings).await? }),
-        }
+        let accounts = store.all_accounts().await.map_err(failed)?;
+        let preset = settings.root.as_ref().map(|root| &root.account);
+        let Some(account) = accounts.iter().find(|account| preset.is_none_or(|preset| preset == *account))
+        else {
+            return Ok(Self::First);
+        };
+        let recording = match settings.with_local_agent {
+            true => Some(is_recorded(store, account, settings).await?),
+            false => None,
+        };
+        Ok(Self::Later { recording })
     }
 }
 

@@ -121,13 +121,16 @@ impl Welcome {
         let hansard = command_word(&self.hansard);
         let switch_on = format!("{hansard} call SetInstanceRecordConfig Enabled=true 'InstanceId=*'");
         match self.start {
-            Start::Later { recording: true } => {
-                return writeln!(text, "\nRecording is on. What was recorded:\n    {hansard} recordings ls");
+            Start::Later { recording: Some(true) } => {
+                return writeln!(text, "\nThis machine is recorded. What was:\n    {hansard} recordings ls");
             }
-            Start::Later { recording: false } => {
+            Start::Later { recording: None } => {
+                return writeln!(text, "\nWhat was recorded:\n    {hansard} recordings ls");
+            }
+            Start::Later { recording: Some(false) } => {
                 return writeln!(
                     text,
-                    "\nNothing is recorded before recording is switched on:\n    {switch_on}"
+                    "\nThis machine is not recorded before recording is switched on:\n    {switch_on}"
                 );
             }
             Start::First => {}
@@ -290,8 +293,10 @@ mod tests {
     #[test]
     fn a_later_start_does_not_tell_the_story_of_the_first() {
         for (recording, expected, other) in [
-            (true, "hansard recordings ls", "SetInstanceRecordConfig"),
-            (false, "hansard call SetInstanceRecordConfig Enabled=true", "recordings ls"),
+            (Some(true), "This machine is recorded.", "SetInstanceRecordConfig"),
+            (Some(false), "hansard call SetInstanceRecordConfig Enabled=true", "recordings ls"),
+            // Whether other instances are recorded is not known here.
+            (None, "What was recorded:\n    hansard recordings ls", "SetInstanceRecordConfig"),
         ] {
             let welcome = Welcome {
                 start: Start::Later { recording },
