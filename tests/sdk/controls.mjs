@@ -6,23 +6,12 @@
 // CAST is the text of the recording. KEYS is a JSON list of keys; `moved` has the position in seconds after each. `focus`
 // has what the Tab key reaches, in order: its accessible name, and whether the focus can be seen.
 
-import { chromium } from 'playwright-core';
+import { launch, openPage } from './browser.mjs';
 
 const [address, cast, keys] = process.argv.slice(2);
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync',
-  ],
-});
+const browser = await launch();
 try {
-  const page = await (await browser.newContext({ viewport: { width: 1280, height: 960 } })).newPage();
-  const problems = [];
-  page.on('pageerror', (error) => problems.push(`error: ${error.message}`));
-  page.on('console', (message) => {
-    if (message.type() === 'error') problems.push(`console: ${message.text()}`);
-  });
+  const { page, problems } = await openPage(browser);
   await page.route((url) => url.pathname.endsWith('/cast'), (route) => route.fulfill({ status: 200, body: cast }));
   await page.goto(address);
   await page.waitForFunction(() => document.documentElement.dataset.state === 'ready');

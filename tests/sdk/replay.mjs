@@ -8,28 +8,16 @@
 //
 // HANSARD_TEST_SCREENSHOT names a file that keeps a picture of a page that plays.
 
-import { chromium } from 'playwright-core';
+import { launch, openPage } from './browser.mjs';
 
 const [address, width = '1280', fails = '{}'] = process.argv.slice(2);
 const screenshot = process.env.HANSARD_TEST_SCREENSHOT;
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync',
-  ],
-});
+const browser = await launch();
 try {
-  const page = await (await browser.newContext({ viewport: { width: Number(width), height: 960 } })).newPage();
+  const { page, problems } = await openPage(browser, Number(width));
   for (const [part, how] of Object.entries(JSON.parse(fails))) {
     await page.route((url) => url.pathname.endsWith(part), (route) => (how === 'abort' ? route.abort() : route.fulfill(how)));
   }
-  // Whatever the browser complains about: script errors, refused content, failed requests of the page's own.
-  const problems = [];
-  page.on('pageerror', (error) => problems.push(`error: ${error.message}`));
-  page.on('console', (message) => {
-    if (message.type() === 'error') problems.push(`console: ${message.text()}`);
-  });
   await page.goto(address);
   await page.waitForFunction(() => (document.documentElement.dataset.state ?? 'loading') !== 'loading');
   const state = await page.evaluate(() => document.documentElement.dataset.state);

@@ -9,24 +9,13 @@
 //
 // HANSARD_TEST_SCREENSHOT names a folder that keeps a picture of each moment.
 
-import { chromium } from 'playwright-core';
+import { launch, openPage } from './browser.mjs';
 
 const [address, moments] = process.argv.slice(2);
 const pictures = process.env.HANSARD_TEST_SCREENSHOT;
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync',
-  ],
-});
+const browser = await launch();
 try {
-  const page = await (await browser.newContext({ viewport: { width: 1280, height: 960 } })).newPage();
-  const problems = [];
-  page.on('pageerror', (error) => problems.push(`error: ${error.message}`));
-  page.on('console', (message) => {
-    if (message.type() === 'error') problems.push(`console: ${message.text()}`);
-  });
+  const { page, problems } = await openPage(browser);
   await page.goto(address);
   await page.waitForFunction(() => document.documentElement.dataset.state === 'ready');
   // A screen stands when several frames in a row show the same.

@@ -5,23 +5,12 @@
 //
 // CLICKED selects elements to click on before that. HANSARD_TEST_SCREENSHOT names a file that keeps a picture.
 
-import { chromium } from 'playwright-core';
+import { launch, openPage } from './browser.mjs';
 
 const [address, selector, clicked] = process.argv.slice(2);
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync',
-  ],
-});
+const browser = await launch();
 try {
-  const page = await (await browser.newContext({ viewport: { width: 1280, height: 960 } })).newPage();
-  const problems = [];
-  page.on('pageerror', (error) => problems.push(`error: ${error.message}`));
-  page.on('console', (message) => {
-    if (message.type() === 'error') problems.push(`console: ${message.text()}`);
-  });
+  const { page, problems } = await openPage(browser);
   const response = await page.goto(address);
   if (clicked) {
     await page.locator(clicked).first().waitFor();
