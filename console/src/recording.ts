@@ -32,7 +32,10 @@ export function readRecording(reply: unknown): Recording {
 /** A recording that does not say who recorded it counts as recorded by the recorded user's own process. */
 function recorderSentence(recorder: string): string {
   if (recorder === "" || recorder === "same-user") {
-    return "The recorded user's own process, which could have ended, altered or invented it (same-user).";
+    return "A process of the recorded user or within their reach, who could have ended, altered or invented it (same-user).";
+  }
+  if (recorder === "separate") {
+    return "A process beyond the recorded user's reach (separate).";
   }
   return `${recorder} (this page does not know what that means)`;
 }

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readRecording } from "../src/recording.ts";
 
-const SAME_USER = "The recorded user's own process, which could have ended, altered or invented it (same-user).";
+const SAME_USER =
+  "A process of the recorded user or within their reach, who could have ended, altered or invented it (same-user).";
 
 test("the reply's fields are read, and further ones are ignored", () => {
   assert.deepEqual(

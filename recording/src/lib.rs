@@ -22,7 +22,8 @@
 //!
 #![doc = include_str!("../FORMAT.md")]
 
-pub mod chain;
+pub mod capture_note;
+mod chain;
 pub mod content;
 pub mod end;
 pub mod events;
@@ -45,6 +46,7 @@ pub mod timestamp;
 pub mod trust;
 pub mod verify;
 
+pub use capture_note::CaptureNote;
 pub use chain::{ChainValue, ContentHash, InvalidHash};
 pub use content::{CheckedContent, check_segment};
 pub use end::{ExitStatus, RecordingEnd};

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::capture_note::CaptureNote;
 use crate::chain::ContentHash;
 use crate::ids::{AccountId, AgentId, InstanceId, TerminalSessionToken};
 use crate::kind::CaptureKind;
@@ -24,24 +25,28 @@ pub enum DocumentFormat {
     V1,
 }
 
-/// Who runs the process that captures, which says how far that process is beyond the recorded user's reach.
+/// Who runs the process that captures, which says how far that process is beyond the recorded user's reach. Root is beyond
+/// nothing: a session of root is [`Recorder::SameUser`] whoever records it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recorder {
-    /// The recorded user's own process. A recording that says nothing counts as this.
+    /// A process of the recorded user, or within the reach of this user. A recording that says nothing counts as this.
     #[default]
     SameUser,
+    /// A process of the agent's user, which is not the recorded user, who is not root.
+    Separate,
 }
 
 impl Recorder {
     /// Every value.
-    pub const ALL: [Self; 1] = [Self::SameUser];
+    pub const ALL: [Self; 2] = [Self::SameUser, Self::Separate];
 
     /// The value as `start.json` and the wire write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::SameUser => "same-user",
+            Self::Separate => "separate",
         }
     }
 
@@ -50,8 +55,9 @@ impl Recorder {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::SameUser => {
-                "recorded by the recorded user's own process, which could have ended, altered or invented it"
+                "recorded by a process of the recorded user or within their reach, who could have ended, altered or invented it"
             }
+            Self::Separate => "recorded by a process beyond the recorded user's reach",
         }
     }
 }
@@ -64,7 +70,7 @@ impl fmt::Display for Recorder {
 
 /// The text is not a [`Recorder`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{shown}\" is a recorder that this version does not know; it knows same-user")]
+#[error("\"{shown}\" is a recorder that this version does not know; it knows same-user and separate")]
 pub struct UnknownRecorder {
     shown: String,
 }
@@ -105,6 +111,9 @@ pub struct Start {
     /// Who runs the process that captures.
     #[serde(default)]
     pub recorder: Recorder,
+    /// Circumstances of the capture that a reader should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<CaptureNote>,
     /// When the recording began, by the agent's clock.
     pub started_at: Timestamp,
     /// The size of the terminal at the start; `None` where there is no terminal.

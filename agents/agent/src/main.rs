@@ -23,7 +23,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use agent_protocol::Segmenting;
-use capture_terminal::{TerminalRecorder, TerminalSegmenting};
+use capture_terminal::TerminalSegmenting;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
@@ -43,10 +43,9 @@ fn capture_kinds() -> Vec<Box<dyn Segmenting>> {
     vec![Box::new(TerminalSegmenting::default())]
 }
 
-/// The recorder of a person's command.
-fn terminal_recorder() -> TerminalRecorder {
-    // The command first runs this same program, even if its file was renamed.
-    TerminalRecorder::new(["/proc/self/exe", PTY_CHILD].map(OsString::from).to_vec())
+/// What runs between a person's `record` and the command. It is this same program, even if its file was renamed.
+fn launcher() -> [OsString; 2] {
+    ["/proc/self/exe", PTY_CHILD].map(OsString::from)
 }
 
 fn main() -> ExitCode {
@@ -66,8 +65,14 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG_USAGE);
         }
     };
-    if let CommandLine::PtyChild { login_shell, command } = &arguments.command {
-        return ExitCode::from(capture_terminal::run_as_session_leader(command, *login_shell));
+    match &arguments.command {
+        CommandLine::PtyChild { launch, login_shell, command } => {
+            return ExitCode::from(capture_terminal::run_as_session_leader(*launch, command, *login_shell));
+        }
+        CommandLine::Recorder => {
+            return if capture_terminal::run_recorder() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+        _ => {}
     }
     let state_dir = arguments.state_dir();
     match arguments.command {
@@ -76,7 +81,7 @@ fn main() -> ExitCode {
         CommandLine::Record(options) => ExitCode::from(record::record(state_dir, options)),
         CommandLine::Shell => ExitCode::from(record::shell(state_dir)),
         CommandLine::Status(options) => report(state_dir.and_then(|at| status::status(&at, options.output))),
-        CommandLine::PtyChild { .. } => ExitCode::FAILURE,
+        CommandLine::PtyChild { .. } | CommandLine::Recorder => ExitCode::FAILURE,
     }
 }
 

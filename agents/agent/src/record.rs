@@ -1,17 +1,16 @@
 //! `hansard-agent record` and `hansard-agent shell`: the person's side of a session.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use agent_protocol::capture::{CaptureError, RecorderSession, SpoolName};
-use agent_protocol::clock;
+use agent_protocol::capture::{CaptureError, PersonSession};
 use agent_protocol::local::{LocalReply, LocalRequest};
 use capture_terminal::{KIND, PersonTerminal};
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::fd::OwnedFd;
 
 use crate::backoff::Backoff;
 use crate::foreign::{Caller, Doubt};
@@ -19,7 +18,7 @@ use crate::identity::Identity;
 use crate::settings::{RecordOptions, STATE_DIR_VARIABLE, SessionEnvironment};
 use crate::state_directory::StateDirectory;
 use crate::{account, local_socket, system_settings};
-use crate::{chain, complain, terminal_recorder};
+use crate::{chain, complain, launcher};
 
 /// The exit code of `record` when it did not run the command, or ended it. Shells do not use it for a command's own
 /// failure.
@@ -29,9 +28,6 @@ const REFUSED: u8 = 125;
 const BUSY_FOR: Duration = Duration::from_secs(15);
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-
-/// How long ago, at most, a session can have begun that this process was just given.
-const SAME_CLOCK_WITHIN: Duration = Duration::from_secs(60);
 
 /// How much of a command's text is kept for readers.
 const LONGEST_COMMAND_BYTES: usize = 32 * 1024;
@@ -160,12 +156,6 @@ impl OwnAgent {
 }
 
 fn run(directory: &StateDirectory, wish: Wish) -> Result<u8, String> {
-    // From here on this process's descriptors and memory are nobody's but root's: neither debuggers of the same user nor
-    // /proc hand them out. An agent that is not root's has to see the process itself, and cannot be kept from its user anyway.
-    if fs::metadata(directory.path()).is_ok_and(|directory| directory.uid() == 0) {
-        // If that is not possible, everything else still works.
-        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    }
     match begin(directory, &wish)? {
         Begun::Recorded(session) => {
             if !wish.quiet {
@@ -188,7 +178,7 @@ fn run(directory: &StateDirectory, wish: Wish) -> Result<u8, String> {
 }
 
 enum Begun {
-    Recorded(RecorderSession),
+    Recorded(PersonSession),
     NotRecorded(String),
 }
 
@@ -211,6 +201,7 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
     };
 
     let size = PersonTerminal::size_of_this_process();
+    let connections = capture_terminal::connections_of_this_process();
     let text = |value: &OsString| value.to_string_lossy().into_owned();
     let request = LocalRequest::Begin {
         kind: KIND,
@@ -219,32 +210,25 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
         rows: size.map_or(0, |size| size.rows),
         term: wish.environment.term.as_ref().map(text),
         shell: wish.environment.shell.as_ref().map(text),
+        connections,
     };
-    let Some((reply, files)) = ask(directory, &request, &mut check)? else {
+    let Some((stream, reply, descriptors)) = ask(directory, &request, &mut check)? else {
         return without_agent(directory).map_err(|refusal| wish.not_found(refusal));
     };
     let not_understood = || "refused: the agent's answer does not belong to this request".to_owned();
     match reply {
-        LocalReply::Recorded {
-            terminal_session_token,
-            spools: names,
-            start_boottime_micros,
-            least_free_bytes,
-        } => {
-            let names = if names.is_empty() {
-                vec![SpoolName::parse(KIND.as_str()).map_err(|error| error.to_string())?]
-            } else {
-                names
-            };
-            if names.len() != files.len() {
+        LocalReply::Recorded { terminal_session_token, descriptors: names } => {
+            if names.len() != descriptors.len() {
                 return Err(not_understood());
             }
-            Ok(Begun::Recorded(RecorderSession {
+            local_socket::lift_patience(&stream)
+                .map_err(|error| format!("refused: the recorder cannot be spoken with: {error}"))?;
+            Ok(Begun::Recorded(PersonSession {
                 token: terminal_session_token,
-                spools: names.into_iter().zip(files).collect(),
-                start_boottime_micros,
+                recorder: stream,
+                descriptors: names.into_iter().zip(descriptors).collect(),
+                connections,
                 terminal: size,
-                least_free_bytes,
                 command: wish.command.clone(),
                 is_login_shell: wish.is_login_shell,
             }))
@@ -260,7 +244,7 @@ fn ask(
     directory: &StateDirectory,
     request: &LocalRequest,
     check: &mut impl FnMut(&UnixStream) -> Result<(), String>,
-) -> Result<Option<(LocalReply, Vec<File>)>, String> {
+) -> Result<Option<(UnixStream, LocalReply, Vec<OwnedFd>)>, String> {
     let begun = Instant::now();
     let mut wait = Backoff::between(FIRST_WAIT, LONGEST_WAIT);
     loop {
@@ -271,7 +255,7 @@ fn ask(
         check(&stream)?;
         match local_socket::ask(&stream, request) {
             Ok((LocalReply::Busy { .. }, _)) if begun.elapsed() < BUSY_FOR => {}
-            Ok(answer) => return Ok(Some(answer)),
+            Ok((reply, descriptors)) => return Ok(Some((stream, reply, descriptors))),
             Err(error) => return Err(format!("refused: the agent did not answer: {error}")),
         }
         drop(stream);
@@ -293,16 +277,8 @@ fn without_agent(directory: &StateDirectory) -> Result<Begun, String> {
     }
 }
 
-fn run_recorded(session: RecorderSession) -> Result<u8, String> {
-    // The times of the recording are of the agent's clock, and time namespaces have their own.
-    let since_start = clock::boottime_micros().abs_diff(session.start_boottime_micros);
-    if Duration::from_micros(since_start) > SAME_CLOCK_WITHIN {
-        return Err(
-            "refused: this process has another boot clock than the agent; it is in another time namespace"
-                .to_owned(),
-        );
-    }
-    match terminal_recorder().record(session) {
+fn run_recorded(session: PersonSession) -> Result<u8, String> {
+    match capture_terminal::run_recorded(&launcher(), session) {
         Ok(status) => Ok(status.shell_code()),
         Err(CaptureError::NotDelivered { .. }) => Ok(REFUSED),
         Err(error) => Err(chain(&error)),

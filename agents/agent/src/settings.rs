@@ -14,6 +14,8 @@ use crate::system_settings;
 
 /// The hidden command that becomes the recorded command.
 pub(crate) const PTY_CHILD: &str = "pty-child";
+/// The hidden command of a recorder's process.
+pub(crate) const RECORDER: &str = "recorder";
 
 pub(crate) const STATE_DIR_VARIABLE: &str = "HANSARD_AGENT_STATE_DIR";
 const DEFAULT_STATE_DIR: &str = "/var/lib/hansard-agent";
@@ -64,12 +66,18 @@ pub(crate) enum CommandLine {
     /// Run a command as the leader of a session, on the terminal among the standard descriptors.
     #[command(name = PTY_CHILD, hide = true)]
     PtyChild {
+        /// The inherited descriptor on which the recorder is told of this process.
+        #[arg(long, value_name = "NUMBER")]
+        launch: Option<i32>,
         /// Become a login shell.
         #[arg(long)]
         login_shell: bool,
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
+    /// Record a session, as the agent orders on standard input.
+    #[command(name = RECORDER, hide = true)]
+    Recorder,
 }
 
 #[derive(Args)]

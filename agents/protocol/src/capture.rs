@@ -2,19 +2,21 @@
 //! what it records, and a *segmenter* in the agent makes segments of them. Neither half knows the other's code, so that
 //! a recorder may run in another process, and a recording can be delivered after its recorder has ended.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
 use std::io;
+use std::os::unix::net::UnixStream;
 
 use recording::{
     Compressor, ExitStatus, Micros, Segment, SegmentEntry, SegmentError, SpoolRecord, Start, StreamEntry,
     TerminalSessionToken, TerminalSize,
 };
+use rustix::fd::OwnedFd;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::recorder::{CommandDescriptor, Connections};
 
 /// A kind of capture that an agent offers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -128,20 +130,19 @@ impl SegmenterState {
     }
 }
 
-/// What a recorder is given to record a session with.
+/// What the person's side of a session is given.
 #[derive(Debug)]
-pub struct RecorderSession {
+pub struct PersonSession {
     /// Which session.
     pub token: TerminalSessionToken,
-    /// The spools, open for appending. The process that asked for them must be the one that records: nothing more is
-    /// read after it has ended. Its exit record is believed if it ends within 10 s.
-    pub spools: BTreeMap<SpoolName, File>,
-    /// CLOCK_BOOTTIME at time zero of the recording.
-    pub start_boottime_micros: u64,
+    /// The stream of messages with the recorder.
+    pub recorder: UnixStream,
+    /// The command's descriptors, which the recorder made.
+    pub descriptors: Vec<(CommandDescriptor, OwnedFd)>,
+    /// How they are connected, as was asked for.
+    pub connections: Connections,
     /// The terminal's size as `start.json` has it; `None` where there is no terminal.
     pub terminal: Option<TerminalSize>,
-    /// The session ends when less than this is free on the spool's file system.
-    pub least_free_bytes: u64,
     /// The command and its arguments; never empty.
     pub command: Vec<OsString>,
     /// The command is a login shell: its name begins with a hyphen.
@@ -163,6 +164,12 @@ pub enum CaptureError {
     /// The capture can no longer be stored: the session was ended.
     #[error("the session was ended because its recording cannot be kept: {reason}")]
     Lost {
+        /// Why, for the person and for the recording.
+        reason: String,
+    },
+    /// Somebody ended the session, as the recording says.
+    #[error("the session was ended: {reason}")]
+    Ended {
         /// Why, for the person and for the recording.
         reason: String,
     },
@@ -199,6 +206,9 @@ pub trait Segmenter: Send {
 
     /// Whether a segment should be cut now. Never if there is nothing to cut.
     fn due(&self, now: Micros) -> bool;
+
+    /// When a segment will be old enough to be cut, if nothing more is pushed; `None` while there is nothing to cut.
+    fn due_at(&self) -> Option<Micros>;
 
     /// Cuts a segment from what was pushed since the last cut.
     ///

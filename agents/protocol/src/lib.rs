@@ -1,6 +1,6 @@
 //! The protocol between an agent and the control plane: the bodies of `/agent/v1`, the messages and channels of the
 //! link, the token that proves each request, the signed configuration, the local socket between a person's `record` and
-//! the running agent, the messages between a recorder and a person's side of a session, and the agent's half of every
+//! the running agent, the messages between a recorder and a person's side of a session, and between a recorder and the agent, and the agent's half of every
 //! kind of capture; and what all of them need from the operating system: a clock, and the list of signals.
 
 pub mod bus;
@@ -12,9 +12,12 @@ pub mod encoding;
 pub mod enrol;
 pub mod errors;
 pub mod keys;
+pub mod lines;
 pub mod link;
 pub mod local;
 pub mod person;
+pub mod processes;
+pub mod recorder;
 pub mod recordings;
 pub mod signals;
 

@@ -1,16 +1,14 @@
-//! The socket between a person's `record` and the running agent: one JSON line each way. `recorded` carries the
-//! descriptors of the spool files, so that the person's process never needs the permission to open a spool.
+//! The socket between a person's `record` and the running agent: one JSON line each way. If the session is recorded, the
+//! agent gives the connection to the recorder, which answers in its place: `recorded` carries the command's ends of the
+//! pseudo-terminal and pipes, and the messages of [`crate::person`] follow.
 
 use recording::{CaptureKind, TerminalSessionToken};
 use serde::{Deserialize, Serialize};
 
-use crate::capture::SpoolName;
+use crate::recorder::{CommandDescriptor, Connections};
 
 /// The socket's name in the state directory.
 pub const SOCKET_NAME: &str = "agent.sock";
-
-/// The longest line either side accepts.
-pub const MAXIMUM_LINE_BYTES: usize = 256 * 1024;
 
 /// A request of a local program to the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +29,8 @@ pub enum LocalRequest {
         term: Option<String>,
         /// The person's shell, as in `SHELL`.
         shell: Option<String>,
+        /// How the command's descriptors are to be connected.
+        connections: Connections,
     },
     /// How is the agent?
     #[serde(rename = "status")]
@@ -59,20 +59,13 @@ pub enum LocalReply {
         /// What is too much, for the person.
         reason: String,
     },
-    /// The session is recorded into the descriptors that come with this reply.
+    /// The session is recorded, by a recorder that has the other ends of the descriptors which come with this reply.
     #[serde(rename = "recorded", rename_all = "PascalCase")]
     Recorded {
         /// The session's token.
         terminal_session_token: TerminalSessionToken,
-        /// The spools whose descriptors come along, in their order. An agent that knew only one names none: it is that
-        /// of the kind.
-        #[serde(default)]
-        spools: Vec<SpoolName>,
-        /// CLOCK_BOOTTIME at the recording's start: time zero of its events.
-        start_boottime_micros: u64,
-        /// The session ends when less than this is free on the spool's file system, so that what is recorded can still be
-        /// cut and delivered.
-        least_free_bytes: u64,
+        /// What the descriptors are, in their order.
+        descriptors: Vec<CommandDescriptor>,
     },
     /// How the agent is.
     #[serde(rename = "status", rename_all = "PascalCase")]

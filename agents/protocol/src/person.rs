@@ -48,11 +48,6 @@ pub enum Input {
 /// A message of the person's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FromPerson<'a> {
-    /// The command runs; the recorder compares this process with those that have the terminal.
-    Started {
-        /// The command's process id, which is its process group's, too.
-        process_id: u32,
-    },
     /// Bytes for the command, no more than there is room for.
     Input(Input, &'a [u8]),
     /// The input has ended: a pipe is closed; on a terminal its end key is typed.
@@ -109,6 +104,18 @@ pub enum FromRecorder<'a> {
     Ended,
     /// The session can no longer be recorded, for this reason, and must end.
     Lost(&'a str),
+    /// The session was ended by somebody who may, for this reason.
+    Stopped(&'a str),
+    /// A text for the person, which the command did not print.
+    Notice(&'a str),
+    /// The recorder may not send this signal to this process group in the foreground of the terminal: the person's side
+    /// does, whose processes they usually are.
+    Signal {
+        /// The process group.
+        group: u32,
+        /// The signal's number.
+        signal: u8,
+    },
     /// A message of a later version.
     Unknown(u8),
 }
@@ -254,7 +261,6 @@ impl<'a> Message<'a> for FromPerson<'a> {
         let output = || way(payload, Output::of);
         let input = || way(payload, Input::of);
         let message = match kind {
-            1 => number(payload).map(|process_id| FromPerson::Started { process_id }),
             2 => input().map(|(input, bytes)| FromPerson::Input(input, bytes)),
             3 => input().and_then(|(input, rest)| nothing(FromPerson::InputEnd(input), rest)),
             4 => output().and_then(|(output, bytes)| Some(FromPerson::Taken(output, number(bytes)?))),
@@ -288,7 +294,6 @@ impl<'a> Message<'a> for FromPerson<'a> {
     fn parts(&self) -> (u8, Head, &'a [u8]) {
         let none: &[u8] = &[];
         match self {
-            FromPerson::Started { process_id } => (1, Head::of(&[&process_id.to_be_bytes()]), none),
             FromPerson::Input(input, bytes) => (2, Head::of(&[&[input.code()]]), bytes),
             FromPerson::InputEnd(input) => (3, Head::of(&[&[input.code()]]), none),
             FromPerson::Taken(output, bytes) => {
@@ -329,6 +334,11 @@ impl<'a> Message<'a> for FromRecorder<'a> {
             7 => nothing(FromRecorder::Ended, payload),
             8 => std::str::from_utf8(payload).ok().map(FromRecorder::Lost),
             9 => nothing(FromRecorder::Continued, payload),
+            10 => std::str::from_utf8(payload).ok().map(FromRecorder::Stopped),
+            11 => std::str::from_utf8(payload).ok().map(FromRecorder::Notice),
+            12 => payload.split_last().and_then(|(signal, group)| {
+                Some(FromRecorder::Signal { group: number(group)?, signal: *signal })
+            }),
             _ => Some(FromRecorder::Unknown(kind)),
         };
         message.ok_or(BadMessage::Payload { kind })
@@ -346,6 +356,11 @@ impl<'a> Message<'a> for FromRecorder<'a> {
             FromRecorder::Ended => (7, Head::default(), none),
             FromRecorder::Lost(reason) => (8, Head::default(), whole_characters(reason)),
             FromRecorder::Continued => (9, Head::default(), none),
+            FromRecorder::Stopped(reason) => (10, Head::default(), whole_characters(reason)),
+            FromRecorder::Notice(text) => (11, Head::default(), whole_characters(text)),
+            FromRecorder::Signal { group, signal } => {
+                (12, Head::of(&[&group.to_be_bytes(), &[*signal]]), none)
+            }
             FromRecorder::Unknown(kind) => (*kind, Head::default(), none),
         }
     }
@@ -489,15 +504,15 @@ mod tests {
             frames in vec(frame(), 0..20), pieces in vec(1..50_usize, 0..200),
         ) {
             let stream: Vec<u8> = frames.iter().flat_map(bytes_of).collect();
-            for (whole, split, last_kind) in [
-                (heard::<Person>(&stream, &[]), heard::<Person>(&stream, &pieces), 13),
-                (heard::<Recorder>(&stream, &[]), heard::<Recorder>(&stream, &pieces), 8),
+            for (whole, split, kinds) in [
+                (heard::<Person>(&stream, &[]), heard::<Person>(&stream, &pieces), 2..=13),
+                (heard::<Recorder>(&stream, &[]), heard::<Recorder>(&stream, &pieces), 1..=12),
             ] {
                 prop_assert_eq!(&whole, &split);
                 let (messages, bad) = whole;
                 prop_assert_eq!(messages.len() == frames.len(), bad.is_none());
                 for (message, frame) in messages.iter().zip(&frames) {
-                    if (1..=last_kind).contains(&frame.0) {
+                    if kinds.contains(&frame.0) {
                         prop_assert_eq!(message, &bytes_of(frame));
                     } else {
                         prop_assert_eq!(message, &bytes_of(&(frame.0, vec![])));

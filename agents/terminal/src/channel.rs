@@ -90,14 +90,15 @@ impl Channel {
         matches!(self.source, Source::HungUp(_))
     }
 
-    /// Moves whatever is ready and has room.
+    /// Moves whatever is ready and has room. Returns how many bytes were recorded; [`Channel::recorded`] has
+    /// them until the next call.
     pub(crate) fn advance(
         &mut self,
         spooler: &mut Spooler,
         person: &mut ToPerson,
-    ) -> Result<(), CaptureError> {
+    ) -> Result<usize, CaptureError> {
         if self.on_the_way > MOST_BEFORE_READING {
-            return Ok(());
+            return Ok(0);
         }
         let read = self.read(OUTPUT_WINDOW_BYTES - self.on_the_way)?;
         if read > 0 {
@@ -115,7 +116,12 @@ impl Channel {
             self.end_is_told = true;
             person.say(&FromRecorder::OutputEnd(self.output)).map_err(person_gone)?;
         }
-        Ok(())
+        Ok(read)
+    }
+
+    /// What the last call recorded, which were so many bytes.
+    pub(crate) fn recorded(&self, bytes: usize) -> &[u8] {
+        &self.buffer[..bytes]
     }
 
     /// Notes that this much was shown, or passed on.

@@ -2,7 +2,7 @@
 //! receives from the recorder what the command prints, which is in the spool by then, and shows it; it sends to the
 //! recorder what is typed.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use agent_protocol::capture::CaptureError;
 use agent_protocol::person::{Decoder, FromPerson, FromRecorder, Input, Output};
+use agent_protocol::recorder::Connections;
+use recording::sanitise::sanitised;
 use recording::{ExitStatus, TerminalSize};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -18,7 +20,6 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use rustix::stdio;
 use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGWINCH};
 
-use crate::descriptors::Ways;
 use crate::gate::Gate;
 use crate::person::PersonTerminal;
 use crate::shown::{Passed, Shown};
@@ -64,12 +65,18 @@ pub(crate) struct Client<'a> {
 }
 
 /// How the recorder has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Ended {
     /// Everything is recorded, and shown.
     Whole,
-    /// It cannot record any longer, or has ended.
-    Lost,
+    /// It records no longer, for this reason.
+    Early(CaptureError),
+}
+
+impl Ended {
+    fn lost(reason: &str) -> Self {
+        Ended::Early(CaptureError::Lost { reason: reason.to_owned() })
+    }
 }
 
 /// The threads that read for the command.
@@ -79,18 +86,18 @@ struct Readers {
 }
 
 impl<'a> Client<'a> {
-    /// The side of a person with this terminal, if there is one, for a command that has just been started. `ways`:
-    /// the connections of this process's descriptors.
+    /// The side of a person with this terminal, if there is one, for a command that has just been started. `connections`:
+    /// those of this process's descriptors.
     pub(crate) fn new(
         child: Child,
         signals: Signals,
         (to, heard): (Arc<ToRecorder>, UnixStream),
         (person, size): (Option<&'a PersonTerminal>, TerminalSize),
-        ways: Ways,
+        connections: Connections,
     ) -> Self {
         Client {
             person,
-            shared: !ways.all_terminals(),
+            shared: !connections.all_terminals(),
             wants_keys: false,
             raw_for_modes: false,
             leader: Pid::from_child(&child),
@@ -100,7 +107,7 @@ impl<'a> Client<'a> {
             decoder: Decoder::default(),
             gates: Vec::new(),
             outputs: Vec::new(),
-            together: ways.together,
+            together: connections.together,
             signals,
             exited: None,
             kill_at: None,
@@ -112,13 +119,11 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Runs the session: shows what the recorder sends until it sends nothing more. Returns how the command ended;
-    /// `None` if the recorder was lost.
-    pub(crate) fn run(
-        &mut self,
-        input: bool,
-        outputs: [bool; 2],
-    ) -> Result<Option<ExitStatus>, CaptureError> {
+    /// Runs the session: shows what the recorder sends until it sends nothing more. Returns how the command ended.
+    ///
+    /// # Errors
+    /// The recorder records no longer, or this side cannot go on.
+    pub(crate) fn run(&mut self, input: bool, outputs: [bool; 2]) -> Result<ExitStatus, CaptureError> {
         let readers = self
             .open(input, outputs)
             .map_err(|source| CaptureError::Start { step: "read the terminal", source })?;
@@ -164,7 +169,7 @@ impl<'a> Client<'a> {
         Ok(Readers { _keys: keys, _input: input })
     }
 
-    fn pass_on(&mut self) -> Result<Option<ExitStatus>, CaptureError> {
+    fn pass_on(&mut self) -> Result<ExitStatus, CaptureError> {
         loop {
             self.wait()?;
             for place in 0..self.outputs.len() {
@@ -173,10 +178,15 @@ impl<'a> Client<'a> {
             }
             self.mind_terminal()?;
             self.release_what_was_closed();
-            match self.ended {
+            match self.ended.take() {
                 None => {}
-                Some(Ended::Whole) => return Ok(self.exited),
-                Some(Ended::Lost) => return Ok(None),
+                Some(Ended::Early(error)) => return Err(error),
+                Some(Ended::Whole) => {
+                    let not_yet = || CaptureError::Lost {
+                        reason: "the recorder ended the session before the command did".to_owned(),
+                    };
+                    return self.exited.ok_or_else(not_yet);
+                }
             }
         }
     }
@@ -249,7 +259,7 @@ impl<'a> Client<'a> {
             Heard::Something => {}
             Heard::NothingNow => return Ok(()),
             Heard::End => {
-                self.ended.get_or_insert(Ended::Lost);
+                self.ended.get_or_insert_with(|| Ended::lost("the recorder has ended unexpectedly"));
                 return Ok(());
             }
         }
@@ -289,11 +299,33 @@ impl<'a> Client<'a> {
                 FromRecorder::Held => self.held = true,
                 FromRecorder::Continued => self.continued = true,
                 FromRecorder::Ended => self.ended = Some(Ended::Whole),
-                FromRecorder::Lost(_) => self.ended = Some(Ended::Lost),
+                FromRecorder::Lost(reason) => self.ended = Some(Ended::lost(reason)),
+                FromRecorder::Stopped(reason) => {
+                    self.ended = Some(Ended::Early(CaptureError::Ended { reason: reason.to_owned() }));
+                }
+                FromRecorder::Notice(text) => self.tell(text),
+                FromRecorder::Signal { group, signal } => {
+                    let group = i32::try_from(group).ok().and_then(Pid::from_raw);
+                    let signal = Signal::from_named_raw(i32::from(signal));
+                    if let Some((group, signal)) = group.zip(signal) {
+                        // A group that has ended needs no signal.
+                        let _ = kill_process_group(group, signal);
+                    }
+                }
                 FromRecorder::Unknown(_) => {}
             }
         }
         Ok(())
+    }
+
+    /// Shows the person a text that is not the command's, on a line of its own.
+    fn tell(&self, text: &str) {
+        let line = format!("hansard-agent: {}", sanitised(text));
+        // Nobody else writes while this does. If it cannot be shown, the session goes on.
+        let _ = match self.person.filter(|person| person.is_raw()) {
+            Some(_) => write!(io::stderr(), "\r\n{line}\r\n"),
+            None => writeln!(io::stderr(), "{line}"),
+        };
     }
 
     fn place(&self, of: Output) -> Option<usize> {

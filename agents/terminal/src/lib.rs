@@ -1,19 +1,27 @@
-//! The capture of terminal sessions, in two halves. The recorder ([`TerminalRecorder`]) runs a command on a
-//! pseudo-terminal of its own; what it prints is written to the spool, and then shown. In the agent the spool's records
-//! become segments ([`TerminalSegmenting`]).
+//! The capture of terminal sessions, in three processes and the agent. The recorder ([`run_recorder`]), which the agent
+//! starts, has a pseudo-terminal; what is printed there is written to the spool, and then sent to the person's side
+//! ([`run_recorded`]), which shows it. That side starts the command, whose launcher ([`run_as_session_leader`]) reports
+//! itself to the recorder. In the agent the spool's records become segments ([`TerminalSegmenting`]).
 //!
 //! Each of the three standard descriptors is handled separately: one that is not a terminal is connected to the command
 //! by a pipe, byte for byte. Input is not recorded: what a person types is seen only as far as the terminal echoes it.
 
+mod beginning;
 mod channel;
 mod client;
+mod command_ends;
 mod command_input;
+mod control;
 mod descriptors;
 mod gate;
+mod inherited;
 mod job_control;
+mod kernel_exit;
 mod keys;
 mod launch;
+pub mod left_over;
 mod person;
+mod process;
 mod recorder;
 mod segmenter;
 mod session;
@@ -25,47 +33,23 @@ mod stdin_pipe;
 mod stoppable;
 mod wire;
 
-use std::ffi::OsString;
 use std::time::Duration;
 
-use agent_protocol::capture::{
-    BadState, Capability, CaptureError, RecorderSession, Segmenter, SegmenterState, Segmenting, SpoolName,
-};
-use recording::{CaptureKind, CutPolicy, ExitStatus, Start};
+use agent_protocol::capture::{BadState, Capability, Segmenter, SegmenterState, Segmenting, SpoolName};
+use recording::{CaptureKind, CutPolicy, Start};
 use rustix::event::Timespec;
 
+pub use descriptors::connections_of_this_process;
 pub use launch::{become_command, run_as_session_leader};
 pub use person::PersonTerminal;
+pub use process::run_recorder;
+pub use session::run_recorded;
 
 /// The kind that this crate announces.
 pub const KIND: CaptureKind = CaptureKind::Terminal;
 
 /// The environment variable that tells the recorded command its session.
 pub const SESSION_VARIABLE: &str = "HANSARD_TERMINAL_SESSION_TOKEN";
-
-/// Records a command. Today it runs in the process of the person who runs the command.
-#[derive(Debug, Clone)]
-pub struct TerminalRecorder {
-    launcher: Vec<OsString>,
-}
-
-impl TerminalRecorder {
-    /// A recorder that starts commands through `launcher`: a program and arguments which, followed by optional
-    /// `--login-shell`, `--` and a command, become the leader of a session on the terminal among their standard
-    /// descriptors and then the command. [`run_as_session_leader`] does that; a process cannot do it to its child
-    /// without code that runs between fork and exec.
-    pub fn new(launcher: Vec<OsString>) -> Self {
-        TerminalRecorder { launcher }
-    }
-
-    /// Runs the command, and writes its output to the spool before it is shown. It returns when the command has ended.
-    ///
-    /// # Errors
-    /// The session could not begin, or could not be recorded any longer and was ended.
-    pub fn record(&self, session: RecorderSession) -> Result<ExitStatus, CaptureError> {
-        session::run(&self.launcher, session)
-    }
-}
 
 /// Converts a terminal's spool to segments.
 #[derive(Debug, Clone, Default)]

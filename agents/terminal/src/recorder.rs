@@ -1,25 +1,30 @@
 //! The recorder's side of a session: it has the pseudo-terminal, the other ends of the command's pipes, and the spool.
-//! It writes what it reads to the spool, and only then sends it to the person's side.
+//! It writes what it reads to the spool, and only then sends it to the person's side. It believes the person's side
+//! nothing that it can ask the kernel for.
 
 use std::error::Error as _;
+use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
 use agent_protocol::capture::CaptureError;
 use agent_protocol::person::{Decoder, FromPerson, FromRecorder, Input, Output};
-use recording::{ExitStatus, TerminalSize};
+use agent_protocol::recorder::{CommandNote, ControlReply, ControlRequest};
+use recording::{ExitStatus, TerminalSessionToken, TerminalSize};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Signal, kill_process_group};
 use rustix::termios::{LocalModes, tcgetattr, tcgetpgrp};
 
+use crate::beginning::{Beginning, Begun, CommandProcess};
 use crate::channel::Channel;
+use crate::command_ends::{self, RecorderEnds};
 use crate::command_input::CommandInput;
-use crate::launch::{self, RecorderEnds};
+use crate::control::Control;
 use crate::spooler::Spooler;
-use crate::timespec;
 use crate::wire::{Heard, ToPerson, receive};
+use crate::{kernel_exit, left_over, timespec};
 
 /// How often a terminal that nobody has open is checked.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -28,30 +33,45 @@ const MIND_MODES_EVERY: Duration = Duration::from_millis(200);
 /// How long messages of a person's side are still read after it was told that the session ends.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 
-/// What the recorder knows of the person's side when it begins.
-pub(crate) struct PersonFacts {
-    /// The size of the command's terminal.
-    pub(crate) size: TerminalSize,
-    /// The modes of a terminal that other programs use too: the person's side is told when the command sets its own.
-    pub(crate) shared_modes: Option<LocalModes>,
-    /// For standard output and standard error: whether a reader waits for the end.
-    pub(crate) somebody_reads: [bool; 2],
-}
-
 /// The modes by which a program shows that it wants the keys one by one, or without echo.
-pub(crate) fn watched(modes: LocalModes) -> LocalModes {
+fn watched(modes: LocalModes) -> LocalModes {
     modes & (LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
 }
 
-/// Records until the command has ended and everything that it printed is in the spool and accepted. Then the person's
-/// side sends its last message, and the exit record says that nothing follows.
+/// What the recorder knows when it begins.
+pub(crate) struct Facts {
+    /// Which session.
+    pub(crate) token: TerminalSessionToken,
+    /// The size of the command's terminal.
+    pub(crate) size: TerminalSize,
+    /// Other programs use the person's terminal, too: the person's side is told when the command sets modes of its own.
+    pub(crate) shared: bool,
+    /// For standard output and standard error: whether a reader waits for the end.
+    pub(crate) somebody_reads: [bool; 2],
+    /// Whether this process may end what is left of the session.
+    pub(crate) ends_what_is_left: bool,
+}
+
+/// What it records with.
+pub(crate) struct Equipment {
+    pub(crate) ends: RecorderEnds,
+    pub(crate) beginning: Beginning,
+    /// Where the process of the command is noted.
+    pub(crate) command_note: File,
+    pub(crate) control: Control,
+    /// Readable when this process is told to end.
+    pub(crate) told_to_end: OwnedFd,
+}
+
+/// Records until the command has ended and everything that it printed is in the spool and accepted. The exit record is
+/// the last thing that this process writes.
 pub(crate) fn run(
     person: ToPerson,
     mut spooler: Spooler,
-    ends: RecorderEnds,
-    facts: PersonFacts,
+    equipment: Equipment,
+    facts: Facts,
 ) -> Result<(), CaptureError> {
-    let mut recorder = match Recorder::new(person, ends, facts) {
+    let mut recorder = match Recorder::new(person, equipment, facts) {
         Ok(recorder) => recorder,
         Err(source) => {
             let error = CaptureError::Start { step: "read the terminal", source };
@@ -59,26 +79,39 @@ pub(crate) fn run(
             return Err(error);
         }
     };
-    let mut decoder = Decoder::default();
-    let ended = recorder.record(&mut spooler, &mut decoder);
+    let ended = recorder.record(&mut spooler, &mut Decoder::default());
     // The hang-up of the terminal reaches everything that still runs on it.
     recorder.close();
-    match ended {
-        Ok(status) => {
-            recorder.say_last(&FromRecorder::Ended);
-            recorder.hear_out(&mut decoder);
-            spooler.exit(status)
-        }
+    match ended.and_then(|status| spooler.check().map(|()| status)) {
+        Ok(status) => match spooler.exit(status) {
+            Ok(()) => {
+                recorder.say_last(&FromRecorder::Ended);
+                Ok(())
+            }
+            Err(error) => {
+                recorder.say_last(&FromRecorder::Lost(&reason_of(&error)));
+                Err(error)
+            }
+        },
         Err(error) => {
             // However it ends, the recording says why.
-            let reason = match &error {
-                CaptureError::Lost { reason } => reason.clone(),
-                other => in_one_line(other),
-            };
+            let reason = reason_of(&error);
             spooler.give_up(&reason);
-            recorder.say_last(&FromRecorder::Lost(&reason));
+            recorder.say_last(&match &error {
+                CaptureError::Ended { .. } => FromRecorder::Stopped(&reason),
+                _ => FromRecorder::Lost(&reason),
+            });
+            recorder.end_what_is_left();
             Err(error)
         }
+    }
+}
+
+/// The reason alone, for the recording and for whoever says what happened in words of its own.
+fn reason_of(error: &CaptureError) -> String {
+    match error {
+        CaptureError::Lost { reason } | CaptureError::Ended { reason } => reason.clone(),
+        other => in_one_line(other),
     }
 }
 
@@ -102,29 +135,58 @@ fn person_lost(error: io::Error) -> CaptureError {
 }
 
 struct Recorder {
+    token: TerminalSessionToken,
     person: ToPerson,
+    person_is_gone: bool,
     master: Option<OwnedFd>,
     inputs: Vec<CommandInput>,
     channels: Vec<Channel>,
-    /// The command's own process group, as long as it exists.
-    leader: Option<Pid>,
+    command: Command,
+    command_note: File,
+    control: Control,
+    told_to_end: OwnedFd,
     exited: Option<(ExitStatus, Instant)>,
     hurry: bool,
     size: TerminalSize,
+    shared: bool,
+    /// The modes of a shared terminal when the command began.
     shared_modes: Option<LocalModes>,
     /// What the person's side was last told about the keys.
     wants_keys: bool,
+    ends_what_is_left: bool,
+    recorded_bytes: u64,
+    /// Why the session is to end, if somebody wants that.
+    end_because: Option<String>,
+}
+
+/// The process of the command.
+enum Command {
+    Begins(Beginning),
+    Runs(CommandProcess),
+}
+
+impl Command {
+    /// The process, once it is known.
+    fn process(&self) -> Option<&CommandProcess> {
+        match self {
+            Command::Begins(beginning) => beginning.reported(),
+            Command::Runs(process) => Some(process),
+        }
+    }
 }
 
 /// What was ready when polled.
 struct Ready {
     person: bool,
+    beginning: bool,
+    control: bool,
     inputs: Vec<PollFlags>,
     channels: Vec<bool>,
 }
 
 impl Recorder {
-    fn new(person: ToPerson, ends: RecorderEnds, facts: PersonFacts) -> io::Result<Self> {
+    fn new(person: ToPerson, equipment: Equipment, facts: Facts) -> io::Result<Self> {
+        let Equipment { ends, beginning, command_note, control, told_to_end } = equipment;
         let RecorderEnds { master, input, output, error } = ends;
         let [output_is_read, error_is_read] = facts.somebody_reads;
         let (mut inputs, mut channels) = (Vec::new(), Vec::new());
@@ -136,16 +198,25 @@ impl Recorder {
         channels.extend(output.map(|output| Channel::new(Output::Output, output, output_is_read)));
         channels.extend(error.map(|error| Channel::new(Output::ErrorOutput, error, error_is_read)));
         Ok(Recorder {
+            token: facts.token,
             person,
+            person_is_gone: false,
             master,
             inputs,
             channels,
-            leader: None,
+            command: Command::Begins(beginning),
+            command_note,
+            control,
+            told_to_end,
             exited: None,
             hurry: false,
             size: facts.size,
-            shared_modes: facts.shared_modes,
+            shared: facts.shared,
+            shared_modes: None,
             wants_keys: false,
+            ends_what_is_left: facts.ends_what_is_left,
+            recorded_bytes: 0,
+            end_because: None,
         })
     }
 
@@ -158,20 +229,32 @@ impl Recorder {
     fn record(&mut self, spooler: &mut Spooler, decoder: &mut Decoder) -> Result<ExitStatus, CaptureError> {
         let mut inputs = vec![PollFlags::empty(); self.inputs.len()];
         loop {
-            for (input, ready) in self.inputs.iter_mut().zip(inputs) {
-                input.advance(ready, &mut self.person).map_err(person_lost)?;
+            let flows = self.flows();
+            if flows && !self.person_is_gone {
+                for (input, ready) in self.inputs.iter_mut().zip(inputs) {
+                    input.advance(ready, &mut self.person).map_err(person_lost)?;
+                }
+                self.inputs.retain(|input| !input.is_over());
+                self.mind_modes().map_err(person_lost)?;
             }
-            self.inputs.retain(|input| !input.is_over());
-            self.mind_modes().map_err(person_lost)?;
             let ready = self.wait(spooler)?;
-            self.person.flush().map_err(person_lost)?;
+            if !self.person_is_gone {
+                self.person.flush().map_err(person_lost)?;
+            }
+            if ready.beginning {
+                self.begin()?;
+            }
             if ready.person {
                 self.hear(decoder, spooler)?;
             }
-            for (channel, ready) in self.channels.iter_mut().zip(&ready.channels) {
-                if *ready || channel.is_hung_up() {
-                    channel.advance(spooler, &mut self.person)?;
-                }
+            if ready.control {
+                self.mind_control();
+            }
+            if let Some(reason) = self.end_because.take() {
+                return Err(CaptureError::Ended { reason });
+            }
+            if flows {
+                self.move_output(&ready.channels, spooler)?;
             }
             if let Some((status, since)) = self.exited {
                 let now = Instant::now();
@@ -188,20 +271,107 @@ impl Recorder {
         }
     }
 
-    fn wait(&self, spooler: &mut Spooler) -> Result<Ready, CaptureError> {
+    /// Whether bytes pass between the command and the person. Until the command begins, the person's side reads nothing.
+    fn flows(&self) -> bool {
+        matches!(self.command, Command::Runs(_)) || self.exited.is_some()
+    }
+
+    fn move_output(&mut self, ready: &[bool], spooler: &mut Spooler) -> Result<(), CaptureError> {
+        for (channel, ready) in self.channels.iter_mut().zip(ready) {
+            if *ready || channel.is_hung_up() {
+                let moved = channel.advance(spooler, &mut self.person)?;
+                self.recorded_bytes += moved as u64;
+                if moved > 0 {
+                    self.control.tap(&FromRecorder::Output(channel.output(), channel.recorded(moved)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what the launcher of the command says.
+    fn begin(&mut self) -> Result<(), CaptureError> {
+        let Command::Begins(beginning) = &mut self.command else { return Ok(()) };
+        match beginning.advance()? {
+            Begun::Waits => {}
+            Begun::Reported => {
+                // Before it goes on: whoever asks whether a process is inside of this session looks there.
+                if let Some(process) = beginning.reported() {
+                    note_command(&self.command_note, &process.note)
+                        .map_err(|error| lost(format_args!("the command cannot be noted: {error}")))?;
+                }
+                beginning
+                    .answer()
+                    .map_err(|error| lost(format_args!("the command cannot begin: {error}")))?;
+            }
+            Begun::Runs(process) => {
+                self.command = Command::Runs(process);
+                if let Some(master) = self.master.as_ref().filter(|_| self.shared) {
+                    self.shared_modes = tcgetattr(master).ok().map(|modes| watched(modes.local_modes));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn mind_control(&mut self) {
+        let Recorder { control, person, command, token, exited, size, master, recorded_bytes, .. } = self;
+        let end_because = &mut self.end_because;
+        control.advance(|request| match request {
+            ControlRequest::State => ControlReply::State {
+                terminal_session_token: token.clone(),
+                command: command.process().map(|process| process.note.clone()),
+                has_ended: exited.is_some(),
+                terminal: master.as_ref().map(|_| *size),
+                recorded_bytes: *recorded_bytes,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            ControlRequest::End { reason } => {
+                end_because.get_or_insert(reason);
+                ControlReply::Done
+            }
+            ControlRequest::Say { text } => match person.say(&FromRecorder::Notice(&text)) {
+                Ok(()) => ControlReply::Done,
+                Err(error) => ControlReply::Refused { reason: format!("the person cannot be told: {error}") },
+            },
+            // The connection does this itself.
+            ControlRequest::Tap => ControlReply::Done,
+        });
+    }
+
+    fn wait(&mut self, spooler: &mut Spooler) -> Result<Ready, CaptureError> {
+        let now = Instant::now();
         let mut fds = vec![
-            PollFd::new(&self.person, self.person.interest()),
+            // One that is gone is always ready.
+            match self.person_is_gone {
+                false => PollFd::new(&self.person, self.person.interest()),
+                true => PollFd::new(&self.told_to_end, PollFlags::empty()),
+            },
             PollFd::from_borrowed_fd(spooler.failure_fd(), PollFlags::IN),
+            PollFd::new(&self.told_to_end, PollFlags::IN),
         ];
+        const FIRST: usize = 3;
+        let beginning = match &self.command {
+            Command::Begins(beginning) => Some(beginning.interest()),
+            Command::Runs(_) => None,
+        };
+        let (begins, flows) = (beginning.is_some(), self.flows());
+        fds.extend(beginning);
         let of_inputs: Vec<Option<PollFd<'_>>> = self.inputs.iter().map(CommandInput::interest).collect();
         let of_channels: Vec<Option<PollFd<'_>>> = self.channels.iter().map(Channel::interest).collect();
-        let wanted: Vec<bool> = of_inputs.iter().chain(&of_channels).map(Option::is_some).collect();
-        fds.extend(of_inputs.into_iter().chain(of_channels).flatten());
-        match poll(&mut fds, self.timeout(Instant::now()).map(timespec).as_ref()) {
+        let wanted: Vec<bool> =
+            of_inputs.iter().chain(&of_channels).map(|interest| flows && interest.is_some()).collect();
+        let of_command = of_inputs.into_iter().chain(of_channels).flatten();
+        fds.extend(of_command.filter(|_| flows));
+        let of_control = fds.len();
+        fds.extend(self.control.interest());
+        match poll(&mut fds, self.timeout(now).map(timespec).as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => {
                 return Ok(Ready {
                     person: false,
+                    beginning: false,
+                    control: false,
                     inputs: vec![PollFlags::empty(); self.inputs.len()],
                     channels: vec![false; self.channels.len()],
                 });
@@ -210,19 +380,26 @@ impl Recorder {
                 return Err(CaptureError::Start { step: "wait for the command", source: error.into() });
             }
         }
-        let mut answers = fds.iter().map(PollFd::revents);
-        let person = answers.next().unwrap_or(PollFlags::empty());
-        let failed = answers.next().is_some_and(|flags| !flags.is_empty());
+        let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        let [person, failed, told_to_end] = [0, 1, 2].map(|place| fds[place].revents());
+        // Its deadline is checked there, too.
+        let beginning = begins;
+        let mut answers = fds[FIRST + usize::from(begins)..of_control].iter().map(PollFd::revents);
         let mut answers = wanted.into_iter().map(|wanted| {
             if wanted { answers.next().unwrap_or(PollFlags::empty()) } else { PollFlags::empty() }
         });
         let inputs = answers.by_ref().take(self.inputs.len()).collect();
         let channels = answers.map(|flags| !flags.is_empty()).collect();
-        if failed {
+        let control = fds[of_control..].iter().any(is_ready);
+        if !failed.is_empty() {
             spooler.check()?;
         }
-        let person = person.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
-        Ok(Ready { person, inputs, channels })
+        if !told_to_end.is_empty() {
+            self.end_because.get_or_insert_with(|| "the recorder was told to end by a signal".to_owned());
+        }
+        let person =
+            !self.person_is_gone && person.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
+        Ok(Ready { person, beginning, control, inputs, channels })
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
@@ -243,7 +420,11 @@ impl Recorder {
         // The processes left over are checked, too, even if nothing more is printed.
         let overdue = self.exited.filter(|_| self.master.is_some()).map(|_| MIND_MODES_EVERY);
         let mind = (self.shared_modes.is_some() && self.master.is_some()).then_some(MIND_MODES_EVERY);
-        of_channels.chain(overdue).chain(mind).min()
+        let begins = match &self.command {
+            Command::Begins(beginning) => Some(beginning.until_deadline(now)),
+            Command::Runs(_) => None,
+        };
+        of_channels.chain(overdue).chain(mind).chain(begins).min()
     }
 
     /// Handles a message of the person's side.
@@ -251,6 +432,13 @@ impl Recorder {
         match receive(self.person.stream(), decoder).map_err(person_lost)? {
             Heard::Something => {}
             Heard::NothingNow => return Ok(()),
+            Heard::End if self.exited.is_some() => {
+                // Nothing more is shown. What the command printed is recorded all the same, and how it ended.
+                self.person_is_gone = true;
+                self.hurry = true;
+                self.channels.iter_mut().for_each(Channel::drop_what_comes);
+                return Ok(());
+            }
             Heard::End => return Err(lost("the person's side ended before the command did")),
         }
         while let Some(message) = decoder.next::<FromPerson<'_>>().map_err(lost)? {
@@ -261,9 +449,6 @@ impl Recorder {
 
     fn handle(&mut self, message: FromPerson<'_>, spooler: &mut Spooler) -> Result<(), CaptureError> {
         match message {
-            FromPerson::Started { process_id } => {
-                self.leader = i32::try_from(process_id).ok().and_then(Pid::from_raw);
-            }
             FromPerson::Input(of, bytes) => {
                 // Bytes for an input that has ended are lost, as they would be in a pipe.
                 if let Some(input) = self.inputs.iter_mut().find(|input| input.input() == of) {
@@ -291,21 +476,21 @@ impl Recorder {
             FromPerson::Size(size) => self.take_size(size, spooler)?,
             FromPerson::Signal(signal) => {
                 if let Some(signal) = Signal::from_named_raw(i32::from(signal)) {
-                    self.send_to_foreground(signal);
+                    self.send_to_foreground(signal).map_err(person_lost)?;
                 }
             }
             FromPerson::Suspended => {
-                self.send_to_foreground(Signal::STOP);
+                self.send_to_foreground(Signal::STOP).map_err(person_lost)?;
                 self.person.say(&FromRecorder::Held).map_err(person_lost)?;
             }
             FromPerson::Resumed => {
-                self.send_to_foreground(Signal::CONT);
+                self.send_to_foreground(Signal::CONT).map_err(person_lost)?;
                 self.person.say(&FromRecorder::Continued).map_err(person_lost)?;
             }
             FromPerson::Hurry => self.hurry = true,
             FromPerson::Exited(status) => {
-                self.leader = None;
-                self.exited = Some((status, Instant::now()));
+                let status = self.exit_of_command(status)?;
+                self.exited.get_or_insert((status, Instant::now()));
             }
             FromPerson::Failed(reason) => return Err(lost(reason)),
             FromPerson::Unknown(_) => {}
@@ -325,18 +510,43 @@ impl Recorder {
             // It is written to the spool first, so that nothing drawn for the new size comes before it.
             spooler.resize(size)?;
             // If it fails, the terminal is closed, which the next read notices.
-            let _ = launch::set_size(master, size);
+            let _ = command_ends::set_size(master, size);
         }
         Ok(())
     }
 
+    /// How the command ended: what the kernel says, if it does, and otherwise what the person's side says. That it ended
+    /// is never taken from that side.
+    fn exit_of_command(&self, said: ExitStatus) -> Result<ExitStatus, CaptureError> {
+        let Some(process) = self.command.process() else {
+            return Err(lost("the command ended before it had begun"));
+        };
+        let mut fds = [PollFd::new(&process.pidfd, PollFlags::IN)];
+        match poll(&mut fds, Some(&timespec(Duration::ZERO))) {
+            Ok(1) => Ok(kernel_exit::of(&process.pidfd).unwrap_or(said)),
+            _ => Err(lost("the person's side reported an end of the command that has not come")),
+        }
+    }
+
     /// Sends a signal to the foreground processes of the terminal, unless they are the command itself: its parent
     /// sends to that.
-    fn send_to_foreground(&self, signal: Signal) {
+    fn send_to_foreground(&mut self, signal: Signal) -> io::Result<()> {
         let foreground = self.master.as_ref().and_then(|master| tcgetpgrp(master).ok());
-        if let Some(group) = foreground.filter(|group| Some(*group) != self.leader) {
-            // A group that has ended needs no signal.
-            let _ = kill_process_group(group, signal);
+        let command = self.command.process().filter(|_| self.exited.is_none()).map(|process| process.pid);
+        let Some(group) = foreground.filter(|group| Some(*group) != command) else { return Ok(()) };
+        // A group that has ended needs no signal.
+        if kill_process_group(group, signal) == Err(Errno::PERM) {
+            let group = group.as_raw_nonzero().get().unsigned_abs();
+            let signal = u8::try_from(signal.as_raw()).unwrap_or_default();
+            self.person.say(&FromRecorder::Signal { group, signal })?;
+        }
+        Ok(())
+    }
+
+    /// Ends the processes of a session that is not recorded any longer.
+    fn end_what_is_left(&self) {
+        if let Some(process) = self.command.process().filter(|_| self.ends_what_is_left) {
+            left_over::end(&process.note);
         }
     }
 
@@ -364,22 +574,12 @@ impl Recorder {
             said = self.person.flush();
         }
     }
+}
 
-    /// Waits until the person's side has sent its last message, by which time it has shown the person everything.
-    fn hear_out(&self, decoder: &mut Decoder) {
-        loop {
-            let mut fds = [PollFd::from_borrowed_fd(self.person.as_fd(), PollFlags::IN)];
-            match poll(&mut fds, None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(_) => return,
-            }
-            match receive(self.person.stream(), decoder) {
-                Ok(Heard::Something) => while let Ok(Some(_)) = decoder.next::<FromPerson<'_>>() {},
-                Ok(Heard::NothingNow) => {}
-                Ok(Heard::End) | Err(_) => return,
-            }
-        }
-    }
+/// Writes down which process the command is.
+fn note_command(mut to: &File, note: &CommandNote) -> io::Result<()> {
+    serde_json::to_writer(&mut to, note)?;
+    to.sync_data()
 }
 
 #[cfg(test)]

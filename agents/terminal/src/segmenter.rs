@@ -88,6 +88,10 @@ impl Segmenter for TerminalSegmenter {
         self.cutter.due(now)
     }
 
+    fn due_at(&self) -> Option<Micros> {
+        self.cutter.due_at()
+    }
+
     fn cut(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {
         let segment = self.cutter.cut(compressor)?;
         if segment.is_some() {
@@ -138,6 +142,7 @@ mod tests {
             previous_manifest: None,
             configuration_revision: 1,
             recorder: Recorder::SameUser,
+            notes: vec![],
             started_at: Timestamp::from_millis(0),
             terminal: Some(TerminalSize { columns: 80, rows: 24 }),
             command: None,

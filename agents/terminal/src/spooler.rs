@@ -121,20 +121,45 @@ impl Spooler {
         self.syncer.stop();
         let at = self.now();
         let good_end = self.writer.good_end();
-        let file = self.writer.into_inner();
-        let leave_reason = || -> io::Result<()> {
-            let torn = match file.metadata()?.len().saturating_sub(good_end) {
-                0 => 0,
-                torn if file.set_len(good_end).is_err() => torn,
-                _ => 0,
-            };
-            let mut writer = SpoolWriter::new(&file, good_end);
-            writer.append_terminal(&TerminalEvent::gap(at, reason, torn))?;
-            file.sync_data()
-        };
-        // If this fails, the recording ends as interrupted all the same, but without the reason.
-        let _ = leave_reason();
+        leave_reason(&self.writer.into_inner(), at, good_end, reason);
     }
+
+    /// For a failure in which this value is lost.
+    pub(crate) fn copy(&mut self) -> io::Result<SpoolCopy> {
+        let spool = self.writer.get_mut().try_clone()?;
+        Ok(SpoolCopy { spool, start_boottime_micros: self.start_boottime_micros })
+    }
+}
+
+/// A second descriptor of a spool.
+pub(crate) struct SpoolCopy {
+    spool: File,
+    start_boottime_micros: u64,
+}
+
+impl SpoolCopy {
+    /// Writes the reason of a failure behind what is there, which ends with a whole record unless the system failed, too.
+    pub(crate) fn give_up(self, reason: &str) {
+        let at = Micros::new(clock::boottime_micros().saturating_sub(self.start_boottime_micros));
+        if let Ok(metadata) = self.spool.metadata() {
+            leave_reason(&self.spool, at, metadata.len(), reason);
+        }
+    }
+}
+
+fn leave_reason(file: &File, at: Micros, good_end: u64, reason: &str) {
+    let leave = || -> io::Result<()> {
+        let torn = match file.metadata()?.len().saturating_sub(good_end) {
+            0 => 0,
+            torn if file.set_len(good_end).is_err() => torn,
+            _ => 0,
+        };
+        let mut writer = SpoolWriter::new(file, good_end);
+        writer.append_terminal(&TerminalEvent::gap(at, reason, torn))?;
+        file.sync_data()
+    };
+    // If this fails, the recording ends as interrupted all the same, but without the reason.
+    let _ = leave();
 }
 
 fn lost(step: &str, error: &io::Error) -> CaptureError {

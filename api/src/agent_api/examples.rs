@@ -129,6 +129,7 @@ fn start() -> Vec<u8> {
         previous_manifest: None,
         configuration_revision: 3,
         recorder: Recorder::SameUser,
+        notes: vec![],
         started_at: STARTED_AT,
         terminal: Some(TerminalSize { columns: 80, rows: 24 }),
         command: Some(vec!["/bin/bash".to_owned(), "-l".to_owned()]),

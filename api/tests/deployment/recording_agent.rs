@@ -106,6 +106,7 @@ impl TestAgent {
             previous_manifest,
             configuration_revision: 1,
             recorder: Recorder::SameUser,
+            notes: vec![],
             started_at: running.clock.now(),
             terminal: Some(TerminalSize { columns: 80, rows: 24 }),
             command: Some(vec!["bash".into(), "-c".into(), "echo \u{1b}[31m<b>".into()]),

@@ -321,6 +321,7 @@ pub(crate) mod tests {
             previous_manifest: None,
             configuration_revision: 0,
             recorder: Recorder::SameUser,
+            notes: vec![],
             started_at: Timestamp::from_millis(0),
             terminal: Some(TerminalSize { columns: 80, rows: 24 }),
             command: None,

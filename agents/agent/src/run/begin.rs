@@ -1,19 +1,26 @@
 //! How a session begins: as the configuration says, if it can be stored.
 
 use std::fs::File;
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use agent_protocol::capture::SpoolName;
 use agent_protocol::clock;
 use agent_protocol::configuration::{EffectiveConfiguration, SignedConfiguration};
 use agent_protocol::local::LocalReply;
-use recording::{CaptureKind, Recorder, Start, TerminalSessionToken, TerminalSize, Timestamp};
+use agent_protocol::recorder::{Connections, RecorderOrder};
+use recording::{CaptureKind, Start, TerminalSessionToken, TerminalSize, Timestamp};
+use rustix::fd::AsFd as _;
 
 use super::Agent;
 use super::cutting::Cutter;
 use super::delivery;
+use super::peer::Peer;
 use super::recorder_process::RecorderNote;
+use super::recorders::WaitingRecorder;
 use super::session::{Note, Session};
+use super::standing::Standing;
 use crate::{AGENT_VERSION, account};
 
 const ROOT: u32 = 0;
@@ -26,22 +33,25 @@ pub(super) struct RecordRequest {
     pub(super) terminal: Option<TerminalSize>,
     pub(super) term: Option<String>,
     pub(super) shell: Option<String>,
+    /// How the command's descriptors are to be connected.
+    pub(super) connections: Connections,
     /// Who asked, as the kernel says.
-    pub(super) user_id: u32,
-    /// The process that asked, and that records.
-    pub(super) recorder: RecorderNote,
+    pub(super) peer: Peer,
 }
 
 /// How a session begins, if it does.
 pub(super) enum Beginning {
-    /// It is recorded: the session, and its spools.
-    Recorded(Box<Session>, Vec<File>),
+    /// It is recorded: its recorder has answered.
+    Recorded(Box<Session>),
+    /// It has a number, so that it is delivered, as interrupted, and leaves no hole; but nobody records it, for this reason.
+    Broken(Box<Session>, String),
     /// It is not, and this is the answer.
     Answered(LocalReply),
 }
 
 /// Decides by the effective configuration (DECISIONS N3) and makes the session.
-pub(super) fn begin(agent: &Agent, request: RecordRequest) -> Beginning {
+/// The recorder gets the connection.
+pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStream) -> Beginning {
     let refuse = |reason: String| Beginning::Answered(LocalReply::Refused { reason });
     let not_recorded = |reason: String| Beginning::Answered(LocalReply::NotRecorded { reason });
 
@@ -65,23 +75,88 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest) -> Beginning {
     let Some(segmenting) = agent.segmenting(request.kind.as_str()) else {
         return refuse(format!("this agent cannot capture the kind {}", request.kind));
     };
+    match session_around(agent, &request.peer) {
+        Ok(None) => {}
+        Ok(Some(token)) => {
+            return not_recorded(format!("this is inside of session {token}, which is recorded"));
+        }
+        // Recorded twice is better than not recorded.
+        Err(error) => tracing::warn!("whether a session is inside of another cannot be found out: {error}"),
+    }
     // Each session uses descriptors and space that others need too.
-    if request.user_id != ROOT && agent.sessions.open_of(request.user_id) >= agent.most_sessions_of_a_user {
+    let user_id = request.peer.user_id;
+    if user_id != ROOT && agent.sessions.open_of(user_id) >= agent.most_sessions_of_a_user {
         return refuse(format!(
-            "user {} has {} sessions that are being recorded, and may not have more",
-            request.user_id, agent.most_sessions_of_a_user
+            "user {user_id} has {} sessions that are being recorded, and may not have more",
+            agent.most_sessions_of_a_user
         ));
     }
-    if let Some(why) = agent.damaged.refusal(request.user_id, || agent.sessions.damaged()) {
+    if let Some(why) = agent.damaged.refusal(user_id, || agent.sessions.damaged()) {
         return refuse(why);
     }
     if let Err(why) = check_free_space(agent) {
         return refuse(why);
     }
-    match create(agent, request, segmenting.spools(), configuration) {
-        Ok((session, spools)) => Beginning::Recorded(Box::new(session), spools),
-        Err(error) => refuse(format!("the recording cannot be stored: {error}")),
+    let recorder = match agent.recorders.start() {
+        Ok(recorder) => recorder,
+        Err(error) => return refuse(format!("no recorder can be started: {error}")),
+    };
+    let connections = request.connections;
+    let standing = agent.powers.towards(&request.peer);
+    let ends_what_is_left = standing.ends_what_is_left;
+    let created =
+        create(agent, request, segmenting.spools(), configuration, standing, recorder.note().clone());
+    let (session, spools) = match created {
+        Ok(created) => created,
+        Err(error) => return refuse(format!("the recording cannot be stored: {error}")),
+    };
+    let order = RecorderOrder {
+        terminal_session_token: session.token().clone(),
+        spools: session.note.spools.clone(),
+        start_boottime_micros: session.note.start_boottime_micros,
+        least_free_bytes: agent.minimum_free_bytes / 4,
+        terminal: session.start.terminal,
+        connections,
+        user_id,
+        ends_what_is_left,
+    };
+    match give_order(recorder, &order, &session, connection, &spools) {
+        Ok(without) => {
+            if !without.is_empty() {
+                tracing::info!(session = %session.token(), "its recorder does without {}", without.join("; "));
+            }
+            Beginning::Recorded(Box::new(session))
+        }
+        Err(why) => Beginning::Broken(Box::new(session), why),
     }
+}
+
+/// The recorded session that the process is in: one whose command, which runs under a recorder that lives, is among its
+/// ancestors. What the process says of itself is not asked.
+fn session_around(agent: &Agent, peer: &Peer) -> io::Result<Option<TerminalSessionToken>> {
+    let line = peer.line()?;
+    for session in agent.sessions.open() {
+        if session.command_note().is_some_and(|command| line.contains(&command))
+            && session.is_recorded_now()?
+        {
+            return Ok(Some(session.token().clone()));
+        }
+    }
+    Ok(None)
+}
+
+fn give_order(
+    recorder: WaitingRecorder<'_>,
+    order: &RecorderOrder,
+    session: &Session,
+    connection: &UnixStream,
+    spools: &[File],
+) -> Result<Vec<String>, String> {
+    let cannot = |error: io::Error| format!("the recorder's control socket cannot be made: {error}");
+    let (control, command_note) = session.open_for_recorder().map_err(cannot)?;
+    let mut descriptors = vec![connection.as_fd(), control.as_fd(), command_note.as_fd()];
+    descriptors.extend(spools.iter().map(|spool| spool.as_fd()));
+    recorder.order(order, &descriptors)
 }
 
 fn check_free_space(agent: &Agent) -> Result<(), String> {
@@ -103,7 +178,9 @@ fn create(
     request: RecordRequest,
     spools: Vec<SpoolName>,
     configuration: Option<(EffectiveConfiguration, SignedConfiguration)>,
-) -> std::io::Result<(Session, Vec<File>)> {
+    standing: Standing,
+    recorder: RecorderNote,
+) -> io::Result<(Session, Vec<File>)> {
     let (revision, configuration) =
         configuration.map_or((0, None), |(configuration, signed)| (configuration.revision, Some(signed)));
     let mut ledger = agent.ledger.lock();
@@ -118,11 +195,12 @@ fn create(
         agent_recording_number: ledger.next_recording_number,
         previous_manifest: ledger.last_manifest,
         configuration_revision: revision,
-        recorder: Recorder::SameUser,
+        recorder: standing.recorder,
+        notes: standing.notes,
         started_at: Timestamp::from_millis(agent.control_plane.now_millis()),
         terminal: request.terminal,
         command: Some(request.command),
-        claimed_user: Some(user_of(request.user_id)),
+        claimed_user: Some(user_of(request.peer.user_id)),
         term: request.term,
         shell: request.shell,
         agent_version: Some(AGENT_VERSION.to_owned()),
@@ -131,8 +209,8 @@ fn create(
         kind: request.kind.as_str().to_owned(),
         spools,
         start_boottime_micros: clock::boottime_micros(),
-        user_id: Some(request.user_id),
-        recorder: Some(request.recorder),
+        user_id: Some(request.peer.user_id),
+        recorder: Some(recorder),
         configuration,
     };
     let begun = Session::create(&agent.directory.spool(), start, note)?;

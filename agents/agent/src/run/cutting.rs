@@ -2,15 +2,17 @@
 
 mod followed;
 mod tail;
+mod waking;
 
 use std::collections::HashMap;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use recording::Compressor;
+use rustix::fd::OwnedFd;
 
 use super::Agent;
 use super::damage_search::DamageSearches;
@@ -18,8 +20,10 @@ use super::session::Session;
 
 use followed::Followed;
 use tail::Next;
+use waking::{Bell, Watches, Woken};
 
-/// How often live spools are looked at. While no session lives, the thread sleeps.
+/// How often spools are looked at that are being written to, or of which something is to be found out by waiting. While
+/// nothing happens, the thread sleeps.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long one user's spools take before the other users get their turn.
 const TURN_OF_A_USER: Duration = Duration::from_millis(50);
@@ -37,42 +41,47 @@ enum Order {
 #[derive(Clone)]
 pub(super) struct Cutter {
     orders: Sender<Order>,
+    bell: Bell,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Cutter {
     pub(super) fn start(agent: Arc<Agent>) -> Result<Cutter, String> {
         let (orders, inbox) = mpsc::channel();
-        let searched = orders.clone();
+        let bell = Bell::new().map_err(|error| format!("the cutter cannot be woken: {error}"))?;
+        let (searched, ring) = (orders.clone(), bell.clone());
         let searches = DamageSearches::start(move || {
             // If the thread has ended, nothing is cut any more.
             let _ = searched.send(Order::LookNow);
+            ring.ring();
         })?;
         let compressor = Compressor::new().map_err(|error| format!("zstd cannot start: {error}"))?;
+        let rung = bell.clone();
         let thread = thread::Builder::new()
             .name("cutter".to_owned())
             .spawn(move || {
-                if panic::catch_unwind(AssertUnwindSafe(|| work(&agent, &inbox, &searches, compressor)))
-                    .is_err()
-                {
+                let working = || work(&agent, (&inbox, &rung), &searches, compressor);
+                if panic::catch_unwind(AssertUnwindSafe(working)).is_err() {
                     // Without it nothing would be cut any more, unnoticed. The supervisor starts the agent again.
                     tracing::error!("the cutter failed unexpectedly: the agent ends");
                     std::process::exit(1);
                 }
             })
             .map_err(|error| format!("the cutter's thread cannot start: {error}"))?;
-        Ok(Cutter { orders, thread: Arc::new(Mutex::new(Some(thread))) })
+        Ok(Cutter { orders, bell, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
     /// Cuts this session from now on, to its end.
     pub(super) fn follow(&self, session: Arc<Session>) {
         // The thread ends only after `stop`, when nothing is followed any more.
         let _ = self.orders.send(Order::Follow(session));
+        self.bell.ring();
     }
 
     /// Ends the thread between two steps.
     pub(super) fn stop(&self) {
         let _ = self.orders.send(Order::Stop);
+        self.bell.ring();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // A panic there has been printed.
@@ -81,33 +90,48 @@ impl Cutter {
     }
 }
 
-fn work(agent: &Agent, inbox: &Receiver<Order>, searches: &DamageSearches, mut compressor: Compressor) {
+fn work(
+    agent: &Agent,
+    (inbox, bell): (&Receiver<Order>, &Bell),
+    searches: &DamageSearches,
+    mut compressor: Compressor,
+) {
+    let watches = Watches::new();
     let mut followed: Vec<Followed> = Vec::new();
     let mut unopened: Vec<Unopened> = Vec::new();
-    let mut look_after = LOOK_EVERY;
+    let mut look_now = false;
+    let mut looked_at = Instant::now();
     let mut round = 0;
     loop {
-        let order = if !followed.is_empty() {
-            inbox.recv_timeout(look_after)
-        } else if !unopened.is_empty() {
-            inbox.recv_timeout(OPEN_AGAIN_AFTER)
-        } else {
+        if followed.is_empty() && unopened.is_empty() {
             agent.reserve.hold();
-            inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        };
-        match order {
-            Ok(Order::Follow(session)) => unopened.push(Unopened { session, not_before: None }),
-            Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-            Ok(Order::LookNow) | Err(RecvTimeoutError::Timeout) => {}
         }
-        unopened.retain_mut(|unopened| match unopened.open(agent) {
+        if !look_now {
+            let of_followed = followed.iter().filter_map(Followed::until_look);
+            let of_unopened = (!unopened.is_empty()).then_some(OPEN_AGAIN_AFTER);
+            let timeout = of_followed.chain(of_unopened).min();
+            let ends: Vec<&OwnedFd> = followed.iter().filter_map(Followed::recorders_end).collect();
+            if waking::wait(bell, &watches, &ends, timeout, looked_at + LOOK_EVERY) == Woken::End {
+                agent.recorders.wait_for_ended();
+            }
+        }
+        loop {
+            match inbox.try_recv() {
+                Ok(Order::Follow(session)) => unopened.push(Unopened { session, not_before: None }),
+                Ok(Order::LookNow) => {}
+                Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Empty) => break,
+            }
+        }
+        unopened.retain_mut(|unopened| match unopened.open(agent, &watches) {
             Some(opened) => {
                 followed.push(opened);
                 false
             }
             None => true,
         });
-        look_after = LOOK_EVERY;
+        look_now = false;
+        looked_at = Instant::now();
         round += 1;
         // Sessions without a turn in the previous round come first; a user with many sessions gets no more time than
         // one with few.
@@ -117,7 +141,7 @@ fn work(agent: &Agent, inbox: &Receiver<Order>, searches: &DamageSearches, mut c
             let turn = turns.entry(one.session.note.user_id).or_default();
             if *turn >= TURN_OF_A_USER {
                 one.glance();
-                look_after = Duration::ZERO;
+                look_now = true;
                 return true;
             }
             one.served = round;
@@ -127,16 +151,20 @@ fn work(agent: &Agent, inbox: &Receiver<Order>, searches: &DamageSearches, mut c
                 panic::catch_unwind(AssertUnwindSafe(|| one.advance(agent, searches, &mut compressor)));
             *turn += began.elapsed();
             match next {
-                Ok(Next::Nothing) => false,
+                Ok(Next::Nothing) => {
+                    one.stop_watching(&watches);
+                    false
+                }
                 Ok(Next::LookLater) => true,
                 Ok(Next::LookNow) => {
-                    look_after = Duration::ZERO;
+                    look_now = true;
                     true
                 }
                 Err(_) => {
                     let why = "cutting it failed unexpectedly; it continues from the last segment".to_owned();
                     tracing::error!(session = %one.session.token(), "{why}");
                     one.session.progress().trouble = Some(why);
+                    one.stop_watching(&watches);
                     let session = Arc::clone(&one.session);
                     unopened.push(Unopened { session, not_before: Some(Instant::now() + OPEN_AGAIN_AFTER) });
                     false
@@ -154,11 +182,11 @@ struct Unopened {
 }
 
 impl Unopened {
-    fn open(&mut self, agent: &Agent) -> Option<Followed> {
+    fn open(&mut self, agent: &Agent, watches: &Watches) -> Option<Followed> {
         if self.not_before.is_some_and(|at| Instant::now() < at) {
             return None;
         }
-        match Followed::open(agent, &self.session) {
+        match Followed::open(agent, &self.session, watches) {
             Ok(followed) => {
                 if self.not_before.is_some() {
                     self.session.progress().trouble = None;

@@ -9,12 +9,15 @@ mod delivery;
 mod last_record;
 mod ledger;
 mod link;
+mod peer;
 mod recorder_process;
+mod recorders;
 mod reserve;
 mod session;
 mod sessions;
 mod severed;
 mod socket;
+mod standing;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,8 +39,10 @@ use configuration::AppliedConfiguration;
 use cutting::Cutter;
 use damaged_quota::DamagedQuota;
 use ledger::Ledger;
+use recorders::Recorders;
 use reserve::Reserve;
 use sessions::Sessions;
+use standing::Powers;
 
 pub(crate) use session::{list_spool, waiting_sessions};
 
@@ -56,6 +61,8 @@ struct Agent {
     minimum_free_bytes: u64,
     most_sessions_of_a_user: usize,
     reserve: Reserve,
+    recorders: Recorders,
+    powers: Powers,
     damaged: Arc<DamagedQuota>,
     /// How many steps of deliveries are taken at once: a long outage must not end in a stampede.
     deliveries: Semaphore,
@@ -97,6 +104,8 @@ impl Agent {
             minimum_free_bytes: options.minimum_free_bytes,
             most_sessions_of_a_user: options.most_sessions_of_a_user,
             reserve,
+            recorders: Recorders::default(),
+            powers: Powers::of_this_process(),
             damaged,
             deliveries: Semaphore::new(MOST_DELIVERIES),
             link_opened: watch::Sender::new(0),

@@ -1,11 +1,10 @@
-//! The process that asked for a session, and whether it still lives. No lock on the spool could tell: whoever has a copy of its
+//! The process that records a session, and whether it still lives. No lock on the spool could tell: whoever has a copy of its
 //! descriptor can release such a lock, or keep it held.
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::net::UnixStream;
 
-use nix::sys::socket::{getsockopt, sockopt};
+use agent_protocol::processes::ProcessFacts;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::FlockOperation;
@@ -40,18 +39,10 @@ pub(super) struct RecorderProcess {
 }
 
 impl RecorderProcess {
-    /// The process that made this connection.
-    pub(super) fn of_peer(stream: &UnixStream) -> io::Result<RecorderProcess> {
-        let process_id = getsockopt(stream, sockopt::PeerCredentials)?.pid();
-        if Pid::from_raw(process_id).is_none() {
-            return Err(io::Error::other("it is in a PID namespace that the agent cannot see"));
-        }
-        let pidfd = match getsockopt(stream, sockopt::PeerPidfd) {
-            Ok(pidfd) => Some(pidfd),
-            // The kernel is older than 6.5. The process id is as good, if the process still lives when its start time is known.
-            Err(_) => open_pidfd(process_id)?,
-        };
+    /// A process of this number.
+    pub(super) fn of(process_id: i32) -> io::Result<RecorderProcess> {
         let ended = || io::Error::new(io::ErrorKind::NotFound, "it has ended");
+        let pidfd = open_pidfd(process_id)?;
         let start_ticks = find_start_ticks(process_id)?.ok_or_else(ended)?;
         let note = RecorderNote { process_id, start_ticks, boot_id: boot_id()? };
         let process = RecorderProcess { note, pidfd };
@@ -64,8 +55,13 @@ impl RecorderProcess {
         &self.note
     }
 
+    /// Readable when it has ended, where the system has such descriptors.
+    pub(super) fn pidfd(&self) -> Option<&OwnedFd> {
+        self.pidfd.as_ref()
+    }
+
     /// Finds a process again; `None` when it has ended.
-    fn find(note: &RecorderNote) -> io::Result<Option<RecorderProcess>> {
+    pub(super) fn find(note: &RecorderNote) -> io::Result<Option<RecorderProcess>> {
         if !note.is_of_this_boot()? {
             return Ok(None);
         }
@@ -81,7 +77,7 @@ impl RecorderProcess {
     }
 
     /// Whether it has not ended yet. One that nobody has waited for has ended.
-    fn lives(&self) -> io::Result<bool> {
+    pub(super) fn lives(&self) -> io::Result<bool> {
         let Some(pidfd) = &self.pidfd else {
             return Ok(find_start_ticks(self.note.process_id)? == Some(self.note.start_ticks));
         };
@@ -115,6 +111,14 @@ impl Recorder {
         Ok(RecorderProcess::find(note)?.map_or(Recorder::Ended, Recorder::Process))
     }
 
+    /// Readable when it has ended, if that can be waited for.
+    pub(super) fn pidfd(&self) -> Option<&OwnedFd> {
+        match self {
+            Recorder::Process(process) => process.pidfd(),
+            Recorder::Ended | Recorder::Lock => None,
+        }
+    }
+
     /// Whether it may still write.
     pub(super) fn lives(&self, spool: &File) -> io::Result<bool> {
         match self {
@@ -145,28 +149,7 @@ fn open_pidfd(process_id: i32) -> io::Result<Option<OwnedFd>> {
 
 /// When a process started; `None` when it has ended.
 fn find_start_ticks(process_id: i32) -> io::Result<Option<u64>> {
-    let path = format!("/proc/{process_id}/stat");
-    let stat = match fs::read(&path) {
-        Ok(stat) => stat,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // It ended between the opening and the reading.
-        Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    match parse_stat(&stat) {
-        Some((b'Z' | b'X', _)) => Ok(None),
-        Some((_, start_ticks)) => Ok(Some(start_ticks)),
-        None => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{path} is not understood"))),
-    }
-}
-
-/// The state and the start time. The program's name comes before them, in parentheses, and may contain anything.
-fn parse_stat(stat: &[u8]) -> Option<(u8, u64)> {
-    const START_TIME_AFTER_STATE: usize = 18;
-    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-    let mut fields = std::str::from_utf8(&stat[name_end + 1..]).ok()?.split_ascii_whitespace();
-    let state = *fields.next()?.as_bytes().first()?;
-    Some((state, fields.nth(START_TIME_AFTER_STATE)?.parse().ok()?))
+    Ok(ProcessFacts::find(process_id)?.map(|facts| facts.start_ticks))
 }
 
 /// What tells this start of the machine from every other.
@@ -191,9 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn the_process_that_asked_is_known_by_its_connection() {
-        let (ours, _theirs) = UnixStream::pair().unwrap();
-        let process = RecorderProcess::of_peer(&ours).unwrap();
+    fn this_process_is_found_again() {
+        let process = RecorderProcess::of(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert_eq!(process.note.process_id, i32::try_from(std::process::id()).unwrap());
         assert!(process.lives().unwrap());
         assert!(RecorderProcess::find(&process.note).unwrap().unwrap().lives().unwrap());
@@ -229,12 +211,5 @@ mod tests {
         assert!(RecorderProcess::find(&note).unwrap().is_some());
         child.kill().unwrap();
         child.wait().unwrap();
-    }
-
-    #[test]
-    fn a_program_s_name_may_look_like_the_rest() {
-        let rest = " S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21";
-        assert_eq!(parse_stat(format!("77 (a) Z 1) b){rest}").as_bytes()), Some((b'S', 4711)));
-        assert_eq!(parse_stat(b"77 (a) S 1 2"), None);
     }
 }

@@ -2,6 +2,7 @@
 
 mod cut_record;
 mod folder;
+mod for_recorder;
 mod manifest;
 mod note;
 mod progress;
@@ -11,8 +12,9 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use agent_protocol::recorder::CommandNote;
 use recording::{Start, TerminalSessionToken};
 use tokio::sync::Notify;
 
@@ -44,6 +46,8 @@ pub(super) struct Session {
     /// One for each of its streams; there is at least one.
     pub(super) spools: Vec<StreamSpool>,
     progress: Mutex<Progress>,
+    /// The process of the command, once its recorder has noted it.
+    command_note: OnceLock<CommandNote>,
     /// Told when there is more to deliver.
     pub(super) changed: Arc<Notify>,
 }
@@ -80,7 +84,10 @@ impl Session {
         let changed = Arc::<Notify>::default();
         let spools = names.iter().map(|name| StreamSpool::new(&folder, name, Arc::clone(&changed))).collect();
         let progress = Mutex::new(Progress::default());
-        Ok((Session { start, start_document, note, folder, spools, progress, changed }, files))
+        let command_note = OnceLock::new();
+        let session =
+            Session { start, start_document, note, folder, spools, progress, command_note, changed };
+        Ok((session, files))
     }
 
     /// Reads a session that an earlier agent left.
@@ -101,8 +108,9 @@ impl Session {
             .collect::<io::Result<_>>()
             .map_err(|error| cannot(SEGMENTS, error.to_string()))?;
         let folder = folder.to_owned();
+        let (progress, command_note) = (Mutex::default(), OnceLock::new());
         let session =
-            Session { start, start_document, note, folder, spools, progress: Mutex::default(), changed };
+            Session { start, start_document, note, folder, spools, progress, command_note, changed };
         let sealed = session.find_manifest().map_err(|error| cannot(MANIFEST, error.to_string()))?.is_some();
         session.progress().sealed = sealed;
         // Every start tries again what was refused before.
@@ -168,6 +176,7 @@ mod tests {
             previous_manifest: None,
             configuration_revision: 0,
             recorder: Recorder::SameUser,
+            notes: vec![],
             started_at: Timestamp::from_millis(0),
             terminal: Some(TerminalSize { columns: 80, rows: 24 }),
             command: None,

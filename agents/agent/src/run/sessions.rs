@@ -53,6 +53,11 @@ impl Sessions {
         known.values().filter(open).count()
     }
 
+    /// The sessions that are being recorded.
+    pub(super) fn open(&self) -> Vec<Arc<Session>> {
+        self.known().values().filter(|session| !session.progress().sealed).cloned().collect()
+    }
+
     pub(super) fn remove(&self, session: &Session) {
         self.known().remove(session.token());
     }

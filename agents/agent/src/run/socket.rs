@@ -8,7 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use agent_protocol::local::{LocalReply, LocalRequest, MAXIMUM_LINE_BYTES, SOCKET_NAME};
+use agent_protocol::lines::{self, MAXIMUM_LINE_BYTES};
+use agent_protocol::local::{LocalReply, LocalRequest, SOCKET_NAME};
 use recording::TerminalSize;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::UnixListener;
@@ -18,7 +19,7 @@ use super::Agent;
 use super::begin::{self, Beginning, RecordRequest};
 use super::cutting::Cutter;
 use super::damaged_quota;
-use super::recorder_process::RecorderProcess;
+use super::peer::Peer;
 use super::session::Session;
 use crate::state_directory::StateDirectory;
 use crate::{durable, local_socket};
@@ -89,7 +90,7 @@ fn turn_away(stream: tokio::net::UnixStream, user_id: u32) {
     tracing::debug!(user_id, "a local request is refused: {reason}");
     // It does not block, and what nobody wants to hear is lost.
     if let Ok(stream) = stream.into_std() {
-        let _ = local_socket::send(&stream, &LocalReply::Busy { reason }, &[]);
+        let _ = lines::send(&stream, &LocalReply::Busy { reason }, &[]);
     }
 }
 
@@ -194,43 +195,39 @@ fn answer(
             }
             let only = (!may_see).then_some(user_id);
             status.damaged_files = agent.damaged.describe(only, || agent.sessions.damaged());
-            local_socket::send(stream, &LocalReply::Status { status: Box::new(status) }, &[])?;
+            lines::send(stream, &LocalReply::Status { status: Box::new(status) }, &[])?;
             Ok(None)
         }
-        LocalRequest::Begin { kind, command, columns, rows, term, shell } => {
-            let recorder = match RecorderProcess::of_peer(stream) {
-                Ok(process) => process.note().clone(),
+        LocalRequest::Begin { kind, command, columns, rows, term, shell, connections } => {
+            let refuse = |reason: String| {
+                tracing::warn!(user_id, "a session is refused: {reason}");
+                lines::send(stream, &LocalReply::Refused { reason }, &[])
+            };
+            let peer = match Peer::of(stream) {
+                Ok(peer) => peer,
                 Err(error) => {
-                    let reason = format!("the process that asks cannot be watched: {error}");
-                    tracing::warn!(user_id, "a session is refused: {reason}");
-                    local_socket::send(stream, &LocalReply::Refused { reason }, &[])?;
+                    refuse(format!("the process that asks cannot be seen: {error}"))?;
                     return Ok(None);
                 }
             };
             let terminal = (columns > 0 && rows > 0).then_some(TerminalSize { columns, rows });
-            match begin::begin(
-                agent,
-                RecordRequest { kind, command, terminal, term, shell, user_id, recorder },
-            ) {
-                Beginning::Answered(reply) => {
-                    if let LocalReply::Refused { reason } = &reply {
-                        tracing::warn!(user_id, "a session is refused: {reason}");
-                    }
-                    local_socket::send(stream, &reply, &[])?;
+            let request = RecordRequest { kind, command, terminal, term, shell, connections, peer };
+            match begin::begin(agent, request, stream) {
+                Beginning::Answered(LocalReply::Refused { reason }) => {
+                    refuse(reason)?;
                     Ok(None)
                 }
-                Beginning::Recorded(session, spools) => {
-                    let token = session.token().clone();
-                    tracing::info!(session = %token, user_id, "a session begins");
-                    let reply = LocalReply::Recorded {
-                        terminal_session_token: token,
-                        spools: session.note.spools.clone(),
-                        start_boottime_micros: session.note.start_boottime_micros,
-                        least_free_bytes: agent.minimum_free_bytes / 4,
-                    };
-                    if let Err(error) = local_socket::send(stream, &reply, &spools) {
-                        tracing::warn!(session = %session.token(), "the caller did not receive the answer that the session begins: {error}");
-                    }
+                Beginning::Answered(reply) => {
+                    lines::send(stream, &reply, &[])?;
+                    Ok(None)
+                }
+                Beginning::Broken(session, reason) => {
+                    // The caller may be gone; the session is delivered all the same.
+                    let _ = refuse(reason);
+                    Ok(Some(*session))
+                }
+                Beginning::Recorded(session) => {
+                    tracing::info!(session = %session.token(), user_id, "a session begins");
                     Ok(Some(*session))
                 }
             }

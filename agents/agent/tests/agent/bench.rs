@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use recording::TerminalSessionToken;
+use rustix::process::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -162,7 +163,7 @@ impl Instance {
     /// SIGTERM, and the exit code.
     pub(crate) fn stop_agent(&mut self) -> Option<i32> {
         let mut agent = self.agent.take().unwrap();
-        let pid = rustix::process::Pid::from_child(&agent.process);
+        let pid = Pid::from_child(&agent.process);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         eventually("the agent stops", || agent.process.try_wait().unwrap()).code()
     }
@@ -206,6 +207,23 @@ impl Instance {
 
     pub(crate) fn session_folder(&self, token: &TerminalSessionToken) -> PathBuf {
         self.spool().join(token.as_str())
+    }
+
+    /// The process that records a session.
+    pub(crate) fn recorder(&self, token: &TerminalSessionToken) -> Pid {
+        let note = std::fs::read(self.session_folder(token).join("session.json")).unwrap();
+        let note: Value = serde_json::from_slice(&note).unwrap();
+        let process_id = note["Recorder"]["ProcessId"].as_i64().unwrap();
+        Pid::from_raw(i32::try_from(process_id).unwrap()).unwrap()
+    }
+
+    /// The process of a session's command.
+    pub(crate) fn command_of(&self, token: &TerminalSessionToken) -> Pid {
+        eventually("the command is noted", || {
+            let note = std::fs::read(self.session_folder(token).join("command.json")).ok()?;
+            let note: Value = serde_json::from_slice(&note).ok()?;
+            Pid::from_raw(i32::try_from(note["ProcessId"].as_i64()?).ok()?)
+        })
     }
 
     /// Waits until everything was delivered, and nothing is left.

@@ -69,16 +69,19 @@ impl Recording {
         recording::decode_recording(&self.objects).unwrap().events
     }
 
+    /// The output that has arrived of a recording that goes on.
+    pub(crate) fn arrived_output(&self) -> Vec<u8> {
+        shown(&recording::decode_recording(&self.objects).unwrap().events)
+    }
+
     /// All bytes of the output.
     pub(crate) fn output(&self) -> Vec<u8> {
-        let mut output = Vec::new();
-        for event in &self.events() {
-            if let Some(bytes) = event.kind.shown() {
-                output.extend_from_slice(bytes);
-            }
-        }
-        output
+        shown(&self.events())
     }
+}
+
+fn shown(events: &[recording::TerminalEvent]) -> Vec<u8> {
+    events.iter().filter_map(|event| event.kind.shown()).flatten().copied().collect()
 }
 
 pub(crate) struct State {

@@ -5,28 +5,63 @@ use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::process::Stdio;
 
+use agent_protocol::processes::ProcessFacts;
 use recording::{ExitStatus, RecordingEnd, TerminalEventKind};
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::append_only::allow_changes;
 use crate::bench::{Instance, eventually, length_of, text, token_in, without_root};
 
+/// Whose death a test is about.
+#[derive(Debug, Clone, Copy)]
+enum Killed {
+    Recorder,
+    PersonsSide,
+    /// The recorder, while the person's side is stopped and can end nothing.
+    RecorderAlone,
+}
+
+/// Whether a process has ended, also if its parent, which is stopped, has not waited for it.
+fn has_ended(process: Pid) -> bool {
+    ProcessFacts::find(process.as_raw_nonzero().get()).unwrap().is_none()
+}
+
 #[test]
-fn a_recorder_that_is_killed_leaves_all_it_showed() {
+fn whoever_is_killed_all_that_was_shown_is_recorded() {
     let instance = Instance::running();
-    let mut person =
-        instance.person(&["sh", "-c", "i=0; while :; do i=$((i+1)); echo line-$i; sleep 0.01; done"]);
-    person.sees("line-50\r");
-    let token = person.token();
-    person.signals(Signal::KILL);
-    person.ends();
-    let recording = instance.control_plane.sealed(&token);
-    let RecordingEnd::Interrupted { reason } = recording.end() else { panic!("{:?}", recording.end()) };
-    assert!(reason.contains("recorder ended"), "{reason}");
-    let recorded = text(&recording.output());
-    let shown = person.screen();
-    let last = shown.trim_end().lines().last().unwrap().trim().to_owned();
-    assert!(recorded.contains(&last), "{last:?} was shown, but only recorded:\n{recorded}");
+    for (killed, why) in [
+        (Killed::Recorder, "the recorder ended"),
+        (Killed::PersonsSide, "the person's side ended"),
+        (Killed::RecorderAlone, "the recorder ended"),
+    ] {
+        let script = "trap '' HUP; i=0; while :; do i=$((i+1)); echo line-$i; sleep 0.01; done";
+        let mut person = instance.person(&["sh", "-c", script]);
+        person.sees("line-50\r");
+        let token = person.token();
+        let command = instance.command_of(&token);
+        match killed {
+            Killed::Recorder => kill_process(instance.recorder(&token), Signal::KILL).unwrap(),
+            Killed::PersonsSide => person.signals(Signal::KILL),
+            Killed::RecorderAlone => {
+                person.signals(Signal::STOP);
+                kill_process(instance.recorder(&token), Signal::KILL).unwrap();
+            }
+        }
+        eventually("the command is ended although it ignores the hang-up", || {
+            has_ended(command).then_some(())
+        });
+        if matches!(killed, Killed::RecorderAlone) {
+            person.signals(Signal::CONT);
+        }
+        person.ends();
+        let recording = instance.control_plane.sealed(&token);
+        let RecordingEnd::Interrupted { reason } = recording.end() else { panic!("{:?}", recording.end()) };
+        assert!(reason.contains(why), "{killed:?}: {reason}");
+        let recorded = text(&recording.output());
+        let shown = person.screen();
+        let last = shown.lines().rfind(|line| line.starts_with("line-")).unwrap().trim().to_owned();
+        assert!(recorded.contains(&last), "{last:?} was shown, but only recorded:\n{recorded}");
+    }
     instance.spool_is_empty();
 }
 
@@ -153,26 +188,24 @@ fn a_spool_that_is_too_small_refuses_before_and_not_after() {
 #[test]
 fn a_spool_that_cannot_be_written_ends_the_session_with_the_reason() {
     let instance = Instance::running();
-    // A limit on the size of files makes the recorder's writes fail as a full disk does.
-    let recorder = instance.command(&["record", "--", "sh", "-c", "trap '' XFSZ; seq 400000; sleep 1000"]);
-    let output = std::process::Command::new("bash")
-        .args(["-c", "ulimit -f 1000; exec \"$@\"", "bash"])
-        .arg(recorder.get_program())
-        .args(recorder.get_args())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(125));
-    let message = text(&output.stderr);
-    assert!(message.contains("recording cannot be kept") && message.contains("File too large"), "{message}");
-    let token = token_in(&message).unwrap();
+    // A limit on the size of files makes a recorder's writes fail as a full disk does.
+    let limit = Rlimit { current: Some(1_000_000), maximum: Some(1_000_000) };
+    let agent = Pid::from_raw(i32::try_from(instance.agent_pid()).unwrap());
+    prlimit(agent, Resource::Fsize, limit).unwrap();
+    let mut person = instance.person(&["sh", "-c", "seq 400000; sleep 1000"]);
+    person.ends_with(125);
+    let token = person.token();
+    person.sees("recording cannot be kept: the spool could not be written: File too large");
+    let message = person.screen();
     let recording = instance.control_plane.sealed(&token);
     let RecordingEnd::Interrupted { reason } = recording.end() else { panic!("{:?}", recording.end()) };
     assert!(reason.contains("the spool could not be written"), "{reason}");
     assert!(recording.events().iter().any(|event| matches!(event.kind, TerminalEventKind::Gap(_))));
     // Everything that was shown is in the recording.
-    assert!(recording.output().starts_with(&output.stdout));
-    assert!(output.stdout.len() > 500_000);
+    let recorded = text(&recording.output());
+    let last = message.lines().rfind(|line| line.trim().parse::<u32>().is_ok()).unwrap();
+    assert!(recorded.contains(&format!("\n{}\r", last.trim())), "{last}");
+    assert!(recorded.len() > 500_000);
 }
 
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -234,7 +267,7 @@ fn a_torn_or_damaged_tail_is_cut_and_said() {
         person.sees("shown");
         let token = person.token();
         instance.kill_agent();
-        person.signals(Signal::KILL);
+        kill_process(instance.recorder(&token), Signal::KILL).unwrap();
         person.ends();
         let spool = instance.session_folder(&token).join("terminal.spool");
         OpenOptions::new().append(true).open(&spool).unwrap().write_all(tail).unwrap();
@@ -364,8 +397,8 @@ fn a_person_who_stops_the_output_does_not_stop_the_recorder() {
         let now = length_of(&spooled);
         (std::mem::replace(&mut before, now) == now).then_some(())
     });
-    let pid = rustix::process::Pid::from_child(&recorder);
-    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    let pid = Pid::from_child(&recorder);
+    kill_process(pid, Signal::TERM).unwrap();
     let ended = eventually("the recorder ends", || recorder.try_wait().unwrap());
     assert_eq!(ended.code(), Some(128 + 15));
     let said = std::io::read_to_string(recorder.stderr.take().unwrap()).unwrap();

@@ -6,6 +6,7 @@
 
 mod append_only;
 mod bench;
+mod control;
 mod control_plane;
 mod ending_signals;
 mod enrolment;
@@ -15,6 +16,7 @@ mod job_control;
 mod neighbours;
 mod person;
 mod pipes;
+mod reach;
 mod sessions;
 mod shell;
 mod tampering;

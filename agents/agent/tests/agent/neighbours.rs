@@ -32,7 +32,7 @@ fn a_hole_is_one_gap_and_what_stands_behind_it_is_delivered() {
     person.sees("before");
     let token = person.token();
     instance.kill_agent();
-    person.signals(Signal::KILL);
+    rustix::process::kill_process(instance.recorder(&token), Signal::KILL).unwrap();
     person.ends();
     let spool = instance.session_folder(&token).join("terminal.spool");
     let hole_at = length_of(&spool);

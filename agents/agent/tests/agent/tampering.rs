@@ -1,5 +1,5 @@
-//! The process that writes the spool belongs to the recorded person: what it does to its spool is noticed, to the
-//! extent that the README states.
+//! Whoever is the agent's user can write to the spool, and so can root: what they do to it is noticed, to the extent that
+//! the README states.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -8,45 +8,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use recording::{
-    ExitStatus, Micros, RecordKind, RecordingEnd, SpoolReader, SpoolWriter, TerminalEvent, TerminalEventKind,
-    TerminalSessionToken,
+    ExitStatus, Micros, RecordingEnd, SpoolWriter, TerminalEvent, TerminalEventKind, TerminalSessionToken,
 };
 use rustix::fd::OwnedFd;
 use rustix::fs::FlockOperation;
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open};
-use rustix::termios::LocalModes;
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open};
 
 use crate::append_only::{allow_changes, can_be_append_only, is_append_only};
 use crate::bench::{Instance, eventually, length_of, text, without_root};
 use crate::control_plane::Recording;
 use crate::person::Person;
-
-#[test]
-fn the_exit_record_is_the_recorder_s_last_act() {
-    let mut instance = Instance::running();
-    for _ in 0..5 {
-        let mut person = instance.person(&["bash", "--norc", "--noprofile"]);
-        person.sees("ready> ");
-        let before_exit = person.screen().len();
-        let spool = instance.session_folder(&person.token()).join("terminal.spool");
-        // Without the agent, nothing removes the spool.
-        instance.kill_agent();
-        person.types("exit 3\r");
-        eventually("the exit record is written", || {
-            let mut reader = SpoolReader::new(std::fs::File::open(&spool).unwrap(), 0);
-            while let Some(record) = reader.next_record().unwrap() {
-                if record.kind == RecordKind::EXIT {
-                    return Some(());
-                }
-            }
-            None
-        });
-        assert!(person.settings().local_modes.contains(LocalModes::ECHO), "the terminal is not restored yet");
-        eventually("the end is shown", || (person.screen().len() > before_exit).then_some(()));
-        person.ends_with(3);
-        instance.start_agent();
-    }
-}
 
 /// A session in a shell, and its spool, which can be changed as on a file system without attributes.
 fn recorded_shell(instance: &Instance) -> (Person, TerminalSessionToken, PathBuf) {
@@ -120,8 +91,8 @@ fn wait_for_a_segment(instance: &Instance, token: &TerminalSessionToken) {
 }
 
 /// A copy of the recorder's descriptor of its spool; it shares the lock.
-fn copied_descriptor(person: &Person) -> OwnedFd {
-    let pid = person.pid();
+fn copied_descriptor(instance: &Instance, token: &TerminalSessionToken) -> OwnedFd {
+    let pid = instance.recorder(token);
     let mut links = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).unwrap();
     let number = links
         .find_map(|link| {
@@ -136,16 +107,11 @@ fn copied_descriptor(person: &Person) -> OwnedFd {
 
 #[test]
 fn an_exit_record_from_inside_the_shell_ends_nothing() {
-    if !rustix::process::geteuid().is_root() {
-        without_root("only root can reach into a recorder");
-        return;
-    }
     let instance = Instance::running();
-    let (mut person, token, _) = recorded_shell(&instance);
+    let (mut person, token, spool) = recorded_shell(&instance);
     let exit = record(&TerminalEvent::exit(Micros::new(1), ExitStatus::Code(0)));
     let exit: String = exit.iter().map(|byte| format!("\\{byte:03o}")).collect();
-    person.types("for f in /proc/$PPID/fd/*; do case $(readlink $f) in *.spool) s=$f;; esac; done\r");
-    person.types(&format!("printf '{exit}' >>$s; echo for''ged\r"));
+    person.types(&format!("printf '{exit}' >>'{}'; echo for''ged\r", spool.display()));
     person.sees("forged");
     person.types("echo the-$((1+1))-deed\r");
     person.sees("the-2-deed");
@@ -160,7 +126,8 @@ fn an_exit_record_from_inside_the_shell_ends_nothing() {
 fn a_recorder_that_lives_on_behind_its_exit_record_is_not_believed() {
     let instance = Instance::running();
     let (mut person, token, spool) = recorded_shell(&instance);
-    person.signals(Signal::STOP);
+    let recorder = instance.recorder(&token);
+    kill_process(recorder, Signal::STOP).unwrap();
     append(&spool, &record(&TerminalEvent::exit(Micros::new(1), ExitStatus::Code(0))));
     // It is reported during the session, not only at its end.
     eventually("the doubt is known", || {
@@ -168,7 +135,7 @@ fn a_recorder_that_lives_on_behind_its_exit_record_is_not_believed() {
         let reason = status["Running"]["Sessions"][0]["Reason"].as_str()?.to_owned();
         reason.contains("the recorder continued after its exit record").then_some(())
     });
-    person.signals(Signal::CONT);
+    kill_process(recorder, Signal::CONT).unwrap();
     person.types("echo later-$((1+1))-on\r");
     person.sees("later-2-on");
     let recording = distrusted(&instance, person, &token, "the recorder continued after its exit record");
@@ -290,8 +257,8 @@ fn a_killed_recorder_has_ended_even_if_its_descriptor_is_held() {
     }
     let instance = Instance::running();
     let (mut person, token, _) = recorded_shell(&instance);
-    let held = copied_descriptor(&person);
-    person.signals(Signal::KILL);
+    let held = copied_descriptor(&instance, &token);
+    kill_process(instance.recorder(&token), Signal::KILL).unwrap();
     person.ends();
     let recording = instance.control_plane.sealed(&token);
     let RecordingEnd::Interrupted { reason } = recording.end() else { panic!("{:?}", recording.end()) };
@@ -307,7 +274,7 @@ fn no_lock_on_the_spool_says_that_the_recorder_ended() {
     }
     let instance = Instance::running();
     let (mut person, token, _) = recorded_shell(&instance);
-    rustix::fs::flock(copied_descriptor(&person), FlockOperation::Unlock).unwrap();
+    rustix::fs::flock(copied_descriptor(&instance, &token), FlockOperation::Unlock).unwrap();
     wait_for_a_segment(&instance, &token);
     person.types("echo still-$((1+1))-here; exit 4\r");
     person.ends_with(4);

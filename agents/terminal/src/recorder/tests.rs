@@ -3,18 +3,53 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
-use std::os::unix::net::UnixStream;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::process::Child;
 use std::thread::JoinHandle;
 
 use agent_protocol::clock;
 use agent_protocol::person::{INPUT_WINDOW_BYTES, Message as _, OUTPUT_WINDOW_BYTES};
+use agent_protocol::recorder::{CommandDescriptor, Connections, InputWay, OutputWay};
 use recording::{SpoolReader, TerminalEventKind};
 use rustix::fs::MemfdFlags;
 
 use super::*;
-use crate::descriptors::{InputWay, OutputWay, Ways};
-use crate::launch::Program;
+use crate::beginning::Expected;
+use crate::command_ends::Opened;
+use crate::launch::{self, CommandEnds, Program};
+
+const SIZE: TerminalSize = TerminalSize { columns: 80, rows: 24 };
+
+/// What the launcher does, in a shell: it reports itself, leads a session, and says so.
+const LAUNCHER: &str = r#"
+    fd=${1#--launch=}; shift 2; printf r >&$fd; read -r -N1 -u $fd go
+    exec setsid bash -c '
+        fd=$1; shift; printf l >&$fd; read -r -N1 -u $fd go; exec {fd}>&-; exec "$@"
+    ' leader $fd "$@"
+"#;
+
+fn facts() -> Facts {
+    Facts {
+        token: TerminalSessionToken::generate(),
+        size: SIZE,
+        shared: false,
+        somebody_reads: [true; 2],
+        ends_what_is_left: true,
+    }
+}
+
+/// What a recorder works with, and the launcher's end of the socket.
+fn equipment(ends: RecorderEnds, user_id: u32) -> (Equipment, OwnedFd) {
+    let (beginning, launch) = Beginning::new(Expected { user_id, terminal: None }).unwrap();
+    let command_note = File::from(rustix::fs::memfd_create("command", MemfdFlags::CLOEXEC).unwrap());
+    let name = TerminalSessionToken::generate();
+    let address = SocketAddr::from_abstract_name(name.as_str()).unwrap();
+    let listener = UnixListener::bind_addr(&address).unwrap();
+    let control = Control::over(listener).unwrap();
+    let told_to_end = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap();
+    (Equipment { ends, beginning, command_note, control, told_to_end }, launch)
+}
 
 /// A person's side that does only what a test says, and a command behind three pipes.
 struct Conversation {
@@ -31,20 +66,29 @@ struct Conversation {
 
 impl Conversation {
     fn begin(script: &str) -> Self {
-        let ways =
-            Ways { input: InputWay::Pipe, output: OutputWay::Pipe, error: OutputWay::Pipe, together: false };
-        let (ends, command_ends) = launch::open(ways, None).unwrap();
+        let connections = Connections {
+            input: InputWay::Pipe,
+            output: OutputWay::Pipe,
+            error: OutputWay::Pipe,
+            together: false,
+            somebody_reads: [true; 2],
+        };
+        let user_id = rustix::process::geteuid().as_raw();
+        let Opened { ours, mut theirs, .. } = command_ends::open(&connections, SIZE, user_id).unwrap();
         let spool = File::from(rustix::fs::memfd_create("spool", MemfdFlags::CLOEXEC).unwrap());
         let spooler = Spooler::new(spool.try_clone().unwrap(), clock::boottime_micros(), 0).unwrap();
-        let (stream, theirs) = UnixStream::pair().unwrap();
-        let size = TerminalSize { columns: 80, rows: 24 };
-        let facts = PersonFacts { size, shared_modes: None, somebody_reads: [true; 2] };
-        let recorder = std::thread::spawn(move || run(ToPerson::over(theirs), spooler, ends, facts));
+        let (stream, for_recorder) = UnixStream::pair().unwrap();
+        let (equipment, launch) = equipment(ours, user_id);
+        theirs.push((CommandDescriptor::Launch, launch));
+        let recorder =
+            std::thread::spawn(move || run(ToPerson::over(for_recorder), spooler, equipment, facts()));
         let command = ["sh", "-c", script].map(OsString::from);
-        let launcher = [OsString::from("env")];
+        // What the launcher does, in a shell: it reports itself, is let go, begins a session and says so.
+        let launcher = ["bash", "-c", LAUNCHER, "launcher"].map(OsString::from);
         let program = Program { launcher: &launcher, command: &command, is_login_shell: false };
-        let child = launch::start(program, ("SESSION", "none"), command_ends).unwrap();
-        let conversation = Conversation {
+        let child =
+            launch::start(program, ("SESSION", "none"), CommandEnds::new(theirs), &connections).unwrap();
+        Conversation {
             stream,
             decoder: Decoder::default(),
             recorder: Some(recorder),
@@ -54,9 +98,7 @@ impl Conversation {
             error_output: Vec::new(),
             room: 0,
             ended: None,
-        };
-        conversation.say(FromPerson::Started { process_id: conversation.child.id() });
-        conversation
+        }
     }
 
     fn say(&self, message: FromPerson<'_>) {
@@ -135,8 +177,6 @@ fn an_output_that_nobody_reads_delays_nothing_else_and_is_not_read_ahead() {
     person.take(Output::Output, BYTES - taken);
     person.hear_until(|person| person.ended.is_some());
     assert_eq!(person.ended, Some(Ok(())));
-    assert!(!person.events().iter().any(|event| matches!(event, TerminalEventKind::Exit(_))));
-    person.stream.shutdown(std::net::Shutdown::Write).unwrap();
     person.recorder.take().unwrap().join().unwrap().unwrap();
     let events = person.events();
     assert_eq!(events.last(), Some(&TerminalEventKind::Exit(ExitStatus::Code(3))));
@@ -190,6 +230,12 @@ fn a_failure_of_the_persons_side_ends_the_recording_with_the_reason() {
 }
 
 #[test]
+fn an_end_of_the_command_is_not_believed_before_it_came() {
+    let reason = reason_after(|person| person.say(FromPerson::Exited(ExitStatus::Code(0))));
+    assert_eq!(reason, "the person's side reported an end of the command that has not come");
+}
+
+#[test]
 fn a_finished_output_is_not_polled_while_another_is_held_open() {
     let (output, closed) = io::pipe().unwrap();
     let (error_output, left_over) = io::pipe().unwrap();
@@ -201,9 +247,8 @@ fn a_finished_output_is_not_polled_while_another_is_held_open() {
         error: Some(error_output.into()),
     };
     let (_stream, theirs) = UnixStream::pair().unwrap();
-    let size = TerminalSize { columns: 80, rows: 24 };
-    let facts = PersonFacts { size, shared_modes: None, somebody_reads: [true; 2] };
-    let mut recorder = Recorder::new(ToPerson::over(theirs), ends, facts).unwrap();
+    let (equipment, _launch) = equipment(ends, rustix::process::geteuid().as_raw());
+    let mut recorder = Recorder::new(ToPerson::over(theirs), equipment, facts()).unwrap();
     let spool = File::from(rustix::fs::memfd_create("spool", MemfdFlags::CLOEXEC).unwrap());
     let mut spooler = Spooler::new(spool, clock::boottime_micros(), 0).unwrap();
     let now = Instant::now();

@@ -2,11 +2,16 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use capture_terminal::left_over;
 use recording::{Compressor, DocumentFormat, Manifest, Micros, RecordingEnd, StartReference, StreamEntry};
+use rustix::fd::OwnedFd;
 
+use super::LOOK_EVERY;
 use super::tail::{Next, PAUSE_AFTER_TROUBLE, Tail};
+use super::waking::{Watched, Watches};
 use crate::chain;
 use crate::run::Agent;
 use crate::run::damage_search::DamageSearches;
@@ -22,13 +27,18 @@ pub(super) struct Followed {
     pub(super) session: Arc<Session>,
     /// One for each of its spools, in their order.
     tails: Vec<Tail>,
+    recorder: Arc<Recorder>,
+    /// It was seen that the recorder has ended.
+    recorder_ended: bool,
+    /// Its spools, in their order; those that the system does not watch have to be looked at.
+    watched: Vec<Option<Watched>>,
     /// The round of its last turn.
     pub(super) served: u64,
     not_before: Option<Instant>,
 }
 
 impl Followed {
-    pub(super) fn open(agent: &Agent, session: &Arc<Session>) -> Result<Followed, String> {
+    pub(super) fn open(agent: &Agent, session: &Arc<Session>, watches: &Watches) -> Result<Followed, String> {
         if session.start.agent != agent.identity.agent_id {
             return Err(format!(
                 "it was recorded by {}, before this instance was enrolled again",
@@ -46,7 +56,33 @@ impl Followed {
         let tails = (0..session.spools.len())
             .map(|spool| Tail::open(segmenting, session, spool, Arc::clone(&recorder), of_this_boot))
             .collect::<Result<_, _>>()?;
-        Ok(Followed { session: Arc::clone(session), tails, served: 0, not_before: None })
+        let watched = session.spools.iter().map(|spool| watches.add(spool.path())).collect();
+        let session = Arc::clone(session);
+        Ok(Followed { session, tails, recorder, recorder_ended: false, watched, served: 0, not_before: None })
+    }
+
+    /// Forgets that its files are watched.
+    pub(super) fn stop_watching(&mut self, watches: &Watches) {
+        self.watched.drain(..).flatten().for_each(|watched| watches.remove(watched));
+    }
+
+    /// What becomes readable when its recorder ends, as long as that is news.
+    pub(super) fn recorders_end(&self) -> Option<&OwnedFd> {
+        self.recorder.pidfd().filter(|_| !self.recorder_ended)
+    }
+
+    /// How long it can be left alone if none of its files changes; `None` if that is for ever.
+    pub(super) fn until_look(&self) -> Option<Duration> {
+        if let Some(not_before) = self.not_before {
+            return Some(not_before.saturating_duration_since(Instant::now()));
+        }
+        let is_told_of_everything = self.recorder.pidfd().is_some()
+            && !self.recorder_ended
+            && self.watched.iter().all(Option::is_some);
+        if !is_told_of_everything {
+            return Some(LOOK_EVERY);
+        }
+        self.tails.iter().filter_map(Tail::until_look).min()
     }
 
     /// Checks between turns that what was read has not changed, so that keeping the thread busy hides nothing.
@@ -92,6 +128,12 @@ impl Followed {
         searches: &DamageSearches,
         compressor: &mut Compressor,
     ) -> Result<Next, Box<dyn std::error::Error>> {
+        // Before the spools are read: everything that a dead recorder wrote is already there.
+        self.recorder_ended = match &*self.recorder {
+            Recorder::Process(process) => !process.lives()?,
+            Recorder::Ended => true,
+            Recorder::Lock => false,
+        };
         let mut next = Next::Nothing;
         let mut trouble = None;
         for tail in &mut self.tails {
@@ -145,8 +187,29 @@ impl Followed {
         drop(ledger);
         session.progress().sealed = true;
         session.changed.notify_one();
+        self.end_what_is_left();
         tracing::info!(session = %session.token(), "the recording is sealed");
         Ok(())
+    }
+
+    /// Ends what is left of a session whose recorder ended before the command did: nobody goes on unrecorded. It takes
+    /// seconds, so it has a thread of its own.
+    fn end_what_is_left(&self) {
+        let broke_off = self.tails.iter().all(|tail| tail.exit.is_none() && tail.distrusted.is_none());
+        let note = self.session.note.recorder.as_ref();
+        let of_this_boot = note.is_some_and(|note| note.is_of_this_boot().unwrap_or_default());
+        let Some(command) = self.session.command_note().filter(|_| broke_off && of_this_boot) else { return };
+        let token = self.session.token().clone();
+        let ending = thread::Builder::new().name("left-over".to_owned()).spawn(move || {
+            let left = left_over::end(&command);
+            if left > 0 {
+                tracing::warn!(session = %token, "{left} processes of a session that broke off could not be ended");
+            }
+        });
+        if let Err(error) = ending {
+            let token = self.session.token();
+            tracing::warn!(session = %token, "what is left of a session that broke off cannot be ended: {error}");
+        }
     }
 
     /// How the recording ended. An exit is believed only when no stream is in doubt: what was done to one may hide what stands in
@@ -266,6 +329,10 @@ mod tests {
             self.0.due(now)
         }
 
+        fn due_at(&self) -> Option<Micros> {
+            self.0.due_at()
+        }
+
         fn cut(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {
             self.0.cut(compressor)
         }
@@ -352,7 +419,7 @@ mod tests {
         append(&files[0], &TerminalEvent::exit(Micros::new(3), ExitStatus::Code(4)));
 
         let session = Arc::new(session);
-        let mut followed = Followed::open(&cutting.agent, &session).unwrap();
+        let mut followed = Followed::open(&cutting.agent, &session, &Watches::new()).unwrap();
         assert_eq!(cutting.advance(&mut followed), Next::LookLater);
         let cut = |session: &Session| [0, 1].map(|stream| session.spools[stream].progress().segments);
         assert_eq!(cut(&session), [1, 1]);
@@ -367,7 +434,7 @@ mod tests {
         append(&files[1], &TerminalEvent::gap(Micros::new(4), "why", 0));
         let again = reopen();
         assert_eq!(cut(&again), [2, 1]);
-        let mut followed = Followed::open(&cutting.agent, &again).unwrap();
+        let mut followed = Followed::open(&cutting.agent, &again, &Watches::new()).unwrap();
         assert_eq!(cutting.advance(&mut followed), Next::LookLater);
         append(&files[1], &TerminalEvent::output(Micros::new(6_000_000), *b" more"));
         flock(&files[1], FlockOperation::Unlock).unwrap();
@@ -408,7 +475,7 @@ mod tests {
         }
         drop(files);
         let session = Arc::new(session);
-        let mut followed = Followed::open(&cutting.agent, &session).unwrap();
+        let mut followed = Followed::open(&cutting.agent, &session, &Watches::new()).unwrap();
         assert_eq!(cutting.advance(&mut followed), Next::Nothing);
 
         // One that is held up holds up no other.
@@ -448,7 +515,7 @@ mod tests {
         let session = Arc::new(Session::open(&left).unwrap());
         assert_eq!(session.next_to_deliver(0, &BTreeSet::new()), Some((0, 0)));
         let before = session.spools[0].cut_records().unwrap();
-        let mut followed = Followed::open(&cutting.agent, &session).unwrap();
+        let mut followed = Followed::open(&cutting.agent, &session, &Watches::new()).unwrap();
         assert_eq!(cutting.advance(&mut followed), Next::Nothing);
 
         assert_eq!(output(&session, 0), b"first\r\noops\r\nsecond\r\n");

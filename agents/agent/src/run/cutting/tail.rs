@@ -19,6 +19,7 @@ use crate::run::last_record::LastRecord;
 use crate::run::recorder_process::Recorder;
 use crate::run::session::{CutRecord, Session, StreamSpool};
 
+use super::LOOK_EVERY;
 use doubts::{HeldExit, TAMPERED};
 
 /// How much of one spool is read before the others get their turn.
@@ -169,6 +170,24 @@ impl Tail {
             pending: None,
             segmenter,
         })
+    }
+
+    /// How long it can be left alone while its spool does not change; `None` if that is for ever.
+    pub(super) fn until_look(&self) -> Option<Duration> {
+        if self.finished {
+            return None;
+        }
+        let waits = self.held_exit.is_some()
+            || self.incomplete.is_some()
+            || self.damage.is_some()
+            || self.pending.is_some()
+            || self.cut_soon;
+        if waits {
+            return Some(LOOK_EVERY);
+        }
+        let due_at = self.segmenter.due_at()?.as_duration();
+        let now = clock::boottime_micros().saturating_sub(self.session.note.start_boottime_micros);
+        Some(due_at.saturating_sub(Duration::from_micros(now)))
     }
 
     fn spool(&self) -> &StreamSpool {

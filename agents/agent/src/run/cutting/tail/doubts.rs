@@ -1,7 +1,7 @@
-//! When a spool is not believed. The recorded person's own process writes it, so that this person can write to it too,
-//! and shorten it unless the file system forbids that. If such a change is noticed, it is recorded as a gap, and the
-//! recording ends as interrupted, whatever exit record the spool still gets; everything that can be read is kept all
-//! the same.
+//! When a spool is not believed. Whoever is the agent's user can write to it, and shorten it unless the file system
+//! forbids that: where people record themselves, these are the recorded people. If such a change is noticed, it is recorded
+//! as a gap, and the recording ends as interrupted, whatever exit record the spool still gets; everything that can be read
+//! is kept all the same.
 
 use std::io;
 use std::os::unix::fs::FileExt as _;

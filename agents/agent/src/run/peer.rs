@@ -1,0 +1,82 @@
+//! The process that asks for a session, as the kernel says who it is.
+
+use std::fs;
+use std::io;
+use std::os::unix::net::UnixStream;
+
+use agent_protocol::processes::ProcessFacts;
+use agent_protocol::recorder::CommandNote;
+use nix::sys::socket::{getsockopt, sockopt};
+use recording::CaptureNote;
+
+/// As many ancestors as are looked at: far more than any process has.
+const MOST_ANCESTORS: usize = 4096;
+
+/// A process at the other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer {
+    pub(super) process_id: i32,
+    pub(super) user_id: u32,
+}
+
+impl Peer {
+    pub(super) fn of(stream: &UnixStream) -> io::Result<Peer> {
+        let credentials = getsockopt(stream, sockopt::PeerCredentials)?;
+        if credentials.pid() <= 0 {
+            return Err(io::Error::other("it is in a PID namespace that the agent cannot see"));
+        }
+        Ok(Peer { process_id: credentials.pid(), user_id: credentials.uid() })
+    }
+
+    /// The process and its ancestors, nearest first. Each was the parent of the one before at the time it was looked at.
+    pub(super) fn line(&self) -> io::Result<Vec<CommandNote>> {
+        let mut line = Vec::new();
+        let mut process_id = self.process_id;
+        while process_id > 0 && line.len() < MOST_ANCESTORS {
+            let Some(facts) = ProcessFacts::find(process_id)? else { break };
+            // A parent began before its child; one that did not has the number of a parent that has ended.
+            let last: Option<&CommandNote> = line.last();
+            if last.is_some_and(|child| child.start_ticks < facts.start_ticks) {
+                break;
+            }
+            line.push(CommandNote { process_id, start_ticks: facts.start_ticks });
+            process_id = facts.parent;
+        }
+        Ok(line)
+    }
+
+    /// In which namespaces it is that are not this process's.
+    pub(super) fn foreign_namespaces(&self) -> Vec<CaptureNote> {
+        [
+            ("mnt", CaptureNote::OtherMountNamespace),
+            ("pid", CaptureNote::OtherPidNamespace),
+            ("user", CaptureNote::OtherUserNamespace),
+        ]
+        .into_iter()
+        .filter(|(name, _)| {
+            let of = |process: &str| fs::read_link(format!("/proc/{process}/ns/{name}"));
+            // An agent that may not look cannot say.
+            matches!((of(&self.process_id.to_string()), of("self")), (Ok(theirs), Ok(ours)) if theirs != ours)
+        })
+        .map(|(_, note)| note)
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_that_asks_is_known_by_its_connection_and_so_are_its_ancestors() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let peer = Peer::of(&ours).unwrap();
+        assert_eq!(peer.process_id, i32::try_from(std::process::id()).unwrap());
+        assert_eq!(peer.user_id, rustix::process::geteuid().as_raw());
+        let line = peer.line().unwrap();
+        assert_eq!(line[0].process_id, peer.process_id);
+        let parent = rustix::process::getppid().unwrap().as_raw_nonzero().get();
+        assert_eq!(line[1].process_id, parent);
+        assert_eq!(peer.foreign_namespaces(), []);
+    }
+}

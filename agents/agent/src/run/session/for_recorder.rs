@@ -1,0 +1,54 @@
+//! What the agent and the recorder of a session share in its folder besides the spools.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+
+use agent_protocol::recorder::{COMMAND_NOTE_NAME, CONTROL_SOCKET_NAME, CommandNote};
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
+
+use super::Session;
+use crate::durable;
+use crate::run::recorder_process::RecorderProcess;
+use crate::state_directory::PRIVATE_MODE;
+
+impl Session {
+    /// What a recorder gets besides the spools: the socket by which it is spoken to, and the file in which it notes the
+    /// process of the command.
+    pub(in crate::run) fn open_for_recorder(&self) -> io::Result<(UnixListener, File)> {
+        let (_folder, path) = self.control_socket()?;
+        let listener = UnixListener::bind(&path)?;
+        fs::set_permissions(self.folder.join(CONTROL_SOCKET_NAME), fs::Permissions::from_mode(PRIVATE_MODE))?;
+        let mut options = OpenOptions::new();
+        let note = options.write(true).create_new(true).mode(PRIVATE_MODE);
+        Ok((listener, note.open(self.folder.join(COMMAND_NOTE_NAME))?))
+    }
+
+    /// A path of the control socket that is short enough for any state directory, and the descriptor it goes through.
+    fn control_socket(&self) -> io::Result<(OwnedFd, PathBuf)> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(&self.folder, flags, Mode::empty())?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}/{CONTROL_SOCKET_NAME}", folder.as_raw_fd()));
+        Ok((folder, path))
+    }
+
+    /// The process of its command, once that has begun.
+    pub(in crate::run) fn command_note(&self) -> Option<CommandNote> {
+        if let Some(known) = self.command_note.get() {
+            return Some(known.clone());
+        }
+        // Before that it is empty, and not understood.
+        let note: CommandNote = durable::find_json(&self.folder.join(COMMAND_NOTE_NAME)).ok()??;
+        Some(self.command_note.get_or_init(|| note).clone())
+    }
+
+    /// Whether its recorder lives.
+    pub(in crate::run) fn is_recorded_now(&self) -> io::Result<bool> {
+        let Some(note) = &self.note.recorder else { return Ok(false) };
+        RecorderProcess::find(note)?.map_or(Ok(false), |process| process.lives())
+    }
+}

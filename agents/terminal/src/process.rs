@@ -1,0 +1,189 @@
+//! The recorder's process: it is started by the agent, with the agent's order on its standard input, and records one
+//! session. It has no runtime, no network and no keys, and once the command runs it needs no further process, thread or
+//! descriptor. It belongs to no terminal and to no process group of others, and outlives its agent.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agent_protocol::capture::CaptureError;
+use agent_protocol::lines;
+use agent_protocol::local::LocalReply;
+use agent_protocol::recorder::{CommandDescriptor, RecorderAnswer, RecorderOrder};
+use recording::TerminalSize;
+use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::stdio;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+
+use crate::beginning::{Beginning, Expected};
+use crate::command_ends::{self, Opened};
+use crate::control::Control;
+use crate::recorder::{self, Equipment, Facts, in_one_line};
+use crate::spool_name;
+use crate::spooler::Spooler;
+use crate::wire::ToPerson;
+
+/// How far from being ended for want of memory: the last of what an administrator can reach.
+const OUT_OF_MEMORY_SCORE: &str = "-900";
+
+/// Runs a recorder's whole life. False if it could not record, or not to the end; the recording and the person's side
+/// have been told.
+#[must_use]
+pub fn run_recorder() -> bool {
+    keep_panics();
+    let Ok(agent) = stdio::stdin().try_clone_to_owned().map(UnixStream::from) else { return false };
+    let order = match lines::receive::<RecorderOrder>(&agent) {
+        Ok(Some(order)) => order,
+        // The agent changed its mind, or is gone.
+        Ok(None) => return true,
+        Err(error) => {
+            answer(
+                &agent,
+                &RecorderAnswer::Failed { reason: format!("the order is not understood: {error}") },
+            );
+            return false;
+        }
+    };
+    let (mut recording, without) = match Recording::prepare(order) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            answer(&agent, &RecorderAnswer::Failed { reason: in_one_line(&error) });
+            return false;
+        }
+    };
+    // The agent first: it notes the session before anybody can say that it began.
+    if !answer(&agent, &RecorderAnswer::Ready { without }) {
+        recording.spooler.give_up("the agent ended before the session began");
+        return false;
+    }
+    drop(agent);
+    if let Err(error) = recording.tell_person() {
+        recording
+            .spooler
+            .give_up(&format!("the person's side could not be told that the session begins: {error}"));
+        return false;
+    }
+    let spool = recording.spooler.copy();
+    let Recording { person, spooler, equipment, facts, .. } = recording;
+    let record = || recorder::run(ToPerson::over(person), spooler, equipment, facts).is_ok();
+    panic::catch_unwind(AssertUnwindSafe(record)).unwrap_or_else(|_| {
+        // Nobody reads what this process prints: the recording says it.
+        if let Ok(spool) = spool {
+            let why = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+            spool.give_up(&format!("the recorder failed unexpectedly: {why}"));
+        }
+        false
+    })
+}
+
+/// What the last panic said.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Keeps what a panic says for the recording.
+fn keep_panics() {
+    panic::set_hook(Box::new(|panicked| {
+        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(panicked.to_string());
+    }));
+}
+
+fn answer(agent: &UnixStream, answer: &RecorderAnswer) -> bool {
+    lines::send(agent, answer, &[]).is_ok()
+}
+
+/// Everything for one recording.
+struct Recording {
+    person: UnixStream,
+    spooler: Spooler,
+    equipment: Equipment,
+    facts: Facts,
+    descriptors: Vec<(CommandDescriptor, OwnedFd)>,
+}
+
+impl Recording {
+    /// Also says what could not be had that is not needed.
+    fn prepare(
+        (order, descriptors): (RecorderOrder, Vec<OwnedFd>),
+    ) -> Result<(Self, Vec<String>), CaptureError> {
+        let step = |step| move |source| CaptureError::Start { step, source };
+        let mut without = leave_everything_else().map_err(step("leave the agent's terminal"))?;
+        let missing = || io::Error::new(io::ErrorKind::NotFound, "the agent gave none");
+        let mut descriptors = descriptors.into_iter();
+        let mut next = || descriptors.next().ok_or_else(missing);
+        let person = UnixStream::from(next().map_err(step("find the connection"))?);
+        let listener = UnixListener::from(next().map_err(step("find the control socket"))?);
+        let command_note = File::from(next().map_err(step("find the file for the command"))?);
+        let spool = order.spools.iter().position(|name| *name == spool_name());
+        let spool = spool.and_then(|place| descriptors.nth(place)).ok_or_else(missing);
+        let spool = File::from(spool.map_err(step("find the spool"))?);
+
+        let size = order.terminal.unwrap_or(TerminalSize::WITHOUT_TERMINAL);
+        let Opened { ours, mut theirs, not_by_name } =
+            command_ends::open(&order.connections, size, order.user_id)?;
+        without
+            .extend(not_by_name.map(|error| format!("giving the person the terminal by its name: {error}")));
+        let terminal = theirs.iter().find(|(what, _)| *what == CommandDescriptor::Terminal);
+        let terminal = terminal
+            .map(|(_, slave)| rustix::fs::fstat(slave).map(|stat| stat.st_rdev))
+            .transpose()
+            .map_err(|errno| step("look at the pseudo-terminal")(errno.into()))?;
+        let expected = Expected { user_id: order.user_id, terminal };
+        let (beginning, launch) =
+            Beginning::new(expected).map_err(step("speak with the command's launcher"))?;
+        theirs.push((CommandDescriptor::Launch, launch));
+        let control = Control::over(listener).map_err(step("use the control socket"))?;
+        let told_to_end = told_to_end().map_err(step("handle signals"))?;
+        let spooler = Spooler::new(spool, order.start_boottime_micros, order.least_free_bytes)
+            .map_err(step("prepare the spool"))?;
+        let facts = Facts {
+            token: order.terminal_session_token,
+            size,
+            shared: order.connections.any_terminal() && !order.connections.all_terminals(),
+            somebody_reads: order.connections.somebody_reads,
+            ends_what_is_left: order.ends_what_is_left,
+        };
+        let equipment = Equipment { ends: ours, beginning, command_note, control, told_to_end };
+        Ok((Recording { person, spooler, equipment, facts, descriptors: theirs }, without))
+    }
+
+    /// Answers the person's side, in place of the agent, with the descriptors of the command. None of them stays here: the
+    /// end of what a command writes is seen only when nobody has it open any longer.
+    fn tell_person(&mut self) -> io::Result<()> {
+        let descriptors = std::mem::take(&mut self.descriptors);
+        let reply = LocalReply::Recorded {
+            terminal_session_token: self.facts.token.clone(),
+            descriptors: descriptors.iter().map(|(what, _)| *what).collect(),
+        };
+        let sent: Vec<_> = descriptors.iter().map(|(_, descriptor)| descriptor.as_fd()).collect();
+        lines::send(&self.person, &reply, &sent)?;
+        // Nobody else waits for this side from here on; each call says for itself whether it waits.
+        self.person.set_read_timeout(None)?;
+        self.person.set_write_timeout(None)
+    }
+}
+
+/// Makes this process independent of the agent's terminal and process group, and unreadable for other processes of its
+/// user. Returns what could not be had.
+fn leave_everything_else() -> io::Result<Vec<String>> {
+    let mut without = Vec::new();
+    rustix::process::setsid()?;
+    // Its memory holds what is typed, and its descriptors are the evidence.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    if let Err(error) = fs::write("/proc/self/oom_score_adj", OUT_OF_MEMORY_SCORE) {
+        without.push(format!("being spared when memory runs out: {error}"));
+    }
+    Ok(without)
+}
+
+/// A descriptor that becomes readable when this process is asked to end.
+fn told_to_end() -> io::Result<OwnedFd> {
+    let (read, write) = UnixStream::pair()?;
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+    }
+    // A write beyond a limit on the size of files then fails, and the session ends with that reason.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+    Ok(read.into())
+}
