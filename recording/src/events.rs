@@ -1,6 +1,9 @@
 //! The stream `events`: what happened beside what was shown. Each line is a JSON object with the members `at` (microseconds since
 //! the start) and `event` (what happened), and others that belong to the event. The segments are one zstd frame each.
 
+pub mod cutter;
+pub mod fact;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -10,6 +13,7 @@ use serde_json::map::Map;
 
 use crate::content::walk::{CheckedContent, Content, ContentError};
 use crate::end::RecordingEnd;
+use crate::events::fact::Fact;
 use crate::manifest::Totals;
 use crate::segment::{InvalidLine, MAX_SEGMENT_EVENTS, SegmentError, SegmentHeader, decode_text};
 use crate::stream::Stream;
@@ -33,6 +37,65 @@ pub struct EventLine {
     pub event: String,
     /// The event's own members.
     pub members: Map<String, Value>,
+}
+
+impl EventLine {
+    /// The line that says that something is missing: bytes of the spool, or 0 when it is not known how many.
+    #[must_use]
+    pub fn gap(at: Micros, reason: &str, lost_bytes: u64) -> Self {
+        let mut members = Map::from_iter([("reason".to_owned(), Value::from(reason))]);
+        if lost_bytes > 0 {
+            members.insert("lost_bytes".to_owned(), Value::from(lost_bytes));
+        }
+        Self { at, event: GAP.to_owned(), members }
+    }
+
+    /// What a spool record holds of it: the line without its time, which the record has.
+    ///
+    /// # Errors
+    /// The line would be longer than any, or its event has no name that an event can have.
+    pub fn to_payload(&self) -> Result<String, &'static str> {
+        self.check()?;
+        let mut object = self.members.clone();
+        object.insert("event".to_owned(), Value::from(self.event.clone()));
+        Ok(Value::Object(object).to_string())
+    }
+
+    /// The line of a spool record.
+    pub(crate) fn of_payload(at: Micros, payload: &[u8]) -> Result<Self, &'static str> {
+        if payload.len() > MAX_LINE_BYTES {
+            return Err("it is longer than any line of the stream events");
+        }
+        let mut members: Map<String, Value> =
+            serde_json::from_slice(payload).map_err(|_| "it is no JSON object")?;
+        let Some(Value::String(event)) = members.remove("event") else {
+            return Err("it has no event");
+        };
+        let line = Self { at, event, members };
+        line.check()?;
+        Ok(line)
+    }
+
+    /// Whether a reader takes the line.
+    fn check(&self) -> Result<(), &'static str> {
+        if !is_name(&self.event) {
+            return Err(NO_NAME);
+        }
+        if self.members.contains_key("at") || self.members.contains_key("event") {
+            return Err("a member of the event has a name that belongs to the line");
+        }
+        if (Self { at: Micros::LATEST, ..self.clone() }).to_string().len() > MAX_LINE_BYTES {
+            return Err("it is longer than any line of the stream events");
+        }
+        Ok(())
+    }
+}
+
+const NO_NAME: &str = "its event is no name of lower-case letters, digits and underscores";
+
+fn is_name(event: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&event.len())
+        && event.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
 /// The line, without its line feed.
@@ -92,11 +155,8 @@ impl<'a> Lines<'a> {
         if at < self.latest || at > Micros::LATEST {
             return Err("its time is before that of the line above, or later than any");
         }
-        let name = checked.event.as_bytes();
-        let well_formed = (1..=MAX_NAME_BYTES).contains(&name.len())
-            && name.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-        if !well_formed {
-            return Err("its event is no name of lower-case letters, digits and underscores");
+        if !is_name(&checked.event) {
+            return Err(NO_NAME);
         }
         self.latest = at;
         Ok(checked)
@@ -157,13 +217,14 @@ pub fn decode_segment(object: &[u8]) -> Result<DecodedEvents, SegmentError> {
     if !header.prelude.is_empty() {
         return Err(SegmentError::Header { why: "the stream events says nothing in the header" });
     }
-    let (mut times, mut events, mut gaps) = (None, 0, 0);
+    let (mut times, mut events, mut gaps, mut unknown) = (None, 0, 0, 0);
     for line in Lines::of(&text).map_err(SegmentError::Lines)? {
         let (_, line) = line.map_err(SegmentError::Lines)?;
         let at = Micros::new(line.at);
         times = Some((times.map_or(at, |(first, _)| first), at));
         events += 1;
         gaps += u64::from(line.event == GAP);
+        unknown += u64::from(line.event != GAP && !Fact::NAMES.contains(&line.event.as_ref()));
     }
     let Some((first_at, last_at)) = times else {
         return Err(SegmentError::Disagrees { why: "it has no event" });
@@ -171,8 +232,7 @@ pub fn decode_segment(object: &[u8]) -> Result<DecodedEvents, SegmentError> {
     if first_at != header.first_at {
         return Err(SegmentError::Disagrees { why: "the time of the first event" });
     }
-    // The only event that this version knows is a gap.
-    let content = CheckedContent { last_at, totals: totals(events, gaps), unknown: events - gaps };
+    let content = CheckedContent { last_at, totals: totals(events, gaps), unknown };
     Ok(DecodedEvents { header, text, content })
 }
 

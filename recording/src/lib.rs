@@ -16,7 +16,7 @@
 //! | `start.json` and the manifest with its signature | [`start`], [`manifest`], [`end`], [`sealing`] |
 //! | what the segments of a stream hold | [`content`] |
 //! | the stream `terminal`: what was captured, asciicast lines, cutting, playing back | [`terminal`] |
-//! | the stream `events` | [`events`] |
+//! | the stream `events`: lines, facts about transfers, cutting | [`events`] |
 //! | which sealing keys are trusted, for whose recordings | [`trust`] |
 //! | proof | [`verify`](mod@verify) |
 //!
@@ -50,6 +50,9 @@ pub use capture_note::CaptureNote;
 pub use chain::{ChainValue, ContentHash, InvalidHash};
 pub use content::{CheckedContent, check_segment};
 pub use end::{ExitStatus, RecordingEnd};
+pub use events::EventLine;
+pub use events::cutter::{EventsCutter, EventsState};
+pub use events::fact::Fact;
 pub use ids::{AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken};
 pub use kind::{CaptureKind, UnknownCaptureKind};
 pub use layout::{EvidenceName, InvalidObjectName, ObjectName, ObjectPrefix, RecordingLocation};

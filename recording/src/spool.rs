@@ -18,6 +18,7 @@ use std::io::{self, Read, Write};
 pub use giving_up::{LONGEST_GIVING_UP_BYTES, find_giving_up};
 
 use crate::end::ExitStatus;
+use crate::events::EventLine;
 use crate::terminal::event::{Gap, TerminalEvent, TerminalEventKind, TerminalSize};
 use crate::timestamp::Micros;
 
@@ -49,10 +50,12 @@ impl RecordKind {
     pub const EXIT: Self = Self(4);
     /// Bytes that went to a standard error which is no terminal.
     pub const ERROR_OUTPUT: Self = Self(5);
+    /// A line of the stream `events` without its time.
+    pub const EVENT: Self = Self(6);
 
     /// Whether it is known.
     fn is_known(self) -> bool {
-        (Self::TERMINAL_OUTPUT.0..=Self::ERROR_OUTPUT.0).contains(&self.0)
+        (Self::TERMINAL_OUTPUT.0..=Self::EVENT.0).contains(&self.0)
     }
 }
 
@@ -95,18 +98,7 @@ impl SpoolRecord<'_> {
                 }),
                 _ => return Err(bad("a size has four bytes")),
             },
-            RecordKind::GAP => {
-                let (lost, reason) =
-                    self.payload.split_first_chunk().ok_or_else(|| bad("a gap has eight bytes or more"))?;
-                if reason.len() > MAX_REASON_BYTES {
-                    return Err(bad("the reason is too long"));
-                }
-                let reason = std::str::from_utf8(reason).map_err(|_| bad("the reason is not UTF-8"))?;
-                TerminalEventKind::Gap(Gap {
-                    reason: reason.to_owned(),
-                    lost_bytes: u64::from_be_bytes(*lost),
-                })
-            }
+            RecordKind::GAP => TerminalEventKind::Gap(self.gap()?),
             RecordKind::EXIT => match *self.payload {
                 [0, code] => TerminalEventKind::Exit(ExitStatus::Code(code)),
                 [1, signal] => TerminalEventKind::Exit(ExitStatus::Signal(signal)),
@@ -115,6 +107,36 @@ impl SpoolRecord<'_> {
             RecordKind(_) => return Err(bad("this kind is unknown")),
         };
         Ok(TerminalEvent { at: self.at, kind })
+    }
+
+    fn gap(&self) -> Result<Gap, BadRecord> {
+        let bad = |why| BadRecord { kind: self.kind.0, why };
+        let (lost, reason) =
+            self.payload.split_first_chunk().ok_or_else(|| bad("a gap has eight bytes or more"))?;
+        if reason.len() > MAX_REASON_BYTES {
+            return Err(bad("the reason is too long"));
+        }
+        let reason = std::str::from_utf8(reason).map_err(|_| bad("the reason is not UTF-8"))?;
+        Ok(Gap { reason: reason.to_owned(), lost_bytes: u64::from_be_bytes(*lost) })
+    }
+
+    /// The line of the stream `events` that the record holds.
+    ///
+    /// # Errors
+    /// The kind is not one of that stream's, or the payload is not what the kind says.
+    pub fn event_line(&self) -> Result<EventLine, BadRecord> {
+        let bad = |why| BadRecord { kind: self.kind.0, why };
+        if self.at > Micros::LATEST {
+            return Err(bad("no session lasts so long"));
+        }
+        match self.kind {
+            RecordKind::EVENT => EventLine::of_payload(self.at, self.payload).map_err(bad),
+            RecordKind::GAP => {
+                let gap = self.gap()?;
+                Ok(EventLine::gap(self.at, &gap.reason, gap.lost_bytes))
+            }
+            RecordKind(_) => Err(bad("it is no event")),
+        }
     }
 }
 
@@ -189,6 +211,16 @@ impl<W: Write> SpoolWriter<W> {
                 self.append(at, RecordKind::EXIT, &[1, *signal])
             }
         }
+    }
+
+    /// Appends a line of the stream `events`. Returns the offset of the end.
+    ///
+    /// # Errors
+    /// As for [`SpoolWriter::append`]; or the line is longer than any line of the stream.
+    pub fn append_event(&mut self, line: &EventLine) -> io::Result<u64> {
+        let payload =
+            line.to_payload().map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why.to_owned()))?;
+        self.append(line.at, RecordKind::EVENT, payload.as_bytes())
     }
 
     /// The offset up to which whole records are written.

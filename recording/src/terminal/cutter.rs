@@ -308,8 +308,8 @@ pub(crate) mod tests {
     use crate::terminal::segment::decode_segment;
     use crate::timestamp::Timestamp;
 
-    pub(crate) fn cutter() -> SegmentCutter {
-        let start = Start {
+    pub(crate) fn start() -> Start {
+        Start {
             format: DocumentFormat::V1,
             recording: TerminalSessionToken::from_bytes([1; 16]),
             kind: CaptureKind::Terminal,
@@ -329,7 +329,11 @@ pub(crate) mod tests {
             term: None,
             shell: None,
             agent_version: None,
-        };
+        }
+    }
+
+    pub(crate) fn cutter() -> SegmentCutter {
+        let start = start();
         SegmentCutter::new(&start, &start.to_document(), CutPolicy::default())
     }
 

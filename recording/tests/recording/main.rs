@@ -4,6 +4,7 @@
 
 mod damage;
 mod document;
+mod events;
 mod expected;
 mod generated;
 mod round_trip;
