@@ -24,6 +24,8 @@ need python3 python3
 need setpriv util-linux
 need pgrep procps
 need scp openssh-client
+need /usr/lib/openssh/sftp-server openssh-sftp-server
+need rsync rsync
 need git git
 need systemd-analyze systemd
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)

@@ -38,7 +38,8 @@ fn allowed_edges() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "request-signature",
             ],
         ),
-        ("capture-terminal", &["agent-protocol", "recording"]),
+        ("transfer-observer", &["recording"]),
+        ("capture-terminal", &["agent-protocol", "transfer-observer", "recording"]),
         ("hansard-agent", &["agent-protocol", "capture-terminal", "recording"]),
         (
             "hansard",
