@@ -13,6 +13,7 @@ mod command_ends;
 mod command_input;
 mod control;
 mod descriptors;
+mod events_segmenter;
 mod gate;
 mod inherited;
 mod job_control;
@@ -36,7 +37,7 @@ mod wire;
 use std::time::Duration;
 
 use agent_protocol::capture::{BadState, Capability, Segmenter, SegmenterState, Segmenting, SpoolName};
-use recording::{CaptureKind, CutPolicy, Start};
+use recording::{CaptureKind, CutPolicy, Start, Stream};
 use rustix::event::Timespec;
 
 pub use descriptors::connections_of_this_process;
@@ -57,9 +58,14 @@ pub struct TerminalSegmenting {
     policy: CutPolicy,
 }
 
-/// The single spool of a terminal recording.
+/// The spool of what is shown. It also says how the command ended.
 fn spool_name() -> SpoolName {
     SpoolName::parse(KIND.as_str()).unwrap_or_else(|_| unreachable!("the kind is a name"))
+}
+
+/// The spool of what is known besides: lines of the stream `events`, as [`recording::SpoolWriter::append_event`] writes them.
+pub fn events_spool_name() -> SpoolName {
+    SpoolName::parse(Stream::Events.name()).unwrap_or_else(|_| unreachable!("the stream is a name"))
 }
 
 impl Segmenting for TerminalSegmenting {
@@ -68,16 +74,21 @@ impl Segmenting for TerminalSegmenting {
     }
 
     fn spools(&self) -> Vec<SpoolName> {
-        vec![spool_name()]
+        vec![spool_name(), events_spool_name()]
     }
 
     fn segmenter(
         &self,
-        _spool: &SpoolName,
+        spool: &SpoolName,
         start: &Start,
         start_document: &[u8],
         resume: Option<&SegmenterState>,
     ) -> Result<Box<dyn Segmenter>, BadState> {
+        if *spool == events_spool_name() {
+            let resume = resume.map(SegmenterState::read).transpose()?;
+            let events = events_segmenter::EventsSegmenter::new(start, start_document, resume, self.policy);
+            return Ok(Box::new(events));
+        }
         let resume = resume.map(SegmenterState::read).transpose()?;
         Ok(Box::new(segmenter::TerminalSegmenter::new(start, start_document, resume, self.policy)))
     }

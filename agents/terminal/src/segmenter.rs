@@ -22,8 +22,8 @@ pub(crate) struct TerminalSegmenter {
 /// The policy for a segment. The manifest lists every segment and is sent in one call of at most 1 MiB, which 2,500
 /// segments fill: ten hours of a program that never stops printing, if all segments were alike. With the steps they
 /// are enough for weeks.
-fn policy_for(number: u32, policy: CutPolicy) -> CutPolicy {
-    let step = (number / SEGMENTS_OF_A_STEP).min(LAST_STEP);
+pub(crate) fn policy_for(number: u32, segments_of_a_step: u32, policy: CutPolicy) -> CutPolicy {
+    let step = (number / segments_of_a_step).min(LAST_STEP);
     if step == 0 {
         return policy;
     }
@@ -46,7 +46,7 @@ impl TerminalSegmenter {
     ) -> Self {
         let cutter = match resume {
             Some(state) => {
-                let policy = policy_for(state.next_number, policy);
+                let policy = policy_for(state.next_number, SEGMENTS_OF_A_STEP, policy);
                 SegmentCutter::resume(state, policy)
             }
             None => SegmentCutter::new(start, start_document, policy),
@@ -58,7 +58,8 @@ impl TerminalSegmenter {
     fn lengthen(&mut self) {
         let number = self.cutter.state().next_number;
         if number > 0 && number.is_multiple_of(SEGMENTS_OF_A_STEP) {
-            self.cutter = SegmentCutter::resume(self.cutter.state().clone(), policy_for(number, self.policy));
+            let policy = policy_for(number, SEGMENTS_OF_A_STEP, self.policy);
+            self.cutter = SegmentCutter::resume(self.cutter.state().clone(), policy);
         }
     }
 }
@@ -119,7 +120,7 @@ impl Segmenter for TerminalSegmenter {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use recording::{
@@ -129,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    fn start() -> Start {
+    pub(crate) fn start() -> Start {
         Start {
             format: DocumentFormat::V1,
             recording: TerminalSessionToken::generate(),

@@ -98,7 +98,10 @@ fn copied_descriptor(instance: &Instance, token: &TerminalSessionToken) -> Owned
         .find_map(|link| {
             let link = link.unwrap();
             let target = std::fs::read_link(link.path()).ok()?;
-            target.to_str()?.ends_with(".spool").then(|| link.file_name().to_str().unwrap().parse().unwrap())
+            target
+                .to_str()?
+                .ends_with("terminal.spool")
+                .then(|| link.file_name().to_str().unwrap().parse().unwrap())
         })
         .expect("the recorder has its spool open");
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();

@@ -157,6 +157,7 @@ impl Followed {
     fn seal(&self, agent: &Agent) -> Result<(), Box<dyn std::error::Error>> {
         let session = &self.session;
         let streams = self.tails.iter().map(Tail::stream_entry).collect::<io::Result<Vec<StreamEntry>>>()?;
+        let streams = listed(streams);
         let last_at = self.tails.iter().map(|tail| tail.last_at).max().unwrap_or(Micros::ZERO);
         let mut ledger = agent.ledger.lock();
         let sealed = match session.find_manifest()? {
@@ -229,6 +230,16 @@ impl Followed {
     }
 }
 
+/// The streams that the manifest lists: the first, and those of the others in which anything happened. A recording without
+/// events looks as if there were no such stream.
+fn listed(streams: Vec<StreamEntry>) -> Vec<StreamEntry> {
+    let listed = streams.into_iter().enumerate();
+    listed
+        .filter(|(place, stream)| *place == 0 || !stream.segments.is_empty())
+        .map(|(_, stream)| stream)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -241,8 +252,8 @@ mod tests {
     use capture_terminal::TerminalSegmenting;
     use recording::spool::BadRecord;
     use recording::{
-        ExitStatus, Segment, SegmentEntry, SegmentError, SpoolRecord, SpoolWriter, Start, TerminalEvent,
-        decode_segment,
+        EventLine, ExitStatus, Segment, SegmentEntry, SegmentError, SpoolRecord, SpoolWriter, Start,
+        TerminalEvent, decode_segment,
     };
     use rustix::fs::{FlockOperation, flock};
 
@@ -451,6 +462,69 @@ mod tests {
         let kept: Vec<Vec<SegmentEntry>> =
             kept.map(|records| records.into_iter().map(|record| record.entry).collect()).collect();
         assert_eq!(listed, kept);
+    }
+
+    #[test]
+    fn the_events_of_a_terminal_are_listed_if_there_are_any_and_say_nothing_of_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cutting = Cutting::with(folder.path(), crate::capture_kinds());
+        let names = TerminalSegmenting::default().spools();
+        assert_eq!(names.len(), 2);
+        let mut seal = |events: &[EventLine], forged: bool| {
+            let note = Note {
+                kind: "terminal".to_owned(),
+                spools: names.clone(),
+                start_boottime_micros: 0,
+                user_id: None,
+                recorder: None,
+                configuration: None,
+            };
+            let start = Start { recording: recording::TerminalSessionToken::generate(), ..start() };
+            let (session, files) = Session::create(&cutting.agent.directory.spool(), start, note).unwrap();
+            append(&files[0], &TerminalEvent::output(Micros::new(1), *b"shown"));
+            for event in events {
+                let good_end = files[1].metadata().unwrap().len();
+                SpoolWriter::new(&files[1], good_end).append_event(event).unwrap();
+            }
+            if forged {
+                append(&files[1], &TerminalEvent::exit(Micros::new(2), ExitStatus::Code(0)));
+            } else {
+                append(&files[0], &TerminalEvent::exit(Micros::new(9), ExitStatus::Code(4)));
+            }
+            drop(files);
+            let session = Arc::new(session);
+            let mut followed = Followed::open(&cutting.agent, &session).unwrap();
+            assert_eq!(cutting.advance(&mut followed), Next::Nothing);
+            let manifest = Manifest::parse(&session.find_manifest().unwrap().unwrap().bytes).unwrap();
+            (session, manifest)
+        };
+        let (session, manifest) = seal(&[], false);
+        let [terminal] = &manifest.streams[..] else { panic!("{manifest:?}") };
+        assert_eq!(terminal.stream, recording::Stream::Terminal);
+        assert_eq!(session.next_to_deliver(0, &BTreeSet::from([0])), None, "nothing of it is delivered");
+
+        let event = EventLine {
+            at: Micros::new(12),
+            event: "file_change".to_owned(),
+            members: std::iter::empty().collect(),
+        };
+        let (session, manifest) = seal(std::slice::from_ref(&event), false);
+        assert_eq!(
+            (manifest.duration, &manifest.end),
+            (event.at, &RecordingEnd::Exited(ExitStatus::Code(4)))
+        );
+        let [_, events] = &manifest.streams[..] else { panic!("{manifest:?}") };
+        assert_eq!((events.stream, events.totals.events()), (recording::Stream::Events, 1));
+        let spool = &session.spools[1];
+        let record = spool.cut_record(0).unwrap();
+        let decoded = recording::events::decode_segment(&spool.segment_bytes(&record).unwrap()).unwrap();
+        let lines: Vec<_> =
+            recording::events::read_lines(&decoded.text).unwrap().map(|line| line.unwrap()).collect();
+        assert_eq!(lines, [event]);
+
+        let (_, manifest) = seal(&[], true);
+        assert!(matches!(manifest.end, RecordingEnd::Interrupted { .. }), "{manifest:?}");
+        assert_eq!(manifest.streams[1].totals.gaps(), 1);
     }
 
     #[test]

@@ -363,7 +363,8 @@ impl Tail {
                 return Ok(Reached::End(trailing));
             };
             let record = SpoolRecord { at: self.believable_time(record.at), ..record };
-            match HeldExit::of(&record, self.offset) {
+            // Only the first stream says how the command ended. In another it is a record like any that does not belong there.
+            match HeldExit::of(&record, self.offset).filter(|_| self.stream == 0) {
                 Some(exit) => {
                     if self.hold(exit) {
                         return Ok(Reached::End(Trailing::Nothing));

@@ -1,0 +1,150 @@
+//! The agent's half of the stream `events`: makes segments of the facts that a recorder spools beside the terminal's output.
+
+use agent_protocol::capture::{BadState, Pushed, Segmenter, SegmenterState};
+use recording::spool::BadRecord;
+use recording::{
+    Compressor, CutPolicy, EventsCutter, EventsState, Micros, RecordKind, Segment, SegmentEntry,
+    SegmentError, SpoolRecord, Start, StreamEntry,
+};
+
+use crate::segmenter::policy_for;
+
+/// The number of segments after which segments become longer. Half of what the terminal's may have: one manifest lists both
+/// streams.
+const SEGMENTS_OF_A_STEP: u32 = 125;
+
+pub(crate) struct EventsSegmenter {
+    cutter: EventsCutter,
+    policy: CutPolicy,
+}
+
+impl EventsSegmenter {
+    pub(crate) fn new(
+        start: &Start,
+        start_document: &[u8],
+        resume: Option<EventsState>,
+        policy: CutPolicy,
+    ) -> Self {
+        let cutter = match resume {
+            Some(state) => {
+                let policy = policy_for(state.next_number, SEGMENTS_OF_A_STEP, policy);
+                EventsCutter::resume(state, policy)
+            }
+            None => EventsCutter::new(start, start_document, policy),
+        };
+        EventsSegmenter { cutter, policy }
+    }
+
+    /// Switches to longer segments where a step begins.
+    fn lengthen(&mut self) {
+        let number = self.cutter.state().next_number;
+        if number.is_multiple_of(SEGMENTS_OF_A_STEP) {
+            let policy = policy_for(number, SEGMENTS_OF_A_STEP, self.policy);
+            self.cutter = EventsCutter::resume(self.cutter.state().clone(), policy);
+        }
+    }
+}
+
+impl Segmenter for EventsSegmenter {
+    fn push(&mut self, record: &SpoolRecord<'_>) -> Result<Pushed, BadRecord> {
+        let line = self.cutter.push_record(record)?;
+        if record.kind != RecordKind::GAP {
+            return Ok(Pushed::Content);
+        }
+        let reason = line.members.get("reason").and_then(|reason| reason.as_str()).unwrap_or_default();
+        Ok(Pushed::Gap(reason.to_owned()))
+    }
+
+    fn push_gap(&mut self, at: Micros, reason: &str, lost_bytes: u64) {
+        self.cutter.push_gap(at, reason, lost_bytes);
+    }
+
+    fn due(&self, now: Micros) -> bool {
+        self.cutter.due(now)
+    }
+
+    fn cut(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {
+        let segment = self.cutter.cut(compressor)?;
+        if segment.is_some() {
+            // The state is complete only directly after a cut.
+            self.lengthen();
+        }
+        Ok(segment)
+    }
+
+    fn finish(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {
+        self.cutter.cut(compressor)
+    }
+
+    fn state(&self) -> Result<SegmenterState, BadState> {
+        SegmenterState::of(self.cutter.state())
+    }
+
+    fn last_at(&self) -> Micros {
+        self.cutter.state().last_at
+    }
+
+    fn stream_entry(&self, segments: Vec<SegmentEntry>) -> StreamEntry {
+        self.cutter.state().stream_entry(segments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use recording::{EventLine, SpoolReader, SpoolWriter, TerminalEvent};
+
+    use super::*;
+    use crate::segmenter::tests::start;
+
+    fn event(at: Micros) -> EventLine {
+        EventLine { at, event: "file_change".to_owned(), members: std::iter::empty().collect() }
+    }
+
+    #[test]
+    fn a_month_of_events_fits_into_a_manifest_beside_the_terminal() {
+        let start = start();
+        let mut segmenter = EventsSegmenter::new(&start, &start.to_document(), None, CutPolicy::default());
+        let mut compressor = Compressor::new().unwrap();
+        let mut segments = 0;
+        for second in (0..30 * 24 * 3600_u64).step_by(5) {
+            let at = Micros::from(Duration::from_secs(second));
+            let payload = event(at).to_payload().unwrap();
+            segmenter
+                .push(&SpoolRecord { at, kind: RecordKind::EVENT, payload: payload.as_bytes() })
+                .unwrap();
+            if segmenter.due(at) {
+                let segment = segmenter.cut(&mut compressor).unwrap().unwrap();
+                assert_eq!(segment.header.number, segments);
+                segments += 1;
+                // As after a restart of the agent.
+                let state = segmenter.state().unwrap().read().unwrap();
+                segmenter =
+                    EventsSegmenter::new(&start, &start.to_document(), Some(state), CutPolicy::default());
+            }
+        }
+        assert!((125..1_300).contains(&segments), "{segments} segments");
+        let entry = segmenter.stream_entry(vec![]);
+        assert!(entry.totals.events() > 500_000);
+    }
+
+    #[test]
+    fn the_segmenter_reports_gaps_and_takes_no_other_stream() {
+        let start = start();
+        let mut segmenter = EventsSegmenter::new(&start, &start.to_document(), None, CutPolicy::default());
+        let mut spool = SpoolWriter::new(Vec::new(), 0);
+        let at = Micros::new(1);
+        spool.append_event(&event(at)).unwrap();
+        spool.append_terminal(&TerminalEvent::gap(at, "why", 3)).unwrap();
+        spool.append_terminal(&TerminalEvent::output(at, *b"x")).unwrap();
+        spool.append_terminal(&TerminalEvent::exit(at, recording::ExitStatus::Code(2))).unwrap();
+        let spool = spool.into_inner();
+        let mut reader = SpoolReader::new(&spool[..], 0);
+        let mut told = Vec::new();
+        while let Some(record) = reader.next_record().unwrap() {
+            told.push(segmenter.push(&record).ok());
+        }
+        assert_eq!(told, [Some(Pushed::Content), Some(Pushed::Gap("why".into())), None, None]);
+    }
+}
