@@ -63,6 +63,10 @@ impl Segmenter for EventsSegmenter {
         self.cutter.due(now)
     }
 
+    fn due_at(&self) -> Option<Micros> {
+        self.cutter.due_at()
+    }
+
     fn cut(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {
         let segment = self.cutter.cut(compressor)?;
         if segment.is_some() {

@@ -134,7 +134,7 @@ fn rsync_download(bencher: Bencher<'_, '_>) {
 
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn git_upload_pack(bencher: Bencher<'_, '_>) {
-    let line = [&b"ffe8"[..], &[7; 65_516][..]].concat();
+    let line = [&b"fff0"[..], &[7; 65_516][..]].concat();
     let lines = line.repeat(16);
     bencher
         .counter(BytesCount::new(CONTENT_BYTES))

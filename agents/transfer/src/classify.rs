@@ -5,8 +5,8 @@
 mod programs;
 mod words;
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use recording::events::fact::Protocol;
@@ -23,6 +23,10 @@ const FOLDERS: [&str; 9] = [
     "/usr/lib",
     "/usr/lib/git-core",
 ];
+
+/// The beginnings of the names of variables with which a dynamic linker, a library or git itself runs other code.
+const REFUSED_VARIABLES: [&[u8]; 7] =
+    [b"LD_", b"GIT_", b"RSYNC_", b"GCONV_PATH", b"OPENSSL_", b"GLIBC_TUNABLES", b"MALLOC_"];
 
 /// The longest command that is looked at.
 const LONGEST_COMMAND_BYTES: usize = 64 * 1024;
@@ -88,6 +92,14 @@ impl Transfer {
     #[must_use]
     pub fn arguments(&self) -> Vec<OsString> {
         self.arguments.iter().cloned().map(OsString::from_vec).collect()
+    }
+
+    /// Whether a variable of the person's environment may be handed to the program. Those with which a person could put other
+    /// code into it, or in its place, may not.
+    #[must_use]
+    pub fn takes_variable(name: &OsStr) -> bool {
+        let name = name.as_bytes();
+        name == b"GIT_PROTOCOL" || !REFUSED_VARIABLES.iter().any(|refused| name.starts_with(refused))
     }
 
     pub(crate) fn argument_bytes(&self) -> &[Vec<u8>] {
@@ -248,6 +260,21 @@ mod tests {
             assert_eq!(kind(command), None, "{command}");
         }
         assert_eq!(kind(&format!("scp -t {}", "x".repeat(LONGEST_COMMAND_BYTES))), None);
+    }
+
+    #[test]
+    fn variables_that_put_other_code_into_a_program_are_kept_away() {
+        for (name, is_taken) in [
+            ("HOME", true),
+            ("LANG", true),
+            ("GIT_PROTOCOL", true),
+            ("LD_PRELOAD", false),
+            ("GIT_EXEC_PATH", false),
+            ("GIT_CONFIG_COUNT", false),
+            ("GCONV_PATH", false),
+        ] {
+            assert_eq!(Transfer::takes_variable(OsStr::new(name)), is_taken, "{name}");
+        }
     }
 
     /// What `sh` makes of the text when it is made to print its words, each ended by a zero byte.

@@ -13,8 +13,8 @@
 //!   classified are those that must run ([`Transfer::arguments`]): then no second reading exists that could differ.
 //! - **Another program of that name** (a `scp` in the person's `PATH`, `/home/ana/sftp-server`, an alias or a function in
 //!   `~/.bashrc`). A transfer runs without the person's shell, by an absolute path in one of the system's folders
-//!   ([`Transfer::candidates`]); a command that names another folder is none. Whoever runs it also keeps variables that make
-//!   another program of it (`LD_PRELOAD`, `GIT_EXEC_PATH`) away from it. If a deployment runs it through the person's shell all the same, the
+//!   ([`Transfer::candidates`]); a command that names another folder is none. Variables that make another program of it
+//!   (`LD_PRELOAD`, `GIT_EXEC_PATH`) are kept away from it ([`Transfer::takes_variable`]). If a deployment runs it through the person's shell all the same, the
 //!   events say what the wire looked like, and not which program it was.
 //! - **Arguments that make the program run another** (`scp -S sh`, `scp -o ProxyCommand=`, `rsync --server --daemon`, whose
 //!   configuration has hooks, `git -c`). Only arguments with which each program does nothing else are accepted, from a list; `rsync -s`
@@ -23,7 +23,7 @@
 //!   sign: it says so in an event ([`Fact::TransferNotUnderstood`](recording::Fact)), and hands over the output from the first byte
 //!   of what was not understood, to be recorded as bytes like that of any other command ([`ToRecord`]). The rules are strict, so that little can be hidden in
 //!   what is well-formed: every answer must answer a request, file content is accepted only for a file that was opened, and
-//!   words that the sides tell each other are events.
+//!   what the two sides of scp tell each other in words is an event.
 //! - **Content that is a shell.** Two programs of the person's own can speak through the content of files or the names in listings,
 //!   and git runs hooks of a repository that the person owns, which reach its input and output. Of that the recording has the
 //!   paths, the sizes, the times and the hashes, but not the bytes: this is the price of passing transfers at full speed,

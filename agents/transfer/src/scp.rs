@@ -18,6 +18,9 @@ const DEEPEST: usize = 1024;
 /// How much the source may send ahead of the sink's answers. scp itself waits for each.
 const MOST_UNANSWERED: usize = 1024;
 
+/// How many messages there may be. Each is an event, which is longer than the shortest message.
+const MOST_MESSAGES: u32 = 10_000;
+
 /// Watches a copy.
 pub(crate) struct Scp {
     source: Side,
@@ -35,6 +38,7 @@ pub(crate) struct Scp {
     unanswered: VecDeque<Asked>,
     file: Option<File>,
     files: u64,
+    messages: u32,
 }
 
 enum Root {
@@ -109,7 +113,22 @@ impl Scp {
             unanswered: VecDeque::from([Asked::Begin]),
             file: None,
             files: 0,
+            messages: 0,
         }
+    }
+
+    /// Tells of a message, whose first byte says how grave it is.
+    fn message(&mut self, from: Side, message: &[u8], facts: &mut Vec<Fact>) -> Result<(), &'static str> {
+        if self.messages >= MOST_MESSAGES {
+            return Err("there are more messages than are followed");
+        }
+        self.messages += 1;
+        facts.push(Fact::TransferMessage {
+            from,
+            level: if message.first() == Some(&2) { Level::Error } else { Level::Warning },
+            text: fact::text_of(message.get(1..).unwrap_or_default(), fact::MAX_TEXT_BYTES),
+        });
+        Ok(())
     }
 
     /// Where a file of this name goes to or comes from, as far as that is known.
@@ -181,10 +200,7 @@ impl Scp {
 
     fn take_line(&mut self, line: &[u8], facts: &mut Vec<Fact>) -> Result<(), &'static str> {
         match line {
-            [1 | 2, message @ ..] => {
-                facts.push(message_of(self.source, line[0], message));
-                Ok(())
-            }
+            [1 | 2, ..] => self.message(self.source, line, facts),
             [b'T', times @ ..] => {
                 let numbers: Vec<_> = times.split(|byte| *byte == b' ').map(number).collect();
                 if numbers.len() != 4 || numbers.iter().any(Option::is_none) {
@@ -285,15 +301,24 @@ impl Scp {
                         self.line.push(b'\n');
                         Err("a file does not end as scp's do")
                     } else {
-                        let message = std::mem::take(&mut self.line);
-                        facts.push(message_of(self.source, message[0], &message[1..]));
-                        self.ends(Some(fact::text_of(&message[1..], fact::MAX_REASON_BYTES)))
+                        self.failed_ending(facts)
                     };
                     taken.map_err(|why| (bytes.len() - rest.len(), why))?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// A message stands in the place of the byte behind a file's content.
+    fn failed_ending(&mut self, facts: &mut Vec<Fact>) -> Result<(), &'static str> {
+        let message = std::mem::take(&mut self.line);
+        if let Err(why) = self.message(self.source, &message, facts) {
+            self.line = message;
+            self.line.push(b'\n');
+            return Err(why);
+        }
+        self.ends(Some(fact::text_of(&message[1..], fact::MAX_REASON_BYTES)))
     }
 
     /// A file was announced, and not refused.
@@ -338,7 +363,11 @@ impl Scp {
                 }
             } else if *byte == b'\n' {
                 let message = std::mem::take(&mut self.answer);
-                self.refused(&message, facts);
+                if let Err(why) = self.refused(&message, facts) {
+                    self.answer = message;
+                    self.answer.push(b'\n');
+                    return Err(wrong(why));
+                }
             } else {
                 self.answer.push(*byte);
                 if self.answer.len() > LONGEST_LINE {
@@ -363,10 +392,10 @@ impl Scp {
     }
 
     /// The sink said with a message that something did not go well.
-    fn refused(&mut self, message: &[u8], facts: &mut Vec<Fact>) {
+    fn refused(&mut self, message: &[u8], facts: &mut Vec<Fact>) -> Result<(), &'static str> {
         let text = &message[1..];
         let sink = if self.source == Side::Client { Side::Command } else { Side::Client };
-        facts.push(message_of(sink, message[0], text));
+        self.message(sink, message, facts)?;
         // A message may also come where no answer is due.
         match self.unanswered.pop_front() {
             Some(Asked::FileLine | Asked::FileEnd) => {
@@ -385,6 +414,7 @@ impl Scp {
             Some(Asked::FolderLine) => drop(self.folders.pop()),
             Some(Asked::Line | Asked::Begin) | None => {}
         }
+        Ok(())
     }
 }
 
@@ -393,14 +423,6 @@ fn number(digits: &[u8]) -> Option<u64> {
         return None;
     }
     std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-fn message_of(from: Side, level: u8, text: &[u8]) -> Fact {
-    Fact::TransferMessage {
-        from,
-        level: if level == 2 { Level::Error } else { Level::Warning },
-        text: fact::text_of(text, fact::MAX_TEXT_BYTES),
-    }
 }
 
 impl Watching for Scp {

@@ -25,7 +25,7 @@ const REQUEST_BYTES: usize = 512;
 const EARLY_CONTENT_BYTES: usize = 8 * 1024 * 1024;
 
 /// Which file, since handles can be given again.
-pub(super) type FileNumber = u32;
+pub(super) type FileNumber = u64;
 
 /// A request that has no answer yet.
 pub(super) enum Pending {
@@ -181,7 +181,7 @@ impl Session {
             let file = OpenFile::new(Path::of(&opening.path), opening.flags, opening.mode, size);
             self.kept_bytes += file.kept_bytes();
             let number = self.next_file;
-            self.next_file = self.next_file.wrapping_add(1);
+            self.next_file = self.next_file + 1;
             self.files.insert(number, file);
             number
         });

@@ -30,7 +30,8 @@ fn rsync_up_and_down() {
         (format!("far:{}", remote.display()), far.path("back").display().to_string(), [10, 390_000]),
     ] {
         let mut client = Command::new("rsync");
-        client.arg("-a").arg("-e").arg(far.wrapper()).args([&from, &to]);
+        // What stands in for ssh cannot write without waiting.
+        client.args(["-a", "--blocking-io", "-e"]).arg(far.wrapper()).args([&from, &to]);
         let done = far.run(&mut client, None);
         assert!(done.command.starts_with("rsync --server "), "{}", done.command);
         assert!(matches!(done.observed.facts[0], Fact::TransferStart { protocol: Protocol::Rsync, .. }));

@@ -150,4 +150,9 @@ fn what_the_sides_tell_each_other_is_in_the_events() {
         })
         .collect();
     assert_eq!(told, [(Level::Warning, "uid=0(root)"), (Level::Error, "bye")]);
+    // But not without end: the shortest message is shorter than its event.
+    let flood = [&b"\0"[..], &b"\x01\n".repeat(10_001), b"$ "].concat();
+    let flooded = observed("scp -t x", &[command(flood)]);
+    assert_eq!(flooded.not_understood().unwrap().0, "there are more messages than are followed");
+    assert_eq!(flooded.recorded, b"\x01\n$ ");
 }
