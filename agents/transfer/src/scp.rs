@@ -238,7 +238,7 @@ impl Scp {
                 self.ask(Asked::FileLine)?;
                 self.file = Some(File {
                     path: Path::of(&self.path_of(name)),
-                    name: String::from_utf8_lossy(name).into_owned(),
+                    name: fact::text_of(name, fact::MAX_REASON_BYTES),
                     mode: String::from_utf8_lossy(mode).into_owned(),
                     size,
                     hash: Hash::new(),

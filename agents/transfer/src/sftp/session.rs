@@ -181,7 +181,7 @@ impl Session {
             let file = OpenFile::new(Path::of(&opening.path), opening.flags, opening.mode, size);
             self.kept_bytes += file.kept_bytes();
             let number = self.next_file;
-            self.next_file = self.next_file + 1;
+            self.next_file += 1;
             self.files.insert(number, file);
             number
         });

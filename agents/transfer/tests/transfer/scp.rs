@@ -139,6 +139,22 @@ fn a_shell_in_the_place_of_scp_is_recorded_from_its_first_byte() {
 }
 
 #[test]
+fn the_longest_names_and_messages_fit_into_their_events() {
+    let name = "\u{1}".repeat(8_000);
+    let pieces = [
+        command("\0"),
+        client(format!("D0755 0 {name}\n")),
+        command("\0"),
+        client(format!("C0644 0 {name}\n")),
+        command(format!("\u{1}{name}\n")),
+    ];
+    // What is observed is checked to fit.
+    let observed = observed("scp -r -d -t /srv", &pieces);
+    let [file] = observed.files()[..] else { panic!("{observed:?}") };
+    assert!(file.path.path.ends_with('\u{2026}') && file.path.path_bytes.is_some());
+}
+
+#[test]
 fn what_the_sides_tell_each_other_is_in_the_events() {
     let hidden = observed("scp -t x", &[command("\0\x01uid=0(root)\n\x02bye\n")]);
     let told: Vec<_> = hidden
