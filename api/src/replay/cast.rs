@@ -1,5 +1,5 @@
-//! `GET /replay/v1/recordings/{token}/cast` and `.../text`: the decoded recording, segment by segment, so that a long
-//! one needs no more memory than a short one. A running recording plays what has arrived: the reply says that it is
+//! `GET /replay/v1/recordings/{token}/cast`, `.../text` and `.../events`: the decoded recording, segment by segment, so
+//! that a long one needs no more memory than a short one. A running recording plays what has arrived: the reply says that it is
 //! running, and how many segments there are, so that `.../cast/{first}` gives those that arrive later.
 
 use std::io;
@@ -12,7 +12,7 @@ use domain::recording_life::Recording;
 use futures_util::{Stream as FutureStream, StreamExt as _, stream};
 use openapi::error_codes::ErrorCode;
 use persistence::SegmentRow;
-use recording::{DecodedSegment, EvidenceName, Stream};
+use recording::{DecodedSegment, EvidenceName, SegmentError, SegmentHeader, Stream};
 
 use super::viewing::{Seen, Viewing};
 use crate::Hansard;
@@ -29,6 +29,18 @@ enum Rendering {
     Cast,
     /// The exact bytes that the terminal was given.
     Text,
+    /// The lines of the stream `events`.
+    Events,
+}
+
+impl Rendering {
+    /// The stream whose segments it is made of.
+    const fn stream(self) -> Stream {
+        match self {
+            Rendering::Cast | Rendering::Text => Stream::Terminal,
+            Rendering::Events => Stream::Events,
+        }
+    }
 }
 
 pub(crate) async fn get_cast(
@@ -74,6 +86,20 @@ pub(crate) async fn get_text(
         .await
 }
 
+/// What happened beside what was shown, such as transfers: one JSON object a line. Empty where nothing did.
+pub(crate) async fn get_events(
+    request: HttpRequest,
+    path: Path<String>,
+    hansard: Data<Hansard>,
+) -> Result<HttpResponse, ActionError> {
+    let viewing = Viewing::by_session(&request, &hansard, &path)?;
+    viewing
+        .look("replay", async |viewing, seen| {
+            play(viewing, seen, 0, Rendering::Events, "application/x-ndjson").await
+        })
+        .await
+}
+
 async fn play(
     viewing: &Viewing,
     seen: &Seen,
@@ -82,7 +108,7 @@ async fn play(
     content_type: &str,
 ) -> Result<HttpResponse, ActionError> {
     let rows = viewing.hansard.store.segments_of_recording(&seen.granted, &seen.recording.token).await?;
-    let rows: Vec<_> = rows.into_iter().filter(|row| row.stream == Stream::Terminal).collect();
+    let rows: Vec<_> = rows.into_iter().filter(|row| row.stream == rendering.stream()).collect();
     let next = rows.last().map_or(0, |last| last.number.saturating_add(1));
     let mut rows = rows.into_iter().filter(move |row| row.number >= first);
     // An error in the first segment is an error reply; in a later one it can only break off the reply.
@@ -127,13 +153,14 @@ async fn render(
     row: SegmentRow,
     rendering: Rendering,
 ) -> Result<Bytes, ActionError> {
-    let name = EvidenceName::Segment { stream: Stream::Terminal, number: row.number };
+    let name = EvidenceName::Segment { stream: rendering.stream(), number: row.number };
     let bytes = evidence::read(&hansard, &recording, name, row.sha256).await?;
     let token = recording.token.clone();
     let rendered = move || {
         Ok(Bytes::from(match rendering {
             Rendering::Cast => decode(&bytes, &token, &row)?.text,
             Rendering::Text => output_of(decode(&bytes, &token, &row)?),
+            Rendering::Events => decode_events(&bytes, &token, &row)?,
         }))
     };
     let rendered = hansard.work.decoding.run(rendered).await;
@@ -146,15 +173,36 @@ fn decode(
     token: &TerminalSessionToken,
     row: &SegmentRow,
 ) -> Result<DecodedSegment, ActionError> {
-    let changed = |why: &str| {
-        ActionError::unexpected("play a segment", format!("segment {} of {token}: {why}", row.number))
-    };
-    let decoded = recording::decode_segment(bytes)
-        .map_err(|error| ActionError::unexpected("decode a segment", error))?;
-    if decoded.header.recording != *token || decoded.header.number != row.number {
-        return Err(changed("its header names another place"));
-    }
+    let decoded = recording::decode_segment(bytes).map_err(undecodable)?;
+    check_place(&decoded.header, token, row)?;
     Ok(decoded)
+}
+
+/// The lines of a segment of events that is exactly what was claimed.
+fn decode_events(
+    bytes: &[u8],
+    token: &TerminalSessionToken,
+    row: &SegmentRow,
+) -> Result<Vec<u8>, ActionError> {
+    let decoded = recording::events::decode_segment(bytes).map_err(undecodable)?;
+    check_place(&decoded.header, token, row)?;
+    Ok(decoded.text)
+}
+
+fn undecodable(error: SegmentError) -> ActionError {
+    ActionError::unexpected("decode a segment", error)
+}
+
+fn check_place(
+    header: &SegmentHeader,
+    token: &TerminalSessionToken,
+    row: &SegmentRow,
+) -> Result<(), ActionError> {
+    if header.recording == *token && header.number == row.number {
+        return Ok(());
+    }
+    let why = format!("segment {} of {token}: its header names another place", row.number);
+    Err(ActionError::unexpected("play a segment", why))
 }
 
 fn output_of(segment: DecodedSegment) -> Vec<u8> {

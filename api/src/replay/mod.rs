@@ -31,7 +31,7 @@ pub(crate) const RECORDER_HEADER: &str = "x-hansard-recorder";
 /// Says whether more can arrive of what a reply plays: the recording's status, as lists have it.
 pub(crate) const STATUS_HEADER: &str = "x-hansard-status";
 
-/// Says which segment of the terminal is the first that has not arrived.
+/// Says which segment of what a reply plays is the first that has not arrived.
 pub(crate) const NEXT_SEGMENT_HEADER: &str = "x-hansard-next-segment";
 
 /// Adds the routes of replay.
@@ -51,6 +51,7 @@ pub(crate) fn configure(app: &mut ServiceConfig) {
             .service(resource("/{token}/cast").route(web::get().to(cast::get_cast)))
             .service(resource("/{token}/cast/{first}").route(web::get().to(cast::get_cast_from)))
             .service(resource("/{token}/text").route(web::get().to(cast::get_text)))
+            .service(resource("/{token}/events").route(web::get().to(cast::get_events)))
             .service(resource("/{token}/objects").route(web::get().to(objects::list)))
             .service(resource("/{token}/objects/{name:.*}").route(web::get().to(objects::get)))
             .default_service(web::to(no_such_call)),

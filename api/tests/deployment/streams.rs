@@ -105,8 +105,10 @@ async fn events_stand_beside_the_terminal_to_the_end() {
     let verification = verify(&source, &Expected::default(), Trust::Enrolled(&trusted)).unwrap();
     assert_eq!(verification.verdict(), Verdict::Complete, "{verification:?}");
     assert_eq!(verification.segments(), 3);
-    // Only the terminal can be played.
+    // Each stream is given by itself.
     assert_eq!(viewer.bytes(&running, "/text").await, b"hello\r\n");
+    let line = "{\"at\":3,\"command\":\"ls\",\"event\":\"shell_command\"}\n";
+    assert_eq!(viewer.bytes(&running, "/events").await, line.as_bytes());
     let found = running.call("VerifyAgentRecordings", &[]).await.ok();
     assert_eq!(found["Root"]["Agents"][0]["UncheckedCount"].as_i64().unwrap_or(0), 0, "{found}");
     assert!(found["Root"]["Agents"][0]["Missing"].as_array().is_none_or(Vec::is_empty), "{found}");

@@ -101,7 +101,7 @@ pub(crate) enum RecordingsCommand {
     #[command(alias = "list")]
     Ls(ListArguments),
     /// Show everything that is known of a recording.
-    Show(RecordingArguments),
+    Show(ShowArguments),
     /// Open the recording in the browser; where there is none, print the address, which is valid once.
     ///
     /// The browser is the one in $BROWSER, or the desktop's. The address is then among the arguments of a program, which
@@ -213,6 +213,16 @@ pub(crate) struct RecordingArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    #[command(flatten)]
+    pub(crate) recording: RecordingArguments,
+    /// Also list the files that passed, and output beyond what is recorded. This reads the recording, and is audited like
+    /// playing it.
+    #[arg(long)]
+    pub(crate) transfers: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct OpenArguments {
     #[command(flatten)]
     pub(crate) recording: RecordingArguments,
@@ -247,6 +257,8 @@ pub(crate) enum ExportFormat {
     Cast,
     /// The exact bytes that the terminal was given.
     Txt,
+    /// What is known besides, such as the files that passed: one JSON object a line.
+    Events,
 }
 
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ pub(crate) use audit::{
 pub(crate) use client::{
     AgentsArguments, AgentsCommand, CallArguments, CompletionArguments, CompletionShell, Document,
     ExportArguments, ExportFormat, ListArguments, OpenapiArguments, PlayArguments, RecordingArguments,
-    RecordingReference, RecordingsArguments, RecordingsCommand, TokenCommand, VerifyArguments,
+    RecordingReference, RecordingsArguments, RecordingsCommand, ShowArguments, TokenCommand, VerifyArguments,
 };
 pub(crate) use policy::{
     CheckArguments, DiffArguments, ExplainArguments, FmtArguments, PolicyArguments, PolicyToolCommand,

@@ -27,6 +27,7 @@ pub(super) async fn write_export(client: &Client, wanted: &ExportArguments) -> R
     let below = match wanted.format {
         ExportFormat::Cast => "cast",
         ExportFormat::Txt => "text",
+        ExportFormat::Events => "events",
     };
     match &wanted.out {
         Some(file) => download(&session, below, file, wanted.force).await,
@@ -39,7 +40,7 @@ pub(super) async fn write_export(client: &Client, wanted: &ExportArguments) -> R
             }
             let text = String::from_utf8_lossy(&bytes);
             match wanted.format {
-                ExportFormat::Cast => terminal::print(&sanitised_json(&text)),
+                ExportFormat::Cast | ExportFormat::Events => terminal::print(&sanitised_json(&text)),
                 ExportFormat::Txt => terminal::print(&sanitised_lines(&text.replace("\r\n", "\n"))),
             }
         }

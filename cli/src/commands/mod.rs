@@ -11,6 +11,7 @@ pub(crate) mod named_recording;
 pub(crate) mod openapi;
 mod playing;
 pub(crate) mod policy;
+mod recorded_facts;
 mod recording_list;
 pub(crate) mod recordings;
 pub(crate) mod replay_session;

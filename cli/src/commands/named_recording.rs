@@ -30,7 +30,14 @@ impl NamedRecording {
         if let (RecordingReference::Token(token), Some(instance)) = (&named.recording, &named.instance_id) {
             return Ok(Self { token: token.clone(), instance: instance.clone() });
         }
-        let found = find_item(client, named).await?;
+        Self::of(&find_item(client, named).await?)
+    }
+
+    /// The recording of an entry in the list.
+    ///
+    /// # Errors
+    /// The server names it as none can be named.
+    pub(crate) fn of(found: &RecordItem) -> Result<Self, Failure> {
         let token = TerminalSessionToken::parse(&found.terminal_session_token).map_err(Failure::failed)?;
         let instance = InstanceId::parse(&found.instance_id).map_err(Failure::failed)?;
         Ok(Self { token, instance })

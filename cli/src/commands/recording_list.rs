@@ -9,8 +9,10 @@ use recording::Recorder;
 use recording::sanitise::sanitised;
 use serde_json::Value;
 
-use super::named_recording::find_item;
-use crate::arguments::{ListArguments, Output, RecordingArguments};
+use super::named_recording::{NamedRecording, find_item};
+use super::recorded_facts;
+use super::replay_session::ReplaySession;
+use crate::arguments::{ListArguments, Output, ShowArguments};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::table::{Table, clock_length, facts, readable_millis, short_time};
@@ -181,13 +183,27 @@ fn name_of(arn: &str) -> &str {
 ///
 /// # Errors
 /// There is no such recording, or several.
-pub(super) async fn show(client: &Client, named: &RecordingArguments, output: Output) -> Result<(), Failure> {
-    let record = find_item(client, named).await?;
+pub(super) async fn show(client: &Client, wanted: &ShowArguments, output: Output) -> Result<(), Failure> {
+    let record = find_item(client, &wanted.recording).await?;
+    let events = if wanted.transfers {
+        let session = ReplaySession::of(client, NamedRecording::of(&record)?).await?;
+        Some(recorded_facts::fetch(&session).await?)
+    } else {
+        None
+    };
     match output {
-        Output::Json => terminal::print_json(
-            &serde_json::to_value(&record).map_err(|error| Failure::failed(crate::failure::chain(&error)))?,
-        ),
-        Output::Table => terminal::print(&facts_of(record)),
+        Output::Json => {
+            let mut shown = serde_json::to_value(&record)
+                .map_err(|error| Failure::failed(crate::failure::chain(&error)))?;
+            if let Some(events) = &events {
+                shown["Events"] = recorded_facts::json_of(events);
+            }
+            terminal::print_json(&shown)
+        }
+        Output::Table => {
+            let events = events.map(|events| format!("\n{}", recorded_facts::text_of(&events)));
+            terminal::print(&format!("{}{}", facts_of(record), events.unwrap_or_default()))
+        }
     }
 }
 

@@ -35,8 +35,8 @@ pub(crate) fn run(
     let client = Client::from_environment(environment)?;
     match &arguments.command {
         RecordingsCommand::Ls(list) => runtime.block_on(recording_list::ls(&client, list, arguments.output)),
-        RecordingsCommand::Show(recording) => {
-            runtime.block_on(recording_list::show(&client, recording, arguments.output))
+        RecordingsCommand::Show(wanted) => {
+            runtime.block_on(recording_list::show(&client, wanted, arguments.output))
         }
         RecordingsCommand::Open(wanted) => {
             let browser = if wanted.print { None } else { Some(Browser::of(environment)?) };

@@ -13,6 +13,14 @@ use crate::deployment::{hansard, stderr};
 const ONE: &str = "5f0c6de1c8b04a1c9a3f5d0c8e7b6a52";
 const OTHER: &str = "5f0c99e1c8b04a1c9a3f5d0c8e7b6a52";
 
+/// What a recording's stream `events` holds.
+const EVENTS: &str = concat!(
+    r#"{"at":1500000,"event":"transfer_start","protocol":"scp","program":"scp","arguments":["-t","/srv"]}"#,
+    "\n",
+    r#"{"at":1600000,"event":"transfer_file","path":"/srv/a\u001b[2J","direction":"upload","size":5,"result":"ok"}"#,
+    "\n",
+);
+
 /// Answers every call for a list with those of its recordings that match the TokenPrefix, and every call for a view
 /// with an address.
 struct Lists {
@@ -32,6 +40,9 @@ impl Lists {
             for stream in listener.incoming() {
                 let stream = stream.unwrap();
                 let (mut request, mut length, mut action) = (BufReader::new(&stream), 0, String::new());
+                let mut first = String::new();
+                request.read_line(&mut first).unwrap();
+                let path = first.split(' ').nth(1).unwrap().to_owned();
                 loop {
                     let mut line = String::new();
                     request.read_line(&mut line).unwrap();
@@ -45,9 +56,15 @@ impl Lists {
                 let mut body = vec![0; length];
                 request.read_exact(&mut body).unwrap();
                 let body = String::from_utf8(body).unwrap();
-                let reply = answer(&action, &body, &records).to_string();
+                let (reply, cookie) = match path.rsplit('/').next() {
+                    Some("exchange") => ("{}".to_owned(), "set-cookie: hansard_replay=c; Path=/\r\n"),
+                    Some("events") => (EVENTS.to_owned(), ""),
+                    _ => (answer(&action, &body, &records).to_string(), ""),
+                };
                 kept.lock().unwrap().push((action, body));
-                let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\n";
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\n{cookie}"
+                );
                 let length = reply.len();
                 write!(&stream, "{head}content-length: {length}\r\n\r\n{reply}").unwrap();
             }
@@ -163,6 +180,21 @@ fn a_list_says_who_and_what_and_whether_there_are_more() {
 }
 
 #[test]
+fn transfers_are_listed_when_they_are_asked_for() {
+    let lists = two();
+    let shown = lists.run(&["show", ONE, "--transfers"]);
+    assert!(shown.status.success(), "{}", stderr(&shown));
+    let text = stdout(&shown);
+    assert!(text.contains("     1.500 s  scp begins: scp -t /srv\n"), "{text}");
+    assert!(text.contains("     1.600 s  upload /srv/a\\u{1b}[2J: ok, 5 bytes\n"), "{text}");
+    let shown = lists.run(&["show", ONE, "--transfers", "--output", "json"]);
+    let shown = serde_json::from_slice::<Value>(&shown.stdout).unwrap();
+    assert_eq!((&shown["TerminalSessionToken"], &shown["Events"][1]["size"]), (&json!(ONE), &json!(5)));
+    let exported = lists.run(&["export", ONE, "--format", "events"]);
+    assert!(exported.status.success() && stdout(&exported) == EVENTS, "{}", stderr(&exported));
+}
+
+#[test]
 fn a_recording_is_named_by_a_prefix_or_as_the_latest() {
     let lists = two();
     let shown = lists.run(&["show", "5f0c9"]);
@@ -178,6 +210,9 @@ fn a_recording_is_named_by_a_prefix_or_as_the_latest() {
     }
     let shown = lists.run(&["show", ONE, "--output", "json"]);
     assert_eq!(serde_json::from_slice::<Value>(&shown.stdout).unwrap(), record(ONE, &json!({})));
+
+    let views = lists.calls.lock().unwrap().iter().filter(|call| call.0 == "ViewInstanceRecords").count();
+    assert_eq!(views, 0, "what a list says is no reading of the recording");
 
     let latest = lists.run(&["open", "latest"]);
     assert!(latest.status.success(), "{}", stderr(&latest));

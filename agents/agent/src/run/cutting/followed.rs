@@ -493,7 +493,7 @@ mod tests {
             }
             drop(files);
             let session = Arc::new(session);
-            let mut followed = Followed::open(&cutting.agent, &session).unwrap();
+            let mut followed = Followed::open(&cutting.agent, &session, &Watches::new()).unwrap();
             assert_eq!(cutting.advance(&mut followed), Next::Nothing);
             let manifest = Manifest::parse(&session.find_manifest().unwrap().unwrap().bytes).unwrap();
             (session, manifest)
