@@ -10,8 +10,8 @@ use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::fs::Access;
 
-const ROOT: u32 = 0;
-const OTHERS_MAY_WRITE: u32 = 0o022;
+pub(crate) const ROOT: u32 = 0;
+pub(crate) const OTHERS_MAY_WRITE: u32 = 0o022;
 /// In a folder with this bit, nobody can rename or remove what belongs to others.
 const STICKY: u32 = 0o1000;
 /// As many as the kernel follows.
@@ -81,6 +81,25 @@ impl Caller {
         }
     }
 
+    /// Says why the caller could put another program in the place of this one, if so.
+    pub(crate) fn check_program(self, program: &Path) -> Result<(), Doubt> {
+        if self.0 == ROOT {
+            return Ok(());
+        }
+        let program = std::path::absolute(program).map_err(unseen(program))?;
+        walk(&program, |path, metadata| {
+            let within = |why: &str| {
+                Err(Doubt::WithinReach(format!("{} {why} user {}, who asks", path.display(), self.0)))
+            };
+            if metadata.uid() == self.0 {
+                return within("belongs to");
+            }
+            // A link has no mode of its own, and nobody can move what belongs to others out of a sticky folder.
+            let is_guarded = metadata.is_symlink() || metadata.is_dir() && metadata.mode() & STICKY != 0;
+            if !is_guarded && may_write(path)? { within("may be written by") } else { Ok(()) }
+        })
+    }
+
     /// Says whether the process at the other end is the caller's own.
     pub(crate) fn check_process(self, stream: &UnixStream) -> Result<(), Doubt> {
         if self.0 == ROOT {
@@ -115,7 +134,7 @@ pub(crate) fn check_only_root_can_change(file: &Path) -> Result<(), String> {
 /// By the user and groups that started this process, lists of access rights included.
 fn may_write(folder: &Path) -> Result<bool, Doubt> {
     match rustix::fs::access(folder, Access::WRITE_OK) {
-        Ok(()) => Ok(true),
+        Ok(()) | Err(rustix::io::Errno::TXTBSY) => Ok(true),
         Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM | rustix::io::Errno::ROFS) => Ok(false),
         Err(error) => Err(unseen(folder)(error.into())),
     }

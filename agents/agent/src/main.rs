@@ -10,9 +10,11 @@ mod foreign;
 mod identity;
 mod local_socket;
 mod logging;
+mod login_shell;
 mod record;
 mod run;
 mod settings;
+mod starting;
 mod state_directory;
 mod status;
 mod system_settings;
@@ -27,6 +29,7 @@ use capture_terminal::TerminalSegmenting;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
+use crate::login_shell::Started;
 use crate::settings::{Arguments, CommandLine, PTY_CHILD};
 use crate::usage::WRONG_USAGE;
 
@@ -50,7 +53,10 @@ fn launcher() -> [OsString; 2] {
 
 fn main() -> ExitCode {
     let given: Vec<OsString> = std::env::args_os().collect();
-    let arguments = match Arguments::try_parse_from(&given) {
+    if let Some(started) = Started::read(&given) {
+        return ExitCode::from(record::shell(login_shell::of_passwd(started, &given)));
+    }
+    let mut arguments = match Arguments::try_parse_from(&given) {
         Ok(arguments) => arguments,
         Err(said) if !said.use_stderr() => {
             return if said.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
@@ -74,12 +80,15 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
-    let state_dir = arguments.state_dir();
+    let settled = arguments.settle(&given);
+    let state_dir = settled.as_ref().map(|settled| settled.state_dir.clone()).map_err(String::clone);
     match arguments.command {
         CommandLine::Enrol(options) => report(state_dir.and_then(|at| enrol::enrol(&at, options))),
         CommandLine::Run(options) => report(state_dir.and_then(|at| run::run(&at, &options))),
         CommandLine::Record(options) => ExitCode::from(record::record(state_dir, options)),
-        CommandLine::Shell => ExitCode::from(record::shell(state_dir)),
+        CommandLine::Shell(options) => {
+            ExitCode::from(record::shell(login_shell::of_forced_command(settled, &options, &given)))
+        }
         CommandLine::Status(options) => report(state_dir.and_then(|at| status::status(&at, options.output))),
         CommandLine::PtyChild { .. } | CommandLine::Recorder => ExitCode::FAILURE,
     }

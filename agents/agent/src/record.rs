@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use agent_protocol::capture::{CaptureError, PersonSession};
@@ -15,10 +15,11 @@ use rustix::fd::OwnedFd;
 use crate::backoff::Backoff;
 use crate::foreign::{Caller, Doubt};
 use crate::identity::Identity;
+use crate::login_shell::Entered;
 use crate::settings::{RecordOptions, STATE_DIR_VARIABLE, SessionEnvironment};
 use crate::state_directory::StateDirectory;
-use crate::{account, local_socket, system_settings};
 use crate::{chain, complain, launcher};
+use crate::{local_socket, starting, system_settings};
 
 /// The exit code of `record` when it did not run the command, or ended it. Shells do not use it for a command's own
 /// failure.
@@ -45,31 +46,24 @@ pub(crate) fn record(state_dir: Result<PathBuf, String>, options: RecordOptions)
         is_login_shell: false,
         environment,
         agent: OwnAgent::Warned,
+        wait_for_agent: options.wait_for_agent,
         quiet: options.quiet,
         says_how_to_play: !options.quiet,
     };
     state_dir.and_then(|at| run(&StateDirectory::at(&at), wish)).unwrap_or_else(say_why)
 }
 
-/// `shell`: what people are made to run instead of their own shell. The administrator chooses the agent, and the
-/// account's shell is run; neither is taken from the environment.
-pub(crate) fn shell(state_dir: Result<PathBuf, String>) -> u8 {
+/// What people are made to run instead of their own shell. The administrator chooses the agent and the shell; neither is
+/// taken from the environment.
+pub(crate) fn shell(entered: Result<Entered, String>) -> u8 {
     let begin = || {
-        let state_dir = state_dir?;
-        let environment = SessionEnvironment::of_this_process();
-        let shell = account_shell()?;
-        let mut command = vec![shell.clone()];
-        // As in sshd: without a command, a login shell is started.
-        let is_login_shell = environment.original_command.is_none();
-        if let Some(original) = &environment.original_command {
-            command.extend(["-c".into(), original.clone()]);
-        }
-        let environment = SessionEnvironment { shell: Some(shell), ..environment };
+        let Entered { state_dir, wait_for_agent, command, is_login_shell, environment } = entered?;
         let wish = Wish {
             command,
             is_login_shell,
             environment,
             agent: OwnAgent::Refused,
+            wait_for_agent,
             quiet: false,
             says_how_to_play: false,
         };
@@ -83,32 +77,13 @@ fn say_why(refusal: String) -> u8 {
     REFUSED
 }
 
-/// The shell that passwd names for the user who started this process.
-fn account_shell() -> Result<OsString, String> {
-    let user_id = Caller::of_this_process().user_id();
-    let account = account::of(user_id)
-        .ok_or_else(|| format!("refused: user {user_id} has no account, and so no shell to run"))?;
-    let identity = |path: &Path| {
-        let metadata = fs::metadata(path).ok()?;
-        Some((metadata.dev(), metadata.ino()))
-    };
-    let ours = identity(Path::new("/proc/self/exe"));
-    if ours.is_some() && identity(&account.shell) == ours {
-        return Err(format!(
-            "refused: the shell of {} is {}, this program itself, which would start itself for ever",
-            account.name,
-            account.shell.display()
-        ));
-    }
-    Ok(account.shell.into())
-}
-
 /// The command that a person wants to run, and how.
 struct Wish {
     command: Vec<OsString>,
     is_login_shell: bool,
     environment: SessionEnvironment,
     agent: OwnAgent,
+    wait_for_agent: Duration,
     quiet: bool,
     /// Whether the last line says how to play what was recorded: people who were made to record have no use for it.
     says_how_to_play: bool,
@@ -119,7 +94,7 @@ impl Wish {
     fn not_found(&self, refusal: String) -> String {
         if self.agent == OwnAgent::Refused && self.environment.names_state_dir {
             format!(
-                "{refusal}; {STATE_DIR_VARIABLE} is set, and `shell` does not read it: only --state-dir, or state_dir in {}, \
+                "{refusal}; {STATE_DIR_VARIABLE} is set, and `shell` does not read it: only --state-dir, or state-dir in {}, \
                  names its agent",
                 system_settings::PATH
             )
@@ -212,7 +187,7 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
         shell: wish.environment.shell.as_ref().map(text),
         connections,
     };
-    let Some((stream, reply, descriptors)) = ask(directory, &request, &mut check)? else {
+    let Some((stream, reply, descriptors)) = ask(directory, &request, wish.wait_for_agent, &mut check)? else {
         return without_agent(directory).map_err(|refusal| wish.not_found(refusal));
     };
     let not_understood = || "refused: the agent's answer does not belong to this request".to_owned();
@@ -243,12 +218,13 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
 fn ask(
     directory: &StateDirectory,
     request: &LocalRequest,
+    wait_for_agent: Duration,
     check: &mut impl FnMut(&UnixStream) -> Result<(), String>,
 ) -> Result<Option<(UnixStream, LocalReply, Vec<OwnedFd>)>, String> {
     let begun = Instant::now();
     let mut wait = Backoff::between(FIRST_WAIT, LONGEST_WAIT);
     loop {
-        let connected = local_socket::connect(directory).map_err(|error| {
+        let connected = starting::connect(directory, wait_for_agent).map_err(|error| {
             format!("refused: the agent cannot be reached in {}: {error}", directory.path().display())
         })?;
         let Some(stream) = connected else { return Ok(None) };

@@ -4,13 +4,15 @@ use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use recording::InstanceId;
 use recording::log_line::Colours;
 use url::Url;
 
-use crate::system_settings;
+use crate::system_settings::{self, Shells, Writer};
+use crate::usage;
 
 /// The hidden command that becomes the recorded command.
 pub(crate) const PTY_CHILD: &str = "pty-child";
@@ -18,7 +20,9 @@ pub(crate) const PTY_CHILD: &str = "pty-child";
 pub(crate) const RECORDER: &str = "recorder";
 
 pub(crate) const STATE_DIR_VARIABLE: &str = "HANSARD_AGENT_STATE_DIR";
+const CONFIG_VARIABLE: &str = "HANSARD_AGENT_CONFIG";
 const DEFAULT_STATE_DIR: &str = "/var/lib/hansard-agent";
+const DEFAULT_WAIT_FOR_AGENT: &str = "10s";
 const DEFAULT_MOST_SESSIONS_OF_A_USER: usize = 64;
 const DEFAULT_MINIMUM_FREE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -26,25 +30,60 @@ const DEFAULT_MINIMUM_FREE_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Parser)]
 #[command(name = "hansard-agent", version)]
 pub(crate) struct Arguments {
-    /// Where keys, configuration and spool are kept [env: HANSARD_AGENT_STATE_DIR, which `shell` ignores; then `state_dir` in
-    /// /etc/hansard-agent/agent.toml; default: /var/lib/hansard-agent].
+    /// Where keys, configuration and spool are kept [env: HANSARD_AGENT_STATE_DIR, which `shell` ignores; then `state-dir` in
+    /// the settings file; default: /var/lib/hansard-agent].
     #[arg(long, global = true, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// The settings file, whose keys are named as the flags [env: HANSARD_AGENT_CONFIG, which `shell` ignores; default:
+    /// /etc/hansard-agent/agent.toml].
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: CommandLine,
 }
 
+/// What is settled for every command: from flags, the environment, the settings file and defaults, the first of these
+/// being the strongest.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) state_dir: PathBuf,
+    pub(crate) shells: Shells,
+}
+
 impl Arguments {
-    /// The state directory, from the first of these: the flag, the environment, the administrator's file, the default.
-    /// A program that a person is made to run must not take it from the environment, which that person controls.
-    pub(crate) fn state_dir(&self) -> Result<PathBuf, String> {
-        let environment = match self.command {
-            CommandLine::Shell => None,
-            _ => of_environment(STATE_DIR_VARIABLE),
+    /// Adds what the settings file says. `given` is the command line that was read.
+    ///
+    /// A program that a person is made to run must take nothing from the environment, which that person controls, and
+    /// nothing from a file that another than root could have written.
+    pub(crate) fn settle(&mut self, given: &[OsString]) -> Result<Settled, String> {
+        let (environment, writer): (fn(&str) -> Option<OsString>, _) = match self.command {
+            CommandLine::Shell(_) => (|_| None, Writer::RootAlone),
+            _ => (of_environment, Writer::ThisUser),
         };
-        match self.state_dir.clone().or(environment.map(PathBuf::from)) {
-            Some(state_dir) => Ok(state_dir),
-            None => Ok(system_settings::load()?.state_dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into())),
+        let named = self.config.clone().or_else(|| environment(CONFIG_VARIABLE).map(PathBuf::from));
+        let file = system_settings::load(named.as_deref(), writer, &Arguments::command())?;
+        let read = file
+            .as_defaults_of(Arguments::command())
+            .try_get_matches_from(given)
+            .and_then(|found| Arguments::from_arg_matches(&found));
+        *self = read.map_err(|refused| usage::explained(&refused, given))?;
+        let state_dir = self.state_dir.clone();
+        let state_dir = state_dir.or_else(|| environment(STATE_DIR_VARIABLE).map(PathBuf::from));
+        Ok(Settled {
+            state_dir: state_dir.or(file.state_dir).unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
+            shells: file.shells,
+        })
+    }
+
+    /// What is settled for a login shell, which has no flags of its own: what it is given is for the real shell.
+    pub(crate) fn settle_login_shell() -> Result<(Settled, ShellOptions), String> {
+        let words = ["hansard-agent", "shell"].map(OsString::from);
+        let read = Arguments::try_parse_from(&words);
+        let mut arguments = read.map_err(|refused| usage::explained(&refused, &words))?;
+        let settled = arguments.settle(&words)?;
+        match arguments.command {
+            CommandLine::Shell(options) => Ok((settled, options)),
+            _ => Err("the command line of shell is read as another's".to_owned()),
         }
     }
 }
@@ -60,7 +99,7 @@ pub(crate) enum CommandLine {
     /// Record the account's shell as a login shell, or the command in SSH_ORIGINAL_COMMAND through that shell. People
     /// are made to run this, for instance with ForceCommand in sshd_config: they cannot choose the agent, and an agent
     /// of their own is refused.
-    Shell,
+    Shell(ShellOptions),
     /// Show the state of the agent: identity, configuration, link, sessions in the spool.
     Status(StatusOptions),
     /// Run a command as the leader of a session, on the terminal among the standard descriptors.
@@ -165,9 +204,20 @@ pub(crate) struct RecordOptions {
     /// Say neither that the session is recorded nor how to play it.
     #[arg(long)]
     pub(crate) quiet: bool,
+    /// How long to wait for an agent that is starting.
+    #[arg(long, env = "HANSARD_AGENT_WAIT_FOR_AGENT", default_value = DEFAULT_WAIT_FOR_AGENT, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) wait_for_agent: Duration,
     /// The command and its arguments.
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+}
+
+/// Nothing here may have a variable: the environment is the person's.
+#[derive(Debug, Args)]
+pub(crate) struct ShellOptions {
+    /// How long to wait for an agent that is starting.
+    #[arg(long, default_value = DEFAULT_WAIT_FOR_AGENT, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) wait_for_agent: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -237,6 +287,22 @@ fn parse_server(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// A whole number with its unit.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text} is no duration such as 10s: a whole number and ms, s, m or h");
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(digits);
+    let milliseconds: u64 = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(wrong)
+}
+
 fn parse_filter(text: &str) -> Result<String, String> {
     if let Some(word) = text.split(',').map(str::trim).find(|part| is_a_module_alone(part)) {
         return Err(format!(
@@ -274,6 +340,73 @@ mod tests {
         for bad in ["verbose", "info,hyper", "hyper=verbose"] {
             assert!(parse_filter(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (text, milliseconds) in
+            [("0s", 0), ("250ms", 250), ("10s", 10_000), ("2m", 120_000), ("1h", 3_600_000)]
+        {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for bad in
+            ["", "10", "s", "1.5s", "-1s", "10 s", "99999999999999999999s", "18446744073709551615h", "1d"]
+        {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn shell_has_no_variables() {
+        let command_line = Arguments::command();
+        let shell = command_line.find_subcommand("shell").unwrap();
+        for flag in command_line.get_arguments().chain(shell.get_arguments()) {
+            assert_eq!(flag.get_env(), None, "{:?}", flag.get_long());
+        }
+    }
+
+    /// The README's table has one row for each setting, and no other.
+    #[test]
+    fn the_readme_names_every_setting() {
+        let readme = include_str!("../../../README.md");
+        let table =
+            readme.split("| key of `agent.toml` |").nth(1).expect("the table of the agent's settings");
+        let rows: Vec<Vec<&str>> = table
+            .lines()
+            .skip(2)
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+            .collect();
+        let command_line = Arguments::command();
+        let code = |text: &str| format!("`{text}`");
+        let mut expected = Vec::new();
+        for flag in
+            ["run", "record"].into_iter().flat_map(|name| system_settings::flags_of(&command_line, name))
+        {
+            let name = flag.get_long().unwrap();
+            let variable =
+                flag.get_env().unwrap_or_else(|| panic!("{name} has no variable")).to_str().unwrap();
+            let default =
+                flag.get_default_values().first().map_or("none".into(), |value| value.to_string_lossy());
+            expected.push([code(name), code(&format!("--{name}")), code(variable), code(&default)]);
+        }
+        expected.push(["state-dir", "--state-dir", STATE_DIR_VARIABLE, DEFAULT_STATE_DIR].map(code));
+        for row in &expected {
+            assert!(
+                rows.iter().any(|found| found[..4] == row[..]),
+                "the table lacks {row:?}, or says it otherwise"
+            );
+        }
+        // The shells, which have no flag, and the file itself, which has no key.
+        let others = rows.iter().filter(|row| !expected.iter().any(|expected| expected[..] == row[..4]));
+        let others: Vec<&str> = others.map(|row| row[0].trim_matches('`')).collect();
+        assert_eq!(others, ["shell.default", "shell.users.NAME", "none"]);
+        assert!(
+            table.contains(&format!(
+                "| none | `--config` | `{CONFIG_VARIABLE}` | `{}`",
+                system_settings::PATH
+            ))
+        );
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub(crate) struct Instance {
     folder: TempDir,
     agent: Option<Agent>,
     run_arguments: Vec<String>,
+    run_variables: Vec<(String, String)>,
     mounted: bool,
     /// The owner, if it is another user than that of this process, and the copy of the program that the owner can
     /// run.
@@ -57,6 +58,7 @@ impl Instance {
             folder,
             agent: None,
             run_arguments: Vec::new(),
+            run_variables: Vec::new(),
             mounted: false,
             owner: None,
         }
@@ -97,6 +99,11 @@ impl Instance {
         self
     }
 
+    pub(crate) fn with_run_variable(mut self, name: &str, value: &str) -> Self {
+        self.run_variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     pub(crate) fn state_dir(&self) -> PathBuf {
         self.folder.path().join("state")
     }
@@ -116,6 +123,7 @@ impl Instance {
             .arg(self.state_dir())
             .args(arguments)
             .env_remove("HANSARD_AGENT_STATE_DIR")
+            .env_remove("HANSARD_AGENT_CONFIG")
             .env_remove("HANSARD_AGENT_JOIN_TOKEN")
             .env_remove("HTTP_PROXY")
             .env_remove("http_proxy");
@@ -137,8 +145,14 @@ impl Instance {
         let mut arguments = vec!["run".to_owned()];
         arguments.extend(self.run_arguments.iter().cloned());
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut process =
-            self.command(&arguments).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+        let variables = self.run_variables.iter().map(|(name, value)| (name, value));
+        let mut process = self
+            .command(&arguments)
+            .envs(variables)
+            .stderr(Stdio::piped())
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = BufReader::new(process.stderr.take().unwrap());
         let lines = Arc::clone(&log);

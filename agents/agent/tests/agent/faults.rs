@@ -166,7 +166,8 @@ fn an_agent_that_never_saw_a_configuration_records() {
 fn without_an_agent_nothing_runs_that_must_be_recorded() {
     let mut instance = Instance::running();
     instance.kill_agent();
-    let output = instance.record_with_input(&["echo", "ran"], Stdio::null());
+    let mut record = instance.command(&["record", "--wait-for-agent", "0s", "--", "echo", "ran"]);
+    let output = record.stdin(Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(125));
     assert_eq!(text(&output.stdout), "");
     assert!(text(&output.stderr).contains("no agent is running"), "{}", text(&output.stderr));

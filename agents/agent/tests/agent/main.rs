@@ -18,6 +18,7 @@ mod person;
 mod pipes;
 mod reach;
 mod sessions;
+mod settings;
 mod shell;
 mod tampering;
 mod waiting;

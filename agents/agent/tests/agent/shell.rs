@@ -66,7 +66,7 @@ impl Machine {
     fn naming(state_dir: &Path) -> Self {
         let machine = Machine::new();
         fs::create_dir(machine.etc.path().join("hansard-agent")).unwrap();
-        fs::write(machine.settings(), format!("state_dir = '{}'\n", state_dir.display())).unwrap();
+        fs::write(machine.settings(), format!("state-dir = '{}'\n", state_dir.display())).unwrap();
         machine
     }
 
@@ -279,8 +279,8 @@ fn the_administrators_file_is_believed_only_if_it_is_roots_alone() {
         chown(path, Some(0), None).unwrap();
         assert_eq!(shell().status.code(), Some(0));
     }
-    fs::write(&settings, "state-dir = '/tmp'\n").unwrap();
-    refuses(&shell(), "state-dir");
+    fs::write(&settings, "state-directory = '/tmp'\n").unwrap();
+    refuses(&shell(), "no setting state-directory");
 
     // Without the settings file, the default location of agents is used, whatever the environment says.
     fs::remove_file(&settings).unwrap();
