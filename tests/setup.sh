@@ -26,6 +26,9 @@ need pgrep procps
 need scp openssh-client
 need /usr/lib/openssh/sftp-server openssh-sftp-server
 need rsync rsync
+need /usr/sbin/sshd openssh-server
+need sudo sudo
+need openssl openssl
 need git git
 need systemd-analyze systemd
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)

@@ -20,5 +20,7 @@ mod reach;
 mod sessions;
 mod settings;
 mod shell;
+mod ssh;
+mod ssh_host;
 mod tampering;
 mod waiting;
