@@ -42,19 +42,48 @@ pub(crate) fn of(user_id: u32) -> Option<Account> {
     })
 }
 
-fn find(passwd: &[u8], user_id: u32) -> Option<Account> {
-    passwd.split(|byte| *byte == b'\n').find_map(|line| {
-        let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
-        let [name, _, id, _, _, _, shell] = fields.as_slice() else { return None };
-        if std::str::from_utf8(id).ok()?.parse() != Ok(user_id) {
-            return None;
+/// An account with what a login needs of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) user_id: u32,
+    pub(crate) home: PathBuf,
+    pub(crate) shell: PathBuf,
+}
+
+/// All accounts, as far as the places that they come from list them.
+pub(crate) fn every() -> Vec<Entry> {
+    let mut entries = fs::read(PASSWD).map(|passwd| entries(&passwd)).unwrap_or_default();
+    let listed = GETENT.iter().find_map(|program| {
+        let mut asked = Command::new(program);
+        asked.arg("passwd").env_clear().stdin(Stdio::null()).stderr(Stdio::null()).output().ok()
+    });
+    for entry in listed.map(|answer| self::entries(&answer.stdout)).unwrap_or_default() {
+        if !entries.iter().any(|known| known.name == entry.name) {
+            entries.push(entry);
         }
-        let shell = if shell.is_empty() { DEFAULT_SHELL.as_bytes() } else { shell };
-        Some(Account {
+    }
+    entries
+}
+
+fn entries(passwd: &[u8]) -> Vec<Entry> {
+    let path = |field: &[u8]| PathBuf::from(OsString::from_vec(field.to_vec()));
+    let read = |line: &[u8]| {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+        let [name, _, id, _, _, home, shell] = fields.as_slice() else { return None };
+        Some(Entry {
             name: String::from_utf8_lossy(name).into_owned(),
-            shell: OsString::from_vec(shell.to_vec()).into(),
+            user_id: std::str::from_utf8(id).ok()?.parse().ok()?,
+            home: path(home),
+            shell: path(if shell.is_empty() { DEFAULT_SHELL.as_bytes() } else { shell }),
         })
-    })
+    };
+    passwd.split(|byte| *byte == b'\n').filter_map(read).collect()
+}
+
+fn find(passwd: &[u8], user_id: u32) -> Option<Account> {
+    let entry = entries(passwd).into_iter().find(|entry| entry.user_id == user_id)?;
+    Some(Account { name: entry.name, shell: entry.shell })
 }
 
 #[cfg(test)]

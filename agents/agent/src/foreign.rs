@@ -94,9 +94,7 @@ impl Caller {
             if metadata.uid() == self.0 {
                 return within("belongs to");
             }
-            // A link has no mode of its own, and nobody can move what belongs to others out of a sticky folder.
-            let is_guarded = metadata.is_symlink() || metadata.is_dir() && metadata.mode() & STICKY != 0;
-            if !is_guarded && may_write(path)? { within("may be written by") } else { Ok(()) }
+            if !is_guarded(metadata) && may_write(path)? { within("may be written by") } else { Ok(()) }
         })
     }
 
@@ -129,6 +127,27 @@ pub(crate) fn check_only_root_can_change(file: &Path) -> Result<(), String> {
         Err(Doubt::WithinReach(why))
     });
     looked.map_err(|doubt| format!("{} is not trusted: {doubt}", file.display()))
+}
+
+/// Whether nobody but root and one other user can change or replace a file or a folder.
+pub(crate) fn check_others_cannot_change(path: &Path, owner: u32) -> Result<(), Doubt> {
+    let path = std::path::absolute(path).map_err(unseen(path))?;
+    walk(&path, |place, metadata| {
+        let why = if ![ROOT, owner].contains(&metadata.uid()) {
+            format!("{} belongs to user {}, who can change it", place.display(), metadata.uid())
+        } else if is_guarded(metadata) || metadata.mode() & OTHERS_MAY_WRITE == 0 {
+            return Ok(());
+        } else {
+            format!("others may write to {}", place.display())
+        };
+        Err(Doubt::WithinReach(why))
+    })
+}
+
+/// Whether its mode lets nobody change what others have put there: a link has no mode of its own, and nobody can move what belongs
+/// to others out of a sticky folder.
+fn is_guarded(metadata: &Metadata) -> bool {
+    metadata.is_symlink() || metadata.is_dir() && metadata.mode() & STICKY != 0
 }
 
 /// By the user and groups that started this process, lists of access rights included.

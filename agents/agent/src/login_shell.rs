@@ -146,11 +146,7 @@ fn account_of_this_process() -> Result<Account, String> {
 /// Refuses where the person could put another program in the place of this one: what looks like a recorded login would be none.
 fn check_reach(account: &Account) -> Result<(), String> {
     let caller = Caller::of_this_process();
-    let running = fs::read_link(THIS_PROGRAM)
-        .map_err(|error| format!("refused: where this program lies cannot be read: {error}"))?;
-    // It was replaced by a newer one since it was started.
-    let running = running.as_os_str().as_bytes();
-    let running = PathBuf::from(OsStr::from_bytes(running.strip_suffix(DELETED).unwrap_or(running)));
+    let running = running_program().ok_or("refused: where this program lies cannot be read")?;
     let of_passwd = Some(&account.shell).filter(|shell| is_this_program(shell));
     for program in of_passwd.into_iter().chain([&running]) {
         caller.check_program(program).map_err(|doubt| {
@@ -158,6 +154,14 @@ fn check_reach(account: &Account) -> Result<(), String> {
         })?;
     }
     Ok(())
+}
+
+/// Where this program lies.
+pub(crate) fn running_program() -> Option<PathBuf> {
+    let path = fs::read_link(THIS_PROGRAM).ok()?;
+    let path = path.as_os_str().as_bytes();
+    // It may have been replaced by a newer one since it was started.
+    Some(OsStr::from_bytes(path.strip_suffix(DELETED).unwrap_or(path)).into())
 }
 
 fn chosen(shells: &Shells, account: &str) -> Option<PathBuf> {

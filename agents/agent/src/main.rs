@@ -4,6 +4,7 @@ mod account;
 mod append_only;
 mod backoff;
 mod client;
+mod doctor;
 mod durable;
 mod enrol;
 mod foreign;
@@ -91,6 +92,7 @@ fn main() -> ExitCode {
         }
         CommandLine::Status(options) => report(state_dir.and_then(|at| status::status(&at, options.output))),
         CommandLine::PtyChild { .. } | CommandLine::Recorder => ExitCode::FAILURE,
+        CommandLine::Doctor(options) => doctor::doctor(settled, &options),
     }
 }
 

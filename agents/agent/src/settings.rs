@@ -102,6 +102,9 @@ pub(crate) enum CommandLine {
     Shell(ShellOptions),
     /// Show the state of the agent: identity, configuration, link, sessions in the spool.
     Status(StatusOptions),
+    /// Name every way round the recording that sshd, accounts and files of this instance leave open, with the setting that
+    /// closes it. The exit code is 0 if there is none, 1 if there is one, and 2 if something could not be looked at.
+    Doctor(DoctorOptions),
     /// Run a command as the leader of a session, on the terminal among the standard descriptors.
     #[command(name = PTY_CHILD, hide = true)]
     PtyChild {
@@ -225,6 +228,16 @@ pub(crate) struct StatusOptions {
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorOptions {
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+    /// The configuration of the sshd that people reach, if it is not the one that sshd finds by itself.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sshd_config: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

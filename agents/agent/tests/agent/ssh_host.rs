@@ -25,7 +25,6 @@ pub(crate) enum Form {
     /// sshd_config names `hansard-agent shell`, and passwd an ordinary shell.
     ForceCommand,
     /// Nothing does.
-    #[allow(dead_code)]
     Unrecorded,
 }
 
@@ -77,11 +76,14 @@ impl Host {
             Form::LoginShell => host.login_shell(),
             Form::ForceCommand | Form::Unrecorded => "/bin/bash".into(),
         };
-        host.append("passwd", &format!("ana:x:{ANA}:{ANA}::{}:{}\n", home.display(), shell.display()));
+        host.change_shell(&shell);
         host.append("group", &format!("ana:x:{ANA}:\n"));
         let hash = must(Command::new("openssl").args(["passwd", "-6", PASSWORD]));
         host.append("shadow", &format!("ana:{}:20000:0:99999:7:::\n", text(&hash.stdout).trim()));
 
+        for list in ["cron.allow", "at.allow"] {
+            fs::write(host.etc(list), "").unwrap();
+        }
         fs::create_dir(host.etc("hansard-agent")).unwrap();
         fs::set_permissions(host.etc("hansard-agent"), Permissions::from_mode(0o755)).unwrap();
         host.settings("");
@@ -103,11 +105,14 @@ impl Host {
             Form::ForceCommand => format!("ForceCommand {} shell\n", self.program.path().display()),
             Form::LoginShell | Form::Unrecorded => String::new(),
         };
-        // What is said first is what holds, so that `also` comes before what it may want otherwise.
+        // What is said first is what holds, so that `also` comes before what it may want otherwise; a subsystem may be said once.
+        let sftp = match also.contains("Subsystem sftp") {
+            true => "",
+            false => "Subsystem sftp /usr/lib/openssh/sftp-server\n",
+        };
         let configuration = format!(
             "Port {}\nListenAddress {HOST}\nHostKey /etc/ssh/host-key\nAuthorizedKeysFile /etc/ssh/keys-of-%u\n\
-             StrictModes no\nUsePAM yes\nPrintMotd no\nPidFile none\n{also}\n\
-             Subsystem sftp /usr/lib/openssh/sftp-server\n{forced}",
+             StrictModes no\nUsePAM yes\nPrintMotd no\nPidFile none\n{also}\n{sftp}{forced}",
             self.port
         );
         fs::write(self.etc("ssh/sshd_config"), configuration).unwrap();
@@ -202,6 +207,19 @@ impl Host {
         command.arg("-i").arg(self.key()).args(["-o", "IdentitiesOnly=yes"]).args(flags).stdin(Stdio::null());
         command.env_remove("SSH_AUTH_SOCK");
         command
+    }
+
+    /// How many sessions were begun so far.
+    pub(crate) fn sessions(&self) -> usize {
+        self.instance.agent_log().matches("a session begins").count()
+    }
+
+    /// Gives Ana another login shell.
+    pub(crate) fn change_shell(&self, shell: &Path) {
+        let passwd = fs::read_to_string(self.etc("passwd")).unwrap();
+        let line = format!("ana:x:{ANA}:{ANA}::{}:{}\n", self.home().display(), shell.display());
+        let others = passwd.lines().filter(|line| !line.starts_with("ana:")).map(|line| format!("{line}\n"));
+        fs::write(self.etc("passwd"), others.chain([line]).collect::<String>()).unwrap();
     }
 
     /// `ssh` as Ana with these flags, and this command if it is not empty.
