@@ -45,6 +45,48 @@ fn systemd_accepts_the_units() {
     assert!(verified("wrong.service", &wrong).1.contains("PrivatTmp"));
 }
 
+/// How exposed systemd finds the services, in tenths, and how exposed they may be at most.
+#[test]
+fn systemd_finds_the_units_little_exposed() {
+    let exposed = |path: &Path, most: &str| {
+        let output = Command::new("systemd-analyze")
+            .args(["security", "--offline=yes", "--no-pager", &format!("--threshold={most}")])
+            .arg(path)
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    // The agent needs the network, root's user, other users' processes, and to give terminals away.
+    for (name, most) in [(UNITS[0], "30"), (UNITS[1], "31")] {
+        let (fits, said) = exposed(&folder().join(name), most);
+        assert!(fits, "{name} is more exposed than {most} tenths:\n{said}");
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let open = scratch.path().join(UNITS[1]);
+    std::fs::write(&open, unit(UNITS[1]).replace("SystemCallFilter=@system-service\n", "")).unwrap();
+    assert!(!exposed(&open, "31").0, "the threshold is near what there is");
+}
+
+#[test]
+fn recorders_outlive_the_agent_and_the_service_manager_is_told() {
+    let agent = unit(UNITS[1]);
+    for (name, value) in
+        [("Type", "notify"), ("NotifyAccess", "main"), ("KillMode", "process"), ("NoNewPrivileges", "yes")]
+    {
+        assert_eq!(words(&agent, name), [value]);
+    }
+    assert!(!words(&agent, "WatchdogSec").is_empty());
+    // Recorders open pseudo-terminals, and see the processes of others.
+    for (name, wrong) in [
+        ("PrivateDevices", "yes"),
+        ("PrivateUsers", "yes"),
+        ("ProtectProc", "invisible"),
+        ("ProcSubset", "pid"),
+    ] {
+        assert!(!agent.contains(&format!("\n{name}={wrong}")), "{name}={wrong} would reach the recorders");
+    }
+}
+
 #[test]
 fn the_control_plane_starts_with_the_line_of_its_unit() {
     let unit = unit(UNITS[0]);

@@ -271,6 +271,33 @@ impl SessionEnvironment {
     }
 }
 
+/// What a service manager says to the process that it starts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ServiceEnvironment {
+    pub(crate) notify_socket: Option<OsString>,
+    pub(crate) watchdog_microseconds: Option<u64>,
+    /// Whom the watchdog is for; a program that this one starts has the same variables.
+    pub(crate) watchdog_process: Option<u32>,
+}
+
+impl ServiceEnvironment {
+    /// As this process has it.
+    pub(crate) fn of_this_process() -> Self {
+        let number = |name| of_environment(name)?.to_str()?.parse().ok();
+        ServiceEnvironment {
+            notify_socket: of_environment("NOTIFY_SOCKET"),
+            watchdog_microseconds: number("WATCHDOG_USEC"),
+            watchdog_process: number("WATCHDOG_PID").and_then(|id| u32::try_from(id).ok()),
+        }
+    }
+
+    /// How long this process may be silent.
+    pub(crate) fn watchdog(&self) -> Option<Duration> {
+        let is_ours = self.watchdog_process.is_none_or(|id| id == std::process::id());
+        self.watchdog_microseconds.filter(|wait| is_ours && *wait > 0).map(Duration::from_micros)
+    }
+}
+
 #[allow(clippy::disallowed_methods)] // this is the one configuration module
 fn of_environment(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
@@ -366,6 +393,21 @@ mod tests {
             ["", "10", "s", "1.5s", "-1s", "10 s", "99999999999999999999s", "18446744073709551615h", "1d"]
         {
             assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_watchdog_is_for_the_process_that_it_names() {
+        let of = |microseconds, process| ServiceEnvironment {
+            notify_socket: None,
+            watchdog_microseconds: microseconds,
+            watchdog_process: process,
+        };
+        let ours = std::process::id();
+        assert_eq!(of(Some(5), None).watchdog(), Some(Duration::from_micros(5)));
+        assert_eq!(of(Some(5), Some(ours)).watchdog(), Some(Duration::from_micros(5)));
+        for none in [of(Some(5), Some(ours + 1)), of(Some(0), None), of(None, Some(ours))] {
+            assert_eq!(none.watchdog(), None, "{none:?}");
         }
     }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use recording::Compressor;
 use rustix::fd::OwnedFd;
+use tokio::sync::oneshot;
 
 use super::Agent;
 use super::damage_search::DamageSearches;
@@ -34,6 +35,8 @@ enum Order {
     Follow(Arc<Session>),
     /// A search behind damage is done: somebody waits for it.
     LookNow,
+    /// Somebody wants to know whether the thread works.
+    Answer(oneshot::Sender<()>),
     Stop,
 }
 
@@ -78,6 +81,16 @@ impl Cutter {
         self.bell.ring();
     }
 
+    /// Waits until the thread answers between two steps; it does not if it has ended.
+    pub(super) async fn answers(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        if self.orders.send(Order::Answer(answer)).is_err() {
+            return false;
+        }
+        self.bell.ring();
+        answered.await.is_ok()
+    }
+
     /// Ends the thread between two steps.
     pub(super) fn stop(&self) {
         let _ = self.orders.send(Order::Stop);
@@ -118,6 +131,10 @@ fn work(
         loop {
             match inbox.try_recv() {
                 Ok(Order::Follow(session)) => unopened.push(Unopened { session, not_before: None }),
+                Ok(Order::Answer(answer)) => {
+                    // Who asked may not have waited for it.
+                    let _ = answer.send(());
+                }
                 Ok(Order::LookNow) => {}
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => break,

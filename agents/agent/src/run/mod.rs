@@ -10,6 +10,7 @@ mod last_record;
 mod ledger;
 mod link;
 mod peer;
+mod notify;
 mod recorder_process;
 mod recorders;
 mod reserve;
@@ -21,6 +22,7 @@ mod standing;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent_protocol::Segmenting;
 use recording::SealingKey;
@@ -31,7 +33,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::client::{ControlPlane, Credentials};
 use crate::identity::{Identity, Keys};
-use crate::settings::{RunOptions, log_colours};
+use crate::settings::{RunOptions, ServiceEnvironment, log_colours};
 use crate::state_directory::StateDirectory;
 use crate::{capture_kinds, logging};
 
@@ -40,6 +42,8 @@ use cutting::Cutter;
 use damaged_quota::DamagedQuota;
 use ledger::Ledger;
 use recorders::Recorders;
+use link::LinkPulses;
+use notify::Manager;
 use reserve::Reserve;
 use sessions::Sessions;
 use standing::Powers;
@@ -66,6 +70,7 @@ struct Agent {
     damaged: Arc<DamagedQuota>,
     /// How many steps of deliveries are taken at once: a long outage must not end in a stampede.
     deliveries: Semaphore,
+    link_pulses: LinkPulses,
     /// Grows each time the link opens: whoever waits for the control plane tries at once.
     link_opened: watch::Sender<u64>,
     /// The revision of the configuration that was put in force last: whoever waits for a better one tries at once.
@@ -108,9 +113,23 @@ impl Agent {
             powers: Powers::of_this_process(),
             damaged,
             deliveries: Semaphore::new(MOST_DELIVERIES),
+            link_pulses: LinkPulses::default(),
             link_opened: watch::Sender::new(0),
             configured: watch::Sender::new(0),
         })
+    }
+
+    /// What is wrong with the parts that run as long as the agent does, if anything. That it is asked at all shows that the
+    /// runtime turns.
+    async fn works(&self, cutter: &Cutter, patience: Duration) -> Result<(), String> {
+        if let Some(part) = self.link_pulses.late() {
+            return Err(format!("the link's loop hangs: {part}"));
+        }
+        match tokio::time::timeout(patience, cutter.answers()).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("the cutter has ended".to_owned()),
+            Err(_) => Err(format!("the cutter has not answered for {patience:?}")),
+        }
     }
 
     fn segmenting(&self, kind: &str) -> Option<&dyn Segmenting> {
@@ -161,9 +180,23 @@ async fn serve(agent: Arc<Agent>) -> Result<(), String> {
     let link = tokio::spawn(link::hold(Arc::clone(&agent)));
     let accept = tokio::spawn(socket::accept(Arc::clone(&agent), listener, cutter.clone()));
 
+    let manager = Manager::find(&ServiceEnvironment::of_this_process());
+    if let Some(manager) = &manager {
+        manager.is_ready();
+    }
+    let works = async || match &manager {
+        _ if accept.is_finished() => Err("nobody answers on the socket".to_owned()),
+        _ if link.is_finished() => Err("nobody holds the link".to_owned()),
+        Some(manager) => agent.works(&cutter, manager.patience()).await,
+        None => Ok(()),
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = keep_telling(manager.as_ref(), works) => {}
+    }
+    if let Some(manager) = &manager {
+        manager.stops();
     }
     tracing::info!("the agent stops; open sessions continue to record, and the next start continues them");
     accept.abort();
@@ -173,6 +206,13 @@ async fn serve(agent: Arc<Agent>) -> Result<(), String> {
     tokio::task::spawn_blocking(move || cutter.stop())
         .await
         .map_err(|error| format!("the cutter did not stop: {error}"))
+}
+
+async fn keep_telling(manager: Option<&Manager>, works: impl AsyncFn() -> Result<(), String>) {
+    match manager {
+        Some(manager) => manager.keep_telling(works).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Every session holds a file open. Many systems give a program few descriptors unless it asks for more.

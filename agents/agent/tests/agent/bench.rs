@@ -139,6 +139,25 @@ impl Instance {
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
 
+    /// The agent's command with no more than the capabilities of its unit, if root runs it: what the agent does must be
+    /// possible with them.
+    fn as_service(&self, command: Command) -> Command {
+        if self.owner.is_some() || !rustix::process::geteuid().is_root() {
+            return command;
+        }
+        let mut restricted = Command::new("setpriv");
+        let set = format!("--bounding-set=-all{}", service_capabilities());
+        restricted.args([set.as_str(), "--inh-caps=-all", "--no-new-privs", "--"]);
+        restricted.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => restricted.env(name, value),
+                None => restricted.env_remove(name),
+            };
+        }
+        restricted
+    }
+
     /// Starts the agent and waits until it answers.
     pub(crate) fn start_agent(&mut self) {
         assert!(self.agent.is_none());
@@ -147,7 +166,7 @@ impl Instance {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let variables = self.run_variables.iter().map(|(name, value)| (name, value));
         let mut process = self
-            .command(&arguments)
+            .as_service(self.command(&arguments))
             .envs(variables)
             .stderr(Stdio::piped())
             .stdin(Stdio::null())
@@ -288,6 +307,15 @@ impl Program {
         command.current_dir("/").stdin(Stdio::null()).uid(user_id).gid(user_id);
         command
     }
+}
+
+/// The capabilities that the unit of systemd gives, as `setpriv` names them.
+pub(crate) fn service_capabilities() -> String {
+    let unit = include_str!("../../../../packaging/systemd/hansard-agent.service");
+    let set = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).unwrap();
+    set.split_whitespace()
+        .map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_lowercase()))
+        .collect()
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

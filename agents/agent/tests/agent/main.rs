@@ -18,6 +18,7 @@ mod neighbours;
 mod person;
 mod pipes;
 mod reach;
+mod service;
 mod sessions;
 mod settings;
 mod shell;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Agent;
+use super::notify::Pulse;
 use crate::backoff::Backoff;
 use channels::Channels;
 use dial::NotDialled;
@@ -21,8 +22,29 @@ const GOOD_AFTER: Duration = Duration::from_secs(10);
 /// The shortest and the longest wait before a control plane is asked again that has no such agent any more: for a minute
 /// another one may have answered in its place, and its database may be restored.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(3600));
+/// How long a dial may take, with all that is asked for it.
+const DIAL_WITHIN: Duration = Duration::from_secs(60);
+/// How late the loop may be before it is taken to hang.
+const MAY_BE_LATE: Duration = Duration::from_secs(30);
 /// How often it is looked for channels that nobody resumed.
 const LOOK_AT_CHANNELS_EVERY: Duration = Duration::from_secs(1);
+
+/// Whether the link's parts, which never end, are heard of in time.
+#[derive(Debug, Default)]
+pub(super) struct LinkPulses {
+    /// It dials, waits, or listens on the open link.
+    holding: Pulse,
+    /// It writes on the open link.
+    speaking: Pulse,
+}
+
+impl LinkPulses {
+    /// The part that should have been heard of.
+    pub(super) fn late(&self) -> Option<&'static str> {
+        let parts = [("it neither dials nor listens", &self.holding), ("it writes nothing", &self.speaking)];
+        parts.into_iter().find_map(|(what, pulse)| pulse.is_late().then_some(what))
+    }
+}
 
 /// Holds the link for as long as the agent runs.
 pub(super) async fn hold(agent: Arc<Agent>) {
@@ -35,13 +57,17 @@ async fn hold_with(agent: &Arc<Agent>, channels: &Channels) {
     let mut retired = Backoff::between(ASK_AGAIN.0, ASK_AGAIN.1);
     loop {
         let dialled = Instant::now();
-        let why = match dial::dial(agent).await {
+        agent.link_pulses.holding.lives_for(DIAL_WITHIN + MAY_BE_LATE);
+        // A control plane that takes the connection and says nothing must not keep it for ever.
+        let dial = tokio::time::timeout(DIAL_WITHIN, dial::dial(agent)).await;
+        let why = match dial.unwrap_or_else(|_| Err(nothing_heard())) {
             Ok(link) => {
                 tracing::info!("the link is open");
                 agent.sessions.link_is_open();
                 agent.link_opened.send_modify(|opened| *opened += 1);
                 retired.reset();
                 let ended = talk::talk(agent, channels, link).await;
+                agent.link_pulses.speaking.rests();
                 channels.link_is_lost();
                 match ended {
                     Ok(()) => "the control plane closed the link".to_owned(),
@@ -61,8 +87,13 @@ async fn hold_with(agent: &Arc<Agent>, channels: &Channels) {
         let wait = backoff.next();
         tracing::warn!(wait = ?wait, "the link is down: {why}");
         agent.sessions.link_is_down(&why);
+        agent.link_pulses.holding.lives_for(wait + MAY_BE_LATE);
         tokio::time::sleep(wait).await;
     }
+}
+
+fn nothing_heard() -> NotDialled {
+    NotDialled::Failed(format!("the control plane did not answer within {DIAL_WITHIN:?}"))
 }
 
 /// The control plane has no such agent any more. Nothing that is kept is given up for that, and sessions are still recorded:
@@ -76,6 +107,7 @@ async fn wait_as_retired(agent: &Agent, why: &str, wait: Duration) {
         agent.directory.spool().display()
     );
     agent.sessions.link_is_refused(why);
+    agent.link_pulses.holding.lives_for(wait + MAY_BE_LATE);
     tokio::time::sleep(wait).await;
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
+use super::MAY_BE_LATE;
 use super::channels::Channels;
 use super::services::Service;
 use crate::run::Agent;
@@ -23,6 +24,8 @@ use crate::{AGENT_VERSION, capabilities, chain};
 const LOOK_AT_WAITING_EVERY: Duration = Duration::from_secs(5);
 /// A link that is silent for so long is dead, and so is one that takes nothing for so long.
 const SILENT_AFTER: Duration = Duration::from_secs(SILENT_AFTER_SECONDS);
+/// How long asking for the configuration may take, and putting it in force.
+const CONFIGURED_WITHIN: Duration = Duration::from_secs(90);
 /// How many messages may wait to be said.
 const MOST_UNSAID: usize = 8;
 
@@ -54,11 +57,13 @@ async fn hear(
         services: Some(Service::names()),
     };
     tell(&say, hello).await?;
+    agent.link_pulses.holding.lives_for(CONFIGURED_WITHIN + MAY_BE_LATE);
     // What changed while the link was down.
     let reply: ConfigurationReply =
         agent.control_plane.get("/configuration").await.map_err(|error| error.to_string())?;
     obey(agent, &say, reply.configuration).await?;
     loop {
+        agent.link_pulses.holding.lives_for(SILENT_AFTER + MAY_BE_LATE);
         let message = timeout(SILENT_AFTER, link.next())
             .await
             .map_err(|_| format!("the control plane was silent for {SILENT_AFTER_SECONDS} s"))?;
@@ -94,6 +99,7 @@ async fn speak(
     let mut told = None;
     let mut greeted = false;
     loop {
+        agent.link_pulses.speaking.lives_for(LOOK_AT_WAITING_EVERY + MAY_BE_LATE);
         // Messages first: they are few, and hello comes before everything else.
         let message = tokio::select! {
             biased;
@@ -120,6 +126,7 @@ async fn speak(
             }
             frame = channels.next(), if greeted => Message::binary(frame),
         };
+        agent.link_pulses.speaking.lives_for(SILENT_AFTER + MAY_BE_LATE);
         match timeout(SILENT_AFTER, link.send(message)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return chain(&error),
