@@ -7,6 +7,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 const PASSWD: &str = "/etc/passwd";
+const GROUP: &str = "/etc/group";
+const NAME_SERVICES: &str = "/etc/nsswitch.conf";
+/// Places all of whose accounts are in passwd, or are made up by systemd and have no login shell.
+const LISTED: [&str; 3] = ["files", "compat", "systemd"];
 /// What asks all the places that an instance's accounts come from (a directory service, for instance). This program, linked statically,
 /// can read only the file itself.
 const GETENT: [&str; 2] = ["/usr/bin/getent", "/bin/getent"];
@@ -47,6 +51,7 @@ pub(crate) fn of(user_id: u32) -> Option<Account> {
 pub(crate) struct Entry {
     pub(crate) name: String,
     pub(crate) user_id: u32,
+    pub(crate) group_id: u32,
     pub(crate) home: PathBuf,
     pub(crate) shell: PathBuf,
 }
@@ -66,14 +71,45 @@ pub(crate) fn every() -> Vec<Entry> {
     entries
 }
 
+/// Whether anybody but root is in a group. One that is not known may have anybody in it.
+pub(crate) fn has_members(group_id: u32, accounts: &[Entry]) -> bool {
+    if accounts.iter().any(|account| account.group_id == group_id && account.user_id != 0) {
+        return true;
+    }
+    let listed = fs::read(GROUP).ok().and_then(|groups| members(&groups, group_id));
+    listed.is_none_or(|members| members.iter().any(|member| member != "root"))
+}
+
+fn members(groups: &[u8], group_id: u32) -> Option<Vec<String>> {
+    String::from_utf8_lossy(groups).lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [_, _, id, members] = fields.as_slice() else { return None };
+        (id.parse() == Ok(group_id))
+            .then(|| members.split(',').filter(|member| !member.is_empty()).map(str::to_owned).collect())
+    })
+}
+
+/// Whether there are places that accounts come from which may not list them all.
+pub(crate) fn are_all_listed(accounts: &[Entry]) -> bool {
+    let Ok(passwd) = fs::read(PASSWD) else { return false };
+    // What lists some lists all.
+    accounts.len() > entries(&passwd).len() || {
+        let places = fs::read_to_string(NAME_SERVICES).unwrap_or_default();
+        let sources = places.lines().find_map(|line| line.trim().strip_prefix("passwd:"));
+        sources.unwrap_or_default().split_whitespace().all(|source| LISTED.contains(&source))
+    }
+}
+
 fn entries(passwd: &[u8]) -> Vec<Entry> {
     let path = |field: &[u8]| PathBuf::from(OsString::from_vec(field.to_vec()));
     let read = |line: &[u8]| {
         let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
-        let [name, _, id, _, _, home, shell] = fields.as_slice() else { return None };
+        let [name, _, id, group, _, home, shell] = fields.as_slice() else { return None };
+        let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse().ok();
         Some(Entry {
             name: String::from_utf8_lossy(name).into_owned(),
-            user_id: std::str::from_utf8(id).ok()?.parse().ok()?,
+            user_id: number(id)?,
+            group_id: number(group)?,
             home: path(home),
             shell: path(if shell.is_empty() { DEFAULT_SHELL.as_bytes() } else { shell }),
         })
@@ -89,6 +125,17 @@ fn find(passwd: &[u8], user_id: u32) -> Option<Account> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_have_members() {
+        let groups = b"staff:x:50:\nadm:x:4:root,ana\nbad\n";
+        assert_eq!(members(groups, 50), Some(vec![]));
+        assert_eq!(members(groups, 4), Some(vec!["root".to_owned(), "ana".to_owned()]));
+        assert_eq!(members(groups, 5), None);
+        let ana = entries(b"ana:x:1000:4711::/:/bin/sh\n");
+        assert!(has_members(4711, &ana), "it is the group of an account");
+        assert!(has_members(4_000_000, &ana), "nobody knows who is in it");
+    }
 
     #[test]
     fn users_have_names_and_shells() {

@@ -11,7 +11,9 @@ use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::fs::Access;
 
 pub(crate) const ROOT: u32 = 0;
-pub(crate) const OTHERS_MAY_WRITE: u32 = 0o022;
+pub(crate) const OTHERS_MAY_WRITE: u32 = GROUP_MAY_WRITE | EVERYBODY_MAY_WRITE;
+const GROUP_MAY_WRITE: u32 = 0o020;
+const EVERYBODY_MAY_WRITE: u32 = 0o002;
 /// In a folder with this bit, nobody can rename or remove what belongs to others.
 const STICKY: u32 = 0o1000;
 /// As many as the kernel follows.
@@ -129,13 +131,21 @@ pub(crate) fn check_only_root_can_change(file: &Path) -> Result<(), String> {
     looked.map_err(|doubt| format!("{} is not trusted: {doubt}", file.display()))
 }
 
-/// Whether nobody but root and one other user can change or replace a file or a folder.
-pub(crate) fn check_others_cannot_change(path: &Path, owner: u32) -> Result<(), Doubt> {
+/// Whether nobody but root and one other user can change or replace a file or a folder. What a group may write, nobody may if
+/// nobody is in it.
+pub(crate) fn check_others_cannot_change(
+    path: &Path,
+    owner: u32,
+    has_members: impl Fn(u32) -> bool,
+) -> Result<(), Doubt> {
     let path = std::path::absolute(path).map_err(unseen(path))?;
     walk(&path, |place, metadata| {
         let why = if ![ROOT, owner].contains(&metadata.uid()) {
             format!("{} belongs to user {}, who can change it", place.display(), metadata.uid())
-        } else if is_guarded(metadata) || metadata.mode() & OTHERS_MAY_WRITE == 0 {
+        } else if is_guarded(metadata)
+            || metadata.mode() & EVERYBODY_MAY_WRITE == 0
+                && (metadata.mode() & GROUP_MAY_WRITE == 0 || !has_members(metadata.gid()))
+        {
             return Ok(());
         } else {
             format!("others may write to {}", place.display())

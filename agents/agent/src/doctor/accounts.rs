@@ -155,6 +155,7 @@ mod tests {
             let account = Account {
                 name: "ana".to_owned(),
                 user_id,
+                group_id: 0,
                 home: home.path().to_owned(),
                 shell: shell.into(),
             };

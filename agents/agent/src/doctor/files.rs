@@ -9,54 +9,57 @@ use super::accounts::Account;
 use super::finding::{Finding, Findings};
 use super::logins::{How, Recorded};
 use super::sshd::Sshd;
+use crate::account;
 use crate::foreign::{self, Doubt};
 use crate::login_shell;
 use crate::system_settings;
 
-/// The files of sshd's configuration.
-pub(crate) fn look_at_configuration(sshd: &Sshd, findings: &mut Findings) {
-    for file in sshd.files() {
-        check(
-            file,
-            "sshd-configuration",
-            "sshd's configuration can be changed by others than root",
-            findings,
-        );
-    }
+/// Looks at files as the accounts of the instance could change them.
+pub(crate) struct Files<'f> {
+    pub(crate) accounts: &'f [Account],
+    pub(crate) findings: &'f mut Findings,
 }
 
-/// The settings file, the programs, and the agent's directory.
-pub(crate) fn look(
-    state_dir: Option<&Path>,
-    every: &[Account],
-    recorded: &[Recorded],
-    findings: &mut Findings,
-) {
-    let settings = Path::new(system_settings::PATH);
-    if settings.exists() {
-        check(settings, "settings-file", "the agent's settings can be changed by others than root", findings);
+impl Files<'_> {
+    /// The files of sshd's configuration.
+    pub(crate) fn look_at_configuration(&mut self, sshd: &Sshd) {
+        for file in sshd.files() {
+            let what = "sshd's configuration can be changed by others than root";
+            self.check(file, foreign::ROOT, "sshd-configuration", what);
+        }
     }
-    let shells =
-        recorded.iter().filter(|one| one.how == How::LoginShell).map(|one| one.account.shell.clone());
-    let forced = recorded.iter().filter_map(|one| one.forced_program.as_ref()).map(PathBuf::from);
-    for program in shells.chain(forced).chain(login_shell::running_program()).collect::<BTreeSet<_>>() {
-        check(&program, "program", "the program that records can be replaced by others than root", findings);
-    }
-    if let Some(state_dir) = state_dir {
-        look_at_state_directory(state_dir, every, findings);
-    }
-}
 
-fn look_at_state_directory(state_dir: &Path, every: &[Account], findings: &mut Findings) {
-    let Ok(metadata) = fs::metadata(state_dir) else {
-        let place = state_dir.display().to_string();
-        findings.unchecked("agent-directory", &place, "there is no agent's directory");
-        return;
-    };
-    let owner = metadata.uid();
-    let of_a_person = every.iter().find(|account| account.user_id == owner && owner != foreign::ROOT);
-    if let Some(account) = of_a_person {
-        findings.about(
+    /// The settings file and the programs.
+    pub(crate) fn look_at_installed(&mut self, recorded: &[Recorded]) {
+        let settings = Path::new(system_settings::PATH);
+        if settings.exists() {
+            let what = "the agent's settings can be changed by others than root";
+            self.check(settings, foreign::ROOT, "settings-file", what);
+        }
+        let shells = recorded.iter().filter(|one| one.how == How::LoginShell);
+        let shells = shells.map(|one| one.account.shell.clone());
+        let forced = recorded.iter().filter_map(|one| one.forced_program.as_ref()).map(PathBuf::from);
+        for program in shells.chain(forced).chain(login_shell::running_program()).collect::<BTreeSet<_>>() {
+            let what = "the program that records can be replaced by others than root";
+            self.check(&program, foreign::ROOT, "program", what);
+        }
+    }
+
+    /// The agent's state directory.
+    pub(crate) fn look_at_state_directory(&mut self, state_dir: &Path) {
+        let Ok(metadata) = fs::metadata(state_dir) else {
+            let place = state_dir.display().to_string();
+            self.findings.unchecked("agent-directory", &place, "there is no agent's directory");
+            return;
+        };
+        let owner = metadata.uid();
+        let of_a_person =
+            self.accounts.iter().find(|account| account.user_id == owner && owner != foreign::ROOT);
+        let Some(account) = of_a_person else {
+            let what = "the agent's directory can be changed or replaced by others";
+            return self.check(state_dir, owner, "agent-directory", what);
+        };
+        self.findings.about(
             &account.name,
             Finding::way_round(
                 "agent-directory",
@@ -66,25 +69,20 @@ fn look_at_state_directory(state_dir: &Path, every: &[Account], findings: &mut F
                 &format!("run the agent as root: chown --recursive root {}", state_dir.display()),
             ),
         );
-        return;
     }
-    let what = "the agent's directory can be changed or replaced by others";
-    check_but(state_dir, owner, "agent-directory", what, findings);
-}
 
-fn check(path: &Path, code: &'static str, what: &str, findings: &mut Findings) {
-    check_but(path, foreign::ROOT, code, what, findings);
-}
-
-/// `also` may change it, too, besides root.
-fn check_but(path: &Path, also: u32, code: &'static str, what: &str, findings: &mut Findings) {
-    match foreign::check_others_cannot_change(path, also) {
-        Ok(()) => {}
-        Err(Doubt::WithinReach(why)) => {
-            let why = format!("{why}, and so decide what is recorded");
-            let close = "chown root and chmod go-w what is named, and every folder on the way to it";
-            findings.add(Finding::way_round(code, &path.display().to_string(), what, &why, close));
+    /// Only root and `owner` may be able to change it.
+    fn check(&mut self, path: &Path, owner: u32, code: &'static str, what: &str) {
+        let has_members = |group| account::has_members(group, self.accounts);
+        let place = path.display().to_string();
+        match foreign::check_others_cannot_change(path, owner, has_members) {
+            Ok(()) => {}
+            Err(Doubt::WithinReach(why)) => {
+                let why = format!("{why}, and so decide what is recorded");
+                let close = "chown root and chmod go-w what is named, and every folder on the way to it";
+                self.findings.add(Finding::way_round(code, &place, what, &why, close));
+            }
+            Err(Doubt::Unseen(why)) => self.findings.unchecked(code, &place, &why),
         }
-        Err(Doubt::Unseen(why)) => findings.unchecked(code, &path.display().to_string(), &why),
     }
 }

@@ -83,12 +83,33 @@ fn worst(how: &[How]) -> How {
 
 /// The program of a ForceCommand that records.
 fn forced_program(effective: &Effective) -> Option<String> {
-    let mut words = effective.value("forcecommand").split_whitespace();
+    of_forced_command(effective.value("forcecommand"))
+}
+
+fn of_forced_command(command: &str) -> Option<String> {
+    // The account's shell reads it: with any of these it may be more than one program.
+    if command.contains([';', '|', '&', '$', '`', '<', '>', '(', ')', '\\', '#']) {
+        return None;
+    }
+    let mut words = command.split_whitespace();
     let program = words.next()?;
     let name = Path::new(program).file_name()?;
-    let is_agent = name == AGENT || login_shell::is_this_program(Path::new(program));
-    let is_ours = name == login_shell::NAME || is_agent && words.any(|word| word == FORCED_SUBCOMMAND);
-    is_ours.then(|| program.to_owned())
+    if name == login_shell::NAME {
+        return Some(program.to_owned());
+    }
+    if name != AGENT && !login_shell::is_this_program(Path::new(program)) {
+        return None;
+    }
+    let subcommand = loop {
+        let word = words.next()?;
+        if !word.starts_with("--") {
+            break word;
+        }
+        if !word.contains('=') {
+            words.next();
+        }
+    };
+    (subcommand == FORCED_SUBCOMMAND).then(|| program.to_owned())
 }
 
 fn not_recorded(account: &Account, findings: &mut Findings) {
@@ -351,4 +372,33 @@ fn may_enter(account: &Account, effective: &Effective) -> bool {
     let is_allowed =
         allowed.is_empty() || allowed.iter().any(|(name, _)| patterns::matches(name, &account.name));
     is_allowed && !is_denied
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forced_command_records_if_it_is_the_agents_shell_alone() {
+        for records in [
+            "/usr/local/bin/hansard-agent shell",
+            "/usr/local/bin/hansard-agent --state-dir /srv/a shell",
+            "/usr/local/bin/hansard-agent --state-dir=/srv/a shell --wait-for-agent 3s",
+            "/usr/local/bin/hansard-shell",
+        ] {
+            assert!(of_forced_command(records).is_some(), "{records}");
+        }
+        for other in [
+            "none",
+            "internal-sftp",
+            "/usr/local/bin/hansard-agent record -- shell",
+            "/usr/local/bin/hansard-agent --state-dir shell record",
+            "/usr/local/bin/hansard-agent shell; bash",
+            "/usr/local/bin/hansard-agent shell || exec bash",
+            "echo hansard-agent shell",
+            "/usr/local/bin/hansard-agent",
+        ] {
+            assert_eq!(of_forced_command(other), None, "{other}");
+        }
+    }
 }

@@ -19,6 +19,7 @@ use crate::complain;
 use crate::settings::{DoctorOptions, Settled};
 
 use accounts::Account;
+use files::Files;
 use finding::{Findings, Severity};
 use logins::Recorded;
 
@@ -52,14 +53,20 @@ fn look(settled: Result<Settled, String>, sshd_config: Option<&Path>) -> Finding
             None
         }
     };
-    let every: Vec<Account> = account::every().into_iter().filter_map(Account::that_can_log_in).collect();
+    let listed = account::every();
+    if !account::are_all_listed(&listed) {
+        let what =
+            "accounts come from a service that does not list them; only those of passwd were looked at";
+        findings.unchecked("accounts", "/etc/nsswitch.conf", what);
+    }
+    let every: Vec<Account> = listed.into_iter().filter_map(Account::that_can_log_in).collect();
     if every.is_empty() {
         findings.unchecked("accounts", "/etc/passwd", "no account with a login shell can be read there");
     }
     let recorded: Vec<Recorded> = match sshd::Sshd::find(sshd_config) {
         Ok(Some(sshd)) => {
             let recorded = logins::look(&every, &sshd, &mut findings);
-            files::look_at_configuration(&sshd, &mut findings);
+            Files { accounts: &every, findings: &mut findings }.look_at_configuration(&sshd);
             recorded
         }
         Ok(None) => {
@@ -79,6 +86,10 @@ fn look(settled: Result<Settled, String>, sshd_config: Option<&Path>) -> Finding
     };
     accounts::look_at_changing_shells(&recorded, &mut findings);
     jobs::look(&recorded, &mut findings);
-    files::look(state_dir.as_deref(), &every, &recorded, &mut findings);
+    let mut files = Files { accounts: &every, findings: &mut findings };
+    files.look_at_installed(&recorded);
+    if let Some(state_dir) = &state_dir {
+        files.look_at_state_directory(state_dir);
+    }
     findings
 }

@@ -123,9 +123,10 @@ impl Sshd {
     pub(crate) fn matches_of_other_kinds(&self) -> impl Iterator<Item = String> {
         let of_other_kind = |line: &&Line| {
             let words = line.arguments.to_ascii_lowercase();
+            let known = |word: &str| matches!(word, "user" | "group" | "all" | "address");
             let mut criteria = words.split_whitespace().step_by(2);
             line.keyword == "match"
-                && !criteria.all(|word| matches!(word, "user" | "group" | "all" | "address"))
+                && (!criteria.all(known) || addresses_in(&line.arguments).any(|address| address.is_none()))
         };
         self.lines.iter().filter(of_other_kind).map(Line::place)
     }
@@ -134,17 +135,9 @@ impl Sshd {
     fn addresses(&self) -> Vec<String> {
         let mut addresses = vec![FROM_HERE.to_owned()];
         for line in self.lines.iter().filter(|line| line.keyword == "match") {
-            let mut words = line.arguments.split_whitespace();
-            while let Some(word) = words.next() {
-                let (true, Some(list)) = (word.eq_ignore_ascii_case("address"), words.next()) else {
-                    continue;
-                };
-                for pattern in list.split(',') {
-                    let pattern = pattern.trim_start_matches('!');
-                    let address = pattern.split('/').next().unwrap_or_default().replace(['*', '?'], "1");
-                    if address.parse::<std::net::IpAddr>().is_ok() && !addresses.contains(&address) {
-                        addresses.push(address);
-                    }
+            for address in addresses_in(&line.arguments).flatten() {
+                if !addresses.contains(&address) {
+                    addresses.push(address);
                 }
             }
         }
@@ -212,6 +205,26 @@ impl Line {
     }
 }
 
+/// One address for each pattern that a Match names; `None` for a pattern for which none is known.
+fn addresses_in(arguments: &str) -> impl Iterator<Item = Option<String>> {
+    let words: Vec<&str> = arguments.split_whitespace().collect();
+    let lists = words.chunks(2).filter_map(|pair| match pair {
+        [criterion, list] if criterion.eq_ignore_ascii_case("address") => Some(*list),
+        _ => None,
+    });
+    let patterns = lists.flat_map(|list| list.split(',')).map(|pattern| pattern.trim_start_matches('!'));
+    patterns.map(address_like).collect::<Vec<_>>().into_iter()
+}
+
+fn address_like(pattern: &str) -> Option<String> {
+    let mut address = pattern.split('/').next()?.replace(['*', '?'], "1");
+    // A star also stands for the rest of an address: 10.* is 10.1.1.1.
+    while pattern.ends_with('*') && !address.contains(':') && address.matches('.').count() < 3 {
+        address.push_str(".1");
+    }
+    address.parse::<std::net::IpAddr>().ok().map(|address| address.to_string())
+}
+
 /// The files that a pattern of an Include names, in sshd's order.
 fn included_by(pattern: &str) -> Vec<PathBuf> {
     let pattern = Path::new("/etc/ssh").join(pattern);
@@ -250,6 +263,21 @@ mod tests {
         assert_eq!(effective.all("acceptenv"), ["LANG", "LC_*"]);
         assert_eq!(effective.value("subsystem"), "sftp a b");
         assert_eq!(effective.value("unknown"), "");
+    }
+
+    #[test]
+    fn a_pattern_has_an_address_like_it() {
+        for (pattern, address) in [
+            ("10.0.0.0/8", Some("10.0.0.0")),
+            ("10.*", Some("10.1.1.1")),
+            ("192.168.?.7", Some("192.168.1.7")),
+            ("*", Some("1.1.1.1")),
+            ("2001:db8::/32", Some("2001:db8::")),
+            ("fe80::*", Some("fe80::1")),
+            ("*:1*:example", None),
+        ] {
+            assert_eq!(address_like(pattern).as_deref(), address, "{pattern}");
+        }
     }
 
     #[test]
