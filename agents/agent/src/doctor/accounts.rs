@@ -18,6 +18,7 @@ const LET_NOBODY_IN: [&str; 5] = ["nologin", "false", "sync", "shutdown", "halt"
 const SHELLS: &str = "/etc/shells";
 const CHANGE_SHELL: [&str; 2] = ["/usr/bin/chsh", "/bin/chsh"];
 const SET_USER_ID: u32 = 0o4000;
+const STICKY: u32 = 0o1000;
 /// Shells that read no file of the person's before a command that they are given (`-c`).
 const SILENT: [&str; 6] = ["sh", "dash", "ash", "busybox", "mksh", "ksh"];
 
@@ -54,22 +55,39 @@ fn name_of(program: &Path) -> String {
     program.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Whether a user can make this file be what they like: write to it, replace it, or create it.
+/// Whether a user can make this file be what they like: write to it, create it, or replace it or a folder on the way to it.
 fn could_have_written(user_id: u32, file: &Path) -> bool {
-    let theirs =
+    let owns_or_may_write =
         |metadata: &fs::Metadata| metadata.uid() == user_id || metadata.mode() & OTHERS_MAY_WRITE != 0;
-    match fs::metadata(file) {
-        Ok(_) if is_immutable(file) => return false,
-        Ok(metadata) if theirs(&metadata) => return true,
-        _ => {}
+    let found = fs::metadata(file);
+    let is_immutable = is_immutable(file);
+    if found.as_ref().is_ok_and(owns_or_may_write) && !is_immutable {
+        return true;
     }
-    // The nearest folder that is there: whoever may write to it can put everything below it there.
-    let folders = file.ancestors().skip(1).filter_map(|folder| fs::metadata(folder).ok());
-    folders.take(1).any(|metadata| theirs(&metadata))
+    let mut is_missing = found.is_err();
+    // Nobody can replace an immutable file, whatever its folder permits.
+    let folders = file.ancestors().skip(1 + usize::from(is_immutable));
+    for metadata in folders.map(fs::metadata) {
+        let Ok(metadata) = metadata else {
+            is_missing = true;
+            continue;
+        };
+        // What is there cannot be moved out of a sticky folder by those to whom neither belongs; what is missing can be made.
+        let is_sticky = metadata.mode() & STICKY != 0 && metadata.uid() != user_id && !is_missing;
+        if owns_or_may_write(&metadata) && !is_sticky {
+            return true;
+        }
+        is_missing = false;
+    }
+    false
 }
 
 fn is_immutable(file: &Path) -> bool {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    // It lies in a person's home: nothing but a file is opened, however it is exchanged meanwhile.
+    if !fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_file()) {
+        return false;
+    }
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
     let Ok(file) = rustix::fs::open(file, flags, Mode::empty()) else { return false };
     rustix::fs::ioctl_getflags(&file).is_ok_and(|flags| flags.contains(IFlags::IMMUTABLE))
 }
@@ -145,6 +163,16 @@ mod tests {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         assert!(could_have_written(other, &file), "they can replace it");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(!could_have_written(other, &file), "nobody can move it");
+        assert!(could_have_written(other, &folder.path().join(".zshenv")), "they can create it");
+        // The folder on the way may be moved by whoever owns the one above it.
+        let inner = folder.path().join("home/.config");
+        fs::create_dir_all(&inner).unwrap();
+        fs::write(inner.join("config.fish"), "").unwrap();
+        assert!(!could_have_written(other, &inner.join("config.fish")));
+        fs::set_permissions(folder.path().join("home"), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(could_have_written(other, &inner.join("config.fish")));
     }
 
     #[test]

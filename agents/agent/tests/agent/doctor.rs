@@ -205,7 +205,19 @@ fn a_forced_command_is_only_as_good_as_the_shell_that_runs_it() {
     let (exit, found, report) = look("");
     assert_eq!((exit, found), (Some(1), vec!["start-up-file".to_owned()]), "{report:#}");
     assert_eq!(report["Findings"][0]["Place"], host.home().join(".bashrc").to_str().unwrap());
-    // A home that is root's, or a shell that reads nothing.
+    // A file that nobody can change or replace, a home that is root's, or a shell that reads nothing.
+    let start_up = host.home().join(".bashrc");
+    fs::write(&start_up, "").unwrap();
+    let attribute = |sign: &str| {
+        let changed =
+            std::process::Command::new("chattr").arg(format!("{sign}i")).arg(&start_up).output().unwrap();
+        assert!(changed.status.success(), "{changed:?}");
+    };
+    attribute("+");
+    let guarded = look("").0;
+    attribute("-");
+    assert_eq!(guarded, Some(0));
+    fs::remove_file(&start_up).unwrap();
     chown(host.home(), Some(0), Some(0)).unwrap();
     assert_eq!(look("").0, Some(0));
     fs::write(host.home().join(".bashrc"), "").unwrap();

@@ -107,6 +107,42 @@ fn a_login_without_a_terminal_reads_its_commands() {
 }
 
 #[test]
+fn what_a_session_brings_along_arrives() {
+    if !we_are_root() {
+        return;
+    }
+    for form in RECORDED {
+        let host = Host::running(form, "AcceptEnv LANG");
+        // The agent of the other end, which holds a key.
+        let socket = host.file("keys.sock");
+        let mut keys =
+            Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
+        eventually("the keys' agent listens", || socket.exists().then_some(()));
+        let added = Command::new("ssh-add")
+            .arg("-q")
+            .arg(host.file("key-of-ana"))
+            .env("SSH_AUTH_SOCK", &socket)
+            .status();
+        assert!(added.unwrap().success());
+        let mut ssh =
+            host.ssh(&["-A", "-o", "SetEnv=LANG=C.UTF-8"], &["ssh-add -l; echo $LANG; umask; pwd; cat"]);
+        let input = host.file("input");
+        fs::write(&input, "the input\n").unwrap();
+        let output = output_of(ssh.env("SSH_AUTH_SOCK", &socket).stdin(fs::File::open(&input).unwrap()));
+        keys.kill().unwrap();
+        keys.wait().unwrap();
+        let shown = text(&output.stdout);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[0].contains("ana's key (ED25519)"), "{form:?}: {shown}");
+        assert_eq!(lines[1..], ["C.UTF-8", "0022", host.home().to_str().unwrap(), "the input"], "{form:?}");
+
+        // A command that a signal ends has the exit code that shells give it, where ssh alone would say 255.
+        let output = output_of(&mut host.ssh(&[], &["kill -TERM $$; sleep 1000"]));
+        assert_eq!(output.status.code(), Some(128 + 15), "{form:?}");
+    }
+}
+
+#[test]
 fn files_are_copied_byte_for_byte() {
     if !we_are_root() {
         return;
