@@ -1,8 +1,6 @@
 //! `hansard-agent record` and `hansard-agent shell`: the person's side of a session.
 
 use std::ffi::OsString;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -187,7 +185,8 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
         shell: wish.environment.shell.as_ref().map(text),
         connections,
     };
-    let Some((stream, reply, descriptors)) = ask(directory, &request, wish.wait_for_agent, &mut check)? else {
+    let Some((stream, reply, descriptors)) = ask(directory, &request, wish.wait_for_agent, &mut check)?
+    else {
         return without_agent(directory).map_err(|refusal| wish.not_found(refusal));
     };
     let not_understood = || "refused: the agent's answer does not belong to this request".to_owned();
