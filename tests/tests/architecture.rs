@@ -40,7 +40,7 @@ fn allowed_edges() -> BTreeMap<&'static str, &'static [&'static str]> {
         ),
         ("transfer-observer", &["recording"]),
         ("capture-terminal", &["agent-protocol", "transfer-observer", "recording"]),
-        ("hansard-agent", &["agent-protocol", "capture-terminal", "recording"]),
+        ("hansard-agent", &["agent-protocol", "capture-terminal", "transfer-observer", "recording"]),
         (
             "hansard",
             &[

@@ -41,6 +41,7 @@ pub(crate) fn record(state_dir: Result<PathBuf, String>, options: RecordOptions)
     };
     let wish = Wish {
         command,
+        shell_text: None,
         is_login_shell: false,
         environment,
         agent: OwnAgent::Warned,
@@ -57,6 +58,7 @@ pub(crate) fn shell(entered: Result<Entered, String>) -> u8 {
     let begin = || {
         let Entered { state_dir, wait_for_agent, command, is_login_shell, environment } = entered?;
         let wish = Wish {
+            shell_text: text_for_shell(&command),
             command,
             is_login_shell,
             environment,
@@ -70,6 +72,14 @@ pub(crate) fn shell(entered: Result<Entered, String>) -> u8 {
     begin().unwrap_or_else(say_why)
 }
 
+/// What `SHELL -c TEXT` runs.
+fn text_for_shell(command: &[OsString]) -> Option<String> {
+    match command {
+        [_, flag, text] if flag == "-c" => text.to_str().map(str::to_owned),
+        _ => None,
+    }
+}
+
 fn say_why(refusal: String) -> u8 {
     complain(&refusal);
     REFUSED
@@ -78,6 +88,8 @@ fn say_why(refusal: String) -> u8 {
 /// The command that a person wants to run, and how.
 struct Wish {
     command: Vec<OsString>,
+    /// The text that the shell in it is to run, where somebody was made to record.
+    shell_text: Option<String>,
     is_login_shell: bool,
     environment: SessionEnvironment,
     agent: OwnAgent,
@@ -184,6 +196,7 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
         term: wish.environment.term.as_ref().map(text),
         shell: wish.environment.shell.as_ref().map(text),
         connections,
+        shell_text: wish.shell_text.clone(),
     };
     let Some((stream, reply, descriptors)) = ask(directory, &request, wish.wait_for_agent, &mut check)?
     else {
@@ -191,7 +204,7 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
     };
     let not_understood = || "refused: the agent's answer does not belong to this request".to_owned();
     match reply {
-        LocalReply::Recorded { terminal_session_token, descriptors: names } => {
+        LocalReply::Recorded { terminal_session_token, descriptors: names, instead } => {
             if names.len() != descriptors.len() {
                 return Err(not_understood());
             }
@@ -205,6 +218,7 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
                 terminal: size,
                 command: wish.command.clone(),
                 is_login_shell: wish.is_login_shell,
+                instead,
             }))
         }
         LocalReply::NotRecorded { reason } => Ok(Begun::NotRecorded(reason)),

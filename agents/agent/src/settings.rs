@@ -24,6 +24,7 @@ const CONFIG_VARIABLE: &str = "HANSARD_AGENT_CONFIG";
 const DEFAULT_STATE_DIR: &str = "/var/lib/hansard-agent";
 const DEFAULT_WAIT_FOR_AGENT: &str = "10s";
 const DEFAULT_MOST_SESSIONS_OF_A_USER: usize = 64;
+const DEFAULT_MOST_OUTPUT_BYTES: u64 = transfer_observer::DEFAULT_OUTPUT_LIMIT;
 const DEFAULT_MINIMUM_FREE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Records what happens on this instance for the Hansard control plane.
@@ -197,6 +198,9 @@ pub(crate) struct RunOptions {
     /// How many sessions one user may have recorded at once; root may have any number.
     #[arg(long, env = "HANSARD_AGENT_MOST_SESSIONS_OF_A_USER", default_value_t = DEFAULT_MOST_SESSIONS_OF_A_USER, value_name = "NUMBER")]
     pub(crate) most_sessions_of_a_user: usize,
+    /// How much of each output of a command without a terminal is recorded; what comes behind is counted and hashed.
+    #[arg(long, env = "HANSARD_AGENT_MOST_OUTPUT_BYTES", default_value_t = DEFAULT_MOST_OUTPUT_BYTES, value_name = "BYTES")]
+    pub(crate) most_output_bytes: u64,
     /// What is logged to standard error: a level, or levels by module.
     #[arg(long, env = "HANSARD_AGENT_LOG", default_value = "info", value_name = "FILTER", value_parser = parse_filter)]
     pub(crate) log: String,

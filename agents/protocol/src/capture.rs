@@ -147,6 +147,8 @@ pub struct PersonSession {
     pub command: Vec<OsString>,
     /// The command is a login shell: its name begins with a hyphen.
     pub is_login_shell: bool,
+    /// The program and arguments that run instead of the command: those of a transfer, without a shell.
+    pub instead: Option<Vec<String>>,
 }
 
 /// Why a session did not begin, or ended before its command did.

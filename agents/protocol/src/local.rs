@@ -31,6 +31,9 @@ pub enum LocalRequest {
         shell: Option<String>,
         /// How the command's descriptors are to be connected.
         connections: Connections,
+        /// The text that the command's shell is to run, where somebody was made to record: it may be a file transfer.
+        #[serde(default)]
+        shell_text: Option<String>,
     },
     /// How is the agent?
     #[serde(rename = "status")]
@@ -66,6 +69,9 @@ pub enum LocalReply {
         terminal_session_token: TerminalSessionToken,
         /// What the descriptors are, in their order.
         descriptors: Vec<CommandDescriptor>,
+        /// What runs instead of the command: the program of a file transfer, without a shell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead: Option<Vec<String>>,
     },
     /// How the agent is.
     #[serde(rename = "status", rename_all = "PascalCase")]

@@ -103,8 +103,23 @@ pub struct RecorderOrder {
     pub connections: Connections,
     /// The person, as the kernel says: the command must be a process of this user.
     pub user_id: u32,
+    /// The transfer that the command is.
+    #[serde(default)]
+    pub transfer: Option<TransferOrder>,
+    /// How much of each output is recorded where there is no terminal.
+    pub most_output_bytes: u64,
     /// Whether this process may end processes of that user: then nothing of a session whose recording failed is left.
     pub ends_what_is_left: bool,
+}
+
+/// A command that is a file transfer: it is recorded as what passes in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TransferOrder {
+    /// The command's text.
+    pub command: String,
+    /// The program and arguments that run instead.
+    pub instead: Vec<String>,
 }
 
 /// How the order was met.

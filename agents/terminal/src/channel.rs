@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
-use crate::spooler::Spooler;
+use crate::scribe::Scribe;
 use crate::timespec;
 use crate::wire::ToPerson;
 
@@ -94,7 +94,7 @@ impl Channel {
     /// them until the next call.
     pub(crate) fn advance(
         &mut self,
-        spooler: &mut Spooler,
+        scribe: &mut Scribe,
         person: &mut ToPerson,
     ) -> Result<usize, CaptureError> {
         if self.on_the_way > MOST_BEFORE_READING {
@@ -103,7 +103,7 @@ impl Channel {
         let read = self.read(OUTPUT_WINDOW_BYTES - self.on_the_way)?;
         if read > 0 {
             // First spooled, then shown.
-            self.spool(read, spooler)?;
+            self.spool(read, scribe)?;
             if self.passes_on {
                 person.say(&FromRecorder::Output(self.output, &self.buffer[..read])).map_err(person_gone)?;
                 self.on_the_way += read;
@@ -148,7 +148,7 @@ impl Channel {
 
     /// If nobody reads any more, a command behind a pipe notices at its own next write, as it would without this
     /// process. What it has written up to now is recorded.
-    pub(crate) fn break_off(&mut self, spooler: &mut Spooler) -> Result<(), CaptureError> {
+    pub(crate) fn break_off(&mut self, scribe: &mut Scribe) -> Result<(), CaptureError> {
         self.drop_what_comes();
         if let Source::Open(source) = &self.source {
             let mut left = rustix::io::ioctl_fionread(source).unwrap_or(0);
@@ -157,7 +157,7 @@ impl Channel {
                 if read == 0 {
                     break;
                 }
-                self.spool(read, spooler)?;
+                self.spool(read, scribe)?;
                 left = left.saturating_sub(read as u64);
             }
             self.source = Source::Ended;
@@ -165,13 +165,9 @@ impl Channel {
         Ok(())
     }
 
-    fn spool(&mut self, read: usize, spooler: &mut Spooler) -> Result<(), CaptureError> {
+    fn spool(&mut self, read: usize, scribe: &mut Scribe) -> Result<(), CaptureError> {
         self.moved_at = Instant::now();
-        let bytes = &self.buffer[..read];
-        match self.output {
-            Output::Terminal | Output::Output => spooler.output(bytes),
-            Output::ErrorOutput => spooler.error_output(bytes),
-        }
+        scribe.output(self.output, &self.buffer[..read])
     }
 
     /// Whether nothing more is to be waited for after the command has ended, when nothing is there to be read now.

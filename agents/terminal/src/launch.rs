@@ -16,6 +16,8 @@ use rustix::io::FdFlags;
 use rustix::stdio;
 use rustix::termios::{self, InputModes, LocalModes, OutputModes, Termios};
 
+use transfer_observer::Transfer;
+
 use crate::inherited;
 
 /// What the launcher says first: it is the process that becomes the command.
@@ -32,6 +34,8 @@ pub(crate) struct Program<'p> {
     pub(crate) launcher: &'p [OsString],
     pub(crate) command: &'p [OsString],
     pub(crate) is_login_shell: bool,
+    /// It is the program of a transfer, which nothing of the person's may change.
+    pub(crate) is_transfer: bool,
 }
 
 /// The descriptors of a command.
@@ -92,7 +96,7 @@ pub(crate) fn start(
     connections: &Connections,
 ) -> Result<Child, CaptureError> {
     let step = |source| CaptureError::Start { step: "start the command", source };
-    let Program { launcher, command, is_login_shell } = program;
+    let Program { launcher, command, is_login_shell, is_transfer } = program;
     let no_launch = || io::Error::new(io::ErrorKind::NotFound, "the recorder gave no way to report it");
     let launch = ends.find(CommandDescriptor::Launch).ok_or_else(no_launch).map_err(step)?;
     // The launcher inherits it under the same number, and closes it before it becomes the command.
@@ -105,14 +109,19 @@ pub(crate) fn start(
     let no_command = || io::Error::new(io::ErrorKind::InvalidInput, "there is no command");
     let program = words.next().ok_or_else(no_command).map_err(step)?;
     let [input, output, error] = ends.standard(connections).map_err(step)?;
-    Command::new(program)
-        .args(words)
-        .env(name, value)
-        .stdin(input)
-        .stdout(output)
-        .stderr(error)
-        .spawn()
-        .map_err(step)
+    let mut starting = Command::new(program);
+    if is_transfer {
+        for name in refused_variables() {
+            starting.env_remove(name);
+        }
+    }
+    starting.args(words).env(name, value).stdin(input).stdout(output).stderr(error).spawn().map_err(step)
+}
+
+/// The variables of this process that could make another program of a transfer's.
+#[allow(clippy::disallowed_methods, reason = "they are not read, but withheld")]
+fn refused_variables() -> impl Iterator<Item = OsString> {
+    std::env::vars_os().map(|(name, _)| name).filter(|name| !Transfer::takes_variable(name))
 }
 
 /// The settings that shells leave to commands. If several programs share the terminal, one of them may have set modes

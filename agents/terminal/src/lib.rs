@@ -24,6 +24,7 @@ pub mod left_over;
 mod person;
 mod process;
 mod recorder;
+mod scribe;
 mod segmenter;
 mod session;
 mod shown;

@@ -2,13 +2,14 @@
 //! session. It has no runtime, no network and no keys, and once the command runs it needs no further process, thread or
 //! descriptor. It belongs to no terminal and to no process group of others, and outlives its agent.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use agent_protocol::capture::CaptureError;
+use agent_protocol::capture::{CaptureError, SpoolName};
 use agent_protocol::lines;
 use agent_protocol::local::LocalReply;
 use agent_protocol::recorder::{CommandDescriptor, RecorderAnswer, RecorderOrder};
@@ -17,14 +18,16 @@ use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::stdio;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use transfer_observer::classify;
 
 use crate::beginning::{Beginning, Expected};
 use crate::command_ends::{self, Opened};
 use crate::control::Control;
 use crate::recorder::{self, Equipment, Facts, in_one_line};
-use crate::spool_name;
+use crate::scribe::Scribe;
 use crate::spooler::Spooler;
 use crate::wire::ToPerson;
+use crate::{events_spool_name, spool_name};
 
 /// How far from being ended for want of memory: the last of what an administrator can reach.
 const OUT_OF_MEMORY_SCORE: &str = "-900";
@@ -56,19 +59,19 @@ pub fn run_recorder() -> bool {
     };
     // The agent first: it notes the session before anybody can say that it began.
     if !answer(&agent, &RecorderAnswer::Ready { without }) {
-        recording.spooler.give_up("the agent ended before the session began");
+        recording.scribe.give_up("the agent ended before the session began");
         return false;
     }
     drop(agent);
     if let Err(error) = recording.tell_person() {
         recording
-            .spooler
+            .scribe
             .give_up(&format!("the person's side could not be told that the session begins: {error}"));
         return false;
     }
-    let spool = recording.spooler.copy();
-    let Recording { person, spooler, equipment, facts, .. } = recording;
-    let record = || recorder::run(ToPerson::over(person), spooler, equipment, facts).is_ok();
+    let spool = recording.scribe.copy();
+    let Recording { person, scribe, equipment, facts, .. } = recording;
+    let record = || recorder::run(ToPerson::over(person), scribe, equipment, facts).is_ok();
     panic::catch_unwind(AssertUnwindSafe(record)).unwrap_or_else(|_| {
         // Nobody reads what this process prints: the recording says it.
         if let Ok(spool) = spool {
@@ -96,7 +99,9 @@ fn answer(agent: &UnixStream, answer: &RecorderAnswer) -> bool {
 /// Everything for one recording.
 struct Recording {
     person: UnixStream,
-    spooler: Spooler,
+    scribe: Scribe,
+    /// What runs instead of the command, where that is a transfer.
+    instead: Option<Vec<String>>,
     equipment: Equipment,
     facts: Facts,
     descriptors: Vec<(CommandDescriptor, OwnedFd)>,
@@ -115,9 +120,13 @@ impl Recording {
         let person = UnixStream::from(next().map_err(step("find the connection"))?);
         let listener = UnixListener::from(next().map_err(step("find the control socket"))?);
         let command_note = File::from(next().map_err(step("find the file for the command"))?);
-        let spool = order.spools.iter().position(|name| *name == spool_name());
-        let spool = spool.and_then(|place| descriptors.nth(place)).ok_or_else(missing);
-        let spool = File::from(spool.map_err(step("find the spool"))?);
+        let mut spools: BTreeMap<SpoolName, File> =
+            order.spools.iter().cloned().zip(descriptors.map(File::from)).collect();
+        let mut spool = |name| {
+            let spool = spools.remove(&name).ok_or_else(missing).map_err(step("find the spool"))?;
+            Spooler::new(spool, order.start_boottime_micros, order.least_free_bytes)
+                .map_err(step("prepare the spool"))
+        };
 
         let size = order.terminal.unwrap_or(TerminalSize::WITHOUT_TERMINAL);
         let Opened { ours, mut theirs, not_by_name } =
@@ -135,8 +144,16 @@ impl Recording {
         theirs.push((CommandDescriptor::Launch, launch));
         let control = Control::over(listener).map_err(step("use the control socket"))?;
         let told_to_end = told_to_end().map_err(step("handle signals"))?;
-        let spooler = Spooler::new(spool, order.start_boottime_micros, order.least_free_bytes)
-            .map_err(step("prepare the spool"))?;
+        let shown = spool(spool_name())?;
+        let scribe = if order.connections.any_terminal() {
+            Scribe::of_terminal(shown)
+        } else {
+            let transfer = order.transfer.as_ref();
+            let transfer = transfer.and_then(|order| classify(order.command.as_bytes()));
+            let events = spool(events_spool_name())?;
+            Scribe::of_pipes(shown, events, transfer.as_ref(), order.most_output_bytes)
+        };
+        let instead = order.transfer.map(|transfer| transfer.instead);
         let facts = Facts {
             token: order.terminal_session_token,
             size,
@@ -145,7 +162,7 @@ impl Recording {
             ends_what_is_left: order.ends_what_is_left,
         };
         let equipment = Equipment { ends: ours, beginning, command_note, control, told_to_end };
-        Ok((Recording { person, spooler, equipment, facts, descriptors: theirs }, without))
+        Ok((Recording { person, scribe, instead, equipment, facts, descriptors: theirs }, without))
     }
 
     /// Answers the person's side, in place of the agent, with the descriptors of the command. None of them stays here: the
@@ -155,6 +172,7 @@ impl Recording {
         let reply = LocalReply::Recorded {
             terminal_session_token: self.facts.token.clone(),
             descriptors: descriptors.iter().map(|(what, _)| *what).collect(),
+            instead: self.instead.take(),
         };
         let sent: Vec<_> = descriptors.iter().map(|(_, descriptor)| descriptor.as_fd()).collect();
         lines::send(&self.person, &reply, &sent)?;

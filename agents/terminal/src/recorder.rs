@@ -22,7 +22,7 @@ use crate::channel::Channel;
 use crate::command_ends::{self, RecorderEnds};
 use crate::command_input::CommandInput;
 use crate::control::Control;
-use crate::spooler::Spooler;
+use crate::scribe::Scribe;
 use crate::wire::{Heard, ToPerson, receive};
 use crate::{kernel_exit, left_over, timespec};
 
@@ -67,7 +67,7 @@ pub(crate) struct Equipment {
 /// the last thing that this process writes.
 pub(crate) fn run(
     person: ToPerson,
-    mut spooler: Spooler,
+    mut scribe: Scribe,
     equipment: Equipment,
     facts: Facts,
 ) -> Result<(), CaptureError> {
@@ -75,15 +75,15 @@ pub(crate) fn run(
         Ok(recorder) => recorder,
         Err(source) => {
             let error = CaptureError::Start { step: "read the terminal", source };
-            spooler.give_up(&in_one_line(&error));
+            scribe.give_up(&in_one_line(&error));
             return Err(error);
         }
     };
-    let ended = recorder.record(&mut spooler, &mut Decoder::default());
+    let ended = recorder.record(&mut scribe, &mut Decoder::default());
     // The hang-up of the terminal reaches everything that still runs on it.
     recorder.close();
-    match ended.and_then(|status| spooler.check().map(|()| status)) {
-        Ok(status) => match spooler.exit(status) {
+    match ended.and_then(|status| scribe.check().map(|()| status)) {
+        Ok(status) => match scribe.exit(status) {
             Ok(()) => {
                 recorder.say_last(&FromRecorder::Ended);
                 Ok(())
@@ -96,7 +96,7 @@ pub(crate) fn run(
         Err(error) => {
             // However it ends, the recording says why.
             let reason = reason_of(&error);
-            spooler.give_up(&reason);
+            scribe.give_up(&reason);
             recorder.say_last(&match &error {
                 CaptureError::Ended { .. } => FromRecorder::Stopped(&reason),
                 _ => FromRecorder::Lost(&reason),
@@ -226,7 +226,7 @@ impl Recorder {
         self.master = None;
     }
 
-    fn record(&mut self, spooler: &mut Spooler, decoder: &mut Decoder) -> Result<ExitStatus, CaptureError> {
+    fn record(&mut self, scribe: &mut Scribe, decoder: &mut Decoder) -> Result<ExitStatus, CaptureError> {
         let mut inputs = vec![PollFlags::empty(); self.inputs.len()];
         loop {
             let flows = self.flows();
@@ -237,7 +237,7 @@ impl Recorder {
                 self.inputs.retain(|input| !input.is_over());
                 self.mind_modes().map_err(person_lost)?;
             }
-            let ready = self.wait(spooler)?;
+            let ready = self.wait(scribe)?;
             if !self.person_is_gone {
                 self.person.flush().map_err(person_lost)?;
             }
@@ -245,7 +245,7 @@ impl Recorder {
                 self.begin()?;
             }
             if ready.person {
-                self.hear(decoder, spooler)?;
+                self.hear(decoder, scribe)?;
             }
             if ready.control {
                 self.mind_control();
@@ -254,7 +254,7 @@ impl Recorder {
                 return Err(CaptureError::Ended { reason });
             }
             if flows {
-                self.move_output(&ready.channels, spooler)?;
+                self.move_output(&ready.channels, scribe)?;
             }
             if let Some((status, since)) = self.exited {
                 let now = Instant::now();
@@ -276,10 +276,10 @@ impl Recorder {
         matches!(self.command, Command::Runs(_)) || self.exited.is_some()
     }
 
-    fn move_output(&mut self, ready: &[bool], spooler: &mut Spooler) -> Result<(), CaptureError> {
+    fn move_output(&mut self, ready: &[bool], scribe: &mut Scribe) -> Result<(), CaptureError> {
         for (channel, ready) in self.channels.iter_mut().zip(ready) {
             if *ready || channel.is_hung_up() {
-                let moved = channel.advance(spooler, &mut self.person)?;
+                let moved = channel.advance(scribe, &mut self.person)?;
                 self.recorded_bytes += moved as u64;
                 if moved > 0 {
                     self.control.tap(&FromRecorder::Output(channel.output(), channel.recorded(moved)));
@@ -339,7 +339,7 @@ impl Recorder {
         });
     }
 
-    fn wait(&mut self, spooler: &mut Spooler) -> Result<Ready, CaptureError> {
+    fn wait(&mut self, scribe: &mut Scribe) -> Result<Ready, CaptureError> {
         let now = Instant::now();
         let mut fds = vec![
             // One that is gone is always ready.
@@ -347,10 +347,11 @@ impl Recorder {
                 false => PollFd::new(&self.person, self.person.interest()),
                 true => PollFd::new(&self.told_to_end, PollFlags::empty()),
             },
-            PollFd::from_borrowed_fd(spooler.failure_fd(), PollFlags::IN),
             PollFd::new(&self.told_to_end, PollFlags::IN),
         ];
-        const FIRST: usize = 3;
+        let of_failures = fds.len();
+        fds.extend(scribe.failure_fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let of_beginning = fds.len();
         let beginning = match &self.command {
             Command::Begins(beginning) => Some(beginning.interest()),
             Command::Runs(_) => None,
@@ -381,18 +382,19 @@ impl Recorder {
             }
         }
         let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        let [person, failed, told_to_end] = [0, 1, 2].map(|place| fds[place].revents());
+        let [person, told_to_end] = [0, 1].map(|place| fds[place].revents());
+        let failed = fds[of_failures..of_beginning].iter().any(is_ready);
         // Its deadline is checked there, too.
         let beginning = begins;
-        let mut answers = fds[FIRST + usize::from(begins)..of_control].iter().map(PollFd::revents);
+        let mut answers = fds[of_beginning + usize::from(begins)..of_control].iter().map(PollFd::revents);
         let mut answers = wanted.into_iter().map(|wanted| {
             if wanted { answers.next().unwrap_or(PollFlags::empty()) } else { PollFlags::empty() }
         });
         let inputs = answers.by_ref().take(self.inputs.len()).collect();
         let channels = answers.map(|flags| !flags.is_empty()).collect();
         let control = fds[of_control..].iter().any(is_ready);
-        if !failed.is_empty() {
-            spooler.check()?;
+        if failed {
+            scribe.check()?;
         }
         if !told_to_end.is_empty() {
             self.end_because.get_or_insert_with(|| "the recorder was told to end by a signal".to_owned());
@@ -428,7 +430,7 @@ impl Recorder {
     }
 
     /// Handles a message of the person's side.
-    fn hear(&mut self, decoder: &mut Decoder, spooler: &mut Spooler) -> Result<(), CaptureError> {
+    fn hear(&mut self, decoder: &mut Decoder, scribe: &mut Scribe) -> Result<(), CaptureError> {
         match receive(self.person.stream(), decoder).map_err(person_lost)? {
             Heard::Something => {}
             Heard::NothingNow => return Ok(()),
@@ -442,14 +444,17 @@ impl Recorder {
             Heard::End => return Err(lost("the person's side ended before the command did")),
         }
         while let Some(message) = decoder.next::<FromPerson<'_>>().map_err(lost)? {
-            self.handle(message, spooler)?;
+            self.handle(message, scribe)?;
         }
         Ok(())
     }
 
-    fn handle(&mut self, message: FromPerson<'_>, spooler: &mut Spooler) -> Result<(), CaptureError> {
+    fn handle(&mut self, message: FromPerson<'_>, scribe: &mut Scribe) -> Result<(), CaptureError> {
         match message {
             FromPerson::Input(of, bytes) => {
+                if of == Input::Input {
+                    scribe.input(bytes)?;
+                }
                 // Bytes for an input that has ended are lost, as they would be in a pipe.
                 if let Some(input) = self.inputs.iter_mut().find(|input| input.input() == of) {
                     input.take(bytes).map_err(lost)?;
@@ -470,10 +475,10 @@ impl Recorder {
             }
             FromPerson::Broken(of) => {
                 if let Some(channel) = self.channel(of) {
-                    channel.break_off(spooler)?;
+                    channel.break_off(scribe)?;
                 }
             }
-            FromPerson::Size(size) => self.take_size(size, spooler)?,
+            FromPerson::Size(size) => self.take_size(size, scribe)?,
             FromPerson::Signal(signal) => {
                 if let Some(signal) = Signal::from_named_raw(i32::from(signal)) {
                     self.send_to_foreground(signal).map_err(person_lost)?;
@@ -503,12 +508,12 @@ impl Recorder {
     }
 
     /// Sets a new size of the command's terminal.
-    fn take_size(&mut self, size: TerminalSize, spooler: &mut Spooler) -> Result<(), CaptureError> {
+    fn take_size(&mut self, size: TerminalSize, scribe: &mut Scribe) -> Result<(), CaptureError> {
         let Some(master) = &self.master else { return Ok(()) };
         if size != self.size {
             self.size = size;
             // It is written to the spool first, so that nothing drawn for the new size comes before it.
-            spooler.resize(size)?;
+            scribe.resize(size)?;
             // If it fails, the terminal is closed, which the next read notices.
             let _ = command_ends::set_size(master, size);
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use agent_protocol::capture::{CaptureError, PersonSession};
 use agent_protocol::person::FromPerson;
-use agent_protocol::recorder::{CommandDescriptor, OutputWay};
+use agent_protocol::recorder::{CommandDescriptor, InputWay, OutputWay};
 use recording::{ExitStatus, TerminalSize};
 use rustix::termios::{OptionalActions, tcsetattr};
 
@@ -25,8 +25,16 @@ use crate::wire::ToRecorder;
 /// The session could not begin, or could not be recorded any longer and was ended.
 pub fn run_recorded(launcher: &[OsString], session: PersonSession) -> Result<ExitStatus, CaptureError> {
     let step = |step| move |source| CaptureError::Start { step, source };
-    let PersonSession { token, recorder, descriptors, connections, terminal, command, is_login_shell } =
-        session;
+    let PersonSession {
+        token,
+        recorder,
+        descriptors,
+        mut connections,
+        terminal,
+        command,
+        is_login_shell,
+        instead,
+    } = session;
     let heard = recorder.try_clone().map_err(step("speak with the recorder"))?;
     let to = Arc::new(ToRecorder::over(recorder));
     let failed = |error: CaptureError| {
@@ -39,6 +47,10 @@ pub fn run_recorded(launcher: &[OsString], session: PersonSession) -> Result<Exi
     let shared = !connections.all_terminals();
     let signals = Signals::register().map_err(step("handle signals")).map_err(&failed)?;
     let ends = CommandEnds::new(descriptors);
+    if ends.has(CommandDescriptor::Input) {
+        // The recorder wants to see what is sent although nobody could write to it.
+        connections.input = InputWay::Pipe;
+    }
     if let Some((person, terminal)) = person.as_ref().zip(ends.terminal()) {
         let model = person.settings().map_err(step("look at the terminal")).map_err(&failed)?;
         // In the background, too, its modes belong to another program: the shell, which reads its next line.
@@ -53,7 +65,11 @@ pub fn run_recorded(launcher: &[OsString], session: PersonSession) -> Result<Exi
     let size = terminal.unwrap_or(TerminalSize::WITHOUT_TERMINAL);
 
     let environment = (SESSION_VARIABLE, token.as_str());
-    let program = Program { launcher, command: &command, is_login_shell };
+    let instead = instead.map(|words| words.into_iter().map(OsString::from).collect::<Vec<_>>());
+    let program = match &instead {
+        Some(transfer) => Program { launcher, command: transfer, is_login_shell: false, is_transfer: true },
+        None => Program { launcher, command: &command, is_login_shell, is_transfer: false },
+    };
     let child = launch::start(program, environment, ends, &connections).map_err(&failed)?;
 
     // From here on every exit path restores the terminal and ends the command.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use agent_protocol::capture::CaptureError;
 use agent_protocol::clock;
 use recording::spool::{MAX_REASON_BYTES, RECORD_HEADER_BYTES};
-use recording::{ExitStatus, Micros, RecordKind, SpoolWriter, TerminalEvent, TerminalSize};
+use recording::{EventLine, ExitStatus, Micros, RecordKind, SpoolWriter, TerminalEvent, TerminalSize};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
@@ -49,7 +49,7 @@ impl Spooler {
         })
     }
 
-    fn now(&self) -> Micros {
+    pub(crate) fn now(&self) -> Micros {
         Micros::new(clock::boottime_micros().saturating_sub(self.start_boottime_micros))
     }
 
@@ -79,6 +79,19 @@ impl Spooler {
                 .map_err(|reason| CaptureError::Lost { reason })?;
         }
         Ok(())
+    }
+
+    /// Writes a line of the stream `events`.
+    pub(crate) fn event(&mut self, line: &EventLine) -> Result<(), CaptureError> {
+        let payload = line.to_payload().map_err(|why| CaptureError::Lost { reason: why.to_owned() })?;
+        self.append(RecordKind::EVENT, payload.as_bytes())
+    }
+
+    /// Brings everything to stable storage; nothing more is written.
+    pub(crate) fn close(mut self) -> Result<(), CaptureError> {
+        self.syncer.stop();
+        self.check()?;
+        self.writer.get_mut().sync_data().map_err(|error| lost("synced", &error))
     }
 
     pub(crate) fn resize(&mut self, size: TerminalSize) -> Result<(), CaptureError> {

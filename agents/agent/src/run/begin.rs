@@ -9,7 +9,7 @@ use agent_protocol::capture::SpoolName;
 use agent_protocol::clock;
 use agent_protocol::configuration::{EffectiveConfiguration, SignedConfiguration};
 use agent_protocol::local::LocalReply;
-use agent_protocol::recorder::{Connections, RecorderOrder};
+use agent_protocol::recorder::{Connections, InputWay, RecorderOrder};
 use recording::{CaptureKind, Start, TerminalSessionToken, TerminalSize, Timestamp};
 use rustix::fd::AsFd as _;
 
@@ -21,6 +21,7 @@ use super::recorder_process::RecorderNote;
 use super::recorders::WaitingRecorder;
 use super::session::{Note, Session};
 use super::standing::Standing;
+use super::transfers;
 use crate::{AGENT_VERSION, account};
 
 const ROOT: u32 = 0;
@@ -35,6 +36,8 @@ pub(super) struct RecordRequest {
     pub(super) shell: Option<String>,
     /// How the command's descriptors are to be connected.
     pub(super) connections: Connections,
+    /// The text that the command's shell is to run, if somebody was made to record.
+    pub(super) shell_text: Option<String>,
     /// Who asked, as the kernel says.
     pub(super) peer: Peer,
 }
@@ -101,7 +104,13 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
         Ok(recorder) => recorder,
         Err(error) => return refuse(format!("no recorder can be started: {error}")),
     };
-    let connections = request.connections;
+    let mut connections = request.connections;
+    let text = request.shell_text.as_deref().filter(|_| !connections.any_terminal());
+    let transfer = text.and_then(transfers::find);
+    if transfer.is_some() && connections.input == InputWay::Inherited {
+        // What is sent is part of what passes.
+        connections.input = InputWay::Pipe;
+    }
     let standing = agent.powers.towards(&request.peer);
     let ends_what_is_left = standing.ends_what_is_left;
     let created =
@@ -118,6 +127,8 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
         terminal: session.start.terminal,
         connections,
         user_id,
+        transfer,
+        most_output_bytes: agent.most_output_bytes,
         ends_what_is_left,
     };
     match give_order(recorder, &order, &session, connection, &spools) {

@@ -19,6 +19,7 @@ mod sessions;
 mod severed;
 mod socket;
 mod standing;
+mod transfers;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -64,6 +65,7 @@ struct Agent {
     control_plane: ControlPlane,
     minimum_free_bytes: u64,
     most_sessions_of_a_user: usize,
+    most_output_bytes: u64,
     reserve: Reserve,
     recorders: Recorders,
     powers: Powers,
@@ -108,6 +110,7 @@ impl Agent {
             control_plane,
             minimum_free_bytes: options.minimum_free_bytes,
             most_sessions_of_a_user: options.most_sessions_of_a_user,
+            most_output_bytes: options.most_output_bytes,
             reserve,
             recorders: Recorders::default(),
             powers: Powers::of_this_process(),

@@ -198,7 +198,7 @@ fn answer(
             lines::send(stream, &LocalReply::Status { status: Box::new(status) }, &[])?;
             Ok(None)
         }
-        LocalRequest::Begin { kind, command, columns, rows, term, shell, connections } => {
+        LocalRequest::Begin { kind, command, columns, rows, term, shell, connections, shell_text } => {
             let refuse = |reason: String| {
                 tracing::warn!(user_id, "a session is refused: {reason}");
                 lines::send(stream, &LocalReply::Refused { reason }, &[])
@@ -211,7 +211,8 @@ fn answer(
                 }
             };
             let terminal = (columns > 0 && rows > 0).then_some(TerminalSize { columns, rows });
-            let request = RecordRequest { kind, command, terminal, term, shell, connections, peer };
+            let request =
+                RecordRequest { kind, command, terminal, term, shell, connections, shell_text, peer };
             match begin::begin(agent, request, stream) {
                 Beginning::Answered(LocalReply::Refused { reason }) => {
                     refuse(reason)?;

@@ -18,6 +18,7 @@ use agent_protocol::recordings::{
     SegmentReply, SegmentRequest,
 };
 use agent_protocol::{AgentClaims, AgentErrorCode, ErrorReply, PrivateKey, SignedConfiguration, clock};
+use recording::events::fact::Fact;
 use recording::{
     AccountId, AgentId, ChainValue, ContentHash, Expected, InstanceId, Integrity, Manifest, MemorySource,
     ObjectName, RecordingEnd, Region, Standing, Start, Stream, TerminalSessionToken, Trust, TrustedKey,
@@ -72,6 +73,20 @@ impl Recording {
     /// The output that has arrived of a recording that goes on.
     pub(crate) fn arrived_output(&self) -> Vec<u8> {
         shown(&recording::decode_recording(&self.objects).unwrap().events)
+    }
+
+    /// What is known to have happened besides.
+    pub(crate) fn facts(&self) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        for (name, object) in &self.objects.objects {
+            if name.to_string().contains("events/") {
+                let segment = recording::events::decode_segment(object).unwrap();
+                for line in recording::events::read_lines(&segment.text).unwrap() {
+                    facts.push(Fact::of_line(&line.unwrap()).unwrap());
+                }
+            }
+        }
+        facts
     }
 
     /// All bytes of the output.
@@ -435,27 +450,31 @@ impl ControlPlane {
         let mut state = self.state();
         let wanted = request.next.take().filter(|_| !state.gives_no_next_grants);
         let recording = state.recordings.get_mut(token).ok_or((AgentErrorCode::RecordingNotFound, None))?;
-        let next = u32::try_from(recording.segments.len()).unwrap();
+        let stream = request.stream.clone();
+        let known: Vec<&SegmentRequest> =
+            recording.segments.iter().filter(|known| known.stream == stream).collect();
+        let next = u32::try_from(known.len()).unwrap();
         if request.number < next {
             assert_eq!(
-                recording.segments[request.number as usize], request,
+                *known[request.number as usize], request,
                 "a segment changed after its acknowledgement"
             );
         } else if request.number > next {
             return Err((AgentErrorCode::SegmentOutOfOrder, Some(next)));
         } else {
-            let Some(object) = recording.objects.objects.get(&name(&format!("terminal/{next:06}.cast.zst")))
-            else {
+            let of_stream = Stream::parse(&stream.to_string()).unwrap();
+            let object = format!("{stream}/{next:06}{}", of_stream.extension());
+            let Some(object) = recording.objects.objects.get(&name(&object)) else {
                 return Err((AgentErrorCode::ObjectNotFound, None));
             };
             assert_eq!(ContentHash::of(object), request.sha256);
-            let before = recording.segments.last().map_or_else(
-                || ChainValue::first(&recording.start_document, Stream::Terminal),
+            let before = known.last().map_or_else(
+                || ChainValue::first(&recording.start_document, of_stream),
                 |last| last.chain_after,
             );
             assert_eq!(request.chain_before, before);
             assert_eq!(request.chain_after, before.next(next, request.length, &request.sha256));
-            recording::decode_segment(object).unwrap();
+            recording::check_segment(object).unwrap();
             recording.segments.push(request.clone());
         }
         let next_grant = wanted.map(|wanted| state.grant(token.clone(), wanted));

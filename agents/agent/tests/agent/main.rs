@@ -25,5 +25,6 @@ mod shell;
 mod ssh;
 mod ssh_host;
 mod tampering;
+mod transfers;
 mod waiting;
 mod ways_round;

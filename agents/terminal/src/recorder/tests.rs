@@ -18,6 +18,7 @@ use super::*;
 use crate::beginning::Expected;
 use crate::command_ends::Opened;
 use crate::launch::{self, CommandEnds, Program};
+use crate::spooler::Spooler;
 
 const SIZE: TerminalSize = TerminalSize { columns: 80, rows: 24 };
 
@@ -77,15 +78,17 @@ impl Conversation {
         let Opened { ours, mut theirs, .. } = command_ends::open(&connections, SIZE, user_id).unwrap();
         let spool = File::from(rustix::fs::memfd_create("spool", MemfdFlags::CLOEXEC).unwrap());
         let spooler = Spooler::new(spool.try_clone().unwrap(), clock::boottime_micros(), 0).unwrap();
+        let scribe = Scribe::of_terminal(spooler);
         let (stream, for_recorder) = UnixStream::pair().unwrap();
         let (equipment, launch) = equipment(ours, user_id);
         theirs.push((CommandDescriptor::Launch, launch));
         let recorder =
-            std::thread::spawn(move || run(ToPerson::over(for_recorder), spooler, equipment, facts()));
+            std::thread::spawn(move || run(ToPerson::over(for_recorder), scribe, equipment, facts()));
         let command = ["sh", "-c", script].map(OsString::from);
         // What the launcher does, in a shell: it reports itself, is let go, begins a session and says so.
         let launcher = ["bash", "-c", LAUNCHER, "launcher"].map(OsString::from);
-        let program = Program { launcher: &launcher, command: &command, is_login_shell: false };
+        let program =
+            Program { launcher: &launcher, command: &command, is_login_shell: false, is_transfer: false };
         let child =
             launch::start(program, ("SESSION", "none"), CommandEnds::new(theirs), &connections).unwrap();
         Conversation {
@@ -250,12 +253,12 @@ fn a_finished_output_is_not_polled_while_another_is_held_open() {
     let (equipment, _launch) = equipment(ends, rustix::process::geteuid().as_raw());
     let mut recorder = Recorder::new(ToPerson::over(theirs), equipment, facts()).unwrap();
     let spool = File::from(rustix::fs::memfd_create("spool", MemfdFlags::CLOEXEC).unwrap());
-    let mut spooler = Spooler::new(spool, clock::boottime_micros(), 0).unwrap();
+    let mut scribe = Scribe::of_terminal(Spooler::new(spool, clock::boottime_micros(), 0).unwrap());
     let now = Instant::now();
     recorder.exited = Some((ExitStatus::Code(0), now));
     let mut look = |recorder: &mut Recorder, place: usize| {
         let Recorder { channels, person, .. } = recorder;
-        channels[place].advance(&mut spooler, person).unwrap();
+        channels[place].advance(&mut scribe, person).unwrap();
         recorder.timeout(now)
     };
     assert_eq!(look(&mut recorder, 0), Some(LOOK_AGAIN));

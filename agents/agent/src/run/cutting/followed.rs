@@ -285,8 +285,12 @@ mod tests {
             server_url: "http://localhost".parse().unwrap(),
             server_keys: vec![],
         };
-        let options =
-            RunOptions { minimum_free_bytes: 0, most_sessions_of_a_user: 1, log: "error".to_owned() };
+        let options = RunOptions {
+            minimum_free_bytes: 0,
+            most_sessions_of_a_user: 1,
+            most_output_bytes: 1,
+            log: "error".to_owned(),
+        };
         Agent::new(directory, identity, Keys::generate().unwrap(), &options, kinds).unwrap()
     }
 
