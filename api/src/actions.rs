@@ -14,6 +14,8 @@ mod validate_policy;
 mod verify_agent_recordings;
 mod view_instance_records;
 
+pub(crate) use list_instance_records::ledger_list;
+
 use domain::actions::{self as catalogue, Product};
 use domain::gate::Resource;
 use domain::record_config::InstanceSelector;

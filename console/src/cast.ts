@@ -3,18 +3,24 @@ import { sanitise } from "./sanitise.ts";
 
 /**
  * Reads the decoded recording: asciicast v2 lines with the event codes `o` (output), `r` (resize), `m` (marker) and
- * ours, `b` (exact bytes of an output that is not UTF-8), `e` (that output went to standard error), `g` (gap) and `x`
- * (exit). The player gets output, resizes and markers, already checked; gaps and the exit are handed to the page.
+ * ours, `b` (exact bytes of an output that is not UTF-8), `e` (that output went to standard error), `g` (a loss), `l` (a
+ * stated limit or a degraded mode) and `x` (exit). The player gets output, resizes and markers, already checked; shortfalls
+ * and the exit are handed to the page.
  */
 
 /** An event that the player understands. */
 export type PlayedEvent = [milliseconds: number, code: "o" | "r" | "m", content: string];
 
-/** A stretch that the recording says it lacks. */
-export interface Gap {
+/** Something that the recording says it lacks, or did less. */
+export interface Shortfall {
   milliseconds: number;
+  /** What it is, in words: `gap`, `stated limit`. */
+  kind: string;
+  isLoss: boolean;
   reason: string;
   lostBytes: number | null;
+  /** How often it happened. */
+  count: number;
 }
 
 /** How the recorded command ended: by itself with a code, by a signal, or in words that this page does not know. */
@@ -27,7 +33,7 @@ export interface Cast {
   events: PlayedEvent[];
   /** What the code points stand for that stand in outputs for a character with its marks. */
   standIns: StandIns;
-  gaps: Gap[];
+  shortfalls: Shortfall[];
   /** Null while the recording does not say. */
   exit: Exit | null;
   /** The first line that could not be read, if any: nothing after it is played. */
@@ -60,7 +66,7 @@ export class CastReader {
     rows: 24,
     events: [],
     standIns: this.standIns,
-    gaps: [],
+    shortfalls: [],
     exit: null,
     damage: null,
     tooLarge: null,
@@ -150,10 +156,11 @@ export class CastReader {
         cast.events.push([milliseconds, "r", `${columns}x${rows}`]);
         return;
       }
-      case "g": {
-        const gap = readGap(milliseconds, content);
-        cast.gaps.push(gap);
-        cast.events.push([milliseconds, "m", `gap: ${sanitise(gap.reason)}`]);
+      case "g":
+      case "l": {
+        const shortfall = readShortfall(milliseconds, content, code === "g");
+        cast.shortfalls.push(shortfall);
+        cast.events.push([milliseconds, "m", `${shortfall.kind}: ${sanitise(shortfall.reason)}`]);
         return;
       }
       case "x":
@@ -204,18 +211,33 @@ function parseJson(line: string): unknown {
   }
 }
 
-/** A gap's content is a JSON object, or the text of one. A gap is never dropped for being worded oddly. */
-function readGap(milliseconds: number, content: unknown): Gap {
+/** The kinds of shortfalls in words; the page shows no other word of a recording's making as a kind. */
+const LOSSES: Record<string, string> = { gap: "gap", drop: "drop", truncation: "truncation", rate_limit: "rate limit" };
+const LIMITS: Record<string, string> = { stated_limit: "stated limit", degraded_mode: "degraded mode" };
+
+/** The kind in words, of a loss or of another shortfall. */
+export function kindInWords(kind: unknown, isLoss: boolean): string {
+  const kinds = isLoss ? LOSSES : LIMITS;
+  return typeof kind === "string" && Object.hasOwn(kinds, kind) ? kinds[kind] ?? "" : isLoss ? "gap" : "limit";
+}
+
+/** A shortfall's content is a JSON object, or the text of one. It is never dropped for being worded oddly. */
+function readShortfall(milliseconds: number, content: unknown, isLoss: boolean): Shortfall {
   const stated = unwrapJson(content);
+  const kind = kindInWords(isRecord(stated) ? stated["kind"] : undefined, isLoss);
   if (!isRecord(stated)) {
-    return { milliseconds, reason: typeof stated === "string" ? stated : "no reason was recorded", lostBytes: null };
+    const reason = typeof stated === "string" ? stated : "no reason was recorded";
+    return { milliseconds, kind, isLoss, reason, lostBytes: null, count: 1 };
   }
-  const { reason, lost_bytes: lostBytes } = stated;
+  const { reason, lost_bytes: lostBytes, count } = stated;
   return {
     milliseconds,
+    kind,
+    isLoss,
     reason: typeof reason === "string" ? reason : reason === undefined ? "no reason was recorded" : JSON.stringify(reason),
     // Zero stands for a number that is not known.
     lostBytes: isCount(lostBytes) && lostBytes > 0 ? lostBytes : null,
+    count: isCount(count) && count > 0 ? count : 1,
   };
 }
 

@@ -4,6 +4,7 @@ import type { Problem } from "./problems.ts";
 import { readableBytes, readableDuration, readableInstant, readablePosition } from "./readable.ts";
 import type { Recording } from "./recording.ts";
 import { sanitise } from "./sanitise.ts";
+import { ledgerSentence, shortfallSentence, shortfallsTitle } from "./shortfalls.ts";
 
 /** The page's elements, filled in. Text enters the document as text only, sanitised where it is not our own. */
 
@@ -64,6 +65,7 @@ export function showRecording(recording: Recording, token: string): void {
     ...fact("User", sanitise(recording.claimedUser), { note: "as the agent claims; not proven" }),
     ...fact("Command", sanitise(recording.command), { tag: "code" }),
     ...fact("Recorded by", sanitise(recording.recorder)),
+    ...fact("Losses and limits", recording.ledger === null ? "" : sanitise(ledgerSentence(recording.ledger))),
     tokenFact(token),
   );
   element("replay").hidden = false;
@@ -110,36 +112,36 @@ export function showNotices(recording: Recording, cast: Cast | null, reload: () 
   list.hidden = notices.length === 0;
 }
 
-/** Lists the gaps and says how the session ended. A gap can be gone to where there is something to play. */
+/** Lists what the recording lacks and says how the session ended. A place can be gone to where there is something to play. */
 export function showOutcome(recording: Recording, cast: Cast | null, seek: ((milliseconds: number) => void) | null): void {
-  const gaps = cast?.gaps ?? [];
+  const shortfalls = cast?.shortfalls ?? [];
   const ending = endingOf(recording.status, cast?.exit ?? null);
   showBadge("exit", sanitise(ending.label), ending.kind);
   element("exit").title = sanitise(ending.sentence);
   for (const term of element("fact-list").querySelectorAll("dt")) {
     if (term.textContent === "Ended") term.nextElementSibling?.replaceChildren(sanitise(ending.sentence));
   }
-  element("gaps-title").textContent = gaps.length === 1 ? "A gap in the recording" : `${gaps.length} gaps in the recording`;
+  element("gaps-title").textContent = shortfallsTitle(shortfalls);
   element("gap-list").replaceChildren(
-    ...gaps.slice(0, MOST_LISTED_GAPS).map((gap) => {
-      const position = readablePosition(gap.milliseconds);
-      const lost = gap.lostBytes === null ? "" : ` (${readableBytes(gap.lostBytes)} lost)`;
+    ...shortfalls.slice(0, MOST_LISTED_GAPS).map((shortfall) => {
+      const position = readablePosition(shortfall.milliseconds);
       const item = create("li", "");
       if (seek !== null) {
         const button = create("button", position);
         button.type = "button";
         button.className = "button";
-        button.setAttribute("aria-label", `Go to the gap at ${position}`);
-        button.addEventListener("click", () => seek(gap.milliseconds));
+        button.setAttribute("aria-label", `Go to the ${shortfall.kind} at ${position}`);
+        button.addEventListener("click", () => seek(shortfall.milliseconds));
         item.append(button);
       }
-      item.append(create("span", `Output is missing at ${position}: ${sanitise(gap.reason)}${lost}`));
+      item.dataset["kind"] = shortfall.isLoss ? "loss" : "limit";
+      item.append(create("span", sanitise(shortfallSentence(shortfall))));
       return item;
     }),
   );
-  const unlisted = gaps.length - MOST_LISTED_GAPS;
+  const unlisted = shortfalls.length - MOST_LISTED_GAPS;
   if (unlisted > 0) element("gap-list").append(create("li", `${unlisted} more are marked on the time line.`));
-  element("gaps").hidden = gaps.length === 0;
+  element("gaps").hidden = shortfalls.length === 0;
 }
 
 const MOST_LISTED_GAPS = 100;
@@ -150,14 +152,14 @@ function shortened(text: string): string {
   return characters.length > 120 || text.length > 400 ? `${characters.slice(0, 119).join("")}…` : text;
 }
 
-export function showNothingPlayable(recording: Recording, gaps: number): void {
+export function showNothingPlayable(recording: Recording, isSomethingMissing: boolean): void {
   const why =
     recording.status === "running"
       ? "The session has printed nothing so far, or nothing of it has arrived yet. Try again in a moment."
       : recording.status === "failed"
         ? "The recording failed before any output of the session was received."
         : "The session printed nothing while it was recorded.";
-  element("nothing-playable-reason").textContent = gaps === 0 ? why : `${why} What is known to be missing is listed here.`;
+  element("nothing-playable-reason").textContent = !isSomethingMissing ? why : `${why} What is known to be missing is listed here.`;
   element("nothing-playable").hidden = false;
 }
 

@@ -1,3 +1,4 @@
+import { kindInWords } from "./cast.ts";
 import { shellWords } from "./shell-words.ts";
 
 /** What the control plane says about a recording. Everything in it may be text of an agent's making. */
@@ -12,6 +13,18 @@ export interface Recording {
   claimedUser: string;
   /** Who ran the process that captured it, and what that means. */
   recorder: string;
+  /** What it lacks or did less, in all streams; null where that is not known. */
+  ledger: LedgerKind[] | null;
+}
+
+/** What there is of one kind of shortfalls. */
+export interface LedgerKind {
+  /** In words. */
+  kind: string;
+  count: number;
+  firstMilliseconds: number;
+  lastMilliseconds: number;
+  lostBytes: number | null;
 }
 
 /** Reads the reply of `GET /replay/v1/recordings/<token>`. A field that is missing is empty, never an exception. */
@@ -26,6 +39,19 @@ export function readRecording(reply: unknown): Recording {
     command: Array.isArray(fields["Command"]) ? shellWords(fields["Command"].map(text)) : text(fields["Command"]),
     claimedUser: text(fields["ClaimedUser"]),
     recorder: recorderSentence(text(fields["Recorder"])),
+    ledger: Array.isArray(fields["Ledger"]) ? fields["Ledger"].map(ledgerKind) : null,
+  };
+}
+
+function ledgerKind(item: unknown): LedgerKind {
+  const fields = (typeof item === "object" && item !== null ? item : {}) as Record<string, unknown>;
+  const kind = text(fields["Kind"]);
+  return {
+    kind: kindInWords(kind, kind !== "stated_limit" && kind !== "degraded_mode"),
+    count: count(fields["Count"]) ?? 1,
+    firstMilliseconds: count(fields["FirstAtMillis"]) ?? 0,
+    lastMilliseconds: count(fields["LastAtMillis"]) ?? 0,
+    lostBytes: count(fields["LostBytes"]),
   };
 }
 

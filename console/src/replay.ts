@@ -74,7 +74,7 @@ function disposePlayer(): void {
 function showReplay(token: string, recording: Recording, cast: Cast | null): void {
   page.showNotices(recording, cast, () => void load(token, null));
   if (cast === null || !cast.events.some(([, code, content]) => code === "o" && content !== "")) {
-    page.showNothingPlayable(recording, cast?.gaps.length ?? 0);
+    page.showNothingPlayable(recording, cast?.shortfalls.some(({ isLoss }) => isLoss) ?? false);
     page.showOutcome(recording, cast, null);
     page.showState("ready");
     return;

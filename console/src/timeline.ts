@@ -9,7 +9,7 @@ const PARTS = 160;
 const WIDTH = 1000;
 const HEIGHT = 40;
 
-/** Draws what was printed when, where nothing was, and where gaps and markers are. */
+/** Draws what was printed when, where nothing was, and where shortfalls and markers are. */
 export function drawTimeline(cast: Cast): void {
   const duration = cast.durationMilliseconds;
   const activity = activityOf(cast.events, duration, PARTS);
@@ -24,9 +24,11 @@ export function drawTimeline(cast: Cast): void {
   for (const old of picture.querySelectorAll("rect")) old.remove();
   picture.append(...drawn);
 
-  // Where several would stand on each other one is drawn, a gap before a marker.
+  // Where several would stand on each other one is drawn: a loss before a limit, and that before a marker.
   const marks = new Map(marksOf(cast).map((milliseconds) => [Math.round(x(milliseconds)), "marker"]));
-  for (const { milliseconds } of cast.gaps) marks.set(Math.round(x(milliseconds)), "gap");
+  for (const [isLoss, name] of [[false, "limit"], [true, "gap"]] as const) {
+    for (const shortfall of cast.shortfalls) if (shortfall.isLoss === isLoss) marks.set(Math.round(x(shortfall.milliseconds)), name);
+  }
   element("marks").replaceChildren(
     ...[...marks].map(([position, name]) => {
       const mark = document.createElement("i");
@@ -39,7 +41,7 @@ export function drawTimeline(cast: Cast): void {
   element("track").setAttribute("aria-valuemax", String(Math.floor(duration / 1000)));
 }
 
-/** The times of gaps and markers, in order, each once. */
+/** The times of shortfalls and markers, in order, each once. */
 export function marksOf(cast: Cast): number[] {
   return [...new Set(cast.events.filter(([, code]) => code === "m").map(([milliseconds]) => milliseconds))];
 }

@@ -53,12 +53,14 @@ test("output to standard error is played like any other", () => {
   assert.equal(cast.damage, null);
 });
 
+/** A gap that says no kind. */
+function gap(milliseconds: number, reason: string, lostBytes: number | null = null) {
+  return { milliseconds, kind: "gap", isLoss: true, reason, lostBytes, count: 1 };
+}
+
 test("a gap is listed and marks the time line", () => {
   const cast = read(HEADER, '[12,"g",{"reason":"disk full","lost_bytes":4096}]', '[13,"g","{\\"reason\\":\\"as text\\"}"]');
-  assert.deepEqual(cast.gaps, [
-    { milliseconds: 12000, reason: "disk full", lostBytes: 4096 },
-    { milliseconds: 13000, reason: "as text", lostBytes: null },
-  ]);
+  assert.deepEqual(cast.shortfalls, [gap(12000, "disk full", 4096), gap(13000, "as text")]);
   assert.deepEqual(cast.events, [
     [12000, "m", "gap: disk full"],
     [13000, "m", "gap: as text"],
@@ -67,12 +69,27 @@ test("a gap is listed and marks the time line", () => {
 
 test("an oddly worded gap is still a gap", () => {
   const cast = read(HEADER, '[1,"g",null]', '[2,"g","{"]', '[3,"g",{"reason":{"code":3},"lost_bytes":-1}]', '[4,"g",{"reason":"r","lost_bytes":0}]');
-  assert.deepEqual(cast.gaps, [
-    { milliseconds: 1000, reason: "no reason was recorded", lostBytes: null },
-    { milliseconds: 2000, reason: "{", lostBytes: null },
-    { milliseconds: 3000, reason: '{"code":3}', lostBytes: null },
-    { milliseconds: 4000, reason: "r", lostBytes: null },
-  ]);
+  assert.deepEqual(cast.shortfalls, [gap(1000, "no reason was recorded"), gap(2000, "{"), gap(3000, '{"code":3}'), gap(4000, "r")]);
+});
+
+test("every kind of shortfall is told apart, and none takes a word of the recording's making for its kind", () => {
+  const line = (code: string, kind: string) => JSON.stringify([1, code, JSON.stringify({ reason: "r", lost_bytes: 7, kind, cause: "c", count: 3 })]);
+  for (const [code, kind, words, isLoss] of [
+    ["g", "gap", "gap", true],
+    ["g", "drop", "drop", true],
+    ["g", "truncation", "truncation", true],
+    ["g", "rate_limit", "rate limit", true],
+    ["l", "stated_limit", "stated limit", false],
+    ["l", "degraded_mode", "degraded mode", false],
+    ["g", "constructor", "gap", true],
+    ["l", "nothing at all", "limit", false],
+    // What is a loss by its code is one, whatever it calls itself.
+    ["g", "stated_limit", "gap", true],
+  ] as const) {
+    const cast = read(HEADER, line(code, kind));
+    assert.deepEqual(cast.shortfalls, [{ milliseconds: 1000, kind: words, isLoss, reason: "r", lostBytes: 7, count: 3 }]);
+    assert.deepEqual(cast.events[0], [1000, "m", `${words}: r`]);
+  }
 });
 
 test("the exit status holds the player open until the recording's end", () => {

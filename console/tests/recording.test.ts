@@ -29,6 +29,7 @@ test("the reply's fields are read, and further ones are ignored", () => {
       command: "sh -c 'echo '\\''a b'\\''; exit'",
       claimedUser: "root",
       recorder: SAME_USER,
+      ledger: null,
     },
   );
 });

@@ -1,6 +1,6 @@
 //! The life of a recording: Open, then Sealed, then Delivered; and how that looks on the wire (DECISIONS F9).
 
-use recording::{CaptureKind, ChainValue, ContentHash, Micros, Stream};
+use recording::{CaptureKind, ChainValue, ContentHash, LedgerSummary, Micros, Stream};
 
 use crate::condition_keys::{RecordingFacts, SessionOwner};
 use crate::expiration::ExpirationDays;
@@ -192,9 +192,18 @@ pub struct Recording {
     pub state: RecordingState,
     /// What has arrived.
     pub arrived: Arrived,
+    /// What it lacks or did less, as far as it has arrived. `None` of a recording that was opened before this was kept, until
+    /// its manifest says it.
+    pub ledger: Option<LedgerSummary>,
 }
 
 impl Recording {
+    /// Its ledger with what one more segment says.
+    #[must_use]
+    pub fn ledger_with(&self, claimed: &SegmentAcknowledged) -> Option<LedgerSummary> {
+        self.ledger.clone().map(|ledger| ledger.plus(&claimed.ledger))
+    }
+
     /// The start that the control plane uses: a session cannot have started after the control plane heard of it. Lists
     /// are sorted, folders are named and policies compute the age by this time, so that a claim of the year 9999 does
     /// not keep a recording on top of every list and below every age.
@@ -297,6 +306,8 @@ pub struct SegmentAcknowledged {
     pub first_at: Micros,
     /// What has arrived of its stream with it.
     pub arrived: ArrivedStream,
+    /// What it says that the recording lacks or did less.
+    pub ledger: LedgerSummary,
     /// When it was claimed.
     pub at: Timestamp,
 }
@@ -346,6 +357,8 @@ pub struct CheckedSegment {
     pub first_at: Micros,
     /// The time of its last event.
     pub last_at: Micros,
+    /// What it says that the recording lacks or did less.
+    pub ledger: LedgerSummary,
 }
 
 /// Decides whether a segment continues its stream.
@@ -392,6 +405,7 @@ pub fn acknowledge(
             chain: segment.chain_after,
             last_at: segment.last_at,
         },
+        ledger: segment.ledger,
         at: now,
     })
 }
@@ -409,6 +423,8 @@ pub struct RecordingSealed {
     pub end: SessionEnd,
     /// SHA-256 of the manifest's bytes.
     pub manifest_sha256: ContentHash,
+    /// What the recording lacks or did less, if that was not kept while its segments arrived and the manifest says it.
+    pub ledger: Option<LedgerSummary>,
     /// When it was sealed.
     pub at: Timestamp,
 }
@@ -456,6 +472,8 @@ pub struct CheckedManifest {
     pub end: SessionEnd,
     /// SHA-256 of its exact bytes.
     pub sha256: ContentHash,
+    /// What its ledgers say together; `None` when a stream has none.
+    pub ledger: Option<LedgerSummary>,
 }
 
 /// What a manifest says about one stream.
@@ -512,6 +530,8 @@ pub fn seal(
         ended_at: manifest.ended_at,
         end: manifest.end,
         manifest_sha256: manifest.sha256,
+        // What was read in the segments is not replaced by what the agent says of them.
+        ledger: if recording.ledger.is_none() { manifest.ledger } else { None },
         at: now,
     })
 }

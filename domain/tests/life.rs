@@ -15,7 +15,10 @@ use domain::recording_life::{
 use domain::storage_target::RecordStorageTarget;
 use domain::unclaimed::{AgentLimitReached, UnclaimedObject};
 use domain::{AccountId, Timestamp};
-use recording::{ChainValue, ContentHash, EvidenceName, Micros, Stream};
+use recording::{
+    Cause, ChainValue, ContentHash, EvidenceName, LedgerSummary, Micros, Shortfall, ShortfallKind, Stream,
+    StreamLedger,
+};
 
 const START: i64 = 1_790_000_000_000;
 const DAY: i64 = 86_400_000;
@@ -57,7 +60,15 @@ fn open() -> Recording {
         expiration: ExpirationDays::new(7).unwrap(),
         state: RecordingState::Open,
         arrived: Arrived::default(),
+        ledger: Some(LedgerSummary::default()),
     }
+}
+
+/// What there is of a single gap.
+fn one_gap() -> LedgerSummary {
+    let mut ledger = StreamLedger::default();
+    ledger.add(Micros::new(1), &Shortfall::new(ShortfallKind::Gap, Cause::OTHER, "why").with_lost_bytes(3));
+    LedgerSummary::from(&ledger)
 }
 
 fn stream(stream: Stream) -> ArrivedStream {
@@ -74,6 +85,7 @@ fn segment(number: u32) -> CheckedSegment {
         chain_after: chain(byte + 1),
         first_at: Micros::new(u64::from(number) * 1_000_000),
         last_at: Micros::new(u64::from(number) * 1_000_000 + 500_000),
+        ledger: LedgerSummary::default(),
     }
 }
 
@@ -82,6 +94,7 @@ fn with_segments(count: u32) -> (Recording, ArrivedStream) {
     for number in 0..count {
         let claimed = acknowledge(&recording, &terminal, segment(number), at(START + 1_000)).unwrap();
         recording.arrived = recording.arrived.with(&claimed);
+        recording.ledger = recording.ledger_with(&claimed);
         terminal = claimed.arrived;
     }
     (recording, terminal)
@@ -97,7 +110,30 @@ fn manifest(segments: u32, end: SessionEnd) -> CheckedManifest {
         ended_at: at(START + 60_000),
         end,
         sha256: ContentHash::of(b"manifest"),
+        ledger: Some(one_gap()),
     }
+}
+
+#[test]
+fn a_ledger_is_what_the_segments_say_and_else_what_the_manifest_says() {
+    let (mut recording, mut terminal) = (open(), stream(Stream::Terminal));
+    for number in 0..2 {
+        let lacking = CheckedSegment { ledger: one_gap(), ..segment(number) };
+        let claimed = acknowledge(&recording, &terminal, lacking, at(START)).unwrap();
+        recording.arrived = recording.arrived.with(&claimed);
+        recording.ledger = recording.ledger_with(&claimed);
+        terminal = claimed.arrived;
+    }
+    assert_eq!(recording.ledger, Some(one_gap().plus(&one_gap())));
+    let sealed = |recording: &Recording| {
+        seal(recording, std::slice::from_ref(&terminal), manifest(2, SessionEnd::Exited), at(START + 70_000))
+            .unwrap()
+            .ledger
+    };
+    assert_eq!(sealed(&recording), None);
+    // One that was opened before ledgers were kept.
+    recording.ledger = None;
+    assert_eq!(sealed(&recording), Some(one_gap()));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use walk::Content;
 pub(crate) fn content_of(stream: Stream, start: &Start) -> Option<Box<dyn Content>> {
     match stream {
         Stream::Terminal => Some(Box::new(TerminalWalk::new(start))),
-        Stream::Events => Some(Box::new(EventsWalk)),
+        Stream::Events => Some(Box::new(EventsWalk::default())),
         Stream::Desktop | Stream::Unknown(_) => None,
     }
 }
@@ -39,14 +39,7 @@ impl Stream {
 pub fn check_segment(object: &[u8]) -> Result<(SegmentHeader, CheckedContent), SegmentError> {
     let (header, _) = SegmentHeader::parse(object)?;
     let content = match header.stream {
-        Stream::Terminal => {
-            let decoded = crate::terminal::segment::decode_segment(object)?;
-            CheckedContent {
-                last_at: decoded.last_at,
-                totals: decoded.totals.to_totals(),
-                unknown: decoded.unknown,
-            }
-        }
+        Stream::Terminal => CheckedContent::of_terminal(&crate::terminal::segment::decode_segment(object)?),
         Stream::Events => crate::events::decode_segment(object)?.content,
         Stream::Desktop | Stream::Unknown(_) => {
             return Err(SegmentError::Header { why: "this version does not understand its stream" });

@@ -14,6 +14,7 @@ use serde_json::map::Map;
 use crate::content::walk::{CheckedContent, Content, ContentError};
 use crate::end::RecordingEnd;
 use crate::events::fact::Fact;
+use crate::ledger::{LedgerSummary, Shortfall, StreamLedger};
 use crate::manifest::Totals;
 use crate::segment::{InvalidLine, MAX_SEGMENT_EVENTS, SegmentError, SegmentHeader, decode_text};
 use crate::stream::Stream;
@@ -28,6 +29,9 @@ const MAX_NAME_BYTES: usize = 40;
 /// The name of the event that stands for missing events.
 const GAP: &str = "gap";
 
+/// The name of the event that stands for a stated limit or a degraded mode.
+const LIMIT: &str = "limit";
+
 /// One line of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventLine {
@@ -40,14 +44,24 @@ pub struct EventLine {
 }
 
 impl EventLine {
-    /// The line that says that something is missing: bytes of the spool, or 0 when it is not known how many.
+    /// The line of a shortfall.
     #[must_use]
-    pub fn gap(at: Micros, reason: &str, lost_bytes: u64) -> Self {
-        let mut members = Map::from_iter([("reason".to_owned(), Value::from(reason))]);
-        if lost_bytes > 0 {
-            members.insert("lost_bytes".to_owned(), Value::from(lost_bytes));
+    pub fn shortfall(at: Micros, shortfall: &Shortfall) -> Self {
+        let event = if shortfall.kind.is_loss() { GAP } else { LIMIT };
+        let members = serde_json::to_value(shortfall.written_at(at));
+        let members = members.ok().and_then(|members| members.as_object().cloned()).unwrap_or_default();
+        Self { at, event: event.to_owned(), members }
+    }
+
+    /// The shortfall that the line tells; `None` where it is another event.
+    #[must_use]
+    pub fn as_shortfall(&self) -> Option<Shortfall> {
+        if !matches!(&*self.event, GAP | LIMIT) {
+            return None;
         }
-        Self { at, event: GAP.to_owned(), members }
+        let line = self.to_string();
+        let checked = CheckedLine { at: self.at.get(), event: Cow::from(self.event.as_str()) };
+        checked.shortfall(line.as_bytes()).ok().flatten()
     }
 
     /// What a spool record holds of it: the line without its time, which the record has.
@@ -117,6 +131,29 @@ struct CheckedLine<'a> {
     at: u64,
     #[serde(borrow)]
     event: Cow<'a, str>,
+}
+
+impl CheckedLine<'_> {
+    /// The shortfall of the line; `None` when it is another event. A gap of a recorder that knew no ledger may say anything.
+    fn shortfall(&self, line: &[u8]) -> Result<Option<Shortfall>, &'static str> {
+        if !matches!(&*self.event, GAP | LIMIT) {
+            return Ok(None);
+        }
+        let members: Map<String, Value> =
+            serde_json::from_slice(line).map_err(|_| "it is no JSON object with at and event")?;
+        let is_stated = members.contains_key("kind") || members.contains_key("cause");
+        let text = |name| members.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let number = |name| members.get(name).and_then(Value::as_u64).unwrap_or_default();
+        if self.event == GAP && !is_stated {
+            let gap = Shortfall::unstated(text("reason"), number("lost_bytes"));
+            return Ok(Some(gap.with_lost_events(number("lost_events"))));
+        }
+        serde_json::from_value::<Shortfall>(Value::Object(members))
+            .ok()
+            .filter(|shortfall| shortfall.kind.is_loss() == (self.event == GAP))
+            .map(Some)
+            .ok_or("its members are no gap, or no limit")
+    }
 }
 
 /// The lines of a text, one after the other, each checked.
@@ -206,6 +243,8 @@ pub struct DecodedEvents {
     pub text: Vec<u8>,
     /// What it holds.
     pub content: CheckedContent,
+    /// What it lacks, with the times.
+    pub shortfalls: Vec<(Micros, Shortfall)>,
 }
 
 /// Reads a stored segment of the stream.
@@ -218,13 +257,21 @@ pub fn decode_segment(object: &[u8]) -> Result<DecodedEvents, SegmentError> {
         return Err(SegmentError::Header { why: "the stream events says nothing in the header" });
     }
     let (mut times, mut events, mut gaps, mut unknown) = (None, 0, 0, 0);
+    let (mut shortfalls, mut ledger) = (Vec::new(), StreamLedger::default());
     for line in Lines::of(&text).map_err(SegmentError::Lines)? {
-        let (_, line) = line.map_err(SegmentError::Lines)?;
-        let at = Micros::new(line.at);
+        let (line, checked) = line.map_err(SegmentError::Lines)?;
+        let at = Micros::new(checked.at);
         times = Some((times.map_or(at, |(first, _)| first), at));
         events += 1;
-        gaps += u64::from(line.event == GAP);
-        unknown += u64::from(line.event != GAP && !Fact::NAMES.contains(&line.event.as_ref()));
+        gaps += u64::from(checked.event == GAP);
+        let shortfall =
+            checked.shortfall(line).map_err(|why| SegmentError::Lines(InvalidLine { line: events, why }))?;
+        if let Some(shortfall) = shortfall {
+            ledger.add(at, &shortfall);
+            shortfalls.push((at, shortfall));
+        } else {
+            unknown += u64::from(!Fact::NAMES.contains(&checked.event.as_ref()));
+        }
     }
     let Some((first_at, last_at)) = times else {
         return Err(SegmentError::Disagrees { why: "it has no event" });
@@ -232,30 +279,41 @@ pub fn decode_segment(object: &[u8]) -> Result<DecodedEvents, SegmentError> {
     if first_at != header.first_at {
         return Err(SegmentError::Disagrees { why: "the time of the first event" });
     }
-    let content = CheckedContent { last_at, totals: totals(events, gaps), unknown };
-    Ok(DecodedEvents { header, text, content })
+    let ledger = LedgerSummary::from(&ledger);
+    let content = CheckedContent { last_at, totals: totals(events, gaps), unknown, ledger };
+    Ok(DecodedEvents { header, text, content, shortfalls })
 }
 
 fn totals(events: u64, gaps: u64) -> Totals {
     Totals::new([("events", events), ("gaps", gaps)])
 }
 
-/// A walk along the stream's segments, which are independent of each other.
-pub(crate) struct EventsWalk;
+/// A walk along the stream's segments. Their ledger alone passes from one to the next.
+#[derive(Default)]
+pub(crate) struct EventsWalk {
+    ledger: StreamLedger,
+}
 
 impl Content for EventsWalk {
     fn segment(&mut self, object: &[u8]) -> Result<CheckedContent, ContentError> {
-        Ok(decode_segment(object)?.content)
+        let DecodedEvents { content, shortfalls, .. } = decode_segment(object)?;
+        shortfalls.iter().for_each(|(at, shortfall)| self.ledger.add(*at, shortfall));
+        Ok(content)
     }
 
     fn agrees_with_end(&self, _end: &RecordingEnd) -> Result<(), &'static str> {
         Ok(())
+    }
+
+    fn ledger(&self) -> &StreamLedger {
+        &self.ledger
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::{Cause, ShortfallKind};
 
     fn decode_lines(text: &[u8]) -> Result<Vec<EventLine>, InvalidLine> {
         read_lines(text)?.collect()
@@ -272,6 +330,27 @@ mod tests {
         assert_eq!((totals_of(&lines).events(), totals_of(&lines).gaps()), (2, 1));
         let printed: String = lines.iter().map(|line| format!("{line}\n")).collect();
         assert_eq!(decode_lines(printed.as_bytes()).unwrap(), lines);
+    }
+
+    #[test]
+    fn a_shortfall_is_a_line_of_its_own_and_a_limit_cannot_hide_a_loss() {
+        let at = Micros::new(7);
+        for kind in ShortfallKind::ALL {
+            let shortfall = Shortfall::new(kind, Cause::new("too_much"), "there was too much")
+                .with_lost_events(3)
+                .counted(4, Micros::new(2));
+            let line = EventLine::shortfall(at, &shortfall);
+            let text = format!("{line}\n");
+            assert_eq!(decode_lines(text.as_bytes()).unwrap(), [line]);
+            let read = |text: &str| {
+                let (line, checked) = Lines::of(text.as_bytes()).unwrap().next().unwrap().unwrap();
+                checked.shortfall(line)
+            };
+            assert_eq!(read(&text).unwrap(), Some(shortfall));
+            let (is, other) = if kind.is_loss() { (GAP, LIMIT) } else { (LIMIT, GAP) };
+            let swapped = text.replace(&format!("\"event\":\"{is}\""), &format!("\"event\":\"{other}\""));
+            assert!(text != swapped && read(&swapped).is_err(), "{swapped}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! | segments as they are stored | [`segment`] |
 //! | the hash chain | [`chain`] |
 //! | `start.json` and the manifest with its signature | [`start`], [`manifest`], [`end`], [`sealing`] |
+//! | what a recording lacks, and what it did less | [`ledger`] |
 //! | what the segments of a stream hold | [`content`] |
 //! | the stream `terminal`: what was captured, asciicast lines, cutting, playing back | [`terminal`] |
 //! | the stream `events`: lines, facts about transfers, cutting | [`events`] |
@@ -30,6 +31,7 @@ pub mod events;
 pub mod ids;
 pub mod kind;
 pub mod layout;
+pub mod ledger;
 pub mod log_line;
 pub mod manifest;
 pub mod not_evidence;
@@ -56,6 +58,7 @@ pub use events::fact::Fact;
 pub use ids::{AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken};
 pub use kind::{CaptureKind, UnknownCaptureKind};
 pub use layout::{EvidenceName, InvalidObjectName, ObjectName, ObjectPrefix, RecordingLocation};
+pub use ledger::{Cause, KindSummary, LedgerEntry, LedgerSummary, Shortfall, ShortfallKind, StreamLedger};
 pub use manifest::{
     Manifest, SealedBy, SealedManifest, SegmentEntry, StartReference, StreamEntry, Totals, seal,
 };
@@ -71,7 +74,7 @@ pub use stream::{InvalidStreamName, Stream, StreamName};
 pub use terminal::TerminalTotals;
 pub use terminal::asciicast::{AsciicastEncoder, AsciicastHeader, Carried, DecodedLines, decode_lines};
 pub use terminal::cutter::{CutPolicy, CutterState, SegmentCutter};
-pub use terminal::event::{Gap, TerminalEvent, TerminalEventKind, TerminalSize};
+pub use terminal::event::{TerminalEvent, TerminalEventKind, TerminalSize};
 pub use terminal::replay::{
     DecodedRecording, RecordingReader, ReplayError, decode_recording, to_asciicast, to_text,
 };

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::chain::{ChainValue, ContentHash};
 use crate::end::RecordingEnd;
 use crate::ids::{AgentId, TerminalSessionToken};
+use crate::ledger::StreamLedger;
 use crate::sealing::{SIGNATURE_BYTES, SealingKey};
 use crate::start::{DocumentFormat, InvalidDocument, parse_document, to_document};
 use crate::stream::Stream;
@@ -83,6 +84,9 @@ pub struct StreamEntry {
     /// The totals of the segments.
     #[serde(flatten)]
     pub totals: Totals,
+    /// What the stream lacks, and what it did less; `None` in a manifest of a version without a ledger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<StreamLedger>,
 }
 
 /// One segment in a manifest.
@@ -222,13 +226,14 @@ impl<'de> Deserialize<'de> for StreamEntry {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<StreamEntry, A::Error> {
-                let (mut stream, mut segments, mut final_chain) = (None, None, None);
+                let (mut stream, mut segments, mut final_chain, mut ledger) = (None, None, None, None);
                 let mut totals = BTreeMap::new();
                 while let Some(name) = members.next_key::<String>()? {
                     let twice = match name.as_str() {
                         "stream" => stream.replace(members.next_value()?).is_some(),
                         "segments" => segments.replace(members.next_value()?).is_some(),
                         "final_chain" => final_chain.replace(members.next_value()?).is_some(),
+                        "ledger" => ledger.replace(members.next_value()?).is_some(),
                         _ => match members.next_value::<Count>()? {
                             Count(Some(count)) if name.len() <= MAX_COUNT_NAME_BYTES => {
                                 totals.insert(name.clone(), count).is_some()
@@ -254,6 +259,7 @@ impl<'de> Deserialize<'de> for StreamEntry {
                     segments: segments.ok_or_else(|| Error::missing_field("segments"))?,
                     final_chain: final_chain.ok_or_else(|| Error::missing_field("final_chain"))?,
                     totals: Totals(totals),
+                    ledger,
                 })
             }
         }

@@ -12,6 +12,7 @@
 
 mod damage;
 mod giving_up;
+mod shortfall;
 
 use std::io::{self, Read, Write};
 
@@ -19,7 +20,8 @@ pub use giving_up::{LONGEST_GIVING_UP_BYTES, find_giving_up};
 
 use crate::end::ExitStatus;
 use crate::events::EventLine;
-use crate::terminal::event::{Gap, TerminalEvent, TerminalEventKind, TerminalSize};
+use crate::ledger::Shortfall;
+use crate::terminal::event::{TerminalEvent, TerminalEventKind, TerminalSize};
 use crate::timestamp::Micros;
 
 pub use damage::{DamageSearch, Searched};
@@ -27,8 +29,12 @@ pub use damage::{DamageSearch, Searched};
 /// Bytes of a record before its payload: length, CRC-32C, time, kind.
 pub const RECORD_HEADER_BYTES: usize = 17;
 
-/// The longest reason of a gap.
+/// The longest reason of a shortfall.
 pub const MAX_REASON_BYTES: usize = 1024;
+
+/// The longest record of a shortfall.
+pub const LONGEST_SHORTFALL_BYTES: usize =
+    RECORD_HEADER_BYTES + shortfall::MOST_BEFORE_REASON_BYTES + MAX_REASON_BYTES;
 
 /// The longest payload of a record. Longer output is given to the spool in pieces.
 pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
@@ -52,10 +58,12 @@ impl RecordKind {
     pub const ERROR_OUTPUT: Self = Self(5);
     /// A line of the stream `events` without its time.
     pub const EVENT: Self = Self(6);
+    /// Something that the recording lacks or did less, with its kind and its cause.
+    pub const SHORTFALL: Self = Self(7);
 
     /// Whether it is known.
     fn is_known(self) -> bool {
-        (Self::TERMINAL_OUTPUT.0..=Self::EVENT.0).contains(&self.0)
+        (Self::TERMINAL_OUTPUT.0..=Self::SHORTFALL.0).contains(&self.0)
     }
 }
 
@@ -98,7 +106,8 @@ impl SpoolRecord<'_> {
                 }),
                 _ => return Err(bad("a size has four bytes")),
             },
-            RecordKind::GAP => TerminalEventKind::Gap(self.gap()?),
+            RecordKind::GAP => TerminalEventKind::Shortfall(self.gap()?),
+            RecordKind::SHORTFALL => TerminalEventKind::Shortfall(self.shortfall()?),
             RecordKind::EXIT => match *self.payload {
                 [0, code] => TerminalEventKind::Exit(ExitStatus::Code(code)),
                 [1, signal] => TerminalEventKind::Exit(ExitStatus::Signal(signal)),
@@ -109,7 +118,7 @@ impl SpoolRecord<'_> {
         Ok(TerminalEvent { at: self.at, kind })
     }
 
-    fn gap(&self) -> Result<Gap, BadRecord> {
+    fn gap(&self) -> Result<Shortfall, BadRecord> {
         let bad = |why| BadRecord { kind: self.kind.0, why };
         let (lost, reason) =
             self.payload.split_first_chunk().ok_or_else(|| bad("a gap has eight bytes or more"))?;
@@ -117,7 +126,7 @@ impl SpoolRecord<'_> {
             return Err(bad("the reason is too long"));
         }
         let reason = std::str::from_utf8(reason).map_err(|_| bad("the reason is not UTF-8"))?;
-        Ok(Gap { reason: reason.to_owned(), lost_bytes: u64::from_be_bytes(*lost) })
+        Ok(Shortfall::unstated(reason.to_owned(), u64::from_be_bytes(*lost)))
     }
 
     /// The line of the stream `events` that the record holds.
@@ -131,10 +140,8 @@ impl SpoolRecord<'_> {
         }
         match self.kind {
             RecordKind::EVENT => EventLine::of_payload(self.at, self.payload).map_err(bad),
-            RecordKind::GAP => {
-                let gap = self.gap()?;
-                Ok(EventLine::gap(self.at, &gap.reason, gap.lost_bytes))
-            }
+            RecordKind::GAP => Ok(EventLine::shortfall(self.at, &self.gap()?)),
+            RecordKind::SHORTFALL => Ok(EventLine::shortfall(self.at, &self.shortfall()?)),
             RecordKind(_) => Err(bad("it is no event")),
         }
     }
@@ -202,10 +209,7 @@ impl<W: Write> SpoolWriter<W> {
                 let ([c1, c0], [r1, r0]) = (size.columns.to_be_bytes(), size.rows.to_be_bytes());
                 self.append(at, RecordKind::TERMINAL_RESIZE, &[c1, c0, r1, r0])
             }
-            TerminalEventKind::Gap(gap) => {
-                let payload = [&gap.lost_bytes.to_be_bytes(), gap.reason.as_bytes()].concat();
-                self.append(at, RecordKind::GAP, &payload)
-            }
+            TerminalEventKind::Shortfall(shortfall) => self.append_shortfall(at, shortfall),
             TerminalEventKind::Exit(ExitStatus::Code(code)) => self.append(at, RecordKind::EXIT, &[0, *code]),
             TerminalEventKind::Exit(ExitStatus::Signal(signal)) => {
                 self.append(at, RecordKind::EXIT, &[1, *signal])

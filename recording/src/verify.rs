@@ -11,6 +11,7 @@ use std::io;
 use crate::chain::{ChainValue, ContentHash};
 use crate::end::RecordingEnd;
 use crate::layout::EvidenceName;
+use crate::ledger::StreamLedger;
 use crate::manifest::{Manifest, StartReference, Totals};
 use crate::not_evidence::NotEvidence;
 use crate::source::{Listing, ObjectSource};
@@ -59,6 +60,9 @@ pub struct StreamVerification {
     pub totals: Totals,
     /// The number of events that were skipped because this version does not know their kind.
     pub unknown_events: u64,
+    /// What those segments lack, and what they did less; for a stream that this version does not understand, what the
+    /// manifest states.
+    pub ledger: StreamLedger,
 }
 
 impl Verification {

@@ -8,8 +8,8 @@ use std::io;
 use std::os::unix::net::UnixStream;
 
 use recording::{
-    Compressor, ExitStatus, Micros, Segment, SegmentEntry, SegmentError, SpoolRecord, Start, StreamEntry,
-    TerminalSessionToken, TerminalSize,
+    Compressor, ExitStatus, Micros, Segment, SegmentEntry, SegmentError, Shortfall, SpoolRecord, Start,
+    StreamEntry, TerminalSessionToken, TerminalSize,
 };
 use rustix::fd::OwnedFd;
 use serde::de::DeserializeOwned;
@@ -189,7 +189,7 @@ pub enum CaptureError {
 pub enum Pushed {
     /// The session goes on.
     Content,
-    /// A gap, with its reason.
+    /// A gap, with its reason. Other shortfalls do not say why a session ended.
     Gap(String),
     /// The command ended so.
     Exit(ExitStatus),
@@ -203,8 +203,8 @@ pub trait Segmenter: Send {
     /// The record's content does not belong to its kind.
     fn push(&mut self, record: &SpoolRecord<'_>) -> Result<Pushed, recording::spool::BadRecord>;
 
-    /// Notes that something is missing after the last record.
-    fn push_gap(&mut self, at: Micros, reason: &str, lost_bytes: u64);
+    /// Notes what the agent found out: that something is missing after the last record, or that less is recorded.
+    fn push_shortfall(&mut self, at: Micros, shortfall: &Shortfall);
 
     /// Whether a segment should be cut now. Never if there is nothing to cut.
     fn due(&self, now: Micros) -> bool;

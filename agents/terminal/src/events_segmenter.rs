@@ -3,8 +3,8 @@
 use agent_protocol::capture::{BadState, Pushed, Segmenter, SegmenterState};
 use recording::spool::BadRecord;
 use recording::{
-    Compressor, CutPolicy, EventsCutter, EventsState, Micros, RecordKind, Segment, SegmentEntry,
-    SegmentError, SpoolRecord, Start, StreamEntry,
+    Compressor, CutPolicy, EventsCutter, EventsState, Micros, Segment, SegmentEntry, SegmentError, Shortfall,
+    ShortfallKind, SpoolRecord, Start, StreamEntry,
 };
 
 use crate::segmenter::policy_for;
@@ -48,15 +48,12 @@ impl EventsSegmenter {
 impl Segmenter for EventsSegmenter {
     fn push(&mut self, record: &SpoolRecord<'_>) -> Result<Pushed, BadRecord> {
         let line = self.cutter.push_record(record)?;
-        if record.kind != RecordKind::GAP {
-            return Ok(Pushed::Content);
-        }
-        let reason = line.members.get("reason").and_then(|reason| reason.as_str()).unwrap_or_default();
-        Ok(Pushed::Gap(reason.to_owned()))
+        let shortfall = line.as_shortfall().filter(|shortfall| shortfall.kind == ShortfallKind::Gap);
+        Ok(shortfall.map_or(Pushed::Content, |gap| Pushed::Gap(gap.reason)))
     }
 
-    fn push_gap(&mut self, at: Micros, reason: &str, lost_bytes: u64) {
-        self.cutter.push_gap(at, reason, lost_bytes);
+    fn push_shortfall(&mut self, at: Micros, shortfall: &Shortfall) {
+        self.cutter.push_shortfall(at, shortfall);
     }
 
     fn due(&self, now: Micros) -> bool {
@@ -97,7 +94,7 @@ impl Segmenter for EventsSegmenter {
 mod tests {
     use std::time::Duration;
 
-    use recording::{EventLine, SpoolReader, SpoolWriter, TerminalEvent};
+    use recording::{EventLine, RecordKind, SpoolReader, SpoolWriter, TerminalEvent};
 
     use super::*;
     use crate::segmenter::tests::start;

@@ -494,8 +494,13 @@ impl Recorder {
             }
             FromPerson::Hurry => self.hurry = true,
             FromPerson::Exited(status) => {
-                let status = self.exit_of_command(status)?;
-                self.exited.get_or_insert((status, Instant::now()));
+                let of_kernel = self.exit_of_command()?;
+                if self.exited.is_none() {
+                    if of_kernel.is_none() {
+                        scribe.status_is_a_claim()?;
+                    }
+                    self.exited = Some((of_kernel.unwrap_or(status), Instant::now()));
+                }
             }
             FromPerson::Failed(reason) => return Err(lost(reason)),
             FromPerson::Unknown(_) => {}
@@ -520,15 +525,14 @@ impl Recorder {
         Ok(())
     }
 
-    /// How the command ended: what the kernel says, if it does, and otherwise what the person's side says. That it ended
-    /// is never taken from that side.
-    fn exit_of_command(&self, said: ExitStatus) -> Result<ExitStatus, CaptureError> {
+    /// How the command ended, if the kernel says it. That it ended is never taken from the person's side.
+    fn exit_of_command(&self) -> Result<Option<ExitStatus>, CaptureError> {
         let Some(process) = self.command.process() else {
             return Err(lost("the command ended before it had begun"));
         };
         let mut fds = [PollFd::new(&process.pidfd, PollFlags::IN)];
         match poll(&mut fds, Some(&timespec(Duration::ZERO))) {
-            Ok(1) => Ok(kernel_exit::of(&process.pidfd).unwrap_or(said)),
+            Ok(1) => Ok(kernel_exit::of(&process.pidfd)),
             _ => Err(lost("the person's side reported an end of the command that has not come")),
         }
     }

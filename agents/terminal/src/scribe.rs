@@ -6,7 +6,7 @@ use std::io;
 use agent_protocol::capture::CaptureError;
 use agent_protocol::person::Output;
 use recording::events::fact;
-use recording::{EventLine, ExitStatus, Micros, TerminalSize};
+use recording::{Cause, EventLine, ExitStatus, Micros, Shortfall, ShortfallKind, TerminalSize};
 use rustix::fd::BorrowedFd;
 use transfer_observer::{Observer, OutputLimit, Transfer};
 
@@ -20,12 +20,13 @@ pub(crate) struct Scribe {
     transfer: Option<Observer>,
     /// For standard output and standard error, where output has a limit.
     limits: Option<[OutputLimit; 2]>,
+    limit_is_noted: bool,
 }
 
 impl Scribe {
     /// For a session on a terminal, of which everything is recorded.
     pub(crate) fn of_terminal(shown: Spooler) -> Self {
-        Scribe { shown, events: None, transfer: None, limits: None }
+        Scribe { shown, events: None, transfer: None, limits: None, limit_is_noted: false }
     }
 
     /// For a command between pipes, which may be a transfer.
@@ -38,7 +39,7 @@ impl Scribe {
         let transfer = transfer.map(|transfer| Observer::new(transfer, shown.now()));
         let limit = |output| OutputLimit::new(output, most_output_bytes);
         let limits = [fact::Output::Output, fact::Output::ErrorOutput].map(limit);
-        Scribe { shown, events: Some(events), transfer, limits: Some(limits) }
+        Scribe { shown, events: Some(events), transfer, limits: Some(limits), limit_is_noted: false }
     }
 
     /// Takes bytes that go to the command by a pipe, before the command can see them. They are not recorded.
@@ -69,15 +70,25 @@ impl Scribe {
             (_, Output::Terminal) | (None, _) => bytes,
         };
         match output {
-            _ if bytes.is_empty() => Ok(()),
-            Output::Terminal | Output::Output => self.shown.output(bytes),
-            Output::ErrorOutput => self.shown.error_output(bytes),
+            _ if bytes.is_empty() => {}
+            Output::Terminal | Output::Output => self.shown.output(bytes)?,
+            Output::ErrorOutput => self.shown.error_output(bytes)?,
         }
+        self.note_limit()
     }
 
     fn note(&mut self, events: &[EventLine]) -> Result<(), CaptureError> {
         let Some(spool) = &mut self.events else { return Ok(()) };
         events.iter().try_for_each(|event| spool.event(event))
+    }
+
+    /// Notes that the exit status is what the person's side says: the kernel does not say it.
+    pub(crate) fn status_is_a_claim(&mut self) -> Result<(), CaptureError> {
+        self.shown.ledger(Shortfall::new(
+            ShortfallKind::DegradedMode,
+            Cause::new("exit_status_claimed"),
+            "the kernel does not say how the command ended: the status is what the person's side says",
+        ))
     }
 
     pub(crate) fn resize(&mut self, size: TerminalSize) -> Result<(), CaptureError> {
@@ -106,6 +117,20 @@ impl Scribe {
         let limits: Vec<EventLine> = self.limit_events(now);
         self.note(&limits)?;
         self.events.take().map_or(Ok(()), Spooler::close)
+    }
+
+    /// Notes the limit in the ledger when it begins to matter.
+    fn note_limit(&mut self) -> Result<(), CaptureError> {
+        let exceeded = self.limits.iter().flatten().any(OutputLimit::is_exceeded);
+        if exceeded && !std::mem::replace(&mut self.limit_is_noted, true) {
+            let limit = Shortfall::new(
+                ShortfallKind::StatedLimit,
+                Cause::new("output_limit"),
+                "the command put out more than is recorded; what follows is counted and hashed",
+            );
+            self.shown.ledger(limit)?;
+        }
+        Ok(())
     }
 
     fn limit_events(&self, now: Micros) -> Vec<EventLine> {

@@ -4,7 +4,7 @@ use agent_protocol::capture::{BadState, Pushed, Segmenter, SegmenterState};
 use recording::spool::BadRecord;
 use recording::{
     Compressor, CutPolicy, CutterState, Micros, RecordKind, Segment, SegmentCutter, SegmentEntry,
-    SegmentError, SpoolRecord, Start, StreamEntry, TerminalEvent, TerminalEventKind,
+    SegmentError, Shortfall, ShortfallKind, SpoolRecord, Start, StreamEntry, TerminalEventKind,
 };
 
 /// The number of segments after which segments become longer: each such step doubles the time that they span.
@@ -76,13 +76,16 @@ impl Segmenter for TerminalSegmenter {
             TerminalEventKind::Output(_)
             | TerminalEventKind::ErrorOutput(_)
             | TerminalEventKind::Resize(_) => Pushed::Content,
-            TerminalEventKind::Gap(gap) => Pushed::Gap(gap.reason),
+            TerminalEventKind::Shortfall(shortfall) if shortfall.kind == ShortfallKind::Gap => {
+                Pushed::Gap(shortfall.reason)
+            }
+            TerminalEventKind::Shortfall(_) => Pushed::Content,
             TerminalEventKind::Exit(status) => Pushed::Exit(status),
         })
     }
 
-    fn push_gap(&mut self, at: Micros, reason: &str, lost_bytes: u64) {
-        self.cutter.push(&TerminalEvent::gap(at, reason, lost_bytes));
+    fn push_shortfall(&mut self, at: Micros, shortfall: &Shortfall) {
+        self.cutter.push_shortfall(at, shortfall);
     }
 
     fn due(&self, now: Micros) -> bool {
@@ -124,8 +127,8 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use recording::{
-        AccountId, AgentId, CaptureKind, DocumentFormat, InstanceId, Recorder, SealingKey,
-        TerminalSessionToken, TerminalSize, Timestamp, decode_segment,
+        AccountId, AgentId, CaptureKind, Cause, DocumentFormat, InstanceId, Recorder, SealingKey,
+        TerminalEvent, TerminalSessionToken, TerminalSize, Timestamp, decode_segment,
     };
 
     use super::*;
@@ -204,6 +207,7 @@ pub(crate) mod tests {
             TerminalEvent::output(at, *b"x"),
             TerminalEvent::error_output(at, *b"y"),
             TerminalEvent::gap(at, "why", 3),
+            TerminalEvent::shortfall(at, Shortfall::new(ShortfallKind::Drop, Cause::OTHER, "dropped")),
             TerminalEvent::exit(at, recording::ExitStatus::Code(2)),
         ] {
             writer.append_terminal(&event).unwrap();
@@ -214,7 +218,10 @@ pub(crate) mod tests {
             told.push(segmenter.push(&record).unwrap());
         }
         let exit = Pushed::Exit(recording::ExitStatus::Code(2));
-        assert_eq!(told, [Pushed::Content, Pushed::Content, Pushed::Gap("why".into()), exit]);
+        assert_eq!(
+            told,
+            [Pushed::Content, Pushed::Content, Pushed::Gap("why".into()), Pushed::Content, exit]
+        );
         let nonsense = SpoolRecord { at, kind: RecordKind(99), payload: b"?" };
         assert!(segmenter.push(&nonsense).is_err());
     }

@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use agent_protocol::capture::CaptureError;
 use agent_protocol::clock;
-use recording::spool::{MAX_REASON_BYTES, RECORD_HEADER_BYTES};
-use recording::{EventLine, ExitStatus, Micros, RecordKind, SpoolWriter, TerminalEvent, TerminalSize};
+use recording::spool::{LONGEST_SHORTFALL_BYTES, RECORD_HEADER_BYTES};
+use recording::{
+    Cause, EventLine, ExitStatus, Micros, RecordKind, Shortfall, ShortfallKind, SpoolWriter, TerminalEvent,
+    TerminalSize,
+};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
@@ -21,8 +24,8 @@ const SYNC_AFTER: Duration = Duration::from_millis(250);
 /// Bulk output fills a disk faster than it is synced, so the free space is also checked after this many bytes.
 const CHECK_EVERY_BYTES: u64 = 64 * 1024;
 
-/// Space reserved for the reason why a session ended, in case the size of files is limited.
-const REASON_BYTES: u64 = (RECORD_HEADER_BYTES + 8 + MAX_REASON_BYTES) as u64;
+/// Space reserved for the reason why a session ended with its cause, in case the size of files is limited.
+const REASON_BYTES: u64 = LONGEST_SHORTFALL_BYTES as u64;
 
 /// Appends a session's records. Any failure is final: the caller ends the session.
 pub(crate) struct Spooler {
@@ -98,6 +101,11 @@ impl Spooler {
         self.append_event(&TerminalEvent::resize(self.now(), size))
     }
 
+    /// Writes what the recording lacks from now on, or does less. Whoever finds much of the same counts it.
+    pub(crate) fn ledger(&mut self, shortfall: Shortfall) -> Result<(), CaptureError> {
+        self.append_event(&TerminalEvent::shortfall(self.now(), shortfall))
+    }
+
     /// Writes the exit record, as the last action of this process: the agent trusts it only if the process ends soon
     /// afterwards. Everything before it is therefore brought to stable storage first, however long the disk takes,
     /// and the process does not wait for the record itself. The agent reads it from the page cache; if the machine
@@ -168,7 +176,8 @@ fn leave_reason(file: &File, at: Micros, good_end: u64, reason: &str) {
             _ => 0,
         };
         let mut writer = SpoolWriter::new(file, good_end);
-        writer.append_terminal(&TerminalEvent::gap(at, reason, torn))?;
+        let gap = Shortfall::new(ShortfallKind::Gap, Cause::SPOOL_FAILED, reason).with_lost_bytes(torn);
+        writer.append_shortfall(at, &gap)?;
         file.sync_data()
     };
     // If this fails, the recording ends as interrupted all the same, but without the reason.
@@ -320,6 +329,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lacking_is_a_record_of_its_own() {
+        let path = Temporary::new("ledger");
+        let mut spooler = Spooler::new(path.open(), clock::boottime_micros(), 0).unwrap();
+        let late =
+            Shortfall::new(ShortfallKind::DegradedMode, Cause::new("delivered_late"), "delivered late");
+        spooler.ledger(late.clone()).unwrap();
+        let events = events(&path);
+        assert_eq!(events[0].kind, recording::TerminalEventKind::Shortfall(late));
+    }
+
+    #[test]
     fn records_end_with_the_exit() {
         let path = Temporary::new("records");
         let mut spooler = Spooler::new(path.open(), clock::boottime_micros(), 0).unwrap();
@@ -348,7 +368,8 @@ mod tests {
         let mut bytes = Vec::new();
         torn.read_to_end(&mut bytes).unwrap();
         let reason = recording::spool::find_giving_up(&bytes[good_end..]).unwrap().terminal_event().unwrap();
-        assert_eq!(reason.kind, TerminalEvent::gap(reason.at, "the disk is full", 8).kind);
+        let gap = Shortfall::new(ShortfallKind::Gap, Cause::SPOOL_FAILED, "the disk is full");
+        assert_eq!(reason, TerminalEvent::shortfall(reason.at, gap.with_lost_bytes(8)));
     }
 
     #[test]
@@ -372,7 +393,7 @@ mod tests {
         spooler.give_up(&reason);
         let events = events(&path);
         assert_eq!(events.len(), 2);
-        let recording::TerminalEventKind::Gap(gap) = &events[1].kind else { panic!("{events:?}") };
+        let recording::TerminalEventKind::Shortfall(gap) = &events[1].kind else { panic!("{events:?}") };
         assert_eq!(gap.reason, reason);
     }
 }

@@ -9,9 +9,11 @@ use domain::recording_life::{Recording, RecordingState, SessionEnd, WireStatus};
 use domain::waiting::WaitingRecordings;
 use openapi::error_codes::WireError;
 use openapi::workbench::{
-    Envelope, ListInstanceRecordsReply, ListInstanceRecordsRequest, RecordItem, RecordPage, WaitingItem,
+    Envelope, LedgerItem, ListInstanceRecordsReply, ListInstanceRecordsRequest, RecordItem, RecordPage,
+    WaitingItem,
 };
 use persistence::{PageRequest, RecordingQuery};
+use recording::KindSummary;
 
 use super::{list_refused, only_instance, page, wire_count, wire_time};
 use crate::dispatch::{Call, Deferred, Done, Located, RpcAction};
@@ -93,12 +95,35 @@ fn item(call: &Call<'_>, recording: &Recording) -> RecordItem {
         gmt_create: wire_time(recording.listed_at()),
         instance_id: recording.instance.to_string(),
         instance_record_url: call.hansard.settings.public_address(&path),
+        ledger_list: ledger_list(recording),
         record_duration_millis: recording.length_so_far_millis(call.now()),
         recorder: recording.recorder.to_string(),
         session_owner: recording.owner.as_ref().map(|owner| owner.arn.clone()),
         status: recording.status().as_str().to_owned(),
         status_reason: status_reason(recording),
         terminal_session_token: recording.token.to_string(),
+    }
+}
+
+/// What a recording lacks or did less, as far as that is known.
+pub(crate) fn ledger_list(recording: &Recording) -> Option<Vec<LedgerItem>> {
+    recording.ledger.as_ref().map(|ledger| ledger.kinds().iter().map(ledger_item).collect())
+}
+
+/// The largest number that every client reads exactly.
+const MOST: i64 = (1 << 53) - 1;
+
+fn ledger_item(kind: &KindSummary) -> LedgerItem {
+    let number = |number: u64| i64::try_from(number).unwrap_or(MOST).min(MOST);
+    let known = |lost: u64| (lost > 0).then(|| number(lost));
+    LedgerItem {
+        count: number(kind.count),
+        first_at_millis: number(kind.first_at.get() / 1_000),
+        kind: kind.kind.as_str().to_owned(),
+        last_at_millis: number(kind.last_at.get() / 1_000),
+        lost_bytes: known(kind.lost_bytes),
+        lost_events: known(kind.lost_events),
+        reason: kind.reason.clone(),
     }
 }
 

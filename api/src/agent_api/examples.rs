@@ -16,8 +16,8 @@ use agent_protocol::recordings::{
 use agent_protocol::{AgentErrorCode, EffectiveConfiguration, ErrorReply, PublicKey, SignedConfiguration};
 use recording::{
     CaptureKind, ChainValue, ContentHash, DocumentFormat, ExitStatus, Manifest, Micros, Recorder,
-    RecordingEnd, SealingKey, SegmentEntry, Start, StartReference, Stream, StreamEntry, TerminalSize,
-    Timestamp, Totals,
+    RecordingEnd, SealingKey, SegmentEntry, Start, StartReference, Stream, StreamEntry, StreamLedger,
+    TerminalSize, Timestamp, Totals,
 };
 
 use super::grants::GRANT_HEADER;
@@ -228,6 +228,7 @@ pub(super) fn seal() -> SealRequest {
             stream: Stream::Terminal,
             final_chain: segment.chain,
             totals: Totals::new([("events", 4), ("gaps", 0)]),
+            ledger: Some(StreamLedger::default()),
             segments: vec![segment],
         }],
         sealed_by: None,

@@ -15,7 +15,9 @@ use domain::recording_life::{Arrived, ArrivedStream, Recording, RecordingState};
 use domain::storage_target::RecordStorageTarget;
 use persistence::objects::ObjectError;
 use persistence::{RecordingOpened, StoreError};
-use recording::{CaptureKind, ContentHash, EvidenceName, ObjectPrefix, RecordingLocation, Start};
+use recording::{
+    CaptureKind, ContentHash, EvidenceName, LedgerSummary, ObjectPrefix, RecordingLocation, Start,
+};
 
 use super::call::AgentCall;
 use super::configuration;
@@ -123,6 +125,7 @@ async fn open(
         expiration,
         state: RecordingState::Open,
         arrived: Arrived::default(),
+        ledger: Some(LedgerSummary::default()),
     };
     let streams = ArrivedStream::of_new_recording(&document);
     // The object first: a row without its start.json could not be replayed. Until there is a row it is unclaimed.

@@ -15,8 +15,8 @@ use domain::recording_life::{
 use persistence::objects::ObjectError;
 use persistence::{SegmentRow, StoreError};
 use recording::{
-    ContentHash, EvidenceName, Manifest, RecordingEnd, SealingPublicKey, Start, Stream, StreamEntry,
-    TerminalEventKind,
+    ContentHash, EvidenceName, LedgerSummary, Manifest, RecordingEnd, SealingPublicKey, Start, Stream,
+    StreamEntry, TerminalEventKind,
 };
 
 use super::call::{AgentCall, SealCall};
@@ -190,6 +190,7 @@ fn check_manifest(
         segments: u32::try_from(stream.segments.len()).unwrap_or(u32::MAX),
         chain: stream.final_chain,
     });
+    let ledgers: Option<Vec<_>> = manifest.streams.iter().map(|stream| stream.ledger.as_ref()).collect();
     Ok(CheckedManifest {
         streams: streams.collect(),
         ended_at: manifest.ended_at,
@@ -200,6 +201,8 @@ fn check_manifest(
             }
         },
         sha256: ContentHash::of(document),
+        ledger: ledgers
+            .map(|ledgers| ledgers.into_iter().fold(LedgerSummary::default(), LedgerSummary::with)),
     })
 }
 

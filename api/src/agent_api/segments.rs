@@ -196,6 +196,7 @@ fn check_bytes(
         chain_after,
         first_at: header.first_at,
         last_at,
+        ledger: content.ledger,
     })
 }
 

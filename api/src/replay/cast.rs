@@ -12,7 +12,10 @@ use domain::recording_life::Recording;
 use futures_util::{Stream as FutureStream, StreamExt as _, stream};
 use openapi::error_codes::ErrorCode;
 use persistence::SegmentRow;
-use recording::{DecodedSegment, EvidenceName, SegmentError, SegmentHeader, Stream};
+use recording::sanitise::sanitised;
+use recording::{
+    DecodedSegment, EvidenceName, LedgerSummary, SegmentError, SegmentHeader, Stream, TerminalEventKind,
+};
 
 use super::viewing::{Seen, Viewing};
 use crate::Hansard;
@@ -27,7 +30,7 @@ const READ_AHEAD: usize = 2;
 enum Rendering {
     /// Its lines, as they are.
     Cast,
-    /// The exact bytes that the terminal was given.
+    /// The exact bytes that the terminal was given, with a line of ours where the recording lacks something.
     Text,
     /// The lines of the stream `events`.
     Events,
@@ -118,13 +121,22 @@ async fn play(
     };
     let rest = follow(viewing.hansard.clone(), seen.recording.clone(), rows, rendering);
     let body = stream::iter(first.map(Ok)).chain(rest);
-    Ok(HttpResponse::Ok()
+    let mut reply = HttpResponse::Ok();
+    if let Some(ledger) = &seen.recording.ledger {
+        reply.insert_header((super::LEDGER_HEADER, header_of(ledger)?));
+    }
+    Ok(reply
         .insert_header((header::CONTENT_TYPE, content_type))
         .insert_header((header::CONTENT_DISPOSITION, "attachment"))
         .insert_header((super::RECORDER_HEADER, seen.recording.recorder.as_str()))
         .insert_header((super::STATUS_HEADER, seen.recording.status().as_str()))
         .insert_header((super::NEXT_SEGMENT_HEADER, next))
         .streaming(body))
+}
+
+fn header_of(ledger: &LedgerSummary) -> Result<String, ActionError> {
+    serde_json::to_string(&ledger.clone().without_reasons())
+        .map_err(|error| ActionError::unexpected("print a ledger", error))
 }
 
 fn follow(
@@ -206,9 +218,17 @@ fn check_place(
 }
 
 fn output_of(segment: DecodedSegment) -> Vec<u8> {
+    // On a terminal a line feed alone does not go back to the first column.
+    let end = if segment.terminal.is_some() { "\r\n" } else { "\n" };
     let mut output = Vec::new();
     for event in segment.events {
-        output.extend_from_slice(event.kind.shown().unwrap_or_default());
+        match &event.kind {
+            TerminalEventKind::Shortfall(shortfall) => {
+                let line = format!("{end}[hansard: {}]{end}", sanitised(&shortfall.sentence(event.at)));
+                output.extend_from_slice(line.as_bytes());
+            }
+            kind => output.extend_from_slice(kind.shown().unwrap_or_default()),
+        }
     }
     output
 }

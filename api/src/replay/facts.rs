@@ -3,11 +3,13 @@
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
+use openapi::workbench::LedgerItem;
 use recording::{CaptureKind, EvidenceName, Recorder, Start};
 use serde::Serialize;
 
 use super::viewing::Viewing;
 use crate::Hansard;
+use crate::actions::ledger_list;
 use crate::errors::ActionError;
 use crate::evidence;
 
@@ -38,6 +40,9 @@ struct Facts {
     /// Who ran the process that captured it.
     recorder: Recorder,
     terminal_type: Option<String>,
+    /// What it lacks or did less, of each kind; absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ledger: Option<Vec<LedgerItem>>,
 }
 
 pub(crate) async fn get(
@@ -73,6 +78,7 @@ pub(crate) async fn get(
                 claimed_user: start.claimed_user,
                 recorder: start.recorder,
                 terminal_type: start.term,
+                ledger: ledger_list(recording),
             }))
         })
         .await

@@ -34,6 +34,9 @@ pub(crate) const STATUS_HEADER: &str = "x-hansard-status";
 /// Says which segment of what a reply plays is the first that has not arrived.
 pub(crate) const NEXT_SEGMENT_HEADER: &str = "x-hansard-next-segment";
 
+/// Says of each kind of shortfall how often it happened and when, as JSON without reasons; absent where that is not known.
+pub(crate) const LEDGER_HEADER: &str = "x-hansard-ledger";
+
 /// Adds the routes of replay.
 pub(crate) fn configure(app: &mut ServiceConfig) {
     let resource = |path: &str| web::resource(path.to_owned()).default_service(web::to(no_such_method));

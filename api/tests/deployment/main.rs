@@ -16,6 +16,7 @@ mod enrolment;
 mod files;
 mod hostile;
 mod internal;
+mod ledger;
 mod limits;
 mod link;
 mod proof;

@@ -94,6 +94,21 @@ impl TestAgent {
         number: u64,
         previous_manifest: Option<ContentHash>,
     ) -> Session {
+        let pieces = (0_u64..)
+            .zip(output)
+            .map(|(second, piece)| vec![TerminalEvent::output(Micros::new(second * 1_000_000), *piece)]);
+        self.session_of(running, &pieces.collect::<Vec<_>>(), exit, number, previous_manifest)
+    }
+
+    /// A session of these events, with a cut after every piece; a piece is a second.
+    pub(crate) fn session_of(
+        &self,
+        running: &Running,
+        pieces: &[Vec<TerminalEvent>],
+        exit: Option<ExitStatus>,
+        number: u64,
+        previous_manifest: Option<ContentHash>,
+    ) -> Session {
         let start = Start {
             format: DocumentFormat::V1,
             recording: TerminalSessionToken::generate(),
@@ -119,11 +134,11 @@ impl TestAgent {
         let mut cutter = SegmentCutter::new(&start, &document, CutPolicy::default());
         let mut compressor = Compressor::new().unwrap();
         let mut segments = Vec::new();
-        for (number, piece) in (0_u64..).zip(output) {
-            cutter.push(&TerminalEvent::output(Micros::new(number * 1_000_000), *piece));
+        for piece in pieces {
+            piece.iter().for_each(|event| cutter.push(event));
             segments.extend(cutter.cut(&mut compressor).unwrap());
         }
-        let last_at = Micros::new(output.len() as u64 * 1_000_000);
+        let last_at = Micros::new(pieces.len() as u64 * 1_000_000);
         if let Some(status) = exit {
             cutter.push(&TerminalEvent::exit(last_at, status));
         }

@@ -3,7 +3,8 @@
 use recording::events::{EventLine, totals_of};
 use recording::{
     ChainValue, Compressor, EvidenceName, ExitStatus, Expected, Manifest, MemorySource, Micros, SealedBy,
-    Segment, SegmentHeader, Stream, StreamEntry, Totals, Trust, TrustedKey, Verdict, seal, verify,
+    Segment, SegmentHeader, Stream, StreamEntry, StreamLedger, Totals, Trust, TrustedKey, Verdict, seal,
+    verify,
 };
 use serde_json::{Value, json};
 
@@ -39,6 +40,7 @@ fn entry(segment: &Segment) -> StreamEntry {
         segments: vec![segment.entry()],
         final_chain: segment.chain_after,
         totals: segment.totals.clone(),
+        ledger: Some(StreamLedger::default()),
     }
 }
 

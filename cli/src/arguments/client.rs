@@ -136,7 +136,8 @@ pub(crate) enum RecordingsCommand {
     ///
     /// 7 interrupted: everything is there except the end of the command
     ///
-    /// 6 complete with loss: everything is there and the command ended, with at least one gap
+    /// 6 complete with loss: everything is there and the command ended, with at least one loss: a gap, a drop, a truncation
+    /// or a rate limit
     ///
     /// 0 complete: none of these
     Verify(VerifyArguments),
@@ -255,7 +256,8 @@ pub(crate) struct PlayArguments {
 pub(crate) enum ExportFormat {
     /// asciicast v2, which asciinema plays.
     Cast,
-    /// The exact bytes that the terminal was given.
+    /// The exact bytes that the terminal was given, with a line in brackets where the recording says that it lacks
+    /// something.
     Txt,
     /// What is known besides, such as the files that passed: one JSON object a line.
     Events,

@@ -7,7 +7,7 @@ use reqwest::Response;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 
-use super::playing::{ended_early, goes_on, note_recorder, playing};
+use super::playing::{ended_early, goes_on, note_ledger, note_recorder, playing};
 use super::replay_session::ReplaySession;
 use crate::arguments::{ExportArguments, ExportFormat};
 use crate::client::Client;
@@ -47,9 +47,10 @@ pub(super) async fn write_export(client: &Client, wanted: &ExportArguments) -> R
     }
 }
 
-/// Says who captured it, and whether there will be more.
+/// Says who captured it, what it lacks, and whether there will be more.
 fn note_what_it_is(reply: &Response) {
     note_recorder(reply);
+    note_ledger(reply);
     if goes_on(reply) {
         terminal::note(
             "the recorded session is still running: this is what has arrived so far, and not the whole; export it again \

@@ -2,8 +2,8 @@
 
 use std::sync::mpsc;
 
-use recording::ExitStatus;
 use recording::terminal::asciicast::{DecodedLines, decode_lines};
+use recording::{ExitStatus, KindSummary, LedgerEntry, LedgerSummary, Micros, Shortfall, StreamLedger};
 use reqwest::Response;
 use tokio::runtime::Runtime;
 
@@ -26,6 +26,9 @@ const STATUS_HEADER: &str = "x-hansard-status";
 
 /// The header that names the first segment that has not arrived.
 const NEXT_SEGMENT_HEADER: &str = "x-hansard-next-segment";
+
+/// The header that says what the recording lacks, or did less, as far as it has arrived.
+const LEDGER_HEADER: &str = "x-hansard-ledger";
 
 /// How a failure names a reply that plays a recording.
 const PLAYED: &str = "the recording";
@@ -66,6 +69,22 @@ fn header<'a>(reply: &'a Response, name: &str) -> Option<&'a str> {
 /// Says what is known about the process that captured what a reply plays.
 pub(super) fn note_recorder(reply: &Response) {
     terminal::note(&recorder_note(header(reply, RECORDER_HEADER)));
+}
+
+/// Says what the recording that a reply plays lacks, or did less.
+pub(super) fn note_ledger(reply: &Response) {
+    ledger_lines(header(reply, LEDGER_HEADER)).iter().for_each(|line| terminal::note(line));
+}
+
+/// A line for each kind that the header names. One that this version cannot read is said to be so: it may name a loss.
+fn ledger_lines(header: Option<&str>) -> Vec<String> {
+    let Some(header) = header else { return Vec::new() };
+    match serde_json::from_str::<LedgerSummary>(header) {
+        Ok(ledger) => ledger.kinds().iter().map(KindSummary::sentence).collect(),
+        Err(_) => vec![format!(
+            "the recording lacks something, or did less, which this version cannot read: {header}"
+        )],
+    }
 }
 
 /// Whether the recorded session goes on behind what a reply plays.
@@ -163,12 +182,23 @@ pub(super) fn watch(client: &Client, wanted: &PlayArguments, runtime: &Runtime) 
 }
 
 fn note_end(played: &Played) {
-    for (at, reason) in &played.gaps {
-        terminal::note(&format!("gap at {at} s: {reason}"));
-    }
+    shortfall_lines(&played.shortfalls).iter().for_each(|line| terminal::note(line));
     if let Some(line) = last_line(played) {
         terminal::note(&line);
     }
+}
+
+/// The most shortfalls that are told one by one.
+const MOST_TOLD: usize = 50;
+
+/// What the recording lacks, or did less: each with its time, or merged where there are very many.
+fn shortfall_lines(shortfalls: &[(Micros, Shortfall)]) -> Vec<String> {
+    if shortfalls.len() <= MOST_TOLD {
+        return shortfalls.iter().map(|(at, shortfall)| shortfall.sentence(*at)).collect();
+    }
+    let mut ledger = StreamLedger::default();
+    shortfalls.iter().for_each(|(at, shortfall)| ledger.add(*at, shortfall));
+    ledger.entries().iter().map(LedgerEntry::sentence).collect()
 }
 
 /// What is said when everything was shown.
@@ -192,7 +222,7 @@ mod tests {
     use std::io::{BufRead as _, BufReader, Read as _, Write as _};
     use std::net::{SocketAddr, TcpListener};
 
-    use recording::{InstanceId, TerminalSessionToken};
+    use recording::{Cause, InstanceId, ShortfallKind, TerminalSessionToken};
 
     use super::*;
     use crate::arguments::RecordingReference;
@@ -311,6 +341,29 @@ mod tests {
             .collect();
         assert!(said[0].starts_with("trouble: the control plane broke the reply off"), "{said:?}");
         assert_eq!(said[1..], ["1 event at 1.000000 s", "1 event at 2.000000 s", "ended"]);
+    }
+
+    #[test]
+    fn the_ledger_of_a_reply_is_told_kind_by_kind() {
+        let header =
+            r#"[{"kind":"gap","count":3,"first_at":1,"last_at":2000000,"lost_bytes":42,"reason":""}]"#;
+        let expected = ["gap 3 times from 0.000001 s to 2.000000 s (42 bytes lost)"];
+        assert_eq!(ledger_lines(Some(header)), expected);
+        assert!(ledger_lines(Some(r#"[{"kind":"new"}]"#))[0].contains("cannot read"));
+        assert!(ledger_lines(None).is_empty() && ledger_lines(Some("[]")).is_empty());
+    }
+
+    #[test]
+    fn very_many_shortfalls_are_told_together() {
+        let dropped = Shortfall::new(ShortfallKind::Drop, Cause::new("queue_full"), "the queue was full");
+        let many: Vec<_> = (0..MOST_TOLD as u64 + 1).map(|at| (Micros::new(at), dropped.clone())).collect();
+        let each = shortfall_lines(&many[..2]);
+        assert_eq!(each[1], "drop (queue_full) at 0.000001 s: the queue was full");
+        let together = shortfall_lines(&many);
+        assert_eq!(
+            together,
+            ["drop (queue_full) 51 times from 0.000000 s to 0.000050 s: the queue was full"]
+        );
     }
 
     #[test]

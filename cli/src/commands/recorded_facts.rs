@@ -47,8 +47,11 @@ fn seconds(at: Micros) -> String {
 }
 
 fn sentence(line: &EventLine) -> String {
+    if let Some(shortfall) = line.as_shortfall() {
+        return shortfall.sentence(line.at);
+    }
     let Some(fact) = Fact::of_line(line) else {
-        // A gap, or something that a later version recorded.
+        // Something that a later version recorded.
         return format!("{} {}", line.event, Value::Object(line.members.clone()));
     };
     match fact {
@@ -116,8 +119,8 @@ fn passed(passed: &Passed) -> String {
 
 #[cfg(test)]
 mod tests {
-    use recording::ContentHash;
     use recording::events::fact::{Change, Direction, Path, Side, Target};
+    use recording::{Cause, ContentHash, Shortfall, ShortfallKind};
 
     use super::*;
 
@@ -175,8 +178,13 @@ mod tests {
             output_offset: 9,
         };
         assert!(told(&not_understood).contains("from byte 4 of the input and 9 of the output on"));
-        let lines = [EventLine::gap(Micros::ZERO, "the disk was full", 3)];
-        assert!(text_of(&lines).contains("gap {\"lost_bytes\":3,\"reason\":\"the disk was full\"}"));
+        let gap = Shortfall::new(ShortfallKind::Gap, Cause::SPOOL_FAILED, "the disk was full");
+        let lines = [EventLine::shortfall(Micros::ZERO, &gap)];
+        assert!(
+            text_of(&lines).contains("gap (spool_failed) at 0.000000 s: the disk was full"),
+            "{}",
+            text_of(&lines)
+        );
         assert_eq!(json_of(&lines)[0]["event"], "gap");
         assert!(text_of(&[]).starts_with("No transfers"));
     }

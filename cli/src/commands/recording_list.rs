@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use domain::Timestamp;
 use domain::clock::{Clock as _, SystemClock};
-use openapi::workbench::{RecordItem, WaitingItem};
-use recording::Recorder;
+use openapi::workbench::{LedgerItem, RecordItem, WaitingItem};
 use recording::sanitise::sanitised;
+use recording::{Recorder, ShortfallKind};
 use serde_json::Value;
 
 use super::named_recording::{NamedRecording, find_item};
@@ -120,7 +120,8 @@ fn table_of(records: &[RecordItem], columns: Option<usize>, now: Timestamp) -> S
         Some(_) => distinguishing_digits(records),
         None => usize::MAX,
     };
-    let mut table = Table::new(&["TOKEN", "STARTED UTC", "LENGTH", "STATUS", "WHO", "INSTANCE", "COMMAND"]);
+    let heading = &["TOKEN", "STARTED UTC", "LENGTH", "STATUS", "LEDGER", "WHO", "INSTANCE", "COMMAND"];
+    let mut table = Table::new(heading);
     for record in records {
         let status = match &record.status_reason {
             Some(reason) => format!("{}: {reason}", record.status),
@@ -136,18 +137,51 @@ fn table_of(records: &[RecordItem], columns: Option<usize>, now: Timestamp) -> S
             started,
             clock_length(record.record_duration_millis),
             status,
+            kinds_of(record.ledger_list.as_deref().unwrap_or_default()),
             who(record),
             record.instance_id.clone(),
             record.command.clone().unwrap_or_default(),
         ]);
     }
+    // Few recordings lack anything.
+    let table = table.without_silent(&["LEDGER"]);
     match columns {
         // A status stands whole, with a mark where its reason is cut off, and so does whether a name is proven or claimed.
-        Some(columns) => {
-            table.to_text_within(columns, &[("STATUS", 12), ("WHO", 13), ("INSTANCE", 8), ("COMMAND", 7)])
-        }
+        Some(columns) => table.to_text_within(
+            columns,
+            &[("STATUS", 12), ("LEDGER", 7), ("WHO", 13), ("INSTANCE", 8), ("COMMAND", 7)],
+        ),
         None => table.to_text(),
     }
+}
+
+/// What a recording lacks or did less, in a few words; losses first. Nothing when nothing is known.
+fn kinds_of(ledger: &[LedgerItem]) -> String {
+    let kind = |item: &LedgerItem| {
+        let words = kind_words(&item.kind);
+        if item.count == 1 { format!("1 {words}") } else { format!("{} {words}s", item.count) }
+    };
+    ledger.iter().map(kind).collect::<Vec<_>>().join(", ")
+}
+
+/// The words for a kind of shortfalls; a later server's own word for one that this version does not know.
+fn kind_words(kind: &str) -> &str {
+    match ShortfallKind::parse(kind) {
+        Some(known) => known.words(),
+        None => kind,
+    }
+}
+
+/// One kind of shortfalls as a line.
+fn ledger_line(item: &LedgerItem) -> String {
+    let (first, last) = (clock_length(item.first_at_millis), clock_length(item.last_at_millis));
+    let often = if item.count == 1 { String::new() } else { format!(" {} times", item.count) };
+    let when = if first == last { format!("at {first}") } else { format!("from {first} to {last}") };
+    let of = |lost: Option<i64>, what: &str| lost.map(|lost| format!("{lost} {what} lost"));
+    let lost: Vec<_> =
+        [of(item.lost_bytes, "bytes"), of(item.lost_events, "events")].into_iter().flatten().collect();
+    let lost = if lost.is_empty() { String::new() } else { format!(" ({})", lost.join(", ")) };
+    format!("{}{often} {when}: {}{lost}", kind_words(&item.kind), item.reason)
 }
 
 /// How many digits tell the tokens apart, and perhaps some more.
@@ -212,6 +246,13 @@ fn facts_of(record: RecordItem) -> String {
     let length = readable_millis(u64::try_from(record.record_duration_millis).unwrap_or(0));
     let length = if record.status == "running" { format!("{length} so far") } else { length };
     let unknown = |known: Option<String>| known.unwrap_or_else(|| "not known".to_owned());
+    let ledger = match &record.ledger_list {
+        None => vec![
+            "not known: the recording is older than ledgers; `hansard recordings verify` reads it".to_owned(),
+        ],
+        Some(items) if items.is_empty() => vec!["empty: nothing is known to be missing".to_owned()],
+        Some(items) => items.iter().map(ledger_line).collect(),
+    };
     let known = [
         ("Token", Some(record.terminal_session_token)),
         ("Instance", Some(record.instance_id)),
@@ -241,7 +282,8 @@ fn facts_of(record: RecordItem) -> String {
         ("Recorder", Some(recorder)),
         ("Page", Some(record.instance_record_url)),
     ];
-    facts(known.into_iter().filter_map(|(name, value)| Some((name, value?))))
+    let known = known.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    facts(known.chain(ledger.into_iter().map(|line| ("Ledger", line))))
 }
 
 #[cfg(test)]
@@ -353,6 +395,30 @@ mod tests {
         ] {
             assert!(text.contains(whole), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_missing_stands_in_the_list_and_with_its_times_beside_the_rest() {
+        let item = |kind: &str, count, last| {
+            json!({"Kind": kind, "Count": count, "FirstAtMillis": 61_000, "LastAtMillis": last,
+                "LostBytes": 42, "Reason": "\u{1b}[2Jwhy"})
+        };
+        let ledger =
+            json!([item("gap", 3, 65_000), item("stated_limit", 1, 61_000), item("new_kind", 1, 61_000)]);
+        let with = |ledger: Value| record(&"ab".repeat(16), json!({ "LedgerList": ledger }));
+        let text = table_of(&[with(ledger.clone())], None, now());
+        assert!(text.contains("finished  3 gaps, 1 stated limit, 1 new_kind  "), "{text}");
+        let narrow = table_of(&[with(ledger.clone())], Some(80), now());
+        assert!(narrow.contains("finished  3 gaps"), "{narrow}");
+        let text = facts_of(with(ledger));
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("Ledger ")).collect();
+        assert!(lines[0].ends_with("gap 3 times from 1:01 to 1:05: \\u{1b}[2Jwhy (42 bytes lost)"), "{text}");
+        assert!(lines[1].ends_with("stated limit at 1:01: \\u{1b}[2Jwhy (42 bytes lost)"), "{text}");
+        assert!(lines[2].contains("new_kind at 1:01"), "{text}");
+        assert!(facts_of(with(json!([]))).contains("Ledger     empty"));
+        assert!(facts_of(record(&"ab".repeat(16), json!({}))).contains("Ledger     not known"));
+        let text = table_of(&[with(json!([]))], None, now());
+        assert!(!text.contains("LEDGER"), "{text}");
     }
 
     #[test]

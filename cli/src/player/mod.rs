@@ -18,7 +18,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use recording::terminal::asciicast::DecodedLines;
-use recording::{Micros, TerminalEvent, TerminalEventKind, TerminalSize};
+use recording::{Micros, Shortfall, TerminalEvent, TerminalEventKind, TerminalSize};
 
 use crate::terminal;
 use keyboard::Keyboard;
@@ -62,8 +62,8 @@ pub(crate) struct Recorded<'a> {
 /// How it went.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Played {
-    /// What the recording itself says is missing, with the time.
-    pub(crate) gaps: Vec<(Micros, String)>,
+    /// What the recording itself says is missing, or was done less, with the time.
+    pub(crate) shortfalls: Vec<(Micros, Shortfall)>,
     /// How the recorded command ended.
     pub(crate) exit: Option<recording::ExitStatus>,
     /// How long everything lasted that has arrived.

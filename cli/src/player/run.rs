@@ -295,7 +295,9 @@ impl<'a, S: Sink> Player<'a, S> {
         played.goes_on = self.goes_on;
         for event in &self.events[..self.furthest] {
             match &event.kind {
-                TerminalEventKind::Gap(gap) => played.gaps.push((event.at, gap.reason.clone())),
+                TerminalEventKind::Shortfall(shortfall) => {
+                    played.shortfalls.push((event.at, shortfall.clone()));
+                }
                 TerminalEventKind::Exit(status) => played.exit = Some(*status),
                 TerminalEventKind::Output(_)
                 | TerminalEventKind::ErrorOutput(_)

@@ -151,7 +151,7 @@ impl<W: Write> PaintedSink<W> {
                 }
             }
             TerminalEventKind::Resize(size) => self.painter.resize(*size),
-            TerminalEventKind::Gap(_) | TerminalEventKind::Exit(_) => {}
+            TerminalEventKind::Shortfall(_) | TerminalEventKind::Exit(_) => {}
         }
         Ok(())
     }

@@ -2,7 +2,7 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use super::*;
-use recording::ExitStatus;
+use recording::{Cause, ExitStatus, Shortfall, ShortfallKind};
 
 const FAST: Playback = Playback { speed: 1e9, idle_limit: None, raw: false };
 const SIZE: TerminalSize = TerminalSize { columns: 20, rows: 5 };
@@ -30,19 +30,22 @@ fn run(wanted: Wanted<'_>, out: &mut Vec<u8>) -> Played {
 
 #[test]
 fn everything_is_shown_and_noted() {
+    let limit = Shortfall::new(ShortfallKind::StatedLimit, Cause::OTHER, "that was all");
     let events = [
         TerminalEvent::output(Micros::ZERO, "one\r\n"),
         at(5, TerminalEventKind::Resize(TerminalSize { columns: 10, rows: 3 })),
         TerminalEvent::gap(Micros::new(6_000_000), "spool was full", 7),
+        TerminalEvent::shortfall(Micros::new(6_500_000), limit.clone()),
         TerminalEvent::output(Micros::new(7_000_000), "two\x1b[5n"),
         TerminalEvent::exit(Micros::new(8_000_000), ExitStatus::Code(3)),
     ];
+    let TerminalEventKind::Shortfall(gap) = events[2].kind.clone() else { unreachable!() };
     let mut out = Vec::new();
     let played = run(wanted(&events, None), &mut out);
     assert_eq!(
         played,
         Played {
-            gaps: vec![(Micros::new(6_000_000), "spool was full".to_owned())],
+            shortfalls: vec![(Micros::new(6_000_000), gap), (Micros::new(6_500_000), limit)],
             exit: Some(ExitStatus::Code(3)),
             length: Duration::from_secs(8),
             goes_on: false,

@@ -8,7 +8,7 @@ use domain::recording_life::{
 use domain::storage_target::RecordStorageTarget;
 use domain::{AccountId, AgentId, InstanceId, TerminalSessionToken, Timestamp};
 use persistence::RecordingOpened;
-use recording::{ChainValue, ContentHash, Micros, ObjectName, Stream};
+use recording::{ChainValue, ContentHash, LedgerSummary, Micros, ObjectName, Stream};
 
 use crate::names::{DAY, region};
 
@@ -75,6 +75,7 @@ pub fn recording(agent: &Agent, started_at: Timestamp, days: i64) -> Recording {
         expiration: ExpirationDays::new(days).unwrap(),
         state: RecordingState::Open,
         arrived: Arrived::default(),
+        ledger: Some(LedgerSummary::default()),
     }
 }
 
@@ -107,6 +108,7 @@ pub fn segment(token: &TerminalSessionToken, number: u32, now: Timestamp) -> Seg
         sha256: ContentHash::of(b"segment"),
         first_at: Micros::new(u64::from(number) * 1_000_000),
         arrived: arrived(Stream::Terminal, number + 1),
+        ledger: LedgerSummary::default(),
         at: now,
     }
 }
@@ -120,6 +122,7 @@ pub fn sealed(token: &TerminalSessionToken, segments: u32, ended_at: Timestamp) 
         ended_at,
         end: SessionEnd::Exited,
         manifest_sha256: ContentHash::of(b"manifest"),
+        ledger: None,
         at: ended_at,
     }
 }

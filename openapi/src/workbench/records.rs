@@ -140,6 +140,11 @@ pub struct RecordItem {
     pub instance_id: String,
     /// Its page in the console.
     pub instance_record_url: String,
+    /// What the recording lacks, or was told to do less, as far as it has arrived: an entry for each kind there is any of.
+    /// Absent where that is not known, because the recording is older than ledgers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub ledger_list: Option<Vec<LedgerItem>>,
     /// Its duration; of a running session, the time since its start.
     pub record_duration_millis: i64,
     /// Who ran the process that captured it: `same-user` is the recorded user's own process, which could have ended,
@@ -160,6 +165,36 @@ pub struct RecordItem {
     /// Its identifier.
     #[schema(example = "5f0c6de1c8b04a1c9a3f5d0c8e7b6a52")]
     pub terminal_session_token: String,
+}
+
+/// What a recording lacks, or did less, of one kind. A number is at most 9007199254740991.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct LedgerItem {
+    /// How often it happened.
+    #[schema(example = 3)]
+    pub count: i64,
+    /// When the first happened, in milliseconds since the start of the session.
+    #[schema(example = 185_000)]
+    pub first_at_millis: i64,
+    /// `gap`, `drop`, `truncation` and `rate_limit` are losses: the recording is verified as `complete with loss`.
+    /// `stated_limit` and `degraded_mode` are none.
+    #[schema(example = "gap")]
+    pub kind: String,
+    /// When the last happened, in milliseconds since the start of the session.
+    #[schema(example = 190_000)]
+    pub last_at_millis: i64,
+    /// How many bytes are known to be lost; absent when none are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 4096)]
+    pub lost_bytes: Option<i64>,
+    /// How many events are known to be lost; absent when none are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 12)]
+    pub lost_events: Option<i64>,
+    /// Why the first happened, in words.
+    #[schema(example = "the spool is damaged at byte 4096")]
+    pub reason: String,
 }
 
 texts_of_a_length! {

@@ -30,6 +30,7 @@ mod m20261130_024500_account_settings;
 mod m20261130_031500_recorded_command;
 mod m20261130_051500_removed_agents;
 mod m20261130_051600_identity_tags;
+mod m20261130_053000_recording_ledger;
 
 use std::collections::BTreeSet;
 
@@ -75,6 +76,7 @@ impl MigratorTrait for MariaDbMigrator {
             Box::new(m20261130_031500_recorded_command::Migration),
             Box::new(m20261130_051500_removed_agents::Migration),
             Box::new(m20261130_051600_identity_tags::Migration),
+            Box::new(m20261130_053000_recording_ledger::Migration),
         ]
     }
 }
@@ -107,6 +109,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_031500_recorded_command::Migration),
             Box::new(m20261130_051500_removed_agents::Migration),
             Box::new(m20261130_051600_identity_tags::Migration),
+            Box::new(m20261130_053000_recording_ledger::Migration),
         ]
     }
 }

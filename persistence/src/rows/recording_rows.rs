@@ -5,7 +5,7 @@ use domain::expiration::ExpirationDays;
 use domain::recording_life::{Arrived, Recording, RecordingState, SessionEnd};
 use domain::storage_target::RecordStorageTarget;
 use domain::{AccountId, AgentId, InstanceId, TerminalSessionToken, Timestamp};
-use recording::{ContentHash, Micros, Recorder};
+use recording::{ContentHash, LedgerSummary, Micros, Recorder};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
     PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
@@ -49,6 +49,7 @@ pub(super) mod row {
         pub claimed_owner: Option<String>,
         pub recorder: Option<String>,
         pub command: Option<String>,
+        pub ledger: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -174,6 +175,7 @@ pub(crate) async fn save(
             last_at_micros: Set(model.last_at_micros),
             expires_at: Set(model.expires_at),
             counted: Set(model.counted),
+            ledger: Set(model.ledger),
             ..Default::default()
         })
         .filter(row::Column::AccountId.eq(model.account_id))
@@ -239,7 +241,12 @@ fn to_row(stored: &StoredRecording) -> row::Model {
         claimed_owner: recording.claimed_owner.as_deref().map(column_text),
         recorder: Some(recording.recorder.as_str().to_owned()),
         command: recording.command.as_deref().map(column_text),
+        ledger: recording.ledger.as_ref().map(ledger_text),
     }
+}
+
+fn ledger_text(ledger: &LedgerSummary) -> String {
+    serde_json::to_string(ledger).expect("a ledger has text keys and values that print")
 }
 
 pub(super) fn from_row(model: row::Model) -> Result<StoredRecording, CorruptRow> {
@@ -276,6 +283,10 @@ pub(super) fn from_row(model: row::Model) -> Result<StoredRecording, CorruptRow>
             stored_bytes: reading.number("stored_bytes", model.stored_bytes)?,
             last_at: Micros::new(reading.number("last_at_micros", model.last_at_micros)?),
         },
+        ledger: model
+            .ledger
+            .map(|text| serde_json::from_str(&text).map_err(|why| reading.corrupt("ledger", why)))
+            .transpose()?,
         kind: reading.text("kind", &model.kind)?,
         start_sha256: reading.text("start_sha256", &model.start_sha256)?,
         account,

@@ -136,6 +136,7 @@ impl sealed::Write for SegmentAcknowledged {
             let evidence = EvidenceName::Segment { stream, number: self.number };
             claim(transaction, recording, evidence).await?;
             recording.arrived = recording.arrived.with(&self);
+            recording.ledger = recording.ledger_with(&self);
             recording.last_heard_at = self.at;
             // A recording that was considered abandoned continues.
             recording.state = RecordingState::Open;
@@ -178,6 +179,7 @@ impl sealed::Write for RecordingSealed {
             }
             stored.manifest_sha256 = Some(self.manifest_sha256);
             stored.recording.last_heard_at = self.at;
+            stored.recording.ledger = stored.recording.ledger.or(self.ledger);
             stored.recording.state = RecordingState::Sealed { ended_at: self.ended_at, end: self.end };
             save(transaction, stored, self.at).await
         })

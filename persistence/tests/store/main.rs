@@ -24,6 +24,7 @@ mod filtered_lists;
 mod groups;
 mod identity;
 mod instance_tags;
+mod ledger;
 mod listed_at;
 mod lists;
 mod policies;

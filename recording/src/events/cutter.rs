@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{EventLine, GAP, totals};
 use crate::chain::ChainValue;
 use crate::ids::TerminalSessionToken;
+use crate::ledger::{Shortfall, StreamLedger};
 use crate::manifest::{SegmentEntry, StreamEntry, Totals};
 use crate::segment::{Compressor, MAX_SEGMENT_EVENTS, Segment, SegmentError, SegmentHeader};
 use crate::spool::{BadRecord, RECORD_HEADER_BYTES, SpoolRecord};
@@ -35,6 +36,9 @@ pub struct EventsState {
     pub events: u64,
     /// How many of them are gaps.
     pub gaps: u64,
+    /// What all segments so far lack.
+    #[serde(default)]
+    pub ledger: StreamLedger,
 }
 
 /// Cuts events into segments. A recording without events has no segment of this stream.
@@ -47,6 +51,8 @@ pub struct EventsCutter {
     spooled_bytes: u64,
     events: usize,
     gaps: u64,
+    /// What everything that was pushed lacks.
+    ledger: StreamLedger,
     /// The times of the first and the last of the lines.
     times: Option<(Micros, Micros)>,
 }
@@ -62,6 +68,7 @@ impl EventsCutter {
             last_at: Micros::ZERO,
             events: 0,
             gaps: 0,
+            ledger: StreamLedger::default(),
         };
         Self::resume(state, policy)
     }
@@ -69,7 +76,8 @@ impl EventsCutter {
     /// A cutter that goes on after a cut.
     #[must_use]
     pub fn resume(state: EventsState, policy: CutPolicy) -> Self {
-        Self { policy, state, lines: Vec::new(), spooled_bytes: 0, events: 0, gaps: 0, times: None }
+        let ledger = state.ledger.clone();
+        Self { policy, state, lines: Vec::new(), spooled_bytes: 0, events: 0, gaps: 0, ledger, times: None }
     }
 
     /// Takes one record of the spool: an event, or a gap. A time before the last event's counts as the last event's.
@@ -82,15 +90,18 @@ impl EventsCutter {
         Ok(line)
     }
 
-    /// Notes that something is missing behind the last record.
-    pub fn push_gap(&mut self, at: Micros, reason: &str, lost_bytes: u64) {
-        self.write(&EventLine::gap(at, reason, lost_bytes), reason.len() + 8);
+    /// Takes a shortfall behind the last record.
+    pub fn push_shortfall(&mut self, at: Micros, shortfall: &Shortfall) {
+        self.write(&EventLine::shortfall(at, shortfall), shortfall.reason.len() + 8);
     }
 
     fn write(&mut self, line: &EventLine, payload_bytes: usize) {
         let latest = self.times.map_or(self.state.last_at, |(_, last)| last);
         let at = line.at.max(latest).min(Micros::LATEST);
         let line = EventLine { at, ..line.clone() };
+        if let Some(shortfall) = line.as_shortfall() {
+            self.ledger.add(at, &shortfall);
+        }
         self.lines.extend_from_slice(line.to_string().as_bytes());
         self.lines.push(b'\n');
         self.events += 1;
@@ -146,6 +157,7 @@ impl EventsCutter {
             last_at,
             events: self.state.events + events,
             gaps: self.state.gaps + gaps,
+            ledger: self.ledger.clone(),
         };
         self.lines.clear();
         self.lines.shrink_to(IDLE_BYTES);
@@ -164,7 +176,13 @@ impl EventsState {
     /// The stream's entry in the manifest, from the entries of all its segments.
     #[must_use]
     pub fn stream_entry(&self, segments: Vec<SegmentEntry>) -> StreamEntry {
-        StreamEntry { stream: Stream::Events, segments, final_chain: self.chain, totals: self.totals() }
+        StreamEntry {
+            stream: Stream::Events,
+            segments,
+            final_chain: self.chain,
+            ledger: Some(self.ledger.clone()),
+            totals: self.totals(),
+        }
     }
 
     fn totals(&self) -> Totals {
@@ -248,15 +266,15 @@ mod tests {
             cutter.push_record(&record).unwrap();
         }
         // It is noted later than it happened.
-        cutter.push_gap(seconds(1), "the spool is damaged", 0);
+        cutter.push_shortfall(seconds(1), &Shortfall::unstated("the spool is damaged".to_owned(), 0));
         let segment = cutter.cut(&mut Compressor::new().unwrap()).unwrap().unwrap();
         let decoded = decode_segment(&segment.bytes).unwrap();
         let lines: Vec<_> = read_lines(&decoded.text).unwrap().map(|line| line.unwrap()).collect();
         assert_eq!(
             lines[1..],
             [
-                EventLine::gap(seconds(3), "the disk is full", 7),
-                EventLine::gap(seconds(3), "the spool is damaged", 0)
+                EventLine::shortfall(seconds(3), &Shortfall::unstated("the disk is full".to_owned(), 7)),
+                EventLine::shortfall(seconds(3), &Shortfall::unstated("the spool is damaged".to_owned(), 0))
             ]
         );
         assert_eq!((segment.totals.events(), segment.totals.gaps()), (3, 2));

@@ -438,7 +438,7 @@ mod tests {
             assert_eq!(Fact::of_line(&line).as_ref(), Some(fact), "{line}");
         }
         assert_eq!(facts.len(), Fact::NAMES.len());
-        let gap = EventLine::gap(Micros::new(3), "why", 0);
+        let gap = EventLine::shortfall(Micros::new(3), &crate::Shortfall::unstated("why".to_owned(), 0));
         assert_eq!(Fact::of_line(&gap), None);
         assert_eq!(
             Fact::FileChange(change(b"a\xff", Some(b"b"))).to_line(Micros::ZERO).to_string(),

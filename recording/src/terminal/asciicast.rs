@@ -1,8 +1,9 @@
 //! Terminal events as asciicast v2 lines, and back, without a loss.
 //!
 //! A line is `[S.UUUUUU,"code","text"]` and a line feed. The codes are `o` output, `r` resize (`80x24`), `b` the
-//! exact bytes of the output in the line above in base64, `e` that this output went to standard error, `g` a gap (JSON of
-//! [`Gap`](super::event::Gap)) and `x` the end (`3` for an exit code, `-9` for a signal). Lines with other codes are counted and passed over.
+//! exact bytes of the output in the line above in base64, `e` that this output went to standard error, `g` a loss
+//! and `l` a stated limit or a degraded mode (JSON of [`Shortfall`](crate::ledger::Shortfall)), and `x` the end (`3` for an exit
+//! code, `-9` for a signal). Lines with other codes are counted and passed over.
 
 mod decode;
 mod encode;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chain::ChainValue;
 use crate::ids::TerminalSessionToken;
+use crate::ledger::{Shortfall, StreamLedger};
 use crate::manifest::{SegmentEntry, StreamEntry};
 use crate::segment::{Compressor, MAX_SEGMENT_EVENTS, Segment, SegmentError, SegmentHeader};
 use crate::spool::{BadRecord, RECORD_HEADER_BYTES, RecordKind, SpoolRecord};
@@ -74,6 +75,9 @@ pub struct CutterState {
     pub carried_error_output: Vec<u8>,
     /// What all segments so far hold together.
     pub totals: TerminalTotals,
+    /// What all segments so far lack. Versions without a ledger kept none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<StreamLedger>,
 }
 
 /// Cuts a terminal's events into segments.
@@ -86,6 +90,8 @@ pub struct SegmentCutter {
     header: Option<AsciicastHeader>,
     encoder: AsciicastEncoder,
     terminal: Option<TerminalSize>,
+    /// `None` when a version without a ledger noted gaps before: the recording then has no ledger to its end.
+    ledger: Option<StreamLedger>,
     lines: Vec<u8>,
     spooled_bytes: u64,
     /// The events in the lines, or more.
@@ -108,6 +114,7 @@ impl SegmentCutter {
             carried: Vec::new(),
             carried_error_output: Vec::new(),
             totals: TerminalTotals::default(),
+            ledger: Some(StreamLedger::default()),
         };
         Self { header: Some(AsciicastHeader::of(start)), ..Self::resume(state, policy) }
     }
@@ -120,6 +127,7 @@ impl SegmentCutter {
             header: None,
             encoder: AsciicastEncoder::resume(state.carried(), state.last_at),
             terminal: state.terminal,
+            ledger: state.ledger.clone().or_else(|| (state.totals.gaps == 0).then(StreamLedger::default)),
             lines: Vec::new(),
             spooled_bytes: 0,
             events: 0,
@@ -140,12 +148,33 @@ impl SegmentCutter {
                 self.terminal = Some(*size);
                 4
             }
-            TerminalEventKind::Gap(gap) => 8 + gap.reason.len(),
+            TerminalEventKind::Shortfall(shortfall) => return self.push_shortfall(event.at, shortfall),
             TerminalEventKind::Exit(_) => 2,
         };
         let before = self.lines.len();
         self.encoder.event(event, &mut self.lines);
         self.note(before, payload_bytes);
+    }
+
+    /// Takes a shortfall. What happened so far of a recording that has no ledger cannot be listed any more, so that its lines go
+    /// on without causes, and without what is no loss.
+    pub fn push_shortfall(&mut self, at: Micros, shortfall: &Shortfall) {
+        let without_cause;
+        let shortfall = match &self.ledger {
+            Some(_) => shortfall,
+            None => {
+                let Some(gap) = shortfall.without_cause() else { return };
+                without_cause = gap;
+                &without_cause
+            }
+        };
+        let before = self.lines.len();
+        let event = TerminalEvent::shortfall(at, shortfall.clone());
+        self.encoder.event(&event, &mut self.lines);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.add(self.encoder.last_at(), shortfall);
+        }
+        self.note(before, 8 + shortfall.reason.len());
     }
 
     /// Takes output: the fast path of [`SegmentCutter::push`].
@@ -244,6 +273,7 @@ impl SegmentCutter {
             carried: self.encoder.carried().output.clone(),
             carried_error_output: self.encoder.carried().error_output.clone(),
             totals: self.state.totals.plus(totals),
+            ledger: self.ledger.clone(),
         };
         self.header = None;
         self.lines.clear();
@@ -293,6 +323,7 @@ impl CutterState {
             segments,
             final_chain: self.chain,
             totals: self.totals.to_totals(),
+            ledger: self.ledger.clone(),
         }
     }
 }

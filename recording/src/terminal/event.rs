@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::end::ExitStatus;
+use crate::ledger::Shortfall;
 use crate::timestamp::Micros;
 
 /// One thing that happened on a recorded terminal.
@@ -23,19 +24,25 @@ pub enum TerminalEventKind {
     ErrorOutput(Vec<u8>),
     /// The terminal changed its size.
     Resize(TerminalSize),
-    /// Something that happened is not in the recording.
-    Gap(Gap),
+    /// Something that happened is not in the recording, or less of it than might be.
+    Shortfall(Shortfall),
     /// The recorded command ended.
     Exit(ExitStatus),
 }
 
 impl TerminalEventKind {
+    /// Whether it is one of the events that a manifest counts. A stated limit and a degraded mode are not, because readers that
+    /// know no ledger skip their lines.
+    pub(crate) fn counts(&self) -> bool {
+        !matches!(self, Self::Shortfall(shortfall) if !shortfall.kind.is_loss())
+    }
+
     /// The bytes that a person was given to see, by either output.
     #[must_use]
     pub fn shown(&self) -> Option<&[u8]> {
         match self {
             Self::Output(bytes) | Self::ErrorOutput(bytes) => Some(bytes),
-            Self::Resize(_) | Self::Gap(_) | Self::Exit(_) => None,
+            Self::Resize(_) | Self::Shortfall(_) | Self::Exit(_) => None,
         }
     }
 }
@@ -52,15 +59,6 @@ pub struct TerminalSize {
 impl TerminalSize {
     /// What stands where a format demands a size and there is no terminal.
     pub const WITHOUT_TERMINAL: Self = Self { columns: 80, rows: 24 };
-}
-
-/// A gap in what was captured. It is recorded, never ignored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gap {
-    /// Why, in words for a reader.
-    pub reason: String,
-    /// How many bytes of output are known to be lost; 0 when that is not known.
-    pub lost_bytes: u64,
 }
 
 impl TerminalEvent {
@@ -82,10 +80,16 @@ impl TerminalEvent {
         Self { at, kind: TerminalEventKind::Resize(size) }
     }
 
-    /// A gap at a time.
+    /// A gap at a time, without a cause for programs.
     #[must_use]
     pub fn gap(at: Micros, reason: impl Into<String>, lost_bytes: u64) -> Self {
-        Self { at, kind: TerminalEventKind::Gap(Gap { reason: reason.into(), lost_bytes }) }
+        Self::shortfall(at, Shortfall::unstated(reason.into(), lost_bytes))
+    }
+
+    /// A shortfall at a time.
+    #[must_use]
+    pub fn shortfall(at: Micros, shortfall: Shortfall) -> Self {
+        Self { at, kind: TerminalEventKind::Shortfall(shortfall) }
     }
 
     /// The end of the command at a time.

@@ -4,17 +4,19 @@ use super::event::{TerminalEventKind, TerminalSize};
 use super::segment::{DecodedSegment, decode_segment};
 use crate::content::walk::{CheckedContent, Content, ContentError};
 use crate::end::{ExitStatus, RecordingEnd};
+use crate::ledger::StreamLedger;
 use crate::start::Start;
 
 /// Where the terminal stood after the last segment.
 pub(crate) struct TerminalWalk {
     terminal: Option<TerminalSize>,
     exit: Option<ExitStatus>,
+    ledger: StreamLedger,
 }
 
 impl TerminalWalk {
     pub(crate) fn new(start: &Start) -> Self {
-        Self { terminal: start.terminal, exit: None }
+        Self { terminal: start.terminal, exit: None, ledger: StreamLedger::default() }
     }
 
     fn go_on(&mut self, segment: &DecodedSegment) -> Result<(), &'static str> {
@@ -28,9 +30,8 @@ impl TerminalWalk {
                     return Err("the command ends a second time");
                 }
                 TerminalEventKind::Exit(status) => self.exit = Some(*status),
-                TerminalEventKind::Output(_)
-                | TerminalEventKind::ErrorOutput(_)
-                | TerminalEventKind::Gap(_) => {}
+                TerminalEventKind::Shortfall(shortfall) => self.ledger.add(event.at, shortfall),
+                TerminalEventKind::Output(_) | TerminalEventKind::ErrorOutput(_) => {}
             }
         }
         Ok(())
@@ -41,8 +42,11 @@ impl Content for TerminalWalk {
     fn segment(&mut self, object: &[u8]) -> Result<CheckedContent, ContentError> {
         let segment = decode_segment(object)?;
         self.go_on(&segment).map_err(ContentError::Disagrees)?;
-        let (last_at, totals) = (segment.last_at, segment.totals.to_totals());
-        Ok(CheckedContent { last_at, totals, unknown: segment.unknown })
+        Ok(CheckedContent::of_terminal(&segment))
+    }
+
+    fn ledger(&self) -> &StreamLedger {
+        &self.ledger
     }
 
     fn agrees_with_end(&self, end: &RecordingEnd) -> Result<(), &'static str> {

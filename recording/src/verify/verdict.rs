@@ -58,6 +58,11 @@ impl fmt::Display for Verdict {
 }
 
 impl Verification {
+    /// Whether anything was lost, in whatever stream.
+    fn has_loss(&self) -> bool {
+        self.totals().gaps() > 0 || self.streams.iter().any(|stream| stream.ledger.has_loss())
+    }
+
     /// The verdict.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
@@ -77,7 +82,7 @@ impl Verification {
             return Verdict::Empty;
         }
         match &self.end {
-            Some(RecordingEnd::Exited(_)) if self.totals().gaps() > 0 => Verdict::CompleteWithLoss,
+            Some(RecordingEnd::Exited(_)) if self.has_loss() => Verdict::CompleteWithLoss,
             Some(RecordingEnd::Exited(_)) => Verdict::Complete,
             Some(RecordingEnd::Interrupted { .. }) | None => Verdict::Interrupted,
         }

@@ -5,6 +5,7 @@ use super::{StreamVerification, chain_of};
 use crate::chain::{ChainValue, ContentHash};
 use crate::content::content_of;
 use crate::content::walk::{CheckedContent, Content};
+use crate::ledger::{LedgerSummary, StreamLedger};
 use crate::manifest::{Manifest, SegmentEntry, StreamEntry, Totals};
 use crate::segment::{MAX_SEGMENT_BYTES, SegmentError, SegmentHeader};
 use crate::start::Start;
@@ -21,6 +22,8 @@ pub(super) struct Walk<'a> {
     last_at: Option<Micros>,
     totals: Totals,
     unknown_events: u64,
+    /// What the counted segments lack.
+    ledger: StreamLedger,
     /// The segment that was checked last and is not counted yet.
     checked: Option<(ChainValue, CheckedContent)>,
 }
@@ -36,6 +39,7 @@ impl<'a> Walk<'a> {
             last_at: None,
             totals: Totals::default(),
             unknown_events: 0,
+            ledger: StreamLedger::default(),
             checked: None,
         }
     }
@@ -76,6 +80,7 @@ impl<'a> Walk<'a> {
                 last_at: expected.map_or(header.first_at, |listed| listed.last_at),
                 totals: Totals::default(),
                 unknown: 0,
+                ledger: LedgerSummary::default(),
             },
         };
         if content.last_at < header.first_at
@@ -113,6 +118,9 @@ impl<'a> Walk<'a> {
         self.last_at = Some(content.last_at);
         self.totals = std::mem::take(&mut self.totals).plus(&content.totals);
         self.unknown_events += content.unknown;
+        if let Some(content) = &self.content {
+            self.ledger = content.ledger().clone();
+        }
     }
 
     /// Whether the manifest agrees with the segments about the stream as a whole.
@@ -120,15 +128,22 @@ impl<'a> Walk<'a> {
         &self,
         manifest: &Manifest,
         entry: Option<&StreamEntry>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), String> {
         if self.last_at.is_some_and(|last_at| manifest.duration < last_at) {
-            return Err("its duration is shorter than its segments");
+            return Err("its duration is shorter than its segments".to_owned());
         }
         let Some(content) = &self.content else { return Ok(()) };
         if entry.is_some_and(|entry| !entry.totals.agrees_with(&self.totals)) {
-            return Err("its counts are not those of its segments");
+            return Err("its counts are not those of its segments".to_owned());
         }
-        if self.start.kind.ends_in_its_terminal() { content.agrees_with_end(&manifest.end) } else { Ok(()) }
+        if let Some(entry) = entry {
+            let agrees = self.ledger.agrees_with(entry.ledger.as_ref());
+            agrees.map_err(|differs| format!("of the stream {}, {differs}", self.stream))?;
+        }
+        if !self.start.kind.ends_in_its_terminal() {
+            return Ok(());
+        }
+        content.agrees_with_end(&manifest.end).map_err(str::to_owned)
     }
 
     /// The result for the stream.
@@ -137,11 +152,16 @@ impl<'a> Walk<'a> {
             (None, Some(entry)) => entry.totals.clone(),
             _ => self.totals.clone(),
         };
+        let ledger = match (&self.content, entry.and_then(|entry| entry.ledger.as_ref())) {
+            (None, Some(listed)) => listed.clone(),
+            _ => self.ledger.clone(),
+        };
         StreamVerification {
             stream: self.stream,
             segments: self.segments.into(),
             totals,
             unknown_events: self.unknown_events,
+            ledger,
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use recording::events::EventLine;
 use recording::{
-    ChainValue, EvidenceName, ExitStatus, Integrity, Manifest, MemorySource, Micros, ObjectName, Recorder,
-    SealedManifest, Segment, SegmentHeader, SpoolReader, SpoolWriter, Start, Stream, TerminalEvent,
-    TerminalSize, decode_recording, decode_segment, seal, to_asciicast, to_text,
+    Cause, ChainValue, EvidenceName, ExitStatus, Integrity, Manifest, MemorySource, Micros, ObjectName,
+    Recorder, SealedManifest, Segment, SegmentHeader, Shortfall, ShortfallKind, SpoolReader, SpoolWriter,
+    Start, Stream, TerminalEvent, TerminalSize, decode_recording, decode_segment, seal, to_asciicast,
+    to_text,
 };
 
 use crate::sealed::{check, cut, event_segment, key, manifest, put, start, stream_entry};
@@ -58,6 +59,16 @@ fn captured() -> Vec<TerminalEvent> {
         TerminalEvent::error_output(at(2_000_100), "oops\n"),
         TerminalEvent::output(at(2_000_250), b"caf\xe9"),
         TerminalEvent::gap(at(3_000_000), "the disk was full", 42),
+        TerminalEvent::shortfall(
+            at(4_000_000),
+            Shortfall::new(ShortfallKind::Drop, Cause::new("queue_full"), "the queue was full")
+                .with_lost_bytes(9)
+                .counted(2, at(3_500_000)),
+        ),
+        TerminalEvent::shortfall(
+            at(5_000_000),
+            Shortfall::new(ShortfallKind::DegradedMode, Cause::new("delivered_late"), "delivered late"),
+        ),
         TerminalEvent::exit(at(61_000_001), ExitStatus::Code(0)),
     ]
 }
@@ -71,6 +82,10 @@ fn happened() -> Vec<EventLine> {
     vec![
         line(900, "shell_command", serde_json::json!({ "command": "echo €" })),
         line(2_500_000, "gap", serde_json::json!({ "reason": "the buffer was full", "lost_events": 3 })),
+        EventLine::shortfall(
+            Micros::new(2_600_000),
+            &Shortfall::new(ShortfallKind::StatedLimit, Cause::new("file_hash_partial"), "only what passed"),
+        ),
     ]
 }
 
@@ -91,7 +106,9 @@ fn the_example_is_a_complete_recording() {
     let source = example();
     let verification = check(&source);
     assert_eq!(verification.integrity, Integrity::Complete { manifest: 0 });
-    assert_eq!(verification.totals().gaps(), 2);
+    assert_eq!(verification.totals().gaps(), 3);
+    let entries: Vec<_> = verification.streams.iter().map(|of| of.ledger.entries().len()).collect();
+    assert_eq!(entries, [3, 2]);
     let streams: Vec<_> =
         verification.streams.iter().map(|of| (of.stream, of.segments, of.unknown_events)).collect();
     assert_eq!(streams, [(Stream::Terminal, 2, 0), (Stream::Events, 1, 1)]);
@@ -99,7 +116,7 @@ fn the_example_is_a_complete_recording() {
     let lines: Vec<u8> =
         (0..2).flat_map(|number| text(&format!("json lines of terminal/{number:06}.cast.zst"))).collect();
     assert_eq!(to_asciicast(&source).unwrap(), lines);
-    assert_eq!(decode_recording(&source).unwrap().events.len(), 8);
+    assert_eq!(decode_recording(&source).unwrap().events.len(), 10);
 }
 
 #[test]
@@ -186,7 +203,12 @@ fn made_anew() -> String {
     let (document, segments, sealed) = made();
     let first =
         |stream| (format!("text chain_0 of {stream}"), format!("{}\n", ChainValue::first(&document, stream)));
+    let mut spool = SpoolWriter::new(Vec::new(), 0);
+    for event in captured() {
+        spool.append_terminal(&event).unwrap();
+    }
     let mut blocks = vec![
+        ("hex spool".to_owned(), lines(&spool.into_inner())),
         ("json start.json".to_owned(), String::from_utf8(document.clone()).unwrap()),
         first(Stream::Terminal),
         first(Stream::Events),

@@ -32,8 +32,9 @@ fn lines() -> impl Strategy<Value = Vec<EventLine>> {
         members.retain(|name, _| name != "at" && name != "event");
         EventLine { at: Micros::ZERO, event, members }
     });
-    let gap = ("[a-zA-Z \u{e9}\"]{0,20}", any::<u64>())
-        .prop_map(|(reason, lost)| EventLine::gap(Micros::ZERO, &reason, lost));
+    let gap = ("[a-zA-Z \u{e9}\"]{0,20}", any::<u64>()).prop_map(|(reason, lost)| {
+        EventLine::shortfall(Micros::ZERO, &recording::Shortfall::unstated(reason, lost))
+    });
     proptest::collection::vec((0u64..3_000_000, prop_oneof![5 => event, 1 => gap]), 0..40).prop_map(|lines| {
         let mut now = 0;
         lines

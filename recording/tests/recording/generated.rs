@@ -1,9 +1,26 @@
 //! Events as a terminal could give them.
 
 use proptest::prelude::*;
-use recording::{ExitStatus, Gap, Micros, TerminalEvent, TerminalEventKind, TerminalSize};
+use recording::{
+    Cause, ExitStatus, Micros, Shortfall, ShortfallKind, TerminalEvent, TerminalEventKind, TerminalSize,
+};
 
-/// Any bytes, pieces of UTF-8 split anywhere, to either output, resizes and gaps, at times that never decrease, and perhaps an exit.
+/// Any shortfall, one without a stated cause among them. What happened before happened a moment before.
+fn shortfalls() -> impl Strategy<Value = Shortfall> {
+    let unstated = (any::<String>(), any::<u64>()).prop_map(|(reason, lost_bytes)| {
+        Shortfall::new(ShortfallKind::Gap, Cause::UNSTATED, reason).with_lost_bytes(lost_bytes)
+    });
+    let kind = (0..ShortfallKind::ALL.len()).prop_map(|place| ShortfallKind::ALL[place]);
+    let stated = (kind, "[a-z][a-z_]{0,2}", any::<String>(), any::<u64>(), any::<u64>(), any::<bool>());
+    let stated = stated.prop_map(|(kind, cause, reason, lost_bytes, count, before)| {
+        let shortfall =
+            Shortfall::new(kind, Cause::parse(&cause).unwrap(), reason).with_lost_bytes(lost_bytes);
+        if before { shortfall.counted(count, Micros::ZERO) } else { shortfall }
+    });
+    prop_oneof![unstated, stated]
+}
+
+/// Any bytes, pieces of UTF-8 split anywhere, to either output, resizes and shortfalls, at times that never decrease, and perhaps an exit.
 pub(crate) fn terminal_events() -> impl Strategy<Value = Vec<TerminalEvent>> {
     let output = prop_oneof![
         3 => proptest::collection::vec(any::<u8>(), 0..40),
@@ -20,8 +37,7 @@ pub(crate) fn terminal_events() -> impl Strategy<Value = Vec<TerminalEvent>> {
         4 => output.prop_map(TerminalEventKind::ErrorOutput),
         1 => (any::<u16>(), any::<u16>())
             .prop_map(|(columns, rows)| TerminalEventKind::Resize(TerminalSize { columns, rows })),
-        1 => (any::<String>(), any::<u64>())
-            .prop_map(|(reason, lost_bytes)| TerminalEventKind::Gap(Gap { reason, lost_bytes })),
+        2 => shortfalls().prop_map(TerminalEventKind::Shortfall),
     ];
     let exit = prop_oneof![any::<u8>().prop_map(ExitStatus::Code), any::<u8>().prop_map(ExitStatus::Signal)];
     (proptest::collection::vec((0u64..3_000_000, kind), 0..60), proptest::option::of(exit)).prop_map(
@@ -31,6 +47,13 @@ pub(crate) fn terminal_events() -> impl Strategy<Value = Vec<TerminalEvent>> {
                 .into_iter()
                 .map(|(pause, kind)| {
                     at += pause;
+                    let kind = match kind {
+                        TerminalEventKind::Shortfall(shortfall) => {
+                            let since = shortfall.since.filter(|since| since.get() < at);
+                            TerminalEventKind::Shortfall(Shortfall { since, ..shortfall })
+                        }
+                        kind => kind,
+                    };
                     TerminalEvent { at: Micros::new(at), kind }
                 })
                 .collect();
@@ -44,7 +67,7 @@ pub(crate) fn terminal_events() -> impl Strategy<Value = Vec<TerminalEvent>> {
 ///
 /// A character that was split across reads is allowed to have the time of the read that completed it, so the
 /// expected times are those of an independent model: the bytes at the end of a read that could still become a
-/// character take the time of the next output of the same way; a gap and an exit end the wait.
+/// character take the time of the next output of the same way; a loss and an exit end the wait.
 pub(crate) fn by_byte(events: &[TerminalEvent], completes_characters: bool) -> Vec<(Micros, Item)> {
     let mut items = Vec::new();
     let mut output = Waiting { bytes: Vec::new(), item: Item::Byte };
@@ -58,7 +81,12 @@ pub(crate) fn by_byte(events: &[TerminalEvent], completes_characters: bool) -> V
                 items.extend(error_output.take(event.at, bytes, completes_characters));
             }
             other => {
-                if !matches!(other, TerminalEventKind::Resize(_)) {
+                let waits = match other {
+                    TerminalEventKind::Resize(_) => true,
+                    TerminalEventKind::Shortfall(shortfall) => !shortfall.kind.is_loss(),
+                    _ => false,
+                };
+                if !waits {
                     items.extend(output.take(event.at, b"", false));
                     items.extend(error_output.take(event.at, b"", false));
                 }

@@ -1,12 +1,13 @@
 //! Whole sealed recordings, made as an agent makes them.
 
-use recording::events::{EventLine, totals_of};
+use recording::events::{EventLine, decode_segment, totals_of};
 use recording::{
-    AccountId, AgentId, CaptureKind, ChainValue, Compressor, CutPolicy, CutterState, DocumentFormat,
+    AccountId, AgentId, CaptureKind, Cause, ChainValue, Compressor, CutPolicy, CutterState, DocumentFormat,
     EvidenceName, Expected, InstanceId, Integrity, Manifest, MemorySource, Micros, ObjectSource, Recorder,
-    RecordingEnd, SealedManifest, SealingKey, Segment, SegmentCutter, SegmentHeader, Start, StartReference,
-    Stream, StreamEntry, TerminalEvent, TerminalEventKind, TerminalSessionToken, TerminalSize, Timestamp,
-    Totals, Trust, Verification, seal, verify,
+    RecordingEnd, SealedManifest, SealingKey, Segment, SegmentCutter, SegmentHeader, Shortfall,
+    ShortfallKind, Start, StartReference, Stream, StreamEntry, StreamLedger, TerminalEvent,
+    TerminalEventKind, TerminalSessionToken, TerminalSize, Timestamp, Totals, Trust, Verification, seal,
+    verify,
 };
 
 pub(crate) fn key() -> SealingKey {
@@ -178,11 +179,22 @@ pub(crate) fn stream_entry(stream: Stream, start_document: &[u8], segments: &[Se
         segments: segments.iter().map(Segment::entry).collect(),
         final_chain: segments.last().map_or(first, |last| last.chain_after),
         totals: segments.iter().fold(Totals::default(), |sum, segment| sum.plus(&segment.totals)),
+        ledger: (stream == Stream::Events).then(|| ledger_of(segments)),
     }
 }
 
-/// A small recording with everything in it: text, a split character, bytes that are no text, standard error, a resize, a gap,
-/// an exit.
+/// What segments of the stream `events` lack.
+fn ledger_of(segments: &[Segment]) -> StreamLedger {
+    let mut ledger = StreamLedger::default();
+    for segment in segments {
+        let decoded = decode_segment(&segment.bytes).unwrap();
+        decoded.shortfalls.iter().for_each(|(at, shortfall)| ledger.add(*at, shortfall));
+    }
+    ledger
+}
+
+/// A small recording with everything in it: text, a split character, bytes that are no text, standard error, a resize, gaps,
+/// a stated limit, an exit.
 pub(crate) fn sample_events() -> Vec<TerminalEvent> {
     let at = Micros::new;
     vec![
@@ -193,6 +205,16 @@ pub(crate) fn sample_events() -> Vec<TerminalEvent> {
         TerminalEvent::output(at(2_000_000), b"\xff\x00\xfe"),
         TerminalEvent::error_output(at(2_000_001), b"no such file\n\xfe"),
         TerminalEvent::gap(at(2_500_000), "the spool was full", 42),
+        TerminalEvent::shortfall(
+            at(2_600_000),
+            Shortfall::new(ShortfallKind::StatedLimit, Cause::new("output_limit"), "more than 64 MiB"),
+        ),
+        TerminalEvent::shortfall(
+            at(2_700_000),
+            Shortfall::new(ShortfallKind::Drop, Cause::new("queue_full"), "the queue was full")
+                .with_lost_bytes(7)
+                .counted(3, at(2_650_000)),
+        ),
         TerminalEvent::exit(at(61_000_001), recording::ExitStatus::Code(3)),
     ]
 }

@@ -67,7 +67,7 @@ fn events_are_verified_beside_the_terminal() {
     let source = with(&events());
     let verification = check(&source);
     assert_eq!(verification.integrity, Integrity::Complete { manifest: 0 });
-    assert_eq!((verification.segments(), verification.totals().gaps()), (5, 2));
+    assert_eq!((verification.segments(), verification.totals().gaps()), (5, 3));
     assert_eq!(verification.streams[1].unknown_events, 2, "all but gaps");
     assert_eq!(verification.not_evidence.count(), 0);
 

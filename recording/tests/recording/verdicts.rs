@@ -33,7 +33,7 @@ fn a_whole_recording_is_complete_and_says_whose_key_sealed_it() {
     assert_eq!(verification.integrity, Integrity::Complete { manifest: 0 });
     assert_eq!(
         (verification.segments(), verification.totals().events(), verification.totals().gaps()),
-        (3, 7, 1)
+        (3, 8, 2)
     );
     assert_eq!(verification.end, Some(RecordingEnd::Exited(ExitStatus::Code(3))));
     assert_eq!(verification.start, Some(start()));
@@ -194,6 +194,7 @@ fn the_highest_manifest_wins_when_it_includes_the_earlier() {
         segments: vec![SegmentEntry { chain, ..other }],
         final_chain: chain,
         totals: segments[0].totals.clone(),
+        ledger: None,
     };
     put_sealed(&mut source, 2, &seal(&manifest(2, &document, &[], fork), &key()));
     inconsistent(&check(&source), "manifest-0002.json", "leaves out segments of manifest-0001.json");

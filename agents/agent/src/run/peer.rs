@@ -45,7 +45,8 @@ impl Peer {
         Ok(line)
     }
 
-    /// In which namespaces it is that are not this process's.
+    /// In which namespaces it is that are not those of the system. They are compared with the first process's, because a
+    /// service manager may give the agent some of its own; with this process's where that one may not be looked at.
     pub(super) fn foreign_namespaces(&self) -> Vec<CaptureNote> {
         [
             ("mnt", CaptureNote::OtherMountNamespace),
@@ -56,7 +57,8 @@ impl Peer {
         .filter(|(name, _)| {
             let of = |process: &str| fs::read_link(format!("/proc/{process}/ns/{name}"));
             // An agent that may not look cannot say.
-            matches!((of(&self.process_id.to_string()), of("self")), (Ok(theirs), Ok(ours)) if theirs != ours)
+            let system = of("1").or_else(|_| of("self"));
+            matches!((of(&self.process_id.to_string()), system), (Ok(theirs), Ok(system)) if theirs != system)
         })
         .map(|(_, note)| note)
         .collect()

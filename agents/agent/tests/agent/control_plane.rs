@@ -20,8 +20,9 @@ use agent_protocol::recordings::{
 use agent_protocol::{AgentClaims, AgentErrorCode, ErrorReply, PrivateKey, SignedConfiguration, clock};
 use recording::events::fact::Fact;
 use recording::{
-    AccountId, AgentId, ChainValue, ContentHash, Expected, InstanceId, Integrity, Manifest, MemorySource,
-    ObjectName, RecordingEnd, Region, Standing, Start, Stream, TerminalSessionToken, Trust, TrustedKey,
+    AccountId, AgentId, ChainValue, ContentHash, Expected, InstanceId, Integrity, LedgerEntry, Manifest,
+    MemorySource, ObjectName, RecordingEnd, Region, Standing, Start, Stream, TerminalSessionToken, Trust,
+    TrustedKey, Verification,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -60,13 +61,30 @@ impl Recording {
         self.manifest().end
     }
 
-    /// All events, after verification of the whole recording.
-    pub(crate) fn events(&self) -> Vec<recording::TerminalEvent> {
+    /// What is found out about the whole recording, which must be complete.
+    pub(crate) fn verification(&self) -> Verification {
         let trusted = TrustedKey { key: self.start().agent_sealing_key, enrolment: None };
         let verification =
             recording::verify(&self.objects, &Expected::default(), Trust::Enrolled(&trusted)).unwrap();
         assert_eq!(verification.integrity, Integrity::Complete { manifest: 0 });
-        assert!(matches!(verification.signer.unwrap().standing, Standing::Trusted(_)));
+        let standing = verification.signer.as_ref().map(|signer| &signer.standing);
+        assert!(matches!(standing, Some(Standing::Trusted(_))));
+        verification
+    }
+
+    /// What the manifest says that it lacks, and its segments confirm.
+    pub(crate) fn ledger(&self) -> Vec<LedgerEntry> {
+        let verification = self.verification();
+        let listed = self.manifest().streams.into_iter().map(|stream| stream.ledger.unwrap());
+        let listed: Vec<LedgerEntry> = listed.flat_map(|ledger| ledger.entries().to_vec()).collect();
+        let found = verification.streams.iter().flat_map(|stream| stream.ledger.entries().to_vec());
+        assert_eq!(found.collect::<Vec<_>>(), listed);
+        listed
+    }
+
+    /// All events, after verification of the whole recording.
+    pub(crate) fn events(&self) -> Vec<recording::TerminalEvent> {
+        self.verification();
         recording::decode_recording(&self.objects).unwrap().events
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::process::Stdio;
 
 use agent_protocol::processes::ProcessFacts;
-use recording::{ExitStatus, RecordingEnd, TerminalEventKind};
+use recording::{Cause, ExitStatus, RecordingEnd, ShortfallKind, TerminalEventKind, Verdict};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::append_only::allow_changes;
@@ -201,7 +201,7 @@ fn a_spool_that_cannot_be_written_ends_the_session_with_the_reason() {
     let recording = instance.control_plane.sealed(&token);
     let RecordingEnd::Interrupted { reason } = recording.end() else { panic!("{:?}", recording.end()) };
     assert!(reason.contains("the spool could not be written"), "{reason}");
-    assert!(recording.events().iter().any(|event| matches!(event.kind, TerminalEventKind::Gap(_))));
+    assert!(recording.events().iter().any(|event| matches!(event.kind, TerminalEventKind::Shortfall(_))));
     // Everything that was shown is in the recording.
     let recorded = text(&recording.output());
     let last = message.lines().rfind(|line| line.trim().parse::<u32>().is_ok()).unwrap();
@@ -276,10 +276,12 @@ fn a_torn_or_damaged_tail_is_cut_and_said() {
         instance.start_agent();
         instance.control_plane.sealed(&token)
     };
-    // The beginning of a record: it was never shown, so nothing is missing.
+    // The beginning of a record: it was never shown, and what it would have held is cut off.
     let torn = tear(&mut instance, &[200, 0, 0]);
     assert!(text(&torn.output()).starts_with("shown"));
-    assert!(torn.events().iter().all(|event| !matches!(event.kind, TerminalEventKind::Gap(_))));
+    let [entry] = &torn.ledger()[..] else { panic!("{:?}", torn.ledger()) };
+    assert_eq!((entry.kind, &entry.cause), (ShortfallKind::Truncation, &Cause::RECORD_TORN));
+    assert_eq!((entry.count, entry.lost_bytes), (1, 3));
     let damaged = tear(
         &mut instance,
         &[9, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
@@ -289,12 +291,16 @@ fn a_torn_or_damaged_tail_is_cut_and_said() {
         .events()
         .into_iter()
         .filter_map(|event| match event.kind {
-            TerminalEventKind::Gap(gap) => Some(gap),
+            TerminalEventKind::Shortfall(gap) => Some(gap),
             _ => None,
         })
         .collect();
     assert_eq!(gaps.len(), 1, "{gaps:?}");
     assert!(gaps[0].lost_bytes >= 26 && gaps[0].reason.contains("damaged"), "{gaps:?}");
+    let [entry] = &damaged.ledger()[..] else { panic!("{:?}", damaged.ledger()) };
+    assert_eq!((entry.kind, &entry.cause), (ShortfallKind::Gap, &Cause::SPOOL_DAMAGED));
+    assert_eq!((entry.count, entry.lost_bytes), (1, gaps[0].lost_bytes));
+    assert_eq!(damaged.verification().verdict(), Verdict::Interrupted);
 }
 
 #[test]
@@ -334,7 +340,7 @@ fn what_stands_behind_damage_is_delivered_and_the_damaged_spool_is_kept() {
     let recorded = text(&recording.output());
     assert!(recorded.contains("before-2-damage") && recorded.contains("after-2-damage"), "{recorded}");
     let mut gaps = recording.events();
-    gaps.retain(|event| matches!(event.kind, TerminalEventKind::Gap(_)));
+    gaps.retain(|event| matches!(event.kind, TerminalEventKind::Shortfall(_)));
     // One for the doubt, one for its subject, and one for the exit record that is not trusted.
     assert_eq!(gaps.len(), 3, "{gaps:?}");
     let kept = instance.spool().join(format!("damaged-{token}"));

@@ -14,6 +14,7 @@ mod enrolment;
 mod faults;
 mod http;
 mod job_control;
+mod ledger;
 mod neighbours;
 mod person;
 mod pipes;

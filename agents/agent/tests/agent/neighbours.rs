@@ -49,7 +49,7 @@ fn a_hole_is_one_gap_and_what_stands_behind_it_is_delivered() {
         .events()
         .into_iter()
         .filter_map(|event| match event.kind {
-            TerminalEventKind::Gap(gap) => Some(gap.lost_bytes),
+            TerminalEventKind::Shortfall(gap) => Some(gap.lost_bytes),
             _ => None,
         })
         .collect();

@@ -20,7 +20,7 @@ use crate::control_plane::Recording;
 use crate::person::Person;
 
 /// A session in a shell, and its spool, which can be changed as on a file system without attributes.
-fn recorded_shell(instance: &Instance) -> (Person, TerminalSessionToken, PathBuf) {
+pub(crate) fn recorded_shell(instance: &Instance) -> (Person, TerminalSessionToken, PathBuf) {
     let person = instance.person(&["bash", "--norc", "--noprofile"]);
     person.sees("ready> ");
     let token = person.token();
@@ -31,13 +31,13 @@ fn recorded_shell(instance: &Instance) -> (Person, TerminalSessionToken, PathBuf
     (person, token, spool)
 }
 
-fn record(event: &TerminalEvent) -> Vec<u8> {
+pub(crate) fn record(event: &TerminalEvent) -> Vec<u8> {
     let mut writer = SpoolWriter::new(Vec::new(), 0);
     writer.append_terminal(event).unwrap();
     writer.into_inner()
 }
 
-fn append(spool: &Path, bytes: &[u8]) {
+pub(crate) fn append(spool: &Path, bytes: &[u8]) {
     OpenOptions::new().append(true).open(spool).unwrap().write_all(bytes).unwrap();
 }
 
@@ -46,7 +46,12 @@ fn set_length(spool: &Path, length: u64) {
 }
 
 /// Types `exit`, and returns the recording, which must have ended as interrupted for this reason.
-fn distrusted(instance: &Instance, mut person: Person, token: &TerminalSessionToken, why: &str) -> Recording {
+pub(crate) fn distrusted(
+    instance: &Instance,
+    mut person: Person,
+    token: &TerminalSessionToken,
+    why: &str,
+) -> Recording {
     person.types("echo at-$((1+1))-last; exit 5\r");
     person.ends_with(5);
     is_distrusted(instance, token, why)
@@ -63,7 +68,7 @@ fn is_distrusted(instance: &Instance, token: &TerminalSessionToken, why: &str) -
 
 fn gaps(recording: &Recording) -> Vec<String> {
     let gap = |event: TerminalEvent| match event.kind {
-        TerminalEventKind::Gap(gap) => Some(gap.reason),
+        TerminalEventKind::Shortfall(gap) => Some(gap.reason),
         _ => None,
     };
     recording.events().into_iter().filter_map(gap).collect()
@@ -83,7 +88,7 @@ fn until_looked_at(instance: &Instance) {
     instance.control_plane.sealed(&token);
 }
 
-fn wait_for_a_segment(instance: &Instance, token: &TerminalSessionToken) {
+pub(crate) fn wait_for_a_segment(instance: &Instance, token: &TerminalSessionToken) {
     eventually("a segment is acknowledged", || {
         let state = instance.control_plane.state();
         state.recordings.get(token).is_some_and(|known| !known.segments.is_empty()).then_some(())
@@ -237,6 +242,7 @@ fn a_record_from_the_future_gets_the_time_of_now() {
     append(&spool, &record(&TerminalEvent::output(tomorrow, *b"from-tomorrow")));
     let recording = distrusted(&instance, person, &token, "ahead of the clock");
     assert!(text(&recording.output()).contains("from-tomorrow"));
+    assert_eq!(recording.ledger()[0].cause, recording::Cause::TIME_AHEAD_OF_CLOCK);
     assert!(recording.manifest().duration < Micros::from(Duration::from_secs(600)));
 }
 

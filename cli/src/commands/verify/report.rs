@@ -1,8 +1,8 @@
 //! The report of a verification: the exit code, the lines, the JSON.
 
 use recording::{
-    ExitStatus, Integrity, Micros, RecordingEnd, Signer, Standing, Stream, StreamVerification, Timestamp,
-    TrustedKey, Verdict, Verification,
+    ExitStatus, Integrity, LedgerEntry, Micros, RecordingEnd, Signer, Standing, Stream, StreamVerification,
+    Timestamp, TrustedKey, Verdict, Verification,
 };
 use serde_json::{Value, json};
 
@@ -81,6 +81,12 @@ pub(crate) fn as_text(verification: &Verification, source: TrustSource) -> Strin
             lines.push(("Object", object.clone()));
             lines.push(("Contradiction", why.clone()));
         }
+    }
+    // Every entry, whatever the verdict: what is a limit and no loss is known by nothing else.
+    for stream in &verification.streams {
+        let of_stream =
+            |entry: &LedgerEntry| format!("{}, in the stream {}", entry.sentence(), stream.stream);
+        lines.extend(stream.ledger.entries().iter().map(|entry| ("Ledger", of_stream(entry))));
     }
     if let Some(signer) = &verification.signer {
         lines.push(("Sealing key", signer.key.to_string()));
@@ -180,6 +186,7 @@ pub(crate) fn as_json(verification: &Verification, source: TrustSource) -> Value
         "Gaps": verification.totals().gaps(),
         "LostBytes": verification.totals().get("lost_bytes"),
         "Segments": verification.segments(),
+        "Ledger": verification.streams.iter().flat_map(ledger_json).collect::<Vec<_>>(),
         "Streams": verification.streams.iter().map(stream_json).collect::<Vec<_>>(),
         "Recorder": start.map(|start| start.recorder),
         "Integrity": verification.integrity.as_str(),
@@ -221,6 +228,24 @@ fn stream_json(stream: &StreamVerification) -> Value {
     })
 }
 
+fn ledger_json(stream: &StreamVerification) -> Vec<Value> {
+    let entry = |entry: &LedgerEntry| {
+        json!({
+            "Stream": stream.stream,
+            "Kind": entry.kind,
+            "Cause": entry.cause,
+            "IsLoss": entry.kind.is_loss(),
+            "FirstAtMicros": entry.first_at,
+            "LastAtMicros": entry.last_at,
+            "Count": entry.count,
+            "LostBytes": entry.lost_bytes,
+            "LostEvents": entry.lost_events,
+            "Reason": entry.reason,
+        })
+    };
+    stream.ledger.entries().iter().map(entry).collect()
+}
+
 fn end_json(end: &RecordingEnd) -> Value {
     match end {
         RecordingEnd::Exited(ExitStatus::Code(code)) => json!({ "Kind": "exited", "Code": code }),
@@ -232,7 +257,9 @@ fn end_json(end: &RecordingEnd) -> Value {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
-    use recording::{AgentId, NotEvidence, SealingKey, Totals};
+    use recording::{
+        AgentId, Cause, NotEvidence, SealingKey, Shortfall, ShortfallKind, StreamLedger, Totals,
+    };
 
     use super::*;
     use crate::arguments::Arguments;
@@ -260,7 +287,8 @@ mod tests {
 
     fn streams(segments: u64, gaps: u64) -> Vec<StreamVerification> {
         let totals = Totals::new([("gaps", gaps)]);
-        vec![StreamVerification { stream: Stream::Terminal, segments, totals, unknown_events: 0 }]
+        let ledger = StreamLedger::default();
+        vec![StreamVerification { stream: Stream::Terminal, segments, totals, unknown_events: 0, ledger }]
     }
 
     fn complete() -> Verification {
@@ -333,6 +361,31 @@ mod tests {
             for name in names {
                 assert!(text.lines().any(|line| line.starts_with(&format!("{name} "))), "{name} in {text}");
                 assert!(told.get(name).is_some(), "{name} in {told}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_entry_of_the_ledger_is_reported_whatever_the_verdict() {
+        let cause = Cause::new("output_limit");
+        for kind in ShortfallKind::ALL {
+            let mut checked = complete();
+            let shortfall = Shortfall::new(kind, cause.clone(), "\u{1b}[2Jtoo much").with_lost_bytes(5);
+            checked.streams[0].ledger.add(Micros::new(2), &shortfall);
+            let untrusted = Verification { signer: None, ..checked.clone() };
+            for (checked, code) in [(&checked, if kind.is_loss() { 6 } else { 0 }), (&untrusted, 5)] {
+                assert_eq!(exit_code_of(checked.verdict()), code);
+                let text = as_text(checked, TrustSource::Given);
+                let line = text.lines().find(|line| line.starts_with("Ledger ")).unwrap();
+                let expected = format!(
+                    "{} (output_limit) at 0.000002 s: \\u{{1b}}[2Jtoo much (5 bytes lost), in the stream terminal",
+                    kind.words()
+                );
+                assert!(line.ends_with(&expected), "{line}");
+                let told = &as_json(checked, TrustSource::Given)["Ledger"][0];
+                assert_eq!(told["Kind"], kind.as_str());
+                assert_eq!(told["IsLoss"], kind.is_loss());
+                assert_eq!((&told["Count"], &told["LostBytes"]), (&1.into(), &5.into()));
             }
         }
     }

@@ -9,9 +9,10 @@ use serde_json::value::RawValue;
 
 use super::AsciicastHeader;
 use crate::end::ExitStatus;
+use crate::ledger::Shortfall;
 use crate::segment::InvalidLine;
 use crate::terminal::TerminalTotals;
-use crate::terminal::event::{Gap, TerminalEvent, TerminalEventKind, TerminalSize};
+use crate::terminal::event::{TerminalEvent, TerminalEventKind, TerminalSize};
 use crate::timestamp::Micros;
 
 /// What lines hold.
@@ -126,9 +127,17 @@ fn parse_kind(code: &str, text: Cow<'_, str>) -> Result<Option<TerminalEventKind
             })
             .map(TerminalEventKind::Resize)
             .ok_or("its size is not columns, x and lines"),
-        "g" => serde_json::from_str::<Gap>(&text)
-            .map(TerminalEventKind::Gap)
-            .map_err(|_| "its text is not the JSON of a gap"),
+        "g" => serde_json::from_str::<Shortfall>(&text)
+            .ok()
+            .filter(|shortfall| shortfall.kind.is_loss())
+            .map(TerminalEventKind::Shortfall)
+            .ok_or("its text is not the JSON of a gap"),
+        // What is no loss must not hide one.
+        "l" => serde_json::from_str::<Shortfall>(&text)
+            .ok()
+            .filter(|shortfall| !shortfall.kind.is_loss())
+            .map(TerminalEventKind::Shortfall)
+            .ok_or("its text is not the JSON of a stated limit or a degraded mode"),
         "x" => match text.strip_prefix('-') {
             Some(signal) => signal.parse().map(ExitStatus::Signal),
             None => text.parse().map(ExitStatus::Code),
@@ -181,15 +190,16 @@ pub(super) fn parse_time(text: &str) -> Option<Micros> {
 fn count(events: &[TerminalEvent]) -> TerminalTotals {
     let mut totals = TerminalTotals::default();
     for event in events {
-        totals.events += 1;
+        totals.events += u64::from(event.kind.counts());
         match &event.kind {
             TerminalEventKind::Output(bytes) | TerminalEventKind::ErrorOutput(bytes) => {
                 totals.output_bytes += bytes.len() as u64;
             }
-            TerminalEventKind::Gap(gap) => {
+            TerminalEventKind::Shortfall(shortfall) if shortfall.kind.is_loss() => {
                 totals.gaps += 1;
-                totals.lost_bytes = totals.lost_bytes.saturating_add(gap.lost_bytes);
+                totals.lost_bytes = totals.lost_bytes.saturating_add(shortfall.lost_bytes);
             }
+            TerminalEventKind::Shortfall(_) => {}
             TerminalEventKind::Resize(_) | TerminalEventKind::Exit(_) => {}
         }
     }

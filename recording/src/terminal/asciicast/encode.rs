@@ -75,7 +75,7 @@ impl AsciicastEncoder {
 
     /// Appends the lines of one event. A time before the last event's counts as the last event's.
     ///
-    /// A gap and an exit first give up waiting for the rest of a character; a resize does not.
+    /// A loss and an exit first give up waiting for the rest of a character; a resize and a limit do not.
     pub fn event(&mut self, event: &TerminalEvent, lines: &mut Vec<u8>) {
         match &event.kind {
             TerminalEventKind::Output(bytes) => self.output(event.at, bytes, lines),
@@ -84,13 +84,22 @@ impl AsciicastEncoder {
                 let at = self.advance(event.at);
                 self.line(at, b'r', &size.to_string(), lines);
             }
-            TerminalEventKind::Gap(gap) => {
-                self.flush(event.at, lines);
+            TerminalEventKind::Shortfall(shortfall) => {
+                let is_loss = shortfall.kind.is_loss();
+                if is_loss {
+                    self.flush(event.at, lines);
+                }
                 let at = self.advance(event.at);
-                self.totals.gaps += 1;
-                self.totals.lost_bytes = self.totals.lost_bytes.saturating_add(gap.lost_bytes);
-                let text = serde_json::to_string(gap).expect("a gap has text keys and values that print");
-                self.line(at, b'g', &text, lines);
+                let text = serde_json::to_string(&shortfall.written_at(at))
+                    .expect("a shortfall has text keys and values that print");
+                if is_loss {
+                    self.totals.gaps += 1;
+                    self.totals.lost_bytes = self.totals.lost_bytes.saturating_add(shortfall.lost_bytes);
+                    self.line(at, b'g', &text, lines);
+                } else {
+                    // No event: readers that do not know the code count none.
+                    write_line(at, b'l', &text, lines);
+                }
             }
             TerminalEventKind::Exit(status) => {
                 self.flush(event.at, lines);

@@ -252,8 +252,8 @@ mod tests {
     use capture_terminal::TerminalSegmenting;
     use recording::spool::BadRecord;
     use recording::{
-        EventLine, ExitStatus, Segment, SegmentEntry, SegmentError, SpoolRecord, SpoolWriter, Start,
-        TerminalEvent, decode_segment,
+        EventLine, ExitStatus, Segment, SegmentEntry, SegmentError, Shortfall, SpoolRecord, SpoolWriter,
+        Start, TerminalEvent, decode_segment,
     };
     use rustix::fs::{FlockOperation, flock};
 
@@ -336,8 +336,8 @@ mod tests {
             self.0.push(record)
         }
 
-        fn push_gap(&mut self, at: Micros, reason: &str, lost_bytes: u64) {
-            self.0.push_gap(at, reason, lost_bytes);
+        fn push_shortfall(&mut self, at: Micros, shortfall: &Shortfall) {
+            self.0.push_shortfall(at, shortfall);
         }
 
         fn due(&self, now: Micros) -> bool {

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use agent_protocol::capture::{Pushed, Segmenter, Segmenting};
 use agent_protocol::clock;
 use recording::{
-    Compressor, ExitStatus, Micros, Searched, Segment, SpoolReader, SpoolRecord, StreamEntry, Trailing,
+    Cause, Compressor, ExitStatus, Micros, Searched, Segment, Shortfall, ShortfallKind, SpoolReader,
+    SpoolRecord, StreamEntry, Trailing,
 };
 
 use crate::append_only;
@@ -20,7 +21,7 @@ use crate::run::recorder_process::Recorder;
 use crate::run::session::{CutRecord, Session, StreamSpool};
 
 use super::LOOK_EVERY;
-use doubts::{HeldExit, TAMPERED};
+use doubts::{AheadOfClock, HeldExit, TAMPERED, says_a_gap};
 
 /// How much of one spool is read before the others get their turn.
 const MOST_AT_ONCE_BYTES: u64 = 256 * 1024;
@@ -98,8 +99,8 @@ pub(super) struct Tail {
     longest: u64,
     /// It was cut back, and nothing was read since.
     cut_back: bool,
-    /// It was told that a record came from the future.
-    told_of_the_future: bool,
+    /// Records that came from the future, once one did.
+    ahead_of_clock: Option<AheadOfClock>,
     /// What stands at `offset` of a record that is not whole, and since when.
     incomplete: Option<(LastRecord, Instant)>,
     /// What stands right before `offset`, as it was read.
@@ -155,7 +156,7 @@ impl Tail {
             offset: last.as_ref().map_or(0, |record| record.spool_end),
             longest: last.as_ref().map_or(0, |record| record.spool_end),
             cut_back: false,
-            told_of_the_future: false,
+            ahead_of_clock: None,
             incomplete: None,
             last_record: last.as_ref().and_then(|record| record.last_record.clone()),
             last_at: segmenter.last_at(),
@@ -241,6 +242,9 @@ impl Tail {
                 self.cut_by_the_clock(compressor)?;
                 return Ok(Next::LookLater);
             }
+            // Nothing followed that could say why it was cut back.
+            self.judge_cutting_back(false);
+            self.note_counted();
             self.pending = self.segmenter.finish(compressor)?;
             self.finished = true;
             if let Err(error) = append_only::take_off(&self.file) {
@@ -255,6 +259,7 @@ impl Tail {
     fn cut_by_the_clock(&mut self, compressor: &mut Compressor) -> Result<(), Box<dyn std::error::Error>> {
         let now = clock::boottime_micros().saturating_sub(self.session.note.start_boottime_micros);
         if std::mem::take(&mut self.cut_soon) || self.segmenter.due(Micros::new(now)) {
+            self.note_counted();
             self.pending = self.segmenter.cut(compressor)?;
             self.keep_pending()?;
         }
@@ -314,16 +319,21 @@ impl Tail {
             Some(DamageState::SearchedInVain(_, searched))
                 if !recorder_lives && (!searched.recorder_lives || searched.length == now.length) =>
             {
-                if trailing == Trailing::Damaged {
-                    tracing::warn!(session = %self.session.token(), "{reason}, and nothing behind it can be read");
-                    self.lose(reason, now.length.saturating_sub(self.offset));
+                match trailing {
+                    Trailing::Damaged => {
+                        tracing::warn!(session = %self.session.token(), "{reason}, and nothing behind it can be read");
+                        self.lose(reason, now.length.saturating_sub(self.offset));
+                    }
+                    Trailing::Incomplete { bytes } => self.note_torn(bytes),
+                    Trailing::Nothing => {}
                 }
                 return Ok(Damaged::AtTheEnd);
             }
             before @ (None | Some(DamageState::Seen | DamageState::SearchedInVain(..))) => {
                 if recorder_lives && matches!(before, Some(DamageState::Seen)) {
                     // A disk cannot have damaged what was written just now and is still in memory.
-                    self.distrust(format!("{TAMPERED}: there is no record at byte {}", self.offset));
+                    let reason = format!("{TAMPERED}: there is no record at byte {}", self.offset);
+                    self.distrust(Cause::SPOOL_TAMPERED, reason);
                 }
                 let ticket = searches.search(self.spool().path().to_owned(), self.offset);
                 (DamageState::BeingSearched(ticket, now), Damaged::Waits)
@@ -335,12 +345,24 @@ impl Tail {
 
     /// Notes a gap for bytes of the spool that cannot be read. The spool is kept for whoever can.
     fn lose(&mut self, reason: String, bytes: u64) {
-        self.segmenter.push_gap(self.last_at, &reason, bytes);
+        let gap =
+            Shortfall::new(ShortfallKind::Gap, Cause::SPOOL_DAMAGED, reason.clone()).with_lost_bytes(bytes);
+        self.segmenter.push_shortfall(self.last_at, &gap);
         self.distrust_silently(reason.clone());
         self.last_gap = Some(reason);
         self.offset += bytes;
         self.damage = None;
         self.damaged = true;
+    }
+
+    /// Notes the record at the end of the spool that its recorder did not finish. What it would have held was never shown.
+    fn note_torn(&mut self, bytes: u64) {
+        let reason = "the recorder ended while it wrote a record, which was not shown either";
+        let torn =
+            Shortfall::new(ShortfallKind::Truncation, Cause::RECORD_TORN, reason).with_lost_bytes(bytes);
+        self.segmenter.push_shortfall(self.last_at, &torn);
+        self.offset += bytes;
+        self.damage = None;
     }
 
     /// Gives the segmenter the whole records there are, and cuts on the way.
@@ -376,6 +398,7 @@ impl Tail {
             self.last_record = Some(LastRecord::of(reader.last_record(), self.offset));
             // By the records' own time: what is caught up after a pause is cut as it would have been.
             if self.segmenter.due(self.last_at) {
+                self.note_counted();
                 self.pending = self.segmenter.cut(compressor)?;
                 self.keep_pending()?;
                 // A segment costs the disk a moment, however little is in it.
@@ -386,7 +409,7 @@ impl Tail {
 
     /// Gives the segmenter a record that is not an exit.
     fn take(&mut self, record: &SpoolRecord<'_>) {
-        self.judge_cutting_back(record.kind);
+        self.judge_cutting_back(says_a_gap(record));
         if record.at <= Micros::LATEST {
             self.last_at = self.last_at.max(record.at);
         }
@@ -395,7 +418,10 @@ impl Tail {
             Ok(Pushed::Content | Pushed::Exit(_)) => {}
             Err(bad) => {
                 // Its checksum is right, so a recorder of another version wrote it. It is reported, not ignored.
-                self.segmenter.push_gap(self.last_at, &bad.to_string(), record.payload.len() as u64);
+                let dropped =
+                    Shortfall::new(ShortfallKind::Drop, Cause::RECORD_NOT_UNDERSTOOD, bad.to_string());
+                let dropped = dropped.with_lost_bytes(record.payload.len() as u64);
+                self.segmenter.push_shortfall(self.last_at, &dropped);
             }
         }
     }

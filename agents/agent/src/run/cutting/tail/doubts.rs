@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 use agent_protocol::capture::Pushed;
 use agent_protocol::clock;
 use recording::spool::{self, RECORD_HEADER_BYTES};
-use recording::{ExitStatus, Micros, RecordKind, SpoolRecord, TerminalEvent, TerminalEventKind, Trailing};
+use recording::{
+    Cause, ExitStatus, Micros, RecordKind, Shortfall, ShortfallKind, SpoolRecord, TerminalEvent,
+    TerminalEventKind, Trailing,
+};
 
 use super::{LastRecord, Tail};
 
@@ -54,12 +57,31 @@ impl HeldExit {
     }
 }
 
+/// Records whose times were ahead of the clock, since the last that was noted.
+#[derive(Debug, Default)]
+pub(super) struct AheadOfClock {
+    count: u64,
+    since: Micros,
+}
+
+/// Whether a record says that something is missing: with that, a recorder gives up.
+pub(super) fn says_a_gap(record: &SpoolRecord<'_>) -> bool {
+    match record.kind {
+        RecordKind::GAP => true,
+        RecordKind::SHORTFALL => {
+            record.shortfall().is_ok_and(|shortfall| shortfall.kind == ShortfallKind::Gap)
+        }
+        _ => false,
+    }
+}
+
 impl Tail {
     /// From here on no exit record is believed. The reason stands in the recording at once, and is not held back until a segment
     /// is full or old: what comes next may be done to hide it.
-    pub(super) fn distrust(&mut self, reason: String) {
+    pub(super) fn distrust(&mut self, cause: Cause, reason: String) {
         tracing::warn!(session = %self.session.token(), "{reason}: the recording will end as interrupted");
-        self.segmenter.push_gap(self.last_at, &reason, 0);
+        let gap = Shortfall::new(ShortfallKind::Gap, cause, reason.clone());
+        self.segmenter.push_shortfall(self.last_at, &gap);
         self.cut_soon = true;
         self.distrust_silently(reason);
     }
@@ -84,11 +106,13 @@ impl Tail {
             None => true,
         };
         if length < self.offset {
-            self.distrust(format!("{TAMPERED}: it has {length} bytes, and {} had been read", self.offset));
+            let reason = format!("{TAMPERED}: it has {length} bytes, and {} had been read", self.offset);
+            self.distrust(Cause::SPOOL_TAMPERED, reason);
             // Whatever is written next follows what is left.
             self.offset = length;
         } else if !stands {
-            self.distrust(format!("{TAMPERED}: what had been read up to byte {} has changed", self.offset));
+            let reason = format!("{TAMPERED}: what had been read up to byte {} has changed", self.offset);
+            self.distrust(Cause::SPOOL_TAMPERED, reason);
         } else {
             if length < self.longest {
                 self.distrust_silently(format!(
@@ -98,7 +122,8 @@ impl Tail {
                 self.cut_back = true;
                 self.incomplete = None;
             } else if !seen_stands {
-                self.distrust(format!("{TAMPERED}: what followed byte {} has changed", self.offset));
+                let reason = format!("{TAMPERED}: what followed byte {} has changed", self.offset);
+                self.distrust(Cause::SPOOL_TAMPERED, reason);
                 self.incomplete = None;
                 self.damaged = true;
             }
@@ -131,25 +156,27 @@ impl Tail {
 
     /// What comes next says who cut the spool back. A recorder that gives up takes off what it could not write whole, and leaves the
     /// reason; nobody else had anything to take off.
-    pub(super) fn judge_cutting_back(&mut self, next: RecordKind) {
+    pub(super) fn judge_cutting_back(&mut self, next_says_a_gap: bool) {
         if std::mem::take(&mut self.cut_back)
-            && next != RecordKind::GAP
+            && !next_says_a_gap
             && let Some(reason) = self.distrusted.clone()
         {
-            self.distrust(reason);
+            self.distrust(Cause::SPOOL_TAMPERED, reason);
         }
     }
 
     /// Takes an exit record: it is held back until the recorder has ended, and then nothing further is to be read for now. False
     /// when it is not believed anyway.
     pub(super) fn hold(&mut self, exit: HeldExit) -> bool {
-        self.judge_cutting_back(RecordKind::EXIT);
+        self.judge_cutting_back(false);
         if self.distrusted.is_some() {
             let status = match exit.status {
                 ExitStatus::Code(code) => format!("exit code {code}"),
                 ExitStatus::Signal(signal) => format!("signal {signal}"),
             };
-            self.segmenter.push_gap(self.last_at, &format!("an exit record is not believed: {status}"), 0);
+            let reason = format!("an exit record is not believed: {status}");
+            let gap = Shortfall::new(ShortfallKind::Gap, Cause::EXIT_NOT_BELIEVED, reason);
+            self.segmenter.push_shortfall(self.last_at, &gap);
             return false;
         }
         self.held_exit = Some(exit);
@@ -164,15 +191,16 @@ impl Tail {
         let Some(held) = self.held_exit.take() else { return Ok(false) };
         let length = self.file.metadata()?.len();
         if length > held.end {
-            self.distrust(format!("{TAMPERED}: something follows its exit record"));
+            self.distrust(Cause::SPOOL_TAMPERED, format!("{TAMPERED}: something follows its exit record"));
         } else if length < held.end {
-            self.distrust(format!("{TAMPERED}: its exit record was cut off"));
+            self.distrust(Cause::SPOOL_TAMPERED, format!("{TAMPERED}: its exit record was cut off"));
         } else if !recorder_lives {
             self.last_at = self.last_at.max(held.at);
             self.segmenter.push(&held.record())?;
             self.exit = Some(held.status);
         } else if held.since.elapsed() >= END_WITHIN {
-            self.distrust("the recorder continued after its exit record".to_owned());
+            let reason = "the recorder continued after its exit record".to_owned();
+            self.distrust(Cause::RECORDER_CONTINUED, reason);
         } else {
             self.held_exit = Some(held);
             return Ok(false);
@@ -199,11 +227,32 @@ impl Tail {
         let ahead = Duration::from_micros(at.get() - now);
         let now = Micros::new(now);
         self.last_at = self.last_at.max(now);
-        // Once: each time it is told is a gap and a line in the log, and records are cheap.
-        if !std::mem::replace(&mut self.told_of_the_future, true) {
-            self.distrust(format!("{TAMPERED}: a record's time is {} s ahead of the clock", ahead.as_secs()));
+        // Told once: each time is a line in the log, and records are cheap. Those that follow are counted.
+        match &mut self.ahead_of_clock {
+            None => {
+                self.ahead_of_clock = Some(AheadOfClock::default());
+                let reason =
+                    format!("{TAMPERED}: a record's time is {} s ahead of the clock", ahead.as_secs());
+                self.distrust(Cause::TIME_AHEAD_OF_CLOCK, reason);
+            }
+            Some(more) => {
+                if more.count == 0 {
+                    more.since = now;
+                }
+                more.count += 1;
+            }
         }
         now
+    }
+
+    /// Notes what was counted since a segment was cut, so that it stands in the segment that holds it.
+    pub(super) fn note_counted(&mut self) {
+        let Some(AheadOfClock { count: count @ 1.., since }) = self.ahead_of_clock else { return };
+        let reason = format!("{TAMPERED}: the times of {count} more records are ahead of the clock");
+        let gap =
+            Shortfall::new(ShortfallKind::Gap, Cause::TIME_AHEAD_OF_CLOCK, reason).counted(count, since);
+        self.segmenter.push_shortfall(self.last_at, &gap);
+        self.ahead_of_clock = Some(AheadOfClock::default());
     }
 
     /// Takes the reason for which a recorder gave up, if it stands behind a record that it could not write whole: it does not cut
