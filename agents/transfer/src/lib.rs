@@ -1,37 +1,39 @@
-//! How file transfers through SSH are understood: which commands are transfers ([`classify()`]), and what passes in them
-//! ([`Observer`]), as events of the stream `events`. Nothing here reads a clock, opens a file or starts a thread; no byte is
-//! changed, memory is bounded whatever either side sends, and nothing that they send makes it panic.
+//! How file transfers through SSH are understood: which commands are transfers ([`classify()`]), and what passes in
+//! them ([`Observer`]), as events of the stream `events`. Nothing here reads a clock, opens a file or starts a thread;
+//! no byte is changed, memory is bounded whatever either side sends, and nothing that they send makes it panic.
 //!
 //! # What a recorded person could make of it
 //!
-//! What a transfer reads and puts out is not recorded as bytes. Whoever can make another program look like a transfer has a
-//! shell of which nothing is seen. The person chooses the command's text, owns their start-up files and can upload any
-//! program, so:
+//! What a transfer reads and puts out is not recorded as bytes. Whoever can make another program look like a transfer
+//! has a shell of which nothing is seen. The person chooses the command's text, owns their start-up files and can
+//! upload any program, so:
 //!
-//! - **Text that a shell reads otherwise** (`scp -t x; sh`, `scp -t $(sh)`, a line break, a quote that hides a word). A
-//!   command is a transfer only if it is one plain simple command, in which nothing is expanded. The words that were
+//! - **Text that a shell reads otherwise** (`scp -t x; sh`, `scp -t $(sh)`, a line break, a quote that hides a word).
+//!   A command is a transfer only if it is one plain simple command, in which nothing is expanded. The words that were
 //!   classified are those that must run ([`Transfer::arguments`]): then no second reading exists that could differ.
-//! - **Another program of that name** (a `scp` in the person's `PATH`, `/home/ana/sftp-server`, an alias or a function in
-//!   `~/.bashrc`). A transfer runs without the person's shell, by an absolute path in one of the system's folders
-//!   ([`Transfer::candidates`]); a command that names another folder is none. Variables that make another program of it
-//!   (`LD_PRELOAD`, `GIT_EXEC_PATH`) are kept away from it ([`Transfer::takes_variable`]). If a deployment runs it through the person's shell all the same, the
-//!   events say what the wire looked like, and not which program it was.
-//! - **Arguments that make the program run another** (`scp -S sh`, `scp -o ProxyCommand=`, `rsync --server --daemon`, whose
-//!   configuration has hooks, `git -c`). Only arguments with which each program does nothing else are accepted, from a list; `rsync -s`
-//!   is none, because further arguments come on its input.
-//! - **A program that begins well and then speaks something else.** The observer takes what it does not understand for the
-//!   sign: it says so in an event ([`Fact::TransferNotUnderstood`](recording::Fact)), and hands over the output from the first byte
-//!   of what was not understood, to be recorded as bytes like that of any other command ([`ToRecord`]). The rules are strict, so that little can be hidden in
-//!   what is well-formed: every answer must answer a request, file content is accepted only for a file that was opened, and
-//!   what the two sides of scp tell each other in words is an event.
-//! - **Content that is a shell.** Two programs of the person's own can speak through the content of files or the names in listings,
-//!   and git runs hooks of a repository that the person owns, which reach its input and output. Of that the recording has the
-//!   paths, the sizes, the times and the hashes, but not the bytes: this is the price of passing transfers at full speed,
-//!   and it is what `docs/evidence.md` has to say. It needs a program of one's own at the far end, too; an ordinary client gets
-//!   no shell that way. rsync and git are not taken apart at all, so that of those only how they begin, and git's packet lines, are
-//!   checked.
+//! - **Another program of that name** (a `scp` in the person's `PATH`, `/home/ana/sftp-server`, an alias or a function
+//!   in `~/.bashrc`). A transfer runs without the person's shell, by an absolute path in one of the system's folders
+//!   ([`Transfer::candidates`]); a command that names another folder is none. Variables that make another program of
+//!   it (`LD_PRELOAD`, `GIT_EXEC_PATH`) are kept away from it ([`Transfer::takes_variable`]). If a deployment runs it
+//!   through the person's shell all the same, the events say what the wire looked like, and not which program it was.
+//! - **Arguments that make the program run another** (`scp -S sh`, `scp -o ProxyCommand=`, `rsync --server --daemon`,
+//!   whose configuration has hooks, `git -c`). Only arguments with which each program does nothing else are accepted,
+//!   from a list; `rsync -s` is none, because further arguments come on its input.
+//! - **A program that begins well and then speaks something else.** The observer takes what it does not understand for
+//!   the sign: it says so in an event ([`Fact::TransferNotUnderstood`](recording::Fact)), and hands over the output
+//!   from the first byte of what was not understood, to be recorded as bytes like that of any other command
+//!   ([`ToRecord`]). The rules are strict, so that little can be hidden in what is well-formed: every answer must
+//!   answer a request, file content is accepted only for a file that was opened, and what the two sides of scp tell
+//!   each other in words is an event.
+//! - **Content that is a shell.** Two programs of the person's own can speak through the content of files or the names
+//!   in listings, and git runs hooks of a repository that the person owns, which reach its input and output. Of that
+//!   the recording has the paths, the sizes, the times and the hashes, but not the bytes: this is the price of passing
+//!   transfers at full speed. It needs a program of one's own at the far end, too; an ordinary client gets no shell
+//!   that way. rsync and git are not taken apart at all, so that of those only how they begin, and git's packet lines,
+//!   are checked.
 //!
-//! What a transfer puts out on its standard error is not part of its protocol: it is recorded like that of other commands.
+//! What a transfer puts out on its standard error is not part of its protocol: it is recorded like that of other
+//! commands.
 
 mod classify;
 mod hashing;

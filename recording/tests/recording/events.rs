@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use recording::events::{decode_segment, read_lines};
 use recording::{
     Compressor, CutPolicy, EventLine, EventsCutter, EventsState, EvidenceName, Integrity, Manifest, Micros,
-    RecordKind, Segment, SpoolReader, SpoolRecord, SpoolWriter, Stream, TerminalEvent, seal,
+    RecordKind, Segment, SpoolReader, SpoolRecord, SpoolWriter, Stream, TerminalEvent, TerminalEventKind,
+    seal,
 };
 use serde_json::{Map, Value};
 
@@ -33,7 +34,10 @@ fn lines() -> impl Strategy<Value = Vec<EventLine>> {
         EventLine { at: Micros::ZERO, event, members }
     });
     let gap = ("[a-zA-Z \u{e9}\"]{0,20}", any::<u64>()).prop_map(|(reason, lost)| {
-        EventLine::shortfall(Micros::ZERO, &recording::Shortfall::unstated(reason, lost))
+        let TerminalEventKind::Shortfall(gap) = TerminalEvent::gap(Micros::ZERO, &reason, lost).kind else {
+            unreachable!("a gap is a shortfall")
+        };
+        EventLine::shortfall(Micros::ZERO, &gap)
     });
     proptest::collection::vec((0u64..3_000_000, prop_oneof![5 => event, 1 => gap]), 0..40).prop_map(|lines| {
         let mut now = 0;
