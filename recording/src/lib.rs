@@ -12,7 +12,7 @@
 //! | the names of objects | [`layout`] |
 //! | raw records on the agent's disk | [`spool`] |
 //! | segments as they are stored | [`segment`] |
-//! | the hash chain | [`chain`] |
+//! | the hash chain | [`ChainValue`] |
 //! | `start.json` and the manifest with its signature | [`start`], [`manifest`], [`end`], [`sealing`] |
 //! | what a recording lacks, and what it did less | [`ledger`] |
 //! | what the segments of a stream hold | [`content`] |
