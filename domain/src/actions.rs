@@ -406,6 +406,8 @@ catalogue! {
         AcknowledgeSegment of Workbench, Write, by AgentApi, may ReadsRecording, WritesRecording, WritesAgent;
         /// Seals a recording.
         SealRecording of Workbench, Write, by AgentApi, may ReadsRecording, WritesRecording, WritesAgent;
+        /// Reports sessions of the agent's own instance that went on unrecorded under FailurePolicy best_effort.
+        ReportUnrecordedSessions of Workbench, Write, by AgentApi;
 
         /// Exchanges a replay ticket for a replay session, and reads through it. Policy is asked as for a view.
         ReplayRecording of Workbench, Read, by Replay as ViewInstanceRecords, may ReadsRecording;

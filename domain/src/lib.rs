@@ -29,6 +29,7 @@ pub mod recording_life;
 pub mod role;
 pub mod secret_hash;
 pub mod server_keys;
+pub mod session_settings;
 pub mod storage_target;
 pub mod store_location;
 pub mod system_policies;

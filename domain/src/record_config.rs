@@ -6,6 +6,7 @@ use crate::actions::SetInstanceRecordConfig;
 use crate::expiration::ExpirationDays;
 use crate::gate::Granted;
 use crate::parameter::{Parameter, Refused, Shape, TextShape, part, rule_of};
+use crate::session_settings::{EffectiveSettings, SessionSettings};
 use crate::storage_target::RecordStorageTarget;
 use crate::{AccountId, InstanceId, Timestamp};
 
@@ -66,6 +67,8 @@ pub struct RecordConfig {
     pub target: Option<RecordStorageTarget>,
     /// How long they stay visible.
     pub expiration: ExpirationDays,
+    /// What it says about the sessions that it records.
+    pub settings: SessionSettings,
     /// Counts the changes of this selector, from 1; a change that read an older one is refused by the store.
     pub revision: i64,
     /// When it last changed.
@@ -83,6 +86,8 @@ pub struct DesiredRecordConfig {
     pub target: Option<RecordStorageTarget>,
     /// For how long; omitted means 7 days, on every Set.
     pub expiration: Option<ExpirationDays>,
+    /// What is omitted stays as it is.
+    pub settings: SessionSettings,
 }
 
 /// Recording cannot be switched on, because nothing says where recordings go.
@@ -120,6 +125,7 @@ pub fn change(
         target
     };
     let expected_revision = current.map(|config| config.revision);
+    let settings = desired.settings.or(current.map(|config| config.settings.clone()).unwrap_or_default());
     Ok(RecordConfigChanged {
         expected_revision,
         after: RecordConfig {
@@ -128,6 +134,7 @@ pub fn change(
             enabled: desired.enabled,
             target,
             expiration: desired.expiration.unwrap_or(ExpirationDays::DEFAULT),
+            settings,
             revision: expected_revision.unwrap_or(0) + 1,
             changed_at: now,
         },
@@ -139,13 +146,18 @@ pub fn change(
 pub struct EffectiveRecordConfig {
     /// The configuration that applies; `None` if neither was ever set.
     pub config: Option<RecordConfig>,
+    /// What holds for its sessions: each setting is taken from the instance's own configuration, from that of `*`, or is
+    /// the default.
+    pub settings: EffectiveSettings,
 }
 
 impl EffectiveRecordConfig {
     /// Picks between the instance's own configuration and that of `*`.
     #[must_use]
     pub fn of(own: Option<RecordConfig>, all: Option<RecordConfig>) -> Self {
-        Self { config: own.or(all) }
+        let configs: Vec<&RecordConfig> = own.iter().chain(&all).collect();
+        let settings = EffectiveSettings::of(&configs);
+        Self { config: own.or(all), settings }
     }
 
     /// Whether sessions are recorded.

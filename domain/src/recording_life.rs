@@ -174,6 +174,8 @@ pub struct Recording {
     pub command: Option<String>,
     /// Who ran the process that captured it.
     pub recorder: recording::Recorder,
+    /// What happens to the session when its recording fails, as the agent says.
+    pub failure_policy: Option<recording::FailurePolicy>,
     /// Where its objects go.
     pub target: RecordStorageTarget,
     /// The folder of its objects below the bucket, without a trailing slash.

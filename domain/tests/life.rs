@@ -12,6 +12,7 @@ use domain::recording_life::{
     Arrived, ArrivedStream, CheckedManifest, CheckedSegment, CheckedStream, Recording, RecordingState,
     SealRefused, SegmentRefused, SessionEnd, WireStatus, acknowledge, seal,
 };
+use domain::session_settings::{FailurePolicy, Notice, RecordedPrincipals, SessionSettings, SettingSource};
 use domain::storage_target::RecordStorageTarget;
 use domain::unclaimed::{AgentLimitReached, UnclaimedObject};
 use domain::{AccountId, Timestamp};
@@ -51,6 +52,7 @@ fn open() -> Recording {
         claimed_owner: None,
         command: None,
         recorder: recording::Recorder::SameUser,
+        failure_policy: None,
         target: target("a"),
         folder: recording::ObjectName::parse("record/2026/11/20/i-1/t").unwrap(),
         start_sha256: ContentHash::of(b"start.json"),
@@ -265,7 +267,13 @@ fn granted() -> Granted<SetInstanceRecordConfig> {
 
 fn desired(enabled: bool, target: Option<RecordStorageTarget>, days: Option<i64>) -> DesiredRecordConfig {
     let expiration = days.map(|days| ExpirationDays::new(days).unwrap());
-    DesiredRecordConfig { selector: InstanceSelector::All, enabled, target, expiration }
+    DesiredRecordConfig {
+        selector: InstanceSelector::All,
+        enabled,
+        target,
+        expiration,
+        settings: SessionSettings::default(),
+    }
 }
 
 fn set(current: Option<&RecordConfig>, desired: DesiredRecordConfig) -> RecordConfig {
@@ -306,4 +314,47 @@ fn the_instances_own_configuration_wins_on_or_off() {
     let effective = EffectiveRecordConfig::of(None, Some(all));
     assert!(effective.enabled() && effective.inherited(&asked));
     assert!(!EffectiveRecordConfig::of(None, None).enabled());
+}
+
+#[test]
+fn a_setting_that_is_omitted_stays_as_it_was() {
+    let with = |settings| DesiredRecordConfig { settings, ..desired(true, None, None) };
+    let lenient =
+        SessionSettings { failure_policy: Some(FailurePolicy::BestEffort), ..SessionSettings::default() };
+    let first = set(None, with(lenient.clone()));
+    assert_eq!(first.settings, lenient);
+    let silent = SessionSettings { notice: Some(Notice::None), ..SessionSettings::default() };
+    let second = set(Some(&first), with(silent));
+    assert_eq!(second.settings, SessionSettings { notice: Some(Notice::None), ..lenient });
+    let off = set(Some(&second), desired(false, None, None));
+    assert_eq!(off.settings, second.settings, "also by a Set that switches recording off");
+}
+
+#[test]
+fn each_setting_comes_from_the_instance_or_else_from_all_or_else_is_the_default() {
+    let all = set(None, desired(true, None, None));
+    let own = InstanceSelector::parse("i-1").unwrap();
+    let all = RecordConfig {
+        settings: SessionSettings {
+            failure_policy: Some(FailurePolicy::BestEffort),
+            recorded_principals: Some("user:ana".parse().unwrap()),
+            notice: None,
+        },
+        ..all
+    };
+    let one = RecordConfig {
+        selector: own.clone(),
+        settings: SessionSettings {
+            recorded_principals: Some(RecordedPrincipals::Everybody),
+            ..SessionSettings::default()
+        },
+        ..all.clone()
+    };
+    let settings = EffectiveRecordConfig::of(Some(one), Some(all)).settings;
+    assert_eq!(settings.failure_policy.value, FailurePolicy::BestEffort);
+    assert_eq!(settings.failure_policy.source, SettingSource::Selector(InstanceSelector::All));
+    assert_eq!(settings.recorded_principals.value, RecordedPrincipals::Everybody);
+    assert_eq!(settings.recorded_principals.source, SettingSource::Selector(own));
+    assert_eq!(settings.notice.value, Notice::Default);
+    assert_eq!(settings.notice.source.to_string(), "default");
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::error_codes::WireError;
 
 /// The parameters that are lists.
-const LISTS: [&str; 3] = ["ResourceNames", "Tag", "TagKeys"];
+const LISTS: [&str; 4] = ["RecordedPrincipals", "ResourceNames", "Tag", "TagKeys"];
 /// The greatest number that an item of a list may have.
 const MOST_ITEMS: usize = 1_000;
 

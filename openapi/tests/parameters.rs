@@ -41,6 +41,11 @@ const EXPLAINED: &[Explained] = &[
         }),
     },
     Explained {
+        parameters: &["SetInstanceRecordConfig.NoticeText"],
+        why: "a notice can be seen, and has no characters that hide or turn it round, of which there are many",
+        breaks: Some(|text| text.chars().all(char::is_whitespace) || text.contains(hides_or_turns)),
+    },
+    Explained {
         parameters: &[
             "CreatePolicy.PolicyDocument",
             "CreatePolicyVersion.PolicyDocument",
@@ -64,6 +69,7 @@ const EXPLAINED: &[Explained] = &[
             "*.Tag",
             "*.TagKeys",
             "*.ResourceNames",
+            "SetInstanceRecordConfig.RecordedPrincipals",
         ],
         why: "the parameter is a JSON text in a form, and the schema is that of the text",
         breaks: None,
@@ -75,6 +81,22 @@ const EXPLAINED: &[Explained] = &[
 fn explained(action: &str, row: &Row) -> Option<&'static Explained> {
     let names = [format!("{action}.{}", row.name), format!("*.{}", row.name)];
     EXPLAINED.iter().find(|explained| names.iter().any(|name| explained.parameters.contains(&name.as_str())))
+}
+
+/// As Unicode has them: what is formatting (Cf) and is refused in a terminal, separators of lines, and tags.
+fn hides_or_turns(character: char) -> bool {
+    let ranges = [
+        (0xad, 0xad),
+        (0x61c, 0x61c),
+        (0x180e, 0x180e),
+        (0x200b, 0x200f),
+        (0x2028, 0x202e),
+        (0x2060, 0x206f),
+        (0xfeff, 0xfeff),
+        (0xfff9, 0xfffb),
+        (0xe0000, 0xe0fff),
+    ];
+    ranges.iter().any(|(first, last)| (*first..=*last).contains(&u32::from(character)))
 }
 
 fn is_in_the_calendar(text: &str) -> bool {

@@ -85,6 +85,7 @@ fn cutter() -> SegmentCutter {
         configuration_revision: 1,
         recorder: Recorder::SameUser,
         notes: vec![],
+        failure_policy: None,
         started_at: Timestamp::from_millis(1_700_103_579_123),
         terminal: Some(TerminalSize { columns: 80, rows: 24 }),
         command: None,

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | identifiers that stand in a recording | [`ids`] |
 //! | what a recording is of, and what data it has | [`kind`], [`stream`] |
+//! | whose sessions are recorded, and what happens when that fails | [`principal_pattern`], [`failure_policy`] |
 //! | the names of objects | [`layout`] |
 //! | raw records on the agent's disk | [`spool`] |
 //! | segments as they are stored | [`segment`] |
@@ -28,6 +29,7 @@ mod chain;
 pub mod content;
 pub mod end;
 pub mod events;
+pub mod failure_policy;
 pub mod ids;
 pub mod kind;
 pub mod layout;
@@ -35,6 +37,7 @@ pub mod ledger;
 pub mod log_line;
 pub mod manifest;
 pub mod not_evidence;
+pub mod principal_pattern;
 pub mod sanitise;
 pub mod sealing;
 pub mod segment;
@@ -55,6 +58,7 @@ pub use end::{ExitStatus, RecordingEnd};
 pub use events::EventLine;
 pub use events::cutter::{EventsCutter, EventsState};
 pub use events::fact::Fact;
+pub use failure_policy::{FailurePolicy, UnknownFailurePolicy};
 pub use ids::{AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken};
 pub use kind::{CaptureKind, UnknownCaptureKind};
 pub use layout::{EvidenceName, InvalidObjectName, ObjectName, ObjectPrefix, RecordingLocation};
@@ -63,6 +67,7 @@ pub use manifest::{
     Manifest, SealedBy, SealedManifest, SegmentEntry, StartReference, StreamEntry, Totals, seal,
 };
 pub use not_evidence::NotEvidence;
+pub use principal_pattern::{InvalidPrincipalPattern, PrincipalKind, PrincipalPattern};
 pub use sealing::{InvalidSealingKey, SIGNATURE_BYTES, SealingKey, SealingPublicKey};
 pub use segment::{Compressor, InvalidLine, Segment, SegmentError, SegmentHeader};
 pub use source::{FolderSource, Listing, MemorySource, ObjectSource};

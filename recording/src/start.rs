@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture_note::CaptureNote;
 use crate::chain::ContentHash;
+use crate::failure_policy::FailurePolicy;
 use crate::ids::{AccountId, AgentId, InstanceId, TerminalSessionToken};
 use crate::kind::CaptureKind;
 use crate::sealing::SealingPublicKey;
@@ -114,6 +115,9 @@ pub struct Start {
     /// Circumstances of the capture that a reader should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<CaptureNote>,
+    /// What happens to the session when its recording fails. An earlier agent, which says nothing, ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_policy: Option<FailurePolicy>,
     /// When the recording began, by the agent's clock.
     pub started_at: Timestamp,
     /// The size of the terminal at the start; `None` where there is no terminal.

@@ -65,7 +65,11 @@ fn control_c_interrupts_and_the_shell_continues() {
 fn without_a_terminal_both_outputs_are_recorded_apart_and_every_player_shows_them() {
     let stage = Stage::new("i-pipes");
     let output = stage.instance.agent(&["record", "--quiet", "--", "sh", "-c", "echo out; echo err >&2"]);
-    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+    let (shown, errors) = (&output.stdout, String::from_utf8_lossy(&output.stderr));
+    assert_eq!(shown.as_slice(), b"out\n");
+    let (notice, rest) = errors.split_once('\n').unwrap();
+    assert!(notice.starts_with("hansard-agent: recording this session as "), "{errors}");
+    assert_eq!(rest, "err\n");
     assert_eq!(stage.recorded("finished"), b"out\nerr\n");
     let cast = std::fs::read_to_string(stage.deployment.scratch().join("whole.cast")).unwrap();
     let marks: Vec<&str> = cast.lines().filter(|line| line.ends_with(",\"e\",\"\"]")).collect();

@@ -58,6 +58,39 @@ fn every_sdk_calls_every_recording_action() {
     }
 }
 
+/// The SDKs that were generated for the product know its own parameters alone; the others pass on what they are given.
+#[test]
+fn the_settings_of_sessions_are_set_through_sdks_that_take_any_parameter() {
+    let deployment = Deployment::start();
+    let generic = [
+        Sdk::LegacyPost,
+        Sdk::LegacyGet,
+        Sdk::OpenapiClient,
+        Sdk::OpenapiClientV1,
+        Sdk::OpenapiCore,
+        Sdk::PopCoreGet,
+        Sdk::PopCorePost,
+    ];
+    for (number, sdk) in generic.into_iter().enumerate() {
+        let instance = format!("i-set{number}");
+        let set = json!({
+            "Enabled": true, "InstanceId": instance, "FailurePolicy": "best_effort",
+            "RecordedPrincipals": "user:ana,group:ops-*", "NoticeText": "Sessions are recorded – ä",
+        });
+        let outcome = sdk.call(&deployment.root, "SetInstanceRecordConfig", &set);
+        assert_eq!(outcome["reply"]["Root"], true, "{sdk:?} {outcome}");
+        let asked = json!({"InstanceId": instance});
+        let reply = sdk.call(&deployment.root, "GetInstanceRecordConfig", &asked)["reply"].clone();
+        assert_eq!(reply["FailurePolicy"], "best_effort", "{sdk:?} {reply}");
+        assert_eq!(reply["FailurePolicySource"], instance.as_str(), "{sdk:?} {reply}");
+        assert_eq!(reply["RecordedPrincipals"], json!(["user:ana", "group:ops-*"]), "{sdk:?} {reply}");
+        assert_eq!(reply["NoticeText"], "Sessions are recorded – ä", "{sdk:?} {reply}");
+        let wrong = json!({"Enabled": true, "InstanceId": instance, "FailurePolicy": "lenient"});
+        let outcome = sdk.call(&deployment.root, "SetInstanceRecordConfig", &wrong);
+        assert_eq!(code(&outcome), "InvalidFailurePolicy", "{sdk:?} {outcome}");
+    }
+}
+
 #[test]
 fn every_sdk_understands_why_it_was_refused() {
     let deployment = Deployment::start();

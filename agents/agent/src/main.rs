@@ -12,6 +12,7 @@ mod identity;
 mod local_socket;
 mod logging;
 mod login_shell;
+mod notice;
 mod record;
 mod run;
 mod settings;

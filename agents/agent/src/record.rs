@@ -17,7 +17,7 @@ use crate::login_shell::Entered;
 use crate::settings::{RecordOptions, STATE_DIR_VARIABLE, SessionEnvironment};
 use crate::state_directory::StateDirectory;
 use crate::{chain, complain, launcher};
-use crate::{local_socket, starting, system_settings};
+use crate::{local_socket, notice, starting, system_settings};
 
 /// The exit code of `record` when it did not run the command, or ended it. Shells do not use it for a command's own
 /// failure.
@@ -46,7 +46,6 @@ pub(crate) fn record(state_dir: Result<PathBuf, String>, options: RecordOptions)
         environment,
         agent: OwnAgent::Warned,
         wait_for_agent: options.wait_for_agent,
-        quiet: options.quiet,
         says_how_to_play: !options.quiet,
     };
     state_dir.and_then(|at| run(&StateDirectory::at(&at), wish)).unwrap_or_else(say_why)
@@ -64,7 +63,6 @@ pub(crate) fn shell(entered: Result<Entered, String>) -> u8 {
             environment,
             agent: OwnAgent::Refused,
             wait_for_agent,
-            quiet: false,
             says_how_to_play: false,
         };
         run(&StateDirectory::at(&state_dir), wish)
@@ -94,7 +92,6 @@ struct Wish {
     environment: SessionEnvironment,
     agent: OwnAgent,
     wait_for_agent: Duration,
-    quiet: bool,
     /// Whether the last line says how to play what was recorded: people who were made to record have no use for it.
     says_how_to_play: bool,
 }
@@ -142,9 +139,9 @@ impl OwnAgent {
 
 fn run(directory: &StateDirectory, wish: Wish) -> Result<u8, String> {
     match begin(directory, &wish)? {
-        Begun::Recorded(session) => {
-            if !wish.quiet {
-                complain(&format!("recording this session as {}", session.token));
+        Begun::Recorded(session, text) => {
+            if let Some(notice) = notice::of_recorded(text.as_deref(), &session.token) {
+                notice::show(&notice, wish.shell_text.as_deref());
             }
             let token = session.token.clone();
             let code = run_recorded(session)?;
@@ -154,16 +151,16 @@ fn run(directory: &StateDirectory, wish: Wish) -> Result<u8, String> {
             Ok(code)
         }
         Begun::NotRecorded(reason) => {
-            if !wish.quiet {
-                complain(&format!("not recorded: {reason}"));
-            }
+            // Also the far end of a transfer: what it says on standard error reaches the person.
+            notice::show(&notice::of_unrecorded(&reason), None);
             Ok(run_unrecorded(&wish))
         }
     }
 }
 
 enum Begun {
-    Recorded(PersonSession),
+    /// With what the person is told, if the agent says that.
+    Recorded(PersonSession, Option<String>),
     NotRecorded(String),
 }
 
@@ -204,13 +201,13 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
     };
     let not_understood = || "refused: the agent's answer does not belong to this request".to_owned();
     match reply {
-        LocalReply::Recorded { terminal_session_token, descriptors: names, instead } => {
+        LocalReply::Recorded { terminal_session_token, descriptors: names, instead, notice } => {
             if names.len() != descriptors.len() {
                 return Err(not_understood());
             }
             local_socket::lift_patience(&stream)
                 .map_err(|error| format!("refused: the recorder cannot be spoken with: {error}"))?;
-            Ok(Begun::Recorded(PersonSession {
+            let session = PersonSession {
                 token: terminal_session_token,
                 recorder: stream,
                 descriptors: names.into_iter().zip(descriptors).collect(),
@@ -219,7 +216,8 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
                 command: wish.command.clone(),
                 is_login_shell: wish.is_login_shell,
                 instead,
-            }))
+            };
+            Ok(Begun::Recorded(session, notice))
         }
         LocalReply::NotRecorded { reason } => Ok(Begun::NotRecorded(reason)),
         LocalReply::Refused { reason } | LocalReply::Busy { reason } => Err(format!("refused: {reason}")),

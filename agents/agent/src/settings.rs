@@ -208,7 +208,7 @@ pub(crate) struct RunOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct RecordOptions {
-    /// Say neither that the session is recorded nor how to play it.
+    /// Do not say at the end how to play the recording. The notice before the first prompt is shown all the same.
     #[arg(long)]
     pub(crate) quiet: bool,
     /// How long to wait for an agent that is starting.

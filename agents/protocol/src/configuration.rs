@@ -1,9 +1,11 @@
 //! The effective configuration of one agent: signed by the control plane, pushed over the link, kept on the instance's disk.
 
 use aws_lc_rs::signature::Ed25519KeyPair;
+pub use recording::FailurePolicy;
 use recording::{AccountId, AgentId, InstanceId, Region, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use crate::encoding::Base64Bytes;
 use crate::keys::ServerKey;
@@ -76,6 +78,25 @@ pub struct RecordingConfiguration {
     pub expiration_days: u32,
     /// The setting that this comes from: `*` or the instance's id.
     pub selector: String,
+    /// What happens to a session whose recording cannot be kept. A control plane that does not say ends it.
+    #[serde(default)]
+    #[schema(schema_with = failure_policy_schema, required = false)]
+    pub failure_policy: FailurePolicy,
+    /// Whose sessions are recorded: patterns such as `user:ana`, `group:ops-*` and `role:auditor`, one of which must match
+    /// a name of the person. Absent or empty: everybody's. Of a pattern that it does not understand, an agent assumes that it matches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub recorded_principals: Option<Vec<String>>,
+    /// What the person is told before the first prompt. Empty: nothing. Absent: a text of the agent's, with the session's
+    /// token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub notice_text: Option<String>,
+}
+
+fn failure_policy_schema() -> Object {
+    let words = FailurePolicy::ALL.map(FailurePolicy::as_str);
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
 }
 
 /// A kind of capture that the control plane delegates to the agent.
@@ -84,16 +105,10 @@ pub struct RecordingConfiguration {
 pub struct CaptureDelegation {
     /// The kind, as the agent announced it.
     pub kind: String,
-    /// What happens to the session when its capture fails.
+    /// Always `strict`, the only policy that the first agents know: they could not read a configuration with another one
+    /// here. The policy in force is that of `Recording`.
+    #[schema(schema_with = failure_policy_schema)]
     pub failure_policy: FailurePolicy,
-}
-
-/// What happens to a session that can no longer be recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum FailurePolicy {
-    /// The session is refused or ended.
-    Strict,
 }
 
 /// The reply of `GET /agent/v1/configuration`.
@@ -227,7 +242,9 @@ impl EffectiveConfiguration {
 
     /// The failure policy of a kind of capture, if it is delegated to this agent.
     pub fn failure_policy_of(&self, kind: &str) -> Option<FailurePolicy> {
-        self.captures.iter().find(|capture| capture.kind == kind).map(|capture| capture.failure_policy)
+        let is_delegated = self.captures.iter().any(|capture| capture.kind == kind);
+        let in_force = self.recording.as_ref().map(|recording| recording.failure_policy);
+        is_delegated.then(|| in_force.unwrap_or_default())
     }
 }
 
@@ -250,6 +267,9 @@ mod tests {
                 record_storage_target: "oss://bucket".into(),
                 expiration_days: 30,
                 selector: "*".into(),
+                failure_policy: FailurePolicy::BestEffort,
+                recorded_principals: Some(vec!["user:ana".into()]),
+                notice_text: Some("This session is recorded.".into()),
             }),
             captures: vec![CaptureDelegation {
                 kind: "terminal".into(),
@@ -272,8 +292,58 @@ mod tests {
         let signed: SignedConfiguration = serde_json::from_str(&text).unwrap();
         let read = signed.verify(&pinned(&key)).unwrap();
         assert_eq!(read, configuration());
-        assert_eq!(read.failure_policy_of("terminal"), Some(FailurePolicy::Strict));
+        assert_eq!(read.failure_policy_of("terminal"), Some(FailurePolicy::BestEffort));
         assert_eq!(read.failure_policy_of("desktop"), None);
+    }
+
+    /// What a control plane and an agent of before FailurePolicy, RecordedPrincipals and NoticeText know.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Before {
+        agent_id: AgentId,
+        account_id: AccountId,
+        instance_id: InstanceId,
+        region: Region,
+        revision: u64,
+        issued_time: String,
+        server_keys: Vec<ServerKey>,
+        recording: Option<RecordingBefore>,
+        captures: Vec<CaptureBefore>,
+        default_record_storage_target: String,
+        default_expiration_days: u32,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct RecordingBefore {
+        record_storage_target: String,
+        expiration_days: u32,
+        selector: String,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct CaptureBefore {
+        kind: String,
+        failure_policy: PolicyBefore,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum PolicyBefore {
+        Strict,
+    }
+
+    #[test]
+    fn an_earlier_agent_reads_a_configuration_and_an_earlier_control_planes_is_read() {
+        let text = serde_json::to_string(&configuration()).unwrap();
+        let read_by_an_earlier_agent: Before = serde_json::from_str(&text).unwrap();
+        let of_an_earlier_control_plane = serde_json::to_string(&read_by_an_earlier_agent).unwrap();
+        let read: EffectiveConfiguration = serde_json::from_str(&of_an_earlier_control_plane).unwrap();
+        let recording = read.recording.as_ref().unwrap();
+        assert_eq!(recording.failure_policy, FailurePolicy::Strict);
+        assert_eq!((&recording.recorded_principals, &recording.notice_text), (&None, &None));
+        assert_eq!(read.failure_policy_of("terminal"), Some(FailurePolicy::Strict));
     }
 
     #[test]

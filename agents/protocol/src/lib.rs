@@ -20,6 +20,7 @@ pub mod processes;
 pub mod recorder;
 pub mod recordings;
 pub mod signals;
+pub mod unrecorded;
 
 pub use capture::{Capability, Segmenting};
 pub use claims::{AgentClaims, ClaimsRefused};

@@ -72,6 +72,10 @@ pub enum LocalReply {
         /// What runs instead of the command: the program of a file transfer, without a shell.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instead: Option<Vec<String>>,
+        /// What the person is told before the first prompt. Empty: nothing. Absent: a text of the caller's own, with the
+        /// token.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        notice: Option<String>,
     },
     /// How the agent is.
     #[serde(rename = "status", rename_all = "PascalCase")]

@@ -108,6 +108,9 @@ pub struct RecorderOrder {
     pub transfer: Option<TransferOrder>,
     /// How much of each output is recorded where there is no terminal.
     pub most_output_bytes: u64,
+    /// What the person is told before the first prompt, as in the reply.
+    #[serde(default)]
+    pub notice: Option<String>,
     /// Whether this process may end processes of that user: then nothing of a session whose recording failed is left.
     pub ends_what_is_left: bool,
 }

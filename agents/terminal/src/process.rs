@@ -102,6 +102,7 @@ struct Recording {
     scribe: Scribe,
     /// What runs instead of the command, where that is a transfer.
     instead: Option<Vec<String>>,
+    notice: Option<String>,
     equipment: Equipment,
     facts: Facts,
     descriptors: Vec<(CommandDescriptor, OwnedFd)>,
@@ -154,6 +155,7 @@ impl Recording {
             Scribe::of_pipes(shown, events, transfer.as_ref(), order.most_output_bytes)
         };
         let instead = order.transfer.map(|transfer| transfer.instead);
+        let notice = order.notice;
         let facts = Facts {
             token: order.terminal_session_token,
             size,
@@ -162,7 +164,7 @@ impl Recording {
             ends_what_is_left: order.ends_what_is_left,
         };
         let equipment = Equipment { ends: ours, beginning, command_note, control, told_to_end };
-        Ok((Recording { person, scribe, instead, equipment, facts, descriptors: theirs }, without))
+        Ok((Recording { person, scribe, instead, notice, equipment, facts, descriptors: theirs }, without))
     }
 
     /// Answers the person's side, in place of the agent, with the descriptors of the command. None of them stays here: the
@@ -173,6 +175,7 @@ impl Recording {
             terminal_session_token: self.facts.token.clone(),
             descriptors: descriptors.iter().map(|(what, _)| *what).collect(),
             instead: self.instead.take(),
+            notice: self.notice.take(),
         };
         let sent: Vec<_> = descriptors.iter().map(|(_, descriptor)| descriptor.as_fd()).collect();
         lines::send(&self.person, &reply, &sent)?;

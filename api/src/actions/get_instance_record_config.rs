@@ -4,6 +4,7 @@ use domain::actions::GetInstanceRecordConfig;
 use domain::gate::Granted;
 use domain::principal::Principal;
 use domain::record_config::{InstanceSelector, RecordConfig};
+use domain::session_settings::Notice;
 use openapi::error_codes::WireError;
 use openapi::workbench::{Envelope, GetInstanceRecordConfigReply, RecordConfigRoot};
 
@@ -28,11 +29,21 @@ impl RpcAction for GetInstanceRecordConfig {
         selector: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let effective = call.hansard.store.effective_record_config(&granted, &selector).await?;
-        let was_set = effective.config.is_some();
+        let (was_set, settings) = (effective.config.is_some(), &effective.settings);
         Ok(Done::read(GetInstanceRecordConfigReply {
             envelope: Envelope::ok(call.request_id().as_str()),
             enabled: was_set.then(|| effective.enabled()),
             inherited: was_set.then(|| effective.inherited(&selector)),
+            failure_policy: settings.failure_policy.value.to_string(),
+            failure_policy_source: settings.failure_policy.source.to_string(),
+            recorded_principals: settings.recorded_principals.value.to_items(),
+            recorded_principals_source: settings.recorded_principals.source.to_string(),
+            notice: settings.notice.value.kind().as_str().to_owned(),
+            notice_source: settings.notice.source.to_string(),
+            notice_text: match &settings.notice.value {
+                Notice::Text(text) => Some(text.as_str().to_owned()),
+                Notice::Default | Notice::None => None,
+            },
             root: effective.config.as_ref().and_then(root),
         }))
     }

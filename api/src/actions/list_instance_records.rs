@@ -92,6 +92,7 @@ fn item(call: &Call<'_>, recording: &Recording) -> RecordItem {
         claimed_user: recording.claimed_owner.clone(),
         command: recording.command.clone(),
         expire_time: wire_time(recording.expires_at(call.now())),
+        failure_policy: recording.failure_policy.map(|policy| policy.to_string()),
         gmt_create: wire_time(recording.listed_at()),
         instance_id: recording.instance.to_string(),
         instance_record_url: call.hansard.settings.public_address(&path),

@@ -6,6 +6,7 @@ use domain::expiration::ExpirationDays;
 use domain::gate::Granted;
 use domain::principal::Principal;
 use domain::record_config::{self, DesiredRecordConfig, InstanceSelector};
+use domain::session_settings::{Notice, SessionSettings};
 use domain::storage_target::{RecordStorageTarget, StorageTargetRefused};
 use openapi::error_codes::WireError;
 use openapi::workbench::{Envelope, SetInstanceRecordConfigReply, SetInstanceRecordConfigRequest};
@@ -37,13 +38,13 @@ impl RpcAction for SetInstanceRecordConfig {
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { selector, enabled, settings } = input;
-        let (target, expiration) = settings?;
-        let desired = DesiredRecordConfig { selector, enabled, target, expiration };
+        let Settings { target, expiration, of_sessions } = settings?;
+        let desired = DesiredRecordConfig { selector, enabled, target, expiration, settings: of_sessions };
         let settings = &call.hansard.settings;
         let default = settings
             .default_target
             .then(|| RecordStorageTarget::deployment_default(&settings.region, granted.account()));
-        let how = if desired.enabled { "on" } else { "off" };
+        let how = how(&desired);
         for attempt in 1.. {
             let current = call.hansard.store.find_own_record_config(&granted, &desired.selector).await?;
             let change = record_config::change(
@@ -63,7 +64,7 @@ impl RpcAction for SetInstanceRecordConfig {
                     .await
                     .map_err(|unusable| ActionError::unusable_target(&unusable))?;
             }
-            match call.hansard.store.apply(&granted, change, call.audit_of_change(&granted, how)).await {
+            match call.hansard.store.apply(&granted, change, call.audit_of_change(&granted, &how)).await {
                 Err(StoreError::Conflict { .. }) if attempt < ATTEMPTS => {}
                 outcome => {
                     outcome?;
@@ -76,6 +77,22 @@ impl RpcAction for SetInstanceRecordConfig {
     }
 }
 
+/// The change as the audit trail has it: whom a recording leaves out, and what it lets pass, must be seen there.
+fn how(desired: &DesiredRecordConfig) -> String {
+    let SessionSettings { failure_policy, recorded_principals, notice } = &desired.settings;
+    let mut how = if desired.enabled { "on" } else { "off" }.to_owned();
+    let said = [
+        failure_policy.map(|policy| format!("FailurePolicy {policy}")),
+        recorded_principals.as_ref().map(|principals| format!("RecordedPrincipals {principals}")),
+        notice.as_ref().map(|notice| format!("Notice {}", notice.kind().as_str())),
+    ];
+    for setting in said.into_iter().flatten() {
+        how.push_str(", ");
+        how.push_str(&setting);
+    }
+    how
+}
+
 /// The change that is wanted.
 pub(crate) struct Input {
     selector: InstanceSelector,
@@ -83,8 +100,15 @@ pub(crate) struct Input {
     settings: Deferred<Settings, ActionError>,
 }
 
-/// Where recordings are kept and for how long; `None` leaves it unchanged.
-type Settings = (Option<RecordStorageTarget>, Option<ExpirationDays>);
+/// What a call says about recordings and the sessions they are of.
+struct Settings {
+    /// Where recordings are kept; `None` leaves it unchanged.
+    target: Option<RecordStorageTarget>,
+    /// For how long; `None` is the default.
+    expiration: Option<ExpirationDays>,
+    /// What is recorded of whom, and what people are told; what is `None` stays unchanged.
+    of_sessions: SessionSettings,
+}
 
 /// All parameters are checked, even when recording is switched off.
 fn settings(account: &AccountId, request: SetInstanceRecordConfigRequest) -> Result<Settings, ActionError> {
@@ -98,5 +122,17 @@ fn settings(account: &AccountId, request: SetInstanceRecordConfigRequest) -> Res
     {
         return Err(StorageTargetRefused::Region { why: "its region and ResourceRegionId differ" }.into());
     }
-    Ok((target, request.expiration_days.transpose()?))
+    let expiration = request.expiration_days.transpose()?;
+    let of_sessions = SessionSettings {
+        failure_policy: request.failure_policy.transpose()?,
+        recorded_principals: request.recorded_principals.transpose()?.map(Into::into),
+        notice: match (request.notice_text.transpose()?, request.notice.transpose()?) {
+            (Some(_), Some(_)) => {
+                return Err(WireError::invalid("Notice", "it is given together with NoticeText").into());
+            }
+            (Some(text), None) => Some(Notice::Text(text)),
+            (None, without_text) => without_text.map(Notice::from),
+        },
+    };
+    Ok(Settings { target, expiration, of_sessions })
 }

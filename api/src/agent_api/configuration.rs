@@ -112,10 +112,14 @@ fn recording_of(effective: &EffectiveRecordConfig) -> Option<RecordingConfigurat
     let config = effective.config.as_ref().filter(|config| config.enabled)?;
     // Enabled implies a target (domain::record_config::change refuses anything else).
     let target = config.target.as_ref()?;
+    let settings = &effective.settings;
     Some(RecordingConfiguration {
         record_storage_target: target.to_string(),
         expiration_days: u32::from(config.expiration.get()),
         selector: config.selector.as_str().to_owned(),
+        failure_policy: settings.failure_policy.value,
+        recorded_principals: settings.recorded_principals.value.to_patterns(),
+        notice_text: settings.notice.value.to_agent_text(),
     })
 }
 

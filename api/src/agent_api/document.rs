@@ -77,6 +77,7 @@ fn build() -> OpenApi {
     document.configuration();
     document.link();
     document.recordings();
+    document.unrecorded_sessions();
     document.upload();
     document.schema_of::<EffectiveConfiguration>();
     document.schema_of::<AgentMessage>();
@@ -240,6 +241,23 @@ impl Builder {
         for call in [open, grant, acknowledge, seal] {
             self.add(call);
         }
+    }
+
+    fn unrecorded_sessions(&mut self) {
+        let call = Call {
+            method: HttpMethod::Post,
+            path: "/agent/v1/unrecorded-sessions",
+            id: "reportUnrecordedSessions",
+            summary: "Reports sessions that went on unrecorded.",
+            description: "For sessions that had to be recorded, could not be, and went on under `FailurePolicy` `best_effort`. The audit trail \
+                 gets a row. Keep a report on the disk until it is answered with 200.",
+            parameters: vec![],
+            body: Some(self.request(&examples::unrecorded())),
+            success: ("200", self.reply("The audit trail has it.", &examples::unrecorded_reported())),
+            authenticated: true,
+            codes: &[],
+        };
+        self.add(call);
     }
 
     fn upload(&mut self) {

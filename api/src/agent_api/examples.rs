@@ -13,6 +13,7 @@ use agent_protocol::recordings::{
     Grant, GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest,
     SegmentReply, SegmentRequest,
 };
+use agent_protocol::unrecorded::{UnrecordedSessionsReply, UnrecordedSessionsRequest};
 use agent_protocol::{AgentErrorCode, EffectiveConfiguration, ErrorReply, PublicKey, SignedConfiguration};
 use recording::{
     CaptureKind, ChainValue, ContentHash, DocumentFormat, ExitStatus, Manifest, Micros, Recorder,
@@ -69,6 +70,9 @@ pub(super) fn configuration() -> EffectiveConfiguration {
             record_storage_target: TARGET.to_owned(),
             expiration_days: 30,
             selector: "*".to_owned(),
+            failure_policy: FailurePolicy::Strict,
+            recorded_principals: Some(vec!["user:ana".to_owned(), "group:ops-*".to_owned()]),
+            notice_text: Some("Sessions on this machine are recorded.".to_owned()),
         }),
         captures: vec![CaptureDelegation {
             kind: "terminal".to_owned(),
@@ -130,6 +134,7 @@ fn start() -> Vec<u8> {
         configuration_revision: 3,
         recorder: Recorder::SameUser,
         notes: vec![],
+        failure_policy: Some(FailurePolicy::Strict),
         started_at: STARTED_AT,
         terminal: Some(TerminalSize { columns: 80, rows: 24 }),
         command: Some(vec!["/bin/bash".to_owned(), "-l".to_owned()]),
@@ -241,6 +246,23 @@ pub(super) fn sealed() -> SealReply {
     SealReply { request_id: REQUEST_ID.to_owned(), status: "finished".to_owned() }
 }
 
+pub(super) fn unrecorded() -> UnrecordedSessionsRequest {
+    UnrecordedSessionsRequest {
+        report_id: "0f5a3f5d0c8e7b6a525f0c6de1c8b04a".to_owned(),
+        kind: "terminal".to_owned(),
+        claimed_user: "ana (uid 1000)".to_owned(),
+        sessions: 1,
+        first_time: STARTED_AT.to_rfc3339_millis(),
+        last_time: STARTED_AT.to_rfc3339_millis(),
+        reason: "only 1048576 bytes are free for the spool".to_owned(),
+        configuration_revision: 3,
+    }
+}
+
+pub(super) fn unrecorded_reported() -> UnrecordedSessionsReply {
+    UnrecordedSessionsReply { request_id: REQUEST_ID.to_owned() }
+}
+
 pub(super) fn refused() -> ErrorReply {
     ErrorReply {
         request_id: REQUEST_ID.to_owned(),
@@ -288,6 +310,8 @@ mod tests {
         is_read_back(&acknowledged());
         is_read_back(&seal());
         is_read_back(&sealed());
+        is_read_back(&unrecorded());
+        is_read_back(&unrecorded_reported());
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod refusal;
 mod reply;
 mod seal;
 mod segments;
+mod unrecorded;
 mod uploads;
 mod waiting;
 
@@ -23,7 +24,8 @@ use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use agent_protocol::{AGENT_API_PREFIX, AgentErrorCode};
 use domain::actions::{
-    AcknowledgeSegment, Action as _, GrantUpload, OpenRecording, ReadAgentConfiguration, SealRecording,
+    AcknowledgeSegment, Action as _, GrantUpload, OpenRecording, ReadAgentConfiguration,
+    ReportUnrecordedSessions, SealRecording,
 };
 
 pub use document::document;
@@ -54,6 +56,10 @@ pub(crate) fn configure(app: &mut ServiceConfig) {
                     .route(web::post().to(segments::post)),
             )
             .service(of("/recordings/{token}/seal", &SealRecording::ENTRY).route(web::post().to(seal::post)))
+            .service(
+                of("/unrecorded-sessions", &ReportUnrecordedSessions::ENTRY)
+                    .route(web::post().to(unrecorded::post)),
+            )
             .service(resource("/uploads/{token}/{name:.*}").route(web::put().to(uploads::put)))
             .service(resource("/openapi.json").route(web::get().to(document::get)))
             .default_service(web::to(no_such_call)),

@@ -116,6 +116,7 @@ async fn open(
         claimed_owner: start.claimed_user.clone(),
         command: start.command.as_deref().map(displayed_command),
         recorder: start.recorder,
+        failure_policy: start.failure_policy,
         target,
         folder: location.folder().clone(),
         start_sha256: ContentHash::of(&document),

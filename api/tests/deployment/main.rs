@@ -23,6 +23,7 @@ mod proof;
 mod recording_agent;
 mod removal;
 mod replay;
+mod session_settings;
 mod statuses;
 mod storage_targets;
 mod streams;

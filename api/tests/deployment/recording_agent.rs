@@ -122,6 +122,7 @@ impl TestAgent {
             configuration_revision: 1,
             recorder: Recorder::SameUser,
             notes: vec![],
+            failure_policy: None,
             started_at: running.clock.now(),
             terminal: Some(TerminalSize { columns: 80, rows: 24 }),
             command: Some(vec!["bash".into(), "-c".into(), "echo \u{1b}[31m<b>".into()]),

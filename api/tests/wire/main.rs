@@ -21,6 +21,7 @@ mod query_secrets;
 mod ram_codes;
 mod recording_filters;
 mod service;
+mod session_settings;
 mod sessions;
 mod shapes;
 mod signing;

@@ -6,7 +6,7 @@ use domain::Timestamp;
 use domain::clock::{Clock as _, SystemClock};
 use openapi::workbench::{LedgerItem, RecordItem, WaitingItem};
 use recording::sanitise::sanitised;
-use recording::{Recorder, ShortfallKind};
+use recording::{FailurePolicy, Recorder, ShortfallKind};
 use serde_json::Value;
 
 use super::named_recording::{NamedRecording, find_item};
@@ -241,6 +241,17 @@ pub(super) async fn show(client: &Client, wanted: &ShowArguments, output: Output
     }
 }
 
+/// What happens to the session when its recording fails.
+fn failure_policy_note(policy: &str) -> String {
+    match policy.parse() {
+        Ok(FailurePolicy::Strict) => "strict: the session ends when its recording fails".to_owned(),
+        Ok(FailurePolicy::BestEffort) => {
+            "best_effort: the session may go on unrecorded when its recording fails".to_owned()
+        }
+        Err(unknown) => unknown.to_string(),
+    }
+}
+
 fn facts_of(record: RecordItem) -> String {
     let recorder = recorder_note(Some(&record.recorder));
     let length = readable_millis(u64::try_from(record.record_duration_millis).unwrap_or(0));
@@ -280,6 +291,7 @@ fn facts_of(record: RecordItem) -> String {
         ("Kind", Some(record.capture_kind)),
         ("Agent", Some(record.agent_id)),
         ("Recorder", Some(recorder)),
+        ("Failures", record.failure_policy.as_deref().map(failure_policy_note)),
         ("Page", Some(record.instance_record_url)),
     ];
     let known = known.into_iter().filter_map(|(name, value)| Some((name, value?)));
@@ -443,5 +455,10 @@ mod tests {
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
         }
+        assert!(!text.contains("Failures"), "{text}");
+        let shown = |policy: &str| facts_of(record("a", json!({ "FailurePolicy": policy })));
+        assert!(shown("strict").contains("Failures   strict: the session ends when"));
+        assert!(shown("best_effort").contains("Failures   best_effort: the session may go on unrecorded"));
+        assert!(!shown("\u{1b}[2J").contains('\u{1b}'));
     }
 }

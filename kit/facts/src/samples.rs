@@ -66,6 +66,7 @@ pub fn recording(agent: &Agent, started_at: Timestamp, days: i64) -> Recording {
         claimed_owner: None,
         command: None,
         recorder: recording::Recorder::SameUser,
+        failure_policy: None,
         target: RecordStorageTarget::deployment_default(&region(), &agent.account),
         folder: ObjectName::parse("record/2023/11/14/x").unwrap(),
         start_sha256: ContentHash::of(b"start.json"),

@@ -133,6 +133,11 @@ pub struct RecordItem {
     /// When it becomes hidden; a provisional time while the session runs.
     #[schema(example = "2023-11-16T02:59:39Z")]
     pub expire_time: String,
+    /// What happens to the session when its recording fails, as the agent says: `strict` or `best_effort`; absent where it says
+    /// nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "strict")]
+    pub failure_policy: Option<String>,
     /// When the session started: the earlier of what its agent claims and when the control plane first heard of it.
     #[schema(example = "2023-04-10T12:41:28Z")]
     pub gmt_create: String,

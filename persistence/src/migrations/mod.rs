@@ -31,6 +31,7 @@ mod m20261130_031500_recorded_command;
 mod m20261130_051500_removed_agents;
 mod m20261130_051600_identity_tags;
 mod m20261130_053000_recording_ledger;
+mod m20261130_090500_session_settings;
 
 use std::collections::BTreeSet;
 
@@ -77,6 +78,7 @@ impl MigratorTrait for MariaDbMigrator {
             Box::new(m20261130_051500_removed_agents::Migration),
             Box::new(m20261130_051600_identity_tags::Migration),
             Box::new(m20261130_053000_recording_ledger::Migration),
+            Box::new(m20261130_090500_session_settings::Migration),
         ]
     }
 }
@@ -110,6 +112,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_051500_removed_agents::Migration),
             Box::new(m20261130_051600_identity_tags::Migration),
             Box::new(m20261130_053000_recording_ledger::Migration),
+            Box::new(m20261130_090500_session_settings::Migration),
         ]
     }
 }

@@ -2,6 +2,7 @@
 
 use domain::expiration::ExpirationDays;
 use domain::record_config::{InstanceSelector, RecordConfig};
+use domain::session_settings::{Notice, NoticeKind, SessionSettings};
 use domain::storage_target::RecordStorageTarget;
 use domain::{AccountId, Timestamp};
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter};
@@ -22,6 +23,10 @@ mod row {
         pub enabled: bool,
         pub target: Option<String>,
         pub expiration_days: i64,
+        pub failure_policy: Option<String>,
+        pub recorded_principals: Option<String>,
+        pub notice: Option<String>,
+        pub notice_text: Option<String>,
         pub revision: i64,
         pub changed_at: i64,
     }
@@ -67,6 +72,10 @@ pub(crate) async fn compare_and_swap(
             enabled: Set(model.enabled),
             target: Set(model.target),
             expiration_days: Set(model.expiration_days),
+            failure_policy: Set(model.failure_policy),
+            recorded_principals: Set(model.recorded_principals),
+            notice: Set(model.notice),
+            notice_text: Set(model.notice_text),
             revision: Set(model.revision),
             changed_at: Set(model.changed_at),
             ..Default::default()
@@ -84,12 +93,20 @@ pub(crate) async fn compare_and_swap(
 }
 
 fn to_row(config: &RecordConfig) -> row::Model {
+    let SessionSettings { failure_policy, recorded_principals, notice } = &config.settings;
     row::Model {
         account_id: config.account.as_str().to_owned(),
         selector: config.selector.as_str().to_owned(),
         enabled: config.enabled,
         target: config.target.as_ref().map(ToString::to_string),
         expiration_days: i64::from(config.expiration.get()),
+        failure_policy: failure_policy.map(|policy| policy.as_str().to_owned()),
+        recorded_principals: recorded_principals.as_ref().map(ToString::to_string),
+        notice: notice.as_ref().map(|notice| notice.kind().as_str().to_owned()),
+        notice_text: match notice {
+            Some(Notice::Text(text)) => Some(text.as_str().to_owned()),
+            Some(Notice::Default | Notice::None) | None => None,
+        },
         revision: config.revision,
         changed_at: config.changed_at.as_millis(),
     }
@@ -112,8 +129,32 @@ fn from_row(model: row::Model) -> Result<RecordConfig, CorruptRow> {
         target,
         expiration: ExpirationDays::new(model.expiration_days)
             .map_err(|why| reading.corrupt("expiration_days", why))?,
+        settings: SessionSettings {
+            failure_policy: reading.optional_text("failure_policy", model.failure_policy.as_deref())?,
+            recorded_principals: reading
+                .optional_text("recorded_principals", model.recorded_principals.as_deref())?,
+            notice: read_notice(&reading, model.notice.as_deref(), model.notice_text.as_deref())?,
+        },
         revision: model.revision,
         changed_at: Timestamp::from_millis(model.changed_at),
         account,
     })
+}
+
+fn read_notice(
+    reading: &Reading<'_>,
+    kind: Option<&str>,
+    text: Option<&str>,
+) -> Result<Option<Notice>, CorruptRow> {
+    let Some(kind) = kind else { return Ok(None) };
+    let known = [NoticeKind::Default, NoticeKind::None, NoticeKind::Text];
+    let kind = known.into_iter().find(|known| known.as_str() == kind);
+    Ok(Some(match kind.ok_or_else(|| reading.corrupt("notice", "it is default, none or text"))? {
+        NoticeKind::Default => Notice::Default,
+        NoticeKind::None => Notice::None,
+        NoticeKind::Text => {
+            let text = reading.optional_text("notice_text", text)?;
+            Notice::Text(text.ok_or_else(|| reading.corrupt("notice_text", "there is no text"))?)
+        }
+    }))
 }

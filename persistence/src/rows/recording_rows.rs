@@ -48,6 +48,7 @@ pub(super) mod row {
         pub session_owner_id: Option<String>,
         pub claimed_owner: Option<String>,
         pub recorder: Option<String>,
+        pub failure_policy: Option<String>,
         pub command: Option<String>,
         pub ledger: Option<String>,
     }
@@ -240,6 +241,7 @@ fn to_row(stored: &StoredRecording) -> row::Model {
         session_owner_id: recording.owner.as_ref().map(|owner| owner.id.clone()),
         claimed_owner: recording.claimed_owner.as_deref().map(column_text),
         recorder: Some(recording.recorder.as_str().to_owned()),
+        failure_policy: recording.failure_policy.map(|policy| policy.as_str().to_owned()),
         command: recording.command.as_deref().map(column_text),
         ledger: recording.ledger.as_ref().map(ledger_text),
     }
@@ -266,6 +268,7 @@ pub(super) fn from_row(model: row::Model) -> Result<StoredRecording, CorruptRow>
             Some(recorder) => reading.text("recorder", recorder)?,
             None => Recorder::default(),
         },
+        failure_policy: reading.optional_text("failure_policy", model.failure_policy.as_deref())?,
         token: reading.text("token", &model.token)?,
         instance: reading.text("instance_id", &model.instance_id)?,
         agent: reading.text("agent_id", &model.agent_id)?,

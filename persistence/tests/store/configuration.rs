@@ -6,6 +6,7 @@ use domain::actions::{GetInstanceRecordConfig, ReadAgentConfiguration, SetInstan
 use domain::expiration::ExpirationDays;
 use domain::gate::Resource;
 use domain::record_config::{InstanceSelector, RecordConfig, RecordConfigChanged};
+use domain::session_settings::{FailurePolicy, Notice, RecordedPrincipals, SessionSettings, SettingSource};
 use domain::storage_target::RecordStorageTarget;
 use persistence::StoreError;
 
@@ -17,6 +18,7 @@ on_both!(
     a_set_is_read_back_and_own_wins_over_all,
     of_two_sets_on_one_revision_one_conflicts,
     a_grant_reaches_its_own_instance_only,
+    what_a_configuration_says_about_sessions_is_read_back,
     a_change_is_heard_here_at_once_and_elsewhere_within_a_second,
 );
 
@@ -27,6 +29,7 @@ fn config(selector: InstanceSelector, enabled: bool, revision: i64) -> RecordCon
         enabled,
         target: enabled.then(|| RecordStorageTarget::deployment_default(&region(), &account())),
         expiration: ExpirationDays::new(30).unwrap(),
+        settings: SessionSettings::default(),
         revision,
         changed_at: at(revision),
     }
@@ -64,6 +67,44 @@ async fn a_set_is_read_back_and_own_wins_over_all(world: World) {
     let others = owner::<GetInstanceRecordConfig>(&other_account(), Resource::Everything);
     assert_eq!(world.store.effective_record_config(&others, &own).await.unwrap().config, None);
     assert_eq!(world.count("audit_events", "action = 'SetInstanceRecordConfig'").await, 3);
+}
+
+async fn what_a_configuration_says_about_sessions_is_read_back(world: World) {
+    let web1 = InstanceSelector::One(instance("web1"));
+    let everything = owner::<GetInstanceRecordConfig>(&account(), Resource::Everything);
+    let set_with = async |selector: &InstanceSelector, expected: Option<i64>, settings: &SessionSettings| {
+        let after = config(selector.clone(), true, expected.unwrap_or(0) + 1);
+        set(&world, expected, RecordConfig { settings: settings.clone(), ..after }).await.unwrap();
+    };
+    let of_all = SessionSettings {
+        failure_policy: Some(FailurePolicy::BestEffort),
+        recorded_principals: Some("user:ana,group:ops-*".parse().unwrap()),
+        notice: Some(Notice::Text("Sessions are recorded. Ä".parse().unwrap())),
+    };
+    set_with(&InstanceSelector::All, None, &of_all).await;
+    let mut revision = None;
+    for own in [
+        SessionSettings::default(),
+        SessionSettings {
+            failure_policy: Some(FailurePolicy::Strict),
+            recorded_principals: Some(RecordedPrincipals::Everybody),
+            notice: Some(Notice::None),
+        },
+        SessionSettings { notice: Some(Notice::Default), ..SessionSettings::default() },
+        SessionSettings::default(),
+    ] {
+        set_with(&web1, revision, &own).await;
+        revision = Some(revision.unwrap_or(0) + 1);
+        let effective = world.store.effective_record_config(&everything, &web1).await.unwrap();
+        assert_eq!(effective.config.unwrap().settings, own);
+        assert_eq!(
+            effective.settings.failure_policy.value,
+            own.failure_policy.unwrap_or(FailurePolicy::BestEffort)
+        );
+        let source =
+            |is_own| SettingSource::Selector(if is_own { web1.clone() } else { InstanceSelector::All });
+        assert_eq!(effective.settings.notice.source, source(own.notice.is_some()));
+    }
 }
 
 async fn of_two_sets_on_one_revision_one_conflicts(world: World) {

@@ -5,6 +5,7 @@ use domain::expiration::ExpirationDays;
 use domain::gate::Resource;
 use domain::identity::{AccessKeyId, KeyOwner, PolicyName, UserName};
 use domain::record_config::{InstanceSelector, RecordConfig, RecordConfigChanged};
+use domain::session_settings::SessionSettings;
 use domain::storage_target::RecordStorageTarget;
 use persistence::{CorruptRow, StoreError};
 
@@ -32,6 +33,7 @@ async fn a_damaged_recording_is_named(world: World) {
     let agent = world.enrol(&account(), "web1").await;
     for (column, damage) in [
         ("state", "state = 'lost'"),
+        ("failure_policy", "failure_policy = 'lenient'"),
         ("target", "target = 'acs:oss:cn-hangzhou:1609982529000001:b/p'"),
         ("folder", "folder = '../x'"),
         ("segments", "segments = -1"),
@@ -84,6 +86,7 @@ async fn a_damaged_configuration_is_named(world: World) {
         enabled: true,
         target: Some(RecordStorageTarget::deployment_default(&region(), &account())),
         expiration: ExpirationDays::DEFAULT,
+        settings: SessionSettings::default(),
         revision: 1,
         changed_at: at(0),
     };
@@ -91,7 +94,12 @@ async fn a_damaged_configuration_is_named(world: World) {
     world.store.apply(&granted, change, event(&account(), "Set")).await.unwrap();
     let read = owner::<GetInstanceRecordConfig>(&account(), Resource::Everything);
     for (column, damage) in [
-        ("target", "target = NULL"),
+        ("failure_policy", "failure_policy = 'lenient'"),
+        ("recorded_principals", "failure_policy = NULL, recorded_principals = 'ana'"),
+        ("notice", "recorded_principals = NULL, notice = 'loud'"),
+        ("notice_text", "notice = 'text'"),
+        ("notice_text", "notice_text = ' '"),
+        ("target", "notice = NULL, target = NULL"),
         ("target", "target = 'nowhere'"),
         ("expiration_days", "target = NULL, enabled = (1 = 0), expiration_days = 99999"),
     ] {

@@ -353,6 +353,7 @@ pub(crate) mod tests {
             configuration_revision: 0,
             recorder: Recorder::SameUser,
             notes: vec![],
+            failure_policy: None,
             started_at: Timestamp::from_millis(0),
             terminal: Some(TerminalSize { columns: 80, rows: 24 }),
             command: None,

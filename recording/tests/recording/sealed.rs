@@ -28,6 +28,7 @@ pub(crate) fn start() -> Start {
         configuration_revision: 3,
         recorder: Recorder::SameUser,
         notes: vec![],
+        failure_policy: None,
         started_at: Timestamp::from_millis(1_700_103_579_123),
         terminal: Some(TerminalSize { columns: 80, rows: 24 }),
         command: Some(vec!["bash".to_owned(), "-l".to_owned()]),

@@ -10,13 +10,15 @@ use agent_protocol::clock;
 use agent_protocol::configuration::{EffectiveConfiguration, SignedConfiguration};
 use agent_protocol::local::LocalReply;
 use agent_protocol::recorder::{Connections, InputWay, RecorderOrder};
-use recording::{CaptureKind, Start, TerminalSessionToken, TerminalSize, Timestamp};
+use recording::{CaptureKind, FailurePolicy, Start, TerminalSessionToken, TerminalSize, Timestamp};
 use rustix::fd::AsFd as _;
 
 use super::Agent;
+use super::cannot_be_kept::CannotBeKept;
 use super::cutting::Cutter;
 use super::delivery;
 use super::peer::Peer;
+use super::recorded_principals::PersonNames;
 use super::recorder_process::RecorderNote;
 use super::recorders::WaitingRecorder;
 use super::session::{Note, Session};
@@ -46,8 +48,9 @@ pub(super) struct RecordRequest {
 pub(super) enum Beginning {
     /// It is recorded: its recorder has answered.
     Recorded(Box<Session>),
-    /// It has a number, so that it is delivered, as interrupted, and leaves no hole; but nobody records it, for this reason.
-    Broken(Box<Session>, String),
+    /// It has a number, so that it is delivered, as interrupted, and leaves no hole; but nobody records it, and this is the
+    /// answer.
+    Broken(Box<Session>, LocalReply),
     /// It is not, and this is the answer.
     Answered(LocalReply),
 }
@@ -60,6 +63,7 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
 
     // Never having seen a configuration is no reason not to record: the control plane uses the deployment's defaults.
     let configuration = agent.configuration.current();
+    let cannot_be_kept = CannotBeKept::new(&request, configuration.as_ref().map(|(known, _)| known));
     if let Some((configuration, _)) = &configuration {
         let instance = &configuration.instance_id;
         let revision = configuration.revision;
@@ -72,6 +76,15 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
             return not_recorded(format!(
                 "the control plane asks for no {} recordings of instance {instance} (configuration revision {revision})",
                 request.kind
+            ));
+        }
+        let recorded = configuration.recording.as_ref().and_then(|on| on.recorded_principals.as_ref());
+        if let Some(patterns) = recorded
+            && !PersonNames::find(request.peer.user_id, request.peer.process_id).may_match(patterns)
+        {
+            return not_recorded(format!(
+                "{} is none of the RecordedPrincipals of instance {instance} (configuration revision {revision})",
+                user_of(request.peer.user_id)
             ));
         }
     }
@@ -89,20 +102,23 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
     // Each session uses descriptors and space that others need too.
     let user_id = request.peer.user_id;
     if user_id != ROOT && agent.sessions.open_of(user_id) >= agent.most_sessions_of_a_user {
-        return refuse(format!(
-            "user {user_id} has {} sessions that are being recorded, and may not have more",
-            agent.most_sessions_of_a_user
-        ));
+        return cannot_be_kept.answer(
+            agent,
+            format!(
+                "user {user_id} has {} sessions that are being recorded, and may not have more",
+                agent.most_sessions_of_a_user
+            ),
+        );
     }
     if let Some(why) = agent.damaged.refusal(user_id, || agent.sessions.damaged()) {
-        return refuse(why);
+        return cannot_be_kept.answer(agent, why);
     }
     if let Err(why) = check_free_space(agent) {
-        return refuse(why);
+        return cannot_be_kept.answer(agent, why);
     }
     let recorder = match agent.recorders.start() {
         Ok(recorder) => recorder,
-        Err(error) => return refuse(format!("no recorder can be started: {error}")),
+        Err(error) => return cannot_be_kept.answer(agent, format!("no recorder can be started: {error}")),
     };
     let mut connections = request.connections;
     let text = request.shell_text.as_deref().filter(|_| !connections.any_terminal());
@@ -111,13 +127,17 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
         // What is sent is part of what passes.
         connections.input = InputWay::Pipe;
     }
+    let recording = configuration.as_ref().and_then(|(known, _)| known.recording.as_ref());
+    let notice = recording.and_then(|recording| recording.notice_text.clone());
     let standing = agent.powers.towards(&request.peer);
     let ends_what_is_left = standing.ends_what_is_left;
-    let created =
-        create(agent, request, segmenting.spools(), configuration, standing, recorder.note().clone());
-    let (session, spools) = match created {
+    let spool_names = segmenting.spools();
+    let (note, policy) = (recorder.note().clone(), cannot_be_kept.policy());
+    let (session, spools) = match create(agent, request, spool_names, configuration, standing, note, policy) {
         Ok(created) => created,
-        Err(error) => return refuse(format!("the recording cannot be stored: {error}")),
+        Err(error) => {
+            return cannot_be_kept.answer(agent, format!("the recording cannot be stored: {error}"));
+        }
     };
     let order = RecorderOrder {
         terminal_session_token: session.token().clone(),
@@ -130,6 +150,7 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
         transfer,
         most_output_bytes: agent.most_output_bytes,
         ends_what_is_left,
+        notice,
     };
     match give_order(recorder, &order, &session, connection, &spools) {
         Ok(without) => {
@@ -138,7 +159,7 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
             }
             Beginning::Recorded(Box::new(session))
         }
-        Err(why) => Beginning::Broken(Box::new(session), why),
+        Err(why) => Beginning::Broken(Box::new(session), cannot_be_kept.reply(agent, why)),
     }
 }
 
@@ -191,6 +212,7 @@ fn create(
     configuration: Option<(EffectiveConfiguration, SignedConfiguration)>,
     standing: Standing,
     recorder: RecorderNote,
+    failure_policy: FailurePolicy,
 ) -> io::Result<(Session, Vec<File>)> {
     let (revision, configuration) =
         configuration.map_or((0, None), |(configuration, signed)| (configuration.revision, Some(signed)));
@@ -208,6 +230,7 @@ fn create(
         configuration_revision: revision,
         recorder: standing.recorder,
         notes: standing.notes,
+        failure_policy: Some(failure_policy),
         started_at: Timestamp::from_millis(agent.control_plane.now_millis()),
         terminal: request.terminal,
         command: Some(request.command),
@@ -223,6 +246,7 @@ fn create(
         user_id: Some(request.peer.user_id),
         recorder: Some(recorder),
         configuration,
+        failure_policy: Some(failure_policy),
     };
     let begun = Session::create(&agent.directory.spool(), start, note)?;
     // The number is taken by the session's folder. If noting that fails, the next start reads it from there.
@@ -232,7 +256,7 @@ fn create(
 }
 
 /// The user's name, with the number the kernel vouches for.
-fn user_of(user_id: u32) -> String {
+pub(super) fn user_of(user_id: u32) -> String {
     match account::in_passwd(user_id) {
         Some(account) => format!("{} (uid {user_id})", account.name),
         None => format!("uid {user_id}"),

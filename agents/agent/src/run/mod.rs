@@ -1,6 +1,7 @@
 //! `hansard-agent run`: the agent itself.
 
 mod begin;
+mod cannot_be_kept;
 mod configuration;
 mod cutting;
 mod damage_search;
@@ -11,6 +12,7 @@ mod ledger;
 mod link;
 mod notify;
 mod peer;
+mod recorded_principals;
 mod recorder_process;
 mod recorders;
 mod reserve;
@@ -20,6 +22,7 @@ mod severed;
 mod socket;
 mod standing;
 mod transfers;
+mod unrecorded;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -48,6 +51,7 @@ use recorders::Recorders;
 use reserve::Reserve;
 use sessions::Sessions;
 use standing::Powers;
+use unrecorded::UnrecordedSessions;
 
 pub(crate) use session::{list_spool, waiting_sessions};
 
@@ -70,6 +74,7 @@ struct Agent {
     recorders: Recorders,
     powers: Powers,
     damaged: Arc<DamagedQuota>,
+    unrecorded: UnrecordedSessions,
     /// How many steps of deliveries are taken at once: a long outage must not end in a stampede.
     deliveries: Semaphore,
     link_pulses: LinkPulses,
@@ -99,6 +104,7 @@ impl Agent {
         let ledger = Ledger::load(&directory, &identity.agent_id)?;
         let damaged = Arc::new(DamagedQuota::new(directory.spool()));
         let reserve = Reserve::new(&directory, options.minimum_free_bytes);
+        let unrecorded = UnrecordedSessions::load(&directory, &identity.account_id, &identity.instance_id);
         Ok(Agent {
             directory,
             identity,
@@ -115,6 +121,7 @@ impl Agent {
             recorders: Recorders::default(),
             powers: Powers::of_this_process(),
             damaged,
+            unrecorded,
             deliveries: Semaphore::new(MOST_DELIVERIES),
             link_pulses: LinkPulses::default(),
             link_opened: watch::Sender::new(0),
@@ -181,6 +188,7 @@ async fn serve(agent: Arc<Agent>) -> Result<(), String> {
         begin::register(&agent, &cutter, session);
     }
     let link = tokio::spawn(link::hold(Arc::clone(&agent)));
+    let report = tokio::spawn(unrecorded::deliver(Arc::clone(&agent)));
     let accept = tokio::spawn(socket::accept(Arc::clone(&agent), listener, cutter.clone()));
 
     let manager = Manager::find(&ServiceEnvironment::of_this_process());
@@ -205,6 +213,7 @@ async fn serve(agent: Arc<Agent>) -> Result<(), String> {
     accept.abort();
     socket::remove(&agent.directory);
     link.abort();
+    report.abort();
     // What is cut is on the disk; what is not is in the spool.
     tokio::task::spawn_blocking(move || cutter.stop())
         .await

@@ -177,6 +177,7 @@ mod tests {
             configuration_revision: 0,
             recorder: Recorder::SameUser,
             notes: vec![],
+            failure_policy: None,
             started_at: Timestamp::from_millis(0),
             terminal: Some(TerminalSize { columns: 80, rows: 24 }),
             command: None,
@@ -196,6 +197,7 @@ mod tests {
             user_id: None,
             recorder: None,
             configuration: None,
+            failure_policy: None,
         };
         let (session, _) = Session::create(spool, start(), note).unwrap();
         let mut cutter = SegmentCutter::new(&session.start, &session.start_document, CutPolicy::default());

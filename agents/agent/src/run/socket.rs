@@ -222,9 +222,10 @@ fn answer(
                     lines::send(stream, &reply, &[])?;
                     Ok(None)
                 }
-                Beginning::Broken(session, reason) => {
+                Beginning::Broken(session, reply) => {
+                    tracing::warn!(session = %session.token(), user_id, "a session has no recorder: {reply:?}");
                     // The caller may be gone; the session is delivered all the same.
-                    let _ = refuse(reason);
+                    let _ = lines::send(stream, &reply, &[]);
                     Ok(Some(*session))
                 }
                 Beginning::Recorded(session) => {

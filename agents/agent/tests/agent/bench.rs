@@ -80,6 +80,23 @@ impl Instance {
         instance
     }
 
+    /// The same, with a configuration that tells people nothing, for tests that compare all that is written.
+    pub(crate) fn without_notice() -> Self {
+        let mut instance = Instance::new();
+        instance.control_plane.state().notice_text = Some(String::new());
+        instance.enrol();
+        instance.start_agent();
+        instance
+    }
+
+    /// Changes the configuration, and waits until the agent obeys it.
+    pub(crate) fn configured(&self, change: impl FnOnce(&mut crate::control_plane::State)) {
+        let revision = self.control_plane.configure(change);
+        eventually("the configuration is applied", || {
+            self.control_plane.state().applied_revisions.contains(&revision).then_some(())
+        });
+    }
+
     /// Puts the state directory on a file system of this many bytes. Only root can do this; for other users the
     /// result is `None`.
     pub(crate) fn on_small_disk(mut self, bytes: u64) -> Option<Self> {

@@ -17,6 +17,7 @@ use agent_protocol::recordings::{
     Grant, GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest,
     SegmentReply, SegmentRequest,
 };
+use agent_protocol::unrecorded::{UnrecordedSessionsReply, UnrecordedSessionsRequest};
 use agent_protocol::{AgentClaims, AgentErrorCode, ErrorReply, PrivateKey, SignedConfiguration, clock};
 use recording::events::fact::Fact;
 use recording::{
@@ -124,6 +125,11 @@ pub(crate) struct State {
     tokens_seen: HashSet<String>,
     revision: u64,
     pub(crate) recording_on: bool,
+    pub(crate) failure_policy: FailurePolicy,
+    pub(crate) recorded_principals: Option<Vec<String>>,
+    pub(crate) notice_text: Option<String>,
+    /// The reports of sessions that went on unrecorded.
+    pub(crate) unrecorded: Vec<UnrecordedSessionsRequest>,
     /// Whether connections are closed without an answer.
     pub(crate) away: bool,
     /// Whether every new recording is refused permanently.
@@ -187,6 +193,10 @@ impl ControlPlane {
             tokens_seen: HashSet::new(),
             revision: 1,
             recording_on: true,
+            failure_policy: FailurePolicy::Strict,
+            recorded_principals: None,
+            notice_text: None,
+            unrecorded: Vec::new(),
             away: false,
             refuses_recordings: false,
             puts_off: None,
@@ -318,6 +328,10 @@ impl ControlPlane {
             }
             ("GET", ["link"]) => Ok(String::new()),
             ("POST", ["recordings"]) => self.open(parse(request)?),
+            ("POST", ["unrecorded-sessions"]) => {
+                self.state().unrecorded.push(parse(request)?);
+                print(&UnrecordedSessionsReply { request_id: "r".into() })
+            }
             ("POST", ["recordings", token, what]) => {
                 let token = TerminalSessionToken::parse(token).unwrap();
                 match *what {
@@ -368,6 +382,9 @@ impl ControlPlane {
                 record_storage_target: "bucket".into(),
                 expiration_days: 7,
                 selector: "*".into(),
+                failure_policy: state.failure_policy,
+                recorded_principals: state.recorded_principals.clone(),
+                notice_text: state.notice_text.clone(),
             }),
             captures: vec![CaptureDelegation {
                 kind: "terminal".into(),
@@ -509,6 +526,8 @@ impl ControlPlane {
     }
 
     fn hold_link(&self, request: &Request, mut stream: TcpStream) {
+        // Before the agent hears that the link is open: what it asks for from then on is this one or a later one.
+        let mut pushed = self.state().revision;
         let accept = derive_accept_key(request.header("sec-websocket-key").unwrap().as_bytes());
         let reply = format!(
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
@@ -516,7 +535,6 @@ impl ControlPlane {
         std::io::Write::write_all(&mut stream, reply.as_bytes()).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let mut link = WebSocket::from_raw_socket(stream, Role::Server, None);
-        let mut pushed = self.state().revision;
         loop {
             let (away, revision) = {
                 let state = self.state();

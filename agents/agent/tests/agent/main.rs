@@ -6,6 +6,7 @@
 
 mod append_only;
 mod bench;
+mod configured;
 mod control;
 mod control_plane;
 mod doctor;

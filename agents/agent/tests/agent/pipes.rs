@@ -68,7 +68,7 @@ fn error_output(event: &TerminalEvent) -> Option<&[u8]> {
 
 #[test]
 fn bytes_pass_as_they_are_in_both_directions() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let bytes = difficult_bytes();
     let output = fed(record(&instance, &["sh", "-c", "cat; exit 9"]), &bytes);
     assert_eq!(output.status.code(), Some(9));
@@ -81,7 +81,7 @@ fn bytes_pass_as_they_are_in_both_directions() {
 
 #[test]
 fn standard_input_is_not_recorded() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let output = fed(record(&instance, &["sh", "-c", "wc -c"]), b"a secret");
     assert_eq!(text(&output.stdout).trim(), "8");
     assert_eq!(the_recording(&instance).output(), output.stdout);
@@ -89,7 +89,7 @@ fn standard_input_is_not_recorded() {
 
 #[test]
 fn standard_error_stays_apart_and_is_marked() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let output = fed(record(&instance, &["sh", "-c", "echo out; echo err >&2; printf '\\377' >&2"]), b"");
     assert_eq!(output.stdout, b"out\n");
     assert_eq!(output.stderr, b"err\n\xff");
@@ -102,7 +102,7 @@ fn standard_error_stays_apart_and_is_marked() {
 
 #[test]
 fn both_outputs_in_one_pipe_or_file_keep_their_order() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("both");
     let prints = "for i in $(seq 500); do echo $i; echo $i >&2; done";
@@ -120,7 +120,7 @@ fn both_outputs_in_one_pipe_or_file_keep_their_order() {
 
 #[test]
 fn each_descriptor_is_a_terminal_for_the_command_exactly_when_it_is_one_for_the_person() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let folder = tempfile::tempdir().unwrap();
     let seen = folder.path().join("seen");
     let looks =
@@ -142,7 +142,7 @@ fn each_descriptor_is_a_terminal_for_the_command_exactly_when_it_is_one_for_the_
 
 #[test]
 fn without_any_terminal_there_is_none_to_open_either() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let script = format!(
         "{} sh -c 'if true < /dev/tty; then echo opened; else echo none; fi' < /dev/null 2> /dev/null | cat",
         words(&instance)
@@ -154,7 +154,7 @@ fn without_any_terminal_there_is_none_to_open_either() {
 
 #[test]
 fn a_program_between_pipes_still_asks_the_person() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let asks = "cat; stty -echo < /dev/tty; printf password: > /dev/tty; read a < /dev/tty; stty echo < /dev/tty; echo \"<$a>\"";
     let script = format!("echo piped | {} sh -c '{asks}' | sed s/x/y/", words(&instance));
     let mut person = Person::at_terminal(Command::new("sh").args(["-c", &script]));
@@ -175,7 +175,7 @@ fn a_program_between_pipes_still_asks_the_person() {
 
 #[test]
 fn another_program_of_the_pipeline_keeps_the_keys_that_it_reads() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let script = format!(
         "{} sh -c 'echo one; sleep 1000' | sh -c 'read x; echo \"first $x\"; read y < /dev/tty; echo \"other got $y\"; exit 3'; echo over",
         words(&instance)
@@ -191,7 +191,7 @@ fn another_program_of_the_pipeline_keeps_the_keys_that_it_reads() {
 
 #[test]
 fn a_command_that_nobody_reads_from_learns_it_as_without_a_recorder() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let mut process = record(&instance, &["sh", "-c", "yes; exit 3"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -220,7 +220,7 @@ fn ends(process: &mut Child) -> Option<i32> {
 
 #[test]
 fn what_the_command_does_not_read_is_left_to_the_next() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lines");
     std::fs::write(&file, (1..=1000).map(|number| format!("{number}\n")).collect::<String>()).unwrap();
@@ -233,7 +233,7 @@ fn what_the_command_does_not_read_is_left_to_the_next() {
 
 #[test]
 fn a_command_that_does_not_read_is_not_waited_for() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     // A pipe whose writer stays open, one that is full, and a socket.
     let (read, write) = std::io::pipe().unwrap();
     rustix::io::ioctl_fionbio(&write, true).unwrap();
@@ -250,7 +250,7 @@ fn a_command_that_does_not_read_is_not_waited_for() {
 
 #[test]
 fn sockets_pass_bytes_and_ends_in_both_directions() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let bytes = difficult_bytes();
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     // As super-servers and some sshd versions do it: one socket for all three.
@@ -277,7 +277,7 @@ fn sockets_pass_bytes_and_ends_in_both_directions() {
 
 #[test]
 fn an_output_that_the_command_closes_ends_for_its_reader() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let mut process = record(&instance, &["sh", "-c", "echo first; exec >&-; read a; echo $a >&2"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -294,7 +294,7 @@ fn an_output_that_the_command_closes_ends_for_its_reader() {
 
 #[test]
 fn closed_descriptors_are_like_the_null_device() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let script = format!("{} sh -c 'cat; echo out; echo err >&2; exit 4' <&- >&- 2>&-", words(&instance));
     let status = Command::new("sh").args(["-c", &script]).status().unwrap();
     assert_eq!(status.code(), Some(4));
@@ -304,7 +304,7 @@ fn closed_descriptors_are_like_the_null_device() {
 
 #[test]
 fn output_that_cannot_be_written_is_reported_as_a_failure() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let full = File::options().write(true).open("/dev/full").unwrap();
     let output = record(&instance, &["echo", "lost"]).stdin(Stdio::null()).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(125));
@@ -320,7 +320,7 @@ fn output_that_cannot_be_written_is_reported_as_a_failure() {
 
 #[test]
 fn nobody_elses_descriptor_becomes_non_blocking() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let (input, feed) = std::io::pipe().unwrap();
     let (drain, output) = std::io::pipe().unwrap();
     let mut process = record(&instance, &["cat"])
@@ -340,7 +340,7 @@ fn nobody_elses_descriptor_becomes_non_blocking() {
 
 #[test]
 fn a_slow_reader_holds_the_command_and_fills_no_memory() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let mut process = record(&instance, &["sh", "-c", "head -c 30000000 /dev/zero; echo written >&2"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -381,7 +381,7 @@ fn a_slow_reader_holds_the_command_and_fills_no_memory() {
 
 #[test]
 fn what_is_left_over_is_waited_for_as_its_reader_does() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let script = "sh -c 'sleep 0.5; echo late' & echo started; exit 3";
     let output = fed(record(&instance, &["sh", "-c", script]), b"");
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(3), "started\nlate\n".to_owned()));
@@ -414,7 +414,7 @@ fn succeeds(command: &mut Command) {
 
 #[test]
 fn files_are_copied_through_a_forced_command() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let folder = tempfile::tempdir().unwrap();
     let ssh = forced_command(&instance, folder.path());
     let path = |name: &str| folder.path().join(name);
@@ -428,7 +428,7 @@ fn files_are_copied_through_a_forced_command() {
 
 #[test]
 fn a_repository_is_pushed_and_cloned_through_a_forced_command() {
-    let instance = Instance::running();
+    let instance = Instance::without_notice();
     let folder = tempfile::tempdir().unwrap();
     let ssh = forced_command(&instance, folder.path());
     let path = |name: &str| folder.path().join(name);

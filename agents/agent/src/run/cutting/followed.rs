@@ -424,6 +424,7 @@ mod tests {
             // So that it is each spool's own lock that says whether somebody still writes to it.
             recorder: None,
             configuration: None,
+            failure_policy: None,
         };
         let (session, files) = Session::create(&cutting.agent.directory.spool(), start(), note).unwrap();
         for file in &files {
@@ -482,6 +483,7 @@ mod tests {
                 user_id: None,
                 recorder: None,
                 configuration: None,
+                failure_policy: None,
             };
             let start = Start { recording: recording::TerminalSessionToken::generate(), ..start() };
             let (session, files) = Session::create(&cutting.agent.directory.spool(), start, note).unwrap();
@@ -542,6 +544,7 @@ mod tests {
             user_id: None,
             recorder: None,
             configuration: None,
+            failure_policy: None,
         };
         let (session, files) = Session::create(&cutting.agent.directory.spool(), start(), note).unwrap();
         for (file, segments) in files.iter().zip([3, 2]) {

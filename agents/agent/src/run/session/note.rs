@@ -4,6 +4,7 @@ use std::path::Path;
 
 use agent_protocol::capture::{BadSpoolName, SpoolName};
 use agent_protocol::configuration::SignedConfiguration;
+use recording::FailurePolicy;
 use serde::{Deserialize, Serialize};
 
 use crate::durable;
@@ -31,6 +32,9 @@ pub(in crate::run) struct Note {
     /// The configuration by which it was begun, as the control plane signed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::run) configuration: Option<SignedConfiguration>,
+    /// What happens to the session when its recording fails. An earlier agent, which noted nothing, ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::run) failure_policy: Option<FailurePolicy>,
 }
 
 impl Note {
