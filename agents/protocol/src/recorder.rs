@@ -3,7 +3,7 @@
 //! an agent that was started again reaches a recorder that an earlier one, or an earlier version of it, had started:
 //! members are only added, and an unknown request is answered with a refusal.
 
-use recording::{TerminalSessionToken, TerminalSize};
+use recording::{FailurePolicy, TerminalSessionToken, TerminalSize};
 use serde::{Deserialize, Serialize};
 
 use crate::capture::SpoolName;
@@ -111,6 +111,9 @@ pub struct RecorderOrder {
     /// What the person is told before the first prompt, as in the reply.
     #[serde(default)]
     pub notice: Option<String>,
+    /// What happens to the session when it can no longer be recorded.
+    #[serde(default)]
+    pub failure_policy: FailurePolicy,
     /// Whether this process may end processes of that user: then nothing of a session whose recording failed is left.
     pub ends_what_is_left: bool,
 }

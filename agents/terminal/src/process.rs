@@ -147,12 +147,12 @@ impl Recording {
         let told_to_end = told_to_end().map_err(step("handle signals"))?;
         let shown = spool(spool_name())?;
         let scribe = if order.connections.any_terminal() {
-            Scribe::of_terminal(shown)
+            Scribe::of_terminal(shown, order.failure_policy)
         } else {
             let transfer = order.transfer.as_ref();
             let transfer = transfer.and_then(|order| classify(order.command.as_bytes()));
             let events = spool(events_spool_name())?;
-            Scribe::of_pipes(shown, events, transfer.as_ref(), order.most_output_bytes)
+            Scribe::of_pipes(shown, events, transfer.as_ref(), order.most_output_bytes, order.failure_policy)
         };
         let instead = order.transfer.map(|transfer| transfer.instead);
         let notice = order.notice;

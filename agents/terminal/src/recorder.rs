@@ -250,6 +250,9 @@ impl Recorder {
             if ready.control {
                 self.mind_control();
             }
+            if let Some(text) = scribe.take_notice().filter(|_| !self.person_is_gone) {
+                self.person.say(&FromRecorder::Notice(&text)).map_err(person_lost)?;
+            }
             if let Some(reason) = self.end_because.take() {
                 return Err(CaptureError::Ended { reason });
             }

@@ -2,11 +2,14 @@
 //! as what passed in it, and as bytes from where on that is not understood.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use agent_protocol::capture::CaptureError;
 use agent_protocol::person::Output;
 use recording::events::fact;
-use recording::{Cause, EventLine, ExitStatus, Micros, Shortfall, ShortfallKind, TerminalSize};
+use recording::{
+    Cause, EventLine, ExitStatus, FailurePolicy, Micros, Shortfall, ShortfallKind, TerminalSize,
+};
 use rustix::fd::BorrowedFd;
 use transfer_observer::{Observer, OutputLimit, Transfer};
 
@@ -21,12 +24,46 @@ pub(crate) struct Scribe {
     /// For standard output and standard error, where output has a limit.
     limits: Option<[OutputLimit; 2]>,
     limit_is_noted: bool,
+    policy: FailurePolicy,
+    /// Set while nothing can be recorded and the session goes on all the same.
+    unrecorded: Option<Unrecorded>,
+    /// What the person is to be told.
+    notice: Option<String>,
 }
+
+/// What is not recorded of a session that goes on.
+struct Unrecorded {
+    reason: String,
+    since: Micros,
+    bytes: u64,
+    events: u64,
+    /// The size that the terminal got meanwhile.
+    size: Option<TerminalSize>,
+    try_again_at: Instant,
+}
+
+impl Unrecorded {
+    fn gap(&self) -> Shortfall {
+        Shortfall::new(ShortfallKind::Gap, Cause::SPOOL_FAILED, self.reason.clone()).counted(1, self.since)
+    }
+}
+
+/// How often it is tried to record again.
+const TRY_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
 impl Scribe {
     /// For a session on a terminal, of which everything is recorded.
-    pub(crate) fn of_terminal(shown: Spooler) -> Self {
-        Scribe { shown, events: None, transfer: None, limits: None, limit_is_noted: false }
+    pub(crate) fn of_terminal(shown: Spooler, policy: FailurePolicy) -> Self {
+        Scribe {
+            shown,
+            events: None,
+            transfer: None,
+            limits: None,
+            limit_is_noted: false,
+            policy,
+            unrecorded: None,
+            notice: None,
+        }
     }
 
     /// For a command between pipes, which may be a transfer.
@@ -35,11 +72,67 @@ impl Scribe {
         events: Spooler,
         transfer: Option<&Transfer>,
         most_output_bytes: u64,
+        policy: FailurePolicy,
     ) -> Self {
         let transfer = transfer.map(|transfer| Observer::new(transfer, shown.now()));
         let limit = |output| OutputLimit::new(output, most_output_bytes);
         let limits = [fact::Output::Output, fact::Output::ErrorOutput].map(limit);
-        Scribe { shown, events: Some(events), transfer, limits: Some(limits), limit_is_noted: false }
+        Scribe { events: Some(events), transfer, limits: Some(limits), ..Scribe::of_terminal(shown, policy) }
+    }
+
+    /// What the person is to be told of the recording.
+    pub(crate) fn take_notice(&mut self) -> Option<String> {
+        self.notice.take()
+    }
+
+    /// Writes to the spools, as long as that is possible; what then happens is the session's failure policy. `bytes` and
+    /// `events` are what is lost otherwise.
+    fn record(
+        &mut self,
+        (bytes, events): (u64, u64),
+        write: impl FnOnce(&mut Self) -> Result<(), CaptureError>,
+    ) -> Result<(), CaptureError> {
+        if self.unrecorded.as_ref().is_some_and(|lost| lost.try_again_at <= Instant::now()) {
+            self.try_again();
+        }
+        if let Some(lost) = &mut self.unrecorded {
+            lost.bytes += bytes;
+            lost.events += events;
+            return Ok(());
+        }
+        match write(self) {
+            Err(CaptureError::Lost { reason }) if self.policy == FailurePolicy::BestEffort => {
+                self.notice = Some(format!(
+                    "the recording has failed, and the session goes on without it (FailurePolicy best_effort): {reason}"
+                ));
+                let try_again_at = Instant::now() + TRY_AGAIN_EVERY;
+                let since = self.shown.now();
+                self.unrecorded = Some(Unrecorded { reason, since, bytes, events, size: None, try_again_at });
+                Ok(())
+            }
+            written => written,
+        }
+    }
+
+    /// Records again, if that is possible now.
+    fn try_again(&mut self) {
+        let Some(mut lost) = self.unrecorded.take() else { return };
+        let recovered = self
+            .events
+            .as_mut()
+            .map_or(Ok(()), |events| {
+                let gap = (lost.events > 0).then(|| lost.gap().with_lost_events(lost.events));
+                events.recover(gap)
+            })
+            .and_then(|()| self.shown.recover(Some(lost.gap().with_lost_bytes(lost.bytes))))
+            .and_then(|()| lost.size.map_or(Ok(()), |size| self.shown.resize(size)));
+        match recovered {
+            Ok(()) => self.notice = Some("the session is recorded again".to_owned()),
+            Err(_) => {
+                lost.try_again_at = Instant::now() + TRY_AGAIN_EVERY;
+                self.unrecorded = Some(lost);
+            }
+        }
     }
 
     /// Takes bytes that go to the command by a pipe, before the command can see them. They are not recorded.
@@ -69,41 +162,56 @@ impl Scribe {
             (Some([limit, _]), Output::Output) | (Some([_, limit]), Output::ErrorOutput) => limit.take(bytes),
             (_, Output::Terminal) | (None, _) => bytes,
         };
-        match output {
-            _ if bytes.is_empty() => {}
-            Output::Terminal | Output::Output => self.shown.output(bytes)?,
-            Output::ErrorOutput => self.shown.error_output(bytes)?,
+        if !bytes.is_empty() {
+            self.record((bytes.len() as u64, 0), |scribe| match output {
+                Output::Terminal | Output::Output => scribe.shown.output(bytes),
+                Output::ErrorOutput => scribe.shown.error_output(bytes),
+            })?;
         }
         self.note_limit()
     }
 
     fn note(&mut self, events: &[EventLine]) -> Result<(), CaptureError> {
-        let Some(spool) = &mut self.events else { return Ok(()) };
-        events.iter().try_for_each(|event| spool.event(event))
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.record((0, events.len() as u64), |scribe| {
+            let Some(spool) = &mut scribe.events else { return Ok(()) };
+            events.iter().try_for_each(|event| spool.event(event))
+        })
     }
 
     /// Notes that the exit status is what the person's side says: the kernel does not say it.
     pub(crate) fn status_is_a_claim(&mut self) -> Result<(), CaptureError> {
-        self.shown.ledger(Shortfall::new(
+        let claim = Shortfall::new(
             ShortfallKind::DegradedMode,
             Cause::new("exit_status_claimed"),
             "the kernel does not say how the command ended: the status is what the person's side says",
-        ))
+        );
+        self.record((0, 0), |scribe| scribe.shown.ledger(claim))
     }
 
     pub(crate) fn resize(&mut self, size: TerminalSize) -> Result<(), CaptureError> {
-        self.shown.resize(size)
+        self.record((0, 0), |scribe| scribe.shown.resize(size))?;
+        if let Some(lost) = &mut self.unrecorded {
+            lost.size = Some(size);
+        }
+        Ok(())
     }
 
-    /// Readable when a spool has failed in the background.
+    /// Readable when a spool has failed in the background; none once that is known.
     pub(crate) fn failure_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        [Some(&self.shown), self.events.as_ref()].into_iter().flatten().map(Spooler::failure_fd)
+        let known = self.unrecorded.is_some();
+        let spools = [Some(&self.shown), self.events.as_ref()].into_iter().flatten();
+        spools.filter(move |_| !known).map(Spooler::failure_fd)
     }
 
     /// Whether a spool has failed.
-    pub(crate) fn check(&self) -> Result<(), CaptureError> {
-        self.shown.check()?;
-        self.events.as_ref().map_or(Ok(()), Spooler::check)
+    pub(crate) fn check(&mut self) -> Result<(), CaptureError> {
+        self.record((0, 0), |scribe| {
+            scribe.shown.check()?;
+            scribe.events.as_ref().map_or(Ok(()), Spooler::check)
+        })
     }
 
     /// Writes what is known only at the end.
@@ -128,7 +236,7 @@ impl Scribe {
                 Cause::new("output_limit"),
                 "the command put out more than is recorded; what follows is counted and hashed",
             );
-            self.shown.ledger(limit)?;
+            self.record((0, 0), |scribe| scribe.shown.ledger(limit))?;
         }
         Ok(())
     }
@@ -139,6 +247,13 @@ impl Scribe {
 
     /// Writes the exit record, as the last that this process writes.
     pub(crate) fn exit(mut self, status: ExitStatus) -> Result<(), CaptureError> {
+        self.try_again();
+        if let Some(lost) = &self.unrecorded {
+            // The command has ended well, and the recording ends with the reason why its end is missing.
+            let reason = lost.reason.clone();
+            self.give_up(&reason);
+            return Ok(());
+        }
         match self.finish() {
             Ok(()) => self.shown.exit(status),
             Err(error) => {

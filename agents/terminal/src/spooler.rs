@@ -1,8 +1,7 @@
 //! The recorder's side of the spool: appended before anything is shown, on stable storage within half a second.
 
 use std::fs::File;
-use std::io::{self, Write as _};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -14,7 +13,9 @@ use recording::{
     Cause, EventLine, ExitStatus, Micros, RecordKind, Shortfall, ShortfallKind, SpoolWriter, TerminalEvent,
     TerminalSize,
 };
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
@@ -23,6 +24,10 @@ const SYNC_AFTER: Duration = Duration::from_millis(250);
 
 /// Bulk output fills a disk faster than it is synced, so the free space is also checked after this many bytes.
 const CHECK_EVERY_BYTES: u64 = 64 * 1024;
+
+/// How much more room is reserved on the disk when what was reserved is used up: a little while a session prints little.
+const RESERVED_FIRST_BYTES: u64 = 64 * 1024;
+const RESERVED_AT_ONCE_BYTES: u64 = 1024 * 1024;
 
 /// Space reserved for the reason why a session ended with its cause, in case the size of files is limited.
 const REASON_BYTES: u64 = LONGEST_SHORTFALL_BYTES as u64;
@@ -33,6 +38,8 @@ pub(crate) struct Spooler {
     start_boottime_micros: u64,
     least_free_bytes: u64,
     checked_at: u64,
+    /// Up to where the disk has room for it, so that no record is written in part and the last ones always fit.
+    reserved: u64,
     /// The maximum length of a file of this process.
     longest_file_bytes: u64,
     syncer: Syncer,
@@ -42,14 +49,41 @@ impl Spooler {
     pub(crate) fn new(spool: File, start_boottime_micros: u64, least_free_bytes: u64) -> io::Result<Self> {
         let good_end = spool.metadata()?.len();
         let syncer = Syncer::start(spool.try_clone()?, least_free_bytes)?;
-        Ok(Spooler {
+        let mut spooler = Spooler {
             writer: SpoolWriter::new(spool, good_end),
             start_boottime_micros,
             least_free_bytes,
             checked_at: good_end,
+            reserved: good_end,
             longest_file_bytes: getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX),
             syncer,
-        })
+        };
+        spooler.reserve(good_end + REASON_BYTES)?;
+        Ok(spooler)
+    }
+
+    /// Takes the room on the disk that is needed up to this length, and some more.
+    fn reserve(&mut self, length: u64) -> io::Result<()> {
+        if length <= self.reserved {
+            return Ok(());
+        }
+        let more = if self.reserved < RESERVED_AT_ONCE_BYTES {
+            RESERVED_FIRST_BYTES
+        } else {
+            RESERVED_AT_ONCE_BYTES
+        };
+        let up_to = length + more;
+        let file = self.writer.get_mut();
+        loop {
+            match fallocate(&*file, FallocateFlags::KEEP_SIZE, self.reserved, up_to - self.reserved) {
+                Ok(()) => self.reserved = up_to,
+                // Where room cannot be reserved, a write says that there is none.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.reserved = u64::MAX,
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            return Ok(());
+        }
     }
 
     pub(crate) fn now(&self) -> Micros {
@@ -74,14 +108,39 @@ impl Spooler {
         if self.writer.good_end().saturating_add(length) > self.longest_file_bytes {
             return Err(lost("written", &Errno::FBIG.into()));
         }
-        let end = self.writer.append(at, kind, payload).map_err(|error| lost("written", &error))?;
-        self.syncer.dirty();
-        if end - self.checked_at >= CHECK_EVERY_BYTES {
-            self.checked_at = end;
+        let begin = self.writer.good_end();
+        if begin + payload.len() as u64 - self.checked_at >= CHECK_EVERY_BYTES {
+            // Before it is written: what failed is not in the spool.
             check_free_space(self.writer.get_mut(), self.least_free_bytes)
                 .map_err(|reason| CaptureError::Lost { reason })?;
+            self.checked_at = begin;
         }
+        self.reserve(begin + length).map_err(|error| lost("written", &error))?;
+        self.writer.append(at, kind, payload).map_err(|error| lost("written", &error))?;
+        self.syncer.dirty();
         Ok(())
+    }
+
+    /// Goes on after a failure, with the gap that it left in this spool. What was not written whole is cut off first.
+    ///
+    /// # Errors
+    /// The cause of the failure lasts, or what it left cannot be cut off.
+    pub(crate) fn recover(&mut self, gap: Option<Shortfall>) -> Result<(), CaptureError> {
+        let good_end = self.writer.good_end();
+        let file = self.writer.get_mut();
+        // A little more than what is needed, so that it does not fail again at once.
+        check_free_space(file, self.least_free_bytes.saturating_add(self.least_free_bytes / 4))
+            .map_err(|reason| CaptureError::Lost { reason })?;
+        let cut_off = || -> io::Result<()> {
+            if file.metadata()?.len() != good_end {
+                file.set_len(good_end)?;
+            }
+            file.sync_data()
+        };
+        cut_off().map_err(|error| lost("repaired", &error))?;
+        self.syncer.recover();
+        self.checked_at = good_end;
+        gap.map_or(Ok(()), |gap| self.ledger(gap))
     }
 
     /// Writes a line of the stream `events`.
@@ -191,7 +250,8 @@ fn lost(step: &str, error: &io::Error) -> CaptureError {
 /// The thread that brings records to stable storage.
 struct Syncer {
     shared: Arc<Shared>,
-    failed: UnixStream,
+    /// Readable when it has failed.
+    failed: OwnedFd,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -209,14 +269,18 @@ struct SyncState {
 
 impl Syncer {
     fn start(spool: File, least_free_bytes: u64) -> io::Result<Self> {
-        let (failed, mut fails) = UnixStream::pair()?;
+        let failed = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let fails = failed.try_clone()?;
         let shared = Arc::new(Shared { state: Mutex::new(SyncState::default()), changed: Condvar::new() });
         let theirs = Arc::clone(&shared);
         let thread = thread::Builder::new().name("sync".to_owned()).spawn(move || {
-            if let Err(reason) = sync_until_stopped(&spool, least_free_bytes, &theirs) {
+            let fail = |reason| {
                 lock(&theirs.state).failure = Some(reason);
-                // The session checks for the failure when this is readable; if nobody reads it, the session is over.
-                let _ = fails.write_all(b"!");
+                // The session checks for the failure when this is readable; if nobody does, the session is over.
+                let _ = rustix::io::write(&fails, &1_u64.to_ne_bytes());
+            };
+            while let Err(reason) = sync_until_stopped(&spool, least_free_bytes, &theirs) {
+                fail(reason);
             }
         })?;
         Ok(Syncer { shared, failed, thread: Some(thread) })
@@ -232,6 +296,14 @@ impl Syncer {
             state.dirty = true;
             self.shared.changed.notify_one();
         }
+    }
+
+    /// Begins anew after a failure.
+    fn recover(&self) {
+        self.state().failure = None;
+        // If it has not failed, there is nothing to read.
+        let _ = rustix::io::read(&self.failed, &mut [0; 8]);
+        self.shared.changed.notify_one();
     }
 
     fn stop(&mut self) {
@@ -258,7 +330,7 @@ fn lock(state: &Mutex<SyncState>) -> MutexGuard<'_, SyncState> {
 fn sync_until_stopped(spool: &File, least_free_bytes: u64, shared: &Shared) -> Result<(), String> {
     let mut state = lock(&shared.state);
     loop {
-        while !state.dirty && !state.stop {
+        while (!state.dirty || state.failure.is_some()) && !state.stop {
             state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         // Records that arrive in the meantime are synced together with the first one.
@@ -292,7 +364,7 @@ fn check_free_space(spool: &File, least_free_bytes: u64) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use std::fs::OpenOptions;
-    use std::io::{Read as _, Seek as _};
+    use std::io::{Read as _, Seek as _, Write as _};
     use std::path::PathBuf;
 
     use recording::SpoolReader;

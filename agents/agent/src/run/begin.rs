@@ -151,6 +151,7 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
         most_output_bytes: agent.most_output_bytes,
         ends_what_is_left,
         notice,
+        failure_policy: policy,
     };
     match give_order(recorder, &order, &session, connection, &spools) {
         Ok(without) => {

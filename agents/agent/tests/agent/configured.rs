@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Output, Stdio};
 
 use agent_protocol::configuration::FailurePolicy;
+use recording::{ExitStatus, RecordingEnd, ShortfallKind};
 
 use crate::bench::{Instance, LAST_LINE, Program, eventually, text, token_in, without_root};
 use crate::control_plane::State;
@@ -246,4 +247,51 @@ fn a_recording_says_what_becomes_of_it_when_it_fails() {
         let (_, token) = instance.record(&["true"]);
         assert_eq!(instance.control_plane.sealed(&token).start().failure_policy, Some(policy));
     }
+}
+
+#[test]
+fn under_best_effort_a_session_whose_disk_is_full_goes_on_and_is_recorded_again_when_there_is_room() {
+    const MEBIBYTE: u64 = 1024 * 1024;
+    let Some(instance) = Instance::new().on_small_disk(12 * MEBIBYTE) else {
+        return without_root("a file system of a known size must be mounted");
+    };
+    let mut instance = instance.with_run_arguments(&["--minimum-free-bytes", "4000000"]);
+    instance.control_plane.state().failure_policy = FailurePolicy::BestEffort;
+    instance.enrol();
+    instance.start_agent();
+    let mut person = instance.person(&["bash", "--norc", "--noprofile"]);
+    person.sees("ready> ");
+    let token = person.token();
+    person.types("echo before-$((1+1))-that\r");
+    person.sees("before-2-that");
+    // Another process uses up all the remaining space.
+    let filler = instance.state_dir().join("filler");
+    let mut writer = std::io::BufWriter::with_capacity(1, std::fs::File::create(&filler).unwrap());
+    while std::io::Write::write_all(&mut writer, &[0; 4096]).is_ok() {}
+    person.types("echo mean-$((1+1))-while; seq 30000; echo all-$((1+1))-shown\r");
+    person.sees("the recording has failed, and the session goes on without it (FailurePolicy best_effort)");
+    person.sees("all-2-shown");
+    drop(writer);
+    std::fs::remove_file(&filler).unwrap();
+    // It is tried again once a second, when there is something to record.
+    eventually("it is recorded again", || {
+        person.types("\r");
+        person.screen().contains("the session is recorded again").then_some(())
+    });
+    person.types("echo after-$((1+1))-wards; exit 3\r");
+    person.ends_with(3);
+    let recording = instance.control_plane.sealed(&token);
+    assert_eq!(recording.end(), RecordingEnd::Exited(ExitStatus::Code(3)));
+    let output = text(&recording.output());
+    assert!(output.contains("before-2-that") && output.contains("after-2-wards"), "{output}");
+    assert!(!output.contains("all-2-shown"));
+    let ledger = recording.manifest().streams[0].ledger.clone().unwrap();
+    let [entry] = &ledger.entries()[..] else { panic!("{ledger:?}") };
+    assert_eq!((entry.kind, entry.cause.as_str()), (ShortfallKind::Gap, "spool_failed"));
+    assert!(entry.lost_bytes > 30_000 && entry.reason.contains("bytes are free"), "{entry:?}");
+    eventually("the control plane is told", || {
+        let state = instance.control_plane.state();
+        let report = state.unrecorded.iter().find(|report| report.reason.contains(token.as_str()))?;
+        report.reason.contains("is not recorded").then_some(())
+    });
 }

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use agent_protocol::clock;
 use agent_protocol::person::{INPUT_WINDOW_BYTES, Message as _, OUTPUT_WINDOW_BYTES};
 use agent_protocol::recorder::{CommandDescriptor, Connections, InputWay, OutputWay};
-use recording::{SpoolReader, TerminalEventKind};
+use recording::{FailurePolicy, SpoolReader, TerminalEventKind};
 use rustix::fs::MemfdFlags;
 
 use super::*;
@@ -78,7 +78,7 @@ impl Conversation {
         let Opened { ours, mut theirs, .. } = command_ends::open(&connections, SIZE, user_id).unwrap();
         let spool = File::from(rustix::fs::memfd_create("spool", MemfdFlags::CLOEXEC).unwrap());
         let spooler = Spooler::new(spool.try_clone().unwrap(), clock::boottime_micros(), 0).unwrap();
-        let scribe = Scribe::of_terminal(spooler);
+        let scribe = Scribe::of_terminal(spooler, FailurePolicy::Strict);
         let (stream, for_recorder) = UnixStream::pair().unwrap();
         let (equipment, launch) = equipment(ours, user_id);
         theirs.push((CommandDescriptor::Launch, launch));
@@ -253,7 +253,8 @@ fn a_finished_output_is_not_polled_while_another_is_held_open() {
     let (equipment, _launch) = equipment(ends, rustix::process::geteuid().as_raw());
     let mut recorder = Recorder::new(ToPerson::over(theirs), equipment, facts()).unwrap();
     let spool = File::from(rustix::fs::memfd_create("spool", MemfdFlags::CLOEXEC).unwrap());
-    let mut scribe = Scribe::of_terminal(Spooler::new(spool, clock::boottime_micros(), 0).unwrap());
+    let mut scribe =
+        Scribe::of_terminal(Spooler::new(spool, clock::boottime_micros(), 0).unwrap(), FailurePolicy::Strict);
     let now = Instant::now();
     recorder.exited = Some((ExitStatus::Code(0), now));
     let mut look = |recorder: &mut Recorder, place: usize| {

@@ -6,7 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use capture_terminal::left_over;
-use recording::{Compressor, DocumentFormat, Manifest, Micros, RecordingEnd, StartReference, StreamEntry};
+use recording::{
+    Compressor, DocumentFormat, FailurePolicy, Manifest, Micros, RecordingEnd, StartReference, StreamEntry,
+    Timestamp,
+};
 use rustix::fd::OwnedFd;
 
 use super::LOOK_EVERY;
@@ -14,9 +17,11 @@ use super::tail::{Next, PAUSE_AFTER_TROUBLE, Tail};
 use super::waking::{Watched, Watches};
 use crate::chain;
 use crate::run::Agent;
+use crate::run::begin::user_of;
 use crate::run::damage_search::DamageSearches;
 use crate::run::recorder_process::Recorder;
 use crate::run::session::Session;
+use crate::run::unrecorded::UnrecordedSession;
 
 fn is_full_disk(error: &(dyn std::error::Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
@@ -143,6 +148,7 @@ impl Followed {
                 Err(error) => trouble = trouble.or(Some(error)),
             }
         }
+        self.report_gaps(agent);
         if let Some(error) = trouble {
             return Err(error);
         }
@@ -150,6 +156,24 @@ impl Followed {
             self.seal(agent)?;
         }
         Ok(next)
+    }
+
+    /// A session that went on although it could not be recorded is told to the audit trail, too.
+    fn report_gaps(&mut self, agent: &Agent) {
+        let note = &self.session.note;
+        let goes_on = note.failure_policy == Some(FailurePolicy::BestEffort);
+        for gap in self.tails.iter_mut().flat_map(|tail| tail.told_gaps.drain(..)).filter(|_| goes_on) {
+            let user_id = note.user_id.unwrap_or_default();
+            let unrecorded = UnrecordedSession {
+                kind: note.kind.clone(),
+                user_id,
+                user: user_of(user_id),
+                at: Timestamp::from_millis(agent.control_plane.now_millis()),
+                reason: format!("part of session {} is not recorded: {gap}", self.session.token()),
+                configuration_revision: self.session.start.configuration_revision,
+            };
+            agent.unrecorded.note(unrecorded, &agent.reserve);
+        }
     }
 
     /// Makes the manifest, when every stream is cut to its end. The ledger is held meanwhile, so that each manifest names the one

@@ -114,6 +114,8 @@ pub(super) struct Tail {
     /// A segment is to be cut before it is full or old.
     cut_soon: bool,
     pub(super) last_gap: Option<String>,
+    /// The gaps that the recorder told and that nobody has asked for yet.
+    pub(super) told_gaps: Vec<String>,
     finished: bool,
     /// Where the spool cannot be read.
     damage: Option<Damage>,
@@ -165,6 +167,7 @@ impl Tail {
             distrusted: last.as_ref().and_then(|record| record.distrusted.clone()),
             cut_soon: false,
             last_gap: last.as_ref().and_then(|record| record.last_gap.clone()),
+            told_gaps: Vec::new(),
             finished: false,
             damage: None,
             damaged: last.as_ref().is_some_and(|record| record.damaged),
@@ -414,7 +417,10 @@ impl Tail {
             self.last_at = self.last_at.max(record.at);
         }
         match self.segmenter.push(record) {
-            Ok(Pushed::Gap(reason)) => self.last_gap = Some(reason),
+            Ok(Pushed::Gap(reason)) => {
+                self.told_gaps.push(reason.clone());
+                self.last_gap = Some(reason);
+            }
             Ok(Pushed::Content | Pushed::Exit(_)) => {}
             Err(bad) => {
                 // Its checksum is right, so a recorder of another version wrote it. It is reported, not ignored.
