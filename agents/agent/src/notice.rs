@@ -53,8 +53,11 @@ fn write(terminal: impl rustix::fd::AsFd, line: &str) -> bool {
     true
 }
 
-/// Whether a command that came over SSH is the far end of scp, sftp, rsync or git.
+/// Whether a command that came over SSH is the far end of scp, sftp, rsync or git, and nothing else that a shell would run.
 fn is_transfer(command: &str) -> bool {
+    if command.contains([';', '&', '|', '\n', '\r', '`', '$', '(', ')', '<', '>']) {
+        return false;
+    }
     let words: Vec<&str> = command.split_ascii_whitespace().collect();
     let Some((program, arguments)) = words.split_first() else { return false };
     let has = |options: &[&str]| arguments.iter().any(|argument| options.contains(argument));
@@ -99,9 +102,19 @@ mod tests {
         ] {
             assert!(is_transfer(transfer), "{transfer}");
         }
-        for other in
-            ["", "scp a b", "rsync a b", "git log upload-pack", "bash -c scp", "cat sftp-server", "uptime"]
-        {
+        for other in [
+            "",
+            "scp -t x; bash -i",
+            "scp x -f\nsh",
+            "git upload-pack x && sh",
+            "rsync --server $(sh)",
+            "scp a b",
+            "rsync a b",
+            "git log upload-pack",
+            "bash -c scp",
+            "cat sftp-server",
+            "uptime",
+        ] {
             assert!(!is_transfer(other), "{other}");
         }
     }

@@ -1,6 +1,8 @@
 //! `hansard-agent record` and `hansard-agent shell`: the person's side of a session.
 
 use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -9,6 +11,7 @@ use agent_protocol::capture::{CaptureError, PersonSession};
 use agent_protocol::local::{LocalReply, LocalRequest};
 use capture_terminal::{KIND, PersonTerminal};
 use rustix::fd::OwnedFd;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::backoff::Backoff;
 use crate::foreign::{Caller, Doubt};
@@ -138,6 +141,12 @@ impl OwnAgent {
 }
 
 fn run(directory: &StateDirectory, wish: Wish) -> Result<u8, String> {
+    // From here on this process's descriptors, the person's own terminal among them, are nobody's but root's: neither
+    // debuggers of the same user nor /proc hand them out. An agent that is not root's has to see the process itself.
+    if fs::metadata(directory.path()).is_ok_and(|directory| directory.uid() == 0) {
+        // If that is not possible, everything else still works.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
     match begin(directory, &wish)? {
         Begun::Recorded(session, text) => {
             if let Some(notice) = notice::of_recorded(text.as_deref(), &session.token) {

@@ -42,6 +42,19 @@ impl ProcessFacts {
     }
 }
 
+/// Whether a process is still there, perhaps only until somebody waits for it.
+///
+/// # Errors
+/// The file cannot be read, or is not understood.
+pub fn is_there(process_id: i32, start_ticks: u64) -> io::Result<bool> {
+    match fs::read(format!("/proc/{process_id}/stat")) {
+        Ok(stat) => Ok(parse(&stat).is_some_and(|(_, facts)| facts.start_ticks == start_ticks)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The effective user of a process; `None` when it has ended.
 ///
 /// # Errors
@@ -109,7 +122,7 @@ mod tests {
             Some(facts.parent),
             rustix::process::getppid().map(|parent| parent.as_raw_nonzero().get())
         );
-        assert!(facts.group > 0 && facts.session > 0);
+        assert_eq!(facts.start_ticks, ProcessFacts::find(ours).unwrap().unwrap().start_ticks);
         assert_eq!(effective_user(ours).unwrap(), Some(rustix::process::geteuid().as_raw()));
         assert!(all().unwrap().contains(&ours));
         assert_eq!(ProcessFacts::find(i32::MAX).unwrap(), None);

@@ -154,6 +154,19 @@ pub struct CommandNote {
     pub process_id: i32,
     /// When it started, in clock ticks since the machine did.
     pub start_ticks: u64,
+    /// The terminal of its session, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<TerminalIdentity>,
+}
+
+/// Which terminal it is, among all file systems of terminals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TerminalIdentity {
+    /// The device number of the file system that its node is in.
+    pub file_system: u64,
+    /// Its own device number.
+    pub device: u64,
 }
 
 /// A request over the control socket.

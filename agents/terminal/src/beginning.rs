@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use agent_protocol::capture::CaptureError;
 use agent_protocol::processes::{self, ProcessFacts};
-use agent_protocol::recorder::CommandNote;
+use agent_protocol::recorder::{CommandNote, TerminalIdentity};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::OwnedFd;
@@ -33,8 +33,8 @@ pub(crate) struct CommandProcess {
 pub(crate) struct Expected {
     /// The person: its effective user.
     pub(crate) user_id: u32,
-    /// The device number of the terminal that it must have as its controlling terminal, if there is one.
-    pub(crate) terminal: Option<u64>,
+    /// The terminal that it must have as its controlling terminal, if there is one.
+    pub(crate) terminal: Option<TerminalIdentity>,
 }
 
 /// The wait for the command to begin.
@@ -43,6 +43,8 @@ pub(crate) struct Beginning {
     expected: Expected,
     reported: Option<CommandProcess>,
     deadline: Instant,
+    /// Nothing more is said.
+    closed: bool,
 }
 
 /// How far it is.
@@ -63,11 +65,12 @@ impl Beginning {
         // From here on the kernel attaches to each message who sent it.
         setsockopt(&ours, sockopt::PassCred, &true)?;
         let deadline = Instant::now() + BEGINS_WITHIN;
-        Ok((Beginning { launch: ours, expected, reported: None, deadline }, theirs.into()))
+        Ok((Beginning { launch: ours, expected, reported: None, deadline, closed: false }, theirs.into()))
     }
 
-    pub(crate) fn interest(&self) -> PollFd<'_> {
-        PollFd::new(&self.launch, PollFlags::IN)
+    /// What to wait for. An end would be ready for ever.
+    pub(crate) fn interest(&self) -> Option<PollFd<'_>> {
+        (!self.closed).then(|| PollFd::new(&self.launch, PollFlags::IN))
     }
 
     pub(crate) fn until_deadline(&self, now: Instant) -> Duration {
@@ -109,7 +112,7 @@ impl Beginning {
 
     /// One byte, and the process that sent it as the kernel says. An end is no news here: the person's side says how the
     /// process ended.
-    fn hear(&self) -> io::Result<Option<(u8, i32)>> {
+    fn hear(&mut self) -> io::Result<Option<(u8, i32)>> {
         let mut byte = [0];
         let mut slices = [IoSliceMut::new(&mut byte)];
         // There is no room for descriptors: the kernel closes any that are sent.
@@ -128,7 +131,10 @@ impl Beginning {
             Err(error) => return Err(error.into()),
         };
         match (bytes, sender) {
-            (0, _) => Ok(None),
+            (0, _) => {
+                self.closed = true;
+                Ok(None)
+            }
             (_, Some(sender)) if sender > 0 => Ok(Some((byte[0], sender))),
             _ => Err(io::Error::other("it runs in a PID namespace that the recorder cannot see")),
         }
@@ -140,7 +146,8 @@ impl Beginning {
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         let facts = ProcessFacts::find(process_id)?.ok_or_else(ended)?;
         self.check_user(process_id)?;
-        let note = CommandNote { process_id, start_ticks: facts.start_ticks };
+        let terminal = self.expected.terminal;
+        let note = CommandNote { process_id, start_ticks: facts.start_ticks, terminal };
         Ok(CommandProcess { note, pid, pidfd })
     }
 
@@ -153,7 +160,7 @@ impl Beginning {
             return Err(io::Error::other("its process does not lead a session"));
         }
         match self.expected.terminal {
-            Some(terminal) if facts.terminal != terminal => {
+            Some(terminal) if facts.terminal != terminal.device => {
                 Err(io::Error::other("its controlling terminal is not the one that is recorded"))
             }
             _ => Ok(()),

@@ -192,11 +192,11 @@ impl Channel {
         Some(quiet.saturating_sub(silent))
     }
 
-    /// Stops reading when the processes left over have printed for long enough. Time during which the person holds
+    /// Stops reading when the processes left over have printed for long enough: on a terminal, or where nobody reads any more. Time during which the person holds
     /// the output does not count.
-    pub(crate) fn end_when_overdue(&mut self, exited_at: Instant, now: Instant) {
+    pub(crate) fn end_when_overdue(&mut self, exited_at: Instant, nobody_reads: bool, now: Instant) {
         let since = self.held_at.map_or(exited_at, |at| at.max(exited_at));
-        if self.output == Output::Terminal
+        if (self.output == Output::Terminal || nobody_reads)
             && !self.is_held(now)
             && now.saturating_duration_since(since) > LONGEST_AFTER_EXIT
         {

@@ -18,41 +18,77 @@ const ENDS_WITHIN: Duration = Duration::from_secs(2);
 /// How often to look for further ones: a process that forks while it is killed leaves a child.
 const MOST_ROUNDS: u32 = 20;
 
-/// Ends what is left of a session: asks it to, waits a moment, and then kills it. Returns how many processes could not
-/// be ended.
-pub fn end(command: &CommandNote) -> usize {
-    let mut left = find(command);
-    for (_, pidfd) in &left {
-        // As a terminal that is hung up does; a process that is stopped must continue to notice it.
-        let _ = pidfd_send_signal(pidfd, Signal::HUP);
-        let _ = pidfd_send_signal(pidfd, Signal::CONT);
+/// Processes that are tied to a session.
+#[derive(Debug, Default)]
+pub struct LeftOver {
+    processes: BTreeMap<(i32, u64), OwnedFd>,
+}
+
+impl LeftOver {
+    /// Those that are tied to it now. None when the command itself is gone: the number of its session may be another's
+    /// then, and nothing says what descends from it.
+    #[must_use]
+    pub fn find(command: &CommandNote) -> Self {
+        let mut left = Self::default();
+        left.look_again(command);
+        left
     }
-    wait_for_ends(&left, ENDS_WITHIN);
-    for _ in 0..MOST_ROUNDS {
-        left = find(command);
-        if left.is_empty() {
-            return 0;
+
+    /// Adds those that were started since.
+    fn look_again(&mut self, command: &CommandNote) {
+        if processes::is_there(command.process_id, command.start_ticks).unwrap_or(false) {
+            self.processes.extend(find(command));
         }
-        let killed = left.iter().filter(|(_, pidfd)| pidfd_send_signal(pidfd, Signal::KILL).is_ok()).count();
-        if killed == 0 {
-            break;
-        }
-        wait_for_ends(&left, ENDS_WITHIN);
+        self.processes.retain(|_, pidfd| !has_ended(pidfd));
     }
-    left.len()
+
+    /// Ends them: asks them to, waits a moment, and then kills them. Returns how many could not be ended.
+    pub fn end(mut self, command: &CommandNote) -> usize {
+        for pidfd in self.processes.values() {
+            // As a terminal that is hung up does; a process that is stopped must continue to notice it.
+            let _ = pidfd_send_signal(pidfd, Signal::HUP);
+            let _ = pidfd_send_signal(pidfd, Signal::CONT);
+        }
+        self.wait_for_ends();
+        for _ in 0..MOST_ROUNDS {
+            self.look_again(command);
+            // The command last: as long as it is there, its children are found.
+            let mut all: Vec<_> = self.processes.iter().collect();
+            all.sort_by_key(|((id, _), _)| *id == command.process_id);
+            let killed =
+                all.iter().filter(|(_, pidfd)| pidfd_send_signal(pidfd, Signal::KILL).is_ok()).count();
+            if killed == 0 {
+                break;
+            }
+            self.wait_for_ends();
+        }
+        self.look_again(command);
+        self.processes.len()
+    }
+
+    fn wait_for_ends(&self) {
+        let deadline = Instant::now() + ENDS_WITHIN;
+        for pidfd in self.processes.values() {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+            // Whether it ended is looked at again.
+            let _ = poll(&mut fds, Some(&timespec(remaining)));
+        }
+    }
+}
+
+fn has_ended(pidfd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+    matches!(poll(&mut fds, Some(&timespec(Duration::ZERO))), Ok(1))
 }
 
 /// Every process that is tied to the session, with a descriptor of it.
-fn find(command: &CommandNote) -> Vec<(i32, OwnedFd)> {
+fn find(command: &CommandNote) -> Vec<((i32, u64), OwnedFd)> {
     let all: BTreeMap<i32, ProcessFacts> = processes::all()
         .unwrap_or_default()
         .into_iter()
         .filter_map(|id| Some((id, ProcessFacts::find(id).ok()??)))
         .collect();
-    if all.get(&command.process_id).is_some_and(|facts| facts.start_ticks != command.start_ticks) {
-        // Nobody is left: a number is not given to another process as long as a session has it.
-        return Vec::new();
-    }
     let tied = |id: i32| -> bool {
         let mut current = id;
         // A chain of parents is never longer than there are processes.
@@ -71,7 +107,10 @@ fn find(command: &CommandNote) -> Vec<(i32, OwnedFd)> {
         }
         false
     };
-    all.keys().copied().filter(|id| tied(*id)).filter_map(|id| Some((id, open(id, all.get(&id)?)?))).collect()
+    all.iter()
+        .filter(|(id, _)| tied(**id))
+        .filter_map(|(id, facts)| Some(((*id, facts.start_ticks), open(*id, facts)?)))
+        .collect()
 }
 
 /// A descriptor of the process that was looked at, and of no other that has its number by now.
@@ -79,16 +118,6 @@ fn open(process_id: i32, facts: &ProcessFacts) -> Option<OwnedFd> {
     let pidfd = pidfd_open(Pid::from_raw(process_id)?, PidfdFlags::empty()).ok()?;
     let now: io::Result<Option<ProcessFacts>> = ProcessFacts::find(process_id);
     now.ok()?.filter(|now| now.start_ticks == facts.start_ticks).map(|_| pidfd)
-}
-
-fn wait_for_ends(left: &[(i32, OwnedFd)], within: Duration) {
-    let deadline = Instant::now() + within;
-    for (_, pidfd) in left {
-        let remaining = deadline.saturating_duration_since(Instant::now());
-        let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
-        // Whether it ended is looked at again.
-        let _ = poll(&mut fds, Some(&timespec(remaining)));
-    }
 }
 
 #[cfg(test)]
@@ -105,7 +134,7 @@ mod tests {
         let mut next = || lines.next().unwrap().unwrap().parse::<i32>().unwrap();
         let (leader, others) = (next(), vec![next(), next()]);
         let facts = ProcessFacts::find(leader).unwrap().unwrap();
-        (child, CommandNote { process_id: leader, start_ticks: facts.start_ticks }, others)
+        (child, CommandNote { process_id: leader, start_ticks: facts.start_ticks, terminal: None }, others)
     }
 
     #[test]
@@ -114,7 +143,7 @@ mod tests {
         // One in the same session, and one that descends from it in a session of its own.
         let script = "trap '' HUP; echo $$; sleep 1000 & echo $!; setsid sleep 1000 & echo $!; wait";
         let (mut child, note, others) = session(script);
-        assert_eq!(end(&note), 0);
+        assert_eq!(LeftOver::find(&note).end(&note), 0);
         child.wait().unwrap();
         for id in others {
             assert_eq!(ProcessFacts::find(id).unwrap(), None, "{id} is left");
@@ -125,12 +154,22 @@ mod tests {
     }
 
     #[test]
+    fn a_command_that_is_gone_leaves_nothing_that_is_known_to_be_its_own() {
+        // What has the number of its session now may be anybody's.
+        let (mut child, note, others) = session("echo $$; sleep 1000 & echo $!; echo $!");
+        child.wait().unwrap();
+        assert_eq!(LeftOver::find(&note).end(&note), 0);
+        assert!(ProcessFacts::find(others[0]).unwrap().is_some());
+        rustix::process::kill_process(Pid::from_raw(others[0]).unwrap(), Signal::KILL).unwrap();
+    }
+
+    #[test]
     fn a_session_with_the_same_number_is_another() {
         let (mut child, note, others) = session("echo $$; sleep 1000 & echo $!; echo $!; wait");
-        let earlier = CommandNote { start_ticks: note.start_ticks + 1_000_000, ..note.clone() };
-        assert_eq!(find(&earlier).len(), 0);
-        assert_eq!(find(&note).len(), 2, "{others:?}");
-        assert_eq!(end(&note), 0);
+        let another = CommandNote { start_ticks: note.start_ticks + 1_000_000, ..note.clone() };
+        assert_eq!(LeftOver::find(&another).processes.len(), 0);
+        assert_eq!(LeftOver::find(&note).processes.len(), 2, "{others:?}");
+        assert_eq!(LeftOver::find(&note).end(&note), 0);
         child.wait().unwrap();
     }
 }

@@ -14,6 +14,7 @@ mod command_input;
 mod control;
 mod descriptors;
 mod events_segmenter;
+mod foreground;
 mod gate;
 mod inherited;
 mod job_control;

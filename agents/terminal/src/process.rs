@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use agent_protocol::capture::{CaptureError, SpoolName};
 use agent_protocol::lines;
 use agent_protocol::local::LocalReply;
-use agent_protocol::recorder::{CommandDescriptor, RecorderAnswer, RecorderOrder};
+use agent_protocol::recorder::{CommandDescriptor, RecorderAnswer, RecorderOrder, TerminalIdentity};
 use recording::TerminalSize;
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -136,7 +136,10 @@ impl Recording {
             .extend(not_by_name.map(|error| format!("giving the person the terminal by its name: {error}")));
         let terminal = theirs.iter().find(|(what, _)| *what == CommandDescriptor::Terminal);
         let terminal = terminal
-            .map(|(_, slave)| rustix::fs::fstat(slave).map(|stat| stat.st_rdev))
+            .map(|(_, slave)| {
+                rustix::fs::fstat(slave)
+                    .map(|stat| TerminalIdentity { file_system: stat.st_dev, device: stat.st_rdev })
+            })
             .transpose()
             .map_err(|errno| step("look at the pseudo-terminal")(errno.into()))?;
         let expected = Expected { user_id: order.user_id, terminal };
@@ -159,6 +162,8 @@ impl Recording {
         let facts = Facts {
             token: order.terminal_session_token,
             size,
+            terminal_device: terminal.map(|terminal| terminal.device),
+            user_id: order.user_id,
             shared: order.connections.any_terminal() && !order.connections.all_terminals(),
             somebody_reads: order.connections.somebody_reads,
             ends_what_is_left: order.ends_what_is_left,

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use agent_protocol::capture::CaptureError;
 use agent_protocol::person::{Decoder, FromPerson, FromRecorder, Input, Output};
+use agent_protocol::processes;
 use agent_protocol::recorder::{CommandNote, ControlReply, ControlRequest};
 use recording::{ExitStatus, TerminalSessionToken, TerminalSize};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::io::Errno;
-use rustix::process::{Signal, kill_process_group};
+use rustix::process::Signal;
 use rustix::termios::{LocalModes, tcgetattr, tcgetpgrp};
 
 use crate::beginning::{Beginning, Begun, CommandProcess};
@@ -22,9 +23,10 @@ use crate::channel::Channel;
 use crate::command_ends::{self, RecorderEnds};
 use crate::command_input::CommandInput;
 use crate::control::Control;
+use crate::left_over::LeftOver;
 use crate::scribe::Scribe;
 use crate::wire::{Heard, ToPerson, receive};
-use crate::{kernel_exit, left_over, timespec};
+use crate::{foreground, kernel_exit, timespec};
 
 /// How often a terminal that nobody has open is checked.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -44,6 +46,10 @@ pub(crate) struct Facts {
     pub(crate) token: TerminalSessionToken,
     /// The size of the command's terminal.
     pub(crate) size: TerminalSize,
+    /// The number of its device, if there is one.
+    pub(crate) terminal_device: Option<u64>,
+    /// The person.
+    pub(crate) user_id: u32,
     /// Other programs use the person's terminal, too: the person's side is told when the command sets modes of its own.
     pub(crate) shared: bool,
     /// For standard output and standard error: whether a reader waits for the end.
@@ -80,6 +86,8 @@ pub(crate) fn run(
         }
     };
     let ended = recorder.record(&mut scribe, &mut Decoder::default());
+    // Before the hang-up, which ends parents by which children are found.
+    let left = ended.as_ref().err().and_then(|_| recorder.find_what_is_left());
     // The hang-up of the terminal reaches everything that still runs on it.
     recorder.close();
     match ended.and_then(|status| scribe.check().map(|()| status)) {
@@ -101,7 +109,9 @@ pub(crate) fn run(
                 CaptureError::Ended { .. } => FromRecorder::Stopped(&reason),
                 _ => FromRecorder::Lost(&reason),
             });
-            recorder.end_what_is_left();
+            if let Some((command, left)) = left {
+                left.end(&command);
+            }
             Err(error)
         }
     }
@@ -148,6 +158,8 @@ struct Recorder {
     exited: Option<(ExitStatus, Instant)>,
     hurry: bool,
     size: TerminalSize,
+    terminal_device: Option<u64>,
+    user_id: u32,
     shared: bool,
     /// The modes of a shared terminal when the command began.
     shared_modes: Option<LocalModes>,
@@ -211,6 +223,8 @@ impl Recorder {
             exited: None,
             hurry: false,
             size: facts.size,
+            terminal_device: facts.terminal_device,
+            user_id: facts.user_id,
             shared: facts.shared,
             shared_modes: None,
             wants_keys: false,
@@ -263,7 +277,7 @@ impl Recorder {
                 let now = Instant::now();
                 let mut all_done = true;
                 for (channel, ready) in self.channels.iter_mut().zip(&ready.channels) {
-                    channel.end_when_overdue(since, now);
+                    channel.end_when_overdue(since, self.person_is_gone, now);
                     all_done &= !ready && channel.is_done(since, self.hurry, now);
                 }
                 if all_done {
@@ -355,18 +369,19 @@ impl Recorder {
         let of_failures = fds.len();
         fds.extend(scribe.failure_fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let of_beginning = fds.len();
-        let beginning = match &self.command {
-            Command::Begins(beginning) => Some(beginning.interest()),
-            Command::Runs(_) => None,
+        let (begins, beginning) = match &self.command {
+            Command::Begins(beginning) => (true, beginning.interest()),
+            Command::Runs(_) => (false, None),
         };
-        let (begins, flows) = (beginning.is_some(), self.flows());
+        let flows = self.flows();
+        let of_command = of_beginning + usize::from(beginning.is_some());
         fds.extend(beginning);
         let of_inputs: Vec<Option<PollFd<'_>>> = self.inputs.iter().map(CommandInput::interest).collect();
         let of_channels: Vec<Option<PollFd<'_>>> = self.channels.iter().map(Channel::interest).collect();
         let wanted: Vec<bool> =
             of_inputs.iter().chain(&of_channels).map(|interest| flows && interest.is_some()).collect();
-        let of_command = of_inputs.into_iter().chain(of_channels).flatten();
-        fds.extend(of_command.filter(|_| flows));
+        let ways = of_inputs.into_iter().chain(of_channels).flatten();
+        fds.extend(ways.filter(|_| flows));
         let of_control = fds.len();
         fds.extend(self.control.interest());
         match poll(&mut fds, self.timeout(now).map(timespec).as_ref()) {
@@ -389,7 +404,7 @@ impl Recorder {
         let failed = fds[of_failures..of_beginning].iter().any(is_ready);
         // Its deadline is checked there, too.
         let beginning = begins;
-        let mut answers = fds[of_beginning + usize::from(begins)..of_control].iter().map(PollFd::revents);
+        let mut answers = fds[of_command..of_control].iter().map(PollFd::revents);
         let mut answers = wanted.into_iter().map(|wanted| {
             if wanted { answers.next().unwrap_or(PollFlags::empty()) } else { PollFlags::empty() }
         });
@@ -455,12 +470,12 @@ impl Recorder {
     fn handle(&mut self, message: FromPerson<'_>, scribe: &mut Scribe) -> Result<(), CaptureError> {
         match message {
             FromPerson::Input(of, bytes) => {
-                if of == Input::Input {
-                    scribe.input(bytes)?;
-                }
                 // Bytes for an input that has ended are lost, as they would be in a pipe.
                 if let Some(input) = self.inputs.iter_mut().find(|input| input.input() == of) {
                     input.take(bytes).map_err(lost)?;
+                    if of == Input::Input {
+                        scribe.input(bytes)?;
+                    }
                 }
             }
             FromPerson::InputEnd(of) => {
@@ -473,6 +488,12 @@ impl Recorder {
             }
             FromPerson::Dropped(of) => {
                 if let Some(channel) = self.channel(of) {
+                    channel.drop_what_comes();
+                }
+            }
+            // A terminal is not closed by whoever looks at it: what is printed there is recorded to the end.
+            FromPerson::Broken(Output::Terminal) => {
+                if let Some(channel) = self.channel(Output::Terminal) {
                     channel.drop_what_comes();
                 }
             }
@@ -535,7 +556,17 @@ impl Recorder {
         };
         let mut fds = [PollFd::new(&process.pidfd, PollFlags::IN)];
         match poll(&mut fds, Some(&timespec(Duration::ZERO))) {
-            Ok(1) => Ok(kernel_exit::of(&process.pidfd)),
+            Ok(1) => {
+                let of_kernel = kernel_exit::of(&process.pidfd);
+                let CommandNote { process_id, start_ticks, .. } = process.note;
+                // The kernel says it once somebody has waited for the process, which an honest side has.
+                if of_kernel.is_none() && processes::is_there(process_id, start_ticks).unwrap_or(true) {
+                    return Err(lost(
+                        "the person's side reported the end of a command that it has not waited for",
+                    ));
+                }
+                Ok(of_kernel)
+            }
             _ => Err(lost("the person's side reported an end of the command that has not come")),
         }
     }
@@ -545,21 +576,23 @@ impl Recorder {
     fn send_to_foreground(&mut self, signal: Signal) -> io::Result<()> {
         let foreground = self.master.as_ref().and_then(|master| tcgetpgrp(master).ok());
         let command = self.command.process().filter(|_| self.exited.is_none()).map(|process| process.pid);
-        let Some(group) = foreground.filter(|group| Some(*group) != command) else { return Ok(()) };
-        // A group that has ended needs no signal.
-        if kill_process_group(group, signal) == Err(Errno::PERM) {
-            let group = group.as_raw_nonzero().get().unsigned_abs();
+        let (Some(group), Some(terminal)) =
+            (foreground.filter(|group| Some(*group) != command), self.terminal_device)
+        else {
+            return Ok(());
+        };
+        let group = group.as_raw_nonzero().get();
+        if !foreground::signal(group, terminal, self.user_id, signal) {
             let signal = u8::try_from(signal.as_raw()).unwrap_or_default();
-            self.person.say(&FromRecorder::Signal { group, signal })?;
+            self.person.say(&FromRecorder::Signal { group: group.unsigned_abs(), signal })?;
         }
         Ok(())
     }
 
-    /// Ends the processes of a session that is not recorded any longer.
-    fn end_what_is_left(&self) {
-        if let Some(process) = self.command.process().filter(|_| self.ends_what_is_left) {
-            left_over::end(&process.note);
-        }
+    /// The processes of a session that is not recorded any longer.
+    fn find_what_is_left(&self) -> Option<(CommandNote, LeftOver)> {
+        let process = self.command.process().filter(|_| self.ends_what_is_left)?;
+        Some((process.note.clone(), LeftOver::find(&process.note)))
     }
 
     /// Tells the person's side when the command changes how it wants its keys.

@@ -325,9 +325,12 @@ mod tests {
         for recorder in [Some("same-user"), None] {
             assert_eq!(
                 recorder_note(recorder),
-                "same-user: recorded by the recorded user's own process, which could have ended, altered or invented it"
+                "same-user: recorded by a process of the recorded user or within their reach, who could have ended, altered \
+                 or invented it"
             );
         }
+        let separate = "separate: recorded by a process beyond the recorded user's reach";
+        assert_eq!(recorder_note(Some("separate")), separate);
         assert!(
             recorder_note(Some("kernel\u{1b}[2J")).contains("is a recorder that this version does not know")
         );

@@ -165,11 +165,14 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
 }
 
 /// The recorded session that the process is in: one whose command, which runs under a recorder that lives, is among its
-/// ancestors. What the process says of itself is not asked.
+/// ancestors, and whose terminal is all that the process can read from and print to. What the process says of itself is not
+/// asked, and of what this cannot be shown, there is a recording of its own.
 fn session_around(agent: &Agent, peer: &Peer) -> io::Result<Option<TerminalSessionToken>> {
     let line = peer.line()?;
     for session in agent.sessions.open() {
-        if session.command_note().is_some_and(|command| line.contains(&command))
+        let Some(command) = session.command_note() else { continue };
+        if line.contains(&(command.process_id, command.start_ticks))
+            && command.terminal.is_some_and(|terminal| peer.is_on(terminal))
             && session.is_recorded_now()?
         {
             return Ok(Some(session.token().clone()));

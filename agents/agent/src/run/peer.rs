@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 
 use agent_protocol::processes::ProcessFacts;
-use agent_protocol::recorder::CommandNote;
+use agent_protocol::recorder::TerminalIdentity;
 use nix::sys::socket::{getsockopt, sockopt};
 use recording::CaptureNote;
 
@@ -28,18 +29,31 @@ impl Peer {
         Ok(Peer { process_id: credentials.pid(), user_id: credentials.uid() })
     }
 
-    /// The process and its ancestors, nearest first. Each was the parent of the one before at the time it was looked at.
-    pub(super) fn line(&self) -> io::Result<Vec<CommandNote>> {
+    /// Whether all of its standard descriptors are this terminal. What it could print anywhere else, the recording of that
+    /// terminal does not see.
+    pub(super) fn is_on(&self, terminal: TerminalIdentity) -> bool {
+        (0..=2).all(|descriptor| {
+            // An agent that may not look cannot say, and then it is not.
+            let metadata = fs::metadata(format!("/proc/{}/fd/{descriptor}", self.process_id));
+            metadata.is_ok_and(|metadata| {
+                TerminalIdentity { file_system: metadata.dev(), device: metadata.rdev() } == terminal
+            })
+        })
+    }
+
+    /// The process and its ancestors, nearest first, by their numbers and start times. Each was the parent of the one
+    /// before at the time it was looked at.
+    pub(super) fn line(&self) -> io::Result<Vec<(i32, u64)>> {
         let mut line = Vec::new();
         let mut process_id = self.process_id;
         while process_id > 0 && line.len() < MOST_ANCESTORS {
             let Some(facts) = ProcessFacts::find(process_id)? else { break };
             // A parent began before its child; one that did not has the number of a parent that has ended.
-            let last: Option<&CommandNote> = line.last();
-            if last.is_some_and(|child| child.start_ticks < facts.start_ticks) {
+            let last: Option<&(i32, u64)> = line.last();
+            if last.is_some_and(|(_, start_ticks)| *start_ticks < facts.start_ticks) {
                 break;
             }
-            line.push(CommandNote { process_id, start_ticks: facts.start_ticks });
+            line.push((process_id, facts.start_ticks));
             process_id = facts.parent;
         }
         Ok(line)
@@ -76,9 +90,9 @@ mod tests {
         assert_eq!(peer.process_id, i32::try_from(std::process::id()).unwrap());
         assert_eq!(peer.user_id, rustix::process::geteuid().as_raw());
         let line = peer.line().unwrap();
-        assert_eq!(line[0].process_id, peer.process_id);
+        assert_eq!(line[0].0, peer.process_id);
         let parent = rustix::process::getppid().unwrap().as_raw_nonzero().get();
-        assert_eq!(line[1].process_id, parent);
+        assert_eq!(line[1].0, parent);
         assert_eq!(peer.foreign_namespaces(), []);
     }
 }

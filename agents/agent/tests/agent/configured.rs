@@ -125,7 +125,7 @@ fn without_a_terminal_the_notice_stands_on_standard_error_and_not_for_transfers(
     for (command, told) in [
         ("echo scp -t", true),
         ("scp -t /no/such/folder/at/all", false),
-        ("/usr/lib/openssh/sftp-server </dev/null", false),
+        ("/usr/lib/openssh/sftp-server", false),
         ("rsync --server --no-such-option", false),
         ("git-upload-pack /no/such/folder", false),
     ] {

@@ -34,7 +34,8 @@ fn whoever_is_killed_all_that_was_shown_is_recorded() {
         (Killed::PersonsSide, "the person's side ended"),
         (Killed::RecorderAlone, "the recorder ended"),
     ] {
-        let script = "trap '' HUP; i=0; while :; do i=$((i+1)); echo line-$i; sleep 0.01; done";
+        // What began a session of its own below it is found, too, as long as its parent is.
+        let script = "trap '' HUP; setsid sh -c 'trap : HUP; while :; do sleep 1; done' & echo apart-$!; i=0; while :; do i=$((i+1)); echo line-$i; sleep 0.01; done";
         let mut person = instance.person(&["sh", "-c", script]);
         person.sees("line-50\r");
         let token = person.token();
@@ -47,8 +48,10 @@ fn whoever_is_killed_all_that_was_shown_is_recorded() {
                 kill_process(instance.recorder(&token), Signal::KILL).unwrap();
             }
         }
+        let apart = person.screen().lines().find_map(|line| line.trim().strip_prefix("apart-")?.parse().ok());
+        let apart = Pid::from_raw(apart.unwrap()).unwrap();
         eventually("the command is ended although it ignores the hang-up", || {
-            has_ended(command).then_some(())
+            (has_ended(command) && has_ended(apart)).then_some(())
         });
         if matches!(killed, Killed::RecorderAlone) {
             person.signals(Signal::CONT);

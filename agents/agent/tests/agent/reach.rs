@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use recording::{CaptureNote, ExitStatus, Recorder, RecordingEnd, TerminalSessionToken};
 use rustix::process::{Signal, kill_process};
 
-use crate::bench::{Instance, Program, eventually, text, token_in, without_root};
+use crate::bench::{Instance, LAST_LINE, Program, eventually, text, token_in, without_root};
 use crate::control_plane::Recording;
 use crate::person::Person;
 
@@ -96,11 +96,6 @@ def getfd(number):
 def connect():
     socket.socket(socket.AF_UNIX).connect(folder + "/control.sock")
 attacks = {
-    "kill": lambda: os.kill(recorder, signal.SIGKILL),
-    "stop": lambda: os.kill(recorder, signal.SIGSTOP),
-    "terminate": lambda: os.kill(recorder, signal.SIGTERM),
-    "pidfd": lambda: signal.pidfd_send_signal(os.pidfd_open(recorder), signal.SIGKILL),
-    "ptrace": ptrace,
     "memory": lambda: open(f"/proc/{recorder}/mem", "r+b"),
     "descriptors": lambda: os.listdir(f"/proc/{recorder}/fd"),
     "environment": lambda: open(f"/proc/{recorder}/environ").read(),
@@ -114,6 +109,13 @@ attacks = {
     "control": connect,
 }
 attacks.update({f"descriptor {number}": lambda number=number: getfd(number) for number in range(3, 16)})
+attacks.update({
+    "kill": lambda: os.kill(recorder, signal.SIGKILL),
+    "stop": lambda: os.kill(recorder, signal.SIGSTOP),
+    "terminate": lambda: os.kill(recorder, signal.SIGTERM),
+    "pidfd": lambda: signal.pidfd_send_signal(os.pidfd_open(recorder), signal.SIGKILL),
+    "ptrace": ptrace,
+})
 succeeded = []
 for name, attack in attacks.items():
     try:
@@ -154,9 +156,10 @@ fn the_attacks_would_succeed_on_a_process_of_ones_own() {
     let machine = Machine::new();
     let script = machine.script("attacks.py", ATTACKS);
     let (mut person, _) = machine.shell(&[]);
-    // What they are tried on is stopped by the first ones, and is waited for by nobody.
+    // The last ones end what they are tried on.
     person.types(&format!("sleep 1000 & {PYTHON} {} $! /nowhere\r", script.display()));
-    person.sees("'kill', 'stop', 'terminate', 'pidfd', ");
+    person.sees("succeeded ['memory', 'descriptors', 'environment', 'limits', ");
+    person.sees("'kill'");
 }
 
 #[test]
@@ -264,6 +267,13 @@ elif what == "lies about the end":
         os.write(terminal, b"the deed\n"); time.sleep(1000)
     time.sleep(0.5)
     frame(12, bytes([0, 0]))
+elif what == "does not wait for its command":
+    if os.fork() == 0:
+        launch.sendall(b"r"); answered(); os.setsid(); import fcntl, termios
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0); launch.sendall(b"l"); answered()
+        os._exit(3)
+    time.sleep(0.5)
+    frame(12, bytes([0, 0]))
 elif what == "has another terminal":
     launch.sendall(b"r"); assert answered()
     if os.fork() == 0:
@@ -325,6 +335,7 @@ fn a_client_of_one_s_own_is_believed_nothing_that_the_kernel_does_not_say() {
         ("has another terminal", "the command cannot begin"),
         ("leads no session", "its process does not lead a session"),
         ("sends nonsense", "a message of kind"),
+        ("does not wait for its command", "has not waited for"),
         ("closes the connection", "the person's side ended before the command did"),
     ] {
         let recording = with_own_client(&machine, what);
@@ -379,14 +390,23 @@ fn a_session_inside_a_recorded_one_is_not_a_second_one() {
     person.types(&format!("{record} record -- setsid -w sh -c '{record} record -- echo nes''ted'\r"));
     person.sees("nested\r");
     person.sees(&format!("not recorded: this is inside of session {token}"));
+    // One that prints elsewhere is not seen on that terminal.
+    let elsewhere = machine.program.path().with_file_name("elsewhere");
+    let everybody_writes = Permissions::from_mode(0o777);
+    std::fs::set_permissions(machine.program.path().parent().unwrap(), everybody_writes).unwrap();
+    person
+        .types(&format!("{record} record -- echo else''where >{} 2>&1; echo do''ne\r", elsewhere.display()));
+    person.sees("done\r");
+    let said = std::fs::read_to_string(&elsewhere).unwrap();
+    let other = said.split(LAST_LINE).nth(1).and_then(|rest| TerminalSessionToken::parse(rest.trim()).ok());
+    let other = other.unwrap_or_else(|| panic!("{said}"));
+    assert_eq!(text(&machine.instance.control_plane.sealed(&other).output()), "elsewhere\n");
     // One that outlives the session is in none any more.
     let later = format!(
         "(trap '' HUP; setsid sh -c 'while kill -0 $PPID_OF; do sleep 0.1; done; {record} record -- echo af''ter' \
          >{} 2>&1) &",
         left_over.display()
     );
-    std::fs::set_permissions(machine.program.path().parent().unwrap(), Permissions::from_mode(0o777))
-        .unwrap();
     person.types(&format!("export PPID_OF=$$; {later}\r"));
     person.sees("[1]");
     person.types("exit 7\r");
@@ -452,10 +472,12 @@ fn without_capabilities_the_recorder_is_another_user_all_the_same() {
     person.types(&format!("{PYTHON} {} {recorder} {}\r", script.display(), folder.display()));
     person.sees("tried 29 succeeded []");
     // Signals for the foreground are sent by the person's side.
-    person.types("sh -c 'trap \"echo got-$((1+1))-it; exit\" TERM; trap \"\" HUP; echo up; while :; do sleep 0.1; done'\r");
+    person.types("sh -c 'trap \"echo got-$((1+1))-it; exit\" INT; echo up; while :; do sleep 0.1; done'\r");
     person.sees("up\r");
-    person.signals(Signal::TERM);
-    person.ends();
+    person.signals(Signal::INT);
+    person.sees("got-2-it");
+    person.types("exit 0\r");
+    person.ends_with(0);
     let recording = machine.instance.control_plane.sealed(&token);
     assert!(text(&recording.output()).contains("got-2-it"), "{}", text(&recording.output()));
     let start = recording.start();

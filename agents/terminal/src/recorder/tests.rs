@@ -34,6 +34,8 @@ fn facts() -> Facts {
     Facts {
         token: TerminalSessionToken::generate(),
         size: SIZE,
+        terminal_device: None,
+        user_id: rustix::process::geteuid().as_raw(),
         shared: false,
         somebody_reads: [true; 2],
         ends_what_is_left: true,
@@ -236,6 +238,16 @@ fn a_failure_of_the_persons_side_ends_the_recording_with_the_reason() {
 fn an_end_of_the_command_is_not_believed_before_it_came() {
     let reason = reason_after(|person| person.say(FromPerson::Exited(ExitStatus::Code(0))));
     assert_eq!(reason, "the person's side reported an end of the command that has not come");
+}
+
+#[test]
+fn a_launcher_that_is_gone_is_not_waited_for() {
+    let expected = Expected { user_id: rustix::process::geteuid().as_raw(), terminal: None };
+    let (mut beginning, launch) = Beginning::new(expected).unwrap();
+    assert!(beginning.interest().is_some());
+    drop(launch);
+    assert!(matches!(beginning.advance(), Ok(Begun::Waits)));
+    assert!(beginning.interest().is_none(), "it would be ready for ever");
 }
 
 #[test]

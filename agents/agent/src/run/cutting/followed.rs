@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use capture_terminal::left_over;
+use capture_terminal::left_over::LeftOver;
 use recording::{
     Compressor, DocumentFormat, FailurePolicy, Manifest, Micros, RecordingEnd, StartReference, StreamEntry,
     Timestamp,
@@ -226,7 +226,7 @@ impl Followed {
         let Some(command) = self.session.command_note().filter(|_| broke_off && of_this_boot) else { return };
         let token = self.session.token().clone();
         let ending = thread::Builder::new().name("left-over".to_owned()).spawn(move || {
-            let left = left_over::end(&command);
+            let left = LeftOver::find(&command).end(&command);
             if left > 0 {
                 tracing::warn!(session = %token, "{left} processes of a session that broke off could not be ended");
             }
