@@ -71,7 +71,7 @@ fn the_control_plane_vouches_for_its_recording_and_not_for_another_in_its_place(
     assert!(text.contains("trusted: enrolled for i-evidence1 since 20"), "{text}");
     assert!(text.contains("according to this control plane"), "{text}");
     assert!(
-        text.contains("same-user: recorded by the recorded user's own process, which could have ended"),
+        text.contains("same-user: recorded by a process of the recorded user or within their reach"),
         "{text}"
     );
     let (code, told) = verify(root, &[&deed]);
@@ -129,7 +129,8 @@ fn the_control_plane_vouches_for_its_recording_and_not_for_another_in_its_place(
 
 #[test]
 fn every_view_of_a_recording_says_who_recorded_it() {
-    const SENTENCE: &str = "same-user: recorded by the recorded user's own process, which could have ended, altered or invented it";
+    const SENTENCE: &str = "same-user: recorded by a process of the recorded user or within their reach, who could have ended, altered \
+         or invented it";
     let stage = Stage::new("i-evidence3");
     let root = &stage.deployment.root;
     let token = stage.recorded("whatever");

@@ -77,7 +77,7 @@ fn a_real_shell_is_recorded_listed_and_replayed() {
         page["facts"]
             .as_str()
             .unwrap()
-            .contains("The recorded user's own process, which could have ended, altered or invented it"),
+            .contains("A process of the recorded user or within their reach, who could have ended, altered or invented it"),
         "{page}"
     );
     let on_page: Vec<_> =

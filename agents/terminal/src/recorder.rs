@@ -28,6 +28,8 @@ use crate::scribe::Scribe;
 use crate::wire::{Heard, ToPerson, receive};
 use crate::{foreground, kernel_exit, timespec};
 
+/// How long the person's side may take to say how the command ended. It may be stopped for a while.
+const REPORTS_END_WITHIN: Duration = Duration::from_secs(600);
 /// How often a terminal that nobody has open is checked.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How often to check whether the command has changed the modes of its keys.
@@ -155,6 +157,8 @@ struct Recorder {
     command_note: File,
     control: Control,
     told_to_end: OwnedFd,
+    /// Since when the command is known to have ended, of which the person's side says nothing yet.
+    ended_since: Option<Instant>,
     exited: Option<(ExitStatus, Instant)>,
     hurry: bool,
     size: TerminalSize,
@@ -220,6 +224,7 @@ impl Recorder {
             command_note,
             control,
             told_to_end,
+            ended_since: None,
             exited: None,
             hurry: false,
             size: facts.size,
@@ -252,6 +257,11 @@ impl Recorder {
                 self.mind_modes().map_err(person_lost)?;
             }
             let ready = self.wait(scribe)?;
+            if self.exited.is_none()
+                && self.ended_since.is_some_and(|since| since.elapsed() >= REPORTS_END_WITHIN)
+            {
+                return Err(lost("the command has ended, and the person's side did not say so in time"));
+            }
             if !self.person_is_gone {
                 self.person.flush().map_err(person_lost)?;
             }
@@ -382,6 +392,10 @@ impl Recorder {
             of_inputs.iter().chain(&of_channels).map(|interest| flows && interest.is_some()).collect();
         let ways = of_inputs.into_iter().chain(of_channels).flatten();
         fds.extend(ways.filter(|_| flows));
+        let of_end = fds.len();
+        // Ready for ever once it has ended.
+        let end = self.command.process().filter(|_| self.ended_since.is_none() && self.exited.is_none());
+        fds.extend(end.map(|process| PollFd::new(&process.pidfd, PollFlags::IN)));
         let of_control = fds.len();
         fds.extend(self.control.interest());
         match poll(&mut fds, self.timeout(now).map(timespec).as_ref()) {
@@ -404,13 +418,17 @@ impl Recorder {
         let failed = fds[of_failures..of_beginning].iter().any(is_ready);
         // Its deadline is checked there, too.
         let beginning = begins;
-        let mut answers = fds[of_command..of_control].iter().map(PollFd::revents);
+        let mut answers = fds[of_command..of_end].iter().map(PollFd::revents);
         let mut answers = wanted.into_iter().map(|wanted| {
             if wanted { answers.next().unwrap_or(PollFlags::empty()) } else { PollFlags::empty() }
         });
         let inputs = answers.by_ref().take(self.inputs.len()).collect();
         let channels = answers.map(|flags| !flags.is_empty()).collect();
         let control = fds[of_control..].iter().any(is_ready);
+        let has_ended = fds[of_end..of_control].iter().any(is_ready);
+        if has_ended {
+            self.ended_since = Some(now);
+        }
         if failed {
             scribe.check()?;
         }
@@ -444,7 +462,10 @@ impl Recorder {
             Command::Begins(beginning) => Some(beginning.until_deadline(now)),
             Command::Runs(_) => None,
         };
-        of_channels.chain(overdue).chain(mind).chain(begins).min()
+        let unsaid = self.ended_since.filter(|_| self.exited.is_none());
+        let unsaid =
+            unsaid.map(|since| REPORTS_END_WITHIN.saturating_sub(now.saturating_duration_since(since)));
+        of_channels.chain(overdue).chain(mind).chain(begins).chain(unsaid).min()
     }
 
     /// Handles a message of the person's side.

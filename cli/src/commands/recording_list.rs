@@ -106,7 +106,7 @@ fn waiting_lines(waiting: Value) -> Result<Vec<String>, Failure> {
 }
 
 /// What it means that a recording has this recorder, as a line beside a result. One that has none counts as the
-/// recorded user's own process.
+/// recorded user's own process or one within their reach.
 pub(super) fn recorder_note(recorder: Option<&str>) -> String {
     match recorder.map_or_else(|| Ok(Recorder::default()), str::parse) {
         Ok(known) => format!("{known}: {}", known.meaning()),

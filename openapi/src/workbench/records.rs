@@ -152,8 +152,8 @@ pub struct RecordItem {
     pub ledger_list: Option<Vec<LedgerItem>>,
     /// Its duration; of a running session, the time since its start.
     pub record_duration_millis: i64,
-    /// Who ran the process that captured it: `same-user` is the recorded user's own process, which could have ended,
-    /// altered or invented it.
+    /// Who ran the process that captured it: `separate`, a process beyond the recorded user's reach; `same-user`, one of
+    /// the recorded user or within their reach, who could have ended, altered or invented it.
     #[schema(example = "same-user")]
     pub recorder: String,
     /// The ARN of the caller who opened the session, proven by a signed call; absent where nothing proves it.

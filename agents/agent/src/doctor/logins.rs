@@ -207,14 +207,8 @@ impl Login<'_> {
                 "no login shell is started for it, so that nothing records what is copied",
                 close,
             ),
-            How::ForceCommand | How::Nothing => Finding::new(
-                Severity::Note,
-                "internal-sftp-forced",
-                &place,
-                "sftp does not work beside the ForceCommand",
-                "the ForceCommand gets the word internal-sftp, which is no program",
-                close,
-            ),
+            // The ForceCommand runs the system's sftp-server for the word internal-sftp, and records it.
+            How::ForceCommand | How::Nothing => return,
         };
         self.findings.about(&self.account.name, finding);
     }

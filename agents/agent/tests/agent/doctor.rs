@@ -229,10 +229,10 @@ fn a_forced_command_is_only_as_good_as_the_shell_that_runs_it() {
     fs::write(&shells, "/bin/sh\n").unwrap();
     assert_eq!(look("").1, ["chsh"]);
     fs::write(&shells, "").unwrap();
-    // sshd does not run ~/.ssh/rc beside it, and sftp fails.
+    // sshd does not run ~/.ssh/rc beside it, and its word for sftp makes the system's program run.
     assert_eq!(look("PermitUserRC yes").0, Some(0));
     let (exit, _, report) = look("Subsystem sftp internal-sftp");
-    assert_eq!((exit, codes(&report, "Note")), (Some(0), vec!["internal-sftp-forced".to_owned()]));
+    assert_eq!((exit, codes(&report, "Note")), (Some(0), Vec::<String>::new()));
 }
 
 #[test]
