@@ -14,6 +14,7 @@ use agent_protocol::recorder::{CommandDescriptor, Connections, InputWay, OutputW
 use recording::{FailurePolicy, SpoolReader, TerminalEventKind};
 use rustix::fs::MemfdFlags;
 
+use super::waiting::LOOK_AGAIN;
 use super::*;
 use crate::beginning::Expected;
 use crate::command_ends::Opened;
