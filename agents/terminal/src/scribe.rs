@@ -267,7 +267,13 @@ impl Scribe {
     pub(crate) fn give_up(mut self, reason: &str) {
         // The reason counts more than what this one fails of.
         let _ = self.finish();
-        self.shown.give_up(reason);
+        match self.unrecorded {
+            Some(lost) if lost.bytes > 0 => {
+                let bytes = lost.bytes;
+                self.shown.give_up(&format!("{reason}; the last {bytes} bytes of output are not recorded"));
+            }
+            _ => self.shown.give_up(reason),
+        }
     }
 
     /// For a failure in which this value is lost.

@@ -250,6 +250,35 @@ fn a_recording_says_what_becomes_of_it_when_it_fails() {
 }
 
 #[test]
+fn under_best_effort_a_session_that_ends_while_its_disk_is_full_says_what_is_missing() {
+    const MEBIBYTE: u64 = 1024 * 1024;
+    let Some(instance) = Instance::new().on_small_disk(12 * MEBIBYTE) else {
+        return without_root("a file system of a known size must be mounted");
+    };
+    let mut instance = instance.with_run_arguments(&["--minimum-free-bytes", "4000000"]);
+    instance.control_plane.state().failure_policy = FailurePolicy::BestEffort;
+    instance.enrol();
+    instance.start_agent();
+    let mut person = instance.person(&["bash", "--norc", "--noprofile"]);
+    person.sees("ready> ");
+    let token = person.token();
+    let filler = instance.state_dir().join("filler");
+    let mut writer = std::io::BufWriter::with_capacity(1, std::fs::File::create(&filler).unwrap());
+    while std::io::Write::write_all(&mut writer, &[0; 4096]).is_ok() {}
+    person.types("seq 30000; exit 3\r");
+    person.ends_with(3);
+    drop(writer);
+    std::fs::remove_file(&filler).unwrap();
+    let RecordingEnd::Interrupted { reason } = instance.control_plane.sealed(&token).end() else {
+        panic!("its end is not recorded")
+    };
+    assert!(
+        reason.contains("bytes are free") && reason.contains("bytes of output are not recorded"),
+        "{reason}"
+    );
+}
+
+#[test]
 fn under_best_effort_a_session_whose_disk_is_full_goes_on_and_is_recorded_again_when_there_is_room() {
     const MEBIBYTE: u64 = 1024 * 1024;
     let Some(instance) = Instance::new().on_small_disk(12 * MEBIBYTE) else {
