@@ -21,7 +21,7 @@ use super::session::Session;
 
 use followed::Followed;
 use tail::Next;
-use waking::{Bell, Watches, Woken};
+use waking::{Bell, Watches};
 
 /// How often spools are looked at that are being written to, or of which something is to be found out by waiting. While
 /// nothing happens, the thread sleeps.
@@ -124,9 +124,7 @@ fn work(
             let of_unopened = (!unopened.is_empty()).then_some(OPEN_AGAIN_AFTER);
             let timeout = of_followed.chain(of_unopened).min();
             let ends: Vec<&OwnedFd> = followed.iter().filter_map(Followed::recorders_end).collect();
-            if waking::wait(bell, &watches, &ends, timeout, looked_at + LOOK_EVERY) == Woken::End {
-                agent.recorders.wait_for_ended();
-            }
+            waking::wait(bell, &watches, &ends, timeout, looked_at + LOOK_EVERY);
         }
         loop {
             match inbox.try_recv() {

@@ -187,6 +187,7 @@ async fn serve(agent: Arc<Agent>) -> Result<(), String> {
     for session in found {
         begin::register(&agent, &cutter, session);
     }
+    let reap = tokio::spawn(recorders::wait_for_each(Arc::clone(&agent))?);
     let link = tokio::spawn(link::hold(Arc::clone(&agent)));
     let report = tokio::spawn(unrecorded::deliver(Arc::clone(&agent)));
     let accept = tokio::spawn(socket::accept(Arc::clone(&agent), listener, cutter.clone()));
@@ -214,6 +215,7 @@ async fn serve(agent: Arc<Agent>) -> Result<(), String> {
     socket::remove(&agent.directory);
     link.abort();
     report.abort();
+    reap.abort();
     // What is cut is on the disk; what is not is in the spool.
     tokio::task::spawn_blocking(move || cutter.stop())
         .await

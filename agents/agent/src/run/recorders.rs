@@ -4,13 +4,15 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agent_protocol::lines;
 use agent_protocol::recorder::{RecorderAnswer, RecorderOrder};
 use rustix::fd::{BorrowedFd, OwnedFd};
+use tokio::signal::unix::{SignalKind, signal};
 
+use super::Agent;
 use super::recorder_process::{RecorderNote, RecorderProcess};
 use crate::settings::RECORDER;
 
@@ -31,10 +33,20 @@ pub(super) struct WaitingRecorder<'r> {
     note: RecorderNote,
 }
 
+/// Waits for each recorder as soon as it has ended: until then, the system keeps its number and its place among the
+/// processes. That its recording is sealed says too little, since it ends after that.
+pub(super) fn wait_for_each(agent: Arc<Agent>) -> Result<impl Future<Output = ()>, String> {
+    let mut a_child_ended = signal(SignalKind::child()).map_err(|error| format!("SIGCHLD: {error}"))?;
+    Ok(async move {
+        while a_child_ended.recv().await.is_some() {
+            agent.recorders.wait_for_ended();
+        }
+    })
+}
+
 impl Recorders {
     /// Starts one.
     pub(super) fn start(&self) -> io::Result<WaitingRecorder<'_>> {
-        self.wait_for_ended();
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_read_timeout(Some(ANSWERS_WITHIN))?;
         ours.set_write_timeout(Some(ANSWERS_WITHIN))?;
@@ -61,7 +73,7 @@ impl Recorders {
     }
 
     /// Waits for those that have ended, which the system keeps until then.
-    pub(super) fn wait_for_ended(&self) {
+    fn wait_for_ended(&self) {
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         started.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }

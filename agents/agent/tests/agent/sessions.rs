@@ -240,6 +240,14 @@ fn many_sessions_at_once_are_all_delivered() {
     eventually("no session is known", || {
         instance.status()["Running"]["Sessions"].as_array().unwrap().is_empty().then_some(())
     });
+    let agent = instance.agent_pid();
+    eventually("nothing of a recorder is left", || {
+        let threads = std::fs::read_dir(format!("/proc/{agent}/task")).unwrap();
+        let children = |thread: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default()
+        };
+        threads.map(children).all(|children| children.is_empty()).then_some(())
+    });
 }
 
 #[test]
