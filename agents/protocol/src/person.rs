@@ -20,9 +20,6 @@ pub const OUTPUT_WINDOW_BYTES: usize = 64 * 1024;
 /// How many bytes a payload has at most: a whole window, with what stands before the bytes.
 pub const MAX_PAYLOAD_BYTES: usize = OUTPUT_WINDOW_BYTES + MOST_HEAD_BYTES;
 
-/// How many bytes of one input there is room for at most.
-pub const INPUT_WINDOW_BYTES: usize = 4096;
-
 const HEADER_BYTES: usize = 5;
 
 /// One output of the command.
@@ -43,6 +40,18 @@ pub enum Input {
     Terminal,
     /// A standard input that is not a terminal.
     Input,
+}
+
+impl Input {
+    /// How many bytes of it there is room for at most. A terminal keeps no more than 4 KiB that nobody has read; through
+    /// a pipe whole files pass, and each window costs a message there and back.
+    #[must_use]
+    pub fn window_bytes(self) -> usize {
+        match self {
+            Input::Terminal => 4096,
+            Input::Input => 64 * 1024,
+        }
+    }
 }
 
 /// A message of the person's side.

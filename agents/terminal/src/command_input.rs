@@ -2,7 +2,7 @@
 
 use std::io;
 
-use agent_protocol::person::{FromRecorder, INPUT_WINDOW_BYTES, Input};
+use agent_protocol::person::{FromRecorder, Input};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -36,7 +36,7 @@ impl CommandInput {
     /// The room of a pipe is only granted once it exists, so that nothing is read that cannot be delivered. For a
     /// terminal this is not checked at each key.
     fn wants_room(&self) -> bool {
-        self.pending.is_empty() && !self.ended && self.promised <= INPUT_WINDOW_BYTES / 2
+        self.pending.is_empty() && !self.ended && self.promised <= self.input.window_bytes() / 2
     }
 
     pub(crate) fn interest(&self) -> Option<PollFd<'_>> {
@@ -66,7 +66,7 @@ impl CommandInput {
     /// The input has ended: a pipe is closed after the pending bytes; on a terminal, its end key is typed.
     pub(crate) fn end(&mut self) {
         match self.input {
-            Input::Terminal if self.pending.len() < INPUT_WINDOW_BYTES => {
+            Input::Terminal if self.pending.len() < self.input.window_bytes() => {
                 let key = termios::tcgetattr(&self.to)
                     .map(|settings| settings.special_codes[SpecialCodeIndex::VEOF])
                     .unwrap_or(END_OF_TRANSMISSION);
@@ -100,8 +100,8 @@ impl CommandInput {
             return Ok(());
         }
         if self.wants_room() && (self.input == Input::Terminal || ready.contains(PollFlags::OUT)) {
-            let room = INPUT_WINDOW_BYTES - self.promised;
-            self.promised = INPUT_WINDOW_BYTES;
+            let room = self.input.window_bytes() - self.promised;
+            self.promised = self.input.window_bytes();
             person.say(&FromRecorder::Room(self.input, u32::try_from(room).unwrap_or_default()))?;
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use agent_protocol::person::INPUT_WINDOW_BYTES;
+use agent_protocol::person::Input;
 use rustix::event::PollFlags;
 use rustix::fd::BorrowedFd;
 use rustix::fs::FileType;
@@ -15,10 +15,8 @@ use crate::descriptors::release;
 use crate::gate::Gate;
 use crate::stoppable::{Stop, StoppableThread};
 
-const READ_BYTES: usize = INPUT_WINDOW_BYTES;
-
-/// Starts the thread. What the command does not read is not read here either, beyond the capacity of a pipe, because
-/// the recorder has no room for more.
+/// Starts the thread. What the command does not read is not read here either, beyond the capacity of a pipe and
+/// one window, because the recorder has no room for more.
 pub(crate) fn start(to: Arc<Gate>) -> io::Result<StoppableThread> {
     let input = stdio::stdin();
     let socket =
@@ -28,10 +26,11 @@ pub(crate) fn start(to: Arc<Gate>) -> io::Result<StoppableThread> {
 }
 
 fn pass_on(stop: &Stop, input: BorrowedFd<'static>, socket: bool, to: &Gate) {
-    let mut buffer = [0; READ_BYTES];
+    let mut buffer = vec![0; Input::Input.window_bytes()];
     // Wait for room first, so that nothing is read that cannot be delivered.
     while stop.wait(to, PollFlags::IN, None) && stop.wait_unless_broken(&input, PollFlags::IN, to.broken()) {
-        let room = &mut buffer[..to.room().min(READ_BYTES)];
+        let most = to.room().min(buffer.len());
+        let room = &mut buffer[..most];
         let read = if socket {
             rustix::net::recv(input, room, RecvFlags::DONTWAIT).map(|(read, _)| read)
         } else {

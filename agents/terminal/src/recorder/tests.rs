@@ -9,7 +9,7 @@ use std::process::Child;
 use std::thread::JoinHandle;
 
 use agent_protocol::clock;
-use agent_protocol::person::{INPUT_WINDOW_BYTES, Message as _, OUTPUT_WINDOW_BYTES};
+use agent_protocol::person::{Input, Message as _, OUTPUT_WINDOW_BYTES};
 use agent_protocol::recorder::{CommandDescriptor, Connections, InputWay, OutputWay};
 use recording::{FailurePolicy, SpoolReader, TerminalEventKind};
 use rustix::fs::MemfdFlags;
@@ -166,7 +166,7 @@ fn an_output_that_nobody_reads_delays_nothing_else_and_is_not_read_ahead() {
     person.hear_until(|person| person.error_output.ends_with(b"got hello\n"));
     person.take(Output::ErrorOutput, 10);
     assert!(person.output.len() <= OUTPUT_WINDOW_BYTES, "{} bytes", person.output.len());
-    assert_eq!(person.room, INPUT_WINDOW_BYTES, "what is left of the room suffices");
+    assert_eq!(person.room, Input::Input.window_bytes(), "what is left of the room suffices");
 
     let mut taken = 0;
     while person.output.len() < BYTES {
