@@ -83,6 +83,8 @@ class Deployment:
         for process in [*self.children, self.process]:
             process.send_signal(signal.SIGTERM)
             process.wait()
+        # A spool that was not delivered is append-only where the agent may make it so.
+        subprocess.run(["chattr", "-R", "-f", "-a", self.folder], stderr=subprocess.DEVNULL)
         shutil.rmtree(self.folder)
 
     def http_ok(self, path):
