@@ -128,8 +128,9 @@ mod tests {
     use super::*;
 
     fn session(script: &str) -> (Child, CommandNote, Vec<i32>) {
-        let mut child =
-            Command::new("setsid").args(["sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = Command::new("setsid");
+        command.args(["sh", "-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut next = || lines.next().unwrap().unwrap().parse::<i32>().unwrap();
         let (leader, others) = (next(), vec![next(), next()]);
@@ -156,7 +157,8 @@ mod tests {
     #[test]
     fn a_command_that_is_gone_leaves_nothing_that_is_known_to_be_its_own() {
         // What has the number of its session now may be anybody's.
-        let (mut child, note, others) = session("echo $$; sleep 1000 & echo $!; echo $!");
+        let (mut child, note, others) = session("echo $$; sleep 1000 & echo $!; echo $!; read -r _");
+        // The shell reads to the end of its input, which this closes.
         child.wait().unwrap();
         assert_eq!(LeftOver::find(&note).end(&note), 0);
         assert!(ProcessFacts::find(others[0]).unwrap().is_some());
