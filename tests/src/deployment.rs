@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -95,6 +96,8 @@ pub struct DeploymentOptions {
     pub environment: Vec<(String, String)>,
     /// The port to listen on; any free one if absent.
     pub port: Option<u16>,
+    /// The folder of another replica's objects, which it shares; one of its own if absent.
+    pub objects: Option<PathBuf>,
 }
 
 /// A `hansard serve` in a folder of its own. It is ended when dropped.
@@ -128,6 +131,10 @@ impl Deployment {
         };
         let folder = tempfile::Builder::new().prefix("hansard-test-").tempdir().expect("a temporary folder");
         let mut deployment = Self { root, folder, options, address, process: None };
+        if let Some(objects) = &deployment.options.objects {
+            std::fs::create_dir_all(deployment.data_folder()).expect("the data folder");
+            symlink(objects, deployment.objects_folder()).expect("a link to the objects");
+        }
         deployment.resume();
         deployment
     }
@@ -166,6 +173,11 @@ impl Deployment {
         until("the control plane stops", || process.try_wait().expect("a child of ours")).code()
     }
 
+    /// Sends the server a signal.
+    pub fn signals(&self, which: Signal) {
+        signal(self.process.as_ref().expect("it runs"), which);
+    }
+
     /// Kills the server.
     pub fn kill(&mut self) {
         let mut process = self.process.take().expect("it runs");
@@ -183,6 +195,12 @@ impl Deployment {
     #[must_use]
     pub fn data_folder(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// The folder of the buckets.
+    #[must_use]
+    pub fn objects_folder(&self) -> PathBuf {
+        self.data_folder().join("objects")
     }
 
     /// A folder for the files of a test that exists as long as the deployment.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use crate::deployment::signal;
@@ -15,6 +15,7 @@ pub struct Instance {
     /// The instance's id.
     pub id: String,
     folder: TempDir,
+    environment: Vec<(String, String)>,
     process: Option<Child>,
 }
 
@@ -22,12 +23,24 @@ impl Instance {
     /// Enrols an agent for `id` with a token that the account's owner creates, and runs it.
     #[must_use]
     pub fn enrol(deployment: &Deployment, id: &str) -> Self {
+        Self::enrol_through(deployment, &deployment.root.endpoint, id, &[])
+    }
+
+    /// The same, with an agent that reaches the control plane at this address, and has these variables.
+    #[must_use]
+    pub fn enrol_through(
+        deployment: &Deployment,
+        endpoint: &str,
+        id: &str,
+        environment: &[(String, String)],
+    ) -> Self {
         let token = deployment.root.json(&["agents", "token", "create", "--instance-id", id, "--ttl", "5m"]);
         let token = token["Token"].as_str().expect("agents token create gives Token");
         let folder =
             tempfile::Builder::new().prefix("hansard-instance-").tempdir().expect("a temporary folder");
-        let mut instance = Self { id: id.to_owned(), folder, process: None };
-        let enrol = ["enrol", "--server", &deployment.root.endpoint, "--token", token, "--instance-id", id];
+        let environment = environment.to_vec();
+        let mut instance = Self { id: id.to_owned(), folder, environment, process: None };
+        let enrol = ["enrol", "--server", endpoint, "--token", token, "--instance-id", id];
         let output = instance.agent(&enrol);
         assert!(output.status.success(), "enrol: {}", String::from_utf8_lossy(&output.stderr));
         instance.resume();
@@ -41,6 +54,7 @@ impl Instance {
             std::fs::File::options().create(true).append(true).open(self.log_path()).expect("a log file");
         let mut command = Command::new(program("hansard-agent"));
         command.arg("run").env("HANSARD_AGENT_STATE_DIR", self.state_folder()).stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process =
             Some(command.stdout(log.try_clone().expect("the log")).stderr(log).spawn().expect("it starts"));
         let socket = self.state_folder().join("agent.sock");
@@ -58,6 +72,19 @@ impl Instance {
             let status: serde_json::Value = serde_json::from_slice(&status.stdout).ok()?;
             (status["Recording"] == on).then_some(())
         });
+    }
+
+    /// Sends the agent a signal.
+    pub fn signals(&self, which: Signal) {
+        signal(self.process.as_ref().expect("it runs"), which);
+    }
+
+    /// The recorder of a session that is in the spool.
+    #[must_use]
+    pub fn recorder(&self, token: &str) -> Option<Pid> {
+        let note = std::fs::read(self.state_folder().join("spool").join(token).join("session.json")).ok()?;
+        let note: serde_json::Value = serde_json::from_slice(&note).ok()?;
+        Pid::from_raw(i32::try_from(note["Recorder"]["ProcessId"].as_i64()?).ok()?)
     }
 
     /// Kills the agent with SIGKILL.
@@ -101,6 +128,13 @@ impl Instance {
             columns,
             rows,
         )
+    }
+
+    /// The folders of the sessions that are not delivered yet.
+    #[must_use]
+    pub fn spooled(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.state_folder().join("spool")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
     }
 
     /// The agent's state folder.

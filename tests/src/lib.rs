@@ -7,6 +7,8 @@
 mod append_only;
 mod database;
 mod deployment;
+mod fault_plan;
+mod fault_proxy;
 mod identity;
 mod instance;
 mod person;
@@ -15,6 +17,8 @@ mod screens;
 
 pub use database::{MariaDb, postgresql};
 pub use deployment::{Client, Deployment, DeploymentOptions, free_port};
+pub use fault_plan::{Fault, FaultPlan, Seeded};
+pub use fault_proxy::{FaultProxy, Moment, Step, Trap};
 pub use identity::IdentitySdk;
 pub use instance::Instance;
 pub use person::Person;
