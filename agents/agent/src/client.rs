@@ -1,6 +1,6 @@
 //! Calls to the control plane. Each is signed separately, by the control plane's clock.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use agent_protocol::claims::AgentClaims;
@@ -93,8 +93,9 @@ pub(crate) struct ControlPlane {
     http: reqwest::Client,
     server: Url,
     credentials: Option<Credentials>,
-    /// The difference between the control plane's clock and ours.
-    skew_millis: AtomicI64,
+    /// The control plane's clock less the time since this machine started, once it is known: whoever sets this
+    /// machine's clock changes nothing of it.
+    clock_of_server_millis: Mutex<Option<i64>>,
 }
 
 impl ControlPlane {
@@ -110,7 +111,7 @@ impl ControlPlane {
             .user_agent(concat!("hansard-agent/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| format!("the HTTP client cannot be made: {}", crate::chain(&error)))?;
-        Ok(ControlPlane { http, server, credentials, skew_millis: AtomicI64::new(0) })
+        Ok(ControlPlane { http, server, credentials, clock_of_server_millis: Mutex::new(None) })
     }
 
     /// The path of a call as it is sent: the server may live below a path of its own.
@@ -120,7 +121,8 @@ impl ControlPlane {
 
     /// The time as the control plane has it, as far as that is known; else our own.
     pub(crate) fn now_millis(&self) -> i64 {
-        clock::wall_millis().saturating_add(self.skew_millis.load(Ordering::Relaxed))
+        let known = *self.clock_of_server_millis.lock().unwrap_or_else(PoisonError::into_inner);
+        known.map_or_else(clock::wall_millis, |ahead| ahead.saturating_add(boottime_millis()))
     }
 
     fn authorization(
@@ -224,7 +226,8 @@ impl ControlPlane {
         if let Some(server_millis) =
             headers.get(DATE).and_then(|date| date.to_str().ok()).and_then(parse_http_date)
         {
-            self.skew_millis.store(server_millis - clock::wall_millis(), Ordering::Relaxed);
+            let ahead = server_millis.saturating_sub(boottime_millis());
+            *self.clock_of_server_millis.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
         }
     }
 
@@ -314,6 +317,10 @@ fn printable(text: &str) -> String {
         .take(LONGEST)
         .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
         .collect()
+}
+
+fn boottime_millis() -> i64 {
+    i64::try_from(clock::boottime().as_millis()).unwrap_or(i64::MAX)
 }
 
 fn parse_http_date(text: &str) -> Option<i64> {

@@ -10,6 +10,7 @@
     reason = "a test may panic, say its seed, and read its setting"
 )]
 
+mod clocks;
 mod connections;
 mod kills;
 mod oracle;
