@@ -27,6 +27,7 @@ mod shell;
 mod ssh;
 mod ssh_host;
 mod tampering;
+mod torn_spools;
 mod transfers;
 mod waiting;
 mod ways_round;
