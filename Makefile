@@ -37,11 +37,12 @@ test-console: ## the console's own tests, and that console/dist is what its sour
 	git diff --exit-code -- console/dist
 	@test -z "$$(git status --porcelain -- console/dist)" || { echo "console/dist holds files that are not committed" >&2; exit 1; }
 
-test-deep: ## what takes longer: many more cases of every property, schemathesis on the documents, the fuzzer, and auditors' tools that look at an account
+test-deep: ## what takes longer: many more cases of every property and fault, schemathesis on the documents, the fuzzer, and auditors' tools that look at an account
 	tests/setup.sh deep
 	PROPTEST_CASES=20000 HANSARD_TEST_FUZZ_SECONDS=600 $(CARGO) test --locked --workspace --exclude whole-system --lib --tests
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --test api_documents -- --ignored
+	HANSARD_TEST_FAULT_CASES=200 $(CARGO) test --locked --workspace --test faults -- --include-ignored
 	policies/fuzz/run.sh
 	tests/auditors/run.sh
 

@@ -1,5 +1,5 @@
-//! kill -9 of the control plane at each step of a delivery: before it has the request, while it serves it, before its
-//! reply is heard, and behind that. And of one of two control planes.
+//! kill -9 of the control plane, of the agent, and of both at each step of a delivery: before the control plane has the
+//! request, while it serves it, before its reply is heard, and behind that. And of one of two control planes.
 
 use std::path::Path;
 
@@ -14,22 +14,38 @@ use crate::{Stage, cases, record_everything};
 /// Two segments, so that a step is the first or the last of its kind.
 const SEGMENTS: &str = "seq 190000";
 
-/// Kills the control plane at this moment of a step, `pass` requests of which have passed, and starts it again.
-fn kill_at(stage: &mut Stage, step: Step, moment: Moment, pass: u32) {
-    eprintln!("{moment:?} of {step:?} {pass}");
+/// Who is killed, and started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Killed {
+    ControlPlane,
+    Agent,
+    Both,
+}
+
+/// Kills them at this moment of a step, `pass` requests of which have passed, and starts them again.
+fn kill_at(stage: &mut Stage, killed: Killed, step: Step, moment: Moment, pass: u32) {
+    eprintln!("{killed:?}: {moment:?} of {step:?} {pass}");
     let trap = stage.proxy.trap(step, moment, pass);
     let session = Session::begin(&stage.instance, Connected::ToPipes, SEGMENTS);
     trap.wait();
-    stage.deployment.kill();
-    stage.deployment.resume();
+    if killed != Killed::ControlPlane {
+        stage.instance.kill();
+    }
+    if killed != Killed::Agent {
+        stage.deployment.kill();
+        stage.deployment.resume();
+    }
     trap.release();
+    if killed != Killed::ControlPlane {
+        stage.instance.resume();
+    }
     let (success, seen) = session.ends();
-    assert!(success, "{moment:?} of {step:?}: a session does not depend on the control plane");
+    assert!(success, "{moment:?} of {step:?}: a session depends on neither");
     let decoded = oracle::check(&stage.deployment.root, &seen, Ending::Whole);
     assert!(!oracle::has_shortfalls(&decoded), "{moment:?} of {step:?}: nothing is missing");
 }
 
-fn kill_at_each_step(mut stage: Stage, steps: &[Step]) {
+fn kill_at_each_step(mut stage: Stage, killed: Killed, steps: &[Step], moments: &[Moment]) {
     let mut sessions = 0;
     // Grants come with the acknowledgements of the segments before, so that often only the first is asked for.
     for round in 0..cases(1).min(2) {
@@ -39,8 +55,8 @@ fn kill_at_each_step(mut stage: Stage, steps: &[Step]) {
             } else {
                 0
             };
-            for moment in Moment::ALL {
-                kill_at(&mut stage, *step, moment, pass);
+            for moment in moments {
+                kill_at(&mut stage, killed, *step, *moment, pass);
                 sessions += 1;
             }
         }
@@ -50,12 +66,26 @@ fn kill_at_each_step(mut stage: Stage, steps: &[Step]) {
 
 #[test]
 fn a_control_plane_that_is_killed_while_a_recording_is_opened_or_granted_or_sealed_loses_nothing() {
-    kill_at_each_step(Stage::new("i-steps1"), &[Step::Open, Step::Grant, Step::Seal]);
+    let steps = [Step::Open, Step::Grant, Step::Seal];
+    kill_at_each_step(Stage::new("i-steps1"), Killed::ControlPlane, &steps, &Moment::ALL);
 }
 
 #[test]
 fn a_control_plane_that_is_killed_while_a_segment_is_stored_or_acknowledged_loses_nothing() {
-    kill_at_each_step(Stage::new("i-steps2"), &[Step::Upload, Step::Acknowledge]);
+    let steps = [Step::Upload, Step::Acknowledge];
+    kill_at_each_step(Stage::new("i-steps2"), Killed::ControlPlane, &steps, &Moment::ALL);
+}
+
+#[test]
+fn an_agent_that_is_killed_at_any_step_of_a_delivery_loses_nothing() {
+    let moments = [Moment::BeforeReply, Moment::AfterReply];
+    kill_at_each_step(Stage::new("i-steps4"), Killed::Agent, &Step::OF_A_DELIVERY, &moments);
+}
+
+#[test]
+fn an_agent_and_a_control_plane_that_are_killed_together_lose_nothing() {
+    let steps = [Step::Open, Step::Acknowledge, Step::Seal];
+    kill_at_each_step(Stage::new("i-steps5"), Killed::Both, &steps, &[Moment::BeforeReply]);
 }
 
 #[test]
@@ -64,7 +94,7 @@ fn a_control_plane_on_postgresql_that_is_killed_at_any_step_loses_nothing() {
     let (database, keys) = (postgresql(), server_keys(folder.path()));
     let mut stage = Stage::of(replica(&database, &keys, None), "i-steps3");
     for step in Step::OF_A_DELIVERY {
-        kill_at(&mut stage, step, Moment::BeforeReply, 0);
+        kill_at(&mut stage, Killed::ControlPlane, step, Moment::BeforeReply, 0);
     }
 }
 
