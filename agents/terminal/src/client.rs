@@ -16,7 +16,7 @@ use recording::sanitise::sanitised;
 use recording::{ExitStatus, TerminalSize};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use rustix::stdio;
 use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGWINCH};
 
@@ -520,11 +520,11 @@ impl<'a> Client<'a> {
         self.send_to_command(signal);
     }
 
-    /// Sends a signal to the command's own process group, as long as it exists.
+    /// Sends a signal to the command's own process group; to its launcher as long as that leads none.
     fn send_to_command(&self, signal: Signal) {
-        if self.exited.is_none() {
-            // A group that is gone needs no signal.
-            let _ = kill_process_group(self.leader, signal);
+        if self.exited.is_none() && kill_process_group(self.leader, signal) == Err(Errno::SRCH) {
+            // It was not waited for, so that its number is nobody else's. One that has ended needs no signal.
+            let _ = kill_process(self.leader, signal);
         }
     }
 

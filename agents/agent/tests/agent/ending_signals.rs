@@ -5,8 +5,11 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use agent_protocol::processes::ProcessFacts;
 use recording::{ExitStatus, RecordingEnd, TerminalEvent, TerminalEventKind, TerminalSessionToken};
+use rustix::process::{Pid, Signal};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
@@ -199,4 +202,33 @@ fn a_signal_that_was_ignored_stays_so() {
     std::io::Read::read_to_end(&mut stdout, &mut rest).unwrap();
     assert_eq!(text(&rest), "got it\n");
     assert_eq!(process.wait().unwrap().code(), Some(4));
+}
+
+/// The first child of a process, as soon as there is one.
+fn first_child(process: Pid) -> i32 {
+    let process = process.as_raw_pid();
+    let children = format!("/proc/{process}/task/{process}/children");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let found = std::fs::read_to_string(&children).unwrap_or_default();
+        if let Some(child) = found.split_whitespace().next() {
+            return child.parse().unwrap();
+        }
+        assert!(Instant::now() < deadline, "it starts no command");
+    }
+}
+
+#[test]
+fn a_window_that_is_closed_before_the_command_runs_ends_the_session() {
+    let instance = Instance::running();
+    for later in (0..10).map(|tenths| Duration::from_micros(tenths * 300)) {
+        let mut person = instance.person(&["sh", "-c", "echo up; exec sleep 1000"]);
+        // The launcher is there, and becomes the command only when the recorder has let it go.
+        let launcher = first_child(person.pid());
+        std::thread::sleep(later);
+        person.signals(Signal::HUP);
+        person.ends();
+        eventually("the command has ended", || ProcessFacts::find(launcher).unwrap().is_none().then_some(()));
+    }
+    instance.spool_is_empty();
 }
