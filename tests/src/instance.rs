@@ -87,6 +87,24 @@ impl Instance {
         Pid::from_raw(i32::try_from(note["Recorder"]["ProcessId"].as_i64()?).ok()?)
     }
 
+    /// The recorders that the running agent has started, and that have not ended.
+    #[must_use]
+    pub fn recorders(&self) -> Vec<Pid> {
+        let agent = self.process.as_ref().expect("it runs").id();
+        let tasks = std::fs::read_dir(format!("/proc/{agent}/task")).into_iter().flatten().flatten();
+        let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+        let children: Vec<String> = children.collect();
+        let pids = children.iter().flat_map(|children| children.split_whitespace());
+        // One that has ended may be there until it is waited for.
+        let lives = |pid: &&str| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit(')')
+                .next()
+                .is_some_and(|rest| !rest.trim_start().starts_with('Z') && !rest.is_empty())
+        };
+        pids.filter(lives).filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+    }
+
     /// Kills the agent with SIGKILL.
     pub fn kill(&mut self) {
         let mut process = self.process.take().expect("it runs");

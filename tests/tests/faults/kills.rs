@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
-use whole_system::{Client, Deployment, Instance, Seeded};
+use whole_system::{Client, Deployment, Instance, Seeded, until};
 
 use crate::oracle::{self, Ending};
 use crate::session::{Connected, Session};
@@ -100,5 +100,48 @@ fn assert_consecutive(recorded: &[u8], case: u64) {
             format!("line {number} of a session in which somebody is killed"),
             "case {case}"
         );
+    }
+}
+
+#[test]
+fn whoever_is_killed_while_a_session_begins_leaves_nothing_open_and_nothing_behind() {
+    let deployment = Deployment::start();
+    record_everything(&deployment);
+    let mut instance = Instance::enrol(&deployment, "i-early");
+    instance.wait_until_recording_is(true);
+    let mut begun = Vec::new();
+    for case in 0..cases(12) {
+        let mut numbers = Seeded::new(5000 + case);
+        let killed = numbers.one_of(&[Killed::Agent, Killed::Recorder, Killed::PersonsSide]);
+        let connected = numbers.one_of(&[Connected::ToATerminal, Connected::ToPipes]);
+        let later = Duration::from_micros(numbers.below(60_000) as u64);
+        eprintln!("case {case}: {killed:?} {connected:?} after {later:?}");
+        let session = Session::begin(&instance, connected, "echo one; echo two; exec sleep 1000");
+        std::thread::sleep(later);
+        match killed {
+            Killed::Agent => {
+                instance.kill();
+                instance.resume();
+                // If it was recorded by then, it goes on, and is ended by its person.
+                session.signals(Signal::HUP);
+            }
+            Killed::Recorder => {
+                // That of the session before may only begin now; and this one's may come too late.
+                for recorder in instance.recorders() {
+                    kill_process(recorder, Signal::KILL).unwrap();
+                }
+                session.signals(Signal::HUP);
+            }
+            Killed::PersonsSide => session.signals(Signal::KILL),
+        }
+        begun.extend(session.leaves());
+    }
+    until("nothing is left in the spool", || instance.spooled().is_empty().then_some(()));
+    let listed = deployment.root.call("ListInstanceRecords", &["IncludeExpired=true", "PageSize=100"]);
+    for record in listed["Root"]["RecordList"].as_array().unwrap() {
+        assert_ne!(record["Status"], "running", "{record}");
+    }
+    for seen in begun.iter().filter(|seen| !seen.bytes.is_empty()) {
+        oracle::check_closed(&deployment.root, seen);
     }
 }

@@ -72,14 +72,16 @@ impl Session {
 
     /// The token that the notice names.
     pub(crate) fn token(&self) -> String {
-        until("the notice names the recording", || {
-            let shown = match self {
-                Self::OnTerminal(person) => person.shown(),
-                Self::Piped(piped) => piped.errors.lock().unwrap().clone(),
-            };
-            let at = place(&shown, NOTICE)? + NOTICE.len();
-            Some(String::from_utf8(shown.get(at..at + TOKEN_DIGITS)?.to_vec()).unwrap())
-        })
+        until("the notice names the recording", || self.token_so_far())
+    }
+
+    fn token_so_far(&self) -> Option<String> {
+        let shown = match self {
+            Self::OnTerminal(person) => person.shown(),
+            Self::Piped(piped) => piped.errors.lock().unwrap().clone(),
+        };
+        let at = place(&shown, NOTICE)? + NOTICE.len();
+        Some(String::from_utf8(shown.get(at..at + TOKEN_DIGITS)?.to_vec()).unwrap())
     }
 
     /// Waits until the person has seen so many bytes of the program.
@@ -120,7 +122,18 @@ impl Session {
     /// Waits until the person's side has ended, and says whether with success, and what the person has seen.
     pub(crate) fn ends(mut self) -> (bool, Seen) {
         let token = self.token();
-        let success = match &mut self {
+        let success = self.wait();
+        (success, Seen { token, bytes: self.bytes() })
+    }
+
+    /// Waits until the person's side has ended. What the person has seen, if they were told of a recording.
+    pub(crate) fn leaves(mut self) -> Option<Seen> {
+        self.wait();
+        Some(Seen { token: self.token_so_far()?, bytes: self.bytes() })
+    }
+
+    fn wait(&mut self) -> bool {
+        match self {
             Self::OnTerminal(person) => person.leaves().success(),
             Self::Piped(piped) => {
                 let status = until("the session ends", || piped.process.try_wait().unwrap());
@@ -130,8 +143,7 @@ impl Session {
                 }
                 status.success()
             }
-        };
-        (success, Seen { token, bytes: self.bytes() })
+        }
     }
 
     /// What the person's side said about the session, for messages of failures.
