@@ -12,6 +12,8 @@ pub enum CaptureNote {
     TerminalNotByName,
     /// The recorder may not end processes of the recorded user.
     LeftOverNotEnded,
+    /// The person could open the terminal around the session by its name.
+    OuterTerminalByName,
     /// The session began in another mount namespace than the agent's.
     OtherMountNamespace,
     /// The session began in another PID namespace than the agent's.
@@ -33,6 +35,9 @@ impl CaptureNote {
             }
             Self::LeftOverNotEnded => {
                 "the agent has no CAP_KILL, so what is left of a session whose recording fails is only hung up"
+            }
+            Self::OuterTerminalByName => {
+                "the person's own terminal could not be taken away for the session, so others than the session could use it"
             }
             Self::OtherMountNamespace => "the session began in another mount namespace than the agent's",
             Self::OtherPidNamespace => "the session began in another PID namespace than the agent's",

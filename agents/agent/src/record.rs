@@ -142,18 +142,19 @@ impl OwnAgent {
 
 fn run(directory: &StateDirectory, wish: Wish) -> Result<u8, String> {
     // From here on this process's descriptors, the person's own terminal among them, are nobody's but root's: neither
-    // debuggers of the same user nor /proc hand them out. An agent that is not root's has to see the process itself.
-    if fs::metadata(directory.path()).is_ok_and(|directory| directory.uid() == 0) {
+    // debuggers of the same user nor /proc hand them out. An agent of that user has to see the process itself.
+    let ours = rustix::process::geteuid().as_raw();
+    if fs::metadata(directory.path()).is_ok_and(|directory| directory.uid() == 0 || directory.uid() != ours) {
         // If that is not possible, everything else still works.
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
     match begin(directory, &wish)? {
-        Begun::Recorded(session, text) => {
+        Begun::Recorded(session, person, text) => {
             if let Some(notice) = notice::of_recorded(text.as_deref(), &session.token) {
                 notice::show(&notice, wish.shell_text.as_deref());
             }
             let token = session.token.clone();
-            let code = run_recorded(session)?;
+            let code = run_recorded(session, person)?;
             if wish.says_how_to_play {
                 complain(&format!("recorded; to play it: hansard recordings play {token}"));
             }
@@ -168,8 +169,8 @@ fn run(directory: &StateDirectory, wish: Wish) -> Result<u8, String> {
 }
 
 enum Begun {
-    /// With what the person is told, if the agent says that.
-    Recorded(PersonSession, Option<String>),
+    /// With the terminal of this process, and what the person is told, if the agent says that.
+    Recorded(PersonSession, Option<PersonTerminal>, Option<String>),
     NotRecorded(String),
 }
 
@@ -191,7 +192,8 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
         wish.agent.decide(caller.check_process(stream))
     };
 
-    let size = PersonTerminal::size_of_this_process();
+    let person = PersonTerminal::of_this_process();
+    let size = person.as_ref().map(PersonTerminal::first_size);
     let connections = capture_terminal::connections_of_this_process();
     let text = |value: &OsString| value.to_string_lossy().into_owned();
     let request = LocalRequest::Begin {
@@ -226,7 +228,7 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
                 is_login_shell: wish.is_login_shell,
                 instead,
             };
-            Ok(Begun::Recorded(session, notice))
+            Ok(Begun::Recorded(session, person, notice))
         }
         LocalReply::NotRecorded { reason } => Ok(Begun::NotRecorded(reason)),
         LocalReply::Refused { reason } | LocalReply::Busy { reason } => Err(format!("refused: {reason}")),
@@ -273,8 +275,8 @@ fn without_agent(directory: &StateDirectory) -> Result<Begun, String> {
     }
 }
 
-fn run_recorded(session: PersonSession) -> Result<u8, String> {
-    match capture_terminal::run_recorded(&launcher(), session) {
+fn run_recorded(session: PersonSession, person: Option<PersonTerminal>) -> Result<u8, String> {
+    match capture_terminal::run_recorded(&launcher(), session, person) {
         Ok(status) => Ok(status.shell_code()),
         Err(CaptureError::NotDelivered { .. }) => Ok(REFUSED),
         Err(error) => Err(chain(&error)),

@@ -13,6 +13,7 @@ use agent_protocol::capture::CaptureError;
 use agent_protocol::recorder::{CommandDescriptor, Connections, InputWay, OutputWay};
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::io::FdFlags;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::stdio;
 use rustix::termios::{self, InputModes, LocalModes, OutputModes, Termios};
 
@@ -152,6 +153,9 @@ pub fn run_as_session_leader(launch: Option<i32>, command: &[OsString], is_login
 fn lead(launch: Option<i32>) -> io::Result<()> {
     let mut recorder = launch.map(|number| inherited::take(number).map(UnixStream::from)).transpose()?;
     if let Some(recorder) = &mut recorder {
+        // Until it leads a session of its own, this process has the person's own terminal as its controlling one: nobody may
+        // make it open that. The command can be debugged again.
+        set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
         ask(recorder, REPORT)?;
     }
     let terminal =

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use recording::TerminalSize;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,12 +14,23 @@ use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 
 use crate::sink::{Sink, reopen};
 
-/// The terminal among this process's standard descriptors.
+/// How long the agent may take to give the terminal back that it took for the session.
+const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(1);
+/// How often to look. Nothing tells this process, which may not watch a file that is not its user's.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// The terminal among this process's standard descriptors. It is made before the agent is asked: for the length of a
+/// recorded session the agent takes the terminal away, and nobody can open it any longer.
 #[derive(Debug, Clone)]
 pub struct PersonTerminal {
     terminal: BorrowedFd<'static>,
     /// Where the output of the command's terminal is shown.
     screen: BorrowedFd<'static>,
+    /// The two once more, with flags of their own, where they could be opened.
+    own_keys: Option<Arc<OwnedFd>>,
+    own_screen: Option<Arc<OwnedFd>>,
+    /// Whose it was then.
+    owner: Option<u32>,
     modes: Arc<Mutex<Modes>>,
 }
 
@@ -37,14 +50,21 @@ impl PersonTerminal {
         let is_terminal = |fd: &BorrowedFd<'static>| termios::isatty(*fd);
         let terminal = [stdio::stdin(), stdio::stdout(), stdio::stderr()].into_iter().find(is_terminal)?;
         let screen = [stdio::stdout(), stdio::stderr()].into_iter().find(is_terminal);
-        Some(PersonTerminal { terminal, screen: screen.unwrap_or(terminal), modes: Arc::default() })
+        let screen = screen.unwrap_or(terminal);
+        Some(PersonTerminal {
+            terminal,
+            screen,
+            own_keys: reopen(terminal, OFlags::RDONLY).map(Arc::new),
+            own_screen: reopen(screen, OFlags::WRONLY).map(Arc::new),
+            owner: owner_of(terminal),
+            modes: Arc::default(),
+        })
     }
 
-    /// The size of this process's terminal; 80 by 24 if the terminal has no size. `None` if there is no terminal.
-    pub fn size_of_this_process() -> Option<TerminalSize> {
-        let terminal = Self::of_this_process()?;
+    /// The size at the beginning; 80 by 24 if the terminal has no size.
+    pub fn first_size(&self) -> TerminalSize {
         // It may be gone by now, but it counts as a terminal all the same.
-        Some(terminal.size().unwrap_or(TerminalSize::WITHOUT_TERMINAL))
+        self.size().unwrap_or(TerminalSize::WITHOUT_TERMINAL)
     }
 
     /// The terminal's size; 80 by 24 if it has none. `None` once the terminal is gone.
@@ -62,14 +82,17 @@ impl PersonTerminal {
 
     /// The destination for what is shown.
     pub(crate) fn sink(&self) -> Sink {
-        Sink::to(self.screen)
+        match &self.own_screen {
+            Some(own) => Sink::reopened_as(self.screen, Arc::clone(own)),
+            None => Sink::to(self.screen),
+        }
     }
 
     /// The source of what is typed; if possible, one whose read does not wait when another program was faster.
     pub(crate) fn keys(&self) -> io::Result<Keys> {
-        match reopen(self.terminal, OFlags::RDONLY) {
-            Some(fd) => Ok(Keys { fd, never_waits: true }),
-            None => Ok(Keys { fd: self.terminal.try_clone_to_owned()?, never_waits: false }),
+        match &self.own_keys {
+            Some(own) => Ok(Keys { fd: Arc::clone(own), never_waits: true }),
+            None => Ok(Keys { fd: Arc::new(self.terminal.try_clone_to_owned()?), never_waits: false }),
         }
     }
 
@@ -145,6 +168,16 @@ impl PersonTerminal {
         }
     }
 
+    /// Waits a moment for the agent to give it back, so that what runs next in it can open it by its name. If the agent is
+    /// away just now, its next start gives it back.
+    fn wait_until_given_back(&self) {
+        let Some(owner) = self.owner else { return };
+        let deadline = Instant::now() + GIVEN_BACK_WITHIN;
+        while owner_of(self.terminal).is_some_and(|now| now != owner) && Instant::now() < deadline {
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
     fn modes(&self) -> MutexGuard<'_, Modes> {
         // One plain value; a panic elsewhere leaves it whole.
         self.modes.lock().unwrap_or_else(PoisonError::into_inner)
@@ -154,6 +187,10 @@ impl PersonTerminal {
 /// The errors that the system returns for a terminal that was hung up.
 fn is_gone(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::IO | Errno::NXIO | Errno::NODEV | Errno::BADF))
+}
+
+fn owner_of(terminal: BorrowedFd<'_>) -> Option<u32> {
+    rustix::fs::fstat(terminal).ok().map(|stat| stat.st_uid)
 }
 
 fn raw(settings: &Termios) -> Termios {
@@ -170,7 +207,7 @@ fn alike(one: &Termios, other: &Termios) -> bool {
 /// The source of what is typed.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     /// A read returns at once if another program took what there was.
     pub(crate) never_waits: bool,
 }
@@ -181,11 +218,12 @@ impl AsFd for Keys {
     }
 }
 
-/// Restores the terminal when it is dropped.
+/// Restores the terminal when it is dropped, which is when the recorder has ended.
 pub(crate) struct Restored<'a>(pub(crate) &'a PersonTerminal);
 
 impl Drop for Restored<'_> {
     fn drop(&mut self) {
         self.0.restore();
+        self.0.wait_until_given_back();
     }
 }

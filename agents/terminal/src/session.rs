@@ -19,11 +19,16 @@ use crate::recorder::in_one_line;
 use crate::signals::Signals;
 use crate::wire::ToRecorder;
 
-/// Runs a command whose recorder is at the other end of the session's stream.
+/// Runs a command whose recorder is at the other end of the session's stream. `person`: the terminal of this process, as
+/// it was before the session.
 ///
 /// # Errors
 /// The session could not begin, or could not be recorded any longer and was ended.
-pub fn run_recorded(launcher: &[OsString], session: PersonSession) -> Result<ExitStatus, CaptureError> {
+pub fn run_recorded(
+    launcher: &[OsString],
+    session: PersonSession,
+    person: Option<PersonTerminal>,
+) -> Result<ExitStatus, CaptureError> {
     let step = |step| move |source| CaptureError::Start { step, source };
     let PersonSession {
         token,
@@ -42,7 +47,6 @@ pub fn run_recorded(launcher: &[OsString], session: PersonSession) -> Result<Exi
         to.close();
         error
     };
-    let person = PersonTerminal::of_this_process();
     // If other programs share the terminal, it stays in the modes that they want, as long as the command allows that.
     let shared = !connections.all_terminals();
     let signals = Signals::register().map_err(step("handle signals")).map_err(&failed)?;

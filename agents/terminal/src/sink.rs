@@ -1,6 +1,7 @@
 //! The destination of output, which is written without waiting and without changing flags that others share.
 
 use std::io;
+use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -23,7 +24,7 @@ pub(crate) struct Sink {
 enum Manner {
     /// A terminal or pipe, opened once more, because making the shared descriptor non-blocking would affect everybody
     /// who shares it.
-    Reopened(OwnedFd),
+    Reopened(Arc<OwnedFd>),
     /// A socket can be told in each call not to wait.
     Socket,
     /// A descriptor that cannot be opened again, usually because it belongs to another user, is written to in pieces
@@ -45,6 +46,11 @@ impl Sink {
             _ => Manner::File,
         };
         Sink { shared, manner }
+    }
+
+    /// A sink that writes to a standard descriptor that was opened once more.
+    pub(crate) fn reopened_as(shared: BorrowedFd<'static>, own: Arc<OwnedFd>) -> Self {
+        Sink { shared, manner: Manner::Reopened(own) }
     }
 
     /// Writes as much as there is room for now; 0 when there is none.
@@ -78,7 +84,7 @@ impl AsFd for Sink {
 }
 
 fn reopened(shared: BorrowedFd<'static>) -> Manner {
-    reopen(shared, OFlags::WRONLY).map_or(Manner::Pieces, Manner::Reopened)
+    reopen(shared, OFlags::WRONLY).map_or(Manner::Pieces, |own| Manner::Reopened(Arc::new(own)))
 }
 
 /// Opens what a descriptor refers to once more, so that its flags are this process's own.

@@ -10,13 +10,14 @@ use agent_protocol::clock;
 use agent_protocol::configuration::{EffectiveConfiguration, SignedConfiguration};
 use agent_protocol::local::LocalReply;
 use agent_protocol::recorder::{Connections, InputWay, RecorderOrder};
-use recording::{CaptureKind, FailurePolicy, Start, TerminalSessionToken, TerminalSize, Timestamp};
+use recording::{CaptureKind, FailurePolicy, Recorder, Start, TerminalSessionToken, TerminalSize, Timestamp};
 use rustix::fd::AsFd as _;
 
 use super::Agent;
 use super::cannot_be_kept::CannotBeKept;
 use super::cutting::Cutter;
 use super::delivery;
+use super::outer_terminals::TakenForSession;
 use super::peer::Peer;
 use super::recorded_principals::PersonNames;
 use super::recorder_process::RecorderNote;
@@ -129,7 +130,9 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
     }
     let recording = configuration.as_ref().and_then(|(known, _)| known.recording.as_ref());
     let notice = recording.and_then(|recording| recording.notice_text.clone());
-    let standing = agent.powers.towards(&request.peer);
+    let mut standing = agent.powers.towards(&request.peer);
+    let outer = take_outer_terminals(agent, &request, &standing);
+    standing.notes.extend(outer.iter().filter_map(TakenForSession::note));
     let ends_what_is_left = standing.ends_what_is_left;
     let spool_names = segmenting.spools();
     let (note, policy) = (recorder.note().clone(), cannot_be_kept.policy());
@@ -158,10 +161,23 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
             if !without.is_empty() {
                 tracing::info!(session = %session.token(), "its recorder does without {}", without.join("; "));
             }
+            if let Some(outer) = outer {
+                outer.keep_for(session.token());
+            }
             Beginning::Recorded(Box::new(session))
         }
         Err(why) => Beginning::Broken(Box::new(session), cannot_be_kept.reply(agent, why)),
     }
+}
+
+/// Takes the terminals around a session that is shown on one. Whose recorder is no other user could take them back.
+fn take_outer_terminals<'a>(
+    agent: &'a Agent,
+    request: &RecordRequest,
+    standing: &Standing,
+) -> Option<TakenForSession<'a>> {
+    let takes = request.connections.any_terminal() && standing.recorder == Recorder::Separate;
+    takes.then(|| agent.outer_terminals.take(&request.peer, agent.powers.may_give_and_take()))
 }
 
 /// The recorded session that the process is in: one whose command, which runs under a recorder that lives, is among its

@@ -11,6 +11,7 @@ mod last_record;
 mod ledger;
 mod link;
 mod notify;
+mod outer_terminals;
 mod peer;
 mod recorded_principals;
 mod recorder_process;
@@ -47,8 +48,10 @@ use damaged_quota::DamagedQuota;
 use ledger::Ledger;
 use link::LinkPulses;
 use notify::Manager;
+use outer_terminals::OuterTerminals;
 use recorders::Recorders;
 use reserve::Reserve;
+use session::Session;
 use sessions::Sessions;
 use standing::Powers;
 use unrecorded::UnrecordedSessions;
@@ -73,6 +76,7 @@ struct Agent {
     reserve: Reserve,
     recorders: Recorders,
     powers: Powers,
+    outer_terminals: OuterTerminals,
     damaged: Arc<DamagedQuota>,
     unrecorded: UnrecordedSessions,
     /// How many steps of deliveries are taken at once: a long outage must not end in a stampede.
@@ -103,6 +107,7 @@ impl Agent {
         let configuration = AppliedConfiguration::load(&directory, &identity);
         let ledger = Ledger::load(&directory, &identity.agent_id)?;
         let damaged = Arc::new(DamagedQuota::new(directory.spool()));
+        let outer_terminals = OuterTerminals::load(&directory);
         let reserve = Reserve::new(&directory, options.minimum_free_bytes);
         let unrecorded = UnrecordedSessions::load(&directory, &identity.account_id, &identity.instance_id);
         Ok(Agent {
@@ -120,6 +125,7 @@ impl Agent {
             reserve,
             recorders: Recorders::default(),
             powers: Powers::of_this_process(),
+            outer_terminals,
             damaged,
             unrecorded,
             deliveries: Semaphore::new(MOST_DELIVERIES),
@@ -175,6 +181,12 @@ async fn serve(agent: Arc<Agent>) -> Result<(), String> {
     let cutter = Cutter::start(Arc::clone(&agent))?;
     let session::TakenUp { sessions: found, unreadable } = session::take_up(&agent.directory.spool())?;
     agent.sessions.leave_alone(unreadable);
+    let recorded: Vec<_> = found
+        .iter()
+        .filter(|session| session.is_recorded_now().unwrap_or(true))
+        .map(Session::token)
+        .collect();
+    agent.outer_terminals.give_back_unless(|session| recorded.contains(&session));
     agent.ledger.reconcile(&found)?;
     let listener = socket::listen(&agent.directory)?;
     tracing::info!(

@@ -2,16 +2,30 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
 
 use agent_protocol::processes::ProcessFacts;
 use agent_protocol::recorder::TerminalIdentity;
 use nix::sys::socket::{getsockopt, sockopt};
 use recording::CaptureNote;
+use rustix::fs::major;
 
 /// As many ancestors as are looked at: far more than any process has.
 const MOST_ANCESTORS: usize = 4096;
+
+/// The major number of `/dev/null` and its like, which are no terminals.
+const MEMORY_MAJOR: u32 = 1;
+
+/// A terminal that a process has, as the kernel names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PeerTerminal {
+    pub(super) device: u64,
+    /// The file system and the inode of one that it has open.
+    pub(super) file: Option<(u64, u64)>,
+    /// The owner of one that it has open.
+    pub(super) owner: Option<u32>,
+}
 
 /// A process at the other end of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +53,47 @@ impl Peer {
                 TerminalIdentity { file_system: metadata.dev(), device: metadata.rdev() } == terminal
             })
         })
+    }
+
+    /// The terminals among its standard descriptors, and then its controlling terminal, too.
+    ///
+    /// # Errors
+    /// This process may not look at the first, and there is none of the other kind.
+    pub(super) fn terminals(&self) -> io::Result<Vec<PeerTerminal>> {
+        let mut found: Vec<PeerTerminal> = Vec::new();
+        let mut unseen = None;
+        for descriptor in 0..=2 {
+            let metadata = match fs::metadata(format!("/proc/{}/fd/{descriptor}", self.process_id)) {
+                Ok(metadata) => metadata,
+                // One that is closed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    unseen = Some(error);
+                    continue;
+                }
+            };
+            if metadata.file_type().is_char_device() && major(metadata.rdev()) != MEMORY_MAJOR {
+                let file = Some((metadata.dev(), metadata.ino()));
+                let owner = Some(metadata.uid());
+                found.push(PeerTerminal { device: metadata.rdev(), file, owner });
+            }
+        }
+        if found.is_empty() && unseen.is_none() {
+            return Ok(found);
+        }
+        let controlling = ProcessFacts::find(self.process_id).ok().flatten().map(|facts| facts.terminal);
+        // A process elsewhere may have a terminal of the same number that is another.
+        let elsewhere = self.foreign_namespaces().contains(&CaptureNote::OtherMountNamespace);
+        if let Some(device) = controlling.filter(|device| *device != 0 && !elsewhere)
+            && found.iter().all(|known| known.device != device)
+        {
+            found.push(PeerTerminal { device, file: None, owner: None });
+        }
+        found.dedup();
+        match unseen {
+            Some(error) if found.is_empty() => Err(error),
+            _ => Ok(found),
+        }
     }
 
     /// The process and its ancestors, nearest first, by their numbers and start times. Each was the parent of the one

@@ -153,7 +153,7 @@ fn find_start_ticks(process_id: i32) -> io::Result<Option<u64>> {
 }
 
 /// What tells this start of the machine from every other.
-fn boot_id() -> io::Result<String> {
+pub(super) fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 

@@ -44,13 +44,18 @@ impl Powers {
         self.capabilities & (1 << capability) != 0
     }
 
+    /// Whether it may give and take what belongs to others.
+    pub(super) fn may_give_and_take(self) -> bool {
+        self.has(CAP_CHOWN) && self.has(CAP_FOWNER)
+    }
+
     /// What holds of the recorder of a person of this user.
     fn over(self, user_id: u32) -> Standing {
         let own = user_id == self.user_id;
         let recorder = if own || user_id == ROOT { Recorder::SameUser } else { Recorder::Separate };
         let ends_what_is_left = own || self.has(CAP_KILL);
         let mut notes = Vec::new();
-        if !(own || (self.has(CAP_CHOWN) && self.has(CAP_FOWNER))) {
+        if !(own || self.may_give_and_take()) {
             notes.push(CaptureNote::TerminalNotByName);
         }
         if !ends_what_is_left {

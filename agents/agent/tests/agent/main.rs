@@ -17,6 +17,7 @@ mod http;
 mod job_control;
 mod ledger;
 mod neighbours;
+mod outer_terminal;
 mod person;
 mod pipes;
 mod reach;

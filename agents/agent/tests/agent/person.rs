@@ -1,6 +1,9 @@
 //! A person at a terminal: a pseudo-terminal whose other end runs a command of the agent program.
 
+use std::fs::{self, Permissions};
 use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -11,9 +14,9 @@ use rustix::termios::{LocalModes, Termios, Winsize};
 use crate::bench::{AGENT, LAST_LINE, eventually, text, token_in};
 
 pub(crate) struct Person {
-    terminal: std::fs::File,
+    terminal: fs::File,
     /// Kept open, so that the terminal's settings can be read after the end.
-    other_end: std::fs::File,
+    other_end: fs::File,
     screen: Arc<Mutex<Vec<u8>>>,
     process: Child,
     modes_before: LocalModes,
@@ -23,11 +26,18 @@ impl Person {
     /// Runs a command as a shell in a terminal window would: in a session of its own, with this as its controlling
     /// terminal.
     pub(crate) fn at_terminal(command: &Command) -> Self {
+        Person::at_terminal_of(rustix::process::geteuid().as_raw(), command)
+    }
+
+    /// The same, with a terminal that belongs to this user.
+    pub(crate) fn at_terminal_of(user_id: u32, command: &Command) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let terminal = rustix::pty::openpt(flags).unwrap();
         rustix::pty::grantpt(&terminal).unwrap();
         rustix::pty::unlockpt(&terminal).unwrap();
         let other_end = rustix::pty::ioctl_tiocgptpeer(&terminal, flags).unwrap();
+        std::os::unix::fs::fchown(&other_end, Some(user_id), None).unwrap();
+        fs::set_permissions(path_of(&other_end), Permissions::from_mode(0o620)).unwrap();
         let size = Winsize { ws_col: 80, ws_row: 24, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&terminal, size).unwrap();
 
@@ -47,7 +57,7 @@ impl Person {
             .spawn()
             .unwrap();
 
-        let terminal = std::fs::File::from(terminal);
+        let terminal = fs::File::from(terminal);
         let screen = Arc::new(Mutex::new(Vec::new()));
         let (mut reader, shown) = (terminal.try_clone().unwrap(), Arc::clone(&screen));
         std::thread::spawn(move || {
@@ -60,6 +70,17 @@ impl Person {
             }
         });
         Person { terminal, other_end: other_end.into(), screen, process, modes_before }
+    }
+
+    /// The name of the terminal.
+    pub(crate) fn path(&self) -> String {
+        path_of(&self.other_end)
+    }
+
+    /// Whose the terminal is, and who may open it.
+    pub(crate) fn owner_and_mode(&self) -> (u32, u32) {
+        let metadata = self.other_end.metadata().unwrap();
+        (metadata.uid(), metadata.mode() & 0o7777)
     }
 
     pub(crate) fn types(&mut self, keys: &str) {
@@ -134,6 +155,10 @@ impl Person {
         let status = self.ends();
         assert_eq!(status.code(), Some(code), "{status:?}; shown:\n{}", self.screen());
     }
+}
+
+fn path_of(terminal: &impl AsFd) -> String {
+    rustix::termios::ttyname(terminal, Vec::new()).unwrap().into_string().unwrap()
 }
 
 impl Drop for Person {

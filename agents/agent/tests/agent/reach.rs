@@ -404,7 +404,7 @@ fn a_session_inside_a_recorded_one_is_not_a_second_one() {
     // One that outlives the session is in none any more.
     let later = format!(
         "(trap '' HUP; setsid sh -c 'while kill -0 $PPID_OF; do sleep 0.1; done; {record} record -- echo af''ter' \
-         >{} 2>&1) &",
+         </dev/null >{} 2>&1) &",
         left_over.display()
     );
     person.types(&format!("export PPID_OF=$$; {later}\r"));

@@ -139,6 +139,9 @@ impl Followed {
             Recorder::Ended => true,
             Recorder::Lock => false,
         };
+        if self.recorder_ended {
+            agent.outer_terminals.give_back(self.session.token());
+        }
         let mut next = Next::Nothing;
         let mut trouble = None;
         for tail in &mut self.tails {

@@ -1,0 +1,177 @@
+use rustix::fd::OwnedFd;
+use rustix::pty::OpenptFlags;
+use tempfile::TempDir;
+
+use super::*;
+
+/// A user who runs nothing.
+const ANA: u32 = 54_330;
+/// Another.
+const BEN: u32 = 54_331;
+
+/// A terminal with its master: the kernel ends it with that.
+struct Window {
+    _master: OwnedFd,
+    device: u64,
+    path: String,
+}
+
+impl Window {
+    /// Of this user. `None` where only root could give it.
+    fn of(user_id: u32) -> Option<Self> {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = rustix::pty::openpt(flags).unwrap();
+        rustix::pty::unlockpt(&master).unwrap();
+        let path = rustix::pty::ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let device = fs::metadata(&path).unwrap().rdev();
+        if let Err(error) = std::os::unix::fs::chown(&path, Some(user_id), None) {
+            assert!(!rustix::process::geteuid().is_root(), "{error}");
+            return None;
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o620)).unwrap();
+        Some(Window { _master: master, device, path })
+    }
+
+    fn state(&self) -> (u32, u32) {
+        let metadata = fs::metadata(&self.path).unwrap();
+        (metadata.uid(), metadata.mode() & PERMISSIONS)
+    }
+
+    /// As the controlling terminal of a process.
+    fn controlling(&self) -> PeerTerminal {
+        PeerTerminal { device: self.device, file: None, owner: None }
+    }
+
+    /// As a descriptor of a process.
+    fn open(&self) -> PeerTerminal {
+        let metadata = fs::metadata(&self.path).unwrap();
+        let file = Some((metadata.dev(), metadata.ino()));
+        PeerTerminal { device: self.device, file, owner: Some(metadata.uid()) }
+    }
+}
+
+fn of_agent() -> (TempDir, OuterTerminals) {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = StateDirectory::create(&folder.path().join("state")).unwrap();
+    let terminals = OuterTerminals::load(&directory);
+    (folder, terminals)
+}
+
+impl OuterTerminals {
+    fn takes(&self, user_id: u32, terminal: PeerTerminal) -> Result<Option<Node>, String> {
+        let mut taken = self.lock();
+        self.take_one(&mut taken, user_id, terminal, true)
+    }
+
+    fn needs(&self, node: Node, session: &TerminalSessionToken) {
+        let mut taken = self.lock();
+        taken
+            .iter_mut()
+            .filter(|known| known.node == node)
+            .for_each(|known| known.sessions.push(session.clone()));
+        self.store(&taken).unwrap();
+    }
+}
+
+#[test]
+fn a_terminal_is_taken_from_its_owner_alone_until_its_last_session_ends() {
+    let Some(window) = Window::of(ANA) else { return };
+    let (_folder, terminals) = of_agent();
+    assert_eq!(terminals.takes(BEN, window.controlling()), Ok(None));
+    assert_eq!(window.state(), (ANA, 0o620));
+    let [first, second] = [(); 2].map(|()| TerminalSessionToken::generate());
+    for (session, terminal) in [(&first, window.open()), (&second, window.controlling())] {
+        let node = terminals.takes(ANA, terminal).unwrap().unwrap();
+        terminals.needs(node, session);
+        assert_eq!(window.state(), (terminals.user_id, TAKEN_MODE));
+    }
+    assert_eq!(terminals.takes(BEN, window.controlling()), Ok(None), "it is taken, and was not theirs");
+    terminals.give_back(&first);
+    assert_eq!(window.state(), (terminals.user_id, TAKEN_MODE));
+    terminals.give_back(&second);
+    assert_eq!(window.state(), (ANA, 0o620));
+    assert!(!terminals.file.exists());
+}
+
+#[test]
+fn a_terminal_of_another_file_system_or_kind_is_left_alone() {
+    let Some(window) = Window::of(ANA) else { return };
+    let (_folder, terminals) = of_agent();
+    let PeerTerminal { device, file, owner } = window.open();
+    let (file_system, inode) = file.unwrap();
+    for file in [(file_system + 1, inode), (file_system, inode + 1)] {
+        let elsewhere = PeerTerminal { device, file: Some(file), owner };
+        assert!(terminals.takes(ANA, elsewhere).unwrap_err().contains("none of this instance's"));
+        let of_another = PeerTerminal { owner: Some(BEN), ..elsewhere };
+        assert_eq!(terminals.takes(ANA, of_another), Ok(None));
+    }
+    // A console.
+    let console = PeerTerminal { device: rustix::fs::makedev(4, 1), file: None, owner: Some(ANA) };
+    assert!(terminals.takes(ANA, console).is_err());
+    assert_eq!(window.state(), (ANA, 0o620));
+}
+
+#[test]
+fn what_is_not_as_it_was_left_is_left_alone() {
+    let Some(window) = Window::of(ANA) else { return };
+    let (_folder, terminals) = of_agent();
+    let session = TerminalSessionToken::generate();
+    let node = terminals.takes(ANA, window.open()).unwrap().unwrap();
+    terminals.needs(node, &session);
+    // As sshd does at the end of a login.
+    std::os::unix::fs::chown(&window.path, Some(0), Some(0)).unwrap();
+    fs::set_permissions(&window.path, Permissions::from_mode(0o666)).unwrap();
+    terminals.give_back(&session);
+    assert_eq!(window.state(), (0, 0o666));
+
+    // As the next login's terminal looks, which was taken as well: only the time says that it is another.
+    std::os::unix::fs::chown(&window.path, Some(ANA), None).unwrap();
+    let node = terminals.takes(ANA, window.open()).unwrap().unwrap();
+    terminals.needs(node, &session);
+    let mut of_earlier = terminals.lock()[0].clone();
+    of_earlier.changed = of_earlier.changed.map(|(seconds, nanoseconds)| (seconds - 1, nanoseconds));
+    of_earlier.owner = BEN;
+    *terminals.lock() = vec![of_earlier];
+    terminals.give_back(&session);
+    assert_eq!(window.state(), (terminals.user_id, TAKEN_MODE));
+}
+
+#[test]
+fn an_agent_that_was_killed_finds_again_what_it_has_taken() {
+    let Some(window) = Window::of(ANA) else { return };
+    let (folder, terminals) = of_agent();
+    let [lives, ended] = [(); 2].map(|()| TerminalSessionToken::generate());
+    let node = terminals.takes(ANA, window.open()).unwrap().unwrap();
+    terminals.needs(node, &lives);
+    terminals.needs(node, &ended);
+    let again = || OuterTerminals::load(&StateDirectory::at(&folder.path().join("state")));
+    let next = again();
+    next.give_back_unless(|session| *session == lives);
+    assert_eq!(window.state(), (terminals.user_id, TAKEN_MODE));
+    again().give_back_unless(|_| false);
+    assert_eq!(window.state(), (ANA, 0o620));
+
+    // Killed between the note and the taking, and between the taking and the time of it.
+    for is_taken in [false, true] {
+        terminals.lock().clear();
+        let node = terminals.takes(ANA, window.open()).unwrap().unwrap();
+        terminals.lock()[0].changed = None;
+        terminals.needs(node, &ended);
+        if !is_taken {
+            std::os::unix::fs::chown(&window.path, Some(ANA), None).unwrap();
+            fs::set_permissions(&window.path, Permissions::from_mode(0o620)).unwrap();
+        }
+        again().give_back_unless(|_| false);
+        assert_eq!(window.state(), (ANA, 0o620));
+    }
+}
+
+#[test]
+fn what_cannot_be_noted_is_not_taken() {
+    let Some(window) = Window::of(ANA) else { return };
+    let (folder, terminals) = of_agent();
+    fs::remove_dir_all(folder.path().join("state")).unwrap();
+    assert!(terminals.takes(ANA, window.open()).is_err());
+    assert_eq!(window.state(), (ANA, 0o620));
+    assert!(terminals.lock().is_empty());
+}

@@ -1,0 +1,349 @@
+//! The terminal around a recorded session is the agent's as long as the session lasts: an ordinary user, whose agent is root's,
+//! cannot go on in the same window without being recorded.
+
+use std::fs::{self, Permissions};
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+
+use recording::{CaptureNote, ExitStatus, RecordingEnd, TerminalSessionToken};
+use rustix::process::{Signal, kill_process};
+
+use crate::bench::{Instance, Program, eventually, text, without_root};
+use crate::control_plane::Recording;
+use crate::person::Person;
+use crate::ssh_host::{ANA, Form, Host};
+
+/// A user without privileges.
+const EVE: u32 = 54_332;
+/// An agent of a user without privileges.
+const KEEPER: u32 = 54_333;
+/// The system's own, which every user may run.
+const PYTHON: &str = "/usr/bin/python3";
+
+fn we_are_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        without_root("only root can become somebody else");
+    }
+    root
+}
+
+/// Eve's instance, with a folder to which she writes what she found out.
+struct Machine {
+    instance: Instance,
+    program: Program,
+    found: tempfile::TempDir,
+}
+
+impl Machine {
+    fn with(instance: Instance) -> Self {
+        fs::set_permissions(instance.state_dir().parent().unwrap(), Permissions::from_mode(0o711)).unwrap();
+        let found = tempfile::tempdir_in("/tmp").unwrap();
+        fs::set_permissions(found.path(), Permissions::from_mode(0o777)).unwrap();
+        Machine { instance, program: Program::for_everybody(), found }
+    }
+
+    fn new() -> Self {
+        Machine::with(Instance::running())
+    }
+
+    fn eve(&self, words: &[&str]) -> Command {
+        let user = EVE.to_string();
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--"]).args(words);
+        command
+    }
+
+    fn record(&self) -> String {
+        format!(
+            "{} --state-dir {} record",
+            self.program.path().display(),
+            self.instance.state_dir().display()
+        )
+    }
+
+    /// Eve at a terminal that is hers, as sshd would have given it to her, in a recorded shell.
+    fn shell(&self) -> (Person, TerminalSessionToken) {
+        let program = self.program.path();
+        let state = self.instance.state_dir();
+        let (program, state) = (program.to_str().unwrap(), state.to_str().unwrap());
+        let words = [program, "--state-dir", state, "record", "--", "bash", "--norc", "--noprofile"];
+        let person = Person::at_terminal_of(EVE, &self.eve(&words));
+        person.sees("ready> ");
+        let token = person.token();
+        (person, token)
+    }
+
+    /// What Eve wrote into this file.
+    fn found(&self, name: &str) -> String {
+        eventually(&format!("{name} is found out"), || {
+            fs::read_to_string(self.found.path().join(name)).ok().filter(|text| text.ends_with('\n'))
+        })
+    }
+
+    fn script(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.program.path().with_file_name(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn ends(&self, person: &mut Person, token: &TerminalSessionToken) -> Recording {
+        person.types("exit 7\r");
+        person.ends_with(7);
+        let recording = self.instance.control_plane.sealed(token);
+        assert_eq!(recording.end(), RecordingEnd::Exited(ExitStatus::Code(7)));
+        recording
+    }
+}
+
+/// Stops the client of the session that this runs in, and tries everything that gives a process the terminal around it. Its
+/// arguments are the client, that terminal, and where to write what succeeded.
+const ATTACKS: &str = r#"
+import ctypes, fcntl, os, signal, sys, termios
+client, outer, found = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+libc = ctypes.CDLL(None, use_errno=True)
+def call(*arguments):
+    result = libc.syscall(*arguments)
+    if result == -1: raise OSError(ctypes.get_errno(), "refused")
+    return result
+def ptrace():
+    if libc.ptrace(16, client, 0, 0) == -1: raise OSError(ctypes.get_errno(), "refused")
+def is_outer(descriptor):
+    if os.fstat(descriptor).st_rdev != os.stat(outer).st_rdev: raise OSError("another")
+    os.write(descriptor, b"unrec" + b"orded\n")
+attacks = {
+    "read and write": lambda: is_outer(os.open(outer, os.O_RDWR | os.O_NOCTTY)),
+    "write": lambda: is_outer(os.open(outer, os.O_WRONLY | os.O_NOCTTY)),
+    "read": lambda: os.open(outer, os.O_RDONLY | os.O_NOCTTY),
+    "controlling": lambda: is_outer(os.open("/dev/tty", os.O_RDWR)),
+    "owner": lambda: os.chown(outer, os.getuid(), os.getgid()),
+    "mode": lambda: os.chmod(outer, 0o666),
+    "times": lambda: os.utime(outer),
+    "link": lambda: os.link(outer, found + ".link"),
+    "memory": lambda: open(f"/proc/{client}/mem", "r+b"),
+    "ptrace": ptrace,
+}
+for number in range(16):
+    attacks[f"/proc {number}"] = lambda number=number: is_outer(os.open(f"/proc/{client}/fd/{number}", os.O_RDWR | os.O_NOCTTY))
+    attacks[f"pidfd {number}"] = lambda number=number: is_outer(call(438, os.pidfd_open(client), number, 0))
+os.kill(client, signal.SIGSTOP)
+succeeded = []
+for name, attack in attacks.items():
+    try:
+        attack()
+        succeeded.append(name)
+    except OSError:
+        pass
+os.kill(client, signal.SIGCONT)
+with open(found, "w") as file: print("tried", len(attacks), "succeeded", succeeded, file=file)
+"#;
+
+fn attack(machine: &Machine, person: &mut Person) -> String {
+    let script = machine.script("attacks.py", ATTACKS);
+    let found = machine.found.path().join("attacks");
+    let (client, outer) = (person.pid().as_raw_nonzero(), person.path());
+    person.types(&format!("{PYTHON} {} {client} {outer} {}\r", script.display(), found.display()));
+    machine.found("attacks")
+}
+
+#[test]
+fn nobody_gets_at_the_terminal_around_a_session_by_stopping_its_client() {
+    if !we_are_root() {
+        return;
+    }
+    let machine = Machine::new();
+    let (mut person, token) = machine.shell();
+    assert_eq!(person.owner_and_mode(), (0, 0));
+    assert_eq!(attack(&machine, &mut person), "tried 42 succeeded []\n");
+    person.types("echo still-$((1+1))-recorded\r");
+    person.sees("still-2-recorded");
+    assert!(!person.screen().contains("unrecorded"));
+    let recording = machine.ends(&mut person, &token);
+    assert_eq!(person.owner_and_mode(), (EVE, 0o620));
+    assert_eq!(recording.start().notes, []);
+    assert!(text(&recording.output()).contains("still-2-recorded"));
+}
+
+#[test]
+fn what_starts_the_command_is_beyond_debuggers_as_the_client_is() {
+    if !we_are_root() {
+        return;
+    }
+    let machine = Machine::new();
+    // Until it leads a session of its own, its controlling terminal is the one around the session.
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let program = machine.program.path();
+    let launch = "exec \"$0\" pty-child --launch 3 -- true 3<&0";
+    let words = ["sh", "-c", launch, program.to_str().unwrap()];
+    let mut launcher = machine.eve(&words).stdin(OwnedFd::from(theirs)).spawn().unwrap();
+    ours.read_exact(&mut [0]).unwrap();
+    assert_eq!(fs::metadata(format!("/proc/{}/mem", launcher.id())).unwrap().uid(), 0);
+    drop(ours);
+    assert!(!launcher.wait().unwrap().success());
+    // Nobody but root can read such a program, whose processes are beyond debuggers from their first instruction on. What it
+    // starts is not.
+    fs::set_permissions(&program, Permissions::from_mode(0o711)).unwrap();
+    let (mut person, token) = machine.shell();
+    person.types(&format!("{PYTHON} -c 'import os; print(\"mine\", os.stat(\"/proc/self/mem\").st_uid)'\r"));
+    person.sees(&format!("mine {EVE}"));
+    machine.ends(&mut person, &token);
+}
+
+#[test]
+fn an_agent_without_capabilities_says_that_the_terminal_stays_the_person_s() {
+    if !we_are_root() {
+        return;
+    }
+    let mut instance = Instance::of_user(KEEPER);
+    instance.enrol();
+    instance.start_agent();
+    let machine = Machine::with(instance);
+    let (mut person, token) = machine.shell();
+    assert_eq!(person.owner_and_mode(), (EVE, 0o620));
+    let succeeded = attack(&machine, &mut person);
+    assert!(
+        succeeded.contains("succeeded ['read and write', 'write', 'read', 'owner', 'mode', 'times'"),
+        "{succeeded}"
+    );
+    person.sees("unrecorded");
+    let recording = machine.ends(&mut person, &token);
+    let start = recording.start();
+    assert!(start.notes.contains(&CaptureNote::OuterTerminalByName), "{:?}", start.notes);
+    assert!(!text(&recording.output()).contains("unrecorded"));
+}
+
+#[test]
+fn the_terminal_is_given_back_whoever_is_killed() {
+    if !we_are_root() {
+        return;
+    }
+    let mut machine = Machine::new();
+    for killed in ["client", "recorder", "agent", "agent and client", "all"] {
+        let (mut person, token) = machine.shell();
+        let recorder = machine.instance.recorder(&token);
+        let client = person.pid();
+        assert_eq!(person.owner_and_mode(), (0, 0), "{killed}");
+        if killed.contains("agent") || killed == "all" {
+            machine.instance.kill_agent();
+        }
+        if killed == "recorder" || killed == "all" {
+            kill_process(recorder, Signal::KILL).unwrap();
+        }
+        if killed.contains("client") || killed == "all" {
+            kill_process(client, Signal::KILL).unwrap();
+        }
+        if killed == "agent" {
+            machine.instance.start_agent();
+            person.types("echo on-$((1+1))-and-on\r");
+            person.sees("on-2-and-on");
+            assert_eq!(person.owner_and_mode(), (0, 0));
+            person.types("exit 0\r");
+            person.ends_with(0);
+        } else {
+            person.ends();
+            if killed != "client" && killed != "recorder" {
+                // Until then nobody is there who could.
+                assert_eq!(person.owner_and_mode(), (0, 0), "{killed}");
+                machine.instance.start_agent();
+            }
+        }
+        eventually(&format!("the terminal is given back: {killed}"), || {
+            (person.owner_and_mode() == (EVE, 0o620)).then_some(())
+        });
+        machine.instance.control_plane.sealed(&token);
+    }
+    eventually("nothing is noted", || {
+        (!machine.instance.state_dir().join("outer-terminals.json").exists()).then_some(())
+    });
+}
+
+#[test]
+fn sessions_on_the_same_terminal_keep_it_until_the_last_one_ends() {
+    if !we_are_root() {
+        return;
+    }
+    let machine = Machine::new();
+    // A shell of hers that is not recorded starts both, and is able to open its terminal again when they have ended.
+    let mut person = Person::at_terminal_of(EVE, &machine.eve(&["bash", "--norc", "--noprofile"]));
+    person.sees("ready> ");
+    let gate = machine.found.path().join("gate");
+    person.types(&format!(
+        "mkfifo {0}; {1} -- sh -c 'echo fir''st; cat {0}' &\r",
+        gate.display(),
+        machine.record()
+    ));
+    person.sees("first");
+    assert_eq!(person.owner_and_mode(), (0, 0));
+    person.types(&format!("{} -- echo sec''ond; stat -c 'mode-%a-of-%u' $(tty)\r", machine.record()));
+    person.sees("second");
+    // The shorter session waits in vain for what the other one needs, and no longer than a moment.
+    person.sees("mode-0-of-0");
+    person.types(&format!("echo >{}; wait; echo open >$(tty) && echo by-$((1+1))-name\r", gate.display()));
+    person.sees("by-2-name");
+    assert_eq!(person.owner_and_mode(), (EVE, 0o620));
+    person.types("exit\r");
+    person.ends();
+}
+
+#[test]
+fn the_next_command_can_open_the_terminal_again_at_once() {
+    if !we_are_root() {
+        return;
+    }
+    let machine = Machine::new();
+    let mut person = Person::at_terminal_of(EVE, &machine.eve(&["bash", "--norc", "--noprofile"]));
+    person.sees("ready> ");
+    let each = format!("{} --quiet -- true && echo >$(tty) || exit 9", machine.record());
+    person.types(&format!("for n in 1 2 3 4 5 6 7 8; do {each}; done; exit 3\r"));
+    person.ends_with(3);
+}
+
+#[test]
+fn a_terminal_that_is_not_the_person_s_is_left_alone() {
+    if !we_are_root() {
+        return;
+    }
+    let machine = Machine::new();
+    let program = machine.program.path();
+    let state = machine.instance.state_dir();
+    let words =
+        [program.to_str().unwrap(), "--state-dir", state.to_str().unwrap(), "record", "--", "bash", "--norc"];
+    let mut person = Person::at_terminal_of(KEEPER, &machine.eve(&words));
+    person.sees("ready> ");
+    assert_eq!(person.owner_and_mode(), (KEEPER, 0o620));
+    let token = person.token();
+    assert_eq!(machine.ends(&mut person, &token).start().notes, []);
+}
+
+#[test]
+fn a_login_of_sshd_has_its_terminal_taken_and_sshd_takes_it_back() {
+    if !we_are_root() {
+        return;
+    }
+    let host = Host::running(Form::LoginShell, "");
+    let mut person = Person::at_terminal(
+        &host.ssh(&["-tt"], &["echo \"tty $SSH_TTY\"; stat -c 'it is %u %a.' $SSH_TTY; read x"]),
+    );
+    person.sees("it is 0 0.");
+    let screen = person.screen();
+    let path = screen.split("tty /dev/pts/").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let path = PathBuf::from(format!("/dev/pts/{path}"));
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0);
+    person.types("\r");
+    person.ends_with(0);
+    let token = person.token();
+    let recording = host.instance.control_plane.sealed(&token);
+    assert_eq!(
+        recording.start().notes.iter().filter(|note| **note == CaptureNote::OuterTerminalByName).count(),
+        0
+    );
+    // It is gone, or another's.
+    eventually("nothing is taken any longer", || {
+        (!host.instance.state_dir().join("outer-terminals.json").exists()).then_some(())
+    });
+    assert!(fs::metadata(&path).map_or(true, |metadata| metadata.uid() != ANA), "sshd's end was undone");
+}
