@@ -55,6 +55,20 @@ pub fn is_there(process_id: i32, start_ticks: u64) -> io::Result<bool> {
     }
 }
 
+/// Whether a process is there and stopped, by a signal or by a debugger.
+///
+/// # Errors
+/// The file cannot be read, or is not understood.
+pub fn is_stopped(process_id: i32, start_ticks: u64) -> io::Result<bool> {
+    match fs::read(format!("/proc/{process_id}/stat")) {
+        Ok(stat) => Ok(parse(&stat)
+            .is_some_and(|(state, facts)| b"Tt".contains(&state) && facts.start_ticks == start_ticks)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The effective user of a process; `None` when it has ended.
 ///
 /// # Errors

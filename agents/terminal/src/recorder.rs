@@ -2,6 +2,7 @@
 //! It writes what it reads to the spool, and only then sends it to the person's side. It believes the person's side
 //! nothing that it can ask the kernel for.
 
+mod standstill;
 mod waiting;
 
 use std::error::Error as _;
@@ -28,6 +29,7 @@ use crate::left_over::LeftOver;
 use crate::scribe::Scribe;
 use crate::wire::{Heard, ToPerson, receive};
 use crate::{foreground, kernel_exit, timespec};
+use standstill::Standstill;
 
 /// How long the person's side may take to say how the command ended. It may be stopped for a while.
 const REPORTS_END_WITHIN: Duration = Duration::from_secs(600);
@@ -87,6 +89,8 @@ pub(crate) fn run(
         }
     };
     let ended = recorder.record(&mut scribe, &mut Decoder::default());
+    let noted = recorder.standstill.note(&mut scribe);
+    let ended = ended.and_then(|status| noted.map(|()| status));
     // Before the hang-up, which ends parents by which children are found.
     let left = ended.as_ref().err().and_then(|_| recorder.find_what_is_left());
     // The hang-up of the terminal reaches everything that still runs on it.
@@ -149,6 +153,7 @@ struct Recorder {
     token: TerminalSessionToken,
     person: ToPerson,
     person_is_gone: bool,
+    standstill: Standstill,
     master: Option<OwnedFd>,
     inputs: Vec<CommandInput>,
     channels: Vec<Channel>,
@@ -205,6 +210,7 @@ impl Recorder {
         channels.extend(error.map(|error| Channel::new(Output::ErrorOutput, error, error_is_read)));
         Ok(Recorder {
             token: facts.token,
+            standstill: Standstill::of(person.stream()),
             person,
             person_is_gone: false,
             master,
@@ -273,6 +279,8 @@ impl Recorder {
             if flows {
                 self.move_output(&ready.channels, scribe)?;
             }
+            let command = self.command.process().map(|process| &process.note);
+            self.standstill.look(Instant::now(), command, scribe)?;
             if let Some((status, since)) = self.exited {
                 let now = Instant::now();
                 let mut all_done = true;
@@ -299,6 +307,7 @@ impl Recorder {
                 let moved = channel.advance(scribe, &mut self.person)?;
                 self.recorded_bytes += moved as u64;
                 if moved > 0 {
+                    self.standstill.output_was_sent(Instant::now());
                     self.control.tap(&FromRecorder::Output(channel.output(), channel.recorded(moved)));
                 }
             }

@@ -188,7 +188,17 @@ impl Scribe {
             Cause::new("exit_status_claimed"),
             "the kernel does not say how the command ended: the status is what the person's side says",
         );
-        self.record((0, 0), |scribe| scribe.shown.ledger(claim))
+        self.ledger(claim)
+    }
+
+    /// Notes what the recording lacks, or did less.
+    pub(crate) fn ledger(&mut self, shortfall: Shortfall) -> Result<(), CaptureError> {
+        self.record((0, 0), |scribe| scribe.shown.ledger(shortfall))
+    }
+
+    /// The recording's time.
+    pub(crate) fn now(&self) -> Micros {
+        self.shown.now()
     }
 
     pub(crate) fn resize(&mut self, size: TerminalSize) -> Result<(), CaptureError> {

@@ -6,10 +6,10 @@ use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use recording::{CaptureNote, ExitStatus, RecordingEnd, TerminalSessionToken};
+use recording::{CaptureNote, ExitStatus, RecordingEnd, ShortfallKind, TerminalSessionToken, Verdict};
 use rustix::process::{Signal, kill_process};
 
 use crate::bench::{Instance, Program, eventually, text, without_root};
@@ -317,6 +317,85 @@ fn a_terminal_that_is_not_the_person_s_is_left_alone() {
     assert_eq!(person.owner_and_mode(), (KEEPER, 0o620));
     let token = person.token();
     assert_eq!(machine.ends(&mut person, &token).start().notes, []);
+}
+
+/// Prints five times a second, on the screen and into a file, until another file is there.
+fn chatter(machine: &Machine) -> (String, PathBuf, PathBuf) {
+    let [out, stop] = ["out", "stop"].map(|name| machine.found.path().join(name));
+    let _ = fs::remove_file(&stop);
+    let each = format!("echo go''es-on; echo >>{}; sleep 0.2", out.display());
+    (format!("setsid sh -c 'while [ ! -e {} ]; do {each}; done'", stop.display()), out, stop)
+}
+
+/// Waits for as long as the recorder takes to look at its person's side: it looks a second after output.
+fn prints_for_two_seconds(out: &Path) {
+    let lines = || fs::read(out).map_or(0, |lines| lines.len());
+    let before = lines();
+    eventually("it prints meanwhile", || (lines() > before + 10).then_some(()));
+}
+
+#[test]
+fn a_stopped_client_is_in_the_ledger() {
+    if !we_are_root() {
+        return;
+    }
+    let machine = Machine::new();
+    for goes_on in [true, false] {
+        let (mut person, token) = machine.shell();
+        let (chatter, out, stop) = chatter(&machine);
+        person.types(&format!("{chatter} &\r"));
+        person.sees("goes-on");
+        person.signals(Signal::STOP);
+        prints_for_two_seconds(&out);
+        let recording = if goes_on {
+            let seen = person.shown_bytes();
+            person.signals(Signal::CONT);
+            person.sees_after(seen, "goes-on");
+            prints_for_two_seconds(&out);
+            fs::write(stop, "").unwrap();
+            machine.ends(&mut person, &token)
+        } else {
+            person.signals(Signal::KILL);
+            person.ends();
+            fs::write(stop, "").unwrap();
+            machine.instance.control_plane.sealed(&token)
+        };
+        let ledger = recording.ledger();
+        let stops: Vec<_> =
+            ledger.iter().filter(|entry| entry.cause.as_str() == "person_side_stopped").collect();
+        let [entry] = stops[..] else { panic!("{ledger:?}") };
+        assert_eq!((entry.kind, entry.count), (ShortfallKind::DegradedMode, 1));
+        assert!(entry.first_at < entry.last_at, "{entry:?}");
+        if goes_on {
+            assert!(entry.last_at < recording.manifest().duration, "it was over before the session");
+            assert_eq!(recording.verification().verdict(), Verdict::Complete);
+        }
+    }
+}
+
+#[test]
+fn a_suspended_session_is_not_a_stopped_client() {
+    if !we_are_root() {
+        return;
+    }
+    let machine = Machine::new();
+    let mut person = Person::at_terminal_of(EVE, &machine.eve(&["bash", "--norc", "--noprofile"]));
+    person.sees("ready> ");
+    let (chatter, out, stop) = chatter(&machine);
+    person.types(&format!("{} -- bash --norc --noprofile\r", machine.record()));
+    let token = person.token();
+    person.types(&format!("{chatter} & suspend\r"));
+    person.sees("Stopped");
+    prints_for_two_seconds(&out);
+    let seen = person.shown_bytes();
+    person.types("fg\r");
+    person.sees_after(seen, "goes-on");
+    prints_for_two_seconds(&out);
+    fs::write(stop, "").unwrap();
+    person.types("exit\r");
+    assert_eq!(machine.instance.control_plane.sealed(&token).ledger(), []);
+    person.types("exit\r");
+    person.ends();
 }
 
 #[test]

@@ -126,6 +126,7 @@ impl Recorder {
         let unsaid = self.ended_since.filter(|_| self.exited.is_none());
         let unsaid =
             unsaid.map(|since| REPORTS_END_WITHIN.saturating_sub(now.saturating_duration_since(since)));
-        of_channels.chain(overdue).chain(mind).chain(begins).chain(unsaid).min()
+        let standstill = self.standstill.until_look(now);
+        of_channels.chain(overdue).chain(mind).chain(begins).chain(unsaid).chain(standstill).min()
     }
 }
