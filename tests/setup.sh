@@ -28,6 +28,8 @@ need /usr/lib/openssh/sftp-server openssh-sftp-server
 need rsync rsync
 need /usr/sbin/sshd openssh-server
 need sudo sudo
+need tmux tmux
+need screen screen
 need openssl openssl
 need git git
 need systemd-analyze systemd

@@ -16,6 +16,7 @@ mod faults;
 mod http;
 mod job_control;
 mod ledger;
+mod multiplexers;
 mod neighbours;
 mod outer_terminal;
 mod person;
