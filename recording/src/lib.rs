@@ -30,6 +30,7 @@ pub mod content;
 pub mod end;
 pub mod events;
 pub mod failure_policy;
+mod filling;
 pub mod ids;
 pub mod kind;
 pub mod layout;
@@ -59,6 +60,7 @@ pub use events::EventLine;
 pub use events::cutter::{EventsCutter, EventsState};
 pub use events::fact::Fact;
 pub use failure_policy::{FailurePolicy, UnknownFailurePolicy};
+pub use filling::CutPolicy;
 pub use ids::{AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken};
 pub use kind::{CaptureKind, UnknownCaptureKind};
 pub use layout::{EvidenceName, InvalidObjectName, ObjectName, ObjectPrefix, RecordingLocation};
@@ -78,7 +80,7 @@ pub use start::{DocumentFormat, InvalidDocument, Recorder, Start, UnknownRecorde
 pub use stream::{InvalidStreamName, Stream, StreamName};
 pub use terminal::TerminalTotals;
 pub use terminal::asciicast::{AsciicastEncoder, AsciicastHeader, Carried, DecodedLines, decode_lines};
-pub use terminal::cutter::{CutPolicy, CutterState, SegmentCutter};
+pub use terminal::cutter::{CutterState, SegmentCutter};
 pub use terminal::event::{TerminalEvent, TerminalEventKind, TerminalSize};
 pub use terminal::replay::{
     DecodedRecording, RecordingReader, ReplayError, decode_recording, to_asciicast, to_text,

@@ -7,15 +7,8 @@ use recording::{
     ShortfallKind, SpoolRecord, Start, StreamEntry,
 };
 
-use crate::segmenter::policy_for;
-
-/// The number of segments after which segments become longer. Half of what the terminal's may have: one manifest lists both
-/// streams.
-const SEGMENTS_OF_A_STEP: u32 = 125;
-
 pub(crate) struct EventsSegmenter {
     cutter: EventsCutter,
-    policy: CutPolicy,
 }
 
 impl EventsSegmenter {
@@ -25,23 +18,12 @@ impl EventsSegmenter {
         resume: Option<EventsState>,
         policy: CutPolicy,
     ) -> Self {
+        let policy = policy.beside_terminal();
         let cutter = match resume {
-            Some(state) => {
-                let policy = policy_for(state.next_number, SEGMENTS_OF_A_STEP, policy);
-                EventsCutter::resume(state, policy)
-            }
+            Some(state) => EventsCutter::resume(state, policy),
             None => EventsCutter::new(start, start_document, policy),
         };
-        EventsSegmenter { cutter, policy }
-    }
-
-    /// Switches to longer segments where a step begins.
-    fn lengthen(&mut self) {
-        let number = self.cutter.state().next_number;
-        if number.is_multiple_of(SEGMENTS_OF_A_STEP) {
-            let policy = policy_for(number, SEGMENTS_OF_A_STEP, self.policy);
-            self.cutter = EventsCutter::resume(self.cutter.state().clone(), policy);
-        }
+        EventsSegmenter { cutter }
     }
 }
 
@@ -65,12 +47,7 @@ impl Segmenter for EventsSegmenter {
     }
 
     fn cut(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {
-        let segment = self.cutter.cut(compressor)?;
-        if segment.is_some() {
-            // The state is complete only directly after a cut.
-            self.lengthen();
-        }
-        Ok(segment)
+        self.cutter.cut(compressor)
     }
 
     fn finish(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {

@@ -7,34 +7,8 @@ use recording::{
     SegmentError, Shortfall, ShortfallKind, SpoolRecord, Start, StreamEntry, TerminalEventKind,
 };
 
-/// The number of segments after which segments become longer: each such step doubles the time that they span.
-const SEGMENTS_OF_A_STEP: u32 = 250;
-/// The last step that doubles it: segments then span about four hours.
-const LAST_STEP: u32 = 10;
-/// Random bytes double when they are written as lines; an object may have 8 MiB.
-const MOST_SPOOLED_BYTES: u64 = 2 * 1024 * 1024;
-
 pub(crate) struct TerminalSegmenter {
     cutter: SegmentCutter,
-    policy: CutPolicy,
-}
-
-/// The policy for a segment. The manifest lists every segment and is sent in one call of at most 1 MiB, which 2,500
-/// segments fill: ten hours of a program that never stops printing, if all segments were alike. With the steps they
-/// are enough for weeks.
-pub(crate) fn policy_for(number: u32, segments_of_a_step: u32, policy: CutPolicy) -> CutPolicy {
-    let step = (number / segments_of_a_step).min(LAST_STEP);
-    if step == 0 {
-        return policy;
-    }
-    CutPolicy {
-        most_spooled_bytes: policy
-            .most_spooled_bytes
-            .saturating_mul(2)
-            .min(MOST_SPOOLED_BYTES.max(policy.most_spooled_bytes)),
-        longest: policy.longest.saturating_mul(1 << step),
-        ..policy
-    }
 }
 
 impl TerminalSegmenter {
@@ -45,22 +19,10 @@ impl TerminalSegmenter {
         policy: CutPolicy,
     ) -> Self {
         let cutter = match resume {
-            Some(state) => {
-                let policy = policy_for(state.next_number, SEGMENTS_OF_A_STEP, policy);
-                SegmentCutter::resume(state, policy)
-            }
+            Some(state) => SegmentCutter::resume(state, policy),
             None => SegmentCutter::new(start, start_document, policy),
         };
-        TerminalSegmenter { cutter, policy }
-    }
-
-    /// Switches to longer segments where a step begins.
-    fn lengthen(&mut self) {
-        let number = self.cutter.state().next_number;
-        if number > 0 && number.is_multiple_of(SEGMENTS_OF_A_STEP) {
-            let policy = policy_for(number, SEGMENTS_OF_A_STEP, self.policy);
-            self.cutter = SegmentCutter::resume(self.cutter.state().clone(), policy);
-        }
+        TerminalSegmenter { cutter }
     }
 }
 
@@ -97,12 +59,7 @@ impl Segmenter for TerminalSegmenter {
     }
 
     fn cut(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {
-        let segment = self.cutter.cut(compressor)?;
-        if segment.is_some() {
-            // The state is complete only directly after a cut.
-            self.lengthen();
-        }
-        Ok(segment)
+        self.cutter.cut(compressor)
     }
 
     fn finish(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {

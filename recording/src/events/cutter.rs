@@ -4,21 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{EventLine, GAP, totals};
 use crate::chain::ChainValue;
+use crate::filling::{CutPolicy, Filling};
 use crate::ids::TerminalSessionToken;
 use crate::ledger::{Shortfall, StreamLedger};
 use crate::manifest::{SegmentEntry, StreamEntry, Totals};
 use crate::segment::{Compressor, MAX_SEGMENT_EVENTS, Segment, SegmentError, SegmentHeader};
-use crate::spool::{BadRecord, RECORD_HEADER_BYTES, SpoolRecord};
+use crate::spool::{BadRecord, SpoolRecord};
 use crate::start::Start;
 use crate::stream::Stream;
-use crate::terminal::cutter::CutPolicy;
 use crate::timestamp::Micros;
-
-/// A segment is full when its lines have so many bytes, whatever the policy says.
-const FULL_LINES_BYTES: usize = 16 * 1024 * 1024;
-
-/// What a cutter's buffer may keep between segments.
-const IDLE_BYTES: usize = 64 * 1024;
 
 /// Where the stream stands after a cut: what is needed to go on in another process. Keep it with the offset in the
 /// spool of the last record that was pushed.
@@ -44,17 +38,12 @@ pub struct EventsState {
 /// Cuts events into segments. A recording without events has no segment of this stream.
 #[derive(Debug)]
 pub struct EventsCutter {
-    policy: CutPolicy,
     /// Where the stream stood after the last cut.
     state: EventsState,
-    lines: Vec<u8>,
-    spooled_bytes: u64,
-    events: usize,
+    filling: Filling,
     gaps: u64,
     /// What everything that was pushed lacks.
     ledger: StreamLedger,
-    /// The times of the first and the last of the lines.
-    times: Option<(Micros, Micros)>,
 }
 
 impl EventsCutter {
@@ -77,7 +66,8 @@ impl EventsCutter {
     #[must_use]
     pub fn resume(state: EventsState, policy: CutPolicy) -> Self {
         let ledger = state.ledger.clone();
-        Self { policy, state, lines: Vec::new(), spooled_bytes: 0, events: 0, gaps: 0, ledger, times: None }
+        let filling = Filling::new(policy, state.next_number, MAX_SEGMENT_EVENTS);
+        Self { state, filling, gaps: 0, ledger }
     }
 
     /// Takes one record of the spool: an event, or a gap. A time before the last event's counts as the last event's.
@@ -96,41 +86,35 @@ impl EventsCutter {
     }
 
     fn write(&mut self, line: &EventLine, payload_bytes: usize) {
-        let latest = self.times.map_or(self.state.last_at, |(_, last)| last);
+        let latest = self.filling.times().map_or(self.state.last_at, |(_, last)| last);
         let at = line.at.max(latest).min(Micros::LATEST);
         let line = EventLine { at, ..line.clone() };
         if let Some(shortfall) = line.as_shortfall() {
             self.ledger.add(at, &shortfall);
         }
-        self.lines.extend_from_slice(line.to_string().as_bytes());
-        self.lines.push(b'\n');
-        self.events += 1;
+        self.filling.lines.extend_from_slice(line.to_string().as_bytes());
+        self.filling.lines.push(b'\n');
+        self.filling.count(payload_bytes, 1);
+        self.filling.note_time(at);
         self.gaps += u64::from(line.event == GAP);
-        self.spooled_bytes += (RECORD_HEADER_BYTES + payload_bytes) as u64;
-        self.times = Some((self.times.map_or(at, |(first, _)| first), at));
     }
 
     /// Whether a segment is to be cut now: it is full or old enough. Never while there is nothing to cut.
     #[must_use]
     pub fn due(&self, now: Micros) -> bool {
-        self.is_full() || self.due_at().is_some_and(|due_at| now >= due_at)
+        self.filling.due(now)
     }
 
     /// Whether a segment is to be cut before anything more is pushed.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.times.is_some()
-            && (self.spooled_bytes >= self.policy.most_spooled_bytes
-                || self.lines.len() >= FULL_LINES_BYTES
-                || self.events >= MAX_SEGMENT_EVENTS)
+        self.filling.is_full()
     }
 
     /// When the segment will be old enough to be cut; `None` while there is nothing to cut.
     #[must_use]
     pub fn due_at(&self) -> Option<Micros> {
-        let longest =
-            if self.state.next_number == 0 { self.policy.longest_first } else { self.policy.longest };
-        self.times.map(|(first, _)| Micros::new(first.get().saturating_add(Micros::from(longest).get())))
+        self.filling.due_at()
     }
 
     /// Cuts a segment from what was pushed since the last cut; `None` when there is nothing.
@@ -138,7 +122,7 @@ impl EventsCutter {
     /// # Errors
     /// zstd fails: memory is short. Nothing is lost; the cut can be tried again.
     pub fn cut(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {
-        let Some((first_at, last_at)) = self.times else { return Ok(None) };
+        let Some((first_at, last_at)) = self.filling.times() else { return Ok(None) };
         let header = SegmentHeader {
             recording: self.state.recording.clone(),
             stream: Stream::Events,
@@ -147,8 +131,8 @@ impl EventsCutter {
             chain_before: self.state.chain,
             prelude: Vec::new(),
         };
-        let (events, gaps) = (self.events as u64, self.gaps);
-        let compressed = compressor.compress(&self.lines)?;
+        let (events, gaps) = (self.filling.events() as u64, self.gaps);
+        let compressed = compressor.compress(&self.filling.lines)?;
         let segment = Segment::new(header, &compressed, last_at, totals(events, gaps))?;
         self.state = EventsState {
             recording: self.state.recording.clone(),
@@ -159,9 +143,8 @@ impl EventsCutter {
             gaps: self.state.gaps + gaps,
             ledger: self.ledger.clone(),
         };
-        self.lines.clear();
-        self.lines.shrink_to(IDLE_BYTES);
-        (self.spooled_bytes, self.events, self.gaps, self.times) = (0, 0, 0, None);
+        self.filling.begin_next();
+        self.gaps = 0;
         Ok(Some(segment))
     }
 

@@ -1,15 +1,14 @@
 //! Cutting a stream's events into segments.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use crate::chain::ChainValue;
+use crate::filling::{CutPolicy, Filling};
 use crate::ids::TerminalSessionToken;
 use crate::ledger::{Shortfall, StreamLedger};
 use crate::manifest::{SegmentEntry, StreamEntry};
 use crate::segment::{Compressor, MAX_SEGMENT_EVENTS, Segment, SegmentError, SegmentHeader};
-use crate::spool::{BadRecord, RECORD_HEADER_BYTES, RecordKind, SpoolRecord};
+use crate::spool::{BadRecord, RecordKind, SpoolRecord};
 use crate::start::Start;
 use crate::stream::Stream;
 use crate::terminal::TerminalTotals;
@@ -18,37 +17,8 @@ use crate::terminal::event::{TerminalEvent, TerminalEventKind, TerminalSize};
 use crate::terminal::segment::prelude;
 use crate::timestamp::Micros;
 
-/// A segment is full when its lines have so many bytes, whatever the policy says. The longest record may still be added:
-/// as lines it has six times its bytes, and at most twice when it is no text.
-const FULL_LINES_BYTES: usize = 16 * 1024 * 1024;
-
 /// A segment is full with so many events. One record more, and what waits for the rest of a character at the end, still fit.
 const FULL_EVENTS: usize = MAX_SEGMENT_EVENTS - 8;
-
-/// What a cutter's buffer may keep between segments.
-const IDLE_BYTES: usize = 64 * 1024;
-
-/// When a segment is cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CutPolicy {
-    /// After this many bytes of spool records.
-    pub most_spooled_bytes: u64,
-    /// This long after its first event.
-    pub longest: Duration,
-    /// The same for a stream's first segment, so that a new recording is soon to be seen.
-    pub longest_first: Duration,
-}
-
-impl Default for CutPolicy {
-    /// 1 MiB, 15 seconds, and 5 seconds for the first.
-    fn default() -> Self {
-        Self {
-            most_spooled_bytes: 1024 * 1024,
-            longest: Duration::from_secs(15),
-            longest_first: Duration::from_secs(5),
-        }
-    }
-}
 
 /// Where a stream stands after a cut: what is needed to go on in another process. Keep it with the offset in the
 /// spool of the last event that was pushed.
@@ -83,7 +53,6 @@ pub struct CutterState {
 /// Cuts a terminal's events into segments.
 #[derive(Debug)]
 pub struct SegmentCutter {
-    policy: CutPolicy,
     /// Where the stream stood after the last cut.
     state: CutterState,
     /// Stands before the first segment's lines, until that segment is cut.
@@ -92,12 +61,7 @@ pub struct SegmentCutter {
     terminal: Option<TerminalSize>,
     /// `None` when a version without a ledger noted gaps before: the recording then has no ledger to its end.
     ledger: Option<StreamLedger>,
-    lines: Vec<u8>,
-    spooled_bytes: u64,
-    /// The events in the lines, or more.
-    events: usize,
-    /// The times of the first and the last of the lines.
-    times: Option<(Micros, Micros)>,
+    filling: Filling,
 }
 
 impl SegmentCutter {
@@ -123,15 +87,11 @@ impl SegmentCutter {
     #[must_use]
     pub fn resume(state: CutterState, policy: CutPolicy) -> Self {
         Self {
-            policy,
             header: None,
             encoder: AsciicastEncoder::resume(state.carried(), state.last_at),
             terminal: state.terminal,
             ledger: state.ledger.clone().or_else(|| (state.totals.gaps == 0).then(StreamLedger::default)),
-            lines: Vec::new(),
-            spooled_bytes: 0,
-            events: 0,
-            times: None,
+            filling: Filling::new(policy, state.next_number, FULL_EVENTS),
             state,
         }
     }
@@ -151,8 +111,8 @@ impl SegmentCutter {
             TerminalEventKind::Shortfall(shortfall) => return self.push_shortfall(event.at, shortfall),
             TerminalEventKind::Exit(_) => 2,
         };
-        let before = self.lines.len();
-        self.encoder.event(event, &mut self.lines);
+        let before = self.filling.lines.len();
+        self.encoder.event(event, &mut self.filling.lines);
         self.note(before, payload_bytes);
     }
 
@@ -168,9 +128,9 @@ impl SegmentCutter {
                 &without_cause
             }
         };
-        let before = self.lines.len();
+        let before = self.filling.lines.len();
         let event = TerminalEvent::shortfall(at, shortfall.clone());
-        self.encoder.event(&event, &mut self.lines);
+        self.encoder.event(&event, &mut self.filling.lines);
         if let Some(ledger) = &mut self.ledger {
             ledger.add(self.encoder.last_at(), shortfall);
         }
@@ -179,15 +139,15 @@ impl SegmentCutter {
 
     /// Takes output: the fast path of [`SegmentCutter::push`].
     pub fn push_output(&mut self, at: Micros, bytes: &[u8]) {
-        let before = self.lines.len();
-        self.encoder.output(at, bytes, &mut self.lines);
+        let before = self.filling.lines.len();
+        self.encoder.output(at, bytes, &mut self.filling.lines);
         self.note(before, bytes.len());
     }
 
     /// Takes output to a standard error that is no terminal: the fast path of [`SegmentCutter::push`].
     pub fn push_error_output(&mut self, at: Micros, bytes: &[u8]) {
-        let before = self.lines.len();
-        self.encoder.error_output(at, bytes, &mut self.lines);
+        let before = self.filling.lines.len();
+        self.encoder.error_output(at, bytes, &mut self.filling.lines);
         self.note(before, bytes.len());
     }
 
@@ -209,36 +169,29 @@ impl SegmentCutter {
     }
 
     fn note(&mut self, lines_before: usize, payload_bytes: usize) {
-        self.spooled_bytes += (RECORD_HEADER_BYTES + payload_bytes) as u64;
         // With what a character that was not whole before may have added.
-        self.events += 2;
-        if self.lines.len() > lines_before {
-            let at = self.encoder.last_at();
-            self.times = Some((self.times.map_or(at, |(first, _)| first), at));
+        self.filling.count(payload_bytes, 2);
+        if self.filling.lines.len() > lines_before {
+            self.filling.note_time(self.encoder.last_at());
         }
     }
 
     /// Whether a segment is to be cut now: it is full or old enough. Never while there is nothing to cut.
     #[must_use]
     pub fn due(&self, now: Micros) -> bool {
-        self.is_full() || self.due_at().is_some_and(|due_at| now >= due_at)
+        self.filling.due(now)
     }
 
     /// Whether a segment is to be cut before anything more is pushed.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.times.is_some()
-            && (self.spooled_bytes >= self.policy.most_spooled_bytes
-                || self.lines.len() >= FULL_LINES_BYTES
-                || self.events >= FULL_EVENTS)
+        self.filling.is_full()
     }
 
     /// When the segment will be old enough to be cut; `None` while there is nothing to cut.
     #[must_use]
     pub fn due_at(&self) -> Option<Micros> {
-        let longest =
-            if self.state.next_number == 0 { self.policy.longest_first } else { self.policy.longest };
-        self.times.map(|(first, _)| Micros::new(first.get().saturating_add(Micros::from(longest).get())))
+        self.filling.due_at()
     }
 
     /// Cuts a segment from what was pushed since the last cut; `None` when there is nothing. A character that is not
@@ -247,7 +200,7 @@ impl SegmentCutter {
     /// # Errors
     /// zstd fails: memory is short. Nothing is lost; the cut can be tried again.
     pub fn cut(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {
-        let Some((first_at, last_at)) = self.times else { return Ok(None) };
+        let Some((first_at, last_at)) = self.filling.times() else { return Ok(None) };
         let header = SegmentHeader {
             recording: self.state.recording.clone(),
             stream: self.state.stream,
@@ -257,8 +210,8 @@ impl SegmentCutter {
             prelude: prelude(self.state.terminal),
         };
         let compressed = match &self.header {
-            Some(header) => compressor.compress(&[header.to_line().as_slice(), &self.lines].concat()),
-            None => compressor.compress(&self.lines),
+            Some(header) => compressor.compress(&[header.to_line().as_slice(), &self.filling.lines].concat()),
+            None => compressor.compress(&self.filling.lines),
         }?;
         let totals = self.encoder.totals();
         let segment = Segment::new(header, &compressed, last_at, totals.to_totals())?;
@@ -276,12 +229,7 @@ impl SegmentCutter {
             ledger: self.ledger.clone(),
         };
         self.header = None;
-        self.lines.clear();
-        // A session that once showed much does not keep the memory while it is idle.
-        self.lines.shrink_to(IDLE_BYTES);
-        self.spooled_bytes = 0;
-        self.events = 0;
-        self.times = None;
+        self.filling.begin_next();
         Ok(Some(segment))
     }
 
@@ -290,8 +238,8 @@ impl SegmentCutter {
     /// # Errors
     /// As for [`SegmentCutter::cut`].
     pub fn finish(&mut self, compressor: &mut Compressor) -> Result<Option<Segment>, SegmentError> {
-        let before = self.lines.len();
-        self.encoder.flush(self.encoder.last_at(), &mut self.lines);
+        let before = self.filling.lines.len();
+        self.encoder.flush(self.encoder.last_at(), &mut self.filling.lines);
         self.note(before, 0);
         self.cut(compressor)
     }
@@ -332,9 +280,11 @@ impl CutterState {
 pub(crate) mod tests {
     use super::*;
     use crate::end::ExitStatus;
+    use crate::filling::FULL_LINES_BYTES;
     use crate::ids::{AccountId, AgentId, InstanceId};
     use crate::kind::CaptureKind;
     use crate::sealing::SealingKey;
+    use crate::spool::RECORD_HEADER_BYTES;
     use crate::start::{DocumentFormat, Recorder};
     use crate::terminal::segment::decode_segment;
     use crate::timestamp::Timestamp;
@@ -405,7 +355,8 @@ pub(crate) mod tests {
     /// Pushes until the cutter says that it is full, and gives the segment as it is read back.
     fn filled(push: impl Fn(&mut SegmentCutter, u64)) -> crate::terminal::segment::DecodedSegment {
         let patient = CutPolicy { most_spooled_bytes: u64::MAX, ..CutPolicy::default() };
-        let mut cutter = SegmentCutter { policy: patient, ..cutter() };
+        let start = start();
+        let mut cutter = SegmentCutter::new(&start, &start.to_document(), patient);
         let mut pushed = 0;
         while !cutter.is_full() {
             push(&mut cutter, pushed);
@@ -435,7 +386,7 @@ pub(crate) mod tests {
         while !cutter.is_full() {
             cutter.push(&TerminalEvent::gap(seconds(1), reason.clone(), 0));
             pushed += 1;
-            assert!(pushed <= 1024, "{} bytes of lines are no full segment", cutter.lines.len());
+            assert!(pushed <= 1024, "{} bytes of lines are no full segment", cutter.filling.lines.len());
         }
     }
 

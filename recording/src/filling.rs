@@ -1,0 +1,158 @@
+//! The segment that a cutter is filling, and the rules of when it is cut. They are the same for every stream.
+
+use std::time::Duration;
+
+use crate::spool::RECORD_HEADER_BYTES;
+use crate::timestamp::Micros;
+
+/// A segment is full when its lines have so many bytes, whatever the policy says. The longest record may still be added:
+/// as lines it has six times its bytes, and at most twice when it is no text.
+pub(crate) const FULL_LINES_BYTES: usize = 16 * 1024 * 1024;
+/// What the buffer may keep between segments.
+const IDLE_BYTES: usize = 64 * 1024;
+/// The last step that makes segments longer: the default's then span about four hours.
+const LAST_STEP: u32 = 10;
+/// The most that a lengthened segment takes. Random bytes double when they are written as lines; an object may have 8 MiB.
+const MOST_SPOOLED_BYTES: u64 = 2 * 1024 * 1024;
+
+/// When a segment is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CutPolicy {
+    /// After this many bytes of spool records.
+    pub most_spooled_bytes: u64,
+    /// This long after its first event.
+    pub longest: Duration,
+    /// The same for a stream's first segment, so that a new recording is soon to be seen.
+    pub longest_first: Duration,
+    /// After so many segments, segments become longer: each such step doubles the time that they span. A manifest lists
+    /// every segment, and is sent in one call: without the steps a program that never stops printing would fill it.
+    pub segments_of_a_step: u32,
+}
+
+impl Default for CutPolicy {
+    /// 1 MiB, 15 seconds, 5 seconds for the first, and steps of 250 segments: 2,500 are enough for weeks.
+    fn default() -> Self {
+        Self {
+            most_spooled_bytes: 1024 * 1024,
+            longest: Duration::from_secs(15),
+            longest_first: Duration::from_secs(5),
+            segments_of_a_step: 250,
+        }
+    }
+}
+
+impl CutPolicy {
+    /// The same, with half as many segments: for a stream that stands in the manifest beside the terminal's.
+    #[must_use]
+    pub fn beside_terminal(self) -> Self {
+        Self { segments_of_a_step: self.segments_of_a_step / 2, ..self }
+    }
+
+    fn step(&self, number: u32) -> u32 {
+        (number / self.segments_of_a_step.max(1)).min(LAST_STEP)
+    }
+
+    fn most_spooled_bytes(&self, number: u32) -> u64 {
+        match self.step(number) {
+            0 => self.most_spooled_bytes,
+            _ => {
+                self.most_spooled_bytes.max(self.most_spooled_bytes.saturating_mul(2).min(MOST_SPOOLED_BYTES))
+            }
+        }
+    }
+
+    fn longest(&self, number: u32) -> Duration {
+        match number {
+            0 => self.longest_first,
+            _ => self.longest.saturating_mul(1 << self.step(number)),
+        }
+    }
+}
+
+/// What is in the segment that is being filled.
+#[derive(Debug)]
+pub(crate) struct Filling {
+    policy: CutPolicy,
+    /// The segment's number.
+    number: u32,
+    /// With so many events it is full.
+    most_events: usize,
+    /// Its lines so far.
+    pub(crate) lines: Vec<u8>,
+    spooled_bytes: u64,
+    events: usize,
+    /// The times of the first and the last of the lines.
+    times: Option<(Micros, Micros)>,
+}
+
+impl Filling {
+    pub(crate) fn new(policy: CutPolicy, number: u32, most_events: usize) -> Self {
+        Self { policy, number, most_events, lines: Vec::new(), spooled_bytes: 0, events: 0, times: None }
+    }
+
+    /// Counts a record, and the events that it may have become.
+    pub(crate) fn count(&mut self, payload_bytes: usize, events: usize) {
+        self.spooled_bytes += (RECORD_HEADER_BYTES + payload_bytes) as u64;
+        self.events += events;
+    }
+
+    /// Notes the time of what was added to the lines.
+    pub(crate) fn note_time(&mut self, at: Micros) {
+        self.times = Some((self.times.map_or(at, |(first, _)| first), at));
+    }
+
+    /// The events so far, or more.
+    pub(crate) fn events(&self) -> usize {
+        self.events
+    }
+
+    /// The times of the first and the last of the lines; `None` while there is nothing to cut.
+    pub(crate) fn times(&self) -> Option<(Micros, Micros)> {
+        self.times
+    }
+
+    /// Whether it is to be cut now: it is full or old enough. Never while there is nothing to cut.
+    pub(crate) fn due(&self, now: Micros) -> bool {
+        self.is_full() || self.due_at().is_some_and(|due_at| now >= due_at)
+    }
+
+    /// Whether it is to be cut before anything more is added.
+    pub(crate) fn is_full(&self) -> bool {
+        self.times.is_some()
+            && (self.spooled_bytes >= self.policy.most_spooled_bytes(self.number)
+                || self.lines.len() >= FULL_LINES_BYTES
+                || self.events >= self.most_events)
+    }
+
+    /// When it will be old enough to be cut; `None` while there is nothing to cut.
+    pub(crate) fn due_at(&self) -> Option<Micros> {
+        let longest = Micros::from(self.policy.longest(self.number)).get();
+        self.times.map(|(first, _)| Micros::new(first.get().saturating_add(longest)))
+    }
+
+    /// Begins the next one, when it was cut. A session that once showed much does not keep the memory while it is idle.
+    pub(crate) fn begin_next(&mut self) {
+        self.number += 1;
+        self.lines.clear();
+        self.lines.shrink_to(IDLE_BYTES);
+        (self.spooled_bytes, self.events, self.times) = (0, 0, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_make_segments_longer_and_never_smaller() {
+        let policy = CutPolicy::default();
+        let spans = |number| (policy.longest(number).as_secs(), policy.most_spooled_bytes(number));
+        assert_eq!(spans(0), (5, 1024 * 1024));
+        assert_eq!(spans(249), (15, 1024 * 1024));
+        assert_eq!(spans(250), (30, 2 * 1024 * 1024));
+        assert_eq!(spans(u32::MAX), (15 << LAST_STEP, 2 * 1024 * 1024));
+        let large = CutPolicy { most_spooled_bytes: u64::MAX, ..policy };
+        assert_eq!(large.most_spooled_bytes(250), u64::MAX);
+        assert_eq!(policy.beside_terminal().longest(125), policy.longest(250));
+    }
+}
