@@ -176,6 +176,8 @@ pub struct Recording {
     pub recorder: recording::Recorder,
     /// What happens to the session when its recording fails, as the agent says.
     pub failure_policy: Option<recording::FailurePolicy>,
+    /// How far delivery may be behind what is shown, as the agent says.
+    pub delivery_mode: Option<recording::DeliveryMode>,
     /// Where its objects go.
     pub target: RecordStorageTarget,
     /// The folder of its objects below the bucket, without a trailing slash.

@@ -1,5 +1,5 @@
-//! What a record configuration says about the sessions that it records: what happens when a recording cannot be kept, whose
-//! sessions are recorded, and what people are told.
+//! What a record configuration says about the sessions that it records: what happens when a recording cannot be kept, how
+//! late it may be delivered, whose sessions are recorded, and what people are told.
 //!
 //! Each setting is its own: what is not set for an instance is taken from `*`, and what is not set there is the
 //! deployment's default.
@@ -8,12 +8,20 @@ use std::fmt;
 use std::str::FromStr;
 
 use recording::sanitise::is_unsafe;
-pub use recording::{FailurePolicy, InvalidPrincipalPattern, PrincipalPattern};
+pub use recording::{DeliveryMode, FailurePolicy, InvalidPrincipalPattern, PrincipalPattern};
 
 use crate::parameter::{NO_CONTROL_CHARACTERS, Parameter, Refused, Shape, TextShape, Word};
 use crate::record_config::{InstanceSelector, RecordConfig};
 
 impl Word for FailurePolicy {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Word for DeliveryMode {
     const ALL: &'static [Self] = &Self::ALL;
 
     fn word(self) -> &'static str {
@@ -250,6 +258,8 @@ impl Parameter for NoticeText {
 pub struct SessionSettings {
     /// What happens to a session whose recording cannot be kept.
     pub failure_policy: Option<FailurePolicy>,
+    /// How far delivery may be behind what is shown.
+    pub delivery_mode: Option<DeliveryMode>,
     /// Whose sessions are recorded.
     pub recorded_principals: Option<RecordedPrincipals>,
     /// What people are told.
@@ -262,6 +272,7 @@ impl SessionSettings {
     pub fn or(self, earlier: Self) -> Self {
         Self {
             failure_policy: self.failure_policy.or(earlier.failure_policy),
+            delivery_mode: self.delivery_mode.or(earlier.delivery_mode),
             recorded_principals: self.recorded_principals.or(earlier.recorded_principals),
             notice: self.notice.or(earlier.notice),
         }
@@ -301,6 +312,8 @@ pub struct Effective<T> {
 pub struct EffectiveSettings {
     /// What happens to a session whose recording cannot be kept.
     pub failure_policy: Effective<FailurePolicy>,
+    /// How far delivery may be behind what is shown.
+    pub delivery_mode: Effective<DeliveryMode>,
     /// Whose sessions are recorded.
     pub recorded_principals: Effective<RecordedPrincipals>,
     /// What people are told.
@@ -313,6 +326,7 @@ impl EffectiveSettings {
     pub fn of(configs: &[&RecordConfig]) -> Self {
         Self {
             failure_policy: pick(configs, FailurePolicy::default(), |settings| settings.failure_policy),
+            delivery_mode: pick(configs, DeliveryMode::default(), |settings| settings.delivery_mode),
             recorded_principals: pick(configs, RecordedPrincipals::Everybody, |settings| {
                 settings.recorded_principals.clone()
             }),

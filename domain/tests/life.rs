@@ -12,7 +12,9 @@ use domain::recording_life::{
     Arrived, ArrivedStream, CheckedManifest, CheckedSegment, CheckedStream, Recording, RecordingState,
     SealRefused, SegmentRefused, SessionEnd, WireStatus, acknowledge, seal,
 };
-use domain::session_settings::{FailurePolicy, Notice, RecordedPrincipals, SessionSettings, SettingSource};
+use domain::session_settings::{
+    DeliveryMode, FailurePolicy, Notice, RecordedPrincipals, SessionSettings, SettingSource,
+};
 use domain::storage_target::RecordStorageTarget;
 use domain::unclaimed::{AgentLimitReached, UnclaimedObject};
 use domain::{AccountId, Timestamp};
@@ -53,6 +55,7 @@ fn open() -> Recording {
         command: None,
         recorder: recording::Recorder::SameUser,
         failure_policy: None,
+        delivery_mode: None,
         target: target("a"),
         folder: recording::ObjectName::parse("record/2026/11/20/i-1/t").unwrap(),
         start_sha256: ContentHash::of(b"start.json"),
@@ -321,6 +324,7 @@ fn a_setting_that_is_omitted_stays_as_it_was() {
     let with = |settings| DesiredRecordConfig { settings, ..desired(true, None, None) };
     let lenient =
         SessionSettings { failure_policy: Some(FailurePolicy::BestEffort), ..SessionSettings::default() };
+    let lenient = SessionSettings { delivery_mode: Some(DeliveryMode::Sync), ..lenient };
     let first = set(None, with(lenient.clone()));
     assert_eq!(first.settings, lenient);
     let silent = SessionSettings { notice: Some(Notice::None), ..SessionSettings::default() };
@@ -337,6 +341,7 @@ fn each_setting_comes_from_the_instance_or_else_from_all_or_else_is_the_default(
     let all = RecordConfig {
         settings: SessionSettings {
             failure_policy: Some(FailurePolicy::BestEffort),
+            delivery_mode: Some(DeliveryMode::Sync),
             recorded_principals: Some("user:ana".parse().unwrap()),
             notice: None,
         },
@@ -345,6 +350,7 @@ fn each_setting_comes_from_the_instance_or_else_from_all_or_else_is_the_default(
     let one = RecordConfig {
         selector: own.clone(),
         settings: SessionSettings {
+            delivery_mode: Some(DeliveryMode::Async),
             recorded_principals: Some(RecordedPrincipals::Everybody),
             ..SessionSettings::default()
         },
@@ -353,6 +359,8 @@ fn each_setting_comes_from_the_instance_or_else_from_all_or_else_is_the_default(
     let settings = EffectiveRecordConfig::of(Some(one), Some(all)).settings;
     assert_eq!(settings.failure_policy.value, FailurePolicy::BestEffort);
     assert_eq!(settings.failure_policy.source, SettingSource::Selector(InstanceSelector::All));
+    assert_eq!(settings.delivery_mode.value, DeliveryMode::Async);
+    assert_eq!(settings.delivery_mode.source, SettingSource::Selector(own.clone()));
     assert_eq!(settings.recorded_principals.value, RecordedPrincipals::Everybody);
     assert_eq!(settings.recorded_principals.source, SettingSource::Selector(own));
     assert_eq!(settings.notice.value, Notice::Default);

@@ -86,6 +86,7 @@ fn cutter() -> SegmentCutter {
         recorder: Recorder::SameUser,
         notes: vec![],
         failure_policy: None,
+        delivery_mode: None,
         started_at: Timestamp::from_millis(1_700_103_579_123),
         terminal: Some(TerminalSize { columns: 80, rows: 24 }),
         command: None,

@@ -125,6 +125,9 @@ impl Cause {
     /// The recorder went on after its exit record.
     pub const RECORDER_CONTINUED: Self = Self::new("recorder_continued");
 
+    /// The control plane did not acknowledge what was shown for too long: the session went on as if it were delivered `async`.
+    pub const DELIVERY_NOT_ACKNOWLEDGED: Self = Self::new("delivery_not_acknowledged");
+
     /// A cause that a program knows. It is checked when it is compiled, in a constant.
     ///
     /// # Panics

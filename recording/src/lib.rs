@@ -9,7 +9,7 @@
 //! |---|---|
 //! | identifiers that stand in a recording | [`ids`] |
 //! | what a recording is of, and what data it has | [`kind`], [`stream`] |
-//! | whose sessions are recorded, and what happens when that fails | [`principal_pattern`], [`failure_policy`] |
+//! | whose sessions are recorded, what happens when that fails, and how late they may be delivered | [`principal_pattern`], [`failure_policy`], [`delivery_mode`] |
 //! | the names of objects | [`layout`] |
 //! | raw records on the agent's disk | [`spool`] |
 //! | segments as they are stored | [`segment`] |
@@ -27,6 +27,7 @@
 pub mod capture_note;
 mod chain;
 pub mod content;
+pub mod delivery_mode;
 pub mod end;
 pub mod events;
 pub mod failure_policy;
@@ -55,6 +56,7 @@ pub mod verify;
 pub use capture_note::CaptureNote;
 pub use chain::{ChainValue, ContentHash, InvalidHash};
 pub use content::{CheckedContent, check_segment};
+pub use delivery_mode::{DeliveryMode, UnknownDeliveryMode};
 pub use end::{ExitStatus, RecordingEnd};
 pub use events::EventLine;
 pub use events::cutter::{EventsCutter, EventsState};

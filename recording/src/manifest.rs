@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::chain::{ChainValue, ContentHash};
+use crate::delivery_mode::DeliveryMode;
 use crate::end::RecordingEnd;
 use crate::ids::{AgentId, TerminalSessionToken};
 use crate::ledger::StreamLedger;
@@ -42,6 +43,10 @@ pub struct Manifest {
     pub duration: Micros,
     /// How it ended.
     pub end: RecordingEnd,
+    /// In which mode it was delivered at its end: `start.json` may say `sync`, and this `async`, with an entry in the ledger
+    /// that says since when and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery_mode: Option<DeliveryMode>,
     /// Its streams, each at most once.
     pub streams: Vec<StreamEntry>,
     /// Reserved: who sealed it in place of its agent, with the control plane's statement. This version cannot check that.

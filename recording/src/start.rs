@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture_note::CaptureNote;
 use crate::chain::ContentHash;
+use crate::delivery_mode::DeliveryMode;
 use crate::failure_policy::FailurePolicy;
 use crate::ids::{AccountId, AgentId, InstanceId, TerminalSessionToken};
 use crate::kind::CaptureKind;
@@ -118,6 +119,9 @@ pub struct Start {
     /// What happens to the session when its recording fails. An earlier agent, which says nothing, ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_policy: Option<FailurePolicy>,
+    /// How far delivery may be behind what is shown. An earlier agent, which says nothing, delivers when it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery_mode: Option<DeliveryMode>,
     /// When the recording began, by the agent's clock.
     pub started_at: Timestamp,
     /// The size of the terminal at the start; `None` where there is no terminal.

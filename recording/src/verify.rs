@@ -440,6 +440,12 @@ fn agrees_with_start(
     if theirs != (&start.recording, &start.agent, start.agent_recording_number, start.started_at) {
         return Err("its recording, agent, recording number or start is not that of start.json");
     }
+    let ledgers = manifest.streams.iter().filter_map(|stream| stream.ledger.as_ref());
+    let delivery_mode = start.delivery_mode.map(|mode| mode.at_end(ledgers));
+    // Whether the ledger is that of the segments is compared with these.
+    if manifest.delivery_mode.is_some() && manifest.delivery_mode != delivery_mode {
+        return Err("its delivery mode is not that of start.json and of its ledgers");
+    }
     if manifest.streams.len() > MAX_STREAMS {
         return Err("it lists more streams than a recording may have");
     }

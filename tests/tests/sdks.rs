@@ -75,6 +75,7 @@ fn the_settings_of_sessions_are_set_through_sdks_that_take_any_parameter() {
         let instance = format!("i-set{number}");
         let set = json!({
             "Enabled": true, "InstanceId": instance, "FailurePolicy": "best_effort",
+            "DeliveryMode": "sync",
             "RecordedPrincipals": "user:ana,group:ops-*", "NoticeText": "Sessions are recorded – ä",
         });
         let outcome = sdk.call(&deployment.root, "SetInstanceRecordConfig", &set);
@@ -82,6 +83,7 @@ fn the_settings_of_sessions_are_set_through_sdks_that_take_any_parameter() {
         let asked = json!({"InstanceId": instance});
         let reply = sdk.call(&deployment.root, "GetInstanceRecordConfig", &asked)["reply"].clone();
         assert_eq!(reply["FailurePolicy"], "best_effort", "{sdk:?} {reply}");
+        assert_eq!(reply["DeliveryMode"], "sync", "{sdk:?} {reply}");
         assert_eq!(reply["FailurePolicySource"], instance.as_str(), "{sdk:?} {reply}");
         assert_eq!(reply["RecordedPrincipals"], json!(["user:ana", "group:ops-*"]), "{sdk:?} {reply}");
         assert_eq!(reply["NoticeText"], "Sessions are recorded – ä", "{sdk:?} {reply}");

@@ -1,8 +1,8 @@
 //! The effective configuration of one agent: signed by the control plane, pushed over the link, kept on the instance's disk.
 
 use aws_lc_rs::signature::Ed25519KeyPair;
-pub use recording::FailurePolicy;
 use recording::{AccountId, AgentId, InstanceId, Region, Timestamp};
+pub use recording::{DeliveryMode, FailurePolicy};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
@@ -82,6 +82,10 @@ pub struct RecordingConfiguration {
     #[serde(default)]
     #[schema(schema_with = failure_policy_schema, required = false)]
     pub failure_policy: FailurePolicy,
+    /// How far delivery may be behind what a person is shown. A control plane that does not say wants no more than `async`.
+    #[serde(default)]
+    #[schema(schema_with = delivery_mode_schema, required = false)]
+    pub delivery_mode: DeliveryMode,
     /// Whose sessions are recorded: patterns such as `user:ana`, `group:ops-*` and `role:auditor`, one of which must match
     /// a name of the person. Absent or empty: everybody's. Of a pattern that it does not understand, an agent assumes that it matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,6 +100,11 @@ pub struct RecordingConfiguration {
 
 fn failure_policy_schema() -> Object {
     let words = FailurePolicy::ALL.map(FailurePolicy::as_str);
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
+}
+
+fn delivery_mode_schema() -> Object {
+    let words = DeliveryMode::ALL.map(DeliveryMode::as_str);
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
 }
 
@@ -268,6 +277,7 @@ mod tests {
                 expiration_days: 30,
                 selector: "*".into(),
                 failure_policy: FailurePolicy::BestEffort,
+                delivery_mode: DeliveryMode::Sync,
                 recorded_principals: Some(vec!["user:ana".into()]),
                 notice_text: Some("This session is recorded.".into()),
             }),
@@ -342,6 +352,7 @@ mod tests {
         let read: EffectiveConfiguration = serde_json::from_str(&of_an_earlier_control_plane).unwrap();
         let recording = read.recording.as_ref().unwrap();
         assert_eq!(recording.failure_policy, FailurePolicy::Strict);
+        assert_eq!(recording.delivery_mode, DeliveryMode::Async);
         assert_eq!((&recording.recorded_principals, &recording.notice_text), (&None, &None));
         assert_eq!(read.failure_policy_of("terminal"), Some(FailurePolicy::Strict));
     }

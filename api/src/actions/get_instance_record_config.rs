@@ -36,6 +36,8 @@ impl RpcAction for GetInstanceRecordConfig {
             inherited: was_set.then(|| effective.inherited(&selector)),
             failure_policy: settings.failure_policy.value.to_string(),
             failure_policy_source: settings.failure_policy.source.to_string(),
+            delivery_mode: settings.delivery_mode.value.to_string(),
+            delivery_mode_source: settings.delivery_mode.source.to_string(),
             recorded_principals: settings.recorded_principals.value.to_items(),
             recorded_principals_source: settings.recorded_principals.source.to_string(),
             notice: settings.notice.value.kind().as_str().to_owned(),

@@ -91,6 +91,7 @@ fn item(call: &Call<'_>, recording: &Recording) -> RecordItem {
         capture_kind: recording.kind.as_str().to_owned(),
         claimed_user: recording.claimed_owner.clone(),
         command: recording.command.clone(),
+        delivery_mode: recording.delivery_mode.map(|mode| mode.to_string()),
         expire_time: wire_time(recording.expires_at(call.now())),
         failure_policy: recording.failure_policy.map(|policy| policy.to_string()),
         gmt_create: wire_time(recording.listed_at()),

@@ -79,10 +79,11 @@ impl RpcAction for SetInstanceRecordConfig {
 
 /// The change as the audit trail has it: whom a recording leaves out, and what it lets pass, must be seen there.
 fn how(desired: &DesiredRecordConfig) -> String {
-    let SessionSettings { failure_policy, recorded_principals, notice } = &desired.settings;
+    let SessionSettings { failure_policy, delivery_mode, recorded_principals, notice } = &desired.settings;
     let mut how = if desired.enabled { "on" } else { "off" }.to_owned();
     let said = [
         failure_policy.map(|policy| format!("FailurePolicy {policy}")),
+        delivery_mode.map(|mode| format!("DeliveryMode {mode}")),
         recorded_principals.as_ref().map(|principals| format!("RecordedPrincipals {principals}")),
         notice.as_ref().map(|notice| format!("Notice {}", notice.kind().as_str())),
     ];
@@ -125,6 +126,7 @@ fn settings(account: &AccountId, request: SetInstanceRecordConfigRequest) -> Res
     let expiration = request.expiration_days.transpose()?;
     let of_sessions = SessionSettings {
         failure_policy: request.failure_policy.transpose()?,
+        delivery_mode: request.delivery_mode.transpose()?,
         recorded_principals: request.recorded_principals.transpose()?.map(Into::into),
         notice: match (request.notice_text.transpose()?, request.notice.transpose()?) {
             (Some(_), Some(_)) => {

@@ -118,6 +118,7 @@ fn recording_of(effective: &EffectiveRecordConfig) -> Option<RecordingConfigurat
         expiration_days: u32::from(config.expiration.get()),
         selector: config.selector.as_str().to_owned(),
         failure_policy: settings.failure_policy.value,
+        delivery_mode: settings.delivery_mode.value,
         recorded_principals: settings.recorded_principals.value.to_patterns(),
         notice_text: settings.notice.value.to_agent_text(),
     })

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use agent_protocol::capture::Capability;
 use agent_protocol::configuration::{
-    CaptureDelegation, ConfigurationReply, ConfigurationSignature, FailurePolicy, RecordingConfiguration,
+    CaptureDelegation, ConfigurationReply, ConfigurationSignature, DeliveryMode, FailurePolicy,
+    RecordingConfiguration,
 };
 use agent_protocol::enrol::{EnrolReply, EnrolRequest};
 use agent_protocol::keys::ServerKey;
@@ -71,6 +72,7 @@ pub(super) fn configuration() -> EffectiveConfiguration {
             expiration_days: 30,
             selector: "*".to_owned(),
             failure_policy: FailurePolicy::Strict,
+            delivery_mode: DeliveryMode::Async,
             recorded_principals: Some(vec!["user:ana".to_owned(), "group:ops-*".to_owned()]),
             notice_text: Some("Sessions on this machine are recorded.".to_owned()),
         }),
@@ -135,6 +137,7 @@ fn start() -> Vec<u8> {
         recorder: Recorder::SameUser,
         notes: vec![],
         failure_policy: Some(FailurePolicy::Strict),
+        delivery_mode: Some(DeliveryMode::Async),
         started_at: STARTED_AT,
         terminal: Some(TerminalSize { columns: 80, rows: 24 }),
         command: Some(vec!["/bin/bash".to_owned(), "-l".to_owned()]),
@@ -236,6 +239,7 @@ pub(super) fn seal() -> SealRequest {
             ledger: Some(StreamLedger::default()),
             segments: vec![segment],
         }],
+        delivery_mode: None,
         sealed_by: None,
     };
     let sealed = recording::seal(&manifest, &example_key(3));

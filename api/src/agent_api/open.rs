@@ -117,6 +117,7 @@ async fn open(
         command: start.command.as_deref().map(displayed_command),
         recorder: start.recorder,
         failure_policy: start.failure_policy,
+        delivery_mode: start.delivery_mode,
         target,
         folder: location.folder().clone(),
         start_sha256: ContentHash::of(&document),

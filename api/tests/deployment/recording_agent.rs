@@ -123,6 +123,7 @@ impl TestAgent {
             recorder: Recorder::SameUser,
             notes: vec![],
             failure_policy: None,
+            delivery_mode: None,
             started_at: running.clock.now(),
             terminal: Some(TerminalSize { columns: 80, rows: 24 }),
             command: Some(vec!["bash".into(), "-c".into(), "echo \u{1b}[31m<b>".into()]),
@@ -160,6 +161,7 @@ impl TestAgent {
             ended_at: start.started_at.plus(last_at.as_duration()),
             duration: last_at,
             end,
+            delivery_mode: None,
             sealed_by: None,
             streams: vec![cutter.stream_entry(segments.iter().map(Segment::entry).collect())],
         };

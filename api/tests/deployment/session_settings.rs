@@ -1,6 +1,6 @@
 //! What a configuration says about sessions: how an agent is told, what it reports, and what lists show.
 
-use agent_protocol::configuration::{FailurePolicy, RecordingConfiguration};
+use agent_protocol::configuration::{DeliveryMode, FailurePolicy, RecordingConfiguration};
 use agent_protocol::{EffectiveConfiguration, SignedConfiguration};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -26,12 +26,14 @@ async fn an_agent_is_told_what_holds_for_its_instance() {
     let agent = TestAgent::enrol(&running, "i-web1").await;
     let (_, never_set) = told(&running, &agent).await;
     assert_eq!(never_set.failure_policy, FailurePolicy::Strict);
+    assert_eq!(never_set.delivery_mode, DeliveryMode::Async);
     assert_eq!((never_set.recorded_principals, never_set.notice_text), (None, None));
 
     let of_all = [
         ("InstanceId", "*"),
         ("Enabled", "true"),
         ("FailurePolicy", "best_effort"),
+        ("DeliveryMode", "sync"),
         ("RecordedPrincipals", "user:ana,group:ops-*"),
         ("NoticeText", "we record"),
     ];
@@ -41,6 +43,7 @@ async fn an_agent_is_told_what_holds_for_its_instance() {
     let (signed, recording) = told(&running, &agent).await;
     assert_eq!(recording.selector, "i-web1");
     assert_eq!(recording.failure_policy, FailurePolicy::BestEffort);
+    assert_eq!(recording.delivery_mode, DeliveryMode::Sync);
     assert_eq!(recording.recorded_principals.unwrap(), ["user:ana", "group:ops-*"]);
     assert_eq!(recording.notice_text.as_deref(), Some(""));
     // An earlier agent reads only this word here.
@@ -93,13 +96,17 @@ async fn sessions_that_went_on_unrecorded_are_a_row_of_the_audit_trail() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_shows_what_becomes_of_a_recording_that_fails() {
+async fn a_list_shows_what_becomes_of_a_recording_that_fails_and_how_it_is_delivered() {
     let running = Running::start().await;
     running.record("*", "7").await;
     let agent = TestAgent::enrol(&running, "i-web1").await;
-    for (policy, shown) in [(None, Value::Null), (Some(FailurePolicy::BestEffort), json!("best_effort"))] {
+    for (policy, shown, mode, shown_mode) in [
+        (None, Value::Null, None, Value::Null),
+        (Some(FailurePolicy::BestEffort), json!("best_effort"), Some(DeliveryMode::Sync), json!("sync")),
+    ] {
         let mut start = agent.session(&running, &[b"a"], None).start;
         start.failure_policy = policy;
+        start.delivery_mode = mode;
         let body = json!({
             "TerminalSessionToken": start.recording, "Kind": "terminal", "Start": STANDARD.encode(start.to_document()),
         });
@@ -107,5 +114,6 @@ async fn a_list_shows_what_becomes_of_a_recording_that_fails() {
         let prefix = [("TokenPrefix", start.recording.as_str())];
         let listed = running.call("ListInstanceRecords", &prefix).await.ok();
         assert_eq!(listed["Root"]["RecordList"][0]["FailurePolicy"], shown, "{listed}");
+        assert_eq!(listed["Root"]["RecordList"][0]["DeliveryMode"], shown_mode, "{listed}");
     }
 }

@@ -1,4 +1,4 @@
-//! FailurePolicy, RecordedPrincipals and the notice of a record configuration: how they are set, and which hold.
+//! FailurePolicy, DeliveryMode, RecordedPrincipals and the notice of a record configuration: how they are set, and which hold.
 
 use serde_json::{Value, json};
 
@@ -32,6 +32,7 @@ fn what_was_never_set_is_the_default() {
     for _ in 0..2 {
         let config = get(&service, "i-one");
         assert_eq!(in_force(&config, "FailurePolicy"), is(json!("strict"), "default"));
+        assert_eq!(in_force(&config, "DeliveryMode"), is(json!("async"), "default"));
         assert_eq!(in_force(&config, "RecordedPrincipals"), is(json!(["*"]), "default"));
         assert_eq!(in_force(&config, "Notice"), is(json!("default"), "default"));
         assert!(config.get("NoticeText").is_none(), "{config}");
@@ -49,22 +50,25 @@ fn what_is_set_is_read_back_and_stays_when_it_is_omitted() {
         "i-one",
         &[
             ("FailurePolicy", "best_effort"),
+            ("DeliveryMode", "sync"),
             ("RecordedPrincipals", "user:ana, group:ops-*,user:ana"),
             ("NoticeText", notice),
         ],
     );
     let expected = get(&service, "i-one");
     assert_eq!(in_force(&expected, "FailurePolicy"), is(json!("best_effort"), "i-one"));
+    assert_eq!(in_force(&expected, "DeliveryMode"), is(json!("sync"), "i-one"));
     assert_eq!(in_force(&expected, "RecordedPrincipals"), is(json!(["user:ana", "group:ops-*"]), "i-one"));
     assert_eq!(in_force(&expected, "Notice"), is(json!("text"), "i-one"));
     assert_eq!(expected["NoticeText"], notice);
 
     // SDKs send an empty text for what their caller left undefined.
-    let empty = ["FailurePolicy", "RecordedPrincipals", "Notice", "NoticeText"].map(|name| (name, ""));
+    let empty = ["FailurePolicy", "DeliveryMode", "RecordedPrincipals", "Notice", "NoticeText"]
+        .map(|name| (name, ""));
     for omitted in [&[][..], &empty] {
         set(&service, "i-one", omitted);
         let kept = get(&service, "i-one");
-        for name in ["FailurePolicy", "RecordedPrincipals", "Notice"] {
+        for name in ["FailurePolicy", "DeliveryMode", "RecordedPrincipals", "Notice"] {
             assert_eq!(in_force(&kept, name), in_force(&expected, name));
         }
         assert_eq!(kept["NoticeText"], notice);
@@ -75,15 +79,22 @@ fn what_is_set_is_read_back_and_stays_when_it_is_omitted() {
     assert_eq!(in_force(&silent, "Notice"), is(json!("none"), "i-one"));
     assert!(silent.get("NoticeText").is_none(), "{silent}");
     assert_eq!(in_force(&silent, "FailurePolicy"), is(json!("best_effort"), "i-one"));
+    assert_eq!(in_force(&silent, "DeliveryMode"), is(json!("sync"), "i-one"));
     set(
         &service,
         "i-one",
-        &[("Notice", "default"), ("RecordedPrincipals", "*"), ("FailurePolicy", "strict")],
+        &[
+            ("Notice", "default"),
+            ("RecordedPrincipals", "*"),
+            ("FailurePolicy", "strict"),
+            ("DeliveryMode", "async"),
+        ],
     );
     let reset = get(&service, "i-one");
     assert_eq!(in_force(&reset, "Notice"), is(json!("default"), "i-one"));
     assert_eq!(in_force(&reset, "RecordedPrincipals"), is(json!(["*"]), "i-one"));
     assert_eq!(in_force(&reset, "FailurePolicy"), is(json!("strict"), "i-one"));
+    assert_eq!(in_force(&reset, "DeliveryMode"), is(json!("async"), "i-one"));
     // Switching off keeps them.
     service
         .call(SET, &[("InstanceId", "i-one"), ("Enabled", "false"), ("FailurePolicy", "best_effort")])
@@ -99,7 +110,12 @@ fn the_audit_trail_has_what_a_call_says_about_sessions() {
     set(
         &service,
         "i-one",
-        &[("FailurePolicy", "best_effort"), ("RecordedPrincipals", "user:ana,role:?"), ("NoticeText", "x")],
+        &[
+            ("FailurePolicy", "best_effort"),
+            ("DeliveryMode", "sync"),
+            ("RecordedPrincipals", "user:ana,role:?"),
+            ("NoticeText", "x"),
+        ],
     );
     service.pass_millis(1_000);
     set(&service, "i-one", &[("Notice", "none")]);
@@ -108,17 +124,23 @@ fn the_audit_trail_has_what_a_call_says_about_sessions() {
     let events = service.call("ListAuditEvents", &[("EventAction", SET)]).done();
     let events = events["Root"]["AuditEventList"].as_array().unwrap_or_else(|| panic!("{events}"));
     let said: Vec<_> = events.iter().map(|event| event["How"].as_str().unwrap()).collect();
-    let first = "on, FailurePolicy best_effort, RecordedPrincipals user:ana,role:?, Notice text";
+    let first =
+        "on, FailurePolicy best_effort, DeliveryMode sync, RecordedPrincipals user:ana,role:?, Notice text";
     assert_eq!(said, ["on", "on, Notice none", first]);
 }
 
 #[test]
 fn each_setting_is_the_instances_own_or_else_that_of_all() {
     let service = Service::start();
-    set(&service, "*", &[("FailurePolicy", "best_effort"), ("RecordedPrincipals", "role:?dmin")]);
+    set(
+        &service,
+        "*",
+        &[("FailurePolicy", "best_effort"), ("DeliveryMode", "sync"), ("RecordedPrincipals", "role:?dmin")],
+    );
     set(&service, "i-one", &[("FailurePolicy", "strict"), ("NoticeText", "Mind: recorded")]);
     let one = get(&service, "i-one");
     assert_eq!(in_force(&one, "FailurePolicy"), is(json!("strict"), "i-one"));
+    assert_eq!(in_force(&one, "DeliveryMode"), is(json!("sync"), "*"));
     assert_eq!(in_force(&one, "RecordedPrincipals"), is(json!(["role:?dmin"]), "*"));
     assert_eq!(in_force(&one, "Notice"), is(json!("text"), "i-one"));
     for other in ["i-two", "*"] {
@@ -160,6 +182,8 @@ fn a_setting_that_breaks_its_rule_is_refused_by_name_and_changes_nothing() {
     let cases: &[(&[(&str, &str)], &str)] = &[
         (&[("FailurePolicy", "Strict")], "InvalidFailurePolicy"),
         (&[("FailurePolicy", "lenient")], "InvalidFailurePolicy"),
+        (&[("DeliveryMode", "Sync")], "InvalidDeliveryMode"),
+        (&[("DeliveryMode", "later")], "InvalidDeliveryMode"),
         (&[("RecordedPrincipals", "ana")], "InvalidRecordedPrincipals"),
         (&[("RecordedPrincipals", "user:ana,")], "InvalidRecordedPrincipals"),
         (&[("RecordedPrincipals", "user:")], "InvalidRecordedPrincipals"),

@@ -6,7 +6,7 @@ use domain::Timestamp;
 use domain::clock::{Clock as _, SystemClock};
 use openapi::workbench::{LedgerItem, RecordItem, WaitingItem};
 use recording::sanitise::sanitised;
-use recording::{FailurePolicy, Recorder, ShortfallKind};
+use recording::{DeliveryMode, FailurePolicy, Recorder, ShortfallKind};
 use serde_json::Value;
 
 use super::named_recording::{NamedRecording, find_item};
@@ -252,6 +252,15 @@ fn failure_policy_note(policy: &str) -> String {
     }
 }
 
+/// How far delivery may be behind what the person is shown.
+fn delivery_mode_note(mode: &str) -> String {
+    match mode.parse() {
+        Ok(DeliveryMode::Async) => "async: the instance keeps what is not delivered yet".to_owned(),
+        Ok(DeliveryMode::Sync) => "sync: output is held while what was shown is not delivered".to_owned(),
+        Err(unknown) => unknown.to_string(),
+    }
+}
+
 fn facts_of(record: RecordItem) -> String {
     let recorder = recorder_note(Some(&record.recorder));
     let length = readable_millis(u64::try_from(record.record_duration_millis).unwrap_or(0));
@@ -292,6 +301,7 @@ fn facts_of(record: RecordItem) -> String {
         ("Agent", Some(record.agent_id)),
         ("Recorder", Some(recorder)),
         ("Failures", record.failure_policy.as_deref().map(failure_policy_note)),
+        ("Delivery", record.delivery_mode.as_deref().map(delivery_mode_note)),
         ("Page", Some(record.instance_record_url)),
     ];
     let known = known.into_iter().filter_map(|(name, value)| Some((name, value?)));
@@ -462,6 +472,10 @@ mod tests {
         let shown = |policy: &str| facts_of(record("a", json!({ "FailurePolicy": policy })));
         assert!(shown("strict").contains("Failures   strict: the session ends when"));
         assert!(shown("best_effort").contains("Failures   best_effort: the session may go on unrecorded"));
+        let shown_mode = |mode: &str| facts_of(record("a", json!({ "DeliveryMode": mode })));
+        assert!(shown_mode("async").contains("Delivery   async: the instance keeps"));
+        assert!(shown_mode("sync").contains("Delivery   sync: output is held while"));
+        assert!(!shown_mode("\u{1b}[2J").contains('\u{1b}'));
         assert!(!shown("\u{1b}[2J").contains('\u{1b}'));
     }
 }

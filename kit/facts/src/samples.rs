@@ -67,6 +67,7 @@ pub fn recording(agent: &Agent, started_at: Timestamp, days: i64) -> Recording {
         command: None,
         recorder: recording::Recorder::SameUser,
         failure_policy: None,
+        delivery_mode: None,
         target: RecordStorageTarget::deployment_default(&region(), &agent.account),
         folder: ObjectName::parse("record/2023/11/14/x").unwrap(),
         start_sha256: ContentHash::of(b"start.json"),

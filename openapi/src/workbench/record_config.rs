@@ -2,7 +2,7 @@ use domain::Region;
 use domain::expiration::ExpirationDays;
 use domain::parameter::{Parameter, Refused, Shape, TextShape};
 use domain::record_config::InstanceSelector;
-use domain::session_settings::{FailurePolicy, NoticeText, RecordedPrincipals, TextlessNotice};
+use domain::session_settings::{DeliveryMode, FailurePolicy, NoticeText, RecordedPrincipals, TextlessNotice};
 use domain::storage_target::RecordStorageTarget;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -44,6 +44,13 @@ pub struct SetInstanceRecordConfigRequest {
     /// audit trail has it. Omitted: unchanged.
     #[parameter(example = "strict")]
     pub failure_policy: Option<Deferred<FailurePolicy>>,
+    /// How far the delivery of a recording may be behind what the person is shown. With `async`, which is the default, any
+    /// time: what is not delivered lies on the instance. With `sync`, output is held while the control plane has not stored
+    /// what was shown longer ago than 10 seconds (a setting of the agent), and after 30 more (another) the session ends under
+    /// FailurePolicy `strict`, or goes on as with `async` under `best_effort`. It is obeyed by sessions that begin from then
+    /// on. Omitted: unchanged.
+    #[parameter(example = "sync")]
+    pub delivery_mode: Option<Deferred<DeliveryMode>>,
     /// Whose sessions are recorded: at most 100 patterns such as `user:ana`, `group:ops-*` or `role:auditor`, parted by commas,
     /// as a JSON list, or as `RecordedPrincipals.1`, `RecordedPrincipals.2` and so on. `*` in a name is any run of
     /// characters, `?` exactly one. A session is recorded if one of them matches: names of RAM where a signed call proves who
@@ -146,6 +153,13 @@ pub struct GetInstanceRecordConfigReply {
     /// What FailurePolicy was set for: the instance or `*`; `default` if it never was, for either.
     #[schema(example = "default")]
     pub failure_policy_source: String,
+    /// How far the delivery of a recording may be behind what the person is shown: `async`, any time; `sync`, a short time,
+    /// after which output is held.
+    #[schema(example = "async")]
+    pub delivery_mode: String,
+    /// What DeliveryMode was set for, as in FailurePolicySource.
+    #[schema(example = "default")]
+    pub delivery_mode_source: String,
     /// The patterns of which one must match a person whose sessions are recorded; `*` records everybody.
     #[schema(example = json!(["user:ana", "group:ops-*"]))]
     pub recorded_principals: Vec<String>,

@@ -130,6 +130,11 @@ pub struct RecordItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "psql -c 'select 1'")]
     pub command: Option<String>,
+    /// How far delivery may be behind what the person is shown, as the agent says: `async` or `sync`; absent where it says
+    /// nothing. If `sync` was given up during the session, LedgerList has a degraded mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "async")]
+    pub delivery_mode: Option<String>,
     /// When it becomes hidden; a provisional time while the session runs.
     #[schema(example = "2023-11-16T02:59:39Z")]
     pub expire_time: String,

@@ -32,6 +32,7 @@ mod m20261130_051500_removed_agents;
 mod m20261130_051600_identity_tags;
 mod m20261130_053000_recording_ledger;
 mod m20261130_090500_session_settings;
+mod m20261130_121000_delivery_mode;
 
 use std::collections::BTreeSet;
 
@@ -79,6 +80,7 @@ impl MigratorTrait for MariaDbMigrator {
             Box::new(m20261130_051600_identity_tags::Migration),
             Box::new(m20261130_053000_recording_ledger::Migration),
             Box::new(m20261130_090500_session_settings::Migration),
+            Box::new(m20261130_121000_delivery_mode::Migration),
         ]
     }
 }
@@ -113,6 +115,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_051600_identity_tags::Migration),
             Box::new(m20261130_053000_recording_ledger::Migration),
             Box::new(m20261130_090500_session_settings::Migration),
+            Box::new(m20261130_121000_delivery_mode::Migration),
         ]
     }
 }

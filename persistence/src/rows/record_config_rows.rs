@@ -24,6 +24,7 @@ mod row {
         pub target: Option<String>,
         pub expiration_days: i64,
         pub failure_policy: Option<String>,
+        pub delivery_mode: Option<String>,
         pub recorded_principals: Option<String>,
         pub notice: Option<String>,
         pub notice_text: Option<String>,
@@ -73,6 +74,7 @@ pub(crate) async fn compare_and_swap(
             target: Set(model.target),
             expiration_days: Set(model.expiration_days),
             failure_policy: Set(model.failure_policy),
+            delivery_mode: Set(model.delivery_mode),
             recorded_principals: Set(model.recorded_principals),
             notice: Set(model.notice),
             notice_text: Set(model.notice_text),
@@ -93,7 +95,7 @@ pub(crate) async fn compare_and_swap(
 }
 
 fn to_row(config: &RecordConfig) -> row::Model {
-    let SessionSettings { failure_policy, recorded_principals, notice } = &config.settings;
+    let SessionSettings { failure_policy, delivery_mode, recorded_principals, notice } = &config.settings;
     row::Model {
         account_id: config.account.as_str().to_owned(),
         selector: config.selector.as_str().to_owned(),
@@ -101,6 +103,7 @@ fn to_row(config: &RecordConfig) -> row::Model {
         target: config.target.as_ref().map(ToString::to_string),
         expiration_days: i64::from(config.expiration.get()),
         failure_policy: failure_policy.map(|policy| policy.as_str().to_owned()),
+        delivery_mode: delivery_mode.map(|mode| mode.as_str().to_owned()),
         recorded_principals: recorded_principals.as_ref().map(ToString::to_string),
         notice: notice.as_ref().map(|notice| notice.kind().as_str().to_owned()),
         notice_text: match notice {
@@ -131,6 +134,7 @@ fn from_row(model: row::Model) -> Result<RecordConfig, CorruptRow> {
             .map_err(|why| reading.corrupt("expiration_days", why))?,
         settings: SessionSettings {
             failure_policy: reading.optional_text("failure_policy", model.failure_policy.as_deref())?,
+            delivery_mode: reading.optional_text("delivery_mode", model.delivery_mode.as_deref())?,
             recorded_principals: reading
                 .optional_text("recorded_principals", model.recorded_principals.as_deref())?,
             notice: read_notice(&reading, model.notice.as_deref(), model.notice_text.as_deref())?,

@@ -49,6 +49,7 @@ pub(super) mod row {
         pub claimed_owner: Option<String>,
         pub recorder: Option<String>,
         pub failure_policy: Option<String>,
+        pub delivery_mode: Option<String>,
         pub command: Option<String>,
         pub ledger: Option<String>,
     }
@@ -242,6 +243,7 @@ fn to_row(stored: &StoredRecording) -> row::Model {
         claimed_owner: recording.claimed_owner.as_deref().map(column_text),
         recorder: Some(recording.recorder.as_str().to_owned()),
         failure_policy: recording.failure_policy.map(|policy| policy.as_str().to_owned()),
+        delivery_mode: recording.delivery_mode.map(|mode| mode.as_str().to_owned()),
         command: recording.command.as_deref().map(column_text),
         ledger: recording.ledger.as_ref().map(ledger_text),
     }
@@ -269,6 +271,7 @@ pub(super) fn from_row(model: row::Model) -> Result<StoredRecording, CorruptRow>
             None => Recorder::default(),
         },
         failure_policy: reading.optional_text("failure_policy", model.failure_policy.as_deref())?,
+        delivery_mode: reading.optional_text("delivery_mode", model.delivery_mode.as_deref())?,
         token: reading.text("token", &model.token)?,
         instance: reading.text("instance_id", &model.instance_id)?,
         agent: reading.text("agent_id", &model.agent_id)?,

@@ -6,7 +6,9 @@ use domain::actions::{GetInstanceRecordConfig, ReadAgentConfiguration, SetInstan
 use domain::expiration::ExpirationDays;
 use domain::gate::Resource;
 use domain::record_config::{InstanceSelector, RecordConfig, RecordConfigChanged};
-use domain::session_settings::{FailurePolicy, Notice, RecordedPrincipals, SessionSettings, SettingSource};
+use domain::session_settings::{
+    DeliveryMode, FailurePolicy, Notice, RecordedPrincipals, SessionSettings, SettingSource,
+};
 use domain::storage_target::RecordStorageTarget;
 use persistence::StoreError;
 
@@ -78,6 +80,7 @@ async fn what_a_configuration_says_about_sessions_is_read_back(world: World) {
     };
     let of_all = SessionSettings {
         failure_policy: Some(FailurePolicy::BestEffort),
+        delivery_mode: Some(DeliveryMode::Sync),
         recorded_principals: Some("user:ana,group:ops-*".parse().unwrap()),
         notice: Some(Notice::Text("Sessions are recorded. Ä".parse().unwrap())),
     };
@@ -87,6 +90,7 @@ async fn what_a_configuration_says_about_sessions_is_read_back(world: World) {
         SessionSettings::default(),
         SessionSettings {
             failure_policy: Some(FailurePolicy::Strict),
+            delivery_mode: Some(DeliveryMode::Async),
             recorded_principals: Some(RecordedPrincipals::Everybody),
             notice: Some(Notice::None),
         },
@@ -101,6 +105,7 @@ async fn what_a_configuration_says_about_sessions_is_read_back(world: World) {
             effective.settings.failure_policy.value,
             own.failure_policy.unwrap_or(FailurePolicy::BestEffort)
         );
+        assert_eq!(effective.settings.delivery_mode.value, own.delivery_mode.unwrap_or(DeliveryMode::Sync));
         let source =
             |is_own| SettingSource::Selector(if is_own { web1.clone() } else { InstanceSelector::All });
         assert_eq!(effective.settings.notice.source, source(own.notice.is_some()));

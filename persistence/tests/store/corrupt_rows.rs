@@ -34,7 +34,8 @@ async fn a_damaged_recording_is_named(world: World) {
     for (column, damage) in [
         ("state", "state = 'lost'"),
         ("failure_policy", "failure_policy = 'lenient'"),
-        ("target", "target = 'acs:oss:cn-hangzhou:1609982529000001:b/p'"),
+        ("delivery_mode", "failure_policy = NULL, delivery_mode = 'later'"),
+        ("target", "delivery_mode = NULL, target = 'acs:oss:cn-hangzhou:1609982529000001:b/p'"),
         ("folder", "folder = '../x'"),
         ("segments", "segments = -1"),
         ("expiration_days", "expiration_days = 0"),
@@ -95,7 +96,8 @@ async fn a_damaged_configuration_is_named(world: World) {
     let read = owner::<GetInstanceRecordConfig>(&account(), Resource::Everything);
     for (column, damage) in [
         ("failure_policy", "failure_policy = 'lenient'"),
-        ("recorded_principals", "failure_policy = NULL, recorded_principals = 'ana'"),
+        ("delivery_mode", "failure_policy = NULL, delivery_mode = 'later'"),
+        ("recorded_principals", "delivery_mode = NULL, recorded_principals = 'ana'"),
         ("notice", "recorded_principals = NULL, notice = 'loud'"),
         ("notice_text", "notice = 'text'"),
         ("notice_text", "notice_text = ' '"),

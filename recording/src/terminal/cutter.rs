@@ -304,6 +304,7 @@ pub(crate) mod tests {
             recorder: Recorder::SameUser,
             notes: vec![],
             failure_policy: None,
+            delivery_mode: None,
             started_at: Timestamp::from_millis(0),
             terminal: Some(TerminalSize { columns: 80, rows: 24 }),
             command: None,

@@ -29,6 +29,7 @@ pub(crate) fn start() -> Start {
         recorder: Recorder::SameUser,
         notes: vec![],
         failure_policy: None,
+        delivery_mode: None,
         started_at: Timestamp::from_millis(1_700_103_579_123),
         terminal: Some(TerminalSize { columns: 80, rows: 24 }),
         command: Some(vec!["bash".to_owned(), "-l".to_owned()]),
@@ -88,6 +89,7 @@ pub(crate) fn manifest(
         duration,
         end: exit.unwrap_or(RecordingEnd::Interrupted { reason: "the agent was stopped".to_owned() }),
         streams: vec![stream],
+        delivery_mode: None,
         sealed_by: None,
     }
 }

@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 
 use recording::{
-    EvidenceName, ExitStatus, FolderSource, Integrity, Manifest, MemorySource, Micros, ObjectName,
-    RecordingEnd, SealingKey, Segment, SegmentEntry, StreamEntry, TerminalEvent, TerminalSize, Totals,
-    Verification, seal,
+    DeliveryMode, EvidenceName, ExitStatus, FolderSource, Integrity, Manifest, MemorySource, Micros,
+    ObjectName, RecordingEnd, SealingKey, Segment, SegmentEntry, StreamEntry, TerminalEvent, TerminalSize,
+    Totals, Verification, seal,
 };
 
 use crate::sealed::{
@@ -149,6 +149,8 @@ fn a_signed_manifest_must_agree_with_everything() {
     inconsistent(&signed_again(|it| it.streams[0].totals = Totals::new([("events", 1)])), object, "counts");
     inconsistent(&signed_again(|it| it.duration = Micros::new(61_000_000)), object, "duration");
     inconsistent(&signed_again(|it| it.end = RecordingEnd::Exited(ExitStatus::Code(0))), object, "its end");
+    let other_mode = signed_again(|it| it.delivery_mode = Some(DeliveryMode::Sync));
+    inconsistent(&other_mode, object, "delivery mode");
     let interrupted = RecordingEnd::Interrupted { reason: "no".to_owned() };
     // It may say less than is shown, never more.
     assert_eq!(signed_again(|it| it.end = interrupted).verdict(), recording::Verdict::Interrupted);

@@ -10,10 +10,11 @@ use agent_protocol::clock;
 use agent_protocol::configuration::{EffectiveConfiguration, SignedConfiguration};
 use agent_protocol::local::LocalReply;
 use agent_protocol::recorder::{Connections, InputWay, RecorderOrder};
-use recording::{CaptureKind, FailurePolicy, Recorder, Start, TerminalSessionToken, TerminalSize, Timestamp};
+use recording::{
+    CaptureKind, DeliveryMode, FailurePolicy, Recorder, Start, TerminalSessionToken, TerminalSize, Timestamp,
+};
 use rustix::fd::AsFd as _;
 
-use super::Agent;
 use super::cannot_be_kept::CannotBeKept;
 use super::cutting::Cutter;
 use super::delivery;
@@ -25,6 +26,7 @@ use super::recorders::WaitingRecorder;
 use super::session::{Note, Session};
 use super::standing::Standing;
 use super::transfers;
+use super::Agent;
 use crate::{AGENT_VERSION, account};
 
 const ROOT: u32 = 0;
@@ -234,6 +236,9 @@ fn create(
     recorder: RecorderNote,
     failure_policy: FailurePolicy,
 ) -> io::Result<(Session, Vec<File>)> {
+    // An agent that has never seen a configuration knows of none that asks for more.
+    let delivery_mode = configuration.as_ref().and_then(|(known, _)| known.recording.as_ref());
+    let delivery_mode = delivery_mode.map(|recording| recording.delivery_mode).unwrap_or_default();
     let (revision, configuration) =
         configuration.map_or((0, None), |(configuration, signed)| (configuration.revision, Some(signed)));
     let mut ledger = agent.ledger.lock();
@@ -251,6 +256,7 @@ fn create(
         recorder: standing.recorder,
         notes: standing.notes,
         failure_policy: Some(failure_policy),
+        delivery_mode: Some(delivery_mode),
         started_at: Timestamp::from_millis(agent.control_plane.now_millis()),
         terminal: request.terminal,
         command: Some(request.command),

@@ -109,6 +109,7 @@ mod tests {
             ended_at: Timestamp::from_millis(0),
             duration: Micros::ZERO,
             end: RecordingEnd::Exited(ExitStatus::Code(0)),
+            delivery_mode: None,
             sealed_by: None,
             streams: vec![],
         };

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use agent_protocol::configuration::{
-    CaptureDelegation, ConfigurationReply, EffectiveConfiguration, FailurePolicy, RecordingConfiguration,
+    CaptureDelegation, ConfigurationReply, DeliveryMode, EffectiveConfiguration, FailurePolicy,
+    RecordingConfiguration,
 };
 use agent_protocol::enrol::{EnrolReply, EnrolRequest};
 use agent_protocol::keys::ServerKey;
@@ -126,6 +127,7 @@ pub(crate) struct State {
     revision: u64,
     pub(crate) recording_on: bool,
     pub(crate) failure_policy: FailurePolicy,
+    pub(crate) delivery_mode: DeliveryMode,
     pub(crate) recorded_principals: Option<Vec<String>>,
     pub(crate) notice_text: Option<String>,
     /// The reports of sessions that went on unrecorded.
@@ -194,6 +196,7 @@ impl ControlPlane {
             revision: 1,
             recording_on: true,
             failure_policy: FailurePolicy::Strict,
+            delivery_mode: DeliveryMode::Async,
             recorded_principals: None,
             notice_text: None,
             unrecorded: Vec::new(),
@@ -383,6 +386,7 @@ impl ControlPlane {
                 expiration_days: 7,
                 selector: "*".into(),
                 failure_policy: state.failure_policy,
+                delivery_mode: state.delivery_mode,
                 recorded_principals: state.recorded_principals.clone(),
                 notice_text: state.notice_text.clone(),
             }),

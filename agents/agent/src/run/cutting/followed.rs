@@ -185,6 +185,8 @@ impl Followed {
         let session = &self.session;
         let streams = self.tails.iter().map(Tail::stream_entry).collect::<io::Result<Vec<StreamEntry>>>()?;
         let streams = listed(streams);
+        let ledgers = streams.iter().filter_map(|stream| stream.ledger.as_ref());
+        let delivery_mode = session.start.delivery_mode.map(|mode| mode.at_end(ledgers));
         let last_at = self.tails.iter().map(|tail| tail.last_at).max().unwrap_or(Micros::ZERO);
         let mut ledger = agent.ledger.lock();
         let sealed = match session.find_manifest()? {
@@ -202,6 +204,7 @@ impl Followed {
                     ended_at: session.start.started_at.plus(last_at.as_duration()),
                     duration: last_at,
                     end: self.end(),
+                    delivery_mode,
                     streams,
                     sealed_by: None,
                 };
