@@ -48,6 +48,15 @@ impl CutPolicy {
         Self { segments_of_a_step: self.segments_of_a_step / 2, ..self }
     }
 
+    /// The same for a recording that is delivered while it is shown: a segment for each second in which anything happens.
+    /// Longer ones come after 1,500 of them, and only after hours of output without a pause are they so long that output
+    /// is held for one.
+    #[must_use]
+    pub fn sync(self) -> Self {
+        let second = Duration::from_secs(1);
+        Self { longest: second, longest_first: second, segments_of_a_step: 1500, ..self }
+    }
+
     fn step(&self, number: u32) -> u32 {
         (number / self.segments_of_a_step.max(1)).min(LAST_STEP)
     }
@@ -153,6 +162,8 @@ mod tests {
         assert_eq!(spans(u32::MAX), (15 << LAST_STEP, 2 * 1024 * 1024));
         let large = CutPolicy { most_spooled_bytes: u64::MAX, ..policy };
         assert_eq!(large.most_spooled_bytes(250), u64::MAX);
+        let sync = |number| policy.sync().longest(number).as_secs();
+        assert_eq!([0, 1499, 1500, 3000, 4500].map(sync), [1, 1, 2, 4, 8]);
         assert_eq!(policy.beside_terminal().longest(125), policy.longest(250));
     }
 }

@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use agent_protocol::recorder::SyncLimits;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use recording::InstanceId;
 use recording::log_line::Colours;
@@ -23,6 +24,12 @@ pub(crate) const STATE_DIR_VARIABLE: &str = "HANSARD_AGENT_STATE_DIR";
 const CONFIG_VARIABLE: &str = "HANSARD_AGENT_CONFIG";
 const DEFAULT_STATE_DIR: &str = "/var/lib/hansard-agent";
 const DEFAULT_WAIT_FOR_AGENT: &str = "10s";
+const DEFAULT_SYNC_HOLD_AFTER: &str = "10s";
+const DEFAULT_SYNC_END_AFTER: &str = "30s";
+/// A segment is cut after a second, and takes its way.
+const LEAST_SYNC_HOLD_AFTER: Duration = Duration::from_secs(2);
+/// Longer than any session, and short enough to be added to a time.
+const LONGEST_SYNC_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 const DEFAULT_MOST_SESSIONS_OF_A_USER: usize = 64;
 const DEFAULT_MOST_OUTPUT_BYTES: u64 = transfer_observer::DEFAULT_OUTPUT_LIMIT;
 const DEFAULT_MINIMUM_FREE_BYTES: u64 = 64 * 1024 * 1024;
@@ -201,9 +208,35 @@ pub(crate) struct RunOptions {
     /// How much of each output of a command without a terminal is recorded; what comes behind is counted and hashed.
     #[arg(long, env = "HANSARD_AGENT_MOST_OUTPUT_BYTES", default_value_t = DEFAULT_MOST_OUTPUT_BYTES, value_name = "BYTES")]
     pub(crate) most_output_bytes: u64,
+    #[command(flatten)]
+    pub(crate) sync: SyncSettings,
     /// What is logged to standard error: a level, or levels by module.
     #[arg(long, env = "HANSARD_AGENT_LOG", default_value = "info", value_name = "FILTER", value_parser = parse_filter)]
     pub(crate) log: String,
+}
+
+/// The limits of the delivery mode `sync`.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct SyncSettings {
+    /// Under DeliveryMode sync, hold output when the control plane has not stored what was shown so long ago; at least 2s.
+    #[arg(long = "sync-hold-after", env = "HANSARD_AGENT_SYNC_HOLD_AFTER", default_value = DEFAULT_SYNC_HOLD_AFTER, value_name = "DURATION", value_parser = parse_hold_after)]
+    pub(crate) hold_after: Duration,
+    /// Under DeliveryMode sync, end a session (or go on without waiting, as its FailurePolicy says) when it was held so long.
+    #[arg(long = "sync-end-after", env = "HANSARD_AGENT_SYNC_END_AFTER", default_value = DEFAULT_SYNC_END_AFTER, value_name = "DURATION", value_parser = parse_end_after)]
+    pub(crate) end_after: Duration,
+}
+
+impl SyncSettings {
+    /// As a recorder is told.
+    pub(crate) fn limits(self) -> SyncLimits {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        SyncLimits { hold_after_millis: millis(self.hold_after), end_after_millis: millis(self.end_after) }
+    }
+
+    /// How long a session waits in all.
+    pub(crate) fn longest(self) -> Duration {
+        self.hold_after.saturating_add(self.end_after)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -347,6 +380,22 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(wrong)
 }
 
+fn parse_hold_after(text: &str) -> Result<Duration, String> {
+    let duration = parse_end_after(text)?;
+    if duration < LEAST_SYNC_HOLD_AFTER {
+        return Err(format!("segments are cut each second: it is at least {LEAST_SYNC_HOLD_AFTER:?}"));
+    }
+    Ok(duration)
+}
+
+fn parse_end_after(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration(text)?;
+    if duration > LONGEST_SYNC_WAIT {
+        return Err("it is at most a year".to_owned());
+    }
+    Ok(duration)
+}
+
 fn parse_filter(text: &str) -> Result<String, String> {
     if let Some(word) = text.split(',').map(str::trim).find(|part| is_a_module_alone(part)) {
         return Err(format!(
@@ -398,6 +447,9 @@ mod tests {
         {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
+        assert_eq!(parse_hold_after("2s"), Ok(LEAST_SYNC_HOLD_AFTER));
+        assert_eq!(parse_end_after("0s"), Ok(Duration::ZERO));
+        assert!(parse_hold_after("1999ms").is_err() && parse_end_after("8761h").is_err());
     }
 
     #[test]

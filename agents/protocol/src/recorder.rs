@@ -114,8 +114,21 @@ pub struct RecorderOrder {
     /// What happens to the session when it can no longer be recorded.
     #[serde(default)]
     pub failure_policy: FailurePolicy,
+    /// How late the control plane may acknowledge what is shown; `None` under the delivery mode `async`.
+    #[serde(default)]
+    pub sync: Option<SyncLimits>,
     /// Whether this process may end processes of that user: then nothing of a session whose recording failed is left.
     pub ends_what_is_left: bool,
+}
+
+/// The limits of the delivery mode `sync`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SyncLimits {
+    /// Output is held when the oldest byte that is not acknowledged is so old.
+    pub hold_after_millis: u64,
+    /// How long it is held at most.
+    pub end_after_millis: u64,
 }
 
 /// A command that is a file transfer: it is recorded as what passes in it.
@@ -189,10 +202,27 @@ pub enum ControlRequest {
         /// What.
         text: String,
     },
+    /// The control plane has stored what the spools hold up to here. A recorder whose session does not wait for that
+    /// refuses it, and so does one of a version that knew no acknowledgements: a refusal never means that it was heard.
+    #[serde(rename = "acknowledged", rename_all = "PascalCase")]
+    Acknowledged {
+        /// Up to where, of each spool of which anything is said.
+        spools: Vec<AcknowledgedSpool>,
+    },
     /// Send what is recorded from now on, as the messages that the person's side gets. A connection that does not take
     /// it fast enough is closed: the session waits only for the person.
     #[serde(rename = "tap")]
     Tap,
+}
+
+/// How much of a spool the control plane has stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AcknowledgedSpool {
+    /// Which spool.
+    pub spool: SpoolName,
+    /// So many bytes from its beginning on.
+    pub bytes: u64,
 }
 
 /// The answer.
@@ -212,6 +242,9 @@ pub enum ControlReply {
         terminal: Option<TerminalSize>,
         /// How many bytes of output were recorded.
         recorded_bytes: u64,
+        /// Whether its output is held, because the control plane has not acknowledged what was shown.
+        #[serde(default)]
+        is_held: bool,
         /// The version of the program that records.
         version: String,
     },
@@ -237,6 +270,12 @@ mod tests {
             (ControlRequest::End { reason: "why".into() }, r#"{"Type":"end","Reason":"why"}"#),
             (ControlRequest::Say { text: "what".into() }, r#"{"Type":"say","Text":"what"}"#),
             (ControlRequest::Tap, r#"{"Type":"tap"}"#),
+            (
+                ControlRequest::Acknowledged {
+                    spools: vec![AcknowledgedSpool { spool: SpoolName::parse("events").unwrap(), bytes: 7 }],
+                },
+                r#"{"Type":"acknowledged","Spools":[{"Spool":"events","Bytes":7}]}"#,
+            ),
         ] {
             assert_eq!(serde_json::to_string(&request).unwrap(), line);
             assert_eq!(serde_json::from_str::<ControlRequest>(line).unwrap(), request);

@@ -135,6 +135,34 @@ impl Channel {
         self.moved_at = now;
     }
 
+    /// Notes that nothing is read now, so that no time passes for a command that may still print.
+    pub(crate) fn hold(&mut self, now: Instant) {
+        self.held_at = Some(now);
+        self.moved_at = now;
+    }
+
+    /// Records, without showing it, what is there to be read, up to so many bytes; returns how many.
+    pub(crate) fn keep(&mut self, scribe: &mut Scribe, most: usize) -> Result<usize, CaptureError> {
+        let mut kept = 0;
+        while kept < most {
+            let is_ready = match &self.source {
+                Source::Open(source) => {
+                    let mut fds = [PollFd::new(source, PollFlags::IN)];
+                    matches!(poll(&mut fds, Some(&timespec(Duration::ZERO))), Ok(1))
+                }
+                Source::HungUp(_) => true,
+                Source::Ended => false,
+            };
+            let read = if is_ready { self.read((most - kept).min(OUTPUT_WINDOW_BYTES))? } else { 0 };
+            if read == 0 {
+                break;
+            }
+            self.spool(read, scribe)?;
+            kept += read;
+        }
+        Ok(kept)
+    }
+
     fn is_held(&self, now: Instant) -> bool {
         self.full_since.is_some_and(|since| now.saturating_duration_since(since) >= HELD_AFTER)
     }

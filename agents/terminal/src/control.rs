@@ -13,7 +13,9 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 /// How many connections there are at most; further ones wait.
-const MOST_CONNECTIONS: usize = 4;
+const MOST_CONNECTIONS: usize = 8;
+/// How many of them may watch the session: for an agent that says what was acknowledged there is always room.
+const MOST_TAPS: usize = MOST_CONNECTIONS / 2;
 /// What a connection may leave unread of what it asked to be sent, before it is closed.
 const MOST_UNREAD_BYTES: usize = 256 * 1024;
 const READ_BYTES: usize = 1024;
@@ -56,8 +58,10 @@ impl Control {
         if self.accepts() {
             self.accept();
         }
-        for connection in &mut self.connections {
-            connection.hear(&mut answer);
+        for place in 0..self.connections.len() {
+            let taps = self.connections.iter().filter(|connection| connection.taps).count();
+            let connection = &mut self.connections[place];
+            connection.hear(taps < MOST_TAPS, &mut answer);
             connection.flush();
         }
         self.connections.retain(|connection| !connection.gone);
@@ -91,7 +95,7 @@ impl Control {
 }
 
 impl Connection {
-    fn hear(&mut self, answer: &mut impl FnMut(ControlRequest) -> ControlReply) {
+    fn hear(&mut self, may_tap: bool, answer: &mut impl FnMut(ControlRequest) -> ControlReply) {
         let mut buffer = [0; READ_BYTES];
         loop {
             match recv(&self.stream, &mut buffer[..], RecvFlags::DONTWAIT) {
@@ -112,6 +116,9 @@ impl Connection {
         while let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.heard.drain(..=end).collect();
             let reply = match serde_json::from_slice(&line) {
+                Ok(ControlRequest::Tap) if !may_tap && !self.taps => {
+                    ControlReply::Refused { reason: format!("{MOST_TAPS} others watch this session") }
+                }
                 Ok(ControlRequest::Tap) => {
                     self.taps = true;
                     ControlReply::Done
@@ -224,6 +231,22 @@ mod tests {
         assert!(rounds * length > MOST_UNREAD_BYTES);
         fixture.control.tap(&FromRecorder::OutputEnd(Output::Terminal));
         reading.read_exact(&mut [0; 6]).unwrap();
+    }
+
+    #[test]
+    fn watching_leaves_room_for_an_agent() {
+        let mut fixture = Fixture::new("taps");
+        let streams: Vec<UnixStream> = (0..MOST_TAPS + 1).map(|_| fixture.connect()).collect();
+        for mut stream in &streams {
+            stream.write_all(b"{\"Type\":\"tap\"}\n").unwrap();
+        }
+        for _ in 0..2 * streams.len() {
+            fixture.control.advance(|_| ControlReply::Done);
+        }
+        let answers: Vec<String> =
+            streams.iter().map(|stream| BufReader::new(stream).lines().next().unwrap().unwrap()).collect();
+        assert!(answers[..MOST_TAPS].iter().all(|answer| answer.contains("done")), "{answers:?}");
+        assert!(answers[MOST_TAPS].contains("refused"), "{answers:?}");
     }
 
     #[test]

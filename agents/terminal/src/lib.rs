@@ -34,12 +34,13 @@ mod sink;
 mod spooler;
 mod stdin_pipe;
 mod stoppable;
+mod unacknowledged;
 mod wire;
 
 use std::time::Duration;
 
 use agent_protocol::capture::{BadState, Capability, Segmenter, SegmenterState, Segmenting, SpoolName};
-use recording::{CaptureKind, CutPolicy, Start, Stream};
+use recording::{CaptureKind, CutPolicy, DeliveryMode, Start, Stream};
 use rustix::event::Timespec;
 
 pub use descriptors::connections_of_this_process;
@@ -86,13 +87,17 @@ impl Segmenting for TerminalSegmenting {
         start_document: &[u8],
         resume: Option<&SegmenterState>,
     ) -> Result<Box<dyn Segmenter>, BadState> {
+        let policy = match start.delivery_mode {
+            Some(DeliveryMode::Sync) => self.policy.sync(),
+            Some(DeliveryMode::Async) | None => self.policy,
+        };
         if *spool == events_spool_name() {
             let resume = resume.map(SegmenterState::read).transpose()?;
-            let events = events_segmenter::EventsSegmenter::new(start, start_document, resume, self.policy);
+            let events = events_segmenter::EventsSegmenter::new(start, start_document, resume, policy);
             return Ok(Box::new(events));
         }
         let resume = resume.map(SegmenterState::read).transpose()?;
-        Ok(Box::new(segmenter::TerminalSegmenter::new(start, start_document, resume, self.policy)))
+        Ok(Box::new(segmenter::TerminalSegmenter::new(start, start_document, resume, policy)))
     }
 }
 

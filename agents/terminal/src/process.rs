@@ -167,6 +167,7 @@ impl Recording {
             shared: order.connections.any_terminal() && !order.connections.all_terminals(),
             somebody_reads: order.connections.somebody_reads,
             ends_what_is_left: order.ends_what_is_left,
+            sync: order.sync,
         };
         let equipment = Equipment { ends: ours, beginning, command_note, control, told_to_end };
         Ok((Recording { person, scribe, instead, notice, equipment, facts, descriptors: theirs }, without))

@@ -2,6 +2,7 @@
 //! It writes what it reads to the spool, and only then sends it to the person's side. It believes the person's side
 //! nothing that it can ask the kernel for.
 
+mod holding;
 mod standstill;
 mod waiting;
 
@@ -10,10 +11,10 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
-use agent_protocol::capture::CaptureError;
+use agent_protocol::capture::{CaptureError, SpoolName};
 use agent_protocol::person::{Decoder, FromPerson, FromRecorder, Input, Output};
 use agent_protocol::processes;
-use agent_protocol::recorder::{CommandNote, ControlReply, ControlRequest};
+use agent_protocol::recorder::{CommandNote, ControlReply, ControlRequest, SyncLimits};
 use recording::{ExitStatus, TerminalSessionToken, TerminalSize};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd as _, OwnedFd};
@@ -27,8 +28,10 @@ use crate::command_input::CommandInput;
 use crate::control::Control;
 use crate::left_over::LeftOver;
 use crate::scribe::Scribe;
+use crate::unacknowledged::Unacknowledged;
 use crate::wire::{Heard, ToPerson, receive};
-use crate::{foreground, kernel_exit, timespec};
+use crate::{events_spool_name, foreground, kernel_exit, spool_name, timespec};
+use holding::Holding;
 use standstill::Standstill;
 
 /// How long the person's side may take to say how the command ended. It may be stopped for a while.
@@ -59,6 +62,8 @@ pub(crate) struct Facts {
     pub(crate) somebody_reads: [bool; 2],
     /// Whether this process may end what is left of the session.
     pub(crate) ends_what_is_left: bool,
+    /// How late the control plane may acknowledge what is shown.
+    pub(crate) sync: Option<SyncLimits>,
 }
 
 /// What it records with.
@@ -175,6 +180,7 @@ struct Recorder {
     wants_keys: bool,
     ends_what_is_left: bool,
     recorded_bytes: u64,
+    holding: Holding,
     /// Why the session is to end, if somebody wants that.
     end_because: Option<String>,
 }
@@ -231,6 +237,7 @@ impl Recorder {
             wants_keys: false,
             ends_what_is_left: facts.ends_what_is_left,
             recorded_bytes: 0,
+            holding: Holding::new(facts.sync.map(|limits| Unacknowledged::new(&limits, spools()))),
             end_because: None,
         })
     }
@@ -244,9 +251,11 @@ impl Recorder {
     fn record(&mut self, scribe: &mut Scribe, decoder: &mut Decoder) -> Result<ExitStatus, CaptureError> {
         let mut inputs = vec![PollFlags::empty(); self.inputs.len()];
         loop {
+            self.mind_delivery(scribe)?;
             let flows = self.flows();
             if flows && !self.person_is_gone {
-                for (input, ready) in self.inputs.iter_mut().zip(inputs) {
+                let inputs = self.inputs.iter_mut().zip(inputs);
+                for (input, ready) in inputs.filter(|(input, _)| self.holding.lets_in(input.input())) {
                     input.advance(ready, &mut self.person).map_err(person_lost)?;
                 }
                 self.inputs.retain(|input| !input.is_over());
@@ -268,7 +277,7 @@ impl Recorder {
                 self.hear(decoder, scribe)?;
             }
             if ready.control {
-                self.mind_control();
+                self.mind_control(scribe);
             }
             if let Some(text) = scribe.take_notice().filter(|_| !self.person_is_gone) {
                 self.person.say(&FromRecorder::Notice(&text)).map_err(person_lost)?;
@@ -276,12 +285,14 @@ impl Recorder {
             if let Some(reason) = self.end_because.take() {
                 return Err(CaptureError::Ended { reason });
             }
-            if flows {
+            if self.holding.is_held() {
+                self.put_off_end_of_output();
+            } else if flows {
                 self.move_output(&ready.channels, scribe)?;
             }
             let command = self.command.process().map(|process| &process.note);
             self.standstill.look(Instant::now(), command, scribe)?;
-            if let Some((status, since)) = self.exited {
+            if let Some((status, since)) = self.exited.filter(|_| !self.holding.is_held()) {
                 let now = Instant::now();
                 let mut all_done = true;
                 for (channel, ready) in self.channels.iter_mut().zip(&ready.channels) {
@@ -340,8 +351,12 @@ impl Recorder {
         Ok(())
     }
 
-    fn mind_control(&mut self) {
-        let Recorder { control, person, command, token, exited, size, master, recorded_bytes, .. } = self;
+    fn mind_control(&mut self, scribe: &Scribe) {
+        // Before anything is acknowledged that was written just now.
+        self.holding.note_written(scribe);
+        let Recorder {
+            control, person, command, token, exited, size, master, recorded_bytes, holding, ..
+        } = self;
         let end_because = &mut self.end_because;
         control.advance(|request| match request {
             ControlRequest::State => ControlReply::State {
@@ -350,6 +365,7 @@ impl Recorder {
                 has_ended: exited.is_some(),
                 terminal: master.as_ref().map(|_| *size),
                 recorded_bytes: *recorded_bytes,
+                is_held: holding.is_held(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
             ControlRequest::End { reason } => {
@@ -359,6 +375,10 @@ impl Recorder {
             ControlRequest::Say { text } => match person.say(&FromRecorder::Notice(&text)) {
                 Ok(()) => ControlReply::Done,
                 Err(error) => ControlReply::Refused { reason: format!("the person cannot be told: {error}") },
+            },
+            ControlRequest::Acknowledged { spools } => match holding.acknowledge(&spools) {
+                Ok(()) => ControlReply::Done,
+                Err(reason) => ControlReply::Refused { reason },
             },
             // The connection does this itself.
             ControlRequest::Tap => ControlReply::Done,
@@ -537,6 +557,11 @@ impl Recorder {
             said = self.person.flush();
         }
     }
+}
+
+/// The spools of a session, in the order of [`Scribe::written`].
+fn spools() -> [SpoolName; 2] {
+    [spool_name(), events_spool_name()]
 }
 
 /// Writes down which process the command is.

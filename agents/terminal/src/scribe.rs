@@ -29,6 +29,8 @@ pub(crate) struct Scribe {
     unrecorded: Option<Unrecorded>,
     /// What the person is to be told.
     notice: Option<String>,
+    /// What is to be written to the ledger as soon as anything can be recorded again.
+    owed: Option<Shortfall>,
 }
 
 /// What is not recorded of a session that goes on.
@@ -63,6 +65,7 @@ impl Scribe {
             policy,
             unrecorded: None,
             notice: None,
+            owed: None,
         }
     }
 
@@ -78,6 +81,27 @@ impl Scribe {
         let limit = |output| OutputLimit::new(output, most_output_bytes);
         let limits = [fact::Output::Output, fact::Output::ErrorOutput].map(limit);
         Scribe { events: Some(events), transfer, limits: Some(limits), ..Scribe::of_terminal(shown, policy) }
+    }
+
+    /// What happens to the session when it cannot be recorded.
+    pub(crate) fn policy(&self) -> FailurePolicy {
+        self.policy
+    }
+
+    /// How much was written to each spool.
+    pub(crate) fn written(&self) -> [u64; 2] {
+        [self.shown.written(), self.events.as_ref().map_or(0, Spooler::written)]
+    }
+
+    /// Notes that the session goes on although the control plane does not acknowledge what was shown.
+    pub(crate) fn not_acknowledged(&mut self, reason: String) -> Result<(), CaptureError> {
+        let degraded = Shortfall::new(ShortfallKind::DegradedMode, Cause::DELIVERY_NOT_ACKNOWLEDGED, reason);
+        self.owed = Some(degraded.clone());
+        self.record((0, 0), |scribe| {
+            scribe.shown.ledger(degraded)?;
+            scribe.owed = None;
+            Ok(())
+        })
     }
 
     /// What the person is to be told of the recording.
@@ -125,9 +149,13 @@ impl Scribe {
                 events.recover(gap)
             })
             .and_then(|()| self.shown.recover(Some(lost.gap().with_lost_bytes(lost.bytes))))
-            .and_then(|()| lost.size.map_or(Ok(()), |size| self.shown.resize(size)));
+            .and_then(|()| lost.size.map_or(Ok(()), |size| self.shown.resize(size)))
+            .and_then(|()| self.owed.clone().map_or(Ok(()), |owed| self.shown.ledger(owed)));
         match recovered {
-            Ok(()) => self.notice = Some("the session is recorded again".to_owned()),
+            Ok(()) => {
+                self.owed = None;
+                self.notice = Some("the session is recorded again".to_owned());
+            }
             Err(_) => {
                 lost.try_again_at = Instant::now() + TRY_AGAIN_EVERY;
                 self.unrecorded = Some(lost);

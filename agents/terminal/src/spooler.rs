@@ -90,6 +90,11 @@ impl Spooler {
         Micros::new(clock::boottime_micros().saturating_sub(self.start_boottime_micros))
     }
 
+    /// How much was written to it.
+    pub(crate) fn written(&self) -> u64 {
+        self.writer.good_end()
+    }
+
     /// Writes output to the spool. Only then may it be shown.
     pub(crate) fn output(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
         self.append(RecordKind::TERMINAL_OUTPUT, bytes)

@@ -26,7 +26,7 @@ use super::recorders::WaitingRecorder;
 use super::session::{Note, Session};
 use super::standing::Standing;
 use super::transfers;
-use super::Agent;
+use super::{Agent, acknowledging};
 use crate::{AGENT_VERSION, account};
 
 const ROOT: u32 = 0;
@@ -157,6 +157,7 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
         ends_what_is_left,
         notice,
         failure_policy: policy,
+        sync: (session.start.delivery_mode == Some(DeliveryMode::Sync)).then(|| agent.sync.limits()),
     };
     match give_order(recorder, &order, &session, connection, &spools) {
         Ok(without) => {
@@ -296,5 +297,11 @@ pub(super) fn register(agent: &Arc<Agent>, cutter: &Cutter, session: Session) {
     if !session.progress().sealed {
         cutter.follow(Arc::clone(&session));
     }
-    tokio::spawn(delivery::deliver(Arc::clone(agent), session));
+    let agent = Arc::clone(agent);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = delivery::deliver(agent, Arc::clone(&session)) => {}
+            () = acknowledging::tell_recorder(session.clone()) => {}
+        }
+    });
 }

@@ -14,6 +14,7 @@ use agent_protocol::recordings::{
 use recording::{ContentHash, EvidenceName};
 
 use super::Agent;
+use super::acknowledging::Impatience;
 use super::session::{CutRecord, Session, StreamSpool};
 use crate::backoff::Backoff;
 use crate::client::CallError;
@@ -89,6 +90,7 @@ fn at(step: &'static str) -> impl Fn(CallError) -> DeliveryError {
 pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
     let mut backoff = Backoff::new();
     let mut patient = Backoff::patient();
+    let mut impatience = Impatience::new(&session, agent.sync.longest());
     let mut opened = false;
     let mut link_opened = agent.link_opened.subscribe();
     let mut configured = agent.configured.subscribe();
@@ -99,6 +101,7 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
             // It makes progress, if not to the end.
             backoff.reset();
             patient.reset();
+            impatience.goes_on();
         }
         if let Err(error) = &delivered
             && error.keeps_it_waiting()
@@ -115,6 +118,7 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
             Ok(false) => {
                 backoff.reset();
                 patient.reset();
+                impatience.goes_on();
                 session.accept();
                 tokio::select! {
                     () = session.changed.notified() => {}
@@ -142,7 +146,7 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
             Err(error) => {
                 opened &= !error.is_forgotten();
                 let wait = if error.needs_patience() { patient.next() } else { backoff.next() };
-                let wait = wait.max(error.retry_after());
+                let wait = impatience.shorten(wait, Instant::now()).max(error.retry_after());
                 tracing::warn!(session = %session.token(), wait = ?wait, "delivery will be tried again: {error}");
                 session.progress().trouble = Some(error.to_string());
                 tokio::select! {
@@ -282,7 +286,9 @@ async fn deliver_segment(
         }
     };
     // INVARIANT: only here, after the acknowledgement, is anything erased: it was the only copy.
-    on_stream(session, stream, move |spool| spool.erase_segment(&record)).await?;
+    let erased = on_stream(session, stream, move |spool| spool.erase_segment(&record)).await;
+    session.acknowledged_more.notify_one();
+    erased?;
     Ok(next_grant)
 }
 

@@ -1,5 +1,6 @@
 //! `hansard-agent run`: the agent itself.
 
+mod acknowledging;
 mod begin;
 mod cannot_be_kept;
 mod configuration;
@@ -38,7 +39,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::client::{ControlPlane, Credentials};
 use crate::identity::{Identity, Keys};
-use crate::settings::{RunOptions, ServiceEnvironment, log_colours};
+use crate::settings::{RunOptions, ServiceEnvironment, SyncSettings, log_colours};
 use crate::state_directory::StateDirectory;
 use crate::{capture_kinds, logging};
 
@@ -73,6 +74,7 @@ struct Agent {
     minimum_free_bytes: u64,
     most_sessions_of_a_user: usize,
     most_output_bytes: u64,
+    sync: SyncSettings,
     reserve: Reserve,
     recorders: Recorders,
     powers: Powers,
@@ -122,6 +124,7 @@ impl Agent {
             minimum_free_bytes: options.minimum_free_bytes,
             most_sessions_of_a_user: options.most_sessions_of_a_user,
             most_output_bytes: options.most_output_bytes,
+            sync: options.sync,
             reserve,
             recorders: Recorders::default(),
             powers: Powers::of_this_process(),

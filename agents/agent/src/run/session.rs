@@ -50,6 +50,8 @@ pub(super) struct Session {
     command_note: OnceLock<CommandNote>,
     /// Told when there is more to deliver.
     pub(super) changed: Arc<Notify>,
+    /// Told when more of its spools is acknowledged.
+    pub(super) acknowledged_more: Notify,
 }
 
 impl Session {
@@ -85,8 +87,18 @@ impl Session {
         let spools = names.iter().map(|name| StreamSpool::new(&folder, name, Arc::clone(&changed))).collect();
         let progress = Mutex::new(Progress::default());
         let command_note = OnceLock::new();
-        let session =
-            Session { start, start_document, note, folder, spools, progress, command_note, changed };
+        let acknowledged_more = Notify::new();
+        let session = Session {
+            start,
+            start_document,
+            note,
+            folder,
+            spools,
+            progress,
+            command_note,
+            changed,
+            acknowledged_more,
+        };
         Ok((session, files))
     }
 
@@ -109,8 +121,18 @@ impl Session {
             .map_err(|error| cannot(SEGMENTS, error.to_string()))?;
         let folder = folder.to_owned();
         let (progress, command_note) = (Mutex::default(), OnceLock::new());
-        let session =
-            Session { start, start_document, note, folder, spools, progress, command_note, changed };
+        let acknowledged_more = Notify::new();
+        let session = Session {
+            start,
+            start_document,
+            note,
+            folder,
+            spools,
+            progress,
+            command_note,
+            changed,
+            acknowledged_more,
+        };
         let sealed = session.find_manifest().map_err(|error| cannot(MANIFEST, error.to_string()))?.is_some();
         session.progress().sealed = sealed;
         // Every start tries again what was refused before.

@@ -50,6 +50,7 @@ fn a_recorder_says_how_its_session_is_whoever_its_agent_is() {
         has_ended: false,
         terminal: Some(TerminalSize { columns: 101, rows: 31 }),
         recorded_bytes,
+        is_held: false,
         version,
     } = ask(&connect(&instance, &token), &ControlRequest::State)
     else {

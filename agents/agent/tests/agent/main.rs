@@ -9,6 +9,7 @@ mod bench;
 mod configured;
 mod control;
 mod control_plane;
+mod delivery_mode;
 mod doctor;
 mod ending_signals;
 mod enrolment;

@@ -40,6 +40,7 @@ fn facts() -> Facts {
         shared: false,
         somebody_reads: [true; 2],
         ends_what_is_left: true,
+        sync: None,
     }
 }
 

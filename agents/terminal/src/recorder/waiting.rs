@@ -7,7 +7,6 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::{Command, MIND_MODES_EVERY, REPORTS_END_WITHIN, Recorder};
-use crate::channel::Channel;
 use crate::command_input::CommandInput;
 use crate::scribe::Scribe;
 use crate::timespec;
@@ -46,8 +45,12 @@ impl Recorder {
         let flows = self.flows();
         let of_command = of_beginning + usize::from(beginning.is_some());
         fds.extend(beginning);
-        let of_inputs: Vec<Option<PollFd<'_>>> = self.inputs.iter().map(CommandInput::interest).collect();
-        let of_channels: Vec<Option<PollFd<'_>>> = self.channels.iter().map(Channel::interest).collect();
+        let is_let_in = |input: &&CommandInput| self.holding.lets_in(input.input());
+        let of_inputs: Vec<Option<PollFd<'_>>> =
+            self.inputs.iter().map(|input| Some(input).filter(is_let_in)?.interest()).collect();
+        let held = self.holding.is_held();
+        let of_channels: Vec<Option<PollFd<'_>>> =
+            self.channels.iter().map(|channel| Some(channel).filter(|_| !held)?.interest()).collect();
         let wanted: Vec<bool> =
             of_inputs.iter().chain(&of_channels).map(|interest| flows && interest.is_some()).collect();
         let ways = of_inputs.into_iter().chain(of_channels).flatten();
@@ -105,6 +108,7 @@ impl Recorder {
         let of_channels: Vec<Option<Duration>> = self
             .channels
             .iter()
+            .filter(|_| !self.holding.is_held())
             .map(|channel| match self.exited {
                 Some((_, since)) => channel.until_done(since, self.hurry, now),
                 None => channel.is_hung_up().then_some(LOOK_AGAIN),
@@ -126,7 +130,13 @@ impl Recorder {
         let unsaid = self.ended_since.filter(|_| self.exited.is_none());
         let unsaid =
             unsaid.map(|since| REPORTS_END_WITHIN.saturating_sub(now.saturating_duration_since(since)));
-        let standstill = self.standstill.until_look(now);
-        of_channels.chain(overdue).chain(mind).chain(begins).chain(unsaid).chain(standstill).min()
+        of_channels
+            .chain(overdue)
+            .chain(mind)
+            .chain(begins)
+            .chain(unsaid)
+            .chain(self.standstill.until_look(now))
+            .chain(self.holding.until_change(now))
+            .min()
     }
 }

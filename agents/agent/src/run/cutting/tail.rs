@@ -223,6 +223,7 @@ impl Tail {
                 self.check_what_was_read()?;
             }
             let Reached::End(trailing) = self.read_on(compressor)? else { return Ok(Next::LookNow) };
+            self.note_cut_end();
             if self.exit.is_none()
                 && (self.decide_on_exit(recorder_lives)? || self.meet_giving_up(trailing, recorder_lives)?)
             {
@@ -265,8 +266,17 @@ impl Tail {
             self.note_counted();
             self.pending = self.segmenter.cut(compressor)?;
             self.keep_pending()?;
+            self.note_cut_end();
         }
         Ok(())
+    }
+
+    /// Notes that there is nothing to cut, if so.
+    fn note_cut_end(&self) {
+        let nothing_to_cut = self.pending.is_none() && self.segmenter.due_at().is_none();
+        if nothing_to_cut && self.spool().progress().note_cut_end(self.offset) {
+            self.session.acknowledged_more.notify_one();
+        }
     }
 
     /// Goes on behind damage: what cannot be read becomes a gap, and everything behind it is kept. It is looked for on a thread of its

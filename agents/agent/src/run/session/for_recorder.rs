@@ -6,15 +6,25 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use agent_protocol::recorder::{COMMAND_NOTE_NAME, CONTROL_SOCKET_NAME, CommandNote};
+use agent_protocol::lines::MAXIMUM_LINE_BYTES;
+use agent_protocol::recorder::{
+    AcknowledgedSpool, COMMAND_NOTE_NAME, CONTROL_SOCKET_NAME, CommandNote, ControlReply, ControlRequest,
+};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
 
-use super::Session;
+use super::{Session, StreamSpool};
 use crate::durable;
 use crate::run::recorder_process::RecorderProcess;
 use crate::state_directory::PRIVATE_MODE;
+
+/// How long a recorder may take to answer over its control socket.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 impl Session {
     /// What a recorder gets besides the spools: the socket by which it is spoken to, and the file in which it notes the
@@ -34,6 +44,30 @@ impl Session {
         let folder = rustix::fs::open(&self.folder, flags, Mode::empty())?;
         let path = PathBuf::from(format!("/proc/self/fd/{}/{CONTROL_SOCKET_NAME}", folder.as_raw_fd()));
         Ok((folder, path))
+    }
+
+    /// Asks its recorder, whoever started it. A reply may be a refusal.
+    pub(in crate::run) async fn ask_recorder(&self, request: &ControlRequest) -> io::Result<ControlReply> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        let asking = async {
+            let (_folder, path) = self.control_socket()?;
+            let mut stream = BufReader::new(UnixStream::connect(path).await?);
+            stream.write_all(&line).await?;
+            let mut answer = String::new();
+            stream.take(MAXIMUM_LINE_BYTES as u64).read_line(&mut answer).await?;
+            Ok(serde_json::from_str(&answer)?)
+        };
+        timeout(ANSWERS_WITHIN, asking).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Up to where its spools are stored by the control plane.
+    pub(in crate::run) fn acknowledged_spools(&self) -> Vec<AcknowledgedSpool> {
+        let of_one = |spool: &StreamSpool| AcknowledgedSpool {
+            spool: spool.name().clone(),
+            bytes: spool.progress().acknowledged_bytes(),
+        };
+        self.spools.iter().map(of_one).collect()
     }
 
     /// The process of its command, once that has begun.

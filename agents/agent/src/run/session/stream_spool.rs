@@ -36,6 +36,27 @@ pub(in crate::run) struct StreamProgress {
     pub(in crate::run) distrusted: Option<String>,
     /// Up to where the spool has been erased.
     punched: u64,
+    /// Where in the spool the last acknowledged segment ends.
+    acknowledged_end: u64,
+    /// Up to where everything in the spool is cut, but for the beginning of a character whose rest is not there.
+    cut_end: u64,
+}
+
+impl StreamProgress {
+    /// How much of the spool the control plane has stored. What waits for the rest of a character counts as stored with
+    /// what stands before it: it shows nothing.
+    pub(super) fn acknowledged_bytes(&self) -> u64 {
+        if self.acknowledged == self.segments {
+            self.acknowledged_end.max(self.cut_end)
+        } else {
+            self.acknowledged_end
+        }
+    }
+
+    /// Notes that everything up to here is cut. False if that is no news.
+    pub(in crate::run) fn note_cut_end(&mut self, offset: u64) -> bool {
+        std::mem::replace(&mut self.cut_end, offset) != offset
+    }
 }
 
 /// A stream's spool and segments.
@@ -80,6 +101,8 @@ impl StreamSpool {
             damaged: records.last().is_some_and(|record| record.damaged),
             distrusted: records.last().and_then(|record| record.distrusted.clone()),
             punched: 0,
+            acknowledged_end: acknowledged.checked_sub(1).map_or(0, |last| records[last].spool_end),
+            cut_end: 0,
         };
         Ok(spool)
     }
@@ -138,7 +161,10 @@ impl StreamSpool {
     pub(in crate::run) fn erase_segment(&self, record: &CutRecord) -> io::Result<()> {
         durable::remove(&self.segment_path(record))?;
         // From here on there is nothing to deliver it from again, whatever becomes of the spool.
-        self.progress().acknowledged = record.entry.number + 1;
+        let mut progress = self.progress();
+        progress.acknowledged = record.entry.number + 1;
+        progress.acknowledged_end = record.spool_end;
+        drop(progress);
         if record.damaged {
             return Ok(());
         }
