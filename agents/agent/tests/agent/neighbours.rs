@@ -183,9 +183,14 @@ fn of_a_damaged_spool_only_what_there_is_room_for_is_kept() {
     let mut person = instance.person(&["sh", "-c", "echo before; sleep 1000"]);
     person.sees("before");
     let token = person.token();
+    let recorder = instance.recorder(&token).as_raw_nonzero().get();
     instance.kill_agent();
     person.signals(Signal::KILL);
     person.ends();
+    // Before it has, it would cut off what others write behind its records.
+    eventually("its recorder has ended", || {
+        agent_protocol::processes::ProcessFacts::find(recorder).unwrap().is_none().then_some(())
+    });
     let spool = instance.session_folder(&token).join("terminal.spool");
     let mut file = open_for_junk(&spool);
     // Junk, and space that is only allocated.
