@@ -1,5 +1,7 @@
 //! The command line and the environment: all input from outside enters the program here.
 
+mod limits;
+
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::io::Read as _;
@@ -14,6 +16,8 @@ use url::Url;
 
 use crate::system_settings::{self, Shells, Writer};
 use crate::usage;
+
+pub(crate) use limits::{DiskLimits, UserLimits};
 
 /// The hidden command that becomes the recorded command.
 pub(crate) const PTY_CHILD: &str = "pty-child";
@@ -30,9 +34,7 @@ const DEFAULT_SYNC_END_AFTER: &str = "30s";
 const LEAST_SYNC_HOLD_AFTER: Duration = Duration::from_secs(2);
 /// Longer than any session, and short enough to be added to a time.
 const LONGEST_SYNC_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
-const DEFAULT_MOST_SESSIONS_OF_A_USER: usize = 64;
 const DEFAULT_MOST_OUTPUT_BYTES: u64 = transfer_observer::DEFAULT_OUTPUT_LIMIT;
-const DEFAULT_MINIMUM_FREE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Records what happens on this instance for the Hansard control plane.
 #[derive(Debug, Parser)]
@@ -199,12 +201,10 @@ impl EnrolOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunOptions {
-    /// Refuse new sessions when less than this is free on the spool's file system; running ones end at a quarter of it.
-    #[arg(long, env = "HANSARD_AGENT_MINIMUM_FREE_BYTES", default_value_t = DEFAULT_MINIMUM_FREE_BYTES, value_name = "BYTES")]
-    pub(crate) minimum_free_bytes: u64,
-    /// How many sessions one user may have recorded at once; root may have any number.
-    #[arg(long, env = "HANSARD_AGENT_MOST_SESSIONS_OF_A_USER", default_value_t = DEFAULT_MOST_SESSIONS_OF_A_USER, value_name = "NUMBER")]
-    pub(crate) most_sessions_of_a_user: usize,
+    #[command(flatten)]
+    pub(crate) disk: DiskLimits,
+    #[command(flatten)]
+    pub(crate) user_limits: UserLimits,
     /// How much of each output of a command without a terminal is recorded; what comes behind is counted and hashed.
     #[arg(long, env = "HANSARD_AGENT_MOST_OUTPUT_BYTES", default_value_t = DEFAULT_MOST_OUTPUT_BYTES, value_name = "BYTES")]
     pub(crate) most_output_bytes: u64,

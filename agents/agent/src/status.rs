@@ -4,7 +4,8 @@ use std::path::Path;
 
 use agent_protocol::configuration::EffectiveConfiguration;
 use agent_protocol::local::{
-    DamagedFiles, LinkState, LocalReply, LocalRequest, LocalSession, LocalStatus, SessionState,
+    DamagedFiles, DiskState, DiskStatus, LinkState, LocalReply, LocalRequest, LocalSession, LocalStatus,
+    SessionState,
 };
 use recording::TerminalSessionToken;
 use serde::Serialize;
@@ -106,6 +107,9 @@ fn print_table(status: &Status) {
                 LinkState::Refused => "refused, for the control plane has no such agent any more",
             };
             say(&format!("link           {link}{}", because(running.last_error.as_deref())));
+            if let Some(disk) = &running.disk {
+                say(&format!("spool's disk   {}", describe_disk(disk)));
+            }
             if let Some(damaged) = &running.damaged_files {
                 print_damaged(damaged);
             }
@@ -114,6 +118,23 @@ fn print_table(status: &Status) {
             }
         }
     }
+}
+
+fn describe_disk(disk: &DiskStatus) -> String {
+    let DiskStatus { free_bytes, low_below_bytes, critical_below_bytes, advised_bytes, .. } = disk;
+    let state = match disk.state {
+        DiskState::Available => "available".to_owned(),
+        DiskState::Low => format!("low (under {low_below_bytes} bytes): no new session is recorded"),
+        DiskState::Critical => {
+            format!("critical (under {critical_below_bytes} bytes): running sessions are ended")
+        }
+    };
+    let advice = if free_bytes < advised_bytes {
+        format!("; {advised_bytes} bytes are advised for the sessions that run, 1 GiB each")
+    } else {
+        String::new()
+    };
+    format!("{state}, {free_bytes} bytes of {} are free{advice}", disk.total_bytes)
 }
 
 fn print_damaged(damaged: &DamagedFiles) {

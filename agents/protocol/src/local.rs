@@ -101,6 +101,39 @@ pub struct LocalStatus {
     /// otherwise the caller's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damaged_files: Option<DamagedFiles>,
+    /// How much room the spool's disk has; absent if the file system does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskStatus>,
+}
+
+/// Whether the spool's disk has room for sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskState {
+    /// New sessions begin.
+    Available,
+    /// No new recorded sessions begin; running ones go on.
+    Low,
+    /// Running sessions are ended, one after the other, until there is room again.
+    Critical,
+}
+
+/// The room on the spool's disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DiskStatus {
+    /// What follows from it.
+    pub state: DiskState,
+    /// Bytes that are free.
+    pub free_bytes: u64,
+    /// Bytes that are used or free.
+    pub total_bytes: u64,
+    /// With less free it becomes low; it is low until a quarter more is free.
+    pub low_below_bytes: u64,
+    /// With less free it becomes critical; it is critical until a quarter more is free.
+    pub critical_below_bytes: u64,
+    /// How much is advised to be free for the sessions that are recorded now.
+    pub advised_bytes: u64,
 }
 
 /// How much unreadable data is kept.

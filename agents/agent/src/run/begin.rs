@@ -29,8 +29,6 @@ use super::transfers;
 use super::{Agent, acknowledging};
 use crate::{AGENT_VERSION, account};
 
-const ROOT: u32 = 0;
-
 /// What `record` asked for.
 pub(super) struct RecordRequest {
     pub(super) kind: CaptureKind,
@@ -104,19 +102,17 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
     }
     // Each session uses descriptors and space that others need too.
     let user_id = request.peer.user_id;
-    if user_id != ROOT && agent.sessions.open_of(user_id) >= agent.most_sessions_of_a_user {
-        return cannot_be_kept.answer(
-            agent,
-            format!(
-                "user {user_id} has {} sessions that are being recorded, and may not have more",
-                agent.most_sessions_of_a_user
-            ),
-        );
+    if let Some(why) = agent.user_limits.refusal(agent, user_id) {
+        return cannot_be_kept.answer(agent, why);
     }
     if let Some(why) = agent.damaged.refusal(user_id, || agent.sessions.damaged()) {
         return cannot_be_kept.answer(agent, why);
     }
-    if let Err(why) = check_free_space(agent) {
+    if let Some(why) = agent.disk.refusal() {
+        return cannot_be_kept.answer(agent, why);
+    }
+    // Last, so that a session that is refused otherwise is not counted.
+    if let Err(why) = agent.user_limits.start(user_id) {
         return cannot_be_kept.answer(agent, why);
     }
     let recorder = match agent.recorders.start() {
@@ -148,7 +144,7 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
         terminal_session_token: session.token().clone(),
         spools: session.note.spools.clone(),
         start_boottime_micros: session.note.start_boottime_micros,
-        least_free_bytes: agent.minimum_free_bytes / 4,
+        least_free_bytes: agent.disk.least_free_bytes_of_a_recorder(policy == FailurePolicy::BestEffort),
         terminal: session.start.terminal,
         connections,
         user_id,
@@ -212,20 +208,6 @@ fn give_order(
     let mut descriptors = vec![connection.as_fd(), control.as_fd(), command_note.as_fd()];
     descriptors.extend(spools.iter().map(|spool| spool.as_fd()));
     recorder.order(order, &descriptors)
-}
-
-fn check_free_space(agent: &Agent) -> Result<(), String> {
-    let file_system = rustix::fs::statvfs(agent.directory.spool())
-        .map_err(|error| format!("the free space of the spool's file system cannot be read: {error}"))?;
-    let free = file_system.f_bavail.saturating_mul(file_system.f_frsize);
-    if free < agent.minimum_free_bytes {
-        return Err(format!(
-            "only {free} bytes are free for the spool in {}, {} are needed",
-            agent.directory.spool().display(),
-            agent.minimum_free_bytes
-        ));
-    }
-    Ok(())
 }
 
 fn create(

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::Agent;
 use super::damage_search::DamageSearches;
+use super::ending::Ending;
 use super::session::Session;
 
 use followed::Followed;
@@ -112,6 +113,7 @@ fn work(
     let watches = Watches::new();
     let mut followed: Vec<Followed> = Vec::new();
     let mut unopened: Vec<Unopened> = Vec::new();
+    let mut ending = Ending::default();
     let mut look_now = false;
     let mut looked_at = Instant::now();
     let mut round = 0;
@@ -119,10 +121,12 @@ fn work(
         if followed.is_empty() && unopened.is_empty() {
             agent.reserve.hold();
         }
+        // What was written may have taken the last room.
+        let of_ending = ending.advance(agent);
         if !look_now {
             let of_followed = followed.iter().filter_map(Followed::until_look);
             let of_unopened = (!unopened.is_empty()).then_some(OPEN_AGAIN_AFTER);
-            let timeout = of_followed.chain(of_unopened).min();
+            let timeout = of_followed.chain(of_unopened).chain(of_ending).min();
             let ends: Vec<&OwnedFd> = followed.iter().filter_map(Followed::recorders_end).collect();
             waking::wait(bell, &watches, &ends, timeout, looked_at + LOOK_EVERY);
         }

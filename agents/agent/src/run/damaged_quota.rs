@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use agent_protocol::local::{DamagedFiles, DamagedOfUser, LocalSession, SessionState};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::session::{DAMAGED_PREFIX, Note, Session, list};
 use super::severed;
+use super::subordinate_ids::Owners;
 use crate::durable;
 use crate::state_directory::PRIVATE_MODE;
 
@@ -42,6 +43,7 @@ struct NotKept {
 #[derive(Debug)]
 pub(super) struct DamagedQuota {
     spool: PathBuf,
+    owners: Arc<Owners>,
     measured: Mutex<Measured>,
 }
 
@@ -82,15 +84,16 @@ impl Measured {
 }
 
 impl DamagedQuota {
-    pub(super) fn new(spool: PathBuf) -> Self {
-        DamagedQuota { spool, measured: Mutex::default() }
+    pub(super) fn new(spool: PathBuf, owners: Arc<Owners>) -> Self {
+        DamagedQuota { spool, owners, measured: Mutex::default() }
     }
 
     /// Why no new session of this user begins, if that is so. `live` are the sessions that are not delivered yet.
     pub(super) fn refusal(&self, user_id: u32, live: impl Fn() -> Vec<(Option<u32>, u64)>) -> Option<String> {
-        let believed = self.measure(MEASURE_AGAIN_AFTER, &live).refusal(Some(user_id), &self.spool);
+        let person = Some(self.owners.owner(user_id));
+        let believed = self.measure(MEASURE_AGAIN_AFTER, &live).refusal(person, &self.spool);
         // Somebody may have cleaned up since.
-        believed.and_then(|_| self.measure(Duration::ZERO, &live).refusal(Some(user_id), &self.spool))
+        believed.and_then(|_| self.measure(Duration::ZERO, &live).refusal(person, &self.spool))
     }
 
     /// For `status`: of one user, or of all.
@@ -99,6 +102,7 @@ impl DamagedQuota {
         only: Option<u32>,
         live: impl Fn() -> Vec<(Option<u32>, u64)>,
     ) -> Option<DamagedFiles> {
+        let only = only.map(|user_id| self.owners.owner(user_id));
         let measured = self.measure(Duration::ZERO, &live);
         let users: Vec<DamagedOfUser> = measured
             .by_user
@@ -127,7 +131,8 @@ impl DamagedQuota {
                     (Note::find_user(&self.spool.join(format!("{DAMAGED_PREFIX}{token}"))), bytes)
                 });
             for (user_id, bytes) in kept.chain(live()) {
-                *by_user.entry(user_id).or_default() += bytes;
+                let person = user_id.map(|user_id| self.owners.owner(user_id));
+                *by_user.entry(person).or_default() += bytes;
             }
             *measured = Measured { at: Some(Instant::now()), by_user };
         }
@@ -140,7 +145,8 @@ impl DamagedQuota {
         let aside = self.spool.join(format!("{DAMAGED_PREFIX}{}", session.token()));
         let mut room = {
             let measured = self.measure(Duration::ZERO, &Vec::new);
-            let theirs = MOST_BYTES_OF_A_USER.saturating_sub(measured.of(session.note.user_id));
+            let person = session.note.user_id.map(|user_id| self.owners.owner(user_id));
+            let theirs = MOST_BYTES_OF_A_USER.saturating_sub(measured.of(person));
             theirs.min(MOST_BYTES.saturating_sub(measured.total()))
         };
         let mut left_out = 0;

@@ -8,6 +8,8 @@ mod cutting;
 mod damage_search;
 mod damaged_quota;
 mod delivery;
+mod disk;
+mod ending;
 mod last_record;
 mod ledger;
 mod link;
@@ -23,8 +25,10 @@ mod sessions;
 mod severed;
 mod socket;
 mod standing;
+mod subordinate_ids;
 mod transfers;
 mod unrecorded;
+mod user_limits;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -46,6 +50,7 @@ use crate::{capture_kinds, logging};
 use configuration::AppliedConfiguration;
 use cutting::Cutter;
 use damaged_quota::DamagedQuota;
+use disk::Disk;
 use ledger::Ledger;
 use link::LinkPulses;
 use notify::Manager;
@@ -55,7 +60,9 @@ use reserve::Reserve;
 use session::Session;
 use sessions::Sessions;
 use standing::Powers;
+use subordinate_ids::Owners;
 use unrecorded::UnrecordedSessions;
+use user_limits::UserLimits;
 
 pub(crate) use session::{list_spool, waiting_sessions};
 
@@ -71,8 +78,8 @@ struct Agent {
     ledger: Ledger,
     sessions: Sessions,
     control_plane: ControlPlane,
-    minimum_free_bytes: u64,
-    most_sessions_of_a_user: usize,
+    disk: Disk,
+    user_limits: UserLimits,
     most_output_bytes: u64,
     sync: SyncSettings,
     reserve: Reserve,
@@ -108,9 +115,12 @@ impl Agent {
         let control_plane = ControlPlane::new(identity.server_url.clone(), Some(credentials))?;
         let configuration = AppliedConfiguration::load(&directory, &identity);
         let ledger = Ledger::load(&directory, &identity.agent_id)?;
-        let damaged = Arc::new(DamagedQuota::new(directory.spool()));
+        let owners = Arc::<Owners>::default();
+        let damaged = Arc::new(DamagedQuota::new(directory.spool(), Arc::clone(&owners)));
         let outer_terminals = OuterTerminals::load(&directory);
-        let reserve = Reserve::new(&directory, options.minimum_free_bytes);
+        let disk = Disk::new(directory.spool(), options.disk.clone());
+        let user_limits = UserLimits::new(options.user_limits.clone(), owners);
+        let reserve = Reserve::new(&directory, options.disk.minimum_free_bytes);
         let unrecorded = UnrecordedSessions::load(&directory, &identity.account_id, &identity.instance_id);
         Ok(Agent {
             directory,
@@ -121,8 +131,8 @@ impl Agent {
             ledger,
             sessions: Sessions::default(),
             control_plane,
-            minimum_free_bytes: options.minimum_free_bytes,
-            most_sessions_of_a_user: options.most_sessions_of_a_user,
+            disk,
+            user_limits,
             most_output_bytes: options.most_output_bytes,
             sync: options.sync,
             reserve,
@@ -203,6 +213,7 @@ async fn serve(agent: Arc<Agent>) -> Result<(), String> {
         begin::register(&agent, &cutter, session);
     }
     let reap = tokio::spawn(recorders::wait_for_each(Arc::clone(&agent))?);
+    agent.disk.report(agent.sessions.open().len());
     let link = tokio::spawn(link::hold(Arc::clone(&agent)));
     let report = tokio::spawn(unrecorded::deliver(Arc::clone(&agent)));
     let accept = tokio::spawn(socket::accept(Arc::clone(&agent), listener, cutter.clone()));

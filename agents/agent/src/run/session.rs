@@ -1,5 +1,6 @@
 //! A session in the spool: `spool/<token>/` with `start.json`, the spools of its streams, cut segments, and at the end the manifest.
 
+mod asking;
 mod cut_record;
 mod folder;
 mod for_recorder;

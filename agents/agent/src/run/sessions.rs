@@ -45,14 +45,6 @@ impl Sessions {
         *self.unreadable.lock().unwrap_or_else(PoisonError::into_inner) = unreadable;
     }
 
-    /// How many sessions of this user are being recorded.
-    pub(super) fn open_of(&self, user_id: u32) -> usize {
-        let known = self.known();
-        let open =
-            |session: &&Arc<Session>| session.note.user_id == Some(user_id) && !session.progress().sealed;
-        known.values().filter(open).count()
-    }
-
     /// The sessions that are being recorded.
     pub(super) fn open(&self) -> Vec<Arc<Session>> {
         self.known().values().filter(|session| !session.progress().sealed).cloned().collect()
@@ -70,6 +62,12 @@ impl Sessions {
             .filter(|session| session.is_damaged())
             .map(|session| (session.note.user_id, session.spool_bytes()))
             .collect()
+    }
+
+    /// Whose sessions take how many bytes of the spool.
+    pub(super) fn spooled(&self) -> Vec<(u32, u64)> {
+        let known: Vec<Arc<Session>> = self.known().values().cloned().collect();
+        known.iter().filter_map(|session| Some((session.note.user_id?, session.spool_bytes()))).collect()
     }
 
     /// The tokens of the sessions that are being recorded.
@@ -123,6 +121,7 @@ impl Sessions {
             last_error: link.trouble.clone(),
             sessions,
             damaged_files: None,
+            disk: None,
         }
     }
 }

@@ -69,8 +69,8 @@ pub(super) async fn accept(agent: Arc<Agent>, listener: UnixListener, cutter: Cu
         };
         let Ok(peer) = stream.peer_cred() else { continue };
         let user_id = peer.uid();
-        // Holding connections cannot keep others from recording: callers with too many are told to try again.
-        let Some(caller) = callers.admit(user_id) else {
+        // Subordinate ids are no people of their own. Holding connections cannot keep others from recording: callers with too many are told to try again.
+        let Some(caller) = callers.admit(agent.user_limits.person(user_id)) else {
             turn_away(stream, user_id);
             continue;
         };
@@ -194,6 +194,7 @@ fn answer(
                 status.sessions.extend(kept);
             }
             let only = (!may_see).then_some(user_id);
+            status.disk = agent.disk.describe(agent.sessions.open().len());
             status.damaged_files = agent.damaged.describe(only, || agent.sessions.damaged());
             lines::send(stream, &LocalReply::Status { status: Box::new(status) }, &[])?;
             Ok(None)

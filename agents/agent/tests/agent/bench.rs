@@ -39,6 +39,8 @@ pub(crate) struct Instance {
     run_arguments: Vec<String>,
     run_variables: Vec<(String, String)>,
     mounted: bool,
+    /// What the agent finds in /etc/subuid.
+    subordinate_ids: Option<PathBuf>,
     /// The owner, if it is another user than that of this process, and the copy of the program that the owner can
     /// run.
     owner: Option<(u32, Program)>,
@@ -60,6 +62,7 @@ impl Instance {
             run_arguments: Vec::new(),
             run_variables: Vec::new(),
             mounted: false,
+            subordinate_ids: None,
             owner: None,
         }
     }
@@ -113,6 +116,14 @@ impl Instance {
 
     pub(crate) fn with_run_arguments(mut self, arguments: &[&str]) -> Self {
         self.run_arguments = arguments.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// The same, whose agent finds this text in /etc/subuid. Only root can do this.
+    pub(crate) fn with_subordinate_ids(mut self, text: &str) -> Self {
+        let file = self.folder.path().join("subuid");
+        std::fs::write(&file, text).unwrap();
+        self.subordinate_ids = Some(file);
         self
     }
 
@@ -175,6 +186,15 @@ impl Instance {
         restricted
     }
 
+    /// The command with the files of the system that a test brings.
+    fn with_own_files(&self, command: Command) -> Command {
+        let Some(file) = &self.subordinate_ids else { return command };
+        let mut apart = Command::new("unshare");
+        apart.args(["--mount", "sh", "-ec", "mount --bind \"$0\" /etc/subuid; exec \"$@\""]).arg(file);
+        apart.arg(command.get_program()).args(command.get_args());
+        apart
+    }
+
     /// Starts the agent and waits until it answers.
     pub(crate) fn start_agent(&mut self) {
         assert!(self.agent.is_none());
@@ -183,7 +203,7 @@ impl Instance {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let variables = self.run_variables.iter().map(|(name, value)| (name, value));
         let mut process = self
-            .as_service(self.command(&arguments))
+            .with_own_files(self.as_service(self.command(&arguments)))
             .envs(variables)
             .stderr(Stdio::piped())
             .stdin(Stdio::null())

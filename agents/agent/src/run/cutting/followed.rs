@@ -290,7 +290,7 @@ mod tests {
     use super::*;
     use crate::identity::{Identity, Keys};
     use crate::run::session::Note;
-    use crate::settings::{RunOptions, SyncSettings};
+    use crate::settings::{DiskLimits, RunOptions, SyncSettings, UserLimits};
     use crate::state_directory::StateDirectory;
 
     /// A session that an agent left which knew no more than one spool, and noted none.
@@ -316,8 +316,8 @@ mod tests {
             server_keys: vec![],
         };
         let options = RunOptions {
-            minimum_free_bytes: 0,
-            most_sessions_of_a_user: 1,
+            disk: DiskLimits::of_tests(0),
+            user_limits: UserLimits::of_tests(1),
             most_output_bytes: 1,
             sync: SyncSettings { hold_after: Duration::from_secs(10), end_after: Duration::from_secs(30) },
             log: "error".to_owned(),

@@ -39,7 +39,7 @@ impl Session {
     }
 
     /// A path of the control socket that is short enough for any state directory, and the descriptor it goes through.
-    fn control_socket(&self) -> io::Result<(OwnedFd, PathBuf)> {
+    pub(super) fn control_socket(&self) -> io::Result<(OwnedFd, PathBuf)> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(&self.folder, flags, Mode::empty())?;
         let path = PathBuf::from(format!("/proc/self/fd/{}/{CONTROL_SOCKET_NAME}", folder.as_raw_fd()));
