@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use recording::{Cause, Shortfall, ShortfallKind};
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use rustix::io::Errno;
 
@@ -22,6 +23,15 @@ pub(crate) fn set(file: &File) -> io::Result<bool> {
 /// Whether it is set.
 pub(crate) fn is_set(file: &File) -> io::Result<bool> {
     Ok(find_flags(file)?.is_some_and(|flags| flags.contains(IFlags::APPEND)))
+}
+
+/// What a recording lacks if its person can write to its spool, and one of the files has not the attribute.
+pub(crate) fn lacking(files: &[File]) -> Option<Shortfall> {
+    let lacks = files.iter().any(|file| !is_set(file).unwrap_or_default());
+    lacks.then(|| {
+        let reason = "the recorded user can change what is in the spool: it cannot be made append-only here";
+        Shortfall::new(ShortfallKind::DegradedMode, Cause::new("spool_not_append_only"), reason)
+    })
 }
 
 /// Clears it, if it is set.

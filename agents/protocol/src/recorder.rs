@@ -3,7 +3,7 @@
 //! an agent that was started again reaches a recorder that an earlier one, or an earlier version of it, had started:
 //! members are only added, and an unknown request is answered with a refusal.
 
-use recording::{FailurePolicy, TerminalSessionToken, TerminalSize};
+use recording::{FailurePolicy, Shortfall, TerminalSessionToken, TerminalSize};
 use serde::{Deserialize, Serialize};
 
 use crate::capture::SpoolName;
@@ -117,6 +117,9 @@ pub struct RecorderOrder {
     /// How late the control plane may acknowledge what is shown; `None` under the delivery mode `async`.
     #[serde(default)]
     pub sync: Option<SyncLimits>,
+    /// What the agent knows that this recording does less, for its ledger.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shortfalls: Vec<Shortfall>,
     /// Whether this process may end processes of that user: then nothing of a session whose recording failed is left.
     pub ends_what_is_left: bool,
 }

@@ -13,7 +13,7 @@ use agent_protocol::capture::{CaptureError, SpoolName};
 use agent_protocol::lines;
 use agent_protocol::local::LocalReply;
 use agent_protocol::recorder::{CommandDescriptor, RecorderAnswer, RecorderOrder, TerminalIdentity};
-use recording::TerminalSize;
+use recording::{Cause, Shortfall, ShortfallKind, TerminalSize};
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::stdio;
@@ -132,8 +132,12 @@ impl Recording {
         let size = order.terminal.unwrap_or(TerminalSize::WITHOUT_TERMINAL);
         let Opened { ours, mut theirs, not_by_name } =
             command_ends::open(&order.connections, size, order.user_id)?;
-        without
-            .extend(not_by_name.map(|error| format!("giving the person the terminal by its name: {error}")));
+        without.extend(not_by_name.map(|error| {
+            degraded(
+                "terminal_not_by_name",
+                format!("programs cannot open the terminal by its name: {error}"),
+            )
+        }));
         let terminal = theirs.iter().find(|(what, _)| *what == CommandDescriptor::Terminal);
         let terminal = terminal
             .map(|(_, slave)| {
@@ -149,7 +153,11 @@ impl Recording {
         let control = Control::over(listener).map_err(step("use the control socket"))?;
         let told_to_end = told_to_end().map_err(step("handle signals"))?;
         let shown = spool(spool_name())?;
-        let scribe = if order.connections.any_terminal() {
+        if !shown.room_is_reserved() {
+            let reason = "the spool's file system cannot reserve room: if others fill it, the last records may be missing";
+            without.push(degraded("room_not_reserved", reason));
+        }
+        let mut scribe = if order.connections.any_terminal() {
             Scribe::of_terminal(shown, order.failure_policy)
         } else {
             let transfer = order.transfer.as_ref();
@@ -157,6 +165,10 @@ impl Recording {
             let events = spool(events_spool_name())?;
             Scribe::of_pipes(shown, events, transfer.as_ref(), order.most_output_bytes, order.failure_policy)
         };
+        // The log of the agent is not where a reader of the recording looks.
+        for shortfall in without.iter().chain(&order.shortfalls) {
+            scribe.ledger(shortfall.clone())?;
+        }
         let instead = order.transfer.map(|transfer| transfer.instead);
         let notice = order.notice;
         let facts = Facts {
@@ -170,6 +182,7 @@ impl Recording {
             sync: order.sync,
         };
         let equipment = Equipment { ends: ours, beginning, command_note, control, told_to_end };
+        let without = without.into_iter().map(|shortfall| shortfall.reason).collect();
         Ok((Recording { person, scribe, instead, notice, equipment, facts, descriptors: theirs }, without))
     }
 
@@ -193,15 +206,22 @@ impl Recording {
 
 /// Makes this process independent of the agent's terminal and process group, and unreadable for other processes of its
 /// user. Returns what could not be had.
-fn leave_everything_else() -> io::Result<Vec<String>> {
+fn leave_everything_else() -> io::Result<Vec<Shortfall>> {
     let mut without = Vec::new();
     rustix::process::setsid()?;
     // Its memory holds what is typed, and its descriptors are the evidence.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     if let Err(error) = fs::write("/proc/self/oom_score_adj", OUT_OF_MEMORY_SCORE) {
-        without.push(format!("being spared when memory runs out: {error}"));
+        let reason = format!(
+            "the recorder is not spared when memory runs out: oom_score_adj {OUT_OF_MEMORY_SCORE} was refused: {error}"
+        );
+        without.push(degraded("not_spared_without_memory", reason));
     }
     Ok(without)
+}
+
+fn degraded(cause: &'static str, reason: impl Into<String>) -> Shortfall {
+    Shortfall::new(ShortfallKind::DegradedMode, Cause::new(cause), reason)
 }
 
 /// A descriptor that becomes readable when this process is asked to end.

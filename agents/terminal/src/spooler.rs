@@ -72,7 +72,7 @@ impl Spooler {
         } else {
             RESERVED_AT_ONCE_BYTES
         };
-        let up_to = length + more;
+        let mut up_to = length + more;
         let file = self.writer.get_mut();
         loop {
             match fallocate(&*file, FallocateFlags::KEEP_SIZE, self.reserved, up_to - self.reserved) {
@@ -80,10 +80,20 @@ impl Spooler {
                 // Where room cannot be reserved, a write says that there is none.
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.reserved = u64::MAX,
                 Err(Errno::INTR) => continue,
+                // There may still be as much as is needed.
+                Err(Errno::NOSPC) if up_to > length => {
+                    up_to = length;
+                    continue;
+                }
                 Err(error) => return Err(error.into()),
             }
             return Ok(());
         }
+    }
+
+    /// Whether the disk keeps room for what is written next.
+    pub(crate) fn room_is_reserved(&self) -> bool {
+        self.reserved != u64::MAX
     }
 
     pub(crate) fn now(&self) -> Micros {

@@ -27,7 +27,7 @@ use super::session::{Note, Session};
 use super::standing::Standing;
 use super::transfers;
 use super::{Agent, acknowledging};
-use crate::{AGENT_VERSION, account};
+use crate::{AGENT_VERSION, account, append_only};
 
 /// What `record` asked for.
 pub(super) struct RecordRequest {
@@ -121,7 +121,13 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
     };
     let mut connections = request.connections;
     let text = request.shell_text.as_deref().filter(|_| !connections.any_terminal());
-    let transfer = text.and_then(transfers::find);
+    let mut shortfalls = Vec::new();
+    let transfer = text.and_then(|text| {
+        transfers::find(text).unwrap_or_else(|as_bytes| {
+            shortfalls.push(as_bytes);
+            None
+        })
+    });
     if transfer.is_some() && connections.input == InputWay::Inherited {
         // What is sent is part of what passes.
         connections.input = InputWay::Pipe;
@@ -140,6 +146,10 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
             return cannot_be_kept.answer(agent, format!("the recording cannot be stored: {error}"));
         }
     };
+    if session.start.recorder == Recorder::SameUser {
+        shortfalls.extend(append_only::lacking(&spools));
+    }
+    shortfalls.extend(agent.disk.less_than_advised(agent.sessions.open().len() + 1));
     let order = RecorderOrder {
         terminal_session_token: session.token().clone(),
         spools: session.note.spools.clone(),
@@ -154,6 +164,7 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
         notice,
         failure_policy: policy,
         sync: (session.start.delivery_mode == Some(DeliveryMode::Sync)).then(|| agent.sync.limits()),
+        shortfalls,
     };
     match give_order(recorder, &order, &session, connection, &spools) {
         Ok(without) => {

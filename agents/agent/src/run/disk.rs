@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use agent_protocol::local::{DiskState, DiskStatus};
+use recording::{Cause, Shortfall, ShortfallKind};
 
 use crate::settings::DiskLimits;
 
@@ -138,6 +139,19 @@ impl Disk {
             low_below_bytes: low_limit(&self.limits, space.total),
             critical_below_bytes: self.limits.critical_free_bytes(),
             advised_bytes: advised(sessions),
+        })
+    }
+
+    /// What a session lacks that is the last of so many: room that is advised.
+    pub(super) fn less_than_advised(&self, sessions: usize) -> Option<Shortfall> {
+        let (_, space) = self.look().ok()?;
+        (space.free < advised(sessions)).then(|| {
+            let reason = format!(
+                "it began with {} bytes free for the recordings of {sessions} sessions; {} are advised",
+                space.free,
+                advised(sessions)
+            );
+            Shortfall::new(ShortfallKind::DegradedMode, Cause::new("less_room_than_advised"), reason)
         })
     }
 

@@ -314,8 +314,8 @@ fn under_best_effort_a_session_whose_disk_is_full_goes_on_and_is_recorded_again_
     let output = text(&recording.output());
     assert!(output.contains("before-2-that") && output.contains("after-2-wards"), "{output}");
     assert!(!output.contains("all-2-shown"));
-    let ledger = recording.manifest().streams[0].ledger.clone().unwrap();
-    let [entry] = ledger.entries() else { panic!("{ledger:?}") };
+    let ledger = recording.ledger();
+    let [entry] = &ledger[..] else { panic!("{ledger:?}") };
     assert_eq!((entry.kind, entry.cause.as_str()), (ShortfallKind::Gap, "spool_failed"));
     assert!(entry.lost_bytes > 30_000 && entry.reason.contains("bytes are free"), "{entry:?}");
     eventually("the control plane is told", || {

@@ -22,9 +22,9 @@ use agent_protocol::unrecorded::{UnrecordedSessionsReply, UnrecordedSessionsRequ
 use agent_protocol::{AgentClaims, AgentErrorCode, ErrorReply, PrivateKey, SignedConfiguration, clock};
 use recording::events::fact::Fact;
 use recording::{
-    AccountId, AgentId, ChainValue, ContentHash, Expected, InstanceId, Integrity, LedgerEntry, Manifest,
-    MemorySource, ObjectName, RecordingEnd, Region, Standing, Start, Stream, TerminalSessionToken, Trust,
-    TrustedKey, Verification,
+    AccountId, AgentId, Cause, ChainValue, ContentHash, Expected, InstanceId, Integrity, LedgerEntry,
+    Manifest, MemorySource, ObjectName, RecordingEnd, Region, Standing, Start, Stream, TerminalEventKind,
+    TerminalSessionToken, Trust, TrustedKey, Verification,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -74,8 +74,15 @@ impl Recording {
         verification
     }
 
-    /// What the manifest says that it lacks, and its segments confirm.
+    /// What the manifest says that it lacks, besides what depends on the machine that runs the tests.
     pub(crate) fn ledger(&self) -> Vec<LedgerEntry> {
+        let mut ledger = self.whole_ledger();
+        ledger.retain(|entry| !is_of_machine(&entry.cause));
+        ledger
+    }
+
+    /// What the manifest says that it lacks, and its segments confirm.
+    pub(crate) fn whole_ledger(&self) -> Vec<LedgerEntry> {
         let verification = self.verification();
         let listed = self.manifest().streams.into_iter().map(|stream| stream.ledger.unwrap());
         let listed: Vec<LedgerEntry> = listed.flat_map(|ledger| ledger.entries().to_vec()).collect();
@@ -84,10 +91,15 @@ impl Recording {
         listed
     }
 
-    /// All events, after verification of the whole recording.
+    /// All events, after verification of the whole recording, besides what depends on the machine that runs the tests.
     pub(crate) fn events(&self) -> Vec<recording::TerminalEvent> {
         self.verification();
-        recording::decode_recording(&self.objects).unwrap().events
+        let mut events = recording::decode_recording(&self.objects).unwrap().events;
+        events.retain(|event| match &event.kind {
+            TerminalEventKind::Shortfall(shortfall) => !is_of_machine(&shortfall.cause),
+            _ => true,
+        });
+        events
     }
 
     /// The output that has arrived of a recording that goes on.
@@ -113,6 +125,11 @@ impl Recording {
     pub(crate) fn output(&self) -> Vec<u8> {
         shown(&self.events())
     }
+}
+
+/// Modes in which a machine records less than another, whatever the session does.
+fn is_of_machine(cause: &Cause) -> bool {
+    ["not_spared_without_memory", "spool_not_append_only", "less_room_than_advised"].contains(&cause.as_str())
 }
 
 fn shown(events: &[recording::TerminalEvent]) -> Vec<u8> {

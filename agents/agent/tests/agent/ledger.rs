@@ -88,3 +88,42 @@ fn a_session_that_lacks_nothing_says_so() {
     assert!(recording.ledger().is_empty());
     assert_eq!(recording.verification().verdict(), Verdict::Complete);
 }
+
+/// The value that the recorder of a session has, and whether a process here may ask for it.
+fn oom_score(instance: &Instance, token: &recording::TerminalSessionToken) -> String {
+    let recorder = instance.recorder(token).as_raw_nonzero();
+    std::fs::read_to_string(format!("/proc/{recorder}/oom_score_adj")).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_recorder_is_spared_when_memory_runs_out_or_the_ledger_says_that_it_is_not() {
+    let instance = Instance::running();
+    let mut person = instance.person(&["sh", "-c", "echo up; read line"]);
+    person.sees("up");
+    let score = oom_score(&instance, &person.token());
+    person.types("\r");
+    person.ends_with(0);
+    let recording = instance.control_plane.sealed(&person.token());
+    let ledger = recording.whole_ledger();
+    let entry = ledger.iter().find(|entry| entry.cause.as_str() == "not_spared_without_memory");
+    assert_eq!(entry.is_none(), score == "-900", "{score}: {ledger:?}");
+    if let Some(entry) = entry {
+        assert_eq!((entry.kind, entry.count), (ShortfallKind::DegradedMode, 1));
+        assert!(entry.reason.contains("oom_score_adj -900 was refused: "), "{entry:?}");
+        assert_eq!(score, "0");
+    }
+    assert_eq!(recording.verification().verdict(), Verdict::Complete);
+}
+
+#[test]
+fn whoever_can_change_the_spool_is_told_of_in_the_ledger() {
+    let instance = Instance::running();
+    let (_, token) = instance.record(&["true"]);
+    let recording = instance.control_plane.sealed(&token);
+    let probe = tempfile::tempfile_in(instance.state_dir()).unwrap();
+    let can = rustix::fs::ioctl_getflags(&probe)
+        .and_then(|flags| rustix::fs::ioctl_setflags(&probe, flags | rustix::fs::IFlags::APPEND))
+        .is_ok();
+    let told = recording.whole_ledger().iter().any(|entry| entry.cause.as_str() == "spool_not_append_only");
+    assert_eq!(told, !can, "{:?}", recording.whole_ledger());
+}
