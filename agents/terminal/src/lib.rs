@@ -31,6 +31,7 @@ mod session;
 mod shown;
 mod signals;
 mod sink;
+mod spool_file;
 mod spooler;
 mod stdin_pipe;
 mod stoppable;

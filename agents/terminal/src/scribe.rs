@@ -37,8 +37,11 @@ pub(crate) struct Scribe {
 struct Unrecorded {
     reason: String,
     since: Micros,
+    /// Of these the spools do not know yet.
     bytes: u64,
     events: u64,
+    /// That there is a gap stands in the spool.
+    gap_is_written: bool,
     /// The size that the terminal got meanwhile.
     size: Option<TerminalSize>,
     try_again_at: Instant,
@@ -51,7 +54,10 @@ impl Unrecorded {
 }
 
 /// How often it is tried to record again.
+#[cfg(not(test))]
 const TRY_AGAIN_EVERY: Duration = Duration::from_secs(1);
+#[cfg(test)]
+const TRY_AGAIN_EVERY: Duration = Duration::ZERO;
 
 impl Scribe {
     /// For a session on a terminal, of which everything is recorded.
@@ -131,7 +137,15 @@ impl Scribe {
                 ));
                 let try_again_at = Instant::now() + TRY_AGAIN_EVERY;
                 let since = self.shown.now();
-                self.unrecorded = Some(Unrecorded { reason, since, bytes, events, size: None, try_again_at });
+                self.unrecorded = Some(Unrecorded {
+                    reason,
+                    since,
+                    bytes,
+                    events,
+                    gap_is_written: false,
+                    size: None,
+                    try_again_at,
+                });
                 Ok(())
             }
             written => written,
@@ -141,26 +155,31 @@ impl Scribe {
     /// Records again, if that is possible now.
     fn try_again(&mut self) {
         let Some(mut lost) = self.unrecorded.take() else { return };
-        let recovered = self
-            .events
-            .as_mut()
-            .map_or(Ok(()), |events| {
-                let gap = (lost.events > 0).then(|| lost.gap().with_lost_events(lost.events));
-                events.recover(gap)
-            })
-            .and_then(|()| self.shown.recover(Some(lost.gap().with_lost_bytes(lost.bytes))))
-            .and_then(|()| lost.size.map_or(Ok(()), |size| self.shown.resize(size)))
-            .and_then(|()| self.owed.clone().map_or(Ok(()), |owed| self.shown.ledger(owed)));
-        match recovered {
-            Ok(()) => {
-                self.owed = None;
-                self.notice = Some("the session is recorded again".to_owned());
-            }
-            Err(_) => {
-                lost.try_again_at = Instant::now() + TRY_AGAIN_EVERY;
-                self.unrecorded = Some(lost);
-            }
+        if self.recover(&mut lost).is_ok() {
+            self.notice = Some("the session is recorded again".to_owned());
+        } else {
+            lost.try_again_at = Instant::now() + TRY_AGAIN_EVERY;
+            self.unrecorded = Some(lost);
         }
+    }
+
+    /// Writes what the spools do not know yet. What was written is not written again when a later step fails.
+    fn recover(&mut self, lost: &mut Unrecorded) -> Result<(), CaptureError> {
+        if let Some(events) = &mut self.events {
+            let gap = (lost.events > 0).then(|| lost.gap().with_lost_events(lost.events));
+            events.recover(gap)?;
+            lost.events = 0;
+        }
+        let is_new = lost.bytes > 0 || !lost.gap_is_written;
+        self.shown.recover(is_new.then(|| lost.gap().with_lost_bytes(lost.bytes)))?;
+        lost.bytes = 0;
+        lost.gap_is_written = true;
+        lost.size.map_or(Ok(()), |size| self.shown.resize(size))?;
+        if let Some(owed) = self.owed.clone() {
+            self.shown.ledger(owed)?;
+            self.owed = None;
+        }
+        Ok(())
     }
 
     /// Takes bytes that go to the command by a pipe, before the command can see them. They are not recorded.
@@ -200,12 +219,9 @@ impl Scribe {
     }
 
     fn note(&mut self, events: &[EventLine]) -> Result<(), CaptureError> {
-        if events.is_empty() {
-            return Ok(());
-        }
-        self.record((0, events.len() as u64), |scribe| {
-            let Some(spool) = &mut scribe.events else { return Ok(()) };
-            events.iter().try_for_each(|event| spool.event(event))
+        // One by one: those before the one that fails are not lost.
+        events.iter().try_for_each(|event| {
+            self.record((0, 1), |scribe| scribe.events.as_mut().map_or(Ok(()), |spool| spool.event(event)))
         })
     }
 
@@ -292,12 +308,19 @@ impl Scribe {
             self.give_up(&reason);
             return Ok(());
         }
-        match self.finish() {
+        let ended = match self.finish() {
+            // What was lost just now is told with the reason.
+            Ok(()) if self.unrecorded.is_some() => return self.exit(status),
             Ok(()) => self.shown.exit(status),
             Err(error) => {
                 self.shown.give_up(&crate::recorder::in_one_line(&error));
                 Err(error)
             }
+        };
+        match ended {
+            // The command has ended as it did, and its recording says why its end is missing.
+            Err(_) if self.policy == FailurePolicy::BestEffort => Ok(()),
+            ended => ended,
         }
     }
 
@@ -319,3 +342,6 @@ impl Scribe {
         self.shown.copy()
     }
 }
+
+#[cfg(test)]
+mod tests;

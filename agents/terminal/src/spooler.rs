@@ -15,9 +15,10 @@ use recording::{
 };
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
+
+use crate::spool_file::SpoolFile;
 
 /// Half of the promised 500 ms; the other half is for the disk.
 const SYNC_AFTER: Duration = Duration::from_millis(250);
@@ -34,7 +35,7 @@ const REASON_BYTES: u64 = LONGEST_SHORTFALL_BYTES as u64;
 
 /// Appends a session's records. Any failure is final: the caller ends the session.
 pub(crate) struct Spooler {
-    writer: SpoolWriter<File>,
+    writer: SpoolWriter<SpoolFile>,
     start_boottime_micros: u64,
     least_free_bytes: u64,
     checked_at: u64,
@@ -47,7 +48,15 @@ pub(crate) struct Spooler {
 
 impl Spooler {
     pub(crate) fn new(spool: File, start_boottime_micros: u64, least_free_bytes: u64) -> io::Result<Self> {
-        let good_end = spool.metadata()?.len();
+        Self::over(SpoolFile::new(spool), start_boottime_micros, least_free_bytes)
+    }
+
+    pub(crate) fn over(
+        spool: SpoolFile,
+        start_boottime_micros: u64,
+        least_free_bytes: u64,
+    ) -> io::Result<Self> {
+        let good_end = spool.length()?;
         let syncer = Syncer::start(spool.try_clone()?, least_free_bytes)?;
         let mut spooler = Spooler {
             writer: SpoolWriter::new(spool, good_end),
@@ -75,7 +84,7 @@ impl Spooler {
         let mut up_to = length + more;
         let file = self.writer.get_mut();
         loop {
-            match fallocate(&*file, FallocateFlags::KEEP_SIZE, self.reserved, up_to - self.reserved) {
+            match file.allocate(self.reserved, up_to - self.reserved) {
                 Ok(()) => self.reserved = up_to,
                 // Where room cannot be reserved, a write says that there is none.
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.reserved = u64::MAX,
@@ -142,17 +151,23 @@ impl Spooler {
     /// The cause of the failure lasts, or what it left cannot be cut off.
     pub(crate) fn recover(&mut self, gap: Option<Shortfall>) -> Result<(), CaptureError> {
         let good_end = self.writer.good_end();
-        let file = self.writer.get_mut();
+        let file = self.writer.get_mut().try_clone().map_err(|error| lost("opened again", &error))?;
         // A little more than what is needed, so that it does not fail again at once.
-        check_free_space(file, self.least_free_bytes.saturating_add(self.least_free_bytes / 4))
+        check_free_space(&file, self.least_free_bytes.saturating_add(self.least_free_bytes / 4))
             .map_err(|reason| CaptureError::Lost { reason })?;
         let cut_off = || -> io::Result<()> {
-            if file.metadata()?.len() != good_end {
-                file.set_len(good_end)?;
+            if file.length()? != good_end {
+                file.shorten(good_end)?;
             }
             file.sync_data()
         };
         cut_off().map_err(|error| lost("repaired", &error))?;
+        // A writer that has failed writes nothing more, and what was reserved behind the end may have been given back.
+        self.writer = SpoolWriter::new(file, good_end);
+        if self.room_is_reserved() {
+            self.reserved = good_end;
+            self.reserve(good_end + REASON_BYTES).map_err(|error| lost("repaired", &error))?;
+        }
         self.syncer.recover();
         self.checked_at = good_end;
         gap.map_or(Ok(()), |gap| self.ledger(gap))
@@ -184,14 +199,29 @@ impl Spooler {
     /// afterwards. Everything before it is therefore brought to stable storage first, however long the disk takes,
     /// and the process does not wait for the record itself. The agent reads it from the page cache; if the machine
     /// fails before the record is on the disk, the recording ends as interrupted.
+    ///
+    /// # Errors
+    /// It could not be written: the reason stands in its place, if that is still possible.
     pub(crate) fn exit(mut self, status: ExitStatus) -> Result<(), CaptureError> {
         self.syncer.stop();
-        self.check()?;
-        self.writer.get_mut().sync_data().map_err(|error| lost("synced", &error))?;
-        self.append_event(&TerminalEvent::exit(self.now(), status))
+        let mut end = || {
+            self.check()?;
+            self.writer.get_mut().sync_data().map_err(|error| lost("synced", &error))?;
+            let event = TerminalEvent::exit(self.now(), status);
+            self.writer.append_terminal(&event).map_err(|error| lost("written", &error))
+        };
+        match end() {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.give_up(&crate::recorder::in_one_line(&error));
+                Err(error)
+            }
+        }
     }
 
+    /// The room for the reason stays, however many events there are without output.
     fn append_event(&mut self, event: &TerminalEvent) -> Result<(), CaptureError> {
+        self.reserve(self.writer.good_end() + 2 * REASON_BYTES).map_err(|error| lost("written", &error))?;
         self.writer.append_terminal(event).map_err(|error| lost("written", &error))?;
         self.syncer.dirty();
         Ok(())
@@ -228,7 +258,7 @@ impl Spooler {
 
 /// A second descriptor of a spool.
 pub(crate) struct SpoolCopy {
-    spool: File,
+    spool: SpoolFile,
     start_boottime_micros: u64,
 }
 
@@ -236,17 +266,17 @@ impl SpoolCopy {
     /// Writes the reason of a failure behind what is there, which ends with a whole record unless the system failed, too.
     pub(crate) fn give_up(self, reason: &str) {
         let at = Micros::new(clock::boottime_micros().saturating_sub(self.start_boottime_micros));
-        if let Ok(metadata) = self.spool.metadata() {
-            leave_reason(&self.spool, at, metadata.len(), reason);
+        if let Ok(length) = self.spool.length() {
+            leave_reason(&self.spool, at, length, reason);
         }
     }
 }
 
-fn leave_reason(file: &File, at: Micros, good_end: u64, reason: &str) {
+fn leave_reason(file: &SpoolFile, at: Micros, good_end: u64, reason: &str) {
     let leave = || -> io::Result<()> {
-        let torn = match file.metadata()?.len().saturating_sub(good_end) {
+        let torn = match file.length()?.saturating_sub(good_end) {
             0 => 0,
-            torn if file.set_len(good_end).is_err() => torn,
+            torn if file.shorten(good_end).is_err() => torn,
             _ => 0,
         };
         let mut writer = SpoolWriter::new(file, good_end);
@@ -283,7 +313,7 @@ struct SyncState {
 }
 
 impl Syncer {
-    fn start(spool: File, least_free_bytes: u64) -> io::Result<Self> {
+    fn start(spool: SpoolFile, least_free_bytes: u64) -> io::Result<Self> {
         let failed = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let fails = failed.try_clone()?;
         let shared = Arc::new(Shared { state: Mutex::new(SyncState::default()), changed: Condvar::new() });
@@ -342,7 +372,7 @@ fn lock(state: &Mutex<SyncState>) -> MutexGuard<'_, SyncState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn sync_until_stopped(spool: &File, least_free_bytes: u64, shared: &Shared) -> Result<(), String> {
+fn sync_until_stopped(spool: &SpoolFile, least_free_bytes: u64, shared: &Shared) -> Result<(), String> {
     let mut state = lock(&shared.state);
     loop {
         while (!state.dirty || state.failure.is_some()) && !state.stop {
@@ -366,10 +396,9 @@ fn sync_until_stopped(spool: &File, least_free_bytes: u64, shared: &Shared) -> R
     }
 }
 
-fn check_free_space(spool: &File, least_free_bytes: u64) -> Result<(), String> {
+fn check_free_space(spool: &SpoolFile, least_free_bytes: u64) -> Result<(), String> {
     // If the file system does not report it, the write will fail with "no space left".
-    let Ok(file_system) = rustix::fs::fstatvfs(spool) else { return Ok(()) };
-    let free = file_system.f_bavail.saturating_mul(file_system.f_frsize);
+    let Some(free) = spool.free_bytes() else { return Ok(()) };
     if free < least_free_bytes {
         return Err(format!("only {free} bytes are free for the spool, {least_free_bytes} are needed"));
     }
@@ -386,6 +415,7 @@ mod tests {
     use rustix::fs::{MemfdFlags, SealFlags};
 
     use super::*;
+    use crate::spool_file::faults::{Fault, Faults};
 
     struct Temporary(PathBuf);
 
@@ -457,6 +487,30 @@ mod tests {
         let reason = recording::spool::find_giving_up(&bytes[good_end..]).unwrap().terminal_event().unwrap();
         let gap = Shortfall::new(ShortfallKind::Gap, Cause::SPOOL_FAILED, "the disk is full");
         assert_eq!(reason, TerminalEvent::shortfall(reason.at, gap.with_lost_bytes(8)));
+    }
+
+    fn room_behind_its_end(spooler: &Spooler, path: &Temporary) -> u64 {
+        use std::os::unix::fs::MetadataExt as _;
+        let taken = std::fs::metadata(&path.0).unwrap().blocks() * 512;
+        taken.saturating_sub(spooler.writer.good_end())
+    }
+
+    #[test]
+    fn the_reason_has_its_room_whatever_was_written_and_whatever_failed() {
+        let path = Temporary::new("room");
+        let torn = Fault::Torn(Errno::IO);
+        let mut file = SpoolFile::new(path.open());
+        // Room is reserved once before the first write, which fails.
+        file.faults = Faults::at(1, torn);
+        let mut spooler = Spooler::over(file, clock::boottime_micros(), 0).unwrap();
+        assert!(room_behind_its_end(&spooler, &path) >= REASON_BYTES);
+        spooler.output(b"torn").unwrap_err();
+        spooler.recover(None).unwrap();
+        assert!(room_behind_its_end(&spooler, &path) >= REASON_BYTES, "after what was torn was cut off");
+        for columns in 0..10_000 {
+            spooler.resize(TerminalSize { columns, rows: 30 }).unwrap();
+        }
+        assert!(room_behind_its_end(&spooler, &path) >= REASON_BYTES, "after events without output");
     }
 
     #[test]
