@@ -8,6 +8,8 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::faults::may_fail;
+
 /// What temporary names begin with.
 pub(crate) const TEMPORARY_PREFIX: &str = ".new-";
 
@@ -17,12 +19,16 @@ pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file needs a folder and a name"));
     };
     let temporary = folder.join(format!("{TEMPORARY_PREFIX}{}", name.to_string_lossy()));
+    may_fail()?;
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
     // Whatever mask the process has: some files must be read by everybody who records.
     let written = file
         .set_permissions(Permissions::from_mode(mode))
+        .and_then(|()| may_fail())
         .and_then(|()| file.write_all(bytes))
-        .and_then(|()| file.sync_all());
+        .and_then(|()| may_fail())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| may_fail());
     drop(file);
     if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
         let _ = fs::remove_file(&temporary);
@@ -57,6 +63,7 @@ pub(crate) fn find_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T
 
 /// Removes a file; it is not an error if there is none.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    may_fail()?;
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -65,6 +72,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 
 /// Syncs a folder's entries to stable storage.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    may_fail()?;
     File::open(folder)?.sync_all()
 }
 

@@ -7,6 +7,7 @@ mod client;
 mod doctor;
 mod durable;
 mod enrol;
+mod faults;
 mod foreign;
 mod identity;
 mod local_socket;

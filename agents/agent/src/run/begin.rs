@@ -169,7 +169,7 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
     match give_order(recorder, &order, &session, connection, &spools) {
         Ok(without) => {
             if !without.is_empty() {
-                tracing::info!(session = %session.token(), "its recorder does without {}", without.join("; "));
+                tracing::info!(session = %session.token(), "less is recorded: {}", without.join("; "));
             }
             if let Some(outer) = outer {
                 outer.keep_for(session.token());
@@ -269,9 +269,12 @@ fn create(
         failure_policy: Some(failure_policy),
     };
     let begun = Session::create(&agent.directory.spool(), start, note)?;
-    // The number is taken by the session's folder. If noting that fails, the next start reads it from there.
+    // The number is taken by the session's folder. If noting that fails, the session goes on all the same: the next start
+    // reads it from there.
     ledger.next_recording_number += 1;
-    agent.ledger.store(&ledger)?;
+    if let Err(error) = agent.ledger.store(&ledger) {
+        tracing::warn!("the number of a recording is noted later: {error}");
+    }
     Ok(begun)
 }
 

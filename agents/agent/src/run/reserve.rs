@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::FallocateFlags;
 
 use crate::durable;
+use crate::faults::may_fail;
 use crate::state_directory::{PRIVATE_MODE, StateDirectory};
 
 const RESERVE: &str = "reserve";
@@ -49,6 +50,7 @@ impl Reserve {
     }
 
     fn allocate(&self) -> io::Result<()> {
+        may_fail()?;
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).mode(PRIVATE_MODE).open(&self.path)?;
         match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, self.bytes) {

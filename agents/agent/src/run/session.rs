@@ -15,10 +15,12 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use agent_protocol::capture::SpoolName;
 use agent_protocol::recorder::CommandNote;
 use recording::{Start, TerminalSessionToken};
 use tokio::sync::Notify;
 
+use crate::faults::may_fail;
 use crate::state_directory::PRIVATE_MODE;
 use crate::{append_only, durable};
 
@@ -55,6 +57,36 @@ pub(super) struct Session {
     pub(super) acknowledged_more: Notify,
 }
 
+/// Makes a folder with a session's documents and its empty spools, and gives it its name when everything is on the disk.
+fn make_folder(
+    new: &Path,
+    folder: &Path,
+    names: &[SpoolName],
+    documents: [(&str, &Vec<u8>); 2],
+) -> io::Result<Vec<File>> {
+    may_fail()?;
+    let mut folders = DirBuilder::new();
+    folders.mode(0o700).create(new)?;
+    may_fail()?;
+    folders.create(new.join(SEGMENTS))?;
+    for (name, bytes) in documents {
+        may_fail()?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(PRIVATE_MODE).open(new.join(name))?;
+        may_fail()?;
+        file.write_all(bytes)?;
+        may_fail()?;
+        file.sync_all()?;
+    }
+    let files: Vec<File> =
+        names.iter().map(|name| StreamSpool::create(new, name)).collect::<io::Result<_>>()?;
+    durable::sync_folder(new)?;
+    may_fail()?;
+    fs::rename(new, folder)?;
+    durable::sync_folder(folder.parent().unwrap_or(folder))?;
+    Ok(files)
+}
+
 impl Session {
     /// Makes a new session's folder and gives its empty spools, in the order of the note, open for appending and, where that can be
     /// had, open to nothing else.
@@ -63,21 +95,15 @@ impl Session {
         let start_document = start.to_document();
         let folder = spool.join(start.recording.as_str());
         let new = spool.join(format!("{}{}", durable::TEMPORARY_PREFIX, start.recording));
-        let mut folders = DirBuilder::new();
-        folders.mode(0o700).create(&new)?;
-        folders.create(new.join(SEGMENTS))?;
-        let note_document = serde_json::to_vec(&note).map_err(io::Error::other)?;
-        for (name, bytes) in [(START, &start_document), (NOTE, &note_document)] {
-            let mut file =
-                OpenOptions::new().write(true).create_new(true).mode(PRIVATE_MODE).open(new.join(name))?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-        }
-        let files: Vec<File> =
-            names.iter().map(|name| StreamSpool::create(&new, name)).collect::<io::Result<_>>()?;
-        durable::sync_folder(&new)?;
-        fs::rename(&new, &folder)?;
-        durable::sync_folder(spool)?;
+        let files = make_folder(
+            &new,
+            &folder,
+            &names,
+            [(START, &start_document), (NOTE, &serde_json::to_vec(&note)?)],
+        );
+        // Whatever is left of it would have its number, which the next one gets.
+        let files = files
+            .inspect_err(|_| [&new, &folder].into_iter().for_each(|left| drop(fs::remove_dir_all(left))))?;
         // Only now: a folder that was never begun must be easy to remove.
         for file in &files {
             if let Err(error) = append_only::set(file) {

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use recording::{FailurePolicy, RecordingEnd};
+use recording::{ExitStatus, FailurePolicy, RecordingEnd};
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
-use crate::bench::{Instance, eventually, text, without_root};
+use crate::bench::{Instance, eventually, text, token_in, without_root};
 use crate::person::Person;
 
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -165,6 +166,91 @@ fn under_best_effort_a_session_on_a_critical_disk_goes_on_and_says_what_is_missi
     let recording = instance.control_plane.sealed(&person.token());
     let RecordingEnd::Interrupted { reason } = recording.end() else { panic!("{:?}", recording.end()) };
     assert!(reason.contains("bytes of output are not recorded"), "{reason}");
+}
+
+/// No limits, so that a disk can become full to the last byte.
+const NO_LIMITS: [&str; 4] = ["--minimum-free-bytes", "0", "--nearly-full-percent", "100"];
+
+#[test]
+fn at_whichever_write_the_disk_becomes_full_all_that_was_shown_is_recorded_once() {
+    let Some(instance) = on_small_disk(&NO_LIMITS) else { return };
+    let mut neighbour = Neighbour::of(&instance);
+    let [mut refused, mut ended, mut whole] = [0; 3];
+    // In pages of the file system: each is the last that some write of the agent or of the recorder gets.
+    for pages in 0..64 {
+        neighbour.leaves(pages * 4096);
+        let output = instance.record_with_input(&["seq", "20000"], Stdio::null());
+        neighbour.leaves(30 * MEBIBYTE);
+        let said = text(&output.stderr);
+        let Some(token) = token_in(&said) else {
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(125), 0), "{pages}: {said}");
+            refused += 1;
+            instance.spool_is_empty();
+            continue;
+        };
+        let recording = instance.control_plane.sealed(&token);
+        match output.status.code() {
+            Some(0) => {
+                assert!(recording.output() == output.stdout, "{pages}");
+                assert!(matches!(recording.end(), RecordingEnd::Exited(_)), "{pages}: {:?}", recording.end());
+                whole += 1;
+            }
+            code => {
+                assert_eq!(code, Some(125), "{pages}: {said}");
+                // What is written is shown, if the person's side still is there.
+                assert!(recording.output().starts_with(&output.stdout), "{pages}");
+                let RecordingEnd::Interrupted { reason } = recording.end() else { panic!("{pages}: {said}") };
+                assert!(said.contains(&reason), "{pages}: {reason} {said}");
+                ended += 1;
+            }
+        }
+        instance.spool_is_empty();
+    }
+    assert!(refused > 2 && ended > 5 && whole > 1, "{refused} refused, {ended} ended, {whole} whole");
+    let (output, token) = instance.record(&["echo", "after"]);
+    assert_eq!(instance.control_plane.sealed(&token).output(), output.stdout);
+}
+
+#[test]
+fn a_neighbour_that_takes_every_byte_that_becomes_free_does_not_keep_the_last_records() {
+    let Some(instance) = on_small_disk(&NO_LIMITS) else { return };
+    // One ends well within the room that it has; the other wants more.
+    let mut short = shell(&instance);
+    let mut long = shell(&instance);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut hog = File::create(instance.state_dir().join("hog")).unwrap();
+            while !stop.load(Ordering::Relaxed) {
+                // Without a pause as long as there is anything to take.
+                if hog.write(&[0; 4096]).is_err() {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let full = || statvfs(instance.state_dir()).unwrap().f_bavail == 0;
+        eventually("the disk is full", || full().then_some(()));
+        let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            long.types("seq 100000\r");
+            long.ends_with(125);
+            long.sees("recording cannot be kept: the spool could not be written: No space left on device");
+            short.types("echo with-$((1+1)); exit 6\r");
+            short.ends_with(6);
+            assert!(full());
+        }));
+        stop.store(true, Ordering::Relaxed);
+        checked.unwrap();
+    });
+    std::fs::remove_file(instance.state_dir().join("hog")).unwrap();
+    let recording = instance.control_plane.sealed(&short.token());
+    assert_eq!(recording.end(), RecordingEnd::Exited(ExitStatus::Code(6)));
+    assert!(text(&recording.output()).contains("with-2"));
+    let recording = instance.control_plane.sealed(&long.token());
+    let RecordingEnd::Interrupted { reason } = recording.end() else { panic!("{:?}", recording.end()) };
+    assert!(reason.contains("No space left on device"), "{reason}");
+    let shown = long.screen();
+    let last = shown.lines().rfind(|line| line.trim().parse::<u32>().is_ok()).unwrap().trim().to_owned();
+    assert!(text(&recording.output()).contains(&format!("\n{last}\r")), "{last}");
 }
 
 #[test]

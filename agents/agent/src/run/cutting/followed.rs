@@ -190,7 +190,11 @@ impl Followed {
         let last_at = self.tails.iter().map(|tail| tail.last_at).max().unwrap_or(Micros::ZERO);
         let mut ledger = agent.ledger.lock();
         let sealed = match session.find_manifest()? {
-            Some(sealed) => sealed,
+            Some(sealed) => {
+                // It may have failed when all but that was done.
+                session.keep_manifest(&sealed)?;
+                sealed
+            }
             None => {
                 let manifest = Manifest {
                     format: DocumentFormat::V1,
@@ -209,7 +213,13 @@ impl Followed {
                     sealed_by: None,
                 };
                 let sealed = recording::seal(&manifest, &agent.sealing);
-                session.keep_manifest(&sealed)?;
+                if let Err(error) = session.keep_manifest(&sealed) {
+                    // If it is there all the same, the next one stands on it: it is not made again.
+                    if session.find_manifest()?.is_some() {
+                        ledger.follow(&sealed);
+                    }
+                    return Err(error.into());
+                }
                 sealed
             }
         };
@@ -271,6 +281,9 @@ fn listed(streams: Vec<StreamEntry>) -> Vec<StreamEntry> {
 }
 
 #[cfg(test)]
+mod faults;
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
     use std::fs::{self, File};
@@ -300,11 +313,11 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("src/run/cutting/testdata").join(EARLIER_SESSION)
     }
 
-    fn start() -> Start {
+    pub(super) fn start() -> Start {
         Start::parse(&fs::read(earlier_session().join("start.json")).unwrap()).unwrap()
     }
 
-    fn agent(folder: &Path, kinds: Vec<Box<dyn Segmenting>>) -> Agent {
+    pub(super) fn agent(folder: &Path, kinds: Vec<Box<dyn Segmenting>>) -> Agent {
         let directory = StateDirectory::create(&folder.join("state")).unwrap();
         let start = start();
         let identity = Identity {
@@ -427,13 +440,13 @@ mod tests {
         }
     }
 
-    fn append(spool: &File, event: &TerminalEvent) {
+    pub(super) fn append(spool: &File, event: &TerminalEvent) {
         let good_end = spool.metadata().unwrap().len();
         SpoolWriter::new(spool, good_end).append_terminal(event).unwrap();
     }
 
     /// What the kept segments of a stream hold.
-    fn output(session: &Session, stream: usize) -> Vec<u8> {
+    pub(super) fn output(session: &Session, stream: usize) -> Vec<u8> {
         let spool = &session.spools[stream];
         let segments = spool.cut_records().unwrap().into_iter().map(|record| {
             let segment = decode_segment(&spool.segment_bytes(&record).unwrap()).unwrap();

@@ -13,6 +13,7 @@ use rustix::fs::FallocateFlags;
 use tokio::sync::Notify;
 
 use super::cut_record::CutRecord;
+use crate::faults::may_fail;
 use crate::state_directory::PRIVATE_MODE;
 use crate::{append_only, durable};
 
@@ -74,6 +75,7 @@ impl StreamSpool {
     /// Makes an empty spool in a session's new folder, open for appending.
     pub(super) fn create(folder: &Path, name: &SpoolName) -> io::Result<File> {
         let segments = segments_folder(folder, name);
+        may_fail()?;
         DirBuilder::new().mode(0o700).recursive(true).create(segments)?;
         let mut options = OpenOptions::new();
         options.append(true).create_new(true).mode(PRIVATE_MODE).open(spool_path(folder, name))
@@ -180,6 +182,7 @@ impl StreamSpool {
     /// Gives back the space of the spool's beginning. A file that can only be appended to has to be opened up for that, so there it
     /// is done rarely.
     fn punch(&self, bytes: u64) -> io::Result<()> {
+        may_fail()?;
         let spool = File::open(&self.path)?;
         let append_only = append_only::is_set(&spool)?;
         let punched = self.progress().punched;
