@@ -9,6 +9,7 @@ use agent_protocol::keys::PrivateKey;
 use agent_protocol::recordings::Grant;
 use agent_protocol::{AGENT_API_PREFIX, AgentErrorCode, clock};
 use recording::AgentId;
+use recording::sanitise::sanitised;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
@@ -313,10 +314,8 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, CallError> {
 /// What a reply says goes to logs and terminals: no control characters, no endless text.
 fn printable(text: &str) -> String {
     const LONGEST: usize = 500;
-    text.chars()
-        .take(LONGEST)
-        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-        .collect()
+    let short: String = text.chars().take(LONGEST).collect();
+    sanitised(&short).into_owned()
 }
 
 fn boottime_millis() -> i64 {

@@ -7,6 +7,7 @@ mod client;
 mod doctor;
 mod durable;
 mod enrol;
+mod export;
 mod faults;
 mod foreign;
 mod identity;
@@ -15,6 +16,7 @@ mod logging;
 mod login_shell;
 mod notice;
 mod record;
+mod retry;
 mod run;
 mod settings;
 mod starting;
@@ -93,6 +95,8 @@ fn main() -> ExitCode {
             ExitCode::from(record::shell(login_shell::of_forced_command(settled, &options, &given)))
         }
         CommandLine::Status(options) => report(state_dir.and_then(|at| status::status(&at, options.output))),
+        CommandLine::Retry(options) => report(state_dir.and_then(|at| retry::retry(&at, &options))),
+        CommandLine::Export(options) => report(state_dir.and_then(|at| export::export(&at, &options))),
         CommandLine::PtyChild { .. } | CommandLine::Recorder => ExitCode::FAILURE,
         CommandLine::Doctor(options) => doctor::doctor(settled, &options),
     }

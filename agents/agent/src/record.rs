@@ -232,7 +232,7 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
         }
         LocalReply::NotRecorded { reason } => Ok(Begun::NotRecorded(reason)),
         LocalReply::Refused { reason } | LocalReply::Busy { reason } => Err(format!("refused: {reason}")),
-        LocalReply::Status { .. } => Err(not_understood()),
+        LocalReply::Status { .. } | LocalReply::Retrying { .. } => Err(not_understood()),
     }
 }
 
@@ -257,7 +257,7 @@ fn ask(
             Err(error) => return Err(format!("refused: the agent did not answer: {error}")),
         }
         drop(stream);
-        std::thread::sleep(wait.next());
+        std::thread::sleep(wait.next_evenly());
     }
 }
 

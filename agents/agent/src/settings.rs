@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use agent_protocol::recorder::SyncLimits;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-use recording::InstanceId;
 use recording::log_line::Colours;
+use recording::{InstanceId, TerminalSessionToken};
 use url::Url;
 
 use crate::system_settings::{self, Shells, Writer};
@@ -27,6 +27,7 @@ pub(crate) const RECORDER: &str = "recorder";
 pub(crate) const STATE_DIR_VARIABLE: &str = "HANSARD_AGENT_STATE_DIR";
 const CONFIG_VARIABLE: &str = "HANSARD_AGENT_CONFIG";
 const DEFAULT_STATE_DIR: &str = "/var/lib/hansard-agent";
+const DEFAULT_QUARANTINE_AFTER: &str = "24h";
 const DEFAULT_WAIT_FOR_AGENT: &str = "10s";
 const DEFAULT_SYNC_HOLD_AFTER: &str = "10s";
 const DEFAULT_SYNC_END_AFTER: &str = "30s";
@@ -112,6 +113,11 @@ pub(crate) enum CommandLine {
     Shell(ShellOptions),
     /// Show the state of the agent: identity, configuration, link, sessions in the spool.
     Status(StatusOptions),
+    /// Try recordings at once that were refused or did not arrive, those in quarantine among them.
+    Retry(RetryOptions),
+    /// Copy what the spool holds of a recording into a folder that `hansard recordings verify` and `play` read. Nothing is
+    /// taken away.
+    Export(ExportOptions),
     /// Name every way round the recording that sshd, accounts and files of this instance leave open, with the setting that
     /// closes it. The exit code is 0 if there is none, 1 if there is one, and 2 if something could not be looked at.
     Doctor(DoctorOptions),
@@ -210,6 +216,10 @@ pub(crate) struct RunOptions {
     pub(crate) most_output_bytes: u64,
     #[command(flatten)]
     pub(crate) sync: SyncSettings,
+    /// How long a recording must have been refused, by a control plane or a store that answered, until it is put into
+    /// quarantine: kept, and tried once a day.
+    #[arg(long, env = "HANSARD_AGENT_QUARANTINE_AFTER", default_value = DEFAULT_QUARANTINE_AFTER, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) quarantine_after: Duration,
     /// What is logged to standard error: a level, or levels by module.
     #[arg(long, env = "HANSARD_AGENT_LOG", default_value = "info", value_name = "FILTER", value_parser = parse_filter)]
     pub(crate) log: String,
@@ -265,6 +275,27 @@ pub(crate) struct StatusOptions {
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct RetryOptions {
+    /// The recording, as `status` names it.
+    #[arg(value_name = "TOKEN", value_parser = |text: &str| TerminalSessionToken::parse(text))]
+    pub(crate) token: Option<TerminalSessionToken>,
+    /// All that wait.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportOptions {
+    /// The recording, as `status` names it.
+    #[arg(value_name = "TOKEN", value_parser = |text: &str| TerminalSessionToken::parse(text))]
+    pub(crate) token: TerminalSessionToken,
+    /// The folder to make.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -31,7 +31,7 @@ pub(crate) fn connect(directory: &StateDirectory, patience: Duration) -> io::Res
         if begun.elapsed() > TELL_AFTER && !std::mem::replace(&mut told, true) {
             complain(&format!("no agent answers yet; waiting up to {patience:?} for one that is starting"));
         }
-        std::thread::sleep(wait.next().min(left));
+        std::thread::sleep(wait.next_evenly().min(left));
     }
 }
 

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use agent_protocol::configuration::EffectiveConfiguration;
 use agent_protocol::local::{
-    DamagedFiles, DiskState, DiskStatus, LinkState, LocalReply, LocalRequest, LocalSession, LocalStatus,
+    DamagedFiles, DeliveryState, DiskState, DiskStatus, LinkState, LocalReply, LocalRequest, LocalSession, LocalStatus,
     SessionState,
 };
-use recording::TerminalSessionToken;
+use recording::sanitise::sanitised;
 use serde::Serialize;
 
 use crate::identity::Identity;
@@ -28,14 +28,7 @@ struct Status {
     /// Nothing when no agent runs.
     running: Option<LocalStatus>,
     /// What lies in the spool while no agent runs.
-    waiting: Vec<WaitingSession>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct WaitingSession {
-    terminal_session_token: TerminalSessionToken,
-    spool_bytes: u64,
+    waiting: Vec<run::WaitingSession>,
 }
 
 /// Prints the state of the agent.
@@ -47,17 +40,7 @@ pub(crate) fn status(state_dir: &Path, output: Output) -> Result<(), String> {
         Err(why) => (None, Some(why)),
     };
     let running = ask(&directory)?;
-    let waiting = if running.is_some() {
-        Vec::new()
-    } else {
-        run::list_spool(&directory.spool())?
-            .into_iter()
-            .map(|(terminal_session_token, spool_bytes)| WaitingSession {
-                terminal_session_token,
-                spool_bytes,
-            })
-            .collect()
-    };
+    let waiting = if running.is_some() { Vec::new() } else { run::list_spool(&directory.spool())? };
     let recording = configuration.as_ref().map(|configuration| configuration.recording.is_some());
     let status = Status { identity, recording, configuration, configuration_error, running, waiting };
     match output {
@@ -93,9 +76,13 @@ fn print_table(status: &Status) {
         None => {
             say("agent process  not running");
             for session in &status.waiting {
+                let quarantined = session.quarantined_since.as_deref();
                 say(&format!(
-                    "session        {}  waiting for an agent, {} bytes",
-                    session.terminal_session_token, session.spool_bytes
+                    "session        {}  waiting for an agent, {} bytes{}{}",
+                    session.terminal_session_token,
+                    session.spool_bytes,
+                    quarantined.map(|since| format!(", in quarantine since {since}")).unwrap_or_default(),
+                    because(session.reason.as_deref())
                 ));
             }
         }
@@ -113,6 +100,7 @@ fn print_table(status: &Status) {
             if let Some(damaged) = &running.damaged_files {
                 print_damaged(damaged);
             }
+            say(&format!("delivery       {}", describe_deliveries(running)));
             for session in &running.sessions {
                 say(&format!("session        {}", describe_session(session)));
             }
@@ -167,6 +155,18 @@ fn describe_configuration(status: &Status) -> String {
     }
 }
 
+/// How many recordings stand how. Those who may not see the sessions see none.
+fn describe_deliveries(running: &LocalStatus) -> String {
+    let count = |state| running.sessions.iter().filter(|session| session.delivery == state).count();
+    format!(
+        "{} pending, {} retrying, {} in quarantine, {} delivered since the start",
+        count(DeliveryState::Pending),
+        count(DeliveryState::Retrying),
+        count(DeliveryState::Quarantined),
+        running.delivered
+    )
+}
+
 fn describe_session(session: &LocalSession) -> String {
     let state = match session.state {
         SessionState::Recording => "recording",
@@ -176,8 +176,13 @@ fn describe_session(session: &LocalSession) -> String {
         SessionState::Unreadable => "unreadable",
     };
     format!(
-        "{}  {state}, {} of {} segments delivered, {} bytes{}",
+        "{}  {state}{}, {} of {} segments delivered, {} bytes{}",
         session.terminal_session_token,
+        session
+            .quarantined_since
+            .as_deref()
+            .map(|since| format!(", in quarantine since {since}"))
+            .unwrap_or_default(),
         session.acknowledged,
         session.segments,
         session.spool_bytes,
@@ -186,5 +191,5 @@ fn describe_session(session: &LocalSession) -> String {
 }
 
 fn because(reason: Option<&str>) -> String {
-    reason.map(|reason| format!(" ({reason})")).unwrap_or_default()
+    reason.map(|reason| format!(" ({})", sanitised(reason))).unwrap_or_default()
 }

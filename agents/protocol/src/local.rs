@@ -38,6 +38,13 @@ pub enum LocalRequest {
     /// How is the agent?
     #[serde(rename = "status")]
     Status,
+    /// Try recordings at once that were refused or did not arrive. Only for the agent's user and root.
+    #[serde(rename = "retry", rename_all = "PascalCase")]
+    Retry {
+        /// Which one; absent: all that wait.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        terminal_session_token: Option<TerminalSessionToken>,
+    },
 }
 
 /// What the agent answers.
@@ -83,6 +90,12 @@ pub enum LocalReply {
         /// Its state.
         status: Box<LocalStatus>,
     },
+    /// Recordings are tried.
+    #[serde(rename = "retrying", rename_all = "PascalCase")]
+    Retrying {
+        /// How many.
+        recordings: u32,
+    },
 }
 
 /// The state of a running agent.
@@ -101,6 +114,9 @@ pub struct LocalStatus {
     /// otherwise the caller's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damaged_files: Option<DamagedFiles>,
+    /// How many recordings were delivered since the agent started.
+    #[serde(default)]
+    pub delivered: u64,
     /// How much room the spool's disk has; absent if the file system does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskStatus>,
@@ -182,6 +198,12 @@ pub struct LocalSession {
     pub terminal_session_token: TerminalSessionToken,
     /// Where it stands.
     pub state: SessionState,
+    /// How its delivery stands.
+    #[serde(default)]
+    pub delivery: DeliveryState,
+    /// Since when it is in quarantine, by the agent's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined_since: Option<String>,
     /// Why the control plane refused it.
     pub reason: Option<String>,
     /// Segments cut so far.
@@ -206,4 +228,19 @@ pub enum SessionState {
     Damaged,
     /// Its files in the spool cannot be read; they are left alone.
     Unreadable,
+}
+
+/// How the delivery of a recording stands.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeliveryState {
+    /// It is delivered as it comes, or waits for its turn.
+    #[default]
+    Pending,
+    /// The last try failed; it is tried again.
+    Retrying,
+    /// A control plane or a store that answered has refused it for too long: it is kept, and tried once a day.
+    Quarantined,
+    /// All of it has arrived.
+    Delivered,
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use agent_protocol::local::{DamagedFiles, DamagedOfUser, LocalSession, SessionState};
+use agent_protocol::local::{DamagedFiles, DamagedOfUser, DeliveryState, LocalSession, SessionState};
 use recording::TerminalSessionToken;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -215,6 +215,8 @@ fn next_extent(file: &File, from: u64) -> io::Result<Option<(u64, u64)>> {
 pub(super) fn list_kept(spool: &Path) -> Result<Vec<LocalSession>, String> {
     let sessions = list(spool, DAMAGED_PREFIX)?.into_iter().map(|(token, spool_bytes)| LocalSession {
         state: SessionState::Damaged,
+        delivery: DeliveryState::Delivered,
+        quarantined_since: None,
         reason: Some(why_kept(spool, &token)),
         terminal_session_token: token,
         segments: 0,

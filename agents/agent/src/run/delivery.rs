@@ -1,6 +1,10 @@
 //! Delivery of one session: open, each segment under its grant, seal, erase. Every step may be repeated; it is woken by
 //! a notice and by a timer. When the control plane says that no retry can succeed, retries become rare, but go on,
-//! because a control plane can be corrected.
+//! because a control plane can be corrected. What was refused for long enough is in quarantine, and is tried once a day.
+
+mod retries;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,26 +15,23 @@ use agent_protocol::recordings::{
     Grant, GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest,
     SegmentReply, SegmentRequest,
 };
-use recording::{ContentHash, EvidenceName};
+use recording::{ContentHash, EvidenceName, Timestamp};
 
 use super::Agent;
 use super::acknowledging::Impatience;
 use super::session::{CutRecord, Session, StreamSpool};
-use crate::backoff::Backoff;
 use crate::client::CallError;
+use retries::Retries;
 
 /// How often a session is looked at without a notice.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// How often a session that the control plane refuses is tried again.
-const TRY_REFUSED_EVERY: Duration = Duration::from_secs(3600);
+/// The step whose answer may be a store's.
+const UPLOADING: &str = "uploading a segment";
 
 /// How long a grant that came ahead is used: half of the ten minutes that one holds, for the session may have to wait for its
 /// place before it uploads.
 const USES_GRANT_WITHIN: Duration = Duration::from_secs(300);
-
-/// The longest pause that a control plane can ask for.
-const LONGEST_ADVICE: Duration = Duration::from_secs(300);
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -55,26 +56,6 @@ impl DeliveryError {
         matches!(self, DeliveryError::Call { source: CallError::Refused { .. }, .. } if !self.is_forgotten())
     }
 
-    /// Somebody has to correct it, or something else has to end first: frequent retries do not help.
-    fn needs_patience(&self) -> bool {
-        const PATIENT: [AgentErrorCode; 3] = [
-            AgentErrorCode::StorageTargetUnusable,
-            AgentErrorCode::TooManyOpenRecordings,
-            AgentErrorCode::TooManyUnclaimedBytes,
-        ];
-        matches!(self, DeliveryError::Call { source, .. } if PATIENT.iter().any(|code| source.has_code(*code)))
-    }
-
-    /// How long the control plane asks to wait.
-    fn retry_after(&self) -> Duration {
-        match self {
-            DeliveryError::Call { source, .. } => {
-                source.retry_after().unwrap_or_default().min(LONGEST_ADVICE)
-            }
-            _ => Duration::ZERO,
-        }
-    }
-
     /// The control plane does not know the recording any more, because its database was restored. The recording must be
     /// opened again.
     fn is_forgotten(&self) -> bool {
@@ -88,75 +69,105 @@ fn at(step: &'static str) -> impl Fn(CallError) -> DeliveryError {
 
 /// Delivers a session to its end.
 pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
-    let mut backoff = Backoff::new();
-    let mut patient = Backoff::patient();
+    let mut retries = Retries::new();
     let mut impatience = Impatience::new(&session, agent.sync.longest());
     let mut opened = false;
     let mut link_opened = agent.link_opened.subscribe();
     let mut configured = agent.configured.subscribe();
+    if let Some(rest) = session.rest_in_quarantine(&agent.pace.now()) {
+        tracing::info!(session = %session.token(), rest = ?rest, "the recording is in quarantine, and rests");
+        tokio::select! {
+            () = agent.pace.sleep(rest) => {}
+            () = session.retry.notified() => {}
+        }
+    }
     loop {
         let acknowledged = session.acknowledged();
         let delivered = deliver_what_is_there(&agent, &session, &mut opened).await;
         if session.acknowledged() > acknowledged {
             // It makes progress, if not to the end.
-            backoff.reset();
-            patient.reset();
+            retries.reset();
             impatience.goes_on();
+            session.accept();
         }
-        if let Err(error) = &delivered
-            && error.keeps_it_waiting()
-        {
-            session.progress().waits_because = Some(error.to_string());
-        }
-        match delivered {
+        let error = match delivered {
             Ok(true) => {
-                agent.sessions.remove(&session);
+                agent.sessions.is_delivered(&session);
                 agent.reserve.hold();
                 tracing::info!(session = %session.token(), "the recording is delivered");
                 return;
             }
             Ok(false) => {
-                backoff.reset();
-                patient.reset();
+                retries.reset();
                 impatience.goes_on();
                 session.accept();
                 tokio::select! {
                     () = session.changed.notified() => {}
-                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    () = session.retry.notified() => {}
+                    () = agent.pace.sleep(LOOK_EVERY) => {}
                 }
+                continue;
             }
-            Err(error) if error.is_final() => {
-                tracing::error!(
-                    session = %session.token(),
-                    "the control plane refuses the recording; it is kept, and tried again from time to time: {error}"
-                );
-                session.refuse(&error.to_string());
-                tokio::select! {
-                    () = tokio::time::sleep(TRY_REFUSED_EVERY) => {}
-                    _ = link_opened.changed() => {}
-                    _ = configured.changed() => {}
-                }
-            }
-            Err(error @ DeliveryError::Changed { .. }) => {
-                // A retry does not repair a disk; somebody may restore the right bytes.
-                tracing::error!(session = %session.token(), "{error}");
-                session.progress().trouble = Some(error.to_string());
-                tokio::time::sleep(TRY_REFUSED_EVERY).await;
-            }
-            Err(error) => {
-                opened &= !error.is_forgotten();
-                let wait = if error.needs_patience() { patient.next() } else { backoff.next() };
-                let wait = impatience.shorten(wait, Instant::now()).max(error.retry_after());
-                tracing::warn!(session = %session.token(), wait = ?wait, "delivery will be tried again: {error}");
-                session.progress().trouble = Some(error.to_string());
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    _ = link_opened.changed() => {}
-                    _ = configured.changed() => {}
-                }
-            }
+            Err(error) => error,
+        };
+        opened &= !error.is_forgotten();
+        let in_quarantine = note(&agent, &session, &error);
+        let mut wait = retries.wait(&error, in_quarantine, agent.pace.chance());
+        if !in_quarantine && !error.is_final() && !matches!(error, DeliveryError::Changed { .. }) {
+            wait = impatience.shorten(wait, Instant::now()).max(error.retry_after());
+        }
+        tracing::debug!(session = %session.token(), wait = ?wait, "delivery waits");
+        // Whoever repairs a disk is not heard of, and of one in quarantine only who asks for a retry.
+        let waits_for_time_alone = in_quarantine || matches!(error, DeliveryError::Changed { .. });
+        tokio::select! {
+            () = agent.pace.sleep(wait) => {}
+            () = session.retry.notified() => {}
+            _ = link_opened.changed(), if !waits_for_time_alone => {}
+            _ = configured.changed(), if !waits_for_time_alone => {}
+        }
+        if waits_for_time_alone {
+            link_opened.mark_unchanged();
+            configured.mark_unchanged();
         }
     }
+}
+
+/// Notes what a failed try says of the recording, and says it. True if the recording is in quarantine.
+fn note(agent: &Agent, session: &Session, error: &DeliveryError) -> bool {
+    let (token, why) = (session.token(), error.to_string());
+    let now = agent.pace.now();
+    let was_in_quarantine = session.quarantined_at().is_some();
+    if error.keeps_it_waiting() {
+        session.progress().waits_because = Some(why.clone());
+    }
+    if error.is_refusal() {
+        let wall = Timestamp::from_millis(agent.control_plane.now_millis());
+        if session.refused(&why, &now, wall, agent.quarantine_after) {
+            tracing::error!(
+                session = %token,
+                "the recording has been refused for too long: it is in quarantine, kept, and tried once a day: {why}"
+            );
+        }
+    } else {
+        session.unanswered(&now);
+    }
+    let in_quarantine = session.quarantined_at().is_some();
+    if error.is_final() {
+        session.progress().refused = Some(why.clone());
+        if !was_in_quarantine && !in_quarantine {
+            tracing::error!(
+                session = %token,
+                "the control plane refuses the recording; it is kept, and tried again from time to time: {why}"
+            );
+        }
+    } else {
+        session.progress().trouble = Some(why.clone());
+        match error {
+            DeliveryError::Changed { .. } => tracing::error!(session = %token, "{why}"),
+            _ => tracing::warn!(session = %token, "delivery will be tried again: {why}"),
+        }
+    }
+    in_quarantine
 }
 
 /// True when the session is delivered whole and erased.
@@ -268,7 +279,7 @@ async fn deliver_segment(
             reply.grant
         }
     };
-    agent.control_plane.put(&grant, bytes).await.map_err(at("uploading a segment"))?;
+    agent.control_plane.put(&grant, bytes).await.map_err(at(UPLOADING))?;
     let next_grant = match report(agent, session, &record, next.as_ref()).await {
         Ok(next_grant) => next_grant,
         Err(error) => {
@@ -372,32 +383,5 @@ async fn on_disk<T: Send + 'static>(
     match tokio::task::spawn_blocking(move || work(&session)).await {
         Ok(done) => Ok(done?),
         Err(error) => Err(std::io::Error::other(error).into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_grant_that_came_ahead_is_used_for_its_segment_and_while_it_is_young() {
-        let came_at = Instant::now();
-        let grant_for = |number, now| {
-            let grant = Grant {
-                method: "PUT".to_owned(),
-                url: "/upload".to_owned(),
-                headers: BTreeMap::new(),
-                expire_time: "2026-01-02T03:04:05Z".to_owned(),
-            };
-            NextGrant { number: 7, grant, came_at }.for_segment(number, now)
-        };
-        let last_moment = came_at + USES_GRANT_WITHIN - Duration::from_millis(1);
-        assert!(grant_for(7, came_at).is_some());
-        assert!(grant_for(7, last_moment).is_some());
-        assert!(
-            grant_for(7, came_at + USES_GRANT_WITHIN).is_none(),
-            "it may lapse while the segment is uploaded"
-        );
-        assert!(grant_for(8, came_at).is_none(), "it is for another segment");
     }
 }

@@ -15,6 +15,7 @@ mod ledger;
 mod link;
 mod notify;
 mod outer_terminals;
+mod pace;
 mod peer;
 mod recorded_principals;
 mod recorder_process;
@@ -55,6 +56,7 @@ use ledger::Ledger;
 use link::LinkPulses;
 use notify::Manager;
 use outer_terminals::OuterTerminals;
+use pace::{Pace, SystemPace};
 use recorders::Recorders;
 use reserve::Reserve;
 use session::Session;
@@ -64,7 +66,7 @@ use subordinate_ids::Owners;
 use unrecorded::UnrecordedSessions;
 use user_limits::UserLimits;
 
-pub(crate) use session::{list_spool, waiting_sessions};
+pub(crate) use session::{Export, WaitingSession, export, list_spool, waiting_sessions};
 
 const MOST_DELIVERIES: usize = 8;
 
@@ -88,6 +90,10 @@ struct Agent {
     outer_terminals: OuterTerminals,
     damaged: Arc<DamagedQuota>,
     unrecorded: UnrecordedSessions,
+    /// The clock and the dice of deliveries.
+    pace: Box<dyn Pace>,
+    /// How long a recording is refused before it is put into quarantine.
+    quarantine_after: Duration,
     /// How many steps of deliveries are taken at once: a long outage must not end in a stampede.
     deliveries: Semaphore,
     link_pulses: LinkPulses,
@@ -141,6 +147,8 @@ impl Agent {
             outer_terminals,
             damaged,
             unrecorded,
+            pace: Box::new(SystemPace::new()),
+            quarantine_after: options.quarantine_after,
             deliveries: Semaphore::new(MOST_DELIVERIES),
             link_pulses: LinkPulses::default(),
             link_opened: watch::Sender::new(0),

@@ -2,11 +2,13 @@
 
 mod asking;
 mod cut_record;
+mod export;
 mod folder;
 mod for_recorder;
 mod manifest;
 mod note;
 mod progress;
+mod refusals;
 mod stream_spool;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -27,14 +29,16 @@ use crate::{append_only, durable};
 use folder::{DONE_PREFIX, allocated_bytes, erase_folder};
 use manifest::MANIFEST;
 use note::NOTE;
-use progress::REFUSAL;
+use refusals::Refusals;
 use stream_spool::SEGMENTS;
 
 pub(super) use cut_record::CutRecord;
+pub(crate) use export::{Export, export};
 pub(super) use folder::{DAMAGED_PREFIX, TakenUp, list, take_up};
-pub(crate) use folder::{list_spool, waiting_sessions};
+pub(crate) use folder::{WaitingSession, list_spool, waiting_sessions};
 pub(super) use note::Note;
 pub(super) use progress::Progress;
+pub(super) use refusals::TRY_QUARANTINED_EVERY;
 pub(super) use stream_spool::StreamSpool;
 
 const START: &str = "start.json";
@@ -53,6 +57,8 @@ pub(super) struct Session {
     command_note: OnceLock<CommandNote>,
     /// Told when there is more to deliver.
     pub(super) changed: Arc<Notify>,
+    /// Told when somebody wants it to be tried at once.
+    pub(super) retry: Notify,
     /// Told when more of its spools is acknowledged.
     pub(super) acknowledged_more: Notify,
 }
@@ -114,7 +120,7 @@ impl Session {
         let spools = names.iter().map(|name| StreamSpool::new(&folder, name, Arc::clone(&changed))).collect();
         let progress = Mutex::new(Progress::default());
         let command_note = OnceLock::new();
-        let acknowledged_more = Notify::new();
+        let (retry, acknowledged_more) = (Notify::new(), Notify::new());
         let session = Session {
             start,
             start_document,
@@ -124,6 +130,7 @@ impl Session {
             progress,
             command_note,
             changed,
+            retry,
             acknowledged_more,
         };
         Ok((session, files))
@@ -148,7 +155,7 @@ impl Session {
             .map_err(|error| cannot(SEGMENTS, error.to_string()))?;
         let folder = folder.to_owned();
         let (progress, command_note) = (Mutex::default(), OnceLock::new());
-        let acknowledged_more = Notify::new();
+        let (retry, acknowledged_more) = (Notify::new(), Notify::new());
         let session = Session {
             start,
             start_document,
@@ -158,12 +165,16 @@ impl Session {
             progress,
             command_note,
             changed,
+            retry,
             acknowledged_more,
         };
         let sealed = session.find_manifest().map_err(|error| cannot(MANIFEST, error.to_string()))?.is_some();
-        session.progress().sealed = sealed;
-        // Every start tries again what was refused before.
-        durable::remove(&session.folder.join(REFUSAL)).map_err(|error| cannot(REFUSAL, error.to_string()))?;
+        // Every start tries again what was refused before, unless it is in quarantine.
+        let refusals = session.find_refusals();
+        let mut progress = session.progress();
+        progress.refusals_written = refusals.as_ref().map(Refusals::refused_for).unwrap_or_default();
+        (progress.sealed, progress.refusals) = (sealed, refusals);
+        drop(progress);
         Ok(session)
     }
 

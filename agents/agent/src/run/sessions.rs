@@ -1,9 +1,10 @@
 //! The sessions the running agent knows.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use agent_protocol::local::{LinkState, LocalSession, LocalStatus};
+use agent_protocol::local::{DeliveryState, LinkState, LocalSession, LocalStatus};
 use recording::TerminalSessionToken;
 
 use super::session::Session;
@@ -15,6 +16,8 @@ pub(super) struct Sessions {
     /// What lies in the spool and cannot be read.
     unreadable: Mutex<Vec<LocalSession>>,
     link: Mutex<Link>,
+    /// How many were delivered since the start.
+    delivered: AtomicU64,
 }
 
 struct Link {
@@ -50,8 +53,20 @@ impl Sessions {
         self.known().values().filter(|session| !session.progress().sealed).cloned().collect()
     }
 
-    pub(super) fn remove(&self, session: &Session) {
+    /// It is delivered, and not here any more.
+    pub(super) fn is_delivered(&self, session: &Session) {
         self.known().remove(session.token());
+        self.delivered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Has one recording tried at once, or all that wait; returns how many these are.
+    pub(super) fn retry(&self, only: Option<&TerminalSessionToken>) -> u32 {
+        let known = self.known();
+        let waiting = known.values().filter(|session| match only {
+            Some(token) => session.token() == token,
+            None => session.describe_delivery() != DeliveryState::Pending,
+        });
+        waiting.map(|session| session.retry.notify_one()).fold(0, |count, ()| count + 1)
     }
 
     /// Whose damaged spools take how many bytes, of the sessions that are not delivered yet.
@@ -122,6 +137,7 @@ impl Sessions {
             sessions,
             damaged_files: None,
             disk: None,
+            delivered: self.delivered.load(Ordering::Relaxed),
         }
     }
 }

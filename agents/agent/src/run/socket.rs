@@ -184,10 +184,19 @@ fn answer(
 ) -> io::Result<Option<Session>> {
     stream.set_nonblocking(false)?;
     local_socket::set_patience(stream)?;
+    let may_see = user_id == 0 || user_id == rustix::process::geteuid().as_raw();
     match request {
+        LocalRequest::Retry { terminal_session_token } => {
+            let reply = if !may_see {
+                LocalReply::Refused { reason: "only the agent's user and root may do this".to_owned() }
+            } else {
+                let recordings = agent.sessions.retry(terminal_session_token.as_ref());
+                LocalReply::Retrying { recordings }
+            };
+            lines::send(stream, &reply, &[])?;
+            Ok(None)
+        }
         LocalRequest::Status => {
-            let ours = rustix::process::geteuid().as_raw();
-            let may_see = user_id == 0 || user_id == ours;
             let mut status = agent.sessions.status(may_see);
             if may_see {
                 let kept = damaged_quota::list_kept(&agent.directory.spool()).map_err(io::Error::other)?;

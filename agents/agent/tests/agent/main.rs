@@ -24,6 +24,7 @@ mod neighbours;
 mod outer_terminal;
 mod person;
 mod pipes;
+mod quarantine;
 mod reach;
 mod service;
 mod sessions;

@@ -333,6 +333,7 @@ mod tests {
             user_limits: UserLimits::of_tests(1),
             most_output_bytes: 1,
             sync: SyncSettings { hold_after: Duration::from_secs(10), end_after: Duration::from_secs(30) },
+            quarantine_after: Duration::from_secs(24 * 3600),
             log: "error".to_owned(),
         };
         Agent::new(directory, identity, Keys::generate().unwrap(), &options, kinds).unwrap()

@@ -5,10 +5,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use agent_protocol::local::{LocalSession, SessionState};
-use recording::TerminalSessionToken;
+use agent_protocol::local::{DeliveryState, LocalSession, SessionState};
+use recording::{TerminalSessionToken, Timestamp};
+use serde::Serialize;
 
 use super::Session;
+use super::refusals::{REFUSALS, Refusals};
 use super::stream_spool::SPOOL_EXTENSION;
 use crate::run::severed;
 use crate::{append_only, durable};
@@ -78,6 +80,8 @@ pub(in crate::run) fn take_up(spool: &Path) -> Result<TakenUp, String> {
                     unreadable.push(LocalSession {
                         terminal_session_token,
                         state: SessionState::Unreadable,
+                        delivery: DeliveryState::Pending,
+                        quarantined_since: None,
                         reason: Some(why),
                         segments: 0,
                         acknowledged: 0,
@@ -91,9 +95,34 @@ pub(in crate::run) fn take_up(spool: &Path) -> Result<TakenUp, String> {
     Ok(TakenUp { sessions, unreadable })
 }
 
+/// What lies in the spool while no agent runs.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct WaitingSession {
+    pub(crate) terminal_session_token: TerminalSessionToken,
+    pub(crate) spool_bytes: u64,
+    /// Since when it is in quarantine, by the agent's clock.
+    pub(crate) quarantined_since: Option<String>,
+    /// What was said when it was refused last.
+    pub(crate) reason: Option<String>,
+}
+
 /// For `status` while no agent runs: what lies in the spool, by the names of the folders.
-pub(crate) fn list_spool(spool: &Path) -> Result<Vec<(TerminalSessionToken, u64)>, String> {
-    list(spool, "")
+pub(crate) fn list_spool(spool: &Path) -> Result<Vec<WaitingSession>, String> {
+    let describe = |(token, spool_bytes): (TerminalSessionToken, u64)| {
+        let refusals: Option<Refusals> =
+            durable::find_json(&spool.join(token.as_str()).join(REFUSALS)).ok().flatten();
+        WaitingSession {
+            terminal_session_token: token,
+            spool_bytes,
+            quarantined_since: refusals
+                .as_ref()
+                .and_then(Refusals::quarantined_at)
+                .map(Timestamp::to_rfc3339_seconds),
+            reason: refusals.map(|refusals| refusals.reason().to_owned()),
+        }
+    };
+    Ok(list(spool, "")?.into_iter().map(describe).collect())
 }
 
 /// The sessions whose folders are named by this and their token, and how much room they take.

@@ -1,31 +1,26 @@
 //! How far a session is, and how that is told.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use agent_protocol::local::{LocalSession, SessionState};
-use serde::{Deserialize, Serialize};
+use agent_protocol::local::{DeliveryState, LocalSession, SessionState};
+use recording::Timestamp;
 
 use super::Session;
+use super::refusals::Refusals;
 use super::stream_spool::StreamProgress;
-use crate::durable;
-use crate::state_directory::PRIVATE_MODE;
-
-pub(super) const REFUSAL: &str = "refused.json";
-
-/// `refused.json`, for people.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Refusal {
-    reason: String,
-}
 
 /// How far a session is as a whole; how far its streams are, each of them knows.
 #[derive(Debug, Clone, Default)]
 pub(in crate::run) struct Progress {
     /// The manifest is made.
     pub(in crate::run) sealed: bool,
-    /// Why the control plane refuses it.
+    /// Why the control plane refuses it, if it says that a retry cannot succeed.
     pub(in crate::run) refused: Option<String>,
+    /// For how long it has been refused, by whoever answered.
+    pub(in crate::run) refusals: Option<Refusals>,
+    /// How much of that is on the disk.
+    pub(in crate::run) refusals_written: Duration,
     /// What went wrong last, until it goes right.
     pub(in crate::run) trouble: Option<String>,
     /// What the control plane said when it did not take what there is, until it does.
@@ -33,24 +28,6 @@ pub(in crate::run) struct Progress {
 }
 
 impl Session {
-    /// Notes that the control plane will not have it. Nothing is erased.
-    pub(in crate::run) fn refuse(&self, reason: &str) {
-        let refusal = Refusal { reason: reason.to_owned() };
-        if let Err(error) = durable::write_json(&self.folder.join(REFUSAL), &refusal, PRIVATE_MODE) {
-            tracing::warn!(session = %self.token(), "the refusal could not be stored: {error}");
-        }
-        self.progress().refused = Some(reason.to_owned());
-    }
-
-    /// Notes that the control plane has it after all.
-    pub(in crate::run) fn accept(&self) {
-        if self.progress().refused.take().is_some()
-            && let Err(error) = durable::remove(&self.folder.join(REFUSAL))
-        {
-            tracing::warn!(session = %self.token(), "the refusal could not be removed: {error}");
-        }
-    }
-
     /// Whether some of a spool could not be read.
     pub(in crate::run) fn is_damaged(&self) -> bool {
         self.spools.iter().any(|spool| spool.progress().damaged)
@@ -76,6 +53,20 @@ impl Session {
         })
     }
 
+    /// How its delivery stands.
+    pub(in crate::run) fn describe_delivery(&self) -> DeliveryState {
+        let progress = self.progress();
+        let in_quarantine =
+            progress.refusals.as_ref().is_some_and(|refusals| refusals.quarantined_at().is_some());
+        if in_quarantine {
+            DeliveryState::Quarantined
+        } else if progress.trouble.is_some() || progress.refused.is_some() || progress.refusals.is_some() {
+            DeliveryState::Retrying
+        } else {
+            DeliveryState::Pending
+        }
+    }
+
     /// For `status`.
     pub(in crate::run) fn describe(&self) -> LocalSession {
         let progress = self.progress().clone();
@@ -86,12 +77,18 @@ impl Session {
         } else {
             SessionState::Recording
         };
+        let delivery = self.describe_delivery();
+        let quarantined_at = progress.refusals.as_ref().and_then(Refusals::quarantined_at);
+        let last_refusal = progress.refusals.as_ref().filter(|_| quarantined_at.is_some());
+        let refused = last_refusal.map(|refusals| refusals.reason().to_owned());
         let streams: Vec<StreamProgress> = self.spools.iter().map(|spool| spool.progress().clone()).collect();
         let distrusted = streams.iter().find_map(|stream| stream.distrusted.clone());
         LocalSession {
             terminal_session_token: self.token().clone(),
             state,
-            reason: progress.refused.or(progress.trouble).or(distrusted),
+            delivery,
+            quarantined_since: quarantined_at.map(Timestamp::to_rfc3339_seconds),
+            reason: refused.or(progress.refused).or(progress.trouble).or(distrusted),
             segments: streams.iter().map(|stream| stream.segments).sum(),
             acknowledged: self.acknowledged(),
             spool_bytes: self.spool_bytes(),

@@ -1,0 +1,3 @@
+mod grants;
+mod simulated;
+mod spans;
