@@ -57,6 +57,8 @@ pub struct ApiSettings {
     pub internal_address: Option<Url>,
     /// How long a channel waits for a new path to its agent when it has lost one.
     pub resume_within: Duration,
+    /// How long an agent and its recording may both be silent until the recording is shown as interrupted.
+    pub recording_lease: Duration,
 }
 
 impl ApiSettings {
@@ -68,6 +70,9 @@ impl ApiSettings {
     pub const REPLY_PATIENCE: Duration = Duration::from_secs(60);
     /// How soon an agent must read what is written to its link unless set otherwise: 10 s.
     pub const LINK_PATIENCE: Duration = Duration::from_secs(10);
+
+    /// How long an agent may be silent unless set otherwise: ten minutes.
+    pub const RECORDING_LEASE: Duration = Duration::from_secs(600);
 
     /// Settings with every default, for a deployment that is reached at `public_url`. Its host is `HostId`; no proxy is
     /// trusted, nobody is throttled, and any number of connections may be open.
@@ -90,6 +95,7 @@ impl ApiSettings {
             link_timing: LinkTiming::default(),
             internal_address: None,
             resume_within: RESUME_WITHIN,
+            recording_lease: Self::RECORDING_LEASE,
         }
     }
 

@@ -1,5 +1,5 @@
-//! Applies time to recordings: abandoned ones become interrupted, and expired ones leave the
-//! counters.
+//! Applies time to recordings: those whose agent's lease has lapsed become interrupted, and expired ones leave the
+//! counters. An agent that returns later may still continue its recordings.
 
 use std::time::Duration;
 
@@ -12,15 +12,16 @@ use super::{accounts, authorize};
 use crate::Hansard;
 use crate::errors::{ActionError, chain_of};
 
-/// How long a recording and its agent must both have been silent before it is shown as interrupted. An agent that
-/// returns later may still continue it.
-const ABANDONED_AFTER: Duration = Duration::from_secs(10 * 60);
-
 pub(super) struct Sweep;
 
 impl Job for Sweep {
     const NAME: &'static str = "sweep recordings";
     const EVERY: Duration = Duration::from_secs(30);
+
+    /// A short lease is looked at more often, so that what has lapsed is seen within half of it again.
+    async fn woken(&self, hansard: &Hansard) {
+        tokio::time::sleep(hansard.settings.recording_lease / 2).await;
+    }
 
     /// Sweeps every account. An error in one account does not delay the others; the next round tries again.
     async fn run(&mut self, hansard: &Hansard) {
@@ -47,5 +48,5 @@ impl Job for Sweep {
 
 async fn sweep_account(hansard: &Hansard, account: &AccountId) -> Result<Swept, ActionError> {
     let granted = authorize::<SweepRecordings>(hansard, account)?;
-    Ok(hansard.store.sweep(&granted, hansard.now(), ABANDONED_AFTER).await?)
+    Ok(hansard.store.sweep(&granted, hansard.now(), hansard.settings.recording_lease).await?)
 }

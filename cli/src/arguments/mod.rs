@@ -119,6 +119,7 @@ mod tests {
             "--address-burst=1",
             "--principal-rate=1",
             "--principal-burst=1",
+            "--recording-lease=1",
             "--server-keys=k",
             "--with-local-agent",
             "--local-agent-program=a",

@@ -124,6 +124,9 @@ pub(crate) struct ServeArguments {
     /// Connections at once from one source address, 0 for no limit [default: a quarter of --connections].
     #[arg(long, value_name = "NUMBER")]
     connections_per_address: Option<String>,
+    /// For how many seconds an agent may be silent until its running recordings are shown as interrupted [default: 600].
+    #[arg(long, value_name = "SECONDS")]
+    recording_lease: Option<String>,
     /// Show the root access key's secret although standard output is no terminal.
     #[arg(long)]
     pub(crate) print_credentials: bool,
@@ -153,6 +156,7 @@ impl ServeArguments {
             (&settings::keys::PRINCIPAL_BURST, &self.principal_burst),
             (&settings::keys::CONNECTIONS, &self.connections),
             (&settings::keys::CONNECTIONS_PER_ADDRESS, &self.connections_per_address),
+            (&settings::keys::RECORDING_LEASE, &self.recording_lease),
         ]));
         flags
     }

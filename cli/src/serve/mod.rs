@@ -139,6 +139,7 @@ async fn serve(
             throttle: settings.throttle,
             connections: settings.connection_limits(open_files),
             internal_address,
+            recording_lease: settings.recording_lease,
             ..ApiSettings::new(public, settings.region.clone())
         },
     };

@@ -50,6 +50,7 @@ pub(crate) const PRINCIPAL_RATE: Key = Key::number("principal-rate");
 pub(crate) const PRINCIPAL_BURST: Key = Key::number("principal-burst");
 pub(crate) const CONNECTIONS: Key = Key::number("connections");
 pub(crate) const CONNECTIONS_PER_ADDRESS: Key = Key::number("connections-per-address");
+pub(crate) const RECORDING_LEASE: Key = Key::number("recording-lease");
 pub(crate) const ROOT_ACCOUNT_ID: Key = Key { has_flag: false, ..Key::plain("root-account-id") };
 pub(crate) const ROOT_ACCESS_KEY_ID: Key = Key { has_flag: false, ..Key::plain("root-access-key-id") };
 pub(crate) const ROOT_ACCESS_KEY_SECRET: Key =
@@ -79,6 +80,7 @@ pub(crate) const SETTING_KEYS: &[&Key] = &[
     &PRINCIPAL_BURST,
     &CONNECTIONS,
     &CONNECTIONS_PER_ADDRESS,
+    &RECORDING_LEASE,
     &ROOT_ACCOUNT_ID,
     &ROOT_ACCESS_KEY_ID,
     &ROOT_ACCESS_KEY_SECRET,

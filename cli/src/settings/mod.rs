@@ -9,6 +9,7 @@ mod values;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use api::{ConnectionLimits, RateLimit, ThrottleLimits, TrustedProxies};
 use domain::access_key::AccessKeySecret;
@@ -123,6 +124,8 @@ pub(crate) struct Settings {
     pub(crate) connections: ConnectionsSetting,
     /// How many connections one address may have open.
     pub(crate) connections_per_address: ConnectionsSetting,
+    /// How long an agent may be silent until its running recordings are shown as interrupted.
+    pub(crate) recording_lease: Duration,
     /// The root account, where it is preset.
     pub(crate) root: Option<RootPreset>,
 }
@@ -182,6 +185,9 @@ impl Settings {
             connections_per_address: sources
                 .get(&keys::CONNECTIONS_PER_ADDRESS, values::connections)?
                 .unwrap_or(ConnectionsSetting::Default),
+            recording_lease: sources
+                .get(&keys::RECORDING_LEASE, values::lease)?
+                .unwrap_or(api::ApiSettings::RECORDING_LEASE),
             root,
         };
         if settings.server_keys.is_none()

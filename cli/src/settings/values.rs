@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use api::TrustedProxies;
 use domain::access_key::AccessKeySecret;
@@ -146,6 +147,14 @@ pub(super) fn connections(text: &str) -> Result<ConnectionsSetting, String> {
 const MOST_CALLS: u32 = 1_000_000;
 
 /// Digits only.
+/// A lease in seconds.
+pub(super) fn lease(text: &str) -> Result<Duration, String> {
+    const LONGEST_SECONDS: u32 = 7 * 86_400;
+    let seconds = whole_number(text).filter(|seconds| (1..=LONGEST_SECONDS).contains(seconds));
+    let seconds = seconds.ok_or_else(|| format!("a whole number of seconds from 1 to {LONGEST_SECONDS}"))?;
+    Ok(Duration::from_secs(seconds.into()))
+}
+
 fn whole_number(text: &str) -> Option<u32> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| digits && *number <= MOST_CALLS)
