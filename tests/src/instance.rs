@@ -47,6 +47,25 @@ impl Instance {
         instance
     }
 
+    /// A copy of its state folder, as a cloned disk has one: the same agent with the same keys, which does not run yet, and
+    /// will speak with this control plane.
+    #[must_use]
+    pub fn copied(&self, deployment: &Deployment) -> Self {
+        let folder =
+            tempfile::Builder::new().prefix("hansard-instance-").tempdir().expect("a temporary folder");
+        let copied = Self { id: self.id.clone(), folder, process: None };
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg(self.state_folder()).arg(copied.state_folder());
+        assert!(copy.status().expect("cp starts").success(), "the state folder is copied");
+        let identity = copied.state_folder().join("agent.json");
+        let text = std::fs::read_to_string(&identity).expect("the agent's identity");
+        let mut identity_json: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+        identity_json["ServerUrl"] = deployment.root.endpoint.clone().into();
+        std::fs::write(&identity, identity_json.to_string()).expect("it can be written");
+        let _ = std::fs::remove_file(copied.state_folder().join("agent.sock"));
+        copied
+    }
+
     /// Runs the agent (again) and waits until it accepts sessions.
     pub fn resume(&mut self) {
         assert!(self.process.is_none(), "it runs already");
