@@ -74,7 +74,7 @@ pub(crate) fn enrol(state_dir: &Path, options: EnrolOptions) -> Result<(), Strin
     if waiting > 0 {
         let aside = directory.set_spool_aside(&identity.agent_id)?;
         crate::say(&format!(
-            "{waiting} sessions of the previous agent were set aside in {}",
+            "{waiting} sessions of the previous agent were set aside in {}; `hansard-agent export` takes them out",
             aside.display()
         ));
     }

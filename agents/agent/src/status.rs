@@ -4,7 +4,7 @@ use std::path::Path;
 
 use agent_protocol::configuration::EffectiveConfiguration;
 use agent_protocol::local::{
-    DamagedFiles, DeliveryState, DiskState, DiskStatus, LinkState, LocalReply, LocalRequest, LocalSession, LocalStatus,
+    DamagedFiles, Deliveries, DiskState, DiskStatus, LinkState, LocalReply, LocalRequest, LocalSession, LocalStatus,
     SessionState,
 };
 use recording::sanitise::sanitised;
@@ -100,7 +100,7 @@ fn print_table(status: &Status) {
             if let Some(damaged) = &running.damaged_files {
                 print_damaged(damaged);
             }
-            say(&format!("delivery       {}", describe_deliveries(running)));
+            say(&format!("delivery       {}", describe_deliveries(&running.deliveries)));
             for session in &running.sessions {
                 say(&format!("session        {}", describe_session(session)));
             }
@@ -155,15 +155,10 @@ fn describe_configuration(status: &Status) -> String {
     }
 }
 
-/// How many recordings stand how. Those who may not see the sessions see none.
-fn describe_deliveries(running: &LocalStatus) -> String {
-    let count = |state| running.sessions.iter().filter(|session| session.delivery == state).count();
+fn describe_deliveries(counts: &Deliveries) -> String {
+    let Deliveries { pending, retrying, quarantined, delivered } = counts;
     format!(
-        "{} pending, {} retrying, {} in quarantine, {} delivered since the start",
-        count(DeliveryState::Pending),
-        count(DeliveryState::Retrying),
-        count(DeliveryState::Quarantined),
-        running.delivered
+        "{pending} pending, {retrying} retrying, {quarantined} in quarantine, {delivered} delivered since the start"
     )
 }
 

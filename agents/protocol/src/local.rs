@@ -114,8 +114,22 @@ pub struct LocalStatus {
     /// otherwise the caller's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damaged_files: Option<DamagedFiles>,
-    /// How many recordings were delivered since the agent started.
+    /// How many recordings stand how, for every caller.
     #[serde(default)]
+    pub deliveries: Deliveries,
+}
+
+/// How many recordings stand how.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Deliveries {
+    /// [`DeliveryState::Pending`].
+    pub pending: u64,
+    /// [`DeliveryState::Retrying`].
+    pub retrying: u64,
+    /// [`DeliveryState::Quarantined`].
+    pub quarantined: u64,
+    /// [`DeliveryState::Delivered`], since the agent started.
     pub delivered: u64,
     /// How much room the spool's disk has; absent if the file system does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

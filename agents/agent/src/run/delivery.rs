@@ -111,7 +111,7 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
             Err(error) => error,
         };
         opened &= !error.is_forgotten();
-        let in_quarantine = note(&agent, &session, &error);
+        let in_quarantine = note(&agent, &session, &error).await;
         let mut wait = retries.wait(&error, in_quarantine, agent.pace.chance());
         if !in_quarantine && !error.is_final() && !matches!(error, DeliveryError::Changed { .. }) {
             wait = impatience.shorten(wait, Instant::now()).max(error.retry_after());
@@ -133,23 +133,29 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
 }
 
 /// Notes what a failed try says of the recording, and says it. True if the recording is in quarantine.
-fn note(agent: &Agent, session: &Session, error: &DeliveryError) -> bool {
+async fn note(agent: &Agent, session: &Arc<Session>, error: &DeliveryError) -> bool {
     let (token, why) = (session.token(), error.to_string());
     let now = agent.pace.now();
     let was_in_quarantine = session.quarantined_at().is_some();
     if error.keeps_it_waiting() {
         session.progress().waits_because = Some(why.clone());
     }
-    if error.is_refusal() {
+    let noted = if error.is_refusal() {
         let wall = Timestamp::from_millis(agent.control_plane.now_millis());
-        if session.refused(&why, &now, wall, agent.quarantine_after) {
-            tracing::error!(
-                session = %token,
-                "the recording has been refused for too long: it is in quarantine, kept, and tried once a day: {why}"
-            );
-        }
+        let (why, quarantine_after) = (why.clone(), agent.quarantine_after);
+        on_disk(session, move |session| Ok(session.refused(&why, &now, wall, quarantine_after))).await
     } else {
-        session.unanswered(&now);
+        on_disk(session, move |session| {
+            session.unanswered(&now);
+            Ok(false)
+        })
+        .await
+    };
+    if noted.is_ok_and(|is_put_there_now| is_put_there_now) {
+        tracing::error!(
+            session = %token,
+            "the recording has been refused for too long: it is in quarantine, kept, and tried once a day: {why}"
+        );
     }
     let in_quarantine = session.quarantined_at().is_some();
     if error.is_final() {

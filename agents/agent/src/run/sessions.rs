@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use agent_protocol::local::{DeliveryState, LinkState, LocalSession, LocalStatus};
+use agent_protocol::local::{Deliveries, DeliveryState, LinkState, LocalSession, LocalStatus};
 use recording::TerminalSessionToken;
 
 use super::session::Session;
@@ -99,13 +99,31 @@ impl Sessions {
     pub(super) fn waiting(&self) -> (u32, Option<String>) {
         let mut reasons: BTreeMap<String, u32> = BTreeMap::new();
         for session in self.known().values() {
-            if let Some(reason) = session.progress().waits_because.clone() {
+            let progress = session.progress();
+            // One in quarantine rests also where this process has not heard its refusal itself.
+            let in_quarantine = progress.refusals.as_ref().filter(|known| known.quarantined_at().is_some());
+            let in_quarantine = in_quarantine.map(|known| format!("in quarantine: {}", known.reason()));
+            if let Some(reason) = in_quarantine.or_else(|| progress.waits_because.clone()) {
                 *reasons.entry(reason).or_default() += 1;
             }
         }
         let recordings = reasons.values().sum();
         let commonest = reasons.into_iter().max_by_key(|(_, sessions)| *sessions);
         (recordings, commonest.map(|(reason, _)| reason))
+    }
+
+    fn deliveries(&self) -> Deliveries {
+        let mut deliveries =
+            Deliveries { delivered: self.delivered.load(Ordering::Relaxed), ..Deliveries::default() };
+        for session in self.known().values() {
+            match session.describe_delivery() {
+                DeliveryState::Pending => deliveries.pending += 1,
+                DeliveryState::Retrying => deliveries.retrying += 1,
+                DeliveryState::Quarantined => deliveries.quarantined += 1,
+                DeliveryState::Delivered => {}
+            }
+        }
+        deliveries
     }
 
     pub(super) fn link_is_open(&self) {
@@ -137,7 +155,7 @@ impl Sessions {
             sessions,
             damaged_files: None,
             disk: None,
-            delivered: self.delivered.load(Ordering::Relaxed),
+            deliveries: self.deliveries(),
         }
     }
 }

@@ -56,6 +56,8 @@ fn sessions_that_wait_are_not_stranded_by_a_new_enrolment() {
     let mut instance = Instance::running();
     instance.control_plane.state().away = true;
     let (_, token) = instance.record(&["echo", "kept"]);
+    let manifest = instance.session_folder(&token).join("manifest-0000.json");
+    eventually("it is sealed", || manifest.exists().then_some(()));
     instance.stop_agent();
     instance.control_plane.state().away = false;
     let server = instance.control_plane.address().to_owned();
@@ -79,6 +81,17 @@ fn sessions_that_wait_are_not_stranded_by_a_new_enrolment() {
         .unwrap();
     assert!(aside.join(token.as_str()).join("terminal.spool").exists());
     assert_eq!(std::fs::read(aside.join("sealing.key")).unwrap(), key);
+    // No agent delivers it, but it can be taken out, and is whole.
+    let to = instance.state_dir().with_file_name("exported");
+    let exported =
+        instance.command(&["export", token.as_str(), "--to", to.to_str().unwrap()]).output().unwrap();
+    assert!(exported.status.success(), "{}", text(&exported.stderr));
+    let verified = recording::verify(
+        &recording::FolderSource::new(&to),
+        &recording::Expected::default(),
+        recording::Trust::AnySigner,
+    );
+    assert_eq!(verified.unwrap().integrity, recording::Integrity::Complete { manifest: 0 });
     instance.start_agent();
     let (_, token) = instance.record(&["true"]);
     instance.control_plane.sealed(&token);

@@ -55,6 +55,11 @@ fn a_recording_in_quarantine_is_shown_exported_and_delivered_when_somebody_asks(
     instance.start_agent();
     eventually("the link is open", || (instance.status()["Running"]["Link"] == "connected").then_some(()));
     assert_eq!(session(&instance.status()).unwrap()["Delivery"], "quarantined");
+    // The control plane is told, though nobody has refused anything since the start.
+    eventually("the control plane knows", || {
+        let (recordings, reason) = instance.control_plane.state().waiting.last()?.clone();
+        (recordings == 1 && reason?.starts_with("in quarantine: ")).then_some(())
+    });
     let retry = |what: &str| instance.command(&["retry", what]).output().unwrap();
     let unknown = retry("0123456789abcdef0123456789abcdef");
     assert!(text(&unknown.stderr).contains("no such recording"), "{}", text(&unknown.stderr));
@@ -62,7 +67,9 @@ fn a_recording_in_quarantine_is_shown_exported_and_delivered_when_somebody_asks(
     assert!(text(&tried.stdout).contains("1 recordings are tried now"), "{}", text(&tried.stderr));
     assert!(instance.control_plane.sealed(&token).output() == output.stdout);
     instance.spool_is_empty();
-    eventually("it is counted", || (instance.status()["Running"]["Delivered"].as_u64()? >= 1).then_some(()));
+    eventually("it is counted", || {
+        (instance.status()["Running"]["Deliveries"]["Delivered"].as_u64()? >= 1).then_some(())
+    });
     assert_eq!(instance.command(&["retry"]).output().unwrap().status.code(), Some(2));
     assert!(!text(&instance.command(&["status"]).output().unwrap().stdout).contains(token.as_str()));
 }

@@ -274,7 +274,7 @@ async fn a_retry_that_somebody_asks_for_needs_no_day() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     bench.is_whole(&token);
-    assert_eq!(bench.agent().sessions.status(true).delivered, 1);
+    assert_eq!(bench.agent().sessions.status(false).deliveries.delivered, 1);
 }
 
 #[tokio::test]
