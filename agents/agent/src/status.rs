@@ -4,8 +4,8 @@ use std::path::Path;
 
 use agent_protocol::configuration::EffectiveConfiguration;
 use agent_protocol::local::{
-    DamagedFiles, Deliveries, DiskState, DiskStatus, LinkState, LocalReply, LocalRequest, LocalSession, LocalStatus,
-    SessionState,
+    DamagedFiles, Deliveries, DiskState, DiskStatus, LinkState, LocalReply, LocalRequest, LocalSession,
+    LocalStatus, SessionState,
 };
 use recording::sanitise::sanitised;
 use serde::Serialize;
