@@ -140,6 +140,11 @@ impl Instance {
         self.state_dir().join("spool")
     }
 
+    /// The program of this instance.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.owner.as_ref().map_or_else(|| AGENT.into(), |(_, program)| program.path())
+    }
+
     /// The agent program on this instance, without any other variables of this process that the program could read.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = match &self.owner {

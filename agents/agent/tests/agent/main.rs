@@ -35,5 +35,6 @@ mod ssh_host;
 mod tampering;
 mod torn_spools;
 mod transfers;
+mod upgrade;
 mod waiting;
 mod ways_round;
