@@ -87,7 +87,7 @@ struct Agent {
     reserve: Reserve,
     recorders: Recorders,
     powers: Powers,
-    outer_terminals: OuterTerminals,
+    outer_terminals: Arc<OuterTerminals>,
     damaged: Arc<DamagedQuota>,
     unrecorded: UnrecordedSessions,
     /// The clock and the dice of deliveries.
@@ -123,7 +123,7 @@ impl Agent {
         let ledger = Ledger::load(&directory, &identity.agent_id)?;
         let owners = Arc::<Owners>::default();
         let damaged = Arc::new(DamagedQuota::new(directory.spool(), Arc::clone(&owners)));
-        let outer_terminals = OuterTerminals::load(&directory);
+        let outer_terminals = Arc::new(OuterTerminals::load(&directory));
         let disk = Disk::new(directory.spool(), options.disk.clone());
         let user_limits = UserLimits::new(options.user_limits.clone(), owners);
         let reserve = Reserve::new(&directory, options.disk.minimum_free_bytes);

@@ -16,7 +16,8 @@
 //! not their own terminal; and what they can make it change, they get back.
 //!
 //! **Giving back.** A terminal is given back when the last session that it was taken for has ended: its recorder, whose end the
-//! agent sees whatever ended it. What was taken is noted in a file first. An agent that was killed finds it there at its next
+//! agent sees whatever ended it. Where the client leads the terminal's session, as a login shell does, it has to be gone, too:
+//! otherwise whoever stops it while the recording ends would have the window. What was taken is noted in a file first. An agent that was killed finds it there at its next
 //! start, and gives back what no living recorder's session needs. Terminals do not survive a restart of the machine, so the
 //! note is for one boot, and needs no stable storage.
 //!
@@ -28,7 +29,8 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use recording::{CaptureNote, TerminalSessionToken};
 use rustix::fd::AsRawFd as _;
@@ -36,7 +38,7 @@ use rustix::fs::{Mode, OFlags, fstatfs, major, minor};
 use serde::{Deserialize, Serialize};
 
 use super::peer::{Peer, PeerTerminal};
-use super::recorder_process::boot_id;
+use super::recorder_process::{RecorderNote, RecorderProcess, boot_id};
 use crate::durable;
 use crate::state_directory::{PRIVATE_MODE, StateDirectory};
 
@@ -78,10 +80,23 @@ struct Taken {
     /// When it was taken, by the clock of its file system (seconds and nanoseconds). An agent that was killed between the two
     /// has not noted it.
     changed: Option<(i64, i64)>,
-    sessions: Vec<TerminalSessionToken>,
+    sessions: Vec<Holder>,
     /// How many sessions that need it are only about to begin.
     #[serde(skip)]
     beginning: usize,
+}
+
+/// A session that one was taken for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Holder {
+    session: TerminalSessionToken,
+    /// The client, where it leads the session of that terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    leader: Option<RecorderNote>,
+    /// The recorder has ended, and the end of the client is waited for.
+    #[serde(skip)]
+    waits: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,6 +110,7 @@ struct Document {
 pub(super) struct TakenForSession<'t> {
     terminals: &'t OuterTerminals,
     nodes: Vec<Node>,
+    leader: Option<RecorderNote>,
     /// The person can open a terminal of theirs that could not be taken.
     is_open: bool,
 }
@@ -111,7 +127,8 @@ impl TakenForSession<'_> {
         for node in self.nodes.drain(..) {
             for terminal in taken.iter_mut().filter(|terminal| terminal.node == node) {
                 terminal.beginning -= 1;
-                terminal.sessions.push(session.clone());
+                let leader = self.leader.clone();
+                terminal.sessions.push(Holder { session: session.clone(), leader, waits: false });
             }
         }
         self.terminals.try_store(&taken);
@@ -151,7 +168,12 @@ impl OuterTerminals {
 
     /// Takes the terminals of a process that is about to be recorded. `may`: this process has the capabilities for it.
     pub(super) fn take(&self, peer: &Peer, may: bool) -> TakenForSession<'_> {
-        let mut result = TakenForSession { terminals: self, nodes: Vec::new(), is_open: false };
+        let mut result = TakenForSession {
+            terminals: self,
+            nodes: Vec::new(),
+            leader: peer.leader_note(),
+            is_open: false,
+        };
         let terminals = peer.terminals().unwrap_or_else(|error| {
             tracing::info!(user_id = peer.user_id, "the terminal around a session cannot be seen: {error}");
             result.is_open = true;
@@ -232,20 +254,46 @@ impl OuterTerminals {
     }
 
     /// A session's recorder has ended: nobody needs its terminals any longer for it.
-    pub(super) fn give_back(&self, session: &TerminalSessionToken) {
+    pub(super) fn give_back(self: &Arc<Self>, session: &TerminalSessionToken) {
         self.give_back_unless(|needed| needed != session);
     }
 
     /// Gives back what only sessions have that do not need it.
-    pub(super) fn give_back_unless(&self, needs: impl Fn(&TerminalSessionToken) -> bool) {
+    pub(super) fn give_back_unless(self: &Arc<Self>, needs: impl Fn(&TerminalSessionToken) -> bool) {
         let mut taken = self.lock();
         if taken.is_empty() {
             return;
         }
         for terminal in taken.iter_mut() {
-            terminal.sessions.retain(&needs);
+            terminal.sessions.retain_mut(|holder| {
+                if holder.waits || needs(&holder.session) {
+                    return true;
+                }
+                holder.waits = self.wait_for_leader(holder);
+                holder.waits
+            });
         }
         self.give_back_unneeded(&mut taken);
+    }
+
+    /// Waits for the end of a client that leads its terminal's session, if it is there. It usually ends at once, and on a thread
+    /// of its own, because one that is stopped does not.
+    fn wait_for_leader(self: &Arc<Self>, holder: &Holder) -> bool {
+        let found = holder.leader.as_ref().and_then(|note| RecorderProcess::find(note).ok().flatten());
+        let Some(leader) = found else { return false };
+        let (terminals, session) = (Arc::clone(self), holder.session.clone());
+        let waiting = thread::Builder::new().name("outer-terminal".to_owned()).spawn(move || {
+            leader.wait();
+            let mut taken = terminals.lock();
+            for terminal in taken.iter_mut() {
+                terminal.sessions.retain(|holder| holder.session != session);
+            }
+            terminals.give_back_unneeded(&mut taken);
+        });
+        if let Err(error) = &waiting {
+            tracing::warn!(session = %holder.session, "the end of a client cannot be waited for: {error}");
+        }
+        waiting.is_ok()
     }
 
     fn give_back_unneeded(&self, taken: &mut Vec<Taken>) {

@@ -11,6 +11,8 @@ use nix::sys::socket::{getsockopt, sockopt};
 use recording::CaptureNote;
 use rustix::fs::major;
 
+use super::recorder_process::{RecorderNote, RecorderProcess};
+
 /// As many ancestors as are looked at: far more than any process has.
 const MOST_ANCESTORS: usize = 4096;
 
@@ -94,6 +96,15 @@ impl Peer {
             Some(error) if found.is_empty() => Err(error),
             _ => Ok(found),
         }
+    }
+
+    /// What finds it again, if it leads the session of its terminal: the kernel hangs that up when it ends.
+    pub(super) fn leader_note(&self) -> Option<RecorderNote> {
+        let facts = ProcessFacts::find(self.process_id).ok().flatten()?;
+        let leads = facts.session == self.process_id && facts.terminal != 0;
+        leads
+            .then(|| RecorderProcess::of(self.process_id).ok().map(|process| process.note().clone()))
+            .flatten()
     }
 
     /// The process and its ancestors, nearest first, by their numbers and start times. Each was the parent of the one

@@ -3,6 +3,8 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::thread;
+use std::time::Duration;
 
 use agent_protocol::processes::ProcessFacts;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -11,6 +13,9 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
+
+/// How often a process is looked up of which there is no descriptor.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a later start of the agent finds the process again by. A process id alone may be another process's by then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +79,21 @@ impl RecorderProcess {
             return Ok(None);
         }
         Ok(Some(RecorderProcess { note: note.clone(), pidfd }))
+    }
+
+    /// Waits until it has ended.
+    pub(super) fn wait(&self) {
+        match &self.pidfd {
+            Some(pidfd) => {
+                let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+                while poll(&mut fds, None) == Err(Errno::INTR) {}
+            }
+            None => {
+                while self.lives().unwrap_or_default() {
+                    thread::sleep(LOOK_EVERY);
+                }
+            }
+        }
     }
 
     /// Whether it has not ended yet. One that nobody has waited for has ended.

@@ -163,7 +163,7 @@ fn nobody_gets_at_the_terminal_around_a_session_by_stopping_its_client() {
     person.sees("still-2-recorded");
     assert!(!person.screen().contains("unrecorded"));
     let recording = machine.ends(&mut person, &token);
-    assert_eq!(person.owner_and_mode(), (EVE, 0o620));
+    person.has_its_terminal_again(EVE);
     assert_eq!(recording.start().notes, []);
     assert!(text(&recording.output()).contains("still-2-recorded"));
 }
@@ -251,14 +251,32 @@ fn the_terminal_is_given_back_whoever_is_killed() {
                 machine.instance.start_agent();
             }
         }
-        eventually(&format!("the terminal is given back: {killed}"), || {
-            (person.owner_and_mode() == (EVE, 0o620)).then_some(())
-        });
+        person.has_its_terminal_again(EVE);
         machine.instance.control_plane.sealed(&token);
     }
     eventually("nothing is noted", || {
         (!machine.instance.state_dir().join("outer-terminals.json").exists()).then_some(())
     });
+}
+
+#[test]
+fn whoever_stops_the_client_while_its_recording_ends_does_not_get_the_window() {
+    if !we_are_root() {
+        return;
+    }
+    let mut machine = Machine::new();
+    let (mut person, token) = machine.shell();
+    person.signals(Signal::STOP);
+    kill_process(machine.instance.recorder(&token), Signal::KILL).unwrap();
+    machine.instance.control_plane.sealed(&token);
+    assert_eq!(person.owner_and_mode(), (0, 0));
+    // The next agent waits for it, too.
+    machine.instance.kill_agent();
+    machine.instance.start_agent();
+    assert_eq!(person.owner_and_mode(), (0, 0));
+    person.signals(Signal::KILL);
+    person.ends();
+    person.has_its_terminal_again(EVE);
 }
 
 #[test]

@@ -83,6 +83,13 @@ impl Person {
         (metadata.uid(), metadata.mode() & 0o7777)
     }
 
+    /// Waits until the agent has given it back.
+    pub(crate) fn has_its_terminal_again(&self, user_id: u32) {
+        eventually("the terminal is given back", || {
+            (self.owner_and_mode() == (user_id, 0o620)).then_some(())
+        });
+    }
+
     pub(crate) fn types(&mut self, keys: &str) {
         self.terminal.write_all(keys.as_bytes()).unwrap();
     }

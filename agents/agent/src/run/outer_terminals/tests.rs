@@ -50,10 +50,10 @@ impl Window {
     }
 }
 
-fn of_agent() -> (TempDir, OuterTerminals) {
+fn of_agent() -> (TempDir, Arc<OuterTerminals>) {
     let folder = tempfile::tempdir().unwrap();
     let directory = StateDirectory::create(&folder.path().join("state")).unwrap();
-    let terminals = OuterTerminals::load(&directory);
+    let terminals = Arc::new(OuterTerminals::load(&directory));
     (folder, terminals)
 }
 
@@ -65,10 +65,9 @@ impl OuterTerminals {
 
     fn needs(&self, node: Node, session: &TerminalSessionToken) {
         let mut taken = self.lock();
-        taken
-            .iter_mut()
-            .filter(|known| known.node == node)
-            .for_each(|known| known.sessions.push(session.clone()));
+        taken.iter_mut().filter(|known| known.node == node).for_each(|known| {
+            known.sessions.push(Holder { session: session.clone(), leader: None, waits: false })
+        });
         self.store(&taken).unwrap();
     }
 }
@@ -144,7 +143,7 @@ fn an_agent_that_was_killed_finds_again_what_it_has_taken() {
     let node = terminals.takes(ANA, window.open()).unwrap().unwrap();
     terminals.needs(node, &lives);
     terminals.needs(node, &ended);
-    let again = || OuterTerminals::load(&StateDirectory::at(&folder.path().join("state")));
+    let again = || Arc::new(OuterTerminals::load(&StateDirectory::at(&folder.path().join("state"))));
     let next = again();
     next.give_back_unless(|session| *session == lives);
     assert_eq!(window.state(), (terminals.user_id, TAKEN_MODE));
