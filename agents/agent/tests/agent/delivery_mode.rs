@@ -47,8 +47,13 @@ fn ask(instance: &Instance, token: &TerminalSessionToken, request: &ControlReque
 }
 
 fn is_held(instance: &Instance, token: &TerminalSessionToken) -> bool {
+    held_at(instance, token).is_some()
+}
+
+/// How many bytes of output were recorded, if the rest is held.
+fn held_at(instance: &Instance, token: &TerminalSessionToken) -> Option<u64> {
     match ask(instance, token, &ControlRequest::State) {
-        ControlReply::State { is_held, .. } => is_held,
+        ControlReply::State { is_held, recorded_bytes, .. } => is_held.then_some(recorded_bytes),
         other => panic!("{other:?}"),
     }
 }
@@ -231,7 +236,8 @@ fn a_session_whose_agent_never_comes_back_is_held_and_ends_by_itself() {
 fn the_beginning_of_a_character_waits_for_its_rest_and_holds_nothing() {
     let instance = sync("0s", |_| {});
     let (mut person, token) = shell(&instance);
-    person.types("clear; printf '\\342'; sleep 4; printf '\\202\\254\\n'; echo whole-$((1+1))\r");
+    // Long enough after other output: it is alone in the spool, and no segment can be cut of it.
+    person.types("sleep 1.5; printf '\\342'; sleep 4; printf '\\202\\254\\n'; echo whole-$((1+1))\r");
     person.sees("whole-2");
     person.types("exit 0\r");
     person.ends_with(0);
@@ -272,4 +278,23 @@ fn what_a_command_printed_that_ended_while_output_was_held_is_shown_when_it_is_r
     let recording = instance.control_plane.sealed(&token);
     assert_eq!(recording.end(), RecordingEnd::Exited(ExitStatus::Code(5)));
     assert!(text(&recording.output()).contains("un-2-seen"));
+}
+
+#[test]
+fn a_command_that_prints_much_is_slowed_down_before_it_is_late() {
+    const MEBIBYTE: u64 = 1024 * 1024;
+    let instance = sync(NEVER, |_| {}).with_run_arguments(&["--sync-hold-after", NEVER]);
+    let mut instance = instance;
+    instance.stop_agent();
+    instance.start_agent();
+    let (mut person, token) = shell(&instance);
+    instance.control_plane.state().away = true;
+    person.types("seq 1 2000000; echo all-$((1+1))-shown; exit 0\r");
+    let recorded = eventually("output is held", || held_at(&instance, &token));
+    assert!((7 * MEBIBYTE..9 * MEBIBYTE).contains(&recorded), "{recorded}");
+    assert!(!person.screen().contains("held"), "nobody is late");
+    instance.control_plane.state().away = false;
+    person.sees("all-2-shown");
+    person.ends_with(0);
+    assert!(instance.control_plane.sealed(&token).output().len() > 14_000_000);
 }
