@@ -53,7 +53,8 @@ impl Instance {
     pub fn copied(&self, deployment: &Deployment) -> Self {
         let folder =
             tempfile::Builder::new().prefix("hansard-instance-").tempdir().expect("a temporary folder");
-        let copied = Self { id: self.id.clone(), folder, process: None };
+        let copied =
+            Self { id: self.id.clone(), folder, environment: self.environment.clone(), process: None };
         let mut copy = Command::new("cp");
         copy.arg("-a").arg(self.state_folder()).arg(copied.state_folder());
         assert!(copy.status().expect("cp starts").success(), "the state folder is copied");

@@ -117,6 +117,9 @@ pub struct LocalStatus {
     /// How many recordings stand how, for every caller.
     #[serde(default)]
     pub deliveries: Deliveries,
+    /// How much room the spool's disk has; absent if the file system does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskStatus>,
 }
 
 /// How many recordings stand how.
@@ -131,9 +134,6 @@ pub struct Deliveries {
     pub quarantined: u64,
     /// [`DeliveryState::Delivered`], since the agent started.
     pub delivered: u64,
-    /// How much room the spool's disk has; absent if the file system does not say it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disk: Option<DiskStatus>,
 }
 
 /// Whether the spool's disk has room for sessions.
