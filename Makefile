@@ -5,7 +5,9 @@ DATA_DIR ?= ./hansard-data
 DENY = tests/.setup/cargo-deny/bin/cargo-deny
 target = $(shell $(CARGO) metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
-.PHONY: run check test test-rust test-console test-deep bench documents help
+static_target = x86_64-unknown-linux-gnu
+
+.PHONY: run agent-static check test test-rust test-console test-deep bench documents help
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST)
@@ -13,6 +15,11 @@ help: ## this list
 run: ## build and start everything on embedded defaults: SQLite, a folder for objects, this machine as an instance
 	$(CARGO) build --locked --workspace --bins
 	exec "$(target)/debug/hansard" serve --with-local-agent --data-dir "$(DATA_DIR)"
+
+agent-static: ## the agent as one program that needs no libraries, as instances get it
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
+		$(CARGO) build --locked --profile agent --target $(static_target) -p hansard-agent
+	@echo "$(target)/$(static_target)/agent/hansard-agent"
 
 check: ## the inner loop: formatting, lints, unit tests
 	$(CARGO) fmt --all --check
@@ -43,6 +50,8 @@ test-deep: ## what takes longer: many more cases of every property and fault, sc
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --test api_documents -- --ignored
 	HANSARD_TEST_FAULT_CASES=200 $(CARGO) test --locked --workspace --test faults -- --include-ignored
+	$(MAKE) agent-static
+	$(CARGO) test --locked --workspace --test static_agent -- --ignored
 	policies/fuzz/run.sh
 	tests/auditors/run.sh
 

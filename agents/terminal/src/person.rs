@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use agent_protocol::processes::ProcessFacts;
 use recording::TerminalSize;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::OFlags;
@@ -172,10 +171,8 @@ impl PersonTerminal {
     /// Waits a moment for the agent to give it back, so that what runs next in it can open it by its name. If the agent is
     /// away just now, its next start gives it back.
     fn wait_until_given_back(&self) {
-        let ours = rustix::process::getpid().as_raw_pid();
-        let facts = ProcessFacts::find(ours).ok().flatten();
         // A login's own terminal is given back when this process is gone, and nothing runs next in it.
-        let leads = facts.is_some_and(|facts| facts.session == ours);
+        let leads = nix::unistd::getsid(None).is_ok_and(|session| session == nix::unistd::getpid());
         let Some(owner) = self.owner.filter(|_| !leads) else { return };
         let deadline = Instant::now() + GIVEN_BACK_WITHIN;
         while owner_of(self.terminal).is_some_and(|now| now != owner) && Instant::now() < deadline {
