@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use recording::Compressor;
 use rustix::fd::OwnedFd;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::Agent;
@@ -61,9 +62,12 @@ impl Cutter {
         })?;
         let compressor = Compressor::new().map_err(|error| format!("zstd cannot start: {error}"))?;
         let rung = bell.clone();
+        let runtime = Handle::try_current().map_err(|error| error.to_string())?;
         let thread = thread::Builder::new()
             .name("cutter".to_owned())
             .spawn(move || {
+                // For what has to wait for others meanwhile.
+                let _runtime = runtime.enter();
                 let working = || work(&agent, (&inbox, &rung), &searches, compressor);
                 if panic::catch_unwind(AssertUnwindSafe(working)).is_err() {
                     // Without it nothing would be cut any more, unnoticed. The supervisor starts the agent again.

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use agent_protocol::local::DiskState;
@@ -15,8 +14,6 @@ use super::session::Session;
 
 /// How long the end of a session has to give room back before the next one ends.
 const PAUSE: Duration = Duration::from_secs(5);
-/// How long a recorder may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The sessions that were told to end.
 #[derive(Debug, Default)]
@@ -67,22 +64,19 @@ impl Ending {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// In a thread of its own, because a recorder may be slow to answer.
+    /// Without waiting for it, because a recorder may be slow to answer.
     fn end(&self, session: Arc<Session>, reason: String) {
         tracing::warn!(session = %session.token(), "the session is ended: {reason}");
-        let (told, token) = (Arc::clone(&self.told), session.token().clone());
-        let again = move |why: &dyn std::fmt::Display| {
-            tracing::warn!(session = %token, "the session cannot be ended, and is told again: {why}");
-            told.lock().unwrap_or_else(PoisonError::into_inner).remove(&token);
-        };
-        let give_up = again.clone();
-        let tell = move || match session.ask_recorder(&ControlRequest::End { reason }, PATIENCE) {
-            Ok(ControlReply::Done) => {}
-            Ok(answer) => again(&format!("{answer:?}")),
-            Err(error) => again(&error),
-        };
-        if let Err(error) = thread::Builder::new().name("ending".to_owned()).spawn(tell) {
-            give_up(&error);
-        }
+        let told = Arc::clone(&self.told);
+        tokio::spawn(async move {
+            let answer = session.ask_recorder(&ControlRequest::End { reason }).await;
+            let why = match answer {
+                Ok(ControlReply::Done) => return,
+                Ok(answer) => format!("{answer:?}"),
+                Err(error) => error.to_string(),
+            };
+            tracing::warn!(session = %session.token(), "the session cannot be ended, and is told again: {why}");
+            told.lock().unwrap_or_else(PoisonError::into_inner).remove(session.token());
+        });
     }
 }

@@ -1,6 +1,5 @@
 //! A session in the spool: `spool/<token>/` with `start.json`, the spools of its streams, cut segments, and at the end the manifest.
 
-mod asking;
 mod cut_record;
 mod export;
 mod folder;

@@ -19,7 +19,7 @@ use crate::capture_kinds;
 use crate::identity::{Identity, Keys};
 use crate::run::Agent;
 use crate::run::session::{CutRecord, Note, Session, take_up};
-use crate::settings::RunOptions;
+use crate::settings::{DiskLimits, RunOptions, SyncSettings, UserLimits};
 use crate::state_directory::StateDirectory;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -63,8 +63,9 @@ impl Bench {
     /// A new agent on the same spool; its deliveries begin with what lies there.
     fn start_agent(&mut self) {
         let options = RunOptions {
-            minimum_free_bytes: 0,
-            most_sessions_of_a_user: 1,
+            disk: DiskLimits::of_tests(0),
+            user_limits: UserLimits::of_tests(1),
+            sync: SyncSettings { hold_after: Duration::from_secs(10), end_after: Duration::from_secs(30) },
             most_output_bytes: 1,
             quarantine_after: DAY,
             log: "error".to_owned(),
@@ -118,6 +119,7 @@ impl Bench {
             recorder: Recorder::SameUser,
             notes: vec![],
             failure_policy: None,
+            delivery_mode: None,
             started_at: Timestamp::from_millis(0),
             terminal: Some(TerminalSize { columns: 80, rows: 24 }),
             command: None,
@@ -179,6 +181,7 @@ impl Bench {
                 ledger: None,
             }],
             sealed_by: None,
+            delivery_mode: None,
         };
         session.keep_manifest(&recording::seal(&manifest, &self.agent().sealing)).unwrap();
         session.progress().sealed = true;
