@@ -2,7 +2,7 @@
 //! first. That is usually the one that fills the disk, and its delivery gives most back, so that the fewest sessions end.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use agent_protocol::local::DiskState;
@@ -36,6 +36,10 @@ impl Ending {
             self.next_at = None;
             return None;
         }
+        let now = Instant::now();
+        if let Some(wait) = self.next_at.and_then(|at| at.checked_duration_since(now)) {
+            return Some(wait);
+        }
         let why = |session: &Session| match (&disk, session.note.user_id) {
             (Some(why), _) => Some(why.clone()),
             (None, Some(user_id)) => people.get(&agent.user_limits.person(user_id)).cloned(),
@@ -50,17 +54,13 @@ impl Ending {
         let sessions = agent.sessions.open().into_iter().filter(can_end);
         let sessions = sessions.filter_map(|session| Some((session.spool_bytes(), why(&session)?, session)));
         let (_, why, session) = sessions.max_by_key(|(bytes, _, _)| *bytes)?;
-        let now = Instant::now();
-        if let Some(wait) = self.next_at.and_then(|at| at.checked_duration_since(now)) {
-            return Some(wait);
-        }
         self.next_at = Some(now + PAUSE);
         self.told().insert(session.token().clone());
         self.end(session, why);
         Some(PAUSE)
     }
 
-    fn told(&self) -> std::sync::MutexGuard<'_, BTreeSet<TerminalSessionToken>> {
+    fn told(&self) -> MutexGuard<'_, BTreeSet<TerminalSessionToken>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -87,7 +87,7 @@ impl UserLimits {
     /// no more than is left to all others.
     pub(super) fn too_much_spooled(&self, agent: &Agent, disk_is_low: bool) -> BTreeMap<u32, String> {
         let most = self.settings.most_spool_bytes_of_a_user;
-        let free = agent.disk.free_bytes().filter(|_| disk_is_low).unwrap_or(u64::MAX);
+        let free = disk_is_low.then(|| agent.disk.free_bytes()).flatten().unwrap_or(u64::MAX);
         let most = most.min(free);
         let most = most.saturating_add(most / 4);
         let spooled = self.spooled(agent);

@@ -90,8 +90,14 @@ fn a_disk_that_is_low_refuses_new_sessions_until_a_quarter_more_is_free_and_runn
         "{status}"
     );
     neighbour.leaves(22 * MEBIBYTE);
-    instance.record(&["true"]);
+    let (_, token) = instance.record(&["true"]);
     assert_eq!(disk(&instance)["State"], "available");
+    let ledger = instance.control_plane.sealed(&token).whole_ledger();
+    let advice = ledger.iter().find(|entry| entry.cause.as_str() == "less_room_than_advised").unwrap();
+    assert!(
+        advice.reason.ends_with("for the recordings of 2 sessions; 2147483648 are advised"),
+        "{advice:?}"
+    );
     person.types("exit 0\r");
     person.ends_with(0);
     assert!(instance.agent_log().contains("new sessions are refused"));
