@@ -1,7 +1,10 @@
 //! The delivery mode `sync`: how late the control plane may be, and what becomes of a session when it is later.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agent_protocol::configuration::{DeliveryMode, FailurePolicy};
@@ -297,4 +300,37 @@ fn a_command_that_prints_much_is_slowed_down_before_it_is_late() {
     person.sees("all-2-shown");
     person.ends_with(0);
     assert!(instance.control_plane.sealed(&token).output().len() > 14_000_000);
+}
+
+#[test]
+fn an_upload_waits_while_output_is_held() {
+    const UPLOADED: usize = 1024 * 1024;
+    let instance = sync(NEVER, |_| {});
+    let file = instance.state_dir().join("uploaded");
+    instance.control_plane.state().away = true;
+    let script = format!("echo shown; exec cat > {}", file.display());
+    let mut upload = instance.command(&["record", "--", "sh", "-c", &script]);
+    // A socket, as of an SSH server: what can only be read from is the command's own.
+    let (mut input, theirs) = UnixStream::pair().unwrap();
+    let theirs = Stdio::from(std::os::fd::OwnedFd::from(theirs));
+    let mut upload = upload.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(upload.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(told.any(|line| line.contains(HELD)));
+    let sent = Arc::new(AtomicUsize::new(0));
+    let so_far = Arc::clone(&sent);
+    let sending = std::thread::spawn(move || {
+        for _ in 0..UPLOADED / 4096 {
+            input.write_all(&[b'x'; 4096]).unwrap();
+            so_far.fetch_add(4096, Ordering::Relaxed);
+        }
+        drop(input);
+    });
+    // What the socket and the window take.
+    eventually("the upload begins", || (sent.load(Ordering::Relaxed) >= 100_000).then_some(()));
+    assert_eq!(std::fs::metadata(&file).unwrap().len(), 0);
+    assert!(sent.load(Ordering::Relaxed) < UPLOADED / 2);
+    instance.control_plane.state().away = false;
+    sending.join().unwrap();
+    assert!(upload.wait().unwrap().success());
+    assert_eq!(std::fs::metadata(&file).unwrap().len(), UPLOADED as u64);
 }
