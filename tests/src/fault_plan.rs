@@ -81,8 +81,8 @@ pub struct FaultPlan {
     left: u32,
     /// How long half-open connections last.
     silence: Duration,
-    /// Instead of all this: the first request of one step meets one fault.
-    only: Option<(Step, Fault)>,
+    /// Instead of all this: the next request of each of these steps meets this fault.
+    only: Option<(Vec<Step>, Fault)>,
 }
 
 impl FaultPlan {
@@ -92,20 +92,22 @@ impl FaultPlan {
         Self { seed, percent: 40, left: most, silence: Duration::from_millis(700), only: None }
     }
 
-    /// The plan in which the first request of this step meets this fault, and all others pass.
+    /// The plan in which the first request of each of these steps meets this fault, and all others pass.
     #[must_use]
-    pub fn only(step: Step, fault: Fault) -> Self {
-        Self { only: Some((step, fault)), ..Self::of_seed(0, 1) }
+    pub fn once_at(steps: &[Step], fault: Fault) -> Self {
+        Self { only: Some((steps.to_vec(), fault)), ..Self::of_seed(0, 0) }
     }
 
     pub(crate) fn next(&mut self, step: Step, occurrence: u32) -> Fault {
+        if let Some((steps, fault)) = &mut self.only {
+            let meets = steps.iter().position(|of| *of == step);
+            return meets.map_or(Fault::None, |place| {
+                steps.swap_remove(place);
+                *fault
+            });
+        }
         if self.left == 0 {
             return Fault::None;
-        }
-        if let Some((of, fault)) = self.only {
-            let meets = of == step;
-            self.left -= u32::from(meets);
-            return if meets { fault } else { Fault::None };
         }
         let place = (step as u64) << 32 | u64::from(occurrence);
         let mut numbers = Seeded::new(self.seed ^ Seeded::new(place).next_number());
