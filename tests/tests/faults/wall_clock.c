@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How far it is moved, and how often it was asked since. */
+/* How far it is moved, and how often it was asked. */
 struct shared { volatile int64_t seconds; volatile int64_t asked; };
 static struct shared *shared;
 
