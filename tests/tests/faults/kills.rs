@@ -74,7 +74,8 @@ fn kill_one(root: &Client, instance: &mut Instance, case: u64) {
         }
         Killed::PersonsSide => {
             session.signals(Signal::KILL);
-            (Ending::Cut("the person's side ended"), false)
+            // Whether it is read from or written to first when it is gone is chance, and the reason says which.
+            (Ending::Cut("the person's side "), false)
         }
     };
     let said = session.said();
