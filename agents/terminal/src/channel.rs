@@ -78,8 +78,12 @@ impl Channel {
 
     /// What to wait for: something to read, if there is room for it.
     pub(crate) fn interest(&self) -> Option<PollFd<'_>> {
+        self.readable().filter(|_| self.on_the_way <= MOST_BEFORE_READING)
+    }
+
+    /// The same whether or not there is room.
+    pub(crate) fn readable(&self) -> Option<PollFd<'_>> {
         match &self.source {
-            _ if self.on_the_way > MOST_BEFORE_READING => None,
             Source::Open(source) => Some(PollFd::new(source, PollFlags::IN)),
             // A hung-up terminal is always "ready"; it is checked again later instead.
             Source::HungUp(_) | Source::Ended => None,

@@ -4,6 +4,7 @@
 
 mod holding;
 mod standstill;
+mod unseen;
 mod waiting;
 
 use std::error::Error as _;
@@ -94,6 +95,9 @@ pub(crate) fn run(
         }
     };
     let ended = recorder.record(&mut scribe, &mut Decoder::default());
+    if ended.is_err() {
+        recorder.keep_what_nobody_saw(&mut scribe);
+    }
     let noted = recorder.standstill.note(&mut scribe);
     let ended = ended.and_then(|status| noted.map(|()| status));
     // Before the hang-up, which ends parents by which children are found.

@@ -334,3 +334,27 @@ fn an_upload_waits_while_output_is_held() {
     assert!(upload.wait().unwrap().success());
     assert_eq!(std::fs::metadata(&file).unwrap().len(), UPLOADED as u64);
 }
+
+/// What ran while output was held is in the recording, however the session ends then.
+#[test]
+fn what_ran_while_output_was_held_is_recorded_when_the_session_ends() {
+    type End = fn(&Instance, &Person, &TerminalSessionToken);
+    let killed: End = |_, person, _| {
+        rustix::process::kill_process(person.pid(), rustix::process::Signal::KILL).unwrap();
+    };
+    let told: End = |instance, _, token| {
+        let request = ControlRequest::End { reason: "the disk is full".to_owned() };
+        assert_eq!(ask(instance, token, &request), ControlReply::Done);
+    };
+    for end in [killed, told] {
+        let instance = sync(NEVER, |_| {});
+        let (mut person, token) = shell(&instance);
+        is_held_without_control_plane(&instance, &mut person);
+        runs_unseen(&instance, &mut person);
+        end(&instance, &person, &token);
+        instance.control_plane.state().away = false;
+        let recording = instance.control_plane.sealed(&token);
+        let output = text(&recording.output());
+        assert!(output.contains("touch") && output.contains("un-2-seen"), "{output}");
+    }
+}

@@ -282,6 +282,29 @@ elif what == "has another terminal":
 elif what == "leads no session":
     launch.sendall(b"r"); assert answered()
     launch.sendall(b"l")
+elif what == "types what it does not show":
+    child = os.fork()
+    if child == 0:
+        launch.sendall(b"r"); answered(); os.setsid(); import fcntl, termios
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0); launch.sendall(b"l"); answered()
+        launch.close()
+        for n in (0, 1, 2): os.dup2(terminal, n)
+        os.execvp("bash", ["bash", "--norc", "--noprofile"])
+    os.close(terminal)
+    deed = "/tmp/deed-%d" % os.getpid()
+    def hears(mark, times):
+        heard = b""
+        while heard.count(mark) < times:
+            more = agent.recv(65536)
+            assert more, heard
+            heard += more
+    hears(b"$ ", 1)
+    frame(2, b"\0" + b"head -c 33000 /dev/zero | tr '\\0' x\n")
+    hears(b"x", 32500)
+    frame(2, b"\0" + b"touch %s; echo the-deed-is-done\n" % deed.encode())
+    while not os.path.exists(deed): time.sleep(0.05)
+    os.remove(deed)
+    os._exit(0)
 elif what == "sends nonsense":
     agent.sendall(os.urandom(4096))
 elif what == "closes the connection":
@@ -321,6 +344,18 @@ fn with_own_client(machine: &Machine, what: &str) -> Recording {
     let said = text(&output.stdout);
     let token = token_in(&said).unwrap_or_else(|| panic!("{said}{}", text(&output.stderr)));
     machine.instance.control_plane.sealed(&token)
+}
+
+/// Output is read only as fast as it is shown; what is typed meanwhile runs.
+#[test]
+fn what_a_client_of_one_s_own_does_not_show_is_recorded() {
+    if !we_are_root() {
+        return;
+    }
+    let recording = with_own_client(&Machine::new(), "types what it does not show");
+    let output = text(&recording.output());
+    let end = &output[output.len().saturating_sub(300)..];
+    assert!(end.contains("touch") && end.contains("the-deed-is-done\r\n"), "{end}");
 }
 
 #[test]

@@ -15,10 +15,6 @@ use super::{Recorder, lost, person_lost};
 use crate::scribe::Scribe;
 use crate::unacknowledged::{Delivery, Unacknowledged};
 
-/// How much is recorded of what a held command had printed when the session ends. Nobody has seen it; but it has the echo
-/// of what was typed meanwhile.
-const MOST_KEPT_BYTES: usize = 1024 * 1024;
-
 /// The delivery mode of a session.
 pub(super) struct Holding {
     /// `None` under `async`.
@@ -100,12 +96,9 @@ impl Recorder {
                      (DeliveryMode sync, FailurePolicy best_effort)"
                 ))
             }
-            (Delivery::GivenUp, _) => {
-                self.keep_what_was_held(scribe)?;
-                Err(lost(format_args!(
-                    "the control plane did not acknowledge {bytes} bytes of the spool within {longest:?} (DeliveryMode sync)"
-                )))
-            }
+            (Delivery::GivenUp, _) => Err(lost(format_args!(
+                "the control plane did not acknowledge {bytes} bytes of the spool within {longest:?} (DeliveryMode sync)"
+            ))),
         }
     }
 
@@ -113,14 +106,6 @@ impl Recorder {
     pub(super) fn put_off_end_of_output(&mut self) {
         let now = Instant::now();
         self.channels.iter_mut().for_each(|channel| channel.hold(now));
-    }
-
-    fn keep_what_was_held(&mut self, scribe: &mut Scribe) -> Result<(), CaptureError> {
-        let mut room = MOST_KEPT_BYTES;
-        for channel in &mut self.channels {
-            room -= channel.keep(scribe, room)?;
-        }
-        Ok(())
     }
 
     fn tell(&mut self, text: &str) -> Result<(), CaptureError> {
