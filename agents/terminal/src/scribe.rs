@@ -29,8 +29,8 @@ pub(crate) struct Scribe {
     unrecorded: Option<Unrecorded>,
     /// What the person is to be told.
     notice: Option<String>,
-    /// What is to be written to the ledger as soon as anything can be recorded again.
-    owed: Option<Shortfall>,
+    /// What is to be written to the ledger as soon as anything can be recorded.
+    owed: Vec<Shortfall>,
 }
 
 /// What is not recorded of a session that goes on.
@@ -71,7 +71,7 @@ impl Scribe {
             policy,
             unrecorded: None,
             notice: None,
-            owed: None,
+            owed: Vec::new(),
         }
     }
 
@@ -102,12 +102,7 @@ impl Scribe {
     /// Notes that the session goes on although the control plane does not acknowledge what was shown.
     pub(crate) fn not_acknowledged(&mut self, reason: String) -> Result<(), CaptureError> {
         let degraded = Shortfall::new(ShortfallKind::DegradedMode, Cause::DELIVERY_NOT_ACKNOWLEDGED, reason);
-        self.owed = Some(degraded.clone());
-        self.record((0, 0), |scribe| {
-            scribe.shown.ledger(degraded)?;
-            scribe.owed = None;
-            Ok(())
-        })
+        self.ledger(degraded)
     }
 
     /// What the person is to be told of the recording.
@@ -175,9 +170,14 @@ impl Scribe {
         lost.bytes = 0;
         lost.gap_is_written = true;
         lost.size.map_or(Ok(()), |size| self.shown.resize(size))?;
-        if let Some(owed) = self.owed.clone() {
-            self.shown.ledger(owed)?;
-            self.owed = None;
+        self.write_what_is_owed()
+    }
+
+    /// Writes what the ledger lacks. What was written is not written again when a later entry fails.
+    fn write_what_is_owed(&mut self) -> Result<(), CaptureError> {
+        while let Some(owed) = self.owed.first() {
+            self.shown.ledger(owed.clone())?;
+            self.owed.remove(0);
         }
         Ok(())
     }
@@ -235,9 +235,10 @@ impl Scribe {
         self.ledger(claim)
     }
 
-    /// Notes what the recording lacks, or did less.
+    /// Notes what the recording lacks, or did less; if nothing can be recorded now, as soon as it can.
     pub(crate) fn ledger(&mut self, shortfall: Shortfall) -> Result<(), CaptureError> {
-        self.record((0, 0), |scribe| scribe.shown.ledger(shortfall))
+        self.owed.push(shortfall);
+        self.record((0, 0), Self::write_what_is_owed)
     }
 
     /// The recording's time.

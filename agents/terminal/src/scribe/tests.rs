@@ -219,3 +219,36 @@ fn under_best_effort_what_is_not_recorded_is_counted_and_all_else_is_recorded_on
         }
     });
 }
+
+#[test]
+fn what_the_ledger_is_told_while_nothing_can_be_recorded_is_written_once_when_it_can() {
+    let mut recovered = 0;
+    for call in 0..12 {
+        let spools = Spools::new([Faults::at(call, Fault::Once(Errno::IO)), Faults::default()]);
+        let Ok(spooler) = spools.spooler(0) else { continue };
+        let mut scribe = Scribe::of_terminal(spooler, FailurePolicy::BestEffort);
+        for _ in 0..3 {
+            if scribe.unrecorded.is_none() {
+                scribe.output(Output::Terminal, b"some output").unwrap();
+            }
+        }
+        scribe.not_acknowledged("late".to_owned()).unwrap();
+        if let Some(lost) = &mut scribe.unrecorded {
+            lost.try_again_at = Instant::now() + Duration::from_secs(100);
+            recovered += 1;
+        }
+        scribe.status_is_a_claim().unwrap();
+        scribe.exit(ExitStatus::Code(0)).unwrap();
+        let events = spools.events();
+        let told = |cause: &Cause| {
+            let is = |event: &&TerminalEventKind| matches!(event, TerminalEventKind::Shortfall(entry) if entry.cause == *cause);
+            events.iter().filter(is).count()
+        };
+        if matches!(events.last(), Some(TerminalEventKind::Exit(_))) {
+            let entries = [Cause::DELIVERY_NOT_ACKNOWLEDGED, Cause::new("exit_status_claimed")]
+                .map(|cause| told(&cause));
+            assert_eq!(entries, [1, 1], "call {call}: {events:?}");
+        }
+    }
+    assert!(recovered > 0);
+}
