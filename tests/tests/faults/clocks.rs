@@ -90,7 +90,7 @@ fn session_with(deployment: &Deployment, instance: &Instance, in_the_middle: imp
     session.ends_input();
     let (_, seen) = session.ends();
     let decoded = oracle::check(&deployment.root, &seen, Ending::Whole);
-    assert!(!oracle::has_shortfalls(&decoded));
+    assert!(!oracle::has_loss(&decoded));
     let (first, last) = decoded.times.unwrap();
     assert!(first <= last && last.as_duration() < Duration::from_secs(60), "{first:?} {last:?}");
     decoded.header.unwrap().timestamp.unwrap()

@@ -35,7 +35,7 @@ fn what_is_seen_is_recorded_once_whatever_happens_to_connections() {
             let (success, seen) = session.ends();
             assert!(success, "a session does not depend on the control plane");
             let decoded = oracle::check(&stage.deployment.root, &seen, Ending::Whole);
-            assert!(!oracle::has_shortfalls(&decoded), "nothing is missing: {:?}", decoded.totals);
+            assert!(!oracle::has_loss(&decoded), "nothing is missing: {:?}", decoded.totals);
         }
     }
     stage.proxy.follow(None);

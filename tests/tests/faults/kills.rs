@@ -84,7 +84,7 @@ fn kill_one(root: &Client, instance: &mut Instance, case: u64) {
     assert!(seen.bytes.len() >= after_bytes, "case {case}");
     let decoded = oracle::check(root, &seen, ending);
     if matches!(killed, Killed::Agent) {
-        assert!(!oracle::has_shortfalls(&decoded), "case {case}: nothing is missing");
+        assert!(!oracle::has_loss(&decoded), "case {case}: nothing is missing");
     }
     assert_consecutive(&oracle::shown(&decoded), case);
 }

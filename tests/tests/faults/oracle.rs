@@ -103,8 +103,10 @@ pub(crate) fn shown(decoded: &DecodedLines) -> Vec<u8> {
 }
 
 /// Whether anything is said to be missing.
-pub(crate) fn has_shortfalls(decoded: &DecodedLines) -> bool {
-    decoded.events.iter().any(|event| matches!(event.kind, TerminalEventKind::Shortfall(_)))
+pub(crate) fn has_loss(decoded: &DecodedLines) -> bool {
+    let is_loss =
+        |kind: &TerminalEventKind| matches!(kind, TerminalEventKind::Shortfall(of) if of.kind.is_loss());
+    decoded.events.iter().any(|event| is_loss(&event.kind))
 }
 
 /// Where what was recorded differs from what was seen.

@@ -42,7 +42,7 @@ fn kill_at(stage: &mut Stage, killed: Killed, step: Step, moment: Moment, pass: 
     let (success, seen) = session.ends();
     assert!(success, "{moment:?} of {step:?}: a session depends on neither");
     let decoded = oracle::check(&stage.deployment.root, &seen, Ending::Whole);
-    assert!(!oracle::has_shortfalls(&decoded), "{moment:?} of {step:?}: nothing is missing");
+    assert!(!oracle::has_loss(&decoded), "{moment:?} of {step:?}: nothing is missing");
 }
 
 fn kill_at_each_step(mut stage: Stage, killed: Killed, steps: &[Step], moments: &[Moment]) {
