@@ -135,7 +135,7 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
     let recording = configuration.as_ref().and_then(|(known, _)| known.recording.as_ref());
     let notice = recording.and_then(|recording| recording.notice_text.clone());
     let mut standing = agent.powers.towards(&request.peer);
-    let outer = take_outer_terminals(agent, &request, &standing);
+    let mut outer = take_outer_terminals(agent, &request, &standing);
     standing.notes.extend(outer.iter().filter_map(TakenForSession::note));
     let ends_what_is_left = standing.ends_what_is_left;
     let spool_names = segmenting.spools();
@@ -146,6 +146,9 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
             return cannot_be_kept.answer(agent, format!("the recording cannot be stored: {error}"));
         }
     };
+    if let Some(outer) = &mut outer {
+        outer.note_for(session.token());
+    }
     if session.start.recorder == Recorder::SameUser {
         shortfalls.extend(append_only::lacking(&spools));
     }
@@ -172,7 +175,7 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
                 tracing::info!(session = %session.token(), "less is recorded: {}", without.join("; "));
             }
             if let Some(outer) = outer {
-                outer.keep_for(session.token());
+                outer.has_begun();
             }
             Beginning::Recorded(Box::new(session))
         }

@@ -17,7 +17,11 @@
 //!
 //! **Giving back.** A terminal is given back when the last session that it was taken for has ended: its recorder, whose end the
 //! agent sees whatever ended it. Where the client leads the terminal's session, as a login shell does, it has to be gone, too:
-//! otherwise whoever stops it while the recording ends would have the window. What was taken is noted in a file first. An agent that was killed finds it there at its next
+//! otherwise whoever stops it while the recording ends would have the window. It is a process of the person's, which may begin
+//! session after session and never end. So what is kept for it is one entry of each terminal, however many sessions it began,
+//! and one thread waits for all of them (`leaders.rs`).
+//!
+//! What was taken is noted in a file first. An agent that was killed finds it there at its next
 //! start, and gives back what no living recorder's session needs. Terminals do not survive a restart of the machine, so the
 //! note is for one boot, and needs no stable storage.
 //!
@@ -25,20 +29,22 @@
 //! takes a login's terminal back itself. So a terminal is given back only if it is still exactly as it was left: owner, mode,
 //! and the time of the last change of those, which no one else can set. Otherwise it is left alone.
 
+mod leaders;
+
 use std::fs::{self, File, Permissions};
-use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use recording::{CaptureNote, TerminalSessionToken};
 use rustix::fd::AsRawFd as _;
 use rustix::fs::{Mode, OFlags, fstatfs, major, minor};
 use serde::{Deserialize, Serialize};
 
-use super::peer::{Peer, PeerTerminal};
-use super::recorder_process::{RecorderNote, RecorderProcess, boot_id};
+use self::leaders::Watch;
+use super::peer::{Peer, PeerTerminal, PeerTerminals};
+use super::recorder_process::{RecorderNote, boot_id};
 use crate::durable;
 use crate::state_directory::{PRIVATE_MODE, StateDirectory};
 
@@ -58,6 +64,8 @@ pub(super) struct OuterTerminals {
     /// Who owns what is taken: the user of this process.
     user_id: u32,
     taken: Mutex<Vec<Taken>>,
+    /// Who waits for the ends of leaders.
+    watch: Watch,
 }
 
 /// The file that terminals are, among all of this boot that exist at the same time.
@@ -81,6 +89,9 @@ struct Taken {
     /// has not noted it.
     changed: Option<(i64, i64)>,
     sessions: Vec<Holder>,
+    /// Clients that lead the session of this terminal, or did, and began sessions that have ended. Each is here once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    leaders: Vec<RecorderNote>,
     /// How many sessions that need it are only about to begin.
     #[serde(skip)]
     beginning: usize,
@@ -94,9 +105,6 @@ struct Holder {
     /// The client, where it leads the session of that terminal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     leader: Option<RecorderNote>,
-    /// The recorder has ended, and the end of the client is waited for.
-    #[serde(skip)]
-    waits: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -106,11 +114,14 @@ struct Document {
     terminals: Vec<Taken>,
 }
 
-/// What was taken for a session that is about to begin. It is given back when this is dropped, unless the session keeps it.
+/// What was taken for a session that is about to begin. It is given back when this is dropped, unless the session has begun.
 pub(super) struct TakenForSession<'t> {
     terminals: &'t OuterTerminals,
-    nodes: Vec<Node>,
+    /// With the times of the changes: a pseudo-terminal that is gone may have the same node as the next one.
+    nodes: Vec<(Node, Option<(i64, i64)>)>,
     leader: Option<RecorderNote>,
+    /// The session, once it is noted.
+    session: Option<TerminalSessionToken>,
     /// The person can open a terminal of theirs that could not be taken.
     is_open: bool,
 }
@@ -121,17 +132,28 @@ impl TakenForSession<'_> {
         self.is_open.then_some(CaptureNote::OuterTerminalByName)
     }
 
-    /// The session has begun, and needs them until its recorder ends.
-    pub(super) fn keep_for(mut self, session: &TerminalSessionToken) {
+    /// Notes the session, before its recorder begins: an agent that is killed from then on finds at its next start whether it
+    /// needs them.
+    pub(super) fn note_for(&mut self, session: &TerminalSessionToken) {
         let mut taken = self.terminals.lock();
-        for node in self.nodes.drain(..) {
-            for terminal in taken.iter_mut().filter(|terminal| terminal.node == node) {
-                terminal.beginning -= 1;
-                let leader = self.leader.clone();
-                terminal.sessions.push(Holder { session: session.clone(), leader, waits: false });
-            }
+        for terminal in taken.iter_mut().filter(|terminal| self.has(terminal)) {
+            terminal.beginning = terminal.beginning.saturating_sub(1);
+            terminal.sessions.push(Holder { session: session.clone(), leader: self.leader.clone() });
         }
-        self.terminals.try_store(&taken);
+        if !self.nodes.is_empty() {
+            self.terminals.try_store(&taken);
+        }
+        drop(taken);
+        self.session = Some(session.clone());
+    }
+
+    /// The session that is noted has begun, and needs them until its recorder ends.
+    pub(super) fn has_begun(mut self) {
+        self.nodes.clear();
+    }
+
+    fn has(&self, terminal: &Taken) -> bool {
+        self.nodes.contains(&(terminal.node, terminal.changed))
     }
 }
 
@@ -141,10 +163,15 @@ impl Drop for TakenForSession<'_> {
             return;
         }
         let mut taken = self.terminals.lock();
-        for terminal in taken.iter_mut().filter(|terminal| self.nodes.contains(&terminal.node)) {
-            terminal.beginning -= 1;
+        for terminal in taken.iter_mut().filter(|terminal| self.has(terminal)) {
+            match &self.session {
+                Some(session) => terminal.sessions.retain(|holder| holder.session != *session),
+                None => terminal.beginning = terminal.beginning.saturating_sub(1),
+            }
         }
-        self.terminals.give_back_unneeded(&mut taken);
+        if !self.terminals.give_back_unneeded(&mut taken) && self.session.is_some() {
+            self.terminals.try_store(&taken);
+        }
     }
 }
 
@@ -159,41 +186,52 @@ impl OuterTerminals {
             None
         });
         let taken = taken.map(|document| document.terminals).unwrap_or_default();
-        OuterTerminals { file, user_id: rustix::process::geteuid().as_raw(), taken: Mutex::new(taken) }
+        let user_id = rustix::process::geteuid().as_raw();
+        OuterTerminals { file, user_id, taken: Mutex::new(taken), watch: Watch::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Taken>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the terminals of a process that is about to be recorded. `may`: this process has the capabilities for it.
+    /// Takes the terminals of a process that is about to be recorded at one. `may`: this process has the capabilities for it.
     pub(super) fn take(&self, peer: &Peer, may: bool) -> TakenForSession<'_> {
-        let mut result = TakenForSession {
-            terminals: self,
-            nodes: Vec::new(),
-            leader: peer.leader_note(),
-            is_open: false,
+        let PeerTerminals { found, unseen } = peer.terminals();
+        let why_open = match unseen {
+            Some(error) => Some(error.to_string()),
+            // Somebody else shows it on a terminal, and hands the connection on.
+            None => found.is_empty().then(|| "the process that asks has none".to_owned()),
         };
-        let terminals = peer.terminals().unwrap_or_else(|error| {
-            tracing::info!(user_id = peer.user_id, "the terminal around a session cannot be seen: {error}");
-            result.is_open = true;
-            Vec::new()
-        });
+        if let Some(why) = &why_open {
+            tracing::info!(user_id = peer.user_id, "the terminal around a session cannot be seen: {why}");
+        }
+        let mut result = self.take_these(peer.user_id, found, peer.leader_note(), may);
+        result.is_open |= why_open.is_some();
+        result
+    }
+
+    fn take_these(
+        &self,
+        user_id: u32,
+        terminals: Vec<PeerTerminal>,
+        leader: Option<RecorderNote>,
+        may: bool,
+    ) -> TakenForSession<'_> {
+        let mut result =
+            TakenForSession { terminals: self, nodes: Vec::new(), leader, session: None, is_open: false };
         let mut taken = self.lock();
         for terminal in terminals {
-            match self.take_one(&mut taken, peer.user_id, terminal, may) {
-                Ok(Some(node)) if !result.nodes.contains(&node) => {
-                    for terminal in taken.iter_mut().filter(|terminal| terminal.node == node) {
-                        terminal.beginning += 1;
+            match self.take_one(&mut taken, user_id, terminal, may) {
+                Ok(node) => {
+                    for terminal in taken.iter_mut().filter(|terminal| Some(terminal.node) == node) {
+                        if !result.has(terminal) {
+                            terminal.beginning += 1;
+                            result.nodes.push((terminal.node, terminal.changed));
+                        }
                     }
-                    result.nodes.push(node);
                 }
-                Ok(_) => {}
                 Err(why) => {
-                    tracing::info!(
-                        user_id = peer.user_id,
-                        "the terminal around a session is not taken: {why}"
-                    );
+                    tracing::info!(user_id, "the terminal around a session is not taken: {why}");
                     result.is_open = true;
                 }
             }
@@ -233,7 +271,8 @@ impl OuterTerminals {
             return Err("this needs CAP_CHOWN and CAP_FOWNER".to_owned());
         }
         let Terminal { node, owner, group, mode, .. } = terminal;
-        taken.push(Taken { node, owner, group, mode, changed: None, sessions: Vec::new(), beginning: 0 });
+        let (sessions, leaders) = (Vec::new(), Vec::new());
+        taken.push(Taken { node, owner, group, mode, changed: None, sessions, leaders, beginning: 0 });
         // What is not noted would stay taken for ever if this process were killed now.
         let changed = self.store(taken).and_then(|()| terminal.take(self.user_id));
         match changed {
@@ -246,7 +285,7 @@ impl OuterTerminals {
             }
             Err(error) => {
                 taken.pop();
-                let _ = terminal.change(owner, group, mode);
+                let _ = terminal.give(owner, group, mode);
                 self.try_store(taken);
                 Err(error.to_string())
             }
@@ -264,46 +303,33 @@ impl OuterTerminals {
         if taken.is_empty() {
             return;
         }
+        let mut any_ended = false;
         for terminal in taken.iter_mut() {
-            terminal.sessions.retain_mut(|holder| {
-                if holder.waits || needs(&holder.session) {
-                    return true;
+            let (kept, ended): (Vec<Holder>, Vec<Holder>) =
+                terminal.sessions.drain(..).partition(|holder| needs(&holder.session));
+            terminal.sessions = kept;
+            any_ended |= !ended.is_empty();
+            for leader in ended.into_iter().filter_map(|holder| holder.leader) {
+                if !terminal.leaders.contains(&leader) {
+                    terminal.leaders.push(leader);
                 }
-                holder.waits = self.wait_for_leader(holder);
-                holder.waits
-            });
-        }
-        self.give_back_unneeded(&mut taken);
-    }
-
-    /// Waits for the end of a client that leads its terminal's session, if it is there. It usually ends at once, and on a thread
-    /// of its own, because one that is stopped does not.
-    fn wait_for_leader(self: &Arc<Self>, holder: &Holder) -> bool {
-        let found = holder.leader.as_ref().and_then(|note| RecorderProcess::find(note).ok().flatten());
-        let Some(leader) = found else { return false };
-        let (terminals, session) = (Arc::clone(self), holder.session.clone());
-        let waiting = thread::Builder::new().name("outer-terminal".to_owned()).spawn(move || {
-            leader.wait();
-            let mut taken = terminals.lock();
-            for terminal in taken.iter_mut() {
-                terminal.sessions.retain(|holder| holder.session != session);
             }
-            terminals.give_back_unneeded(&mut taken);
-        });
-        if let Err(error) = &waiting {
-            tracing::warn!(session = %holder.session, "the end of a client cannot be waited for: {error}");
         }
-        waiting.is_ok()
+        self.watch_leaders(&mut taken);
+        if !self.give_back_unneeded(&mut taken) && any_ended {
+            self.try_store(&taken);
+        }
     }
 
-    fn give_back_unneeded(&self, taken: &mut Vec<Taken>) {
+    /// Whether there were any, so that what is left was noted.
+    fn give_back_unneeded(&self, taken: &mut Vec<Taken>) -> bool {
         let before = taken.len();
         taken.retain(|known| {
-            let is_needed = known.beginning > 0 || !known.sessions.is_empty();
+            let is_needed = known.beginning > 0 || !known.sessions.is_empty() || !known.leaders.is_empty();
             if !is_needed {
                 let given = Terminal::open(known.node.device).and_then(|terminal| {
                     let still = terminal.filter(|terminal| self.is_as_left(known, terminal));
-                    still.map_or(Ok(()), |terminal| terminal.change(known.owner, known.group, known.mode))
+                    still.map_or(Ok(()), |terminal| terminal.give(known.owner, known.group, known.mode))
                 });
                 if let Err(error) = given {
                     tracing::warn!(user_id = known.owner, "a terminal cannot be given back: {error}");
@@ -311,9 +337,11 @@ impl OuterTerminals {
             }
             is_needed
         });
-        if taken.len() != before {
+        let any = taken.len() != before;
+        if any {
             self.try_store(taken);
         }
+        any
     }
 
     fn is_as_left(&self, known: &Taken, terminal: &Terminal) -> bool {
@@ -330,8 +358,11 @@ impl OuterTerminals {
         let bytes = serde_json::to_vec(&document).map_err(io::Error::other)?;
         // Not on stable storage: a machine that starts again has no such terminals.
         let new = self.file.with_extension("new");
-        fs::write(&new, bytes)?;
-        fs::set_permissions(&new, Permissions::from_mode(PRIVATE_MODE))?;
+        let mut file =
+            File::options().write(true).create(true).truncate(true).mode(PRIVATE_MODE).open(&new)?;
+        // One that was left over has its own.
+        file.set_permissions(Permissions::from_mode(PRIVATE_MODE))?;
+        file.write_all(&bytes)?;
         fs::rename(new, &self.file)
     }
 
@@ -377,24 +408,39 @@ impl Terminal {
         Ok(Some(Terminal { file, node, owner: metadata.uid(), group: metadata.gid(), mode, changed }))
     }
 
-    fn change(&self, owner: u32, group: u32, mode: u32) -> io::Result<()> {
-        // A descriptor of this kind is changed by the name that it has here.
-        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        if mode == TAKEN_MODE {
-            // First the owner, who could change the mode again.
-            std::os::unix::fs::chown(&path, Some(owner), Some(group))?;
-            return fs::set_permissions(&path, Permissions::from_mode(mode));
-        }
-        // First the mode, while this process owns it.
-        fs::set_permissions(&path, Permissions::from_mode(mode))?;
-        std::os::unix::fs::chown(&path, Some(owner), Some(group))
+    /// The name here of the descriptor: one of this kind is changed by that.
+    fn path(&self) -> String {
+        format!("/proc/self/fd/{}", self.file.as_raw_fd())
     }
 
-    /// Makes it this user's alone. Returns the time of that change.
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        fs::set_permissions(self.path(), Permissions::from_mode(mode))
+    }
+
+    fn set_owner(&self, owner: u32, group: u32) -> io::Result<()> {
+        std::os::unix::fs::chown(self.path(), Some(owner), Some(group))
+    }
+
+    /// Makes it this user's alone. Returns the time of that change. If this process is killed meanwhile, it is left to somebody
+    /// who can change its mode again, or as it is noted.
     fn take(&self, user_id: u32) -> io::Result<(i64, i64)> {
-        self.change(user_id, self.group, TAKEN_MODE)?;
+        self.set_mode(TAKEN_MODE)?;
+        self.set_owner(user_id, self.group)?;
+        // The owner could change the mode again until then.
+        if self.file.metadata()?.mode() & PERMISSIONS != TAKEN_MODE {
+            self.set_mode(TAKEN_MODE)?;
+        }
         let metadata = self.file.metadata()?;
         Ok((metadata.ctime(), metadata.ctime_nsec()))
+    }
+
+    /// Makes it its owner's again, who has it from the first step on and could do the second.
+    fn give(&self, owner: u32, group: u32, mode: u32) -> io::Result<()> {
+        let now = self.file.metadata()?;
+        if (now.uid(), now.gid()) != (owner, group) {
+            self.set_owner(owner, group)?;
+        }
+        self.set_mode(mode)
     }
 }
 

@@ -29,6 +29,14 @@ pub(super) struct PeerTerminal {
     pub(super) owner: Option<u32>,
 }
 
+/// The terminals that a process has.
+#[derive(Debug)]
+pub(super) struct PeerTerminals {
+    pub(super) found: Vec<PeerTerminal>,
+    /// Why this process may not look at all of them.
+    pub(super) unseen: Option<io::Error>,
+}
+
 /// A process at the other end of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer {
@@ -58,10 +66,7 @@ impl Peer {
     }
 
     /// The terminals among its standard descriptors, and then its controlling terminal, too.
-    ///
-    /// # Errors
-    /// This process may not look at the first, and there is none of the other kind.
-    pub(super) fn terminals(&self) -> io::Result<Vec<PeerTerminal>> {
+    pub(super) fn terminals(&self) -> PeerTerminals {
         let mut found: Vec<PeerTerminal> = Vec::new();
         let mut unseen = None;
         for descriptor in 0..=2 {
@@ -81,7 +86,7 @@ impl Peer {
             }
         }
         if found.is_empty() && unseen.is_none() {
-            return Ok(found);
+            return PeerTerminals { found, unseen };
         }
         let controlling = ProcessFacts::find(self.process_id).ok().flatten().map(|facts| facts.terminal);
         // A process elsewhere may have a terminal of the same number that is another.
@@ -92,10 +97,7 @@ impl Peer {
             found.push(PeerTerminal { device, file: None, owner: None });
         }
         found.dedup();
-        match unseen {
-            Some(error) if found.is_empty() => Err(error),
-            _ => Ok(found),
-        }
+        PeerTerminals { found, unseen }
     }
 
     /// What finds it again, if it leads the session of its terminal: the kernel hangs that up when it ends.

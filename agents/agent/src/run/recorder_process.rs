@@ -3,8 +3,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::thread;
-use std::time::Duration;
 
 use agent_protocol::processes::ProcessFacts;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,11 +12,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
-/// How often a process is looked up of which there is no descriptor.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
 /// What a later start of the agent finds the process again by. A process id alone may be another process's by then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct RecorderNote {
     process_id: i32,
@@ -81,19 +76,9 @@ impl RecorderProcess {
         Ok(Some(RecorderProcess { note: note.clone(), pidfd }))
     }
 
-    /// Waits until it has ended.
-    pub(super) fn wait(&self) {
-        match &self.pidfd {
-            Some(pidfd) => {
-                let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
-                while poll(&mut fds, None) == Err(Errno::INTR) {}
-            }
-            None => {
-                while self.lives().unwrap_or_default() {
-                    thread::sleep(LOOK_EVERY);
-                }
-            }
-        }
+    /// The same process, looked up each time.
+    pub(super) fn without_descriptor(self) -> RecorderProcess {
+        RecorderProcess { pidfd: None, ..self }
     }
 
     /// Whether it has not ended yet. One that nobody has waited for has ended.

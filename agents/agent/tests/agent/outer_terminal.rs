@@ -11,6 +11,7 @@ use std::process::Command;
 
 use recording::{CaptureNote, ExitStatus, RecordingEnd, ShortfallKind, TerminalSessionToken, Verdict};
 use rustix::process::{Signal, kill_process};
+use serde_json::Value;
 
 use crate::bench::{Instance, Program, eventually, text, without_root};
 use crate::control_plane::Recording;
@@ -276,6 +277,62 @@ fn whoever_stops_the_client_while_its_recording_ends_does_not_get_the_window() {
     assert_eq!(person.owner_and_mode(), (0, 0));
     person.signals(Signal::KILL);
     person.ends();
+    person.has_its_terminal_again(EVE);
+}
+
+/// Leads the session of its terminal, and begins as many sessions there as its argument says. Each ends at once; it does not.
+const LEADER: &str = r#"
+import json, socket, sys, time
+ways = {"Input": "terminal", "Output": "terminal", "Error": "terminal", "Together": False, "SomebodyReads": [False, False]}
+request = {"Type": "begin", "Kind": "terminal", "Command": ["x"], "Columns": 80, "Rows": 24, "Term": None, "Shell": None, "Connections": ways}
+begun = 0
+while begun < int(sys.argv[2]):
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.connect(sys.argv[1] + "/agent.sock")
+        agent.sendall((json.dumps(request) + "\n").encode())
+        is_recorded = b"TerminalSessionToken" in agent.recv(65536)
+    begun += is_recorded
+    if not is_recorded: time.sleep(0.1)
+print("all have be" + "gun", flush=True)
+sys.stdin.readline()
+"#;
+
+#[test]
+fn a_client_that_begins_many_sessions_and_goes_on_costs_the_agent_as_much_as_one() {
+    if !we_are_root() {
+        return;
+    }
+    let mut machine = Machine::new();
+    let threads_and_descriptors = |agent: u32| {
+        ["task", "fd"].map(|folder| fs::read_dir(format!("/proc/{agent}/{folder}")).unwrap().count())
+    };
+    let before = threads_and_descriptors(machine.instance.agent_pid());
+    let script = machine.script("leader.py", LEADER);
+    let state = machine.instance.state_dir();
+    let words = [PYTHON, script.to_str().unwrap(), state.to_str().unwrap(), "120"];
+    let mut person = Person::at_terminal_of(EVE, &machine.eve(&words));
+    person.sees("all have begun");
+    let file = state.join("outer-terminals.json");
+    for agent in ["this", "next"] {
+        eventually("the client alone is waited for", || {
+            let noted: Value = serde_json::from_slice(&fs::read(&file).ok()?).ok()?;
+            let terminal = &noted["Terminals"][0];
+            let [sessions, leaders] = ["Sessions", "Leaders"].map(|of| terminal[of].as_array().map(Vec::len));
+            (sessions == Some(0) && leaders == Some(1)).then_some(())
+        });
+        // What is delivered has descriptors until then.
+        eventually("no more threads and descriptors are held than of a few sessions", || {
+            let now = threads_and_descriptors(machine.instance.agent_pid());
+            now.iter().zip(before).all(|(now, before)| *now < before + 40).then_some(())
+        });
+        assert_eq!(person.owner_and_mode(), (0, 0), "{agent}");
+        if agent == "this" {
+            machine.instance.kill_agent();
+            machine.instance.start_agent();
+        }
+    }
+    person.types("\r");
+    person.ends_with(0);
     person.has_its_terminal_again(EVE);
 }
 

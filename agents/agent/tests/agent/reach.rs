@@ -376,6 +376,8 @@ fn a_client_of_one_s_own_is_believed_nothing_that_the_kernel_does_not_say() {
         let recording = with_own_client(&machine, what);
         let RecordingEnd::Interrupted { reason } = recording.end() else { panic!("{what}") };
         assert!(reason.contains(why), "{what}: {reason}");
+        // It has no terminal that could be taken.
+        assert_eq!(recording.start().notes, [CaptureNote::OuterTerminalByName], "{what}");
         if what == "lies about the end" {
             assert!(text(&recording.output()).contains("the deed"));
         }
@@ -517,5 +519,9 @@ fn without_capabilities_the_recorder_is_another_user_all_the_same() {
     assert!(text(&recording.output()).contains("got-2-it"), "{}", text(&recording.output()));
     let start = recording.start();
     assert_eq!(start.recorder, Recorder::Separate);
-    assert_eq!(start.notes, [CaptureNote::TerminalNotByName, CaptureNote::LeftOverNotEnded]);
+    // Nor does it see what terminals the client has.
+    assert_eq!(
+        start.notes,
+        [CaptureNote::TerminalNotByName, CaptureNote::LeftOverNotEnded, CaptureNote::OuterTerminalByName]
+    );
 }

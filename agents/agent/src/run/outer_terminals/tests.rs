@@ -1,8 +1,13 @@
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
 use rustix::fd::OwnedFd;
 use rustix::pty::OpenptFlags;
 use tempfile::TempDir;
 
 use super::*;
+use crate::run::recorder_process::RecorderProcess;
 
 /// A user who runs nothing.
 const ANA: u32 = 54_330;
@@ -66,9 +71,47 @@ impl OuterTerminals {
     fn needs(&self, node: Node, session: &TerminalSessionToken) {
         let mut taken = self.lock();
         taken.iter_mut().filter(|known| known.node == node).for_each(|known| {
-            known.sessions.push(Holder { session: session.clone(), leader: None, waits: false })
+            known.sessions.push(Holder { session: session.clone(), leader: None });
         });
         self.store(&taken).unwrap();
+    }
+
+    /// What is taken for a session that is about to begin in this window.
+    fn begins(&self, window: &Window, leader: Option<&RecorderNote>) -> TakenForSession<'_> {
+        let begins = self.take_these(ANA, vec![window.open(), window.controlling()], leader.cloned(), true);
+        assert!(!begins.is_open);
+        begins
+    }
+}
+
+/// A process with a note that finds it. It ends with the test.
+struct Leader(Child, RecorderNote);
+
+impl Leader {
+    fn new() -> Self {
+        let child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let process = RecorderProcess::of(i32::try_from(child.id()).unwrap()).unwrap();
+        Leader(child, process.note().clone())
+    }
+
+    fn ends(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn eventually(what: &str, mut look: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !look() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -173,4 +216,93 @@ fn what_cannot_be_noted_is_not_taken() {
     assert!(terminals.takes(ANA, window.open()).is_err());
     assert_eq!(window.state(), (ANA, 0o620));
     assert!(terminals.lock().is_empty());
+}
+
+#[test]
+fn a_leader_is_waited_for_once_however_many_sessions_it_began() {
+    let Some(window) = Window::of(ANA) else { return };
+    let (folder, terminals) = of_agent();
+    let [mut first, mut second] = [(); 2].map(|()| Leader::new());
+    for number in 0..100 {
+        let session = TerminalSessionToken::generate();
+        let mut begins = terminals.begins(&window, Some(if number % 2 == 0 { &first.1 } else { &second.1 }));
+        begins.note_for(&session);
+        begins.has_begun();
+        terminals.give_back(&session);
+    }
+    assert_eq!(terminals.lock()[0].leaders, [first.1.clone(), second.1.clone()]);
+    assert_eq!(terminals.lock()[0].sessions, []);
+    first.ends();
+    eventually("the first has ended", || terminals.lock()[0].leaders == [second.1.clone()]);
+    assert_eq!(window.state(), (terminals.user_id, TAKEN_MODE));
+    // The next agent waits for it, too.
+    let next = Arc::new(OuterTerminals::load(&StateDirectory::at(&folder.path().join("state"))));
+    next.give_back_unless(|_| false);
+    assert_eq!(window.state(), (terminals.user_id, TAKEN_MODE));
+    second.ends();
+    eventually("it is given back", || window.state() == (ANA, 0o620));
+    eventually("both know", || terminals.lock().is_empty() && next.lock().is_empty());
+}
+
+#[test]
+fn a_terminal_stays_taken_while_nobody_can_wait_for_its_leader() {
+    let Some(window) = Window::of(ANA) else { return };
+    let (_folder, terminals) = of_agent();
+    let terminals = OuterTerminals { watch: Watch::never_starts(), ..Arc::into_inner(terminals).unwrap() };
+    let terminals = Arc::new(terminals);
+    let mut leader = Leader::new();
+    let session = TerminalSessionToken::generate();
+    let mut begins = terminals.begins(&window, Some(&leader.1));
+    begins.note_for(&session);
+    begins.has_begun();
+    terminals.give_back(&session);
+    assert_eq!(window.state(), (terminals.user_id, TAKEN_MODE));
+    leader.ends();
+    // Whatever happens next looks again.
+    terminals.give_back(&TerminalSessionToken::generate());
+    assert_eq!(window.state(), (ANA, 0o620));
+}
+
+#[test]
+fn a_session_is_noted_before_its_recorder_begins() {
+    let Some(window) = Window::of(ANA) else { return };
+    let (folder, terminals) = of_agent();
+    let session = TerminalSessionToken::generate();
+    let mut begins = terminals.begins(&window, None);
+    begins.note_for(&session);
+    // The agent is killed.
+    let next = Arc::new(OuterTerminals::load(&StateDirectory::at(&folder.path().join("state"))));
+    next.give_back_unless(|needed| *needed == session);
+    assert_eq!(window.state(), (terminals.user_id, TAKEN_MODE));
+    // The recorder does not begin: nobody waits for the client, which may go on unrecorded.
+    drop(begins);
+    assert_eq!(window.state(), (ANA, 0o620));
+    assert!(!terminals.file.exists());
+    drop(terminals.begins(&window, None));
+    assert_eq!(window.state(), (ANA, 0o620));
+}
+
+#[test]
+fn a_session_that_begins_does_not_count_for_the_next_terminal_of_the_same_number() {
+    let Some(window) = Window::of(ANA) else { return };
+    let (_folder, terminals) = of_agent();
+    let mut first = terminals.begins(&window, None);
+    // As the next terminal looks: the time of its change is another.
+    let changed = || fs::metadata(&window.path).map(|now| (now.ctime(), now.ctime_nsec())).unwrap();
+    let before = changed();
+    eventually("the clock goes on", || {
+        std::os::unix::fs::chown(&window.path, Some(ANA), None).unwrap();
+        fs::set_permissions(&window.path, Permissions::from_mode(0o620)).unwrap();
+        changed() != before
+    });
+    let mut second = terminals.begins(&window, None);
+    let [of_first, of_second] = [(); 2].map(|()| TerminalSessionToken::generate());
+    first.note_for(&of_first);
+    assert_eq!(terminals.lock()[0].beginning, 1);
+    second.note_for(&of_second);
+    assert_eq!(terminals.lock()[0].beginning, 0);
+    drop(first);
+    assert_eq!(terminals.lock()[0].sessions, [Holder { session: of_second, leader: None }]);
+    drop(second);
+    assert_eq!(window.state(), (ANA, 0o620));
 }
