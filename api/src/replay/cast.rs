@@ -14,7 +14,8 @@ use openapi::error_codes::ErrorCode;
 use persistence::SegmentRow;
 use recording::sanitise::sanitised;
 use recording::{
-    DecodedSegment, EvidenceName, LedgerSummary, SegmentError, SegmentHeader, Stream, TerminalEventKind,
+    DecodedSegment, EvidenceName, LedgerSummary, SegmentError, SegmentHeader, ShortfallKind, Stream,
+    TerminalEventKind,
 };
 
 use super::viewing::{Seen, Viewing};
@@ -223,6 +224,8 @@ fn output_of(segment: DecodedSegment) -> Vec<u8> {
     let mut output = Vec::new();
     for event in segment.events {
         match &event.kind {
+            // Of this nothing is missing in the text; whoever asked is told of it besides.
+            TerminalEventKind::Shortfall(shortfall) if shortfall.kind == ShortfallKind::DegradedMode => {}
             TerminalEventKind::Shortfall(shortfall) => {
                 let line = format!("{end}[hansard: {}]{end}", sanitised(&shortfall.sentence(event.at)));
                 output.extend_from_slice(line.as_bytes());
