@@ -78,7 +78,7 @@ pub use source::{FolderSource, Listing, MemorySource, ObjectSource};
 pub use spool::{
     BadRecord, DamageSearch, RecordKind, Searched, SpoolReader, SpoolRecord, SpoolWriter, Trailing,
 };
-pub use start::{DocumentFormat, InvalidDocument, Recorder, Start, UnknownRecorder};
+pub use start::{DocumentFormat, InvalidDocument, MAX_START_BYTES, Recorder, Start, UnknownRecorder};
 pub use stream::{InvalidStreamName, Stream, StreamName};
 pub use terminal::TerminalTotals;
 pub use terminal::asciicast::{AsciicastEncoder, AsciicastHeader, Carried, DecodedLines, decode_lines};

@@ -18,6 +18,9 @@ use crate::timestamp::Timestamp;
 /// The largest `start.json` or manifest that is read.
 pub const MAX_DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
 
+/// The largest `start.json` that a control plane takes. An agent must not make a larger one: it could never be delivered.
+pub const MAX_START_BYTES: usize = 512 * 1024;
+
 /// The name and version of the format, as documents carry it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DocumentFormat {
@@ -127,7 +130,8 @@ pub struct Start {
     /// The size of the terminal at the start; `None` where there is no terminal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal: Option<TerminalSize>,
-    /// The recorded command with its arguments, where it is known.
+    /// The recorded command with its arguments, where it is known. The agent cuts a long one: a word that ends with `...`,
+    /// and one that says how many words were left out, stand where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,
     /// The session's user, as the agent claims. It is not proven.

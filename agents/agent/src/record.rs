@@ -17,6 +17,7 @@ use crate::backoff::Backoff;
 use crate::foreign::{Caller, Doubt};
 use crate::identity::Identity;
 use crate::login_shell::Entered;
+use crate::readable_command::readable_command;
 use crate::settings::{RecordOptions, STATE_DIR_VARIABLE, SessionEnvironment};
 use crate::state_directory::StateDirectory;
 use crate::{chain, complain, launcher};
@@ -30,9 +31,6 @@ const REFUSED: u8 = 125;
 const BUSY_FOR: Duration = Duration::from_secs(15);
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-
-/// How much of a command's text is kept for readers.
-const LONGEST_COMMAND_BYTES: usize = 32 * 1024;
 
 /// `record`: runs a command, recorded as the configuration wants it. Returns the exit code.
 pub(crate) fn record(state_dir: Result<PathBuf, String>, options: RecordOptions) -> u8 {
@@ -198,7 +196,7 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
     let text = |value: &OsString| value.to_string_lossy().into_owned();
     let request = LocalRequest::Begin {
         kind: KIND,
-        command: readable(&wish.command),
+        command: readable_command(wish.command.iter().map(|word| word.to_string_lossy())),
         columns: size.map_or(0, |size| size.columns),
         rows: size.map_or(0, |size| size.rows),
         term: wish.environment.term.as_ref().map(text),
@@ -288,44 +286,4 @@ fn run_unrecorded(wish: &Wish) -> u8 {
     let (code, why) = capture_terminal::become_command(&wish.command, wish.is_login_shell);
     complain(&why);
     code
-}
-
-/// The command for readers: as text of limited length.
-fn readable(command: &[OsString]) -> Vec<String> {
-    let mut left = LONGEST_COMMAND_BYTES;
-    let mut words = Vec::new();
-    for word in command {
-        let word = word.to_string_lossy();
-        if word.len() > left {
-            let mut end = left;
-            while !word.is_char_boundary(end) {
-                end -= 1;
-            }
-            words.push(format!("{}...", &word[..end]));
-            break;
-        }
-        left -= word.len();
-        words.push(word.into_owned());
-    }
-    words
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_commands_are_cut_for_readers() {
-        let short = vec![OsString::from("ls"), OsString::from("-l")];
-        assert_eq!(readable(&short), ["ls", "-l"]);
-        let long = vec![
-            OsString::from("echo"),
-            OsString::from("ü".repeat(LONGEST_COMMAND_BYTES)),
-            OsString::from("x"),
-        ];
-        let words = readable(&long);
-        assert_eq!(words.len(), 2);
-        assert!(words[1].ends_with("ü..."));
-        assert!(words.concat().len() <= LONGEST_COMMAND_BYTES + 3);
-    }
 }

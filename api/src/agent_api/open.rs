@@ -16,7 +16,8 @@ use domain::storage_target::RecordStorageTarget;
 use persistence::objects::ObjectError;
 use persistence::{RecordingOpened, StoreError};
 use recording::{
-    CaptureKind, ContentHash, EvidenceName, LedgerSummary, ObjectPrefix, RecordingLocation, Start,
+    CaptureKind, ContentHash, EvidenceName, LedgerSummary, MAX_START_BYTES, ObjectPrefix, RecordingLocation,
+    Start,
 };
 
 use super::call::AgentCall;
@@ -24,9 +25,6 @@ use super::configuration;
 use super::own_recordings;
 use super::refusal::AgentRefusal;
 use crate::road::Done;
-
-/// The largest `start.json` that is taken: room for a command line as long as an operating system allows.
-const START_LIMIT_BYTES: usize = 512 * 1024;
 
 pub(crate) async fn post(call: AgentCall) -> HttpResponse {
     let asked = call.parse::<OpenRecordingRequest>();
@@ -58,8 +56,8 @@ fn check_start(agent: &Agent, asked: &OpenRecordingRequest) -> Result<Start, Age
         ));
     }
     let document = asked.start.as_slice();
-    if document.len() > START_LIMIT_BYTES {
-        return refuse("start.json has more than 524288 bytes");
+    if document.len() > MAX_START_BYTES {
+        return refuse(&format!("start.json has more than {MAX_START_BYTES} bytes"));
     }
     let start = match Start::parse(document) {
         Ok(start) => start,

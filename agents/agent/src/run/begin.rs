@@ -1,5 +1,6 @@
 //! How a session begins: as the configuration says, if it can be stored.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -27,6 +28,7 @@ use super::session::{Note, Session};
 use super::standing::Standing;
 use super::transfers;
 use super::{Agent, acknowledging};
+use crate::readable_command::readable_command;
 use crate::{AGENT_VERSION, account, append_only};
 
 /// What `record` asked for.
@@ -256,7 +258,8 @@ fn create(
         delivery_mode: Some(delivery_mode),
         started_at: Timestamp::from_millis(agent.control_plane.now_millis()),
         terminal: request.terminal,
-        command: Some(request.command),
+        // The control plane takes no document of any size, and which program has asked is not known.
+        command: Some(readable_command(request.command.iter().map(|word| Cow::Borrowed(word.as_str())))),
         claimed_user: Some(user_of(request.peer.user_id)),
         term: request.term,
         shell: request.shell,

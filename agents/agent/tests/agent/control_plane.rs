@@ -23,8 +23,8 @@ use agent_protocol::{AgentClaims, AgentErrorCode, ErrorReply, PrivateKey, Signed
 use recording::events::fact::Fact;
 use recording::{
     AccountId, AgentId, Cause, ChainValue, ContentHash, Expected, InstanceId, Integrity, LedgerEntry,
-    Manifest, MemorySource, ObjectName, RecordingEnd, Region, Standing, Start, Stream, TerminalEventKind,
-    TerminalSessionToken, Trust, TrustedKey, Verification,
+    MAX_START_BYTES, Manifest, MemorySource, ObjectName, RecordingEnd, Region, Standing, Start, Stream,
+    TerminalEventKind, TerminalSessionToken, Trust, TrustedKey, Verification,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -447,7 +447,7 @@ impl ControlPlane {
 
     fn open(&self, request: OpenRecordingRequest) -> Answer {
         let mut state = self.state();
-        if state.refuses_recordings {
+        if state.refuses_recordings || request.start.as_slice().len() > MAX_START_BYTES {
             return Err((AgentErrorCode::InvalidStart, None));
         }
         let start = Start::parse(request.start.as_slice()).unwrap();
