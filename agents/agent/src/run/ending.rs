@@ -1,7 +1,7 @@
 //! Ends running sessions when there is no room for their recordings: one after the other, the one that takes most room
 //! first. That is usually the one that fills the disk, and its delivery gives most back, so that the fewest sessions end.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,15 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// The sessions that were told to end.
 #[derive(Debug, Default)]
 pub(super) struct Ending {
-    told: Arc<Mutex<BTreeSet<TerminalSessionToken>>>,
+    told: Arc<Mutex<BTreeMap<TerminalSessionToken, Told>>>,
     next_at: Option<Instant>,
+}
+
+/// What is known of a session that was told to end. If its recorder does not hear it, it is told again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Unanswered,
+    Ends,
 }
 
 impl Ending {
@@ -48,19 +55,27 @@ impl Ending {
         let can_end = |session: &Arc<Session>| {
             // Whoever goes on without a recording stops being recorded by itself when there is no room.
             session.note.failure_policy != Some(FailurePolicy::BestEffort)
-                && !self.told().contains(session.token())
+                && !self.told().contains_key(session.token())
                 && session.is_recorded_now().unwrap_or(true)
         };
         let sessions = agent.sessions.open().into_iter().filter(can_end);
         let sessions = sessions.filter_map(|session| Some((session.spool_bytes(), why(&session)?, session)));
-        let (_, why, session) = sessions.max_by_key(|(bytes, _, _)| *bytes)?;
+        let Some((_, why, session)) = sessions.max_by_key(|(bytes, _, _)| *bytes) else {
+            return self.look_again_after();
+        };
         self.next_at = Some(now + PAUSE);
-        self.told().insert(session.token().clone());
+        self.told().insert(session.token().clone(), Told::Unanswered);
         self.end(session, why);
         Some(PAUSE)
     }
 
-    fn told(&self) -> MutexGuard<'_, BTreeSet<TerminalSessionToken>> {
+    /// When every session that could end was told to: whoever does not answer may have to be told again, and nothing else
+    /// says so.
+    fn look_again_after(&self) -> Option<Duration> {
+        self.told().values().any(|told| *told == Told::Unanswered).then_some(PAUSE)
+    }
+
+    fn told(&self) -> MutexGuard<'_, BTreeMap<TerminalSessionToken, Told>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -70,13 +85,33 @@ impl Ending {
         let told = Arc::clone(&self.told);
         tokio::spawn(async move {
             let answer = session.ask_recorder(&ControlRequest::End { reason }).await;
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
             let why = match answer {
-                Ok(ControlReply::Done) => return,
+                Ok(ControlReply::Done) => {
+                    told.entry(session.token().clone()).and_modify(|told| *told = Told::Ends);
+                    return;
+                }
                 Ok(answer) => format!("{answer:?}"),
                 Err(error) => error.to_string(),
             };
             tracing::warn!(session = %session.token(), "the session cannot be ended, and is told again: {why}");
-            told.lock().unwrap_or_else(PoisonError::into_inner).remove(session.token());
+            told.remove(session.token());
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_looked_at_again_for_as_long_as_somebody_who_was_told_has_not_answered() {
+        let ending = Ending::default();
+        assert_eq!(ending.look_again_after(), None, "nobody was told");
+        let (slow, quick) = (TerminalSessionToken::generate(), TerminalSessionToken::generate());
+        ending.told().extend([(slow.clone(), Told::Unanswered), (quick, Told::Ends)]);
+        assert_eq!(ending.look_again_after(), Some(PAUSE));
+        ending.told().insert(slow, Told::Ends);
+        assert_eq!(ending.look_again_after(), None, "their ends are noticed");
     }
 }
