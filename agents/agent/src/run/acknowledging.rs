@@ -71,8 +71,12 @@ impl Impatience {
         self.stalled_since = None;
     }
 
-    /// How long to wait after a failure, where one would wait so long if nobody waited.
-    pub(super) fn shorten(&mut self, wait: Duration, now: Instant) -> Duration {
+    /// How long to wait after a failure, where one would wait so long if nobody waited. Nobody waits once the session is
+    /// sealed: its recorder is gone.
+    pub(super) fn shorten(&mut self, wait: Duration, is_sealed: bool, now: Instant) -> Duration {
+        if is_sealed {
+            return wait;
+        }
         let since = *self.stalled_since.get_or_insert(now);
         if now.saturating_duration_since(since) < self.longest { wait.min(LONGEST_WAIT) } else { wait }
     }
@@ -86,12 +90,13 @@ mod tests {
     fn delivery_is_tried_often_only_while_somebody_waits() {
         let (began, second) = (Instant::now(), Duration::from_secs(1));
         let mut waits = Impatience { longest: 50 * second, stalled_since: None };
-        assert_eq!(waits.shorten(second / 2, began), second / 2);
-        assert_eq!(waits.shorten(8 * second, began + 49 * second), second);
-        assert_eq!(waits.shorten(8 * second, began + 50 * second), 8 * second);
+        assert_eq!(waits.shorten(second / 2, false, began), second / 2);
+        assert_eq!(waits.shorten(8 * second, false, began + 49 * second), second);
+        assert_eq!(waits.shorten(8 * second, false, began + 50 * second), 8 * second);
         waits.goes_on();
-        assert_eq!(waits.shorten(8 * second, began + 60 * second), second);
+        assert_eq!(waits.shorten(8 * second, false, began + 60 * second), second);
+        assert_eq!(waits.shorten(8 * second, true, began + 60 * second), 8 * second, "the recorder is gone");
         let mut nobody = Impatience { longest: Duration::ZERO, stalled_since: None };
-        assert_eq!(nobody.shorten(8 * second, began), 8 * second);
+        assert_eq!(nobody.shorten(8 * second, false, began), 8 * second);
     }
 }

@@ -114,7 +114,8 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
         let in_quarantine = note(&agent, &session, &error).await;
         let mut wait = retries.wait(&error, in_quarantine, agent.pace.chance());
         if !in_quarantine && !error.is_final() && !matches!(error, DeliveryError::Changed { .. }) {
-            wait = impatience.shorten(wait, Instant::now()).max(error.retry_after());
+            let is_sealed = session.progress().sealed;
+            wait = impatience.shorten(wait, is_sealed, Instant::now()).max(error.retry_after());
         }
         tracing::debug!(session = %session.token(), wait = ?wait, "delivery waits");
         // Whoever repairs a disk is not heard of, and of one in quarantine only who asks for a retry.
