@@ -143,7 +143,10 @@ fn a_person_can_neither_end_nor_stop_nor_read_nor_change_the_recorder_or_the_rec
         person.types(&attack);
         person.sees("tried 29 succeeded []");
         let recording = machine.is_recorded_to_its_end(person, &token);
-        assert_eq!(recording.start().notes, Vec::from_iter(note));
+        // A root without CAP_SYS_PTRACE does not see the terminals of a process in another user namespace, and says so.
+        let mut notes = recording.start().notes;
+        notes.retain(|of| note.is_none() || *of != CaptureNote::OuterTerminalByName);
+        assert_eq!(notes, Vec::from_iter(note));
         assert!(text(&recording.output()).contains("succeeded []"));
     }
 }
