@@ -101,3 +101,31 @@ fn an_agent_follows_a_control_plane_that_changes_its_keys() {
         instance.wait_until_recording_is(on);
     }
 }
+
+#[test]
+fn a_session_that_is_delivered_synchronously_waits_for_its_control_plane() {
+    let mut deployment = Deployment::start();
+    let set = ["call", "SetInstanceRecordConfig", "InstanceId=*", "Enabled=true", "DeliveryMode=sync"];
+    let _ = deployment.root.stdout(&set);
+    let instance = Instance::enrol(&deployment, "i-sync");
+    instance.wait_until_recording_is(true);
+    let mut person = instance.record(&["bash", "--norc", "-i"]);
+    person.sees("$ ");
+    deployment.kill();
+    person.types("echo be''fore\r");
+    person.sees("before\r\n");
+    person.sees("output is held: the control plane has not stored what was shown more than 10s ago");
+    person.types("echo mean''while\r");
+    deployment.resume();
+    person.sees("meanwhile\r\n");
+    person.types("exit\r");
+    assert!(person.leaves().success());
+    let record = deployment.root.one_recording("finished");
+    let token = record["TerminalSessionToken"].as_str().unwrap();
+    let shown = deployment.root.stdout(&["recordings", "show", token]);
+    assert!(shown.contains("Delivery   sync: "), "{shown}");
+    let verified = deployment.root.run(&["recordings", "verify", token]);
+    assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stdout));
+    let text = deployment.root.stdout(&["recordings", "export", token, "--format", "txt"]);
+    assert!(text.contains("before") && text.contains("meanwhile") && !text.contains("held"), "{text}");
+}
