@@ -116,7 +116,8 @@ def stored_bytes(deployment, token):
 def exported(deployment, token, form="txt"):
     """The bytes that the terminal was given, as the recording has them."""
     command = [BIN / "hansard", "recordings", "export", token, "--format", form]
-    return subprocess.check_output(command, env=deployment.client_environment)
+    # What it says of the recording besides is for people.
+    return subprocess.check_output(command, env=deployment.client_environment, stderr=subprocess.DEVNULL)
 
 
 def recording_of_everything(deployment):
