@@ -117,22 +117,30 @@ impl Session {
         }
         let changed = Arc::<Notify>::default();
         let spools = names.iter().map(|name| StreamSpool::new(&folder, name, Arc::clone(&changed))).collect();
-        let progress = Mutex::new(Progress::default());
-        let command_note = OnceLock::new();
-        let (retry, acknowledged_more) = (Notify::new(), Notify::new());
-        let session = Session {
+        let session = Session::of(start, start_document, note, folder, (spools, changed));
+        Ok((session, files))
+    }
+
+    /// Of which nothing is delivered, as far as is known. `changed` is told by its spools.
+    fn of(
+        start: Start,
+        start_document: Vec<u8>,
+        note: Note,
+        folder: PathBuf,
+        (spools, changed): (Vec<StreamSpool>, Arc<Notify>),
+    ) -> Session {
+        Session {
             start,
             start_document,
             note,
             folder,
             spools,
-            progress,
-            command_note,
+            progress: Mutex::default(),
+            command_note: OnceLock::new(),
             changed,
-            retry,
-            acknowledged_more,
-        };
-        Ok((session, files))
+            retry: Notify::new(),
+            acknowledged_more: Notify::new(),
+        }
     }
 
     /// Reads a session that an earlier agent left.
@@ -152,21 +160,7 @@ impl Session {
             .map(|name| StreamSpool::open(folder, name, Arc::clone(&changed)))
             .collect::<io::Result<_>>()
             .map_err(|error| cannot(SEGMENTS, error.to_string()))?;
-        let folder = folder.to_owned();
-        let (progress, command_note) = (Mutex::default(), OnceLock::new());
-        let (retry, acknowledged_more) = (Notify::new(), Notify::new());
-        let session = Session {
-            start,
-            start_document,
-            note,
-            folder,
-            spools,
-            progress,
-            command_note,
-            changed,
-            retry,
-            acknowledged_more,
-        };
+        let session = Session::of(start, start_document, note, folder.to_owned(), (spools, changed));
         let sealed = session.find_manifest().map_err(|error| cannot(MANIFEST, error.to_string()))?.is_some();
         // Every start tries again what was refused before, unless it is in quarantine.
         let refusals = session.find_refusals();
