@@ -40,7 +40,8 @@ impl Backoff {
         self.next_at(random_fraction())
     }
 
-    /// Between half of the current step and the whole: for whoever waits on this machine alone, and is to notice soon.
+    /// Between half of the current step and the whole: where a wait of next to nothing would be wrong, since the answer is
+    /// known, or since whoever waits on this machine is alone.
     pub(crate) fn next_evenly(&mut self) -> Duration {
         self.next_at(0.5 + random_fraction() / 2.0)
     }

@@ -19,8 +19,8 @@ use dial::NotDialled;
 
 /// A link that lived so long was a good one: the next dial comes soon.
 const GOOD_AFTER: Duration = Duration::from_secs(10);
-/// The shortest and the longest wait before a control plane is asked again that has no such agent any more: for a minute
-/// another one may have answered in its place, and its database may be restored.
+/// The first and the longest step of waiting before a control plane is asked again that has no such agent any more, of which
+/// it waits for at least a half: for a minute another one may have answered in its place, and its database may be restored.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(3600));
 /// How long a dial may take, with all that is asked for it.
 const DIAL_WITHIN: Duration = Duration::from_secs(60);
@@ -54,7 +54,7 @@ pub(super) async fn hold(agent: Arc<Agent>) {
 
 async fn hold_with(agent: &Arc<Agent>, channels: &Channels) {
     let mut backoff = Backoff::new();
-    let mut retired = Backoff::between(ASK_AGAIN.0, ASK_AGAIN.1);
+    let mut retired = Retired::default();
     loop {
         let dialled = Instant::now();
         agent.link_pulses.holding.lives_for(DIAL_WITHIN + MAY_BE_LATE);
@@ -65,7 +65,7 @@ async fn hold_with(agent: &Arc<Agent>, channels: &Channels) {
                 tracing::info!("the link is open");
                 agent.sessions.link_is_open();
                 agent.link_opened.send_modify(|opened| *opened += 1);
-                retired.reset();
+                retired = Retired::default();
                 let ended = talk::talk(agent, channels, link).await;
                 agent.link_pulses.speaking.rests();
                 channels.link_is_lost();
@@ -76,7 +76,7 @@ async fn hold_with(agent: &Arc<Agent>, channels: &Channels) {
             }
             Err(NotDialled::Failed(why)) => why,
             Err(NotDialled::Retired(why)) => {
-                wait_as_retired(agent, &why, retired.next()).await;
+                retired.wait(agent, &why).await;
                 backoff.reset();
                 continue;
             }
@@ -98,17 +98,38 @@ fn nothing_heard() -> NotDialled {
 
 /// The control plane has no such agent any more. Nothing that is kept is given up for that, and sessions are still recorded:
 /// a refusal carries no signature, so that whoever sits between could otherwise switch recording off.
-async fn wait_as_retired(agent: &Agent, why: &str, wait: Duration) {
-    tracing::error!(
-        ?wait,
-        "the control plane has no such agent any more: {why}. Nothing is delivered; everything that is recorded stays in {}. \
-         To deliver recordings again, stop this agent and enrol with a new join token: hansard-agent enrol --replace \
-         --abandon-spool, which sets aside what this agent has recorded",
-        agent.directory.spool().display()
-    );
-    agent.sessions.link_is_refused(why);
-    agent.link_pulses.holding.lives_for(wait + MAY_BE_LATE);
-    tokio::time::sleep(wait).await;
+#[derive(Debug)]
+struct Retired {
+    backoff: Backoff,
+    /// What was said of it: as long as the answer is the same, it is not said again.
+    said: Option<String>,
+}
+
+impl Default for Retired {
+    fn default() -> Self {
+        Retired { backoff: Backoff::between(ASK_AGAIN.0, ASK_AGAIN.1), said: None }
+    }
+}
+
+impl Retired {
+    async fn wait(&mut self, agent: &Agent, why: &str) {
+        let wait = self.backoff.next_evenly();
+        if self.said.as_deref() == Some(why) {
+            tracing::debug!(?wait, "the control plane still has no such agent");
+        } else {
+            tracing::error!(
+                ?wait,
+                "the control plane has no such agent any more: {why}. Nothing is delivered; everything that is recorded \
+                 stays in {}. To deliver recordings again, stop this agent and enrol with a new join token: hansard-agent \
+                 enrol --replace --abandon-spool, which sets aside what this agent has recorded",
+                agent.directory.spool().display()
+            );
+            self.said = Some(why.to_owned());
+        }
+        agent.sessions.link_is_refused(why);
+        agent.link_pulses.holding.lives_for(wait + MAY_BE_LATE);
+        tokio::time::sleep(wait).await;
+    }
 }
 
 /// Also while the link is down, which is when channels wait to be resumed.
