@@ -35,6 +35,7 @@ mod filling;
 pub mod ids;
 pub mod kind;
 pub mod layout;
+pub mod leave;
 pub mod ledger;
 pub mod log_line;
 pub mod manifest;
@@ -66,10 +67,9 @@ pub use filling::CutPolicy;
 pub use ids::{AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken};
 pub use kind::{CaptureKind, UnknownCaptureKind};
 pub use layout::{EvidenceName, InvalidObjectName, ObjectName, ObjectPrefix, RecordingLocation};
+pub use leave::{ArrivedBefore, InvalidLeave, Leave, LeaveFormat, SealedBy};
 pub use ledger::{Cause, KindSummary, LedgerEntry, LedgerSummary, Shortfall, ShortfallKind, StreamLedger};
-pub use manifest::{
-    Manifest, SealedBy, SealedManifest, SegmentEntry, StartReference, StreamEntry, Totals, seal,
-};
+pub use manifest::{Manifest, SealedManifest, SegmentEntry, StartReference, StreamEntry, Totals, seal};
 pub use not_evidence::NotEvidence;
 pub use principal_pattern::{InvalidPrincipalPattern, PrincipalKind, PrincipalPattern};
 pub use sealing::{InvalidSealingKey, SIGNATURE_BYTES, SealingKey, SealingPublicKey};
@@ -91,5 +91,6 @@ pub use terminal::segment::{DecodedSegment, decode_segment};
 pub use timestamp::{CivilDate, InvalidTimestamp, Micros, Timestamp};
 pub use trust::{Enrolment, InvalidTrustedKeys, TrustedKey, TrustedKeys};
 pub use verify::{
-    Expected, Integrity, Signer, Standing, StreamVerification, Trust, Verdict, Verification, verify,
+    Expected, Integrity, SealedInPlace, Signer, Standing, StreamVerification, Trust, Verdict, Verification,
+    verify,
 };

@@ -5,12 +5,12 @@ use std::fmt;
 
 use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
 
 use crate::chain::{ChainValue, ContentHash};
 use crate::delivery_mode::DeliveryMode;
 use crate::end::RecordingEnd;
 use crate::ids::{AgentId, TerminalSessionToken};
+use crate::leave::SealedBy;
 use crate::ledger::StreamLedger;
 use crate::sealing::{SIGNATURE_BYTES, SealingKey};
 use crate::start::{DocumentFormat, InvalidDocument, parse_document, to_document};
@@ -28,7 +28,7 @@ pub struct Manifest {
     pub recording: TerminalSessionToken,
     /// The recording's `start.json`.
     pub start: StartReference,
-    /// The agent that sealed it.
+    /// The agent that made the recording. It sealed it too, unless `sealed_by` says otherwise.
     pub agent: AgentId,
     /// The agent's number for this recording, as in `start.json`.
     pub agent_recording_number: u64,
@@ -49,7 +49,7 @@ pub struct Manifest {
     pub delivery_mode: Option<DeliveryMode>,
     /// Its streams, each at most once.
     pub streams: Vec<StreamEntry>,
-    /// Reserved: who sealed it in place of its agent, with the control plane's statement. This version cannot check that.
+    /// With whose leave an agent's successor sealed it; absent if the agent did so itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed_by: Option<SealedBy>,
 }
@@ -272,29 +272,6 @@ impl<'de> Deserialize<'de> for StreamEntry {
         deserializer.deserialize_map(Members)
     }
 }
-
-/// What stands in a manifest as [`Manifest::sealed_by`]: its text, since this version does not understand it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SealedBy(Box<RawValue>);
-
-impl SealedBy {
-    /// This JSON.
-    ///
-    /// # Errors
-    /// The text is no JSON.
-    pub fn new(json: String) -> Result<Self, serde_json::Error> {
-        RawValue::from_string(json).map(Self)
-    }
-}
-
-impl PartialEq for SealedBy {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.get() == other.0.get()
-    }
-}
-
-impl Eq for SealedBy {}
 
 impl Manifest {
     /// Reads the exact bytes of a `manifest-NNNN.json`.

@@ -4,11 +4,13 @@
 //!
 //! ```text
 //! KEY agent=agent-... account=1... instance=i-... from=2026-11-20T10:00:00.000Z until=2026-11-21T10:00:00.000Z
+//! KEY control-plane
 //! ```
 //!
-//! Such a key is trusted for recordings of just this agent, instance and account that started in between; without
-//! `until` it is enrolled still. A line with a key alone trusts it for any instance at any time. A comment behind a
-//! key may not hold what bounds it, unless the same bound stands before it.
+//! The first is trusted for recordings of just this agent, instance and account that started in between; without
+//! `until` it is enrolled still. The second is trusted to give leave: for recordings that an agent's successor sealed. A
+//! line with a key alone trusts it for any instance at any time. A comment behind a key may not hold what bounds it,
+//! unless the same bound stands before it.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,8 +24,11 @@ use crate::timestamp::Timestamp;
 /// comes from whole seconds that the control plane sent some time ago.
 pub const ENROLMENT_LEEWAY: Duration = Duration::from_secs(5 * 60);
 
+/// The word that stands behind a key of a control plane.
+const CONTROL_PLANE: &str = "control-plane";
+
 /// What bounds a key, by name.
-const BOUNDS: [&str; 5] = ["agent=", "account=", "instance=", "from=", "until="];
+const BOUNDS: [&str; 6] = ["agent=", "account=", "instance=", "from=", "until=", CONTROL_PLANE];
 
 /// The agent, the account, the instance and the time for which a key is trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +112,7 @@ impl TrustedKey {
                 }
                 _ => {
                     return Err(format!(
-                        "\"{}\" is none of agent=, account=, instance=, from= and until=",
+                        "\"{}\" is none of agent=, account=, instance=, from=, until= and control-plane",
                         shown(word)
                     ));
                 }
@@ -150,9 +155,14 @@ impl fmt::Display for TrustedKey {
     }
 }
 
-/// A list of trusted keys.
+/// A list of trusted keys. It prints as a file of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrustedKeys(Vec<TrustedKey>);
+pub struct TrustedKeys {
+    /// Those of agents.
+    agents: Vec<TrustedKey>,
+    /// Those of control planes, which give leave.
+    control_planes: Vec<SealingPublicKey>,
+}
 
 /// The text is not a list of trusted keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -171,10 +181,10 @@ pub enum InvalidTrustedKeys {
 }
 
 impl TrustedKeys {
-    /// These keys.
+    /// These keys of agents, and these of control planes.
     #[must_use]
-    pub fn new(keys: Vec<TrustedKey>) -> Self {
-        Self(keys)
+    pub fn new(agents: Vec<TrustedKey>, control_planes: Vec<SealingPublicKey>) -> Self {
+        Self { agents, control_planes }
     }
 
     /// Reads a file of trusted keys.
@@ -182,20 +192,34 @@ impl TrustedKeys {
     /// # Errors
     /// A line is malformed, or there is no key.
     pub fn parse(text: &str) -> Result<Self, InvalidTrustedKeys> {
-        let mut keys = Vec::new();
+        let (mut agents, mut control_planes) = (Vec::new(), Vec::new());
         for (line, number) in text.lines().zip(1..) {
             let (stated, comment) = line.split_once('#').unwrap_or((line, ""));
             if !stated.trim().is_empty() {
                 let refuse = |why| InvalidTrustedKeys::Line { line: number, why };
-                let key = TrustedKey::parse(stated.trim()).map_err(refuse)?;
+                let control_plane =
+                    stated.trim().strip_suffix(CONTROL_PLANE).filter(|key| key.ends_with([' ', '\t']));
+                match control_plane {
+                    Some(key) => control_planes
+                        .push(SealingPublicKey::parse(key.trim()).map_err(|why| refuse(why.to_string()))?),
+                    None => agents.push(TrustedKey::parse(stated.trim()).map_err(refuse)?),
+                }
                 // It would be trusted for more than was meant.
                 if BOUNDS.iter().any(|bound| comment.contains(*bound) && !stated.contains(*bound)) {
                     return Err(refuse("the bounds of this key stand in its comment".to_owned()));
                 }
-                keys.push(key);
             }
         }
-        if keys.is_empty() { Err(InvalidTrustedKeys::Empty) } else { Ok(Self(keys)) }
+        if agents.is_empty() && control_planes.is_empty() {
+            return Err(InvalidTrustedKeys::Empty);
+        }
+        Ok(Self { agents, control_planes })
+    }
+
+    /// Whether this is the key of a control plane whose leave is trusted.
+    #[must_use]
+    pub fn has_control_plane(&self, key: &SealingPublicKey) -> bool {
+        self.control_planes.contains(key)
     }
 
     /// The trusted key for a recording with this start that is read at this moment.
@@ -203,13 +227,26 @@ impl TrustedKeys {
     /// # Errors
     /// There is none; says why, of the key that comes nearest.
     pub fn find(&self, start: &Start, as_of: Timestamp) -> Result<&TrustedKey, String> {
-        if let Some(trusted) = self.0.iter().find(|trusted| trusted.refusal(start, as_of).is_none()) {
+        if let Some(trusted) = self.agents.iter().find(|trusted| trusted.refusal(start, as_of).is_none()) {
             return Ok(trusted);
         }
-        let same_key = self.0.iter().rfind(|trusted| trusted.key == start.agent_sealing_key);
+        let same_key = self.agents.iter().rfind(|trusted| trusted.key == start.agent_sealing_key);
         Err(same_key
             .and_then(|trusted| trusted.refusal(start, as_of))
             .unwrap_or_else(|| "its key is not among the trusted ones".to_owned()))
+    }
+}
+
+impl From<TrustedKey> for TrustedKeys {
+    fn from(agent: TrustedKey) -> Self {
+        Self::new(vec![agent], vec![])
+    }
+}
+
+impl fmt::Display for TrustedKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.agents.iter().try_for_each(|key| writeln!(formatter, "{key}"))?;
+        self.control_planes.iter().try_for_each(|key| writeln!(formatter, "{key} {CONTROL_PLANE}"))
     }
 }
 
@@ -236,11 +273,16 @@ mod tests {
         let mut key = enrolled();
         for until in [key.enrolment.as_ref().unwrap().until, None] {
             key.enrolment.as_mut().unwrap().until = until;
-            assert_eq!(TrustedKeys::parse(&key.to_string()).unwrap(), TrustedKeys::new(vec![key.clone()]));
+            assert_eq!(
+                TrustedKeys::parse(&key.to_string()).unwrap(),
+                TrustedKeys::new(vec![key.clone()], vec![])
+            );
         }
         let alone = TrustedKey { enrolment: None, ..key };
         let text = format!("# the agents\n\n  {alone}  # web1\n");
-        assert_eq!(TrustedKeys::parse(&text).unwrap(), TrustedKeys::new(vec![alone]));
+        assert_eq!(TrustedKeys::parse(&text).unwrap(), TrustedKeys::new(vec![alone.clone()], vec![]));
+        let both = TrustedKeys::new(vec![alone], vec![SealingKey::from_seed(&[2; 32]).public_key()]);
+        assert_eq!(TrustedKeys::parse(&both.to_string()).unwrap(), both);
         // A comment takes nothing of bounds that stand before it.
         assert!(TrustedKeys::parse(&format!("{} # agent=web1\n# {}\n", enrolled(), enrolled())).is_ok());
         let by_hand = format!("{}\n", enrolled()).replace(".123Z", "Z").replace(".456Z", "Z");
@@ -262,6 +304,8 @@ mod tests {
             (whole.replacen(" agent=", " # agent=", 1), "the bounds of this key stand in its comment"),
             (whole.replacen(" agent=", "#web1, agent=", 1), "the bounds of this key stand in its comment"),
             (format!("{} # until=2023-11-14T22:15:00Z", enrolled().key), "stand in its comment"),
+            (format!("{} # control-plane", enrolled().key), "stand in its comment"),
+            (format!("{whole} control-plane"), "is not a sealing public key"),
             (whole.replacen(" until=", " # until=", 1), "the bounds of this key stand in its comment"),
             (whole.replacen(" until=", " # until=", 1).replacen(" agent=", " # agent=", 1), "in its comment"),
         ] {

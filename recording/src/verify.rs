@@ -21,7 +21,7 @@ use crate::timestamp::{Micros, Timestamp};
 use walk::Walk;
 
 pub use expected::Expected;
-pub use standing::{Signer, Standing, Trust};
+pub use standing::{SealedInPlace, Signer, Standing, Trust};
 pub use verdict::Verdict;
 
 /// The most streams that a manifest may list, because each is searched for among all others and all objects.
@@ -221,14 +221,19 @@ impl<'a> Examination<'a> {
         self.start = Some(start.clone());
         let (agent, key) = (start.agent.clone(), start.agent_sealing_key);
         let standing = Standing::of(&start, trust, self.expected.read_at.unwrap_or(Timestamp::MAX));
-        self.signer = Some(Signer { agent, key, signed: false, standing });
+        self.signer = Some(Signer { agent, key, signed: false, standing, in_place: None });
         if let Some(why) = self.expected.refusal(&start) {
             return inconsistent(EvidenceName::Start, why);
         }
         let winner = self.manifests(&start, &start_document)?;
         if let Some(manifest) = &winner {
+            let in_place = SealedInPlace::of(manifest);
             if let Some(signer) = &mut self.signer {
                 signer.signed = true;
+                if let Some(in_place) = &in_place {
+                    signer.standing = Standing::of_leave(&in_place.control_plane_key, trust);
+                }
+                signer.in_place = in_place;
             }
             self.end = Some(manifest.end.clone());
         }
@@ -286,27 +291,30 @@ impl<'a> Examination<'a> {
                     continue;
                 }
             };
-            let is_the_agents = start.agent_sealing_key.verifies(&document, &signature);
             let parsed = Manifest::parse(&document);
-            // A manifest sealed in the agent's place has another key, for which only a statement of the control plane
-            // can vouch.
-            if parsed.as_ref().is_ok_and(|manifest| manifest.sealed_by.is_some()) {
-                self.not_understood.push(name.to_string());
-                self.missing
-                    .push(format!("{name} was sealed in the agent's place, which this version cannot check"));
-                continue;
-            }
-            if !is_the_agents {
-                return inconsistent(
-                    signature_name,
-                    format!("it is no signature of {name} by the key that start.json names"),
-                );
+            // Who seals in the agent's place has another key, for which the control plane's leave vouches.
+            let leave = match parsed.as_ref().ok().and_then(|manifest| manifest.sealed_by.as_ref()) {
+                None => None,
+                Some(sealed_by) => match sealed_by.open_for(start, start_document) {
+                    Ok(leave) => Some(leave),
+                    Err(why) => return inconsistent(name, why),
+                },
+            };
+            let (key, whose) = match &leave {
+                None => (&start.agent_sealing_key, "the key that start.json names"),
+                Some(leave) => (&leave.successor_sealing_key, "the key that its leave names"),
+            };
+            if !key.verifies(&document, &signature) {
+                return inconsistent(signature_name, format!("it is no signature of {name} by {whose}"));
             }
             let manifest = match parsed {
                 Ok(manifest) => manifest,
                 Err(error) => return inconsistent(name, chain_of(&error)),
             };
             if let Err(why) = agrees_with_start(&manifest, number, start, start_document) {
+                return inconsistent(name, why);
+            }
+            if let Some(why) = leave.and_then(|leave| leave.refusal_of(&manifest, start_document)) {
                 return inconsistent(name, why);
             }
             if let Some(segment) = self.other_than_expected(&manifest) {
@@ -478,7 +486,7 @@ fn includes(manifest: &Manifest, earlier: &Manifest) -> bool {
 }
 
 /// An error and its causes in one line of printable ASCII, because parts of the text may be untrusted.
-fn chain_of(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

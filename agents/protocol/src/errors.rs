@@ -95,6 +95,9 @@ agent_error_codes! {
     RecordingConflict => "RecordingConflict", 409, false;
     /// No such recording of this agent.
     RecordingNotFound => "RecordingNotFound", 404, false;
+    /// The recording cannot be taken over: its agent is still enrolled, or it is of another instance, or the proof is
+    /// not by the key that `start.json` names.
+    SuccessionRefused => "SuccessionRefused", 403, false;
     /// The recording is closed.
     RecordingSealed => "RecordingSealed", 409, false;
     /// This recording cannot have an object of that name, or its length is above the limit.

@@ -20,6 +20,7 @@ pub mod processes;
 pub mod recorder;
 pub mod recordings;
 pub mod signals;
+pub mod succession;
 pub mod unrecorded;
 
 pub use capture::{Capability, Segmenting};

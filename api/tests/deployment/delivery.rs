@@ -42,7 +42,8 @@ async fn a_delivered_recording_is_complete_in_its_bucket() {
         .unwrap();
     let source = recording::FolderSource::new(bucket.join(folder));
     let trusted = TrustedKey { key: agent.sealing.public_key(), enrolment: None };
-    let verification = recording::verify(&source, &Expected::default(), Trust::Enrolled(&trusted)).unwrap();
+    let verification =
+        recording::verify(&source, &Expected::default(), Trust::Enrolled(&trusted.into())).unwrap();
     assert_eq!(verification.verdict(), Verdict::Complete, "{verification:?}");
     assert_eq!(recording::to_text(&source).unwrap(), "hello\r\nw\u{f6}rld\r\n".as_bytes());
 }

@@ -89,7 +89,8 @@ async fn events_stand_beside_the_terminal_to_the_end() {
     refused("lists events twice", &|it| it.streams.push(entry(&events))).await;
     refused("must have an entry for terminal", &|it| drop(it.streams.remove(0))).await;
     refused("segment 0 of events is not the one", &|it| it.streams[1].segments[0].length += 1).await;
-    refused("sealed_by", &|it| it.sealed_by = Some(SealedBy::new("{}".to_owned()).unwrap())).await;
+    let no_leave = || SealedBy::new(b"{}".to_vec(), agent.sealing.public_key(), [0; 64]);
+    refused("sealed_by", &|it| it.sealed_by = Some(no_leave())).await;
     session.manifest.streams.push(entry(&events));
     assert_eq!(agent.seal(&running, &session).await.ok()["Status"], "finished");
 
@@ -104,7 +105,7 @@ async fn events_stand_beside_the_terminal_to_the_end() {
         source.objects.insert(name.parse().unwrap(), bytes);
     }
     let trusted = TrustedKey { key: agent.sealing.public_key(), enrolment: None };
-    let verification = verify(&source, &Expected::default(), Trust::Enrolled(&trusted)).unwrap();
+    let verification = verify(&source, &Expected::default(), Trust::Enrolled(&trusted.into())).unwrap();
     assert_eq!(verification.verdict(), Verdict::Complete, "{verification:?}");
     assert_eq!(verification.segments(), 3);
     // Each stream is given by itself.

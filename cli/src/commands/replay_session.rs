@@ -5,6 +5,7 @@ use std::io;
 use recording::{
     AccountId, AgentId, ContentHash, Enrolment, EvidenceName, Expected, InstanceId, InvalidTimestamp,
     Listing, ObjectName, ObjectSource, SealingPublicKey, TerminalSessionToken, Timestamp, TrustedKey,
+    TrustedKeys,
 };
 use reqwest::header::SET_COOKIE;
 use reqwest::{Method, Response};
@@ -193,7 +194,7 @@ pub(crate) struct RemoteEvidence<'a> {
     runtime: &'a Runtime,
     names: Vec<ObjectName>,
     expected: Expected,
-    enrolled: Option<TrustedKey>,
+    enrolled: Option<TrustedKeys>,
 }
 
 impl<'a> RemoteEvidence<'a> {
@@ -204,6 +205,7 @@ impl<'a> RemoteEvidence<'a> {
     pub(crate) fn open(session: ReplaySession<'a>, runtime: &'a Runtime) -> Result<Self, Failure> {
         let list = runtime.block_on(session.objects())?;
         let enrolled = list.signer.map(EnrolledSigner::trusted_key).transpose().map_err(other_shape)?;
+        let enrolled = enrolled.map(TrustedKeys::from);
         let expected = expected(session.token(), list.instance_id, list.account_id, &list.objects);
         let names = list.objects.into_iter().map(|object| object.name).collect();
         Ok(Self { session, runtime, names, expected, enrolled })
@@ -214,8 +216,8 @@ impl<'a> RemoteEvidence<'a> {
         &self.expected
     }
 
-    /// The key that the control plane says is enrolled for it.
-    pub(crate) fn enrolled(&self) -> Option<&TrustedKey> {
+    /// The keys that the control plane says are trusted for it.
+    pub(crate) fn enrolled(&self) -> Option<&TrustedKeys> {
         self.enrolled.as_ref()
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use domain::clock::{Clock as _, SystemClock};
 use recording::{
-    EvidenceName, Expected, FolderSource, ObjectSource, Trust, TrustedKey, TrustedKeys, Verification, verify,
+    EvidenceName, Expected, FolderSource, ObjectSource, Trust, TrustedKeys, Verification, verify,
 };
 use tokio::runtime::Runtime;
 
@@ -91,11 +91,11 @@ fn subject(text: &str) -> Result<Subject<'_>, Failure> {
 }
 
 /// What is trusted, by the command line first, and where the trust comes from.
-fn trust<'a>(given: &'a GivenTrust, enrolled: Option<&'a TrustedKey>) -> (Trust<'a>, TrustSource) {
+fn trust<'a>(given: &'a GivenTrust, enrolled: Option<&'a TrustedKeys>) -> (Trust<'a>, TrustSource) {
     match (given, enrolled) {
         (GivenTrust::Keys(keys), _) => (Trust::Given(keys), TrustSource::Given),
         (GivenTrust::AnySigner, _) => (Trust::AnySigner, TrustSource::None),
-        (GivenTrust::Nothing, Some(key)) => (Trust::Enrolled(key), TrustSource::Enrolled),
+        (GivenTrust::Nothing, Some(keys)) => (Trust::Enrolled(keys), TrustSource::Enrolled),
         (GivenTrust::Nothing, None) => (Trust::Nothing, TrustSource::None),
     }
 }

@@ -1,6 +1,8 @@
 //! Who made a recording, and whether that claim can be trusted.
 
 use crate::ids::AgentId;
+use crate::leave::Leave;
+use crate::manifest::Manifest;
 use crate::sealing::SealingPublicKey;
 use crate::start::Start;
 use crate::timestamp::Timestamp;
@@ -11,8 +13,8 @@ use crate::trust::{TrustedKey, TrustedKeys};
 pub enum Trust<'a> {
     /// Those that the caller has.
     Given(&'a TrustedKeys),
-    /// The one that is enrolled according to the control plane.
-    Enrolled(&'a TrustedKey),
+    /// Those that the control plane names: the agent's, as it is enrolled, and its own.
+    Enrolled(&'a TrustedKeys),
     /// Nothing is known of any key, so none is trusted.
     Nothing,
     /// The caller does not check this: a signature proves only that somebody with this key made the whole recording.
@@ -26,10 +28,30 @@ pub struct Signer {
     pub agent: AgentId,
     /// The key that `start.json` names.
     pub key: SealingPublicKey,
-    /// Whether there is a manifest with a valid signature by that key.
+    /// Whether there is a manifest with a valid signature by that key, or by that of a successor.
     pub signed: bool,
-    /// Whether the key is trusted for this recording.
+    /// Whether the key is trusted for this recording; of one that a successor sealed, whether the key of the control plane
+    /// is that gave leave.
     pub standing: Standing,
+    /// Who sealed it in the agent's place, if somebody did.
+    pub in_place: Option<SealedInPlace>,
+}
+
+/// A recording that an agent's successor sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedInPlace {
+    /// What the control plane stated. Its signature is valid.
+    pub leave: Leave,
+    /// The key of the control plane.
+    pub control_plane_key: SealingPublicKey,
+}
+
+impl SealedInPlace {
+    pub(super) fn of(manifest: &Manifest) -> Option<Self> {
+        let sealed_by = manifest.sealed_by.as_ref()?;
+        let leave = sealed_by.open().ok()?;
+        Some(Self { leave, control_plane_key: *sealed_by.control_plane_key() })
+    }
 }
 
 /// Whether a key is trusted for a recording.
@@ -37,6 +59,8 @@ pub struct Signer {
 pub enum Standing {
     /// It is trusted; this is the matching trusted key.
     Trusted(TrustedKey),
+    /// The control plane gave the agent's successor leave, and this key of the control plane is trusted.
+    TrustedByLeave(SealingPublicKey),
     /// It is not trusted.
     Untrusted {
         /// Why.
@@ -49,11 +73,25 @@ pub enum Standing {
 impl Standing {
     pub(super) fn of(start: &Start, trust: Trust<'_>, as_of: Timestamp) -> Self {
         let found = match trust {
-            Trust::Given(keys) => keys.find(start, as_of).cloned(),
-            Trust::Enrolled(key) => key.refusal(start, as_of).map_or_else(|| Ok(key.clone()), Err),
+            Trust::Given(keys) | Trust::Enrolled(keys) => keys.find(start, as_of).cloned(),
             Trust::Nothing => Err("no trusted keys are at hand".to_owned()),
             Trust::AnySigner => return Self::NotAsked,
         };
         found.map_or_else(|why| Self::Untrusted { why }, Self::Trusted)
+    }
+
+    /// Of a recording that was sealed with the leave of the control plane that has this key.
+    pub(super) fn of_leave(control_plane_key: &SealingPublicKey, trust: Trust<'_>) -> Self {
+        let why = match trust {
+            Trust::AnySigner => return Self::NotAsked,
+            Trust::Given(keys) | Trust::Enrolled(keys) if keys.has_control_plane(control_plane_key) => {
+                return Self::TrustedByLeave(*control_plane_key);
+            }
+            Trust::Given(_) | Trust::Enrolled(_) => {
+                "it was sealed by its agent's successor, with the leave of a control plane whose key is not among the trusted ones"
+            }
+            Trust::Nothing => "no trusted keys are at hand",
+        };
+        Self::Untrusted { why: why.to_owned() }
     }
 }

@@ -108,10 +108,10 @@ fn forged() -> MemorySource {
 fn a_forged_recording_is_not_trusted_and_is_not_the_accepted_one() {
     let forged = forged();
     let nothing = Expected::default();
-    let keys = TrustedKeys::new(vec![bound(0, None)]);
+    let keys = TrustedKeys::from(bound(0, None));
     assert_eq!(verdict(&forged, &nothing, Trust::Nothing).0, Verdict::Untrusted);
     assert_eq!(verdict(&forged, &nothing, Trust::Given(&keys)).0, Verdict::Untrusted);
-    assert_eq!(verdict(&forged, &nothing, Trust::Enrolled(&bound(0, None))).0, Verdict::Untrusted);
+    assert_eq!(verdict(&forged, &nothing, Trust::Enrolled(&keys)).0, Verdict::Untrusted);
     let (found, verification) = verdict(&forged, &taken_in(&finished()), Trust::AnySigner);
     assert_eq!(found, Verdict::Inconsistent);
     assert!(contradiction(&verification).contains("not those that the control plane took in"));
@@ -154,7 +154,7 @@ fn objects_that_the_control_plane_accepted_must_exist() {
 #[test]
 fn a_recording_cannot_begin_after_it_is_read() {
     let source = finished();
-    let enrolled = bound(-1_000, None);
+    let enrolled = TrustedKeys::from(bound(-1_000, None));
     for (earlier, expected) in
         [(0, Verdict::Complete), (300_000, Verdict::Complete), (300_001, Verdict::Untrusted)]
     {
@@ -168,7 +168,7 @@ fn a_recording_cannot_begin_after_it_is_read() {
 fn complete_hides_no_loss() {
     let at = Micros::new;
     let exit = || TerminalEvent::exit(at(9), recording::ExitStatus::Code(0));
-    let keys = TrustedKeys::new(vec![bound(0, None)]);
+    let keys = TrustedKeys::from(bound(0, None));
     for (events, expected) in [
         (vec![TerminalEvent::output(at(1), "a"), exit()], Verdict::Complete),
         (vec![TerminalEvent::gap(at(1), "lost", 1 << 40), exit()], Verdict::CompleteWithLoss),
@@ -190,7 +190,8 @@ fn complete_hides_no_loss() {
 fn an_unsealed_recording_is_a_prefix_however_much_exists() {
     let mut running = finished();
     running.objects.retain(|name, _| !name.as_str().starts_with("manifest"));
-    let (found, verification) = verdict(&running, &taken_in(&running), Trust::Enrolled(&bound(0, None)));
+    let (found, verification) =
+        verdict(&running, &taken_in(&running), Trust::Enrolled(&bound(0, None).into()));
     assert_eq!(found, Verdict::ProvenPrefix);
     assert!(!verification.signer.unwrap().signed);
     assert_eq!(verification.end, None);
@@ -264,8 +265,8 @@ fn a_key_is_trusted_for_its_own_agent_instance_account_and_time_only() {
         (other(|it| it.account = "1999999999999999".parse().unwrap()), Some("account 1999999999999999 only")),
         (other(|it| it.agent = recording::AgentId::generate()), Some("is trusted for agent agent-")),
     ] {
-        let keys = TrustedKeys::new(vec![trusted.clone()]);
-        for trust in [Trust::Given(&keys), Trust::Enrolled(&trusted)] {
+        let keys = TrustedKeys::from(trusted.clone());
+        for trust in [Trust::Given(&keys), Trust::Enrolled(&keys)] {
             let (found, verification) = verdict(&source, &Expected::default(), trust);
             let standing = verification.signer.unwrap().standing;
             match (why, &standing) {
@@ -281,6 +282,6 @@ fn a_key_is_trusted_for_its_own_agent_instance_account_and_time_only() {
         }
     }
     // Of several lines for one key, one that fits is enough.
-    let keys = TrustedKeys::new(vec![bound(60 * MINUTES, None), bound(-MINUTES, None)]);
+    let keys = TrustedKeys::new(vec![bound(60 * MINUTES, None), bound(-MINUTES, None)], vec![]);
     assert_eq!(verdict(&source, &Expected::default(), Trust::Given(&keys)).0, Verdict::CompleteWithLoss);
 }

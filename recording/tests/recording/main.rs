@@ -7,6 +7,7 @@ mod document;
 mod events;
 mod expected;
 mod generated;
+mod leave;
 mod ledger;
 mod round_trip;
 mod sealed;

@@ -3,8 +3,8 @@
 use recording::events::EventLine;
 use recording::{
     CaptureKind, EvidenceName, ExitStatus, Expected, FolderSource, Integrity, Manifest, MemorySource, Micros,
-    ObjectName, RecordingEnd, SealedBy, SealingKey, Segment, Start, Stream, StreamEntry, TerminalEvent,
-    Totals, Trust, Verdict, decode_recording, seal, to_asciicast, to_text, verify,
+    ObjectName, RecordingEnd, Segment, Start, Stream, StreamEntry, TerminalEvent, Totals, Trust, Verdict,
+    decode_recording, seal, to_asciicast, to_text, verify,
 };
 
 use crate::sealed::{
@@ -142,22 +142,6 @@ fn evidence_of_later_versions_is_named_and_not_called_something_else() {
     assert_eq!(verification.integrity, Integrity::Complete { manifest: 0 });
     assert_eq!(verification.not_understood, reserved);
     assert_eq!(verification.not_evidence.names().collect::<Vec<_>>(), ["notes.txt"]);
-}
-
-#[test]
-fn a_successors_seal_is_neither_believed_nor_a_contradiction() {
-    let mut source = record(&sample_events(), &[2, 4]);
-    let mut manifest = Manifest::parse(&source.objects[&name("manifest-0000.json")]).unwrap();
-    manifest.sealed_by =
-        Some(SealedBy::new("{\"agent\":\"agent-ffffffffffffffffffffffffffffffff\"}".to_owned()).unwrap());
-    put_sealed(&mut source, 0, &seal(&manifest, &SealingKey::generate()));
-    let verification = check(&source);
-    prefix(&verification, Some(61_000_001), "sealed in the agent's place, which this version cannot check");
-    assert!(!verification.signer.unwrap().signed && verification.end.is_none());
-    assert_eq!(verification.not_understood, ["manifest-0000.json"]);
-    // The same by the agent's own key says no more: it is a statement that is missing.
-    put_sealed(&mut source, 0, &seal(&manifest, &key()));
-    assert!(matches!(check(&source).integrity, Integrity::ProvenPrefix { .. }));
 }
 
 /// A recording that has no terminal's stream.

@@ -67,7 +67,7 @@ impl Recording {
     pub(crate) fn verification(&self) -> Verification {
         let trusted = TrustedKey { key: self.start().agent_sealing_key, enrolment: None };
         let verification =
-            recording::verify(&self.objects, &Expected::default(), Trust::Enrolled(&trusted)).unwrap();
+            recording::verify(&self.objects, &Expected::default(), Trust::Enrolled(&trusted.into())).unwrap();
         assert_eq!(verification.integrity, Integrity::Complete { manifest: 0 });
         let standing = verification.signer.as_ref().map(|signer| &signer.standing);
         assert!(matches!(standing, Some(Standing::Trusted(_))));

@@ -137,6 +137,7 @@ fn trust_text(signer: Option<&Signer>, source: TrustSource) -> String {
     let standing = match &signer.standing {
         Standing::Trusted(key) if signer.signed => format!("trusted: {}", by_whose_word(key, source)),
         Standing::Trusted(key) => by_whose_word(key, source),
+        Standing::TrustedByLeave(_) => format!("trusted: the control plane gave leave, {}", word_of(source)),
         Standing::Untrusted { why } if source == TrustSource::None => {
             format!("not trusted: {why}; give some with --trust, or accept any key with --any-signer")
         }
@@ -154,14 +155,18 @@ fn trust_text(signer: Option<&Signer>, source: TrustSource) -> String {
 
 /// An unsigned recording has no signer, whether or not the key that it names is trusted.
 fn is_trusted(signer: &Signer) -> bool {
-    signer.signed && matches!(signer.standing, Standing::Trusted(_))
+    signer.signed && matches!(signer.standing, Standing::Trusted(_) | Standing::TrustedByLeave(_))
+}
+
+fn word_of(source: TrustSource) -> &'static str {
+    match source {
+        TrustSource::Enrolled => "according to this control plane",
+        TrustSource::Given | TrustSource::None => "according to the given keys",
+    }
 }
 
 fn by_whose_word(key: &TrustedKey, source: TrustSource) -> String {
-    let word = match source {
-        TrustSource::Enrolled => "according to this control plane",
-        TrustSource::Given | TrustSource::None => "according to the given keys",
-    };
+    let word = word_of(source);
     let Some(enrolment) = &key.enrolment else { return format!("for any instance, {word}") };
     let until = enrolment.until.map_or_else(String::new, |until| format!(" until {}", shown(until)));
     format!("enrolled for {} since {}{until}, {word}", enrolment.instance, shown(enrolment.from))
@@ -266,7 +271,7 @@ mod tests {
 
     fn signer(standing: Standing) -> Option<Signer> {
         let key = SealingKey::from_seed(&[7; 32]).public_key();
-        Some(Signer { agent: AgentId::generate(), key, signed: true, standing })
+        Some(Signer { agent: AgentId::generate(), key, signed: true, standing, in_place: None })
     }
 
     fn trusted() -> Standing {
