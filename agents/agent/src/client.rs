@@ -19,6 +19,8 @@ use time::format_description::FormatItem;
 use time::macros::format_description;
 use url::Url;
 
+use crate::server_clock::ServerClock;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(180);
@@ -94,9 +96,7 @@ pub(crate) struct ControlPlane {
     http: reqwest::Client,
     server: Url,
     credentials: Option<Credentials>,
-    /// The control plane's clock less the time since this machine started, once it is known: whoever sets this
-    /// machine's clock changes nothing of it.
-    clock_of_server_millis: Mutex<Option<i64>>,
+    clock: Mutex<ServerClock>,
 }
 
 impl ControlPlane {
@@ -112,7 +112,7 @@ impl ControlPlane {
             .user_agent(concat!("hansard-agent/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| format!("the HTTP client cannot be made: {}", crate::chain(&error)))?;
-        Ok(ControlPlane { http, server, credentials, clock_of_server_millis: Mutex::new(None) })
+        Ok(ControlPlane { http, server, credentials, clock: Mutex::default() })
     }
 
     /// The path of a call as it is sent: the server may live below a path of its own.
@@ -122,8 +122,7 @@ impl ControlPlane {
 
     /// The time as the control plane has it, as far as that is known; else our own.
     pub(crate) fn now_millis(&self) -> i64 {
-        let known = *self.clock_of_server_millis.lock().unwrap_or_else(PoisonError::into_inner);
-        known.map_or_else(clock::wall_millis, |ahead| ahead.saturating_add(boottime_millis()))
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner).now_millis()
     }
 
     fn authorization(
@@ -218,17 +217,18 @@ impl ControlPlane {
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
+        let sent = clock::boottime();
         let response = request.send().await.map_err(unreachable)?;
-        self.learn_the_time(response.headers());
+        self.learn_the_time(response.headers(), sent);
         refused(response).await
     }
 
-    fn learn_the_time(&self, headers: &HeaderMap) {
-        if let Some(server_millis) =
+    fn learn_the_time(&self, headers: &HeaderMap, sent: Duration) {
+        if let Some(date_millis) =
             headers.get(DATE).and_then(|date| date.to_str().ok()).and_then(parse_http_date)
         {
-            let ahead = server_millis.saturating_sub(boottime_millis());
-            *self.clock_of_server_millis.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
+            let mut known = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+            known.learn(date_millis, sent, clock::boottime(), clock::wall_millis());
         }
     }
 
@@ -316,10 +316,6 @@ fn printable(text: &str) -> String {
     const LONGEST: usize = 500;
     let short: String = text.chars().take(LONGEST).collect();
     sanitised(&short).into_owned()
-}
-
-fn boottime_millis() -> i64 {
-    i64::try_from(clock::boottime().as_millis()).unwrap_or(i64::MAX)
 }
 
 fn parse_http_date(text: &str) -> Option<i64> {

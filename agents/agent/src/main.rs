@@ -19,6 +19,7 @@ mod readable_command;
 mod record;
 mod retry;
 mod run;
+mod server_clock;
 mod settings;
 mod starting;
 mod state_directory;
