@@ -30,6 +30,7 @@ pub mod role;
 pub mod secret_hash;
 pub mod server_keys;
 pub mod session_settings;
+pub mod spool_disk;
 pub mod storage_target;
 pub mod store_location;
 pub mod system_policies;

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::capture::Capability;
 use crate::configuration::SignedConfiguration;
+use crate::local::DiskState;
 
 /// How often each side sends a ping.
 pub const PING_EVERY_SECONDS: u64 = 15;
@@ -49,6 +50,15 @@ pub enum AgentMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
         reason: Option<String>,
+    },
+    /// How much room the spool's disk has; sent once after hello, when the state changes, and when so much more or less is
+    /// free that it matters.
+    #[serde(rename = "spool-disk", rename_all = "PascalCase")]
+    SpoolDisk {
+        /// What follows from it.
+        state: DiskState,
+        /// What is free for the spool, in bytes.
+        free_bytes: u64,
     },
 }
 
@@ -96,6 +106,10 @@ mod tests {
         let text = serde_json::to_string(&waiting).unwrap();
         assert_eq!(text, r#"{"Type":"waiting","Recordings":2,"Reason":"r"}"#);
         assert_eq!(serde_json::from_str::<AgentMessage>(&text).unwrap(), waiting);
+        let disk = AgentMessage::SpoolDisk { state: DiskState::Low, free_bytes: 5 };
+        let text = serde_json::to_string(&disk).unwrap();
+        assert_eq!(text, r#"{"Type":"spool-disk","State":"low","FreeBytes":5}"#);
+        assert_eq!(serde_json::from_str::<AgentMessage>(&text).unwrap(), disk);
         let none = serde_json::to_string(&AgentMessage::Waiting { recordings: 0, reason: None }).unwrap();
         assert_eq!(none, r#"{"Type":"waiting","Recordings":0}"#);
     }

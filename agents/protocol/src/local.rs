@@ -4,6 +4,7 @@
 
 use recording::{CaptureKind, TerminalSessionToken};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::recorder::{CommandDescriptor, Connections};
 
@@ -137,7 +138,7 @@ pub struct Deliveries {
 }
 
 /// Whether the spool's disk has room for sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiskState {
     /// New sessions begin.

@@ -7,6 +7,7 @@ use domain::agent::{Agent, Retired};
 use domain::gate::Granted;
 use domain::principal::Principal;
 use domain::recording_continuity::Absence;
+use domain::spool_disk::SpoolDisk;
 use domain::waiting::WaitingRecordings;
 use openapi::error_codes::WireError;
 use openapi::workbench::{AgentCapability, AgentItem, AgentPage, Envelope, ListAgentsReply};
@@ -47,12 +48,11 @@ impl RpcAction for ListAgents {
         };
         let shown: Vec<_> = page.agents.iter().map(|agent| &agent.id).collect();
         let missing = store.count_missing_recordings(&granted, &shown).await?;
+        let disks = store.spool_disks(&granted, &shown).await?;
+        let items = page.agents.iter().map(|agent| item(call, agent, &missing, &waiting, &disks));
         Ok(Done::read(ListAgentsReply {
             envelope: Envelope::ok(call.request_id().as_str()),
-            root: AgentPage {
-                total_count: wire_count(page.total_count),
-                agent_list: page.agents.iter().map(|agent| item(call, agent, &missing, &waiting)).collect(),
-            },
+            root: AgentPage { total_count: wire_count(page.total_count), agent_list: items.collect() },
         }))
     }
 }
@@ -63,7 +63,14 @@ pub(crate) struct Input {
     include_replaced: bool,
 }
 
-fn item(call: &Call<'_>, agent: &Agent, missing: &MissingCounts, waiting: &[WaitingRecordings]) -> AgentItem {
+fn item(
+    call: &Call<'_>,
+    agent: &Agent,
+    missing: &MissingCounts,
+    waiting: &[WaitingRecordings],
+    disks: &[SpoolDisk],
+) -> AgentItem {
+    let disk = disks.iter().find(|disk| disk.agent == agent.id);
     let waiting = waiting.iter().find(|waiting| waiting.agent == agent.id);
     let linked_here = call.hansard.links.here.is_connected(&agent.id);
     let online =
@@ -101,5 +108,8 @@ fn item(call: &Call<'_>, agent: &Agent, missing: &MissingCounts, waiting: &[Wait
         waiting_recordings: waiting.map_or(0, |waiting| waiting.recordings),
         waiting_reason: waiting.map(|waiting| waiting.reason.clone()),
         waiting_since: waiting.map(|waiting| wire_time(waiting.since)),
+        spool_disk_state: disk.map(|disk| disk.state.as_str().to_owned()),
+        spool_disk_free_bytes: disk.map(|disk| i64::try_from(disk.free_bytes).unwrap_or(i64::MAX)),
+        spool_disk_told_at: disk.map(|disk| wire_time(disk.told_at)),
     }
 }

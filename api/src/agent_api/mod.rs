@@ -14,11 +14,11 @@ mod own_recordings;
 mod proof;
 mod refusal;
 mod reply;
+mod reports;
 mod seal;
 mod segments;
 mod unrecorded;
 mod uploads;
-mod waiting;
 
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};

@@ -198,6 +198,19 @@ async fn waiting_recordings_are_listed_with_their_reason() {
     );
     let other = running.call("ListInstanceRecords", &[("InstanceId", "i-web2")]).await.ok();
     assert!(other["Root"].get("WaitingList").is_none(), "{other}");
+    // The room on the spool's disk is shown beside it.
+    assert!(agents().await.get("SpoolDiskState").is_none());
+    for (state, bytes) in [("low", 5), ("critical", 3), ("available", u64::MAX)] {
+        link.say(json!({"Type": "spool-disk", "State": state, "FreeBytes": bytes})).await;
+    }
+    let shown = loop {
+        let shown = agents().await;
+        if shown["SpoolDiskState"] == "available" {
+            break shown;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!((&shown["SpoolDiskFreeBytes"], &shown["SpoolDiskToldAt"]), (&i64::MAX.into(), &since.into()));
     // A user who may see only some recordings of an instance does not learn how many wait there.
     let own = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"ecs-workbench:ListInstanceRecords","Resource":"*",
         "Condition":{"NumericLessThan":{"ecs-workbench:RecordingAge":"3"}}}]}"#;

@@ -135,12 +135,13 @@ async fn list(client: &Client, output: Output) -> Result<(), Failure> {
 /// nothing, and where something is wrong with an agent, that instead of what it is.
 fn text_of(agents: &[AgentItem], columns: Option<usize>, now: Timestamp) -> String {
     let Some(columns) = columns else { return table_of(agents, |time| time.to_owned()).to_text() };
-    let table = table_of(agents, |time| short_time(time, now)).without_silent(&["MISSING", "WAITING"]);
-    let troubled = table.has("MISSING") || table.has("WAITING");
+    let table =
+        table_of(agents, |time| short_time(time, now)).without_silent(&["MISSING", "WAITING", "DISK"]);
+    let troubled = table.has("MISSING") || table.has("WAITING") || table.has("DISK");
     let table = if troubled { table.without(&["VERSION", "CAPTURES"]) } else { table };
     table.to_text_within(
         columns,
-        &[("INSTANCE", 8), ("AGENT", 14), ("HOST", 4), ("MISSING", 7), ("WAITING", 7)],
+        &[("INSTANCE", 8), ("AGENT", 14), ("HOST", 4), ("MISSING", 7), ("WAITING", 7), ("DISK", 8)],
     )
 }
 
@@ -165,6 +166,7 @@ fn table_of(agents: &[AgentItem], time: impl Fn(&str) -> String) -> Table {
         "LAST SEEN",
         "MISSING",
         "WAITING",
+        "DISK",
     ]);
     for agent in agents {
         let captures: Vec<_> = agent.capabilities.iter().map(|kind| kind.kind.as_str()).collect();
@@ -188,9 +190,19 @@ fn table_of(agents: &[AgentItem], time: impl Fn(&str) -> String) -> Table {
             &time(&agent.last_seen_time),
             &missing(agent),
             &waiting,
+            &disk(agent),
         ]);
     }
     table
+}
+
+/// What follows from the room on the disk of its spool, where there is too little.
+fn disk(agent: &AgentItem) -> String {
+    match (agent.spool_disk_state.as_deref(), agent.spool_disk_free_bytes) {
+        (None | Some("available"), _) => String::new(),
+        (Some(state), None) => state.to_owned(),
+        (Some(state), Some(bytes)) => format!("{state}: {} MiB free", bytes / (1024 * 1024)),
+    }
 }
 
 /// Which recordings were missing at the last check; `hansard recordings verify --agent ID` names them.
@@ -228,6 +240,9 @@ mod tests {
             waiting_recordings: 0,
             waiting_reason: None,
             waiting_since: None,
+            spool_disk_state: None,
+            spool_disk_free_bytes: None,
+            spool_disk_told_at: None,
         }
     }
 
@@ -258,5 +273,21 @@ mod tests {
                 ["agent-9", "removed", "1 not arrived"],
             ]
         );
+    }
+
+    #[test]
+    fn a_disk_without_room_is_shown_and_one_with_room_is_not() {
+        let disk = |state: Option<&str>, bytes| AgentItem {
+            spool_disk_state: state.map(str::to_owned),
+            spool_disk_free_bytes: bytes,
+            ..agent("agent-1", None, 0, 0)
+        };
+        let text = |agents: &[AgentItem]| text_of(agents, Some(200), Timestamp::from_millis(0));
+        for silent in [disk(None, None), disk(Some("available"), Some(1))] {
+            assert!(!text(&[silent]).contains("DISK"));
+        }
+        let low = text(&[disk(Some("low"), Some(300 * 1024 * 1024 + 1))]);
+        assert!(low.contains("DISK") && low.contains("low: 300 MiB free"), "{low}");
+        assert!(text(&[disk(Some("of-a-later-version"), None)]).contains("of-a-later-version"));
     }
 }

@@ -154,6 +154,19 @@ pub struct AgentItem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "2023-04-10T12:41:28Z")]
     pub waiting_since: Option<String>,
+    /// Whether the disk of its spool has room, as it said last: `available`; `low`, where no new recorded sessions begin; or
+    /// `critical`, where running ones are ended or go on unrecorded. Absent when it never said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "available")]
+    pub spool_disk_state: Option<String>,
+    /// How many bytes were free for its spool then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 5_368_709_120_i64)]
+    pub spool_disk_free_bytes: Option<i64>,
+    /// When it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "2023-04-10T12:41:28Z")]
+    pub spool_disk_told_at: Option<String>,
 }
 
 /// A kind of capture.

@@ -33,6 +33,7 @@ mod m20261130_051600_identity_tags;
 mod m20261130_053000_recording_ledger;
 mod m20261130_090500_session_settings;
 mod m20261130_121000_delivery_mode;
+mod m20261130_160500_spool_disks;
 
 use std::collections::BTreeSet;
 
@@ -81,6 +82,7 @@ impl MigratorTrait for MariaDbMigrator {
             Box::new(m20261130_053000_recording_ledger::Migration),
             Box::new(m20261130_090500_session_settings::Migration),
             Box::new(m20261130_121000_delivery_mode::Migration),
+            Box::new(m20261130_160500_spool_disks::Migration),
         ]
     }
 }
@@ -116,6 +118,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_053000_recording_ledger::Migration),
             Box::new(m20261130_090500_session_settings::Migration),
             Box::new(m20261130_121000_delivery_mode::Migration),
+            Box::new(m20261130_160500_spool_disks::Migration),
         ]
     }
 }

@@ -41,6 +41,7 @@ pub(crate) mod revision_rows;
 pub(crate) mod role_rows;
 pub(crate) mod role_session_rows;
 pub(crate) mod segment_rows;
+pub(crate) mod spool_disk_rows;
 pub(crate) mod stream_rows;
 pub(crate) mod unclaimed_rows;
 pub(crate) mod user_rows;

@@ -35,6 +35,7 @@ mod revisions;
 mod role_sessions;
 mod roles;
 mod simulations;
+mod spool_disks;
 mod sweep;
 mod unclaimed;
 mod users;

@@ -1,7 +1,8 @@
 //! What agents report about the recordings that wait in their spools, and who may see it.
 
-use domain::actions::{ListInstanceRecords, ReadAgentConfiguration};
+use domain::actions::{ListAgents, ListInstanceRecords, ReadAgentConfiguration};
 use domain::agent::Agent;
+use domain::spool_disk::{SpoolDisk, SpoolDiskState};
 use domain::waiting::WaitingRecordings;
 use persistence::StoreError;
 
@@ -11,6 +12,7 @@ on_both!(
     what_waits_is_shown_until_it_does_not,
     what_waits_is_shown_of_the_listed_instance_only,
     only_its_own_agent_speaks_for_an_instance,
+    the_disk_of_a_spool_is_as_its_agent_said_last,
 );
 
 fn waiting(agent: &Agent, recordings: u32, since: i64) -> WaitingRecordings {
@@ -64,4 +66,32 @@ async fn only_its_own_agent_speaks_for_an_instance(world: World) {
     let (one, two) = (world.enrol(&account(), "web1").await, world.enrol(&account(), "web2").await);
     let refused = note(&world, &one, Some(waiting(&two, 1, 10))).await;
     assert!(matches!(refused, Err(StoreError::OutsideGrant { .. })), "{refused:?}");
+}
+
+async fn the_disk_of_a_spool_is_as_its_agent_said_last(world: World) {
+    let (one, two) = (world.enrol(&account(), "web1").await, world.enrol(&account(), "web2").await);
+    let foreign = world.enrol(&other_account(), "web1").await;
+    let disk = |agent: &Agent, state, free_bytes, told_at| SpoolDisk {
+        agent: agent.id.clone(),
+        state,
+        free_bytes,
+        told_at: at(told_at),
+    };
+    let note = |agent: &Agent, disk| {
+        let granted = as_agent::<ReadAgentConfiguration>(agent);
+        let store = world.store.clone();
+        async move { store.note_spool_disk(&granted, disk).await }
+    };
+    for (state, told_at) in [(SpoolDiskState::Critical, 1), (SpoolDiskState::Low, 2)] {
+        note(&one, disk(&one, state, 7, told_at)).await.unwrap();
+        note(&foreign, disk(&foreign, state, 9, told_at)).await.unwrap();
+    }
+    let granted = owner::<ListAgents>(&account(), list_of(None));
+    let said = world.store.spool_disks(&granted, &[&one.id, &two.id, &foreign.id]).await.unwrap();
+    assert_eq!(said, [disk(&one, SpoolDiskState::Low, 7, 2)]);
+    // An agent speaks for its own spool alone.
+    for other in [&two, &foreign] {
+        let refused = note(&one, disk(other, SpoolDiskState::Low, 1, 3)).await;
+        assert!(matches!(refused, Err(StoreError::OutsideGrant { .. })), "{refused:?}");
+    }
 }

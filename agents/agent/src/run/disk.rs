@@ -18,7 +18,15 @@ const ADVISED_BYTES_OF_A_SESSION: u64 = 1024 * 1024 * 1024;
 pub(super) struct Disk {
     spool: PathBuf,
     limits: DiskLimits,
-    known: Mutex<DiskState>,
+    known: Mutex<Known>,
+}
+
+/// What was found when it was last looked at.
+#[derive(Debug)]
+struct Known {
+    state: DiskState,
+    /// `None` before the first look.
+    space: Option<Space>,
 }
 
 /// What a file system has.
@@ -28,6 +36,20 @@ pub(super) struct Space {
     pub(super) free: u64,
     /// What is used, and what is free.
     total: u64,
+}
+
+/// What the control plane is told of the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DiskTold {
+    pub(super) state: DiskState,
+    pub(super) free_bytes: u64,
+}
+
+impl DiskTold {
+    /// Whether it is worth telling after this: another state, or a quarter more or less that is free.
+    pub(super) fn is_news_after(&self, told: &DiskTold) -> bool {
+        self.state != told.state || self.free_bytes.abs_diff(told.free_bytes) > told.free_bytes / 4
+    }
 }
 
 /// A state is left only with a quarter more free than what brought it, so that it does not change again at once.
@@ -55,7 +77,8 @@ fn next_state(before: DiskState, limits: &DiskLimits, space: Space) -> DiskState
 
 impl Disk {
     pub(super) fn new(spool: PathBuf, limits: DiskLimits) -> Self {
-        Disk { spool, limits, known: Mutex::new(DiskState::Available) }
+        let known = Mutex::new(Known { state: DiskState::Available, space: None });
+        Disk { spool, limits, known }
     }
 
     /// What a recorder leaves free by itself, however fast its session prints. Sessions that go on without their recording
@@ -72,8 +95,8 @@ impl Disk {
         let used = bytes(found.f_blocks.saturating_sub(found.f_bfree));
         let space = Space { free, total: used.saturating_add(free) };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = next_state(*known, &self.limits, space);
-        if std::mem::replace(&mut *known, state) != state {
+        let state = next_state(known.state, &self.limits, space);
+        if std::mem::replace(&mut *known, Known { state, space: Some(space) }).state != state {
             match state {
                 DiskState::Available => {
                     tracing::info!("the spool's disk has room again: {free} bytes are free")
@@ -121,12 +144,18 @@ impl Disk {
 
     /// As it was when it was last looked at.
     pub(super) fn state(&self) -> DiskState {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).state
     }
 
     /// How much is free, if the file system says it.
     pub(super) fn free_bytes(&self) -> Option<u64> {
         Some(self.look().ok()?.1.free)
+    }
+
+    /// What the control plane is told: as it was when it was last looked at. `None` before that.
+    pub(super) fn to_tell(&self) -> Option<DiskTold> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(DiskTold { state: known.state, free_bytes: known.space?.free })
     }
 
     /// For `status`, with so many sessions that are recorded.
@@ -201,6 +230,16 @@ mod tests {
             states(GIB, &[99 * MIB, 700 * MIB, 99 * MIB, 0]),
             [Critical, Available, Critical, Critical]
         );
+    }
+
+    #[test]
+    fn the_control_plane_is_told_of_another_state_and_of_what_matters() {
+        let told = DiskTold { state: DiskState::Available, free_bytes: 4 * GIB };
+        let is_news = |state, free_bytes| DiskTold { state, free_bytes }.is_news_after(&told);
+        assert!(!is_news(DiskState::Available, 4 * GIB));
+        assert!(!is_news(DiskState::Available, 3 * GIB) && !is_news(DiskState::Available, 5 * GIB));
+        assert!(is_news(DiskState::Available, 3 * GIB - 1) && is_news(DiskState::Available, 5 * GIB + 1));
+        assert!(is_news(DiskState::Low, 4 * GIB));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use agent_protocol::configuration::{
 use agent_protocol::enrol::{EnrolReply, EnrolRequest};
 use agent_protocol::keys::ServerKey;
 use agent_protocol::link::{AgentMessage, ServerMessage};
+use agent_protocol::local::DiskState;
 use agent_protocol::recordings::{
     Grant, GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest,
     SegmentReply, SegmentRequest,
@@ -159,6 +160,8 @@ pub(crate) struct State {
     pub(crate) throttled: Option<BTreeSet<String>>,
     /// What agents reported about waiting recordings.
     pub(crate) waiting: Vec<(u32, Option<String>)>,
+    /// What agents reported about the disks of their spools.
+    pub(crate) disks: Vec<(DiskState, u64)>,
     /// By how many seconds its clock is ahead of the real one.
     pub(crate) clock_ahead: i64,
     /// Whether configurations are signed with a key that was never pinned.
@@ -222,6 +225,7 @@ impl ControlPlane {
             puts_off: None,
             throttled: None,
             waiting: Vec::new(),
+            disks: Vec::new(),
             clock_ahead: 0,
             forges_configurations: false,
             applied_revisions: Vec::new(),
@@ -578,6 +582,9 @@ impl ControlPlane {
                     }
                     AgentMessage::Waiting { recordings, reason } => {
                         self.state().waiting.push((recordings, reason));
+                    }
+                    AgentMessage::SpoolDisk { state, free_bytes } => {
+                        self.state().disks.push((state, free_bytes));
                     }
                     AgentMessage::Hello { .. } => {}
                 },

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use agent_protocol::local::DiskState;
 use recording::{ExitStatus, FailurePolicy, RecordingEnd};
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
@@ -79,6 +80,12 @@ fn a_disk_that_is_low_refuses_new_sessions_until_a_quarter_more_is_free_and_runn
     neighbour.leaves(15 * MEBIBYTE);
     refused();
     assert_eq!(disk(&instance)["State"], "low");
+    eventually("the control plane is told that the disk is low", || {
+        let disks = instance.control_plane.state().disks.clone();
+        let (first, (state, bytes)) = (disks.first()?.0, *disks.last()?);
+        let is_low = state == DiskState::Low && bytes <= 15 * MEBIBYTE;
+        (first == DiskState::Available && is_low).then_some(())
+    });
     person.types("echo still-$((1+1))-recorded\r");
     person.sees("still-2-recorded");
     // More than what brought it, and not yet a quarter more.

@@ -21,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use super::call::LinkCall;
 use super::configuration;
 use super::refusal::AgentRefusal;
-use super::waiting::WaitingNote;
+use super::reports::Reports;
 use crate::Hansard;
 use crate::errors::chain_of;
 use crate::limits::connections::Slot;
@@ -77,7 +77,7 @@ pub(crate) async fn get(LinkCall(call): LinkCall, request: HttpRequest, payload:
             agent: agent.clone(),
             session,
             pushed: None,
-            waiting: WaitingNote::default(),
+            reports: Reports::default(),
             lease: Lease::default(),
             knows_channels: false,
         };
@@ -98,8 +98,8 @@ struct Link<'a> {
     session: Session,
     /// What was pushed last; nothing before the agent said hello.
     pushed: Option<EffectiveConfiguration>,
-    /// What the agent says of the recordings that wait in its spool.
-    waiting: WaitingNote,
+    /// What the agent says of its spool, for people.
+    reports: Reports,
     lease: Lease,
     /// Whether the agent has said that it has services.
     knows_channels: bool,
@@ -183,8 +183,8 @@ impl Link<'_> {
                     pinged?;
                     heard += waited;
                 }
-                () = sleep_until(self.waiting.due_at().unwrap_or(dead_at)), if self.waiting.due_at().is_some() => {
-                    self.waiting.write(self.hansard, self.granted, &self.agent).await;
+                () = sleep_until(self.reports.due_at().unwrap_or(dead_at)), if self.reports.due_at().is_some() => {
+                    self.reports.write(self.hansard, self.granted, &self.agent).await;
                 }
                 event = open.event() => match event {
                     LinkEvent::Say(message) => self.say(&message).await?,
@@ -258,7 +258,11 @@ impl Link<'_> {
                 Ok(false)
             }
             Ok(AgentMessage::Waiting { recordings, reason }) => {
-                self.waiting.say(recordings, reason);
+                self.reports.say_waiting(recordings, reason);
+                Ok(false)
+            }
+            Ok(AgentMessage::SpoolDisk { state, free_bytes }) => {
+                self.reports.say_disk(state, free_bytes);
                 Ok(false)
             }
             // A newer agent may send types that are not understood here. Only a JSON object with a Type is a message.
@@ -377,8 +381,9 @@ fn has_type(text: &str) -> bool {
         #[serde(rename = "Type")]
         kind: String,
     }
-    serde_json::from_str::<Typed>(text)
-        .is_ok_and(|typed| !matches!(typed.kind.as_str(), "hello" | "configuration-applied" | "waiting"))
+    serde_json::from_str::<Typed>(text).is_ok_and(|typed| {
+        !matches!(typed.kind.as_str(), "hello" | "configuration-applied" | "waiting" | "spool-disk")
+    })
 }
 
 #[cfg(test)]

@@ -18,10 +18,11 @@ use super::MAY_BE_LATE;
 use super::channels::Channels;
 use super::services::Service;
 use crate::run::Agent;
+use crate::run::disk::DiskTold;
 use crate::{AGENT_VERSION, capabilities, chain};
 
-/// How often it is looked whether the control plane is to be told of other recordings that wait.
-const LOOK_AT_WAITING_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether there is news for the control plane of recordings that wait, or of the spool's disk.
+const LOOK_FOR_NEWS_EVERY: Duration = Duration::from_secs(5);
 /// A link that is silent for so long is dead, and so is one that takes nothing for so long.
 const SILENT_AFTER: Duration = Duration::from_secs(SILENT_AFTER_SECONDS);
 /// How long asking for the configuration may take, and putting it in force.
@@ -93,13 +94,12 @@ async fn speak(
 ) -> String {
     let mut ping = interval(Duration::from_secs(PING_EVERY_SECONDS));
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut look = interval(LOOK_AT_WAITING_EVERY);
+    let mut look = interval(LOOK_FOR_NEWS_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // What the control plane was told last; after a link that was lost it may remember anything.
-    let mut told = None;
+    let mut told = Told::default();
     let mut greeted = false;
     loop {
-        agent.link_pulses.speaking.lives_for(LOOK_AT_WAITING_EVERY + MAY_BE_LATE);
+        agent.link_pulses.speaking.lives_for(LOOK_FOR_NEWS_EVERY + MAY_BE_LATE);
         // Messages first: they are few, and hello comes before everything else.
         let message = tokio::select! {
             biased;
@@ -113,13 +113,10 @@ async fn speak(
             }
             _ = ping.tick() => Message::Ping(Bytes::new()),
             _ = look.tick(), if greeted => {
-                let waiting = agent.sessions.waiting();
-                if told.as_ref() == Some(&waiting) {
-                    continue;
-                }
-                let (recordings, reason) = waiting.clone();
-                told = Some(waiting);
-                match text(&AgentMessage::Waiting { recordings, reason }) {
+                let Some(news) = told.news(agent) else { continue };
+                // There may be more.
+                look.reset_immediately();
+                match text(&news) {
                     Ok(text) => text,
                     Err(why) => return why,
                 }
@@ -132,6 +129,31 @@ async fn speak(
             Ok(Err(error)) => return chain(&error),
             Err(_) => return format!("the control plane read nothing for {SILENT_AFTER_SECONDS} s"),
         }
+    }
+}
+
+/// What the control plane was told last on this link; after one that was lost it may remember anything.
+#[derive(Debug, Default)]
+struct Told {
+    waiting: Option<(u32, Option<String>)>,
+    disk: Option<DiskTold>,
+}
+
+impl Told {
+    /// What is to be told now, one thing at a time.
+    fn news(&mut self, agent: &Agent) -> Option<AgentMessage> {
+        let waiting = agent.sessions.waiting();
+        if self.waiting.as_ref() != Some(&waiting) {
+            let (recordings, reason) = waiting.clone();
+            self.waiting = Some(waiting);
+            return Some(AgentMessage::Waiting { recordings, reason });
+        }
+        let disk = agent.disk.to_tell()?;
+        if self.disk.is_some_and(|told| !disk.is_news_after(&told)) {
+            return None;
+        }
+        self.disk = Some(disk);
+        Some(AgentMessage::SpoolDisk { state: disk.state, free_bytes: disk.free_bytes })
     }
 }
 
