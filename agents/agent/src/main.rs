@@ -20,6 +20,7 @@ mod record;
 mod retry;
 mod run;
 mod server_clock;
+mod sessions;
 mod settings;
 mod starting;
 mod state_directory;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
         }
         CommandLine::Status(options) => report(state_dir.and_then(|at| status::status(&at, options.output))),
         CommandLine::Retry(options) => report(state_dir.and_then(|at| retry::retry(&at, &options))),
+        CommandLine::Sessions(options) => report(state_dir.and_then(|at| sessions::sessions(&at, options))),
         CommandLine::Export(options) => report(state_dir.and_then(|at| export::export(&at, &options))),
         CommandLine::PtyChild { .. } | CommandLine::Recorder => ExitCode::FAILURE,
         CommandLine::Doctor(options) => doctor::doctor(settled, &options),

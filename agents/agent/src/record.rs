@@ -230,7 +230,9 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
         }
         LocalReply::NotRecorded { reason } => Ok(Begun::NotRecorded(reason)),
         LocalReply::Refused { reason } | LocalReply::Busy { reason } => Err(format!("refused: {reason}")),
-        LocalReply::Status { .. } | LocalReply::Retrying { .. } => Err(not_understood()),
+        LocalReply::Status { .. } | LocalReply::Retrying { .. } | LocalReply::Live { .. } => {
+            Err(not_understood())
+        }
     }
 }
 

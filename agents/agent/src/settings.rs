@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use agent_protocol::live::check_text;
 use agent_protocol::recorder::SyncLimits;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use recording::log_line::Colours;
@@ -115,6 +116,9 @@ pub(crate) enum CommandLine {
     Status(StatusOptions),
     /// Try recordings at once that were refused or did not arrive, those in quarantine among them.
     Retry(RetryOptions),
+    /// The sessions that are recorded now: list them, end one, tell its person something, watch it. Only root and the
+    /// agent's user may do this; the agent logs who does.
+    Sessions(SessionsOptions),
     /// Copy what the spool holds of a recording into a folder that `hansard recordings verify` and `play` read. Nothing is
     /// taken away.
     Export(ExportOptions),
@@ -289,6 +293,47 @@ pub(crate) struct RetryOptions {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct SessionsOptions {
+    #[command(subcommand)]
+    pub(crate) command: Option<SessionsCommand>,
+}
+
+/// What is done with sessions that are recorded now; without a word they are listed.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsCommand {
+    /// Name them: token, user, since when, state, command.
+    List {
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// End a session. Its person is told why, and the recording says why and who asked for it.
+    End {
+        /// The session, as `sessions list` names it.
+        #[arg(value_name = "TOKEN", value_parser = |text: &str| TerminalSessionToken::parse(text))]
+        token: TerminalSessionToken,
+        /// Why.
+        #[arg(long, value_name = "TEXT", value_parser = parse_text)]
+        reason: String,
+    },
+    /// Show the person of a session a text on a line of its own. The recording does not have it.
+    Say {
+        /// The session, as `sessions list` names it.
+        #[arg(value_name = "TOKEN", value_parser = |text: &str| TerminalSessionToken::parse(text))]
+        token: TerminalSessionToken,
+        /// What.
+        #[arg(value_name = "TEXT", value_parser = parse_text)]
+        text: String,
+    },
+    /// Show what a session prints from now on, without what could drive the terminal of whoever watches.
+    Watch {
+        /// The session, as `sessions list` names it.
+        #[arg(value_name = "TOKEN", value_parser = |text: &str| TerminalSessionToken::parse(text))]
+        token: TerminalSessionToken,
+    },
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ExportOptions {
     /// The recording, as `status` names it.
     #[arg(value_name = "TOKEN", value_parser = |text: &str| TerminalSessionToken::parse(text))]
@@ -425,6 +470,10 @@ fn parse_end_after(text: &str) -> Result<Duration, String> {
         return Err("it is at most a year".to_owned());
     }
     Ok(duration)
+}
+
+fn parse_text(text: &str) -> Result<String, String> {
+    check_text(text).map(|()| text.to_owned())
 }
 
 fn parse_filter(text: &str) -> Result<String, String> {

@@ -14,6 +14,7 @@ pub mod errors;
 pub mod keys;
 pub mod lines;
 pub mod link;
+pub mod live;
 pub mod local;
 pub mod person;
 pub mod processes;

@@ -6,6 +6,7 @@ use recording::{CaptureKind, TerminalSessionToken};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::live::{LiveReply, LiveRequest};
 use crate::recorder::{CommandDescriptor, Connections};
 
 /// The socket's name in the state directory.
@@ -45,6 +46,12 @@ pub enum LocalRequest {
         /// Which one; absent: all that wait.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         terminal_session_token: Option<TerminalSessionToken>,
+    },
+    /// Something about the sessions that are recorded now. Only for the agent's user and root.
+    #[serde(rename = "live", rename_all = "PascalCase")]
+    Live {
+        /// What.
+        request: LiveRequest,
     },
 }
 
@@ -96,6 +103,12 @@ pub enum LocalReply {
     Retrying {
         /// How many.
         recordings: u32,
+    },
+    /// The answer to what was asked of the sessions that are recorded now.
+    #[serde(rename = "live", rename_all = "PascalCase")]
+    Live {
+        /// It.
+        reply: LiveReply,
     },
 }
 

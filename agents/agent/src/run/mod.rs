@@ -13,6 +13,7 @@ mod ending;
 mod last_record;
 mod ledger;
 mod link;
+mod live;
 mod notify;
 mod outer_terminals;
 mod pace;

@@ -53,6 +53,11 @@ impl Sessions {
         self.known().values().filter(|session| !session.progress().sealed).cloned().collect()
     }
 
+    /// A session that is being recorded.
+    pub(super) fn find_open(&self, token: &TerminalSessionToken) -> Option<Arc<Session>> {
+        self.known().get(token).filter(|session| !session.progress().sealed).cloned()
+    }
+
     /// It is delivered, and not here any more.
     pub(super) fn is_delivered(&self, session: &Session) {
         self.known().remove(session.token());

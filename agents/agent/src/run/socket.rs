@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use super::Agent;
 use super::begin::{self, Beginning, RecordRequest};
 use super::cutting::Cutter;
 use super::damaged_quota;
+use super::live::{self, Asking};
 use super::peer::Peer;
 use super::session::Session;
 use crate::state_directory::StateDirectory;
@@ -109,6 +111,20 @@ async fn serve(
     }
     let request: LocalRequest =
         serde_json::from_slice(&line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    if let LocalRequest::Live { request } = request {
+        // Recorders may be slow to answer, which keeps no worker from sessions that begin.
+        let process_id = stream.peer_cred()?.pid();
+        let stream = stream.into_std()?;
+        let (reply, descriptor) = live::answer(agent, request, Asking { user_id, process_id }).await;
+        return tokio::task::spawn_blocking(move || {
+            stream.set_nonblocking(false)?;
+            local_socket::set_patience(&stream)?;
+            let descriptor = descriptor.as_ref().map(AsFd::as_fd);
+            lines::send(&stream, &reply, descriptor.as_slice())
+        })
+        .await
+        .map_err(io::Error::other)?;
+    }
     let _worker = workers.acquire().await.map_err(io::Error::other)?;
     let stream = stream.into_std()?;
     let answering = Arc::clone(agent);
@@ -184,8 +200,10 @@ fn answer(
 ) -> io::Result<Option<Session>> {
     stream.set_nonblocking(false)?;
     local_socket::set_patience(stream)?;
-    let may_see = user_id == 0 || user_id == rustix::process::geteuid().as_raw();
+    let may_see = live::may_govern(user_id);
     match request {
+        // It was answered before.
+        LocalRequest::Live { .. } => Ok(None),
         LocalRequest::Retry { terminal_session_token } => {
             let reply = if !may_see {
                 LocalReply::Refused { reason: "only the agent's user and root may do this".to_owned() }

@@ -19,6 +19,7 @@ mod http;
 mod job_control;
 mod ledger;
 mod limits;
+mod live_sessions;
 mod long_commands;
 mod multiplexers;
 mod neighbours;

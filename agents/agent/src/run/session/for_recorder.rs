@@ -1,14 +1,14 @@
 //! What the agent and the recorder of a session share in its folder besides the spools.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{self, UnixListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agent_protocol::lines::MAXIMUM_LINE_BYTES;
+use agent_protocol::lines::{self, MAXIMUM_LINE_BYTES};
 use agent_protocol::recorder::{
     AcknowledgedSpool, COMMAND_NOTE_NAME, CONTROL_SOCKET_NAME, CommandNote, ControlReply, ControlRequest,
 };
@@ -59,6 +59,31 @@ impl Session {
             Ok(serde_json::from_str(&answer)?)
         };
         timeout(ANSWERS_WITHIN, asking).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// A connection on which its recorder sends what it records from now on.
+    pub(in crate::run) fn tap_recorder(&self) -> io::Result<OwnedFd> {
+        let (_folder, path) = self.control_socket()?;
+        let stream = net::UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
+        lines::send(&stream, &ControlRequest::Tap, &[])?;
+        // Byte by byte: what stands behind the reply is for whoever watches.
+        let mut answer = Vec::new();
+        for byte in (&stream).take(MAXIMUM_LINE_BYTES as u64).bytes() {
+            match byte? {
+                b'\n' => break,
+                byte => answer.push(byte),
+            }
+        }
+        match serde_json::from_slice(&answer)? {
+            ControlReply::Done => {}
+            ControlReply::Refused { reason } => return Err(io::Error::other(reason)),
+            ControlReply::State { .. } => {
+                return Err(io::Error::other("its answer belongs to another request"));
+            }
+        }
+        stream.set_read_timeout(None)?;
+        Ok(stream.into())
     }
 
     /// Up to where its spools are stored by the control plane.
