@@ -8,8 +8,14 @@ use recording::{EvidenceName, ObjectName};
 use crate::store_location::StoreLocation;
 use crate::{AgentId, TerminalSessionToken};
 
-/// How many recordings of an agent may be open at once.
+/// How many recordings of an agent may be open at once of which anything was heard within [`COUNTED_AS_OPEN_FOR`].
 pub const MOST_OPEN_RECORDINGS: u64 = 1_024;
+
+/// How long a recording counts as open after something of it was accepted last. One that is refused for longer (an agent
+/// puts it into quarantine then) never keeps others from beginning, and neither does a session in which nothing happens.
+/// Only what the control plane accepted counts, never what an agent says: for each recording that stops counting, an agent
+/// has waited that long, while it may open and seal others without any limit.
+pub const COUNTED_AS_OPEN_FOR: Duration = Duration::from_secs(24 * 3_600);
 
 /// How many bytes an agent may have been granted, or have uploaded, that no recording has claimed.
 pub const MOST_UNCLAIMED_BYTES: u64 = 256 * 1024 * 1024;
@@ -48,9 +54,11 @@ impl UnclaimedObject {
 /// An agent has reached a limit. It can continue once something was sealed, claimed or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AgentLimitReached {
-    /// It has as many open recordings as it may have.
+    /// It has as many open recordings of which something was heard lately as it may have.
     #[error(
-        "the agent has {MOST_OPEN_RECORDINGS} open recordings, and may not have more; try again when one has ended"
+        "the agent has {MOST_OPEN_RECORDINGS} open recordings of which something was heard within {hours} hours, and may \
+         not have more; try again when one has ended",
+        hours = COUNTED_AS_OPEN_FOR.as_secs() / 3_600
     )]
     OpenRecordings,
     /// It has as many unclaimed bytes as it may have.

@@ -144,15 +144,17 @@ pub(crate) async fn insert(
         .map_err(StoreError::unique("recording", "its token is taken already", "open a recording"))
 }
 
-/// How many of an agent's recordings are open.
+/// How many of an agent's recordings are open of which something was heard after `since`.
 pub(crate) async fn count_open(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     agent: &AgentId,
+    since: Timestamp,
 ) -> Result<u64, StoreError> {
     of_account(account, None)
         .filter(row::Column::AgentId.eq(agent.as_str()))
         .filter(row::Column::State.eq(OPEN))
+        .filter(row::Column::LastHeardAt.gt(since.as_millis()))
         .count(connection)
         .await
         .map_err(StoreError::at("count an agent's open recordings"))

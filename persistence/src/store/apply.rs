@@ -89,7 +89,8 @@ impl sealed::Write for RecordingOpened {
             let recording = self.recording;
             scope.admits("recording", &recording.account, &recording.instance)?;
             agent_rows::lock(transaction, &scope.account, &recording.agent).await?;
-            unclaimed::check_open_recordings(transaction, &scope.account, &recording.agent).await?;
+            let now = recording.last_heard_at;
+            unclaimed::check_open_recordings(transaction, &scope.account, &recording.agent, now).await?;
             claim(transaction, &recording, EvidenceName::Start).await?;
             let stored = StoredRecording { recording, manifest_sha256: None, counted: true };
             recording_rows::insert(transaction, &stored).await?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use domain::actions::{SweepsRecordings, WritesRecording};
 use domain::gate::Granted;
-use domain::unclaimed::{AgentLimitReached, UNCLAIMED_KEPT_FOR, UnclaimedObject};
+use domain::unclaimed::{AgentLimitReached, COUNTED_AS_OPEN_FOR, UNCLAIMED_KEPT_FOR, UnclaimedObject};
 use domain::{AccountId, AgentId, Timestamp};
 use recording::EvidenceName;
 use sea_orm::DatabaseTransaction;
@@ -52,7 +52,7 @@ impl Store {
         self.transact(account.clone(), Revision::Kept, None, move |transaction| {
             Box::pin(async move {
                 agent_rows::lock(transaction, &account, &start.agent).await?;
-                check_open_recordings(transaction, &account, &start.agent).await?;
+                check_open_recordings(transaction, &account, &start.agent, now).await?;
                 permit(transaction, &account, &start, now).await
             })
         })
@@ -122,8 +122,10 @@ pub(super) async fn check_open_recordings(
     transaction: &DatabaseTransaction,
     account: &AccountId,
     agent: &AgentId,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
-    let open = recording_rows::count_open(transaction, account, agent).await?;
+    let since = now.minus(COUNTED_AS_OPEN_FOR);
+    let open = recording_rows::count_open(transaction, account, agent, since).await?;
     Ok(AgentLimitReached::check_open_recordings(open)?)
 }
 

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use domain::actions::{AcknowledgeSegment, GrantUpload, OpenRecording};
 use domain::agent::Agent;
 use domain::recording_life::Recording;
-use domain::unclaimed::{AgentLimitReached, MOST_OPEN_RECORDINGS, MOST_UNCLAIMED_BYTES, UnclaimedObject};
+use domain::unclaimed::{
+    AgentLimitReached, COUNTED_AS_OPEN_FOR, MOST_OPEN_RECORDINGS, MOST_UNCLAIMED_BYTES, UnclaimedObject,
+};
 use persistence::objects::{FolderStores, ObjectStores};
 use persistence::{SegmentAcknowledgedAndNextPermitted, StoreError, UploadPermitted};
 use recording::{EvidenceName, Stream};
@@ -16,6 +18,7 @@ use test_facts::{DAY, World, account, as_agent, as_system, at, event, on_both, r
 
 on_both!(
     an_agent_has_so_many_open_recordings_and_no_more,
+    recordings_of_which_nothing_is_heard_keep_no_others_from_beginning,
     an_agent_has_so_many_unclaimed_bytes_and_no_more,
     a_claim_and_the_next_permission_are_one_change,
     claims_with_permissions_and_permissions_do_not_wait_for_each_other,
@@ -73,12 +76,10 @@ async fn sweep(world: &World, objects: &Objects, now: i64) -> u64 {
     world.store.remove_unclaimed(&as_system(&account()), &objects.stores, at(now)).await.unwrap()
 }
 
-async fn an_agent_has_so_many_open_recordings_and_no_more(world: World) {
-    let agent = world.enrol(&account(), "web1").await;
-    let first = world.open(&agent, 10, 7).await;
+/// So many copies of a recording.
+async fn copy(world: &World, first: &Recording, copies: u64) {
     let others: String =
-        (1..MOST_OPEN_RECORDINGS).map(|i| format!("{}('{i:032}')", if i > 1 { ", " } else { "" })).collect();
-    // As many as there may be, all copies.
+        (1..=copies).map(|i| format!("{}('{i:032}')", if i > 1 { ", " } else { "" })).collect();
     let copies = format!(
         "INSERT INTO recordings (token, account_id, instance_id, agent_id, kind, target, folder, start_sha256, started_at, \
          opened_at, last_heard_at, expiration_days, state, ended_at, end_kind, end_reason, manifest_sha256, segments, \
@@ -90,6 +91,13 @@ async fn an_agent_has_so_many_open_recordings_and_no_more(world: World) {
         first.token
     );
     world.database.execute(&copies).await;
+}
+
+async fn an_agent_has_so_many_open_recordings_and_no_more(world: World) {
+    let agent = world.enrol(&account(), "web1").await;
+    let first = world.open(&agent, 10, 7).await;
+    // As many as there may be.
+    copy(&world, &first, MOST_OPEN_RECORDINGS - 1).await;
     let more = recording(&agent, at(20), 7);
     let granted = as_agent::<OpenRecording>(&agent);
     let expected = world.store.expect_start(&granted, object(&more, EvidenceName::Start, 100), at(20)).await;
@@ -106,6 +114,38 @@ async fn an_agent_has_so_many_open_recordings_and_no_more(world: World) {
     world.open(&other, 20, 7).await;
     world.seal(&agent, &first.token, 0, 30, 30).await.unwrap();
     open().await.unwrap();
+}
+
+/// Such as those in an agent's quarantine, which the control plane or the store refuses for good.
+async fn recordings_of_which_nothing_is_heard_keep_no_others_from_beginning(world: World) {
+    let agent = world.enrol(&account(), "web1").await;
+    let first = world.open(&agent, 10, 7).await;
+    let heard = world.open(&agent, 10, 7).await;
+    copy(&world, &first, MOST_OPEN_RECORDINGS - 2).await;
+    let kept_for = i64::try_from(COUNTED_AS_OPEN_FOR.as_millis()).unwrap();
+    world.acknowledge(&agent, &heard.token, 0, 11).await.unwrap();
+    let granted = as_agent::<OpenRecording>(&agent);
+    let opened_at = async |now| {
+        let more = recording(&agent, at(now), 7);
+        world.store.expect_start(&granted, object(&more, EvidenceName::Start, 100), at(now)).await?;
+        let opening = test_facts::opened(more);
+        world.store.apply(&granted, opening, event(&account(), "OpenRecording")).await
+    };
+    let refused = opened_at(9 + kept_for).await;
+    assert!(matches!(refused, Err(StoreError::AgentLimit(AgentLimitReached::OpenRecordings))), "{refused:?}");
+    // The one that was heard later still counts, and so do the new ones.
+    for _ in 1..MOST_OPEN_RECORDINGS {
+        opened_at(10 + kept_for).await.unwrap();
+    }
+    let refused = opened_at(10 + kept_for).await;
+    assert!(matches!(refused, Err(StoreError::AgentLimit(AgentLimitReached::OpenRecordings))), "{refused:?}");
+    // What was silent goes on whenever it may, and counts again.
+    world.acknowledge(&agent, &first.token, 0, 11 + kept_for).await.unwrap();
+    opened_at(12 + kept_for).await.unwrap_err();
+    assert_eq!(
+        world.count("recordings", "state = 'open'").await,
+        i64::try_from(2 * MOST_OPEN_RECORDINGS - 1).unwrap()
+    );
 }
 
 async fn an_agent_has_so_many_unclaimed_bytes_and_no_more(world: World) {
