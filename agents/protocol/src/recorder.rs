@@ -212,6 +212,16 @@ pub enum ControlRequest {
         /// Up to where, of each spool of which anything is said.
         spools: Vec<AcknowledgedSpool>,
     },
+    /// Record nothing for so long, for this reason, which the person and the recording are told. A session that must not go
+    /// on without its recording refuses it. Whoever wants it for longer asks again before: an agent that was killed leaves
+    /// no session unrecorded for ever.
+    #[serde(rename = "pause", rename_all = "PascalCase")]
+    Pause {
+        /// Why.
+        reason: String,
+        /// For how long; at most a minute counts.
+        millis: u64,
+    },
     /// Send what is recorded from now on, as the messages that the person's side gets. A connection that does not take
     /// it fast enough is closed: the session waits only for the person.
     #[serde(rename = "tap")]
@@ -273,6 +283,10 @@ mod tests {
             (ControlRequest::End { reason: "why".into() }, r#"{"Type":"end","Reason":"why"}"#),
             (ControlRequest::Say { text: "what".into() }, r#"{"Type":"say","Text":"what"}"#),
             (ControlRequest::Tap, r#"{"Type":"tap"}"#),
+            (
+                ControlRequest::Pause { reason: "why".into(), millis: 7 },
+                r#"{"Type":"pause","Reason":"why","Millis":7}"#,
+            ),
             (
                 ControlRequest::Acknowledged {
                     spools: vec![AcknowledgedSpool { spool: SpoolName::parse("events").unwrap(), bytes: 7 }],

@@ -35,6 +35,8 @@ use crate::{events_spool_name, foreground, kernel_exit, spool_name, timespec};
 use holding::Holding;
 use standstill::Standstill;
 
+/// The longest time that nothing is recorded because an agent asks for it, unless it asks again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long the person's side may take to say how the command ended. It may be stopped for a while.
 const REPORTS_END_WITHIN: Duration = Duration::from_secs(600);
 /// How often to check whether the command has changed the modes of its keys.
@@ -355,7 +357,7 @@ impl Recorder {
         Ok(())
     }
 
-    fn mind_control(&mut self, scribe: &Scribe) {
+    fn mind_control(&mut self, scribe: &mut Scribe) {
         // Before anything is acknowledged that was written just now.
         self.holding.note_written(scribe);
         let Recorder {
@@ -384,6 +386,13 @@ impl Recorder {
                 Ok(()) => ControlReply::Done,
                 Err(reason) => ControlReply::Refused { reason },
             },
+            ControlRequest::Pause { reason, millis } => {
+                let length = Duration::from_millis(millis).min(LONGEST_PAUSE);
+                match scribe.pause(reason, Instant::now() + length) {
+                    Ok(()) => ControlReply::Done,
+                    Err(reason) => ControlReply::Refused { reason },
+                }
+            }
             // The connection does this itself.
             ControlRequest::Tap => ControlReply::Done,
         });

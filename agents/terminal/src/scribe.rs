@@ -35,6 +35,7 @@ pub(crate) struct Scribe {
 
 /// What is not recorded of a session that goes on.
 struct Unrecorded {
+    cause: Cause,
     reason: String,
     since: Micros,
     /// Of these the spools do not know yet.
@@ -49,7 +50,7 @@ struct Unrecorded {
 
 impl Unrecorded {
     fn gap(&self) -> Shortfall {
-        Shortfall::new(ShortfallKind::Gap, Cause::SPOOL_FAILED, self.reason.clone()).counted(1, self.since)
+        Shortfall::new(ShortfallKind::Gap, self.cause.clone(), self.reason.clone()).counted(1, self.since)
     }
 }
 
@@ -130,21 +131,39 @@ impl Scribe {
                 self.notice = Some(format!(
                     "the recording has failed, and the session goes on without it (FailurePolicy best_effort): {reason}"
                 ));
-                let try_again_at = Instant::now() + TRY_AGAIN_EVERY;
-                let since = self.shown.now();
-                self.unrecorded = Some(Unrecorded {
-                    reason,
-                    since,
-                    bytes,
-                    events,
-                    gap_is_written: false,
-                    size: None,
-                    try_again_at,
-                });
+                let lost = self.stop_recording(Cause::SPOOL_FAILED, reason, Instant::now() + TRY_AGAIN_EVERY);
+                (lost.bytes, lost.events) = (bytes, events);
                 Ok(())
             }
             written => written,
         }
+    }
+
+    fn stop_recording(&mut self, cause: Cause, reason: String, try_again_at: Instant) -> &mut Unrecorded {
+        let (since, gap_is_written, size) = (self.shown.now(), false, None);
+        let lost =
+            Unrecorded { cause, reason, since, bytes: 0, events: 0, gap_is_written, size, try_again_at };
+        self.unrecorded.insert(lost)
+    }
+
+    /// Records nothing until then, unless the session ends before.
+    ///
+    /// # Errors
+    /// The session must not go on without its recording.
+    pub(crate) fn pause(&mut self, reason: String, until: Instant) -> Result<(), String> {
+        if self.policy != FailurePolicy::BestEffort {
+            return Err("the session must not go on without its recording (FailurePolicy strict)".to_owned());
+        }
+        match &mut self.unrecorded {
+            Some(lost) => lost.try_again_at = lost.try_again_at.max(until),
+            None => {
+                self.notice = Some(format!(
+                    "the session goes on without its recording (FailurePolicy best_effort): {reason}"
+                ));
+                self.stop_recording(Cause::SPOOL_LIMIT, reason, until);
+            }
+        }
+        Ok(())
     }
 
     /// Records again, if that is possible now.

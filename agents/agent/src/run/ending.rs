@@ -10,6 +10,7 @@ use agent_protocol::recorder::{ControlReply, ControlRequest};
 use recording::{FailurePolicy, TerminalSessionToken};
 
 use super::Agent;
+use super::pausing::Pausing;
 use super::session::Session;
 
 /// How long the end of a session has to give room back before the next one ends.
@@ -20,6 +21,12 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Ending {
     told: Arc<Mutex<BTreeMap<TerminalSessionToken, Told>>>,
     next_at: Option<Instant>,
+    pausing: Pausing,
+}
+
+/// Whether a session goes on when it cannot be recorded.
+pub(super) fn goes_on_without(session: &Session) -> bool {
+    session.note.failure_policy == Some(FailurePolicy::BestEffort)
 }
 
 /// What is known of a session that was told to end. If its recorder does not hear it, it is told again.
@@ -38,6 +45,22 @@ impl Ending {
             Some(_) => Default::default(),
             None => agent.user_limits.too_much_spooled(agent, agent.disk.state() == DiskState::Low),
         };
+        let of_pauses = self.pausing.advance(agent, &people);
+        let people: BTreeMap<u32, String> = people
+            .into_iter()
+            .filter(|(_, too_much)| too_much.for_running_sessions)
+            .map(|(person, too_much)| (person, too_much.why))
+            .collect();
+        let of_ends = self.end_one(agent, disk, &people);
+        of_pauses.into_iter().chain(of_ends).min()
+    }
+
+    fn end_one(
+        &mut self,
+        agent: &Agent,
+        disk: Option<String>,
+        people: &BTreeMap<u32, String>,
+    ) -> Option<Duration> {
         if disk.is_none() && people.is_empty() {
             self.told().clear();
             self.next_at = None;
@@ -53,8 +76,9 @@ impl Ending {
             (None, None) => None,
         };
         let can_end = |session: &Arc<Session>| {
-            // Whoever goes on without a recording stops being recorded by itself when there is no room.
-            session.note.failure_policy != Some(FailurePolicy::BestEffort)
+            // Whoever goes on without a recording stops being recorded: by itself when the disk has no room, and else
+            // because it is paused.
+            !goes_on_without(session)
                 && !self.told().contains_key(session.token())
                 && session.is_recorded_now().unwrap_or(true)
         };

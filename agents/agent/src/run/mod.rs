@@ -17,6 +17,7 @@ mod live;
 mod notify;
 mod outer_terminals;
 mod pace;
+mod pausing;
 mod peer;
 mod recorded_principals;
 mod recorder_process;

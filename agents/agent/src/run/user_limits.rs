@@ -1,4 +1,4 @@
-//! How much of the agent one person may have: sessions at once, sessions in a minute, and room in the spool. A person is a
+//! How much of the agent one person may have: sessions at once, sessions in a minute, and room in the spool, by bytes and by number. A person is a
 //! user id with the ids that are subordinate to it. Root may have any number.
 
 use std::collections::BTreeMap;
@@ -29,7 +29,23 @@ pub(super) struct UserLimits {
 #[derive(Debug, Default)]
 struct Spooled {
     measure_again_at: Option<Instant>,
-    by_person: BTreeMap<u32, u64>,
+    by_person: BTreeMap<u32, OfPerson>,
+}
+
+/// What of the spool one person's recordings take.
+#[derive(Debug, Default, Clone, Copy)]
+struct OfPerson {
+    bytes: u64,
+    recordings: usize,
+}
+
+/// That a person's recordings take more of the spool than they may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TooMuch {
+    pub(super) why: String,
+    /// Whether running sessions are concerned: a quarter more than what keeps new ones from beginning, so that none is
+    /// ended that could just begin.
+    pub(super) for_running_sessions: bool,
 }
 
 impl UserLimits {
@@ -55,7 +71,15 @@ impl UserLimits {
                 "user {person} has {most} sessions that are being recorded, and may not have more"
             ));
         }
-        let taken = self.spooled(agent).by_person.get(&person).copied().unwrap_or_default();
+        let OfPerson { bytes: taken, recordings } =
+            self.spooled(agent).by_person.get(&person).copied().unwrap_or_default();
+        let most = self.settings.most_waiting_recordings_of_a_user;
+        if recordings >= most {
+            return Some(format!(
+                "{recordings} recordings of user {person} are not delivered yet, of at most {most}: new ones can begin when \
+                 some are"
+            ));
+        }
         let most = self.settings.most_spool_bytes_of_a_user.min(agent.disk.free_bytes().unwrap_or(u64::MAX));
         (taken > 0 && taken >= most).then(|| {
             format!(
@@ -82,19 +106,20 @@ impl UserLimits {
         })
     }
 
-    /// The people whose running sessions have to end because they take too much of the spool, and why. A quarter more than
-    /// what keeps new ones from beginning, so that sessions are not ended that could just begin; and while the disk is low
-    /// no more than is left to all others.
-    pub(super) fn too_much_spooled(&self, agent: &Agent, disk_is_low: bool) -> BTreeMap<u32, String> {
+    /// The people whose recordings take more of the spool than they may; while the disk is low no more than is left to all
+    /// others.
+    pub(super) fn too_much_spooled(&self, agent: &Agent, disk_is_low: bool) -> BTreeMap<u32, TooMuch> {
         let most = self.settings.most_spool_bytes_of_a_user;
         let free = disk_is_low.then(|| agent.disk.free_bytes()).flatten().unwrap_or(u64::MAX);
         let most = most.min(free);
-        let most = most.saturating_add(most / 4);
+        let most_of_running = most.saturating_add(most / 4);
         let spooled = self.spooled(agent);
-        let too_much = spooled.by_person.iter().filter(|(person, taken)| **person != ROOT && **taken > most);
-        too_much
-            .map(|(person, taken)| (*person, format!("{}, of at most {most}", what_waits(*person, *taken))))
-            .collect()
+        let too_much = spooled.by_person.iter().filter(|(person, of)| **person != ROOT && of.bytes > most);
+        let describe = |(person, of): (&u32, &OfPerson)| {
+            let why = format!("{}, of at most {most_of_running}", what_waits(*person, of.bytes));
+            (*person, TooMuch { why, for_running_sessions: of.bytes > most_of_running })
+        };
+        too_much.map(describe).collect()
     }
 
     fn spooled(&self, agent: &Agent) -> MutexGuard<'_, Spooled> {
@@ -103,7 +128,9 @@ impl UserLimits {
         if spooled.measure_again_at.is_none_or(|at| at <= now) {
             let mut by_person = BTreeMap::new();
             for (user_id, bytes) in agent.sessions.spooled() {
-                *by_person.entry(self.person(user_id)).or_default() += bytes;
+                let of: &mut OfPerson = by_person.entry(self.person(user_id)).or_default();
+                of.bytes += bytes;
+                of.recordings += 1;
             }
             let pause = MEASURE_AGAIN_AFTER.max(now.elapsed() * MEASURE_AT_MOST);
             *spooled = Spooled { measure_again_at: Some(Instant::now() + pause), by_person };

@@ -9,6 +9,7 @@ const DEFAULT_NEARLY_FULL_FREE_BYTES: u64 = 5 * 1024 * 1024 * 1024;
 const CRITICAL_SHARE: u64 = 5;
 const DEFAULT_MOST_SESSIONS_OF_A_USER: usize = 64;
 const DEFAULT_MOST_STARTS_OF_A_USER: u32 = 600;
+const DEFAULT_MOST_WAITING_RECORDINGS_OF_A_USER: usize = 10_000;
 const DEFAULT_MOST_SPOOL_BYTES_OF_A_USER: u64 = 4 * 1024 * 1024 * 1024;
 
 /// How full the spool's disk may become.
@@ -60,6 +61,9 @@ pub(crate) struct UserLimits {
     /// beside them; root's may take any part.
     #[arg(long, env = "HANSARD_AGENT_MOST_SPOOL_BYTES_OF_A_USER", default_value_t = DEFAULT_MOST_SPOOL_BYTES_OF_A_USER, value_name = "BYTES")]
     pub(crate) most_spool_bytes_of_a_user: u64,
+    /// How many recordings of one user may be in the spool until they are delivered, however small; root may have any number.
+    #[arg(long, env = "HANSARD_AGENT_MOST_WAITING_RECORDINGS_OF_A_USER", default_value_t = DEFAULT_MOST_WAITING_RECORDINGS_OF_A_USER, value_name = "NUMBER")]
+    pub(crate) most_waiting_recordings_of_a_user: usize,
 }
 
 impl UserLimits {
@@ -69,6 +73,7 @@ impl UserLimits {
             most_sessions_of_a_user: DEFAULT_MOST_SESSIONS_OF_A_USER,
             most_starts_of_a_user,
             most_spool_bytes_of_a_user: DEFAULT_MOST_SPOOL_BYTES_OF_A_USER,
+            most_waiting_recordings_of_a_user: DEFAULT_MOST_WAITING_RECORDINGS_OF_A_USER,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 
-use recording::RecordingEnd;
+use recording::{Cause, ExitStatus, FailurePolicy, RecordingEnd, ShortfallKind};
 
 use crate::bench::{Instance, Program, eventually, text, token_in, without_root};
 use crate::person::Person;
@@ -133,5 +133,70 @@ fn whoever_fills_the_spool_gets_no_new_sessions_and_then_loses_running_ones_and_
     assert!(reason.contains("of at most 5000000"), "{reason}");
     assert!(text(&instance.control_plane.sealed(&of_bob.token()).output()).contains("end-word"));
     instance.spool_is_empty();
+    eventually("she may begin again", || token_in(&text(&machine.echo(ANA).stderr)).map(drop));
+}
+
+#[test]
+fn under_best_effort_whoever_fills_the_spool_goes_on_unrecorded_until_there_is_room_and_all_are_told() {
+    let arguments = ["--most-spool-bytes-of-a-user", "4000000"];
+    let policy = |instance: Instance| {
+        instance.control_plane.state().failure_policy = FailurePolicy::BestEffort;
+        instance.with_run_arguments(&arguments)
+    };
+    let Some(machine) = Machine::with(policy) else { return };
+    let instance = &machine.instance;
+    instance.control_plane.state().away = true;
+    let script = "yes much | head -c 6000000; while read line; do echo line-$line; done";
+    let mut loud = Person::at_terminal(&machine.command(ANA, &["sh", "-c", script]));
+    let mut of_bob =
+        Person::at_terminal(&machine.command(BOB, &["sh", "-c", "echo up; read line; echo end-$line"]));
+    of_bob.sees("up");
+    loud.sees("the session goes on without its recording (FailurePolicy best_effort): recordings of user 54322 take ");
+    loud.types("mean''while\r");
+    loud.sees("line-mean''while");
+    let of_another = machine.echo(ANA);
+    assert_eq!(text(&of_another.stdout), "ran\n");
+    assert!(text(&of_another.stderr).contains("not recorded: "), "{}", text(&of_another.stderr));
+    of_bob.types("word\r");
+    of_bob.ends_with(0);
+
+    // What was taken is delivered, and with the next that is printed the session is recorded again.
+    instance.control_plane.state().away = false;
+    eventually("it is recorded again", || {
+        loud.types("more\r");
+        loud.screen().contains("the session is recorded again").then_some(())
+    });
+    loud.types("la''st\r");
+    loud.sees("line-la''st");
+    loud.types("\u{4}");
+    loud.ends_with(0);
+    let recording = instance.control_plane.sealed(&loud.token());
+    assert_eq!(recording.end(), RecordingEnd::Exited(ExitStatus::Code(0)));
+    let output = text(&recording.output());
+    assert!(output.contains("line-la''st") && !output.contains("line-mean''while"));
+    let ledger = recording.ledger();
+    let [entry] = &ledger[..] else { panic!("{ledger:?}") };
+    assert_eq!((entry.kind, &entry.cause), (ShortfallKind::Gap, &Cause::SPOOL_LIMIT));
+    assert!(entry.lost_bytes > 0 && entry.reason.contains("of at most 5000000"), "{entry:?}");
+    assert!(text(&instance.control_plane.sealed(&of_bob.token()).output()).contains("end-word"));
+    eventually("the control plane is told", || {
+        let state = instance.control_plane.state();
+        let report = state.unrecorded.iter().find(|report| report.reason.contains(loud.token().as_str()))?;
+        report.claimed_user.contains("54322").then_some(())
+    });
+}
+
+#[test]
+fn whoever_has_many_recordings_that_wait_gets_no_new_sessions_and_nobody_else_is_concerned() {
+    let arguments = ["--most-waiting-recordings-of-a-user", "2"];
+    let Some(machine) = Machine::with(|instance| instance.with_run_arguments(&arguments)) else { return };
+    machine.instance.control_plane.state().away = true;
+    machine.begins(ANA);
+    machine.begins(ANA);
+    eventually("no new one begins", || (machine.echo(ANA).status.code() == Some(125)).then_some(()));
+    machine.is_refused(ANA, "recordings of user 54322 are not delivered yet, of at most 2");
+    machine.begins(BOB);
+    machine.instance.control_plane.state().away = false;
+    machine.instance.spool_is_empty();
     eventually("she may begin again", || token_in(&text(&machine.echo(ANA).stderr)).map(drop));
 }

@@ -252,3 +252,39 @@ fn what_the_ledger_is_told_while_nothing_can_be_recorded_is_written_once_when_it
     }
     assert!(recovered > 0);
 }
+
+#[test]
+fn a_session_that_may_is_paused_until_then_and_says_how_much_is_missing() {
+    let spools = Spools::new([Faults::default(), Faults::default()]);
+    let mut scribe = Scribe::of_terminal(spools.spooler(0).unwrap(), FailurePolicy::BestEffort);
+    let until = Instant::now() + Duration::from_secs(100);
+    scribe.output(Output::Terminal, b"before ").unwrap();
+    scribe.pause("too much".to_owned(), until).unwrap();
+    assert!(scribe.take_notice().unwrap().ends_with("(FailurePolicy best_effort): too much"));
+    scribe.output(Output::Terminal, b"meanwhile ").unwrap();
+    // Asked for again it is longer, and the person is told once.
+    scribe.pause("too much still".to_owned(), until + Duration::from_secs(1)).unwrap();
+    assert_eq!(scribe.take_notice(), None);
+    let lost = scribe.unrecorded.as_mut().unwrap();
+    assert_eq!(lost.try_again_at, until + Duration::from_secs(1));
+    lost.try_again_at = Instant::now();
+    scribe.output(Output::Terminal, b"after").unwrap();
+    assert_eq!(scribe.take_notice().unwrap(), "the session is recorded again");
+    scribe.exit(ExitStatus::Code(0)).unwrap();
+    let events = spools.events();
+    assert_eq!(output(&events), b"before after");
+    let [gap] = &gaps(&events)[..] else { panic!("{events:?}") };
+    assert_eq!((&gap.cause, gap.lost_bytes, gap.reason.as_str()), (&Cause::SPOOL_LIMIT, 10, "too much"));
+    assert!(matches!(events.last(), Some(TerminalEventKind::Exit(_))));
+}
+
+#[test]
+fn a_session_that_must_be_recorded_is_not_paused() {
+    let spools = Spools::new([Faults::default(), Faults::default()]);
+    let mut scribe = Scribe::of_terminal(spools.spooler(0).unwrap(), FailurePolicy::Strict);
+    let refused = scribe.pause("too much".to_owned(), Instant::now() + Duration::from_secs(100)).unwrap_err();
+    assert!(refused.contains("FailurePolicy strict"), "{refused}");
+    scribe.output(Output::Terminal, b"all of it").unwrap();
+    scribe.exit(ExitStatus::Code(0)).unwrap();
+    assert_eq!(output(&spools.events()), b"all of it");
+}
