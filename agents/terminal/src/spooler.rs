@@ -229,7 +229,7 @@ impl Spooler {
 
     /// Readable when the spool has failed in the background.
     pub(crate) fn failure_fd(&self) -> BorrowedFd<'_> {
-        self.syncer.failed.as_fd()
+        self.syncer.shared.failed.as_fd()
     }
 
     /// Whether a sync has failed, or too little space is left.
@@ -295,14 +295,38 @@ fn lost(step: &str, error: &io::Error) -> CaptureError {
 /// The thread that brings records to stable storage.
 struct Syncer {
     shared: Arc<Shared>,
-    /// Readable when it has failed.
-    failed: OwnedFd,
     thread: Option<JoinHandle<()>>,
 }
 
 struct Shared {
     state: Mutex<SyncState>,
     changed: Condvar,
+    /// Readable as long as the state has a failure.
+    failed: OwnedFd,
+}
+
+impl Shared {
+    fn new() -> io::Result<Self> {
+        let failed = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Shared { state: Mutex::default(), changed: Condvar::new(), failed })
+    }
+
+    /// INVARIANT: the failure and what is readable change under one lock. If a recovery came between them, this would be
+    /// readable for ever without a failure.
+    fn fail(&self, reason: String) {
+        let mut state = lock(&self.state);
+        state.failure = Some(reason);
+        // The session checks for the failure when this is readable; if nobody does, the session is over.
+        let _ = rustix::io::write(&self.failed, &1_u64.to_ne_bytes());
+    }
+
+    fn recover(&self) {
+        let mut state = lock(&self.state);
+        state.failure = None;
+        // If it has not failed, there is nothing to read.
+        let _ = rustix::io::read(&self.failed, &mut [0; 8]);
+        self.changed.notify_one();
+    }
 }
 
 #[derive(Default)]
@@ -314,21 +338,14 @@ struct SyncState {
 
 impl Syncer {
     fn start(spool: SpoolFile, least_free_bytes: u64) -> io::Result<Self> {
-        let failed = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let fails = failed.try_clone()?;
-        let shared = Arc::new(Shared { state: Mutex::new(SyncState::default()), changed: Condvar::new() });
+        let shared = Arc::new(Shared::new()?);
         let theirs = Arc::clone(&shared);
         let thread = thread::Builder::new().name("sync".to_owned()).spawn(move || {
-            let fail = |reason| {
-                lock(&theirs.state).failure = Some(reason);
-                // The session checks for the failure when this is readable; if nobody does, the session is over.
-                let _ = rustix::io::write(&fails, &1_u64.to_ne_bytes());
-            };
             while let Err(reason) = sync_until_stopped(&spool, least_free_bytes, &theirs) {
-                fail(reason);
+                theirs.fail(reason);
             }
         })?;
-        Ok(Syncer { shared, failed, thread: Some(thread) })
+        Ok(Syncer { shared, thread: Some(thread) })
     }
 
     fn state(&self) -> MutexGuard<'_, SyncState> {
@@ -345,10 +362,7 @@ impl Syncer {
 
     /// Begins anew after a failure.
     fn recover(&self) {
-        self.state().failure = None;
-        // If it has not failed, there is nothing to read.
-        let _ = rustix::io::read(&self.failed, &mut [0; 8]);
-        self.shared.changed.notify_one();
+        self.shared.recover();
     }
 
     fn stop(&mut self) {
@@ -411,11 +425,17 @@ mod tests {
     use std::io::{Read as _, Seek as _, Write as _};
     use std::path::PathBuf;
 
+    use std::sync::Barrier;
+
     use recording::SpoolReader;
+    use rustix::event::{PollFd, PollFlags, Timespec};
     use rustix::fs::{MemfdFlags, SealFlags};
 
     use super::*;
     use crate::spool_file::faults::{Fault, Faults};
+
+    /// How often two threads meet in the test below: before both were under one lock, some of these went wrong.
+    const ROUNDS: usize = 20_000;
 
     struct Temporary(PathBuf);
 
@@ -489,6 +509,33 @@ mod tests {
         assert_eq!(reason, TerminalEvent::shortfall(reason.at, gap.with_lost_bytes(8)));
     }
 
+    /// The session waits for what is readable: without a failure it would look for one over and over.
+    #[test]
+    fn a_failure_is_readable_exactly_as_long_as_it_is_known() {
+        let shared = Shared::new().unwrap();
+        let together = Barrier::new(2);
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                for _ in 0..ROUNDS {
+                    together.wait();
+                    shared.fail("the disk is full".to_owned());
+                    together.wait();
+                }
+            });
+            let mut apart = 0;
+            for _ in 0..ROUNDS {
+                together.wait();
+                shared.recover();
+                together.wait();
+                let mut fds = [PollFd::new(&shared.failed, PollFlags::IN)];
+                let is_readable = rustix::event::poll(&mut fds, Some(&Timespec::default())).unwrap() == 1;
+                apart += usize::from(is_readable != lock(&shared.state).failure.is_some());
+                shared.recover();
+            }
+            assert_eq!(apart, 0, "of {ROUNDS}");
+        });
+    }
+
     fn room_behind_its_end(spooler: &Spooler, path: &Temporary) -> u64 {
         use std::os::unix::fs::MetadataExt as _;
         let taken = std::fs::metadata(&path.0).unwrap().blocks() * 512;
@@ -527,7 +574,7 @@ mod tests {
         let mut spooler = Spooler::new(path.open(), clock::boottime_micros(), u64::MAX).unwrap();
         spooler.output(b"hello").unwrap();
         let failure = spooler.failure_fd();
-        let mut fds = [rustix::event::PollFd::from_borrowed_fd(failure, rustix::event::PollFlags::IN)];
+        let mut fds = [PollFd::from_borrowed_fd(failure, PollFlags::IN)];
         assert_eq!(rustix::event::poll(&mut fds, None).unwrap(), 1);
         let Err(CaptureError::Lost { reason }) = spooler.check() else { panic!("no failure") };
         assert!(reason.contains("bytes are free"), "{reason}");
