@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use agent_protocol::capture::{CaptureError, PersonSession};
 use agent_protocol::local::{LocalReply, LocalRequest};
 use capture_terminal::{KIND, PersonTerminal};
+use recording::TerminalSessionToken;
 use rustix::fd::OwnedFd;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
@@ -31,6 +32,8 @@ const REFUSED: u8 = 125;
 const BUSY_FOR: Duration = Duration::from_secs(15);
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long the agent may take to give the terminal back that it took for a session.
+const LEFT_WITHIN: Duration = Duration::from_secs(1);
 
 /// `record`: runs a command, recorded as the configuration wants it. Returns the exit code.
 pub(crate) fn record(state_dir: Result<PathBuf, String>, options: RecordOptions) -> u8 {
@@ -152,7 +155,7 @@ fn run(directory: &StateDirectory, wish: Wish) -> Result<u8, String> {
                 notice::show(&notice, wish.shell_text.as_deref());
             }
             let token = session.token.clone();
-            let code = run_recorded(session, person)?;
+            let code = run_recorded(directory, session, person)?;
             if wish.says_how_to_play {
                 complain(&format!("recorded; to play it: hansard recordings play {token}"));
             }
@@ -230,9 +233,10 @@ fn begin(directory: &StateDirectory, wish: &Wish) -> Result<Begun, String> {
         }
         LocalReply::NotRecorded { reason } => Ok(Begun::NotRecorded(reason)),
         LocalReply::Refused { reason } | LocalReply::Busy { reason } => Err(format!("refused: {reason}")),
-        LocalReply::Status { .. } | LocalReply::Retrying { .. } | LocalReply::Live { .. } => {
-            Err(not_understood())
-        }
+        LocalReply::Status { .. }
+        | LocalReply::Retrying { .. }
+        | LocalReply::Live { .. }
+        | LocalReply::Left => Err(not_understood()),
     }
 }
 
@@ -275,11 +279,27 @@ fn without_agent(directory: &StateDirectory) -> Result<Begun, String> {
     }
 }
 
-fn run_recorded(session: PersonSession, person: Option<PersonTerminal>) -> Result<u8, String> {
-    match capture_terminal::run_recorded(&launcher(), session, person) {
+fn run_recorded(
+    directory: &StateDirectory,
+    session: PersonSession,
+    person: Option<PersonTerminal>,
+) -> Result<u8, String> {
+    let token = session.token.clone();
+    let wait_for_agent = || wait_until_left(directory, &token);
+    match capture_terminal::run_recorded(&launcher(), session, person, &wait_for_agent) {
         Ok(status) => Ok(status.shell_code()),
         Err(CaptureError::NotDelivered { .. }) => Ok(REFUSED),
         Err(error) => Err(chain(&error)),
+    }
+}
+
+/// Waits a moment until the agent needs the terminal of this process no longer for a session that has ended. An agent that is
+/// away, or busy, is not waited for.
+fn wait_until_left(directory: &StateDirectory, token: &TerminalSessionToken) {
+    let Ok(Some(agent)) = local_socket::connect(directory) else { return };
+    if agent.set_read_timeout(Some(LEFT_WITHIN)).is_ok() {
+        // Whatever it says, there is nothing more to wait for.
+        let _ = local_socket::ask(&agent, &LocalRequest::Left { terminal_session_token: token.clone() });
     }
 }
 

@@ -47,6 +47,13 @@ pub enum LocalRequest {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         terminal_session_token: Option<TerminalSessionToken>,
     },
+    /// Answer when the terminal around this session, which has ended, is not needed for it any longer: it was given back, or
+    /// another session needs it.
+    #[serde(rename = "left", rename_all = "PascalCase")]
+    Left {
+        /// Which session.
+        terminal_session_token: TerminalSessionToken,
+    },
     /// Something about the sessions that are recorded now. Only for the agent's user and root.
     #[serde(rename = "live", rename_all = "PascalCase")]
     Live {
@@ -104,6 +111,9 @@ pub enum LocalReply {
         /// How many.
         recordings: u32,
     },
+    /// The terminal around the session is not needed for it.
+    #[serde(rename = "left")]
+    Left,
     /// The answer to what was asked of the sessions that are recorded now.
     #[serde(rename = "live", rename_all = "PascalCase")]
     Live {

@@ -2,8 +2,6 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use recording::TerminalSize;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,11 +11,6 @@ use rustix::stdio;
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 
 use crate::sink::{Sink, reopen};
-
-/// How long the agent may take to give the terminal back that it took for the session.
-const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(1);
-/// How often to look. Nothing tells this process, which may not watch a file that is not its user's.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// The terminal among this process's standard descriptors. It is made before the agent is asked: for the length of a
 /// recorded session the agent takes the terminal away, and nobody can open it any longer.
@@ -29,8 +22,6 @@ pub struct PersonTerminal {
     /// The two once more, with flags of their own, where they could be opened.
     own_keys: Option<Arc<OwnedFd>>,
     own_screen: Option<Arc<OwnedFd>>,
-    /// Whose it was then.
-    owner: Option<u32>,
     modes: Arc<Mutex<Modes>>,
 }
 
@@ -56,7 +47,6 @@ impl PersonTerminal {
             screen,
             own_keys: reopen(terminal, OFlags::RDONLY).map(Arc::new),
             own_screen: reopen(screen, OFlags::WRONLY).map(Arc::new),
-            owner: owner_of(terminal),
             modes: Arc::default(),
         })
     }
@@ -168,16 +158,12 @@ impl PersonTerminal {
         }
     }
 
-    /// Waits a moment for the agent to give it back, so that what runs next in it can open it by its name. If the agent is
-    /// away just now, its next start gives it back.
-    fn wait_until_given_back(&self) {
+    /// Whether the agent may have taken it, and something may run next in it that wants to open it by its name.
+    fn is_missed(&self) -> bool {
         // A login's own terminal is given back when this process is gone, and nothing runs next in it.
         let leads = nix::unistd::getsid(None).is_ok_and(|session| session == nix::unistd::getpid());
-        let Some(owner) = self.owner.filter(|_| !leads) else { return };
-        let deadline = Instant::now() + GIVEN_BACK_WITHIN;
-        while owner_of(self.terminal).is_some_and(|now| now != owner) && Instant::now() < deadline {
-            thread::sleep(LOOK_EVERY);
-        }
+        let ours = rustix::process::geteuid().as_raw();
+        !leads && owner_of(self.terminal).is_some_and(|owner| owner != ours)
     }
 
     fn modes(&self) -> MutexGuard<'_, Modes> {
@@ -220,12 +206,20 @@ impl AsFd for Keys {
     }
 }
 
-/// Restores the terminal when it is dropped, which is when the recorder has ended.
-pub(crate) struct Restored<'a>(pub(crate) &'a PersonTerminal);
+/// Restores the terminal when it is dropped, which is when the recorder has ended, and waits until the agent has given it
+/// back.
+pub(crate) struct Restored<'a> {
+    pub(crate) person: &'a PersonTerminal,
+    /// Waits for the agent, which alone knows whether another session needs the terminal. If it is away just now, its next
+    /// start gives it back.
+    pub(crate) wait_for_agent: &'a dyn Fn(),
+}
 
 impl Drop for Restored<'_> {
     fn drop(&mut self) {
-        self.0.restore();
-        self.0.wait_until_given_back();
+        self.person.restore();
+        if self.person.is_missed() {
+            (self.wait_for_agent)();
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::signals::Signals;
 use crate::wire::ToRecorder;
 
 /// Runs a command whose recorder is at the other end of the session's stream. `person`: the terminal of this process, as
-/// it was before the session.
+/// it was before the session. `wait_for_agent`: waits until the agent needs that terminal no longer for this session.
 ///
 /// # Errors
 /// The session could not begin, or could not be recorded any longer and was ended.
@@ -28,6 +28,7 @@ pub fn run_recorded(
     launcher: &[OsString],
     session: PersonSession,
     person: Option<PersonTerminal>,
+    wait_for_agent: &dyn Fn(),
 ) -> Result<ExitStatus, CaptureError> {
     let step = |step| move |source| CaptureError::Start { step, source };
     let PersonSession {
@@ -77,7 +78,7 @@ pub fn run_recorded(
     let child = launch::start(program, environment, ends, &connections).map_err(&failed)?;
 
     // From here on every exit path restores the terminal and ends the command.
-    let restored = person.as_ref().map(Restored);
+    let restored = person.as_ref().map(|person| Restored { person, wait_for_agent });
     let mut client =
         Client::new(child, signals, (Arc::clone(&to), heard), (person.as_ref(), size), connections);
     let ended = client.run(input, outputs);

@@ -41,6 +41,7 @@ use recording::{CaptureNote, TerminalSessionToken};
 use rustix::fd::AsRawFd as _;
 use rustix::fs::{Mode, OFlags, fstatfs, major, minor};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use self::leaders::Watch;
 use super::peer::{Peer, PeerTerminal, PeerTerminals};
@@ -66,6 +67,8 @@ pub(super) struct OuterTerminals {
     taken: Mutex<Vec<Taken>>,
     /// Who waits for the ends of leaders.
     watch: Watch,
+    /// Changes when sessions have ended that needed some.
+    left: watch::Sender<()>,
 }
 
 /// The file that terminals are, among all of this boot that exist at the same time.
@@ -187,7 +190,13 @@ impl OuterTerminals {
         });
         let taken = taken.map(|document| document.terminals).unwrap_or_default();
         let user_id = rustix::process::geteuid().as_raw();
-        OuterTerminals { file, user_id, taken: Mutex::new(taken), watch: Watch::default() }
+        OuterTerminals {
+            file,
+            user_id,
+            taken: Mutex::new(taken),
+            watch: Watch::default(),
+            left: watch::Sender::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Taken>> {
@@ -319,6 +328,18 @@ impl OuterTerminals {
         if !self.give_back_unneeded(&mut taken) && any_ended {
             self.try_store(&taken);
         }
+        drop(taken);
+        self.left.send_replace(());
+    }
+
+    /// Waits until nothing is kept for this session itself. Another one may need the same terminal still.
+    pub(super) async fn left_by(&self, session: &TerminalSessionToken) {
+        let mut left = self.left.subscribe();
+        while self.needs_any(session) && left.changed().await.is_ok() {}
+    }
+
+    fn needs_any(&self, session: &TerminalSessionToken) -> bool {
+        self.lock().iter().any(|terminal| terminal.sessions.iter().any(|holder| holder.session == *session))
     }
 
     /// Whether there were any, so that what is left was noted.

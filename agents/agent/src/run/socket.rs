@@ -35,6 +35,8 @@ const MOST_OF_ONE_USER: usize = 64;
 const ROOT: u32 = 0;
 /// How long a request may take to arrive.
 const REQUEST_WITHIN: Duration = Duration::from_secs(5);
+/// How long somebody is kept waiting for the terminal around a session that has ended.
+const LEFT_WITHIN: Duration = Duration::from_secs(2);
 const PAUSE_AFTER_TROUBLE: Duration = Duration::from_millis(100);
 
 /// Listens in the state directory. The state lock is held, so a socket that lies there is nobody's.
@@ -125,6 +127,12 @@ async fn serve(
         .await
         .map_err(io::Error::other)?;
     }
+    if let LocalRequest::Left { terminal_session_token } = request {
+        // Who asks waits no longer than that either.
+        let left = agent.outer_terminals.left_by(&terminal_session_token);
+        let _ = tokio::time::timeout(LEFT_WITHIN, left).await;
+        return lines::send(&stream.into_std()?, &LocalReply::Left, &[]);
+    }
     let _worker = workers.acquire().await.map_err(io::Error::other)?;
     let stream = stream.into_std()?;
     let answering = Arc::clone(agent);
@@ -202,8 +210,8 @@ fn answer(
     local_socket::set_patience(stream)?;
     let may_see = live::may_govern(user_id);
     match request {
-        // It was answered before.
-        LocalRequest::Live { .. } => Ok(None),
+        // They were answered before.
+        LocalRequest::Live { .. } | LocalRequest::Left { .. } => Ok(None),
         LocalRequest::Retry { terminal_session_token } => {
             let reply = if !may_see {
                 LocalReply::Refused { reason: "only the agent's user and root may do this".to_owned() }

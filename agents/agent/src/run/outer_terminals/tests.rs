@@ -306,3 +306,29 @@ fn a_session_that_begins_does_not_count_for_the_next_terminal_of_the_same_number
     drop(second);
     assert_eq!(window.state(), (ANA, 0o620));
 }
+
+/// Whoever has recorded something in the background has the same terminal: it is no reason to wait.
+#[tokio::test]
+async fn a_session_that_has_ended_waits_for_its_own_end_and_for_no_other_session() {
+    let Some(window) = Window::of(ANA) else { return };
+    let (_folder, terminals) = of_agent();
+    let (background, next) = (TerminalSessionToken::generate(), TerminalSessionToken::generate());
+    for session in [&background, &next] {
+        let mut taken = terminals.begins(&window, None);
+        taken.note_for(session);
+        taken.has_begun();
+    }
+    let waits = terminals.left_by(&next);
+    tokio::pin!(waits);
+    let at_once = Duration::ZERO;
+    assert!(tokio::time::timeout(at_once, &mut waits).await.is_err(), "the agent has not seen its end");
+    terminals.give_back(&next);
+    assert!(tokio::time::timeout(at_once, &mut waits).await.is_ok());
+    assert_eq!(window.state().1, TAKEN_MODE, "the other one needs it");
+    assert!(
+        tokio::time::timeout(at_once, terminals.left_by(&next)).await.is_ok(),
+        "also for whoever asks later"
+    );
+    terminals.give_back(&background);
+    assert_eq!(window.state().0, ANA);
+}
