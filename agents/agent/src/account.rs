@@ -80,6 +80,34 @@ pub(crate) fn has_members(group_id: u32, accounts: &[Entry]) -> bool {
     listed.is_none_or(|members| members.iter().any(|member| member != "root"))
 }
 
+/// The names of the groups that an account is in, as sshd asks for them. `None` where a group of it has no name that can be
+/// found: it may have any.
+pub(crate) fn groups_of(account: &Entry) -> Option<Vec<String>> {
+    let file = fs::read(GROUP).unwrap_or_default();
+    // A directory service may know more than the file.
+    let listed = GETENT.iter().find_map(|program| {
+        let mut asked = Command::new(program);
+        asked.arg("group").env_clear().stdin(Stdio::null()).stderr(Stdio::null()).output().ok()
+    });
+    let listed = listed.map(|answer| answer.stdout).unwrap_or_default();
+    names_of_groups(&[file, listed].join(&b'\n'), account)
+}
+
+fn names_of_groups(groups: &[u8], account: &Entry) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    let mut has_primary = false;
+    for line in String::from_utf8_lossy(groups).lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [name, _, id, members] = fields.as_slice() else { continue };
+        let is_primary = id.parse() == Ok(account.group_id);
+        has_primary |= is_primary;
+        if is_primary || members.split(',').any(|member| member == account.name) {
+            names.push((*name).to_owned());
+        }
+    }
+    has_primary.then_some(names)
+}
+
 fn members(groups: &[u8], group_id: u32) -> Option<Vec<String>> {
     String::from_utf8_lossy(groups).lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
@@ -135,6 +163,15 @@ mod tests {
         let ana = entries(b"ana:x:1000:4711::/:/bin/sh\n");
         assert!(has_members(4711, &ana), "it is the group of an account");
         assert!(has_members(4_000_000, &ana), "nobody knows who is in it");
+    }
+
+    #[test]
+    fn accounts_are_in_the_group_of_passwd_and_in_those_that_list_them() {
+        let groups = b"ana:x:1000:\nstaff:x:50:ben,ana\nadm:x:4:anabel\nbad\n";
+        let of = |passwd: &[u8]| names_of_groups(groups, &entries(passwd)[0]);
+        let names = ["ana", "staff"].map(str::to_owned).to_vec();
+        assert_eq!(of(b"ana:x:1000:1000::/:/bin/sh\n"), Some(names));
+        assert_eq!(of(b"eve:x:1001:1001::/:/bin/sh\n"), None, "its own has no name");
     }
 
     #[test]

@@ -14,6 +14,9 @@ use crate::foreign::{self, Doubt};
 use crate::login_shell;
 use crate::system_settings;
 
+const READABLE_BY_GROUP: u32 = 0o040;
+const READABLE_BY_OTHERS: u32 = 0o004;
+
 /// Looks at files as the accounts of the instance could change them.
 pub(crate) struct Files<'f> {
     pub(crate) accounts: &'f [Account],
@@ -42,7 +45,31 @@ impl Files<'_> {
         for program in shells.chain(forced).chain(login_shell::running_program()).collect::<BTreeSet<_>>() {
             let what = "the program that records can be replaced by others than root";
             self.check(&program, foreign::ROOT, "program", what);
+            self.check_nobody_reads(&program);
         }
+    }
+
+    /// The program makes itself untraceable as soon as it runs. Until then only its mode protects it: a program that its user
+    /// may read can be traced by that user's other processes from its first instruction on, and made to do something else.
+    /// The kernel lets nobody attach to one that its user may not read.
+    fn check_nobody_reads(&mut self, program: &Path) {
+        // Whichever name it has: it is named once.
+        let Ok(program) = fs::canonicalize(program) else { return };
+        let Ok(metadata) = fs::metadata(&program) else { return };
+        let (mode, group) = (metadata.mode(), metadata.gid());
+        let by_group = mode & READABLE_BY_GROUP != 0 && account::has_members(group, self.accounts);
+        if mode & READABLE_BY_OTHERS == 0 && !by_group {
+            return;
+        }
+        let place = program.display().to_string();
+        self.findings.add(Finding::way_round(
+            "program-readable",
+            &place,
+            "people may read the program that records",
+            "who may read a program can attach a debugger to it after it was started and before it protects itself, \
+             and make it show something else than it records",
+            &format!("chmod 0711 {place}"),
+        ));
     }
 
     /// The agent's state directory.

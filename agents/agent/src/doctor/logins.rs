@@ -7,7 +7,7 @@ use super::finding::{Finding, Findings, Severity};
 use super::patterns;
 use super::sshd::{Effective, Sshd};
 use super::variables;
-use crate::login_shell;
+use crate::{account, login_shell};
 
 const AGENT: &str = "hansard-agent";
 const FORCED_SUBCOMMAND: &str = "shell";
@@ -348,29 +348,70 @@ impl Login<'_> {
     }
 }
 
-/// Whether sshd lets the account in, as far as its name says. Groups are not asked: whom they keep out is looked at in vain.
+/// Whether sshd lets the account in, as far as its name and its groups say. Where it cannot be known who is in a group, it
+/// does.
 fn may_enter(account: &Account, effective: &Effective) -> bool {
     if account.user_id == ROOT && effective.is("permitrootlogin", "no") {
         return false;
     }
-    let names = |keyword: &str| {
-        let words = effective.all(keyword).iter().flat_map(|value| value.split_whitespace());
-        words
-            .map(|word| (word.split('@').next().unwrap_or_default().to_owned(), word.contains('@')))
-            .collect::<Vec<_>>()
+    let names_one_of = ["allowgroups", "denygroups"].iter().any(|keyword| !effective.all(keyword).is_empty());
+    // Others than these two are not asked for.
+    let groups = if names_one_of { account::groups_of(account) } else { Some(Vec::new()) };
+    is_let_in(account, groups.as_deref(), effective)
+}
+
+/// All four lists must let it in, as sshd has it.
+fn is_let_in(account: &Account, groups: Option<&[String]>, effective: &Effective) -> bool {
+    let words = |keyword: &str| {
+        effective.all(keyword).iter().flat_map(|value| value.split_whitespace()).collect::<Vec<_>>()
     };
-    let (allowed, denied) = (names("allowusers"), names("denyusers"));
-    // Who is kept out from some places only may enter.
-    let is_denied =
-        denied.iter().any(|(name, somewhere)| !somewhere && patterns::matches(name, &account.name));
-    let is_allowed =
-        allowed.is_empty() || allowed.iter().any(|(name, _)| patterns::matches(name, &account.name));
-    is_allowed && !is_denied
+    // Who is kept out from some places only may enter, and so may who is let in from some.
+    let is_denied = words("denyusers").iter().any(|name| patterns::matches(name, &account.name));
+    let allowed = words("allowusers");
+    let is_named = |name: &&str| patterns::matches(name.split('@').next().unwrap_or_default(), &account.name);
+    let is_allowed = allowed.is_empty() || allowed.iter().any(is_named);
+    let by_groups = groups.is_none_or(|groups| {
+        let is_in = |pattern: &&str| groups.iter().any(|group| patterns::matches(pattern, group));
+        let allowed = words("allowgroups");
+        !words("denygroups").iter().any(is_in) && (allowed.is_empty() || allowed.iter().any(is_in))
+    });
+    is_allowed && !is_denied && by_groups
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whom_any_of_the_four_lists_keeps_out_does_not_enter() {
+        let ana = Account {
+            name: "ana".to_owned(),
+            user_id: 7,
+            group_id: 7,
+            home: "/".into(),
+            shell: "/bin/sh".into(),
+        };
+        let groups = ["ana", "ops-web"].map(str::to_owned);
+        for (lists, enters) in [
+            ("", true),
+            ("allowusers ben\nallowusers an?", true),
+            ("allowusers ben", false),
+            ("allowusers ana@10.0.0.*", true),
+            ("denyusers a*", false),
+            ("denyusers ana@10.0.0.*", true),
+            ("allowusers ana\ndenyusers ana", false),
+            ("allowgroups wheel ops-*", true),
+            ("allowgroups wheel", false),
+            ("denygroups ops-web", false),
+            ("denygroups wheel", true),
+            ("allowusers ana\nallowgroups wheel", false),
+            ("allowgroups ana\ndenygroups ops-*", false),
+        ] {
+            assert_eq!(is_let_in(&ana, Some(&groups), &Effective::parse(lists)), enters, "{lists}");
+        }
+        let unknown = Effective::parse("allowgroups wheel");
+        assert!(is_let_in(&ana, None, &unknown), "nobody knows what groups it is in");
+    }
 
     #[test]
     fn a_forced_command_records_if_it_is_the_agents_shell_alone() {

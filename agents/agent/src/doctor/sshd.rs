@@ -41,7 +41,7 @@ pub(crate) struct Effective {
 }
 
 impl Effective {
-    fn parse(printed: &str) -> Effective {
+    pub(super) fn parse(printed: &str) -> Effective {
         let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for line in printed.lines() {
             let (keyword, value) = line.split_once(' ').unwrap_or((line, ""));

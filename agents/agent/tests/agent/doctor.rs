@@ -189,8 +189,19 @@ fn accounts_are_told_apart_as_sshd_does() {
     let (exit, found, report) = look("Match Host example.org\n  DisableForwarding no\n");
     assert_eq!((exit, found, codes(&report, "Unchecked")), (Some(2), vec![], vec!["match".to_owned()]));
     // Who is not let in needs no settings.
-    let (exit, _, _) = ways(&host, Form::LoginShell, "AcceptEnv LD_*\nDenyUsers ana");
-    assert_eq!(exit, Some(0));
+    host.append("group", "ops:x:54399:ana,ben\n");
+    for (lists, keeps_out) in [
+        ("DenyUsers ana", true),
+        ("AllowUsers ben", true),
+        ("DenyGroups wheel op?", true),
+        ("AllowGroups wheel", true),
+        ("AllowGroups ops\nDenyUsers ben", false),
+        ("AllowGroups ana", false),
+    ] {
+        let (exit, found, _) = ways(&host, Form::LoginShell, &format!("AcceptEnv LD_*\n{lists}"));
+        let expected = if keeps_out { (Some(0), vec![]) } else { (Some(1), vec!["accept-env".to_owned()]) };
+        assert_eq!((exit, found), expected, "{lists}");
+    }
 }
 
 #[test]
@@ -282,6 +293,29 @@ fn files_that_others_can_change_are_named() {
     assert_eq!((exit, codes(&report, "WayRound")), (Some(1), vec!["shell-listed".to_owned()]));
     fs::write(host.etc("shells"), shells).unwrap();
     clean("after");
+}
+
+#[test]
+fn a_program_that_people_may_read_is_named() {
+    if !we_are_root() {
+        return;
+    }
+    let host = Host::prepared(Form::LoginShell, RECOMMENDED);
+    let program = host.program();
+    for (mode, group, is_named) in
+        [(0o711, 0, false), (0o755, 0, true), (0o751, 0, false), (0o751, ANA, true), (0o111, ANA, false)]
+    {
+        chown(&program, None, Some(group)).unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(mode)).unwrap();
+        let (exit, report) = examine(&host, &[]);
+        let expected =
+            if is_named { (Some(1), vec!["program-readable".to_owned()]) } else { (Some(0), vec![]) };
+        assert_eq!((exit, codes(&report, "WayRound")), expected, "{mode:o} {group}: {report:#}");
+        if is_named {
+            let close = format!("chmod 0711 {}", program.display());
+            assert_eq!(report["Findings"][0]["Close"], close, "{report:#}");
+        }
+    }
 }
 
 #[test]

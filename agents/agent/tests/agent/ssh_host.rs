@@ -63,6 +63,8 @@ impl Host {
         let folder = tempfile::Builder::new().permissions(everybody).tempdir_in("/tmp").unwrap();
         let port = TcpListener::bind((HOST, 0)).unwrap().local_addr().unwrap().port();
         let host = Host { folder, port, program: Program::for_everybody(), sshd: None, instance };
+        // As it is to be installed.
+        fs::set_permissions(host.program.path(), Permissions::from_mode(0o711)).unwrap();
         symlink(host.program.path(), host.login_shell()).unwrap();
 
         must(Command::new("cp").args(["--archive", "/etc/."]).arg(host.etc("")));
