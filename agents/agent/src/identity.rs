@@ -1,5 +1,7 @@
 //! The identity of this agent: ids, the control plane's address and pinned keys, and the agent's own two keys.
 
+use std::path::Path;
+
 use agent_protocol::configuration::{EffectiveConfiguration, SignedConfiguration};
 use agent_protocol::keys::{self, PrivateKey, ServerKey};
 use recording::{AccountId, AgentId, InstanceId, Region, SealingKey};
@@ -89,6 +91,15 @@ pub(crate) fn store_configuration(
         .map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }
 
+/// Reads a key that seals recordings.
+pub(crate) fn read_sealing_key(path: &Path) -> Result<SealingKey, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let bad = |why: String| format!("{} is not a key: {why}", path.display());
+    let der = keys::from_pem(&text).map_err(|error| bad(error.to_string()))?;
+    SealingKey::from_pkcs8(&der).map_err(|error| bad(error.to_string()))
+}
+
 /// The file of a key until its agent is enrolled.
 fn new_key(name: &str, agent_id: &AgentId) -> String {
     format!("{name}.{agent_id}")
@@ -138,16 +149,12 @@ impl Keys {
 
     pub(crate) fn load(agent_id: &AgentId, directory: &StateDirectory) -> Result<Keys, String> {
         Keys::settle(agent_id, directory)?;
-        let read = |name: &str| {
-            let path = directory.file(name);
-            std::fs::read_to_string(&path)
-                .map_err(|error| format!("{} cannot be read: {error}", path.display()))
-        };
-        let bad = |name: &str, why: String| format!("{} is not a key: {why}", directory.file(name).display());
-        let authentication = PrivateKey::from_pem(&read(AUTHENTICATION_KEY)?)
-            .map_err(|error| bad(AUTHENTICATION_KEY, error.to_string()))?;
-        let der = keys::from_pem(&read(SEALING_KEY)?).map_err(|error| bad(SEALING_KEY, error.to_string()))?;
-        let sealing = SealingKey::from_pkcs8(&der).map_err(|error| bad(SEALING_KEY, error.to_string()))?;
+        let path = directory.file(AUTHENTICATION_KEY);
+        let pem = std::fs::read_to_string(&path)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let authentication = PrivateKey::from_pem(&pem)
+            .map_err(|error| format!("{} is not a key: {error}", path.display()))?;
+        let sealing = read_sealing_key(&directory.file(SEALING_KEY))?;
         Ok(Keys { authentication, sealing })
     }
 }

@@ -15,6 +15,7 @@ mod local_socket;
 mod logging;
 mod login_shell;
 mod notice;
+mod predecessors;
 mod readable_command;
 mod record;
 mod retry;

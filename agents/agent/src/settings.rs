@@ -161,10 +161,11 @@ pub(crate) struct EnrolOptions {
     /// The instance this agent runs on.
     #[arg(long, value_parser = |text: &str| InstanceId::parse(text))]
     pub(crate) instance_id: InstanceId,
-    /// Replace an agent that is enrolled already. The join token must permit it.
+    /// Replace an agent that is enrolled already. The join token must permit it. What the earlier agent has not delivered yet is
+    /// delivered by the new one, with leave of the control plane, if it is of the same instance at the same control plane.
     #[arg(long)]
     pub(crate) replace: bool,
-    /// Set aside sessions that are not delivered yet. They are kept, with the key that seals them, but no agent
+    /// Set aside sessions that are not delivered yet, instead. They are kept, with the keys that seal them, but no agent
     /// delivers them.
     #[arg(long)]
     pub(crate) abandon_spool: bool,

@@ -11,10 +11,12 @@ use recording::AgentId;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
-use crate::{append_only, durable};
+use crate::{append_only, durable, predecessors};
 
 /// The file of the key that seals recordings.
 pub(crate) const SEALING_KEY: &str = "sealing.key";
+/// The file of the numbers and the last manifest of the agent that is enrolled.
+pub(crate) const LEDGER: &str = "ledger.json";
 
 /// Passable but not listable: people who record must reach the socket and the signed configuration. The spool and the keys are their
 /// owner's alone.
@@ -23,7 +25,7 @@ const STATE_MODE: u32 = 0o711;
 pub(crate) const PRIVATE_MODE: u32 = 0o600;
 /// For what a person's `record` reads itself.
 pub(crate) const PUBLIC_MODE: u32 = 0o644;
-const PRIVATE_FOLDER_MODE: u32 = 0o700;
+pub(crate) const PRIVATE_FOLDER_MODE: u32 = 0o700;
 
 /// A state directory.
 #[derive(Debug, Clone)]
@@ -67,8 +69,8 @@ impl StateDirectory {
         self.path.join(name)
     }
 
-    /// Makes room for the spool of the agent that is about to be enrolled, and returns where the sessions in it lie now. The key that
-    /// seals them is copied there first.
+    /// Makes room for the spool of the agent that is about to be enrolled, and returns where the sessions in it lie now. The keys that
+    /// seal them are copied there first.
     pub(crate) fn set_spool_aside(&self, next_agent: &AgentId) -> Result<PathBuf, String> {
         let aside = self.file(&format!("spool-before-{next_agent}"));
         let cannot = |error: io::Error| format!("the spool cannot be set aside: {error}");
@@ -77,6 +79,7 @@ impl StateDirectory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(cannot(error)),
         }
+        predecessors::copy_keys(self, &self.spool()).map_err(cannot)?;
         // Sessions are not delivered from there, and must be removable.
         for entry in fs::read_dir(self.spool()).map_err(cannot)? {
             let entry = entry.map_err(cannot)?;

@@ -7,6 +7,7 @@ use agent_protocol::local::{
     DamagedFiles, Deliveries, DiskState, DiskStatus, LinkState, LocalReply, LocalRequest, LocalSession,
     LocalStatus, SessionState,
 };
+use recording::AgentId;
 use recording::sanitise::sanitised;
 use serde::Serialize;
 
@@ -78,8 +79,9 @@ fn print_table(status: &Status) {
             for session in &status.waiting {
                 let quarantined = session.quarantined_since.as_deref();
                 say(&format!(
-                    "session        {}  waiting for an agent, {} bytes{}{}",
+                    "session        {}  waiting for an agent{}, {} bytes{}{}",
                     session.terminal_session_token,
+                    recorded_by(session.agent_id.as_ref(), identity),
                     session.spool_bytes,
                     quarantined.map(|since| format!(", in quarantine since {since}")).unwrap_or_default(),
                     because(session.reason.as_deref())
@@ -102,7 +104,7 @@ fn print_table(status: &Status) {
             }
             say(&format!("delivery       {}", describe_deliveries(&running.deliveries)));
             for session in &running.sessions {
-                say(&format!("session        {}", describe_session(session)));
+                say(&format!("session        {}", describe_session(session, identity)));
             }
         }
     }
@@ -162,7 +164,13 @@ fn describe_deliveries(counts: &Deliveries) -> String {
     )
 }
 
-fn describe_session(session: &LocalSession) -> String {
+/// Names the agent that recorded a session, if it was one before this.
+fn recorded_by(agent_id: Option<&AgentId>, identity: &Identity) -> String {
+    let earlier = agent_id.filter(|agent_id| **agent_id != identity.agent_id);
+    earlier.map(|agent_id| format!(", recorded by {agent_id}")).unwrap_or_default()
+}
+
+fn describe_session(session: &LocalSession, identity: &Identity) -> String {
     let state = match session.state {
         SessionState::Recording => "recording",
         SessionState::Delivering => "being delivered",
@@ -171,13 +179,14 @@ fn describe_session(session: &LocalSession) -> String {
         SessionState::Unreadable => "unreadable",
     };
     format!(
-        "{}  {state}{}, {} of {} segments delivered, {} bytes{}",
+        "{}  {state}{}{}, {} of {} segments delivered, {} bytes{}",
         session.terminal_session_token,
         session
             .quarantined_since
             .as_deref()
             .map(|since| format!(", in quarantine since {since}"))
             .unwrap_or_default(),
+        recorded_by(session.agent_id.as_ref(), identity),
         session.acknowledged,
         session.segments,
         session.spool_bytes,

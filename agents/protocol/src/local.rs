@@ -2,7 +2,7 @@
 //! agent gives the connection to the recorder, which answers in its place: `recorded` carries the command's ends of the
 //! pseudo-terminal and pipes, and the messages of [`crate::person`] follow.
 
-use recording::{CaptureKind, TerminalSessionToken};
+use recording::{AgentId, CaptureKind, TerminalSessionToken};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -234,6 +234,9 @@ pub enum LinkState {
 pub struct LocalSession {
     /// Its token.
     pub terminal_session_token: TerminalSessionToken,
+    /// The agent that recorded it, which may be one before the agent that is enrolled; absent if that cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<AgentId>,
     /// Where it stands.
     pub state: SessionState,
     /// How its delivery stands.

@@ -71,10 +71,10 @@ impl Impatience {
         self.stalled_since = None;
     }
 
-    /// How long to wait after a failure, where one would wait so long if nobody waited. Nobody waits once the session is
-    /// sealed: its recorder is gone.
-    pub(super) fn shorten(&mut self, wait: Duration, is_sealed: bool, now: Instant) -> Duration {
-        if is_sealed {
+    /// How long to wait after a failure, where one would wait so long if nobody waited. Nobody waits once the session
+    /// has ended: its recorder is gone.
+    pub(super) fn shorten(&mut self, wait: Duration, has_ended: bool, now: Instant) -> Duration {
+        if has_ended {
             return wait;
         }
         let since = *self.stalled_since.get_or_insert(now);

@@ -24,7 +24,7 @@ use super::peer::Peer;
 use super::recorded_principals::PersonNames;
 use super::recorder_process::RecorderNote;
 use super::recorders::WaitingRecorder;
-use super::session::{Note, Session};
+use super::session::{Note, Session, when_leave_comes};
 use super::standing::Standing;
 use super::transfers;
 use super::{Agent, acknowledging};
@@ -299,11 +299,12 @@ pub(super) fn register(agent: &Arc<Agent>, cutter: &Cutter, session: Session) {
     if !session.progress().sealed {
         cutter.follow(Arc::clone(&session));
     }
-    let agent = Arc::clone(agent);
+    let (agent, cutter) = (Arc::clone(agent), cutter.clone());
     tokio::spawn(async move {
         tokio::select! {
             () = delivery::deliver(agent, Arc::clone(&session)) => {}
             () = acknowledging::tell_recorder(session.clone()) => {}
+            () = when_leave_comes(&session, move || cutter.look_now()) => {}
         }
     });
 }

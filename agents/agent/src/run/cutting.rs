@@ -35,7 +35,7 @@ const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 enum Order {
     Follow(Arc<Session>),
-    /// A search behind damage is done: somebody waits for it.
+    /// A search behind damage is done, or leave has come: somebody waits for it.
     LookNow,
     /// Somebody wants to know whether the thread works.
     Answer(oneshot::Sender<()>),
@@ -83,6 +83,13 @@ impl Cutter {
     pub(super) fn follow(&self, session: Arc<Session>) {
         // The thread ends only after `stop`, when nothing is followed any more.
         let _ = self.orders.send(Order::Follow(session));
+        self.bell.ring();
+    }
+
+    /// Has the thread look at everything: something that a session waited for is there.
+    pub(super) fn look_now(&self) {
+        // As above.
+        let _ = self.orders.send(Order::LookNow);
         self.bell.ring();
     }
 

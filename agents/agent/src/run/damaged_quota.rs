@@ -219,6 +219,7 @@ pub(super) fn list_kept(spool: &Path) -> Result<Vec<LocalSession>, String> {
         quarantined_since: None,
         reason: Some(why_kept(spool, &token)),
         terminal_session_token: token,
+        agent_id: None,
         segments: 0,
         acknowledged: 0,
         spool_bytes,

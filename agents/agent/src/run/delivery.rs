@@ -2,6 +2,7 @@
 //! a notice and by a timer. When the control plane says that no retry can succeed, retries become rare, but go on,
 //! because a control plane can be corrected. What was refused for long enough is in quarantine, and is tried once a day.
 
+mod opening;
 mod retries;
 #[cfg(test)]
 mod tests;
@@ -12,8 +13,7 @@ use std::time::{Duration, Instant};
 
 use agent_protocol::AgentErrorCode;
 use agent_protocol::recordings::{
-    Grant, GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest,
-    SegmentReply, SegmentRequest,
+    Grant, GrantReply, GrantRequest, SealReply, SealRequest, SegmentReply, SegmentRequest,
 };
 use recording::{ContentHash, EvidenceName, Timestamp};
 
@@ -21,6 +21,7 @@ use super::Agent;
 use super::acknowledging::Impatience;
 use super::session::{CutRecord, Session, StreamSpool};
 use crate::client::CallError;
+use opening::Opened;
 use retries::Retries;
 
 /// How often a session is looked at without a notice.
@@ -44,16 +45,35 @@ enum DeliveryError {
         "segment {number} was changed on the disk since it was cut: it cannot be delivered, and the session stays in the spool"
     )]
     Changed { number: u32 },
+    #[error("{0}")]
+    PredecessorUnknown(String),
+    #[error(
+        "the control plane does not let this agent deliver what another recorded: {0}. It is kept; `hansard-agent export` takes it out"
+    )]
+    Unbelievable(String),
 }
 
 impl DeliveryError {
     fn is_final(&self) -> bool {
-        matches!(self, DeliveryError::Call { source, .. } if source.is_final() && !self.is_forgotten())
+        match self {
+            DeliveryError::Call { source, .. } => source.is_final() && !self.is_forgotten(),
+            DeliveryError::Unbelievable(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Only somebody who changes what lies on this machine helps, and nobody says when that was done.
+    fn is_of_this_machine(&self) -> bool {
+        matches!(self, DeliveryError::Changed { .. } | DeliveryError::PredecessorUnknown(_))
     }
 
     /// The control plane answers, and what it says keeps the recording in the spool.
     fn keeps_it_waiting(&self) -> bool {
-        matches!(self, DeliveryError::Call { source: CallError::Refused { .. }, .. } if !self.is_forgotten())
+        match self {
+            DeliveryError::Call { source: CallError::Refused { .. }, .. } => !self.is_forgotten(),
+            DeliveryError::Unbelievable(_) => true,
+            _ => false,
+        }
     }
 
     /// The control plane does not know the recording any more, because its database was restored. The recording must be
@@ -93,6 +113,9 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
         let error = match delivered {
             Ok(true) => {
                 agent.sessions.is_delivered(&session);
+                if session.is_of_predecessor(&agent) {
+                    agent.forget_predecessors();
+                }
                 agent.reserve.hold();
                 tracing::info!(session = %session.token(), "the recording is delivered");
                 return;
@@ -113,13 +136,13 @@ pub(super) async fn deliver(agent: Arc<Agent>, session: Arc<Session>) {
         opened &= !error.is_forgotten();
         let in_quarantine = note(&agent, &session, &error).await;
         let mut wait = retries.wait(&error, in_quarantine, agent.pace.chance());
-        if !in_quarantine && !error.is_final() && !matches!(error, DeliveryError::Changed { .. }) {
-            let is_sealed = session.progress().sealed;
-            wait = impatience.shorten(wait, is_sealed, Instant::now()).max(error.retry_after());
+        if !in_quarantine && !error.is_final() && !error.is_of_this_machine() {
+            let has_ended = session.progress().has_ended();
+            wait = impatience.shorten(wait, has_ended, Instant::now()).max(error.retry_after());
         }
         tracing::debug!(session = %session.token(), wait = ?wait, "delivery waits");
         // Whoever repairs a disk is not heard of, and of one in quarantine only who asks for a retry.
-        let waits_for_time_alone = in_quarantine || matches!(error, DeliveryError::Changed { .. });
+        let waits_for_time_alone = in_quarantine || error.is_of_this_machine();
         tokio::select! {
             () = agent.pace.sleep(wait) => {}
             () = session.retry.notified() => {}
@@ -170,7 +193,7 @@ async fn note(agent: &Agent, session: &Arc<Session>, error: &DeliveryError) -> b
     } else {
         session.progress().trouble = Some(why.clone());
         match error {
-            DeliveryError::Changed { .. } => tracing::error!(session = %token, "{why}"),
+            error if error.is_of_this_machine() => tracing::error!(session = %token, "{why}"),
             _ => tracing::warn!(session = %token, "delivery will be tried again: {why}"),
         }
     }
@@ -187,7 +210,10 @@ async fn deliver_what_is_there(
     // semaphore is never closed; without a place the delivery would still be right.
     if !*opened {
         let _place = agent.deliveries.acquire().await;
-        open(agent, session).await?;
+        if opening::open(agent, session).await? == Opened::Sealed {
+            erase(agent, session).await?;
+            return Ok(true);
+        }
         *opened = true;
         let mut progress = session.progress();
         if progress.waits_because.take().is_some() {
@@ -220,9 +246,7 @@ async fn deliver_what_is_there(
         } else if session.progress().sealed {
             let _place = agent.deliveries.acquire().await;
             seal(agent, session).await?;
-            let damaged = Arc::clone(&agent.damaged);
-            on_disk(session, move |session| session.erase(|folder| damaged.set_aside(session, folder)))
-                .await?;
+            erase(agent, session).await?;
             return Ok(true);
         } else {
             return Ok(false);
@@ -230,17 +254,10 @@ async fn deliver_what_is_there(
     }
 }
 
-async fn open(agent: &Agent, session: &Session) -> Result<(), DeliveryError> {
-    let request = OpenRecordingRequest {
-        terminal_session_token: session.token().clone(),
-        kind: session.note.kind.clone(),
-        start: session.start_document.clone().into(),
-        configuration: session.note.configuration.clone(),
-    };
-    let reply: OpenRecordingReply =
-        agent.control_plane.post("/recordings", &request).await.map_err(at("opening the recording"))?;
-    tracing::debug!(session = %session.token(), prefix = reply.object_prefix, "the recording is open");
-    Ok(())
+/// Erases what was delivered whole.
+async fn erase(agent: &Agent, session: &Arc<Session>) -> Result<(), DeliveryError> {
+    let damaged = Arc::clone(&agent.damaged);
+    on_disk(session, move |session| session.erase(|folder| damaged.set_aside(session, folder))).await
 }
 
 /// A grant that came with the acknowledgement of the segment before.

@@ -1,5 +1,6 @@
-//! What ties this agent's recordings to each other: their numbers, and the manifest sealed last.
+//! What ties an agent's recordings to each other: their numbers, and the manifest sealed last.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use recording::{AgentId, ContentHash, Manifest, SealedManifest};
@@ -7,9 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::session::Session;
 use crate::durable;
-use crate::state_directory::{PRIVATE_MODE, StateDirectory};
-
-const LEDGER: &str = "ledger.json";
+use crate::state_directory::PRIVATE_MODE;
 
 /// `ledger.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,13 +38,13 @@ impl Entries {
 
 /// The ledger; whoever holds it makes or seals a recording.
 pub(super) struct Ledger {
-    directory: StateDirectory,
+    path: PathBuf,
     entries: Mutex<Entries>,
 }
 
 impl Ledger {
-    pub(super) fn load(directory: &StateDirectory, agent_id: &AgentId) -> Result<Ledger, String> {
-        let path = directory.file(LEDGER);
+    /// Reads the ledger of this agent. A file of another agent counts for nothing.
+    pub(super) fn load(path: PathBuf, agent_id: &AgentId) -> Result<Ledger, String> {
         let entries = durable::find_json::<Entries>(&path)
             .map_err(|error| format!("{} cannot be read: {error}", path.display()))?
             .filter(|entries| entries.agent_id == *agent_id)
@@ -54,7 +53,7 @@ impl Ledger {
                 next_recording_number: 1,
                 last_manifest: None,
             });
-        Ok(Ledger { directory: directory.clone(), entries: Mutex::new(entries) })
+        Ok(Ledger { path, entries: Mutex::new(entries) })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -63,7 +62,7 @@ impl Ledger {
 
     /// Keeps what was changed.
     pub(super) fn store(&self, entries: &Entries) -> std::io::Result<()> {
-        durable::write_json(&self.directory.file(LEDGER), entries, PRIVATE_MODE)
+        durable::write_json(&self.path, entries, PRIVATE_MODE)
     }
 
     /// A crash may have come between a session's own files and the ledger: the sessions are right.
@@ -82,8 +81,7 @@ impl Ledger {
         if *entries == before {
             return Ok(());
         }
-        self.store(&entries)
-            .map_err(|error| format!("{} cannot be written: {error}", self.directory.file(LEDGER).display()))
+        self.store(&entries).map_err(|error| format!("{} cannot be written: {error}", self.path.display()))
     }
 }
 

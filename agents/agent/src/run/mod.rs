@@ -19,6 +19,7 @@ mod outer_terminals;
 mod pace;
 mod pausing;
 mod peer;
+mod predecessors;
 mod recorded_principals;
 mod recorder_process;
 mod recorders;
@@ -47,7 +48,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::client::{ControlPlane, Credentials};
 use crate::identity::{Identity, Keys};
 use crate::settings::{RunOptions, ServiceEnvironment, SyncSettings, log_colours};
-use crate::state_directory::StateDirectory;
+use crate::state_directory::{LEDGER, StateDirectory};
 use crate::{capture_kinds, logging};
 
 use configuration::AppliedConfiguration;
@@ -59,6 +60,7 @@ use link::LinkPulses;
 use notify::Manager;
 use outer_terminals::OuterTerminals;
 use pace::{Pace, SystemPace};
+use predecessors::Predecessors;
 use recorders::Recorders;
 use reserve::Reserve;
 use session::Session;
@@ -68,7 +70,7 @@ use subordinate_ids::Owners;
 use unrecorded::UnrecordedSessions;
 use user_limits::UserLimits;
 
-pub(crate) use session::{Export, WaitingSession, export, list_spool, waiting_sessions};
+pub(crate) use session::{Export, WaitingSession, export, forget_refusals, list_spool, waiting_sessions};
 
 const MOST_DELIVERIES: usize = 8;
 
@@ -80,6 +82,7 @@ struct Agent {
     capture_kinds: Vec<Box<dyn Segmenting>>,
     configuration: AppliedConfiguration,
     ledger: Ledger,
+    predecessors: Predecessors,
     sessions: Sessions,
     control_plane: ControlPlane,
     disk: Disk,
@@ -122,7 +125,8 @@ impl Agent {
         let credentials = Credentials { agent_id: identity.agent_id.clone(), key: keys.authentication };
         let control_plane = ControlPlane::new(identity.server_url.clone(), Some(credentials))?;
         let configuration = AppliedConfiguration::load(&directory, &identity);
-        let ledger = Ledger::load(&directory, &identity.agent_id)?;
+        let ledger = Ledger::load(directory.file(LEDGER), &identity.agent_id)?;
+        let predecessors = Predecessors::load(&directory);
         let owners = Arc::<Owners>::default();
         let damaged = Arc::new(DamagedQuota::new(directory.spool(), Arc::clone(&owners)));
         let outer_terminals = Arc::new(OuterTerminals::load(&directory));
@@ -137,6 +141,7 @@ impl Agent {
             capture_kinds,
             configuration,
             ledger,
+            predecessors,
             sessions: Sessions::default(),
             control_plane,
             disk,
@@ -168,6 +173,14 @@ impl Agent {
             Ok(true) => Ok(()),
             Ok(false) => Err("the cutter has ended".to_owned()),
             Err(_) => Err(format!("the cutter has not answered for {patience:?}")),
+        }
+    }
+
+    /// Erases the keys of earlier agents that have left nothing here any more. What cannot be read may be of any of them.
+    fn forget_predecessors(&self) {
+        if let Some(mut agents) = self.sessions.agents() {
+            agents.remove(&self.identity.agent_id);
+            self.predecessors.keep_only(&agents);
         }
     }
 
@@ -211,6 +224,7 @@ async fn serve(agent: Arc<Agent>) -> Result<(), String> {
         .collect();
     agent.outer_terminals.give_back_unless(|session| recorded.contains(&session));
     agent.ledger.reconcile(&found)?;
+    agent.predecessors.reconcile(&found);
     let listener = socket::listen(&agent.directory)?;
     tracing::info!(
         agent = %agent.identity.agent_id,
@@ -222,6 +236,7 @@ async fn serve(agent: Arc<Agent>) -> Result<(), String> {
     for session in found {
         begin::register(&agent, &cutter, session);
     }
+    agent.forget_predecessors();
     let reap = tokio::spawn(recorders::wait_for_each(Arc::clone(&agent))?);
     agent.disk.report(agent.sessions.open().len());
     let link = tokio::spawn(link::hold(Arc::clone(&agent)));

@@ -4,6 +4,7 @@ mod cut_record;
 mod export;
 mod folder;
 mod for_recorder;
+mod leave;
 mod manifest;
 mod note;
 mod progress;
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use agent_protocol::capture::SpoolName;
 use agent_protocol::recorder::CommandNote;
-use recording::{Start, TerminalSessionToken};
+use recording::{SealedBy, Start, TerminalSessionToken};
 use tokio::sync::Notify;
 
 use crate::faults::may_fail;
@@ -35,9 +36,11 @@ pub(super) use cut_record::CutRecord;
 pub(crate) use export::{Export, export};
 pub(super) use folder::{DAMAGED_PREFIX, TakenUp, list, take_up};
 pub(crate) use folder::{WaitingSession, list_spool, waiting_sessions};
+pub(super) use leave::{Successor, when_leave_comes};
 pub(super) use note::Note;
 pub(super) use progress::Progress;
 pub(super) use refusals::TRY_QUARANTINED_EVERY;
+pub(crate) use refusals::forget_refusals;
 pub(super) use stream_spool::StreamSpool;
 
 const START: &str = "start.json";
@@ -54,6 +57,10 @@ pub(super) struct Session {
     progress: Mutex<Progress>,
     /// The process of the command, once its recorder has noted it.
     command_note: OnceLock<CommandNote>,
+    /// The leave to seal it that this agent has, if another one recorded it.
+    leave: OnceLock<SealedBy>,
+    /// Told when there is such leave.
+    leave_came: Notify,
     /// Told when there is more to deliver.
     pub(super) changed: Arc<Notify>,
     /// Told when somebody wants it to be tried at once.
@@ -137,6 +144,8 @@ impl Session {
             spools,
             progress: Mutex::default(),
             command_note: OnceLock::new(),
+            leave: OnceLock::new(),
+            leave_came: Notify::new(),
             changed,
             retry: Notify::new(),
             acknowledged_more: Notify::new(),

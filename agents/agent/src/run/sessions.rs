@@ -1,11 +1,11 @@
 //! The sessions the running agent knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_protocol::local::{Deliveries, DeliveryState, LinkState, LocalSession, LocalStatus};
-use recording::TerminalSessionToken;
+use recording::{AgentId, TerminalSessionToken};
 
 use super::session::Session;
 
@@ -50,7 +50,13 @@ impl Sessions {
 
     /// The sessions that are being recorded.
     pub(super) fn open(&self) -> Vec<Arc<Session>> {
-        self.known().values().filter(|session| !session.progress().sealed).cloned().collect()
+        self.known().values().filter(|session| !session.progress().has_ended()).cloned().collect()
+    }
+
+    /// The agents that recorded them; `None` if there is one of which that is not known.
+    pub(super) fn agents(&self) -> Option<BTreeSet<AgentId>> {
+        let all_are_known = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        all_are_known.then(|| self.known().values().map(|session| session.start.agent.clone()).collect())
     }
 
     /// A session that is being recorded.
@@ -95,7 +101,7 @@ impl Sessions {
         let known = self.known();
         known
             .values()
-            .filter(|session| !session.progress().sealed)
+            .filter(|session| !session.progress().has_ended())
             .map(|session| session.token().clone())
             .collect()
     }

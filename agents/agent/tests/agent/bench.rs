@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use recording::TerminalSessionToken;
+use recording::{AgentId, TerminalSessionToken};
 use rustix::process::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -170,6 +170,23 @@ impl Instance {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+
+    /// Enrols it again, in the place of the agent that was enrolled; that must have been stopped.
+    pub(crate) fn enrol_again(&self, more: &[&str]) -> Output {
+        let server = self.control_plane.address();
+        self.command(&["enrol", "--server", server, "--instance-id", INSTANCE, "--replace"])
+            .args(more)
+            .env("HANSARD_AGENT_JOIN_TOKEN", JOIN_TOKEN)
+            .output()
+            .unwrap()
+    }
+
+    /// The agent that is enrolled.
+    pub(crate) fn agent_id(&self) -> AgentId {
+        let identity = std::fs::read(self.state_dir().join("agent.json")).unwrap();
+        let identity: Value = serde_json::from_slice(&identity).unwrap();
+        AgentId::parse(identity["AgentId"].as_str().unwrap()).unwrap()
     }
 
     /// The agent's command with no more than the capabilities of its unit, if root runs it: what the agent does must be

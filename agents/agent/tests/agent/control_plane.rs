@@ -1,6 +1,8 @@
 //! A control plane in this process. It checks everything that an agent sends as the Agent API requires: tokens,
 //! order, hashes, chains, signatures, and at the end the whole recording.
 
+mod succession;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::BufReader;
 use std::net::{TcpListener, TcpStream};
@@ -19,13 +21,15 @@ use agent_protocol::recordings::{
     Grant, GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest,
     SegmentReply, SegmentRequest,
 };
+use agent_protocol::succession::SuccessionReply;
 use agent_protocol::unrecorded::{UnrecordedSessionsReply, UnrecordedSessionsRequest};
 use agent_protocol::{AgentClaims, AgentErrorCode, ErrorReply, PrivateKey, SignedConfiguration, clock};
 use recording::events::fact::Fact;
 use recording::{
-    AccountId, AgentId, Cause, ChainValue, ContentHash, Expected, InstanceId, Integrity, LedgerEntry,
-    MAX_START_BYTES, Manifest, MemorySource, ObjectName, RecordingEnd, Region, Standing, Start, Stream,
-    TerminalEventKind, TerminalSessionToken, Trust, TrustedKey, Verification,
+    AccountId, AgentId, Cause, ChainValue, ContentHash, Expected, InstanceId, Integrity, Leave, LedgerEntry,
+    MAX_START_BYTES, Manifest, MemorySource, ObjectName, RecordingEnd, Region, SealingKey, SealingPublicKey,
+    Standing, Start, Stream, TerminalEventKind, TerminalSessionToken, Trust, TrustedKey, TrustedKeys,
+    Verification,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,6 +49,10 @@ type Answer = Result<String, (AgentErrorCode, Option<u32>)>;
 
 #[derive(Default)]
 pub(crate) struct Recording {
+    /// The agent that may deliver it: the one that opened it, or took it over last.
+    holder: Option<AgentId>,
+    /// The key that signed leave to seal it for its agent.
+    leave_key: Option<SealingPublicKey>,
     pub(crate) start_document: Vec<u8>,
     pub(crate) segments: Vec<SegmentRequest>,
     pub(crate) objects: MemorySource,
@@ -67,11 +75,17 @@ impl Recording {
     /// What is found out about the whole recording, which must be complete.
     pub(crate) fn verification(&self) -> Verification {
         let trusted = TrustedKey { key: self.start().agent_sealing_key, enrolment: None };
+        let trusted = TrustedKeys::new(vec![trusted], self.leave_key.iter().cloned().collect());
         let verification =
-            recording::verify(&self.objects, &Expected::default(), Trust::Enrolled(&trusted.into())).unwrap();
+            recording::verify(&self.objects, &Expected::default(), Trust::Enrolled(&trusted)).unwrap();
         assert_eq!(verification.integrity, Integrity::Complete { manifest: 0 });
         let standing = verification.signer.as_ref().map(|signer| &signer.standing);
-        assert!(matches!(standing, Some(Standing::Trusted(_))));
+        let in_place = self.manifest().sealed_by.is_some();
+        assert!(match standing.unwrap() {
+            Standing::Trusted(_) => !in_place,
+            Standing::TrustedByLeave(key) => in_place && Some(*key) == self.leave_key,
+            _ => false,
+        });
         verification
     }
 
@@ -141,6 +155,16 @@ pub(crate) struct State {
     /// The ring of keys that sign configurations, the newest first.
     pub(crate) server_keys: Vec<(String, PrivateKey)>,
     enrolled: Option<(AgentId, EnrolRequest)>,
+    /// The agents that were replaced, and the keys with which they sealed.
+    retired: BTreeMap<AgentId, SealingPublicKey>,
+    /// Signs leave to go on with recordings of those.
+    leave_key: SealingKey,
+    /// What is done to a leave before it is signed.
+    pub(crate) twists_leave: fn(&mut Leave),
+    /// What is done to a reply to who takes a recording over.
+    pub(crate) twists_succession: fn(&mut SuccessionReply),
+    /// How many times a recording was taken over.
+    pub(crate) successions: usize,
     tokens_seen: HashSet<String>,
     revision: u64,
     pub(crate) recording_on: bool,
@@ -191,6 +215,23 @@ impl State {
         }
     }
 
+    /// A recording, which is opened by this if it is not known.
+    fn recording_of(&mut self, open: &OpenRecordingRequest) -> &mut Recording {
+        let opener = self.enrolled.as_ref().map(|(agent_id, _)| agent_id.clone());
+        self.recordings.entry(open.terminal_session_token.clone()).or_insert_with(|| {
+            let start_document = open.start.0.clone();
+            let mut recording = Recording { holder: opener, start_document, ..Recording::default() };
+            recording.objects.objects.insert(name("start.json"), open.start.0.clone());
+            recording
+        })
+    }
+
+    /// Whether the agent that is enrolled may deliver a recording, if that is known.
+    fn is_held_by_the_enrolled(&self, token: &TerminalSessionToken) -> bool {
+        let enrolled = self.enrolled.as_ref().map(|(agent_id, _)| agent_id);
+        self.recordings.get(token).is_none_or(|recording| recording.holder.as_ref() == enrolled)
+    }
+
     fn public_keys(&self) -> Vec<ServerKey> {
         self.server_keys
             .iter()
@@ -212,6 +253,11 @@ impl ControlPlane {
         let state = State {
             server_keys: vec![("k1".into(), PrivateKey::generate().unwrap())],
             enrolled: None,
+            retired: BTreeMap::new(),
+            leave_key: SealingKey::generate(),
+            twists_leave: |_| (),
+            twists_succession: |_| (),
+            successions: 0,
             tokens_seen: HashSet::new(),
             revision: 1,
             recording_on: true,
@@ -359,6 +405,10 @@ impl ControlPlane {
             ("POST", ["recordings", token, what]) => {
                 let token = TerminalSessionToken::parse(token).unwrap();
                 match *what {
+                    "succession" => self.take_over(token, parse(request)?),
+                    "grants" | "segments" | "seal" if !self.state().is_held_by_the_enrolled(&token) => {
+                        Err((AgentErrorCode::RecordingNotFound, None))
+                    }
                     "grants" => self.grant(token, parse(request)?),
                     "segments" => self.segment(&token, parse(request)?),
                     "seal" => self.seal(&token, parse(request)?),
@@ -436,7 +486,10 @@ impl ControlPlane {
         }
         let agent_id = AgentId::generate();
         let instance_id = request.instance_id.clone();
-        self.state().enrolled = Some((agent_id.clone(), request));
+        let mut state = self.state();
+        let replaced = state.enrolled.replace((agent_id.clone(), request));
+        state.retired.extend(replaced.map(|(agent_id, request)| (agent_id, request.sealing_public_key)));
+        drop(state);
         let server_keys = self.state().public_keys();
         print(&EnrolReply {
             request_id: "r".into(),
@@ -459,16 +512,11 @@ impl ControlPlane {
         if start.agent != *agent_id || start.agent_sealing_key != enrolled.sealing_public_key {
             return Err((AgentErrorCode::InvalidStart, None));
         }
-        let token = request.terminal_session_token;
+        let token = request.terminal_session_token.clone();
         assert_eq!(start.recording, token);
         // The configuration in force when the session began is sent with it.
         assert_eq!(start.configuration_revision > 0, request.configuration.is_some());
-        let recording = state.recordings.entry(token.clone()).or_insert_with(|| {
-            let mut recording = Recording { start_document: request.start.0.clone(), ..Recording::default() };
-            recording.objects.objects.insert(name("start.json"), request.start.0.clone());
-            recording
-        });
-        if recording.start_document != request.start.0 {
+        if state.recording_of(&request).start_document != request.start.0 {
             return Err((AgentErrorCode::RecordingConflict, None));
         }
         print(&OpenRecordingReply {

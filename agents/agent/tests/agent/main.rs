@@ -34,6 +34,7 @@ mod settings;
 mod shell;
 mod ssh;
 mod ssh_host;
+mod succession;
 mod tampering;
 mod torn_spools;
 mod transfers;

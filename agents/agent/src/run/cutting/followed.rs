@@ -19,8 +19,9 @@ use crate::chain;
 use crate::run::Agent;
 use crate::run::begin::user_of;
 use crate::run::damage_search::DamageSearches;
+use crate::run::predecessors::Predecessor;
 use crate::run::recorder_process::Recorder;
-use crate::run::session::Session;
+use crate::run::session::{Session, Successor};
 use crate::run::unrecorded::UnrecordedSession;
 
 fn is_full_disk(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -30,6 +31,8 @@ fn is_full_disk(error: &(dyn std::error::Error + 'static)) -> bool {
 /// One session being followed.
 pub(super) struct Followed {
     pub(super) session: Arc<Session>,
+    /// Who recorded it, if that was an earlier agent.
+    predecessor: Option<Arc<Predecessor>>,
     /// One for each of its spools, in their order.
     tails: Vec<Tail>,
     recorder: Arc<Recorder>,
@@ -44,12 +47,12 @@ pub(super) struct Followed {
 
 impl Followed {
     pub(super) fn open(agent: &Agent, session: &Arc<Session>, watches: &Watches) -> Result<Followed, String> {
-        if session.start.agent != agent.identity.agent_id {
-            return Err(format!(
-                "it was recorded by {}, before this instance was enrolled again",
-                session.start.agent
-            ));
-        }
+        let predecessor = if session.is_of_predecessor(agent) {
+            Some(agent.predecessors.find(&session.start)?)
+        } else {
+            None
+        };
+        session.progress().waits_for_leave = false;
         let segmenting = agent
             .segmenting(&session.note.kind)
             .ok_or_else(|| format!("this agent cannot capture the kind {:?}", session.note.kind))?;
@@ -63,7 +66,16 @@ impl Followed {
             .collect::<Result<_, _>>()?;
         let watched = session.spools.iter().map(|spool| watches.add(spool.path())).collect();
         let session = Arc::clone(session);
-        Ok(Followed { session, tails, recorder, recorder_ended: false, watched, served: 0, not_before: None })
+        Ok(Followed {
+            session,
+            predecessor,
+            tails,
+            recorder,
+            recorder_ended: false,
+            watched,
+            served: 0,
+            not_before: None,
+        })
     }
 
     /// Forgets that its files are watched.
@@ -80,6 +92,9 @@ impl Followed {
     pub(super) fn until_look(&self) -> Option<Duration> {
         if let Some(not_before) = self.not_before {
             return Some(not_before.saturating_duration_since(Instant::now()));
+        }
+        if self.session.progress().waits_for_leave {
+            return None;
         }
         let is_told_of_everything = self.recorder.pidfd().is_some()
             && !self.recorder_ended
@@ -155,8 +170,8 @@ impl Followed {
         if let Some(error) = trouble {
             return Err(error);
         }
-        if next == Next::Nothing {
-            self.seal(agent)?;
+        if next == Next::Nothing && !self.seal(agent)? {
+            return Ok(Next::LookLater);
         }
         Ok(next)
     }
@@ -180,15 +195,26 @@ impl Followed {
     }
 
     /// Makes the manifest, when every stream is cut to its end. The ledger is held meanwhile, so that each manifest names the one
-    /// before.
-    fn seal(&self, agent: &Agent) -> Result<(), Box<dyn std::error::Error>> {
+    /// before. False if it has to wait for leave: what an earlier agent recorded is sealed with that alone.
+    fn seal(&self, agent: &Agent) -> Result<bool, Box<dyn std::error::Error>> {
         let session = &self.session;
+        let (ledger_of_agent, sealed_by) = match &self.predecessor {
+            None => (&agent.ledger, None),
+            Some(predecessor) => (&predecessor.ledger, session.find_leave(&Successor::of(agent))?.cloned()),
+        };
+        if self.predecessor.is_some() && sealed_by.is_none() && session.find_manifest()?.is_none() {
+            if !std::mem::replace(&mut session.progress().waits_for_leave, true) {
+                tracing::info!(session = %session.token(), "the session has ended, and waits for leave to seal it");
+                self.end_what_is_left();
+            }
+            return Ok(false);
+        }
         let streams = self.tails.iter().map(Tail::stream_entry).collect::<io::Result<Vec<StreamEntry>>>()?;
         let streams = listed(streams);
         let ledgers = streams.iter().filter_map(|stream| stream.ledger.as_ref());
         let delivery_mode = session.start.delivery_mode.map(|mode| mode.at_end(ledgers));
         let last_at = self.tails.iter().map(|tail| tail.last_at).max().unwrap_or(Micros::ZERO);
-        let mut ledger = agent.ledger.lock();
+        let mut ledger = ledger_of_agent.lock();
         let sealed = match session.find_manifest()? {
             Some(sealed) => {
                 // It may have failed when all but that was done.
@@ -210,7 +236,7 @@ impl Followed {
                     end: self.end(),
                     delivery_mode,
                     streams,
-                    sealed_by: None,
+                    sealed_by,
                 };
                 let sealed = recording::seal(&manifest, &agent.sealing);
                 if let Err(error) = session.keep_manifest(&sealed) {
@@ -224,13 +250,19 @@ impl Followed {
             }
         };
         ledger.follow(&sealed);
-        agent.ledger.store(&ledger)?;
+        ledger_of_agent.store(&ledger)?;
         drop(ledger);
-        session.progress().sealed = true;
+        let waited = {
+            let mut progress = session.progress();
+            progress.sealed = true;
+            std::mem::take(&mut progress.waits_for_leave)
+        };
         session.changed.notify_one();
-        self.end_what_is_left();
+        if !waited {
+            self.end_what_is_left();
+        }
         tracing::info!(session = %session.token(), "the recording is sealed");
-        Ok(())
+        Ok(true)
     }
 
     /// Ends what is left of a session whose recorder ended before the command did: nobody goes on unrecorded. It takes

@@ -13,7 +13,7 @@ use crate::run::session::TRY_QUARANTINED_EVERY;
 const LONGEST_ADVICE: Duration = Duration::from_secs(300);
 /// The waits of a session that the control plane refuses, and says that a retry cannot succeed.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
-/// How often a session whose bytes the disk has changed is looked at.
+/// How often a session is looked at whose bytes the disk has changed, or whose agent's key is not here.
 const LOOK_AT_CHANGED_EVERY: Duration = Duration::from_secs(3600);
 /// By how much the tries of recordings in quarantine come apart: each still comes once a day.
 const APART: f64 = 1.0 / 24.0;
@@ -33,7 +33,11 @@ impl DeliveryError {
     /// refused. What comes from between, such as a proxy, is no answer.
     pub(super) fn is_refusal(&self) -> bool {
         const OF_PROXIES: [u16; 4] = [407, 408, 425, 429];
-        let DeliveryError::Call { step, source } = self else { return false };
+        let (step, source) = match self {
+            DeliveryError::Call { step, source } => (step, source),
+            DeliveryError::Unbelievable(_) => return true,
+            _ => return false,
+        };
         match source {
             CallError::Refused { .. } => {
                 !self.is_forgotten() && !SAYS_NOTHING.iter().any(|code| source.has_code(*code))
@@ -95,7 +99,7 @@ impl Retries {
         }
         let wait = match error {
             // A retry does not repair a disk; somebody may restore the right bytes.
-            DeliveryError::Changed { .. } => return LOOK_AT_CHANGED_EVERY,
+            error if error.is_of_this_machine() => return LOOK_AT_CHANGED_EVERY,
             error if error.is_final() => self.refused.next_at(chance),
             error if error.needs_patience() => self.patient.next_at(chance),
             _ => self.soon.next_at(chance),

@@ -6,12 +6,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use agent_protocol::local::{DeliveryState, LocalSession, SessionState};
-use recording::{TerminalSessionToken, Timestamp};
+use recording::{AgentId, Start, TerminalSessionToken, Timestamp};
 use serde::Serialize;
 
-use super::Session;
 use super::refusals::{REFUSALS, Refusals};
 use super::stream_spool::SPOOL_EXTENSION;
+use super::{START, Session};
 use crate::run::severed;
 use crate::{append_only, durable};
 
@@ -69,16 +69,19 @@ pub(in crate::run) fn take_up(spool: &Path) -> Result<TakenUp, String> {
         if name.starts_with(DAMAGED_PREFIX) {
             continue;
         }
-        match Session::open(&folder) {
-            Ok(session) if session.token().as_str() == name => sessions.push(session),
-            Ok(session) => {
-                tracing::error!("{} holds session {}; it is left alone", folder.display(), session.token());
-            }
+        let opened = match Session::open(&folder) {
+            Ok(session) if session.token().as_str() == name => Ok(session),
+            Ok(session) => Err(format!("{} holds session {}", folder.display(), session.token())),
+            Err(why) => Err(why),
+        };
+        match opened {
+            Ok(session) => sessions.push(session),
             Err(why) => {
                 tracing::error!("{why}; the session is left alone");
                 if let Ok(terminal_session_token) = TerminalSessionToken::parse(&name) {
                     unreadable.push(LocalSession {
                         terminal_session_token,
+                        agent_id: None,
                         state: SessionState::Unreadable,
                         delivery: DeliveryState::Pending,
                         quarantined_since: None,
@@ -100,6 +103,8 @@ pub(in crate::run) fn take_up(spool: &Path) -> Result<TakenUp, String> {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct WaitingSession {
     pub(crate) terminal_session_token: TerminalSessionToken,
+    /// The agent that recorded it, if that can be read.
+    pub(crate) agent_id: Option<AgentId>,
     pub(crate) spool_bytes: u64,
     /// Since when it is in quarantine, by the agent's clock.
     pub(crate) quarantined_since: Option<String>,
@@ -112,8 +117,11 @@ pub(crate) fn list_spool(spool: &Path) -> Result<Vec<WaitingSession>, String> {
     let describe = |(token, spool_bytes): (TerminalSessionToken, u64)| {
         let refusals: Option<Refusals> =
             durable::find_json(&spool.join(token.as_str()).join(REFUSALS)).ok().flatten();
+        let start = durable::find(&spool.join(token.as_str()).join(START)).ok().flatten();
+        let agent_id = start.and_then(|start| Start::parse(&start).ok()).map(|start| start.agent);
         WaitingSession {
             terminal_session_token: token,
+            agent_id,
             spool_bytes,
             quarantined_since: refusals
                 .as_ref()

@@ -15,6 +15,8 @@ use super::stream_spool::StreamProgress;
 pub(in crate::run) struct Progress {
     /// The manifest is made.
     pub(in crate::run) sealed: bool,
+    /// It has ended, and cannot be sealed before the control plane has given leave.
+    pub(in crate::run) waits_for_leave: bool,
     /// Why the control plane refuses it, if it says that a retry cannot succeed.
     pub(in crate::run) refused: Option<String>,
     /// For how long it has been refused, by whoever answered.
@@ -25,6 +27,13 @@ pub(in crate::run) struct Progress {
     pub(in crate::run) trouble: Option<String>,
     /// What the control plane said when it did not take what there is, until it does.
     pub(in crate::run) waits_because: Option<String>,
+}
+
+impl Progress {
+    /// Whether nothing is recorded any more.
+    pub(in crate::run) fn has_ended(&self) -> bool {
+        self.sealed || self.waits_for_leave
+    }
 }
 
 impl Session {
@@ -72,7 +81,7 @@ impl Session {
         let progress = self.progress().clone();
         let state = if progress.refused.is_some() {
             SessionState::Refused
-        } else if progress.sealed {
+        } else if progress.has_ended() {
             SessionState::Delivering
         } else {
             SessionState::Recording
@@ -83,12 +92,16 @@ impl Session {
         let refused = last_refusal.map(|refusals| refusals.reason().to_owned());
         let streams: Vec<StreamProgress> = self.spools.iter().map(|spool| spool.progress().clone()).collect();
         let distrusted = streams.iter().find_map(|stream| stream.distrusted.clone());
+        let waits_for_leave = progress.waits_for_leave.then(|| {
+            "it has ended, and is sealed as soon as the control plane gives leave to seal it for its agent".to_owned()
+        });
         LocalSession {
             terminal_session_token: self.token().clone(),
+            agent_id: Some(self.start.agent.clone()),
             state,
             delivery,
             quarantined_since: quarantined_at.map(Timestamp::to_rfc3339_seconds),
-            reason: refused.or(progress.refused).or(progress.trouble).or(distrusted),
+            reason: refused.or(progress.refused).or(progress.trouble).or(waits_for_leave).or(distrusted),
             segments: streams.iter().map(|stream| stream.segments).sum(),
             acknowledged: self.acknowledged(),
             spool_bytes: self.spool_bytes(),

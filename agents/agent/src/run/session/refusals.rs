@@ -4,12 +4,13 @@
 //! the clock that nobody can set. The wall clock, which may stand in any year, stands beside it for people alone. The sum is
 //! on the disk, so that neither a restart nor a reboot begins anew.
 
+use std::path::Path;
 use std::time::Duration;
 
 use recording::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Session;
+use super::{Session, list};
 use crate::durable;
 use crate::run::pace::Moment;
 use crate::state_directory::PRIVATE_MODE;
@@ -86,6 +87,17 @@ impl Refusals {
         let since = self.tried.as_ref().and_then(|tried| now.since(tried))?;
         TRY_QUARANTINED_EVERY.checked_sub(since)
     }
+}
+
+/// Forgets what was refused to the agent that was enrolled: to another one nobody has refused it. An agent that was removed may have
+/// been refused everything for so long that all of it is in quarantine.
+pub(crate) fn forget_refusals(spool: &Path) -> Result<(), String> {
+    for (token, _) in list(spool, "")? {
+        let refusals = spool.join(token.as_str()).join(REFUSALS);
+        durable::remove(&refusals)
+            .map_err(|error| format!("{} cannot be removed: {error}", refusals.display()))?;
+    }
+    Ok(())
 }
 
 impl Session {
