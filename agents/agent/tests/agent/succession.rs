@@ -522,6 +522,33 @@ fn what_is_left_of_a_session_that_broke_off_is_ended_without_waiting_for_leave()
     has_nothing_left(&instance);
 }
 
+#[test]
+fn the_key_of_an_earlier_agent_is_kept_as_long_as_something_here_may_be_of_it() {
+    let mut instance = Instance::running();
+    instance.control_plane.state().away = true;
+    let (_, first) = instance.record(&["echo", "first"]);
+    is_sealed_here(&instance, &first);
+    let tokens = [first, ended_without_agent(&mut instance, false)];
+    let (earlier, _) = succeed(&instance);
+    let note = instance.session_folder(&tokens[0]).join("session.json");
+    let noted = std::fs::read(&note).unwrap();
+    std::fs::write(&note, "{").unwrap();
+    let half_written = instance.state_dir().join("predecessors/.new-agent.key");
+    std::fs::write(&half_written, "half of a key").unwrap();
+    instance.start_agent();
+    leave_of(&instance.control_plane.sealed(&tokens[1]));
+    eventually("it is gone from the spool", || (!instance.session_folder(&tokens[1]).exists()).then_some(()));
+    assert!(!half_written.exists());
+    instance.stop_agent();
+    instance.start_agent();
+    assert!(key_of(&instance, &earlier).exists(), "whose the unreadable one is, nobody knows");
+    instance.stop_agent();
+    std::fs::write(&note, noted).unwrap();
+    instance.start_agent();
+    assert_eq!(text(&instance.control_plane.sealed(&tokens[0]).output()), "first\n");
+    has_nothing_left(&instance);
+}
+
 fn name(text: &str) -> ObjectName {
     ObjectName::parse(text).unwrap()
 }
