@@ -100,6 +100,17 @@ struct EnrolledAs {
     server_url: String,
 }
 
+/// What a state directory holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Enrolment {
+    /// An agent that is enrolled.
+    Stands,
+    /// An agent of this instance that was removed or replaced: the next one takes over what it left.
+    Ended,
+    /// No agent that this deployment knows.
+    None,
+}
+
 impl LocalAgent {
     /// Enrols and runs the agent until `stopping` says so. `ready` is called once, when it has been started or the
     /// first try has failed.
@@ -180,23 +191,18 @@ impl LocalAgent {
         }
     }
 
-    /// Enrols it when the state directory holds no agent that this deployment knows.
+    /// Enrols it when the state directory holds no agent that is enrolled in this deployment.
     async fn enrol_if_needed(&self, stopping: &watch::Receiver<bool>) -> Result<(), Failure> {
-        if self.is_enrolled().await? {
-            return Ok(());
-        }
-        if !self.spool_is_empty() {
-            let (spool, instance) = (self.state_dir.join("spool"), &self.instance);
-            return Err(Failure::failed(format!(
-                "this deployment does not know the agent whose recordings wait in {}, or has removed it, and another one \
-                 cannot deliver them. Serve with the database it was enrolled in; or set them aside, and this server runs the \
-                 agent again: hansard-agent enrol --state-dir {} --server {} --instance-id {instance} --replace \
-                 --abandon-spool --token TOKEN, with a token of: hansard agents token create --instance-id {instance} \
-                 --ttl 5m --replace",
-                spool.display(),
-                welcome::quoted(&self.state_dir),
-                self.server.as_str().trim_end_matches('/'),
-            )));
+        let enrolment = self.enrolment().await?;
+        let has_recordings = !self.spool_is_empty();
+        match enrolment {
+            Enrolment::Stands => return Ok(()),
+            Enrolment::Ended if has_recordings => tracing::info!(
+                "the local agent was removed or replaced; a new one is enrolled, and delivers what it left"
+            ),
+            Enrolment::Ended => {}
+            Enrolment::None if !has_recordings => {}
+            Enrolment::None => return Err(self.knows_nobody()),
         }
         let token = self.join_token().await?;
         let server = self.server.as_str().trim_end_matches('/');
@@ -210,35 +216,61 @@ impl LocalAgent {
         }
     }
 
-    async fn is_enrolled(&self) -> Result<bool, Failure> {
+    /// Why nobody can deliver what waits in the state directory, and what to do.
+    fn knows_nobody(&self) -> Failure {
+        let (spool, instance) = (self.state_dir.join("spool"), &self.instance);
+        Failure::failed(format!(
+            "this deployment does not know the agent whose recordings wait in {}, and gives no other one leave to deliver them. \
+             Serve with the database it was enrolled in; or set them aside, and this server runs the agent again: hansard-agent \
+             enrol --state-dir {} --server {} --instance-id {instance} --replace --abandon-spool --token TOKEN, with a token of: \
+             hansard agents token create --instance-id {instance} --ttl 5m --replace",
+            spool.display(),
+            welcome::quoted(&self.state_dir),
+            self.server.as_str().trim_end_matches('/'),
+        ))
+    }
+
+    /// What the state directory holds, as this deployment knows it.
+    async fn enrolment(&self) -> Result<Enrolment, Failure> {
         let path = self.state_dir.join("agent.json");
         let text = match std::fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Enrolment::None),
             Err(error) => return Err(Failure::failed(format!("{} cannot be read: {error}", path.display()))),
         };
         let enrolled: EnrolledAs = serde_json::from_slice(&text).map_err(|error| {
             Failure::failed(format!("{} is not an agent's identity: {error}", path.display()))
         })?;
-        if enrolled.server_url.trim_end_matches('/') != self.server.as_str().trim_end_matches('/') {
-            let (before, now) = (&enrolled.server_url, &self.server);
-            if self.spool_is_empty() {
-                tracing::info!(%before, %now, "the server's address has changed; the local agent is enrolled again");
-                return Ok(false);
-            }
-            // After another enrolment it could no longer deliver what it has recorded.
-            tracing::warn!(
-                %before,
-                %now,
-                "the local agent still has recordings for the address at which it was enrolled; serve there once more, \
-                 and it delivers them"
-            );
+        let (before, now) = (&enrolled.server_url, &self.server);
+        let moved = before.trim_end_matches('/') != now.as_str().trim_end_matches('/');
+        if moved && self.spool_is_empty() {
+            tracing::info!(%before, %now, "the server's address has changed; the local agent is enrolled again");
+            return Ok(Enrolment::None);
         }
         let known =
             self.store.find_agent(&enrolled.agent_id).await.map_err(|error| {
                 Failure::failed(format!("the agent cannot be looked up: {}", chain(&error)))
             })?;
-        Ok(known.is_some_and(|agent| agent.retired.is_none() && agent.account == self.account))
+        match known.filter(|agent| agent.account == self.account) {
+            Some(agent) if agent.retired.is_none() => {
+                if moved {
+                    // After another enrolment it could no longer deliver what it has recorded.
+                    tracing::warn!(
+                        %before,
+                        %now,
+                        "the local agent still has recordings for the address at which it was enrolled; serve there once more, \
+                         and it delivers them"
+                    );
+                }
+                Ok(Enrolment::Stands)
+            }
+            Some(agent) if agent.instance == self.instance && moved => Err(Failure::failed(format!(
+                "the local agent was removed or replaced, and still has recordings for the address at which it was enrolled, \
+                 {before}; serve there once more, and the next one delivers them"
+            ))),
+            Some(agent) if agent.instance == self.instance => Ok(Enrolment::Ended),
+            _ => Ok(Enrolment::None),
+        }
     }
 
     fn spool_is_empty(&self) -> bool {
