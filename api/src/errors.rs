@@ -246,7 +246,9 @@ fn store_error(error: &StoreError) -> WireError {
         StoreError::InvalidMarker => {
             WireError::about(ErrorCode::InvalidRamParameter, "Marker", format!("{error}."))
         }
-        StoreError::Unavailable { .. } | StoreError::Stopping => ErrorCode::ServiceUnavailable.into(),
+        StoreError::Unavailable { .. } | StoreError::WriterBehind { .. } | StoreError::Stopping => {
+            ErrorCode::ServiceUnavailable.into()
+        }
         _ => ErrorCode::InternalError.into(),
     }
 }

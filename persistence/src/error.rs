@@ -85,6 +85,12 @@ pub enum StoreError {
         /// What is wrong with it, and what to do about it.
         why: &'static str,
     },
+    /// The one writer of the audit trail has not come to this call, or cannot. Its row may still be committed later.
+    #[error("the writer of the audit trail {why}")]
+    WriterBehind {
+        /// What it could not do.
+        why: &'static str,
+    },
     /// The task that did the work was cancelled before it finished, because the program is stopping.
     #[error("the program is stopping; nothing is known about the change")]
     Stopping,
@@ -122,6 +128,15 @@ impl From<ChangeRefused> for StoreError {
 }
 
 impl StoreError {
+    /// The same error for another call of the group that failed with it.
+    pub(crate) fn for_another(&self) -> Self {
+        match self {
+            Self::Unavailable { step, source } => Self::Unavailable { step, source: source.clone() },
+            Self::CorruptRow(row) => Self::CorruptRow(row.clone()),
+            other => Self::Unavailable { step: "commit", source: DbErr::Custom(other.to_string()) },
+        }
+    }
+
     /// Wraps the driver's error, with the step that failed.
     pub(crate) fn at(step: &'static str) -> impl FnOnce(DbErr) -> Self {
         move |source| Self::Unavailable { step, source }

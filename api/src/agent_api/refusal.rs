@@ -204,11 +204,13 @@ impl From<StoreError> for AgentRefusal {
             StoreError::JoinTokenRefused(refused) => refused.into(),
             StoreError::AgentLimit(reached) => reached.into(),
             StoreError::AgentRetired => super::proof::no_agent_any_more(),
-            StoreError::Unavailable { .. } | StoreError::Stopping => Self::new(
-                AgentErrorCode::ServiceUnavailable,
-                "the control plane cannot reach its database; try again",
-            )
-            .caused_by(error),
+            StoreError::Unavailable { .. } | StoreError::WriterBehind { .. } | StoreError::Stopping => {
+                Self::new(
+                    AgentErrorCode::ServiceUnavailable,
+                    "the control plane cannot reach its database; try again",
+                )
+                .caused_by(error)
+            }
             StoreError::Conflict { .. } => Self::new(
                 AgentErrorCode::ServiceUnavailable,
                 "the recording changed at the same moment; try again",

@@ -96,6 +96,17 @@ impl Dialect {
         }
     }
 
+    /// Whether the database refused a statement, or a commit, for what a row holds: other rows are not concerned, and
+    /// nothing of the transaction remains.
+    pub(crate) fn blames_a_row(self, error: &DbErr) -> bool {
+        let Some(code) = driver_error(error).and_then(|error| error.code()) else { return false };
+        match self {
+            Self::Sqlite => sqlite::blames_a_row(&code),
+            // The classes "data exception" and "integrity constraint violation" of SQLSTATE.
+            Self::Postgres | Self::MariaDb => code.starts_with("22") || code.starts_with("23"),
+        }
+    }
+
     /// Whether the database rolled a transaction back in favour of another one, so that it must be started again and
     /// will then probably succeed: a deadlock, or a wait for a lock that took too long.
     pub(crate) fn is_undone_for_another(self, error: &DbErr) -> bool {

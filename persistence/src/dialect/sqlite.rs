@@ -106,6 +106,11 @@ pub(super) fn to_write() -> TransactionOptions {
     }
 }
 
+/// `SQLITE_TOOBIG`, `SQLITE_CONSTRAINT` and `SQLITE_MISMATCH`; the rest of an extended code says more.
+pub(super) fn blames_a_row(code: &str) -> bool {
+    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 18..=20))
+}
+
 /// The unary sign only keeps SQLite from using an index for the column.
 pub(super) fn without_index(column: SimpleExpr) -> SimpleExpr {
     Expr::cust_with_expr("+?", column)

@@ -7,7 +7,7 @@ use sea_orm::{
     QueryOrder, QuerySelect,
 };
 
-use super::{Reading, column_number};
+use super::{Reading, column_number, in_few_sizes};
 use crate::audit::chain::{ChainedEvent, Link, hex_32};
 use crate::audit::event::{ALLOWED, DENIED, NOT_ASKED, WrittenEvent};
 use crate::{CorruptRow, StoreError};
@@ -46,13 +46,24 @@ pub(super) mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-pub(crate) async fn insert(
+/// Writes rows that follow each other.
+pub(crate) async fn insert_all(
     transaction: &DatabaseTransaction,
     writer_id: &str,
-    link: Link,
-    event: WrittenEvent,
+    events: Vec<(Link, WrittenEvent)>,
 ) -> Result<(), StoreError> {
-    let model = row::ActiveModel {
+    let models: Vec<_> = events.into_iter().map(|(link, event)| model(writer_id, link, event)).collect();
+    for part in in_few_sizes(&models) {
+        row::Entity::insert_many(part.iter().cloned())
+            .exec_without_returning(transaction)
+            .await
+            .map_err(StoreError::at("write an audit row"))?;
+    }
+    Ok(())
+}
+
+fn model(writer_id: &str, link: Link, event: WrittenEvent) -> row::ActiveModel {
+    row::ActiveModel {
         writer_id: Set(writer_id.to_owned()),
         sequence: Set(column_number(link.sequence)),
         chain: Set(hex::encode(link.chain)),
@@ -71,12 +82,7 @@ pub(crate) async fn insert(
         recording: Set(event.recording),
         how: Set(event.how),
         instance_id: Set(event.instance_id),
-    };
-    row::Entity::insert(model)
-        .exec_without_returning(transaction)
-        .await
-        .map(drop)
-        .map_err(StoreError::at("write an audit row"))
+    }
 }
 
 /// The last link that a writer wrote.

@@ -90,6 +90,20 @@ fn column_number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
+/// The most rows of one statement.
+const MOST_OF_A_STATEMENT: usize = 64;
+
+/// Parts of a slice, each as long as a power of two. There are few of those, so that the database, which keeps prepared
+/// statements by their text, prepares none of them often.
+fn in_few_sizes<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let length = MOST_OF_A_STATEMENT.min(1 << rows.len().checked_ilog2()?);
+        let (part, rest) = rows.split_at(length);
+        rows = rest;
+        Some(part)
+    })
+}
+
 /// Text from outside, as a column can hold it: PostgreSQL keeps every character but NUL.
 pub(crate) fn column_text(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")

@@ -1,11 +1,20 @@
 //! Table `nonces`: values that may be used only once.
 
+use std::collections::{BTreeMap, HashSet};
+
 use domain::Timestamp;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
+    QueryResult, QueryTrait,
+};
 
-use crate::StoreError;
+use super::in_few_sizes;
 use crate::dialect::{Dialect, delete_some, insert_unless_taken};
+use crate::{CorruptRow, NonceClaim, StoreError};
+
+/// The step of claiming, in errors.
+const CLAIM: &str = "claim a nonce";
 
 /// How many expired rows one statement removes, so that no claim waits long behind it.
 const PURGE_BATCH: u64 = 2_000;
@@ -30,63 +39,90 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Claims a nonce: of any number of concurrent claims exactly one succeeds. An expired nonce can be claimed again,
-/// whether or not it was purged.
-pub(crate) async fn claim(
-    connection: &impl ConnectionTrait,
-    hash: [u8; 32],
-    expires_at: Timestamp,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    let model = row::ActiveModel { hash: Set(hash.to_vec()), expires_at: Set(expires_at.as_millis()) };
-    let claimed = match Dialect::of(connection) {
-        Dialect::Sqlite | Dialect::Postgres => claim_in_one_statement(connection, model, now).await,
-        Dialect::MariaDb => claim_in_two_statements(connection, model, now).await,
-    };
-    claimed.map_err(StoreError::at("claim a nonce"))
+/// Claims nonces in one transaction; returns the hashes of those that were fresh. Equal ones are one claim.
+///
+/// They are claimed in the order of their hashes, so that replicas wait for one another, and never in a circle.
+pub(crate) async fn claim_all(
+    transaction: &DatabaseTransaction,
+    claims: &[&NonceClaim],
+) -> Result<HashSet<[u8; 32]>, StoreError> {
+    let mut by_hash = BTreeMap::new();
+    for claim in claims {
+        by_hash.entry(claim.hash).or_insert(*claim);
+    }
+    let claims: Vec<&NonceClaim> = by_hash.into_values().collect();
+    let mut fresh = HashSet::with_capacity(claims.len());
+    match Dialect::of(transaction) {
+        Dialect::Sqlite | Dialect::Postgres => {
+            for part in in_few_sizes(&claims) {
+                fresh.extend(claim_in_one_statement(transaction, part).await?);
+            }
+        }
+        Dialect::MariaDb => {
+            for claim in claims {
+                if claim_in_two_statements(transaction, claim).await.map_err(StoreError::at(CLAIM))? {
+                    fresh.insert(claim.hash);
+                }
+            }
+        }
+    }
+    Ok(fresh)
 }
 
+/// A row that is new is a claim, and so is one that had expired. Of any number of concurrent claims of one nonce exactly
+/// one succeeds: the others wait for it.
 #[allow(clippy::disallowed_methods, reason = "the two dialects that take the condition")]
 async fn claim_in_one_statement(
-    connection: &impl ConnectionTrait,
-    model: row::ActiveModel,
-    now: Timestamp,
-) -> Result<bool, DbErr> {
-    let lapsed = Expr::col((row::Entity, row::Column::ExpiresAt)).lte(now.as_millis());
+    transaction: &DatabaseTransaction,
+    claims: &[&NonceClaim],
+) -> Result<Vec<[u8; 32]>, StoreError> {
+    // The calls of one group came within moments. By the earliest of them none counts as expired too early.
+    let Some(now) = claims.iter().map(|claim| claim.now.as_millis()).min() else { return Ok(Vec::new()) };
+    let expired = Expr::col((row::Entity, row::Column::ExpiresAt)).lte(now);
     let conflict = OnConflict::column(row::Column::Hash)
         .update_column(row::Column::ExpiresAt)
-        .action_and_where(lapsed)
+        .action_and_where(expired)
         .to_owned();
-    match row::Entity::insert(model).on_conflict(conflict).exec_without_returning(connection).await {
-        Ok(rows) => Ok(rows > 0),
-        Err(DbErr::RecordNotInserted) => Ok(false),
-        Err(error) => Err(error),
-    }
+    let mut insert =
+        row::Entity::insert_many(claims.iter().map(|claim| model(claim))).on_conflict(conflict).into_query();
+    insert.returning_col(row::Column::Hash);
+    let rows = transaction.query_all(&insert).await.map_err(StoreError::at(CLAIM))?;
+    let hash = |row: QueryResult| {
+        let hash: Vec<u8> = row.try_get("", "hash").map_err(StoreError::at(CLAIM))?;
+        <[u8; 32]>::try_from(hash).map_err(|_| {
+            let why = "it is no hash of 32 bytes".to_owned();
+            StoreError::from(CorruptRow { table: "nonces", column: "hash", id: String::new(), why })
+        })
+    };
+    rows.into_iter().map(hash).collect()
+}
+
+fn model(claim: &NonceClaim) -> row::ActiveModel {
+    row::ActiveModel { hash: Set(claim.hash.to_vec()), expires_at: Set(claim.expires_at.as_millis()) }
 }
 
 /// Inserting a new row is a claim. So is extending an expired row: a second claimant waits for the row, and then finds
 /// that it has not expired.
 async fn claim_in_two_statements(
-    connection: &impl ConnectionTrait,
-    model: row::ActiveModel,
-    now: Timestamp,
+    transaction: &DatabaseTransaction,
+    claim: &NonceClaim,
 ) -> Result<bool, DbErr> {
-    let (hash, expires_at) = (model.hash.clone().unwrap(), model.expires_at.clone().unwrap());
+    let hash = claim.hash.to_vec();
     for _ in 0..CLAIM_ATTEMPTS {
-        let insert = row::Entity::insert(model.clone());
-        if insert_unless_taken(connection, insert, [row::Column::Hash]).await? {
+        let insert = row::Entity::insert(model(claim));
+        if insert_unless_taken(transaction, insert, [row::Column::Hash]).await? {
             return Ok(true);
         }
         let again = row::Entity::update_many()
-            .col_expr(row::Column::ExpiresAt, Expr::value(expires_at))
+            .col_expr(row::Column::ExpiresAt, Expr::value(claim.expires_at.as_millis()))
             .filter(row::Column::Hash.eq(hash.clone()))
-            .filter(row::Column::ExpiresAt.lte(now.as_millis()))
-            .exec(connection)
+            .filter(row::Column::ExpiresAt.lte(claim.now.as_millis()))
+            .exec(transaction)
             .await?;
         if again.rows_affected > 0 {
             return Ok(true);
         }
-        if row::Entity::find_by_id(hash.clone()).one(connection).await?.is_some() {
+        if row::Entity::find_by_id(hash.clone()).one(transaction).await?.is_some() {
             return Ok(false);
         }
         // It had expired, and was purged between the two statements.

@@ -130,12 +130,12 @@ impl AuditWriter {
     pub(super) async fn append_and_commit(
         &self,
         transaction: DatabaseTransaction,
-        events: &[AuditEvent],
+        events: impl IntoIterator<Item = &AuditEvent>,
     ) -> Result<(), StoreError> {
         let mut own = self.chain.lock().await;
         let last = if own.ended { own.restart() } else { own.head(&transaction).await? };
         let mut tried = last;
-        let links = events.iter().map(|event| {
+        let links = events.into_iter().map(|event| {
             let event = WrittenEvent::of(event);
             tried = next_link(tried, &event);
             (tried, event)
@@ -147,13 +147,11 @@ impl AuditWriter {
             Head::InDoubt(doubt) => doubt,
         };
         own.head = Head::InDoubt(before.trying(last, tried));
-        for (link, event) in links {
-            if link.sequence == 1 {
-                let origin = self.origin.get().map(String::as_str);
-                audit_writer_rows::register(&transaction, &own.writer_id, origin, event.at).await?;
-            }
-            audit_rows::insert(&transaction, &own.writer_id, link, event).await?;
+        if let Some((_, event)) = links.first().filter(|(link, _)| link.sequence == 1) {
+            let origin = self.origin.get().map(String::as_str);
+            audit_writer_rows::register(&transaction, &own.writer_id, origin, event.at).await?;
         }
+        audit_rows::insert_all(&transaction, &own.writer_id, links).await?;
         transaction.commit().await.map_err(StoreError::at("commit"))?;
         own.head = Head::Known(tried);
         drop(own);
@@ -163,17 +161,6 @@ impl AuditWriter {
 }
 
 impl Store {
-    /// Writes the final row of a call that changed nothing; committed when it returns.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`]; the call must then not be answered.
-    pub async fn record_audit(&self, event: AuditEvent) -> Result<(), StoreError> {
-        self.transact(event.account.clone(), super::Revision::Kept, Some(event), |_| {
-            Box::pin(async { Ok(()) })
-        })
-        .await
-    }
-
     /// The audit trail of the account, or of the granted instance, the newest first.
     ///
     /// # Errors

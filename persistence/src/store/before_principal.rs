@@ -9,13 +9,10 @@ use domain::principal::Principal;
 use domain::{AccountId, AgentId, Timestamp};
 use policies::Layers;
 
-use super::begun_anew::begun_anew;
 use super::{Revision, Store, role_sessions};
 use crate::rows::access_key_rows::{self, StoredKey};
 use crate::rows::user_rows::Users;
-use crate::rows::{
-    account_rows, agent_rows, attachment_rows, control_policy_rows, join_token_rows, nonce_rows,
-};
+use crate::rows::{account_rows, agent_rows, attachment_rows, control_policy_rows, join_token_rows};
 use crate::{CorruptRow, StoreError};
 
 /// A value that may be used once: a request's nonce, or the `jti` of an agent or a ticket.
@@ -127,17 +124,6 @@ impl Store {
             }
         };
         Ok(Some(AccessKey { id: stored.id, secret, status: stored.status, principal, session: None }))
-    }
-
-    /// Claims a nonce; committed when it returns. `false`: it was claimed before and has not expired.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`]; the call must then be refused.
-    pub async fn claim_nonce(&self, claim: NonceClaim) -> Result<bool, StoreError> {
-        let NonceClaim { hash, expires_at, now } = claim;
-        let connections = &self.inner.connections;
-        let claim = || nonce_rows::claim(connections.writer(), hash, expires_at, now);
-        begun_anew(connections.dialect(), claim).await
     }
 
     /// The agent with this id, including replaced agents.

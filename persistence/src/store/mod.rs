@@ -21,6 +21,7 @@ mod change_audit;
 mod configuration;
 mod control_policies;
 mod facts;
+mod group_commit;
 mod groups;
 mod identity_tags;
 mod instances;
@@ -82,6 +83,7 @@ struct Inner {
     keys: Arc<ServerKeys>,
     compiled: CompiledPolicies,
     audit: audit::AuditWriter,
+    groups: group_commit::GroupCommit,
     anchored: audit_anchors::Anchored,
     exports: audit_export::Exports,
     revisions: revisions::Revisions,
@@ -189,6 +191,7 @@ impl Store {
             keys,
             compiled: CompiledPolicies::new(),
             audit: audit::AuditWriter::new(),
+            groups: group_commit::GroupCommit::start(),
             anchored: audit_anchors::Anchored::default(),
             exports: audit_export::Exports::default(),
             revisions: revisions::Revisions::at(revision),

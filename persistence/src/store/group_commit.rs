@@ -1,0 +1,167 @@
+//! What every call leaves behind, whether it changes anything or not: the claim of its single use, and its audit row. The
+//! one writer of this replica and start (DECISIONS A2) takes all that has come while it was busy, and commits it as one
+//! group, so that many calls at once cost one commit. Nobody learns of an outcome before its group is on stable storage.
+//!
+//! The caller may give up at any time: what waits here belongs to the writer until it has an outcome, and holds the
+//! store. So a row may be committed after its caller was told that it was not; the reverse never happens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::audit::AuditEvent;
+use tokio::sync::{mpsc, oneshot};
+
+use super::begun_anew::begun_anew;
+use super::{Inner, NonceClaim, Store};
+use crate::StoreError;
+use crate::rows::nonce_rows;
+
+/// The most calls that one transaction commits.
+const MOST_OF_A_GROUP: usize = 1_024;
+/// How many calls may wait for the writer. More than these would wait in vain: they are refused at once.
+const MOST_WAITING: usize = 8_192;
+/// How long a call waits for its group. The vendor's SDKs give up after three seconds, and should get an answer before.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The way to the writer.
+pub(super) struct GroupCommit(mpsc::Sender<Waiting>);
+
+/// A call that waits for its group.
+struct Waiting {
+    claim: Option<NonceClaim>,
+    events: Vec<AuditEvent>,
+    outcome: oneshot::Sender<Result<bool, StoreError>>,
+    /// Also keeps the store until this is written.
+    store: Arc<Inner>,
+}
+
+impl GroupCommit {
+    /// Starts the writer, which ends with the store.
+    pub(super) fn start() -> Self {
+        let (sender, mut receiver) = mpsc::channel(MOST_WAITING);
+        tokio::spawn(async move {
+            let mut group = Vec::new();
+            while receiver.recv_many(&mut group, MOST_OF_A_GROUP).await > 0 {
+                // In a task of its own, so that a panic costs this group and not the writer. Its callers learn that
+                // nothing is known, and the chain is in doubt.
+                if let Err(ended) = tokio::spawn(write(std::mem::take(&mut group))).await {
+                    tracing::error!(error = &ended as &dyn std::error::Error, "a group was not committed");
+                }
+            }
+        });
+        Self(sender)
+    }
+}
+
+impl Store {
+    /// Writes the final row of a call that changed nothing; committed when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::WriterBehind`]; the call must then not be answered.
+    pub async fn record_audit(&self, event: AuditEvent) -> Result<(), StoreError> {
+        self.leave(None, vec![event]).await.map(drop)
+    }
+
+    /// Claims the single use of a call that changed nothing, and writes its final row; both are committed when it
+    /// returns. `false`: it was used before, so that no row is written, and the call must not be answered.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::WriterBehind`]; the call must then not be answered.
+    pub async fn record_audit_once(&self, claim: NonceClaim, event: AuditEvent) -> Result<bool, StoreError> {
+        self.leave(Some(claim), vec![event]).await
+    }
+
+    /// Claims a nonce; committed when it returns. `false`: it was claimed before and has not expired.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::WriterBehind`]; the call must then be refused.
+    pub async fn claim_nonce(&self, claim: NonceClaim) -> Result<bool, StoreError> {
+        self.leave(Some(claim), Vec::new()).await
+    }
+
+    async fn leave(&self, claim: Option<NonceClaim>, events: Vec<AuditEvent>) -> Result<bool, StoreError> {
+        let (sender, outcome) = oneshot::channel();
+        let waiting = Waiting { claim, events, outcome: sender, store: Arc::clone(&self.inner) };
+        self.inner.groups.0.try_send(waiting).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => {
+                StoreError::WriterBehind { why: "has as many calls waiting as it may have" }
+            }
+            mpsc::error::TrySendError::Closed(_) => StoreError::Stopping,
+        })?;
+        match tokio::time::timeout(PATIENCE, outcome).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(StoreError::Stopping),
+            Err(_) => Err(StoreError::WriterBehind { why: "did not come to this call in time" }),
+        }
+    }
+}
+
+/// Commits a group, and tells each call its outcome.
+async fn write(group: Vec<Waiting>) {
+    let Some(store) = group.first().map(|waiting| Arc::clone(&waiting.store)) else { return };
+    let error = match store.write_group(&group).await {
+        Ok(fresh) => {
+            for (waiting, fresh) in group.into_iter().zip(fresh) {
+                waiting.tell(Ok(fresh));
+            }
+            return;
+        }
+        Err(error) => error,
+    };
+    if group.len() > 1 && store.blames_a_row(&error) {
+        // Nothing of the group was committed, because the database says so. One call's row must not take the others with it.
+        for waiting in group {
+            let alone = std::slice::from_ref(&waiting);
+            let outcome = store.write_group(alone).await.map(|fresh| fresh[0]);
+            waiting.tell(outcome);
+        }
+        return;
+    }
+    for waiting in group {
+        waiting.tell(Err(error.for_another()));
+    }
+}
+
+impl Waiting {
+    /// The caller may have given up, which changes nothing.
+    fn tell(self, outcome: Result<bool, StoreError>) {
+        let _ = self.outcome.send(outcome);
+    }
+}
+
+impl Inner {
+    /// Commits a group, and returns for each call whether it was its first use.
+    async fn write_group(&self, group: &[Waiting]) -> Result<Vec<bool>, StoreError> {
+        begun_anew(self.connections.dialect(), || self.write_group_once(group)).await
+    }
+
+    async fn write_group_once(&self, group: &[Waiting]) -> Result<Vec<bool>, StoreError> {
+        let transaction = self.connections.begin_write().await?;
+        // Before the chain is taken: a claim may wait for another replica's, and changes need not wait with it.
+        let claims: Vec<_> = group.iter().filter_map(|waiting| waiting.claim.as_ref()).collect();
+        let mut claimed = nonce_rows::claim_all(&transaction, &claims).await?;
+        // Of equal claims of one group the first one has it.
+        let fresh =
+            |waiting: &Waiting| waiting.claim.as_ref().is_none_or(|claim| claimed.remove(&claim.hash));
+        let fresh: Vec<bool> = group.iter().map(fresh).collect();
+        let events: Vec<&AuditEvent> = group
+            .iter()
+            .zip(&fresh)
+            .filter(|(_, fresh)| **fresh)
+            .flat_map(|(waiting, _)| &waiting.events)
+            .collect();
+        if events.is_empty() {
+            transaction.commit().await.map_err(StoreError::at("commit"))?;
+        } else {
+            self.audit.append_and_commit(transaction, events).await?;
+        }
+        Ok(fresh)
+    }
+
+    fn blames_a_row(&self, error: &StoreError) -> bool {
+        match error {
+            StoreError::Unavailable { source, .. } => self.connections.dialect().blames_a_row(source),
+            _ => false,
+        }
+    }
+}
