@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
-use domain::actions::{Action, CatalogueEntry};
+use domain::actions::{Access, Action, CatalogueEntry};
 use domain::audit::{AuditDecision, AuditEvent};
 use domain::gate::{
     self, Candidates, Granted, InstanceFacts, Listing, PrincipalPolicies, RequestFacts, Resource,
@@ -23,7 +23,7 @@ use crate::errors::ActionError;
 use crate::gateway::parameters::shown;
 use crate::gateway::render::{self, Format};
 use crate::http::request::RequestId;
-use crate::road::{About, Caller};
+use crate::road::{About, CallError as _, Caller, SingleUse};
 use crate::state::Hansard;
 
 pub(crate) use crate::road::Done;
@@ -142,8 +142,10 @@ impl Call<'_> {
         Ok(Resource::List(listing))
     }
 
-    /// The audit row of a change that is permitted and succeeds, for the change's own transaction.
+    /// The audit row of a change that is permitted and succeeds, for the change's own transaction. It does not compile
+    /// for an action that only reads, whose single use is claimed when it has run.
     pub(crate) fn audit_of_change<A: Action>(&self, granted: &Granted<A>, how: &str) -> AuditEvent {
+        const { assert!(matches!(A::ENTRY.access, Access::Write), "the catalogue says that it changes nothing") };
         self.caller.event_of_change(granted, None, how)
     }
 }
@@ -152,6 +154,7 @@ impl Call<'_> {
 type Runner = for<'c> fn(
     &'c Call<'c>,
     &'c BTreeMap<String, String>,
+    SingleUse<'c>,
 ) -> LocalBoxFuture<'c, Result<HttpResponse, ActionError>>;
 
 /// An action that dispatch can call. Its name comes from the catalogue.
@@ -163,22 +166,27 @@ pub(crate) struct Registered {
 impl Registered {
     /// Registers an action of the catalogue.
     pub(crate) const fn new<A: RpcAction>() -> Self {
-        Self { entry: A::ENTRY, runner: |call, parameters| Box::pin(road::<A>(call, parameters)) }
+        Self {
+            entry: A::ENTRY,
+            runner: |call, parameters, single_use| Box::pin(road::<A>(call, parameters, single_use)),
+        }
     }
 }
 
 /// Answers an authenticated call with the action that was found under its name.
-pub(crate) async fn dispatch(
-    call: &Call<'_>,
+pub(crate) async fn dispatch<'c>(
+    call: &'c Call<'c>,
     found: Result<&'static Registered, WireError>,
     action: Result<&str, WireError>,
-    parameters: &BTreeMap<String, String>,
+    parameters: &'c BTreeMap<String, String>,
+    single_use: SingleUse<'c>,
 ) -> Result<HttpResponse, ActionError> {
     match found {
-        Ok(found) => (found.runner)(call, parameters).await,
+        Ok(found) => (found.runner)(call, parameters, single_use).await,
         Err(error) => {
-            let asked = action.map(shown).unwrap_or_default();
-            Err(call.caller.refuse(&call.hansard.store, &asked, &About::default(), error.into()).await)
+            let (asked, error) = (action.map(shown).unwrap_or_default(), ActionError::from(error));
+            single_use.claim_with(call.caller.event(&asked, About::default(), &error.code())).await?;
+            Err(error)
         }
     }
 }
@@ -186,6 +194,7 @@ pub(crate) async fn dispatch(
 async fn road<A: RpcAction>(
     call: &Call<'_>,
     parameters: &BTreeMap<String, String>,
+    single_use: SingleUse<'_>,
 ) -> Result<HttpResponse, ActionError> {
     let name = A::ENTRY.name;
     let steps = async |about: &mut About| {
@@ -216,5 +225,15 @@ async fn road<A: RpcAction>(
         })
     };
     let reply = |reply| render::success(call.format, name, &reply);
-    call.caller.run_audited(&call.hansard.store, name, About::default(), steps, reply).await
+    match A::ENTRY.access {
+        Access::Read | Access::List => {
+            let write = async |event| single_use.claim_with(event).await;
+            call.caller.run_and_write(write, name, About::default(), steps, reply).await
+        }
+        // A request that was used before must change nothing.
+        Access::Write => {
+            single_use.claim().await?;
+            call.caller.run_audited(&call.hansard.store, name, About::default(), steps, reply).await
+        }
+    }
 }

@@ -11,7 +11,6 @@ mod throttled;
 
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
-use domain::actions::Product;
 
 use crate::actions;
 use crate::dispatch::{self, Call};
@@ -85,24 +84,22 @@ async fn answer(
         None => authenticate::prove(&hansard, &claim, arrived_at, &sender).await?,
     };
     drop(held);
-    let authenticated = authenticate::admit(&hansard, &claim, proven, arrived_at, &sender).await?;
+    let Authenticated { principal, access_key_id, single_use } =
+        authenticate::admit(&claim, proven, arrived_at, &sender)?;
     let parameters = parameters::Channel::merged(&signed.query, &signed.form);
     let format = Format::of(parameters.get("Format").map(String::as_str));
-    let product = claim.version().ok().and_then(Product::of_version);
-    hansard.store.note_key_used(&authenticated.access_key_id, arrived_at, product);
     // RegionId selects nothing; here it is recorded.
     http.extensions_mut().insert(finish::LoggedCall {
-        principal: authenticated.principal.arn(),
+        principal: principal.arn(),
         action: claim.action().map(parameters::shown).unwrap_or_default(),
         region_id: parameters.get("RegionId").map(|region| parameters::shown(region)).unwrap_or_default(),
     });
-    let Authenticated { principal, access_key_id } = authenticated;
     let caller = Caller { arrival, principal, access_key: Some(access_key_id) };
     caller.admit(&hansard)?;
     let call = Call { hansard: &hansard, caller, format };
     let action = claim.action();
     let found = actions::find(claim.version(), action.as_deref());
-    let outcome = dispatch::dispatch(&call, found, action, &parameters).await;
+    let outcome = dispatch::dispatch(&call, found, action, &parameters, single_use).await;
     drop(in_flight);
     outcome
 }

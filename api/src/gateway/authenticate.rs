@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use domain::access_key::{AccessKey, AccessKeyStatus};
+use domain::actions::Product;
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use domain::{AccountId, Timestamp};
@@ -13,16 +14,18 @@ use persistence::NonceClaim;
 
 use super::signature::Claim;
 use crate::errors::ActionError;
+use crate::road::single_use::SingleUse;
 use crate::road::unauthenticated::UnauthenticatedCaller;
 use crate::state::Hansard;
 
 /// How long a nonce is remembered beyond its request's time (DECISIONS G1): the whole window, three times.
 const NONCE_KEPT_FOR: Duration = Duration::from_secs(45 * 60);
 
-/// Who calls.
-pub(super) struct Authenticated {
+/// Who calls, if the request was not used before.
+pub(super) struct Authenticated<'c> {
     pub(super) principal: Principal,
     pub(super) access_key_id: AccessKeyId,
+    pub(super) single_use: SingleUse<'c>,
 }
 
 /// A caller whose signature and time were checked. The rest of the request is not checked yet, and it may be a replay.
@@ -72,36 +75,28 @@ pub(super) async fn prove(
     Ok(Proven { key, date })
 }
 
-/// The body that was signed, the token, and last the nonce. The claim is that of the whole request.
-pub(super) async fn admit(
-    hansard: &Hansard,
+/// The body that was signed, and the token. The claim is that of the whole request. Last comes the nonce, so that nobody
+/// can use up the nonces of somebody else's requests; it is still to be claimed.
+pub(super) fn admit<'c>(
     claim: &Claim<'_>,
     proven: Proven,
     now: Timestamp,
-    sender: &UnauthenticatedCaller<'_>,
-) -> Result<Authenticated, ActionError> {
-    check(hansard, claim, &proven, now)
-        .await
-        .map_err(|error| sender.refuse_key(proven.account(), proven.id(), error))?;
-    Ok(Authenticated { principal: proven.key.principal, access_key_id: proven.key.id })
+    sender: &'c UnauthenticatedCaller<'c>,
+) -> Result<Authenticated<'c>, ActionError> {
+    check(claim, &proven, now)
+        .map_err(|error| sender.refuse_key(proven.account(), proven.id(), error.into()))?;
+    let Proven { key, date } = proven;
+    let hash = nonce_hash(&key.id, claim.nonce());
+    let nonce = NonceClaim { hash, expires_at: date.plus(NONCE_KEPT_FOR), now };
+    let account = key.principal.account().clone();
+    let product = claim.version().ok().and_then(Product::of_version);
+    let single_use = SingleUse::new(sender, nonce, account, key.id.clone(), product);
+    Ok(Authenticated { principal: key.principal, access_key_id: key.id, single_use })
 }
 
-async fn check(
-    hansard: &Hansard,
-    claim: &Claim<'_>,
-    proven: &Proven,
-    now: Timestamp,
-) -> Result<(), ActionError> {
-    let Proven { key, date } = proven;
+fn check(claim: &Claim<'_>, proven: &Proven, now: Timestamp) -> Result<(), WireError> {
     claim.check_body()?;
-    claim.check_security_token(key.session.as_ref(), now)?;
-    // Last, so that nobody can use up the nonces of somebody else's requests.
-    let nonce =
-        NonceClaim { hash: nonce_hash(&key.id, claim.nonce()), expires_at: date.plus(NONCE_KEPT_FOR), now };
-    if !hansard.store.claim_nonce(nonce).await? {
-        return Err(ErrorCode::SignatureNonceUsed.into());
-    }
-    Ok(())
+    claim.check_security_token(proven.key.session.as_ref(), now)
 }
 
 /// SHA-256 of the key id and the nonce. No key id holds a zero byte, so that no two pairs have the same bytes.

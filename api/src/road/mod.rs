@@ -6,17 +6,19 @@
 
 pub(crate) mod arrival;
 pub(crate) mod caller;
+pub(crate) mod single_use;
 pub(crate) mod unauthenticated;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
-use domain::audit::AuditDecision;
+use domain::audit::{AuditDecision, AuditEvent};
 use futures_util::FutureExt as _;
 use persistence::{Store, StoreError};
 
 pub(crate) use arrival::Arrival;
 pub(crate) use caller::Caller;
+pub(crate) use single_use::SingleUse;
 
 /// What is known of a call so far, for its audit row.
 #[derive(Debug, Clone)]
@@ -81,6 +83,19 @@ impl Caller {
         &self,
         store: &Store,
         action: &str,
+        about: About,
+        steps: impl AsyncFnOnce(&mut About) -> Result<Done<R>, E>,
+        reply: impl FnOnce(R) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let write = async |event| Ok(store.record_audit(event).await?);
+        self.run_and_write(write, action, about, steps, reply).await
+    }
+
+    /// As [`Caller::run_audited`], where `write` says how the row is written. Its error is the call's outcome too.
+    pub(crate) async fn run_and_write<R, T, E: CallError>(
+        &self,
+        write: impl AsyncFnOnce(AuditEvent) -> Result<(), E>,
+        action: &str,
         mut about: About,
         steps: impl AsyncFnOnce(&mut About) -> Result<Done<R>, E>,
         reply: impl FnOnce(R) -> Result<T, E>,
@@ -99,8 +114,8 @@ impl Caller {
         };
         // The row of a change is already written, and says that the change was made, whatever happens to the reply.
         if !audited {
-            self.record(store, action, &about, &outcome.as_ref().map_or_else(E::code, |_| "OK".to_owned()))
-                .await?;
+            let result = outcome.as_ref().map_or_else(E::code, |_| "OK".to_owned());
+            write(self.event(action, about, &result)).await?;
         }
         outcome
     }
@@ -114,20 +129,10 @@ impl Caller {
         about: &About,
         error: E,
     ) -> E {
-        match self.record(store, action, about, &error.code()).await {
+        match store.record_audit(self.event(action, about.clone(), &error.code())).await {
             Ok(()) => error,
             Err(lost) => lost.into(),
         }
-    }
-
-    async fn record(
-        &self,
-        store: &Store,
-        action: &str,
-        about: &About,
-        result: &str,
-    ) -> Result<(), StoreError> {
-        store.record_audit(self.event(action, about.clone(), result)).await
     }
 }
 

@@ -29,6 +29,11 @@ impl<'h> UnauthenticatedCaller<'h> {
         Self { hansard, arrival }
     }
 
+    /// The control plane that was asked.
+    pub(crate) fn hansard(&self) -> &'h Hansard {
+        self.hansard
+    }
+
     /// Checks the rate limit of the address. This costs only memory, and comes before what costs more.
     pub(crate) fn admit(&self) -> Result<(), Throttled> {
         self.hansard.limits.throttle.by_address(self.arrival.source_address).inspect_err(|_| {
