@@ -21,11 +21,14 @@ use domain::principal::Principal;
 use domain::server_keys::ServerKeys;
 use domain::store_location::StoreLocation;
 use persistence::objects::{FolderObjects, FolderStores, ObjectStore};
-use persistence::{DatabaseUrl, NonceClaim, Store};
+use persistence::{DatabaseUrl, HeldAgainst, NonceClaim, Store};
 use recording::ObjectName;
+use sea_orm::{ConnectionTrait, Statement};
 
 /// Without this file in its folder, a writer does nothing: somebody has run all ignored tests.
 const MARK: &str = "write-here-until-killed";
+/// How many call at once.
+const CALLERS: usize = 24;
 
 fn open(root: &Path) -> FolderObjects {
     let location = StoreLocation {
@@ -144,10 +147,13 @@ async fn writes_objects_until_it_is_killed() {
 async fn a_committed_call_is_there_after_a_kill() {
     let folder = tempfile::TempDir::new().unwrap();
     let mut expected = BTreeSet::new();
-    for round in 0..3 {
-        expected.extend(kill_after("commits_calls_until_it_is_killed", folder.path(), 20 + round * 9));
-        let url = DatabaseUrl::sqlite_file(&folder.path().join("hansard.db"));
-        let store = Store::connect(url, Arc::new(ServerKeys::generate().unwrap())).await.unwrap();
+    for round in 0..5 {
+        expected.extend(kill_after("commits_calls_until_it_is_killed", folder.path(), 200 + round * 90));
+        let database = format!("sqlite:{}", folder.path().join("hansard.db").display());
+        let store =
+            Store::connect(DatabaseUrl::parse(&database).unwrap(), Arc::new(ServerKeys::generate().unwrap()))
+                .await
+                .unwrap();
         let principal = Principal::Operator { account: "1609982529000000".parse().unwrap() };
         let facts = RequestFacts::at(now());
         let policies = PrincipalPolicies::none();
@@ -156,16 +162,23 @@ async fn a_committed_call_is_there_after_a_kill() {
         let kept = store.latest_audit_events(&granted, 1_000_000).await.unwrap();
         let kept: BTreeSet<usize> = kept.iter().map(|event| event.request_id.parse().unwrap()).collect();
         assert!(expected.is_subset(&kept), "lost: {:?}", expected.difference(&kept));
-        for number in &expected {
+        // A row and its nonce are one commit: neither is there without the other.
+        for number in &kept {
             assert!(
                 !store.claim_nonce(claim(*number)).await.unwrap(),
                 "the nonce of call {number} is fresh again"
             );
         }
+        let raw = sea_orm::Database::connect(&database).await.unwrap();
+        let nonces = Statement::from_string(raw.get_database_backend(), "SELECT COUNT(*) AS n FROM nonces");
+        let nonces: i64 = raw.query_one_raw(nonces).await.unwrap().unwrap().try_get("", "n").unwrap();
+        assert_eq!(nonces, kept.len() as i64);
+        let found = store.verify_audit(HeldAgainst::default()).await.unwrap();
+        assert_eq!(found.findings, []);
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by the test above, in a folder of its own, until it is killed"]
 async fn commits_calls_until_it_is_killed() {
     if !Path::new(MARK).exists() {
@@ -173,10 +186,17 @@ async fn commits_calls_until_it_is_killed() {
     }
     let url = DatabaseUrl::sqlite_file(Path::new("hansard.db"));
     let store = Store::connect(url, Arc::new(ServerKeys::generate().unwrap())).await.unwrap();
-    for number in 0..100_000 {
-        if store.claim_nonce(claim(number)).await.unwrap() {
-            store.record_audit(event(number)).await.unwrap();
-            acknowledge(number);
-        }
+    // Many callers, so that a kill meets groups.
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..CALLERS {
+        let store = store.clone();
+        callers.spawn(async move {
+            for number in (caller..100_000).step_by(CALLERS) {
+                if store.record_audit_once(claim(number), event(number)).await.unwrap() {
+                    acknowledge(number);
+                }
+            }
+        });
     }
+    callers.join_all().await;
 }

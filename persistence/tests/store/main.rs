@@ -21,6 +21,7 @@ mod contention;
 mod corrupt_rows;
 mod counters;
 mod filtered_lists;
+mod group_commit;
 mod groups;
 mod identity;
 mod instance_tags;
