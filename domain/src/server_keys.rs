@@ -12,6 +12,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use recording::{SealingKey, SealingPublicKey};
 
 /// Bytes of every key.
 const KEY_BYTES: usize = 32;
@@ -343,6 +344,23 @@ impl ServerKeys {
         Some(public_key(&key_pair(&audit_seed(seed))))
     }
 
+    /// The key that signs leave to seal a recording in the place of the agent that made it. It is derived from the current
+    /// key of [`Purpose::Configuration`], so that neither accepts a signature of the other, and older key files stay valid.
+    #[must_use]
+    pub fn leave_signer(&self) -> SealingKey {
+        SealingKey::from_seed(&leave_seed(self.ring(Purpose::Configuration).current().1))
+    }
+
+    /// The public keys of all signers of leave, the current one first: what those trust who verify such a recording.
+    #[must_use]
+    pub fn leave_keys(&self) -> Vec<SealingPublicKey> {
+        let ring = self.ring(Purpose::Configuration);
+        self.key_ids(Purpose::Configuration)
+            .into_iter()
+            .map(|id| SealingKey::from_seed(&leave_seed(&ring.keys[id])).public_key())
+            .collect()
+    }
+
     fn ring(&self, purpose: Purpose) -> &Ring {
         self.rings.get(&purpose).expect("every purpose has its keys")
     }
@@ -429,6 +447,10 @@ pub struct ConfigurationPublicKey {
 
 fn audit_seed(seed: &[u8; KEY_BYTES]) -> [u8; KEY_BYTES] {
     derived(seed, b"hansard-audit-signer-v1")
+}
+
+fn leave_seed(seed: &[u8; KEY_BYTES]) -> [u8; KEY_BYTES] {
+    derived(seed, b"hansard-leave-signer-v1")
 }
 
 fn internal_secret(key: &[u8; KEY_BYTES]) -> [u8; KEY_BYTES] {

@@ -146,6 +146,23 @@ fn audit_is_signed_by_a_key_of_its_own_that_older_key_files_have_too() {
 }
 
 #[test]
+fn leave_is_signed_by_a_key_of_its_own_that_older_key_files_have_too() {
+    let old = keys();
+    let signer = old.leave_signer();
+    let signature = signer.sign(b"leave");
+    let new = ServerKeys::parse(&old.rotated(Purpose::Configuration).unwrap().to_file_text()).unwrap();
+    assert_eq!(new.leave_keys(), [new.leave_signer().public_key(), signer.public_key()]);
+    assert_eq!(old.leave_keys(), [signer.public_key()]);
+    assert!(new.leave_keys()[1].verifies(b"leave", &signature));
+    let public = *signer.public_key().as_bytes();
+    let audit = old.audit_public_key(old.audit_signer().key_id()).unwrap();
+    assert_ne!(public, old.configuration_signer().public_key());
+    assert_ne!(public, audit);
+    assert!(UnparsedPublicKey::new(&ED25519, audit).verify(b"leave", &signature).is_err());
+    assert!(!old.leave_keys()[0].verifies(b"leave", &old.audit_signer().sign(b"leave")));
+}
+
+#[test]
 fn replicas_have_a_key_of_their_own_that_older_key_files_have_too() {
     let old = keys();
     let (id, secret) = old.internal_key();
