@@ -400,6 +400,8 @@ catalogue! {
         ReadAgentConfiguration of Workbench, Read, by AgentApi, may ReadsRecordConfig, WritesAgent;
         /// Opens a recording on the agent's own instance.
         OpenRecording of Workbench, Write, by AgentApi, may ReadsRecordConfig, ReadsRecording, WritesRecording, WritesAgent;
+        /// Takes over a recording that an earlier agent of the agent's own instance has left behind.
+        TakeOverRecording of Workbench, Write, by AgentApi, may ReadsRecordConfig, ReadsRecording, WritesRecording, WritesAgent;
         /// Permits the upload of one evidence object.
         GrantUpload of Workbench, Write, by AgentApi, may ReadsRecording, WritesRecording, WritesAgent;
         /// Claims an uploaded segment for the recording.

@@ -103,6 +103,8 @@ pub struct AgentRemoved {
     pub agent: Agent,
     /// Why its recordings end that are not sealed.
     pub reason: String,
+    /// Why those of an earlier agent end that it had taken over.
+    pub reason_in_place: String,
     /// When.
     pub at: Timestamp,
 }
@@ -123,7 +125,12 @@ impl AgentRemoved {
             return Err(NoSuchAgent);
         }
         let reason = format!("the agent {} was removed while it was recording", agent.id);
-        Ok(Self { agent: Agent { retired: Some(Retired::Removed { at }), ..agent }, reason, at })
+        let reason_in_place = format!(
+            "the agent {} had taken the recording over, and was removed before it had delivered it",
+            agent.id
+        );
+        let agent = Agent { retired: Some(Retired::Removed { at }), ..agent };
+        Ok(Self { agent, reason, reason_in_place, at })
     }
 }
 

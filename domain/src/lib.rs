@@ -33,6 +33,7 @@ pub mod session_settings;
 pub mod spool_disk;
 pub mod storage_target;
 pub mod store_location;
+pub mod succession;
 pub mod system_policies;
 pub mod unclaimed;
 pub mod vocabulary;

@@ -6,6 +6,7 @@ use crate::condition_keys::{RecordingFacts, SessionOwner};
 use crate::expiration::ExpirationDays;
 use crate::parameter::Word;
 use crate::storage_target::RecordStorageTarget;
+use crate::succession::Succession;
 use crate::{AccountId, AgentId, InstanceId, TerminalSessionToken, Timestamp};
 
 /// How a session ended.
@@ -162,7 +163,7 @@ pub struct Recording {
     pub account: AccountId,
     /// Its instance.
     pub instance: InstanceId,
-    /// The agent that records it.
+    /// The agent that made it, as its `start.json` says.
     pub agent: AgentId,
     /// What it is of.
     pub kind: CaptureKind,
@@ -199,9 +200,17 @@ pub struct Recording {
     /// What it lacks or did less, as far as it has arrived. `None` of a recording that was opened before this was kept, until
     /// its manifest says it.
     pub ledger: Option<LedgerSummary>,
+    /// Who delivers it in the place of [`Recording::agent`], if an agent has taken it over.
+    pub succession: Option<Succession>,
 }
 
 impl Recording {
+    /// The agent that delivers it, and nobody else: the one that made it, or the last one that has taken it over.
+    #[must_use]
+    pub fn holder(&self) -> &AgentId {
+        self.succession.as_ref().map_or(&self.agent, |succession| &succession.successor)
+    }
+
     /// Its ledger with what one more segment says.
     #[must_use]
     pub fn ledger_with(&self, claimed: &SegmentAcknowledged) -> Option<LedgerSummary> {

@@ -66,6 +66,7 @@ fn open() -> Recording {
         state: RecordingState::Open,
         arrived: Arrived::default(),
         ledger: Some(LedgerSummary::default()),
+        succession: None,
     }
 }
 

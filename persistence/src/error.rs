@@ -4,6 +4,7 @@ use std::fmt;
 
 use domain::agent::{JoinTokenRefused, NoSuchAgent};
 use domain::identity::{ChangeRefused, IdentityRefused};
+use domain::succession::SuccessionRefused;
 use domain::unclaimed::AgentLimitReached;
 use sea_orm::{DbErr, SqlErr};
 
@@ -49,6 +50,9 @@ pub enum StoreError {
     /// The agent was replaced or removed; nothing can be written for it any more.
     #[error("the agent was replaced or removed")]
     AgentRetired,
+    /// The recording cannot be taken over.
+    #[error(transparent)]
+    SuccessionRefused(#[from] SuccessionRefused),
     /// The instance has no such agent.
     #[error(transparent)]
     NoSuchAgent(#[from] NoSuchAgent),

@@ -106,5 +106,5 @@ pub use lists::{
 pub use markers::{MarkerPage, MarkerRequest};
 pub use store::{
     AuditExport, AuditExportError, AuditExports, Change, HeldAgainst, KeepAnchorsError, LinkTaken,
-    ListsWaiting, NonceClaim, PutAway, RemovedAgent, Store, TagPage, TagQuery,
+    ListsWaiting, NonceClaim, PutAway, RemovedAgent, Store, TagPage, TagQuery, Taking,
 };

@@ -126,6 +126,7 @@ async fn open(
         state: RecordingState::Open,
         arrived: Arrived::default(),
         ledger: Some(LedgerSummary::default()),
+        succession: None,
     };
     let streams = ArrivedStream::of_new_recording(&document);
     // The object first: a row without its start.json could not be replayed. Until there is a row it is unclaimed.

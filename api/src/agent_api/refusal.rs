@@ -10,6 +10,7 @@ use domain::agent::JoinTokenRefused;
 use domain::gate::Denied;
 use domain::recording_life::{SealRefused, SegmentRefused};
 use domain::storage_target::RecordStorageTarget;
+use domain::succession::SuccessionRefused;
 use domain::unclaimed::AgentLimitReached;
 use persistence::StoreError;
 use persistence::objects::{LocationUnusable, ObjectError};
@@ -198,11 +199,18 @@ impl From<SealRefused> for AgentRefusal {
     }
 }
 
+impl From<SuccessionRefused> for AgentRefusal {
+    fn from(refused: SuccessionRefused) -> Self {
+        Self::new(AgentErrorCode::SuccessionRefused, refused.to_string())
+    }
+}
+
 impl From<StoreError> for AgentRefusal {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::JoinTokenRefused(refused) => refused.into(),
             StoreError::AgentLimit(reached) => reached.into(),
+            StoreError::SuccessionRefused(refused) => refused.into(),
             StoreError::AgentRetired => super::proof::no_agent_any_more(),
             StoreError::Unavailable { .. } | StoreError::WriterBehind { .. } | StoreError::Stopping => {
                 Self::new(

@@ -78,6 +78,7 @@ pub fn recording(agent: &Agent, started_at: Timestamp, days: i64) -> Recording {
         state: RecordingState::Open,
         arrived: Arrived::default(),
         ledger: Some(LedgerSummary::default()),
+        succession: None,
     }
 }
 

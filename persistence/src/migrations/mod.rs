@@ -33,6 +33,7 @@ mod m20261130_051600_identity_tags;
 mod m20261130_053000_recording_ledger;
 mod m20261130_090500_session_settings;
 mod m20261130_121000_delivery_mode;
+mod m20261130_160000_succession;
 mod m20261130_160500_spool_disks;
 
 use std::collections::BTreeSet;
@@ -82,6 +83,7 @@ impl MigratorTrait for MariaDbMigrator {
             Box::new(m20261130_053000_recording_ledger::Migration),
             Box::new(m20261130_090500_session_settings::Migration),
             Box::new(m20261130_121000_delivery_mode::Migration),
+            Box::new(m20261130_160000_succession::Migration),
             Box::new(m20261130_160500_spool_disks::Migration),
         ]
     }
@@ -118,6 +120,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_053000_recording_ledger::Migration),
             Box::new(m20261130_090500_session_settings::Migration),
             Box::new(m20261130_121000_delivery_mode::Migration),
+            Box::new(m20261130_160000_succession::Migration),
             Box::new(m20261130_160500_spool_disks::Migration),
         ]
     }

@@ -1,4 +1,4 @@
-//! Table `audit_events`, for what the trail states about openings and seals of recordings.
+//! Table `audit_events`, for what the trail states about openings, take-overs and seals of recordings.
 
 use domain::{AccountId, InstanceId};
 use sea_orm::sea_query::{Expr, ExprTrait};
@@ -8,8 +8,8 @@ use super::audit_rows::row;
 use crate::StoreError;
 
 /// The index of such rows is for exactly this condition.
-const ABOUT_RECORDINGS: &str = "action IN ('OpenRecording', 'SealRecording')";
-const OPENED: &str = "OpenRecording";
+const ABOUT_RECORDINGS: &str = "action IN ('OpenRecording', 'SealRecording', 'TakeOverRecording')";
+const SEALED: &str = "SealRecording";
 
 /// What a row states. Texts are as they are stored.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct Said {
     place: (String, i64),
     pub(crate) at: i64,
     pub(crate) principal: String,
-    pub(crate) opened: bool,
+    pub(crate) sealed: bool,
     pub(crate) recording: Option<String>,
     pub(crate) how: String,
     pub(crate) instance: Option<String>,
@@ -53,7 +53,7 @@ pub(crate) async fn after(
         place: (model.writer_id, model.sequence),
         at: model.at,
         principal: model.principal,
-        opened: model.action == OPENED,
+        sealed: model.action == SEALED,
         recording: model.recording,
         how: model.how,
         instance: model.instance_id,

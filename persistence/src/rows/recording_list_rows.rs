@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use domain::agent::AgentRemoved;
 use domain::condition_keys::SessionOwner;
 use domain::recording_life::Recording;
-use domain::{AccountId, AgentId, InstanceId, Timestamp};
-use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
+use domain::{AccountId, InstanceId, Timestamp};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, Order, Query};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect, QueryTrait, Select,
 };
 
-use super::recording_rows::{ABANDONED, CLOSED, INTERRUPTED, OPEN, from_row, of_account, row};
+use super::recording_rows::{ABANDONED, CLOSED, INTERRUPTED, OPEN, from_row, held_by, of_account, row};
 use super::recording_scope::{self, Listed};
 use super::{Reading, agent_rows, column_text, recording_filter};
 use crate::StoreError;
@@ -176,7 +177,8 @@ pub(crate) async fn count_expired(
         .map_err(StoreError::at("count expired recordings"))
 }
 
-/// Marks open recordings as abandoned when nothing was heard after `silent_since` from them or from their agents.
+/// Marks open recordings as abandoned when nothing was heard after `silent_since` from them or from the agents that hold
+/// them.
 pub(crate) async fn abandon(
     transaction: &DatabaseTransaction,
     account: &AccountId,
@@ -192,22 +194,23 @@ pub(crate) async fn abandon(
         .filter(row::Column::AccountId.eq(account.as_str()))
         .filter(row::Column::State.eq(OPEN))
         .filter(row::Column::LastHeardAt.lte(silent_since.as_millis()))
-        .filter(row::Column::AgentId.not_in_subquery(agent_rows::heard_after(account, silent_since)))
+        .filter(
+            Expr::from(Func::coalesce([Expr::col(row::Column::Successor), Expr::col(row::Column::AgentId)]))
+                .not_in_subquery(agent_rows::heard_after(account, silent_since)),
+        )
         .exec(transaction)
         .await
         .map_err(StoreError::at("abandon recordings"))?;
     Ok(abandoned.rows_affected)
 }
 
-/// Closes the recordings of an agent that are not sealed; returns how many. Those that were abandoned before ended when
+/// Closes the recordings that an agent holds and that are not sealed; returns how many. Those that were abandoned before ended when
 /// something last arrived; the others end now. It is one statement, so that none is missed that changes from one state
 /// to the other meanwhile.
 pub(crate) async fn close(
     transaction: &DatabaseTransaction,
     account: &AccountId,
-    agent: &AgentId,
-    reason: &str,
-    now: Timestamp,
+    AgentRemoved { agent, reason, reason_in_place, at: now }: &AgentRemoved,
 ) -> Result<u64, StoreError> {
     const DAY_MILLIS: i64 = 86_400_000;
     let unless_abandoned = |ended: Expr, column: row::Column| {
@@ -222,12 +225,17 @@ pub(crate) async fn close(
         )
         .col_expr(row::Column::ExpiresAt, unless_abandoned(expires_at, row::Column::ExpiresAt).into())
         .col_expr(row::Column::EndKind, Expr::value(INTERRUPTED))
-        .col_expr(row::Column::EndReason, Expr::value(column_text(reason)))
+        .col_expr(
+            row::Column::EndReason,
+            Expr::case(row::Column::Successor.is_null(), Expr::value(column_text(reason)))
+                .finally(Expr::value(column_text(reason_in_place)))
+                .into(),
+        )
         // The last one: in MariaDB each assignment sees those before it.
         .col_expr(row::Column::State, Expr::value(CLOSED))
         .filter(row::Column::AccountId.eq(account.as_str()))
         .filter(row::Column::State.is_in([OPEN, ABANDONED]))
-        .filter(row::Column::AgentId.eq(agent.as_str()))
+        .filter(held_by(&agent.id))
         .exec(transaction)
         .await
         .map_err(StoreError::at("close recordings"))?;

@@ -4,11 +4,12 @@ use domain::condition_keys::SessionOwner;
 use domain::expiration::ExpirationDays;
 use domain::recording_life::{Arrived, Recording, RecordingState, SessionEnd};
 use domain::storage_target::RecordStorageTarget;
+use domain::succession::Succession;
 use domain::{AccountId, AgentId, InstanceId, TerminalSessionToken, Timestamp};
-use recording::{ContentHash, LedgerSummary, Micros, Recorder};
+use recording::{ArrivedBefore, ContentHash, LedgerSummary, Micros, Recorder};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait,
+    IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
 use super::{Reading, column_number, column_text};
@@ -52,6 +53,9 @@ pub(super) mod row {
         pub delivery_mode: Option<String>,
         pub command: Option<String>,
         pub ledger: Option<String>,
+        pub successor: Option<String>,
+        pub taken_over_at: Option<i64>,
+        pub arrived_before: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -144,7 +148,14 @@ pub(crate) async fn insert(
         .map_err(StoreError::unique("recording", "its token is taken already", "open a recording"))
 }
 
-/// How many of an agent's recordings are open of which something was heard after `since`.
+/// The recordings that an agent holds: those that it has taken over, and of its own those that no other has.
+pub(super) fn held_by(agent: &AgentId) -> Condition {
+    let own =
+        Condition::all().add(row::Column::Successor.is_null()).add(row::Column::AgentId.eq(agent.as_str()));
+    Condition::any().add(row::Column::Successor.eq(agent.as_str())).add(own)
+}
+
+/// How many of the recordings that an agent holds are open of which something was heard after `since`.
 pub(crate) async fn count_open(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -152,7 +163,7 @@ pub(crate) async fn count_open(
     since: Timestamp,
 ) -> Result<u64, StoreError> {
     of_account(account, None)
-        .filter(row::Column::AgentId.eq(agent.as_str()))
+        .filter(held_by(agent))
         .filter(row::Column::State.eq(OPEN))
         .filter(row::Column::LastHeardAt.gt(since.as_millis()))
         .count(connection)
@@ -180,6 +191,9 @@ pub(crate) async fn save(
             expires_at: Set(model.expires_at),
             counted: Set(model.counted),
             ledger: Set(model.ledger),
+            successor: Set(model.successor),
+            taken_over_at: Set(model.taken_over_at),
+            arrived_before: Set(model.arrived_before),
             ..Default::default()
         })
         .filter(row::Column::AccountId.eq(model.account_id))
@@ -248,7 +262,14 @@ fn to_row(stored: &StoredRecording) -> row::Model {
         delivery_mode: recording.delivery_mode.map(|mode| mode.as_str().to_owned()),
         command: recording.command.as_deref().map(column_text),
         ledger: recording.ledger.as_ref().map(ledger_text),
+        successor: recording.succession.as_ref().map(|of| of.successor.as_str().to_owned()),
+        taken_over_at: recording.succession.as_ref().map(|of| of.at.as_millis()),
+        arrived_before: recording.succession.as_ref().map(|of| arrived_text(&of.arrived)),
     }
+}
+
+fn arrived_text(arrived: &[ArrivedBefore]) -> String {
+    serde_json::to_string(arrived).expect("it is a list of names, numbers and hashes")
 }
 
 fn ledger_text(ledger: &LedgerSummary) -> String {
@@ -295,12 +316,38 @@ pub(super) fn from_row(model: row::Model) -> Result<StoredRecording, CorruptRow>
             .ledger
             .map(|text| serde_json::from_str(&text).map_err(|why| reading.corrupt("ledger", why)))
             .transpose()?,
+        succession: read_succession(
+            &reading,
+            model.successor.as_deref(),
+            model.taken_over_at,
+            model.arrived_before.as_deref(),
+        )?,
         kind: reading.text("kind", &model.kind)?,
         start_sha256: reading.text("start_sha256", &model.start_sha256)?,
         account,
     };
     let manifest_sha256 = reading.optional_text("manifest_sha256", model.manifest_sha256.as_deref())?;
     Ok(StoredRecording { recording, manifest_sha256, counted: model.counted })
+}
+
+fn read_succession(
+    reading: &Reading<'_>,
+    successor: Option<&str>,
+    at: Option<i64>,
+    arrived: Option<&str>,
+) -> Result<Option<Succession>, CorruptRow> {
+    match (successor, at, arrived) {
+        (None, None, None) => Ok(None),
+        (Some(successor), Some(at), Some(arrived)) => Ok(Some(Succession {
+            successor: reading.text("successor", successor)?,
+            at: Timestamp::from_millis(at),
+            arrived: serde_json::from_str(arrived).map_err(|why| reading.corrupt("arrived_before", why))?,
+        })),
+        _ => Err(reading.corrupt(
+            "successor",
+            "a recording that was taken over says by whom, when, and what had arrived",
+        )),
+    }
 }
 
 fn read_state(reading: &Reading<'_>, model: &row::Model) -> Result<RecordingState, CorruptRow> {

@@ -29,7 +29,7 @@ pub struct RemovedAgent {
 
 impl Store {
     /// Removes the agent of the grant's instance, or only the one that is named: from now on its requests are refused,
-    /// and its recordings that are not sealed have ended. Its row stays, with the key of the recordings that it has
+    /// and the recordings that it holds and that are not sealed have ended. Its row stays, with the key of the recordings that it has
     /// sealed. The audit row says which agent it was, and how many recordings ended.
     ///
     /// # Errors
@@ -52,10 +52,11 @@ impl Store {
             Box::pin(async move {
                 // Whatever the agent may still write takes this lock, or that of a recording that is closed below.
                 let present = agent_rows::find_present_locked(transaction, &owner, &instance).await?;
-                let AgentRemoved { agent, reason, at } = AgentRemoved::decide(present, named.as_ref(), now)?;
+                let removed = AgentRemoved::decide(present, named.as_ref(), now)?;
+                let at = removed.at;
                 agent_rows::retire(transaction, &owner, &instance, Retired::Removed { at }).await?;
-                let recordings_ended =
-                    recording_list_rows::close(transaction, &owner, &agent.id, &reason, at).await?;
+                let recordings_ended = recording_list_rows::close(transaction, &owner, &removed).await?;
+                let agent = removed.agent;
                 let link = agent_link_rows::find(transaction, &owner, &agent.id).await?;
                 let link = link.filter(|link| link.expires_at > at);
                 Ok(RemovedAgent { agent, recordings_ended, link })

@@ -88,9 +88,10 @@ impl sealed::Write for RecordingOpened {
         Box::pin(async move {
             let recording = self.recording;
             scope.admits("recording", &recording.account, &recording.instance)?;
-            agent_rows::lock(transaction, &scope.account, &recording.agent).await?;
+            scope.admits_holder(&recording)?;
+            agent_rows::lock(transaction, &scope.account, recording.holder()).await?;
             let now = recording.last_heard_at;
-            unclaimed::check_open_recordings(transaction, &scope.account, &recording.agent, now).await?;
+            unclaimed::check_open_recordings(transaction, &scope.account, recording.holder(), now).await?;
             claim(transaction, &recording, EvidenceName::Start).await?;
             let stored = StoredRecording { recording, manifest_sha256: None, counted: true };
             recording_rows::insert(transaction, &stored).await?;
@@ -107,6 +108,7 @@ impl sealed::Write for UploadPermitted {
 
     fn write<'a>(self, scope: Scope, transaction: &'a DatabaseTransaction) -> Work<'a, ()> {
         Box::pin(async move {
+            // What it holds cannot be taken over while it has this lock.
             agent_rows::lock(transaction, &scope.account, &self.object.agent).await?;
             unclaimed::permit(transaction, &scope.account, &self.object, self.at).await
         })
@@ -122,6 +124,7 @@ impl sealed::Write for SegmentAcknowledged {
             let mut stored =
                 recording_rows::get_locked(transaction, &scope.account, scope.instance.as_ref(), &self.token)
                     .await?;
+            scope.admits_holder(&stored.recording)?;
             still_growing(&stored)?;
             let stream = self.arrived.stream;
             let arrived = stream_rows::get(transaction, &self.token, stream).await?;
@@ -171,6 +174,7 @@ impl sealed::Write for RecordingSealed {
             let mut stored =
                 recording_rows::get_locked(transaction, &scope.account, scope.instance.as_ref(), &self.token)
                     .await?;
+            scope.admits_holder(&stored.recording)?;
             still_growing(&stored)?;
             if stored.recording.arrived.segments != self.segments {
                 return Err(StoreError::Conflict {
@@ -196,6 +200,7 @@ impl sealed::Write for RecordingDelivered {
             let mut stored =
                 recording_rows::get_locked(transaction, &scope.account, scope.instance.as_ref(), &self.token)
                     .await?;
+            scope.admits_holder(&stored.recording)?;
             stored.recording.state = match stored.recording.state {
                 RecordingState::Sealed { ended_at, end } | RecordingState::Delivered { ended_at, end } => {
                     RecordingState::Delivered { ended_at, end }
@@ -276,7 +281,7 @@ fn still_growing(stored: &StoredRecording) -> Result<(), StoreError> {
 }
 
 /// Saves a changed recording. If a sweep removed it from the counter and it is visible again, it is counted again.
-async fn save(
+pub(super) async fn save(
     transaction: &DatabaseTransaction,
     mut stored: StoredRecording,
     now: domain::Timestamp,

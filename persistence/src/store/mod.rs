@@ -37,6 +37,7 @@ mod role_sessions;
 mod roles;
 mod simulations;
 mod spool_disks;
+mod succession;
 mod sweep;
 mod unclaimed;
 mod users;
@@ -49,9 +50,11 @@ use std::sync::Arc;
 
 use domain::audit::AuditEvent;
 use domain::gate::{Granted, IdentityResource, Resource};
+use domain::principal::Principal;
 use domain::record_config::InstanceSelector;
+use domain::recording_life::Recording;
 use domain::server_keys::ServerKeys;
-use domain::{AccountId, InstanceId};
+use domain::{AccountId, AgentId, InstanceId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 pub use agent_links::LinkTaken;
@@ -65,6 +68,7 @@ pub use before_principal::NonceClaim;
 use begun_anew::begun_anew;
 use change_audit::AuditRows;
 pub use identity_tags::{TagPage, TagQuery};
+pub use succession::Taking;
 pub use waiting::ListsWaiting;
 
 use crate::compiled_policies::CompiledPolicies;
@@ -106,6 +110,8 @@ pub(crate) struct Scope {
     account: AccountId,
     instance: Option<InstanceId>,
     resource: Resource,
+    /// The agent that calls; `None` for every other caller.
+    agent: Option<AgentId>,
 }
 
 impl Scope {
@@ -114,6 +120,19 @@ impl Scope {
             account: granted.account().clone(),
             instance: granted.instance().cloned(),
             resource: granted.resource().clone(),
+            agent: match granted.principal() {
+                Principal::Agent { agent, .. } => Some(agent.clone()),
+                _ => None,
+            },
+        }
+    }
+
+    /// Refuses an agent that another one has succeeded. The caller has locked the recording: what an agent was permitted
+    /// before it was replaced must not be written after its successor took the recording over.
+    fn admits_holder(&self, recording: &Recording) -> Result<(), StoreError> {
+        match &self.agent {
+            Some(agent) if agent == recording.holder() => Ok(()),
+            _ => Err(StoreError::AgentRetired),
         }
     }
 

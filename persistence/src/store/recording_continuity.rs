@@ -95,9 +95,8 @@ impl Store {
                 break;
             }
             for said in &page {
-                let Some((agent, token)) = agent_of(&account, &said.principal).zip(token_of(said)) else {
-                    continue;
-                };
+                let agent = made_by(said).or_else(|| agent_of(&account, &said.principal));
+                let Some((agent, token)) = agent.zip(token_of(said)) else { continue };
                 let named = said.instance.as_deref().and_then(|text| InstanceId::parse(text).ok());
                 let of: &mut AgentRows = rows.agents.entry(agent.clone()).or_default();
                 of.instance = of.instance.take().or(named);
@@ -200,6 +199,11 @@ impl Store {
     }
 }
 
+/// The agent that made the recording, where another one has called.
+fn made_by(said: &Said) -> Option<AgentId> {
+    said.how.split(", ").find_map(|word| AgentId::parse(word.strip_prefix("made by ")?).ok())
+}
+
 /// The agent that a principal stands for.
 fn agent_of(account: &AccountId, principal: &str) -> Option<AgentId> {
     let rest = principal.strip_prefix("acs:ecs-workbench::")?.strip_prefix(account.as_str())?;
@@ -217,15 +221,15 @@ fn nothing_of(token: TerminalSessionToken, said: &Said) -> AuditedRecording {
 
 fn hear(audited: &mut AuditedRecording, said: &Said) {
     audited.at = audited.at.min(Timestamp::from_millis(said.at));
-    audited.sealed |= !said.opened;
-    // `how` is a list of short words: `number 7`; `seal, manifest <SHA-256>`.
+    audited.sealed |= said.sealed;
+    // `how` is a list of short words: `number 7`; `seal, manifest <SHA-256>, made by <AgentId>`.
     for word in said.how.split(", ") {
         match word.split_once(' ') {
-            Some(("number", number)) if said.opened => {
+            Some(("number", number)) if !said.sealed => {
                 audited.number = number.parse().ok().or(audited.number)
             }
             // A word that is not a hash means nothing here: `audit verify` finds a row that was changed.
-            Some(("manifest", sha256)) if !said.opened => {
+            Some(("manifest", sha256)) if said.sealed => {
                 audited.manifest = ContentHash::parse(sha256).ok().or(audited.manifest);
             }
             _ => {}

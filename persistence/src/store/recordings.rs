@@ -8,7 +8,7 @@ use domain::gate::{Granted, ListScope, Resource};
 use domain::principal::Principal;
 use domain::recording_life::{ArrivedStream, Recording};
 use domain::{InstanceId, TerminalSessionToken};
-use recording::{ContentHash, Stream, TrustedKey};
+use recording::{ContentHash, SealingPublicKey, Stream, TrustedKey};
 
 use super::{Scope, Store};
 use crate::pages::{Cursor, Slice, next_token};
@@ -181,6 +181,25 @@ impl Store {
         let Some(recording) = self.find_recording(granted, token).await? else { return Ok(None) };
         let agent = agent_rows::find(self.inner.connections.reader(), &recording.agent).await?;
         Ok(agent.and_then(|agent| agent.trusted_key()))
+    }
+
+    /// The sealing keys of the agents that may have sealed a recording: of the one that made it, and of the one that has taken
+    /// it over; none when the recording is not within the grant.
+    ///
+    /// # Errors
+    /// [`StoreError::CorruptRow`], [`StoreError::Unavailable`].
+    pub async fn find_sealing_keys<A: ReadsRecording>(
+        &self,
+        granted: &Granted<A>,
+        token: &TerminalSessionToken,
+    ) -> Result<Vec<SealingPublicKey>, StoreError> {
+        let Some(recording) = self.find_recording(granted, token).await? else { return Ok(Vec::new()) };
+        let mut keys = Vec::new();
+        for agent in BTreeSet::from([&recording.agent, recording.holder()]) {
+            let agent = agent_rows::find(self.inner.connections.reader(), agent).await?;
+            keys.extend(agent.and_then(|agent| agent.trusted_key()).map(|trusted| trusted.key));
+        }
+        Ok(keys)
     }
 
     /// SHA-256 of the manifest that sealed a recording; `None` while it is not sealed, and when it is

@@ -64,7 +64,7 @@ impl Store {
     /// again.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::AgentRetired`] when the agent was replaced or removed meanwhile; [`StoreError::Unavailable`].
     pub async fn expect_claim<A: WritesRecording>(
         &self,
         granted: &Granted<A>,
@@ -79,7 +79,10 @@ impl Store {
         }
         let account = Scope::of(granted).account;
         self.transact(account.clone(), Revision::Kept, None, move |transaction| {
-            Box::pin(async move { unclaimed_rows::put(transaction, &account, &object, now).await })
+            Box::pin(async move {
+                agent_rows::lock(transaction, &account, &object.agent).await?;
+                unclaimed_rows::put(transaction, &account, &object, now).await
+            })
         })
         .await
     }

@@ -43,6 +43,9 @@ async fn a_damaged_recording_is_named(world: World) {
         ("end_kind", "state = 'sealed', ended_at = 5"),
         ("end_kind", "state = 'sealed', ended_at = 5, end_kind = 'interrupted'"),
         ("session_owner", "session_owner = 'acs:ram::1609982529000000:user/ana'"),
+        ("successor", "taken_over_at = 5"),
+        ("successor", "successor = 'agent 1', taken_over_at = 5, arrived_before = '[]'"),
+        ("arrived_before", "successor = agent_id, taken_over_at = 5, arrived_before = '[5]'"),
         ("agent_id", "agent_id = agent_id, last_at_micros = -3, instance_id = instance_id"),
     ] {
         let opened = world.open(&agent, 10, 7).await;

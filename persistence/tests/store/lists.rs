@@ -141,7 +141,7 @@ async fn deep_pages_are_found_in_an_index(world: World) {
                  target, folder, start_sha256, started_at + seq, opened_at, last_heard_at, expiration_days, state, \
                  ended_at, end_kind, end_reason, manifest_sha256, segments, stored_bytes, last_at_micros, expires_at, \
                  counted, session_owner, session_owner_id, claimed_owner, listed_at + seq, recorder, command, ledger, failure_policy, \
-                 delivery_mode \
+                 delivery_mode, successor, taken_over_at, arrived_before \
                  FROM recordings, seq_1_to_5000 WHERE token = '{}'",
                 opened.token
             );

@@ -35,6 +35,7 @@ mod schema;
 mod scoped_lists;
 mod simulations;
 mod streams;
+mod succession;
 mod sweeps;
 mod tags;
 mod unclaimed;
