@@ -12,6 +12,14 @@ pub(crate) const FULL_LINES_BYTES: usize = 16 * 1024 * 1024;
 const IDLE_BYTES: usize = 64 * 1024;
 /// The last step that makes segments longer: the default's then span about four hours.
 const LAST_STEP: u32 = 10;
+/// The most segments that a recording may have, of all its streams together: a manifest lists every one, and has at most
+/// 8 MiB.
+pub const MOST_SEGMENTS: u32 = 23_000;
+/// With so many segments a session is ended, or goes on unrecorded: what its spools hold still has its room in the manifest.
+pub const ENOUGH_SEGMENTS: u32 = 20_000;
+/// The longest spool that a recorder writes. Cut into segments without a pause, it has room in the manifest beside all that the
+/// clock has cut before, also where no agent was there that counted them.
+pub const MOST_SPOOL_BYTES: u64 = 32 * 1024 * 1024 * 1024;
 /// The most that a lengthened segment takes. Random bytes double when they are written as lines; an object may have 8 MiB.
 const MOST_SPOOLED_BYTES: u64 = 2 * 1024 * 1024;
 
@@ -150,7 +158,72 @@ impl Filling {
 
 #[cfg(test)]
 mod tests {
+    use serde::Serialize;
+
     use super::*;
+    use crate::chain::{ChainValue, ContentHash};
+    use crate::manifest::{SegmentEntry, StreamEntry, Totals};
+    use crate::stream::Stream;
+
+    /// As much as stands in a manifest besides its segments, and more.
+    const LEFT_BYTES: usize = 256 * 1024;
+
+    #[derive(Serialize)]
+    struct Streams {
+        streams: Vec<StreamEntry>,
+    }
+
+    fn document_bytes(segments: u32) -> usize {
+        // The longest that there can be: of ten years, and as large as an object may be.
+        let long = Micros::new(10 * 366 * 24 * 3600 * 1_000_000);
+        let entry = SegmentEntry {
+            number: MOST_SEGMENTS,
+            length: crate::segment::MAX_SEGMENT_BYTES as u64,
+            sha256: ContentHash::of(b""),
+            chain: ChainValue::first(b"", Stream::Terminal),
+            first_at: long,
+            last_at: long,
+        };
+        let stream = StreamEntry {
+            stream: Stream::Terminal,
+            final_chain: entry.chain,
+            segments: vec![entry; segments as usize],
+            totals: Totals::default(),
+            ledger: None,
+        };
+        crate::start::to_document(&Streams { streams: vec![stream] }).len()
+    }
+
+    #[test]
+    fn a_manifest_has_room_for_the_most_segments() {
+        assert!(document_bytes(MOST_SEGMENTS) + LEFT_BYTES <= 8 * 1024 * 1024);
+    }
+
+    /// So many segments are cut of a spool that is full: those that the clock cuts until the last step, and those that have all
+    /// the bytes that one may have.
+    fn most_segments_of(policy: &CutPolicy) -> u64 {
+        let by_clock = u64::from(policy.segments_of_a_step * LAST_STEP);
+        let first = u64::from(policy.segments_of_a_step);
+        let of_first = first * policy.most_spooled_bytes(0);
+        let full =
+            first + (MOST_SPOOL_BYTES - of_first) / policy.most_spooled_bytes(policy.segments_of_a_step);
+        by_clock + full
+    }
+
+    #[test]
+    fn the_longest_spool_has_room_in_a_manifest_without_an_agent_that_counts() {
+        let policy = CutPolicy::default();
+        // Of the events there are far fewer bytes than of output: their segments are cut by the clock.
+        let events = u64::from(policy.beside_terminal().segments_of_a_step * LAST_STEP);
+        // From the last step on, each segment spans four hours: a year has some two thousand.
+        let a_year = 366 * 24 * 3600 / policy.longest(u32::MAX).as_secs();
+        let most = most_segments_of(&policy) + events + a_year;
+        assert!(most <= u64::from(MOST_SEGMENTS), "{most}");
+        assert!(
+            most_segments_of(&policy) + events > u64::from(ENOUGH_SEGMENTS),
+            "no more is kept free than needed"
+        );
+    }
 
     #[test]
     fn steps_make_segments_longer_and_never_smaller() {

@@ -114,7 +114,8 @@ impl Cause {
     pub const SPOOL_TAMPERED: Self = Self::new("spool_tampered");
     /// The recorder could write no more to the spool.
     pub const SPOOL_FAILED: Self = Self::new("spool_failed");
-    /// The recordings of the person took too much of the spool, and the session went on without its own.
+    /// The recordings of the person took too much of the spool, or the session's own became too long, and the session went on
+    /// without it.
     pub const SPOOL_LIMIT: Self = Self::new("spool_limit");
     /// The spool ends in the middle of a record.
     pub const RECORD_TORN: Self = Self::new("record_torn");

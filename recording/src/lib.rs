@@ -63,7 +63,7 @@ pub use events::EventLine;
 pub use events::cutter::{EventsCutter, EventsState};
 pub use events::fact::Fact;
 pub use failure_policy::{FailurePolicy, UnknownFailurePolicy};
-pub use filling::CutPolicy;
+pub use filling::{CutPolicy, ENOUGH_SEGMENTS, MOST_SEGMENTS, MOST_SPOOL_BYTES};
 pub use ids::{AccountId, AgentId, InstanceId, InvalidIdentifier, Region, TerminalSessionToken};
 pub use kind::{CaptureKind, UnknownCaptureKind};
 pub use layout::{EvidenceName, InvalidObjectName, ObjectName, ObjectPrefix, RecordingLocation};

@@ -10,8 +10,8 @@ use agent_protocol::capture::CaptureError;
 use agent_protocol::clock;
 use recording::spool::{LONGEST_SHORTFALL_BYTES, RECORD_HEADER_BYTES};
 use recording::{
-    Cause, EventLine, ExitStatus, Micros, RecordKind, Shortfall, ShortfallKind, SpoolWriter, TerminalEvent,
-    TerminalSize,
+    Cause, EventLine, ExitStatus, MOST_SPOOL_BYTES, Micros, RecordKind, Shortfall, ShortfallKind,
+    SpoolWriter, TerminalEvent, TerminalSize,
 };
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -43,6 +43,8 @@ pub(crate) struct Spooler {
     reserved: u64,
     /// The maximum length of a file of this process.
     longest_file_bytes: u64,
+    /// The maximum length of the spool of a recording that can be sealed.
+    most_bytes: u64,
     syncer: Syncer,
 }
 
@@ -65,6 +67,7 @@ impl Spooler {
             checked_at: good_end,
             reserved: good_end,
             longest_file_bytes: getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX),
+            most_bytes: MOST_SPOOL_BYTES,
             syncer,
         };
         spooler.reserve(good_end + REASON_BYTES)?;
@@ -132,6 +135,7 @@ impl Spooler {
         if self.writer.good_end().saturating_add(length) > self.longest_file_bytes {
             return Err(lost("written", &Errno::FBIG.into()));
         }
+        self.check_length(length)?;
         let begin = self.writer.good_end();
         if begin + payload.len() as u64 - self.checked_at >= CHECK_EVERY_BYTES {
             // Before it is written: what failed is not in the spool.
@@ -145,11 +149,24 @@ impl Spooler {
         Ok(())
     }
 
+    /// Whether so much more leaves the recording one that can be sealed.
+    fn check_length(&self, more: u64) -> Result<(), CaptureError> {
+        if self.writer.good_end().saturating_add(more) > self.most_bytes {
+            let most = self.most_bytes;
+            let reason =
+                format!("it has {most} bytes, and no recording can have more; a new session has a new one");
+            return Err(CaptureError::Lost { reason });
+        }
+        Ok(())
+    }
+
     /// Goes on after a failure, with the gap that it left in this spool. What was not written whole is cut off first.
     ///
     /// # Errors
     /// The cause of the failure lasts, or what it left cannot be cut off.
     pub(crate) fn recover(&mut self, gap: Option<Shortfall>) -> Result<(), CaptureError> {
+        // As much as one burst more, so that it does not fail again at once.
+        self.check_length(CHECK_EVERY_BYTES + 2 * REASON_BYTES)?;
         let good_end = self.writer.good_end();
         let file = self.writer.get_mut().try_clone().map_err(|error| lost("opened again", &error))?;
         // A little more than what is needed, so that it does not fail again at once.
@@ -558,6 +575,23 @@ mod tests {
             spooler.resize(TerminalSize { columns, rows: 30 }).unwrap();
         }
         assert!(room_behind_its_end(&spooler, &path) >= REASON_BYTES, "after events without output");
+    }
+
+    #[test]
+    fn a_spool_of_which_no_more_could_be_sealed_is_full_and_stays_so() {
+        let path = Temporary::new("full");
+        let mut spooler = Spooler::new(path.open(), clock::boottime_micros(), 0).unwrap();
+        spooler.most_bytes = 100_000;
+        let refused = (0..100).find_map(|_| spooler.output(&[b'x'; 4096]).err());
+        assert!(
+            matches!(refused, Some(CaptureError::Lost { reason }) if reason.contains("no recording can have more"))
+        );
+        let written = spooler.written();
+        assert!(written <= 100_000, "{written}");
+        assert!(spooler.recover(None).is_err(), "nothing is tried again and again");
+        spooler.resize(TerminalSize { columns: 90, rows: 30 }).unwrap();
+        spooler.exit(ExitStatus::Code(0)).unwrap();
+        assert!(matches!(events(&path).last().unwrap().kind, recording::TerminalEventKind::Exit(_)));
     }
 
     #[test]

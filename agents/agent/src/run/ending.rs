@@ -10,6 +10,7 @@ use agent_protocol::recorder::{ControlReply, ControlRequest};
 use recording::{FailurePolicy, TerminalSessionToken};
 
 use super::Agent;
+use super::full::Full;
 use super::pausing::Pausing;
 use super::session::Session;
 
@@ -22,6 +23,7 @@ pub(super) struct Ending {
     told: Arc<Mutex<BTreeMap<TerminalSessionToken, Told>>>,
     next_at: Option<Instant>,
     pausing: Pausing,
+    full: Full,
 }
 
 /// Whether a session goes on when it cannot be recorded.
@@ -52,7 +54,7 @@ impl Ending {
             .map(|(person, too_much)| (person, too_much.why))
             .collect();
         let of_ends = self.end_one(agent, disk, &people);
-        of_pauses.into_iter().chain(of_ends).min()
+        of_pauses.into_iter().chain(of_ends).chain(self.full.advance(agent)).min()
     }
 
     fn end_one(

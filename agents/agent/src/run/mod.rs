@@ -10,6 +10,7 @@ mod damaged_quota;
 mod delivery;
 mod disk;
 mod ending;
+mod full;
 mod last_record;
 mod ledger;
 mod link;

@@ -188,6 +188,11 @@ impl Session {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many segments were cut of all its spools.
+    pub(super) fn segments(&self) -> u32 {
+        self.spools.iter().map(|spool| spool.progress().segments).sum()
+    }
+
     /// How much room everything of it takes.
     pub(super) fn spool_bytes(&self) -> u64 {
         allocated_bytes(&self.folder)
