@@ -29,6 +29,12 @@ pub(crate) fn in_passwd(user_id: u32) -> Option<Account> {
     find(&fs::read(PASSWD).ok()?, user_id)
 }
 
+/// The home of a user, from the file alone.
+pub(crate) fn home_in_passwd(user_id: u32) -> Option<PathBuf> {
+    let entries = entries(&fs::read(PASSWD).ok()?);
+    entries.into_iter().find(|entry| entry.user_id == user_id).map(|entry| entry.home)
+}
+
 /// The account of a user, from wherever the instance's accounts come.
 pub(crate) fn of(user_id: u32) -> Option<Account> {
     in_passwd(user_id).or_else(|| {

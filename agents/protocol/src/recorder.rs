@@ -142,6 +142,9 @@ pub struct TransferOrder {
     pub command: String,
     /// The program and arguments that run instead.
     pub instead: Vec<String>,
+    /// What `~` stands for in the command's text, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<String>,
 }
 
 /// How the order was met.

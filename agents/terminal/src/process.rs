@@ -161,7 +161,9 @@ impl Recording {
             Scribe::of_terminal(shown, order.failure_policy)
         } else {
             let transfer = order.transfer.as_ref();
-            let transfer = transfer.and_then(|order| classify(order.command.as_bytes()));
+            let transfer = transfer.and_then(|order| {
+                classify(order.command.as_bytes(), order.home.as_deref().map(str::as_bytes))
+            });
             let events = spool(events_spool_name())?;
             Scribe::of_pipes(shown, events, transfer.as_ref(), order.most_output_bytes, order.failure_policy)
         };

@@ -15,7 +15,7 @@ fn main() {
 }
 
 fn observer(command: &str) -> Observer {
-    let transfer = classify(command.as_bytes()).expect("it is a transfer");
+    let transfer = classify(command.as_bytes(), None).expect("it is a transfer");
     Observer::new(&transfer, Micros::ZERO)
 }
 

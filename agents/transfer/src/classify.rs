@@ -108,13 +108,15 @@ impl Transfer {
 }
 
 /// The transfer that a command is; `None` where it is anything else, or may be. The text is what a login shell is given with
-/// `-c`, or sshd's original command.
+/// `-c`, or sshd's original command. `home`: what `~` stands for in it, an absolute path; where it is not known, a command with
+/// one is no transfer.
 #[must_use]
-pub fn classify(command: &[u8]) -> Option<Transfer> {
+pub fn classify(command: &[u8], home: Option<&[u8]>) -> Option<Transfer> {
     if command.len() > LONGEST_COMMAND_BYTES {
         return None;
     }
-    let mut words = words::plain_words(command)?;
+    let home = home.filter(|home| home.starts_with(b"/"));
+    let mut words = words::plain_words(command, home)?;
     if words.is_empty() {
         return None;
     }
@@ -142,12 +144,14 @@ mod tests {
 
     use super::*;
 
+    const HOME: &str = "/home/a na;sh";
+
     fn kind(command: &str) -> Option<Kind> {
-        classify(command.as_bytes()).map(|transfer| transfer.kind)
+        classify(command.as_bytes(), None).map(|transfer| transfer.kind)
     }
 
     fn arguments(command: &str) -> Vec<String> {
-        let transfer = classify(command.as_bytes()).unwrap();
+        let transfer = classify(command.as_bytes(), None).unwrap();
         transfer.arguments().into_iter().map(|word| word.into_string().unwrap()).collect()
     }
 
@@ -178,11 +182,17 @@ mod tests {
         }
         assert_eq!(arguments("git-upload-pack 'it'\\''s.git'"), ["it's.git"]);
         assert_eq!(arguments("scp -f \"a b\"c"), ["-f", "a bc"]);
-        let scp = classify(b"scp -t x").unwrap();
+        let scp = classify(b"scp -t x", None).unwrap();
         assert!(scp.candidates().contains(&"/usr/bin/scp".into()) && scp.candidates().len() > 1);
-        assert_eq!(classify(b"/usr/bin/scp -t x").unwrap().candidates(), [PathBuf::from("/usr/bin/scp")]);
+        assert_eq!(
+            classify(b"/usr/bin/scp -t x", None).unwrap().candidates(),
+            [PathBuf::from("/usr/bin/scp")]
+        );
         assert!(
-            classify(b"internal-sftp").unwrap().candidates().contains(&"/usr/lib/openssh/sftp-server".into())
+            classify(b"internal-sftp", None)
+                .unwrap()
+                .candidates()
+                .contains(&"/usr/lib/openssh/sftp-server".into())
         );
     }
 
@@ -277,12 +287,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_tilde_is_the_home_where_a_shell_puts_it_there() {
+        let target = |command: &str| match classify(command.as_bytes(), Some(HOME.as_bytes()))?.kind {
+            Kind::ScpTo { target, .. } => Some(String::from_utf8(target).unwrap()),
+            _ => None,
+        };
+        for (command, expected) in [
+            ("scp -t ~", Some(HOME.to_owned())),
+            ("scp -t ~/x", Some(format!("{HOME}/x"))),
+            ("scp -t ~/'a b'", Some(format!("{HOME}/a b"))),
+            ("scp -t ~ ", Some(HOME.to_owned())),
+            ("scp -t '~/x'", Some("~/x".to_owned())),
+            ("scp -t \\~/x", Some("~/x".to_owned())),
+            // Other people's, other folders', and what shells read in different ways.
+            ("scp -t ~ben/x", None),
+            ("scp -t ~+", None),
+            ("scp -t ~-/x", None),
+            ("scp -t ~'/x'", None),
+            ("scp -t x~", None),
+            ("scp -t a=~/x", None),
+            ("scp -t ~/x*", None),
+            ("~/scp -t x", None),
+            ("~ -t x", None),
+        ] {
+            assert_eq!(target(command), expected, "{command}");
+        }
+        for home in [None, Some(&b""[..]), Some(b"-r"), Some(b"ana")] {
+            assert_eq!(classify(b"scp -t ~/x", home), None, "{home:?}");
+        }
+    }
+
     /// What `sh` makes of the text when it is made to print its words, each ended by a zero byte.
     fn words_of_sh(text: &str) -> Option<Vec<Vec<u8>>> {
         let folder = tempfile::tempdir().unwrap();
         let output = std::process::Command::new("sh")
             .args(["-c", &format!("printf '%s\\0' {text}")])
             .current_dir(&folder)
+            .env("HOME", HOME)
             .output()
             .unwrap();
         let mut words: Vec<Vec<u8>> = output.stdout.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
@@ -295,7 +337,7 @@ mod tests {
 
         #[test]
         fn plain_words_are_those_of_a_shell(text in "x[a-b '\"\\\\\t\u{e9}./=%@~*$;&|<>()#!\\[{}-]{0,14}") {
-            if let Some(words) = words::plain_words(text.as_bytes()) {
+            if let Some(words) = words::plain_words(text.as_bytes(), Some(HOME.as_bytes())) {
                 let read: Vec<Vec<u8>> = words.into_iter().map(|word| word.bytes).collect();
                 prop_assert_eq!(Some(read), words_of_sh(&text), "{}", text);
             }
@@ -303,8 +345,8 @@ mod tests {
 
         #[test]
         fn any_text_is_classified_without_a_panic(text in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let _ = classify(&[b"scp -t ", &text[..]].concat());
-            let _ = classify(&text);
+            let _ = classify(&[b"scp -t ", &text[..]].concat(), Some(b"/home/ana"));
+            let _ = classify(&text, None);
         }
     }
 }

@@ -9,7 +9,9 @@
 //! upload any program, so:
 //!
 //! - **Text that a shell reads otherwise** (`scp -t x; sh`, `scp -t $(sh)`, a line break, a quote that hides a word).
-//!   A command is a transfer only if it is one plain simple command, in which nothing is expanded. The words that were
+//!   A command is a transfer only if it is one plain simple command, in which nothing is expanded but a `~` that begins a
+//!   path: it becomes the home of passwd, as an argument that nothing reads again. A pattern (`*`) is none: which files it
+//!   names would be decided twice, in folders that the person can change in between. The words that were
 //!   classified are those that must run ([`Transfer::arguments`]): then no second reading exists that could differ.
 //! - **Another program of that name** (a `scp` in the person's `PATH`, `/home/ana/sftp-server`, an alias or a function
 //!   in `~/.bashrc`). A transfer runs without the person's shell, by an absolute path in one of the system's folders
@@ -18,7 +20,7 @@
 //!   through the person's shell all the same, the events say what the wire looked like, and not which program it was.
 //! - **Arguments that make the program run another** (`scp -S sh`, `scp -o ProxyCommand=`, `rsync --server --daemon`,
 //!   whose configuration has hooks, `git -c`). Only arguments with which each program does nothing else are accepted,
-//!   from a list; `rsync -s` is none, because further arguments come on its input.
+//!   from a list; `rsync -s` is none, because further arguments come on its input, where nobody has read them before it runs.
 //! - **A program that begins well and then speaks something else.** The observer takes what it does not understand for
 //!   the sign: it says so in an event ([`Fact::TransferNotUnderstood`](recording::Fact)), and hands over the output
 //!   from the first byte of what was not understood, to be recorded as bytes like that of any other command

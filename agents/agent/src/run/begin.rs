@@ -125,7 +125,7 @@ pub(super) fn begin(agent: &Agent, request: RecordRequest, connection: &UnixStre
     let text = request.shell_text.as_deref().filter(|_| !connections.any_terminal());
     let mut shortfalls = Vec::new();
     let transfer = text.and_then(|text| {
-        transfers::find(text).unwrap_or_else(|as_bytes| {
+        transfers::find(text, request.peer.user_id).unwrap_or_else(|as_bytes| {
             shortfalls.push(as_bytes);
             None
         })

@@ -9,11 +9,12 @@ pub(super) struct Word {
 }
 
 /// The words; `None` where the text is not plain: it has a character that means something to a shell outside of quotes, a
-/// quotation that expands something or does not end, or a line break.
-pub(super) fn plain_words(text: &[u8]) -> Option<Vec<Word>> {
+/// quotation that expands something or does not end, or a line break. A tilde alone, or before a slash, at the beginning of a
+/// word is the home, where that is known: every shell puts it there, and nothing of what it puts there is read again.
+pub(super) fn plain_words(text: &[u8], home: Option<&[u8]>) -> Option<Vec<Word>> {
     let mut words = Vec::new();
     let mut word: Option<Word> = None;
-    let mut bytes = text.iter().copied();
+    let mut bytes = text.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
         if matches!(byte, b' ' | b'\t') {
             words.extend(word.take());
@@ -49,6 +50,12 @@ pub(super) fn plain_words(text: &[u8]) -> Option<Vec<Word>> {
                     0 | b'\n' | b'\r' => return None,
                     escaped => word.bytes.push(escaped),
                 }
+            }
+            b'~' if is_first => {
+                if !matches!(bytes.peek(), None | Some(b'/' | b' ' | b'\t')) {
+                    return None;
+                }
+                word.bytes.extend_from_slice(home?);
             }
             // zsh looks for a program there.
             b'=' if is_first => return None,

@@ -89,7 +89,8 @@ impl Far {
         let output = OpenOptions::new().write(true).open(self.beside("out")).unwrap();
         let asked = fs::read_to_string(self.beside("command")).unwrap();
         let command = instead.unwrap_or(&asked).to_owned();
-        let transfer = classify(command.as_bytes()).unwrap_or_else(|| panic!("{command:?} is a transfer"));
+        let transfer =
+            classify(command.as_bytes(), None).unwrap_or_else(|| panic!("{command:?} is a transfer"));
         let program = transfer.candidates().into_iter().find(|path| path.exists()).unwrap();
         let mut far = Command::new(program)
             .args(transfer.arguments())

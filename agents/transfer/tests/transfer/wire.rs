@@ -71,7 +71,7 @@ pub(crate) fn facts_of(lines: Vec<EventLine>) -> Vec<Fact> {
 
 /// Shows an observer these pieces.
 pub(crate) fn observed(text: &str, pieces: &[Piece]) -> Observed {
-    let mut observer = Observer::new(&classify(text.as_bytes()).unwrap(), Micros::ZERO);
+    let mut observer = Observer::new(&classify(text.as_bytes(), None).unwrap(), Micros::ZERO);
     let (mut lines, mut recorded) = (observer.take_events(), Vec::new());
     for (place, piece) in pieces.iter().enumerate() {
         let at = Micros::new(place as u64);
