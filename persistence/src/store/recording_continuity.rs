@@ -87,6 +87,8 @@ impl Store {
                 .extend(page.into_iter().filter_map(|(_, link)| link).map(|link| (link.token.clone(), link)));
         }
         let mut audited: BTreeMap<(AgentId, TerminalSessionToken), AuditedRecording> = BTreeMap::new();
+        // Those of which another agent has spoken, with the agents that made them.
+        let mut makers: BTreeMap<TerminalSessionToken, AgentId> = BTreeMap::new();
         let mut last: Option<Said> = None;
         loop {
             let page =
@@ -95,16 +97,29 @@ impl Store {
                 break;
             }
             for said in &page {
-                let agent = made_by(said).or_else(|| agent_of(&account, &said.principal));
-                let Some((agent, token)) = agent.zip(token_of(said)) else { continue };
+                let Some((agent, token)) = agent_of(&account, &said.principal).zip(token_of(said)) else {
+                    continue;
+                };
+                let maker = made_by(said);
                 let named = said.instance.as_deref().and_then(|text| InstanceId::parse(text).ok());
-                let of: &mut AgentRows = rows.agents.entry(agent.clone()).or_default();
+                let of: &mut AgentRows =
+                    rows.agents.entry(maker.clone().unwrap_or_else(|| agent.clone())).or_default();
                 of.instance = of.instance.take().or(named);
+                makers.extend(maker.map(|maker| (token.clone(), maker)));
                 hear(audited.entry((agent, token.clone())).or_insert_with(|| nothing_of(token, said)), said);
             }
             last = page.into_iter().next_back();
         }
-        for ((agent, _), audited) in audited {
+        let mut of_makers: BTreeMap<(AgentId, TerminalSessionToken), AuditedRecording> = BTreeMap::new();
+        for ((agent, token), heard) in audited {
+            let maker = makers.get(&token).cloned().unwrap_or(agent);
+            let known = of_makers.entry((maker, token)).or_insert_with(|| heard.clone());
+            known.at = known.at.min(heard.at);
+            known.sealed |= heard.sealed;
+            known.number = known.number.or(heard.number);
+            known.manifest = known.manifest.or(heard.manifest);
+        }
+        for ((agent, _), audited) in of_makers {
             rows.agents.entry(agent).or_default().audited.push(audited);
         }
         // The transaction only read.

@@ -365,6 +365,10 @@ async fn the_trail_attributes_a_recording_to_the_agent_that_made_it(world: World
     let audit = said("SealRecording", &format!("seal, manifest {manifest}, {}", made_by(&first.id)));
     let sealed = test_facts::sealed(&open.token, 0, at(30));
     world.store.apply(&as_agent::<SealRecording>(&second), sealed, audit).await.unwrap();
+    // A call that was repeated says nothing of the agent that made it.
+    let repeated = UploadPermitted { object: object(&open, &second, 0), at: at(31) };
+    let granted = as_agent::<GrantUpload>(&second);
+    world.store.apply(&granted, repeated, said("SealRecording", "")).await.unwrap();
 
     let granted = owner::<VerifyAgentRecordings>(&account(), resource_of(None));
     let rows = world.store.continuity_rows(&granted).await.unwrap();
