@@ -52,7 +52,11 @@ impl RpcAction for ListAgents {
         let items = page.agents.iter().map(|agent| item(call, agent, &missing, &waiting, &disks));
         Ok(Done::read(ListAgentsReply {
             envelope: Envelope::ok(call.request_id().as_str()),
-            root: AgentPage { total_count: wire_count(page.total_count), agent_list: items.collect() },
+            root: AgentPage {
+                total_count: wire_count(page.total_count),
+                agent_list: items.collect(),
+                leave_keys: call.hansard.keys.leave_keys().iter().map(ToString::to_string).collect(),
+            },
         }))
     }
 }

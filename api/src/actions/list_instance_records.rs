@@ -103,6 +103,7 @@ fn item(call: &Call<'_>, recording: &Recording) -> RecordItem {
         session_owner: recording.owner.as_ref().map(|owner| owner.arn.clone()),
         status: recording.status().as_str().to_owned(),
         status_reason: status_reason(recording),
+        successor_agent_id: recording.succession.as_ref().map(|of| of.successor.to_string()),
         terminal_session_token: recording.token.to_string(),
     }
 }

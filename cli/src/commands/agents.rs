@@ -6,7 +6,9 @@ use std::path::Path;
 
 use domain::clock::{Clock as _, SystemClock};
 use openapi::workbench::AgentItem;
-use recording::{AccountId, AgentId, Enrolment, InstanceId, SealingPublicKey, Timestamp, TrustedKey};
+use recording::{
+    AccountId, AgentId, Enrolment, InstanceId, SealingPublicKey, Timestamp, TrustedKey, TrustedKeys,
+};
 use serde_json::{Value, json};
 
 use crate::arguments::{AgentsArguments, AgentsCommand, Output, TokenCommand};
@@ -61,7 +63,16 @@ fn create_token(made: &Value, instances: &str, output: Output) -> Result<(), Fai
 
 /// All agents that the caller may list.
 async fn listed(client: &Client, include_replaced: bool) -> Result<Vec<Value>, Failure> {
+    Ok(listed_with_leave_keys(client, include_replaced).await?.0)
+}
+
+/// The same, with the keys with which the control plane gives leave; an earlier version has none.
+async fn listed_with_leave_keys(
+    client: &Client,
+    include_replaced: bool,
+) -> Result<(Vec<Value>, Vec<SealingPublicKey>), Failure> {
     let mut agents: Vec<Value> = Vec::new();
+    let mut leave_keys = Vec::new();
     for page in 1.. {
         let parameters = [
             ("PageNumber".to_owned(), page.to_string()),
@@ -70,30 +81,36 @@ async fn listed(client: &Client, include_replaced: bool) -> Result<Vec<Value>, F
         ];
         let reply = client.call("ListAgents", &parameters).await?;
         let listed = reply::list("ListAgents", &reply, "AgentList")?;
+        let keys = &reply["Root"]["LeaveKeys"];
+        if !keys.is_null() {
+            leave_keys = reply::read("ListAgents", keys.clone())?;
+        }
         let last = listed.len() < PAGE_SIZE;
         agents.extend(listed);
         if last {
             break;
         }
     }
-    Ok(agents)
+    Ok((agents, leave_keys))
 }
 
 /// Writes what `recordings verify --trust` reads.
 async fn keys(client: &Client, out: Option<&Path>, force: bool) -> Result<(), Failure> {
-    let mut lines = vec![KEYS_HEADING.to_owned()];
-    for agent in listed(client, true).await? {
-        let agent: AgentItem = reply::read("ListAgents", agent)?;
-        lines.push(trusted_key(&agent)?.to_string());
-    }
-    let text = lines.join("\n") + "\n";
+    let (agents, leave_keys) = listed_with_leave_keys(client, true).await?;
+    let agents = agents.into_iter().map(|agent| trusted_key(&reply::read("ListAgents", agent)?));
+    let text = keys_file(agents.collect::<Result<_, _>>()?, leave_keys);
     let Some(file) = out else { return terminal::print(&text) };
     private_file::write(file, &text, if force { Existing::Replace } else { Existing::Refuse })
 }
 
+fn keys_file(agents: Vec<TrustedKey>, leave_keys: Vec<SealingPublicKey>) -> String {
+    format!("{KEYS_HEADING}\n{}", TrustedKeys::new(agents, leave_keys))
+}
+
 const KEYS_HEADING: &str = "\
 # Sealing keys of agents, for `hansard recordings verify --trust`. Each is trusted for recordings of its own agent,
-# account and instance that started between from= and until=; an agent without until= is enrolled still.";
+# account and instance that started between from= and until=; an agent without until= is enrolled still. Those of the
+# control plane are trusted to give leave: for recordings of an agent that its successor sealed.";
 
 fn trusted_key(agent: &AgentItem) -> Result<TrustedKey, Failure> {
     let other_shape = |error: &dyn std::fmt::Display| {
@@ -244,6 +261,16 @@ mod tests {
             spool_disk_free_bytes: None,
             spool_disk_told_at: None,
         }
+    }
+
+    #[test]
+    fn the_file_of_keys_has_those_of_the_agents_and_of_the_control_plane() {
+        let key = SealingPublicKey::parse("6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=").unwrap();
+        let id = "agent-5f0c6de1c8b04a1c9a3f5d0c8e7b6a52";
+        let agent = trusted_key(&agent(id, Some("2023-05-10T12:41:28Z"), 0, 0)).unwrap();
+        let text = keys_file(vec![agent.clone()], vec![key]);
+        assert!(text.lines().any(|line| line == format!("{key} control-plane")), "{text}");
+        assert_eq!(TrustedKeys::parse(&text).unwrap(), TrustedKeys::new(vec![agent], vec![key]));
     }
 
     #[test]

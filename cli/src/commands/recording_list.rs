@@ -299,6 +299,7 @@ fn facts_of(record: RecordItem) -> String {
         ("Command", Some(unknown(record.command))),
         ("Kind", Some(record.capture_kind)),
         ("Agent", Some(record.agent_id)),
+        ("Taken over", record.successor_agent_id.map(|agent| format!("by {agent}, which delivers it"))),
         ("Recorder", Some(recorder)),
         ("Failures", record.failure_policy.as_deref().map(failure_policy_note)),
         ("Delivery", record.delivery_mode.as_deref().map(delivery_mode_note)),
@@ -468,7 +469,12 @@ mod tests {
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
         }
-        assert!(!text.contains("Failures"), "{text}");
+        assert!(!text.contains("Failures") && !text.contains("Taken over"), "{text}");
+        let taken = facts_of(record("a", json!({ "SuccessorAgentId": "agent-2" })));
+        assert!(
+            taken.contains("Agent       agent-1\nTaken over  by agent-2, which delivers it\n"),
+            "{taken}"
+        );
         let shown = |policy: &str| facts_of(record("a", json!({ "FailurePolicy": policy })));
         assert!(shown("strict").contains("Failures   strict: the session ends when"));
         assert!(shown("best_effort").contains("Failures   best_effort: the session may go on unrecorded"));

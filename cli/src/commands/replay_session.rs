@@ -51,6 +51,9 @@ struct ObjectList {
     instance_id: Option<InstanceId>,
     #[serde(default)]
     signer: Option<EnrolledSigner>,
+    /// The control plane's own keys, with which it gives leave; none of an earlier version.
+    #[serde(default)]
+    leave_keys: Vec<SealingPublicKey>,
     objects: Vec<ListedObject>,
 }
 
@@ -205,7 +208,7 @@ impl<'a> RemoteEvidence<'a> {
     pub(crate) fn open(session: ReplaySession<'a>, runtime: &'a Runtime) -> Result<Self, Failure> {
         let list = runtime.block_on(session.objects())?;
         let enrolled = list.signer.map(EnrolledSigner::trusted_key).transpose().map_err(other_shape)?;
-        let enrolled = enrolled.map(TrustedKeys::from);
+        let enrolled = enrolled.map(|agent| TrustedKeys::new(vec![agent], list.leave_keys));
         let expected = expected(session.token(), list.instance_id, list.account_id, &list.objects);
         let names = list.objects.into_iter().map(|object| object.name).collect();
         Ok(Self { session, runtime, names, expected, enrolled })
@@ -271,6 +274,8 @@ mod tests {
             ],
         });
         let list: ObjectList = serde_json::from_value(text).unwrap();
+        // An earlier version gives no leave.
+        assert_eq!((list.signer.is_none(), list.leave_keys.len()), (true, 0));
         let token = TerminalSessionToken::generate();
         let of_whom = Expected {
             recording: Some(token.clone()),

@@ -91,6 +91,11 @@ pub struct AgentPage {
     pub total_count: i32,
     /// The entries of this page.
     pub agent_list: Vec<AgentItem>,
+    /// The keys with which the control plane gives an agent leave to seal what an earlier agent of its instance has recorded,
+    /// the current one first; each 32 bytes in base64. Whoever verifies such a recording trusts these.
+    #[serde(default)]
+    #[schema(example = json!(["6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw="]))]
+    pub leave_keys: Vec<String>,
 }
 
 /// An agent.

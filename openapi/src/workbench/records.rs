@@ -172,6 +172,10 @@ pub struct RecordItem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub status_reason: Option<String>,
+    /// The agent that delivers it in the place of the one that recorded it; absent where none has taken it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "agent-6b525f0c6de1c8b04a1c9a3f5d0c8e7a")]
+    pub successor_agent_id: Option<String>,
     /// Its identifier.
     #[schema(example = "5f0c6de1c8b04a1c9a3f5d0c8e7b6a52")]
     pub terminal_session_token: String,

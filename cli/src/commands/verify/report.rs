@@ -1,8 +1,8 @@
 //! The report of a verification: the exit code, the lines, the JSON.
 
 use recording::{
-    ExitStatus, Integrity, LedgerEntry, Micros, RecordingEnd, Signer, Standing, Stream, StreamVerification,
-    Timestamp, TrustedKey, Verdict, Verification,
+    ArrivedBefore, ExitStatus, Integrity, Leave, LedgerEntry, Micros, RecordingEnd, SealedInPlace, Signer,
+    Standing, Stream, StreamVerification, Timestamp, TrustedKey, Verdict, Verification,
 };
 use serde_json::{Value, json};
 
@@ -89,6 +89,12 @@ pub(crate) fn as_text(verification: &Verification, source: TrustSource) -> Strin
         lines.extend(stream.ledger.entries().iter().map(|entry| ("Ledger", of_stream(entry))));
     }
     if let Some(signer) = &verification.signer {
+        if let Some(in_place) = &signer.in_place {
+            lines.push(("Sealed by", in_place_text(&in_place.leave)));
+            lines.extend(in_place.leave.arrived.iter().map(|before| ("Arrived before", before_text(before))));
+            lines.push(("Successor's key", in_place.leave.successor_sealing_key.to_string()));
+            lines.push(("Leave's key", in_place.control_plane_key.to_string()));
+        }
         lines.push(("Sealing key", signer.key.to_string()));
     }
     for stream in &verification.streams {
@@ -102,6 +108,37 @@ pub(crate) fn as_text(verification: &Verification, source: TrustSource) -> Strin
         lines.push(("Not evidence", format!("and {} more", not_evidence.unnamed())));
     }
     facts(lines)
+}
+
+/// Who sealed it in the place of its agent, and by whose word.
+fn in_place_text(leave: &Leave) -> String {
+    format!(
+        "agent {}, the successor of its agent, with leave of the control plane given at {}",
+        leave.successor,
+        shown(leave.issued_at)
+    )
+}
+
+/// What had arrived of a stream before leave was given. All else was delivered by the successor.
+fn before_text(before: &ArrivedBefore) -> String {
+    match before.segments.checked_sub(1) {
+        Some(last) => {
+            format!("the stream {} up to segment {last}; what follows came from the successor", before.stream)
+        }
+        None => format!("nothing of the stream {}; all of it came from the successor", before.stream),
+    }
+}
+
+fn in_place_json(in_place: &SealedInPlace) -> Value {
+    let SealedInPlace { leave, control_plane_key } = in_place;
+    let before = |before: &ArrivedBefore| json!({ "Stream": before.stream, "Segments": before.segments });
+    json!({
+        "Agent": leave.successor,
+        "SealingPublicKey": leave.successor_sealing_key,
+        "LeaveGivenAt": leave.issued_at,
+        "ControlPlaneKey": control_plane_key,
+        "ArrivedBefore": leave.arrived.iter().map(before).collect::<Vec<_>>(),
+    })
 }
 
 /// What a person has to know about a stream that this version does not fully understand.
@@ -220,6 +257,9 @@ pub(crate) fn as_json(verification: &Verification, source: TrustSource) -> Value
             "Trusted": is_trusted(signer),
             "Standing": trust_text(Some(signer), source),
         });
+        if let Some(in_place) = &signer.in_place {
+            result["SealedInPlaceBy"] = in_place_json(in_place);
+        }
     }
     result
 }
@@ -263,7 +303,8 @@ fn end_json(end: &RecordingEnd) -> Value {
 mod tests {
     use clap::CommandFactory as _;
     use recording::{
-        AgentId, Cause, NotEvidence, SealingKey, Shortfall, ShortfallKind, StreamLedger, Totals,
+        AgentId, Cause, ChainValue, LeaveFormat, NotEvidence, SealingKey, Shortfall, ShortfallKind,
+        StreamLedger, Totals,
     };
 
     use super::*;
@@ -434,6 +475,56 @@ mod tests {
         let told = as_json(&checked, TrustSource::Given);
         assert_eq!((&told["ExitCode"], &told["NotEvidenceCount"]), (&0.into(), &23.into()), "{told}");
         assert_eq!(told["NotEvidence"].as_array().unwrap().len(), NotEvidence::MOST_NAMES);
+    }
+
+    #[test]
+    fn the_report_names_the_successor_that_sealed_and_what_had_arrived_before() {
+        let (successor, control_plane) = (SealingKey::from_seed(&[8; 32]), SealingKey::from_seed(&[9; 32]));
+        let before =
+            |stream, segments| ArrivedBefore { stream, segments, chain: ChainValue::from_bytes([1; 32]) };
+        let leave = Leave {
+            format: LeaveFormat::V1,
+            recording: recording::TerminalSessionToken::generate(),
+            account: "1609982529000000".parse().unwrap(),
+            instance: "i-web1".parse().unwrap(),
+            start: recording::StartReference::of(b"start"),
+            agent: AgentId::generate(),
+            successor: AgentId::generate(),
+            successor_sealing_key: successor.public_key(),
+            arrived: vec![before(Stream::Events, 0), before(Stream::Terminal, 3)],
+            issued_at: Timestamp::from_millis(1_700_103_579_123),
+        };
+        let control_plane_key = control_plane.public_key();
+        let mut checked =
+            verification(Integrity::Complete { manifest: 0 }, Standing::TrustedByLeave(control_plane_key));
+        let agent = leave.successor.clone();
+        checked.signer.as_mut().unwrap().in_place = Some(SealedInPlace { leave, control_plane_key });
+        let text = as_text(&checked, TrustSource::Enrolled);
+        let line =
+            |name: &str| text.lines().filter(|line| line.starts_with(name)).collect::<Vec<_>>().join("\n");
+        assert!(
+            line("Sealed by").ends_with(&format!(
+                "agent {agent}, the successor of its agent, with leave of the control plane given at 2023-11-16T02:59:39Z"
+            )),
+            "{text}"
+        );
+        let arrived = line("Arrived before");
+        assert!(
+            arrived.contains("nothing of the stream events; all of it came from the successor"),
+            "{text}"
+        );
+        assert!(arrived.contains("the stream terminal up to segment 2; what follows came"), "{text}");
+        assert!(
+            line("Trust ")
+                .ends_with("trusted: the control plane gave leave, according to this control plane"),
+            "{text}"
+        );
+        let told = as_json(&checked, TrustSource::Enrolled);
+        let in_place = &told["SealedInPlaceBy"];
+        assert_eq!((&in_place["Agent"], &told["Signer"]["Trusted"]), (&json!(agent), &true.into()), "{told}");
+        assert_eq!(in_place["ArrivedBefore"][1], json!({"Stream": "terminal", "Segments": 3}));
+        assert_eq!(in_place["LeaveGivenAt"], "2023-11-16T02:59:39.123Z");
+        assert_eq!(as_json(&complete(), TrustSource::Given)["SealedInPlaceBy"], Value::Null);
     }
 
     #[test]
