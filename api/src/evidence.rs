@@ -72,19 +72,20 @@ pub(crate) async fn read_named(
     if ContentHash::of(&bytes) == sha256 { Ok(bytes) } else { Err(changed(name)) }
 }
 
-/// The bytes of the signature of the manifest that has this SHA-256. Only the enrolled key shows that they are the
-/// right ones.
+/// The bytes of the signature of the manifest that has this SHA-256. Only the keys of the agents that may have sealed it
+/// show that they are the right ones.
 pub(crate) async fn read_signature(
     hansard: &Hansard,
     recording: &Recording,
     number: u32,
     manifest_sha256: ContentHash,
-    key: &SealingPublicKey,
+    keys: &[SealingPublicKey],
 ) -> Result<Bytes, EvidenceError> {
     let manifest = read(hansard, recording, EvidenceName::Manifest(number), manifest_sha256).await?;
     let name = name_of(recording, EvidenceName::ManifestSignature(number))?;
     let signature = fetch(hansard, recording.target.location(), &name).await?;
-    if key.verifies(&manifest, &signature) { Ok(signature) } else { Err(changed(name)) }
+    let is_signed = keys.iter().any(|key| key.verifies(&manifest, &signature));
+    if is_signed { Ok(signature) } else { Err(changed(name)) }
 }
 
 #[allow(clippy::disallowed_methods, reason = "both callers compare what comes")]

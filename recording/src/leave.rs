@@ -84,7 +84,8 @@ impl Leave {
 
     /// Why a manifest is not one that this leave permits: what had arrived before must be in it, unchanged. `None` if it is.
     /// The chains of the manifest are those of its segments.
-    pub(crate) fn refusal_of(&self, manifest: &Manifest, start_document: &[u8]) -> Option<String> {
+    #[must_use]
+    pub fn refusal_of(&self, manifest: &Manifest, start_document: &[u8]) -> Option<String> {
         let lacks = |before: &&ArrivedBefore| {
             let segments = manifest.find_stream(before.stream).map_or(&[][..], |entry| &entry.segments);
             let chain = match before.segments.checked_sub(1) {

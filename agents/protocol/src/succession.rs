@@ -6,6 +6,7 @@
 use recording::{AgentId, ContentHash, SealedBy, SealingKey, SealingPublicKey, TerminalSessionToken};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use crate::encoding::Base64Bytes;
 use crate::recordings::OpenRecordingRequest;
@@ -42,8 +43,24 @@ pub struct SuccessionReply {
     pub sealed_with: Option<ContentHash>,
     /// Leave to seal it, as its manifest carries it: it names both agents, and what had arrived of each stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>, nullable = false)]
+    #[schema(schema_with = leave_schema, required = false)]
     pub leave: Option<SealedBy>,
+}
+
+/// As it stands in a manifest, and so with names as there.
+fn leave_schema() -> Object {
+    let member = |description: &str| {
+        ObjectBuilder::new().schema_type(Type::String).description(Some(description.to_owned())).build()
+    };
+    ObjectBuilder::new()
+        .description(Some("Leave to seal it, exactly as its manifest carries it in `sealed_by`."))
+        .property("leave", member("The exact bytes of the leave, in base64."))
+        .required("leave")
+        .property("control_plane_key", member("The key that signed it: 32 bytes in base64."))
+        .required("control_plane_key")
+        .property("signature", member("The Ed25519 signature: 64 bytes in base64."))
+        .required("signature")
+        .build()
 }
 
 /// What the sealing key that `start.json` names signs, so that this agent may go on with the recording.

@@ -182,6 +182,27 @@ impl Builder {
                 AgentErrorCode::TooManyUnclaimedBytes,
             ],
         };
+        let succession = Call {
+            method: HttpMethod::Post,
+            path: "/agent/v1/recordings/{token}/succession",
+            id: "takeOverRecording",
+            summary: "Takes over a recording of an earlier agent of the instance.",
+            description: "From then on the agent that calls delivers the recording, and nobody else. The reply has the control plane's leave to \
+                 seal it, or, if it is sealed already, the SHA-256 of the manifest that did. Asked again, the same leave is given.",
+            parameters: vec![token()],
+            body: Some(self.request(&examples::succession())),
+            success: ("200", self.reply("The recording is the agent's to deliver.", &examples::succeeded())),
+            authenticated: true,
+            codes: &[
+                AgentErrorCode::InvalidStart,
+                AgentErrorCode::RecordingNotFound,
+                AgentErrorCode::RecordingConflict,
+                AgentErrorCode::SuccessionRefused,
+                AgentErrorCode::StorageTargetUnusable,
+                AgentErrorCode::TooManyOpenRecordings,
+                AgentErrorCode::TooManyUnclaimedBytes,
+            ],
+        };
         let grant = Call {
             method: HttpMethod::Post,
             path: "/agent/v1/recordings/{token}/grants",
@@ -238,7 +259,7 @@ impl Builder {
                 AgentErrorCode::StorageTargetUnusable,
             ],
         };
-        for call in [open, grant, acknowledge, seal] {
+        for call in [open, succession, grant, acknowledge, seal] {
             self.add(call);
         }
     }

@@ -14,12 +14,13 @@ use agent_protocol::recordings::{
     Grant, GrantReply, GrantRequest, OpenRecordingReply, OpenRecordingRequest, SealReply, SealRequest,
     SegmentReply, SegmentRequest,
 };
+use agent_protocol::succession::{SuccessionReply, SuccessionRequest};
 use agent_protocol::unrecorded::{UnrecordedSessionsReply, UnrecordedSessionsRequest};
 use agent_protocol::{AgentErrorCode, EffectiveConfiguration, ErrorReply, PublicKey, SignedConfiguration};
 use recording::{
-    CaptureKind, ChainValue, ContentHash, DocumentFormat, ExitStatus, Manifest, Micros, Recorder,
-    RecordingEnd, SealingKey, SegmentEntry, Start, StartReference, Stream, StreamEntry, StreamLedger,
-    TerminalSize, Timestamp, Totals,
+    ArrivedBefore, CaptureKind, ChainValue, ContentHash, DocumentFormat, ExitStatus, Leave, LeaveFormat,
+    Manifest, Micros, Recorder, RecordingEnd, SealedBy, SealingKey, SegmentEntry, Start, StartReference,
+    Stream, StreamEntry, StreamLedger, TerminalSize, Timestamp, Totals,
 };
 
 use super::grants::GRANT_HEADER;
@@ -27,6 +28,7 @@ use super::uploads::UploadReply;
 
 const ACCOUNT: &str = "1609982529000000";
 const AGENT: &str = "agent-5f0c6de1c8b04a1c9a3f5d0c8e7b6a52";
+const SUCCESSOR: &str = "agent-6b525f0c6de1c8b04a1c9a3f5d0c8e7a";
 const INSTANCE: &str = "i-bp1example";
 const REGION: &str = "cn-hangzhou";
 const RECORDING: &str = "5f0c6de1c8b04a1c9a3f5d0c8e7b6a52";
@@ -164,6 +166,40 @@ pub(super) fn opened() -> OpenRecordingReply {
         terminal_session_token: parsed(RECORDING),
         record_storage_target: TARGET.to_owned(),
         object_prefix: format!("record/2023/11/16/{INSTANCE}/{RECORDING}/"),
+    }
+}
+
+pub(super) fn succession() -> SuccessionRequest {
+    let proof = agent_protocol::succession::prove(&start(), &parsed(SUCCESSOR), &example_key(3));
+    SuccessionRequest { open: open(), proof }
+}
+
+pub(super) fn succeeded() -> SuccessionReply {
+    let leave = Leave {
+        format: LeaveFormat::V1,
+        recording: parsed(RECORDING),
+        account: parsed(ACCOUNT),
+        instance: parsed(INSTANCE),
+        start: StartReference::of(&start()),
+        agent: parsed(AGENT),
+        successor: parsed(SUCCESSOR),
+        successor_sealing_key: example_key(4).public_key(),
+        arrived: vec![ArrivedBefore {
+            stream: Stream::Terminal,
+            segments: 0,
+            chain: ChainValue::first(&start(), Stream::Terminal),
+        }],
+        issued_at: STARTED_AT.plus(std::time::Duration::from_secs(3_600)),
+    };
+    let (signer, leave) = (example_key(5), leave.to_document());
+    let signature = signer.sign(&Leave::to_be_signed(&leave));
+    SuccessionReply {
+        request_id: REQUEST_ID.to_owned(),
+        terminal_session_token: parsed(RECORDING),
+        record_storage_target: TARGET.to_owned(),
+        object_prefix: format!("record/2023/11/16/{INSTANCE}/{RECORDING}/"),
+        sealed_with: None,
+        leave: Some(SealedBy::new(leave, signer.public_key(), signature)),
     }
 }
 
@@ -308,6 +344,8 @@ mod tests {
         is_read_back(&configuration_reply());
         is_read_back(&open());
         is_read_back(&opened());
+        is_read_back(&succession());
+        is_read_back(&succeeded());
         is_read_back(&grant_request());
         is_read_back(&grant());
         is_read_back(&segment());
@@ -316,6 +354,17 @@ mod tests {
         is_read_back(&sealed());
         is_read_back(&unrecorded());
         is_read_back(&unrecorded_reported());
+    }
+
+    #[test]
+    fn the_leave_is_for_the_recording_and_its_proof_by_the_key_of_its_agent() {
+        let SuccessionRequest { open, proof } = succession();
+        let document = open.start.as_slice();
+        let start = Start::parse(document).unwrap();
+        let leave = succeeded().leave.unwrap().open_for(&start, document).unwrap();
+        assert_eq!((&leave.agent, leave.successor.as_str()), (&start.agent, SUCCESSOR));
+        let key = start.agent_sealing_key;
+        assert!(agent_protocol::succession::is_proven(document, &leave.successor, &key, &proof));
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod reply;
 mod reports;
 mod seal;
 mod segments;
+mod succession;
 mod unrecorded;
 mod uploads;
 
@@ -25,7 +26,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use agent_protocol::{AGENT_API_PREFIX, AgentErrorCode};
 use domain::actions::{
     AcknowledgeSegment, Action as _, GrantUpload, OpenRecording, ReadAgentConfiguration,
-    ReportUnrecordedSessions, SealRecording,
+    ReportUnrecordedSessions, SealRecording, TakeOverRecording,
 };
 
 pub use document::document;
@@ -48,6 +49,10 @@ pub(crate) fn configure(app: &mut ServiceConfig) {
             )
             .service(of("/link", &ReadAgentConfiguration::ENTRY).route(web::get().to(link::get)))
             .service(of("/recordings", &OpenRecording::ENTRY).route(web::post().to(open::post)))
+            .service(
+                of("/recordings/{token}/succession", &TakeOverRecording::ENTRY)
+                    .route(web::post().to(succession::post)),
+            )
             .service(
                 of("/recordings/{token}/grants", &GrantUpload::ENTRY).route(web::post().to(grants::post)),
             )

@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use actix_web::web::Bytes;
 use agent_protocol::recordings::{OpenRecordingReply, OpenRecordingRequest};
 use agent_protocol::{AgentErrorCode, SignedConfiguration};
-use domain::actions::OpenRecording;
+use domain::actions::{OpenRecording, ReadsRecordConfig, WritesRecording};
 use domain::agent::Agent;
 use domain::displayed_command::displayed_command;
 use domain::expiration::ExpirationDays;
@@ -32,21 +32,37 @@ pub(crate) async fn post(call: AgentCall) -> HttpResponse {
     call.run::<OpenRecording, _>(token, async move |call, granted| {
         let asked = asked?;
         let start = check_start(&call.agent, &asked)?;
-        let fixed =
-            asked.configuration.as_ref().and_then(|signed| destination_at_start(call, &start, signed));
-        let document = asked.start.0;
         call.hansard.store.mark_agent_seen(granted, &call.agent.id, call.now()).await?;
         if let Some(known) = call.hansard.store.find_recording(granted, &start.recording).await? {
-            return reopen(call, &known, document).await;
+            return reopen(call, &known, asked.start.0).await;
         }
-        open(call, granted, &start, fixed, document).await
+        open(call, granted, &start, asked).await
     })
     .await
 }
 
 /// Everything that `start.json` says about the agent and its instance must match what is known of the agent.
 fn check_start(agent: &Agent, asked: &OpenRecordingRequest) -> Result<Start, AgentRefusal> {
-    let refuse = |message: &str| Err(AgentRefusal::new(AgentErrorCode::InvalidStart, message));
+    let refuse = |message: &str| Err(invalid_start(message));
+    let start = read_start(agent, asked)?;
+    if start.account != agent.account {
+        return refuse("start.json: account is not the agent's account");
+    }
+    if start.instance != agent.instance {
+        return refuse("start.json: instance is not the agent's instance");
+    }
+    if start.agent != agent.id {
+        return refuse("start.json: agent is not the agent that calls");
+    }
+    if start.agent_sealing_key.as_bytes().as_slice() != agent.sealing_key {
+        return refuse("start.json: agent_sealing_key is not the sealing key that the agent enrolled with");
+    }
+    Ok(start)
+}
+
+/// The `start.json` of a request of this agent, whose kind was delegated to it.
+pub(super) fn read_start(agent: &Agent, asked: &OpenRecordingRequest) -> Result<Start, AgentRefusal> {
+    let refuse = |message: &str| Err(invalid_start(message));
     let Ok(kind) = asked.kind.parse::<CaptureKind>() else {
         return refuse("Kind must be terminal, command or desktop");
     };
@@ -69,28 +85,22 @@ fn check_start(agent: &Agent, asked: &OpenRecordingRequest) -> Result<Start, Age
     if start.recording != asked.terminal_session_token {
         return refuse("start.json: recording is not TerminalSessionToken");
     }
-    if start.account != agent.account {
-        return refuse("start.json: account is not the agent's account");
-    }
-    if start.instance != agent.instance {
-        return refuse("start.json: instance is not the agent's instance");
-    }
-    if start.agent != agent.id {
-        return refuse("start.json: agent is not the agent that calls");
-    }
-    if start.agent_sealing_key.as_bytes().as_slice() != agent.sealing_key {
-        return refuse("start.json: agent_sealing_key is not the sealing key that the agent enrolled with");
-    }
     Ok(start)
 }
 
-async fn open(
+pub(super) fn invalid_start(message: &str) -> AgentRefusal {
+    AgentRefusal::new(AgentErrorCode::InvalidStart, message)
+}
+
+/// A recording that begins so, where its configuration says. It has no row yet.
+pub(super) async fn begin<A: ReadsRecordConfig>(
     call: &AgentCall,
-    granted: &Granted<OpenRecording>,
+    granted: &Granted<A>,
     start: &Start,
-    fixed: Option<Destination>,
-    document: Vec<u8>,
-) -> Result<Done<OpenRecordingReply>, AgentRefusal> {
+    asked: &OpenRecordingRequest,
+) -> Result<Recording, AgentRefusal> {
+    let fixed = asked.configuration.as_ref().and_then(|signed| destination_at_start(call, start, signed));
+    let document = asked.start.as_slice();
     let (at_start, expiration) = match fixed {
         Some(fixed) => fixed,
         None => destination(call, granted, start).await?,
@@ -103,11 +113,11 @@ async fn open(
     // The day of the earlier of the claimed start and the arrival (DECISIONS F), as lists have it.
     let day = start.started_at.min(call.now());
     let location = RecordingLocation::new(prefix.as_ref(), day, &call.agent.instance, &start.recording);
-    let recording = Recording {
+    Ok(Recording {
         token: start.recording.clone(),
         account: call.agent.account.clone(),
         instance: call.agent.instance.clone(),
-        agent: call.agent.id.clone(),
+        agent: start.agent.clone(),
         kind: start.kind,
         // A signed call to LoginInstance proves an owner; what the agent says is kept apart (DECISIONS I6).
         owner: None,
@@ -118,7 +128,7 @@ async fn open(
         delivery_mode: start.delivery_mode,
         target,
         folder: location.folder().clone(),
-        start_sha256: ContentHash::of(&document),
+        start_sha256: ContentHash::of(document),
         started_at: start.started_at,
         opened_at: call.now(),
         last_heard_at: call.now(),
@@ -127,12 +137,31 @@ async fn open(
         arrived: Arrived::default(),
         ledger: Some(LedgerSummary::default()),
         succession: None,
-    };
-    let streams = ArrivedStream::of_new_recording(&document);
-    // The object first: a row without its start.json could not be replayed. Until there is a row it is unclaimed.
-    let unclaimed = own_recordings::unclaimed(&recording, EvidenceName::Start, document.len() as u64)?;
+    })
+}
+
+/// Stores the `start.json` of a recording that has no row yet. Until it has one, the object is unclaimed.
+pub(super) async fn put_start<A: WritesRecording>(
+    call: &AgentCall,
+    granted: &Granted<A>,
+    recording: &Recording,
+    document: Vec<u8>,
+) -> Result<(), AgentRefusal> {
+    let unclaimed = own_recordings::unclaimed(recording, EvidenceName::Start, document.len() as u64)?;
     call.hansard.store.expect_start(granted, unclaimed, call.now()).await?;
-    store_start(call, &recording, document).await?;
+    store_start(call, recording, document).await
+}
+
+async fn open(
+    call: &AgentCall,
+    granted: &Granted<OpenRecording>,
+    start: &Start,
+    asked: OpenRecordingRequest,
+) -> Result<Done<OpenRecordingReply>, AgentRefusal> {
+    let recording = begin(call, granted, start, &asked).await?;
+    let streams = ArrivedStream::of_new_recording(asked.start.as_slice());
+    // The object first: a row without its start.json could not be replayed.
+    put_start(call, granted, &recording, asked.start.0).await?;
     let reply = reply(call, &recording);
     // The trail keeps the number, even if nothing else of the recording is left.
     let audit =
@@ -173,7 +202,7 @@ fn same(call: &AgentCall, known: &Recording, start_sha256: ContentHash) -> bool 
     known.agent == call.agent.id && known.start_sha256 == start_sha256
 }
 
-fn conflict() -> AgentRefusal {
+pub(super) fn conflict() -> AgentRefusal {
     AgentRefusal::new(
         AgentErrorCode::RecordingConflict,
         "the TerminalSessionToken stands for another start.json already; make a new token",
@@ -201,7 +230,7 @@ fn destination_at_start(
     signed: &SignedConfiguration,
 ) -> Option<Destination> {
     let configuration = signed.verify(&configuration::server_keys(&call.hansard)).ok()?;
-    configuration.check_meant_for(&call.agent.id, &call.agent.instance).ok()?;
+    configuration.check_meant_for(&start.agent, &start.instance).ok()?;
     let recording =
         configuration.recording.filter(|_| configuration.revision == start.configuration_revision)?;
     let target = RecordStorageTarget::parse(&recording.record_storage_target, &call.agent.account).ok()?;
@@ -211,9 +240,9 @@ fn destination_at_start(
 /// The target of the start while it is usable, and otherwise the one that is in force now, so that correcting the
 /// configuration also releases the recordings that wait. No other bucket is used: the recording waits in the spool, and
 /// the agent asks again.
-async fn usable_target(
+async fn usable_target<A: ReadsRecordConfig>(
     call: &AgentCall,
-    granted: &Granted<OpenRecording>,
+    granted: &Granted<A>,
     at_start: RecordStorageTarget,
 ) -> Result<RecordStorageTarget, AgentRefusal> {
     let Err(unusable) = call.hansard.check_target(&at_start).await else { return Ok(at_start) };
@@ -233,9 +262,9 @@ async fn usable_target(
 ///
 /// A session that began while the control plane was unreachable may arrive after recording was switched off or
 /// redirected. It is accepted all the same, because what was captured must not be lost.
-async fn destination(
+async fn destination<A: ReadsRecordConfig>(
     call: &AgentCall,
-    granted: &Granted<OpenRecording>,
+    granted: &Granted<A>,
     start: &Start,
 ) -> Result<Destination, AgentRefusal> {
     let selector = InstanceSelector::One(call.agent.instance.clone());

@@ -1,4 +1,4 @@
-//! Finding a recording of the calling agent, and the names of its objects.
+//! Finding a recording that the calling agent holds, and the names of its objects.
 
 use actix_web::web::Bytes;
 use agent_protocol::AgentErrorCode;
@@ -19,17 +19,17 @@ pub(crate) fn token(text: &str) -> Result<TerminalSessionToken, AgentRefusal> {
     TerminalSessionToken::parse(text).map_err(|_| not_found())
 }
 
-/// The recording, if it belongs to the calling agent.
+/// The recording, if the calling agent holds it.
 pub(crate) async fn find<A: ReadsRecording>(
     call: &AgentCall,
     granted: &Granted<A>,
     token: &TerminalSessionToken,
 ) -> Result<Recording, AgentRefusal> {
     let found = call.hansard.store.find_recording(granted, token).await?;
-    found.filter(|recording| recording.agent == call.agent.id).ok_or_else(not_found)
+    found.filter(|recording| *recording.holder() == call.agent.id).ok_or_else(not_found)
 }
 
-/// What has arrived of a stream of the calling agent's recording.
+/// What has arrived of a stream of a recording that the calling agent holds.
 pub(crate) async fn stream<A: ReadsRecording>(
     call: &AgentCall,
     granted: &Granted<A>,
@@ -63,7 +63,7 @@ pub(crate) fn unclaimed(
     Ok(UnclaimedObject {
         location: recording.target.location().clone(),
         name: object(recording, evidence)?,
-        agent: recording.agent.clone(),
+        agent: recording.holder().clone(),
         recording: recording.token.clone(),
         evidence,
         length,

@@ -8,6 +8,7 @@ use agent_protocol::AgentErrorCode;
 use agent_protocol::recordings::{SealReply, SealRequest};
 use domain::actions::SealRecording;
 use domain::agent::Agent;
+use domain::audit::AuditEvent;
 use domain::gate::Granted;
 use domain::recording_life::{
     self, CheckedManifest, CheckedStream, Recording, RecordingDelivered, RecordingState, SessionEnd,
@@ -15,12 +16,13 @@ use domain::recording_life::{
 use persistence::objects::ObjectError;
 use persistence::{SegmentRow, StoreError};
 use recording::{
-    ContentHash, EvidenceName, LedgerSummary, Manifest, RecordingEnd, SealingPublicKey, Start, Stream,
-    StreamEntry, TerminalEventKind,
+    ContentHash, EvidenceName, LedgerSummary, Manifest, RecordingEnd, SealedBy, SealingPublicKey, Start,
+    Stream, StreamEntry, TerminalEventKind,
 };
 
 use super::call::{AgentCall, SealCall};
 use super::own_recordings;
+use super::proof;
 use super::refusal::AgentRefusal;
 use crate::road::Done;
 
@@ -51,22 +53,30 @@ async fn seal(
     manifest: Bytes,
     signature: Bytes,
 ) -> Result<Recording, AgentRefusal> {
-    check_signature(&call.agent, &manifest, &signature)?;
+    let sealer = Sealer::of(call, granted, &recording, &manifest).await?;
+    sealer.check_signature(&manifest, &signature)?;
     let token = recording.token.clone();
     let sha256 = ContentHash::of(&manifest);
     if own_recordings::is_open(&recording) {
         let start = read_start(call, &recording).await?;
         let claimed = call.hansard.store.segments_of_recording(granted, &token).await?;
         let arrived = call.hansard.store.streams_of_recording(granted, &token).await?;
-        let checked = check_manifest(&call.agent, &recording, &start, &claimed, &manifest)?;
+        let checked = check_manifest(call, &recording, &start, &claimed, &manifest)?;
         let change = recording_life::seal(&recording, &arrived, checked, call.now())?;
         if change.end == SessionEnd::Exited && recording.kind.ends_in_its_terminal() {
             check_exit_record(call, &recording, &claimed).await?;
+        }
+        // Reading took its time. What an agent writes that was succeeded meanwhile would stand in its successor's way.
+        let known = call.hansard.store.find_recording(granted, &token).await?;
+        if known.is_none_or(|known| *known.holder() != call.agent.id) {
+            return Err(proof::no_agent_any_more());
         }
         store(call, &recording, EvidenceName::Manifest(0), manifest).await?;
         store(call, &recording, EvidenceName::ManifestSignature(0), signature).await?;
         // The trail keeps the manifest, even if the row is changed.
         let audit = call.audit(granted, Some(&token), "seal").with_more(&format!("manifest {sha256}"));
+        let audit = made_by(audit, &recording);
+        let audit = sealer.how().map_or(audit.clone(), |how| audit.with_more(how));
         match call.hansard.store.apply(granted, change, audit).await {
             // After a conflict, the comparison below says whether the recording was sealed with this manifest.
             Ok(()) | Err(StoreError::Conflict { .. }) => {}
@@ -117,7 +127,7 @@ async fn deliver(
         return Ok(Done::read(reply));
     }
     let change = RecordingDelivered { token: recording.token.clone(), at: call.now() };
-    let audit = call.audit(granted, Some(&recording.token), "deliver");
+    let audit = made_by(call.audit(granted, Some(&recording.token), "deliver"), recording);
     match call.hansard.store.apply(granted, change, audit).await {
         Ok(()) => Ok(Done::changed(reply)),
         // The same call was sent twice at once, and the other one delivered.
@@ -126,42 +136,134 @@ async fn deliver(
     }
 }
 
-fn check_signature(agent: &Agent, manifest: &[u8], signature: &[u8]) -> Result<(), AgentRefusal> {
-    let key: [u8; 32] = agent.sealing_key.as_slice().try_into().map_err(AgentRefusal::internal)?;
-    if SealingPublicKey::from_bytes(key).verifies(manifest, signature) {
-        Ok(())
-    } else {
-        Err(invalid("Signature is not that of the agent's sealing key over exactly the bytes of Manifest"))
+/// Of a recording that was taken over, the trail names the agent that made it, to which it belongs.
+fn made_by(audit: AuditEvent, recording: &Recording) -> AuditEvent {
+    match recording.succession {
+        Some(_) => audit.with_more(&format!("made by {}", recording.agent)),
+        None => audit,
     }
 }
 
+/// Who has signed a manifest, with which key.
+enum Sealer {
+    /// The agent that calls, which made the recording.
+    Maker(SealingPublicKey),
+    /// The agent that made the recording, before it was succeeded by the one that calls.
+    EarlierMaker(SealingPublicKey),
+    /// The agent that calls, with leave to seal in the place of the one that made the recording.
+    Successor(SealingPublicKey),
+}
+
+impl Sealer {
+    /// Who should have signed this manifest of a recording that the calling agent holds.
+    async fn of(
+        call: &AgentCall,
+        granted: &Granted<SealRecording>,
+        recording: &Recording,
+        manifest: &[u8],
+    ) -> Result<Self, AgentRefusal> {
+        if recording.succession.is_none() {
+            return Ok(Self::Maker(key_of(&call.agent)?));
+        }
+        if parse(manifest)?.sealed_by.is_some() {
+            return Ok(Self::Successor(key_of(&call.agent)?));
+        }
+        let enrolled = call.hansard.store.find_enrolled_key(granted, &recording.token).await?;
+        let enrolled =
+            enrolled.ok_or_else(|| AgentRefusal::internal("the agent of a recording has no key"))?;
+        Ok(Self::EarlierMaker(enrolled.key))
+    }
+
+    fn check_signature(&self, manifest: &[u8], signature: &[u8]) -> Result<(), AgentRefusal> {
+        let (key, why) = match self {
+            Self::Maker(key) | Self::Successor(key) => {
+                (key, "Signature is not that of the agent's sealing key over exactly the bytes of Manifest")
+            }
+            Self::EarlierMaker(key) => (
+                key,
+                "Signature is not that of the sealing key that start.json names over exactly the bytes of Manifest; a manifest that the agent's successor signs has sealed_by",
+            ),
+        };
+        if key.verifies(manifest, signature) { Ok(()) } else { Err(invalid(why)) }
+    }
+
+    /// What the trail says of it.
+    fn how(&self) -> Option<&'static str> {
+        match self {
+            Self::Maker(_) => None,
+            Self::EarlierMaker(_) => Some("sealed by that agent"),
+            Self::Successor(_) => Some("sealed in its place"),
+        }
+    }
+}
+
+/// The sealing key that an agent enrolled with.
+pub(super) fn key_of(agent: &Agent) -> Result<SealingPublicKey, AgentRefusal> {
+    let key: [u8; 32] = agent.sealing_key.as_slice().try_into().map_err(AgentRefusal::internal)?;
+    Ok(SealingPublicKey::from_bytes(key))
+}
+
+fn parse(document: &[u8]) -> Result<Manifest, AgentRefusal> {
+    Manifest::parse(document).map_err(|error| invalid(crate::errors::chain_of(&error)))
+}
+
 /// `start.json` as it is stored; what the manifest repeats of it is compared.
-async fn read_start(call: &AgentCall, recording: &Recording) -> Result<(Start, u64), AgentRefusal> {
+async fn read_start(call: &AgentCall, recording: &Recording) -> Result<(Start, Bytes), AgentRefusal> {
     let document =
         own_recordings::read_claimed(call, recording, EvidenceName::Start, recording.start_sha256).await?;
     let start = Start::parse(&document).map_err(AgentRefusal::internal)?;
-    Ok((start, document.len() as u64))
+    Ok((start, document))
+}
+
+/// The leave in a manifest is this control plane's, for this recording and the agent that calls.
+fn check_leave(
+    call: &AgentCall,
+    (start, start_document): &(Start, Bytes),
+    manifest: &Manifest,
+    sealed_by: &SealedBy,
+) -> Result<(), AgentRefusal> {
+    let refuse = |why: &str| Err(invalid(format!("manifest: sealed_by: {why}")));
+    if !call.hansard.keys.leave_keys().contains(sealed_by.control_plane_key()) {
+        return refuse(
+            "its leave was not given by this control plane; ask for it again with POST .../succession",
+        );
+    }
+    let leave = match sealed_by.open_for(start, start_document) {
+        Ok(leave) => leave,
+        Err(why) => return refuse(&why),
+    };
+    if leave.successor != call.agent.id || leave.successor_sealing_key != key_of(&call.agent)? {
+        return refuse("its leave is for another agent; ask for one with POST .../succession");
+    }
+    match leave.refusal_of(manifest, start_document) {
+        Some(why) => refuse(&why),
+        None => Ok(()),
+    }
 }
 
 fn check_manifest(
-    agent: &Agent,
+    call: &AgentCall,
     recording: &Recording,
-    (start, start_length): &(Start, u64),
+    stored_start: &(Start, Bytes),
     claimed: &[SegmentRow],
     document: &[u8],
 ) -> Result<CheckedManifest, AgentRefusal> {
-    let manifest = Manifest::parse(document).map_err(|error| invalid(crate::errors::chain_of(&error)))?;
+    let manifest = parse(document)?;
+    let (start, start_document) = stored_start;
     let reference = &manifest.start;
     for (agrees, what) in [
         (manifest.number == 0, "number must be 0"),
         (manifest.recording == recording.token, "recording is not the one in the path"),
-        (manifest.agent == agent.id, "agent is not the agent that calls"),
+        (manifest.agent == recording.agent, "agent is not the agent that start.json names"),
         (reference.name == "start.json", "start.name must be start.json"),
         (
             reference.sha256 == recording.start_sha256,
             "start.sha256 is not that of the recording's start.json",
         ),
-        (reference.length == *start_length, "start.length is not that of the recording's start.json"),
+        (
+            reference.length == start_document.len() as u64,
+            "start.length is not that of the recording's start.json",
+        ),
         (manifest.started_at == start.started_at, "started_at is not that of start.json"),
         (
             manifest.agent_recording_number == start.agent_recording_number,
@@ -172,8 +274,14 @@ fn check_manifest(
             return Err(invalid(format!("manifest: {what}")));
         }
     }
-    if manifest.sealed_by.is_some() {
-        return Err(invalid("manifest: sealed_by is not understood; an agent seals its own recordings"));
+    match (&manifest.sealed_by, &recording.succession) {
+        (None, _) => {}
+        (Some(sealed_by), Some(_)) => check_leave(call, stored_start, &manifest, sealed_by)?,
+        (Some(_), None) => {
+            return Err(invalid(
+                "manifest: sealed_by is for the agent's successor; an agent seals its own recordings without leave",
+            ));
+        }
     }
     let mut listed = BTreeSet::new();
     for stream in &manifest.streams {

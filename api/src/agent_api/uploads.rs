@@ -150,6 +150,10 @@ async fn store(
     let Some(recording) = recording.filter(own_recordings::is_open) else {
         return Err(own_recordings::sealed());
     };
+    // While the bytes came, another agent may have taken the recording over.
+    if *recording.holder() != grant.agent {
+        return Err(proof::no_agent_any_more());
+    }
     let name = own_recordings::object(&recording, grant.evidence)?;
     match hansard.objects_of(&recording).put_once(&name, bytes).await {
         Ok(_) => Ok(()),

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use domain::Timestamp;
 use domain::recording_life::Recording;
 use openapi::error_codes::ErrorCode;
-use recording::{ContentHash, EvidenceName, TrustedKey};
+use recording::{ContentHash, EvidenceName, SealingPublicKey, TrustedKey};
 use serde::Serialize;
 
 use super::viewing::{Seen, Viewing};
@@ -25,6 +25,8 @@ struct ObjectList {
     /// The signer whose key this control plane enrolled.
     #[serde(skip_serializing_if = "Option::is_none")]
     signer: Option<EnrolledSigner>,
+    /// The keys with which this control plane gives leave to seal in an agent's place; each 32 bytes in base64.
+    leave_keys: Vec<SealingPublicKey>,
     objects: Vec<ListedObject>,
 }
 
@@ -84,6 +86,7 @@ pub(crate) async fn list(
                 account_id: recording.account.to_string(),
                 instance_id: recording.instance.to_string(),
                 signer: enrolled.and_then(EnrolledSigner::of),
+                leave_keys: viewing.hansard.keys.leave_keys(),
                 objects: listed(viewing, seen).await?,
             }))
         })
@@ -161,8 +164,8 @@ async fn taken_in(viewing: &Viewing, seen: &Seen, evidence: EvidenceName) -> Res
         EvidenceName::Manifest(_) | EvidenceName::ManifestSignature(_) => return Err(no_such()),
     };
     if let EvidenceName::ManifestSignature(number) = evidence {
-        let enrolled = store.find_enrolled_key(granted, token).await?.ok_or_else(no_such)?;
-        return Ok(evidence::read_signature(hansard, recording, number, sha256, &enrolled.key).await?);
+        let keys = store.find_sealing_keys(granted, token).await?;
+        return Ok(evidence::read_signature(hansard, recording, number, sha256, &keys).await?);
     }
     Ok(evidence::read(hansard, recording, evidence, sha256).await?)
 }

@@ -25,13 +25,35 @@ const AT_ONCE: usize = 16;
 
 /// Reads of segments, which a test can block.
 #[derive(Debug)]
-struct Reads {
+pub(crate) struct Reads {
     held_back: watch::Sender<bool>,
     now: AtomicUsize,
     most: AtomicUsize,
 }
 
 impl Reads {
+    /// A control plane whose reads of segments can be blocked.
+    pub(crate) async fn start() -> (Running, Arc<Self>) {
+        let (held_back, _) = watch::channel(false);
+        let reads = Arc::new(Self { held_back, now: AtomicUsize::new(0), most: AtomicUsize::new(0) });
+        let shared = reads.clone();
+        let site = Site::usual().stored_by(move |stores| Arc::new(Held { stores, reads: shared.clone() }));
+        (Running::at(Arc::new(site)).await, reads)
+    }
+
+    /// From now on reads wait, or go on.
+    pub(crate) fn hold_back(&self, held_back: bool) {
+        self.held_back.send_replace(held_back);
+    }
+
+    /// Waits until so many reads wait.
+    pub(crate) async fn until_waiting(&self, reads: usize) {
+        until_async("as many as may read a segment", async || {
+            (self.now.load(Ordering::SeqCst) >= reads).then_some(())
+        })
+        .await;
+    }
+
     async fn wait(&self) {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
@@ -105,17 +127,14 @@ async fn all_at_once(
     calls: impl Iterator<Item = impl Future<Output = Answer>>,
 ) {
     reads.most.store(0, Ordering::SeqCst);
-    reads.held_back.send_replace(true);
+    reads.hold_back(true);
     let watching = async {
-        until_async("as many as may read a segment", async || {
-            (reads.now.load(Ordering::SeqCst) >= AT_ONCE).then_some(())
-        })
-        .await;
+        reads.until_waiting(AT_ONCE).await;
         // A call that needed no turn would be reading by now, because these calls came after it.
         for _ in 0..AT_ONCE {
             running.call("ListAgents", &[]).await.ok();
         }
-        reads.held_back.send_replace(false);
+        reads.hold_back(false);
     };
     let (answers, ()) = tokio::join!(join_all(calls), watching);
     for answer in answers {
@@ -126,11 +145,7 @@ async fn all_at_once(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_claims_or_seals_hold_a_segment_at_once_and_the_others_wait() {
-    let (held_back, _) = watch::channel(false);
-    let reads = Arc::new(Reads { held_back, now: AtomicUsize::new(0), most: AtomicUsize::new(0) });
-    let shared = reads.clone();
-    let site = Site::usual().stored_by(move |stores| Arc::new(Held { stores, reads: shared.clone() }));
-    let running = Running::at(Arc::new(site)).await;
+    let (running, reads) = Reads::start().await;
     running.record("*", "7").await;
     let mut sessions: Vec<(TestAgent, Session)> = Vec::new();
     for number in 0..AT_ONCE + 4 {

@@ -27,5 +27,6 @@ mod session_settings;
 mod statuses;
 mod storage_targets;
 mod streams;
+mod succession;
 mod uploads;
 mod viewer;

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use domain::clock::Clock as _;
 use recording::{
     AgentId, CaptureKind, Compressor, ContentHash, CutPolicy, DocumentFormat, ExitStatus, InstanceId,
-    Manifest, Micros, Recorder, RecordingEnd, SealedManifest, SealingKey, Segment, SegmentCutter, Start,
-    StartReference, TerminalEvent, TerminalSessionToken, TerminalSize,
+    Manifest, Micros, Recorder, RecordingEnd, SealedBy, SealedManifest, SealingKey, Segment, SegmentCutter,
+    Start, StartReference, TerminalEvent, TerminalSessionToken, TerminalSize,
 };
 use serde_json::{Value, json};
 
@@ -181,6 +181,29 @@ impl TestAgent {
         let body =
             json!({"TerminalSessionToken": token, "Kind": "terminal", "Start": STANDARD.encode(document)});
         self.post(running, "/agent/v1/recordings", &body).await
+    }
+
+    /// The request to take over what an earlier agent has recorded, which a test may change before sending it.
+    pub(crate) fn succession(&self, session: &Session, earlier: &Self) -> Value {
+        let proof = agent_protocol::succession::prove(&session.document, &self.id, &earlier.sealing);
+        let (token, start) = (&session.start.recording, STANDARD.encode(&session.document));
+        let open = json!({"TerminalSessionToken": token, "Kind": "terminal", "Start": start});
+        json!({"Open": open, "Proof": STANDARD.encode(proof.as_slice())})
+    }
+
+    pub(crate) async fn take_over(&self, running: &Running, session: &Session, earlier: &Self) -> Answer {
+        self.post(running, &session.path("succession"), &self.succession(session, earlier)).await
+    }
+
+    /// Seals in the place of the agent that made the recording.
+    pub(crate) async fn seal_in_place(
+        &self,
+        running: &Running,
+        session: &Session,
+        leave: &SealedBy,
+    ) -> Answer {
+        let manifest = Manifest { sealed_by: Some(leave.clone()), ..session.manifest.clone() };
+        self.seal_with(running, session, &recording::seal(&manifest, &self.sealing)).await
     }
 
     pub(crate) async fn grant(
