@@ -146,6 +146,8 @@ mod tests {
         }
         assert!(!of(UPLOADING, CallError::Unreachable(String::new())));
         assert!(!DeliveryError::Changed { number: 1 }.is_refusal());
+        assert!(DeliveryError::Unbelievable(String::new()).is_refusal());
+        assert!(!DeliveryError::PredecessorUnknown(String::new()).is_refusal(), "nobody was asked");
     }
 
     #[test]
@@ -156,6 +158,8 @@ mod tests {
             assert!(retries.wait(&error, false, 0.999) <= REFUSED.1);
         }
         assert!(retries.wait(&error, false, 0.0) < Duration::from_secs(1), "the whole wait is jitter");
+        let error = DeliveryError::PredecessorUnknown(String::new());
+        assert_eq!(retries.wait(&error, false, 0.5), LOOK_AT_CHANGED_EVERY);
         for chance in [0.0, 0.5, 0.999] {
             let hours = retries.wait(&error, true, chance).as_secs_f64() / 3600.0;
             assert!((23.0..=24.0).contains(&hours), "{hours}");

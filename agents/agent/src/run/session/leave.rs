@@ -2,7 +2,7 @@
 
 use std::io;
 
-use recording::{AgentId, Leave, SealedBy, SealingPublicKey};
+use recording::{AgentId, ChainValue, Leave, SealedBy, SealingPublicKey, Stream};
 
 use super::Session;
 use crate::durable;
@@ -65,21 +65,27 @@ impl Session {
             return Ok(Some(why));
         }
         for before in &leave.arrived {
-            // What was cut stays noted when it was delivered. That nothing had arrived says nothing.
-            let Some(last) = before.segments.checked_sub(1) else { continue };
-            let mut chain = None;
-            for spool in &self.spools {
-                for record in spool.cut_records()? {
-                    if record.stream == before.stream && record.entry.number == last {
-                        chain = Some(record.entry.chain);
-                    }
-                }
-            }
+            let chain = match before.segments.checked_sub(1) {
+                None => Some(ChainValue::first(&self.start_document, before.stream)),
+                Some(last) => self.find_chain(before.stream, last)?,
+            };
             if chain != Some(before.chain) {
                 return Ok(Some(format!(
                     "it says that {} segments of {} had arrived, and they are not those that were cut here",
                     before.segments, before.stream
                 )));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The value of a stream's chain after one of its segments. What was cut stays noted when it was delivered.
+    fn find_chain(&self, stream: Stream, number: u32) -> io::Result<Option<ChainValue>> {
+        for spool in &self.spools {
+            let records = spool.cut_records()?;
+            let mut records = records.iter().filter(|record| record.stream == stream);
+            if let Some(record) = records.find(|record| record.entry.number == number) {
+                return Ok(Some(record.entry.chain));
             }
         }
         Ok(None)

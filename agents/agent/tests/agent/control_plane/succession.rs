@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use agent_protocol::succession::{SuccessionReply, SuccessionRequest, is_proven};
 use agent_protocol::{AgentErrorCode, clock};
 use recording::{
-    ArrivedBefore, ContentHash, Leave, LeaveFormat, SealedBy, Start, StartReference, Stream,
+    ArrivedBefore, ChainValue, ContentHash, Leave, LeaveFormat, SealedBy, Start, StartReference, Stream,
     TerminalSessionToken, Timestamp,
 };
 
@@ -30,7 +30,13 @@ impl ControlPlane {
         recording.holder = Some(successor.clone());
         let manifest = recording.objects.objects.get(&name("manifest-0000.json"));
         let sealed_with = manifest.map(|manifest| ContentHash::of(manifest));
-        let mut arrived: BTreeMap<Stream, ArrivedBefore> = BTreeMap::new();
+        let of_none = |stream| ArrivedBefore {
+            stream,
+            segments: 0,
+            chain: ChainValue::first(&recording.start_document, stream),
+        };
+        let mut arrived: BTreeMap<Stream, ArrivedBefore> =
+            [Stream::Terminal, Stream::Events].map(|stream| (stream, of_none(stream))).into();
         for segment in &recording.segments {
             let stream = Stream::parse(&segment.stream).unwrap();
             let (segments, chain) = (segment.number + 1, segment.chain_after);
