@@ -185,6 +185,12 @@ impl Deployment {
         process.wait().expect("a child of ours");
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The account's id.
     #[must_use]
     pub fn account(&self) -> &'static str {

@@ -11,6 +11,7 @@ mod fault_plan;
 mod fault_proxy;
 mod identity;
 mod instance;
+pub mod load;
 mod person;
 mod programs;
 mod screens;
