@@ -217,6 +217,49 @@ fn a_used_nonce_stays_used_for_as_long_as_its_time_is_accepted() {
 }
 
 #[test]
+fn what_was_used_before_is_refused_for_that_whatever_its_call_is_answered_and_leaves_no_row() {
+    let service = Service::start();
+    let denied = service.user("denied", &[]);
+    let ram = |action: &str, parameters: &[(&str, &str)]| Call {
+        version: "2015-05-01".to_owned(),
+        ..Call::new(action, parameters, service.now())
+    };
+    let workbench = |action: &str, parameters: &[(&str, &str)]| Call::new(action, parameters, service.now());
+    for (call, key, answered) in [
+        (get(&service), &service.root, "OK"),
+        (
+            workbench("GetInstanceRecordConfig", &[("InstanceId", "nodash")]),
+            &service.root,
+            "InvalidInstanceId",
+        ),
+        (workbench("GetInstanceRecordConfig", &[]), &service.root, "MissingInstanceId"),
+        (workbench("GetInstanceRecordConfig", &[("InstanceId", "i-one")]), &denied, "Forbidden.RAM"),
+        (workbench("NoSuchAction", &[]), &service.root, "InvalidAction.NotFound"),
+        (ram("ListUsers", &[]), &service.root, "OK"),
+        (ram("CreateUser", &[("UserName", "bo")]), &service.root, "OK"),
+        (ram("CreateUser", &[("UserName", "bo")]), &service.root, "EntityAlreadyExists.User"),
+        (ram("DeleteUser", &[("UserName", "bo")]), &denied, "NoPermission"),
+        (ram("DeleteUser", &[("UserName", "bo")]), &service.root, "OK"),
+    ] {
+        let request = call.signed_v3(key, service.address);
+        let before = service.audit(1_000).len();
+        let reply = request.send(service.address);
+        let code = if reply.status == 200 { "OK".to_owned() } else { reply.code() };
+        assert_eq!(code, answered, "{reply:?}");
+        let (after, state) = (service.audit(1_000), service.state());
+        assert_eq!((after.len(), after[0].result.as_str()), (before + 1, answered));
+        for _ in 0..2 {
+            assert_eq!(
+                request.send(service.address).refusal(),
+                (400, "SignatureNonceUsed".to_owned()),
+                "{answered}"
+            );
+        }
+        assert_eq!((service.audit(1_000).len(), service.state()), (before + 1, state), "{answered}");
+    }
+}
+
+#[test]
 fn the_checks_come_in_their_order() {
     let service = Service::start();
     let nobody = Key { id: "LTAInobody".to_owned(), secret: "x".to_owned() };

@@ -87,6 +87,19 @@ fn only_a_principal_that_calls_too_often_is_throttled_and_told_when_to_call_agai
 }
 
 #[test]
+fn a_throttled_request_is_not_used_up() {
+    let service = limited(ThrottleLimits { principal: limit(1, 1), ..ThrottleLimits::default() });
+    let request = || Call::new(GET.0, GET.1, service.now()).signed_v3(&service.root, service.address);
+    request().send(service.address).done();
+    let throttled = request();
+    assert_throttled(&throttled.send(service.address), "Throttling.User", "1000", "1");
+    service.pass_millis(1_000);
+    throttled.send(service.address).done();
+    service.pass_millis(1_000);
+    assert_eq!(throttled.send(service.address).refusal(), (400, "SignatureNonceUsed".to_owned()));
+}
+
+#[test]
 fn a_completed_minute_is_written_while_the_server_runs() {
     let service = limited(ThrottleLimits { principal: limit(1, 1), ..ThrottleLimits::default() });
     let refused = |times| {
