@@ -48,7 +48,10 @@ def resident_kib(pid):
 
 
 class Deployment:
-    """`hansard serve` on a folder of its own."""
+    """`hansard serve` on a folder of its own, with arguments besides."""
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
 
     def __enter__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hansard-bench-"))
@@ -67,6 +70,7 @@ class Deployment:
         command = [BIN / "hansard", "serve", "--data-dir", self.folder / "data", "--listen", f"127.0.0.1:{self.port}"]
         # One client on one address: the limits of callers would be all that is measured.
         command += ["--address-rate", "0", "--principal-rate", "0"]
+        command += self.arguments
         self.log = open(self.folder / "serve.log", "wb")
         self.process = subprocess.Popen(command, env=self.environment, stdout=self.log, stderr=self.log)
 

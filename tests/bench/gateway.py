@@ -1,38 +1,24 @@
 """Signed, audited GetInstanceRecordConfig of the account owner and of a RAM user beside actix-web's plain JSON hello; see
 README.md."""
 
-import re
+import os
 import subprocess
 
-from deployment import ACCOUNT, BIN, ROOT_KEY, Deployment, cpu_seconds, free_port, median, signed_request
+from deployment import ACCOUNT, BIN, ROOT_KEY, Deployment, cpu_seconds, free_port, median
 
-ROUNDS, SECONDS, CONNECTIONS = 5, 4, 32
+ROUNDS, SECONDS = int(os.environ.get("BENCHMARK_ROUNDS", "5")), 4
+CONNECTIONS = [1, 32, 256]
 POLICIES, STATEMENTS = 10, 5
-# More than any round can use; running out would replay nonces, and wrk counts those replies as errors.
-REQUESTS_PER_ROUND = 60_000
-
-SCRIPT = """
-local requests = {}
-for request in io.open("%s", "rb"):read("*a"):gmatch("(.-)\\1") do requests[#requests + 1] = request end
-local next_one = 0
-request = function()
-  next_one = next_one + 1
-  return requests[next_one]
-end
-"""
 
 
-def wrk(port, pid, script=None):
+def load(port, pid, connections, key=()):
+    """Requests per second, the server's CPU per request, p50 and p99."""
     before = cpu_seconds(pid)
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency"]
-    command += ["-s", str(script)] if script else []
-    output = subprocess.check_output([*command, f"http://127.0.0.1:{port}/"], text=True)
-    if "Non-2xx" in output or "Socket errors" in output:
-        raise SystemExit(f"wrk saw errors:\n{output}")
-    done = int(re.search(r"(\d+) requests in", output)[1])
-    p99, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", output).groups()
-    p99 = float(p99) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
-    return done / SECONDS, (cpu_seconds(pid) - before) / done * 1e6, p99
+    command = [BIN / "examples" / "load", f"127.0.0.1:{port}", str(connections), str(SECONDS), *key]
+    rate, p50, p99, refused, done = map(float, subprocess.check_output(command, text=True).split())
+    if refused:
+        raise SystemExit(f"{refused:.0f} of {done:.0f} calls were not answered with 200")
+    return rate, (cpu_seconds(pid) - before) / done * 1e6, p50, p99
 
 
 def statement(number):
@@ -59,37 +45,32 @@ def policies():
     return [{"Version": "1", "Statement": [statement(start + n) for n in range(STATEMENTS)]} for start in starts]
 
 
-def script(deployment, key):
-    """A script for wrk with requests of their own for one round."""
-    requests, path = deployment.folder / "requests", deployment.folder / "signed.lua"
-    made = (
-        signed_request(deployment.port, key, "GetInstanceRecordConfig", "InstanceId=i-bench1")
-        for _ in range(REQUESTS_PER_ROUND)
-    )
-    requests.write_text("".join(request + "\1" for request in made), newline="")
-    path.write_text(SCRIPT % requests)
-    return path
+def measure(connections, servers):
+    """Rounds alternate between the servers; gives the medians of each."""
+    rounds = {name: [] for name in servers}
+    for _ in range(ROUNDS):
+        for name, (port, pid, key) in servers.items():
+            rounds[name].append(load(port, pid, connections, key))
+    medians = {name: [median(column) for column in zip(*values)] for name, values in rounds.items()}
+    print(f" {connections} connections")
+    for name, (rate, cpu, p50, p99) in medians.items():
+        print(f"  {name:<7} {rate:>10.0f} requests/s   {cpu:>8.1f} µs CPU/request   p50 {p50:>8.2f} ms   p99 {p99:>8.2f} ms")
+    for name, other in [("root", "hello"), ("user", "root")]:
+        print(f"  {name} / {other}: {medians[name][0] / medians[other][0]:.3f} of the requests")
 
 
 def main():
     port = free_port()
     hello = subprocess.Popen([BIN / "examples" / "hello", f"127.0.0.1:{port}"])
     try:
-        with Deployment() as deployment:
+        with Deployment("--connections", "0", "--connections-per-address", "0") as deployment:
             deployment.call("SetInstanceRecordConfig", "InstanceId=*", "Enabled=true")
             user_key = deployment.user("reader", policies())
-            rounds = {"hello": [], "root": [], "user": []}
-            for _ in range(ROUNDS):
-                rounds["hello"].append(wrk(port, hello.pid))
-                for name, key in [("root", ROOT_KEY), ("user", user_key)]:
-                    made = script(deployment, key)
-                    rounds[name].append(wrk(deployment.port, deployment.process.pid, made))
-        print(f"gateway: medians of five rounds, alternating; the user has {POLICIES} policies of {STATEMENTS} statements")
-        medians = {name: [median(column) for column in zip(*values)] for name, values in rounds.items()}
-        for name, (rate, cpu, p99) in medians.items():
-            print(f"  {name:<7} {rate:>10.0f} requests/s   {cpu:>8.1f} µs CPU/request   p99 {p99:>8.2f} ms")
-        print(f"  root / hello: {medians['root'][0] / medians['hello'][0]:.3f} of the requests")
-        print(f"  user / root:  {medians['user'][0] / medians['root'][0]:.3f} of the requests")
+            of_deployment = (deployment.port, deployment.process.pid)
+            servers = {"hello": (port, hello.pid, ()), "root": (*of_deployment, ROOT_KEY), "user": (*of_deployment, user_key)}
+            print(f"gateway: medians of {ROUNDS} rounds, alternating; the user has {POLICIES} policies of {STATEMENTS} statements")
+            for connections in CONNECTIONS:
+                measure(connections, servers)
     finally:
         hello.terminate()
         hello.wait()

@@ -3,11 +3,11 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
-for tool in wrk script; do
-    command -v "$tool" >/dev/null || { echo "make bench needs $tool (Debian packages: wrk bsdutils)" >&2; exit 1; }
+for tool in script; do
+    command -v "$tool" >/dev/null || { echo "make bench needs $tool (Debian package: bsdutils)" >&2; exit 1; }
 done
 cargo build --locked --release -p hansard -p hansard-agent
-cargo build --locked --release -p whole-system --example hello
+cargo build --locked --release -p whole-system --example hello --example load
 cargo bench --locked -p policies --features other-engines --bench other_engines
 target=$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 export BENCHMARK_PROGRAMS="$target/release"
