@@ -32,7 +32,8 @@ pub enum RecordingState {
         /// When something last arrived; expiry counts from here.
         last_heard_at: Timestamp,
     },
-    /// The control plane ended it, because its agent was removed: there is no manifest, and nothing can be added.
+    /// The control plane ended it, because its holder was removed: there is no manifest, and nothing can be added until the
+    /// next agent of the instance takes it over.
     Closed {
         /// When; of a recording that was abandoned before, when something last arrived. Expiry counts from here.
         ended_at: Timestamp,
