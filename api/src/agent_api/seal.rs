@@ -16,8 +16,8 @@ use domain::recording_life::{
 use persistence::objects::ObjectError;
 use persistence::{SegmentRow, StoreError};
 use recording::{
-    ContentHash, EvidenceName, LedgerSummary, Manifest, RecordingEnd, SealedBy, SealingPublicKey, Start,
-    Stream, StreamEntry, TerminalEventKind,
+    AgentId, ContentHash, EvidenceName, LedgerSummary, Manifest, RecordingEnd, SealedBy, SealingPublicKey,
+    Start, Stream, StreamEntry, TerminalEventKind,
 };
 
 use super::call::{AgentCall, SealCall};
@@ -76,7 +76,7 @@ async fn seal(
         // The trail keeps the manifest, even if the row is changed.
         let audit = call.audit(granted, Some(&token), "seal").with_more(&format!("manifest {sha256}"));
         let audit = made_by(audit, &recording);
-        let audit = sealer.how().map_or(audit.clone(), |how| audit.with_more(how));
+        let audit = sealer.how().map_or(audit.clone(), |how| audit.with_more(&how));
         match call.hansard.store.apply(granted, change, audit).await {
             // After a conflict, the comparison below says whether the recording was sealed with this manifest.
             Ok(()) | Err(StoreError::Conflict { .. }) => {}
@@ -152,6 +152,9 @@ enum Sealer {
     EarlierMaker(SealingPublicKey),
     /// The agent that calls, with leave to seal in the place of the one that made the recording.
     Successor(SealingPublicKey),
+    /// One that had such leave before, and was succeeded before it had delivered. What the maker's other manifests stand on stays
+    /// as it is.
+    EarlierSuccessor(AgentId, SealingPublicKey),
 }
 
 impl Sealer {
@@ -165,8 +168,14 @@ impl Sealer {
         if recording.succession.is_none() {
             return Ok(Self::Maker(key_of(&call.agent)?));
         }
-        if parse(manifest)?.sealed_by.is_some() {
-            return Ok(Self::Successor(key_of(&call.agent)?));
+        if let Some(sealed_by) = parse(manifest)?.sealed_by {
+            // Whether this control plane gave it, and for this recording, is found out before anything is believed.
+            let leave = sealed_by.open().map_err(|error| invalid(format!("manifest: sealed_by: {error}")))?;
+            return Ok(if leave.successor == call.agent.id {
+                Self::Successor(key_of(&call.agent)?)
+            } else {
+                Self::EarlierSuccessor(leave.successor, leave.successor_sealing_key)
+            });
         }
         let enrolled = call.hansard.store.find_enrolled_key(granted, &recording.token).await?;
         let enrolled =
@@ -179,6 +188,10 @@ impl Sealer {
             Self::Maker(key) | Self::Successor(key) => {
                 (key, "Signature is not that of the agent's sealing key over exactly the bytes of Manifest")
             }
+            Self::EarlierSuccessor(_, key) => (
+                key,
+                "Signature is not that of the sealing key that the leave in sealed_by names over exactly the bytes of Manifest; an agent signs with its own leave",
+            ),
             Self::EarlierMaker(key) => (
                 key,
                 "Signature is not that of the sealing key that start.json names over exactly the bytes of Manifest; a manifest that the agent's successor signs has sealed_by",
@@ -188,11 +201,12 @@ impl Sealer {
     }
 
     /// What the trail says of it.
-    fn how(&self) -> Option<&'static str> {
+    fn how(&self) -> Option<String> {
         match self {
             Self::Maker(_) => None,
-            Self::EarlierMaker(_) => Some("sealed by that agent"),
-            Self::Successor(_) => Some("sealed in its place"),
+            Self::EarlierMaker(_) => Some("sealed by that agent".to_owned()),
+            Self::Successor(_) => Some("sealed in its place".to_owned()),
+            Self::EarlierSuccessor(agent, _) => Some(format!("sealed in its place by {agent}")),
         }
     }
 }
@@ -215,7 +229,8 @@ async fn read_start(call: &AgentCall, recording: &Recording) -> Result<(Start, B
     Ok((start, document))
 }
 
-/// The leave in a manifest is this control plane's, for this recording and the agent that calls.
+/// The leave in a manifest is this control plane's, for this recording, and for the agent that calls with the key it has
+/// enrolled or for one that had taken the recording over before: nobody else was ever given any.
 fn check_leave(
     call: &AgentCall,
     (start, start_document): &(Start, Bytes),
@@ -232,8 +247,8 @@ fn check_leave(
         Ok(leave) => leave,
         Err(why) => return refuse(&why),
     };
-    if leave.successor != call.agent.id || leave.successor_sealing_key != key_of(&call.agent)? {
-        return refuse("its leave is for another agent; ask for one with POST .../succession");
+    if leave.successor == call.agent.id && leave.successor_sealing_key != key_of(&call.agent)? {
+        return refuse("its leave is for another key; ask for one with POST .../succession");
     }
     match leave.refusal_of(manifest, start_document) {
         Some(why) => refuse(&why),

@@ -232,6 +232,40 @@ async fn a_manifest_that_the_earlier_agent_had_signed_is_taken_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_an_earlier_successor_had_signed_is_taken_as_it_is() {
+    let running = Running::start().await;
+    let (first, session) = recording(&running).await;
+    let second = replace(&running).await;
+    let leave = leave_of(&second.take_over(&running, &session, &first).await.ok());
+    let manifest = Manifest { sealed_by: Some(leave), ..session.manifest.clone() };
+    let sealed = recording::seal(&manifest, &second.sealing);
+    let third = replace(&running).await;
+    let early = third.seal_with(&running, &session, &sealed).await;
+    assert_eq!(early.refusal(), (404, "RecordingNotFound"), "it has not taken the recording over");
+    third.take_over(&running, &session, &first).await.ok();
+    for number in 1..session.segments.len() {
+        third.deliver(&running, &session, number).await;
+    }
+    // The second one's leave lets nobody else seal.
+    let own = recording::seal(&manifest, &third.sealing);
+    assert_eq!(third.seal_with(&running, &session, &own).await.refusal().1, "InvalidManifest");
+    assert_eq!(second.seal_with(&running, &session, &sealed).await.refusal(), (401, "AgentNotFound"));
+    third.seal_with(&running, &session, &sealed).await.ok();
+    let found = verified(&running, &session).await;
+    assert_eq!(found.verdict(), Verdict::Complete, "{found:?}");
+    assert_eq!(found.signer.unwrap().in_place.unwrap().leave.successor, second.id);
+    let rows = running.audit_rows().await;
+    let how = format!(
+        "seal, manifest {}, made by {}, sealed in its place by {}",
+        sealed.sha256(),
+        first.id,
+        second.id
+    );
+    assert_eq!(rows.iter().filter(|row| row.how == how).count(), 1, "{rows:?}");
+    nothing_is_missing(&running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_says_what_is_in_the_way_and_changes_nothing() {
     let running = Running::start().await;
     let (first, session) = recording(&running).await;
@@ -344,7 +378,7 @@ async fn a_manifest_needs_this_control_planes_leave_for_this_recording_and_this_
         (signed_by(&stated, &third.sealing), "was not given by this control plane"),
         (altered, "not signed by the key of the control plane"),
         (of_other, "is for another recording"),
-        (early, "is for another agent"),
+        (early, "not that of the sealing key that the leave in sealed_by names"),
     ] {
         let refused = third.seal_in_place(&running, &session, &leave).await;
         assert_eq!(refused.refusal().1, "InvalidManifest", "{why}: {refused:?}");
