@@ -185,7 +185,10 @@ fn the_keys_of_agents_are_published_with_their_time_and_a_folder_needs_them() {
     let lines: Vec<&str> = written.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(lines.len(), 3, "{written}");
     assert_eq!(lines.iter().filter(|line| line.contains(" until=20")).count(), 1, "{written}");
-    assert!(lines[2].ends_with("= control-plane"), "those that sign, then the one that gives leave: {written}");
+    assert!(
+        lines[2].ends_with("= control-plane"),
+        "those that sign, then the one that gives leave: {written}"
+    );
     let output = root.run(&["agents", "keys", "--out", keys]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("exists already"), "{output:?}");
     assert_eq!(root.stdout(&["agents", "keys", "--out", keys, "--force"]), "");

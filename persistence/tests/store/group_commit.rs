@@ -68,8 +68,8 @@ async fn a_nonce_that_is_used_at_once_on_two_replicas_makes_one_row(world: World
     used.sort_unstable();
     let nonces: Vec<usize> = used.iter().map(|number| number / 8).collect();
     assert_eq!(nonces, (0..NONCES).collect::<Vec<_>>());
-    let rows = format!("SELECT request_id FROM audit_events WHERE action = 'ListAgents'");
-    let rows = world.database.rows(&rows).await;
+    let rows = "SELECT request_id FROM audit_events WHERE action = 'ListAgents'";
+    let rows = world.database.rows(rows).await;
     let mut rows: Vec<usize> =
         rows.iter().map(|row| row.try_get::<String>("", "request_id").unwrap().parse().unwrap()).collect();
     rows.sort_unstable();

@@ -67,8 +67,8 @@ impl Session {
         let stream = net::UnixStream::connect(path)?;
         stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
         lines::send(&stream, &ControlRequest::Tap, &[])?;
-        // Byte by byte: what stands behind the reply is for whoever watches.
         let mut answer = Vec::new();
+        #[allow(clippy::unbuffered_bytes, reason = "what stands behind the reply is for whoever watches")]
         for byte in (&stream).take(MAXIMUM_LINE_BYTES as u64).bytes() {
             match byte? {
                 b'\n' => break,
