@@ -117,15 +117,14 @@ fn what_a_replaced_agent_left_is_delivered_by_the_next_and_proven_to_be() {
     let root = &deployment.root;
 
     let first = succeed(root, &instance);
-    assert!(recordings(root).iter().all(|record| record["Status"] != "running"));
     instance.resume();
     instance.wait_until_recording_is(true);
     let second = agent_of(&instance.state_folder());
     let unopened = another(root, &[&own, &live]);
     is_finished(root, &unopened);
-    until("the session that goes on is taken over", || {
-        (recording(root, &live)["Status"] == "running").then_some(())
-    });
+    let leave = instance.state_folder().join("spool").join(&live).join("leave.json");
+    until("the session that goes on is taken over", || leave.exists().then_some(()));
+    assert_eq!(recording(root, &live)["Status"], "running");
     person.types("echo af''ter\r");
     person.sees("after\r\n");
     until("it arrives", || arrived(&deployment, &live).contains("after").then_some(()));
@@ -224,7 +223,8 @@ fn the_local_agent_that_was_removed_is_succeeded_at_the_next_start_of_the_server
     until("the configuration reaches the agent", || (status()?["Recording"] == true).then_some(()));
     let first = agent_of(&state);
     let instance = status().unwrap()["Identity"]["InstanceId"].as_str().unwrap().to_owned();
-    let _ = deployment.root.json(&["agents", "rm", &instance, "--yes"]);
+    let removed = deployment.root.json(&["agents", "rm", &instance, "--yes"]);
+    assert_eq!(removed["AgentId"], first.as_str());
     until("the agent knows it", || (status()?["Running"]["Link"] == "refused").then_some(()));
     let output = agent(&["record", "--", "echo", "recorded by nobody who can deliver it"]);
     assert!(output.status.success(), "{}", said(&output));
