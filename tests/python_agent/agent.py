@@ -13,6 +13,7 @@ the exit code is the command's. It needs the packages cryptography and zstandard
 import argparse
 import base64
 import codecs
+import collections
 import datetime
 import email.utils
 import fcntl
@@ -25,6 +26,7 @@ import pty
 import queue
 import secrets
 import select
+import signal
 import socket
 import struct
 import sys
@@ -46,6 +48,11 @@ STREAM = b"terminal"
 CAPTURED_BYTES = 1024 * 1024
 MOST_LINES = 100_000
 FIRST_SECONDS, LATER_SECONDS = 5, 15
+SYNC_SECONDS = 1
+
+
+class NotAcknowledged(Exception):
+    """Under DeliveryMode sync the control plane did not acknowledge what was shown for too long."""
 
 
 class Refused(Exception):
@@ -234,14 +241,15 @@ def current_configuration(state, agent, control_plane):
 class Segments:
     """Cuts what a terminal shows into segments, and keeps the chain."""
 
-    def __init__(self, token, start_document, columns, rows, header):
-        self.token, self.columns, self.rows = token, columns, rows
+    def __init__(self, token, start_document, columns, rows, header, spans):
+        self.token, self.columns, self.rows, self.spans = token, columns, rows, spans
         self.chain = hashlib.sha256(b"hansard-chain-v1" + start_document + STREAM).digest()
         self.number, self.waiting = 0, b""
         self.lines = [json.dumps(header, ensure_ascii=False) + "\n"]
         self.first_at = self.last_at = None
         self.captured = 0
         self.totals = {"events": 0, "output_bytes": 0, "gaps": 0, "lost_bytes": 0}
+        self.ledger = []
 
     def line(self, at, code, text):
         stamp = f"{at // 1_000_000}.{at % 1_000_000:06}"
@@ -278,8 +286,17 @@ class Segments:
         self.line(at, "x", text)
         self.totals["events"] += 1
 
+    def degraded(self, at, cause, reason):
+        """Notes in the ledger that less is done than the configuration asks for."""
+        self.flush(at)
+        entry = {"reason": reason, "lost_bytes": 0, "kind": "degraded_mode", "cause": cause}
+        self.line(at, "l", json.dumps(entry, ensure_ascii=False))
+        self.ledger.append({
+            "kind": "degraded_mode", "cause": cause, "first_at": at, "last_at": at, "count": 1, "reason": reason,
+        })
+
     def due(self, at):
-        longest = (FIRST_SECONDS if self.number == 0 else LATER_SECONDS) * 1_000_000
+        longest = self.spans[min(self.number, 1)] * 1_000_000
         full = self.captured >= CAPTURED_BYTES or len(self.lines) >= MOST_LINES
         return self.first_at is not None and (full or at - self.first_at >= longest)
 
@@ -312,6 +329,7 @@ class Delivery(threading.Thread):
         super().__init__()
         self.state, self.control_plane, self.token, self.start_document = state, control_plane, token, start_document
         self.pending, self.failure = queue.Queue(), None
+        self.acknowledged, self.changed = 0, threading.Condition()
 
     def keep(self, data, entry, chain_before):
         self.state.write(f"sessions/{self.token}/{entry['number']:06}", data)
@@ -324,6 +342,9 @@ class Delivery(threading.Thread):
             })
             while (item := self.pending.get()) is not None:
                 self.control_plane.patiently(lambda: self.deliver(*item))
+                with self.changed:
+                    self.acknowledged += 1
+                    self.changed.notify()
                 (self.state.folder / f"sessions/{self.token}/{item[1]['number']:06}").unlink()
         except Exception as failure:  # Told to the person by the thread that waits for this one.
             self.failure = failure
@@ -346,7 +367,16 @@ class Delivery(threading.Thread):
 class Recording:
     """One session, from its start document to its seal."""
 
-    def __init__(self, state, agent, control_plane, configuration, command, columns, rows):
+    def __init__(self, state, agent, control_plane, configuration, options):
+        command, columns, rows = options.command, options.columns, options.rows
+        self.hold_after, self.end_after = options.hold_after, options.end_after
+        wanted = configuration["Recording"]
+        self.mode = wanted.get("DeliveryMode", "async")
+        if self.mode not in ("async", "sync"):
+            raise SystemExit(f"agent: refused: this agent knows no delivery mode {self.mode}")
+        self.policy = wanted.get("FailurePolicy", "strict")
+        # When the oldest byte was shown of each segment that is not acknowledged, and of the one that is being filled.
+        self.shown, self.filling_since = collections.deque(), None
         self.state, self.control_plane, self.agent = state, control_plane, agent
         self.sealing = state.key("sealing.key")
         self.numbers = state.read_json("numbers.json", {"last": 0, "previous_manifest": None})
@@ -361,6 +391,7 @@ class Recording:
             "agent_sealing_key": standard_base64(public_bytes(self.sealing)), "agent_recording_number": self.numbers["last"],
             "configuration_revision": configuration["Revision"], "started_at": time_of_day(self.started),
             "terminal": {"columns": columns, "rows": rows}, "claimed_user": getpass.getuser(), "agent_version": VERSION,
+            "failure_policy": self.policy, "delivery_mode": self.mode,
         }
         if command:
             start["command"] = command
@@ -369,7 +400,8 @@ class Recording:
         self.start, self.document = start, json.dumps(start, indent=2).encode() + b"\n"
         state.write(f"sessions/{self.token}/start.json", self.document)
         header = {"version": 2, "width": columns, "height": rows, "timestamp": int(self.started)}
-        self.segments = Segments(self.token, self.document, columns, rows, header)
+        spans = (SYNC_SECONDS, SYNC_SECONDS) if self.mode == "sync" else (FIRST_SECONDS, LATER_SECONDS)
+        self.segments = Segments(self.token, self.document, columns, rows, header, spans)
         self.entries = []
         self.delivery = Delivery(state, control_plane, self.token, self.document)
         self.delivery.start()
@@ -378,13 +410,47 @@ class Recording:
         return (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self.began) // 1000
 
     def output(self, data):
+        self.last_in = self.segments.number
         self.segments.output(self.now(), data)
         if self.segments.due(self.now()):
             self.cut()
 
+    def may_show(self):
+        """Under sync, waits until what was shown is acknowledged in time; only then is what was recorded last shown."""
+        while self.mode == "sync":
+            if self.segments.due(self.now()):
+                self.cut()
+            with self.delivery.changed:
+                while self.shown and self.shown[0][0] < self.delivery.acknowledged:
+                    self.shown.popleft()
+                oldest = self.shown[0][1] if self.shown else self.filling_since
+                age = 0 if oldest is None else time.monotonic() - oldest
+                if age < self.hold_after:
+                    break
+                # A delivery that has failed acknowledges nothing any more.
+                if age < self.hold_after + self.end_after and self.delivery.failure is None:
+                    self.delivery.changed.wait(0.1)
+                    continue
+            self.give_up(f"the control plane did not acknowledge what was shown within {self.hold_after + self.end_after:g} s")
+        now = time.monotonic()
+        if self.last_in == self.segments.number:
+            self.filling_since = self.filling_since or now
+        elif not self.shown or self.shown[-1][0] < self.last_in:
+            self.shown.append((self.last_in, now))
+
+    def give_up(self, reason):
+        if self.policy != "best_effort":
+            raise NotAcknowledged(reason)
+        print(f"agent: output goes on: {reason} (FailurePolicy best_effort)", file=sys.stderr)
+        self.mode, self.segments.spans = "async", (FIRST_SECONDS, LATER_SECONDS)
+        self.segments.degraded(self.now(), "delivery_not_acknowledged", reason)
+
     def cut(self):
         if (segment := self.segments.cut()) is not None:
             self.entries.append(segment[1])
+            if self.filling_since is not None:
+                self.shown.append((segment[1]["number"], self.filling_since))
+                self.filling_since = None
             self.delivery.keep(*segment)
 
     def end(self, exit_text=None, end=None):
@@ -407,9 +473,10 @@ class Recording:
             "start": {"name": "start.json", "length": len(self.document), "sha256": sha256(self.document)},
             "agent": start["agent"], "agent_recording_number": start["agent_recording_number"],
             "started_at": start["started_at"], "ended_at": time_of_day(self.started + duration / 1_000_000),
-            "duration": duration, "end": end,
+            "duration": duration, "end": end, "delivery_mode": self.mode,
             "streams": [{
                 "stream": "terminal", "segments": self.entries, "final_chain": self.segments.chain.hex(), **self.segments.totals,
+                **({"ledger": self.segments.ledger} if self.segments.ledger else {}),
             }],
         }
         if self.numbers["previous_manifest"]:
@@ -438,16 +505,22 @@ def record(state, options):
     wanted = configuration["Recording"] is not None and any(c["Kind"] == "terminal" for c in configuration["Captures"])
     recording = None
     if wanted:
-        recording = Recording(state, agent, control_plane, configuration, options.command, options.columns, options.rows)
+        recording = Recording(state, agent, control_plane, configuration, options)
     else:
         print("agent: not recorded: recording is off for this instance", file=sys.stderr)
-    if options.stdin:
-        code = show(iter(lambda: os.read(0, 65536), b""), recording)
-        status = recording and recording.end(end={"interrupted": {"reason": "standard input ended"}})
-    else:
-        code = run_command(options, recording)
-        ended = {"exited": {"code": code}} if code >= 0 else {"exited": {"signal": -code}}
-        status = recording and recording.end(exit_text=str(code), end=ended)
+    try:
+        if options.stdin:
+            code = show(iter(lambda: os.read(0, 65536), b""), recording)
+            status = recording and recording.end(end={"interrupted": {"reason": "standard input ended"}})
+        else:
+            code = run_command(options, recording)
+            ended = {"exited": {"code": code}} if code >= 0 else {"exited": {"signal": -code}}
+            status = recording and recording.end(exit_text=str(code), end=ended)
+    except NotAcknowledged as why:
+        print(f"agent: the session was ended: {why} (DeliveryMode sync)", file=sys.stderr, flush=True)
+        # Nothing more is shown, however long it takes to deliver what is recorded.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code, status = 1, recording.end(end={"interrupted": {"reason": str(why)}})
     if recording:
         print(json.dumps({"TerminalSessionToken": recording.token, "Status": status}), file=sys.stderr)
     return code if code >= 0 else 128 - code
@@ -458,6 +531,8 @@ def show(pieces, recording):
     for piece in pieces:
         if recording:
             recording.output(piece)
+            if piece:
+                recording.may_show()
         sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
     return 0
@@ -476,7 +551,7 @@ def run_command(options, recording):
 
     def printed():
         while True:
-            if not select.select([terminal], [], [], 1)[0]:
+            if not select.select([terminal], [], [], 0.25)[0]:
                 yield b""  # Nothing was printed; what is old enough is cut all the same.
                 continue
             try:
@@ -487,7 +562,14 @@ def run_command(options, recording):
                 return
             yield piece
 
-    show(printed(), recording)
+    try:
+        show(printed(), recording)
+    except NotAcknowledged:
+        # The command is hung up, and ended if it does not mind that.
+        os.close(terminal)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -505,6 +587,10 @@ def main():
     recording.add_argument("--stdin", action="store_true", help="take standard input for a terminal's output")
     recording.add_argument("--columns", type=int, default=80)
     recording.add_argument("--rows", type=int, default=24)
+    recording.add_argument("--hold-after", type=float, default=10, metavar="SECONDS",
+                           help="under DeliveryMode sync, show nothing more while what was shown so long ago is not stored")
+    recording.add_argument("--end-after", type=float, default=30, metavar="SECONDS",
+                           help="under DeliveryMode sync, end the session when it was held so long")
     recording.add_argument("command", nargs=argparse.REMAINDER)
     recording.set_defaults(run=record)
     options = parser.parse_args()
