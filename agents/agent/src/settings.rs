@@ -1,6 +1,7 @@
 //! The command line and the environment: all input from outside enters the program here.
 
 mod limits;
+mod sessions;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -8,7 +9,6 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agent_protocol::live::check_text;
 use agent_protocol::recorder::SyncLimits;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use recording::log_line::Colours;
@@ -19,6 +19,7 @@ use crate::system_settings::{self, Shells, Writer};
 use crate::usage;
 
 pub(crate) use limits::{DiskLimits, UserLimits};
+pub(crate) use sessions::{SessionsCommand, SessionsOptions};
 
 /// The hidden command that becomes the recorded command.
 pub(crate) const PTY_CHILD: &str = "pty-child";
@@ -294,47 +295,6 @@ pub(crate) struct RetryOptions {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct SessionsOptions {
-    #[command(subcommand)]
-    pub(crate) command: Option<SessionsCommand>,
-}
-
-/// What is done with sessions that are recorded now; without a word they are listed.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SessionsCommand {
-    /// Name them: token, user, since when, state, command.
-    List {
-        /// How to print it.
-        #[arg(long, value_enum, default_value_t = Output::Table)]
-        output: Output,
-    },
-    /// End a session. Its person is told why, and the recording says why and who asked for it.
-    End {
-        /// The session, as `sessions list` names it.
-        #[arg(value_name = "TOKEN", value_parser = |text: &str| TerminalSessionToken::parse(text))]
-        token: TerminalSessionToken,
-        /// Why.
-        #[arg(long, value_name = "TEXT", value_parser = parse_text)]
-        reason: String,
-    },
-    /// Show the person of a session a text on a line of its own. The recording does not have it.
-    Say {
-        /// The session, as `sessions list` names it.
-        #[arg(value_name = "TOKEN", value_parser = |text: &str| TerminalSessionToken::parse(text))]
-        token: TerminalSessionToken,
-        /// What.
-        #[arg(value_name = "TEXT", value_parser = parse_text)]
-        text: String,
-    },
-    /// Show what a session prints from now on, without what could drive the terminal of whoever watches.
-    Watch {
-        /// The session, as `sessions list` names it.
-        #[arg(value_name = "TOKEN", value_parser = |text: &str| TerminalSessionToken::parse(text))]
-        token: TerminalSessionToken,
-    },
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct ExportOptions {
     /// The recording, as `status` names it.
     #[arg(value_name = "TOKEN", value_parser = |text: &str| TerminalSessionToken::parse(text))]
@@ -471,10 +431,6 @@ fn parse_end_after(text: &str) -> Result<Duration, String> {
         return Err("it is at most a year".to_owned());
     }
     Ok(duration)
-}
-
-fn parse_text(text: &str) -> Result<String, String> {
-    check_text(text).map(|()| text.to_owned())
 }
 
 fn parse_filter(text: &str) -> Result<String, String> {

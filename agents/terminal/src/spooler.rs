@@ -1,10 +1,9 @@
 //! The recorder's side of the spool: appended before anything is shown, on stable storage within half a second.
 
+mod syncer;
+
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use agent_protocol::capture::CaptureError;
 use agent_protocol::clock;
@@ -13,15 +12,13 @@ use recording::{
     Cause, EventLine, ExitStatus, MOST_SPOOL_BYTES, Micros, RecordKind, Shortfall, ShortfallKind,
     SpoolWriter, TerminalEvent, TerminalSize,
 };
-use rustix::event::{EventfdFlags, eventfd};
-use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use crate::spool_file::SpoolFile;
 
-/// Half of the promised 500 ms; the other half is for the disk.
-const SYNC_AFTER: Duration = Duration::from_millis(250);
+use syncer::Syncer;
 
 /// Bulk output fills a disk faster than it is synced, so the free space is also checked after this many bytes.
 const CHECK_EVERY_BYTES: u64 = 64 * 1024;
@@ -246,15 +243,12 @@ impl Spooler {
 
     /// Readable when the spool has failed in the background.
     pub(crate) fn failure_fd(&self) -> BorrowedFd<'_> {
-        self.syncer.shared.failed.as_fd()
+        self.syncer.failure_fd()
     }
 
     /// Whether a sync has failed, or too little space is left.
     pub(crate) fn check(&self) -> Result<(), CaptureError> {
-        match &self.syncer.state().failure {
-            Some(reason) => Err(CaptureError::Lost { reason: reason.clone() }),
-            None => Ok(()),
-        }
+        self.syncer.failure().map_or(Ok(()), |reason| Err(CaptureError::Lost { reason }))
     }
 
     /// Writes the reason of a failure to the spool, if that is still possible. A torn record is cut off first. In a
@@ -309,124 +303,6 @@ fn lost(step: &str, error: &io::Error) -> CaptureError {
     CaptureError::Lost { reason: format!("the spool could not be {step}: {error}") }
 }
 
-/// The thread that brings records to stable storage.
-struct Syncer {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-struct Shared {
-    state: Mutex<SyncState>,
-    changed: Condvar,
-    /// Readable as long as the state has a failure.
-    failed: OwnedFd,
-}
-
-impl Shared {
-    fn new() -> io::Result<Self> {
-        let failed = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Shared { state: Mutex::default(), changed: Condvar::new(), failed })
-    }
-
-    /// INVARIANT: the failure and what is readable change under one lock. If a recovery came between them, this would be
-    /// readable for ever without a failure.
-    fn fail(&self, reason: String) {
-        let mut state = lock(&self.state);
-        state.failure = Some(reason);
-        // The session checks for the failure when this is readable; if nobody does, the session is over.
-        let _ = rustix::io::write(&self.failed, &1_u64.to_ne_bytes());
-    }
-
-    fn recover(&self) {
-        let mut state = lock(&self.state);
-        state.failure = None;
-        // If it has not failed, there is nothing to read.
-        let _ = rustix::io::read(&self.failed, &mut [0; 8]);
-        self.changed.notify_one();
-    }
-}
-
-#[derive(Default)]
-struct SyncState {
-    dirty: bool,
-    stop: bool,
-    failure: Option<String>,
-}
-
-impl Syncer {
-    fn start(spool: SpoolFile, least_free_bytes: u64) -> io::Result<Self> {
-        let shared = Arc::new(Shared::new()?);
-        let theirs = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("sync".to_owned()).spawn(move || {
-            while let Err(reason) = sync_until_stopped(&spool, least_free_bytes, &theirs) {
-                theirs.fail(reason);
-            }
-        })?;
-        Ok(Syncer { shared, thread: Some(thread) })
-    }
-
-    fn state(&self) -> MutexGuard<'_, SyncState> {
-        lock(&self.shared.state)
-    }
-
-    fn dirty(&self) {
-        let mut state = self.state();
-        if !state.dirty {
-            state.dirty = true;
-            self.shared.changed.notify_one();
-        }
-    }
-
-    /// Begins anew after a failure.
-    fn recover(&self) {
-        self.shared.recover();
-    }
-
-    fn stop(&mut self) {
-        self.state().stop = true;
-        self.shared.changed.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // The panic was printed there.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Syncer {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-fn lock(state: &Mutex<SyncState>) -> MutexGuard<'_, SyncState> {
-    // The state is three plain values, which a panic elsewhere leaves intact.
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn sync_until_stopped(spool: &SpoolFile, least_free_bytes: u64, shared: &Shared) -> Result<(), String> {
-    let mut state = lock(&shared.state);
-    loop {
-        while (!state.dirty || state.failure.is_some()) && !state.stop {
-            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        // Records that arrive in the meantime are synced together with the first one.
-        let stopped = |state: &mut SyncState| !state.stop;
-        state = shared
-            .changed
-            .wait_timeout_while(state, SYNC_AFTER, stopped)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0;
-        if state.stop {
-            return Ok(());
-        }
-        state.dirty = false;
-        drop(state);
-        spool.sync_data().map_err(|error| format!("the spool could not be synced: {error}"))?;
-        check_free_space(spool, least_free_bytes)?;
-        state = lock(&shared.state);
-    }
-}
-
 fn check_free_space(spool: &SpoolFile, least_free_bytes: u64) -> Result<(), String> {
     // If the file system does not report it, the write will fail with "no space left".
     let Some(free) = spool.free_bytes() else { return Ok(()) };
@@ -442,17 +318,12 @@ mod tests {
     use std::io::{Read as _, Seek as _, Write as _};
     use std::path::PathBuf;
 
-    use std::sync::Barrier;
-
     use recording::SpoolReader;
-    use rustix::event::{PollFd, PollFlags, Timespec};
+    use rustix::event::{PollFd, PollFlags};
     use rustix::fs::{MemfdFlags, SealFlags};
 
     use super::*;
     use crate::spool_file::faults::{Fault, Faults};
-
-    /// How often two threads meet in the test below: before both were under one lock, some of these went wrong.
-    const ROUNDS: usize = 20_000;
 
     struct Temporary(PathBuf);
 
@@ -524,33 +395,6 @@ mod tests {
         let reason = recording::spool::find_giving_up(&bytes[good_end..]).unwrap().terminal_event().unwrap();
         let gap = Shortfall::new(ShortfallKind::Gap, Cause::SPOOL_FAILED, "the disk is full");
         assert_eq!(reason, TerminalEvent::shortfall(reason.at, gap.with_lost_bytes(8)));
-    }
-
-    /// The session waits for what is readable: without a failure it would look for one over and over.
-    #[test]
-    fn a_failure_is_readable_exactly_as_long_as_it_is_known() {
-        let shared = Shared::new().unwrap();
-        let together = Barrier::new(2);
-        thread::scope(|threads| {
-            threads.spawn(|| {
-                for _ in 0..ROUNDS {
-                    together.wait();
-                    shared.fail("the disk is full".to_owned());
-                    together.wait();
-                }
-            });
-            let mut apart = 0;
-            for _ in 0..ROUNDS {
-                together.wait();
-                shared.recover();
-                together.wait();
-                let mut fds = [PollFd::new(&shared.failed, PollFlags::IN)];
-                let is_readable = rustix::event::poll(&mut fds, Some(&Timespec::default())).unwrap() == 1;
-                apart += usize::from(is_readable != lock(&shared.state).failure.is_some());
-                shared.recover();
-            }
-            assert_eq!(apart, 0, "of {ROUNDS}");
-        });
     }
 
     fn room_behind_its_end(spooler: &Spooler, path: &Temporary) -> u64 {
