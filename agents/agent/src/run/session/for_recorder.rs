@@ -68,12 +68,10 @@ impl Session {
         stream.set_read_timeout(Some(ANSWERS_WITHIN))?;
         lines::send(&stream, &ControlRequest::Tap, &[])?;
         let mut answer = Vec::new();
-        #[allow(clippy::unbuffered_bytes, reason = "what stands behind the reply is for whoever watches")]
-        for byte in (&stream).take(MAXIMUM_LINE_BYTES as u64).bytes() {
-            match byte? {
-                b'\n' => break,
-                byte => answer.push(byte),
-            }
+        while !answer.ends_with(b"\n") && answer.len() < MAXIMUM_LINE_BYTES {
+            let mut byte = [0];
+            (&stream).read_exact(&mut byte)?;
+            answer.extend_from_slice(&byte);
         }
         match serde_json::from_slice(&answer)? {
             ControlReply::Done => {}
