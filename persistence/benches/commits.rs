@@ -1,5 +1,5 @@
-//! How many calls a second the database can take: each claims a nonce and writes its audit row, and both are committed,
-//! durably, before the next step.
+//! How many calls a second the database can take: each claims a nonce, alone or with its audit row, and is committed,
+//! durably, before the caller's next one.
 //!
 //! `cargo bench -p persistence --bench commits` prints one line for each database and number of callers.
 
@@ -62,10 +62,11 @@ async fn call(store: &Store, caller: u64, number: u64, audited: bool) {
         expires_at: Timestamp::from_millis(1_700_002_700_000),
         now: Timestamp::from_millis(1_700_000_000_000),
     };
-    assert!(store.claim_nonce(claim).await.unwrap());
-    if audited {
-        store.record_audit(event()).await.unwrap();
-    }
+    let fresh = match audited {
+        true => store.record_audit_once(claim, event()).await,
+        false => store.claim_nonce(claim).await,
+    };
+    assert!(fresh.unwrap());
 }
 
 fn event() -> AuditEvent {

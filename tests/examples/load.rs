@@ -5,8 +5,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that is run by hand")]
 #![allow(clippy::unwrap_used, reason = "a measurement that fails may panic")]
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use domain::clock::{Clock as _, SystemClock};
 use whole_system::load::{Caller, keep_busy};
 
 fn main() {
@@ -23,14 +24,15 @@ fn main() {
             std::process::exit(2);
         }
     };
-    let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+    // Each run has nonces of its own.
+    let run = format!("{}-{}", std::process::id(), SystemClock.now().as_millis());
     let (action, body) = match rest {
         [_, _, action, body] => ((*action).to_owned(), (*body).to_owned()),
         _ => ("GetInstanceRecordConfig".to_owned(), "InstanceId=i-bench1".to_owned()),
     };
     let make: Box<dyn Fn() -> Vec<u8>> = match rest {
         [id, secret, ..] => {
-            let caller = Caller::new(address, id, secret, &began.to_string());
+            let caller = Caller::new(address, id, secret, &run);
             Box::new(move || caller.request(&action, &body))
         }
         _ => Box::new(move || format!("GET / HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes()),
