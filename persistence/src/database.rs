@@ -98,10 +98,12 @@ fn place(url: &str) -> &str {
 }
 
 /// The connections to one database. SQLite has one connection that writes, so that writers queue here instead of
-/// colliding in the database, and a few that read; with the other databases one pool does both.
+/// colliding in the database, and a few that read; with the other databases one pool does both, and groups of calls have
+/// a connection of their own, so that the writer of all calls does not queue behind each of them.
 pub(crate) struct Connections {
     dialect: Dialect,
     writer: DatabaseConnection,
+    groups: DatabaseConnection,
     reader: DatabaseConnection,
 }
 
@@ -111,8 +113,7 @@ impl Connections {
         match &url.0 {
             Address::Sqlite(file) => {
                 let writer = sqlite::making_writer(file).await?;
-                let connections =
-                    Self { dialect: Dialect::Sqlite, writer, reader: sqlite::readers(file).await? };
+                let connections = Self::of_file(writer, sqlite::readers(file).await?);
                 // This transaction holds SQLite's only writing connection.
                 let transaction = connections.begin_write().await?;
                 migrate(&transaction).await?;
@@ -120,7 +121,8 @@ impl Connections {
                 Ok(connections)
             }
             Address::Postgres(url) => {
-                let connections = Self::pooled(Dialect::Postgres, postgres::pool(url).await?);
+                let pool = postgres::pool(url).await?;
+                let connections = Self::pooled(Dialect::Postgres, pool, postgres::one(url).await?);
                 let transaction = connections.begin_write().await?;
                 postgres::lock_migrations(&transaction).await.map_err(StoreError::at(MIGRATE))?;
                 migrate(&transaction).await?;
@@ -128,7 +130,8 @@ impl Connections {
                 Ok(connections)
             }
             Address::MariaDb(url) => {
-                let connections = Self::pooled(Dialect::MariaDb, mysql::pool(url).await?);
+                let pool = mysql::pool(url).await?;
+                let connections = Self::pooled(Dialect::MariaDb, pool, mysql::one(url).await?);
                 let migrating = mysql::Migrating::begin(url).await?;
                 mysql::refuse_tables_of_others(migrating.connection()).await?;
                 migrate(migrating.connection()).await?;
@@ -145,23 +148,27 @@ impl Connections {
                 sqlite::refuse_no_file(file)?;
                 let reader = sqlite::readers(file).await?;
                 refuse_other_version(&reader).await?;
-                Ok(Self { dialect: Dialect::Sqlite, writer: sqlite::writer(file).await?, reader })
+                Ok(Self::of_file(sqlite::writer(file).await?, reader))
             }
             Address::Postgres(url) => {
                 let pool = postgres::pool(url).await?;
                 refuse_other_version(&pool).await?;
-                Ok(Self::pooled(Dialect::Postgres, pool))
+                Ok(Self::pooled(Dialect::Postgres, pool, postgres::one(url).await?))
             }
             Address::MariaDb(url) => {
                 let pool = mysql::pool(url).await?;
                 refuse_other_version(&pool).await?;
-                Ok(Self::pooled(Dialect::MariaDb, pool))
+                Ok(Self::pooled(Dialect::MariaDb, pool, mysql::one(url).await?))
             }
         }
     }
 
-    fn pooled(dialect: Dialect, pool: DatabaseConnection) -> Self {
-        Self { dialect, writer: pool.clone(), reader: pool }
+    fn of_file(writer: DatabaseConnection, reader: DatabaseConnection) -> Self {
+        Self { dialect: Dialect::Sqlite, groups: writer.clone(), writer, reader }
+    }
+
+    fn pooled(dialect: Dialect, pool: DatabaseConnection, groups: DatabaseConnection) -> Self {
+        Self { dialect, writer: pool.clone(), groups, reader: pool }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -181,6 +188,12 @@ impl Connections {
     pub(crate) async fn begin_write(&self) -> Result<DatabaseTransaction, StoreError> {
         let options = self.dialect.to_write();
         self.writer.begin_with_options(options).await.map_err(StoreError::at("begin a transaction"))
+    }
+
+    /// Begins the transaction of a group of calls.
+    pub(crate) async fn begin_group(&self) -> Result<DatabaseTransaction, StoreError> {
+        let options = self.dialect.to_write();
+        self.groups.begin_with_options(options).await.map_err(StoreError::at("begin a transaction"))
     }
 
     /// Begins a transaction whose statements all see the same moment.

@@ -53,6 +53,13 @@ pub(crate) async fn pool(url: &str) -> Result<DatabaseConnection, StoreError> {
     Ok(pool)
 }
 
+/// One connection, which is made when it is first needed.
+pub(crate) async fn one(url: &str) -> Result<DatabaseConnection, StoreError> {
+    let mut options = options(url, 1);
+    options.connect_lazy(true);
+    connect(quiet(options)).await
+}
+
 fn options(url: &str, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options

@@ -10,7 +10,7 @@ use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Db
 use crate::StoreError;
 use crate::connecting::{connect, connecting_failed, dial, quiet};
 
-/// The number of connections of one replica.
+/// The number of connections of one replica, besides that of its writer.
 const CONNECTIONS: u32 = 16;
 /// The lock by which the migrations of replicas that start at the same time take turns.
 const MIGRATION_LOCK: i64 = 0x4861_6e73_6172_6431;
@@ -22,12 +22,23 @@ pub(crate) fn parse(text: &str) -> Result<(), &'static str> {
 
 pub(crate) async fn pool(url: &str) -> Result<DatabaseConnection, StoreError> {
     dial(PgConnectOptions::from_str(url).map_err(connecting_failed)?).await?;
+    connect(quiet(options(url, CONNECTIONS))).await
+}
+
+/// One connection, which is made when it is first needed.
+pub(crate) async fn one(url: &str) -> Result<DatabaseConnection, StoreError> {
+    let mut options = options(url, 1);
+    options.connect_lazy(true);
+    connect(quiet(options)).await
+}
+
+fn options(url: &str, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
-        .max_connections(CONNECTIONS)
+        .max_connections(connections)
         .test_before_acquire_if_idle_for(Duration::from_secs(10))
         .set_application_name("hansard");
-    connect(quiet(options)).await
+    options
 }
 
 /// Lets one replica migrate at a time, until its transaction ends.

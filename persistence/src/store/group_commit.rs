@@ -136,7 +136,7 @@ impl Inner {
     }
 
     async fn write_group_once(&self, group: &[Waiting]) -> Result<Vec<bool>, StoreError> {
-        let transaction = self.connections.begin_write().await?;
+        let transaction = self.connections.begin_group().await?;
         // Before the chain is taken: a claim may wait for another replica's, and changes need not wait with it.
         let claims: Vec<_> = group.iter().filter_map(|waiting| waiting.claim.as_ref()).collect();
         let mut claimed = nonce_rows::claim_all(&transaction, &claims).await?;
