@@ -387,7 +387,10 @@ fn a_join_token_is_made_and_an_agent_joins_by_it() {
 fn agents_are_listed() {
     let service = Service::start();
     let none = service.call("ListAgents", &[]).done();
-    assert_eq!(none["Root"], json!({ "TotalCount": 0, "AgentList": [] }));
+    let leave_keys = &none["Root"]["LeaveKeys"];
+    assert_eq!(none["Root"], json!({ "TotalCount": 0, "AgentList": [], "LeaveKeys": leave_keys }));
+    let [leave_key] = leave_keys.as_array().unwrap().as_slice() else { panic!("{leave_keys}") };
+    assert!(recording::SealingPublicKey::parse(leave_key.as_str().unwrap()).is_ok(), "{leave_key}");
     let first = service.agent("i-one");
     service.pass_millis(120_000);
     let second = service.agent("i-two");

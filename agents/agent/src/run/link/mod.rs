@@ -120,8 +120,8 @@ impl Retired {
             tracing::error!(
                 ?wait,
                 "the control plane has no such agent any more: {why}. Nothing is delivered; everything that is recorded \
-                 stays in {}. To deliver recordings again, stop this agent and enrol with a new join token: hansard-agent \
-                 enrol --replace --abandon-spool, which sets aside what this agent has recorded",
+                 stays in {}. To deliver it, stop this agent and enrol this instance again with a new join token: \
+                 hansard-agent enrol --replace. The new agent delivers what this one has recorded, too",
                 agent.directory.spool().display()
             );
             self.said = Some(why.to_owned());
