@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use domain::audit::DEPLOYMENT_ACCOUNT;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, TransactionTrait};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, TransactionTrait,
+};
 use sea_orm_migration::{IntoSchemaManagerConnection, SchemaManager, seaql_migrations};
 
 use crate::dialect::{Dialect, mysql, postgres, sqlite};
@@ -108,6 +110,15 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
+    /// Takes away the reason why the database could not do something, if it is one that can be taken away from here; whether
+    /// that was done.
+    pub(crate) async fn mend(&self, error: &DbErr) -> bool {
+        match self.dialect {
+            Dialect::Sqlite | Dialect::Postgres => false,
+            Dialect::MariaDb => mysql::mend_triggers(&self.writer, error).await,
+        }
+    }
+
     /// Creates the database when it does not exist, and brings its tables up to date.
     pub(crate) async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         match &url.0 {

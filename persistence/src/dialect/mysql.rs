@@ -140,6 +140,39 @@ pub(crate) async fn refuse_tables_of_others(connection: &DatabaseConnection) -> 
     Ok(())
 }
 
+/// The tables that have triggers (`m20261130_020100_mariadb_append_only`).
+const TABLES_WITH_TRIGGERS: [&str; 2] = ["audit_events", "audit_anchors"];
+
+/// `ER_PARSE_ERROR`, which the server says of a trigger too.
+const PARSE_ERROR: u16 = 1064;
+
+/// When the server ends a connection (`KILL`) while that opens a table, it can keep the table opened with a trigger that it has not
+/// read to its end, and refuse every change of the table from then on, to everybody. A table that was altered is opened
+/// anew. Returns whether this was such an error and that was done.
+pub(crate) async fn mend_triggers(connection: &DatabaseConnection, error: &DbErr) -> bool {
+    let Some(said) = super::driver_error(error) else { return false };
+    let number = said.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
+    if number != Some(PARSE_ERROR) || !said.message().starts_with("Unknown trigger has an error in its body")
+    {
+        return false;
+    }
+    tracing::warn!(
+        "the database has read a trigger in part, and refuses changes: its tables are opened anew"
+    );
+    for table in TABLES_WITH_TRIGGERS {
+        let opening = format!("SET STATEMENT lock_wait_timeout = 5 FOR ALTER TABLE {table} COMMENT = ''");
+        if let Err(error) = connection.execute_unprepared(&opening).await {
+            tracing::error!(
+                table,
+                error = &error as &dyn std::error::Error,
+                "a table could not be opened anew"
+            );
+            return false;
+        }
+    }
+    true
+}
+
 /// `ER_LOCK_DEADLOCK` and `ER_LOCK_WAIT_TIMEOUT`.
 pub(super) fn is_undone_for_another(error: &dyn DatabaseError) -> bool {
     let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);

@@ -3,7 +3,10 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use sea_orm::DbErr;
+
 use crate::StoreError;
+use crate::database::Connections;
 use crate::dialect::Dialect;
 
 /// The total number of attempts. Of two transactions that wait for each other the database rolls one back, so that the
@@ -13,16 +16,37 @@ const ATTEMPTS: u32 = 8;
 /// caller is waiting.
 const PATIENCE: Duration = Duration::from_secs(12);
 
-/// Runs one transaction or one statement, and runs it again when the database rolled it back in favour of another one.
-/// Nothing remains of a rolled-back attempt, so that the effect happens once.
-pub(super) async fn begun_anew<T, F>(dialect: Dialect, once: impl Fn() -> F) -> Result<T, StoreError>
+/// Runs one transaction or one statement, and runs it again when the database rolled it back in favour of another one, or
+/// could not do it for a reason that these connections can take away. Nothing remains of a rolled-back attempt, so that the
+/// effect happens once.
+pub(super) async fn begun_anew<T, F>(connections: &Connections, once: impl Fn() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    begun_anew_if(connections.dialect(), Some(connections), once).await
+}
+
+async fn is_mended(connections: Option<&Connections>, error: &DbErr) -> bool {
+    match connections {
+        Some(connections) => connections.mend(error).await,
+        None => false,
+    }
+}
+
+async fn begun_anew_if<T, F>(
+    dialect: Dialect,
+    connections: Option<&Connections>,
+    once: impl Fn() -> F,
+) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
     let (since, mut attempt) = (Instant::now(), 1);
     loop {
         let undone = match once().await {
-            Err(StoreError::Unavailable { step, source }) if dialect.is_undone_for_another(&source) => {
+            Err(StoreError::Unavailable { step, source })
+                if dialect.is_undone_for_another(&source) || is_mended(connections, &source).await =>
+            {
                 StoreError::Unavailable { step, source }
             }
             settled => return settled,
@@ -45,7 +69,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use sea_orm::sqlx::error::{DatabaseError, ErrorKind};
-    use sea_orm::{DbErr, RuntimeErr, sqlx};
+    use sea_orm::{RuntimeErr, sqlx};
 
     use super::*;
 
@@ -91,7 +115,7 @@ mod tests {
         let once = || async {
             if times.fetch_add(1, Ordering::Relaxed) < failures { Err(failed(code)) } else { Ok(()) }
         };
-        let settled = begun_anew(dialect, once).await;
+        let settled = begun_anew_if(dialect, None, once).await;
         (times.load(Ordering::Relaxed), settled.is_ok())
     }
 

@@ -132,7 +132,7 @@ impl Waiting {
 impl Inner {
     /// Commits a group, and returns for each call whether it was its first use.
     async fn write_group(&self, group: &[Waiting]) -> Result<Vec<bool>, StoreError> {
-        begun_anew(self.connections.dialect(), || self.write_group_once(group)).await
+        begun_anew(&self.connections, || self.write_group_once(group)).await
     }
 
     async fn write_group_once(&self, group: &[Waiting]) -> Result<Vec<bool>, StoreError> {

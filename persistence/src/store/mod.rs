@@ -282,7 +282,7 @@ impl Store {
         let running = tokio::spawn(async move {
             let (inner, account, audit) = (&inner, &account, &audit);
             let once = move || inner.transact_once(account, revision, audit, work.clone());
-            begun_anew(inner.connections.dialect(), once).await
+            begun_anew(&inner.connections, once).await
         });
         match running.await {
             Ok(result) => result,

@@ -72,13 +72,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn remove_lapsed(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let (dialect, writer) = (self.inner.connections.dialect(), self.inner.connections.writer());
+        let connections = &self.inner.connections;
+        let writer = connections.writer();
         let mut removed = join_token_rows::purge(writer, now.minus(LAPSED_TOKENS_KEPT)).await?;
         loop {
-            let (nonces, more_nonces) = begun_anew(dialect, || nonce_rows::purge_batch(writer, now)).await?;
+            let (nonces, more_nonces) =
+                begun_anew(connections, || nonce_rows::purge_batch(writer, now)).await?;
             let ended_before = now.minus(ENDED_SESSIONS_KEPT);
             let (sessions, more_sessions) =
-                begun_anew(dialect, || role_session_rows::purge_batch(writer, ended_before)).await?;
+                begun_anew(connections, || role_session_rows::purge_batch(writer, ended_before)).await?;
             removed += nonces + sessions;
             if !more_nonces && !more_sessions {
                 return Ok(removed);
