@@ -1,8 +1,8 @@
 //! GetAccessKeyLastUsed: when an access key last signed.
 
-use domain::actions::GetAccessKeyLastUsed;
+use domain::actions::{Action, GetAccessKeyLastUsed};
 use domain::gate::Granted;
-use domain::identity::{AccessKeyId, KeyOwner};
+use domain::identity::{AccessKeyId, AccessKeyUse, KeyOwner};
 use domain::principal::Principal;
 use openapi::error_codes::WireError;
 use openapi::ram::{AccessKeyLastUsed, GetAccessKeyLastUsedReply};
@@ -29,15 +29,22 @@ impl RpcAction for GetAccessKeyLastUsed {
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let key = input.key?;
-        let key = call.hansard.store.get_access_key(&granted, &key).await?;
+        let noted = call.hansard.store.get_access_key(&granted, &key).await?.last_used;
+        // Of the key that signs it, this call is the last use. It is noted only once the call is known not to be a repetition.
+        let last_used = match &call.caller.access_key {
+            Some(signer) if *signer == key => {
+                let service = Some(Self::ENTRY.product.ram_code().to_owned());
+                Some(AccessKeyUse { at: call.now(), service })
+            }
+            _ => noted,
+        };
         Ok(Done::read(GetAccessKeyLastUsedReply {
             request_id: call.request_id().to_string(),
             access_key_last_used: AccessKeyLastUsed {
-                last_used_date: key
-                    .last_used
+                last_used_date: last_used
                     .as_ref()
                     .map_or_else(|| "N/A".to_owned(), |used| wire_time(used.at)),
-                service_name: key.last_used.and_then(|used| used.service),
+                service_name: last_used.and_then(|used| used.service),
             },
         }))
     }
