@@ -114,6 +114,11 @@ impl Cause {
     pub const SPOOL_TAMPERED: Self = Self::new("spool_tampered");
     /// The recorder could write no more to the spool.
     pub const SPOOL_FAILED: Self = Self::new("spool_failed");
+    /// The session was ended before its command had ended by itself: by an administrator, or by a limit.
+    pub const SESSION_ENDED: Self = Self::new("session_ended");
+    /// The session was broken off, although there was room for its recording: its person's side was gone, or its command could not
+    /// begin, or not be read.
+    pub const SESSION_BROKEN_OFF: Self = Self::new("session_broken_off");
     /// The recordings of the person took too much of the spool, or the session's own became too long, and the session went on
     /// without it.
     pub const SPOOL_LIMIT: Self = Self::new("spool_limit");

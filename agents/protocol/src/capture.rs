@@ -169,6 +169,13 @@ pub enum CaptureError {
         /// Why, for the person and for the recording.
         reason: String,
     },
+    /// The session cannot be recorded any further, although there is room for it: the person's side is gone, or the command cannot
+    /// begin, or not be read.
+    #[error("the session was ended because it cannot be recorded any further: {reason}")]
+    BrokenOff {
+        /// Why, for the person and for the recording.
+        reason: String,
+    },
     /// Somebody ended the session, as the recording says.
     #[error("the session was ended: {reason}")]
     Ended {

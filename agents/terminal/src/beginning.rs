@@ -84,7 +84,8 @@ impl Beginning {
 
     /// Takes what the launcher says.
     pub(crate) fn advance(&mut self) -> Result<Begun, CaptureError> {
-        let refuse = |why: &str| CaptureError::Lost { reason: format!("the command cannot begin: {why}") };
+        let refuse =
+            |why: &str| CaptureError::BrokenOff { reason: format!("the command cannot begin: {why}") };
         let failed = |error: io::Error| refuse(&error.to_string());
         if self.deadline <= Instant::now() {
             return Err(refuse("nobody reported it in time"));

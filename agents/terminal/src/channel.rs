@@ -238,7 +238,7 @@ impl Channel {
 
     /// Reads what is available; returns 0 if nothing is available now.
     fn read(&mut self, most: usize) -> Result<usize, CaptureError> {
-        let lost = |error: Errno| CaptureError::Lost {
+        let lost = |error: Errno| CaptureError::BrokenOff {
             reason: format!("the command's output cannot be read: {}", io::Error::from(error)),
         };
         match &self.source {
@@ -268,7 +268,7 @@ impl Channel {
 
 /// What is recorded must be shown, so the session cannot go on without the person's side.
 fn person_gone(error: io::Error) -> CaptureError {
-    CaptureError::Lost { reason: format!("the person's side cannot be told anything: {error}") }
+    CaptureError::BrokenOff { reason: format!("the person's side cannot be told anything: {error}") }
 }
 
 /// The result of reading the command's terminal.

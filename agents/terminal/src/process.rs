@@ -59,14 +59,15 @@ pub fn run_recorder() -> bool {
     };
     // The agent first: it notes the session before anybody can say that it began.
     if !answer(&agent, &RecorderAnswer::Ready { without }) {
-        recording.scribe.give_up("the agent ended before the session began");
+        recording.scribe.give_up(Cause::SESSION_BROKEN_OFF, "the agent ended before the session began");
         return false;
     }
     drop(agent);
     if let Err(error) = recording.tell_person() {
-        recording
-            .scribe
-            .give_up(&format!("the person's side could not be told that the session begins: {error}"));
+        recording.scribe.give_up(
+            Cause::SESSION_BROKEN_OFF,
+            &format!("the person's side could not be told that the session begins: {error}"),
+        );
         return false;
     }
     let spool = recording.scribe.copy();
@@ -76,7 +77,7 @@ pub fn run_recorder() -> bool {
         // Nobody reads what this process prints: the recording says it.
         if let Ok(spool) = spool {
             let why = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-            spool.give_up(&format!("the recorder failed unexpectedly: {why}"));
+            spool.give_up(Cause::SESSION_BROKEN_OFF, &format!("the recorder failed unexpectedly: {why}"));
         }
         false
     })

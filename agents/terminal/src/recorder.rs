@@ -16,7 +16,7 @@ use agent_protocol::capture::{CaptureError, SpoolName};
 use agent_protocol::person::{Decoder, FromPerson, FromRecorder, Input, Output};
 use agent_protocol::processes;
 use agent_protocol::recorder::{CommandNote, ControlReply, ControlRequest, SyncLimits};
-use recording::{ExitStatus, TerminalSessionToken, TerminalSize};
+use recording::{Cause, ExitStatus, TerminalSessionToken, TerminalSize};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::process::Signal;
@@ -92,7 +92,7 @@ pub(crate) fn run(
         Ok(recorder) => recorder,
         Err(source) => {
             let error = CaptureError::Start { step: "read the terminal", source };
-            scribe.give_up(&in_one_line(&error));
+            scribe.give_up(cause_of(&error), &in_one_line(&error));
             return Err(error);
         }
     };
@@ -120,7 +120,7 @@ pub(crate) fn run(
         Err(error) => {
             // However it ends, the recording says why.
             let reason = reason_of(&error);
-            scribe.give_up(&reason);
+            scribe.give_up(cause_of(&error), &reason);
             recorder.say_last(&match &error {
                 CaptureError::Ended { .. } => FromRecorder::Stopped(&reason),
                 _ => FromRecorder::Lost(&reason),
@@ -136,8 +136,19 @@ pub(crate) fn run(
 /// The reason alone, for the recording and for whoever says what happened in words of its own.
 fn reason_of(error: &CaptureError) -> String {
     match error {
-        CaptureError::Lost { reason } | CaptureError::Ended { reason } => reason.clone(),
+        CaptureError::Lost { reason }
+        | CaptureError::BrokenOff { reason }
+        | CaptureError::Ended { reason } => reason.clone(),
         other => in_one_line(other),
+    }
+}
+
+/// Why nothing stands behind the end of the recording, in the ledger's word.
+pub(crate) fn cause_of(error: &CaptureError) -> Cause {
+    match error {
+        CaptureError::Ended { .. } => Cause::SESSION_ENDED,
+        CaptureError::BrokenOff { .. } | CaptureError::Start { .. } => Cause::SESSION_BROKEN_OFF,
+        CaptureError::Lost { .. } | CaptureError::NotDelivered { .. } => Cause::SPOOL_FAILED,
     }
 }
 
@@ -153,7 +164,7 @@ pub(crate) fn in_one_line(error: &CaptureError) -> String {
 }
 
 fn lost(reason: impl std::fmt::Display) -> CaptureError {
-    CaptureError::Lost { reason: reason.to_string() }
+    CaptureError::BrokenOff { reason: reason.to_string() }
 }
 
 fn person_lost(error: io::Error) -> CaptureError {

@@ -13,6 +13,7 @@ use recording::{
 use rustix::fd::BorrowedFd;
 use transfer_observer::{Observer, OutputLimit, Transfer};
 
+use crate::recorder::{cause_of, in_one_line};
 use crate::spooler::{SpoolCopy, Spooler};
 
 /// The spools of a session, and what decides what goes there.
@@ -324,8 +325,8 @@ impl Scribe {
         self.try_again();
         if let Some(lost) = &self.unrecorded {
             // The command has ended well, and the recording ends with the reason why its end is missing.
-            let reason = lost.reason.clone();
-            self.give_up(&reason);
+            let (cause, reason) = (lost.cause.clone(), lost.reason.clone());
+            self.give_up(cause, &reason);
             return Ok(());
         }
         let ended = match self.finish() {
@@ -333,7 +334,7 @@ impl Scribe {
             Ok(()) if self.unrecorded.is_some() => return self.exit(status),
             Ok(()) => self.shown.exit(status),
             Err(error) => {
-                self.shown.give_up(&crate::recorder::in_one_line(&error));
+                self.shown.give_up(cause_of(&error), &in_one_line(&error));
                 Err(error)
             }
         };
@@ -345,15 +346,16 @@ impl Scribe {
     }
 
     /// Writes the reason of a failure, if that is still possible.
-    pub(crate) fn give_up(mut self, reason: &str) {
+    pub(crate) fn give_up(mut self, cause: Cause, reason: &str) {
         // The reason counts more than what this one fails of.
         let _ = self.finish();
         match self.unrecorded {
             Some(lost) if lost.bytes > 0 => {
                 let bytes = lost.bytes;
-                self.shown.give_up(&format!("{reason}; the last {bytes} bytes of output are not recorded"));
+                self.shown
+                    .give_up(cause, &format!("{reason}; the last {bytes} bytes of output are not recorded"));
             }
-            _ => self.shown.give_up(reason),
+            _ => self.shown.give_up(cause, reason),
         }
     }
 

@@ -16,6 +16,7 @@ use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
+use crate::recorder::{cause_of, in_one_line};
 use crate::spool_file::SpoolFile;
 
 use syncer::Syncer;
@@ -227,7 +228,7 @@ impl Spooler {
         match end() {
             Ok(_) => Ok(()),
             Err(error) => {
-                self.give_up(&crate::recorder::in_one_line(&error));
+                self.give_up(cause_of(&error), &in_one_line(&error));
                 Err(error)
             }
         }
@@ -253,11 +254,11 @@ impl Spooler {
 
     /// Writes the reason of a failure to the spool, if that is still possible. A torn record is cut off first. In a
     /// spool that can only be appended to, it remains, and the reason states how long it is.
-    pub(crate) fn give_up(mut self, reason: &str) {
+    pub(crate) fn give_up(mut self, cause: Cause, reason: &str) {
         self.syncer.stop();
         let at = self.now();
         let good_end = self.writer.good_end();
-        leave_reason(&self.writer.into_inner(), at, good_end, reason);
+        leave_reason(&self.writer.into_inner(), at, good_end, cause, reason);
     }
 
     /// For a failure in which this value is lost.
@@ -274,16 +275,16 @@ pub(crate) struct SpoolCopy {
 }
 
 impl SpoolCopy {
-    /// Writes the reason of a failure behind what is there, which ends with a whole record unless the system failed, too.
-    pub(crate) fn give_up(self, reason: &str) {
+    /// Writes why it was given up behind what is there, which ends with a whole record unless the system failed, too.
+    pub(crate) fn give_up(self, cause: Cause, reason: &str) {
         let at = Micros::new(clock::boottime_micros().saturating_sub(self.start_boottime_micros));
         if let Ok(length) = self.spool.length() {
-            leave_reason(&self.spool, at, length, reason);
+            leave_reason(&self.spool, at, length, cause, reason);
         }
     }
 }
 
-fn leave_reason(file: &SpoolFile, at: Micros, good_end: u64, reason: &str) {
+fn leave_reason(file: &SpoolFile, at: Micros, good_end: u64, cause: Cause, reason: &str) {
     let leave = || -> io::Result<()> {
         let torn = match file.length()?.saturating_sub(good_end) {
             0 => 0,
@@ -291,7 +292,7 @@ fn leave_reason(file: &SpoolFile, at: Micros, good_end: u64, reason: &str) {
             _ => 0,
         };
         let mut writer = SpoolWriter::new(file, good_end);
-        let gap = Shortfall::new(ShortfallKind::Gap, Cause::SPOOL_FAILED, reason).with_lost_bytes(torn);
+        let gap = Shortfall::new(ShortfallKind::Gap, cause, reason).with_lost_bytes(torn);
         writer.append_shortfall(at, &gap)?;
         file.sync_data()
     };
@@ -388,7 +389,7 @@ mod tests {
         spooler.output(b"hello").unwrap();
         let good_end = usize::try_from(spooler.writer.good_end()).unwrap();
         torn.write_all(&[0, 0, 4, 0, 1, 2, 3, 4]).unwrap();
-        spooler.give_up("the disk is full");
+        spooler.give_up(Cause::SPOOL_FAILED, "the disk is full");
         torn.rewind().unwrap();
         let mut bytes = Vec::new();
         torn.read_to_end(&mut bytes).unwrap();
@@ -456,7 +457,7 @@ mod tests {
         assert_eq!(rustix::event::poll(&mut fds, None).unwrap(), 1);
         let Err(CaptureError::Lost { reason }) = spooler.check() else { panic!("no failure") };
         assert!(reason.contains("bytes are free"), "{reason}");
-        spooler.give_up(&reason);
+        spooler.give_up(Cause::SPOOL_FAILED, &reason);
         let events = events(&path);
         assert_eq!(events.len(), 2);
         let recording::TerminalEventKind::Shortfall(gap) = &events[1].kind else { panic!("{events:?}") };

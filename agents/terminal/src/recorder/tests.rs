@@ -200,7 +200,9 @@ fn reason_after(what: impl FnOnce(&mut Conversation)) -> String {
     person.hear_until(|person| person.room > 0);
     what(&mut person);
     let Conversation { recorder, mut child, .. } = person;
-    let Err(CaptureError::Lost { reason }) = recorder.unwrap().join().unwrap() else { panic!("it goes on") };
+    let Err(CaptureError::BrokenOff { reason }) = recorder.unwrap().join().unwrap() else {
+        panic!("it goes on")
+    };
     child.kill().unwrap();
     child.wait().unwrap();
     reason

@@ -111,7 +111,7 @@ fn session(spools: &Spools, policy: FailurePolicy) -> Session {
     };
     match record().and_then(|()| scribe.check()) {
         Ok(()) => session.ended_well = scribe.exit(ExitStatus::Code(3)).is_ok(),
-        Err(error) => scribe.give_up(&crate::recorder::in_one_line(&error)),
+        Err(error) => scribe.give_up(cause_of(&error), &in_one_line(&error)),
     }
     session
 }
