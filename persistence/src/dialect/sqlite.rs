@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::sqlx::Connection as _;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     ConnectOptions, DatabaseConnection, DbErr, RuntimeErr, SqliteTransactionMode, TransactionOptions,
@@ -63,6 +64,13 @@ fn options(
         .idle_timeout(None::<Duration>)
         .max_lifetime(None::<Duration>)
         .test_before_acquire(false)
+        // SQLite undoes a whole transaction by itself, as when the disk is full. The driver then finds nothing to roll
+        // back, and goes on counting it: the next transaction would become a part of that one, and nobody would commit
+        // it. Such a connection is closed, and another takes its place.
+        .map_sqlx_sqlite_before_acquire(|connection, _| {
+            let between_transactions = !connection.is_in_transaction();
+            Box::pin(async move { Ok(between_transactions) })
+        })
         .map_sqlx_sqlite_opts(move |options| {
             let options = options.filename(&file).create_if_missing(false);
             also(options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT))

@@ -253,3 +253,30 @@ async fn calls_at_once_share_commits() {
     let commits: i64 = world.database.rows(commits).await[0].try_get("", "n").unwrap();
     assert!(commits < 100, "{commits} commits for 500 calls");
 }
+
+/// SQLite undoes a whole transaction by itself when the disk is full or cannot be written. A driver that does not notice
+/// takes the next transaction for a part of that one, which is then committed by nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_follows_a_transaction_that_sqlite_undid_by_itself_is_committed() {
+    let world = World::new(Backend::Sqlite).await;
+    let raise = |condition: &str, how: &str| {
+        let body = format!("BEGIN SELECT RAISE({how}, 'refused by the test'); END");
+        let when = format!("NEW.request_id = '{condition}'");
+        format!("CREATE TRIGGER {how}s BEFORE INSERT ON audit_events WHEN {when} {body}")
+    };
+    world.database.execute(&raise("1", "ROLLBACK")).await;
+    world.database.execute(&raise("2", "ABORT")).await;
+    for number in 0..8 {
+        let told = world.store.record_audit_once(claim(number), row(number)).await;
+        match number {
+            1 | 2 => assert!(matches!(told, Err(StoreError::Unavailable { .. })), "{number}: {told:?}"),
+            _ => assert!(told.unwrap(), "{number}"),
+        }
+        let written = format!("request_id = '{number}'");
+        let expected = i64::from(!matches!(number, 1 | 2));
+        // Another connection sees only what is committed.
+        assert_eq!(world.count("audit_events", &written).await, expected, "{number}");
+    }
+    assert_eq!(world.count("nonces", "1 = 1").await, 6);
+    assert_whole(&world).await;
+}
