@@ -2,6 +2,7 @@
 //! as sent, the time, the body, and last the single use.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
@@ -22,9 +23,9 @@ use crate::http::request::Query;
 use crate::limits::in_flight::Held;
 use crate::road::Arrival;
 
-/// How long a used `jti` is remembered after its token has expired: the leeway for tokens from a fast clock, and some
-/// margin for the clocks of replicas.
-const NONCE_MARGIN_MILLIS: i64 = 60_000;
+/// How long a used `jti` is remembered after its token has expired. A token is looked at when its request arrives, and
+/// its `jti` is claimed when the body is there; to that comes some margin for the clocks of replicas.
+const NONCE_KEPT_FOR: Duration = body::OF_AN_AGENT.saturating_add(Duration::from_secs(60));
 /// The longest `jti`.
 const NONCE_LIMIT: usize = 128;
 /// The longest token that is looked at.
@@ -118,12 +119,9 @@ async fn claim(
         let message = format!("jti must have 1 to {NONCE_LIMIT} characters");
         return Err(AgentRefusal::new(AgentErrorCode::InvalidAgentToken, message));
     }
-    let expires_at = claims.exp.saturating_mul(1_000).saturating_add(NONCE_MARGIN_MILLIS);
-    let claim = NonceClaim {
-        hash: nonce_hash(agent, &claims.jti),
-        expires_at: Timestamp::from_millis(expires_at),
-        now,
-    };
+    let expired_at = Timestamp::from_millis(claims.exp.saturating_mul(1_000));
+    let hash = nonce_hash(agent, &claims.jti);
+    let claim = NonceClaim { hash, expires_at: expired_at.plus(NONCE_KEPT_FOR), now };
     if hansard.store.claim_nonce(claim).await? {
         return Ok(());
     }

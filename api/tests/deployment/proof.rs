@@ -5,6 +5,8 @@ use domain::AgentId;
 use domain::clock::Clock as _;
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::recording_agent::TestAgent;
 use test_server::{Answer, Running};
@@ -28,6 +30,35 @@ async fn a_token_is_valid_once() {
     // Another process on the same database remembers it.
     let running = running.restart().await;
     assert_eq!(get_with(&running, PATH, &token).await.refusal(), (401, "InvalidAgentToken.Replayed"));
+}
+
+/// Whoever begins to send a captured request while its token is valid may take minutes to finish it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_remembered_as_long_as_a_body_that_came_with_it_may_take() {
+    let running = Running::start().await;
+    let agent = TestAgent::enrol(&running, "i-web1").await;
+    let (path, body) = ("/agent/v1/recordings", "{}");
+    let token = agent.token(&running, "POST", path, body.as_bytes());
+    let (host, length) = (running.address.trim_start_matches("http://"), body.len());
+    let mut slow = TcpStream::connect(host).await.unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\
+         Expect: 100-continue\r\nConnection: close\r\n\r\n"
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // The server asks for the body: its head has arrived.
+    let mut asked = [0; 25];
+    slow.read_exact(&mut asked).await.unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let send = || running.http.post(running.url(path)).bearer_auth(&token).body(body);
+    assert_eq!(Answer::of(send().send().await.unwrap()).await.refusal(), (400, "InvalidRequest"));
+
+    running.advance_seconds(60 + 299);
+    running.store.remove_lapsed(running.clock.now()).await.unwrap();
+    slow.write_all(body.as_bytes()).await.unwrap();
+    let mut reply = String::new();
+    slow.read_to_string(&mut reply).await.unwrap();
+    assert!(reply.contains("InvalidAgentToken.Replayed"), "{reply}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
