@@ -88,9 +88,8 @@ pub(super) fn admit<'c>(
     let Proven { key, date } = proven;
     let hash = nonce_hash(&key.id, claim.nonce());
     let nonce = NonceClaim { hash, expires_at: date.plus(NONCE_KEPT_FOR), now };
-    let account = key.principal.account().clone();
     let product = claim.version().ok().and_then(Product::of_version);
-    let single_use = SingleUse::new(sender, nonce, account, key.id.clone(), product);
+    let single_use = SingleUse::new(sender, nonce, key.principal.clone(), key.id.clone(), product);
     Ok(Authenticated { principal: key.principal, access_key_id: key.id, single_use })
 }
 

@@ -86,6 +86,13 @@ impl Throttle {
         self.principals.as_ref().map_or(Ok(()), |limiter| limiter.call(&principal.policy_arn()))
     }
 
+    /// Does not count the last call of this principal after all: it was somebody's repetition of an earlier one.
+    pub(crate) fn give_back_to_principal(&self, principal: &Principal) {
+        if let Some(limiter) = &self.principals {
+            limiter.give_back(&principal.policy_arn());
+        }
+    }
+
     /// Frees the states of callers whose allowance is full.
     pub(crate) fn forget_the_idle(&self) {
         if let Some(limiter) = &self.addresses {

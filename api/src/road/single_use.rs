@@ -1,9 +1,9 @@
 //! A signed request is good for one use, on whichever replica, and whatever became of that use.
 
-use domain::AccountId;
 use domain::actions::Product;
 use domain::audit::AuditEvent;
 use domain::identity::AccessKeyId;
+use domain::principal::Principal;
 use openapi::error_codes::ErrorCode;
 use persistence::NonceClaim;
 
@@ -16,21 +16,21 @@ use crate::errors::ActionError;
 pub(crate) struct SingleUse<'c> {
     sender: &'c UnauthenticatedCaller<'c>,
     claim: NonceClaim,
-    account: AccountId,
+    principal: Principal,
     key: AccessKeyId,
     product: Option<Product>,
 }
 
 impl<'c> SingleUse<'c> {
-    /// The single use of a request that this key signed, which is one of the account.
+    /// The single use of a request that this key signed, which is one of the principal.
     pub(crate) fn new(
         sender: &'c UnauthenticatedCaller<'c>,
         claim: NonceClaim,
-        account: AccountId,
+        principal: Principal,
         key: AccessKeyId,
         product: Option<Product>,
     ) -> Self {
-        Self { sender, claim, account, key, product }
+        Self { sender, claim, principal, key, product }
     }
 
     /// Claims it. Nothing may be changed before.
@@ -46,9 +46,11 @@ impl<'c> SingleUse<'c> {
     }
 
     fn settled(self, fresh: bool) -> Result<(), ActionError> {
-        let Self { sender, claim, account, key, product } = self;
+        let Self { sender, claim, principal, key, product } = self;
         if !fresh {
-            return Err(sender.refuse_key(&account, &key, ErrorCode::SignatureNonceUsed.into()));
+            // Whoever repeats a captured request must not use up what its principal may call.
+            sender.hansard().limits.throttle.give_back_to_principal(&principal);
+            return Err(sender.refuse_key(principal.account(), &key, ErrorCode::SignatureNonceUsed.into()));
         }
         sender.hansard().store.note_key_used(&key, claim.now, product);
         Ok(())

@@ -100,6 +100,25 @@ fn a_throttled_request_is_not_used_up() {
 }
 
 #[test]
+fn a_repeated_request_uses_up_nothing_of_what_its_principal_may_call() {
+    let service = limited(ThrottleLimits { principal: limit(1, 1), ..ThrottleLimits::default() });
+    let signed = |call: Call| call.signed_v3(&service.root, service.address);
+    let instance = [("InstanceId", "i-one"), ("Enabled", "false")];
+    for call in [GET, ("SetInstanceRecordConfig", &instance[..])] {
+        let request = signed(Call::new(call.0, call.1, service.now()));
+        request.send(service.address).done();
+        service.pass_millis(1_000);
+        for _ in 0..3 {
+            let repeated = from("198.51.100.1", request.clone()).send(service.address);
+            assert_eq!(repeated.refusal(), (400, "SignatureNonceUsed".to_owned()), "{}", call.0);
+        }
+        service.call(GET.0, GET.1).done();
+        assert_throttled(&service.call(GET.0, GET.1), "Throttling.User", "1000", "1");
+        service.pass_millis(1_000);
+    }
+}
+
+#[test]
 fn a_completed_minute_is_written_while_the_server_runs() {
     let service = limited(ThrottleLimits { principal: limit(1, 1), ..ThrottleLimits::default() });
     let refused = |times| {
