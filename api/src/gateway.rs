@@ -86,6 +86,7 @@ async fn answer(
     drop(held);
     let Authenticated { principal, access_key_id, single_use } =
         authenticate::admit(&claim, proven, arrived_at, &sender)?;
+    single_use.refuse_known()?;
     let parameters = parameters::Channel::merged(&signed.query, &signed.form);
     let format = Format::of(parameters.get("Format").map(String::as_str));
     // RegionId selects nothing; here it is recorded.

@@ -4,6 +4,7 @@ pub(crate) mod concurrency;
 pub(crate) mod connections;
 pub(crate) mod in_flight;
 pub(crate) mod network;
+pub(crate) mod repeated;
 pub(crate) mod room;
 pub(crate) mod tally;
 pub(crate) mod throttle;
@@ -16,6 +17,7 @@ use domain::clock::Clock;
 
 use connections::{ConnectionLimits, Connections};
 use in_flight::InFlight;
+use repeated::Repeated;
 use tally::Tally;
 use throttle::{Throttle, ThrottleLimits};
 use unproven::Unproven;
@@ -24,6 +26,8 @@ use unproven::Unproven;
 pub(crate) struct Limits {
     /// How often callers may call.
     pub(crate) throttle: Throttle,
+    /// Requests that were found to be repeated.
+    pub(crate) repeated: Repeated,
     /// What is counted for the audit trail.
     pub(crate) tally: Tally,
     /// What is held for unauthenticated callers.
@@ -44,6 +48,7 @@ impl Limits {
         let unproven = Arc::<Unproven>::default();
         Self {
             throttle: Throttle::new(throttle, clock),
+            repeated: Repeated::default(),
             tally: Tally::default(),
             connections: Arc::new(Connections::new(connections, unproven.clone())),
             unproven,

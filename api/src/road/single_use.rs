@@ -33,6 +33,11 @@ impl<'c> SingleUse<'c> {
         Self { sender, claim, principal, key, product }
     }
 
+    /// Refuses a request that was found to be repeated before, so that it runs no more and costs its principal nothing.
+    pub(crate) fn refuse_known(&self) -> Result<(), ActionError> {
+        if self.sender.hansard().limits.repeated.knows(&self.claim) { Err(self.refused()) } else { Ok(()) }
+    }
+
     /// Claims it. Nothing may be changed before.
     pub(crate) async fn claim(self) -> Result<(), ActionError> {
         let fresh = self.sender.hansard().store.claim_nonce(self.claim.clone()).await?;
@@ -46,13 +51,18 @@ impl<'c> SingleUse<'c> {
     }
 
     fn settled(self, fresh: bool) -> Result<(), ActionError> {
-        let Self { sender, claim, principal, key, product } = self;
+        let limits = &self.sender.hansard().limits;
         if !fresh {
+            limits.repeated.note(&self.claim);
             // Whoever repeats a captured request must not use up what its principal may call.
-            sender.hansard().limits.throttle.give_back_to_principal(&principal);
-            return Err(sender.refuse_key(principal.account(), &key, ErrorCode::SignatureNonceUsed.into()));
+            limits.throttle.give_back_to_principal(&self.principal);
+            return Err(self.refused());
         }
-        sender.hansard().store.note_key_used(&key, claim.now, product);
+        self.sender.hansard().store.note_key_used(&self.key, self.claim.now, self.product);
         Ok(())
+    }
+
+    fn refused(&self) -> ActionError {
+        self.sender.refuse_key(self.principal.account(), &self.key, ErrorCode::SignatureNonceUsed.into())
     }
 }

@@ -114,6 +114,9 @@ fn a_repeated_request_uses_up_nothing_of_what_its_principal_may_call() {
         }
         service.call(GET.0, GET.1).done();
         assert_throttled(&service.call(GET.0, GET.1), "Throttling.User", "1000", "1");
+        // What was found to be repeated is refused before anything else is asked.
+        let repeated = from("198.51.100.1", request).send(service.address);
+        assert_eq!(repeated.refusal(), (400, "SignatureNonceUsed".to_owned()), "{}", call.0);
         service.pass_millis(1_000);
     }
 }
