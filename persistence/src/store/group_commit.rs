@@ -96,29 +96,28 @@ impl Store {
     }
 }
 
-/// Commits a group, and tells each call its outcome.
+/// Commits a group, and tells each call its outcome. One call's row must not take the others with it: where the database
+/// says that a row is to blame, nothing was committed, and each half is a group of its own.
 async fn write(group: Vec<Waiting>) {
     let Some(store) = group.first().map(|waiting| Arc::clone(&waiting.store)) else { return };
-    let error = match store.write_group(&group).await {
-        Ok(fresh) => {
-            for (waiting, fresh) in group.into_iter().zip(fresh) {
-                waiting.tell(Ok(fresh));
+    let mut parts = vec![group];
+    while let Some(mut part) = parts.pop() {
+        match store.write_group(&part).await {
+            Ok(fresh) => {
+                for (waiting, fresh) in part.into_iter().zip(fresh) {
+                    waiting.tell(Ok(fresh));
+                }
             }
-            return;
+            Err(error) if part.len() > 1 && store.blames_a_row(&error) => {
+                let later = part.split_off(part.len() / 2);
+                parts.extend([later, part]);
+            }
+            Err(error) => {
+                for waiting in part {
+                    waiting.tell(Err(error.for_another()));
+                }
+            }
         }
-        Err(error) => error,
-    };
-    if group.len() > 1 && store.blames_a_row(&error) {
-        // Nothing of the group was committed, because the database says so. One call's row must not take the others with it.
-        for waiting in group {
-            let alone = std::slice::from_ref(&waiting);
-            let outcome = store.write_group(alone).await.map(|fresh| fresh[0]);
-            waiting.tell(outcome);
-        }
-        return;
-    }
-    for waiting in group {
-        waiting.tell(Err(error.for_another()));
     }
 }
 

@@ -227,19 +227,17 @@ async fn a_writer_that_stands_still_refuses_and_loses_nothing(world: World) {
     assert_whole(&world).await;
 }
 
-/// PostgreSQL says which transaction wrote a row.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_at_once_share_commits() {
-    let world = World::new(Backend::Postgres).await;
-    let held = hold(&world).await;
+/// Makes so many calls wait for a writer that is held, and says what each was told once it is released.
+async fn behind_a_held_writer(world: &World, calls: usize) -> Vec<Result<bool, StoreError>> {
+    let held = hold(world).await;
     let store = world.store.clone();
     let calls = tokio::spawn(async move {
-        let mut calls = JoinSet::new();
-        for number in 0..500 {
+        let mut waiting = JoinSet::new();
+        for number in 0..calls {
             let store = store.clone();
-            calls.spawn(async move { store.record_audit_once(claim(number), row(number)).await.unwrap() });
+            waiting.spawn(async move { store.record_audit_once(claim(number), row(number)).await });
         }
-        calls.join_all().await
+        waiting.join_all().await
     });
     let waiting = "SELECT COUNT(*) AS n FROM pg_stat_activity \
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -247,11 +245,35 @@ async fn calls_at_once_share_commits() {
         (world.database.rows(waiting).await[0].try_get::<i64>("", "n").unwrap() == 1).then_some(())
     })
     .await;
-    release(&world, &held).await;
-    assert!(calls.await.unwrap().into_iter().all(|fresh| fresh));
+    release(world, &held).await;
+    calls.await.unwrap()
+}
+
+/// PostgreSQL says which transaction wrote a row.
+async fn commits(world: &World) -> i64 {
     let commits = "SELECT COUNT(DISTINCT xmin::text) AS n FROM audit_events";
-    let commits: i64 = world.database.rows(commits).await[0].try_get("", "n").unwrap();
+    world.database.rows(commits).await[0].try_get("", "n").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_at_once_share_commits() {
+    let world = World::new(Backend::Postgres).await;
+    assert!(behind_a_held_writer(&world, 500).await.into_iter().all(|fresh| fresh.unwrap()));
+    let commits = commits(&world).await;
     assert!(commits < 100, "{commits} commits for 500 calls");
+}
+
+/// Whoever can make one such row must not make all others wait for a commit each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_share_commits_beside_a_row_that_the_database_refuses() {
+    let world = World::new(Backend::Postgres).await;
+    refuse_rows(&world, "NEW.request_id = '250'", "23514").await;
+    let told = behind_a_held_writer(&world, 500).await;
+    let refused = told.iter().filter(|told| matches!(told, Err(StoreError::Unavailable { .. }))).count();
+    assert_eq!((refused, world.count("audit_events", "1 = 1").await), (1, 499), "{told:?}");
+    let commits = commits(&world).await;
+    assert!(commits < 100, "{commits} commits for 499 calls");
+    assert_whole(&world).await;
 }
 
 /// SQLite undoes a whole transaction by itself when the disk is full or cannot be written. A driver that does not notice
