@@ -37,7 +37,7 @@ impl Job for WriteTallies {
 async fn write(hansard: &Hansard, mut counts: Counts) -> Counts {
     while let Some(key) = counts.keys().next().cloned() {
         let Some(count) = counts.get(&key) else { break };
-        if let Err(error) = hansard.store.record_audit(count.event(&key)).await {
+        if let Err(error) = hansard.store.record_audit_unhurried(count.event(&key)).await {
             tracing::warn!(chain = %chain_of(&error), "counted refusals could not be stored yet");
             break;
         }

@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The way to the writer.
 pub(super) struct GroupCommit(mpsc::Sender<Waiting>);
 
+/// Brings a call's outcome: whether it was its first use.
+type Outcome = oneshot::Receiver<Result<bool, StoreError>>;
+
 /// A call that waits for its group.
 struct Waiting {
     claim: Option<NonceClaim>,
@@ -62,6 +65,16 @@ impl Store {
         self.leave(None, vec![event]).await.map(drop)
     }
 
+    /// As [`Store::record_audit`], for a row that nobody waits for, and that would be written again if it seemed not to
+    /// be: it waits for as long as it takes.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::WriterBehind`] when too many wait already. The row is not written, unless
+    /// the commit's own answer was lost.
+    pub async fn record_audit_unhurried(&self, event: AuditEvent) -> Result<(), StoreError> {
+        self.enqueue(None, vec![event])?.await.map_or(Err(StoreError::Stopping), |outcome| outcome.map(drop))
+    }
+
     /// Claims the single use of a call that changed nothing, and writes its final row; both are committed when it
     /// returns. `false`: it was used before, so that no row is written, and the call must not be answered.
     ///
@@ -80,6 +93,14 @@ impl Store {
     }
 
     async fn leave(&self, claim: Option<NonceClaim>, events: Vec<AuditEvent>) -> Result<bool, StoreError> {
+        match tokio::time::timeout(PATIENCE, self.enqueue(claim, events)?).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(StoreError::Stopping),
+            Err(_) => Err(StoreError::WriterBehind { why: "did not come to this call in time" }),
+        }
+    }
+
+    fn enqueue(&self, claim: Option<NonceClaim>, events: Vec<AuditEvent>) -> Result<Outcome, StoreError> {
         let (sender, outcome) = oneshot::channel();
         let waiting = Waiting { claim, events, outcome: sender, store: Arc::clone(&self.inner) };
         self.inner.groups.0.try_send(waiting).map_err(|refused| match refused {
@@ -88,11 +109,7 @@ impl Store {
             }
             mpsc::error::TrySendError::Closed(_) => StoreError::Stopping,
         })?;
-        match tokio::time::timeout(PATIENCE, outcome).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(StoreError::Stopping),
-            Err(_) => Err(StoreError::WriterBehind { why: "did not come to this call in time" }),
-        }
+        Ok(outcome)
     }
 }
 

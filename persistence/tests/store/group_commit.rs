@@ -17,6 +17,7 @@ on_both!(
     a_row_that_the_database_refuses_takes_no_other_with_it,
     a_group_that_fails_is_told_and_leaves_no_hole,
     a_writer_that_stands_still_refuses_and_loses_nothing,
+    a_row_that_nobody_waits_for_waits_for_the_writer,
 );
 
 fn claim(number: usize) -> NonceClaim {
@@ -224,6 +225,20 @@ async fn a_writer_that_stands_still_refuses_and_loses_nothing(world: World) {
     .await;
     assert_eq!(world.count("nonces", "1 = 1").await, accepted as i64);
     assert!(world.store.record_audit_once(claim(CALLS), row(CALLS)).await.unwrap(), "it writes again");
+    assert_whole(&world).await;
+}
+
+/// What would be written again if it seemed not to be written is in the trail once.
+async fn a_row_that_nobody_waits_for_waits_for_the_writer(world: World) {
+    let held = hold(&world).await;
+    let store = world.store.clone();
+    let unhurried = tokio::spawn(async move { store.record_audit_unhurried(row("unhurried")).await });
+    let told = world.store.record_audit(row("hurried")).await;
+    assert!(matches!(told, Err(StoreError::WriterBehind { .. })), "{told:?}");
+    assert!(!unhurried.is_finished());
+    release(&world, &held).await;
+    unhurried.await.unwrap().unwrap();
+    assert_eq!(world.count("audit_events", "request_id = 'unhurried'").await, 1);
     assert_whole(&world).await;
 }
 
