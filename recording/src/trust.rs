@@ -230,10 +230,19 @@ impl TrustedKeys {
         if let Some(trusted) = self.agents.iter().find(|trusted| trusted.refusal(start, as_of).is_none()) {
             return Ok(trusted);
         }
-        let same_key = self.agents.iter().rfind(|trusted| trusted.key == start.agent_sealing_key);
-        Err(same_key
-            .and_then(|trusted| trusted.refusal(start, as_of))
+        Err(self
+            .refusal_of_key(start, as_of)
             .unwrap_or_else(|| "its key is not among the trusted ones".to_owned()))
+    }
+
+    /// Why the key that a recording's start names is not trusted for it, although there are lines with that key; `None` if one
+    /// of them trusts it, and if nothing is known of the key.
+    pub(crate) fn refusal_of_key(&self, start: &Start, as_of: Timestamp) -> Option<String> {
+        let same_key = || self.agents.iter().filter(|trusted| trusted.key == start.agent_sealing_key);
+        if same_key().any(|trusted| trusted.refusal(start, as_of).is_none()) {
+            return None;
+        }
+        same_key().next_back()?.refusal(start, as_of)
     }
 }
 

@@ -220,7 +220,8 @@ impl<'a> Examination<'a> {
         };
         self.start = Some(start.clone());
         let (agent, key) = (start.agent.clone(), start.agent_sealing_key);
-        let standing = Standing::of(&start, trust, self.expected.read_at.unwrap_or(Timestamp::MAX));
+        let as_of = self.expected.read_at.unwrap_or(Timestamp::MAX);
+        let standing = Standing::of(&start, trust, as_of);
         self.signer = Some(Signer { agent, key, signed: false, standing, in_place: None });
         if let Some(why) = self.expected.refusal(&start) {
             return inconsistent(EvidenceName::Start, why);
@@ -231,7 +232,7 @@ impl<'a> Examination<'a> {
             if let Some(signer) = &mut self.signer {
                 signer.signed = true;
                 if let Some(in_place) = &in_place {
-                    signer.standing = Standing::of_leave(&in_place.control_plane_key, trust);
+                    signer.standing = Standing::of_leave(in_place, &start, trust, as_of);
                 }
                 signer.in_place = in_place;
             }

@@ -6,7 +6,7 @@ use crate::manifest::Manifest;
 use crate::sealing::SealingPublicKey;
 use crate::start::Start;
 use crate::timestamp::Timestamp;
-use crate::trust::{TrustedKey, TrustedKeys};
+use crate::trust::{ENROLMENT_LEEWAY, TrustedKey, TrustedKeys};
 
 /// Which sealing keys are trusted.
 #[derive(Debug, Clone, Copy)]
@@ -80,18 +80,33 @@ impl Standing {
         found.map_or_else(|why| Self::Untrusted { why }, Self::Trusted)
     }
 
-    /// Of a recording that was sealed with the leave of the control plane that has this key.
-    pub(super) fn of_leave(control_plane_key: &SealingPublicKey, trust: Trust<'_>) -> Self {
-        let why = match trust {
+    /// Of a recording that was sealed with leave. The control plane's word replaces the agent's seal, and not the time for which
+    /// its key is trusted: whoever has what the agent left behind could else invent what it recorded before and after that.
+    pub(super) fn of_leave(
+        in_place: &SealedInPlace,
+        start: &Start,
+        trust: Trust<'_>,
+        as_of: Timestamp,
+    ) -> Self {
+        let keys = match trust {
+            Trust::Given(keys) | Trust::Enrolled(keys) => keys,
+            Trust::Nothing => return Self::Untrusted { why: "no trusted keys are at hand".to_owned() },
             Trust::AnySigner => return Self::NotAsked,
-            Trust::Given(keys) | Trust::Enrolled(keys) if keys.has_control_plane(control_plane_key) => {
-                return Self::TrustedByLeave(*control_plane_key);
-            }
-            Trust::Given(_) | Trust::Enrolled(_) => {
-                "it was sealed by its agent's successor, with the leave of a control plane whose key is not among the trusted ones"
-            }
-            Trust::Nothing => "no trusted keys are at hand",
         };
-        Self::Untrusted { why: why.to_owned() }
+        let why = if !keys.has_control_plane(&in_place.control_plane_key) {
+            "it was sealed by its agent's successor, with the leave of a control plane whose key is not among the trusted ones"
+                .to_owned()
+        } else if start.started_at > in_place.leave.issued_at.plus(ENROLMENT_LEEWAY) {
+            format!(
+                "leave to seal it was given at {}, and the recording says that it started at {}",
+                in_place.leave.issued_at.to_rfc3339_millis(),
+                start.started_at.to_rfc3339_millis()
+            )
+        } else if let Some(why) = keys.refusal_of_key(start, as_of) {
+            format!("it was sealed by its agent's successor, and {why}")
+        } else {
+            return Self::TrustedByLeave(in_place.control_plane_key);
+        };
+        Self::Untrusted { why }
     }
 }

@@ -1,9 +1,9 @@
 //! Recordings that an agent's successor sealed, with the control plane's leave.
 
 use recording::{
-    AgentId, ArrivedBefore, ChainValue, ContentHash, Integrity, Leave, LeaveFormat, Manifest, MemorySource,
-    SealedBy, SealingKey, Standing, StartReference, Stream, Timestamp, Trust, TrustedKey, TrustedKeys,
-    Verdict, seal, verify,
+    AgentId, ArrivedBefore, ChainValue, ContentHash, Enrolment, Expected, Integrity, Leave, LeaveFormat,
+    Manifest, MemorySource, SealedBy, SealingKey, Standing, Start, StartReference, Stream, Timestamp, Trust,
+    TrustedKey, TrustedKeys, Verdict, seal, verify,
 };
 
 use crate::sealed::{check, inconsistent, key, put_sealed, record, sample_events, start};
@@ -68,7 +68,7 @@ fn sealed_in_place(
 fn a_successors_seal_is_believed_with_the_leave_of_a_trusted_control_plane() {
     let source = sealed_in_place(|_| {}, |_| {}, &successor());
     let usual = check(&record(&sample_events(), &[2, 4])).verdict();
-    let of = |trust| verify(&source, &recording::Expected::default(), trust).unwrap();
+    let of = |trust| verify(&source, &Expected::default(), trust).unwrap();
     let the_agents = TrustedKey { key: key().public_key(), enrolment: None };
     let (control_plane, stranger) = (control_plane().public_key(), successor().public_key());
     let trusted = TrustedKeys::new(vec![], vec![stranger, control_plane]);
@@ -93,7 +93,7 @@ fn a_successors_seal_is_believed_with_the_leave_of_a_trusted_control_plane() {
     }
     // A key that gives leave vouches for no agent.
     let agents = record(&sample_events(), &[2, 4]);
-    let verification = verify(&agents, &recording::Expected::default(), Trust::Given(&trusted)).unwrap();
+    let verification = verify(&agents, &Expected::default(), Trust::Given(&trusted)).unwrap();
     assert_eq!(verification.verdict(), Verdict::Untrusted);
 }
 
@@ -168,6 +168,61 @@ fn a_leave_is_for_one_recording_one_key_and_what_had_arrived() {
         &successor(),
     );
     refused(&without_purpose, "manifest-0000.json", unsigned);
+}
+
+/// Leave says who may seal in an agent's place. For which time the agent's own key is trusted, it does not change: else whoever
+/// has that key could have a recording sealed that the agent cannot have made.
+#[test]
+fn leave_widens_nothing_that_bounds_the_agents_key() {
+    let control_plane = control_plane().public_key();
+    let started_at = start().started_at;
+    let enrolled = |from: i64, until: Option<i64>| {
+        let at = |millis| Timestamp::from_millis(started_at.as_millis() + millis);
+        let Start { agent, account, instance, .. } = start();
+        let enrolment = Enrolment { agent, account, instance, from: at(from), until: until.map(at) };
+        TrustedKey { key: key().public_key(), enrolment: Some(enrolment) }
+    };
+    let source = sealed_in_place(|_| {}, |_| {}, &successor());
+    let verdict = |source: &MemorySource, agents: Vec<TrustedKey>, read_at| {
+        let (keys, expected) =
+            (TrustedKeys::new(agents, vec![control_plane]), Expected { read_at, ..Expected::default() });
+        let verdicts = [Trust::Given(&keys), Trust::Enrolled(&keys)].map(|trust| {
+            let verification = verify(source, &expected, trust).unwrap();
+            assert_eq!(verification.integrity, Integrity::Complete { manifest: 0 });
+            (verification.verdict(), verification.signer.unwrap().standing)
+        });
+        assert_eq!(verdicts[0], verdicts[1]);
+        verdicts[0].clone()
+    };
+    let trusted = |agents, read_at| {
+        let (_, standing) = verdict(&source, agents, read_at);
+        assert_eq!(standing, Standing::TrustedByLeave(control_plane));
+    };
+    let refused =
+        |source: &MemorySource, agents, read_at, expected: &str| match verdict(source, agents, read_at) {
+            (Verdict::Untrusted, Standing::Untrusted { why }) => assert!(why.contains(expected), "{why}"),
+            other => panic!("{other:?}"),
+        };
+    let hour = 3_600_000;
+    trusted(vec![enrolled(-hour, None)], None);
+    trusted(vec![enrolled(-hour, Some(hour))], None);
+    // Of several lines with the key, one is enough.
+    trusted(vec![enrolled(hour, None), enrolled(-hour, Some(1))], None);
+    refused(&source, vec![enrolled(-2 * hour, Some(-hour))], None, "its key was enrolled from");
+    refused(&source, vec![enrolled(hour, None)], None, "its key was enrolled from");
+    let early = Some(Timestamp::from_millis(started_at.as_millis() - hour));
+    refused(&source, vec![enrolled(-2 * hour, None)], early, "its key was enrolled from");
+    let mut elsewhere = enrolled(-hour, None);
+    elsewhere.enrolment.as_mut().unwrap().instance = "i-other".parse().unwrap();
+    refused(&source, vec![elsewhere], None, "instance i-other");
+    // Nobody was given leave for what had not begun, whatever is known of the agent's key.
+    let ahead = sealed_in_place(
+        |leave| leave.issued_at = Timestamp::from_millis(started_at.as_millis() - hour),
+        |_| {},
+        &successor(),
+    );
+    refused(&ahead, vec![], None, "leave to seal it was given at");
+    refused(&ahead, vec![enrolled(-hour, None)], None, "leave to seal it was given at");
 }
 
 /// An earlier manifest is the agent's own: what it lists stays.
