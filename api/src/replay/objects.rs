@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use domain::Timestamp;
 use domain::recording_life::Recording;
 use openapi::error_codes::ErrorCode;
-use recording::{ContentHash, EvidenceName, SealingPublicKey, TrustedKey};
+use recording::{ContentHash, EvidenceName, Manifest, SealingPublicKey, TrustedKey};
 use serde::Serialize;
 
 use super::viewing::{Seen, Viewing};
@@ -25,7 +25,8 @@ struct ObjectList {
     /// The signer whose key this control plane enrolled.
     #[serde(skip_serializing_if = "Option::is_none")]
     signer: Option<EnrolledSigner>,
-    /// The keys with which this control plane gives leave to seal in an agent's place; each 32 bytes in base64.
+    /// The keys with which this control plane gives leave to seal in an agent's place, and the one with whose leave it accepted
+    /// this recording; each 32 bytes in base64.
     leave_keys: Vec<SealingPublicKey>,
     objects: Vec<ListedObject>,
 }
@@ -86,11 +87,32 @@ pub(crate) async fn list(
                 account_id: recording.account.to_string(),
                 instance_id: recording.instance.to_string(),
                 signer: enrolled.and_then(EnrolledSigner::of),
-                leave_keys: viewing.hansard.keys.leave_keys(),
+                leave_keys: leave_keys(viewing, seen).await?,
                 objects: listed(viewing, seen).await?,
             }))
         })
         .await
+}
+
+/// The keys whose leave counts for this recording. Whoever takes an old key out of the file of server keys takes nothing from
+/// what was accepted with its leave: the manifest is known by its hash, as the agent's key is known by its row.
+async fn leave_keys(viewing: &Viewing, seen: &Seen) -> Result<Vec<SealingPublicKey>, ActionError> {
+    let (hansard, recording) = (&viewing.hansard, &seen.recording);
+    let mut keys = hansard.keys.leave_keys();
+    if recording.succession.is_none() {
+        return Ok(keys);
+    }
+    let sealed_with = hansard.store.find_manifest_sha256(&seen.granted, &recording.token).await?;
+    let Some(sha256) = sealed_with else { return Ok(keys) };
+    let manifest = match evidence::read(hansard, recording, EvidenceName::Manifest(0), sha256).await {
+        Ok(manifest) => manifest,
+        // Whoever verifies finds it missing, or changed.
+        Err(EvidenceError::Missing | EvidenceError::Changed(_)) => return Ok(keys),
+        Err(error) => return Err(error.into()),
+    };
+    let accepted = Manifest::parse(&manifest).ok().and_then(|manifest| manifest.sealed_by);
+    keys.extend(accepted.map(|leave| *leave.control_plane_key()).filter(|key| !keys.contains(key)));
+    Ok(keys)
 }
 
 /// What the recording has claimed, and what sealed it.

@@ -2,6 +2,7 @@
 //! more.
 
 use agent_protocol::AgentErrorCode;
+use domain::server_keys::{Purpose, ServerKeys};
 use recording::{
     ChainValue, ExitStatus, Expected, Leave, Manifest, MemorySource, SealedBy, SealingKey, SealingPublicKey,
     Standing, Trust, TrustedKeys, Verdict, Verification, verify,
@@ -50,6 +51,15 @@ async fn item(running: &Running, session: &Session) -> Value {
 
 /// The recording as a viewer gets it, verified with what the control plane says of its keys.
 async fn verified(running: &Running, session: &Session) -> Verification {
+    let (verification, keys) = verified_with_keys(running, session).await;
+    // They are those that every holder of the list of agents has.
+    let agents = running.call("ListAgents", &[]).await.ok();
+    assert_eq!(agents["Root"]["LeaveKeys"], json!(keys));
+    verification
+}
+
+/// The same, with the keys of which it is said that they give leave.
+async fn verified_with_keys(running: &Running, session: &Session) -> (Verification, Vec<SealingPublicKey>) {
     let viewer = Viewer::open(running, &running.root, session).await;
     let listed = viewer.get(running, "/objects").await.ok();
     let mut source = MemorySource::default();
@@ -59,13 +69,10 @@ async fn verified(running: &Running, session: &Session) -> Verification {
         source.objects.insert(name.parse().unwrap(), bytes);
     }
     let keys: Vec<SealingPublicKey> = serde_json::from_value(listed["LeaveKeys"].clone()).unwrap();
-    // They are those that every holder of the list of agents has.
-    let agents = running.call("ListAgents", &[]).await.ok();
-    assert_eq!(agents["Root"]["LeaveKeys"], listed["LeaveKeys"]);
     let signer = SealingPublicKey::parse(listed["Signer"]["SealingPublicKey"].as_str().unwrap()).unwrap();
     let agent = recording::TrustedKey { key: signer, enrolment: None };
-    let trusted = TrustedKeys::new(vec![agent], keys);
-    verify(&source, &Expected::default(), Trust::Enrolled(&trusted)).unwrap()
+    let trusted = TrustedKeys::new(vec![agent], keys.clone());
+    (verify(&source, &Expected::default(), Trust::Enrolled(&trusted)).unwrap(), keys)
 }
 
 async fn nothing_is_missing(running: &Running) {
@@ -403,6 +410,42 @@ async fn a_manifest_needs_this_control_planes_leave_for_this_recording_and_this_
     let elsewhere = TrustedKeys::new(vec![], vec![forger.public_key()]);
     assert!(!elsewhere.has_control_plane(leave.control_plane_key()));
     nothing_is_missing(&running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sealed_with_leave_is_trusted_after_the_key_of_the_leave_was_taken_out() {
+    let running = Running::start().await;
+    let (first, session) = recording(&running).await;
+    let other = first.session(&running, &[b"other\r\n"], EXITED);
+    first.open(&running, &other).await.ok();
+    let second = replace(&running).await;
+    let leave = leave_of(&second.take_over(&running, &session, &first).await.ok());
+    let of_other = leave_of(&second.take_over(&running, &other, &first).await.ok());
+    for number in 1..session.segments.len() {
+        second.deliver(&running, &session, number).await;
+    }
+    second.seal_in_place(&running, &session, &leave).await.ok();
+
+    let old = running.keys.key_ids(Purpose::Configuration)[0].to_owned();
+    let rotated = running.keys.rotated(Purpose::Configuration).unwrap().to_file_text();
+    let without: String =
+        rotated.lines().filter(|line| !line.contains(&old)).map(|line| format!("{line}\n")).collect();
+    let keys = ServerKeys::parse(&without).unwrap();
+    assert!(!keys.leave_keys().contains(leave.control_plane_key()));
+    let later = running.another_with_keys(keys).await;
+    let (found, keys) = verified_with_keys(&later, &session).await;
+    assert_eq!(found.verdict(), Verdict::Complete, "{found:?}");
+    assert_eq!(keys, [later.keys.leave_signer().public_key(), *leave.control_plane_key()]);
+    // It vouches for what was accepted while it counted, and for nothing else.
+    for number in 0..other.segments.len() {
+        second.deliver(&later, &other, number).await;
+    }
+    let refused = second.seal_in_place(&later, &other, &of_other).await;
+    assert_eq!(refused.refusal().1, "InvalidManifest", "{refused:?}");
+    let anew = leave_of(&second.take_over(&later, &other, &first).await.ok());
+    second.seal_in_place(&later, &other, &anew).await.ok();
+    let (found, keys) = verified_with_keys(&later, &other).await;
+    assert_eq!((found.verdict(), keys), (Verdict::Complete, later.keys.leave_keys()), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -92,10 +92,20 @@ impl Running {
         Self::at(self.site.clone()).await
     }
 
+    /// Another one whose file of server keys was changed.
+    pub async fn another_with_keys(&self, keys: ServerKeys) -> Self {
+        Box::pin(Self::at_with_keys(self.site.clone(), Arc::new(keys))).await
+    }
+
     /// Starts a process over this data.
     pub async fn at(site: Arc<Site>) -> Self {
+        let keys = site.keys.clone();
+        Box::pin(Self::at_with_keys(site, keys)).await
+    }
+
+    async fn at_with_keys(site: Arc<Site>, keys: Arc<ServerKeys>) -> Self {
         let url = DatabaseUrl::parse(&site.database_address()).unwrap();
-        let store = Store::connect(url, site.keys.clone()).await.unwrap();
+        let store = Store::connect(url, keys.clone()).await.unwrap();
         let secret = AccessKeySecret::new(site.root.secret.clone());
         let id = AccessKeyId::parse(&site.root.id).unwrap();
         store.ensure_root(&site.account, &id, &secret, site.clock.now()).await.unwrap();
@@ -114,7 +124,7 @@ impl Running {
             store: store.clone(),
             stores: (site.stores)(stores),
             clock: site.clock.clone(),
-            keys: site.keys.clone(),
+            keys: keys.clone(),
             settings,
         }));
         let (stop, stopped) = oneshot::channel::<()>();
@@ -133,7 +143,7 @@ impl Running {
             root: site.root.clone(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             hansard,
-            keys: site.keys.clone(),
+            keys,
             site,
             stop: Some(stop),
             server: Some(server),
