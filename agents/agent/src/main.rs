@@ -37,6 +37,8 @@ use agent_protocol::Segmenting;
 use capture_terminal::TerminalSegmenting;
 use clap::Parser as _;
 use clap::error::ErrorKind;
+use recording::sanitise::{sanitised_json, sanitised_lines};
+use serde::Serialize;
 
 use crate::login_shell::Started;
 use crate::settings::{Arguments, CommandLine, PTY_CHILD};
@@ -118,14 +120,22 @@ fn report(outcome: Result<(), String>) -> ExitCode {
     }
 }
 
-/// Prints a message for the person on standard error. A failure to do so cannot be reported.
+/// Prints a message for the person on standard error, without what could drive a terminal: it may repeat what somebody else said.
+/// A failure to do so cannot be reported.
 fn complain(message: &str) {
-    let _ = writeln!(std::io::stderr(), "hansard-agent: {message}");
+    let _ = writeln!(std::io::stderr(), "hansard-agent: {}", sanitised_lines(message));
 }
 
 /// Says what was done.
 fn say(message: &str) {
     let _ = writeln!(std::io::stdout(), "{message}");
+}
+
+/// Prints JSON, indented, with everything escaped that could drive a terminal: commands and reasons are texts of others.
+fn say_json(value: &impl Serialize) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
+    say(&sanitised_json(&text));
+    Ok(())
 }
 
 /// An error and its causes in one line.

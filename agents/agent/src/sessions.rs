@@ -15,7 +15,7 @@ use rustix::fd::OwnedFd;
 
 use crate::settings::{Output, SessionsCommand, SessionsOptions};
 use crate::state_directory::StateDirectory;
-use crate::{complain, local_socket, say};
+use crate::{complain, local_socket, say, say_json};
 
 use safe_output::SafeOutput;
 
@@ -78,7 +78,7 @@ fn list(directory: &StateDirectory, output: Output) -> Result<(), String> {
         }
     }
     match output {
-        Output::Json => say(&serde_json::to_string_pretty(&sessions).map_err(|error| error.to_string())?),
+        Output::Json => say_json(&sessions)?,
         Output::Table if sessions.is_empty() => say("no session is recorded now"),
         Output::Table => sessions.iter().for_each(|session| say(&describe(session))),
     }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::identity::Identity;
 use crate::settings::Output;
 use crate::state_directory::StateDirectory;
-use crate::{local_socket, run, say};
+use crate::{local_socket, run, say, say_json};
 
 /// What `--output json` prints.
 #[derive(Debug, Serialize)]
@@ -45,10 +45,7 @@ pub(crate) fn status(state_dir: &Path, output: Output) -> Result<(), String> {
     let recording = configuration.as_ref().map(|configuration| configuration.recording.is_some());
     let status = Status { identity, recording, configuration, configuration_error, running, waiting };
     match output {
-        Output::Json => {
-            let text = serde_json::to_string_pretty(&status).map_err(|error| error.to_string())?;
-            say(&text);
-        }
+        Output::Json => say_json(&status)?,
         Output::Table => print_table(&status),
     }
     Ok(())

@@ -4,8 +4,8 @@ use recording::sanitise::sanitised;
 use serde::Serialize;
 
 use super::finding::{Finding, Findings, Severity};
-use crate::say;
 use crate::settings::Output;
+use crate::{say, say_json};
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -21,8 +21,7 @@ pub(crate) fn print(findings: &Findings, output: Output) -> Result<(), String> {
     let (ways_round, unchecked) = (findings.count(Severity::WayRound), findings.count(Severity::Unchecked));
     if output == Output::Json {
         let report = Report { ways_round, unchecked, findings: findings.sorted() };
-        say(&serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?);
-        return Ok(());
+        return say_json(&report);
     }
     for finding in findings.sorted() {
         for line in lines(finding) {

@@ -13,6 +13,25 @@ fn sessions(instance: &Instance, words: &[&str]) -> std::process::Output {
     instance.command(&[&["sessions"], words].concat()).output().unwrap()
 }
 
+/// A person chooses their command. Whoever lists the sessions is root.
+#[test]
+fn no_list_of_sessions_drives_the_terminal_of_whoever_reads_it() {
+    let instance = Instance::running();
+    let hostile = "\u{9b}2J\u{202e}\u{1b}[2J";
+    let mut person = instance.person(&["sh", "-c", "echo ready; read rest", hostile]);
+    person.sees("ready");
+    for words in [&["list"][..], &["list", "--output", "json"]] {
+        let listed = text(&sessions(&instance, words).stdout);
+        assert!(listed.contains("echo ready") && listed.contains("202e"), "{listed:?}");
+        assert!(!listed.contains(['\u{9b}', '\u{202e}', '\u{1b}']), "{listed:?}");
+    }
+    let listed = sessions(&instance, &["list", "--output", "json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert!(listed[0]["Command"].as_str().unwrap().ends_with(hostile), "it is the same text to a program");
+    person.types("\r");
+    person.ends_with(0);
+}
+
 #[test]
 fn sessions_are_listed_watched_told_something_and_ended() {
     let instance = Instance::running();
