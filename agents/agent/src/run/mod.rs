@@ -216,8 +216,9 @@ async fn serve(agent: Arc<Agent>) -> Result<(), String> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| format!("SIGINT: {error}"))?;
 
     let cutter = Cutter::start(Arc::clone(&agent))?;
-    let session::TakenUp { sessions: found, unreadable } = session::take_up(&agent.directory.spool())?;
-    agent.sessions.leave_alone(unreadable);
+    let session::TakenUp { sessions: found, unreadable, misnamed } =
+        session::take_up(&agent.directory.spool())?;
+    agent.sessions.leave_alone(unreadable, misnamed);
     let recorded: Vec<_> = found
         .iter()
         .filter(|session| session.is_recorded_now().unwrap_or(true))

@@ -1,7 +1,7 @@
 //! The sessions the running agent knows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_protocol::local::{Deliveries, DeliveryState, LinkState, LocalSession, LocalStatus};
@@ -15,6 +15,8 @@ pub(super) struct Sessions {
     known: Mutex<BTreeMap<TerminalSessionToken, Arc<Session>>>,
     /// What lies in the spool and cannot be read.
     unreadable: Mutex<Vec<LocalSession>>,
+    /// Something there may be a session under another name.
+    misnamed: AtomicBool,
     link: Mutex<Link>,
     /// How many were delivered since the start.
     delivered: AtomicU64,
@@ -44,7 +46,8 @@ impl Sessions {
         self.known().insert(session.token().clone(), Arc::clone(session));
     }
 
-    pub(super) fn leave_alone(&self, unreadable: Vec<LocalSession>) {
+    pub(super) fn leave_alone(&self, unreadable: Vec<LocalSession>, misnamed: bool) {
+        self.misnamed.store(misnamed, Ordering::Relaxed);
         *self.unreadable.lock().unwrap_or_else(PoisonError::into_inner) = unreadable;
     }
 
@@ -55,7 +58,8 @@ impl Sessions {
 
     /// The agents that recorded them; `None` if there is one of which that is not known.
     pub(super) fn agents(&self) -> Option<BTreeSet<AgentId>> {
-        let all_are_known = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let all_are_known = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+            && !self.misnamed.load(Ordering::Relaxed);
         all_are_known.then(|| self.known().values().map(|session| session.start.agent.clone()).collect())
     }
 

@@ -561,6 +561,31 @@ fn the_key_of_an_earlier_agent_is_kept_as_long_as_something_here_may_be_of_it() 
     has_nothing_left(&instance);
 }
 
+/// Somebody who helps by hand moves a session's folder, and moves it back later.
+#[test]
+fn the_key_of_an_earlier_agent_is_kept_while_something_lies_in_the_spool_under_another_name() {
+    let mut instance = Instance::running();
+    let tokens = [ended_without_agent(&mut instance, false), {
+        instance.start_agent();
+        ended_without_agent(&mut instance, false)
+    }];
+    let (earlier, _) = succeed(&instance);
+    let folder = instance.session_folder(&tokens[0]);
+    let aside = folder.with_file_name(format!("{}.aside", tokens[0]));
+    std::fs::rename(&folder, &aside).unwrap();
+    instance.start_agent();
+    leave_of(&instance.control_plane.sealed(&tokens[1]));
+    eventually("it is gone from the spool", || (!instance.session_folder(&tokens[1]).exists()).then_some(()));
+    instance.stop_agent();
+    instance.start_agent();
+    assert!(key_of(&instance, &earlier).exists(), "whose the folder is, nobody knows");
+    instance.stop_agent();
+    std::fs::rename(&aside, &folder).unwrap();
+    instance.start_agent();
+    instance.control_plane.sealed(&tokens[0]).verification();
+    has_nothing_left(&instance);
+}
+
 fn name(text: &str) -> ObjectName {
     ObjectName::parse(text).unwrap()
 }

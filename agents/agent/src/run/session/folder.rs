@@ -52,12 +52,15 @@ pub(in crate::run) struct TakenUp {
     pub(in crate::run) sessions: Vec<Session>,
     /// What is left alone because it cannot be read, for `status`.
     pub(in crate::run) unreadable: Vec<LocalSession>,
+    /// Whether something may be a session under another name than its own: somebody has put it aside, and may put it back.
+    pub(in crate::run) misnamed: bool,
 }
 
 /// Opens every session in the spool, clears what was never begun or is done, and leaves alone what it cannot read.
 pub(in crate::run) fn take_up(spool: &Path) -> Result<TakenUp, String> {
     let mut sessions = Vec::new();
     let mut unreadable = Vec::new();
+    let mut misnamed = false;
     for folder in folders(spool)? {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with(durable::TEMPORARY_PREFIX) || name.starts_with(DONE_PREFIX) {
@@ -90,12 +93,15 @@ pub(in crate::run) fn take_up(spool: &Path) -> Result<TakenUp, String> {
                         acknowledged: 0,
                         spool_bytes: allocated_bytes(&folder),
                     });
+                } else {
+                    // A folder without a start is no session of anybody, such as what a file system has of its own.
+                    misnamed |= folder.join(START).try_exists().unwrap_or(true);
                 }
             }
         }
     }
     sessions.sort_by_key(|session| session.start.agent_recording_number);
-    Ok(TakenUp { sessions, unreadable })
+    Ok(TakenUp { sessions, unreadable, misnamed })
 }
 
 /// What lies in the spool while no agent runs.
