@@ -166,6 +166,8 @@ pub(crate) struct State {
     /// How many times a recording was taken over.
     pub(crate) successions: usize,
     tokens_seen: HashSet<String>,
+    /// The account in which agents are enrolled.
+    pub(crate) account: AccountId,
     revision: u64,
     pub(crate) recording_on: bool,
     pub(crate) failure_policy: FailurePolicy,
@@ -259,6 +261,7 @@ impl ControlPlane {
             twists_succession: |_| (),
             successions: 0,
             tokens_seen: HashSet::new(),
+            account: AccountId::parse("1000000000000001").unwrap(),
             revision: 1,
             recording_on: true,
             failure_policy: FailurePolicy::Strict,
@@ -446,7 +449,7 @@ impl ControlPlane {
         let (agent_id, _) = state.enrolled.as_ref().unwrap();
         let configuration = EffectiveConfiguration {
             agent_id: agent_id.clone(),
-            account_id: AccountId::parse("1000000000000001").unwrap(),
+            account_id: state.account.clone(),
             instance_id: InstanceId::parse(INSTANCE).unwrap(),
             region: Region::parse("cn-hangzhou").unwrap(),
             revision: state.revision,
@@ -490,11 +493,12 @@ impl ControlPlane {
         let replaced = state.enrolled.replace((agent_id.clone(), request));
         state.retired.extend(replaced.map(|(agent_id, request)| (agent_id, request.sealing_public_key)));
         drop(state);
+        let account_id = self.state().account.clone();
         let server_keys = self.state().public_keys();
         print(&EnrolReply {
             request_id: "r".into(),
             agent_id,
-            account_id: AccountId::parse("1000000000000001").unwrap(),
+            account_id,
             instance_id,
             region: Region::parse("cn-hangzhou").unwrap(),
             server_keys,

@@ -231,9 +231,17 @@ fn the_leave_that_was_kept_is_used_by_later_starts_and_nothing_is_delivered_befo
     instance.kill_agent();
 
     // Asked again, the control plane would say something else.
-    instance.control_plane.state().puts_off = None;
     instance.control_plane.state().twists_leave =
         |leave| leave.issued_at = recording::Timestamp::from_millis(leave.issued_at.as_millis() + 1_000);
+    instance.start_agent();
+    says(&instance, &token, "asking for a grant");
+    assert_eq!(
+        kept_leave(&instance, &token).as_ref(),
+        Some(&kept),
+        "what had arrived is known better by the first one"
+    );
+    instance.kill_agent();
+    instance.control_plane.state().puts_off = None;
     instance.start_agent();
     assert_eq!(leave_of(&instance.control_plane.sealed(&token)), kept);
     has_nothing_left(&instance);
@@ -381,7 +389,18 @@ fn only_a_new_agent_of_the_same_instance_at_the_same_control_plane_takes_over() 
     std::fs::remove_file(instance.state_dir().join("agent.json")).unwrap();
     let output = instance.enrol_again(&[]);
     assert!(text(&output.stderr).contains("nothing says of which instance"), "{}", text(&output.stderr));
-    std::fs::write(instance.state_dir().join("agent.json"), before).unwrap();
+    std::fs::write(instance.state_dir().join("agent.json"), &before).unwrap();
+
+    // In which account the token enrols, the control plane says alone.
+    let account = std::mem::replace(
+        &mut instance.control_plane.state().account,
+        recording::AccountId::parse("1000000000000002").unwrap(),
+    );
+    let output = instance.enrol_again(&[]);
+    let said = text(&output.stderr);
+    assert!(!output.status.success() && said.contains("is of account 1000000000000001"), "{said}");
+    assert_eq!(std::fs::read(instance.state_dir().join("agent.json")).unwrap(), before);
+    instance.control_plane.state().account = account;
     succeed(&instance);
     instance.start_agent();
     leave_of(&instance.control_plane.sealed(&token));
@@ -458,6 +477,29 @@ fn what_the_control_plane_has_sealed_already_is_erased_only_if_it_is_the_same() 
     assert!(!instance.control_plane.state().recordings[&token].sealed, "it was not sealed again");
 }
 
+/// A copy of the earlier agent may have sealed less than what lies here.
+#[test]
+fn what_was_sealed_by_a_manifest_that_does_not_lie_here_is_kept() {
+    let mut instance = Instance::running();
+    let token = ended_without_agent(&mut instance, true);
+    succeed(&instance);
+    {
+        let mut state = instance.control_plane.state();
+        let recording = state.recordings.get_mut(&token).unwrap();
+        recording.objects.objects.insert(name("manifest-0000.json"), b"of a copy".to_vec());
+    }
+    for _ in 0..2 {
+        instance.start_agent();
+        let shown = says(&instance, &token, "and none lies here");
+        assert_eq!((&shown["State"], kept_leave(&instance, &token)), (&Value::from("refused"), None));
+        instance.stop_agent();
+    }
+    let to = instance.state_dir().with_file_name("exported");
+    let export = ["export", token.as_str(), "--to", to.to_str().unwrap()];
+    let exported = instance.command(&export).output().unwrap();
+    assert!(exported.status.success(), "{}", text(&exported.stderr));
+}
+
 #[test]
 fn a_take_over_that_is_refused_for_long_is_in_quarantine_and_can_be_taken_out() {
     let mut instance = Instance::new().with_run_arguments(&["--quarantine-after", "0ms"]);
@@ -470,7 +512,11 @@ fn a_take_over_that_is_refused_for_long_is_in_quarantine_and_can_be_taken_out() 
     eventually("it is in quarantine", || {
         (session(&instance, &token)?["Delivery"] == "quarantined").then_some(())
     });
-    assert!(says(&instance, &token, "SuccessionRefused")["State"] == "refused");
+    eventually("its status says by what", || {
+        let session = session(&instance, &token)?;
+        let says_why = session["Reason"].as_str()?.contains("SuccessionRefused");
+        (says_why && session["State"] == "refused").then_some(())
+    });
     let to = instance.state_dir().with_file_name("exported");
     let export = ["export", token.as_str(), "--to", to.to_str().unwrap()];
     eventually("what was cut is taken out", || {
