@@ -8,6 +8,8 @@ use recording::{
     Standing, Trust, TrustedKeys, Verdict, Verification, verify,
 };
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::claims::Reads;
 use crate::files::files;
@@ -498,6 +500,38 @@ async fn a_call_that_was_under_way_when_its_agent_was_succeeded_changes_nothing(
     second.seal_in_place(&running, &whole, &of_whole).await.ok();
     assert_eq!(verified(&running, &whole).await.verdict(), Verdict::Complete);
     nothing_is_missing(&running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_bytes_come_after_its_agent_was_succeeded_writes_nothing() {
+    let running = Running::start().await;
+    let (first, session) = recording(&running).await;
+    let segment = &session.segments[1];
+    let grant =
+        first.grant(&running, &session, &object_name(segment), &segment.bytes).await.ok()["Grant"].clone();
+    let before = files(&running.objects_folder());
+
+    let (begun, rest) = segment.bytes.split_at(segment.bytes.len() / 2);
+    let mut head = format!("PUT {} HTTP/1.1\r\nHost: h\r\n", grant["Url"].as_str().unwrap());
+    for (name, value) in grant["Headers"].as_object().unwrap() {
+        head.push_str(&format!("{name}: {}\r\n", value.as_str().unwrap()));
+    }
+    head.push_str(&format!("Content-Length: {}\r\nConnection: close\r\n\r\n", segment.bytes.len()));
+    let mut stream = TcpStream::connect(running.address.strip_prefix("http://").unwrap()).await.unwrap();
+    stream.write_all(&[head.as_bytes(), begun].concat()).await.unwrap();
+    let second = replace(&running).await;
+    let leave = leave_of(&second.take_over(&running, &session, &first).await.ok());
+    stream.write_all(rest).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("AgentNotFound"), "{answer}");
+    assert_eq!(files(&running.objects_folder()), before);
+
+    for number in 1..session.segments.len() {
+        second.deliver(&running, &session, number).await;
+    }
+    second.seal_in_place(&running, &session, &leave).await.ok();
+    assert_eq!(verified(&running, &session).await.verdict(), Verdict::Complete);
 }
 
 async fn two_replicas_and_three_agents_make_one_recording(database: Option<String>) {
