@@ -12,6 +12,7 @@ use sea_orm::{
 use sea_orm_migration::{IntoSchemaManagerConnection, SchemaManager, seaql_migrations};
 
 use crate::dialect::{Dialect, mysql, postgres, sqlite};
+use crate::durability::Durability;
 use crate::rows::account_rows;
 use crate::{StoreError, migrations};
 
@@ -119,11 +120,13 @@ impl Connections {
         }
     }
 
-    /// Creates the database when it does not exist, and brings its tables up to date.
-    pub(crate) async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
+    /// Creates the database when it does not exist, and brings its tables up to date; not where it is not as durable as
+    /// is demanded.
+    pub(crate) async fn open(url: &DatabaseUrl, durability: Durability) -> Result<Self, StoreError> {
         match &url.0 {
             Address::Sqlite(file) => {
                 let writer = sqlite::making_writer(file).await?;
+                durability.ask_of(&writer).await?;
                 let connections = Self::of_file(writer, sqlite::readers(file).await?);
                 // This transaction holds SQLite's only writing connection.
                 let transaction = connections.begin_write().await?;
@@ -133,6 +136,7 @@ impl Connections {
             }
             Address::Postgres(url) => {
                 let pool = postgres::pool(url).await?;
+                durability.ask_of(&pool).await?;
                 let connections = Self::pooled(Dialect::Postgres, pool, postgres::one(url).await?);
                 let transaction = connections.begin_write().await?;
                 postgres::lock_migrations(&transaction).await.map_err(StoreError::at(MIGRATE))?;
@@ -142,6 +146,7 @@ impl Connections {
             }
             Address::MariaDb(url) => {
                 let pool = mysql::pool(url).await?;
+                durability.ask_of(&pool).await?;
                 let connections = Self::pooled(Dialect::MariaDb, pool, mysql::one(url).await?);
                 let migrating = mysql::Migrating::begin(url).await?;
                 mysql::refuse_tables_of_others(migrating.connection()).await?;
@@ -306,7 +311,9 @@ mod tests {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         for scheme in ["postgres", "mariadb"] {
             let url = DatabaseUrl::parse(&format!("{scheme}://me:hunter2@{nobody}/hansard")).unwrap();
-            let opened = tokio::time::timeout(ACQUIRE_TIMEOUT / 2, Connections::open(&url)).await;
+            let opened =
+                tokio::time::timeout(ACQUIRE_TIMEOUT / 2, Connections::open(&url, Durability::Demanded))
+                    .await;
             let refused = opened.expect("it is told at once").err().unwrap();
             let mut said = refused.to_string();
             let mut source = std::error::Error::source(&refused);

@@ -8,6 +8,8 @@ use domain::succession::SuccessionRefused;
 use domain::unclaimed::AgentLimitReached;
 use sea_orm::{DbErr, SqlErr};
 
+use crate::durability::LossySettings;
+
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -89,6 +91,9 @@ pub enum StoreError {
         /// What is wrong with it, and what to do about it.
         why: &'static str,
     },
+    /// The database confirms commits that do not survive a failure of its machine, and the caller asked for durable ones.
+    #[error("its commits can be lost when its machine fails: {0}")]
+    CommitsCanBeLost(LossySettings),
     /// The one writer of the audit trail has not come to this call, or cannot. Its row may still be committed later.
     #[error("the writer of the audit trail {why}")]
     WriterBehind {

@@ -73,6 +73,7 @@ mod connecting;
 mod continuity;
 mod database;
 mod dialect;
+mod durability;
 mod error;
 mod instances;
 mod lists;
@@ -97,6 +98,7 @@ pub use continuity::{
     AgentRows, ContinuityChange, ContinuityRows, MissingCounts, MissingOfAgent, RecordingLink, RecordingRow,
 };
 pub use database::{DatabaseUrl, InvalidDatabaseUrl};
+pub use durability::{LossySetting, LossySettings};
 pub use error::{CorruptRow, StoreError};
 pub use instances::InstanceEntry;
 pub use lists::{

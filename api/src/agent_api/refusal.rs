@@ -233,6 +233,7 @@ impl From<StoreError> for AgentRefusal {
             | StoreError::Identity(_)
             | StoreError::CorruptRow(_)
             | StoreError::UnfitDatabase { .. }
+            | StoreError::CommitsCanBeLost(_)
             | StoreError::Keys { .. } => Self::internal(error),
         }
     }

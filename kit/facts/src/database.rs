@@ -49,7 +49,9 @@ impl TestDatabase {
                 Self { url, backend, _folder: Some(folder) }
             }
             Backend::Postgres => Self { url: new_database(FAST).await, backend, _folder: None },
-            Backend::MariaDb => Self { url: mariadb::new_database().await, backend, _folder: None },
+            Backend::MariaDb => {
+                Self { url: mariadb::new_database(mariadb::FAST).await, backend, _folder: None }
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database};
 
-/// The server's settings suit data that may be lost. The default collation of its databases differs from that of our
+/// The default collation of its databases differs from that of our
 /// tables, as may happen in any deployment.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
@@ -23,9 +23,8 @@ command -v mariadbd > "$folder/log" 2>&1 && mariadb-install-db --no-defaults "$u
     cat "$folder/log" >&2; rm -rf "$folder"
     echo "these tests need MariaDB's server programs; on Debian: apt-get install mariadb-server" >&2; exit 1; }
 mariadbd --no-defaults "$user" --datadir="$folder/data" --socket="$folder/socket" --skip-networking \
-    --character-set-server=latin1 --sql-mode= --max-connections=400 --max-recursive-iterations=100000 --skip-log-bin --skip-name-resolve \
-    --innodb-flush-log-at-trx-commit=0 --skip-innodb-doublewrite --innodb-flush-method=nosync \
-    --innodb-file-per-table=0 --innodb-buffer-pool-size=64M --performance-schema=0 < /dev/null > "$folder/log" 2>&1 &
+    --character-set-server=latin1 --sql-mode= --max-connections=400 --max-recursive-iterations=100000 --skip-name-resolve \
+    --innodb-file-per-table=0 --innodb-buffer-pool-size=64M --performance-schema=0 $1 < /dev/null > "$folder/log" 2>&1 &
 server=$!
 echo "$folder"
 cat > /dev/null
@@ -43,9 +42,13 @@ struct Server {
 
 static SERVER: OnceLock<Server> = OnceLock::new();
 
-/// The address of a new, empty database.
-pub async fn new_database() -> String {
-    let server = SERVER.get_or_init(start);
+/// Settings of a server whose data may be lost.
+pub const FAST: &str = "--skip-log-bin --innodb-flush-log-at-trx-commit=0 --skip-innodb-doublewrite \
+    --innodb-flush-method=nosync";
+
+/// The address of a new, empty database. The settings of the first call apply to the server.
+pub async fn new_database(settings: &str) -> String {
+    let server = SERVER.get_or_init(|| start(settings));
     let name = format!("test_{}", server.databases.fetch_add(1, Ordering::Relaxed));
     let administration = connect_when_ready(server).await;
     administration
@@ -60,10 +63,10 @@ fn address(folder: &Path, database: &str) -> String {
     format!("mysql://root@localhost/{database}?socket={}/socket", folder.display())
 }
 
-fn start() -> Server {
+fn start(settings: &str) -> Server {
     // The folder must not be deep, because the path of a socket is limited in length.
     let mut supervisor = Command::new("sh")
-        .args(["-c", SCRIPT, "/tmp"])
+        .args(["-c", SCRIPT, "/tmp", settings])
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -14,6 +14,7 @@ use sea_orm_migration::SchemaManager;
 
 use crate::StoreError;
 use crate::connecting::{connect, connecting_failed, dial, quiet};
+use crate::durability::LossySetting;
 
 /// The number of connections of one replica.
 const CONNECTIONS: u32 = 16;
@@ -33,6 +34,13 @@ const SESSION: &str = "SET SESSION sql_mode = \
 /// Texts are compared byte by byte, as in the other databases. `utf8mb4_bin` would treat `a` and `a` followed by a space
 /// as the same key.
 const COLLATION: &str = "utf8mb4_nopad_bin";
+
+/// Settings, the values under which commits can be lost, and what must be there instead.
+const LOSSY: [(&str, &[&str], &str); 3] = [
+    ("innodb_flush_log_at_trx_commit", &["0", "2"], "1"),
+    ("innodb_flush_method", &["nosync", "littlesync"], "fsync or O_DIRECT"),
+    ("innodb_doublewrite", &["OFF"], "ON"),
+];
 
 /// Checks that an address is one of MariaDB, or returns what is wrong with it.
 pub(crate) fn parse(text: &str) -> Result<String, &'static str> {
@@ -76,6 +84,35 @@ fn options(url: &str, connections: u32) -> ConnectOptions {
 
 fn ours(options: MySqlConnectOptions) -> MySqlConnectOptions {
     options.charset("utf8mb4").collation(COLLATION)
+}
+
+/// The server's settings under which a confirmed commit can be lost, or the pages that hold it torn.
+pub(crate) async fn lossy_settings(connection: &DatabaseConnection) -> Result<Vec<LossySetting>, DbErr> {
+    let mut lossy = Vec::new();
+    for (name, values, must_be) in LOSSY {
+        if let Some(value) = variable(connection, name).await?.filter(|value| values.contains(&&**value)) {
+            lossy.push(LossySetting { name, value, must_be });
+        }
+    }
+    // A server that writes a binary log takes back at its next start what is not in that log, so that the log counts too.
+    if variable(connection, "log_bin").await?.as_deref() == Some("ON") {
+        const BINARY_LOG: &str = "sync_binlog";
+        let value = variable(connection, BINARY_LOG).await?.unwrap_or_default();
+        if value != "1" {
+            lossy.push(LossySetting { name: BINARY_LOG, value, must_be: "1" });
+        }
+    }
+    Ok(lossy)
+}
+
+/// A variable of the server; `None` where its version has none of this name.
+async fn variable(connection: &DatabaseConnection, name: &str) -> Result<Option<String>, DbErr> {
+    let asked = Statement::from_sql_and_values(
+        DbBackend::MySql,
+        "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = ?",
+        [name.into()],
+    );
+    connection.query_one_raw(asked).await?.map(|row| row.try_get_by_index(0)).transpose()
 }
 
 async fn refuse_mysql(connection: &DatabaseConnection) -> Result<(), StoreError> {

@@ -5,15 +5,25 @@ use std::time::Duration;
 
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::sqlx::{Executor as _, Postgres, pool::PoolOptions};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use crate::StoreError;
 use crate::connecting::{connect, connecting_failed, dial, quiet};
+use crate::durability::LossySetting;
 
 /// The number of connections of one replica, besides that of its writer.
 const CONNECTIONS: u32 = 16;
 /// The lock by which the migrations of replicas that start at the same time take turns.
 const MIGRATION_LOCK: i64 = 0x4861_6e73_6172_6431;
+
+/// What each connection begins with, whatever the server's defaults are: a commit is confirmed when it is on stable
+/// storage. A stronger value, such as one that waits for a standby in another way, stays.
+const SESSION: &str = "SELECT set_config('synchronous_commit', 'on', false) \
+     WHERE current_setting('synchronous_commit') = 'off'";
+
+/// The settings under which a confirmed commit can be lost, or the pages that hold it torn.
+const DURABILITY: [&str; 3] = ["fsync", "synchronous_commit", "full_page_writes"];
 
 /// Checks that an address is one of PostgreSQL, or returns what is wrong with it.
 pub(crate) fn parse(text: &str) -> Result<(), &'static str> {
@@ -37,8 +47,28 @@ fn options(url: &str, connections: u32) -> ConnectOptions {
     options
         .max_connections(connections)
         .test_before_acquire_if_idle_for(Duration::from_secs(10))
-        .set_application_name("hansard");
+        .set_application_name("hansard")
+        .map_sqlx_postgres_pool_opts(|pool: PoolOptions<Postgres>| {
+            pool.after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(SESSION).await.map(drop) })
+            })
+        });
     options
+}
+
+/// The settings of the server, as a connection of ours sees them, under which commits can be lost.
+pub(crate) async fn lossy_settings(connection: &DatabaseConnection) -> Result<Vec<LossySetting>, DbErr> {
+    let mut lossy = Vec::new();
+    for name in DURABILITY {
+        let asked =
+            Statement::from_sql_and_values(DbBackend::Postgres, "SELECT current_setting($1)", [name.into()]);
+        let row = connection.query_one_raw(asked).await?;
+        let value: String = row.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or_default();
+        if value == "off" {
+            lossy.push(LossySetting { name, value, must_be: "on" });
+        }
+    }
+    Ok(lossy)
 }
 
 /// Lets one replica migrate at a time, until its transaction ends.

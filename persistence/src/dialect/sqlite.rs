@@ -8,11 +8,13 @@ use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::sqlx::Connection as _;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, DatabaseConnection, DbErr, RuntimeErr, SqliteTransactionMode, TransactionOptions,
+    ConnectOptions, ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, RuntimeErr,
+    SqliteTransactionMode, Statement, TransactionOptions, TryGetable,
 };
 
 use crate::StoreError;
 use crate::connecting::{connect, quiet};
+use crate::durability::LossySetting;
 
 /// The number of connections that read.
 const READERS: u32 = 4;
@@ -83,6 +85,29 @@ fn durable(options: SqliteConnectOptions) -> SqliteConnectOptions {
     options.synchronous(SqliteSynchronous::Full)
 }
 
+/// The settings of a connection under which its commits can be lost. Each begins with durable ones, but SQLite may be built
+/// to ignore them, and does not say so when they are set.
+pub(crate) async fn lossy_settings(writer: &DatabaseConnection) -> Result<Vec<LossySetting>, DbErr> {
+    let mut lossy = Vec::new();
+    let synchronous: i64 = pragma(writer, "synchronous").await?;
+    // OFF and NORMAL; with NORMAL the write-ahead log is not synced at a commit.
+    if synchronous < 2 {
+        let value = if synchronous == 1 { "NORMAL" } else { "OFF" };
+        lossy.push(LossySetting { name: "synchronous", value: value.to_owned(), must_be: "FULL" });
+    }
+    let journal_mode: String = pragma(writer, "journal_mode").await?;
+    if ["off", "memory"].contains(&journal_mode.as_str()) {
+        lossy.push(LossySetting { name: "journal_mode", value: journal_mode, must_be: "wal" });
+    }
+    Ok(lossy)
+}
+
+async fn pragma<T: TryGetable>(connection: &DatabaseConnection, name: &str) -> Result<T, DbErr> {
+    let statement = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA {name}"));
+    let row = connection.query_one_raw(statement).await?;
+    row.ok_or_else(|| DbErr::Custom(format!("SQLite knows no {name}")))?.try_get_by_index(0)
+}
+
 /// Refuses a file that does not exist.
 pub(crate) fn refuse_no_file(file: &Path) -> Result<(), StoreError> {
     match std::fs::metadata(file) {
@@ -122,4 +147,32 @@ pub(super) fn blames_a_row(code: &str) -> bool {
 /// The unary sign only keeps SQLite from using an index for the column.
 pub(super) fn without_index(column: SimpleExpr) -> SimpleExpr {
     Expr::cust_with_expr("+?", column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_can_lose_a_commit_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hansard.db");
+        assert_eq!(lossy_settings(&making_writer(&file).await.unwrap()).await.unwrap(), []);
+        assert_eq!(lossy_settings(&writer(&file).await.unwrap()).await.unwrap(), []);
+        let lossy = async |synchronous, journal_mode| {
+            let file = folder.path().join(format!("{synchronous:?}{journal_mode:?}"));
+            let connection = connect(options(&file, 1, move |options| {
+                options.create_if_missing(true).synchronous(synchronous).journal_mode(journal_mode)
+            }));
+            let found = lossy_settings(&connection.await.unwrap()).await.unwrap();
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let synchronous = |is: &str| format!("synchronous is {is} and must be FULL");
+        let wal = SqliteJournalMode::Wal;
+        assert_eq!(lossy(SqliteSynchronous::Normal, wal).await, [synchronous("NORMAL")]);
+        assert_eq!(lossy(SqliteSynchronous::Off, wal).await, [synchronous("OFF")]);
+        assert_eq!(lossy(SqliteSynchronous::Extra, SqliteJournalMode::Delete).await, [""; 0]);
+        let memory = "journal_mode is memory and must be wal".to_owned();
+        assert_eq!(lossy(SqliteSynchronous::Full, SqliteJournalMode::Memory).await, [memory]);
+    }
 }

@@ -73,6 +73,7 @@ pub use waiting::ListsWaiting;
 
 use crate::compiled_policies::CompiledPolicies;
 use crate::database::Connections;
+use crate::durability::{self, Durability, LossySettings};
 use crate::rows::revision_rows;
 use crate::{DatabaseUrl, StoreError};
 
@@ -184,13 +185,30 @@ impl Scope {
 }
 
 impl Store {
-    /// Connects and brings the schema up to date.
+    /// Connects and brings the schema up to date, also where the database confirms commits that can be lost;
+    /// [`Store::lossy_settings`] names the causes.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]; [`StoreError::Conflict`] when an account has the id that is reserved for the
     /// deployment.
     pub async fn connect(url: DatabaseUrl, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
-        Self::on(Connections::open(&url).await?, keys).await
+        Self::on(Connections::open(&url, Durability::NotAsked).await?, keys).await
+    }
+
+    /// As [`Store::connect`], but only where a commit that was confirmed survives a failure of the database's machine.
+    ///
+    /// # Errors
+    /// [`StoreError::CommitsCanBeLost`], and then the schema is as it was; those of [`Store::connect`].
+    pub async fn connect_durably(url: DatabaseUrl, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
+        Self::on(Connections::open(&url, Durability::Demanded).await?, keys).await
+    }
+
+    /// The settings of the database under which a commit can be lost after it was confirmed; `None` where none is.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn lossy_settings(&self) -> Result<Option<LossySettings>, StoreError> {
+        durability::lossy_settings(self.inner.connections.writer()).await
     }
 
     /// Connects to a database that a control plane of this version made and uses. It creates no database and changes no
