@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::server_keys::ServerKeys;
-use persistence::{DatabaseUrl, Store};
+use persistence::{DatabaseUrl, Store, StoreError};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::failure::{Failure, chain};
@@ -174,15 +174,33 @@ pub(crate) fn server_keys(
 /// Opens the database of the server; creates it if it does not exist, and migrates it.
 ///
 /// # Errors
-/// It cannot be reached.
+/// It cannot be reached, or its commits can be lost and nobody accepted that.
 pub(crate) async fn connect(
     settings: &Settings,
     data: &DataDirectory,
     keys: &Arc<ServerKeys>,
 ) -> Result<Store, Failure> {
     let url = database_url(settings, data);
-    let opened = Store::connect(url.clone(), Arc::clone(keys)).await;
-    opened.map_err(|error| about_database(&url, &chain(&error)))
+    let failed = |error: StoreError| {
+        let what_to_do = match error {
+            StoreError::CommitsCanBeLost(_) => {
+                "; change that in the settings of the database, or start with --accept-commits-that-can-be-lost"
+            }
+            _ => "",
+        };
+        about_database(&url, &format!("{}{what_to_do}", chain(&error)))
+    };
+    if !settings.accept_commits_that_can_be_lost {
+        return Store::connect_durably(url.clone(), Arc::clone(keys)).await.map_err(failed);
+    }
+    let store = Store::connect(url.clone(), Arc::clone(keys)).await.map_err(failed)?;
+    if let Some(lossy) = store.lossy_settings().await.map_err(failed)? {
+        tracing::warn!(
+            "what was answered can be lost when the machine of the database {url:?} fails, which \
+             --accept-commits-that-can-be-lost accepts: {lossy}"
+        );
+    }
+    Ok(store)
 }
 
 /// Opens an existing database for another command. It never creates or migrates one.

@@ -151,6 +151,8 @@ impl Deployment {
             .arg(self.data_folder())
             .args(["--listen", &self.address.to_string()])
             .args(&self.options.arguments)
+            // The databases of tests are fast, and their data may be lost.
+            .env("HANSARD_ACCEPT_COMMITS_THAT_CAN_BE_LOST", "true")
             .env("HANSARD_ROOT_ACCOUNT_ID", ACCOUNT)
             .env("HANSARD_ROOT_ACCESS_KEY_ID", &self.root.access_key_id)
             .env("HANSARD_ROOT_ACCESS_KEY_SECRET", &self.root.access_key_secret)

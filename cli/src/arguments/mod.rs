@@ -106,6 +106,7 @@ mod tests {
             "--data-dir=d",
             "--listen=l",
             "--database-url=u",
+            "--accept-commits-that-can-be-lost",
             "--public-url=p",
             "--internal-listen=i",
             "--internal-address=i",

@@ -70,6 +70,10 @@ pub(crate) struct ServeArguments {
     /// addresses of this machine write 0.0.0.0:PORT [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
+    /// Start although the database confirms commits that can be lost when its machine fails. Whoever was answered may then
+    /// find what was answered, and its audit row, gone.
+    #[arg(long)]
+    accept_commits_that_can_be_lost: bool,
     /// The address by which others reach the server [default: http:// and the listening address].
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
@@ -136,9 +140,11 @@ impl ServeArguments {
     /// The settings on the command line.
     pub(crate) fn flags(&self) -> Vec<(&'static Key, String)> {
         let with_local_agent = self.with_local_agent.then(|| "true".to_owned());
+        let accept_loss = self.accept_commits_that_can_be_lost.then(|| "true".to_owned());
         let mut flags = self.store.flags();
         flags.extend(given([
             (&settings::keys::LISTEN, &self.listen),
+            (&settings::keys::ACCEPT_LOSS, &accept_loss),
             (&settings::keys::PUBLIC_URL, &self.public_url),
             (&settings::keys::INTERNAL_LISTEN, &self.internal_listen),
             (&settings::keys::INTERNAL_ADDRESS, &self.internal_address),

@@ -31,6 +31,7 @@ impl Key {
 pub(crate) const DATA_DIR: Key = Key::plain("data-dir");
 pub(crate) const LISTEN: Key = Key::plain("listen");
 pub(crate) const DATABASE_URL: Key = Key { secret: true, ..Key::plain("database-url") };
+pub(crate) const ACCEPT_LOSS: Key = Key::plain("accept-commits-that-can-be-lost");
 pub(crate) const PUBLIC_URL: Key = Key::plain("public-url");
 pub(crate) const INTERNAL_LISTEN: Key = Key::plain("internal-listen");
 pub(crate) const INTERNAL_ADDRESS: Key = Key::plain("internal-address");
@@ -61,6 +62,7 @@ pub(crate) const SETTING_KEYS: &[&Key] = &[
     &DATA_DIR,
     &LISTEN,
     &DATABASE_URL,
+    &ACCEPT_LOSS,
     &PUBLIC_URL,
     &INTERNAL_LISTEN,
     &INTERNAL_ADDRESS,

@@ -94,6 +94,8 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     /// The database, when it is not SQLite in the data directory. It may hold a password.
     pub(crate) database_url: Option<DatabaseUrl>,
+    /// Whether the server starts although the database confirms commits that can be lost.
+    pub(crate) accept_commits_that_can_be_lost: bool,
     /// The address that others reach the server by, when it is not that of `listen`.
     pub(crate) public_url: Option<Url>,
     /// Where the server listens for other replicas, if it does.
@@ -148,6 +150,9 @@ impl Settings {
                 .get(&keys::LISTEN, values::listen)?
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             database_url: sources.get(&keys::DATABASE_URL, values::database)?,
+            accept_commits_that_can_be_lost: sources
+                .get(&keys::ACCEPT_LOSS, values::switch)?
+                .unwrap_or(false),
             audit_log: sources
                 .get(&keys::AUDIT_LOG_DIR, values::audit_log)?
                 .unwrap_or(AuditLogSetting::Default),

@@ -12,6 +12,7 @@ mod audit;
 mod calls;
 mod denials;
 mod deployment;
+mod durability;
 mod local_agent;
 mod policy;
 mod recordings;
