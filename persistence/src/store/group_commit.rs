@@ -5,8 +5,8 @@
 //! The caller may give up at any time: what waits here belongs to the writer until it has an outcome, and holds the
 //! store. So a row may be committed after its caller was told that it was not; the reverse never happens.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use domain::audit::AuditEvent;
 use tokio::sync::{mpsc, oneshot};
@@ -24,7 +24,11 @@ const MOST_WAITING: usize = 8_192;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The way to the writer.
-pub(super) struct GroupCommit(mpsc::Sender<Waiting>);
+pub(super) struct GroupCommit {
+    waiting: mpsc::Sender<Waiting>,
+    /// Since when it has been writing one group; `None` while it waits for calls.
+    writing_since: Arc<Mutex<Option<Instant>>>,
+}
 
 /// Brings a call's outcome: whether it was its first use.
 type Outcome = oneshot::Receiver<Result<bool, StoreError>>;
@@ -41,19 +45,28 @@ struct Waiting {
 impl GroupCommit {
     /// Starts the writer, which ends with the store.
     pub(super) fn start() -> Self {
-        let (sender, mut receiver) = mpsc::channel(MOST_WAITING);
+        let (waiting, mut receiver) = mpsc::channel(MOST_WAITING);
+        let writing_since = Arc::<Mutex<Option<Instant>>>::default();
+        let since = Arc::clone(&writing_since);
         tokio::spawn(async move {
             let mut group = Vec::new();
             while receiver.recv_many(&mut group, MOST_OF_A_GROUP).await > 0 {
+                *lock(&since) = Some(Instant::now());
                 // In a task of its own, so that a panic costs this group and not the writer. Its callers learn that
                 // nothing is known, and the chain is in doubt.
                 if let Err(ended) = tokio::spawn(write(std::mem::take(&mut group))).await {
                     tracing::error!(error = &ended as &dyn std::error::Error, "a group was not committed");
                 }
+                *lock(&since) = None;
             }
         });
-        Self(sender)
+        Self { waiting, writing_since }
     }
+}
+
+// No change under the lock is left incomplete.
+fn lock(since: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
+    since.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Store {
@@ -92,6 +105,12 @@ impl Store {
         self.leave(Some(claim), Vec::new()).await
     }
 
+    /// Whether the writer has been at one group for longer than a call waits for it, so that calls are refused.
+    #[must_use]
+    pub fn writer_stands_still(&self) -> bool {
+        lock(&self.inner.groups.writing_since).is_some_and(|since| since.elapsed() > PATIENCE)
+    }
+
     async fn leave(&self, claim: Option<NonceClaim>, events: Vec<AuditEvent>) -> Result<bool, StoreError> {
         match tokio::time::timeout(PATIENCE, self.enqueue(claim, events)?).await {
             Ok(Ok(outcome)) => outcome,
@@ -103,7 +122,7 @@ impl Store {
     fn enqueue(&self, claim: Option<NonceClaim>, events: Vec<AuditEvent>) -> Result<Outcome, StoreError> {
         let (sender, outcome) = oneshot::channel();
         let waiting = Waiting { claim, events, outcome: sender, store: Arc::clone(&self.inner) };
-        self.inner.groups.0.try_send(waiting).map_err(|refused| match refused {
+        self.inner.groups.waiting.try_send(waiting).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
                 StoreError::WriterBehind { why: "has as many calls waiting as it may have" }
             }

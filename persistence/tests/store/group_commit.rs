@@ -216,6 +216,7 @@ async fn a_writer_that_stands_still_refuses_and_loses_nothing(world: World) {
         assert!(matches!(told, Err(StoreError::WriterBehind { .. })), "{number}: {told:?}");
     }
     assert!(since.elapsed() >= Duration::from_secs(2), "they waited");
+    assert!(world.store.writer_stands_still(), "it says so");
     let accepted = CALLS - at_the_door.load(Ordering::Relaxed);
     assert!((8_192..CALLS).contains(&accepted), "{accepted} of {CALLS} found room");
     release(&world, &held).await;
@@ -224,6 +225,8 @@ async fn a_writer_that_stands_still_refuses_and_loses_nothing(world: World) {
     })
     .await;
     assert_eq!(world.count("nonces", "1 = 1").await, accepted as i64);
+    until_async("it does not say so any more", async || (!world.store.writer_stands_still()).then_some(()))
+        .await;
     assert!(world.store.record_audit_once(claim(CALLS), row(CALLS)).await.unwrap(), "it writes again");
     assert_whole(&world).await;
 }
