@@ -27,6 +27,7 @@ use crate::http::request::RequestId;
 use crate::limits::concurrency::AcquireTimeout;
 use crate::limits::room::NoRoom;
 use crate::limits::throttle::Throttled;
+use crate::readiness::NotReady;
 use crate::road::CallError;
 
 /// Why a call was not done.
@@ -44,6 +45,9 @@ pub(crate) enum ActionError {
     /// Too much is held for unauthenticated callers.
     #[error("no room")]
     NoRoom(#[from] NoRoom),
+    /// This replica takes no work.
+    #[error("not ready")]
+    NotReady(#[from] NotReady),
     /// The database.
     #[error("the database failed")]
     Store(#[from] StoreError),
@@ -153,7 +157,7 @@ impl ActionError {
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Refused(_) | Self::Denied(_) | Self::Throttled(_) | Self::NoRoom(_) => true,
-            Self::Store(_) | Self::Objects(_) | Self::Unexpected { .. } => false,
+            Self::NotReady(_) | Self::Store(_) | Self::Objects(_) | Self::Unexpected { .. } => false,
         }
     }
 
@@ -185,6 +189,9 @@ impl ActionError {
                 let message = format!("There is no room for the body: {why}; try again in a second.");
                 WireError::with_message(ErrorCode::ServiceUnavailable, message)
             }
+            Self::NotReady(why) => {
+                WireError::with_message(ErrorCode::ServiceUnavailable, format!("Not ready: {why}."))
+            }
             Self::Store(error) => store_error(error),
             Self::Objects(error) => object_error(error),
             Self::Unexpected { .. } => ErrorCode::InternalError.into(),
@@ -201,7 +208,9 @@ impl ActionError {
     /// The whole chain, for the log; `None` if the error is only the caller's mistake.
     fn chain(&self) -> Option<String> {
         match self {
-            Self::Refused(_) | Self::Denied(_) | Self::Throttled(_) | Self::NoRoom(_) => None,
+            Self::Refused(_) | Self::Denied(_) | Self::Throttled(_) | Self::NoRoom(_) | Self::NotReady(_) => {
+                None
+            }
             Self::Store(error) if is_the_callers_own(error) => None,
             Self::Store(_) | Self::Objects(_) | Self::Unexpected { .. } => Some(chain_of(self)),
         }
@@ -344,7 +353,11 @@ impl From<&ActionError> for Refusal {
             ActionError::Throttled(throttled) => Some(*throttled),
             _ => None,
         };
-        let retry_after = matches!(error, ActionError::NoRoom(_)).then_some(NoRoom::TRY_AGAIN_AFTER);
+        let retry_after = match error {
+            ActionError::NoRoom(_) => Some(NoRoom::TRY_AGAIN_AFTER),
+            ActionError::NotReady(_) => Some(NotReady::TRY_AGAIN_AFTER),
+            _ => None,
+        };
         Self {
             wire: error.wire(),
             detail: error.access_denied_detail(),

@@ -17,8 +17,8 @@ use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, Error};
 use openapi::error_codes::{ErrorCode, WireError};
-use tokio::sync::Notify;
 
+use crate::ending::Step;
 use crate::errors::{ActionError, Refusal};
 use crate::gateway::finish::finish;
 use crate::http::connection::{Refuse, Shaped, whole_reply};
@@ -27,7 +27,7 @@ use crate::jobs::Jobs;
 use crate::limits::connections::Peer;
 use crate::limits::tally::{Instance, TallyKey};
 use crate::state::{Hansard, HansardParts};
-use crate::{agent_api, documents, gateway, pages, replay};
+use crate::{agent_api, documents, gateway, pages, readiness, replay};
 
 /// How long a head may take to arrive; slower senders only hold connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,16 +54,19 @@ impl From<TcpListener> for Listeners {
     }
 }
 
-/// Serves until `shutdown` resolves; then answers what is in flight, stops the jobs and returns.
+/// Serves until what `shutdown` makes resolves; then refuses new work, answers what is in flight, stops the jobs and returns.
+/// `shutdown` is given the control plane, so that it can announce the end before.
 ///
 /// # Errors
 /// A listener cannot be used, or the server failed.
-pub async fn serve(
+pub async fn serve<S: Future<Output = ()>>(
     parts: HansardParts,
     listeners: impl Into<Listeners>,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl FnOnce(Arc<Hansard>) -> S,
 ) -> io::Result<()> {
-    serve_shared(Data::new(Hansard::new(parts)), listeners, shutdown).await
+    let hansard = Arc::new(Hansard::new(parts));
+    let shutdown = shutdown(Arc::clone(&hansard));
+    serve_shared(Data::from(hansard), listeners, shutdown).await
 }
 
 /// Serves a control plane that other parts of this process use too.
@@ -78,16 +81,14 @@ pub async fn serve_shared(
     let Listeners { public: listener, internal } = listeners.into();
     let workers = hansard.settings.workers;
     let address = listener.local_addr()?;
-    let stopping = Arc::new(Notify::new());
-    let (state, signal) = (hansard.clone(), stopping.clone());
+    let state = hansard.clone();
     let mut server = Server::build().shutdown_timeout(DRAIN_SECONDS).disable_signals();
     let workers = workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
     server = server.workers(workers);
     if let Some(most) = hansard.settings.connections.accepted {
         server = server.max_concurrent_connections(most.get().div_ceil(workers));
     }
-    let server =
-        server.listen("hansard", listener, move || connections(state.clone(), address, signal.clone()))?;
+    let server = server.listen("hansard", listener, move || connections(state.clone(), address))?;
     let internal = internal.map(|listener| crate::internal::server(hansard.clone(), listener)).transpose()?;
     let internal_handle = internal.as_ref().map(Server::handle);
     let internal = internal.map(actix_web::rt::spawn);
@@ -98,10 +99,19 @@ pub async fn serve_shared(
         outcome = &mut running => outcome,
         () = shutdown => {
             // Links do not end by themselves, and an idle connection would wait for its next call.
+            hansard.ending.goes_on_to(Step::Refuses);
             hansard.links.here.stop();
-            stopping.notify_waiters();
-            let (outcome, ()) = tokio::join!(running, handle.stop(true));
-            outcome
+            // Until then it listens, so that who comes is told to come again.
+            let patience = Duration::from_secs(DRAIN_SECONDS);
+            let answered = tokio::time::timeout(patience, hansard.limits.connections.all_answered());
+            tokio::select! {
+                outcome = &mut running => outcome,
+                answered = answered => {
+                    hansard.ending.goes_on_to(Step::Closes);
+                    let (outcome, ()) = tokio::join!(running, handle.stop(answered.is_ok()));
+                    outcome
+                }
+            }
         }
     };
     if let Some(handle) = internal_handle {
@@ -118,7 +128,6 @@ pub async fn serve_shared(
 fn connections(
     state: Data<Hansard>,
     address: SocketAddr,
-    stopping: Arc<Notify>,
 ) -> impl actix_service::ServiceFactory<
     TcpStream,
     Config = (),
@@ -127,7 +136,7 @@ fn connections(
     InitError = (),
 > {
     let host_id: Arc<str> = state.settings.host_id.as_str().into();
-    let (door, refuse) = (state.clone(), refuse_malformed(state.clone()));
+    let (door, ending, refuse) = (state.clone(), state.clone(), refuse_malformed(state.clone()));
     let app = App::new()
         .app_data(state)
         .wrap(from_fn(finish))
@@ -143,10 +152,7 @@ fn connections(
             data.insert(stream.slot().clone());
         })
         .local_addr(address)
-        .graceful_shutdown_signal(move || {
-            let stopping = stopping.clone();
-            async move { stopping.notified().await }
-        })
+        .graceful_shutdown_signal(move || ending.ending.of_connection())
         // Only whether it is TLS is ever asked of it; that this is not TLS is the default.
         .finish(map_config(app, |()| AppConfig::default()));
     fn_service(move |stream: TcpStream| {
@@ -214,4 +220,5 @@ fn configure(config: &mut ServiceConfig) {
     replay::configure(config);
     pages::configure(config);
     documents::configure(config);
+    readiness::configure(config);
 }

@@ -16,6 +16,7 @@ use persistence::Store;
 use persistence::objects::{LocationUnusable, ObjectStore, ObjectStores};
 use url::Url;
 
+use crate::ending::Ending;
 use crate::http::trusted_proxies::TrustedProxies;
 use crate::internal::token::UsedTokens;
 use crate::limits::Limits;
@@ -161,6 +162,8 @@ pub struct Hansard {
     pub(crate) work: WorkLimiters,
     /// The limits on callers of this replica.
     pub(crate) limits: Limits,
+    /// How far this replica is with its end.
+    pub(crate) ending: Ending,
 }
 
 impl Hansard {
@@ -185,6 +188,7 @@ impl Hansard {
             internal_tokens: UsedTokens::default(),
             work: WorkLimiters::default(),
             limits,
+            ending: Ending::default(),
         }
     }
 

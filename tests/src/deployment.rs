@@ -153,6 +153,8 @@ impl Deployment {
             .args(&self.options.arguments)
             // The databases of tests are fast, and their data may be lost.
             .env("HANSARD_ACCEPT_COMMITS_THAT_CAN_BE_LOST", "true")
+            // Most tests have no balancer that would have to hear of an end.
+            .env("HANSARD_SHUTDOWN_DELAY", "0")
             .env("HANSARD_ROOT_ACCOUNT_ID", ACCOUNT)
             .env("HANSARD_ROOT_ACCESS_KEY_ID", &self.root.access_key_id)
             .env("HANSARD_ROOT_ACCESS_KEY_SECRET", &self.root.access_key_secret)
@@ -170,8 +172,13 @@ impl Deployment {
 
     /// Asks the server to stop with SIGTERM and returns its exit code.
     pub fn stop(&mut self) -> Option<i32> {
+        self.signals(Signal::TERM);
+        self.ended()
+    }
+
+    /// Waits for the server's end and returns its exit code.
+    pub fn ended(&mut self) -> Option<i32> {
         let mut process = self.process.take().expect("it runs");
-        signal(&process, Signal::TERM);
         until("the control plane stops", || process.try_wait().expect("a child of ours")).code()
     }
 

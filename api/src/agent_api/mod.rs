@@ -32,7 +32,6 @@ use domain::actions::{
 pub use document::document;
 
 use crate::Hansard;
-use crate::limits::throttle::Throttled;
 use crate::road::Arrival;
 use call::ActionOf;
 use refusal::AgentRefusal;
@@ -88,11 +87,11 @@ fn refuse(request: &HttpRequest, hansard: &Hansard, code: AgentErrorCode, messag
     reply::refused(hansard, &Arrival::of(request), &AgentRefusal::new(code, message))
 }
 
-/// The refusal of a call from an address that calls too often.
-pub(crate) fn refuse_throttled(
+/// The refusal of a call before it comes to its resource.
+pub(crate) fn refuse_as(
     request: &HttpRequest,
     hansard: &Hansard,
-    throttled: Throttled,
+    why: impl Into<AgentRefusal>,
 ) -> HttpResponse {
-    reply::refused(hansard, &Arrival::of(request), &throttled.into())
+    reply::refused(hansard, &Arrival::of(request), &why.into())
 }

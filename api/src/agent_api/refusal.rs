@@ -21,6 +21,7 @@ use crate::evidence::EvidenceError;
 use crate::http::body::NotReceived;
 use crate::limits::room::NoRoom;
 use crate::limits::throttle::Throttled;
+use crate::readiness::NotReady;
 use crate::road::CallError;
 
 /// When an agent that has reached a limit should ask again.
@@ -116,6 +117,16 @@ impl From<Throttled> for AgentRefusal {
     fn from(throttled: Throttled) -> Self {
         let message = "too many calls; try again after the pause that Retry-After names";
         Self { throttled: Some(throttled), ..Self::new(AgentErrorCode::Throttling, message) }
+    }
+}
+
+impl From<NotReady> for AgentRefusal {
+    fn from(not_ready: NotReady) -> Self {
+        let message = format!("not ready: {not_ready}; try again");
+        Self {
+            retry_after: Some(NotReady::TRY_AGAIN_AFTER),
+            ..Self::new(AgentErrorCode::ServiceUnavailable, message)
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use actix_http::ConnectionType;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
@@ -21,6 +22,7 @@ use super::throttled;
 use crate::errors::{Refusal, text_of_panic};
 use crate::http::request::RequestId;
 use crate::limits::connections::Slot;
+use crate::readiness::{self, WATCHED};
 use crate::road::Arrival;
 use crate::state::Hansard;
 
@@ -58,11 +60,19 @@ pub(crate) async fn finish(
         let payload = answering.payload(request.take_payload());
         request.set_payload(payload);
     }
-    let answered = |response: ServiceResponse| match answering {
-        Some(answering) => response.map_body(|_, body| answering.body(body)),
-        None => response,
+    let answered = |mut response: ServiceResponse| {
+        if sends_away(&response) {
+            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        }
+        match answering {
+            Some(answering) => response.map_body(|_, body| answering.body(body)),
+            None => response,
+        }
     };
     if let Some(refused) = throttled::refuse(request.request()) {
+        return Ok(answered(log.finished(request.into_response(refused), &host_id)));
+    }
+    if let Some(refused) = readiness::refuse(request.request()) {
         return Ok(answered(log.finished(request.into_response(refused), &host_id)));
     }
     let outcome = AssertUnwindSafe(async move { next.call(request).await }).catch_unwind().await;
@@ -79,6 +89,12 @@ pub(crate) async fn finish(
         }
     };
     Ok(answered(log.finished(response, &host_id)))
+}
+
+/// Whether this is the last reply on its connection, because this replica ends. Links have an end of their own.
+fn sends_away(response: &ServiceResponse) -> bool {
+    response.status() != StatusCode::SWITCHING_PROTOCOLS
+        && response.request().app_data::<Data<Hansard>>().is_some_and(|hansard| hansard.sends_callers_away())
 }
 
 /// What the log says about a request.
@@ -151,7 +167,7 @@ impl RequestLog {
                 tracing::debug!(%request_id, method, principal, action, status, code, millis, "answered");
             }
             // Health checks come every few seconds, and are not limited.
-            None if status == 200 && resource == "/healthz" => {
+            None if status == 200 && WATCHED.contains(&resource) => {
                 tracing::debug!(%request_id, method, resource, status, millis, "answered");
             }
             None if about.call.is_some() => {

@@ -13,6 +13,8 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::limits::network::Network;
 use crate::limits::room::NoRoom;
 use crate::limits::unproven::Unproven;
@@ -53,6 +55,8 @@ pub(crate) struct Connections {
     limits: ConnectionLimits,
     unproven: Arc<Unproven>,
     registry: Mutex<Registry>,
+    /// How many requests are being answered.
+    answering: watch::Sender<usize>,
 }
 
 /// A connection's number, in the order in which they came.
@@ -92,7 +96,7 @@ struct OfAddress {
 impl Connections {
     /// None is open yet.
     pub(crate) fn new(limits: ConnectionLimits, unproven: Arc<Unproven>) -> Self {
-        Self { limits, unproven, registry: Mutex::default() }
+        Self { limits, unproven, registry: Mutex::default(), answering: watch::Sender::default() }
     }
 
     /// Admits a new connection, which waits. If there is no room, the connection that has waited longest is closed: one
@@ -112,6 +116,12 @@ impl Connections {
             flow.close();
         }
         Ok(Arc::new(Slot::new(self.clone(), Some(taken?), flow)))
+    }
+
+    /// Waits until no request is being answered.
+    pub(crate) async fn all_answered(&self) {
+        // The sender is this struct's own.
+        let _ = self.answering.subscribe().wait_for(|answering| *answering == 0).await;
     }
 
     fn make_room(

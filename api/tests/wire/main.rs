@@ -19,6 +19,7 @@ mod policy_tools;
 mod proxies;
 mod query_secrets;
 mod ram_codes;
+mod readiness;
 mod recording_filters;
 mod service;
 mod session_settings;

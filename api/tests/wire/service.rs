@@ -110,6 +110,11 @@ impl Service {
         })
     }
 
+    /// Announces the server's end.
+    pub(crate) fn announce_end(&self) {
+        self.running.hansard.announce_end();
+    }
+
     /// The latest audit rows, the newest first.
     pub(crate) fn audit(&self, count: u32) -> Vec<AuditEvent> {
         let granted = self.operator();

@@ -121,6 +121,7 @@ mod tests {
             "--principal-rate=1",
             "--principal-burst=1",
             "--recording-lease=1",
+            "--shutdown-delay=1",
             "--server-keys=k",
             "--with-local-agent",
             "--local-agent-program=a",

@@ -131,6 +131,9 @@ pub(crate) struct ServeArguments {
     /// For how many seconds an agent may be silent until its running recordings are shown as interrupted [default: 600].
     #[arg(long, value_name = "SECONDS")]
     recording_lease: Option<String>,
+    /// For how many seconds the server takes new work after SIGTERM, while /readyz answers 503 already [default: 5].
+    #[arg(long, value_name = "SECONDS")]
+    shutdown_delay: Option<String>,
     /// Show the root access key's secret although standard output is no terminal.
     #[arg(long)]
     pub(crate) print_credentials: bool,
@@ -163,6 +166,7 @@ impl ServeArguments {
             (&settings::keys::CONNECTIONS, &self.connections),
             (&settings::keys::CONNECTIONS_PER_ADDRESS, &self.connections_per_address),
             (&settings::keys::RECORDING_LEASE, &self.recording_lease),
+            (&settings::keys::SHUTDOWN_DELAY, &self.shutdown_delay),
         ]));
         flags
     }

@@ -11,7 +11,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use api::{ApiSettings, HansardParts, Listeners};
+use api::{ApiSettings, Hansard, HansardParts, Listeners};
 use domain::clock::{Clock as _, SystemClock};
 use persistence::objects::FolderStores;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -28,7 +28,7 @@ use crate::root_key;
 use crate::settings::{InternalListener, Settings};
 use local_agent::{AgentProgram, LocalAgent};
 use start::Start;
-use stopping::Signals;
+use stopping::{Asked, Signals};
 use welcome::{AgentHere, Welcome};
 
 pub(crate) use local_agent::become_agent;
@@ -153,7 +153,8 @@ async fn serve(
     );
     let (stop, stopping) = watch::channel(false);
     let stop = Arc::new(stop);
-    spawn_local(signals.pass_on(Arc::clone(&stop)));
+    let (ask, mut asked) = watch::channel(Asked::Nothing);
+    spawn_local(signals.pass_on(ask));
     let (format, print_credentials) = (settings.log_format, arguments.print_credentials);
     let show = move || {
         welcome.show(format, print_credentials);
@@ -175,10 +176,19 @@ async fn serve(
             None => show(),
         }
     });
-    let mut asked = stop.subscribe();
-    let shutdown = async move {
+    let (delay, stop_agent) = (settings.shutdown_delay, Arc::clone(&stop));
+    let shutdown = |hansard: Arc<Hansard>| async move {
         // The sender lives until the server has ended, and a task that panicked has ended too.
-        let _ = asked.wait_for(|asked| *asked).await;
+        let announced = asked.wait_for(|asked| *asked != Asked::Nothing).await;
+        let announced = announced.is_ok_and(|asked| *asked == Asked::AnnouncedEnd);
+        if announced && !delay.is_zero() {
+            hansard.announce_end();
+            tracing::info!(
+                "ending in {delay:?}; until then /readyz answers 503, and calls are answered as before"
+            );
+            tokio::time::sleep(delay).await;
+        }
+        stop_agent.send_replace(true);
         tracing::info!("stopping{}", if with_agent { AGENT_STOPS_TOO } else { "" });
         // The agent ends first, while the server still accepts what it delivers.
         let _ = beside.await;

@@ -1,6 +1,7 @@
-//! The signals that stop the server: the first asks for an orderly end, and a second one ends it at once.
+//! The signals that stop the server: the first asks for an orderly end, and a second one ends it at once. SIGTERM comes from
+//! a supervisor, and the end is announced before, so that balancers find another replica in time; somebody who presses
+//! Ctrl-C does not wait for that.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,6 +20,17 @@ const ONE_TERMINATION: Duration = Duration::from_secs(5);
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+}
+
+/// What was asked of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Nothing yet.
+    Nothing,
+    /// To end once that was announced for a while.
+    AnnouncedEnd,
+    /// To end.
+    End,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +85,7 @@ impl Signals {
     }
 
     /// Asks for the orderly end, and ends the process when it is hurried.
-    pub(super) async fn pass_on(mut self, stop: Arc<watch::Sender<bool>>) {
+    pub(super) async fn pass_on(mut self, asked: watch::Sender<Asked>) {
         let mut heard = Heard::default();
         loop {
             let kind = tokio::select! {
@@ -82,7 +94,10 @@ impl Signals {
             };
             match heard.hear(kind, Instant::now()) {
                 Reaction::Stop => {
-                    stop.send_replace(true);
+                    asked.send_replace(match kind {
+                        Kind::Terminate => Asked::AnnouncedEnd,
+                        Kind::Interrupt => Asked::End,
+                    });
                 }
                 Reaction::Nothing => tracing::info!("stopping already; a second interrupt ends at once"),
                 Reaction::Hurry => {

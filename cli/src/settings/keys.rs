@@ -52,6 +52,7 @@ pub(crate) const PRINCIPAL_BURST: Key = Key::number("principal-burst");
 pub(crate) const CONNECTIONS: Key = Key::number("connections");
 pub(crate) const CONNECTIONS_PER_ADDRESS: Key = Key::number("connections-per-address");
 pub(crate) const RECORDING_LEASE: Key = Key::number("recording-lease");
+pub(crate) const SHUTDOWN_DELAY: Key = Key::number("shutdown-delay");
 pub(crate) const ROOT_ACCOUNT_ID: Key = Key { has_flag: false, ..Key::plain("root-account-id") };
 pub(crate) const ROOT_ACCESS_KEY_ID: Key = Key { has_flag: false, ..Key::plain("root-access-key-id") };
 pub(crate) const ROOT_ACCESS_KEY_SECRET: Key =
@@ -83,6 +84,7 @@ pub(crate) const SETTING_KEYS: &[&Key] = &[
     &CONNECTIONS,
     &CONNECTIONS_PER_ADDRESS,
     &RECORDING_LEASE,
+    &SHUTDOWN_DELAY,
     &ROOT_ACCOUNT_ID,
     &ROOT_ACCESS_KEY_ID,
     &ROOT_ACCESS_KEY_SECRET,

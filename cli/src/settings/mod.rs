@@ -128,6 +128,8 @@ pub(crate) struct Settings {
     pub(crate) connections_per_address: ConnectionsSetting,
     /// How long an agent may be silent until its running recordings are shown as interrupted.
     pub(crate) recording_lease: Duration,
+    /// How long the server goes on after SIGTERM, so that balancers hear of its end before.
+    pub(crate) shutdown_delay: Duration,
     /// The root account, where it is preset.
     pub(crate) root: Option<RootPreset>,
 }
@@ -193,6 +195,9 @@ impl Settings {
             recording_lease: sources
                 .get(&keys::RECORDING_LEASE, values::lease)?
                 .unwrap_or(api::ApiSettings::RECORDING_LEASE),
+            shutdown_delay: sources
+                .get(&keys::SHUTDOWN_DELAY, values::shutdown_delay)?
+                .unwrap_or(DEFAULT_SHUTDOWN_DELAY),
             root,
         };
         if settings.server_keys.is_none()
@@ -228,6 +233,9 @@ impl Settings {
 
 /// More connections than this are asked for expressly.
 const MOST_CONNECTIONS: usize = 16_384;
+
+/// Balancers ask every second or two, and believe the second answer or the third.
+const DEFAULT_SHUTDOWN_DELAY: Duration = Duration::from_secs(5);
 
 /// The deployment's region where none is set.
 pub(crate) const DEFAULT_REGION: &str = "cn-hangzhou";

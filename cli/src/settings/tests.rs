@@ -2,7 +2,7 @@ use std::io::Write as _;
 
 use super::keys::{
     AUDIT_LOG_DIR, CONNECTIONS, CONNECTIONS_PER_ADDRESS, DATA_DIR, DATABASE_URL, INTERNAL_LISTEN, LISTEN,
-    PUBLIC_URL, REGION, SERVER_KEYS,
+    PUBLIC_URL, REGION, SERVER_KEYS, SHUTDOWN_DELAY,
 };
 use super::*;
 
@@ -33,6 +33,15 @@ fn defaults_need_nothing() {
     assert_eq!((settings.with_local_agent, settings.root), (false, None));
     assert_eq!(settings.trusted_proxies, TrustedProxies::default());
     assert_eq!(rates(&settings.throttle), (Some((1_000, 5_000)), Some((200, 2_000))));
+}
+
+#[test]
+fn the_end_is_announced_for_a_while_or_not_at_all() {
+    let delay = |text| resolve(&[(&SHUTDOWN_DELAY, text)], &[], None).unwrap().shutdown_delay.as_secs();
+    assert_eq!((delay("0"), delay("3600")), (0, 3_600));
+    assert_eq!(resolve(&[], &[], None).unwrap().shutdown_delay.as_secs(), 5);
+    let refused = refusal(&[], &[("HANSARD_SHUTDOWN_DELAY", "3601")], None);
+    assert!(refused.contains("from 0 to 3600"), "{refused}");
 }
 
 /// A rate and its burst.

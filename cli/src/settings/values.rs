@@ -155,6 +155,14 @@ pub(super) fn lease(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds.into()))
 }
 
+/// The delay of an orderly end in seconds.
+pub(super) fn shutdown_delay(text: &str) -> Result<Duration, String> {
+    const LONGEST_SECONDS: u32 = 3_600;
+    let seconds = whole_number(text).filter(|seconds| *seconds <= LONGEST_SECONDS);
+    let seconds = seconds.ok_or_else(|| format!("a whole number of seconds from 0 to {LONGEST_SECONDS}"))?;
+    Ok(Duration::from_secs(seconds.into()))
+}
+
 fn whole_number(text: &str) -> Option<u32> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| digits && *number <= MOST_CALLS)

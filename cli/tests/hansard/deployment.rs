@@ -52,6 +52,8 @@ impl Server {
         let out = File::create(self.folder.path().join("stdout")).unwrap();
         let log = File::options().create(true).append(true).open(self.folder.path().join("stderr")).unwrap();
         let mut command = hansard(&["serve", "--listen", &listen, "--data-dir"]);
+        // No balancer follows it.
+        command.env("HANSARD_SHUTDOWN_DELAY", "0");
         command.arg(self.data()).args(arguments).stdout(out).stderr(log);
         self.process = Some(command.spawn().unwrap());
         until("the server answers", || {
