@@ -18,6 +18,7 @@ on_both!(
     a_group_that_fails_is_told_and_leaves_no_hole,
     a_writer_that_stands_still_refuses_and_loses_nothing,
     a_row_that_nobody_waits_for_waits_for_the_writer,
+    a_later_call_of_the_group_lets_no_nonce_lapse,
 );
 
 fn claim(number: usize) -> NonceClaim {
@@ -229,6 +230,26 @@ async fn a_writer_that_stands_still_refuses_and_loses_nothing(world: World) {
         .await;
     assert!(world.store.record_audit_once(claim(CALLS), row(CALLS)).await.unwrap(), "it writes again");
     assert_whole(&world).await;
+}
+
+/// A call is judged by the time at which it came, whichever calls its group has.
+async fn a_later_call_of_the_group_lets_no_nonce_lapse(world: World) {
+    assert!(world.store.claim_nonce(claim(1)).await.unwrap());
+    let held = hold(&world).await;
+    let store = world.store.clone();
+    // The writer waits with the first of these, so that the others come to it together.
+    let told = tokio::spawn(async move {
+        tokio::join!(
+            store.record_audit(row("first")),
+            store.record_audit_once(NonceClaim { now: at(999), ..claim(1) }, row("again")),
+            store.record_audit_once(NonceClaim { now: at(1_000), ..claim(2) }, row("other")),
+        )
+    });
+    release(&world, &held).await;
+    let (first, again, other) = told.await.unwrap();
+    first.unwrap();
+    assert_eq!((again.unwrap(), other.unwrap()), (false, true));
+    assert!(world.store.claim_nonce(NonceClaim { now: at(1_000), ..claim(1) }).await.unwrap());
 }
 
 /// What would be written again if it seemed not to be written is in the trail once.
