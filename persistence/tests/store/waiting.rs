@@ -42,7 +42,7 @@ async fn what_waits_is_shown_until_it_does_not(world: World) {
     assert!(listed().await.unwrap().is_empty());
     note(&world, &agent, Some(waiting(&agent, 2, 30))).await.unwrap();
     assert_eq!(listed().await.unwrap(), [waiting(&agent, 2, 30)]);
-    // What a replaced agent still has will not be delivered.
+    // What a replaced agent still has, its successor reports.
     let successor = world.agent(&account(), "web1");
     let token = world.join_token(&account(), "*", true).await;
     world.try_enrol(&successor, &token, true).await.unwrap();
