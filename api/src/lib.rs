@@ -4,6 +4,7 @@
 
 mod actions;
 pub mod agent_api;
+mod clocks;
 mod continuity;
 mod diagnostics;
 mod dispatch;

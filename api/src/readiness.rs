@@ -10,6 +10,7 @@ use agent_protocol::AGENT_API_PREFIX;
 use serde_json::json;
 
 use crate::agent_api;
+use crate::clocks::Clocks;
 use crate::ending::Step;
 use crate::errors::{ActionError, chain_of};
 use crate::state::Hansard;
@@ -34,6 +35,9 @@ pub(crate) enum NotReady {
     /// Nothing can be answered, because no audit row can be written.
     #[error("the writer of the audit trail stands still")]
     WriterStandsStill,
+    /// Nothing can be decided by time.
+    #[error("the clocks of this replica and of the database are too far apart")]
+    ClocksApart,
 }
 
 impl NotReady {
@@ -64,6 +68,9 @@ impl Hansard {
         if self.ending.step() > Step::Serves {
             return Err(NotReady::Ends);
         }
+        if self.compared_clocks.last() == Clocks::TooFarApart {
+            return Err(NotReady::ClocksApart);
+        }
         if self.store.writer_stands_still() {
             return Err(NotReady::WriterStandsStill);
         }
@@ -86,14 +93,20 @@ impl Hansard {
     }
 }
 
-/// The refusal of new work by a replica that ends, in the words of the door that it came to.
+/// The refusal of new work by a replica that ends, or of signed calls by one whose clock is wrong, in the words of the door
+/// that it came to.
 pub(crate) fn refuse(request: &HttpRequest) -> Option<HttpResponse> {
     let hansard = request.app_data::<Data<Hansard>>()?;
-    if hansard.ending.step() < Step::Refuses || WATCHED.contains(&request.path()) {
+    let path = request.path();
+    let is_agent = path.strip_prefix(AGENT_API_PREFIX).is_some_and(|rest| rest.starts_with('/'));
+    let refused = if hansard.ending.step() >= Step::Refuses && !WATCHED.contains(&path) {
+        NotReady::Ends
+    } else if (path == "/" || is_agent) && hansard.compared_clocks.last() == Clocks::TooFarApart {
+        NotReady::ClocksApart
+    } else {
         return None;
-    }
-    let refused = NotReady::Ends;
-    if request.path().strip_prefix(AGENT_API_PREFIX).is_some_and(|rest| rest.starts_with('/')) {
+    };
+    if is_agent {
         return Some(agent_api::refuse_as(request, hansard, refused));
     }
     Some(ActionError::from(refused).error_response())

@@ -16,6 +16,7 @@ use persistence::Store;
 use persistence::objects::{LocationUnusable, ObjectStore, ObjectStores};
 use url::Url;
 
+use crate::clocks::Compared;
 use crate::ending::Ending;
 use crate::http::trusted_proxies::TrustedProxies;
 use crate::internal::token::UsedTokens;
@@ -60,6 +61,8 @@ pub struct ApiSettings {
     pub resume_within: Duration,
     /// How long an agent and its recording may both be silent until the recording is shown as interrupted.
     pub recording_lease: Duration,
+    /// Whether this replica answers nothing while its clock and the database's are far apart.
+    pub compares_clocks: bool,
 }
 
 impl ApiSettings {
@@ -76,7 +79,7 @@ impl ApiSettings {
     pub const RECORDING_LEASE: Duration = Duration::from_secs(600);
 
     /// Settings with every default, for a deployment that is reached at `public_url`. Its host is `HostId`; no proxy is
-    /// trusted, nobody is throttled, and any number of connections may be open.
+    /// trusted, nobody is throttled, any number of connections may be open, and clocks are not compared.
     #[must_use]
     pub fn new(public_url: Url, region: Region) -> Self {
         let host_id = public_url.host_str().unwrap_or("localhost").to_owned();
@@ -97,6 +100,7 @@ impl ApiSettings {
             internal_address: None,
             resume_within: RESUME_WITHIN,
             recording_lease: Self::RECORDING_LEASE,
+            compares_clocks: false,
         }
     }
 
@@ -164,6 +168,8 @@ pub struct Hansard {
     pub(crate) limits: Limits,
     /// How far this replica is with its end.
     pub(crate) ending: Ending,
+    /// Whether this machine's clock agrees with the database's.
+    pub(crate) compared_clocks: Compared,
 }
 
 impl Hansard {
@@ -189,6 +195,7 @@ impl Hansard {
             work: WorkLimiters::default(),
             limits,
             ending: Ending::default(),
+            compared_clocks: Compared::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The jobs of the control plane. They are idempotent and take no input; a round that failed is made good by the next.
 
 mod audit;
+mod clocks;
 mod continuity;
 mod idle;
 mod key_usage;
@@ -35,6 +36,7 @@ impl Jobs {
     pub(crate) fn start(hansard: Data<Hansard>) -> Self {
         let hansard = hansard.into_inner();
         let mut jobs = RunningJobs::new(Arc::clone(&hansard));
+        jobs.start(clocks::CompareClocks);
         jobs.start(sweep::Sweep);
         jobs.start(unclaimed::RemoveUnclaimed);
         jobs.start(lapsed::RemoveLapsed);

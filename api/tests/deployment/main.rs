@@ -10,6 +10,7 @@ mod audit_refusals;
 mod bus;
 mod bus_agent;
 mod claims;
+mod clocks;
 mod continuity;
 mod delivery;
 mod enrolment;

@@ -18,7 +18,7 @@ use sea_orm::sea_query::{DeleteStatement, IntoCondition, LockType, OnConflict, Q
 use sea_orm::sqlx;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, Insert, IsolationLevel,
-    QueryFilter, QuerySelect, QueryTrait, RuntimeErr, SqlErr, TransactionOptions,
+    QueryFilter, QuerySelect, QueryTrait, RuntimeErr, SqlErr, Statement, TransactionOptions,
 };
 
 /// The kinds of database that this program runs on.
@@ -77,6 +77,23 @@ impl Dialect {
             // MariaDB has no weaker one.
             Self::MariaDb => LockType::Update,
         }
+    }
+
+    /// The question what the database's own clock says, in milliseconds since 1970; `None` where that is this machine's.
+    pub(crate) fn clock(self) -> Option<Statement> {
+        let (backend, statement) = match self {
+            Self::Sqlite => return None,
+            Self::Postgres => (
+                DbBackend::Postgres,
+                "SELECT CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS bigint)",
+            ),
+            // In UTC, because local time has an hour twice a year.
+            Self::MariaDb => (
+                DbBackend::MySql,
+                "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) DIV 1000",
+            ),
+        };
+        Some(Statement::from_string(backend, statement))
     }
 
     /// The name of the 64-bit integer type in a CAST.

@@ -54,7 +54,7 @@ use domain::principal::Principal;
 use domain::record_config::InstanceSelector;
 use domain::recording_life::Recording;
 use domain::server_keys::ServerKeys;
-use domain::{AccountId, AgentId, InstanceId};
+use domain::{AccountId, AgentId, InstanceId, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 pub use agent_links::LinkTaken;
@@ -245,6 +245,19 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         let answers = StoreError::at("answer");
         self.inner.connections.reader().execute_unprepared("SELECT 1").await.map(drop).map_err(answers)
+    }
+
+    /// What the database's own clock says; `None` where it has none but this machine's.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn clock(&self) -> Result<Option<Timestamp>, StoreError> {
+        let connections = &self.inner.connections;
+        let Some(asked) = connections.dialect().clock() else { return Ok(None) };
+        let failed = || StoreError::at("say what its clock says");
+        let row = connections.reader().query_one_raw(asked).await.map_err(failed())?;
+        let millis: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose().map_err(failed())?;
+        Ok(millis.map(Timestamp::from_millis))
     }
 
     /// Runs `work` in one transaction together with its audit rows and revision. The transaction is completed even if
