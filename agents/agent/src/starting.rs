@@ -24,14 +24,19 @@ pub(crate) fn connect(directory: &StateDirectory, patience: Duration) -> io::Res
         if let Some(stream) = local_socket::connect(directory)? {
             return Ok(Some(stream));
         }
-        let left = patience.saturating_sub(begun.elapsed());
-        if left.is_zero() || !is_expected(directory) {
+        if !is_expected(directory) {
             return Ok(None);
         }
-        if begun.elapsed() > TELL_AFTER && !std::mem::replace(&mut told, true) {
+        let waited = begun.elapsed();
+        if waited >= TELL_AFTER && !std::mem::replace(&mut told, true) {
             complain(&format!("no agent answers yet; waiting up to {patience:?} for one that is starting"));
         }
-        std::thread::sleep(wait.next_evenly().min(left));
+        let left = patience.saturating_sub(waited);
+        if left.is_zero() {
+            return Ok(None);
+        }
+        let until_told = if told { left } else { TELL_AFTER.saturating_sub(waited) };
+        std::thread::sleep(wait.next_evenly().min(left).min(until_told));
     }
 }
 
