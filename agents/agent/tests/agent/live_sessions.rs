@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
-use recording::RecordingEnd;
+use recording::{Cause, RecordingEnd};
 
 use crate::bench::{Instance, Program, eventually, text, without_root};
 
@@ -69,9 +69,10 @@ fn sessions_are_listed_watched_told_something_and_ended() {
     // What was watched ends with the session, and could not drive the watcher's terminal.
     let watched = text(&watching.wait_with_output().unwrap().stdout);
     assert!(watched.contains("abseen-2-live") && !watched.contains("title\u{7}"), "{watched:?}");
-    let RecordingEnd::Interrupted { reason } = instance.control_plane.sealed(&token).end() else {
-        panic!("it did not end")
-    };
+    let recording = instance.control_plane.sealed(&token);
+    let RecordingEnd::Interrupted { reason } = recording.end() else { panic!("it did not end") };
+    let causes: Vec<_> = recording.ledger().into_iter().map(|entry| entry.cause).collect();
+    assert_eq!(causes, [Cause::SESSION_ENDED]);
     let by =
         format!("maintenance begins (said on the instance by user {}", rustix::process::geteuid().as_raw());
     assert!(reason.starts_with(&by), "{reason}");

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use recording::{CaptureNote, ExitStatus, Recorder, RecordingEnd, TerminalSessionToken};
+use recording::{CaptureNote, Cause, ExitStatus, Recorder, RecordingEnd, TerminalSessionToken};
 use rustix::process::{Signal, kill_process};
 
 use crate::bench::{Instance, LAST_LINE, Program, eventually, text, token_in, without_root};
@@ -379,6 +379,11 @@ fn a_client_of_one_s_own_is_believed_nothing_that_the_kernel_does_not_say() {
         let recording = with_own_client(&machine, what);
         let RecordingEnd::Interrupted { reason } = recording.end() else { panic!("{what}") };
         assert!(reason.contains(why), "{what}: {reason}");
+        let ledger = recording.ledger();
+        assert!(
+            ledger.iter().any(|entry| entry.cause == Cause::SESSION_BROKEN_OFF && entry.reason.contains(why)),
+            "{what}: nothing is wrong with the spool: {ledger:?}"
+        );
         // It has no terminal that could be taken.
         assert_eq!(recording.start().notes, [CaptureNote::OuterTerminalByName], "{what}");
         if what == "lies about the end" {
