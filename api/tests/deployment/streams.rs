@@ -113,8 +113,9 @@ async fn events_stand_beside_the_terminal_to_the_end() {
     let line = "{\"at\":3,\"command\":\"ls\",\"event\":\"shell_command\"}\n";
     assert_eq!(viewer.bytes(&running, "/events").await, line.as_bytes());
     let found = running.call("VerifyAgentRecordings", &[]).await.ok();
-    assert_eq!(found["Root"]["Agents"][0]["UncheckedCount"].as_i64().unwrap_or(0), 0, "{found}");
-    assert!(found["Root"]["Agents"][0]["Missing"].as_array().is_none_or(Vec::is_empty), "{found}");
+    let checked = &found["Root"]["AgentList"][0];
+    assert_eq!((&checked["RecordingCount"], &checked["UncheckedCount"]), (&json!(1), &json!(0)), "{found}");
+    assert_eq!(checked["MissingList"], json!([]), "{found}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
