@@ -12,7 +12,11 @@ fn a_recording_in_quarantine_is_shown_exported_and_delivered_when_somebody_asks(
     instance.start_agent();
     instance.control_plane.state().refuses_recordings = true;
     let (output, token) = instance.record(&["echo", "kept"]);
-    let session = |status: &serde_json::Value| status["Running"]["Sessions"].get(0).cloned();
+    // By its token: the agent may still have another one, whose seal it has not heard of.
+    let session = |status: &serde_json::Value| {
+        let mut sessions = status["Running"]["Sessions"].as_array()?.iter();
+        sessions.find(|session| session["TerminalSessionToken"] == token.as_str()).cloned()
+    };
     eventually("it is in quarantine", || {
         (session(&instance.status())?["Delivery"] == "quarantined").then_some(())
     });
