@@ -15,7 +15,7 @@ use domain::{InstanceId, TerminalSessionToken, Timestamp};
 use futures_util::future::LocalBoxFuture;
 use openapi::error_codes::WireError;
 use openapi::operations::Operation;
-use persistence::StoreError;
+use persistence::{Deciding, StoreError};
 use policies::PolicySet;
 
 use crate::diagnostics::Denial;
@@ -32,6 +32,8 @@ pub(crate) use crate::road::Done;
 pub(crate) struct Call<'h> {
     /// The control plane.
     pub(crate) hansard: &'h Hansard,
+    /// Reads the facts that it is decided by.
+    pub(crate) deciding: &'h Deciding<'h>,
     /// Who calls, and how the call came.
     pub(crate) caller: Caller,
     /// How the reply is written.
@@ -97,9 +99,9 @@ impl Call<'_> {
         &self.caller.principal
     }
 
-    /// What the call brings to a decision.
+    /// What the call brings to a decision that is made from what was read until now.
     pub(crate) fn facts(&self) -> RequestFacts {
-        self.caller.facts()
+        RequestFacts { decided_under: self.deciding.under(), ..self.caller.facts() }
     }
 
     /// The instance as a resource: in the region where it is stored, else in the deployment's (DECISIONS I3).
@@ -110,7 +112,7 @@ impl Call<'_> {
     /// The instance, as policies are asked about it.
     pub(crate) async fn instance_facts(&self, instance: InstanceId) -> Result<InstanceFacts, ActionError> {
         let elsewhere = &self.hansard.settings.region;
-        Ok(self.hansard.store.instance_facts(self.principal().account(), instance, elsewhere).await?)
+        Ok(self.deciding.instance_facts(self.principal().account(), instance, elsewhere).await?)
     }
 
     /// The rows of a list as a resource: those of one instance, or of all.
@@ -137,8 +139,7 @@ impl Call<'_> {
         let Resource::List(mut listing) = resource else { return Ok(resource) };
         let needs = gate::list_needs(entry, self.principal(), &listing, policies);
         let of = listing.of.as_ref().map(|of| &of.instance);
-        listing.candidates =
-            self.hansard.store.candidates_of_list(self.principal().account(), of, needs).await?;
+        listing.candidates = self.deciding.candidates_of_list(self.principal().account(), of, needs).await?;
         Ok(Resource::List(listing))
     }
 
@@ -154,7 +155,7 @@ impl Call<'_> {
 type Runner = for<'c> fn(
     &'c Call<'c>,
     &'c BTreeMap<String, String>,
-    SingleUse<'c>,
+    &'c SingleUse<'c>,
 ) -> LocalBoxFuture<'c, Result<HttpResponse, ActionError>>;
 
 /// An action that dispatch can call. Its name comes from the catalogue.
@@ -174,18 +175,22 @@ impl Registered {
 }
 
 /// Answers an authenticated call with the action that was found under its name.
+///
+/// # Errors
+/// Among others [`StoreError::Outdated`], and then it must be called again, with a caller who is authenticated again.
 pub(crate) async fn dispatch<'c>(
     call: &'c Call<'c>,
     found: Result<&'static Registered, WireError>,
     action: Result<&str, WireError>,
     parameters: &'c BTreeMap<String, String>,
-    single_use: SingleUse<'c>,
+    single_use: &'c SingleUse<'c>,
 ) -> Result<HttpResponse, ActionError> {
     match found {
         Ok(found) => (found.runner)(call, parameters, single_use).await,
         Err(error) => {
             let (asked, error) = (action.map(shown).unwrap_or_default(), ActionError::from(error));
-            single_use.claim_with(call.caller.event(&asked, About::default(), &error.code())).await?;
+            let event = call.caller.event(&asked, About::default(), &error.code());
+            single_use.settle(event, call.deciding.under()).await?;
             Err(error)
         }
     }
@@ -194,7 +199,7 @@ pub(crate) async fn dispatch<'c>(
 async fn road<A: RpcAction>(
     call: &Call<'_>,
     parameters: &BTreeMap<String, String>,
-    single_use: SingleUse<'_>,
+    single_use: &SingleUse<'_>,
 ) -> Result<HttpResponse, ActionError> {
     let name = A::ENTRY.name;
     let steps = async |about: &mut About| {
@@ -203,13 +208,13 @@ async fn road<A: RpcAction>(
         about.recording = A::recording(&input).map(|token| token.to_string());
         let Located { resource, trust } = A::locate(call, &input).await?;
         about.resource = resource.arn(call.principal().account());
-        let policies = call.hansard.store.policies_of(call.principal()).await?;
+        let policies = call.deciding.policies_of(call.principal()).await?;
         let policies = match trust {
             Some(trust) => policies.with_trust(trust),
             None => policies,
         };
         let resource = call.with_candidates(&A::ENTRY, resource, &policies).await?;
-        let granted = call.caller.authorize::<A>(resource, &policies, about);
+        let granted = call.caller.authorize::<A>(resource, &policies, &call.facts(), about);
         let granted = granted.map_err(|denied| Denial::sealed(denied, &call.hansard.keys))?;
         A::run(call, granted, input).await.inspect_err(|error| {
             // An action can ask for a second permission.
@@ -225,15 +230,10 @@ async fn road<A: RpcAction>(
         })
     };
     let reply = |reply| render::success(call.format, name, &reply);
-    match A::ENTRY.access {
-        Access::Read | Access::List => {
-            let write = async |event| single_use.claim_with(event).await;
-            call.caller.run_and_write(write, name, About::default(), steps, reply).await
-        }
-        // A request that was used before must change nothing.
-        Access::Write => {
-            single_use.claim().await?;
-            call.caller.run_audited(&call.hansard.store, name, About::default(), steps, reply).await
-        }
+    // A request that was used before must change nothing.
+    if matches!(A::ENTRY.access, Access::Write) {
+        single_use.claim().await?;
     }
+    let write = async |event| single_use.settle(event, call.deciding.under()).await;
+    call.caller.run_and_write(write, name, About::default(), steps, reply).await
 }

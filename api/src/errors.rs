@@ -133,6 +133,10 @@ impl CallError for ActionError {
     fn panicked(panic: &(dyn Any + Send)) -> Self {
         Self::unexpected("the work panicked", text_of_panic(panic))
     }
+
+    fn is_outdated(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Outdated))
+    }
 }
 
 /// What a panic says.
@@ -255,9 +259,10 @@ fn store_error(error: &StoreError) -> WireError {
         StoreError::InvalidMarker => {
             WireError::about(ErrorCode::InvalidRamParameter, "Marker", format!("{error}."))
         }
-        StoreError::Unavailable { .. } | StoreError::WriterBehind { .. } | StoreError::Stopping => {
-            ErrorCode::ServiceUnavailable.into()
-        }
+        StoreError::Unavailable { .. }
+        | StoreError::WriterBehind { .. }
+        | StoreError::Outdated
+        | StoreError::Stopping => ErrorCode::ServiceUnavailable.into(),
         _ => ErrorCode::InternalError.into(),
     }
 }

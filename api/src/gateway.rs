@@ -9,6 +9,9 @@ pub(crate) mod render;
 pub mod signature;
 mod throttled;
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
@@ -18,11 +21,15 @@ use crate::errors::ActionError;
 use crate::http::body;
 use crate::pages;
 use crate::road::unauthenticated::UnauthenticatedCaller;
-use crate::road::{Arrival, Caller};
+use crate::road::{Arrival, CallError as _, Caller};
 use crate::state::Hansard;
 use authenticate::Authenticated;
 use render::Format;
 use signature::Scheme;
+
+/// For how long a call is decided again each time that what decides it was changed. The vendor's SDKs give up after three
+/// seconds, and should get an answer before.
+const DECIDED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Registers `/`.
 pub(crate) fn configure(config: &mut ServiceConfig) {
@@ -41,6 +48,7 @@ async fn answer(
     let arrival = Arrival::of(&http);
     let arrived_at = arrival.at;
     let (sender, mut payload) = (UnauthenticatedCaller::new(arrival.clone(), &hansard), payload.into_inner());
+    let deciding = hansard.store.deciding();
     let mut signed = read::head(&http).map_err(|error| sender.refuse(error))?;
     let has_form = body::follows(&http) && read::is_form(&http);
     let said_by_head = match signature::scheme_in_head(&signed).map_err(|error| sender.refuse(error))? {
@@ -53,7 +61,7 @@ async fn answer(
     let proven = if said_by_head {
         // A body is read only for a caller who holds a key.
         let claim = signature::Claim::read(&signed).map_err(|error| sender.refuse(error))?;
-        let proven = authenticate::prove(&hansard, &claim, arrived_at, &sender).await?;
+        let proven = authenticate::prove(&deciding, &claim, arrived_at, &sender).await?;
         let refuse = |error| sender.refuse_key(proven.account(), proven.id(), error);
         if body::follows(&http) {
             let body = read::body(&http, &mut payload, &hansard, proven.principal()).await;
@@ -81,7 +89,7 @@ async fn answer(
     let claim = signature::Claim::read(&signed).map_err(|error| sender.refuse(error))?;
     let proven = match proven {
         Some(proven) => proven,
-        None => authenticate::prove(&hansard, &claim, arrived_at, &sender).await?,
+        None => authenticate::prove(&deciding, &claim, arrived_at, &sender).await?,
     };
     drop(held);
     let Authenticated { principal, access_key_id, single_use } =
@@ -97,10 +105,29 @@ async fn answer(
     });
     let caller = Caller { arrival, principal, access_key: Some(access_key_id) };
     caller.admit(&hansard)?;
-    let call = Call { hansard: &hansard, caller, format };
+    let mut call = Call { hansard: &hansard, deciding: &deciding, caller, format };
     let action = claim.action();
     let found = actions::find(claim.version(), action.as_deref());
-    let outcome = dispatch::dispatch(&call, found, action, &parameters, single_use).await;
+    let since = Instant::now();
+    let outcome = loop {
+        let outcome = dispatch::dispatch(
+            &call,
+            found.clone(),
+            action.as_deref().map_err(Clone::clone),
+            &parameters,
+            &single_use,
+        )
+        .await;
+        match outcome {
+            Err(error) if error.is_outdated() && since.elapsed() < DECIDED_WITHIN => {}
+            outcome => break outcome,
+        }
+        // Everything is decided once more from what stands now, and at the present moment: its key too.
+        deciding.begin_again();
+        call.caller.arrival = Arc::new(Arrival { at: hansard.now(), ..(*call.caller.arrival).clone() });
+        let proven = authenticate::prove(&deciding, &claim, call.now(), &sender).await?;
+        call.caller.principal = authenticate::admit(&claim, proven, call.now(), &sender)?.principal;
+    };
     drop(in_flight);
     outcome
 }

@@ -24,6 +24,7 @@ pub use unmet::UnmetCondition;
 
 use crate::actions::{Action, CatalogueEntry, Door, Product};
 use crate::condition_keys;
+use crate::decided_under::DecidedUnder;
 use crate::identity::AccessKeyId;
 use crate::principal::Principal;
 use crate::{AccountId, InstanceId, Timestamp, vocabulary};
@@ -43,6 +44,8 @@ pub struct RequestFacts {
     pub access_key: Option<AccessKeyId>,
     /// The caller's program, where it names itself: `acs:UserAgent`.
     pub user_agent: Option<String>,
+    /// The revisions under which the policies and all other facts were read.
+    pub decided_under: DecidedUnder,
 }
 
 impl RequestFacts {
@@ -56,6 +59,7 @@ impl RequestFacts {
             multi_factor: false,
             access_key: None,
             user_agent: None,
+            decided_under: DecidedUnder::default(),
         }
     }
 }
@@ -98,6 +102,7 @@ pub struct Granted<A: Action> {
     resource: Resource,
     scope: Option<ListScope>,
     by: String,
+    decided_under: DecidedUnder,
     action: PhantomData<A>,
 }
 
@@ -109,6 +114,7 @@ impl<A: Action> Clone for Granted<A> {
             resource: self.resource.clone(),
             scope: self.scope.clone(),
             by: self.by.clone(),
+            decided_under: self.decided_under.clone(),
             action: PhantomData,
         }
     }
@@ -153,6 +159,12 @@ impl<A: Action> Granted<A> {
     #[must_use]
     pub fn by(&self) -> &str {
         &self.by
+    }
+
+    /// The revisions under which it was decided. What it permits may be done only while they stand.
+    #[must_use]
+    pub fn decided_under(&self) -> &DecidedUnder {
+        &self.decided_under
     }
 }
 
@@ -224,7 +236,8 @@ pub fn authorize<A: Action>(
             fixed_rule(&A::ENTRY, principal, &resource)?
         }
     };
-    Ok(Granted { principal: principal.clone(), resource, scope, by, action: PhantomData })
+    let (principal, decided_under) = (principal.clone(), facts.decided_under.clone());
+    Ok(Granted { principal, resource, scope, by, decided_under, action: PhantomData })
 }
 
 /// An existing recording is decided with its own attributes. If that is a denial, the caller gets the same answer as

@@ -11,6 +11,7 @@ pub mod agent_link;
 pub mod audit;
 pub mod clock;
 pub mod condition_keys;
+pub mod decided_under;
 pub mod displayed_command;
 pub mod enrolment;
 pub mod expiration;

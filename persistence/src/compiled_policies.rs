@@ -4,11 +4,12 @@
 //! at every call. A text that was changed, detached or deleted is therefore no longer looked up from the very next call
 //! on, and a new text cannot be mistaken for an old one (DECISIONS I5).
 
-use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use policies::{DocumentKind, InvalidPolicy, PolicyDocument, PolicySet};
+
+use crate::generations::{Kept, lock};
 
 /// Documents with the names under which a call refers to them.
 pub(crate) type NamedDocuments = Vec<(Arc<str>, Arc<PolicyDocument>)>;
@@ -72,11 +73,6 @@ impl CompiledPolicies {
     }
 }
 
-/// A panic under one of these locks cannot leave the data half changed, so that poisoning is ignored.
-fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The very same documents, compared by their addresses in memory: as long as this value is kept, they stay at these
 /// addresses.
 struct Same(NamedDocuments);
@@ -102,67 +98,6 @@ impl Hash for Same {
     }
 }
 
-/// Values up to a limit of bytes. There are two generations: a value that is looked up stays in the younger one, or
-/// moves back into it. When the younger one has reached half of the limit it becomes the older one, and what nobody
-/// looked up since then is dropped.
-struct Kept<Key, Value> {
-    limit: usize,
-    young: Generation<Key, Value>,
-    old: Generation<Key, Value>,
-}
-
-struct Generation<Key, Value> {
-    values: HashMap<Key, (Value, usize)>,
-    bytes: usize,
-}
-
-impl<Key, Value> Default for Generation<Key, Value> {
-    fn default() -> Self {
-        Self { values: HashMap::new(), bytes: 0 }
-    }
-}
-
-impl<Key: Hash + Eq, Value: Clone> Kept<Key, Value> {
-    fn within(limit: usize) -> Self {
-        Self { limit, young: Generation::default(), old: Generation::default() }
-    }
-
-    fn get(&mut self, key: &Key) -> Option<Value> {
-        if let Some((value, _)) = self.young.values.get(key) {
-            return Some(value.clone());
-        }
-        let (key, (value, bytes)) = self.old.values.remove_entry(key)?;
-        self.old.bytes -= bytes;
-        // Making room may drop what is left of the older generation; that costs little compared with parsing.
-        let _ = self.put(key, value.clone(), bytes);
-        Some(value)
-    }
-
-    /// Stores a value, or finds the one that is stored already. Returns what is no longer kept, for the caller to drop.
-    fn keep(&mut self, key: Key, value: Value, bytes: usize) -> (Value, Option<Generation<Key, Value>>) {
-        if let Some(kept) = self.get(&key) {
-            return (kept, None);
-        }
-        // The table sometimes has room for twice its entries.
-        let bytes = bytes + 2 * size_of::<(Key, (Value, usize))>();
-        (value.clone(), self.put(key, value, bytes))
-    }
-
-    fn put(&mut self, key: Key, value: Value, bytes: usize) -> Option<Generation<Key, Value>> {
-        if bytes > self.limit / 2 {
-            return None;
-        }
-        let full = self.young.bytes + bytes > self.limit / 2;
-        let discarded = full.then(|| {
-            let young = std::mem::take(&mut self.young);
-            std::mem::replace(&mut self.old, young)
-        });
-        self.young.bytes += bytes;
-        self.young.values.insert(key, (value, bytes));
-        discarded
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -181,12 +116,8 @@ mod tests {
         kept.document(text.to_owned(), DocumentKind::Identity).unwrap()
     }
 
-    fn bytes<Key, Value>(kept: &Mutex<Kept<Key, Value>>) -> usize {
-        let kept = lock(kept);
-        for generation in [&kept.young, &kept.old] {
-            assert_eq!(generation.bytes, generation.values.values().map(|(_, bytes)| bytes).sum::<usize>());
-        }
-        kept.young.bytes + kept.old.bytes
+    fn bytes<Key: Eq + Hash, Value: Clone>(kept: &Mutex<Kept<Key, Value>>) -> usize {
+        lock(kept).checked_bytes()
     }
 
     #[test]
@@ -247,11 +178,11 @@ mod tests {
                 assert_eq!(decide(&kept.set(list.clone())), decide(&PolicySet::new(list.clone())));
             }
         }
-        assert_eq!(lock(&kept.sets).young.values.len(), lists.len());
+        assert_eq!(lock(&kept.sets).lengths()[0], lists.len());
         // A different text with the same meaning is a different document, and its set a different set.
         let blank = identity(&kept, &(text("Allow", "*") + " "));
         kept.set(vec![named(&one, &blank)]);
-        assert_eq!(lock(&kept.sets).young.values.len(), lists.len() + 1);
+        assert_eq!(lock(&kept.sets).lengths()[0], lists.len() + 1);
     }
 
     #[test]
@@ -270,7 +201,7 @@ mod tests {
         }
         let left = {
             let documents = lock(&kept.documents);
-            documents.young.values.len() + documents.old.values.len()
+            documents.lengths().iter().sum::<usize>()
         };
         assert!((10..300).contains(&left), "{left} documents are left of 501");
         // A document that was not looked up again is gone: only this test still holds it.

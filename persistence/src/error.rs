@@ -100,6 +100,9 @@ pub enum StoreError {
         /// What it could not do.
         why: &'static str,
     },
+    /// What a change was decided from was changed before it was made. Nothing was changed: it must be decided again.
+    #[error("what this was decided from was changed meanwhile")]
+    Outdated,
     /// The task that did the work was cancelled before it finished, because the program is stopping.
     #[error("the program is stopping; nothing is known about the change")]
     Stopping,

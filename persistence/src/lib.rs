@@ -75,6 +75,7 @@ mod database;
 mod dialect;
 mod durability;
 mod error;
+mod generations;
 mod instances;
 mod lists;
 mod markers;
@@ -107,6 +108,6 @@ pub use lists::{
 };
 pub use markers::{MarkerPage, MarkerRequest};
 pub use store::{
-    AuditExport, AuditExportError, AuditExports, Change, HeldAgainst, KeepAnchorsError, LinkTaken,
-    ListsWaiting, NonceClaim, PutAway, RemovedAgent, Store, TagPage, TagQuery, Taking,
+    AuditExport, AuditExportError, AuditExports, Change, Deciding, HeldAgainst, KeepAnchorsError, LinkTaken,
+    ListsWaiting, NonceClaim, PutAway, RemovedAgent, Settled, Store, TagPage, TagQuery, Taking,
 };

@@ -28,7 +28,7 @@ impl RpcAction for GetInstanceRecordConfig {
         granted: Granted<Self>,
         selector: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let effective = call.hansard.store.effective_record_config(&granted, &selector).await?;
+        let effective = call.deciding.effective_record_config(&granted, &selector).await?;
         let (was_set, settings) = (effective.config.is_some(), &effective.settings);
         Ok(Done::read(GetInstanceRecordConfigReply {
             envelope: Envelope::ok(call.request_id().as_str()),

@@ -122,7 +122,7 @@ async fn may_read_policies(
     };
     // Answers name statements, including those of groups' policies and of control policies.
     let all = Resource::Identity(vec![IdentityResource::Policies]);
-    let policies = call.hansard.store.policies_of(call.principal()).await?;
+    let policies = call.deciding.policies_of(call.principal()).await?;
     for (entry, resource) in [(list, granted.resource()), (&GetPolicy::ENTRY, &all)] {
         let asked = gate::would_permit(entry, call.principal(), resource, &policies, &call.facts());
         asked.map_err(|denied| {

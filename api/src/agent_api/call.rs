@@ -114,7 +114,12 @@ impl AgentCall {
 
     /// Asks the gate whether this agent may do `A` on its own instance.
     pub(crate) fn grant<A: Action>(&self, about: &mut About) -> Result<Granted<A>, gate::Denied> {
-        self.caller.authorize(instance_of(&self.agent), &PrincipalPolicies::none(), about)
+        self.caller.authorize(
+            instance_of(&self.agent),
+            &PrincipalPolicies::none(),
+            &self.caller.facts(),
+            about,
+        )
     }
 
     /// Ends the call with a refusal, and its audit row.

@@ -88,6 +88,7 @@ async fn enrol(
     let granted = caller.authorize::<EnrolAgent>(
         call::instance_of(&agent),
         &PrincipalPolicies::none(),
+        &caller.facts(),
         &mut About::default(),
     )?;
     let how = if asked.replace { "replace" } else { "" };

@@ -223,13 +223,15 @@ impl From<StoreError> for AgentRefusal {
             StoreError::AgentLimit(reached) => reached.into(),
             StoreError::SuccessionRefused(refused) => refused.into(),
             StoreError::AgentRetired => super::proof::no_agent_any_more(),
-            StoreError::Unavailable { .. } | StoreError::WriterBehind { .. } | StoreError::Stopping => {
-                Self::new(
-                    AgentErrorCode::ServiceUnavailable,
-                    "the control plane cannot reach its database; try again",
-                )
-                .caused_by(error)
-            }
+            // An agent is decided by fixed rules, so that its calls are never outdated.
+            StoreError::Unavailable { .. }
+            | StoreError::WriterBehind { .. }
+            | StoreError::Outdated
+            | StoreError::Stopping => Self::new(
+                AgentErrorCode::ServiceUnavailable,
+                "the control plane cannot reach its database; try again",
+            )
+            .caused_by(error),
             StoreError::Conflict { .. } => Self::new(
                 AgentErrorCode::ServiceUnavailable,
                 "the recording changed at the same moment; try again",

@@ -115,7 +115,7 @@ async fn permit(
         Some(Agent { retired: Some(how), .. }) => return Err(proof::retired(how)),
         Some(_) => {}
     }
-    Ok(caller.authorize(resource_of(grant), &PrincipalPolicies::none(), about)?)
+    Ok(caller.authorize(resource_of(grant), &PrincipalPolicies::none(), &caller.facts(), about)?)
 }
 
 fn read_grant(

@@ -124,7 +124,7 @@ impl Viewing {
     ) -> Result<Granted<ReplayRecording>, ActionError> {
         self.check_access_key().await?;
         let policies = self.hansard.store.policies_of(&self.caller.principal).await?;
-        let granted = self.caller.authorize(resource, &policies, about);
+        let granted = self.caller.authorize(resource, &policies, &self.caller.facts(), about);
         granted.map_err(|denied| {
             // A viewer with a ticket knows the recording, so that a lost permission is reported as such.
             let denied = Denied { told: Told::Denial, ..denied };

@@ -50,10 +50,11 @@ impl Caller {
         &self,
         resource: Resource,
         policies: &PrincipalPolicies,
+        facts: &RequestFacts,
         about: &mut About,
     ) -> Result<Granted<A>, Denied> {
         about.resource = resource.arn(self.principal.account());
-        let asked = gate::authorize(&self.principal, resource, policies, &self.facts());
+        let asked = gate::authorize(&self.principal, resource, policies, facts);
         about.decision = match &asked {
             Ok(granted) => allowed(granted),
             Err(denied) => AuditDecision::Denied { by: denied.by.clone() },

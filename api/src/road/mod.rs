@@ -73,6 +73,12 @@ pub(crate) trait CallError: From<StoreError> {
 
     /// The work panicked.
     fn panicked(panic: &(dyn Any + Send)) -> Self;
+
+    /// Whether it only says that what the call was decided from was changed meanwhile. It is no outcome, and leaves no
+    /// row: the call is decided again.
+    fn is_outdated(&self) -> bool {
+        false
+    }
 }
 
 impl Caller {
@@ -110,6 +116,7 @@ impl Caller {
                 }
                 (reply(done.reply), done.audited)
             }
+            Err(error) if error.is_outdated() => return Err(error),
             Err(error) => (Err(error), false),
         };
         // The row of a change is already written, and says that the change was made, whatever happens to the reply.

@@ -1,11 +1,14 @@
 //! A signed request is good for one use, on whichever replica, and whatever became of that use.
 
+use std::cell::Cell;
+
 use domain::actions::Product;
 use domain::audit::AuditEvent;
+use domain::decided_under::DecidedUnder;
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use openapi::error_codes::ErrorCode;
-use persistence::NonceClaim;
+use persistence::{NonceClaim, Settled, StoreError};
 
 use super::unauthenticated::UnauthenticatedCaller;
 use crate::errors::ActionError;
@@ -19,6 +22,8 @@ pub(crate) struct SingleUse<'c> {
     principal: Principal,
     key: AccessKeyId,
     product: Option<Product>,
+    /// A call that is decided again keeps its claim.
+    claimed: Cell<bool>,
 }
 
 impl<'c> SingleUse<'c> {
@@ -30,7 +35,7 @@ impl<'c> SingleUse<'c> {
         key: AccessKeyId,
         product: Option<Product>,
     ) -> Self {
-        Self { sender, claim, principal, key, product }
+        Self { sender, claim, principal, key, product, claimed: Cell::new(false) }
     }
 
     /// Refuses a request that was found to be repeated before, so that it runs no more and costs its principal nothing.
@@ -38,28 +43,43 @@ impl<'c> SingleUse<'c> {
         if self.sender.hansard().limits.repeated.knows(&self.claim) { Err(self.refused()) } else { Ok(()) }
     }
 
-    /// Claims it. Nothing may be changed before.
-    pub(crate) async fn claim(self) -> Result<(), ActionError> {
-        let fresh = self.sender.hansard().store.claim_nonce(self.claim.clone()).await?;
-        self.settled(fresh)
-    }
-
-    /// Claims it and writes the final audit row of a call that changed nothing, both or neither.
-    pub(crate) async fn claim_with(self, event: AuditEvent) -> Result<(), ActionError> {
-        let fresh = self.sender.hansard().store.record_audit_once(self.claim.clone(), event).await?;
-        self.settled(fresh)
-    }
-
-    fn settled(self, fresh: bool) -> Result<(), ActionError> {
-        let limits = &self.sender.hansard().limits;
-        if !fresh {
-            limits.repeated.note(&self.claim);
-            // Whoever repeats a captured request must not use up what its principal may call.
-            limits.throttle.give_back_to_principal(&self.principal);
-            return Err(self.refused());
+    /// Claims it, if it is not claimed yet. Nothing may be changed before.
+    pub(crate) async fn claim(&self) -> Result<(), ActionError> {
+        if self.claimed.get() {
+            return Ok(());
         }
-        self.sender.hansard().store.note_key_used(&self.key, self.claim.now, self.product);
-        Ok(())
+        let fresh = self.sender.hansard().store.claim_nonce(self.claim.clone()).await?;
+        self.settled(if fresh { Settled::Committed } else { Settled::NonceUsed })
+    }
+
+    /// Writes the final audit row of a call that changed nothing, and claims it if it is not claimed yet: both or neither,
+    /// and only while the revisions stand under which the call was decided.
+    pub(crate) async fn settle(
+        &self,
+        event: AuditEvent,
+        decided_under: DecidedUnder,
+    ) -> Result<(), ActionError> {
+        let claim = (!self.claimed.get()).then(|| self.claim.clone());
+        self.settled(self.sender.hansard().store.settle(claim, event, decided_under).await?)
+    }
+
+    fn settled(&self, settled: Settled) -> Result<(), ActionError> {
+        let limits = &self.sender.hansard().limits;
+        match settled {
+            Settled::Committed => {
+                if !self.claimed.replace(true) {
+                    self.sender.hansard().store.note_key_used(&self.key, self.claim.now, self.product);
+                }
+                Ok(())
+            }
+            Settled::NonceUsed => {
+                limits.repeated.note(&self.claim);
+                // Whoever repeats a captured request must not use up what its principal may call.
+                limits.throttle.give_back_to_principal(&self.principal);
+                Err(self.refused())
+            }
+            Settled::Stale => Err(StoreError::Outdated.into()),
+        }
     }
 
     fn refused(&self) -> ActionError {

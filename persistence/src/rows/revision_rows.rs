@@ -1,8 +1,13 @@
 //! Table `revisions`: one number for each account that grows with every change of configuration, keys or policies.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use domain::AccountId;
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
-use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait, QuerySelect};
+use sea_orm::sea_query::{Expr, ExprTrait, LockType, OnConflict};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
+    QuerySelect,
+};
 
 use crate::StoreError;
 use crate::dialect::Dialect;
@@ -41,6 +46,40 @@ pub(crate) async fn of_account(
 ) -> Result<i64, StoreError> {
     let found = row::Entity::find_by_id(account.as_str())
         .one(connection)
+        .await
+        .map_err(StoreError::at("read a revision"))?;
+    Ok(found.map_or(0, |model| model.revision))
+}
+
+/// The revisions of these accounts, as they are now; that of an account without a row is 0.
+pub(crate) async fn of_accounts(
+    connection: &impl ConnectionTrait,
+    accounts: &BTreeSet<&AccountId>,
+) -> Result<BTreeMap<AccountId, i64>, StoreError> {
+    let rows = row::Entity::find()
+        .filter(row::Column::AccountId.is_in(accounts.iter().map(|account| account.as_str())))
+        .all(connection)
+        .await
+        .map_err(StoreError::at("read the revisions"))?;
+    let mut found: BTreeMap<AccountId, i64> =
+        accounts.iter().map(|account| (AccountId::clone(account), 0)).collect();
+    for row in rows {
+        if let Some(revision) = found.iter_mut().find(|(account, _)| account.as_str() == row.account_id) {
+            *revision.1 = row.revision;
+        }
+    }
+    Ok(found)
+}
+
+/// The revision of an account, which nobody changes before this transaction ends.
+pub(crate) async fn of_account_held(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+) -> Result<i64, StoreError> {
+    // An account without a row has had no change; its first one inserts a row, which a lock would not hold off.
+    let found = row::Entity::find_by_id(account.as_str())
+        .lock(LockType::Share)
+        .one(transaction)
         .await
         .map_err(StoreError::at("read a revision"))?;
     Ok(found.map_or(0, |model| model.revision))

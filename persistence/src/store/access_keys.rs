@@ -34,7 +34,7 @@ impl Store {
         let (id, secret) = (AccessKeyId::generate(), AccessKeySecret::generate());
         let (key_id, sealed_secret) = (id.clone(), self.sealed(&id, &secret)?);
         let audit = audit.with_more(id.as_str());
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 // Counted under a lock, so that two callers do not both take the last place.
                 let user = match &owner {
@@ -127,7 +127,7 @@ impl Store {
         audit: AuditEvent,
     ) -> Result<(), StoreError> {
         let (account, id, scope) = (granted.account().clone(), id.clone(), Scope::of(granted));
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 locked_within(transaction, &account, &scope, &id).await?;
                 access_key_rows::set_status(transaction, &account, &id, status).await
@@ -147,7 +147,7 @@ impl Store {
         audit: AuditEvent,
     ) -> Result<(), StoreError> {
         let (account, id, scope) = (granted.account().clone(), id.clone(), Scope::of(granted));
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 locked_within(transaction, &account, &scope, &id).await?;
                 access_key_rows::delete(transaction, &account, &id).await

@@ -33,7 +33,7 @@ impl Store {
         audit: AuditEvent,
     ) -> Result<AccountSettings, StoreError> {
         let account = granted.account().clone();
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let standing = account_setting_rows::find(transaction, &account).await?;

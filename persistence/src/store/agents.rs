@@ -43,12 +43,12 @@ impl Store {
     ) -> Result<RemovedAgent, StoreError> {
         let Scope { account, instance, .. } = Scope::of(granted);
         let instance = instance.ok_or(StoreError::OutsideGrant { what: "agent" })?;
-        let (owner, named) = (account.clone(), named.cloned());
+        let (owner, named) = (account, named.cloned());
         let audit = move |removed: &RemovedAgent| {
             let ended = format!("{} recordings ended", removed.recordings_ended);
             vec![audit.clone().with_more(removed.agent.id.as_str()).with_more(&ended)]
         };
-        self.transact_telling(account, Revision::Bumped, audit, move |transaction| {
+        self.transact_telling(granted, Revision::Bumped, audit, move |transaction| {
             Box::pin(async move {
                 // Whatever the agent may still write takes this lock, or that of a recording that is closed below.
                 let present = agent_rows::find_present_locked(transaction, &owner, &instance).await?;

@@ -58,10 +58,8 @@ impl Store {
         C: Change,
     {
         let scope = Scope::of(granted);
-        self.transact(scope.account.clone(), C::REVISION, Some(audit), move |transaction| {
-            change.write(scope, transaction)
-        })
-        .await
+        self.transact(granted, C::REVISION, Some(audit), move |transaction| change.write(scope, transaction))
+            .await
     }
 }
 

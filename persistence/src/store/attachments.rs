@@ -47,7 +47,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (account, bearer, policy) = (granted.account().clone(), bearer.into(), policy.into());
         admits(granted, &[bearer.resource(), IdentityResource::Policy(policy.clone())])?;
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let target = policy_bearer_rows::target(transaction, &account, &bearer).await?;
@@ -78,7 +78,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (account, bearer, policy) = (granted.account().clone(), bearer.into(), policy.into());
         admits(granted, &[bearer.resource(), IdentityResource::Policy(policy.clone())])?;
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let target = policy_bearer_rows::target(transaction, &account, &bearer).await?;

@@ -66,7 +66,7 @@ impl Store {
         }
         let sealed_secret = self.sealed(key, secret)?;
         let (owner, id, is_there) = (account.clone(), key.clone(), found.is_some());
-        self.transact(account.clone(), Revision::Bumped, None, move |transaction| {
+        self.transact(account.clone(), Revision::BumpedOfNewAccount, None, move |transaction| {
             Box::pin(async move {
                 account_rows::ensure(transaction, &owner, now).await?;
                 if is_there {

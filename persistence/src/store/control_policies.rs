@@ -41,7 +41,7 @@ impl Store {
             created_at: now,
             changed_at: now,
         };
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let standing = control_policy_rows::find(transaction, &account, &policy.name).await?;
@@ -76,7 +76,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         Scope::of(granted).admits_everything("control policies")?;
         let (account, name) = (granted.account().clone(), name.clone());
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let standing = control_policy_rows::find(transaction, &account, &name).await?;

@@ -5,16 +5,20 @@
 //! The caller may give up at any time: what waits here belongs to the writer until it has an outcome, and holds the
 //! store. So a row may be committed after its caller was told that it was not; the reverse never happens.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use domain::AccountId;
 use domain::audit::AuditEvent;
+use domain::decided_under::DecidedUnder;
+use sea_orm::DatabaseTransaction;
 use tokio::sync::{mpsc, oneshot};
 
 use super::begun_anew::begun_anew;
 use super::{Inner, NonceClaim, Store};
 use crate::StoreError;
-use crate::rows::nonce_rows;
+use crate::rows::{nonce_rows, revision_rows};
 
 /// The most calls that one transaction commits.
 const MOST_OF_A_GROUP: usize = 1_024;
@@ -30,14 +34,28 @@ pub(super) struct GroupCommit {
     writing_since: Arc<Mutex<Option<Instant>>>,
 }
 
-/// Brings a call's outcome: whether it was its first use.
-type Outcome = oneshot::Receiver<Result<bool, StoreError>>;
+/// What became of a call that left its claim and its row to the writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Both are on stable storage.
+    Committed,
+    /// Its nonce was used before. No row is written, and the call must not be answered.
+    NonceUsed,
+    /// It was decided under other revisions than those that stand now, or so long ago that its time counts no more.
+    /// Nothing was written and nothing was claimed: it must be decided again.
+    Stale,
+}
+
+/// Brings a call's outcome.
+type Outcome = oneshot::Receiver<Result<Settled, StoreError>>;
 
 /// A call that waits for its group.
 struct Waiting {
     claim: Option<NonceClaim>,
     events: Vec<AuditEvent>,
-    outcome: oneshot::Sender<Result<bool, StoreError>>,
+    decided_under: DecidedUnder,
+    since: Instant,
+    outcome: oneshot::Sender<Result<Settled, StoreError>>,
     /// Also keeps the store until this is written.
     store: Arc<Inner>,
 }
@@ -75,7 +93,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::WriterBehind`]; the call must then not be answered.
     pub async fn record_audit(&self, event: AuditEvent) -> Result<(), StoreError> {
-        self.leave(None, vec![event]).await.map(drop)
+        self.leave(None, vec![event], DecidedUnder::default()).await.map(drop)
     }
 
     /// As [`Store::record_audit`], for a row that nobody waits for, and that would be written again if it seemed not to
@@ -85,16 +103,30 @@ impl Store {
     /// [`StoreError::Unavailable`]; [`StoreError::WriterBehind`] when too many wait already. The row is not written, unless
     /// the commit's own answer was lost.
     pub async fn record_audit_unhurried(&self, event: AuditEvent) -> Result<(), StoreError> {
-        self.enqueue(None, vec![event])?.await.map_or(Err(StoreError::Stopping), |outcome| outcome.map(drop))
+        let outcome = self.enqueue(None, vec![event], DecidedUnder::default())?;
+        outcome.await.map_or(Err(StoreError::Stopping), |outcome| outcome.map(drop))
     }
 
-    /// Claims the single use of a call that changed nothing, and writes its final row; both are committed when it
-    /// returns. `false`: it was used before, so that no row is written, and the call must not be answered.
+    /// Writes the final row of a call that changed nothing, and claims its single use if that is still to be claimed; both
+    /// are committed when it is [`Settled::Committed`], and neither otherwise.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::WriterBehind`]; the call must then not be answered.
+    pub async fn settle(
+        &self,
+        claim: Option<NonceClaim>,
+        event: AuditEvent,
+        decided_under: DecidedUnder,
+    ) -> Result<Settled, StoreError> {
+        self.leave(claim, vec![event], decided_under).await
+    }
+
+    /// As [`Store::settle`], for what was decided from no account's facts. `false`: its nonce was used before.
+    ///
+    /// # Errors
+    /// As [`Store::settle`].
     pub async fn record_audit_once(&self, claim: NonceClaim, event: AuditEvent) -> Result<bool, StoreError> {
-        self.leave(Some(claim), vec![event]).await
+        self.settle(Some(claim), event, DecidedUnder::default()).await.map(is_committed)
     }
 
     /// Claims a nonce; committed when it returns. `false`: it was claimed before and has not expired.
@@ -102,7 +134,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::WriterBehind`]; the call must then be refused.
     pub async fn claim_nonce(&self, claim: NonceClaim) -> Result<bool, StoreError> {
-        self.leave(Some(claim), Vec::new()).await
+        self.leave(Some(claim), Vec::new(), DecidedUnder::default()).await.map(is_committed)
     }
 
     /// Whether the writer has been at one group for longer than a call waits for it, so that calls are refused.
@@ -111,17 +143,28 @@ impl Store {
         lock(&self.inner.groups.writing_since).is_some_and(|since| since.elapsed() > PATIENCE)
     }
 
-    async fn leave(&self, claim: Option<NonceClaim>, events: Vec<AuditEvent>) -> Result<bool, StoreError> {
-        match tokio::time::timeout(PATIENCE, self.enqueue(claim, events)?).await {
+    async fn leave(
+        &self,
+        claim: Option<NonceClaim>,
+        events: Vec<AuditEvent>,
+        decided_under: DecidedUnder,
+    ) -> Result<Settled, StoreError> {
+        match tokio::time::timeout(PATIENCE, self.enqueue(claim, events, decided_under)?).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(StoreError::Stopping),
             Err(_) => Err(StoreError::WriterBehind { why: "did not come to this call in time" }),
         }
     }
 
-    fn enqueue(&self, claim: Option<NonceClaim>, events: Vec<AuditEvent>) -> Result<Outcome, StoreError> {
+    fn enqueue(
+        &self,
+        claim: Option<NonceClaim>,
+        events: Vec<AuditEvent>,
+        decided_under: DecidedUnder,
+    ) -> Result<Outcome, StoreError> {
         let (sender, outcome) = oneshot::channel();
-        let waiting = Waiting { claim, events, outcome: sender, store: Arc::clone(&self.inner) };
+        let (since, store) = (Instant::now(), Arc::clone(&self.inner));
+        let waiting = Waiting { claim, events, decided_under, since, outcome: sender, store };
         self.inner.groups.waiting.try_send(waiting).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
                 StoreError::WriterBehind { why: "has as many calls waiting as it may have" }
@@ -139,9 +182,9 @@ async fn write(group: Vec<Waiting>) {
     let mut parts = vec![group];
     while let Some(mut part) = parts.pop() {
         match store.write_group(&part).await {
-            Ok(fresh) => {
-                for (waiting, fresh) in part.into_iter().zip(fresh) {
-                    waiting.tell(Ok(fresh));
+            Ok(settled) => {
+                for (waiting, settled) in part.into_iter().zip(settled) {
+                    waiting.tell(Ok(settled));
                 }
             }
             Err(error) if part.len() > 1 && store.blames_a_row(&error) => {
@@ -157,32 +200,48 @@ async fn write(group: Vec<Waiting>) {
     }
 }
 
+fn is_committed(settled: Settled) -> bool {
+    settled == Settled::Committed
+}
+
 impl Waiting {
     /// The caller may have given up, which changes nothing.
-    fn tell(self, outcome: Result<bool, StoreError>) {
+    fn tell(self, outcome: Result<Settled, StoreError>) {
         let _ = self.outcome.send(outcome);
     }
 }
 
 impl Inner {
-    /// Commits a group, and returns for each call whether it was its first use.
-    async fn write_group(&self, group: &[Waiting]) -> Result<Vec<bool>, StoreError> {
+    /// Commits a group, and returns what became of each call.
+    async fn write_group(&self, group: &[Waiting]) -> Result<Vec<Settled>, StoreError> {
         begun_anew(&self.connections, || self.write_group_once(group)).await
     }
 
-    async fn write_group_once(&self, group: &[Waiting]) -> Result<Vec<bool>, StoreError> {
+    async fn write_group_once(&self, group: &[Waiting]) -> Result<Vec<Settled>, StoreError> {
         let transaction = self.connections.begin_group().await?;
+        // First of all: a change that was answered before one of these calls came is seen here.
+        let revisions = self.revisions_of(&transaction, group).await?;
+        let holds = |waiting: &Waiting| {
+            let mut under = waiting.decided_under.iter();
+            under.all(|(account, revision)| revisions.get(account) == Some(&revision))
+                && (waiting.decided_under.is_empty() || waiting.since.elapsed() <= PATIENCE)
+        };
+        let holds: Vec<bool> = group.iter().map(holds).collect();
         // Before the chain is taken: a claim may wait for another replica's, and changes need not wait with it.
-        let claims: Vec<_> = group.iter().filter_map(|waiting| waiting.claim.as_ref()).collect();
+        let standing = || group.iter().zip(&holds).filter(|(_, holds)| **holds).map(|(waiting, _)| waiting);
+        let claims: Vec<_> = standing().filter_map(|waiting| waiting.claim.as_ref()).collect();
         let mut claimed = nonce_rows::claim_all(&transaction, &claims).await?;
-        // Of equal claims of one group the first one has it.
-        let fresh =
-            |waiting: &Waiting| waiting.claim.as_ref().is_none_or(|claim| claimed.remove(&claim.hash));
-        let fresh: Vec<bool> = group.iter().map(fresh).collect();
+        let mut settled = |(waiting, holds): (&Waiting, &bool)| match &waiting.claim {
+            _ if !holds => Settled::Stale,
+            // Of equal claims of one group the first one has it.
+            Some(claim) if !claimed.remove(&claim.hash) => Settled::NonceUsed,
+            _ => Settled::Committed,
+        };
+        let settled: Vec<Settled> = group.iter().zip(&holds).map(&mut settled).collect();
         let events: Vec<&AuditEvent> = group
             .iter()
-            .zip(&fresh)
-            .filter(|(_, fresh)| **fresh)
+            .zip(&settled)
+            .filter(|(_, settled)| **settled == Settled::Committed)
             .flat_map(|(waiting, _)| &waiting.events)
             .collect();
         if events.is_empty() {
@@ -190,7 +249,28 @@ impl Inner {
         } else {
             self.audit.append_and_commit(transaction, events).await?;
         }
-        Ok(fresh)
+        Ok(settled)
+    }
+
+    /// The revisions of all accounts by whose facts calls of the group were decided.
+    async fn revisions_of(
+        &self,
+        transaction: &DatabaseTransaction,
+        group: &[Waiting],
+    ) -> Result<BTreeMap<AccountId, i64>, StoreError> {
+        let accounts: BTreeSet<&AccountId> = group
+            .iter()
+            .flat_map(|waiting| waiting.decided_under.iter())
+            .map(|(account, _)| account)
+            .collect();
+        if accounts.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let revisions = revision_rows::of_accounts(transaction, &accounts).await?;
+        for (account, revision) in &revisions {
+            self.facts.correct(account, *revision);
+        }
+        Ok(revisions)
     }
 
     fn blames_a_row(&self, error: &StoreError) -> bool {

@@ -31,7 +31,7 @@ impl Store {
     ) -> Result<Group, StoreError> {
         let account = granted.account().clone();
         Scope::of(granted).admits_identity(&IdentityResource::Group(new.name.clone()))?;
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 // Counted under a lock, so that two callers do not both take the last place.
                 account_rows::lock(transaction, &account).await?;
@@ -90,7 +90,7 @@ impl Store {
         if let Some(another) = &change.name {
             scope.admits_identity(&IdentityResource::Group(another.clone()))?;
         }
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 let group = Groups::get_locked(transaction, &account, &name).await?.change(change, now);
                 Groups::save(transaction, &account, &group).await?;
@@ -112,7 +112,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (account, name) = (granted.account().clone(), name.clone());
         Scope::of(granted).admits_identity(&IdentityResource::Group(name.clone()))?;
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 // A transaction that adds a member or attaches a policy refers to the group's row, and waits.
                 let group = Groups::get_locked(transaction, &account, &name).await?;
@@ -143,7 +143,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let account = granted.account().clone();
         let (user, group) = both(granted, user, group)?;
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 // The user is locked first, here and wherever both are locked. Its groups are counted under its lock.
                 let user = Users::get_locked(transaction, &account, &user).await?;
@@ -170,7 +170,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let account = granted.account().clone();
         let (user, group) = both(granted, user, group)?;
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 let user = Users::get_locked(transaction, &account, &user).await?;
                 let group = Groups::get(transaction, &account, &group).await?;

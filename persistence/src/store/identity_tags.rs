@@ -85,7 +85,7 @@ impl Store {
         // Two calls that name the same things wait for one another, but never in a circle.
         of.sort_by(|one, other| one.name().cmp(other.name()));
         let account = granted.account().clone();
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 for thing in &of {
                     lock(transaction, &account, thing).await?;

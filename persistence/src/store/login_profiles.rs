@@ -27,7 +27,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (account, name) = (granted.account().clone(), name.clone());
         Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 let user = Users::get_locked(transaction, &account, &name).await?;
                 let standing = login_profile_rows::find(transaction, &account, &user.id).await?;
@@ -68,7 +68,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (account, name) = (granted.account().clone(), name.clone());
         Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 let user = Users::get_locked(transaction, &account, &name).await?;
                 let standing = login_profile_rows::find(transaction, &account, &user.id).await?;
@@ -91,7 +91,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (account, name) = (granted.account().clone(), name.clone());
         Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 let user = Users::get_locked(transaction, &account, &name).await?;
                 let standing = login_profile_rows::find(transaction, &account, &user.id).await?;

@@ -20,6 +20,7 @@ mod blocking;
 mod change_audit;
 mod configuration;
 mod control_policies;
+mod deciding;
 mod facts;
 mod group_commit;
 mod groups;
@@ -43,12 +44,14 @@ mod unclaimed;
 mod users;
 mod waiting;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use domain::audit::AuditEvent;
+use domain::decided_under::DecidedUnder;
 use domain::gate::{Granted, IdentityResource, Resource};
 use domain::principal::Principal;
 use domain::record_config::InstanceSelector;
@@ -67,6 +70,8 @@ pub use audit_verify::HeldAgainst;
 pub use before_principal::NonceClaim;
 use begun_anew::begun_anew;
 use change_audit::AuditRows;
+pub use deciding::Deciding;
+pub use group_commit::Settled;
 pub use identity_tags::{TagPage, TagQuery};
 pub use succession::Taking;
 pub use waiting::ListsWaiting;
@@ -93,6 +98,7 @@ struct Inner {
     exports: audit_export::Exports,
     revisions: revisions::Revisions,
     key_usage: key_usage::KeyUsage,
+    facts: deciding::KeptFacts,
 }
 
 /// The work of a transaction, before its audit row is written and it is committed.
@@ -102,7 +108,29 @@ type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + '
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Revision {
     Bumped,
+    /// As [`Revision::Bumped`], where the account may be made only by the change.
+    BumpedOfNewAccount,
     Kept,
+}
+
+/// Whose rows a transaction changes, and what permits it.
+#[derive(Debug, Clone)]
+struct Permitted {
+    account: AccountId,
+    /// What it was decided under; empty for what fixed rules or the program itself decide.
+    decided_under: DecidedUnder,
+}
+
+impl From<AccountId> for Permitted {
+    fn from(account: AccountId) -> Self {
+        Self { account, decided_under: DecidedUnder::default() }
+    }
+}
+
+impl<A: domain::actions::Action> From<&Granted<A>> for Permitted {
+    fn from(granted: &Granted<A>) -> Self {
+        Self { account: granted.account().clone(), decided_under: granted.decided_under().clone() }
+    }
 }
 
 /// The parts of a grant by which rows are selected.
@@ -233,6 +261,7 @@ impl Store {
             exports: audit_export::Exports::default(),
             revisions: revisions::Revisions::at(revision),
             key_usage: key_usage::KeyUsage::default(),
+            facts: deciding::KeptFacts::new(),
         });
         revisions::watch_other_replicas(&inner);
         Ok(Self { inner })
@@ -268,10 +297,11 @@ impl Store {
     /// A transaction that the database rolled back in favour of another one is started again, and `work` runs again with
     /// the same input.
     ///
-    /// An audit row of another account than the one that is changed makes the whole transaction fail.
+    /// An audit row of another account than the one that is changed makes the whole transaction fail. So does another
+    /// revision than those that the change was permitted under.
     async fn transact<T, W>(
         &self,
-        account: AccountId,
+        permitted: impl Into<Permitted>,
         revision: Revision,
         audit: impl Into<AuditRows>,
         work: W,
@@ -280,14 +310,15 @@ impl Store {
         T: Send + 'static,
         W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Clone + Send + 'static,
     {
-        let events = audit.into().within(&account)?;
-        self.run(account, revision, move |_, _| Ok(events.clone()), work).await
+        let permitted = permitted.into();
+        let events = audit.into().within(&permitted.account)?;
+        self.run(permitted, revision, move |_, _| Ok(events.clone()), work).await
     }
 
     /// As [`Store::transact`], for changes whose audit rows are known only after `work` has run.
     async fn transact_telling<T, W>(
         &self,
-        account: AccountId,
+        permitted: impl Into<Permitted>,
         revision: Revision,
         audit: impl Fn(&T) -> Vec<AuditEvent> + Send + Sync + 'static,
         work: W,
@@ -297,12 +328,12 @@ impl Store {
         W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Clone + Send + 'static,
     {
         let events = move |made: &T, account: &AccountId| AuditRows::from(audit(made)).within(account);
-        self.run(account, revision, events, work).await
+        self.run(permitted.into(), revision, events, work).await
     }
 
     async fn run<T, W>(
         &self,
-        account: AccountId,
+        permitted: Permitted,
         revision: Revision,
         audit: impl Fn(&T, &AccountId) -> Result<Vec<AuditEvent>, StoreError> + Send + Sync + 'static,
         work: W,
@@ -313,8 +344,8 @@ impl Store {
     {
         let inner = Arc::clone(&self.inner);
         let running = tokio::spawn(async move {
-            let (inner, account, audit) = (&inner, &account, &audit);
-            let once = move || inner.transact_once(account, revision, audit, work.clone());
+            let (inner, permitted, audit) = (&inner, &permitted, &audit);
+            let once = move || inner.transact_once(permitted, revision, audit, work.clone());
             begun_anew(&inner.connections, once).await
         });
         match running.await {
@@ -328,7 +359,7 @@ impl Store {
 impl Inner {
     async fn transact_once<T, W>(
         &self,
-        account: &AccountId,
+        permitted: &Permitted,
         revision: Revision,
         audit: &(impl Fn(&T, &AccountId) -> Result<Vec<AuditEvent>, StoreError> + Sync),
         work: W,
@@ -337,9 +368,11 @@ impl Inner {
         T: Send,
         W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Send,
     {
+        let account = &permitted.account;
         let transaction = self.connections.begin_write().await?;
+        self.take_revisions(&transaction, permitted, revision).await?;
         let made = work(&transaction).await?;
-        if revision == Revision::Bumped {
+        if revision == Revision::BumpedOfNewAccount {
             revision_rows::bump(&transaction, account).await?;
         }
         let events = audit(&made, account)?;
@@ -348,10 +381,45 @@ impl Inner {
         } else {
             self.audit.append_and_commit(transaction, &events).await?;
         }
-        if revision == Revision::Bumped {
+        if revision != Revision::Kept {
+            self.facts.forget(account);
             self.revisions.look_now();
         }
         Ok(made)
+    }
+
+    /// Bumps the account's revision, and holds those that the change was permitted under: until this transaction ends,
+    /// nothing that permits it changes. Every transaction takes them first, and in the order of their accounts, so that no
+    /// two wait for each other.
+    async fn take_revisions(
+        &self,
+        transaction: &DatabaseTransaction,
+        permitted: &Permitted,
+        revision: Revision,
+    ) -> Result<(), StoreError> {
+        let mut accounts: BTreeMap<&AccountId, Option<i64>> =
+            permitted.decided_under.iter().map(|(account, revision)| (account, Some(revision))).collect();
+        if revision == Revision::Bumped {
+            accounts.entry(&permitted.account).or_default();
+        }
+        for (account, decided_under) in accounts {
+            let bumped = revision == Revision::Bumped && *account == permitted.account;
+            let standing = if bumped {
+                revision_rows::bump(transaction, account).await?;
+                // It is this transaction's own row by now.
+                match decided_under {
+                    Some(_) => revision_rows::of_account(transaction, account).await? - 1,
+                    None => continue,
+                }
+            } else {
+                revision_rows::of_account_held(transaction, account).await?
+            };
+            if decided_under.is_some_and(|decided_under| decided_under != standing) {
+                self.facts.correct(account, standing);
+                return Err(StoreError::Outdated);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -60,7 +60,7 @@ impl Store {
         checked(&new.document)?;
         let account = granted.account().clone();
         let new = NewPolicy { description: column_text(&new.description), ..new };
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let policy = insert(transaction, &account, new, now).await?;
@@ -87,7 +87,7 @@ impl Store {
         admits(granted, &[IdentityResource::Policy(name.into())])?;
         let (account, name) = (granted.account().clone(), name.clone());
         let description = column_text(description);
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 let policy = policy_rows::get_locked(transaction, &account, &name).await?;
                 let policy = policy.describe(description, now);
@@ -277,7 +277,7 @@ impl Store {
         let policy = PolicyRef::from(name);
         admits(granted, &[IdentityResource::Policy(policy.clone())])?;
         let account = granted.account().clone();
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let standing = policy_rows::get_locked(transaction, &account, &policy.name).await?;

@@ -72,7 +72,7 @@ impl Store {
         admits(granted, &[IdentityResource::Policy(name.into())])?;
         checked(document)?;
         let (account, name, document) = (granted.account().clone(), name.clone(), document.to_owned());
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let standing = policy_rows::find(transaction, &account, &name).await?;
@@ -113,7 +113,7 @@ impl Store {
         checked(document)?;
         let (account, name, document) = (granted.account().clone(), name.clone(), document.to_owned());
         let audit = move |made: &PolicyVersion| vec![audit.clone().with_more(&made.id.to_string())];
-        self.transact_telling(account.clone(), Revision::Bumped, audit, move |transaction| {
+        self.transact_telling(granted, Revision::Bumped, audit, move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let policy = policy_rows::get_locked(transaction, &account, &name).await?;
@@ -174,7 +174,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         admits(granted, &[IdentityResource::Policy(name.into())])?;
         let (account, name) = (granted.account().clone(), name.clone());
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let policy = policy_rows::get_locked(transaction, &account, &name).await?;
@@ -199,7 +199,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         admits(granted, &[IdentityResource::Policy(name.into())])?;
         let (account, name) = (granted.account().clone(), name.clone());
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 account_rows::lock(transaction, &account).await?;
                 let policy = policy_rows::get_locked(transaction, &account, &name).await?;

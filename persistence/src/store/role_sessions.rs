@@ -98,8 +98,7 @@ impl Store {
         let audit = audit.with_more(&told(&session));
         let told_at_the_role = ForeignRoleAssumed::of(&audit, &assumable.arn);
         let audit = AuditRows::from(Some(audit)).with_foreign_role(told_at_the_role);
-        let account = granted.account().clone();
-        self.transact(account, Revision::Kept, audit, move |transaction| {
+        self.transact(granted, Revision::Kept, audit, move |transaction| {
             Box::pin(async move {
                 let standing = Roles::find_by_id_kept(transaction, &session.account, &session.role).await?;
                 assumable.start_from(standing.as_ref())?;

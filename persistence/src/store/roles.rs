@@ -46,7 +46,7 @@ impl Store {
         Scope::of(granted).admits_identity(&IdentityResource::Role(new.name.clone()))?;
         check_trust_policy(&new.trust_policy).map_err(StoreError::InvalidPolicy)?;
         let account = granted.account().clone();
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 // Callers that make roles take turns, so that no two of them take the last place.
                 account_rows::lock(transaction, &account).await?;
@@ -132,7 +132,7 @@ impl Store {
             check_trust_policy(document).map_err(StoreError::InvalidPolicy)?;
         }
         let (account, name) = (granted.account().clone(), name.clone());
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 let role = Roles::get_locked(transaction, &account, &name).await?.change(change, now);
                 Roles::save(transaction, &account, &role).await?;
@@ -154,7 +154,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         Scope::of(granted).admits_identity(&IdentityResource::Role(name.clone()))?;
         let (account, name) = (granted.account().clone(), name.clone());
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 let role = Roles::get_locked(transaction, &account, &name).await?;
                 let target = AttachmentTarget::Role(role.id.clone());

@@ -32,7 +32,7 @@ impl Store {
         let account = granted.account().clone();
         let new = new.into();
         Scope::of(granted).admits_identity(&IdentityResource::User(new.name.clone()))?;
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 // Counted under a lock, so that two callers do not both take the last place.
                 account_rows::lock(transaction, &account).await?;
@@ -99,7 +99,7 @@ impl Store {
         if let Some(another) = &change.name {
             scope.admits_identity(&IdentityResource::User(another.clone()))?;
         }
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 let user = Users::get_locked(transaction, &account, &name).await?.change(change, now);
                 Users::save(transaction, &account, &user).await?;
@@ -121,7 +121,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (account, name) = (granted.account().clone(), name.clone());
         Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 let user = Users::get_locked(transaction, &account, &name).await?;
                 access_key_rows::delete_of_user(transaction, &account, &user.id).await?;
@@ -147,7 +147,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (account, name) = (granted.account().clone(), name.clone());
         Scope::of(granted).admits_identity(&IdentityResource::User(name.clone()))?;
-        self.transact(account.clone(), Revision::Bumped, Some(audit), move |transaction| {
+        self.transact(granted, Revision::Bumped, Some(audit), move |transaction| {
             Box::pin(async move {
                 // A transaction that gives the user any of these refers to its row, and waits.
                 let user = Users::get_locked(transaction, &account, &name).await?;

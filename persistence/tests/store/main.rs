@@ -20,6 +20,7 @@ mod configuration;
 mod contention;
 mod corrupt_rows;
 mod counters;
+mod deciding;
 mod filtered_lists;
 mod group_commit;
 mod groups;

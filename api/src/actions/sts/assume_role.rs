@@ -37,7 +37,7 @@ impl RpcAction for AssumeRole {
     /// The role, in its own account. Only callers who are permitted to assume it learn whether it exists.
     async fn locate(call: &Call<'_>, input: &Self::Input) -> Result<Located, ActionError> {
         let arn = input.role.clone();
-        let found = call.hansard.store.find_assumable_role(&arn).await?;
+        let found = call.deciding.find_assumable_role(&arn).await?;
         let source_identity = source_identity(call, input.source_identity.clone()).await?;
         let (found, trust) = found.unzip();
         // For another account, a missing role looks the same as one that trusts somebody else.

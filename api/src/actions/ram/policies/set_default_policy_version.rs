@@ -55,7 +55,7 @@ async fn findings(
     id: PolicyVersionId,
 ) -> Result<Option<Vec<PolicyFinding>>, ActionError> {
     let store = &call.hansard.store;
-    let policies = store.policies_of(call.principal()).await?;
+    let policies = call.deciding.policies_of(call.principal()).await?;
     let (resource, facts) = (granted.resource(), call.facts());
     let may_read =
         gate::would_permit(&GetPolicyVersion::ENTRY, call.principal(), resource, &policies, &facts).is_ok();
