@@ -11,6 +11,25 @@ use crate::StoreError;
 /// How long a statement waits for a connection before the database counts as unavailable.
 pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A connection that was idle for longer may have been forgotten by something on its way.
+const LONG_IDLE: Duration = Duration::from_secs(10);
+/// How long such a connection has to say that it was not.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+
+/// Whether an idle connection can be used. One that says nothing is closed, and another takes its place.
+pub(crate) async fn answers<C: sqlx::Connection>(
+    connection: &mut C,
+    idle_for: Duration,
+) -> Result<bool, sqlx::Error> {
+    if idle_for < LONG_IDLE {
+        return Ok(true);
+    }
+    match tokio::time::timeout(ANSWER_LIMIT, connection.ping()).await {
+        Ok(answered) => answered.map(|()| true),
+        Err(silent) => Err(sqlx::Error::Io(silent.into())),
+    }
+}
+
 /// Statements may hold secrets, and belong in no log.
 pub(crate) fn quiet(mut options: ConnectOptions) -> ConnectOptions {
     options.acquire_timeout(ACQUIRE_TIMEOUT).connect_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);

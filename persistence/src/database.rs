@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use domain::audit::DEPLOYMENT_ACCOUNT;
 use sea_orm::{
@@ -13,8 +16,14 @@ use sea_orm_migration::{IntoSchemaManagerConnection, SchemaManager, seaql_migrat
 
 use crate::dialect::{Dialect, mysql, postgres, sqlite};
 use crate::durability::Durability;
+use crate::pool::{Pool, Reading};
 use crate::rows::account_rows;
 use crate::{StoreError, migrations};
+
+/// How long a group of calls may take, from its beginning to its commit. All calls of this replica wait for it.
+const GROUP_LIMIT: Duration = Duration::from_secs(10);
+/// How long a change may take. Only its own caller waits for it.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
 
 /// The step of migrating, in errors.
 const MIGRATE: &str = "bring its tables up to date";
@@ -105,9 +114,9 @@ fn place(url: &str) -> &str {
 /// a connection of their own, so that the writer of all calls does not queue behind each of them.
 pub(crate) struct Connections {
     dialect: Dialect,
-    writer: DatabaseConnection,
-    groups: DatabaseConnection,
-    reader: DatabaseConnection,
+    writer: Arc<Pool>,
+    groups: Arc<Pool>,
+    reader: Arc<Pool>,
 }
 
 impl Connections {
@@ -116,7 +125,7 @@ impl Connections {
     pub(crate) async fn mend(&self, error: &DbErr) -> bool {
         match self.dialect {
             Dialect::Sqlite | Dialect::Postgres => false,
-            Dialect::MariaDb => mysql::mend_triggers(&self.writer, error).await,
+            Dialect::MariaDb => mysql::mend_triggers(&*self.writer, error).await,
         }
     }
 
@@ -127,22 +136,21 @@ impl Connections {
             Address::Sqlite(file) => {
                 let writer = sqlite::making_writer(file).await?;
                 durability.ask_of(&writer).await?;
-                let connections = Self::of_file(writer, sqlite::readers(file).await?);
                 // This transaction holds SQLite's only writing connection.
-                let transaction = connections.begin_write().await?;
+                let transaction = begin_migrating(&writer).await?;
                 migrate(&transaction).await?;
                 transaction.commit().await.map_err(StoreError::at(MIGRATE))?;
-                Ok(connections)
+                Ok(Self::of_file(writer, sqlite::readers(file).await?))
             }
             Address::Postgres(url) => {
                 let pool = postgres::pool(url).await?;
                 durability.ask_of(&pool).await?;
-                let connections = Self::pooled(Dialect::Postgres, pool, postgres::one(url).await?);
-                let transaction = connections.begin_write().await?;
+                // Without a limit of time: it waits for another replica's migrations, and its own may take long.
+                let transaction = begin_migrating(&pool.connections()).await?;
                 postgres::lock_migrations(&transaction).await.map_err(StoreError::at(MIGRATE))?;
                 migrate(&transaction).await?;
                 transaction.commit().await.map_err(StoreError::at(MIGRATE))?;
-                Ok(connections)
+                Ok(Self::pooled(Dialect::Postgres, pool, postgres::one(url).await?))
             }
             Address::MariaDb(url) => {
                 let pool = mysql::pool(url).await?;
@@ -168,23 +176,26 @@ impl Connections {
             }
             Address::Postgres(url) => {
                 let pool = postgres::pool(url).await?;
-                refuse_other_version(&pool).await?;
+                refuse_other_version(&pool.connections()).await?;
                 Ok(Self::pooled(Dialect::Postgres, pool, postgres::one(url).await?))
             }
             Address::MariaDb(url) => {
                 let pool = mysql::pool(url).await?;
-                refuse_other_version(&pool).await?;
+                refuse_other_version(&pool.connections()).await?;
                 Ok(Self::pooled(Dialect::MariaDb, pool, mysql::one(url).await?))
             }
         }
     }
 
     fn of_file(writer: DatabaseConnection, reader: DatabaseConnection) -> Self {
-        Self { dialect: Dialect::Sqlite, groups: writer.clone(), writer, reader }
+        let writer = Arc::new(Pool::of_file(writer));
+        let reader = Arc::new(Pool::of_file(reader));
+        Self { dialect: Dialect::Sqlite, groups: Arc::clone(&writer), writer, reader }
     }
 
-    fn pooled(dialect: Dialect, pool: DatabaseConnection, groups: DatabaseConnection) -> Self {
-        Self { dialect, writer: pool.clone(), groups, reader: pool }
+    fn pooled(dialect: Dialect, pool: Pool, groups: Pool) -> Self {
+        let pool = Arc::new(pool);
+        Self { dialect, writer: Arc::clone(&pool), groups: Arc::new(groups), reader: pool }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -192,31 +203,65 @@ impl Connections {
     }
 
     /// For single statements that read.
-    pub(crate) fn reader(&self) -> &DatabaseConnection {
+    pub(crate) fn reader(&self) -> &Pool {
         &self.reader
     }
 
     /// For single statements that write, each in a transaction of its own.
-    pub(crate) fn writer(&self) -> &DatabaseConnection {
+    pub(crate) fn writer(&self) -> &Pool {
         &self.writer
     }
 
-    pub(crate) async fn begin_write(&self) -> Result<DatabaseTransaction, StoreError> {
-        let options = self.dialect.to_write();
-        self.writer.begin_with_options(options).await.map_err(StoreError::at("begin a transaction"))
+    /// Does something in a transaction, which it commits itself.
+    pub(crate) async fn write<T, F>(
+        &self,
+        work: impl FnOnce(DatabaseTransaction) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        self.writer.transact(WRITE_LIMIT, self.dialect.to_write(), work).await
     }
 
-    /// Begins the transaction of a group of calls.
-    pub(crate) async fn begin_group(&self) -> Result<DatabaseTransaction, StoreError> {
-        let options = self.dialect.to_write();
-        self.groups.begin_with_options(options).await.map_err(StoreError::at("begin a transaction"))
+    /// As [`Connections::write`], for what other calls wait for.
+    pub(crate) async fn write_shortly<T, F>(
+        &self,
+        work: impl FnOnce(DatabaseTransaction) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        self.writer.transact(GROUP_LIMIT, self.dialect.to_write(), work).await
+    }
+
+    /// Does something in the transaction of a group of calls, which it commits itself.
+    pub(crate) async fn write_group<T, F>(
+        &self,
+        work: impl FnOnce(DatabaseTransaction) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        self.groups.transact(GROUP_LIMIT, self.dialect.to_write(), work).await
+    }
+
+    /// Does the last part of a transaction of [`Connections::write`], for which other calls wait.
+    pub(crate) async fn write_last<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.writer.within(GROUP_LIMIT, |_| work).await
     }
 
     /// Begins a transaction whose statements all see the same moment.
-    pub(crate) async fn begin_snapshot(&self) -> Result<DatabaseTransaction, StoreError> {
-        let options = self.dialect.to_read_one_moment();
-        self.reader.begin_with_options(options).await.map_err(StoreError::at("begin a transaction"))
+    pub(crate) async fn begin_snapshot(&self) -> Result<Reading<'_>, StoreError> {
+        self.reader.begin_reading(self.dialect.to_read_one_moment()).await
     }
+}
+
+async fn begin_migrating(connection: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
+    let options = Dialect::of(connection).to_write();
+    connection.begin_with_options(options).await.map_err(StoreError::at("begin a transaction"))
 }
 
 /// Runs every migration that is missing. The caller has made replicas that start at the same time take turns.

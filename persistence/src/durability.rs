@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::dialect::Dialect;
 use crate::{StoreError, dialect};
-use sea_orm::DatabaseConnection;
+use sea_orm::ConnectionTrait;
 
 /// A setting of the database under which a commit can be lost after it was confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(crate) enum Durability {
 
 impl Durability {
     /// Asks the database behind a connection that writes.
-    pub(crate) async fn ask_of(self, writer: &DatabaseConnection) -> Result<(), StoreError> {
+    pub(crate) async fn ask_of(self, writer: &impl ConnectionTrait) -> Result<(), StoreError> {
         match self {
             Self::NotAsked => Ok(()),
             Self::Demanded => match lossy_settings(writer).await? {
@@ -61,7 +61,9 @@ impl Durability {
 }
 
 /// The settings of a connection, and of the database behind it, under which commits can be lost.
-pub(crate) async fn lossy_settings(writer: &DatabaseConnection) -> Result<Option<LossySettings>, StoreError> {
+pub(crate) async fn lossy_settings(
+    writer: &impl ConnectionTrait,
+) -> Result<Option<LossySettings>, StoreError> {
     let found = match Dialect::of(writer) {
         Dialect::Sqlite => dialect::sqlite::lossy_settings(writer).await,
         Dialect::Postgres => dialect::postgres::lossy_settings(writer).await,

@@ -82,6 +82,7 @@ mod markers;
 mod migrations;
 pub mod objects;
 mod pages;
+mod pool;
 mod rows;
 mod store;
 

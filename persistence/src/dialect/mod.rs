@@ -14,6 +14,9 @@ pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
+use std::future::Future;
+use std::time::Duration;
+
 use sea_orm::sea_query::{DeleteStatement, IntoCondition, LockType, OnConflict, Query, SimpleExpr};
 use sea_orm::sqlx;
 use sea_orm::{
@@ -145,6 +148,31 @@ fn driver_error(error: &DbErr) -> Option<&dyn sqlx::error::DatabaseError> {
         return None;
     };
     error.as_database_error()
+}
+
+/// How long a transaction may stand still before the database ends it, with its locks.
+const IDLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Does something in a transaction that stands still meanwhile, because it waits for something other than the database.
+pub(crate) async fn standing_still<T>(
+    transaction: &impl ConnectionTrait,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, DbErr> {
+    match Dialect::of(transaction) {
+        Dialect::Sqlite => Ok(work.await),
+        Dialect::Postgres => {
+            postgres::let_idle(transaction, limit).await?;
+            Ok(work.await)
+        }
+        Dialect::MariaDb => {
+            mysql::let_idle(transaction, limit).await?;
+            let done = work.await;
+            // There it belongs to the connection, which others use after this transaction.
+            mysql::let_idle(transaction, IDLE_LIMIT).await?;
+            Ok(done)
+        }
+    }
 }
 
 /// Inserts a row, unless there is one with this key; returns whether it did. The transaction continues in both cases.

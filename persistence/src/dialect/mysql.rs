@@ -13,8 +13,9 @@ use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, Db
 use sea_orm_migration::SchemaManager;
 
 use crate::StoreError;
-use crate::connecting::{connect, connecting_failed, dial, quiet};
+use crate::connecting::{answers, connect, connecting_failed, dial, quiet};
 use crate::durability::LossySetting;
+use crate::pool::Pool;
 
 /// The number of connections of one replica.
 const CONNECTIONS: u32 = 16;
@@ -26,9 +27,12 @@ const MIGRATION_SECONDS: u32 = 3_600;
 /// Strict: a value that a column cannot hold is an error, and is never truncated. READ COMMITTED: a read under a lock
 /// sees what is committed, and locks are on rows and not on the gaps between them. A wait for a lock ends before callers
 /// give up.
+///
+/// A transaction in which nothing happens is ended with its locks: a replica that stands still, or that the network has
+/// lost, must not hold the others up. (MySQL has nothing of the kind.)
 const SESSION: &str = "SET SESSION sql_mode = \
      'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT', \
-     innodb_lock_wait_timeout = 5, autocommit = 1; \
+     innodb_lock_wait_timeout = 5, idle_transaction_timeout = 5, autocommit = 1; \
      SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// Texts are compared byte by byte, as in the other databases. `utf8mb4_bin` would treat `a` and `a` followed by a space
@@ -54,25 +58,26 @@ pub(crate) fn parse(text: &str) -> Result<String, &'static str> {
     }
 }
 
-pub(crate) async fn pool(url: &str) -> Result<DatabaseConnection, StoreError> {
+pub(crate) async fn pool(url: &str) -> Result<Pool, StoreError> {
     dial(ours(MySqlConnectOptions::from_str(url).map_err(connecting_failed)?)).await?;
-    let pool = connect(quiet(options(url, CONNECTIONS))).await?;
+    let pool = Pool::of_server(quiet(options(url, CONNECTIONS))).await?;
     refuse_mysql(&pool).await?;
     Ok(pool)
 }
 
 /// One connection, which is made when it is first needed.
-pub(crate) async fn one(url: &str) -> Result<DatabaseConnection, StoreError> {
+pub(crate) async fn one(url: &str) -> Result<Pool, StoreError> {
     let mut options = options(url, 1);
     options.connect_lazy(true);
-    connect(quiet(options)).await
+    Pool::of_server(quiet(options)).await
 }
 
 fn options(url: &str, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
-        .test_before_acquire_if_idle_for(Duration::from_secs(10))
+        .test_before_acquire(false)
+        .map_sqlx_mysql_before_acquire(|connection, state| Box::pin(answers(connection, state.idle_for)))
         .map_sqlx_mysql_opts(ours)
         .map_sqlx_mysql_pool_opts(|pool: PoolOptions<MySql>| {
             pool.after_connect(|connection, _| {
@@ -87,7 +92,7 @@ fn ours(options: MySqlConnectOptions) -> MySqlConnectOptions {
 }
 
 /// The server's settings under which a confirmed commit can be lost, or the pages that hold it torn.
-pub(crate) async fn lossy_settings(connection: &DatabaseConnection) -> Result<Vec<LossySetting>, DbErr> {
+pub(crate) async fn lossy_settings(connection: &impl ConnectionTrait) -> Result<Vec<LossySetting>, DbErr> {
     let mut lossy = Vec::new();
     for (name, values, must_be) in LOSSY {
         if let Some(value) = variable(connection, name).await?.filter(|value| values.contains(&&**value)) {
@@ -106,7 +111,7 @@ pub(crate) async fn lossy_settings(connection: &DatabaseConnection) -> Result<Ve
 }
 
 /// A variable of the server; `None` where its version has none of this name.
-async fn variable(connection: &DatabaseConnection, name: &str) -> Result<Option<String>, DbErr> {
+async fn variable(connection: &impl ConnectionTrait, name: &str) -> Result<Option<String>, DbErr> {
     let asked = Statement::from_sql_and_values(
         DbBackend::MySql,
         "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = ?",
@@ -115,7 +120,7 @@ async fn variable(connection: &DatabaseConnection, name: &str) -> Result<Option<
     connection.query_one_raw(asked).await?.map(|row| row.try_get_by_index(0)).transpose()
 }
 
-async fn refuse_mysql(connection: &DatabaseConnection) -> Result<(), StoreError> {
+async fn refuse_mysql(connection: &impl ConnectionTrait) -> Result<(), StoreError> {
     let version: Option<String> = text(connection, "SELECT VERSION()").await?;
     if version.is_some_and(|version| version.contains("MariaDB")) {
         return Ok(());
@@ -186,7 +191,7 @@ const PARSE_ERROR: u16 = 1064;
 /// When the server ends a connection (`KILL`) while that opens a table, it can keep the table opened with a trigger that it has not
 /// read to its end, and refuse every change of the table from then on, to everybody. A table that was altered is opened
 /// anew. Returns whether this was such an error and that was done.
-pub(crate) async fn mend_triggers(connection: &DatabaseConnection, error: &DbErr) -> bool {
+pub(crate) async fn mend_triggers(connection: &impl ConnectionTrait, error: &DbErr) -> bool {
     let Some(said) = super::driver_error(error) else { return false };
     let number = said.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
     if number != Some(PARSE_ERROR) || !said.message().starts_with("Unknown trigger has an error in its body")
@@ -208,6 +213,12 @@ pub(crate) async fn mend_triggers(connection: &DatabaseConnection, error: &DbErr
         }
     }
     true
+}
+
+/// Lets the connection's transactions stand still for so long.
+pub(super) async fn let_idle(connection: &impl ConnectionTrait, limit: Duration) -> Result<(), DbErr> {
+    let set = format!("SET SESSION idle_transaction_timeout = {}", limit.as_secs());
+    connection.execute_unprepared(&set).await.map(drop)
 }
 
 /// `ER_LOCK_DEADLOCK` and `ER_LOCK_WAIT_TIMEOUT`.

@@ -6,11 +6,12 @@ use std::time::Duration;
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::{Executor as _, Postgres, pool::PoolOptions};
-use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
+use sea_orm::{ConnectOptions, ConnectionTrait, DbBackend, DbErr, Statement};
 
 use crate::StoreError;
-use crate::connecting::{connect, connecting_failed, dial, quiet};
+use crate::connecting::{answers, connecting_failed, dial, quiet};
 use crate::durability::LossySetting;
+use crate::pool::Pool;
 
 /// The number of connections of one replica, besides that of its writer.
 const CONNECTIONS: u32 = 16;
@@ -19,8 +20,13 @@ const MIGRATION_LOCK: i64 = 0x4861_6e73_6172_6431;
 
 /// What each connection begins with, whatever the server's defaults are: a commit is confirmed when it is on stable
 /// storage. A stronger value, such as one that waits for a standby in another way, stays.
+///
+/// A transaction in which nothing happens is ended with its locks, and so is a connection whose other end is gone: a
+/// replica that stands still, or that the network has lost, must not hold the others up.
 const SESSION: &str = "SELECT set_config('synchronous_commit', 'on', false) \
-     WHERE current_setting('synchronous_commit') = 'off'";
+     WHERE current_setting('synchronous_commit') = 'off'; \
+     SET idle_in_transaction_session_timeout = '5s'; \
+     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 
 /// The settings under which a confirmed commit can be lost, or the pages that hold it torn.
 const DURABILITY: [&str; 3] = ["fsync", "synchronous_commit", "full_page_writes"];
@@ -30,23 +36,24 @@ pub(crate) fn parse(text: &str) -> Result<(), &'static str> {
     PgConnectOptions::from_str(text).map(drop).map_err(|_| "it is malformed")
 }
 
-pub(crate) async fn pool(url: &str) -> Result<DatabaseConnection, StoreError> {
+pub(crate) async fn pool(url: &str) -> Result<Pool, StoreError> {
     dial(PgConnectOptions::from_str(url).map_err(connecting_failed)?).await?;
-    connect(quiet(options(url, CONNECTIONS))).await
+    Pool::of_server(quiet(options(url, CONNECTIONS))).await
 }
 
 /// One connection, which is made when it is first needed.
-pub(crate) async fn one(url: &str) -> Result<DatabaseConnection, StoreError> {
+pub(crate) async fn one(url: &str) -> Result<Pool, StoreError> {
     let mut options = options(url, 1);
     options.connect_lazy(true);
-    connect(quiet(options)).await
+    Pool::of_server(quiet(options)).await
 }
 
 fn options(url: &str, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
-        .test_before_acquire_if_idle_for(Duration::from_secs(10))
+        .test_before_acquire(false)
+        .map_sqlx_postgres_before_acquire(|connection, state| Box::pin(answers(connection, state.idle_for)))
         .set_application_name("hansard")
         .map_sqlx_postgres_pool_opts(|pool: PoolOptions<Postgres>| {
             pool.after_connect(|connection, _| {
@@ -57,7 +64,7 @@ fn options(url: &str, connections: u32) -> ConnectOptions {
 }
 
 /// The settings of the server, as a connection of ours sees them, under which commits can be lost.
-pub(crate) async fn lossy_settings(connection: &DatabaseConnection) -> Result<Vec<LossySetting>, DbErr> {
+pub(crate) async fn lossy_settings(connection: &impl ConnectionTrait) -> Result<Vec<LossySetting>, DbErr> {
     let mut lossy = Vec::new();
     for name in DURABILITY {
         let asked =
@@ -79,6 +86,12 @@ pub(crate) async fn lock_migrations(transaction: &impl ConnectionTrait) -> Resul
         [MIGRATION_LOCK.into()],
     );
     transaction.execute_raw(lock).await.map(drop)
+}
+
+/// Lets a transaction stand still for so long, until it ends.
+pub(super) async fn let_idle(transaction: &impl ConnectionTrait, limit: Duration) -> Result<(), DbErr> {
+    let set = format!("SET LOCAL idle_in_transaction_session_timeout = {}", limit.as_millis());
+    transaction.execute_unprepared(&set).await.map(drop)
 }
 
 /// `serialization_failure`, `deadlock_detected` and `lock_not_available`.

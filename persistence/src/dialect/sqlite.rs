@@ -8,8 +8,8 @@ use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::sqlx::Connection as _;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, RuntimeErr,
-    SqliteTransactionMode, Statement, TransactionOptions, TryGetable,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode,
+    Statement, TransactionOptions, TryGetable,
 };
 
 use crate::StoreError;
@@ -87,7 +87,7 @@ fn durable(options: SqliteConnectOptions) -> SqliteConnectOptions {
 
 /// The settings of a connection under which its commits can be lost. Each begins with durable ones, but SQLite may be built
 /// to ignore them, and does not say so when they are set.
-pub(crate) async fn lossy_settings(writer: &DatabaseConnection) -> Result<Vec<LossySetting>, DbErr> {
+pub(crate) async fn lossy_settings(writer: &impl ConnectionTrait) -> Result<Vec<LossySetting>, DbErr> {
     let mut lossy = Vec::new();
     let synchronous: i64 = pragma(writer, "synchronous").await?;
     // OFF and NORMAL; with NORMAL the write-ahead log is not synced at a commit.
@@ -102,7 +102,7 @@ pub(crate) async fn lossy_settings(writer: &DatabaseConnection) -> Result<Vec<Lo
     Ok(lossy)
 }
 
-async fn pragma<T: TryGetable>(connection: &DatabaseConnection, name: &str) -> Result<T, DbErr> {
+async fn pragma<T: TryGetable>(connection: &impl ConnectionTrait, name: &str) -> Result<T, DbErr> {
     let statement = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA {name}"));
     let row = connection.query_one_raw(statement).await?;
     row.ok_or_else(|| DbErr::Custom(format!("SQLite knows no {name}")))?.try_get_by_index(0)

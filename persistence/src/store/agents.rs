@@ -108,7 +108,7 @@ impl Store {
         let mut agents =
             agent_rows::list(&snapshot, &account, instance.as_ref(), which, scope, &slice).await?;
         let total_count = agent_rows::count(&snapshot, &account, instance.as_ref(), which, scope).await?;
-        snapshot.commit().await.map_err(StoreError::at("end a read"))?;
+        snapshot.end().await?;
         let more = slice.cut(&mut agents);
         let next_token = agents.last().filter(|_| more).map(|last| {
             let cursor = Cursor { at: last.enrolled_at.as_millis(), id: last.id.to_string() };

@@ -8,11 +8,12 @@ use domain::actions::{AdministersIdentity, ReadsAuditTrail};
 use domain::audit::AuditEvent;
 use domain::gate::Granted;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use super::Store;
 use crate::audit::chain::{Link, first_link, next_link};
 use crate::audit::event::WrittenEvent;
+use crate::database::Connections;
 use crate::pages::{Slice, next_token};
 use crate::rows::{audit_list_rows, audit_rows, audit_writer_rows};
 use crate::{AuditFilter, AuditPage, AuditQuery, PageRequest, StoreError};
@@ -121,18 +122,38 @@ impl AuditWriter {
     }
 
     /// Locks the chain: nobody else writes to it while the guard is held.
-    pub(super) async fn chain(&self) -> tokio::sync::MutexGuard<'_, OwnChain> {
+    pub(super) async fn chain(&self) -> MutexGuard<'_, OwnChain> {
         self.chain.lock().await
     }
 
-    /// Writes the transaction's last rows and commits it. Callers take turns here, each with its transaction already
-    /// begun: the caller inside needs nothing that a waiting caller holds.
+    /// Writes the last rows of a group's transaction and commits it. Callers take turns here, each with its transaction
+    /// already begun: the caller inside needs nothing that a waiting caller holds.
     pub(super) async fn append_and_commit(
         &self,
         transaction: DatabaseTransaction,
         events: impl IntoIterator<Item = &AuditEvent>,
     ) -> Result<(), StoreError> {
-        let mut own = self.chain.lock().await;
+        let own = self.chain.lock().await;
+        self.append_in_turn(own, transaction, events).await
+    }
+
+    /// The same for a change. Its turn has a limit of its own, because all calls wait for it.
+    pub(super) async fn append_change_and_commit(
+        &self,
+        connections: &Connections,
+        transaction: DatabaseTransaction,
+        events: &[AuditEvent],
+    ) -> Result<(), StoreError> {
+        let own = self.chain.lock().await;
+        connections.write_last(self.append_in_turn(own, transaction, events)).await
+    }
+
+    async fn append_in_turn(
+        &self,
+        mut own: MutexGuard<'_, OwnChain>,
+        transaction: DatabaseTransaction,
+        events: impl IntoIterator<Item = &AuditEvent>,
+    ) -> Result<(), StoreError> {
         let last = if own.ended { own.restart() } else { own.head(&transaction).await? };
         let mut tried = last;
         let links = events.into_iter().map(|event| {

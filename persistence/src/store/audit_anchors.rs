@@ -7,7 +7,7 @@ use domain::Timestamp;
 use domain::server_keys::ServerKeys;
 use sea_orm::DatabaseTransaction;
 
-use super::Store;
+use super::{Inner, Store};
 use crate::StoreError;
 use crate::audit::anchor::{Anchor, Claim, SignedAnchor};
 use crate::audit::chain::Link;
@@ -46,9 +46,23 @@ impl Store {
         let inner = &self.inner;
         let mut anchored = inner.anchored.0.lock().await;
         let open = audit_writer_rows::open(inner.connections.reader()).await?;
+        let (anchored, open) = (&mut *anchored, &open);
+        inner.connections.write_shortly(|on| inner.write_anchors(on, anchored, open, now, end)).await
+    }
+}
+
+impl Inner {
+    async fn write_anchors(
+        &self,
+        transaction: DatabaseTransaction,
+        anchored: &mut BTreeMap<String, u64>,
+        open: &[OpenWriter],
+        now: Timestamp,
+        end: bool,
+    ) -> Result<(), StoreError> {
+        let inner = self;
         // In the same order as a call: first the transaction, then the chain; otherwise each could wait for what the
         // other holds.
-        let transaction = inner.connections.begin_write().await?;
         let mut own = inner.audit.chain().await;
         let head = own.head(&transaction).await?;
         // Nothing to end, unless a chain that was given up still waits for its final anchor.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use domain::Timestamp;
+use sea_orm::DatabaseTransaction;
 
 use super::Store;
 use super::audit_kept::KeptTo;
@@ -143,11 +144,14 @@ impl Store {
         if ranges.is_empty() {
             return Ok(());
         }
-        let transaction = self.inner.connections.begin_write().await?;
-        for range in &ranges {
-            audit_export_rows::note(&transaction, origin, range, now).await?;
-        }
-        transaction.commit().await.map_err(StoreError::at("commit"))?;
+        let ranges = &ranges;
+        let note = |transaction: DatabaseTransaction| async move {
+            for range in ranges {
+                audit_export_rows::note(&transaction, origin, range, now).await?;
+            }
+            transaction.commit().await.map_err(StoreError::at("commit"))
+        };
+        self.inner.connections.write(note).await?;
         // Only one round runs at a time: nobody has added to it.
         unnoted.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())

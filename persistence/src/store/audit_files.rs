@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::pool::Reading;
 use domain::Timestamp;
-use sea_orm::DatabaseTransaction;
 
 use super::Store;
 use crate::StoreError;
@@ -71,7 +71,7 @@ impl Store {
             }
         }
         // The transaction only read.
-        snapshot.rollback().await.map_err(StoreError::at("end a transaction"))?;
+        snapshot.end().await?;
         Ok(exports)
     }
 }
@@ -89,7 +89,7 @@ impl Files<'_> {
     /// Reports what was exported and is not there.
     pub(super) async fn check(
         &self,
-        snapshot: &DatabaseTransaction,
+        snapshot: &Reading<'_>,
         findings: &mut Findings,
     ) -> Result<(), StoreError> {
         let at_hand = self.origins_at_hand();
@@ -137,7 +137,7 @@ impl Files<'_> {
 
     async fn writer(
         &self,
-        snapshot: &DatabaseTransaction,
+        snapshot: &Reading<'_>,
         writer: &WriterExport,
         kind: LineKind,
         findings: &mut Findings,

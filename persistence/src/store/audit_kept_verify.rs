@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::pool::Reading;
 use domain::server_keys::ServerKeys;
-use sea_orm::DatabaseTransaction;
 
 use super::audit_vouched::{LOOKED_UP, Said, Vouched, compare};
 use crate::StoreError;
@@ -16,7 +16,7 @@ const ANCHOR_BATCH: u64 = 200;
 
 /// Checks that every genuine kept anchor is unchanged in the database, and so is every row that it refers to.
 pub(super) async fn compare_kept(
-    snapshot: &DatabaseTransaction,
+    snapshot: &Reading<'_>,
     kept: &KeptAnchors,
     keys: &ServerKeys,
     vouched: &mut Vouched,
@@ -51,7 +51,7 @@ pub(super) async fn compare_kept(
 }
 
 async fn missing(
-    snapshot: &DatabaseTransaction,
+    snapshot: &Reading<'_>,
     kept: &KeptAnchors,
     writer_id: &str,
     mut anchors: BTreeMap<u64, &SignedAnchor>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::DatabaseTransaction;
+use crate::pool::Reading;
 
 use super::Store;
 use super::audit_files::{AuditExports, Files, PutAway};
@@ -75,13 +75,13 @@ impl Store {
             files.check(&snapshot, &mut findings).await?;
         }
         // The transaction only read.
-        snapshot.rollback().await.map_err(StoreError::at("end a transaction"))?;
+        snapshot.end().await?;
         Ok(verification(chains, findings, vouched.anchors, vouched.unknown_signatures))
     }
 
     async fn read_anchors(
         &self,
-        snapshot: &DatabaseTransaction,
+        snapshot: &Reading<'_>,
         vouched: &mut Vouched,
         findings: &mut Findings,
     ) -> Result<(), StoreError> {
@@ -123,7 +123,7 @@ impl Store {
 }
 
 /// Every writer that has rows, is registered, or is mentioned elsewhere.
-async fn writers(snapshot: &DatabaseTransaction, vouched: &Vouched) -> Result<BTreeSet<String>, StoreError> {
+async fn writers(snapshot: &Reading<'_>, vouched: &Vouched) -> Result<BTreeSet<String>, StoreError> {
     let mut all: BTreeSet<String> = vouched.furthest.keys().cloned().collect();
     let mut last = String::new();
     while let Some(next) = audit_rows::writer_after(snapshot, &last).await? {
@@ -139,7 +139,7 @@ async fn writers(snapshot: &DatabaseTransaction, vouched: &Vouched) -> Result<BT
 }
 
 async fn read_chain(
-    snapshot: &DatabaseTransaction,
+    snapshot: &Reading<'_>,
     writer_id: &str,
     vouched: &Vouched,
     findings: &mut Findings,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sea_orm::DatabaseTransaction;
+use crate::pool::Reading;
 
 use crate::StoreError;
 use crate::audit::anchor::Claim;
@@ -38,7 +38,7 @@ pub(super) struct Said {
 
 /// Compares statements about chains with the database.
 pub(super) async fn compare(
-    snapshot: &DatabaseTransaction,
+    snapshot: &Reading<'_>,
     said: &[Said],
     vouched: &mut Vouched,
     findings: &mut Findings,

@@ -214,11 +214,15 @@ impl Waiting {
 impl Inner {
     /// Commits a group, and returns what became of each call.
     async fn write_group(&self, group: &[Waiting]) -> Result<Vec<Settled>, StoreError> {
-        begun_anew(&self.connections, || self.write_group_once(group)).await
+        let once = || self.connections.write_group(|transaction| self.write_group_once(transaction, group));
+        begun_anew(&self.connections, once).await
     }
 
-    async fn write_group_once(&self, group: &[Waiting]) -> Result<Vec<Settled>, StoreError> {
-        let transaction = self.connections.begin_group().await?;
+    async fn write_group_once(
+        &self,
+        transaction: DatabaseTransaction,
+        group: &[Waiting],
+    ) -> Result<Vec<Settled>, StoreError> {
         // First of all: a change that was answered before one of these calls came is seen here.
         let revisions = self.revisions_of(&transaction, group).await?;
         let holds = |waiting: &Waiting| {

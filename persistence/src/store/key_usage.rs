@@ -8,6 +8,8 @@ use domain::Timestamp;
 use domain::actions::Product;
 use domain::identity::{AccessKeyId, AccessKeyUse};
 
+use sea_orm::DatabaseTransaction;
+
 use super::Store;
 use crate::StoreError;
 use crate::rows::access_key_rows;
@@ -79,10 +81,12 @@ impl Store {
 
     /// Written in the order of the ids, so that replicas wait for one another but never in a circle.
     async fn write_key_uses(&self, noted: &Uses) -> Result<(), StoreError> {
-        let transaction = self.inner.connections.begin_write().await?;
-        for (id, used) in noted {
-            access_key_rows::set_last_used(&transaction, id, used).await?;
-        }
-        transaction.commit().await.map_err(StoreError::at("commit"))
+        let write = |transaction: DatabaseTransaction| async move {
+            for (id, used) in noted {
+                access_key_rows::set_last_used(&transaction, id, used).await?;
+            }
+            transaction.commit().await.map_err(StoreError::at("commit"))
+        };
+        self.inner.connections.write(write).await
     }
 }

@@ -369,18 +369,21 @@ impl Inner {
         W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Send,
     {
         let account = &permitted.account;
-        let transaction = self.connections.begin_write().await?;
-        self.take_revisions(&transaction, permitted, revision).await?;
-        let made = work(&transaction).await?;
-        if revision == Revision::BumpedOfNewAccount {
-            revision_rows::bump(&transaction, account).await?;
-        }
-        let events = audit(&made, account)?;
-        if events.is_empty() {
-            transaction.commit().await.map_err(StoreError::at("commit"))?;
-        } else {
-            self.audit.append_and_commit(transaction, &events).await?;
-        }
+        let change = |transaction: DatabaseTransaction| async move {
+            self.take_revisions(&transaction, permitted, revision).await?;
+            let made = work(&transaction).await?;
+            if revision == Revision::BumpedOfNewAccount {
+                revision_rows::bump(&transaction, account).await?;
+            }
+            let events = audit(&made, account)?;
+            if events.is_empty() {
+                transaction.commit().await.map_err(StoreError::at("commit"))?;
+            } else {
+                self.audit.append_change_and_commit(&self.connections, transaction, &events).await?;
+            }
+            Ok(made)
+        };
+        let made = self.connections.write(change).await?;
         if revision != Revision::Kept {
             self.facts.forget(account);
             self.revisions.look_now();

@@ -123,7 +123,7 @@ impl Store {
             rows.agents.entry(agent).or_default().audited.push(audited);
         }
         // The transaction only read.
-        snapshot.rollback().await.map_err(StoreError::at("end a transaction"))?;
+        snapshot.end().await?;
         Ok(rows)
     }
 

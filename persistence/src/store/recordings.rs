@@ -77,7 +77,7 @@ impl Store {
         };
         let total_is_lower_bound = !query.filter.is_empty() && number > MOST_COUNTED;
         let total_count = if total_is_lower_bound { MOST_COUNTED } else { number };
-        snapshot.commit().await.map_err(StoreError::at("end a read"))?;
+        snapshot.end().await?;
         let more = slice.cut(&mut recordings);
         let next_token = recordings.last().filter(|_| more).map(|last| {
             let cursor = Cursor { at: last.listed_at().as_millis(), id: last.token.to_string() };

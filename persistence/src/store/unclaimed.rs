@@ -16,6 +16,7 @@ use sea_orm::DatabaseTransaction;
 
 use super::{Revision, Scope, Store};
 use crate::StoreError;
+use crate::dialect::standing_still;
 use crate::objects::{ObjectError, ObjectStores};
 use crate::rows::{agent_rows, recording_rows, stream_rows, unclaimed_rows};
 
@@ -24,6 +25,9 @@ const RELIED_ON_FOR: Duration = Duration::from_secs(12 * 3_600);
 
 /// How many objects one round of a sweep removes, so that it does not run for ever.
 const SWEEP_LIMIT: u64 = 1_000;
+
+/// How long the removal of one object may keep its transaction waiting.
+const STORE_LIMIT: Duration = Duration::from_secs(30);
 
 /// The outcome for the account's oldest unclaimed object.
 enum Removal {
@@ -105,7 +109,12 @@ impl Store {
             let before = now.minus(UNCLAIMED_KEPT_FOR);
             let removal = self
                 .transact(account.clone(), Revision::Kept, None, move |transaction| {
-                    Box::pin(async move { remove_oldest(transaction, &account, &stores, before, skip).await })
+                    Box::pin(async move {
+                        let removing = remove_oldest(transaction, &account, &stores, before, skip);
+                        // While it waits for the object's store, the database must not end the transaction.
+                        let removed = standing_still(transaction, STORE_LIMIT, removing).await;
+                        removed.map_err(StoreError::at("wait for an object's removal"))?
+                    })
                 })
                 .await?;
             match removal {

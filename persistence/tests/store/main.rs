@@ -34,6 +34,7 @@ mod recordings;
 mod roles;
 mod schema;
 mod scoped_lists;
+mod silent_database;
 mod simulations;
 mod streams;
 mod succession;

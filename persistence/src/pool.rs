@@ -1,0 +1,246 @@
+//! A pool of connections to a database that may fall silent. When the network loses packets without a word, nothing says
+//! that a connection is dead until TCP gives up, which takes a quarter of an hour; and the driver, which asks every
+//! connection whether it is well before it keeps it, would wait as long with its place in the pool. So everything that is asked
+//! of a database on a network has a limit of time. Beyond it the whole pool is given up: each of its connections is closed
+//! when it comes back, without another question, and another pool takes its place.
+//!
+//! What was asked may still have happened. Whoever asked for a commit knows nothing about it, as after any lost connection.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    ExecResult, QueryResult, RuntimeErr, Statement, TransactionOptions, TransactionTrait,
+};
+
+use crate::StoreError;
+use crate::connecting::{ACQUIRE_TIMEOUT, connect};
+
+/// How long one statement may take: longer than any of ours does that is answered at all.
+pub(crate) const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
+
+/// Connections to one database.
+pub(crate) struct Pool {
+    current: RwLock<Numbered>,
+    /// How another pool is made; `None` for a file, which does not fall silent.
+    again: Option<ConnectOptions>,
+    since: Instant,
+    /// The last answer, in milliseconds after `since`.
+    answered: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Numbered {
+    number: u64,
+    connections: DatabaseConnection,
+}
+
+/// The error of something that was asked of a database.
+pub(crate) trait Failure: Sized {
+    /// What the driver says becomes this error.
+    fn of_driver(error: DbErr) -> Self;
+    /// What the driver said.
+    fn driver(&self) -> Option<&DbErr>;
+}
+
+impl Failure for DbErr {
+    fn of_driver(error: DbErr) -> Self {
+        error
+    }
+
+    fn driver(&self) -> Option<&DbErr> {
+        Some(self)
+    }
+}
+
+impl Failure for StoreError {
+    fn of_driver(error: DbErr) -> Self {
+        Self::at("answer in time")(error)
+    }
+
+    fn driver(&self) -> Option<&DbErr> {
+        match self {
+            Self::Unavailable { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl Pool {
+    /// Of a file: it takes as long as it takes.
+    pub(crate) fn of_file(connections: DatabaseConnection) -> Self {
+        Self::holding(connections, None)
+    }
+
+    /// Connects to a server.
+    pub(crate) async fn of_server(options: ConnectOptions) -> Result<Self, StoreError> {
+        let mut again = options.clone();
+        again.connect_lazy(true);
+        Ok(Self::holding(connect(options).await?, Some(again)))
+    }
+
+    fn holding(connections: DatabaseConnection, again: Option<ConnectOptions>) -> Self {
+        let current = RwLock::new(Numbered { number: 0, connections });
+        Self { current, again, since: Instant::now(), answered: AtomicU64::new(0) }
+    }
+
+    /// The connections themselves, for what has no limit.
+    pub(crate) fn connections(&self) -> DatabaseConnection {
+        self.current().connections
+    }
+
+    fn current(&self) -> Numbered {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Does something on these connections within a limit, after which they are given up.
+    pub(crate) async fn within<T, E, F>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(DatabaseConnection) -> F,
+    ) -> Result<T, E>
+    where
+        E: Failure,
+        F: Future<Output = Result<T, E>>,
+    {
+        let used = self.current();
+        let Some(again) = &self.again else { return work(used.connections).await };
+        let mut work = Box::pin(work(used.connections.clone()));
+        let Ok(done) = tokio::time::timeout(limit, work.as_mut()).await else {
+            // Before the work is dropped, and gives its connection back.
+            self.give_up(&used, again).await;
+            drop(work);
+            let why = format!("no answer within {} s", limit.as_secs());
+            return Err(E::of_driver(DbErr::Conn(RuntimeErr::Internal(why))));
+        };
+        match &done {
+            Ok(_) => self.answered.store(self.elapsed(), Ordering::Relaxed),
+            // No connection came free. Unless it answers somebody all the time, they are all silent.
+            Err(error) if matches!(error.driver(), Some(DbErr::ConnectionAcquire(_))) => {
+                let silent = self.elapsed().saturating_sub(self.answered.load(Ordering::Relaxed));
+                if u128::from(silent) >= ACQUIRE_TIMEOUT.as_millis() {
+                    self.give_up(&used, again).await;
+                }
+            }
+            Err(_) => {}
+        }
+        done
+    }
+
+    /// Begins a transaction, does something in it, and leaves it to that to commit, all within a limit.
+    pub(crate) async fn transact<T, F>(
+        &self,
+        limit: Duration,
+        options: TransactionOptions,
+        work: impl FnOnce(DatabaseTransaction) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        self.within(limit, |connections| async move {
+            let begun = connections.begin_with_options(options).await;
+            work(begun.map_err(StoreError::at("begin a transaction"))?).await
+        })
+        .await
+    }
+
+    /// Begins a transaction that reads.
+    pub(crate) async fn begin_reading(&self, options: TransactionOptions) -> Result<Reading<'_>, StoreError> {
+        let begun =
+            |connections: DatabaseConnection| async move { connections.begin_with_options(options).await };
+        let begun = self.within(STATEMENT_LIMIT, begun).await;
+        Ok(Reading { transaction: begun.map_err(StoreError::at("begin a transaction"))?, pool: self })
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Puts another pool into the place of the one that was used, unless somebody else has done so.
+    async fn give_up(&self, used: &Numbered, again: &ConnectOptions) {
+        // It connects when it is first used: there is nothing to wait for.
+        let connections = match Database::connect(again.clone()).await {
+            Ok(connections) => connections,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the connections to a silent database could not be replaced");
+                return;
+            }
+        };
+        {
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            if current.number != used.number {
+                return;
+            }
+            *current = Numbered { number: used.number + 1, connections };
+        }
+        tracing::warn!("the database does not answer; its connections are closed, and others are made");
+        // The first step of it marks the pool as closed. The rest waits for connections that may never come back.
+        let _ = tokio::time::timeout(Duration::ZERO, used.connections.close_by_ref()).await;
+    }
+}
+
+#[async_trait]
+impl ConnectionTrait for Pool {
+    fn get_database_backend(&self) -> DbBackend {
+        self.current().connections.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.within(STATEMENT_LIMIT, |on| async move { on.execute_raw(statement).await }).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.within(STATEMENT_LIMIT, |on| async move { on.execute_unprepared(sql).await }).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.within(STATEMENT_LIMIT, |on| async move { on.query_one_raw(statement).await }).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.within(STATEMENT_LIMIT, |on| async move { on.query_all_raw(statement).await }).await
+    }
+}
+
+/// A transaction that reads, each of whose statements has a limit.
+pub(crate) struct Reading<'p> {
+    transaction: DatabaseTransaction,
+    pool: &'p Pool,
+}
+
+impl Reading<'_> {
+    /// Ends it.
+    pub(crate) async fn end(self) -> Result<(), StoreError> {
+        let Self { transaction, pool } = self;
+        let ended = pool.within(STATEMENT_LIMIT, |_| transaction.commit()).await;
+        ended.map_err(StoreError::at("end a read"))
+    }
+}
+
+#[async_trait]
+impl ConnectionTrait for Reading<'_> {
+    fn get_database_backend(&self) -> DbBackend {
+        self.transaction.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.pool.within(STATEMENT_LIMIT, |_| self.transaction.execute_raw(statement)).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.pool.within(STATEMENT_LIMIT, |_| self.transaction.execute_unprepared(sql)).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.pool.within(STATEMENT_LIMIT, |_| self.transaction.query_one_raw(statement)).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.pool.within(STATEMENT_LIMIT, |_| self.transaction.query_all_raw(statement)).await
+    }
+}
