@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::server_keys::ServerKeys;
-use persistence::{DatabaseUrl, Store, StoreError};
+use persistence::{DatabaseUrl, ExclusiveUse, Store, StoreError};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::failure::{Failure, chain};
@@ -174,12 +174,13 @@ pub(crate) fn server_keys(
 /// Opens the database of the server; creates it if it does not exist, and migrates it.
 ///
 /// # Errors
-/// It cannot be reached, or its commits can be lost and nobody accepted that.
+/// It cannot be reached; another server uses it, and it cannot be shared; or its commits can be lost and nobody accepted
+/// that.
 pub(crate) async fn connect(
     settings: &Settings,
     data: &DataDirectory,
     keys: &Arc<ServerKeys>,
-) -> Result<Store, Failure> {
+) -> Result<(Store, ExclusiveUse), Failure> {
     let url = database_url(settings, data);
     let failed = |error: StoreError| {
         let what_to_do = match error {
@@ -190,8 +191,10 @@ pub(crate) async fn connect(
         };
         about_database(&url, &format!("{}{what_to_do}", chain(&error)))
     };
+    let exclusive = url.use_exclusively().map_err(failed)?;
     if !settings.accept_commits_that_can_be_lost {
-        return Store::connect_durably(url.clone(), Arc::clone(keys)).await.map_err(failed);
+        let store = Store::connect_durably(url.clone(), Arc::clone(keys)).await.map_err(failed)?;
+        return Ok((store, exclusive));
     }
     let store = Store::connect(url.clone(), Arc::clone(keys)).await.map_err(failed)?;
     if let Some(lossy) = store.lossy_settings().await.map_err(failed)? {
@@ -200,7 +203,7 @@ pub(crate) async fn connect(
              --accept-commits-that-can-be-lost accepts: {lossy}"
         );
     }
-    Ok(store)
+    Ok((store, exclusive))
 }
 
 /// Opens an existing database for another command. It never creates or migrates one.

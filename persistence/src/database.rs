@@ -16,6 +16,7 @@ use sea_orm_migration::{IntoSchemaManagerConnection, SchemaManager, seaql_migrat
 
 use crate::dialect::{Dialect, mysql, postgres, sqlite};
 use crate::durability::Durability;
+use crate::exclusive_use::ExclusiveUse;
 use crate::pool::{Pool, Reading};
 use crate::rows::account_rows;
 use crate::{StoreError, migrations};
@@ -72,6 +73,17 @@ impl DatabaseUrl {
     #[must_use]
     pub fn sqlite_file(path: &Path) -> Self {
         Self(Address::Sqlite(path.to_owned()))
+    }
+
+    /// Keeps other servers from this database, where they could not share it. To be called before a server connects.
+    ///
+    /// # Errors
+    /// [`StoreError::UnfitDatabase`] when another server uses it; [`StoreError::Unavailable`].
+    pub fn use_exclusively(&self) -> Result<ExclusiveUse, StoreError> {
+        match &self.0 {
+            Address::Sqlite(file) => ExclusiveUse::of_file(file),
+            Address::Postgres(_) | Address::MariaDb(_) => Ok(ExclusiveUse::not_needed()),
+        }
     }
 
     /// Whether it is SQLite.

@@ -75,6 +75,7 @@ mod database;
 mod dialect;
 mod durability;
 mod error;
+mod exclusive_use;
 mod generations;
 mod instances;
 mod lists;
@@ -102,6 +103,7 @@ pub use continuity::{
 pub use database::{DatabaseUrl, InvalidDatabaseUrl};
 pub use durability::{LossySetting, LossySettings};
 pub use error::{CorruptRow, StoreError};
+pub use exclusive_use::ExclusiveUse;
 pub use instances::InstanceEntry;
 pub use lists::{
     AgentPage, AuditFilter, AuditPage, AuditQuery, DecisionKind, PageRequest, RecordingPage, RecordingQuery,

@@ -88,7 +88,7 @@ async fn serve(
 ) -> Result<(), Failure> {
     let signals = Signals::handle()?;
     let keys = Arc::new(server_keys(&settings, data, true)?);
-    let store = connect(&settings, data, &keys).await?;
+    let (store, _exclusive) = connect(&settings, data, &keys).await?;
     if let Some(folder) = data.audit_log(&settings) {
         store.open_audit_log(&folder).await.map_err(|error| {
             Failure::failed(format!("{}; --audit-log-dir names another folder, or off", chain(&error)))

@@ -68,6 +68,18 @@ fn a_second_server_is_kept_from_the_data_and_from_the_address() {
         stderr(&other)
     );
 
+    let own = server.folder.path().join("own");
+    let file = format!("sqlite:{}", server.data().join("hansard.db").display());
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", own.to_str().unwrap()];
+    std::fs::create_dir(&own).unwrap();
+    std::fs::copy(server.data().join("server-keys.toml"), own.join("server-keys.toml")).unwrap();
+    let other = hansard(&arguments).args(["--database-url", &file]).output().unwrap();
+    assert_eq!(other.status.code(), Some(1));
+    let said = stderr(&other);
+    assert!(said.contains("hansard.db: another `hansard serve` uses this file"), "{said}");
+    // What is not a server works beside one.
+    assert!(server.admin(&["account", "show"])["AccountId"].is_string());
+
     let elsewhere = server.folder.path().join("elsewhere");
     let listen = server.address.to_string();
     let arguments = ["serve", "--listen", &listen, "--data-dir", elsewhere.to_str().unwrap()];
