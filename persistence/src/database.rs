@@ -17,6 +17,7 @@ use sea_orm_migration::{IntoSchemaManagerConnection, SchemaManager, seaql_migrat
 use crate::dialect::{Dialect, mysql, postgres, sqlite};
 use crate::durability::Durability;
 use crate::exclusive_use::ExclusiveUse;
+use crate::nonces::Nonces;
 use crate::pool::{Pool, Reading};
 use crate::rows::account_rows;
 use crate::{StoreError, migrations};
@@ -83,6 +84,17 @@ impl DatabaseUrl {
         match &self.0 {
             Address::Sqlite(file) => ExclusiveUse::of_file(file),
             Address::Postgres(_) | Address::MariaDb(_) => Ok(ExclusiveUse::not_needed()),
+        }
+    }
+
+    /// What claims nonces in it.
+    pub(crate) fn nonces(&self) -> Nonces {
+        match &self.0 {
+            Address::Sqlite(file) => {
+                let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+                Nonces::appended(folder.unwrap_or(Path::new(".")).to_owned())
+            }
+            Address::Postgres(_) | Address::MariaDb(_) => Nonces::Shared,
         }
     }
 

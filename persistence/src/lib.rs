@@ -81,6 +81,7 @@ mod instances;
 mod lists;
 mod markers;
 mod migrations;
+mod nonces;
 pub mod objects;
 mod pages;
 mod pool;

@@ -35,6 +35,7 @@ mod m20261130_090500_session_settings;
 mod m20261130_121000_delivery_mode;
 mod m20261130_160000_succession;
 mod m20261130_160500_spool_disks;
+mod m20261130_190000_sqlite_nonces;
 
 use std::collections::BTreeSet;
 
@@ -85,6 +86,7 @@ impl MigratorTrait for MariaDbMigrator {
             Box::new(m20261130_121000_delivery_mode::Migration),
             Box::new(m20261130_160000_succession::Migration),
             Box::new(m20261130_160500_spool_disks::Migration),
+            Box::new(m20261130_190000_sqlite_nonces::Migration),
         ]
     }
 }
@@ -122,6 +124,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_121000_delivery_mode::Migration),
             Box::new(m20261130_160000_succession::Migration),
             Box::new(m20261130_160500_spool_disks::Migration),
+            Box::new(m20261130_190000_sqlite_nonces::Migration),
         ]
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod account_rows;
 pub(crate) mod account_setting_rows;
 pub(crate) mod agent_link_rows;
 pub(crate) mod agent_rows;
+pub(crate) mod appended_nonce_rows;
 pub(crate) mod attachment_list_rows;
 pub(crate) mod attachment_rows;
 pub(crate) mod audit_anchor_rows;

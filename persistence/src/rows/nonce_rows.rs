@@ -1,4 +1,4 @@
-//! Table `nonces`: values that may be used only once.
+//! Table `nonces`, where replicas share it: values that may be used only once.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -53,7 +53,9 @@ pub(crate) async fn claim_all(
     let claims: Vec<&NonceClaim> = by_hash.into_values().collect();
     let mut fresh = HashSet::with_capacity(claims.len());
     match Dialect::of(transaction) {
-        Dialect::Sqlite | Dialect::Postgres => {
+        // SQLite has no index for it (`nonces`).
+        Dialect::Sqlite => unreachable!("claims are appended there"),
+        Dialect::Postgres => {
             for part in in_few_sizes(&claims) {
                 fresh.extend(claim_in_one_statement(transaction, part).await?);
             }
@@ -71,7 +73,7 @@ pub(crate) async fn claim_all(
 
 /// A row that is new is a claim, and so is one that had expired. Of any number of concurrent claims of one nonce exactly
 /// one succeeds: the others wait for it.
-#[allow(clippy::disallowed_methods, reason = "the two dialects that take the condition")]
+#[allow(clippy::disallowed_methods, reason = "the dialect that takes the condition")]
 async fn claim_in_one_statement(
     transaction: &DatabaseTransaction,
     claims: &[&NonceClaim],

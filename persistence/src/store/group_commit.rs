@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::begun_anew::begun_anew;
 use super::{Inner, NonceClaim, Store};
 use crate::StoreError;
-use crate::rows::{nonce_rows, revision_rows};
+use crate::rows::revision_rows;
 
 /// The most calls that one transaction commits.
 const MOST_OF_A_GROUP: usize = 1_024;
@@ -234,11 +234,11 @@ impl Inner {
         // Before the chain is taken: a claim may wait for another replica's, and changes need not wait with it.
         let standing = || group.iter().zip(&holds).filter(|(_, holds)| **holds).map(|(waiting, _)| waiting);
         let claims: Vec<_> = standing().filter_map(|waiting| waiting.claim.as_ref()).collect();
-        let mut claimed = nonce_rows::claim_all(&transaction, &claims).await?;
+        let mut claimed = self.nonces.claim(&transaction, &claims).await?;
         let mut settled = |(waiting, holds): (&Waiting, &bool)| match &waiting.claim {
             _ if !holds => Settled::Stale,
             // Of equal claims of one group the first one has it.
-            Some(claim) if !claimed.remove(&claim.hash) => Settled::NonceUsed,
+            Some(claim) if !claimed.take(claim) => Settled::NonceUsed,
             _ => Settled::Committed,
         };
         let settled: Vec<Settled> = group.iter().zip(&holds).map(&mut settled).collect();
@@ -253,6 +253,7 @@ impl Inner {
         } else {
             self.audit.append_and_commit(transaction, events).await?;
         }
+        claimed.committed();
         Ok(settled)
     }
 

@@ -79,6 +79,7 @@ pub use waiting::ListsWaiting;
 use crate::compiled_policies::CompiledPolicies;
 use crate::database::Connections;
 use crate::durability::{self, Durability, LossySettings};
+use crate::nonces::Nonces;
 use crate::rows::revision_rows;
 use crate::{DatabaseUrl, StoreError};
 
@@ -94,6 +95,7 @@ struct Inner {
     compiled: CompiledPolicies,
     audit: audit::AuditWriter,
     groups: group_commit::GroupCommit,
+    nonces: Nonces,
     anchored: audit_anchors::Anchored,
     exports: audit_export::Exports,
     revisions: revisions::Revisions,
@@ -220,7 +222,7 @@ impl Store {
     /// [`StoreError::Unavailable`]; [`StoreError::Conflict`] when an account has the id that is reserved for the
     /// deployment.
     pub async fn connect(url: DatabaseUrl, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
-        Self::on(Connections::open(&url, Durability::NotAsked).await?, keys).await
+        Self::serving(&url, Connections::open(&url, Durability::NotAsked).await?, keys).await
     }
 
     /// As [`Store::connect`], but only where a commit that was confirmed survives a failure of the database's machine.
@@ -228,7 +230,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::CommitsCanBeLost`], and then the schema is as it was; those of [`Store::connect`].
     pub async fn connect_durably(url: DatabaseUrl, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
-        Self::on(Connections::open(&url, Durability::Demanded).await?, keys).await
+        Self::serving(&url, Connections::open(&url, Durability::Demanded).await?, keys).await
     }
 
     /// The settings of the database under which a commit can be lost after it was confirmed; `None` where none is.
@@ -246,10 +248,22 @@ impl Store {
     /// [`StoreError::UnfitDatabase`] when the database does not exist, or its schema is that of another version;
     /// [`StoreError::Unavailable`].
     pub async fn connect_existing(url: DatabaseUrl, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
-        Self::on(Connections::open_existing(&url).await?, keys).await
+        // A command claims nothing, and does not wait until the nonces are read.
+        let nonces = url.nonces();
+        Self::on(Connections::open_existing(&url).await?, nonces, keys).await
     }
 
-    async fn on(connections: Connections, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
+    async fn serving(
+        url: &DatabaseUrl,
+        connections: Connections,
+        keys: Arc<ServerKeys>,
+    ) -> Result<Self, StoreError> {
+        let nonces = url.nonces();
+        nonces.prepare(connections.reader()).await?;
+        Self::on(connections, nonces, keys).await
+    }
+
+    async fn on(connections: Connections, nonces: Nonces, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
         let revision = revision_rows::of_all(connections.reader()).await?;
         let inner = Arc::new(Inner {
             connections,
@@ -257,6 +271,7 @@ impl Store {
             compiled: CompiledPolicies::new(),
             audit: audit::AuditWriter::new(),
             groups: group_commit::GroupCommit::start(),
+            nonces,
             anchored: audit_anchors::Anchored::default(),
             exports: audit_export::Exports::default(),
             revisions: revisions::Revisions::at(revision),

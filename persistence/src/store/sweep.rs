@@ -8,9 +8,7 @@ use domain::gate::Granted;
 
 use super::begun_anew::begun_anew;
 use super::{Revision, Store};
-use crate::rows::{
-    account_rows, counter_rows, join_token_rows, nonce_rows, recording_list_rows, role_session_rows,
-};
+use crate::rows::{account_rows, counter_rows, join_token_rows, recording_list_rows, role_session_rows};
 use crate::{StoreError, Swept};
 
 /// How long an expired join token is kept, so that its bearer learns that it has expired and not that it never existed.
@@ -77,7 +75,7 @@ impl Store {
         let mut removed = join_token_rows::purge(writer, now.minus(LAPSED_TOKENS_KEPT)).await?;
         loop {
             let (nonces, more_nonces) =
-                begun_anew(connections, || nonce_rows::purge_batch(writer, now)).await?;
+                begun_anew(connections, || self.inner.nonces.purge_batch(writer, now)).await?;
             let ended_before = now.minus(ENDED_SESSIONS_KEPT);
             let (sessions, more_sessions) =
                 begun_anew(connections, || role_session_rows::purge_batch(writer, ended_before)).await?;

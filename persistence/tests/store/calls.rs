@@ -11,7 +11,7 @@ use domain::principal::Principal;
 use domain::server_keys::ServerKeys;
 use persistence::{NonceClaim, Store, StoreError};
 
-use test_facts::{World, account, at, on_both, other_account, until_async};
+use test_facts::{Backend, World, account, at, on_both, other_account, until_async};
 
 on_both!(
     of_concurrent_claims_one_is_fresh,
@@ -89,7 +89,12 @@ async fn of_a_thousand_replayed_requests_each_is_accepted_once(world: World) {
     assert_eq!(replay(&stores, 2_000, 1).await, [], "all have lapsed again");
     ended.store(true, Ordering::Relaxed);
     purge.await.unwrap();
-    assert_eq!(world.count("nonces", "1 = 1").await, 1_000);
+    let rows = match world.database.backend {
+        // They are only appended there, and removed in blocks: the last ones may keep others.
+        Backend::Sqlite => format!("expires_at > {}", at(2_000).as_millis()),
+        Backend::Postgres | Backend::MariaDb => "1 = 1".to_owned(),
+    };
+    assert_eq!(world.count("nonces", &rows).await, 1_000);
 }
 
 async fn a_lapsed_nonce_is_fresh_again(world: World) {
@@ -98,9 +103,14 @@ async fn a_lapsed_nonce_is_fresh_again(world: World) {
     assert!(world.store.claim_nonce(claim(1, 1_000)).await.unwrap());
     assert!(!world.store.claim_nonce(claim(1, 1_500)).await.unwrap());
     world.store.claim_nonce(claim(2, 0)).await.unwrap();
-    assert_eq!(world.count("nonces", "1 = 1").await, 2);
+    let (before, lapsed) = match world.database.backend {
+        // They are only appended there, and removed in blocks, of which this one has not expired.
+        Backend::Sqlite => (3, 0),
+        Backend::Postgres | Backend::MariaDb => (2, 1),
+    };
+    assert_eq!(world.count("nonces", "1 = 1").await, before);
     let removed = world.store.remove_lapsed(at(1_500)).await.unwrap();
-    assert_eq!((removed, world.count("nonces", "1 = 1").await), (1, 1));
+    assert_eq!((removed, world.count("nonces", "1 = 1").await), (lapsed, before - lapsed as i64));
     assert!(!world.store.claim_nonce(claim(1, 1_600)).await.unwrap(), "the purge left what has not lapsed");
 }
 

@@ -29,6 +29,7 @@ mod instance_tags;
 mod ledger;
 mod listed_at;
 mod lists;
+mod nonces;
 mod policies;
 mod recordings;
 mod roles;

@@ -142,6 +142,10 @@ async fn tables_and_columns_are_the_same_on_all_databases() {
         all.push(described);
     }
     assert!(all[0].len() > 80, "{}", all[0].len());
+    // There nonces are only appended, each with a number.
+    let number = ("nonces".to_owned(), "id".to_owned(), false);
+    let found = all[0].iter().position(|column| *column == number);
+    all[0].remove(found.expect("SQLite numbers its nonces"));
     assert_eq!(all[0], all[1], "SQLite and PostgreSQL");
     assert_eq!(all[1], all[2], "PostgreSQL and MariaDB");
 }
