@@ -15,7 +15,7 @@ use domain::{InstanceId, TerminalSessionToken, Timestamp};
 use futures_util::future::LocalBoxFuture;
 use openapi::error_codes::WireError;
 use openapi::operations::Operation;
-use persistence::{Deciding, StoreError};
+use persistence::{Deciding, Store, StoreError};
 use policies::PolicySet;
 
 use crate::diagnostics::Denial;
@@ -32,6 +32,8 @@ pub(crate) use crate::road::Done;
 pub(crate) struct Call<'h> {
     /// The control plane.
     pub(crate) hansard: &'h Hansard,
+    /// The database, as this call uses it.
+    pub(crate) store: &'h Store,
     /// Reads the facts that it is decided by.
     pub(crate) deciding: &'h Deciding<'h>,
     /// Who calls, and how the call came.
@@ -190,7 +192,7 @@ pub(crate) async fn dispatch<'c>(
         Err(error) => {
             let (asked, error) = (action.map(shown).unwrap_or_default(), ActionError::from(error));
             let event = call.caller.event(&asked, About::default(), &error.code());
-            single_use.settle(event, call.deciding.under()).await?;
+            single_use.settle(call.store, event, call.deciding.under()).await?;
             Err(error)
         }
     }
@@ -234,6 +236,6 @@ async fn road<A: RpcAction>(
     if matches!(A::ENTRY.access, Access::Write) {
         single_use.claim().await?;
     }
-    let write = async |event| single_use.settle(event, call.deciding.under()).await;
+    let write = async |event| single_use.settle(call.store, event, call.deciding.under()).await;
     call.caller.run_and_write(write, name, About::default(), steps, reply).await
 }

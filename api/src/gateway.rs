@@ -2,6 +2,7 @@
 //! opens it with a browser sees a page.
 
 mod authenticate;
+mod decide;
 pub(crate) mod finish;
 pub mod parameters;
 mod read;
@@ -9,27 +10,21 @@ pub(crate) mod render;
 pub mod signature;
 mod throttled;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::cell::RefCell;
 
 use actix_web::web::{Data, Payload, ServiceConfig, resource, to};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
-use crate::actions;
-use crate::dispatch::{self, Call};
 use crate::errors::ActionError;
 use crate::http::body;
 use crate::pages;
 use crate::road::unauthenticated::UnauthenticatedCaller;
-use crate::road::{Arrival, CallError as _, Caller};
+use crate::road::{Arrival, Caller};
 use crate::state::Hansard;
 use authenticate::Authenticated;
+use decide::Admitted;
 use render::Format;
 use signature::Scheme;
-
-/// For how long a call is decided again each time that what decides it was changed. The vendor's SDKs give up after three
-/// seconds, and should get an answer before.
-const DECIDED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Registers `/`.
 pub(crate) fn configure(config: &mut ServiceConfig) {
@@ -105,29 +100,17 @@ async fn answer(
     });
     let caller = Caller { arrival, principal, access_key: Some(access_key_id) };
     caller.admit(&hansard)?;
-    let mut call = Call { hansard: &hansard, deciding: &deciding, caller, format };
-    let action = claim.action();
-    let found = actions::find(claim.version(), action.as_deref());
-    let since = Instant::now();
-    let outcome = loop {
-        let outcome = dispatch::dispatch(
-            &call,
-            found.clone(),
-            action.as_deref().map_err(Clone::clone),
-            &parameters,
-            &single_use,
-        )
-        .await;
-        match outcome {
-            Err(error) if error.is_outdated() && since.elapsed() < DECIDED_WITHIN => {}
-            outcome => break outcome,
-        }
-        // Everything is decided once more from what stands now, and at the present moment: its key too.
-        deciding.begin_again();
-        call.caller.arrival = Arc::new(Arrival { at: hansard.now(), ..(*call.caller.arrival).clone() });
-        let proven = authenticate::prove(&deciding, &claim, call.now(), &sender).await?;
-        call.caller.principal = authenticate::admit(&claim, proven, call.now(), &sender)?.principal;
+    let admitted = Admitted {
+        hansard: &hansard,
+        sender: &sender,
+        claim: &claim,
+        caller,
+        format,
+        parameters: &parameters,
+        single_use,
+        under: RefCell::default(),
     };
+    let outcome = admitted.answer(&deciding).await;
     drop(in_flight);
     outcome
 }

@@ -30,7 +30,7 @@ impl RpcAction for DeleteAgent {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let (hansard, named) = (call.hansard, input.agent?);
         let audit = call.audit_of_change(&granted, "");
-        let removed = hansard.store.remove_agent(&granted, named.as_ref(), call.now(), audit).await?;
+        let removed = call.store.remove_agent(&granted, named.as_ref(), call.now(), audit).await?;
         // Its link ends before the reply (DECISIONS I5). A link that opens at this moment reads the agent's row first.
         hansard.links.here.close_removed(&removed.agent.id);
         if let Some(link) = removed.link.filter(|link| link.replica != hansard.links.replica) {

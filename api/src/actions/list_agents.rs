@@ -39,8 +39,8 @@ impl RpcAction for ListAgents {
         granted: Granted<Self>,
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let waiting = call.hansard.store.all_waiting(&granted).await?;
-        let store = &call.hansard.store;
+        let waiting = call.store.all_waiting(&granted).await?;
+        let store = call.store;
         let page = if input.include_replaced {
             store.list_agents_ever(&granted, input.page).await?
         } else {

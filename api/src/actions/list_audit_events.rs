@@ -31,8 +31,7 @@ impl RpcAction for ListAuditEvents {
         granted: Granted<Self>,
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let page =
-            call.hansard.store.list_audit_events(&granted, &input.query?).await.map_err(list_refused)?;
+        let page = call.store.list_audit_events(&granted, &input.query?).await.map_err(list_refused)?;
         Ok(Done::read(ListAuditEventsReply {
             envelope: Envelope::ok(call.request_id().as_str()),
             root: AuditEventPage {

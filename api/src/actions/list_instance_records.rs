@@ -42,8 +42,8 @@ impl RpcAction for ListInstanceRecords {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { include_expired, filter, page, .. } = input;
         let query = RecordingQuery { include_expired, filter: filter?, page: page?, now: call.now() };
-        let waiting = call.hansard.store.all_waiting(&granted).await?;
-        let page = call.hansard.store.list_recordings(&granted, query).await.map_err(list_refused)?;
+        let waiting = call.store.all_waiting(&granted).await?;
+        let page = call.store.list_recordings(&granted, query).await.map_err(list_refused)?;
         Ok(Done::read(ListInstanceRecordsReply {
             envelope: Envelope::ok(call.request_id().as_str()),
             root: RecordPage {

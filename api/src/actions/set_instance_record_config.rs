@@ -46,7 +46,7 @@ impl RpcAction for SetInstanceRecordConfig {
             .then(|| RecordStorageTarget::deployment_default(&settings.region, granted.account()));
         let how = how(&desired);
         for attempt in 1.. {
-            let current = call.hansard.store.find_own_record_config(&granted, &desired.selector).await?;
+            let current = call.store.find_own_record_config(&granted, &desired.selector).await?;
             let change = record_config::change(
                 &granted,
                 current.as_ref(),
@@ -64,7 +64,7 @@ impl RpcAction for SetInstanceRecordConfig {
                     .await
                     .map_err(|unusable| ActionError::unusable_target(&unusable))?;
             }
-            match call.hansard.store.apply(&granted, change, call.audit_of_change(&granted, &how)).await {
+            match call.store.apply(&granted, change, call.audit_of_change(&granted, &how)).await {
                 Err(StoreError::Conflict { .. }) if attempt < ATTEMPTS => {}
                 outcome => {
                     outcome?;

@@ -62,7 +62,7 @@ impl RpcAction for SimulatePolicy {
         let present = match &bearer {
             Some(bearer) => {
                 may_read_policies(call, &granted, bearer).await?;
-                Some(call.hansard.store.policies_of_bearer(&granted, bearer).await?.layers().clone())
+                Some(call.store.policies_of_bearer(&granted, bearer).await?.layers().clone())
             }
             None => None,
         };

@@ -28,7 +28,7 @@ impl RpcAction for ViewInstanceRecords {
         let found = match &input.token {
             Some(token) => {
                 let account = call.principal().account();
-                call.hansard.store.recording_facts(account, &of.instance, token).await?
+                call.store.recording_facts(account, &of.instance, token).await?
             }
             None => None,
         };
@@ -47,7 +47,7 @@ impl RpcAction for ViewInstanceRecords {
         // A malformed token, an unknown one, and one of another instance or account all get the same answer.
         let not_found = ErrorCode::RecordingNotFound;
         let token = input.token.ok_or(not_found)?;
-        let recording = call.hansard.store.find_recording(&granted, &token).await?.ok_or(not_found)?;
+        let recording = call.store.find_recording(&granted, &token).await?.ok_or(not_found)?;
         if recording.expired(call.now()) {
             return Err(ErrorCode::RecordingExpired.into());
         }

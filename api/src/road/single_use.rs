@@ -8,7 +8,7 @@ use domain::decided_under::DecidedUnder;
 use domain::identity::AccessKeyId;
 use domain::principal::Principal;
 use openapi::error_codes::ErrorCode;
-use persistence::{NonceClaim, Settled, StoreError};
+use persistence::{NonceClaim, Settled, Store, StoreError};
 
 use super::unauthenticated::UnauthenticatedCaller;
 use crate::errors::ActionError;
@@ -56,11 +56,12 @@ impl<'c> SingleUse<'c> {
     /// and only while the revisions stand under which the call was decided.
     pub(crate) async fn settle(
         &self,
+        store: &Store,
         event: AuditEvent,
         decided_under: DecidedUnder,
     ) -> Result<(), ActionError> {
         let claim = (!self.claimed.get()).then(|| self.claim.clone());
-        self.settled(self.sender.hansard().store.settle(claim, event, decided_under).await?)
+        self.settled(store.settle(claim, event, decided_under).await?)
     }
 
     fn settled(&self, settled: Settled) -> Result<(), ActionError> {

@@ -12,6 +12,7 @@ mod bus_agent;
 mod claims;
 mod clocks;
 mod continuity;
+mod deciding;
 mod delivery;
 mod enrolment;
 mod files;

@@ -6,7 +6,7 @@ use domain::AccountId;
 use sea_orm::sea_query::{Expr, ExprTrait, LockType, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
-    QuerySelect,
+    QuerySelect, SqlErr,
 };
 
 use crate::StoreError;
@@ -29,6 +29,8 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// # Errors
+/// [`StoreError::NotFound`] when there is no such account.
 pub(crate) async fn bump(connection: &impl ConnectionTrait, account: &AccountId) -> Result<(), StoreError> {
     let model = row::ActiveModel { account_id: Set(account.as_str().to_owned()), revision: Set(1) };
     let next = Expr::col((row::Entity, row::Column::Revision)).add(1);
@@ -36,7 +38,10 @@ pub(crate) async fn bump(connection: &impl ConnectionTrait, account: &AccountId)
         .on_conflict(OnConflict::column(row::Column::AccountId).value(row::Column::Revision, next).to_owned())
         .exec_without_returning(connection)
         .await
-        .map_err(StoreError::at("bump a revision"))?;
+        .map_err(|source| match source.sql_err() {
+            Some(SqlErr::ForeignKeyConstraintViolation(_)) => StoreError::NotFound { what: "account" },
+            _ => StoreError::Unavailable { step: "bump a revision", source },
+        })?;
     Ok(())
 }
 
@@ -76,9 +81,25 @@ pub(crate) async fn of_account_held(
     transaction: &DatabaseTransaction,
     account: &AccountId,
 ) -> Result<i64, StoreError> {
-    // An account without a row has had no change; its first one inserts a row, which a lock would not hold off.
+    of_account_under(transaction, account, LockType::Share).await
+}
+
+/// The same, so that this transaction itself can change it.
+pub(crate) async fn of_account_locked(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+) -> Result<i64, StoreError> {
+    of_account_under(transaction, account, LockType::Update).await
+}
+
+// Every account has a row from its beginning, so that there is one to lock.
+async fn of_account_under(
+    transaction: &DatabaseTransaction,
+    account: &AccountId,
+    lock: LockType,
+) -> Result<i64, StoreError> {
     let found = row::Entity::find_by_id(account.as_str())
-        .lock(LockType::Share)
+        .lock(lock)
         .one(transaction)
         .await
         .map_err(StoreError::at("read a revision"))?;

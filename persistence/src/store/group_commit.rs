@@ -49,12 +49,17 @@ pub enum Settled {
 /// Brings a call's outcome.
 type Outcome = oneshot::Receiver<Result<Settled, StoreError>>;
 
-/// A call that waits for its group.
-struct Waiting {
+/// What a call leaves behind.
+struct Job {
     claim: Option<NonceClaim>,
     events: Vec<AuditEvent>,
     decided_under: DecidedUnder,
     since: Instant,
+}
+
+/// A call that waits for its group.
+struct Waiting {
+    job: Job,
     outcome: oneshot::Sender<Result<Settled, StoreError>>,
     /// Also keeps the store until this is written.
     store: Arc<Inner>,
@@ -118,7 +123,10 @@ impl Store {
         event: AuditEvent,
         decided_under: DecidedUnder,
     ) -> Result<Settled, StoreError> {
-        self.leave(claim, vec![event], decided_under).await
+        match self.take_held().await {
+            Some(transaction) => self.settle_held(transaction, claim, event, decided_under).await,
+            None => self.leave(claim, vec![event], decided_under).await,
+        }
     }
 
     /// As [`Store::settle`], for what was decided from no account's facts. `false`: its nonce was used before.
@@ -163,8 +171,8 @@ impl Store {
         decided_under: DecidedUnder,
     ) -> Result<Outcome, StoreError> {
         let (sender, outcome) = oneshot::channel();
-        let (since, store) = (Instant::now(), Arc::clone(&self.inner));
-        let waiting = Waiting { claim, events, decided_under, since, outcome: sender, store };
+        let job = Job { claim, events, decided_under, since: Instant::now() };
+        let waiting = Waiting { job, outcome: sender, store: Arc::clone(&self.inner) };
         self.inner.groups.waiting.try_send(waiting).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
                 StoreError::WriterBehind { why: "has as many calls waiting as it may have" }
@@ -204,6 +212,15 @@ fn is_committed(settled: Settled) -> bool {
     settled == Settled::Committed
 }
 
+impl Job {
+    /// Whether it may be done as it was decided, while these revisions stand.
+    fn holds(&self, revisions: &BTreeMap<AccountId, i64>) -> bool {
+        let mut under = self.decided_under.iter();
+        under.all(|(account, revision)| revisions.get(account) == Some(&revision))
+            && (self.decided_under.is_empty() || self.since.elapsed() <= PATIENCE)
+    }
+}
+
 impl Waiting {
     /// The caller may have given up, which changes nothing.
     fn tell(self, outcome: Result<Settled, StoreError>) {
@@ -214,40 +231,45 @@ impl Waiting {
 impl Inner {
     /// Commits a group, and returns what became of each call.
     async fn write_group(&self, group: &[Waiting]) -> Result<Vec<Settled>, StoreError> {
-        let once = || self.connections.write_group(|transaction| self.write_group_once(transaction, group));
+        let jobs: Vec<&Job> = group.iter().map(|waiting| &waiting.job).collect();
+        let once = || self.connections.write_group(|transaction| self.write_jobs(transaction, &jobs));
         begun_anew(&self.connections, once).await
     }
 
-    async fn write_group_once(
+    /// Settles one call in a transaction that was begun for it.
+    pub(super) async fn settle_in(
         &self,
         transaction: DatabaseTransaction,
-        group: &[Waiting],
+        claim: Option<NonceClaim>,
+        event: AuditEvent,
+        decided_under: DecidedUnder,
+    ) -> Result<Settled, StoreError> {
+        let job = Job { claim, events: vec![event], decided_under, since: Instant::now() };
+        let settled = self.write_jobs(transaction, &[&job]).await?;
+        Ok(settled.first().copied().unwrap_or(Settled::Stale))
+    }
+
+    async fn write_jobs(
+        &self,
+        transaction: DatabaseTransaction,
+        jobs: &[&Job],
     ) -> Result<Vec<Settled>, StoreError> {
         // First of all: a change that was answered before one of these calls came is seen here.
-        let revisions = self.revisions_of(&transaction, group).await?;
-        let holds = |waiting: &Waiting| {
-            let mut under = waiting.decided_under.iter();
-            under.all(|(account, revision)| revisions.get(account) == Some(&revision))
-                && (waiting.decided_under.is_empty() || waiting.since.elapsed() <= PATIENCE)
-        };
-        let holds: Vec<bool> = group.iter().map(holds).collect();
+        let revisions = self.revisions_of(&transaction, jobs).await?;
+        let holds: Vec<bool> = jobs.iter().map(|job| job.holds(&revisions)).collect();
         // Before the chain is taken: a claim may wait for another replica's, and changes need not wait with it.
-        let standing = || group.iter().zip(&holds).filter(|(_, holds)| **holds).map(|(waiting, _)| waiting);
-        let claims: Vec<_> = standing().filter_map(|waiting| waiting.claim.as_ref()).collect();
+        let standing = jobs.iter().zip(&holds).filter(|(_, holds)| **holds).map(|(job, _)| job);
+        let claims: Vec<_> = standing.filter_map(|job| job.claim.as_ref()).collect();
         let mut claimed = self.nonces.claim(&transaction, &claims).await?;
-        let mut settled = |(waiting, holds): (&Waiting, &bool)| match &waiting.claim {
+        let settled = jobs.iter().zip(&holds).map(|(job, holds)| match &job.claim {
             _ if !holds => Settled::Stale,
             // Of equal claims of one group the first one has it.
             Some(claim) if !claimed.take(claim) => Settled::NonceUsed,
             _ => Settled::Committed,
-        };
-        let settled: Vec<Settled> = group.iter().zip(&holds).map(&mut settled).collect();
-        let events: Vec<&AuditEvent> = group
-            .iter()
-            .zip(&settled)
-            .filter(|(_, settled)| **settled == Settled::Committed)
-            .flat_map(|(waiting, _)| &waiting.events)
-            .collect();
+        });
+        let settled: Vec<Settled> = settled.collect();
+        let committed = jobs.iter().zip(&settled).filter(|(_, settled)| is_committed(**settled));
+        let events: Vec<&AuditEvent> = committed.flat_map(|(job, _)| &job.events).collect();
         if events.is_empty() {
             transaction.commit().await.map_err(StoreError::at("commit"))?;
         } else {
@@ -257,17 +279,14 @@ impl Inner {
         Ok(settled)
     }
 
-    /// The revisions of all accounts by whose facts calls of the group were decided.
+    /// The revisions of all accounts by whose facts the calls were decided.
     async fn revisions_of(
         &self,
         transaction: &DatabaseTransaction,
-        group: &[Waiting],
+        jobs: &[&Job],
     ) -> Result<BTreeMap<AccountId, i64>, StoreError> {
-        let accounts: BTreeSet<&AccountId> = group
-            .iter()
-            .flat_map(|waiting| waiting.decided_under.iter())
-            .map(|(account, _)| account)
-            .collect();
+        let under = jobs.iter().flat_map(|job| job.decided_under.iter());
+        let accounts: BTreeSet<&AccountId> = under.map(|(account, _)| account).collect();
         if accounts.is_empty() {
             return Ok(BTreeMap::new());
         }

@@ -24,6 +24,7 @@ mod deciding;
 mod facts;
 mod group_commit;
 mod groups;
+mod holding;
 mod identity_tags;
 mod instances;
 mod key_usage;
@@ -87,6 +88,8 @@ use crate::{DatabaseUrl, StoreError};
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// Of a store for one call only.
+    held: Option<holding::Held>,
 }
 
 struct Inner {
@@ -101,6 +104,8 @@ struct Inner {
     revisions: revisions::Revisions,
     key_usage: key_usage::KeyUsage,
     facts: deciding::KeptFacts,
+    /// Calls that are decided inside a transaction take turns.
+    holding: tokio::sync::Mutex<()>,
 }
 
 /// The work of a transaction, before its audit row is written and it is committed.
@@ -277,9 +282,10 @@ impl Store {
             revisions: revisions::Revisions::at(revision),
             key_usage: key_usage::KeyUsage::default(),
             facts: deciding::KeptFacts::new(),
+            holding: tokio::sync::Mutex::default(),
         });
         revisions::watch_other_replicas(&inner);
-        Ok(Self { inner })
+        Ok(Self { inner, held: None })
     }
 
     /// Whether the database answers.
@@ -357,9 +363,13 @@ impl Store {
         T: Send + 'static,
         W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Clone + Send + 'static,
     {
-        let inner = Arc::clone(&self.inner);
+        let (own, held) = (self.clone(), self.take_held().await);
         let running = tokio::spawn(async move {
-            let (inner, permitted, audit) = (&inner, &permitted, &audit);
+            let (inner, permitted, audit) = (&own.inner, &permitted, &audit);
+            if let Some(transaction) = held {
+                let made = inner.change_in(transaction, permitted, revision, audit, work).await;
+                return made.map_err(|error| own.outdated_if_undone(error));
+            }
             let once = move || inner.transact_once(permitted, revision, audit, work.clone());
             begun_anew(&inner.connections, once).await
         });
@@ -383,22 +393,34 @@ impl Inner {
         T: Send,
         W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Send,
     {
+        let change = |transaction| self.change_in(transaction, permitted, revision, audit, work);
+        self.connections.write(change).await
+    }
+
+    async fn change_in<T, W>(
+        &self,
+        transaction: DatabaseTransaction,
+        permitted: &Permitted,
+        revision: Revision,
+        audit: &(impl Fn(&T, &AccountId) -> Result<Vec<AuditEvent>, StoreError> + Sync),
+        work: W,
+    ) -> Result<T, StoreError>
+    where
+        T: Send,
+        W: for<'a> FnOnce(&'a DatabaseTransaction) -> Work<'a, T> + Send,
+    {
         let account = &permitted.account;
-        let change = |transaction: DatabaseTransaction| async move {
-            self.take_revisions(&transaction, permitted, revision).await?;
-            let made = work(&transaction).await?;
-            if revision == Revision::BumpedOfNewAccount {
-                revision_rows::bump(&transaction, account).await?;
-            }
-            let events = audit(&made, account)?;
-            if events.is_empty() {
-                transaction.commit().await.map_err(StoreError::at("commit"))?;
-            } else {
-                self.audit.append_change_and_commit(&self.connections, transaction, &events).await?;
-            }
-            Ok(made)
-        };
-        let made = self.connections.write(change).await?;
+        self.take_revisions(&transaction, permitted, revision).await?;
+        let made = work(&transaction).await?;
+        if revision == Revision::BumpedOfNewAccount {
+            revision_rows::bump(&transaction, account).await?;
+        }
+        let events = audit(&made, account)?;
+        if events.is_empty() {
+            transaction.commit().await.map_err(StoreError::at("commit"))?;
+        } else {
+            self.audit.append_change_and_commit(&self.connections, transaction, &events).await?;
+        }
         if revision != Revision::Kept {
             self.facts.forget(account);
             self.revisions.look_now();

@@ -115,7 +115,7 @@ async fn attach<A: AdministersIdentity>(
     Attachment { bearer, policy }: Attachment,
 ) -> Result<Done<DoneReply>, ActionError> {
     let audit = call.audit_of_change(granted, "");
-    call.hansard.store.attach_policy(granted, bearer, policy, call.now(), audit).await?;
+    call.store.attach_policy(granted, bearer, policy, call.now(), audit).await?;
     Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
 }
 
@@ -125,7 +125,7 @@ async fn detach<A: AdministersIdentity>(
     Attachment { bearer, policy }: Attachment,
 ) -> Result<Done<DoneReply>, ActionError> {
     let audit = call.audit_of_change(granted, "");
-    call.hansard.store.detach_policy(granted, bearer, policy, audit).await?;
+    call.store.detach_policy(granted, bearer, policy, audit).await?;
     Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
 }
 
@@ -134,7 +134,7 @@ async fn list<A: ReadsIdentity>(
     granted: &Granted<A>,
     bearer: &PolicyBearer,
 ) -> Result<Done<AttachedPoliciesReply>, ActionError> {
-    let attached = call.hansard.store.policies_attached_to(granted, bearer).await?;
+    let attached = call.store.policies_attached_to(granted, bearer).await?;
     Ok(Done::read(AttachedPoliciesReply {
         request_id: call.request_id().to_string(),
         policies: AttachedPolicyList { policy: attached.into_iter().map(item).collect() },

@@ -71,7 +71,7 @@ async fn chosen<A: ReadsIdentity>(
     granted: &Granted<A>,
     password: Password,
 ) -> Result<PasswordHash, ActionError> {
-    let settings = call.hansard.store.account_settings(granted).await?;
+    let settings = call.store.account_settings(granted).await?;
     password.meets(settings.password_policy).map_err(|weak| broken("Password", &weak))?;
     hashed(call, password).await
 }

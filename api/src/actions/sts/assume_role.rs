@@ -76,7 +76,7 @@ impl RpcAction for AssumeRole {
         let session_name = input.session_name;
         let new = NewRoleSession { name: session_name.clone(), policy: input.policy, expires_at };
         let audit = call.audit_of_change(&granted, "");
-        let started = call.hansard.store.start_role_session(&granted, new, call.now(), audit).await?;
+        let started = call.store.start_role_session(&granted, new, call.now(), audit).await?;
         Ok(Done::changed(AssumeRoleReply {
             request_id: call.request_id().to_string(),
             assumed_role_user: AssumedRoleUser {
@@ -112,7 +112,7 @@ async fn source_identity(
     call: &Call<'_>,
     asked: Option<SourceIdentity>,
 ) -> Result<Option<SourceIdentity>, ActionError> {
-    let given = call.hansard.store.find_source_identity(call.principal()).await?;
+    let given = call.store.find_source_identity(call.principal()).await?;
     match (given, asked) {
         (Some(given), Some(asked)) if given != asked => {
             Err(WireError::invalid("SourceIdentity", "it is fixed by the session that calls; leave it out")

@@ -30,7 +30,7 @@ impl RpcAction for CreateAccessKey {
         owner: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let audit = call.audit_of_change(&granted, "");
-        let (id, secret) = call.hansard.store.create_access_key(&granted, &owner, call.now(), audit).await?;
+        let (id, secret) = call.store.create_access_key(&granted, &owner, call.now(), audit).await?;
         Ok(Done::changed(CreateAccessKeyReply {
             request_id: call.request_id().to_string(),
             access_key: CreatedAccessKey {

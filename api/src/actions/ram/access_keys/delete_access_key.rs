@@ -29,7 +29,7 @@ impl RpcAction for DeleteAccessKey {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let key = input.key?;
         let audit = call.audit_of_change(&granted, key.as_str());
-        call.hansard.store.delete_access_key(&granted, &key, audit).await?;
+        call.store.delete_access_key(&granted, &key, audit).await?;
         Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

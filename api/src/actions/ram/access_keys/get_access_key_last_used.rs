@@ -29,7 +29,7 @@ impl RpcAction for GetAccessKeyLastUsed {
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let key = input.key?;
-        let noted = call.hansard.store.get_access_key(&granted, &key).await?.last_used;
+        let noted = call.store.get_access_key(&granted, &key).await?.last_used;
         // Of the key that signs it, this call is the last use. It is noted only once the call is known not to be a repetition.
         let last_used = match &call.caller.access_key {
             Some(signer) if *signer == key => {

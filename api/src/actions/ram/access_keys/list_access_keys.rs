@@ -28,7 +28,7 @@ impl RpcAction for ListAccessKeys {
         granted: Granted<Self>,
         owner: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let keys = call.hansard.store.access_keys_of(&granted, &owner).await?;
+        let keys = call.store.access_keys_of(&granted, &owner).await?;
         Ok(Done::read(ListAccessKeysReply {
             request_id: call.request_id().to_string(),
             access_keys: AccessKeyList { access_key: keys.iter().map(item).collect() },

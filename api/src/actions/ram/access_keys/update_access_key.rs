@@ -32,7 +32,7 @@ impl RpcAction for UpdateAccessKey {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let (key, status) = input.change?;
         let audit = call.audit_of_change(&granted, key.as_str()).with_more(status.as_str());
-        call.hansard.store.set_access_key_status(&granted, &key, status, audit).await?;
+        call.store.set_access_key_status(&granted, &key, status, audit).await?;
         Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

@@ -28,7 +28,7 @@ impl RpcAction for ClearAccountAlias {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let audit = call.audit_of_change(&granted, "");
         let change = AccountSettingsChange::Alias(None);
-        call.hansard.store.change_account_settings(&granted, change, audit).await?;
+        call.store.change_account_settings(&granted, change, audit).await?;
         Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

@@ -25,7 +25,7 @@ impl RpcAction for GetAccountAlias {
         granted: Granted<Self>,
         _: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let settings = call.hansard.store.account_settings(&granted).await?;
+        let settings = call.store.account_settings(&granted).await?;
         Ok(Done::read(AccountAliasReply {
             request_id: call.request_id().to_string(),
             account_alias: settings.alias.map(|alias| alias.to_string()).unwrap_or_default(),

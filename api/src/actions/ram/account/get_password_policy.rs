@@ -26,7 +26,7 @@ impl RpcAction for GetPasswordPolicy {
         granted: Granted<Self>,
         _: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let settings = call.hansard.store.account_settings(&granted).await?;
+        let settings = call.store.account_settings(&granted).await?;
         Ok(Done::read(PasswordPolicyReply {
             request_id: call.request_id().to_string(),
             password_policy: item(settings.password_policy),

@@ -27,7 +27,7 @@ impl RpcAction for GetUserMFAInfo {
         granted: Granted<Self>,
         user: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let user = call.hansard.store.get_user(&granted, &user).await?;
+        let user = call.store.get_user(&granted, &user).await?;
         Err(StoreError::from(IdentityRefused::not_exist(Entity::MfaDevice, &user.name)).into())
     }
 }

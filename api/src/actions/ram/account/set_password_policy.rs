@@ -35,7 +35,7 @@ impl RpcAction for SetPasswordPolicy {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let audit = call.audit_of_change(&granted, "");
         let change = AccountSettingsChange::PasswordPolicy(policy);
-        let settings = call.hansard.store.change_account_settings(&granted, change, audit).await?;
+        let settings = call.store.change_account_settings(&granted, change, audit).await?;
         Ok(Done::changed(PasswordPolicyReply {
             request_id: call.request_id().to_string(),
             password_policy: item(settings.password_policy),

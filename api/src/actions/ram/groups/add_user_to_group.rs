@@ -28,7 +28,7 @@ impl RpcAction for AddUserToGroup {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Membership { user, group } = membership;
         let audit = call.audit_of_change(&granted, "");
-        call.hansard.store.add_user_to_group(&granted, &user, &group, call.now(), audit).await?;
+        call.store.add_user_to_group(&granted, &user, &group, call.now(), audit).await?;
         Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

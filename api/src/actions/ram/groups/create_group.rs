@@ -32,7 +32,7 @@ impl RpcAction for CreateGroup {
         new: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let audit = call.audit_of_change(&granted, "");
-        let group = call.hansard.store.create_group(&granted, new, call.now(), audit).await?;
+        let group = call.store.create_group(&granted, new, call.now(), audit).await?;
         Ok(Done::changed(GroupReply { request_id: call.request_id().to_string(), group: item(&group) }))
     }
 }

@@ -28,7 +28,7 @@ impl RpcAction for GetGroup {
         granted: Granted<Self>,
         group: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let group = call.hansard.store.get_group(&granted, &group).await?;
+        let group = call.store.get_group(&granted, &group).await?;
         Ok(Done::read(GroupReply { request_id: call.request_id().to_string(), group: item(&group) }))
     }
 }

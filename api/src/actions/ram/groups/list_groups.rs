@@ -30,7 +30,7 @@ impl RpcAction for ListGroups {
         granted: Granted<Self>,
         page: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let page = call.hansard.store.list_groups(&granted, &page).await?;
+        let page = call.store.list_groups(&granted, &page).await?;
         Ok(Done::read(ListGroupsReply {
             request_id: call.request_id().to_string(),
             is_truncated: page.marker.is_some(),

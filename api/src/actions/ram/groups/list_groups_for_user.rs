@@ -28,7 +28,7 @@ impl RpcAction for ListGroupsForUser {
         granted: Granted<Self>,
         user: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let groups = call.hansard.store.groups_of_user(&granted, &user).await?;
+        let groups = call.store.groups_of_user(&granted, &user).await?;
         Ok(Done::read(ListGroupsForUserReply {
             request_id: call.request_id().to_string(),
             groups: MembershipList { group: groups.iter().map(item).collect() },

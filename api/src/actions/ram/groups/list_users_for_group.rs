@@ -31,7 +31,7 @@ impl RpcAction for ListUsersForGroup {
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { group, page } = input;
-        let page = call.hansard.store.list_group_members(&granted, &group, &page).await?;
+        let page = call.store.list_group_members(&granted, &group, &page).await?;
         Ok(Done::read(ListUsersForGroupReply {
             request_id: call.request_id().to_string(),
             is_truncated: page.marker.is_some(),

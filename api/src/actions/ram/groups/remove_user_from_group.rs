@@ -28,7 +28,7 @@ impl RpcAction for RemoveUserFromGroup {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Membership { user, group } = membership;
         let audit = call.audit_of_change(&granted, "");
-        call.hansard.store.remove_user_from_group(&granted, &user, &group, audit).await?;
+        call.store.remove_user_from_group(&granted, &user, &group, audit).await?;
         Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

@@ -40,7 +40,7 @@ impl RpcAction for UpdateGroup {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { group, change } = input;
         let audit = call.audit_of_change(&granted, "");
-        let group = call.hansard.store.update_group(&granted, &group, change, call.now(), audit).await?;
+        let group = call.store.update_group(&granted, &group, change, call.now(), audit).await?;
         Ok(Done::changed(GroupReply { request_id: call.request_id().to_string(), group: item(&group) }))
     }
 }

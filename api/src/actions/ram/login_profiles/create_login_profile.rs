@@ -39,7 +39,7 @@ impl RpcAction for CreateLoginProfile {
         let profile = LoginProfile { password_reset_required, mfa_bind_required, created_at: call.now() };
         let login_profile = item(&user, &profile);
         let audit = call.audit_of_change(&granted, "");
-        call.hansard.store.create_login_profile(&granted, &user, password, profile, audit).await?;
+        call.store.create_login_profile(&granted, &user, password, profile, audit).await?;
         Ok(Done::changed(LoginProfileReply { request_id: call.request_id().to_string(), login_profile }))
     }
 }

@@ -28,7 +28,7 @@ impl RpcAction for DeleteLoginProfile {
         user: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let audit = call.audit_of_change(&granted, "");
-        call.hansard.store.delete_login_profile(&granted, &user, audit).await?;
+        call.store.delete_login_profile(&granted, &user, audit).await?;
         Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

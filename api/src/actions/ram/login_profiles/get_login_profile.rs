@@ -28,7 +28,7 @@ impl RpcAction for GetLoginProfile {
         granted: Granted<Self>,
         user: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let profile = call.hansard.store.get_login_profile(&granted, &user).await?;
+        let profile = call.store.get_login_profile(&granted, &user).await?;
         let login_profile = item(&user, &profile);
         Ok(Done::read(LoginProfileReply { request_id: call.request_id().to_string(), login_profile }))
     }

@@ -40,7 +40,7 @@ impl RpcAction for UpdateLoginProfile {
         };
         let change = LoginProfileChange { password, password_reset_required, mfa_bind_required };
         let audit = call.audit_of_change(&granted, "");
-        call.hansard.store.update_login_profile(&granted, &user, change, call.now(), audit).await?;
+        call.store.update_login_profile(&granted, &user, change, call.now(), audit).await?;
         Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

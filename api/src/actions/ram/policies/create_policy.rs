@@ -42,7 +42,7 @@ impl RpcAction for CreatePolicy {
         let findings =
             policy_findings::about(call.hansard, &new.thing.document, DocumentKind::Identity).await?;
         let audit = call.audit_of_change(&granted, "");
-        let made = call.hansard.store.create_tagged_policy(&granted, new, call.now(), audit).await?;
+        let made = call.store.create_tagged_policy(&granted, new, call.now(), audit).await?;
         Ok(Done::changed(CreatePolicyReply {
             request_id: call.request_id().to_string(),
             policy: CreatedPolicyItem {

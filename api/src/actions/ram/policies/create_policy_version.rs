@@ -40,7 +40,7 @@ impl RpcAction for CreatePolicyVersion {
         let seen = policy::seen(call, &granted, &policy).await?;
         let findings = policy_findings::about(call.hansard, &document, DocumentKind::Identity).await?;
         let audit = call.audit_of_change(&granted, "");
-        let store = &call.hansard.store;
+        let store = call.store;
         let made =
             store.create_policy_version(&granted, &policy, &document, how, seen, call.now(), audit).await?;
         Ok(Done::changed(CreatePolicyVersionReply {

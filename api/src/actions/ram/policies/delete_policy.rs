@@ -28,7 +28,7 @@ impl RpcAction for DeletePolicy {
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { policy, cascading } = input;
-        let (store, audit) = (&call.hansard.store, call.audit_of_change(&granted, ""));
+        let (store, audit) = (&call.store, call.audit_of_change(&granted, ""));
         if cascading {
             store.purge_policy(&granted, &policy, audit).await?;
         } else {

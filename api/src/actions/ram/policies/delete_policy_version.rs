@@ -29,7 +29,7 @@ impl RpcAction for DeletePolicyVersion {
         let VersionOfPolicy { policy, id } = version;
         let id = id?;
         let audit = call.audit_of_change(&granted, &id.to_string());
-        call.hansard.store.delete_policy_version(&granted, &policy, id, audit).await?;
+        call.store.delete_policy_version(&granted, &policy, id, audit).await?;
         Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

@@ -27,7 +27,7 @@ impl RpcAction for GetPolicy {
         granted: Granted<Self>,
         policy: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let (policy, deciding) = call.hansard.store.get_policy(&granted, &policy).await?;
+        let (policy, deciding) = call.store.get_policy(&granted, &policy).await?;
         Ok(Done::read(GetPolicyReply {
             request_id: call.request_id().to_string(),
             policy: policy::item(&policy),

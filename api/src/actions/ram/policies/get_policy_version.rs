@@ -31,7 +31,7 @@ impl RpcAction for GetPolicyVersion {
         granted: Granted<Self>,
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let version = call.hansard.store.get_policy_version(&granted, &input.policy, input.version?).await?;
+        let version = call.store.get_policy_version(&granted, &input.policy, input.version?).await?;
         Ok(Done::read(PolicyVersionReply {
             request_id: call.request_id().to_string(),
             policy_version: policy::version_item(version),

@@ -32,7 +32,7 @@ impl RpcAction for ListEntitiesForPolicy {
         granted: Granted<Self>,
         policy: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let bearers = call.hansard.store.bearers_of_policy(&granted, &policy).await?;
+        let bearers = call.store.bearers_of_policy(&granted, &policy).await?;
         let account = granted.account();
         Ok(Done::read(ListEntitiesForPolicyReply {
             request_id: call.request_id().to_string(),

@@ -34,7 +34,7 @@ impl RpcAction for ListPolicies {
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { kind, page, filter } = input;
-        let page = call.hansard.store.list_tagged_policies(&granted, kind?, &filter?, &page).await?;
+        let page = call.store.list_tagged_policies(&granted, kind?, &filter?, &page).await?;
         let items = page.items.iter().map(|Tagged { thing: policy, tags }| PolicyItem {
             tags: (!tags.is_empty()).then(|| tags::shown(tags)),
             ..policy::item(policy)

@@ -40,7 +40,7 @@ impl RpcAction for ListPolicyAttachments {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { filter, number, size } = input;
         let skipped = u64::from(number - 1) * u64::from(size);
-        let store = &call.hansard.store;
+        let store = call.store;
         let (found, total) = store.list_policy_attachments(&granted, &filter, skipped, size.into()).await?;
         let account = granted.account().as_str();
         Ok(Done::read(ListPolicyAttachmentsReply {

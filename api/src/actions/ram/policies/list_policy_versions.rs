@@ -27,7 +27,7 @@ impl RpcAction for ListPolicyVersions {
         granted: Granted<Self>,
         policy: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let versions = call.hansard.store.versions_of_policy(&granted, &policy).await?;
+        let versions = call.store.versions_of_policy(&granted, &policy).await?;
         let policy_version = versions.into_iter().map(policy::version_item).collect();
         Ok(Done::read(ListPolicyVersionsReply {
             request_id: call.request_id().to_string(),

@@ -47,7 +47,7 @@ pub(super) async fn seen<A: domain::actions::ReadsIdentity>(
     granted: &Granted<A>,
     name: &PolicyName,
 ) -> Result<Option<PolicyVersionId>, ActionError> {
-    Ok(call.hansard.store.find_default_policy_version(granted, name).await?)
+    Ok(call.store.find_default_policy_version(granted, name).await?)
 }
 
 pub(super) fn item(policy: &PolicySummary) -> PolicyItem {

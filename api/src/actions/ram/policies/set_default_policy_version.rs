@@ -37,7 +37,7 @@ impl RpcAction for SetDefaultPolicyVersion {
         let based_on = seen(call, &granted, &policy).await?;
         let findings = findings(call, &granted, &policy, id).await?;
         let audit = call.audit_of_change(&granted, &id.to_string());
-        let store = &call.hansard.store;
+        let store = call.store;
         store.set_default_policy_version(&granted, &policy, id, based_on, call.now(), audit).await?;
         Ok(Done::changed(SetDefaultPolicyVersionReply {
             request_id: call.request_id().to_string(),
@@ -54,7 +54,7 @@ async fn findings(
     policy: &PolicyName,
     id: PolicyVersionId,
 ) -> Result<Option<Vec<PolicyFinding>>, ActionError> {
-    let store = &call.hansard.store;
+    let store = call.store;
     let policies = call.deciding.policies_of(call.principal()).await?;
     let (resource, facts) = (granted.resource(), call.facts());
     let may_read =

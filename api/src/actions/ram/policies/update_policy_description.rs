@@ -29,7 +29,7 @@ impl RpcAction for UpdatePolicyDescription {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { policy, description } = input;
         let audit = call.audit_of_change(&granted, "");
-        let store = &call.hansard.store;
+        let store = call.store;
         let changed = store.describe_policy(&granted, &policy, &description, call.now(), audit).await?;
         Ok(Done::changed(PolicyDescriptionReply {
             request_id: call.request_id().to_string(),

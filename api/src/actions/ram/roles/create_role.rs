@@ -47,7 +47,7 @@ impl RpcAction for CreateRole {
         let findings =
             policy_findings::about(call.hansard, &new.thing.trust_policy, DocumentKind::Trust).await?;
         let audit = call.audit_of_change(&granted, "");
-        let role = call.hansard.store.create_tagged_role(&granted, new, call.now(), audit).await?;
+        let role = call.store.create_tagged_role(&granted, new, call.now(), audit).await?;
         Ok(Done::changed(written(reply(call, &granted, &role), Some(findings))))
     }
 }

@@ -27,7 +27,7 @@ impl RpcAction for GetRole {
         granted: Granted<Self>,
         role: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let role = call.hansard.store.get_role(&granted, &role).await?;
+        let role = call.store.get_role(&granted, &role).await?;
         Ok(Done::read(create_role::reply(call, &granted, &role)))
     }
 }

@@ -31,7 +31,7 @@ impl RpcAction for ListRoles {
         granted: Granted<Self>,
         input: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let page = call.hansard.store.list_tagged_roles(&granted, &input.filter?, &input.page).await?;
+        let page = call.store.list_tagged_roles(&granted, &input.filter?, &input.page).await?;
         let items = page.items.iter().map(|Tagged { thing: role, tags }| RoleItem {
             tags: (!tags.is_empty()).then(|| tags::shown(tags)),
             ..create_role::item(granted.account(), role)

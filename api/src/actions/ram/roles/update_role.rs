@@ -38,7 +38,7 @@ impl RpcAction for UpdateRole {
         let given = change.trust_policy.as_deref();
         let findings = policy_findings::about_given(call.hansard, given, DocumentKind::Trust).await?;
         let audit = call.audit_of_change(&granted, "");
-        let role = call.hansard.store.update_role(&granted, &role, change, call.now(), audit).await?;
+        let role = call.store.update_role(&granted, &role, change, call.now(), audit).await?;
         Ok(Done::changed(create_role::written(create_role::reply(call, &granted, &role), findings)))
     }
 }

@@ -47,7 +47,7 @@ impl RpcAction for ListTagResources {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { kind, of, filter, page } = input;
         let query = TagQuery { kind, of, filter: filter?, page };
-        let page = call.hansard.store.list_tags(&granted, &query).await.map_err(list_refused)?;
+        let page = call.store.list_tags(&granted, &query).await.map_err(list_refused)?;
         let item = |tag: TagOfEntity| TagResourceItem {
             resource_type: kind.as_str().to_owned(),
             resource_name: tag.name,

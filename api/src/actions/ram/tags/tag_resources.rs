@@ -35,7 +35,7 @@ impl RpcAction for TagResources {
         let tags = tags?;
         let keys: Vec<&str> = tags.iter().map(|(key, _)| key).collect();
         let audit = call.audit_of_change(&granted, &format!("set {}", keys.join(", ")));
-        call.hansard.store.set_tags(&granted, things, tags, audit).await?;
+        call.store.set_tags(&granted, things, tags, audit).await?;
         Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

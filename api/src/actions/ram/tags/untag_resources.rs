@@ -35,7 +35,7 @@ impl RpcAction for UntagResources {
             RemovedTags::Keys(keys) => keys.join(", "),
         };
         let audit = call.audit_of_change(&granted, &format!("remove {what}"));
-        call.hansard.store.remove_tags(&granted, things, removed, audit).await?;
+        call.store.remove_tags(&granted, things, removed, audit).await?;
         Ok(Done::changed(DoneReply { request_id: call.request_id().to_string() }))
     }
 }

@@ -37,7 +37,7 @@ impl RpcAction for CreateUser {
         new: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
         let audit = call.audit_of_change(&granted, "");
-        let user = call.hansard.store.create_user(&granted, new, call.now(), audit).await?;
+        let user = call.store.create_user(&granted, new, call.now(), audit).await?;
         Ok(Done::changed(UserReply { request_id: call.request_id().to_string(), user: item(&user) }))
     }
 }

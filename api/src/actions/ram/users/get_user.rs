@@ -29,7 +29,7 @@ impl RpcAction for GetUser {
         granted: Granted<Self>,
         user: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let user = call.hansard.store.get_user(&granted, &user).await?;
+        let user = call.store.get_user(&granted, &user).await?;
         let last_login_date = user.last_login_at.map(wire_time);
         Ok(Done::read(UserReply {
             request_id: call.request_id().to_string(),

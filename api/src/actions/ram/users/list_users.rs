@@ -30,7 +30,7 @@ impl RpcAction for ListUsers {
         granted: Granted<Self>,
         page: Self::Input,
     ) -> Result<Done<Self::Reply>, ActionError> {
-        let page = call.hansard.store.list_users(&granted, &page).await?;
+        let page = call.store.list_users(&granted, &page).await?;
         Ok(Done::read(ListUsersReply {
             request_id: call.request_id().to_string(),
             is_truncated: page.marker.is_some(),

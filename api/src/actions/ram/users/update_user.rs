@@ -43,7 +43,7 @@ impl RpcAction for UpdateUser {
     ) -> Result<Done<Self::Reply>, ActionError> {
         let Input { user, change } = input;
         let audit = call.audit_of_change(&granted, "");
-        let user = call.hansard.store.update_user(&granted, &user, change, call.now(), audit).await?;
+        let user = call.store.update_user(&granted, &user, change, call.now(), audit).await?;
         Ok(Done::changed(UserReply { request_id: call.request_id().to_string(), user: item(&user) }))
     }
 }

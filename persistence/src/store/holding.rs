@@ -1,0 +1,93 @@
+//! Deciding inside a transaction, for a call whose decisions were outdated again and again: nothing that it is decided by
+//! can be changed before it has done what it does.
+
+use std::sync::Arc;
+
+use domain::audit::AuditEvent;
+use domain::decided_under::DecidedUnder;
+use sea_orm::DatabaseTransaction;
+use tokio::sync::Mutex;
+
+use super::group_commit::Settled;
+use super::{NonceClaim, Store};
+use crate::StoreError;
+use crate::rows::revision_rows;
+
+/// The transaction that holds the revisions, until something is done in it.
+#[derive(Clone)]
+pub(super) struct Held(Arc<Mutex<Option<DatabaseTransaction>>>);
+
+impl Store {
+    /// Runs a call, with a store of its own, while nobody changes what decides in these accounts. The first change that the
+    /// call makes with that store, or the row that it settles, is made in the transaction that holds them.
+    ///
+    /// One call at a time is run in this way, because changes of the accounts, and on SQLite all calls, wait for it: it
+    /// should not take long.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; whatever the call did in the transaction is undone then.
+    pub async fn holding<T>(
+        &self,
+        accounts: &DecidedUnder,
+        call: impl AsyncFnOnce(&Store) -> T,
+    ) -> Result<T, StoreError> {
+        let _turn = self.inner.holding.lock().await;
+        let connections = &self.inner.connections;
+        connections
+            .write(async move |transaction: DatabaseTransaction| {
+                let mut ordered: Vec<_> = accounts.iter().map(|(account, _)| account).collect();
+                ordered.sort();
+                for account in ordered {
+                    let revision = revision_rows::of_account_locked(&transaction, account).await?;
+                    self.inner.facts.correct(account, revision);
+                }
+                let held = Held(Arc::new(Mutex::new(Some(transaction))));
+                let own = Store { inner: Arc::clone(&self.inner), held: Some(held.clone()) };
+                let done = call(&own).await;
+                if let Some(unused) = held.take().await {
+                    unused.rollback().await.map_err(StoreError::at("end a transaction"))?;
+                }
+                Ok(done)
+            })
+            .await
+    }
+
+    /// The transaction in which the next thing is to be done, if this store holds one.
+    pub(super) async fn take_held(&self) -> Option<DatabaseTransaction> {
+        match &self.held {
+            Some(held) => held.take().await,
+            None => None,
+        }
+    }
+
+    /// As [`Store::settle`], in the transaction that this store holds.
+    pub(super) async fn settle_held(
+        &self,
+        transaction: DatabaseTransaction,
+        claim: Option<NonceClaim>,
+        event: AuditEvent,
+        decided_under: DecidedUnder,
+    ) -> Result<Settled, StoreError> {
+        let settled = self.inner.settle_in(transaction, claim, event, decided_under).await;
+        settled.map_err(|error| self.outdated_if_undone(error))
+    }
+
+    /// What the database undid in favour of another transaction is decided once more: this transaction cannot be begun
+    /// anew.
+    pub(super) fn outdated_if_undone(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Unavailable { source, .. }
+                if self.inner.connections.dialect().is_undone_for_another(&source) =>
+            {
+                StoreError::Outdated
+            }
+            other => other,
+        }
+    }
+}
+
+impl Held {
+    async fn take(&self) -> Option<DatabaseTransaction> {
+        self.0.lock().await.take()
+    }
+}
