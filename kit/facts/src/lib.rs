@@ -10,6 +10,7 @@
 mod acts;
 mod database;
 mod events;
+pub mod fill;
 mod grants;
 pub mod mariadb;
 mod names;
