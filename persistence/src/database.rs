@@ -222,6 +222,15 @@ impl Connections {
         Self { dialect, writer: Arc::clone(&pool), groups: Arc::new(groups), reader: pool }
     }
 
+    /// Tells a test what is asked of the database by those who read.
+    #[cfg(test)]
+    pub(crate) fn observe_reads(
+        &mut self,
+        asked: impl Fn(&sea_orm::metric::Info<'_>) + Send + Sync + 'static,
+    ) {
+        self.reader.set_metric_callback(asked);
+    }
+
     pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
     }

@@ -85,6 +85,8 @@ mod nonces;
 pub mod objects;
 mod pages;
 mod pool;
+#[cfg(test)]
+mod plans;
 mod rows;
 mod store;
 

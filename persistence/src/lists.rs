@@ -56,8 +56,7 @@ pub struct RecordingPage {
     pub recordings: Vec<Recording>,
     /// How many recordings the whole list has, exactly, unless `total_is_lower_bound`.
     pub total_count: u64,
-    /// Whether the list is narrowed by a filter and has more than `total_count` entries, which is where counting
-    /// stopped.
+    /// Whether the list has more than `total_count` entries, which is where counting stopped.
     pub total_is_lower_bound: bool,
     /// For [`PageRequest::After`]; `None` when nothing follows.
     pub next_token: Option<String>,

@@ -190,7 +190,7 @@ pub(super) fn admit(
     let decide = |resource: &str, context: &Context| {
         let request = Request { principal: &arn, action: &action, resource, context };
         match policies::evaluate(&policies.0, &request) {
-            Decision::Allow { by } => Some(by.to_string()),
+            Decision::Allow { by } => Some(by),
             Decision::Deny(_) => None,
         }
     };
@@ -244,7 +244,10 @@ pub(super) fn admit(
                     decide(&name, context)
                 };
                 let is_admitted = found.is_some();
-                by = by.take().or(found);
+                // Only the first is named, of what may be thousands.
+                if by.is_none() {
+                    by = found.map(|by| by.to_string());
+                }
                 is_admitted
             })
             .collect();
@@ -257,7 +260,7 @@ pub(super) fn admit(
         let name = whole.arn(principal.account());
         let possible = contexts.iter().find_map(|context| decide(&name, context));
         return match possible.or_else(|| decide(&name, &base)) {
-            Some(by) => Ok((ListScope::Some(Vec::new()), by)),
+            Some(by) => Ok((ListScope::Some(Vec::new()), by.to_string())),
             None => super::ask_policies(entry, principal, &whole, policies, facts)
                 .map(|by| (ListScope::Some(Vec::new()), by)),
         };

@@ -75,8 +75,9 @@ pub struct ListInstanceRecordsReply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct RecordPage {
-    /// The total number of recordings, on all pages. It is exact, unless StartedAfter, StartedBefore, Status, UserName or
-    /// TokenPrefix narrows the list to more than 10,000: then it is 10,000.
+    /// The total number of recordings, on all pages. It is exact, unless StartedAfter, StartedBefore, Status, UserName,
+    /// TokenPrefix or policies that distinguish the recordings of an instance narrow the list to more than 10,000: then it
+    /// is 10,000.
     pub total_count: i32,
     /// True when there are more recordings than TotalCount; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]

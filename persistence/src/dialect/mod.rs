@@ -17,7 +17,10 @@ pub(crate) mod sqlite;
 use std::future::Future;
 use std::time::Duration;
 
-use sea_orm::sea_query::{DeleteStatement, IntoCondition, LockType, OnConflict, Query, SimpleExpr};
+use domain::InstanceId;
+use sea_orm::sea_query::{
+    DeleteStatement, ExprTrait, IntoCondition, LockType, OnConflict, Query, SimpleExpr,
+};
 use sea_orm::sqlx;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, Insert, IsolationLevel,
@@ -113,6 +116,21 @@ impl Dialect {
         match self {
             Self::Sqlite => sqlite::without_index(column),
             Self::Postgres | Self::MariaDb => column,
+        }
+    }
+
+    /// Whether a column holds one of these instances. There may be thousands of them: as one parameter they cost neither a statement
+    /// of their own to prepare nor thousands of values to bind, where the database can take such a parameter apart.
+    pub(crate) fn is_one_of<'a>(
+        self,
+        column: SimpleExpr,
+        instances: impl IntoIterator<Item = &'a InstanceId>,
+    ) -> SimpleExpr {
+        let names = instances.into_iter().map(InstanceId::as_str);
+        match self {
+            Self::Sqlite => sqlite::is_one_of(column, names),
+            Self::Postgres => postgres::is_one_of(column, names),
+            Self::MariaDb => column.is_in(names),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::{Executor as _, Postgres, pool::PoolOptions};
@@ -97,4 +98,10 @@ pub(super) async fn let_idle(transaction: &impl ConnectionTrait, limit: Duration
 /// `serialization_failure`, `deadlock_detected` and `lock_not_available`.
 pub(super) fn is_undone_for_another(error: &dyn DatabaseError) -> bool {
     error.code().is_some_and(|code| ["40001", "40P01", "55P03"].contains(&code.as_ref()))
+}
+
+/// The values are one text, in which a comma, which no id of an instance contains, separates them.
+pub(super) fn is_one_of<'a>(column: SimpleExpr, values: impl Iterator<Item = &'a str>) -> SimpleExpr {
+    let values = values.collect::<Vec<_>>().join(",");
+    Expr::cust_with_exprs("$1 = ANY (string_to_array($2, ','))", [column, Expr::val(values)])
 }

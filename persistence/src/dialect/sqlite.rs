@@ -144,6 +144,12 @@ pub(super) fn blames_a_row(code: &str) -> bool {
     code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 18..=20))
 }
 
+/// The values are one text of JSON.
+pub(super) fn is_one_of<'a>(column: SimpleExpr, values: impl Iterator<Item = &'a str>) -> SimpleExpr {
+    let values = serde_json::Value::from_iter(values).to_string();
+    Expr::cust_with_exprs("? IN (SELECT value FROM json_each(?))", [column, Expr::val(values)])
+}
+
 /// The unary sign only keeps SQLite from using an index for the column.
 pub(super) fn without_index(column: SimpleExpr) -> SimpleExpr {
     Expr::cust_with_expr("+?", column)

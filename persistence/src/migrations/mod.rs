@@ -36,6 +36,7 @@ mod m20261130_121000_delivery_mode;
 mod m20261130_160000_succession;
 mod m20261130_160500_spool_disks;
 mod m20261130_190000_sqlite_nonces;
+mod m20261130_190500_list_indexes;
 
 use std::collections::BTreeSet;
 
@@ -87,6 +88,7 @@ impl MigratorTrait for MariaDbMigrator {
             Box::new(m20261130_160000_succession::Migration),
             Box::new(m20261130_160500_spool_disks::Migration),
             Box::new(m20261130_190000_sqlite_nonces::Migration),
+            Box::new(m20261130_190500_list_indexes::Migration),
         ]
     }
 }
@@ -125,6 +127,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_160000_succession::Migration),
             Box::new(m20261130_160500_spool_disks::Migration),
             Box::new(m20261130_190000_sqlite_nonces::Migration),
+            Box::new(m20261130_190500_list_indexes::Migration),
         ]
     }
 }

@@ -319,6 +319,7 @@ async fn with_capabilities(
     }
     let announced = capability::Entity::find()
         .filter(capability::Column::AgentId.is_in(rows.iter().map(|model| model.agent_id.as_str())))
+        .order_by_asc(capability::Column::AgentId)
         .order_by_asc(capability::Column::Kind)
         .all(connection)
         .await

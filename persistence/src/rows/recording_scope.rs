@@ -1,10 +1,12 @@
 //! The recordings that policies admit to a list, as conditions on table `recordings`.
 
+use std::collections::BTreeSet;
+
 use domain::condition_keys::{DAY_MILLIS, SessionOwner};
 use domain::gate::{Admitted, ListScope, OwnerClass, RowClass};
 use domain::recording_filter::RecordingFilter;
 use domain::{InstanceId, Timestamp};
-use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Condition};
 
 use super::recording_rows::row;
@@ -23,8 +25,8 @@ pub(crate) struct Listed<'a> {
     pub(crate) caller: Option<&'a SessionOwner>,
     /// The moment at which ages are judged.
     pub(crate) now: Timestamp,
-    /// Whether the recordings of the admitted instances are few compared with the account's: they are then looked up
-    /// instance by instance.
+    /// Whether the recordings of the admitted instances are few compared with the account's, or the instances are: they are then
+    /// looked up instance by instance.
     pub(crate) few: bool,
 }
 
@@ -43,7 +45,7 @@ pub(crate) fn condition(listed: &Listed<'_>, dialect: Dialect) -> Option<Conditi
             // although only the newest few are wanted, or walk through the account's rows although only a few belong to
             // these instances.
             let column = if listed.few { column } else { dialect.without_index(column) };
-            all = all.add(column.is_in(instances.iter().map(InstanceId::as_str)));
+            all = all.add(dialect.is_one_of(column, instances));
         }
         if let Some(rows) = &one.rows {
             let classes = rows.iter().map(|class| class_condition(class, listed));
@@ -54,6 +56,20 @@ pub(crate) fn condition(listed: &Listed<'_>, dialect: Dialect) -> Option<Conditi
     let Some(caller) = listed.caller.filter(|_| admitted.iter().all(only_own)) else { return Some(any) };
     // Repeats the condition on the owner where an index can seek to it.
     Some(Condition::all().add(row::Column::SessionOwnerId.eq(caller.id.as_str())).add(any))
+}
+
+/// The most instances of which a list is put together.
+pub(crate) const MOST_PARTS: usize = 32;
+
+/// The recordings of each admitted instance by itself; `None` when that is not what is admitted, or when there are none, or many.
+pub(super) fn by_instance(listed: &Listed<'_>) -> Option<Vec<Condition>> {
+    let ListScope::Some(admitted) = listed.scope else { return None };
+    let mut instances = BTreeSet::new();
+    for one in admitted {
+        instances.extend(one.instances.as_ref().filter(|_| one.rows.is_none())?);
+    }
+    let each = |instance: &InstanceId| Condition::all().add(row::Column::InstanceId.eq(instance.as_str()));
+    (1..=MOST_PARTS).contains(&instances.len()).then(|| instances.into_iter().map(each).collect())
 }
 
 fn only_own(admitted: &Admitted) -> bool {

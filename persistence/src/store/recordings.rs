@@ -12,17 +12,17 @@ use recording::{ContentHash, SealingPublicKey, Stream, TrustedKey};
 
 use super::{Scope, Store};
 use crate::pages::{Cursor, Slice, next_token};
-use crate::rows::recording_scope::Listed;
+use crate::rows::recording_scope::{Listed, MOST_PARTS};
 use crate::rows::{agent_rows, counter_rows, recording_list_rows, recording_rows, segment_rows, stream_rows};
 use crate::{RecordingPage, RecordingQuery, SegmentRow, StoreError};
 
-/// The largest number of recordings that are counted when a filter is given.
+/// The largest number of recordings that are counted where no counter says how many there are.
 const MOST_COUNTED: u64 = 10_000;
 
 impl Store {
-    /// A part of the list, newest first, with the total number: exact, unless a filter narrows the list to more than
-    /// `MOST_COUNTED`. No counter exists for filtered lists, and counting them completely would cost more with every
-    /// recording.
+    /// A part of the list, newest first, with the total number. It is exact where counters say it: of the whole list, or of
+    /// whole instances. Where a filter narrows the list, or policies that distinguish the recordings of an instance, it is exact
+    /// up to `MOST_COUNTED`: counting on would cost more with every recording.
     ///
     /// # Errors
     /// [`StoreError::InvalidPageToken`].
@@ -45,37 +45,34 @@ impl Store {
         let visible_at = (!query.include_expired).then_some(query.now);
         // All reads see one moment, so that the number belongs to the list.
         let snapshot = self.inner.connections.begin_snapshot().await?;
-        let counter = match (scope, whole_instances(scope)) {
-            (ListScope::All, _) => Some(counter_rows::read(&snapshot, &account, instance.as_ref()).await?),
+        let (counter, few) = match (scope, whole_instances(scope)) {
+            (ListScope::All, _) => {
+                (Some(counter_rows::read(&snapshot, &account, instance.as_ref()).await?), false)
+            }
             (ListScope::Some(_), Some(instances)) => {
-                Some(counter_rows::read_sum(&snapshot, &account, &instances).await?)
+                let (sum, whole) = counter_rows::read_sum(&snapshot, &account, &instances).await?;
+                (Some(sum), are_few(&slice, instances.len(), sum.total, whole.total))
             }
-            (ListScope::Some(_), None) => None,
-        };
-        let few = match (scope, counter) {
-            (ListScope::Some(_), Some(admitted)) => {
-                let whole = counter_rows::read(&snapshot, &account, None).await?;
-                are_few(&slice, admitted.total, whole.total)
-            }
-            _ => false,
+            (ListScope::Some(_), None) => (None, false),
         };
         let (instance, caller, now) = (instance.as_ref(), caller.as_ref(), query.now);
         let listed = Listed { instance, filter: &query.filter, scope, caller, now, few };
         let mut recordings =
             recording_list_rows::list(&snapshot, &account, &listed, visible_at, &slice).await?;
-        let number = match (counter, visible_at) {
-            _ if !query.filter.is_empty() => {
-                let most = MOST_COUNTED + 1;
-                recording_list_rows::count_up_to(&snapshot, &account, &listed, visible_at, most).await?
-            }
-            (Some(counter), None) => counter.total,
-            (Some(counter), Some(now)) => {
+        let most = MOST_COUNTED + 1;
+        let (number, is_counted) = match (counter, visible_at) {
+            (Some(counter), None) if query.filter.is_empty() => (counter.total, true),
+            (Some(counter), Some(now)) if query.filter.is_empty() => {
                 let expired = recording_list_rows::count_expired(&snapshot, &account, &listed, now).await?;
-                counter.visible.saturating_sub(expired)
+                (counter.visible.saturating_sub(expired), true)
             }
-            (None, _) => recording_list_rows::count(&snapshot, &account, &listed, visible_at).await?,
+            _ => {
+                let counted =
+                    recording_list_rows::count_up_to(&snapshot, &account, &listed, visible_at, most).await?;
+                (counted, false)
+            }
         };
-        let total_is_lower_bound = !query.filter.is_empty() && number > MOST_COUNTED;
+        let total_is_lower_bound = !is_counted && number > MOST_COUNTED;
         let total_count = if total_is_lower_bound { MOST_COUNTED } else { number };
         snapshot.end().await?;
         let more = slice.cut(&mut recordings);
@@ -246,9 +243,12 @@ fn whole_instances(scope: &ListScope) -> Option<BTreeSet<&InstanceId>> {
     Some(instances)
 }
 
-/// Whether reading and sorting all admitted recordings costs less than walking through the account's until the slice is
-/// full, assuming that they are spread evenly.
-fn are_few(slice: &Slice, admitted: u64, whole: u64) -> bool {
+/// Whether looking for the slice instance by instance costs less than walking through the account's recordings until it is full, assuming
+/// that those of the instances are spread evenly. Of a few instances each is read no further than the slice is long; of many,
+/// all recordings are read and sorted.
+fn are_few(slice: &Slice, instances: usize, admitted: u64, whole: u64) -> bool {
+    let (admitted, whole) = (u128::from(admitted), u128::from(whole));
     let wanted = u128::from(slice.offset.saturating_add(slice.limit));
-    u128::from(admitted) * u128::from(admitted) < wanted * u128::from(whole)
+    let in_parts = instances <= MOST_PARTS && instances as u128 * admitted < whole;
+    in_parts || admitted * admitted < wanted * whole
 }

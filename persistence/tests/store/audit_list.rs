@@ -162,6 +162,7 @@ async fn rows_of_before_have_their_instance(world: World) {
         "DROP INDEX audit_events_of_instance",
         "DROP INDEX audit_events_of_principal",
         "DROP INDEX audit_events_denied",
+        "DROP INDEX audit_events_of_resource",
         "ALTER TABLE audit_events DROP COLUMN instance_id",
         "DELETE FROM seaql_migrations WHERE version = 'm20261124_120000_audit_trail'",
     ]) {

@@ -5,13 +5,12 @@ use domain::recording_filter::RecordingFilter;
 use domain::recording_life::{Recording, WireStatus};
 use persistence::{PageRequest, RecordingQuery, StoreError};
 
-use test_facts::{Backend, DAY, World, account, at, instance, list_of, on_both, other_account, owner};
+use test_facts::{DAY, World, account, at, instance, list_of, on_both, other_account, owner};
 
 on_both!(
     pages_by_number_and_by_token_are_the_same_list,
     what_has_expired_is_hidden_unless_asked_for,
     a_next_token_serves_its_own_list_only,
-    deep_pages_are_found_in_an_index,
 );
 
 fn number(number: u32, size: u32) -> PageRequest {
@@ -123,67 +122,5 @@ async fn a_next_token_serves_its_own_list_only(world: World) {
         ask(None, false, false, &token[2..]).await,
     ] {
         assert!(matches!(refused, Err(StoreError::InvalidPageToken)), "{refused:?}");
-    }
-}
-
-/// The plan of the list's inner query names the index that was made for it.
-async fn deep_pages_are_found_in_an_index(world: World) {
-    use sea_orm::{ConnectionTrait, Statement};
-
-    let raw = world.database.raw().await;
-    let (explain, columns) = match world.database.backend {
-        Backend::Sqlite => ("EXPLAIN QUERY PLAN", "detail"),
-        Backend::MariaDb => {
-            let agent = world.enrol(&account(), "web1").await;
-            let opened = world.open(&agent, 10, 7).await;
-            let copies = format!(
-                "INSERT INTO recordings SELECT lpad(seq, 32, '0'), account_id, concat('i-', seq % 50), agent_id, kind, \
-                 target, folder, start_sha256, started_at + seq, opened_at, last_heard_at, expiration_days, state, \
-                 ended_at, end_kind, end_reason, manifest_sha256, segments, stored_bytes, last_at_micros, expires_at, \
-                 counted, session_owner, session_owner_id, claimed_owner, listed_at + seq, recorder, command, ledger, failure_policy, \
-                 delivery_mode, successor, taken_over_at, arrived_before \
-                 FROM recordings, seq_1_to_5000 WHERE token = '{}'",
-                opened.token
-            );
-            raw.execute_unprepared(&copies).await.unwrap();
-            raw.execute_unprepared("ANALYZE TABLE recordings").await.unwrap();
-            ("EXPLAIN FORMAT=JSON", "EXPLAIN")
-        }
-        Backend::Postgres => {
-            // PostgreSQL reads a small table as a whole, whatever indexes it has, unless that is made unattractive; and
-            // of two indexes it finds the better one only by knowing how many rows there are of one instance.
-            let agent = world.enrol(&account(), "web1").await;
-            let opened = world.open(&agent, 10, 7).await;
-            let copies = format!(
-                "INSERT INTO recordings SELECT lpad(i::text, 32, '0'), account_id, 'i-' || (i % 50), agent_id, kind, target, \
-                 folder, start_sha256, started_at + i, opened_at, last_heard_at, expiration_days, state, ended_at, end_kind, \
-                 end_reason, manifest_sha256, segments, stored_bytes, last_at_micros, expires_at, counted, \
-                 session_owner, session_owner_id, claimed_owner, listed_at + i \
-                 FROM recordings, generate_series(1, 5000) AS i WHERE token = '{}'",
-                opened.token
-            );
-            raw.execute_unprepared(&copies).await.unwrap();
-            raw.execute_unprepared("ANALYZE recordings").await.unwrap();
-            raw.execute_unprepared("SET enable_seqscan = off").await.unwrap();
-            raw.execute_unprepared("SET enable_sort = off").await.unwrap();
-            raw.execute_unprepared("SET enable_bitmapscan = off").await.unwrap();
-            ("EXPLAIN", "QUERY PLAN")
-        }
-    };
-    for (of, index) in
-        [("", "recordings_newest"), ("AND instance_id = 'i-web1'", "recordings_newest_of_instance")]
-    {
-        let query = format!(
-            "{explain} SELECT token FROM recordings WHERE account_id = '{}' {of} AND (expires_at IS NULL OR expires_at > 5) \
-             AND listed_at <= 1700000004000 AND (listed_at < 1700000004000 OR token < 'x') ORDER BY listed_at DESC, token DESC LIMIT 11",
-            account()
-        );
-        let rows =
-            raw.query_all_raw(Statement::from_string(raw.get_database_backend(), query)).await.unwrap();
-        let plan: Vec<String> = rows.iter().map(|row| row.try_get("", columns).unwrap()).collect();
-        let plan = plan.join("\n");
-        assert!(plan.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == index), "{plan}");
-        let plan = plan.to_uppercase();
-        assert!(!plan.contains("TEMP B-TREE") && !plan.contains("FILESORT"), "{plan}");
     }
 }
