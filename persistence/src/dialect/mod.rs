@@ -19,12 +19,12 @@ use std::time::Duration;
 
 use domain::InstanceId;
 use sea_orm::sea_query::{
-    DeleteStatement, ExprTrait, IntoCondition, LockType, OnConflict, Query, SimpleExpr,
+    DeleteStatement, ExprTrait, IntoCondition, LockType, OnConflict, Query, SelectStatement, SimpleExpr,
 };
 use sea_orm::sqlx;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, Insert, IsolationLevel,
-    QueryFilter, QuerySelect, QueryTrait, RuntimeErr, SqlErr, Statement, TransactionOptions,
+    QueryFilter, QueryResult, QuerySelect, QueryTrait, RuntimeErr, SqlErr, Statement, TransactionOptions,
 };
 
 /// The kinds of database that this program runs on.
@@ -219,6 +219,29 @@ where
             Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Ok(false),
             Err(error) => Err(error),
         },
+    }
+}
+
+/// The rows of a query whose columns are texts, which may be thousands. SQLite's driver passes each row from one thread to another,
+/// which costs more than all else; so there they come as one.
+pub(crate) async fn text_rows<const COLUMNS: usize>(
+    connection: &impl ConnectionTrait,
+    columns: [&'static str; COLUMNS],
+    select: SelectStatement,
+) -> Result<Vec<[String; COLUMNS]>, DbErr> {
+    match Dialect::of(connection) {
+        Dialect::Sqlite => sqlite::text_rows(connection, columns, select).await,
+        Dialect::Postgres | Dialect::MariaDb => {
+            let rows = connection.query_all(&select).await?;
+            let texts = |row: &QueryResult| {
+                let mut texts = [const { String::new() }; COLUMNS];
+                for (index, text) in texts.iter_mut().enumerate() {
+                    *text = row.try_get_by_index(index)?;
+                }
+                Ok(texts)
+            };
+            rows.iter().map(texts).collect()
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::sea_query::{Expr, Func, Query, SelectStatement, SimpleExpr};
 use sea_orm::sqlx::Connection as _;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
@@ -148,6 +148,28 @@ pub(super) fn blames_a_row(code: &str) -> bool {
 pub(super) fn is_one_of<'a>(column: SimpleExpr, values: impl Iterator<Item = &'a str>) -> SimpleExpr {
     let values = serde_json::Value::from_iter(values).to_string();
     Expr::cust_with_exprs("? IN (SELECT value FROM json_each(?))", [column, Expr::val(values)])
+}
+
+/// All rows as one text of JSON, in their order.
+pub(super) async fn text_rows<const COLUMNS: usize>(
+    connection: &impl ConnectionTrait,
+    columns: [&'static str; COLUMNS],
+    select: SelectStatement,
+) -> Result<Vec<[String; COLUMNS]>, DbErr> {
+    let one = Func::cust("json_array").args(columns.map(Expr::col));
+    let all = Query::select()
+        .expr_as(Func::cust("json_group_array").arg(one), "texts")
+        .from_subquery(select, "part")
+        .to_owned();
+    let row = connection.query_one(&all).await?;
+    let Some(row) = row else { return Ok(Vec::new()) };
+    let texts: String = row.try_get("", "texts")?;
+    let rows: Vec<Vec<String>> =
+        serde_json::from_str(&texts).map_err(|error| DbErr::Json(error.to_string()))?;
+    let whole = |row: Vec<String>| {
+        row.try_into().map_err(|_| DbErr::Json(format!("SQLite gave a row without {COLUMNS} texts")))
+    };
+    rows.into_iter().map(whole).collect()
 }
 
 /// The unary sign only keeps SQLite from using an index for the column.

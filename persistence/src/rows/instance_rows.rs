@@ -1,13 +1,17 @@
 //! Table `instances`: where an instance is, according to the join token of its agent.
 
+use std::fmt::Display;
+
 use domain::{AccountId, InstanceId, Region, Timestamp};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
 };
 
 use super::Reading;
 use crate::StoreError;
+use crate::dialect::text_rows;
 
 mod row {
     use sea_orm::entity::prelude::*;
@@ -59,24 +63,25 @@ pub(crate) async fn list(
     account: &AccountId,
     limit: u64,
 ) -> Result<Vec<(InstanceId, Region)>, StoreError> {
-    // Without the rest of the rows: there may be thousands, and they are read before each list.
-    let rows: Vec<(String, String)> = row::Entity::find()
+    // There may be thousands, and they are read before each list.
+    let select = row::Entity::find()
         .select_only()
         .column(row::Column::InstanceId)
         .column(row::Column::Region)
         .filter(row::Column::AccountId.eq(account.as_str()))
         .order_by_asc(row::Column::InstanceId)
         .limit(limit)
-        .into_tuple()
-        .all(connection)
-        .await
-        .map_err(StoreError::at("list instances"))?;
-    let read = |(instance, region): (String, String)| {
-        let id = format!("{account} {instance}");
-        let reading = Reading { table: "instances", id: &id };
-        Ok((reading.text("instance_id", &instance)?, reading.text("region", &region)?))
+        .into_query();
+    let rows = text_rows(connection, ["instance_id", "region"], select).await;
+    let read = |[instance, region]: [String; 2]| {
+        let corrupt = |column, why: &dyn Display| {
+            let id = format!("{account} {instance}");
+            Reading { table: "instances", id: &id }.corrupt(column, why)
+        };
+        let id = instance.parse().map_err(|why| corrupt("instance_id", &why))?;
+        Ok((id, region.parse().map_err(|why| corrupt("region", &why))?))
     };
-    rows.into_iter().map(read).collect()
+    rows.map_err(StoreError::at("list instances"))?.into_iter().map(read).collect()
 }
 
 pub(crate) async fn region(

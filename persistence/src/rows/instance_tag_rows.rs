@@ -1,15 +1,17 @@
 //! Table `instance_tags`.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use domain::instance_tags::{InstanceTags, TagKey, TagValue};
 use domain::{AccountId, InstanceId};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
-    QueryOrder, Select,
+    QueryOrder, QuerySelect, QueryTrait, Select,
 };
 
 use super::Reading;
+use crate::dialect::text_rows;
 use crate::{CorruptRow, StoreError};
 
 mod row {
@@ -44,6 +46,7 @@ pub(crate) async fn of_instance(
         .all(connection)
         .await
         .map_err(StoreError::at("read tags"))?;
+    let read = |model: &row::Model| read(account, &model.instance_id, &model.tag_key, &model.tag_value);
     let tags: Vec<_> = rows.iter().map(read).collect::<Result<_, _>>()?;
     Ok(InstanceTags::of(tags.into_iter().map(|(_, key, value)| (key, value))))
 }
@@ -52,15 +55,18 @@ pub(crate) async fn all(
     connection: &impl ConnectionTrait,
     account: &AccountId,
 ) -> Result<BTreeMap<InstanceId, InstanceTags>, StoreError> {
-    let rows = of_account(account)
+    let select = of_account(account)
+        .select_only()
+        .column(row::Column::InstanceId)
+        .column(row::Column::TagKey)
+        .column(row::Column::TagValue)
         .order_by_asc(row::Column::InstanceId)
         .order_by_asc(row::Column::TagKey)
-        .all(connection)
-        .await
-        .map_err(StoreError::at("read tags"))?;
+        .into_query();
+    let rows = text_rows(connection, ["instance_id", "tag_key", "tag_value"], select).await;
     let mut tags: BTreeMap<InstanceId, Vec<(TagKey, TagValue)>> = BTreeMap::new();
-    for model in &rows {
-        let (instance, key, value) = read(model)?;
+    for [instance, key, value] in rows.map_err(StoreError::at("read tags"))? {
+        let (instance, key, value) = read(account, &instance, &key, &value)?;
         tags.entry(instance).or_default().push((key, value));
     }
     Ok(tags.into_iter().map(|(instance, tags)| (instance, InstanceTags::of(tags))).collect())
@@ -102,12 +108,19 @@ fn of_account(account: &AccountId) -> Select<row::Entity> {
     row::Entity::find().filter(row::Column::AccountId.eq(account.as_str()))
 }
 
-fn read(model: &row::Model) -> Result<(InstanceId, TagKey, TagValue), CorruptRow> {
-    let id = format!("{} {} {}", model.account_id, model.instance_id, model.tag_key);
-    let reading = Reading { table: "instance_tags", id: &id };
+fn read(
+    account: &AccountId,
+    instance: &str,
+    key: &str,
+    value: &str,
+) -> Result<(InstanceId, TagKey, TagValue), CorruptRow> {
+    let corrupt = |column, why: &dyn Display| {
+        let id = format!("{account} {instance} {key}");
+        Reading { table: "instance_tags", id: &id }.corrupt(column, why)
+    };
     Ok((
-        reading.text("instance_id", &model.instance_id)?,
-        reading.text("tag_key", &model.tag_key)?,
-        reading.text("tag_value", &model.tag_value)?,
+        instance.parse().map_err(|why| corrupt("instance_id", &why))?,
+        key.parse().map_err(|why| corrupt("tag_key", &why))?,
+        value.parse().map_err(|why| corrupt("tag_value", &why))?,
     ))
 }

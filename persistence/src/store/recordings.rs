@@ -243,6 +243,9 @@ fn whole_instances(scope: &ListScope) -> Option<BTreeSet<&InstanceId>> {
     Some(instances)
 }
 
+/// How many times as long it takes to read and sort a recording as to pass over one.
+const SORTING: u128 = 8;
+
 /// Whether looking for the slice instance by instance costs less than walking through the account's recordings until it is full, assuming
 /// that those of the instances are spread evenly. Of a few instances each is read no further than the slice is long; of many,
 /// all recordings are read and sorted.
@@ -250,5 +253,5 @@ fn are_few(slice: &Slice, instances: usize, admitted: u64, whole: u64) -> bool {
     let (admitted, whole) = (u128::from(admitted), u128::from(whole));
     let wanted = u128::from(slice.offset.saturating_add(slice.limit));
     let in_parts = instances <= MOST_PARTS && instances as u128 * admitted < whole;
-    in_parts || admitted * admitted < wanted * whole
+    in_parts || admitted * admitted * SORTING < wanted * whole
 }
