@@ -17,7 +17,6 @@ pub(crate) mod sqlite;
 use std::future::Future;
 use std::time::Duration;
 
-use domain::InstanceId;
 use sea_orm::sea_query::{
     DeleteStatement, ExprTrait, IntoCondition, LockType, OnConflict, Query, SelectStatement, SimpleExpr,
 };
@@ -121,16 +120,22 @@ impl Dialect {
 
     /// Whether a column holds one of these instances. There may be thousands of them: as one parameter they cost neither a statement
     /// of their own to prepare nor thousands of values to bind, where the database can take such a parameter apart.
+    ///
+    /// `seeks` says that an index leads to the rows; otherwise the rows are read in another order, and each is looked up among the
+    /// instances.
     pub(crate) fn is_one_of<'a>(
         self,
         column: SimpleExpr,
-        instances: impl IntoIterator<Item = &'a InstanceId>,
+        instances: impl IntoIterator<Item = &'a str>,
+        seeks: bool,
     ) -> SimpleExpr {
-        let names = instances.into_iter().map(InstanceId::as_str);
+        let instances = instances.into_iter();
         match self {
-            Self::Sqlite => sqlite::is_one_of(column, names),
-            Self::Postgres => postgres::is_one_of(column, names),
-            Self::MariaDb => column.is_in(names),
+            Self::Sqlite => {
+                sqlite::is_one_of(if seeks { column } else { sqlite::without_index(column) }, instances)
+            }
+            Self::Postgres => postgres::is_one_of(column, instances, seeks),
+            Self::MariaDb => column.is_in(instances),
         }
     }
 

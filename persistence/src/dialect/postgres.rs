@@ -101,7 +101,17 @@ pub(super) fn is_undone_for_another(error: &dyn DatabaseError) -> bool {
 }
 
 /// The values are one text, in which a comma, which no id of an instance contains, separates them.
-pub(super) fn is_one_of<'a>(column: SimpleExpr, values: impl Iterator<Item = &'a str>) -> SimpleExpr {
-    let values = values.collect::<Vec<_>>().join(",");
-    Expr::cust_with_exprs("$1 = ANY (string_to_array($2, ','))", [column, Expr::val(values)])
+pub(super) fn is_one_of<'a>(
+    column: SimpleExpr,
+    values: impl Iterator<Item = &'a str>,
+    seeks: bool,
+) -> SimpleExpr {
+    let condition = if seeks {
+        "$1 = ANY (string_to_array($2, ','))"
+    } else {
+        // A prepared statement's plan for any parameters would take the text above apart again for each row, and look through all of
+        // it. A subquery becomes a hash table, once; and the comparison keeps it from becoming a join, which has no order.
+        "($1 IN (SELECT unnest(string_to_array($2, ',')))) = TRUE"
+    };
+    Expr::cust_with_exprs(condition, [column, Expr::val(values.collect::<Vec<_>>().join(","))])
 }

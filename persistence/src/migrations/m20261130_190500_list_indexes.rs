@@ -31,7 +31,8 @@ impl MigrationTrait for Migration {
                     "DROP INDEX recordings_newest_of_instance".to_owned(),
                     format!(
                         "CREATE INDEX recordings_newest_of_instance ON recordings \
-                         (account_id, instance_id, listed_at, token, expires_at, ({status}))"
+                         (account_id, instance_id, listed_at, token, expires_at, ({status}), kind, session_owner_id, \
+                         session_owner)"
                     ),
                     "DROP INDEX recordings_expiring".to_owned(),
                     "CREATE INDEX recordings_expiring ON recordings (account_id, counted, expires_at, instance_id)"

@@ -134,8 +134,14 @@ pub(crate) async fn count(
     which: Which,
     scope: &ListScope,
 ) -> Result<u64, StoreError> {
-    let select = admitted(of_account(account, instance, which), scope);
-    select.count(connection).await.map_err(StoreError::at("count agents"))
+    let select = match which {
+        // Says the same as the two moments of retirement, and stands in an index.
+        Which::Present => {
+            of_account(account, instance, Which::Ever).filter(row::Column::AgentOf.is_not_null())
+        }
+        Which::Ever => of_account(account, instance, which),
+    };
+    admitted(select, scope).count(connection).await.map_err(StoreError::at("count agents"))
 }
 
 /// Selects the agents of the instances that policies admit. No condition refers to any other property of an agent.

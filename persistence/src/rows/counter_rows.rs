@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{AccountId, InstanceId};
 use sea_orm::sea_query::{Expr, ExprTrait, Func, OnConflict, SimpleExpr};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
     QuerySelect,
 };
 
@@ -95,9 +95,8 @@ pub(crate) async fn read_sum(
 ) -> Result<(Counter, Counter), StoreError> {
     let dialect = Dialect::of(connection);
     let instance_id = || Expr::col((row::Entity, row::Column::InstanceId));
-    let counted = Condition::any()
-        .add(dialect.is_one_of(instance_id(), instances.iter().copied()))
-        .add(instance_id().eq(WHOLE_ACCOUNT));
+    let counted = instances.iter().map(|instance| instance.as_str()).chain([WHOLE_ACCOUNT]);
+    let counted = dialect.is_one_of(instance_id(), counted, false);
     // In PostgreSQL and MariaDB the sum of BIGINTs is a NUMERIC.
     let sum = |column: row::Column, of: SimpleExpr| {
         let numbers: SimpleExpr = Expr::case(of, Expr::col(column)).finally(0).into();

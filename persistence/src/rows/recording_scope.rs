@@ -40,12 +40,11 @@ pub(crate) fn condition(listed: &Listed<'_>, dialect: Dialect) -> Option<Conditi
     for one in admitted {
         let mut all = Condition::all();
         if let Some(instances) = &one.instances {
-            let column = Expr::col(row::Column::InstanceId);
             // SQLite does not know how many there are. On its own it may read and sort every row of these instances
             // although only the newest few are wanted, or walk through the account's rows although only a few belong to
             // these instances.
-            let column = if listed.few { column } else { dialect.without_index(column) };
-            all = all.add(dialect.is_one_of(column, instances));
+            let names = instances.iter().map(InstanceId::as_str);
+            all = all.add(dialect.is_one_of(Expr::col(row::Column::InstanceId), names, listed.few));
         }
         if let Some(rows) = &one.rows {
             let classes = rows.iter().map(|class| class_condition(class, listed));
