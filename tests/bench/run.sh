@@ -9,7 +9,7 @@ done
 cargo build --locked --release -p hansard -p hansard-agent
 cargo build --locked --release -p whole-system --example hello --example load
 cargo bench --locked -p policies --features other-engines --bench other_engines
-cargo bench --locked -p persistence --bench lists
+cargo bench --locked -p persistence --bench lists --bench audit_verify
 target=$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 export BENCHMARK_PROGRAMS="$target/release"
 python="$here/../.setup/venv/bin/python"

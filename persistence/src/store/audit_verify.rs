@@ -147,13 +147,24 @@ async fn read_chain(
     let anchored = vouched.up_to.get(writer_id).copied().unwrap_or_default();
     let mut chain = ChainCheck::new(writer_id, anchored, vouched.ends.get(writer_id).copied());
     let mut after = i64::MIN;
-    loop {
-        let rows = audit_rows::of_writer(snapshot, writer_id, after, BATCH).await?;
-        let Some(last) = rows.last() else { break };
+    let mut rows = audit_rows::of_writer(snapshot, writer_id, after, BATCH).await?;
+    while let Some(last) = rows.last() {
         after = i64::try_from(last.sequence).unwrap_or(i64::MAX);
-        for row in &rows {
-            chain.row(row, findings);
-        }
+        // These are checked while the next ones are read: either takes about as long.
+        let mut found = std::mem::take(findings);
+        let checking = tokio::task::spawn_blocking(move || {
+            for row in &rows {
+                chain.row(row, &mut found);
+            }
+            (chain, found)
+        });
+        let next = audit_rows::of_writer(snapshot, writer_id, after, BATCH).await;
+        (chain, *findings) = match checking.await {
+            Ok(checked) => checked,
+            Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+            Err(_) => return Err(StoreError::Stopping),
+        };
+        rows = next?;
     }
     match vouched.furthest.get(writer_id) {
         Some((sequence, who)) => chain.reaches(*sequence, who, findings),
