@@ -224,11 +224,8 @@ impl Connections {
 
     /// Tells a test what is asked of the database by those who read.
     #[cfg(test)]
-    pub(crate) fn observe_reads(
-        &mut self,
-        asked: impl Fn(&sea_orm::metric::Info<'_>) + Send + Sync + 'static,
-    ) {
-        self.reader.set_metric_callback(asked);
+    pub(crate) fn observe_reads(&self, asked: impl Fn(&sea_orm::metric::Info<'_>) + Send + Sync + 'static) {
+        self.reader.observe(asked);
     }
 
     pub(crate) fn dialect(&self) -> Dialect {

@@ -84,9 +84,9 @@ mod migrations;
 mod nonces;
 pub mod objects;
 mod pages;
-mod pool;
 #[cfg(test)]
 mod plans;
+mod pool;
 mod rows;
 mod store;
 

@@ -93,6 +93,13 @@ impl Pool {
         self.current().connections
     }
 
+    /// Tells a test what is asked on these connections.
+    #[cfg(test)]
+    pub(crate) fn observe(&self, asked: impl Fn(&sea_orm::metric::Info<'_>) + Send + Sync + 'static) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        current.connections.set_metric_callback(asked);
+    }
+
     fn current(&self) -> Numbered {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -31,12 +31,13 @@ impl Observed {
     async fn on(backend: Backend) -> Self {
         let database = TestDatabase::new(backend).await;
         let url = DatabaseUrl::parse(&database.url).unwrap();
-        let mut connections = Connections::open(&url, Durability::NotAsked).await.unwrap();
+        let connections = Connections::open(&url, Durability::NotAsked).await.unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&asked);
         connections.observe_reads(move |info| kept.lock().unwrap().push(info.statement.clone()));
         let dialect = connections.dialect();
-        let store = Store::on(connections, Arc::new(ServerKeys::generate().unwrap())).await.unwrap();
+        let keys = Arc::new(ServerKeys::generate().unwrap());
+        let store = Store::on(connections, url.nonces(), keys).await.unwrap();
         let mut options = ConnectOptions::new(&database.url);
         options.max_connections(1).sqlx_logging(false);
         let raw = Database::connect(options).await.unwrap();

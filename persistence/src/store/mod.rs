@@ -268,7 +268,11 @@ impl Store {
         Self::on(connections, nonces, keys).await
     }
 
-    pub(crate) async fn on(connections: Connections, nonces: Nonces, keys: Arc<ServerKeys>) -> Result<Self, StoreError> {
+    pub(crate) async fn on(
+        connections: Connections,
+        nonces: Nonces,
+        keys: Arc<ServerKeys>,
+    ) -> Result<Self, StoreError> {
         let revision = revision_rows::of_all(connections.reader()).await?;
         let inner = Arc::new(Inner {
             connections,
