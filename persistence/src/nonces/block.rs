@@ -7,19 +7,16 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::rows::appended_nonce_rows::READ_BYTES;
+
 /// The first half of a nonce's SHA-256. That two of them are equal by chance, or made so, is as hard as 2^64 attempts, and
 /// then a caller's own request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Key(u64, u64);
 
 impl Key {
-    pub(super) fn of(hash: &[u8; 32]) -> Self {
-        let [first, second] = [&hash[..8], &hash[8..16]].map(|half| {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(half);
-            u64::from_be_bytes(bytes)
-        });
-        Self(first, second)
+    pub(super) fn of(hash: &[u8; READ_BYTES]) -> Self {
+        Self(number(&hash[..8]), number(&hash[8..]))
     }
 
     /// Where the directory of a table has it.

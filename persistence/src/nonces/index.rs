@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use super::block::{Growing, Key, Sorted};
+use crate::rows::appended_nonce_rows::READ_BYTES;
 
 /// How many claims a block has at most.
 const MOST_OF_A_BLOCK: usize = 1 << 20;
@@ -81,7 +82,7 @@ impl Index {
     }
 
     /// Whether it is claimed, and has not expired by then.
-    pub(super) fn holds(&mut self, hash: &[u8; 32], now: i64) -> Result<bool, std::io::Error> {
+    pub(super) fn holds(&mut self, hash: &[u8; READ_BYTES], now: i64) -> Result<bool, std::io::Error> {
         let key = Key::of(hash);
         if self.growing.expiry(key).is_some_and(|expires_at| expires_at > now) {
             return Ok(true);
@@ -94,8 +95,8 @@ impl Index {
         Ok(false)
     }
 
-    /// Adds a row that is committed. `now`, where it is known, is when it was claimed.
-    pub(super) fn add(&mut self, row: i64, hash: &[u8; 32], expires_at: i64, now: Option<i64>) {
+    /// Adds a claim that is committed; whoever does moves `last_row`. `now`, where it is known, is when it was claimed.
+    pub(super) fn add(&mut self, hash: &[u8; READ_BYTES], expires_at: i64, now: Option<i64>) {
         let old = matches!((self.begun, now), (Some(begun), Some(now)) if now >= begun + BLOCK_MILLIS);
         if self.growing.claims >= self.limits.claims || old {
             self.close();
@@ -104,7 +105,6 @@ impl Index {
             self.begun = now;
         }
         self.growing.add(Key::of(hash), expires_at);
-        self.last_row = row;
     }
 
     fn close(&mut self) {
@@ -159,11 +159,16 @@ impl Index {
 mod tests {
     use super::*;
 
-    fn hash(number: u64) -> [u8; 32] {
-        let mut hash = [0; 32];
+    fn hash(number: u64) -> [u8; READ_BYTES] {
+        let mut hash = [0; READ_BYTES];
         hash[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
-        hash[8..16].copy_from_slice(&number.to_be_bytes());
+        hash[8..].copy_from_slice(&number.to_be_bytes());
         hash
+    }
+
+    fn add(index: &mut Index, row: i64, hash: &[u8; READ_BYTES], expires_at: i64, now: Option<i64>) {
+        index.add(hash, expires_at, now);
+        index.last_row = row;
     }
 
     fn until_sorted(index: &Index) {
@@ -178,7 +183,7 @@ mod tests {
         let mut index = Index::new(folder.path().to_owned(), Limits { claims: 100, memory: usize::MAX });
         for number in 0..1_000_u64 {
             assert!(!index.holds(&hash(number), 0).unwrap());
-            index.add(number as i64 + 1, &hash(number), 10 + number as i64, Some(0));
+            add(&mut index, number as i64 + 1, &hash(number), 10 + number as i64, Some(0));
             assert!(index.holds(&hash(number), 0).unwrap());
         }
         assert_eq!(index.closed.len(), 9);
@@ -198,7 +203,7 @@ mod tests {
         assert!(index.holds(&hash(200), 209).unwrap());
         index.forget(2_000);
         assert_eq!((index.closed.len(), index.lapsed_up_to), (0, 1_000), "also the one that grew");
-        index.add(1_001, &hash(1), 3_000, Some(2_000));
+        add(&mut index, 1_001, &hash(1), 3_000, Some(2_000));
         assert!(index.holds(&hash(1), 2_000).unwrap());
     }
 
@@ -206,10 +211,10 @@ mod tests {
     fn a_block_is_closed_after_a_while_whoever_claims() {
         let folder = tempfile::tempdir().unwrap();
         let mut index = Index::new(folder.path().to_owned(), Limits::USUAL);
-        index.add(1, &hash(1), 10, Some(5));
-        index.add(2, &hash(2), BLOCK_MILLIS * 9, Some(BLOCK_MILLIS + 4));
+        add(&mut index, 1, &hash(1), 10, Some(5));
+        add(&mut index, 2, &hash(2), BLOCK_MILLIS * 9, Some(BLOCK_MILLIS + 4));
         assert_eq!(index.closed.len(), 0, "what expires when says nothing");
-        index.add(3, &hash(3), 10, Some(BLOCK_MILLIS + 5));
+        add(&mut index, 3, &hash(3), 10, Some(BLOCK_MILLIS + 5));
         assert_eq!((index.closed.len(), index.closed[0].last_row), (1, 2));
     }
 
@@ -219,7 +224,7 @@ mod tests {
         let limits = Limits { claims: 20_000, memory: 3 << 20 };
         let mut index = Index::new(folder.path().to_owned(), limits);
         for number in 0..200_000_u64 {
-            index.add(number as i64 + 1, &hash(number), 10, Some(0));
+            add(&mut index, number as i64 + 1, &hash(number), 10, Some(0));
             if index.growing.claims == 1 {
                 until_sorted(&index);
             }

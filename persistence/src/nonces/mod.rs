@@ -14,11 +14,12 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, RuntimeErr};
 use tokio::sync::{Mutex, MutexGuard};
 
 use self::index::{Index, Limits};
-use crate::rows::{appended_nonce_rows, nonce_rows};
+use crate::rows::appended_nonce_rows::{self, READ_BYTES};
+use crate::rows::nonce_rows;
 use crate::{NonceClaim, StoreError};
 
 /// How many rows are read at once.
-const READ_AT_ONCE: u64 = 10_000;
+const READ_AT_ONCE: u32 = 10_000;
 /// How many expired rows one statement removes, so that no claim waits long behind it.
 const PURGE_BATCH: u64 = 2_000;
 
@@ -46,8 +47,8 @@ impl Claimed<'_> {
     pub(crate) fn committed(self) {
         let Some((mut index, claims)) = self.appended else { return };
         for claim in claims {
-            let row = index.last_row + 1;
-            index.add(row, &claim.hash, claim.expires_at.as_millis(), Some(claim.now.as_millis()));
+            index.add(first_half(&claim.hash), claim.expires_at.as_millis(), Some(claim.now.as_millis()));
+            index.last_row += 1;
         }
     }
 }
@@ -88,7 +89,7 @@ impl Nonces {
         catch_up(&mut index, transaction).await?;
         let mut by_hash = BTreeMap::new();
         for claim in claims {
-            if !index.holds(&claim.hash, now).map_err(look_up_failed)? {
+            if !index.holds(first_half(&claim.hash), now).map_err(look_up_failed)? {
                 by_hash.entry(claim.hash).or_insert(*claim);
             }
         }
@@ -120,15 +121,21 @@ impl Nonces {
 }
 
 async fn catch_up(index: &mut Index, connection: &impl ConnectionTrait) -> Result<(), StoreError> {
-    loop {
-        let rows = appended_nonce_rows::after(connection, index.last_row, READ_AT_ONCE).await?;
-        for row in &rows {
-            index.add(row.id, &row.hash, row.expires_at, None);
+    while let Some(page) = appended_nonce_rows::after(connection, index.last_row, READ_AT_ONCE).await? {
+        for (hash, expires_at) in &page.claims {
+            index.add(hash, *expires_at, None);
         }
-        if (rows.len() as u64) < READ_AT_ONCE {
-            return Ok(());
+        // Only now: a block that was closed in between ends before this page, and is removed that far.
+        index.last_row = page.last;
+        if page.claims.len() < READ_AT_ONCE as usize {
+            break;
         }
     }
+    Ok(())
+}
+
+fn first_half(hash: &[u8; 32]) -> &[u8; READ_BYTES] {
+    hash.first_chunk().expect("a hash is longer")
 }
 
 fn look_up_failed(error: std::io::Error) -> StoreError {

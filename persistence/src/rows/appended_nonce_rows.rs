@@ -2,7 +2,7 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SimpleExpr};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, Statement,
 };
 
 use super::in_few_sizes;
@@ -26,34 +26,51 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// A claim that is stored.
-pub(crate) struct Appended {
-    pub(crate) id: i64,
-    pub(crate) hash: [u8; 32],
-    pub(crate) expires_at: i64,
+/// How many bytes of a hash are read back.
+pub(crate) const READ_BYTES: usize = 16;
+/// The digits of one claim in a packed page: those of its hash, and of when it expires.
+const DIGITS: usize = 2 * READ_BYTES + 16;
+
+/// Some claims that follow one another.
+pub(crate) struct Page {
+    /// The number of the last one.
+    pub(crate) last: i64,
+    /// The first bytes of the hash of each, and when it expires.
+    pub(crate) claims: Vec<([u8; READ_BYTES], i64)>,
 }
 
-/// The rows after this one, in their order.
+/// The rows after this one, in one text: millions of them are read when a server starts, and a row of the driver costs more
+/// than all else. `None`: there are none.
 pub(crate) async fn after(
     connection: &impl ConnectionTrait,
     id: i64,
-    most: u64,
-) -> Result<Vec<Appended>, StoreError> {
-    let rows = row::Entity::find()
-        .filter(row::Column::Id.gt(id))
-        .order_by_asc(row::Column::Id)
-        .limit(most)
-        .all(connection)
-        .await
-        .map_err(StoreError::at("read nonces"))?;
-    let appended = |row: row::Model| {
-        let hash = row.hash.try_into().map_err(|_| {
-            let why = "it is no hash of 32 bytes".to_owned();
-            StoreError::from(CorruptRow { table: "nonces", column: "hash", id: row.id.to_string(), why })
-        })?;
-        Ok(Appended { id: row.id, hash, expires_at: row.expires_at })
+    most: u32,
+) -> Result<Option<Page>, StoreError> {
+    let failed = || StoreError::at("read nonces");
+    let pack = "SELECT MAX(id), GROUP_CONCAT(HEX(SUBSTR(hash, 1, 16)) || PRINTF('%016X', expires_at), '') \
+                FROM (SELECT id, hash, expires_at FROM nonces WHERE id > ? ORDER BY id LIMIT ?)";
+    let pack = Statement::from_sql_and_values(DbBackend::Sqlite, pack, [id.into(), most.into()]);
+    let Some(row) = connection.query_one_raw(pack).await.map_err(failed())? else { return Ok(None) };
+    let (last, packed): (Option<i64>, Option<String>) =
+        (row.try_get_by_index(0).map_err(failed())?, row.try_get_by_index(1).map_err(failed())?);
+    let (Some(last), Some(packed)) = (last, packed) else { return Ok(None) };
+    let corrupt = || {
+        let why = "one of those up to this row is no hash and time".to_owned();
+        StoreError::from(CorruptRow { table: "nonces", column: "hash", id: last.to_string(), why })
     };
-    rows.into_iter().map(appended).collect()
+    if !packed.len().is_multiple_of(DIGITS) {
+        return Err(corrupt());
+    }
+    let mut claims = Vec::with_capacity(packed.len() / DIGITS);
+    for digits in packed.as_bytes().chunks_exact(DIGITS) {
+        let mut bytes = [0; DIGITS / 2];
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| corrupt())?;
+        let (mut hash, mut expires_at) = ([0; READ_BYTES], [0; 8]);
+        hash.copy_from_slice(&bytes[..READ_BYTES]);
+        expires_at.copy_from_slice(&bytes[READ_BYTES..]);
+        claims.push((hash, i64::from_be_bytes(expires_at)));
+    }
+    Ok(Some(Page { last, claims }))
 }
 
 /// Appends claims after the row with this number, each with the next one.
