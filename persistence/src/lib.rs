@@ -88,6 +88,7 @@ mod pages;
 mod plans;
 mod pool;
 mod rows;
+mod since_boot;
 mod store;
 
 pub use audit::days::{ArchivedDays, InvalidDays};

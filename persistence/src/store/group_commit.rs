@@ -19,6 +19,7 @@ use super::begun_anew::begun_anew;
 use super::{Inner, NonceClaim, Store};
 use crate::StoreError;
 use crate::rows::revision_rows;
+use crate::since_boot::SinceBoot;
 
 /// The most calls that one transaction commits.
 const MOST_OF_A_GROUP: usize = 1_024;
@@ -54,7 +55,7 @@ struct Job {
     claim: Option<NonceClaim>,
     events: Vec<AuditEvent>,
     decided_under: DecidedUnder,
-    since: Instant,
+    since: SinceBoot,
 }
 
 /// A call that waits for its group.
@@ -171,7 +172,7 @@ impl Store {
         decided_under: DecidedUnder,
     ) -> Result<Outcome, StoreError> {
         let (sender, outcome) = oneshot::channel();
-        let job = Job { claim, events, decided_under, since: Instant::now() };
+        let job = Job { claim, events, decided_under, since: SinceBoot::now() };
         let waiting = Waiting { job, outcome: sender, store: Arc::clone(&self.inner) };
         self.inner.groups.waiting.try_send(waiting).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
@@ -185,7 +186,8 @@ impl Store {
 
 /// Commits a group, and tells each call its outcome. One call's row must not take the others with it: where the database
 /// says that a row is to blame, nothing was committed, and each half is a group of its own.
-async fn write(group: Vec<Waiting>) {
+async fn write(mut group: Vec<Waiting>) {
+    group.retain(Waiting::counts);
     let Some(store) = group.first().map(|waiting| Arc::clone(&waiting.store)) else { return };
     let mut parts = vec![group];
     while let Some(mut part) = parts.pop() {
@@ -222,6 +224,12 @@ impl Job {
 }
 
 impl Waiting {
+    /// Whether it is to be written. A claim alone whose caller has given up is not: what it was for will not happen, so that
+    /// the request is as good as never sent, and others need not wait for it. A row is evidence of what was tried, and stays.
+    fn counts(&self) -> bool {
+        !(self.job.events.is_empty() && self.outcome.is_closed())
+    }
+
     /// The caller may have given up, which changes nothing.
     fn tell(self, outcome: Result<Settled, StoreError>) {
         let _ = self.outcome.send(outcome);
@@ -244,7 +252,7 @@ impl Inner {
         event: AuditEvent,
         decided_under: DecidedUnder,
     ) -> Result<Settled, StoreError> {
-        let job = Job { claim, events: vec![event], decided_under, since: Instant::now() };
+        let job = Job { claim, events: vec![event], decided_under, since: SinceBoot::now() };
         let settled = self.write_jobs(transaction, &[&job]).await?;
         Ok(settled.first().copied().unwrap_or(Settled::Stale))
     }

@@ -19,6 +19,7 @@ on_both!(
     a_writer_that_stands_still_refuses_and_loses_nothing,
     a_row_that_nobody_waits_for_waits_for_the_writer,
     a_later_call_of_the_group_lets_no_nonce_lapse,
+    a_claim_whose_caller_gave_up_is_left_out,
 );
 
 fn claim(number: usize) -> NonceClaim {
@@ -250,6 +251,28 @@ async fn a_later_call_of_the_group_lets_no_nonce_lapse(world: World) {
     first.unwrap();
     assert_eq!((again.unwrap(), other.unwrap()), (false, true));
     assert!(world.store.claim_nonce(NonceClaim { now: at(1_000), ..claim(1) }).await.unwrap());
+}
+
+/// What nobody waits for must not delay those who come after it, and its request may come again.
+async fn a_claim_whose_caller_gave_up_is_left_out(world: World) {
+    let held = hold(&world).await;
+    let store = world.store.clone();
+    // The writer takes this one alone, and waits with it.
+    let first = tokio::spawn(async move { store.record_audit_once(claim(0), row(0)).await });
+    until_async("the writer stands still", async || world.store.writer_stands_still().then_some(())).await;
+    let store = world.store.clone();
+    let mut told = at_once(1..50, async move |number| store.claim_nonce(claim(number)).await).await;
+    told.push((0, first.await.unwrap()));
+    for (number, told) in told {
+        assert!(matches!(told, Err(StoreError::WriterBehind { .. })), "{number}: {told:?}");
+    }
+    release(&world, &held).await;
+    until_async("the writer works again", async || world.store.record_audit(row("after")).await.ok()).await;
+    assert_eq!(world.count("audit_events", "request_id = '0'").await, 1, "a row is written all the same");
+    for number in 1..50 {
+        assert!(world.store.claim_nonce(claim(number)).await.unwrap(), "{number}");
+    }
+    assert_whole(&world).await;
 }
 
 /// What would be written again if it seemed not to be written is in the trail once.
