@@ -10,7 +10,11 @@ use sea_orm::{
 };
 
 use super::{Reading, column_text};
+use crate::dialect::delete_some;
 use crate::{CorruptRow, StoreError};
+
+/// How many expired tokens one statement removes, so that no call waits long behind it.
+const PURGE_BATCH: u64 = 2_000;
 
 mod row {
     use sea_orm::entity::prelude::*;
@@ -105,14 +109,16 @@ pub(crate) async fn mark_used(
         .map_err(StoreError::at("use a join token"))
 }
 
-/// Removes the tokens that expired before `before`.
-pub(crate) async fn purge(connection: &impl ConnectionTrait, before: Timestamp) -> Result<u64, StoreError> {
-    let purged = row::Entity::delete_many()
-        .filter(row::Column::ExpiresAt.lte(before.as_millis()))
-        .exec(connection)
+/// Removes some of the tokens that expired before this moment; returns how many, and whether more may be left.
+pub(crate) async fn purge_batch(
+    connection: &impl ConnectionTrait,
+    before: Timestamp,
+) -> Result<(u64, bool), StoreError> {
+    let expired = row::Column::ExpiresAt.lte(before.as_millis());
+    let purged = delete_some::<row::Entity>(connection, row::Column::Hash, expired, PURGE_BATCH)
         .await
         .map_err(StoreError::at("purge join tokens"))?;
-    Ok(purged.rows_affected)
+    Ok((purged, purged == PURGE_BATCH))
 }
 
 fn from_row(model: row::Model) -> Result<StoredToken, CorruptRow> {

@@ -237,13 +237,38 @@ pub(crate) async fn count_expired(
         .map_err(StoreError::at("count expired recordings"))
 }
 
-/// Marks open recordings as abandoned when nothing was heard after `silent_since` from them or from the agents that hold
-/// them.
+/// Marks some of the open recordings as abandoned from which nothing was heard after `silent_since`, nor from the agents
+/// that hold them; returns how many, and whether more may be left.
 pub(crate) async fn abandon(
     transaction: &DatabaseTransaction,
     account: &AccountId,
     silent_since: Timestamp,
-) -> Result<u64, StoreError> {
+) -> Result<(u64, bool), StoreError> {
+    let silent = || {
+        Condition::all()
+            .add(row::Column::State.eq(OPEN))
+            .add(row::Column::LastHeardAt.lte(silent_since.as_millis()))
+            .add(
+                Expr::from(Func::coalesce([
+                    Expr::col(row::Column::Successor),
+                    Expr::col(row::Column::AgentId),
+                ]))
+                .not_in_subquery(agent_rows::heard_after(account, silent_since)),
+            )
+    };
+    let found: Vec<String> = of_account(account, None)
+        .filter(silent())
+        .select_only()
+        .column(row::Column::Token)
+        .limit(SWEEP_BATCH)
+        .into_tuple()
+        .all(transaction)
+        .await
+        .map_err(StoreError::at("find silent recordings"))?;
+    if found.is_empty() {
+        return Ok((0, false));
+    }
+    let more = found.len() as u64 == SWEEP_BATCH;
     const DAY_MILLIS: i64 = 86_400_000;
     // The same calculation as ExpirationDays::counted_from; the tests compare the two.
     let expires_at =
@@ -252,16 +277,14 @@ pub(crate) async fn abandon(
         .col_expr(row::Column::State, Expr::value(ABANDONED))
         .col_expr(row::Column::ExpiresAt, expires_at)
         .filter(row::Column::AccountId.eq(account.as_str()))
-        .filter(row::Column::State.eq(OPEN))
-        .filter(row::Column::LastHeardAt.lte(silent_since.as_millis()))
-        .filter(
-            Expr::from(Func::coalesce([Expr::col(row::Column::Successor), Expr::col(row::Column::AgentId)]))
-                .not_in_subquery(agent_rows::heard_after(account, silent_since)),
-        )
+        // As in with_tokens.
+        .filter(row::Column::Token.is_in(found))
+        // Something may have been heard since they were found.
+        .filter(silent())
         .exec(transaction)
         .await
         .map_err(StoreError::at("abandon recordings"))?;
-    Ok(abandoned.rows_affected)
+    Ok((abandoned.rows_affected, more))
 }
 
 /// Closes the recordings that an agent holds and that are not sealed; returns how many. Those that were abandoned before ended when

@@ -14,6 +14,9 @@ use super::Store;
 use crate::StoreError;
 use crate::rows::access_key_rows;
 
+/// How many keys one transaction writes, for which all calls wait on SQLite.
+const MOST_AT_ONCE: usize = 64;
+
 type Uses = BTreeMap<AccessKeyId, AccessKeyUse>;
 
 /// What has been noted and not yet written.
@@ -81,12 +84,16 @@ impl Store {
 
     /// Written in the order of the ids, so that replicas wait for one another but never in a circle.
     async fn write_key_uses(&self, noted: &Uses) -> Result<(), StoreError> {
-        let write = |transaction: DatabaseTransaction| async move {
-            for (id, used) in noted {
-                access_key_rows::set_last_used(&transaction, id, used).await?;
-            }
-            transaction.commit().await.map_err(StoreError::at("commit"))
-        };
-        self.inner.connections.write(write).await
+        let noted: Vec<_> = noted.iter().collect();
+        for piece in noted.chunks(MOST_AT_ONCE) {
+            let write = |transaction: DatabaseTransaction| async move {
+                for (id, used) in piece {
+                    access_key_rows::set_last_used(&transaction, id, used).await?;
+                }
+                transaction.commit().await.map_err(StoreError::at("commit"))
+            };
+            self.inner.connections.write(write).await?;
+        }
+        Ok(())
     }
 }

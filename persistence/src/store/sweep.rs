@@ -32,17 +32,23 @@ impl Store {
     ) -> Result<Swept, StoreError> {
         let account = granted.account();
         let silent_since = now.minus(abandoned_after);
-        let owner = account.clone();
-        let abandoned = self
-            .transact(account.clone(), Revision::Kept, None, move |transaction| {
-                Box::pin(async move {
-                    account_rows::lock(transaction, &owner).await?;
-                    recording_list_rows::abandon(transaction, &owner, silent_since).await
-                })
-            })
-            .await?;
-        let mut swept = Swept { abandoned, ..Swept::default() };
+        let mut swept = Swept::default();
+        // In pieces: all calls wait for a transaction that writes on SQLite.
         let mut more = true;
+        while more {
+            let owner = account.clone();
+            let (abandoned, left) = self
+                .transact(account.clone(), Revision::Kept, None, move |transaction| {
+                    Box::pin(async move {
+                        account_rows::lock(transaction, &owner).await?;
+                        recording_list_rows::abandon(transaction, &owner, silent_since).await
+                    })
+                })
+                .await?;
+            swept.abandoned += abandoned;
+            more = left;
+        }
+        more = true;
         while more {
             let owner = account.clone();
             let (expired, left) = self
@@ -72,15 +78,18 @@ impl Store {
     pub async fn remove_lapsed(&self, now: Timestamp) -> Result<u64, StoreError> {
         let connections = &self.inner.connections;
         let writer = connections.writer();
-        let mut removed = join_token_rows::purge(writer, now.minus(LAPSED_TOKENS_KEPT)).await?;
+        let mut removed = 0;
         loop {
+            let lapsed_before = now.minus(LAPSED_TOKENS_KEPT);
+            let (tokens, more_tokens) =
+                begun_anew(connections, || join_token_rows::purge_batch(writer, lapsed_before)).await?;
             let (nonces, more_nonces) =
                 begun_anew(connections, || self.inner.nonces.purge_batch(writer, now)).await?;
             let ended_before = now.minus(ENDED_SESSIONS_KEPT);
             let (sessions, more_sessions) =
                 begun_anew(connections, || role_session_rows::purge_batch(writer, ended_before)).await?;
-            removed += nonces + sessions;
-            if !more_nonces && !more_sessions {
+            removed += tokens + nonces + sessions;
+            if !more_tokens && !more_nonces && !more_sessions {
                 return Ok(removed);
             }
         }
