@@ -31,6 +31,7 @@ mod listed_at;
 mod lists;
 mod nonces;
 mod policies;
+mod migrated;
 mod recordings;
 mod roles;
 mod schema;
