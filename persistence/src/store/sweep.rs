@@ -14,6 +14,9 @@ use crate::{StoreError, Swept};
 /// How long an expired join token is kept, so that its bearer learns that it has expired and not that it never existed.
 const LAPSED_TOKENS_KEPT: Duration = Duration::from_secs(7 * 86_400);
 
+/// How long a nonce is kept after it has lapsed, so that a clock that runs fast gives none free for another's.
+const LAPSED_NONCES_KEPT: Duration = Duration::from_secs(3_600);
+
 /// How long an ended session of a role is kept, so that its bearer learns that it has expired.
 const ENDED_SESSIONS_KEPT: Duration = Duration::from_secs(86_400);
 
@@ -71,7 +74,8 @@ impl Store {
     }
 
     /// Removes what has expired in all accounts, and returns how much: nonces, join tokens, sessions of roles. It takes
-    /// no grant, because what has expired no longer belongs to anybody.
+    /// no grant, because what has expired no longer belongs to anybody. Nonces are removed by the earlier of this time and
+    /// that of the database's clock, and not within an hour after they lapse.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -79,12 +83,14 @@ impl Store {
         let connections = &self.inner.connections;
         let writer = connections.writer();
         let mut removed = 0;
+        // The clock of another replica may be the database's rather than this one's.
+        let nonces_before = self.clock().await?.map_or(now, |clock| clock.min(now)).minus(LAPSED_NONCES_KEPT);
         loop {
             let lapsed_before = now.minus(LAPSED_TOKENS_KEPT);
             let (tokens, more_tokens) =
                 begun_anew(connections, || join_token_rows::purge_batch(writer, lapsed_before)).await?;
             let (nonces, more_nonces) =
-                begun_anew(connections, || self.inner.nonces.purge_batch(writer, now)).await?;
+                begun_anew(connections, || self.inner.nonces.purge_batch(writer, nonces_before)).await?;
             let ended_before = now.minus(ENDED_SESSIONS_KEPT);
             let (sessions, more_sessions) =
                 begun_anew(connections, || role_session_rows::purge_batch(writer, ended_before)).await?;

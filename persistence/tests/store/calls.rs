@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use domain::Timestamp;
 use domain::access_key::{AccessKeySecret, AccessKeyStatus};
 use domain::audit::DEPLOYMENT_ACCOUNT;
 use domain::identity::AccessKeyId;
@@ -17,12 +18,15 @@ on_both!(
     of_concurrent_claims_one_is_fresh,
     of_a_thousand_replayed_requests_each_is_accepted_once,
     a_lapsed_nonce_is_fresh_again,
+    a_fast_clock_frees_no_nonce_for_others,
     a_root_key_is_found_with_its_secret,
     a_preset_root_is_kept_or_refused,
     other_server_keys_open_no_secret,
     the_database_answers,
     a_call_that_is_given_up_is_done_whole,
 );
+
+const HOUR: i64 = 3_600_000;
 
 fn claim(number: u8, now: i64) -> NonceClaim {
     NonceClaim { hash: [number; 32], expires_at: at(now + 1_000), now: at(now) }
@@ -82,7 +86,7 @@ async fn of_a_thousand_replayed_requests_each_is_accepted_once(world: World) {
     let until = Arc::clone(&ended);
     let purge = tokio::spawn(async move {
         while !until.load(Ordering::Relaxed) {
-            purging.remove_lapsed(at(2_000)).await.unwrap();
+            purging.remove_lapsed(at(HOUR + 2_000)).await.unwrap();
             tokio::task::yield_now().await;
         }
     });
@@ -109,9 +113,23 @@ async fn a_lapsed_nonce_is_fresh_again(world: World) {
         Backend::Postgres | Backend::MariaDb => (2, 1),
     };
     assert_eq!(world.count("nonces", "1 = 1").await, before);
-    let removed = world.store.remove_lapsed(at(1_500)).await.unwrap();
+    assert_eq!(world.store.remove_lapsed(at(HOUR + 999)).await.unwrap(), 0, "within an hour after it lapsed");
+    let removed = world.store.remove_lapsed(at(HOUR + 1_500)).await.unwrap();
     assert_eq!((removed, world.count("nonces", "1 = 1").await), (lapsed, before - lapsed as i64));
     assert!(!world.store.claim_nonce(claim(1, 1_600)).await.unwrap(), "the purge left what has not lapsed");
+}
+
+/// A replica whose clock is hours ahead frees no nonce that others still refuse.
+async fn a_fast_clock_frees_no_nonce_for_others(world: World) {
+    let Some(now) = world.store.clock().await.unwrap() else {
+        assert_eq!(world.database.backend, Backend::Sqlite, "its clock is that of the one replica");
+        return;
+    };
+    let claim = |number: u8| NonceClaim { hash: [number; 32], expires_at: now, now: at(0) };
+    assert!(world.store.claim_nonce(claim(1)).await.unwrap());
+    let ahead = Timestamp::from_millis(now.as_millis() + 10 * HOUR);
+    assert_eq!(world.store.remove_lapsed(ahead).await.unwrap(), 0);
+    assert!(!world.store.claim_nonce(claim(1)).await.unwrap());
 }
 
 async fn a_root_key_is_found_with_its_secret(world: World) {

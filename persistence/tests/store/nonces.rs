@@ -7,6 +7,9 @@ use domain::server_keys::ServerKeys;
 use persistence::{NonceClaim, Store};
 use test_facts::{Backend, TestDatabase, World, at};
 
+/// What has lapsed is kept for an hour more.
+const HOUR: i64 = 3_600_000;
+
 fn claim(number: u64, now: i64) -> NonceClaim {
     let mut hash = [0; 32];
     hash[..8].copy_from_slice(&number.to_be_bytes());
@@ -58,11 +61,11 @@ async fn expired_nonces_are_removed_from_the_first_one_on_and_numbers_are_not_us
     for number in 0..20 {
         assert!(world.store.claim_nonce(claim(number, 0)).await.unwrap());
     }
-    assert_eq!(world.store.remove_lapsed(at(999)).await.unwrap(), 0);
-    assert_eq!(world.store.remove_lapsed(at(1_000)).await.unwrap(), 19);
+    assert_eq!(world.store.remove_lapsed(at(HOUR + 999)).await.unwrap(), 0);
+    assert_eq!(world.store.remove_lapsed(at(HOUR + 1_000)).await.unwrap(), 19);
     assert_eq!(world.count("nonces", "id = 20").await, 1, "the newest keeps the number");
     assert!(world.store.claim_nonce(claim(0, 1_000)).await.unwrap());
-    assert_eq!(world.store.remove_lapsed(at(1_000)).await.unwrap(), 1);
+    assert_eq!(world.store.remove_lapsed(at(HOUR + 1_000)).await.unwrap(), 1);
     let again = Store::connect(world.database.parsed(), Arc::clone(&world.keys)).await.unwrap();
     for store in [&again, &world.store] {
         assert!(!store.claim_nonce(claim(0, 1_999)).await.unwrap());
